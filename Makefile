@@ -1,0 +1,26 @@
+# `make tth` and `make test` set everything up by themselves; the second time nothing is installed again.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: tth test lint clean
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit("hepda needs Python 3.11 or newer; set PYTHON=python3.11 or the like" if sys.version_info < (3, 11) else 0)'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,generate,xgboost,lightgbm]'
+	touch $@
+
+tth: $(VENV)/.installed
+	$(BIN)/hepda train --config tth.yaml
+
+test: $(VENV)/.installed
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal
+
+lint: $(VENV)/.installed
+	$(BIN)/ruff check hepda tests benchmarks analyses
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache build *.egg-info

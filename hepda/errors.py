@@ -1,0 +1,48 @@
+"""One exception a purpose. Each message says what is wrong, where, and what to do about it.
+
+Every `HepdaError` is the user's to mend: the command line prints the message alone and ends with exit
+status 2. Anything else that escapes is hepda's own fault and ends with status 1 and a traceback.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class HepdaError(Exception):
+    """Something that the user can mend: input, configuration or environment."""
+
+
+class ConfigError(HepdaError):
+    """The analysis file does not say something that can be run."""
+
+
+class ExpressionError(HepdaError):
+    """An expression does not parse, is not allowed, or names something that does not exist."""
+
+
+class SourceError(HepdaError):
+    """A file, tree or branch is missing or cannot be read."""
+
+
+class DataError(HepdaError):
+    """What was read cannot be used: not finite, empty, or without one of the classes."""
+
+
+class TrainingError(HepdaError):
+    """A training that cannot work: a dead adversary, a loss that is not finite, a wrong shape."""
+
+
+class MissingExtraError(HepdaError):
+    """A package of an optional extra is needed and not installed."""
+
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(f"{package} is not installed; install it with: pip install 'hepda[{extra}]'")
+
+
+def nearest(name: str, candidates: Iterable[str]) -> str:
+    """A clause that suggests the candidate nearest to `name`, or an empty string if none is near."""
+    lowered = {str(c).lower(): str(c) for c in candidates}
+    found = difflib.get_close_matches(name.lower(), list(lowered), n=1, cutoff=0.6)
+    return f" Did you mean {lowered[found[0]]!r}?" if found else ""
