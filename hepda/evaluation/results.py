@@ -1,0 +1,306 @@
+"""What the evaluation returns: frozen dataclasses, and nothing that computes.
+
+Conventions that hold for every number of this room:
+
+- Weights are signed. sumw is the sum of weights, sumw2 the sum of their squares, n_eff = sumw^2 / sumw2.
+- A score is large for signal; an event passes a cut if score >= cut.
+- "source" is the domain that the templates and the cuts come from (simulation), "other" the one it is
+  compared with (alternative, third, data). Shifts are other minus source, or other over source minus one.
+- A number that cannot be computed is None and `why` says the reason; in arrays (a bin, a cut) it is NaN.
+- Arrays are float64 unless said otherwise; `level` is the coverage of an interval (0.6827 by default).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A value and the interval about it that covers `level` of the bootstrap replicas."""
+
+    value: float
+    low: float
+    high: float
+    level: float = 0.6827
+
+    @property
+    def error(self) -> float:
+        """Half the width of the interval."""
+        return 0.5 * (self.high - self.low)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Roc:
+    """Efficiencies of signal and background for score >= threshold, from the tightest cut to none.
+
+    The first point is (0, 0) at threshold +inf, the last one (1, 1). With negative weights the curve need
+    not be monotone and may leave the unit square; it is not clipped.
+    """
+
+    threshold: FloatArray  # [m], falling
+    signal_efficiency: FloatArray  # [m]
+    background_efficiency: FloatArray  # [m]
+    auc: Interval
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RocBand:
+    """Background efficiency at given signal efficiencies, with its bootstrap interval."""
+
+    signal_efficiency: FloatArray  # [g]
+    background_efficiency: FloatArray  # [g]
+    low: FloatArray  # [g]
+    high: FloatArray  # [g]
+    level: float = 0.6827
+
+
+@dataclass(frozen=True, slots=True)
+class WorkingPoint:
+    """A cut, what it keeps, and what it rejects. Errors are one standard deviation, from sumw2."""
+
+    cut: float
+    signal_efficiency: float
+    signal_efficiency_error: float
+    background_efficiency: float
+    background_efficiency_error: float
+    rejection: float | None  # 1 / background efficiency
+    rejection_error: float | None
+    why: str | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EfficiencyCurve:
+    """Efficiency of a cut on the score in bins of a variable; NaN where a bin has sumw <= 0."""
+
+    edges: FloatArray  # [b + 1], in the units of the variable
+    efficiency: FloatArray  # [b]
+    error: FloatArray  # [b]
+    n_eff: FloatArray  # [b]
+
+
+@dataclass(frozen=True, slots=True)
+class EfficiencyShift:
+    """Relative shift of an efficiency between domains, at the cut that fixes the signal efficiency.
+
+    shift = other_efficiency / source_efficiency - 1, `error` one standard deviation from sumw2 of both.
+    """
+
+    signal_efficiency: float  # asked for, on the source's signal
+    cut: float
+    source_efficiency: float
+    other_efficiency: float
+    shift: float | None
+    error: float | None
+    why: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ShiftRatio:
+    """|shift| of an adapted model over |shift| of the plain one, same cut efficiency, same events.
+
+    `ratio` comes with a bootstrap interval over events that both models score (so it is paired). Below 1 the
+    shift fell. `resolved` says whether the plain model's shift is more than two errors from zero: if not,
+    the ratio says nothing.
+    """
+
+    other: str  # name of the domain
+    signal_efficiency: float
+    plain: Interval
+    adapted: Interval
+    ratio: Interval | None
+    resolved: bool
+    why: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TwoSampleTest:
+    """One statistic between two samples, with its permutation p-value."""
+
+    statistic: str  # "ks", "wasserstein", "chi2", "jensen_shannon" or "energy"
+    value: float | None
+    p_value: float | None
+    permutations: int
+    why: str | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NullDistribution:
+    """A statistic between random parts of one sample, scaled to the sizes (n_eff) of the two that are compared."""
+
+    statistic: str
+    values: FloatArray  # [replicas], sorted
+    level: float
+    quantile: float  # of `values` at `level`
+    n_eff_source: float
+    n_eff_other: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BiasResult:
+    """How the score of one class differs between two domains, each normalised to unit sum of weights.
+
+    `p_value` is that of the KS statistic by permutation; those of all statistics stand in `tests`.
+    """
+
+    class_name: str  # "background", "signal" or "all"
+    ks: float
+    ks_signed: float  # F_other - F_source where it is largest: positive if the other scores lower
+    ks_location: float  # the score there
+    wasserstein: float
+    chi2: float | None
+    ndf: int
+    jensen_shannon: float | None  # bits, 0 to 1
+    energy: float
+    p_value: float | None
+    null: NullDistribution | None
+    efficiency_shift: tuple[EfficiencyShift, ...]
+    tests: Mapping[str, TwoSampleTest] = field(default_factory=dict)
+    n_eff_source: float = 0.0
+    n_eff_other: float = 0.0
+    why: str | None = None
+
+    @property
+    def chi2_ndf(self) -> float | None:
+        """chi2 over its degrees of freedom, None where there are none."""
+        return None if self.chi2 is None or self.ndf < 1 else self.chi2 / self.ndf
+
+    @property
+    def inside_null(self) -> bool | None:
+        """Whether the KS lies inside the null's quantile; None without a null."""
+        return None if self.null is None else self.ks <= self.null.quantile
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeResult:
+    """A fresh classifier that tries to tell the domains apart: AUC 0.5 means that it cannot."""
+
+    representation: str  # "score", "embedding", "inputs"
+    kind: str  # "bdt" or "mlp"
+    class_name: str
+    auc: Interval
+    folds: int
+    events_source: int
+    events_other: int
+
+
+@dataclass(frozen=True, slots=True)
+class Significance:
+    """Median expected (Asimov) discovery significance of one counting experiment."""
+
+    value: float | None
+    signal: float
+    background: float
+    background_uncertainty: float  # absolute, one standard deviation, all sources in quadrature
+    cut: float | None = None
+    why: str | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SignificanceScan:
+    """Significance against the cut. NaN where it is not defined: no or negative background, negative signal."""
+
+    cut: FloatArray  # [m], rising
+    signal: FloatArray  # [m], expected events at score >= cut
+    background: FloatArray  # [m]
+    background_mc_error: FloatArray  # [m], sqrt(sumw2)
+    background_n_eff: FloatArray  # [m]
+    bias: FloatArray | None  # [m], |background - background of the other domain|, normalised alike
+    asimov: FloatArray  # [m], Poisson fluctuations alone
+    asimov_with_uncertainty: FloatArray  # [m], with relative and MC-statistical uncertainty
+    asimov_with_bias: FloatArray | None  # [m], and with `bias`
+    best: Significance  # of asimov, among cuts with enough background
+    best_with_uncertainty: Significance
+    best_with_bias: Significance | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BinnedSignificance:
+    """Bins of the score combined in quadrature; bins are merged, never clipped."""
+
+    value: float | None
+    edges: FloatArray  # [b + 1], after merging
+    signal: FloatArray  # [b]
+    background: FloatArray  # [b]
+    background_uncertainty: FloatArray  # [b]
+    per_bin: FloatArray  # [b]
+    merged: int  # how many bins vanished into a neighbour
+    why: str | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ClosureFit:
+    """Signal strength fitted to (pseudo-)data with templates, and the pull against the truth."""
+
+    mu: float | None
+    error: float | None  # symmetric: half the width of the -2 ln L = 1 interval
+    low: float | None  # end of that interval
+    high: float | None
+    truth: float
+    pull: float | None  # (mu - truth) / error
+    sample_error: float | None  # on mu, from the finite simulation that plays data; None if it is real data
+    background_scale: float | None  # fitted, over the template's
+    edges: FloatArray  # [b + 1]
+    observed: FloatArray  # [b]
+    fitted: FloatArray  # [b]
+    merged: int = 0
+    why: str | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ToyClosure:
+    """What fits to Poisson fluctuations of the pseudo-data say."""
+
+    truth: float
+    mu: FloatArray  # [toys]
+    error: FloatArray  # [toys]
+    bias: float  # <mu> - truth
+    bias_error: float
+    pull_mean: float
+    pull_width: float
+    coverage: float  # fraction of intervals that hold the truth; 0.6827 is right
+    coverage_error: float
+    failed: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CalibrationCurve:
+    """Signal fraction against mean score, in bins of the score; NaN where a bin has sumw <= 0."""
+
+    edges: FloatArray  # [b + 1]
+    mean_score: FloatArray  # [b]
+    fraction: FloatArray  # [b]
+    error: FloatArray  # [b]
+    n_eff: FloatArray  # [b]
+    expected_error: float  # sum of |fraction - mean score|, weighted by the bins' sumw
+    why: str | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OvertrainingTest:
+    """Score of one class on training and on test events: normalised densities with errors, and their KS."""
+
+    class_name: str
+    edges: FloatArray  # [b + 1]
+    train: FloatArray  # [b]
+    train_error: FloatArray  # [b]
+    test: FloatArray  # [b]
+    test_error: FloatArray  # [b]
+    ks: float
+    p_value: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FeatureImportance:
+    """By how much a probe's domain AUC falls if one input is shuffled; largest first."""
+
+    names: tuple[str, ...]
+    drop: FloatArray  # [k], mean over repeats
+    error: FloatArray  # [k], standard deviation over repeats
+    auc: float  # with nothing shuffled
