@@ -1,0 +1,208 @@
+"""The analysis file of collider events as frozen types, with the checks that cross its sections."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from hepda.config.checks import problems_of
+from hepda.config.models import ModelConfig, NetworkConfig, TrainingConfig
+from hepda.config.section import (
+    Count,
+    Expression,
+    Fraction,
+    Identifier,
+    Name,
+    Names,
+    Positive,
+    Range,
+    Section,
+    Strings,
+)
+
+
+class SampleConfig(Section):
+    """One process of one domain: its files and how it is normalised. Without a class it is data."""
+
+    files: Strings
+    """Paths, globs or URLs, relative to the analysis file."""
+    class_: Literal["signal", "background"] | None = Field(default=None, alias="class")
+    """What the event is; null for data, whose weight is 1."""
+    domain: Name
+    """Who made it: simulation, alternative, third, data, ..."""
+    cross_section: Positive | None = None
+    """In pb, branching fractions included; null: from the files (see `normalisation`)."""
+    k_factor: Positive = 1.0
+    """Correction of the cross section to a higher order."""
+    filter_efficiency: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
+    """Of the generator's filter."""
+    scale: Positive = 1.0
+    """A stated enhancement of the yield; 1 is what the theory says."""
+    sum_of_weights: Positive | Literal["file"] = "file"
+    """Of all generated events before any selection; `file`: summed over the sample's files."""
+    use: Literal["train", "evaluate"] = "train"
+    """`evaluate`: no model ever trains on it."""
+    weight: Expression | None = None
+    """Replaces the analysis's weight expression for this sample."""
+    tree: str | None = None
+    """Replaces the analysis's tree for this sample."""
+    label: str | None = None
+    """How figures call it."""
+    color: str | None = None
+    """How figures draw it: any matplotlib colour."""
+
+    @property
+    def is_data(self) -> bool:
+        """Recorded events (or pseudo-data): class unknown, weight 1."""
+        return self.class_ is None
+
+
+class NormalisationConfig(Section):
+    """Where the files keep what the normalisation needs: branches of a tree with an entry a job or file."""
+
+    tree: str = "metadata"
+    sum_of_weights: str = "sum_of_weights"
+    """Summed over entries and files."""
+    cross_section: str = "cross_section"
+    """In pb; the same in every entry. Read where the analysis file gives none."""
+
+
+class PlotConfig(Section):
+    """How one feature is drawn."""
+
+    label: str | None = None
+    unit: str | None = None
+    bins: Count = 40
+    range: Range | None = None
+    log: bool = False
+
+
+class SplitConfig(Section):
+    """Which events train, validate and test: by hash of the event key, never by row order."""
+
+    key: Annotated[Strings, Field(max_length=2)] = ("run", "event")
+    """Branches that identify an event: run and event, or event alone."""
+    folds: Annotated[int, Field(ge=2, le=100)] = 2
+    """Each event is scored by the networks that were trained on the other folds."""
+    validation: Fraction = 0.2
+    """Share of the training events that choose when to stop."""
+
+
+class SignificanceConfig(Section):
+    """The Asimov significance."""
+
+    background_uncertainty: Annotated[float, Field(ge=0.0)] = 0.1
+    """Relative, systematic."""
+    bins: Count = 20
+
+
+class BiasConfig(Section):
+    """Between which domains the scores are compared, and for which class."""
+
+    class_: Literal["signal", "background"] = Field(default="background", alias="class")
+    between: Annotated[Names, Field(min_length=2)]
+    """The first domain against each of the others."""
+
+
+class EvaluationConfig(Section):
+    """What is measured on test events."""
+
+    significance: SignificanceConfig = SignificanceConfig()
+    bias: BiasConfig | None = None
+    blind: Expression | None = None
+    """Data are hidden where this expression over `score` holds."""
+    bootstrap: Annotated[int, Field(ge=0)] = 200
+    """Replicas of the confidence intervals."""
+    working_points: Annotated[tuple[Fraction, ...], Field(strict=False, min_length=1)] = (0.3, 0.5, 0.7)
+    """Signal efficiencies."""
+    probes: bool = True
+    """Train fresh classifiers that try to tell the domains apart by score and embedding."""
+
+
+class AnalysisConfig(Section):
+    """The whole analysis. Load it by `hepda.config.load_config`."""
+
+    name: Name
+    kind: Literal["events"] = "events"
+    luminosity: Positive
+    """Integrated, in 1/fb."""
+    luminosity_label: str | None = None
+    """How figures write it; null: from `luminosity`."""
+    tree: str = "events"
+    normalisation: NormalisationConfig | None = NormalisationConfig()
+    """null: the weight expression is the physical weight already."""
+    samples: Annotated[dict[Name, SampleConfig], Field(min_length=1)]
+    variables: dict[Identifier, Expression] = Field(default_factory=dict)
+    """Named expressions over branches and one another."""
+    selection: Expression | None = None
+    weight: Expression = "1"
+    """Event weight of simulation, before the normalisation; never applied to data."""
+    features: Strings
+    """Names of variables or of flat branches, in the order that the models see."""
+    missing: float = -1.0
+    """The number that stands for a missing value (no second b jet) in every feature, for every model."""
+    columns: dict[Identifier, Expression] = Field(default_factory=dict)
+    """Further numbers an event carries along; NaN where a sample lacks their branches."""
+    plots: dict[str, PlotConfig] = Field(default_factory=dict)
+    split: SplitConfig = SplitConfig()
+    models: Annotated[dict[Name, ModelConfig], Field(min_length=1)]
+    training: TrainingConfig = TrainingConfig()
+    negative_weights: Literal["keep", "absolute", "drop", "reject"] = "keep"
+    """Policy of the training; evaluation keeps every sign."""
+    evaluation: EvaluationConfig = EvaluationConfig()
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 1
+
+    @model_validator(mode="before")
+    @classmethod
+    def _seed_from_training(cls, data: Any) -> Any:
+        """`training.seed` is another place for the analysis's seed; here it moves to the one that is read."""
+        training = data.get("training") if isinstance(data, dict) else None
+        if not isinstance(training, dict) or training.get("seed") is None:
+            return data
+        rest = {key: value for key, value in training.items() if key != "seed"}
+        if data.get("seed", training["seed"]) != training["seed"]:
+            raise ValueError("seed: differs from training.seed; give one of them.")
+        return {**data, "training": rest, "seed": training["seed"]}
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        problems = problems_of(self)
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
+
+    @model_validator(mode="after")
+    def _complete_training(self) -> Self:
+        """Give each network the complete training section: the analysis's, with its own keys on top."""
+        for name, model in self.models.items():
+            if isinstance(model, NetworkConfig):
+                own = {key: getattr(model.training, key) for key in model.training.model_fields_set}
+                self.models[name] = model.model_copy(
+                    update={"training": self.training.model_copy(update=own)}
+                )
+        return self
+
+    @property
+    def domains(self) -> tuple[str, ...]:
+        """Domain names in the order of the samples; the first is the one that is trained on."""
+        return tuple(dict.fromkeys(sample.domain for sample in self.samples.values()))
+
+    def training_samples(self, model: str) -> tuple[str, ...]:
+        """Samples of the class loss of `model`: its `train_on`, or the labelled ones of the first domain."""
+        named = self.models[model].train_on
+        if named is not None:
+            return named
+        first = self.domains[0]
+        return tuple(
+            name
+            for name, sample in self.samples.items()
+            if sample.class_ is not None and sample.use == "train" and sample.domain == first
+        )
+
+    def seed_for(self, model: str) -> int:
+        """The seed of a model: its training's, or the analysis's."""
+        section = self.models[model]
+        if isinstance(section, NetworkConfig) and section.training.seed is not None:
+            return section.training.seed
+        return self.seed

@@ -1,0 +1,135 @@
+"""Checks that cross the sections of the analysis file; each problem names the key that holds it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from hepda.config.models import NetworkConfig
+from hepda.errors import nearest
+
+if TYPE_CHECKING:
+    from hepda.config.analysis import AnalysisConfig, SampleConfig
+
+
+def problems_of(config: AnalysisConfig) -> list[str]:
+    """Every problem as `path: what is wrong`; empty if the sections agree."""
+    checks = (_samples, _features, _classes, _training_lists, _domain_heads, _bias)
+    return [problem for check in checks for problem in check(config)]
+
+
+_NORMALISING = ("cross_section", "k_factor", "filter_efficiency", "scale", "sum_of_weights")
+
+
+def _given(sample: SampleConfig, *keys: str) -> list[str]:
+    """The keys among `keys` that are not at their defaults (which a resolved file writes out)."""
+    return [key for key in keys if getattr(sample, key) != type(sample).model_fields[key].default]
+
+
+def _unknown(path: str, name: str, kind: str, known: list[str]) -> str:
+    hint = nearest(name, known) or f" There are: {', '.join(known)}."
+    return f"{path}: {name!r} is not a {kind}.{hint}"
+
+
+def _duplicates(path: str, names: tuple[str, ...]) -> Iterator[str]:
+    for name in dict.fromkeys(n for n in names if names.count(n) > 1):
+        yield f"{path}: {name!r} is listed twice."
+
+
+def _samples(config: AnalysisConfig) -> Iterator[str]:
+    for name, sample in config.samples.items():
+        path = f"samples.{name}"
+        if sample.domain == "data" and sample.class_ is not None:
+            yield f"{path}.class: a sample of the domain 'data' has no class; remove it or change its domain."
+        if sample.is_data:
+            for key in _given(sample, *_NORMALISING):
+                yield (
+                    f"{path}.{key}: data are not normalised, and a sample without a class is data; "
+                    f"give the sample a class or remove {key}."
+                )
+        elif config.normalisation is None:
+            for key in _given(sample, "cross_section", "sum_of_weights"):
+                yield f"{path}.{key}: has no effect with `normalisation: null`; remove one of them."
+
+
+def _features(config: AnalysisConfig) -> Iterator[str]:
+    yield from _duplicates("features", config.features)
+    for name in config.plots:
+        if name not in config.features and name not in config.variables:
+            known = list(dict.fromkeys([*config.features, *config.variables]))
+            yield _unknown("plots", name, "feature or variable", known)
+    for name in config.columns:
+        if name in config.variables:
+            yield f"columns.{name}: a variable has this name already; choose another."
+
+
+def _classes(config: AnalysisConfig) -> Iterator[str]:
+    for wanted in ("signal", "background"):
+        if not any(s.class_ == wanted and s.use == "train" for s in config.samples.values()):
+            yield f"samples: none has `class: {wanted}` and `use: train`; a classifier needs both classes."
+
+
+def _training_lists(config: AnalysisConfig) -> Iterator[str]:
+    for model in config.models:
+        path = f"models.{model}.train_on"
+        named = config.models[model].train_on
+        names = config.training_samples(model)
+        yield from _duplicates(path, names)
+        for name in names:
+            if name not in config.samples:
+                yield _unknown(path, name, "sample", list(config.samples))
+            elif config.samples[name].is_data:
+                yield f"{path}: {name!r} has no class (it is data); the class loss never sees data."
+            elif config.samples[name].use == "evaluate":
+                yield f"{path}: {name!r} is marked `use: evaluate`; no model may train on it."
+        for wanted in ("signal", "background"):
+            if not any(n in config.samples and config.samples[n].class_ == wanted for n in names):
+                origin = "the list" if named is not None else f"the first domain, {config.domains[0]!r},"
+                yield f"{path}: {origin} has no {wanted} sample; name samples of both classes."
+
+
+def _domain_heads(config: AnalysisConfig) -> Iterator[str]:
+    for model, section in config.models.items():
+        if not isinstance(section, NetworkConfig) or section.domain is None:
+            continue
+        domain = section.domain
+        path = f"models.{model}.domain"
+        for side, names in (("source", domain.source), ("target", domain.target)):
+            yield from _domain_side(config, f"{path}.{side}", names, domain.rows)
+        for name in domain.source:
+            if name in domain.target:
+                yield f"{path}.target: {name!r} is in source as well; a sample has one domain."
+
+
+def _domain_side(config: AnalysisConfig, path: str, names: tuple[str, ...], rows: str) -> Iterator[str]:
+    yield from _duplicates(path, names)
+    if not names:
+        yield f"{path}: is empty; name at least one sample."
+    usable = False
+    for name in names:
+        sample = config.samples.get(name)
+        if sample is None:
+            yield _unknown(path, name, "sample", list(config.samples))
+            usable = True  # one message is enough
+        elif sample.use == "evaluate":
+            yield f"{path}: {name!r} is marked `use: evaluate`; no model may train on it."
+        elif rows != "all" and sample.is_data:
+            yield (
+                f"{path}: the class of {name!r} is unknown (it is data), so `rows: {rows}` picks none of "
+                "its events; say `rows: all`, or take simulation."
+            )
+        usable = usable or (sample is not None and (rows in ("all", sample.class_) or sample.is_data))
+    if names and not usable:
+        yield f"{path}: no sample of the list has `class: {rows}`, the rows that the domain head sees."
+
+
+def _bias(config: AnalysisConfig) -> Iterator[str]:
+    bias = config.evaluation.bias
+    if bias is None:
+        return
+    yield from _duplicates("evaluation.bias.between", bias.between)
+    for name in bias.between:
+        if name not in config.domains:
+            yield _unknown("evaluation.bias.between", name, "domain", list(config.domains))
+        elif not any(s.domain == name and s.class_ == bias.class_ for s in config.samples.values()):
+            yield f"evaluation.bias.between: the domain {name!r} has no {bias.class_} sample to compare."

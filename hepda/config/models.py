@@ -1,0 +1,105 @@
+"""The sections that say what is trained and how: models, their domain adversary, training."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from hepda.config.section import Count, Expression, Fraction, Names, Positive, Section, Widths
+
+
+class TrainingConfig(Section):
+    """How a network is trained; a model's own `training:` overrides single keys of the analysis's."""
+
+    epochs: Count = 40
+    """Passes over the source rows at most; `patience` may end it before."""
+    batch_size: Count = 1024
+    """Source rows a step (of all processes together)."""
+    optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
+    learning_rate: Positive = 1.0e-3
+    weight_decay: Annotated[float, Field(ge=0.0)] = 1.0e-4
+    schedule: Literal["constant", "cosine", "one_cycle", "plateau"] = "cosine"
+    """Course of the learning rate over the run."""
+    patience: Count | None = 8
+    """Epochs without improvement of the validation loss before stopping; null trains all epochs."""
+    average: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    """Decay of the exponential moving average of the weights that is kept in their place; 0 is off."""
+    seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None
+    """Seed of the network; null takes the analysis's."""
+    processes: Literal["auto"] | Count = 1
+    """Training processes (torchrun's world); auto: as many as the launcher gave."""
+
+
+class DomainConfig(Section):
+    """A reversed domain head: which rows it sees, with which weights, and how strongly it acts.
+
+    The class loss balances signal and background; the domain loss must not, or confusing the domains erases
+    the signal. Therefore it has its own samples, rows, selection and weight (PEERS.md, finding 3).
+    """
+
+    source: Names
+    """Samples of the domain that the classifier is trained on."""
+    target: Names
+    """Samples of the domain that the encoder must not tell from the source."""
+    rows: Literal["background", "signal", "all"] = "background"
+    """Classes that the domain head sees; `all` for data, whose class is unknown."""
+    selection: Expression | None = None
+    """A region for the domain head, on top of the analysis's selection, e.g. a control region."""
+    weight: Expression = "physical"
+    """Event weight in the domain loss: `physical`, or an expression where it may stand; data: 1."""
+    balance: bool = True
+    """Scale both sides to the same total weight (keeps the mixture within a side, removes the prior)."""
+    strength: Annotated[float, Field(ge=0.0)] = 1.0
+    """Lambda of the reversal; 0 equals no adversary."""
+    schedule: Literal["ganin", "constant", "linear"] = "ganin"
+    """Course of the strength over the run: 2/(1+exp(-10 p))-1 for `ganin`."""
+    warmup: Annotated[int, Field(ge=0)] = 0
+    """Epochs before the adversary acts."""
+    head: Widths = (64, 64)
+    """Hidden widths of the domain head."""
+    steps: Count = 1
+    """Extra optimisation steps of the domain head a batch."""
+    learning_rate_factor: Positive = 1.0
+    """Learning rate of the domain head over that of the encoder."""
+    batch_share: Fraction = 0.5
+    """Share of target rows in a batch: batch_size source rows are joined by share/(1-share) as many."""
+
+
+class NetworkConfig(Section):
+    """A network: an encoder, a class head and, with `domain:`, a reversed domain head."""
+
+    kind: Literal["network"]
+    encoder: Annotated[Widths, Field(min_length=1)] = (128, 128, 64)
+    class_head: Widths = ()
+    """Hidden widths of the class head; empty: one linear layer."""
+    dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    activation: Literal["relu", "leaky_relu", "elu", "gelu", "silu", "tanh"] = "relu"
+    ensemble: Annotated[int, Field(ge=1, le=100)] = 1
+    """Networks with different seeds whose scores are averaged."""
+    train_on: Names | None = None
+    """Samples of the class loss; null: every sample with a class and `use: train` of the first domain."""
+    domain: DomainConfig | None = None
+    training: TrainingConfig = TrainingConfig()
+    """Overrides of the analysis's `training:`; after loading, the complete section."""
+
+
+class BdtConfig(Section):
+    """Boosted decision trees, the yardstick of every network."""
+
+    kind: Literal["bdt"]
+    library: Literal["sklearn", "xgboost", "lightgbm"] = "sklearn"
+    iterations: Count = 300
+    learning_rate: Positive = 0.1
+    max_leaves: Annotated[int, Field(ge=2)] | None = 31
+    max_depth: Count | None = None
+    min_samples: Count = 20
+    """Events in a leaf, at least."""
+    l2: Annotated[float, Field(ge=0.0)] = 0.0
+    patience: Count | None = 20
+    """Iterations without improvement on validation events before stopping; null: all iterations."""
+    train_on: Names | None = None
+    """As for a network."""
+
+
+ModelConfig = Annotated[NetworkConfig | BdtConfig, Field(discriminator="kind")]
