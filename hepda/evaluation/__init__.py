@@ -1,1 +1,1 @@
-"""Scores to numbers: arrays in, frozen dataclasses out. Import from the modules; this file imports nothing."""
+"""Scores to numbers: arrays in, frozen dataclasses out. Import from its modules: this file is empty."""

@@ -132,7 +132,7 @@ class TwoSampleTest:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NullDistribution:
-    """A statistic between random parts of one sample, scaled to the sizes (n_eff) of the two that are compared."""
+    """A statistic between random parts of one sample, scaled to the n_eff of the two that are compared."""
 
     statistic: str
     values: FloatArray  # [replicas], sorted
@@ -204,7 +204,7 @@ class Significance:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SignificanceScan:
-    """Significance against the cut. NaN where it is not defined: no or negative background, negative signal."""
+    """Significance against the cut; NaN where background <= 0 or signal < 0."""
 
     cut: FloatArray  # [m], rising
     signal: FloatArray  # [m], expected events at score >= cut

@@ -1,0 +1,122 @@
+"""Checks and sums that every module of the evaluation begins with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from hepda.errors import DataError
+from hepda.evaluation.results import FloatArray
+
+BoolArray = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sample:
+    """Checked scores and signed weights of one sample: float64, finite, same length, sumw > 0."""
+
+    score: FloatArray  # [n]
+    weight: FloatArray  # [n]
+
+    @property
+    def sumw(self) -> float:
+        """Sum of weights."""
+        return float(self.weight.sum())
+
+    @property
+    def n_eff(self) -> float:
+        """Effective number of events, sumw^2 / sumw2."""
+        return effective(self.weight)
+
+
+def vector(values: ArrayLike, name: str, length: int | None = None) -> FloatArray:
+    """`values` as a finite float64 vector.
+
+    Raises ValueError if it is not one-dimensional or not of the given length, DataError if it is empty or
+    holds a value that is not finite.
+    """
+    array = np.asarray(values, dtype=np.float64)
+    if array.ndim != 1:
+        raise ValueError(f"{name} must be one-dimensional, not of shape {array.shape}")
+    if length is not None and len(array) != length:
+        raise ValueError(f"{name} has {len(array)} entries where {length} are needed")
+    if len(array) == 0:
+        raise DataError(f"{name} is empty; there are no events to evaluate")
+    bad = np.count_nonzero(~np.isfinite(array))
+    if bad:
+        raise DataError(
+            f"{name} has {bad} of {len(array)} values that are not finite; look for them upstream"
+        )
+    return array
+
+
+def sample(score: ArrayLike, weight: ArrayLike | None = None, name: str = "sample") -> Sample:
+    """Check scores [n] and weights [n] (None: ones). DataError also if the sum of weights is not positive."""
+    scores = vector(score, f"score of {name}")
+    weights = np.ones(len(scores)) if weight is None else vector(weight, f"weight of {name}", len(scores))
+    if weights.sum() <= 0:
+        raise DataError(
+            f"the weights of {name} sum to {weights.sum():.4g} in {len(weights)} events; "
+            "a distribution needs a positive sum of weights"
+        )
+    return Sample(scores, weights)
+
+
+def signal_mask(label: ArrayLike, length: int) -> BoolArray:
+    """True where label is 1, False where it is 0; anything else is an error (-1, unknown, has no class)."""
+    labels = np.asarray(label)
+    if labels.shape != (length,):
+        raise ValueError(f"label has shape {labels.shape} where ({length},) is needed")
+    signal = labels == 1
+    if not np.all(signal | (labels == 0)):
+        other = np.unique(labels[~(signal | (labels == 0))])[:5].tolist()
+        raise DataError(f"label holds {other} besides 0 and 1; leave events without a class out first")
+    return np.asarray(signal)
+
+
+def by_class(
+    score: ArrayLike, label: ArrayLike, weight: ArrayLike | None = None, name: str = "sample"
+) -> tuple[Sample, Sample]:
+    """The signal (label 1) and the background (label 0) of a sample, each checked as `sample` does."""
+    scores = vector(score, f"score of {name}")
+    weights = np.ones(len(scores)) if weight is None else vector(weight, f"weight of {name}", len(scores))
+    mask = signal_mask(label, len(scores))
+    for part, word in ((mask, "signal"), (~mask, "background")):
+        if not part.any():
+            raise DataError(f"{name} has no {word} events; ROC and significance need both classes")
+    return (
+        sample(scores[mask], weights[mask], f"signal of {name}"),
+        sample(scores[~mask], weights[~mask], f"background of {name}"),
+    )
+
+
+def effective(weight: FloatArray) -> float:
+    """n_eff = sumw^2 / sumw2; 0 for no events or weights that are all zero."""
+    sumw2 = float(np.dot(weight, weight))
+    return float(weight.sum()) ** 2 / sumw2 if sumw2 > 0 else 0.0
+
+
+def bin_edges(edges: ArrayLike, name: str = "edges") -> FloatArray:
+    """Bin edges [b + 1], checked to rise strictly; ValueError otherwise. Infinite ends are allowed."""
+    array = np.asarray(edges, dtype=np.float64)
+    if array.ndim != 1 or len(array) < 2 or not np.all(np.diff(array) > 0):
+        raise ValueError(f"{name} must be at least two rising numbers, not {array.tolist()[:10]}")
+    return array
+
+
+def bin_index(values: FloatArray, edges: FloatArray) -> NDArray[np.intp]:
+    """Bin of each value, in [0, b); a value on an edge belongs to the bin above it.
+
+    What lies beyond the ends counts to the first or the last bin: no event is ever lost from a sum.
+    """
+    return np.asarray(np.searchsorted(edges[1:-1], values, side="right"))
+
+
+def histogram(values: FloatArray, weight: FloatArray, edges: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Sums of weights [b] and of squared weights [b] in bins whose ends are open (see `bin_index`)."""
+    index, bins = bin_index(values, edges), len(edges) - 1
+    sumw = np.bincount(index, weights=weight, minlength=bins)
+    sumw2 = np.bincount(index, weights=weight * weight, minlength=bins)
+    return np.asarray(sumw, dtype=np.float64), np.asarray(sumw2, dtype=np.float64)

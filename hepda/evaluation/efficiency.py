@@ -1,0 +1,107 @@
+"""Weighted efficiencies: of a cut, cuts at a given one, working points, against a variable."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from hepda.evaluation.arrays import Sample, bin_edges, bin_index, by_class, effective, sample, vector
+from hepda.evaluation.results import EfficiencyCurve, FloatArray, WorkingPoint
+
+
+def weighted_efficiency(passed: ArrayLike, weight: ArrayLike) -> tuple[float, float]:
+    """Efficiency sumw(passed) / sumw and its standard deviation, for signed weights.
+
+    passed [n] bool, weight [n]. The variance is that of a ratio of correlated sums,
+    [(1 - e)^2 sumw2(passed) + e^2 sumw2(failed)] / sumw^2, which for weights of one is e (1 - e) / n.
+    Raises DataError if the sum of weights is not positive.
+    """
+    mask = np.asarray(passed, dtype=bool)
+    checked = sample(np.zeros(len(mask)), weight, "the sample whose efficiency is asked")
+    return _efficiency(mask, checked.weight)
+
+
+def _efficiency(
+    passed: np.ndarray[tuple[int], np.dtype[np.bool_]], weight: FloatArray
+) -> tuple[float, float]:
+    total = weight.sum()
+    kept = weight[passed]
+    efficiency = kept.sum() / total
+    sumw2, kept2 = np.dot(weight, weight), np.dot(kept, kept)
+    variance = ((1 - efficiency) ** 2 * kept2 + efficiency**2 * max(sumw2 - kept2, 0.0)) / total**2
+    return float(efficiency), float(np.sqrt(variance))
+
+
+def cut_at_efficiency(score: ArrayLike, weight: ArrayLike | None, efficiency: float) -> float:
+    """The tightest cut whose efficiency reaches `efficiency`: the largest score t with
+    sumw(score >= t) / sumw >= efficiency.
+
+    Ties stay together, so the efficiency reached may lie above the one asked for. With negative weights the
+    cumulative sum is not monotone; "tightest" then means the first crossing when the cut is loosened.
+    Raises ValueError unless 0 < efficiency <= 1, DataError on an unusable sample.
+    """
+    return _cut(sample(score, weight, "the sample that fixes the cut"), efficiency)
+
+
+def _cut(events: Sample, efficiency: float) -> float:
+    if not 0 < efficiency <= 1:
+        raise ValueError(f"an efficiency lies in (0, 1], not at {efficiency}")
+    order = np.argsort(events.score)[::-1]
+    score = events.score[order]
+    total = np.cumsum(events.weight[order])
+    last = np.append(np.flatnonzero(np.diff(score)), len(score) - 1)  # last event of each group of ties
+    # The relative tolerance keeps the rounding of the sum from loosening the cut by an event.
+    reached = np.flatnonzero(total[last] >= efficiency * total[-1] * (1 - 1e-12))
+    return float(score[last[reached[0]]])
+
+
+def working_point(score: ArrayLike, label: ArrayLike, weight: ArrayLike | None, cut: float) -> WorkingPoint:
+    """Efficiencies and background rejection at a cut.
+
+    Takes score [n], label [n] (1 signal, 0 background), signed weight [n].
+
+    The rejection is None, with why, where no background or a negative sum of it passes.
+    """
+    signal, background = by_class(score, label, weight)
+    return _working_point(signal, background, cut)
+
+
+def _working_point(signal: Sample, background: Sample, cut: float) -> WorkingPoint:
+    kept, kept_error = _efficiency(signal.score >= cut, signal.weight)
+    faked, faked_error = _efficiency(background.score >= cut, background.weight)
+    point = (float(cut), kept, kept_error, faked, faked_error)
+    if faked <= 0:
+        return WorkingPoint(*point, None, None, f"background efficiency {faked:.3g} at the cut: no rejection")
+    return WorkingPoint(*point, 1 / faked, faked_error / faked**2)
+
+
+def working_points(
+    score: ArrayLike,
+    label: ArrayLike,
+    weight: ArrayLike | None = None,
+    efficiencies: Sequence[float] = (0.1, 0.2, 0.3, 0.5, 0.7),
+) -> tuple[WorkingPoint, ...]:
+    """Working points at given signal efficiencies, measured on this sample's own signal."""
+    signal, background = by_class(score, label, weight)
+    return tuple(_working_point(signal, background, _cut(signal, e)) for e in efficiencies)
+
+
+def efficiency_curve(
+    variable: ArrayLike, score: ArrayLike, weight: ArrayLike | None, cut: float, edges: ArrayLike
+) -> EfficiencyCurve:
+    """Efficiency of score >= cut in bins of `variable` [n] (open ends; bins with sumw <= 0 are NaN)."""
+    events = sample(score, weight)
+    values = vector(variable, "variable", len(events.score))
+    limits = bin_edges(edges)
+    index = bin_index(values, limits)
+    bins = len(limits) - 1
+    efficiency, error = np.full(bins, np.nan), np.full(bins, np.nan)
+    n_eff = np.zeros(bins)
+    for b in range(bins):
+        weights, passed = events.weight[index == b], events.score[index == b] >= cut
+        n_eff[b] = effective(weights)
+        if weights.sum() > 0:
+            efficiency[b], error[b] = _efficiency(passed, weights)
+    return EfficiencyCurve(limits, efficiency, error, n_eff)

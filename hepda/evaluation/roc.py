@@ -1,0 +1,192 @@
+"""ROC curve and AUC with signed weights, ties counted half, and bootstrap intervals of several models.
+
+AUC = sum_ij w_i w_j [s_i > s_j + (s_i = s_j) / 2] / (sum_i w_i sum_j w_j), i over signal, j over background:
+the Mann-Whitney form of the area, which stays defined for negative weights (the curve is then not monotone,
+and the AUC may in principle leave [0, 1]). It is computed from cumulative sums in one sort.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from hepda.evaluation.arrays import by_class, signal_mask, vector
+from hepda.evaluation.bootstrap import ScoreBins, check_bootstrap, interval, poisson_counts
+from hepda.evaluation.results import FloatArray, Interval, Roc, RocBand
+
+_GRID = tuple(np.round(np.linspace(0.01, 1.0, 100), 2).tolist())
+
+
+def auc(score: ArrayLike, label: ArrayLike, weight: ArrayLike | None = None) -> float:
+    """Area under the ROC curve; score [n], label [n] (1 signal, 0 background), signed weight [n].
+
+    Raises DataError if a class is absent or its weights do not sum to a positive number, or on values that
+    are not finite; ValueError on lengths that do not agree.
+    """
+    _, signal, background = _group_sums(score, label, weight)
+    return _area(signal, background)
+
+
+def roc_curve(
+    score: ArrayLike, label: ArrayLike, weight: ArrayLike | None = None, points: int = 2000
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Thresholds [m], signal efficiency [m] and background efficiency [m], from the tightest cut down.
+
+    Starts at (inf, 0, 0), ends at (lowest score, 1, 1). Curves longer than `points` are thinned evenly in
+    both efficiencies; every point kept is exact. Errors as `auc`.
+    """
+    value, signal, background = _group_sums(score, label, weight)
+    threshold = np.concatenate([[np.inf], value[::-1]])
+    kept_s = np.concatenate([[0.0], np.cumsum(signal[::-1])]) / signal.sum()
+    kept_b = np.concatenate([[0.0], np.cumsum(background[::-1])]) / background.sum()
+    if len(threshold) > points:
+        path = np.cumsum(np.abs(np.diff(kept_s, prepend=0)) + np.abs(np.diff(kept_b, prepend=0)))
+        chosen = np.searchsorted(path, np.linspace(0, path[-1], points))
+        chosen = np.unique(np.concatenate([[0], np.minimum(chosen, len(path) - 1), [len(path) - 1]]))
+        threshold, kept_s, kept_b = threshold[chosen], kept_s[chosen], kept_b[chosen]
+    return threshold, kept_s, kept_b
+
+
+def rocs(
+    scores: Mapping[str, ArrayLike],
+    label: ArrayLike,
+    weight: ArrayLike | None = None,
+    *,
+    replicas: int = 200,
+    seed: int = 0,
+    level: float = 0.6827,
+    grid: Sequence[float] = _GRID,
+    points: int = 2000,
+) -> dict[str, tuple[Roc, RocBand]]:
+    """ROC, AUC with interval, and band of background efficiency at the signal efficiencies `grid`.
+
+    scores: one array [n] a model, over the same events; all models see the same Poisson replicas. A signal
+    efficiency with negative weights is taken where it is first reached as the cut is loosened.
+    """
+    check_bootstrap(replicas, level)
+    wanted = np.asarray(grid, dtype=np.float64)
+    binned, weights = _bin_models(scores, label, weight)
+    centres = {m: b.sums(weights) for m, b in binned.items()}
+    areas = {m: np.full(replicas, np.nan) for m in scores}
+    curves = {m: np.full((replicas, len(wanted)), np.nan) for m in scores}
+    for r, count in enumerate(poisson_counts(len(weights), replicas, seed)):
+        drawn = weights * count
+        for model, bins in binned.items():
+            background, signal = bins.sums(drawn)
+            if signal.sum() > 0 and background.sum() > 0:
+                areas[model][r] = _area(signal, background)
+                curves[model][r] = _background_at(wanted, signal, background)
+    result = {}
+    for model, score in scores.items():
+        background, signal = centres[model]
+        found = interval(auc(score, label, weight), _area(signal, background), areas[model], level)
+        band = _background_at(wanted, signal, background)
+        low, high = np.nanquantile(curves[model], [0.5 * (1 - level), 0.5 * (1 + level)], axis=0)
+        curve = Roc(*roc_curve(score, label, weight, points), found)
+        result[model] = curve, RocBand(wanted, band, low, high, level)
+    return result
+
+
+def auc_intervals(
+    scores: Mapping[str, ArrayLike],
+    label: ArrayLike,
+    weight: ArrayLike | None = None,
+    *,
+    replicas: int = 200,
+    seed: int = 0,
+    level: float = 0.6827,
+) -> dict[str, Interval]:
+    """AUC of each model with its bootstrap interval; arguments and errors as `rocs`."""
+    check_bootstrap(replicas, level)
+    centre, areas = _area_replicas(scores, label, weight, replicas, seed)
+    exact = {m: auc(s, label, weight) for m, s in scores.items()}
+    return {m: interval(exact[m], centre[m], areas[m], level) for m in scores}
+
+
+def auc_differences(
+    scores: Mapping[str, ArrayLike],
+    reference: str,
+    label: ArrayLike,
+    weight: ArrayLike | None = None,
+    *,
+    replicas: int = 200,
+    seed: int = 0,
+    level: float = 0.6827,
+) -> dict[str, Interval]:
+    """AUC of each model minus that of the model `reference`, with an interval from paired replicas."""
+    check_bootstrap(replicas, level)
+    if reference not in scores:
+        raise ValueError(f"{reference!r} is none of the models {sorted(scores)}")
+    centre, areas = _area_replicas(scores, label, weight, replicas, seed)
+    exact = {m: auc(s, label, weight) for m, s in scores.items()}
+    return {
+        m: interval(
+            exact[m] - exact[reference], centre[m] - centre[reference], areas[m] - areas[reference], level
+        )
+        for m in scores
+        if m != reference
+    }
+
+
+def _bin_models(
+    scores: Mapping[str, ArrayLike], label: ArrayLike, weight: ArrayLike | None
+) -> tuple[dict[str, ScoreBins], FloatArray]:
+    """Every model's scores in bins (category 0 background, 1 signal), and the weights [n]."""
+    if not scores:
+        raise ValueError("there is no model to evaluate")
+    binned = {}
+    length = len(np.asarray(label))
+    for model, score in scores.items():
+        by_class(score, label, weight, model)  # for its checks
+        category = signal_mask(label, length).astype(np.intp)
+        binned[model] = ScoreBins(vector(score, f"score of {model}", length), category, 2)
+    return binned, np.ones(length) if weight is None else vector(weight, "weight", length)
+
+
+def _area_replicas(
+    scores: Mapping[str, ArrayLike], label: ArrayLike, weight: ArrayLike | None, replicas: int, seed: int
+) -> tuple[dict[str, float], dict[str, FloatArray]]:
+    binned, weights = _bin_models(scores, label, weight)
+    areas = {m: np.full(replicas, np.nan) for m in scores}
+    for r, count in enumerate(poisson_counts(len(weights), replicas, seed)):
+        drawn = weights * count
+        for model, bins in binned.items():
+            background, signal = bins.sums(drawn)
+            if signal.sum() > 0 and background.sum() > 0:
+                areas[model][r] = _area(signal, background)
+    centre = {}
+    for model, bins in binned.items():
+        background, signal = bins.sums(weights)
+        centre[model] = _area(signal, background)
+    return centre, areas
+
+
+def _group_sums(
+    score: ArrayLike, label: ArrayLike, weight: ArrayLike | None
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Different scores [u], rising, and the sums of weights of signal [u] and background [u] at each."""
+    signal, background = by_class(score, label, weight)
+    values = np.concatenate([signal.score, background.score])
+    different, index = np.unique(values, return_inverse=True)
+    split = len(signal.score)
+    sums = [
+        np.bincount(part, weights=w, minlength=len(different))
+        for part, w in ((index[:split], signal.weight), (index[split:], background.weight))
+    ]
+    return different, np.asarray(sums[0]), np.asarray(sums[1])
+
+
+def _area(signal: FloatArray, background: FloatArray) -> float:
+    """AUC from sums of weights [u] at rising scores: below counts one, equal one half."""
+    below = np.cumsum(background) - 0.5 * background
+    return float(np.dot(signal, below) / (signal.sum() * background.sum()))
+
+
+def _background_at(wanted: FloatArray, signal: FloatArray, background: FloatArray) -> FloatArray:
+    """Background efficiency where the signal efficiency first reaches `wanted` [g], linear within a bin."""
+    kept_s = np.concatenate([[0.0], np.cumsum(signal[::-1])]) / signal.sum()
+    kept_b = np.concatenate([[0.0], np.cumsum(background[::-1])]) / background.sum()
+    reached = np.maximum.accumulate(kept_s)
+    return np.asarray(np.interp(wanted, reached, kept_b), dtype=np.float64)

@@ -1,0 +1,84 @@
+"""Asimov discovery significance: closed forms that are stable in every limit, scans of the cut, bins.
+
+For s expected signal events on b background events, known to sigma_b, the median significance of a
+discovery is that of the Asimov data set n = s + b (Cowan, Cranmer, Gross, Vitells, arXiv:1007.1727; with
+sigma_b: Cowan, "Discovery sensitivity for a counting experiment with background uncertainty", 2012).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from hepda.evaluation.results import FloatArray
+
+_SMALL = 0.05  # below it differences cancel, and series are used
+
+
+def asimov(signal: ArrayLike, background: ArrayLike, uncertainty: ArrayLike = 0.0) -> FloatArray:
+    """Median discovery significance with a Poisson (gamma) constraint of the background; broadcasts.
+
+    With v = sigma_b^2,
+    Z^2 / 2 = (s + b) ln[(s + b)(b + v) / (b^2 + (s + b) v)] - (b^2 / v) ln[1 + v s / (b (b + v))],
+    or (s + b) ln(1 + s / b) - s for v = 0. Limit s << b: s / sqrt(b + v), so s / sqrt(b) or s / sigma_b.
+
+    With x = s / b, k = v / b, u = x / (1 + k + k x), w = k x / (1 + k) and h(t) = t - ln(1 + t) it equals
+    Z^2 / 2b = x^2 / [(1 + k)(1 + k + k x)] - (1 + x) h(u) + h(w) / k,
+    without the first orders that cancel above: good to rounding for s << b, sigma_b -> 0 and b -> 0.
+
+    NaN for s < 0 or b < 0 (a sum of signed weights may be: merge or drop that bin); at b = 0 infinite if
+    sigma_b = 0 and s > 0, else 0. Raises ValueError for sigma_b < 0.
+    """
+    s, b, sigma = _broadcast(signal, background, uncertainty)
+    valid = (s >= 0) & (b > 0)
+    safe_s, safe_b = np.where(valid, s, 0.0), np.where(valid, b, 1.0)
+    x, k = safe_s / safe_b, sigma * (sigma / safe_b)
+    safe_k = np.where(k > 0, k, 1.0)
+    u, w = x / (1 + k + k * x), k * x / (1 + k)
+    near = x * u / (1 + k) - (1 + x) * _h(u) + _h(w) / safe_k
+    far = (1 + x) * np.log1p(u) - np.where(k > 0, np.log1p(w) / safe_k, x)  # for large u `near` cancels
+    z = np.sqrt(2 * safe_b * np.maximum(np.where(u < _SMALL, near, far), 0.0))
+    z = np.where(b == 0, np.where((sigma == 0) & (s > 0), np.inf, 0.0), z)
+    return np.asarray(np.where((s < 0) | (b < 0), np.nan, z), dtype=np.float64)
+
+
+def ams1(signal: ArrayLike, background: ArrayLike, uncertainty: ArrayLike = 0.0) -> FloatArray:
+    """The figure of merit of Louppe, Kagan, Cranmer (arXiv:1611.01046, released code), AMS1; broadcasts.
+
+    AMS1^2 = 2 [(s + b) ln((s + b) / b0) - s - b + b0] + (b - b0)^2 / v,
+    b0 = [b - v + sqrt((b - v)^2 + 4 (s + b) v)] / 2, v = sigma_b^2.
+
+    It is the Asimov significance of the same counting experiment with a Gaussian constraint of fixed width
+    sigma_b in place of the Poisson control region of `asimov`; b0 is the background fitted without signal.
+    Both are s / sqrt(b + v) for s << b and (s + b) ln(1 + s / b) - s at v = 0, where the form above is 0 / 0.
+    Elsewhere AMS1 is the larger one, because a gamma constraint has the longer upper tail.
+    With q = 2 s / [b + v + sqrt((b + v)^2 + 4 s v)], b0 = b + q v exactly, and
+    AMS1^2 = 2 b0 [(1 + q) ln(1 + q) - q] + v q^2, which has no singular point. NaN, 0 and inf as in
+    `asimov`, except that at b = 0 with sigma_b > 0 it is finite.
+    """
+    s, b, sigma = _broadcast(signal, background, uncertainty)
+    v = sigma * sigma
+    valid = (s >= 0) & (b >= 0)
+    s_, b_ = np.where(valid, s, 0.0), np.where(valid, b, 1.0)
+    root = b_ + v + np.sqrt((b_ + v) ** 2 + 4 * s_ * v)
+    q = 2 * s_ / np.where(root > 0, root, 1.0)
+    poisson = np.where(q < _SMALL, q * q - (1 + q) * _h(q), (1 + q) * np.log1p(q) - q)
+    z = np.sqrt(2 * (b_ + q * v) * poisson + v * q * q)
+    z = np.where((b == 0) & (sigma == 0), np.where(s > 0, np.inf, 0.0), z)
+    return np.asarray(np.where(valid, z, np.nan), dtype=np.float64)
+
+
+def _broadcast(*values: ArrayLike) -> tuple[FloatArray, FloatArray, FloatArray]:
+    s, b, sigma = np.broadcast_arrays(*(np.asarray(v, dtype=np.float64) for v in values))
+    if np.any(sigma < 0):
+        raise ValueError("an uncertainty of the background is never negative")
+    return s, b, sigma
+
+
+def _h(t: FloatArray) -> FloatArray:
+    """Return t - ln(1 + t) for t >= 0, to rounding: by its series where the difference cancels."""
+    small = np.minimum(t, _SMALL)
+    series = np.zeros_like(small)
+    for power in range(13, 1, -1):  # t^2/2 - t^3/3 + ...; the next term is below 1e-16 of the first
+        series = small * series + (-1.0) ** power / power
+    return np.where(t < _SMALL, series * small**2, t - np.log1p(t))

@@ -1,0 +1,45 @@
+import numpy as np
+import pytest
+
+from hepda.evaluation.bootstrap import ScoreBins, poisson_counts
+from hepda.evaluation.roc import auc, auc_intervals
+
+
+def test_counts_are_poisson_and_repeat_with_the_seed():
+    counts = np.concatenate(list(poisson_counts(100_000, 5, seed=4)))
+    assert counts.mean() == pytest.approx(1, abs=0.006)
+    assert counts.var() == pytest.approx(1, abs=0.012)
+    assert (counts == 0).mean() == pytest.approx(np.exp(-1), abs=0.003)
+    np.testing.assert_array_equal(counts, np.concatenate(list(poisson_counts(100_000, 5, seed=4))))
+    assert not np.array_equal(counts, np.concatenate(list(poisson_counts(100_000, 5, seed=5))))
+
+
+def test_bins_keep_every_weight_and_ties_together():
+    generator = np.random.default_rng(0)
+    score = np.round(generator.normal(size=20_000), 4)
+    category = generator.integers(0, 3, 20_000)
+    weight = generator.normal(1, 1, 20_000)
+    bins = ScoreBins(score, category, 3, bins=300)
+    sums = bins.sums(weight)
+    assert sums.shape == (3, bins.bins)
+    np.testing.assert_allclose(sums.sum(axis=1), [weight[category == c].sum() for c in range(3)])
+    for k in (10, 100, 200):
+        passed = weight[(score >= bins.lower[k]) & (category == 1)].sum()
+        assert sums[1, k:].sum() == pytest.approx(passed)
+
+
+def test_binned_replicas_err_by_less_than_the_intervals_rounding():
+    """The approximation that is made for speed, against exact replicas."""
+    generator = np.random.default_rng(1)
+    n = 30_000
+    label = (generator.random(n) < 0.5).astype(int)
+    score = 1 / (1 + np.exp(-generator.normal(label, 1)))
+    weight = np.where(generator.random(n) < 0.15, -1.0, 1.0)
+    assert len(np.unique(score)) == n  # so that they are binned
+    found = auc_intervals({"m": score}, label, weight, replicas=40, seed=3)["m"]
+    value = auc(score, label, weight)
+    exact = [auc(score, label, weight * c) for c in poisson_counts(n, 40, seed=3)]
+    low, high = np.quantile(exact, [0.5 * (1 - 0.6827), 0.5 * (1 + 0.6827)])
+    assert found.value == value
+    assert abs(found.low - low) < 0.01 * found.error
+    assert abs(found.high - high) < 0.01 * found.error

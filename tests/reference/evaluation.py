@@ -1,0 +1,73 @@
+"""Slow, obvious versions of what hepda.evaluation computes fast."""
+
+from decimal import Decimal, localcontext
+from itertools import pairwise
+
+import numpy as np
+
+
+def auc(score, label, weight):
+    """Every pair of a signal and a background event: O(n^2)."""
+    area = 0.0
+    signal, background = np.flatnonzero(label == 1), np.flatnonzero(label == 0)
+    for i in signal:
+        for j in background:
+            credit = 1.0 if score[i] > score[j] else 0.5 if score[i] == score[j] else 0.0
+            area += weight[i] * weight[j] * credit
+    return area / (weight[signal].sum() * weight[background].sum())
+
+
+def cumulative(score, weight, x):
+    """F(x), the share of weight at scores up to x."""
+    return weight[score <= x].sum() / weight.sum()
+
+
+def ks(score_a, weight_a, score_b, weight_b):
+    """F_b - F_a where its size is largest, at every score in turn."""
+    points = np.unique(np.concatenate([score_a, score_b]))
+    difference = [cumulative(score_b, weight_b, x) - cumulative(score_a, weight_a, x) for x in points]
+    return difference[int(np.argmax(np.abs(difference)))]
+
+
+def wasserstein(score_a, weight_a, score_b, weight_b):
+    """Integral of |F_a - F_b|, step by step."""
+    points = np.unique(np.concatenate([score_a, score_b]))
+    return sum(
+        abs(cumulative(score_a, weight_a, x) - cumulative(score_b, weight_b, x)) * (y - x)
+        for x, y in pairwise(points)
+    )
+
+
+def energy_distance(score_a, weight_a, score_b, weight_b):
+    """sqrt(2 E|X - Y| - E|X - X'| - E|Y - Y'|) with weights, by all pairs."""
+    a, b = weight_a / weight_a.sum(), weight_b / weight_b.sum()
+
+    def mean_distance(x, p, y, q):
+        return float((np.abs(x[:, None] - y[None, :]) * p[:, None] * q[None, :]).sum())
+
+    square = (
+        2 * mean_distance(score_a, a, score_b, b)
+        - mean_distance(score_a, a, score_a, a)
+        - mean_distance(score_b, b, score_b, b)
+    )
+    return max(square, 0.0) ** 0.5
+
+
+def asimov(signal, background, uncertainty):
+    """The formula of Cowan as printed, with 300 digits so that nothing cancels."""
+    with localcontext() as context:
+        context.prec = 300
+        s, b, v = Decimal(float(signal)), Decimal(float(background)), Decimal(float(uncertainty)) ** 2
+        if v == 0:
+            return float((2 * ((s + b) * (1 + s / b).ln() - s)).sqrt())
+        first = (s + b) * ((s + b) * (b + v) / (b * b + (s + b) * v)).ln()
+        return float((2 * (first - b * b / v * (1 + v * s / (b * (b + v))).ln())).sqrt())
+
+
+def ams1(signal, background, uncertainty):
+    """AMS1 of arXiv:1611.01046 as its code prints it, with 300 digits."""
+    with localcontext() as context:
+        context.prec = 300
+        s, b, v = Decimal(float(signal)), Decimal(float(background)), Decimal(float(uncertainty)) ** 2
+        b0 = (b - v + ((b - v) ** 2 + 4 * (s + b) * v).sqrt()) / 2
+        return float((2 * ((s + b) * ((s + b) / b0).ln() - s - b + b0) + (b - b0) ** 2 / v).sqrt())
