@@ -1,0 +1,30 @@
+"""The adversarial core: an encoder, named heads, some of them reversed, and terms that align domains.
+
+Tensors in, a trained network out; it knows no ROOT file, image or sound.
+"""
+
+from hepda.adversarial.batches import Rows
+from hepda.adversarial.history import History
+from hepda.adversarial.layers import MLP, Standardize, mlp, seeded
+from hepda.adversarial.network import Head, Network
+from hepda.adversarial.reversal import GradientReversal, Reversal, gradient_reversal
+from hepda.adversarial.trainer import Trainer
+from hepda.adversarial.weights import NegativeWeights, class_weights, negative_weights
+
+__all__ = [
+    "MLP",
+    "GradientReversal",
+    "Head",
+    "History",
+    "NegativeWeights",
+    "Network",
+    "Reversal",
+    "Rows",
+    "Standardize",
+    "Trainer",
+    "class_weights",
+    "gradient_reversal",
+    "mlp",
+    "negative_weights",
+    "seeded",
+]

@@ -1,0 +1,201 @@
+"""Rows of a domain, and shuffled batches of source and target rows side by side.
+
+The shuffle of a domain is an endless stream of rows: one permutation of all rows after another. Which rows a
+step sees follows from the seed and the number of the step alone, so a resumed run needs no saved position,
+and the rows drawn from one domain never depend on the other.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hepda.errors import DataError
+
+Column = Any  # a numpy array or a tensor
+
+
+def as_tensor(values: Any) -> Tensor:
+    """A tensor over the same memory where that is possible (memory maps stay maps)."""
+    if isinstance(values, Tensor):
+        return values
+    array = values if isinstance(values, np.ndarray) else np.asarray(values)
+    with warnings.catch_warnings():
+        # torch warns of arrays it may not write to; nothing here writes to rows
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(np.ascontiguousarray(array))
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The rows of one domain. Arrays, tensors or memory maps; nothing is copied.
+
+    Attributes:
+        features: [n, ...], float32 (anything else is converted once).
+        targets: what heads predict, by name: [n] or [n, d]. Labels 0/1, class numbers, or real values.
+        weights: event weights by name [n]; signs are kept.
+        masks: which rows belong to a group, by name: bool [n].
+
+    """
+
+    features: Column
+    targets: Mapping[str, Column] = field(default_factory=dict)
+    weights: Mapping[str, Column] = field(default_factory=dict)
+    masks: Mapping[str, Column] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        n = len(self.features)
+        if n == 0:
+            raise DataError("a domain without rows; check its selection")
+        for kind in ("targets", "weights", "masks"):
+            for name, values in getattr(self, kind).items():
+                if len(values) != n:
+                    raise DataError(f"{kind}[{name!r}] has {len(values)} rows, the features have {n}")
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+    def select(self, index: Column) -> Rows:
+        """The rows of an index or a boolean mask [n]."""
+        chosen = np.asarray(index)
+
+        def take(values: Column) -> Column:
+            return (
+                values[torch.from_numpy(chosen)] if isinstance(values, Tensor) else np.asarray(values)[chosen]
+            )
+
+        return Rows(
+            take(self.features),
+            {k: take(v) for k, v in self.targets.items()},
+            {k: take(v) for k, v in self.weights.items()},
+            {k: take(v) for k, v in self.masks.items()},
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A domain as the loop reads it: features [n, ...] and one float32 matrix [n, c] of targets and
+    weights.
+    """
+
+    features: Tensor
+    columns: Tensor
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Rows of a step: the first `n_source` are source, the others target."""
+
+    features: Tensor
+    columns: Tensor
+    n_source: int
+
+
+class Stream:
+    """Row numbers of one domain in shuffled order, without end; every row once before any comes again."""
+
+    def __init__(self, rows: int, seed: int) -> None:
+        self.rows, self.seed = rows, seed
+        self._pass = -1
+        self._order = torch.empty(0, dtype=torch.int64)
+
+    def _permutation(self, number: int) -> Tensor:
+        if number != self._pass:
+            generator = torch.Generator().manual_seed((self.seed * 1_000_003 + number * 7919) % (2**63))
+            self._order, self._pass = torch.randperm(self.rows, generator=generator), number
+        return self._order
+
+    def take(self, start: int, size: int) -> Tensor:
+        """Rows `start` to `start + size` of the stream."""
+        number, offset = divmod(start, self.rows)
+        order = self._permutation(number)
+        if offset + size <= self.rows:
+            return order[offset : offset + size]
+        parts = [order[offset:].clone()]
+        rest = size - len(parts[0])
+        while rest > 0:
+            number += 1
+            parts.append(self._permutation(number)[:rest].clone())
+            rest -= len(parts[-1])
+        return torch.cat(parts)
+
+
+def batch_sizes(
+    batch_size: int, target_size: int | None, source_rows: int, target_rows: int
+) -> tuple[int, int]:
+    """Source and target rows of a step: what is asked for, or all rows if there are fewer."""
+    return min(batch_size, source_rows), min(target_size or batch_size, target_rows)
+
+
+class PairedBatches:
+    """Batches of `batch_size` source rows and their share of target rows, gathered into buffers that are
+    kept.
+
+    Args:
+        source: the source table.
+        target: the target table, or None.
+        batch_size: source rows a step (all of them, if there are fewer).
+        target_size: target rows a step; None: as many as source rows.
+        seed: of the shuffles.
+        device: where the batch is wanted.
+        rank, ranks: this process and their number; each takes its part of every batch.
+
+    """
+
+    def __init__(
+        self,
+        source: Table,
+        target: Table | None,
+        batch_size: int,
+        target_size: int | None,
+        seed: int,
+        device: torch.device,
+        rank: int = 0,
+        ranks: int = 1,
+    ) -> None:
+        self.source, self.target, self.device = source, target, device
+        self.rank, self.ranks = rank, ranks
+        target_rows = 0 if target is None else len(target)
+        self.n_source, self.n_target = batch_sizes(batch_size, target_size, len(source), target_rows)
+        self.steps = max(1, round(len(source) / self.n_source))
+        self._source = Stream(len(source), 2 * seed)
+        self._target = None if target is None else Stream(len(target), 2 * seed + 1)
+        cut = [self._part(n) for n in (self.n_source, self.n_target)]
+        self.local_source = cut[0].stop - cut[0].start
+        rows = self.local_source + cut[1].stop - cut[1].start
+        features, columns = source.features, source.columns
+        self._features = torch.empty(
+            (rows, *features.shape[1:]), dtype=features.dtype, device=features.device
+        )
+        self._columns = torch.empty((rows, columns.shape[1]), device=columns.device)
+
+    def _part(self, size: int) -> slice:
+        return slice(size * self.rank // self.ranks, size * (self.rank + 1) // self.ranks)
+
+    def __call__(self, step: int) -> Batch:
+        """The batch of a step. It lives until the next one is asked for."""
+        n = self.local_source
+        index = self._source.take(step * self.n_source, self.n_source)[self._part(self.n_source)]
+        self._gather(self.source, index, slice(0, n))
+        if self._target is not None and self.target is not None:
+            index = self._target.take(step * self.n_target, self.n_target)[self._part(self.n_target)]
+            self._gather(self.target, index, slice(n, None))
+        return Batch(
+            self._features.to(self.device, torch.float32, non_blocking=True),
+            self._columns.to(self.device, non_blocking=True),
+            n,
+        )
+
+    def _gather(self, table: Table, index: Tensor, rows: slice) -> None:
+        index = index.to(table.features.device)
+        torch.index_select(table.features, 0, index, out=self._features[rows])
+        torch.index_select(table.columns, 0, index, out=self._columns[rows])

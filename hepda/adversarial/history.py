@@ -1,0 +1,124 @@
+"""What is kept of a training: one value an epoch of each quantity, and alarms in words."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+LN2 = math.log(2.0)
+
+
+@dataclass(slots=True)
+class History:
+    """A table with one row an epoch, and what the run as a whole says.
+
+    Columns, for a head `h`: `h_loss`, `h_accuracy` (weighted; heads that say a class), `validation_h_loss`,
+    `validation_h_accuracy`; for a reversed head or a term also `h_strength`, `h_gradient` (norm of what it
+    sends into the encoder, strength included, on the first batch of the epoch), `h_chance` (loss of a blind
+    domain head: ln 2, times sum w / sum |w|); `task_gradient`; `gradient_cosine` (between the task's and the
+    adversaries' gradients); `learning_rate`; `seconds` (training alone); `score` (of the scorer, the larger
+    the better). A value that was not measured is NaN.
+
+    Attributes:
+        columns: the table.
+        rows: source and target rows trained on, in all.
+        best_epoch: the epoch (from 0) whose weights the network has; None: the last one's.
+        stopped: why it ended before the last epoch, or "".
+        alarms: what looks wrong, in words.
+
+    """
+
+    columns: dict[str, list[float]] = field(default_factory=dict)
+    rows: int = 0
+    best_epoch: int | None = None
+    stopped: str = ""
+    alarms: list[str] = field(default_factory=list)
+
+    @property
+    def epochs(self) -> int:
+        """Epochs done."""
+        return len(self.columns.get("seconds", ()))
+
+    @property
+    def seconds(self) -> float:
+        """Time spent in the training loop, without validation, set-up and checkpoints."""
+        return sum(self.columns.get("seconds", ()))
+
+    @property
+    def rows_per_second(self) -> float:
+        """Source and target rows a second of training."""
+        return self.rows / self.seconds if self.seconds else math.nan
+
+    def __getitem__(self, name: str) -> list[float]:
+        return self.columns[name]
+
+    def add(self, values: dict[str, float]) -> None:
+        """Append an epoch; columns that it lacks, or that are new, are filled with NaN."""
+        done = self.epochs
+        for name in {**self.columns, **values}:
+            column = self.columns.setdefault(name, [math.nan] * done)
+            column.append(float(values.get(name, math.nan)))
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON can say it; NaN becomes None."""
+        columns = {k: [None if math.isnan(x) else x for x in v] for k, v in self.columns.items()}
+        return {
+            "columns": columns,
+            "rows": self.rows,
+            "best_epoch": self.best_epoch,
+            "stopped": self.stopped,
+            "alarms": list(self.alarms),
+        }
+
+    @classmethod
+    def from_dict(cls, said: dict[str, Any]) -> History:
+        """The history that `to_dict` wrote."""
+        columns = {k: [math.nan if x is None else float(x) for x in v] for k, v in said["columns"].items()}
+        return cls(columns, said["rows"], said["best_epoch"], said["stopped"], list(said["alarms"]))
+
+
+def alarms(history: History, main: str, reversed_heads: list[str]) -> list[str]:
+    """What a history says is wrong.
+
+    * collapse: the main head's loss ends well above its lowest value;
+    * saturation: a reversed head is right on 98 % of the weights or more in the last three epochs;
+    * blindness: a reversed head has lost what guessing loses in every epoch: it never learnt anything;
+    * opposition: the adversary's gradient is ten times the task's in the last three epochs.
+    """
+    found: list[str] = []
+    table = history.columns
+    losses = [x for x in table.get(f"{main}_loss", []) if not math.isnan(x)]
+    if len(losses) > 3 and losses[-1] > 1.5 * min(losses) + 0.05:
+        found.append(
+            f"collapse: the loss of {main!r} rose from {min(losses):.3f} to {losses[-1]:.3f}; the adversary "
+            "may be "
+            "erasing the classes. Lower its strength, or give the domain head the rows of one class only"
+        )
+    for name in reversed_heads:
+        accuracy = [x for x in table.get(f"{name}_accuracy", []) if not math.isnan(x)]
+        if len(accuracy) >= 3 and min(accuracy[-3:]) >= 0.98:
+            found.append(
+                f"saturation: {name!r} is right on {100 * accuracy[-1]:.1f} % of its weights; a head that "
+                "wins always "
+                "teaches the encoder little. Raise the strength, lower its rate, or check that a trivial "
+                "variable "
+                "does not tell the domains apart"
+            )
+        pairs = list(zip(table.get(f"{name}_loss", []), table.get(f"{name}_chance", []), strict=False))
+        pairs = [(a, b) for a, b in pairs if not (math.isnan(a) or math.isnan(b))]
+        if len(pairs) >= 3 and all(abs(a - b) < 1e-3 * b for a, b in pairs):
+            found.append(
+                f"blindness: {name!r} never did better than guessing ({pairs[-1][1]:.4f}); there is no "
+                "difference it "
+                "can see, or it is too small or too slow. Compare with a fresh probe"
+            )
+        ratio = list(zip(table.get(f"{name}_gradient", []), table.get("task_gradient", []), strict=False))[
+            -3:
+        ]
+        if len(ratio) == 3 and all(a > 10 * b for a, b in ratio):
+            found.append(
+                f"opposition: the gradient of {name!r} in the encoder is over ten times that of the task; "
+                "its strength decides everything. Lower it unless that is wanted"
+            )
+    return found

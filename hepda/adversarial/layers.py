@@ -1,0 +1,177 @@
+"""Layers that a network is made of: a plain stack of linear layers, and the normalization of its inputs."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from hepda.errors import ConfigError, DataError, nearest
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "relu": nn.ReLU,
+    "tanh": nn.Tanh,
+    "elu": nn.ELU,
+    "silu": nn.SiLU,
+    "gelu": nn.GELU,
+    "leaky_relu": nn.LeakyReLU,
+}
+
+
+@contextmanager
+def seeded(seed: int | None) -> Iterator[None]:
+    """Within the block torch's random numbers start from `seed`; after it they go on as if nothing had
+    happened.
+
+    Networks made inside come out the same each time. None leaves the random numbers alone.
+    """
+    if seed is None:
+        yield
+        return
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        torch.manual_seed(seed)
+        yield
+
+
+class MLP(nn.Sequential):
+    """Linear layers with activations between them; `spec` says how to build it again, `mlp` makes it.
+
+    Input [n, inputs] (further dimensions are flattened), output [n, outputs].
+    """
+
+    def __init__(self, spec: dict[str, Any]) -> None:
+        self.spec = dict(spec)
+        self.inputs, self.outputs = int(spec["inputs"]), int(spec["widths"][-1] if spec["widths"] else 0)
+        layers: OrderedDict[str, nn.Module] = OrderedDict()
+        sizes = [self.inputs, *spec["widths"]]
+        last = len(sizes) - 2
+        for i, (a, b) in enumerate(pairwise(sizes)):
+            linear = nn.Linear(a, b)
+            layers[f"linear{i}"] = (
+                nn.utils.parametrizations.spectral_norm(linear) if spec["spectral_norm"] else linear
+            )
+            if i < last or spec["activate_last"]:
+                layers[f"activation{i}"] = ACTIVATIONS[spec["activation"]]()
+                if spec["dropout"]:
+                    layers[f"dropout{i}"] = nn.Dropout(spec["dropout"])
+        self.outputs = sizes[-1]
+        super().__init__(layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply the layers; what is not a matrix is flattened first."""
+        result: Tensor = super().forward(x if x.dim() == 2 else x.flatten(1))  # type: ignore[no-untyped-call]
+        return result
+
+
+def mlp(
+    inputs: int,
+    hidden: Sequence[int],
+    outputs: int | None = None,
+    *,
+    activation: str = "relu",
+    dropout: float = 0.0,
+    spectral_norm: bool = False,
+) -> MLP:
+    """A stack of linear layers.
+
+    Args:
+        inputs: number of input columns.
+        hidden: widths of the hidden layers; each is followed by the activation (and dropout).
+        outputs: number of raw outputs of a head; None for an encoder, that ends with its last hidden layer.
+        activation: one of `ACTIVATIONS`.
+        dropout: probability that a hidden unit is set to zero in training.
+        spectral_norm: divide each weight matrix by its largest singular value (Miyato et al. 2018); steadies
+            an adversary.
+
+    Raises:
+        ConfigError: an unknown activation, a width below 1, or a dropout outside [0, 1).
+
+    """
+    if activation not in ACTIVATIONS:
+        names = ", ".join(ACTIVATIONS)
+        raise ConfigError(
+            f"unknown activation {activation!r}; one of {names}.{nearest(activation, ACTIVATIONS)}"
+        )
+    widths = [int(w) for w in hidden] + ([] if outputs is None else [int(outputs)])
+    if inputs < 1 or any(w < 1 for w in widths):
+        raise ConfigError(f"a network of widths {[inputs, *widths]}: every width must be 1 or more")
+    if not 0.0 <= dropout < 1.0:
+        raise ConfigError(f"dropout {dropout} must be at least 0 and below 1")
+    return MLP(
+        {
+            "inputs": int(inputs),
+            "widths": widths,
+            "activate_last": outputs is None,
+            "activation": activation,
+            "dropout": float(dropout),
+            "spectral_norm": bool(spectral_norm),
+        }
+    )
+
+
+class Standardize(nn.Module):
+    """Shift and scale each column to weighted mean 0 and width 1; part of the network, saved with it.
+
+    Buffers `mean` and `scale` [k] (`scale` is 1 / width; 1 for a column that never varies) and `fitted`.
+    """
+
+    mean: Tensor
+    scale: Tensor
+    fitted: Tensor
+
+    def __init__(self, columns: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(columns))
+        self.register_buffer("scale", torch.ones(columns))
+        self.register_buffer("fitted", torch.tensor(False))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(x - mean) * scale."""
+        return (x - self.mean) * self.scale
+
+    @torch.no_grad()
+    def fit(self, features: Tensor, weight: Tensor | None = None, chunk: int = 65536) -> Standardize:
+        """Take mean and width from rows [n, k], each counted with its absolute weight [n] (1 if None).
+
+        Sums run in float64 over chunks around the first mean, so a memory-mapped table is read twice and
+        never held whole.
+
+        Raises:
+            DataError: a value is not finite, or no row has a weight.
+
+        """
+        columns = features.shape[1]
+        total, shift = 0.0, torch.zeros(columns, dtype=torch.float64)
+        for start in range(0, len(features), chunk):
+            x, w = self._chunk(features, weight, start, chunk)
+            total, shift = total + float(w.sum()), shift + w @ x
+        if not total > 0.0:
+            raise DataError(
+                "the normalization has no rows with a weight; check the training sample and its weights"
+            )
+        mean = shift / total
+        square = torch.zeros(columns, dtype=torch.float64)
+        for start in range(0, len(features), chunk):
+            x, w = self._chunk(features, weight, start, chunk)
+            square += w @ (x - mean).square()
+        width = (square / total).sqrt()
+        flat = width <= 1e-7 * mean.abs().clamp_min(1e-30)
+        self.mean.copy_(mean)
+        self.scale.copy_(torch.where(flat, torch.ones_like(width), 1.0 / width))
+        self.fitted.fill_(True)
+        return self
+
+    @staticmethod
+    def _chunk(features: Tensor, weight: Tensor | None, start: int, size: int) -> tuple[Tensor, Tensor]:
+        x = features[start : start + size].to("cpu", torch.float64)
+        if not bool(torch.isfinite(x).all()):
+            column = int((~torch.isfinite(x)).any(dim=0).nonzero()[0])
+            raise DataError(f"feature column {column} holds NaN or infinity; repair or drop these rows first")
+        if weight is None:
+            return x, torch.ones(len(x), dtype=torch.float64)
+        return x, weight[start : start + size].to("cpu", torch.float64).abs()

@@ -1,0 +1,214 @@
+"""From a batch to losses: every head on its rows with its weights, the reversed ones behind their
+reversal.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from hepda.adversarial.batches import Batch
+from hepda.adversarial.losses import LOSSES, class_probabilities, correct
+from hepda.adversarial.network import Head, Network, check_output
+from hepda.adversarial.plan import Plan
+from hepda.adversarial.reversal import gradient_reversal
+from hepda.adversarial.stabilisers import input_gradient_penalty
+from hepda.adversarial.terms import Term, View
+from hepda.adversarial.workers import count, sum_over_workers
+
+_TINY = torch.finfo(torch.float32).tiny
+
+
+@dataclass(frozen=True, slots=True)
+class Losses:
+    """Losses of a batch.
+
+    Attributes:
+        task: sum over heads that are not reversed, each times its scale.
+        adversary: sum over reversed heads and alignment terms; None if none takes part.
+        meters: by name, [weighted sum of losses, sum of absolute weights, weighted sum of right answers, sum
+            of weights], without gradient.
+
+    """
+
+    task: Tensor
+    adversary: Tensor | None
+    meters: dict[str, Tensor]
+
+    @property
+    def total(self) -> Tensor:
+        """What is minimised; the reversal turns the adversary's sign on its way into the encoder."""
+        return self.task if self.adversary is None else self.task + self.adversary
+
+
+class Objective:
+    """Computes the losses of batches laid out by a `Plan`.
+
+    Strengths are tensors that stay where they are, so a compiled step is compiled once.
+    """
+
+    def __init__(self, network: Network, plan: Plan, device: torch.device) -> None:
+        self.network, self.lanes, self.term_lanes = network, plan.lanes, plan.terms
+        self.heads = [network.heads[name] for name in plan.lanes]
+        self.terms = [term for term in network.terms if term.name in plan.terms]
+        self.parts: list[Head | Term] = [*self.heads, *self.terms]
+        names = [part.name for part in self.parts if part.reversal is not None]
+        self.strength = {name: torch.ones((), device=device) for name in names}
+        self.value = dict.fromkeys(self.strength, 1.0)
+        self._activate()
+
+    def advance(self, epoch: float, epochs: float) -> None:
+        """Set every strength to its value after `epoch` of `epochs` epochs; a strength of 0 leaves its head
+        out.
+        """
+        for part in self.parts:
+            if part.reversal is not None:
+                value = part.reversal.at(epoch, epochs)
+                self.value[part.name] = value
+                self.strength[part.name].fill_(value)
+        self._activate()
+
+    def _activate(self) -> None:
+        self.active = [h for h in self.heads if self.value.get(h.name, 1.0) > 0.0]
+        self.active_terms = [t for t in self.terms if self.value[t.name] > 0.0]
+        self._whole = {h.reads for h in self.active if h.reads} | (
+            {self.network.main.name} if self.active_terms else set()
+        )
+        self._needs_target = bool(self.active_terms) or any(self.lanes[h.name].target for h in self.active)
+
+    @property
+    def adversaries(self) -> list[Head | Term]:
+        """Reversed heads and terms that are on."""
+        return [h for h in self.active if h.reversal] + list(self.active_terms)
+
+    def __call__(self, batch: Batch) -> Losses:
+        """Losses of a batch with every part whose strength is not 0."""
+        n = batch.n_source
+        features = self.network.encode(batch.features if self._needs_target else batch.features[:n])
+        outputs: dict[str, Tensor] = {}
+        meters: dict[str, Tensor] = {}
+        task, adversary = features.new_zeros(()), None
+        for name in self._whole:
+            outputs[name] = self.network.head_modules[name](features)
+        for head in self.active:
+            loss = self._head_loss(head, features, outputs, batch, meters) * head.scale
+            if head.reversal is None:
+                task = task + loss
+            else:
+                adversary = loss if adversary is None else adversary + loss
+        for term in self.active_terms:
+            loss = self._term_loss(term, features, outputs, batch, meters) * self.strength[term.name]
+            adversary = loss if adversary is None else adversary + loss
+        return Losses(task, adversary, meters)
+
+    def adversary_alone(self, batch: Batch, step: int) -> Tensor | None:
+        """Loss of the adversaries that take more than `step` steps, on features that are given (no
+        gradient).
+        """
+        parts = [p for p in self.adversaries if p.steps > step]
+        if not parts:
+            return None
+        with torch.no_grad():
+            features = self.network.encode(batch.features)
+            outputs = {name: self.network.head_modules[name](features) for name in self._whole}
+        total = features.new_zeros(())
+        for part in parts:
+            if isinstance(part, Head):
+                total = total + part.scale * self._head_loss(part, features, outputs, batch, {})
+            else:
+                total = total + self._term_loss(part, features, outputs, batch, {})
+        return total
+
+    @torch.no_grad()
+    def meters(self, batch: Batch) -> dict[str, Tensor]:
+        """Sums over a batch for every head, whatever its strength, without label smoothing; for validation
+        rows.
+        """
+        features = self.network.encode(batch.features)
+        outputs = {h.name: self.network.head_modules[h.name](features) for h in self.heads if h.reads is None}
+        meters: dict[str, Tensor] = {}
+        for head in self.heads:
+            self._head_loss(head, features, outputs, batch, meters)
+        return meters
+
+    def _head_loss(
+        self,
+        head: Head,
+        features: Tensor,
+        outputs: dict[str, Tensor],
+        batch: Batch,
+        meters: dict[str, Tensor],
+    ) -> Tensor:
+        lane = self.lanes[head.name]
+        rows = lane.rows(batch.n_source)
+        target, weight = batch.columns[rows, lane.columns], batch.columns[rows, lane.weight]
+        if len(features) < len(batch.features):  # only source rows were encoded
+            target, weight = target[: batch.n_source], weight[: batch.n_source]
+        given = outputs[head.reads][rows] if head.reads else None
+        output, penalty = self._output(head, features[rows], given, outputs, rows)
+        check_output(output, head)
+        if head.entropy and head.reads and given is not None:
+            weight = weight * certainty(
+                class_probabilities(given.detach(), self.network.heads[head.reads].loss)
+            )
+        losses = LOSSES[head.loss].rows(output, target, head.smoothing if torch.is_grad_enabled() else 0.0)
+        above, below = torch.dot(weight, losses), weight.abs().sum()
+        meters[head.name] = self._meter(head, output, target, weight, above, below)
+        loss = above / sum_over_workers(below).clamp_min(_TINY)
+        return loss if penalty is None else loss + penalty / count()
+
+    def _output(
+        self, head: Head, features: Tensor, given: Tensor | None, outputs: dict[str, Tensor], rows: slice
+    ) -> tuple[Tensor, Tensor | None]:
+        """Raw output of a head and its gradient penalty."""
+        if given is None and head.name in outputs:
+            return outputs[head.name][rows], None
+        read = self.network.head_input(head, features, given)
+        module, penalty = self.network.head_modules[head.name], None
+        if head.gradient_penalty > 0.0 and torch.is_grad_enabled():
+            penalty = head.gradient_penalty * input_gradient_penalty(module, read)
+        if head.reversal is not None:
+            read = gradient_reversal(read, self.strength[head.name])
+        return module(read), penalty
+
+    @staticmethod
+    @torch.no_grad()
+    def _meter(
+        head: Head, output: Tensor, target: Tensor, weight: Tensor, above: Tensor, below: Tensor
+    ) -> Tensor:
+        right = above.new_zeros(())
+        if LOSSES[head.loss].classes:
+            right = torch.dot(weight, correct(output, target, head.loss))
+        return torch.stack([above.detach(), below, right, weight.sum()])
+
+    def _term_loss(
+        self,
+        term: Term,
+        features: Tensor,
+        outputs: dict[str, Tensor],
+        batch: Batch,
+        meters: dict[str, Tensor],
+    ) -> Tensor:
+        n, lane, main = batch.n_source, self.term_lanes[term.name], self.network.main
+        output, weight = outputs[main.name], batch.columns[:, lane.weight]
+        view = View(
+            (features[:n], features[n:]),
+            (output[:n], output[n:]),
+            (weight[:n], weight[n:]),
+            batch.columns[:n, self.lanes[main.name].columns],
+            main.loss,
+        )
+        loss: Tensor = term(view)
+        one = torch.ones_like(loss)
+        meters[term.name] = torch.stack([loss.detach(), one, torch.zeros_like(one), one])
+        return loss / count()
+
+
+def certainty(probability: Tensor) -> Tensor:
+    """1 + exp(-H) of predictions [n, k]: rows that the classifier is sure of count more (CDAN+E, Long et al.
+    2018).
+    """
+    entropy = -(probability * probability.clamp_min(1e-12).log()).sum(dim=1)
+    return 1.0 + torch.exp(-entropy)

@@ -1,0 +1,94 @@
+"""Optimizers of a run: one for the task (encoder and plain heads), one for the adversaries."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from hepda.adversarial.network import Network
+
+
+def _adamw(groups: list[dict[str, Any]], rate: float, momentum: float, fused: bool) -> torch.optim.Optimizer:
+    return torch.optim.AdamW(groups, lr=rate, betas=(momentum, 0.999), fused=fused)
+
+
+def _adam(groups: list[dict[str, Any]], rate: float, momentum: float, fused: bool) -> torch.optim.Optimizer:
+    return torch.optim.Adam(groups, lr=rate, betas=(momentum, 0.999), fused=fused)
+
+
+def _nadam(groups: list[dict[str, Any]], rate: float, momentum: float, fused: bool) -> torch.optim.Optimizer:
+    return torch.optim.NAdam(groups, lr=rate, betas=(momentum, 0.999))
+
+
+def _sgd(groups: list[dict[str, Any]], rate: float, momentum: float, fused: bool) -> torch.optim.Optimizer:
+    return torch.optim.SGD(groups, lr=rate, momentum=momentum, fused=fused)
+
+
+OPTIMIZERS: dict[str, Callable[[list[dict[str, Any]], float, float, bool], torch.optim.Optimizer]] = {
+    "adamw": _adamw,
+    "adam": _adam,
+    "nadam": _nadam,
+    "sgd": _sgd,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What an optimizer is made with; see `Trainer`."""
+
+    name: str
+    rate: float
+    adversary_rate: float
+    weight_decay: float
+    momentum: float
+
+
+def _groups(module: nn.Module, rate: float, decay: float) -> Iterable[dict[str, Any]]:
+    parameters = [p for p in module.parameters() if p.requires_grad]
+    for chosen, by in (
+        ([p for p in parameters if p.dim() > 1], decay),
+        ([p for p in parameters if p.dim() < 2], 0.0),
+    ):
+        if chosen:
+            yield {"params": chosen, "lr": rate, "weight_decay": by, "base": rate}
+
+
+class Optimizers:
+    """Both optimizers; fused kernels, whose states are tensors only."""
+
+    def __init__(self, network: Network, settings: Settings) -> None:
+        make, s = OPTIMIZERS[settings.name], settings
+        task = list(_groups(network.encoder, s.rate, s.weight_decay))
+        adversary: list[dict[str, Any]] = []
+        for head in network.heads.values():
+            rate = s.rate * head.rate * (s.adversary_rate if head.reversal else 1.0)
+            (adversary if head.reversal else task).extend(_groups(head.module, rate, s.weight_decay))
+        for term in network.terms:
+            adversary.extend(_groups(term, s.rate * s.adversary_rate * term.rate, s.weight_decay))
+        self.task = make(task, s.rate, s.momentum, True)
+        self.adversary = make(adversary, s.rate, s.momentum, True) if adversary else None
+
+    @property
+    def all(self) -> list[torch.optim.Optimizer]:
+        """Those that there are."""
+        return [self.task] if self.adversary is None else [self.task, self.adversary]
+
+    def set_rate(self, factor: float) -> None:
+        """Learning rates of this step: their base values times the schedule's factor."""
+        for optimizer in self.all:
+            for group in optimizer.param_groups:
+                group["lr"] = group["base"] * factor
+
+    def clear(self) -> None:
+        """Forget the gradients."""
+        for optimizer in self.all:
+            optimizer.zero_grad(set_to_none=True)
+
+    def step(self) -> None:
+        """Update everything that has a gradient."""
+        for optimizer in self.all:
+            optimizer.step()

@@ -1,0 +1,76 @@
+"""What steadies an adversarial training; each is off unless asked for.
+
+Label smoothing is in losses.py, spectral norm in `mlp`, warm-up in `Reversal`, own rate and steps in `Head`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+
+def input_gradient_penalty(module: nn.Module, x: Tensor) -> Tensor:
+    """Mean squared norm of the gradient of a head's output by its input: `E |d output / d x|^2`.
+
+    The R1 penalty of Mescheder, Geiger & Nowozin (2018) at the rows of both domains. It reaches the head, not
+    the
+    encoder: x [n, d] is taken as given.
+    """
+    given = x.detach().requires_grad_(True)
+    (gradient,) = torch.autograd.grad(module(given).sum(), given, create_graph=True)
+    return gradient.square().sum(dim=1).mean()
+
+
+def inner(a: Sequence[Tensor | None], b: Sequence[Tensor | None]) -> Tensor:
+    """Sum over tensors of the inner products of gradients; a gradient that is None counts as zero."""
+    terms = [
+        torch.dot(x.flatten(), y.flatten())
+        for x, y in zip(a, b, strict=True)
+        if x is not None and y is not None
+    ]
+    return torch.stack(terms).sum() if terms else torch.zeros(())
+
+
+def self_correct(task: Sequence[Tensor | None], adversary: Sequence[Tensor | None]) -> list[Tensor | None]:
+    """The adversary's gradient without the part that opposes the class gradient.
+
+    With g = `task` and a = `adversary` (already reversed): if <a, g> < 0, a becomes a - <a, g> / |g|^2 g, the
+    projection of Yu et al. (PCGrad, 2020). It limits how far a shift can be removed that lies along the class
+    direction.
+    """
+    product, square = inner(adversary, task), inner(task, task)
+    factor = torch.where(product < 0, product / square.clamp_min(1e-30), torch.zeros_like(product))
+    return [
+        a if a is None or g is None else a - factor.to(a.device) * g
+        for g, a in zip(task, adversary, strict=True)
+    ]
+
+
+class MovingAverage:
+    """An exponential moving average of parameters: `m <- d m + (1 - d) p`, with d = min(decay, (1 + t) / (10
+    + t)).
+
+    The rising decay forgets the random start quickly (Tarvainen & Valpola 2017, in the form TensorFlow uses).
+    """
+
+    def __init__(self, parameters: Sequence[Tensor], decay: float) -> None:
+        self.parameters, self.decay, self.steps = list(parameters), decay, 0
+        self.mean = [p.detach().clone() for p in self.parameters]
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Take one more step into the average."""
+        self.steps += 1
+        decay = min(self.decay, (1.0 + self.steps) / (10.0 + self.steps))
+        for mean, parameter in zip(self.mean, self.parameters, strict=True):
+            mean.lerp_(parameter, 1.0 - decay)
+
+    @torch.no_grad()
+    def swap(self) -> None:
+        """Exchange the average and the parameters; call it again to have them back."""
+        for mean, parameter in zip(self.mean, self.parameters, strict=True):
+            aside = parameter.detach().clone()
+            parameter.copy_(mean)
+            mean.copy_(aside)

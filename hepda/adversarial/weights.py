@@ -1,0 +1,102 @@
+"""Event weights for training: the policy for negative ones, and the balance of classes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from hepda.errors import ConfigError, DataError, nearest
+
+POLICIES: dict[str, str] = {
+    "keep": "negative weights subtract",
+    "absolute": "the absolute value counts",
+    "drop": "their weight in training is 0",
+    "reject": "their presence is an error",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class NegativeWeights:
+    """What a policy did.
+
+    Attributes:
+        weight: the weights to train with [n], float64.
+        policy: its name.
+        rows: fraction of rows that it touched.
+        sumw: their part of the sum of absolute weights.
+
+    """
+
+    weight: NDArray[np.float64]
+    policy: str
+    rows: float
+    sumw: float
+
+    def __str__(self) -> str:
+        if not self.rows:
+            return f"negative weights: {self.policy}, there are none"
+        return (
+            f"negative weights: {self.policy} ({POLICIES[self.policy]}), {100 * self.rows:.1f} % of rows, "
+            f"{100 * self.sumw:.1f} % of the sum of absolute weights"
+        )
+
+
+def negative_weights(weight: ArrayLike, policy: str = "keep") -> NegativeWeights:
+    """Apply a policy for negative weights to the weights of a training [n].
+
+    Raises:
+        ConfigError: an unknown policy.
+        DataError: policy `reject` and a negative weight, or a weight that is not finite.
+
+    """
+    values = np.array(weight, dtype=np.float64)
+    if policy not in POLICIES:
+        raise ConfigError(
+            f"unknown policy {policy!r} for negative weights; one of "
+            f"{', '.join(POLICIES)}.{nearest(policy, POLICIES)}"
+        )
+    if not np.isfinite(values).all():
+        raise DataError(f"{int((~np.isfinite(values)).sum())} of {len(values)} weights are NaN or infinite")
+    negative = values < 0.0
+    total = float(np.abs(values).sum())
+    part = float(np.abs(values[negative]).sum()) / total if total else 0.0
+    if policy == "reject" and negative.any():
+        raise DataError(
+            f"{int(negative.sum())} of {len(values)} weights are negative and the policy is reject; "
+            "choose keep, absolute or drop"
+        )
+    if policy == "absolute":
+        values = np.abs(values)
+    elif policy == "drop":
+        values[negative] = 0.0
+    return NegativeWeights(values, policy, float(negative.mean()) if len(values) else 0.0, part)
+
+
+def class_weights(label: ArrayLike, weight: ArrayLike | None = None) -> NDArray[np.float64]:
+    """Weights [n] that give every class the same sum, and 1 a row on average; labels below 0 (unknown) get 0.
+
+    Within a class the weights keep their ratios and signs.
+
+    Raises:
+        DataError: a class whose weights do not add up to more than 0, or fewer than two classes.
+
+    """
+    classes = np.asarray(label)
+    given = np.ones(len(classes)) if weight is None else np.asarray(weight, dtype=np.float64)
+    known = np.unique(classes[classes >= 0])
+    if len(known) < 2:
+        raise DataError(
+            f"the training rows hold the classes {known.tolist()}; a classifier needs two or more"
+        )
+    result = np.zeros(len(classes))
+    for value in known:
+        rows = classes == value
+        total = float(given[rows].sum())
+        if not total > 0.0:
+            raise DataError(
+                f"the weights of class {value} add up to {total:g}; they must add up to more than 0"
+            )
+        result[rows] = given[rows] * (int((classes >= 0).sum()) / (len(known) * total))
+    return result

@@ -1,0 +1,63 @@
+"""Several processes as one: sums over all workers, through torch.distributed; alone, nothing happens.
+
+Started by `torchrun --nproc-per-node 2 -m hepda train ...`; gloo on CPUs, nccl on GPUs.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, distributed
+
+
+def join() -> tuple[int, int]:
+    """Join the workers that torchrun started, if it did. Returns this worker's rank and their number."""
+    if not distributed.is_available():
+        return 0, 1
+    if not distributed.is_initialized() and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    if not distributed.is_initialized():
+        return 0, 1
+    return distributed.get_rank(), distributed.get_world_size()
+
+
+def count() -> int:
+    """Number of workers."""
+    return 1 if alone() else distributed.get_world_size()
+
+
+def alone() -> bool:
+    """Whether this process works alone."""
+    return not (
+        distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1
+    )
+
+
+def sum_over_workers(value: Tensor) -> Tensor:
+    """The sum of a tensor over all workers, without gradient; alone, the tensor itself."""
+    if alone():
+        return value
+    total = value.detach().clone()
+    distributed.all_reduce(total)
+    return total
+
+
+@torch.no_grad()
+def add_gradients(parameters: Iterable[Tensor]) -> None:
+    """Sum gradients over all workers, in one message. Each worker's loss is already divided by the common sum
+    of weights.
+    """
+    if alone():
+        return
+    held = [p for p in parameters if p.grad is not None]
+    if not held:
+        return
+    flat = torch.cat([p.grad.flatten() for p in held if p.grad is not None])
+    distributed.all_reduce(flat)
+    start = 0
+    for p in held:
+        if p.grad is not None:
+            p.grad.copy_(flat[start : start + p.numel()].view_as(p))
+        start += p.numel()
