@@ -1,0 +1,102 @@
+"""What is the separation worth? Expected significance of a cut, without and with uncertainties."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Literal
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from hepda.errors import DataError
+from hepda.plotting.numbers import Floats, SignificanceScanLike
+from hepda.plotting.style import (
+    COLUMN,
+    Label,
+    axes_label,
+    height_for,
+    legend_above,
+    model_styles,
+    raise_limit,
+    styled,
+)
+
+PANELS = (
+    ("asimov", "Statistical only"),
+    ("asimov_with_uncertainty", "+ background and MC unc."),
+    ("asimov_with_bias", "+ bias between domains"),
+)
+
+
+@styled
+def significance_figure(
+    scans: Mapping[str, SignificanceScanLike],
+    *,
+    x: Literal["efficiency", "cut"] = "efficiency",
+    label: Label | None = None,
+    models: Iterable[str] | None = None,
+) -> Figure:
+    """Median expected discovery significance against the cut, all models; a panel for each set of
+    uncertainties.
+
+    scans: model -> significance at each cut. x: "efficiency" puts the signal efficiency of the cut on the
+    axis, which compares models whose scores mean different things; "cut" puts the score. The panels share it,
+    and their y axes differ: what the second and third lose against the first is what the uncertainties cost.
+    A marker stands at each curve's highest point. Panels that no model has numbers for are not drawn. Raises
+    DataError if there is none.
+    """
+    panels = [
+        (name, text) for name, text in PANELS if any(_finite(getattr(scan, name)) for scan in scans.values())
+    ]
+    if not panels:
+        raise DataError("no model has a significance at any cut; there is nothing to draw")
+    styles = model_styles(models or scans)
+    drawn, axes = _column_of_panels(len(panels), first=height_for(len(scans), 1.75))
+    for panel, (name, text) in zip(axes, panels, strict=True):
+        top = 0.0
+        for model, scan in scans.items():
+            values = getattr(scan, name)
+            if not _finite(values):
+                continue
+            position = scan.cut if x == "cut" else scan.signal / np.nanmax(scan.signal)
+            style, best = styles[model], int(np.nanargmax(values))
+            panel.plot(position, values, color=style.colour, linestyle=style.dashes, label=model)
+            panel.plot(position[best], values[best], style.marker, color=style.colour, markersize=3.8)
+            top = max(top, float(values[best]))
+        panel.set_ylim(0.0, 1.12 * top)
+        panel.set_xlim(0.0, 1.0) if x == "efficiency" else panel.margins(x=0.0)
+        if panel is not axes[0]:
+            panel.text(
+                0.98, 0.95, text, transform=panel.transAxes, ha="right", va="top", fontsize=7, gid="panel"
+            )
+            raise_limit(panel, 0.85)
+        panel.set_ylabel(r"Asimov $Z$ [$\sigma$]", fontsize=8)
+    axes[-1].set_xlabel("Cut on the score" if x == "cut" else "Signal efficiency of the cut")
+    axes_label(axes[0], label)
+    notes = [label.note if label else "", panels[0][1]]
+    legend_above(axes[0], note="\n".join(note for note in notes if note))
+    return drawn
+
+
+def _finite(values: Floats | None) -> bool:
+    return values is not None and bool(np.isfinite(values).any())
+
+
+def _column_of_panels(count: int, *, first: float) -> tuple[Figure, list[Axes]]:
+    """Panels below each other on one x axis; the first is taller, for the legend stands in it."""
+    left, right, bottom, top, gap = 0.54, 0.16, 0.38, 0.22, 0.08
+    heights = [first] + [1.15] * (count - 1)
+    total = sum(heights) + gap * (count - 1) + bottom + top
+    drawn = Figure(figsize=(COLUMN, total))
+    FigureCanvasAgg(drawn)
+    made: list[Axes] = []
+    upper = total - top
+    for index, height in enumerate(heights):
+        box = (left / COLUMN, (upper - height) / total, 1 - (left + right) / COLUMN, height / total)
+        made.append(drawn.add_axes(box, sharex=made[0] if made else None))
+        if index < count - 1:
+            made[-1].tick_params(axis="x", labelbottom=False)
+        upper -= height + gap
+    return drawn, made
