@@ -1,0 +1,1 @@
+"""The wing of collider events: ROOT files -> columns -> FeatureTable."""

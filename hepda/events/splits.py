@@ -1,0 +1,43 @@
+"""Which events train, validate and test: by hash of the event key, so that order and files do not matter."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Keys = NDArray[np.uint64]
+
+_VALIDATION = np.uint64(0xD1B54A32D192ED03)
+"""Makes the choice of validation events independent of that of folds."""
+
+
+def splitmix64(values: NDArray[np.integer[Any]]) -> Keys:
+    """The finaliser of SplitMix64 (Steele, Lea, Flood, OOPSLA 2014): a bijection of 64-bit numbers."""
+    x = values.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
+    x ^= x >> np.uint64(30)
+    x *= np.uint64(0xBF58476D1CE4E5B9)
+    x ^= x >> np.uint64(27)
+    x *= np.uint64(0x94D049BB133111EB)
+    x ^= x >> np.uint64(31)
+    return x
+
+
+def event_key(*parts: NDArray[np.integer[Any]]) -> Keys:
+    """Hash of (run, event), or of event alone: uint64 [n]. Parts are integers of up to 64 bits."""
+    key = np.zeros(len(parts[0]), dtype=np.uint64)
+    for part in parts:
+        key = splitmix64(key ^ splitmix64(part))
+    return key
+
+
+def fold_of(key: Keys, folds: int) -> NDArray[np.int8]:
+    """Fold of each event, 0 to folds - 1, int8 [n]."""
+    return (key % np.uint64(folds)).astype(np.int8)
+
+
+def is_validation(key: Keys, fraction: float) -> NDArray[np.bool_]:
+    """The hash-chosen `fraction` of the events, bool [n]; independent of the fold."""
+    uniform = (splitmix64(key ^ _VALIDATION) >> np.uint64(11)).astype(np.float64) * 2.0**-53
+    return np.asarray(uniform < fraction)
