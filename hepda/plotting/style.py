@@ -294,8 +294,7 @@ def legend_bottom(legend: Legend) -> float:
 
 
 def height_for(entries: int, base: float, *, columns: int = 2) -> float:
-    """The height (inches) of a figure whose legend has many entries: what goes beyond six rows is added to
-    `base`."""
+    """The height (inches) of a figure with a long legend: what goes beyond six entries is added to `base`."""
     return base + 0.14 * max(0, -(-entries // columns) - 6 // columns)
 
 

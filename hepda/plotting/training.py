@@ -12,84 +12,136 @@ from matplotlib.ticker import MaxNLocator
 
 from hepda.errors import DataError
 from hepda.plotting.numbers import Floats
-from hepda.plotting.style import COLUMN, PAGE, PALETTE, Label, axes_label, legend_above, styled
+from hepda.plotting.style import (
+    COLUMN,
+    DASHES,
+    PAGE,
+    PALETTE,
+    Label,
+    LineStyle,
+    axes_label,
+    legend_above,
+    styled,
+)
 
 LN2 = float(np.log(2.0))
 
 
+Epochs = Sequence[float | None]  # one value an epoch; None or NaN where nothing was measured
+Panels = Mapping[str, Mapping[str, Sequence[Epochs]]]  # y label -> name of the series -> one Epochs a fold
+Levels = Mapping[str, tuple[float, str]]  # y label -> the line that the quantity is judged by, and its name
+
+
 @styled
 def training_figure(
-    panels: Mapping[str, Mapping[str, Sequence[float | None]]],
+    panels: Panels,
     *,
     model: str,
-    levels: Mapping[str, tuple[float, str]] | None = None,
-    best_epoch: int | None = None,
+    levels: Levels | None = None,
+    best_epochs: Sequence[int] = (),
     label: Label | None = None,
 ) -> Figure:
-    """The history of one model: a panel a quantity against the epoch, one line a series.
+    """The history of one model: a panel a quantity against the epoch, one colour a series, one line a fold.
 
-    panels: y label -> {name of the series -> one value an epoch (None or NaN where there was none)}. levels:
-    y label -> (value, text) of a line that the quantity is judged by, such as ln 2 for the domain loss and
-    0.5 for its accuracy; `usual_panels` makes both from a history. best_epoch: the epoch that was kept,
-    counted from 1. A panel without a single finite value is not drawn; DataError is raised if none is left.
+    panels and levels come from `history_panels`; levels are lines such as ln 2 for the domain loss and 0.5
+    for its accuracy. best_epochs: the epochs that were kept, counted from 1, marked on the axis. A panel
+    without a single finite value is not drawn; DataError is raised if none is left.
     """
     levels = levels or {}
-    filled = {name: {k: _array(v) for k, v in series.items()} for name, series in panels.items()}
-    filled = {
-        name: {k: v for k, v in series.items() if np.isfinite(v).any()} for name, series in filled.items()
-    }
-    filled = {name: series for name, series in filled.items() if series}
+    filled: dict[str, dict[str, list[Floats]]] = {}
+    for name, series in panels.items():
+        for key, folds in series.items():
+            known = [values for values in map(_array, folds) if np.isfinite(values).any()]
+            if known:
+                filled.setdefault(name, {})[key] = known
     if not filled:
         raise DataError(f"the history of {model} holds no finite value; there is nothing to draw")
     drawn, axes = _grid(len(filled))
-    for panel, (name, series) in zip(axes, filled.items(), strict=True):
-        _panel(panel, name, series, levels.get(name), best_epoch)
+    for panel, (name, series_of) in zip(axes, filled.items(), strict=True):
+        _panel(panel, name, series_of, levels.get(name), best_epochs)
     axes_label(axes[0], label)
     last = axes[min(3, len(axes)) - 1]
     last.text(1.0, 1.015, model, ha="right", va="bottom", weight="bold", transform=last.transAxes)
     return drawn
 
 
-def domain_levels(names: Sequence[str]) -> dict[str, tuple[float, str]]:
-    """The lines that a two-domain head is judged by, for those of the panels `names` that show its loss or
-    accuracy.
+def history_panels(*histories: Mapping[str, Epochs]) -> tuple[Panels, Levels]:
+    """The panels and levels of `training_figure` from the columns of a training's history, one a fold.
 
-    A head that cannot tell two domains apart has a cross entropy of ln 2 and an accuracy of one half.
+    For each head: its loss in training and validation. For each reversed head (one with a strength): the loss
+    that a blind head has (`<head>_chance`: ln 2 for two domains, times sum w / sum |w| where weights are
+    negative) and its accuracy with the line at 0.5. Then the strengths, the gradients in the encoder, and the
+    cosine between them.
     """
-    levels = {}
-    for name in names:
-        if "domain" in name.lower() and "loss" in name.lower():
-            levels[name] = (LN2, "ln 2")
-        elif "domain" in name.lower() and ("accuracy" in name.lower() or "auc" in name.lower()):
-            levels[name] = (0.5, "0.5")
-    return levels
+    panels: dict[str, dict[str, list[Epochs]]] = {}
+    levels: dict[str, tuple[float, str]] = {}
+
+    def add(columns: Mapping[str, Epochs], panel: str, name: str, column: str) -> None:
+        if column in columns:
+            panels.setdefault(panel, {}).setdefault(name, []).append(columns[column])
+
+    for columns in histories:
+        heads = [
+            c.removesuffix("_loss")
+            for c in columns
+            if c.endswith("_loss") and not c.startswith("validation_")
+        ]
+        for head in heads:
+            title = head.replace("_", " ").capitalize()
+            add(columns, f"{title} loss", "training", f"{head}_loss")
+            add(columns, f"{title} loss", "validation", f"validation_{head}_loss")
+            if f"{head}_chance" in columns:
+                add(columns, f"{title} accuracy", "training", f"{head}_accuracy")
+                add(columns, f"{title} accuracy", "validation", f"validation_{head}_accuracy")
+                levels |= _head_levels(title, columns[f"{head}_chance"])
+        for head in heads:
+            add(columns, "Reversal strength λ", head, f"{head}_strength")
+            add(columns, "Gradient norm in encoder", head, f"{head}_gradient")
+        add(columns, "Gradient norm in encoder", "task", "task_gradient")
+        add(columns, "Cosine of gradients", "task · adversary", "gradient_cosine")
+    return panels, levels
+
+
+def _head_levels(title: str, chance: Epochs) -> Levels:
+    known = _array(chance)[np.isfinite(_array(chance))]
+    blind = float(np.median(known)) if known.size else LN2
+    text = "ln 2" if abs(blind - LN2) < 1e-3 else f"blind head ({blind / LN2:.2f} ln 2)"
+    return {f"{title} loss": (blind, text), f"{title} accuracy": (0.5, "0.5")}
 
 
 def _panel(
-    axes: Axes, name: str, series: Mapping[str, Floats], level: tuple[float, str] | None, best: int | None
+    axes: Axes,
+    name: str,
+    series: Mapping[str, Sequence[Floats]],
+    level: tuple[float, str] | None,
+    best: Sequence[int],
 ) -> None:
-    values = [v[np.isfinite(v)] for v in series.values()]
-    low, high = min(float(v.min()) for v in values), max(float(v.max()) for v in values)
+    values = np.concatenate([fold[np.isfinite(fold)] for folds in series.values() for fold in folds])
+    low, high = float(values.min()), float(values.max())
     if level is not None:
         low, high = min(low, level[0]), max(high, level[0])
     pad = 0.08 * (high - low) or 0.1 * max(abs(high), 0.1)
-    dashes = ("solid", (0, (4, 1.3)), (0, (1.5, 1)), (0, (6, 1.5, 1, 1.5)))
-    for index, (key, v) in enumerate(series.items()):
-        axes.plot(
-            np.arange(1, len(v) + 1),
-            v,
-            color=PALETTE[index % len(PALETTE)],
-            linestyle=dashes[index % 4],
-            label=key,
-            marker="o" if len(v) == 1 else None,
-        )
+    length = 1
+    for index, (key, folds) in enumerate(series.items()):
+        style = LineStyle(PALETTE[index % len(PALETTE)], DASHES[index % len(DASHES)], "o")
+        for number, fold in enumerate(folds):
+            axes.plot(
+                np.arange(1, len(fold) + 1),
+                fold,
+                color=style.colour,
+                linestyle=style.dashes,
+                label=key if number == 0 else None,
+                linewidth=1.2 if number == 0 else 0.7,
+                marker=style.marker if len(fold) == 1 else None,
+            )
+            length = max(length, len(fold))
     if level is not None:
         axes.axhline(
             level[0], color="black", linewidth=0.8, linestyle=(0, (2, 1.5)), label=level[1], gid="level"
         )
-    if best is not None:
+    for epoch in best:
         axes.plot(
-            [best],
+            [epoch],
             [0.0],
             marker="^",
             color="black",
@@ -98,11 +150,10 @@ def _panel(
             clip_on=False,
             zorder=6,
             transform=axes.get_xaxis_transform(),
-            label="epoch kept",
+            label="epoch kept" if epoch == best[0] else None,
             gid="best",
         )
     axes.set_ylim(low - pad, high + pad)
-    length = max(len(v) for v in series.values())
     axes.set_xlim(0.5, length + 0.5)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
     axes.xaxis.minorticks_off()
