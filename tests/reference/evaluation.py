@@ -71,3 +71,28 @@ def ams1(signal, background, uncertainty):
         s, b, v = Decimal(float(signal)), Decimal(float(background)), Decimal(float(uncertainty)) ** 2
         b0 = (b - v + ((b - v) ** 2 + 4 * (s + b) * v).sqrt()) / 2
         return float((2 * ((s + b) * ((s + b) / b0).ln() - s - b + b0) + (b - b0) ** 2 / v).sqrt())
+
+
+def fit_mu(signal, background, observed, relative_error, scale_error):
+    """Minimise -2 ln L over mu, the background's scale and each bin's factor, by a general method."""
+    from scipy.optimize import minimize
+
+    fluctuating = relative_error > 0
+    bins = len(signal)
+
+    def nll(parameters):
+        mu, scale, gamma = parameters[0], parameters[1], np.where(fluctuating, parameters[2:], 1.0)
+        rate = gamma * (mu * signal + (scale if scale_error != 0 else 1.0) * background)
+        if np.any(rate <= 0):
+            return 1e12
+        total = 2 * np.sum(rate - observed + observed * np.log(np.maximum(observed, 1e-300) / rate))
+        total += np.sum(((gamma - 1)[fluctuating] / relative_error[fluctuating]) ** 2)
+        if scale_error:
+            total += ((scale - 1) / scale_error) ** 2
+        return total
+
+    best = np.ones(2 + bins)
+    for _ in range(5):
+        for method in ("Powell", "BFGS", "Nelder-Mead"):
+            best = minimize(nll, best, method=method).x
+    return best[0], nll(best)
