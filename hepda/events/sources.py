@@ -19,10 +19,10 @@ from hepda.events.columns import Column, ValueProblem, widen
 class Source(Protocol):
     """A tree of one file, whatever the format."""
 
-    path: str
-    tree: str
-    entries: int
-    branches: tuple[str, ...]
+    @property
+    def path(self) -> str:
+        """The file."""
+        ...
 
     def read(self, names: Sequence[str], start: int, stop: int) -> dict[str, Column]:
         """Columns of the entries [start, stop)."""
@@ -39,7 +39,7 @@ def expand(files: Sequence[str], where: str) -> list[str]:
         if "://" in pattern:
             matches = [pattern]
         elif glob.has_magic(pattern) and not Path(pattern).exists():
-            matches = sorted(glob.glob(pattern, recursive=True))
+            matches = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 - Path.glob takes no absolute one
         else:
             matches = [pattern] if Path(pattern).is_file() else []
         if not matches:
@@ -73,15 +73,19 @@ class RootTree:
     branches: tuple[str, ...]
     handle: Any
 
+    def require(self, names: Sequence[str]) -> None:
+        """Raise SourceError, suggesting the nearest, for a branch that is not there."""
+        for name in names:
+            if name not in self.branches:
+                hint = nearest(name, self.branches)
+                raise SourceError(f"{self.path}: the tree {self.tree!r} has no branch {name!r}.{hint}")
+
     def read(self, names: Sequence[str], start: int = 0, stop: int | None = None) -> dict[str, Column]:
         """Columns of the entries [start, stop), by name.
 
         Raises SourceError for a branch that is missing, holds no numbers or cannot be read.
         """
-        for name in names:
-            if name not in self.branches:
-                hint = nearest(name, self.branches)
-                raise SourceError(f"{self.path}: the tree {self.tree!r} has no branch {name!r}.{hint}")
+        self.require(names)
         if not names:
             return {}
         with _reading(self.path, f"branches of the tree {self.tree!r}"):
@@ -155,7 +159,8 @@ def open_file(path: str) -> Iterator[Any]:
         end = file.file.fEND
         if size is not None and size < end:
             raise SourceError(
-                f"{path}: is truncated: it has {size} of {end} bytes. Copy it again, or take it out of the list."
+                f"{path}: is truncated: it has {size} of {end} bytes. Copy it again, or take it "
+                "out of the list."
             )
         yield file
     finally:
@@ -163,7 +168,7 @@ def open_file(path: str) -> Iterator[Any]:
 
 
 def tree_of(file: Any, path: str, tree: str) -> RootTree:
-    """The tree of an open file. Raises SourceError, naming the trees there are, if there is none so called."""
+    """The tree of an open file. Raises SourceError, naming the trees there are, if none is called so."""
     with _reading(path, "the list of trees"):
         kinds = {str(k): str(v) for k, v in file.classnames(cycle=False).items()}
     trees = [name for name, kind in kinds.items() if kind in ("TTree", "ROOT::RNTuple", "TNtuple")]

@@ -90,8 +90,8 @@ class FeatureTable:
         for clash in set(data) & set(self._rows()):
             raise DataError(f"The feature {clash!r} has the name of a column of the table; rename it.")
         data |= self._rows()
-        data["domain"] = pd.Categorical.from_codes(self.domain, list(self.domain_names))
-        data["sample"] = pd.Categorical.from_codes(self.sample, list(self.sample_names))
+        data["domain"] = pd.Categorical.from_codes(self.domain, pd.Index(self.domain_names))
+        data["sample"] = pd.Categorical.from_codes(self.sample, pd.Index(self.sample_names))
         data |= {_PREFIX + name: values for name, values in self.columns.items()}
         return pd.DataFrame(data)
 
@@ -112,9 +112,9 @@ class FeatureTable:
             names=names,
             weight=frame["weight"].to_numpy(dtype=np.float64),
             label=frame["label"].to_numpy(dtype=np.int8),
-            domain=domain.codes.to_numpy(dtype=np.int16),
+            domain=domain.codes.to_numpy().astype(np.int16),
             domain_names=tuple(domain.categories),
-            sample=sample.codes.to_numpy(dtype=np.int16),
+            sample=sample.codes.to_numpy().astype(np.int16),
             sample_names=tuple(sample.categories),
             fold=frame["fold"].to_numpy(dtype=np.int8),
             validation=frame["validation"].to_numpy(dtype=np.bool_),

@@ -1,0 +1,159 @@
+"""One chunk of one file: branches in, selected rows out. The only place where expressions meet events."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hepda.errors import DataError
+from hepda.events.columns import Column, counts, offsets_of
+from hepda.events.evaluation import Evaluator
+from hepda.events.expressions import Expression
+from hepda.events.plan import PHYSICAL, SamplePlan
+from hepda.events.sources import Source, integers
+from hepda.events.splits import event_key
+
+CHUNK_ENTRIES = 50_000
+"""Events that are worked on at once: small enough for the processor's cache, large enough for numpy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Selected events: as in FeatureTable, and per model `domain:<model>:...` columns among `columns`.
+
+    cut_counts: events left after each cut.
+    """
+
+    features: NDArray[np.float32]
+    weight: NDArray[np.float64]
+    key: NDArray[np.uint64]
+    columns: dict[str, NDArray[Any]]
+    cut_counts: NDArray[np.int64]
+
+
+@dataclass(slots=True)
+class Faults:
+    """Numbers that are not finite, by what they are: how many, and the first place."""
+
+    found: dict[str, tuple[int, str, int]] = field(default_factory=dict)
+
+    def look(
+        self, what: str, values: NDArray[Any], path: str, entries: NDArray[np.int64], sample: str
+    ) -> None:
+        """Count what is not finite among `values`, whose entries in the file are `entries`."""
+        bad = np.flatnonzero(~np.isfinite(values))
+        if len(bad):
+            key = f"samples.{sample}: {what}"
+            count, where, entry = self.found.get(key, (0, path, int(entries[bad[0]])))
+            self.found[key] = (count + len(bad), where, entry)
+
+    def complain(self) -> None:
+        """Raise DataError if anything was found."""
+        if self.found:
+            lines = [
+                f"{what} is not a finite number in {count} selected events, first in entry {entry} of {path}."
+                for what, (count, path, entry) in self.found.items()
+            ]
+            lines.append("Mend the expression (a division by zero, the log of 0?), or cut these events away.")
+            raise DataError("\n".join(lines))
+
+
+def take_events(column: Column, index: NDArray[np.int64]) -> Column:
+    """The events at `index`, lists and all."""
+    if column.offsets is None:
+        return column.take(index, None)
+    lengths = counts(column.offsets)[index]
+    offsets = offsets_of(lengths)
+    first = np.repeat(column.offsets[:-1][index] - offsets[:-1], lengths)
+    return column.take(first + np.arange(int(offsets[-1])), offsets)
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkReader:
+    """Turns chunks of one sample into rows.
+
+    variables: parsed variables by name; plan: the sample's expressions; factor: its normalisation; missing:
+    the number that stands for a missing feature; key: the branches that identify an event.
+    """
+
+    sample: str
+    variables: dict[str, Expression]
+    plan: SamplePlan
+    factor: float
+    missing: float
+    key: tuple[str, ...]
+    faults: Faults
+    gaps: dict[str, int]
+
+    def read(self, source: Source, start: int, stop: int) -> Rows:
+        """Rows of the entries [start, stop). Raises SourceError or ExpressionError."""
+        names = sorted({*self.plan.branches, *self.key})
+        columns = source.read(names, start, stop)
+        entries = np.arange(start, stop)
+        evaluator = Evaluator(columns, self.variables, len(entries))
+        passed = np.ones(len(entries), dtype=bool)
+        cut_counts = []
+        for cut in self.plan.cuts:
+            passed &= evaluator.condition(cut)
+            cut_counts.append(int(passed.sum()))
+        if not passed.all():
+            index = np.flatnonzero(passed)
+            entries = entries[index]
+            columns = {name: take_events(column, index) for name, column in columns.items()}
+            evaluator = Evaluator(columns, self.variables, len(index))
+        features = self._features(evaluator, source.path, entries)
+        weight = self._weight(evaluator, source.path, entries)
+        key = event_key(*(integers(columns[n], f"{source.path}: the branch {n!r}") for n in self.key))
+        evaluator.define(PHYSICAL, Column(weight))
+        extra = self._domains(evaluator, weight, source.path, entries)
+        for name, expression in self.plan.columns.items():
+            values, gone = evaluator.number(expression)
+            extra[name] = values if gone is None else np.where(gone, np.nan, values)
+        return Rows(features, weight, key, extra, np.asarray(cut_counts, dtype=np.int64))
+
+    def _features(self, evaluator: Evaluator, path: str, entries: NDArray[np.int64]) -> NDArray[np.float32]:
+        matrix = np.empty((len(entries), len(self.plan.features)), dtype=np.float32)
+        for i, feature in enumerate(self.plan.features):
+            values, gone = evaluator.number(feature)
+            if gone is not None and gone.any():
+                values = np.where(gone, self.missing, values)
+                self.gaps[feature.text] = self.gaps.get(feature.text, 0) + int(gone.sum())
+            with np.errstate(over="ignore"):
+                matrix[:, i] = values
+            self.faults.look(f"the feature {feature.text!r}", matrix[:, i], path, entries, self.sample)
+        return matrix
+
+    def _weight(self, evaluator: Evaluator, path: str, entries: NDArray[np.int64]) -> NDArray[np.float64]:
+        if self.plan.weight is None:
+            return np.ones(len(entries))
+        values = self._finite(evaluator, self.plan.weight, path, entries)
+        return values * self.factor
+
+    def _finite(
+        self, evaluator: Evaluator, expression: Expression, path: str, entries: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
+        values, gone = evaluator.number(expression)
+        values = values if gone is None else np.where(gone, np.nan, values)
+        self.faults.look(f"{expression.what} ({expression.text})", values, path, entries, self.sample)
+        return values
+
+    def _domains(
+        self, evaluator: Evaluator, physical: NDArray[np.float64], path: str, entries: NDArray[np.int64]
+    ) -> dict[str, NDArray[Any]]:
+        """`domain:<model>:mask`, `:weight` (0 outside the mask) and `:side` (0 source, 1 target, -1 none)."""
+        n = len(entries)
+        columns: dict[str, NDArray[Any]] = {}
+        for model, domain in self.plan.domains.items():
+            mask = np.full(n, domain.picks_rows)
+            if domain.picks_rows and domain.selection is not None:
+                mask = evaluator.condition(domain.selection)
+            weight = physical
+            if domain.weight is not None:
+                weight = self._finite(evaluator, domain.weight, path, entries)
+            columns[f"domain:{model}:mask"] = mask
+            columns[f"domain:{model}:weight"] = np.where(mask, weight, 0.0)
+            columns[f"domain:{model}:side"] = np.full(n, domain.side, dtype=np.int8)
+        return columns

@@ -1,0 +1,246 @@
+"""load_table: from the analysis file to one FeatureTable, everything checked before any training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hepda.config import AnalysisConfig, NetworkConfig
+from hepda.errors import DataError
+from hepda.events.chunks import CHUNK_ENTRIES, ChunkReader, Faults, Rows
+from hepda.events.guards import check_sample, check_table
+from hepda.events.plan import Plan, SamplePlan, make_plan
+from hepda.events.samples import (
+    Metadata,
+    Normalisation,
+    SampleSummary,
+    WeightSums,
+    metadata_of,
+    normalisation_of,
+)
+from hepda.events.sources import expand, open_file, open_tree, size_of, tree_of
+from hepda.events.splits import fold_of, is_validation
+from hepda.events.table import FeatureTable
+
+Progress = Callable[[str, int, int], None]
+"""Called with the sample, events read so far and events in all files."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileRecord:
+    """One file that was read; sums are over the physical weights of its selected events."""
+
+    sample: str
+    path: str
+    bytes: int | None
+    entries: int
+    sums: WeightSums
+
+    def as_manifest(self) -> dict[str, Any]:
+        """The file's part of manifest.json."""
+        return {
+            "sample": self.sample,
+            "path": self.path,
+            "bytes": self.bytes,
+            "entries": self.entries,
+            "selected": self.sums.entries,
+            "sumw": self.sums.sumw,
+            "sumw2": self.sums.sumw2,
+            "n_eff": self.sums.n_eff,
+            "lost": {"selection": self.entries - self.sums.entries},
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedEvents:
+    """The table, what each sample is worth, and which files it came from."""
+
+    table: FeatureTable
+    samples: dict[str, SampleSummary]
+    files: tuple[FileRecord, ...]
+
+    def manifest(self) -> list[dict[str, Any]]:
+        """The files' part of manifest.json."""
+        return [file.as_manifest() for file in self.files]
+
+
+@dataclass(frozen=True, slots=True)
+class InputFile:
+    """A file that was opened and found good, not yet read."""
+
+    path: str
+    entries: int
+    metadata: Metadata
+    plan: SamplePlan
+
+
+def load_table(config: AnalysisConfig, on_progress: Progress | None = None) -> LoadedEvents:
+    """Read every sample of `config`: only the branches that are needed, each file's events once.
+
+    All files are opened and checked before the first is read. Raises SourceError (a file, tree or branch),
+    ExpressionError (an expression or a name in it) and DataError (numbers that are not finite, a sample
+    without events after the selection, a fold without a class), each naming where and what to do.
+    """
+    plan = make_plan(config)
+    inputs = {name: open_inputs(config, plan, name) for name in config.samples}
+    total = sum(file.entries for files in inputs.values() for file in files)
+    parts: list[FeatureTable] = []
+    summaries: dict[str, SampleSummary] = {}
+    records: list[FileRecord] = []
+    done = 0
+
+    def report(name: str, entries: int) -> None:
+        nonlocal done
+        done += entries
+        if on_progress is not None:
+            on_progress(name, done, total)
+
+    for name, files in inputs.items():
+        summary, part, read = _read_sample(config, plan, name, files, report)
+        summaries[name] = summary
+        parts.append(part)
+        records.extend(read)
+    table = _concatenate(parts, _column_defaults(config))
+    check_table(config, table)
+    return LoadedEvents(table, summaries, tuple(records))
+
+
+def open_inputs(config: AnalysisConfig, plan: Plan, name: str) -> list[InputFile]:
+    """Open each file of a sample; check its tree, branches, expressions and metadata."""
+    sample = config.samples[name]
+    inputs = []
+    for path in expand(sample.files, f"samples.{name}.files"):
+        with open_file(path) as file:
+            tree = tree_of(file, path, sample.tree or config.tree)
+            sample_plan = plan.for_sample(name, tree.branches, path)
+            tree.require(config.split.key)
+            metadata = metadata_of(file, path, sample, config.normalisation)
+            inputs.append(InputFile(path, tree.entries, metadata, sample_plan))
+    return inputs
+
+
+def _read_sample(
+    config: AnalysisConfig, plan: Plan, name: str, files: list[InputFile], report: Callable[[str, int], None]
+) -> tuple[SampleSummary, FeatureTable, list[FileRecord]]:
+    """Read the files of one sample, chunk by chunk."""
+    normalisation = normalisation_of(config, name, [file.metadata for file in files])
+    faults, gaps = Faults(), dict[str, int]()
+    rows: list[Rows] = []
+    records = []
+    for file in files:
+        reader = ChunkReader(
+            name,
+            plan.variables,
+            file.plan,
+            normalisation.factor,
+            config.missing,
+            config.split.key,
+            faults,
+            gaps,
+        )
+        own = []
+        with open_tree(file.path, config.samples[name].tree or config.tree) as tree:
+            for start in range(0, file.entries, CHUNK_ENTRIES):
+                stop = min(start + CHUNK_ENTRIES, file.entries)
+                own.append(reader.read(tree, start, stop))
+                report(name, stop - start)
+        sums = WeightSums.of(np.concatenate([np.zeros(0), *(r.weight for r in own)]))
+        records.append(FileRecord(name, file.path, size_of(file.path), file.entries, sums))
+        rows.extend(own)
+    summary = _summary(config, plan, name, normalisation, records, rows, gaps)
+    check_sample(summary)
+    faults.complain()
+    return summary, _table(config, name, rows), records
+
+
+def _summary(
+    config: AnalysisConfig,
+    plan: Plan,
+    name: str,
+    normalisation: Normalisation,
+    records: list[FileRecord],
+    rows: list[Rows],
+    gaps: dict[str, int],
+) -> SampleSummary:
+    sample = config.samples[name]
+    left = sum((r.cut_counts for r in rows), np.zeros(len(plan.cuts), dtype=np.int64))
+    keys = np.concatenate([np.zeros(0, np.uint64), *(r.key for r in rows)])
+    return SampleSummary(
+        name=name,
+        class_=sample.class_,
+        domain=sample.domain,
+        entries=sum(record.entries for record in records),
+        sums=WeightSums.of(np.concatenate([np.zeros(0), *(r.weight for r in rows)])),
+        normalisation=normalisation.factor,
+        sum_of_weights=normalisation.sum_of_weights,
+        cross_section=normalisation.cross_section,
+        cut_flow=tuple((cut.text, int(n)) for cut, n in zip(plan.cuts, left, strict=True)),
+        duplicates=len(keys) - len(np.unique(keys)),
+        missing=gaps,
+    )
+
+
+_LABELS = {"signal": 1, "background": 0, None: -1}
+
+
+def _table(config: AnalysisConfig, name: str, rows: list[Rows]) -> FeatureTable:
+    """The table of one sample."""
+    sample = config.samples[name]
+    key = np.concatenate([r.key for r in rows])
+    n = len(key)
+    return FeatureTable(
+        features=np.concatenate([r.features for r in rows]),
+        names=config.features,
+        weight=np.concatenate([r.weight for r in rows]),
+        label=np.full(n, _LABELS[sample.class_], dtype=np.int8),
+        domain=np.full(n, config.domains.index(sample.domain), dtype=np.int16),
+        domain_names=config.domains,
+        sample=np.full(n, list(config.samples).index(name), dtype=np.int16),
+        sample_names=tuple(config.samples),
+        fold=fold_of(key, config.split.folds),
+        validation=is_validation(key, config.split.validation),
+        key=key,
+        columns={name: np.concatenate([r.columns[name] for r in rows]) for name in rows[0].columns},
+    )
+
+
+def _column_defaults(config: AnalysisConfig) -> dict[str, Any]:
+    """What an event has in the columns that its sample does not fill."""
+    defaults: dict[str, Any] = {}
+    for model, section in config.models.items():
+        if isinstance(section, NetworkConfig) and section.domain is not None:
+            defaults[f"domain:{model}:mask"] = np.bool_(False)
+            defaults[f"domain:{model}:weight"] = np.float64(0.0)
+            defaults[f"domain:{model}:side"] = np.int8(-1)
+    return defaults | {name: np.float64(np.nan) for name in config.columns}
+
+
+def _concatenate(parts: list[FeatureTable], defaults: dict[str, Any]) -> FeatureTable:
+    """One table of all samples, in the order of the analysis file."""
+    if not parts:
+        raise DataError("There is no sample to read.")
+
+    def column(name: str, default: Any) -> NDArray[Any]:
+        return np.concatenate([part.columns.get(name, np.full(len(part), default)) for part in parts])
+
+    def rows(name: str) -> NDArray[Any]:
+        return np.concatenate([getattr(part, name) for part in parts])
+
+    return FeatureTable(
+        features=rows("features"),
+        names=parts[0].names,
+        weight=rows("weight"),
+        label=rows("label"),
+        domain=rows("domain"),
+        domain_names=parts[0].domain_names,
+        sample=rows("sample"),
+        sample_names=parts[0].sample_names,
+        fold=rows("fold"),
+        validation=rows("validation"),
+        key=rows("key"),
+        columns={name: column(name, default) for name, default in defaults.items()},
+    )
