@@ -13,8 +13,6 @@ from __future__ import annotations
 
 import functools
 import io
-import os
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,6 +27,8 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
+
+from hepda.plotting.files import write_atomically
 
 COLUMN = 8.6 / 2.54  # inches: one column of a journal
 PAGE = 17.8 / 2.54  # inches: both columns
@@ -350,16 +350,3 @@ def save(drawn: Figure, folder: str | Path, name: str) -> tuple[Path, Path]:
     for path, content in zip(paths, (png(drawn), pdf(drawn)), strict=True):
         write_atomically(path, content)
     return paths
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a temporary file beside `path` and move it there, so that no reader ever sees half a file."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
