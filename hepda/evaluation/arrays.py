@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,9 @@ from hepda.errors import DataError
 from hepda.evaluation.results import FloatArray
 
 BoolArray = NDArray[np.bool_]
+Labels = NDArray[np.int8]
+Matrix = NDArray[np.float32]  # [events, columns]
+Scorer = Callable[[Matrix], FloatArray]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

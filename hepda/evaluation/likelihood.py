@@ -32,8 +32,8 @@ class NoMinimumError(ValueError):
 class Likelihood:
     """-2 ln L of mu and k; arrays [b] of finite numbers, signal and background as expected at mu = 1."""
 
-    signal: FloatArray
-    background: FloatArray
+    signal: FloatArray  # >= 0
+    background: FloatArray  # > 0
     observed: FloatArray  # >= 0, need not be whole
     relative_error: FloatArray  # d
     scale_error: float | None  # u
@@ -73,42 +73,41 @@ class Likelihood:
             by_scale += 2 * (scale - self.scale_centre) / self.scale_error**2
         return float(np.dot(per_nu, self.signal)), by_scale
 
-    def best_scale(self, mu: float) -> float:
-        """The k that is best for a given mu."""
+    def best_scale(self, mu: float, start: float = 1.0) -> float:
+        """The k that is best for a given mu; a `start` near it saves steps."""
         if self.scale_error == 0:
             return self.scale_centre
-        scale = self._newton_scale(mu)
+        scale = self._newton_scale(mu, start)
         if scale is not None:
             return scale
-        with_background = self.background > 0
-        lowest = max(
-            0.0, float(np.max(-mu * self.signal[with_background] / self.background[with_background]))
-        )
+        lowest = max(0.0, float(np.max(-mu * self.signal / self.background)))
         return _root(lambda k: self.slopes(mu, k)[1], max(1.0, 1.5 * lowest), lowest)
 
-    def _newton_scale(self, mu: float) -> float | None:
+    def _newton_scale(self, mu: float, scale: float) -> float | None:
         """The same by Newton's method, a few steps where it converges; None where it does not."""
-        scale = self.scale_centre
+        constraint = 1 / self.scale_error**2 if self.scale_error else 0.0
         for _ in range(12):
             nu = self.expected(mu, scale)
-            if np.any(nu <= 0):
+            if nu.min() <= 0:
                 return None
-            curvature = 2 * float(np.dot(self.curvature(nu), self.background**2))
-            curvature += 2 / self.scale_error**2 if self.scale_error else 0.0
+            gamma = self.gamma(nu)
+            slope = float(np.dot(gamma - self.observed / nu, self.background))
+            slope += constraint * (scale - self.scale_centre)
+            curvature = float(np.dot(self.curvature(nu, gamma), self.background**2)) + constraint
             if curvature <= 0:
                 return None
-            step = self.slopes(mu, scale)[1] / curvature
-            scale -= step
-            if abs(step) < _TOLERANCE * abs(scale):
-                return scale if np.all(self.expected(mu, scale) > 0) else None
+            scale -= slope / curvature
+            if abs(slope) < 1e-7 * abs(scale) * curvature:  # the next step would be of order 1e-14
+                return scale if self.expected(mu, scale).min() > 0 else None
         return None
 
-    def curvature(self, nu: FloatArray) -> FloatArray:
+    def curvature(self, nu: FloatArray, gamma: FloatArray) -> FloatArray:
         """Half the second derivative of each bin's -2 ln L by nu, with g profiled."""
-        gamma, d2 = self.gamma(nu), self.relative_error**2
-        root = 2 * gamma + nu * d2 - self.centre
-        by_nu = np.divide(d2 * gamma, root, out=np.zeros_like(nu), where=root > 0)
-        return np.asarray(self.observed / nu**2 - by_nu, dtype=np.float64)
+        d2 = self.relative_error**2
+        root = 2 * gamma + nu * d2 - self.centre  # positive unless d = 0 and a <= 0, where g does not move
+        return np.asarray(
+            self.observed / nu**2 - d2 * gamma / np.where(root > 0, root, 1.0), dtype=np.float64
+        )
 
     def lowest_mu(self) -> float:
         """Where a fixed background leaves no event in some bin; -inf if it can be scaled."""
@@ -117,9 +116,9 @@ class Likelihood:
         some = self.signal > 0
         return -float(np.min(self.scale_centre * self.background[some] / self.signal[some]))
 
-    def profiled(self, mu: float) -> float:
-        """-2 ln L at the best k."""
-        return self.value(mu, self.best_scale(mu))
+    def profiled(self, mu: float, start: float = 1.0) -> float:
+        """-2 ln L at the best k, sought from `start`."""
+        return self.value(mu, self.best_scale(mu, start))
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,10 +144,11 @@ def fit(likelihood: Likelihood) -> Fit:
         return likelihood.slopes(mu, likelihood.best_scale(mu))[0]
 
     mu = _root(slope, 1.0, lowest)
-    least = likelihood.profiled(mu)
+    scale = likelihood.best_scale(mu)
+    least = likelihood.value(mu, scale)
 
     def rise(at: float) -> float:
-        return likelihood.profiled(at) - least - 1.0
+        return likelihood.profiled(at, scale) - least - 1.0
 
     step = np.sqrt(max(1.0, likelihood.observed.sum())) / likelihood.signal.sum()
     high = _root(rise, mu + step, mu)
@@ -156,7 +156,7 @@ def fit(likelihood: Likelihood) -> Fit:
         low = 2 * mu - _root(lambda x: rise(2 * mu - x), mu + step, mu, limit=2 * mu - lowest)
     except NoMinimumError:
         low = lowest  # the likelihood ends before it has risen by one: no signal strength below is possible
-    return Fit(mu, likelihood.best_scale(mu), low, high)
+    return Fit(mu, scale, low, high)
 
 
 def sample_error(likelihood: Likelihood, found: Fit, variance: FloatArray) -> float:
@@ -166,9 +166,10 @@ def sample_error(likelihood: Likelihood, found: Fit, variance: FloatArray) -> fl
     """
     s, b, d2 = likelihood.signal, likelihood.background, likelihood.relative_error**2
     nu = likelihood.expected(found.mu, found.scale)
-    curvature = likelihood.curvature(nu)
-    root = 2 * likelihood.gamma(nu) + nu * d2 - likelihood.centre
-    by_n = np.divide(d2, root, out=np.zeros_like(nu), where=root > 0) - 1 / nu
+    gamma = likelihood.gamma(nu)
+    curvature = likelihood.curvature(nu, gamma)
+    root = 2 * gamma + nu * d2 - likelihood.centre
+    by_n = d2 / np.where(root > 0, root, 1.0) - 1 / nu
     if likelihood.scale_error == 0:
         response = -by_n * s / np.dot(curvature, s * s)
     else:

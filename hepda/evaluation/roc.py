@@ -26,7 +26,7 @@ def auc(score: ArrayLike, label: ArrayLike, weight: ArrayLike | None = None) -> 
     are not finite; ValueError on lengths that do not agree.
     """
     _, signal, background = _group_sums(score, label, weight)
-    return _area(signal, background)
+    return area(signal, background)
 
 
 def roc_curve(
@@ -76,12 +76,12 @@ def rocs(
         for model, bins in binned.items():
             background, signal = bins.sums(drawn)
             if signal.sum() > 0 and background.sum() > 0:
-                areas[model][r] = _area(signal, background)
+                areas[model][r] = area(signal, background)
                 curves[model][r] = _background_at(wanted, signal, background)
     result = {}
     for model, score in scores.items():
         background, signal = centres[model]
-        found = interval(auc(score, label, weight), _area(signal, background), areas[model], level)
+        found = interval(auc(score, label, weight), area(signal, background), areas[model], level)
         band = _background_at(wanted, signal, background)
         low, high = np.nanquantile(curves[model], [0.5 * (1 - level), 0.5 * (1 + level)], axis=0)
         curve = Roc(*roc_curve(score, label, weight, points), found)
@@ -155,11 +155,11 @@ def _area_replicas(
         for model, bins in binned.items():
             background, signal = bins.sums(drawn)
             if signal.sum() > 0 and background.sum() > 0:
-                areas[model][r] = _area(signal, background)
+                areas[model][r] = area(signal, background)
     centre = {}
     for model, bins in binned.items():
         background, signal = bins.sums(weights)
-        centre[model] = _area(signal, background)
+        centre[model] = area(signal, background)
     return centre, areas
 
 
@@ -178,7 +178,7 @@ def _group_sums(
     return different, np.asarray(sums[0]), np.asarray(sums[1])
 
 
-def _area(signal: FloatArray, background: FloatArray) -> float:
+def area(signal: FloatArray, background: FloatArray) -> float:
     """AUC from sums of weights [u] at rising scores: below counts one, equal one half."""
     below = np.cumsum(background) - 0.5 * background
     return float(np.dot(signal, below) / (signal.sum() * background.sum()))

@@ -90,8 +90,8 @@ def test_sample_error_is_the_spread_of_mu_over_samples(uncertainty):
     variance = np.array([9.0, 16.0, 4.0])
     options = {"background_sumw2": 0.5 * B, "background_uncertainty": uncertainty}
     found = fit_mu(S, B, S + B, observed_sumw2=variance, **options)
-    mus = [fit_mu(S, B, generator.normal(S + B, np.sqrt(variance)), **options).mu for _ in range(300)]
-    assert found.sample_error == pytest.approx(np.std(mus), rel=0.12)
+    mus = [fit_mu(S, B, generator.normal(S + B, np.sqrt(variance)), **options).mu for _ in range(150)]
+    assert found.sample_error == pytest.approx(np.std(mus), rel=0.17)
 
 
 def test_no_minimum_says_why():
@@ -154,13 +154,13 @@ def test_thin_bins_are_merged():
 
 def test_toys_have_unit_pulls_and_cover():
     source = events(0, 40_000)
-    found = toy_closure(*source, source[0], source[2], EDGES, background_uncertainty=0.05, toys=300, seed=4)
+    found = toy_closure(*source, source[0], source[2], EDGES, background_uncertainty=0.05, toys=160, seed=4)
     assert found.failed == 0
     assert abs(found.bias) < 4 * found.bias_error
-    assert found.pull_width == pytest.approx(1, abs=0.13)
+    assert found.pull_width == pytest.approx(1, abs=0.18)
     assert found.coverage == pytest.approx(0.6827, abs=4 * found.coverage_error)
-    again = toy_closure(*source, source[0], source[2], EDGES, background_uncertainty=0.05, toys=300, seed=4)
+    again = toy_closure(*source, source[0], source[2], EDGES, background_uncertainty=0.05, toys=160, seed=4)
     np.testing.assert_array_equal(found.mu, again.mu)
     other = events(2, 40_000, shift=0.15)
-    biased = toy_closure(*source, other[0], other[2], EDGES, toys=100, seed=4)
+    biased = toy_closure(*source, other[0], other[2], EDGES, toys=60, seed=4)
     assert biased.coverage < 0.4 and biased.bias > 5 * biased.bias_error

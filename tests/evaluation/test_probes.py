@@ -1,0 +1,103 @@
+import numpy as np
+import pytest
+import torch
+
+from hepda.errors import DataError
+from hepda.evaluation.probes import permutation_importance, probe
+from hepda.evaluation.roc import auc
+
+
+def sign(generator, n, share=0.15):
+    return np.where(generator.random(n) < share, -1.0, 1.0)
+
+
+def pair(seed, n=4000, shift=0.5, columns=1):
+    generator = np.random.default_rng(seed)
+    a, b = generator.normal(0, 1, (n, columns)), generator.normal(0, 1, (n, columns))
+    b[:, 0] += shift
+    return a, b, sign(generator, n), 20 * sign(generator, n)
+
+
+@pytest.mark.parametrize("kind", ["bdt", "mlp"])
+def test_finds_what_there_is_to_find(kind):
+    a, b, wa, wb = pair(0)
+    found = probe(a[:, 0], b[:, 0], wa, wb, kind=kind, seed=1)
+    optimal = auc(
+        np.concatenate([a, b])[:, 0], np.repeat([0, 1], 4000), np.concatenate([wa / wa.sum(), wb / wb.sum()])
+    )
+    assert found.auc.value == pytest.approx(optimal, abs=0.02)
+    assert found.auc.low < found.auc.value < found.auc.high
+    assert (found.events_source, found.events_other, found.folds) == (4000, 4000, 2)
+    assert found == probe(a[:, 0], b[:, 0], wa, wb, kind=kind, seed=1)
+
+
+@pytest.mark.parametrize("kind", ["bdt", "mlp"])
+def test_is_one_half_where_there_is_nothing(kind):
+    values = [probe(*pair(s, 1500, 0.0, 3), kind=kind, seed=s, replicas=50) for s in range(6)]
+    centre = np.mean([v.auc.value for v in values])
+    assert centre == pytest.approx(0.5, abs=4 * np.mean([v.auc.error for v in values]) / np.sqrt(6))
+    pulls = [(v.auc.value - 0.5) / v.auc.error for v in values]
+    assert 0.3 < np.sqrt(np.mean(np.square(pulls))) < 1.9
+
+
+@pytest.mark.parametrize("kind", ["bdt", "mlp"])
+def test_sees_what_a_linear_probe_and_a_mean_do_not(kind):
+    generator = np.random.default_rng(2)
+    a = generator.normal(0, 1, (4000, 2))
+    b = generator.multivariate_normal([0, 0], [[1, 0.8], [0.8, 1]], 4000)
+    assert probe(a, b, kind=kind, representation="embedding").auc.low > 0.6
+
+
+def test_given_folds_are_held_out():
+    """A feature that names the event cannot help if no event is in fit and test; a leak would give AUC 1."""
+    generator = np.random.default_rng(3)
+    identity = generator.permutation(2000).astype(float)
+    fold = np.arange(1000) % 2
+    found = probe(identity[:1000], identity[1000:], source_fold=fold, other_fold=fold, max_events=None)
+    assert found.auc.value == pytest.approx(0.5, abs=0.06)
+
+
+def test_thinning_keeps_folds_with_their_events_and_global_torch_state_is_left_alone():
+    a, b, wa, wb = pair(4)
+    state = torch.random.get_rng_state()
+    found = probe(
+        a,
+        b,
+        wa,
+        wb,
+        kind="mlp",
+        max_events=1000,
+        source_fold=np.arange(4000) % 3,
+        other_fold=np.arange(4000) % 3,
+        replicas=20,
+    )
+    assert (found.events_source, found.folds) == (1000, 3)
+    assert torch.equal(state, torch.random.get_rng_state())
+
+
+def test_importance_names_the_shifted_input():
+    a, b, wa, wb = pair(5, columns=3)
+    found = permutation_importance(a, b, ["x", "y", "z"], wa, wb)
+    assert found.names[0] == "x" and found.drop[0] > 0.08
+    assert np.all(np.abs(found.drop[1:]) < 0.03)
+    assert found.auc == pytest.approx(0.64, abs=0.03)
+    with pytest.raises(ValueError, match="2 names for 3"):
+        permutation_importance(a, b, ["x", "y"])
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"source": [[np.nan], [1.0]]}, DataError, "1 of 2 events of the source"),
+        ({"other": np.zeros((4, 2))}, ValueError, "1 columns of the source, 2"),
+        ({"source_weight": [-1.0, -1.0]}, DataError, "positive sum"),
+        ({"kind": "tree"}, ValueError, "'bdt' or 'mlp'"),
+        ({"source_fold": [0, 1]}, ValueError, "both domains or for neither"),
+        ({"source_fold": [0, 0], "other_fold": [0, 0, 0]}, DataError, "two folds or more"),
+        ({"folds": 1}, ValueError, "two folds"),
+    ],
+)
+def test_unusable_input_is_named(change, error, message):
+    arguments = {"source": [0.0, 1.0], "other": [0.0, 1.0, 2.0]} | change
+    with pytest.raises(error, match=message):
+        probe(**arguments)
