@@ -4,6 +4,7 @@ Tensors in, a trained network out; it knows no ROOT file, image or sound.
 """
 
 from hepda.adversarial.batches import Rows
+from hepda.adversarial.classifier import DANNClassifier, DANNRegressor
 from hepda.adversarial.history import History
 from hepda.adversarial.layers import MLP, Standardize, mlp, seeded
 from hepda.adversarial.network import Head, Network
@@ -13,6 +14,8 @@ from hepda.adversarial.weights import NegativeWeights, class_weights, negative_w
 
 __all__ = [
     "MLP",
+    "DANNClassifier",
+    "DANNRegressor",
     "GradientReversal",
     "Head",
     "History",

@@ -176,7 +176,7 @@ class PairedBatches:
         self._features = torch.empty(
             (rows, *features.shape[1:]), dtype=features.dtype, device=features.device
         )
-        self._columns = torch.empty((rows, columns.shape[1]), device=columns.device)
+        self._columns = torch.empty((rows, columns.shape[1]), dtype=columns.dtype, device=columns.device)
 
     def _part(self, size: int) -> slice:
         return slice(size * self.rank // self.ranks, size * (self.rank + 1) // self.ranks)
@@ -190,7 +190,7 @@ class PairedBatches:
             index = self._target.take(step * self.n_target, self.n_target)[self._part(self.n_target)]
             self._gather(self.target, index, slice(n, None))
         return Batch(
-            self._features.to(self.device, torch.float32, non_blocking=True),
+            self._features.to(self.device, self._columns.dtype, non_blocking=True),
             self._columns.to(self.device, non_blocking=True),
             n,
         )

@@ -17,6 +17,11 @@ from torch.nn import functional
 from hepda.errors import ConfigError, nearest
 
 
+def _real(output: Tensor) -> Tensor:
+    """Losses are computed in float32 at least, whatever autocast made of the output."""
+    return output.float() if output.dtype in (torch.bfloat16, torch.float16) else output
+
+
 def binary(output: Tensor, target: Tensor, smoothing: float = 0.0) -> Tensor:
     """Binary cross entropy of a logit [n, 1] with targets in [0, 1] [n, 1].
 
@@ -25,24 +30,24 @@ def binary(output: Tensor, target: Tensor, smoothing: float = 0.0) -> Tensor:
     wanted = target[:, 0]
     if smoothing:
         wanted = wanted * (1.0 - smoothing) + 0.5 * smoothing
-    return functional.binary_cross_entropy_with_logits(output[:, 0].float(), wanted, reduction="none")
+    return functional.binary_cross_entropy_with_logits(_real(output[:, 0]), wanted, reduction="none")
 
 
 def multiclass(output: Tensor, target: Tensor, smoothing: float = 0.0) -> Tensor:
     """Cross entropy of logits [n, k] with class numbers 0 ... k-1 in a column [n, 1]."""
     return functional.cross_entropy(
-        output.float(), target[:, 0].long(), reduction="none", label_smoothing=smoothing
+        _real(output), target[:, 0].long(), reduction="none", label_smoothing=smoothing
     )
 
 
 def regression(output: Tensor, target: Tensor, smoothing: float = 0.0) -> Tensor:
     """Squared error, averaged over the d outputs: `mean_j (o_j - t_j)^2`."""
-    return (output.float() - target).square().mean(dim=1)
+    return (_real(output) - target).square().mean(dim=1)
 
 
 def absolute(output: Tensor, target: Tensor, smoothing: float = 0.0) -> Tensor:
     """Absolute error, averaged over the d outputs."""
-    return (output.float() - target).abs().mean(dim=1)
+    return (_real(output) - target).abs().mean(dim=1)
 
 
 def mixture_parameters(output: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -51,7 +56,7 @@ def mixture_parameters(output: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
     The log width is kept within -7 and 7 by a tanh, so no component can shrink onto a single row.
     """
-    logits, means, widths = output.float().chunk(3, dim=1)
+    logits, means, widths = _real(output).chunk(3, dim=1)
     return functional.log_softmax(logits, dim=1), means, 7.0 * torch.tanh(widths / 7.0)
 
 
@@ -120,5 +125,5 @@ def find_loss(name: str) -> Loss:
 def correct(output: Tensor, target: Tensor, loss: str) -> Tensor:
     """1.0 where the head says the right class, else 0.0 [n]."""
     if loss == "binary":
-        return ((output[:, 0] > 0) == (target[:, 0] > 0.5)).float()
-    return (output.argmax(dim=1) == target[:, 0].long()).float()
+        return ((output[:, 0] > 0) == (target[:, 0] > 0.5)).to(target.dtype)
+    return (output.argmax(dim=1) == target[:, 0].long()).to(target.dtype)

@@ -193,9 +193,9 @@ class Network(nn.Module):
         return raw
 
     def _chunks(self, x: ArrayLike | Tensor, batch: int) -> Iterator[Tensor]:
-        rows = x if isinstance(x, Tensor) else torch.from_numpy(np.ascontiguousarray(x, dtype=np.float32))
+        rows = x if isinstance(x, Tensor) else torch.from_numpy(np.ascontiguousarray(x))
         for start in range(0, max(len(rows), 1), batch):
-            yield rows[start : start + batch].to(self.device, torch.float32)
+            yield rows[start : start + batch].to(self.device, next(self.parameters()).dtype)
 
     def predict(
         self, x: ArrayLike | Tensor, head: str | None = None, *, raw: bool = False, batch: int = 16384
@@ -218,7 +218,7 @@ class Network(nn.Module):
         with self._evaluating():
             for part in self._chunks(x, batch):
                 output = self._output(chosen, self.encode(part), {})
-                parts.append((output if raw else probabilities(output, chosen.loss)).float().cpu().numpy())
+                parts.append((output if raw else probabilities(output, chosen.loss)).cpu().numpy())
         result: NDArray[np.float32] = np.concatenate(parts)
         return result[:, 0] if result.shape[1] == 1 else result
 
@@ -226,7 +226,7 @@ class Network(nn.Module):
         """Features [n, d] of the encoder for inputs [n, ...], in evaluation mode, batch by batch."""
         with self._evaluating():
             result: NDArray[np.float32] = np.concatenate(
-                [self.encode(part).float().cpu().numpy() for part in self._chunks(x, batch)]
+                [self.encode(part).cpu().numpy() for part in self._chunks(x, batch)]
             )
         return result
 

@@ -99,7 +99,8 @@ class Objective:
             else:
                 adversary = loss if adversary is None else adversary + loss
         for term in self.active_terms:
-            loss = self._term_loss(term, features, outputs, batch, meters) * self.strength[term.name]
+            loss = self._term_loss(term, features, outputs, batch, meters)
+            loss = loss if term.adversarial else loss * self.strength[term.name]
             adversary = loss if adversary is None else adversary + loss
         return Losses(task, adversary, meters)
 
@@ -200,7 +201,7 @@ class Objective:
             batch.columns[:n, self.lanes[main.name].columns],
             main.loss,
         )
-        loss: Tensor = term(view)
+        loss: Tensor = term(view, self.strength[term.name])
         one = torch.ones_like(loss)
         meters[term.name] = torch.stack([loss.detach(), one, torch.zeros_like(one), one])
         return loss / count()

@@ -124,6 +124,7 @@ def make_plan(
         DataError: values that are not finite, or a domain whose weights do not add up to more than 0.
 
     """
+    dtype = next(network.parameters()).dtype
     domains = {"source": source} | ({"target": target} if target is not None else {})
     batch = dict(zip(domains, sizes or (len(source), len(target or ())), strict=False))
     columns: dict[str, list[Tensor]] = {domain: [] for domain in domains}
@@ -140,11 +141,11 @@ def make_plan(
             continue
         if compares and head.balance and len(weights) == 2:
             weights = _balanced(weights, head, batch)
-        told = _told(head, source, target, used)
+        told = _told(head, source, target, used, dtype)
         size = next(iter(told.values())).shape[1]
         for domain, rows in domains.items():
-            columns[domain].append(told.get(domain, torch.zeros(len(rows), size)))
-            columns[domain].append(_column(weights.get(domain), len(rows)))
+            columns[domain].append(told.get(domain, torch.zeros(len(rows), size, dtype=dtype)))
+            columns[domain].append(_column(weights.get(domain), len(rows), dtype))
         lanes[head.name] = Lane(used["source"], used["target"], slice(width, width + size), width + size)
         width += size + 1
     for term in network.terms if target is not None else ():
@@ -152,11 +153,11 @@ def make_plan(
         if _no_target(weights):
             continue
         for domain, rows in domains.items():
-            columns[domain].append(_column(weights[domain], len(rows)))
+            columns[domain].append(_column(weights[domain], len(rows), dtype))
         terms[term.name] = Lane(True, True, slice(width, width), width)
         width += 1
     tables = {
-        domain: Table(_features(rows, domain), torch.cat(columns[domain], dim=1))
+        domain: Table(_features(rows, domain, dtype), torch.cat(columns[domain], dim=1))
         for domain, rows in domains.items()
     }
     read = any(lane.target for lane in lanes.values()) or terms
@@ -167,20 +168,22 @@ def _no_target(weights: dict[str, Tensor]) -> bool:
     return "target" in weights and not bool(weights["target"].any())
 
 
-def _column(weight: Tensor | None, rows: int) -> Tensor:
-    return torch.zeros(rows, 1) if weight is None else weight.to(torch.float32)[:, None]
+def _column(weight: Tensor | None, rows: int, dtype: torch.dtype) -> Tensor:
+    return torch.zeros(rows, 1, dtype=dtype) if weight is None else weight.to(dtype)[:, None]
 
 
-def _told(head: Head, source: Rows, target: Rows | None, used: dict[str, bool]) -> dict[str, Tensor]:
+def _told(
+    head: Head, source: Rows, target: Rows | None, used: dict[str, bool], dtype: torch.dtype
+) -> dict[str, Tensor]:
     """Targets of a head as float columns, by domain."""
     told: dict[str, Tensor] = {}
     for number, (domain, rows) in enumerate((("source", source), ("target", target))):
         if rows is None or not used[domain]:
             continue
         if is_domain_head(head, source, target):
-            told[domain] = torch.full((len(rows), 1), float(number))
+            told[domain] = torch.full((len(rows), 1), float(number), dtype=dtype)
             continue
-        values = as_tensor(_lookup("targets", head.key, head, domain, rows)).to("cpu", torch.float32)
+        values = as_tensor(_lookup("targets", head.key, head, domain, rows)).to("cpu", dtype)
         values = values[:, None] if values.dim() == 1 else values.flatten(1)
         if not bool(torch.isfinite(values).all()):
             raise DataError(f"targets[{head.key!r}] of the {domain} rows holds NaN or infinity")
@@ -192,10 +195,10 @@ def _told(head: Head, source: Rows, target: Rows | None, used: dict[str, bool]) 
     return told
 
 
-def _features(rows: Rows, domain: str) -> Tensor:
+def _features(rows: Rows, domain: str, dtype: torch.dtype) -> Tensor:
     features = as_tensor(rows.features)
-    if not features.is_floating_point() or features.dtype == torch.float64:
-        features = features.to(torch.float32)
+    if features.dtype in (torch.float64, torch.float32) or not features.is_floating_point():
+        features = features.to(dtype)  # half precision stays as it is stored, until it is in a batch
     if features.dim() < 2:
         raise DataError(
             f"the {domain} features have shape {tuple(features.shape)}; a row needs columns: [n, k]"

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from hepda.adversarial.trainer import Trainer
 
 _VALIDATION_ROWS = 16384
+_STEPS_PER_MEASUREMENT = 20  # gradient norms cost two more passes backward: not on every epoch of few steps
 
 
 class Run:
@@ -93,12 +94,13 @@ class Run:
         """Train one pass over the source rows, look at the validation rows, add a line to the history."""
         self.network.train()
         number, steps = self.history.epochs, self.batches.steps
+        measured = max(1, _STEPS_PER_MEASUREMENT // steps)
         begin = time.perf_counter()
         sums: dict[str, Tensor] = {}
         line: dict[str, float] = {}
         for i in range(steps):
             step = number * steps + i
-            meters = self._step(step, line if i == 0 else None)
+            meters = self._step(step, line if i == 0 and number % measured == 0 else None)
             for name, meter in meters.items():
                 sums[name] = sums[name] + meter if name in sums else meter
         line |= self._read(sums, "")  # waits for the device
@@ -200,7 +202,8 @@ class Run:
             if weights > 0.0 and self.objective.value[head.name] > 0.0:
                 raise TrainingError(
                     f"the adversary {head.name!r} is dead: its gradient in the encoder is exactly zero at "
-                    f"strength {self.objective.value[head.name]:.3g}. A softmax or sigmoid inside the head, a "
+                    f"strength {self.objective.value[head.name]:.3g}. A softmax or sigmoid inside the head, "
+                    "a "
                     "layer that is cut off, or rows of one domain only do that; heads give logits"
                 )
 
@@ -338,5 +341,5 @@ def _chunks(table: Table | None, source: bool, device: torch.device) -> Iterator
         return
     for start in range(0, len(table), _VALIDATION_ROWS):
         part = slice(start, start + _VALIDATION_ROWS)
-        features = table.features[part].to(device, torch.float32)
+        features = table.features[part].to(device, table.columns.dtype)
         yield Batch(features, table.columns[part].to(device), len(features) if source else 0)

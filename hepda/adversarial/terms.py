@@ -45,6 +45,8 @@ class Term(nn.Module):
 
     """
 
+    adversarial = False
+
     def __init__(
         self,
         name: str,
@@ -61,6 +63,10 @@ class Term(nn.Module):
         self.name, self.rows, self.weight, self.rate, self.steps = name, rows, weight, rate, steps
         self.reversal = Reversal(strength, schedule, warmup)
 
-    def forward(self, view: View) -> Tensor:
-        """The loss of a batch, a tensor without dimensions. Each term says its own."""
+    def forward(self, view: View, strength: Tensor) -> Tensor:
+        """The loss of a batch, a tensor without dimensions. Each term says its own.
+
+        `strength` is for terms with an adversary inside (`adversarial` is True), which put it into a
+        reversal; the loss of any other term is multiplied by it afterwards.
+        """
         raise TypeError(f"{type(self).__name__} does not say its loss; derive from Term and define forward")

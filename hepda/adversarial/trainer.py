@@ -41,7 +41,7 @@ class Trainer:
             ends with the average, and validation looks at the average.
         clip: largest norm of the encoder's gradient; 0: no limit.
         projection: take off the part of the adversary's gradient that opposes the task's (stabilisers.py).
-        precision: `float32`, or `bfloat16` for autocast.
+        precision: `float32`; `bfloat16` for autocast; `float64` for all of it.
         patience: epochs without a better value on the validation rows before it ends; None: never. The
             network then has the weights of the best epoch. Epochs in which an adversary is below 0.9 of its
             final strength are
@@ -80,8 +80,8 @@ class Trainer:
             raise ConfigError(
                 f"unknown optimizer {self.optimizer!r}; one of {known}.{nearest(self.optimizer, OPTIMIZERS)}"
             )
-        if self.precision not in ("float32", "bfloat16"):
-            raise ConfigError(f"unknown precision {self.precision!r}; float32 or bfloat16")
+        if self.precision not in ("float32", "bfloat16", "float64"):
+            raise ConfigError(f"unknown precision {self.precision!r}; float32, bfloat16 or float64")
         for name in ("epochs", "batch_size", "target_size", "patience"):
             value = getattr(self, name)
             if value is not None and value < 1:
@@ -130,7 +130,7 @@ class Trainer:
         device = torch.device(self.chosen_device())
         rank, ranks = workers.join()
         with seeded(self.seed):
-            run = Run(self, network.to(device), source, target, validation, device, rank, ranks)
+            run = Run(self, network.to(device, self.dtype()), source, target, validation, device, rank, ranks)
             path = None if checkpoint is None else Path(checkpoint)
             if resume and path is not None and path.is_file():
                 run.restore(path)
@@ -148,6 +148,10 @@ class Trainer:
         if self.device != "auto":
             return self.device
         return "cuda" if torch.cuda.is_available() else "cpu"
+
+    def dtype(self) -> torch.dtype:
+        """Of the parameters and of the rows of a batch."""
+        return torch.float64 if self.precision == "float64" else torch.float32
 
     def fingerprint(self, network: Network) -> str:
         """A short hash of the settings and the network's shape: only a run of the same one can be resumed."""

@@ -1,0 +1,261 @@
+"""Terms that pull source and target features together without a domain head, and two with a critic of their
+own.
+
+Every function stands alone: features of both domains and their event weights in, a number out. Signs of
+weights are kept; each domain's weights are divided by their sum, so a term compares two distributions
+whatever the number of rows. The classes below them are the same as parts of a `Network`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from hepda.adversarial.layers import mlp
+from hepda.adversarial.losses import class_probabilities
+from hepda.adversarial.reversal import gradient_reversal
+from hepda.adversarial.terms import Term, View
+
+
+def shares(weight: Tensor) -> Tensor:
+    """Weights [n] divided by their signed sum, which is kept above 5 % of the absolute one.
+
+    The guard matters for a batch in which negative weights nearly cancel the positive ones.
+    """
+    total = weight.sum().clamp_min(0.05 * weight.abs().sum()).clamp_min(torch.finfo(weight.dtype).tiny)
+    return weight / total
+
+
+def _signs(source_weight: Tensor, target_weight: Tensor) -> Tensor:
+    """+p for source rows, -q for target rows: the difference of the two distributions [n_s + n_t]."""
+    return torch.cat([shares(source_weight), -shares(target_weight)])
+
+
+def gaussian_kernels(x: Tensor, multiples: Sequence[float], width: Tensor | None = None) -> Tensor:
+    """Mean of Gaussian kernels `exp(-|x_i - x_j|^2 / (m width))` over the multiples m; x [n, d], result [n,
+    n].
+
+    `width` is the mean squared distance of the rows where it is not given, taken as a constant.
+    """
+    squared = torch.cdist(x, x, compute_mode="use_mm_for_euclid_dist_if_necessary").square()
+    if width is None:
+        width = squared.detach().mean().clamp_min(torch.finfo(x.dtype).tiny)
+    return torch.stack([torch.exp(-squared / (m * width)) for m in multiples]).mean(dim=0)
+
+
+MULTIPLES = (0.25, 0.5, 1.0, 2.0, 4.0)
+
+
+def mmd(
+    source: Tensor,
+    target: Tensor,
+    source_weight: Tensor,
+    target_weight: Tensor,
+    multiples: Sequence[float] = MULTIPLES,
+) -> Tensor:
+    """Squared maximum mean discrepancy with several kernels (Gretton et al. 2012; DAN, Long et al. 2015).
+
+    `sum_ij s_i s_j k(x_i, x_j)` with s = +p over source and -q over target rows (p, q: shares of the
+    weights). Features [n_s, d], [n_t, d], weights [n_s], [n_t].
+    """
+    signs = _signs(source_weight, target_weight)
+    kernel = gaussian_kernels(torch.cat([source, target]), multiples)
+    return signs @ kernel @ signs
+
+
+def joint_mmd(
+    source: Sequence[Tensor],
+    target: Sequence[Tensor],
+    source_weight: Tensor,
+    target_weight: Tensor,
+    multiples: Sequence[float] = MULTIPLES,
+) -> Tensor:
+    """MMD of a joint distribution: the kernel is the product of one kernel for each layer (JAN, Long et al.
+    2017).
+
+    `source` and `target` are layers in the same order, features and predictions for example, each [n, d_l].
+    """
+    kernel: Tensor | None = None
+    for a, b in zip(source, target, strict=True):
+        one = gaussian_kernels(torch.cat([a, b]), multiples)
+        kernel = one if kernel is None else kernel * one
+    signs = _signs(source_weight, target_weight)
+    if kernel is None:
+        return signs.new_zeros(())
+    return signs @ kernel @ signs
+
+
+def covariance(x: Tensor, weight: Tensor) -> Tensor:
+    """Weighted covariance [d, d] of rows [n, d]."""
+    share = shares(weight)
+    centred = x - share @ x
+    return (centred * share[:, None]).T @ centred
+
+
+def coral(source: Tensor, target: Tensor, source_weight: Tensor, target_weight: Tensor) -> Tensor:
+    """Deep CORAL (Sun & Saenko 2016): `|C_s - C_t|_F^2 / (4 d^2)`, C the weighted covariances of [n, d]
+    features.
+    """
+    difference = covariance(source, source_weight) - covariance(target, target_weight)
+    return difference.square().sum() / (4.0 * source.shape[1] ** 2)
+
+
+def distance_correlation(a: Tensor, b: Tensor, weight: Tensor) -> Tensor:
+    """Squared distance correlation of two variables, weighted (DisCo, Kasieczka & Shih 2020, 2001.05310).
+
+    `dCov^2(a, b) / sqrt(dCov^2(a, a) dCov^2(b, b))`, with distances A_ij = |a_i - a_j| centred by weighted
+    row and column means. a and b are [n] or [n, d], weights [n]; 0 if and only if independent, 1 at most (for
+    weights >= 0).
+    """
+    share = shares(weight)
+    left, right = (_centred_distances(x if x.dim() > 1 else x[:, None], share) for x in (a, b))
+    both = share @ (left * right) @ share
+    alone = (share @ left.square() @ share) * (share @ right.square() @ share)
+    return both / alone.clamp_min(1e-20).sqrt()
+
+
+def _centred_distances(x: Tensor, share: Tensor) -> Tensor:
+    # the gradient of a distance at 0 is not defined; the small number keeps it finite
+    distance = ((x[:, None] - x[None]).square().sum(dim=2) + 1e-12).sqrt()
+    rows = distance @ share
+    return distance - rows[:, None] - rows[None, :] + share @ rows
+
+
+class MMD(Term):
+    """Multi-kernel MMD of the features."""
+
+    def __init__(self, name: str = "mmd", *, multiples: Sequence[float] = MULTIPLES, **settings: Any) -> None:
+        super().__init__(name, **settings)
+        self.multiples = tuple(multiples)
+
+    def forward(self, view: View, strength: Tensor) -> Tensor:
+        """`mmd` of the features."""
+        return mmd(*view.features, *view.weights, self.multiples)
+
+
+class JointMMD(MMD):
+    """MMD of features and predictions together."""
+
+    def __init__(self, name: str = "joint_mmd", **settings: Any) -> None:
+        super().__init__(name, **settings)
+
+    def forward(self, view: View, strength: Tensor) -> Tensor:
+        """`joint_mmd` of features and class probabilities."""
+        said = [class_probabilities(output, view.loss) for output in view.outputs]
+        (source, target), (p, q) = view.features, said
+        return joint_mmd([source, p], [target, q], *view.weights, self.multiples)
+
+
+class Coral(Term):
+    """Deep CORAL of the features."""
+
+    def __init__(self, name: str = "coral", **settings: Any) -> None:
+        super().__init__(name, **settings)
+
+    def forward(self, view: View, strength: Tensor) -> Tensor:
+        """`coral` of the features."""
+        return coral(*view.features, *view.weights)
+
+
+class DisCo(Term):
+    """Distance correlation between a row's domain (0 or 1) and its features, or its prediction
+    (`on="score"`).
+
+    Both domains count the same in it. Memory grows with the square of the rows of a batch.
+    """
+
+    def __init__(self, name: str = "disco", *, on: str = "score", **settings: Any) -> None:
+        super().__init__(name, **settings)
+        self.on = on
+
+    def forward(self, view: View, strength: Tensor) -> Tensor:
+        """`distance_correlation` of domain and score (or features)."""
+        pair = view.features
+        if self.on == "score":
+            said = [class_probabilities(output, view.loss) for output in view.outputs]
+            pair = said[0][:, 1:], said[1][:, 1:]
+        source, target = pair
+        domain = torch.cat([source.new_zeros(len(source)), source.new_ones(len(target))])
+        weight = torch.cat([shares(w) for w in view.weights])
+        return distance_correlation(torch.cat([source, target]), domain, weight)
+
+
+class Wasserstein(Term):
+    """Wasserstein-1 distance by a critic with gradient penalty (WDGRL, Shen et al. 2018; Gulrajani et al.
+    2017).
+
+    The critic c maximises `E_s c - E_t c - penalty E (|grad c(x)| - 1)^2`, x between source and target rows;
+    the encoder minimises the first two, through a reversal. `steps` of the critic for one of the encoder: 5
+    is usual.
+    """
+
+    adversarial = True
+
+    def __init__(
+        self,
+        features: int,
+        name: str = "wasserstein",
+        *,
+        hidden: Sequence[int] = (64, 64),
+        penalty: float = 10.0,
+        steps: int = 5,
+        **settings: Any,
+    ) -> None:
+        super().__init__(name, steps=steps, **settings)
+        self.critic, self.penalty = mlp(features, hidden, 1), penalty
+
+    def forward(self, view: View, strength: Tensor) -> Tensor:
+        """Loss of the critic; the encoder sees it reversed."""
+        source, target = (gradient_reversal(x, strength) for x in view.features)
+        p, q = (shares(w) for w in view.weights)
+        distance = p @ self.critic(source)[:, 0] - q @ self.critic(target)[:, 0]
+        loss: Tensor = self.penalty * self._penalty(*view.features) - distance
+        return loss
+
+    def _penalty(self, source: Tensor, target: Tensor) -> Tensor:
+        rows = min(len(source), len(target))
+        along = torch.rand(rows, 1, device=source.device, dtype=source.dtype)
+        between = along * source[:rows].detach() + (1.0 - along) * target[:rows].detach()
+        between.requires_grad_(True)
+        with torch.enable_grad():
+            (gradient,) = torch.autograd.grad(self.critic(between).sum(), between, create_graph=True)
+        result: Tensor = (gradient.norm(dim=1) - 1.0).square().mean()
+        return result
+
+
+class MarginDisparity(Term):
+    """Margin disparity discrepancy (MDD, Zhang et al. 2019): a second classifier that agrees on source only.
+
+    With y the main head's answer and f' the second classifier: it minimises
+    `margin E_s[-log f'_y] + E_t[-log(1 - f'_y)]`, the encoder maximises it, through a reversal.
+    """
+
+    adversarial = True
+
+    def __init__(
+        self,
+        features: int,
+        classes: int,
+        name: str = "mdd",
+        *,
+        hidden: Sequence[int] = (64,),
+        margin: float = 2.0,
+        **settings: Any,
+    ) -> None:
+        super().__init__(name, **settings)
+        self.second: nn.Module = mlp(features, hidden, classes)
+        self.margin = margin
+
+    def forward(self, view: View, strength: Tensor) -> Tensor:
+        """Loss of the second classifier; the encoder sees it reversed."""
+        answers = [class_probabilities(output, view.loss).argmax(dim=1) for output in view.outputs]
+        source, target = (self.second(gradient_reversal(x, strength)) for x in view.features)
+        p, q = (shares(w) for w in view.weights)
+        agree = p @ functional.cross_entropy(source, answers[0], reduction="none")
+        said = functional.softmax(target, dim=1).gather(1, answers[1][:, None])[:, 0]
+        differ = q @ -torch.log1p(-said.clamp_max(1.0 - 1e-6))
+        return self.margin * agree + differ

@@ -1,0 +1,254 @@
+"""Methods by name: each is a setting of heads and terms, not a class of its own. `hepda schema` lists
+them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hepda.adversarial.alignment import MMD, Coral, DisCo, JointMMD, MarginDisparity, Wasserstein
+from hepda.adversarial.layers import ACTIVATIONS, mlp
+from hepda.adversarial.losses import LOSSES
+from hepda.adversarial.network import Head
+from hepda.adversarial.optimizers import OPTIMIZERS
+from hepda.adversarial.reversal import Reversal
+from hepda.adversarial.schedules import RATE_SCHEDULES, STRENGTH_SCHEDULES
+from hepda.adversarial.selftraining import ClassConfusion, ComplementaryContrast, PseudoLabels
+from hepda.adversarial.terms import Term
+from hepda.adversarial.weights import POLICIES
+from hepda.errors import ConfigError, nearest
+
+
+@dataclass(frozen=True, slots=True)
+class Adversary:
+    """What a method is told about the network and how strong it shall be.
+
+    Attributes:
+        features: width of the encoder's output.
+        classes: number of classes of the main head (2 for one logit; 1 for a regression).
+        main: name of the main head.
+        rows: rows that are compared: `both`, or a mask.
+        weight: key of the weights of the comparison.
+        strength, schedule, warmup: of the reversal, or of the term.
+        hidden: widths of the domain head.
+        activation: of the domain head.
+        rate: factor on the adversary's learning rate.
+        steps: the adversary's updates for one of the encoder.
+        smoothing: of the domain labels.
+        spectral_norm: in the domain head.
+        gradient_penalty: on the domain head.
+        domains: number of domains; from three on, `Rows.targets["domain"]` says which.
+        masks: for `conditional`: one domain head each.
+        nuisance: for `pivot`: key of the nuisance in `Rows.targets`, or `domain`.
+        components: for `pivot` with a continuous nuisance: Gaussians of the mixture.
+
+    """
+
+    features: int
+    classes: int = 2
+    main: str = "class"
+    rows: str = "both"
+    weight: str | None = None
+    strength: float = 1.0
+    schedule: str = "ganin"
+    warmup: float = 0.0
+    hidden: Sequence[int] = (64, 64)
+    activation: str = "relu"
+    rate: float = 1.0
+    steps: int = 1
+    smoothing: float = 0.0
+    spectral_norm: bool = False
+    gradient_penalty: float = 0.0
+    domains: int = 2
+    masks: Sequence[str] = ()
+    nuisance: str = "domain"
+    components: int = 5
+
+    def reversal(self) -> Reversal:
+        """The reversal of its heads."""
+        return Reversal(self.strength, self.schedule, self.warmup)
+
+    def term(self) -> dict[str, Any]:
+        """Settings of a term."""
+        return {
+            "strength": self.strength,
+            "schedule": self.schedule,
+            "warmup": self.warmup,
+            "rows": self.rows,
+            "weight": self.weight,
+        }
+
+
+Parts = tuple[list[Head], list[Term]]
+
+
+def domain_head(a: Adversary, inputs: int, name: str = "domain", **fields: Any) -> Head:
+    """A reversed head that tells domains apart, from `inputs` columns."""
+    many = a.domains > 2
+    module = mlp(
+        inputs,
+        a.hidden,
+        a.domains if many else 1,
+        activation=a.activation,
+        spectral_norm=a.spectral_norm,
+    )
+    settings = {
+        "loss": "multiclass" if many else "binary",
+        "rows": a.rows,
+        "target": "domain",
+        "weight": a.weight,
+        "reversal": a.reversal(),
+        "rate": a.rate,
+        "steps": a.steps,
+        "smoothing": a.smoothing,
+        "gradient_penalty": a.gradient_penalty,
+    }
+    return Head(name, module, **{**settings, **fields})
+
+
+def _none(a: Adversary) -> Parts:
+    return [], []
+
+
+def _dann(a: Adversary) -> Parts:
+    return [domain_head(a, a.features)], []
+
+
+def _cdan(a: Adversary) -> Parts:
+    return [domain_head(a, a.features * a.classes, input=f"features*{a.main}")], []
+
+
+def _cdan_e(a: Adversary) -> Parts:
+    return [domain_head(a, a.features * a.classes, input=f"features*{a.main}", entropy=True)], []
+
+
+def _conditional(a: Adversary) -> Parts:
+    if not a.masks:
+        raise ConfigError("method 'conditional' needs masks: one domain head is made for each")
+    return [domain_head(a, a.features, f"domain_{mask}", rows=mask) for mask in a.masks], []
+
+
+def _pivot(a: Adversary) -> Parts:
+    inputs = 1 if a.classes <= 2 else a.classes
+    if a.nuisance == "domain":
+        return [domain_head(a, inputs, input=a.main)], []
+    module = mlp(inputs, a.hidden, 3 * a.components, activation=a.activation)
+    head = Head(
+        "nuisance",
+        module,
+        loss="mixture",
+        rows=a.rows,
+        target=a.nuisance,
+        weight=a.weight,
+        input=a.main,
+        reversal=a.reversal(),
+        rate=a.rate,
+        steps=a.steps,
+    )
+    return [head], []
+
+
+def _contrast(a: Adversary) -> Parts:
+    if a.classes < 3:
+        raise ConfigError("method 'contrast' needs three classes or more; for two, take 'pseudo'")
+    return [], [PseudoLabels(**a.term()), ComplementaryContrast(**a.term())]
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """A method: what it is, where it comes from, and how its heads and terms are made."""
+
+    what: str
+    reference: str
+    build: Callable[[Adversary], Parts]
+
+
+def _mmd(a: Adversary) -> Parts:
+    return [], [MMD(**a.term())]
+
+
+def _joint_mmd(a: Adversary) -> Parts:
+    return [], [JointMMD(**a.term())]
+
+
+def _coral(a: Adversary) -> Parts:
+    return [], [Coral(**a.term())]
+
+
+def _disco(a: Adversary) -> Parts:
+    return [], [DisCo(**a.term())]
+
+
+def _wasserstein(a: Adversary) -> Parts:
+    steps = max(a.steps, 5)
+    return [], [Wasserstein(a.features, hidden=a.hidden, steps=steps, rate=a.rate, **a.term())]
+
+
+def _mdd(a: Adversary) -> Parts:
+    return [], [MarginDisparity(a.features, a.classes, hidden=a.hidden[:1], rate=a.rate, **a.term())]
+
+
+def _mcc(a: Adversary) -> Parts:
+    return [], [ClassConfusion(**a.term())]
+
+
+def _pseudo(a: Adversary) -> Parts:
+    return [], [PseudoLabels(**a.term())]
+
+
+METHODS: dict[str, Method] = {
+    "none": Method("no adaptation", "", _none),
+    "dann": Method("domain head on the features, reversed", "Ganin & Lempitsky 2015", _dann),
+    "cdan": Method("domain head on features x predictions, reversed", "Long et al. 2018", _cdan),
+    "cdan+e": Method("CDAN, sure rows count more", "Long et al. 2018", _cdan_e),
+    "conditional": Method("one reversed domain head a mask", "Clavijo et al. 2020, one mask", _conditional),
+    "pivot": Method("domain or nuisance head on the score, reversed", "Louppe et al. 2017", _pivot),
+    "mmd": Method("multi-kernel MMD of the features", "Long et al. 2015", _mmd),
+    "joint-mmd": Method("MMD of features and predictions", "Long et al. 2017", _joint_mmd),
+    "coral": Method("covariances of the features", "Sun & Saenko 2016", _coral),
+    "disco": Method("distance correlation of score and domain", "Kasieczka & Shih 2020", _disco),
+    "wasserstein": Method("critic with gradient penalty", "Shen et al. 2018", _wasserstein),
+    "mdd": Method("a second classifier that disagrees on the target", "Zhang et al. 2019", _mdd),
+    "mcc": Method("minimum class confusion", "Jin et al. 2020", _mcc),
+    "pseudo": Method("the target's own sure predictions", "Berthelot et al. 2022", _pseudo),
+    "contrast": Method("pseudo-labels and complementary contrast", "Deng et al. 2022", _contrast),
+}
+
+
+def build(method: str, adversary: Adversary) -> Parts:
+    """Heads and terms of a method, or of several joined by commas (`"dann,pseudo"`).
+
+    Raises:
+        ConfigError: an unknown name, or a method that this network cannot have.
+
+    """
+    heads: list[Head] = []
+    terms: list[Term] = []
+    for name in (part.strip() for part in method.split(",")):
+        if name not in METHODS:
+            known = ", ".join(METHODS)
+            raise ConfigError(f"unknown method {name!r}; one of {known}.{nearest(name, METHODS)}")
+
+        more_heads, more_terms = METHODS[name].build(adversary)
+        heads += more_heads
+        terms += more_terms
+    return heads, terms
+
+
+def listing() -> dict[str, dict[str, str]]:
+    """Names that a configuration may use, each with what it is: methods, losses, schedules and so on."""
+
+    def said(function: Callable[..., Any]) -> str:
+        return (function.__doc__ or "").split("\n")[0]
+
+    return {
+        "methods": {k: f"{m.what} ({m.reference})" if m.reference else m.what for k, m in METHODS.items()},
+        "losses": {k: loss.what for k, loss in LOSSES.items()},
+        "strength schedules": {k: said(f) for k, f in STRENGTH_SCHEDULES.items()},
+        "learning-rate schedules": {k: said(f) for k, f in RATE_SCHEDULES.items()},
+        "optimizers": dict.fromkeys(OPTIMIZERS, ""),
+        "activations": dict.fromkeys(ACTIVATIONS, ""),
+        "negative weights": dict(POLICIES),
+    }

@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone
+from sklearn.model_selection import cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from hepda.adversarial import DANNClassifier, DANNRegressor
+
+SMALL: dict[str, Any] = {
+    "encoder": (16, 16),
+    "domain_head": (8,),
+    "epochs": 40,
+    "learning_rate": 2e-2,
+    "random_state": 1,
+}
+
+
+@parametrize_with_checks(
+    [
+        DANNClassifier(**{**SMALL, "precision": "float64"}),
+        DANNRegressor(**{**SMALL, "precision": "float64"}),
+    ]
+)
+def test_scikit_learn_says_it_is_an_estimator(estimator: Any, check: Any) -> None:
+    check(estimator)
+
+
+def data(n: int = 400, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    x, other = rng.normal(size=(n, 4)), rng.normal(size=(n, 4)) + np.array([0, 1, 0, 0])
+    return x, np.where(x[:, 0] > 0, "signal", "background"), other
+
+
+def test_fit_predict_and_all_that_comes_out() -> None:
+    x, y, other = data()
+    model = DANNClassifier(**SMALL).fit(x, y, X_target=other, sample_weight=np.ones(len(x)))
+    assert model.classes_.tolist() == ["background", "signal"]
+    assert model.score(x, y) > 0.9
+    assert model.predict_proba(x).shape == (400, 2)
+    assert np.allclose(model.predict_proba(x).sum(axis=1), 1.0)
+    assert model.decision_function(x).shape == (400,)
+    assert model.transform(other).shape == (400, 16)
+    assert len(model.history_["class_loss"]) == len(model.history_["domain_loss"]) == 40
+    assert all(s > 0 for s in model.history_["seconds"])
+
+
+def test_several_classes() -> None:
+    x, _, other = data()
+    y = np.digitize(x[:, 0], [-0.5, 0.5])
+    model = DANNClassifier(**SMALL, method="cdan+e").fit(x, y, X_target=other)
+    assert model.predict_proba(x).shape == (400, 3)
+    assert model.score(x, y) > 0.8
+
+
+def test_one_table_with_sample_domain_is_the_same_as_two_tables() -> None:
+    x, y, other = data()
+    weight = np.random.default_rng(1).normal(1, 0.5, 800)
+    two = DANNClassifier(**SMALL).fit(
+        x, y, X_target=other, sample_weight=weight[:400], target_weight=weight[400:]
+    )
+    together, label = np.concatenate([x, other]), np.concatenate([y, np.full(400, "unknown")])
+    domain = np.repeat([1, -2], 400)
+    one = DANNClassifier(**SMALL).fit(together, label, sample_weight=weight, sample_domain=domain)
+    assert np.array_equal(one.decision_function(x), two.decision_function(x))
+    assert one.classes_.tolist() == ["background", "signal"]
+
+
+def test_mask_and_domain_weight_choose_what_is_compared() -> None:
+    x, y, other = data()
+    zero = (y == "background").astype(float)
+    masked = DANNClassifier(**SMALL).fit(x, y, X_target=other, domain_mask=y == "background")
+    weighted = DANNClassifier(**SMALL).fit(x, y, X_target=other, domain_weight=zero)
+    everything = DANNClassifier(**SMALL).fit(x, y, X_target=other)
+    assert np.array_equal(masked.decision_function(x), weighted.decision_function(x))
+    assert not np.allclose(masked.decision_function(x), everything.decision_function(x))
+
+
+def test_without_target_or_strength_it_is_a_plain_network() -> None:
+    x, y, other = data()
+    plain = DANNClassifier(**SMALL).fit(x, y)
+    none = DANNClassifier(**SMALL, strength=0.0).fit(x, y, X_target=other)
+    empty = DANNClassifier(**SMALL).fit(x, y, X_target=other, target_weight=np.zeros(len(other)))
+    assert np.array_equal(plain.decision_function(x), none.decision_function(x))
+    assert np.array_equal(plain.decision_function(x), empty.decision_function(x))
+    assert "domain_loss" not in plain.history_
+
+
+def test_pandas_names_are_kept_and_asked_for() -> None:
+    x, y, other = data()
+    frame, there = pd.DataFrame(x, columns=list("abcd")), pd.DataFrame(other, columns=list("abcd"))
+    model = DANNClassifier(**SMALL).fit(frame, y, X_target=there)
+    assert model.feature_names_in_.tolist() == list("abcd")
+    with pytest.raises(ValueError, match="feature names"):
+        model.predict(frame[list("dcba")])
+    named = DANNClassifier(**SMALL).set_output(transform="pandas").fit(frame, y)
+    assert named.transform(frame).columns[0] == "embedding0"
+
+
+def test_in_a_pipeline_and_under_cross_validation() -> None:
+    x, y, _ = data()
+    assert cross_val_score(make_pipeline(StandardScaler(), DANNClassifier(**SMALL)), x, y, cv=3).mean() > 0.8
+    assert clone(DANNClassifier(strength=3.0)).strength == 3.0
+
+
+def test_regression_towards_a_target() -> None:
+    x, _, other = data()
+    y = 100.0 + 5.0 * x[:, 0]
+    model = DANNRegressor(**{**SMALL, "epochs": 150}).fit(x, y, X_target=other)
+    assert model.score(x, y) > 0.9
+
+
+def test_patience_holds_rows_out() -> None:
+    x, y, other = data()
+    model = DANNClassifier(**{**SMALL, "epochs": 200, "patience": 5}).fit(x, y, X_target=other)
+    assert "validation_class_loss" in model.history_
+
+
+def test_what_cannot_be_fitted() -> None:
+    x, y, other = data()
+    with pytest.raises(ValueError, match="only one class"):
+        DANNClassifier(**SMALL).fit(x, np.zeros(len(x)))
+    with pytest.raises(ValueError, match="not both"):
+        DANNClassifier(**SMALL).fit(x, y, X_target=other, sample_domain=np.ones(len(x)))
+    with pytest.raises(ValueError, match="no source rows"):
+        DANNClassifier(**SMALL).fit(x, y, sample_domain=-np.ones(len(x)))
+    with pytest.raises(ValueError, match="features"):
+        DANNClassifier(**SMALL).fit(x, y, X_target=other[:, :2])
