@@ -143,7 +143,6 @@ def test_override_does_not_leak_through_an_anchor(path: Path) -> None:
         ("models.bdt.train_on=[ttH, data]", "the class loss never sees data"),
         ("models.bdt.train_on=[ttH]", "the list has no background sample"),
         ("features=[ht, ht]", "features (line 13): 'ht' is listed twice"),
-        ("plots.hd={}", "plots (line 14): 'hd' is not a feature or variable"),
         ("training.epochs='5'", "training.epochs (line 19): input should be a valid integer, not '5'"),
         ("training.learning_rate=true", "training.learning_rate (line 19)"),
         ("models.dann.domain.strength=.nan", "finite number"),

@@ -54,10 +54,6 @@ def _samples(config: AnalysisConfig) -> Iterator[str]:
 
 def _features(config: AnalysisConfig) -> Iterator[str]:
     yield from _duplicates("features", config.features)
-    for name in config.plots:
-        if name not in config.features and name not in config.variables:
-            known = list(dict.fromkeys([*config.features, *config.variables]))
-            yield _unknown("plots", name, "feature or variable", known)
     for name in config.columns:
         if name in config.variables:
             yield f"columns.{name}: a variable has this name already; choose another."

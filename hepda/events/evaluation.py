@@ -36,10 +36,18 @@ def _arithmetic(ufunc: Callable[..., Any], *, as_float: bool = False) -> Callabl
     return lambda a, b: elementwise(apply, a, b)
 
 
+def _unsigned(a: Numbers, b: Numbers) -> tuple[Numbers, Numbers]:
+    """Event numbers above 2^63 beside a small integer: numpy would go to float64 and lose digits."""
+    if {a.dtype.kind, b.dtype.kind} == {"i", "u"} and not (np.any(a < 0) or np.any(b < 0)):
+        return a.astype(np.uint64), b.astype(np.uint64)
+    return a, b
+
+
 def _remainder(ufunc: Callable[..., Any]) -> Callable[[Value, Value], Value]:
     """Integer division by zero gives 0 in numpy, silently; as floats it gives NaN, which is found later."""
 
     def apply(a: Numbers, b: Numbers) -> Numbers:
+        a, b = _unsigned(a, b)
         if b.dtype.kind != "f" and np.any(b == 0):
             a, b = a.astype(np.float64), b.astype(np.float64)
         return np.asarray(ufunc(a.astype(np.int64) if a.dtype.kind == "b" else a, b))
@@ -207,7 +215,7 @@ class _Walk:
         if "f" in kinds:
             raise ValueProblem("&, | and ^ take conditions or integers; this is a number with a fraction")
         if kinds <= {"i", "u"}:
-            return elementwise(ufunc, left, right)
+            return elementwise(lambda a, b: ufunc(*_unsigned(a, b)), left, right)
         return self._combine(ufunc, [left, right])
 
     def _combine(self, ufunc: np.ufunc, values: list[Value]) -> Value:

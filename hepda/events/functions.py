@@ -130,9 +130,18 @@ def _order(key: Column) -> Any:
     """Flat index that sorts each list by falling key; equal keys keep their order."""
     if key.values.dtype.kind not in "biuf" or key.offsets is None:
         raise ValueProblem("needs a list of numbers an event")
-    values = key.values.astype(np.float64)
-    owner = np.repeat(np.arange(len(key.offsets) - 1), counts(key.offsets))
-    return np.lexsort((-values, owner))
+    falling = -key.values.astype(np.float64)
+    lengths = counts(key.offsets)
+    widest = int(lengths.max(initial=0))
+    if (
+        widest * len(lengths) > 8 * len(falling) + 1000
+    ):  # a few very long lists: a padded matrix would be huge
+        return np.lexsort((falling, np.repeat(np.arange(len(lengths)), lengths)))
+    inside = np.arange(widest) < lengths[:, None]
+    padded = np.full(inside.shape, np.inf)
+    padded[inside] = falling
+    local = np.argsort(padded, axis=1, kind="stable")[inside]
+    return local + np.repeat(key.offsets[:-1], lengths)
 
 
 def _sort(value: Value, by: Value | None = None) -> Value:

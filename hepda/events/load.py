@@ -13,7 +13,7 @@ from hepda.config import AnalysisConfig, NetworkConfig
 from hepda.errors import DataError
 from hepda.events.chunks import CHUNK_ENTRIES, ChunkReader, Faults, Rows
 from hepda.events.guards import check_sample, check_table
-from hepda.events.plan import Plan, SamplePlan, make_plan
+from hepda.events.plan import Plan, SamplePlan, check_plots, make_plan
 from hepda.events.samples import (
     Metadata,
     Normalisation,
@@ -74,6 +74,7 @@ class InputFile:
 
     path: str
     entries: int
+    branches: tuple[str, ...]
     metadata: Metadata
     plan: SamplePlan
 
@@ -87,6 +88,7 @@ def load_table(config: AnalysisConfig, on_progress: Progress | None = None) -> L
     """
     plan = make_plan(config)
     inputs = {name: open_inputs(config, plan, name) for name in config.samples}
+    check_plots(config, {branch for files in inputs.values() for file in files for branch in file.branches})
     total = sum(file.entries for files in inputs.values() for file in files)
     parts: list[FeatureTable] = []
     summaries: dict[str, SampleSummary] = {}
@@ -119,7 +121,7 @@ def open_inputs(config: AnalysisConfig, plan: Plan, name: str) -> list[InputFile
             sample_plan = plan.for_sample(name, tree.branches, path)
             tree.require(config.split.key)
             metadata = metadata_of(file, path, sample, config.normalisation)
-            inputs.append(InputFile(path, tree.entries, metadata, sample_plan))
+            inputs.append(InputFile(path, tree.entries, tree.branches, metadata, sample_plan))
     return inputs
 
 

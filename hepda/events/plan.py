@@ -7,7 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from hepda.config import AnalysisConfig, NetworkConfig
-from hepda.errors import ExpressionError
+from hepda.errors import ConfigError, ExpressionError, nearest
 from hepda.events.expressions import Expression, check_names, needed_names, parse
 
 PHYSICAL = "physical"
@@ -121,6 +121,14 @@ def make_plan(config: AnalysisConfig) -> Plan:
     )
     needed_names(variables.values(), variables)  # circles are refused even where nothing uses them
     return plan
+
+
+def check_plots(config: AnalysisConfig, branches: Collection[str]) -> None:
+    """Raise ConfigError for a name in `plots` that is neither a variable nor a branch of any sample."""
+    known = list(dict.fromkeys([*config.features, *config.variables, *branches]))
+    for name in config.plots:
+        if name not in known:
+            raise ConfigError(f"plots.{name}: there is no such feature or variable.{nearest(name, known)}")
 
 
 def cuts_of(selection: str | None) -> tuple[Expression, ...]:

@@ -29,7 +29,9 @@ class WeightSums:
     @classmethod
     def of(cls, weight: NDArray[np.float64]) -> WeightSums:
         """Sums over `weight` [n]."""
-        return cls(len(weight), float(weight.sum()), float(np.square(weight).sum()), int((weight < 0).sum()))
+        with np.errstate(all="ignore"):  # infinite weights are refused elsewhere, with their place
+            sumw, sumw2 = float(weight.sum()), float(np.square(weight).sum())
+        return cls(len(weight), sumw, sumw2, int((weight < 0).sum()))
 
     @property
     def n_eff(self) -> float:

@@ -98,7 +98,9 @@ class RootTree:
         import awkward as ak
 
         if name not in arrays:
-            raise SourceError(f"{self.path}: the branch {name!r} holds objects that are not numbers.")
+            raise SourceError(
+                f"{self.path}: the branch {name!r} cannot be read as numbers: it is nested or holds objects."
+            )
         try:
             return _column_of(ak.to_layout(arrays[name]))
         except ValueProblem as problem:
