@@ -26,6 +26,7 @@ from hepda.plotting.style import (
     domain_colours,
     legend_above,
     legend_bottom,
+    log_axis,
     ratio_figure,
     sample_colours,
     scale_counts,
@@ -158,7 +159,7 @@ def overview_figure(features: Sequence[Feature], *, label: Label | None = None, 
         if first:
             main.set_ylabel("Events / bin", fontsize=6, labelpad=1)
             below.set_ylabel("Ratio", fontsize=6, labelpad=0, loc="center")
-            below.yaxis.set_label_coords(-0.19, 0.5)
+            below.yaxis.set_label_coords(-0.2 / (below.get_position().width * width), 0.5)
         below.set_xlabel(feature.label, fontsize=6, labelpad=1, loc="right")
         main.tick_params(labelleft=False, labelbottom=False)
         below.tick_params(labelsize=5.5, pad=1.5)
@@ -249,8 +250,7 @@ def _draw_main(
     main.set_xlim(edges[0], edges[-1])
     if log:
         positive = filled.total.sumw[filled.total.sumw > 0]
-        main.set_yscale("log")
-        main.set_ylim(0.3 * float(positive.min()) if positive.size else 0.1, 1.5 * top)
+        log_axis(main, 0.3 * float(positive.min()) if positive.size else 0.1, 1.5 * top)
     else:
         main.set_ylim(0.0, 1.08 * top)
 
@@ -317,8 +317,10 @@ def _missing_note(feature: Feature) -> str:
             everything += float(np.size(sample.values) if sample.weights is None else np.sum(sample.weights))
         return 1 - kept / everything if everything else 0.0
 
-    text = f"no value: {100 * share(feature.stack):.1f} % of simulation"
+    lost = {"simulation": share(feature.stack)}
     # With a blinded range the share among data would be a number from the signal region.
-    if feature.data is None or feature.blind is not None:
-        return text
-    return f"{text}, {100 * share([feature.data]):.1f} % of data"
+    if feature.data is not None and feature.blind is None:
+        lost["data"] = share([feature.data])
+    if not any(lost.values()):
+        return ""
+    return "no value: " + ", ".join(f"{100 * part:.1f} % of {what}" for what, part in lost.items())

@@ -17,6 +17,7 @@ from hepda.plotting.style import (
     axes_label,
     height_for,
     legend_above,
+    log_axis,
     model_styles,
     ratio_figure,
     styled,
@@ -57,9 +58,8 @@ def roc_figure(
         under = np.interp(x, base_x, base)
         _line(below, x, (centre / under, low / under, high / under), styles[model], None)
         top, bottom = np.fmax(top, np.nanmax(high)), np.fmin(bottom, np.nanmin(low))
-    main.set_yscale("log")
     main.set_xlim(0.0, 1.0)
-    main.set_ylim(max(float(bottom), 0.8) * 0.9, float(top) * 1.15)
+    log_axis(main, max(float(bottom), 0.8) * 0.9, float(top) * 1.15)
     main.set_ylabel(r"Background rejection $1/\varepsilon_b$")
     below.set_xlabel(r"Signal efficiency $\varepsilon_s$")
     below.set_ylabel(

@@ -19,6 +19,7 @@ from hepda.plotting.style import (
     axes_label,
     domain_colours,
     legend_above,
+    log_axis,
     ratio_figure,
     styled,
 )
@@ -113,9 +114,8 @@ def _shape_limits(main: Axes, shapes: Sequence[Histogram], *, log: bool) -> None
     top = max(float(np.max(shape.sumw + shape.error)) for shape in shapes)
     main.set_xlim(shapes[0].edges[0], shapes[0].edges[-1])
     if log:
-        main.set_yscale("log")
         smallest = min(float(shape.sumw[shape.sumw > 0].min()) for shape in shapes)
-        main.set_ylim(max(0.3 * smallest, 1e-7), 1.5 * top)
+        log_axis(main, max(0.3 * smallest, 1e-7), 1.5 * top)
     else:
         main.set_ylim(0.0, 1.06 * top)
 

@@ -27,6 +27,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
+from matplotlib.ticker import NullFormatter
 
 from hepda.plotting.files import write_atomically
 
@@ -306,6 +307,13 @@ def raise_limit(axes: Axes, fraction: float) -> None:
         axes.set_ylim(low, float(low * (high / low) ** (1 / fraction)))
     else:
         axes.set_ylim(low, low + (high - low) / fraction)
+
+
+def log_axis(axes: Axes, low: float, high: float) -> None:
+    """Make y logarithmic from `low` to `high`, two decades at least, with numbers at powers of ten alone."""
+    axes.set_yscale("log")
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.set_ylim(min(low, high / 100), high)
 
 
 def scale_counts(axes: Axes, label: str) -> None:

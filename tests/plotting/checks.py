@@ -1,0 +1,62 @@
+"""What a referee would mark, asked of a figure's artists."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.container import ErrorbarContainer
+from matplotlib.figure import Figure
+
+from hepda.plotting.style import look
+
+
+def marked(axes: Axes, gid: str) -> list:
+    """The artists of the axes that carry this mark."""
+    return [artist for artist in axes.get_children() if artist.get_gid() == gid]
+
+
+def points(axes: Axes) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """x, y and the lengths of the error bars (down, up) of each series of points."""
+    found = []
+    for container in axes.containers:
+        if isinstance(container, ErrorbarContainer) and container.lines[0] is not None:
+            line, _, (bars, *_) = container.lines
+            ends = np.array([[s[0][1], s[1][1]] for s in bars.get_segments()]).reshape(-1, 2)
+            y = np.asarray(line.get_ydata(), dtype=float)
+            found.append(
+                (np.asarray(line.get_xdata(), dtype=float), y, np.stack([y - ends[:, 0], ends[:, 1] - y]))
+            )
+    return found
+
+
+def assert_legend_is_clear(figure: Figure) -> None:
+    """Nothing drawn in an axes reaches into its legend, and the legend stays inside the axes."""
+    for axes in figure.axes:
+        legend = axes.get_legend()
+        if legend is None:
+            continue
+        box = legend.get_window_extent().transformed(axes.transAxes.inverted())
+        assert box.x1 <= 1.02
+        assert box.y1 <= 1.02
+        heights = [line.get_ydata() for line in axes.get_lines() if line.get_transform() == axes.transData]
+        heights += [y + bars[1] for _, y, bars in points(axes)]
+        for y in heights:
+            top = axes.transData.transform(
+                np.column_stack([np.zeros(np.size(y)), np.asarray(y, dtype=float)])
+            )
+            reached = axes.transAxes.inverted().transform(top)[:, 1]
+            assert np.nanmax(reached, initial=-1.0) < box.y0
+
+
+def assert_nothing_is_cut(figure: Figure) -> None:
+    """Every text lies inside the page."""
+    page = figure.bbox
+    renderer = figure.canvas.get_renderer()
+    with look():  # as `save` draws it
+        figure.draw_without_rendering()
+    for axes in figure.axes:
+        for text in (axes.xaxis.label, axes.yaxis.label, *(t for t in axes.texts)):
+            if text.get_text():
+                box = text.get_window_extent(renderer)
+                assert box.x0 >= page.x0 - 1 and box.x1 <= page.x1 + 1, text.get_text()
+                assert box.y0 >= page.y0 - 1 and box.y1 <= page.y1 + 1, text.get_text()

@@ -1,0 +1,188 @@
+"""ROC, bias, significance, trade-off, calibration, overtraining: the numbers given are those drawn."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from hepda.errors import DataError
+from hepda.evaluation import results
+from hepda.plotting.bias import ks_figure, shift_figure
+from hepda.plotting.calibration import calibration_figure, overtraining_figure
+from hepda.plotting.roc import roc_figure
+from hepda.plotting.significance import significance_figure
+from hepda.plotting.style import Label, model_styles
+from hepda.plotting.tradeoff import TradeoffPoint, tradeoff_figure
+from tests.plotting.checks import assert_legend_is_clear, assert_nothing_is_cut, marked, points
+
+NAMES = ["network", "dann", "dann_data_control_region", "hist_gradient_boosting"]
+LABEL = Label("Simulation", 1.0)
+GRID = np.linspace(0.05, 1.0, 20)
+
+
+def band(shift: float) -> results.RocBand:
+    b = GRID ** (2 + shift)
+    return results.RocBand(GRID, b, 0.9 * b, 1.1 * b)
+
+
+def referee(figure: object) -> None:
+    assert_legend_is_clear(figure)
+    assert_nothing_is_cut(figure)
+
+
+def test_roc_shows_the_rejection_its_band_and_the_ratio_to_the_reference() -> None:
+    bands = {name: band(0.1 * i) for i, name in enumerate(NAMES)}
+    auc = {name: results.Interval(0.84, 0.838, 0.842) for name in NAMES}
+    figure = roc_figure(bands, reference="network", auc=auc, label=LABEL)
+    main, below = figure.axes
+    assert main.get_yscale() == "log"
+    line = main.get_lines()[1]
+    assert line.get_ydata() == pytest.approx(1 / bands["dann"].background_efficiency)
+    assert line.get_color() == model_styles(NAMES)["dann"].colour
+    heights = main.collections[1].get_paths()[0].vertices[:, 1]
+    assert heights.max() == pytest.approx(1 / bands["dann"].low[0])
+    expected = bands["network"].background_efficiency / bands["dann"].background_efficiency
+    assert below.get_lines()[1].get_ydata() == pytest.approx(expected)
+    assert "dann (AUC 0.840 ± 0.002)" in main.get_legend_handles_labels()[1]
+    assert "varepsilon" in below.get_xlabel()
+    referee(figure)
+
+
+def test_roc_without_its_reference_is_refused_and_empty_efficiencies_are_gaps() -> None:
+    with pytest.raises(DataError, match="'network' of the ROC"):
+        roc_figure({"dann": band(0)}, reference="network")
+    b = np.where(GRID < 0.3, 0.0, GRID)
+    main, _ = roc_figure({"dann": results.RocBand(GRID, b, b, b)}, reference="dann").axes
+    assert np.isnan(main.get_lines()[0].get_ydata()[:5]).all()
+
+
+def shift(efficiency: float, value: float | None, error: float | None) -> results.EfficiencyShift:
+    return results.EfficiencyShift(efficiency, 0.5, 0.1, 0.1, value, error)
+
+
+def test_shifts_are_per_cent_with_their_errors_and_gaps_are_left_out() -> None:
+    few = {"network": [shift(0.3, -0.1, 0.03), shift(0.5, -0.05, 0.02), shift(0.1, None, None)]}
+    figure = shift_figure(few, source="simulation", other="alternative", label=LABEL)
+    [axes] = figure.axes
+    [(_, y, bars)] = points(axes)
+    assert y == pytest.approx([-10.0, -5.0])
+    assert bars[1] == pytest.approx([3.0, 2.0])
+    assert "[%]" in axes.get_ylabel()
+    assert "simulation" in axes.get_xlabel()
+    referee(figure)
+
+
+def test_many_shifts_become_a_curve_with_a_band() -> None:
+    many = {name: [shift(e, 0.1 * e, 0.02) for e in GRID] for name in NAMES}
+    figure = shift_figure(many, source="simulation", other="alternative", label=LABEL)
+    [axes] = figure.axes
+    assert len(axes.collections) == len(NAMES)
+    assert not points(axes)
+    referee(figure)
+    with pytest.raises(DataError, match="no model has an efficiency shift"):
+        shift_figure({"a": [shift(0.3, None, None)]}, source="simulation", other="third")
+
+
+def ks(value: float, quantile: float | None) -> SimpleNamespace:
+    null = None if quantile is None else SimpleNamespace(level=0.95, quantile=quantile)
+    return SimpleNamespace(ks=value, null=null)
+
+
+def test_ks_bars_carry_the_quantile_of_the_null() -> None:
+    bias = {other: {name: ks(0.03, 0.014) for name in NAMES} for other in ("alternative", "third")}
+    bias["third"]["dann"] = ks(0.02, None)
+    figure = ks_figure(bias, source="simulation", label=LABEL)
+    [axes] = figure.axes
+    assert sorted(p.get_width() for p in axes.patches) == pytest.approx([0.02] + [0.03] * 7)
+    marks = marked(axes, "null")
+    assert len(marks) == 7
+    assert all(mark.get_xdata()[0] == 0.014 for mark in marks)
+    assert [t.get_text() for t in axes.get_yticklabels()] == NAMES
+    assert "same-generator null, 95 % quantile" in [t.get_text() for t in figure.legends[0].get_texts()]
+    assert_nothing_is_cut(figure)
+    with pytest.raises(DataError, match="no model has a KS"):
+        ks_figure({}, source="simulation")
+
+
+def scan(bias: bool = True) -> results.SignificanceScan:
+    cut = np.linspace(0, 0.95, 20)
+    s, b = 50 * (1 - cut), 1000 * (1 - cut) ** 2 + 5
+    z = s / np.sqrt(b)
+    z[-1] = np.nan
+    best = results.Significance(1.0, 1.0, 1.0, 0.0)
+    return results.SignificanceScan(
+        cut, s, b, np.sqrt(b), b, None, z, 0.5 * z, 0.3 * z if bias else None, best, best, None
+    )
+
+
+def test_significance_has_a_panel_for_each_set_of_uncertainties_and_none_empty() -> None:
+    figure = significance_figure({name: scan() for name in NAMES}, label=LABEL)
+    assert len(figure.axes) == 3
+    assert figure.axes[0].get_lines()[0].get_xdata()[0] == 1.0  # no cut keeps all the signal
+    assert figure.axes[1].get_lines()[0].get_ydata()[:5] == pytest.approx(0.5 * scan().asimov[:5])
+    assert all("sigma" in axes.get_ylabel() for axes in figure.axes)
+    referee(figure)
+    figure = significance_figure({name: scan(bias=False) for name in NAMES}, x="cut", label=LABEL)
+    assert len(figure.axes) == 2
+    assert figure.axes[-1].get_xlabel() == "Cut on the score"
+    assert figure.axes[0].get_lines()[0].get_xdata() == pytest.approx(scan().cut)
+    nothing = scan()
+    for values in (nothing.asimov, nothing.asimov_with_uncertainty, nothing.asimov_with_bias):
+        values[:] = np.nan
+    with pytest.raises(DataError, match="no model has a significance"):
+        significance_figure({"dann": nothing})
+
+
+def test_the_tradeoff_has_bars_the_null_and_connected_scans() -> None:
+    points_of_a_scan = [TradeoffPoint(0.03, 0.843, text="λ=0"), TradeoffPoint(0.02, 0.84, text="λ=10")]
+    figure = tradeoff_figure(
+        {"network": TradeoffPoint(0.032, 0.843, 0.03, 0.035, 0.841, 0.845), "dann": points_of_a_scan},
+        null=0.014,
+        label=LABEL,
+    )
+    [axes] = figure.axes
+    bars = axes.containers[0].lines[2]
+    assert bars[0].get_segments()[0][:, 0] == pytest.approx([0.03, 0.035])
+    assert bars[1].get_segments()[0][:, 1] == pytest.approx([0.841, 0.845])
+    [region] = marked(axes, "null")
+    assert region.get_width() == pytest.approx(0.014)
+    assert {t.get_text() for t in axes.texts} >= {"λ=0", "λ=10"}
+    assert axes.get_xlim()[0] == 0.0
+    referee(figure)
+    with pytest.raises(DataError, match="no trade-off"):
+        tradeoff_figure({})
+
+
+def test_calibration_leaves_out_empty_bins() -> None:
+    fraction = np.array([0.1, np.nan, 0.8])
+    curve = results.CalibrationCurve(
+        np.linspace(0, 1, 4), np.array([0.2, 0.5, 0.8]), fraction, np.full(3, 0.05), np.ones(3), 0.1
+    )
+    figure = calibration_figure(dict.fromkeys(NAMES, curve), label=LABEL)
+    [axes] = figure.axes
+    assert points(axes)[0][1] == pytest.approx([0.1, 0.8])
+    referee(figure)
+    fraction[:] = np.nan
+    with pytest.raises(DataError, match="no model has a signal fraction"):
+        calibration_figure({"dann": curve})
+
+
+def test_overtraining_compares_both_classes_and_states_the_ks() -> None:
+    edges, one = np.linspace(0, 1, 5), np.ones(4)
+    test = results.OvertrainingTest("signal", edges, one, 0.1 * one, 1.1 * one, 0.2 * one, 0.0123, 0.43)
+    figure = overtraining_figure({"signal": test, "background": test}, model="dann", label=LABEL)
+    main, below = figure.axes
+    assert "signal, test (KS 0.012, p = 0.43)" in main.get_legend_handles_labels()[1]
+    assert points(main)[0][2][1] == pytest.approx(0.2 * one)
+    assert points(below)[0][1] == pytest.approx(1.1 * one)
+    referee(figure)
+    with pytest.raises(DataError, match="dann has no comparison"):
+        overtraining_figure({}, model="dann")
+
+
+def test_ten_models_with_long_names_still_read() -> None:
+    many = {f"a_model_with_a_long_name_{i}": band(0.05 * i) for i in range(10)}
+    auc = {name: results.Interval(0.84, 0.838, 0.842) for name in many}
+    referee(roc_figure(many, reference="a_model_with_a_long_name_0", auc=auc, label=LABEL))
+    referee(tradeoff_figure({n: TradeoffPoint(0.01 * i, 0.84) for i, n in enumerate(many)}, label=LABEL))
+    referee(significance_figure({name: scan() for name in many}, label=LABEL))
