@@ -143,7 +143,8 @@ class AnalysisConfig(Section):
     missing: float = -1.0
     """The number that stands for a missing value (no second b jet) in every feature, for every model."""
     columns: dict[Identifier, Expression] = Field(default_factory=dict)
-    """Further numbers an event carries along; NaN where a sample lacks their branches."""
+    """Further numbers an event carries along; NaN where data lack their branches. `physical` is the physical
+    weight: `b_up: physical * b_weight_up / b_weight` is a variation of it."""
     plots: dict[str, PlotConfig] = Field(default_factory=dict)
     split: SplitConfig = SplitConfig()
     models: Annotated[dict[Name, ModelConfig], Field(min_length=1)]

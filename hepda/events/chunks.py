@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,8 +17,10 @@ from hepda.events.plan import PHYSICAL, SamplePlan
 from hepda.events.sources import Source, integers
 from hepda.events.splits import event_key
 
-CHUNK_ENTRIES = 50_000
-"""Events that are worked on at once: small enough for the processor's cache, large enough for numpy."""
+SPAN_ENTRIES = 400_000
+"""Events that are read at once: a basket that two spans share is decompressed twice."""
+CHUNK_ENTRIES = 16_000
+"""Events of a span that are worked on at once: few enough for the cache, many enough for numpy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,14 @@ class Faults:
             raise DataError("\n".join(lines))
 
 
+def slice_events(column: Column, first: int, last: int) -> Column:
+    """The events [first, last), as views of the same numbers."""
+    if column.offsets is None:
+        return Column(column.values[first:last])
+    offsets = column.offsets[first : last + 1]
+    return Column(column.values[offsets[0] : offsets[-1]], offsets - offsets[0])
+
+
 def take_events(column: Column, index: NDArray[np.int64]) -> Column:
     """The events at `index`, lists and all."""
     if column.offsets is None:
@@ -88,11 +99,17 @@ class ChunkReader:
     faults: Faults
     gaps: dict[str, int]
 
-    def read(self, source: Source, start: int, stop: int) -> Rows:
-        """Rows of the entries [start, stop). Raises SourceError or ExpressionError."""
+    def read(self, source: Source, start: int, stop: int) -> Iterator[Rows]:
+        """Rows of the entries [start, stop), read at once. Raises SourceError or ExpressionError."""
         names = sorted({*self.plan.branches, *self.key})
         columns = source.read(names, start, stop)
-        entries = np.arange(start, stop)
+        for first in range(0, stop - start, CHUNK_ENTRIES):
+            last = min(first + CHUNK_ENTRIES, stop - start)
+            part = {name: slice_events(column, first, last) for name, column in columns.items()}
+            yield self._rows(part, source.path, np.arange(start + first, start + last))
+
+    def _rows(self, columns: dict[str, Column], path: str, entries: NDArray[np.int64]) -> Rows:
+        """Rows of one chunk, whose entries in the file at `path` are `entries`."""
         evaluator = Evaluator(columns, self.variables, len(entries))
         passed = np.ones(len(entries), dtype=bool)
         cut_counts = []
@@ -104,11 +121,11 @@ class ChunkReader:
             entries = entries[index]
             columns = {name: take_events(column, index) for name, column in columns.items()}
             evaluator = Evaluator(columns, self.variables, len(index))
-        features = self._features(evaluator, source.path, entries)
-        weight = self._weight(evaluator, source.path, entries)
-        key = event_key(*(integers(columns[n], f"{source.path}: the branch {n!r}") for n in self.key))
+        features = self._features(evaluator, path, entries)
+        weight = self._weight(evaluator, path, entries)
+        key = event_key(*(integers(columns[n], f"{path}: the branch {n!r}") for n in self.key))
         evaluator.define(PHYSICAL, Column(weight))
-        extra = self._domains(evaluator, weight, source.path, entries)
+        extra = self._domains(evaluator, weight, path, entries)
         for name, expression in self.plan.columns.items():
             values, gone = evaluator.number(expression)
             extra[name] = values if gone is None else np.where(gone, np.nan, values)

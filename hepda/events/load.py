@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from hepda.config import AnalysisConfig, NetworkConfig
 from hepda.errors import DataError
-from hepda.events.chunks import CHUNK_ENTRIES, ChunkReader, Faults, Rows
+from hepda.events.chunks import SPAN_ENTRIES, ChunkReader, Faults, Rows
 from hepda.events.guards import check_sample, check_table
 from hepda.events.plan import Plan, SamplePlan, check_plots, make_plan
 from hepda.events.samples import (
@@ -86,9 +86,7 @@ def load_table(config: AnalysisConfig, on_progress: Progress | None = None) -> L
     ExpressionError (an expression or a name in it) and DataError (numbers that are not finite, a sample
     without events after the selection, a fold without a class), each naming where and what to do.
     """
-    plan = make_plan(config)
-    inputs = {name: open_inputs(config, plan, name) for name in config.samples}
-    check_plots(config, {branch for files in inputs.values() for file in files for branch in file.branches})
+    plan, inputs = inspect(config)
     total = sum(file.entries for files in inputs.values() for file in files)
     parts: list[FeatureTable] = []
     summaries: dict[str, SampleSummary] = {}
@@ -109,6 +107,14 @@ def load_table(config: AnalysisConfig, on_progress: Progress | None = None) -> L
     table = _concatenate(parts, _column_defaults(config))
     check_table(config, table)
     return LoadedEvents(table, summaries, tuple(records))
+
+
+def inspect(config: AnalysisConfig) -> tuple[Plan, dict[str, list[InputFile]]]:
+    """Parse every expression and open every file, without reading events; raises as `load_table` does."""
+    plan = make_plan(config)
+    inputs = {name: open_inputs(config, plan, name) for name in config.samples}
+    check_plots(config, {branch for files in inputs.values() for file in files for branch in file.branches})
+    return plan, inputs
 
 
 def open_inputs(config: AnalysisConfig, plan: Plan, name: str) -> list[InputFile]:
@@ -144,11 +150,11 @@ def _read_sample(
             faults,
             gaps,
         )
-        own = []
+        own: list[Rows] = []
         with open_tree(file.path, config.samples[name].tree or config.tree) as tree:
-            for start in range(0, file.entries, CHUNK_ENTRIES):
-                stop = min(start + CHUNK_ENTRIES, file.entries)
-                own.append(reader.read(tree, start, stop))
+            for start in range(0, file.entries, SPAN_ENTRIES):
+                stop = min(start + SPAN_ENTRIES, file.entries)
+                own.extend(reader.read(tree, start, stop))
                 report(name, stop - start)
         sums = WeightSums.of(np.concatenate([np.zeros(0), *(r.weight for r in own)]))
         records.append(FileRecord(name, file.path, size_of(file.path), file.entries, sums))

@@ -11,7 +11,7 @@ from hepda.errors import ConfigError, ExpressionError, nearest
 from hepda.events.expressions import Expression, check_names, needed_names, parse
 
 PHYSICAL = "physical"
-"""The name of the physical weight in a domain's weight expression."""
+"""The name of the physical weight in a domain's weight and in `columns`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +62,10 @@ class Plan:
         check_names(own, self.variables, {*branches, PHYSICAL}, path)
         columns = {}
         for column, expression in self.columns.items():
-            if needed_names([expression], self.variables) <= set(branches):
+            if needed_names([expression], self.variables) <= {*branches, PHYSICAL}:
                 columns[column] = expression
             elif not sample.is_data:
-                check_names([expression], self.variables, branches, path)
+                check_names([expression], self.variables, {*branches, PHYSICAL}, path)
         names = needed_names([*needed, *own, *columns.values()], self.variables) - {PHYSICAL}
         return SamplePlan(self.features, self.cuts, weight, columns, domains, tuple(sorted(names)))
 

@@ -132,6 +132,12 @@ def _reading(path: str, what: str) -> Iterator[None]:
         raise
     except Exception as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        if isinstance(error, ImportError):
+            raise SourceError(f"{path}: a package is needed to read it: {reason}") from error
+        if "://" in path and isinstance(error, OSError):
+            raise SourceError(
+                f"{path}: cannot be reached: {type(error).__name__}: {reason[:200]}."
+            ) from error
         raise SourceError(
             f"{path}: cannot read {what}: {type(error).__name__}: {reason[:200]}. The file is truncated or "
             "corrupt: copy or produce it again, or take it out of the list."

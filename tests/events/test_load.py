@@ -88,6 +88,14 @@ def test_data_have_weight_one_and_no_simulation_branch_is_asked_of_them(folder: 
     assert np.isfinite(table.columns["lepton"]).all()
 
 
+def test_a_column_may_vary_the_physical_weight(folder: Path) -> None:
+    table = loaded(folder, "columns={b_up: physical * b_weight_up / b_weight}").table
+    data = table.of_domain("data")
+    np.testing.assert_allclose(table.columns["b_up"][~data], 1.05 * table.weight[~data], rtol=1e-5)
+    assert np.isnan(table.columns["b_up"][data]).all()
+    assert "Did you mean 'b_weight_up'" in complaint(folder, ExpressionError, "columns={b_up: b_weihgt_up}")
+
+
 def test_layout_of_the_table(folder: Path) -> None:
     table = loaded(folder).table
     assert table.features.dtype == np.float32
@@ -158,12 +166,12 @@ def test_domain_selection_and_weight(folder: Path) -> None:
 
 def test_chunks_make_no_difference(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = loaded(folder).table
-    monkeypatch.setattr(load, "CHUNK_ENTRIES", 37)
+    monkeypatch.setattr(load, "SPAN_ENTRIES", 111)
+    monkeypatch.setattr(chunks, "CHUNK_ENTRIES", 37)
     parts = loaded(folder).table
     np.testing.assert_array_equal(whole.features, parts.features)
     np.testing.assert_array_equal(whole.weight, parts.weight)
     np.testing.assert_array_equal(whole.key, parts.key)
-    assert chunks.CHUNK_ENTRIES != 37
 
 
 def test_only_needed_branches_and_each_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

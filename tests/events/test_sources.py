@@ -157,3 +157,11 @@ def test_real_files(name: str, tree: str, flat: str, jagged: str | None, entries
         assert offsets is not None
         assert len(offsets) == entries + 1
         assert np.isfinite(columns[jagged].values).all()
+
+
+def test_a_server_that_is_not_there() -> None:
+    with (
+        pytest.raises(SourceError, match=r"http://127\.0\.0\.1:9/a\.root: (cannot be reached|a package)"),
+        open_file("http://127.0.0.1:9/a.root"),
+    ):
+        pass
