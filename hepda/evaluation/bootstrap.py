@@ -29,7 +29,7 @@ def poisson_counts(events: int, replicas: int, seed: int) -> Iterator[FloatArray
     """
     generator = np.random.default_rng(seed)
     for _ in range(replicas):
-        yield _TABLE[generator.integers(0, 1 << 16, size=events, dtype=np.uint16)]
+        yield _TABLE.take(generator.integers(0, 1 << 16, size=events, dtype=np.uint16))
 
 
 def _inverse_poisson() -> FloatArray:

@@ -12,7 +12,7 @@ from hepda.errors import DataError
 from hepda.evaluation.arrays import Labels, Matrix, Scorer
 from hepda.evaluation.results import FloatArray
 
-_EPOCHS, _BATCH, _HIDDEN, _RATE = 12, 512, 64, 3e-3
+_EPOCHS, _BATCH, _HIDDEN, _RATE = 12, 1024, 64, 5e-3
 
 
 def fit_bdt(features: Matrix, label: Labels, weight: FloatArray, seed: int) -> Scorer:
@@ -22,7 +22,13 @@ def fit_bdt(features: Matrix, label: Labels, weight: FloatArray, seed: int) -> S
     """
     leaf = max(20, len(label) // 200)
     model = HistGradientBoostingClassifier(
-        max_iter=60, max_leaf_nodes=12, learning_rate=0.08, min_samples_leaf=leaf, random_state=seed
+        max_iter=60,
+        max_leaf_nodes=12,
+        max_bins=63,
+        learning_rate=0.08,
+        min_samples_leaf=leaf,
+        early_stopping=False,  # its inner split would not know the weights' signs
+        random_state=seed,
     )
     model.fit(features, label, sample_weight=weight)
     return lambda x: np.asarray(model.decision_function(x), dtype=np.float64)

@@ -46,7 +46,7 @@ def probe(
     source_fold: ArrayLike | None = None,
     other_fold: ArrayLike | None = None,
     folds: int = 2,
-    max_events: int | None = 50_000,
+    max_events: int | None = 30_000,
     replicas: int = 200,
     level: float = 0.6827,
     seed: int = 0,
@@ -93,7 +93,7 @@ def permutation_importance(
     *,
     kind: Kind = "bdt",
     folds: int = 2,
-    max_events: int | None = 50_000,
+    max_events: int | None = 30_000,
     repeats: int = 3,
     seed: int = 0,
 ) -> FeatureImportance:

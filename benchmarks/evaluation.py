@@ -1,0 +1,107 @@
+"""Time of the evaluation: five models on 300k events, 200 bootstrap replicas; 20 s on 2 cores wanted.
+
+    python benchmarks/evaluation.py [--events 300000] [--models 5] [--replicas 200]
+
+Everything that metrics.json needs from scores, on one core: AUC and ROC bands per domain, distances with
+permutation p-values and null, shifts, ratio to the plain model, significances, bins, closure, calibration.
+The probes are fits and are timed apart. The sum is of processor time, so that a busy machine does not count.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from hepda.evaluation.bias import compare, shift_ratio
+from hepda.evaluation.binning import automatic_edges
+from hepda.evaluation.calibration import calibration_curve
+from hepda.evaluation.closure import closure
+from hepda.evaluation.expected import binned_significance, scan_cuts
+from hepda.evaluation.probes import probe
+from hepda.evaluation.roc import auc, rocs
+
+
+def events(
+    n: int, models: int
+) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Scores of correlated models, labels, domains (0, 1, 2), signed weights and an embedding [n, 32]."""
+    generator = np.random.default_rng(0)
+    label = (generator.random(n) < 0.4).astype(np.int8)
+    domain = generator.integers(0, 3, n).astype(np.int8)
+    base = generator.normal(1.4 * label, 1) + 0.05 * domain
+    logits = {f"model{m}": base + generator.normal(0, 0.3, n) for m in range(models)}
+    scores = {m: 1 / (1 + np.exp(-x)) for m, x in logits.items()}
+    weight = np.where(generator.random(n) < 0.15, -1.0, 1.0) * np.where(label == 1, 0.01, 1.0)
+    embedding = generator.normal(0.02 * domain[:, None], 1, (n, 32)).astype(np.float32)
+    return scores, label, domain, weight, embedding
+
+
+def timed(name: str, function: Callable[[], object], total: list[float]) -> None:
+    """Print how long a step took and add its processor time to the total."""
+    wall, start = time.perf_counter(), time.process_time()
+    function()
+    total.append(time.process_time() - start)
+    print(f"{name:58s} {total[-1]:7.2f} s ({time.perf_counter() - wall:.2f} s by the clock)", flush=True)
+
+
+def main() -> None:
+    """Run every step and print the sum."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--events", type=int, default=300_000)
+    parser.add_argument("--models", type=int, default=5)
+    parser.add_argument("--replicas", type=int, default=200)
+    options = parser.parse_args()
+    scores, label, domain, weight, embedding = events(options.events, options.models)
+    n, total = options.replicas, []
+    signal, background = label == 1, label == 0
+
+    def per_domain() -> None:
+        for d in range(3):
+            part = domain == d
+            rocs({m: s[part] for m, s in scores.items()}, label[part], weight[part], replicas=n)
+
+    def biases(other: int) -> None:
+        a, b, s = background & (domain == 0), background & (domain == other), signal & (domain == 0)
+        for x in scores.values():
+            own = {"signal_score": x[s], "signal_weight": weight[s], "permutations": n, "null_replicas": n}
+            compare(x[a], weight[a], x[b], weight[b], **own)
+
+    def ratios() -> None:
+        for x in list(scores.values())[1:]:
+            shift_ratio(scores["model0"], x, label, domain, weight, source=0, other=1, replicas=n)
+
+    def expected() -> None:
+        a, b = domain == 0, background & (domain == 1)
+        for x in scores.values():
+            edges = automatic_edges(x[a], label[a], weight[a])
+            common = {"relative_uncertainty": 0.1, "other_score": x[b], "other_weight": weight[b]}
+            scan_cuts(x[a], label[a], weight[a], **common)
+            binned_significance(x[a], label[a], weight[a], edges, **common)
+            calibration_curve(x[a], label[a], weight[a], balance=True)
+            for d in range(3):
+                source = (x[a], label[a], weight[a])
+                closure(*source, x[domain == d], weight[domain == d], edges, background_uncertainty=0.1)
+
+    print(f"{options.models} models, {options.events} events in three domains, {n} replicas, one core")
+    timed("exact AUC of all events", lambda: [auc(s, label, weight) for s in scores.values()], total)
+    timed("ROC, AUC, bands: each of three domains", per_domain, total)
+    timed("background bias against B: p-values, null, shifts", lambda: biases(1), total)
+    timed("background bias against C: p-values, null, shifts", lambda: biases(2), total)
+    timed("ratio of shifts to the plain model", ratios, total)
+    timed("significance, scan, bins, calibration, closure", expected, total)
+    print(f"{'sum':58s} {sum(total):7.2f} s")
+    a, b = background & (domain == 0), background & (domain == 1)
+    some: list[float] = []
+    for kind in ("bdt", "mlp"):
+        for name, values in (("score", scores["model0"]), ("embedding of 32", embedding)):
+            arguments = (values[a], values[b], weight[a], weight[b])
+            timed(f"probe {kind} on {name}, one model", lambda k=kind, v=arguments: probe(*v, kind=k), some)
+
+
+if __name__ == "__main__":
+    main()
