@@ -19,8 +19,8 @@ import uproot
 import yaml
 
 SIMULATION_ONLY = (
-    "jet_flavour", "n_extra_b", "n_extra_c", "gen_weight", "tag_weight", "b_weight", "b_weight_up",
-    "b_weight_down", "pileup_weight", "pileup_weight_up", "pileup_weight_down", "jet_pt_jes_up",
+    "jet_flavour", "n_extra_b", "n_extra_c", "gen_weight", "tag_weight", "stitch_weight", "b_weight",
+    "b_weight_up", "b_weight_down", "pileup_weight", "pileup_weight_up", "pileup_weight_down", "jet_pt_jes_up",
     "jet_pt_jes_down",
 )  # fmt: skip
 
@@ -123,6 +123,7 @@ def _simulation(
         "n_extra_c": rng.integers(0, 2, n).astype(np.int8),
         "gen_weight": sign.astype(np.float32),
         "tag_weight": rng.uniform(0.2, 1.0, n).astype(np.float32),
+        "stitch_weight": np.where(rng.random(n) < 0.2, 0.5, 1.0).astype(np.float32),
         "jet_pt_jes_up": branches["jet_pt"] * np.float32(1.02),
         "jet_pt_jes_down": branches["jet_pt"] * np.float32(0.98),
     }

@@ -221,3 +221,19 @@ def test_import_is_light() -> None:
     code = f"import hepda.config, sys; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_choices_are_those_of_the_core() -> None:
+    from hepda.adversarial.layers import ACTIVATIONS
+    from hepda.adversarial.optimizers import OPTIMIZERS
+    from hepda.adversarial.schedules import RATE_SCHEDULES, STRENGTH_SCHEDULES
+
+    sections = json_schema()["$defs"]
+
+    def choices(section: str, key: str) -> set[str]:
+        return set(sections[section]["properties"][key]["enum"])
+
+    assert choices("TrainingConfig", "optimizer") <= set(OPTIMIZERS)
+    assert choices("TrainingConfig", "schedule") <= set(RATE_SCHEDULES)
+    assert choices("DomainConfig", "schedule") <= set(STRENGTH_SCHEDULES)
+    assert choices("NetworkConfig", "activation") <= set(ACTIVATIONS)

@@ -16,10 +16,10 @@ class TrainingConfig(Section):
     """Passes over the source rows at most; `patience` may end it before."""
     batch_size: Count = 1024
     """Source rows a step (of all processes together)."""
-    optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
+    optimizer: Literal["adamw", "adam", "nadam", "sgd"] = "adamw"
     learning_rate: Positive = 1.0e-3
     weight_decay: Annotated[float, Field(ge=0.0)] = 1.0e-4
-    schedule: Literal["constant", "cosine", "one_cycle", "plateau"] = "cosine"
+    schedule: Literal["constant", "one-cycle", "cosine", "ganin"] = "cosine"
     """Course of the learning rate over the run."""
     patience: Count | None = 8
     """Epochs without improvement of the validation loss before stopping; null trains all epochs."""
@@ -52,7 +52,7 @@ class DomainConfig(Section):
     """Scale both sides to the same total weight (keeps the mixture within a side, removes the prior)."""
     strength: Annotated[float, Field(ge=0.0)] = 1.0
     """Lambda of the reversal; 0 equals no adversary."""
-    schedule: Literal["ganin", "constant", "linear"] = "ganin"
+    schedule: Literal["ganin", "linear", "cosine", "constant"] = "ganin"
     """Course of the strength over the run: 2/(1+exp(-10 p))-1 for `ganin`."""
     warmup: Annotated[int, Field(ge=0)] = 0
     """Epochs before the adversary acts."""
