@@ -1,0 +1,325 @@
+"""The report: every number is there, nothing is fetched, nothing of the config becomes markup."""
+
+import copy
+import html
+import json
+import re
+import shutil
+import subprocess
+import zlib
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from hepda.report import SECTIONS, ReportFigure, conclude, console_table, write_report
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+NASTY = "tt<script>alert('x')</script>&\"jets\""
+
+
+def png(width: int = 3, height: int = 2) -> bytes:
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return len(body).to_bytes(4, "big") + kind + body + zlib.crc32(kind + body).to_bytes(4, "big")
+
+    header = width.to_bytes(4, "big") + height.to_bytes(4, "big") + bytes([8, 0, 0, 0, 0])
+    rows = zlib.compress(bytes((width + 1) * height))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+
+
+def interval(value: float, half: float) -> dict[str, float]:
+    return {"value": value, "low": value - half, "high": value + half}
+
+
+def bias(ks: float, null: float) -> dict[str, Any]:
+    return {
+        "class": "background", "ks": ks, "ks_null": null, "wasserstein": ks / 3.1,
+        "chi2_ndf": 1.317, "p_value": 0.0113,
+        "efficiency_shift": {"0.3": -0.1021, "0.5": -0.0517, "0.7": -0.0207},
+        "efficiency_shift_error": {"0.3": 0.0353, "0.5": 0.0201, "0.7": 0.0113},
+    }  # fmt: skip
+
+
+def model(auc: float, ks: float, third: float) -> dict[str, Any]:
+    return {
+        "auc": {"simulation": interval(auc, 0.0021), "alternative": interval(auc - 0.0037, 0.0023)},
+        "bias": {"simulation:alternative": bias(ks, 0.0141), "simulation:third": bias(third, 0.0173)},
+        "domain_auc": {"simulation:alternative": {"score": 0.5123, "embedding": 0.5678}},
+        "significance": {"asimov": 0.6051, "asimov_with_bias": 0.2061, "binned": 0.6789},
+        "closure": {"third": {"mu": 1.317, "error": 0.613, "pull": 0.517}},
+        "training": {"seconds": 14.3125, "rows_per_second": 402311.0, "epochs": 31},
+    }
+
+
+@pytest.fixture
+def metrics() -> dict[str, Any]:
+    def sample(kind: str | None, domain: str, use: str) -> dict[str, Any]:
+        return {
+            "class": kind, "domain": domain, "use": use,
+            "entries": 60012, "selected": 31022, "yield": 61.934,
+            "yield_error": 0.353, "n_eff": 23017.0, "negative_fraction": 0.1313,
+        }  # fmt: skip
+
+    bdt = model(0.8451, 0.0371, 0.0283)
+    bdt["domain_auc"]["simulation:alternative"] |= {"embedding": None, "why": "a BDT has no embedding"}
+    return {
+        "schema": 1, "name": "tth", "seed": 7, "luminosity": 1.0,
+        "samples": {
+            NASTY: sample("background", "simulation", "train"),
+            "tt_alt": sample("background", "alternative", "train"),
+            "tt_third": sample("background", "third", "evaluate"),
+            "data": sample(None, "data", "evaluate"),
+        },
+        "models": {"network": model(0.8431, 0.0321, 0.0251), "dann": model(0.8423, 0.0121, 0.0152), "bdt": bdt},
+    }  # fmt: skip
+
+
+def numbers(node: object) -> list[float]:
+    if isinstance(node, dict):
+        return [x for key, child in node.items() if key != "schema" for x in numbers(child)]
+    return [node] if isinstance(node, int | float) else []
+
+
+class Tables(HTMLParser):
+    """What a reader sees of the tables or points at, and every tag with its attributes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.cell = False
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        self.cell = tag in ("td", "th") or (self.cell and tag == "button")
+        if tag in ("td", "th"):
+            self.seen += [value or "" for key, value in attrs if key in ("data-sort", "title")]
+
+    def handle_data(self, data: str) -> None:
+        if self.cell:
+            self.seen.append(data)
+
+
+def read(path: Path) -> tuple[str, Tables]:
+    page, parser = path.read_text(), Tables()
+    parser.feed(page)
+    return page, parser
+
+
+def test_every_number_stands_in_a_table(metrics: dict[str, Any], tmp_path: Path) -> None:
+    _, parser = read(write_report(tmp_path / "report.html", metrics))
+    seen = [float(x) for text in parser.seen for x in re.findall(r"-?\d+\.?\d*(?:e-?\d+)?", text)]
+    facts = (metrics["seed"], metrics["luminosity"])  # in the line under the title
+    for number in numbers(metrics):
+        shown = any(min(abs(x - number), abs(x - 100 * number)) < 1e-9 for x in seen)  # or in per cent
+        assert shown or number in facts or _is_half_width(number, parser.seen), number
+
+
+def _is_half_width(number: float, texts: list[str]) -> bool:
+    """An error is kept as the ends of its interval, "value [low, high]"."""
+    for text in texts:
+        found = re.fullmatch(r"\S+ \[(\S+), (\S+)\]", text)
+        if found:
+            half = 0.5 * (float(found[2]) - float(found[1]))
+            if min(abs(half - number), abs(half - 100 * number)) < 1e-9:
+                return True
+    return False
+
+
+def test_nothing_is_fetched_from_anywhere(metrics: dict[str, Any], tmp_path: Path) -> None:
+    figures = [ReportFigure("inputs", "HT", "Caption", png())]
+    page, parser = read(
+        write_report(tmp_path / "report.html", metrics, figures, config_text="files: https://x.ch/a.root")
+    )
+    assert "default-src 'none'" in page
+    for tag, attributes in parser.tags:
+        assert tag not in ("link", "iframe", "object", "embed", "base")
+        for key in ("src", "href", "action", "srcset", "data"):
+            assert (attributes.get(key) or "#").startswith(("#", "data:image/png;base64,"))
+        assert tag != "script" or "src" not in attributes
+    css = "".join(re.findall(r"<style>(.*?)</style>", page, re.S))
+    assert "url(" not in css
+    assert "@import" not in css
+
+
+def test_names_from_the_analysis_file_are_text_and_never_markup(
+    metrics: dict[str, Any], tmp_path: Path
+) -> None:
+    metrics["name"] = NASTY
+    metrics["models"] = {NASTY: metrics["models"]["dann"]}
+    path = write_report(
+        tmp_path / "report.html", metrics, [("inputs", NASTY, NASTY, png())], config_text=NASTY,
+        manifest={"files": [NASTY]}, warnings=[NASTY], notes=[NASTY],
+    )  # fmt: skip
+    page, parser = read(path)
+    assert "<script>alert" not in page
+    assert [tag for tag, _ in parser.tags].count("script") == 1
+    assert page.count(html.escape(NASTY).replace("&#x27;", "&#39;").replace("&quot;", "&#34;")) >= 6
+
+
+def test_sections_stand_in_the_order_of_the_questions(metrics: dict[str, Any], tmp_path: Path) -> None:
+    figures = [(key, f"figure of {key}", "", png()) for key in reversed(SECTIONS)]
+    page, _ = read(write_report(tmp_path / "report.html", metrics, figures))
+    found = re.findall(r'<section id="(\w+)">', page)
+    assert found == list(SECTIONS)
+    for key, following in zip(found, [*found[1:], None], strict=True):
+        start = page.index(f'<section id="{key}"')
+        end = page.index(f'<section id="{following}"') if following else len(page)
+        assert f"figure of {key}" in page[start:end]
+
+
+def test_a_section_without_anything_is_left_out(tmp_path: Path) -> None:
+    page, _ = read(write_report(tmp_path / "report.html", {"name": "empty", "models": {}}))
+    assert re.findall(r'<section id="(\w+)">', page) == ["missing", "details"]
+    assert "Nothing: every number" in page
+
+
+def test_nulls_are_listed_with_their_reason_and_notes_with_them(
+    metrics: dict[str, Any], tmp_path: Path
+) -> None:
+    page, _ = read(write_report(tmp_path / "report.html", metrics, notes=["data above 0.7 are blinded"]))
+    missing = page[page.index('<section id="missing">') :]
+    assert "a BDT has no embedding" in missing
+    assert "data above 0.7 are blinded" in missing
+
+
+def test_figures_are_inside_whole_and_many_small_ones_are_folded(
+    metrics: dict[str, Any], tmp_path: Path
+) -> None:
+    image = tmp_path / "wide.png"
+    image.write_bytes(png(width=1400))
+    figures = [("inputs", "overview", "all", image)] + [("inputs", f"f{i}", "", png()) for i in range(9)]
+    page, parser = read(write_report(tmp_path / "report.html", metrics, figures))
+    images = [attributes for tag, attributes in parser.tags if tag == "img"]
+    assert len(images) == 10
+    assert all(attributes["alt"] for attributes in images)
+    assert images[0]["width"] == "1400"
+    assert "9 more figures" in page
+    assert page.index("overview") < page.index("9 more figures")
+
+
+@pytest.mark.parametrize(
+    ("figure", "message"),
+    [(("nonsense", "x", "", png()), "section 'nonsense'"), (("inputs", "x", "", b"<svg/>"), "no PNG")],
+)
+def test_a_figure_that_cannot_be_shown_is_refused(
+    metrics: dict[str, Any], tmp_path: Path, figure: tuple, message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        write_report(tmp_path / "report.html", metrics, [figure])
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_page_holds_config_manifest_and_metrics(metrics: dict[str, Any], tmp_path: Path) -> None:
+    manifest = {"versions": {"hepda": "9.9.9"}, "git_commit": "abc123", "files": [{"path": "ttH.root"}]}
+    page, _ = read(
+        write_report(tmp_path / "report.html", metrics, config_text="epochs: 40 # all", manifest=manifest)
+    )
+    text = html.unescape(page)
+    assert "epochs: 40 # all" in text
+    assert json.dumps(manifest, indent=1) in text
+    assert json.dumps(metrics, indent=1, ensure_ascii=False) in text
+    assert "9.9.9" in page
+    assert "Seed: <b>7</b>" in page
+
+
+def test_the_same_numbers_give_the_same_page(metrics: dict[str, Any], tmp_path: Path) -> None:
+    first = write_report(tmp_path / "a" / "report.html", metrics).read_bytes()
+    assert write_report(tmp_path / "b" / "report.html", copy.deepcopy(metrics)).read_bytes() == first
+
+
+def third(metrics: dict[str, Any], network: float, dann: float) -> list[str]:
+    metrics["models"]["network"]["bias"]["simulation:third"]["ks"] = network
+    metrics["models"]["dann"]["bias"]["simulation:third"]["ks"] = dann
+    return conclude(metrics)
+
+
+@pytest.mark.parametrize(
+    ("network", "dann", "words"),
+    [
+        (0.0251, 0.0152, "it agrees that the bias fell"),
+        (
+            0.0251,
+            0.0250,
+            "WARNING: the apparent simulation–alternative difference fell, the one to third did not",
+        ),
+        (0.0251, 0.0215, "it fell less"),
+        (0.0100, 0.0090, "network shows no difference there, so third cannot judge"),
+    ],
+)
+def test_the_third_generator_decides_the_wording(
+    metrics: dict[str, Any], network: float, dann: float, words: str
+) -> None:
+    dann_says, bdt_says = third(metrics, network, dann)
+    assert words in dann_says
+    assert "inside the same-generator null" in dann_says
+    assert "third" not in bdt_says  # nothing fell that it could confirm
+
+
+def test_without_a_third_generator_the_difference_stays_apparent(metrics: dict[str, Any]) -> None:
+    del metrics["samples"]["tt_third"]
+    for entry in metrics["models"].values():
+        del entry["bias"]["simulation:third"]
+    *_, last = conclude(metrics)
+    assert last.startswith("No third domain was evaluated")
+
+
+def test_samples_too_small_to_say_anything_are_called_so(metrics: dict[str, Any]) -> None:
+    metrics["models"]["network"]["bias"]["simulation:alternative"]["ks"] = 0.0139
+    assert "too small to show any" in conclude(metrics)[0]
+
+
+def test_the_console_table_fits_and_never_cuts_a_number(metrics: dict[str, Any]) -> None:
+    metrics["models"] = {
+        "a_model_with_quite_a_long_name": metrics["models"]["dann"],
+        "[bold]x": metrics["models"]["bdt"],
+    }
+    for entry in metrics["models"].values():
+        entry["auc"]["third"] = interval(0.8401, 0.0034)
+    console = Console(width=100, record=True, file=open("/dev/null", "w"))  # noqa: PTH123, SIM115
+    console.print(console_table(metrics))
+    text = console.export_text()
+    for wanted in ("0.8423(21)", "0.8401(34)", "0.0121", "−10.2(3.5)", "0.605", "0.206", "[bold]x"):
+        assert wanted in text
+    assert "…" not in text
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+def test_a_browser_sorts_the_tables_and_stays_within_a_narrow_window(
+    metrics: dict[str, Any], tmp_path: Path
+) -> None:
+    path = write_report(tmp_path / "report.html", metrics, [("inputs", "HT", "Caption", png(1400, 700))])
+    probe = """<script>
+      const table = [...document.querySelectorAll("table.sortable")].find(t => t.textContent.includes("KS"));
+      const names = () => [...table.tBodies[0].rows].map(r => r.cells[0].textContent).join(",");
+      const column = [...table.tHead.rows[0].cells].findIndex(c => c.textContent === "KS");
+      const button = table.tHead.rows[0].cells[column].firstElementChild;
+      button.click(); document.body.dataset.up = names();
+      button.click(); document.body.dataset.down = names();
+      document.body.dataset.over = String(document.documentElement.scrollWidth - document.documentElement.clientWidth);
+    </script></body>"""
+    path.write_text(path.read_text().replace("</body>", probe))
+    flags = [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-quic",
+        "--no-first-run",
+        "--disable-sync",
+    ]
+    flags += [
+        "--disable-background-networking",
+        "--disable-component-update",
+        f"--user-data-dir={tmp_path / 'profile'}",
+    ]
+    done = subprocess.run(
+        [str(CHROMIUM), *flags, "--window-size=500,900", "--dump-dom", path.as_uri()],
+        capture_output=True, text=True, timeout=120, check=True,
+    )  # fmt: skip
+    body = re.search(r"<body[^>]*>", done.stdout)[0]
+    assert 'data-up="dann,network,bdt"' in body
+    assert 'data-down="bdt,network,dann"' in body
+    assert 'data-over="0"' in body
