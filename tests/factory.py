@@ -20,8 +20,8 @@ import yaml
 
 SIMULATION_ONLY = (
     "jet_flavour", "n_extra_b", "n_extra_c", "gen_weight", "tag_weight", "stitch_weight", "b_weight",
-    "b_weight_up", "b_weight_down", "pileup_weight", "pileup_weight_up", "pileup_weight_down", "jet_pt_jes_up",
-    "jet_pt_jes_down",
+    "b_weight_up", "b_weight_down", "pileup_weight", "pileup_weight_up", "pileup_weight_down",
+    "jet_pt_jes_up", "jet_pt_jes_down",
 )  # fmt: skip
 
 

@@ -241,7 +241,8 @@ def slice_lists(column: Column | Vectors, start: int | None, stop: int | None, s
 
 def filter_lists(column: Column | Vectors, keep: Bools) -> Column | Vectors:
     """Elements of each list where `keep` [offsets[-1]] holds."""
-    assert column.offsets is not None  # noqa: S101 - callers have checked; for the type checker
+    if column.offsets is None:
+        raise ValueProblem("is one an event, so it has no elements to choose from")
     index = np.flatnonzero(keep)
     return column.take(index, np.searchsorted(index, column.offsets).astype(np.int64, copy=False))
 

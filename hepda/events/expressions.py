@@ -118,7 +118,7 @@ class _Checker:
         name = dotted_name(node.func)
         if name is None or name not in FUNCTIONS:
             shown = name or "this"
-            hint = nearest(shown, FUNCTIONS) or " `hepda schema` and the documentation list the functions."
+            hint = nearest(shown, FUNCTIONS) or f" There are: {', '.join(FUNCTIONS)}."
             raise self.fail(node.func, f"{shown!r} is not a function of expressions.{hint}")
         if node.keywords:
             raise self.fail(node.keywords[0], f"{name}() takes its arguments by position.")

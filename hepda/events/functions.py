@@ -7,20 +7,22 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hepda.events import kinematics
 from hepda.events.columns import (
     Column,
     Number,
     Numbers,
+    Offsets,
     Value,
     ValueProblem,
     Vectors,
     align,
     counts,
     drop_missing,
-    either,
     reduce_lists,
+    same_lists,
     wrap,
 )
 
@@ -54,11 +56,12 @@ def _numbers(value: Value, what: str = "a list of numbers") -> Column:
     return value
 
 
-def _list(value: Value) -> Column:
-    column = _numbers(value)
+def _list(value: Value) -> tuple[Column, Offsets]:
+    """A list column without missing elements, and its offsets."""
+    column = drop_missing(_numbers(value))
     if column.offsets is None:
         raise ValueProblem("needs a list an event; this is one number an event")
-    return drop_missing(column)
+    return column, column.offsets
 
 
 def _vectors(value: Value) -> Vectors:
@@ -83,55 +86,45 @@ def _sum(value: Value) -> Value:
         parts = [reduce_lists(np.add, p, offsets, 0.0) for p in (full.px, full.py, full.pz, full.energy)]
         empty = counts(offsets) == 0
         return Vectors.of(parts, None, empty if empty.any() else None)
-    column = _list(value)
-    return Column(reduce_lists(np.add, _as_numbers(column.values), _offsets(column), 0))
-
-
-def _offsets(column: Column) -> Any:
-    return column.offsets
+    column, offsets = _list(value)
+    return Column(reduce_lists(np.add, _as_numbers(column.values), offsets, 0))
 
 
 def _count(value: Value) -> Column:
-    column = value if isinstance(value, Vectors) else _numbers(value)
-    if column.offsets is None:
-        raise ValueProblem("needs a list an event; this is one an event")
-    full = drop_missing(column)
-    assert full.offsets is not None  # noqa: S101 - checked above
-    return Column(counts(full.offsets))
+    _, offsets = kinematics.lists_of(value) if isinstance(value, Vectors) else _list(value)
+    return Column(counts(offsets))
 
 
 def _extreme(ufunc: np.ufunc) -> Callable[[Value], Column]:
     def compute(value: Value) -> Column:
-        column = _list(value)
-        empty = counts(_offsets(column)) == 0
-        values = reduce_lists(ufunc, _as_numbers(column.values), _offsets(column), 0)
+        column, offsets = _list(value)
+        empty = counts(offsets) == 0
+        values = reduce_lists(ufunc, _as_numbers(column.values), offsets, 0)
         return Column(values, None, empty if empty.any() else None)
 
     return compute
 
 
 def _mean(value: Value) -> Column:
-    column = _list(value)
-    lengths = counts(_offsets(column))
-    total = reduce_lists(np.add, column.values.astype(np.float64), _offsets(column), 0.0)
+    column, offsets = _list(value)
+    lengths = counts(offsets)
+    total = reduce_lists(np.add, column.values.astype(np.float64), offsets, 0.0)
     empty = lengths == 0
     return Column(total / np.maximum(lengths, 1), None, empty if empty.any() else None)
 
 
 def _truth(ufunc: np.ufunc, empty: bool) -> Callable[[Value], Column]:
     def compute(value: Value) -> Column:
-        column = _list(value)
-        return Column(reduce_lists(ufunc, column.values != 0, _offsets(column), empty))
+        column, offsets = _list(value)
+        return Column(reduce_lists(ufunc, column.values != 0, offsets, empty))
 
     return compute
 
 
-def _order(key: Column) -> Any:
+def _order(key: Column, offsets: Offsets) -> NDArray[np.int64]:
     """Flat index that sorts each list by falling key; equal keys keep their order."""
-    if key.values.dtype.kind not in "biuf" or key.offsets is None:
-        raise ValueProblem("needs a list of numbers an event")
     falling = -key.values.astype(np.float64)
-    lengths = counts(key.offsets)
+    lengths = counts(offsets)
     widest = int(lengths.max(initial=0))
     if (
         widest * len(lengths) > 8 * len(falling) + 1000
@@ -141,29 +134,24 @@ def _order(key: Column) -> Any:
     padded = np.full(inside.shape, np.inf)
     padded[inside] = falling
     local = np.argsort(padded, axis=1, kind="stable")[inside]
-    return local + np.repeat(key.offsets[:-1], lengths)
+    return np.asarray(local + np.repeat(offsets[:-1], lengths))
 
 
 def _sort(value: Value, by: Value | None = None) -> Value:
-    if isinstance(value, Vectors):
-        key = Column(value.pt, value.offsets, value.missing) if by is None else _numbers(by)
-        if value.offsets is None:
-            raise ValueProblem("needs a list an event; this is one four-vector an event")
-        column: Column | Vectors = value
-    else:
-        column = _numbers(value)
-        key = column if by is None else _numbers(by)
-    if column.offsets is None or key.offsets is None:
-        raise ValueProblem("needs a list an event; this is one number an event")
-    align(Column(np.zeros(int(column.offsets[-1])), column.offsets), key)
-    return column.take(_order(key), column.offsets, None)
+    """Each list in falling order of itself (four-vectors: of pt), or of another list of the same lengths."""
+    if by is None:
+        by = _component("pt")(value) if isinstance(value, Vectors) else value
+    key = _numbers(by)
+    if not isinstance(value, Column | Vectors) or value.offsets is None or key.offsets is None:
+        raise ValueProblem("needs a list an event; this is one an event")
+    if key.missing is not None:
+        raise ValueProblem("the list to sort by has missing elements; give them a value by default()")
+    return value.take(_order(key, same_lists(value.offsets, key.offsets)), value.offsets)
 
 
 def _argsort(value: Value) -> Column:
-    key = _numbers(value)
-    order = _order(key)
-    offsets = _offsets(key)
-    return Column(order - np.repeat(offsets[:-1], counts(offsets)), offsets)
+    key, offsets = _list(value)
+    return Column(_order(key, offsets) - np.repeat(offsets[:-1], counts(offsets)), offsets)
 
 
 def _choose(condition: Numbers, yes: Numbers, no: Numbers) -> Numbers:
@@ -340,7 +328,7 @@ def _add_vectors(add: Callable[..., None]) -> None:
     for name in ("px", "py", "pz", "energy", "pt", "eta", "phi", "mass", "momentum"):
         add(name, "vectors", _component(name))
     add("delta_r", "vectors, vectors", _delta_r)
-    add("delta_phi", "phi or vectors, phi or vectors".replace(" or vectors", ""), _delta_phi)
+    add("delta_phi", "phi, phi", _delta_phi)
     add("delta_eta", "eta, eta", _delta_eta)
     add("transverse_mass", "pt, phi, met, met_phi", _transverse_mass)
     add("ht", "vectors", _ht)
@@ -376,5 +364,3 @@ def _shape_of(compute: Callable[..., Column], quantity: str) -> Callable[[Value]
 
 FUNCTIONS: dict[str, Function] = _table()
 """Every function of expressions, by name."""
-
-__all__ = ["FUNCTIONS", "Function", "add_vectors", "either", "elementwise", "is_missing", "truth"]

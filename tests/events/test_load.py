@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from hepda.events.sources import RootTree
 from tests.factory import SIMULATION_ONLY, analysis, write_analysis, write_sample
 
 N = 400
+REAL = Path(os.environ.get("HEPDA_DATA", Path(__file__).parents[2] / "../shared/data")) / "events"
 
 
 @pytest.fixture(scope="module")
@@ -302,3 +304,35 @@ def test_the_tth_analysis_has_finite_features(tmp_path: Path) -> None:
     assert 25 <= len(table.names) <= 40
     assert set(text["plots"]) == set(table.names)
     assert (np.ptp(table.features, axis=0) > 0).all()
+
+
+def test_cms_nanoaod_end_to_end(tmp_path: Path) -> None:
+    """A real file, its own names, no metadata tree: genWeight, cross section and sum of weights given."""
+    file = REAL / "nanoAOD_2015_CMS_Open_Data_ttbar.root"
+    if not file.exists():
+        pytest.skip(f"{file} is not here; set HEPDA_DATA to the folder that holds events/")
+    sample = {"files": str(file), "domain": "simulation", "cross_section": 832.0, "sum_of_weights": 1e6}
+    text = analysis(
+        tree="Events",
+        samples={"a": sample | {"class": "signal"}, "b": sample | {"class": "background"}},
+        variables={
+            "jets": "p4(Jet_pt, Jet_eta, Jet_phi, Jet_mass)[(Jet_jetId & 2) != 0]",
+            "m_jj": "pair_mass_max(jets)",
+        },
+        selection="nJet >= 2",
+        weight="genWeight",
+        features=["MET_pt", "nJet", "m_jj"],
+        plots={},
+        models={"bdt": {"kind": "bdt"}},
+        evaluation={},
+    )
+    (tmp_path / "small.yaml").write_text(yaml.safe_dump(text))
+    result = loaded(tmp_path)
+    with uproot.open(file) as real:
+        events = real["Events"].arrays(["nJet", "genWeight", "MET_pt"], library="np")
+    kept = events["nJet"] >= 2
+    summary = result.samples["a"]
+    assert summary.sums.entries == kept.sum()
+    assert summary.sums.negative_fraction == pytest.approx((events["genWeight"][kept] < 0).mean())
+    assert summary.sums.sumw == pytest.approx(events["genWeight"][kept].sum() * 10 * 1000 * 832 / 1e6)
+    np.testing.assert_array_equal(result.table.features[: kept.sum(), 0], events["MET_pt"][kept])
