@@ -17,7 +17,14 @@ from hepda.evaluation.arrays import Sample, bin_edges, sample, vector
 from hepda.evaluation.bootstrap import ScoreBins, check_bootstrap, interval, poisson_counts
 from hepda.evaluation.efficiency import cut_at_efficiency, weighted_efficiency
 from hepda.evaluation.permutation import permutation_tests, same_generator_null
-from hepda.evaluation.results import BiasResult, EfficiencyShift, FloatArray, Interval, ShiftRatio
+from hepda.evaluation.results import (
+    BiasResult,
+    EfficiencyShift,
+    FloatArray,
+    Interval,
+    NullDistribution,
+    ShiftRatio,
+)
 
 EFFICIENCIES = (0.1, 0.2, 0.3, 0.5, 0.7)
 
@@ -50,24 +57,21 @@ def compare(
     limits = _equal_shares(source, 10) if edges is None else bin_edges(edges)
     signed, location = distances.kolmogorov_smirnov(source, other)
     squared, ndf = distances.chi2(source, other, limits)
+    moved, energy = distances.wasserstein(source, other), distances.energy_distance(source, other)
+    divergence = distances.jensen_shannon(source, other, limits)
     values = {
         "ks": abs(signed),
-        "wasserstein": distances.wasserstein(source, other),
-        "energy": distances.energy_distance(source, other),
+        "wasserstein": moved,
+        "energy": energy,
         "chi2": squared,
-        "jensen_shannon": distances.jensen_shannon(source, other, limits),
+        "jensen_shannon": divergence,
     }
     tests = (
         permutation_tests(source, other, limits, values, permutations=permutations, seed=seed)
         if permutations
         else {}
     )
-    null = None
-    if null_replicas:
-        sizes = (source.n_eff, other.n_eff)
-        null = same_generator_null(
-            source.score, source.weight, *sizes, replicas=null_replicas, level=level, seed=seed + 1
-        )
+    null, why = _null(source, other, null_replicas, level, seed + 1)
     shifts: tuple[EfficiencyShift, ...] = ()
     if signal_score is not None:
         signal = sample(signal_score, signal_weight, "signal of the source")
@@ -77,19 +81,35 @@ def compare(
         ks=abs(signed),
         ks_signed=signed,
         ks_location=location,
-        wasserstein=float(values["wasserstein"] or 0.0),
+        wasserstein=moved,
         chi2=squared,
         ndf=ndf,
-        jensen_shannon=values["jensen_shannon"],
-        energy=float(values["energy"] or 0.0),
+        jensen_shannon=divergence,
+        energy=energy,
         p_value=tests["ks"].p_value if tests else None,
         null=null,
         efficiency_shift=shifts,
         tests=tests,
         n_eff_source=source.n_eff,
         n_eff_other=other.n_eff,
-        why=None if tests else "no permutations were asked for",
+        why=why if tests else "no permutations were asked for",
     )
+
+
+def _null(
+    source: Sample, other: Sample, replicas: int, level: float, seed: int
+) -> tuple[NullDistribution | None, str | None]:
+    """The same-generator null of the KS, or why there is none."""
+    if not replicas:
+        return None, "no replicas of the null were asked for"
+    sizes = (source.n_eff, other.n_eff)
+    try:
+        null = same_generator_null(
+            source.score, source.weight, *sizes, replicas=replicas, level=level, seed=seed
+        )
+    except DataError as reason:
+        return None, f"no null: {reason}"
+    return null, None
 
 
 def efficiency_shift(

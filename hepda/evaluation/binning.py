@@ -21,13 +21,12 @@ def automatic_edges(
 ) -> FloatArray:
     """Edges [b + 1] of at most `max_bins` bins, built from the signal end of the score downwards.
 
-    score, label (1 signal, 0 background), weight [n]. A bin closes once it holds 1 / (2 max_bins) or more
-    of signal plus background, each class normalised to one half (so that both tails are resolved), a
-    background n_eff of at least min_n_eff, and positive sums of both classes. Neighbours whose S/B does not
-    rise with the score are then merged (pool adjacent violators). The ends are the extreme scores; nothing
-    lies outside. Choose the bins on other events than those that are evaluated: a bin that closes on an
-    upward fluctuation of S/B is one that was looked for. Raises DataError if not even one bin satisfies the
-    floor.
+    score, label (1 signal, 0 background), weight [n]. With each class normalised to one half, so that both
+    tails are resolved, a bin closes once it holds 1 / max_bins of their sum, if its sums are positive and its
+    background has an n_eff of at least min_n_eff. Neighbours whose S/B does not rise with the score are then
+    merged (pool adjacent violators). The ends are the extreme scores. Choose the bins on other events than
+    those that are evaluated: a bin that closes on an upward fluctuation of S/B is one that was looked for.
+    Raises DataError if not even one bin satisfies the floor.
     """
     if max_bins < 1:
         raise ValueError(f"at least one bin is needed, not {max_bins}")

@@ -41,6 +41,14 @@ def test_compare_sees_a_shift_and_not_its_absence():
     assert plain.ks == same.ks
 
 
+def test_a_constant_score_and_a_tiny_sample_are_answered():
+    found = compare(np.full(50, 0.5), None, np.full(40, 0.5), None, permutations=20, null_replicas=20)
+    assert found.ks == found.wasserstein == 0 and found.p_value == 1 and found.inside_null
+    assert found.chi2 is None and found.chi2_ndf is None and found.tests["chi2"].p_value is None
+    tiny = compare([0.1, 0.2, 0.3], [1.0, -0.9, 0.1], [0.1, 0.3], None, permutations=20, null_replicas=20)
+    assert tiny.null is None and tiny.why.startswith("no null") and tiny.ks > 0
+
+
 def test_given_edges_are_the_bins_of_chi2():
     a, b, _ = domains()
     found = compare(*a, *b, edges=[-1, 0, 1], permutations=0, null_replicas=0)

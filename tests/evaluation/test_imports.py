@@ -1,0 +1,16 @@
+import subprocess
+import sys
+
+import pytest
+
+LIGHT = ["roc", "efficiency", "bias", "significance", "expected", "binning", "calibration", "probes"]
+CODE = (
+    "import sys, hepda.evaluation.{}; print([m for m in ('torch', 'sklearn', 'scipy') if m in sys.modules])"
+)
+
+
+@pytest.mark.parametrize("module", LIGHT)
+def test_nothing_heavy_is_imported_before_it_is_needed(module):
+    command = [sys.executable, "-c", CODE.format(module)]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
