@@ -72,7 +72,9 @@ def metrics() -> dict[str, Any]:
             "tt_third": sample("background", "third", "evaluate"),
             "data": sample(None, "data", "evaluate"),
         },
-        "models": {"network": model(0.8431, 0.0321, 0.0251), "dann": model(0.8423, 0.0121, 0.0152), "bdt": bdt},
+        "models": {
+            "network": model(0.8431, 0.0321, 0.0251), "dann": model(0.8423, 0.0121, 0.0152), "bdt": bdt,
+        },
     }  # fmt: skip
 
 
@@ -299,7 +301,8 @@ def test_a_browser_sorts_the_tables_and_stays_within_a_narrow_window(
       const button = table.tHead.rows[0].cells[column].firstElementChild;
       button.click(); document.body.dataset.up = names();
       button.click(); document.body.dataset.down = names();
-      document.body.dataset.over = String(document.documentElement.scrollWidth - document.documentElement.clientWidth);
+      const page = document.documentElement;
+      document.body.dataset.over = String(page.scrollWidth - page.clientWidth);
     </script></body>"""
     path.write_text(path.read_text().replace("</body>", probe))
     flags = [

@@ -12,11 +12,11 @@ from matplotlib.patches import Patch
 
 from hepda.errors import DataError
 from hepda.plotting.numbers import BiasLike, ShiftLike
+from hepda.plotting.rows import model_rows
 from hepda.plotting.style import (
     COLUMN,
     Label,
     axes_label,
-    domain_colours,
     figure,
     height_for,
     legend_above,
@@ -86,55 +86,42 @@ def ks_figure(
     class_name: str = "background",
     label: Label | None = None,
 ) -> Figure:
-    """KS distance of the score between `source` and each other domain, a bar a model, with the null's
-    quantile.
+    """KS distance of the score between `source` and each other domain, a bar a model, with the null.
 
     bias: other domain -> model -> result. The black mark on a bar is what two halves of the same generator
-    reach (the null's quantile): a bar that ends left of it shows no difference. Raises DataError without
-    results.
+    reach (the null's quantile): a bar that ends left of it shows no difference.
+    Raises DataError without results.
     """
     models = list(dict.fromkeys(model for results in bias.values() for model in results))
     if not models:
         raise DataError(
             f"no model has a KS distance between {source} and another domain; there is nothing to draw"
         )
-    colours = domain_colours(bias)
-    legend_rows = (len(bias) + 2) // 2
-    left, bottom = 0.2 + 0.062 * max(len(model) for model in models), 0.42 + 0.15 * legend_rows
-    height = 0.8 / len(bias)  # of a bar, where the models are 1 apart
-    drawn, axes = figure(
-        height=bottom + 0.22 + (0.12 + 0.13 * len(bias)) * len(models), left=left, bottom=bottom
-    )
-    level = None
-    reach = 0.0
-    for row, (other, results) in enumerate(bias.items()):
+    rows = model_rows(models, list(bias), label)
+    level, reach = None, 0.0
+    for other, results in bias.items():
         for model, result in results.items():
-            y = models.index(model) + (row - 0.5 * (len(bias) - 1)) * height
-            axes.barh(y, result.ks, height=0.86 * height, color=colours[other], alpha=0.85)
+            y = rows.position(model, other)
+            rows.axes.barh(y, result.ks, height=0.86 * rows.height, color=rows.colours[other], alpha=0.85)
             reach = max(reach, result.ks)
             if result.null is not None:
                 level, reach = result.null.level, max(reach, result.null.quantile)
-                axes.plot(
+                rows.axes.plot(
                     [result.null.quantile] * 2,
-                    [y - 0.46 * height, y + 0.46 * height],
+                    [y - 0.46 * rows.height, y + 0.46 * rows.height],
                     color="black",
                     linewidth=1.6,
                     solid_capstyle="butt",
                     gid="null",
                 )
-    axes.set_yticks(range(len(models)), models)
-    axes.minorticks_off()
-    axes.tick_params(axis="y", which="both", length=0)
-    axes.set_xlim(0.0, 1.08 * reach)
-    axes.set_ylim(len(models) - 0.45, -0.55)  # the first model on top
-    axes.set_xlabel(f"KS distance of the {class_name} score to {source}")
-    axes_label(axes, label, left=-(left - 0.05) / (COLUMN - left - 0.16))
-    handles: list[Artist] = [Patch(color=colours[other], alpha=0.85) for other in bias]
+    rows.axes.set_xlim(0.0, 1.08 * reach)
+    rows.axes.set_xlabel(f"KS distance of the {class_name} score to {source}")
+    handles: list[Artist] = [Patch(color=rows.colours[other], alpha=0.85) for other in bias]
     names = list(bias)
     if level is not None:
         handles.append(
             Line2D([], [], color="black", marker="|", linestyle="none", markersize=7, markeredgewidth=1.6)
         )
         names.append(f"same-generator null, {100 * level:.0f} % quantile")
-    drawn.legend(handles, names, loc="lower left", bbox_to_anchor=(0.01, 0.01), ncols=2, borderaxespad=0.0)
-    return drawn
+    rows.legend(handles, names)
+    return rows.figure

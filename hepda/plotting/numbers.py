@@ -119,3 +119,16 @@ class OvertrainingLike(Protocol):
     def ks(self) -> float: ...  # noqa: D102
     @property
     def p_value(self) -> float: ...  # noqa: D102
+
+
+class ClosureLike(Protocol):
+    """A fitted signal strength, its error, the truth, and the part of the finite pseudo-data."""
+
+    @property
+    def mu(self) -> float | None: ...  # noqa: D102
+    @property
+    def error(self) -> float | None: ...  # noqa: D102
+    @property
+    def truth(self) -> float: ...  # noqa: D102
+    @property
+    def sample_error(self) -> float | None: ...  # noqa: D102
