@@ -115,21 +115,25 @@ def test_empty_and_foreign_files(sample: Path) -> None:
         pass
 
 
-def test_flipped_bits_never_escape_as_another_error(sample: Path) -> None:
+def test_a_basket_that_does_not_decompress(sample: Path) -> None:
+    with uproot.open(sample) as file:
+        branch = file["events"]["jet_pt"]
+        start, size = int(branch.member("fBasketSeek")[0]), int(branch.member("fBasketBytes")[0])
+    broken = bytearray(sample.read_bytes())
+    for place in range(start + size // 2, start + size):
+        broken[place] ^= 0xFF
+    sample.write_bytes(bytes(broken))
+    with open_tree(str(sample), "events") as tree:
+        assert len(tree.read(["met"])["met"].values) == 50
+        with pytest.raises(SourceError, match=r"a\.root: cannot read branches .* truncated or corrupt"):
+            tree.read(["jet_pt"])
+
+
+def test_a_broken_header(sample: Path) -> None:
     content = sample.read_bytes()
-    rng = np.random.default_rng(1)
-    refused = 0
-    for _ in range(40):
-        broken = bytearray(content)
-        for place in rng.integers(4, len(content), 30):
-            broken[place] ^= 0xFF
-        sample.write_bytes(bytes(broken))
-        try:
-            with open_tree(str(sample), "events") as tree:
-                tree.read(["jet_pt", "met", "event"])
-        except SourceError:
-            refused += 1
-    assert refused > 0
+    sample.write_bytes(content[:4] + bytes(60) + content[64:])
+    with pytest.raises(SourceError, match=r"a\.root: "), open_tree(str(sample), "events"):
+        pass
 
 
 @pytest.mark.parametrize(
@@ -139,12 +143,13 @@ def test_flipped_bits_never_escape_as_another_error(sample: Path) -> None:
         ("uproot-HZZ-zstd.root", "events", "MET_px", "Muon_E", 2421),
         ("uproot-Zmumu.root", "events", "E1", None, 2304),
         ("nanoAOD_2015_CMS_Open_Data_ttbar.root", "Events", "event", "Jet_pt", 200),
-        (
+        pytest.param(
             "cmsopendata2015_ttbar_19980_NANOAOD_RNTupleImporter_rntuple_v1-0-0-1.root",
             "Events",
             "event",
             "Jet_pt",
             10,
+            marks=pytest.mark.slow,  # uproot takes seconds over its 1313 fields
         ),
     ],
 )
