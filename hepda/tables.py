@@ -228,7 +228,7 @@ def closure_table(metrics: Mapping[str, Any]) -> Table:
         "Fits to pseudo-data",
         head,
         rows if domains else [],
-        "Templates from simulation; the pull should be within ±1.",
+        "Templates from the source; the pull is (μ − truth) / error.",
     )
 
 

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 import zlib
 from html.parser import HTMLParser
 from pathlib import Path
@@ -286,6 +287,11 @@ def test_the_console_table_fits_and_never_cuts_a_number(metrics: dict[str, Any])
     for wanted in ("0.8423(21)", "0.8401(34)", "0.0121", "−10.2(3.5)", "0.605", "0.206", "[bold]x"):
         assert wanted in text
     assert "…" not in text
+
+
+def test_the_report_needs_no_matplotlib() -> None:
+    code = "import sys, hepda.report; sys.exit('matplotlib' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @pytest.mark.slow
