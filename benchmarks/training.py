@@ -2,10 +2,11 @@
 
     python benchmarks/training.py [--repeats 7] [--json FILE]
 
-30 float features, encoder 128-128-64, class head 64-1, domain head 64-64-1, BCE, Adam, float32, 1024 + 1024 rows a
-step, 200k + 200k rows in memory. Everything runs in one process on one thread, interleaved; times are CPU time of
-the process, medians over the repeats. `fit` is everything from the call to its return, for several passes over the
-rows, less the first pass; the floor is the same number of forward, backward and optimizer steps on one batch.
+30 float features, encoder 128-128-64, class head 64-1, domain head 64-64-1, BCE, Adam, float32, 1024 + 1024
+rows a step, 200k + 200k rows in memory. Everything runs in one process on one thread, interleaved; times are
+CPU time of the process, medians over the repeats. `fit` is everything from the call to its return, for
+several passes over the rows, less the first pass; the floor is the same number of forward, backward and
+optimizer steps on one batch.
 """
 
 from __future__ import annotations
@@ -102,6 +103,7 @@ def measure(repeats: int, *, compiled: bool) -> dict[str, float]:
 
 
 def main() -> None:
+    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--compile", action="store_true")

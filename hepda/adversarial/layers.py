@@ -132,46 +132,39 @@ class Standardize(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(x - mean) * scale."""
-        return (x - self.mean) * self.scale
+        return torch.addcmul(-self.mean * self.scale, x, self.scale)
 
     @torch.no_grad()
     def fit(self, features: Tensor, weight: Tensor | None = None, chunk: int = 65536) -> Standardize:
         """Take mean and width from rows [n, k], each counted with its absolute weight [n] (1 if None).
 
-        Sums run in float64 over chunks around the first mean, so a memory-mapped table is read twice and
-        never held whole.
+        One pass in float64 over chunks, around the first chunk's mean: a memory-mapped table is never held
+        whole.
 
         Raises:
             DataError: a value is not finite, or no row has a weight.
 
         """
-        columns = features.shape[1]
-        total, shift = 0.0, torch.zeros(columns, dtype=torch.float64)
+        first = features[:chunk].to("cpu", torch.float64).mean(dim=0)
+        total, shift, square = 0.0, torch.zeros_like(first), torch.zeros_like(first)
         for start in range(0, len(features), chunk):
-            x, w = self._chunk(features, weight, start, chunk)
+            x = features[start : start + chunk].to("cpu", torch.float64) - first
+            w = torch.ones(len(x), dtype=torch.float64)
+            if weight is not None:
+                w = weight[start : start + chunk].to("cpu", torch.float64).abs()
             total, shift = total + float(w.sum()), shift + w @ x
+            square += w @ x.square_()
+        if not bool(torch.isfinite(square).all()):
+            column = int((~torch.isfinite(square)).nonzero()[0])
+            raise DataError(f"feature column {column} holds NaN or infinity; repair or drop these rows first")
         if not total > 0.0:
             raise DataError(
-                "the normalization has no rows with a weight; check the training sample and its weights"
+                "the normalization has no rows with a weight; check the training rows and their weights"
             )
-        mean = shift / total
-        square = torch.zeros(columns, dtype=torch.float64)
-        for start in range(0, len(features), chunk):
-            x, w = self._chunk(features, weight, start, chunk)
-            square += w @ (x - mean).square()
-        width = (square / total).sqrt()
+        shift /= total
+        mean, width = first + shift, (square / total - shift.square()).clamp_min(0.0).sqrt()
         flat = width <= 1e-7 * mean.abs().clamp_min(1e-30)
         self.mean.copy_(mean)
         self.scale.copy_(torch.where(flat, torch.ones_like(width), 1.0 / width))
         self.fitted.fill_(True)
         return self
-
-    @staticmethod
-    def _chunk(features: Tensor, weight: Tensor | None, start: int, size: int) -> tuple[Tensor, Tensor]:
-        x = features[start : start + size].to("cpu", torch.float64)
-        if not bool(torch.isfinite(x).all()):
-            column = int((~torch.isfinite(x)).any(dim=0).nonzero()[0])
-            raise DataError(f"feature column {column} holds NaN or infinity; repair or drop these rows first")
-        if weight is None:
-            return x, torch.ones(len(x), dtype=torch.float64)
-        return x, weight[start : start + size].to("cpu", torch.float64).abs()

@@ -83,12 +83,12 @@ class Objective:
         """Reversed heads and terms that are on."""
         return [h for h in self.active if h.reversal] + list(self.active_terms)
 
-    def __call__(self, batch: Batch) -> Losses:
-        """Losses of a batch with every part whose strength is not 0."""
+    def __call__(self, batch: Batch, measure: bool = True) -> Losses:
+        """Losses of a batch with every part whose strength is not 0; meters if they are wanted."""
         n = batch.n_source
         features = self.network.encode(batch.features if self._needs_target else batch.features[:n])
         outputs: dict[str, Tensor] = {}
-        meters: dict[str, Tensor] = {}
+        meters: dict[str, Tensor] | None = {} if measure else None
         task, adversary = features.new_zeros(()), None
         for name in self._whole:
             outputs[name] = self.network.head_modules[name](features)
@@ -102,7 +102,7 @@ class Objective:
             loss = self._term_loss(term, features, outputs, batch, meters)
             loss = loss if term.adversarial else loss * self.strength[term.name]
             adversary = loss if adversary is None else adversary + loss
-        return Losses(task, adversary, meters)
+        return Losses(task, adversary, meters or {})
 
     def adversary_alone(self, batch: Batch, step: int) -> Tensor | None:
         """Loss of the adversaries that take more than `step` steps, on features that are given (no
@@ -117,9 +117,9 @@ class Objective:
         total = features.new_zeros(())
         for part in parts:
             if isinstance(part, Head):
-                total = total + part.scale * self._head_loss(part, features, outputs, batch, {})
+                total = total + part.scale * self._head_loss(part, features, outputs, batch, None)
             else:
-                total = total + self._term_loss(part, features, outputs, batch, {})
+                total = total + self._term_loss(part, features, outputs, batch, None)
         return total
 
     @torch.no_grad()
@@ -140,7 +140,7 @@ class Objective:
         features: Tensor,
         outputs: dict[str, Tensor],
         batch: Batch,
-        meters: dict[str, Tensor],
+        meters: dict[str, Tensor] | None,
     ) -> Tensor:
         lane = self.lanes[head.name]
         rows = lane.rows(batch.n_source)
@@ -154,9 +154,10 @@ class Objective:
             weight = weight * certainty(
                 class_probabilities(given.detach(), self.network.heads[head.reads].loss)
             )
-        losses = LOSSES[head.loss].rows(output, target, head.smoothing if torch.is_grad_enabled() else 0.0)
+        losses = LOSSES[head.loss].rows(output, target, head.smoothing if self.network.training else 0.0)
         above, below = torch.dot(weight, losses), weight.abs().sum()
-        meters[head.name] = self._meter(head, output, target, weight, above, below)
+        if meters is not None:
+            meters[head.name] = self._meter(head, output, target, weight, above, below)
         loss = above / sum_over_workers(below).clamp_min(_TINY)
         return loss if penalty is None else loss + penalty / count()
 
@@ -190,7 +191,7 @@ class Objective:
         features: Tensor,
         outputs: dict[str, Tensor],
         batch: Batch,
-        meters: dict[str, Tensor],
+        meters: dict[str, Tensor] | None,
     ) -> Tensor:
         n, lane, main = batch.n_source, self.term_lanes[term.name], self.network.main
         output, weight = outputs[main.name], batch.columns[:, lane.weight]
@@ -202,8 +203,9 @@ class Objective:
             main.loss,
         )
         loss: Tensor = term(view, self.strength[term.name])
-        one = torch.ones_like(loss)
-        meters[term.name] = torch.stack([loss.detach(), one, torch.zeros_like(one), one])
+        if meters is not None:
+            one = torch.ones_like(loss)
+            meters[term.name] = torch.stack([loss.detach(), one, torch.zeros_like(one), one])
         return loss / count()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,14 +47,24 @@ class Settings:
     momentum: float
 
 
-def _groups(module: nn.Module, rate: float, decay: float) -> Iterable[dict[str, Any]]:
-    parameters = [p for p in module.parameters() if p.requires_grad]
-    for chosen, by in (
-        ([p for p in parameters if p.dim() > 1], decay),
-        ([p for p in parameters if p.dim() < 2], 0.0),
-    ):
-        if chosen:
-            yield {"params": chosen, "lr": rate, "weight_decay": by, "base": rate}
+class _Groups:
+    """Parameter groups by learning rate and decay: the fewer there are, the fewer kernels a step starts."""
+
+    def __init__(self) -> None:
+        self.found: dict[tuple[float, float], list[nn.Parameter]] = {}
+
+    def add(self, module: nn.Module, rate: float, decay: float) -> None:
+        """Add the parameters of a module; vectors (biases) do not decay."""
+        for p in module.parameters():
+            if p.requires_grad:
+                self.found.setdefault((rate, decay if p.dim() > 1 else 0.0), []).append(p)
+
+    def groups(self) -> list[dict[str, Any]]:
+        """As torch wants them."""
+        return [
+            {"params": parameters, "lr": rate, "weight_decay": decay, "base": rate}
+            for (rate, decay), parameters in self.found.items()
+        ]
 
 
 class Optimizers:
@@ -62,15 +72,15 @@ class Optimizers:
 
     def __init__(self, network: Network, settings: Settings) -> None:
         make, s = OPTIMIZERS[settings.name], settings
-        task = list(_groups(network.encoder, s.rate, s.weight_decay))
-        adversary: list[dict[str, Any]] = []
+        task, adversary = _Groups(), _Groups()
+        task.add(network.encoder, s.rate, s.weight_decay)
         for head in network.heads.values():
             rate = s.rate * head.rate * (s.adversary_rate if head.reversal else 1.0)
-            (adversary if head.reversal else task).extend(_groups(head.module, rate, s.weight_decay))
+            (adversary if head.reversal else task).add(head.module, rate, s.weight_decay)
         for term in network.terms:
-            adversary.extend(_groups(term, s.rate * s.adversary_rate * term.rate, s.weight_decay))
-        self.task = make(task, s.rate, s.momentum, True)
-        self.adversary = make(adversary, s.rate, s.momentum, True) if adversary else None
+            adversary.add(term, s.rate * s.adversary_rate * term.rate, s.weight_decay)
+        self.task = make(task.groups(), s.rate, s.momentum, True)
+        self.adversary = make(adversary.groups(), s.rate, s.momentum, True) if adversary.found else None
 
     @property
     def all(self) -> list[torch.optim.Optimizer]:

@@ -18,7 +18,10 @@ from hepda.errors import ConfigError
 
 
 class _Reverse(torch.autograd.Function):
-    """Saves the strength and nothing else; `setup_context` makes it work under torch.func."""
+    """Saves the strength and nothing else; `setup_context` makes it work under torch.func.
+
+    There is no `jvp`: with one, torch.compile refuses the function.
+    """
 
     generate_vmap_rule = True
 
@@ -29,18 +32,11 @@ class _Reverse(torch.autograd.Function):
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
         ctx.save_for_backward(inputs[1])
-        ctx.save_for_forward(inputs[1])
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         (strength,) = ctx.saved_tensors
         return -strength * gradients[0], None
-
-    @staticmethod
-    def jvp(ctx: Any, *tangents: Tensor) -> Tensor:
-        (strength,) = ctx.saved_tensors
-        result: Tensor = -strength * tangents[0]
-        return result
 
 
 def gradient_reversal(x: Tensor, strength: float | Tensor = 1.0) -> Tensor:

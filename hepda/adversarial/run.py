@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from hepda.adversarial.trainer import Trainer
 
 _VALIDATION_ROWS = 16384
+_METER_EVERY = 4  # in long epochs, training losses and accuracies are those of every fourth batch
 _STEPS_PER_MEASUREMENT = 20  # gradient norms cost two more passes backward: not on every epoch of few steps
 
 
@@ -79,7 +80,7 @@ class Run:
         self.best: dict[str, Tensor] = {}
         self.best_score = -math.inf
         self.waited = 0
-        self.losses: Callable[[Batch], Losses] = self._losses
+        self.losses: Callable[[Batch, bool], Losses] = self._losses
         if settings.compile:
             self.losses = torch.compile(self._losses)
 
@@ -94,13 +95,14 @@ class Run:
         """Train one pass over the source rows, look at the validation rows, add a line to the history."""
         self.network.train()
         number, steps = self.history.epochs, self.batches.steps
+        every = 1 if steps < 10 * _METER_EVERY else _METER_EVERY
         measured = max(1, _STEPS_PER_MEASUREMENT // steps)
         begin = time.perf_counter()
         sums: dict[str, Tensor] = {}
         line: dict[str, float] = {}
         for i in range(steps):
             step = number * steps + i
-            meters = self._step(step, line if i == 0 and number % measured == 0 else None)
+            meters = self._step(step, line if i == 0 and number % measured == 0 else None, i % every == 0)
             for name, meter in meters.items():
                 sums[name] = sums[name] + meter if name in sums else meter
         line |= self._read(sums, "")  # waits for the device
@@ -122,14 +124,14 @@ class Run:
         progress = step / (self.settings.epochs * self.batches.steps)
         return RATE_SCHEDULES[self.settings.rate_schedule](progress)
 
-    def _step(self, step: int, line: dict[str, float] | None) -> dict[str, Tensor]:
-        """One update of everything. `line`, on the first step of an epoch, receives the gradient norms."""
+    def _step(self, step: int, line: dict[str, float] | None, measure: bool) -> dict[str, Tensor]:
+        """One update of everything. `line`, if given, receives the gradient norms."""
         settings, optimizers = self.settings, self.optimizers
         self.objective.advance(step / self.batches.steps, settings.epochs)
         optimizers.set_rate(self._rate_factor(step))
         self._adversary_steps(step)
         optimizers.clear()
-        losses = self.losses(self.batches(step))
+        losses = self.losses(self.batches(step), measure)
         if line is not None:
             self._measure_gradients(losses, line)
         if settings.projection and losses.adversary is not None:
@@ -144,9 +146,11 @@ class Run:
             self.average.update()
         return losses.meters
 
-    def _losses(self, batch: Batch) -> Losses:
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.precision == "bfloat16"):
-            return self.objective(batch)
+    def _losses(self, batch: Batch, measure: bool) -> Losses:
+        if self.settings.precision != "bfloat16":
+            return self.objective(batch, measure)
+        with torch.autocast(self.device.type, torch.bfloat16):
+            return self.objective(batch, measure)
 
     def _adversary_steps(self, step: int) -> None:
         """Updates of the adversaries alone, each on rows of its own, before the encoder moves."""

@@ -41,7 +41,10 @@ def test_a_training_learns_the_class_and_records_every_epoch() -> None:
         "seconds",
     ):
         assert len(history[name]) == 12
-    assert all(-1.0 <= c <= 1.0 for c in history["gradient_cosine"][1:])
+    # gradients are measured every twenty steps or so, and at the very first there is no adversary yet
+    measured = [c for c in history["gradient_cosine"] if not math.isnan(c)]
+    assert measured
+    assert all(-1.0 <= c <= 1.0 for c in measured)
     # a blind head with signed weights loses ln 2 times sum w / sum |w|
     assert 0.5 * math.log(2) < history["domain_chance"][-1] < math.log(2)
 
