@@ -1,0 +1,506 @@
+"""The ntuples of the ttH(bb) example: the physics, on one page, to be read and argued with.
+
+pp at 13 TeV, lepton (e, mu) + jets: ttH with H -> bb, and tt + jets. Pythia 8 makes the hard process, shower and
+hadrons; anti-kt R = 0.4 jets by fastjet; a parametrised detector measures them. `hepda generate` calls
+`generate_chunk` on several processes; the same seed gives the same events.
+
+    hepda generate --config analyses/tth/generate.py            the shipped ntuples again
+    hepda generate --config analyses/tth/generate.py --samples ttjets --scale 4     four times the events
+
+The README of this folder says why the settings are what they are, and what the reckoning of statistical power is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import awkward as ak
+import fastjet
+import numpy as np
+import pythia8mc
+
+from hepda.events.generation import Chunk, SampleSpec
+
+# --- Cross sections times branching ratios, pb -----------------------------------------------------------------------
+BR_LEPTON_JETS = 2 * (0.1071 + 0.1063) * 0.6741  # one W to e or mu, one to quarks (PDG 2022)
+XS_TT = 831.76 * BR_LEPTON_JETS  # NNLO+NNLL, m_top = 172.5 GeV
+XS_TTH = 0.5071 * 0.5824 * BR_LEPTON_JETS  # NLO QCD+EW x BR(H -> bb), CERN Yellow Report 4
+
+# --- The models of the radiation -------------------------------------------------------------------------------------
+COMMON = """
+Beams:eCM = 13000
+6:m0 = 172.5
+24:onMode = off
+Check:event = off
+111:mayDecay = off
+ParticleDecays:limitTau0 = on
+ParticleDecays:tau0Max = 10
+"""
+TT = "Top:gg2ttbar = on\nTop:qqbar2ttbar = on"
+TTH = "HiggsSM:gg2Httbar = on\nHiggsSM:qqbar2Httbar = on\n25:onMode = off\n25:onIfAny = 5"
+
+# Multiple interactions are not interleaved with the shower but overlaid (UNDERLYING), six times faster; see `overlay`.
+SHOWER = "PartonLevel:MPI = off\n"
+NOMINAL = SHOWER + "Tune:pp = 14"  # Monash 2013; the space-like shower fills the phase space ("power shower")
+ALTERNATIVE = SHOWER + """
+Tune:pp = 14
+SpaceShower:pTmaxMatch = 1
+SpaceShower:pTmaxFudge = 0.7
+SpaceShower:alphaSvalue = 0.125
+TimeShower:renormMultFac = 0.35
+TimeShower:weightGluonToQuark = 5
+TimeShower:scaleGluonToQuark = 0.25
+"""  # "wimpy": starts below the factorisation scale; less initial and more final radiation; another g -> bb kernel
+THIRD = SHOWER + "PartonShowers:model = 2"  # the Vincia antenna shower with its own tune
+NATURE = SHOWER + """
+Tune:pp = 21
+SpaceShower:pTmaxMatch = 2
+SpaceShower:pTdampMatch = 1
+SpaceShower:pTdampFudge = 1.5
+TimeShower:weightGluonToQuark = 3
+"""  # ATLAS A14, a damped power shower: none of the models above
+SOFT = "Beams:eCM = 13000\nHardQCD:all = on\nPhaseSpace:pTHatMin = 7\nCheck:event = off\n111:mayDecay = off\n"
+UNDERLYING = {  # activity of the soft collisions, and its model of colour reconnection
+    NOMINAL: SOFT + "Tune:pp = 14",
+    ALTERNATIVE: SOFT + "Tune:pp = 14\nColourReconnection:mode = 1\nBeamRemnants:remnantMode = 1",
+    THIRD: SOFT + "Tune:pp = 5",
+    NATURE: SOFT + "Tune:pp = 21",
+}
+
+# --- The detector ----------------------------------------------------------------------------------------------------
+TAG_BINS = 5  # pseudo-continuous: 0 untagged, 1..4 pass the 85, 77, 70, 60 % working points
+B_EFFICIENCY = np.array([0.85, 0.77, 0.70, 0.60])
+C_EFFICIENCY = np.array([0.38, 0.19, 0.10, 0.045])
+LIGHT_EFFICIENCY = np.array([0.036, 0.0090, 0.0029, 0.0008])
+TAGGED = 2  # "b-tagged" in the preselection: passes the 77 % working point
+LEPTON_PT, LEPTON_ETA, JET_PT, JET_ETA, MIN_JETS, MIN_TAGS = 27.0, 2.5, 25.0, 2.5, 5, 2
+FILTER_PT = 10.0  # GeV, of the extra b quark that the b-filtered samples ask for
+ENRICHED = 0.25  # share of the simulated events that are drawn with one b tag more than the preselection asks
+NEGATIVE_SHARE = 0.12  # of the generated events, as an NLO generator would have
+
+
+@dataclass(frozen=True)
+class Detector:
+    """What the measurement does to a jet; `nature` differs from the simulation in every entry."""
+
+    jet_scale: float = 1.0
+    jet_resolution: float = 1.0
+    b_efficiency: float = 1.0
+    light_mistag: float = 1.0
+    pileup: float = 32.0  # mean number of interactions
+
+    def tag_efficiency(self, pt: np.ndarray, flavour: np.ndarray) -> np.ndarray:
+        """P(jet passes each of the four working points), [n, 4]; falls at low and at high pt."""
+        shape = np.clip(1.04 - 0.16 * np.exp(-(pt - 20) / 25) - 0.0003 * pt, 0.5, 1.0)[:, None]
+        b = B_EFFICIENCY * self.b_efficiency * shape
+        c = C_EFFICIENCY * self.b_efficiency * shape
+        light = LIGHT_EFFICIENCY * self.light_mistag * (0.8 + 0.004 * np.minimum(pt, 300))[:, None]
+        return np.where((flavour == 5)[:, None], b, np.where((flavour == 4)[:, None], c, light))
+
+    def resolution(self, pt: np.ndarray, pileup: np.ndarray) -> np.ndarray:
+        """Relative width of the jet response: noise (with pile-up), stochastic and constant term."""
+        noise = 2.0 + 0.06 * pileup
+        return self.jet_resolution * np.sqrt((noise / pt) ** 2 + 0.75**2 / pt + 0.05**2)
+
+
+SIMULATION = Detector()
+REALITY = Detector(jet_scale=1.02, jet_resolution=1.10, b_efficiency=0.95, light_mistag=1.20, pileup=34.0)
+# Scale factors that the experiment measured, and their errors: near the truth (0.95, 0.95, 1.20), not on it.
+SCALE_FACTORS = {5: (0.97, 0.02), 4: (0.97, 0.06), 0: (1.15, 0.10)}
+
+
+def _spec(
+    process: str, model: str, events: int, *, detector: Detector = SIMULATION, b_filter: bool = False
+) -> SampleSpec:
+    hard = TT if process == "tt" else TTH
+    return SampleSpec(
+        events=events,
+        chunk=5000,
+        cross_section=XS_TT if process == "tt" else XS_TTH,
+        physics={
+            "settings": f"{COMMON}{hard}\n{model}",
+            "soft": UNDERLYING[model],
+            "detector": detector,
+            "simulated": detector is SIMULATION,
+            "b_filter": b_filter,
+        },
+    )
+
+
+# Generated events of each sample; how many are selected stands in the README.
+SAMPLES: dict[str, SampleSpec] = {
+    "ttjets_alt": _spec("tt", ALTERNATIVE, 250_000),
+    "ttjets": _spec("tt", NOMINAL, 195_000),
+    "ttH": _spec("ttH", NOMINAL, 62_500),
+    "ttH_alt": _spec("ttH", ALTERNATIVE, 65_000),
+    "nature_ttjets": _spec("tt", NATURE, 245_000, detector=REALITY),
+    "nature_ttH": _spec("ttH", NATURE, 10_000, detector=REALITY),
+    "ttjets_b": _spec("tt", NOMINAL, 150_000, b_filter=True),
+    "ttjets_alt_b": _spec("tt", ALTERNATIVE, 150_000, b_filter=True),
+    "ttjets_third": _spec("tt", THIRD, 95_000),
+    "ttH_third": _spec("ttH", THIRD, 10_000),
+}
+# Files of simulation: the samples that are stitched into each. The pseudo-data are mixed by `mix`.
+FILES = {
+    "ttjets": ("ttjets", "ttjets_b"),
+    "ttH": ("ttH",),
+    "ttjets_alt": ("ttjets_alt", "ttjets_alt_b"),
+    "ttH_alt": ("ttH_alt",),
+    "ttjets_third": ("ttjets_third",),
+    "ttH_third": ("ttH_third",),
+}
+LUMINOSITY = 1.0  # of the pseudo-data, 1/fb
+SIGNAL_SCALE = 20.0  # ttH in the pseudo-data in units of the Standard Model: stands in every figure and table
+
+
+# --- Hadrons -> jets, lepton, neutrinos ------------------------------------------------------------------------------
+def pythia(settings: str, seed: int, hook: Any = None) -> Any:
+    """A generator ready to run; a setting that Pythia does not know is an error, not a warning."""
+    generator = pythia8mc.Pythia("", False)
+    fixed = f"Print:quiet = on\nRandom:setSeed = on\nRandom:seed = {seed}"
+    for line in f"{fixed}\n{settings}".splitlines():
+        if line.strip() and not generator.readString(line):
+            raise ValueError(f"Pythia does not know the setting {line!r}")
+    if hook is not None:
+        generator.setUserHooksPtr(hook)
+    if not generator.init():
+        raise ValueError(f"Pythia could not be initialised with these settings:\n{settings}")
+    return generator
+
+
+def kinematics(particles: ak.Array) -> ak.Array:
+    """Pythia's particles with pt, eta and phi."""
+    p = particles.p
+    pt = np.maximum(np.hypot(p.px, p.py), 1e-6)
+    angles = {"pt": pt, "eta": np.arcsinh(p.pz / pt), "phi": np.arctan2(p.py, p.px)}
+    return ak.zip({"id": particles.id, "px": p.px, "py": p.py, "pz": p.pz, "E": p.e, **angles})
+
+
+def distance(one: Any, other: Any) -> Any:
+    """Delta R of two collections (or of a collection and one object an event)."""
+    phi = np.mod(one.phi - other.phi + np.pi, 2 * np.pi) - np.pi
+    return np.hypot(one.eta - other.eta, phi)
+
+
+def near(jets: ak.Array, particles: ak.Array, radius: float = 0.4) -> ak.Array:
+    """For each jet: does any of the particles of its event lie within `radius`?"""
+    jet, particle = ak.unzip(ak.cartesian([jets, particles], axis=1, nested=True))
+    return ak.any(distance(jet, particle) < radius, axis=2)
+
+
+def contains(pdg: ak.Array, quark: int) -> ak.Array:
+    """Hadrons with this quark (5: b, 4: c), by the digits of their PDG number."""
+    code = abs(pdg)
+    return (code > 100) & (code < 100_000) & ((code // 100 % 10 == quark) | (code // 1000 % 10 == quark))
+
+
+def particle_level(events: ak.Array, underlying: ak.Array) -> dict[str, ak.Array]:
+    """Anti-kt jets with flavour and origin, the dressed lepton of the W, and the sum of the neutrinos."""
+    particles = events.prt
+    mother = abs(particles.id[particles.mother1])
+    code = abs(particles.id)
+    born = kinematics(particles[((code == 11) | (code == 13)) & (mother == 24)])[:, 0]
+    final = kinematics(particles[particles.status > 0])
+    neutrino = (abs(final.id) == 12) | (abs(final.id) == 14) | (abs(final.id) == 16)
+    # The W's lepton after photon radiation: the hardest final one of its kind beside where it was born.
+    candidate = ak.where((final.id == born.id) & (distance(final, born) < 0.3), final.pt, -1.0)
+    bare = ak.flatten(final[ak.from_regular(ak.drop_none(ak.argmax(candidate, axis=1, keepdims=True)))])
+    dressing = ((final.id == 22) & (distance(final, bare) < 0.1)) | (
+        (final.id == bare.id) & (distance(final, bare) < 1e-6)
+    )
+    visible = ak.concatenate([final[~dressing & ~neutrino], underlying], axis=1)
+    visible = visible[abs(visible.eta) < 5.0]
+    momenta = ak.zip({k: visible[k] for k in ("px", "py", "pz", "E")}, with_name="Momentum4D")
+    algorithm = fastjet.JetDefinition(fastjet.antikt_algorithm, 0.4)
+    found = fastjet.ClusterSequence(momenta, algorithm).inclusive_jets(min_pt=12.0)
+    pt = np.hypot(found.px, found.py)
+    mass = np.sqrt(np.maximum(found.E**2 - pt**2 - found.pz**2, 0.0))
+    phi = np.arctan2(found.py, found.px)
+    jets = ak.zip({"pt": pt, "eta": np.arcsinh(found.pz / pt), "phi": phi, "mass": mass})
+    jets = jets[abs(jets.eta) < JET_ETA]
+    hadrons = kinematics(particles[contains(particles.id, 5) | contains(particles.id, 4)])
+    hadrons = hadrons[hadrons.pt > 5.0]
+    has_b = near(jets, hadrons[contains(hadrons.id, 5)])
+    has_c = near(jets, hadrons[contains(hadrons.id, 4)])
+    jets["flavour"] = ak.where(has_b, 5, ak.where(has_c, 4, 0))
+    # Quarks from a top, a W or the Higgs are expected; the heavy flavour beside them is "extra".
+    quarks = kinematics(particles[(code <= 5) & ((mother == 6) | (mother == 24) | (mother == 25))])
+    jets["extra"] = ~near(jets, quarks) & (jets.pt > 20.0)
+    extra_quark = (code == 5) & (mother != 5) & (mother != 6) & (mother != 25)
+    extra_b = ak.any(extra_quark & (np.hypot(particles.p.px, particles.p.py) > FILTER_PT), axis=1)
+    return {"extra_b": ak.to_numpy(extra_b), "jets": jets, "lepton": bare, "lepton_photons": final[dressing], "neutrinos": final[neutrino]}
+
+
+# --- The measurement -------------------------------------------------------------------------------------------------
+def tag_probabilities(efficiency: np.ndarray) -> np.ndarray:
+    """From P(passes each working point) [n, 4] to P(tag bin) [n, 5]."""
+    edges = np.concatenate([np.ones((len(efficiency), 1)), efficiency, np.zeros((len(efficiency), 1))], axis=1)
+    return edges[:, :-1] - edges[:, 1:]
+
+
+def at_least(passing: np.ndarray, tags: int) -> np.ndarray:
+    """P(at least `tags` of independent jets are tagged), [n], from P(tagged) [n, jets] (0 for no jet)."""
+    count = np.zeros((len(passing), tags))
+    count[:, 0] = 1.0
+    for p in passing.T:
+        count[:, 1:] = count[:, 1:] * (1 - p[:, None]) + count[:, :-1] * p[:, None]
+        count[:, 0] *= 1 - p
+    return 1.0 - count.sum(axis=1)
+
+
+def draw_tags(probability: np.ndarray, minimum: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Tag bins [n, jets] drawn from `probability` [n, jets, 5], given at least `minimum` [n] tagged jets.
+
+    Jet by jet, each conditioned on what the jets after it can still supply: exact, without rejection.
+    """
+    n, jets, _ = probability.shape
+    tagged = probability[:, :, TAGGED:].sum(axis=2)
+    bins = np.zeros((n, jets), dtype=np.int8)
+    missing = minimum.copy()
+    for j in range(jets):
+        need = np.maximum(missing, 0)
+        rest = np.stack([np.ones(n)] + [at_least(tagged[:, j + 1 :], k) for k in range(1, need.max(initial=0) + 1)], axis=1)
+        row = np.arange(n)
+        if_tagged = tagged[:, j] * rest[row, np.maximum(need - 1, 0)]
+        otherwise = (1 - tagged[:, j]) * rest[row, need]
+        is_tagged = rng.random(n) * (if_tagged + otherwise) < if_tagged
+        part = probability[:, j].copy()
+        part[is_tagged, :TAGGED] = 0.0
+        part[~is_tagged, TAGGED:] = 0.0
+        part = np.cumsum(part, axis=1)
+        bins[:, j] = (rng.random(n)[:, None] * part[:, -1:] >= part).sum(axis=1)
+        missing -= is_tagged
+    return bins
+
+
+def tag(efficiency: np.ndarray, valid: np.ndarray, simulated: bool, rng: np.random.Generator) -> tuple[Any, Any]:
+    """Tag bins [n, jets] and tag_weight [n]: the weight that makes up for drawing only events with enough tags.
+
+    Simulation: every event is drawn with at least MIN_TAGS tags, a share ENRICHED with at least one more, and
+    tag_weight = p/q is the chance of the outcome over the chance that it was drawn with (so no event is lost
+    and the region where the signal is has many times the events). Data are what they are: weight 1 or 0.
+    """
+    n, jets = valid.shape
+    probability = np.zeros((n, jets, TAG_BINS))
+    probability[valid] = tag_probabilities(efficiency)
+    probability[~valid, 0] = 1.0
+    if not simulated:
+        bins = draw_tags(probability, np.zeros(n, dtype=int), rng)
+        return bins, ((bins >= TAGGED).sum(axis=1) >= MIN_TAGS).astype(float)
+    passing = probability[:, :, TAGGED:].sum(axis=2)
+    enough, more = at_least(passing, MIN_TAGS), at_least(passing, MIN_TAGS + 1)
+    bins = draw_tags(probability, MIN_TAGS + (rng.random(n) < ENRICHED), rng)
+    has_more = (bins >= TAGGED).sum(axis=1) > MIN_TAGS
+    return bins, 1.0 / ((1 - ENRICHED) / enough + np.where(has_more, ENRICHED / more, 0.0))
+
+
+def scale_factor(bins: np.ndarray, efficiency: np.ndarray, flavour: np.ndarray, shift: float) -> np.ndarray:
+    """Weight of one jet that brings its tag efficiency to the measured one: SF if tagged, (1 - SF e)/(1 - e) if not."""
+    table = {f: central + shift * error for f, (central, error) in SCALE_FACTORS.items()}
+    sf = np.select([flavour == 5, flavour == 4], [table[5], table[4]], table[0])
+    loosest = efficiency[:, 0]
+    return np.where(bins > 0, sf, (1 - sf * loosest) / (1 - loosest))
+
+
+def pileup_weight(pileup: np.ndarray, data_mean: float) -> np.ndarray:
+    """Ratio of the Poisson laws of the pile-up in data and in simulation."""
+    return np.exp(SIMULATION.pileup - data_mean) * (data_mean / SIMULATION.pileup) ** pileup
+
+
+def measure(level: dict[str, ak.Array], spec: SampleSpec, rng: np.random.Generator) -> dict[str, Any]:
+    """What the detector records of the events that pass the preselection: the branches of the ntuple."""
+    detector: Detector = spec.physics["detector"]
+    simulated: bool = spec.physics["simulated"]
+    lepton = level["lepton"]
+    is_electron = abs(lepton.id) == 11
+    photons = level["lepton_photons"]
+    lepton_pt = np.hypot(ak.sum(photons.px, axis=1), ak.sum(photons.py, axis=1))
+    n = len(lepton_pt)
+    lepton_pt = ak.to_numpy(lepton_pt) * rng.normal(1.0, np.where(is_electron, 0.020, 0.015))
+    pileup = rng.poisson(detector.pileup, n)
+
+    true = level["jets"]
+    count, flat_pt = ak.to_numpy(ak.num(true)), ak.to_numpy(ak.flatten(true.pt))
+    width = detector.resolution(flat_pt, np.repeat(pileup, count))
+    measured = flat_pt * detector.jet_scale * np.maximum(rng.normal(1.0, width), 0.1)
+    uncertainty = 0.01 + 0.5 / np.maximum(measured, 10.0)  # 3 % at 25 GeV, 1.5 % at 100 GeV
+    jets = true
+    for name, flat in (("true", flat_pt), ("pt", measured), ("shift", measured * uncertainty)):
+        jets[name] = ak.unflatten(flat, count)
+    jets["mass"] = true.mass * jets.pt / jets.true
+
+    # met: minus all that is measured; soft activity adds a Gaussian that grows with pile-up.
+    def transverse(value: str) -> tuple[np.ndarray, np.ndarray]:
+        return tuple(ak.to_numpy(ak.sum(jets[value] * f(jets.phi), axis=1)) for f in (np.cos, np.sin))  # type: ignore[return-value]
+
+    soft = rng.normal(0.0, 6.0 + 0.1 * pileup, (2, n))
+    after, before, shift = (transverse(v) for v in ("pt", "true", "shift"))
+    neutrinos = level["neutrinos"]
+    met = [ak.to_numpy(ak.sum(neutrinos[c], axis=1)) - (a - b) + s
+           for c, a, b, s in zip(("px", "py"), after, before, soft, strict=True)]  # fmt: skip
+
+    isolated = ak.all((distance(jets, lepton) > 0.4) | (jets.pt < JET_PT), axis=1)
+    jets = jets[jets.pt + (jets.shift if simulated else 0.0) > JET_PT]
+    jets = jets[ak.argsort(jets.pt, ascending=False)]
+    good = (lepton_pt > LEPTON_PT) & (abs(lepton.eta) < LEPTON_ETA) & isolated
+    chosen = ak.to_numpy(ak.fill_none(good, False)) & (ak.to_numpy(ak.num(jets)) >= MIN_JETS)
+
+    jets, pileup, count = jets[chosen], pileup[chosen], ak.to_numpy(ak.num(jets))[chosen]
+    flavour, pt = ak.to_numpy(ak.flatten(jets.flavour)), ak.to_numpy(ak.flatten(jets.true))
+    efficiency = detector.tag_efficiency(pt, flavour)
+    valid = np.arange(count.max(initial=MIN_JETS))[None, :] < count[:, None]
+    bins, tag_weight = tag(efficiency, valid, simulated, rng)
+    columns: dict[str, Any] = {
+        "lepton_pt": lepton_pt[chosen], "lepton_eta": lepton.eta[chosen], "lepton_phi": lepton.phi[chosen],
+        "lepton_charge": np.where(lepton.id[chosen] > 0, -1, 1), "lepton_flavour": abs(lepton.id[chosen]),
+        "met": np.hypot(*met)[chosen], "met_phi": np.arctan2(met[1], met[0])[chosen], "n_pileup": pileup,
+        "jet_pt": jets.pt, "jet_eta": jets.eta, "jet_phi": jets.phi, "jet_mass": jets.mass,
+        "jet_b": ak.unflatten(bins[valid], count),
+    }  # fmt: skip
+    if simulated:
+        columns |= {
+            "jet_flavour": jets.flavour, "n_extra_b": ak.sum(jets.extra & (jets.flavour == 5), axis=1),
+            "n_extra_c": ak.sum(jets.extra & (jets.flavour == 4), axis=1), "tag_weight": tag_weight,
+            "gen_weight": level["gen_weight"][chosen], "extra_b": level["extra_b"][chosen],
+        }  # fmt: skip
+        for suffix, sign in (("", 0.0), ("_up", 1.0), ("_down", -1.0)):
+            each = scale_factor(bins[valid], efficiency, flavour, sign)
+            columns[f"b_weight{suffix}"] = ak.prod(ak.unflatten(each, count), axis=1)
+            columns[f"pileup_weight{suffix}"] = pileup_weight(pileup, REALITY.pileup * (1 + 0.04 * sign))
+        for suffix, sign in (("_up", 1.0), ("_down", -1.0)):
+            shifted = [m - sign * s for m, s in zip(met, shift, strict=True)]
+            columns[f"jet_pt_jes{suffix}"] = jets.pt + sign * jets.shift
+            columns[f"met_jes{suffix}"] = np.hypot(*shifted)[chosen]
+            columns[f"met_phi_jes{suffix}"] = np.arctan2(shifted[1], shifted[0])[chosen]
+        return columns
+    return {name: values[tag_weight > 0] for name, values in columns.items()}
+
+
+# --- One chunk -------------------------------------------------------------------------------------------------------
+class Filter(pythia8mc.UserHooks):
+    """Ends an event early that cannot be selected, and counts it as generated."""
+
+    def __init__(self, b_filter: bool) -> None:
+        super().__init__()
+        self.b_filter = b_filter
+        self.tried = 0
+
+    def canVetoProcessLevel(self) -> bool:  # noqa: N802
+        """Pythia asks whether the next method is to be called."""
+        return True
+
+    def doVetoProcessLevel(self, process: Any) -> bool:  # noqa: N802
+        """True where the lepton of the hard process is far from passing, whatever the recoil adds."""
+        self.tried += 1
+        lepton = next(p for p in reversed(list(process)) if p.idAbs() in (11, 13))
+        return not (lepton.pT() > 18.0 and abs(lepton.eta()) < LEPTON_ETA + 0.25)
+
+    def canVetoPartonLevel(self) -> bool:  # noqa: N802
+        """Only samples with `b_filter` are looked at after the shower."""
+        return self.b_filter
+
+    def doVetoPartonLevel(self, event: Any) -> bool:  # noqa: N802
+        """True where the shower made no extra b quark; looser than FILTER_PT, which is applied to the record."""
+        return not any(
+            p.idAbs() == 5 and p.pT() > 0.9 * FILTER_PT and event[p.mother1()].idAbs() not in (5, 6, 25) for p in event
+        )
+
+
+@lru_cache(maxsize=1)
+def soft_collisions(settings: str, seed: int = 99, size: int = 2000) -> ak.Array:
+    """A pool of soft collisions: their stable, visible particles."""
+    events = pythia(settings, seed).nextBatch(size).prt
+    code = abs(events.id)
+    keep = (events.status > 0) & (code != 12) & (code != 14) & (code != 16)
+    return kinematics(events[keep])
+
+
+def overlay(settings: str, events: int, rng: np.random.Generator) -> ak.Array:
+    """An underlying event for each event: drawn from the pool, turned about the beam, mirrored or not."""
+    pool = soft_collisions(settings)
+    drawn = pool[rng.integers(len(pool), size=events)]
+    side = rng.choice([-1.0, 1.0], events)
+    phi = np.mod(drawn.phi + rng.uniform(0, 2 * np.pi, events), 2 * np.pi) - np.pi
+    turned = {"px": drawn.pt * np.cos(phi), "py": drawn.pt * np.sin(phi), "pz": side * drawn.pz, "phi": phi}
+    return ak.zip({"id": drawn.id, "pt": drawn.pt, "eta": side * drawn.eta, "E": drawn.E, **turned})
+
+
+def generate_chunk(spec: SampleSpec, seed: int) -> Chunk:
+    """The `spec.chunk` collisions of this seed: half with a W+ to leptons, half with a W-."""
+    rng = np.random.default_rng(seed)
+    parts, sum_of_weights, generated = [], 0.0, 0
+    passing = 0.03 if spec.physics["b_filter"] else 0.8
+    for half, (leptonic, hadronic) in enumerate((("Pos", "Neg"), ("Neg", "Pos"))):
+        decays = f"24:on{leptonic}IfAny = 11 13\n24:on{hadronic}IfAny = 1 2 3 4 5\n"
+        generator = pythia(spec.physics["settings"] + "\n" + decays, 2 * seed + half, hook := Filter(spec.physics["b_filter"]))
+        while hook.tried < spec.chunk // 2:
+            before = hook.tried
+            # Pythia counts events that pass the filter, so ask for as many as are expected of the rest.
+            batch = generator.nextBatch(max(10, min(500, int(passing * (spec.chunk // 2 - before)))))
+            tried = hook.tried - before
+            # Signs as an NLO generator's: independent of the kinematics, so that every mean is kept.
+            sign = np.where(rng.random(tried) < NEGATIVE_SHARE, -1.0, 1.0) / (1 - 2 * NEGATIVE_SHARE)
+            sum_of_weights += float(sign.sum())
+            generated += tried
+            level = particle_level(batch, overlay(spec.physics["soft"], len(batch), rng))
+            parts.append(measure(level | {"gen_weight": sign[: len(batch)]}, spec, rng))
+            if spec.physics["b_filter"]:
+                parts[-1] = {name: values[parts[-1]["extra_b"]] for name, values in parts[-1].items()}
+    columns = {name: ak.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return Chunk(columns=columns, generated=generated, sum_of_weights=sum_of_weights)
+
+
+# --- From samples to files -------------------------------------------------------------------------------------------
+def stitch(inclusive: Chunk, filtered: Chunk | None) -> Chunk:
+    """One sample of an inclusive and a b-filtered one.
+
+    An event with an extra b quark could have come from either, so it counts N1 / (N1 + N2), with the events that
+    were generated for each; any other event counts 1. The sum of weights stays that of the inclusive sample.
+    """
+    columns = dict(inclusive.columns)
+    flags = columns.pop("extra_b")
+    weight = np.ones(len(flags))
+    if filtered is not None:
+        share = inclusive.generated / (inclusive.generated + filtered.generated)
+        weight = np.concatenate([np.where(flags, share, 1.0), np.full(len(filtered.columns["extra_b"]), share)])
+        columns = {name: ak.concatenate([values, filtered.columns[name]]) for name, values in columns.items()}
+    columns["stitch_weight"] = weight
+    # Filtered events are spread among the others, so that a file read in part is a fair part.
+    order = np.random.default_rng(17).permutation(len(weight))
+    columns = {name: values[order] for name, values in columns.items()}
+    return Chunk(columns=columns, generated=inclusive.generated, sum_of_weights=inclusive.sum_of_weights)
+
+
+def mix(background: Chunk, signal: Chunk, seed: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Pseudo-data and their truth: each event is kept with the chance that LUMINOSITY gives it."""
+    rng = np.random.default_rng(seed)
+    kept = []
+    for chunk, expected in ((background, XS_TT), (signal, XS_TTH * SIGNAL_SCALE)):
+        chance = 1000.0 * LUMINOSITY * expected / chunk.generated
+        if chance > 1.0:
+            raise ValueError(f"{chunk.generated} generated events are too few for {LUMINOSITY}/fb")
+        keep = rng.random(len(chunk.columns["met"])) < chance
+        kept.append({name: values[keep] for name, values in chunk.columns.items()})
+    label = np.concatenate([np.zeros(len(kept[0]["met"])), np.ones(len(kept[1]["met"]))]).astype(np.int8)
+    order = rng.permutation(len(label))
+    columns = {name: ak.concatenate([part[name] for part in kept])[order] for name in kept[0]}
+    return columns, {"is_signal": label[order]}
+
+
+def assemble(samples: dict[str, Chunk]) -> dict[str, tuple[dict[str, Any], dict[str, Any]]]:
+    """The files: name -> (branches of `events`, the one entry of `metadata`); only those whose samples are there."""
+    files = {}
+    for name, parts in FILES.items():
+        if parts[0] in samples:
+            whole = stitch(samples[parts[0]], samples.get(parts[-1]) if len(parts) > 1 else None)
+            files[name] = (whole.columns, {
+                "cross_section": SAMPLES[name].cross_section, "sum_of_weights": whole.sum_of_weights,
+                "generated": whole.generated,
+            })  # fmt: skip
+    if {"nature_ttjets", "nature_ttH"} <= set(samples):
+        columns, truth = mix(samples["nature_ttjets"], samples["nature_ttH"], seed=2026)
+        about = {"luminosity": LUMINOSITY, "signal_scale": SIGNAL_SCALE}
+        files |= {"data": (columns, about), "data_truth": (truth, about)}
+    return files

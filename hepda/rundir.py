@@ -1,0 +1,126 @@
+"""The run directory: what a run leaves, written whole or not at all."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import os
+import platform
+import subprocess
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hepda.errors import ConfigError
+
+PACKAGES = ("hepda", "torch", "numpy", "scikit-learn", "uproot", "awkward", "xgboost", "lightgbm")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace `path` by `text` in one step."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON can say it: numpy numbers as Python's; a NaN is an error, a missing number is None."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, np.generic):
+        return plain(value.item())
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{value} cannot stand in a JSON file; say None and why")
+    return value
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON in one step; numbers keep all their digits."""
+    write_text(path, json.dumps(plain(value), indent=1, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read what `write_json` wrote.
+
+    Raises:
+        ConfigError: the file is missing, so its folder is not a run directory.
+    """
+    if not path.is_file():
+        raise ConfigError(f"{path.parent} is not a run directory: it has no {path.name}. Name one that `hepda train` made.")
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def history_csv(histories: Mapping[str, Mapping[str, Sequence[float | None]]]) -> str:
+    """All histories as one table: a row an epoch of a job; empty where a quantity was not measured."""
+    names = list(dict.fromkeys(name for columns in histories.values() for name in columns))
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["training", "epoch", *names])
+    for job, columns in histories.items():
+        for epoch in range(max((len(column) for column in columns.values()), default=0)):
+            row = [columns[name][epoch] if name in columns else None for name in names]
+            writer.writerow([job, epoch + 1, *("" if value is None else repr(value) for value in row)])
+    return text.getvalue()
+
+
+def read_history(path: Path) -> dict[str, dict[str, list[float | None]]]:
+    """What `history_csv` wrote."""
+    histories: dict[str, dict[str, list[float | None]]] = {}
+    with path.open(newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            columns = histories.setdefault(row.pop("training"), {})
+            row.pop("epoch")
+            for name, value in row.items():
+                columns.setdefault(name, []).append(float(value) if value else None)
+    # A column that a training never measured is not one of its columns.
+    return {
+        job: {name: values for name, values in columns.items() if any(v is not None for v in values)}
+        for job, columns in histories.items()
+    }
+
+
+def write_scores(path: Path, columns: Mapping[str, Any]) -> None:
+    """scores.parquet: equal-length columns; names (sample, domain) as dictionaries."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    pq.write_table(pa.table(dict(columns)), temporary, compression="zstd")
+    temporary.replace(path)
+
+
+def provenance(seed: int) -> dict[str, Any]:
+    """What the numbers were made with: versions, machine, git commit of the working folder, seed, time."""
+    versions = {}
+    for package in PACKAGES:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return {
+        "versions": versions | {"python": platform.python_version()},
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        "git_commit": git_commit(),
+        "seed": seed,
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def git_commit() -> str | None:
+    """Commit of the working folder, with `+` if it has changes; None outside a repository."""
+    try:
+        head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True)  # noqa: S607
+        dirty = subprocess.run(["git", "status", "--porcelain", "-uno"], capture_output=True, text=True, check=True)  # noqa: S607
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return head.stdout.strip() + ("+" if dirty.stdout.strip() else "")

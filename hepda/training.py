@@ -1,0 +1,289 @@
+"""Every model of an analysis, fold by fold and member by member, trained in processes side by side.
+
+A job is one training: (model, fold, member of the ensemble). Jobs share nothing but the table on disk, each runs on
+one thread with its own seed, and each leaves its model, its scores and its history in files. So the numbers do not
+depend on how many processes there are, and an interrupted run goes on with the jobs that are missing.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import signal
+import time
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hepda.config import AnalysisConfig, BdtConfig, DomainConfig, NetworkConfig
+
+if TYPE_CHECKING:
+    from hepda.adversarial import History, Network
+
+Progress = Callable[[str, int, int], None]
+"""Called with the name of a job, its epochs done and all of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One training. `table` is a folder of `write_table`; `run` the run directory; `work` holds what resumes."""
+
+    config: AnalysisConfig
+    model: str
+    fold: int
+    member: int
+    table: Path
+    run: Path
+    work: Path
+    device: str = "auto"
+
+    @property
+    def stem(self) -> str:
+        """Name of the model's files within models/<model>/."""
+        return f"fold{self.fold}-member{self.member}"
+
+    @property
+    def name(self) -> str:
+        """Name of the job's files within `work`, and what progress is called."""
+        return f"{self.model}-{self.stem}"
+
+    @property
+    def folder(self) -> Path:
+        """Where the trained model goes."""
+        return self.run / "models" / self.model
+
+    @property
+    def seed(self) -> int:
+        """Of initialisation, shuffles and dropout: fixed by the analysis's seed and what is trained.
+
+        Models of the same shape start from the same weights, so that they differ by what they are trained on.
+        """
+        text = f"{self.config.seed_for(self.model)}:{self.fold}:{self.member}"
+        return zlib.crc32(text.encode())
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What a job left: score [events of its fold] and what is known of its training."""
+
+    model: str
+    fold: int
+    member: int
+    score: NDArray[np.float32]
+    about: dict[str, Any]  # seconds, rows_per_second, epochs, best_epoch, stopped, alarms
+    history: dict[str, list[float | None]]
+
+
+def jobs_of(config: AnalysisConfig, table: Path, run: Path, work: Path, device: str) -> list[Job]:
+    """All trainings of an analysis, the longest kind first."""
+    jobs = []
+    for model, section in config.models.items():
+        members = section.ensemble if isinstance(section, NetworkConfig) else 1
+        jobs += [
+            Job(config, model, fold, member, table, run, work, device)
+            for fold in range(config.split.folds)
+            for member in range(members)
+        ]
+    weight = {model: _cost(section) for model, section in config.models.items()}
+    return sorted(jobs, key=lambda job: -weight[job.model])
+
+
+def _cost(section: NetworkConfig | BdtConfig) -> int:
+    if isinstance(section, BdtConfig):
+        return 0
+    return section.training.epochs * (2 if section.domain is not None else 1)
+
+
+def build_network(inputs: int, section: NetworkConfig, seed: int, metadata: dict[str, Any]) -> Network:
+    """The encoder, the class head and, where the config has one, the reversed domain head."""
+    from hepda.adversarial import Head, Network, Reversal, mlp, seeded
+    from hepda.events.tensors import ADVERSARY
+
+    width = section.encoder[-1]
+    look = {"activation": section.activation, "dropout": section.dropout}
+    with seeded(seed):
+        encoder = mlp(inputs, section.encoder, **look)
+        heads = [Head("class", mlp(width, section.class_head, 1, **look), weight="class")]
+        if section.domain is not None:
+            heads.append(_domain_head(section.domain, width, Head, Reversal, mlp, ADVERSARY))
+    return Network(encoder, heads, metadata=metadata)
+
+
+def _domain_head(section: DomainConfig, width: int, head: Any, reversal: Any, mlp: Any, rows: str) -> Any:
+    return head(
+        "domain",
+        mlp(width, section.head, 1),
+        rows=rows,
+        weight=rows,
+        balance=section.balance,
+        rate=section.learning_rate_factor,
+        steps=section.steps,
+        reversal=reversal(section.strength, schedule=section.schedule, warmup=section.warmup),
+    )
+
+
+def train_network(job: Job, on_epoch: Callable[[History], None]) -> tuple[NDArray[np.float32], dict[str, Any], dict[str, Any]]:
+    """Fit the network of a job; returns the scores of its fold, facts about the training, and its history."""
+    from hepda.adversarial import Trainer
+    from hepda.events.store import open_table
+    from hepda.events.tensors import held_out, network_part
+
+    section = job.config.models[job.model]
+    if not isinstance(section, NetworkConfig):
+        raise TypeError(f"{job.model} is not a network")
+    table = open_table(job.table)
+    part = network_part(job.config, table, job.model, job.fold)
+    metadata = {"features": list(table.names), "model": job.model, "fold": job.fold, "missing": job.config.missing}
+    network = build_network(len(table.names), section, job.seed, metadata)
+    settings = section.training
+    share = section.domain.batch_share if section.domain is not None else 0.5
+    trainer = Trainer(
+        epochs=settings.epochs,
+        batch_size=settings.batch_size,
+        target_size=round(settings.batch_size * share / (1.0 - share)),
+        learning_rate=settings.learning_rate,
+        rate_schedule=settings.schedule,
+        optimizer=settings.optimizer,
+        weight_decay=settings.weight_decay,
+        average=settings.average,
+        patience=settings.patience,
+        seed=job.seed,
+        device=job.device,
+    )
+    history = trainer.fit(
+        network,
+        part.source,
+        part.target,
+        validation=(part.source_validation, part.target_validation),
+        checkpoint=job.work / f"{job.name}.checkpoint",
+        resume=True,
+        on_epoch=on_epoch,
+    )
+    job.folder.mkdir(parents=True, exist_ok=True)
+    network.save(job.folder / f"{job.stem}.safetensors")
+    score = network.predict(table.features[held_out(table, job.fold)], head="class")
+    about = {
+        "seconds": history.seconds,
+        "rows_per_second": history.rows_per_second,
+        "epochs": history.epochs,
+        "best_epoch": history.best_epoch,
+        "stopped": history.stopped,
+        "alarms": list(history.alarms),
+    }
+    return score, about, history.to_dict()["columns"]
+
+
+def train_bdt(job: Job) -> tuple[NDArray[np.float32], dict[str, Any], dict[str, Any]]:
+    """Fit the trees of a job; returns as `train_network`, without a history."""
+    from hepda.baselines import bdt
+    from hepda.events.store import open_table
+    from hepda.events.tensors import bdt_part, held_out
+
+    section = job.config.models[job.model]
+    if not isinstance(section, BdtConfig):
+        raise TypeError(f"{job.model} is not a BDT")
+    table = open_table(job.table)
+    train, validation = (bdt.Events(*part) for part in bdt_part(job.config, table, job.model, job.fold))
+    start = time.perf_counter()
+    trees = bdt.fit(section, train, validation, seed=job.seed % 2**31)
+    seconds = time.perf_counter() - start
+    trees.save(job.folder, job.stem, {"features": list(table.names), "model": job.model, "fold": job.fold})
+    score = trees.predict(np.ascontiguousarray(table.features[held_out(table, job.fold)]))
+    rows = len(train.label) * trees.trees
+    return score, {"seconds": seconds, "rows_per_second": rows / seconds, "epochs": trees.trees}, {}
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """One thread for torch and for OpenMP within the block: the sums come out the same on every machine."""
+    import threadpoolctl
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with threadpoolctl.threadpool_limits(1):
+            yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def run_job(job: Job, report: Progress | None = None) -> Path:
+    """Train, and leave scores and history in `job.work`; a job that is done already is not done again."""
+    done = job.work / f"{job.name}.npz"
+    if done.exists():
+        return done
+    section = job.config.models[job.model]
+    send = report or _REPORT.get("send") or (lambda *_: None)
+    with one_thread():
+        if isinstance(section, NetworkConfig):
+            epochs = section.training.epochs
+            score, about, history = train_network(job, lambda h: send(job.name, h.epochs, epochs))
+        else:
+            score, about, history = train_bdt(job)
+    text = json.dumps({"about": about, "history": history})
+    temporary = done.with_suffix(f".{os.getpid()}.tmp.npz")
+    np.savez(temporary, score=score, text=np.frombuffer(text.encode(), np.uint8))
+    temporary.replace(done)
+    send(job.name, 1, 1)
+    return done
+
+
+def read_job(job: Job) -> Trained:
+    """What `run_job` left."""
+    with np.load(job.work / f"{job.name}.npz", allow_pickle=False) as file:
+        text = json.loads(file["text"].tobytes().decode())
+        return Trained(job.model, job.fold, job.member, file["score"], text["about"], text["history"])
+
+
+_REPORT: dict[str, Progress] = {}
+
+
+def _start_worker(queue: Any) -> None:
+    # Ctrl-C reaches the whole group; the parent ends the workers, whose checkpoints are on disk by then.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _REPORT["send"] = lambda name, done, total: queue.put((name, done, total))
+
+
+def run_jobs(jobs: Sequence[Job], processes: int, progress: Progress) -> list[Trained]:
+    """All jobs, `processes` at a time (1: in this process); returns what they left, in the order given."""
+    todo = [job for job in jobs if not (job.work / f"{job.name}.npz").exists()]
+    for job in jobs:
+        if job not in todo:
+            progress(job.name, 1, 1)
+    if processes == 1 or len(todo) < 2:
+        for job in todo:
+            run_job(job, progress)
+    else:
+        _run_in_processes(todo, processes, progress)
+    return [read_job(job) for job in jobs]
+
+
+def _run_in_processes(jobs: Sequence[Job], processes: int, progress: Progress) -> None:
+    context = multiprocessing.get_context("spawn")
+    queue = context.Queue()
+    pool = ProcessPoolExecutor(
+        min(processes, len(jobs)), mp_context=context, initializer=_start_worker, initargs=(queue,)
+    )
+    try:
+        pending: set[Future[Path]] = {pool.submit(run_job, job) for job in jobs}
+        while pending:
+            finished, pending = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
+            while not queue.empty():
+                progress(*queue.get())
+            for future in finished:
+                future.result()
+    except BaseException:
+        for child in multiprocessing.active_children():
+            child.terminate()
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+    pool.shutdown()
