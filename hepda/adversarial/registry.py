@@ -15,6 +15,7 @@ from hepda.adversarial.network import Head
 from hepda.adversarial.optimizers import OPTIMIZERS
 from hepda.adversarial.reversal import Reversal
 from hepda.adversarial.schedules import RATE_SCHEDULES, STRENGTH_SCHEDULES
+from hepda.adversarial.selection import SCORERS
 from hepda.adversarial.selftraining import ClassConfusion, ComplementaryContrast, PseudoLabels
 from hepda.adversarial.terms import Term
 from hepda.adversarial.weights import POLICIES
@@ -248,6 +249,7 @@ def listing() -> dict[str, dict[str, str]]:
         "losses": {k: loss.what for k, loss in LOSSES.items()},
         "strength schedules": {k: said(f) for k, f in STRENGTH_SCHEDULES.items()},
         "learning-rate schedules": {k: said(f) for k, f in RATE_SCHEDULES.items()},
+        "scorers": {k: said(f) for k, f in SCORERS.items()},
         "optimizers": dict.fromkeys(OPTIMIZERS, ""),
         "activations": dict.fromkeys(ACTIVATIONS, ""),
         "negative weights": dict(POLICIES),

@@ -31,7 +31,9 @@ def test_the_layer_keeps_its_strength_with_the_module() -> None:
 
 
 def test_double_backward() -> None:
-    """f(x) = x^3 behind a reversal: the first gradient is -s 3 x^2; its gradient passes the reversal again."""
+    """f(x) = x^3 behind a reversal: the first gradient is -s 3 x^2; its gradient passes the reversal
+    again.
+    """
     x = torch.tensor([2.0], dtype=torch.float64, requires_grad=True)
     (first,) = torch.autograd.grad((gradient_reversal(x, 0.5) ** 3).sum(), x, create_graph=True)
     assert first.item() == pytest.approx(-0.5 * 3 * 4.0)

@@ -1,0 +1,193 @@
+"""Alignment and self-training terms against slow formulas, and what weights do to them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from hepda.adversarial import Head, Network, Rows, Trainer, mlp, seeded
+from hepda.adversarial.alignment import coral, covariance, distance_correlation, joint_mmd, mmd, shares
+from hepda.adversarial.registry import METHODS, Adversary, build, listing
+from hepda.adversarial.selftraining import PseudoLabels, aligned, class_confusion, complementary_contrast
+from hepda.errors import ConfigError
+
+torch.manual_seed(0)
+A, B = torch.randn(30, 4, dtype=torch.float64), torch.randn(20, 4, dtype=torch.float64) + 0.5
+U, V = torch.randn(30, dtype=torch.float64) + 1.5, torch.rand(20, dtype=torch.float64)
+P, Q = torch.softmax(A[:, :3], 1), torch.softmax(B[:, :3], 1)
+
+DISTANCES: dict[str, Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]] = {
+    "mmd": mmd,
+    "coral": coral,
+    "joint mmd": lambda a, b, u, v: joint_mmd([a, a[:, :2]], [b, b[:, :2]], u, v),
+}
+
+
+def test_mmd_is_its_double_sum() -> None:
+    points = torch.cat([A, B])
+    signs = torch.cat([U / U.sum(), -V / V.sum()])
+    squared = ((points[:, None] - points[None]) ** 2).sum(2)
+    width = squared.mean()
+    expected = 0.0
+    for i in range(50):
+        for j in range(50):
+            kernel = np.mean([np.exp(-float(squared[i, j] / (m * width))) for m in (0.25, 0.5, 1, 2, 4)])
+            expected += float(signs[i] * signs[j]) * kernel
+    assert mmd(A, B, U, V).item() == pytest.approx(expected, rel=1e-9)
+
+
+def test_covariance_is_numpy_s() -> None:
+    expected = np.cov(B.numpy(), rowvar=False, aweights=V.numpy(), ddof=0)
+    assert np.allclose(covariance(B, V).numpy(), expected)
+    difference = covariance(A, U) - covariance(B, V)
+    assert coral(A, B, U, V).item() == pytest.approx(float((difference**2).sum() / 64))
+
+
+def test_distance_correlation_is_its_definition() -> None:
+    """Szekely's formula with weights, written out; 1 for a linear relation, near 0 for independent
+    variables.
+    """
+    a, b, w = A[:, 0], A[:, 1] ** 2, torch.rand(30, dtype=torch.float64)
+    p = (w / w.sum()).numpy()
+
+    def centred(x: np.ndarray) -> np.ndarray:
+        d = np.abs(x[:, None] - x[None])
+        return d - (d @ p)[:, None] - (p @ d)[None] + p @ d @ p
+
+    left, right = centred(a.numpy()), centred(b.numpy())
+    top = p @ (left * right) @ p
+    expected = top / np.sqrt((p @ left**2 @ p) * (p @ right**2 @ p))
+    assert distance_correlation(a, b, w).item() == pytest.approx(expected, rel=1e-4)
+    assert distance_correlation(a, 3 * a + 1, w).item() == pytest.approx(1.0, rel=1e-4)
+    torch.manual_seed(1)
+    x, y = torch.randn(2, 1500)
+    assert distance_correlation(x, y, torch.ones(1500)).item() < 0.02
+
+
+@pytest.mark.parametrize("name", DISTANCES)
+def test_a_distance_is_zero_for_the_same_rows_and_grows_with_a_shift(name: str) -> None:
+    distance = DISTANCES[name]
+    ones = torch.ones(30, dtype=torch.float64)
+    assert abs(distance(A, A, ones, ones).item()) < 1e-12
+    assert distance(A, 2 * A + 1, ones, ones) > distance(A, 1.1 * A + 0.1, ones, ones) > 0
+
+
+@pytest.mark.parametrize("name", DISTANCES)
+def test_weights_of_both_domains_count(name: str) -> None:
+    """A weight of 2 is a row twice, a weight of 0 none, in either domain; the unit of the weights does not
+    matter.
+    """
+    distance = DISTANCES[name]
+    ones = torch.ones(30, dtype=torch.float64)
+    heavy, twice = ones.clone(), torch.cat([A, A[3:4]])
+    heavy[3] = 2.0
+    more = torch.ones(31, dtype=torch.float64)
+    # the width of kernels is the mean distance of rows, weighted or not: compare where it hardly differs
+    tolerance = 0.05 if "mmd" in name else 1e-9
+    assert distance(A, B, heavy, V).item() == pytest.approx(distance(twice, B, more, V).item(), rel=tolerance)
+    assert distance(B, A, V, heavy).item() == pytest.approx(distance(B, twice, V, more).item(), rel=tolerance)
+    assert distance(A, B, 7 * heavy, 3 * V).item() == pytest.approx(distance(A, B, heavy, V).item())
+
+
+def test_shares_keep_signs_and_survive_cancellation() -> None:
+    assert shares(torch.tensor([2.0, -1.0])).tolist() == [2.0, -1.0]
+    assert torch.isfinite(shares(torch.tensor([1.0, -1.0]))).all()
+    assert shares(torch.zeros(2)).tolist() == [0.0, 0.0]
+
+
+def test_class_confusion_prefers_sure_and_distinct_predictions() -> None:
+    ones = torch.ones(4)
+    sure = torch.tensor([[9.0, 0.0], [9.0, 0.0], [0.0, 9.0], [0.0, 9.0]])
+    assert class_confusion(sure, ones) < 0.1 < class_confusion(sure / 9, ones)
+    first = torch.tensor([1.0, 1.0, 0.0, 0.0])
+    mixed = torch.tensor([[9.0, 0.0], [0.0, 9.0], [0.0, 0.0], [0.0, 0.0]])
+    assert class_confusion(mixed, first) < class_confusion(mixed, ones)
+
+
+def test_pseudo_labels_follow_the_threshold_and_the_prior() -> None:
+    ones = torch.ones(2)
+    source = torch.tensor([[0.9, 0.1], [0.1, 0.9]])
+    target = torch.tensor([[0.95, 0.05], [0.55, 0.45]])
+    label, sure = PseudoLabels(align=False).labels(source, target, ones, ones)
+    assert label.tolist() == [0, 0]
+    assert sure.tolist() == [1.0, 0.0]
+    label, _ = PseudoLabels().labels(source, target, ones, ones)
+    assert label.tolist() == [0, 1]  # moved to the source's fractions, half and half
+    label, _ = PseudoLabels(prior=(0.95, 0.05)).labels(source, target, ones, ones)
+    assert label.tolist() == [0, 0]
+
+
+def test_aligned_predictions_move_towards_the_wanted_fractions() -> None:
+    said = torch.softmax(torch.randn(500, 3) + torch.tensor([1.0, 0.0, 0.0]), 1)
+    wanted, ones = torch.full((3,), 1 / 3), torch.ones(500)
+    moved = aligned(said, ones, wanted)
+    assert torch.allclose(moved.sum(1), ones)
+    assert (moved.mean(0) - wanted).abs().sum() < 0.3 * (said.mean(0) - wanted).abs().sum()
+
+
+def test_contrast_is_its_formula_where_all_rows_are_sure() -> None:
+    """Then it is the supervised contrastive loss: positives of the same label, all other rows negatives."""
+    said = torch.eye(3)[[0, 0, 1, 2]]
+    views = torch.randn(8, 5)
+    z = torch.nn.functional.normalize(views, dim=1)
+    label = [0, 0, 1, 2] * 2
+    expected = 0.0
+    for i in range(8):
+        others = [a for a in range(8) if a != i]
+        below = sum(float(torch.exp(z[i] @ z[a] / 0.07)) for a in others)
+        same = [p for p in others if label[p] == label[i]]
+        expected -= np.mean([np.log(float(torch.exp(z[i] @ z[p] / 0.07)) / below) for p in same]) / 8
+    found = complementary_contrast(views, said, torch.ones(4))
+    assert found.item() == pytest.approx(float(expected), rel=1e-4)
+
+
+def test_contrast_of_unsure_rows_leaves_pairs_of_them_out() -> None:
+    said = torch.tensor([[0.4, 0.35, 0.25], [0.35, 0.4, 0.25]])
+    views = torch.randn(4, 5)
+    # each row has its other view and nothing else: a share of 1, a loss of 0
+    assert complementary_contrast(views, said, torch.ones(2)).item() == pytest.approx(0.0, abs=1e-6)
+
+
+def toy(classes: int) -> tuple[Rows, Rows]:
+    rng = np.random.default_rng(0)
+    x, other = rng.normal(size=(2, 600, 3)).astype(np.float32)
+    label = (x[:, 0] > 0).astype(int) if classes == 2 else np.digitize(x[:, 0], [-0.5, 0.5])
+    weight = rng.normal(1.0, 0.5, 600)
+    source = Rows(x, {"class": label}, {"domain": weight}, {"background": label == 0, "signal": label > 0})
+    return source, Rows(other + 0.5, weights={"domain": np.ones(600)})
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_of_the_registry_trains_and_moves_the_encoder(method: str) -> None:
+    classes = 3 if method == "contrast" else 2
+    source, target = toy(classes)
+    with seeded(0):
+        masks = ("background", "signal") if method == "conditional" else ()
+        told = Adversary(8, classes, weight="domain", schedule="constant", hidden=(8,), masks=masks)
+        heads, terms = build(method, told)
+        main = Head(
+            "class", mlp(8, [], 1 if classes == 2 else 3), loss="binary" if classes == 2 else "multiclass"
+        )
+        net = Network(mlp(3, [16, 8]), [main, *heads], terms=terms)
+    kept = net.encoder[0].weight.detach().clone()
+    history = Trainer(epochs=2, batch_size=200, device="cpu").fit(net, source, target)
+    assert all(np.isfinite(v) for v in history["class_loss"])
+    assert not torch.equal(net.encoder[0].weight, kept)
+    for name in [h.name for h in heads] + [t.name for t in terms]:
+        assert np.isfinite(history[f"{name}_loss"][-1])
+
+
+def test_names_that_are_not_there() -> None:
+    with pytest.raises(ConfigError, match="Did you mean 'dann'"):
+        build("dan", Adversary(4))
+    with pytest.raises(ConfigError, match="three classes"):
+        build("contrast", Adversary(4))
+    with pytest.raises(ConfigError, match="masks"):
+        build("conditional", Adversary(4))
+    said = listing()
+    assert set(said["methods"]) == set(METHODS)
+    assert all(text for text in said["methods"].values())
