@@ -1,0 +1,6 @@
+"""`python -m hepda`, and so `torchrun -m hepda`."""
+
+from hepda.cli import entry
+
+if __name__ == "__main__":
+    entry()

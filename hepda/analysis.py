@@ -1,0 +1,248 @@
+"""The story on one page, the same for every kind of data: load, train each model, evaluate, draw, report."""
+
+from __future__ import annotations
+
+import shutil
+import zlib
+from collections.abc import Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hepda import rundir
+from hepda.config import AnalysisConfig, load_config, resolved_yaml
+from hepda.errors import ConfigError
+from hepda.training import Trained, jobs_of, run_jobs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from hepda.events.table import FeatureTable
+
+Array = NDArray[Any]
+
+
+class Progress(Protocol):
+    """What a run tells of itself while it goes on; the command line draws bars of it."""
+
+    def stage(self, name: str) -> None:
+        """A stage of the story begins."""
+
+    def step(self, what: str, done: int, total: int) -> None:
+        """Within the stage, `what` is `done` of `total`."""
+
+    def say(self, line: str) -> None:
+        """A line that stays."""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """Where a run is, what it measured, and how long each stage took (s)."""
+
+    folder: Path
+    report: Path
+    metrics: dict[str, Any]
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Clock:
+    """Times the stages."""
+
+    progress: Progress
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        self.progress.stage(stage)
+        start = perf_counter()
+        yield
+        self.seconds[stage] = perf_counter() - start
+
+
+def train(
+    config: AnalysisConfig, run: Path, plots: Path, progress: Progress, *, resume: bool = False, device: str = "auto"
+) -> Outcome:
+    """Everything: from the files of the config to the report in `run` and the figures in `plots`.
+
+    With `resume`, trainings that an interrupted run of the same config has finished are not done again, and one
+    that was under way goes on from its last epoch.
+
+    Raises:
+        HepdaError: the input is wrong; nothing has been trained then.
+    """
+    from hepda.events import wing
+    from hepda.events.store import write_table
+
+    clock = Clock(progress)
+    with clock("load"):
+        loaded = wing.load(config, progress.step)
+        for line in policy_lines(config, loaded.table):
+            progress.say(line)
+    with clock("train"):
+        work = work_folder(config, run, resume)
+        write_table(loaded.table, work / "table")
+        jobs = jobs_of(config, work / "table", run, work, device)
+        results = run_jobs(jobs, processes_of(config, len(jobs)), progress.step)
+        scores = combine(config, loaded.table, results)
+        for line in alarms(results):
+            progress.say(line)
+    rundir.write_text(run / "config.yaml", resolved_yaml(config))
+    rundir.write_text(run / "history.csv", rundir.history_csv({_name(r): r.history for r in results if r.history}))
+    rundir.write_json(run / "training.json", {_name(r): r.about for r in results})
+    rundir.write_scores(run / "scores.parquet", wing.scores_columns(loaded.table, scores))
+    rundir.write_json(run / "manifest.json", {"files": loaded.manifest(), **rundir.provenance(config.seed)})
+    rundir.write_json(run / "samples.json", wing.samples_metrics(config, loaded))
+    outcome = _judge(config, loaded.table, scores, run, plots, clock)
+    shutil.rmtree(work)
+    return outcome
+
+
+def evaluate(run: Path, plots: Path, progress: Progress) -> Outcome:
+    """Numbers, figures and report again, from the saved scores and models of a run directory.
+
+    Raises:
+        ConfigError: `run` is no run directory, or its files are no longer those that it was trained on.
+    """
+    from hepda.events import wing
+
+    rundir.read_json(run / "training.json")
+    config = load_config(run / "config.yaml")
+    clock = Clock(progress)
+    with clock("load"):
+        table = wing.load(config, progress.step).table
+        scores = saved_scores(config, table, run)
+    return _judge(config, table, scores, run, plots, clock)
+
+
+def _judge(
+    config: AnalysisConfig, table: FeatureTable, scores: Mapping[str, Array], run: Path, plots: Path, clock: Clock
+) -> Outcome:
+    from hepda.events import wing
+    from hepda.report import write_report
+
+    about = rundir.read_json(run / "training.json")
+    progress = clock.progress
+    with clock("evaluate"):
+        numbers = wing.numbers_of(config, table, scores, run / "models", lambda what: progress.step(what, 0, 1))
+        metrics = {
+            "schema": 1, "name": config.name, "seed": config.seed, "luminosity": config.luminosity,
+            "samples": rundir.read_json(run / "samples.json"),
+            "models": wing.models_metrics(config, numbers, training_metrics(config, about)),
+        }  # fmt: skip
+        rundir.write_json(run / "metrics.json", metrics)
+    histories, best = saved_histories(config, run, about)
+    with clock("draw"):
+        drawn = wing.draw(
+            config, table, scores, numbers, histories, best, plots, lambda done, total: progress.step("figures", done, total)
+        )
+    with clock("report"):
+        warnings = [*policy_lines(config, table), *(f"{job}: {a}" for job, entry in about.items() for a in entry.get("alarms", ()))]
+        path = write_report(
+            run / "report.html", rundir.read_json(run / "metrics.json"), drawn, config_text=resolved_yaml(config),
+            manifest=rundir.read_json(run / "manifest.json"), warnings=warnings, notes=wing.notes(config),
+        )  # fmt: skip
+    return Outcome(run, path, metrics, clock.seconds)
+
+
+def work_folder(config: AnalysisConfig, run: Path, resume: bool) -> Path:
+    """Where finished and half-finished trainings of this very config are kept until the run is complete."""
+    text = resolved_yaml(config)
+    folder = run / ".work" / f"{zlib.crc32(text.encode()):08x}"
+    if not resume and folder.parent.exists():
+        shutil.rmtree(folder.parent)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def processes_of(config: AnalysisConfig, jobs: int) -> int:
+    """Training processes: as many as the config says, or one a core for `auto`."""
+    import os
+
+    asked = config.training.processes
+    return min(jobs, len(os.sched_getaffinity(0)) if asked == "auto" else asked)
+
+
+def combine(config: AnalysisConfig, table: FeatureTable, results: Sequence[Trained]) -> dict[str, Array]:
+    """Score [n] of each model for every event: its fold's, averaged over the members of an ensemble."""
+    scores: dict[str, Array] = {}
+    for model in config.models:
+        own = [result for result in results if result.model == model]
+        score = np.full(len(table), np.nan, dtype=np.float64)
+        for fold in range(config.split.folds):
+            score[table.fold == fold] = np.mean([r.score for r in own if r.fold == fold], axis=0)
+        scores[model] = score.astype(np.float32)
+    return scores
+
+
+def saved_scores(config: AnalysisConfig, table: FeatureTable, run: Path) -> dict[str, Array]:
+    """The scores of scores.parquet.
+
+    Raises:
+        ConfigError: they are not those of the events that the config reads now.
+    """
+    import pyarrow.parquet as pq
+
+    path = run / "scores.parquet"
+    if not path.is_file():
+        raise ConfigError(f"{run} has no scores.parquet; train it again with `hepda train --config {run / 'config.yaml'}`")
+    saved = pq.read_table(path)
+    if not np.array_equal(saved["key"].to_numpy(), table.key):
+        raise ConfigError(f"the events that {run / 'config.yaml'} reads are not those of {path}: files have changed. Train again.")
+    return {model: saved[model].to_numpy() for model in config.models}
+
+
+def training_metrics(config: AnalysisConfig, about: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """models.<model>.training: seconds of all trainings of a model, their rate, and mean epochs."""
+    found = {}
+    for model in config.models:
+        own = [entry for name, entry in about.items() if name.rpartition("-fold")[0] == model]
+        seconds = sum(entry["seconds"] for entry in own)
+        rows = sum(entry["seconds"] * entry["rows_per_second"] for entry in own)
+        found[model] = {
+            "seconds": seconds,
+            "rows_per_second": rows / seconds if seconds else None,
+            "epochs": sum(entry["epochs"] for entry in own) / len(own),
+            "trainings": len(own),
+        }
+    return found
+
+
+def saved_histories(
+    config: AnalysisConfig, run: Path, about: Mapping[str, dict[str, Any]]
+) -> tuple[dict[str, list[dict[str, list[float | None]]]], dict[str, list[int]]]:
+    """The history of every training of each network, and the epoch (from 1) whose weights it kept."""
+    saved = rundir.read_history(run / "history.csv")
+    histories: dict[str, list[dict[str, list[float | None]]]] = {}
+    best: dict[str, list[int]] = {}
+    for model in config.models:
+        own = [name for name in saved if name.rpartition("-fold")[0] == model]
+        if own:
+            histories[model] = [saved[name] for name in own]
+            kept = [about[name].get("best_epoch") for name in own]
+            best[model] = [epoch + 1 for epoch in kept if epoch is not None]
+    return histories, best
+
+
+def policy_lines(config: AnalysisConfig, table: FeatureTable) -> list[str]:
+    """The policy for negative weights and the share that it touches, for the log and the report."""
+    from hepda.adversarial.weights import negative_weights
+
+    names = list(dict.fromkeys(name for model in config.models for name in config.training_samples(model)))
+    return [f"training samples: {negative_weights(table.weight[table.of_samples(names)], config.negative_weights)}"]
+
+
+def alarms(results: Sequence[Trained]) -> list[str]:
+    """What looks wrong in a training, in words."""
+    return [f"{_name(result)}: {text}" for result in results for text in result.about.get("alarms", ())]
+
+
+def _name(result: Trained) -> str:
+    return f"{result.model}-fold{result.fold}-member{result.member}"
+
+

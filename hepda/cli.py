@@ -1,0 +1,153 @@
+"""The command line: parse, load the config, call one function, print. No logic."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hepda.errors import HepdaError
+
+if TYPE_CHECKING:
+    from hepda.analysis import Outcome
+    from hepda.console import Bars
+
+app = typer.Typer(
+    name="hepda", no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False,
+    help="Domain-adversarial training for high-energy physics, and the statistics of what it cost and bought.",
+)  # fmt: skip
+
+Config = Annotated[str, typer.Option("--config", help="A YAML, by path, or by name if it stands in configs/.")]
+Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one key; repeatable.")]
+Plots = Annotated[Path | None, typer.Option("--plots", help="Folder of the figures [plots/<name>].")]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
+
+
+@app.command()
+def train(
+    config: Config,
+    output: Annotated[Path | None, typer.Option("--output", help="Run directory [runs/<name>].")] = None,
+    plots: Plots = None,
+    set_: Set = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run stopped.")] = False,
+    device: Device = "auto",
+) -> None:
+    """Train and evaluate every model of an analysis: from ROOT files to numbers, figures and a report."""
+    from hepda import analysis
+    from hepda.config import load_config
+
+    loaded = load_config(config, set_ or [])
+    run = output or Path("runs") / loaded.name
+    with _bars() as bars:
+        outcome = analysis.train(
+            loaded, run, plots or Path("plots") / loaded.name, bars, resume=resume, device=device
+        )
+    _print_outcome(outcome, bars)
+
+
+@app.command()
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="A run directory.")],
+    plots: Plots = None,
+) -> None:
+    """Numbers, figures and report again, from the saved scores of a run."""
+    from hepda import analysis
+
+    with _bars() as bars:
+        outcome = analysis.evaluate(run, plots or Path("plots") / run.resolve().name, bars)
+    _print_outcome(outcome, bars)
+
+
+@app.command()
+def generate(
+    config: Annotated[Path, typer.Option("--config", help="A generator page, such as analyses/tth/generate.py.")],
+    output: Annotated[Path | None, typer.Option("--output", help="Folder of the files [ntuples beside the page].")] = None,
+    samples: Annotated[str | None, typer.Option("--samples", help="Only these, separated by commas.")] = None,
+    scale: Annotated[float, typer.Option("--scale", min=1e-6, help="Times the page's number of events.")] = 1.0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Another seed, other events.")] = 1,
+    processes: Annotated[int | None, typer.Option("--processes", min=1, help="[the cores at hand]")] = None,
+) -> None:
+    """Make the ntuples of an example with its generator; goes on where it was interrupted."""
+    from hepda.events.generation import generate as run_page
+
+    with _bars() as bars:
+        bars.stage("generate")
+        files = run_page(
+            config, output or config.parent / "ntuples", samples=samples.split(",") if samples else None,
+            scale=scale, seed=seed, processes=processes,
+            progress=lambda sample, done, total: bars.step("chunks", done, total),
+        )  # fmt: skip
+    for path, events in files.items():
+        typer.echo(f"{path}: {events} events")
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON schema of the analysis file, with the methods and schedules of the core."""
+    import json
+
+    from hepda.config import json_schema
+
+    typer.echo(json.dumps(json_schema(), indent=2))
+
+
+@app.callback(invoke_without_command=True)
+def options(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    """Options of hepda itself."""
+    if version:
+        from hepda import __version__
+
+        typer.echo(f"hepda {__version__}")
+        raise typer.Exit
+
+
+def _bars() -> Bars:
+    from hepda.console import Bars
+
+    return Bars()
+
+
+def _print_outcome(outcome: Outcome, bars: Bars) -> None:
+    from hepda.report import console_table
+
+    bars.console.print(console_table(outcome.metrics))
+    times = ", ".join(f"{stage} {seconds:.0f} s" for stage, seconds in outcome.seconds.items())
+    typer.echo(f"{times}\nreport: {outcome.report}")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; returns the exit status.
+
+    0 done; 2 the user's input is wrong (one message, no traceback); 1 hepda's own fault; 130 interrupted.
+    """
+    try:
+        result: Any = app(arguments, standalone_mode=False)
+    except HepdaError as error:
+        typer.echo(f"hepda: {error}", err=True)
+        return 2
+    except (KeyboardInterrupt, typer.Abort):
+        typer.echo("hepda: interrupted; the same command with --resume goes on from the last checkpoint", err=True)
+        return 130
+    except typer.Exit as done:
+        return done.exit_code
+    except Exception as error:  # noqa: BLE001 - the last stop: usage errors are the user's, the rest is hepda's
+        return _last_stop(error)
+    return result if isinstance(result, int) else 0
+
+
+def _last_stop(error: Exception) -> int:
+    show = getattr(error, "show", None)
+    if callable(show):  # click's usage errors
+        show()
+        return 2
+    traceback.print_exception(error)
+    typer.echo("hepda: this is a fault of hepda, not yours; please report it with the lines above", err=True)
+    return 1
+
+
+def entry() -> None:
+    """What the `hepda` command calls."""
+    sys.exit(main())

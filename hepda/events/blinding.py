@@ -1,0 +1,29 @@
+"""Which scores of data must not be seen, from the config's `evaluation.blind`."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hepda.config import AnalysisConfig
+from hepda.errors import ConfigError
+from hepda.events.columns import Column
+from hepda.events.evaluation import Evaluator
+from hepda.events.expressions import parse
+
+
+def hidden_range(config: AnalysisConfig) -> tuple[float, float] | None:
+    """The range (low, high) of the score in which data are hidden; None without blinding.
+
+    Raises:
+        ConfigError: the condition is not one range of the score.
+    """
+    if config.evaluation.blind is None:
+        return None
+    score = np.linspace(0.0, 1.0, 10_001)
+    expression = parse(config.evaluation.blind, "evaluation.blind")
+    hidden = np.flatnonzero(Evaluator({"score": Column(score)}, {}, len(score)).condition(expression))
+    if len(hidden) == 0:
+        return None
+    if len(hidden) != hidden[-1] - hidden[0] + 1:
+        raise ConfigError(f"evaluation.blind: {config.evaluation.blind!r} hides more than one range of the score; give one")
+    return float(score[hidden[0]]), float(score[hidden[-1]]) if hidden[-1] < len(score) - 1 else np.inf

@@ -1,0 +1,285 @@
+"""Numbers -> figures: what `hepda train` draws of events, in the order of the report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from hepda.config import AnalysisConfig, PlotConfig
+from hepda.events.blinding import hidden_range
+from hepda.events.numbers import Numbers, compared
+from hepda.events.table import FeatureTable
+from hepda.plotting import bias, calibration, closure, features, roc, scores, significance, style, tradeoff, training
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """One figure to be: where it stands in the report, its file name, title, caption, and how it is drawn."""
+
+    section: str
+    name: str
+    title: str
+    caption: str
+    draw: Callable[[], Figure]
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What all figures are drawn from."""
+
+    config: AnalysisConfig
+    table: FeatureTable
+    scores: Mapping[str, Array]
+    numbers: Numbers
+    histories: Mapping[str, Sequence[Mapping[str, Sequence[float | None]]]]  # by model: columns of each training
+    best_epochs: Mapping[str, Sequence[int]]
+
+    @property
+    def models(self) -> list[str]:
+        """All models, in the order of the config: the order of colours."""
+        return list(self.scores)
+
+    @property
+    def source(self) -> str:
+        """The domain that is trained on."""
+        return self.numbers.source
+
+    def label(self, note: str = "", *, data: bool = False) -> style.Label:
+        """The line above the axes. Signals with a scale are said to have it wherever they are drawn."""
+        scales = {s.scale for s in self.config.samples.values() if s.class_ == "signal" and s.scale != 1}
+        said = [note] if note else []
+        if scales:
+            said.append("signal × " + ", ".join(f"{scale:g}" for scale in sorted(scales)))
+        status = "Pseudo-data" if data else "Simulation"
+        return style.Label(status, luminosity=self.config.luminosity, note=", ".join(said))
+
+    def stack(self, values: Array) -> list[features.Sample]:
+        """The samples of the source, background first, as a stack."""
+        chosen = [
+            (name, sample)
+            for name, sample in self.config.samples.items()
+            if sample.domain == self.source and sample.class_ is not None
+        ]
+        chosen.sort(key=lambda pair: pair[1].class_ == "signal")
+        parts = []
+        for name, sample in chosen:
+            mask = self.table.of_samples([name])
+            parts.append(
+                features.Sample(
+                    sample.label or name, values[mask], self.table.weight[mask],
+                    signal=sample.class_ == "signal", colour=sample.color,
+                )  # fmt: skip
+            )
+        return parts
+
+    def rivals(self, values: Array) -> list[features.Sample]:
+        """The other simulated domains, each as one total that is scaled to the source's yield."""
+        total = self.table.weight[self.table.of_domain(self.source) & (self.table.label >= 0)].sum()
+        parts = []
+        for domain in self.numbers.rocs:
+            if domain == self.source:
+                continue
+            mask = self.table.of_domain(domain) & (self.table.label >= 0)
+            weight = self.table.weight[mask]
+            parts.append(features.Sample(f"{domain} (scaled)", values[mask], weight * (total / weight.sum())))
+        return parts
+
+    def data(self, values: Array) -> features.Sample | None:
+        """The events of the first domain without labels, as points."""
+        for domain in self.numbers.unlabelled:
+            mask = self.table.of_domain(domain)
+            named = {s.label for s in self.config.samples.values() if s.domain == domain and s.label}
+            return features.Sample(named.pop() if len(named) == 1 else domain, values[mask])
+        return None
+
+
+def axis(name: str, plot: PlotConfig | None) -> tuple[str, Array | None]:
+    """Label with unit and bin edges of a feature; no edges where the config gives no range."""
+    if plot is None or plot.label is None:
+        text = features.guess_label(name)
+    else:
+        text = f"{plot.label} [{plot.unit}]" if plot.unit else plot.label
+    if plot is None or plot.range is None:
+        return text, None
+    return text, np.linspace(*plot.range, plot.bins + 1)
+
+
+def input_drawings(scene: Scene) -> Iterator[Drawing]:
+    """Simulation against data for every feature, and all on one page."""
+    hidden = hidden_range(scene.config)
+    drawn = []
+    for number, name in enumerate(scene.table.names):
+        plot = scene.config.plots.get(name)
+        text, edges = axis(name, plot)
+        values = np.asarray(scene.table.features[:, number], dtype=np.float64)
+        drawn.append(
+            features.Feature(
+                name, text, scene.stack(values), data=None if hidden else scene.data(values),
+                others=scene.rivals(values), edges=edges, missing=scene.config.missing,
+            )  # fmt: skip
+        )
+    note = "data blinded" if hidden else ""
+    label = scene.label(note, data=not hidden)
+    yield Drawing(
+        "inputs", "features_overview", "All inputs",
+        "Stacked simulation, the other generators scaled to its yield, and data; below, ratios to the simulation.",
+        lambda: features.overview_figure(drawn, label=label),
+    )  # fmt: skip
+    for feature in drawn:
+        plot = scene.config.plots.get(feature.name)
+        log = plot is not None and plot.log
+        yield Drawing(
+            "inputs", f"feature_{feature.name}", feature.label,
+            "Simulation with its statistical band, data with Poisson errors, other generators scaled to its yield.",
+            lambda feature=feature, log=log: features.feature_figure(feature, label=label, log=log),  # type: ignore[misc]
+        )  # fmt: skip
+
+
+def separation_drawings(scene: Scene) -> Iterator[Drawing]:
+    """ROC of all models in every labelled domain, and calibration."""
+    reference = next((m for m in scene.models if m not in scene.histories), scene.models[0])
+    for domain, found in scene.numbers.rocs.items():
+        bands = {model: pair[1] for model, pair in found.items()}
+        areas = {model: pair[0].auc for model, pair in found.items()}
+        yield Drawing(
+            "separation", f"roc_{domain}", f"Background rejection, {domain}",
+            f"Events no model was trained on; bands: 68 % of bootstrap replicas; below, the ratio to {reference}.",
+            lambda bands=bands, areas=areas, domain=domain: roc.roc_figure(  # type: ignore[misc]
+                bands, reference=reference, auc=areas, label=scene.label(domain), models=scene.models
+            ),
+        )  # fmt: skip
+    curves = {m: own.calibration for m, own in scene.numbers.models.items() if own.calibration is not None}
+    yield Drawing(
+        "separation", "calibration", "Calibration",
+        "Signal fraction against the score, both classes scaled to the same yield.",
+        lambda: calibration.calibration_figure(curves, label=scene.label(scene.source), models=scene.models),
+    )  # fmt: skip
+
+
+def score_drawings(scene: Scene) -> Iterator[Drawing]:
+    """Scores of each model: background by domain, and the stack against data."""
+    blind = hidden_range(scene.config)
+    for model in scene.models:
+        score = np.asarray(scene.scores[model], dtype=np.float64)
+        shapes = {}
+        for other in (scene.source, *scene.numbers.rocs):
+            one, two = compared(scene.config, scene.table, other)
+            chosen = one if other == scene.source else two
+            shapes[other] = (score[chosen.mask], scene.table.weight[chosen.mask])
+        signal = scene.table.of_domain(scene.source) & (scene.table.label == 1)
+        context = {"signal": (score[signal], scene.table.weight[signal])}
+        yield Drawing(
+            "domains", f"score_{model}", f"Score of the background by domain, {model}",
+            "Each normalised to unit area, errors from sumw2; below, the ratio to the domain trained on.",
+            lambda shapes=shapes, context=context, model=model: scores.shape_figure(  # type: ignore[misc]
+                shapes, reference=scene.source, model=model, context=context, label=scene.label()
+            ),
+        )  # fmt: skip
+        yield Drawing(
+            "domains", f"score_stack_{model}", f"Score, simulation against data, {model}",
+            "Stacked simulation with its statistical band against data.",
+            lambda score=score, model=model: scores.stack_figure(  # type: ignore[misc]
+                scene.stack(score), model=model, data=scene.data(score), others=scene.rivals(score),
+                blind=blind, label=scene.label(data=True),
+            ),
+        )  # fmt: skip
+
+
+def bias_drawings(scene: Scene) -> Iterator[Drawing]:
+    """Efficiency shifts, KS distances, the trade-off and the closure of mu."""
+    own = scene.numbers.models
+    for other in scene.numbers.rocs:
+        if other == scene.source:
+            continue
+        curves = {model: own[model].shift_curve[other] for model in scene.models}
+        name = own[scene.models[0]].bias[other].class_name
+        yield Drawing(
+            "domains", f"efficiency_shift_{other}", f"Efficiency shift, {scene.source} to {other}",
+            "Relative difference of the background efficiency at cuts that keep the given share of the signal.",
+            lambda curves=curves, other=other, name=name: bias.shift_figure(  # type: ignore[misc]
+                curves, source=scene.source, other=other, class_name=name, label=scene.label(), models=scene.models
+            ),
+        )  # fmt: skip
+    distances = {
+        other: {model: own[model].bias[other] for model in scene.models}
+        for other in own[scene.models[0]].bias
+        if other in scene.numbers.rocs
+    }
+    if distances:
+        yield Drawing(
+            "domains", "ks", "KS distance of the background's score",
+            "Grey: what two samples of one generator come to (95 %).",
+            lambda: bias.ks_figure(distances, source=scene.source, label=scene.label()),
+        )  # fmt: skip
+        yield from _tradeoff(scene, next(iter(distances)))
+    fits = {other: {m: own[m].closure[other] for m in scene.models} for other in own[scene.models[0]].closure}
+    if any(fit.mu is not None for found in fits.values() for fit in found.values()):
+        yield Drawing(
+            "fit", "closure", "Signal strength fitted to other domains",
+            f"Templates from {scene.source}; thick bars: the finite simulation that plays data.",
+            lambda: closure.closure_figure(fits, source=scene.source, label=scene.label()),
+        )  # fmt: skip
+
+
+def _tradeoff(scene: Scene, other: str) -> Iterator[Drawing]:
+    points = {}
+    nulls = []
+    for model in scene.models:
+        found = scene.numbers.models[model].bias[other]
+        area = scene.numbers.auc(model, scene.source)
+        points[model] = tradeoff.TradeoffPoint(found.ks, area.value, auc_low=area.low, auc_high=area.high)
+        nulls += [found.null.quantile] if found.null is not None else []
+    yield Drawing(
+        "adaptation", "tradeoff", "What adaptation costs and buys",
+        f"AUC in {scene.source} against the KS distance of the background's score to {other}.",
+        lambda: tradeoff.tradeoff_figure(
+            points, null=max(nulls) if nulls else None, label=scene.label(), names=scene.models,
+            bias_name=f"Background KS distance, {scene.source} to {other}", auc_name=f"AUC ({scene.source})",
+        ),
+    )  # fmt: skip
+
+
+def significance_drawings(scene: Scene) -> Iterator[Drawing]:
+    """Expected significance against the cut."""
+    scans = {m: own.scan for m, own in scene.numbers.models.items() if own.scan is not None}
+    yield Drawing(
+        "significance", "significance", "Expected significance against the cut",
+        "Asimov, with Poisson fluctuations alone, with background uncertainty, and with what the bias implies.",
+        lambda: significance.significance_figure(scans, label=scene.label(), models=scene.models),
+    )  # fmt: skip
+
+
+def training_drawings(scene: Scene) -> Iterator[Drawing]:
+    """The history of each network."""
+    for model, columns in scene.histories.items():
+        panels, levels = training.history_panels(
+            *({name: [np.nan if x is None else x for x in values] for name, values in c.items()} for c in columns)
+        )
+        best = scene.best_epochs.get(model, ())
+        yield Drawing(
+            "training", f"history_{model}", f"Training of {model}",
+            "A line a fold and member. A domain loss at its dashed line (ln 2 without negative weights) and an accuracy "
+            "of 0.5 are a head that sees nothing; whether nothing is there, the fresh probes say.",
+            lambda panels=panels, levels=levels, model=model, best=best: training.training_figure(  # type: ignore[misc]
+                panels, model=model, levels=levels, best_epochs=best, label=scene.label()
+            ),
+        )  # fmt: skip
+
+
+def drawings(scene: Scene) -> list[Drawing]:
+    """Everything that is drawn of a run, in the order of the report."""
+    parts = (input_drawings, separation_drawings, score_drawings, bias_drawings, significance_drawings, training_drawings)
+    return [drawing for part in parts for drawing in part(scene)]
+
+
+def save(drawing: Drawing, folder: Path) -> Path:
+    """Draw, write PNG and PDF; returns the PNG."""
+    return style.save(drawing.draw(), folder, drawing.name)[0]

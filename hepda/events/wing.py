@@ -1,0 +1,126 @@
+"""The events wing: ROOT files -> tensors -> numbers -> figures. Four questions, answered for collider events."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hepda.config import AnalysisConfig
+from hepda.errors import ConfigError
+from hepda.events import figures, metrics
+from hepda.events.blinding import hidden_range
+from hepda.events.load import LoadedEvents, load_table
+from hepda.events.numbers import Embed, Numbers, evaluate
+from hepda.events.table import FeatureTable
+from hepda.report import ReportFigure
+
+Array = NDArray[Any]
+
+
+def load(config: AnalysisConfig, progress: Callable[[str, int, int], None]) -> LoadedEvents:
+    """Read and check everything; nothing is trained if this raises."""
+    hidden_range(config)
+    return load_table(config, progress)
+
+
+def samples_metrics(config: AnalysisConfig, loaded: LoadedEvents) -> dict[str, Any]:
+    """The `samples` of metrics.json."""
+    entries = {}
+    for name, summary in loaded.samples.items():
+        sample = config.samples[name]
+        about = {"class": sample.class_ or "data", "domain": sample.domain, "use": sample.use}
+        entries[name] = about | summary.as_metrics()
+    return entries
+
+
+def embedder(table: FeatureTable, models: Path, model: str) -> Embed:
+    """Embedding of events of fold 0 by the network of `model` that has not seen them.
+
+    Raises:
+        ConfigError: the network's features are not those of the table, in their order.
+    """
+    from hepda.adversarial import Network
+
+    network = Network.load(models / model / "fold0-member0.safetensors")
+    known = tuple(network.metadata.get("features", ()))
+    if known != table.names:
+        raise ConfigError(f"models/{model} was trained on the features {', '.join(known)}, not on those of the config")
+
+    def embed(mask: NDArray[np.bool_]) -> Array:
+        return np.asarray(network.embed(table.features[mask]))
+
+    return embed
+
+
+def numbers_of(
+    config: AnalysisConfig,
+    table: FeatureTable,
+    scores: Mapping[str, Array],
+    models: Path,
+    progress: Callable[[str], None],
+) -> Numbers:
+    """All numbers of a run; `models` is the folder of trained models."""
+    networks = [name for name, section in config.models.items() if section.kind == "network"]
+    embed = {name: embedder(table, models, name) for name in networks} if config.evaluation.probes else {}
+    return evaluate(config, table, scores, embed, progress)
+
+
+def models_metrics(config: AnalysisConfig, numbers: Numbers, training: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    """The `models` of metrics.json."""
+    return {model: metrics.model_metrics(config, numbers, model, training[model]) for model in numbers.models}
+
+
+def draw(
+    config: AnalysisConfig,
+    table: FeatureTable,
+    scores: Mapping[str, Array],
+    numbers: Numbers,
+    histories: Mapping[str, Sequence[Mapping[str, Sequence[float | None]]]],
+    best_epochs: Mapping[str, Sequence[int]],
+    folder: Path,
+    progress: Callable[[int, int], None],
+) -> list[ReportFigure]:
+    """Draw every figure into `folder`, PNG and PDF; returns them as the report takes them."""
+    scene = figures.Scene(config, table, scores, numbers, histories, best_epochs)
+    todo = figures.drawings(scene)
+    done = []
+    for number, drawing in enumerate(todo, start=1):
+        path = figures.save(drawing, folder)
+        done.append(ReportFigure(drawing.section, drawing.title, drawing.caption, path))
+        progress(number, len(todo))
+    return done
+
+
+def notes(config: AnalysisConfig) -> list[str]:
+    """What is hidden on purpose, in words."""
+    found = []
+    hidden = hidden_range(config)
+    if hidden is not None:
+        found.append(f"Data are hidden where {config.evaluation.blind} (`evaluation.blind`), in figures and ratios.")
+    scaled = {name: s.scale for name, s in config.samples.items() if s.scale != 1}
+    if scaled:
+        text = ", ".join(f"{name} × {scale:g}" for name, scale in scaled.items())
+        found.append(f"Samples are scaled in every number and figure: {text} (`scale` of the sample).")
+    return found
+
+
+def scores_columns(table: FeatureTable, scores: Mapping[str, Array]) -> dict[str, Any]:
+    """The columns of scores.parquet, a row an event in the order of the table."""
+    import pyarrow as pa
+
+    def named(codes: Array, names: Sequence[str]) -> Any:
+        return pa.DictionaryArray.from_arrays(pa.array(codes, pa.int16()), pa.array(list(names)))
+
+    own = {
+        "key": table.key,
+        "sample": named(table.sample, table.sample_names),
+        "domain": named(table.domain, table.domain_names),
+        "fold": table.fold,
+        "weight": table.weight,
+        "label": table.label,
+    }
+    return own | {model: np.asarray(score, np.float32) for model, score in scores.items()}
