@@ -58,8 +58,13 @@ def probe(
     ones), the AUC the signs. Folds: given by number ([n], [m], each value a fold) or drawn; the AUC is the
     mean of the folds', because scores of different fits do not compare. More than max_events in a domain
     are thinned at random. kind "bdt": scikit-learn's histogram boosting; "mlp": two hidden layers of 64, in
-    torch. The interval is the bootstrap's over events, at fixed fits. Raises DataError if a fold lacks a
-    domain.
+    torch. Raises DataError if a fold lacks a domain.
+
+    The interval is the bootstrap's over held-out events, at fixed fits, times sqrt(2): where there is
+    nothing to find, what a fit takes for a difference is noise of the other folds, d_j, and fold i has
+    AUC - 1/2 ~ d_i . sum_j d_j, so each pair of folds enters twice with the same value, and the mean over any
+    number of folds has twice the variance of independent ones (an upper bound for fits that are not
+    linear). Where the domains do differ the interval is wide by up to that factor.
     """
     check_bootstrap(replicas, level)
     if kind not in ("bdt", "mlp"):
@@ -73,6 +78,7 @@ def probe(
         held = events.fold == fold
         scores[held] = scorer(events.features[held])
     value, centre, drawn = _mean_auc(events, scores, replicas, seed)
+    drawn = centre + np.sqrt(2.0) * (drawn - centre)
     return ProbeResult(
         representation=representation,
         kind=kind,
