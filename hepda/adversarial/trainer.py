@@ -13,6 +13,7 @@ import torch
 from hepda.adversarial import workers
 from hepda.adversarial.batches import Rows
 from hepda.adversarial.history import History
+from hepda.adversarial.kernels import Fast, worthwhile
 from hepda.adversarial.layers import seeded
 from hepda.adversarial.network import Network
 from hepda.adversarial.optimizers import OPTIMIZERS
@@ -50,6 +51,8 @@ class Trainer:
             loss.
         seed: of the shuffles and of dropout.
         device: `auto` (a GPU if there is one), `cpu`, `cuda`, ...
+        kernels: `plain`, `onednn`, or `auto`: oneDNN's linear layers where they are there, right and measured
+            to be faster (kernels.py).
         compile: compile the forward pass and its gradient with torch.compile.
 
     """
@@ -72,6 +75,7 @@ class Trainer:
     seed: int = 0
     device: str = "auto"
     compile: bool = False
+    kernels: str = "auto"
 
     def __post_init__(self) -> None:
         find_schedule(self.rate_schedule, RATE_SCHEDULES, "learning rate")
@@ -82,6 +86,8 @@ class Trainer:
             )
         if self.precision not in ("float32", "bfloat16", "float64"):
             raise ConfigError(f"unknown precision {self.precision!r}; float32, bfloat16 or float64")
+        if self.kernels not in ("auto", "plain", "onednn"):
+            raise ConfigError(f"unknown kernels {self.kernels!r}; auto, plain or onednn")
         for name in ("epochs", "batch_size", "target_size", "patience"):
             value = getattr(self, name)
             if value is not None and value < 1:
@@ -134,14 +140,20 @@ class Trainer:
             path = None if checkpoint is None else Path(checkpoint)
             if resume and path is not None and path.is_file():
                 run.restore(path)
-            while not run.finished:
-                run.epoch()
-                if path is not None and rank == 0:
-                    run.store(path)
-                if on_epoch is not None:
-                    on_epoch(run.history)
+            with Fast(network, self._use_onednn()):
+                while not run.finished:
+                    run.epoch()
+                    if path is not None and rank == 0:
+                        run.store(path)
+                    if on_epoch is not None:
+                        on_epoch(run.history)
             run.finish()
         return run.history
+
+    def _use_onednn(self) -> bool:
+        if self.kernels != "auto" or self.compile or self.precision != "float32":
+            return self.kernels == "onednn"
+        return worthwhile()
 
     def chosen_device(self) -> str:
         """The device that `auto` stands for, or the one that was named."""

@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from hepda.adversarial import Trainer
+from hepda.adversarial.ensemble import Job, fit_all
+from tests.adversarial.data import network, shifted
+
+TRAINER = Trainer(epochs=2, batch_size=300, device="cpu", kernels="plain")
+
+
+def jobs() -> list[Job]:
+    source, target = shifted(900)
+    fold = np.arange(900) % 3
+    return [
+        Job(replace(TRAINER, seed=k), network(seed=k, dropout=0.1), source.select(fold != k), target)
+        for k in range(2)
+    ]
+
+
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_side_by_side_is_one_after_the_other(workers: int) -> None:
+    source, target = shifted(900)
+    together, apart = jobs(), jobs()
+    histories = fit_all(together, workers)
+    for job, history, other in zip(together, histories, apart, strict=True):
+        alone = other.trainer.fit(other.network, other.source, target)
+        assert history["class_loss"] == alone["class_loss"]
+        assert np.array_equal(job.network.predict(source.features), other.network.predict(source.features))
