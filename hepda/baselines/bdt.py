@@ -1,26 +1,49 @@
 """Boosted decision trees with one contract: fit on weighted events, predict a score, save without pickle.
 
-The yardstick of every network. scikit-learn's histogram trees are always there; XGBoost and LightGBM come by an
-extra. All of them see the same features and the same weights; negative weights are taken as the library takes
-them in the sums of gradients, where they subtract (scikit-learn's tree growing refuses none of them).
+The yardstick of every network. scikit-learn's histogram trees are always there; XGBoost and LightGBM come by
+an extra. All of them see the same features and the same weights.
+
+Trees are not trained with negative weights. A leaf's value is -sum(g)/(sum(h) + l2) and a split's gain goes
+with sum(g)^2/sum(h), where g and h carry the event's weight: with signs in them, sum(h) can come near zero
+while sum(g) does not, and growing a tree looks for just those leaves. (20,000 events with 15 % of negative
+weights, ten features: AUC 0.676 with the signs, 0.702 without, and scores of exactly 0 and 1.) XGBoost
+refuses such weights, LightGBM's manual asks for none, and scikit-learn's binning fails on them from 200,000
+events on. So `fit` takes the absolute value, scales each class back to its signed sum, and says so:
+`Bdt.note`, and `negative_weights` in the metadata. That is right where the sign does not depend on the
+features; evaluation keeps every sign.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
+import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hepda.errors import ConfigError, MissingExtraError
+from hepda.errors import ConfigError, DataError, MissingExtraError, SourceError, nearest
 
 Features = NDArray[np.float32]
 Labels = NDArray[np.int8]
 Weights = NDArray[np.float64]
+
+SUFFIX = {"sklearn": ".skops", "xgboost": ".json", "lightgbm": ".txt"}
+TRUSTED = (
+    "sklearn.ensemble._hist_gradient_boosting.gradient_boosting.HistGradientBoostingClassifier",
+    "sklearn.ensemble._hist_gradient_boosting.binning._BinMapper",
+    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+    "sklearn._loss.loss.HalfBinomialLoss",
+    "sklearn._loss._loss.CyHalfBinomialLoss",
+    "sklearn._loss.link.LogitLink",
+    "sklearn._loss.link.Interval",
+    "sklearn.preprocessing._label.LabelEncoder",
+)
+"""What a file of scikit-learn's trees may hold beside what skops itself takes for harmless."""
 
 
 class Settings(Protocol):
@@ -47,11 +70,23 @@ class Events:
 
 @dataclass(frozen=True, slots=True)
 class Bdt:
-    """Trained trees: `predict`, `save`, and how many trees there are."""
+    """Trained trees: `predict`, `save`, how many there are, and what became of negative weights."""
 
     library: str
     model: Any
     trees: int
+    negative: float = 0.0
+    """Share of the training events whose negative weight was taken as its absolute value."""
+
+    @property
+    def note(self) -> str | None:
+        """What the user should know of the training weights; None if they were taken as they are."""
+        if not self.negative:
+            return None
+        return (
+            f"trees are trained with the absolute value of negative weights ({100 * self.negative:.1f} % of "
+            "the training events), each class scaled to its signed sum"
+        )
 
     def predict(self, features: Features) -> NDArray[np.float32]:
         """P(signal) [n] of features [n, k]."""
@@ -66,16 +101,45 @@ class Bdt:
     def save(self, folder: Path, stem: str, metadata: dict[str, Any]) -> None:
         """Write the trees and their metadata: skops, or the library's own text; never a pickle."""
         folder.mkdir(parents=True, exist_ok=True)
+        suffix = SUFFIX[self.library]
+        temporary = folder / f".{stem}.{os.getpid()}.tmp{suffix}"
         if self.library == "sklearn":
             import skops.io
 
-            skops.io.dump(self.model, folder / f"{stem}.skops")
-        elif self.library == "xgboost":
-            self.model.save_model(folder / f"{stem}.json")
+            skops.io.dump(self.model, temporary)
         else:
-            self.model.save_model(folder / f"{stem}.txt")
-        about = metadata | {"library": self.library, "trees": self.trees}
-        (folder / f"{stem}.metadata.json").write_text(json.dumps(about, indent=1))
+            self.model.save_model(temporary)
+        temporary.replace(folder / f"{stem}{suffix}")
+        policy = {"policy": "absolute", "share": self.negative} if self.negative else None
+        about = metadata | {"library": self.library, "trees": self.trees, "negative_weights": policy}
+        temporary = folder / f".{stem}.{os.getpid()}.tmp.metadata.json"
+        temporary.write_text(json.dumps(about, indent=1), encoding="utf-8")
+        temporary.replace(folder / f"{stem}.metadata.json")
+
+
+def usable(events: Events) -> tuple[Events, float]:
+    """Events with positive weights for trees, and the share of events whose weight was negative.
+
+    Weights of 0 leave (they would count in the least number of events of a leaf); |w| stands for w, scaled so
+    that the sum of each class stays the signed one.
+
+    Raises:
+        DataError: a class whose weights do not add up to more than 0.
+
+    """
+    negative = float(np.mean(events.weight < 0.0)) if len(events.weight) else 0.0
+    weight = np.abs(events.weight)
+    for value in np.unique(events.label):
+        rows = events.label == value
+        signed, total = float(events.weight[rows].sum()), float(weight[rows].sum())
+        if not signed > 0.0:
+            raise DataError(f"the weights of class {value} add up to {signed:g}; trees need more than 0")
+        if signed != total:
+            weight[rows] *= signed / total
+    kept = weight > 0.0
+    if kept.all():
+        return replace(events, weight=weight), negative
+    return Events(events.features[kept], events.label[kept], weight[kept]), negative
 
 
 def fit_sklearn(settings: Settings, train: Events, validation: Events | None, seed: int) -> Bdt:
@@ -97,17 +161,27 @@ def fit_sklearn(settings: Settings, train: Events, validation: Events | None, se
     )
     extra: dict[str, Any] = {}
     if stop and validation is not None:
-        extra = {"X_val": validation.features, "y_val": validation.label, "sample_weight_val": validation.weight}
+        extra = {
+            "X_val": validation.features,
+            "y_val": validation.label,
+            "sample_weight_val": validation.weight,
+        }
     model.fit(train.features, train.label, sample_weight=train.weight, **extra)
+    if stop:
+        # scikit-learn keeps the trees after the best one, the other libraries do not; validation_score_[0] is
+        # that of no tree at all.
+        best = max(1, int(np.argmax(model.validation_score_)))
+        model._predictors = model._predictors[:best]
     return Bdt("sklearn", model, int(model.n_iter_))
 
 
 def fit_xgboost(settings: Settings, train: Events, validation: Events | None, seed: int) -> Bdt:
-    """XGBoost's histogram trees."""
-    try:
-        import xgboost
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("xgboost", "xgboost") from error
+    """XGBoost's histogram trees.
+
+    XGBoost knows no least number of events in a leaf but a least sum of w p (1 - p), so that of `min_samples`
+    events of weight 1 at p = 1/2 is asked for.
+    """
+    xgboost = _import("xgboost")
     stop = settings.patience is not None and validation is not None
     model = xgboost.XGBClassifier(
         n_estimators=settings.iterations,
@@ -116,7 +190,7 @@ def fit_xgboost(settings: Settings, train: Events, validation: Events | None, se
         max_depth=settings.max_depth or 0,
         grow_policy="lossguide",
         tree_method="hist",
-        min_child_weight=0.0,
+        min_child_weight=0.25 * settings.min_samples,
         reg_lambda=settings.l2,
         early_stopping_rounds=settings.patience if stop else None,
         random_state=seed,
@@ -131,23 +205,28 @@ def fit_xgboost(settings: Settings, train: Events, validation: Events | None, se
     return Bdt("xgboost", model, int(best))
 
 
+def most_leaves(settings: Settings, events: int) -> int:
+    """Leaves of a tree whose number nothing else limits; LightGBM wants a number, at most 131072."""
+    by_depth: int = 2 ** (settings.max_depth or 17)
+    return max(2, min(events // settings.min_samples, by_depth, 2**17))
+
+
 def fit_lightgbm(settings: Settings, train: Events, validation: Events | None, seed: int) -> Bdt:
     """LightGBM's leaf-wise trees."""
-    try:
-        import lightgbm
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("lightgbm", "lightgbm") from error
+    lightgbm = _import("lightgbm")
     data = lightgbm.Dataset(train.features, train.label, weight=train.weight)
     stop = settings.patience is not None and validation is not None
     held: list[Any] = []
     callbacks: list[Any] = []
     if stop and validation is not None:
-        held = [lightgbm.Dataset(validation.features, validation.label, weight=validation.weight, reference=data)]
+        held = [
+            lightgbm.Dataset(validation.features, validation.label, weight=validation.weight, reference=data)
+        ]
         callbacks = [lightgbm.early_stopping(settings.patience or 10, verbose=False)]
     parameters = {
         "objective": "binary",
         "learning_rate": settings.learning_rate,
-        "num_leaves": settings.max_leaves or 2**31 - 1,
+        "num_leaves": settings.max_leaves or most_leaves(settings, len(train.label)),
         "max_depth": settings.max_depth or -1,
         "min_data_in_leaf": settings.min_samples,
         "lambda_l2": settings.l2,
@@ -167,35 +246,98 @@ LIBRARIES: dict[str, Fit] = {"sklearn": fit_sklearn, "xgboost": fit_xgboost, "li
 def fit(settings: Settings, train: Events, validation: Events | None = None, *, seed: int = 0) -> Bdt:
     """Train the library that the settings name; the same seed gives the same trees.
 
+    Weights may be negative; what trees make of them stands at the head of this page. With `patience` and
+    validation events the trees after the best one are left out.
+
     Raises:
+        ConfigError: hepda does not know the library.
+        DataError: a class whose weights do not add up to more than 0.
         MissingExtraError: the library is not installed.
+
     """
-    return LIBRARIES[settings.library](settings, train, validation, seed)
+    if settings.library not in LIBRARIES:
+        raise ConfigError(_unknown("the settings of a BDT", settings.library))
+    train, negative = usable(train)
+    held = usable(validation)[0] if validation is not None else None
+    return replace(LIBRARIES[settings.library](settings, train, held, seed), negative=negative)
 
 
 def load(folder: Path, stem: str) -> tuple[Bdt, dict[str, Any]]:
     """The trees that `Bdt.save` wrote, and their metadata.
 
     Raises:
-        ConfigError: the file names a library that hepda does not know.
+        SourceError: a file is missing or holds something else than trees.
+        ConfigError: the metadata name a library that hepda does not know.
+        MissingExtraError: the library is not installed.
+
     """
-    about = json.loads((folder / f"{stem}.metadata.json").read_text())
-    library, trees = about["library"], about["trees"]
-    if library == "sklearn":
-        import skops.io
+    page = folder / f"{stem}.metadata.json"
+    try:
+        about = json.loads(page.read_text(encoding="utf-8"))
+        library, trees, policy = about["library"], int(about["trees"]), about["negative_weights"]
+        negative = float(policy["share"]) if policy else 0.0
+    except FileNotFoundError as error:
+        raise SourceError(f"there is no {page}; name the folder of a BDT that hepda trained") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise SourceError(f"{page} is not the metadata of a BDT that hepda wrote: {error!r}") from error
+    if library not in LIBRARIES:
+        raise ConfigError(_unknown(str(page), library))
+    path = folder / f"{stem}{SUFFIX[library]}"
+    if not path.is_file():
+        raise SourceError(f"{page} belongs to {path.name}, which is missing; copy both files")
+    return Bdt(library, _LOAD[library](path), trees, negative), about
 
-        path = folder / f"{stem}.skops"
-        # Only types of scikit-learn's own trees are admitted, whatever the file asks for.
-        asked = [t for t in skops.io.get_untrusted_types(file=path) if t.startswith(("sklearn.", "numpy."))]
-        return Bdt(library, skops.io.load(path, trusted=asked), trees), about
-    if library == "xgboost":
-        import xgboost
 
-        model = xgboost.XGBClassifier()
-        model.load_model(folder / f"{stem}.json")
-        return Bdt(library, model, trees), about
-    if library == "lightgbm":
-        import lightgbm
+def _load_sklearn(path: Path) -> Any:
+    import zipfile
 
-        return Bdt(library, lightgbm.Booster(model_file=folder / f"{stem}.txt"), trees), about
-    raise ConfigError(f"{folder / stem}.metadata.json names the library {library!r}, which hepda does not know")
+    import skops.io
+    from sklearn.ensemble import HistGradientBoostingClassifier
+    from skops.io.exceptions import UntrustedTypesFoundException
+
+    try:
+        model = skops.io.load(path, trusted=TRUSTED)
+    except UntrustedTypesFoundException as error:
+        raise SourceError(f"{path} asks for types that no trees need; it is not loaded: {error}") from error
+    except (zipfile.BadZipFile, KeyError, ValueError) as error:
+        raise SourceError(f"{path} cannot be read as a skops file: {error}") from error
+    if not isinstance(model, HistGradientBoostingClassifier):
+        raise SourceError(f"{path} holds a {type(model).__name__}, not the trees of a BDT")
+    return model
+
+
+def _load_xgboost(path: Path) -> Any:
+    xgboost = _import("xgboost")
+    model = xgboost.XGBClassifier()
+    try:
+        model.load_model(path)
+    except (xgboost.core.XGBoostError, TypeError, ValueError) as error:
+        raise SourceError(f"{path} cannot be read as a model of XGBoost") from error
+    return model
+
+
+def _load_lightgbm(path: Path) -> Any:
+    lightgbm = _import("lightgbm")
+    try:
+        return lightgbm.Booster(model_file=path)
+    except lightgbm.basic.LightGBMError as error:
+        raise SourceError(f"{path} cannot be read as a model of LightGBM") from error
+
+
+_LOAD: dict[str, Callable[[Path], Any]] = {
+    "sklearn": _load_sklearn,
+    "xgboost": _load_xgboost,
+    "lightgbm": _load_lightgbm,
+}
+
+
+def _import(library: str) -> Any:
+    try:
+        return importlib.import_module(library)
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(library, library) from error
+
+
+def _unknown(where: str, library: str) -> str:
+    known = f"one of {', '.join(LIBRARIES)}.{nearest(library, LIBRARIES)}"
+    return f"{where}: there is no library {library!r}; {known}"
