@@ -3,14 +3,18 @@
 Tensors in, a trained network out; it knows no ROOT file, image or sound.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from hepda.adversarial.batches import Rows
-from hepda.adversarial.classifier import DANNClassifier, DANNRegressor
 from hepda.adversarial.history import History
 from hepda.adversarial.layers import MLP, Standardize, mlp, seeded
 from hepda.adversarial.network import Head, Network
 from hepda.adversarial.reversal import GradientReversal, Reversal, gradient_reversal
 from hepda.adversarial.trainer import Trainer
 from hepda.adversarial.weights import NegativeWeights, class_weights, negative_weights
+
+if TYPE_CHECKING:
+    from hepda.adversarial.classifier import DANNClassifier, DANNRegressor
 
 __all__ = [
     "MLP",
@@ -31,3 +35,12 @@ __all__ = [
     "negative_weights",
     "seeded",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """The estimators, on demand: scikit-learn is only loaded by those who use them."""
+    if name in ("DANNClassifier", "DANNRegressor"):
+        from hepda.adversarial import classifier
+
+        return getattr(classifier, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

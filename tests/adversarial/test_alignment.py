@@ -169,9 +169,7 @@ def test_every_method_of_the_registry_trains_and_moves_the_encoder(method: str) 
         masks = ("background", "signal") if method == "conditional" else ()
         told = Adversary(8, classes, weight="domain", schedule="constant", hidden=(8,), masks=masks)
         heads, terms = build(method, told)
-        main = Head(
-            "class", mlp(8, [], 1 if classes == 2 else 3), loss="binary" if classes == 2 else "multiclass"
-        )
+        main = Head("class", mlp(8, [], 1 if classes == 2 else 3), loss="binary" if classes == 2 else "multiclass")
         net = Network(mlp(3, [16, 8]), [main, *heads], terms=terms)
     kept = net.encoder[0].weight.detach().clone()
     history = Trainer(epochs=2, batch_size=200, device="cpu").fit(net, source, target)

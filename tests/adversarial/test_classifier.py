@@ -62,9 +62,7 @@ def test_several_classes() -> None:
 def test_one_table_with_sample_domain_is_the_same_as_two_tables() -> None:
     x, y, other = data()
     weight = np.random.default_rng(1).normal(1, 0.5, 800)
-    two = DANNClassifier(**SMALL).fit(
-        x, y, X_target=other, sample_weight=weight[:400], target_weight=weight[400:]
-    )
+    two = DANNClassifier(**SMALL).fit(x, y, X_target=other, sample_weight=weight[:400], target_weight=weight[400:])
     together, label = np.concatenate([x, other]), np.concatenate([y, np.full(400, "unknown")])
     domain = np.repeat([1, -2], 400)
     one = DANNClassifier(**SMALL).fit(together, label, sample_weight=weight, sample_domain=domain)

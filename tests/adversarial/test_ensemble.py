@@ -16,8 +16,7 @@ def jobs() -> list[Job]:
     source, target = shifted(900)
     fold = np.arange(900) % 3
     return [
-        Job(replace(TRAINER, seed=k), network(seed=k, dropout=0.1), source.select(fold != k), target)
-        for k in range(2)
+        Job(replace(TRAINER, seed=k), network(seed=k, dropout=0.1), source.select(fold != k), target) for k in range(2)
     ]
 
 

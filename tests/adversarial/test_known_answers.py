@@ -57,9 +57,7 @@ def test_learning_to_pivot_raises_the_nuisance_loss_to_the_entropy() -> None:
     assert weak_class < strong_class < math.log(2)
 
 
-def label_shift(
-    n: int, signal: float, seed: int, moved: float
-) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+def label_shift(n: int, signal: float, seed: int, moved: float) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Class along column 0; column 1 tells the domains apart."""
     rng = np.random.default_rng(seed)
     label = (rng.random(n) < signal).astype(np.int64)
@@ -76,7 +74,7 @@ def auc(score: NDArray[np.float32], label: NDArray[np.int64]) -> float:
     return float((rank[label == 1].sum() - ones * (ones + 1) / 2) / (ones * (len(label) - ones)))
 
 
-def adapted(physical: bool, strength: float = 3.0) -> tuple[float, float]:
+def adapted(physical: bool, strength: float = 10.0) -> tuple[float, float]:
     """AUC on the target, and weighted source accuracy, of a network adapted from 50:50 to data that are 5 %
     signal.
     """
@@ -97,9 +95,7 @@ def adapted(physical: bool, strength: float = 3.0) -> tuple[float, float]:
         )
         net = Network(mlp(2, [32, 16]), [Head("class", mlp(16, [], 1), weight="class"), domain])
     trainer = Trainer(epochs=25, batch_size=500, learning_rate=2e-3, device="cpu", seed=3)
-    history = trainer.fit(
-        net, Rows(x, {"class": label}, weights), Rows(other, weights={"domain": np.ones(6000)})
-    )
+    history = trainer.fit(net, Rows(x, {"class": label}, weights), Rows(other, weights={"domain": np.ones(6000)}))
     return auc(net.predict(test, raw=True), truth), history["class_loss"][-1]
 
 
@@ -112,17 +108,13 @@ def test_a_balanced_domain_loss_fails_under_label_shift_and_the_physical_one_hol
     """
     balanced, balanced_loss = adapted(physical=False)
     physical, physical_loss = adapted(physical=True)
-    best = auc(*label_shift_scores())
-    assert physical > best - 0.02
-    assert balanced < physical - 0.05 or balanced_loss > physical_loss + 0.1
+    best = auc(*label_shift_scores())  # 0.923
+    assert physical > best - 0.01
+    assert balanced < best - 0.03
+    assert balanced_loss > physical_loss + 0.05
 
 
 def label_shift_scores() -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """The best score there is: column 0 itself."""
     x, label = label_shift(20000, 0.05, 2, 0.7)
     return x[:, 0], label
-
-
-if __name__ == "__main__":
-    print(pivot(0.01), pivot(20.0))
-    print(adapted(False), adapted(True), auc(*label_shift_scores()))

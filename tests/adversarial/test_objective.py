@@ -38,9 +38,7 @@ def rows(seed: int = 0, sign: float = 1.0) -> tuple[Rows, Rows]:
 def whole(net: Network, source: Rows, target: Rows | None) -> tuple[Objective, Batch]:
     plan = make_plan(net, source, target)
     tables = [t for t in (plan.source, plan.target) if t is not None]
-    batch = Batch(
-        torch.cat([t.features for t in tables]), torch.cat([t.columns for t in tables]), len(plan.source)
-    )
+    batch = Batch(torch.cat([t.features for t in tables]), torch.cat([t.columns for t in tables]), len(plan.source))
     return Objective(net, plan, torch.device("cpu")), batch
 
 

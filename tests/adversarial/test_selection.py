@@ -31,9 +31,7 @@ def test_every_scorer_prefers_a_trained_network_to_one_that_guesses(name: str) -
     source, target = rows(0.2)
     good = trained(source, target)
     with seeded(1):
-        guessing = trained(
-            replace(source, targets={"class": np.random.default_rng(3).integers(0, 2, 1500)}), None
-        )
+        guessing = trained(replace(source, targets={"class": np.random.default_rng(3).integers(0, 2, 1500)}), None)
     if name in ("probe-auc", "density"):  # what these say is not how right the classes are
         assert np.isfinite(find_scorer(name)(good, source, target))
         return
@@ -70,9 +68,7 @@ def test_scorers_by_name_and_sums_of_them() -> None:
     source, target = rows(0.2)
     net = trained(source, target, epochs=1)
     both = combined(**{"source-loss": 1.0, "probe-auc": 2.0})
-    assert both(net, source, target) == pytest.approx(
-        source_loss(net, source) + 2 * probe_auc(net, source, target)
-    )
+    assert both(net, source, target) == pytest.approx(source_loss(net, source) + 2 * probe_auc(net, source, target))
     with pytest.raises(ConfigError, match="Did you mean 'entropy'"):
         find_scorer("entropi")
     with pytest.raises(DataError, match="needs target rows"):

@@ -27,9 +27,7 @@ def test_a_training_learns_the_class_and_records_every_epoch() -> None:
     source, target = shifted()
     net = network()
     (train, look), (other, other_look) = halves(source), halves(target)
-    history = replace(SHORT, epochs=12, learning_rate=1e-2).fit(
-        net, train, other, validation=(look, other_look)
-    )
+    history = replace(SHORT, epochs=12, learning_rate=1e-2).fit(net, train, other, validation=(look, other_look))
     assert history.epochs == 12
     assert history["validation_class_accuracy"][-1] > 0.8
     for name in (
@@ -75,9 +73,7 @@ def test_strength_zero_is_no_adversary_to_the_last_bit(reversal: Reversal) -> No
     with_head, without = network(reversal=reversal, dropout=0.1), network(domain=False, dropout=0.1)
     SHORT.fit(with_head, source, target)
     SHORT.fit(without, source, target)
-    assert np.array_equal(
-        with_head.predict(source.features, raw=True), without.predict(source.features, raw=True)
-    )
+    assert np.array_equal(with_head.predict(source.features, raw=True), without.predict(source.features, raw=True))
 
 
 def test_zero_target_weight_is_no_target_to_the_last_bit() -> None:
@@ -94,9 +90,7 @@ def test_the_domain_head_changes_the_encoder() -> None:
     a, b = network(), network(domain=False)
     SHORT.fit(a, source, target)
     SHORT.fit(b, source, target)
-    assert not np.allclose(
-        a.predict(source.features, raw=True), b.predict(source.features, raw=True), atol=1e-4
-    )
+    assert not np.allclose(a.predict(source.features, raw=True), b.predict(source.features, raw=True), atol=1e-4)
 
 
 def test_order_of_rows_given_does_not_reach_the_other_domain() -> None:
@@ -116,9 +110,7 @@ def stop_after(epochs: int) -> object:
     return check
 
 
-@pytest.mark.parametrize(
-    "settings", [{}, {"average": 0.9, "patience": 2}, {"optimizer": "sgd", "learning_rate": 0.02}]
-)
+@pytest.mark.parametrize("settings", [{}, {"average": 0.9, "patience": 2}, {"optimizer": "sgd", "learning_rate": 0.02}])
 def test_interrupted_and_resumed_is_never_interrupted(tmp_path: Path, settings: dict[str, object]) -> None:
     source, target = shifted()
     trainer = replace(SHORT, epochs=6, rate_schedule="one-cycle", **settings)  # type: ignore[arg-type]
@@ -156,9 +148,7 @@ replace(SHORT, epochs=4).fit(network(dropout=0.2), source, target, checkpoint={f
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "step", [13, 20]
-)  # the first step of an epoch, and one in the middle of it (12 steps)
+@pytest.mark.parametrize("step", [13, 20])  # the first step of an epoch, and one in the middle of it (12 steps)
 def test_killed_and_resumed_is_never_interrupted(tmp_path: Path, step: int) -> None:
     file = tmp_path / "checkpoint.safetensors"
     root = str(Path(__file__).parents[2])
@@ -171,9 +161,7 @@ def test_killed_and_resumed_is_never_interrupted(tmp_path: Path, step: int) -> N
     whole, resumed = network(dropout=0.2), network(dropout=0.2)
     trainer.fit(whole, source, target)
     assert trainer.fit(resumed, source, target, checkpoint=file, resume=True).epochs == 4
-    assert np.array_equal(
-        whole.predict(source.features, raw=True), resumed.predict(source.features, raw=True)
-    )
+    assert np.array_equal(whole.predict(source.features, raw=True), resumed.predict(source.features, raw=True))
 
 
 def test_a_checkpoint_of_other_settings_is_refused(tmp_path: Path) -> None:
