@@ -59,6 +59,7 @@ class Clock:
 
     @contextmanager
     def __call__(self, stage: str) -> Iterator[None]:
+        """The block is the stage."""
         self.progress.stage(stage)
         start = perf_counter()
         yield
@@ -66,7 +67,13 @@ class Clock:
 
 
 def train(
-    config: AnalysisConfig, run: Path, plots: Path, progress: Progress, *, resume: bool = False, device: str = "auto"
+    config: AnalysisConfig,
+    run: Path,
+    plots: Path,
+    progress: Progress,
+    *,
+    resume: bool = False,
+    device: str = "auto",
 ) -> Outcome:
     """Everything: from the files of the config to the report in `run` and the figures in `plots`.
 
@@ -75,6 +82,7 @@ def train(
 
     Raises:
         HepdaError: the input is wrong; nothing has been trained then.
+
     """
     from hepda.events import wing
     from hepda.events.store import write_table
@@ -93,7 +101,9 @@ def train(
         for line in alarms(results):
             progress.say(line)
     rundir.write_text(run / "config.yaml", resolved_yaml(config))
-    rundir.write_text(run / "history.csv", rundir.history_csv({_name(r): r.history for r in results if r.history}))
+    rundir.write_text(
+        run / "history.csv", rundir.history_csv({_name(r): r.history for r in results if r.history})
+    )
     rundir.write_json(run / "training.json", {_name(r): r.about for r in results})
     rundir.write_scores(run / "scores.parquet", wing.scores_columns(loaded.table, scores))
     rundir.write_json(run / "manifest.json", {"files": loaded.manifest(), **rundir.provenance(config.seed)})
@@ -108,6 +118,7 @@ def evaluate(run: Path, plots: Path, progress: Progress) -> Outcome:
 
     Raises:
         ConfigError: `run` is no run directory, or its files are no longer those that it was trained on.
+
     """
     from hepda.events import wing
 
@@ -121,7 +132,12 @@ def evaluate(run: Path, plots: Path, progress: Progress) -> Outcome:
 
 
 def _judge(
-    config: AnalysisConfig, table: FeatureTable, scores: Mapping[str, Array], run: Path, plots: Path, clock: Clock
+    config: AnalysisConfig,
+    table: FeatureTable,
+    scores: Mapping[str, Array],
+    run: Path,
+    plots: Path,
+    clock: Clock,
 ) -> Outcome:
     from hepda.events import wing
     from hepda.report import write_report
@@ -129,7 +145,9 @@ def _judge(
     about = rundir.read_json(run / "training.json")
     progress = clock.progress
     with clock("evaluate"):
-        numbers = wing.numbers_of(config, table, scores, run / "models", lambda what: progress.step(what, 0, 1))
+        numbers = wing.numbers_of(
+            config, table, scores, run / "models", lambda what: progress.step(what, 0, 1)
+        )
         metrics = {
             "schema": 1, "name": config.name, "seed": config.seed, "luminosity": config.luminosity,
             "samples": rundir.read_json(run / "samples.json"),
@@ -139,10 +157,20 @@ def _judge(
     histories, best = saved_histories(config, run, about)
     with clock("draw"):
         drawn = wing.draw(
-            config, table, scores, numbers, histories, best, plots, lambda done, total: progress.step("figures", done, total)
+            config,
+            table,
+            scores,
+            numbers,
+            histories,
+            best,
+            plots,
+            lambda done, total: progress.step("figures", done, total),
         )
     with clock("report"):
-        warnings = [*policy_lines(config, table), *(f"{job}: {a}" for job, entry in about.items() for a in entry.get("alarms", ()))]
+        warnings = [
+            *policy_lines(config, table),
+            *(f"{job}: {a}" for job, entry in about.items() for a in entry.get("alarms", ())),
+        ]
         path = write_report(
             run / "report.html", rundir.read_json(run / "metrics.json"), drawn, config_text=resolved_yaml(config),
             manifest=rundir.read_json(run / "manifest.json"), warnings=warnings, notes=wing.notes(config),
@@ -185,19 +213,26 @@ def saved_scores(config: AnalysisConfig, table: FeatureTable, run: Path) -> dict
 
     Raises:
         ConfigError: they are not those of the events that the config reads now.
+
     """
     import pyarrow.parquet as pq
 
     path = run / "scores.parquet"
     if not path.is_file():
-        raise ConfigError(f"{run} has no scores.parquet; train it again with `hepda train --config {run / 'config.yaml'}`")
+        raise ConfigError(
+            f"{run} has no scores.parquet; train it again with `hepda train --config {run / 'config.yaml'}`"
+        )
     saved = pq.read_table(path)
     if not np.array_equal(saved["key"].to_numpy(), table.key):
-        raise ConfigError(f"the events that {run / 'config.yaml'} reads are not those of {path}: files have changed. Train again.")
+        raise ConfigError(
+            f"the events that {run / 'config.yaml'} reads are not those of {path}: files have changed. Train again."
+        )
     return {model: saved[model].to_numpy() for model in config.models}
 
 
-def training_metrics(config: AnalysisConfig, about: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+def training_metrics(
+    config: AnalysisConfig, about: Mapping[str, dict[str, Any]]
+) -> dict[str, dict[str, Any]]:
     """models.<model>.training: seconds of all trainings of a model, their rate, and mean epochs."""
     found = {}
     for model in config.models:
@@ -234,7 +269,9 @@ def policy_lines(config: AnalysisConfig, table: FeatureTable) -> list[str]:
     from hepda.adversarial.weights import negative_weights
 
     names = list(dict.fromkeys(name for model in config.models for name in config.training_samples(model)))
-    return [f"training samples: {negative_weights(table.weight[table.of_samples(names)], config.negative_weights)}"]
+    return [
+        f"training samples: {negative_weights(table.weight[table.of_samples(names)], config.negative_weights)}"
+    ]
 
 
 def alarms(results: Sequence[Trained]) -> list[str]:
@@ -244,5 +281,3 @@ def alarms(results: Sequence[Trained]) -> list[str]:
 
 def _name(result: Trained) -> str:
     return f"{result.model}-fold{result.fold}-member{result.member}"
-
-

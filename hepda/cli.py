@@ -20,8 +20,12 @@ app = typer.Typer(
     help="Domain-adversarial training for high-energy physics, and the statistics of what it cost and bought.",
 )  # fmt: skip
 
-Config = Annotated[str, typer.Option("--config", help="A YAML, by path, or by name if it stands in configs/.")]
-Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one key; repeatable.")]
+Config = Annotated[
+    str, typer.Option("--config", help="A YAML, by path, or by name if it stands in configs/.")
+]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one key; repeatable.")
+]
 Plots = Annotated[Path | None, typer.Option("--plots", help="Folder of the figures [plots/<name>].")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
 
@@ -63,10 +67,16 @@ def evaluate(
 
 @app.command()
 def generate(
-    config: Annotated[Path, typer.Option("--config", help="A generator page, such as analyses/tth/generate.py.")],
-    output: Annotated[Path | None, typer.Option("--output", help="Folder of the files [ntuples beside the page].")] = None,
+    config: Annotated[
+        Path, typer.Option("--config", help="A generator page, such as analyses/tth/generate.py.")
+    ],
+    output: Annotated[
+        Path | None, typer.Option("--output", help="Folder of the files [ntuples beside the page].")
+    ] = None,
     samples: Annotated[str | None, typer.Option("--samples", help="Only these, separated by commas.")] = None,
-    scale: Annotated[float, typer.Option("--scale", min=1e-6, help="Times the page's number of events.")] = 1.0,
+    scale: Annotated[
+        float, typer.Option("--scale", min=1e-6, help="Times the page's number of events.")
+    ] = 1.0,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Another seed, other events.")] = 1,
     processes: Annotated[int | None, typer.Option("--processes", min=1, help="[the cores at hand]")] = None,
 ) -> None:
@@ -129,7 +139,9 @@ def main(arguments: list[str] | None = None) -> int:
         typer.echo(f"hepda: {error}", err=True)
         return 2
     except (KeyboardInterrupt, typer.Abort):
-        typer.echo("hepda: interrupted; the same command with --resume goes on from the last checkpoint", err=True)
+        typer.echo(
+            "hepda: interrupted; the same command with --resume goes on from the last checkpoint", err=True
+        )
         return 130
     except typer.Exit as done:
         return done.exit_code

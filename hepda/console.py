@@ -12,7 +12,9 @@ class Bars:
     """A bar a step on a terminal; where the output is not one, only what stays is printed."""
 
     def __init__(self) -> None:
-        self.console = Console(stderr=False)
+        self.console = Console()
+        if not self.console.is_terminal:  # a log: wide enough for the table, wrapped by whoever reads it
+            self.console = Console(width=140)
         self._progress = Progress(
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
             console=self.console, transient=True, disable=not self.console.is_terminal,

@@ -53,9 +53,12 @@ def read_json(path: Path) -> Any:
 
     Raises:
         ConfigError: the file is missing, so its folder is not a run directory.
+
     """
     if not path.is_file():
-        raise ConfigError(f"{path.parent} is not a run directory: it has no {path.name}. Name one that `hepda train` made.")
+        raise ConfigError(
+            f"{path.parent} is not a run directory: it has no {path.name}. Name one that `hepda train` made."
+        )
     return json.loads(path.read_text(encoding="utf-8"))
 
 
@@ -118,9 +121,12 @@ def provenance(seed: int) -> dict[str, Any]:
 
 def git_commit() -> str | None:
     """Commit of the working folder, with `+` if it has changes; None outside a repository."""
+
+    def git(*arguments: str) -> str:
+        command = ["git", *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603
+
     try:
-        head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True)  # noqa: S607
-        dirty = subprocess.run(["git", "status", "--porcelain", "-uno"], capture_output=True, text=True, check=True)  # noqa: S607
+        return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "-uno") else "")
     except (OSError, subprocess.CalledProcessError):
         return None
-    return head.stdout.strip() + ("+" if dirty.stdout.strip() else "")

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -108,10 +109,10 @@ def build_network(inputs: int, section: NetworkConfig, seed: int, metadata: dict
     from hepda.events.tensors import ADVERSARY
 
     width = section.encoder[-1]
-    look = {"activation": section.activation, "dropout": section.dropout}
+    layers = partial(mlp, activation=section.activation, dropout=section.dropout)
     with seeded(seed):
-        encoder = mlp(inputs, section.encoder, **look)
-        heads = [Head("class", mlp(width, section.class_head, 1, **look), weight="class")]
+        encoder = layers(inputs, section.encoder)
+        heads = [Head("class", layers(width, section.class_head, 1), weight="class")]
         if section.domain is not None:
             heads.append(_domain_head(section.domain, width, Head, Reversal, mlp, ADVERSARY))
     return Network(encoder, heads, metadata=metadata)
@@ -130,7 +131,9 @@ def _domain_head(section: DomainConfig, width: int, head: Any, reversal: Any, ml
     )
 
 
-def train_network(job: Job, on_epoch: Callable[[History], None]) -> tuple[NDArray[np.float32], dict[str, Any], dict[str, Any]]:
+def train_network(
+    job: Job, on_epoch: Callable[[History], None]
+) -> tuple[NDArray[np.float32], dict[str, Any], dict[str, Any]]:
     """Fit the network of a job; returns the scores of its fold, facts about the training, and its history."""
     from hepda.adversarial import Trainer
     from hepda.events.store import open_table
@@ -141,7 +144,12 @@ def train_network(job: Job, on_epoch: Callable[[History], None]) -> tuple[NDArra
         raise TypeError(f"{job.model} is not a network")
     table = open_table(job.table)
     part = network_part(job.config, table, job.model, job.fold)
-    metadata = {"features": list(table.names), "model": job.model, "fold": job.fold, "missing": job.config.missing}
+    metadata = {
+        "features": list(table.names),
+        "model": job.model,
+        "fold": job.fold,
+        "missing": job.config.missing,
+    }
     network = build_network(len(table.names), section, job.seed, metadata)
     settings = section.training
     share = section.domain.batch_share if section.domain is not None else 0.5

@@ -44,7 +44,9 @@ TTH = "HiggsSM:gg2Httbar = on\nHiggsSM:qqbar2Httbar = on\n25:onMode = off\n25:on
 # Multiple interactions are not interleaved with the shower but overlaid (UNDERLYING), six times faster; see `overlay`.
 SHOWER = "PartonLevel:MPI = off\n"
 NOMINAL = SHOWER + "Tune:pp = 14"  # Monash 2013; the space-like shower fills the phase space ("power shower")
-ALTERNATIVE = SHOWER + """
+ALTERNATIVE = (
+    SHOWER
+    + """
 Tune:pp = 14
 SpaceShower:pTmaxMatch = 1
 SpaceShower:pTmaxFudge = 0.7
@@ -52,15 +54,19 @@ SpaceShower:alphaSvalue = 0.125
 TimeShower:renormMultFac = 0.35
 TimeShower:weightGluonToQuark = 5
 TimeShower:scaleGluonToQuark = 0.25
-"""  # "wimpy": starts below the factorisation scale; less initial and more final radiation; another g -> bb kernel
+"""
+)  # "wimpy": starts below the factorisation scale; less initial and more final radiation; another g -> bb kernel
 THIRD = SHOWER + "PartonShowers:model = 2"  # the Vincia antenna shower with its own tune
-NATURE = SHOWER + """
+NATURE = (
+    SHOWER
+    + """
 Tune:pp = 21
 SpaceShower:pTmaxMatch = 2
 SpaceShower:pTdampMatch = 1
 SpaceShower:pTdampFudge = 1.5
 TimeShower:weightGluonToQuark = 3
-"""  # ATLAS A14, a damped power shower: none of the models above
+"""
+)  # ATLAS A14, a damped power shower: none of the models above
 SOFT = "Beams:eCM = 13000\nHardQCD:all = on\nPhaseSpace:pTHatMin = 7\nCheck:event = off\n111:mayDecay = off\n"
 UNDERLYING = {  # activity of the soft collisions, and its model of colour reconnection
     NOMINAL: SOFT + "Tune:pp = 14",
@@ -132,13 +138,13 @@ def _spec(
 # Generated events of each sample; how many are selected stands in the README.
 SAMPLES: dict[str, SampleSpec] = {
     "ttjets_alt": _spec("tt", ALTERNATIVE, 250_000),
-    "ttjets": _spec("tt", NOMINAL, 195_000),
+    "ttjets": _spec("tt", NOMINAL, 192_500),
     "ttH": _spec("ttH", NOMINAL, 62_500),
     "ttH_alt": _spec("ttH", ALTERNATIVE, 65_000),
-    "nature_ttjets": _spec("tt", NATURE, 245_000, detector=REALITY),
-    "nature_ttH": _spec("ttH", NATURE, 10_000, detector=REALITY),
-    "ttjets_b": _spec("tt", NOMINAL, 150_000, b_filter=True),
-    "ttjets_alt_b": _spec("tt", ALTERNATIVE, 150_000, b_filter=True),
+    "nature_ttjets": _spec("tt", NATURE, 150_000, detector=REALITY),
+    "nature_ttH": _spec("ttH", NATURE, 5_000, detector=REALITY),
+    "ttjets_b": _spec("tt", NOMINAL, 100_000, b_filter=True),
+    "ttjets_alt_b": _spec("tt", ALTERNATIVE, 100_000, b_filter=True),
     "ttjets_third": _spec("tt", THIRD, 95_000),
     "ttH_third": _spec("ttH", THIRD, 10_000),
 }
@@ -151,8 +157,8 @@ FILES = {
     "ttjets_third": ("ttjets_third",),
     "ttH_third": ("ttH_third",),
 }
-LUMINOSITY = 1.0  # of the pseudo-data, 1/fb
-SIGNAL_SCALE = 20.0  # ttH in the pseudo-data in units of the Standard Model: stands in every figure and table
+LUMINOSITY = 0.6  # of the pseudo-data, 1/fb
+SIGNAL_SCALE = 30.0  # ttH in the pseudo-data in units of the Standard Model: stands in every figure and table
 
 
 # --- Hadrons -> jets, lepton, neutrinos ------------------------------------------------------------------------------
@@ -230,13 +236,21 @@ def particle_level(events: ak.Array, underlying: ak.Array) -> dict[str, ak.Array
     jets["extra"] = ~near(jets, quarks) & (jets.pt > 20.0)
     extra_quark = (code == 5) & (mother != 5) & (mother != 6) & (mother != 25)
     extra_b = ak.any(extra_quark & (np.hypot(particles.p.px, particles.p.py) > FILTER_PT), axis=1)
-    return {"extra_b": ak.to_numpy(extra_b), "jets": jets, "lepton": bare, "lepton_photons": final[dressing], "neutrinos": final[neutrino]}
+    return {
+        "extra_b": ak.to_numpy(extra_b),
+        "jets": jets,
+        "lepton": bare,
+        "lepton_photons": final[dressing],
+        "neutrinos": final[neutrino],
+    }
 
 
 # --- The measurement -------------------------------------------------------------------------------------------------
 def tag_probabilities(efficiency: np.ndarray) -> np.ndarray:
     """From P(passes each working point) [n, 4] to P(tag bin) [n, 5]."""
-    edges = np.concatenate([np.ones((len(efficiency), 1)), efficiency, np.zeros((len(efficiency), 1))], axis=1)
+    edges = np.concatenate(
+        [np.ones((len(efficiency), 1)), efficiency, np.zeros((len(efficiency), 1))], axis=1
+    )
     return edges[:, :-1] - edges[:, 1:]
 
 
@@ -261,7 +275,10 @@ def draw_tags(probability: np.ndarray, minimum: np.ndarray, rng: np.random.Gener
     missing = minimum.copy()
     for j in range(jets):
         need = np.maximum(missing, 0)
-        rest = np.stack([np.ones(n)] + [at_least(tagged[:, j + 1 :], k) for k in range(1, need.max(initial=0) + 1)], axis=1)
+        rest = np.stack(
+            [np.ones(n)] + [at_least(tagged[:, j + 1 :], k) for k in range(1, need.max(initial=0) + 1)],
+            axis=1,
+        )
         row = np.arange(n)
         if_tagged = tagged[:, j] * rest[row, np.maximum(need - 1, 0)]
         otherwise = (1 - tagged[:, j]) * rest[row, need]
@@ -275,7 +292,9 @@ def draw_tags(probability: np.ndarray, minimum: np.ndarray, rng: np.random.Gener
     return bins
 
 
-def tag(efficiency: np.ndarray, valid: np.ndarray, simulated: bool, rng: np.random.Generator) -> tuple[Any, Any]:
+def tag(
+    efficiency: np.ndarray, valid: np.ndarray, simulated: bool, rng: np.random.Generator
+) -> tuple[Any, Any]:
     """Tag bins [n, jets] and tag_weight [n]: the weight that makes up for drawing only events with enough tags.
 
     Simulation: every event is drawn with at least MIN_TAGS tags, a share ENRICHED with at least one more, and
@@ -404,7 +423,8 @@ class Filter(pythia8mc.UserHooks):
     def doVetoPartonLevel(self, event: Any) -> bool:  # noqa: N802
         """True where the shower made no extra b quark; looser than FILTER_PT, which is applied to the record."""
         return not any(
-            p.idAbs() == 5 and p.pT() > 0.9 * FILTER_PT and event[p.mother1()].idAbs() not in (5, 6, 25) for p in event
+            p.idAbs() == 5 and p.pT() > 0.9 * FILTER_PT and event[p.mother1()].idAbs() not in (5, 6, 25)
+            for p in event
         )
 
 
@@ -434,7 +454,11 @@ def generate_chunk(spec: SampleSpec, seed: int) -> Chunk:
     passing = 0.03 if spec.physics["b_filter"] else 0.8
     for half, (leptonic, hadronic) in enumerate((("Pos", "Neg"), ("Neg", "Pos"))):
         decays = f"24:on{leptonic}IfAny = 11 13\n24:on{hadronic}IfAny = 1 2 3 4 5\n"
-        generator = pythia(spec.physics["settings"] + "\n" + decays, 2 * seed + half, hook := Filter(spec.physics["b_filter"]))
+        generator = pythia(
+            spec.physics["settings"] + "\n" + decays,
+            2 * seed + half,
+            hook := Filter(spec.physics["b_filter"]),
+        )
         while hook.tried < spec.chunk // 2:
             before = hook.tried
             # Pythia counts events that pass the filter, so ask for as many as are expected of the rest.
@@ -464,7 +488,9 @@ def stitch(inclusive: Chunk, filtered: Chunk | None) -> Chunk:
     weight = np.ones(len(flags))
     if filtered is not None:
         share = inclusive.generated / (inclusive.generated + filtered.generated)
-        weight = np.concatenate([np.where(flags, share, 1.0), np.full(len(filtered.columns["extra_b"]), share)])
+        weight = np.concatenate(
+            [np.where(flags, share, 1.0), np.full(len(filtered.columns["extra_b"]), share)]
+        )
         columns = {name: ak.concatenate([values, filtered.columns[name]]) for name, values in columns.items()}
     columns["stitch_weight"] = weight
     # Filtered events are spread among the others, so that a file read in part is a fair part.

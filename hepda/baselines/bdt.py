@@ -49,14 +49,37 @@ TRUSTED = (
 class Settings(Protocol):
     """What a BDT is told; `hepda.config.BdtConfig` says each in words."""
 
-    library: str
-    iterations: int
-    learning_rate: float
-    max_leaves: int | None
-    max_depth: int | None
-    min_samples: int
-    l2: float
-    patience: int | None
+    @property
+    def library(self) -> str:
+        """sklearn, xgboost or lightgbm."""
+
+    @property
+    def iterations(self) -> int:
+        """Trees at most."""
+
+    @property
+    def learning_rate(self) -> float:
+        """Factor on each tree."""
+
+    @property
+    def max_leaves(self) -> int | None:
+        """Leaves of a tree at most."""
+
+    @property
+    def max_depth(self) -> int | None:
+        """Depth of a tree at most."""
+
+    @property
+    def min_samples(self) -> int:
+        """Events in a leaf at least."""
+
+    @property
+    def l2(self) -> float:
+        """Penalty on the leaves' values."""
+
+    @property
+    def patience(self) -> int | None:
+        """Iterations without improvement before it ends."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ def hidden_range(config: AnalysisConfig) -> tuple[float, float] | None:
 
     Raises:
         ConfigError: the condition is not one range of the score.
+
     """
     if config.evaluation.blind is None:
         return None
@@ -25,5 +26,7 @@ def hidden_range(config: AnalysisConfig) -> tuple[float, float] | None:
     if len(hidden) == 0:
         return None
     if len(hidden) != hidden[-1] - hidden[0] + 1:
-        raise ConfigError(f"evaluation.blind: {config.evaluation.blind!r} hides more than one range of the score; give one")
+        raise ConfigError(
+            f"evaluation.blind: {config.evaluation.blind!r} hides more than one range of the score; give one"
+        )
     return float(score[hidden[0]]), float(score[hidden[-1]]) if hidden[-1] < len(score) - 1 else np.inf

@@ -15,7 +15,18 @@ from hepda.config import AnalysisConfig, PlotConfig
 from hepda.events.blinding import hidden_range
 from hepda.events.numbers import Numbers, compared
 from hepda.events.table import FeatureTable
-from hepda.plotting import bias, calibration, closure, features, roc, scores, significance, style, tradeoff, training
+from hepda.plotting import (
+    bias,
+    calibration,
+    closure,
+    features,
+    roc,
+    scores,
+    significance,
+    style,
+    tradeoff,
+    training,
+)
 
 Array = NDArray[Any]
 
@@ -39,7 +50,9 @@ class Scene:
     table: FeatureTable
     scores: Mapping[str, Array]
     numbers: Numbers
-    histories: Mapping[str, Sequence[Mapping[str, Sequence[float | None]]]]  # by model: columns of each training
+    histories: Mapping[
+        str, Sequence[Mapping[str, Sequence[float | None]]]
+    ]  # by model: columns of each training
     best_epochs: Mapping[str, Sequence[int]]
 
     @property
@@ -74,9 +87,12 @@ class Scene:
             mask = self.table.of_samples([name])
             parts.append(
                 features.Sample(
-                    sample.label or name, values[mask], self.table.weight[mask],
-                    signal=sample.class_ == "signal", colour=sample.color,
-                )  # fmt: skip
+                    sample.label or name,
+                    values[mask],
+                    self.table.weight[mask],
+                    signal=sample.class_ == "signal",
+                    colour=sample.color,
+                )
             )
         return parts
 
@@ -122,9 +138,14 @@ def input_drawings(scene: Scene) -> Iterator[Drawing]:
         values = np.asarray(scene.table.features[:, number], dtype=np.float64)
         drawn.append(
             features.Feature(
-                name, text, scene.stack(values), data=None if hidden else scene.data(values),
-                others=scene.rivals(values), edges=edges, missing=scene.config.missing,
-            )  # fmt: skip
+                name,
+                text,
+                scene.stack(values),
+                data=None if hidden else scene.data(values),
+                others=scene.rivals(values),
+                edges=edges,
+                missing=scene.config.missing,
+            )
         )
     note = "data blinded" if hidden else ""
     label = scene.label(note, data=not hidden)
@@ -261,13 +282,16 @@ def training_drawings(scene: Scene) -> Iterator[Drawing]:
     """The history of each network."""
     for model, columns in scene.histories.items():
         panels, levels = training.history_panels(
-            *({name: [np.nan if x is None else x for x in values] for name, values in c.items()} for c in columns)
+            *(
+                {name: [np.nan if x is None else x for x in values] for name, values in c.items()}
+                for c in columns
+            )
         )
         best = scene.best_epochs.get(model, ())
         yield Drawing(
             "training", f"history_{model}", f"Training of {model}",
-            "A line a fold and member. A domain loss at its dashed line (ln 2 without negative weights) and an accuracy "
-            "of 0.5 are a head that sees nothing; whether nothing is there, the fresh probes say.",
+            "A line a fold and member. A domain loss at its dashed line (ln 2 without negative weights) and an "
+            "accuracy of 0.5 are a head that sees nothing; whether nothing is there, the fresh probes say.",
             lambda panels=panels, levels=levels, model=model, best=best: training.training_figure(  # type: ignore[misc]
                 panels, model=model, levels=levels, best_epochs=best, label=scene.label()
             ),
@@ -276,7 +300,14 @@ def training_drawings(scene: Scene) -> Iterator[Drawing]:
 
 def drawings(scene: Scene) -> list[Drawing]:
     """Everything that is drawn of a run, in the order of the report."""
-    parts = (input_drawings, separation_drawings, score_drawings, bias_drawings, significance_drawings, training_drawings)
+    parts = (
+        input_drawings,
+        separation_drawings,
+        score_drawings,
+        bias_drawings,
+        significance_drawings,
+        training_drawings,
+    )
     return [drawing for part in parts for drawing in part(scene)]
 
 

@@ -57,6 +57,7 @@ def load_page(path: Path) -> ModuleType:
     Raises:
         ConfigError: the file is missing or lacks one of the names that a page must have.
         MissingExtraError: Pythia or fastjet is not installed.
+
     """
     if not path.is_file():
         raise ConfigError(f"there is no generator page {path}; the example's is analyses/tth/generate.py")
@@ -174,7 +175,7 @@ def compact(name: str, values: Any) -> Any:
 
 def write_ntuple(path: Path, columns: dict[str, Any], about: dict[str, float], run: int) -> int:
     """Write the TTrees `events` and `metadata` (one entry), whole or not at all; returns the number of events."""
-    import uproot  # noqa: PLC0415 - heavy, and only this function needs it
+    import uproot
 
     n = len(next(iter(columns.values())))
     keys = {"run": np.full(n, run, np.uint32), "event": np.arange(1, n + 1, dtype=np.uint64)}
@@ -186,7 +187,10 @@ def write_ntuple(path: Path, columns: dict[str, Any], about: dict[str, float], r
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(f".{os.getpid()}.tmp")
     with uproot.recreate(temporary, compression=uproot.ZSTD(9)) as file:
-        types = {name: values.type.content if hasattr(values, "type") else values.dtype for name, values in flat.items()}
+        types = {
+            name: values.type.content if hasattr(values, "type") else values.dtype
+            for name, values in flat.items()
+        }
         file.mktree("events", types, title="selected events")
         file["events"].extend(flat)
         file.mktree("metadata", dict.fromkeys(about, np.float64), title="one entry: how to normalise")
@@ -212,6 +216,7 @@ def generate(
 
     Raises:
         ConfigError, MissingExtraError: as `load_page` and for names that the page does not know.
+
     """
     module = load_page(page)
     specs = chosen_samples(module, samples, scale)

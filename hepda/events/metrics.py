@@ -45,7 +45,7 @@ def bias_of(found: BiasResult) -> dict[str, Any]:
 
 def closure_of(found: ClosureFit) -> dict[str, Any]:
     """models.<model>.closure.<domain>."""
-    entry = {"mu": found.mu, "error": found.error, "pull": found.pull, "truth": found.truth,
+    entry: dict[str, Any] = {"mu": found.mu, "error": found.error, "pull": found.pull, "truth": found.truth,
              "sample_error": found.sample_error, "background_scale": found.background_scale}  # fmt: skip
     if found.sample_error is None:
         entry["sample_error_why"] = "the data are not simulated: their fluctuations are in the error"
@@ -83,7 +83,9 @@ def domain_auc_of(config: AnalysisConfig, numbers: Numbers, model: str, other: s
     return entry
 
 
-def model_metrics(config: AnalysisConfig, numbers: Numbers, model: str, training: dict[str, Any]) -> dict[str, Any]:
+def model_metrics(
+    config: AnalysisConfig, numbers: Numbers, model: str, training: dict[str, Any]
+) -> dict[str, Any]:
     """models.<model> of metrics.json."""
     own = numbers.models[model]
     pairs = {other: f"{numbers.source}:{other}" for other in own.bias}

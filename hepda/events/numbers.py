@@ -51,7 +51,9 @@ class ModelNumbers:
 
     bias: dict[str, BiasResult] = field(default_factory=dict)  # by other domain
     shift_curve: dict[str, tuple[EfficiencyShift, ...]] = field(default_factory=dict)
-    probes: dict[str, dict[str, ProbeResult]] = field(default_factory=dict)  # by other domain and representation
+    probes: dict[str, dict[str, ProbeResult]] = field(
+        default_factory=dict
+    )  # by other domain and representation
     scan: SignificanceScan | None = None
     binned: BinnedSignificance | None = None
     closure: dict[str, ClosureFit] = field(default_factory=dict)
@@ -65,7 +67,9 @@ class Numbers:
     source: str
     rocs: dict[str, dict[str, tuple[Roc, RocBand]]] = field(default_factory=dict)  # by domain and model
     models: dict[str, ModelNumbers] = field(default_factory=dict)
-    inputs: dict[str, ProbeResult] = field(default_factory=dict)  # domain AUC of the features, by other domain
+    inputs: dict[str, ProbeResult] = field(
+        default_factory=dict
+    )  # domain AUC of the features, by other domain
     unlabelled: tuple[str, ...] = ()
 
     def auc(self, model: str, domain: str) -> Interval:
@@ -113,7 +117,9 @@ def evaluate(
     source = config.domains[0]
     labelled = labelled_domains(table)
     if source not in labelled:
-        raise DataError(f"the domain {source!r} lacks signal or background events; its scores cannot be judged")
+        raise DataError(
+            f"the domain {source!r} lacks signal or background events; its scores cannot be judged"
+        )
     others = [name for name in table.domain_names if name != source]
     numbers = Numbers(source, unlabelled=tuple(name for name in others if name not in labelled))
     replicas = max(2, config.evaluation.bootstrap)
@@ -134,7 +140,9 @@ def evaluate(
     return numbers
 
 
-def _model_numbers(config: AnalysisConfig, table: FeatureTable, score: Array, others: list[str]) -> ModelNumbers:
+def _model_numbers(
+    config: AnalysisConfig, table: FeatureTable, score: Array, others: list[str]
+) -> ModelNumbers:
     source = config.domains[0]
     signal = table.of_domain(source) & (table.label == 1)
     numbers = ModelNumbers()
@@ -156,14 +164,16 @@ def _model_numbers(config: AnalysisConfig, table: FeatureTable, score: Array, ot
         )  # fmt: skip
         numbers.closure[other] = _closure(config, table, score, inner, other, edges)
     numbers.scan, numbers.binned = _significance(config, table, score, inner, others, edges)
-    numbers.calibration = calibration_curve(score[inner], table.label[inner], table.weight[inner], balance=True)
+    numbers.calibration = calibration_curve(
+        score[inner], table.label[inner], table.weight[inner], balance=True
+    )
     return numbers
 
 
 def _closure(
     config: AnalysisConfig, table: FeatureTable, score: Array, inner: Mask, other: str, edges: Array
 ) -> ClosureFit:
-    """mu fitted to another domain, whose signal is what the templates say (mu = 1)."""
+    """Mu fitted to another domain, whose signal is what the templates say (mu = 1)."""
     mask = table.of_domain(other)
     simulated = bool(np.any(table.label[mask] >= 0))
     return closure(

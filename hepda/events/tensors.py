@@ -74,7 +74,9 @@ def network_part(config: AnalysisConfig, table: FeatureTable, model: str, fold: 
     )
 
 
-def _domain_columns(config: AnalysisConfig, table: FeatureTable, model: str) -> tuple[NDArray[np.int8], NDArray[np.float64], Mask]:
+def _domain_columns(
+    config: AnalysisConfig, table: FeatureTable, model: str
+) -> tuple[NDArray[np.int8], NDArray[np.float64], Mask]:
     """Side (0 source, 1 target, -1 neither), training weight and membership [n] of a model's domain loss."""
     name = f"domain:{model}:"
     if name + "side" not in table.columns:

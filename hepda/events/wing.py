@@ -42,13 +42,16 @@ def embedder(table: FeatureTable, models: Path, model: str) -> Embed:
 
     Raises:
         ConfigError: the network's features are not those of the table, in their order.
+
     """
     from hepda.adversarial import Network
 
     network = Network.load(models / model / "fold0-member0.safetensors")
     known = tuple(network.metadata.get("features", ()))
     if known != table.names:
-        raise ConfigError(f"models/{model} was trained on the features {', '.join(known)}, not on those of the config")
+        raise ConfigError(
+            f"models/{model} was trained on the features {', '.join(known)}, not on those of the config"
+        )
 
     def embed(mask: NDArray[np.bool_]) -> Array:
         return np.asarray(network.embed(table.features[mask]))
@@ -69,7 +72,9 @@ def numbers_of(
     return evaluate(config, table, scores, embed, progress)
 
 
-def models_metrics(config: AnalysisConfig, numbers: Numbers, training: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+def models_metrics(
+    config: AnalysisConfig, numbers: Numbers, training: Mapping[str, dict[str, Any]]
+) -> dict[str, Any]:
     """The `models` of metrics.json."""
     return {model: metrics.model_metrics(config, numbers, model, training[model]) for model in numbers.models}
 
@@ -100,7 +105,9 @@ def notes(config: AnalysisConfig) -> list[str]:
     found = []
     hidden = hidden_range(config)
     if hidden is not None:
-        found.append(f"Data are hidden where {config.evaluation.blind} (`evaluation.blind`), in figures and ratios.")
+        found.append(
+            f"Data are hidden where {config.evaluation.blind} (`evaluation.blind`), in figures and ratios."
+        )
     scaled = {name: s.scale for name, s in config.samples.items() if s.scale != 1}
     if scaled:
         text = ", ".join(f"{name} × {scale:g}" for name, scale in scaled.items())
