@@ -9,7 +9,8 @@ import math
 import os
 import platform
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -19,15 +20,25 @@ import numpy as np
 
 from hepda.errors import ConfigError
 
-PACKAGES = ("hepda", "torch", "numpy", "scikit-learn", "uproot", "awkward", "xgboost", "lightgbm")
+PACKAGES = ("hepda", "torch", "numpy", "scikit-learn", "uproot", "awkward", "xgboost", "xgboost-cpu", "lightgbm")
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A name to write to that becomes `path` when the block ends well, and is removed when it does not."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
     """Replace `path` by `text` in one step."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def plain(value: Any) -> Any:
@@ -38,6 +49,8 @@ def plain(value: Any) -> Any:
         return [plain(item) for item in value]
     if isinstance(value, np.generic):
         return plain(value.item())
+    if isinstance(value, np.ndarray):
+        return plain(value.tolist())
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError(f"{value} cannot stand in a JSON file; say None and why")
     return value
@@ -52,14 +65,17 @@ def read_json(path: Path) -> Any:
     """Read what `write_json` wrote.
 
     Raises:
-        ConfigError: the file is missing, so its folder is not a run directory.
+        ConfigError: the file is missing, so its folder is not a run directory; or it is not JSON.
 
     """
     if not path.is_file():
         raise ConfigError(
             f"{path.parent} is not a run directory: it has no {path.name}. Name one that `hepda train` made."
         )
-    return json.loads(path.read_text(encoding="utf-8"))
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ConfigError(f"{path} cannot be read as JSON: {error}. Run `hepda train` again.") from error
 
 
 def history_csv(histories: Mapping[str, Mapping[str, Sequence[float | None]]]) -> str:
@@ -70,8 +86,10 @@ def history_csv(histories: Mapping[str, Mapping[str, Sequence[float | None]]]) -
     writer.writerow(["training", "epoch", *names])
     for job, columns in histories.items():
         for epoch in range(max((len(column) for column in columns.values()), default=0)):
-            row = [columns[name][epoch] if name in columns else None for name in names]
-            writer.writerow([job, epoch + 1, *("" if value is None else repr(value) for value in row)])
+            # A column that ends early was not measured after that.
+            row = [columns[name][epoch] if epoch < len(columns.get(name, ())) else None for name in names]
+            numbers = ("" if value is None else repr(float(value)) for value in row)
+            writer.writerow([job, epoch + 1, *numbers])
     return text.getvalue()
 
 
@@ -96,10 +114,8 @@ def write_scores(path: Path, columns: Mapping[str, Any]) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    pq.write_table(pa.table(dict(columns)), temporary, compression="zstd")
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        pq.write_table(pa.table(dict(columns)), temporary, compression="zstd")
 
 
 def provenance(seed: int) -> dict[str, Any]:
