@@ -23,9 +23,7 @@ def many_heads() -> Network:
                 Head("class", mlp(6, [], 3), loss="multiclass"),
                 Head("mass", mlp(6, [4], 1), loss="regression"),
                 Head("z", mlp(3, [4], 6), loss="mixture", input="class", reversal=Reversal(0.5)),
-                Head(
-                    "domain", mlp(18, [4], 1, spectral_norm=True), input="features*class", reversal=Reversal()
-                ),
+                Head("domain", mlp(18, [4], 1, spectral_norm=True), input="features*class", reversal=Reversal()),
             ],
             metadata={"features": list("abcde")},
         )
@@ -36,9 +34,7 @@ def test_predictions_of_every_kind_of_head() -> None:
     net = many_heads()
     assert net.predict(x).shape == (50, 3)
     assert np.allclose(net.predict(x).sum(1), 1, atol=1e-6)
-    assert (
-        net.predict(x, "mass").shape == net.predict(x, "z").shape == net.predict(x, "domain").shape == (50,)
-    )
+    assert net.predict(x, "mass").shape == net.predict(x, "z").shape == net.predict(x, "domain").shape == (50,)
     assert net.predict(x, "z", raw=True).shape == (50, 6)
     assert net.embed(x).shape == (50, 6)
     # batch by batch is all at once, and the mode the network was in comes back
@@ -148,12 +144,9 @@ def test_label_smoothing_is_the_mean_over_classes() -> None:
 
 def test_the_core_needs_no_scikit_learn_until_an_estimator_is_asked_for() -> None:
     code = (
-        "import sys, hepda.adversarial as core
-"
-        "assert 'sklearn' not in sys.modules
-"
-        "core.DANNClassifier
-"
+        "import sys, hepda.adversarial as core\n"
+        "assert 'sklearn' not in sys.modules\n"
+        "core.DANNClassifier\n"
         "assert 'sklearn' in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
