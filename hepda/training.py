@@ -8,14 +8,10 @@ depend on how many processes there are, and an interrupted run goes on with the 
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
-import signal
 import time
 import zlib
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,13 +20,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hepda import parallel
 from hepda.config import AnalysisConfig, BdtConfig, DomainConfig, NetworkConfig
+from hepda.parallel import Send
 
 if TYPE_CHECKING:
     from hepda.adversarial import History, Network
-
-Progress = Callable[[str, int, int], None]
-"""Called with the name of a job, its epochs done and all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +76,11 @@ class Trained:
     score: NDArray[np.float32]
     about: dict[str, Any]  # seconds, rows_per_second, epochs, best_epoch, stopped, alarms
     history: dict[str, list[float | None]]
+
+    @property
+    def name(self) -> str:
+        """As `Job.name`."""
+        return f"{self.model}-fold{self.fold}-member{self.member}"
 
 
 def jobs_of(config: AnalysisConfig, table: Path, run: Path, work: Path, device: str) -> list[Job]:
@@ -209,40 +209,22 @@ def train_bdt(job: Job) -> tuple[NDArray[np.float32], dict[str, Any], dict[str, 
     return score, {"seconds": seconds, "rows_per_second": rows / seconds, "epochs": trees.trees}, {}
 
 
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """One thread for torch and for OpenMP within the block: the sums come out the same on every machine."""
-    import threadpoolctl
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with threadpoolctl.threadpool_limits(1):
-            yield
-    finally:
-        torch.set_num_threads(before)
-
-
-def run_job(job: Job, report: Progress | None = None) -> Path:
+def run_job(_: None, job: Job, send: Send) -> Trained:
     """Train, and leave scores and history in `job.work`; a job that is done already is not done again."""
     done = job.work / f"{job.name}.npz"
-    if done.exists():
-        return done
-    section = job.config.models[job.model]
-    send = report or _REPORT.get("send") or (lambda *_: None)
-    with one_thread():
+    if not done.exists():
+        section = job.config.models[job.model]
         if isinstance(section, NetworkConfig):
             epochs = section.training.epochs
             score, about, history = train_network(job, lambda h: send(job.name, h.epochs, epochs))
         else:
             score, about, history = train_bdt(job)
-    text = json.dumps({"about": about, "history": history})
-    temporary = done.with_suffix(f".{os.getpid()}.tmp.npz")
-    np.savez(temporary, score=score, text=np.frombuffer(text.encode(), np.uint8))
-    temporary.replace(done)
+        text = json.dumps({"about": about, "history": history})
+        temporary = done.with_suffix(f".{os.getpid()}.tmp.npz")
+        np.savez(temporary, score=score, text=np.frombuffer(text.encode(), np.uint8))
+        temporary.replace(done)
     send(job.name, 1, 1)
-    return done
+    return read_job(job)
 
 
 def read_job(job: Job) -> Trained:
@@ -252,46 +234,6 @@ def read_job(job: Job) -> Trained:
         return Trained(job.model, job.fold, job.member, file["score"], text["about"], text["history"])
 
 
-_REPORT: dict[str, Progress] = {}
-
-
-def _start_worker(queue: Any) -> None:
-    # Ctrl-C reaches the whole group; the parent ends the workers, whose checkpoints are on disk by then.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _REPORT["send"] = lambda name, done, total: queue.put((name, done, total))
-
-
-def run_jobs(jobs: Sequence[Job], processes: int, progress: Progress) -> list[Trained]:
-    """All jobs, `processes` at a time (1: in this process); returns what they left, in the order given."""
-    todo = [job for job in jobs if not (job.work / f"{job.name}.npz").exists()]
-    for job in jobs:
-        if job not in todo:
-            progress(job.name, 1, 1)
-    if processes == 1 or len(todo) < 2:
-        for job in todo:
-            run_job(job, progress)
-    else:
-        _run_in_processes(todo, processes, progress)
-    return [read_job(job) for job in jobs]
-
-
-def _run_in_processes(jobs: Sequence[Job], processes: int, progress: Progress) -> None:
-    context = multiprocessing.get_context("spawn")
-    queue = context.Queue()
-    pool = ProcessPoolExecutor(
-        min(processes, len(jobs)), mp_context=context, initializer=_start_worker, initargs=(queue,)
-    )
-    try:
-        pending: set[Future[Path]] = {pool.submit(run_job, job) for job in jobs}
-        while pending:
-            finished, pending = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
-            while not queue.empty():
-                progress(*queue.get())
-            for future in finished:
-                future.result()
-    except BaseException:
-        for child in multiprocessing.active_children():
-            child.terminate()
-        pool.shutdown(wait=False, cancel_futures=True)
-        raise
-    pool.shutdown()
+def run_jobs(jobs: Sequence[Job], processes: int, progress: Send) -> list[Trained]:
+    """All jobs, `processes` at a time; returns what they left, in the order given."""
+    return parallel.run(run_job, jobs, processes, shared=None, progress=progress)
