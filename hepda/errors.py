@@ -39,6 +39,11 @@ class MissingExtraError(HepdaError):
 
     def __init__(self, package: str, extra: str) -> None:
         super().__init__(f"{package} is not installed; install it with: pip install 'hepda[{extra}]'")
+        self.package, self.extra = package, extra
+
+    def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str]]:
+        """How the error travels from a worker; without it the message would be taken for `package`."""
+        return type(self), (self.package, self.extra)
 
 
 def nearest(name: str, candidates: Iterable[str]) -> str:

@@ -144,13 +144,7 @@ def train_network(
         raise TypeError(f"{job.model} is not a network")
     table = open_table(job.table)
     part = network_part(job.config, table, job.model, job.fold)
-    metadata = {
-        "features": list(table.names),
-        "model": job.model,
-        "fold": job.fold,
-        "missing": job.config.missing,
-    }
-    network = build_network(len(table.names), section, job.seed, metadata)
+    network = build_network(len(table.names), section, job.seed, _metadata(job, table.names))
     settings = section.training
     share = section.domain.batch_share if section.domain is not None else 0.5
     trainer = Trainer(
@@ -203,10 +197,26 @@ def train_bdt(job: Job) -> tuple[NDArray[np.float32], dict[str, Any], dict[str, 
     start = time.perf_counter()
     trees = bdt.fit(section, train, validation, seed=job.seed % 2**31)
     seconds = time.perf_counter() - start
-    trees.save(job.folder, job.stem, {"features": list(table.names), "model": job.model, "fold": job.fold})
+    trees.save(job.folder, job.stem, _metadata(job, table.names))
     score = trees.predict(np.ascontiguousarray(table.features[held_out(table, job.fold)]))
-    rows = len(train.label) * trees.trees
-    return score, {"seconds": seconds, "rows_per_second": rows / seconds, "epochs": trees.trees}, {}
+    about = {
+        "seconds": seconds,
+        "rows_per_second": len(train.label) * trees.trees / seconds,
+        "epochs": trees.trees,
+        "alarms": [trees.note] if trees.note else [],
+    }
+    return score, about, {}
+
+
+def _metadata(job: Job, names: tuple[str, ...]) -> dict[str, Any]:
+    """What stands beside a trained model: enough to score events with it."""
+    return {
+        "features": list(names),
+        "model": job.model,
+        "fold": job.fold,
+        "member": job.member,
+        "missing": job.config.missing,
+    }
 
 
 def run_job(_: None, job: Job, send: Send) -> Trained:

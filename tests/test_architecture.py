@@ -13,8 +13,8 @@ HEAVY = (
     "torch", "pandas", "sklearn", "scipy", "awkward", "uproot", "vector", "pyarrow", "matplotlib", "mplhep", "skops",
 )  # fmt: skip
 LIGHT = (
-    "hepda", "hepda.errors", "hepda.cli", "hepda.config", "hepda.rundir", "hepda.training", "hepda.report",
-    "hepda.events", "hepda.evaluation", "hepda.plotting", "hepda.baselines", "hepda.baselines.bdt",
+    "hepda", "hepda.errors", "hepda.cli", "hepda.config", "hepda.rundir", "hepda.training", "hepda.parallel",
+    "hepda.report", "hepda.events", "hepda.evaluation", "hepda.plotting", "hepda.baselines", "hepda.baselines.bdt",
     "hepda.events.table", "hepda.events.splits", "hepda.events.store",
 )  # fmt: skip
 
@@ -42,7 +42,7 @@ def test_the_contracts_can_break(tmp_path):
     contracts = (ROOT / "pyproject.toml").read_text().partition("[tool.importlinter]")
     (tmp_path / "pyproject.toml").write_text(contracts[1] + contracts[2])
     rooms = ("adversarial", "baselines", "evaluation", "plotting", "events", "config", "rundir", "report")
-    files = ("analysis", "cli", "training", "console", "__main__", "tables", "cells", "errors")
+    files = ("analysis", "cli", "training", "console", "__main__", "tables", "parallel", "cells", "errors")
     for room in rooms:
         (tmp_path / "hepda" / room).mkdir(parents=True)
         (tmp_path / "hepda" / room / "__init__.py").write_text("")
