@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from hepda import rundir
+from hepda import parallel, rundir
 from hepda.config import AnalysisConfig, load_config, resolved_yaml
 from hepda.errors import ConfigError
 from hepda.training import Trained, jobs_of, run_jobs
@@ -22,6 +22,7 @@ from hepda.training import Trained, jobs_of, run_jobs
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from hepda.events.load import LoadedEvents
     from hepda.events.table import FeatureTable
 
 Array = NDArray[Any]
@@ -96,20 +97,23 @@ def train(
         work = work_folder(config, run, resume)
         write_table(loaded.table, work / "table")
         jobs = jobs_of(config, work / "table", run, work, device)
-        results = run_jobs(jobs, processes_of(config, len(jobs)), progress.step)
+        results = run_jobs(jobs, processes_of(config), progress.step)
         scores = combine(config, loaded.table, results)
-        for line in alarms(results):
+        for line in alarms({r.name: r.about for r in results}):
             progress.say(line)
     rundir.write_text(run / "config.yaml", resolved_yaml(config))
     rundir.write_text(
-        run / "history.csv", rundir.history_csv({_name(r): r.history for r in results if r.history})
+        run / "history.csv", rundir.history_csv({r.name: r.history for r in results if r.history})
     )
-    rundir.write_json(run / "training.json", {_name(r): r.about for r in results})
     rundir.write_scores(run / "scores.parquet", wing.scores_columns(loaded.table, scores))
-    rundir.write_json(run / "manifest.json", {"files": loaded.manifest(), **rundir.provenance(config.seed)})
-    rundir.write_json(run / "samples.json", wing.samples_metrics(config, loaded))
-    outcome = _judge(config, loaded.table, scores, run, plots, clock)
-    shutil.rmtree(work)
+    manifest = {
+        **rundir.provenance(config.seed),
+        "training": {r.name: r.about for r in results},
+        "files": loaded.manifest(),
+    }
+    rundir.write_json(run / "manifest.json", manifest)
+    outcome = _judge(config, loaded, scores, run, plots, clock)
+    shutil.rmtree(work.parent)
     return outcome
 
 
@@ -122,59 +126,58 @@ def evaluate(run: Path, plots: Path, progress: Progress) -> Outcome:
     """
     from hepda.events import wing
 
-    rundir.read_json(run / "training.json")
+    rundir.read_json(run / "manifest.json")
     config = load_config(run / "config.yaml")
     clock = Clock(progress)
     with clock("load"):
-        table = wing.load(config, progress.step).table
-        scores = saved_scores(config, table, run)
-    return _judge(config, table, scores, run, plots, clock)
+        loaded = wing.load(config, progress.step)
+        scores = saved_scores(config, loaded.table, run)
+    return _judge(config, loaded, scores, run, plots, clock)
 
 
 def _judge(
     config: AnalysisConfig,
-    table: FeatureTable,
+    loaded: LoadedEvents,
     scores: Mapping[str, Array],
     run: Path,
     plots: Path,
     clock: Clock,
 ) -> Outcome:
+    """Numbers, figures and the report of scores, into `run` and `plots`."""
     from hepda.events import wing
     from hepda.report import write_report
 
-    about = rundir.read_json(run / "training.json")
-    progress = clock.progress
+    manifest = rundir.read_json(run / "manifest.json")
+    about, table, progress = manifest["training"], loaded.table, clock.progress
+    processes = processes_of(config)
     with clock("evaluate"):
         numbers = wing.numbers_of(
-            config, table, scores, run / "models", lambda what: progress.step(what, 0, 1)
+            config, table, scores, run / "models", processes, progress.step
         )
         metrics = {
-            "schema": 1, "name": config.name, "seed": config.seed, "luminosity": config.luminosity,
-            "samples": rundir.read_json(run / "samples.json"),
+            "schema": 1,
+            "name": config.name,
+            "seed": config.seed,
+            "luminosity": config.luminosity,
+            "samples": wing.samples_metrics(config, loaded),
             "models": wing.models_metrics(config, numbers, training_metrics(config, about)),
-        }  # fmt: skip
+        }
         rundir.write_json(run / "metrics.json", metrics)
     histories, best = saved_histories(config, run, about)
     with clock("draw"):
         drawn = wing.draw(
-            config,
-            table,
-            scores,
-            numbers,
-            histories,
-            best,
-            plots,
-            lambda done, total: progress.step("figures", done, total),
+            config, table, scores, numbers, histories, best, plots, processes, progress.step
         )
     with clock("report"):
-        warnings = [
-            *policy_lines(config, table),
-            *(f"{job}: {a}" for job, entry in about.items() for a in entry.get("alarms", ())),
-        ]
         path = write_report(
-            run / "report.html", rundir.read_json(run / "metrics.json"), drawn, config_text=resolved_yaml(config),
-            manifest=rundir.read_json(run / "manifest.json"), warnings=warnings, notes=wing.notes(config),
-        )  # fmt: skip
+            run / "report.html",
+            rundir.read_json(run / "metrics.json"),
+            drawn,
+            config_text=resolved_yaml(config),
+            manifest=manifest,
+            warnings=[*policy_lines(config, table), *alarms(about)],
+            notes=wing.notes(config),
+        )
     return Outcome(run, path, metrics, clock.seconds)
 
 
@@ -188,12 +191,10 @@ def work_folder(config: AnalysisConfig, run: Path, resume: bool) -> Path:
     return folder
 
 
-def processes_of(config: AnalysisConfig, jobs: int) -> int:
-    """Training processes: as many as the config says, or one a core for `auto`."""
-    import os
-
+def processes_of(config: AnalysisConfig) -> int:
+    """Processes side by side: as many as the config says, or one a core for `auto`."""
     asked = config.training.processes
-    return min(jobs, len(os.sched_getaffinity(0)) if asked == "auto" else asked)
+    return parallel.cores() if asked == "auto" else asked
 
 
 def combine(config: AnalysisConfig, table: FeatureTable, results: Sequence[Trained]) -> dict[str, Array]:
@@ -274,10 +275,6 @@ def policy_lines(config: AnalysisConfig, table: FeatureTable) -> list[str]:
     ]
 
 
-def alarms(results: Sequence[Trained]) -> list[str]:
-    """What looks wrong in a training, in words."""
-    return [f"{_name(result)}: {text}" for result in results for text in result.about.get("alarms", ())]
-
-
-def _name(result: Trained) -> str:
-    return f"{result.model}-fold{result.fold}-member{result.member}"
+def alarms(about: Mapping[str, dict[str, Any]]) -> list[str]:
+    """What looks wrong in a training, in words. about: of each training, by its name."""
+    return [f"{name}: {text}" for name, entry in about.items() for text in entry.get("alarms", ())]

@@ -27,8 +27,8 @@ class TrainingConfig(Section):
     """Decay of the exponential moving average of the weights that is kept in their place; 0 is off."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None
     """Seed of the network; null takes the analysis's."""
-    processes: Literal["auto"] | Count = 1
-    """Training processes (torchrun's world); auto: as many as the launcher gave."""
+    processes: Literal["auto"] | Count = "auto"
+    """Trainings, parts of the evaluation and figures that run side by side; auto: one a core."""
 
 
 class DomainConfig(Section):

@@ -11,10 +11,12 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from hepda import parallel
 from hepda.config import AnalysisConfig, PlotConfig
 from hepda.events.blinding import hidden_range
 from hepda.events.numbers import Numbers, compared
 from hepda.events.table import FeatureTable
+from hepda.parallel import Send
 from hepda.plotting import (
     bias,
     calibration,
@@ -311,6 +313,29 @@ def drawings(scene: Scene) -> list[Drawing]:
     return [drawing for part in parts for drawing in part(scene)]
 
 
-def save(drawing: Drawing, folder: Path) -> Path:
-    """Draw, write PNG and PDF; returns the PNG."""
-    return style.save(drawing.draw(), folder, drawing.name)[0]
+def save_all(scene: Scene, count: int, folder: Path, processes: int, progress: Send) -> list[Path]:
+    """Draw all of the scene's figures into `folder`, PNG and PDF; returns the PNGs.
+
+    A drawing does not travel between processes: each worker makes the list anew and draws every so-manyth of it.
+    """
+    shares = [list(range(first, count, processes)) for first in range(min(processes, count))]
+    work = _Share(scene, folder, count)
+    saved = parallel.run(_draw_share, shares, processes, shared=work, progress=progress)
+    paths = {number: path for part in saved for number, path in part.items()}
+    return [paths[number] for number in range(count)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Share:
+    scene: Scene
+    folder: Path
+    count: int
+
+
+def _draw_share(work: _Share, numbers: list[int], send: Send) -> dict[int, Path]:
+    todo = drawings(work.scene)
+    paths = {}
+    for done, number in enumerate(numbers, start=1):
+        paths[number] = style.save(todo[number].draw(), work.folder, todo[number].name)[0]
+        send(f"figures {numbers[0]}", done, len(numbers))
+    return paths

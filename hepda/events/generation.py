@@ -1,7 +1,8 @@
 """Running a generator page (such as analyses/tth/generate.py) on several processes, and writing its ntuples.
 
 A page is a Python file that the user names and that holds the physics: `SAMPLES` (name -> SampleSpec),
-`generate_chunk(spec, seed) -> Chunk` and `assemble(samples) -> files`. This module does the rest: chunks with seeds of
+`generate_chunk(spec, seed) -> Chunk`, `assemble(samples) -> files` and `RUNS` (file -> run number, for (run, event)
+decides in which fold an event is, whatever else is generated). This module does the rest: chunks with seeds of
 their own on several processes, finished chunks kept so that an interrupted run goes on, rounding, and ROOT files.
 """
 
@@ -73,7 +74,7 @@ def load_page(path: Path) -> ModuleType:
         if error.name in ("pythia8mc", "fastjet"):
             raise MissingExtraError(error.name, "generate") from error
         raise
-    missing = [wanted for wanted in ("SAMPLES", "generate_chunk", "assemble") if not hasattr(module, wanted)]
+    missing = [wanted for wanted in ("SAMPLES", "RUNS", "generate_chunk", "assemble") if not hasattr(module, wanted)]
     if missing:
         raise ConfigError(f"the generator page {path} does not define {', '.join(missing)}")
     return module
@@ -160,6 +161,15 @@ def rounded(values: np.ndarray, bits: int) -> np.ndarray:
     return result
 
 
+def smallest_integer(values: np.ndarray) -> np.dtype[Any]:
+    """The smallest signed type that holds all the values; no branch wraps around."""
+    if not len(values):
+        return np.dtype(np.int8)
+    return np.result_type(
+        np.int8, *(np.min_scalar_type(-abs(int(value)) - 1) for value in (values.min(), values.max()))
+    )
+
+
 def compact(name: str, values: Any) -> Any:
     """A branch in its smallest honest type: small integers, floats with rounded mantissas."""
     array = ak.Array(values)
@@ -169,7 +179,7 @@ def compact(name: str, values: Any) -> Any:
         bits = next((b for part, b in MANTISSA_BITS.items() if part in name.split("_")), DEFAULT_BITS)
         flat = rounded(flat, bits)
     elif name not in ("run", "event"):
-        flat = flat.astype(np.int8)
+        flat = flat.astype(smallest_integer(flat))
     return ak.unflatten(flat, ak.to_numpy(ak.num(array))) if jagged else flat
 
 
@@ -188,8 +198,7 @@ def write_ntuple(path: Path, columns: dict[str, Any], about: dict[str, float], r
     temporary = path.with_suffix(f".{os.getpid()}.tmp")
     with uproot.recreate(temporary, compression=uproot.ZSTD(9)) as file:
         types = {
-            name: values.type.content if hasattr(values, "type") else values.dtype
-            for name, values in flat.items()
+            name: values.type.content if hasattr(values, "type") else values.dtype for name, values in flat.items()
         }
         file.mktree("events", types, title="selected events")
         file["events"].extend(flat)
@@ -226,6 +235,6 @@ def generate(
         progress(sample, done, total)
     chunks = {name: collect(folder, name, spec, seed) for name, spec in specs.items()}
     return {
-        output / f"{name}.root": write_ntuple(output / f"{name}.root", columns, about, run=number)
-        for number, (name, (columns, about)) in enumerate(module.assemble(chunks).items(), start=1)
+        output / f"{name}.root": write_ntuple(output / f"{name}.root", columns, about, run=module.RUNS[name])
+        for name, (columns, about) in module.assemble(chunks).items()
     }

@@ -7,15 +7,17 @@ data, whose classes are unknown, are compared with all of the simulation at phys
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hepda import parallel
 from hepda.config import AnalysisConfig
-from hepda.errors import DataError
+from hepda.errors import ConfigError, DataError
 from hepda.evaluation import bias as bias_tests
 from hepda.evaluation.binning import automatic_edges
 from hepda.evaluation.calibration import calibration_curve
@@ -36,11 +38,13 @@ from hepda.evaluation.results import (
 )
 from hepda.evaluation.roc import rocs
 from hepda.events.table import FeatureTable
+from hepda.parallel import Send
+
+if TYPE_CHECKING:
+    from hepda.adversarial import Network
 
 Array = NDArray[Any]
 Mask = NDArray[np.bool_]
-Embed = Callable[[Mask], Array]
-"""Embedding [m, d] of the events of a mask that lies within fold 0, by the network that has not seen them."""
 CURVE = tuple(np.round(np.linspace(0.05, 0.95, 19), 2))
 MAX_PROBE_EVENTS = 20_000
 
@@ -106,38 +110,73 @@ def compared(config: AnalysisConfig, table: FeatureTable, other: str) -> tuple[S
     return Selection(in_source & (table.label >= 0), "all"), Selection(in_other, "all")
 
 
-def evaluate(
-    config: AnalysisConfig,
-    table: FeatureTable,
-    scores: Mapping[str, Array],
-    embed: Mapping[str, Embed],
-    progress: Callable[[str], None] = lambda step: None,
-) -> Numbers:
-    """All numbers. scores: P(signal) [n] of each model for every event; embed: of the models that have one."""
-    source = config.domains[0]
-    labelled = labelled_domains(table)
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What is judged: P(signal) [n] of each model, and where the networks with an embedding are."""
+
+    config: AnalysisConfig
+    table: FeatureTable
+    scores: Mapping[str, Array]
+    networks: Mapping[str, Path]  # by model: its network of fold 0
+
+    @property
+    def others(self) -> list[str]:
+        """The domains that are compared with the source."""
+        return [name for name in self.table.domain_names if name != self.config.domains[0]]
+
+
+def evaluate(judged: Judged, processes: int, progress: Send) -> Numbers:
+    """All numbers; the parts are computed side by side.
+
+    Raises:
+        DataError: the source lacks a class, or a number cannot be had from these events.
+
+    """
+    source, labelled = judged.config.domains[0], labelled_domains(judged.table)
     if source not in labelled:
-        raise DataError(
-            f"the domain {source!r} lacks signal or background events; its scores cannot be judged"
-        )
-    others = [name for name in table.domain_names if name != source]
-    numbers = Numbers(source, unlabelled=tuple(name for name in others if name not in labelled))
-    replicas = max(2, config.evaluation.bootstrap)
-    for domain in labelled:
-        progress(f"ROC, {domain}")
-        mask = table.of_domain(domain) & (table.label >= 0)
-        of_domain = {model: score[mask] for model, score in scores.items()}
-        numbers.rocs[domain] = rocs(
-            of_domain, table.label[mask], table.weight[mask], replicas=replicas, seed=config.seed
-        )
-    for model, score in scores.items():
-        progress(f"bias and significance, {model}")
-        numbers.models[model] = _model_numbers(config, table, np.asarray(score, np.float64), others)
-    if config.evaluation.probes:
-        for other in others:
-            progress(f"probes, {other}")
-            _probe_all(config, table, scores, embed, other, numbers)
+        raise DataError(f"the domain {source!r} lacks signal or background events; its scores cannot be judged")
+    parts: list[Part] = [("model", model, "") for model in judged.scores]
+    if judged.config.evaluation.probes:
+        models = ["", *judged.scores]
+        parts += [("probe", model, other) for other in judged.others for model in models]
+    parts += [("roc", "", domain) for domain in labelled]
+    results = parallel.run(_compute, parts, processes, shared=judged, progress=progress)
+    numbers = Numbers(source, unlabelled=tuple(name for name in judged.others if name not in labelled))
+    for (kind, model, domain), result in zip(parts, results, strict=True):
+        if kind == "roc":
+            numbers.rocs[domain] = result
+        elif kind == "model":
+            numbers.models[model] = result
+        elif model:
+            numbers.models[model].probes[domain] = result
+        else:
+            numbers.inputs[domain] = result["inputs"]
     return numbers
+
+
+Part = tuple[str, str, str]
+"""A part of the evaluation: kind, model ("" for none) and domain ("" for all)."""
+
+
+def _compute(judged: Judged, part: Part, send: Send) -> Any:
+    kind, model, domain = part
+    if kind == "roc":
+        result: Any = _rocs(judged, domain)
+    elif kind == "model":
+        score = np.asarray(judged.scores[model], np.float64)
+        result = _model_numbers(judged.config, judged.table, score, judged.others)
+    else:
+        result = _probes(judged, model, domain)
+    send(" ".join(word for word in part if word), 1, 1)
+    return result
+
+
+def _rocs(judged: Judged, domain: str) -> dict[str, tuple[Roc, RocBand]]:
+    table, config = judged.table, judged.config
+    mask = table.of_domain(domain) & (table.label >= 0)
+    of_domain = {model: score[mask] for model, score in judged.scores.items()}
+    replicas = max(2, config.evaluation.bootstrap)
+    return rocs(of_domain, table.label[mask], table.weight[mask], replicas=replicas, seed=config.seed)
 
 
 def _model_numbers(
@@ -202,32 +241,42 @@ def _significance(
     return scan, binned
 
 
-def _probe_all(
-    config: AnalysisConfig,
-    table: FeatureTable,
-    scores: Mapping[str, Array],
-    embed: Mapping[str, Embed],
-    other: str,
-    numbers: Numbers,
-) -> None:
-    """Fresh classifiers on the inputs, on each score and on each embedding, against one other domain.
+def _probes(judged: Judged, model: str, other: str) -> dict[str, ProbeResult]:
+    """Fresh classifiers against one other domain: on a model's score and embedding, or ("") on the inputs.
 
     Fold 0 alone: there, score and embedding come from one network, which saw none of these events.
     """
+    table, config = judged.table, judged.config
     one, two = compared(config, table, other)
     masks = [side.mask & (table.fold == 0) for side in (one, two)]
     weights = [table.weight[mask] for mask in masks]
 
-    def ask(values: Callable[[Mask], Array], representation: str) -> ProbeResult:
+    def ask(representation: str, values: list[Array]) -> ProbeResult:
         return probe(
-            values(masks[0]), values(masks[1]), *weights, representation=representation,
-            class_name=one.class_name, max_events=MAX_PROBE_EVENTS, seed=config.seed,
-            replicas=max(2, config.evaluation.bootstrap),
+            *values, *weights, representation=representation, class_name=one.class_name, seed=config.seed,
+            max_events=MAX_PROBE_EVENTS, replicas=max(2, config.evaluation.bootstrap),
         )  # fmt: skip
 
-    numbers.inputs[other] = ask(lambda mask: table.features[mask], "inputs")
-    for model, score in scores.items():
-        found = {"score": ask(lambda mask, score=score: score[mask], "score")}  # type: ignore[misc]
-        if model in embed:
-            found["embedding"] = ask(embed[model], "embedding")
-        numbers.models[model].probes[other] = found
+    if not model:
+        return {"inputs": ask("inputs", [table.features[mask] for mask in masks])}
+    found = {"score": ask("score", [judged.scores[model][mask] for mask in masks])}
+    if model in judged.networks:
+        network = load_network(judged.networks[model], table.names)
+        found["embedding"] = ask("embedding", [network.embed(table.features[mask]) for mask in masks])
+    return found
+
+
+def load_network(path: Path, names: tuple[str, ...]) -> Network:
+    """A trained network.
+
+    Raises:
+        ConfigError: its features are not `names`, in their order.
+
+    """
+    from hepda.adversarial import Network
+
+    network = Network.load(path)
+    known = tuple(network.metadata.get("features", ()))
+    if known != names:
+        raise ConfigError(f"{path} was trained on the features {', '.join(known)}, not on those of the config")
+    return network

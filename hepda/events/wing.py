@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hepda.config import AnalysisConfig
-from hepda.errors import ConfigError
 from hepda.events import figures, metrics
 from hepda.events.blinding import hidden_range
 from hepda.events.load import LoadedEvents, load_table
-from hepda.events.numbers import Embed, Numbers, evaluate
+from hepda.events.numbers import Judged, Numbers, evaluate
 from hepda.events.table import FeatureTable
+from hepda.parallel import Send
 from hepda.report import ReportFigure
 
 Array = NDArray[Any]
@@ -37,39 +37,21 @@ def samples_metrics(config: AnalysisConfig, loaded: LoadedEvents) -> dict[str, A
     return entries
 
 
-def embedder(table: FeatureTable, models: Path, model: str) -> Embed:
-    """Embedding of events of fold 0 by the network of `model` that has not seen them.
-
-    Raises:
-        ConfigError: the network's features are not those of the table, in their order.
-
-    """
-    from hepda.adversarial import Network
-
-    network = Network.load(models / model / "fold0-member0.safetensors")
-    known = tuple(network.metadata.get("features", ()))
-    if known != table.names:
-        raise ConfigError(
-            f"models/{model} was trained on the features {', '.join(known)}, not on those of the config"
-        )
-
-    def embed(mask: NDArray[np.bool_]) -> Array:
-        return np.asarray(network.embed(table.features[mask]))
-
-    return embed
-
-
 def numbers_of(
     config: AnalysisConfig,
     table: FeatureTable,
     scores: Mapping[str, Array],
     models: Path,
-    progress: Callable[[str], None],
+    processes: int,
+    progress: Send,
 ) -> Numbers:
     """All numbers of a run; `models` is the folder of trained models."""
-    networks = [name for name, section in config.models.items() if section.kind == "network"]
-    embed = {name: embedder(table, models, name) for name in networks} if config.evaluation.probes else {}
-    return evaluate(config, table, scores, embed, progress)
+    networks = {
+        name: models / name / "fold0-member0.safetensors"
+        for name, section in config.models.items()
+        if section.kind == "network"
+    }
+    return evaluate(Judged(config, table, scores, networks), processes, progress)
 
 
 def models_metrics(
@@ -87,17 +69,14 @@ def draw(
     histories: Mapping[str, Sequence[Mapping[str, Sequence[float | None]]]],
     best_epochs: Mapping[str, Sequence[int]],
     folder: Path,
-    progress: Callable[[int, int], None],
+    processes: int,
+    progress: Send,
 ) -> list[ReportFigure]:
     """Draw every figure into `folder`, PNG and PDF; returns them as the report takes them."""
     scene = figures.Scene(config, table, scores, numbers, histories, best_epochs)
-    todo = figures.drawings(scene)
-    done = []
-    for number, drawing in enumerate(todo, start=1):
-        path = figures.save(drawing, folder)
-        done.append(ReportFigure(drawing.section, drawing.title, drawing.caption, path))
-        progress(number, len(todo))
-    return done
+    drawn = figures.drawings(scene)
+    paths = figures.save_all(scene, len(drawn), folder, processes, progress)
+    return [ReportFigure(d.section, d.title, d.caption, path) for d, path in zip(drawn, paths, strict=True)]
 
 
 def notes(config: AnalysisConfig) -> list[str]:
