@@ -66,9 +66,7 @@ class Rows:
         chosen = np.asarray(index)
 
         def take(values: Column) -> Column:
-            return (
-                values[torch.from_numpy(chosen)] if isinstance(values, Tensor) else np.asarray(values)[chosen]
-            )
+            return values[torch.from_numpy(chosen)] if isinstance(values, Tensor) else np.asarray(values)[chosen]
 
         return Rows(
             take(self.features),
@@ -129,9 +127,7 @@ class Stream:
         return torch.cat(parts)
 
 
-def batch_sizes(
-    batch_size: int, target_size: int | None, source_rows: int, target_rows: int
-) -> tuple[int, int]:
+def batch_sizes(batch_size: int, target_size: int | None, source_rows: int, target_rows: int) -> tuple[int, int]:
     """Source and target rows of a step: what is asked for, or all rows if there are fewer."""
     return min(batch_size, source_rows), min(target_size or batch_size, target_rows)
 
@@ -173,9 +169,7 @@ class PairedBatches:
         self.local_source = cut[0].stop - cut[0].start
         rows = self.local_source + cut[1].stop - cut[1].start
         features, columns = source.features, source.columns
-        self._features = torch.empty(
-            (rows, *features.shape[1:]), dtype=features.dtype, device=features.device
-        )
+        self._features = torch.empty((rows, *features.shape[1:]), dtype=features.dtype, device=features.device)
         self._columns = torch.empty((rows, columns.shape[1]), dtype=columns.dtype, device=columns.device)
 
     def _part(self, size: int) -> slice:

@@ -21,9 +21,7 @@ FORMAT = "hepda.checkpoint/1"
 def optimizer_tensors(optimizer: torch.optim.Optimizer, name: str) -> dict[str, Tensor]:
     """State of an optimizer by parameter number; all of it is tensors."""
     state = optimizer.state_dict()["state"]
-    return {
-        f"{name}.{i}.{key}": v for i, values in state.items() for key, v in values.items() if v is not None
-    }
+    return {f"{name}.{i}.{key}": v for i, values in state.items() for key, v in values.items() if v is not None}
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, name: str, tensors: dict[str, Tensor]) -> None:
@@ -59,9 +57,7 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         metadata = file.metadata() or {}
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
     if metadata.get("format") != FORMAT:
-        raise SourceError(
-            f"{path}: not a checkpoint of this version of hepda; remove it, or train without resuming"
-        )
+        raise SourceError(f"{path}: not a checkpoint of this version of hepda; remove it, or train without resuming")
     torch.set_rng_state(tensors.pop("random.cpu"))
     for i in range(torch.cuda.device_count()):
         if f"random.cuda{i}" in tensors:

@@ -2,282 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, softmax
-from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, TransformerMixin
-from sklearn.utils import check_random_state
+from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import (
-    _check_sample_weight,
-    assert_all_finite,
-    check_is_fitted,
-    column_or_1d,
-    validate_data,
-)
+from sklearn.utils.validation import assert_all_finite
 
-from hepda.adversarial.batches import Rows
-from hepda.adversarial.layers import mlp, seeded
-from hepda.adversarial.network import Head, Network
-from hepda.adversarial.registry import Adversary, build
-from hepda.adversarial.terms import Term
-from hepda.adversarial.trainer import Trainer
-from hepda.adversarial.weights import negative_weights
+from hepda.adversarial.estimator import AdversarialEstimator
 
 Array = NDArray[Any]
 
 
-@dataclass(frozen=True, slots=True)
-class _Domains:
-    """Rows of both domains as arrays; target is None for a plain network."""
-
-    X: Array
-    y: Array
-    task_weight: Array
-    domain_weight: Array
-    mask: Array
-    target: Array | None
-    target_weight: Array | None
-
-
-class _Adversarial(TransformerMixin, BaseEstimator):  # type: ignore[misc]
-    """What classifier and regressor share."""
-
-    def __init__(
-        self,
-        encoder: Sequence[int] = (128, 128, 64),
-        class_head: Sequence[int] = (),
-        domain_head: Sequence[int] = (64, 64),
-        *,
-        strength: float = 1.0,
-        schedule: str = "ganin",
-        warmup: float = 0,
-        method: str = "dann",
-        batch_size: int = 1024,
-        target_size: int | None = None,
-        epochs: int = 40,
-        learning_rate: float = 1e-3,
-        rate_schedule: str = "constant",
-        adversary_rate: float = 1.0,
-        adversary_steps: int = 1,
-        optimizer: str = "adamw",
-        weight_decay: float = 0.0,
-        momentum: float | None = None,
-        dropout: float = 0.0,
-        activation: str = "relu",
-        average: float = 0.0,
-        smoothing: float = 0.0,
-        spectral_norm: bool = False,
-        gradient_penalty: float = 0.0,
-        projection: bool = False,
-        clip: float = 0.0,
-        negative_weights: str = "keep",
-        precision: str = "float32",
-        patience: int | None = None,
-        validation_fraction: float = 0.1,
-        random_state: Any = None,
-        device: str = "auto",
-    ) -> None:
-        self.encoder = encoder
-        self.class_head = class_head
-        self.domain_head = domain_head
-        self.strength = strength
-        self.schedule = schedule
-        self.warmup = warmup
-        self.method = method
-        self.batch_size = batch_size
-        self.target_size = target_size
-        self.epochs = epochs
-        self.learning_rate = learning_rate
-        self.rate_schedule = rate_schedule
-        self.adversary_rate = adversary_rate
-        self.adversary_steps = adversary_steps
-        self.optimizer = optimizer
-        self.weight_decay = weight_decay
-        self.momentum = momentum
-        self.dropout = dropout
-        self.activation = activation
-        self.average = average
-        self.smoothing = smoothing
-        self.spectral_norm = spectral_norm
-        self.gradient_penalty = gradient_penalty
-        self.projection = projection
-        self.clip = clip
-        self.negative_weights = negative_weights
-        self.precision = precision
-        self.patience = patience
-        self.validation_fraction = validation_fraction
-        self.random_state = random_state
-        self.device = device
-
-    # ---- what comes in ----
-
-    def _domains(
-        self,
-        X: Any,
-        y: Any,
-        X_target: Any,
-        sample_weight: Any,
-        target_weight: Any,
-        domain_mask: Any,
-        domain_weight: Any,
-        sample_domain: Any,
-    ) -> _Domains:
-        """What `fit` was given, checked, and split into domains."""
-        X = validate_data(self, X, dtype=[np.float64, np.float32], ensure_min_samples=2)
-        y = self._column(y, X, "y")
-        weight = _check_sample_weight(sample_weight, X, dtype=np.float64)
-        compared = (
-            weight if domain_weight is None else _check_sample_weight(domain_weight, X, dtype=np.float64)
-        )
-        mask = np.ones(len(X), dtype=bool)
-        if domain_mask is not None:
-            mask = self._column(domain_mask, X, "domain_mask").astype(bool)
-        if sample_domain is not None:
-            if X_target is not None:
-                raise ValueError("give X_target, or source and target in one X with sample_domain; not both")
-            target = self._column(sample_domain, X, "sample_domain") < 0
-            if target.all():
-                raise ValueError("sample_domain has no source rows: source is 0 or more, target is negative")
-            source = ~target
-            pair = (X[target], compared[target]) if target.any() else (None, None)
-            return _Domains(X[source], y[source], weight[source], compared[source], mask[source], *pair)
-        if X_target is None:
-            return _Domains(X, y, weight, compared, mask, None, None)
-        other = validate_data(self, X_target, dtype=[np.float64, np.float32], reset=False)
-        if target_weight is not None and not np.any(target_weight):  # zero target weight is no target
-            return _Domains(X, y, weight, compared, mask, None, None)
-        there = _check_sample_weight(target_weight, other, dtype=np.float64)
-        return _Domains(X, y, weight, compared, mask, other, there)
-
-    @staticmethod
-    def _column(values: Any, X: Array, name: str) -> Array:
-        column: Array = column_or_1d(values, warn=True)
-        if len(column) != len(X):
-            raise ValueError(f"X has {len(X)} samples, but {name} has {len(column)}")
-        return column
-
-    def _float(self) -> type[np.floating[Any]]:
-        return np.float64 if self.precision == "float64" else np.float32
-
-    def _fit(self, domains: _Domains, y: Array) -> None:
-        """Train on rows that were checked; `y` as the head wants it."""
-        policy, real = self.negative_weights, self._float()
-        weights = {
-            "task": negative_weights(domains.task_weight, policy).weight,
-            "domain": negative_weights(domains.domain_weight, policy).weight,
-        }
-        source = Rows(domains.X.astype(real, copy=False), {"class": y}, weights, {"compared": domains.mask})
-        target = None
-        if domains.target is not None:
-            there = negative_weights(np.asarray(domains.target_weight), policy).weight
-            target = Rows(domains.target.astype(real, copy=False), weights={"domain": there})
-        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        with seeded(seed):
-            self.network_ = self._network(domains.X.shape[1], target is not None)
-        source, target, look = self._held_out(source, target, seed)
-        self.training_ = self._trainer(seed).fit(self.network_, source, target, validation=look)
-        self.history_: dict[str, list[float]] = self.training_.columns
-        self.n_iter_ = self.training_.epochs
-
-    def _held_out(
-        self, source: Rows, target: Rows | None, seed: int
-    ) -> tuple[Rows, Rows | None, tuple[Rows, Rows | None] | None]:
-        """Training rows of both domains, and validation rows if patience needs them."""
-        if self.patience is None:
-            return source, target, None
-        rng = np.random.default_rng(seed)
-        away = rng.random(len(source)) < self.validation_fraction
-        if target is None:
-            return source.select(~away), None, (source.select(away), None)
-        also = rng.random(len(target)) < self.validation_fraction
-        return source.select(~away), target.select(~also), (source.select(away), target.select(also))
-
-    def _trainer(self, seed: int) -> Trainer:
-        return Trainer(
-            epochs=self.epochs,
-            batch_size=self.batch_size,
-            target_size=self.target_size,
-            learning_rate=self.learning_rate,
-            rate_schedule=self.rate_schedule,
-            adversary_rate=self.adversary_rate,
-            optimizer=self.optimizer,
-            weight_decay=self.weight_decay,
-            momentum=self.momentum,
-            average=self.average,
-            clip=self.clip,
-            projection=self.projection,
-            precision=self.precision,
-            patience=self.patience,
-            seed=seed,
-            device=self.device,
-        )
-
-    def _network(self, columns: int, adapt: bool) -> Network:
-        layers: dict[str, Any] = {"activation": self.activation, "dropout": self.dropout}
-        encoder = mlp(columns, self.encoder, **layers)
-        outputs, loss, classes = self._outputs()
-        head = mlp(encoder.outputs, self.class_head, outputs, **layers)
-        heads = [Head("class", head, loss=loss, weight="task")]
-        terms: list[Term] = []
-        if adapt:
-            more, terms = build(self.method, self._adversary(encoder.outputs, classes))
-            heads += more
-        return Network(encoder, heads, terms=terms)
-
-    def _adversary(self, features: int, classes: int) -> Adversary:
-        return Adversary(
-            features=features,
-            classes=classes,
-            rows="compared",
-            weight="domain",
-            strength=self.strength,
-            schedule=self.schedule,
-            warmup=self.warmup,
-            hidden=tuple(self.domain_head),
-            activation=self.activation,
-            steps=self.adversary_steps,
-            smoothing=self.smoothing,
-            spectral_norm=self.spectral_norm,
-            gradient_penalty=self.gradient_penalty,
-        )
-
-    def _outputs(self) -> tuple[int, str, int]:
-        """Raw outputs, loss and classes of the class head."""
-        raise TypeError("use DANNClassifier or DANNRegressor")
-
-    # ---- what goes out ----
-
-    def _raw(self, X: Any) -> Array:
-        check_is_fitted(self, "network_")
-        X = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
-        raw: Array = self.network_.predict(X, "class", raw=True).astype(np.float64)
-        return raw
-
-    def transform(self, X: ArrayLike) -> Array:
-        """The embedding: features [n, d] of the encoder."""
-        check_is_fitted(self, "network_")
-        X = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
-        return self.network_.embed(X)
-
-    @property
-    def _n_features_out(self) -> int:
-        return int(tuple(self.encoder)[-1])
-
-    def get_feature_names_out(self, input_features: Any = None) -> Array:
-        """Names of the embedding's columns: `embedding0`, `embedding1`, ..."""
-        check_is_fitted(self, "network_")
-        return np.asarray([f"embedding{i}" for i in range(self._n_features_out)], dtype=object)
-
-
-class DANNClassifier(ClassifierMixin, _Adversarial):  # type: ignore[misc]
+class DANNClassifier(ClassifierMixin, AdversarialEstimator):  # type: ignore[misc]
     """A classifier that is trained on source rows and cannot tell them from target rows.
 
     Without target rows it is a plain network. Both losses carry event weights, of either sign.
+
+    The defaults are those that make the adversary steady: a domain head that learns slowly (`adversary_rate`
+    0.1), a smooth activation, and the moving average of the weights. A fast domain head drives the encoder to
+    any match of the domains, often one that mixes the classes; a slow one leads to the nearest
+    (benchmarks/moons.py).
 
     Args:
         encoder: widths of the hidden layers of the encoder.
@@ -388,7 +135,7 @@ class DANNClassifier(ClassifierMixin, _Adversarial):  # type: ignore[misc]
         return result
 
 
-class DANNRegressor(RegressorMixin, _Adversarial):  # type: ignore[misc]
+class DANNRegressor(RegressorMixin, AdversarialEstimator):  # type: ignore[misc]
     """As `DANNClassifier`, for a real target: the head minimises the squared error of the standardised y.
 
     Parameters and attributes are those of `DANNClassifier`, without classes.

@@ -113,9 +113,7 @@ def alarms(history: History, main: str, reversed_heads: list[str]) -> list[str]:
                 "difference it "
                 "can see, or it is too small or too slow. Compare with a fresh probe"
             )
-        ratio = list(zip(table.get(f"{name}_gradient", []), table.get("task_gradient", []), strict=False))[
-            -3:
-        ]
+        ratio = list(zip(table.get(f"{name}_gradient", []), table.get("task_gradient", []), strict=False))[-3:]
         if len(ratio) == 3 and all(a > 10 * b for a, b in ratio):
             found.append(
                 f"opposition: the gradient of {name!r} in the encoder is over ten times that of the task; "

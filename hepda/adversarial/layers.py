@@ -55,9 +55,7 @@ class MLP(nn.Sequential):
         last = len(sizes) - 2
         for i, (a, b) in enumerate(pairwise(sizes)):
             linear = nn.Linear(a, b)
-            layers[f"linear{i}"] = (
-                nn.utils.parametrizations.spectral_norm(linear) if spec["spectral_norm"] else linear
-            )
+            layers[f"linear{i}"] = nn.utils.parametrizations.spectral_norm(linear) if spec["spectral_norm"] else linear
             if i < last or spec["activate_last"]:
                 layers[f"activation{i}"] = ACTIVATIONS[spec["activation"]]()
                 if spec["dropout"]:
@@ -116,9 +114,7 @@ def mlp(
     """
     if activation not in ACTIVATIONS:
         names = ", ".join(ACTIVATIONS)
-        raise ConfigError(
-            f"unknown activation {activation!r}; one of {names}.{nearest(activation, ACTIVATIONS)}"
-        )
+        raise ConfigError(f"unknown activation {activation!r}; one of {names}.{nearest(activation, ACTIVATIONS)}")
     widths = [int(w) for w in hidden] + ([] if outputs is None else [int(outputs)])
     if inputs < 1 or any(w < 1 for w in widths):
         raise ConfigError(f"a network of widths {[inputs, *widths]}: every width must be 1 or more")
@@ -180,9 +176,7 @@ class Standardize(nn.Module):
             column = int((~torch.isfinite(square)).nonzero()[0])
             raise DataError(f"feature column {column} holds NaN or infinity; repair or drop these rows first")
         if not total > 0.0:
-            raise DataError(
-                "the normalization has no rows with a weight; check the training rows and their weights"
-            )
+            raise DataError("the normalization has no rows with a weight; check the training rows and their weights")
         shift /= total
         mean, width = first + shift, (square / total - shift.square()).clamp_min(0.0).sqrt()
         flat = width <= 1e-7 * mean.abs().clamp_min(1e-30)

@@ -35,9 +35,7 @@ def binary(output: Tensor, target: Tensor, smoothing: float = 0.0) -> Tensor:
 
 def multiclass(output: Tensor, target: Tensor, smoothing: float = 0.0) -> Tensor:
     """Cross entropy of logits [n, k] with class numbers 0 ... k-1 in a column [n, 1]."""
-    return functional.cross_entropy(
-        _real(output), target[:, 0].long(), reduction="none", label_smoothing=smoothing
-    )
+    return functional.cross_entropy(_real(output), target[:, 0].long(), reduction="none", label_smoothing=smoothing)
 
 
 def regression(output: Tensor, target: Tensor, smoothing: float = 0.0) -> Tensor:

@@ -243,9 +243,7 @@ class Network(nn.Module):
             "metadata": self.metadata,
         }
         tensors = {
-            k: v.detach().cpu().contiguous()
-            for k, v in self.state_dict().items()
-            if not k.startswith("term_modules.")
+            k: v.detach().cpu().contiguous() for k, v in self.state_dict().items() if not k.startswith("term_modules.")
         }
         write_tensors(Path(path), tensors, {"network": json.dumps(parts)})
 
@@ -281,9 +279,7 @@ class Network(nn.Module):
         try:
             network.load_state_dict(tensors)
         except RuntimeError as error:
-            raise SourceError(
-                f"{path}: the weights do not fit the network that was given: {error}"
-            ) from error
+            raise SourceError(f"{path}: the weights do not fit the network that was given: {error}") from error
         return network.eval()
 
 
@@ -340,6 +336,4 @@ def check_output(output: Tensor, head: Head) -> None:
     wrong = wrong or (head.loss == "mixture" and output.shape[1] % 3 != 0)
     if wrong:
         needed = find_loss(head.loss).what
-        raise TrainingError(
-            f"head {head.name!r} gives {tuple(output.shape)}; loss {head.loss!r} needs {needed}"
-        )
+        raise TrainingError(f"head {head.name!r} gives {tuple(output.shape)}; loss {head.loss!r} needs {needed}")

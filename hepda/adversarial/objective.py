@@ -151,9 +151,7 @@ class Objective:
         output, penalty = self._output(head, features[rows], given, outputs, rows)
         check_output(output, head)
         if head.entropy and head.reads and given is not None:
-            weight = weight * certainty(
-                class_probabilities(given.detach(), self.network.heads[head.reads].loss)
-            )
+            weight = weight * certainty(class_probabilities(given.detach(), self.network.heads[head.reads].loss))
         losses = LOSSES[head.loss].rows(output, target, head.smoothing if self.network.training else 0.0)
         above, below = torch.dot(weight, losses), weight.abs().sum()
         if meters is not None:
@@ -177,9 +175,7 @@ class Objective:
 
     @staticmethod
     @torch.no_grad()
-    def _meter(
-        head: Head, output: Tensor, target: Tensor, weight: Tensor, above: Tensor, below: Tensor
-    ) -> Tensor:
+    def _meter(head: Head, output: Tensor, target: Tensor, weight: Tensor, above: Tensor, below: Tensor) -> Tensor:
         right = above.new_zeros(())
         if LOSSES[head.loss].classes:
             right = torch.dot(weight, correct(output, target, head.loss))

@@ -33,8 +33,7 @@ def _lookup(kind: str, name: str, head: Head | Term, domain: str, rows: Rows) ->
     if name not in table:
         there = ", ".join(table) or "none"
         raise ConfigError(
-            f"head {head.name!r} needs {kind}[{name!r}] of the {domain} rows, which have "
-            f"{there}.{nearest(name, table)}"
+            f"head {head.name!r} needs {kind}[{name!r}] of the {domain} rows, which have {there}.{nearest(name, table)}"
         )
     return table[name]
 
@@ -42,9 +41,7 @@ def _lookup(kind: str, name: str, head: Head | Term, domain: str, rows: Rows) ->
 def is_domain_head(head: Head, source: Rows, target: Rows | None) -> bool:
     """Whether a head tells the two domains apart: it asks for `domain` and the rows have no such target."""
     return (
-        head.key == "domain"
-        and "domain" not in source.targets
-        and (target is None or "domain" not in target.targets)
+        head.key == "domain" and "domain" not in source.targets and (target is None or "domain" not in target.targets)
     )
 
 
@@ -104,9 +101,7 @@ class Plan:
     terms: dict[str, Lane]
 
 
-def make_plan(
-    network: Network, source: Rows, target: Rows | None, sizes: tuple[int, int] | None = None
-) -> Plan:
+def make_plan(network: Network, source: Rows, target: Rows | None, sizes: tuple[int, int] | None = None) -> Plan:
     """Lay out targets and weights of all heads and terms as columns, once, before the loop.
 
     A head that tells domains apart, or a term, whose target weights are all zero is left out; if nothing
@@ -200,7 +195,5 @@ def _features(rows: Rows, domain: str, dtype: torch.dtype) -> Tensor:
     if features.dtype in (torch.float64, torch.float32) or not features.is_floating_point():
         features = features.to(dtype)  # half precision stays as it is stored, until it is in a batch
     if features.dim() < 2:
-        raise DataError(
-            f"the {domain} features have shape {tuple(features.shape)}; a row needs columns: [n, k]"
-        )
+        raise DataError(f"the {domain} features have shape {tuple(features.shape)}; a row needs columns: [n, k]")
     return features

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,9 +63,7 @@ class Run:
         share = settings.batch_size, settings.target_size
         self.batches = PairedBatches(plan.source, plan.target, *share, settings.seed, device, rank, ranks)
         # the adversary's extra steps draw rows of their own
-        self.more = PairedBatches(
-            plan.source, plan.target, *share, settings.seed + 104729, device, rank, ranks
-        )
+        self.more = PairedBatches(plan.source, plan.target, *share, settings.seed + 104729, device, rank, ranks)
         self.most_steps = max([part.steps for part in self.objective.parts])
         momentum = 0.9 if settings.momentum is None else settings.momentum
         s = settings
@@ -80,9 +78,7 @@ class Run:
         self.best: dict[str, Tensor] = {}
         self.best_score = -math.inf
         self.waited = 0
-        self.losses: Callable[[Batch, bool], Losses] = self._losses
-        if settings.compile:
-            self.losses = torch.compile(self._losses)
+        self.onednn = False  # a resumed run keeps to the kernels it began with
 
     # ---- an epoch ----
 
@@ -131,7 +127,7 @@ class Run:
         optimizers.set_rate(self._rate_factor(step))
         self._adversary_steps(step)
         optimizers.clear()
-        losses = self.losses(self.batches(step), measure)
+        losses = self._losses(self.batches(step), measure)
         if line is not None:
             self._measure_gradients(losses, line)
         if settings.projection and losses.adversary is not None:
@@ -181,9 +177,7 @@ class Run:
 
     def _measure_gradients(self, losses: Losses, line: dict[str, float]) -> None:
         """Norms of what task and adversary send into the encoder, and the cosine between them."""
-        if not losses.task.requires_grad or not any(
-            p.requires_grad for p in self.network.encoder.parameters()
-        ):
+        if not losses.task.requires_grad or not any(p.requires_grad for p in self.network.encoder.parameters()):
             return
         task = self._encoder_gradients(losses.task)
         line["task_gradient"] = math.sqrt(float(inner(task, task)))
@@ -304,6 +298,7 @@ class Run:
             "history": self.history.to_dict(),
             "best_score": None if math.isinf(self.best_score) else self.best_score,
             "waited": self.waited,
+            "onednn": self.onednn,
             "averaged": 0 if self.average is None else self.average.steps,
             "fingerprint": self.settings.fingerprint(self.network),
         }
@@ -332,7 +327,7 @@ class Run:
                 mean.copy_(tensors[f"average.{i}"])
         self.history = History.from_dict(said["history"])
         self.best_score = -math.inf if said["best_score"] is None else said["best_score"]
-        self.waited = said["waited"]
+        self.waited, self.onednn = said["waited"], said["onednn"]
 
 
 def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

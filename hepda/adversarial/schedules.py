@@ -68,7 +68,5 @@ RATE_SCHEDULES: dict[str, Schedule] = {
 def find_schedule(name: str, table: dict[str, Schedule], what: str) -> Schedule:
     """The schedule of that name, or a `ConfigError` that lists the names there are."""
     if name not in table:
-        raise ConfigError(
-            f"unknown schedule {name!r} of the {what}; one of {', '.join(table)}.{nearest(name, table)}"
-        )
+        raise ConfigError(f"unknown schedule {name!r} of the {what}; one of {', '.join(table)}.{nearest(name, table)}")
     return table[name]

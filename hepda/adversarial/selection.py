@@ -37,9 +37,7 @@ def probabilities(network: Network, rows: Rows) -> Array:
     if network.main.loss == "multiclass":
         result: Array = softmax(raw, axis=1)
         return result
-    raise ConfigError(
-        f"this scorer needs a head that says a class; the main head's loss is {network.main.loss!r}"
-    )
+    raise ConfigError(f"this scorer needs a head that says a class; the main head's loss is {network.main.loss!r}")
 
 
 def weights(rows: Rows, key: str | None) -> Array:
@@ -121,9 +119,7 @@ def soft_neighbourhood_density(
 
 def _domain_weight(network: Network, rows: Rows) -> Array:
     """Weights of the comparison of domains, by the first reversed head or term that names some."""
-    named = [head.weight for head in network.heads.values() if head.reversal] + [
-        t.weight for t in network.terms
-    ]
+    named = [head.weight for head in network.heads.values() if head.reversal] + [t.weight for t in network.terms]
     return weights(rows, next((name for name in named if name), None))
 
 

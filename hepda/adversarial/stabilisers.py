@@ -25,11 +25,7 @@ def input_gradient_penalty(module: nn.Module, x: Tensor) -> Tensor:
 
 def inner(a: Sequence[Tensor | None], b: Sequence[Tensor | None]) -> Tensor:
     """Sum over tensors of the inner products of gradients; a gradient that is None counts as zero."""
-    terms = [
-        torch.dot(x.flatten(), y.flatten())
-        for x, y in zip(a, b, strict=True)
-        if x is not None and y is not None
-    ]
+    terms = [torch.dot(x.flatten(), y.flatten()) for x, y in zip(a, b, strict=True) if x is not None and y is not None]
     return torch.stack(terms).sum() if terms else torch.zeros(())
 
 
@@ -42,10 +38,7 @@ def self_correct(task: Sequence[Tensor | None], adversary: Sequence[Tensor | Non
     """
     product, square = inner(adversary, task), inner(task, task)
     factor = torch.where(product < 0, product / square.clamp_min(1e-30), torch.zeros_like(product))
-    return [
-        a if a is None or g is None else a - factor.to(a.device) * g
-        for g, a in zip(task, adversary, strict=True)
-    ]
+    return [a if a is None or g is None else a - factor.to(a.device) * g for g, a in zip(task, adversary, strict=True)]
 
 
 class MovingAverage:

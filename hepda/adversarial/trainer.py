@@ -53,7 +53,6 @@ class Trainer:
         device: `auto` (a GPU if there is one), `cpu`, `cuda`, ...
         kernels: `plain`, `onednn`, or `auto`: oneDNN's linear layers where they are there, right and measured
             to be faster (kernels.py).
-        compile: compile the forward pass and its gradient with torch.compile.
 
     """
 
@@ -74,7 +73,6 @@ class Trainer:
     scorer: Scorer | None = None
     seed: int = 0
     device: str = "auto"
-    compile: bool = False
     kernels: str = "auto"
 
     def __post_init__(self) -> None:
@@ -137,10 +135,11 @@ class Trainer:
         rank, ranks = workers.join()
         with seeded(self.seed):
             run = Run(self, network.to(device, self.dtype()), source, target, validation, device, rank, ranks)
+            run.onednn = self._use_onednn()
             path = None if checkpoint is None else Path(checkpoint)
             if resume and path is not None and path.is_file():
                 run.restore(path)
-            with Fast(network, self._use_onednn()):
+            with Fast(network, run.onednn):
                 while not run.finished:
                     run.epoch()
                     if path is not None and rank == 0:
@@ -151,7 +150,7 @@ class Trainer:
         return run.history
 
     def _use_onednn(self) -> bool:
-        if self.kernels != "auto" or self.compile or self.precision != "float32":
+        if self.kernels != "auto" or self.precision != "float32":
             return self.kernels == "onednn"
         return worthwhile()
 
@@ -170,7 +169,5 @@ class Trainer:
         settings = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("scorer", "device")}
         heads = [head.spec() for head in network.heads.values()]
         shapes = {name: list(p.shape) for name, p in network.state_dict().items()}
-        text = json.dumps(
-            [settings, heads, shapes, [asdict(t.reversal) for t in network.terms]], sort_keys=True
-        )
+        text = json.dumps([settings, heads, shapes, [asdict(t.reversal) for t in network.terms]], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]

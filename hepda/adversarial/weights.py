@@ -54,8 +54,7 @@ def negative_weights(weight: ArrayLike, policy: str = "keep") -> NegativeWeights
     values = np.array(weight, dtype=np.float64)
     if policy not in POLICIES:
         raise ConfigError(
-            f"unknown policy {policy!r} for negative weights; one of "
-            f"{', '.join(POLICIES)}.{nearest(policy, POLICIES)}"
+            f"unknown policy {policy!r} for negative weights; one of {', '.join(POLICIES)}.{nearest(policy, POLICIES)}"
         )
     if not np.isfinite(values).all():
         raise DataError(f"{int((~np.isfinite(values)).sum())} of {len(values)} weights are NaN or infinite")
@@ -87,16 +86,12 @@ def class_weights(label: ArrayLike, weight: ArrayLike | None = None) -> NDArray[
     given = np.ones(len(classes)) if weight is None else np.asarray(weight, dtype=np.float64)
     known = np.unique(classes[classes >= 0])
     if len(known) < 2:
-        raise DataError(
-            f"the training rows hold the classes {known.tolist()}; a classifier needs two or more"
-        )
+        raise DataError(f"the training rows hold the classes {known.tolist()}; a classifier needs two or more")
     result = np.zeros(len(classes))
     for value in known:
         rows = classes == value
         total = float(given[rows].sum())
         if not total > 0.0:
-            raise DataError(
-                f"the weights of class {value} add up to {total:g}; they must add up to more than 0"
-            )
+            raise DataError(f"the weights of class {value} add up to {total:g}; they must add up to more than 0")
         result[rows] = given[rows] * (int((classes >= 0).sum()) / (len(known) * total))
     return result

@@ -30,9 +30,7 @@ def count() -> int:
 
 def alone() -> bool:
     """Whether this process works alone."""
-    return not (
-        distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1
-    )
+    return not (distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1)
 
 
 def sum_over_workers(value: Tensor) -> Tensor:
