@@ -145,8 +145,6 @@ class Objective:
         lane = self.lanes[head.name]
         rows = lane.rows(batch.n_source)
         target, weight = batch.columns[rows, lane.columns], batch.columns[rows, lane.weight]
-        if len(features) < len(batch.features):  # only source rows were encoded
-            target, weight = target[: batch.n_source], weight[: batch.n_source]
         given = outputs[head.reads][rows] if head.reads else None
         output, penalty = self._output(head, features[rows], given, outputs, rows)
         check_output(output, head)

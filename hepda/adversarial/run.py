@@ -51,8 +51,8 @@ class Run:
         ranks: int,
     ) -> None:
         self.settings, self.network, self.device, self.validation = settings, network, device, validation
-        rows = len(source), 0 if target is None else len(target)
-        sizes = batch_sizes(settings.batch_size, settings.target_size, *rows)
+        self.rows = len(source), 0 if target is None else len(target)
+        sizes = batch_sizes(settings.batch_size, settings.target_size, *self.rows)
         plan = make_plan(network, source, target, sizes)
         if network.normalization is not None and not bool(network.normalization.fitted):
             lane = plan.lanes[network.main.name]
@@ -299,6 +299,7 @@ class Run:
             "best_score": None if math.isinf(self.best_score) else self.best_score,
             "waited": self.waited,
             "onednn": self.onednn,
+            "rows": list(self.rows),
             "averaged": 0 if self.average is None else self.average.steps,
             "fingerprint": self.settings.fingerprint(self.network),
         }
@@ -312,10 +313,10 @@ class Run:
 
         """
         tensors, said = read_checkpoint(path)
-        if said["fingerprint"] != self.settings.fingerprint(self.network):
+        if said["fingerprint"] != self.settings.fingerprint(self.network) or tuple(said["rows"]) != self.rows:
             raise ConfigError(
-                f"{path} was written with other training settings or another network; remove it, or train "
-                "without resuming"
+                f"{path} was written with other training settings, another network or other rows; remove it, "
+                "or train without resuming"
             )
         self.network.load_state_dict(_below("network.", tensors))
         for name, optimizer in zip(("task", "adversary"), self.optimizers.all, strict=False):
