@@ -1,8 +1,7 @@
 """Running a generator page (such as analyses/tth/generate.py) on several processes, and writing its ntuples.
 
 A page is a Python file that the user names and that holds the physics: `SAMPLES` (name -> SampleSpec),
-`generate_chunk(spec, seed) -> Chunk`, `assemble(samples) -> files` and `RUNS` (file -> run number, for (run, event)
-decides in which fold an event is, whatever else is generated). This module does the rest: chunks with seeds of
+`generate_chunk(spec, seed) -> Chunk` and `assemble(samples) -> files`. This module does the rest: chunks with seeds of
 their own on several processes, finished chunks kept so that an interrupted run goes on, rounding, and ROOT files.
 """
 
@@ -74,7 +73,7 @@ def load_page(path: Path) -> ModuleType:
         if error.name in ("pythia8mc", "fastjet"):
             raise MissingExtraError(error.name, "generate") from error
         raise
-    missing = [wanted for wanted in ("SAMPLES", "RUNS", "generate_chunk", "assemble") if not hasattr(module, wanted)]
+    missing = [wanted for wanted in ("SAMPLES", "generate_chunk", "assemble") if not hasattr(module, wanted)]
     if missing:
         raise ConfigError(f"the generator page {path} does not define {', '.join(missing)}")
     return module
@@ -235,6 +234,11 @@ def generate(
         progress(sample, done, total)
     chunks = {name: collect(folder, name, spec, seed) for name, spec in specs.items()}
     return {
-        output / f"{name}.root": write_ntuple(output / f"{name}.root", columns, about, run=module.RUNS[name])
+        output / f"{name}.root": write_ntuple(output / f"{name}.root", columns, about, run=run_of(name))
         for name, (columns, about) in module.assemble(chunks).items()
     }
+
+
+def run_of(name: str) -> int:
+    """Run number of a file, by its name; a file of truths (`data_truth`) has that of its events (`data`)."""
+    return 100_000 + zlib.crc32(name.removesuffix("_truth").encode()) % 900_000
