@@ -118,10 +118,15 @@ def build_network(inputs: int, section: NetworkConfig, seed: int, metadata: dict
     return Network(encoder, heads, metadata=metadata)
 
 
+HEAD_INPUTS = {"features": "features", "score": "class", "features*score": "features*class"}
+"""What the config calls the input of a domain head, in the words of the core."""
+
+
 def _domain_head(section: DomainConfig, width: int, head: Any, reversal: Any, mlp: Any, rows: str) -> Any:
     return head(
         "domain",
-        mlp(width, section.head, 1),
+        mlp({"features": width, "score": 1, "features*score": 2 * width}[section.input], section.head, 1),
+        input=HEAD_INPUTS[section.input],
         rows=rows,
         weight=rows,
         balance=section.balance,

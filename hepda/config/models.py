@@ -44,6 +44,9 @@ class DomainConfig(Section):
     """Samples of the domain that the encoder must not tell from the source."""
     rows: Literal["background", "signal", "all"] = "background"
     """Classes that the domain head sees; `all` for data, whose class is unknown."""
+    input: Literal["features", "score", "features*score"] = "features"
+    """What the domain head sees: the encoder's output (DANN), the class head's output (pivot, arXiv:1611.01046), or
+    their product (CDAN, arXiv:1705.10667)."""
     selection: Expression | None = None
     """A region for the domain head, on top of the analysis's selection, e.g. a control region."""
     weight: Expression = "physical"
