@@ -1,4 +1,4 @@
-"""Which scores of data must not be seen, from the config's `evaluation.blind`."""
+"""What of data must not be seen, from the config's `evaluation.blind`: scores in a range, and what tells of them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from hepda.errors import ConfigError
 from hepda.events.columns import Column
 from hepda.events.evaluation import Evaluator
 from hepda.events.expressions import parse
+from hepda.events.table import FeatureTable
+
+BLINDED = "blinded: `evaluation.blind` hides scores of these data, so no number is taken from them"
 
 
 def hidden_range(config: AnalysisConfig) -> tuple[float, float] | None:
@@ -30,3 +33,10 @@ def hidden_range(config: AnalysisConfig) -> tuple[float, float] | None:
             f"evaluation.blind: {config.evaluation.blind!r} hides more than one range of the score; give one"
         )
     return float(score[hidden[0]]), float(score[hidden[-1]]) if hidden[-1] < len(score) - 1 else np.inf
+
+
+def blinded_domains(config: AnalysisConfig, table: FeatureTable) -> tuple[str, ...]:
+    """Domains of data whose scores are hidden in a range: no number is taken from their scores or embeddings."""
+    if hidden_range(config) is None:
+        return ()
+    return tuple(name for name in table.domain_names if np.all(table.label[table.of_domain(name)] < 0))

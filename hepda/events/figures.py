@@ -52,9 +52,7 @@ class Scene:
     table: FeatureTable
     scores: Mapping[str, Array]
     numbers: Numbers
-    histories: Mapping[
-        str, Sequence[Mapping[str, Sequence[float | None]]]
-    ]  # by model: columns of each training
+    histories: Mapping[str, Sequence[Mapping[str, Sequence[float | None]]]]  # by model: columns of each training
     best_epochs: Mapping[str, Sequence[int]]
 
     @property
@@ -66,6 +64,12 @@ class Scene:
     def source(self) -> str:
         """The domain that is trained on."""
         return self.numbers.source
+
+    @property
+    def rival_domains(self) -> list[str]:
+        """The simulated domains whose background (or what `bias.class` says) is compared with the source's."""
+        known = (*self.numbers.rocs, *self.numbers.lacking)
+        return [d for d in known if d != self.source and d not in self.numbers.untold]
 
     def label(self, note: str = "", *, data: bool = False) -> style.Label:
         """The line above the axes. Signals with a scale are said to have it wherever they are drawn."""
@@ -99,7 +103,7 @@ class Scene:
         return parts
 
     def rivals(self, values: Array) -> list[features.Sample]:
-        """The other simulated domains, each as one total that is scaled to the source's yield."""
+        """The other simulated domains with both classes, each as one total scaled to the source's yield."""
         total = self.table.weight[self.table.of_domain(self.source) & (self.table.label >= 0)].sum()
         parts = []
         for domain in self.numbers.rocs:
@@ -193,7 +197,7 @@ def score_drawings(scene: Scene) -> Iterator[Drawing]:
     for model in scene.models:
         score = np.asarray(scene.scores[model], dtype=np.float64)
         shapes = {}
-        for other in (scene.source, *scene.numbers.rocs):
+        for other in (scene.source, *scene.rival_domains):
             one, two = compared(scene.config, scene.table, other)
             chosen = one if other == scene.source else two
             shapes[other] = (score[chosen.mask], scene.table.weight[chosen.mask])
@@ -219,9 +223,7 @@ def score_drawings(scene: Scene) -> Iterator[Drawing]:
 def bias_drawings(scene: Scene) -> Iterator[Drawing]:
     """Efficiency shifts, KS distances, the trade-off and the closure of mu."""
     own = scene.numbers.models
-    for other in scene.numbers.rocs:
-        if other == scene.source:
-            continue
+    for other in scene.rival_domains:
         curves = {model: own[model].shift_curve[other] for model in scene.models}
         name = own[scene.models[0]].bias[other].class_name
         yield Drawing(
@@ -231,11 +233,7 @@ def bias_drawings(scene: Scene) -> Iterator[Drawing]:
                 curves, source=scene.source, other=other, class_name=name, label=scene.label(), models=scene.models
             ),
         )  # fmt: skip
-    distances = {
-        other: {model: own[model].bias[other] for model in scene.models}
-        for other in own[scene.models[0]].bias
-        if other in scene.numbers.rocs
-    }
+    distances = {other: {model: own[model].bias[other] for model in scene.models} for other in scene.rival_domains}
     if distances:
         yield Drawing(
             "domains", "ks", "KS distance of the background's score",
@@ -284,10 +282,7 @@ def training_drawings(scene: Scene) -> Iterator[Drawing]:
     """The history of each network."""
     for model, columns in scene.histories.items():
         panels, levels = training.history_panels(
-            *(
-                {name: [np.nan if x is None else x for x in values] for name, values in c.items()}
-                for c in columns
-            )
+            *({name: [np.nan if x is None else x for x in values] for name, values in c.items()} for c in columns)
         )
         best = scene.best_epochs.get(model, ())
         yield Drawing(

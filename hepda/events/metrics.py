@@ -6,7 +6,7 @@ from typing import Any
 
 from hepda.config import AnalysisConfig
 from hepda.evaluation.results import BiasResult, ClosureFit, Interval
-from hepda.events.numbers import ModelNumbers, Numbers
+from hepda.events.numbers import ModelNumbers, Numbers, shift_points
 
 UNLABELLED = "the classes of its events are unknown"
 
@@ -14,8 +14,10 @@ UNLABELLED = "the classes of its events are unknown"
 def auc_of(numbers: Numbers, model: str) -> dict[str, Any]:
     """models.<model>.auc: a value with its interval for each domain."""
     known = {domain: interval(numbers.auc(model, domain)) for domain in numbers.rocs}
-    unknown = {"value": None, "low": None, "high": None, "why": UNLABELLED}
-    return known | dict.fromkeys(numbers.unlabelled, unknown)
+    reasons = dict.fromkeys(numbers.unlabelled, UNLABELLED)
+    reasons |= {domain: f"it has no {missing} events" for domain, missing in numbers.lacking.items()}
+    nothing = {"value": None, "low": None, "high": None}
+    return known | {domain: nothing | {"why": why} for domain, why in reasons.items()}
 
 
 def interval(found: Interval) -> dict[str, float]:
@@ -41,6 +43,20 @@ def bias_of(found: BiasResult) -> dict[str, Any]:
     }
     reasons = [s.why for s in shifts if s.why] + ([found.why] if found.why else [])
     return entry | ({"why": "; ".join(dict.fromkeys(reasons))} if reasons else {})
+
+
+def untold_bias(config: AnalysisConfig, why: str) -> dict[str, Any]:
+    """As `bias_of`, of a domain that was not compared."""
+    names = ("class", "ks", "ks_null", "wasserstein", "chi2_ndf", "jensen_shannon", "energy", "p_value")
+    points = dict.fromkeys((f"{point:g}" for point in shift_points(config)), None)
+    shifts = {"efficiency_shift": points, "efficiency_shift_error": dict(points)}
+    return dict.fromkeys(names, None) | shifts | {"why": why}
+
+
+def untold_closure(why: str) -> dict[str, Any]:
+    """As `closure_of`, of a domain that was not fitted."""
+    names = ("mu", "error", "pull", "truth", "sample_error", "background_scale")
+    return dict.fromkeys(names, None) | {"why": why}
 
 
 def closure_of(found: ClosureFit) -> dict[str, Any]:
@@ -75,6 +91,8 @@ def domain_auc_of(config: AnalysisConfig, numbers: Numbers, model: str, other: s
     """models.<model>.domain_auc.<source>:<other>: fresh probes on score, embedding and inputs."""
     if not config.evaluation.probes:
         return {"score": None, "embedding": None, "inputs": None, "why": "`evaluation.probes` is off"}
+    if other in numbers.untold:
+        return {"score": None, "embedding": None, "inputs": None, "why": numbers.untold[other]}
     found = numbers.models[model].probes[other]
     entry: dict[str, Any] = {name: interval(result.auc) for name, result in found.items()}
     entry["inputs"] = interval(numbers.inputs[other].auc)
@@ -83,17 +101,18 @@ def domain_auc_of(config: AnalysisConfig, numbers: Numbers, model: str, other: s
     return entry
 
 
-def model_metrics(
-    config: AnalysisConfig, numbers: Numbers, model: str, training: dict[str, Any]
-) -> dict[str, Any]:
+def model_metrics(config: AnalysisConfig, numbers: Numbers, model: str, training: dict[str, Any]) -> dict[str, Any]:
     """models.<model> of metrics.json."""
     own = numbers.models[model]
-    pairs = {other: f"{numbers.source}:{other}" for other in own.bias}
+    pairs = {other: f"{numbers.source}:{other}" for other in (*own.bias, *numbers.untold)}
+    bias = {other: bias_of(found) for other, found in own.bias.items()}
+    bias |= {other: untold_bias(config, why) for other, why in numbers.untold.items()}
+    closure = {other: closure_of(found) for other, found in own.closure.items()}
     return {
         "auc": auc_of(numbers, model),
-        "bias": {pairs[other]: bias_of(found) for other, found in own.bias.items()},
-        "domain_auc": {pairs[other]: domain_auc_of(config, numbers, model, other) for other in own.bias},
+        "bias": {pairs[other]: entry for other, entry in bias.items()},
+        "domain_auc": {pair: domain_auc_of(config, numbers, model, other) for other, pair in pairs.items()},
         "significance": significance_of(own),
-        "closure": {other: closure_of(found) for other, found in own.closure.items()},
+        "closure": closure | {other: untold_closure(why) for other, why in numbers.untold.items()},
         "training": training,
     }

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +37,7 @@ from hepda.evaluation.results import (
     SignificanceScan,
 )
 from hepda.evaluation.roc import rocs
+from hepda.events.blinding import BLINDED, blinded_domains
 from hepda.events.table import FeatureTable
 from hepda.parallel import Send
 
@@ -55,9 +56,7 @@ class ModelNumbers:
 
     bias: dict[str, BiasResult] = field(default_factory=dict)  # by other domain
     shift_curve: dict[str, tuple[EfficiencyShift, ...]] = field(default_factory=dict)
-    probes: dict[str, dict[str, ProbeResult]] = field(
-        default_factory=dict
-    )  # by other domain and representation
+    probes: dict[str, dict[str, ProbeResult]] = field(default_factory=dict)  # by other domain and representation
     scan: SignificanceScan | None = None
     binned: BinnedSignificance | None = None
     closure: dict[str, ClosureFit] = field(default_factory=dict)
@@ -71,10 +70,10 @@ class Numbers:
     source: str
     rocs: dict[str, dict[str, tuple[Roc, RocBand]]] = field(default_factory=dict)  # by domain and model
     models: dict[str, ModelNumbers] = field(default_factory=dict)
-    inputs: dict[str, ProbeResult] = field(
-        default_factory=dict
-    )  # domain AUC of the features, by other domain
-    unlabelled: tuple[str, ...] = ()
+    inputs: dict[str, ProbeResult] = field(default_factory=dict)  # domain AUC of the features, by other domain
+    unlabelled: tuple[str, ...] = ()  # other domains whose classes are unknown: data
+    lacking: dict[str, str] = field(default_factory=dict)  # other domain -> the class that it has no events of
+    untold: dict[str, str] = field(default_factory=dict)  # other domain that is not compared -> why
 
     def auc(self, model: str, domain: str) -> Interval:
         """AUC of a model in a domain whose classes are known."""
@@ -92,16 +91,40 @@ class Selection:
 def labelled_domains(table: FeatureTable) -> tuple[str, ...]:
     """Domains with events of both classes, in the table's order."""
     return tuple(
-        name
-        for name in table.domain_names
-        if {0, 1} <= set(np.unique(table.label[table.of_domain(name)]).tolist())
+        name for name in table.domain_names if {0, 1} <= set(np.unique(table.label[table.of_domain(name)]).tolist())
     )
+
+
+def shift_points(config: AnalysisConfig) -> list[float]:
+    """Signal efficiencies at which the shift of the background is told: the config's, and the tail."""
+    return sorted({*config.evaluation.working_points, 0.1, 0.2, 0.3})
+
+
+def lacking_class(table: FeatureTable, domain: str) -> str | None:
+    """The class that a domain has no events of; None if it has both, or if its classes are unknown."""
+    known = set(np.unique(table.label[table.of_domain(domain)]).tolist()) - {-1}
+    return {frozenset({0}): "signal", frozenset({1}): "background"}.get(frozenset(known))
+
+
+def compared_class(config: AnalysisConfig) -> Literal["signal", "background"]:
+    """The class whose events are compared between domains."""
+    return config.evaluation.bias.class_ if config.evaluation.bias is not None else "background"
+
+
+def untold_domains(config: AnalysisConfig, table: FeatureTable) -> dict[str, str]:
+    """Domains that are not compared with the source, each with the reason: blinded, or without the class."""
+    wanted = compared_class(config)
+    found = dict.fromkeys(blinded_domains(config, table), BLINDED)
+    for name in table.domain_names[1:]:
+        if lacking_class(table, name) == wanted:
+            found[name] = f"it has no {wanted} events to compare"
+    return found
 
 
 def compared(config: AnalysisConfig, table: FeatureTable, other: str) -> tuple[Selection, Selection]:
     """The events of the source and of another domain that are compared: one class, or all where it is unknown."""
     source = config.domains[0]
-    wanted = config.evaluation.bias.class_ if config.evaluation.bias is not None else "background"
+    wanted = compared_class(config)
     label = 1 if wanted == "signal" else 0
     in_source, in_other = table.of_domain(source), table.of_domain(other)
     if np.any(in_other & (table.label == label)):
@@ -122,7 +145,8 @@ class Judged:
     @property
     def others(self) -> list[str]:
         """The domains that are compared with the source."""
-        return [name for name in self.table.domain_names if name != self.config.domains[0]]
+        hidden = (self.config.domains[0], *untold_domains(self.config, self.table))
+        return [name for name in self.table.domain_names if name not in hidden]
 
 
 def evaluate(judged: Judged, processes: int, progress: Send) -> Numbers:
@@ -141,7 +165,13 @@ def evaluate(judged: Judged, processes: int, progress: Send) -> Numbers:
         parts += [("probe", model, other) for other in judged.others for model in models]
     parts += [("roc", "", domain) for domain in labelled]
     results = parallel.run(_compute, parts, processes, shared=judged, progress=progress)
-    numbers = Numbers(source, unlabelled=tuple(name for name in judged.others if name not in labelled))
+    lacking = {name: lacking_class(judged.table, name) for name in judged.table.domain_names if name not in labelled}
+    numbers = Numbers(
+        source,
+        unlabelled=tuple(name for name, missing in lacking.items() if missing is None),
+        lacking={name: missing for name, missing in lacking.items() if missing is not None},
+        untold=untold_domains(judged.config, judged.table),
+    )
     for (kind, model, domain), result in zip(parts, results, strict=True):
         if kind == "roc":
             numbers.rocs[domain] = result
@@ -179,13 +209,11 @@ def _rocs(judged: Judged, domain: str) -> dict[str, tuple[Roc, RocBand]]:
     return rocs(of_domain, table.label[mask], table.weight[mask], replicas=replicas, seed=config.seed)
 
 
-def _model_numbers(
-    config: AnalysisConfig, table: FeatureTable, score: Array, others: list[str]
-) -> ModelNumbers:
+def _model_numbers(config: AnalysisConfig, table: FeatureTable, score: Array, others: list[str]) -> ModelNumbers:
     source = config.domains[0]
     signal = table.of_domain(source) & (table.label == 1)
     numbers = ModelNumbers()
-    points = sorted({*config.evaluation.working_points, 0.1, 0.2, 0.3})
+    points = shift_points(config)
     inner = table.of_domain(source) & (table.label >= 0)
     # The bins are chosen on the validation half of the hash, and used on all events.
     chooser = inner & table.validation
@@ -203,21 +231,20 @@ def _model_numbers(
         )  # fmt: skip
         numbers.closure[other] = _closure(config, table, score, inner, other, edges)
     numbers.scan, numbers.binned = _significance(config, table, score, inner, others, edges)
-    numbers.calibration = calibration_curve(
-        score[inner], table.label[inner], table.weight[inner], balance=True
-    )
+    numbers.calibration = calibration_curve(score[inner], table.label[inner], table.weight[inner], balance=True)
     return numbers
 
 
 def _closure(
     config: AnalysisConfig, table: FeatureTable, score: Array, inner: Mask, other: str, edges: Array
 ) -> ClosureFit:
-    """Mu fitted to another domain, whose signal is what the templates say (mu = 1)."""
+    """Mu fitted to another domain, whose signal is what the templates say (mu = 1) if it has any."""
     mask = table.of_domain(other)
+    truth = 0.0 if lacking_class(table, other) == "signal" else 1.0
     simulated = bool(np.any(table.label[mask] >= 0))
     return closure(
         score[inner], table.label[inner], table.weight[inner], score[mask],
-        table.weight[mask] if simulated else None, edges, truth=1.0, simulated=simulated,
+        table.weight[mask] if simulated else None, edges, truth=truth, simulated=simulated,
         background_uncertainty=config.evaluation.significance.background_uncertainty,
     )  # fmt: skip
 

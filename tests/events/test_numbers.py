@@ -1,0 +1,177 @@
+"""Numbers and figures of scores that the test makes: blinded data, domains without a class, closed forms."""
+
+import json
+
+import numpy as np
+import pytest
+
+from hepda.config import load_config
+from hepda.evaluation.roc import auc
+from hepda.events import figures, metrics, wing
+from hepda.events.blinding import BLINDED
+from hepda.events.load import load_table
+from hepda.events.numbers import Judged, evaluate, lacking_class
+from hepda.rundir import plain
+from tests.factory import write_analysis
+
+OVERRIDES = ("features=[ht, met]", "plots={}", "evaluation.probes=false", "evaluation.bootstrap=2", "luminosity=0.5")
+TRAINING = {"seconds": 1.0, "rows_per_second": 1.0, "epochs": 1.0, "trainings": 1}
+
+
+def silent(what, done, total):
+    pass
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory):
+    path = write_analysis(tmp_path_factory.mktemp("numbers"), n=400)
+    return path, load_table(load_config(path, OVERRIDES)).table
+
+
+def judged(loaded, *overrides):
+    """Two models with scores that know something of the class."""
+    path, table = loaded
+    rng = np.random.default_rng(3)
+    scores = {model: 1 / (1 + np.exp(-(0.8 * table.label + rng.normal(0, 1, len(table))))) for model in ("one", "two")}
+    return Judged(load_config(path, [*OVERRIDES, *overrides]), table, scores, {})
+
+
+def model_metrics(asked, numbers, model="one"):
+    return plain(metrics.model_metrics(asked.config, numbers, model, TRAINING))
+
+
+@pytest.fixture(scope="module")
+def blind(loaded):
+    asked = judged(loaded, "evaluation.blind=score > 0.7")
+    return asked, evaluate(asked, 1, silent)
+
+
+@pytest.fixture(scope="module")
+def shown(loaded):
+    asked = judged(loaded, "evaluation.blind=null")
+    return asked, evaluate(asked, 1, silent)
+
+
+def scene(asked, numbers):
+    return figures.Scene(asked.config, asked.table, asked.scores, numbers, {}, {})
+
+
+def test_which_class_a_domain_lacks(loaded):
+    table = loaded[1]
+    assert [lacking_class(table, name) for name in table.domain_names] == [None, None, "signal", None]
+
+
+def test_without_blinding_data_are_compared_and_fitted(shown):
+    asked, numbers = shown
+    found = model_metrics(asked, numbers)
+    assert found["closure"]["data"]["mu"] is not None and found["closure"]["data"]["truth"] == 1
+    assert found["bias"]["simulation:data"]["class"] == "all" and found["bias"]["simulation:data"]["ks"] > 0
+    assert numbers.untold == {} and numbers.unlabelled == ("data",)
+
+
+def test_of_blinded_data_nothing_is_measured_and_the_reason_is_given(blind, shown):
+    asked, numbers = blind
+    found, other = model_metrics(asked, numbers), model_metrics(*shown)
+    for entry, same in (
+        (found["bias"]["simulation:data"], other["bias"]["simulation:data"]),
+        (found["closure"]["data"], other["closure"]["data"]),
+    ):
+        values = [v for k, v in entry.items() if k != "why" and not isinstance(v, dict)]
+        assert entry["why"] == BLINDED and set(values) == {None}
+        assert set(same) - {"why", "class", "n_eff", "sample_error_why"} <= set(entry)
+    shifts = found["bias"]["simulation:data"]["efficiency_shift"]
+    assert set(shifts) == set(other["bias"]["simulation:data"]["efficiency_shift"]) and set(shifts.values()) == {None}
+    assert found["domain_auc"]["simulation:data"]["score"] is None
+    assert found["auc"]["data"]["value"] is None
+    # What is not of data is as it was.
+    for name in ("alternative", "third"):
+        assert found["bias"][f"simulation:{name}"] == other["bias"][f"simulation:{name}"]
+        assert found["closure"][name] == other["closure"][name]
+    assert any("evaluation.blind" in note and "no number" in note for note in wing.notes(asked.config))
+
+
+def test_blinded_numbers_do_not_depend_on_the_data(loaded, blind):
+    asked, numbers = blind
+    of_data = asked.table.of_domain("data")
+    scores = {name: np.where(of_data, 0.99, score) for name, score in asked.scores.items()}
+    other = evaluate(Judged(asked.config, asked.table, scores, {}), 1, silent)
+    for model in scores:
+        assert json.dumps(model_metrics(asked, other, model)) == json.dumps(model_metrics(asked, numbers, model))
+
+
+def points(figure):
+    """All points with errors that are drawn as data: x and y of the containers that are called so."""
+    return [
+        line.get_xydata()
+        for axes in figure.axes
+        for line in axes.lines
+        if str(line.get_marker()) in ("o", ".") and str(line.get_color()) in ("black", "k", "#000000")
+    ]
+
+
+def test_no_figure_shows_what_is_blinded(blind, shown):
+    named = {d.name: d for d in figures.drawings(scene(*blind))}
+    open_ = {d.name: d for d in figures.drawings(scene(*shown))}
+    for name in ("features_overview", "feature_ht", "feature_met"):
+        assert points(open_[name].draw()), "data are not told from the rest: the test would see nothing"
+        assert not points(named[name].draw()), name
+    drawn, seen = points(named["score_stack_one"].draw()), points(open_["score_stack_one"].draw())
+    assert drawn and max(xy[:, 0][np.isfinite(xy[:, 1])].max(initial=0) for xy in drawn) < 0.7
+    assert max(xy[:, 0].max() for xy in seen) > 0.7
+    assert "data" not in blind[1].models["one"].closure and "data" in shown[1].models["one"].closure
+    assert not any("data" in name for name in named)
+
+
+def test_no_figure_depends_on_data_that_are_blinded(blind, loaded):
+    asked, numbers = blind
+    of_data = asked.table.of_domain("data")
+    shifted = {name: np.where(of_data & (s > 0.7), 0.99, s) for name, s in asked.scores.items()}
+    one = figures.drawings(scene(asked, numbers))
+    two = figures.drawings(scene(Judged(asked.config, asked.table, shifted, {}), numbers))
+    for a, b in zip(one, two, strict=True):
+        if a.name.startswith("score"):
+            first, second = a.draw(), b.draw()
+            for left, right in zip(first.axes, second.axes, strict=True):
+                assert left.get_ylim() == right.get_ylim() and len(left.lines) == len(right.lines)
+                for x, y in zip(left.lines, right.lines, strict=True):
+                    np.testing.assert_array_equal(x.get_xydata(), y.get_xydata())
+
+
+def test_a_domain_with_background_alone_has_no_auc_but_a_bias_and_figures(shown):
+    asked, numbers = shown
+    found = model_metrics(asked, numbers)
+    assert found["auc"]["third"] == {"value": None, "low": None, "high": None, "why": "it has no signal events"}
+    assert found["bias"]["simulation:third"]["class"] == "background"
+    assert found["closure"]["third"]["truth"] == 0
+    own = scene(asked, numbers)
+    assert own.rival_domains == ["alternative", "third"]
+    # Data are the domain without classes, whatever other domains lack.
+    assert len(own.data(asked.scores["one"]).values) == asked.table.of_domain("data").sum()
+    names = [d.name for d in figures.drawings(own)]
+    assert "efficiency_shift_third" in names and "roc_third" not in names
+
+
+def test_a_domain_without_the_compared_class_is_not_compared(loaded):
+    asked = judged(loaded, "evaluation.bias={class: signal, between: [simulation, alternative]}")
+    numbers = evaluate(asked, 1, silent)
+    found = model_metrics(asked, numbers)
+    assert found["bias"]["simulation:third"]["ks"] is None
+    assert found["bias"]["simulation:third"]["why"] == "it has no signal events to compare"
+    assert found["bias"]["simulation:alternative"]["class"] == "signal"
+    assert figures.drawings(scene(asked, numbers))
+
+
+def test_auc_and_efficiency_shift_are_those_of_the_arrays(shown):
+    asked, numbers = shown
+    table, score = asked.table, asked.scores["two"]
+    mask = table.of_domain("alternative")
+    expected = auc(score[mask], table.label[mask], table.weight[mask])
+    assert numbers.auc("two", "alternative").value == expected
+    shift = next(s for s in numbers.models["two"].bias["third"].efficiency_shift if s.signal_efficiency == 0.5)
+
+    def kept(domain, label):
+        of = table.of_domain(domain) & (table.label == label)
+        return table.weight[of & (score >= shift.cut)].sum() / table.weight[of].sum()
+
+    assert kept("simulation", 1) == pytest.approx(0.5, abs=0.02)
+    assert shift.shift == pytest.approx(kept("third", 0) / kept("simulation", 0) - 1, rel=1e-9)
