@@ -34,6 +34,10 @@ class TrainingError(HepdaError):
     """A training that cannot work: a dead adversary, a loss that is not finite, a wrong shape."""
 
 
+class ProcessError(HepdaError):
+    """A process that did a part of the work was ended from outside."""
+
+
 class MissingExtraError(HepdaError):
     """A package of an optional extra is needed and not installed."""
 

@@ -9,11 +9,15 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from queue import Empty
 from typing import Any, TypeVar
+
+from hepda.errors import ProcessError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -60,13 +64,10 @@ def run(
     if processes == 1 or len(items) < 2:
         with one_thread():
             return [task(shared, item, progress) for item in items]
-    context = multiprocessing.get_context("spawn")
-    queue = context.Queue()
-    pool = ProcessPoolExecutor(
-        min(processes, len(items)), mp_context=context, initializer=_start, initargs=(shared, queue)
-    )
-    futures: list[Future[Result]] = [pool.submit(_call, task, item) for item in items]
-    try:
+    queue = multiprocessing.get_context("spawn").Queue()
+    with workers(min(processes, len(items)), _start, shared, queue) as pool:
+        with shielded():
+            futures: list[Future[Result]] = [pool.submit(_call, task, item) for item in items]
         pending = set(futures)
         while pending:
             finished, pending = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
@@ -74,22 +75,70 @@ def run(
                 progress(*queue.get())
             for future in finished:
                 future.result()
-    except BaseException:
-        # The pool's manager is told first, or it would take the ended workers for a crash of its own.
-        pool.shutdown(wait=False, cancel_futures=True)
-        for child in multiprocessing.active_children():
-            child.terminate()
-        raise
-    pool.shutdown()
     with contextlib.suppress(Empty):  # what the workers said last is still on its way
         while True:
             progress(*queue.get(timeout=0.05))
     return [future.result() for future in futures]
 
 
-def _start(shared: Any, queue: Any) -> None:
-    # Ctrl-C reaches the whole group; the parent ends the workers.
+@contextmanager
+def workers(processes: int, start: Callable[..., None] | None = None, *arguments: Any) -> Iterator[ProcessPoolExecutor]:
+    """A pool whose processes end with the block, however it ends, and with this process, however that ends.
+
+    Each process calls start(*arguments) first. Ctrl-C reaches the whole group of processes: the workers ignore it,
+    and are ended here when it is raised in the block.
+
+    Raises:
+        ProcessError: a worker was ended from outside.
+
+    """
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(processes, mp_context=context, initializer=_begin, initargs=(start, arguments))
+    try:
+        yield pool
+    except BaseException as error:
+        # The pool's manager is told first, or it would take the ended workers for a crash of its own.
+        pool.shutdown(wait=False, cancel_futures=True)
+        for child in multiprocessing.active_children():
+            child.terminate()
+        if isinstance(error, BrokenProcessPool):
+            raise ProcessError(
+                "a process of the run was ended from outside, most often because the memory was full; run fewer "
+                "side by side (`training.processes`, or `--processes` of generate) and go on where this one stopped"
+            ) from error
+        raise
+    pool.shutdown()
+
+
+@contextmanager
+def shielded() -> Iterator[None]:
+    """Processes that are made in the block never see Ctrl-C, not even while they start; this one sees it after."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _begin(start: Callable[..., None] | None, arguments: tuple[Any, ...]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    if start is not None:
+        start(*arguments)
+
+
+def _end_with_parent() -> None:
+    # A worker waits for work in a pipe that it holds open itself: nothing else tells it that the parent was killed.
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _start(shared: Any, queue: Any) -> None:
     _WORKER["shared"] = shared
     _WORKER["send"] = lambda what, done, total: queue.put((what, done, total))
 

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import multiprocessing
 import os
 import sys
 import zlib
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -25,6 +24,7 @@ import awkward as ak
 import numpy as np
 
 from hepda.errors import ConfigError, MissingExtraError, nearest
+from hepda.parallel import shielded, workers
 
 # Bits of mantissa that are kept of float32 branches: a pt to 0.1 %, an angle near 1 to 0.001, a mass to 0.4 %.
 MANTISSA_BITS = {"mass": 7}
@@ -122,16 +122,12 @@ def generate_chunks(
     todo = [task for task in tasks if not task[3].exists()]
     done = len(tasks) - len(todo)
     yield "", done, len(tasks)
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, mp_context=context) as pool:
-        futures = [pool.submit(_work, str(page), name, number, str(path)) for name, _, number, path in todo]
-        try:
-            for future in as_completed(futures):
-                done += 1
-                yield future.result(), done, len(tasks)
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    with workers(processes) as pool:
+        with shielded():
+            futures = [pool.submit(_work, str(page), name, number, str(path)) for name, _, number, path in todo]
+        for future in as_completed(futures):
+            done += 1
+            yield future.result(), done, len(tasks)
 
 
 def chunk_path(folder: Path, sample: str, spec: SampleSpec, seed: int) -> Path:
