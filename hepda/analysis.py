@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from hepda.events.table import FeatureTable
 
 Array = NDArray[Any]
+FILES = ("manifest.json", "metrics.json", "config.yaml", "scores.parquet", "history.csv", "report.html")
+"""What a complete run directory holds, besides models/."""
 
 
 class Progress(Protocol):
@@ -88,13 +90,15 @@ def train(
     from hepda.events import wing
     from hepda.events.store import write_table
 
+    check_places(run, plots)
+    check_device(device)
     clock = Clock(progress)
     with clock("load"):
         loaded = wing.load(config, progress.step)
         for line in policy_lines(config, loaded.table):
             progress.say(line)
     with clock("train"):
-        work = work_folder(config, run, resume)
+        work = work_folder(config, loaded.table, run, resume, progress)
         write_table(loaded.table, work / "table")
         jobs = jobs_of(config, work / "table", run, work, device)
         results = run_jobs(jobs, processes_of(config), progress.step)
@@ -102,9 +106,7 @@ def train(
         for line in alarms({r.name: r.about for r in results}):
             progress.say(line)
     rundir.write_text(run / "config.yaml", resolved_yaml(config))
-    rundir.write_text(
-        run / "history.csv", rundir.history_csv({r.name: r.history for r in results if r.history})
-    )
+    rundir.write_text(run / "history.csv", rundir.history_csv({r.name: r.history for r in results if r.history}))
     rundir.write_scores(run / "scores.parquet", wing.scores_columns(loaded.table, scores))
     manifest = {
         **rundir.provenance(config.seed),
@@ -126,13 +128,30 @@ def evaluate(run: Path, plots: Path, progress: Progress) -> Outcome:
     """
     from hepda.events import wing
 
-    rundir.read_json(run / "manifest.json")
+    manifest = rundir.read_json(run / "manifest.json")
+    if not isinstance(manifest, dict) or "training" not in manifest:
+        raise ConfigError(
+            f"{run / 'manifest.json'} was not written by `hepda train`; name a run directory that it made."
+        )
+    rundir.check_writable(plots, "--plots")
     config = load_config(run / "config.yaml")
     clock = Clock(progress)
     with clock("load"):
         loaded = wing.load(config, progress.step)
         scores = saved_scores(config, loaded.table, run)
     return _judge(config, loaded, scores, run, plots, clock)
+
+
+def check(config: AnalysisConfig) -> list[str]:
+    """Check the files of an analysis without reading events; what was found, a line a sample.
+
+    Raises:
+        HepdaError: the input is wrong.
+
+    """
+    from hepda.events import wing
+
+    return wing.check(config)
 
 
 def _judge(
@@ -151,9 +170,7 @@ def _judge(
     about, table, progress = manifest["training"], loaded.table, clock.progress
     processes = processes_of(config)
     with clock("evaluate"):
-        numbers = wing.numbers_of(
-            config, table, scores, run / "models", processes, progress.step
-        )
+        numbers = wing.numbers_of(config, table, scores, run / "models", processes, progress.step)
         metrics = {
             "schema": 1,
             "name": config.name,
@@ -165,9 +182,7 @@ def _judge(
         rundir.write_json(run / "metrics.json", metrics)
     histories, best = saved_histories(config, run, about)
     with clock("draw"):
-        drawn = wing.draw(
-            config, table, scores, numbers, histories, best, plots, processes, progress.step
-        )
+        drawn = wing.draw(config, table, scores, numbers, histories, best, plots, processes, progress.step)
     with clock("report"):
         path = write_report(
             run / "report.html",
@@ -181,13 +196,53 @@ def _judge(
     return Outcome(run, path, metrics, clock.seconds)
 
 
-def work_folder(config: AnalysisConfig, run: Path, resume: bool) -> Path:
-    """Where finished and half-finished trainings of this very config are kept until the run is complete."""
-    text = resolved_yaml(config)
-    folder = run / ".work" / f"{zlib.crc32(text.encode()):08x}"
-    if not resume and folder.parent.exists():
-        shutil.rmtree(folder.parent)
+def check_places(run: Path, plots: Path) -> None:
+    """Raise ConfigError if `run` or `plots` cannot be written to, or if `run` holds something else than a run."""
+    rundir.check_writable(run, "--output")
+    rundir.check_writable(plots, "--plots")
+    known = any((run / name).exists() for name in ("manifest.json", ".work"))
+    if run.is_dir() and any(run.iterdir()) and not known:
+        raise ConfigError(
+            f"--output {run}: this folder holds files that are not of a run, which might be overwritten; "
+            "name an empty or a new one."
+        )
+
+
+def check_device(device: str) -> None:
+    """Raise ConfigError for a device that torch does not know or that this machine does not have."""
+    if device in ("auto", "cpu"):
+        return
+    import torch
+
+    name, _, number = device.partition(":")
+    if name != "cuda" or (number and not number.isdigit()):
+        raise ConfigError(f"--device {device}: must be auto, cpu or cuda (or cuda:1, the second one).")
+    if int(number or 0) >= torch.cuda.device_count():
+        raise ConfigError(
+            f"--device {device}: torch finds {torch.cuda.device_count()} CUDA devices here; say cpu or auto."
+        )
+
+
+def work_folder(config: AnalysisConfig, table: FeatureTable, run: Path, resume: bool, progress: Progress) -> Path:
+    """Where finished and half-finished trainings of this config on these events are kept until the run is complete.
+
+    What an earlier run left in `run` goes: a run directory never holds files of two runs.
+    """
+    name = zlib.crc32(resolved_yaml(config).encode())
+    for column in (table.key, table.features, table.weight):
+        name = zlib.crc32(np.ascontiguousarray(column).data, name)
+    folder = run / ".work" / f"{name:08x}"
+    if resume and folder.exists():
+        return folder
+    if resume:
+        progress.say(f"{run} has nothing to resume of this config and these events; everything is trained.")
     folder.mkdir(parents=True, exist_ok=True)
+    for left in (*(run / ".work").iterdir(), run / "models"):
+        if left.is_dir():
+            shutil.rmtree(left)
+    for file in FILES:
+        (run / file).unlink(missing_ok=True)
+    folder.mkdir(exist_ok=True)
     return folder
 
 
@@ -224,6 +279,9 @@ def saved_scores(config: AnalysisConfig, table: FeatureTable, run: Path) -> dict
             f"{run} has no scores.parquet; train it again with `hepda train --config {run / 'config.yaml'}`"
         )
     saved = pq.read_table(path)
+    for model in config.models:
+        if model not in saved.column_names:
+            raise ConfigError(f"{path} has no scores of the model {model!r} of {run / 'config.yaml'}. Train again.")
     if not np.array_equal(saved["key"].to_numpy(), table.key):
         raise ConfigError(
             f"the events that {run / 'config.yaml'} reads are not those of {path}: files have changed. Train again."
@@ -231,9 +289,7 @@ def saved_scores(config: AnalysisConfig, table: FeatureTable, run: Path) -> dict
     return {model: saved[model].to_numpy() for model in config.models}
 
 
-def training_metrics(
-    config: AnalysisConfig, about: Mapping[str, dict[str, Any]]
-) -> dict[str, dict[str, Any]]:
+def training_metrics(config: AnalysisConfig, about: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """models.<model>.training: seconds of all trainings of a model, their rate, and mean epochs."""
     found = {}
     for model in config.models:
@@ -270,9 +326,7 @@ def policy_lines(config: AnalysisConfig, table: FeatureTable) -> list[str]:
     from hepda.adversarial.weights import negative_weights
 
     names = list(dict.fromkeys(name for model in config.models for name in config.training_samples(model)))
-    return [
-        f"training samples: {negative_weights(table.weight[table.of_samples(names)], config.negative_weights)}"
-    ]
+    return [f"training samples: {negative_weights(table.weight[table.of_samples(names)], config.negative_weights)}"]
 
 
 def alarms(about: Mapping[str, dict[str, Any]]) -> list[str]:

@@ -20,12 +20,8 @@ app = typer.Typer(
     help="Domain-adversarial training for high-energy physics, and the statistics of what it cost and bought.",
 )  # fmt: skip
 
-Config = Annotated[
-    str, typer.Option("--config", help="A YAML, by path, or by name if it stands in configs/.")
-]
-Set = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one key; repeatable.")
-]
+Config = Annotated[str, typer.Option("--config", help="A YAML, by path, or by name if it stands in configs/.")]
+Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one key; repeatable.")]
 Plots = Annotated[Path | None, typer.Option("--plots", help="Folder of the figures [plots/<name>].")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
 
@@ -46,10 +42,23 @@ def train(
     loaded = load_config(config, set_ or [])
     run = output or Path("runs") / loaded.name
     with _bars() as bars:
-        outcome = analysis.train(
-            loaded, run, plots or Path("plots") / loaded.name, bars, resume=resume, device=device
-        )
+        outcome = analysis.train(loaded, run, plots or Path("plots") / loaded.name, bars, resume=resume, device=device)
     _print_outcome(outcome, bars)
+
+
+@app.command()
+def check(config: Config, set_: Set = None) -> None:
+    """Open every file of an analysis; check trees, branches, expressions, normalisation. Reads no events."""
+    from hepda import analysis
+    from hepda.config import load_config
+
+    loaded = load_config(config, set_ or [])
+    for line in analysis.check(loaded):
+        typer.echo(line)
+    typer.echo(
+        f"{loaded.name}: files, branches and expressions are good; values (NaN, empty selections, missing classes) "
+        "are checked when `hepda train` reads the events"
+    )
 
 
 @app.command()
@@ -67,16 +76,12 @@ def evaluate(
 
 @app.command()
 def generate(
-    config: Annotated[
-        Path, typer.Option("--config", help="A generator page, such as analyses/tth/generate.py.")
-    ],
+    config: Annotated[Path, typer.Option("--config", help="A generator page, such as analyses/tth/generate.py.")],
     output: Annotated[
         Path | None, typer.Option("--output", help="Folder of the files [ntuples beside the page].")
     ] = None,
     samples: Annotated[str | None, typer.Option("--samples", help="Only these, separated by commas.")] = None,
-    scale: Annotated[
-        float, typer.Option("--scale", min=1e-6, help="Times the page's number of events.")
-    ] = 1.0,
+    scale: Annotated[float, typer.Option("--scale", min=1e-6, help="Times the page's number of events.")] = 1.0,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Another seed, other events.")] = 1,
     processes: Annotated[int | None, typer.Option("--processes", min=1, help="[the cores at hand]")] = None,
 ) -> None:
@@ -99,9 +104,10 @@ def schema() -> None:
     """Print the JSON schema of the analysis file, with the methods and schedules of the core."""
     import json
 
+    from hepda.adversarial import registry
     from hepda.config import json_schema
 
-    typer.echo(json.dumps(json_schema(), indent=2))
+    typer.echo(json.dumps(json_schema() | {"x-hepda": registry.listing()}, indent=2))
 
 
 @app.callback(invoke_without_command=True)
@@ -134,20 +140,29 @@ def main(arguments: list[str] | None = None) -> int:
     0 done; 2 the user's input is wrong (one message, no traceback); 1 hepda's own fault; 130 interrupted.
     """
     try:
-        result: Any = app(arguments, standalone_mode=False)
+        result: Any = app(arguments, prog_name="hepda", standalone_mode=False)
+        status = result if isinstance(result, int) else 0
     except HepdaError as error:
         typer.echo(f"hepda: {error}", err=True)
         return 2
     except (KeyboardInterrupt, typer.Abort):
-        typer.echo(
-            "hepda: interrupted; the same command with --resume goes on from the last checkpoint", err=True
-        )
-        return 130
+        status = 130
     except typer.Exit as done:
-        return done.exit_code
+        status = done.exit_code
     except Exception as error:  # noqa: BLE001 - the last stop: usage errors are the user's, the rest is hepda's
         return _last_stop(error)
-    return result if isinstance(result, int) else 0
+    if status == 130:  # some versions of typer turn Ctrl-C into a status themselves
+        typer.echo(f"hepda: interrupted{_what_next(arguments)}", err=True)
+    return status
+
+
+def _what_next(arguments: list[str] | None) -> str:
+    words = sys.argv[1:] if arguments is None else arguments
+    verb = next((word for word in words if not word.startswith("-")), "")
+    return {
+        "train": "; the same command with --resume goes on from the last checkpoint",
+        "generate": "; the same command goes on where it stopped",
+    }.get(verb, "")
 
 
 def _last_stop(error: Exception) -> int:

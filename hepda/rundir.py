@@ -35,6 +35,17 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def check_writable(folder: Path, option: str) -> None:
+    """Raise ConfigError, naming the option that gave it, for a folder that cannot be made or written to."""
+    there = folder.absolute()
+    while not there.exists():
+        there = there.parent
+    if not there.is_dir():
+        raise ConfigError(f"{option} {folder}: {there} is a file, not a folder; name another place.")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise ConfigError(f"{option} {folder}: {there} cannot be written to; name another place.")
+
+
 def write_text(path: Path, text: str) -> None:
     """Replace `path` by `text` in one step."""
     with replacing(path) as temporary:

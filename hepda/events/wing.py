@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from hepda.config import AnalysisConfig
 from hepda.events import figures, metrics
 from hepda.events.blinding import hidden_range
-from hepda.events.load import LoadedEvents, load_table
+from hepda.events.load import LoadedEvents, inspect, load_table
 from hepda.events.numbers import Judged, Numbers, evaluate
+from hepda.events.samples import normalisation_of
 from hepda.events.table import FeatureTable
 from hepda.parallel import Send
 from hepda.report import ReportFigure
@@ -25,6 +26,32 @@ def load(config: AnalysisConfig, progress: Callable[[str, int, int], None]) -> L
     """Read and check everything; nothing is trained if this raises."""
     hidden_range(config)
     return load_table(config, progress)
+
+
+def check(config: AnalysisConfig) -> list[str]:
+    """Open every file and check all that can be checked without reading events; a line a sample.
+
+    Raises:
+        HepdaError: as `load` for files, trees, branches, expressions and normalisation.
+
+    """
+    hidden_range(config)
+    _, inputs = inspect(config)
+    lines = []
+    for name, files in inputs.items():
+        sample = config.samples[name]
+        found = normalisation_of(config, name, [file.metadata for file in files])
+        branches = {branch for file in files for branch in file.plan.branches} | set(config.split.key)
+        parts = [
+            f"{name}: {sample.class_ or 'data'}, {sample.domain}",
+            f"{sum(file.entries for file in files)} entries in {len(files)} file{'s' * (len(files) > 1)}",
+            f"{len(branches)} branches to read",
+        ]
+        if found.cross_section is not None and found.sum_of_weights is not None:
+            parts.append(f"cross section {found.cross_section:g} pb, sum of weights {found.sum_of_weights:g}")
+            parts.append(f"an event of weight 1 counts {found.factor:g} at {config.luminosity:g}/fb")
+        lines.append("; ".join(parts))
+    return lines
 
 
 def samples_metrics(config: AnalysisConfig, loaded: LoadedEvents) -> dict[str, Any]:
@@ -54,9 +81,7 @@ def numbers_of(
     return evaluate(Judged(config, table, scores, networks), processes, progress)
 
 
-def models_metrics(
-    config: AnalysisConfig, numbers: Numbers, training: Mapping[str, dict[str, Any]]
-) -> dict[str, Any]:
+def models_metrics(config: AnalysisConfig, numbers: Numbers, training: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
     """The `models` of metrics.json."""
     return {model: metrics.model_metrics(config, numbers, model, training[model]) for model in numbers.models}
 
@@ -85,7 +110,8 @@ def notes(config: AnalysisConfig) -> list[str]:
     hidden = hidden_range(config)
     if hidden is not None:
         found.append(
-            f"Data are hidden where {config.evaluation.blind} (`evaluation.blind`), in figures and ratios."
+            f"Data are hidden where {config.evaluation.blind} (`evaluation.blind`), in figures and ratios; no "
+            "number is taken from their scores, and no input is drawn with them."
         )
     scaled = {name: s.scale for name, s in config.samples.items() if s.scale != 1}
     if scaled:
