@@ -137,16 +137,16 @@ def _spec(
 
 # Generated events of each sample; how many are selected stands in the README.
 SAMPLES: dict[str, SampleSpec] = {
-    "ttjets_alt": _spec("tt", ALTERNATIVE, 250_000),
-    "ttjets": _spec("tt", NOMINAL, 192_500),
-    "ttH": _spec("ttH", NOMINAL, 62_500),
-    "ttH_alt": _spec("ttH", ALTERNATIVE, 65_000),
+    "ttjets_alt": _spec("tt", ALTERNATIVE, 285_000),
+    "ttjets": _spec("tt", NOMINAL, 220_000),
+    "ttH": _spec("ttH", NOMINAL, 65_000),
+    "ttH_alt": _spec("ttH", ALTERNATIVE, 70_000),
     "nature_ttjets": _spec("tt", NATURE, 150_000, detector=REALITY),
     "nature_ttH": _spec("ttH", NATURE, 5_000, detector=REALITY),
     "ttjets_b": _spec("tt", NOMINAL, 100_000, b_filter=True),
     "ttjets_alt_b": _spec("tt", ALTERNATIVE, 100_000, b_filter=True),
-    "ttjets_third": _spec("tt", THIRD, 95_000),
-    "ttH_third": _spec("ttH", THIRD, 10_000),
+    "ttjets_third": _spec("tt", THIRD, 145_000),
+    "ttH_third": _spec("ttH", THIRD, 5_000),
 }
 # Files of simulation: the samples that are stitched into each. The pseudo-data are mixed by `mix`.
 FILES = {
