@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 Mask = NDArray[np.bool_]
 CURVE = tuple(np.round(np.linspace(0.05, 0.95, 19), 2))
-MAX_PROBE_EVENTS = 20_000
+MAX_PROBE_EVENTS = 8_000
 
 
 @dataclass(slots=True)

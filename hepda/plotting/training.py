@@ -125,14 +125,16 @@ def _panel(
     for index, (key, folds) in enumerate(series.items()):
         style = LineStyle(PALETTE[index % len(PALETTE)], DASHES[index % len(DASHES)], "o")
         for number, fold in enumerate(folds):
+            # Gradients are not measured in every epoch: what was measured is joined.
+            measured = np.isfinite(fold)
             axes.plot(
-                np.arange(1, len(fold) + 1),
-                fold,
+                np.arange(1, len(fold) + 1)[measured],
+                fold[measured],
                 color=style.colour,
                 linestyle=style.dashes,
                 label=key if number == 0 else None,
                 linewidth=1.2 if number == 0 else 0.7,
-                marker=style.marker if len(fold) == 1 else None,
+                marker=style.marker if measured.sum() == 1 else None,
             )
             length = max(length, len(fold))
     if level is not None:
