@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from hepda.adversarial import Trainer
 from hepda.adversarial.ensemble import Job, fit_all
@@ -18,6 +19,15 @@ def jobs() -> list[Job]:
     return [
         Job(replace(TRAINER, seed=k), network(seed=k, dropout=0.1), source.select(fold != k), target) for k in range(2)
     ]
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """What `fit_all` promises is the numbers of one thread."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
