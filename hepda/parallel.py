@@ -66,8 +66,7 @@ def run(
             return [task(shared, item, progress) for item in items]
     queue = multiprocessing.get_context("spawn").Queue()
     with workers(min(processes, len(items)), _start, shared, queue) as pool:
-        with shielded():
-            futures: list[Future[Result]] = [pool.submit(_call, task, item) for item in items]
+        futures: list[Future[Result]] = submit(pool, _call, [(task, item) for item in items])
         pending = set(futures)
         while pending:
             finished, pending = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
@@ -108,6 +107,24 @@ def workers(processes: int, start: Callable[..., None] | None = None, *arguments
             ) from error
         raise
     pool.shutdown()
+
+
+def submit(
+    pool: ProcessPoolExecutor, task: Callable[..., Result], calls: Sequence[tuple[Any, ...]]
+) -> list[Future[Result]]:
+    """A future of task(*call) for each call, in processes that Ctrl-C does not reach while they start.
+
+    Each call starts a process until there are enough, and the pool's manager watches those that it had seen when it
+    was last woken: without one call more, the end of the last process would go unnoticed until another task is done.
+    """
+    with shielded():
+        futures = [pool.submit(task, *call) for call in calls]
+        pool.submit(_nothing)
+    return futures
+
+
+def _nothing() -> None:
+    pass
 
 
 @contextmanager

@@ -513,7 +513,6 @@ def going(ntuples, tmp_path):
         process.communicate()
 
 
-@pytest.mark.skipif("HEPDA_SIGNAL_TESTS" not in os.environ, reason="kills processes; set HEPDA_SIGNAL_TESTS")
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
 def test_ctrl_c_leaves_a_checkpoint_and_no_process(going):
@@ -528,7 +527,6 @@ def test_ctrl_c_leaves_a_checkpoint_and_no_process(going):
     assert_refused(run_cli("evaluate", folder / "run"), "not a run directory")
 
 
-@pytest.mark.skipif("HEPDA_SIGNAL_TESTS" not in os.environ, reason="kills processes; set HEPDA_SIGNAL_TESTS")
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])

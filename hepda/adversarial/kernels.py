@@ -28,6 +28,29 @@ def _multiply(x: Tensor, weight: Tensor, bias: Tensor | None, after: str) -> Ten
     return result
 
 
+class _Product(torch.autograd.Function):
+    """x W^T by oneDNN, differentiable as often as one likes: the operator itself has no derivative."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        return _multiply(x, weight, None, "none")
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        x, weight = ctx.saved_tensors
+        gradient = gradients[0].contiguous()
+        to_x, to_weight = ctx.needs_input_grad
+        return (_product(gradient, weight.t()) if to_x else None, _product(gradient.t(), x.t()) if to_weight else None)
+
+
+def _product(x: Tensor, weight: Tensor) -> Tensor:
+    if not torch.is_grad_enabled():
+        return _multiply(x, weight, None, "none")
+    result: Tensor = _Product.apply(x, weight)  # type: ignore[no-untyped-call]
+    return result
+
+
 class _Linear(torch.autograd.Function):
     """x W^T + b, with a ReLU after it or not; all three products by oneDNN."""
 
@@ -45,8 +68,8 @@ class _Linear(torch.autograd.Function):
         if ctx.relu:
             gradient = torch.ops.aten.threshold_backward(gradient, output, 0)
         gradient = gradient.contiguous()
-        to_input = _multiply(gradient, weight.t(), None, "none") if ctx.needs_input_grad[0] else None
-        to_weight = _multiply(gradient.t(), x.t(), None, "none")
+        to_input = _product(gradient, weight.t()) if ctx.needs_input_grad[0] else None
+        to_weight = _product(gradient.t(), x.t())
         return to_input, to_weight, gradient.sum(dim=0), None
 
 
@@ -72,8 +95,16 @@ def _passes(product: Product, layer: nn.Linear, x: Tensor) -> list[Tensor]:
     return [output, *torch.autograd.grad(output, wanted, torch.ones_like(output))]
 
 
+def _passes_twice(product: Product, layer: nn.Linear, x: Tensor) -> list[Tensor]:
+    """Gradients of the squared gradient of the input, as a gradient penalty takes them."""
+    given = x.detach().requires_grad_(True)
+    output = product(given, layer, True).square().sum()
+    (slope,) = torch.autograd.grad(output, given, create_graph=True)
+    return list(torch.autograd.grad(slope.square().sum(), [given, layer.weight, layer.bias]))
+
+
 def agrees() -> bool:
-    """Whether the operator is there and gives torch's output and gradients to 1 part in 10^4."""
+    """Whether the operator is there and gives torch's output, gradients and second derivatives to 1 part in 10^4."""
     there = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
     if not (there and hasattr(torch.ops.mkldnn, "_linear_pointwise")):
         return False
@@ -82,10 +113,10 @@ def agrees() -> bool:
         for rows, columns, outputs in ((64, 30, 128), (33, 128, 64)):
             layer, x = nn.Linear(columns, outputs), torch.randn(rows, columns)
             try:
-                found = _passes(linear, layer, x)
+                found = _passes(linear, layer, x) + _passes_twice(linear, layer, x)
             except (RuntimeError, NotImplementedError, TypeError):
                 return False  # another version of torch: the private operator has changed
-            for a, b in zip(found, _passes(_plain, layer, x), strict=True):
+            for a, b in zip(found, _passes(_plain, layer, x) + _passes_twice(_plain, layer, x), strict=True):
                 if not torch.allclose(a, b, rtol=1e-4, atol=1e-4 * float(b.detach().abs().max())):
                     return False
     return True

@@ -24,7 +24,7 @@ import awkward as ak
 import numpy as np
 
 from hepda.errors import ConfigError, MissingExtraError, nearest
-from hepda.parallel import shielded, workers
+from hepda.parallel import submit, workers
 
 # Bits of mantissa that are kept of float32 branches: a pt to 0.1 %, an angle near 1 to 0.001, a mass to 0.4 %.
 MANTISSA_BITS = {"mass": 7}
@@ -123,8 +123,7 @@ def generate_chunks(
     done = len(tasks) - len(todo)
     yield "", done, len(tasks)
     with workers(processes) as pool:
-        with shielded():
-            futures = [pool.submit(_work, str(page), name, number, str(path)) for name, _, number, path in todo]
+        futures = submit(pool, _work, [(str(page), name, number, str(path)) for name, _, number, path in todo])
         for future in as_completed(futures):
             done += 1
             yield future.result(), done, len(tasks)

@@ -29,10 +29,29 @@ def test_outputs_and_gradients_are_those_of_torch() -> None:
 
 
 @present
-def test_a_training_is_the_same_but_for_rounding() -> None:
+def test_second_derivatives_are_those_of_torch() -> None:
+    with seeded(0):
+        module = mlp(30, [128, 64], 1)
+        x = torch.randn(100, 30, requires_grad=True)
+
+    def penalty() -> list[torch.Tensor]:
+        (slope,) = torch.autograd.grad(module(x).square().sum(), x, create_graph=True)
+        return list(torch.autograd.grad(slope.norm(dim=1).sub(1).square().mean(), list(module.parameters())))
+
+    wanted = penalty()
+    with kernels.Fast(module, True):
+        found = penalty()
+    assert all(float(w.abs().max()) > 0 for w in wanted[:1])
+    for a, b in zip(found, wanted, strict=True):
+        assert torch.allclose(a, b, rtol=1e-3, atol=1e-4 * float(b.abs().max()) + 1e-6)
+
+
+@present
+@pytest.mark.parametrize("change", [{}, {"gradient_penalty": 1.0}])
+def test_a_training_is_the_same_but_for_rounding(change: dict[str, float]) -> None:
     source, target = shifted(600)
     trainer = Trainer(epochs=2, batch_size=200, device="cpu", kernels="onednn")
-    a, b = network(), network()
+    a, b = network(**change), network(**change)
     trainer.fit(a, source, target)
     replace(trainer, kernels="plain").fit(b, source, target)
     assert np.abs(a.predict(source.features) - b.predict(source.features)).max() < 1e-4

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-
 import numpy as np
 import pytest
 from sklearn.datasets import make_moons
 
 from hepda.adversarial import DANNClassifier
 
-pytestmark = pytest.mark.skipif("HEPDA_LONG_TESTS" not in os.environ, reason="minutes: set HEPDA_LONG_TESTS")
+pytestmark = pytest.mark.slow
 
 
 def accuracy(seed: int, method: str) -> float:
