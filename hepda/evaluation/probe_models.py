@@ -12,6 +12,8 @@ from hepda.errors import DataError
 from hepda.evaluation.arrays import Labels, Matrix, Scorer
 from hepda.evaluation.results import FloatArray
 
+_BINS = 63
+_QUANTILES = np.arange(1, _BINS) / _BINS
 _EPOCHS, _BATCH, _HIDDEN, _RATE = 12, 1024, 64, 5e-3
 
 
@@ -21,17 +23,24 @@ def fit_bdt(features: Matrix, label: Labels, weight: FloatArray, seed: int) -> S
     features [n, k], label [n], weight [n] >= 0. The returned score is the log odds.
     """
     leaf = max(20, len(label) // 200)
+    # Binned before: scikit-learn would bin by weighted quantiles, which takes ten times as long as the trees.
+    edges = [np.unique(np.quantile(column, _QUANTILES, method="nearest")) for column in features.T]
+
+    def binned(x: Matrix) -> Matrix:
+        columns = [np.searchsorted(cuts, column) for cuts, column in zip(edges, x.T, strict=True)]
+        return np.stack(columns, axis=1).astype(np.float32)
+
     model = HistGradientBoostingClassifier(
         max_iter=60,
         max_leaf_nodes=12,
-        max_bins=63,
+        max_bins=_BINS,
         learning_rate=0.08,
         min_samples_leaf=leaf,
         early_stopping=False,  # its inner split would not know the weights' signs
         random_state=seed,
     )
-    model.fit(features, label, sample_weight=weight)
-    return lambda x: np.asarray(model.decision_function(x), dtype=np.float64)
+    model.fit(binned(features), label, sample_weight=weight)
+    return lambda x: np.asarray(model.decision_function(binned(x)), dtype=np.float64)
 
 
 def fit_mlp(features: Matrix, label: Labels, weight: FloatArray, seed: int) -> Scorer:
