@@ -73,7 +73,7 @@ def by_domain_table(
     metrics: Mapping[str, Any], metric: str, title: str, note: str = "", digits: int = 4
 ) -> Table:
     """A metric with an interval a domain (`auc`, `accuracy`): models down, domains across."""
-    domains = _keys(model.get(metric) for _, model in _entries(metrics, "models"))
+    domains = _told(metrics, metric)
     rows = [
         [
             Cell(name, name),
@@ -246,7 +246,7 @@ def summary_table(metrics: Mapping[str, Any], *, most_points: int = 3) -> Table:
     """The table that a run ends with: AUC a domain, bias, efficiency shifts (at 30 % first), significance."""
     models = list(_entries(metrics, "models"))
     quality = "auc" if any("auc" in model for _, model in models) else "accuracy"
-    domains = _keys(model.get(quality) for _, model in models)
+    domains = _told(metrics, quality)
     main = next(iter(pairs(metrics)), None)
     points: list[str] = []
     if main:
@@ -354,6 +354,12 @@ def _keys(holders: Iterable[object]) -> list[str]:
     """The keys of all the mappings, each once, in order; reasons are no keys."""
     found = (key for holder in holders if isinstance(holder, Mapping) for key in holder)
     return [key for key in dict.fromkeys(found) if key != "why" and not key.endswith("_why")]
+
+
+def _told(metrics: Mapping[str, Any], metric: str) -> list[str]:
+    """The domains for which some model has the metric; the page says elsewhere why the others have none."""
+    found = [entry for _, model in _entries(metrics, "models") if isinstance(entry := model.get(metric), Mapping)]
+    return [d for d in _keys(found) if any(Quantity.read(entry, d).value is not None for entry in found)]
 
 
 def _get(holder: object, *keys: str) -> Any:

@@ -106,12 +106,14 @@ class Scene:
         """The other simulated domains with both classes, each as one total scaled to the source's yield."""
         total = self.table.weight[self.table.of_domain(self.source) & (self.table.label >= 0)].sum()
         parts = []
+        colours = style.domain_colours(self.numbers.rocs)
         for domain in self.numbers.rocs:
             if domain == self.source:
                 continue
             mask = self.table.of_domain(domain) & (self.table.label >= 0)
             weight = self.table.weight[mask]
-            parts.append(features.Sample(f"{domain} (scaled)", values[mask], weight * (total / weight.sum())))
+            scaled = weight * (total / weight.sum())
+            parts.append(features.Sample(f"{domain} (scaled)", values[mask], scaled, colour=colours[domain]))
         return parts
 
     def data(self, values: Array) -> features.Sample | None:

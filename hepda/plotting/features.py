@@ -161,6 +161,7 @@ def overview_figure(features: Sequence[Feature], *, label: Label | None = None, 
             below.set_ylabel("Ratio", fontsize=6, labelpad=0, loc="center")
             below.yaxis.set_label_coords(-0.2 / (below.get_position().width * width), 0.5)
         below.set_xlabel(feature.label, fontsize=6, labelpad=1, loc="right")
+        _fit_label(below, (width - 0.05) / columns - 0.08)
         main.tick_params(labelleft=False, labelbottom=False)
         below.tick_params(labelsize=5.5, pad=1.5)
         handles, labels = main.get_legend_handles_labels()
@@ -177,6 +178,14 @@ def overview_figure(features: Sequence[Feature], *, label: Label | None = None, 
         drawn.text(0.2 / width, 1 - 0.05 / height, label.status, weight="bold", va="top")
         drawn.text(1 - 0.1 / width, 1 - 0.05 / height, label.right, ha="right", va="top")
     return drawn
+
+
+def _fit_label(axes: Axes, width: float) -> None:
+    """Shrink the label of x until it is no wider than `width` (inches): no label runs into its neighbour."""
+    text = axes.xaxis.label
+    wide = text.get_window_extent().width / axes.get_figure(root=True).dpi  # type: ignore[union-attr]
+    if wide > width:
+        text.set_fontsize(text.get_fontsize() * width / wide)
 
 
 def _small_panels(
