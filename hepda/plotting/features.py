@@ -20,6 +20,7 @@ from hepda.errors import DataError
 from hepda.plotting.histogram import Floats, Histogram, choose_edges, hidden_bins, histogram, ratio
 from hepda.plotting.panels import draw_band, draw_line, draw_points, draw_stack, finish_ratio, hide_region
 from hepda.plotting.style import (
+    DPI,
     PAGE,
     Label,
     axes_label,
@@ -183,9 +184,9 @@ def overview_figure(features: Sequence[Feature], *, label: Label | None = None, 
 def _fit_label(axes: Axes, width: float) -> None:
     """Shrink the label of x until it is no wider than `width` (inches): no label runs into its neighbour."""
     text = axes.xaxis.label
-    wide = text.get_window_extent().width / axes.get_figure(root=True).dpi  # type: ignore[union-attr]
+    wide = text.get_window_extent().width / DPI
     if wide > width:
-        text.set_fontsize(text.get_fontsize() * width / wide)
+        text.set_fontsize(float(text.get_fontsize()) * width / wide)
 
 
 def _small_panels(
