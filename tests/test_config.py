@@ -13,10 +13,12 @@ import yaml
 from hepda.config import (
     AnalysisConfig,
     BdtConfig,
+    DomainConfig,
     NetworkConfig,
     find_config,
     json_schema,
     load_config,
+    model_checks,
     resolved_yaml,
     validate,
 )
@@ -113,9 +115,7 @@ def test_override_does_not_leak_through_an_anchor(path: Path) -> None:
     )
     path.write_text(text)
     config = load_config(path, ["models.dann.domain.strength=3"])
-    strengths = [
-        m.domain.strength for m in config.models.values() if isinstance(m, NetworkConfig) and m.domain
-    ]
+    strengths = [m.domain.strength for m in config.models.values() if isinstance(m, NetworkConfig) and m.domain]
     assert strengths == [3.0, 1.0]
 
 
@@ -148,6 +148,52 @@ def test_override_does_not_leak_through_an_anchor(path: Path) -> None:
         ("models.dann.domain.strength=.nan", "finite number"),
         ("evaluation.bias.between=[simulation, alternatve]", "Did you mean 'alternative'?"),
         ("evaluation.bias.between=[simulation, data]", "the domain 'data' has no background sample"),
+        (
+            "models.dann.domain.method=dan",
+            "method (line 17): 'dan' is not a method. Did you mean 'dann'?",
+        ),
+        ("models.dann.domain.method=dann,dann", "'dann' is listed twice"),
+        ("models.dann.domain.method=none,dann", "'none' stands alone"),
+        ("models.dann.domain.method=contrast", "needs three classes or more"),
+        ("models.dann.domain.method=pseudo", "method 'pseudo' sorts the target into classes, so it needs `rows: all`"),
+        ("models.dann.domain.method=conditional", "has a domain head a class, so it needs `rows: all`"),
+        (
+            "models.dann.domain={source: [ttH, ttjets], target: [alt], rows: all, method: conditional}",
+            "models.dann.domain.target (line 17): method 'conditional' needs samples of both classes here",
+        ),
+        (
+            "models.dann.domain={source: ttjets, target: alt, method: disco, input: score}",
+            "models.dann.domain.input (line 17): has no effect with `method: disco` (it has with dann); remove it.",
+        ),
+        (
+            "models.dann.domain={source: ttjets, target: alt, method: coral, tail: 0.3}",
+            "has no effect with `method: coral` (it has with dann, cdan, cdan+e, conditional, pivot)",
+        ),
+        (
+            "models.dann.domain={source: ttjets, target: alt, method: 'mmd, coral', smoothing: 0.1}",
+            "models.dann.domain.smoothing (line 17): has no effect with `method: mmd, coral`",
+        ),
+        ("models.dann.domain={source: ttjets, target: alt, method: wasserstein, steps: 3}", "5 steps or more"),
+        ("models.dann.domain={source: ttjets, target: alt, method: mdd, head: [8, 8]}", "give one width"),
+        ("models.dann.domain.tail=1.5", "models.dann.domain.tail (line 17): input should be less than 1"),
+        (
+            "models.dann.domain.reweight={features: [hat]}",
+            "models.dann.domain.reweight.features (line 17): 'hat' is not a feature of this analysis. Did you mean 'ht'?",
+        ),
+        ("models.bdt.reweight={source: ttjets, target: third}", "'third' is marked `use: evaluate`"),
+        ("models.bdt.reweight={source: alt, target: data}", "'alt' is not in the class loss of the model"),
+        ("models.bdt.reweight={source: ttjets, target: [ttjets]}", "it looks like itself"),
+        ("models.bdt.reweight={source: ttjet, target: alt}", "'ttjet' is not a sample. Did you mean 'ttjets'?"),
+        ("models.bdt.reweight={source: ttjets, target: []}", "models.bdt.reweight.target (line 18): is empty"),
+        ("models.bdt.reweight={source: ttjets, target: alt, clip: 1}", "models.bdt.reweight.clip"),
+        ("models.bdt.reweight={source: ttjets, target: alt, features: [ht, ht]}", "'ht' is listed twice"),
+        ("models.network.parameter={simulation: 0, alternativ: 1}", "'alternativ' is not a domain. Did you mean"),
+        ("models.network.parameter={simulation: 0, alternative: 1}", "has samples of one value only"),
+        (
+            "models.network={kind: network, train_on: [ttH, ttjets, alt], parameter: {simulation: 1, alternative: 2}}",
+            "no domain has the value 0",
+        ),
+        ("models.dann.parameter={simulation: 0}", "gives no value for the domain 'alternative' of 'alt'"),
         ("seed=9", "differs from training.seed"),
         ("training.seed.x=3", "training.seed has no keys of its own"),
         ("training", "is not of the form key.key=value"),
@@ -196,6 +242,92 @@ def test_billion_laughs_is_refused(path: Path, merge: bool) -> None:
     assert "aliases expand to more than" in message(path)
 
 
+def including(path: Path, text: str) -> Path:
+    """A file beside that of `path` which says `text`."""
+    file = path.parent / "more.yaml"
+    file.write_text(text)
+    return file
+
+
+def test_an_included_file_is_the_start(path: Path) -> None:
+    text = """\
+include: small.yaml
+luminosity: 30
+features: [n_jets]
+samples: {data: null, ttjets: {cross_section: 831}, more: {files: more.root, class: signal, domain: simulation}}
+plots: {ht: null}
+models:
+  dann: {domain: {strength: 5, method: pivot}}
+  bdt: null
+  mixture: {kind: network, train_on: [ttH, ttjets, alt], training: {patience: null}}
+"""
+    base, config = load_config(path), load_config(including(path, text))
+    assert (config.luminosity, config.features, config.seed) == (30.0, ("n_jets",), 4)
+    assert list(config.samples) == ["ttH", "ttjets", "alt", "third", "more"]
+    assert config.samples["ttjets"].cross_section == 831
+    assert config.samples["ttjets"].files == base.samples["ttjets"].files
+    assert config.samples["more"].files == (str(path.parent / "more.root"),)
+    assert config.plots == {} and list(config.models) == ["network", "dann", "mixture"]
+    dann, old, mixture = config.models["dann"], base.models["dann"], config.models["mixture"]
+    assert isinstance(dann, NetworkConfig) and isinstance(old, NetworkConfig) and isinstance(mixture, NetworkConfig)
+    assert dann.domain is not None and old.domain is not None
+    assert dann.domain == old.domain.model_copy(update={"strength": 5.0, "method": "pivot"})
+    assert mixture.training.patience is None and dann.training.patience == 8  # null is a value outside lists of names
+    again = load_config(including(path, text), ["models.dann.domain.strength=7"])
+    assert isinstance(again.models["dann"], NetworkConfig) and again.models["dann"].domain is not None
+    assert again.models["dann"].domain.strength == 7.0
+    resolved = path.parent / "resolved.yaml"
+    resolved.write_text(resolved_yaml(config))
+    assert load_config(resolved) == config
+
+
+def test_files_of_an_included_file_are_beside_that_file(path: Path, tmp_path: Path) -> None:
+    (tmp_path / "deep" / "er").mkdir(parents=True)
+    first, second = tmp_path / "deep" / "first.yaml", tmp_path / "deep" / "er" / "second.yaml"
+    first.write_text("include: ../configs/small.yaml\nname: first\n")
+    second.write_text("include: ../first.yaml\nsamples: {alt: {files: own.root}}\n")
+    config = load_config(second)
+    assert config.name == "first"
+    assert config.samples["ttjets"].files == tuple(str(path.parent / f) for f in ("a.root", "b.root"))
+    assert config.samples["alt"].files == (str(second.parent / "own.root"),)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("include: smal.yaml", "more.yaml: include (line 1): there is no file"),
+        ("include: smal.yaml", "Did you mean 'small.yaml'?"),
+        ("include: [small.yaml]", "must be the path of one analysis file, not ['small.yaml']"),
+        ("include: more.yaml", "include each other in a circle (more.yaml -> more.yaml)"),
+        ("include: circle.yaml", "in a circle (more.yaml -> circle.yaml -> more.yaml)"),
+        ("include: small.yaml\nmodels: {bdtt: null}", "models.bdtt (line 2): null takes a name away, and the included"),
+        ("include: small.yaml\nmodels: {bdtt: null}", "Did you mean 'bdt'?"),
+        (
+            "include: small.yaml\nmodels: {dann: {domain: {strenght: 2}}}",
+            "dann.domain.strenght (line 2): unknown",
+        ),
+        ("include: small.yaml\nsamples: {third: null}\nluminosity: -1", "luminosity (line 3): input should be greater"),
+        (
+            "include: small.yaml\nsamples: {alt: null}",
+            "domain.target (line 17 of small.yaml): 'alt' is not a",
+        ),
+        ("include: small.yaml\ntraining: {seed: 5}\nseed: 6", "seed (line 3): differs from training.seed"),
+        ("include: small.yaml\ntraining: null", "training (line 2): must hold keys of its own, not None"),
+    ],
+)
+def test_each_mistake_of_an_include_has_its_message(path: Path, text: str, expected: str) -> None:
+    (path.parent / "circle.yaml").write_text("include: more.yaml")
+    assert expected in message(including(path, text))
+
+
+def test_a_method_may_leave_keys_without_effect() -> None:
+    domain = DomainConfig(source=("a",), target=("b",), input="score", head=(32,), strength=3.0)
+    assert model_checks.without_effect(domain) == []
+    assert model_checks.without_effect(domain, "disco") == ["input", "head"]
+    assert model_checks.without_effect(domain, "wasserstein,coral") == ["input"]
+    assert model_checks.without_effect(domain, "none") == []
+
+
 def test_not_text(path: Path) -> None:
     path.write_bytes(b"\xff\xfe\x00name")
     assert "cannot be read" in message(path)
@@ -208,7 +340,7 @@ def test_yaml_words_are_words(path: Path) -> None:
 
 def test_schema_names_every_section(path: Path) -> None:
     schema = json.loads(json.dumps(json_schema()))
-    assert set(yaml.safe_load(resolved_yaml(load_config(path)))) == set(schema["properties"])
+    assert {"include", *yaml.safe_load(resolved_yaml(load_config(path)))} == set(schema["properties"])
     assert schema["additionalProperties"] is False
 
 
@@ -226,6 +358,7 @@ def test_import_is_light() -> None:
 def test_choices_are_those_of_the_core() -> None:
     from hepda.adversarial.layers import ACTIVATIONS
     from hepda.adversarial.optimizers import OPTIMIZERS
+    from hepda.adversarial.registry import METHODS
     from hepda.adversarial.schedules import RATE_SCHEDULES, STRENGTH_SCHEDULES
 
     sections = json_schema()["$defs"]
@@ -237,3 +370,6 @@ def test_choices_are_those_of_the_core() -> None:
     assert choices("TrainingConfig", "schedule") <= set(RATE_SCHEDULES)
     assert choices("DomainConfig", "schedule") <= set(STRENGTH_SCHEDULES)
     assert choices("NetworkConfig", "activation") <= set(ACTIVATIONS)
+    assert list(METHODS) == list(model_checks.METHODS)
+    said = sections["DomainConfig"]["properties"]["method"]["description"]
+    assert [name for name in METHODS if name not in said] == ["contrast"]  # two classes are too few for it

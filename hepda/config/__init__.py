@@ -11,7 +11,15 @@ from hepda.config.analysis import (
     SplitConfig,
 )
 from hepda.config.loading import find_config, json_schema, load_config, resolved_yaml, validate
-from hepda.config.models import BdtConfig, DomainConfig, ModelConfig, NetworkConfig, TrainingConfig
+from hepda.config.models import (
+    BdtConfig,
+    DomainConfig,
+    ModelConfig,
+    NetworkConfig,
+    RatioConfig,
+    ReweightConfig,
+    TrainingConfig,
+)
 
 __all__ = [
     "AnalysisConfig",
@@ -23,6 +31,8 @@ __all__ = [
     "NetworkConfig",
     "NormalisationConfig",
     "PlotConfig",
+    "RatioConfig",
+    "ReweightConfig",
     "SampleConfig",
     "SignificanceConfig",
     "SplitConfig",

@@ -5,35 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from hepda.config import model_checks
 from hepda.config.models import NetworkConfig
-from hepda.errors import nearest
+from hepda.config.problems import duplicates, given, unknown
 
 if TYPE_CHECKING:
-    from hepda.config.analysis import AnalysisConfig, SampleConfig
+    from hepda.config.analysis import AnalysisConfig
 
 
 def problems_of(config: AnalysisConfig) -> list[str]:
     """Every problem as `path: what is wrong`; empty if the sections agree."""
-    checks = (_samples, _features, _classes, _training_lists, _domain_heads, _bias)
+    checks = (_samples, _features, _classes, _training_lists, _domain_heads, *model_checks.CHECKS, _bias)
     return [problem for check in checks for problem in check(config)]
 
 
 _NORMALISING = ("cross_section", "k_factor", "filter_efficiency", "scale", "sum_of_weights")
-
-
-def _given(sample: SampleConfig, *keys: str) -> list[str]:
-    """The keys among `keys` that are not at their defaults (which a resolved file writes out)."""
-    return [key for key in keys if getattr(sample, key) != type(sample).model_fields[key].default]
-
-
-def _unknown(path: str, name: str, kind: str, known: list[str]) -> str:
-    hint = nearest(name, known) or f" There are: {', '.join(known)}."
-    return f"{path}: {name!r} is not a {kind}.{hint}"
-
-
-def _duplicates(path: str, names: tuple[str, ...]) -> Iterator[str]:
-    for name in dict.fromkeys(n for n in names if names.count(n) > 1):
-        yield f"{path}: {name!r} is listed twice."
 
 
 def _samples(config: AnalysisConfig) -> Iterator[str]:
@@ -42,18 +28,18 @@ def _samples(config: AnalysisConfig) -> Iterator[str]:
         if sample.domain == "data" and sample.class_ is not None:
             yield f"{path}.class: a sample of the domain 'data' has no class; remove it or change its domain."
         if sample.is_data:
-            for key in _given(sample, *_NORMALISING):
+            for key in given(sample, *_NORMALISING):
                 yield (
                     f"{path}.{key}: data are not normalised, and a sample without a class is data; "
                     f"give the sample a class or remove {key}."
                 )
         elif config.normalisation is None:
-            for key in _given(sample, "cross_section", "sum_of_weights"):
+            for key in given(sample, "cross_section", "sum_of_weights"):
                 yield f"{path}.{key}: has no effect with `normalisation: null`; remove one of them."
 
 
 def _features(config: AnalysisConfig) -> Iterator[str]:
-    yield from _duplicates("features", config.features)
+    yield from duplicates("features", config.features)
     for name in config.columns:
         if name in config.variables:
             yield f"columns.{name}: a variable has this name already; choose another."
@@ -70,10 +56,10 @@ def _training_lists(config: AnalysisConfig) -> Iterator[str]:
         path = f"models.{model}.train_on"
         named = config.models[model].train_on
         names = config.training_samples(model)
-        yield from _duplicates(path, names)
+        yield from duplicates(path, names)
         for name in names:
             if name not in config.samples:
-                yield _unknown(path, name, "sample", list(config.samples))
+                yield unknown(path, name, "sample", list(config.samples))
             elif config.samples[name].is_data:
                 yield f"{path}: {name!r} has no class (it is data); the class loss never sees data."
             elif config.samples[name].use == "evaluate":
@@ -98,14 +84,14 @@ def _domain_heads(config: AnalysisConfig) -> Iterator[str]:
 
 
 def _domain_side(config: AnalysisConfig, path: str, names: tuple[str, ...], rows: str) -> Iterator[str]:
-    yield from _duplicates(path, names)
+    yield from duplicates(path, names)
     if not names:
         yield f"{path}: is empty; name at least one sample."
     usable = False
     for name in names:
         sample = config.samples.get(name)
         if sample is None:
-            yield _unknown(path, name, "sample", list(config.samples))
+            yield unknown(path, name, "sample", list(config.samples))
             usable = True  # one message is enough
         elif sample.use == "evaluate":
             yield f"{path}: {name!r} is marked `use: evaluate`; no model may train on it."
@@ -123,9 +109,9 @@ def _bias(config: AnalysisConfig) -> Iterator[str]:
     bias = config.evaluation.bias
     if bias is None:
         return
-    yield from _duplicates("evaluation.bias.between", bias.between)
+    yield from duplicates("evaluation.bias.between", bias.between)
     for name in bias.between:
         if name not in config.domains:
-            yield _unknown("evaluation.bias.between", name, "domain", list(config.domains))
+            yield unknown("evaluation.bias.between", name, "domain", list(config.domains))
         elif not any(s.domain == name and s.class_ == bias.class_ for s in config.samples.values()):
             yield f"evaluation.bias.between: the domain {name!r} has no {bias.class_} sample to compare."

@@ -11,6 +11,7 @@ import yaml
 from pydantic import ValidationError
 
 from hepda.config.analysis import AnalysisConfig
+from hepda.config.files import read_mapping, resolve_files
 from hepda.config.yaml_text import Lines, parse
 from hepda.errors import ConfigError, nearest
 
@@ -21,19 +22,14 @@ def load_config(name: str | Path, overrides: Sequence[str] = ()) -> AnalysisConf
     """Load and check the analysis file `name`: a path, or the name of a file in configs/.
 
     `overrides` are `key.key=value` with a YAML value, as `--set` takes them. Relative file paths in the
-    analysis file (and in overrides) are relative to its folder. Raises ConfigError.
+    analysis file (and in overrides) are relative to its folder; `include: other.yaml` starts from another
+    file (`read_mapping` says how). Raises ConfigError.
     """
     path = find_config(name)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read: {error}") from error
-    data, lines = parse(text, str(path))
-    if not isinstance(data, dict):
-        raise ConfigError(f"{path}: holds no mapping; an analysis file is a list of `key: value`.")
+    data, lines = read_mapping(path)
     for override in overrides:
         apply_override(data, override)
-    _resolve_files(data, path.resolve().parent)
+    resolve_files(data, path.resolve().parent)
     return validate(data, str(path), lines)
 
 
@@ -93,41 +89,16 @@ def resolved_yaml(config: AnalysisConfig) -> str:
 def json_schema() -> dict[str, Any]:
     """The JSON schema of the analysis file."""
     schema = AnalysisConfig.model_json_schema(by_alias=True)
+    include = {"type": "string", "description": "Another analysis file, relative to this one, that it is laid over."}
+    # What is required may stand in the file that is included.
+    required = schema.pop("required")
+    schema["properties"] = {"include": include} | schema["properties"]
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "hepda analysis file",
         **{key: value for key, value in schema.items() if key != "title"},
+        "anyOf": [{"required": ["include"]}, {"required": required}],
     }
-
-
-def _resolve_files(data: dict[str, Any], folder: Path) -> None:
-    """Make relative paths of samples absolute; URLs stay."""
-
-    def absolute(path: Any) -> Any:
-        if not isinstance(path, str) or "://" in path or not path:
-            return path
-        expanded = Path(path).expanduser()
-        return str(expanded if expanded.is_absolute() else Path(_normal(folder / expanded)))
-
-    samples = data.get("samples")
-    if not isinstance(samples, dict):
-        return
-    for name, sample in list(samples.items()):
-        if isinstance(sample, dict) and "files" in sample:
-            files = sample["files"]
-            resolved = [absolute(f) for f in files] if isinstance(files, list) else absolute(files)
-            samples[name] = {**sample, "files": resolved}
-
-
-def _normal(path: Path) -> Path:
-    """Without `..`, and without following links or touching the disk (the path may hold a glob)."""
-    parts: list[str] = []
-    for part in path.parts:
-        if part == ".." and parts:
-            parts.pop()
-        else:
-            parts.append(part)
-    return Path(*parts)
 
 
 def _problems(error: ValidationError, data: Any, lines: Lines) -> list[str]:

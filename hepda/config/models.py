@@ -1,4 +1,4 @@
-"""The sections that say what is trained and how: models, their domain adversary, training."""
+"""The sections that say what is trained and how: models, their domain loss, reweighting, training."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from hepda.config.section import Count, Expression, Fraction, Names, Positive, Section, Widths
+from hepda.config.section import Count, Expression, Fraction, Name, Names, Positive, Section, Strings, Widths
 
 
 class TrainingConfig(Section):
@@ -31,8 +31,28 @@ class TrainingConfig(Section):
     """Trainings, parts of the evaluation and figures that run side by side; auto: one a core."""
 
 
+class RatioConfig(Section):
+    """How a density ratio of two samples is estimated; every event's by a model that did not see it."""
+
+    method: Literal["classifier", "hep_ml"] = "classifier"
+    """Calibrated odds of a scikit-learn BDT, or hep_ml's GBReweighter (the extra `reweight`)."""
+    features: Strings | None = None
+    """What the ratio may depend on; null: all features."""
+    clip: Annotated[float, Field(gt=1.0)] = 10.0
+    """Ratios are kept between 1/clip and clip times their mean; the share that this touches is in the manifest."""
+
+
+class ReweightConfig(RatioConfig):
+    """Training weights that make the source look like the target; the evaluation keeps its own."""
+
+    source: Names
+    """Samples whose weights in the class loss are multiplied; their total stays."""
+    target: Names
+    """Samples that they shall look like."""
+
+
 class DomainConfig(Section):
-    """A reversed domain head: which rows it sees, with which weights, and how strongly it acts.
+    """The domain loss: by which method, which rows it sees, with which weights, and how strongly it acts.
 
     The class loss balances signal and background; the domain loss must not, or confusing the domains erases
     the signal. Therefore it has its own samples, rows, selection and weight (PEERS.md, finding 3).
@@ -42,19 +62,28 @@ class DomainConfig(Section):
     """Samples of the domain that the classifier is trained on."""
     target: Names
     """Samples of the domain that the encoder must not tell from the source."""
+    method: str = "dann"
+    """A method of the core, or several joined by commas: none, dann, cdan, cdan+e, conditional, pivot, mmd, joint-mmd,
+    coral, disco, wasserstein, mdd, mcc, pseudo (`hepda schema` says what each is)."""
     rows: Literal["background", "signal", "all"] = "background"
-    """Classes that the domain head sees; `all` for data, whose class is unknown."""
+    """Classes that the domain loss sees; `all` for data, whose class is unknown."""
     input: Literal["features", "score", "features*score"] = "features"
-    """What the domain head sees: the encoder's output (DANN), the class head's output (pivot, arXiv:1611.01046), or
-    their product (CDAN, arXiv:1705.10667)."""
+    """What the domain head of `dann` sees: the encoder's output (DANN), the class head's output (pivot,
+    arXiv:1611.01046), or their product (CDAN, arXiv:1705.10667)."""
+    tail: Fraction | None = None
+    """Look at the tail: rows of the domain head with a score above the cut of this signal efficiency count fully,
+    those below little (hepda.adversarial.tail)."""
+    reweight: RatioConfig | None = None
+    """Before the domain loss sees them, the source's weights are multiplied so that it looks like the target in
+    `features`: a difference of composition or kinematics that is known, and is not to be learnt away."""
     selection: Expression | None = None
-    """A region for the domain head, on top of the analysis's selection, e.g. a control region."""
+    """A region for the domain loss, on top of the analysis's selection, e.g. a control region."""
     weight: Expression = "physical"
     """Event weight in the domain loss: `physical`, or an expression where it may stand; data: 1."""
     balance: bool = True
     """Scale both sides to the same total weight (keeps the mixture within a side, removes the prior)."""
     strength: Annotated[float, Field(ge=0.0)] = 1.0
-    """Lambda of the reversal; 0 equals no adversary."""
+    """Lambda of the reversal, or factor of a term; 0 equals no adversary."""
     schedule: Literal["ganin", "linear", "cosine", "constant"] = "ganin"
     """Course of the strength over the run: 2/(1+exp(-10 p))-1 for `ganin`."""
     warmup: Annotated[int, Field(ge=0)] = 0
@@ -62,15 +91,23 @@ class DomainConfig(Section):
     head: Widths = (64, 64)
     """Hidden widths of the domain head."""
     steps: Count = 1
-    """Extra optimisation steps of the domain head a batch."""
+    """Updates of the domain head (or critic, where 1 stands for its usual 5) for one of the encoder."""
     learning_rate_factor: Positive = 1.0
     """Learning rate of the domain head over that of the encoder."""
+    smoothing: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    """Label smoothing of the domain head."""
+    spectral_norm: bool = False
+    """Divide each weight matrix of the domain head by its largest singular value."""
+    gradient_penalty: Annotated[float, Field(ge=0.0)] = 0.0
+    """Factor on the squared norm of the gradient of the domain head's output by its input."""
+    self_correction: bool = False
+    """Take off the part of the domain loss's gradient that opposes that of the class loss."""
     batch_share: Fraction = 0.5
     """Share of target rows in a batch: batch_size source rows are joined by share/(1-share) as many."""
 
 
 class NetworkConfig(Section):
-    """A network: an encoder, a class head and, with `domain:`, a reversed domain head."""
+    """A network: an encoder, a class head and, with `domain:`, a domain loss."""
 
     kind: Literal["network"]
     encoder: Annotated[Widths, Field(min_length=1)] = (128, 128, 64)
@@ -83,6 +120,11 @@ class NetworkConfig(Section):
     train_on: Names | None = None
     """Samples of the class loss; null: every sample with a class and `use: train` of the first domain."""
     domain: DomainConfig | None = None
+    reweight: ReweightConfig | None = None
+    """Weights of the class loss that make one sample look like another."""
+    parameter: dict[Name, float] | None = None
+    """One more input, a number a domain, e.g. `{simulation: 0, alternative: 1}`: the network is trained on the
+    domains of `train_on` together and learns how they differ. Scored at 0."""
     training: TrainingConfig = TrainingConfig()
     """Overrides of the analysis's `training:`; after loading, the complete section."""
 
@@ -102,6 +144,8 @@ class BdtConfig(Section):
     patience: Count | None = 20
     """Iterations without improvement on validation events before stopping; null: all iterations."""
     train_on: Names | None = None
+    """As for a network."""
+    reweight: ReweightConfig | None = None
     """As for a network."""
 
 

@@ -13,7 +13,8 @@ MAX_BYTES = 1_000_000
 MAX_NODES = 50_000
 MAX_DEPTH = 50
 
-Lines = dict[tuple[str, ...], int]
+Lines = dict[tuple[str, ...], int | str]
+"""The line of a key, or `12 of other.yaml`."""
 
 
 class _Loader(yaml.SafeLoader):

@@ -1,0 +1,106 @@
+"""An analysis file as a mapping: read, its paths made absolute, laid over the file that it includes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from hepda.config.yaml_text import Lines, parse
+from hepda.errors import ConfigError, nearest
+
+NAMED = ("samples", "variables", "columns", "plots", "models", "systematics")
+"""Sections whose keys are names that the user gives: there a null takes the name away."""
+
+
+def read_mapping(path: Path, above: tuple[Path, ...] = ()) -> tuple[dict[str, Any], Lines]:
+    """The mapping of the analysis file at `path`, and the line of each of its keys.
+
+    With `include: other.yaml` (relative to the file itself) it is laid over that file: mappings are joined key by
+    key, anything else replaces, and a null in place of a sample, variable, column, plot, model or systematic takes it
+    away (elsewhere null is a value, as in any file). `above`: the files that include this one.
+
+    Raises ConfigError for a file that cannot be read, that is no mapping, or that includes itself.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from error
+    data, lines = parse(text, str(path))
+    if not isinstance(data, dict):
+        raise ConfigError(f"{path}: holds no mapping; an analysis file is a list of `key: value`.")
+    resolve_files(data, path.resolve().parent)
+    if "include" not in data:
+        return data, lines
+    base = _included(path, data.pop("include"), lines.pop(("include",)), (*above, path.resolve()))
+    below, elsewhere = read_mapping(base, (*above, path.resolve()))
+    known = {key: line if isinstance(line, str) else f"{line} of {base.name}" for key, line in elsewhere.items()}
+    return _lay_over(below, data, (), lines, known, str(path)), known | lines
+
+
+def _included(path: Path, given: Any, line: int | str, above: tuple[Path, ...]) -> Path:
+    """The file that `include: given` of the file at `path` means."""
+    where = f"{path}: include (line {line})"
+    if not isinstance(given, str) or not given:
+        raise ConfigError(f"{where}: must be the path of one analysis file, not {given!r}.")
+    found = path.resolve().parent / Path(given).expanduser()
+    if not found.is_file():
+        known = sorted(file.name for file in found.parent.glob("*.yaml")) if found.parent.is_dir() else []
+        raise ConfigError(f"{where}: there is no file {found}.{nearest(found.name, known)}")
+    if found.resolve() in above:
+        circle = " -> ".join(file.name for file in (*above, found))
+        raise ConfigError(f"{where}: the files include each other in a circle ({circle}); remove one `include`.")
+    return found
+
+
+def _lay_over(
+    below: dict[str, Any], above: dict[str, Any], path: tuple[str, ...], lines: Lines, known: Lines, where: str
+) -> dict[str, Any]:
+    """`above` laid over `below`; `known`, the lines of `below`, loses those of keys that are replaced."""
+    joined = dict(below)
+    for key, value in above.items():
+        here = (*path, key)
+        old = joined.get(key)
+        if isinstance(value, dict) and isinstance(old, dict):
+            joined[key] = _lay_over(old, value, here, lines, known, where)
+            continue
+        for line in [line for line in known if line[: len(here)] == here]:
+            del known[line]
+        if value is None and len(path) == 1 and path[0] in NAMED:
+            if key not in below:
+                place = f"{'.'.join(here)} (line {lines.get(here)})"
+                hint = nearest(key, below)
+                raise ConfigError(f"{where}: {place}: null takes a name away, and the included file has none.{hint}")
+            del joined[key]
+        else:
+            joined[key] = value
+    return joined
+
+
+def resolve_files(data: dict[str, Any], folder: Path) -> None:
+    """Make relative paths of samples absolute, in place; URLs stay."""
+
+    def absolute(path: Any) -> Any:
+        if not isinstance(path, str) or "://" in path or not path:
+            return path
+        expanded = Path(path).expanduser()
+        return str(expanded if expanded.is_absolute() else Path(_normal(folder / expanded)))
+
+    samples = data.get("samples")
+    if not isinstance(samples, dict):
+        return
+    for name, sample in list(samples.items()):
+        if isinstance(sample, dict) and "files" in sample:
+            files = sample["files"]
+            resolved = [absolute(f) for f in files] if isinstance(files, list) else absolute(files)
+            samples[name] = {**sample, "files": resolved}
+
+
+def _normal(path: Path) -> Path:
+    """Without `..`, and without following links or touching the disk (the path may hold a glob)."""
+    parts: list[str] = []
+    for part in path.parts:
+        if part == ".." and parts:
+            parts.pop()
+        else:
+            parts.append(part)
+    return Path(*parts)

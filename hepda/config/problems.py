@@ -1,0 +1,26 @@
+"""How problems of the analysis file are found and said; the checks are in checks.py and model_checks.py."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from hepda.config.section import Section
+from hepda.errors import nearest
+
+
+def given(section: Section, *keys: str) -> list[str]:
+    """The keys among `keys` that are not at their defaults (which a resolved file writes out)."""
+    return [key for key in keys if getattr(section, key) != type(section).model_fields[key].default]
+
+
+def unknown(path: str, name: str, kind: str, known: Iterable[str]) -> str:
+    """That `name` at `path` is not a `kind`, with the nearest of the known ones, or all of them."""
+    known = list(known)
+    hint = nearest(name, known) or f" There are: {', '.join(known)}."
+    return f"{path}: {name!r} is not a {kind}.{hint}"
+
+
+def duplicates(path: str, names: tuple[str, ...]) -> Iterator[str]:
+    """A problem for every name that is listed twice."""
+    for name in dict.fromkeys(n for n in names if names.count(n) > 1):
+        yield f"{path}: {name!r} is listed twice."
