@@ -84,6 +84,12 @@ class SampleTemplate:
         shape = (self.shapes[name][0] / rates[0], self.shapes[name][1] / rates[1])
         return (up * rates[0], down * rates[1]), shape
 
+    def changed_by(self, name: str) -> bool:
+        """Whether a systematic changes anything, beyond rounding."""
+        rates, shape = self.split(name)
+        moved = np.max(np.abs(np.stack(shape) - self.sumw)) / np.max(np.abs(self.sumw))
+        return bool(max(abs(rates[0] - 1), abs(rates[1] - 1), moved) > 1e-9)
+
     def merged(self, kept: NDArray[np.intp]) -> SampleTemplate:
         """The same in wider bins; kept: indices of the edges that stay."""
         shapes = {name: (rebin(up, kept), rebin(down, kept)) for name, (up, down) in self.shapes.items()}
@@ -124,6 +130,11 @@ class Templates:
     def systematics(self) -> tuple[str, ...]:
         """Names of all systematics, in the order in which the samples name them."""
         return tuple(dict.fromkeys(name for sample in self.samples for name in sample.systematics))
+
+    @property
+    def active(self) -> tuple[str, ...]:
+        """The systematics that change a template at all: no data can pull the others."""
+        return tuple(name for name in self.systematics if any(s.changed_by(name) for s in self.samples))
 
     @property
     def signal(self) -> FloatArray:

@@ -1,0 +1,104 @@
+"""Newton's method on many small problems side by side: as many fits as there are toys, in a few steps of arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hepda.evaluation.results import FloatArray
+
+Rows = NDArray[np.intp]
+
+_STEPS = 60
+_PRECISION = 1e-9  # of the function: a parameter is then within 5e-5 of its error
+_SUFFICIENT = 1e-4  # share of the expected decrease that a step must bring
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Derivatives:
+    """A function and its derivatives at one point of each of t problems of q parameters."""
+
+    value: FloatArray  # [t], inf where the point is not allowed
+    gradient: FloatArray  # [t, q]
+    hessian: FloatArray  # [t, q, q]
+    positive: FloatArray  # [t, q, q], positive definite and near the Hessian: for where that is not
+
+    def put(self, rows: Rows | NDArray[np.bool_], other: Derivatives) -> None:
+        """Overwrite some rows."""
+        self.value[rows], self.gradient[rows] = other.value, other.gradient
+        self.hessian[rows], self.positive[rows] = other.hessian, other.positive
+
+    def __getitem__(self, rows: Rows | NDArray[np.bool_]) -> Derivatives:
+        return Derivatives(self.value[rows], self.gradient[rows], self.hessian[rows], self.positive[rows])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Minimum:
+    """Where the functions are least; meaningless in the rows that have not converged."""
+
+    point: FloatArray  # [t, q]
+    at: Derivatives
+    converged: NDArray[np.bool_]  # [t]
+
+
+Function = Callable[[FloatArray, Rows], Derivatives]
+
+
+def minimise(function: Function, start: FloatArray, free: NDArray[np.bool_] | None = None) -> Minimum:
+    """Minimise t functions of q parameters, from `start` [t, q].
+
+    function(points [k, q], rows [k]) gives the derivatives of the problems `rows`. free [t, q]: parameters
+    that move (all by default). Each step is Newton's, or one with the matrix `positive` where Newton's would
+    lead uphill, and is halved until the function falls enough (Armijo). Rows end when the decrease to come is
+    below 1e-9; those that have not after 60 steps have not converged.
+    """
+    point = start.copy()
+    rows = np.arange(len(point))
+    at = function(point, rows)
+    converged = np.zeros(len(point), dtype=np.bool_)
+    rows = rows[np.isfinite(at.value)]
+    length = np.ones(len(point))
+    for _ in range(_STEPS):
+        if not len(rows):
+            break
+        step, slope = direction(at[rows], None if free is None else free[rows])
+        trial = point[rows] + length[rows, None] * step
+        there = function(trial, rows)
+        enough = _SUFFICIENT * length[rows] * slope
+        good = there.value <= at.value[rows] + enough + 1e-12 * (1 + np.abs(at.value[rows]))
+        taken = rows[good]
+        at.put(taken, there[good])
+        point[taken] = trial[good]
+        near = -0.5 * slope < _PRECISION
+        converged[rows[near & good]] = True
+        length[taken] = 1.0
+        length[rows[~good]] *= 0.5
+        rows = rows[~(near & good)]
+    return Minimum(point, at, converged)
+
+
+def direction(at: Derivatives, free: NDArray[np.bool_] | None) -> tuple[FloatArray, FloatArray]:
+    """Steps [t, q] downhill and the slopes [t] along them (not positive)."""
+    gradient = at.gradient if free is None else np.where(free, at.gradient, 0.0)
+    step = _solve(at.hessian, gradient, free)
+    slope = np.einsum("tq,tq->t", step, gradient)
+    uphill = ~(slope <= 0)  # NaN too
+    if uphill.any():
+        fixed = None if free is None else free[uphill]
+        step[uphill] = _solve(at.positive[uphill], gradient[uphill], fixed)
+        slope[uphill] = np.einsum("tq,tq->t", step[uphill], gradient[uphill])
+    return step, slope
+
+
+def _solve(matrix: FloatArray, gradient: FloatArray, free: NDArray[np.bool_] | None) -> FloatArray:
+    if free is not None:
+        matrix = np.where(free[:, :, None] & free[:, None, :], matrix, 0.0)
+        index = np.arange(matrix.shape[-1])
+        matrix[:, index, index] += ~free  # ones on the diagonal of what does not move
+    try:
+        return np.asarray(-np.linalg.solve(matrix, gradient[..., None])[..., 0], dtype=np.float64)
+    except np.linalg.LinAlgError:  # one singular matrix stops all: none of them is inverted exactly then
+        return np.asarray(-np.einsum("tqr,tr->tq", np.linalg.pinv(matrix, hermitian=True), gradient), dtype=np.float64)
