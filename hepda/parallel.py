@@ -64,16 +64,42 @@ def run(
     if processes == 1 or len(items) < 2:
         with one_thread():
             return [task(shared, item, progress) for item in items]
+    with crew(min(processes, len(items)), shared=shared, progress=progress) as share_out:
+        found: list[Result] = share_out(task, items)
+        return found
+
+
+@contextmanager
+def crew(processes: int, *, shared: Any, progress: Send) -> Iterator[Callable[..., list[Any]]]:
+    """share_out(task, items), as `run`, for several lists of items in the same processes: they start once."""
+    if processes == 1:
+
+        def alone(task: Callable[[Any, Any, Send], Any], items: Sequence[Any]) -> list[Any]:
+            with one_thread():
+                return [task(shared, item, progress) for item in items]
+
+        yield alone
+        return
     queue = multiprocessing.get_context("spawn").Queue()
-    with workers(min(processes, len(items)), _start, shared, queue) as pool:
-        futures: list[Future[Result]] = submit(pool, _call, [(task, item) for item in items])
-        pending = set(futures)
-        while pending:
-            finished, pending = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
-            while not queue.empty():
-                progress(*queue.get())
-            for future in finished:
-                future.result()
+    with workers(processes, _start, shared, queue) as pool:
+
+        def share_out(task: Callable[[Any, Any, Send], Any], items: Sequence[Any]) -> list[Any]:
+            return _share_out(pool, queue, task, items, progress)
+
+        yield share_out
+
+
+def _share_out(
+    pool: ProcessPoolExecutor, queue: Any, task: Callable[..., Any], items: Sequence[Any], progress: Send
+) -> list[Any]:
+    futures: list[Future[Any]] = submit(pool, _call, [(task, item) for item in items])
+    pending = set(futures)
+    while pending:
+        finished, pending = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
+        while not queue.empty():
+            progress(*queue.get())
+        for future in finished:
+            future.result()
     with contextlib.suppress(Empty):  # what the workers said last is still on its way
         while True:
             progress(*queue.get(timeout=0.05))
