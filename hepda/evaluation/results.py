@@ -267,6 +267,7 @@ class ToyClosure:
     coverage: float  # fraction of intervals that hold the truth; 0.6827 is right
     coverage_error: float
     failed: int = 0
+    width: float | None = None  # mean width of those intervals
 
 
 @dataclass(frozen=True, slots=True, eq=False)
