@@ -1,0 +1,127 @@
+"""What a fit of templates returns: frozen dataclasses, and nothing that computes (as `results`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from hepda.evaluation.results import FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A fitted parameter: the best value, its error from the curvature, and what was known before."""
+
+    name: str  # of the systematic, or "staterror_<region>[bin]", or "mu"
+    kind: str  # "strength", "systematic" or "statistics"
+    value: float
+    error: float
+    prior_value: float | None = None  # None: nothing was known (mu)
+    prior_error: float | None = None
+
+    @property
+    def pull(self) -> float | None:
+        """Shift against the value known before, in its errors."""
+        if self.prior_value is None or self.prior_error is None:
+            return None
+        return (self.value - self.prior_value) / self.prior_error
+
+    @property
+    def constraint(self) -> float | None:
+        """Error over the one known before: below 1 where the data know better."""
+        return None if self.prior_error is None else self.error / self.prior_error
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FitResult:
+    """A fit of all parameters to one data set. mu and what follows from it is None, with why, if it failed."""
+
+    mu: float | None
+    error: float | None  # from the curvature
+    low: float | None  # ends of the interval where -2 ln L, profiled, rises by one (MINOS)
+    high: float | None
+    nll: float | None  # -ln L at the minimum, as pyhf counts it
+    parameters: tuple[Parameter, ...]  # mu first, then systematics, then the templates' statistics
+    correlation: FloatArray  # [parameters, parameters]
+    not_fitted: Mapping[str, str]  # parameters that no data can pull, and why
+    edges: FloatArray  # [b + 1]
+    observed: FloatArray  # [b]
+    prefit: FloatArray  # [b], expected at mu = 1 before the fit
+    prefit_error: FloatArray  # [b]
+    fitted: FloatArray  # [b], expected at the best parameters
+    fitted_error: FloatArray  # [b], of all parameters with their correlations
+    samples: Mapping[str, FloatArray]  # [b] each, expected at the best parameters
+    signal: tuple[str, ...]  # names of the samples that mu scales
+    goodness: float | None = None  # -2 ln of L over that of the saturated model
+    ndf: int = 0
+    p_value: float | None = None  # of `goodness`, asymptotically a chi2 of ndf degrees of freedom
+    why: str | None = None
+
+    def parameter(self, name: str) -> Parameter:
+        """The parameter of that name. Raises KeyError if it was not fitted."""
+        for found in self.parameters:
+            if found.name == name:
+                return found
+        raise KeyError(name)
+
+
+@dataclass(frozen=True, slots=True)
+class Impact:
+    """What one nuisance parameter does to mu: shifts if it is fixed one post-fit error off, all else refitted."""
+
+    name: str
+    kind: str  # "systematic" or "statistics"
+    pull: float
+    constraint: float
+    mu_up: float | None  # shift of mu with the parameter at value + error; None where that has no minimum
+    mu_down: float | None
+
+    @property
+    def size(self) -> float:
+        """The larger of the two shifts, without sign."""
+        return max(abs(self.mu_up or 0.0), abs(self.mu_down or 0.0))
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorBudget:
+    """The error of mu by origin; each part is what the others leave of the squared total."""
+
+    total: float | None
+    data: float | None  # all nuisance parameters fixed
+    systematics: float | None
+    simulation: float | None  # the templates' statistics
+    why: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ToySignificance:
+    """Discovery significance from toys without signal: how often their q0 reaches the observed one."""
+
+    value: float | None  # standard deviations; None if no toy (or every toy) reaches it
+    p_value: float | None
+    p_error: float | None  # binomial
+    toys: int
+    failed: int = 0
+    why: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SignificanceResult:
+    """Discovery significance (q0) in standard deviations, asymptotic: Cowan et al., arXiv:1007.1727."""
+
+    expected: float | None  # of the Asimov data set at `mu`
+    observed: float | None  # None without data
+    mu: float = 1.0
+    toys: ToySignificance | None = None
+    why: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UpperLimit:
+    """CLs upper limit on mu at 1 - `level` confidence."""
+
+    observed: float | None  # None without data
+    expected: float | None  # median without signal
+    band: tuple[float, float, float, float] | None  # -2, -1, +1, +2 standard deviations about the median
+    level: float = 0.05
+    why: str | None = field(default=None)
