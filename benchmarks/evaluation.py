@@ -15,12 +15,13 @@ from collections.abc import Callable
 
 import numpy as np
 
-from hepda.evaluation.bias import compare, shift_ratio
+from hepda.evaluation.bias import compare
 from hepda.evaluation.binning import automatic_edges
 from hepda.evaluation.calibration import calibration_curve
 from hepda.evaluation.closure import closure
 from hepda.evaluation.expected import binned_significance, scan_cuts
 from hepda.evaluation.probes import probe
+from hepda.evaluation.ratios import shift_ratios
 from hepda.evaluation.roc import auc, rocs
 
 
@@ -72,8 +73,7 @@ def main() -> None:
             compare(x[a], weight[a], x[b], weight[b], **own)
 
     def ratios() -> None:
-        for x in list(scores.values())[1:]:
-            shift_ratio(scores["model0"], x, label, domain, weight, source=0, other=1, replicas=n)
+        shift_ratios(scores, "model0", label, domain, weight, source=0, others=[1, 2], replicas=n)
 
     def expected() -> None:
         a, b = domain == 0, background & (domain == 1)

@@ -135,27 +135,25 @@ def _verdict(name: str, value: float | None, observed: float, reached: int, vali
     return TwoSampleTest(name, value, (1 + reached) / (1 + valid), valid)
 
 
-def same_generator_null(
+def same_generator_nulls(
     score: ArrayLike,
     weight: ArrayLike | None,
     n_eff_source: float,
     n_eff_other: float,
     *,
-    statistic: str = "ks",
     edges: ArrayLike = (-np.inf, np.inf),
     replicas: int = 200,
     level: float = 0.95,
     seed: int = 0,
-) -> NullDistribution:
-    """What a statistic comes to between two samples of ONE generator as large as the two that are compared.
+) -> dict[str, NullDistribution]:
+    """What each statistic comes to between two samples of ONE generator as large as the two that are compared.
 
     score, weight [n] of one class of the source. Each replica divides the events at random into two disjoint
-    parts in the ratio n_eff_source : n_eff_other and scales the statistic from the parts' n_eff to the
-    pair's: disjoint parts of one sample are smaller than the samples that they stand for. edges: bins, for
-    chi2 and jensen_shannon only. A KS inside the quantile cannot be told from no difference at all.
+    parts in the ratio n_eff_source : n_eff_other and scales the statistics from the parts' n_eff to the
+    pair's: disjoint parts of one sample are smaller than the samples that they stand for. edges: bins of
+    chi2 and Jensen-Shannon, which are left out where they are undefined. A statistic inside its quantile
+    cannot be told from no difference at all. Raises DataError if the sample is too small to be divided.
     """
-    if statistic not in STATISTICS:
-        raise ValueError(f"{statistic!r} is none of the statistics {', '.join(STATISTICS)}")
     if replicas < 2 or not 0 < level < 1 or min(n_eff_source, n_eff_other) <= 0:
         raise ValueError("a null needs two replicas or more, a level in (0, 1) and positive n_eff")
     events = sample(score, weight, "the sample that makes the null")
@@ -164,16 +162,20 @@ def same_generator_null(
     first = round(len(events.score) * n_eff_source / (n_eff_source + n_eff_other))
     first = min(max(first, 1), len(events.score) - 1)
     generator = np.random.default_rng(seed)
-    values = np.full(replicas, np.nan)
+    values = {name: np.full(replicas, np.nan) for name in STATISTICS}
     for r in range(replicas):
         found, parts = pool.statistics(_subset(len(events.score), first, generator))
-        values[r] = found[statistic] * (parts / pair) ** _POWER[statistic]
-    good = np.sort(values[np.isfinite(values)])
-    if len(good) < 0.95 * replicas:
+        for name in STATISTICS:
+            values[name][r] = found[name] * (parts / pair) ** _POWER[name]
+    good = {name: np.sort(drawn[np.isfinite(drawn)]) for name, drawn in values.items()}
+    if len(good["ks"]) < 0.95 * replicas:
         raise DataError(
-            f"only {len(good)} of {replicas} random splits have a positive sum of weights in both parts; "
+            f"only {len(good['ks'])} of {replicas} random splits have a positive sum of weights in both parts; "
             "the sample is too small for a null"
         )
-    return NullDistribution(
-        statistic, good, level, float(np.quantile(good, level)), float(n_eff_source), float(n_eff_other)
-    )
+    sizes = (float(n_eff_source), float(n_eff_other))
+    return {
+        name: NullDistribution(name, drawn, level, float(np.quantile(drawn, level)), *sizes)
+        for name, drawn in good.items()
+        if len(drawn) >= 0.95 * replicas
+    }

@@ -48,6 +48,7 @@ class Roc:
     signal_efficiency: FloatArray  # [m]
     background_efficiency: FloatArray  # [m]
     auc: Interval
+    difference: Interval | None = None  # AUC minus that of a reference on the same events, paired
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -107,13 +108,13 @@ class ShiftRatio:
 
     `ratio` comes with a bootstrap interval over events that both models score (so it is paired). Below 1 the
     shift fell. `resolved` says whether the plain model's shift is more than two errors from zero: if not,
-    the ratio says nothing.
+    the ratio says nothing. Shifts are None, with why, where they could not be computed.
     """
 
     other: str  # name of the domain
     signal_efficiency: float
-    plain: Interval
-    adapted: Interval
+    plain: Interval | None
+    adapted: Interval | None
     ratio: Interval | None
     resolved: bool
     why: str | None = None
@@ -128,6 +129,7 @@ class TwoSampleTest:
     p_value: float | None
     permutations: int
     why: str | None = None
+    null: float | None = None  # what parts of one generator reach, at the null's level
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -158,9 +160,9 @@ class BiasResult:
     ndf: int
     jensen_shannon: float | None  # bits, 0 to 1
     energy: float
-    p_value: float | None
-    null: NullDistribution | None
-    efficiency_shift: tuple[EfficiencyShift, ...]
+    p_value: float | None = None
+    null: NullDistribution | None = None  # of the KS; those of all statistics stand in `tests`
+    efficiency_shift: tuple[EfficiencyShift, ...] = ()
     tests: Mapping[str, TwoSampleTest] = field(default_factory=dict)
     n_eff_source: float = 0.0
     n_eff_other: float = 0.0

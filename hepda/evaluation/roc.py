@@ -8,6 +8,7 @@ and the AUC may in principle leave [0, 1]). It is computed from cumulative sums 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -54,6 +55,7 @@ def rocs(
     label: ArrayLike,
     weight: ArrayLike | None = None,
     *,
+    reference: str | None = None,
     replicas: int = 200,
     seed: int = 0,
     level: float = 0.6827,
@@ -63,28 +65,18 @@ def rocs(
     """ROC, AUC with interval, and band of background efficiency at the signal efficiencies `grid`.
 
     scores: one array [n] a model, over the same events; all models see the same Poisson replicas. A signal
-    efficiency with negative weights is taken where it is first reached as the cut is loosened.
+    efficiency with negative weights is taken where it is first reached as the cut is loosened. reference: the
+    model whose AUC is subtracted in `Roc.difference`, replica by replica.
     """
-    check_bootstrap(replicas, level)
     wanted = np.asarray(grid, dtype=np.float64)
-    binned, weights = _bin_models(scores, label, weight)
-    centres = {m: b.sums(weights) for m, b in binned.items()}
-    areas = {m: np.full(replicas, np.nan) for m in scores}
-    curves = {m: np.full((replicas, len(wanted)), np.nan) for m in scores}
-    for r, count in enumerate(poisson_counts(len(weights), replicas, seed)):
-        drawn = weights * count
-        for model, bins in binned.items():
-            background, signal = bins.sums(drawn)
-            if signal.sum() > 0 and background.sum() > 0:
-                areas[model][r] = area(signal, background)
-                curves[model][r] = _background_at(wanted, signal, background)
+    found = _Areas.draw(scores, label, weight, replicas, seed, level, wanted)
     result = {}
     for model, score in scores.items():
-        background, signal = centres[model]
-        found = interval(auc(score, label, weight), area(signal, background), areas[model], level)
+        background, signal = found.sums[model]
         band = _background_at(wanted, signal, background)
-        low, high = np.nanquantile(curves[model], [0.5 * (1 - level), 0.5 * (1 + level)], axis=0)
-        curve = Roc(*roc_curve(score, label, weight, points), found)
+        low, high = np.nanquantile(found.curves[model], [0.5 * (1 - level), 0.5 * (1 + level)], axis=0)
+        difference = None if reference in (None, model) else found.difference(model, str(reference))
+        curve = Roc(*roc_curve(score, label, weight, points), found.interval(model), difference)
         result[model] = curve, RocBand(wanted, band, low, high, level)
     return result
 
@@ -99,10 +91,8 @@ def auc_intervals(
     level: float = 0.6827,
 ) -> dict[str, Interval]:
     """AUC of each model with its bootstrap interval; arguments and errors as `rocs`."""
-    check_bootstrap(replicas, level)
-    centre, areas = _area_replicas(scores, label, weight, replicas, seed)
-    exact = {m: auc(s, label, weight) for m, s in scores.items()}
-    return {m: interval(exact[m], centre[m], areas[m], level) for m in scores}
+    found = _Areas.draw(scores, label, weight, replicas, seed, level)
+    return {model: found.interval(model) for model in scores}
 
 
 def auc_differences(
@@ -116,18 +106,60 @@ def auc_differences(
     level: float = 0.6827,
 ) -> dict[str, Interval]:
     """AUC of each model minus that of the model `reference`, with an interval from paired replicas."""
-    check_bootstrap(replicas, level)
-    if reference not in scores:
-        raise ValueError(f"{reference!r} is none of the models {sorted(scores)}")
-    centre, areas = _area_replicas(scores, label, weight, replicas, seed)
-    exact = {m: auc(s, label, weight) for m, s in scores.items()}
-    return {
-        m: interval(
-            exact[m] - exact[reference], centre[m] - centre[reference], areas[m] - areas[reference], level
-        )
-        for m in scores
-        if m != reference
-    }
+    found = _Areas.draw(scores, label, weight, replicas, seed, level)
+    return {model: found.difference(model, reference) for model in scores if model != reference}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Areas:
+    """The AUC of each model: exact, from bins, and its replicas, which are the same for all models."""
+
+    exact: Mapping[str, float]
+    centre: Mapping[str, float]
+    areas: Mapping[str, FloatArray]  # [replicas]
+    curves: Mapping[str, FloatArray]  # [replicas, g], background efficiencies
+    sums: Mapping[str, FloatArray]  # [2, bins], background and signal
+    level: float
+
+    @classmethod
+    def draw(
+        cls,
+        scores: Mapping[str, ArrayLike],
+        label: ArrayLike,
+        weight: ArrayLike | None,
+        replicas: int,
+        seed: int,
+        level: float,
+        grid: FloatArray | None = None,
+    ) -> _Areas:
+        """Resample all events; without a grid there are no curves."""
+        check_bootstrap(replicas, level)
+        binned, weights = _bin_models(scores, label, weight)
+        areas = {m: np.full(replicas, np.nan) for m in scores}
+        curves = {m: np.full((replicas, 0 if grid is None else len(grid)), np.nan) for m in scores}
+        for r, count in enumerate(poisson_counts(len(weights), replicas, seed)):
+            drawn = weights * count
+            for model, bins in binned.items():
+                background, signal = bins.sums(drawn)
+                if signal.sum() > 0 and background.sum() > 0:
+                    areas[model][r] = area(signal, background)
+                    if grid is not None:
+                        curves[model][r] = _background_at(grid, signal, background)
+        sums = {m: b.sums(weights) for m, b in binned.items()}
+        centre = {m: area(signal, background) for m, (background, signal) in sums.items()}
+        exact = {m: auc(s, label, weight) for m, s in scores.items()}
+        return cls(exact, centre, areas, curves, sums, level)
+
+    def interval(self, model: str) -> Interval:
+        """The AUC of a model."""
+        return interval(self.exact[model], self.centre[model], self.areas[model], self.level)
+
+    def difference(self, model: str, reference: str) -> Interval:
+        """The AUC of a model minus that of another one."""
+        if reference not in self.exact:
+            raise ValueError(f"{reference!r} is none of the models {sorted(self.exact)}")
+        exact, centre = (x[model] - x[reference] for x in (self.exact, self.centre))
+        return interval(exact, centre, self.areas[model] - self.areas[reference], self.level)
 
 
 def _bin_models(
@@ -143,24 +175,6 @@ def _bin_models(
         category = signal_mask(label, length).astype(np.intp)
         binned[model] = ScoreBins(vector(score, f"score of {model}", length), category, 2)
     return binned, np.ones(length) if weight is None else vector(weight, "weight", length)
-
-
-def _area_replicas(
-    scores: Mapping[str, ArrayLike], label: ArrayLike, weight: ArrayLike | None, replicas: int, seed: int
-) -> tuple[dict[str, float], dict[str, FloatArray]]:
-    binned, weights = _bin_models(scores, label, weight)
-    areas = {m: np.full(replicas, np.nan) for m in scores}
-    for r, count in enumerate(poisson_counts(len(weights), replicas, seed)):
-        drawn = weights * count
-        for model, bins in binned.items():
-            background, signal = bins.sums(drawn)
-            if signal.sum() > 0 and background.sum() > 0:
-                areas[model][r] = area(signal, background)
-    centre = {}
-    for model, bins in binned.items():
-        background, signal = bins.sums(weights)
-        centre[model] = area(signal, background)
-    return centre, areas
 
 
 def _group_sums(
