@@ -169,6 +169,14 @@ class Templates:
         samples = [s for s in self.samples if not (background and s.signal)]
         return _sum([_varied(s, {name: 1.0}) for s in samples]), _sum([_varied(s, {name: -1.0}) for s in samples])
 
+    def uncertainty(self) -> FloatArray:
+        """Error [b] of the total at mu = 1 before a fit: statistics and the larger side of each systematic."""
+        total, variance = self.total(), self.sumw2
+        for name in self.active:
+            up, down = self.varied(name)
+            variance = variance + np.maximum(np.abs(up - total), np.abs(down - total)) ** 2
+        return np.asarray(np.sqrt(variance), dtype=np.float64)
+
     def merged(self, kept: ArrayLike) -> Templates:
         """The same in wider bins; kept: indices [k + 1] of the edges that stay, from 0 to b."""
         indices = np.asarray(kept, dtype=np.intp)
