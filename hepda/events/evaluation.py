@@ -24,6 +24,7 @@ from hepda.events.columns import (
 )
 from hepda.events.expressions import CONSTANTS, Expression, constant_integer, dotted_name
 from hepda.events.functions import FUNCTIONS, add_vectors, elementwise, truth
+from hepda.events.registered import find_function
 
 
 def _arithmetic(ufunc: Callable[..., Any], *, as_float: bool = False) -> Callable[[Value, Value], Value]:
@@ -85,9 +86,7 @@ class Evaluator:
     branches: columns by name; variables: parsed expressions by name; entries: events of the chunk.
     """
 
-    def __init__(
-        self, branches: Mapping[str, Column], variables: Mapping[str, Expression], entries: int
-    ) -> None:
+    def __init__(self, branches: Mapping[str, Column], variables: Mapping[str, Expression], entries: int) -> None:
         self._branches = dict(branches)
         self._variables = variables
         self._entries = entries
@@ -117,9 +116,7 @@ class Evaluator:
     def _flat(self, expression: Expression) -> Column:
         value = self.value(expression)
         if isinstance(value, Vectors):
-            raise expression.error(
-                expression.tree, "is a four-vector; take its pt(), eta(), phi() or mass()."
-            )
+            raise expression.error(expression.tree, "is a four-vector; take its pt(), eta(), phi() or mass().")
         if not isinstance(value, Column):
             return Column(np.full(self._entries, value))
         if value.jagged:
@@ -184,8 +181,9 @@ class _Walk:
         if isinstance(node, ast.Subscript):
             return self._subscript(node)
         if isinstance(node, ast.Call):
-            name = dotted_name(node.func)
-            return FUNCTIONS[str(name)].compute(*[self.visit(argument) for argument in node.args])
+            function = find_function(str(dotted_name(node.func)))
+            if function is not None:
+                return function.compute(*[self.visit(argument) for argument in node.args])
         raise ValueProblem(f"{type(node).__name__} is not allowed in an expression")
 
     def _name(self, node: ast.expr) -> Value:
@@ -199,11 +197,7 @@ class _Walk:
 
     def _binary(self, node: ast.BinOp) -> Value:
         left, right = self.visit(node.left), self.visit(node.right)
-        if (
-            isinstance(left, Vectors)
-            and isinstance(right, Vectors)
-            and isinstance(node.op, ast.Add | ast.Sub)
-        ):
+        if isinstance(left, Vectors) and isinstance(right, Vectors) and isinstance(node.op, ast.Add | ast.Sub):
             return add_vectors(left, right, 1.0 if isinstance(node.op, ast.Add) else -1.0)
         if type(node.op) in _BITWISE:
             return self._bits(_BITWISE[type(node.op)], left, right)

@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from hepda.errors import ExpressionError, nearest
-from hepda.events.functions import FUNCTIONS
+from hepda.events.registered import find_function, function_names
 
 MAX_LENGTH = 4000
 MAX_NODES = 1000
@@ -49,9 +49,7 @@ def parse(text: str, what: str = "expression") -> Expression:
     if not clean:
         raise ExpressionError(f"{what}: the expression is empty.")
     if len(clean) > MAX_LENGTH:
-        raise ExpressionError(
-            f"{what}: is longer than {MAX_LENGTH} characters; divide it into variables of their own."
-        )
+        raise ExpressionError(f"{what}: is longer than {MAX_LENGTH} characters; divide it into variables of their own.")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SyntaxWarning)
@@ -116,18 +114,20 @@ class _Checker:
 
     def _call(self, node: ast.Call, depth: int) -> None:
         name = dotted_name(node.func)
-        if name is None or name not in FUNCTIONS:
+        try:
+            function = find_function(name) if name else None
+        except ExpressionError as problem:
+            raise self.fail(node.func, str(problem)) from problem
+        if function is None:
             shown = name or "this"
-            hint = nearest(shown, FUNCTIONS) or f" There are: {', '.join(FUNCTIONS)}."
+            hint = nearest(shown, function_names()) or f" There are: {', '.join(function_names())}."
             raise self.fail(node.func, f"{shown!r} is not a function of expressions.{hint}")
         if node.keywords:
             raise self.fail(node.keywords[0], f"{name}() takes its arguments by position.")
-        low, high = FUNCTIONS[name].arity
+        low, high = function.arity
         if not low <= len(node.args) <= high:
             wanted = str(low) if low == high else f"{low} to {high}"
-            raise self.fail(
-                node, f"{name}() takes {wanted} arguments, not {len(node.args)}: {FUNCTIONS[name].usage}."
-            )
+            raise self.fail(node, f"{name}() takes {wanted} arguments, not {len(node.args)}: {function.usage}.")
         for argument in node.args:
             self.check(argument, depth + 1)
 

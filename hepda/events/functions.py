@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hepda.events import kinematics
+from hepda.events import kinematics, relations
 from hepda.events.columns import (
     Column,
     Number,
@@ -21,10 +21,12 @@ from hepda.events.columns import (
     align,
     counts,
     drop_missing,
+    pick,
     reduce_lists,
     same_lists,
     wrap,
 )
+from hepda.events.relations import vectors_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +64,6 @@ def _list(value: Value) -> tuple[Column, Offsets]:
     if column.offsets is None:
         raise ValueProblem("needs a list an event; this is one number an event")
     return column, column.offsets
-
-
-def _vectors(value: Value) -> Vectors:
-    if not isinstance(value, Vectors):
-        raise ValueProblem("needs four-vectors: p4(pt, eta, phi, mass)")
-    return value
 
 
 def _constant(value: Value) -> Number:
@@ -121,14 +117,12 @@ def _truth(ufunc: np.ufunc, empty: bool) -> Callable[[Value], Column]:
     return compute
 
 
-def _order(key: Column, offsets: Offsets) -> NDArray[np.int64]:
-    """Flat index that sorts each list by falling key; equal keys keep their order."""
-    falling = -key.values.astype(np.float64)
+def _order(key: Column, offsets: Offsets, sign: int = -1) -> NDArray[np.int64]:
+    """Flat index that sorts each list by falling key (rising: sign 1); equal keys keep their order."""
+    falling = sign * key.values.astype(np.float64)
     lengths = counts(offsets)
     widest = int(lengths.max(initial=0))
-    if (
-        widest * len(lengths) > 8 * len(falling) + 1000
-    ):  # a few very long lists: a padded matrix would be huge
+    if widest * len(lengths) > 8 * len(falling) + 1000:  # a few very long lists: a padded matrix would be huge
         return np.lexsort((falling, np.repeat(np.arange(len(lengths)), lengths)))
     inside = np.arange(widest) < lengths[:, None]
     padded = np.full(inside.shape, np.inf)
@@ -149,9 +143,23 @@ def _sort(value: Value, by: Value | None = None) -> Value:
     return value.take(_order(key, same_lists(value.offsets, key.offsets)), value.offsets)
 
 
-def _argsort(value: Value) -> Column:
+def _argsort(value: Value, sign: int = -1) -> Column:
     key, offsets = _list(value)
-    return Column(_order(key, offsets) - np.repeat(offsets[:-1], counts(offsets)), offsets)
+    return Column(_order(key, offsets, sign) - np.repeat(offsets[:-1], counts(offsets)), offsets)
+
+
+def _element(position: int) -> Callable[[Value], Value]:
+    def compute(value: Value) -> Value:
+        if not isinstance(value, Column | Vectors):
+            raise ValueProblem("needs a list an event, not one constant")
+        return pick(value, position)
+
+    return compute
+
+
+def _extreme_index(sign: int) -> Callable[[Value], Value]:
+    """Index within its list of the first largest (-1) or smallest (1) element; missing for an empty list."""
+    return lambda value: pick(_argsort(value, sign), 0)
 
 
 def _choose(condition: Numbers, yes: Numbers, no: Numbers) -> Numbers:
@@ -197,20 +205,29 @@ def _default(value: Value, replacement: Value) -> Value:
     return _where(is_missing(value), replacement, value)
 
 
-def _p4(pt: Value, eta: Value, phi: Value, mass: Value) -> Vectors:
-    parts = [part for part in (pt, eta, phi, mass) if not isinstance(part, Vectors)]
-    if len(parts) < 4 or not isinstance(pt, Column):
-        raise ValueProblem("needs pt, eta, phi and mass as numbers of each event")
-    arrays, offsets, missing = align(*parts)
-    # Indices differ from event to event; float64 throughout, for masses cancel.
-    wide = [np.broadcast_to(a, arrays[0].shape).astype(np.float64, copy=False) for a in arrays]
-    with np.errstate(all="ignore"):
-        return Vectors.from_pt_eta_phi_mass(wide[0], wide[1], wide[2], wide[3], offsets, missing)
+def _four_vectors(make: Callable[..., Vectors]) -> Callable[..., Vectors]:
+    """A function of four columns of coordinates."""
+
+    def compute(*values: Value) -> Vectors:
+        parts = [part for part in values if not isinstance(part, Vectors)]
+        if len(parts) < 4 or not isinstance(values[0], Column):
+            raise ValueProblem("needs its coordinates as numbers of each event")
+        arrays, offsets, missing = align(*parts)
+        # Indices differ from event to event; float64 throughout, for masses cancel.
+        wide = [np.broadcast_to(a, arrays[0].shape).astype(np.float64, copy=False) for a in arrays]
+        with np.errstate(all="ignore"):
+            return make(*wide, offsets, missing)
+
+    return compute
+
+
+def _from_energy(pt: Numbers, eta: Numbers, phi: Numbers, energy: Numbers, *rest: Any) -> Vectors:
+    return Vectors(pt * np.cos(phi), pt * np.sin(phi), pt * np.sinh(eta), energy, *rest)
 
 
 def add_vectors(first: Value, second: Value, sign: float = 1.0) -> Vectors:
     """Sum (or difference) of four-vectors; one an event meets a list by repetition."""
-    a, b = _vectors(first), _vectors(second)
+    a, b = vectors_of(first), vectors_of(second)
     parts = []
     offsets, missing = None, None
     for name in ("px", "py", "pz", "energy"):
@@ -223,7 +240,7 @@ def add_vectors(first: Value, second: Value, sign: float = 1.0) -> Vectors:
 
 def _component(name: str) -> Callable[[Value], Column]:
     def compute(value: Value) -> Column:
-        vectors = _vectors(value)
+        vectors = vectors_of(value)
         with np.errstate(all="ignore"):
             return Column(getattr(vectors, name), vectors.offsets, vectors.missing)
 
@@ -241,7 +258,7 @@ def _delta_eta(first: Value, second: Value) -> Value:
 
 
 def _delta_r(first: Value, second: Value) -> Value:
-    deta = _delta_eta(_vectors(first), _vectors(second))
+    deta = _delta_eta(vectors_of(first), vectors_of(second))
     return elementwise(np.hypot, deta, _delta_phi(first, second))
 
 
@@ -260,26 +277,26 @@ def _rooted(compute: Callable[..., Column], *fixed: Any) -> Callable[[Value], Co
     """Square root of a pair quantity that is kept as a square."""
 
     def rooted(value: Value) -> Column:
-        column = compute(_vectors(value), *fixed)
+        column = compute(vectors_of(value), *fixed)
         return Column(np.sqrt(np.maximum(column.values, 0.0)), None, column.missing)
 
     return rooted
 
 
 def _pair_mass_nearest(value: Value, target: Value) -> Column:
-    nearest = kinematics.pair_of_smallest(_vectors(value), "mass2", "mass2", float(_constant(target)))
+    nearest = kinematics.pair_of_smallest(vectors_of(value), "mass2", "mass2", float(_constant(target)))
     return Column(np.sqrt(np.maximum(nearest.values, 0.0)), None, nearest.missing)
 
 
 def _shape(compute: Callable[..., Column]) -> Callable[..., Column]:
-    return lambda value, *rest: compute(_vectors(value), *(float(_constant(r)) for r in rest))
+    return lambda value, *rest: compute(vectors_of(value), *(float(_constant(r)) for r in rest))
 
 
 def _moment(value: Value, order: Value) -> Column:
     number = _constant(order)
     if not isinstance(number, int):
         raise ValueProblem(f"the order of a Fox-Wolfram moment is an integer, not {number}")
-    return kinematics.fox_wolfram(_vectors(value), number)
+    return kinematics.fox_wolfram(vectors_of(value), number)
 
 
 def _table() -> dict[str, Function]:
@@ -308,6 +325,10 @@ def _table() -> dict[str, Function]:
     add("all", "list", _truth(np.logical_and, empty=True))
     add("sort", "list, by", _sort, optional=1)
     add("argsort", "list", _argsort)
+    for name, position in (("first", 0), ("last", -1)):
+        add(name, "list", _element(position))
+    for name, sign in (("argmax", -1), ("argmin", 1)):
+        add(name, "list", _extreme_index(sign))
     _add_vectors(add)
     return functions
 
@@ -324,9 +345,13 @@ def _bound(ufunc: Callable[..., Any], *, as_float: bool = False) -> Callable[...
 
 
 def _add_vectors(add: Callable[..., None]) -> None:
-    add("p4", "pt, eta, phi, mass", _p4)
+    add("p4", "pt, eta, phi, mass", _four_vectors(Vectors.from_pt_eta_phi_mass))
+    add("p4_energy", "pt, eta, phi, energy", _four_vectors(_from_energy))
+    add("p4_xyz", "px, py, pz, energy", _four_vectors(Vectors))
     for name in ("px", "py", "pz", "energy", "pt", "eta", "phi", "mass", "momentum"):
         add(name, "vectors", _component(name))
+    for entry in relations.ENTRIES:
+        add(*entry)
     add("delta_r", "vectors, vectors", _delta_r)
     add("delta_phi", "phi, phi", _delta_phi)
     add("delta_eta", "eta, eta", _delta_eta)
@@ -353,13 +378,11 @@ def _add_vectors(add: Callable[..., None]) -> None:
 
 def _pair_mean(quantity: str, *, root: bool) -> Callable[[Value], Column]:
     transform = np.sqrt if root else np.asarray
-    return lambda value: kinematics.pair_mean(
-        _vectors(value), quantity, lambda x: transform(np.maximum(x, 0.0))
-    )
+    return lambda value: kinematics.pair_mean(vectors_of(value), quantity, lambda x: transform(np.maximum(x, 0.0)))
 
 
 def _shape_of(compute: Callable[..., Column], quantity: str) -> Callable[[Value], Column]:
-    return lambda value: compute(_vectors(value), quantity)
+    return lambda value: compute(vectors_of(value), quantity)
 
 
 FUNCTIONS: dict[str, Function] = _table()

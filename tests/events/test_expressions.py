@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 from itertools import pairwise
 from typing import Any
 
@@ -14,7 +15,8 @@ from hypothesis import strategies as st
 from hepda.errors import ExpressionError
 from hepda.events.columns import Column, Vectors, offsets_of
 from hepda.events.evaluation import Evaluator
-from hepda.events.expressions import Expression, check_names, needed_names, parse
+from hepda.events.expressions import MAX_DEPTH, Expression, check_names, needed_names, parse
+from hepda.events.functions import FUNCTIONS
 
 OFFSETS = offsets_of(np.array([3, 0, 2]))
 BRANCHES = {
@@ -96,6 +98,15 @@ def numbers(text: str, n: int = 3) -> list[Any]:
         ("big % 10", [5, 8, 5]),
         ("minimum(met, 2) + maximum(met, 2)", [3.0, 4.0, 5.0]),
         ("abs(flags - 2)", [1, 0, 1]),
+        ("first(jet_pt) + last(jet_pt)", [80.0, None, 90.0]),
+        ("argmax(jet_b)", [0, None, 1]),
+        ("jet_pt[argmin(jet_b)]", [40.0, None, 70.0]),
+        ("pair_first(jet_b)", [[4, 4, 0], [], [1]]),
+        ("pair_second(jet_b)", [[0, 3, 3], [], [2]]),
+        ("triplet_first(jet_b) * 100 + triplet_second(jet_b) * 10 + triplet_third(jet_b)", [[403], [], []]),
+        ("cross_first(jet_b, jet_pt[1:])", [[4, 4, 0, 0, 3, 3], [], [1, 2]]),
+        ("cross_second(jet_b, jet_pt[1:])", [[40.0, 30.0] * 3, [], [20.0, 20.0]]),
+        ("count(pair_first(jet_b)[abs(pair_first(jet_b) - pair_second(jet_b)) < 2])", [1, 0, 1]),
         ("round_trip", None),
     ],
 )
@@ -148,6 +159,10 @@ def test_repeated_parts_are_worked_out_once() -> None:
         ("jet_pt[0, 1]", "one index at a time", (7, 4)),
         ("jet_pt[met:]", "a slice takes plain integers", (7, 3)),
         ("met & good", "take conditions or integers", (0, 10)),
+        ("met + pair_first(met)", "needs a list an event", (6, 15)),
+        ("rapidity(met)", "needs four-vectors", (0, 13)),
+        ("p4_xyz(1, met, met, met)", "needs its coordinates as numbers of each event", (0, 24)),
+        ("argmax(met)", "needs a list an event", (0, 11)),
     ],
 )
 def test_errors_point_into_the_text(text: str, message: str, caret: tuple[int, int]) -> None:
@@ -209,6 +224,51 @@ def test_large_powers_end_at_once() -> None:
     assert numbers("9**9**9**9") == [float("inf")]
 
 
+@pytest.mark.parametrize("wrap", ["-{}", "sqrt({})", "({} + 1)", "(1 if good else {})", "jet_pt[{} > 1][0]"])
+def test_depth_is_bounded(wrap: str) -> None:
+    def nested(depth: int) -> str:
+        text = "met"
+        for _ in range(depth):
+            text = wrap.format(text)
+        return text
+
+    assert isinstance(parse(nested(MAX_DEPTH // 4)), Expression)
+    with pytest.raises(ExpressionError, match="nested too deeply"):
+        parse(nested(MAX_DEPTH + 10))
+
+
+ESCAPES = (
+    "__import__('os').system('true')", "().__class__.__bases__[0].__subclasses__()", "met.__class__.__init__",
+    "pi.real", "exec('1')", "open('/etc/passwd')", "sum.__globals__", "sum(jet_pt).__array_interface__", "(lambda: 1)()",
+    "eval('met')", "getattr(met, 'values')", "[c for c in jet_pt]", "f'{met!r}'", "breakpoint()",
+    "sort(jet_pt, __builtins__)",
+)  # fmt: skip
+
+
+def test_nothing_is_executed() -> None:
+    """Python itself is asked what happens: no code runs, nothing is imported, opened or started by a text."""
+    reached: list[str] = []
+    armed = False
+
+    def watch(event: str, _: object) -> None:
+        if armed and event.startswith(("exec", "import", "open", "os.", "subprocess.", "socket.", "ctypes.")):
+            reached.append(event)
+
+    numbers("rapidity(jets[0])"), numbers("sum(pair_first(jet_pt))")  # what is imported where it is first used
+    sys.addaudithook(watch)  # stays for the process, disarmed
+    for text in (*ESCAPES, "sum(jet_pt) + n_b", "mt(jets)[0]", "jet_pt[jet_b > 1][0]", "cross_first(jets, jets)"):
+        armed = True
+        try:
+            Evaluator(BRANCHES, VARIABLES, 3).value(parse(text))
+            refused = False
+        except ExpressionError:
+            refused = True
+        finally:
+            armed = False
+        assert refused == (text in ESCAPES), text
+    assert reached == []
+
+
 def test_circles_are_refused() -> None:
     variables = {"a": parse("b + 1"), "b": parse("c * met"), "c": parse("a")}
     with pytest.raises(ExpressionError, match="b -> c -> a -> b"):
@@ -229,23 +289,19 @@ def test_lists_are_no_feature() -> None:
         evaluator.number(parse("jets[0]"))
 
 
-NAMES = st.sampled_from(
-    ["jet_pt", "jet_b", "met", "jets", "flags", "good", "n_b", "Jet.pt", "1", "2.5", "True"]
-)
-CALLS = ["sum", "count", "max", "sort", "argsort", "pt", "mass", "abs", "sqrt", "pair_mass_min", "where",
-         "p4", "delta_r", "triplet_mass_max_pt", "fox_wolfram", "default",
-         "is_missing", "clip", "any"]  # fmt: skip
+NAMES = st.sampled_from(["jet_pt", "jet_b", "met", "jets", "flags", "good", "n_b", "Jet.pt", "1", "2.5", "True"])
+CALLS = sorted(FUNCTIONS)
+
+
+WORDS = [*BRANCHES, *CALLS, *"()[],:+-*/%&|^~<>=. ", "**", "!=", "and", "not", "if", "else", "0", "1e400", "__class__",
+         "lambda", "'a'", "{", "\\", "\ud800", "#", "@"]  # fmt: skip
 
 
 def _grow(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
-    operators = st.sampled_from(
-        ["+", "-", "*", "/", "//", "%", "**", "&", "|", "^", "<", "==", "!=", "and", "or"]
-    )
+    operators = st.sampled_from(["+", "-", "*", "/", "//", "%", "**", "&", "|", "^", "<", "==", "!=", "and", "or"])
     return st.one_of(
         st.builds("({} {} {})".format, inner, operators, inner),
-        st.builds(
-            "({}[{}])".format, inner, st.one_of(inner, st.sampled_from(["0", "-1", ":2", "1:", "-2:-1"]))
-        ),
+        st.builds("({}[{}])".format, inner, st.one_of(inner, st.sampled_from(["0", "-1", ":2", "1:", "-2:-1"]))),
         st.builds("({} {})".format, st.sampled_from(["-", "~", "not"]), inner),
         st.builds("{}({})".format, st.sampled_from(CALLS), inner),
         st.builds("{}({}, {})".format, st.sampled_from(CALLS), inner, inner),
@@ -260,13 +316,14 @@ def test_any_expression_gives_a_value_or_its_own_error(text: str) -> None:
         value = Evaluator(BRANCHES, VARIABLES, 3).value(parse(text))
     except ExpressionError:
         return
-    if isinstance(value, Column):
-        assert len(value.values) == (3 if value.offsets is None else value.offsets[-1])
+    if isinstance(value, Column | Vectors):
+        size = len(value.values if isinstance(value, Column) else value.px)
+        assert size == (3 if value.offsets is None else value.offsets[-1])
         assert value.offsets is None or len(value.offsets) == 4
 
 
 @settings(max_examples=300, deadline=None, derandomize=True)
-@given(st.text(max_size=60))
+@given(st.one_of(st.text(max_size=60), st.lists(st.sampled_from(WORDS), max_size=40).map("".join)))
 def test_any_text_parses_or_says_why(text: str) -> None:
     try:
         assert isinstance(parse(text), Expression)
