@@ -1,7 +1,7 @@
 """Closure: fit the signal strength in pseudo-data of one domain with the templates of another.
 
 A light version for metrics.json, with one signal, one background and the templates' statistics; systematic
-variations and the full workspace are the fit's (`hepda fit`). The difference between mu and the truth that
+variations, toys and the full workspace are the fit's (`fitting`, `toys`). The difference between mu and the truth that
 was put in is the bias that a wrong generator causes; it is resolved if it is well above `sample_error`.
 """
 
@@ -15,8 +15,8 @@ from numpy.typing import ArrayLike
 from hepda.errors import DataError
 from hepda.evaluation.arrays import bin_edges, by_class, histogram, sample, vector
 from hepda.evaluation.distances import merge_bins
-from hepda.evaluation.likelihood import Fit, Likelihood, NoMinimumError, fit, fluctuated, sample_error
-from hepda.evaluation.results import ClosureFit, FloatArray, ToyClosure
+from hepda.evaluation.likelihood import Likelihood, NoMinimumError, fit, sample_error
+from hepda.evaluation.results import ClosureFit, FloatArray
 
 
 def fit_mu(
@@ -113,68 +113,6 @@ def closure(
         edges=limits[kept],
     )
     return replace(found, merged=len(limits) - len(kept))
-
-
-def toy_closure(
-    score: ArrayLike,
-    label: ArrayLike,
-    weight: ArrayLike,
-    data_score: ArrayLike,
-    data_weight: ArrayLike | None,
-    edges: ArrayLike,
-    *,
-    truth: float = 1.0,
-    background_uncertainty: float | None = 0.0,
-    min_n_eff: float = 10.0,
-    toys: int = 200,
-    seed: int = 0,
-) -> ToyClosure:
-    """Fits to Poisson fluctuations of the data's contents: bias, pull width and coverage.
-
-    Arguments as `closure`. The control measurements (templates' statistics, background scale) fluctuate as
-    well, as the frequentist coverage wants. Raises DataError if the templates cannot be fitted, or if more
-    than 5 % of the toys have no minimum.
-    """
-    if toys < 2:
-        raise ValueError(f"at least two toys are needed, not {toys}")
-    templates, kept = _templates(score, label, weight, data_score, data_weight, edges, min_n_eff)
-    if kept is None:
-        raise DataError("no bin of the score has enough simulation to be fitted; use fewer bins")
-    s, s2, b, b2, n, _ = np.add.reduceat(templates, kept[:-1], axis=1)
-    _check_contents(s, b, n)
-    asimov = Likelihood(s, b, n, np.sqrt(s2 + b2) / (s + b), background_uncertainty, np.ones(len(s)))
-    generator = np.random.default_rng(seed)
-    fits: list[Fit] = []
-    for _ in range(toys):
-        try:
-            fits.append(fit(fluctuated(asimov, generator)))
-        except NoMinimumError:
-            continue  # counted below as failed
-    if len(fits) < 0.95 * toys:
-        raise DataError(
-            f"{toys - len(fits)} of {toys} toys have no best fit; use fewer bins or a looser selection"
-        )
-    return _summary(fits, truth, toys - len(fits))
-
-
-def _summary(fits: list[Fit], truth: float, failed: int) -> ToyClosure:
-    mu, error = np.array([f.mu for f in fits]), np.array([f.error for f in fits])
-    pull = (mu - truth) / error
-    covered = np.array([f.low <= truth <= f.high for f in fits])
-    coverage = float(covered.mean())
-    count = len(fits)
-    return ToyClosure(
-        truth=truth,
-        mu=mu,
-        error=error,
-        bias=float(mu.mean() - truth),
-        bias_error=float(mu.std(ddof=1) / np.sqrt(count)),
-        pull_mean=float(pull.mean()),
-        pull_width=float(pull.std(ddof=1)),
-        coverage=coverage,
-        coverage_error=float(np.sqrt(coverage * (1 - coverage) / count)),
-        failed=failed,
-    )
 
 
 def _templates(

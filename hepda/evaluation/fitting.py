@@ -1,4 +1,4 @@
-"""The fit of templates with pyhf: workspace, best parameters, impacts, significance, limits.
+"""The fit of templates with pyhf: workspace, best parameters, impacts, significance.
 
 pyhf (Heinrich, Feickert, Stark, Cranmer, JOSS 6 (2021) 2823) builds the likelihood from the workspace, MINUIT
 finds its maximum. Impacts and the error's origins take many fits: they are done on the same likelihood in
@@ -15,9 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hepda.errors import DataError
-from hepda.evaluation.arrays import vector
-from hepda.evaluation.fit_results import ErrorBudget, FitResult, Impact, Parameter, SignificanceResult, UpperLimit
+from hepda.evaluation.fit_results import ErrorBudget, FitResult, Impact, Parameter, SignificanceResult
 from hepda.evaluation.histfactory import Measured, Model
 from hepda.evaluation.histfactory import fit as newton_fit
 from hepda.evaluation.profile import curvature_error
@@ -40,7 +38,7 @@ def workspace(templates: Templates, observed: ArrayLike, *, name: str = "score")
     (`Templates.check`) or observed is negative.
     """
     templates.check()
-    counts = _counts(templates, observed)
+    counts = templates.counts(observed)
     reach = 10.0 + 50.0 * _rough_error(templates, counts)
     strength = {"name": POI, "inits": [1.0], "bounds": [[-reach, reach]]}
     samples = [
@@ -61,7 +59,7 @@ def fit(templates: Templates, observed: ArrayLike, *, name: str = "score") -> Fi
     Errors and correlations are HESSE's. Raises DataError as `workspace`; without a valid minimum the result
     says why.
     """
-    counts = _counts(templates, observed)
+    counts = templates.counts(observed)
     spec = workspace(templates, counts, name=name)
     with _pyhf() as pyhf:
         model, data = _model(pyhf, spec)
@@ -77,7 +75,7 @@ def impacts(templates: Templates, observed: ArrayLike, result: FitResult | None 
 
     result: of `fit` to the same counts (fitted anew if None). Empty if that fit has no minimum.
     """
-    counts = _counts(templates, observed)
+    counts = templates.counts(observed)
     result = fit(templates, counts) if result is None else result
     if result.mu is None:
         return ()
@@ -113,7 +111,7 @@ def error_budget(templates: Templates, observed: ArrayLike) -> ErrorBudget:
     that in quadrature; systematics: the rest.
     """
     model = Model.of(templates)
-    data = model.nominally(_counts(templates, observed)[None])
+    data = model.nominally(templates.counts(observed)[None])
     best = newton_fit(model, data)
     if not best.converged[0]:
         return ErrorBudget(None, None, None, None, "the fit runs to where a bin expects no events")
@@ -153,35 +151,6 @@ def significance(
             return SignificanceResult(None, None, mu, why="MINUIT finds no valid minimum; use fewer or wider bins")
     by_toys = discovery_toys(templates, counts, toys=toys, seed=seed) if toys else None
     return SignificanceResult(expected, found, mu, by_toys)
-
-
-def upper_limit(templates: Templates, observed: ArrayLike | None = None, *, level: float = 0.05) -> UpperLimit:
-    """CLs upper limit on mu (q~mu, asymptotic), observed and expected without signal; some ten seconds."""
-    counts = templates.total(0.0) if observed is None else observed
-    spec = workspace(templates, counts)
-    with _pyhf() as pyhf:
-        from pyhf.infer.intervals.upper_limits import toms748_scan
-
-        model, data = _model(pyhf, spec)
-        bounds, poi = model.config.suggested_bounds(), model.config.poi_index
-        reach = 5 * _rough_error(templates, _counts(templates, counts))
-        bounds[poi] = (0.0, bounds[poi][1])
-        try:
-            found, expected = toms748_scan(data, model, 0.05 * reach, reach, level=level, rtol=1e-3, par_bounds=bounds)
-        except pyhf.exceptions.FailedMinimization:
-            return UpperLimit(None, None, None, level, "MINUIT finds no valid minimum; use fewer or wider bins")
-    two_down, down, median, up, two_up = (float(x) for x in expected)
-    return UpperLimit(None if observed is None else float(found), median, (two_down, down, up, two_up), level)
-
-
-def _counts(templates: Templates, observed: ArrayLike) -> FloatArray:
-    try:
-        counts = vector(observed, "the observed counts", len(templates.edges) - 1)
-    except ValueError as reason:
-        raise DataError(str(reason)) from None
-    if np.any(counts < 0):
-        raise DataError(f"bins {np.flatnonzero(counts < 0).tolist()} of the observed counts are negative")
-    return counts
 
 
 def _rough_error(templates: Templates, observed: FloatArray) -> float:

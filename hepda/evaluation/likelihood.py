@@ -8,12 +8,13 @@ form,
     g = [a - nu d^2 + sqrt((a - nu d^2)^2 + 4 n d^2)] / 2,
 
 k by one root of its derivative, mu by another; so a fit has no start value and no tolerance to tune.
+With systematics of rates and shapes it is `histfactory`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import brentq
@@ -180,14 +181,6 @@ def sample_error(likelihood: Likelihood, found: Fit, variance: FloatArray) -> fl
         )
         response = -np.linalg.solve(hessian, by_n * np.stack([s, b]))[0]
     return float(np.sqrt(np.dot(response**2, variance)))
-
-
-def fluctuated(likelihood: Likelihood, generator: np.random.Generator) -> Likelihood:
-    """A toy: Poisson counts about `observed`, and new control measurements of g and k about 1."""
-    centre = generator.normal(1.0, likelihood.relative_error)
-    scale = generator.normal(1.0, likelihood.scale_error) if likelihood.scale_error else 1.0
-    counts = generator.poisson(likelihood.observed).astype(np.float64)
-    return replace(likelihood, observed=counts, centre=centre, scale_centre=scale)
 
 
 def _root(function: Callable[[float], float], start: float, lowest: float, limit: float = np.inf) -> float:

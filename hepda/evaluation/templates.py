@@ -169,6 +169,14 @@ class Templates:
         samples = [s for s in self.samples if not (background and s.signal)]
         return _sum([_varied(s, {name: 1.0}) for s in samples]), _sum([_varied(s, {name: -1.0}) for s in samples])
 
+    def counts(self, contents: ArrayLike, name: str = "the observed counts") -> FloatArray:
+        """Contents [b] that are to be fitted; DataError for a wrong length, or what is negative or not finite."""
+        found = _contents(contents, len(self.edges) - 1, name)
+        bad = np.flatnonzero(found < 0)
+        if len(bad):
+            raise DataError(f"bins {bad.tolist()} of {name} are negative; merge them first")
+        return found
+
     def uncertainty(self) -> FloatArray:
         """Error [b] of the total at mu = 1 before a fit: statistics and the larger side of each systematic."""
         total, variance = self.total(), self.sumw2

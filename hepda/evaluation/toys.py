@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hepda.errors import DataError
-from hepda.evaluation.arrays import vector
 from hepda.evaluation.fit_results import ToySignificance
 from hepda.evaluation.histfactory import Model
 from hepda.evaluation.profile import Strengths, fit_strengths, profile, q0
@@ -31,7 +30,7 @@ def toy_fits(templates: Templates, truth: ArrayLike, mu: float, *, toys: int = 1
     """
     if toys < 2:
         raise ValueError(f"at least two toys are needed, not {toys}")
-    model, expected = Model.of(templates), _expected_events(truth, templates)
+    model, expected = Model.of(templates), templates.counts(truth, "the truth of the toys")
     generator = np.random.default_rng(seed)
     parts = []
     for first in range(0, toys, _CHUNK):
@@ -53,7 +52,7 @@ def expected_fits(
     None, with why, where there is no minimum. Raises DataError as `toy_fits`.
     """
     model = Model.of(templates)
-    rows = np.stack([_expected_events(truth, templates) for truth in np.atleast_2d(np.asarray(truths))])
+    rows = np.stack([templates.counts(truth, "the pseudo-data") for truth in np.atleast_2d(np.asarray(truths))])
     strengths = np.broadcast_to(np.asarray(mus, dtype=np.float64), len(rows))
     data = model.nominally(rows)
     found = fit_strengths(model, data)
@@ -74,7 +73,7 @@ def discovery_toys(templates: Templates, observed: ArrayLike, *, toys: int = 10_
     auxiliary measurements fluctuate about those. Raises DataError as `toy_fits`.
     """
     model = Model.of(templates)
-    data = model.nominally(_expected_events(observed, templates)[None])
+    data = model.nominally(templates.counts(observed)[None])
     best = fit_strengths(model, data, intervals=False)
     reached = float(q0(model, data, best)[0])
     if not np.isfinite(reached):
@@ -106,16 +105,6 @@ def _toy_significance(above: int, toys: int, failed: int) -> ToySignificance:
     if above == good:
         return ToySignificance(0.0, 1.0, error, toys, failed)
     return ToySignificance(float(stats.norm.isf(p)), p, error, toys, failed)
-
-
-def _expected_events(truth: ArrayLike, templates: Templates) -> FloatArray:
-    bins = len(templates.edges) - 1
-    expected = vector(truth, "what is to be fitted", bins)
-    if np.any(expected < 0):
-        raise DataError(
-            f"bins {np.flatnonzero(expected < 0).tolist()} of what is to be fitted are negative; merge them"
-        )
-    return expected
 
 
 def _closure(parts: list[Strengths], truth: float, failed: int) -> ToyClosure:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from hepda.errors import DataError
-from hepda.evaluation.closure import closure, fit_mu, toy_closure
+from hepda.evaluation.closure import closure, fit_mu
 from hepda.evaluation.likelihood import Likelihood
 from hepda.evaluation.likelihood import fit as maximise
 from tests.reference import evaluation as reference
@@ -150,17 +150,3 @@ def test_thin_bins_are_merged():
     assert found.mu == pytest.approx(1, abs=1e-6)
     none = closure(*source, source[0], source[2], EDGES, min_n_eff=1e6)
     assert none.mu is None and "floor" in none.why
-
-
-def test_toys_have_unit_pulls_and_cover():
-    source = events(0, 40_000)
-    found = toy_closure(*source, source[0], source[2], EDGES, background_uncertainty=0.05, toys=160, seed=4)
-    assert found.failed == 0
-    assert abs(found.bias) < 4 * found.bias_error
-    assert found.pull_width == pytest.approx(1, abs=0.18)
-    assert found.coverage == pytest.approx(0.6827, abs=4 * found.coverage_error)
-    again = toy_closure(*source, source[0], source[2], EDGES, background_uncertainty=0.05, toys=160, seed=4)
-    np.testing.assert_array_equal(found.mu, again.mu)
-    other = events(2, 40_000, shift=0.15)
-    biased = toy_closure(*source, other[0], other[2], EDGES, toys=60, seed=4)
-    assert biased.coverage < 0.4 and biased.bias > 5 * biased.bias_error
