@@ -19,7 +19,7 @@ from hepda.evaluation.bias import compare
 from hepda.evaluation.binning import automatic_edges
 from hepda.evaluation.calibration import calibration_curve
 from hepda.evaluation.closure import closure
-from hepda.evaluation.expected import binned_significance, scan_cuts
+from hepda.evaluation.expected import Counting, binned_significance, scan_cuts
 from hepda.evaluation.probes import probe
 from hepda.evaluation.ratios import shift_ratios
 from hepda.evaluation.roc import auc, rocs
@@ -60,6 +60,7 @@ def main() -> None:
     scores, label, domain, weight, embedding = events(options.events, options.models)
     n, total = options.replicas, []
     signal, background = label == 1, label == 0
+    half = np.arange(len(label)) % 2 == 0
 
     def per_domain() -> None:
         for d in range(3):
@@ -79,9 +80,9 @@ def main() -> None:
         a, b = domain == 0, background & (domain == 1)
         for x in scores.values():
             edges = automatic_edges(x[a], label[a], weight[a])
-            common = {"relative_uncertainty": 0.1, "other_score": x[b], "other_weight": weight[b]}
-            scan_cuts(x[a], label[a], weight[a], **common)
-            binned_significance(x[a], label[a], weight[a], edges, **common)
+            experiment = Counting(x[a], label[a], weight[a], 0.1, other_score=x[b], other_weight=weight[b])
+            scan_cuts(experiment, choosers=half[a], other_choosers=half[b])
+            binned_significance(experiment, edges)
             calibration_curve(x[a], label[a], weight[a], balance=True)
             for d in range(3):
                 source = (x[a], label[a], weight[a])

@@ -217,7 +217,7 @@ class SignificanceScan:
     asimov: FloatArray  # [m], Poisson fluctuations alone
     asimov_with_uncertainty: FloatArray  # [m], with relative and MC-statistical uncertainty
     asimov_with_bias: FloatArray | None  # [m], and with `bias`
-    best: Significance  # of asimov, among cuts with enough background
+    best: Significance  # of asimov, among cuts with enough background; see `scan_cuts` for its events
     best_with_uncertainty: Significance
     best_with_bias: Significance | None
 
@@ -307,3 +307,16 @@ class FeatureImportance:
     drop: FloatArray  # [k], mean over repeats
     error: FloatArray  # [k], standard deviation over repeats
     auc: float  # with nothing shuffled
+
+
+@dataclass(frozen=True, slots=True)
+class Flatness:
+    """How the score of one class depends on a variable that it should not shape; see `flatness`."""
+
+    variable: str
+    class_name: str
+    cvm: float
+    cvm_expected: float  # of a score that knows nothing of the variable
+    ks: float  # the largest, between a tenth of the variable and all events
+    p_value: float  # of cvm, by shuffling the variable
+    n_eff: float

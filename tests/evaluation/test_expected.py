@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from hepda.errors import DataError
-from hepda.evaluation.expected import binned_significance, scan_cuts, significance_at
+from hepda.evaluation.expected import Counting, binned_significance, scan_cuts, significance_at
 from hepda.evaluation.significance import asimov
 
 SCORE = np.array([0.9, 0.8, 0.2, 0.85, 0.6, 0.3, 0.1])
@@ -10,12 +10,16 @@ LABEL = np.array([1, 1, 1, 0, 0, 0, 0])
 WEIGHT = np.array([2.0, 1.0, 1.0, 5.0, 10.0, 20.0, 30.0])
 
 
+def small(**options):
+    return Counting(SCORE, LABEL, WEIGHT, **options)
+
+
 def test_one_cut_by_hand():
-    found = significance_at(SCORE, LABEL, WEIGHT, 0.5, relative_uncertainty=0.1)
+    found = significance_at(small(relative_uncertainty=0.1), 0.5)
     assert (found.signal, found.background, found.cut) == (3, 15, 0.5)
     assert found.background_uncertainty == pytest.approx(np.sqrt(1.5**2 + 125))
     assert found.value == pytest.approx(float(asimov(3, 15, np.sqrt(1.5**2 + 125))))
-    plain = significance_at(SCORE, LABEL, WEIGHT, 0.5, mc_statistics=False)
+    plain = significance_at(small(mc_statistics=False), 0.5)
     assert plain.value == pytest.approx(float(asimov(3, 15)))
 
 
@@ -24,22 +28,18 @@ def test_bias_is_the_difference_at_equal_yields():
         [0.9, 0.7, 0.2, 0.1],
         [1.0, 1.0, 1.0, 2.0],
     )  # 2/5 above the cut, of a yield of 65
-    found = significance_at(
-        SCORE, LABEL, WEIGHT, 0.5, mc_statistics=False, other_score=other_score, other_weight=other_weight
-    )
+    found = significance_at(small(mc_statistics=False, other_score=other_score, other_weight=other_weight), 0.5)
     assert found.background_uncertainty == pytest.approx(abs(15 - 0.4 * 65))
-    scaled = significance_at(
-        SCORE, LABEL, WEIGHT, 0.5, mc_statistics=False, other_score=other_score, other_weight=[7, 7, 7, 14]
-    )
+    scaled = significance_at(small(mc_statistics=False, other_score=other_score, other_weight=[7, 7, 7, 14]), 0.5)
     assert scaled == found
 
 
 def test_what_cannot_be_computed_says_why():
-    none = significance_at(SCORE, LABEL, WEIGHT, 0.87)
+    none = significance_at(small(), 0.87)
     assert none.value is None and "not positive" in none.why and none.signal == 2
     weight = WEIGHT.copy()
     weight[:2] = [-0.5, 0.2]
-    negative = significance_at(SCORE, LABEL, weight, 0.5)
+    negative = significance_at(Counting(SCORE, LABEL, weight), 0.5)
     assert negative.value is None and "negative" in negative.why
 
 
@@ -55,9 +55,10 @@ def test_scan_agrees_with_each_cut_and_with_its_best():
     score, label, weight = toy()
     generator = np.random.default_rng(1)
     other = generator.normal(0.1, 1, 8000)
-    scan = scan_cuts(score, label, weight, relative_uncertainty=0.1, other_score=other)
+    experiment = Counting(score, label, weight, relative_uncertainty=0.1, other_score=other)
+    scan = scan_cuts(experiment)
     for i in (0, 50, 150):
-        one = significance_at(score, label, weight, scan.cut[i], relative_uncertainty=0.1, other_score=other)
+        one = significance_at(experiment, scan.cut[i])
         assert one.value == pytest.approx(scan.asimov_with_bias[i])
         assert one.background == pytest.approx(weight[(label == 0) & (score >= scan.cut[i])].sum())
         assert scan.bias[i] == pytest.approx(
@@ -68,41 +69,73 @@ def test_scan_agrees_with_each_cut_and_with_its_best():
     assert scan.best.value == np.max(scan.asimov[usable])
     assert scan.best_with_bias.value < scan.best_with_uncertainty.value < scan.best.value
     assert scan.cut[np.nanargmax(np.where(usable, scan.asimov, np.nan))] == scan.best.cut
-    bare = scan_cuts(score, label, weight)
+    bare = scan_cuts(Counting(score, label, weight))
     assert bare.bias is None and bare.best_with_bias is None and bare.asimov_with_bias is None
 
 
 def test_scan_without_enough_background_has_no_best_cut_and_nan_where_none_is_left():
-    scan = scan_cuts(SCORE, LABEL, WEIGHT, cuts=[0.5, 0.87])
+    scan = scan_cuts(small(), cuts=[0.5, 0.87])
     assert np.isnan(scan.asimov[1]) and np.isfinite(scan.asimov[0])
     assert scan.best.value is None and "n_eff >= 25" in scan.best.why
-    assert scan_cuts(SCORE, LABEL, WEIGHT, cuts=[0.5, 0.87], min_n_eff=1).best.cut == 0.5
+    assert scan_cuts(small(), cuts=[0.5, 0.87], min_n_eff=1).best.cut == 0.5
     with pytest.raises(DataError, match="finite cut"):
-        scan_cuts(SCORE, LABEL, WEIGHT, cuts=[np.nan])
+        scan_cuts(small(), cuts=[np.nan])
+
+
+def test_the_best_cut_is_chosen_on_some_events_and_quoted_on_the_others():
+    score, label, weight = toy()
+    generator = np.random.default_rng(2)
+    other = generator.normal(0.1, 1, 8000)
+    choosers, theirs = generator.random(len(score)) < 0.2, generator.random(len(other)) < 0.2
+    experiment = Counting(score, label, weight, 0.1, other_score=other)
+    scan = scan_cuts(experiment, choosers=choosers, other_choosers=theirs)
+    plain = scan_cuts(experiment)
+    np.testing.assert_array_equal(scan.asimov, plain.asimov)  # the curve is of all events
+    best, rest = scan.best, (~choosers) & (score >= scan.best.cut)
+    for found, wanted in ((best.signal, 1), (best.background, 0)):
+        share = weight[(label == wanted) & ~choosers].sum() / weight[label == wanted].sum()
+        assert found == pytest.approx(weight[rest & (label == wanted)].sum() / share)
+    assert best.value == pytest.approx(float(asimov(best.signal, best.background)))
+    # the choice looks at no event that is quoted: their scores may be anything
+    shuffled = np.where(choosers, score, generator.permutation(score))
+    again = scan_cuts(Counting(shuffled, label, weight, 0.1), cuts=scan.cut, choosers=choosers)
+    assert again.best.cut == scan.best.cut and again.best.value < 0.5 * scan.best.value
+
+
+def test_a_cut_chosen_elsewhere_is_not_quoted_too_high():
+    """Score that says nothing, background known to 20 %: every cut is as good, and only luck makes one better."""
+    same, apart = [], []
+    for seed in range(60):
+        generator = np.random.default_rng(seed)
+        label, score = (generator.random(2000) < 0.5).astype(int), generator.random(2000)
+        experiment = Counting(score, label, np.ones(2000), 0.2, mc_statistics=False)
+        for found, masks in ((same, {}), (apart, {"choosers": generator.random(2000) < 0.5})):
+            best = scan_cuts(experiment, **masks, cuts=np.linspace(0.02, 0.9, 89)).best_with_uncertainty
+            s, b = (np.sum(label == c) * (1 - best.cut) for c in (1, 0))
+            found.append(best.value / float(asimov(s, b, 0.2 * b)) - 1)
+    assert np.mean(same) > 0.05
+    assert abs(np.mean(apart)) < 3 * np.std(apart) / np.sqrt(60)
 
 
 def test_bins_in_quadrature():
-    found = binned_significance(SCORE, LABEL, WEIGHT, [0, 0.5, 1], min_n_eff=1, mc_statistics=False)
+    found = binned_significance(small(mc_statistics=False), [0, 0.5, 1], min_n_eff=1)
     first, second = asimov(1, 50), asimov(3, 15)
     np.testing.assert_allclose(found.per_bin, [first, second])
     assert found.value == pytest.approx(np.hypot(first, second))
     assert found.merged == 0
-    other = binned_significance(
-        SCORE, LABEL, WEIGHT, [0, 0.5, 1], min_n_eff=1, other_score=[0.4, 0.6], other_weight=[1, 1]
-    )
-    np.testing.assert_allclose(
-        other.background_uncertainty, np.sqrt([20**2 + 30**2 + 17.5**2, 5**2 + 10**2 + 17.5**2])
-    )
+    other = binned_significance(small(other_score=[0.4, 0.6], other_weight=[1, 1]), [0, 0.5, 1], min_n_eff=1)
+    np.testing.assert_allclose(other.background_uncertainty, np.sqrt([20**2 + 30**2 + 17.5**2, 5**2 + 10**2 + 17.5**2]))
 
 
 def test_one_bin_is_the_counting_experiment_and_more_bins_are_not_worse():
     score, label, weight = toy()
-    one = binned_significance(score, label, weight, [-np.inf, np.inf], mc_statistics=False)
+    experiment = Counting(score, label, weight, mc_statistics=False)
+    one = binned_significance(experiment, [-np.inf, np.inf])
     assert one.value == pytest.approx(float(asimov(weight[label == 1].sum(), weight[label == 0].sum())))
-    more = binned_significance(score, label, weight, [-np.inf, -1, 0, 1, 2, np.inf], mc_statistics=False)
+    more = binned_significance(experiment, [-np.inf, -1, 0, 1, 2, np.inf])
     assert more.value > one.value
-    best = scan_cuts(score, label, weight, mc_statistics=False).best
-    split = binned_significance(score, label, weight, [-np.inf, best.cut, np.inf], mc_statistics=False)
+    best = scan_cuts(experiment).best
+    split = binned_significance(experiment, [-np.inf, best.cut, np.inf])
     assert split.value >= best.value
 
 
@@ -110,9 +143,9 @@ def test_negative_and_empty_bins_are_merged_and_nothing_is_lost():
     score = np.array([0.05, 0.15, 0.25, 0.35, 0.95, 0.05, 0.25, 0.75])
     label = np.array([0, 0, 0, 0, 0, 1, 1, 1])
     weight = np.array([10.0, 10.0, 10.0, 10.0, -4.0, 1.0, 1.0, 1.0])
-    found = binned_significance(score, label, weight, [0, 0.1, 0.2, 0.5, 0.8, 1], min_n_eff=0.5)
+    found = binned_significance(Counting(score, label, weight), [0, 0.1, 0.2, 0.5, 0.8, 1], min_n_eff=0.5)
     assert np.all(found.background > 0) and np.all(found.signal >= 0)
     assert found.background.sum() == 36 and found.signal.sum() == 3
     assert found.merged == 2 and found.edges.tolist() == [0, 0.1, 0.2, 1]
-    hopeless = binned_significance(score, label, weight, [0, 0.5, 1], min_n_eff=1e3)
+    hopeless = binned_significance(Counting(score, label, weight), [0, 0.5, 1], min_n_eff=1e3)
     assert hopeless.value is None and "floor" in hopeless.why and hopeless.background.tolist() == [36]

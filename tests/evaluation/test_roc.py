@@ -29,9 +29,7 @@ def test_auc_equals_all_pairs_with_signed_weights_and_ties(decimals):
 @pytest.mark.parametrize("decimals", [None, 1])
 def test_auc_equals_sklearn_for_positive_weights(decimals):
     score, label, weight = toy(5000, negative=0, decimals=decimals)
-    assert auc(score, label, weight) == pytest.approx(
-        roc_auc_score(label, score, sample_weight=weight), abs=1e-12
-    )
+    assert auc(score, label, weight) == pytest.approx(roc_auc_score(label, score, sample_weight=weight), abs=1e-12)
     assert auc(score, label) == pytest.approx(roc_auc_score(label, score), abs=1e-12)
 
 
@@ -82,10 +80,7 @@ def test_signed_curve_has_the_auc_as_its_area_and_thinning_keeps_exact_points():
 
 def test_interval_is_the_width_of_repeated_experiments():
     values = [auc(*toy(2000, seed=s)) for s in range(150)]
-    widths = [
-        auc_intervals({"m": toy(2000, seed=s)[0]}, *toy(2000, seed=s)[1:], seed=s)["m"].error
-        for s in range(8)
-    ]
+    widths = [auc_intervals({"m": toy(2000, seed=s)[0]}, *toy(2000, seed=s)[1:], seed=s)["m"].error for s in range(8)]
     assert np.mean(widths) == pytest.approx(np.std(values), rel=0.2)
 
 
@@ -113,9 +108,7 @@ def test_rocs_band_holds_the_curve_and_seeds_repeat():
     assert np.all(band.low <= band.high)
     inside = (band.low <= band.background_efficiency) & (band.background_efficiency <= band.high)
     assert inside.mean() > 0.9
-    order = np.interp(
-        band.signal_efficiency, np.maximum.accumulate(roc.signal_efficiency), roc.background_efficiency
-    )
+    order = np.interp(band.signal_efficiency, np.maximum.accumulate(roc.signal_efficiency), roc.background_efficiency)
     np.testing.assert_allclose(band.background_efficiency, order, atol=0.01)
 
 

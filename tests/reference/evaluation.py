@@ -96,3 +96,15 @@ def fit_mu(signal, background, observed, relative_error, scale_error):
         for method in ("Powell", "BFGS", "Nelder-Mead"):
             best = minimize(nll, best, method=method).x
     return best[0], nll(best)
+
+
+def cvm(score, variable, window=200, step=50):
+    """The CvM distance of the LHCb challenge "Flavours of Physics": every window, every event, no weights."""
+    order = np.argsort(np.argsort(score[np.argsort(variable)]))
+    n = len(score)
+    everything = np.arange(1, n + 1) / n
+    found = []
+    for start in range(0, n - window + 1, step):
+        inside = np.cumsum(np.bincount(order[start : start + window], minlength=n)) / window
+        found.append(np.mean((everything - inside) ** 2))
+    return np.mean(found)
