@@ -194,7 +194,7 @@ def analysis(**overrides: Any) -> dict[str, Any]:
         },
         "training": {"epochs": 2, "batch_size": 256, "patience": None},
         "evaluation": {
-            "bias": {"between": ["simulation", "alternative", "third"]},
+            "bias": {"between": ["simulation", "alternative", "third", "data"]},
             "bootstrap": 10,
             "blind": "score > 0.7",
         },

@@ -147,7 +147,9 @@ def test_override_does_not_leak_through_an_anchor(path: Path) -> None:
         ("training.learning_rate=true", "training.learning_rate (line 19)"),
         ("models.dann.domain.strength=.nan", "finite number"),
         ("evaluation.bias.between=[simulation, alternatve]", "Did you mean 'alternative'?"),
-        ("evaluation.bias.between=[simulation, data]", "the domain 'data' has no background sample"),
+        ("evaluation.bias.between=[alternative, simulation]", "must begin with 'simulation'"),
+        ("evaluation.protected=[htt]", "Did you mean 'ht'?"),
+        ("evaluation.efficiency_against=[met, met]", "'met' is listed twice"),
         (
             "models.dann.domain.method=dan",
             "method (line 17): 'dan' is not a method. Did you mean 'dann'?",
@@ -163,11 +165,11 @@ def test_override_does_not_leak_through_an_anchor(path: Path) -> None:
         ),
         (
             "models.dann.domain={source: ttjets, target: alt, method: disco, input: score}",
-            "models.dann.domain.input (line 17): has no effect with `method: disco` (it has with dann); remove it.",
+            "models.dann.domain.input (line 17): has no effect with `method: disco` (it has with dann, vada); remove it.",
         ),
         (
             "models.dann.domain={source: ttjets, target: alt, method: coral, tail: 0.3}",
-            "has no effect with `method: coral` (it has with dann, cdan, cdan+e, conditional, pivot)",
+            "has no effect with `method: coral` (it has with dann, cdan, cdan+e, conditional, pivot, vada)",
         ),
         (
             "models.dann.domain={source: ttjets, target: alt, method: 'mmd, coral', smoothing: 0.1}",
@@ -178,7 +180,7 @@ def test_override_does_not_leak_through_an_anchor(path: Path) -> None:
         ("models.dann.domain.tail=1.5", "models.dann.domain.tail (line 17): input should be less than 1"),
         (
             "models.dann.domain.reweight={features: [hat]}",
-            "models.dann.domain.reweight.features (line 17): 'hat' is not a feature of this analysis. Did you mean 'ht'?",
+            "reweight.features (line 17): 'hat' is not a feature of this analysis. Did you mean 'ht'?",
         ),
         ("models.bdt.reweight={source: ttjets, target: third}", "'third' is marked `use: evaluate`"),
         ("models.bdt.reweight={source: alt, target: data}", "'alt' is not in the class loss of the model"),

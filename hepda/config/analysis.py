@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from hepda.config.checks import problems_of
 from hepda.config.models import ModelConfig, NetworkConfig, TrainingConfig
 from hepda.config.section import (
+    Columns,
     Count,
     Expression,
     Fraction,
@@ -102,7 +103,8 @@ class BiasConfig(Section):
 
     class_: Literal["signal", "background"] = Field(default="background", alias="class")
     between: Annotated[Names, Field(min_length=2)]
-    """The first domain against each of the others."""
+    """The domain that is trained on against each of the others; no other domain is compared. Data may be among them:
+    they are held against all of the simulation."""
 
 
 class EvaluationConfig(Section):
@@ -117,7 +119,11 @@ class EvaluationConfig(Section):
     working_points: Annotated[tuple[Fraction, ...], Field(strict=False, min_length=1)] = (0.3, 0.5, 0.7)
     """Signal efficiencies."""
     probes: bool = True
-    """Train fresh classifiers that try to tell the domains apart by score and embedding."""
+    """Train fresh classifiers that try to tell the domains apart by inputs, embedding and score."""
+    protected: Columns = ()
+    """Features or columns that the score of a class should not depend on: its flatness against each is told."""
+    efficiency_against: Columns = ()
+    """Features or columns against which the efficiency of the first working point is drawn."""
 
 
 class AnalysisConfig(Section):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def problems_of(config: AnalysisConfig) -> list[str]:
     """Every problem as `path: what is wrong`; empty if the sections agree."""
-    checks = (_samples, _features, _classes, _training_lists, _domain_heads, *model_checks.CHECKS, _bias)
+    checks = (_samples, _features, _classes, _training_lists, _domain_heads, *model_checks.CHECKS, _bias, _columns)
     return [problem for check in checks for problem in check(config)]
 
 
@@ -110,8 +110,24 @@ def _bias(config: AnalysisConfig) -> Iterator[str]:
     if bias is None:
         return
     yield from duplicates("evaluation.bias.between", bias.between)
+    if bias.between[0] in config.domains and bias.between[0] != config.domains[0]:
+        yield (
+            f"evaluation.bias.between: must begin with {config.domains[0]!r}, the first domain of the samples: it is "
+            "trained on, and its signal fixes the cuts."
+        )
     for name in bias.between:
-        if name not in config.domains:
+        own = [s for s in config.samples.values() if s.domain == name]
+        if not own:
             yield unknown("evaluation.bias.between", name, "domain", list(config.domains))
-        elif not any(s.domain == name and s.class_ == bias.class_ for s in config.samples.values()):
+        elif not any(s.class_ == bias.class_ or s.is_data for s in own):
             yield f"evaluation.bias.between: the domain {name!r} has no {bias.class_} sample to compare."
+
+
+def _columns(config: AnalysisConfig) -> Iterator[str]:
+    known = [*config.features, *config.columns]
+    for key in ("protected", "efficiency_against"):
+        names = getattr(config.evaluation, key)
+        yield from duplicates(f"evaluation.{key}", names)
+        for name in names:
+            if name not in known:
+                yield unknown(f"evaluation.{key}", name, "feature or a column", known)

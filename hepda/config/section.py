@@ -75,5 +75,7 @@ Positive = Annotated[float, Field(gt=0.0)]
 Count = Annotated[int, Field(ge=1)]
 Names = Annotated[tuple[Name, ...], Strict(strict=False), BeforeValidator(_as_list)]
 Strings = Annotated[tuple[str, ...], Strict(strict=False), BeforeValidator(_as_list), Field(min_length=1)]
+Columns = Annotated[tuple[str, ...], Strict(strict=False), BeforeValidator(_as_list)]
+"""Features or further columns of the table; may be empty."""
 Widths = Annotated[tuple[Count, ...], Strict(strict=False)]
 Range = Annotated[tuple[float, float], Strict(strict=False)]

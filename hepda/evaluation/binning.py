@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hepda.errors import DataError
-from hepda.evaluation.arrays import Sample, by_class, histogram
+from hepda.evaluation.arrays import Sample, bin_edges, by_class, histogram, sample
 from hepda.evaluation.distances import merge_bins
-from hepda.evaluation.results import FloatArray
+from hepda.evaluation.results import BinContents, FloatArray
 
 
 def automatic_edges(
@@ -76,3 +76,14 @@ def _monotone(
             pools[-1][1] += s_top
             pools[-1][2] += b_top
     return [int(pool[0]) for pool in pools] + [int(kept[-1])]
+
+
+def bin_contents(score: ArrayLike, weight: ArrayLike | None, edges: ArrayLike, *, class_name: str) -> BinContents:
+    """What the bins [b + 1 edges, open ends] hold of one class, score [n]: how many are empty or below zero."""
+    events, limits = sample(score, weight, class_name), bin_edges(edges)
+    sumw, sumw2 = histogram(events.score, events.weight, limits)
+    filled = sumw2 > 0
+    n_eff = np.divide(sumw**2, sumw2, out=np.zeros_like(sumw), where=filled)
+    return BinContents(
+        class_name, len(sumw), int(np.sum(~filled)), int(np.sum(filled & (sumw <= 0))), float(n_eff.min())
+    )

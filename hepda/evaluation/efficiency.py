@@ -105,3 +105,18 @@ def efficiency_curve(
         if weights.sum() > 0:
             efficiency[b], error[b] = _efficiency(passed, weights)
     return EfficiencyCurve(limits, efficiency, error, n_eff)
+
+
+def quantile_edges(variable: ArrayLike, bins: int = 8) -> FloatArray:
+    """Edges [b + 1] of at most `bins` bins of about equal numbers of events; a bin a value if there are few.
+
+    variable [n], such as a number of jets: whole numbers with up to 2 `bins` different values get a bin each,
+    those beyond the first and last per cent being joined to their neighbours.
+    """
+    ordered = np.sort(vector(variable, "variable"))
+    low, high = ordered[[len(ordered) // 100, -1 - len(ordered) // 100]]
+    different = np.unique(ordered[(ordered >= low) & (ordered <= high)])
+    if len(different) <= 2 * bins and np.all(different == np.round(different)):
+        return np.append(different - 0.5, different[-1] + 0.5)
+    edges = np.unique(ordered[(np.linspace(0, 1, bins + 1) * (len(ordered) - 1)).astype(np.intp)])
+    return edges if len(edges) > 1 else np.array([edges[0] - 0.5, edges[0] + 0.5])

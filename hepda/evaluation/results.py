@@ -320,3 +320,14 @@ class Flatness:
     ks: float  # the largest, between a tenth of the variable and all events
     p_value: float  # of cvm, by shuffling the variable
     n_eff: float
+
+
+@dataclass(frozen=True, slots=True)
+class BinContents:
+    """What bins of the score hold of one class."""
+
+    class_name: str
+    bins: int
+    empty: int  # without an event
+    negative: int  # with events whose weights do not sum to a positive number
+    lowest_n_eff: float
