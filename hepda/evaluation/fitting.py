@@ -8,6 +8,7 @@ finds its maximum. Impacts and the error's origins take many fits: they are done
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -184,7 +185,9 @@ def _pyhf() -> Iterator[Any]:
     log.setLevel(logging.CRITICAL + 1)  # its errors are raised as well, and become ours
     pyhf.set_backend("numpy", pyhf.optimize.minuit_optimizer(**_MINUIT))
     try:
-        yield pyhf
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of what pyhf uses of others
+            yield pyhf
     finally:
         pyhf.set_backend(*before)
         log.setLevel(level)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hepda.evaluation.interpolation import Factors, additive
-from hepda.evaluation.newton import Derivatives, Minimum, Rows, minimise
+from hepda.evaluation.newton import Derivatives, Minimum, Rows, minimise, solve
 from hepda.evaluation.results import FloatArray
 from hepda.evaluation.templates import Templates
 
@@ -146,9 +146,9 @@ class Model:
         gamma, d2 = self.gamma(at.nu, data), self.error**2
         root = 2 * gamma + at.nu * d2 - data.gamma
         by_n = d2 / np.where(root > 0, root, 1.0) - 1 / at.nu
-        first = np.zeros((*theta.shape, 1))
+        first = np.zeros_like(theta)
         first[:, 0] = 1.0
-        row = np.linalg.solve(hessian, first)[..., 0]
+        row = solve(hessian, first)
         return np.asarray(-np.einsum("tq,tqb,tb->tb", row, at.slopes, by_n))
 
     def _value(self, nu: FloatArray, gamma: FloatArray, data: Measured) -> FloatArray:

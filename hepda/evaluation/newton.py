@@ -83,22 +83,28 @@ def minimise(function: Function, start: FloatArray, free: NDArray[np.bool_] | No
 def direction(at: Derivatives, free: NDArray[np.bool_] | None) -> tuple[FloatArray, FloatArray]:
     """Steps [t, q] downhill and the slopes [t] along them (not positive)."""
     gradient = at.gradient if free is None else np.where(free, at.gradient, 0.0)
-    step = _solve(at.hessian, gradient, free)
+    step = _step(at.hessian, gradient, free)
     slope = np.einsum("tq,tq->t", step, gradient)
-    uphill = ~(slope <= 0)  # NaN too
+    uphill = ~(slope < 0) & np.any(gradient != 0, axis=1)  # NaN too, and where a singular Hessian leads nowhere
     if uphill.any():
         fixed = None if free is None else free[uphill]
-        step[uphill] = _solve(at.positive[uphill], gradient[uphill], fixed)
+        step[uphill] = _step(at.positive[uphill], gradient[uphill], fixed)
         slope[uphill] = np.einsum("tq,tq->t", step[uphill], gradient[uphill])
     return step, slope
 
 
-def _solve(matrix: FloatArray, gradient: FloatArray, free: NDArray[np.bool_] | None) -> FloatArray:
+def solve(matrix: FloatArray, vector: FloatArray) -> FloatArray:
+    """Solutions [t, q] of symmetric systems [t, q, q]; the shortest of the nearest ones if one is singular."""
+    try:
+        return np.asarray(np.linalg.solve(matrix, vector[..., None])[..., 0], dtype=np.float64)
+    except np.linalg.LinAlgError:  # one singular matrix stops all of them
+        inverse = np.linalg.pinv(matrix, hermitian=True)
+        return np.asarray(np.einsum("tqr,tr->tq", inverse, vector), dtype=np.float64)
+
+
+def _step(matrix: FloatArray, gradient: FloatArray, free: NDArray[np.bool_] | None) -> FloatArray:
     if free is not None:
         matrix = np.where(free[:, :, None] & free[:, None, :], matrix, 0.0)
         index = np.arange(matrix.shape[-1])
         matrix[:, index, index] += ~free  # ones on the diagonal of what does not move
-    try:
-        return np.asarray(-np.linalg.solve(matrix, gradient[..., None])[..., 0], dtype=np.float64)
-    except np.linalg.LinAlgError:  # one singular matrix stops all: none of them is inverted exactly then
-        return np.asarray(-np.einsum("tqr,tr->tq", np.linalg.pinv(matrix, hermitian=True), gradient), dtype=np.float64)
+    return -solve(matrix, gradient)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hepda.evaluation.histfactory import Measured, Model, fit
-from hepda.evaluation.newton import Minimum
+from hepda.evaluation.newton import Minimum, solve
 from hepda.evaluation.results import FloatArray
 
 _STEPS = 40
@@ -44,12 +44,12 @@ class Strengths:
 def fit_strengths(model: Model, data: Measured, *, intervals: bool = True) -> Strengths:
     """Fit every data set; without `intervals` low and high are NaN."""
     found = fit(model, data)
-    best = np.where(found.converged, found.point[:, 0], np.nan)
-    nothing = np.full(len(best), np.nan)
+    nothing = np.full(len(found.point), np.nan)
     error = nothing.copy()
     error[found.converged] = curvature_error(found.at.hessian[found.converged])
     ok = found.converged & np.isfinite(error)
-    result = Strengths(best, error, nothing.copy(), nothing.copy(), found.at.value, found.point, found.at.hessian, ok)
+    mu = np.where(ok, found.point[:, 0], np.nan)
+    result = Strengths(mu, error, nothing.copy(), nothing, found.at.value, found.point, found.at.hessian, ok)
     if intervals and ok.any():
         rows = np.flatnonzero(ok)
         ends = _ends(model, data[rows], result[ok])
@@ -59,9 +59,9 @@ def fit_strengths(model: Model, data: Measured, *, intervals: bool = True) -> St
 
 def curvature_error(hessian: FloatArray) -> FloatArray:
     """Error of the first parameter [t] from Hessians [t, q, q] of -ln L; NaN where that is not a minimum's."""
-    first = np.zeros((*hessian.shape[:2], 1))
+    first = np.zeros(hessian.shape[:2])
     first[:, 0] = 1.0
-    variance = np.linalg.solve(hessian, first)[:, 0, 0]
+    variance = solve(hessian, first)[:, 0]
     return np.sqrt(np.where(variance > 0, variance, np.nan))
 
 
@@ -124,4 +124,4 @@ def _ridge(hessian: FloatArray) -> FloatArray:
     """d(alpha) / d(mu) [t, p] along which the gradient by the alphas stays zero."""
     if hessian.shape[1] == 1:
         return np.zeros((len(hessian), 0))
-    return np.asarray(-np.linalg.solve(hessian[:, 1:, 1:], hessian[:, 1:, :1])[..., 0])
+    return -solve(hessian[:, 1:, 1:], hessian[:, 1:, 0])
