@@ -10,7 +10,7 @@ grimp = pytest.importorskip("grimp", reason="import-linter comes with the extra 
 
 ROOT = Path(__file__).parents[1]
 HEAVY = (
-    "torch", "pandas", "sklearn", "scipy", "awkward", "uproot", "vector", "pyarrow", "matplotlib", "mplhep", "skops",
+    "torch", "pandas", "sklearn", "scipy", "awkward", "uproot", "vector", "pyarrow", "matplotlib", "mplhep", "skops", "pyhf",
 )  # fmt: skip
 LIGHT = (
     "hepda", "hepda.errors", "hepda.cli", "hepda.config", "hepda.rundir", "hepda.training", "hepda.parallel",

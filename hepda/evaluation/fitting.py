@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike
 from hepda.evaluation.fit_results import ErrorBudget, FitResult, Impact, Parameter, SignificanceResult
 from hepda.evaluation.histfactory import Measured, Model
 from hepda.evaluation.histfactory import fit as newton_fit
-from hepda.evaluation.profile import curvature_error
+from hepda.evaluation.profile import curvature_error, fit_strengths
 from hepda.evaluation.results import FloatArray
 from hepda.evaluation.templates import POI, STATISTICS, SampleTemplate, Templates
 from hepda.evaluation.toys import discovery_toys
@@ -28,6 +28,13 @@ _FLOOR = 1e-9  # events of a bin, where a step of the minimiser would make it ne
 _STEP = 1e-4  # of a parameter, in its errors, for the derivative of what is expected
 _MINUIT = {"tolerance": 1e-3}  # of the distance to the minimum: mu to some 1e-3 of its error
 _CAREFULLY = {"tolerance": 1e-3, "strategy": 2}
+
+
+class _NoMinimumError(ValueError):
+    """The fit fails."""
+
+    def __init__(self, why: str = "MINUIT finds no valid minimum; use fewer or wider bins") -> None:
+        super().__init__(why)
 
 
 def workspace(templates: Templates, observed: ArrayLike, *, name: str = "score") -> dict[str, Any]:
@@ -66,8 +73,8 @@ def fit(templates: Templates, observed: ArrayLike, *, name: str = "score") -> Fi
         model, data = _model(pyhf, spec)
         try:
             minuit = _minimise(pyhf, model, data)
-        except pyhf.exceptions.FailedMinimization:
-            return _failed(templates, counts, "MINUIT finds no valid minimum; use fewer or wider bins")
+        except _NoMinimumError as reason:
+            return _failed(templates, counts, str(reason))
         return _result(templates, counts, model, minuit, _goodness(pyhf, model, data, counts, minuit.fval))
 
 
@@ -113,12 +120,12 @@ def error_budget(templates: Templates, observed: ArrayLike) -> ErrorBudget:
     """
     model = Model.of(templates)
     data = model.nominally(templates.counts(observed)[None])
-    best = newton_fit(model, data)
+    best = fit_strengths(model, data, intervals=False)
     if not best.converged[0]:
         return ErrorBudget(None, None, None, None, "the fit runs to where a bin expects no events")
-    held = Measured(data.observed, data.alpha, data.gamma, model.gamma(model.expected(best.point), data))
-    total, alone = (curvature_error(h)[0] for h in (best.at.hessian, best.at.hessian[:, :1, :1]))
-    fixed = curvature_error(model.derivatives(best.point, held).hessian[:, :1, :1])[0]
+    held = Measured(data.observed, data.alpha, data.gamma, model.gamma(model.expected(best.theta), data))
+    total, alone = best.error[0], curvature_error(best.hessian[:, :1, :1])[0]
+    fixed = curvature_error(model.derivatives(best.theta, held).hessian[:, :1, :1])[0]
     return ErrorBudget(
         float(total),
         float(fixed),
@@ -145,13 +152,12 @@ def significance(
         model, data = _model(pyhf, spec)
         values = model.config.suggested_init()
         values[model.config.poi_index] = mu
-        try:
-            expected = _discovery(pyhf, model, model.expected_data(values))
-            found = None if observed is None else _discovery(pyhf, model, data)
-        except pyhf.exceptions.FailedMinimization:
-            return SignificanceResult(None, None, mu, why="MINUIT finds no valid minimum; use fewer or wider bins")
+        expected, why = _discovery(pyhf, model, model.expected_data(values))
+        found = None
+        if observed is not None:
+            found, why = _discovery(pyhf, model, data)
     by_toys = discovery_toys(templates, counts, toys=toys, seed=seed) if toys else None
-    return SignificanceResult(expected, found, mu, by_toys)
+    return SignificanceResult(expected, found, mu, by_toys, why)
 
 
 def _rough_error(templates: Templates, observed: FloatArray) -> float:
@@ -186,7 +192,7 @@ def _pyhf() -> Iterator[Any]:
     pyhf.set_backend("numpy", pyhf.optimize.minuit_optimizer(**_MINUIT))
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # of what pyhf uses of others
+            warnings.simplefilter("ignore")  # what goes wrong is an error here
             yield pyhf
     finally:
         pyhf.set_backend(*before)
@@ -200,20 +206,50 @@ def _model(pyhf: Any, spec: dict[str, Any]) -> tuple[Any, Any]:
 
 
 def _minimise(pyhf: Any, model: Any, data: Any) -> Any:
-    """The Minuit object at its minimum; a second, careful attempt where the first fails."""
+    """The Minuit object at its minimum; a second, careful attempt where the first fails.
+
+    HESSE is run again without limits: the mapping that keeps parameters within them bends the likelihood,
+    by which errors of nuisance parameters came out up to 3 % small.
+    """
     options = {"return_result_obj": True, "return_uncertainties": True}
     try:
-        return pyhf.infer.mle.fit(data, model, **options)[1].minuit
-    except pyhf.exceptions.FailedMinimization:
-        return pyhf.infer.mle.fit(data, model, **options, **_CAREFULLY)[1].minuit
+        minuit = _tried(pyhf, pyhf.infer.mle.fit, data, model, **options)[1].minuit
+    except _NoMinimumError:
+        minuit = _tried(pyhf, pyhf.infer.mle.fit, data, model, **options, **_CAREFULLY)[1].minuit
+    minuit.limits = [(-np.inf, np.inf)] * minuit.npar
+    minuit.hesse()
+    if minuit.covariance is None or not np.all(np.isfinite(minuit.errors)):
+        raise _NoMinimumError
+    if np.min(model.main_model.expected_data(np.asarray(minuit.values))) <= _FLOOR:
+        raise _NoMinimumError("the fit runs to where a bin expects no events; use fewer or wider bins")
+    return minuit
 
 
-def _discovery(pyhf: Any, model: Any, data: Any) -> float:
-    config = model.config
-    q = pyhf.infer.test_statistics.q0(
-        0.0, data, model, config.suggested_init(), config.suggested_bounds(), config.suggested_fixed()
-    )
-    return float(np.sqrt(q))
+def _tried(pyhf: Any, function: Any, *arguments: Any, **options: Any) -> Any:
+    """A fit of pyhf; _NoMinimumError where it fails."""
+    try:
+        return function(*arguments, **options)
+    except (pyhf.exceptions.FailedMinimization, AttributeError) as reason:
+        # AttributeError: pyhf 0.7 asks MINUIT for a correlation where HESSE has found none
+        raise _NoMinimumError from reason
+
+
+def _discovery(pyhf: Any, model: Any, data: Any) -> tuple[float | None, str | None]:
+    """The square root of q0 (0 where the best mu is negative), or None and why."""
+    mle, poi = pyhf.infer.mle, model.config.poi_index
+    start, fixed = model.config.suggested_init(), model.config.suggested_fixed()
+    start[poi], fixed[poi] = 0.0, True
+    try:
+        best, least = _tried(pyhf, mle.fit, data, model, return_fitted_val=True)
+        if best[poi] <= 0:
+            return 0.0, None
+        if all(fixed):  # nothing is left to fit, which MINUIT refuses
+            without = mle.twice_nll(pyhf.tensorlib.astensor(start), pyhf.tensorlib.astensor(data), model)
+        else:
+            _, without = _tried(pyhf, mle.fixed_poi_fit, 0.0, data, model, return_fitted_val=True)
+    except _NoMinimumError as reason:
+        return None, str(reason)
+    return float(np.sqrt(max(float(np.squeeze(without)) - float(least), 0.0))), None
 
 
 def _goodness(pyhf: Any, model: Any, data: Any, counts: FloatArray, fval: float) -> float:

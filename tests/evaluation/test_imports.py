@@ -3,10 +3,8 @@ import sys
 
 import pytest
 
-LIGHT = ["roc", "efficiency", "bias", "significance", "expected", "binning", "calibration", "probes"]
-CODE = (
-    "import sys, hepda.evaluation.{}; print([m for m in ('torch', 'sklearn', 'scipy') if m in sys.modules])"
-)
+LIGHT = ["roc", "efficiency", "bias", "significance", "expected", "binning", "calibration", "probes", "fitting", "toys"]
+CODE = "import sys, hepda.evaluation.{}; print([m for m in ('torch', 'sklearn', 'scipy', 'pyhf', 'iminuit') if m in sys.modules])"
 
 
 @pytest.mark.parametrize("module", LIGHT)

@@ -65,8 +65,8 @@ def twice_nll(templates, observed, mu, alphas, gammas, alpha_centres=None, gamma
     return total
 
 
-def minimise(templates, observed, **centres):
-    """A Minuit at its minimum, with MINOS for mu: mu, the alphas, the gammas."""
+def minimise(templates, observed, mu=None, **centres):
+    """A Minuit at its minimum, with MINOS for mu: mu (held at a value, if one is given), the alphas, the gammas."""
     names, bins = list(templates.systematics), len(observed)
 
     def function(values):
@@ -79,8 +79,11 @@ def minimise(templates, observed, **centres):
     for b in range(bins):
         minuit.limits[f"gamma[{b}]"] = (1e-6, 10)
         minuit.fixed[f"gamma[{b}]"] = not any(sample.sumw2[b] for sample in templates.samples)
+    if mu is not None:
+        minuit.values["mu"], minuit.fixed["mu"] = mu, True
     minuit.migrad()
     minuit.hesse()
-    minuit.minos("mu")
+    if mu is None:
+        minuit.minos("mu")
     assert minuit.valid
     return minuit
