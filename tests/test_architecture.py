@@ -10,7 +10,8 @@ grimp = pytest.importorskip("grimp", reason="import-linter comes with the extra 
 
 ROOT = Path(__file__).parents[1]
 HEAVY = (
-    "torch", "pandas", "sklearn", "scipy", "awkward", "uproot", "vector", "pyarrow", "matplotlib", "mplhep", "skops", "pyhf",
+    "torch", "pandas", "sklearn", "scipy", "awkward", "uproot", "vector", "pyarrow", "matplotlib", "mplhep", "skops",
+    "pyhf", "iminuit",
 )  # fmt: skip
 LIGHT = (
     "hepda", "hepda.errors", "hepda.cli", "hepda.config", "hepda.rundir", "hepda.training", "hepda.parallel",

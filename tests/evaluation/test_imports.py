@@ -4,7 +4,8 @@ import sys
 import pytest
 
 LIGHT = ["roc", "efficiency", "bias", "significance", "expected", "binning", "calibration", "probes", "fitting", "toys"]
-CODE = "import sys, hepda.evaluation.{}; print([m for m in ('torch', 'sklearn', 'scipy', 'pyhf', 'iminuit') if m in sys.modules])"
+HEAVY = ("torch", "sklearn", "scipy", "pyhf", "iminuit")
+CODE = f"import sys, hepda.evaluation.{{}}; print([m for m in {HEAVY} if m in sys.modules])"
 
 
 @pytest.mark.parametrize("module", LIGHT)
