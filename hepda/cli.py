@@ -75,6 +75,59 @@ def evaluate(
 
 
 @app.command()
+def scan(
+    config: Config,
+    vary: Annotated[
+        list[str] | None,
+        typer.Option("--vary", metavar="KEY=VALUES", help="Values 0,1,10 of a key, or a range 0.1:9:log; repeatable."),
+    ] = None,
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Trainings of each point; the events' split stays.")] = 5,
+    models: Annotated[str | None, typer.Option("--models", help="Models to train [those that --vary names].")] = None,
+    methods: Annotated[str | None, typer.Option("--methods", help="Of the domain loss: dann,disco,mmd.")] = None,
+    criterion: Annotated[str, typer.Option("--criterion", help="What chooses, or a scorer's name.")] = "physics",
+    tolerance: Annotated[float, typer.Option("--tolerance", help="Of `physics`, on the loss.")] = 0.05,
+    guided: Annotated[int | None, typer.Option("--guided", min=1, help="Trials by optuna instead of a grid.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", help="Folder of the scan [runs/<name>-scan].")] = None,
+    processes: Annotated[int | None, typer.Option("--processes", min=1, help="[training.processes]")] = None,
+    set_: Set = None,
+    device: Device = "auto",
+) -> None:
+    """Train models with other values of any keys and other seeds: trade-off curve, and a choice without labels.
+
+    The same command goes on where it was interrupted; more values or seeds train only what is missing.
+    """
+    from hepda import scanning
+
+    options = scanning.Options(
+        config, tuple(set_ or ()), tuple(vary or ()), seeds, _words(models), _words(methods),
+        scanning.Criterion(criterion, tolerance), guided, output, processes, device,
+    )  # fmt: skip
+    with _bars() as bars:
+        outcome = scanning.scan(options, bars)
+    bars.console.print(scanning.console_table(outcome.findings))
+    for line in scanning.conclusions(outcome.findings):
+        typer.echo(line)
+    times = ", ".join(f"{stage} {seconds:.0f} s" for stage, seconds in outcome.seconds.items())
+    typer.echo(f"{times}\nreport: {outcome.report}")
+
+
+@app.command()
+def compare(
+    runs: Annotated[list[Path], typer.Argument(help="Run directories, two or more.")],
+    output: Annotated[Path, typer.Option("--output", help="The page.")] = Path("compare.html"),
+) -> None:
+    """Several runs side by side: tables and figure of all their models, and where files and configs differ."""
+    from hepda import comparison
+
+    bars = _bars()
+    found = comparison.compare(runs, output)
+    bars.console.print(found.table)
+    for line in found.warnings:
+        typer.echo(line)
+    typer.echo(f"report: {found.report}")
+
+
+@app.command()
 def generate(
     config: Annotated[Path, typer.Option("--config", help="A generator page, such as analyses/tth/generate.py.")],
     output: Annotated[
@@ -126,6 +179,10 @@ def _bars() -> Bars:
     return Bars()
 
 
+def _words(text: str | None) -> tuple[str, ...]:
+    return tuple(word.strip() for word in text.split(",") if word.strip()) if text else ()
+
+
 def _print_outcome(outcome: Outcome, bars: Bars) -> None:
     from hepda.report import console_table
 
@@ -162,6 +219,7 @@ def _what_next(arguments: list[str] | None) -> str:
     return {
         "train": "; the same command with --resume goes on from the last checkpoint",
         "generate": "; the same command goes on where it stopped",
+        "scan": "; the same command goes on where it stopped",
     }.get(verb, "")
 
 

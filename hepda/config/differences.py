@@ -1,0 +1,68 @@
+"""Where two configs differ, key by key, and walks along dotted keys with the nearest name for a wrong one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from hepda.config.section import Section
+from hepda.errors import ConfigError, nearest
+
+
+class Difference(NamedTuple):
+    """A dotted key and its value on both sides; `ABSENT` where a side has no such key."""
+
+    key: str
+    first: Any
+    second: Any
+
+
+ABSENT = "(not given)"
+
+
+def differences(first: Any, second: Any, path: str = "") -> list[Difference]:
+    """Every dotted key at which two nested mappings differ, in the order of the first."""
+    if isinstance(first, Mapping) and isinstance(second, Mapping):
+        found = []
+        for key in dict.fromkeys([*first, *second]):
+            inner = f"{path}.{key}" if path else str(key)
+            found += differences(first.get(key, ABSENT), second.get(key, ABSENT), inner)
+        return found
+    return [] if _same(first, second) else [Difference(path, first, second)]
+
+
+def _same(first: Any, second: Any) -> bool:
+    return bool(first == second) and isinstance(first, bool) == isinstance(second, bool)
+
+
+def value_at(config: Section, key: str, option: str) -> Any:
+    """The value of a dotted key of a loaded config, with every default that it has.
+
+    Raises:
+        ConfigError: there is no such key; names `option`, how far the key is right, and the nearest name.
+
+    """
+    here: Any = config
+    parts = key.split(".")
+    for depth, part in enumerate(parts):
+        known = _children(here)
+        if part not in known:
+            before = ".".join(parts[:depth])
+            raise ConfigError(f"{option}: there is no key {key!r}{_place(before, part, here, known)}")
+        here = known[part]
+    return here
+
+
+def _children(here: Any) -> dict[str, Any]:
+    if isinstance(here, Section):
+        return {field.alias or name: getattr(here, name) for name, field in type(here).model_fields.items()}
+    return dict(here) if isinstance(here, Mapping) else {}
+
+
+def _place(before: str, part: str, here: Any, known: Mapping[str, Any]) -> str:
+    if here is None:
+        return f"; {before} is not given in this analysis file, so it has no keys."
+    if not known:
+        return f"; {before or 'the analysis'} holds no keys of its own."
+    hint = nearest(part, known) or f" It has: {', '.join(known)}."
+    return f"; {before or 'the analysis'} has no {part!r}.{hint}"

@@ -1,0 +1,177 @@
+"""What a scan varies: `--vary key=values` as typed values, checked against the analysis file."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hepda.config.analysis import AnalysisConfig
+from hepda.config.differences import value_at
+from hepda.config.model_checks import METHODS, methods_of, without_effect
+from hepda.config.models import DomainConfig, NetworkConfig
+from hepda.config.yaml_text import parse
+from hepda.errors import ConfigError, nearest
+
+_NUMBER = r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?"
+_RANGE = re.compile(rf"^\s*({_NUMBER}):({_NUMBER})(?::(\w+))?\s*$")
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Numbers from low to high, evenly by value or by logarithm; integers where both ends are."""
+
+    low: float
+    high: float
+    log: bool = False
+
+    @property
+    def integer(self) -> bool:
+        """Whether only whole numbers are meant."""
+        return isinstance(self.low, int) and isinstance(self.high, int)
+
+    def __str__(self) -> str:
+        return f"{self.low:g}:{self.high:g}{':log' if self.log else ''}"
+
+
+@dataclass(frozen=True, slots=True)
+class Vary:
+    """A key and what it takes: the values of a grid, or a range for a guided search."""
+
+    key: str
+    values: tuple[Any, ...] = ()
+    range: Range | None = None
+
+    @property
+    def model(self) -> str | None:
+        """The model whose key it is, None for a key of the whole analysis."""
+        parts = self.key.split(".")
+        return parts[1] if parts[0] == "models" and len(parts) > 2 else None
+
+    @property
+    def option(self) -> str:
+        """How messages call it."""
+        return f"--vary {self.key}"
+
+    def ends(self) -> tuple[Any, ...]:
+        """Values that the config has to accept: all of a grid, both ends of a range."""
+        return self.values if self.range is None else (self.range.low, self.range.high)
+
+
+def parse_vary(text: str) -> Vary:
+    """`key=v1,v2,...` with YAML values, or `key=low:high[:log]`.
+
+    Raises:
+        ConfigError: the text has neither form, or names a value twice.
+
+    """
+    key, equals, values = text.partition("=")
+    key = key.strip()
+    if not equals or not values.strip() or not all(key.split(".")):
+        raise ConfigError(f"--vary {text}: is not of the form key.key=value,value,... or key.key=low:high[:log].")
+    found = _RANGE.match(values)
+    if found:
+        return Vary(key, range=_range(text, *found.groups()))
+    listed, _ = parse(f"[{values}]", f"--vary {text}")
+    told = [json.dumps(value) for value in listed]
+    for value in told:
+        if told.count(value) > 1:
+            raise ConfigError(f"--vary {text}: {value} is listed twice.")
+    return Vary(key, tuple(listed))
+
+
+def _range(text: str, low: str, high: str, scale: str | None) -> Range:
+    if scale not in (None, "log", "linear"):
+        raise ConfigError(f"--vary {text}: the scale of a range is log or linear, not {scale!r}.")
+    first, last = (int(end) if re.fullmatch(r"[-+]?\d+", end) else float(end) for end in (low, high))
+    if not first < last or (scale == "log" and first <= 0) or not math.isfinite(last):
+        raise ConfigError(f"--vary {text}: a range goes from a smaller to a larger number, above 0 for log.")
+    return Range(first, last, scale == "log")
+
+
+def overrides(values: Mapping[str, Any]) -> list[str]:
+    """Values by key as `--set` takes them (JSON is YAML)."""
+    return [f"{key}={json.dumps(value)}" for key, value in values.items()]
+
+
+def check_vary(config: AnalysisConfig, varied: Sequence[Vary], *, guided: bool) -> None:
+    """Raise ConfigError for a key that does not exist or is given twice, or a range without a guided search."""
+    for vary in varied:
+        value_at(config, vary.key, vary.option)
+        if sum(other.key == vary.key for other in varied) > 1:
+            raise ConfigError(f"{vary.option}: is given twice; list all values in one.")
+        if vary.range is not None and not guided:
+            raise ConfigError(
+                f"{vary.option}={vary.range}: a range is for a guided search (--guided N); list values, or say how "
+                "many trials there shall be."
+            )
+
+
+def scanned_models(
+    config: AnalysisConfig, varied: Sequence[Vary], named: Sequence[str] | None, methods: Sequence[str]
+) -> list[str]:
+    """The models that a scan trains: those named; or whose keys are varied; or, with methods, those with a domain.
+
+    Raises:
+        ConfigError: a name is no model, has no domain that methods could act on, or is varied but not scanned.
+
+    """
+    known = list(config.models)
+    for name in named or ():
+        if name not in known:
+            hint = nearest(name, known) or f" There are: {', '.join(known)}."
+            raise ConfigError(f"--models: there is no model {name!r}.{hint}")
+    own = list(dict.fromkeys(vary.model for vary in varied if vary.model is not None))
+    with_domain = [name for name in known if _has_domain(config, name)]
+    models = list(named or own or (with_domain if methods else known))
+    for vary in varied:
+        if vary.model is not None and vary.model not in models:
+            raise ConfigError(f"{vary.option}: {vary.model} is not among --models {','.join(models)}.")
+    for name in models:
+        if methods and name not in with_domain:
+            hint = f"; name models that have one with --models: {', '.join(with_domain)}" if with_domain else ""
+            raise ConfigError(f"--methods: the model {name!r} has no `domain:` that a method could act on{hint}.")
+    return models
+
+
+def _has_domain(config: AnalysisConfig, model: str) -> bool:
+    section = config.models[model]
+    return isinstance(section, NetworkConfig) and section.domain is not None
+
+
+def grid(varied: Sequence[Vary], model: str, methods: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Values by key of every point of a model: its own keys and those of the whole analysis, methods outermost."""
+    keys = [vary for vary in varied if vary.model in (None, model)]
+    lists: list[Sequence[Any]] = [vary.values for vary in keys]
+    names = [vary.key for vary in keys]
+    if methods:
+        names, lists = [method_key(model), *names], [list(methods), *lists]
+    for chosen in itertools.product(*lists):
+        yield dict(zip(names, chosen, strict=True))
+
+
+def left_out(config: AnalysisConfig, model: str, method: str) -> dict[str, Any]:
+    """Keys of a model's domain section that another method does not read, at their defaults; mdd reads one width."""
+    section = config.models[model]
+    domain = section.domain if isinstance(section, NetworkConfig) else None
+    if domain is None or not set(methods_of(domain.model_copy(update={"method": method}))) <= set(METHODS):
+        return {}  # the config says what is wrong
+    defaults = DomainConfig.model_fields
+    found = {key: defaults[key].default for key in without_effect(domain, method)}
+    if method == "mdd" and len(domain.head) != 1 and "head" in domain.model_fields_set:
+        found["head"] = domain.head[:1]
+    return {f"models.{model}.domain.{key}": value for key, value in found.items()}
+
+
+def method_key(model: str) -> str:
+    """The key that says which method acts in a model's domain section."""
+    return f"models.{model}.domain.method"
+
+
+def strength_key(model: str) -> str:
+    """The key of the strength of adaptation, along which curves are drawn."""
+    return f"models.{model}.domain.strength"

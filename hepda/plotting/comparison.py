@@ -1,0 +1,129 @@
+"""Several runs side by side: one number a model and run, with its interval."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator, NullLocator
+
+from hepda.errors import DataError
+from hepda.plotting.style import COLUMN, MARKERS, PAGE, PALETTE, Label, axes_label, styled
+
+COLUMNS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A value with the ends of its interval, None where it has none; null: what no difference reaches (95 %)."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+    null: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ComparisonPanel:
+    """One number of all models and runs: its name on the axis, values by (model, run), and a line to compare with."""
+
+    name: str
+    values: Mapping[tuple[str, str], Measured] = field(default_factory=dict)
+    line: float | None = None
+
+
+@styled
+def comparison_figure(
+    panels: Sequence[Sequence[ComparisonPanel]],
+    models: Sequence[str],
+    runs: Sequence[str],
+    *,
+    label: Label | None = None,
+) -> Figure:
+    """Rows of panels, three in a row at most; models down, within a model a marker a run.
+
+    A grey bar before a marker is the null of that run: a value within it shows no difference. A model that a run
+    lacks has no marker there. Raises DataError where no panel has a value.
+    """
+    lines = [list(row[i : i + COLUMNS]) for row in panels for i in range(0, len(row), COLUMNS)]
+    lines = [[panel for panel in line if panel.values] for line in lines]
+    lines = [line for line in lines if line]
+    if not lines:
+        raise DataError("the runs share no number that could be drawn")
+    drawn, grid = _grid(lines, models, runs)
+    step = 0.74 / len(runs)
+    for line, axes_line in zip(lines, grid, strict=True):
+        for panel, axes in zip(line, axes_line, strict=True):
+            _fill(axes, panel, models, runs, step)
+    for axes_line in grid:
+        axes_line[0].set_yticks(range(len(models)), models)
+        for axes in axes_line[1:]:
+            axes.set_yticks(range(len(models)), [])
+    axes_label(grid[0][0], label)
+    handles = [
+        Line2D([], [], color=PALETTE[i % len(PALETTE)], marker=MARKERS[i % len(MARKERS)], linestyle="none", label=run)
+        for i, run in enumerate(runs)
+    ]
+    if any(m.null is not None for line in lines for panel in line for m in panel.values.values()):
+        handles.append(Line2D([], [], color="#d0d0d0", linewidth=4.0, label="no difference (95 %)"))
+    drawn.legend(handles=handles, loc="lower left", bbox_to_anchor=(0.01, 0.005), ncols=_legend_columns(runs))
+    return drawn
+
+
+def _fill(axes: Axes, panel: ComparisonPanel, models: Sequence[str], runs: Sequence[str], step: float) -> None:
+    for (model, run), found in panel.values.items():
+        i = runs.index(run)
+        y = models.index(model) + (i - 0.5 * (len(runs) - 1)) * step
+        if found.null is not None:
+            axes.plot(
+                [0.0, found.null], [y, y], color="#d0d0d0", linewidth=4.0, solid_capstyle="butt", zorder=1, gid="null"
+            )
+        bars = None
+        if found.low is not None and found.high is not None:
+            bars = [[max(found.value - found.low, 0.0)], [max(found.high - found.value, 0.0)]]
+        axes.errorbar([found.value], [y], xerr=bars, fmt=MARKERS[i % len(MARKERS)], color=PALETTE[i % len(PALETTE)],
+                      markersize=3.4, linewidth=0.9, zorder=3)  # fmt: skip
+    for between in range(len(models) - 1):
+        axes.axhline(between + 0.5, color="#e4e4e4", linewidth=0.5, zorder=0)
+    if panel.line is not None:
+        axes.axvline(panel.line, color="black", linewidth=0.5, zorder=1)
+    if any(found.null is not None for found in panel.values.values()):
+        axes.set_xlim(left=0.0)
+    axes.set_ylim(len(models) - 0.5, -0.5)
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.tick_params(axis="y", which="both", length=0)
+    axes.xaxis.set_major_locator(MaxNLocator(4))
+    axes.set_xlabel(panel.name)
+
+
+def _grid(
+    lines: Sequence[Sequence[ComparisonPanel]], models: Sequence[str], runs: Sequence[str]
+) -> tuple[Figure, list[list[Axes]]]:
+    """Axes for each panel; names of the models at the left of each line, room for the legend below."""
+    columns = max(len(line) for line in lines)
+    width = COLUMN if columns == 1 else PAGE
+    left, right, top, bottom, gap = 0.2 + 0.062 * max(len(model) for model in models), 0.12, 0.24, 0.40, 0.14
+    below = 0.08 + 0.16 * -(-(len(runs) + 1) // _legend_columns(runs))
+    high = max(0.55, (0.10 + 0.11 * len(runs)) * len(models))
+    inner = (width - left - right - (columns - 1) * gap) / columns
+    total = top + len(lines) * (high + bottom) + below
+    made = Figure(figsize=(width, total))
+    FigureCanvasAgg(made)
+    grid = []
+    for row, line in enumerate(lines):
+        low = total - top - high - row * (high + bottom)
+        boxes = [
+            ((left + column * (inner + gap)) / width, low / total, inner / width, high / total)
+            for column in range(len(line))
+        ]
+        grid.append([made.add_axes(box) for box in boxes])
+    return made, grid
+
+
+def _legend_columns(runs: Sequence[str]) -> int:
+    longest = max(len(run) for run in runs)
+    return max(1, min(4, int(90 / (longest + 8))))

@@ -1,0 +1,256 @@
+"""What a scan shows: separation against bias along the strength, and what the choice saw, a curve a method."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+
+from hepda.errors import DataError
+from hepda.plotting.style import COLUMN, PAGE, Label, LineStyle, axes_label, model_styles, styled
+
+BAND = "#e4e4e4"
+NULL: Mapping[str, Any] = {"facecolor": BAND, "edgecolor": "none", "zorder": 0}
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Mean over seeds and their standard deviation, None for one seed."""
+
+    mean: float
+    std: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ScanPoint:
+    """One point: where it lies along the curve, how it is called there, and its numbers.
+
+    at: the value of the key along which the scan goes; numbers: by name, those that could be had.
+    """
+
+    at: float
+    text: str
+    numbers: Mapping[str, Spread] = field(default_factory=dict)
+    chosen: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """One axes: the names of its numbers, their labels and factors, and what is shaded.
+
+    band: limits of the same-generator null on x (trade-off) or of what the choice allows on y (criterion).
+    """
+
+    y: str
+    y_label: str
+    x: str = ""
+    x_label: str = ""
+    x_factor: float = 1.0
+    band: tuple[float, float] | None = None
+
+
+Curves = Mapping[str, Sequence[ScanPoint]]
+
+
+@styled
+def scan_tradeoff_figure(
+    curves: Curves,
+    panels: Sequence[Sequence[Panel]],
+    *,
+    connected: bool = True,
+    label: Label | None = None,
+) -> Figure:
+    """AUC against bias, a panel for each pair of names in `panels` (rows of columns), a curve a name.
+
+    Points carry means and standard deviations over seeds; along a curve they stand in the order given and are
+    labelled by `text` where there is room; a chosen one is ringed. connected: join them by lines. Raises DataError
+    where no point has both numbers of any panel.
+    """
+    if not any(
+        _known(point, p.x, p.y) for points in curves.values() for point in points for row in panels for p in row
+    ):
+        raise DataError("no point of the scan has both an AUC and a bias; there is no trade-off to draw")
+    drawn, grid = _grid(len(panels), max(len(row) for row in panels), 0.66 * COLUMN, entries=len(curves) + 2)
+    styles = model_styles(curves)
+    for axes_row, row in zip(grid, panels, strict=True):
+        for axes, panel in zip(axes_row, row, strict=True):
+            if panel.band is not None:
+                axes.axvspan(*(panel.x_factor * end for end in panel.band), gid="null", **NULL)
+            for name, points in curves.items():
+                shown = [p for p in points if _known(p, panel.x, panel.y)]
+                where = [p.numbers[panel.x] for p in shown]
+                _curve(axes, styles[name], shown, where, panel, connected=connected)
+            if panel.band is not None and panel.band[0] == 0.0:
+                axes.set_xlim(left=0.0)
+            elif panel.band is not None:
+                axes.axvline(0.0, color="black", linewidth=0.5, zorder=1)
+            axes.xaxis.set_major_locator(MaxNLocator(5))
+            axes.yaxis.set_major_locator(MaxNLocator(5))
+            axes.set_xlabel(panel.x_label)
+            axes.set_ylabel(panel.y_label)
+    axes_label(grid[0][0], label)
+    banded = any(panel.band is not None for row in panels for panel in row)
+    _legend(drawn, styles, curves, "no difference (95 %)" if banded else "", connected=connected)
+    return drawn
+
+
+@styled
+def scan_criterion_figure(
+    curves: Curves,
+    panels: Sequence[Panel],
+    *,
+    key: str,
+    connected: bool = True,
+    band_text: str = "",
+    words: bool = False,
+    label: Label | None = None,
+) -> Figure:
+    """What the choice saw against the value of `key`, panels above one another, a curve a name.
+
+    The axis is logarithmic where the values span more than a factor of 30; a value of 0 then stands at the left,
+    apart. With words, values are places in a list and the points' texts are written there. band_text: what the
+    shaded range of a panel means. Raises DataError without points.
+    """
+    shown = [point for points in curves.values() for point in points]
+    if not any(_known(point, panel.y) for point in shown for panel in panels):
+        raise DataError("no point of the scan has a value of the criterion; there is nothing to draw")
+    place, ticks = _axis([point.at for point in shown])
+    drawn, grid = _grid(len(panels), 1, 0.5 * COLUMN, shared=True, entries=len(curves) + 2)
+    styles = model_styles(curves)
+    for (axes,), panel in zip(grid, panels, strict=True):
+        if panel.band is not None:
+            axes.axhspan(*panel.band, gid="allowed", **NULL)
+        for name, points in curves.items():
+            able = [point for point in points if _known(point, panel.y)]
+            where = [Spread(place(point.at)) for point in able]
+            _curve(axes, styles[name], able, where, panel, texts=False, connected=connected)
+        axes.set_ylabel(panel.y_label)
+        axes.yaxis.set_major_locator(MaxNLocator(5))
+    if words:
+        named = {point.at: point.text for point in shown}
+        grid[-1][0].set_xticks(list(named), [text if len(text) < 13 else f"{text[:11]}…" for text in named.values()])
+    else:
+        ticks(grid[-1][0])
+    grid[-1][0].set_xlabel(key)
+    axes_label(grid[0][0], label)
+    _legend(drawn, styles, curves, band_text, connected=connected)
+    return drawn
+
+
+def _known(point: ScanPoint, *names: str) -> bool:
+    return all(name in point.numbers for name in names)
+
+
+def _curve(
+    axes: Axes,
+    style: LineStyle,
+    points: Sequence[ScanPoint],
+    where: Sequence[Spread],
+    panel: Panel,
+    *,
+    texts: bool = True,
+    connected: bool,
+) -> None:
+    """Points with bars of a standard deviation, the line along them, rings and words."""
+    if not points:
+        return
+    x, x_error = (panel.x_factor * np.array(values) for values in _columns(where))
+    y, y_error = (np.array(values) for values in _columns([point.numbers[panel.y] for point in points]))
+    axes.errorbar(x, y, xerr=x_error, yerr=y_error, fmt=style.marker, color=style.colour, markersize=3.2, linewidth=0.7,
+                  zorder=3)  # fmt: skip
+    if connected:
+        axes.plot(x, y, color=style.colour, linestyle=style.dashes, linewidth=0.9, zorder=2)
+    for i, point in enumerate(points):
+        if point.chosen:
+            axes.plot(x[i], y[i], "o", markersize=8.5, markerfacecolor="none", markeredgecolor="black",
+                      markeredgewidth=0.9, zorder=4, gid="chosen")  # fmt: skip
+        if texts and connected:
+            axes.annotate(point.text, (x[i], y[i]), xytext=(4, -8), textcoords="offset points", fontsize=6,
+                          color=style.colour, gid="value")  # fmt: skip
+
+
+def _columns(spreads: Sequence[Spread]) -> tuple[list[float], list[float]]:
+    return [s.mean for s in spreads], [0.0 if s.std is None else s.std for s in spreads]
+
+
+def _axis(values: Sequence[float]) -> tuple[Callable[[float], float], Callable[[Axes], None]]:
+    """Where a value stands on the axis, and what makes the axis's ticks."""
+    positive = [value for value in values if value > 0]
+    if not positive or min(values) < 0 or max(positive) < 30 * min(positive):
+        return (lambda value: value), (lambda axes: axes.xaxis.set_major_locator(MaxNLocator(6)))
+    left = min(positive) / 10**0.5  # where 0 stands
+
+    def ticks(axes: Axes) -> None:
+        axes.set_xscale("log")
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.xaxis.set_major_locator(LogLocator(numticks=8))
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        if min(values) == 0:
+            # The decades that lie on the axis, and the word for none at its left end.
+            low, high = left / 1.3, max(positive) * 1.3
+            decades = [10.0**k for k in range(-12, 13) if min(positive) <= 10.0**k <= high]
+            axes.set_xticks([left, *decades], ["0", *(f"{d:g}" for d in decades)])
+            axes.set_xlim(low, high)
+
+    return (lambda value: value if value > 0 else left), ticks
+
+
+def _grid(
+    rows: int, columns: int, height: float, *, entries: int, shared: bool = False
+) -> tuple[Figure, list[list[Axes]]]:
+    """Axes in rows of columns at stated margins; with `shared` one x axis below all rows.
+
+    entries: of the legend, for which there is room below.
+    """
+    width = COLUMN if columns == 1 else PAGE
+    left, right, top, bottom = 0.58, 0.1, 0.24, 0.40
+    below = 0.08 + 0.16 * -(-entries // _legend_columns(width))
+    gap = 0.09 if shared else bottom + 0.16
+    total = top + rows * height + (rows - 1) * gap + bottom + below
+    made = Figure(figsize=(width, total))
+    FigureCanvasAgg(made)
+    inner = (width - columns * (left + right)) / columns
+    grid: list[list[Axes]] = []
+    for row in range(rows):
+        low = total - top - height - row * (height + gap)
+        line = []
+        for column in range(columns):
+            box = ((left + column * (inner + left + right)) / width, low / total, inner / width, height / total)
+            line.append(made.add_axes(box, sharex=grid[0][column] if shared and row else None))
+        grid.append(line)
+    if shared:
+        for line in grid[:-1]:
+            for axes in line:
+                axes.tick_params(axis="x", which="both", labelbottom=False)
+    return made, grid
+
+
+def _legend(drawn: Figure, styles: Mapping[str, LineStyle], curves: Curves, band: str, *, connected: bool) -> None:
+    """One legend below all axes: curves, the ring, the band."""
+    handles: list[Any] = []
+    for name in curves:
+        style = styles[name]
+        dashes: Any = style.dashes if connected else "none"
+        handles.append(
+            Line2D([], [], color=style.colour, linestyle=dashes, marker=style.marker, markersize=3.2, label=name)
+        )
+    if any(point.chosen for points in curves.values() for point in points):
+        ring = Line2D([], [], color="black", linestyle="none", marker="o", markersize=8.5, label="chosen")
+        ring.set_markerfacecolor("none")
+        handles.append(ring)
+    if band:
+        handles.append(Patch(facecolor=BAND, edgecolor="#b0b0b0", linewidth=0.4, label=band))
+    columns = _legend_columns(drawn.get_size_inches()[0])
+    drawn.legend(handles=handles, loc="lower left", bbox_to_anchor=(0.01, 0.005), ncols=columns)
+
+
+def _legend_columns(width: float) -> int:
+    return 5 if width > COLUMN * 1.2 else 2

@@ -1,0 +1,15 @@
+"""`hepda scan`: the same analysis trained with other values of its keys and other seeds, judged, and chosen from.
+
+points.py   from the command's words to points (values of the varied keys) and units (a point with a seed)
+work.py     every unit's trainings as jobs side by side; what is done is kept, and never done again
+judging.py  the numbers of one unit: some test events choose, the others report
+choice.py   means and standard deviations over seeds, and the choice without labels of the target
+guided.py   a search by optuna instead of a grid
+story.py    the scan from its config to its files; pages.py writes them
+"""
+
+from hepda.scanning.choice import Criterion
+from hepda.scanning.pages import conclusions, console_table
+from hepda.scanning.story import Options, Outcome, scan
+
+__all__ = ["Criterion", "Options", "Outcome", "conclusions", "console_table", "scan"]

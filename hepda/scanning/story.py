@@ -1,0 +1,340 @@
+"""The scan on one page: check the words, load the events once, train what is missing, choose, report."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hepda import parallel, rundir
+from hepda.analysis import Clock, Progress, check_device, policy_lines, processes_of
+from hepda.config import AnalysisConfig, BdtConfig, load_config, resolved_yaml
+from hepda.config.differences import differences, value_at
+from hepda.config.scan import Vary, check_vary, left_out, method_key, parse_vary, scanned_models
+from hepda.errors import ConfigError, nearest
+from hepda.scanning.choice import Criterion, Result, check_criterion, choose
+from hepda.scanning.pages import Findings, curves_of, write_pages
+from hepda.scanning.points import Point, Source, Unit, checksum, is_plain, make_unit, table_identity, training_part
+from hepda.scanning.work import Tally, read_judgement, run_tasks, tasks_of, unit_score
+
+MARK = "events.json"
+"""The file by which a scan's folder is known: the checksum of every table of events that it trained on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line says."""
+
+    config: str
+    overrides: tuple[str, ...] = ()
+    vary: tuple[str, ...] = ()
+    seeds: int = 5
+    models: tuple[str, ...] = ()
+    methods: tuple[str, ...] = ()
+    criterion: Criterion = field(default_factory=Criterion)
+    guided: int | None = None
+    output: Path | None = None
+    processes: int | None = None
+    device: str = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The options, checked against the analysis file; `points` of a grid, none for a guided search."""
+
+    options: Options
+    base: AnalysisConfig
+    source: Source
+    varied: tuple[Vary, ...]
+    points: tuple[Point, ...]
+
+    @property
+    def folder(self) -> Path:
+        """Where everything of the scan goes."""
+        return self.options.output or Path("runs") / f"{self.base.name}-scan"
+
+    @property
+    def left_out(self) -> list[str]:
+        """In words, keys of the file that a method of the scan does not read."""
+        pairs = [(model, method) for model in self.source.models for method in self.options.methods]
+        found = {f"{model} with {method}": left_out(self.base, model, method) for model, method in pairs}
+        return [f"{name}: not read by the method, or cut: {', '.join(keys)}" for name, keys in found.items() if keys]
+
+    @property
+    def processes(self) -> int:
+        """Trainings side by side."""
+        return self.options.processes or processes_of(self.base)
+
+
+@dataclass(slots=True)
+class Outcome:
+    """Where the scan is, what it found, and how long each stage took (s)."""
+
+    folder: Path
+    report: Path
+    findings: Findings
+    seconds: dict[str, float]
+
+
+def scan(options: Options, progress: Progress) -> Outcome:
+    """Everything of `hepda scan`; goes on where an interrupted scan of the same config stopped.
+
+    Raises:
+        HepdaError: the input is wrong; nothing has been trained then.
+
+    """
+    plan = make_plan(options)
+    check_folder(plan)
+    clock = Clock(progress)
+    tables = Tables(plan.folder, progress)
+    with clock("load"):
+        for point in plan.points or (Point(plan.source.models[0], {}, plan.source.config()),):
+            tables.of(point.config)
+        for line in [*plan.left_out, *tables.policy]:
+            progress.say(line)
+    _open_folder(plan, tables)
+    with clock("train"):
+        results = _guided(plan, tables, progress) if options.guided else _grid(plan, tables, progress)
+    with clock("report"):
+        findings = _findings(plan, tables, results, clock)
+        report = _write(plan, findings)
+    tables.remove()
+    return Outcome(plan.folder, report, findings, clock.seconds)
+
+
+# --- what is asked for --------------------------------------------------------------------------------------------
+
+
+def make_plan(options: Options) -> Plan:
+    """Check everything that can be checked without events.
+
+    Raises:
+        ConfigError: a key that does not exist, a value that the config refuses, an unknown model, method or criterion.
+
+    """
+    from hepda.adversarial.registry import METHODS
+
+    base = load_config(options.config, options.overrides)
+    varied = tuple(parse_vary(text) for text in options.vary)
+    check_vary(base, varied, guided=options.guided is not None)
+    for name in options.methods:
+        if name not in METHODS:
+            known = nearest(name, METHODS) or f" There are: {', '.join(METHODS)}."
+            raise ConfigError(f"--methods: there is no method {name!r}.{known}")
+    if not varied and not options.methods:
+        raise ConfigError("a scan varies something: give --vary key=values, or --methods.")
+    models = scanned_models(base, varied, options.models or None, options.methods)
+    for model in models if options.methods else ():
+        value_at(base, method_key(model), "--methods")
+        if any(vary.key == method_key(model) for vary in varied):
+            raise ConfigError(f"--methods: {method_key(model)} is varied already; give one of them.")
+    check_criterion(options.criterion, not any(isinstance(base.models[model], BdtConfig) for model in models))
+    check_device(options.device)
+    source = Source(options.config, options.overrides, tuple(models), base)
+    if options.guided is not None:
+        _check_guided(source, varied, options)
+        return Plan(options, base, source, varied, ())
+    return Plan(options, base, source, varied, tuple(source.grid(varied, options.methods)))
+
+
+def _check_guided(source: Source, varied: Sequence[Vary], options: Options) -> None:
+    from hepda.scanning.guided import load_optuna
+
+    load_optuna()
+    if len(source.models) > 1:
+        raise ConfigError(f"--guided searches one model; name one of {', '.join(source.models)} with --models.")
+    for vary in varied:
+        for value in vary.ends():
+            source.config({vary.key: value})
+    for method in options.methods:
+        source.config({method_key(source.models[0]): method})
+
+
+def check_folder(plan: Plan) -> None:
+    """Raise ConfigError if the folder cannot be written to, or holds something else, or a scan of another config."""
+    folder = plan.folder
+    rundir.check_writable(folder, "--output")
+    if not folder.is_dir() or all(path.name == ".work" for path in folder.iterdir()):
+        return
+    if not (folder / MARK).is_file():
+        raise ConfigError(
+            f"--output {folder}: this folder holds files that are not of a scan; name an empty or a new one."
+        )
+    earlier = load_config(folder / "config.yaml")
+    varied = {vary.key for vary in plan.varied} | {method_key(model) for model in plan.source.models}
+    # A model that only one of the two scans trains says nothing of the other.
+    shared = [model for model in plan.source.models if model in earlier.models]
+    then, now = (
+        training_part(config.model_copy(update={"models": {model: config.models[model] for model in shared}}))
+        for config in (earlier, plan.base)
+    )
+    found = [d for d in differences(then, now) if d.key not in varied]
+    if found:
+        told = "; ".join(f"{d.key} was {json.dumps(d.first)}, is {json.dumps(d.second)}" for d in found[:3])
+        more = f"; and {len(found) - 3} more" if len(found) > 3 else ""
+        raise ConfigError(f"--output {folder}: holds a scan of another config ({told}{more}); name another folder.")
+
+
+def _open_folder(plan: Plan, tables: Tables) -> None:
+    """Make the folder a scan's, or go on in it.
+
+    Raises:
+        ConfigError: the events of an earlier scan there were others.
+
+    """
+    mark = plan.folder / MARK
+    earlier = rundir.read_json(mark) if mark.is_file() else {}
+    for name, value in tables.checksums.items():
+        if earlier.get(name, value) != value:
+            raise ConfigError(
+                f"--output {plan.folder}: the events of the scan there were others (files have changed since); name "
+                "another folder."
+            )
+    rundir.write_text(plan.folder / "config.yaml", resolved_yaml(plan.base))
+    rundir.write_json(mark, earlier | tables.checksums)
+
+
+# --- events and trainings -----------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Tables:
+    """The events of each config, read once for all points that read the same, on disk for the trainings."""
+
+    folder: Path
+    progress: Progress
+    paths: dict[str, Path] = field(default_factory=dict)
+    checksums: dict[str, int] = field(default_factory=dict)
+    policy: list[str] = field(default_factory=list)
+    samples: dict[str, Any] = field(default_factory=dict)
+    files: list[dict[str, Any]] = field(default_factory=list)
+
+    def of(self, config: AnalysisConfig) -> tuple[Path, int]:
+        """Where the table of a config lies, and its checksum."""
+        from hepda.events import wing
+        from hepda.events.store import write_table
+
+        name = table_identity(config)
+        if name not in self.paths:
+            loaded = wing.load(config, self.progress.step)
+            self.checksums[name] = checksum(loaded.table)
+            self.paths[name] = self.folder / ".work" / name
+            write_table(loaded.table, self.paths[name])
+            self.policy = list(dict.fromkeys([*self.policy, *policy_lines(config, loaded.table)]))
+            if not self.samples:
+                self.samples, self.files = wing.samples_metrics(config, loaded), loaded.manifest()
+        return self.paths[name], self.checksums[name]
+
+    def remove(self) -> None:
+        """Take the tables off the disk."""
+        shutil.rmtree(self.folder / ".work", ignore_errors=True)
+
+
+def _units(plan: Plan, tables: Tables, point: Point) -> list[Unit]:
+    where = plan.folder / "trainings"
+    return [
+        make_unit(point, n, *tables.of(point.config), where, plan.options.device) for n in range(plan.options.seeds)
+    ]
+
+
+def _result(plan: Plan, point: Point, units: Sequence[Unit]) -> Result:
+    rows = [read_judgement(unit, plan.options.criterion.name) for unit in units]
+    return Result(point, [unit.seed for unit in units], rows)
+
+
+def _grid(plan: Plan, tables: Tables, progress: Progress) -> list[Result]:
+    """Every point of the grid; the first seed of all points comes before the second of any."""
+    units = [_units(plan, tables, point) for point in plan.points]
+    tasks = tasks_of([own[n] for n in range(plan.options.seeds) for own in units], plan.options.criterion.name)
+    if tasks:
+        bars = Tally(progress.step)
+        bars.begin(tasks)
+        with parallel.crew(min(plan.processes, len(tasks)), shared=None, progress=bars) as share_out:
+            run_tasks(tasks, share_out)
+    return [_result(plan, point, own) for point, own in zip(plan.points, units, strict=True)]
+
+
+def _guided(plan: Plan, tables: Tables, progress: Progress) -> list[Result]:
+    """The trials of a guided search, in one set of processes."""
+    from hepda.scanning.guided import search
+
+    options, model = plan.options, plan.source.models[0]
+    trials = options.guided or 0
+    bars = Tally(progress.step)
+    done = 0
+    with ExitStack() as stack:
+        share_out = stack.enter_context(parallel.crew(plan.processes, shared=None, progress=bars))
+
+        def measure(values: Mapping[str, Any]) -> Result:
+            nonlocal done
+            point = plan.source.point(model, values)
+            units = _units(plan, tables, point)
+            tasks = tasks_of(units, options.criterion.name)
+            bars.begin(tasks)
+            run_tasks(tasks, share_out)
+            done += 1
+            progress.step("trials", done, trials)
+            return _result(plan, point, units)
+
+        return search(
+            plan.folder, model, plan.varied, options.methods, trials, options.criterion, options.seeds, measure,
+            seed=plan.base.seed,
+        )  # fmt: skip
+
+
+# --- what comes out -----------------------------------------------------------------------------------------------
+
+
+def _findings(plan: Plan, tables: Tables, results: Sequence[Result], clock: Clock) -> Findings:
+    from hepda.events.store import open_table
+    from hepda.scanning.judging import counts, null_numbers
+
+    criterion, options = plan.options.criterion, plan.options
+    models = list(plan.source.models)
+    by_model = {model: [r for r in results if r.point.model == model] for model in models}
+    nulls = {}
+    for model, own in by_model.items():
+        able = [r for r in own if not r.failed]
+        if able:
+            reference = next((r for r in able if is_plain(r.point.config, model)), able[0])
+            unit = _units(plan, tables, reference.point)[0]
+            nulls[model] = null_numbers(unit.config, open_table(unit.table), unit_score(unit))
+    seconds = {unit.folder: row["seconds"] or 0.0 for r in results
+               for unit, row in zip(_units(plan, tables, r.point), r.rows, strict=True)}  # fmt: skip
+    first = open_table(next(iter(tables.paths.values())))
+    alarms = [f"{r.point.name}, seed {seed}: {text}" for r in results
+              for seed, row in zip(r.seeds, r.rows, strict=True) for text in row.get("alarms", ())]  # fmt: skip
+    return Findings(
+        config=plan.base,
+        curves=curves_of(results, criterion, options.methods),
+        best={model: choose(own, criterion) for model, own in by_model.items()},
+        criterion=criterion,
+        seeds=options.seeds,
+        guided=options.guided is not None,
+        counts=counts(first),
+        nulls=nulls,
+        samples=tables.samples,
+        files=tables.files,
+        cost={"training_seconds": sum(seconds.values()), "processes": plan.processes},
+        warnings=[*tables.policy, *_folded(alarms)],
+    )
+
+
+def _folded(lines: Sequence[str], most: int = 8) -> list[str]:
+    """The first lines, and how many there are more."""
+    return [
+        *lines[:most],
+        *([f"{len(lines) - most} more alarms of trainings: see their folders"] if len(lines) > most else []),
+    ]
+
+
+def _write(plan: Plan, findings: Findings) -> Path:
+    from hepda.scanning.figures import draw
+
+    with parallel.one_thread():
+        figures = draw(findings, plan.folder / "figures")
+    return write_pages(plan.folder, findings, figures, rundir.provenance(plan.base.seed))
