@@ -6,6 +6,7 @@ Only the attributes that are drawn are named; anything that has them will do.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -132,3 +133,73 @@ class ClosureLike(Protocol):
     def truth(self) -> float: ...  # noqa: D102
     @property
     def sample_error(self) -> float | None: ...  # noqa: D102
+
+
+class ParameterLike(Protocol):
+    """A fitted parameter against what was known before; `pull` is None where nothing was."""
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def kind(self) -> str: ...  # noqa: D102
+    @property
+    def pull(self) -> float | None: ...  # noqa: D102
+    @property
+    def constraint(self) -> float | None: ...  # noqa: D102
+
+
+class ImpactLike(Protocol):
+    """What a nuisance parameter does to mu."""
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def kind(self) -> str: ...  # noqa: D102
+    @property
+    def pull(self) -> float: ...  # noqa: D102
+    @property
+    def constraint(self) -> float: ...  # noqa: D102
+    @property
+    def mu_up(self) -> float | None: ...  # noqa: D102
+    @property
+    def mu_down(self) -> float | None: ...  # noqa: D102
+
+
+class FitResultLike(Protocol):
+    """A fit of templates: contents [b] before and after, parameters and their correlation."""
+
+    @property
+    def mu(self) -> float | None: ...  # noqa: D102
+    @property
+    def error(self) -> float | None: ...  # noqa: D102
+    @property
+    def parameters(self) -> Sequence[ParameterLike]: ...  # noqa: D102
+    @property
+    def correlation(self) -> Floats: ...  # noqa: D102
+    @property
+    def edges(self) -> Floats: ...  # noqa: D102
+    @property
+    def observed(self) -> Floats: ...  # noqa: D102
+    @property
+    def prefit(self) -> Floats: ...  # noqa: D102
+    @property
+    def fitted(self) -> Floats: ...  # noqa: D102
+    @property
+    def fitted_error(self) -> Floats: ...  # noqa: D102
+    @property
+    def samples(self) -> Mapping[str, Floats]: ...  # noqa: D102
+    @property
+    def signal(self) -> Sequence[str]: ...  # noqa: D102
+    @property
+    def p_value(self) -> float | None: ...  # noqa: D102
+
+
+class CoverageLike(Protocol):
+    """How often the interval of toys holds the truth."""
+
+    @property
+    def truth(self) -> float: ...  # noqa: D102
+    @property
+    def coverage(self) -> float: ...  # noqa: D102
+    @property
+    def coverage_error(self) -> float: ...  # noqa: D102

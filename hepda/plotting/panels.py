@@ -25,7 +25,11 @@ RATIO_RANGES = {
 
 
 def draw_stack(
-    axes: Axes, histograms: Sequence[Histogram], labels: Sequence[str], colours: Sequence[str]
+    axes: Axes,
+    histograms: Sequence[Histogram],
+    labels: Sequence[str],
+    colours: Sequence[str],
+    band: str = "MC stat. unc.",
 ) -> Histogram:
     """Draw filled histograms, first one lowest, with the band of their total; returns the total."""
     edges = histograms[0].edges
@@ -44,7 +48,7 @@ def draw_stack(
     total = histograms[0]
     for part in histograms[1:]:
         total = total + part
-    draw_band(axes, total, label="MC stat. unc.")
+    draw_band(axes, total, label=band)
     return total
 
 
@@ -54,9 +58,7 @@ def draw_band(axes: Axes, total: Histogram, *, label: str | None = None, relativ
     if relative:
         below = np.where(centre > 0, centre, np.nan)
         centre, error = np.ones_like(below), error / below
-    axes.stairs(
-        centre + error, total.edges, baseline=centre - error, fill=True, label=label, gid="band", **BAND
-    )
+    axes.stairs(centre + error, total.edges, baseline=centre - error, fill=True, label=label, gid="band", **BAND)
 
 
 def draw_points(
@@ -97,9 +99,7 @@ def draw_line(
     errors: bool = False,
 ) -> None:
     """An outline of the histogram, with error bars of sqrt(sumw2) at the bin centres on request."""
-    axes.stairs(
-        values.sumw, values.edges, color=colour, label=label, linestyle=dashes, linewidth=1.2, baseline=None
-    )
+    axes.stairs(values.sumw, values.edges, color=colour, label=label, linestyle=dashes, linewidth=1.2, baseline=None)
     if errors:
         shown = np.isfinite(values.sumw)
         axes.errorbar(
@@ -141,9 +141,7 @@ def hide_region(axes: Axes, blind: tuple[float, float], *, text_top: float | Non
         )
 
 
-def finish_ratio(
-    axes: Axes, values: Sequence[Histogram], *, colours: Sequence[str], label: str, xlabel: str
-) -> None:
+def finish_ratio(axes: Axes, values: Sequence[Histogram], *, colours: Sequence[str], label: str, xlabel: str) -> None:
     """Limits, the line at 1 and labels of a ratio panel.
 
     The range is the narrowest of the usual ones that holds every ratio known to better than half its value;

@@ -18,42 +18,66 @@ class Rows:
     """The figure, and where models and domains stand in it; `height` is of a line, models are 1 apart."""
 
     figure: Figure
-    axes: Axes
+    panels: Sequence[Axes]
     models: Sequence[str]
     domains: Sequence[str]
     colours: Mapping[str, str]
     height: float
 
+    @property
+    def axes(self) -> Axes:
+        """The first panel."""
+        return self.panels[0]
+
     def position(self, model: str, domain: str) -> float:
         """The y of a model's line for a domain."""
-        return (
-            self.models.index(model)
-            + (self.domains.index(domain) - 0.5 * (len(self.domains) - 1)) * self.height
-        )
+        return self.models.index(model) + (self.domains.index(domain) - 0.5 * (len(self.domains) - 1)) * self.height
 
-    def legend(self, handles: Sequence[Artist], names: Sequence[str]) -> None:
+    def legend(self, handles: Sequence[Artist], names: Sequence[str], columns: int = 2) -> None:
         """Put the legend below the axes, where no row is."""
         self.figure.legend(
             list(handles),
             list(names),
             loc="lower left",
             bbox_to_anchor=(0.01, 0.01),
-            ncols=2,
+            ncols=columns,
             borderaxespad=0.0,
         )
 
 
 def model_rows(
-    models: Sequence[str], domains: Sequence[str], label: Label | None, *, entries: int = 1
+    models: Sequence[str],
+    domains: Sequence[str],
+    label: Label | None,
+    *,
+    entries: int = 1,
+    panels: int = 1,
+    width: float = COLUMN,
+    columns: int = 2,
 ) -> Rows:
-    """Axes with the models at the left, first on top; `entries` of the legend join the domains."""
-    legend_rows = (len(domains) + entries + 1) // 2
+    """Axes with the models at the left, first on top; `entries` of the legend join the domains.
+
+    panels: so many axes side by side, in a figure `width` inches wide; columns: of the legend.
+    """
+    legend_rows = -(-(len(domains) + entries) // columns)
     left, bottom = 0.2 + 0.057 * max(len(model) for model in models), 0.42 + 0.15 * legend_rows
     high = bottom + 0.22 + (0.12 + 0.13 * len(domains)) * len(models)
-    drawn, axes = figure(height=high, left=left, bottom=bottom)
-    axes.set_yticks(range(len(models)), models)
-    axes.yaxis.set_minor_locator(NullLocator())
-    axes.tick_params(axis="y", which="both", length=0)
-    axes.set_ylim(len(models) - 0.45, -0.55)
-    axes_label(axes, label, left=-(left - 0.05) / (COLUMN - left - 0.16))
-    return Rows(drawn, axes, models, domains, domain_colours(domains), 0.8 / len(domains))
+    drawn, first = figure(width, high, left=left, bottom=bottom)
+    gap, right = 0.1, 0.16
+    inner = (width - left - right - gap * (panels - 1)) / panels
+    made = [first]
+    box = first.get_position()
+    for index in range(panels):
+        if index:
+            made.append(drawn.add_axes((0.0, 0.0, 0.5, 0.5), sharey=first))
+        axes = made[index]
+        axes.set_position(((left + index * (inner + gap)) / width, box.y0, inner / width, box.height))
+        axes.tick_params(axis="y", which="both", length=0, labelleft=index == 0)
+    first.set_yticks(range(len(models)), models)
+    first.yaxis.set_minor_locator(NullLocator())
+    first.set_ylim(len(models) - 0.45, -0.55)
+    axes_label(first, label if panels == 1 else None, left=-(left - 0.05) / inner)
+    if panels > 1 and label is not None:
+        drawn.text(0.05 / width, 1 - 0.06 / high, label.status, weight="bold", va="top", gid="label")
+        drawn.text(1 - right / width, 1 - 0.06 / high, label.right, ha="right", va="top", gid="label")
+    return Rows(drawn, made, models, domains, domain_colours(domains), 0.8 / len(domains))
