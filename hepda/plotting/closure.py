@@ -9,6 +9,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from hepda.errors import DataError
 from hepda.plotting.histogram import ONE_SIGMA
@@ -52,7 +53,7 @@ def closure_figure(fits: Mapping[str, Mapping[str, ClosureLike]], *, source: str
         Line2D([], [], color=rows.colours[domain], marker=MARKERS[index]) for index, domain in enumerate(known)
     ]
     handles.append(Line2D([], [], color="black", linewidth=0.8, linestyle=(0, (3, 1.5))))
-    rows.legend(handles, [*(f"data from {domain}" for domain in known), "truth"])
+    rows.legend(handles, [*map(_played_by, known), "truth"])
     return rows.figure
 
 
@@ -88,7 +89,8 @@ def closure_bias_figure(
         label,
         panels=len(truths) + bool(coverage),
         width=PAGE if wide else COLUMN,
-        columns=5 if wide else 2,
+        columns=4 if wide else 2,
+        entries=3,
     )
     reach = [0.0]
     for index, (domain, results) in enumerate(known.items()):
@@ -101,6 +103,7 @@ def closure_bias_figure(
     for axes, truth in zip(rows.panels, truths, strict=False):
         axes.set_xlim(min(reach) - pad, max(reach) + pad)
         axes.axvline(0.0, color="black", linewidth=0.8, linestyle=(0, (3, 1.5)), zorder=1, gid="truth")
+        axes.xaxis.set_major_locator(MaxNLocator(5 if wide else 7))
         axes.set_xlabel(rf"$\hat{{\mu}} - \mu$ for $\mu$ = {truth:g}")
     if coverage:
         _draw_coverage(rows, coverage, truths)
@@ -110,10 +113,17 @@ def closure_bias_figure(
     handles: list[Artist] = [
         Line2D([], [], color=rows.colours[domain], marker=MARKERS[index]) for index, domain in enumerate(known)
     ]
-    handles.append(Line2D([], [], color="black", linewidth=0.8, linestyle=(0, (3, 1.5))))
-    names = [*(f"data from {domain}" for domain in known), f"no bias (templates: {source})"]
-    rows.legend(handles, names, columns=5 if wide else 2)
+    dashed = {"linewidth": 0.8, "linestyle": (0, (3, 1.5))}
+    handles += [
+        Line2D([], [], color="black", **options) for options in (dashed, {"linewidth": 0.9}, {"linewidth": 2.4})
+    ]
+    notes = [f"no bias (templates: {source})", "error of the fit", "of the finite pseudo-data"]
+    rows.legend(handles, [*map(_played_by, known), *notes], columns=4 if wide else 2)
     return rows.figure
+
+
+def _played_by(domain: str) -> str:
+    return "data" if domain == "data" else f"data from {domain}"
 
 
 def _draw_bias(axes: Axes, bias: float, y: float, fit: ClosureLike, marker: str, colour: str) -> None:

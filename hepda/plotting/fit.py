@@ -178,7 +178,7 @@ def correlation_figure(
     chosen = sorted(rank[:most])
     names = [_nice(result.parameters[i].name, kinds[i], labels) for i in chosen]
     part = matrix[np.ix_(chosen, chosen)]
-    left = 0.12 + 0.062 * max(len(name) for name in names)
+    left = 0.1 + 0.052 * max(len(name) for name in names)
     side = min(max(0.26 * len(chosen), 1.2), COLUMN - left - 0.16)
     size = 5.5 if side / len(chosen) > 0.2 else 4.0
     drawn, axes = figure(left + side + 0.16, side + left + 0.22, left=left, bottom=left)
@@ -186,7 +186,7 @@ def correlation_figure(
     for row, column in np.ndindex(*part.shape):
         value = part[row, column]
         colour = "white" if abs(value) > 0.6 else "black"
-        axes.text(column, row, f"{100 * value:.0f}", ha="center", va="center", fontsize=size, color=colour)
+        axes.text(column, row, f"{round(100 * value)}", ha="center", va="center", fontsize=size, color=colour)
     axes.set_xticks(range(len(names)), names, rotation=90)
     axes.set_yticks(range(len(names)), names)
     for axis in (axes.xaxis, axes.yaxis):
@@ -230,6 +230,8 @@ def _nice(name: str, kind: str, labels: Mapping[str, str] | None) -> str:
     """A name for people; the simulation's statistics are told by their bin, counted from 1."""
     if labels and name in labels:
         return labels[name]
+    if kind == "strength":
+        return r"$\mu$"
     if kind == "statistics" and name.endswith("]"):
         return f"MC stat., bin {int(name[name.rindex('[') + 1 : -1]) + 1}"
     return name.replace("_", " ")
