@@ -90,6 +90,8 @@ def impacts(templates: Templates, observed: ArrayLike, result: FitResult | None 
     model = Model.of(templates)
     nuisances = [p for p in result.parameters if p.name != POI]
     best = newton_fit(model, model.nominally(counts[None]))
+    if not best.converged[0]:
+        return ()
     rows = 2 * len(nuisances)
     start, free = np.repeat(best.point, rows, axis=0), np.ones((rows, best.point.shape[1]), dtype=np.bool_)
     held = np.full((rows, model.bins), np.nan)
