@@ -195,6 +195,8 @@ class Objective:
             (weight[:n], weight[n:]),
             batch.columns[:n, self.lanes[main.name].columns],
             main.loss,
+            (batch.features[:n], batch.features[n:]),
+            self.network,
         )
         loss: Tensor = term(view, self.strength[term.name])
         if meters is not None:

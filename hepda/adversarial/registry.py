@@ -17,6 +17,7 @@ from hepda.adversarial.reversal import Reversal
 from hepda.adversarial.schedules import RATE_SCHEDULES, STRENGTH_SCHEDULES
 from hepda.adversarial.selection import SCORERS
 from hepda.adversarial.selftraining import ClassConfusion, ComplementaryContrast, PseudoLabels
+from hepda.adversarial.smoothness import VirtualAdversarial
 from hepda.adversarial.terms import Term
 from hepda.adversarial.weights import POLICIES
 from hepda.errors import ConfigError, nearest
@@ -40,6 +41,7 @@ class Adversary:
         smoothing: of the domain labels.
         spectral_norm: in the domain head.
         gradient_penalty: on the domain head.
+        radius: for `vat`: how far from a row its prediction shall hold, in widths of the inputs.
         domains: number of domains; from three on, `Rows.targets["domain"]` says which.
         masks: for `conditional`: one domain head each.
         nuisance: for `pivot`: key of the nuisance in `Rows.targets`, or `domain`.
@@ -62,6 +64,7 @@ class Adversary:
     smoothing: float = 0.0
     spectral_norm: bool = False
     gradient_penalty: float = 0.0
+    radius: float = 0.5
     domains: int = 2
     masks: Sequence[str] = ()
     nuisance: str = "domain"
@@ -199,6 +202,14 @@ def _pseudo(a: Adversary) -> Parts:
     return [], [PseudoLabels(**a.term())]
 
 
+def _vat(a: Adversary) -> Parts:
+    return [], [VirtualAdversarial(radius=a.radius, **a.term())]
+
+
+def _vada(a: Adversary) -> Parts:
+    return _dann(a)[0], _vat(a)[1]
+
+
 METHODS: dict[str, Method] = {
     "none": Method("no adaptation", "", _none),
     "dann": Method("domain head on the features, reversed", "Ganin & Lempitsky 2015", _dann),
@@ -214,6 +225,8 @@ METHODS: dict[str, Method] = {
     "mdd": Method("a second classifier that disagrees on the target", "Zhang et al. 2019", _mdd),
     "mcc": Method("minimum class confusion", "Jin et al. 2020", _mcc),
     "pseudo": Method("the target's own sure predictions", "Berthelot et al. 2022", _pseudo),
+    "vat": Method("predictions smooth on both domains and sure on the target", "Miyato et al. 2018", _vat),
+    "vada": Method("DANN and vat: a boundary through the target's gaps", "Shu et al. 2018", _vada),
     "contrast": Method("pseudo-labels and complementary contrast", "Deng et al. 2022", _contrast),
 }
 

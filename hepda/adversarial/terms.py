@@ -5,10 +5,14 @@ alignment.py.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
 from hepda.adversarial.reversal import Reversal
+
+if TYPE_CHECKING:
+    from hepda.adversarial.network import Network
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +25,8 @@ class View:
         weights: signed event weights [n_s] and [n_t].
         labels: targets of the main head of the source rows [n_s, t].
         loss: name of the main head's loss.
+        inputs: [n_s, ...] and [n_t, ...], before the normalization.
+        network: for terms that ask it once more, elsewhere.
 
     """
 
@@ -29,6 +35,8 @@ class View:
     weights: tuple[Tensor, Tensor]
     labels: Tensor
     loss: str
+    inputs: tuple[Tensor, Tensor]
+    network: Network
 
 
 class Term(nn.Module):

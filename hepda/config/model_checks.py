@@ -30,6 +30,8 @@ METHODS: dict[str, tuple[str, ...]] = {
     "mdd": ("head", "learning_rate_factor"),
     "mcc": (),
     "pseudo": (),
+    "vat": (),
+    "vada": _OWN,
     "contrast": (),
 }
 """The methods of `hepda.adversarial.registry`, and which of these keys each reads."""

@@ -64,7 +64,7 @@ class DomainConfig(Section):
     """Samples of the domain that the encoder must not tell from the source."""
     method: str = "dann"
     """A method of the core, or several joined by commas: none, dann, cdan, cdan+e, conditional, pivot, mmd, joint-mmd,
-    coral, disco, wasserstein, mdd, mcc, pseudo (`hepda schema` says what each is)."""
+    coral, disco, wasserstein, mdd, mcc, pseudo, vat, vada (`hepda schema` says what each is)."""
     rows: Literal["background", "signal", "all"] = "background"
     """Classes that the domain loss sees; `all` for data, whose class is unknown."""
     input: Literal["features", "score", "features*score"] = "features"
