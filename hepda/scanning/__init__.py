@@ -5,11 +5,13 @@ work.py     every unit's trainings as jobs side by side; what is done is kept, a
 judging.py  the numbers of one unit: some test events choose, the others report
 choice.py   means and standard deviations over seeds, and the choice without labels of the target
 guided.py   a search by optuna instead of a grid
-story.py    the scan from its config to its files; pages.py writes them
+story.py    the scan from its config to its files
+findings.py what was found, which tables.py, figures.py and pages.py turn into scan.html, scan.json and scan.csv
 """
 
 from hepda.scanning.choice import Criterion
-from hepda.scanning.pages import conclusions, console_table
+from hepda.scanning.pages import conclusions
 from hepda.scanning.story import Options, Outcome, scan
+from hepda.scanning.tables import console_table
 
 __all__ = ["Criterion", "Options", "Outcome", "conclusions", "console_table", "scan"]

@@ -10,8 +10,8 @@ from hepda.plotting.scan import Panel, ScanPoint, Spread, scan_criterion_figure,
 from hepda.plotting.style import Label, save
 from hepda.report import ReportFigure
 from hepda.scanning.choice import Result, smallest_loss
+from hepda.scanning.findings import Curve, Findings, events_told
 from hepda.scanning.judging import PHYSICS
-from hepda.scanning.pages import Curve, Findings, events_told
 from hepda.scanning.points import short
 
 TAIL_POINT = 0.2

@@ -46,8 +46,12 @@ def search(
     measure: Measure,
     *,
     seed: int,
+    reference: Sequence[Result] = (),
 ) -> list[Result]:
-    """Results of `trials` trials, those of an earlier call of the same search among them."""
+    """Results of `trials` trials, those of an earlier call of the same search among them.
+
+    reference: points that the criterion's tolerance may count from, besides the trials.
+    """
     optuna = load_optuna()
     told = json.dumps(
         [model, [str(vary) for vary in varied], list(methods), criterion.name, criterion.tolerance, seeds]
@@ -62,7 +66,7 @@ def search(
         study.sampler = optuna.samplers.TPESampler(seed=seed + len(results), n_startup_trials=max(4, trials // 5))
         trial = study.ask()
         result = measure(_suggest(trial, varied, methods, model))
-        value = objective(result, results, criterion)
+        value = objective(result, [*reference, *results], criterion)
         study.tell(trial, value, state=failed if value is None else done)
         results.append(result)
     return results[:trials]

@@ -14,10 +14,11 @@ from hepda import parallel, rundir
 from hepda.analysis import Clock, Progress, check_device, policy_lines, processes_of
 from hepda.config import AnalysisConfig, BdtConfig, load_config, resolved_yaml
 from hepda.config.differences import differences, value_at
-from hepda.config.scan import Vary, check_vary, left_out, method_key, parse_vary, scanned_models
+from hepda.config.scan import Vary, check_vary, left_out, method_key, parse_vary, scanned_models, strength_key
 from hepda.errors import ConfigError, nearest
 from hepda.scanning.choice import Criterion, Result, check_criterion, choose
-from hepda.scanning.pages import Findings, curves_of, write_pages
+from hepda.scanning.findings import Findings, curves_of
+from hepda.scanning.pages import write_pages
 from hepda.scanning.points import Point, Source, Unit, checksum, is_plain, make_unit, table_identity, training_part
 from hepda.scanning.work import Tally, read_judgement, run_tasks, tasks_of, unit_score
 
@@ -259,7 +260,7 @@ def _grid(plan: Plan, tables: Tables, progress: Progress) -> list[Result]:
 
 
 def _guided(plan: Plan, tables: Tables, progress: Progress) -> list[Result]:
-    """The trials of a guided search, in one set of processes."""
+    """The trials of a guided search, in one set of processes; before them, where a strength is sought, strength 0."""
     from hepda.scanning.guided import search
 
     options, model = plan.options, plan.source.models[0]
@@ -276,14 +277,25 @@ def _guided(plan: Plan, tables: Tables, progress: Progress) -> list[Result]:
             tasks = tasks_of(units, options.criterion.name)
             bars.begin(tasks)
             run_tasks(tasks, share_out)
+            progress.step("trials", min(done, trials), trials)
             done += 1
-            progress.step("trials", done, trials)
             return _result(plan, point, units)
 
-        return search(
+        plain = _without_adaptation(plan, model)
+        reference = [] if plain is None else [measure(plain)]
+        return reference + search(
             plan.folder, model, plan.varied, options.methods, trials, options.criterion, options.seeds, measure,
-            seed=plan.base.seed,
+            seed=plan.base.seed, reference=reference,
         )  # fmt: skip
+
+
+def _without_adaptation(plan: Plan, model: str) -> dict[str, Any] | None:
+    """Values of the point that a search over strengths is held against: strength 0, all else as in the file."""
+    key = strength_key(model)
+    if all(vary.key != key for vary in plan.varied):
+        return None
+    method = {method_key(model): plan.options.methods[0]} if plan.options.methods else {}
+    return method | {vary.key: value_at(plan.base, vary.key, vary.option) for vary in plan.varied} | {key: 0.0}
 
 
 # --- what comes out -----------------------------------------------------------------------------------------------
@@ -310,7 +322,7 @@ def _findings(plan: Plan, tables: Tables, results: Sequence[Result], clock: Cloc
               for seed, row in zip(r.seeds, r.rows, strict=True) for text in row.get("alarms", ())]  # fmt: skip
     return Findings(
         config=plan.base,
-        curves=curves_of(results, criterion, options.methods),
+        curves=curves_of(results, criterion, options.methods, [vary.key for vary in plan.varied if vary.values]),
         best={model: choose(own, criterion) for model, own in by_model.items()},
         criterion=criterion,
         seeds=options.seeds,
