@@ -1,19 +1,22 @@
-"""Opens files of events: the one place that knows uproot. TTree and RNTuple, local paths, globs and URLs."""
+"""Opens files of events: one interface for all formats and places; names, errors and retries alike."""
 
 from __future__ import annotations
 
-import glob
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hepda.errors import HepdaError, SourceError, nearest
-from hepda.events.columns import Column, ValueProblem, widen
+from hepda.errors import SourceError, nearest
+from hepda.events.columns import Column, counts
+from hepda.events.formats import Format, choose_tree, open_format
+from hepda.events.names import Field, names_of, plain_order
+from hepda.events.places import RETRIES, Result, attempt, expand, is_remote, size_of
+
+__all__ = ["EventFile", "Source", "Tree", "expand", "integers", "open_file", "open_tree", "size_of", "tree_of"]
 
 
 class Source(Protocol):
@@ -29,55 +32,61 @@ class Source(Protocol):
         ...
 
 
-def expand(files: Sequence[str], where: str) -> list[str]:
-    """Paths, globs and URLs to files, in order, each once.
+class EventFile:
+    """An open file, which is opened again where the way to it breaks."""
 
-    Raises SourceError, beginning with `where`, for a path or glob that matches no file and for files twice.
-    """
-    found: list[str] = []
-    for pattern in files:
-        if "://" in pattern:
-            matches = [pattern]
-        elif glob.has_magic(pattern) and not Path(pattern).exists():
-            matches = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 - Path.glob takes no absolute one
-        else:
-            matches = [pattern] if Path(pattern).is_file() else []
-        if not matches:
-            raise SourceError(f"{where}: {_why_nothing(pattern)}")
-        for match in matches:
-            if match in found:
-                raise SourceError(f"{where}: {match} is listed twice; its events would count twice.")
-            found.append(match)
-    return found
+    def __init__(self, path: str, retries: int = RETRIES) -> None:
+        self.path, self.retries = path, retries
+        self._format: Format | None = None
 
+    def do(self, what: str, action: Callable[[Format], Result]) -> Result:
+        """`action` on the open file. Raises SourceError, saying that `what` could not be read."""
 
-def _why_nothing(pattern: str) -> str:
-    path = Path(pattern)
-    if path.is_dir():
-        return f"{pattern} is a folder; name its files, for example {path / '*.root'}."
-    if glob.has_magic(pattern):
-        return f"no file matches {pattern}."
-    if not path.parent.is_dir():
-        return f"{pattern} does not exist; there is no folder {path.parent}."
-    hint = nearest(path.name, (other.name for other in path.parent.iterdir()))
-    return f"{pattern} does not exist.{hint}"
+        def on_file() -> Result:
+            self._format = self._format or open_format(self.path)
+            return action(self._format)
+
+        return attempt(self.path, what, is_remote(self.path), on_file, self.retries, self.close)
+
+    def close(self) -> None:
+        """Close it; whatever is read next opens it again."""
+        found, self._format = self._format, None
+        if found is not None:
+            found.close()
 
 
 @dataclass(frozen=True, slots=True)
-class RootTree:
-    """A TTree or RNTuple of an open file."""
+class Tree:
+    """A tree of an open file.
 
-    path: str
+    names: what expressions may call its branches, and what the file calls them.
+    """
+
+    file: EventFile
     tree: str
     entries: int
-    branches: tuple[str, ...]
-    handle: Any
+    names: Mapping[str, Field]
+
+    @property
+    def path(self) -> str:
+        """The file."""
+        return self.file.path
+
+    @property
+    def branches(self) -> tuple[str, ...]:
+        """All names that expressions may use."""
+        return tuple(self.names)
+
+    @property
+    def own_names(self) -> tuple[str, ...]:
+        """The names of the branches in the file, once each."""
+        return tuple(plain_order(self.names))
 
     def require(self, names: Sequence[str]) -> None:
         """Raise SourceError, suggesting the nearest, for a branch that is not there."""
         for name in names:
-            if name not in self.branches:
-                hint = nearest(name, self.branches)
+            if name not in self.names:
+                hint = nearest(name, self.names)
                 raise SourceError(f"{self.path}: the tree {self.tree!r} has no branch {name!r}.{hint}")
 
     def read(self, names: Sequence[str], start: int = 0, stop: int | None = None) -> dict[str, Column]:
@@ -88,120 +97,62 @@ class RootTree:
         self.require(names)
         if not names:
             return {}
-        with _reading(self.path, f"branches of the tree {self.tree!r}"):
-            arrays = self.handle.arrays(
-                filter_name=list(names), entry_start=start, entry_stop=stop, library="ak", how=dict
-            )
-        return {name: self._column(name, arrays) for name in names}
+        fields = list(dict.fromkeys(self.names[name].name for name in names))
+        columns = self.file.do(
+            f"branches of the tree {self.tree!r}", lambda f: f.reader(self.tree).columns(fields, start, stop)
+        )
+        return {name: self._named(name, columns) for name in names}
 
-    def _column(self, name: str, arrays: dict[str, Any]) -> Column:
-        import awkward as ak
-
-        if name not in arrays:
-            raise SourceError(
-                f"{self.path}: the branch {name!r} cannot be read as numbers: it is nested or holds objects."
-            )
-        try:
-            return _column_of(ak.to_layout(arrays[name]))
-        except ValueProblem as problem:
-            raise SourceError(f"{self.path}: the branch {name!r} {problem}.") from problem
-
-
-def _column_of(layout: Any) -> Column:
-    """An awkward layout as a Column. Raises ValueProblem unless it is numbers or lists of numbers."""
-    import awkward as ak
-
-    if isinstance(layout, ak.contents.NumpyArray) and layout.data.ndim == 1:
-        return Column(widen(np.asarray(layout.data)))
-    if not layout.is_list:
-        raise ValueProblem(f"holds {layout.form.type}, not numbers or lists of numbers")
-    lists = layout.to_ListOffsetArray64(True)
-    offsets = np.asarray(lists.offsets.data, dtype=np.int64)
-    inner = lists.content
-    if not isinstance(inner, ak.contents.NumpyArray) or inner.data.ndim != 1:
-        raise ValueProblem(f"holds {layout.form.type}, not numbers or lists of numbers")
-    return Column(widen(np.asarray(inner.data)[: offsets[-1]]), offsets)
+    def _named(self, name: str, columns: Mapping[str, Column]) -> Column:
+        field = self.names[name]
+        column = columns[field.name]
+        if not field.counted:
+            return column
+        if column.offsets is None:
+            raise SourceError(f"{self.path}: {name!r} counts {field.name!r}, which holds no lists.")
+        return Column(counts(column.offsets))
 
 
 @contextmanager
-def _reading(path: str, what: str) -> Iterator[None]:
-    """Whatever uproot meets in a broken file becomes one SourceError."""
+def open_file(path: str, retries: int = RETRIES) -> Iterator[EventFile]:
+    """An open file. Raises SourceError if it is missing, empty, truncated or of no known format."""
+    file = EventFile(path, retries)
     try:
-        yield
-    except HepdaError:
-        raise
-    except Exception as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        if isinstance(error, ImportError):
-            raise SourceError(f"{path}: a package is needed to read it: {reason}") from error
-        if "://" in path and isinstance(error, OSError):
-            raise SourceError(
-                f"{path}: cannot be reached: {type(error).__name__}: {reason[:200]}."
-            ) from error
-        raise SourceError(
-            f"{path}: cannot read {what}: {type(error).__name__}: {reason[:200]}. The file is truncated or "
-            "corrupt: copy or produce it again, or take it out of the list."
-        ) from error
-
-
-@contextmanager
-def open_file(path: str) -> Iterator[Any]:
-    """An open ROOT file. Raises SourceError if it is missing, empty, truncated or of another kind."""
-    import uproot
-
-    size = None
-    if "://" not in path:
-        try:
-            size = Path(path).stat().st_size
-            with Path(path).open("rb") as stream:
-                magic = stream.read(4)
-        except OSError as error:
-            raise SourceError(f"{path}: cannot be opened: {error.strerror}.") from error
-        if size == 0:
-            raise SourceError(f"{path}: is empty (0 bytes): produce or copy it again.")
-        if magic != b"root":
-            raise SourceError(f"{path}: is not a ROOT file (it begins with {magic!r}).")
-    with _reading(path, "the file"):
-        file = uproot.open(path)
-    try:
-        end = file.file.fEND
-        if size is not None and size < end:
-            raise SourceError(
-                f"{path}: is truncated: it has {size} of {end} bytes. Copy it again, or take it "
-                "out of the list."
-            )
+        file.do("the file", lambda _: None)
         yield file
     finally:
         file.close()
 
 
-def tree_of(file: Any, path: str, tree: str) -> RootTree:
-    """The tree of an open file. Raises SourceError, naming the trees there are, if none is called so."""
-    with _reading(path, "the list of trees"):
-        kinds = {str(k): str(v) for k, v in file.classnames(cycle=False).items()}
-    trees = [name for name, kind in kinds.items() if kind in ("TTree", "ROOT::RNTuple", "TNtuple")]
-    if tree not in trees:
-        hint = nearest(tree, trees) or (f" It has: {', '.join(trees)}." if trees else " It has no trees.")
-        raise SourceError(f"{path}: has no tree {tree!r}.{hint}")
-    with _reading(path, f"the tree {tree!r}"):
-        handle = file[tree]
-        return RootTree(path, tree, int(handle.num_entries), tuple(handle.keys()), handle)
+def tree_of(file: EventFile, path: str, tree: str | None, aliases: Mapping[str, str] | None = None) -> Tree:
+    """The tree of an open file: the named one, or None for the one that holds the events.
+
+    aliases: further names of branches. Raises SourceError, naming the trees there are, if it is not there.
+    """
+    chosen = choose_tree(file.do("the list of trees", lambda f: f.trees()), tree, path)
+
+    def look(found: Format) -> tuple[int, dict[str, Field]]:
+        reader = found.reader(chosen)
+        where = f"{path}: the tree {chosen!r}"
+        return reader.entries, names_of(reader.fields, reader.is_list, aliases or {}, where)
+
+    entries, names = file.do(f"the tree {chosen!r}", look)
+    return Tree(file, chosen, entries, names)
 
 
 @contextmanager
-def open_tree(path: str, tree: str) -> Iterator[RootTree]:
+def open_tree(
+    path: str, tree: str | None = None, aliases: Mapping[str, str] | None = None, retries: int = RETRIES
+) -> Iterator[Tree]:
     """The tree of the file at `path`; raises SourceError as `open_file` and `tree_of` do."""
-    with open_file(path) as file:
-        yield tree_of(file, path, tree)
-
-
-def size_of(path: str) -> int | None:
-    """Bytes of a local file; None for a URL."""
-    return None if "://" in path else Path(path).stat().st_size
+    with open_file(path, retries) as file:
+        yield tree_of(file, path, tree, aliases)
 
 
 def integers(column: Column, what: str) -> NDArray[Any]:
     """Flat integers of a key branch. Raises SourceError for lists and fractions: they identify no event."""
     if column.offsets is not None or column.values.dtype.kind not in "iu":
         raise SourceError(f"{what}: must be one integer an event to identify it; see `split.key`.")
+    if column.missing is not None and np.any(column.missing):
+        raise SourceError(f"{what}: is missing in some events, so it cannot identify them; see `split.key`.")
     return column.values

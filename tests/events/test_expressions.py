@@ -239,8 +239,8 @@ def test_depth_is_bounded(wrap: str) -> None:
 
 ESCAPES = (
     "__import__('os').system('true')", "().__class__.__bases__[0].__subclasses__()", "met.__class__.__init__",
-    "pi.real", "exec('1')", "open('/etc/passwd')", "sum.__globals__", "sum(jet_pt).__array_interface__", "(lambda: 1)()",
-    "eval('met')", "getattr(met, 'values')", "[c for c in jet_pt]", "f'{met!r}'", "breakpoint()",
+    "pi.real", "exec('1')", "open('/etc/passwd')", "sum.__globals__", "sum(jet_pt).__array_interface__",
+    "(lambda: 1)()", "eval('met')", "getattr(met, 'values')", "[c for c in jet_pt]", "f'{met!r}'", "breakpoint()",
     "sort(jet_pt, __builtins__)",
 )  # fmt: skip
 

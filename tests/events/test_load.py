@@ -18,7 +18,7 @@ from hepda.config.loading import REPOSITORY_CONFIGS
 from hepda.errors import ConfigError, DataError, ExpressionError, HepdaError, SourceError
 from hepda.events import chunks, load
 from hepda.events.load import LoadedEvents, load_table
-from hepda.events.sources import RootTree
+from hepda.events.sources import Tree
 from tests.factory import SIMULATION_ONLY, analysis, write_analysis, write_sample
 
 N = 400
@@ -178,14 +178,14 @@ def test_chunks_make_no_difference(folder: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_only_needed_branches_and_each_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[str, frozenset[str]]] = []
-    read = RootTree.read
+    read = Tree.read
 
-    def spy(self: RootTree, names: Any, start: int = 0, stop: int | None = None) -> Any:
+    def spy(self: Tree, names: Any, start: int = 0, stop: int | None = None) -> Any:
         if self.tree == "events":
             asked.append((Path(self.path).stem, frozenset(names)))
         return read(self, names, start, stop)
 
-    monkeypatch.setattr(RootTree, "read", spy)
+    monkeypatch.setattr(Tree, "read", spy)
     loaded(folder)
     common = {"jet_pt", "jet_eta", "jet_phi", "jet_mass", "jet_b", "met", "run", "event"}
     assert dict(asked)["data"] == common

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import uproot
 
-from hepda.errors import SourceError
+from hepda.errors import HepdaError, SourceError
+from hepda.events import places
 from hepda.events.sources import expand, open_file, open_tree
 from tests.factory import write_sample
 
@@ -84,9 +85,12 @@ def test_files_and_globs(sample: Path, tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"aa\.root does not exist\. Did you mean 'a\.root'"):
         expand([str(tmp_path / "aa.root")], "x")
     with pytest.raises(SourceError, match="there is no folder"):
-        expand([str(tmp_path / "none" / "a.root")], "x")
-    with pytest.raises(SourceError, match=r"is a folder; name its files"):
-        expand([str(tmp_path)], "x")
+        expand([str(tmp_path / "nowhere" / "a.root")], "x")
+    assert expand([str(tmp_path)], "x") == [str(sample), str(second)]
+    (tmp_path / "none").mkdir()
+    (tmp_path / "none" / "a.txt").write_text("")
+    with pytest.raises(SourceError, match=r"none is a folder without any file of events \(\.root, "):
+        expand([str(tmp_path / "none")], "x")
     with pytest.raises(SourceError, match="is listed twice"):
         expand([str(sample), str(tmp_path / "*.root")], "x")
     assert expand(["root://host//a.root"], "x") == ["root://host//a.root"]
@@ -107,7 +111,7 @@ def test_empty_and_foreign_files(sample: Path) -> None:
     sample.write_bytes(b"")
     with pytest.raises(SourceError, match="is empty"), open_file(str(sample)):
         pass
-    sample.write_bytes(b"PAR1 and so on")
+    sample.write_bytes(b"PNG1 and so on")
     with pytest.raises(SourceError, match="is not a ROOT file"), open_file(str(sample)):
         pass
     sample.unlink()
@@ -164,9 +168,10 @@ def test_real_files(name: str, tree: str, flat: str, jagged: str | None, entries
         assert np.isfinite(columns[jagged].values).all()
 
 
-def test_a_server_that_is_not_there() -> None:
+def test_a_server_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(places, "FIRST_WAIT", 0.0)
     with (
-        pytest.raises(SourceError, match=r"http://127\.0\.0\.1:9/a\.root: (cannot be reached|a package)"),
+        pytest.raises(HepdaError, match=r"http://127\.0\.0\.1:9/a\.root: cannot be reached|aiohttp is not installed"),
         open_file("http://127.0.0.1:9/a.root"),
     ):
         pass

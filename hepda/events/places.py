@@ -1,0 +1,178 @@
+"""Where files lie: paths, globs, folders and URLs; what is tried again, and what is not there for good."""
+
+from __future__ import annotations
+
+import errno
+import glob
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from hepda.errors import HepdaError, MissingExtraError, SourceError, nearest
+from hepda.events.columns import ValueProblem
+from hepda.events.formats import SUFFIXES
+
+Result = TypeVar("Result")
+
+RETRIES = 3
+"""How often something that fails for a while is tried again."""
+FIRST_WAIT = 1.0
+"""Seconds before the first of them; each further wait is twice as long."""
+
+_EXTRAS = {
+    "root": ("fsspec-xrootd and xrootd", "xrootd"),
+    "http": ("aiohttp", "https"),
+    "https": ("aiohttp", "https"),
+    "s3": ("s3fs", "s3"),
+}
+"""What a scheme needs, and the extra that brings it."""
+_PASSING = frozenset((errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN, errno.ECONNRESET, errno.EHOSTUNREACH))
+"""Errors of network file systems that pass."""
+_FOR_GOOD = ("no such file", "not found", "[3011]", "permission denied", "[3010]", "403", "401", "404")
+"""What servers say when asking again is no use."""
+
+
+class UnreachableError(SourceError):
+    """A place that does not answer now, and may do so later."""
+
+
+def is_remote(path: str) -> bool:
+    """Whether the path is a URL."""
+    return "://" in path
+
+
+def expand(files: Sequence[str], where: str) -> list[str]:
+    """Paths, globs, folders and URLs to files, in order, each once.
+
+    A folder means all files in it, at any depth, whose ending tells a format of events. Raises SourceError,
+    beginning with `where`, for what matches no file and for files twice.
+    """
+    found: dict[str, None] = {}
+    for pattern in files:
+        matches = _remote_matches(pattern, where) if is_remote(pattern) else _matches(pattern)
+        if not matches:
+            raise SourceError(f"{where}: {_why_nothing(pattern)}")
+        for match in matches:
+            if match in found:
+                raise SourceError(f"{where}: {match} is listed twice; its events would count twice.")
+            found[match] = None
+    return list(found)
+
+
+def _matches(pattern: str) -> list[str]:
+    path = Path(pattern)
+    if path.is_dir():
+        return sorted(str(file) for file in path.rglob("*") if file.is_file() and _is_events(file.name))
+    if glob.has_magic(pattern) and not path.exists():
+        return sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 - Path.glob takes no absolute one
+    return [pattern] if path.is_file() else []
+
+
+def _is_events(name: str) -> bool:
+    return Path(name).suffix.lower() in SUFFIXES and not name.startswith(".")
+
+
+def _remote_matches(pattern: str, where: str) -> list[str]:
+    """The URLs that a URL means; without a wildcard nothing is asked of the server."""
+    scheme, _, rest = pattern.partition("://")
+    # A question mark begins the query of a web address; elsewhere it stands for one letter.
+    if not any(letter in rest for letter in ("*[" if scheme.startswith("http") else "*[?")):
+        return [pattern]
+    import fsspec
+
+    def look() -> list[str]:
+        system, path = fsspec.core.url_to_fs(pattern)
+        return sorted(str(system.unstrip_protocol(match)) for match in system.glob(path))
+
+    with_where = f"{where}: {pattern}"
+    return attempt(with_where, "the list of files", True, look, RETRIES)
+
+
+def _why_nothing(pattern: str) -> str:
+    path = Path(pattern)
+    if is_remote(pattern):
+        return f"no file matches {pattern}."
+    if path.is_dir():
+        return f"{pattern} is a folder without any file of events ({', '.join(SUFFIXES)})."
+    if glob.has_magic(pattern):
+        return f"no file matches {pattern}."
+    if not path.parent.is_dir():
+        return f"{pattern} does not exist; there is no folder {path.parent}."
+    hint = nearest(path.name, (other.name for other in path.parent.iterdir()))
+    return f"{pattern} does not exist.{hint}"
+
+
+def size_of(path: str) -> int | None:
+    """Bytes of a local file; None for a URL, or where the file is gone."""
+    try:
+        return None if is_remote(path) else Path(path).stat().st_size
+    except OSError:
+        return None
+
+
+def attempt(
+    path: str,
+    what: str,
+    remote: bool,
+    action: Callable[[], Result],
+    retries: int,
+    before: Callable[[], Any] = lambda: None,
+) -> Result:
+    """Do `action`; what fails for a while is tried again, after `before`, each time after twice the wait.
+
+    Raises SourceError, naming `path` and `what` was wanted of it.
+    """
+    for number in range(retries + 1):
+        try:
+            with reading(path, what, remote):
+                return action()
+        except UnreachableError as error:
+            if number == retries:
+                tried = f" It was tried {retries + 1} times." if retries else ""
+                raise SourceError(f"{error}{tried}") from error
+            before()
+            time.sleep(FIRST_WAIT * 2**number)
+    raise AssertionError("the loop returns or raises")
+
+
+@contextmanager
+def reading(path: str, what: str, remote: bool) -> Iterator[None]:
+    """Whatever a library meets in a broken file or on the way to it becomes one SourceError."""
+    try:
+        yield
+    except HepdaError:
+        raise
+    except ValueProblem as problem:
+        raise SourceError(f"{path}: {what}: {problem}.") from problem
+    except Exception as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        told = f"{type(error).__name__}: {reason}"
+        if isinstance(error, ImportError):
+            scheme = path.rpartition(": ")[2].partition("://")[0]
+            if remote and scheme in _EXTRAS:
+                raise MissingExtraError(*_EXTRAS[scheme]) from error
+            raise SourceError(f"{path}: a package is needed to read it: {reason}") from error
+        if passes(error, remote):
+            raise UnreachableError(f"{path}: cannot be reached: {told}.") from error
+        if remote and isinstance(error, OSError):
+            raise SourceError(f"{path}: cannot be reached: {told}.") from error
+        if isinstance(error, FileNotFoundError | PermissionError):
+            raise SourceError(f"{path}: cannot be opened: {error.strerror or reason}.") from error
+        raise SourceError(
+            f"{path}: cannot read {what}: {told}. The file is truncated or corrupt: copy or produce it again, or take "
+            "it out of the list."
+        ) from error
+
+
+def passes(error: BaseException, remote: bool) -> bool:
+    """Whether an error may be gone the next time: of the network or of its file systems, not of the file."""
+    if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError | NotADirectoryError):
+        return False
+    if isinstance(error, OSError) and error.errno in _PASSING:
+        return True
+    if not remote or any(text in str(error).lower() for text in _FOR_GOOD):
+        return False
+    of_the_net = type(error).__module__.partition(".")[0] in ("aiohttp", "botocore", "s3fs", "fsspec")
+    return isinstance(error, OSError | TimeoutError) or of_the_net
