@@ -165,7 +165,7 @@ def test_override_does_not_leak_through_an_anchor(path: Path) -> None:
         ),
         (
             "models.dann.domain={source: ttjets, target: alt, method: disco, input: score}",
-            "models.dann.domain.input (line 17): has no effect with `method: disco` (it has with dann, vada); remove it.",
+            "models.dann.domain.input (line 17): has no effect with `method: disco` (it has with dann, vada)",
         ),
         (
             "models.dann.domain={source: ttjets, target: alt, method: coral, tail: 0.3}",

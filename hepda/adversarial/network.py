@@ -19,8 +19,12 @@ from torch import Tensor, nn
 from hepda.adversarial.layers import MLP, Standardize
 from hepda.adversarial.losses import class_probabilities, find_loss, probabilities
 from hepda.adversarial.reversal import Reversal
+from hepda.adversarial.tail import Tail
 from hepda.adversarial.terms import Term
 from hepda.errors import ConfigError, SourceError, TrainingError, nearest
+
+_NESTED: dict[str, Any] = {"reversal": Reversal, "tail": Tail}
+"""Fields of a head that are settings of their own; files hold them as mappings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,8 @@ class Head:
         smoothing: label smoothing, 0 to 1.
         gradient_penalty: factor on the squared norm of the gradient of its output by its input (a stabiliser
             of reversed heads; Mescheder et al. 2018, R1).
+        tail: rows count by where the main head's score of them stands among signal (tail.py); in training alone,
+            and for a main head of one logit.
 
     """
 
@@ -66,6 +72,7 @@ class Head:
     steps: int = 1
     smoothing: float = 0.0
     gradient_penalty: float = 0.0
+    tail: Tail | None = None
 
     def __post_init__(self) -> None:
         find_loss(self.loss)
@@ -88,7 +95,8 @@ class Head:
     def spec(self) -> dict[str, Any]:
         """Everything but the module, for the metadata of a saved network."""
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "module"}
-        fields["reversal"] = None if self.reversal is None else dataclasses.asdict(self.reversal)
+        for name in _NESTED:
+            fields[name] = None if fields[name] is None else dataclasses.asdict(fields[name])
         return fields
 
 
@@ -130,6 +138,8 @@ class Network(nn.Module):
             raise ConfigError(f"two heads have the same name: {[h.name for h in heads]}")
         if all(h.reversal for h in heads):
             raise ConfigError("a network needs a head that is not reversed")
+        if any(h.tail for h in heads) and self.main.loss != "binary":
+            raise ConfigError(f"a tail needs a main head that is binary; {self.main.name!r} is {self.main.loss}")
         for head in heads:
             read = head.reads
             if read is None:
@@ -270,8 +280,8 @@ class Network(nn.Module):
             fields = dict(spec)
             built, described = (heads or {}).get(fields["name"]), fields.pop("module")
             module = built or _module_from(described, f"head {fields['name']!r}", path)
-            if fields["reversal"] is not None:
-                fields["reversal"] = Reversal(**fields["reversal"])
+            for name, kind in _NESTED.items():
+                fields[name] = None if fields.get(name) is None else kind(**fields[name])
             found.append(Head(module=module, **fields))
         columns = parts["normalization"]
         normalization = None if columns is None else Standardize(columns)

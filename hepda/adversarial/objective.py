@@ -15,6 +15,7 @@ from hepda.adversarial.network import Head, Network, check_output
 from hepda.adversarial.plan import Plan
 from hepda.adversarial.reversal import gradient_reversal
 from hepda.adversarial.stabilisers import input_gradient_penalty
+from hepda.adversarial.tail import Tail
 from hepda.adversarial.terms import Term, View
 from hepda.adversarial.workers import count, sum_over_workers
 
@@ -73,9 +74,9 @@ class Objective:
     def _activate(self) -> None:
         self.active = [h for h in self.heads if self.value.get(h.name, 1.0) > 0.0]
         self.active_terms = [t for t in self.terms if self.value[t.name] > 0.0]
-        self._whole = {h.reads for h in self.active if h.reads} | (
-            {self.network.main.name} if self.active_terms else set()
-        )
+        self._whole = {h.reads for h in self.active if h.reads}
+        if self.active_terms or any(h.tail for h in self.active):
+            self._whole.add(self.network.main.name)
         self._needs_target = bool(self.active_terms) or any(self.lanes[h.name].target for h in self.active)
 
     @property
@@ -124,7 +125,7 @@ class Objective:
 
     @torch.no_grad()
     def meters(self, batch: Batch) -> dict[str, Tensor]:
-        """Sums over a batch for every head, whatever its strength, without label smoothing; for validation
+        """Sums over a batch for every head, whatever its strength, without label smoothing and tail; for validation
         rows.
         """
         features = self.network.encode(batch.features)
@@ -150,12 +151,21 @@ class Objective:
         check_output(output, head)
         if head.entropy and head.reads and given is not None:
             weight = weight * certainty(class_probabilities(given.detach(), self.network.heads[head.reads].loss))
+        if head.tail is not None and self.network.training:
+            weight = weight * self._tail(head.tail, outputs, batch)[rows]
         losses = LOSSES[head.loss].rows(output, target, head.smoothing if self.network.training else 0.0)
         above, below = torch.dot(weight, losses), weight.abs().sum()
         if meters is not None:
             meters[head.name] = self._meter(head, output, target, weight, above, below)
         loss = above / sum_over_workers(below).clamp_min(_TINY)
         return loss if penalty is None else loss + penalty / count()
+
+    def _tail(self, tail: Tail, outputs: dict[str, Tensor], batch: Batch) -> Tensor:
+        """Factors [n] of a tail for all rows of a batch, by the main head's logit."""
+        n, lane = batch.n_source, self.lanes[self.network.main.name]
+        score = outputs[self.network.main.name][:, 0].detach().to(batch.columns.dtype)
+        label, weight = batch.columns[:n, lane.columns.start], batch.columns[:n, lane.weight]
+        return tail.factors(score, score[:n], weight * (label > 0.5))
 
     def _output(
         self, head: Head, features: Tensor, given: Tensor | None, outputs: dict[str, Tensor], rows: slice

@@ -5,7 +5,7 @@ them.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hepda.adversarial.alignment import MMD, Coral, DisCo, JointMMD, MarginDisparity, Wasserstein
@@ -18,6 +18,7 @@ from hepda.adversarial.schedules import RATE_SCHEDULES, STRENGTH_SCHEDULES
 from hepda.adversarial.selection import SCORERS
 from hepda.adversarial.selftraining import ClassConfusion, ComplementaryContrast, PseudoLabels
 from hepda.adversarial.smoothness import VirtualAdversarial
+from hepda.adversarial.tail import Tail
 from hepda.adversarial.terms import Term
 from hepda.adversarial.weights import POLICIES
 from hepda.errors import ConfigError, nearest
@@ -34,13 +35,16 @@ class Adversary:
         rows: rows that are compared: `both`, or a mask.
         weight: key of the weights of the comparison.
         strength, schedule, warmup: of the reversal, or of the term.
+        input: of the head of `dann`: `features`, `score` or `features*score`.
         hidden: widths of the domain head.
         activation: of the domain head.
         rate: factor on the adversary's learning rate.
-        steps: the adversary's updates for one of the encoder.
+        steps: the adversary's updates for one of the encoder; for a critic, 1 stands for its usual 5.
         smoothing: of the domain labels.
         spectral_norm: in the domain head.
         gradient_penalty: on the domain head.
+        balance: give both domains the same sum of weights in the domain head.
+        tail: which rows count in the domain head (tail.py).
         radius: for `vat`: how far from a row its prediction shall hold, in widths of the inputs.
         domains: number of domains; from three on, `Rows.targets["domain"]` says which.
         masks: for `conditional`: one domain head each.
@@ -57,6 +61,7 @@ class Adversary:
     strength: float = 1.0
     schedule: str = "ganin"
     warmup: float = 0.0
+    input: str = "features"
     hidden: Sequence[int] = (64, 64)
     activation: str = "relu"
     rate: float = 1.0
@@ -64,6 +69,8 @@ class Adversary:
     smoothing: float = 0.0
     spectral_norm: bool = False
     gradient_penalty: float = 0.0
+    balance: bool = True
+    tail: Tail | None = None
     radius: float = 0.5
     domains: int = 2
     masks: Sequence[str] = ()
@@ -108,6 +115,8 @@ def domain_head(a: Adversary, inputs: int, name: str = "domain", **fields: Any) 
         "steps": a.steps,
         "smoothing": a.smoothing,
         "gradient_penalty": a.gradient_penalty,
+        "balance": a.balance,
+        "tail": a.tail,
     }
     return Head(name, module, **{**settings, **fields})
 
@@ -116,16 +125,26 @@ def _none(a: Adversary) -> Parts:
     return [], []
 
 
+def _reading(a: Adversary, said: str, **fields: Any) -> Parts:
+    """A domain head on `features`, the `score` of the main head, or their product."""
+    scores = 1 if a.classes <= 2 else a.classes
+    inputs = {"features": a.features, "score": scores, "features*score": a.features * a.classes}
+    if said not in inputs:
+        known = ", ".join(inputs)
+        raise ConfigError(f"unknown input {said!r} of a domain head; one of {known}.{nearest(said, inputs)}")
+    return [domain_head(a, inputs[said], input=said.replace("score", a.main), **fields)], []
+
+
 def _dann(a: Adversary) -> Parts:
-    return [domain_head(a, a.features)], []
+    return _reading(a, a.input)
 
 
 def _cdan(a: Adversary) -> Parts:
-    return [domain_head(a, a.features * a.classes, input=f"features*{a.main}")], []
+    return _reading(a, "features*score")
 
 
 def _cdan_e(a: Adversary) -> Parts:
-    return [domain_head(a, a.features * a.classes, input=f"features*{a.main}", entropy=True)], []
+    return _reading(a, "features*score", entropy=True)
 
 
 def _conditional(a: Adversary) -> Parts:
@@ -135,9 +154,9 @@ def _conditional(a: Adversary) -> Parts:
 
 
 def _pivot(a: Adversary) -> Parts:
-    inputs = 1 if a.classes <= 2 else a.classes
     if a.nuisance == "domain":
-        return [domain_head(a, inputs, input=a.main)], []
+        return _reading(a, "score")
+    inputs = 1 if a.classes <= 2 else a.classes
     module = mlp(inputs, a.hidden, 3 * a.components, activation=a.activation)
     head = Head(
         "nuisance",
@@ -186,7 +205,7 @@ def _disco(a: Adversary) -> Parts:
 
 
 def _wasserstein(a: Adversary) -> Parts:
-    steps = max(a.steps, 5)
+    steps = 5 if a.steps == 1 else a.steps
     return [], [Wasserstein(a.features, hidden=a.hidden, steps=steps, rate=a.rate, **a.term())]
 
 
@@ -234,6 +253,8 @@ METHODS: dict[str, Method] = {
 def build(method: str, adversary: Adversary) -> Parts:
     """Heads and terms of a method, or of several joined by commas (`"dann,pseudo"`).
 
+    A second head of the same name (`"dann,pivot"`) is called after its method too: `domain_pivot`.
+
     Raises:
         ConfigError: an unknown name, or a method that this network cannot have.
 
@@ -246,7 +267,10 @@ def build(method: str, adversary: Adversary) -> Parts:
             raise ConfigError(f"unknown method {name!r}; one of {known}.{nearest(name, METHODS)}")
 
         more_heads, more_terms = METHODS[name].build(adversary)
-        heads += more_heads
+        for head in more_heads:
+            taken = any(head.name == other.name for other in heads)
+            own = f"{head.name}_{name.replace('+', '_')}" if taken else head.name
+            heads.append(replace(head, name=own, target=head.key))
         terms += more_terms
     return heads, terms
 

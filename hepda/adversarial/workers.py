@@ -42,6 +42,31 @@ def sum_over_workers(value: Tensor) -> Tensor:
     return total
 
 
+def first_says(yes: bool) -> bool:
+    """What the first worker says, on all of them."""
+    if alone():
+        return yes
+    device = "cuda" if distributed.get_backend() == "nccl" else "cpu"
+    answer = torch.tensor(int(yes), device=device)
+    distributed.broadcast(answer, 0)
+    return bool(answer)
+
+
+@torch.no_grad()
+def gather_over_workers(values: Tensor) -> Tensor:
+    """Values [n] of all workers, one after the other; n may differ between them. Alone, the tensor itself."""
+    if alone():
+        return values
+    sizes = torch.zeros(count(), dtype=torch.int64, device=values.device)
+    sizes[distributed.get_rank()] = len(values)
+    distributed.all_reduce(sizes)
+    padded = values.new_zeros(int(sizes.max()))
+    padded[: len(values)] = values
+    parts = [torch.empty_like(padded) for _ in range(count())]
+    distributed.all_gather(parts, padded)
+    return torch.cat([part[:n] for part, n in zip(parts, sizes.tolist(), strict=True)])
+
+
 @torch.no_grad()
 def add_gradients(parameters: Iterable[Tensor]) -> None:
     """Sum gradients over all workers, in one message. Each worker's loss is already divided by the common sum

@@ -33,7 +33,7 @@ def read_mapping(path: Path, above: tuple[Path, ...] = ()) -> tuple[dict[str, An
         return data, lines
     base = _included(path, data.pop("include"), lines.pop(("include",)), (*above, path.resolve()))
     below, elsewhere = read_mapping(base, (*above, path.resolve()))
-    known = {key: line if isinstance(line, str) else f"{line} of {base.name}" for key, line in elsewhere.items()}
+    known: Lines = {key: line if isinstance(line, str) else f"{line} of {base.name}" for key, line in elsewhere.items()}
     return _lay_over(below, data, (), lines, known, str(path)), known | lines
 
 

@@ -179,6 +179,36 @@ def test_every_method_of_the_registry_trains_and_moves_the_encoder(method: str) 
         assert np.isfinite(history[f"{name}_loss"][-1])
 
 
+def test_inputs_of_the_domain_head_are_methods_by_another_name() -> None:
+    for said, method in {"features": "dann", "score": "pivot", "features*score": "cdan"}.items():
+        one, other = [], []
+        with seeded(1):
+            one, _ = build("dann", Adversary(8, input=said, balance=False))
+        with seeded(1):
+            other, _ = build(method, Adversary(8, balance=False))
+        assert one[0].spec() == other[0].spec() and not one[0].balance
+        for a, b in zip(one[0].module.parameters(), other[0].module.parameters(), strict=True):
+            assert torch.equal(a, b)
+    with pytest.raises(ConfigError, match="Did you mean 'score'"):
+        build("dann", Adversary(4, input="scores"))
+
+
+def test_methods_that_are_joined_have_heads_of_their_own() -> None:
+    source, target = toy(2)
+    heads, terms = build("dann,pivot,cdan+e,disco", Adversary(8, weight="domain", hidden=(8,)))
+    assert [head.name for head in heads] == ["domain", "domain_pivot", "domain_cdan_e"]
+    net = Network(mlp(3, [16, 8]), [Head("class", mlp(8, [], 1)), *heads], terms=terms)
+    history = Trainer(epochs=2, batch_size=200, device="cpu").fit(net, source, target)
+    for name in ("domain", "domain_pivot", "domain_cdan_e"):
+        assert history[f"{name}_chance"][-1] == pytest.approx(np.log(2.0), rel=0.3)  # all tell the domains apart
+    assert np.isfinite(history["disco_loss"][-1])
+
+
+def test_a_critic_takes_five_steps_unless_told() -> None:
+    steps = [build("wasserstein", Adversary(4, steps=n))[1][0].steps for n in (1, 2, 8)]
+    assert steps == [5, 2, 8]
+
+
 def test_names_that_are_not_there() -> None:
     with pytest.raises(ConfigError, match="Did you mean 'dann'"):
         build("dan", Adversary(4))

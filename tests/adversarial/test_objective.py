@@ -14,6 +14,7 @@ from hepda.adversarial.alignment import Coral
 from hepda.adversarial.batches import Batch
 from hepda.adversarial.objective import Losses, Objective
 from hepda.adversarial.plan import make_plan
+from hepda.adversarial.tail import Tail
 from hepda.errors import TrainingError
 
 STRENGTH = 0.7
@@ -47,6 +48,7 @@ REVERSED: dict[str, dict[str, Any]] = {
     "domain, all, not balanced": {"rows": "both", "weight": "domain", "balance": False},
     "cdan": {"rows": "both", "input": "features*class", "inputs": 8},
     "pivot on the score": {"rows": "background", "input": "class", "inputs": 1, "weight": "domain"},
+    "pivot in the tail": {"input": "class", "inputs": 1, "rows": "background", "weight": "domain", "tail": Tail(0.4)},
     "three classes": {
         "rows": "both",
         "loss": "multiclass",
@@ -158,7 +160,7 @@ def joined(*parts: Rows) -> Rows:
     return Rows(np.concatenate([p.features for p in parts]), each("targets"), each("weights"), each("masks"))
 
 
-@pytest.mark.parametrize("name", ["domain, background", "cdan", "pivot on the score", "mixture"])
+@pytest.mark.parametrize("name", ["domain, background", "cdan", "pivot on the score", "pivot in the tail", "mixture"])
 def test_a_weight_of_two_is_a_row_twice(name: str) -> None:
     source, target = rows()
     net = network({**REVERSED[name], "weight": "domain"})

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from hepda.adversarial import Trainer
+from hepda.adversarial.tail import Tail
 from hepda.adversarial.workers import alone, count, join
 from tests.adversarial.data import network, shifted
 
@@ -20,8 +21,9 @@ import numpy as np, torch
 torch.set_num_threads(1)
 from tests.adversarial.test_workers import TRAINER
 from tests.adversarial.data import network, shifted
+from hepda.adversarial.tail import Tail
 source, target = shifted(1000)
-net = network()
+net = network(tail={tail})
 history = TRAINER.fit(net, source, target)
 import torch.distributed as d
 rank = d.get_rank()
@@ -40,7 +42,8 @@ def test_alone_there_is_nothing_to_join() -> None:
 
 
 @pytest.mark.slow
-def test_two_processes_are_one_with_the_same_batch(tmp_path: Path) -> None:
+@pytest.mark.parametrize("tail", [None, Tail(0.3)])
+def test_two_processes_are_one_with_the_same_batch(tmp_path: Path, tail: Tail | None) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -48,11 +51,11 @@ def test_two_processes_are_one_with_the_same_batch(tmp_path: Path) -> None:
     workers = []
     for rank in range(2):
         said = {"RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-        script = SCRIPT.format(root=root, file=file)
+        script = SCRIPT.format(root=root, file=file, tail=tail)
         workers.append(subprocess.Popen([sys.executable, "-c", script], env={**os.environ, **said}))
     assert [worker.wait(timeout=240) for worker in workers] == [0, 0]
     source, target = shifted(1000)
-    net = network()
+    net = network(tail=tail)
     history = TRAINER.fit(net, source, target)
     expected = np.append(net.predict(source.features, raw=True), history["class_loss"])
     for rank in range(2):

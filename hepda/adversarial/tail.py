@@ -1,0 +1,69 @@
+"""Weights that make a domain loss look at the tail of the score, where a search has its significance."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from hepda.adversarial.workers import gather_over_workers
+from hepda.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """A factor on the weights of a domain head's rows, by where the score of a row stands among signal.
+
+    With u the signal efficiency of a cut at the row's score (of the main head, without gradient),
+
+        f(u) = floor + (1 - floor) / (1 + exp((u - efficiency) / (width efficiency)))
+
+    so rows above the cut of that signal efficiency count fully, rows well below it count `floor`, and it is
+    (1 + floor) / 2 on the cut. A factor that depends on the score alone, the same for both domains, leaves the ratio
+    of their densities at every score as it is, and with it the best domain head on the score; it says where the
+    head's capacity and the reversed gradient go. Quantiles are those of the batch: nothing has to be remembered, so a
+    resumed training is the same, and a score that is stretched changes nothing.
+
+    Attributes:
+        efficiency: signal efficiency of the cut, between 0 and 1.
+        floor: factor far below the cut, from 0 to 1.
+        width: of the step, as a fraction of `efficiency`.
+
+    """
+
+    efficiency: float
+    floor: float = 0.05
+    width: float = 0.1
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.efficiency < 1.0:
+            raise ConfigError(f"the tail's signal efficiency is {self.efficiency}; it must lie between 0 and 1")
+        if not 0.0 <= self.floor <= 1.0 or not self.width > 0.0:
+            raise ConfigError(f"tail: floor is {self.floor} (0 to 1) and width {self.width} (above 0)")
+
+    def factors(self, score: Tensor, source: Tensor, signal: Tensor) -> Tensor:
+        """Factors f [n] of rows with `score` [n]; `source` and `signal` [m] as `signal_efficiency` has them."""
+        above = signal_efficiency(score, source, signal)
+        step = torch.sigmoid((self.efficiency - above) / (self.width * self.efficiency))
+        return self.floor + (1.0 - self.floor) * step
+
+
+@torch.no_grad()
+def signal_efficiency(score: Tensor, source: Tensor, signal: Tensor) -> Tensor:
+    """Share of the signal above each score: `sum_j w_j [s_j > s_i] / sum_j w_j` [n].
+
+    Args:
+        score: s_i [n]; logits or probabilities, only their order matters.
+        source: s_j [m] of the source rows; with several processes, those of all of them count.
+        signal: w_j [m], their signed weights as signal, 0 for any other row. Where they do not add up to more than 0
+            (a batch without signal) the efficiency is 0 everywhere: every row counts fully.
+
+    """
+    source, signal = gather_over_workers(source), gather_over_workers(signal)
+    falling, order = source.sort(descending=True)
+    above = torch.cat([signal.new_zeros(1), signal[order].cumsum(0)])
+    # the number of source rows with a larger score: where the row would stand, before any equal one
+    larger = torch.searchsorted(-falling, -score.contiguous())
+    total = above[-1]
+    return torch.where(total > 0.0, above[larger] / total, torch.zeros_like(score))
