@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,7 +11,7 @@ from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import assert_all_finite
 
-from hepda.adversarial.estimator import AdversarialEstimator
+from hepda.adversarial.estimator import AdversarialEstimator, Domains
 
 Array = NDArray[Any]
 
@@ -50,6 +50,7 @@ class DANNClassifier(ClassifierMixin, AdversarialEstimator):  # type: ignore[mis
         smoothing: of the domain labels.
         spectral_norm: in the domain head.
         gradient_penalty: on the domain head.
+        radius: of methods `vat` and `vada`: how far from a row its prediction shall hold, in widths of the inputs.
         projection: take off what of the adversary's gradient opposes the class gradient.
         clip: largest norm of the encoder's gradient; 0: no limit.
         negative_weights: `keep`, `absolute`, `drop` or `reject`.
@@ -69,46 +70,16 @@ class DANNClassifier(ClassifierMixin, AdversarialEstimator):  # type: ignore[mis
 
     """
 
-    def fit(
-        self,
-        X: ArrayLike,
-        y: ArrayLike,
-        *,
-        X_target: ArrayLike | None = None,
-        sample_weight: ArrayLike | None = None,
-        target_weight: ArrayLike | None = None,
-        domain_mask: ArrayLike | None = None,
-        domain_weight: ArrayLike | None = None,
-        sample_domain: ArrayLike | None = None,
-    ) -> Self:
-        """Train on source rows X [n, k] with labels y [n], against target rows.
-
-        Args:
-            X: features of the source; with `sample_domain`, of both domains.
-            y: class labels; those of target rows are not looked at.
-            X_target: features of the target [m, k]; None: a plain network.
-            sample_weight: event weights of X, for the class loss, and the domain loss unless it has its own.
-            target_weight: event weights of X_target.
-            domain_mask: source rows that take part in the comparison of domains (background only, say); all
-                if None.
-            domain_weight: event weights of X for the domain loss, where those of the class loss are balanced.
-            sample_domain: skada's convention: 0 or more for source rows of X, negative for target rows.
-
-        Raises:
-            ValueError: shapes, labels or domains that do not fit.
-            HepdaError: what the trainer raises.
-
-        """
-        given = X, y, X_target, sample_weight, target_weight, domain_mask, domain_weight, sample_domain
-        domains = self._domains(*given)
+    def _wanted(self, domains: Domains) -> Array:
+        """Numbers of the classes [n]; sets `classes_`."""
         if np.asarray(domains.y).dtype.kind == "f":
             assert_all_finite(domains.y, input_name="y")
         check_classification_targets(domains.y)
         self.classes_, label = np.unique(domains.y, return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError(f"y has only one class, {self.classes_[0]!r}; a classifier needs two or more")
-        self._fit(domains, label)
-        return self
+        result: Array = label
+        return result
 
     def _outputs(self) -> tuple[int, str, int]:
         classes = len(self.classes_)
@@ -141,29 +112,15 @@ class DANNRegressor(RegressorMixin, AdversarialEstimator):  # type: ignore[misc]
     Parameters and attributes are those of `DANNClassifier`, without classes.
     """
 
-    def fit(
-        self,
-        X: ArrayLike,
-        y: ArrayLike,
-        *,
-        X_target: ArrayLike | None = None,
-        sample_weight: ArrayLike | None = None,
-        target_weight: ArrayLike | None = None,
-        domain_mask: ArrayLike | None = None,
-        domain_weight: ArrayLike | None = None,
-        sample_domain: ArrayLike | None = None,
-    ) -> Self:
-        """Train on source rows X [n, k] with values y [n]; see `DANNClassifier.fit`."""
-        given = X, y, X_target, sample_weight, target_weight, domain_mask, domain_weight, sample_domain
-        domains = self._domains(*given)
+    def _wanted(self, domains: Domains) -> Array:
+        """Values [n] of weighted mean 0 and width 1; sets `mean_` and `scale_`."""
         values = np.asarray(domains.y, dtype=np.float64)
         assert_all_finite(values, input_name="y")
         weight = np.abs(domains.task_weight)
         self.mean_ = float(np.average(values, weights=weight))
         width = float(np.sqrt(np.average((values - self.mean_) ** 2, weights=weight)))
         self.scale_ = width if width > 0.0 else 1.0
-        self._fit(domains, (values - self.mean_) / self.scale_)
-        return self
+        return (values - self.mean_) / self.scale_
 
     def _outputs(self) -> tuple[int, str, int]:
         return 1, "regression", 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -70,6 +70,7 @@ class AdversarialEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
         smoothing: float = 0.0,
         spectral_norm: bool = False,
         gradient_penalty: float = 0.0,
+        radius: float = 0.5,
         projection: bool = False,
         clip: float = 0.0,
         negative_weights: str = "keep",
@@ -79,39 +80,59 @@ class AdversarialEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
         random_state: Any = None,
         device: str = "auto",
     ) -> None:
-        self.encoder = encoder
-        self.class_head = class_head
-        self.domain_head = domain_head
-        self.strength = strength
-        self.schedule = schedule
-        self.warmup = warmup
-        self.method = method
-        self.batch_size = batch_size
-        self.target_size = target_size
-        self.epochs = epochs
-        self.learning_rate = learning_rate
-        self.rate_schedule = rate_schedule
-        self.adversary_rate = adversary_rate
-        self.adversary_steps = adversary_steps
-        self.optimizer = optimizer
-        self.weight_decay = weight_decay
-        self.momentum = momentum
-        self.dropout = dropout
-        self.activation = activation
-        self.average = average
-        self.smoothing = smoothing
-        self.spectral_norm = spectral_norm
-        self.gradient_penalty = gradient_penalty
-        self.projection = projection
-        self.clip = clip
-        self.negative_weights = negative_weights
-        self.precision = precision
-        self.patience = patience
-        self.validation_fraction = validation_fraction
-        self.random_state = random_state
-        self.device = device
+        self.encoder, self.class_head, self.domain_head = encoder, class_head, domain_head
+        self.strength, self.schedule, self.warmup, self.method = strength, schedule, warmup, method
+        self.batch_size, self.target_size, self.epochs = batch_size, target_size, epochs
+        self.learning_rate, self.rate_schedule = learning_rate, rate_schedule
+        self.adversary_rate, self.adversary_steps = adversary_rate, adversary_steps
+        self.optimizer, self.weight_decay, self.momentum = optimizer, weight_decay, momentum
+        self.dropout, self.activation, self.average = dropout, activation, average
+        self.smoothing, self.spectral_norm, self.gradient_penalty = smoothing, spectral_norm, gradient_penalty
+        self.radius, self.projection, self.clip = radius, projection, clip
+        self.negative_weights, self.precision = negative_weights, precision
+        self.patience, self.validation_fraction = patience, validation_fraction
+        self.random_state, self.device = random_state, device
 
     # ---- what comes in ----
+
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        *,
+        X_target: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        target_weight: ArrayLike | None = None,
+        domain_mask: ArrayLike | None = None,
+        domain_weight: ArrayLike | None = None,
+        sample_domain: ArrayLike | None = None,
+    ) -> Self:
+        """Train on source rows X [n, k] with labels or values y [n], against target rows.
+
+        Args:
+            X: features of the source; with `sample_domain`, of both domains.
+            y: class labels, or values; those of target rows are not looked at.
+            X_target: features of the target [m, k]; None: a plain network.
+            sample_weight: event weights of X, for the class loss, and the domain loss unless it has its own.
+            target_weight: event weights of X_target.
+            domain_mask: source rows that take part in the comparison of domains (background only, say); all
+                if None.
+            domain_weight: event weights of X for the domain loss, where those of the class loss are balanced.
+            sample_domain: skada's convention: 0 or more for source rows of X, negative for target rows.
+
+        Raises:
+            ValueError: shapes, labels or domains that do not fit.
+            HepdaError: what the trainer raises.
+
+        """
+        given = X, y, X_target, sample_weight, target_weight, domain_mask, domain_weight, sample_domain
+        domains = self._domains(*given)
+        self._train(domains, self._wanted(domains))
+        return self
+
+    def _wanted(self, domains: Domains) -> Array:
+        """What the class head shall say of each source row, from checked labels or values."""
+        raise TypeError("use DANNClassifier or DANNRegressor")
 
     def _domains(
         self,
@@ -159,7 +180,7 @@ class AdversarialEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
     def _float(self) -> type[np.floating[Any]]:
         return np.float64 if self.precision == "float64" else np.float32
 
-    def _fit(self, domains: Domains, y: Array) -> None:
+    def _train(self, domains: Domains, y: Array) -> None:
         """Train on rows that were checked; `y` as the head wants it."""
         policy, real = self.negative_weights, self._float()
         weights = {
@@ -239,6 +260,7 @@ class AdversarialEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
             smoothing=self.smoothing,
             spectral_norm=self.spectral_norm,
             gradient_penalty=self.gradient_penalty,
+            radius=self.radius,
         )
 
     def _outputs(self) -> tuple[int, str, int]:
