@@ -19,6 +19,8 @@ from hepda.evaluation.newton import Derivatives, Minimum, Rows, minimise, solve
 from hepda.evaluation.results import FloatArray
 from hepda.evaluation.templates import Templates
 
+_LONGEST = 2.0  # step of an alpha: rates are exponentials of it
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Measured:
@@ -208,4 +210,6 @@ def fit(model: Model, data: Measured, start: FloatArray | None = None, free: np.
     if start is None:
         start = np.zeros((len(data.observed), 1 + len(model.names)))
         start[:, 0] = 1.0
-    return minimise(lambda theta, rows: model.derivatives(theta, data[rows]), start, free)
+    largest = np.full(start.shape[1], _LONGEST)
+    largest[0] = np.inf
+    return minimise(lambda theta, rows: model.derivatives(theta, data[rows]), start, free, largest)

@@ -47,11 +47,17 @@ class Minimum:
 Function = Callable[[FloatArray, Rows], Derivatives]
 
 
-def minimise(function: Function, start: FloatArray, free: NDArray[np.bool_] | None = None) -> Minimum:
+def minimise(
+    function: Function,
+    start: FloatArray,
+    free: NDArray[np.bool_] | None = None,
+    largest: FloatArray | None = None,
+) -> Minimum:
     """Minimise t functions of q parameters, from `start` [t, q].
 
     function(points [k, q], rows [k]) gives the derivatives of the problems `rows`. free [t, q]: parameters
-    that move (all by default). Each step is Newton's, or one with the matrix `positive` where Newton's would
+    that move (all by default); largest [q]: the longest step of each parameter, by which a step is scaled down
+    as a whole. Each step is Newton's, or one with the matrix `positive` where Newton's would
     lead uphill, and is halved until the function falls enough (Armijo). Rows end when the decrease to come is
     below 1e-9; those that have not after 60 steps have not converged.
     """
@@ -65,6 +71,9 @@ def minimise(function: Function, start: FloatArray, free: NDArray[np.bool_] | No
         if not len(rows):
             break
         step, slope = direction(at[rows], None if free is None else free[rows])
+        if largest is not None:
+            shorter = 1 / np.maximum(1.0, np.max(np.abs(step) / largest, axis=1))
+            step, slope = step * shorter[:, None], slope * shorter
         trial = point[rows] + length[rows, None] * step
         there = function(trial, rows)
         enough = _SUFFICIENT * length[rows] * slope

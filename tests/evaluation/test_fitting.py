@@ -189,13 +189,12 @@ def test_asimov_formula_is_pyhfs_discovery_significance(s, b, relative):
 def test_significance_of_data_is_that_of_the_likelihood_ratio():
     templates = region(scale=0.3, bins=4)
     counts = np.random.default_rng(4).poisson(templates.total(0.7)).astype(float)
-    found = significance(templates, counts, toys=2000, seed=1)
+    found = significance(templates, counts)
     least = reference.minimise(templates, counts).fval
     without = reference.minimise(templates, counts, mu=0.0).fval
     assert found.observed == pytest.approx(np.sqrt(without - least), rel=2e-3)
     assert significance(templates, templates.total(0.5)).observed < found.expected
     assert significance(templates, templates.total(-0.5)).observed == 0.0
-    assert found.toys.p_value is None or found.toys.value == pytest.approx(found.observed, abs=0.3)
 
 
 def test_significance_by_toys_is_near_the_asymptotic_one():

@@ -161,3 +161,11 @@ def test_a_profile_holds_mu_and_a_fit_without_minimum_does_not_converge():
     nothing = one_bin(1.0, 5.0)
     empty = fit_strengths(Model.of(nothing), Model.of(nothing).nominally(np.zeros((1, 1))))
     assert not empty.converged[0] and np.isnan([empty.mu[0], empty.low[0]]).all()
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_far_minimum_is_reached_without_overflow():
+    model = Model.of(one_bin(10.0, 100.0, rate=0.3))
+    data = model.nominally(np.array([[1e6]]))
+    found = profile(model, data, np.zeros(1), np.zeros((1, 2)))
+    assert found.converged[0] and model.expected(found.point)[0, 0] == pytest.approx(1e6, rel=1e-3)

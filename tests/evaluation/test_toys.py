@@ -34,6 +34,13 @@ def test_another_truth_is_a_bias_and_is_not_covered():
     assert expected.pull == pytest.approx((expected.mu - 1) / expected.error)
 
 
+def test_few_events_are_covered_too():
+    templates = region(scale=0.05, bins=12)  # down to 5 events a bin
+    found = toy_fits(templates, templates.total(0.0), 0.0, toys=3000, seed=5)
+    assert found.failed < 10
+    assert found.coverage == pytest.approx(0.6827, abs=0.03)
+
+
 def test_the_same_seed_gives_the_same_toys():
     templates = region(bins=4)
     first, again, other = (toy_fits(templates, templates.total(), 1.0, toys=50, seed=s) for s in (3, 3, 4))
