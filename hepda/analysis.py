@@ -169,6 +169,7 @@ def _judge(
     manifest = rundir.read_json(run / "manifest.json")
     about, table, progress = manifest["training"], loaded.table, clock.progress
     processes = processes_of(config)
+    histories, best = saved_histories(config, run, about)
     with clock("evaluate"):
         numbers = wing.numbers_of(config, table, scores, run / "models", processes, progress.step)
         metrics = {
@@ -178,9 +179,9 @@ def _judge(
             "luminosity": config.luminosity,
             "samples": wing.samples_metrics(config, loaded),
             "models": wing.models_metrics(config, numbers, training_metrics(config, about)),
+            **wing.whole_metrics(config, numbers, histories),
         }
         rundir.write_json(run / "metrics.json", metrics)
-    histories, best = saved_histories(config, run, about)
     with clock("draw"):
         drawn = wing.draw(config, table, scores, numbers, histories, best, plots, processes, progress.step)
     with clock("report"):

@@ -34,6 +34,7 @@ SECTIONS = {
     "adaptation": ("Adaptation", "What did adaptation change?"),
     "significance": ("Significance", "What is it worth?"),
     "fit": ("Fit", "What does the fit say?"),
+    "guards": ("Guards", "What could deceive?"),
     "training": ("Training", "How did the training go?"),
     "missing": ("Not shown", "What is not shown, and why"),
     "details": ("Details", "Everything else"),

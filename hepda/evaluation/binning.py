@@ -64,9 +64,7 @@ def _fine_edges(signal: Sample, background: Sample, bins: int) -> FloatArray:
     return np.append(edges[:-1], np.nextafter(edges[-1], np.inf))
 
 
-def _monotone(
-    kept: np.ndarray[tuple[int], np.dtype[np.intp]], signal: FloatArray, background: FloatArray
-) -> list[int]:
+def _monotone(kept: np.ndarray[tuple[int], np.dtype[np.intp]], signal: FloatArray, background: FloatArray) -> list[int]:
     """Indices of edges after merging neighbours until S/B rises with the bin."""
     pools: list[list[float]] = []  # first edge, signal, background
     for start, s, b in zip(kept[:-1].tolist(), signal.tolist(), background.tolist(), strict=True):

@@ -23,9 +23,7 @@ def weighted_efficiency(passed: ArrayLike, weight: ArrayLike) -> tuple[float, fl
     return _efficiency(mask, checked.weight)
 
 
-def _efficiency(
-    passed: np.ndarray[tuple[int], np.dtype[np.bool_]], weight: FloatArray
-) -> tuple[float, float]:
+def _efficiency(passed: np.ndarray[tuple[int], np.dtype[np.bool_]], weight: FloatArray) -> tuple[float, float]:
     total = weight.sum()
     kept = weight[passed]
     efficiency = kept.sum() / total
@@ -110,13 +108,13 @@ def efficiency_curve(
 def quantile_edges(variable: ArrayLike, bins: int = 8) -> FloatArray:
     """Edges [b + 1] of at most `bins` bins of about equal numbers of events; a bin a value if there are few.
 
-    variable [n], such as a number of jets: whole numbers with up to 2 `bins` different values get a bin each,
-    those beyond the first and last per cent being joined to their neighbours.
+    variable [n]. The first and the last per cent of the events lie beyond the ends, whose bins are open. Whole
+    numbers, such as those of jets, with up to 2 `bins` different values between get a bin each.
     """
     ordered = np.sort(vector(variable, "variable"))
-    low, high = ordered[[len(ordered) // 100, -1 - len(ordered) // 100]]
-    different = np.unique(ordered[(ordered >= low) & (ordered <= high)])
+    inner = ordered[len(ordered) // 100 : len(ordered) - len(ordered) // 100]
+    different = np.unique(inner)
     if len(different) <= 2 * bins and np.all(different == np.round(different)):
         return np.append(different - 0.5, different[-1] + 0.5)
-    edges = np.unique(ordered[(np.linspace(0, 1, bins + 1) * (len(ordered) - 1)).astype(np.intp)])
+    edges = np.unique(inner[(np.linspace(0, 1, bins + 1) * (len(inner) - 1)).astype(np.intp)])
     return edges if len(edges) > 1 else np.array([edges[0] - 0.5, edges[0] + 0.5])

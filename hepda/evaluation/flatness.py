@@ -18,7 +18,7 @@ from hepda.evaluation.arrays import sample, vector
 from hepda.evaluation.results import Flatness, FloatArray
 
 CVM_LIMIT, KS_LIMIT = 0.002, 0.09
-_WINDOW, _STEPS, _SLICES, _BINS = 200, 4, 10, 256  # effective events, steps to a window, slices, bins of the score
+_WINDOW, _STEPS, _SLICES, _BINS = 200, 4, 10, 64  # effective events, steps to a window, slices, bins of the score
 
 
 def flatness(
@@ -28,7 +28,7 @@ def flatness(
     *,
     name: str,
     class_name: str,
-    permutations: int = 99,
+    permutations: int = 49,
     seed: int = 0,
 ) -> Flatness:
     """Flatness of the score [n] of one class against a variable [n], with signed weights [n].

@@ -15,7 +15,7 @@ from hepda.evaluation.results import FloatArray
 _BINS = 63
 _QUANTILES = np.arange(1, _BINS) / _BINS
 _TREES, _LEAVES, _SHRINKAGE = 40, 6, 0.1
-_EPOCHS, _STEPS, _HIDDEN, _RATE = 8, 5, 64, 1e-2  # epochs of at least _STEPS steps
+_EPOCHS, _STEPS, _HIDDEN, _RATE = 8, 5, 32, 1e-2  # epochs of at least _STEPS steps
 _BATCHES = (128, 2048)  # rows of a batch, at least and at most
 
 
@@ -47,7 +47,7 @@ def fit_bdt(features: Matrix, label: Labels, weight: FloatArray, seed: int) -> S
 
 
 def fit_mlp(features: Matrix, label: Labels, weight: FloatArray, seed: int) -> Scorer:
-    """Two hidden layers of 64, AdamW with a one-cycle rate, inputs standardised and limited to five widths.
+    """Two hidden layers of 32, AdamW with a one-cycle rate, inputs standardised and limited to five widths.
 
     features [n, k], label [n], weight [n] >= 0. Seeded without touching torch's global generator.
     """

@@ -21,6 +21,7 @@ from hepda.evaluation.results import FeatureImportance, FloatArray, ProbeResult
 from hepda.evaluation.roc import area, auc
 
 Kind = Literal["bdt", "mlp"]
+KINDS: tuple[Kind, ...] = ("bdt", "mlp")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,7 +58,7 @@ def probe(
     weights [n], [m]; each domain is scaled to unit sum. The fit uses |w| (a classifier cannot use negative
     ones), the AUC the signs. Folds: given by number ([n], [m], each value a fold) or drawn; the AUC is the
     mean of the folds', because scores of different fits do not compare. More than max_events in a domain
-    are thinned at random. kind "bdt": scikit-learn's histogram boosting; "mlp": two hidden layers of 64, in
+    are thinned at random. kind "bdt": scikit-learn's histogram boosting; "mlp": two hidden layers of 32, in
     torch. Raises DataError if a fold lacks a domain.
 
     The interval is the bootstrap's over held-out events, at fixed fits, times sqrt(2): where there is
@@ -67,7 +68,7 @@ def probe(
     linear). Where the domains do differ the interval is wide by up to that factor.
     """
     check_bootstrap(replicas, level)
-    if kind not in ("bdt", "mlp"):
+    if kind not in KINDS:
         raise ValueError(f"a probe is of kind 'bdt' or 'mlp', not {kind!r}")
     generator = np.random.default_rng(seed)
     events = _stack(
@@ -138,9 +139,7 @@ def _stack(
 ) -> _Events:
     parts = [_domain(*d, w, max_events, generator) for d, w in ((source, "source"), (other, "other domain"))]
     if parts[0][0].shape[1] != parts[1][0].shape[1]:
-        raise ValueError(
-            f"{parts[0][0].shape[1]} columns of the source, {parts[1][0].shape[1]} of the other domain"
-        )
+        raise ValueError(f"{parts[0][0].shape[1]} columns of the source, {parts[1][0].shape[1]} of the other domain")
     label = np.repeat(np.array([0, 1], dtype=np.int8), [len(p[0]) for p in parts])
     if (parts[0][2] is None) != (parts[1][2] is None):
         raise ValueError("folds are given for both domains or for neither")
@@ -175,9 +174,7 @@ def _domain(
     features = np.asarray(values, dtype=np.float32)
     features = features[:, None] if features.ndim == 1 else features
     if features.ndim != 2 or features.size == 0:
-        raise DataError(
-            f"the representation of the {name} has shape {features.shape}; [events, columns] is needed"
-        )
+        raise DataError(f"the representation of the {name} has shape {features.shape}; [events, columns] is needed")
     bad = int(np.sum(~np.isfinite(features).all(axis=1)))
     if bad:
         raise DataError(f"{bad} of {len(features)} events of the {name} have values that are not finite")
@@ -210,16 +207,14 @@ def _fits(events: _Events, kind: Kind, seed: int) -> list[tuple[int, Scorer]]:
     return found
 
 
-def _mean_auc(
-    events: _Events, scores: FloatArray, replicas: int, seed: int
-) -> tuple[float, float, FloatArray]:
+def _mean_auc(events: _Events, scores: FloatArray, replicas: int, seed: int) -> tuple[float, float, FloatArray]:
     """Mean over folds of the AUC: exact, from bins, and its bootstrap replicas from bins [replicas]."""
     binned = []
     value = 0.0
     for f in range(events.folds):
         held = np.flatnonzero(events.fold == f)
         category = events.label[held].astype(np.intp)
-        binned.append((held, ScoreBins(scores[held], category, 2)))
+        binned.append((held, ScoreBins(scores[held], category, 2, bins=1024)))
         value += auc(scores[held], events.label[held], events.weight[held]) / events.folds
 
     def mean(weight: FloatArray) -> float:

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
 from hepda import parallel
-from hepda.config import AnalysisConfig, PlotConfig
 from hepda.events.blinding import hidden_range
-from hepda.events.numbers import Numbers, compared
-from hepda.events.table import FeatureTable
+from hepda.events.domains import compared, held_out_domains
+from hepda.events.scene import Drawing, Scene, axis
 from hepda.parallel import Send
 from hepda.plotting import (
     bias,
     calibration,
     closure,
+    efficiency,
     features,
+    ratios,
     roc,
     scores,
     significance,
@@ -29,111 +27,6 @@ from hepda.plotting import (
     tradeoff,
     training,
 )
-
-Array = NDArray[Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Drawing:
-    """One figure to be: where it stands in the report, its file name, title, caption, and how it is drawn."""
-
-    section: str
-    name: str
-    title: str
-    caption: str
-    draw: Callable[[], Figure]
-
-
-@dataclass(frozen=True, slots=True)
-class Scene:
-    """What all figures are drawn from."""
-
-    config: AnalysisConfig
-    table: FeatureTable
-    scores: Mapping[str, Array]
-    numbers: Numbers
-    histories: Mapping[str, Sequence[Mapping[str, Sequence[float | None]]]]  # by model: columns of each training
-    best_epochs: Mapping[str, Sequence[int]]
-
-    @property
-    def models(self) -> list[str]:
-        """All models, in the order of the config: the order of colours."""
-        return list(self.scores)
-
-    @property
-    def source(self) -> str:
-        """The domain that is trained on."""
-        return self.numbers.source
-
-    @property
-    def rival_domains(self) -> list[str]:
-        """The simulated domains whose background (or what `bias.class` says) is compared with the source's."""
-        known = (*self.numbers.rocs, *self.numbers.lacking)
-        return [d for d in known if d != self.source and d not in self.numbers.untold]
-
-    def label(self, note: str = "", *, data: bool = False) -> style.Label:
-        """The line above the axes. Signals with a scale are said to have it wherever they are drawn."""
-        scales = {s.scale for s in self.config.samples.values() if s.class_ == "signal" and s.scale != 1}
-        said = [note] if note else []
-        if scales:
-            said.append("signal × " + ", ".join(f"{scale:g}" for scale in sorted(scales)))
-        status = "Pseudo-data" if data else "Simulation"
-        return style.Label(status, luminosity=self.config.luminosity, note=", ".join(said))
-
-    def stack(self, values: Array) -> list[features.Sample]:
-        """The samples of the source, background first, as a stack."""
-        chosen = [
-            (name, sample)
-            for name, sample in self.config.samples.items()
-            if sample.domain == self.source and sample.class_ is not None
-        ]
-        chosen.sort(key=lambda pair: pair[1].class_ == "signal")
-        parts = []
-        for name, sample in chosen:
-            mask = self.table.of_samples([name])
-            parts.append(
-                features.Sample(
-                    sample.label or name,
-                    values[mask],
-                    self.table.weight[mask],
-                    signal=sample.class_ == "signal",
-                    colour=sample.color,
-                )
-            )
-        return parts
-
-    def rivals(self, values: Array) -> list[features.Sample]:
-        """The other simulated domains with both classes, each as one total scaled to the source's yield."""
-        total = self.table.weight[self.table.of_domain(self.source) & (self.table.label >= 0)].sum()
-        parts = []
-        colours = style.domain_colours(self.numbers.rocs)
-        for domain in self.numbers.rocs:
-            if domain == self.source:
-                continue
-            mask = self.table.of_domain(domain) & (self.table.label >= 0)
-            weight = self.table.weight[mask]
-            scaled = weight * (total / weight.sum())
-            parts.append(features.Sample(f"{domain} (scaled)", values[mask], scaled, colour=colours[domain]))
-        return parts
-
-    def data(self, values: Array) -> features.Sample | None:
-        """The events of the first domain without labels, as points."""
-        for domain in self.numbers.unlabelled:
-            mask = self.table.of_domain(domain)
-            named = {s.label for s in self.config.samples.values() if s.domain == domain and s.label}
-            return features.Sample(named.pop() if len(named) == 1 else domain, values[mask])
-        return None
-
-
-def axis(name: str, plot: PlotConfig | None) -> tuple[str, Array | None]:
-    """Label with unit and bin edges of a feature; no edges where the config gives no range."""
-    if plot is None or plot.label is None:
-        text = features.guess_label(name)
-    else:
-        text = f"{plot.label} [{plot.unit}]" if plot.unit else plot.label
-    if plot is None or plot.range is None:
-        return text, None
-    return text, np.linspace(*plot.range, plot.bins + 1)
 
 
 def input_drawings(scene: Scene) -> Iterator[Drawing]:
@@ -185,12 +78,32 @@ def separation_drawings(scene: Scene) -> Iterator[Drawing]:
                 bands, reference=reference, auc=areas, label=scene.label(domain), models=scene.models
             ),
         )  # fmt: skip
-    curves = {m: own.calibration for m, own in scene.numbers.models.items() if own.calibration is not None}
-    yield Drawing(
-        "separation", "calibration", "Calibration",
-        "Signal fraction against the score, both classes scaled to the same yield.",
-        lambda: calibration.calibration_figure(curves, label=scene.label(scene.source), models=scene.models),
-    )  # fmt: skip
+    for domain in scene.numbers.rocs:
+        curves = {m: own.calibration[domain] for m, own in scene.numbers.models.items()}
+        yield Drawing(
+            "separation", f"calibration_{domain}", f"Calibration, {domain}",
+            "Signal fraction against the score, both classes scaled to the same yield.",
+            lambda curves=curves, domain=domain: calibration.calibration_figure(  # type: ignore[misc]
+                curves, label=scene.label(domain), models=scene.models
+            ),
+        )  # fmt: skip
+    yield from _efficiencies(scene)
+
+
+def _efficiencies(scene: Scene) -> Iterator[Drawing]:
+    """Efficiency of the first working point against each variable of `evaluation.efficiency_against`."""
+    at = f"cut at {100 * scene.config.evaluation.working_points[0]:g} % signal efficiency"
+    for variable in scene.config.evaluation.efficiency_against:
+        found = {m: own.efficiency[variable] for m, own in scene.numbers.models.items()}
+        curves = {name: {m: of[name] for m, of in found.items()} for name in ("signal", "background")}
+        text, _ = axis(variable, scene.config.plots.get(variable))
+        yield Drawing(
+            "separation", f"efficiency_{variable}", f"Efficiency against {variable}",
+            f"Of signal and background in {scene.source}, {at}.",
+            lambda curves=curves, text=text: efficiency.efficiency_figure(  # type: ignore[misc]
+                curves, xlabel=text, cut=at, label=scene.label(), models=scene.models
+            ),
+        )  # fmt: skip
 
 
 def score_drawings(scene: Scene) -> Iterator[Drawing]:
@@ -242,6 +155,16 @@ def bias_drawings(scene: Scene) -> Iterator[Drawing]:
             "Grey: what two samples of one generator come to (95 %).",
             lambda: bias.ks_figure(distances, source=scene.source, label=scene.label()),
         )  # fmt: skip
+    importance = {d: found for d, found in scene.numbers.importance.items() if not isinstance(found, str)}
+    if importance:
+        yield Drawing(
+            "domains", "importance", "Which inputs tell the domains apart",
+            "By how much the AUC of a fresh classifier of the domains falls if one input is shuffled; correlated "
+            "inputs share, and hide, importance.",
+            lambda: efficiency.importance_figure(importance, source=scene.source, label=scene.label()),
+        )  # fmt: skip
+    if distances:
+        yield from _ratios(scene)
         yield from _tradeoff(scene, next(iter(distances)))
     fits = {other: {m: own[m].closure[other] for m in scene.models} for other in own[scene.models[0]].closure}
     if any(fit.mu is not None for found in fits.values() for fit in found.values()):
@@ -249,6 +172,25 @@ def bias_drawings(scene: Scene) -> Iterator[Drawing]:
             "fit", "closure", "Signal strength fitted to other domains",
             f"Templates from {scene.source}; thick bars: the finite simulation that plays data.",
             lambda: closure.closure_figure(fits, source=scene.source, label=scene.label()),
+        )  # fmt: skip
+
+
+def _ratios(scene: Scene) -> Iterator[Drawing]:
+    """The shifts of the adapted models over those of the plain one, to the simulated domains."""
+    own = scene.numbers.models
+    found = {
+        other: {model: own[model].ratios[other] for model in scene.models if own[model].ratios}
+        for other in scene.rival_domains
+    }
+    if any(point.ratio is not None for of in found.values() for points in of.values() for point in points):
+        yield Drawing(
+            "adaptation", "shift_ratio", "Did the bias fall, or the apparent difference?",
+            f"Efficiency shift of each model over that of {scene.numbers.plain}, at the same signal efficiency; 68 % "
+            "of paired bootstrap replicas. Open points: the plain model's shift is within two errors of zero.",
+            lambda: ratios.ratio_figure(
+                found, plain=scene.numbers.plain, source=scene.source, unseen=held_out_domains(scene.config),
+                label=scene.label(), models=scene.models,
+            ),
         )  # fmt: skip
 
 
@@ -297,6 +239,20 @@ def training_drawings(scene: Scene) -> Iterator[Drawing]:
         )  # fmt: skip
 
 
+def guard_drawings(scene: Scene) -> Iterator[Drawing]:
+    """Training events against events that no training saw."""
+    for model, own in scene.numbers.models.items():
+        if isinstance(own.overtraining, str):
+            continue
+        yield Drawing(
+            "guards", f"overtraining_{model}", f"Training against test events, {model}",
+            "The score of the trainings of fold 0 on events that they saw and on those of fold 0; p by permutation.",
+            lambda tests=own.overtraining, model=model: calibration.overtraining_figure(  # type: ignore[misc]
+                tests, model=model, label=scene.label()
+            ),
+        )  # fmt: skip
+
+
 def drawings(scene: Scene) -> list[Drawing]:
     """Everything that is drawn of a run, in the order of the report."""
     parts = (
@@ -305,6 +261,7 @@ def drawings(scene: Scene) -> list[Drawing]:
         score_drawings,
         bias_drawings,
         significance_drawings,
+        guard_drawings,
         training_drawings,
     )
     return [drawing for part in parts for drawing in part(scene)]

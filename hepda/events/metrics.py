@@ -2,13 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from hepda.config import AnalysisConfig
-from hepda.evaluation.results import BiasResult, ClosureFit, Interval
-from hepda.events.numbers import ModelNumbers, Numbers, shift_points
+from hepda.evaluation.ratios import judge, verdict
+from hepda.evaluation.results import (
+    BiasResult,
+    ClosureFit,
+    Interval,
+    ProbeResult,
+    ShiftRatio,
+    Significance,
+    WorkingPoint,
+)
+from hepda.events.domains import UNLABELLED, adapted_to, held_out_domains, trained_on
+from hepda.events.model_numbers import ModelNumbers, shift_points
+from hepda.events.numbers import Numbers
 
-UNLABELLED = "the classes of its events are unknown"
+REPRESENTATIONS = ("score", "embedding", "inputs")
+
+
+def interval(found: Interval) -> dict[str, float]:
+    """An interval as {value, low, high}."""
+    return {"value": found.value, "low": found.low, "high": found.high}
+
+
+def with_why(entry: dict[str, Any], reasons: Iterable[str | None]) -> dict[str, Any]:
+    """The entry and, where there are any, the reasons, each once."""
+    said = list(dict.fromkeys(reason for reason in reasons if reason))
+    return entry | ({"why": "; ".join(said)} if said else {})
 
 
 def auc_of(numbers: Numbers, model: str) -> dict[str, Any]:
@@ -20,9 +43,10 @@ def auc_of(numbers: Numbers, model: str) -> dict[str, Any]:
     return known | {domain: nothing | {"why": why} for domain, why in reasons.items()}
 
 
-def interval(found: Interval) -> dict[str, float]:
-    """An interval as {value, low, high}."""
-    return {"value": found.value, "low": found.low, "high": found.high}
+def auc_difference_of(numbers: Numbers, model: str) -> dict[str, Any]:
+    """models.<model>.auc_difference: AUC minus the plain model's on the same events, by domain."""
+    found = {domain: curves[model][0].difference for domain, curves in numbers.rocs.items()}
+    return {domain: interval(difference) for domain, difference in found.items() if difference is not None}
 
 
 def bias_of(found: BiasResult) -> dict[str, Any]:
@@ -41,8 +65,47 @@ def bias_of(found: BiasResult) -> dict[str, Any]:
         "efficiency_shift_error": {f"{s.signal_efficiency:g}": s.error for s in shifts},
         "n_eff": {"source": found.n_eff_source, "other": found.n_eff_other},
     }
-    reasons = [s.why for s in shifts if s.why] + ([found.why] if found.why else [])
-    return entry | ({"why": "; ".join(dict.fromkeys(reasons))} if reasons else {})
+    return with_why(entry, [*(s.why for s in shifts), found.why])
+
+
+def tests_of(found: BiasResult) -> dict[str, Any]:
+    """models.<model>.tests.<source>:<other>.<class>: each statistic with its p-value and its null."""
+    entries = {}
+    for name, test in found.tests.items():
+        entry = {"value": test.value, "p_value": test.p_value, "null": test.null}
+        entries[name] = with_why(entry, [test.why, found.why if test.null is None else None])
+    return entries
+
+
+def ratio_of(found: ShiftRatio) -> dict[str, Any]:
+    """models.<model>.shift_ratio.<source>:<other>.<efficiency>: R, and the two shifts that it is made of."""
+    nothing = {"value": None, "low": None, "high": None}
+    parts = {
+        name: nothing if part is None else interval(part)
+        for name, part in (("plain", found.plain), ("adapted", found.adapted))
+    }
+    ratio = nothing if found.ratio is None else interval(found.ratio)
+    return with_why(ratio | parts | {"resolved": found.resolved}, [found.why])
+
+
+def verdict_of(config: AnalysisConfig, numbers: Numbers, model: str) -> dict[str, Any] | None:
+    """models.<model>.verdict: what the shifts allow to say, at each signal efficiency; None if nothing was adapted.
+
+    The domain of the training is the one that the model was adapted to, or the first that is compared.
+    """
+    ratios = numbers.models[model].ratios
+    unseen = [name for name in held_out_domains(config) if name in ratios]
+    seen = [name for name in ratios if name not in unseen and name not in numbers.unlabelled]
+    target = adapted_to(config, model) if model in config.models else None
+    trained = target if target in ratios else next(iter(seen), None)
+    if trained is None or (model in config.models and trained_on(config, model)[:1] != (numbers.source,)):
+        return None
+    third = unseen[0] if unseen else None
+    points = zip(ratios[trained], ratios[third] if third else [None] * len(ratios[trained]), strict=True)
+    said = {
+        f"{one.signal_efficiency:g}": {"judgement": judge(one, two), "text": verdict(one, two)} for one, two in points
+    }
+    return {"domain": trained, "third": third, "adapted": target is not None, "points": said}
 
 
 def untold_bias(config: AnalysisConfig, why: str) -> dict[str, Any]:
@@ -65,15 +128,15 @@ def closure_of(found: ClosureFit) -> dict[str, Any]:
              "sample_error": found.sample_error, "background_scale": found.background_scale}  # fmt: skip
     if found.sample_error is None:
         entry["sample_error_why"] = "the data are not simulated: their fluctuations are in the error"
-    return entry | ({"why": found.why} if found.why else {})
+    return with_why(entry, [found.why])
 
 
 def significance_of(found: ModelNumbers) -> dict[str, Any]:
-    """models.<model>.significance."""
+    """models.<model>.significance; the best cuts are chosen on validation events and quoted on all others."""
     if found.scan is None or found.binned is None:
         raise ValueError("the significance has not been computed")
     scan, binned = found.scan, found.binned
-    reasons = [s.why for s in (scan.best, scan.best_with_uncertainty, scan.best_with_bias) if s and s.why]
+    reasons = [s.why for s in (scan.best, scan.best_with_uncertainty, scan.best_with_bias) if s]
     biased = scan.best_with_bias
     if biased is None:
         reasons.append("asimov_with_bias: there is no second domain with a background")
@@ -83,22 +146,45 @@ def significance_of(found: ModelNumbers) -> dict[str, Any]:
         "asimov_with_bias": None if biased is None else biased.value,
         "binned": binned.value,
     }
-    reasons += [binned.why] if binned.why else []
-    return entry | ({"why": "; ".join(dict.fromkeys(reasons))} if reasons else {})
+    told = {} if found.rival is None else {"bias_from": found.rival}
+    return with_why(entry | told, [*reasons, binned.why])
+
+
+def working_of(point: WorkingPoint, counting: Significance) -> dict[str, Any]:
+    """models.<model>.working_points.<efficiency>.<domain>, at the cut that the source's signal fixes."""
+    names = ("signal_efficiency", "background_efficiency", "rejection")
+    entry = {key: getattr(point, key) for name in names for key in (name, f"{name}_error")}
+    return with_why(entry | {"significance": counting.value}, [point.why, counting.why])
+
+
+def probes_of(found: tuple[ProbeResult, ...] | str) -> dict[str, Any]:
+    """Of one class, models.<model>.probes.<source>:<other>.<class>: AUC by kind of probe and representation."""
+    if isinstance(found, str):
+        return {"bdt": None, "mlp": None, "why": found}
+    entry: dict[str, Any] = {}
+    for result in found:
+        entry.setdefault(result.kind, {})[result.representation] = interval(result.auc)
+    return entry
 
 
 def domain_auc_of(config: AnalysisConfig, numbers: Numbers, model: str, other: str) -> dict[str, Any]:
-    """models.<model>.domain_auc.<source>:<other>: fresh probes on score, embedding and inputs."""
+    """models.<model>.domain_auc.<source>:<other>: the trees among the probes, for the class that is compared."""
+    nothing = dict.fromkeys(REPRESENTATIONS)
     if not config.evaluation.probes:
-        return {"score": None, "embedding": None, "inputs": None, "why": "`evaluation.probes` is off"}
+        return nothing | {"why": "`evaluation.probes` is off"}
     if other in numbers.untold:
-        return {"score": None, "embedding": None, "inputs": None, "why": numbers.untold[other]}
-    found = numbers.models[model].probes[other]
-    entry: dict[str, Any] = {name: interval(result.auc) for name, result in found.items()}
-    entry["inputs"] = interval(numbers.inputs[other].auc)
-    if "embedding" not in entry:
+        return nothing | {"why": numbers.untold[other]}
+    wanted = numbers.models[model].bias[other].class_name
+    entry: dict[str, Any] = {}
+    reasons = []
+    for found in (numbers.models[model].probes[other][wanted], numbers.inputs[other][wanted]):
+        if isinstance(found, str):
+            reasons.append(found)
+            continue
+        entry |= {result.representation: interval(result.auc) for result in found if result.kind == "bdt"}
+    if not reasons and "embedding" not in entry:
         entry |= {"embedding": None, "embedding_why": "trees have no embedding"}
-    return entry
+    return with_why(nothing | entry, reasons)
 
 
 def model_metrics(config: AnalysisConfig, numbers: Numbers, model: str, training: dict[str, Any]) -> dict[str, Any]:
@@ -108,11 +194,65 @@ def model_metrics(config: AnalysisConfig, numbers: Numbers, model: str, training
     bias = {other: bias_of(found) for other, found in own.bias.items()}
     bias |= {other: untold_bias(config, why) for other, why in numbers.untold.items()}
     closure = {other: closure_of(found) for other, found in own.closure.items()}
-    return {
-        "auc": auc_of(numbers, model),
-        "bias": {pairs[other]: entry for other, entry in bias.items()},
+    untold = {other: why for other, why in numbers.untold.items() if other not in closure}
+    entry: dict[str, Any] = {"auc": auc_of(numbers, model)}
+    if own.ratios:
+        entry["auc_difference"] = auc_difference_of(numbers, model)
+        entry["shift_ratio"] = {
+            pairs[other]: {f"{r.signal_efficiency:g}": ratio_of(r) for r in found}
+            for other, found in own.ratios.items()
+        }
+        said = verdict_of(config, numbers, model)
+        entry |= {} if said is None else {"verdict": said}
+    entry |= {
+        "bias": {pairs[other]: found for other, found in bias.items()},
+        "tests": {pairs[other]: {name: tests_of(t) for name, t in found.items()} for other, found in own.tests.items()},
         "domain_auc": {pair: domain_auc_of(config, numbers, model, other) for other, pair in pairs.items()},
+    }
+    if own.probes:
+        entry["probes"] = {
+            pairs[o]: {name: probes_of(p) for name, p in found.items()} for o, found in own.probes.items()
+        }
+    return entry | {
         "significance": significance_of(own),
-        "closure": closure | {other: untold_closure(why) for other, why in numbers.untold.items()},
+        "working_points": {
+            f"{efficiency:g}": {domain: working_of(*point) for domain, point in found.items()}
+            for efficiency, found in own.working.items()
+        },
+        **_guards(own),
+        "closure": closure | {other: untold_closure(why) for other, why in untold.items()},
         "training": training,
+    }
+
+
+def _guards(own: ModelNumbers) -> dict[str, Any]:
+    """What may deceive, of one model: calibration, bins, overtraining, flatness."""
+    nothing = {"ks": None, "p_value": None}
+    if isinstance(own.overtraining, str):
+        overtraining: dict[str, Any] = nothing | {"why": own.overtraining}
+    else:
+        overtraining = {name: {"ks": test.ks, "p_value": test.p_value} for name, test in own.overtraining.items()}
+    flat = {
+        variable: {
+            name: {"cvm": None, "ks": None, "p_value": None, "why": result} if isinstance(result, str)
+            else {"cvm": result.cvm, "ks": result.ks, "p_value": result.p_value}
+            for name, result in found.items()
+        }
+        for variable, found in own.flatness.items()
+    }  # fmt: skip
+    bins = {
+        domain: {
+            name: {"bins": b.bins, "empty": b.empty, "negative": b.negative, "lowest_n_eff": b.lowest_n_eff}
+            for name, b in found.items()
+        }
+        for domain, found in own.bins.items()
+    }
+    return {
+        "calibration": {
+            domain: with_why({"expected_error": curve.expected_error}, [curve.why])
+            for domain, curve in own.calibration.items()
+        },
+        "bins": bins,
+        "overtraining": overtraining,
+        **({"flatness": flat} if flat else {}),
     }

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hepda.config import AnalysisConfig
-from hepda.events import figures, metrics
+from hepda.events import figures, metrics, run_metrics
 from hepda.events.blinding import hidden_range
 from hepda.events.load import LoadedEvents, inspect, load_table
-from hepda.events.numbers import Judged, Numbers, evaluate
+from hepda.events.numbers import Judged, Numbers, Rescore, evaluate
 from hepda.events.samples import normalisation_of
 from hepda.events.table import FeatureTable
 from hepda.parallel import Send
@@ -71,19 +71,27 @@ def numbers_of(
     models: Path,
     processes: int,
     progress: Send,
+    rescore: Rescore | None = None,
 ) -> Numbers:
-    """All numbers of a run; `models` is the folder of trained models."""
+    """All numbers of a run; `models` is the folder of trained models, `rescore` scores events by them once more."""
     networks = {
         name: models / name / "fold0-member0.safetensors"
         for name, section in config.models.items()
         if section.kind == "network"
     }
-    return evaluate(Judged(config, table, scores, networks), processes, progress)
+    return evaluate(Judged(config, table, scores, networks, rescore), processes, progress)
 
 
 def models_metrics(config: AnalysisConfig, numbers: Numbers, training: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
     """The `models` of metrics.json."""
     return {model: metrics.model_metrics(config, numbers, model, training[model]) for model in numbers.models}
+
+
+def whole_metrics(
+    config: AnalysisConfig, numbers: Numbers, histories: Mapping[str, Sequence[Mapping[str, Sequence[float | None]]]]
+) -> dict[str, Any]:
+    """What metrics.json says of the run as a whole: `guards`, and `training_bias` where there is one."""
+    return run_metrics.run_metrics(config, numbers, histories)
 
 
 def draw(

@@ -50,6 +50,17 @@ class ShiftLike(Protocol):
     def error(self) -> float | None: ...  # noqa: D102
 
 
+class ShiftRatioLike(Protocol):
+    """The ratio of an adapted model's shift to the plain one's at a signal efficiency."""
+
+    @property
+    def signal_efficiency(self) -> float: ...  # noqa: D102
+    @property
+    def ratio(self) -> Any: ...  # noqa: D102 - IntervalLike or None
+    @property
+    def resolved(self) -> bool: ...  # noqa: D102
+
+
 class NullLike(Protocol):
     """The quantile of a statistic between parts of one sample."""
 
@@ -99,6 +110,28 @@ class CalibrationLike(Protocol):
     def mean_score(self) -> Floats: ...  # noqa: D102
     @property
     def fraction(self) -> Floats: ...  # noqa: D102
+    @property
+    def error(self) -> Floats: ...  # noqa: D102
+
+
+class EfficiencyCurveLike(Protocol):
+    """Efficiency of a cut in bins of a variable [b]; NaN where it is not defined."""
+
+    @property
+    def edges(self) -> Floats: ...  # noqa: D102
+    @property
+    def efficiency(self) -> Floats: ...  # noqa: D102
+    @property
+    def error(self) -> Floats: ...  # noqa: D102
+
+
+class ImportanceLike(Protocol):
+    """By how much an AUC falls if an input is shuffled [k], largest first."""
+
+    @property
+    def names(self) -> Sequence[str]: ...  # noqa: D102
+    @property
+    def drop(self) -> Floats: ...  # noqa: D102
     @property
     def error(self) -> Floats: ...  # noqa: D102
 

@@ -8,10 +8,13 @@ from typing import Any
 import mplhep
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.container import ErrorbarContainer
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from hepda.plotting.histogram import Floats, Histogram
+from hepda.plotting.style import COLUMN
 
 BAND: dict[str, Any] = {"facecolor": "none", "edgecolor": "#555555", "hatch": "////////", "linewidth": 0.0}
 # Usual ranges of a ratio, and their ticks: none at the ends, where the main panel's stand.
@@ -173,3 +176,21 @@ def _inside(values: Histogram, bounds: tuple[float, float]) -> bool:
     known = np.isfinite(values.sumw) & (values.error < 0.5 * np.abs(values.sumw))
     reach = values.sumw[known], values.error[known]
     return bool(np.all((reach[0] - reach[1] >= bounds[0]) & (reach[0] + reach[1] <= bounds[1])))
+
+
+def column_of_panels(count: int, *, first: float, others: float = 1.15) -> tuple[Figure, list[Axes]]:
+    """Panels below each other on one x axis (inches high); the first is taller, for the legend stands in it."""
+    left, right, bottom, top, gap = 0.54, 0.16, 0.38, 0.22, 0.08
+    heights = [first] + [others] * (count - 1)
+    total = sum(heights) + gap * (count - 1) + bottom + top
+    drawn = Figure(figsize=(COLUMN, total))
+    FigureCanvasAgg(drawn)
+    made: list[Axes] = []
+    upper = total - top
+    for index, height in enumerate(heights):
+        box = (left / COLUMN, (upper - height) / total, 1 - (left + right) / COLUMN, height / total)
+        made.append(drawn.add_axes(box, sharex=made[0] if made else None))
+        if index < count - 1:
+            made[-1].tick_params(axis="x", labelbottom=False)
+        upper -= height + gap
+    return drawn, made

@@ -6,14 +6,12 @@ from collections.abc import Iterable, Mapping
 from typing import Literal
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from hepda.errors import DataError
 from hepda.plotting.numbers import Floats, SignificanceScanLike
+from hepda.plotting.panels import column_of_panels
 from hepda.plotting.style import (
-    COLUMN,
     Label,
     axes_label,
     height_for,
@@ -47,13 +45,11 @@ def significance_figure(
     A marker stands at each curve's highest point. Panels that no model has numbers for are not drawn. Raises
     DataError if there is none.
     """
-    panels = [
-        (name, text) for name, text in PANELS if any(_finite(getattr(scan, name)) for scan in scans.values())
-    ]
+    panels = [(name, text) for name, text in PANELS if any(_finite(getattr(scan, name)) for scan in scans.values())]
     if not panels:
         raise DataError("no model has a significance at any cut; there is nothing to draw")
     styles = model_styles(models or scans)
-    drawn, axes = _column_of_panels(len(panels), first=height_for(len(scans), 1.75))
+    drawn, axes = column_of_panels(len(panels), first=height_for(len(scans), 1.75))
     for panel, (name, text) in zip(axes, panels, strict=True):
         top = 0.0
         for model, scan in scans.items():
@@ -68,9 +64,7 @@ def significance_figure(
         panel.set_ylim(0.0, 1.12 * top)
         panel.set_xlim(0.0, 1.0) if x == "efficiency" else panel.margins(x=0.0)
         if panel is not axes[0]:
-            panel.text(
-                0.98, 0.95, text, transform=panel.transAxes, ha="right", va="top", fontsize=7, gid="panel"
-            )
+            panel.text(0.98, 0.95, text, transform=panel.transAxes, ha="right", va="top", fontsize=7, gid="panel")
             raise_limit(panel, 0.85)
         panel.set_ylabel(r"Asimov $Z$ [$\sigma$]", fontsize=8)
     axes[-1].set_xlabel("Cut on the score" if x == "cut" else "Signal efficiency of the cut")
@@ -82,21 +76,3 @@ def significance_figure(
 
 def _finite(values: Floats | None) -> bool:
     return values is not None and bool(np.isfinite(values).any())
-
-
-def _column_of_panels(count: int, *, first: float) -> tuple[Figure, list[Axes]]:
-    """Panels below each other on one x axis; the first is taller, for the legend stands in it."""
-    left, right, bottom, top, gap = 0.54, 0.16, 0.38, 0.22, 0.08
-    heights = [first] + [1.15] * (count - 1)
-    total = sum(heights) + gap * (count - 1) + bottom + top
-    drawn = Figure(figsize=(COLUMN, total))
-    FigureCanvasAgg(drawn)
-    made: list[Axes] = []
-    upper = total - top
-    for index, height in enumerate(heights):
-        box = (left / COLUMN, (upper - height) / total, 1 - (left + right) / COLUMN, height / total)
-        made.append(drawn.add_axes(box, sharex=made[0] if made else None))
-        if index < count - 1:
-            made[-1].tick_params(axis="x", labelbottom=False)
-        upper -= height + gap
-    return drawn, made

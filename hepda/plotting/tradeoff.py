@@ -12,6 +12,7 @@ from hepda.errors import DataError
 from hepda.plotting.style import (
     COLUMN,
     Label,
+    LineStyle,
     axes_label,
     figure,
     height_for,
@@ -69,38 +70,42 @@ def tradeoff_figure(
             gid="null",
         )
     for name, points in curves.items():
-        style = styles[name]
-        x, y = [p.bias for p in points], [p.auc for p in points]
-        axes.errorbar(
-            x,
-            y,
-            xerr=_bars([(p.bias, p.bias_low, p.bias_high) for p in points]),
-            yerr=_bars([(p.auc, p.auc_low, p.auc_high) for p in points]),
-            fmt=style.marker,
-            markersize=4.0,
-            color=style.colour,
-            linewidth=0.9,
-            label=name,
-            zorder=3,
-        )
-        if len(points) > 1:
-            axes.plot(x, y, color=style.colour, linestyle=style.dashes, linewidth=0.8, zorder=2)
-        for p in points:
-            if p.text:
-                axes.annotate(
-                    p.text,
-                    (p.bias, p.auc),
-                    xytext=(3, -7),
-                    textcoords="offset points",
-                    fontsize=6,
-                    color=style.colour,
-                )
+        _curve(axes, name, points, styles[name])
     _limits(axes, [p for points in curves.values() for p in points], null)
     axes.set_xlabel(bias_name)
     axes.set_ylabel(auc_name)
     axes_label(axes, label)
     legend_above(axes, note=label.note if label else "")
     return drawn
+
+
+def _curve(axes: Axes, name: str, points: Sequence[TradeoffPoint], style: LineStyle) -> None:
+    """One model: its points with error bars, joined if it was scanned, and the words beside them."""
+    x, y = [p.bias for p in points], [p.auc for p in points]
+    axes.errorbar(
+        x,
+        y,
+        xerr=_bars([(p.bias, p.bias_low, p.bias_high) for p in points]),
+        yerr=_bars([(p.auc, p.auc_low, p.auc_high) for p in points]),
+        fmt=style.marker,
+        markersize=4.0,
+        color=style.colour,
+        linewidth=0.9,
+        label=name,
+        zorder=3,
+    )
+    if len(points) > 1:
+        axes.plot(x, y, color=style.colour, linestyle=style.dashes, linewidth=0.8, zorder=2)
+    for p in points:
+        if p.text:
+            axes.annotate(
+                p.text,
+                (p.bias, p.auc),
+                xytext=(3, -7),
+                textcoords="offset points",
+                fontsize=6,
+                color=style.colour,
+            )
 
 
 def _bars(ends: Sequence[tuple[float, float | None, float | None]]) -> list[list[float]]:

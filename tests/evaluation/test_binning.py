@@ -3,7 +3,7 @@ import pytest
 
 from hepda.errors import DataError
 from hepda.evaluation.arrays import histogram
-from hepda.evaluation.binning import automatic_edges
+from hepda.evaluation.binning import automatic_edges, bin_contents
 
 
 def toy(n=20_000, seed=0):
@@ -41,3 +41,12 @@ def test_ties_and_hopeless_samples():
         automatic_edges(np.zeros(len(score)), label, weight)
     with pytest.raises(ValueError, match="at least one bin"):
         automatic_edges(score, label, weight, max_bins=0)
+
+
+def test_empty_and_negative_bins_are_counted():
+    score, weight = [0.1, 0.1, 0.3, 0.3, 0.9, 1.5], [1.0, 1.0, -1.0, 0.5, 2.0, 1.0]
+    found = bin_contents(score, weight, [0.0, 0.2, 0.4, 0.6, 1.0], class_name="background")
+    assert (found.class_name, found.bins, found.empty, found.negative) == ("background", 4, 1, 1)
+    assert found.lowest_n_eff == 0  # of the empty one
+    full = bin_contents(score, weight, [0.0, 0.5, 1.0], class_name="signal")
+    assert (full.empty, full.negative) == (0, 0) and full.lowest_n_eff == pytest.approx(1.5**2 / 3.25)

@@ -5,6 +5,7 @@ from hepda.errors import DataError
 from hepda.evaluation.efficiency import (
     cut_at_efficiency,
     efficiency_curve,
+    quantile_edges,
     weighted_efficiency,
     working_point,
     working_points,
@@ -69,9 +70,7 @@ def test_efficiency_against_a_variable():
     np.testing.assert_allclose(curve.efficiency, [1 / 3, 2 / 1.5])
     np.testing.assert_allclose(curve.n_eff, [3, 1.5**2 / 6.25])
     empty = efficiency_curve(variable, score, weight, 0.5, [0, 1, 2, 2.2, 3, 4])
-    assert (
-        np.isnan(empty.efficiency[2]) and np.isnan(empty.efficiency[3]) and not np.isnan(empty.efficiency[4])
-    )
+    assert np.isnan(empty.efficiency[2]) and np.isnan(empty.efficiency[3]) and not np.isnan(empty.efficiency[4])
     with pytest.raises(ValueError, match="rising"):
         efficiency_curve(variable, score, weight, 0.5, [1, 1])
     with pytest.raises(ValueError, match="variable has 1"):
@@ -81,3 +80,15 @@ def test_efficiency_against_a_variable():
 def test_negative_sum_is_an_error():
     with pytest.raises(DataError, match="positive sum"):
         weighted_efficiency([True, False], [-1.0, 0.5])
+
+
+def test_edges_share_the_events_and_counts_have_a_bin_each():
+    generator = np.random.default_rng(0)
+    values = generator.exponential(1, 10_000)
+    edges = quantile_edges(values, bins=5)
+    assert len(edges) == 6
+    shares = np.histogram(values, [0, *edges[1:-1], np.inf])[0] / 10_000
+    np.testing.assert_allclose(shares, [0.206, 0.196, 0.196, 0.196, 0.206], atol=0.002)
+    assert quantile_edges(np.repeat([5.0, 6, 7, 8, 20], [40, 40, 40, 40, 1])).tolist() == [4.5, 5.5, 6.5, 7.5, 8.5]
+    assert quantile_edges([2.0, 2.0]).tolist() == [1.5, 2.5]
+    assert quantile_edges([0.3, 0.3]).tolist() == [-0.2, 0.8]

@@ -20,7 +20,7 @@ def toy(seed, n=4000, slope=0.0):
 def test_is_the_distance_of_the_challenge(slope):
     variable, score, _ = toy(1, slope=slope)
     found = flatness(variable, score, permutations=9, **NAMES)
-    assert found.cvm == pytest.approx(reference.cvm(score, variable), rel=0.02)
+    assert found.cvm == pytest.approx(reference.cvm(score, variable), rel=0.03)
 
 
 def test_a_score_that_knows_nothing_has_what_is_expected_of_it_and_one_that_knows_has_more():

@@ -9,8 +9,9 @@ from hepda.config import load_config
 from hepda.evaluation.roc import auc
 from hepda.events import figures, metrics, wing
 from hepda.events.blinding import BLINDED
+from hepda.events.domains import lacking_class
 from hepda.events.load import load_table
-from hepda.events.numbers import Judged, evaluate, lacking_class
+from hepda.events.numbers import Judged, evaluate
 from hepda.rundir import plain
 from tests.factory import write_analysis
 
@@ -175,3 +176,80 @@ def test_auc_and_efficiency_shift_are_those_of_the_arrays(shown):
 
     assert kept("simulation", 1) == pytest.approx(0.5, abs=0.02)
     assert shift.shift == pytest.approx(kept("third", 0) / kept("simulation", 0) - 1, rel=1e-9)
+
+
+def test_between_decides_what_is_compared(loaded):
+    asked = judged(loaded, "evaluation.bias.between=[simulation, third]", "evaluation.blind=null")
+    assert asked.others == ["third"]
+    numbers = evaluate(asked, 1, silent)
+    found = model_metrics(asked, numbers, "two")
+    assert found["bias"]["simulation:third"]["ks"] > 0
+    for name in ("alternative", "data"):
+        entry = found["bias"][f"simulation:{name}"]
+        assert entry["ks"] is None and entry["why"] == "`evaluation.bias.between` does not name it"
+        assert name not in numbers.models["two"].tests and name not in numbers.models["two"].ratios
+        assert found["closure"][name]["mu"] is not None  # a fit is not a comparison
+    assert found["auc"]["alternative"]["value"] is not None
+    named = [d.name for d in figures.drawings(scene(asked, numbers))]
+    assert "efficiency_shift_third" in named and "efficiency_shift_alternative" not in named
+    assert judged(loaded, "evaluation.bias=null", "evaluation.blind=null").others == ["alternative", "third", "data"]
+
+
+def test_each_class_is_tested_and_each_statistic_has_p_value_and_null(shown):
+    found = model_metrics(*shown)["tests"]
+    assert {pair: set(by_class) for pair, by_class in found.items()} == {
+        "simulation:alternative": {"background", "signal"},
+        "simulation:third": {"background"},
+        "simulation:data": {"all"},
+    }
+    for name in ("ks", "wasserstein", "energy", "chi2", "jensen_shannon"):
+        entry = found["simulation:alternative"]["signal"][name]
+        assert 0 < entry["p_value"] <= 1 and entry["null"] > 0 and entry["value"] >= 0
+    assert (
+        found["simulation:third"]["background"]["ks"]["value"]
+        == model_metrics(*shown)["bias"]["simulation:third"]["ks"]
+    )
+
+
+def test_the_significance_quotes_other_events_than_it_was_chosen_on(shown):
+    asked, numbers = shown
+    table = asked.table
+    shuffled = {
+        name: np.where(table.validation, score, np.random.default_rng(0).permutation(score))
+        for name, score in asked.scores.items()
+    }
+    other = evaluate(Judged(asked.config, table, shuffled, {}), 1, silent)
+    one, two = (n.models["two"].scan.best for n in (numbers, other))
+    assert one.value is not None and numbers.models["two"].rival == "third"  # the one that no training sees
+    chosen = table.of_domain("simulation") & (table.label == 1) & table.validation
+    assert abs(one.cut - two.cut) < 0.1 and chosen.sum() > 30  # as the grid of cuts is of all events
+    assert two.value < one.value
+
+
+def test_working_points_calibration_and_bins_are_told_by_domain(shown):
+    asked, numbers = shown
+    table, score = asked.table, asked.scores["two"]
+    found = model_metrics(asked, numbers, "two")
+    assert set(found["calibration"]) == set(found["bins"]) == {"simulation", "alternative"}
+    assert found["bins"]["simulation"]["background"]["negative"] == 0
+    points = found["working_points"]["0.3"]
+    assert points["simulation"]["signal_efficiency"] == pytest.approx(0.3, abs=0.02)
+    signal = table.of_domain("simulation") & (table.label == 1)
+    order = np.argsort(-score[signal])
+    cut = score[signal][order][np.argmax(np.cumsum(table.weight[signal][order]) >= 0.3 * table.weight[signal].sum())]
+    background = table.of_domain("alternative") & (table.label == 0)
+    expected = table.weight[background & (score >= cut)].sum() / table.weight[background].sum()
+    assert points["alternative"]["background_efficiency"] == pytest.approx(expected)
+    assert points["alternative"]["rejection"] == pytest.approx(1 / expected)
+
+
+def test_protected_variables_and_efficiencies_are_told(loaded):
+    asked = judged(loaded, "evaluation.protected=[ht]", "evaluation.efficiency_against=[met]", "evaluation.blind=null")
+    numbers = evaluate(asked, 1, silent)
+    entry = model_metrics(asked, numbers)["flatness"]["ht"]
+    assert set(entry) == {"signal", "background"}
+    for found in entry.values():
+        assert found["cvm"] is None and "fewer than two windows" in found["why"]  # 400 events are too few, and say so
+    assert "efficiency_met" in [d.name for d in figures.drawings(scene(asked, numbers))]
+    curve = numbers.models["one"].efficiency["met"]["signal"]
+    assert np.nanmean(curve.efficiency) == pytest.approx(0.3, abs=0.1)
