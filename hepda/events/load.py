@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -70,13 +70,24 @@ class LoadedEvents:
 
 @dataclass(frozen=True, slots=True)
 class InputFile:
-    """A file that was opened and found good, not yet read."""
+    """A file that was opened and found good, not yet read; replaced: branches, and what is read in their place."""
 
     path: str
     entries: int
     branches: tuple[str, ...]
     metadata: Metadata
     plan: SamplePlan
+    replaced: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SampleRows:
+    """What was read of one sample: chunks of its selected events, its files, and missing features by name."""
+
+    normalisation: Normalisation
+    rows: list[Rows]
+    files: list[FileRecord]
+    gaps: dict[str, int]
 
 
 def load_table(config: AnalysisConfig, on_progress: Progress | None = None) -> LoadedEvents:
@@ -134,7 +145,17 @@ def open_inputs(config: AnalysisConfig, plan: Plan, name: str) -> list[InputFile
 def _read_sample(
     config: AnalysisConfig, plan: Plan, name: str, files: list[InputFile], report: Callable[[str, int], None]
 ) -> tuple[SampleSummary, FeatureTable, list[FileRecord]]:
-    """Read the files of one sample, chunk by chunk."""
+    """Read and check the files of one sample."""
+    read = read_rows(config, plan, name, files, report)
+    summary = _summary(config, plan, name, read)
+    check_sample(summary)
+    return summary, table_of(config, name, read.rows), read.files
+
+
+def read_rows(
+    config: AnalysisConfig, plan: Plan, name: str, files: list[InputFile], report: Callable[[str, int], None]
+) -> SampleRows:
+    """Read the files of one sample, chunk by chunk. Raises DataError for numbers that are not finite."""
     normalisation = normalisation_of(config, name, [file.metadata for file in files])
     faults, gaps = Faults(), dict[str, int]()
     rows: list[Rows] = []
@@ -151,7 +172,8 @@ def _read_sample(
             gaps,
         )
         own: list[Rows] = []
-        with open_tree(file.path, config.samples[name].tree or config.tree) as tree:
+        with open_tree(file.path, config.samples[name].tree or config.tree) as found:
+            tree = found.replaced(file.replaced)
             for start in range(0, file.entries, SPAN_ENTRIES):
                 stop = min(start + SPAN_ENTRIES, file.entries)
                 own.extend(reader.read(tree, start, stop))
@@ -159,44 +181,34 @@ def _read_sample(
         sums = WeightSums.of(np.concatenate([np.zeros(0), *(r.weight for r in own)]))
         records.append(FileRecord(name, file.path, size_of(file.path), file.entries, sums))
         rows.extend(own)
-    summary = _summary(config, plan, name, normalisation, records, rows, gaps)
-    check_sample(summary)
     faults.complain()
-    return summary, _table(config, name, rows), records
+    return SampleRows(normalisation, rows, records, gaps)
 
 
-def _summary(
-    config: AnalysisConfig,
-    plan: Plan,
-    name: str,
-    normalisation: Normalisation,
-    records: list[FileRecord],
-    rows: list[Rows],
-    gaps: dict[str, int],
-) -> SampleSummary:
-    sample = config.samples[name]
+def _summary(config: AnalysisConfig, plan: Plan, name: str, read: SampleRows) -> SampleSummary:
+    sample, rows, normalisation = config.samples[name], read.rows, read.normalisation
     left = sum((r.cut_counts for r in rows), np.zeros(len(plan.cuts), dtype=np.int64))
     keys = np.concatenate([np.zeros(0, np.uint64), *(r.key for r in rows)])
     return SampleSummary(
         name=name,
         class_=sample.class_,
         domain=sample.domain,
-        entries=sum(record.entries for record in records),
+        entries=sum(file.entries for file in read.files),
         sums=WeightSums.of(np.concatenate([np.zeros(0), *(r.weight for r in rows)])),
         normalisation=normalisation.factor,
         sum_of_weights=normalisation.sum_of_weights,
         cross_section=normalisation.cross_section,
         cut_flow=tuple((cut.text, int(n)) for cut, n in zip(plan.cuts, left, strict=True)),
         duplicates=len(keys) - len(np.unique(keys)),
-        missing=gaps,
+        missing=read.gaps,
     )
 
 
 _LABELS = {"signal": 1, "background": 0, None: -1}
 
 
-def _table(config: AnalysisConfig, name: str, rows: list[Rows]) -> FeatureTable:
-    """The table of one sample."""
+def table_of(config: AnalysisConfig, name: str, rows: list[Rows]) -> FeatureTable:
+    """The table of the rows of one sample."""
     sample = config.samples[name]
     key = np.concatenate([r.key for r in rows])
     n = len(key)

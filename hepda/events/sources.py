@@ -89,6 +89,19 @@ class Tree:
                 hint = nearest(name, self.names)
                 raise SourceError(f"{self.path}: the tree {self.tree!r} has no branch {name!r}.{hint}")
 
+    def replaced(self, branches: Mapping[str, str]) -> Tree:
+        """The same tree, where a branch of `branches` (by any of its names) reads as the one given for it.
+
+        Raises SourceError, suggesting the nearest, for a branch that is not there.
+        """
+        self.require([*branches, *branches.values()])
+        for name in branches:
+            if self.names[name].counted:
+                raise SourceError(f"{self.path}: {name!r} is the length of a collection, no branch to be replaced.")
+        instead = {self.names[old].name: self.names[new] for old, new in branches.items()}
+        names = {n: f if f.counted else instead.get(f.name, f) for n, f in self.names.items()}
+        return Tree(self.file, self.tree, self.entries, names)
+
     def read(self, names: Sequence[str], start: int = 0, stop: int | None = None) -> dict[str, Column]:
         """Columns of the entries [start, stop), by name.
 
