@@ -95,7 +95,7 @@ def train(
     clock = Clock(progress)
     with clock("load"):
         loaded = wing.load(config, progress.step)
-        for line in policy_lines(config, loaded.table):
+        for line in (*(file.line() for file in loaded.skipped), *policy_lines(config, loaded.table)):
             progress.say(line)
     with clock("train"):
         work = work_folder(config, loaded.table, run, resume, progress)

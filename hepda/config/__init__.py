@@ -4,7 +4,6 @@ from hepda.config.analysis import (
     AnalysisConfig,
     BiasConfig,
     EvaluationConfig,
-    NormalisationConfig,
     PlotConfig,
     SampleConfig,
     SignificanceConfig,
@@ -20,6 +19,7 @@ from hepda.config.models import (
     ReweightConfig,
     TrainingConfig,
 )
+from hepda.config.reading import NormalisationConfig, ReadingConfig
 
 __all__ = [
     "AnalysisConfig",
@@ -32,6 +32,7 @@ __all__ = [
     "NormalisationConfig",
     "PlotConfig",
     "RatioConfig",
+    "ReadingConfig",
     "ReweightConfig",
     "SampleConfig",
     "SignificanceConfig",

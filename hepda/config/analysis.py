@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from hepda.config.checks import problems_of
 from hepda.config.models import ModelConfig, NetworkConfig, TrainingConfig
+from hepda.config.reading import NormalisationConfig, ReadingConfig
 from hepda.config.section import (
     Columns,
     Count,
@@ -21,6 +22,7 @@ from hepda.config.section import (
     Section,
     Strings,
 )
+from hepda.config.systematics import SystematicConfig
 
 
 class SampleConfig(Section):
@@ -46,8 +48,18 @@ class SampleConfig(Section):
     """`evaluate`: no model ever trains on it."""
     weight: Expression | None = None
     """Replaces the analysis's weight expression for this sample."""
+    luminosity: Positive | None = None
+    """Replaces the analysis's luminosity for this sample, in 1/fb: that of its era."""
+    normalisation: NormalisationConfig | None = None
+    """Replaces the analysis's normalisation for this sample."""
     tree: str | None = None
     """Replaces the analysis's tree for this sample."""
+    aliases: dict[Identifier, str] = Field(default_factory=dict)
+    """Further names of branches: `jet_pt: Jet_pt_nom` lets expressions say jet_pt in this sample."""
+    variables: dict[Identifier, Expression] = Field(default_factory=dict)
+    """Replace or add to the analysis's variables for this sample."""
+    selection: Expression | None = None
+    """Taken besides the analysis's selection: the part of the files that is this sample."""
     label: str | None = None
     """How figures call it."""
     color: str | None = None
@@ -57,16 +69,6 @@ class SampleConfig(Section):
     def is_data(self) -> bool:
         """Recorded events (or pseudo-data): class unknown, weight 1."""
         return self.class_ is None
-
-
-class NormalisationConfig(Section):
-    """Where the files keep what the normalisation needs: branches of a tree with an entry a job or file."""
-
-    tree: str = "metadata"
-    sum_of_weights: str = "sum_of_weights"
-    """Summed over entries and files."""
-    cross_section: str = "cross_section"
-    """In pb; the same in every entry. Read where the analysis file gives none."""
 
 
 class PlotConfig(Section):
@@ -135,10 +137,15 @@ class AnalysisConfig(Section):
     """Integrated, in 1/fb."""
     luminosity_label: str | None = None
     """How figures write it; null: from `luminosity`."""
-    tree: str = "events"
+    tree: str | None = None
+    """null: the one that holds the events, where the file tells which that is."""
+    reading: ReadingConfig = ReadingConfig()
     normalisation: NormalisationConfig | None = NormalisationConfig()
     """null: the weight expression is the physical weight already."""
     samples: Annotated[dict[Name, SampleConfig], Field(min_length=1)]
+    stitched: dict[Name, dict[Name, Expression]] = Field(default_factory=dict)
+    """Samples that overlap: for each group, the generated events that each of its samples covers, as a condition
+    (`wjets: {w: "True", w1: LHE_Njets == 1}`). An event counts with the luminosities of all that cover it."""
     variables: dict[Identifier, Expression] = Field(default_factory=dict)
     """Named expressions over branches and one another."""
     selection: Expression | None = None
@@ -151,6 +158,8 @@ class AnalysisConfig(Section):
     columns: dict[Identifier, Expression] = Field(default_factory=dict)
     """Further numbers an event carries along; NaN where data lack their branches. `physical` is the physical
     weight: `b_up: physical * b_weight_up / b_weight` is a variation of it."""
+    systematics: dict[Name, SystematicConfig] = Field(default_factory=dict)
+    """What is uncertain in the templates of `hepda fit`; no training knows of it."""
     plots: dict[str, PlotConfig] = Field(default_factory=dict)
     split: SplitConfig = SplitConfig()
     models: Annotated[dict[Name, ModelConfig], Field(min_length=1)]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from hepda.config import model_checks
+from hepda.config import model_checks, sample_checks
 from hepda.config.models import NetworkConfig
-from hepda.config.problems import duplicates, given, unknown
+from hepda.config.problems import duplicates, unknown
 
 if TYPE_CHECKING:
     from hepda.config.analysis import AnalysisConfig
@@ -15,11 +15,9 @@ if TYPE_CHECKING:
 
 def problems_of(config: AnalysisConfig) -> list[str]:
     """Every problem as `path: what is wrong`; empty if the sections agree."""
-    checks = (_samples, _features, _classes, _training_lists, _domain_heads, *model_checks.CHECKS, _bias, _columns)
+    own = (_samples, _features, _classes, _training_lists, _domain_heads, _bias, _columns)
+    checks = (*own, *sample_checks.CHECKS, *model_checks.CHECKS)
     return [problem for check in checks for problem in check(config)]
-
-
-_NORMALISING = ("cross_section", "k_factor", "filter_efficiency", "scale", "sum_of_weights")
 
 
 def _samples(config: AnalysisConfig) -> Iterator[str]:
@@ -27,15 +25,6 @@ def _samples(config: AnalysisConfig) -> Iterator[str]:
         path = f"samples.{name}"
         if sample.domain == "data" and sample.class_ is not None:
             yield f"{path}.class: a sample of the domain 'data' has no class; remove it or change its domain."
-        if sample.is_data:
-            for key in given(sample, *_NORMALISING):
-                yield (
-                    f"{path}.{key}: data are not normalised, and a sample without a class is data; "
-                    f"give the sample a class or remove {key}."
-                )
-        elif config.normalisation is None:
-            for key in given(sample, "cross_section", "sum_of_weights"):
-                yield f"{path}.{key}: has no effect with `normalisation: null`; remove one of them."
 
 
 def _features(config: AnalysisConfig) -> Iterator[str]:

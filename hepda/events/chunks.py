@@ -16,6 +16,7 @@ from hepda.events.expressions import Expression
 from hepda.events.plan import PHYSICAL, SamplePlan
 from hepda.events.sources import Source, integers
 from hepda.events.splits import event_key
+from hepda.events.stitching import Stitching
 
 SPAN_ENTRIES = 400_000
 """Events that are read at once: a basket that two spans share is decompressed twice."""
@@ -86,14 +87,15 @@ def take_events(column: Column, index: NDArray[np.int64]) -> Column:
 class ChunkReader:
     """Turns chunks of one sample into rows.
 
-    variables: parsed variables by name; plan: the sample's expressions; factor: its normalisation; missing:
-    the number that stands for a missing feature; key: the branches that identify an event.
+    variables: parsed variables by name; plan: the sample's expressions; factor: its normalisation, or how it is
+    stitched together with others; missing: the number that stands for a missing feature; key: the branches that
+    identify an event.
     """
 
     sample: str
     variables: dict[str, Expression]
     plan: SamplePlan
-    factor: float
+    factor: float | Stitching
     missing: float
     key: tuple[str, ...]
     faults: Faults
@@ -147,7 +149,8 @@ class ChunkReader:
         if self.plan.weight is None:
             return np.ones(len(entries))
         values = self._finite(evaluator, self.plan.weight, path, entries)
-        return values * self.factor
+        factor = self.factor
+        return values * (factor.factor(evaluator, path, entries) if isinstance(factor, Stitching) else factor)
 
     def _finite(
         self, evaluator: Evaluator, expression: Expression, path: str, entries: NDArray[np.int64]

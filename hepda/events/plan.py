@@ -26,7 +26,10 @@ class DomainPlan:
 
 @dataclass(frozen=True, slots=True)
 class SamplePlan:
-    """Expressions of one sample; weight None is 1 (data); columns: those whose branches the sample has."""
+    """Expressions of one sample; weight None is 1 (data); columns: those whose branches the sample has.
+
+    variables: the analysis's, with the sample's own.
+    """
 
     features: tuple[Expression, ...]
     cuts: tuple[Expression, ...]
@@ -34,6 +37,7 @@ class SamplePlan:
     columns: dict[str, Expression]
     domains: dict[str, DomainPlan]
     branches: tuple[str, ...]
+    variables: dict[str, Expression]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +46,26 @@ class Plan:
 
     config: AnalysisConfig
     variables: dict[str, Expression]
+    own_variables: dict[str, dict[str, Expression]]
     features: tuple[Expression, ...]
     cuts: tuple[Expression, ...]
+    own_cuts: dict[str, tuple[Expression, ...]]
     weights: dict[str, Expression]
+    stitched: dict[str, dict[str, Expression]]
     columns: dict[str, Expression]
     domains: dict[str, tuple[Expression | None, Expression | None]]
+
+    def variables_of(self, name: str) -> dict[str, Expression]:
+        """The variables of a sample: the analysis's, and its own in their place."""
+        return self.variables | self.own_variables.get(name, {})
+
+    def cuts_of(self, name: str) -> tuple[Expression, ...]:
+        """The cuts of a sample: what makes it this sample, then the analysis's."""
+        return (*self.own_cuts.get(name, ()), *self.cuts)
+
+    def stitched_to(self, name: str) -> dict[str, Expression]:
+        """What the samples of its group cover, by sample, itself among them; empty for one that stands alone."""
+        return next((group for group in self.stitched.values() if name in group), {})
 
     def for_sample(self, name: str, branches: Collection[str], path: str) -> SamplePlan:
         """The plan of a sample whose files have `branches`; `path` is named in messages.
@@ -56,18 +75,19 @@ class Plan:
         sample = self.config.samples[name]
         weight = self.weights.get(name)
         domains = self._domains_of(name)
-        needed = [*self.features, *self.cuts, *([weight] if weight else [])]
+        variables, cuts = self.variables_of(name), self.cuts_of(name)
+        needed = [*self.features, *cuts, *([weight] if weight else []), *self.stitched_to(name).values()]
         own = [e for plan in domains.values() for e in (plan.selection, plan.weight) if e is not None]
-        check_names(needed, self.variables, branches, path)
-        check_names(own, self.variables, {*branches, PHYSICAL}, path)
+        check_names(needed, variables, branches, path)
+        check_names(own, variables, {*branches, PHYSICAL}, path)
         columns = {}
         for column, expression in self.columns.items():
-            if needed_names([expression], self.variables) <= {*branches, PHYSICAL}:
+            if needed_names([expression], variables) <= {*branches, PHYSICAL}:
                 columns[column] = expression
             elif not sample.is_data:
-                check_names([expression], self.variables, {*branches, PHYSICAL}, path)
-        names = needed_names([*needed, *own, *columns.values()], self.variables) - {PHYSICAL}
-        return SamplePlan(self.features, self.cuts, weight, columns, domains, tuple(sorted(names)))
+                check_names([expression], variables, {*branches, PHYSICAL}, path)
+        names = needed_names([*needed, *own, *columns.values()], variables) - {PHYSICAL}
+        return SamplePlan(self.features, cuts, weight, columns, domains, tuple(sorted(names)), variables)
 
     def _domains_of(self, name: str) -> dict[str, DomainPlan]:
         """What the sample gives to the domain heads of the models."""
@@ -87,7 +107,7 @@ class Plan:
 def make_plan(config: AnalysisConfig) -> Plan:
     """Parse every expression of the analysis. Raises ExpressionError."""
     variables = {name: parse(text, f"variables.{name}") for name, text in config.variables.items()}
-    if PHYSICAL in variables:
+    if PHYSICAL in variables or any(PHYSICAL in sample.variables for sample in config.samples.values()):
         raise ExpressionError(
             f"variables.{PHYSICAL}: the name is taken by the physical weight; choose another."
         )
@@ -113,13 +133,24 @@ def make_plan(config: AnalysisConfig) -> Plan:
     plan = Plan(
         config=config,
         variables=variables,
+        own_variables={
+            name: {own: parse(text, f"samples.{name}.variables.{own}") for own, text in sample.variables.items()}
+            for name, sample in config.samples.items()
+        },
         features=features,
         cuts=cuts_of(config.selection),
+        own_cuts={name: cuts_of(s.selection, f"samples.{name}.selection") for name, s in config.samples.items()},
         weights=weights,
+        stitched={
+            group: {name: parse(text, f"stitched.{group}.{name}") for name, text in members.items()}
+            for group, members in config.stitched.items()
+        },
         columns={name: parse(text, f"columns.{name}") for name, text in config.columns.items()},
         domains=domains,
     )
-    needed_names(variables.values(), variables)  # circles are refused even where nothing uses them
+    for name in config.samples:  # circles are refused even where nothing uses them
+        every = plan.variables_of(name)
+        needed_names(every.values(), every)
     return plan
 
 
@@ -131,11 +162,11 @@ def check_plots(config: AnalysisConfig, branches: Collection[str]) -> None:
             raise ConfigError(f"plots.{name}: there is no such feature or variable.{nearest(name, known)}")
 
 
-def cuts_of(selection: str | None) -> tuple[Expression, ...]:
+def cuts_of(selection: str | None, what: str = "selection") -> tuple[Expression, ...]:
     """The parts of a selection that are joined by `&` or `and`, for the cut flow."""
     if selection is None:
         return ()
-    whole = parse(selection, "selection")
+    whole = parse(selection, what)
     parts: list[ast.expr] = []
 
     def split(node: ast.expr) -> None:
@@ -152,4 +183,4 @@ def cuts_of(selection: str | None) -> tuple[Expression, ...]:
     # Bits of flags (`flags & 2`) are not two conditions: such a selection stays whole.
     if not all(isinstance(part, ast.Compare | ast.BoolOp | ast.UnaryOp | ast.Call) for part in parts):
         return (whole,)
-    return tuple(parse(ast.get_source_segment(whole.text, part) or whole.text, "selection") for part in parts)
+    return tuple(parse(ast.get_source_segment(whole.text, part) or whole.text, what) for part in parts)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hepda.config import AnalysisConfig, NormalisationConfig, SampleConfig
+from hepda.config import AnalysisConfig, NormalisationConfig
 from hepda.errors import DataError, SourceError
-from hepda.events.sources import tree_of
+from hepda.events.evaluation import Evaluator
+from hepda.events.expressions import Expression, check_names, needed_names, parse
+from hepda.events.sources import EventFile, Tree, tree_of
 
 PB_IN_INVERSE_FB = 1000.0
 """1 pb is 1000 events in 1/fb."""
@@ -100,28 +102,84 @@ class Normalisation:
     cross_section: float | None = None
 
 
-def metadata_of(file: Any, path: str, sample: SampleConfig, where: NormalisationConfig | None) -> Metadata:
-    """What `sample` needs of the open file's metadata tree. Raises SourceError if it is not there."""
+def normalisation_config(config: AnalysisConfig, name: str) -> NormalisationConfig | None:
+    """Where the files of a sample keep what normalises it: its own section, or the analysis's."""
+    return config.samples[name].normalisation or config.normalisation
+
+
+def metadata_of(config: AnalysisConfig, name: str, tree: Tree, variables: Mapping[str, Expression]) -> Metadata:
+    """What the file of `tree` tells that the sample `name` is normalised by; data are asked for nothing.
+
+    Raises SourceError or ExpressionError if it is not there.
+    """
+    sample, where = config.samples[name], normalisation_config(config, name)
     wants_sum = not sample.is_data and sample.sum_of_weights == "file"
     wants_section = not sample.is_data and sample.cross_section is None
     if where is None or not (wants_sum or wants_section):
         return Metadata(None, None)
-    names = [where.sum_of_weights] * wants_sum + [where.cross_section] * wants_section
+    total = None
+    if wants_sum and where.events is not None:
+        total = sum_over_events(tree, parse(where.events, "normalisation.events"), variables)
+    elif wants_sum and where.histogram is not None:
+        total = _from_histogram(tree.file, where.histogram, where.bin)
+    names = [where.sum_of_weights] * (wants_sum and total is None) + [where.cross_section] * wants_section
+    columns = _from_tree(tree.file, where, names)
+    if wants_sum and total is None:
+        total = float(columns[where.sum_of_weights].sum())
+    section = _agreed(columns[where.cross_section], tree.path) if wants_section else None
+    return Metadata(total, section)
+
+
+def _from_tree(file: EventFile, where: NormalisationConfig, names: Sequence[str]) -> dict[str, NDArray[Any]]:
+    """Branches of the tree of bookkeeping, one number an entry each."""
+    if not names:
+        return {}
     try:
-        tree = tree_of(file, path, where.tree)
-        columns = tree.read(names)
+        columns = tree_of(file, file.path, where.tree).read(names)
     except SourceError as error:
-        keys = ["sum_of_weights"] * wants_sum + ["cross_section"] * wants_section
+        keys = {where.sum_of_weights: "sum_of_weights", where.cross_section: "cross_section"}
         raise SourceError(
             f"{error} It is needed for the normalisation; see `normalisation`, or give the sample's "
-            f"{' and '.join(keys)} in the analysis file."
+            f"{' and '.join(keys[name] for name in names)} in the analysis file."
         ) from error
     for name in names:
         if columns[name].offsets is not None or len(columns[name].values) == 0:
-            raise SourceError(f"{path}: {where.tree}.{name} must hold one number an entry, and at least one.")
-    total = float(columns[where.sum_of_weights].values.sum()) if wants_sum else None
-    section = _agreed(columns[where.cross_section].values, path) if wants_section else None
-    return Metadata(total, section)
+            raise SourceError(f"{file.path}: {where.tree}.{name} must hold one number an entry, and at least one.")
+    return {name: columns[name].values for name in names}
+
+
+def _from_histogram(file: EventFile, name: str, number: int | None) -> float:
+    """The content of a bin (from 1), or of all bins, of the histograms of this name."""
+    contents = file.do(f"the histogram {name!r}", lambda f: f.histogram(name))
+    if number is None:
+        return float(contents.sum())
+    if number > contents.shape[-1]:
+        raise SourceError(
+            f"{file.path}: the histogram {name!r} has {contents.shape[-1]} bins, so none with the number {number}; "
+            "see `normalisation.bin`."
+        )
+    return float(contents[..., number - 1].sum())
+
+
+SPAN = 100_000
+"""Entries that are summed at once."""
+
+
+def sum_over_events(tree: Tree, expression: Expression, variables: Mapping[str, Expression]) -> float:
+    """`expression` summed over every entry of `tree`. Raises ExpressionError, SourceError, or DataError for a NaN."""
+    check_names([expression], variables, tree.names, tree.path)
+    names = sorted(needed_names([expression], variables))
+    total = 0.0
+    for start in range(0, tree.entries, SPAN):
+        stop = min(start + SPAN, tree.entries)
+        values, gone = Evaluator(tree.read(names, start, stop), variables, stop - start).number(expression)
+        bad = ~np.isfinite(values) if gone is None else ~np.isfinite(values) | gone
+        if bad.any():
+            entry = start + int(np.flatnonzero(bad)[0])
+            what = f"{expression.what} ({expression.text})"
+            raise DataError(f"{tree.path}: {what} is not a finite number in entry {entry}.")
+        total += float(values.sum())
+    return total
 
 
 def _agreed(values: NDArray[Any], path: str) -> float:
@@ -134,13 +192,15 @@ def _agreed(values: NDArray[Any], path: str) -> float:
 def normalisation_of(config: AnalysisConfig, name: str, files: Sequence[Metadata]) -> Normalisation:
     """Luminosity x cross section x k factor x filter efficiency x scale / sum of generated weights.
 
+    The luminosity is the sample's own (of its era), or the analysis's.
+
     Data: 1. Raises DataError for sums or cross sections that cannot normalise anything.
     """
     sample = config.samples[name]
     if sample.is_data:
         return Normalisation(1.0)
     corrections = sample.k_factor * sample.filter_efficiency * sample.scale
-    if config.normalisation is None:
+    if normalisation_config(config, name) is None:
         return Normalisation(corrections)
     sums = [f.sum_of_weights for f in files if f.sum_of_weights is not None]
     total = sum(sums) if sample.sum_of_weights == "file" else sample.sum_of_weights
@@ -152,5 +212,6 @@ def normalisation_of(config: AnalysisConfig, name: str, files: Sequence[Metadata
         raise DataError(f"samples.{name}: the sum of generated weights is {total}; it must be positive.")
     if section <= 0:
         raise DataError(f"samples.{name}: the cross section is {section} pb; it must be positive.")
-    factor = config.luminosity * PB_IN_INVERSE_FB * section * corrections / total
+    luminosity = sample.luminosity or config.luminosity
+    factor = luminosity * PB_IN_INVERSE_FB * section * corrections / total
     return Normalisation(factor, total, section)

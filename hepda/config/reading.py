@@ -1,0 +1,38 @@
+"""Where files keep what the normalisation needs, and what happens when one cannot be read."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from hepda.config.section import Count, Expression, Section
+
+
+class NormalisationConfig(Section):
+    """Where the files keep the sum of weights of all generated events, and the cross section.
+
+    The sum is that of a branch of `tree` (an entry a job, file or run), of a `histogram`, or over all `events`.
+    """
+
+    tree: str = "metadata"
+    """The tree of bookkeeping, `Runs` in NanoAOD."""
+    sum_of_weights: str = "sum_of_weights"
+    """A branch of it, `genEventSumw` in NanoAOD; summed over entries and files."""
+    cross_section: str = "cross_section"
+    """A branch of it, in pb; the same in every entry. Read where the analysis file gives none."""
+    histogram: str | None = None
+    """The sum is in a histogram of this name; one with * means all that match, together."""
+    bin: Count | None = None
+    """The bin of it, from 1; null: all bins together, without the overflows."""
+    events: Expression | None = None
+    """The sum is that of this expression over every entry, for files from which no event was taken out."""
+
+
+class ReadingConfig(Section):
+    """What happens when a file does not open or breaks."""
+
+    on_error: Literal["fail", "skip"] = "fail"
+    """`skip`: go on without the file; the manifest tells what was lost."""
+    retries: Annotated[int, Field(ge=0, le=20)] = 3
+    """How often a server that does not answer is asked again, after 1, 2, 4, ... seconds."""
