@@ -21,8 +21,9 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from hepda import tables
-from hepda.cells import Quantity, Table
+from hepda.cells import Table
 from hepda.plotting.files import write_atomically
+from hepda.tables import conclude as conclude
 
 # The sections of the page, in order: key (figures name it), word in the navigation, question.
 SECTIONS = {
@@ -41,7 +42,6 @@ SECTIONS = {
 }
 WIDE = 900  # pixels: a figure wider than that has the width of the page
 MANY = 6  # figures of one section beyond which the small ones are folded away
-FELL = 0.8  # a KS below this share of the plain model's counts as fallen, above 1 / 1.1 as unchanged
 
 
 class ReportFigure(NamedTuple):
@@ -114,6 +114,7 @@ def write_report(
         conclusions=conclude(metrics) if conclusions is None else conclusions,
         warnings=warnings,
         notes=notes,
+        cautions=(metrics.get("guards") or {}).get("warnings") or [],
         nulls=tables.nulls(metrics),
         config_text=config_text,
         metrics_text=_json(metrics),
@@ -126,96 +127,45 @@ def write_report(
 
 def section_tables(metrics: Mapping[str, Any]) -> dict[str, list[Table]]:
     """The tables of each section of the page; those without rows are empty and are not shown."""
+    auc = tables.by_domain_table(
+        metrics, "auc", "Area under the ROC curve", "On test events, signed weights; 68 % interval."
+    )
+    worth = tables.numbers_table(
+        metrics, "significance", "Expected significance", "Median expected (Asimov) discovery significance."
+    )
     return {
         "summary": [tables.summary_table(metrics)],
         "samples": [tables.samples_table(metrics)],
-        "separation": [
-            tables.by_domain_table(
-                metrics, "auc", "Area under the ROC curve", "On test events, signed weights; 68 % interval."
-            ),
-            *tables.other_tables(metrics),
+        "separation": [auc, *tables.other_tables(metrics), *tables.working_point_tables(metrics)],
+        "domains": [
+            *tables.bias_tables(metrics),
+            tables.training_bias_table(metrics),
+            *tables.two_sample_tables(metrics),
+            *tables.probe_tables(metrics),
+            tables.importance_table(metrics),
         ],
-        "domains": [*tables.bias_tables(metrics), *tables.probe_tables(metrics)],
-        "adaptation": [tables.adaptation_table(metrics)],
-        "significance": [
-            tables.numbers_table(
-                metrics,
-                "significance",
-                "Expected significance",
-                "Median expected (Asimov) discovery significance.",
-            )
-        ],
+        "adaptation": [tables.adaptation_table(metrics), tables.ratio_table(metrics)],
+        "significance": [worth],
         "fit": [tables.closure_table(metrics)],
+        "guards": [
+            tables.priors_table(metrics),
+            tables.gradients_table(metrics),
+            tables.overtraining_table(metrics),
+            tables.calibration_table(metrics),
+            tables.bins_table(metrics),
+            tables.flatness_table(metrics),
+        ],
         "training": [tables.numbers_table(metrics, "training", "Training")],
     }
 
 
-def conclude(metrics: Mapping[str, Any], *, plain: str | None = None) -> list[str]:
-    """What the KS distances say in words, model by model, held against the plain model's.
-
-    A smaller difference between the domains of the training is no smaller bias: it is called an apparent
-    difference unless a domain that no training saw (`use: evaluate`) agrees (Louppe et al.; Ghosh and
-    Nachman, arXiv:2109.08159). plain: the model without adaptation that the others are compared with;
-    "network" or the first one by default.
-    """
-    models = [str(name) for name in metrics.get("models") or {}]
-    seen = tables.held_out(metrics)
-    compared = [pair for pair in tables.pairs(metrics) if pair.partition(":")[2] not in {*seen, "data"}]
-    if not models or not compared:
-        return []
-    plain = plain or tables.plain_model(metrics)
-    main = compared[0]
-    source, _, other = main.partition(":")
-    thirds = [pair for pair in tables.pairs(metrics) if pair.partition(":")[2] in seen]
-    sentences = [_conclusion(metrics, model, plain, main, thirds) for model in models if model != plain]
-    if not thirds:
-        sentences.append(
-            "No third domain was evaluated: whether a bias fell or only the apparent "
-            f"{source}–{other} difference cannot be told; do not quote it as a systematic uncertainty."
-        )
-    return [sentence for sentence in sentences if sentence]
-
-
-def _conclusion(metrics: Mapping[str, Any], model: str, plain: str, main: str, thirds: Sequence[str]) -> str:
-    def read(name: str, pair: str) -> tuple[float | None, float | None]:
-        result = metrics["models"][name].get("bias", {}) or {}
-        return Quantity.read(result.get(pair), "ks").value, tables.null_of(result.get(pair)).value
-
-    (ks, null), (before, plain_null) = read(model, main), read(plain, main)
-    source, _, other = main.partition(":")
-    if ks is None or before is None or before <= 0:
-        return ""
-    inside = ", inside the same-generator null" if null is not None and ks <= null else ""
-    apparent = f"apparent {source}–{other} difference"
-    text = f"{model}: the {apparent} (KS) is {ks:.3f}{inside}, against {before:.3f} for {plain}."
-    if plain_null is not None and before <= plain_null:
-        return f"{text} That of {plain} lies inside the null: these samples are too small to show any."
-    if ks / before > FELL:  # nothing fell that a third domain could confirm
-        return text
-    for pair in thirds:
-        third = pair.partition(":")[2]
-        (now, _), (then, then_null) = read(model, pair), read(plain, pair)
-        if now is None or then is None or then <= 0:
-            continue
-        text += f" To {third}, which no training saw, it is {now:.3f} against {then:.3f}: "
-        if then_null is not None and then <= then_null:
-            text += f"{plain} shows no difference there, so {third} cannot judge."
-        elif now / then <= FELL:
-            text += "it agrees that the bias fell."
-        elif now / then > 1 / 1.1:
-            text += f"WARNING: the {apparent} fell, the one to {third} did not."
-        else:
-            text += "it fell less; the bias may have."
-    return text
-
-
 def console_table(metrics: Mapping[str, Any]) -> RichTable:
     """The summary for the terminal: AUC a domain, bias, efficiency shift, significance; models down."""
-    summary = tables.summary_table(metrics, most_points=1)
+    summary = tables.summary_table(metrics, points=("0.3",), all_domains=True)
     head = [f"{name} [%]" if name.startswith("Shift") else name for name in summary.head]
     drawn = RichTable(
         title=str(metrics.get("name") or ""),
-        caption=summary.note or None,
+        caption="Shifts: of the background's efficiency, from the first domain." if len(summary.rows) else None,
         box=box.SIMPLE_HEAD,
         padding=0,
         pad_edge=False,

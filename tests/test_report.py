@@ -43,15 +43,67 @@ def bias(ks: float, null: float) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def ratio(value: float, half: float) -> dict[str, Any]:
+    return interval(value, half) | {
+        "plain": interval(-0.2345, 0.0456), "adapted": interval(-0.2345 * value, 0.0467), "resolved": True,
+    }  # fmt: skip
+
+
+def statistics(value: float) -> dict[str, Any]:
+    names = ("ks", "wasserstein", "energy", "chi2", "jensen_shannon")
+    return {n: {"value": value + i, "p_value": 0.0111 * (i + 1), "null": 0.3313 + i} for i, n in enumerate(names)}
+
+
 def model(auc: float, ks: float, third: float) -> dict[str, Any]:
+    points = {"0.3": {"judgement": "fell less", "text": "x"}, "0.1": {"judgement": "unresolved", "text": "y"}}
+    working = {
+        "signal_efficiency": 0.3012, "signal_efficiency_error": 0.0041, "background_efficiency": 0.0217,
+        "background_efficiency_error": 0.0012, "rejection": 46.08, "rejection_error": 2.54, "significance": 3.217,
+    }  # fmt: skip
     return {
         "auc": {"simulation": interval(auc, 0.0021), "alternative": interval(auc - 0.0037, 0.0023)},
+        "auc_difference": {"simulation": interval(-0.0071, 0.0013), "alternative": interval(-0.0053, 0.0017)},
         "bias": {"simulation:alternative": bias(ks, 0.0141), "simulation:third": bias(third, 0.0173)},
+        "shift_ratio": {
+            "simulation:alternative": {"0.3": ratio(0.3125, 0.0631), "0.1": ratio(0.4375, 0.0937)},
+            "simulation:third": {"0.3": ratio(0.8125, 0.0461), "0.1": ratio(0.9531, 0.0512)},
+        },
+        "verdict": {"domain": "alternative", "third": "third", "adapted": True, "points": points},
+        "tests": {"simulation:alternative": {"background": statistics(0.31), "signal": statistics(0.35)}},
         "domain_auc": {"simulation:alternative": {"score": 0.5123, "embedding": 0.5678}},
-        "significance": {"asimov": 0.6051, "asimov_with_bias": 0.2061, "binned": 0.6789},
+        "probes": {"simulation:alternative": {"background": {
+            "bdt": {"score": interval(0.5123, 0.0113), "embedding": interval(0.5678, 0.0127)},
+            "mlp": {"score": interval(0.5157, 0.0117), "embedding": interval(0.5631, 0.0129)},
+        }}},
+        "significance": {"asimov": 0.6051, "asimov_with_bias": 0.2061, "binned": 0.6789, "bias_from": "third"},
+        "working_points": {"0.3": {"simulation": working}},
+        "calibration": {"simulation": {"expected_error": 0.0157}},
+        "bins": {"simulation": {"background": {"bins": 9, "empty": 0, "negative": 1, "lowest_n_eff": 27.31}}},
+        "overtraining": {"signal": {"ks": 0.0191, "p_value": 0.0413}, "background": {"ks": 0.0193, "p_value": 0.0419}},
+        "flatness": {"ht": {"background": {"cvm": 0.00313, "ks": 0.0917, "p_value": 0.0217}}},
         "closure": {"third": {"mu": 1.317, "error": 0.613, "pull": 0.517}},
         "training": {"seconds": 14.3125, "rows_per_second": 402311.0, "epochs": 31},
-    }
+    }  # fmt: skip
+
+
+GUARDS = {
+    "class_priors": {"simulation": {"value": 0.0451, "error": 0.0013, "odds_ratio": 1.0},
+                     "alternative": {"value": 0.0917, "error": 0.0017, "odds_ratio": 2.1361}},
+    "inputs": {"simulation:alternative": {"background": {"bdt": {"inputs": interval(0.5711, 0.0119)},
+                                                         "mlp": {"inputs": interval(0.5733, 0.0121)}}}},
+    "importance": {"simulation:alternative": {"ht": {"value": 0.0213, "error": 0.0031}}},
+    "gradient_cosine": {"dann": {"first": -0.613, "last": -0.811}},
+    "warnings": ["Label shift: <b>signal</b> is 9 % of the yield in alternative."],
+}  # fmt: skip
+TRAINING_BIAS = {
+    "signal_efficiency": 0.3,
+    "models": {
+        name: {"trained_on": domain, "tested_on": {
+            "simulation": {"auc": interval(auc, 0.0019), "auc_difference": interval(auc - 0.8431, 0.0009),
+                           "background_efficiency": interval(0.0361, 0.0011)}}}
+        for name, domain, auc in (("network", "simulation", 0.8431), ("network_b", "alternative", 0.8379))
+    },
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -76,6 +128,7 @@ def metrics() -> dict[str, Any]:
         "models": {
             "network": model(0.8431, 0.0321, 0.0251), "dann": model(0.8423, 0.0121, 0.0152), "bdt": bdt,
         },
+        "guards": copy.deepcopy(GUARDS), "training_bias": copy.deepcopy(TRAINING_BIAS),
     }  # fmt: skip
 
 
@@ -147,9 +200,7 @@ def test_nothing_is_fetched_from_anywhere(metrics: dict[str, Any], tmp_path: Pat
     assert "@import" not in css
 
 
-def test_names_from_the_analysis_file_are_text_and_never_markup(
-    metrics: dict[str, Any], tmp_path: Path
-) -> None:
+def test_names_from_the_analysis_file_are_text_and_never_markup(metrics: dict[str, Any], tmp_path: Path) -> None:
     metrics["name"] = NASTY
     metrics["models"] = {NASTY: metrics["models"]["dann"]}
     path = write_report(
@@ -179,18 +230,14 @@ def test_a_section_without_anything_is_left_out(tmp_path: Path) -> None:
     assert "Nothing: every number" in page
 
 
-def test_nulls_are_listed_with_their_reason_and_notes_with_them(
-    metrics: dict[str, Any], tmp_path: Path
-) -> None:
+def test_nulls_are_listed_with_their_reason_and_notes_with_them(metrics: dict[str, Any], tmp_path: Path) -> None:
     page, _ = read(write_report(tmp_path / "report.html", metrics, notes=["data above 0.7 are blinded"]))
     missing = page[page.index('<section id="missing">') :]
     assert "a BDT has no embedding" in missing
     assert "data above 0.7 are blinded" in missing
 
 
-def test_figures_are_inside_whole_and_many_small_ones_are_folded(
-    metrics: dict[str, Any], tmp_path: Path
-) -> None:
+def test_figures_are_inside_whole_and_many_small_ones_are_folded(metrics: dict[str, Any], tmp_path: Path) -> None:
     image = tmp_path / "wide.png"
     image.write_bytes(png(width=1400))
     figures = [("inputs", "overview", "all", image)] + [("inputs", f"f{i}", "", png()) for i in range(9)]
@@ -217,9 +264,7 @@ def test_a_figure_that_cannot_be_shown_is_refused(
 
 def test_the_page_holds_config_manifest_and_metrics(metrics: dict[str, Any], tmp_path: Path) -> None:
     manifest = {"versions": {"hepda": "9.9.9"}, "git_commit": "abc123", "files": [{"path": "ttH.root"}]}
-    page, _ = read(
-        write_report(tmp_path / "report.html", metrics, config_text="epochs: 40 # all", manifest=manifest)
-    )
+    page, _ = read(write_report(tmp_path / "report.html", metrics, config_text="epochs: 40 # all", manifest=manifest))
     text = html.unescape(page)
     assert "epochs: 40 # all" in text
     assert json.dumps(manifest, indent=1) in text
@@ -233,45 +278,79 @@ def test_the_same_numbers_give_the_same_page(metrics: dict[str, Any], tmp_path: 
     assert write_report(tmp_path / "b" / "report.html", copy.deepcopy(metrics)).read_bytes() == first
 
 
-def third(metrics: dict[str, Any], network: float, dann: float) -> list[str]:
-    metrics["models"]["network"]["bias"]["simulation:third"]["ks"] = network
-    metrics["models"]["dann"]["bias"]["simulation:third"]["ks"] = dann
-    return conclude(metrics)
+def judged(metrics: dict[str, Any], **judgements: str) -> str:
+    """What is said of dann if its shifts are judged so (at 30, 20 and 10 %)."""
+    entry = metrics["models"]["dann"]
+    points = {f"0.{key[2:]}": {"judgement": found} for key, found in judgements.items()}
+    entry["verdict"]["points"] = points
+    return conclude(metrics)[0]
 
 
 @pytest.mark.parametrize(
-    ("network", "dann", "words"),
+    ("judgements", "words"),
     [
-        (0.0251, 0.0152, "it agrees that the bias fell"),
-        (
-            0.0251,
-            0.0250,
-            "WARNING: the apparent simulation–alternative difference fell, the one to third did not",
-        ),
-        (0.0251, 0.0215, "it fell less"),
-        (0.0100, 0.0090, "network shows no difference there, so third cannot judge"),
+        ({"at3": "fell", "at2": "fell", "at1": "unresolved"}, "agrees at 30 and 20 %: the bias fell."),
+        ({"at3": "fell", "at2": "not fallen"}, "agrees at 30 % alone; elsewhere it does not."),
+        ({"at3": "apparent only"}, "WARNING: the apparent simulation–alternative difference fell, that to third"),
+        ({"at3": "fell less", "at2": "fell less"}, "WARNING: most of what fell is the apparent simulation–alternative"),
+        ({"at3": "fell", "at1": "apparent only"}, "did not (at 10 %)"),
+        ({"at3": "not fallen", "at1": "unresolved"}, "did not fall significantly (at 30 %)"),
+        ({"at3": "cannot tell"}, "third is too small to say whether a bias did"),
+        ({"at3": "untested"}, "no third domain says whether a bias did, so it must not be quoted"),
+        ({"at3": "unresolved"}, "too few events to tell"),
     ],
 )
-def test_the_third_generator_decides_the_wording(
-    metrics: dict[str, Any], network: float, dann: float, words: str
-) -> None:
-    dann_says, bdt_says = third(metrics, network, dann)
-    assert words in dann_says
-    assert "inside the same-generator null" in dann_says
-    assert "third" not in bdt_says  # nothing fell that it could confirm
+def test_the_shift_ratios_decide_the_wording(metrics: dict[str, Any], judgements: dict[str, str], words: str) -> None:
+    said = judged(metrics, **judgements)
+    assert words in said.splitlines()[0]
+    assert ("the bias fell" in said) == (words == "agrees at 30 and 20 %: the bias fell.")
+
+
+def test_the_evidence_stands_below_the_verdict(metrics: dict[str, Any]) -> None:
+    first, trained, third, ks = judged(metrics, at3="fell less").splitlines()
+    assert first.endswith("At 10 % the shift to third is 0.953 ± 0.051 of the plain model's.")
+    assert trained == (
+        "Shift from simulation to alternative at 30 and 10 % signal efficiency: −7.3 ± 4.7 and −10.3 ± 4.7 %, against "
+        "−23.4 ± 4.6 and −23.4 ± 4.6 % for network (ratio 0.31 and 0.44)."
+    )
+    assert "to third" in third and "(ratio 0.81 and 0.95)" in third
+    assert ks == "KS distance to alternative: 0.012, inside the same-generator null, against 0.032."
+
+
+def test_a_ks_that_falls_says_nothing_of_the_bias(metrics: dict[str, Any]) -> None:
+    """The KS falls to 0.38 of the plain one's in both domains; the shifts say that the bias did not."""
+    for pair in ("simulation:alternative", "simulation:third"):
+        metrics["models"]["dann"]["bias"][pair]["ks"] = 0.38 * metrics["models"]["network"]["bias"][pair]["ks"]
+    assert judged(metrics, at3="apparent only").startswith("dann: WARNING")
+    for key in ("shift_ratio", "verdict"):
+        del metrics["models"]["dann"][key]
+    said = conclude(metrics)[0]
+    assert "Shifts in the tail were not compared" in said and "bias fell" not in said
 
 
 def test_without_a_third_generator_the_difference_stays_apparent(metrics: dict[str, Any]) -> None:
     del metrics["samples"]["tt_third"]
     for entry in metrics["models"].values():
-        del entry["bias"]["simulation:third"]
-    *_, last = conclude(metrics)
+        del entry["bias"]["simulation:third"], entry["shift_ratio"]["simulation:third"]
+        entry["verdict"] |= {"third": None, "points": {"0.3": {"judgement": "untested"}}}
+    *said, last = conclude(metrics)
     assert last.startswith("No third domain was evaluated")
+    assert all("systematic uncertainty" in words for words in said)
 
 
 def test_samples_too_small_to_say_anything_are_called_so(metrics: dict[str, Any]) -> None:
     metrics["models"]["network"]["bias"]["simulation:alternative"]["ks"] = 0.0139
-    assert "too small to show any" in conclude(metrics)[0]
+    assert "That of network lies inside the null" in conclude(metrics)[0]
+
+
+def test_cautions_stand_in_their_section_and_the_summary_points_there(metrics: dict[str, Any], tmp_path: Path) -> None:
+    page, _ = read(write_report(tmp_path / "report.html", metrics))
+    summary, guards = (
+        page[page.index(f'<section id="{key}">') :].split("</section>")[0] for key in ("summary", "guards")
+    )
+    assert "1 more warning stands under “What could deceive?”" in summary
+    assert "Label shift: &lt;b&gt;signal&lt;/b&gt;" in guards
+    assert "WARNING: most of what fell" in summary
 
 
 def test_the_console_table_fits_and_never_cuts_a_number(metrics: dict[str, Any]) -> None:
@@ -284,7 +363,7 @@ def test_the_console_table_fits_and_never_cuts_a_number(metrics: dict[str, Any])
     console = Console(width=100, record=True, file=open("/dev/null", "w"))  # noqa: PTH123, SIM115
     console.print(console_table(metrics))
     text = console.export_text()
-    for wanted in ("0.8423(21)", "0.8401(34)", "0.0121", "−10.2(3.5)", "0.605", "0.206", "[bold]x"):
+    for wanted in ("0.8423(21)", "0.8401(34)", "−10.2(3.5)", "0.605", "0.206", "[bold]x"):
         assert wanted in text
     assert "…" not in text
 
@@ -296,9 +375,7 @@ def test_the_report_needs_no_matplotlib() -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
-def test_a_browser_sorts_the_tables_and_stays_within_a_narrow_window(
-    metrics: dict[str, Any], tmp_path: Path
-) -> None:
+def test_a_browser_sorts_the_tables_and_stays_within_a_narrow_window(metrics: dict[str, Any], tmp_path: Path) -> None:
     path = write_report(tmp_path / "report.html", metrics, [("inputs", "HT", "Caption", png(1400, 700))])
     probe = """<script>
       const table = [...document.querySelectorAll("table.sortable")].find(t => t.textContent.includes("KS"));
