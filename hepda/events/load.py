@@ -27,6 +27,7 @@ from hepda.events.skipped import BrokenFileError, SkippedFile, Skips
 from hepda.events.sources import Tree, expand, open_tree, size_of
 from hepda.events.splits import fold_of, is_validation
 from hepda.events.stitching import Stitching
+from hepda.events.systematics import check_systematics
 from hepda.events.table import FeatureTable
 
 Progress = Callable[[str, int, int], None]
@@ -155,6 +156,7 @@ def inspect(config: AnalysisConfig, skips: Skips | None = None) -> tuple[Plan, d
     skips = skips or Skips(config)
     inputs = {name: open_inputs(config, plan, name, skips) for name in config.samples}
     check_plots(config, {branch for files in inputs.values() for file in files for branch in file.branches})
+    check_systematics(config, plan, inputs)
     return plan, inputs
 
 
