@@ -48,7 +48,7 @@ class Format(Protocol):
         ...
 
     def histogram(self, name: str) -> Any:
-        """Contents of a histogram without its overflows, [bins]. Raises SourceError if there is none."""
+        """Contents of histograms without overflows, [..., bins]. Raises SourceError if there is none."""
         ...
 
     def close(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -54,12 +55,16 @@ class RootFile:
         return self._readers[tree]
 
     def histogram(self, name: str) -> Any:
-        """Contents of a one-dimensional histogram, [bins]."""
-        found = [own for own, kind in self._kinds.items() if kind.startswith(("TH1", "TProfile"))]
-        if name not in found:
-            hint = nearest(name, found) or (f" It has: {', '.join(found[:20])}." if found else " It has none.")
+        """Contents of the one-dimensional histograms of this name, or of this pattern with *, [histograms, bins]."""
+        there = [own for own, kind in self._kinds.items() if kind.startswith(("TH1", "TProfile"))]
+        found = [own for own in there if fnmatchcase(own, name)]
+        if not found:
+            hint = nearest(name, there) or (f" It has: {', '.join(there[:20])}." if there else " It has none.")
             raise SourceError(f"{self._path}: has no histogram {name!r}.{hint}")
-        return np.asarray(self._file[name].values(), dtype=np.float64)
+        contents = [np.asarray(self._file[own].values(), dtype=np.float64) for own in found]
+        if len({len(bins) for bins in contents}) > 1:
+            raise SourceError(f"{self._path}: the histograms {name!r} ({', '.join(found)}) have different bins.")
+        return np.stack(contents)
 
     def close(self) -> None:
         """Close the file."""

@@ -64,9 +64,10 @@ def _spelled(field: str) -> set[str]:
     leaf = field.rsplit("/", 1)[-1]
     own = {leaf, _AUXILIARY.sub("", leaf)}
     for name in tuple(own):
+        own.add(name.rstrip("._"))  # NanoAOD has had both genEventSumw and genEventSumw_
         own.add(name.replace(".", "_"))
-        if "." not in name.strip("_") and "_" in name.strip("_"):
-            head, _, tail = name.partition("_")
+        head, _, tail = name.partition("_")
+        if "." not in name and head and tail:
             own.add(f"{head}.{tail}")
     return {name for name in own if name}
 
