@@ -27,12 +27,16 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A titled table; the first cell of each row names it. `note` is a sentence below the title."""
+    """A titled table; the first cell of each row names it. `note` is a sentence below the title.
+
+    fold: what tables are called that the page folds away together; "" shows the table.
+    """
 
     title: str
     head: Sequence[str]
     rows: Sequence[Sequence[Cell]]
     note: str = ""
+    fold: str = ""
 
 
 @dataclass(frozen=True, slots=True)

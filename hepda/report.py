@@ -41,7 +41,8 @@ SECTIONS = {
     "details": ("Details", "Everything else"),
 }
 WIDE = 900  # pixels: a figure wider than that has the width of the page
-MANY = 6  # figures of one section beyond which the small ones are folded away
+MANY = 6  # small figures of one section beyond which they are folded away
+FIRST = 3  # but these, where no wide figure gives an overview of them
 
 
 class ReportFigure(NamedTuple):
@@ -111,6 +112,7 @@ def write_report(
         pictures=pictures,
         tables={key: [t for t in found if t.rows] for key, found in shown.items()},
         many=MANY,
+        first=FIRST,
         conclusions=conclude(metrics) if conclusions is None else conclusions,
         warnings=warnings,
         notes=notes,

@@ -376,7 +376,11 @@ def test_the_report_needs_no_matplotlib() -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
 def test_a_browser_sorts_the_tables_and_stays_within_a_narrow_window(metrics: dict[str, Any], tmp_path: Path) -> None:
-    path = write_report(tmp_path / "report.html", metrics, [("inputs", "HT", "Caption", png(1400, 700))])
+    figures = [
+        ("inputs", "HT", "Caption", png(1400, 700)),
+        *[("domains", f"f{i}", "", png(677, 600)) for i in range(9)],
+    ]
+    path = write_report(tmp_path / "report.html", metrics, figures, manifest={"git_commit": 40 * "a"})
     probe = """<script>
       const table = [...document.querySelectorAll("table.sortable")].find(t => t.textContent.includes("KS"));
       const names = () => [...table.tBodies[0].rows].map(r => r.cells[0].textContent).join(",");
@@ -386,6 +390,9 @@ def test_a_browser_sorts_the_tables_and_stays_within_a_narrow_window(metrics: di
       button.click(); document.body.dataset.down = names();
       const page = document.documentElement;
       document.body.dataset.over = String(page.scrollWidth - page.clientWidth);
+      document.body.dataset.wide = String(page.clientWidth);
+      dispatchEvent(new Event("beforeprint"));
+      document.body.dataset.folded = String(document.querySelectorAll("details.folded:not([open])").length);
     </script></body>"""
     path.write_text(path.read_text().replace("</body>", probe))
     flags = [
@@ -402,10 +409,12 @@ def test_a_browser_sorts_the_tables_and_stays_within_a_narrow_window(metrics: di
         f"--user-data-dir={tmp_path / 'profile'}",
     ]
     done = subprocess.run(
-        [str(CHROMIUM), *flags, "--window-size=500,900", "--dump-dom", path.as_uri()],
+        [str(CHROMIUM), *flags, "--window-size=390,900", "--dump-dom", path.as_uri()],
         capture_output=True, text=True, timeout=120, check=True,
     )  # fmt: skip
     body = re.search(r"<body[^>]*>", done.stdout)[0]
     assert 'data-up="dann,network,bdt"' in body
     assert 'data-down="bdt,network,dann"' in body
     assert 'data-over="0"' in body
+    assert int(re.search(r'data-wide="(\d+)"', body)[1]) <= 500  # some versions make no window narrower than that
+    assert 'data-folded="0"' in body  # printing shows all

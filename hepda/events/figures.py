@@ -258,8 +258,8 @@ def drawings(scene: Scene) -> list[Drawing]:
     parts = (
         input_drawings,
         separation_drawings,
-        score_drawings,
         bias_drawings,
+        score_drawings,
         significance_drawings,
         guard_drawings,
         training_drawings,

@@ -6,7 +6,19 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from hepda.cells import Cell, Quantity, Table
-from hepda.tables.reading import entries, get, headings, held_out, keys, null_of, pair_title, pairs, plain_model, shift
+from hepda.tables.reading import (
+    entries,
+    get,
+    headings,
+    held_out,
+    keys,
+    null_of,
+    pair_title,
+    pairs,
+    plain_model,
+    shift,
+    told,
+)
 
 STATISTICS = {
     "ks": "KS",
@@ -75,7 +87,7 @@ def two_sample_tables(metrics: Mapping[str, Any]) -> list[Table]:
                 if get(by_class, which)
             ]
             title = f"Two-sample tests, {which}, {pair.replace(':', ' against ')}"
-            tables.append(Table(title, ["Model", *STATISTICS.values()], rows, note))
+            tables.append(Table(title, ["Model", *STATISTICS.values()], rows, note, "Two-sample tests of each class"))
     return tables
 
 
@@ -97,7 +109,7 @@ def probe_tables(metrics: Mapping[str, Any]) -> list[Table]:
         "AUC of classifiers (trees, network) trained afterwards to tell the domains apart, on events that they did not "
         "see; 0.5: they cannot. The same on the inputs of all models is the last row."
     )
-    tables = []
+    tables: list[Table] = []
     for pair in keys(model.get("probes") for _, model in entries(metrics, "models")):
         found = {name: get(model, "probes", pair) for name, model in entries(metrics, "models")}
         for which in keys(found.values()):
@@ -112,7 +124,8 @@ def probe_tables(metrics: Mapping[str, Any]) -> list[Table]:
             if inputs:
                 own = [Quantity.read(get(inputs, kind), "inputs").cell() for kind in KINDS]
                 rows.append([Cell("inputs", "inputs"), *own, *own])
-            tables.append(Table(f"Probes, {which}, {pair.replace(':', ' against ')}", head, rows, note))
+            title = f"Probes, {which}, {pair.replace(':', ' against ')}"
+            tables.append(Table(title, head, rows, note, "" if not tables else "Probes of other classes and domains"))
     return tables or _trees_alone(metrics)
 
 
@@ -140,7 +153,7 @@ def adaptation_table(metrics: Mapping[str, Any]) -> Table:
     """
     plain, models = plain_model(metrics), dict(entries(metrics, "models"))
     held_against = models.get(plain, {})
-    domains, compared = keys([held_against.get("auc")]), keys([held_against.get("bias")])
+    domains, compared = told(metrics, "auc"), keys([held_against.get("bias")])
     head = [
         "Model",
         *(f"ΔAUC {domain}" for domain in domains),
@@ -150,7 +163,7 @@ def adaptation_table(metrics: Mapping[str, Any]) -> Table:
     for name, model in models.items():
         if name == plain:
             continue
-        cells = []
+        cells: list[Cell] = []
         for domain in domains:
             paired = Quantity.read(model.get("auc_difference"), domain)
             two = _two(model, held_against, "auc", domain)

@@ -85,7 +85,13 @@ def working_point_tables(metrics: Mapping[str, Any]) -> list[Table]:
         "Cuts are fixed by the signal of the domain that is trained on. Z: Asimov significance of the events above the "
         "cut, with the uncertainty of the background."
     )
-    return [Table(f"Working points, {domain}", head, found, note) for domain, found in rows.items()]
+    first = next(iter(rows), "")
+    return [
+        Table(
+            f"Working points, {domain}", head, found, note, "" if domain == first else "Working points in other domains"
+        )
+        for domain, found in rows.items()
+    ]
 
 
 def training_bias_table(metrics: Mapping[str, Any]) -> Table:
