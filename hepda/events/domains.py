@@ -92,10 +92,9 @@ def trained_on(config: AnalysisConfig, model: str) -> tuple[str, ...]:
 def adapted_to(config: AnalysisConfig, model: str) -> str | None:
     """The domain that a model is adapted to, by its domain loss or its reweighting; None without either."""
     section: Any = config.models[model]
-    for key in ("domain", "reweight"):
-        target = getattr(getattr(section, key, None), "target", ())
-        if target:
-            return config.samples[target[0]].domain
+    for part in (getattr(section, "domain", None), getattr(section, "reweight", None)):
+        if part is not None and getattr(part, "method", "") != "none":
+            return config.samples[part.target[0]].domain
     return None
 
 

@@ -35,8 +35,10 @@ def probes(judged: Judged, model: str, other: str) -> dict[str, tuple[ProbeResul
     if model:
         values = {"score": lambda mask: judged.scores[model][mask]}
         if model in judged.networks:
+            from hepda.events.tensors import model_features
+
             network = load_network(judged.networks[model], table.names)
-            values["embedding"] = lambda mask: network.embed(table.features[mask])
+            values["embedding"] = lambda mask: network.embed(model_features(judged.config, table, model, rows=mask))
     found: dict[str, tuple[ProbeResult, ...] | str] = {}
     for sides in _sides(judged, other):
         try:

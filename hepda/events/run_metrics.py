@@ -192,5 +192,5 @@ def training_bias(config: AnalysisConfig, numbers: Numbers) -> dict[str, Any] | 
 def _is_plain(config: AnalysisConfig, model: str, plain: str) -> bool:
     """Of the same kind as the plain model, and with nothing that adapts it."""
     section: Any = config.models[model]
-    extras = ("domain", "reweight", "parameter")
-    return section.kind == config.models[plain].kind and not any(getattr(section, key, None) for key in extras)
+    told = getattr(section, "parameter", None)
+    return section.kind == config.models[plain].kind and adapted_to(config, model) is None and told is None

@@ -1,6 +1,7 @@
 """Numbers and figures of scores that the test makes: blinded data, domains without a class, closed forms."""
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from hepda.events.blinding import BLINDED
 from hepda.events.domains import lacking_class
 from hepda.events.load import load_table
 from hepda.events.numbers import Judged, evaluate
+from hepda.events.run_metrics import run_metrics
 from hepda.rundir import plain
 from tests.factory import write_analysis
 
@@ -253,3 +255,31 @@ def test_protected_variables_and_efficiencies_are_told(loaded):
     assert "efficiency_met" in [d.name for d in figures.drawings(scene(asked, numbers))]
     curve = numbers.models["one"].efficiency["met"]["signal"]
     assert np.nanmean(curve.efficiency) == pytest.approx(0.3, abs=0.1)
+
+
+def remembering(shift, table, model, fold):
+    """Scores as `judged` makes them, but for what a model remembers of the events that it saw."""
+    assert fold == 0 and not np.any(table.fold == 0) and not np.any(table.validation)
+    rng = np.random.default_rng(len(model))
+    return 1 / (1 + np.exp(-((0.8 + shift) * table.label + rng.normal(0, 1, len(table)))))
+
+
+@pytest.mark.parametrize("shift", [0.0, 1.5])
+def test_training_events_are_scored_again_and_told_apart_from_those_that_were_not_seen(loaded, shift):
+    path, table = loaded
+    config = load_config(path, [*OVERRIDES, "evaluation.blind=null"])
+    rng = np.random.default_rng(5)
+    scores = {m: 1 / (1 + np.exp(-(0.8 * table.label + rng.normal(0, 1, len(table))))) for m in ("network", "bdt")}
+    asked = Judged(config, table, scores, {}, partial(remembering, shift))
+    numbers = evaluate(asked, 1, silent)
+    found = model_metrics(asked, numbers, "network")["overtraining"]
+    assert found["background"]["p_value"] > 0.02
+    assert (found["signal"]["p_value"] < 0.02) == (shift > 0)
+    said = run_metrics(config, numbers, {})["guards"]["warnings"]
+    assert any("network: the score of signal has another shape" in line for line in said) == (shift > 0)
+    assert "overtraining_network" in [d.name for d in figures.drawings(scene(asked, numbers))]
+
+
+def test_without_the_models_there_is_a_reason_for_the_missing_overtraining(shown):
+    entry = model_metrics(*shown)["overtraining"]
+    assert entry == {"ks": None, "p_value": None, "why": "the trained models were not at hand"}
