@@ -19,6 +19,8 @@ from hepda.report import ReportFigure, conclude, console_table, write_report
 
 BETWEEN = " · "
 """Stands between a model and its run."""
+FEW = 20
+"""Keys that differ, up to which they stand with the samples and not among the details."""
 SHIFT_AT = ("0.2", "0.3", "0.1", "0.5")
 """Signal efficiencies at which the shift is drawn: the first that every run has."""
 
@@ -54,18 +56,20 @@ def compare(folders: Sequence[Path], output: Path) -> Comparison:
     rundir.check_writable(output.parent, "--output")
     metrics = merged(runs)
     warnings = told_differences(runs)
+    keys = config_table(runs)
     figures = []
     try:
         figures.append(_figure(runs))
     except DataError as reason:
         warnings.append(f"no figure: {reason}")
+    few, many = ([keys], []) if len(keys.rows) <= FEW else ([], [keys])
     page = write_report(
         output,
         metrics,
         figures,
         conclusions=[f"{run.name}: {said}" for run in runs for said in conclude(run.metrics)],
         warnings=warnings,
-        extra_tables={"summary": [config_table(runs)], "samples": [files_table(runs)]},
+        extra_tables={"samples": [files_table(runs), *few], "details": many},
     )
     return Comparison(page, console_table(metrics), warnings)
 
@@ -170,10 +174,10 @@ def _files(run: Run) -> dict[str, list[tuple[str, Any, Any, Any]]]:
 def _file_differences(first: Run, run: Run) -> list[str]:
     one, two = _files(first), _files(run)
     said = []
-    for sample in dict.fromkeys([*one, *two]):
-        if sample not in two or sample not in one:
-            said.append(f"the sample {sample} is read by {(run if sample in two else first).name} alone.")
-            continue
+    for alone, name in (([s for s in one if s not in two], first.name), ([s for s in two if s not in one], run.name)):
+        if alone:
+            said.append(f"read by {name} alone: {', '.join(alone)}.")
+    for sample in [sample for sample in one if sample in two]:
         names = [[file[0] for file in files[sample]] for files in (one, two)]
         contents = [[file[1:3] for file in files[sample]] for files in (one, two)]
         weights = [[file[3] for file in files[sample]] for files in (one, two)]

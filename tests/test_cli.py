@@ -25,7 +25,7 @@ SMALL = (
     "training.processes=1", "features=[ht, m_bb]", "plots={}", "evaluation.bootstrap=5", "models.bdt.iterations=5",
     "evaluation.blind=null", "luminosity=0.5",
 )  # fmt: skip
-VERBS = ("train", "check", "evaluate", "generate", "schema")
+VERBS = ("train", "check", "evaluate", "scan", "compare", "generate", "schema")
 
 
 def sets(*overrides):

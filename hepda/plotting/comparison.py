@@ -49,9 +49,8 @@ def comparison_figure(
     A grey bar before a marker is the null of that run: a value within it shows no difference. A model that a run
     lacks has no marker there. Raises DataError where no panel has a value.
     """
-    lines = [list(row[i : i + COLUMNS]) for row in panels for i in range(0, len(row), COLUMNS)]
-    lines = [[panel for panel in line if panel.values] for line in lines]
-    lines = [line for line in lines if line]
+    told = [[panel for panel in row if panel.values] for row in panels]
+    lines = [row[i : i + COLUMNS] for row in told for i in range(0, len(row), COLUMNS)]
     if not lines:
         raise DataError("the runs share no number that could be drawn")
     drawn, grid = _grid(lines, models, runs)
@@ -106,7 +105,7 @@ def _grid(
     """Axes for each panel; names of the models at the left of each line, room for the legend below."""
     columns = max(len(line) for line in lines)
     width = COLUMN if columns == 1 else PAGE
-    left, right, top, bottom, gap = 0.2 + 0.062 * max(len(model) for model in models), 0.12, 0.24, 0.40, 0.14
+    left, right, top, bottom, gap = 0.2 + 0.062 * max(len(model) for model in models), 0.14, 0.24, 0.40, 0.26
     below = 0.08 + 0.16 * -(-(len(runs) + 1) // _legend_columns(runs))
     high = max(0.55, (0.10 + 0.11 * len(runs)) * len(models))
     inner = (width - left - right - (columns - 1) * gap) / columns
