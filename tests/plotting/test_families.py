@@ -10,6 +10,8 @@ from hepda.evaluation import results
 from hepda.plotting.bias import ks_figure, shift_figure
 from hepda.plotting.calibration import calibration_figure, overtraining_figure
 from hepda.plotting.closure import closure_figure
+from hepda.plotting.efficiency import efficiency_figure, importance_figure
+from hepda.plotting.ratios import ratio_figure
 from hepda.plotting.roc import roc_figure
 from hepda.plotting.significance import significance_figure
 from hepda.plotting.style import Label, model_styles
@@ -205,6 +207,66 @@ def test_closure_shows_mu_with_its_errors_against_the_truth() -> None:
     assert_nothing_is_cut(figure)
     with pytest.raises(DataError, match="no fit to pseudo-data"):
         closure_figure({"data": {"network": fit(None, None)}}, source="simulation")
+
+
+def shift_ratio(efficiency: float, value: float | None, half: float = 0.1, resolved: bool = True) -> SimpleNamespace:
+    found = None if value is None else results.Interval(value, value - half, value + half)
+    return SimpleNamespace(signal_efficiency=efficiency, ratio=found, resolved=resolved)
+
+
+def test_ratios_have_a_panel_a_domain_and_open_points_where_nothing_is_resolved() -> None:
+    ratios = {
+        "alternative": {"dann": [shift_ratio(0.3, 0.3), shift_ratio(0.1, 0.4, resolved=False)]},
+        "third": {"dann": [shift_ratio(0.3, 0.8), shift_ratio(0.1, 4.0)], "bdt": [shift_ratio(0.3, None)]},
+    }
+    figure = ratio_figure(ratios, plain="network", source="simulation", unseen=["third"], label=LABEL)
+    first, second = figure.axes
+    drawn = [line for line in first.get_lines() if line.get_linestyle() == "None" and len(line.get_xdata())]
+    assert [float(line.get_ydata()[0]) for line in drawn] == [0.3, 0.4]
+    assert [line.get_markerfacecolor() for line in drawn] == [model_styles(["dann", "bdt"])["dann"].colour, "white"]
+    bars = first.collections[0].get_segments()
+    assert bars[0][:, 1] == pytest.approx([0.2, 0.4])
+    beyond = [line for line in second.get_lines() if line.get_marker() == "^" and len(line.get_xdata())]
+    assert float(beyond[0].get_ydata()[0]) == 2.5  # an arrow at the top, for a ratio of 4
+    assert "simulation to third, seen by no training" in [t.get_text() for t in second.texts]
+    assert [t.get_text() for t in second.get_xticklabels()] == ["30 %", "10 %"]
+    assert_nothing_is_cut(figure)
+    with pytest.raises(DataError, match="no shift of network has a ratio"):
+        ratio_figure({"third": {"bdt": [shift_ratio(0.3, None)]}}, plain="network", source="simulation")
+
+
+def test_efficiencies_stand_in_their_bins_and_gaps_are_left_out() -> None:
+    edges = np.array([4.5, 5.5, 6.5, 7.5])
+    curve = results.EfficiencyCurve(edges, np.array([0.1, np.nan, 0.3]), np.full(3, 0.02), np.ones(3))
+    curves = {"signal": dict.fromkeys(NAMES, curve), "background": dict.fromkeys(NAMES, curve)}
+    figure = efficiency_figure(curves, xlabel="Number of jets", cut="cut at 30 % signal efficiency", label=LABEL)
+    for axes in figure.axes:
+        for x, y, bars in points(axes):
+            assert y == pytest.approx([0.1, 0.3]) and bars == pytest.approx(np.full((2, 2), 0.02))
+            assert 4.5 < x[0] < 5.5 and 6.5 < x[1] < 7.5
+    assert figure.axes[-1].get_xlabel() == "Number of jets"
+    referee(figure)
+    nothing = results.EfficiencyCurve(edges, np.full(3, np.nan), np.ones(3), np.ones(3))
+    with pytest.raises(DataError, match="against met"):
+        efficiency_figure({"signal": {"dann": nothing}}, xlabel="met", cut="")
+
+
+def test_importance_shows_the_inputs_that_matter_most_in_any_domain() -> None:
+    names = tuple(f"input_{i}" for i in range(20))
+    drop = np.linspace(0.02, -0.001, 20)
+    importance = {
+        "alternative": results.FeatureImportance(names, drop, np.full(20, 0.002), 0.6),
+        "third": results.FeatureImportance(names[::-1], 2 * drop, np.full(20, 0.003), 0.6),
+    }
+    figure = importance_figure(importance, source="simulation", label=LABEL)
+    [axes] = figure.axes
+    shown = [t.get_text() for t in axes.get_yticklabels()]
+    assert len(shown) == 12 and shown[0] == "input_19" and "input_0" in shown
+    widths = sorted((p.get_width() for p in axes.patches), reverse=True)
+    assert widths[0] == pytest.approx(0.04)
+    assert_nothing_is_cut(figure)
+    with pytest.raises(DataError, match="no domain was probed"):
+        importance_figure({}, source="simulation")
 
 
 def test_ten_models_with_long_names_still_read() -> None:
