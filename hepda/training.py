@@ -26,6 +26,10 @@ from hepda.parallel import Send
 
 if TYPE_CHECKING:
     from hepda.adversarial import History, Network
+    from hepda.adversarial.registry import Adversary
+    from hepda.adversarial.terms import Term
+    from hepda.events.reweighting import Factors
+    from hepda.events.table import FeatureTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,35 +108,45 @@ def _cost(section: NetworkConfig | BdtConfig) -> int:
 
 
 def build_network(inputs: int, section: NetworkConfig, seed: int, metadata: dict[str, Any]) -> Network:
-    """The encoder, the class head and, where the config has one, the reversed domain head."""
-    from hepda.adversarial import Head, Network, Reversal, mlp, seeded
-    from hepda.events.tensors import ADVERSARY
+    """The encoder, the class head and, where the config has a domain loss, the heads and terms of its method."""
+    from hepda.adversarial import Head, Network, mlp, seeded
+    from hepda.adversarial.registry import build
 
     width = section.encoder[-1]
     layers = partial(mlp, activation=section.activation, dropout=section.dropout)
     with seeded(seed):
         encoder = layers(inputs, section.encoder)
         heads = [Head("class", layers(width, section.class_head, 1), weight="class")]
+        terms: list[Term] = []
         if section.domain is not None:
-            heads.append(_domain_head(section.domain, width, Head, Reversal, mlp, ADVERSARY))
-    return Network(encoder, heads, metadata=metadata)
+            more, terms = build(section.domain.method, _adversary(section.domain, width))
+            heads += more
+    return Network(encoder, heads, terms=terms, metadata=metadata)
 
 
-HEAD_INPUTS = {"features": "features", "score": "class", "features*score": "features*class"}
-"""What the config calls the input of a domain head, in the words of the core."""
+def _adversary(section: DomainConfig, width: int) -> Adversary:
+    """What the config says of the domain loss, in the words of the core's registry."""
+    from hepda.adversarial.registry import Adversary
+    from hepda.adversarial.tail import Tail
+    from hepda.events.tensors import ADVERSARY, CLASSES
 
-
-def _domain_head(section: DomainConfig, width: int, head: Any, reversal: Any, mlp: Any, rows: str) -> Any:
-    return head(
-        "domain",
-        mlp({"features": width, "score": 1, "features*score": 2 * width}[section.input], section.head, 1),
-        input=HEAD_INPUTS[section.input],
-        rows=rows,
-        weight=rows,
-        balance=section.balance,
+    return Adversary(
+        features=width,
+        rows=ADVERSARY,
+        weight=ADVERSARY,
+        strength=section.strength,
+        schedule=section.schedule,
+        warmup=section.warmup,
+        input=section.input,
+        hidden=section.head,
         rate=section.learning_rate_factor,
         steps=section.steps,
-        reversal=reversal(section.strength, schedule=section.schedule, warmup=section.warmup),
+        smoothing=section.smoothing,
+        spectral_norm=section.spectral_norm,
+        gradient_penalty=section.gradient_penalty,
+        balance=section.balance,
+        tail=None if section.tail is None else Tail(section.tail),
+        masks=tuple(CLASSES),
     )
 
 
@@ -142,16 +156,17 @@ def train_network(
     """Fit the network of a job; returns the scores of its fold, facts about the training, and its history."""
     from hepda.adversarial import Trainer
     from hepda.events.store import open_table
-    from hepda.events.tensors import held_out, network_part
+    from hepda.events.tensors import held_out, model_features, network_part
 
     section = job.config.models[job.model]
     if not isinstance(section, NetworkConfig):
         raise TypeError(f"{job.model} is not a network")
     table = open_table(job.table)
-    part = network_part(job.config, table, job.model, job.fold)
-    network = build_network(len(table.names), section, job.seed, _metadata(job, table.names))
-    settings = section.training
-    share = section.domain.batch_share if section.domain is not None else 0.5
+    factors = factors_of(job, table)
+    part = network_part(job.config, table, job.model, job.fold, factors)
+    network = build_network(part.source.features.shape[1], section, job.seed, _metadata(job, table.names))
+    settings, domain = section.training, section.domain
+    share = domain.batch_share if domain is not None else 0.5
     trainer = Trainer(
         epochs=settings.epochs,
         batch_size=settings.batch_size,
@@ -161,6 +176,7 @@ def train_network(
         optimizer=settings.optimizer,
         weight_decay=settings.weight_decay,
         average=settings.average,
+        projection=domain is not None and domain.self_correction,
         patience=settings.patience,
         seed=job.seed,
         device=job.device,
@@ -176,14 +192,16 @@ def train_network(
     )
     job.folder.mkdir(parents=True, exist_ok=True)
     network.save(job.folder / f"{job.stem}.safetensors")
-    score = network.predict(table.features[held_out(table, job.fold)], head="class")
+    unseen = held_out(table, job.fold)
+    score = network.predict(model_features(job.config, table, job.model, rows=unseen), head="class")
     about = {
         "seconds": history.seconds,
         "rows_per_second": history.rows_per_second,
         "epochs": history.epochs,
         "best_epoch": history.best_epoch,
         "stopped": history.stopped,
-        "alarms": list(history.alarms),
+        "alarms": [*history.alarms, *factors.warnings],
+        **factors.about,
     }
     return score, about, history.to_dict()["columns"]
 
@@ -198,7 +216,9 @@ def train_bdt(job: Job) -> tuple[NDArray[np.float32], dict[str, Any], dict[str, 
     if not isinstance(section, BdtConfig):
         raise TypeError(f"{job.model} is not a BDT")
     table = open_table(job.table)
-    train, validation = (bdt.Events(*part) for part in bdt_part(job.config, table, job.model, job.fold))
+    factors = factors_of(job, table)
+    parts = bdt_part(job.config, table, job.model, job.fold, factors)
+    train, validation = (bdt.Events(*part) for part in parts)
     start = time.perf_counter()
     trees = bdt.fit(section, train, validation, seed=job.seed % 2**31)
     seconds = time.perf_counter() - start
@@ -208,14 +228,36 @@ def train_bdt(job: Job) -> tuple[NDArray[np.float32], dict[str, Any], dict[str, 
         "seconds": seconds,
         "rows_per_second": len(train.label) * trees.trees / seconds,
         "epochs": trees.trees,
-        "alarms": [trees.note] if trees.note else [],
+        "alarms": [*([trees.note] if trees.note else []), *factors.warnings],
+        **factors.about,
     }
     return score, about, {}
 
 
+def factors_of(job: Job, table: FeatureTable) -> Factors:
+    """The reweighting of a fold's training events; members of an ensemble share one, which lies in `job.work`."""
+    from hepda.events.reweighting import read_factors, write_factors
+    from hepda.events.tensors import training_factors
+
+    path = job.work / f"{job.model}-fold{job.fold}.factors.npz"
+    if not path.exists():
+        factors = training_factors(job.config, table, job.model, job.fold)
+        if not factors.about:
+            return factors
+        write_factors(path, factors)
+    return read_factors(path)
+
+
 def _metadata(job: Job, names: tuple[str, ...]) -> dict[str, Any]:
-    """What stands beside a trained model: enough to score events with it."""
-    return {
+    """What stands beside a trained model: enough to score events with it.
+
+    A network with a parameter reads one more column after its features; `value` is what events are scored at.
+    """
+    from hepda.events.tensors import parameter_of
+
+    values = parameter_of(job.config, job.model)
+    parameter = {} if values is None else {"parameter": {"domains": values, "value": 0.0}}
+    return parameter | {
         "features": list(names),
         "model": job.model,
         "fold": job.fold,

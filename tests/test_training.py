@@ -5,17 +5,21 @@ import numpy as np
 import pytest
 import torch
 
-from hepda.adversarial import Network
+from hepda.adversarial import Head, Network, Reversal, Trainer, mlp, seeded
+from hepda.adversarial.tail import Tail
 from hepda.baselines import bdt
-from hepda.config import load_config
+from hepda.config import DomainConfig, ReweightConfig, load_config
 from hepda.errors import MissingExtraError, TrainingError
 from hepda.events.load import load_table
 from hepda.events.store import write_table
+from hepda.events.tensors import model_features
 from hepda.parallel import one_thread
-from hepda.training import build_network, jobs_of, read_job, run_job, run_jobs
+from hepda.training import build_network, jobs_of, read_job, run_job, run_jobs, train_network
 from tests.factory import write_analysis
 
 SMALL = ("models.network.ensemble=2", "models.bdt.iterations=5", "training.epochs=3", "training.patience=2")
+
+SIDES = {"source": ("background",), "target": ("background_alt",)}
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +95,122 @@ def test_a_network_is_what_the_config_says(prepared):
     again = dict(build_network(8, section, 5, {}).named_parameters())
     assert all(torch.equal(values, theirs[name]) for name, values in again.items())
     assert not torch.equal(next(build_network(8, section, 6, {}).parameters()), next(dann.parameters()))
+
+
+def test_the_registry_builds_the_domain_head_that_was_built_by_hand(prepared):
+    """Method dann is a head of these settings, its weights drawn after those of the others: digits stay."""
+    config, _, _ = prepared
+    domain = config.models["dann"].domain
+    for said, (inputs, read) in {"features": (16, "features"), "score": (1, "class")}.items():
+        update = {"input": said, "strength": 165.0, "warmup": 1, "head": (32, 32), "balance": False}
+        section = config.models["dann"].model_copy(update={"domain": domain.model_copy(update=update)})
+        built = build_network(8, section, 5, {})
+        with seeded(5):
+            encoder = mlp(8, section.encoder)
+            heads = [Head("class", mlp(16, [], 1), weight="class")]
+            reversal, own = Reversal(165.0, schedule="ganin", warmup=1), {"rows": "adversary", "weight": "adversary"}
+            module = mlp(inputs, (32, 32), 1)
+            heads.append(Head("domain", module, input=read, target="domain", balance=False, reversal=reversal, **own))
+        by_hand = Network(encoder, heads)
+        assert [head.spec() for head in built.heads.values()] == [head.spec() for head in by_hand.heads.values()]
+        ours, theirs = built.state_dict(), by_hand.state_dict()
+        assert list(ours) == list(theirs) and all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+@pytest.mark.parametrize(
+    ("method", "heads", "terms"),
+    [
+        ("none", [], []),
+        ("pivot", ["domain"], []),
+        ("cdan+e", ["domain"], []),
+        ("disco", [], ["disco"]),
+        ("mmd, coral", [], ["mmd", "coral"]),
+        ("wasserstein", [], ["wasserstein"]),
+        ("joint-mmd", [], ["joint_mmd"]),
+        ("mdd", [], ["mdd"]),
+        ("dann,pivot", ["domain", "domain_pivot"], []),
+    ],
+)
+def test_every_method_trains_by_the_config(prepared, tmp_path, method, heads, terms):
+    config, _, _ = prepared
+    section = config.models["dann"]
+    section = section.model_copy(update={"domain": DomainConfig(**SIDES, method=method, schedule="constant")})
+    config = validate_like(config, {"dann": section})
+    network = build_network(8, section, 5, {})
+    assert list(network.heads)[1:] == heads and [term.name for term in network.terms] == terms
+    (job,) = only(jobs_in((config, *prepared[1:]), tmp_path), "dann-fold0-member0")
+    result = run_job(None, job, silent)
+    assert np.isfinite(result.score).all()
+    for name in (*heads, *terms):
+        assert np.isfinite(result.history[f"{name}_loss"][-1]) and result.history[f"{name}_gradient"][0] > 0.0
+
+
+def validate_like(config, models):
+    return config.model_copy(update={"models": dict(config.models) | models})
+
+
+def test_settings_of_the_domain_loss_reach_the_core(prepared, tmp_path, monkeypatch):
+    config, _, _ = prepared
+    domain = DomainConfig(
+        **SIDES, smoothing=0.1, spectral_norm=True, gradient_penalty=2.0,
+        tail=0.3, self_correction=True, batch_share=0.25, head=(8,),
+    )  # fmt: skip
+    section = config.models["dann"].model_copy(update={"domain": domain})
+    head = build_network(8, section, 5, {}).heads["domain"]
+    assert (head.smoothing, head.gradient_penalty, head.tail) == (0.1, 2.0, Tail(0.3))
+    assert any("parametrizations" in name for name in head.module.state_dict())
+    (job,) = only(
+        jobs_in((validate_like(config, {"dann": section}), *prepared[1:]), tmp_path / "a"), "dann-fold0-member0"
+    )
+    result, network = run_job(None, job, silent), Network.load(job.folder / "fold0-member0.safetensors")
+    held_out = prepared[1].fold == 0
+    assert np.array_equal(network.predict(prepared[1].features[held_out]), result.score)
+    trainers = []
+    monkeypatch.setattr(Trainer, "fit", lambda self, *args, **kwargs: trainers.append(self) or stop())
+    with pytest.raises(InterruptedError):
+        train_network(job, silent)
+    assert trainers[0].projection and trainers[0].target_size == round(256 / 3)
+
+
+def stop():
+    raise InterruptedError
+
+
+def test_members_of_an_ensemble_share_one_reweighting(prepared, tmp_path, monkeypatch):
+    config, _, _ = prepared
+    weighted = config.models["network"].model_copy(update={"reweight": ReweightConfig(**SIDES)})
+    changed = validate_like(config, {"network": weighted})
+    jobs = only(jobs_in((changed, *prepared[1:]), tmp_path), "network-fold0-member0", "network-fold0-member1")
+    first = run_job(None, jobs[0], silent)
+    said = first.about["reweight"]
+    assert said["method"] == "classifier" and said["n_eff"]["before"] > 20 and 0.0 <= said["clipped"] < 0.5
+    assert any("reweight" in line for line in first.about["alarms"]) == (said["clipped"] > 0.0)
+    monkeypatch.setattr("hepda.events.tensors.training_factors", None)  # it is not asked again
+    second = run_job(None, jobs[1], silent)
+    assert second.about["reweight"] == said
+    (plain,) = only(jobs_in(prepared, tmp_path / "plain"), "network-fold0-member0")
+    monkeypatch.undo()
+    assert not np.array_equal(run_job(None, plain, silent).score, first.score)
+
+
+def test_a_parameter_is_in_the_metadata_and_the_score_is_that_at_0(prepared, tmp_path):
+    config, table, _ = prepared
+    informed = config.models["network"].model_copy(
+        update={
+            "train_on": ("signal", "background", "signal_alt", "background_alt"),
+            "parameter": {"simulation": 0.0, "alternative": 1.0},
+        }
+    )
+    changed = validate_like(config, {"network": informed})
+    (job,) = only(jobs_in((changed, *prepared[1:]), tmp_path), "network-fold1-member0")
+    result = run_job(None, job, silent)
+    network = Network.load(job.folder / "fold1-member0.safetensors")
+    assert network.metadata["features"] == list(table.names)
+    assert network.metadata["parameter"] == {"domains": {"simulation": 0.0, "alternative": 1.0}, "value": 0.0}
+    rows = table.fold == 1
+    for value, same in ((None, True), (0.0, True), (1.0, False)):
+        score = network.predict(model_features(changed, table, "network", value, rows=rows))
+        assert np.array_equal(score, result.score) == same
 
 
 def test_one_thread_within_the_block_and_as_before_after_it():

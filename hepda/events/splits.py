@@ -11,6 +11,8 @@ Keys = NDArray[np.uint64]
 
 _VALIDATION = np.uint64(0xD1B54A32D192ED03)
 """Makes the choice of validation events independent of that of folds."""
+_PART = np.uint64(0x8CB92BA72F3D8DD7)
+"""Makes the parts of a reweighting independent of both."""
 
 
 def splitmix64(values: NDArray[np.integer[Any]]) -> Keys:
@@ -41,3 +43,8 @@ def is_validation(key: Keys, fraction: float) -> NDArray[np.bool_]:
     """The hash-chosen `fraction` of the events, bool [n]; independent of the fold."""
     uniform = (splitmix64(key ^ _VALIDATION) >> np.uint64(11)).astype(np.float64) * 2.0**-53
     return np.asarray(uniform < fraction)
+
+
+def part_of(key: Keys, parts: int) -> NDArray[np.int8]:
+    """Part of each event, 0 to parts - 1, int8 [n]; independent of fold and validation."""
+    return (splitmix64(key ^ _PART) % np.uint64(parts)).astype(np.int8)

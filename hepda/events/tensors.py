@@ -2,23 +2,29 @@
 
 Physics rules that are kept here: the class loss sees events with a class and weights that balance the classes;
 the domain loss sees its own samples, rows and physical weights; nothing of fold k trains the model of fold k; the
-target's rows carry no class label at all.
+target's rows carry no class label at all (but for masks, where a domain head is asked for each class).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hepda.adversarial.batches import Rows
 from hepda.adversarial.weights import class_weights, negative_weights
-from hepda.config import AnalysisConfig, NetworkConfig
+from hepda.config import AnalysisConfig, DomainConfig, NetworkConfig
+from hepda.config.model_checks import methods_of
+from hepda.errors import ConfigError
+from hepda.events.reweighting import Factors, source_factors
 from hepda.events.table import FeatureTable
 
 Mask = NDArray[np.bool_]
-ADVERSARY = "adversary"  # the mask of source rows that the domain head sees, and the name of its weights
+Array = NDArray[np.float64]
+ADVERSARY = "adversary"  # the mask of source rows that the domain loss sees, and the name of its weights
+CLASSES = {"background": 0, "signal": 1}  # masks of a domain head a class (method conditional), and their labels
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,32 +42,120 @@ def held_out(table: FeatureTable, fold: int) -> Mask:
     return np.asarray(table.fold == fold)
 
 
-def network_part(config: AnalysisConfig, table: FeatureTable, model: str, fold: int) -> Part:
+def domain_of(config: AnalysisConfig, model: str) -> DomainConfig | None:
+    """The domain loss of a model; None for one that has none (BDTs, `method: none`)."""
+    section = config.models[model]
+    domain = section.domain if isinstance(section, NetworkConfig) else None
+    return None if domain is None or domain.method == "none" else domain
+
+
+def model_features(
+    config: AnalysisConfig, table: FeatureTable, model: str, value: float | None = None, rows: Mask | None = None
+) -> NDArray[np.float32]:
+    """What a model reads of the events of a table: float32 [n, k], with a parameter [n, k + 1].
+
+    Args:
+        config: says whether the model has a parameter.
+        table: the events.
+        model: its name.
+        value: of the parameter, for all events; None: 0, the value at which events are scored.
+        rows: a mask [n]; None: all events.
+
+    Raises:
+        ConfigError: a value for a model without a parameter.
+
+    """
+    if parameter_of(config, model) is not None:
+        n = len(table) if rows is None else int(rows.sum())
+        return _with_parameter(table, rows, np.full(n, 0.0 if value is None else value))
+    if value is not None:
+        raise ConfigError(f"models.{model}: has no `parameter`, so it cannot be scored at {value:g}")
+    return table.features if rows is None else table.features[rows]
+
+
+def parameter_of(config: AnalysisConfig, model: str) -> dict[str, float] | None:
+    """The value of the parameter in each domain, or None for a model without one."""
+    section = config.models[model]
+    return section.parameter if isinstance(section, NetworkConfig) else None
+
+
+def _with_parameter(table: FeatureTable, rows: Mask | None, column: Array) -> NDArray[np.float32]:
+    features = table.features if rows is None else table.features[rows]
+    return np.concatenate([features, column[:, None].astype(np.float32)], axis=1)
+
+
+def _training_features(config: AnalysisConfig, table: FeatureTable, model: str, rows: Mask) -> NDArray[np.float32]:
+    """What a model reads in training: a parameter has the value of the event's domain."""
+    values = parameter_of(config, model)
+    if values is None:
+        return table.features[rows]
+    # NaN for a domain without a value: the config's checks leave none in the training, the core would refuse it
+    known = np.array([values.get(name, np.nan) for name in table.domain_names])
+    return _with_parameter(table, rows, known[table.domain[rows]])
+
+
+def training_factors(config: AnalysisConfig, table: FeatureTable, model: str, fold: int) -> Factors:
+    """The factors of `reweight` and `domain.reweight` for fold `fold`, by models that saw none of the fold's events.
+
+    Within the training events every event's factor is by a model that did not see it (`density_ratio`). Raises as
+    `source_factors` does.
+    """
+    section, domain = config.models[model], domain_of(config, model)
+    trainable, seed = ~held_out(table, fold), config.seed_for(model) % 2**31
+    task: Array | None = None
+    other: Array | None = None
+    about: dict[str, Any] = {}
+    if section.reweight is not None:
+        source, target = (table.of_samples(n) & trainable for n in (section.reweight.source, section.reweight.target))
+        weight = negative_weights(table.weight, config.negative_weights).weight
+        where = f"models.{model}.reweight"
+        task, about["reweight"] = source_factors(section.reweight, table, (source, target), weight, seed, where)
+    if domain is not None and domain.reweight is not None:
+        side, weight, seen = _domain_columns(config, table, model)
+        source, target = (seen & (side == number) & trainable for number in (0, 1))
+        where = f"models.{model}.domain.reweight"
+        other, about["domain_reweight"] = source_factors(domain.reweight, table, (source, target), weight, seed, where)
+    return Factors(task, other, about)
+
+
+def network_part(
+    config: AnalysisConfig, table: FeatureTable, model: str, fold: int, factors: Factors | None = None
+) -> Part:
     """Source and target rows of the network `model` for fold `fold`.
 
     Source rows: every event that the class loss or the source side of the domain loss needs; a row outside
-    one of them has weight 0 there. Target rows: the target side of the domain loss, without labels.
+    one of them has weight 0 there. Target rows: the target side of the domain loss, without labels. `factors`: of
+    `training_factors`, computed here if they are not given.
     """
-    section = config.models[model]
+    factors = training_factors(config, table, model, fold) if factors is None else factors
     in_class = table.of_samples(config.training_samples(model))
     weight = negative_weights(table.weight, config.negative_weights).weight
+    weight = weight if factors.task is None else weight * factors.task
     trainable = ~held_out(table, fold)
     side, domain_weight, seen = _domain_columns(config, table, model)
+    domain_weight = domain_weight if factors.domain is None else domain_weight * factors.domain
     source = in_class | (side == 0)
-    has_domain = isinstance(section, NetworkConfig) and section.domain is not None
+    domain = domain_of(config, model)
+    by_class = CLASSES if domain is not None and "conditional" in methods_of(domain) else {}
 
     def source_rows(mask: Mask) -> Rows:
         label = np.where(in_class, table.label, -1)[mask]
         weights = {"class": class_weights(label, weight[mask])}
         masks = {}
-        if has_domain:
+        if domain is not None:
+            here = (seen & (side == 0))[mask]
             weights[ADVERSARY] = domain_weight[mask]
-            masks[ADVERSARY] = (seen & (side == 0))[mask]
+            masks = {ADVERSARY: here} | {name: here & (table.label[mask] == n) for name, n in by_class.items()}
         target = np.maximum(label, 0).astype(np.float32)
-        return Rows(table.features[mask], targets={"class": target}, weights=weights, masks=masks)
+        features = _training_features(config, table, model, mask)
+        return Rows(features, targets={"class": target}, weights=weights, masks=masks)
 
     def target_rows(mask: Mask) -> Rows | None:
-        return Rows(table.features[mask], weights={ADVERSARY: domain_weight[mask]}) if has_domain else None
+        if domain is None:
+            return None
+        masks = {name: table.label[mask] == n for name, n in by_class.items()}
+        features = _training_features(config, table, model, mask)
+        return Rows(features, weights={ADVERSARY: domain_weight[mask]}, masks=masks)
 
     target = (side == 1) & seen
     validating = trainable & table.validation
@@ -74,12 +168,10 @@ def network_part(config: AnalysisConfig, table: FeatureTable, model: str, fold: 
     )
 
 
-def _domain_columns(
-    config: AnalysisConfig, table: FeatureTable, model: str
-) -> tuple[NDArray[np.int8], NDArray[np.float64], Mask]:
+def _domain_columns(config: AnalysisConfig, table: FeatureTable, model: str) -> tuple[NDArray[np.int8], Array, Mask]:
     """Side (0 source, 1 target, -1 neither), training weight and membership [n] of a model's domain loss."""
     name = f"domain:{model}:"
-    if name + "side" not in table.columns:
+    if domain_of(config, model) is None or name + "side" not in table.columns:
         n = len(table)
         return np.full(n, -1, np.int8), np.zeros(n), np.zeros(n, np.bool_)
     weight = negative_weights(table.columns[name + "weight"], config.negative_weights).weight
@@ -87,11 +179,13 @@ def _domain_columns(
 
 
 def bdt_part(
-    config: AnalysisConfig, table: FeatureTable, model: str, fold: int
-) -> tuple[tuple[NDArray[np.float32], NDArray[np.int8], NDArray[np.float64]], ...]:
+    config: AnalysisConfig, table: FeatureTable, model: str, fold: int, factors: Factors | None = None
+) -> tuple[tuple[NDArray[np.float32], NDArray[np.int8], Array], ...]:
     """(features, label, weight) to train on and to validate on, for the trees `model` of fold `fold`."""
+    factors = training_factors(config, table, model, fold) if factors is None else factors
     in_class = table.of_samples(config.training_samples(model)) & ~held_out(table, fold)
     weight = negative_weights(table.weight, config.negative_weights).weight
+    weight = weight if factors.task is None else weight * factors.task
     parts = []
     for mask in (in_class & ~table.validation, in_class & table.validation):
         label = table.label[mask]

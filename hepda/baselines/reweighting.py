@@ -1,0 +1,194 @@
+"""Density ratios: factors on the weights of one sample with which it looks like another.
+
+`density_ratio` gives every event a factor by a model that was trained, and calibrated, on other events: with p parts,
+the events of part k get theirs from a model of the parts that are neither k nor k + 1; part k + 1 stops and calibrates
+it. Two ways:
+
+* classifier: the odds p/(1 - p) of boosted trees that tell target from source, both with the same sum of weights
+  (the likelihood-ratio trick: Cranmer, Pavez & Louppe, arXiv:1506.02169), calibrated by a logistic curve on events that
+  the trees did not see (Platt 1999): trees that over- or underfit have odds that are too far from, or too near to, 1;
+* hep_ml: Rogozhnikov's gradient-boosted reweighter (arXiv:1608.05806), whose trees look for the leaves in which the two
+  differ most; it has no calibration.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hepda.baselines import bdt
+from hepda.errors import ConfigError, DataError, MissingExtraError, nearest
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Features [n, k], signed weights [n], and the part [n] of each event, from 0."""
+
+    features: bdt.Features
+    weight: Array
+    part: NDArray[np.integer[Any]]
+
+    def of(self, mask: NDArray[np.bool_]) -> Sample:
+        """The events of a mask."""
+        return Sample(np.ascontiguousarray(self.features[mask]), self.weight[mask], self.part[mask])
+
+
+@dataclass(frozen=True, slots=True)
+class Ratio:
+    """What `density_ratio` found.
+
+    Attributes:
+        factor: on the weights of the source [n]; the sum of weights stays what it was.
+        clipped: share of the events (by absolute weight) whose ratio was outside the limits.
+        limits: of the ratio over its mean.
+        n_eff: effective number of source events, before and after.
+
+    """
+
+    factor: Array
+    clipped: float
+    limits: tuple[float, float]
+    n_eff: tuple[float, float]
+
+    def as_manifest(self) -> dict[str, Any]:
+        """All but the factors."""
+        return {
+            "clipped": self.clipped,
+            "limits": list(self.limits),
+            "smallest": float(self.factor.min()),
+            "largest": float(self.factor.max()),
+            "n_eff": {"before": self.n_eff[0], "after": self.n_eff[1]},
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Trees:
+    """Settings of the classifier: small trees, many events a leaf, for a ratio that is smooth rather than sharp."""
+
+    library: str = "sklearn"
+    iterations: int = 200
+    learning_rate: float = 0.1
+    max_leaves: int | None = 6
+    max_depth: int | None = None
+    min_samples: int = 50
+    l2: float = 1.0
+    patience: int | None = 10
+
+
+Estimate = Callable[[bdt.Features], Array]
+"""Log of the density ratio [n] of features [n, k], up to a constant."""
+
+
+def density_ratio(
+    source: Sample, target: Sample, *, method: str = "classifier", clip: float = 10.0, seed: int = 0
+) -> Ratio:
+    """Factors with which the source's distribution of features becomes the target's; its total stays.
+
+    Args:
+        source: the events that get a factor.
+        target: what they shall look like.
+        method: `classifier` or `hep_ml`.
+        clip: ratios over their mean are kept between 1/clip and clip.
+        seed: of the trees.
+
+    Raises:
+        ConfigError: hepda does not know the method.
+        DataError: fewer than three parts, a part without events of one side, or weights without a positive sum.
+        MissingExtraError: hep_ml is not installed.
+
+    """
+    if method not in METHODS:
+        raise ConfigError(f"unknown method {method!r} of reweighting; {', '.join(METHODS)}.{nearest(method, METHODS)}")
+    parts = np.unique(np.concatenate([source.part, target.part]))
+    if len(parts) < 3:
+        raise DataError(f"events in {len(parts)} parts; a ratio out of fold needs three: train, calibrate, apply")
+    logs = np.zeros(len(source.weight))
+    for number, part in enumerate(parts):
+        held = parts[(number + 1) % len(parts)]
+        sides = [[s.of((s.part != part) & (s.part != held)), s.of(s.part == held)] for s in (source, target)]
+        (train_s, held_s), (train_t, held_t) = sides
+        apply = source.part == part
+        if apply.any():
+            estimate = METHODS[method](_pair(train_s, train_t), _pair(held_s, held_t), seed + number)
+            logs[apply] = estimate(np.ascontiguousarray(source.features[apply]))
+    return _ratio(source.weight, logs, clip)
+
+
+def _pair(source: Sample, target: Sample) -> bdt.Events:
+    """Events of both sides, 1 for the target, with positive weights that add up to half the events on each side."""
+    label = np.concatenate([np.zeros(len(source.weight)), np.ones(len(target.weight))]).astype(np.int8)
+    weight = np.concatenate([source.weight, target.weight])
+    for value, side in ((0, "source"), (1, "target")):
+        rows = label == value
+        total = float(weight[rows].sum())
+        if not total > 0.0:
+            raise DataError(f"the weights of {int(rows.sum())} {side} events add up to {total:g}; a ratio needs more")
+        weight[rows] *= len(label) / (2.0 * total)
+    return bdt.usable(bdt.Events(np.concatenate([source.features, target.features]), label, weight))[0]
+
+
+def _classifier(train: bdt.Events, held: bdt.Events, seed: int) -> Estimate:
+    """Calibrated log odds of trees that tell the target from the source."""
+    from sklearn.linear_model import LogisticRegression
+
+    trees = bdt.fit(Trees(), train, held, seed=seed)
+
+    def log_odds(features: bdt.Features) -> Array:
+        said = np.clip(trees.predict(features).astype(np.float64), 1e-7, 1.0 - 1e-7)
+        odds: Array = np.log(said / (1.0 - said))
+        return odds
+
+    curve = LogisticRegression(C=np.inf).fit(log_odds(held.features)[:, None], held.label, held.weight)
+    # a slope below 0 would say that trees know less than nothing: then there is nothing that they know
+    slope = max(0.0, float(curve.coef_[0, 0]))
+    return lambda features: slope * log_odds(features) + float(curve.intercept_[0])
+
+
+def _hep_ml(train: bdt.Events, held: bdt.Events, seed: int) -> Estimate:
+    """hep_ml's reweighter with its documentation's settings, on the training and the calibration part."""
+    try:
+        reweight = importlib.import_module("hep_ml.reweight")
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("hep_ml", "reweight") from error
+    features, label, weight = (
+        np.concatenate([getattr(events, name) for events in (train, held)]) for name in ("features", "label", "weight")
+    )
+    model = reweight.GBReweighter(
+        n_estimators=60, learning_rate=0.1, max_depth=3, min_samples_leaf=200,
+        gb_args={"subsample": 0.6, "random_state": seed},
+    )  # fmt: skip
+    here, there = label == 0, label == 1
+    model.fit(features[here], features[there], original_weight=weight[here], target_weight=weight[there])
+    return lambda rows: np.log(np.asarray(model.predict_weights(rows), dtype=np.float64))
+
+
+METHODS: dict[str, Callable[[bdt.Events, bdt.Events, int], Estimate]] = {"classifier": _classifier, "hep_ml": _hep_ml}
+
+
+def _ratio(weight: Array, logs: Array, clip: float) -> Ratio:
+    """Ratios from their logarithms: divided by their mean, clipped, and with the sum of weights kept."""
+    size = np.abs(weight)
+    raw = np.exp(logs - logs.max())
+    raw /= float(size @ raw) / float(size.sum())
+    limits = 1.0 / clip, clip
+    outside = (raw < limits[0]) | (raw > limits[1])
+    factor = np.clip(raw, *limits)
+    before, after = float(weight.sum()), float(weight @ factor)
+    if not (before > 0.0 and after > 0.0):
+        raise DataError(
+            f"the source's weights add up to {before:g}, to {after:g} with the ratio; they must be positive"
+        )
+    factor *= before / after
+    clipped = float(size[outside].sum() / size.sum())
+    return Ratio(factor, clipped, limits, (_n_eff(weight), _n_eff(weight * factor)))
+
+
+def _n_eff(weight: Array) -> float:
+    return float(weight.sum() ** 2 / np.square(weight).sum())
