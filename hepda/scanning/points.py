@@ -132,11 +132,11 @@ class Source:
 _TABLE_FREE = ("name", "luminosity_label", "plots", "evaluation", "training", "seed", "negative_weights", "systematics")
 _SECTION_FREE = (
     "encoder", "class_head", "dropout", "activation", "ensemble", "training", "library", "iterations", "learning_rate",
-    "max_leaves", "max_depth", "min_samples", "l2", "patience",
+    "max_leaves", "max_depth", "min_samples", "l2", "patience", "reweight",
 )  # fmt: skip
 _DOMAIN_FREE = (
     "method", "input", "tail", "balance", "strength", "schedule", "warmup", "head", "steps", "learning_rate_factor",
-    "batch_share", "smoothing", "spectral_norm", "gradient_penalty", "self_correction",
+    "batch_share", "smoothing", "spectral_norm", "gradient_penalty", "self_correction", "reweight",
 )  # fmt: skip
 
 
