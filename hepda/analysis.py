@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol
@@ -26,7 +27,9 @@ if TYPE_CHECKING:
     from hepda.events.table import FeatureTable
 
 Array = NDArray[Any]
-FILES = ("manifest.json", "metrics.json", "config.yaml", "scores.parquet", "history.csv", "report.html")
+FILES = (
+    "manifest.json", "metrics.json", "config.yaml", "scores.parquet", "history.csv", "figures.json", "report.html",
+)  # fmt: skip
 """What a complete run directory holds, besides models/."""
 
 
@@ -164,14 +167,15 @@ def _judge(
 ) -> Outcome:
     """Numbers, figures and the report of scores, into `run` and `plots`."""
     from hepda.events import wing
-    from hepda.report import write_report
+    from hepda.scoring import rescore
 
-    manifest = rundir.read_json(run / "manifest.json")
-    about, table, progress = manifest["training"], loaded.table, clock.progress
+    about, table, progress = rundir.read_json(run / "manifest.json")["training"], loaded.table, clock.progress
     processes = processes_of(config)
     histories, best = saved_histories(config, run, about)
     with clock("evaluate"):
-        numbers = wing.numbers_of(config, table, scores, run / "models", processes, progress.step)
+        models = run / "models"
+        again = partial(rescore, config, models)
+        numbers = wing.numbers_of(config, table, scores, models, processes, progress.step, again)
         metrics = {
             "schema": 1,
             "name": config.name,
@@ -184,17 +188,38 @@ def _judge(
         rundir.write_json(run / "metrics.json", metrics)
     with clock("draw"):
         drawn = wing.draw(config, table, scores, numbers, histories, best, plots, processes, progress.step)
+        rundir.write_figures(run, "evaluate", drawn)
     with clock("report"):
-        path = write_report(
-            run / "report.html",
-            rundir.read_json(run / "metrics.json"),
-            drawn,
-            config_text=resolved_yaml(config),
-            manifest=manifest,
-            warnings=[*policy_lines(config, table), *alarms(about)],
-            notes=wing.notes(config),
-        )
+        path = write_page(config, table, run)
     return Outcome(run, path, metrics, clock.seconds)
+
+
+def write_page(config: AnalysisConfig, table: FeatureTable, run: Path, output: Path | None = None) -> Path:
+    """The report of a run from what every verb has left: metrics, figures, the fit.
+
+    run: has metrics.json and manifest.json; output: has figures.json and, after `hepda fit`, fit.json, and takes
+    the report (None: the run itself). table: its weights say what the policy for negative ones touches.
+    """
+    from hepda.events import wing
+    from hepda.report import write_report
+    from hepda.tables.fit import fit_tables
+
+    folder = output or run
+    manifest = rundir.read_json(run / "manifest.json")
+    figures, lost = rundir.read_figures(folder)
+    fitted, stale = rundir.read_fit(folder, run)
+    if fitted is None:
+        figures = [(by, figure) for by, figure in figures if by != "fit"]
+    return write_report(
+        folder / "report.html",
+        rundir.read_json(run / "metrics.json"),
+        [figure for _, figure in figures],
+        config_text=resolved_yaml(config),
+        manifest=manifest,
+        warnings=[*policy_lines(config, table), *alarms(manifest["training"]), *stale],
+        notes=[*wing.notes(config), *lost],
+        extra_tables={} if fitted is None else {"fit": fit_tables(fitted)},
+    )
 
 
 def check_places(run: Path, plots: Path) -> None:
@@ -241,8 +266,9 @@ def work_folder(config: AnalysisConfig, table: FeatureTable, run: Path, resume: 
     for left in (*(run / ".work").iterdir(), run / "models"):
         if left.is_dir():
             shutil.rmtree(left)
-    for file in FILES:
-        (run / file).unlink(missing_ok=True)
+    for file in (*FILES, *rundir.FITTED):
+        for left in run.glob(file):
+            left.unlink()
     folder.mkdir(exist_ok=True)
     return folder
 

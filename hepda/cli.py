@@ -62,6 +62,27 @@ def check(config: Config, set_: Set = None) -> None:
 
 
 @app.command()
+def init(
+    file: Annotated[str, typer.Argument(help="A file of events.")],
+    tree: Annotated[str | None, typer.Option("--tree", help="[the one that holds the events]")] = None,
+    output: Annotated[Path | None, typer.Option("--output", help="Write it there [the terminal].")] = None,
+) -> None:
+    """A starting analysis file, guessed from the branches of a file; lines with TODO need you."""
+    from hepda import rundir
+    from hepda.errors import ConfigError
+    from hepda.events.starter import starting_yaml
+
+    text = starting_yaml(file, tree)
+    if output is None:
+        typer.echo(text, nl=False)
+        return
+    if output.exists():
+        raise ConfigError(f"--output {output}: exists already; name a new file.")
+    rundir.write_text(output, text)
+    typer.echo(f"{output}: mend the lines with TODO, then `hepda check --config {output}`")
+
+
+@app.command()
 def evaluate(
     run: Annotated[Path, typer.Argument(help="A run directory.")],
     plots: Plots = None,
@@ -72,6 +93,56 @@ def evaluate(
     with _bars() as bars:
         outcome = analysis.evaluate(run, plots or Path("plots") / run.resolve().name, bars)
     _print_outcome(outcome, bars)
+
+
+@app.command()
+def fit(
+    run: Annotated[Path, typer.Argument(help="A run directory.")],
+    toys: Annotated[int, typer.Option("--toys", min=0, help="Of each pseudo-data set and of the significance.")] = 500,
+    models: Annotated[str | None, typer.Option("--models", help="Only these, separated by commas.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", help="Folder of the results [the run].")] = None,
+    plots: Plots = None,
+    processes: Annotated[int | None, typer.Option("--processes", min=1, help="[training.processes]")] = None,
+) -> None:
+    """Fit the signal strength: significance, impacts, pulls, and the bias with data from other generators.
+
+    Systematics are those of the analysis file. Writes fit.json, pyhf workspaces and figures, and the report again.
+    """
+    from hepda import fit as fits
+
+    options = fits.Options(toys, _words(models), output, plots, processes)
+    with _bars() as bars:
+        outcome = fits.fit(run, options, bars)
+    bars.console.print(fits.console_table(outcome.found))
+    times = ", ".join(f"{stage} {seconds:.0f} s" for stage, seconds in outcome.seconds.items())
+    typer.echo(f"{times}\nnumbers: {outcome.page}\nreport: {outcome.report}")
+
+
+@app.command()
+def apply(
+    run: Annotated[Path, typer.Argument(help="A run directory.")],
+    files: Annotated[list[str], typer.Argument(help="Paths, globs, folders or URLs of events.")],
+    output: Annotated[Path, typer.Option("--output", help="Folder of the scores, one file for each of FILES.")],
+    kind: Annotated[str, typer.Option("--format", help="ttree, rntuple or parquet.")] = "ttree",
+    sample: Annotated[
+        str | None, typer.Option("--sample", help="Read them with its aliases and variables [that which lists them].")
+    ] = None,
+    processes: Annotated[int | None, typer.Option("--processes", min=1, help="[training.processes]")] = None,
+) -> None:
+    """Scores of all models of a run for every event of any files, as friends: same events, same order.
+
+    An event is scored by the models of its own fold, which never saw it. The same command goes on where it was
+    interrupted.
+    """
+    from hepda import applying
+
+    with _bars() as bars:
+        done = applying.apply(run, files, output, bars, kind=kind, sample=sample, processes=processes)
+    entries, selected = (sum(record[key] for record in done.records) for key in ("entries", "selected"))
+    for line in done.lines:
+        typer.echo(line)
+    kept = f", {done.kept} of them were there already" if done.kept else ""
+    typer.echo(f"{output}: {len(done.records)} files{kept}; {entries} events, {selected} selected and scored")
 
 
 @app.command()
@@ -220,6 +291,7 @@ def _what_next(arguments: list[str] | None) -> str:
         "train": "; the same command with --resume goes on from the last checkpoint",
         "generate": "; the same command goes on where it stopped",
         "scan": "; the same command goes on where it stopped",
+        "apply": "; the same command goes on where it stopped",
     }.get(verb, "")
 
 

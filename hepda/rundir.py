@@ -9,7 +9,8 @@ import math
 import os
 import platform
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib import metadata
@@ -21,6 +22,9 @@ import numpy as np
 from hepda.errors import ConfigError
 
 PACKAGES = ("hepda", "torch", "numpy", "scikit-learn", "uproot", "awkward", "xgboost", "xgboost-cpu", "lightgbm")
+
+FITTED = ("fit.json", "workspace-*.json")
+"""What `hepda fit` adds to a run directory."""
 
 
 @contextmanager
@@ -157,3 +161,62 @@ def git_commit() -> str | None:
         return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "-uno") else "")
     except (OSError, subprocess.CalledProcessError):
         return None
+
+
+Figure = tuple[str, str, str, Path]
+"""Of the report: section, title, caption, PNG."""
+
+
+def write_figures(run: Path, by: str, figures: Iterable[tuple[str, str, str, Any]]) -> None:
+    """Write figures.json: the figures of the verb `by`, and after them those that other verbs have left.
+
+    Paths are relative to `run` where both lie in one folder, absolute elsewhere.
+    """
+    old = read_json(run / "figures.json") if (run / "figures.json").is_file() else []
+    kept = [entry for entry in old if entry["by"] != by]
+    own = [
+        {"by": by, "section": section, "title": title, "caption": caption, "file": _place(Path(path), run)}
+        for section, title, caption, path in figures
+    ]
+    write_json(run / "figures.json", [*own, *kept] if by == "evaluate" else [*kept, *own])
+
+
+def _place(path: Path, run: Path) -> str:
+    path, run = path.resolve(), run.resolve()
+    common = os.path.commonpath([path, run])
+    return str(path) if common == os.sep else os.path.relpath(path, run)
+
+
+def read_figures(run: Path) -> tuple[list[tuple[str, Figure]], list[str]]:
+    """The figures of figures.json, each with the verb that drew it; and in words which are not where they were."""
+    found: list[tuple[str, Figure]] = []
+    lost = []
+    for entry in read_json(run / "figures.json") if (run / "figures.json").is_file() else []:
+        path = run / entry["file"]
+        if path.is_file():
+            found.append((entry["by"], (entry["section"], entry["title"], entry["caption"], path)))
+        else:
+            lost.append(
+                f"The figure \u201c{entry['title']}\u201d is no longer at {path}; `hepda {entry['by']}` draws it again."
+            )
+    return found, lost
+
+
+def stamp(run: Path) -> str:
+    """What a fit was made of: a checksum of a run's analysis file and scores."""
+    value = 0
+    for name in ("config.yaml", "scores.parquet"):
+        value = zlib.crc32((run / name).read_bytes(), value)
+    return f"{value:08x}"
+
+
+def read_fit(folder: Path, run: Path) -> tuple[Any, list[str]]:
+    """fit.json of `folder`, or None; and in words, if it is there, why it is not shown."""
+    if not (folder / "fit.json").is_file():
+        return None, []
+    found = read_json(folder / "fit.json")
+    if found.get("stamp") == stamp(run):
+        return found, []
+    return None, [
+        "fit.json is of other scores or another analysis file than this run now has: `hepda fit` makes it again."
+    ]
