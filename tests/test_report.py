@@ -317,6 +317,18 @@ def test_the_evidence_stands_below_the_verdict(metrics: dict[str, Any]) -> None:
     assert ks == "KS distance to alternative: 0.012, inside the same-generator null, against 0.032."
 
 
+def test_a_shift_that_fell_to_the_unseen_domain_alone_is_told(metrics: dict[str, Any]) -> None:
+    said = judged(metrics, at3="not fallen", at1="unresolved").splitlines()[0]
+    assert "That to third, which no training saw, fell all the same (at 30 %)." in said
+    metrics["models"]["dann"]["shift_ratio"]["simulation:third"]["0.3"] |= {"value": 0.95}
+    assert "all the same" not in judged(metrics, at3="not fallen")
+
+
+def test_a_model_that_was_trained_elsewhere_is_no_adaptation(metrics: dict[str, Any]) -> None:
+    del metrics["models"]["dann"]["verdict"]
+    assert not any("dann" in said for said in conclude(metrics))
+
+
 def test_a_ks_that_falls_says_nothing_of_the_bias(metrics: dict[str, Any]) -> None:
     """The KS falls to 0.38 of the plain one's in both domains; the shifts say that the bias did not."""
     for pair in ("simulation:alternative", "simulation:third"):

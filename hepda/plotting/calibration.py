@@ -88,7 +88,7 @@ def overtraining_figure(
         main.stairs(
             trained.sumw, trained.edges, fill=True, color=colour, alpha=0.3, label=f"{name}, training"
         )
-        note = f"{name}, test (KS {test.ks:.3f}, p = {test.p_value:.2f})"
+        note = f"{name}, test (KS {test.ks:.3f}, p = {test.p_value:.2g})"
         draw_points(main, tested, bars=(tested.error, tested.error), colour=colour, label=note)
         compared.append(ratio(tested, trained))
         colours.append(colour)

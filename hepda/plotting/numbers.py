@@ -96,6 +96,14 @@ class SignificanceScanLike(Protocol):
     @property
     def signal(self) -> Floats: ...  # noqa: D102
     @property
+    def background_n_eff(self) -> Floats: ...  # noqa: D102
+    @property
+    def best(self) -> Any: ...  # noqa: D102 - SignificanceLike; Any keeps frozen unions out of the protocol
+    @property
+    def best_with_uncertainty(self) -> Any: ...  # noqa: D102
+    @property
+    def best_with_bias(self) -> Any: ...  # noqa: D102
+    @property
     def asimov(self) -> Floats: ...  # noqa: D102
     @property
     def asimov_with_uncertainty(self) -> Floats: ...  # noqa: D102

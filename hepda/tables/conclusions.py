@@ -45,12 +45,19 @@ def _paragraph(metrics: Mapping[str, Any], model: str, plain: str, main: str) ->
     other = str(verdict.get("domain") or main.partition(":")[2])
     ks = _ks(metrics, model, plain, f"{source}:{other}")
     points = verdict.get("points") or {}
+    if not points and entry.get("shift_ratio"):
+        return ""  # trained on another domain: its shifts are no matter of adaptation
     if not points:
         return f"{model}: {ks} Shifts in the tail were not compared, so no more can be said." if ks else ""
     third = verdict.get("third")
     ratios = {name: get(entry, "shift_ratio", f"{source}:{name}") or {} for name in (other, third) if name}
     evidence = [_shifts(plain, source, name, of) for name, of in ratios.items()]
-    said = f"{model}: {_verdict(source, other, third, points)} {_tightest(third, points, ratios)}".rstrip()
+    words = [
+        _verdict(source, other, third, points),
+        _all_the_same(third, points, ratios),
+        _tightest(third, points, ratios),
+    ]
+    said = f"{model}: {' '.join(word for word in words if word)}"
     return "\n".join(part for part in (said, *evidence, ks) if part)
 
 
@@ -90,6 +97,21 @@ def _verdict(source: str, other: str, third: str | None, points: Mapping[str, An
     return " ".join(said) or "The plain model's shifts are within two errors of zero: too few events to tell."
 
 
+def _fell(ratio: Mapping[str, Any]) -> bool:
+    """As hepda.evaluation.ratios judges it: below one by its interval, and by its size."""
+    value, high = (Quantity.read(ratio, key).value for key in ("value", "high"))
+    return bool(ratio.get("resolved")) and value is not None and high is not None and high < 1 and value <= UNCHANGED
+
+
+def _all_the_same(third: str | None, points: Mapping[str, Any], ratios: Mapping[str, Mapping[str, Any]]) -> str:
+    """That the shift to the unseen domain fell where the one to the domain of the training did not, or may not have."""
+    if not third:
+        return ""
+    judged = {p for p in points if get(points, p, "judgement") in ("not fallen", "unresolved")}
+    at = sorted((p for p in judged if _fell(ratios[third].get(p) or {})), key=float, reverse=True)
+    return f"That to {third}, which no training saw, fell all the same ({_at(at)})." if at else ""
+
+
 def _tightest(third: str | None, points: Mapping[str, Any], ratios: Mapping[str, Mapping[str, Any]]) -> str:
     """The unseen domain at the tightest cut, if the verdict has not told that it did not fall there."""
     if not third or not ratios.get(third):
@@ -97,9 +119,7 @@ def _tightest(third: str | None, points: Mapping[str, Any], ratios: Mapping[str,
     point = min(ratios[third], key=float)
     ratio = Quantity.read(ratios[third], point)
     told = get(points, point, "judgement") == "apparent only"
-    if told or not ratios[third][point].get("resolved") or ratio.value is None or ratio.high is None:
-        return ""
-    if ratio.high < 1 and ratio.value <= UNCHANGED:
+    if told or not ratios[third][point].get("resolved") or ratio.value is None or _fell(ratios[third][point]):
         return ""
     return f"At {100 * float(point):g} % the shift to {third} is {ratio.cell(digits=2).text} of the plain model's."
 

@@ -79,7 +79,7 @@ def calibration_table(metrics: Mapping[str, Any]) -> Table:
 
 
 def bins_table(metrics: Mapping[str, Any]) -> Table:
-    """Empty and negative bins of the score, by domain and class."""
+    """Bins of the score by domain and class: the lowest number of effective events, and what is empty or negative."""
     found = [(name, model.get("bins")) for name, model in entries(metrics, "models")]
     columns = [(domain, which) for domain in keys(bins for _, bins in found) for which in ("signal", "background")]
     rows = []
@@ -87,22 +87,22 @@ def bins_table(metrics: Mapping[str, Any]) -> Table:
         if not bins:
             continue
         count = next((e.get("bins") for by_class in bins.values() for e in by_class.values()), None)
-        row = [Cell(name, name), Quantity.read({"bins": count}, "bins").cell()]
-        for domain, which in columns:
-            entry = get(bins, domain, which)
-            row += [_bad(entry), Quantity.read(entry, "lowest_n_eff").cell()]
-        rows.append(row)
-    head = ["Model", "Bins"]
-    head += [text for d, w in columns for text in (f"{w} of {d}: empty, negative", "lowest effective events")]
-    note = "The analysis bins: chosen on the validation half of the hash in the first domain, filled with all events."
-    return Table("Empty and negative bins", head, rows, note)
+        cells = [_lowest(get(bins, domain, which)) for domain, which in columns]
+        rows.append([Cell(name, name), Quantity.read({"bins": count}, "bins").cell(), *cells])
+    head = ["Model", "Bins", *(f"{which}, {domain}" for domain, which in columns)]
+    note = (
+        "The fewest effective events in a bin, and how many bins are empty or negative. The bins are chosen on the "
+        "validation half of the hash in the first domain, and filled with all events."
+    )
+    return Table("Bins of the score", head, rows, note)
 
 
-def _bad(entry: object) -> Cell:
-    empty, negative = (Quantity.read(entry, key).value for key in ("empty", "negative"))
-    if empty is None or negative is None:
-        return Cell("", None, "not computed for this model")
-    return Cell(f"{empty:.0f}, {negative:.0f}", empty + negative, f"{empty!r} empty, {negative!r} negative")
+def _lowest(entry: object) -> Cell:
+    cell = Quantity.read(entry, "lowest_n_eff").cell()
+    counts = {word: Quantity.read(entry, word).value or 0.0 for word in ("empty", "negative")}
+    bad = ", ".join(f"{count:.0f} {word}" for word, count in counts.items() if count)
+    title = "; ".join([cell.title, *(f"{count!r} {word}" for word, count in counts.items())])
+    return Cell(f"{cell.text} ({bad})" if bad else cell.text, cell.sort, title)
 
 
 def overtraining_table(metrics: Mapping[str, Any]) -> Table:

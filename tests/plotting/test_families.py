@@ -112,7 +112,7 @@ def scan(bias: bool = True) -> results.SignificanceScan:
     s, b = 50 * (1 - cut), 1000 * (1 - cut) ** 2 + 5
     z = s / np.sqrt(b)
     z[-1] = np.nan
-    best = results.Significance(1.0, 1.0, 1.0, 0.0)
+    best = results.Significance(1.7, 1.0, 1.0, 0.0, 0.25)
     return results.SignificanceScan(
         cut, s, b, np.sqrt(b), b, None, z, 0.5 * z, 0.3 * z if bias else None, best, best, None
     )
@@ -123,6 +123,11 @@ def test_significance_has_a_panel_for_each_set_of_uncertainties_and_none_empty()
     assert len(figure.axes) == 3
     assert figure.axes[0].get_lines()[0].get_xdata()[0] == 1.0  # no cut keeps all the signal
     assert figure.axes[1].get_lines()[0].get_ydata()[:5] == pytest.approx(0.5 * scan().asimov[:5])
+    curve, marker = figure.axes[0].get_lines()[:2]
+    assert float(marker.get_ydata()[0]) == 1.7 and float(marker.get_xdata()[0]) == pytest.approx(0.75)
+    few = scan().background < 25
+    assert np.isnan(curve.get_ydata()[few]).all() and np.isfinite(curve.get_ydata()[~few]).all()
+    assert len(figure.axes[2].get_lines()) == len(NAMES)  # no best cut, no marker
     assert all("sigma" in axes.get_ylabel() for axes in figure.axes)
     referee(figure)
     figure = significance_figure({name: scan(bias=False) for name in NAMES}, x="cut", label=LABEL)
