@@ -1,16 +1,24 @@
-"""A faster float32 linear layer for the processors that have one: oneDNN's, in place of the BLAS torch is
-built with.
+"""Linear layers and their activations in one piece: fewer and faster kernels for the MLPs of a training.
 
-On some processors (AMD's, with MKL) oneDNN multiplies float32 matrices about twice as fast as torch's
-default; on Intel's it is no faster. The operator is private to torch, so it is used only if it is there,
-gives the same output and gradients, and is measured to be faster; otherwise nothing changes.
+A stack of layers is one function to autograd: its first derivatives are written out here, so that a step starts no
+more kernels than the matrix products need, and each product is taken from where it is fastest. There are three kinds:
+
+- `plain`: torch's own.
+- `onednn`: float32 by oneDNN instead of the BLAS that torch is built with. On AMD's processors with AVX-512 it
+  multiplies about twice as fast as MKL, on Intel's it is no faster. The operator is private to torch, so it is used
+  only if it is there, gives the same output and gradients, and is measured to be faster.
+- `bfloat16`: inputs, weights and outputs rounded to bfloat16, sums in float32, as torch.autocast does it.
+
+Second derivatives (gradient penalties) are those of torch's own layers, computed again from the inputs. Where torch
+transforms or compiles the function (torch.func, torch.compile), and for layers that are not plain, nothing is done.
 """
 
 from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -19,8 +27,41 @@ from torch.nn import functional
 
 from hepda.adversarial.layers import MLP
 
-MARGIN = 1.3  # how many times faster it must be; far from 1, so that noise does not change the choice
+MARGIN = 1.3  # how many times faster oneDNN must be; far from 1, so that noise does not change the choice
+NARROW = 16  # layers with fewer outputs stay with torch: for a column or two its kernels are the faster
 _ROWS, _WIDTH = 2048, 128
+_aten = torch.ops.aten
+
+
+@dataclass(frozen=True, slots=True)
+class Products:
+    """The three matrix products of a linear layer.
+
+    Attributes:
+        forward: (x [n, k], weight [o, k], bias [o], relu) to x W^T + b [n, o], with a ReLU after it or not.
+        to_input: (gradient [n, o], weight [o, k]) to G W [n, k].
+        to_weight: (gradient [n, o], x [n, k]) to G^T x [o, k].
+        dtype: what they compute in; None: what they are given.
+
+    """
+
+    forward: Callable[[Tensor, Tensor, Tensor, bool], Tensor]
+    to_input: Callable[[Tensor, Tensor], Tensor]
+    to_weight: Callable[[Tensor, Tensor], Tensor]
+    dtype: torch.dtype | None = None
+
+
+def _forward(x: Tensor, weight: Tensor, bias: Tensor, relu: bool) -> Tensor:
+    output = torch.addmm(bias, x, weight.t())
+    return output.relu_() if relu else output
+
+
+def _to_input(gradient: Tensor, weight: Tensor) -> Tensor:
+    return gradient.mm(weight)
+
+
+def _to_weight(gradient: Tensor, x: Tensor) -> Tensor:
+    return gradient.t().mm(x)
 
 
 def _multiply(x: Tensor, weight: Tensor, bias: Tensor | None, after: str) -> Tensor:
@@ -28,138 +69,245 @@ def _multiply(x: Tensor, weight: Tensor, bias: Tensor | None, after: str) -> Ten
     return result
 
 
-class _Product(torch.autograd.Function):
-    """x W^T by oneDNN, differentiable as often as one likes: the operator itself has no derivative."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
-        ctx.save_for_backward(x, weight)
-        return _multiply(x, weight, None, "none")
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        x, weight = ctx.saved_tensors
-        gradient = gradients[0].contiguous()
-        to_x, to_weight = ctx.needs_input_grad
-        return (_product(gradient, weight.t()) if to_x else None, _product(gradient.t(), x.t()) if to_weight else None)
+def _onednn_forward(x: Tensor, weight: Tensor, bias: Tensor, relu: bool) -> Tensor:
+    if len(weight) < NARROW:
+        return _forward(x, weight, bias, relu)
+    return _multiply(x, weight, bias, "relu" if relu else "none")
 
 
-def _product(x: Tensor, weight: Tensor) -> Tensor:
-    if not torch.is_grad_enabled():
-        return _multiply(x, weight, None, "none")
-    result: Tensor = _Product.apply(x, weight)  # type: ignore[no-untyped-call]
-    return result
+def _onednn_to_input(gradient: Tensor, weight: Tensor) -> Tensor:
+    return _to_input(gradient, weight) if len(weight) < NARROW else _multiply(gradient, weight.t(), None, "none")
 
 
-class _Linear(torch.autograd.Function):
-    """x W^T + b, with a ReLU after it or not; all three products by oneDNN."""
+def _onednn_to_weight(gradient: Tensor, x: Tensor) -> Tensor:
+    """Of the two, one is copied, transposed: the smaller."""
+    if min(gradient.shape[1], x.shape[1]) < NARROW:
+        return _to_weight(gradient, x)
+    if x.shape[1] < gradient.shape[1]:
+        return _multiply(x.t(), gradient.t(), None, "none").t()
+    return _multiply(gradient.t(), x.t(), None, "none")
 
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, relu: bool) -> Tensor:
-        output = _multiply(x, weight, bias, "relu" if relu else "none")
-        ctx.relu = relu
-        ctx.save_for_backward(x, weight, output if relu else None)
-        return output
 
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor, Tensor, None]:
-        x, weight, output = ctx.saved_tensors
-        gradient = gradients[0]
-        if ctx.relu:
-            gradient = torch.ops.aten.threshold_backward(gradient, output, 0)
+PRODUCTS: dict[str, Products] = {
+    "plain": Products(_forward, _to_input, _to_weight),
+    "onednn": Products(_onednn_forward, _onednn_to_input, _onednn_to_weight),
+    "bfloat16": Products(_forward, _to_input, _to_weight, torch.bfloat16),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Activation:
+    """value(before) and slope(gradient, before, after), the gradient of what stands before it."""
+
+    value: Callable[[Tensor], Tensor]
+    slope: Callable[[Tensor, Tensor, Tensor], Tensor]
+
+
+_RELU = _Activation(functional.relu, lambda gradient, before, after: _aten.threshold_backward(gradient, after, 0))
+_ACTIVATIONS: dict[type[nn.Module], _Activation] = {
+    nn.ReLU: _RELU,
+    nn.GELU: _Activation(functional.gelu, lambda gradient, before, after: _aten.gelu_backward(gradient, before)),
+    nn.SiLU: _Activation(functional.silu, lambda gradient, before, after: _aten.silu_backward(gradient, before)),
+    nn.Tanh: _Activation(torch.tanh, lambda gradient, before, after: _aten.tanh_backward(gradient, after)),
+}
+
+
+class Stack:
+    """Linear layers, each with its activation or None, that are passed in one piece."""
+
+    def __init__(self, layers: Sequence[tuple[nn.Linear, _Activation | None]], products: Products) -> None:
+        self.products = products
+        self.activations = [activation for _, activation in layers]
+        self.parameters = [p for layer, _ in layers for p in (layer.weight, layer.bias)]
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Input [n, k] to the output of the last layer [n, o]."""
+        if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
+            return self.plain(x, self.parameters)
+        if self.products.dtype is None and torch.is_autocast_enabled("cpu"):
+            return self.plain(x, self.parameters)
+        if not torch.is_grad_enabled():
+            x, *parameters = self.as_computed(x, *self.parameters)
+            return self.forward(x, parameters)[-1]
+        result: Tensor = _Passed.apply(self, x, *self.parameters)  # type: ignore[no-untyped-call]
+        return result
+
+    def as_computed(self, *given: Tensor) -> Sequence[Tensor]:
+        """Input and parameters in the type of the products."""
+        dtype = self.products.dtype
+        return given if dtype is None else [value.to(dtype) for value in given]
+
+    def forward(self, x: Tensor, parameters: Sequence[Tensor]) -> list[Tensor]:
+        """The input, then what stands before and after each activation: one tensor twice where it is a ReLU or none."""
+        passed = [x.contiguous()]
+        for i, activation in enumerate(self.activations):
+            before = self.products.forward(passed[-1], parameters[2 * i], parameters[2 * i + 1], activation is _RELU)
+            after = before if activation is None or activation is _RELU else activation.value(before)
+            passed += [before, after]
+        return passed
+
+    def backward(
+        self, gradient: Tensor, passed: Sequence[Tensor], parameters: Sequence[Tensor], wanted: Sequence[bool]
+    ) -> list[Tensor | None]:
+        """Gradients of the input and of the parameters, where they are wanted. passed: as `forward` gave it."""
+        found: list[Tensor | None] = [None] * len(wanted)
         gradient = gradient.contiguous()
-        to_input = _product(gradient, weight.t()) if ctx.needs_input_grad[0] else None
-        to_weight = _product(gradient.t(), x.t())
-        return to_input, to_weight, gradient.sum(dim=0), None
+        last = len(self.activations) - 1
+        for i in range(last, -1, -1):
+            activation, (inputs, before, after) = self.activations[i], passed[2 * i : 2 * i + 3]
+            if activation is _RELU and i < last:  # this gradient was made here: no new memory
+                _aten.threshold_backward.grad_input(gradient, after, 0, grad_input=gradient)
+            elif activation is not None:
+                gradient = activation.slope(gradient, before, after)
+            if wanted[2 * i + 1]:
+                found[2 * i + 1] = self.products.to_weight(gradient, inputs)
+            if wanted[2 * i + 2]:
+                found[2 * i + 2] = gradient.sum(dim=0)
+            if not any(wanted[: 2 * i + 1]):
+                return found
+            gradient = self.products.to_input(gradient, parameters[2 * i])
+        found[0] = gradient
+        return found
+
+    def plain(self, x: Tensor, parameters: Sequence[Tensor]) -> Tensor:
+        """The same by torch's own layers, differentiable as often as one likes."""
+        for i, activation in enumerate(self.activations):
+            x = functional.linear(x, parameters[2 * i], parameters[2 * i + 1])
+            x = x if activation is None else activation.value(x)
+        return x
 
 
-def linear(x: Tensor, layer: nn.Linear, relu: bool) -> Tensor:
-    """A linear layer by oneDNN; x float32 [n, k]."""
-    result: Tensor = _Linear.apply(x, layer.weight, layer.bias, relu)  # type: ignore[no-untyped-call]
-    return result
+class _Passed(torch.autograd.Function):
+    """A `Stack` for autograd."""
+
+    @staticmethod
+    def forward(ctx: Any, stack: Stack, *given: Tensor) -> Tensor:
+        x, *parameters = stack.as_computed(*given)
+        passed = stack.forward(x, parameters)
+        ctx.stack = stack
+        ctx.save_for_backward(*given, *parameters, *passed)
+        return passed[-1]
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        stack: Stack = ctx.stack
+        saved, n, wanted = ctx.saved_tensors, len(stack.parameters), ctx.needs_input_grad[1:]
+        given, parameters, passed = saved[: n + 1], saved[n + 1 : 2 * n + 1], saved[2 * n + 1 :]
+        if torch.is_grad_enabled():  # the gradient will be differentiated
+            return None, *_derivatives(stack, gradients[0], given, wanted)
+        found = stack.backward(gradients[0], passed, parameters, wanted)
+        if stack.products.dtype is not None:
+            found = [f if f is None else f.to(g.dtype) for f, g in zip(found, given, strict=True)]
+        return None, *found
 
 
-def _plain(x: Tensor, layer: nn.Linear, relu: bool) -> Tensor:
-    output = functional.linear(x, layer.weight, layer.bias)
-    return torch.relu(output) if relu else output
+def _derivatives(
+    stack: Stack, gradient: Tensor, given: Sequence[Tensor], wanted: Sequence[bool]
+) -> list[Tensor | None]:
+    """As `Stack.backward`, with a graph: from torch's own layers, in the type of the parameters."""
+    x, *parameters = given
+    output = stack.plain(x.to(parameters[0].dtype), parameters)
+    inputs = [value for value, needed in zip(given, wanted, strict=True) if needed]
+    found = iter(torch.autograd.grad(output, inputs, gradient.to(output.dtype), create_graph=True))
+    return [next(found) if needed else None for needed in wanted]
 
 
-Product = Callable[[Tensor, nn.Linear, bool], Tensor]
+def parts(module: MLP, products: Products) -> list[Callable[[Tensor], Tensor]]:
+    """The layers of an MLP in order, those that can be joined into a `Stack`."""
+    found: list[Callable[[Tensor], Tensor]] = []
+    joined: list[tuple[nn.Linear, _Activation | None]] = []
+    layers = list(module)
+    for i, layer in enumerate(layers):
+        before = layers[i - 1] if i else None
+        if type(layer) is nn.Linear:
+            joined.append((layer, None))
+        elif type(before) is nn.Linear and type(layer) in _ACTIVATIONS:
+            joined[-1] = before, _ACTIVATIONS[type(layer)]
+        else:
+            found += [Stack(joined, products)] if joined else []
+            joined = []
+            found.append(layer)
+    return [*found, Stack(joined, products)] if joined else found
 
 
-def _passes(product: Product, layer: nn.Linear, x: Tensor) -> list[Tensor]:
-    """Output, and gradients of input, weight and bias, for a fixed gradient of the output."""
+def _passes(stack: Stack, x: Tensor) -> list[Tensor]:
+    """Output, and gradients of input and parameters, for a fixed gradient of the output."""
     given = x.detach().requires_grad_(True)
-    output = product(given, layer, True)
-    wanted = [given, layer.weight, layer.bias]
-    return [output, *torch.autograd.grad(output, wanted, torch.ones_like(output))]
-
-
-def _passes_twice(product: Product, layer: nn.Linear, x: Tensor) -> list[Tensor]:
-    """Gradients of the squared gradient of the input, as a gradient penalty takes them."""
-    given = x.detach().requires_grad_(True)
-    output = product(given, layer, True).square().sum()
-    (slope,) = torch.autograd.grad(output, given, create_graph=True)
-    return list(torch.autograd.grad(slope.square().sum(), [given, layer.weight, layer.bias]))
+    output = stack(given)
+    return [output, *torch.autograd.grad(output, [given, *stack.parameters], torch.ones_like(output))]
 
 
 def agrees() -> bool:
-    """Whether the operator is there and gives torch's output, gradients and second derivatives to 1 part in 10^4."""
+    """Whether oneDNN's operators are there and give torch's output and gradients to 1 part in 10^4."""
     there = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
     if not (there and hasattr(torch.ops.mkldnn, "_linear_pointwise")):
         return False
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
         torch.manual_seed(0)
-        for rows, columns, outputs in ((64, 30, 128), (33, 128, 64)):
-            layer, x = nn.Linear(columns, outputs), torch.randn(rows, columns)
+        for rows, columns, outputs in ((64, 30, 128), (67, 128, 64)):
+            layers, x = (
+                [(nn.Linear(columns, outputs), _RELU), (nn.Linear(outputs, 32), None)],
+                torch.randn(rows, columns),
+            )
             try:
-                found = _passes(linear, layer, x) + _passes_twice(linear, layer, x)
+                found = _passes(Stack(layers, PRODUCTS["onednn"]), x)
             except (RuntimeError, NotImplementedError, TypeError):
                 return False  # another version of torch: the private operator has changed
-            for a, b in zip(found, _passes(_plain, layer, x) + _passes_twice(_plain, layer, x), strict=True):
+            for a, b in zip(found, _passes(Stack(layers, PRODUCTS["plain"]), x), strict=True):
                 if not torch.allclose(a, b, rtol=1e-4, atol=1e-4 * float(b.detach().abs().max())):
                     return False
     return True
 
 
-def gain(repeats: int = 7) -> float:
-    """How many times faster oneDNN passes forward and backward through a layer; the best of interleaved
-    repeats.
+def gain(repeats: int = 9) -> float:
+    """How many times faster oneDNN passes forward and backward through a layer of 128, on one thread.
+
+    Seconds of this thread alone, the best of interleaved repeats: other work on the machine changes little.
     """
-    best = {"plain": float("inf"), "onednn": float("inf")}
-    products: dict[str, Product] = {"plain": _plain, "onednn": linear}
-    with torch.random.fork_rng(devices=[]), torch.enable_grad():
-        layer, x = nn.Linear(_WIDTH, _WIDTH), torch.randn(_ROWS, _WIDTH)
-        for product in products.values():
-            _passes(product, layer, x)
-        for _ in range(repeats):
-            for name, product in products.items():
-                begin = time.perf_counter()
-                _passes(product, layer, x)
-                best[name] = min(best[name], time.perf_counter() - begin)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with torch.random.fork_rng(devices=[]), torch.enable_grad():
+            layer, x = nn.Linear(_WIDTH, _WIDTH), torch.randn(_ROWS, _WIDTH)
+            stacks = {name: Stack([(layer, _RELU)], PRODUCTS[name]) for name in ("plain", "onednn")}
+            best = dict.fromkeys(stacks, float("inf"))
+            for repeat in range(repeats + 1):
+                for name, stack in stacks.items():
+                    begin = time.thread_time()
+                    _passes(stack, x)
+                    if repeat:  # the first makes the kernels
+                        best[name] = min(best[name], time.thread_time() - begin)
+    finally:
+        torch.set_num_threads(threads)
     return best["plain"] / best["onednn"]
 
 
 @functools.cache
 def worthwhile() -> bool:
-    """Whether oneDNN is there, right, and faster by `MARGIN`; asked once a process, about 30 ms."""
+    """Whether oneDNN is there, right, and faster by `MARGIN`; asked once a process, about 50 ms.
+
+    Processes of one run do not ask each for itself: the one that starts them passes its answer on
+    (`Trainer.with_kernels`), so that their numbers do not depend on who measured what.
+    """
     return agrees() and gain() > MARGIN
 
 
 class Fast:
-    """Within the block the MLPs of a network pass through oneDNN, if it is worthwhile (or `always`).
+    """Within the block the MLPs of a network take these products; None: everything goes on as torch does it.
 
-    Only plain linear layers and ReLUs of float32 networks on the CPU; everything else goes on as before.
+    Only float networks on the CPU.
     """
 
-    def __init__(self, network: nn.Module, use: bool) -> None:
-        modules = [m for m in network.modules() if isinstance(m, MLP)] if use else []
+    def __init__(self, network: nn.Module, products: Products | None) -> None:
+        modules = [m for m in network.modules() if isinstance(m, MLP)] if products is not None else []
         self.modules = [m for m in modules if all(p.device.type == "cpu" for p in m.parameters())]
+        self.products = products
 
     def __enter__(self) -> None:
         for module in self.modules:
-            module.product = linear
+            if self.products is not None:
+                module.parts = parts(module, self.products)
 
     def __exit__(self, *what: object) -> None:
         for module in self.modules:
-            module.product = None
+            module.parts = None

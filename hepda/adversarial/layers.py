@@ -38,9 +38,6 @@ def seeded(seed: int | None) -> Iterator[None]:
         yield
 
 
-NARROW = 16  # layers with fewer outputs stay with torch: for a column or two its kernels are the faster
-
-
 class MLP(nn.Sequential):
     """Linear layers with activations between them; `spec` says how to build it again, `mlp` makes it.
 
@@ -62,30 +59,17 @@ class MLP(nn.Sequential):
                     layers[f"dropout{i}"] = nn.Dropout(spec["dropout"])
         self.outputs = sizes[-1]
         super().__init__(layers)
-        self.product: Callable[[Tensor, nn.Linear, bool], Tensor] | None = None  # see kernels.Fast
+        self.parts: list[Callable[[Tensor], Tensor]] | None = None  # see kernels.Fast
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply the layers; what is not a matrix is flattened first."""
         x = x if x.dim() == 2 else x.flatten(1)
-        if self.product is not None and x.dtype == torch.float32:
-            return self._forward_with(self.product, x)
-        result: Tensor = super().forward(x)  # type: ignore[no-untyped-call]
-        return result
-
-    def _forward_with(self, product: Callable[[Tensor, nn.Linear, bool], Tensor], x: Tensor) -> Tensor:
-        """Linear layers, and ReLUs after them, by another kernel; narrow layers as they are."""
-        layers = list(self)
-        for i, layer in enumerate(layers):
-            after = layers[i + 1] if i + 1 < len(layers) else None
-            if isinstance(layer, nn.Linear) and self._wide(layer):
-                x = product(x, layer, type(after) is nn.ReLU)
-            elif not (type(layer) is nn.ReLU and i and self._wide(layers[i - 1])):
-                x = layer(x)
+        if self.parts is None:
+            result: Tensor = super().forward(x)  # type: ignore[no-untyped-call]
+            return result
+        for part in self.parts:
+            x = part(x)
         return x
-
-    @staticmethod
-    def _wide(layer: nn.Module) -> bool:
-        return type(layer) is nn.Linear and layer.out_features >= NARROW
 
 
 def mlp(

@@ -27,10 +27,14 @@ def binary(output: Tensor, target: Tensor, smoothing: float = 0.0) -> Tensor:
 
     `smoothing` s moves targets to `t (1 - s) + s / 2` (Szegedy et al. 2016).
     """
+    return functional.binary_cross_entropy_with_logits(
+        _real(output).squeeze(1), _smoothed(target, smoothing), reduction="none"
+    )
+
+
+def _smoothed(target: Tensor, smoothing: float) -> Tensor:
     wanted = target[:, 0]
-    if smoothing:
-        wanted = wanted * (1.0 - smoothing) + 0.5 * smoothing
-    return functional.binary_cross_entropy_with_logits(_real(output[:, 0]), wanted, reduction="none")
+    return wanted * (1.0 - smoothing) + 0.5 * smoothing if smoothing else wanted
 
 
 def multiclass(output: Tensor, target: Tensor, smoothing: float = 0.0) -> Tensor:
@@ -118,6 +122,15 @@ def find_loss(name: str) -> Loss:
     if name not in LOSSES:
         raise ConfigError(f"unknown loss {name!r}; one of {', '.join(LOSSES)}.{nearest(name, LOSSES)}")
     return LOSSES[name]
+
+
+def weighted_sum(loss: str, output: Tensor, target: Tensor, weight: Tensor, smoothing: float = 0.0) -> Tensor:
+    """Sum over rows of weight times loss: `sum_i w_i l_i`."""
+    if loss == "binary":  # one kernel
+        return functional.binary_cross_entropy_with_logits(
+            _real(output).squeeze(1), _smoothed(target, smoothing), weight, reduction="sum"
+        )
+    return torch.dot(weight, LOSSES[loss].rows(output, target, smoothing))
 
 
 def correct(output: Tensor, target: Tensor, loss: str) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from hepda.adversarial.batches import Batch
-from hepda.adversarial.losses import LOSSES, class_probabilities, correct
+from hepda.adversarial.losses import LOSSES, class_probabilities, correct, weighted_sum
 from hepda.adversarial.network import Head, Network, check_output
 from hepda.adversarial.plan import Plan
 from hepda.adversarial.reversal import gradient_reversal
@@ -42,6 +42,16 @@ class Losses:
     def total(self) -> Tensor:
         """What is minimised; the reversal turns the adversary's sign on its way into the encoder."""
         return self.task if self.adversary is None else self.task + self.adversary
+
+
+@dataclass(slots=True)
+class _Seen:
+    """A batch on its way through the network: what heads and terms read of it, and the meters they leave."""
+
+    batch: Batch
+    features: Tensor
+    outputs: dict[str, Tensor]
+    meters: dict[str, Tensor] | None = None
 
 
 class Objective:
@@ -88,22 +98,22 @@ class Objective:
         """Losses of a batch with every part whose strength is not 0; meters if they are wanted."""
         n = batch.n_source
         features = self.network.encode(batch.features if self._needs_target else batch.features[:n])
-        outputs: dict[str, Tensor] = {}
-        meters: dict[str, Tensor] | None = {} if measure else None
-        task, adversary = features.new_zeros(()), None
-        for name in self._whole:
-            outputs[name] = self.network.head_modules[name](features)
+        outputs = {name: self.network.head_modules[name](features) for name in self._whole}
+        seen = _Seen(batch, features, outputs, {} if measure else None)
+        task: Tensor | None = None
+        adversary: Tensor | None = None
         for head in self.active:
-            loss = self._head_loss(head, features, outputs, batch, meters) * head.scale
+            loss = self._head_loss(head, seen)
+            loss = loss if head.scale == 1.0 else loss * head.scale
             if head.reversal is None:
-                task = task + loss
+                task = loss if task is None else task + loss
             else:
                 adversary = loss if adversary is None else adversary + loss
         for term in self.active_terms:
-            loss = self._term_loss(term, features, outputs, batch, meters)
+            loss = self._term_loss(term, seen)
             loss = loss if term.adversarial else loss * self.strength[term.name]
             adversary = loss if adversary is None else adversary + loss
-        return Losses(task, adversary, meters or {})
+        return Losses(features.new_zeros(()) if task is None else task, adversary, seen.meters or {})
 
     def adversary_alone(self, batch: Batch, step: int) -> Tensor | None:
         """Loss of the adversaries that take more than `step` steps, on features that are given (no
@@ -115,12 +125,12 @@ class Objective:
         with torch.no_grad():
             features = self.network.encode(batch.features)
             outputs = {name: self.network.head_modules[name](features) for name in self._whole}
-        total = features.new_zeros(())
+        seen, total = _Seen(batch, features, outputs), features.new_zeros(())
         for part in parts:
             if isinstance(part, Head):
-                total = total + part.scale * self._head_loss(part, features, outputs, batch, None)
+                total = total + part.scale * self._head_loss(part, seen)
             else:
-                total = total + self._term_loss(part, features, outputs, batch, None)
+                total = total + self._term_loss(part, seen)
         return total
 
     @torch.no_grad()
@@ -131,48 +141,43 @@ class Objective:
         features = self.network.encode(batch.features)
         outputs = {h.name: self.network.head_modules[h.name](features) for h in self.heads if h.reads is None}
         meters: dict[str, Tensor] = {}
+        seen = _Seen(batch, features, outputs, meters)
         for head in self.heads:
-            self._head_loss(head, features, outputs, batch, meters)
+            self._head_loss(head, seen)
         return meters
 
-    def _head_loss(
-        self,
-        head: Head,
-        features: Tensor,
-        outputs: dict[str, Tensor],
-        batch: Batch,
-        meters: dict[str, Tensor] | None,
-    ) -> Tensor:
-        lane = self.lanes[head.name]
-        rows = lane.rows(batch.n_source)
-        target, weight = batch.columns[rows, lane.columns], batch.columns[rows, lane.weight]
-        given = outputs[head.reads][rows] if head.reads else None
-        output, penalty = self._output(head, features[rows], given, outputs, rows)
+    def _head_loss(self, head: Head, seen: _Seen) -> Tensor:
+        """Weighted mean of a head's losses; its denominator is that of all workers."""
+        lane, n, outputs = self.lanes[head.name], seen.batch.n_source, seen.outputs
+        columns = lane.rows(seen.batch.columns, n)
+        target, weight = columns[:, lane.columns], columns[:, lane.weight]
+        given = lane.rows(outputs[head.reads], n) if head.reads else None
+        if given is None and head.name in outputs:
+            output, penalty = lane.rows(outputs[head.name], n), None
+        else:
+            output, penalty = self._output(head, lane.rows(seen.features, n), given)
         check_output(output, head)
         if head.entropy and head.reads and given is not None:
             weight = weight * certainty(class_probabilities(given.detach(), self.network.heads[head.reads].loss))
         if head.tail is not None and self.network.training:
-            weight = weight * self._tail(head.tail, outputs, batch)[rows]
-        losses = LOSSES[head.loss].rows(output, target, head.smoothing if self.network.training else 0.0)
-        above, below = torch.dot(weight, losses), weight.abs().sum()
-        if meters is not None:
-            meters[head.name] = self._meter(head, output, target, weight, above, below)
-        loss = above / sum_over_workers(below).clamp_min(_TINY)
+            weight = weight * lane.rows(self._tail(head.tail, seen), n)
+        smoothing = head.smoothing if self.network.training else 0.0
+        below = sum_over_workers(weight.abs().sum()).clamp_min(_TINY)
+        loss = weighted_sum(head.loss, output, target, weight / below, smoothing)
+        if seen.meters is not None:
+            seen.meters[head.name] = self._meter(head, output, target, weight, loss * below)
         return loss if penalty is None else loss + penalty / count()
 
-    def _tail(self, tail: Tail, outputs: dict[str, Tensor], batch: Batch) -> Tensor:
+    def _tail(self, tail: Tail, seen: _Seen) -> Tensor:
         """Factors [n] of a tail for all rows of a batch, by the main head's logit."""
-        n, lane = batch.n_source, self.lanes[self.network.main.name]
-        score = outputs[self.network.main.name][:, 0].detach().to(batch.columns.dtype)
+        batch, lane = seen.batch, self.lanes[self.network.main.name]
+        n = batch.n_source
+        score = seen.outputs[self.network.main.name][:, 0].detach().to(batch.columns.dtype)
         label, weight = batch.columns[:n, lane.columns.start], batch.columns[:n, lane.weight]
         return tail.factors(score, score[:n], weight * (label > 0.5))
 
-    def _output(
-        self, head: Head, features: Tensor, given: Tensor | None, outputs: dict[str, Tensor], rows: slice
-    ) -> tuple[Tensor, Tensor | None]:
+    def _output(self, head: Head, features: Tensor, given: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Raw output of a head and its gradient penalty."""
-        if given is None and head.name in outputs:
-            return outputs[head.name][rows], None
         read = self.network.head_input(head, features, given)
         module, penalty = self.network.head_modules[head.name], None
         if head.gradient_penalty > 0.0 and torch.is_grad_enabled():
@@ -183,22 +188,16 @@ class Objective:
 
     @staticmethod
     @torch.no_grad()
-    def _meter(head: Head, output: Tensor, target: Tensor, weight: Tensor, above: Tensor, below: Tensor) -> Tensor:
+    def _meter(head: Head, output: Tensor, target: Tensor, weight: Tensor, above: Tensor) -> Tensor:
         right = above.new_zeros(())
         if LOSSES[head.loss].classes:
             right = torch.dot(weight, correct(output, target, head.loss))
-        return torch.stack([above.detach(), below, right, weight.sum()])
+        return torch.stack([above.detach(), weight.abs().sum(), right, weight.sum()])
 
-    def _term_loss(
-        self,
-        term: Term,
-        features: Tensor,
-        outputs: dict[str, Tensor],
-        batch: Batch,
-        meters: dict[str, Tensor] | None,
-    ) -> Tensor:
-        n, lane, main = batch.n_source, self.term_lanes[term.name], self.network.main
-        output, weight = outputs[main.name], batch.columns[:, lane.weight]
+    def _term_loss(self, term: Term, seen: _Seen) -> Tensor:
+        batch, features, main = seen.batch, seen.features, self.network.main
+        n, lane = batch.n_source, self.term_lanes[term.name]
+        output, weight = seen.outputs[main.name], batch.columns[:, lane.weight]
         view = View(
             (features[:n], features[n:]),
             (output[:n], output[n:]),
@@ -209,9 +208,9 @@ class Objective:
             self.network,
         )
         loss: Tensor = term(view, self.strength[term.name])
-        if meters is not None:
+        if seen.meters is not None:
             one = torch.ones_like(loss)
-            meters[term.name] = torch.stack([loss.detach(), one, torch.zeros_like(one), one])
+            seen.meters[term.name] = torch.stack([loss.detach(), one, torch.zeros_like(one), one])
         return loss / count()
 
 

@@ -1,4 +1,4 @@
-"""Optimizers of a run: one for the task (encoder and plain heads), one for the adversaries."""
+"""The optimizer of a run: encoder, heads and terms, each with its learning rate."""
 
 from __future__ import annotations
 
@@ -25,7 +25,11 @@ def _nadam(groups: list[dict[str, Any]], rate: float, momentum: float, fused: bo
 
 
 def _sgd(groups: list[dict[str, Any]], rate: float, momentum: float, fused: bool) -> torch.optim.Optimizer:
-    return torch.optim.SGD(groups, lr=rate, momentum=momentum, fused=fused)
+    optimizer = torch.optim.SGD(groups, lr=rate, momentum=momentum, fused=fused)
+    if momentum:  # torch refuses a step in which some parameters begin (after a warm-up) and others do not
+        for parameter in (p for group in optimizer.param_groups for p in group["params"]):
+            optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+    return optimizer
 
 
 OPTIMIZERS: dict[str, Callable[[list[dict[str, Any]], float, float, bool], torch.optim.Optimizer]] = {
@@ -33,6 +37,12 @@ OPTIMIZERS: dict[str, Callable[[list[dict[str, Any]], float, float, bool], torch
     "adam": _adam,
     "nadam": _nadam,
     "sgd": _sgd,
+}
+
+
+_KERNELS: dict[type[torch.optim.Optimizer], Callable[..., None]] = {
+    torch.optim.Adam: torch._fused_adam_,
+    torch.optim.AdamW: torch._fused_adamw_,
 }
 
 
@@ -68,37 +78,66 @@ class _Groups:
 
 
 class Optimizers:
-    """Both optimizers; fused kernels, whose states are tensors only."""
+    """One optimizer of everything; what has no gradient (an adversary that is off) stays as it is.
+
+    Fused kernels, whose states are tensors only.
+    """
 
     def __init__(self, network: Network, settings: Settings) -> None:
         make, s = OPTIMIZERS[settings.name], settings
-        task, adversary = _Groups(), _Groups()
-        task.add(network.encoder, s.rate, s.weight_decay)
+        groups = _Groups()
+        groups.add(network.encoder, s.rate, s.weight_decay)
         for head in network.heads.values():
             rate = s.rate * head.rate * (s.adversary_rate if head.reversal else 1.0)
-            (adversary if head.reversal else task).add(head.module, rate, s.weight_decay)
+            groups.add(head.module, rate, s.weight_decay)
         for term in network.terms:
-            adversary.add(term, s.rate * s.adversary_rate * term.rate, s.weight_decay)
-        self.task = make(task.groups(), s.rate, s.momentum, True)
-        self.adversary = make(adversary.groups(), s.rate, s.momentum, True) if adversary.found else None
-
-    @property
-    def all(self) -> list[torch.optim.Optimizer]:
-        """Those that there are."""
-        return [self.task] if self.adversary is None else [self.task, self.adversary]
+            groups.add(term, s.rate * s.adversary_rate * term.rate, s.weight_decay)
+        self.optimizer = make(groups.groups(), s.rate, s.momentum, True)
+        self.parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
 
     def set_rate(self, factor: float) -> None:
         """Learning rates of this step: their base values times the schedule's factor."""
-        for optimizer in self.all:
-            for group in optimizer.param_groups:
-                group["lr"] = group["base"] * factor
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["base"] * factor
 
     def clear(self) -> None:
         """Forget the gradients."""
-        for optimizer in self.all:
-            optimizer.zero_grad(set_to_none=True)
+        for parameter in self.parameters:
+            parameter.grad = None
 
+    @torch.no_grad()
     def step(self) -> None:
         """Update everything that has a gradient."""
-        for optimizer in self.all:
-            optimizer.step()
+        if not self._fused_step():
+            self.optimizer.step()
+
+    def _fused_step(self) -> bool:
+        """The fused kernel of torch's Adams, called as their `step` does, which takes five times as long around the
+        kernel as in it. False: another optimizer, or a parameter's first step, which makes its state.
+        """
+        kernel, state = _KERNELS.get(type(self.optimizer)), self.optimizer.state
+        held = [[p for p in group["params"] if p.grad is not None] for group in self.optimizer.param_groups]
+        if kernel is None or any(p not in state for parameters in held for p in parameters):
+            return False
+        for group, parameters in zip(self.optimizer.param_groups, held, strict=True):
+            if not parameters:
+                continue
+            states = [state[p] for p in parameters]
+            steps = [s["step"] for s in states]
+            torch._foreach_add_(steps, 1)
+            kernel(
+                parameters,
+                [p.grad for p in parameters],
+                [s["exp_avg"] for s in states],
+                [s["exp_avg_sq"] for s in states],
+                [],
+                steps,
+                lr=group["lr"],
+                beta1=group["betas"][0],
+                beta2=group["betas"][1],
+                weight_decay=group["weight_decay"],
+                eps=group["eps"],
+                amsgrad=False,
+                maximize=False,
+            )
+        return True

@@ -23,9 +23,13 @@ class Lane:
     columns: slice
     weight: int
 
-    def rows(self, n_source: int) -> slice:
-        """Rows of a batch of which the first `n_source` are source."""
-        return slice(0 if self.source else n_source, None if self.target else n_source)
+    def rows(self, values: Tensor, n_source: int) -> Tensor:
+        """Its rows of a batch's values [n, ...], of which the first `n_source` are source. All of them are no slice:
+        autograd would copy the gradient of one.
+        """
+        if self.source and (self.target or len(values) == n_source):
+            return values
+        return values[:n_source] if self.source else values[n_source:]
 
 
 def _lookup(kind: str, name: str, head: Head | Term, domain: str, rows: Rows) -> Column:

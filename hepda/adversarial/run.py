@@ -78,7 +78,7 @@ class Run:
         self.best: dict[str, Tensor] = {}
         self.best_score = -math.inf
         self.waited = 0
-        self.onednn = False  # a resumed run keeps to the kernels it began with
+        self.kernels = "plain"  # a resumed run keeps to the kernels it began with
 
     # ---- an epoch ----
 
@@ -153,12 +153,12 @@ class Run:
         for k in range(1, self.most_steps):
             batch = self.more(step * (self.most_steps - 1) + k - 1)
             loss = self.objective.adversary_alone(batch, k)
-            if loss is None or self.optimizers.adversary is None:
+            if loss is None:
                 return
-            self.optimizers.adversary.zero_grad(set_to_none=True)
+            self.optimizers.clear()
             torch.autograd.backward(loss)
             workers.add_gradients(self.parameters)
-            self.optimizers.adversary.step()
+            self.optimizers.step()
 
     def _encoder_gradients(self, loss: Tensor) -> list[Tensor | None]:
         parameters = [p for p in self.network.encoder.parameters() if p.requires_grad]
@@ -289,8 +289,7 @@ class Run:
     def store(self, path: Path) -> None:
         """Write a checkpoint."""
         tensors = {f"network.{k}": v for k, v in self.network.state_dict().items()}
-        for name, optimizer in zip(("task", "adversary"), self.optimizers.all, strict=False):
-            tensors |= optimizer_tensors(optimizer, name)
+        tensors |= optimizer_tensors(self.optimizers.optimizer, "optimizer")
         tensors |= {f"best.{k}": v for k, v in self.best.items()}
         if self.average is not None:
             tensors |= {f"average.{i}": v for i, v in enumerate(self.average.mean)}
@@ -298,7 +297,7 @@ class Run:
             "history": self.history.to_dict(),
             "best_score": None if math.isinf(self.best_score) else self.best_score,
             "waited": self.waited,
-            "onednn": self.onednn,
+            "kernels": self.kernels,
             "rows": list(self.rows),
             "averaged": 0 if self.average is None else self.average.steps,
             "fingerprint": self.settings.fingerprint(self.network),
@@ -319,8 +318,7 @@ class Run:
                 "or train without resuming"
             )
         self.network.load_state_dict(_below("network.", tensors))
-        for name, optimizer in zip(("task", "adversary"), self.optimizers.all, strict=False):
-            restore_optimizer(optimizer, name, tensors)
+        restore_optimizer(self.optimizers.optimizer, "optimizer", tensors)
         self.best = _below("best.", tensors)
         if self.average is not None:
             self.average.steps = said["averaged"]
@@ -328,7 +326,7 @@ class Run:
                 mean.copy_(tensors[f"average.{i}"])
         self.history = History.from_dict(said["history"])
         self.best_score = -math.inf if said["best_score"] is None else said["best_score"]
-        self.waited, self.onednn = said["waited"], said["onednn"]
+        self.waited, self.kernels = said["waited"], said["kernels"]
 
 
 def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -57,8 +57,7 @@ class MovingAverage:
         """Take one more step into the average."""
         self.steps += 1
         decay = min(self.decay, (1.0 + self.steps) / (10.0 + self.steps))
-        for mean, parameter in zip(self.mean, self.parameters, strict=True):
-            mean.lerp_(parameter, 1.0 - decay)
+        torch._foreach_lerp_(self.mean, self.parameters, 1.0 - decay)
 
     @torch.no_grad()
     def swap(self) -> None:

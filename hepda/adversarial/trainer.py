@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import torch
@@ -13,7 +13,7 @@ import torch
 from hepda.adversarial import workers
 from hepda.adversarial.batches import Rows
 from hepda.adversarial.history import History
-from hepda.adversarial.kernels import Fast, worthwhile
+from hepda.adversarial.kernels import PRODUCTS, Fast, worthwhile
 from hepda.adversarial.layers import seeded
 from hepda.adversarial.network import Network
 from hepda.adversarial.optimizers import OPTIMIZERS
@@ -86,6 +86,8 @@ class Trainer:
             raise ConfigError(f"unknown precision {self.precision!r}; float32, bfloat16 or float64")
         if self.kernels not in ("auto", "plain", "onednn"):
             raise ConfigError(f"unknown kernels {self.kernels!r}; auto, plain or onednn")
+        if self.kernels == "onednn" and self.precision != "float32":
+            raise ConfigError(f"kernels are onednn, which multiplies float32, and the precision is {self.precision}")
         for name in ("epochs", "batch_size", "target_size", "patience"):
             value = getattr(self, name)
             if value is not None and value < 1:
@@ -135,11 +137,11 @@ class Trainer:
         rank, ranks = workers.join()
         with seeded(self.seed):
             run = Run(self, network.to(device, self.dtype()), source, target, validation, device, rank, ranks)
-            run.onednn = self._use_onednn()
+            run.kernels = self._kernels()
             path = None if checkpoint is None else Path(checkpoint)
             if resume and path is not None and path.is_file():
                 run.restore(path)
-            with Fast(network, run.onednn):
+            with Fast(network, PRODUCTS[run.kernels]):
                 while not run.finished:
                     run.epoch()
                     if path is not None and rank == 0:
@@ -149,10 +151,18 @@ class Trainer:
             run.finish()
         return run.history
 
-    def _use_onednn(self) -> bool:
-        if self.kernels != "auto" or self.precision != "float32":
-            return self.kernels == "onednn"
-        return worthwhile()
+    def with_kernels(self) -> Trainer:
+        """The same trainer with the kernels that `auto` stands for here, for other processes to use the same."""
+        if self.kernels != "auto" or self.precision != "float32" or self.chosen_device() != "cpu":
+            return self
+        return replace(self, kernels="onednn" if worthwhile() else "plain")
+
+    def _kernels(self) -> str:
+        """The key of `kernels.PRODUCTS`; the same for all workers of a training."""
+        if self.precision == "bfloat16":
+            return "bfloat16"
+        onednn = self.with_kernels().kernels == "onednn"
+        return "onednn" if workers.first_says(onednn) else "plain"
 
     def chosen_device(self) -> str:
         """The device that `auto` stands for, or the one that was named."""
@@ -166,7 +176,8 @@ class Trainer:
 
     def fingerprint(self, network: Network) -> str:
         """A short hash of the settings and the network's shape: only a run of the same one can be resumed."""
-        settings = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("scorer", "device")}
+        left_out = "scorer", "device", "kernels"  # a resumed run keeps to the kernels that it began with
+        settings = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in left_out}
         heads = [head.spec() for head in network.heads.values()]
         shapes = {name: list(p.shape) for name, p in network.state_dict().items()}
         text = json.dumps([settings, heads, shapes, [asdict(t.reversal) for t in network.terms]], sort_keys=True)
