@@ -16,7 +16,7 @@ from hepda.config.systematics import (
     WeightSystematic,
     varied_samples,
 )
-from hepda.evaluation.fit_results import FitResult
+from hepda.evaluation.fit_results import FitResult, Impact, Parameter
 from hepda.evaluation.results import ToyClosure
 from hepda.evaluation.templates import Templates
 from hepda.events.fits import Closed, MainFit
@@ -44,23 +44,25 @@ def model_page(
         "limit": main.limit.expected,
         "limit_band": main.limit.band,
     }
+    expected["why"] = "; ".join(w for w in (main.expected.why, significance.why, main.limit.why) if w)
     nothing = dict.fromkeys(("mu", "error", "low", "high", "nll", "goodness", "ndf", "p_value", "parameters"))
     observed = nothing | {"why": seen} if isinstance(seen, str) else fitted(seen)
     observed |= {
         "significance": None if isinstance(seen, str) else significance.observed,
         "limit": None if isinstance(seen, str) else main.limit.observed,
     }
-    toys = None if significance.toys is None else with_why(asdict(significance.toys))
+    none = {"value": None, "why": "no toys were asked for"}
+    toys = none if significance.toys is None else with_why(asdict(significance.toys))
     return {
         "edges": region.templates.edges,
         "merged_bins": region.merged,
         "templates": templates_page(region.templates),
-        "expected": with_why(expected | {"why": significance.why}),
+        "expected": with_why(expected),
         "observed": with_why(observed),
         "significance_by_toys": toys,
         "error_budget": with_why(asdict(main.budget)),
         "fitted_to": main.fitted_to,
-        "impacts": [asdict(impact) | {"size": impact.size} for impact in main.impacts],
+        "impacts": [impact_page(impact) for impact in main.impacts],
         "closure": {
             variant: {domain: [closed_page(entry) for entry in entries] for domain, entries in found.items()}
             for variant, found in closure.items()
@@ -82,11 +84,23 @@ def fitted(result: FitResult) -> dict[str, Any]:
             "goodness": result.goodness,
             "ndf": result.ndf,
             "p_value": result.p_value,
-            "parameters": [asdict(p) | {"pull": p.pull, "constraint": p.constraint} for p in result.parameters],
+            "parameters": [parameter_page(p) for p in result.parameters],
             "not_fitted": dict(result.not_fitted),
             "why": result.why,
         }
     )
+
+
+def parameter_page(found: Parameter) -> dict[str, Any]:
+    """A parameter; one without a prior has no pull."""
+    entry = asdict(found) | {"pull": found.pull, "constraint": found.constraint}
+    return {key: value for key, value in entry.items() if value is not None}
+
+
+def impact_page(found: Impact) -> dict[str, Any]:
+    """An impact: shifts of mu with the parameter held one post-fit error up and down."""
+    lost = None in (found.mu_up, found.mu_down)
+    return with_why(asdict(found) | {"size": found.size, "why": "the fit with it held has no minimum" if lost else ""})
 
 
 def half_interval(result: FitResult) -> float | None:

@@ -8,13 +8,19 @@ from typing import Any
 from hepda.cells import Cell, Quantity, Table
 
 MOST = 8  # nuisance parameters a model in the table of impacts
+TITLES = {
+    "without_two_point": "Bias of µ when nobody knew of the other generators",
+    "all": "Bias of µ with the other generator as a systematic",
+}
+"""Of the variants of the closure."""
 
 
 def fit_tables(found: Mapping[str, Any]) -> list[Table]:
     """The tables of the report's section "fit", from what fit.json holds."""
     return [
         _summary(found),
-        *(_closure(found, variant) for variant in ("without_two_point", "all")),
+        *(_headline(found, variant) for variant in TITLES),
+        _closure(found, "without_two_point"),
         _impacts(found),
         _systematics(found),
     ]
@@ -35,7 +41,7 @@ def _summary(found: Mapping[str, Any]) -> Table:
                 Quantity(error).cell(),
                 *(Quantity(model["error_budget"][part]).cell() for part in ("data", "systematics", "simulation")),
                 Quantity(expected["significance"]).cell(),
-                _value(observed).cell(),
+                _with_error(observed["mu"], observed["error"]).cell(),
                 Quantity(observed["significance"]).cell(),
                 Quantity(observed["p_value"]).cell(),
                 Quantity(expected["limit"]).cell(),
@@ -48,39 +54,57 @@ def _summary(found: Mapping[str, Any]) -> Table:
     return Table("Signal strength", head, rows, note)
 
 
-def _value(fitted: Mapping[str, Any]) -> Quantity:
-    """The fitted strength and half its interval."""
-    mu, error = fitted["mu"], fitted["error"]
-    return Quantity(mu) if mu is None or error is None else Quantity(mu, mu - error, mu + error)
+def _with_error(value: float | None, error: float | None) -> Quantity:
+    return Quantity(value) if value is None or error is None else Quantity(value, value - error, value + error)
+
+
+def _headline(found: Mapping[str, Any], variant: str) -> Table:
+    """The bias at mu = 1 and the coverage: models down, domains that play data across."""
+    at_one: dict[str, dict[str, Mapping[str, Any]]] = {}
+    for model, domain, entry in _entries(found, variant):
+        if entry["truth"] == 1:
+            at_one.setdefault(model, {})[domain] = entry
+    domains = list(dict.fromkeys(domain for own in at_one.values() for domain in own))
+    head = ["Model"]
+    for domain in domains:
+        covered = any(own[domain]["toys"]["coverage"] is not None for own in at_one.values() if domain in own)
+        head += [f"Bias, {domain}"] + [f"Coverage, {domain} [%]"] * covered
+    rows = []
+    for model, own in at_one.items():
+        cells = [Cell(model, model)]
+        for domain in domains:
+            at = own.get(domain)
+            cells.append(Cell("") if at is None else _with_error(at["bias"], at["error"]).cell())
+            if f"Coverage, {domain} [%]" in head:
+                cells.append(Cell("") if at is None else _toys(at["toys"])[2])
+        rows.append(cells)
+    note = (
+        f"Templates from {found['source']}, data from another domain at µ = 1 (data themselves: µ = 1 is taken for the "
+        "truth); the error is that of the fit. Coverage: of the 68.27 % interval, by toys of the pseudo-data."
+    )
+    return Table(TITLES[variant], head, rows, note)
 
 
 def _closure(found: Mapping[str, Any], variant: str) -> Table:
     """A row a model, domain that plays data and injected strength."""
-    head = ["Model", "Data from", "Injected µ", "Bias of µ", "Error of the fit", "Finite pseudo-data", "Toys: bias",
-            "Pull width", "Coverage [%]", "Interval width"]  # fmt: skip
+    head = ["Model", "Data from", "Injected µ", "Bias of µ ± error", "Finite pseudo-data", "Toys: bias", "Pull width",
+             "Coverage [%]", "Interval width"]  # fmt: skip
     rows = [
         [
             Cell(model, model),
             Cell(domain, domain),
             Quantity(entry["truth"]).cell(),
-            Quantity(entry["bias"]).cell(),
-            Quantity(entry["error"]).cell(),
+            _with_error(entry["bias"], entry["error"]).cell(),
             Quantity(entry["sample_error"]).cell(),
             *_toys(entry["toys"]),
         ]
         for model, domain, entry in _entries(found, variant)
     ]
-    without = variant == "without_two_point"
-    title = "Closure: the bias that remains when nobody knew of the other generators" if without else (
-        "Closure with the other generator as a systematic"
-    )  # fmt: skip
     note = (
-        "Templates from "
-        f"{found['source']}, data from another domain (data themselves: µ = 1 is what was made); "
-        + ("all systematics but the two-point ones." if without else "all systematics.")
-        + " Toys fluctuate the pseudo-data; 68.27 % of their intervals should hold the truth."
+        "All systematics but the two-point ones (fit.json has both variants). Finite pseudo-data: what the finite "
+        "simulation that plays data adds to the fitted strength. Toys fluctuate counts and auxiliary measurements."
     )
-    return Table(title, head, rows, note)
+    return Table("Closure at every injected strength", head, rows, note)
 
 
 def _entries(found: Mapping[str, Any], variant: str) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
@@ -91,16 +115,10 @@ def _entries(found: Mapping[str, Any], variant: str) -> Iterator[tuple[str, str,
 
 
 def _toys(toys: Mapping[str, Any]) -> list[Cell]:
-    def with_error(key: str, factor: float = 1.0) -> Cell:
-        value, error = toys[key], toys[f"{key}_error"]
-        if value is None or not error:
-            return Quantity(None if value is None else factor * value).cell()
-        return Quantity(value, value - error, value + error).scaled(factor).cell()
-
     return [
-        with_error("bias"),
+        _with_error(toys["bias"], toys["bias_error"]).cell(),
         Quantity(toys["pull_width"]).cell(),
-        with_error("coverage", 100.0),
+        _with_error(toys["coverage"], toys["coverage_error"]).scaled(100.0).cell(),
         Quantity(toys["width"]).cell(),
     ]
 
