@@ -34,7 +34,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One training. `table` is a folder of `write_table`; `run` the run directory; `work` holds what resumes."""
+    """One training. `table` is a folder of `write_table`; `run` the run directory; `work` holds what resumes.
+
+    `kernels` is a setting of the trainer: the processes of a run do not measure for themselves which are the faster.
+    """
 
     config: AnalysisConfig
     model: str
@@ -44,6 +47,7 @@ class Job:
     run: Path
     work: Path
     device: str = "auto"
+    kernels: str = "auto"
 
     @property
     def stem(self) -> str:
@@ -90,15 +94,23 @@ class Trained:
 def jobs_of(config: AnalysisConfig, table: Path, run: Path, work: Path, device: str) -> list[Job]:
     """All trainings of an analysis, the longest kind first."""
     jobs = []
+    networks = any(isinstance(section, NetworkConfig) for section in config.models.values())
+    kernels = _kernels(device) if networks else "auto"
     for model, section in config.models.items():
         members = section.ensemble if isinstance(section, NetworkConfig) else 1
         jobs += [
-            Job(config, model, fold, member, table, run, work, device)
+            Job(config, model, fold, member, table, run, work, device, kernels)
             for fold in range(config.split.folds)
             for member in range(members)
         ]
     weight = {model: _cost(section) for model, section in config.models.items()}
     return sorted(jobs, key=lambda job: -weight[job.model])
+
+
+def _kernels(device: str) -> str:
+    from hepda.adversarial import Trainer
+
+    return Trainer(device=device).with_kernels().kernels
 
 
 def _cost(section: NetworkConfig | BdtConfig) -> int:
@@ -180,6 +192,7 @@ def train_network(
         patience=settings.patience,
         seed=job.seed,
         device=job.device,
+        kernels=job.kernels,
     )
     history = trainer.fit(
         network,
@@ -201,6 +214,7 @@ def train_network(
         "best_epoch": history.best_epoch,
         "stopped": history.stopped,
         "alarms": [*history.alarms, *factors.warnings],
+        "kernels": history.kernels,
         **factors.about,
     }
     return score, about, history.to_dict()["columns"]

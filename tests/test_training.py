@@ -320,3 +320,14 @@ def test_errors_travel_between_processes(error):
     # copy takes the way that a process pool takes: __reduce_ex__.
     again = copy.copy(error)
     assert type(again) is type(error) and str(again) == str(error)
+
+
+def test_which_kernels_are_the_faster_is_asked_once_for_all_jobs(prepared, tmp_path, monkeypatch):
+    monkeypatch.setattr("hepda.adversarial.trainer.worthwhile", lambda: True)
+    assert {job.kernels for job in jobs_in(prepared, tmp_path)} == {"onednn"}
+    monkeypatch.setattr("hepda.adversarial.trainer.worthwhile", lambda: False)
+    (job,) = only(jobs_in(prepared, tmp_path), "network-fold0-member0")
+    assert job.kernels == "plain"
+    # Another process may find the other: the job says what it is trained with.
+    monkeypatch.setattr("hepda.adversarial.trainer.worthwhile", lambda: True)
+    assert run_jobs([job], 1, silent)[0].about["kernels"] == "plain"

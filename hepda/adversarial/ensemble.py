@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -33,9 +33,11 @@ class Job:
 def fit_all(jobs: Sequence[Job], workers: int = 1) -> list[History]:
     """Train every job's network, in place; `workers` of them at a time, each in a process of one thread.
 
-    The numbers are those of the jobs trained one after the other on one thread. A script that asks for more
+    The numbers are those of the jobs trained one after the other on one thread: which kernels `auto` stands for is
+    decided here, for all of them. A script that asks for more
     than one worker must keep its own start behind `if __name__ == "__main__":`, as with any process pool.
     """
+    jobs = [replace(job, trainer=job.trainer.with_kernels()) for job in jobs]
     if workers <= 1 or len(jobs) <= 1:
         return [_fit(job) for job in jobs]
     context = multiprocessing.get_context("spawn")

@@ -26,6 +26,7 @@ class History:
         best_epoch: the epoch (from 0) whose weights the network has; None: the last one's.
         stopped: why it ended before the last epoch, or "".
         alarms: what looks wrong, in words.
+        kernels: with which products it was trained (kernels.PRODUCTS).
 
     """
 
@@ -34,6 +35,7 @@ class History:
     best_epoch: int | None = None
     stopped: str = ""
     alarms: list[str] = field(default_factory=list)
+    kernels: str = "plain"
 
     @property
     def epochs(self) -> int:
@@ -69,13 +71,15 @@ class History:
             "best_epoch": self.best_epoch,
             "stopped": self.stopped,
             "alarms": list(self.alarms),
+            "kernels": self.kernels,
         }
 
     @classmethod
     def from_dict(cls, said: dict[str, Any]) -> History:
         """The history that `to_dict` wrote."""
         columns = {k: [math.nan if x is None else float(x) for x in v] for k, v in said["columns"].items()}
-        return cls(columns, said["rows"], said["best_epoch"], said["stopped"], list(said["alarms"]))
+        fields = {name: said[name] for name in ("rows", "best_epoch", "stopped", "kernels")}
+        return cls(columns=columns, alarms=list(said["alarms"]), **fields)
 
 
 def alarms(history: History, main: str, reversed_heads: list[str]) -> list[str]:

@@ -78,7 +78,6 @@ class Run:
         self.best: dict[str, Tensor] = {}
         self.best_score = -math.inf
         self.waited = 0
-        self.kernels = "plain"  # a resumed run keeps to the kernels it began with
 
     # ---- an epoch ----
 
@@ -297,7 +296,6 @@ class Run:
             "history": self.history.to_dict(),
             "best_score": None if math.isinf(self.best_score) else self.best_score,
             "waited": self.waited,
-            "kernels": self.kernels,
             "rows": list(self.rows),
             "averaged": 0 if self.average is None else self.average.steps,
             "fingerprint": self.settings.fingerprint(self.network),
@@ -326,7 +324,7 @@ class Run:
                 mean.copy_(tensors[f"average.{i}"])
         self.history = History.from_dict(said["history"])
         self.best_score = -math.inf if said["best_score"] is None else said["best_score"]
-        self.waited, self.kernels = said["waited"], said["kernels"]
+        self.waited = said["waited"]
 
 
 def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -137,11 +137,11 @@ class Trainer:
         rank, ranks = workers.join()
         with seeded(self.seed):
             run = Run(self, network.to(device, self.dtype()), source, target, validation, device, rank, ranks)
-            run.kernels = self._kernels()
+            run.history.kernels = self._kernels()
             path = None if checkpoint is None else Path(checkpoint)
             if resume and path is not None and path.is_file():
                 run.restore(path)
-            with Fast(network, PRODUCTS[run.kernels]):
+            with Fast(network, PRODUCTS[run.history.kernels]):
                 while not run.finished:
                     run.epoch()
                     if path is not None and rank == 0:

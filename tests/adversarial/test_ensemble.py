@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from hepda.adversarial import Trainer
+from hepda.adversarial import History, Trainer, ensemble
 from hepda.adversarial.ensemble import Job, fit_all
 from tests.adversarial.data import network, shifted
 
@@ -39,3 +39,18 @@ def test_side_by_side_is_one_after_the_other(workers: int) -> None:
         alone = other.trainer.fit(other.network, other.source, target)
         assert history["class_loss"] == alone["class_loss"]
         assert np.array_equal(job.network.predict(source.features), other.network.predict(source.features))
+
+
+def test_what_auto_stands_for_is_decided_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers that measure for themselves might differ; this one says what none of them could measure here."""
+    asked: list[str] = []
+
+    def fit(job: Job) -> History:
+        asked.append(job.trainer.kernels)
+        return History()
+
+    monkeypatch.setattr(ensemble, "_fit", fit)
+    for faster in (True, False):
+        monkeypatch.setattr("hepda.adversarial.trainer.worthwhile", lambda faster=faster: faster)
+        fit_all([replace(job, trainer=replace(TRAINER, kernels="auto")) for job in jobs()])
+    assert asked == ["onednn", "onednn", "plain", "plain"]
