@@ -174,18 +174,17 @@ def _pivot(a: Adversary) -> Parts:
 
 
 def _contrast(a: Adversary) -> Parts:
-    if a.classes < 3:
-        raise ConfigError("method 'contrast' needs three classes or more; for two, take 'pseudo'")
     return [], [PseudoLabels(**a.term()), ComplementaryContrast(**a.term())]
 
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """A method: what it is, where it comes from, and how its heads and terms are made."""
+    """A method: what it is, where it comes from, how its heads and terms are made, and the classes it needs."""
 
     what: str
     reference: str
     build: Callable[[Adversary], Parts]
+    classes: int = 1
 
 
 def _mmd(a: Adversary) -> Parts:
@@ -232,21 +231,21 @@ def _vada(a: Adversary) -> Parts:
 METHODS: dict[str, Method] = {
     "none": Method("no adaptation", "", _none),
     "dann": Method("domain head on the features, reversed", "Ganin & Lempitsky 2015", _dann),
-    "cdan": Method("domain head on features x predictions, reversed", "Long et al. 2018", _cdan),
-    "cdan+e": Method("CDAN, sure rows count more", "Long et al. 2018", _cdan_e),
+    "cdan": Method("domain head on features x predictions, reversed", "Long et al. 2018", _cdan, 2),
+    "cdan+e": Method("CDAN, sure rows count more", "Long et al. 2018", _cdan_e, 2),
     "conditional": Method("one reversed domain head a mask", "Clavijo et al. 2020, one mask", _conditional),
     "pivot": Method("domain or nuisance head on the score, reversed", "Louppe et al. 2017", _pivot),
     "mmd": Method("multi-kernel MMD of the features", "Long et al. 2015", _mmd),
-    "joint-mmd": Method("MMD of features and predictions", "Long et al. 2017", _joint_mmd),
+    "joint-mmd": Method("MMD of features and predictions", "Long et al. 2017", _joint_mmd, 2),
     "coral": Method("covariances of the features", "Sun & Saenko 2016", _coral),
-    "disco": Method("distance correlation of score and domain", "Kasieczka & Shih 2020", _disco),
+    "disco": Method("distance correlation of score and domain", "Kasieczka & Shih 2020", _disco, 2),
     "wasserstein": Method("critic with gradient penalty", "Shen et al. 2018", _wasserstein),
-    "mdd": Method("a second classifier that disagrees on the target", "Zhang et al. 2019", _mdd),
-    "mcc": Method("minimum class confusion", "Jin et al. 2020", _mcc),
-    "pseudo": Method("the target's own sure predictions", "Berthelot et al. 2022", _pseudo),
-    "vat": Method("predictions smooth on both domains and sure on the target", "Miyato et al. 2018", _vat),
-    "vada": Method("DANN and vat: a boundary through the target's gaps", "Shu et al. 2018", _vada),
-    "contrast": Method("pseudo-labels and complementary contrast", "Deng et al. 2022", _contrast),
+    "mdd": Method("a second classifier that disagrees on the target", "Zhang et al. 2019", _mdd, 2),
+    "mcc": Method("minimum class confusion", "Jin et al. 2020", _mcc, 2),
+    "pseudo": Method("the target's own sure predictions", "Berthelot et al. 2022", _pseudo, 2),
+    "vat": Method("predictions smooth on both domains and sure on the target", "Miyato et al. 2018", _vat, 2),
+    "vada": Method("DANN and vat: a boundary through the target's gaps", "Shu et al. 2018", _vada, 2),
+    "contrast": Method("pseudo-labels and complementary contrast", "Deng et al. 2022", _contrast, 3),
 }
 
 
@@ -265,12 +264,17 @@ def build(method: str, adversary: Adversary) -> Parts:
         if name not in METHODS:
             known = ", ".join(METHODS)
             raise ConfigError(f"unknown method {name!r}; one of {known}.{nearest(name, METHODS)}")
-
+        if adversary.classes < METHODS[name].classes:
+            needed = {2: "a head that says a class", 3: "three classes or more; for two, take 'pseudo'"}
+            raise ConfigError(f"method {name!r} needs {needed[METHODS[name].classes]}")
         more_heads, more_terms = METHODS[name].build(adversary)
         for head in more_heads:
             taken = any(head.name == other.name for other in heads)
             own = f"{head.name}_{name.replace('+', '_')}" if taken else head.name
             heads.append(replace(head, name=own, target=head.key))
+        twice = {term.name for term in terms} & {term.name for term in more_terms}
+        if twice:
+            raise ConfigError(f"method {method!r} has {', '.join(twice)} twice; leave one of the two out")
         terms += more_terms
     return heads, terms
 
