@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from hepda.adversarial.layers import MLP
+from hepda.adversarial.reversal import transformed
 
 MARGIN = 1.3  # how many times faster oneDNN must be; far from 1, so that noise does not change the choice
 NARROW = 16  # layers with fewer outputs stay with torch: for a column or two its kernels are the faster
@@ -122,7 +123,7 @@ class Stack:
 
     def __call__(self, x: Tensor) -> Tensor:
         """Input [n, k] to the output of the last layer [n, o]."""
-        if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
+        if transformed(x):
             return self.plain(x, self.parameters)
         if self.products.dtype is None and torch.is_autocast_enabled("cpu"):
             return self.plain(x, self.parameters)

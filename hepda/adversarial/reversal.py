@@ -18,12 +18,7 @@ from hepda.errors import ConfigError
 
 
 class _Reverse(torch.autograd.Function):
-    """Saves the strength and nothing else; `setup_context` makes it work under torch.func.
-
-    There is no `jvp`: with one, torch.compile refuses the function.
-    """
-
-    generate_vmap_rule = True
+    """A view that saves the strength and nothing else."""
 
     @staticmethod
     def forward(x: Tensor, strength: Tensor) -> Tensor:
@@ -40,7 +35,7 @@ class _Reverse(torch.autograd.Function):
 
 
 def gradient_reversal(x: Tensor, strength: float | Tensor = 1.0) -> Tensor:
-    """Return `x`; in backward multiply the gradient by `-strength`.
+    """Return `x`; in backward multiply the gradient by `-strength`, in forward mode the tangent.
 
     Args:
         x: any shape.
@@ -50,8 +45,23 @@ def gradient_reversal(x: Tensor, strength: float | Tensor = 1.0) -> Tensor:
     """
     if not isinstance(strength, Tensor):
         strength = torch.tensor(strength, dtype=x.dtype, device=x.device)
+    if transformed(x):
+        still = x.detach()
+        return still - strength * (x - still)
     result: Tensor = _Reverse.apply(x, strength)  # type: ignore[no-untyped-call]
     return result
+
+
+def transformed(x: Tensor) -> bool:
+    """Whether torch.compile, torch.func or forward mode is at work: they go by the derivatives of what is computed.
+
+    Of a function with derivatives of its own, torch.compile drops the backward within torch.func without a word, and
+    refuses the forward mode. Zero times minus the strength is the same to the last bit, and right under all of them.
+    """
+    if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
+        return True
+    dual = torch.autograd.forward_ad.unpack_dual(x)  # type: ignore[no-untyped-call]
+    return dual.tangent is not None
 
 
 class GradientReversal(nn.Module):

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch.autograd import forward_ad
 
 from hepda.adversarial import Trainer, kernels, mlp, seeded
 from hepda.adversarial.kernels import PRODUCTS
@@ -142,7 +143,11 @@ def test_torch_transforms_what_it_wants_to(name: str) -> None:
 
     def found() -> list[torch.Tensor]:
         direction = torch.ones_like(x[0])
+        with forward_ad.dual_level():
+            tangent = forward_ad.unpack_dual(f(forward_ad.make_dual(x[0], direction))).tangent
         return [
+            tangent,
+            torch.autograd.functional.jacobian(module, x[:3], vectorize=True),
             torch.func.vmap(torch.func.grad(f))(x),
             torch.func.jvp(f, (x[0],), (direction,))[1],
             torch.func.hessian(f)(x[0]),

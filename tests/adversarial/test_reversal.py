@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
 import torch
+from torch.autograd import forward_ad
 
 from hepda.adversarial import GradientReversal, Reversal, gradient_reversal
 from hepda.adversarial.schedules import RATE_SCHEDULES, STRENGTH_SCHEDULES
@@ -54,15 +56,40 @@ def test_nothing_is_saved_but_the_strength() -> None:
     assert {t.numel() for t in saved} == {1}
 
 
-def test_under_torch_func() -> None:
-    strength = torch.tensor(0.5)
+def cubes(x: torch.Tensor, strength: float | torch.Tensor = 0.5) -> torch.Tensor:
+    """The sum of x^3 behind a reversal: its gradient is -s 3 x^2, its second derivative s^2 6 x."""
+    return (gradient_reversal(x, strength) ** 3).sum()
 
-    def f(x: torch.Tensor) -> torch.Tensor:
-        return (gradient_reversal(x, strength) ** 2).sum()
 
+@pytest.mark.parametrize("transform", [torch.func.grad, torch.func.jacrev, torch.func.jacfwd])
+def test_under_torch_func(transform: Callable[..., Callable[[torch.Tensor], torch.Tensor]]) -> None:
     x = torch.randn(5, 3)
-    assert torch.allclose(torch.func.grad(f)(x), -0.5 * 2 * x)
-    assert torch.allclose(torch.func.vmap(torch.func.grad(f))(x), -0.5 * 2 * x)
+    wanted = -0.5 * 3 * x**2
+    assert torch.allclose(transform(cubes)(x), wanted)
+    assert torch.allclose(torch.func.vmap(transform(cubes))(x), wanted)
+    each = torch.func.vmap(transform(cubes), in_dims=(0, 0))(x, torch.arange(5.0))
+    assert torch.allclose(each, -torch.arange(5.0)[:, None] * 3 * x**2)
+
+
+def test_forward_mode_turns_the_tangent_as_backward_the_gradient() -> None:
+    x, direction = torch.randn(5, 3), torch.randn(5, 3)
+    wanted = (-0.5 * 3 * x**2 * direction).sum()
+    value, tangent = torch.func.jvp(cubes, (x,), (direction,))
+    assert torch.equal(value, cubes(x))
+    assert tangent == pytest.approx(float(wanted), rel=1e-5)
+    with forward_ad.dual_level():
+        found = forward_ad.unpack_dual(cubes(forward_ad.make_dual(x, direction))).tangent
+    assert found == pytest.approx(float(wanted), rel=1e-5)
+
+
+@pytest.mark.parametrize("outer", [torch.func.jacrev, torch.func.jacfwd])
+@pytest.mark.parametrize("inner", [torch.func.jacrev, torch.func.jacfwd])
+def test_second_derivatives_pass_the_reversal_twice_in_every_mode(
+    outer: Callable[..., Callable[[torch.Tensor], torch.Tensor]],
+    inner: Callable[..., Callable[[torch.Tensor], torch.Tensor]],
+) -> None:
+    x = torch.randn(4)
+    assert torch.allclose(outer(inner(cubes))(x), torch.diag(0.25 * 6 * x))
 
 
 def test_under_autocast_the_gradient_keeps_its_type() -> None:
@@ -94,6 +121,24 @@ def test_compiles_whole_and_once_for_all_strengths() -> None:
         assert x.grad is not None
         assert x.grad.tolist() == pytest.approx([-2.0 * value] * 3)
     assert count == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("transform", [torch.func.grad, torch.func.jacfwd, torch.func.hessian])
+def test_compiles_whole_under_torch_func(
+    transform: Callable[..., Callable[[torch.Tensor], torch.Tensor]],
+) -> None:
+    x = torch.randn(4)
+    compiled = torch.compile(lambda x: transform(cubes)(x), fullgraph=True, backend="aot_eager")
+    assert torch.allclose(compiled(x), transform(cubes)(x))
+    assert float(compiled(x).abs().max()) > 0
+
+
+@pytest.mark.slow
+def test_compiled_it_is_still_the_identity_to_the_last_bit() -> None:
+    x = 1e3 * torch.randn(1000)
+    compiled = torch.compile(lambda x: gradient_reversal(x, torch.tensor(0.3)), fullgraph=True, backend="aot_eager")
+    assert torch.equal(compiled(x), x)
 
 
 def test_the_schedule_follows_the_fraction_of_the_run_after_the_warmup() -> None:
