@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import re
 from pathlib import Path
 from typing import Any
 
 from hepda.config.yaml_text import Lines, parse
 from hepda.errors import ConfigError, nearest
 
+_VARIABLE = re.compile(r"\$(?:\{([A-Za-z_]\w*)\}|([A-Za-z_]\w*))")
 NAMED = ("samples", "variables", "columns", "plots", "models", "systematics")
 """Sections whose keys are names that the user gives: there a null takes the name away."""
 
@@ -77,10 +80,16 @@ def _lay_over(
 
 
 def resolve_files(data: dict[str, Any], folder: Path) -> None:
-    """Make relative paths of samples absolute, in place; URLs stay."""
+    """Make relative paths of samples absolute, in place, `$NAME` from the environment; URLs stay.
 
-    def absolute(path: Any) -> Any:
-        if not isinstance(path, str) or "://" in path or not path:
+    Raises ConfigError for a name that the environment has not.
+    """
+
+    def absolute(path: Any, sample: str) -> Any:
+        if not isinstance(path, str) or not path:
+            return path
+        path = _VARIABLE.sub(lambda found: _environment(found.group(1) or found.group(2), sample), path)
+        if "://" in path:
             return path
         expanded = Path(path).expanduser()
         return str(expanded if expanded.is_absolute() else Path(_normal(folder / expanded)))
@@ -91,8 +100,17 @@ def resolve_files(data: dict[str, Any], folder: Path) -> None:
     for name, sample in list(samples.items()):
         if isinstance(sample, dict) and "files" in sample:
             files = sample["files"]
-            resolved = [absolute(f) for f in files] if isinstance(files, list) else absolute(files)
+            resolved = [absolute(f, name) for f in files] if isinstance(files, list) else absolute(files, name)
             samples[name] = {**sample, "files": resolved}
+
+
+def _environment(name: str, sample: str) -> str:
+    if name not in os.environ:
+        raise ConfigError(
+            f"samples.{sample}.files: ${name} is not set in the environment; set it to the folder that is meant, as in "
+            f"`export {name}=/path/to/folder`, or write the path."
+        )
+    return os.environ[name]
 
 
 def _normal(path: Path) -> Path:

@@ -15,6 +15,7 @@ from hepda.events.blinding import hidden_range
 from hepda.events.load import LoadedEvents, inspect, load_table
 from hepda.events.numbers import Judged, Numbers, Rescore, evaluate
 from hepda.events.samples import normalisation_of
+from hepda.events.scene import Scene
 from hepda.events.table import FeatureTable
 from hepda.parallel import Send
 from hepda.report import ReportFigure
@@ -106,7 +107,7 @@ def draw(
     progress: Send,
 ) -> list[ReportFigure]:
     """Draw every figure into `folder`, PNG and PDF; returns them as the report takes them."""
-    scene = figures.Scene(config, table, scores, numbers, histories, best_epochs)
+    scene = Scene(config, table, scores, numbers, histories, best_epochs)
     drawn = figures.drawings(scene)
     paths = figures.save_all(scene, len(drawn), folder, processes, progress)
     return [ReportFigure(d.section, d.title, d.caption, path) for d, path in zip(drawn, paths, strict=True)]

@@ -186,7 +186,7 @@ def correlation_figure(
     for row, column in np.ndindex(*part.shape):
         value = part[row, column]
         colour = "white" if abs(value) > 0.6 else "black"
-        axes.text(column, row, f"{round(100 * value)}", ha="center", va="center", fontsize=size, color=colour)
+        axes.text(column, row, f"{100 * value:.0f}", ha="center", va="center", fontsize=size, color=colour)
     axes.set_xticks(range(len(names)), names, rotation=90)
     axes.set_yticks(range(len(names)), names)
     for axis in (axes.xaxis, axes.yaxis):

@@ -10,7 +10,15 @@ import torch
 from torch import Tensor
 
 from hepda.adversarial import Head, Network, Rows, Trainer, mlp, seeded
-from hepda.adversarial.alignment import coral, covariance, distance_correlation, joint_mmd, mmd, shares
+from hepda.adversarial.alignment import (
+    coral,
+    covariance,
+    distance_correlation,
+    domain_correlation,
+    joint_mmd,
+    mmd,
+    shares,
+)
 from hepda.adversarial.registry import METHODS, Adversary, build, listing
 from hepda.adversarial.selftraining import PseudoLabels, aligned, class_confusion, complementary_contrast
 from hepda.errors import ConfigError
@@ -66,6 +74,31 @@ def test_distance_correlation_is_its_definition() -> None:
     torch.manual_seed(1)
     x, y = torch.randn(2, 1500)
     assert distance_correlation(x, y, torch.ones(1500)).item() < 0.02
+
+
+@pytest.mark.parametrize(("n", "m"), [(7, 5), (300, 200)])
+def test_correlation_with_the_domain_is_the_distance_correlation(n: int, m: int) -> None:
+    """The sorted form against the matrix of distances, with signed weights and with equal values among them."""
+    rng = np.random.default_rng(n)
+    a, b = torch.tensor(rng.random(n).round(2)), torch.tensor((rng.random(m) ** 1.3).round(2))
+    w, v = (torch.tensor(rng.normal(1.0, 0.4, k)) for k in (n, m))
+    found = domain_correlation(a, b, w, v)
+    domain, both = torch.cat([torch.zeros(n), torch.ones(m)]).double(), torch.cat([shares(w), shares(v)])
+    assert found.item() == pytest.approx(distance_correlation(torch.cat([a, b]), domain, both).item(), rel=1e-4)
+    assert found.item() == pytest.approx(domain_correlation(b, a, v, w).item(), rel=1e-12)
+    a, b = a + 1e-3 * torch.arange(n) / n, b + 7e-4 + 1e-3 * torch.arange(m) / m  # no two alike: it has a gradient
+    assert torch.autograd.gradcheck(
+        lambda x, y: domain_correlation(x, y, w, v), (a.requires_grad_(), b.requires_grad_()), eps=1e-8, atol=1e-5
+    )
+
+
+def test_correlation_with_the_domain_vanishes_for_equal_samples_and_is_one_at_most() -> None:
+    values, weight = torch.rand(50), torch.ones(50)
+    assert domain_correlation(values, values, weight, weight).item() == pytest.approx(0.0, abs=1e-9)
+    apart = domain_correlation(torch.zeros(5), torch.ones(5), torch.ones(5), torch.ones(5))
+    assert apart.item() == pytest.approx(1.0)
+    # 100,000 rows: the matrix would have 80 GB
+    assert domain_correlation(torch.rand(60_000), torch.rand(40_000), torch.ones(60_000), torch.ones(40_000)) < 1e-3
 
 
 @pytest.mark.parametrize("name", DISTANCES)
