@@ -1,33 +1,49 @@
 """How fast `DANNClassifier.fit` is, against the same network stepped in plain eager torch on one fixed batch.
 
-    python benchmarks/training.py [--repeats 7] [--json FILE]
+    python benchmarks/training.py [--repeats 7] [--compile] [--json FILE]
 
 30 float features, encoder 128-128-64, class head 64-1, domain head 64-64-1, BCE, Adam, float32, 1024 + 1024
 rows a step, 200k + 200k rows in memory. Everything runs in one process on one thread, interleaved; times are
-CPU time of the process, medians over the repeats. `fit` is everything from the call to its return, for
-several passes over the rows, less the first pass; the floor is the same number of forward, backward and
-optimizer steps on one batch.
+CPU time of the process, medians over the repeats, and ratios are medians of the ratios within a repeat. `fit` is
+everything from the end of the first pass over the rows to the return of the call, by step; the floor is the same
+number of forward, backward and optimizer steps on one batch. `set-up` is everything from the call to the first step,
+the choice of the kernels included. Beside it: how much the peak of the memory grows in a fit, and the time for twice
+the rows over twice the time.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import resource
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import torch
 from torch import nn
 
-from hepda.adversarial import DANNClassifier, gradient_reversal
+from hepda.adversarial import DANNClassifier, Trainer, gradient_reversal, kernels
+from hepda.adversarial.run import Run
 
-ROWS, COLUMNS, BATCH, PASSES = 200_000, 30, 1024, 3
+ROWS, COLUMNS, BATCH, PASSES = 200_000, 30, 1024, 2
+STEPS = round(ROWS / BATCH)
+FITS: dict[str, dict[str, object]] = {
+    "fit, plain kernels": {"kernels": "plain"},
+    "fit, kernels of this machine": {},
+    "fit, bfloat16": {"precision": "bfloat16"},
+    "fit, the class's defaults (GELU)": {"activation": "gelu", "optimizer": "adamw"},
+}
+
+Data = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 def floor(optimizer: str = "plain", *, compiled: bool = False) -> Callable[[int], None]:
@@ -61,7 +77,7 @@ def floor(optimizer: str = "plain", *, compiled: bool = False) -> Callable[[int]
     return run
 
 
-def rows(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def rows(count: int, seed: int = 0) -> Data:
     """Source features and labels, and target features, float32."""
     rng = np.random.default_rng(seed)
     source, target = (rng.standard_normal((count, COLUMNS), dtype=np.float32) for _ in range(2))
@@ -69,38 +85,69 @@ def rows(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]
     return source, (source[:, 0] > 0).astype(np.int64), target
 
 
-def fit_seconds(data: tuple[np.ndarray, np.ndarray, np.ndarray], passes: int, **settings: object) -> float:
-    """CPU time of a whole fit of that many passes."""
+@contextmanager
+def marks(chosen: str) -> Iterator[list[float]]:
+    """CPU time at the beginning of each pass over the rows, and at its end; with those kernels."""
+    found: list[float] = []
+    epoch = Run.epoch
+
+    def timed(run: Run) -> None:
+        found.append(time.process_time())
+        epoch(run)
+        found.append(time.process_time())
+
+    trainer = partial(Trainer, kernels=chosen)
+    with mock.patch.object(Run, "epoch", timed), mock.patch("hepda.adversarial.estimator.Trainer", trainer):
+        yield found
+
+
+def fit(data: Data, passes: int, kernels: str = "auto", **settings: object) -> tuple[float, float, float]:
+    """CPU seconds of a fit: before the first step, after the first pass, and in all."""
     x, y, other = data
-    same = {"activation": "relu", "optimizer": "adam", "random_state": 0, "device": "cpu"}
-    model = DANNClassifier(epochs=passes, **same, **settings)
-    begin = time.process_time()
-    model.fit(x, y, X_target=other)
-    return time.process_time() - begin
+    said = {"activation": "relu", "optimizer": "adam", "random_state": 0, "device": "cpu", **settings}
+    with marks(kernels) as times:
+        model = DANNClassifier(epochs=passes, **said)
+        begin = time.process_time()
+        model.fit(x, y, X_target=other)
+        end = time.process_time()
+    return times[0] - begin, end - times[1], end - begin
 
 
-def measure(repeats: int, *, compiled: bool) -> dict[str, float]:
-    """Median CPU milliseconds a step of each variant, interleaved."""
-    data = rows(ROWS)
-    steps = round(ROWS / BATCH)
+def peak() -> float:
+    """The most memory that this process has had, in MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def steps_of(data: Data, repeats: int, *, compiled: bool) -> dict[str, list[float]]:
+    """CPU milliseconds a step of each variant, interleaved."""
     floors = {"floor (Adam)": floor(), "floor, fused Adam": floor("fused")}
     if compiled:
         floors["floor, fused Adam, compiled"] = floor("fused", compiled=True)
-    fits: dict[str, dict[str, object]] = {"fit": {}, "fit, bfloat16": {"precision": "bfloat16"}}
-    found: dict[str, list[float]] = {name: [] for name in (*floors, *fits, "set-up and first pass")}
-    fit_seconds(rows(20_000), 1)
+    found: dict[str, list[float]] = {name: [] for name in (*floors, *FITS)}
     for _ in range(repeats):
         for name, run in floors.items():
             begin = time.process_time()
-            run(steps)
-            found[name].append(1e3 * (time.process_time() - begin) / steps)
-        for name, settings in fits.items():
-            one = fit_seconds(data, 1, **settings)
-            many = fit_seconds(data, 1 + PASSES, **settings)
-            found[name].append(1e3 * (many - one) / (PASSES * steps))
-            if name == "fit":
-                found["set-up and first pass"].append(1e3 * one)
-    return {name: statistics.median(times) for name, times in found.items()}
+            run(STEPS)
+            found[name].append(1e3 * (time.process_time() - begin) / STEPS)
+        for name, settings in FITS.items():
+            _, after, _ = fit(data, 1 + PASSES, **settings)
+            found[name].append(1e3 * after / (PASSES * STEPS))
+    return found
+
+
+def set_up(data: Data, repeats: int) -> float:
+    """Median seconds before the first step, in a process that has not chosen its kernels yet."""
+    times = []
+    for _ in range(repeats):
+        kernels.worthwhile.cache_clear()
+        times.append(fit(data, 1)[0])
+    return statistics.median(times)
+
+
+def doubling(data: Data, repeats: int) -> float:
+    """Time of a fit on twice the rows, over twice the time of one."""
+    twice = tuple(np.concatenate([part, part]) for part in data)
+    return statistics.median(fit(twice, 1)[2] / (2 * fit(data, 1)[2]) for _ in range(repeats))
 
 
 def main() -> None:
@@ -111,16 +158,38 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    times = measure(arguments.repeats, compiled=arguments.compile)
-    base = times["floor (Adam)"]
+    torch.empty(28 * 2**18).fill_(1.0)  # glibc keeps freed memory from now on: no page faults, in the floor neither
+    fit(rows(20_000), 1)
+    data = rows(ROWS)
+    before = peak()
+    fit(data, 1)
+    memory = peak() - before
+    begin = os.getloadavg()
+    times = steps_of(data, arguments.repeats, compiled=arguments.compile)
+    result = {
+        "ms": {name: statistics.median(values) for name, values in times.items()},
+        "ratio": {
+            name: statistics.median(a / b for a, b in zip(values, times["floor (Adam)"], strict=True))
+            for name, values in times.items()
+        },
+        "kernels": "onednn" if kernels.worthwhile() else "plain",
+        "gain": kernels.gain(),
+        "set_up_s": set_up(data, arguments.repeats),
+        "memory_mb": memory,
+        "doubling": doubling(data, arguments.repeats),
+        "load": [begin[0], os.getloadavg()[0]],
+        "torch": torch.__version__,
+    }
     print(f"torch {torch.__version__}, Python {platform.python_version()}, {platform.machine()}, 1 thread")
-    for name, value in times.items():
-        ratio = "" if name.startswith("set-up") else f"{value / base:6.2f} of the floor"
-        print(f"{name:32s} {value:9.3f} ms {ratio}")
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"peak memory {peak:.0f} MB; the table is {2 * ROWS * COLUMNS * 4 / 2**20:.0f} MB")
+    print(f"load {begin[0]:.1f} at the beginning, {result['load'][1]:.1f} at the end; {arguments.repeats} repeats")
+    for name, value in result["ms"].items():
+        print(f"{name:34s} {value:7.3f} ms {result['ratio'][name]:6.2f} of the floor")
+    print(f"kernels of this machine: {result['kernels']}; oneDNN passes a layer {result['gain']:.2f} times as fast")
+    print(f"set-up before the first step {result['set_up_s']:.3f} s")
+    print(f"memory +{memory:.0f} MB; the table, which is there already, is {2 * ROWS * COLUMNS * 4 / 2**20:.0f} MB")
+    print(f"twice the rows: {result['doubling']:.3f} of twice the time")
     if arguments.json:
-        arguments.json.write_text(json.dumps({"ms": times, "peak_mb": peak, "torch": torch.__version__}, indent=1))
+        arguments.json.write_text(json.dumps({**result, "all_ms": times}, indent=1))
 
 
 if __name__ == "__main__":

@@ -119,7 +119,7 @@ def test_a_run_leaves_every_file_that_is_promised(done):
     assert drawn >= {
         "features_overview", "feature_ht", "roc_simulation", "roc_alternative", "score_bdt", "score_stack_dann",
         "efficiency_shift_alternative", "efficiency_shift_third", "significance", "history_dann", "tradeoff",
-        "closure", "calibration", "ks",
+        "closure", "calibration_simulation", "ks",
     }  # fmt: skip
     assert all(path.read_bytes()[:4] == b"\x89PNG" for path in plots.glob("*.png"))
     report = (run / "report.html").read_text()
@@ -149,7 +149,10 @@ def test_metrics_have_the_promised_shape_and_every_null_its_reason(done):
     assert (metrics["schema"], metrics["name"], metrics["seed"], metrics["luminosity"]) == (1, "small", 1, 0.5)
     assert list(metrics["models"]) == ["network", "dann", "bdt"]
     for entry in metrics["models"].values():
-        assert set(entry) == {"auc", "bias", "domain_auc", "significance", "closure", "training"}
+        assert set(entry) >= {
+            "auc", "bias", "domain_auc", "significance", "closure", "training",
+            "working_points", "probes", "calibration", "overtraining", "tests", "bins",
+        }  # fmt: skip
         assert set(entry["auc"]) == {"simulation", "alternative", "third", "data"}
         pairs = {"simulation:alternative", "simulation:third", "simulation:data"}
         assert set(entry["bias"]) == set(entry["domain_auc"]) == pairs

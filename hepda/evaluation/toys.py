@@ -144,13 +144,14 @@ def _fit(
     nu = model.expected(theta)
     gamma = model.gamma(nu, model.nominally(observed[None]))
     background = model.expected(np.where(np.arange(theta.shape[1]) == 0, 0.0, theta))
-    low, high = float(found.low[row]), float(found.high[row])
-    mu, error = float(found.mu[row]), 0.5 * (high - low)
+    mu, low, high = float(found.mu[row]), float(found.low[row]), float(found.high[row])
+    whole = high > low  # else another minimum lies beside this one, and -2 ln L never rises
+    error = 0.5 * (high - low) if whole else float(found.error[row])
     return ClosureFit(
         mu=mu,
         error=error,
-        low=low,
-        high=high,
+        low=low if whole else None,
+        high=high if whole else None,
         truth=truth,
         pull=(mu - truth) / error,
         sample_error=noise,
@@ -158,4 +159,5 @@ def _fit(
         edges=templates.edges,
         observed=observed,
         fitted=(gamma * nu)[0],
+        why=None if whole else "-2 ln L falls again beside this minimum: no interval; the error is of the curvature",
     )

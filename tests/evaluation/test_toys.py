@@ -1,9 +1,11 @@
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from hepda.errors import DataError
+from hepda.evaluation import toys as toys_module
 from hepda.evaluation.histfactory import Model
 from hepda.evaluation.profile import fit_strengths, q0
 from hepda.evaluation.toys import discovery_toys, expected_fits, toy_fits
@@ -113,3 +115,17 @@ def test_what_cannot_be_fitted_is_an_error():
         toy_fits(one_bin(1.0, 5.0), [0.3], 1.0, toys=100)
     [none] = expected_fits(one_bin(1.0, 5.0), [[0.0]], 1.0)
     assert none.mu is None and "no events" in none.why
+
+
+def test_a_minimum_without_an_interval_has_the_error_of_the_curvature_and_says_so(monkeypatch):
+    """Beside another minimum -2 ln L falls again: both ends of the interval lie at mu."""
+
+    def without(model, data, **options):
+        best = fit_strengths(model, data, **options)
+        return replace(best, low=best.mu, high=best.mu)
+
+    (whole,) = expected_fits(region(), [region().total(1.0)], [1.0])
+    monkeypatch.setattr(toys_module, "fit_strengths", without)
+    (fit,) = expected_fits(region(), [region().total(1.0)], [1.0])
+    assert (fit.low, fit.high) == (None, None) and "no interval" in fit.why
+    assert fit.error == pytest.approx(whole.error, rel=0.1) and fit.pull == pytest.approx(0.0, abs=1e-5)
