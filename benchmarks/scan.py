@@ -21,7 +21,7 @@ import json, sys
 from pathlib import Path
 from hepda.events import wing
 from hepda.events.store import write_table
-from hepda.scanning.points import Source, checksum, make_unit
+from hepda.scanning.points import Source, make_unit
 from hepda.config import load_config
 from hepda.config.scan import parse_vary
 from hepda.training import run_jobs

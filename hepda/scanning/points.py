@@ -10,7 +10,7 @@ import hashlib
 import json
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -187,12 +187,16 @@ def identity(config: AnalysisConfig, model: str, events: int) -> str:
     return _name([told, model, events, __version__])
 
 
-def make_unit(point: Point, number: int, table: Path, events: int, trainings: Path, device: str) -> Unit:
+def make_unit(
+    point: Point, number: int, table: Path, events: int, trainings: Path, device: str, kernels: str = "auto"
+) -> Unit:
     """The unit of a point at its `number`-th seed; `events` is the checksum of `table`."""
     config = point.at_seed(number)
     folder = trainings / identity(config, point.model, events)
-    jobs = tuple(job for job in jobs_of(config, table, folder, folder, device) if job.model == point.model)
-    return Unit(point.model, config, table, folder, device, jobs)
+    jobs = [job for job in jobs_of(config, table, folder, folder, device) if job.model == point.model]
+    if kernels != "auto":
+        jobs = [replace(job, kernels=kernels) for job in jobs]
+    return Unit(point.model, config, table, folder, device, tuple(jobs))
 
 
 def along(points: Sequence[Point]) -> str | None:

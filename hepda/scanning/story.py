@@ -21,6 +21,7 @@ from hepda.scanning.findings import Findings, curves_of
 from hepda.scanning.pages import write_pages
 from hepda.scanning.points import Point, Source, Unit, checksum, is_plain, make_unit, table_identity, training_part
 from hepda.scanning.work import Tally, read_judgement, run_tasks, tasks_of, unit_score
+from hepda.training import jobs_of
 
 MARK = "events.json"
 """The file by which a scan's folder is known: the checksum of every table of events that it trained on."""
@@ -91,19 +92,20 @@ def scan(options: Options, progress: Progress) -> Outcome:
     plan = make_plan(options)
     check_folder(plan)
     clock = Clock(progress)
-    tables = Tables(plan.folder, progress)
+    ground = Ground(plan.folder, progress)
     with clock("load"):
         for point in plan.points or (Point(plan.source.models[0], {}, plan.source.config()),):
-            tables.of(point.config)
-        for line in [*plan.left_out, *tables.policy]:
+            ground.table(point.config)
+        for line in [*plan.left_out, *ground.policy]:
             progress.say(line)
-    _open_folder(plan, tables)
+    _open_folder(plan, ground)
     with clock("train"):
-        results = _guided(plan, tables, progress) if options.guided else _grid(plan, tables, progress)
+        results = _guided(plan, ground, progress) if options.guided else _grid(plan, ground, progress)
     with clock("report"):
-        findings = _findings(plan, tables, results, clock)
+        findings = _findings(plan, ground, results, clock)
         report = _write(plan, findings)
-    tables.remove()
+        _mark(plan.folder, ground)  # a guided search may have read more events since
+    ground.remove()
     return Outcome(plan.folder, report, findings, clock.seconds)
 
 
@@ -180,31 +182,35 @@ def check_folder(plan: Plan) -> None:
         raise ConfigError(f"--output {folder}: holds a scan of another config ({told}{more}); name another folder.")
 
 
-def _open_folder(plan: Plan, tables: Tables) -> None:
-    """Make the folder a scan's, or go on in it.
+def _open_folder(plan: Plan, ground: Ground) -> None:
+    """Make the folder a scan's, or go on in it with the kernels that it began with, as far as they are there."""
+    from hepda.adversarial.kernels import agrees
 
-    Raises:
-        ConfigError: the events of an earlier scan there were others.
-
-    """
-    mark = plan.folder / MARK
-    earlier = rundir.read_json(mark) if mark.is_file() else {}
-    for name, value in tables.checksums.items():
-        if earlier.get(name, value) != value:
-            raise ConfigError(
-                f"--output {plan.folder}: the events of the scan there were others (files have changed since); name "
-                "another folder."
-            )
+    jobs = jobs_of(plan.source.config(), plan.folder, plan.folder, plan.folder, plan.options.device)
+    began = _earlier(plan.folder).get("kernels")
+    ground.kernels = began if began == "plain" or (began == "onednn" and agrees()) else jobs[0].kernels
     rundir.write_text(plan.folder / "config.yaml", resolved_yaml(plan.base))
-    rundir.write_json(mark, earlier | tables.checksums)
+    _mark(plan.folder, ground)
+
+
+def _earlier(folder: Path) -> dict[str, Any]:
+    """What the mark of an earlier scan in the folder says."""
+    mark = folder / MARK
+    found: dict[str, Any] = rundir.read_json(mark) if mark.is_file() else {}
+    return found
+
+
+def _mark(folder: Path, ground: Ground) -> None:
+    tables = _earlier(folder).get("tables", {}) | ground.checksums
+    rundir.write_json(folder / MARK, {"kernels": ground.kernels, "tables": tables})
 
 
 # --- events and trainings -----------------------------------------------------------------------------------------
 
 
 @dataclass(slots=True)
-class Tables:
-    """The events of each config, read once for all points that read the same, on disk for the trainings."""
+class Ground:
+    """What the trainings of a scan stand on: the events of each config, read once and on disk, and the kernels."""
 
     folder: Path
     progress: Progress
@@ -213,9 +219,15 @@ class Tables:
     policy: list[str] = field(default_factory=list)
     samples: dict[str, Any] = field(default_factory=dict)
     files: list[dict[str, Any]] = field(default_factory=list)
+    kernels: str = "auto"
 
-    def of(self, config: AnalysisConfig) -> tuple[Path, int]:
-        """Where the table of a config lies, and its checksum."""
+    def table(self, config: AnalysisConfig) -> tuple[Path, int]:
+        """Where the table of a config lies, and its checksum.
+
+        Raises:
+            ConfigError: an earlier scan in the folder had other events of this config.
+
+        """
         from hepda.events import wing
         from hepda.events.store import write_table
 
@@ -223,6 +235,11 @@ class Tables:
         if name not in self.paths:
             loaded = wing.load(config, self.progress.step)
             self.checksums[name] = checksum(loaded.table)
+            if _earlier(self.folder).get("tables", {}).get(name, self.checksums[name]) != self.checksums[name]:
+                raise ConfigError(
+                    f"--output {self.folder}: the events of the scan there were others (files have changed since); "
+                    "name another folder."
+                )
             self.paths[name] = self.folder / ".work" / name
             write_table(loaded.table, self.paths[name])
             self.policy = list(dict.fromkeys([*self.policy, *policy_lines(config, loaded.table)]))
@@ -235,11 +252,10 @@ class Tables:
         shutil.rmtree(self.folder / ".work", ignore_errors=True)
 
 
-def _units(plan: Plan, tables: Tables, point: Point) -> list[Unit]:
-    where = plan.folder / "trainings"
-    return [
-        make_unit(point, n, *tables.of(point.config), where, plan.options.device) for n in range(plan.options.seeds)
-    ]
+def _units(plan: Plan, ground: Ground, point: Point) -> list[Unit]:
+    table, events = ground.table(point.config)
+    where, device = plan.folder / "trainings", plan.options.device
+    return [make_unit(point, n, table, events, where, device, ground.kernels) for n in range(plan.options.seeds)]
 
 
 def _result(plan: Plan, point: Point, units: Sequence[Unit]) -> Result:
@@ -247,9 +263,9 @@ def _result(plan: Plan, point: Point, units: Sequence[Unit]) -> Result:
     return Result(point, [unit.seed for unit in units], rows)
 
 
-def _grid(plan: Plan, tables: Tables, progress: Progress) -> list[Result]:
+def _grid(plan: Plan, ground: Ground, progress: Progress) -> list[Result]:
     """Every point of the grid; the first seed of all points comes before the second of any."""
-    units = [_units(plan, tables, point) for point in plan.points]
+    units = [_units(plan, ground, point) for point in plan.points]
     tasks = tasks_of([own[n] for n in range(plan.options.seeds) for own in units], plan.options.criterion.name)
     if tasks:
         bars = Tally(progress.step)
@@ -259,7 +275,7 @@ def _grid(plan: Plan, tables: Tables, progress: Progress) -> list[Result]:
     return [_result(plan, point, own) for point, own in zip(plan.points, units, strict=True)]
 
 
-def _guided(plan: Plan, tables: Tables, progress: Progress) -> list[Result]:
+def _guided(plan: Plan, ground: Ground, progress: Progress) -> list[Result]:
     """The trials of a guided search, in one set of processes; before them, where a strength is sought, strength 0."""
     from hepda.scanning.guided import search
 
@@ -273,7 +289,7 @@ def _guided(plan: Plan, tables: Tables, progress: Progress) -> list[Result]:
         def measure(values: Mapping[str, Any]) -> Result:
             nonlocal done
             point = plan.source.point(model, values)
-            units = _units(plan, tables, point)
+            units = _units(plan, ground, point)
             tasks = tasks_of(units, options.criterion.name)
             bars.begin(tasks)
             run_tasks(tasks, share_out)
@@ -301,7 +317,7 @@ def _without_adaptation(plan: Plan, model: str) -> dict[str, Any] | None:
 # --- what comes out -----------------------------------------------------------------------------------------------
 
 
-def _findings(plan: Plan, tables: Tables, results: Sequence[Result], clock: Clock) -> Findings:
+def _findings(plan: Plan, ground: Ground, results: Sequence[Result], clock: Clock) -> Findings:
     from hepda.events.store import open_table
     from hepda.scanning.judging import counts, null_numbers
 
@@ -313,11 +329,11 @@ def _findings(plan: Plan, tables: Tables, results: Sequence[Result], clock: Cloc
         able = [r for r in own if not r.failed]
         if able:
             reference = next((r for r in able if is_plain(r.point.config, model)), able[0])
-            unit = _units(plan, tables, reference.point)[0]
+            unit = _units(plan, ground, reference.point)[0]
             nulls[model] = null_numbers(unit.config, open_table(unit.table), unit_score(unit))
     seconds = {unit.folder: row["seconds"] or 0.0 for r in results
-               for unit, row in zip(_units(plan, tables, r.point), r.rows, strict=True)}  # fmt: skip
-    first = open_table(next(iter(tables.paths.values())))
+               for unit, row in zip(_units(plan, ground, r.point), r.rows, strict=True)}  # fmt: skip
+    first = open_table(next(iter(ground.paths.values())))
     alarms = [f"{r.point.name}, seed {seed}: {text}" for r in results
               for seed, row in zip(r.seeds, r.rows, strict=True) for text in row.get("alarms", ())]  # fmt: skip
     return Findings(
@@ -329,10 +345,10 @@ def _findings(plan: Plan, tables: Tables, results: Sequence[Result], clock: Cloc
         guided=options.guided is not None,
         counts=counts(first),
         nulls=nulls,
-        samples=tables.samples,
-        files=tables.files,
+        samples=ground.samples,
+        files=ground.files,
         cost={"training_seconds": sum(seconds.values()), "processes": plan.processes},
-        warnings=[*tables.policy, *_folded(alarms)],
+        warnings=[*ground.policy, *_folded(alarms)],
     )
 
 
