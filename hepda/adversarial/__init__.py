@@ -5,7 +5,8 @@ Tensors in, a trained network out; it knows no ROOT file, image or sound.
 
 from typing import TYPE_CHECKING, Any
 
-from hepda.adversarial.batches import Rows
+from hepda.adversarial.batches import Rows, Transform
+from hepda.adversarial.domains import DomainBatchNorm, DomainLayer
 from hepda.adversarial.history import History
 from hepda.adversarial.layers import MLP, Standardize, mlp, seeded
 from hepda.adversarial.network import Head, Network
@@ -20,6 +21,8 @@ __all__ = [
     "MLP",
     "DANNClassifier",
     "DANNRegressor",
+    "DomainBatchNorm",
+    "DomainLayer",
     "GradientReversal",
     "Head",
     "History",
@@ -29,6 +32,7 @@ __all__ = [
     "Rows",
     "Standardize",
     "Trainer",
+    "Transform",
     "class_weights",
     "gradient_reversal",
     "mlp",

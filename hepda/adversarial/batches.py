@@ -8,7 +8,7 @@ and the rows drawn from one domain never depend on the other.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +19,8 @@ from torch import Tensor
 from hepda.errors import DataError
 
 Column = Any  # a numpy array or a tensor
+Transform = Callable[[Tensor, torch.Generator], Tensor]
+"""From rows [n, ...] and the random numbers of the step to rows of the same number: augmentation, for one."""
 
 
 def as_tensor(values: Any) -> Tensor:
@@ -37,10 +39,14 @@ class Rows:
     """The rows of one domain. Arrays, tensors or memory maps; nothing is copied.
 
     Attributes:
-        features: [n, ...], float32 (anything else is converted once).
+        features: [n, ...], float32 (anything else is converted once; uint8 and half precision stay as they are
+            stored, and are converted in the batch).
         targets: what heads predict, by name: [n] or [n, d]. Labels 0/1, class numbers, or real values.
         weights: event weights by name [n]; signs are kept.
         masks: which rows belong to a group, by name: bool [n].
+        transform: what is done to the rows of a batch in training, as floats on the training's device; validation,
+            scorers and predictions see the rows as they are. Its random numbers follow from the seed and the number
+            of the step (and the worker), so a resumed training draws the same.
 
     """
 
@@ -48,6 +54,7 @@ class Rows:
     targets: Mapping[str, Column] = field(default_factory=dict)
     weights: Mapping[str, Column] = field(default_factory=dict)
     masks: Mapping[str, Column] = field(default_factory=dict)
+    transform: Transform | None = None
 
     def __post_init__(self) -> None:
         n = len(self.features)
@@ -73,17 +80,19 @@ class Rows:
             {k: take(v) for k, v in self.targets.items()},
             {k: take(v) for k, v in self.weights.items()},
             {k: take(v) for k, v in self.masks.items()},
+            self.transform,
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A domain as the loop reads it: features [n, ...] and one float32 matrix [n, c] of targets and
-    weights.
+    """A domain as the loop reads it: features [n, ...], one float matrix [n, c] of targets and weights, and what is
+    done to its rows in a batch.
     """
 
     features: Tensor
     columns: Tensor
+    transform: Transform | None = None
 
     def __len__(self) -> int:
         return len(self.features)
@@ -91,11 +100,12 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Rows of a step: the first `n_source` are source, the others target."""
+    """Rows of a step: the first `n_source` are source, the others target. `generator`: the step's random numbers."""
 
     features: Tensor
     columns: Tensor
     n_source: int
+    generator: torch.Generator | None = None
 
 
 class Stream:
@@ -143,6 +153,7 @@ class PairedBatches:
         target_size: target rows a step; None: as many as source rows.
         seed: of the shuffles.
         device: where the batch is wanted.
+        memory_format: of batches of four dimensions.
         rank, ranks: this process and their number; each takes its part of every batch.
 
     """
@@ -157,9 +168,10 @@ class PairedBatches:
         device: torch.device,
         rank: int = 0,
         ranks: int = 1,
+        memory_format: torch.memory_format = torch.preserve_format,
     ) -> None:
         self.source, self.target, self.device = source, target, device
-        self.rank, self.ranks = rank, ranks
+        self.rank, self.ranks, self.seed = rank, ranks, seed
         target_rows = 0 if target is None else len(target)
         self.n_source, self.n_target = batch_sizes(batch_size, target_size, len(source), target_rows)
         self.steps = max(1, round(len(source) / self.n_source))
@@ -171,23 +183,35 @@ class PairedBatches:
         features, columns = source.features, source.columns
         self._features = torch.empty((rows, *features.shape[1:]), dtype=features.dtype, device=features.device)
         self._columns = torch.empty((rows, columns.shape[1]), dtype=columns.dtype, device=columns.device)
+        self._format = memory_format if features.dim() == 4 else torch.preserve_format
+        self._generator = torch.Generator(device)
 
     def _part(self, size: int) -> slice:
         return slice(size * self.rank // self.ranks, size * (self.rank + 1) // self.ranks)
 
     def __call__(self, step: int) -> Batch:
-        """The batch of a step. It lives until the next one is asked for."""
+        """The batch of a step. It, and its random numbers, live until the next one is asked for."""
         n = self.local_source
         index = self._source.take(step * self.n_source, self.n_source)[self._part(self.n_source)]
         self._gather(self.source, index, slice(0, n))
         if self._target is not None and self.target is not None:
             index = self._target.take(step * self.n_target, self.n_target)[self._part(self.n_target)]
             self._gather(self.target, index, slice(n, None))
-        return Batch(
-            self._features.to(self.device, self._columns.dtype, non_blocking=True),
-            self._columns.to(self.device, non_blocking=True),
-            n,
-        )
+        self._generator.manual_seed(((self.seed * 1_000_003 + step) * 1009 + self.rank) % (2**63))
+        dtype = self._columns.dtype
+        features = self._features.to(self.device, dtype, non_blocking=True, memory_format=self._format)
+        columns = self._columns.to(self.device, non_blocking=True)
+        return Batch(self._transformed(features, n), columns, n, self._generator)
+
+    def _transformed(self, features: Tensor, n: int) -> Tensor:
+        """Rows of a batch after the transforms of their domains; one that both have is called once, for all."""
+        here, there = self.source.transform, None if self.target is None else self.target.transform
+        if here is None and there is None:
+            return features
+        if here is not None and (self.target is None or here is there):
+            return here(features, self._generator)
+        parts = [(here, features[:n]), (there, features[n:])]
+        return torch.cat([rows if change is None else change(rows, self._generator) for change, rows in parts])
 
     def _gather(self, table: Table, index: Tensor, rows: slice) -> None:
         index = index.to(table.features.device)

@@ -32,6 +32,10 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, name: str, tensors: dict
         if head == name:
             number, _, what = rest.partition(".")
             state.setdefault(int(number), {})[what] = value
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    for i, values in state.items():
+        p = parameters[i]  # in the memory order of the parameter: fused kernels go by it
+        state[i] = {key: torch.empty_like(p).copy_(v) if v.dim() > 1 else v for key, v in values.items()}
     whole = optimizer.state_dict()
     whole["state"] = state
     optimizer.load_state_dict(whole)

@@ -119,6 +119,7 @@ def mlp(
 class Standardize(nn.Module):
     """Shift and scale each column to weighted mean 0 and width 1; part of the network, saved with it.
 
+    Rows are [n, k], or [n, k, ...] with k channels: then the mean and width of a channel are those of all its values.
     Buffers `mean` and `scale` [k] (`scale` is 1 / width; 1 for a column that never varies) and `fitted`.
     """
 
@@ -134,26 +135,35 @@ class Standardize(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(x - mean) * scale."""
-        return torch.addcmul(-self.mean * self.scale, x, self.scale)
+        shift, scale = -self.mean * self.scale, self.scale
+        if x.dim() > 2:
+            channels = len(scale), *[1] * (x.dim() - 2)
+            shift, scale = shift.reshape(channels), scale.reshape(channels)
+        return torch.addcmul(shift, x, scale)
 
     @torch.no_grad()
     def fit(self, features: Tensor, weight: Tensor | None = None, chunk: int = 65536) -> Standardize:
-        """Take mean and width from rows [n, k], each counted with its absolute weight [n] (1 if None).
+        """Take mean and width from rows [n, k, ...], each counted with its absolute weight [n] (1 if None).
 
         One pass in float64 over chunks, around the first chunk's mean: a memory-mapped table is never held
         whole.
 
         Raises:
-            DataError: a value is not finite, or no row has a weight.
+            DataError: a value is not finite, or no row has a weight, or there are more or fewer columns.
 
         """
-        first = features[:chunk].to("cpu", torch.float64).mean(dim=0)
+        if features.shape[1] != len(self.mean):
+            raise DataError(f"the normalization is of {len(self.mean)} columns, the rows have {features.shape[1]}")
+        chunk = max(1, chunk // max(1, features[:1, 0].numel()))
+        first = _by_column(features[:chunk])[0].mean(dim=0)
         total, shift, square = 0.0, torch.zeros_like(first), torch.zeros_like(first)
         for start in range(0, len(features), chunk):
-            x = features[start : start + chunk].to("cpu", torch.float64) - first
-            w = torch.ones(len(x), dtype=torch.float64)
+            x, times = _by_column(features[start : start + chunk])
+            x = x - first
+            w = torch.ones(len(x) // times, dtype=torch.float64)
             if weight is not None:
                 w = weight[start : start + chunk].to("cpu", torch.float64).abs()
+            w = w if times == 1 else w.repeat_interleave(times)
             total, shift = total + float(w.sum()), shift + w @ x
             square += w @ x.square_()
         if not bool(torch.isfinite(square).all()):
@@ -168,3 +178,11 @@ class Standardize(nn.Module):
         self.scale.copy_(torch.where(flat, torch.ones_like(width), 1.0 / width))
         self.fitted.fill_(True)
         return self
+
+
+def _by_column(rows: Tensor) -> tuple[Tensor, int]:
+    """Rows [n, k, ...] as a matrix [n m, k] in float64, and m, the values of a row and column."""
+    values = rows.to("cpu", torch.float64)
+    if values.dim() == 2:
+        return values, 1
+    return values.flatten(2).transpose(1, 2).reshape(-1, values.shape[1]), values[0, 0].numel()

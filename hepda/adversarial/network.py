@@ -16,6 +16,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from hepda.adversarial.domains import tell
 from hepda.adversarial.layers import MLP, Standardize
 from hepda.adversarial.losses import class_probabilities, find_loss, probabilities
 from hepda.adversarial.reversal import Reversal
@@ -25,6 +26,7 @@ from hepda.errors import ConfigError, SourceError, TrainingError, nearest
 
 _NESTED: dict[str, Any] = {"reversal": Reversal, "tail": Tail}
 """Fields of a head that are settings of their own; files hold them as mappings."""
+_NUMBERS = 2**20  # see rows_at_once
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +109,8 @@ class Network(nn.Module):
         encoder: module from inputs [n, ...] to features [n, d].
         heads: at least one not reversed; the first of these is the main head (early stopping, scorers).
         terms: alignment terms (alignment.py).
-        normalization: `Standardize` (fitted by the trainer if it is not yet), None, or `auto`: a
-            `Standardize` for an MLP, nothing for another encoder.
+        normalization: `Standardize` (fitted by the trainer if it is not yet; of columns, or of the channels of
+            images), None, or `auto`: a `Standardize` for an MLP, nothing for another encoder.
         metadata: anything JSON can say, saved with the weights (feature names, for one).
 
     """
@@ -166,9 +168,17 @@ class Network(nn.Module):
         """Where the parameters are."""
         return next(self.parameters()).device
 
-    def encode(self, x: Tensor) -> Tensor:
-        """Inputs [n, ...] to features [n, d]."""
-        features: Tensor = self.encoder(x if self.normalization is None else self.normalization(x))
+    def encode(self, x: Tensor, n_source: int = 0, *, normalized: bool = False) -> Tensor:
+        """Inputs [n, ...] to features [n, d].
+
+        Args:
+            x: rows of both domains, those of the source first.
+            n_source: how many of them are source: for layers that want to know (domains.py).
+            normalized: whether they have been through the normalization already.
+
+        """
+        tell(self.encoder, n_source)
+        features: Tensor = self.encoder(x if normalized or self.normalization is None else self.normalization(x))
         return features
 
     def head_input(self, head: Head, features: Tensor, output: Tensor | None) -> Tensor:
@@ -202,19 +212,36 @@ class Network(nn.Module):
         raw: Tensor = self.head_modules[head.name](self.head_input(head, features, given))
         return raw
 
-    def _chunks(self, x: ArrayLike | Tensor, batch: int) -> Iterator[Tensor]:
+    def _encoded(self, x: ArrayLike | Tensor, domain: str, batch: int | None) -> Iterator[Tensor]:
+        """Features of rows of one domain, batch by batch."""
+        if domain not in ("source", "target"):
+            raise ConfigError(f"rows are of the domain 'source' or 'target', not {domain!r}")
         rows = x if isinstance(x, Tensor) else torch.from_numpy(np.ascontiguousarray(x))
-        for start in range(0, max(len(rows), 1), batch):
-            yield rows[start : start + batch].to(self.device, next(self.parameters()).dtype)
+        size = batch or rows_at_once(rows)
+        for start in range(0, max(len(rows), 1), size):
+            part = rows[start : start + size].to(self.device, next(self.parameters()).dtype)
+            yield self.encode(part, len(part) if domain == "source" else 0)
 
     def predict(
-        self, x: ArrayLike | Tensor, head: str | None = None, *, raw: bool = False, batch: int = 16384
+        self,
+        x: ArrayLike | Tensor,
+        head: str | None = None,
+        *,
+        raw: bool = False,
+        domain: str = "target",
+        batch: int | None = None,
     ) -> NDArray[np.float32]:
-        """Predictions of a head (the main one if None) for inputs [n, ...], in evaluation mode, batch by
-        batch.
+        """Predictions of a head for inputs [n, ...], in evaluation mode, batch by batch.
 
-        Returns [n] for one output (the probability of 1 of a binary head), else [n, k]; with `raw` the raw
-        outputs before the sigmoid or softmax.
+        Args:
+            x: inputs of one domain.
+            head: its name; None: the main one.
+            raw: the outputs before the sigmoid or softmax.
+            domain: `source` or `target`; it matters where the encoder wants to know (domains.py).
+            batch: rows at a time; None: `rows_at_once`.
+
+        Returns:
+            [n] for one output (the probability of 1 of a binary head), else [n, k].
 
         Raises:
             ConfigError: there is no head of that name.
@@ -226,18 +253,17 @@ class Network(nn.Module):
             raise ConfigError(f"no head {name!r}; the network has {names}.{nearest(name, self.heads)}")
         chosen, parts = self.heads[name], []
         with self._evaluating():
-            for part in self._chunks(x, batch):
-                output = self._output(chosen, self.encode(part), {})
+            for features in self._encoded(x, domain, batch):
+                output = self._output(chosen, features, {})
                 parts.append((output if raw else probabilities(output, chosen.loss)).cpu().numpy())
         result: NDArray[np.float32] = np.concatenate(parts)
         return result[:, 0] if result.shape[1] == 1 else result
 
-    def embed(self, x: ArrayLike | Tensor, *, batch: int = 16384) -> NDArray[np.float32]:
-        """Features [n, d] of the encoder for inputs [n, ...], in evaluation mode, batch by batch."""
+    def embed(self, x: ArrayLike | Tensor, *, domain: str = "target", batch: int | None = None) -> NDArray[np.float32]:
+        """Features [n, d] of the encoder for inputs [n, ...], in evaluation mode; arguments as those of `predict`."""
         with self._evaluating():
-            result: NDArray[np.float32] = np.concatenate(
-                [self.encode(part).cpu().numpy() for part in self._chunks(x, batch)]
-            )
+            parts = [features.cpu().numpy() for features in self._encoded(x, domain, batch)]
+        result: NDArray[np.float32] = np.concatenate(parts)
         return result
 
     def _evaluating(self) -> _Evaluating:
@@ -291,6 +317,13 @@ class Network(nn.Module):
         except RuntimeError as error:
             raise SourceError(f"{path}: the weights do not fit the network that was given: {error}") from error
         return network.eval()
+
+
+def rows_at_once(features: Tensor) -> int:
+    """Rows [n, ...] that are passed at a time outside of training: some million numbers, which fit into memory also as
+    the many channels of a convolution.
+    """
+    return max(64, min(16384, _NUMBERS // max(1, features[:1].numel())))
 
 
 class _Evaluating:

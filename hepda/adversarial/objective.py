@@ -97,7 +97,7 @@ class Objective:
     def __call__(self, batch: Batch, measure: bool = True) -> Losses:
         """Losses of a batch with every part whose strength is not 0; meters if they are wanted."""
         n = batch.n_source
-        features = self.network.encode(batch.features if self._needs_target else batch.features[:n])
+        features = self.network.encode(batch.features if self._needs_target else batch.features[:n], n)
         outputs = {name: self.network.head_modules[name](features) for name in self._whole}
         seen = _Seen(batch, features, outputs, {} if measure else None)
         task: Tensor | None = None
@@ -123,7 +123,7 @@ class Objective:
         if not parts:
             return None
         with torch.no_grad():
-            features = self.network.encode(batch.features)
+            features = self.network.encode(batch.features, batch.n_source)
             outputs = {name: self.network.head_modules[name](features) for name in self._whole}
         seen, total = _Seen(batch, features, outputs), features.new_zeros(())
         for part in parts:
@@ -138,7 +138,7 @@ class Objective:
         """Sums over a batch for every head, whatever its strength, without label smoothing and tail; for validation
         rows.
         """
-        features = self.network.encode(batch.features)
+        features = self.network.encode(batch.features, batch.n_source)
         outputs = {h.name: self.network.head_modules[h.name](features) for h in self.heads if h.reads is None}
         meters: dict[str, Tensor] = {}
         seen = _Seen(batch, features, outputs, meters)
@@ -206,6 +206,7 @@ class Objective:
             main.loss,
             (batch.features[:n], batch.features[n:]),
             self.network,
+            batch.generator,
         )
         loss: Tensor = term(view, self.strength[term.name])
         if seen.meters is not None:

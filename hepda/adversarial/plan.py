@@ -13,6 +13,8 @@ from hepda.adversarial.network import Head, Network
 from hepda.adversarial.terms import Term
 from hepda.errors import ConfigError, DataError, nearest
 
+_SMALL = (torch.uint8, torch.float16, torch.bfloat16)  # stay as they are stored, until they are in a batch
+
 
 @dataclass(frozen=True, slots=True)
 class Lane:
@@ -155,8 +157,10 @@ def make_plan(network: Network, source: Rows, target: Rows | None, sizes: tuple[
             columns[domain].append(_column(weights[domain], len(rows), dtype))
         terms[term.name] = Lane(True, True, slice(width, width), width)
         width += 1
+    stored = {domain: _features(rows, domain, dtype) for domain, rows in domains.items()}
+    _alike(stored)
     tables = {
-        domain: Table(_features(rows, domain, dtype), torch.cat(columns[domain], dim=1))
+        domain: Table(stored[domain], torch.cat(columns[domain], dim=1), rows.transform)
         for domain, rows in domains.items()
     }
     read = any(lane.target for lane in lanes.values()) or terms
@@ -196,8 +200,16 @@ def _told(
 
 def _features(rows: Rows, domain: str, dtype: torch.dtype) -> Tensor:
     features = as_tensor(rows.features)
-    if features.dtype in (torch.float64, torch.float32) or not features.is_floating_point():
-        features = features.to(dtype)  # half precision stays as it is stored, until it is in a batch
+    if features.dtype not in _SMALL:
+        features = features.to(dtype)
     if features.dim() < 2:
         raise DataError(f"the {domain} features have shape {tuple(features.shape)}; a row needs columns: [n, k]")
     return features
+
+
+def _alike(stored: dict[str, Tensor]) -> None:
+    """Rows of both domains go into one batch: they need one shape and one type."""
+    kinds = {domain: (tuple(rows.shape[1:]), str(rows.dtype)) for domain, rows in stored.items()}
+    if len(set(kinds.values())) > 1:
+        said = "; ".join(f"{domain} rows {shape}, {kind}" for domain, (shape, kind) in kinds.items())
+        raise DataError(f"the domains have features of different shape or type: {said}")

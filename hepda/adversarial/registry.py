@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from hepda.adversarial.alignment import MMD, Coral, DisCo, JointMMD, MarginDisparity, Wasserstein
+from hepda.adversarial.batches import Transform
 from hepda.adversarial.layers import ACTIVATIONS, mlp
 from hepda.adversarial.losses import LOSSES
 from hepda.adversarial.network import Head
@@ -50,6 +51,7 @@ class Adversary:
         masks: for `conditional`: one domain head each.
         nuisance: for `pivot`: key of the nuisance in `Rows.targets`, or `domain`.
         components: for `pivot` with a continuous nuisance: Gaussians of the mixture.
+        transform: for `pseudo` and `contrast`: the second view of a target row (selftraining.py).
 
     """
 
@@ -76,6 +78,7 @@ class Adversary:
     masks: Sequence[str] = ()
     nuisance: str = "domain"
     components: int = 5
+    transform: Transform | None = None
 
     def reversal(self) -> Reversal:
         """The reversal of its heads."""
@@ -174,7 +177,7 @@ def _pivot(a: Adversary) -> Parts:
 
 
 def _contrast(a: Adversary) -> Parts:
-    return [], [PseudoLabels(**a.term()), ComplementaryContrast(**a.term())]
+    return [], [*_pseudo(a)[1], ComplementaryContrast(transform=a.transform, **a.term())]
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +220,7 @@ def _mcc(a: Adversary) -> Parts:
 
 
 def _pseudo(a: Adversary) -> Parts:
-    return [], [PseudoLabels(**a.term())]
+    return [], [PseudoLabels(transform=a.transform, **a.term())]
 
 
 def _vat(a: Adversary) -> Parts:

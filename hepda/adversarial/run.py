@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ from hepda.adversarial.checkpoint import (
     write_checkpoint,
 )
 from hepda.adversarial.history import LN2, History, alarms
-from hepda.adversarial.network import Network
+from hepda.adversarial.network import Network, rows_at_once
 from hepda.adversarial.objective import Losses, Objective
 from hepda.adversarial.optimizers import Optimizers, Settings
 from hepda.adversarial.plan import Plan, is_domain_head, make_plan
@@ -31,7 +32,6 @@ from hepda.errors import ConfigError, TrainingError
 if TYPE_CHECKING:
     from hepda.adversarial.trainer import Trainer
 
-_VALIDATION_ROWS = 16384
 _METER_EVERY = 4  # in long epochs, training losses and accuracies are those of every fourth batch
 _STEPS_PER_MEASUREMENT = 20  # gradient norms cost two more passes backward: not on every epoch of few steps
 
@@ -60,10 +60,11 @@ class Run:
                 plan.source.features, plan.source.columns[:, lane.weight] if lane.source else None
             )
         self.objective = Objective(network, plan, device)
-        share = settings.batch_size, settings.target_size
-        self.batches = PairedBatches(plan.source, plan.target, *share, settings.seed, device, rank, ranks)
+        batches = partial(PairedBatches, plan.source, plan.target, settings.batch_size, settings.target_size)
+        where = device, rank, ranks, settings.memory_format()
+        self.batches = batches(settings.seed, *where)
         # the adversary's extra steps draw rows of their own
-        self.more = PairedBatches(plan.source, plan.target, *share, settings.seed + 104729, device, rank, ranks)
+        self.more = batches(settings.seed + 104729, *where)
         self.most_steps = max([part.steps for part in self.objective.parts])
         momentum = 0.9 if settings.momentum is None else settings.momentum
         s = settings
@@ -172,7 +173,7 @@ class Run:
         torch.autograd.backward(losses.total)
         parameters = [p for p in self.network.encoder.parameters() if p.requires_grad]
         for p, g, a in zip(parameters, along, self_correct(along, against), strict=True):
-            p.grad = g if a is None else a if g is None else g + a
+            p.grad = _laid_out_as(p, g if a is None else a if g is None else g + a)
 
     def _measure_gradients(self, losses: Losses, line: dict[str, float]) -> None:
         """Norms of what task and adversary send into the encoder, and the cosine between them."""
@@ -327,6 +328,13 @@ class Run:
         self.waited = said["waited"]
 
 
+def _laid_out_as(parameter: Tensor, gradient: Tensor | None) -> Tensor | None:
+    """A gradient in the memory order of its parameter: fused optimizers go by memory, not by index."""
+    if gradient is None or gradient.stride() == parameter.stride():
+        return gradient
+    return torch.empty_like(parameter).copy_(gradient)
+
+
 def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
@@ -335,7 +343,8 @@ def _chunks(table: Table | None, source: bool, device: torch.device) -> Iterator
     """Batches of rows of one domain, in order."""
     if table is None:
         return
-    for start in range(0, len(table), _VALIDATION_ROWS):
-        part = slice(start, start + _VALIDATION_ROWS)
+    size = rows_at_once(table.features)
+    for start in range(0, len(table), size):
+        part = slice(start, start + size)
         features = table.features[part].to(device, table.columns.dtype)
         yield Batch(features, table.columns[part].to(device), len(features) if source else 0)

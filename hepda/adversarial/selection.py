@@ -28,9 +28,9 @@ Scorer = Callable[[Network, Rows, Rows | None], float]
 _TINY = 1e-12
 
 
-def probabilities(network: Network, rows: Rows) -> Array:
-    """Class probabilities [n, k] of the main head, in float64."""
-    raw = network.predict(rows.features, raw=True).astype(np.float64)
+def probabilities(network: Network, rows: Rows, domain: str = "target") -> Array:
+    """Class probabilities [n, k] of the main head for rows of a domain, in float64."""
+    raw = network.predict(rows.features, raw=True, domain=domain).astype(np.float64)
     if network.main.loss == "binary":
         second = expit(raw)
         return np.stack([1.0 - second, second], axis=1)
@@ -61,10 +61,10 @@ def _there(target: Rows | None) -> Rows:
 def losses(network: Network, source: Rows) -> Array:
     """Loss of each source row [n]."""
     if network.main.loss in ("binary", "multiclass"):
-        said = probabilities(network, source)
+        said = probabilities(network, source, "source")
         return -np.log(np.maximum(said[np.arange(len(said)), labels(network, source)], _TINY))
     wanted = np.asarray(source.targets[network.main.key], dtype=np.float64)
-    said = network.predict(source.features, raw=True).astype(np.float64)
+    said = network.predict(source.features, raw=True, domain="source").astype(np.float64)
     result: Array = ((said - wanted.reshape(said.shape)) ** 2).reshape(len(wanted), -1).mean(axis=1)
     return result
 
@@ -144,8 +144,9 @@ def probe(network: Network, source: Rows, target: Rows, folds: int = 3, seed: in
     """
     domain = np.repeat([False, True], [len(source), len(target)])
     parts = []
-    for rows in (source, target):
-        embedding = network.embed(rows.features).astype(np.float64)
+    for rows, name in ((source, "source"), (target, "target")):
+        embedding = network.embed(rows.features, domain=name).astype(np.float64)
+        embedding = embedding.reshape(len(embedding), -1)
         parts.append(np.concatenate([embedding, embedding**2], axis=1))
     weight = np.concatenate([np.abs(_domain_weight(network, rows)) for rows in (source, target)])
     for side in (False, True):
@@ -202,8 +203,9 @@ def reverse_validation(network: Network, source: Rows, target: Rows | None) -> f
         return 0.0
     model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=200))
     weight = np.abs(_domain_weight(network, there))
-    model.fit(there.features, guessed, logisticregression__sample_weight=weight)
-    right = model.predict(np.asarray(source.features)) == labels(network, source)
+    back, forth = (np.asarray(rows.features).reshape(len(rows), -1) for rows in (there, source))
+    model.fit(back, guessed, logisticregression__sample_weight=weight)
+    right = model.predict(forth) == labels(network, source)
     event = weights(source, network.main.weight)
     return float(event @ right / event.sum())
 

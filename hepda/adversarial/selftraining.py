@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from hepda.adversarial.alignment import shares
+from hepda.adversarial.batches import Transform
 from hepda.adversarial.losses import class_probabilities
 from hepda.adversarial.terms import Term, View
 
@@ -72,6 +73,8 @@ class PseudoLabels(Term):
         threshold: relative confidence.
         prior: class fractions of the target if they are known; `align=False`: leave predictions as they are.
         align: whether to move predictions to these fractions.
+        transform: the network learns the labels on target rows so changed (a strong augmentation), while it says them
+            on the rows of the batch; None: on these too. It costs one more pass.
 
     """
 
@@ -82,14 +85,16 @@ class PseudoLabels(Term):
         threshold: float = 0.9,
         prior: Sequence[float] | None = None,
         align: bool = True,
+        transform: Transform | None = None,
         **settings: Any,
     ) -> None:
         super().__init__(name, **settings)
-        self.threshold, self.prior, self.align = threshold, prior, align
+        self.threshold, self.prior, self.align, self.transform = threshold, prior, align, transform
 
     def forward(self, view: View, strength: Tensor) -> Tensor:
         """Weighted cross entropy over the sure rows, divided by the sum of all absolute target weights."""
-        logits = all_logits(view.outputs[1], view.loss)
+        output = view.outputs[1] if self.transform is None else view.once_more(self.transform)[1]
+        logits = all_logits(output, view.loss)
         with torch.no_grad():
             source = class_probabilities(view.outputs[0], view.loss)
             label, sure = self.labels(source, class_probabilities(view.outputs[1], view.loss), *view.weights)
@@ -159,17 +164,30 @@ def complementary_contrast(
 
 
 class ComplementaryContrast(Term):
-    """`complementary_contrast` of the target; the two views are two dropouts of its features."""
+    """`complementary_contrast` of the target.
+
+    The two views of a row are its features in the batch and those after `transform`; without a transform, two
+    dropouts of its features.
+    """
 
     def __init__(
-        self, name: str = "contrast", *, confidence: float = 0.95, dropout: float = 0.1, **settings: Any
+        self,
+        name: str = "contrast",
+        *,
+        confidence: float = 0.95,
+        dropout: float = 0.1,
+        transform: Transform | None = None,
+        **settings: Any,
     ) -> None:
         super().__init__(name, **settings)
-        self.confidence, self.dropout = confidence, dropout
+        self.confidence, self.dropout, self.transform = confidence, dropout, transform
 
     def forward(self, view: View, strength: Tensor) -> Tensor:
         """The contrast over the target rows of the batch."""
         features = view.features[1]
-        views = torch.cat([functional.dropout(features, self.dropout, self.training) for _ in range(2)])
+        if self.transform is None:
+            views = torch.cat([functional.dropout(features, self.dropout, self.training) for _ in range(2)])
+        else:
+            views = torch.cat([features, view.once_more(self.transform)[0]])
         said = class_probabilities(view.outputs[1], view.loss).detach()
         return complementary_contrast(views, said, view.weights[1], confidence=self.confidence)

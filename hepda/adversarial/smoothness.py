@@ -92,7 +92,7 @@ class VirtualAdversarial(Term):
         head = network.head_modules[network.main.name]
 
         def predict(x: Tensor) -> Tensor:
-            logits = all_logits(head(network.encoder(x)), view.loss)
+            logits = all_logits(head(network.encode(x, n, normalized=True)), view.loss)
             return logits.float() if logits.dtype == torch.bfloat16 else logits
 
         x, logits = torch.cat(view.inputs), all_logits(torch.cat(view.outputs), view.loss)

@@ -7,8 +7,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor, nn
 
+from hepda.adversarial.batches import Transform
 from hepda.adversarial.reversal import Reversal
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ class View:
         loss: name of the main head's loss.
         inputs: [n_s, ...] and [n_t, ...], before the normalization.
         network: for terms that ask it once more, elsewhere.
+        generator: random numbers of the step, on the device of the rows; None: torch's own.
 
     """
 
@@ -37,6 +40,14 @@ class View:
     loss: str
     inputs: tuple[Tensor, Tensor]
     network: Network
+    generator: torch.Generator | None = None
+
+    def once_more(self, transform: Transform) -> tuple[Tensor, Tensor]:
+        """Features and raw outputs of the main head of the target rows after a transform: a second view of them."""
+        generator = self.generator or torch.Generator(self.inputs[1].device)
+        features = self.network.encode(transform(self.inputs[1], generator))
+        output: Tensor = self.network.head_modules[self.network.main.name](features)
+        return features, output
 
 
 class Term(nn.Module):

@@ -1,0 +1,73 @@
+"""Layers that treat the rows of the two domains differently, and how they are told which row is whose."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class DomainLayer(nn.Module):
+    """A layer that wants to know the domain of its rows; anywhere within an encoder, or the encoder itself.
+
+    `Network.encode` sets `n_source` before each pass: the first `n_source` rows of the input are source, the others
+    target. It is 0 where nobody says otherwise: a trained network is for the target.
+    """
+
+    n_source: int = 0
+
+
+def tell(module: nn.Module, n_source: int) -> None:
+    """Tell the domain layers of a module how many of the rows that it will see are source; those are the first."""
+    for layer in module.modules():
+        if isinstance(layer, DomainLayer):
+            layer.n_source = n_source
+
+
+class DomainBatchNorm(DomainLayer):
+    """Batch norm with statistics of its own for each domain (DSBN, Chang et al. 2019).
+
+    Input [n, channels, ...], output of the same shape: `(x - mean_d) / sqrt(var_d + eps) * weight + bias`, with mean
+    and variance over the rows of domain d (and the dimensions after the channels): those of the batch in training,
+    running ones in evaluation. A domain without running statistics (a network that was trained on one domain) takes
+    those of the other.
+
+    Args:
+        channels: size of dimension 1.
+        momentum: how fast the running statistics follow, as in torch.
+        eps: added to the variance.
+        shared: one weight and bias for both domains; else each has its own.
+
+    """
+
+    mean: Tensor
+    var: Tensor
+    seen: Tensor
+
+    def __init__(self, channels: int, *, momentum: float = 0.1, eps: float = 1e-5, shared: bool = True) -> None:
+        super().__init__()
+        self.momentum, self.eps = momentum, eps
+        sets = 1 if shared else 2
+        self.weight, self.bias = nn.Parameter(torch.ones(sets, channels)), nn.Parameter(torch.zeros(sets, channels))
+        self.register_buffer("mean", torch.zeros(2, channels))
+        self.register_buffer("var", torch.ones(2, channels))
+        self.register_buffer("seen", torch.zeros(2, dtype=torch.bool))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalize the rows of each domain."""
+        n = min(self.n_source, len(x))
+        if n == 0:
+            return self._normalized(x, 1)
+        if n == len(x):
+            return self._normalized(x, 0)
+        return torch.cat([self._normalized(x[:n], 0), self._normalized(x[n:], 1)])
+
+    def _normalized(self, x: Tensor, domain: int) -> Tensor:
+        own = domain if len(self.weight) == 2 else 0
+        if self.training:
+            self.seen[domain] = True
+        elif not bool(self.seen[domain]):
+            domain = 1 - domain
+        running = self.mean[domain], self.var[domain]
+        affine = self.weight[own], self.bias[own]
+        return functional.batch_norm(x, *running, *affine, self.training, self.momentum, self.eps)
