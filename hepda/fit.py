@@ -26,6 +26,7 @@ from hepda.events.fits import ALL, UNAWARE, Closed, MainFit, closure_of, main_fi
 from hepda.events.regions import Events, Region, ScoredEvents
 from hepda.events.scored import read_scored
 from hepda.events.table import FeatureTable
+from hepda.events.truth import read_truth
 from hepda.events.variations import Reading, read_factors, read_varied, readings
 from hepda.parallel import Send
 from hepda.report import ReportFigure
@@ -108,13 +109,14 @@ def fit(run: Path, options: Options, progress: Progress) -> Outcome:
         rundir.check_writable(folder, option)
     rundir.read_json(run / "metrics.json")
     table, scores = read_scored(config, run)
+    truth = read_truth(config, table)
     clock = Clock(progress)
     processes = options.processes or analysis.processes_of(config)
     shared = _Shared(config, run, plots, models, options.toys)
     with parallel.crew(processes, shared=shared, progress=progress.step) as share_out:
         with clock("vary"):
             varied = share_out(_vary, readings(config))
-            regions = [_region(config, table, model, scores[model], varied) for model in models]
+            regions = [_region(config, table, model, scores[model], truth, varied) for model in models]
         with clock("fit"):
             variants = (ALL, UNAWARE) if regions[0].two_points else (UNAWARE,)
             parts = [_Part(region, what) for what in (MAIN, *variants) for region in regions]
@@ -164,7 +166,9 @@ def _vary(shared: _Shared, reading: Reading, send: Send) -> _Varied:
     return _Varied(reading, weight=table.weight, scores=scores)
 
 
-def _region(config: AnalysisConfig, table: FeatureTable, model: str, score: Array, varied: Sequence[_Varied]) -> Region:
+def _region(
+    config: AnalysisConfig, table: FeatureTable, model: str, score: Array, truth: Array, varied: Sequence[_Varied]
+) -> Region:
     """Templates and pseudo-data of one model."""
     shapes: dict[tuple[str, str, str], Events] = {}
     factors: dict[tuple[str, str], Array] = {}
@@ -179,7 +183,7 @@ def _region(config: AnalysisConfig, table: FeatureTable, model: str, score: Arra
             factors |= {(sample, name): values for name, values in one.factors.items()}
         elif one.scores is not None and one.weight is not None:
             shapes[sample, str(one.reading.systematic), one.reading.side] = (one.scores[model], one.weight)
-    return ScoredEvents(config, table, model, score, shapes, factors).region()
+    return ScoredEvents(config, table, model, score, shapes, factors, truth).region()
 
 
 def _fit(shared: _Shared, part: _Part, send: Send) -> tuple[Any, list[ReportFigure]]:

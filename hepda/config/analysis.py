@@ -25,6 +25,17 @@ from hepda.config.section import (
 from hepda.config.systematics import SystematicConfig
 
 
+class TruthConfig(Section):
+    """Which events of pseudo-data are signal. Only the closure of `hepda fit` opens these files."""
+
+    files: Strings
+    """Paths, globs or URLs, relative to the analysis file, with the branches of `split.key`."""
+    signal: Expression
+    """A condition over their branches; the other events are background."""
+    tree: str | None = None
+    """Replaces the analysis's tree for these files."""
+
+
 class SampleConfig(Section):
     """One process of one domain: its files and how it is normalised. Without a class it is data."""
 
@@ -60,6 +71,8 @@ class SampleConfig(Section):
     """Replace or add to the analysis's variables for this sample."""
     selection: Expression | None = None
     """Taken besides the analysis's selection: the part of the files that is this sample."""
+    truth: TruthConfig | None = None
+    """Of pseudo-data: what tells their classes, so that the closure can scale their signal."""
     label: str | None = None
     """How figures call it."""
     color: str | None = None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -98,10 +100,19 @@ def resolve_files(data: dict[str, Any], folder: Path) -> None:
     if not isinstance(samples, dict):
         return
     for name, sample in list(samples.items()):
-        if isinstance(sample, dict) and "files" in sample:
-            files = sample["files"]
-            resolved = [absolute(f, name) for f in files] if isinstance(files, list) else absolute(files, name)
-            samples[name] = {**sample, "files": resolved}
+        if isinstance(sample, dict):
+            samples[name] = _with_files(sample, partial(absolute, sample=name))
+
+
+def _with_files(section: dict[str, Any], absolute: Callable[[Any], Any]) -> dict[str, Any]:
+    """A sample, or its truth, with absolute paths."""
+    found = dict(section)
+    if "files" in found:
+        files = found["files"]
+        found["files"] = [absolute(file) for file in files] if isinstance(files, list) else absolute(files)
+    if isinstance(found.get("truth"), dict):
+        found["truth"] = _with_files(found["truth"], absolute)
+    return found
 
 
 def _environment(name: str, sample: str) -> str:

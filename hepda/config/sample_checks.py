@@ -25,7 +25,10 @@ def data(config: AnalysisConfig) -> Iterator[str]:
                     f"samples.{name}.{key}: data are not normalised, and a sample without a class is data; "
                     f"give the sample a class or remove {key}."
                 )
-        elif config.normalisation is None and sample.normalisation is None:
+            continue
+        if sample.truth is not None:
+            yield f"samples.{name}.truth: the class of its events is known already; remove one of them."
+        if config.normalisation is None and sample.normalisation is None:
             for key in given(sample, "cross_section", "sum_of_weights", "luminosity"):
                 yield f"samples.{name}.{key}: has no effect with `normalisation: null`; remove one of them."
 

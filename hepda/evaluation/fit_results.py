@@ -94,6 +94,16 @@ class ErrorBudget:
 
 
 @dataclass(frozen=True, slots=True)
+class IntervalScore:
+    """How good the intervals of mu are: narrow, and as often right as they say."""
+
+    value: float  # -ln of width times a penalty on the coverage; the larger the better
+    width: float  # mean
+    coverage: float
+    intervals: int
+
+
+@dataclass(frozen=True, slots=True)
 class ToySignificance:
     """Discovery significance from toys without signal: how often their q0 reaches the observed one."""
 

@@ -6,11 +6,13 @@ full likelihood of `histfactory`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import ArrayLike
 
 from hepda.errors import DataError
-from hepda.evaluation.fit_results import ToySignificance
+from hepda.evaluation.fit_results import IntervalScore, ToySignificance
 from hepda.evaluation.histfactory import Model
 from hepda.evaluation.profile import Strengths, fit_strengths, profile, q0
 from hepda.evaluation.results import ClosureFit, FloatArray, ToyClosure
@@ -64,6 +66,27 @@ def expected_fits(
         for row, value in zip(ok.tolist(), spread.tolist(), strict=True):
             noise[row] = value
     return tuple(_fit(model, templates, found, k, rows[k], float(strengths[k]), noise[k]) for k in range(len(rows)))
+
+
+def interval_score(toys: Sequence[ToyClosure]) -> IntervalScore:
+    """Width and coverage of intervals in one number, the larger the better (FAIR Universe, arXiv:2410.02867).
+
+    toys: of several truths, taken together. s = -ln((w + 0.001) f(c)) with the mean width w and the coverage c of N
+    intervals; f is 1 within two binomial errors s68 of 0.6827, else 1 + (d / s68)^4 below and 1 + (d / s68)^3 above
+    with d counted from there. Raises ValueError without toys, or if their widths are not known.
+    """
+    counts = np.array([len(own.mu) for own in toys])
+    widths = [own.width for own in toys if own.width is not None]
+    total = int(counts.sum())
+    if total == 0 or len(widths) != len(toys):
+        raise ValueError("an interval score needs toys with the width of their intervals")
+    width = float(counts @ widths / total)
+    coverage = float(counts @ [own.coverage for own in toys] / total)
+    one_sigma = 0.6827
+    error = np.sqrt(one_sigma * (1 - one_sigma) / total)
+    below, above = one_sigma - 2 * error - coverage, coverage - one_sigma - 2 * error
+    penalty = 1 + max(below / error, 0) ** 4 + max(above / error, 0) ** 3
+    return IntervalScore(float(-np.log((width + 1e-3) * penalty)), width, coverage, total)
 
 
 def discovery_toys(templates: Templates, observed: ArrayLike, *, toys: int = 10_000, seed: int = 0) -> ToySignificance:

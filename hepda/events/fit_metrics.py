@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -19,6 +19,7 @@ from hepda.config.systematics import (
 from hepda.evaluation.fit_results import FitResult, Impact, Parameter
 from hepda.evaluation.results import ToyClosure
 from hepda.evaluation.templates import Templates
+from hepda.evaluation.toys import interval_score
 from hepda.events.fits import Closed, MainFit
 from hepda.events.regions import Region
 
@@ -27,7 +28,8 @@ CHOICES = {
     "two_point": "up is the other generator (scaled to the nominal sum unless `rate`), down its mirror image, "
     "2 nominal - other; a variation with one side is mirrored in the same way. Templates are not smoothed",
     "simulation_statistics": "one factor a bin on all samples (Barlow-Beeston lite)",
-    "data": "the truth of data is taken to be mu = 1, the strength that the templates predict",
+    "data": "the truth of data is taken to be mu = 1, the strength that the templates predict; pseudo-data whose "
+    "`truth` is given are scaled as simulation is: once more their own fluctuation is `sample_error`",
     "toys": "counts and auxiliary measurements fluctuate; data from simulation fluctuate about its expectation",
     "parameter": "a network with `parameter` is read at 0, as it is scored; its input is not profiled here",
 }
@@ -65,6 +67,10 @@ def model_page(
         "impacts": [impact_page(impact) for impact in main.impacts],
         "closure": {
             variant: {domain: [closed_page(entry) for entry in entries] for domain, entries in found.items()}
+            for variant, found in closure.items()
+        },
+        "interval_score": {
+            variant: {domain: score_page(entries) for domain, entries in found.items()}
             for variant, found in closure.items()
         },
         "not_played": dict(region.untold),
@@ -120,6 +126,15 @@ def closed_page(entry: Closed) -> dict[str, Any]:
         found["sample_error_why"] = "the data are not simulated: their fluctuations are in the error"
     bias = None if fit.mu is None else fit.mu - fit.truth
     return with_why(found | {"bias": bias, "toys": toys_page(toys)})
+
+
+def score_page(entries: Sequence[Closed]) -> dict[str, Any]:
+    """One number for the intervals of all injected strengths of a domain."""
+    thrown = [entry.toys for entry in entries if isinstance(entry.toys, ToyClosure)]
+    lost = [entry.toys for entry in entries if isinstance(entry.toys, str)]
+    if lost or any(toys.width is None for toys in thrown):
+        return dict.fromkeys(("value", "width", "coverage")) | {"intervals": 0, "why": "; ".join(dict.fromkeys(lost))}
+    return asdict(interval_score(thrown))
 
 
 def toys_page(toys: ToyClosure | str) -> dict[str, Any]:

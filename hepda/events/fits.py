@@ -74,12 +74,12 @@ def main_fit(region: Region, toys: int, seed: int) -> MainFit:
 def closure_of(region: Region, variant: str, toys: int, seed: int) -> dict[str, tuple[Closed, ...]]:
     """Fits to pseudo-data of every domain with the strengths of TRUTHS, and toys about them.
 
-    Simulated domains: their signal scaled by mu; data: as they are, with mu = 1 for the truth.
+    Domains whose classes are known: their signal scaled by mu; data: as they are, with mu = 1 for the truth.
     """
     templates = region.templates if variant == ALL else region.unaware
     return {
         domain: _closed_data(templates, data.observed)
-        if data.observed is not None
+        if data.observed is not None and data.background is None
         else _closed(templates, data, toys, seed + 1000 * index)
         for index, (domain, data) in enumerate(region.domains.items())
     }

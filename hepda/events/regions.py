@@ -34,7 +34,10 @@ TRUTHS = (0.0, 1.0, 2.0)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PseudoData:
-    """What a domain holds in the bins of the templates: a class that it lacks is None; counts where it is data."""
+    """What a domain holds in the bins of the templates: a class that it lacks is None; counts where it is data.
+
+    Pseudo-data whose truth is known have both.
+    """
 
     signal: Contents | None = None
     background: Contents | None = None
@@ -42,7 +45,7 @@ class PseudoData:
 
     def at(self, mu: float) -> Contents | None:
         """Contents and sumw2 [b] with the signal scaled by mu; None if it has no signal to scale."""
-        if self.observed is not None or (self.signal is None and mu != 0) or self.background is None:
+        if (self.signal is None and mu != 0) or self.background is None:
             return None
         if self.signal is None:
             return self.background
@@ -87,7 +90,8 @@ class ScoredEvents:
     """The events of a run with the score of one model, and their variations.
 
     score [n]; varied: (sample, systematic, side) -> score and weight of the varied events; factors: (sample,
-    "systematic:side") -> factors on the weights of the sample's nominal events.
+    "systematic:side") -> factors on the weights of the sample's nominal events; truth [n]: labels, with those of
+    pseudo-data as far as they are told (`hepda.events.truth`).
     """
 
     config: AnalysisConfig
@@ -96,6 +100,7 @@ class ScoredEvents:
     score: Array
     varied: Mapping[tuple[str, str, str], Events]
     factors: Mapping[tuple[str, str], Array]
+    truth: Array | None = None
 
     def region(self) -> Region:
         """Templates and pseudo-data in automatic bins; bins that no fit can use are merged.
@@ -206,10 +211,12 @@ class ScoredEvents:
     def _pseudo_data(self, domain: str, edges: Array) -> PseudoData:
         table = self.table
         mask = table.of_domain(domain)
-        if np.all(table.label[mask] < 0):
-            return PseudoData(observed=self._binned(mask, edges)[0])
-        found = [self._binned(m, edges) if (m := mask & (table.label == label)).any() else None for label in (1, 0)]
-        return PseudoData(found[0], found[1])
+        observed = self._binned(mask, edges)[0] if np.all(table.label[mask] < 0) else None
+        known = table.label if self.truth is None else self.truth
+        if np.any(known[mask] < 0):
+            return PseudoData(observed=observed)
+        found = [self._binned(m, edges) if (m := mask & (known == label)).any() else None for label in (1, 0)]
+        return PseudoData(found[0], found[1], observed)
 
 
 def _histogram(events: Events, edges: Array) -> Contents:

@@ -19,15 +19,20 @@ TAIL_POINT = 0.2
 
 
 def draw(findings: Findings, folder: Path) -> list[ReportFigure]:
-    """The trade-off and the criterion of each model, as PNG and PDF in `folder`, as the report takes them."""
+    """The trade-off of all models and what chose among the points of each, as PNG and PDF in `folder`.
+
+    Models that are scanned along keys of one name share the trade-off; the choice is made within a model.
+    """
+    own = {model: [curve for curve in findings.curves if curve.model == model] for model in findings.best}
+    alike = len({short(curve.key or "") for curve in findings.curves}) == 1
+    shared = {", ".join(own): findings.curves} if alike else own
     drawn = []
-    for model in findings.best:
-        curves = [curve for curve in findings.curves if curve.model == model]
-        for section, make in (("adaptation", _tradeoff), ("summary", _criterion)):
+    for section, make, groups in (("adaptation", _tradeoff, shared), ("summary", _criterion, own)):
+        for name, curves in groups.items():
             try:
-                drawn.append(make(findings, model, curves, folder, section))
+                drawn.append(make(findings, name, curves, folder, section))
             except DataError as reason:  # no number to draw: the page lists why
-                findings.warnings = [*findings.warnings, f"{model}: {reason}"]
+                findings.warnings = [*findings.warnings, f"{name}: {reason}"]
     return drawn
 
 
@@ -49,15 +54,16 @@ def _label(findings: Findings) -> Label:
     return Label("Simulation", luminosity=findings.config.luminosity)
 
 
-def _tradeoff(findings: Findings, model: str, curves: Sequence[Curve], folder: Path, section: str) -> ReportFigure:
+def _tradeoff(findings: Findings, name: str, curves: Sequence[Curve], folder: Path, section: str) -> ReportFigure:
     source, others = findings.config.domains[0], findings.others[:2]
+    models = {curve.model for curve in curves}
     if not others:
         raise DataError("there is no second domain whose scores could be compared; there is no trade-off")
     lines = [(source, others[0]), *((other if other in findings.domains else source, other) for other in others)]
     lines = list(dict.fromkeys(lines))
     panels = []
     for domain, other in lines:
-        null = findings.nulls.get(model, {}).get(other, {}).get("ks")
+        null = findings.nulls.get(curves[0].model, {}).get(other, {}).get("ks")
         shift = _shift_null(curves, f"shift_{other}_{TAIL_POINT:g}_error")
         panels.append([
             Panel(f"auc_{domain}", f"AUC ({domain})", f"ks_{other}", f"KS distance of the background to {other}",
@@ -70,7 +76,7 @@ def _tradeoff(findings: Findings, model: str, curves: Sequence[Curve], folder: P
         {curve.name: _points(findings, curve) for curve in curves}, panels, connected=not findings.guided,
         label=_label(findings),
     )  # fmt: skip
-    path, _ = save(figure, folder, f"scan_tradeoff_{model}")
+    path, _ = save(figure, folder, f"scan_tradeoff_{curves[0].model}" if len(models) == 1 else "scan_tradeoff")
     along = next((short(curve.key) for curve in curves if curve.key), "value")
     caption = (
         f"Area under the ROC curve against the bias of the background's score, {along} written at the points; means "
@@ -78,7 +84,7 @@ def _tradeoff(findings: Findings, model: str, curves: Sequence[Curve], folder: P
         "of one generator show in 95 % of cases. Ringed: the point chosen without labels of the target. The best "
         "corner is the upper left, or the middle for a shift."
     )
-    return ReportFigure(section, f"{model}: separation against bias", caption, path)
+    return ReportFigure(section, f"{name}: separation against bias", caption, path)
 
 
 def _shift_null(curves: Sequence[Curve], name: str) -> float | None:

@@ -24,6 +24,7 @@ from hepda.evaluation.bias import efficiency_shift
 from hepda.evaluation.permutation import same_generator_nulls
 from hepda.evaluation.probes import probe
 from hepda.evaluation.roc import auc
+from hepda.events.blinding import BLINDED, blinded_domains
 from hepda.events.domains import compared, compared_domains, labelled_domains
 from hepda.events.table import FeatureTable
 from hepda.events.tensors import network_part
@@ -114,6 +115,7 @@ def choosing_numbers(
     if criterion != PHYSICS:
         name = f"choice_{criterion}"
         with _explained(name, found, why):
+            _check_open(config, table, np.asarray(table.columns.get(f"domain:{model}:mask", False)))
             found[name] = _scorer(config, table, model, criterion, networks)
     return found, why
 
@@ -134,11 +136,17 @@ def source_loss(config: AnalysisConfig, table: FeatureTable, model: str, score: 
 
 
 def choosing_sides(config: AnalysisConfig, table: FeatureTable, model: str) -> Sides:
-    """The choosing events that the model's adversary compares, with its weights; without one, those of the bias."""
+    """The choosing events that the model's adversary compares, with its weights; without one, those of the bias.
+
+    Raises:
+        DataError: there is nothing to compare with, or it is data that are blinded.
+
+    """
     choosing = np.asarray(table.validation)
     name = f"domain:{model}:"
     if name + "side" in table.columns:
         side, seen = table.columns[name + "side"], np.asarray(table.columns[name + "mask"], dtype=np.bool_)
+        _check_open(config, table, seen)
         weight = np.abs(np.asarray(table.columns[name + "weight"], dtype=np.float64))
         return Sides(choosing & seen & (side == 0), choosing & seen & (side == 1), weight)
     rivals = compared_domains(config, table)
@@ -146,6 +154,12 @@ def choosing_sides(config: AnalysisConfig, table: FeatureTable, model: str) -> S
         raise DataError("there is no second domain to compare with")
     one, two = compared(config, table, rivals[0])
     return Sides(choosing & one.mask, choosing & two.mask, np.abs(np.asarray(table.weight)))
+
+
+def _check_open(config: AnalysisConfig, table: FeatureTable, seen: Mask) -> None:
+    """Raise DataError if any event of `seen` [n] is of data that are blinded."""
+    if any(np.any(seen & table.of_domain(hidden)) for hidden in blinded_domains(config, table)):
+        raise DataError(BLINDED)
 
 
 def _probe(score: Array, one: Mask, two: Mask, weight: Array, seed: int) -> float:

@@ -16,6 +16,7 @@ from hepda.scanning.findings import Curve, Findings, events_told
 from hepda.scanning.judging import TAIL
 from hepda.scanning.points import is_plain
 from hepda.scanning.tables import choice_table, chosen_table, points_table, spread, told
+from hepda.scanning.tail import judged
 
 ONE_SEED = "one seed has no standard deviation"
 
@@ -93,11 +94,13 @@ def as_metrics(findings: Findings) -> dict[str, Any]:
     """The plain and the chosen point of each curve in the shape of metrics.json, for the report's own conclusions."""
     models: dict[str, Any] = {}
     for curve in findings.curves:
+        plain = next((r for r in curve.results if is_plain(r.point.config, curve.model)), None)
         for result in curve.results:
             bare = is_plain(result.point.config, curve.model)
             if bare or result is curve.chosen:
                 name = "plain" if bare else f"{curve.name} {told(curve, result)}".strip()
-                models.setdefault(name, _model_entry(findings, curve.model, result))
+                entry = _model_entry(findings, curve.model, result)
+                models.setdefault(name, entry | ({} if bare else judged(plain, result, findings.others)))
     return {
         "samples": findings.samples,
         "models": models,
@@ -131,8 +134,8 @@ def conclusions(findings: Findings) -> list[str]:
                         f"{findings.criterion.told}. No label of the target was looked at.")  # fmt: skip
     said.append(events_told(findings))
     said.append(
-        f"Every ± on this page is a standard deviation over {findings.seeds} seeds on the same events; what the finite "
-        "test samples add to a shift is in scan.csv (shift_..._error)."
+        f"Every ± in the tables is a standard deviation over {findings.seeds} seeds on the same events; what the finite "
+        "test samples add to a shift is in scan.csv (shift_..._error), and is in the errors and verdicts below."
         if findings.seeds > 1 else "One seed: no spread is known; ask for five or more (--seeds)."
     )  # fmt: skip
     metrics = as_metrics(findings)

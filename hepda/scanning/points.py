@@ -167,7 +167,7 @@ def training_part(config: AnalysisConfig) -> dict[str, Any]:
     """What of a config can change a training, besides the events: for names, and to tell two scans apart."""
     told = _without(config.model_dump(mode="json", by_alias=True), (*_TABLE_FREE[:5], "systematics"))
     for sample in told["samples"].values():
-        for key in ("files", "label", "color"):
+        for key in ("files", "label", "color", "truth"):
             sample.pop(key, None)
     for section in told["models"].values():
         (section.get("training") or {}).pop("processes", None)

@@ -20,6 +20,7 @@ def fit_tables(found: Mapping[str, Any]) -> list[Table]:
     return [
         _summary(found),
         *(_headline(found, variant) for variant in TITLES),
+        _scores(found),
         _closure(found, "without_two_point"),
         _impacts(found),
         _systematics(found),
@@ -83,6 +84,26 @@ def _headline(found: Mapping[str, Any], variant: str) -> Table:
         "truth); the error is that of the fit. Coverage: of the 68.27 % interval, by toys of the pseudo-data."
     )
     return Table(TITLES[variant], head, rows, note)
+
+
+def _scores(found: Mapping[str, Any]) -> Table:
+    """The interval score of each model: domains across, without and with the other generator as a systematic."""
+    short = {"without_two_point": "nobody knew", "all": "as a systematic"}
+    known = {
+        name: {(v, d): score for v in short for d, score in ((model.get("interval_score") or {}).get(v) or {}).items()}
+        for name, model in found["models"].items()
+    }
+    columns = dict.fromkeys(column for own in known.values() for column, score in own.items() if score["intervals"])
+    rows = [
+        [Cell(name, name), *(Quantity(own[c]["value"]).cell() if c in own else Cell("") for c in columns)]
+        for name, own in known.items()
+    ]
+    note = (
+        "−ln of the mean width of the 68.27 % intervals times a penalty where their coverage is wrong (FAIR Universe, "
+        "arXiv:2410.02867), all injected strengths together; the larger the better."
+    )
+    head = ["Model", *(f"{domain}, {short[variant]}" for variant, domain in columns)]
+    return Table("Score of the intervals", head, rows if columns else [], note)
 
 
 def _closure(found: Mapping[str, Any], variant: str) -> Table:

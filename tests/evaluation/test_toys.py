@@ -8,7 +8,8 @@ from hepda.errors import DataError
 from hepda.evaluation import toys as toys_module
 from hepda.evaluation.histfactory import Model
 from hepda.evaluation.profile import fit_strengths, q0
-from hepda.evaluation.toys import discovery_toys, expected_fits, toy_fits
+from hepda.evaluation.results import ToyClosure
+from hepda.evaluation.toys import discovery_toys, expected_fits, interval_score, toy_fits
 from tests.evaluation.regions import one_bin, region
 
 
@@ -34,6 +35,33 @@ def test_another_truth_is_a_bias_and_is_not_covered():
     [expected] = expected_fits(templates, truth, 1.0)
     assert expected.mu - 1 == pytest.approx(found.bias, abs=0.12 * expected.error)
     assert expected.pull == pytest.approx((expected.mu - 1) / expected.error)
+
+
+def test_the_interval_score_is_that_of_the_fair_universe_challenge():
+    """Written out as the challenge does, over all intervals of all truths."""
+
+    def challenge(inside, width):
+        error = np.sqrt(0.3173 * 0.6827 * len(inside)) / len(inside)
+        x, f = np.mean(inside), 1.0
+        if x < 0.6827 - 2 * error:
+            f = 1 + abs((x - (0.6827 - 2 * error)) / error) ** 4
+        elif x > 0.6827 + 2 * error:
+            f = 1 + abs((x - (0.6827 + 2 * error)) / error) ** 3
+        return -np.log((np.mean(width) + 1e-3) * f)
+
+    def toys(share, width, n=400):
+        inside = np.arange(n) < share * n
+        mu = np.full(n, 1.0)
+        found = ToyClosure(1.0, mu, mu, 0.0, 0.0, 0.0, 1.0, inside.mean(), 0.0, width=width)
+        return found, inside, np.full(n, width)
+
+    for parts in ([toys(0.68, 0.3)], [toys(0.2, 0.3)], [toys(0.99, 0.3), toys(0.8, 0.5, n=300)]):
+        found = interval_score([part[0] for part in parts])
+        inside, width = (np.concatenate([part[i] for part in parts]) for i in (1, 2))
+        assert found.value == pytest.approx(challenge(inside, width)) and found.intervals == len(inside)
+        assert (found.coverage, found.width) == pytest.approx((inside.mean(), width.mean()))
+    with pytest.raises(ValueError, match="needs toys"):
+        interval_score([])
 
 
 def test_few_events_are_covered_too():

@@ -8,7 +8,9 @@ from sklearn.metrics import log_loss
 
 from hepda.config import load_config
 from hepda.config.scan import parse_vary
+from hepda.errors import DataError
 from hepda.events import wing
+from hepda.events.blinding import BLINDED
 from hepda.events.store import write_table
 from hepda.scanning.judging import (
     choosing_numbers,
@@ -85,6 +87,22 @@ def test_the_probe_compares_what_the_adversary_compares_and_finds_what_is_there(
     blind, found = (choosing_numbers(config, table, "dann", s, "physics", [])[0]["choice_probe"]
                     for s in (np.random.default_rng(3).random(len(table)), shifted))  # fmt: skip
     assert abs(blind - 0.5) < 0.08 and found > 0.65
+
+
+def test_blinded_data_choose_nothing_and_are_not_reported(events):
+    path, _, _, _ = events
+    to_data = "models.dann.domain={source: [signal, background], target: [data], rows: all, head: [16]}"
+    for blind, hidden in (("null", False), ("score > 0.7", True)):
+        config = load_config(path, [*OVER, to_data, f"evaluation.blind={blind}"])
+        table = wing.load(config, lambda *_: None).table
+        score = np.random.default_rng(5).random(len(table)).astype(np.float32)
+        chosen, why = choosing_numbers(config, table, "dann", score, "physics", [])
+        assert (chosen["choice_probe"] is None) == hidden and chosen["choice_loss"] is not None
+        assert ("ks_data" not in reporting_numbers(config, table, score)[0]) == hidden
+        assert any(BLINDED in text for text in why) == hidden
+        if hidden:
+            with pytest.raises(DataError, match="blinded"):
+                choosing_sides(config, table, "dann")
 
 
 def test_the_null_holds_the_ks_of_two_halves_of_one_domain(events):
