@@ -134,8 +134,8 @@ def conclusions(findings: Findings) -> list[str]:
                         f"{findings.criterion.told}. No label of the target was looked at.")  # fmt: skip
     said.append(events_told(findings))
     said.append(
-        f"Every ± in the tables is a standard deviation over {findings.seeds} seeds on the same events; what the finite "
-        "test samples add to a shift is in scan.csv (shift_..._error), and is in the errors and verdicts below."
+        f"Every ± in the tables is a standard deviation over {findings.seeds} seeds on the same events; what the "
+        "finite test samples add to a shift is in scan.csv (shift_..._error), and is in the errors and verdicts below."
         if findings.seeds > 1 else "One seed: no spread is known; ask for five or more (--seeds)."
     )  # fmt: skip
     metrics = as_metrics(findings)
