@@ -31,6 +31,11 @@ FILES = (
     "manifest.json", "metrics.json", "config.yaml", "scores.parquet", "history.csv", "figures.json", "report.html",
 )  # fmt: skip
 """What a complete run directory holds, besides models/."""
+HEAVY = (
+    "torch", "sklearn.ensemble", "hepda.events.wing", "hepda.adversarial", "hepda.baselines.bdt",
+    "hepda.evaluation.probe_models",
+)  # fmt: skip
+"""What the processes of a run need, imported once for all of them while the events are read."""
 
 
 class Progress(Protocol):
@@ -90,11 +95,13 @@ def train(
         HepdaError: the input is wrong; nothing has been trained then.
 
     """
+    check_places(run, plots)
+    check_device(device)
+    if processes_of(config) > 1:
+        parallel.prepare(HEAVY)
     from hepda.events import wing
     from hepda.events.store import write_table
 
-    check_places(run, plots)
-    check_device(device)
     clock = Clock(progress)
     with clock("load"):
         loaded = wing.load(config, progress.step)
@@ -138,6 +145,8 @@ def evaluate(run: Path, plots: Path, progress: Progress) -> Outcome:
         )
     rundir.check_writable(plots, "--plots")
     config = load_config(run / "config.yaml")
+    if processes_of(config) > 1:
+        parallel.prepare(HEAVY)
     clock = Clock(progress)
     with clock("load"):
         loaded = wing.load(config, progress.step)

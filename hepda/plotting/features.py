@@ -81,6 +81,7 @@ class _Filled:
     other_colours: list[str]
     data: Histogram | None
     hidden: NDArray[np.bool_]
+    overflow: bool
     total: Histogram = field(init=False)
 
     def __post_init__(self) -> None:
@@ -88,6 +89,14 @@ class _Filled:
         for part in self.stack[1:]:
             total = total + part
         object.__setattr__(self, "total", total)
+
+    @property
+    def without_data(self) -> NDArray[np.bool_]:
+        """Bins [b] without a point: hidden ones, and those where neither simulation nor data have anything."""
+        if self.data is None:
+            return self.hidden
+        nothing: NDArray[np.bool_] = (self.total.sumw2 == 0) & (self.data.sumw == 0)
+        return self.hidden | nothing
 
     @property
     def top(self) -> float:
@@ -126,7 +135,8 @@ def feature_figure(feature: Feature, *, label: Label | None = None, log: bool = 
     finish_ratio(below, compared, colours=colours, label=_ratio_label(feature), xlabel=feature.label)
     scale_counts(main, _count_label(filled.total.edges, feature.label))
     axes_label(main, label)
-    notes = (label.note if label else "", _missing_note(feature))
+    first = (label.note if label else "", "end bins with overflow" if filled.overflow else "")
+    notes = (", ".join(note for note in first if note), _missing_note(feature))
     legend = legend_above(main, note="\n".join(note for note in notes if note))
     if feature.blind is not None and feature.data is not None:
         hide_region(main, _hidden_range(filled), text_top=legend_bottom(legend) - 0.04)
@@ -194,9 +204,9 @@ def _small_panels(
 ) -> tuple[Axes, Axes]:
     width, height, cell, head = sizes
     wide = (width - 0.05) / columns
-    left = (0.05 + column * wide + 0.28) / width
+    left = (0.05 + column * wide + 0.26) / width
     bottom = height - head - (row + 1) * cell + 0.32
-    box_width = (wide - 0.36) / width
+    box_width = (wide - 0.42) / width  # room on the right for half of a number at the end of the axis
     inner = cell - 0.38
     below = drawn.add_axes((left, bottom / height, box_width, 0.3 * inner / height))
     main = drawn.add_axes(
@@ -228,6 +238,9 @@ def _fill(feature: Feature) -> _Filled:
     def fill(sample: Sample) -> Histogram:
         return histogram(*_present(sample, feature.missing), edges)
 
+    told = [*stack, *feature.others]  # what lies beyond the end bins; hidden data must leave no trace in the note
+    if feature.data is not None and feature.blind is None:
+        told.append(feature.data)
     colours = sample_colours([s.name for s in stack], [s.name for s in stack if s.signal])
     lines = domain_colours([s.name for s in feature.others])
     return _Filled(
@@ -238,7 +251,12 @@ def _fill(feature: Feature) -> _Filled:
         other_colours=[sample.colour or lines[sample.name] for sample in feature.others],
         data=None if feature.data is None else fill(feature.data),
         hidden=hidden_bins(edges, feature.blind),
+        overflow=any(_reaches_beyond(_present(sample, feature.missing)[0], edges) for sample in told),
     )
+
+
+def _reaches_beyond(values: Floats, edges: Floats) -> bool:
+    return bool(values.size) and bool(values.min() < edges[0] or values.max() > edges[-1])
 
 
 def _draw_main(
@@ -255,7 +273,7 @@ def _draw_main(
     for sample, part, colour in zip(feature.others, filled.others, filled.other_colours, strict=True):
         draw_line(main, part, colour=colour, label=sample.name)
     if feature.data is not None and filled.data is not None:
-        draw_points(main, filled.data, hidden=filled.hidden, label=feature.data.name)
+        draw_points(main, filled.data, hidden=filled.without_data, label=feature.data.name)
     edges = filled.total.edges
     main.set_xlim(edges[0], edges[-1])
     if log:

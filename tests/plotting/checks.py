@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from hepda.plotting.style import look
 
@@ -60,3 +61,20 @@ def assert_nothing_is_cut(figure: Figure) -> None:
                 box = text.get_window_extent(renderer)
                 assert box.x0 >= page.x0 - 1 and box.x1 <= page.x1 + 1, text.get_text()
                 assert box.y0 >= page.y0 - 1 and box.y1 <= page.y1 + 1, text.get_text()
+        for label in numbers(axes):
+            box = label.get_window_extent(renderer)
+            assert box.x0 >= page.x0 - 1 and box.x1 <= page.x1 + 1, label.get_text()
+
+
+def numbers(axes: Axes) -> list[Text]:
+    """The numbers at the ticks of x and y that are in view."""
+    found = []
+    for axis, at in ((axes.xaxis, 0), (axes.yaxis, 1)):
+        low, high = sorted(axis.get_view_interval())
+        hair = 1e-9 * (high - low)
+        found += [
+            label
+            for label in axis.get_ticklabels()
+            if label.get_visible() and label.get_text() and low - hair <= label.get_position()[at] <= high + hair
+        ]
+    return found

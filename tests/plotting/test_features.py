@@ -74,6 +74,29 @@ def test_the_signal_stands_on_top_and_once_more_scaled(feature: Callable[..., Fe
     assert labels.index("ttH") < labels.index("tt + jets")
 
 
+def test_where_neither_simulation_nor_data_have_anything_there_is_no_point(feature: Callable[..., Feature]) -> None:
+    far = feature(edges=np.linspace(-100.0, 100.0, 11))
+    main, _ = feature_figure(far, log=True).axes
+    [(x, _, _)] = points(main)
+    assert x == pytest.approx([10, 30, 50, 70, 90])
+    without = feature(data=Sample("Data", np.full(5, 30.0)))
+    [(x, y, _)] = points(feature_figure(without).axes[0])
+    assert x == pytest.approx([10, 30, 50, 70, 90]) and y == pytest.approx([0, 5, 0, 0, 0])
+
+
+def test_end_bins_that_hold_what_lies_beyond_say_so(feature: Callable[..., Feature]) -> None:
+    def note(made: Feature) -> str:
+        return feature_figure(made, label=Label("Data", note="signal × 30")).axes[0].get_legend().get_title().get_text()
+
+    assert note(feature()) == "signal × 30"
+    narrow = np.linspace(0.0, 90.0, 4)
+    assert note(feature(edges=narrow)) == "signal × 30, end bins with overflow"
+    # Hidden data leave no trace.
+    stack = [Sample("tt + jets", np.full(9, 50.0), np.ones(9))]
+    beyond = {"stack": stack, "others": (), "data": Sample("Data", np.full(9, 500.0))}
+    assert "overflow" in note(feature(**beyond)) and "overflow" not in note(feature(**beyond, blind=(60.0, np.inf)))
+
+
 def test_blinded_bins_are_in_neither_panel_and_leave_no_trace(feature: Callable[..., Feature]) -> None:
     data = np.concatenate([np.full(40, 10.0), np.full(9000, 90.0)])
     hidden = feature(blind=(60.0, np.inf), data=Sample("Data", data))
