@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import zlib
 from collections.abc import Mapping, Sequence
@@ -326,7 +327,7 @@ def saved_scores(config: AnalysisConfig, table: FeatureTable, run: Path) -> dict
 
 
 def training_metrics(config: AnalysisConfig, about: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """models.<model>.training: seconds of all trainings of a model, their rate, and mean epochs."""
+    """models.<model>.training: seconds of all trainings of a model, their rate, mean epochs, and its reweightings."""
     found = {}
     for model in config.models:
         own = [entry for name, entry in about.items() if name.rpartition("-fold")[0] == model]
@@ -337,6 +338,7 @@ def training_metrics(config: AnalysisConfig, about: Mapping[str, dict[str, Any]]
             "rows_per_second": rows / seconds if seconds else None,
             "epochs": sum(entry["epochs"] for entry in own) / len(own),
             "trainings": len(own),
+            **{key: [entry[key] for entry in own] for key in ("reweight", "domain_reweight") if key in own[0]},
         }
     return found
 
@@ -366,5 +368,16 @@ def policy_lines(config: AnalysisConfig, table: FeatureTable) -> list[str]:
 
 
 def alarms(about: Mapping[str, dict[str, Any]]) -> list[str]:
-    """What looks wrong in a training, in words. about: of each training, by its name."""
-    return [f"{name}: {text}" for name, entry in about.items() for text in entry.get("alarms", ())]
+    """What looks wrong in a training, in words. about: of each training, by its name.
+
+    What differs by numbers alone among the trainings of a model is told once.
+    """
+    found: dict[tuple[str, str], list[str]] = {}
+    for name, entry in about.items():
+        for text in entry.get("alarms", ()):
+            model = name.rpartition("-fold")[0] or name
+            found.setdefault((model, re.sub(r"[0-9.]+", "#", text)), []).append(f"{name}: {text}")
+    return [
+        texts[0] + (f" (alike in {len(texts) - 1} more trainings of {model})" if len(texts) > 1 else "")
+        for (model, _), texts in found.items()
+    ]

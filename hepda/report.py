@@ -137,7 +137,7 @@ def section_tables(metrics: Mapping[str, Any]) -> dict[str, list[Table]]:
     )
     return {
         "summary": [tables.summary_table(metrics)],
-        "samples": [tables.samples_table(metrics)],
+        "samples": [tables.models_table(metrics), tables.samples_table(metrics)],
         "separation": [auc, *tables.other_tables(metrics), *tables.working_point_tables(metrics)],
         "domains": [
             *tables.bias_tables(metrics),
@@ -151,6 +151,7 @@ def section_tables(metrics: Mapping[str, Any]) -> dict[str, list[Table]]:
         "fit": [tables.closure_table(metrics)],
         "guards": [
             tables.priors_table(metrics),
+            tables.reweighting_table(metrics),
             tables.gradients_table(metrics),
             tables.overtraining_table(metrics),
             tables.calibration_table(metrics),

@@ -198,3 +198,14 @@ def test_probes_stand_by_class_with_the_inputs_below() -> None:
         ["inputs", "0.600 ± 0.010", "0.610 ± 0.010", "0.600 ± 0.010", "0.610 ± 0.010"],
     ]
     assert background.title == "Probes, background, a against b" and background.fold and not signal.fold
+
+
+def test_the_models_are_told_with_what_they_were_trained_on():
+    setup = {"kind": "network 8-8", "class_loss": ["ttH", "tt"], "adaptation": "pivot: tt against tt_alt"}
+    setup |= {"strength": 30.0, "members": 3}
+    table = tables.models_table({"models": {"dann": {"setup": setup}, "bdt": {"setup": {"kind": "trees, sklearn"}}}})
+    assert [[cell.text for cell in row] for row in table.rows] == [
+        ["dann", "network 8-8", "ttH + tt", "pivot: tt against tt_alt", "30", "3"],
+        ["bdt", "trees, sklearn", "", "none", "", ""],
+    ]
+    assert not tables.models_table({"models": {"bdt": {}}}).rows

@@ -7,6 +7,7 @@ import torch
 
 from hepda.adversarial import Head, Network, Reversal, Trainer, mlp, seeded
 from hepda.adversarial.tail import Tail
+from hepda.analysis import alarms
 from hepda.baselines import bdt
 from hepda.config import DomainConfig, ReweightConfig, load_config
 from hepda.errors import MissingExtraError, TrainingError
@@ -331,3 +332,13 @@ def test_which_kernels_are_the_faster_is_asked_once_for_all_jobs(prepared, tmp_p
     # Another process may find the other: the job says what it is trained with.
     monkeypatch.setattr("hepda.adversarial.trainer.worthwhile", lambda: True)
     assert run_jobs([job], 1, silent)[0].about["kernels"] == "plain"
+
+
+def test_alarms_that_differ_by_numbers_alone_are_told_once_a_model() -> None:
+    told = {f"bdt-fold{fold}-member0": {"alarms": [f"weights: 1{fold}.2 % were negative"]} for fold in (0, 1)}
+    told |= {"dann-fold0-member0": {"alarms": ["collapse: the loss rose", "weights: 15.1 % were negative"]}}
+    assert alarms(told) == [
+        "bdt-fold0-member0: weights: 10.2 % were negative (alike in 1 more trainings of bdt)",
+        "dann-fold0-member0: collapse: the loss rose",
+        "dann-fold0-member0: weights: 15.1 % were negative",
+    ]

@@ -10,7 +10,7 @@ import numpy as np
 
 from hepda import parallel
 from hepda.events.blinding import hidden_range
-from hepda.events.domains import compared, held_out_domains
+from hepda.events.domains import adapted_to, compared, held_out_domains
 from hepda.events.scene import Drawing, Scene, axis
 from hepda.parallel import Send
 from hepda.plotting import (
@@ -67,7 +67,8 @@ def input_drawings(scene: Scene) -> Iterator[Drawing]:
 
 def separation_drawings(scene: Scene) -> Iterator[Drawing]:
     """ROC of all models in every labelled domain, and calibration."""
-    reference = next((m for m in scene.models if m not in scene.histories), scene.models[0])
+    adapted = {m for m in scene.config.models if adapted_to(scene.config, m) is not None}
+    reference = next((m for m in scene.models if m not in scene.histories and m not in adapted), scene.models[0])
     for domain, found in scene.numbers.rocs.items():
         bands = {model: pair[1] for model, pair in found.items()}
         areas = {model: pair[0].auc for model, pair in found.items()}
@@ -152,7 +153,7 @@ def bias_drawings(scene: Scene) -> Iterator[Drawing]:
     if distances:
         yield Drawing(
             "domains", "ks", "KS distance of the background's score",
-            "Grey: what two samples of one generator come to (95 %).",
+            "Black bar: what two samples of one generator come to in 95 % of cases.",
             lambda: bias.ks_figure(distances, source=scene.source, label=scene.label()),
         )  # fmt: skip
     importance = {d: found for d, found in scene.numbers.importance.items() if not isinstance(found, str)}

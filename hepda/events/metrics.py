@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from hepda.config import AnalysisConfig
@@ -19,7 +19,9 @@ from hepda.evaluation.results import (
 from hepda.events.domains import UNLABELLED, adapted_to, held_out_domains, trained_on
 from hepda.events.model_numbers import ModelNumbers, shift_points
 from hepda.events.numbers import Numbers
+from hepda.events.setups import setup_of
 
+REWEIGHTINGS = ("reweight", "domain_reweight")
 REPRESENTATIONS = ("score", "embedding", "inputs")
 
 
@@ -195,7 +197,8 @@ def model_metrics(config: AnalysisConfig, numbers: Numbers, model: str, training
     bias |= {other: untold_bias(config, why) for other, why in numbers.untold.items()}
     closure = {other: closure_of(found) for other, found in own.closure.items()}
     untold = {other: why for other, why in numbers.untold.items() if other not in closure}
-    entry: dict[str, Any] = {"auc": auc_of(numbers, model)}
+    setup = {"setup": setup_of(config, model)} if model in config.models else {}
+    entry: dict[str, Any] = {**setup, "auc": auc_of(numbers, model)}
     if own.ratios:
         entry["auc_difference"] = auc_difference_of(numbers, model)
         entry["shift_ratio"] = {
@@ -221,7 +224,27 @@ def model_metrics(config: AnalysisConfig, numbers: Numbers, model: str, training
         },
         **_guards(own),
         "closure": closure | {other: untold_closure(why) for other, why in untold.items()},
-        "training": training,
+        **{key: reweighting_of(training[key]) for key in REWEIGHTINGS if key in training},
+        "training": {key: value for key, value in training.items() if key not in REWEIGHTINGS},
+    }
+
+
+def reweighting_of(trainings: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """models.<model>.reweight and .domain_reweight: means over trainings, the AUC on the inputs before and after."""
+
+    def mean(*keys: str) -> float:
+        values: list[Any] = list(trainings)
+        for key in keys:
+            values = [value[key] for value in values]
+        return float(sum(values) / len(values))
+
+    return {
+        "clipped": mean("clipped"),
+        "n_eff": {when: mean("n_eff", when) for when in ("before", "after")},
+        "domain_auc": {
+            when: {part: mean("domain_auc", when, part) for part in ("value", "low", "high")}
+            for when in ("before", "after")
+        },
     }
 
 

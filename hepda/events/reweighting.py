@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from hepda.baselines.reweighting import Sample, density_ratio
 from hepda.config import RatioConfig
 from hepda.errors import DataError
+from hepda.evaluation.probes import probe
 from hepda.events.splits import part_of
 from hepda.events.table import FeatureTable
 
@@ -21,6 +22,8 @@ Mask = NDArray[np.bool_]
 Array = NDArray[np.float64]
 PARTS = 5
 """Parts of the training events: three train, one calibrates, one is weighted."""
+PROBE_EVENTS = 10_000
+"""Of each side, at most, that a fresh classifier sees which tells what a ratio has left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +92,18 @@ def source_factors(
         if missing:
             raise DataError(f"{where}: the {int(mask.sum())} {side} events are too few for {PARTS} parts")
     source, target = sides
-    ratio = density_ratio(sample(source), sample(target), method=settings.method, clip=settings.clip, seed=seed)
+    one, two = sample(source), sample(target)
+    ratio = density_ratio(one, two, method=settings.method, clip=settings.clip, seed=seed)
     factors = np.ones(len(table))
     factors[source] = ratio.factor
-    return factors, {"method": settings.method, **ratio.as_manifest()}
+    told = {"before": _domain_auc(one, two, seed), "after": _domain_auc(one, two, seed, ratio.factor)}
+    return factors, {"method": settings.method, **ratio.as_manifest(), "domain_auc": told}
+
+
+def _domain_auc(source: Sample, target: Sample, seed: int, factor: Array | float = 1.0) -> dict[str, float]:
+    """What a fresh classifier tells the sides apart by: 0.5 where the ratio has left nothing."""
+    found = probe(
+        source.features, target.features, factor * source.weight, target.weight, representation="inputs",
+        max_events=PROBE_EVENTS, replicas=50, seed=seed,
+    ).auc  # fmt: skip
+    return {"value": found.value, "low": found.low, "high": found.high}

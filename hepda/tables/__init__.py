@@ -10,10 +10,12 @@ from hepda.tables.guards import (
     importance_table,
     overtraining_table,
     priors_table,
+    reweighting_table,
 )
 from hepda.tables.quality import (
     by_domain_table,
     closure_table,
+    models_table,
     numbers_table,
     other_tables,
     samples_table,
@@ -36,6 +38,7 @@ __all__ = [
     "gradients_table",
     "held_out",
     "importance_table",
+    "models_table",
     "null_of",
     "nulls",
     "numbers_table",
@@ -47,6 +50,7 @@ __all__ = [
     "priors_table",
     "probe_tables",
     "ratio_table",
+    "reweighting_table",
     "samples_table",
     "summary_table",
     "training_bias_table",

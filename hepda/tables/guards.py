@@ -52,6 +52,29 @@ def importance_table(metrics: Mapping[str, Any]) -> Table:
     return Table("Which inputs tell the domains apart", head, rows, note)
 
 
+def reweighting_table(metrics: Mapping[str, Any]) -> Table:
+    """What reweightings of the training events have left of the difference that they are there for."""
+    words = {"reweight": "class loss", "domain_reweight": "domain loss"}
+    rows = [
+        [
+            Cell(name, name),
+            Cell(words[key], words[key]),
+            *(Quantity.read(get(model, key, "domain_auc"), when).cell() for when in ("before", "after")),
+            *(Quantity.read(get(model, key, "n_eff"), when).cell() for when in ("before", "after")),
+            Quantity.read(model[key], "clipped").scaled(100.0).cell(digits=2),
+        ]
+        for name, model in entries(metrics, "models")
+        for key in words
+        if model.get(key)
+    ]
+    head = ["Model", "Weights of", "Domain AUC before", "after", "Effective events before", "after", "Clipped [%]"]
+    note = (
+        "AUC with which a fresh classifier tells reweighted source from target by the inputs, on events that neither "
+        "it nor the ratio was fitted on; 0.5: nothing is left. Means over trainings."
+    )
+    return Table("Reweighting", head, rows, note)
+
+
 def gradients_table(metrics: Mapping[str, Any]) -> Table:
     """Cosine between what class loss and domain loss send into the encoder."""
     found = get(metrics, "guards", "gradient_cosine") or {}

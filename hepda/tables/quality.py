@@ -9,7 +9,8 @@ from hepda.cells import Cell, Quantity, Table
 from hepda.tables.reading import entries, get, headings, is_number, keys, told, with_error
 
 KNOWN = ("auc", "auc_difference", "bias", "shift_ratio", "verdict", "tests", "domain_auc", "probes", "significance",
-         "working_points", "calibration", "bins", "overtraining", "flatness", "closure", "training", "fit")  # fmt: skip
+         "working_points", "calibration", "bins", "overtraining", "flatness", "closure", "training", "fit", "setup",
+         "reweight", "domain_reweight")  # fmt: skip
 """Metrics of a model that have tables of their own."""
 
 
@@ -148,6 +149,25 @@ def closure_table(metrics: Mapping[str, Any]) -> Table:
         rows if domains else [],
         "Templates from the source; the pull is (μ − truth) / error.",
     )
+
+
+def models_table(metrics: Mapping[str, Any]) -> Table:
+    """What each model is and what it was trained on."""
+    rows = []
+    for name, model in entries(metrics, "models"):
+        setup = model.get("setup") or {}
+        words = [setup.get("kind") or "", " + ".join(setup.get("class_loss") or ()), setup.get("adaptation") or "none"]
+        rows.append(
+            [
+                Cell(name, name),
+                *(Cell(word, word) for word in words),
+                Quantity.read(setup, "strength").cell(),
+                Quantity.read(setup, "members").cell(),
+            ]
+        )
+    head = ["Model", "Kind", "Class loss on", "Adaptation", "Strength", "Networks a fold"]
+    told = any(model.get("setup") for _, model in entries(metrics, "models"))
+    return Table("Models", head, rows if told else [], "Every event is scored by trainings that have not seen it.")
 
 
 def other_tables(metrics: Mapping[str, Any]) -> list[Table]:

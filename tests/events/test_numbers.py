@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from hepda.config import load_config
+from hepda.config import load_config, validate
 from hepda.evaluation.roc import auc
 from hepda.events import figures, metrics, wing
 from hepda.events.blinding import BLINDED
@@ -14,10 +14,12 @@ from hepda.events.domains import lacking_class
 from hepda.events.load import load_table
 from hepda.events.numbers import Judged, evaluate
 from hepda.events.run_metrics import run_metrics
+from hepda.events.setups import setup_of
 from hepda.rundir import plain
-from tests.factory import write_analysis
+from tests.factory import analysis, write_analysis
 
 OVERRIDES = ("features=[ht, met]", "plots={}", "evaluation.probes=false", "evaluation.bootstrap=2", "luminosity=0.5")
+DOMAIN = {"source": ["background"], "target": ["background_alt"]}
 TRAINING = {"seconds": 1.0, "rows_per_second": 1.0, "epochs": 1.0, "trainings": 1}
 
 
@@ -283,3 +285,24 @@ def test_training_events_are_scored_again_and_told_apart_from_those_that_were_no
 def test_without_the_models_there_is_a_reason_for_the_missing_overtraining(shown):
     entry = model_metrics(*shown)["overtraining"]
     assert entry == {"ks": None, "p_value": None, "why": "the trained models were not at hand"}
+
+
+def test_what_each_model_is_stands_in_words(loaded):
+    models = {
+        "network": {"kind": "network", "encoder": [8, 4], "ensemble": 3},
+        "score": {"kind": "network", "domain": DOMAIN | {"input": "score", "tail": 0.3, "strength": 5.0}},
+        "informed": {"kind": "network", "train_on": ["signal", "background", "signal_alt", "background_alt"],
+                     "parameter": {"simulation": 0.0, "alternative": 1.0}},
+        "trees": {"kind": "bdt", "reweight": DOMAIN},
+    }  # fmt: skip
+    asked = validate(analysis(models=models))
+    found = {model: setup_of(asked, model) for model in models}
+    assert found["network"] == {
+        "kind": "network 8-4", "members": 3, "class_loss": ["signal", "background"], "adaptation": "",
+    }  # fmt: skip
+    assert found["score"]["adaptation"] == (
+        "dann on score above the cut of 30 % signal efficiency: background against background_alt, background"
+    )
+    assert found["score"]["strength"] == 5.0 and "strength" not in found["trees"]
+    assert found["informed"]["adaptation"] == "reads its domain (simulation 0, alternative 1), scored at 0"
+    assert found["trees"]["adaptation"] == "background weighted as background_alt"

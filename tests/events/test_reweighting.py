@@ -11,6 +11,7 @@ import pytest
 
 from hepda.config import AnalysisConfig, validate
 from hepda.errors import ConfigError, DataError
+from hepda.events.metrics import reweighting_of
 from hepda.events.reweighting import Factors, read_factors, write_factors
 from hepda.events.splits import fold_of, is_validation, part_of
 from hepda.events.table import FeatureTable
@@ -98,6 +99,12 @@ def test_factors_move_the_training_source_alone(table: FeatureTable) -> None:
     said = factors.about["reweight"]
     assert said["method"] == "classifier" and 0.0 <= said["clipped"] < 0.05
     assert said["n_eff"]["before"] > said["n_eff"]["after"] > 100
+    # what a fresh classifier finds before and after: no difference is left within its interval
+    auc = said["domain_auc"]
+    assert auc["before"]["low"] > 0.65 and auc["after"]["low"] < 0.53
+    told = reweighting_of([said, {**said, "clipped": said["clipped"] + 0.2}])
+    assert told["domain_auc"]["after"] == pytest.approx(auc["after"])
+    assert told["clipped"] == pytest.approx(said["clipped"] + 0.1)
 
 
 def test_the_class_loss_sees_the_factors_and_the_events_of_the_fold_do_not_matter(table: FeatureTable) -> None:

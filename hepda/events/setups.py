@@ -1,0 +1,46 @@
+"""What each model is, in words: for the reader who asks what was trained on what."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hepda.config import AnalysisConfig, NetworkConfig
+from hepda.config.models import DomainConfig
+
+READS = {"features": "features", "score": "score", "features*score": "features × score"}
+
+
+def setup_of(config: AnalysisConfig, model: str) -> dict[str, Any]:
+    """models.<model>.setup of metrics.json: kind, samples of the class loss, adaptation, networks averaged a fold."""
+    section = config.models[model]
+    found: dict[str, Any] = {
+        "kind": f"network {'-'.join(map(str, section.encoder))}"
+        if isinstance(section, NetworkConfig)
+        else f"trees, {section.library}",
+        "class_loss": list(config.training_samples(model)),
+    }
+    said = []
+    if isinstance(section, NetworkConfig):
+        found["members"] = section.ensemble
+        if section.domain is not None:
+            found |= {"strength": section.domain.strength}
+            said.append(_domain(section.domain))
+        if section.parameter is not None:
+            told = ", ".join(f"{domain} {value:g}" for domain, value in section.parameter.items())
+            said.append(f"reads its domain ({told}), scored at 0")
+    if section.reweight is not None:
+        said.append(f"{' + '.join(section.reweight.source)} weighted as {' + '.join(section.reweight.target)}")
+    return found | {"adaptation": "; ".join(said)}
+
+
+def _domain(domain: DomainConfig) -> str:
+    rows = "all events" if domain.rows == "all" else domain.rows
+    what = f"{' + '.join(domain.source)} against {' + '.join(domain.target)}, {rows}"
+    words = [domain.method]
+    if domain.method in ("dann", "vada"):
+        words.append(f"on {READS[domain.input]}")
+    if domain.tail is not None:
+        words.append(f"above the cut of {100 * domain.tail:g} % signal efficiency")
+    if domain.reweight is not None:
+        words.append("after reweighting")
+    return f"{' '.join(words)}: {what}"
