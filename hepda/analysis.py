@@ -338,8 +338,8 @@ def training_metrics(config: AnalysisConfig, about: Mapping[str, dict[str, Any]]
             "rows_per_second": rows / seconds if seconds else None,
             "epochs": sum(entry["epochs"] for entry in own) / len(own),
             "trainings": len(own),
-            **{key: [entry[key] for entry in own] for key in ("reweight", "domain_reweight") if key in own[0]},
         }
+        found[model] |= {k: [entry[k] for entry in own] for k in ("reweight", "domain_reweight") if k in own[0]}
     return found
 
 
