@@ -7,9 +7,8 @@ widened, because masses of light, fast pairs cancel.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any, overload
 
 import numpy as np
@@ -36,6 +35,18 @@ class Column:
     values: Numbers
     offsets: Offsets | None = None
     missing: Bools | None = None
+    _chosen: list[Any] = field(default_factory=list, compare=False, repr=False)
+
+    def chosen(self) -> tuple[NDArray[np.int64], Offsets]:
+        """Of a mask of lists: flat index of the elements where it holds, and the offsets of the shorter lists.
+
+        Worked out once: one mask cuts many columns, whose lists are then known to have the same lengths.
+        """
+        if not self._chosen:
+            holds = self.values if self.missing is None else self.values & ~self.missing
+            self._chosen.extend(kept_of(holds, self.offsets))
+        index, offsets = self._chosen
+        return index, offsets
 
     @property
     def jagged(self) -> bool:
@@ -48,18 +59,28 @@ class Column:
         return Column(self.values[index], offsets, either(gone, missing))
 
 
-@dataclass(frozen=True)
 class Vectors:
-    """Four-vectors of n events: one each, or a list each. Components [m] in GeV; as Column otherwise."""
+    """Four-vectors of n events: one each, or a list each. Components [m] in GeV; offsets and missing as in Column.
 
-    px: Floats
-    py: Floats
-    pz: Floats
-    energy: Floats
-    offsets: Offsets | None = None
-    missing: Bools | None = None
-    cache: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
-    """What kinematics has worked out for these vectors: one variable's pairs serve many features."""
+    Elements that are taken of others are gathered component by component, when one is asked for: an order and then
+    a choice cost an index each, not seven arrays.
+    """
+
+    def __init__(
+        self,
+        px: Floats,
+        py: Floats,
+        pz: Floats,
+        energy: Floats,
+        offsets: Offsets | None = None,
+        missing: Bools | None = None,
+    ) -> None:
+        self.offsets, self.missing = offsets, missing
+        self.cache: dict[str, Any] = {}
+        """What kinematics has worked out for these vectors: one variable's pairs serve many features."""
+        self._known: dict[str, Floats] = {"px": px, "py": py, "pz": pz, "energy": energy}
+        self._root: Vectors | None = None
+        self._index: NDArray[Any] = np.zeros(0, dtype=np.int64)
 
     @classmethod
     def of(cls, parts: Iterable[Numbers], offsets: Offsets | None, missing: Bools | None) -> Vectors:
@@ -78,51 +99,95 @@ class Vectors:
         missing: Bools | None = None,
     ) -> Vectors:
         """Four-vectors from collider coordinates; E = sqrt(p^2 + m^2)."""
-        px, py, pz = pt * np.cos(phi), pt * np.sin(phi), pt * np.sinh(eta)
-        energy = np.sqrt(px * px + py * py + pz * pz + mass * mass)
+        px, py = from_polar(pt, phi)
+        pz = pt * np.sinh(eta)
+        energy = np.sqrt(pt * pt + pz * pz + mass * mass)
         made = cls(px, py, pz, energy, offsets, missing)
-        made.__dict__.update(pt=pt, eta=eta, phi=wrap(phi))  # known, so not worked out a second time
+        made._known.update(pt=pt, eta=eta, angle=phi)  # known, so not worked out a second time
         return made
+
+    def __len__(self) -> int:
+        return len(self._known["px"]) if self._root is None else len(self._index)
 
     @property
     def jagged(self) -> bool:
         """Whether every event has a list."""
         return self.offsets is not None
 
-    @cached_property
+    def component(self, name: str) -> Floats:
+        """px, py, pz, energy, pt, eta, phi, momentum or mass of every element, [m]."""
+        if name not in self._known:
+            root = self._root
+            if root is not None and name in root._known:
+                self._known[name] = root._known[name][self._index]
+            else:
+                self._known[name] = _DERIVED[name](self)
+        return self._known[name]
+
+    px = property(lambda self: self.component("px"))
+    py = property(lambda self: self.component("py"))
+    pz = property(lambda self: self.component("pz"))
+    energy = property(lambda self: self.component("energy"))
+
+    @property
     def pt(self) -> Floats:
         """Transverse momentum, GeV."""
-        return np.hypot(self.px, self.py)
+        return self.component("pt")
 
-    @cached_property
+    @property
     def eta(self) -> Floats:
         """Pseudorapidity; infinite along the beam."""
-        return np.arcsinh(self.pz / self.pt)
+        return self.component("eta")
 
-    @cached_property
+    @property
+    def angle(self) -> Floats:
+        """Azimuth as it was given, whatever its turns: for differences, which are brought to [-pi, pi] anyway."""
+        return self.component("angle")
+
+    @property
     def phi(self) -> Floats:
-        """Azimuth in (-pi, pi]."""
-        return np.arctan2(self.py, self.px)
+        """Azimuth in [-pi, pi]."""
+        return self.component("phi")
 
-    @cached_property
+    @property
     def momentum(self) -> Floats:
         """Absolute momentum, GeV."""
-        return np.sqrt(self.px**2 + self.py**2 + self.pz**2)
+        return self.component("momentum")
 
-    @cached_property
+    @property
     def mass(self) -> Floats:
         """Invariant mass, GeV; 0 where rounding makes its square negative."""
-        return np.sqrt(np.maximum(self.energy**2 - self.px**2 - self.py**2 - self.pz**2, 0.0))
+        return self.component("mass")
 
     def take(self, index: NDArray[Any], offsets: Offsets | None, missing: Bools | None = None) -> Vectors:
         """Elements at `index` of the flat arrays, with `offsets`."""
         gone = self.missing[index] if self.missing is not None else None
-        parts = (part[index] for part in (self.px, self.py, self.pz, self.energy))
-        taken = Vectors.of(parts, offsets, either(gone, missing))
-        for name in ("pt", "eta", "phi", "momentum"):
-            if name in self.__dict__:
-                taken.__dict__[name] = self.__dict__[name][index]
+        taken = Vectors.__new__(Vectors)
+        taken.offsets, taken.missing = offsets, either(gone, missing)
+        taken.cache, taken._known = {}, {}
+        taken._root = self if self._root is None else self._root
+        taken._index = index if self._root is None else self._index[index]
         return taken
+
+
+def from_polar(pt: Floats, phi: Floats) -> tuple[Floats, Floats]:
+    """X and y of polar coordinates, by the tangent of phi / 2: numpy has a fast tangent of float64, no fast sine."""
+    half = np.tan(0.5 * phi)
+    square = half * half
+    scale = pt / (1.0 + square)
+    return (1.0 - square) * scale, 2.0 * half * scale
+
+
+_DERIVED: dict[str, Callable[[Vectors], Floats]] = {
+    "pt": lambda v: np.asarray(np.sqrt(v.px * v.px + v.py * v.py)),
+    "eta": lambda v: np.asarray(np.arcsinh(v.pz / v.pt)),
+    "angle": lambda v: np.asarray(np.arctan2(v.py, v.px)),
+    "phi": lambda v: wrap(v.angle),
+    "momentum": lambda v: np.asarray(np.sqrt(v.px * v.px + v.py * v.py + v.pz * v.pz)),
+    "mass": lambda v: np.asarray(
+        np.sqrt(np.maximum(v.energy * v.energy - v.px * v.px - v.py * v.py - v.pz * v.pz, 0.0))
+    ),
+}
 
 
 def wrap(phi: Floats) -> Floats:
@@ -143,7 +208,7 @@ def either(first: Bools | None, second: Bools | None) -> Bools | None:
 
 def counts(offsets: Offsets) -> Offsets:
     """Lengths of the lists, [n]."""
-    return np.diff(offsets)
+    return np.asarray(offsets[1:] - offsets[:-1])
 
 
 def owners(offsets: Offsets) -> Offsets:
@@ -158,10 +223,45 @@ def offsets_of(lengths: NDArray[np.integer[Any]]) -> Offsets:
     return offsets
 
 
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """Lists by falling length, so that those with an element j are the first ones: no padding, no gaps.
+
+    order: int [n], the list at each place; places[j]: flat index of element j of each list that has it.
+    """
+
+    order: NDArray[np.int64]
+    places: list[NDArray[np.int64]]
+
+    @property
+    def size(self) -> int:
+        """Elements of the longest list."""
+        return len(self.places)
+
+    def unsorted(self, values: Numbers, filler: Any) -> Numbers:
+        """Values [m] of the first m lists by length, back in the order of the file, [n]; `filler` for the others."""
+        out = np.full(len(self.order), filler, dtype=values.dtype)
+        out[self.order[: len(values)]] = values
+        return out
+
+
+def ranked(offsets: Offsets) -> Ranked:
+    """The lists by falling length."""
+    lengths = counts(offsets)
+    size = int(lengths.max(initial=0))
+    # numpy sorts 16 bits by radix; equal lengths keep their order.
+    order = np.argsort((size - lengths).astype(np.uint16 if size < 2**16 else np.int64), kind="stable")
+    starts = offsets[:-1][order]
+    longer = len(lengths) - np.cumsum(np.bincount(lengths, minlength=size + 1))
+    return Ranked(order, [starts[: longer[j]] + j for j in range(size)])
+
+
 def reduce_lists(ufunc: np.ufunc, values: Numbers, offsets: Offsets, empty: Any) -> Numbers:
     """`ufunc.reduce` of each list, [n]; `empty` for lists without elements."""
     # reduceat has its own idea of empty segments; the starts of the others cover the array without gaps.
-    filled = counts(offsets) > 0
+    filled = offsets[1:] > offsets[:-1]
+    if filled.all() and len(values):
+        return np.asarray(ufunc.reduceat(values, offsets[:-1]))
     reduced = np.full(len(filled), empty, dtype=values.dtype)
     if len(values):
         reduced[filled] = ufunc.reduceat(values, offsets[:-1][filled])
@@ -180,7 +280,7 @@ def drop_missing(column: Column | Vectors) -> Column | Vectors:
         return column
     shorter = filter_lists(column, ~column.missing)
     if isinstance(shorter, Vectors):
-        object.__setattr__(shorter, "missing", None)
+        shorter.missing = None
         return shorter
     return Column(shorter.values, shorter.offsets)
 
@@ -227,24 +327,26 @@ def slice_lists(column: Column | Vectors, start: int | None, stop: int | None, s
     if step is not None and step < 1:
         raise ValueProblem("is sliced with a step below 1; use sort() to reverse an order")
     lengths = counts(offsets)
-    local = np.arange(int(offsets[-1])) - np.repeat(offsets[:-1], lengths)
-    size = np.repeat(lengths, lengths)
-    first = 0 if start is None else start
-    low = np.maximum(size + first, 0) if first < 0 else np.full_like(size, first)
-    keep = local >= low
-    if stop is not None:
-        keep &= local < (size + stop if stop < 0 else stop)
-    if step is not None:
-        keep &= (local - low) % step == 0
-    return filter_lists(column, keep)
+    low = np.zeros_like(lengths) if start is None else np.maximum(lengths + start, 0) if start < 0 else start
+    high = lengths if stop is None else np.minimum(lengths, stop) if stop >= 0 else lengths + stop
+    every = 1 if step is None else step
+    made = offsets_of(np.maximum(-(-(high - low) // every), 0))
+    local = np.arange(int(made[-1])) - np.repeat(made[:-1], counts(made))
+    return column.take(np.repeat(offsets[:-1] + low, counts(made)) + every * local, made)
 
 
 def filter_lists(column: Column | Vectors, keep: Bools) -> Column | Vectors:
     """Elements of each list where `keep` [offsets[-1]] holds."""
-    if column.offsets is None:
+    return column.take(*kept_of(keep, column.offsets))
+
+
+def kept_of(keep: Bools, offsets: Offsets | None) -> tuple[NDArray[np.int64], Offsets]:
+    """Flat index of the elements where `keep` [offsets[-1]] holds, and the offsets of the shorter lists."""
+    if offsets is None:
         raise ValueProblem("is one an event, so it has no elements to choose from")
-    index = np.flatnonzero(keep)
-    return column.take(index, np.searchsorted(index, column.offsets).astype(np.int64, copy=False))
+    running = np.zeros(len(keep) + 1, dtype=np.int64)
+    np.cumsum(keep, out=running[1:])
+    return np.flatnonzero(keep), running[offsets]
 
 
 def align(*values: Number | Column) -> tuple[list[Numbers], Offsets | None, Bools | None]:

@@ -20,6 +20,7 @@ from hepda.events.columns import (
     counts,
     filter_lists,
     pick,
+    same_lists,
     slice_lists,
 )
 from hepda.events.expressions import CONSTANTS, Expression, constant_integer, dotted_name
@@ -148,7 +149,7 @@ class _Walk:
 
     def visit(self, node: ast.expr) -> Value:
         """The value at `node`; what goes wrong is told with the place."""
-        key = ast.dump(node) if isinstance(node, ast.Call | ast.Subscript) else None
+        key = self.expression.key(node) if isinstance(node, ast.Call | ast.Subscript) else None
         if key is not None and key in self.evaluator.known:
             return self.evaluator.known[key]
         try:
@@ -263,11 +264,11 @@ def _by_column(value: Column | Vectors, index: Value) -> Value:
     if value.offsets is None:
         raise ValueProblem("is one an event, so it cannot be masked; use where() or a selection")
     if index.values.dtype.kind == "b":
-        keep = truth(index)
-        if not isinstance(keep, Column):
-            raise ValueProblem("the mask must be a column")
-        arrays, _, _ = align(Column(np.zeros(int(value.offsets[-1]), bool), value.offsets), keep)
-        return filter_lists(value, arrays[1].astype(bool))
+        if index.offsets is None:  # of events: all of a list, or nothing
+            repeated, _, gone = align(Column(np.zeros(int(value.offsets[-1]), bool), value.offsets), index)
+            return filter_lists(value, repeated[1] if gone is None else repeated[1] & ~gone)
+        same_lists(value.offsets, index.offsets)
+        return value.take(*index.chosen())
     if index.values.dtype.kind not in "iu":
         raise ValueProblem("a list is indexed by a condition, as in jet_pt[jet_b > 0.5], or by integers")
     local = index.values.astype(np.int64)

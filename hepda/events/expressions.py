@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 import warnings
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from hepda.errors import ExpressionError, nearest
 from hepda.events.registered import find_function, function_names
@@ -36,6 +36,13 @@ class Expression:
     what: str
     tree: ast.expr
     names: frozenset[str]
+    _keys: dict[ast.AST, str] = field(default_factory=dict, compare=False, repr=False)
+
+    def key(self, node: ast.AST) -> str:
+        """What the parts of expressions that mean the same have in common; worked out once a node."""
+        if node not in self._keys:
+            self._keys[node] = ast.dump(node)
+        return self._keys[node]
 
     def error(self, node: ast.AST | None, message: str) -> ExpressionError:
         """An error that points at `node` in the text."""

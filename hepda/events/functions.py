@@ -21,6 +21,7 @@ from hepda.events.columns import (
     align,
     counts,
     drop_missing,
+    from_polar,
     pick,
     reduce_lists,
     same_lists,
@@ -72,6 +73,10 @@ def _constant(value: Value) -> Number:
     return value
 
 
+MOST_COMPARED = 40
+"""Lists up to this length are sorted by comparing every two elements, of all events at once."""
+
+
 def _as_numbers(values: Numbers) -> Numbers:
     return values.astype(np.int64) if values.dtype.kind == "b" else values
 
@@ -119,16 +124,25 @@ def _truth(ufunc: np.ufunc, empty: bool) -> Callable[[Value], Column]:
 
 def _order(key: Column, offsets: Offsets, sign: int = -1) -> NDArray[np.int64]:
     """Flat index that sorts each list by falling key (rising: sign 1); equal keys keep their order."""
-    falling = sign * key.values.astype(np.float64)
+    values = _as_numbers(key.values)
     lengths = counts(offsets)
     widest = int(lengths.max(initial=0))
-    if widest * len(lengths) > 8 * len(falling) + 1000:  # a few very long lists: a padded matrix would be huge
-        return np.lexsort((falling, np.repeat(np.arange(len(lengths)), lengths)))
-    inside = np.arange(widest) < lengths[:, None]
-    padded = np.full(inside.shape, np.inf)
-    padded[inside] = falling
-    local = np.argsort(padded, axis=1, kind="stable")[inside]
-    return np.asarray(local + np.repeat(offsets[:-1], lengths))
+    if widest > MOST_COMPARED or (values.dtype.kind == "f" and np.isnan(values).any()):
+        return np.lexsort((sign * values.astype(np.float64), np.repeat(np.arange(len(lengths)), lengths)))
+    starts = np.repeat(offsets[:-1], lengths)
+    flat = np.arange(len(values))
+    local = (flat - starts).astype(np.uint8)
+    before = np.greater_equal if sign < 0 else np.less_equal
+    rank = np.zeros(len(values), dtype=np.uint8)
+    # Neighbours at every distance are compared: the rank is the number of those that come first.
+    for distance in range(1, widest):
+        both = local[distance:] >= distance
+        first = both & before(values[:-distance], values[distance:])
+        rank[distance:] += first
+        rank[:-distance] += both ^ first
+    order = np.empty(len(values), dtype=np.int64)
+    order[starts + rank] = flat
+    return order
 
 
 def _sort(value: Value, by: Value | None = None) -> Value:
@@ -194,7 +208,7 @@ def is_missing(value: Value) -> Value:
     """Whether a value is missing, for each event or element."""
     if not isinstance(value, Column | Vectors):
         return False
-    size = len(value.values if isinstance(value, Column) else value.px)
+    size = len(value.values if isinstance(value, Column) else value)
     gone = value.missing if value.missing is not None else np.zeros(size, dtype=bool)
     return Column(gone, value.offsets)
 
@@ -222,7 +236,7 @@ def _four_vectors(make: Callable[..., Vectors]) -> Callable[..., Vectors]:
 
 
 def _from_energy(pt: Numbers, eta: Numbers, phi: Numbers, energy: Numbers, *rest: Any) -> Vectors:
-    return Vectors(pt * np.cos(phi), pt * np.sin(phi), pt * np.sinh(eta), energy, *rest)
+    return Vectors(*from_polar(pt, phi), pt * np.sinh(eta), energy, *rest)
 
 
 def add_vectors(first: Value, second: Value, sign: float = 1.0) -> Vectors:
@@ -248,7 +262,7 @@ def _component(name: str) -> Callable[[Value], Column]:
 
 
 def _delta_phi(first: Value, second: Value) -> Value:
-    a, b = (_component("phi")(v) if isinstance(v, Vectors) else v for v in (first, second))
+    a, b = (_component("angle")(v) if isinstance(v, Vectors) else v for v in (first, second))
     return elementwise(lambda x, y: wrap(x - y), a, b)
 
 
@@ -259,7 +273,7 @@ def _delta_eta(first: Value, second: Value) -> Value:
 
 def _delta_r(first: Value, second: Value) -> Value:
     deta = _delta_eta(vectors_of(first), vectors_of(second))
-    return elementwise(np.hypot, deta, _delta_phi(first, second))
+    return elementwise(lambda x, y: np.asarray(np.sqrt(x * x + y * y)), deta, _delta_phi(first, second))
 
 
 def _transverse_mass(pt: Value, phi: Value, met: Value, met_phi: Value) -> Value:

@@ -10,22 +10,22 @@ where an event has too few objects. Units: GeV and radians.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hepda.events.columns import (
     Column,
     Floats,
     Offsets,
+    Ranked,
     ValueProblem,
     Vectors,
-    counts,
     drop_missing,
+    ranked,
     reduce_lists,
     wrap,
 )
@@ -40,16 +40,25 @@ Pairs = dict[tuple[int, int], Floats]
 class Layout:
     """Object j of every event that has more than j objects, events ordered by falling number of objects.
 
-    order: int [n], the event at each place; components[name][j]: float64 [number of events with > j objects].
+    lists: the events by number of objects; pairs: what was worked out of them, by quantity.
     """
 
-    order: NDArray[np.int64]
-    components: dict[str, list[Floats]]
-    size: int
+    vectors: Vectors
+    lists: Ranked
     pairs: dict[str, Pairs]
+    columns: dict[str, list[Floats]]
 
+    @property
+    def size(self) -> int:
+        """Objects of the event with most of them."""
+        return self.lists.size
 
-_COMPONENTS = ("px", "py", "pz", "energy", "eta", "phi", "momentum")
+    def component(self, name: str) -> list[Floats]:
+        """A component (see Vectors) of object j, by j: [number of events with > j objects] each."""
+        if name not in self.columns:
+            values = self.vectors.component(name)
+            self.columns[name] = [values[at] for at in self.lists.places]
+        return self.columns[name]
 
 
 def lists_of(vectors: Vectors) -> tuple[Vectors, Offsets]:
@@ -70,13 +79,7 @@ def layout(vectors: Vectors) -> Layout:
 
 def _layout(vectors: Vectors) -> Layout:
     full, offsets = lists_of(vectors)
-    lengths = counts(offsets)
-    order = np.argsort(-lengths, kind="stable")
-    starts = offsets[:-1][order]
-    size = int(lengths.max(initial=0))
-    places = [starts[: int(np.count_nonzero(lengths > j))] + j for j in range(size)]
-    components = {name: [getattr(full, name)[at] for at in places] for name in _COMPONENTS}
-    return Layout(order, components, size, {})
+    return Layout(full, ranked(offsets), {}, {})
 
 
 def _pair_indices(table: Layout) -> Iterator[tuple[int, int]]:
@@ -92,44 +95,53 @@ def _pairs(vectors: Vectors, quantity: str) -> tuple[Layout, Pairs]:
     table = layout(vectors)
     if quantity not in table.pairs:
         compute = _QUANTITIES[quantity]
-        table.pairs[quantity] = {(i, j): compute(table.components, i, j) for i, j in _pair_indices(table)}
+        table.pairs[quantity] = {(i, j): compute(table, i, j) for i, j in _pair_indices(table)}
     return table, table.pairs[quantity]
 
 
-def _mass2(c: dict[str, list[Floats]], i: int, j: int) -> Floats:
+def _heads(table: Layout, names: Sequence[str], i: int, j: int) -> Iterator[tuple[Floats, Floats]]:
+    """Components of object i and of object j > i, of the events that have both."""
+    for name in names:
+        values = table.component(name)
+        yield values[i][: len(values[j])], values[j]
+
+
+def _mass2(table: Layout, i: int, j: int) -> Floats:
     """Squared invariant mass, (E_i + E_j)^2 - (p_i + p_j)^2."""
-    m = len(c["px"][j])
-    total = [(c[name][i][:m] + c[name][j]) ** 2 for name in ("energy", "px", "py", "pz")]
-    return np.asarray(total[0] - total[1] - total[2] - total[3])
+    total, *others = (np.square(a + b) for a, b in _heads(table, ("energy", "px", "py", "pz"), i, j))
+    for other in others:
+        total -= other
+    return total
 
 
-def _delta_r2(c: dict[str, list[Floats]], i: int, j: int) -> Floats:
-    m = len(c["px"][j])
-    deta, dphi = c["eta"][i][:m] - c["eta"][j], wrap(c["phi"][i][:m] - c["phi"][j])
+def _delta_r2(table: Layout, i: int, j: int) -> Floats:
+    ((eta_i, eta_j), (phi_i, phi_j)) = _heads(table, ("eta", "angle"), i, j)
+    deta, dphi = eta_i - eta_j, wrap(phi_i - phi_j)
     return np.asarray(deta * deta + dphi * dphi)
 
 
-def _delta_eta(c: dict[str, list[Floats]], i: int, j: int) -> Floats:
-    return np.abs(c["eta"][i][: len(c["eta"][j])] - c["eta"][j])
+def _delta_eta(table: Layout, i: int, j: int) -> Floats:
+    ((a, b),) = _heads(table, ("eta",), i, j)
+    return np.abs(a - b)
 
 
-def _delta_phi(c: dict[str, list[Floats]], i: int, j: int) -> Floats:
-    return np.abs(wrap(c["phi"][i][: len(c["phi"][j])] - c["phi"][j]))
+def _delta_phi(table: Layout, i: int, j: int) -> Floats:
+    ((a, b),) = _heads(table, ("angle",), i, j)
+    return np.abs(wrap(a - b))
 
 
-def _pt2(c: dict[str, list[Floats]], i: int, j: int) -> Floats:
-    m = len(c["px"][j])
-    return np.asarray((c["px"][i][:m] + c["px"][j]) ** 2 + (c["py"][i][:m] + c["py"][j]) ** 2)
+def _pt2(table: Layout, i: int, j: int) -> Floats:
+    x, y = (np.square(a + b) for a, b in _heads(table, ("px", "py"), i, j))
+    return np.asarray(x + y)
 
 
-def _cosine(c: dict[str, list[Floats]], i: int, j: int) -> Floats:
+def _cosine(table: Layout, i: int, j: int) -> Floats:
     """Cosine of the angle in space."""
-    m = len(c["px"][j])
-    dot = c["px"][i][:m] * c["px"][j] + c["py"][i][:m] * c["py"][j] + c["pz"][i][:m] * c["pz"][j]
-    return np.asarray(np.clip(dot / (c["momentum"][i][:m] * c["momentum"][j]), -1.0, 1.0))
+    x, y, z, norm = (a * b for a, b in _heads(table, ("px", "py", "pz", "momentum"), i, j))
+    return np.asarray(np.clip((x + y + z) / norm, -1.0, 1.0))
 
 
-_QUANTITIES: dict[str, Callable[[dict[str, list[Floats]], int, int], Floats]] = {
+_QUANTITIES: dict[str, Callable[[Layout, int, int], Floats]] = {
     "mass2": _mass2,
     "delta_r2": _delta_r2,
     "delta_eta": _delta_eta,
@@ -141,19 +153,15 @@ _QUANTITIES: dict[str, Callable[[dict[str, list[Floats]], int, int], Floats]] = 
 
 def _scatter(table: Layout, values: Floats) -> Column:
     """Values of the first len(values) events of the layout, back in the order of the file."""
-    n, m = len(table.order), len(values)
-    out = np.zeros(n)
-    out[table.order[:m]] = values
-    if m == n:
+    out = table.lists.unsorted(values, 0.0)
+    if len(values) == len(out):
         return Column(out)
-    missing = np.ones(n, dtype=bool)
-    missing[table.order[:m]] = False
-    return Column(out, None, missing)
+    return Column(out, None, table.lists.unsorted(np.zeros(len(values), dtype=bool), True))
 
 
 def _active(table: Layout, objects: int) -> int:
     """Number of events with at least `objects` objects."""
-    return len(table.components["px"][objects - 1]) if table.size >= objects else 0
+    return len(table.lists.places[objects - 1]) if table.size >= objects else 0
 
 
 def pair_minimum(vectors: Vectors, quantity: str) -> Column:
@@ -207,8 +215,8 @@ class _Best:
     def offer(self, key: Floats, value: Floats) -> None:
         m = len(key)
         better = key < self.key[:m]
-        np.copyto(self.key[:m], key, where=better)
-        np.copyto(self.value[:m], value, where=better)
+        np.fmin(key, self.key[:m], out=self.key[:m])
+        self.value[:m] = np.where(better, value, self.value[:m])
 
 
 def _root(squares: Floats) -> Floats:
@@ -225,16 +233,16 @@ def triplet_mass(vectors: Vectors, target: float | None = None) -> Column:
             f"an event has {table.size} objects; triplets are formed of {MAX_TRIPLET_OBJECTS} at most: "
             "take the leading ones, as in jets[:12]"
         )
-    c = table.components
-    own = [e * e - p * p for e, p in zip(c["energy"], c["momentum"], strict=True)]
+    energy, momentum, x, y = (table.component(name) for name in ("energy", "momentum", "px", "py"))
+    own = [e * e - p * p for e, p in zip(energy, momentum, strict=True)]
     best = _Best(_active(table, 3))
     for k in range(2, table.size):
-        m = len(c["px"][k])
+        m = len(x[k])
         for i, j in combinations(range(k), 2):
             # m_ijk^2 = m_ij^2 + m_ik^2 + m_jk^2 - m_i^2 - m_j^2 - m_k^2
             cube = mass2[i, j][:m] + mass2[i, k] + mass2[j, k] - own[i][:m] - own[j][:m] - own[k]
             if target is None:
-                px, py = (c[name][i][:m] + c[name][j][:m] + c[name][k] for name in ("px", "py"))
+                px, py = (c[i][:m] + c[j][:m] + c[k] for c in (x, y))
                 best.offer(-(px * px + py * py), cube)
             else:
                 best.offer(np.abs(_root(cube) - target), cube)
@@ -250,7 +258,7 @@ def fox_wolfram(vectors: Vectors, order: int) -> Column:
     if not 0 <= order <= 10:
         raise ValueProblem(f"Fox-Wolfram moments are for orders 0 to 10, not {order}")
     table, cosines = _pairs(vectors, "cosine")
-    p = table.components["momentum"]
+    p = table.component("momentum")
     total, squares = np.zeros(_active(table, 1)), np.zeros(_active(table, 1))
     for row in p:
         total[: len(row)] += row
