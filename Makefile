@@ -14,8 +14,9 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 tth: $(VENV)/.installed
 	$(BIN)/hepda train --config tth.yaml
 
+# Two processes of one thread each: threads of several processes on the same cores wait for each other.
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest -q -n 2 --dist worksteal
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check hepda tests benchmarks analyses
