@@ -59,7 +59,8 @@ def input_drawings(scene: Scene) -> Iterator[Drawing]:
         plot = scene.config.plots.get(feature.name)
         log = plot is not None and plot.log
         yield Drawing(
-            "inputs", f"feature_{feature.name}", feature.label,
+            "inputs", f"feature_{feature.name}",
+            feature.name if "$" in feature.label else feature.label,  # the page has no mathematics; the axis has
             "Simulation with its statistical band, data with Poisson errors, other generators scaled to its yield.",
             lambda feature=feature, log=log: features.feature_figure(feature, label=label, log=log),  # type: ignore[misc]
         )  # fmt: skip

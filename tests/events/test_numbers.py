@@ -127,6 +127,12 @@ def test_no_figure_shows_what_is_blinded(blind, shown):
     assert not any("data" in name for name in named)
 
 
+def test_titles_hold_no_mathematics_that_a_page_cannot_set(loaded, shown):
+    asked = judged(loaded, "evaluation.blind=null", "plots={ht: {label: $H_T$, unit: GeV}, met: {label: Missing}}")
+    titles = {d.name: d.title for d in figures.input_drawings(scene(asked, shown[1]))}
+    assert titles == {"features_overview": "All inputs", "feature_ht": "ht", "feature_met": "Missing"}
+
+
 def test_no_figure_depends_on_data_that_are_blinded(blind, loaded):
     asked, numbers = blind
     of_data = asked.table.of_domain("data")
