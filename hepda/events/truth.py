@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from hepda.config import AnalysisConfig
 from hepda.config.analysis import TruthConfig
 from hepda.errors import DataError
-from hepda.events.blinding import blinded_domains
+from hepda.events.blinding import blinded_domains, hidden_range
 from hepda.events.evaluation import Evaluator
-from hepda.events.expressions import check_names, needed_names, parse
+from hepda.events.expressions import Expression, check_names, needed_names, parse
 from hepda.events.sources import expand, integers, open_tree
 from hepda.events.splits import event_key
 from hepda.events.table import FeatureTable
@@ -45,14 +45,37 @@ def read_truth(config: AnalysisConfig, table: FeatureTable) -> NDArray[np.int8]:
     return label
 
 
+def check_truth(config: AnalysisConfig) -> None:
+    """Open the files of every `truth` and look for what they are asked for; none where data are blinded.
+
+    Raises:
+        HepdaError: a file, tree, branch or expression is wrong.
+
+    """
+    if hidden_range(config) is not None:
+        return
+    for name, sample in config.samples.items():
+        if sample.truth is None:
+            continue
+        condition, paths = _asked(sample.truth, f"samples.{name}.truth")
+        for path in paths:
+            with open_tree(path, sample.truth.tree or config.tree) as tree:
+                check_names([condition], {}, tree.branches, path)
+                tree.require(config.split.key)
+
+
+def _asked(section: TruthConfig, where: str) -> tuple[Expression, list[str]]:
+    return parse(section.signal, f"{where}.signal"), expand(section.files, f"{where}.files")
+
+
 def _told(config: AnalysisConfig, name: str, section: TruthConfig) -> tuple[NDArray[np.uint64], NDArray[np.int8]]:
     """Keys and labels of all events in the truth's files."""
     where = f"samples.{name}.truth"
-    condition = parse(section.signal, f"{where}.signal")
+    condition, paths = _asked(section, where)
     branches = sorted(needed_names([condition], {}))
     keys: list[NDArray[Any]] = [np.zeros(0, np.uint64)]
     labels: list[NDArray[Any]] = [np.zeros(0, np.int8)]
-    for path in expand(section.files, f"{where}.files"):
+    for path in paths:
         with open_tree(path, section.tree or config.tree) as tree:
             check_names([condition], {}, tree.branches, path)
             columns = tree.read([*config.split.key, *branches])

@@ -17,6 +17,7 @@ from hepda.events.numbers import Judged, Numbers, Rescore, evaluate
 from hepda.events.samples import normalisation_of
 from hepda.events.scene import Scene
 from hepda.events.table import FeatureTable
+from hepda.events.truth import check_truth
 from hepda.parallel import Send
 from hepda.report import ReportFigure
 
@@ -26,6 +27,7 @@ Array = NDArray[Any]
 def load(config: AnalysisConfig, progress: Callable[[str, int, int], None]) -> LoadedEvents:
     """Read and check everything; nothing is trained if this raises."""
     hidden_range(config)
+    check_truth(config)
     return load_table(config, progress)
 
 
@@ -37,6 +39,7 @@ def check(config: AnalysisConfig) -> list[str]:
 
     """
     hidden_range(config)
+    check_truth(config)
     _, inputs = inspect(config)
     lines = []
     for name, files in inputs.items():

@@ -7,11 +7,11 @@ import pytest
 import uproot
 
 from hepda.config import load_config, validate
-from hepda.errors import ConfigError, DataError, SourceError
+from hepda.errors import ConfigError, DataError, ExpressionError, SourceError
 from hepda.events.regions import PseudoData, ScoredEvents
 from hepda.events.splits import event_key
 from hepda.events.table import FeatureTable
-from hepda.events.truth import read_truth
+from hepda.events.truth import check_truth, read_truth
 from tests.factory import write_analysis
 
 N = 300
@@ -67,6 +67,18 @@ def test_labels_are_matched_by_event_and_scale_the_signal_of_pseudo_data(events)
     assert data.signal[0].sum() == (right[2 * N :] == 1).sum() and data.at(0.0)[0].sum() == (right[2 * N :] == 0).sum()
     without = ScoredEvents(asked, table, "bdt", score, {}, {}).region().domains["data"]
     assert without.at(1.0) is None and without.background is None
+
+
+def test_files_are_looked_at_before_anything_is_trained(events):
+    path, _, _ = events
+    check_truth(config(path))
+    with pytest.raises(ExpressionError, match="Did you mean 'kind'"):
+        samples = config(path).model_dump(mode="json", by_alias=True)["samples"]
+        samples["data"]["truth"]["signal"] = "kinds == 2"
+        check_truth(config(path, samples=samples))
+    with pytest.raises(SourceError, match="has no branch 'number'"):
+        check_truth(config(path, split={"key": ["run", "number"]}))
+    check_truth(config("absent.root", evaluation={"blind": "score > 0.5"}))
 
 
 def test_blinded_data_and_other_kinds_of_samples_have_no_truth(events, tmp_path):
