@@ -39,9 +39,9 @@ FORBIDDEN = ("exec", "import", "open", "os.", "subprocess.", "socket.", "ctypes.
 armed = False
 
 
-def _watch(event: str, _: object) -> None:
+def _watch(event: str, about: tuple[object, ...]) -> None:
     if armed and event.startswith(FORBIDDEN):
-        raise SystemError(f"an expression reached {event}")
+        raise SystemError(f"an expression reached {event} {about[:1]}")
 
 
 def grown(provider: atheris.FuzzedDataProvider, depth: int) -> str:
@@ -88,7 +88,7 @@ def one_input(data: bytes) -> None:
     finally:
         armed = False
     if isinstance(value, Column | Vectors):
-        size = len(value.values if isinstance(value, Column) else value.px)
+        size = len(value.values if isinstance(value, Column) else value)
         if size != (3 if value.offsets is None else value.offsets[-1]):
             raise SystemError(f"{text!r} gave {size} numbers")
 
@@ -97,6 +97,7 @@ if __name__ == "__main__":
     # What is imported where it is first used must be there before the watch begins.
     for warm in ("rapidity(jets[0])", "in_frame(jets, jets[0])", "sort(pair_first(pt))"):
         Evaluator(BRANCHES, VARIABLES, 3).value(parse(warm))
+    parse("é")  # Python's own parser takes its table of letters
     sys.addaudithook(_watch)
     atheris.Setup(sys.argv, one_input)
     atheris.Fuzz()

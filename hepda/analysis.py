@@ -155,16 +155,19 @@ def evaluate(run: Path, plots: Path, progress: Progress) -> Outcome:
     return _judge(config, loaded, scores, run, plots, clock)
 
 
-def check(config: AnalysisConfig) -> list[str]:
-    """Check the files of an analysis without reading events; what was found, a line a sample.
+def check(config: AnalysisConfig, progress: Progress, *, every_file: bool = False) -> tuple[list[str], list[str]]:
+    """Look at the events of an analysis: the lines of what was found, and the problems for which none may be trained.
+
+    every_file: of each sample, not only the first.
 
     Raises:
-        HepdaError: the input is wrong.
+        HepdaError: the analysis file itself is wrong.
 
     """
     from hepda.events import wing
 
-    return wing.check(config)
+    progress.stage("check")
+    return wing.check(config, progress.step, every_file=every_file)
 
 
 def _judge(

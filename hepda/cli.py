@@ -47,18 +47,25 @@ def train(
 
 
 @app.command()
-def check(config: Config, set_: Set = None) -> None:
-    """Open every file of an analysis; check trees, branches, expressions, normalisation. Reads no events."""
+def check(
+    config: Config,
+    set_: Set = None,
+    all_: Annotated[bool, typer.Option("--all", help="Every file of each sample [the first of each].")] = False,
+) -> None:
+    """Look at the events before training: yields, cut flows, weights, keys, features, data against simulation.
+
+    Exit status 0: training may start; 2: it may not.
+    """
     from hepda import analysis
     from hepda.config import load_config
 
     loaded = load_config(config, set_ or [])
-    for line in analysis.check(loaded):
+    with _bars() as bars:
+        lines, problems = analysis.check(loaded, bars, every_file=all_)
+    for line in lines:
         typer.echo(line)
-    typer.echo(
-        f"{loaded.name}: files, branches and expressions are good; values (NaN, empty selections, missing classes) "
-        "are checked when `hepda train` reads the events"
-    )
+    if problems:
+        raise HepdaError("\n".join(problems))
 
 
 @app.command()

@@ -69,7 +69,8 @@ def classify(source: Tree) -> Found:
         if is_list:
             collection, part = _split(name)
             found.lists.setdefault(collection, {})[part.lower()] = name
-    counted = {f"n{collection}".lower() for collection in found.lists}
+    branches = (branch for parts in found.lists.values() for branch in parts.values())
+    counted = {f"n{name}".lower().replace("_", "") for name in (*found.lists, *branches)}
     for name, is_list in zip(names, lists, strict=True):
         if is_list:
             continue

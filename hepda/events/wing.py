@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hepda.config import AnalysisConfig
-from hepda.events import figures, metrics, run_metrics
+from hepda.errors import HepdaError
+from hepda.events import check_page, figures, metrics, run_metrics
 from hepda.events.blinding import hidden_range
-from hepda.events.load import LoadedEvents, inspect, load_table
+from hepda.events.checking import check_events
+from hepda.events.load import LoadedEvents, load_table
 from hepda.events.numbers import Judged, Numbers, Rescore, evaluate
-from hepda.events.samples import normalisation_of
 from hepda.events.scene import Scene
 from hepda.events.table import FeatureTable
 from hepda.events.truth import check_truth
@@ -31,31 +32,23 @@ def load(config: AnalysisConfig, progress: Callable[[str, int, int], None]) -> L
     return load_table(config, progress)
 
 
-def check(config: AnalysisConfig) -> list[str]:
-    """Open every file and check all that can be checked without reading events; a line a sample.
+def check(
+    config: AnalysisConfig, progress: Callable[[str, int, int], None], *, every_file: bool = False
+) -> tuple[list[str], list[str]]:
+    """Look at the events of one file of each sample, or of every file.
+
+    Returns the lines of what was found, and the problems for which a training may not start.
 
     Raises:
-        HepdaError: as `load` for files, trees, branches, expressions and normalisation.
+        HepdaError: the analysis file itself is wrong.
 
     """
-    hidden_range(config)
-    check_truth(config)
-    _, inputs = inspect(config)
-    lines = []
-    for name, files in inputs.items():
-        sample = config.samples[name]
-        found = normalisation_of(config, name, [file.metadata for file in files])
-        branches = {branch for file in files for branch in file.plan.branches} | set(config.split.key)
-        parts = [
-            f"{name}: {sample.class_ or 'data'}, {sample.domain}",
-            f"{sum(file.entries for file in files)} entries in {len(files)} file{'s' * (len(files) > 1)}",
-            f"{len(branches)} branches to read",
-        ]
-        if found.cross_section is not None and found.sum_of_weights is not None:
-            parts.append(f"cross section {found.cross_section:g} pb, sum of weights {found.sum_of_weights:g}")
-            parts.append(f"an event of weight 1 counts {found.factor:g} at {config.luminosity:g}/fb")
-        lines.append("; ".join(parts))
-    return lines
+    found = check_events(config, progress, every_file=every_file)
+    try:
+        check_truth(config)
+    except HepdaError as error:
+        found.problems.append(str(error))
+    return list(check_page.lines(config, found)), found.problems
 
 
 def samples_metrics(config: AnalysisConfig, loaded: LoadedEvents) -> dict[str, Any]:
