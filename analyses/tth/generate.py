@@ -328,37 +328,49 @@ def pileup_weight(pileup: np.ndarray, data_mean: float) -> np.ndarray:
     return np.exp(SIMULATION.pileup - data_mean) * (data_mean / SIMULATION.pileup) ** pileup
 
 
-def measure(level: dict[str, ak.Array], spec: SampleSpec, rng: np.random.Generator) -> dict[str, Any]:
-    """What the detector records of the events that pass the preselection: the branches of the ntuple."""
-    detector: Detector = spec.physics["detector"]
-    simulated: bool = spec.physics["simulated"]
-    lepton = level["lepton"]
-    is_electron = abs(lepton.id) == 11
-    photons = level["lepton_photons"]
-    lepton_pt = np.hypot(ak.sum(photons.px, axis=1), ak.sum(photons.py, axis=1))
-    n = len(lepton_pt)
-    lepton_pt = ak.to_numpy(lepton_pt) * rng.normal(1.0, np.where(is_electron, 0.020, 0.015))
-    pileup = rng.poisson(detector.pileup, n)
-
-    true = level["jets"]
-    count, flat_pt = ak.to_numpy(ak.num(true)), ak.to_numpy(ak.flatten(true.pt))
-    width = detector.resolution(flat_pt, np.repeat(pileup, count))
-    measured = flat_pt * detector.jet_scale * np.maximum(rng.normal(1.0, width), 0.1)
+def measured_jets(level: dict[str, ak.Array], detector: Detector, pileup: np.ndarray, rng: np.random.Generator) -> Any:
+    """All jets with their true pt, the measured one, and the shift that the uncertainty of the energy scale allows."""
+    jets = level["jets"]
+    count, true = ak.to_numpy(ak.num(jets)), ak.to_numpy(ak.flatten(jets.pt))
+    width = detector.resolution(true, np.repeat(pileup, count))
+    measured = true * detector.jet_scale * np.maximum(rng.normal(1.0, width), 0.1)
     uncertainty = 0.01 + 0.5 / np.maximum(measured, 10.0)  # 3 % at 25 GeV, 1.5 % at 100 GeV
-    jets = true
-    for name, flat in (("true", flat_pt), ("pt", measured), ("shift", measured * uncertainty)):
+    for name, flat in (("true", true), ("pt", measured), ("shift", measured * uncertainty)):
         jets[name] = ak.unflatten(flat, count)
-    jets["mass"] = true.mass * jets.pt / jets.true
+    jets["mass"] = jets.mass * jets.pt / jets.true
+    return jets
 
-    # met: minus all that is measured; soft activity adds a Gaussian that grows with pile-up.
-    def transverse(value: str) -> tuple[np.ndarray, np.ndarray]:
-        return tuple(ak.to_numpy(ak.sum(jets[value] * f(jets.phi), axis=1)) for f in (np.cos, np.sin))  # type: ignore[return-value]
 
-    soft = rng.normal(0.0, 6.0 + 0.1 * pileup, (2, n))
+def missing_momentum(
+    level: dict[str, ak.Array], jets: Any, pileup: np.ndarray, rng: np.random.Generator
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Missing momentum (x, y), minus all that is measured, and the sum of the jets' shifts (x, y).
+
+    Soft activity adds a Gaussian that grows with pile-up.
+    """
+
+    def transverse(value: str) -> list[np.ndarray]:
+        return [ak.to_numpy(ak.sum(jets[value] * f(jets.phi), axis=1)) for f in (np.cos, np.sin)]
+
+    soft = rng.normal(0.0, 6.0 + 0.1 * pileup, (2, len(pileup)))
     after, before, shift = (transverse(v) for v in ("pt", "true", "shift"))
     neutrinos = level["neutrinos"]
     met = [ak.to_numpy(ak.sum(neutrinos[c], axis=1)) - (a - b) + s
            for c, a, b, s in zip(("px", "py"), after, before, soft, strict=True)]  # fmt: skip
+    return met, shift
+
+
+def measure(level: dict[str, ak.Array], spec: SampleSpec, rng: np.random.Generator) -> dict[str, Any]:
+    """What the detector records of the events that pass the preselection: the branches of the ntuple."""
+    detector: Detector = spec.physics["detector"]
+    simulated: bool = spec.physics["simulated"]
+    lepton, photons = level["lepton"], level["lepton_photons"]
+    lepton_pt = np.hypot(ak.sum(photons.px, axis=1), ak.sum(photons.py, axis=1))
+    n = len(lepton_pt)
+    lepton_pt = ak.to_numpy(lepton_pt) * rng.normal(1.0, np.where(abs(lepton.id) == 11, 0.020, 0.015))
+    pileup = rng.poisson(detector.pileup, n)
+    jets = measured_jets(level, detector, pileup, rng)
+    met, shift = missing_momentum(level, jets, pileup, rng)
 
     isolated = ak.all((distance(jets, lepton) > 0.4) | (jets.pt < JET_PT), axis=1)
     jets = jets[jets.pt + (jets.shift if simulated else 0.0) > JET_PT]
@@ -367,6 +379,7 @@ def measure(level: dict[str, ak.Array], spec: SampleSpec, rng: np.random.Generat
     chosen = ak.to_numpy(ak.fill_none(good, False)) & (ak.to_numpy(ak.num(jets)) >= MIN_JETS)
 
     jets, pileup, count = jets[chosen], pileup[chosen], ak.to_numpy(ak.num(jets))[chosen]
+    met, shift = ([part[chosen] for part in momentum] for momentum in (met, shift))
     flavour, pt = ak.to_numpy(ak.flatten(jets.flavour)), ak.to_numpy(ak.flatten(jets.true))
     efficiency = detector.tag_efficiency(pt, flavour)
     valid = np.arange(count.max(initial=MIN_JETS))[None, :] < count[:, None]
@@ -374,27 +387,44 @@ def measure(level: dict[str, ak.Array], spec: SampleSpec, rng: np.random.Generat
     columns: dict[str, Any] = {
         "lepton_pt": lepton_pt[chosen], "lepton_eta": lepton.eta[chosen], "lepton_phi": lepton.phi[chosen],
         "lepton_charge": np.where(lepton.id[chosen] > 0, -1, 1), "lepton_flavour": abs(lepton.id[chosen]),
-        "met": np.hypot(*met)[chosen], "met_phi": np.arctan2(met[1], met[0])[chosen], "n_pileup": pileup,
+        "met": np.hypot(*met), "met_phi": np.arctan2(met[1], met[0]), "n_pileup": pileup,
         "jet_pt": jets.pt, "jet_eta": jets.eta, "jet_phi": jets.phi, "jet_mass": jets.mass,
         "jet_b": ak.unflatten(bins[valid], count),
     }  # fmt: skip
-    if simulated:
-        columns |= {
-            "jet_flavour": jets.flavour, "n_extra_b": ak.sum(jets.extra & (jets.flavour == 5), axis=1),
-            "n_extra_c": ak.sum(jets.extra & (jets.flavour == 4), axis=1), "tag_weight": tag_weight,
-            "gen_weight": level["gen_weight"][chosen], "extra_b": level["extra_b"][chosen],
-        }  # fmt: skip
-        for suffix, sign in (("", 0.0), ("_up", 1.0), ("_down", -1.0)):
-            each = scale_factor(bins[valid], efficiency, flavour, sign)
-            columns[f"b_weight{suffix}"] = ak.prod(ak.unflatten(each, count), axis=1)
-            columns[f"pileup_weight{suffix}"] = pileup_weight(pileup, REALITY.pileup * (1 + 0.04 * sign))
-        for suffix, sign in (("_up", 1.0), ("_down", -1.0)):
-            shifted = [m - sign * s for m, s in zip(met, shift, strict=True)]
-            columns[f"jet_pt_jes{suffix}"] = jets.pt + sign * jets.shift
-            columns[f"met_jes{suffix}"] = np.hypot(*shifted)[chosen]
-            columns[f"met_phi_jes{suffix}"] = np.arctan2(shifted[1], shifted[0])[chosen]
-        return columns
-    return {name: values[tag_weight > 0] for name, values in columns.items()}
+    if not simulated:
+        return {name: values[tag_weight > 0] for name, values in columns.items()}
+    columns |= {
+        "jet_flavour": jets.flavour, "n_extra_b": ak.sum(jets.extra & (jets.flavour == 5), axis=1),
+        "n_extra_c": ak.sum(jets.extra & (jets.flavour == 4), axis=1), "tag_weight": tag_weight,
+        "gen_weight": level["gen_weight"][chosen], "extra_b": level["extra_b"][chosen],
+    }  # fmt: skip
+    return columns | variations(jets, bins[valid], efficiency, flavour, pileup, met, shift)
+
+
+def variations(
+    jets: Any,
+    bins: np.ndarray,
+    efficiency: np.ndarray,
+    flavour: np.ndarray,
+    pileup: np.ndarray,
+    met: list[np.ndarray],
+    shift: list[np.ndarray],
+) -> dict[str, Any]:
+    """Weights of tags and pile-up, nominal, up and down, and the branches of the energy scale up and down.
+
+    bins, efficiency, flavour: of all jets in a row; met, shift: as of `missing_momentum`.
+    """
+    columns: dict[str, Any] = {}
+    for suffix, sign in (("", 0.0), ("_up", 1.0), ("_down", -1.0)):
+        each = scale_factor(bins, efficiency, flavour, sign)
+        columns[f"b_weight{suffix}"] = ak.prod(ak.unflatten(each, ak.num(jets)), axis=1)
+        columns[f"pileup_weight{suffix}"] = pileup_weight(pileup, REALITY.pileup * (1 + 0.04 * sign))
+    for suffix, sign in (("_up", 1.0), ("_down", -1.0)):
+        shifted = [m - sign * s for m, s in zip(met, shift, strict=True)]
+        columns[f"jet_pt_jes{suffix}"] = jets.pt + sign * jets.shift
+        columns[f"met_jes{suffix}"] = np.hypot(*shifted)
+        columns[f"met_phi_jes{suffix}"] = np.arctan2(shifted[1], shifted[0])
+    return columns
 
 
 # --- One chunk -------------------------------------------------------------------------------------------------------
