@@ -187,6 +187,7 @@ def train_network(
         rate_schedule=settings.schedule,
         optimizer=settings.optimizer,
         weight_decay=settings.weight_decay,
+        momentum=settings.momentum,
         average=settings.average,
         projection=domain is not None and domain.self_correction,
         patience=settings.patience,

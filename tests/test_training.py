@@ -76,6 +76,19 @@ def test_seeds_are_fixed_by_the_seed_of_the_analysis_fold_and_member(prepared, t
     assert all(job.seed != jobs[job.name] for job in other)
 
 
+def test_the_momentum_of_the_config_is_that_of_the_optimizer(prepared, tmp_path):
+    def trained(name, momentum):
+        config, table, folder = prepared
+        training = config.models["network"].training.model_copy(update={"momentum": momentum})
+        section = config.models["network"].model_copy(update={"training": training})
+        config = config.model_copy(update={"models": config.models | {"network": section}})
+        [job] = only(jobs_in((config, table, folder), tmp_path / name), "network-fold0-member0")
+        return numbers(run_job(None, job, silent))
+
+    usual = trained("usual", None)
+    assert trained("named", 0.9) == usual and trained("little", 0.1) != usual
+
+
 def test_a_network_is_what_the_config_says(prepared):
     config, table, _ = prepared
     plain = build_network(8, config.models["network"], 5, {"features": list(table.names)})

@@ -19,6 +19,8 @@ class TrainingConfig(Section):
     optimizer: Literal["adamw", "adam", "nadam", "sgd"] = "adamw"
     learning_rate: Positive = 1.0e-3
     weight_decay: Annotated[float, Field(ge=0.0)] = 1.0e-4
+    momentum: Fraction | None = None
+    """Of the optimizer (Adam's first beta); null: 0.9. Little of it keeps encoder and domain head from circling."""
     schedule: Literal["constant", "one-cycle", "cosine", "ganin"] = "cosine"
     """Course of the learning rate over the run."""
     patience: Count | None = 8

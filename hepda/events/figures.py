@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -272,26 +272,30 @@ def drawings(scene: Scene) -> list[Drawing]:
 def save_all(scene: Scene, count: int, folder: Path, processes: int, progress: Send) -> list[Path]:
     """Draw all of the scene's figures into `folder`, PNG and PDF; returns the PNGs.
 
-    A drawing does not travel between processes: each worker makes the list anew and draws every so-manyth of it.
+    A drawing does not travel between processes: each makes the list once, and draws the next one that is left.
     """
-    shares = [list(range(first, count, processes)) for first in range(min(processes, count))]
-    work = _Share(scene, folder, count)
-    saved = parallel.run(_draw_share, shares, processes, shared=work, progress=progress)
-    paths = {number: path for part in saved for number, path in part.items()}
-    return [paths[number] for number in range(count)]
+    done = 0
+
+    def told(*_: object) -> None:
+        nonlocal done
+        done += 1
+        progress("figures", done, count)
+
+    return parallel.run(_draw, range(count), processes, shared=_Work(scene, folder), progress=told)
 
 
-@dataclass(frozen=True, slots=True)
-class _Share:
+@dataclass(slots=True)
+class _Work:
+    """What is drawn and where; `todo` is filled in the process that draws."""
+
     scene: Scene
     folder: Path
-    count: int
+    todo: list[Drawing] = field(default_factory=list)
 
 
-def _draw_share(work: _Share, numbers: list[int], send: Send) -> dict[int, Path]:
-    todo = drawings(work.scene)
-    paths = {}
-    for done, number in enumerate(numbers, start=1):
-        paths[number] = style.save(todo[number].draw(), work.folder, todo[number].name)[0]
-        send(f"figures {numbers[0]}", done, len(numbers))
-    return paths
+def _draw(work: _Work, number: int, send: Send) -> Path:
+    work.todo = work.todo or drawings(work.scene)
+    drawing = work.todo[number]
+    path, _ = style.save(drawing.draw(), work.folder, drawing.name)
+    send(drawing.name, 1, 1)
+    return path
