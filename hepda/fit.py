@@ -7,7 +7,7 @@ scores; every fit is one of HistFactory's likelihood. Data that are blinded are 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,11 @@ from hepda import analysis, parallel, rundir
 from hepda.analysis import Clock, Progress
 from hepda.config import AnalysisConfig, load_config
 from hepda.errors import ConfigError, nearest
+from hepda.events import wing
 from hepda.events.fit_figures import closure_drawings, model_drawings, save_drawing
-from hepda.events.fit_metrics import CHOICES, model_page, systematics_page
+from hepda.events.fit_metrics import CHOICES, model_page, profile_page, systematics_page
 from hepda.events.fits import ALL, UNAWARE, Closed, MainFit, closure_of, main_fit
+from hepda.events.profiling import Profiled, profile, values_of
 from hepda.events.regions import Events, Region, ScoredEvents
 from hepda.events.scored import read_scored
 from hepda.events.table import FeatureTable
@@ -69,24 +71,32 @@ class _Shared:
 
 @dataclass(frozen=True, slots=True)
 class _Varied:
-    """What a reading gave: weight [n] and score [n] of each model, or keys [n] and factors [n]."""
+    """What a reading gave: weight [n] and score [n] of each model, or keys [n] and factors [n].
+
+    read_at: scores by model and value of its parameter, where that is not 0.
+    """
 
     reading: Reading
     weight: Array | None = None
     scores: Mapping[str, Array] | None = None
     key: Array | None = None
     factors: Mapping[str, Array] | None = None
+    read_at: Mapping[tuple[str, float], Array] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """A part of the fits of a model: the main fit, or the closure of a variant."""
+    """A part of the fits of a model: the main fit, the closure of a variant, or the profile of its parameter.
+
+    others: what is fitted where the network is read at other values of its parameter.
+    """
 
     region: Region
     what: str
+    others: Mapping[float, Region] = field(default_factory=dict)
 
 
-MAIN = "main"
+MAIN, PROFILE = "main", "profile"
 
 
 def fit(run: Path, options: Options, progress: Progress) -> Outcome:
@@ -117,22 +127,29 @@ def fit(run: Path, options: Options, progress: Progress) -> Outcome:
         with clock("vary"):
             varied = share_out(_vary, readings(config))
             regions = [_region(config, table, model, scores[model], truth, varied) for model in models]
+            others = _read_at(shared, table, truth, varied, progress)
         with clock("fit"):
             variants = (ALL, UNAWARE) if regions[0].two_points else (UNAWARE,)
             parts = [_Part(region, what) for what in (MAIN, *variants) for region in regions]
+            parts += [_Part(region, PROFILE, others[region.model]) for region in regions if region.model in others]
             found = share_out(_fit, parts)
     mains: dict[str, MainFit] = {}
     closures: dict[str, dict[str, dict[str, tuple[Closed, ...]]]] = {variant: {} for variant in variants}
+    profiles: dict[str, dict[str, list[Profiled]]] = {}
     figures: list[ReportFigure] = []
     for part, (result, drawn) in zip(parts, found, strict=True):
         figures += drawn
         if part.what == MAIN:
             mains[part.region.model] = result
+        elif part.what == PROFILE:
+            profiles[part.region.model] = result
         else:
             closures[part.what][part.region.model] = result
     with clock("report"):
         headline = [save_drawing(drawing, plots) for drawing in closure_drawings(config, closures)]
         page = _page(config, run, options, regions, mains, closures)
+        for model, found_at in profiles.items():
+            page["models"][model]["profiled"] = profile_page(found_at)
         _write(output, page, regions, mains, [*headline, *figures])
         if output != run and not (output / "figures.json").is_file():
             rundir.write_figures(output, "evaluate", [f for by, f in rundir.read_figures(run)[0] if by == "evaluate"])
@@ -163,7 +180,37 @@ def _vary(shared: _Shared, reading: Reading, send: Send) -> _Varied:
         return _Varied(reading, key=key, factors=factors)
     table = read_varied(shared.config, reading, report)
     scores = score_table(shared.config, shared.run / "models", table, shared.models)
-    return _Varied(reading, weight=table.weight, scores=scores)
+    return _Varied(reading, weight=table.weight, scores=scores, read_at=_scores_at(shared, table))
+
+
+def _scores_at(shared: _Shared, table: FeatureTable) -> dict[tuple[str, float], Array]:
+    """Scores of the networks with a parameter at its other values."""
+    folder = shared.run / "models"
+    return {
+        (model, value): score_table(shared.config, folder, table, [model], value)[model]
+        for model in shared.models
+        for value in values_of(shared.config, model)
+    }
+
+
+def _read_at(
+    shared: _Shared, table: FeatureTable, truth: Array, varied: Sequence[_Varied], progress: Progress
+) -> dict[str, dict[float, Region]]:
+    """What is fitted of networks with a parameter where they are read at its other values; events are read again."""
+    config = shared.config
+    if not any(values_of(config, model) for model in shared.models):
+        return {}
+    events = wing.load(config, progress.step).table
+    if not np.array_equal(events.key, table.key):
+        raise ConfigError(
+            "the events that the analysis file reads now are not those of scores.parquet: files have changed. Train "
+            "again."
+        )
+    found: dict[str, dict[float, Region]] = {}
+    for (model, value), score in _scores_at(shared, events).items():
+        own = [replace(v, scores={model: v.read_at[model, value]}) if v.read_at else v for v in varied]
+        found.setdefault(model, {})[value] = _region(config, table, model, score, truth, own)
+    return found
 
 
 def _region(
@@ -192,12 +239,14 @@ def _fit(shared: _Shared, part: _Part, send: Send) -> tuple[Any, list[ReportFigu
     name = f"{region.model}, {part.what.replace('_', ' ')}"
     send(name, 0, 1)
     figures: list[ReportFigure] = []
-    result: MainFit | dict[str, tuple[Closed, ...]]
+    result: MainFit | dict[str, tuple[Closed, ...]] | dict[str, list[Profiled]]
     if part.what == MAIN:
         result = main_fit(region, shared.toys, seed)
         figures = [
             save_drawing(drawing, shared.plots) for drawing in model_drawings(shared.config, region.model, result)
         ]
+    elif part.what == PROFILE:
+        result = profile({0.0: region, **part.others}, values_of(shared.config, region.model))
     else:
         result = closure_of(region, part.what, shared.toys, seed)
     send(name, 1, 1)

@@ -19,12 +19,17 @@ Scores = NDArray[np.float32]
 
 
 def score_table(
-    config: AnalysisConfig, models: Path, table: FeatureTable, names: Iterable[str] | None = None
+    config: AnalysisConfig,
+    models: Path,
+    table: FeatureTable,
+    names: Iterable[str] | None = None,
+    value: float | None = None,
 ) -> dict[str, Scores]:
     """P(signal) [n] of the events of a table by each model, out of fold as in training.
 
-    models: the folder of trained models; names: of the models wanted (None: all). An event belongs to a fold by
-    its key, so a varied event is scored by the trainings that did not see the nominal one.
+    models: the folder of trained models; names: of the models wanted (None: all); value: of their parameter (None:
+    0). An event belongs to a fold by its key, so a varied event is scored by the trainings that did not see the nominal
+    one.
 
     Raises:
         SourceError: a model's file is missing or broken.
@@ -37,7 +42,7 @@ def score_table(
         for fold in range(config.split.folds):
             rows = np.asarray(table.fold == fold)
             if rows.any():
-                score[rows] = fold_score(config, models, table, model, fold, rows)
+                score[rows] = fold_score(config, models, table, model, fold, rows, value)
         found[model] = score.astype(np.float32)
     return found
 
@@ -54,12 +59,13 @@ def fold_score(
     model: str,
     fold: int,
     rows: NDArray[np.bool_] | None = None,
+    value: float | None = None,
 ) -> NDArray[Any]:
     """Mean over the members of an ensemble, for the masked rows [n] (None: all); raises as `score_table`."""
     from hepda.events.tensors import model_features
 
     section, folder = config.models[model], models / model
-    features = np.ascontiguousarray(model_features(config, table, model, rows=rows))
+    features = np.ascontiguousarray(model_features(config, table, model, value, rows))
     members = section.ensemble if isinstance(section, NetworkConfig) else 1
     parts = []
     for member in range(members):

@@ -41,9 +41,11 @@ class Silent:
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of two models on small files, without its figures, which cost more than all else."""
     folder = tmp_path_factory.mktemp("fit")
+    small = {"kind": "network", "encoder": [4], "parameter": {"simulation": 0.0, "alternative": 1.0},
+             "train_on": ["signal", "background", "signal_alt", "background_alt"]}  # fmt: skip
     page = write_analysis(
         folder, n=1500, luminosity=1.0, systematics=SYSTEMATICS,
-        models={"bdt": {"kind": "bdt", "iterations": 10}, "small": {"kind": "network", "encoder": [4]}},
+        models={"bdt": {"kind": "bdt", "iterations": 10}, "small": small},
         evaluation={"probes": False, "bootstrap": 0, "bias": {"between": ["simulation", "alternative", "data"]}},
         training={"epochs": 2, "batch_size": 256, "processes": 1},
     )  # fmt: skip
@@ -125,6 +127,11 @@ def test_closure_impacts_and_what_has_no_effect(fitted: Path) -> None:
         assert entry["expected"]["not_fitted"]["null"] == "it changes no template"
         assert "null" not in [impact["name"] for impact in entry["impacts"]]
         assert {"jes", "b_tag", "rate", "generator"} <= {impact["name"] for impact in entry["impacts"]}
+    assert "profiled" not in found["models"]["bdt"]
+    profiled = found["models"]["small"]["profiled"]
+    for own in profiled["simulation"]:  # read at 0, where the templates are those of the data
+        assert own["value"] == 0 and own["bias"] == pytest.approx(0, abs=0.02) and own["holds_truth"]
+    assert {own["value"] for own in profiled["alternative"]} <= {0, 1} and len(profiled["data"]) == 1
 
 
 @pytest.mark.slow

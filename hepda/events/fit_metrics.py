@@ -21,6 +21,7 @@ from hepda.evaluation.results import ToyClosure
 from hepda.evaluation.templates import Templates
 from hepda.evaluation.toys import interval_score
 from hepda.events.fits import Closed, MainFit
+from hepda.events.profiling import Profiled
 from hepda.events.regions import Region
 
 CHOICES = {
@@ -31,7 +32,7 @@ CHOICES = {
     "data": "the truth of data is taken to be mu = 1, the strength that the templates predict; pseudo-data whose "
     "`truth` is given are scaled as simulation is: once more their own fluctuation is `sample_error`",
     "toys": "counts and auxiliary measurements fluctuate; data from simulation fluctuate about its expectation",
-    "parameter": "a network with `parameter` is read at 0, as it is scored; its input is not profiled here",
+    "parameter": "a network with `parameter` is read at 0, as it is scored; `profiled` has the fit choose the value",
 }
 
 
@@ -126,6 +127,21 @@ def closed_page(entry: Closed) -> dict[str, Any]:
         found["sample_error_why"] = "the data are not simulated: their fluctuations are in the error"
     bias = None if fit.mu is None else fit.mu - fit.truth
     return with_why(found | {"bias": bias, "toys": toys_page(toys)})
+
+
+def profile_page(found: Mapping[str, Sequence[Profiled]]) -> dict[str, Any]:
+    """models.<model>.profiled: by domain, one entry an injected strength."""
+
+    def entry(own: Profiled) -> dict[str, Any]:
+        error = None if own.low is None or own.high is None else 0.5 * (own.high - own.low)
+        bias = None if own.mu is None else own.mu - own.truth
+        covered = None if own.low is None or own.high is None else own.low <= own.truth <= own.high
+        told = {"error": error, "bias": bias, "holds_truth": covered}
+        return with_why({k: v for k, v in asdict(own).items() if k != "offset"} | told | {
+            "offset": {f"{value:g}": above for value, above in (own.offset or {}).items()},
+        })  # fmt: skip
+
+    return {domain: [entry(own) for own in entries] for domain, entries in found.items()}
 
 
 def score_page(entries: Sequence[Closed]) -> dict[str, Any]:

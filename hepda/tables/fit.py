@@ -20,6 +20,7 @@ def fit_tables(found: Mapping[str, Any]) -> list[Table]:
     return [
         _summary(found),
         *(_headline(found, variant) for variant in TITLES),
+        _profiled(found),
         _scores(found),
         _closure(found, "without_two_point"),
         _impacts(found),
@@ -84,6 +85,28 @@ def _headline(found: Mapping[str, Any], variant: str) -> Table:
         "truth); the error is that of the fit. Coverage: of the 68.27 % interval, by toys of the pseudo-data."
     )
     return Table(TITLES[variant], head, rows, note)
+
+
+def _profiled(found: Mapping[str, Any]) -> Table:
+    """The bias of networks that read their domain, where the fit chooses the value of it."""
+    rows = [
+        [
+            Cell(name, name),
+            Cell(domain, domain),
+            Quantity(entry["truth"]).cell(),
+            _with_error(entry["bias"], entry["error"]).cell(),
+            Quantity(entry["value"]).cell(),
+        ]
+        for name, model in found["models"].items()
+        for domain, entries in (model.get("profiled") or {}).items()
+        for entry in entries
+    ]
+    note = (
+        "The network is read at the value of its parameter with the better fit, at each with the templates of that "
+        "domain; the error is half of the envelope's interval (discrete profiling, arXiv:1408.6865)."
+    )
+    head = ["Model", "Data from", "Injected µ", "Bias of µ ± error", "Value"]
+    return Table("Networks that read their domain, profiled", head, rows, note)
 
 
 def _scores(found: Mapping[str, Any]) -> Table:
