@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,6 +42,7 @@ class Products:
         forward: (x [n, k], weight [o, k], bias [o], relu) to x W^T + b [n, o], with a ReLU after it or not.
         to_input: (gradient [n, o], weight [o, k]) to G W [n, k].
         to_weight: (gradient [n, o], x [n, k]) to G^T x [o, k].
+        add_to_weight: (sum [o, k], gradient, x, first) adds G^T x to the sum, or replaces it where it is the first.
         dtype: what they compute in; None: what they are given.
 
     """
@@ -49,6 +50,7 @@ class Products:
     forward: Callable[[Tensor, Tensor, Tensor, bool], Tensor]
     to_input: Callable[[Tensor, Tensor], Tensor]
     to_weight: Callable[[Tensor, Tensor], Tensor]
+    add_to_weight: Callable[[Tensor, Tensor, Tensor, bool], object]
     dtype: torch.dtype | None = None
 
 
@@ -63,6 +65,10 @@ def _to_input(gradient: Tensor, weight: Tensor) -> Tensor:
 
 def _to_weight(gradient: Tensor, x: Tensor) -> Tensor:
     return gradient.t().mm(x)
+
+
+def _add_to_weight(total: Tensor, gradient: Tensor, x: Tensor, first: bool) -> None:
+    total.addmm_(gradient.t(), x, beta=0.0 if first else 1.0)
 
 
 def _multiply(x: Tensor, weight: Tensor, bias: Tensor | None, after: str) -> Tensor:
@@ -89,10 +95,29 @@ def _onednn_to_weight(gradient: Tensor, x: Tensor) -> Tensor:
     return _multiply(gradient.t(), x.t(), None, "none")
 
 
+def _onednn_add(total: Tensor, gradient: Tensor, x: Tensor, first: bool) -> None:
+    _put(total, _onednn_to_weight(gradient, x), first)
+
+
+def _bfloat16_forward(x: Tensor, weight: Tensor, bias: Tensor, relu: bool) -> Tensor:
+    return _multiply(x, weight, bias, "relu" if relu else "none") if fuses() else _forward(x, weight, bias, relu)
+
+
+def _bfloat16_add(total: Tensor, gradient: Tensor, x: Tensor, first: bool) -> None:
+    _put(total, _to_weight(gradient, x), first)
+
+
+def _put(total: Tensor, value: Tensor, first: bool) -> None:
+    if first:
+        total.copy_(value)
+    else:
+        total.add_(value)
+
+
 PRODUCTS: dict[str, Products] = {
-    "plain": Products(_forward, _to_input, _to_weight),
-    "onednn": Products(_onednn_forward, _onednn_to_input, _onednn_to_weight),
-    "bfloat16": Products(_forward, _to_input, _to_weight, torch.bfloat16),
+    "plain": Products(_forward, _to_input, _to_weight, _add_to_weight),
+    "onednn": Products(_onednn_forward, _onednn_to_input, _onednn_to_weight, _onednn_add),
+    "bfloat16": Products(_bfloat16_forward, _to_input, _to_weight, _bfloat16_add, torch.bfloat16),
 }
 
 
@@ -148,27 +173,34 @@ class Stack:
         return passed
 
     def backward(
-        self, gradient: Tensor, passed: Sequence[Tensor], parameters: Sequence[Tensor], wanted: Sequence[bool]
-    ) -> list[Tensor | None]:
-        """Gradients of the input and of the parameters, where they are wanted. passed: as `forward` gave it."""
-        found: list[Tensor | None] = [None] * len(wanted)
-        gradient = gradient.contiguous()
-        last = len(self.activations) - 1
-        for i in range(last, -1, -1):
+        self,
+        gradient: Tensor,
+        passed: Sequence[Tensor],
+        parameters: Sequence[Tensor],
+        to_input: bool,
+        own: bool = False,
+    ) -> Iterator[tuple[int, Tensor, Tensor]]:
+        """From the last layer to the first: its number, the gradient of what stands before its activation, its input.
+
+        Args:
+            gradient: of the output.
+            passed: as `forward` gave it.
+            parameters: as `forward` had them.
+            to_input: whether to end with the gradient of the input, with the number -1.
+            own: whether the gradient may be written over.
+
+        """
+        for i in range(len(self.activations) - 1, -1, -1):
             activation, (inputs, before, after) = self.activations[i], passed[2 * i : 2 * i + 3]
-            if activation is _RELU and i < last:  # this gradient was made here: no new memory
+            if activation is _RELU and own:
                 _aten.threshold_backward.grad_input(gradient, after, 0, grad_input=gradient)
             elif activation is not None:
                 gradient = activation.slope(gradient, before, after)
-            if wanted[2 * i + 1]:
-                found[2 * i + 1] = self.products.to_weight(gradient, inputs)
-            if wanted[2 * i + 2]:
-                found[2 * i + 2] = gradient.sum(dim=0)
-            if not any(wanted[: 2 * i + 1]):
-                return found
-            gradient = self.products.to_input(gradient, parameters[2 * i])
-        found[0] = gradient
-        return found
+            yield i, gradient, inputs
+            if i or to_input:
+                gradient, own = self.products.to_input(gradient, parameters[2 * i]), True
+        if to_input:
+            yield -1, gradient, passed[0]
 
     def plain(self, x: Tensor, parameters: Sequence[Tensor]) -> Tensor:
         """The same by torch's own layers, differentiable as often as one likes."""
@@ -196,7 +228,15 @@ class _Passed(torch.autograd.Function):
         given, parameters, passed = saved[: n + 1], saved[n + 1 : 2 * n + 1], saved[2 * n + 1 :]
         if torch.is_grad_enabled():  # the gradient will be differentiated
             return None, *_derivatives(stack, gradients[0], given, wanted)
-        found = stack.backward(gradients[0], passed, parameters, wanted)
+        found: list[Tensor | None] = [None] * len(wanted)
+        for i, gradient, inputs in stack.backward(gradients[0].contiguous(), passed, parameters, wanted[0]):
+            if i < 0:
+                found[0] = gradient
+                continue
+            if wanted[2 * i + 1]:
+                found[2 * i + 1] = stack.products.to_weight(gradient, inputs)
+            if wanted[2 * i + 2]:
+                found[2 * i + 2] = gradient.sum(dim=0)
         if stack.products.dtype is not None:
             found = [f if f is None else f.to(g.dtype) for f, g in zip(found, given, strict=True)]
         return None, *found
@@ -238,10 +278,31 @@ def _passes(stack: Stack, x: Tensor) -> list[Tensor]:
     return [output, *torch.autograd.grad(output, [given, *stack.parameters], torch.ones_like(output))]
 
 
+def there() -> bool:
+    """Whether torch has oneDNN's operator for a linear layer and its activation."""
+    found: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    return found and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+
+
+@functools.cache
+def fuses() -> bool:
+    """Whether that operator is there and right in bfloat16."""
+    if not there():
+        return False
+    x, weight = torch.linspace(-1.0, 1.0, 64 * 30).reshape(64, 30), torch.linspace(-1.0, 2.0, 32 * 30).reshape(32, 30)
+    bias = torch.linspace(-1.0, 1.0, 32)
+    x, weight, bias = (value.bfloat16() for value in (x, weight, bias))
+    try:
+        found = _multiply(x, weight, bias, "relu").float()
+    except (RuntimeError, NotImplementedError, TypeError):
+        return False
+    expected = _forward(x.float(), weight.float(), bias.float(), True)
+    return bool(torch.allclose(found, expected, rtol=1e-2, atol=1e-2 * float(expected.max())))
+
+
 def agrees() -> bool:
     """Whether oneDNN's operators are there and give torch's output and gradients to 1 part in 10^4."""
-    there = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
-    if not (there and hasattr(torch.ops.mkldnn, "_linear_pointwise")):
+    if not there():
         return False
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
         torch.manual_seed(0)

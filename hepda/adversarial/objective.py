@@ -74,12 +74,15 @@ class Objective:
         """Set every strength to its value after `epoch` of `epochs` epochs; a strength of 0 leaves its head
         out.
         """
+        changed = False
         for part in self.parts:
             if part.reversal is not None:
                 value = part.reversal.at(epoch, epochs)
+                changed |= (value > 0.0) != (self.value[part.name] > 0.0)
                 self.value[part.name] = value
                 self.strength[part.name].fill_(value)
-        self._activate()
+        if changed:
+            self._activate()
 
     def _activate(self) -> None:
         self.active = [h for h in self.heads if self.value.get(h.name, 1.0) > 0.0]
@@ -162,10 +165,10 @@ class Objective:
         if head.tail is not None and self.network.training:
             weight = weight * lane.rows(self._tail(head.tail, seen), n)
         smoothing = head.smoothing if self.network.training else 0.0
-        below = sum_over_workers(weight.abs().sum()).clamp_min(_TINY)
+        below = total_weight(weight)
         loss = weighted_sum(head.loss, output, target, weight / below, smoothing)
         if seen.meters is not None:
-            seen.meters[head.name] = self._meter(head, output, target, weight, loss * below)
+            seen.meters[head.name] = self.meter(head, output, target, weight, loss * below)
         return loss if penalty is None else loss + penalty / count()
 
     def _tail(self, tail: Tail, seen: _Seen) -> Tensor:
@@ -188,7 +191,8 @@ class Objective:
 
     @staticmethod
     @torch.no_grad()
-    def _meter(head: Head, output: Tensor, target: Tensor, weight: Tensor, above: Tensor) -> Tensor:
+    def meter(head: Head, output: Tensor, target: Tensor, weight: Tensor, above: Tensor) -> Tensor:
+        """[weighted sum of losses, sum of absolute weights, weighted sum of right answers, sum of weights]."""
         right = above.new_zeros(())
         if LOSSES[head.loss].classes:
             right = torch.dot(weight, correct(output, target, head.loss))
@@ -213,6 +217,13 @@ class Objective:
             one = torch.ones_like(loss)
             seen.meters[term.name] = torch.stack([loss.detach(), one, torch.zeros_like(one), one])
         return loss / count()
+
+
+def total_weight(weight: Tensor) -> Tensor:
+    """Sum of the absolute weights [n] of the rows of all workers, which a batch's losses are divided by; of several
+    columns [n, c] the sums [c].
+    """
+    return sum_over_workers(weight.abs().sum(dim=0)).clamp_min(_TINY)
 
 
 def certainty(probability: Tensor) -> Tensor:

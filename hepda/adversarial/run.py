@@ -14,6 +14,7 @@ from torch import Tensor
 
 from hepda.adversarial import workers
 from hepda.adversarial.batches import Batch, PairedBatches, Rows, Table, batch_sizes
+from hepda.adversarial.blocks import Blocks
 from hepda.adversarial.checkpoint import (
     optimizer_tensors,
     read_checkpoint,
@@ -79,6 +80,7 @@ class Run:
         self.best: dict[str, Tensor] = {}
         self.best_score = -math.inf
         self.waited = 0
+        self.blocks: Blocks | None = None
 
     # ---- an epoch ----
 
@@ -90,6 +92,7 @@ class Run:
     def epoch(self) -> None:
         """Train one pass over the source rows, look at the validation rows, add a line to the history."""
         self.network.train()
+        self.blocks = None if self.settings.projection else Blocks.of(self.objective)
         number, steps = self.history.epochs, self.batches.steps
         every = 1 if steps < 10 * _METER_EVERY else _METER_EVERY
         measured = max(1, _STEPS_PER_MEASUREMENT // steps)
@@ -127,19 +130,26 @@ class Run:
         optimizers.set_rate(self._rate_factor(step))
         self._adversary_steps(step)
         optimizers.clear()
-        losses = self._losses(self.batches(step), measure)
-        if line is not None:
-            self._measure_gradients(losses, line)
-        if settings.projection and losses.adversary is not None:
-            self._projected_backward(losses)
-        else:
-            torch.autograd.backward(losses.total)
+        meters = self._gradients(self.batches(step), measure, line)
         workers.add_gradients(self.parameters)
         if settings.clip:
             torch.nn.utils.clip_grad_norm_(self.network.encoder.parameters(), settings.clip)
         optimizers.step()
         if self.average is not None:
             self.average.update()
+        return meters
+
+    def _gradients(self, batch: Batch, measure: bool, line: dict[str, float] | None) -> dict[str, Tensor]:
+        """Set all gradients; returns the meters. `line`, if given, receives the gradient norms."""
+        if self.blocks is not None and line is None:
+            return self.blocks(batch, measure)
+        losses = self._losses(batch, measure)
+        if line is not None:
+            self._measure_gradients(losses, line)
+        if self.settings.projection and losses.adversary is not None:
+            self._projected_backward(losses)
+        else:
+            torch.autograd.backward(losses.total)
         return losses.meters
 
     def _losses(self, batch: Batch, measure: bool) -> Losses:
@@ -318,6 +328,7 @@ class Run:
             )
         self.network.load_state_dict(_below("network.", tensors))
         restore_optimizer(self.optimizers.optimizer, "optimizer", tensors)
+        self.optimizers.forget()
         self.best = _below("best.", tensors)
         if self.average is not None:
             self.average.steps = said["averaged"]
