@@ -133,8 +133,29 @@ def attempt(
                 tried = f" It was tried {retries + 1} times." if retries else ""
                 raise SourceError(f"{error}{tried}") from error
             before()
+            _forget(path)
             time.sleep(FIRST_WAIT * 2**number)
     raise AssertionError("the loop returns or raises")
+
+
+def _forget(path: str) -> None:
+    """Drop the connections and open files that fsspec keeps of a place: after a break they fail for good."""
+    if not is_remote(path):
+        return
+    import fsspec
+
+    kind = fsspec.get_filesystem_class(_scheme(path))
+    for system in list(kind._cache.values()):
+        # fsspec-xrootd hands out a broken file again and, at the end of the process, complains that it cannot close it.
+        handles = getattr(getattr(system, "_readonly_filehandle_cache", None), "_cache", None)
+        if handles is not None:
+            handles.clear()
+    kind.clear_instance_cache()
+
+
+def _scheme(path: str) -> str:
+    """Of a URL, which may stand behind what it is wanted for: `samples.x.files: root://...`."""
+    return path.rpartition(": ")[2].partition("://")[0]
 
 
 @contextmanager
@@ -150,7 +171,7 @@ def reading(path: str, what: str, remote: bool) -> Iterator[None]:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         told = f"{type(error).__name__}: {reason}"
         if isinstance(error, ImportError):
-            scheme = path.rpartition(": ")[2].partition("://")[0]
+            scheme = _scheme(path)
             if remote and scheme in _EXTRAS:
                 raise MissingExtraError(*_EXTRAS[scheme]) from error
             raise SourceError(f"{path}: a package is needed to read it: {reason}") from error
