@@ -1,6 +1,6 @@
 """What a scan costs beside the trainings in it: `python benchmarks/scan.py` (some minutes; --help lists the settings).
 
-Both sides run the same jobs on the same processes. The trainings: `hepda.training.run_jobs` on a table that is on disk
+Both sides run the same jobs on the same processes. The trainings: `hepda.jobs.run_jobs` on a table that is on disk
 already, nothing else. The scan: the whole `hepda scan`, from reading the ROOT files to the page. Wall clock, and CPU
 time of all processes (with `getrusage` of the ended children); `loops` is what the training loops themselves took.
 """
@@ -24,7 +24,7 @@ from hepda.events.store import write_table
 from hepda.scanning.points import Source, make_unit
 from hepda.config import load_config
 from hepda.config.scan import parse_vary
-from hepda.training import run_jobs
+from hepda.jobs import run_jobs
 
 config, vary, seeds, processes, folder, *base = sys.argv[1:]
 key = parse_vary(vary)

@@ -5,38 +5,30 @@ from __future__ import annotations
 import re
 import shutil
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hepda import parallel, rundir
-from hepda.config import AnalysisConfig, load_config, resolved_yaml
+from hepda.config import AnyConfig, load_any, resolved_yaml
 from hepda.errors import ConfigError
-from hepda.training import Trained, jobs_of, run_jobs
+from hepda.jobs import model_of, run_jobs
+from hepda.kinds import Judging, Kind, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from hepda.events.load import LoadedEvents
-    from hepda.events.table import FeatureTable
+    from hepda.kinds import Scores
 
-Array = NDArray[Any]
 FILES = (
     "manifest.json", "metrics.json", "config.yaml", "scores.parquet", "history.csv", "figures.json", "report.html",
 )  # fmt: skip
 """What a complete run directory holds, besides models/."""
-HEAVY = (
-    "torch", "sklearn.ensemble", "hepda.events.wing", "hepda.adversarial", "hepda.baselines.bdt",
-    "hepda.evaluation.probe_models",
-)  # fmt: skip
-"""What the processes of a run need, imported once for all of them while the events are read."""
 
 
 class Progress(Protocol):
@@ -79,7 +71,7 @@ class Clock:
 
 
 def train(
-    config: AnalysisConfig,
+    config: AnyConfig,
     run: Path,
     plots: Path,
     progress: Progress,
@@ -87,7 +79,7 @@ def train(
     resume: bool = False,
     device: str = "auto",
 ) -> Outcome:
-    """Everything: from the files of the config to the report in `run` and the figures in `plots`.
+    """Everything: from the data of the config to the report in `run` and the figures in `plots`.
 
     With `resume`, trainings that an interrupted run of the same config has finished are not done again, and one
     that was under way goes on from its last epoch.
@@ -98,34 +90,28 @@ def train(
     """
     check_places(run, plots)
     check_device(device)
+    clock, kind = Clock(progress), kind_of(config)
     if processes_of(config) > 1:
-        parallel.prepare(HEAVY)
-    from hepda.events import wing
-    from hepda.events.store import write_table
-
-    clock = Clock(progress)
+        parallel.prepare(kind.heavy)
     with clock("load"):
-        loaded = wing.load(config, progress.step)
-        for line in (*(file.line() for file in loaded.skipped), *policy_lines(config, loaded.table)):
+        for line in kind.load(progress.step):
             progress.say(line)
     with clock("train"):
-        work = work_folder(config, loaded.table, run, resume, progress)
-        write_table(loaded.table, work / "table")
-        jobs = jobs_of(config, work / "table", run, work, device)
-        results = run_jobs(jobs, processes_of(config), progress.step)
-        scores = combine(config, loaded.table, results)
+        work = work_folder(config, kind, run, resume, progress)
+        results = run_jobs(kind.jobs(run, work, device), processes_of(config), progress.step)
+        scores = kind.combine(results)
         for line in alarms({r.name: r.about for r in results}):
             progress.say(line)
     rundir.write_text(run / "config.yaml", resolved_yaml(config))
     rundir.write_text(run / "history.csv", rundir.history_csv({r.name: r.history for r in results if r.history}))
-    rundir.write_scores(run / "scores.parquet", wing.scores_columns(loaded.table, scores))
+    rundir.write_scores(run / "scores.parquet", kind.score_columns(scores))
     manifest = {
         **rundir.provenance(config.seed),
         "training": {r.name: r.about for r in results},
-        "files": loaded.manifest(),
+        "files": kind.files(),
     }
     rundir.write_json(run / "manifest.json", manifest)
-    outcome = _judge(config, loaded, scores, run, plots, clock)
+    outcome = _judge(config, kind, scores, run, plots, clock)
     shutil.rmtree(work.parent)
     return outcome
 
@@ -137,26 +123,24 @@ def evaluate(run: Path, plots: Path, progress: Progress) -> Outcome:
         ConfigError: `run` is no run directory, or its files are no longer those that it was trained on.
 
     """
-    from hepda.events import wing
-
     manifest = rundir.read_json(run / "manifest.json")
     if not isinstance(manifest, dict) or "training" not in manifest:
         raise ConfigError(
             f"{run / 'manifest.json'} was not written by `hepda train`; name a run directory that it made."
         )
     rundir.check_writable(plots, "--plots")
-    config = load_config(run / "config.yaml")
+    config = load_any(run / "config.yaml")
+    clock, kind = Clock(progress), kind_of(config)
     if processes_of(config) > 1:
-        parallel.prepare(HEAVY)
-    clock = Clock(progress)
+        parallel.prepare(kind.heavy)
     with clock("load"):
-        loaded = wing.load(config, progress.step)
-        scores = saved_scores(config, loaded.table, run)
-    return _judge(config, loaded, scores, run, plots, clock)
+        kind.load(progress.step)
+        scores = kind.saved_scores(run)
+    return _judge(config, kind, scores, run, plots, clock)
 
 
-def check(config: AnalysisConfig, progress: Progress, *, every_file: bool = False) -> tuple[list[str], list[str]]:
-    """Look at the events of an analysis: the lines of what was found, and the problems for which none may be trained.
+def check(config: AnyConfig, progress: Progress, *, every_file: bool = False) -> tuple[list[str], list[str]]:
+    """Look at the data of an analysis: the lines of what was found, and the problems for which none may be trained.
 
     every_file: of each sample, not only the first.
 
@@ -164,74 +148,56 @@ def check(config: AnalysisConfig, progress: Progress, *, every_file: bool = Fals
         HepdaError: the analysis file itself is wrong.
 
     """
-    from hepda.events import wing
-
     progress.stage("check")
-    return wing.check(config, progress.step, every_file=every_file)
+    return kind_of(config).check(progress.step, every_file=every_file)
 
 
-def _judge(
-    config: AnalysisConfig,
-    loaded: LoadedEvents,
-    scores: Mapping[str, Array],
-    run: Path,
-    plots: Path,
-    clock: Clock,
-) -> Outcome:
+def _judge(config: AnyConfig, kind: Kind, scores: Scores, run: Path, plots: Path, clock: Clock) -> Outcome:
     """Numbers, figures and the report of scores, into `run` and `plots`."""
-    from hepda.events import wing
-    from hepda.scoring import rescore
-
-    about, table, progress = rundir.read_json(run / "manifest.json")["training"], loaded.table, clock.progress
-    processes = processes_of(config)
+    about = rundir.read_json(run / "manifest.json")["training"]
     histories, best = saved_histories(config, run, about)
+    training = training_metrics(config, about)
+    judging = Judging(run, training, histories, best, processes_of(config), clock.progress.step)
     with clock("evaluate"):
-        models = run / "models"
-        again = partial(rescore, config, models)
-        numbers = wing.numbers_of(config, table, scores, models, processes, progress.step, again)
-        metrics = {
-            "schema": 1,
-            "name": config.name,
-            "seed": config.seed,
-            "luminosity": config.luminosity,
-            "samples": wing.samples_metrics(config, loaded),
-            "models": wing.models_metrics(config, numbers, training_metrics(config, about)),
-            **wing.whole_metrics(config, numbers, histories),
-        }
+        head = {"schema": 1, "name": config.name, "kind": config.kind, "seed": config.seed}
+        metrics = head | kind.measure(scores, judging)
         rundir.write_json(run / "metrics.json", metrics)
     with clock("draw"):
-        drawn = wing.draw(config, table, scores, numbers, histories, best, plots, processes, progress.step)
-        rundir.write_figures(run, "evaluate", drawn)
+        rundir.write_figures(run, "evaluate", kind.draw(scores, judging, plots))
     with clock("report"):
-        path = write_page(config, table, run)
+        path = write_page(config, kind, run)
     return Outcome(run, path, metrics, clock.seconds)
 
 
-def write_page(config: AnalysisConfig, table: FeatureTable, run: Path, output: Path | None = None) -> Path:
+def write_page(config: AnyConfig, kind: Kind, run: Path, output: Path | None = None) -> Path:
     """The report of a run from what every verb has left: metrics, figures, the fit.
 
     run: has metrics.json and manifest.json; output: has figures.json and, after `hepda fit`, fit.json, and takes
-    the report (None: the run itself). table: its weights say what the policy for negative ones touches.
+    the report (None: the run itself). kind: with its data, of which its warnings speak.
     """
-    from hepda.events import wing
     from hepda.report import write_report
     from hepda.tables.fit import fit_tables
 
     folder = output or run
-    manifest = rundir.read_json(run / "manifest.json")
+    manifest, metrics = (rundir.read_json(run / f"{name}.json") for name in ("manifest", "metrics"))
     figures, lost = rundir.read_figures(folder)
     fitted, stale = rundir.read_fit(folder, run)
+    extra = kind.tables(metrics)
     if fitted is None:
         figures = [(by, figure) for by, figure in figures if by != "fit"]
+    else:
+        extra = extra | {"fit": fit_tables(fitted)}
     return write_report(
         folder / "report.html",
-        rundir.read_json(run / "metrics.json"),
+        metrics,
         [figure for _, figure in figures],
         config_text=resolved_yaml(config),
         manifest=manifest,
-        warnings=[*policy_lines(config, table), *alarms(manifest["training"]), *stale],
-        notes=[*wing.notes(config), *lost],
-        extra_tables={} if fitted is None else {"fit": fit_tables(fitted)},
+        conclusions=kind.conclusions(metrics),
+        warnings=[*kind.warnings(), *alarms(manifest["training"]), *stale],
+        notes=[*kind.notes(), *lost],
+        extra_tables=extra,
+        sections=kind.sections,
     )
 
 
@@ -262,19 +228,19 @@ def check_device(device: str) -> None:
         )
 
 
-def work_folder(config: AnalysisConfig, table: FeatureTable, run: Path, resume: bool, progress: Progress) -> Path:
-    """Where finished and half-finished trainings of this config on these events are kept until the run is complete.
+def work_folder(config: AnyConfig, kind: Kind, run: Path, resume: bool, progress: Progress) -> Path:
+    """Where finished and half-finished trainings of this config on these data are kept until the run is complete.
 
     What an earlier run left in `run` goes: a run directory never holds files of two runs.
     """
     name = zlib.crc32(resolved_yaml(config).encode())
-    for column in (table.key, table.features, table.weight):
+    for column in kind.columns():
         name = zlib.crc32(np.ascontiguousarray(column).data, name)
     folder = run / ".work" / f"{name:08x}"
     if resume and folder.exists():
         return folder
     if resume:
-        progress.say(f"{run} has nothing to resume of this config and these events; everything is trained.")
+        progress.say(f"{run} has nothing to resume of this config and these data; everything is trained.")
     folder.mkdir(parents=True, exist_ok=True)
     for left in (*(run / ".work").iterdir(), run / "models"):
         if left.is_dir():
@@ -286,54 +252,17 @@ def work_folder(config: AnalysisConfig, table: FeatureTable, run: Path, resume: 
     return folder
 
 
-def processes_of(config: AnalysisConfig) -> int:
+def processes_of(config: AnyConfig) -> int:
     """Processes side by side: as many as the config says, or one a core for `auto`."""
     asked = config.training.processes
     return parallel.cores() if asked == "auto" else asked
 
 
-def combine(config: AnalysisConfig, table: FeatureTable, results: Sequence[Trained]) -> dict[str, Array]:
-    """Score [n] of each model for every event: its fold's, averaged over the members of an ensemble."""
-    scores: dict[str, Array] = {}
-    for model in config.models:
-        own = [result for result in results if result.model == model]
-        score = np.full(len(table), np.nan, dtype=np.float64)
-        for fold in range(config.split.folds):
-            score[table.fold == fold] = np.mean([r.score for r in own if r.fold == fold], axis=0)
-        scores[model] = score.astype(np.float32)
-    return scores
-
-
-def saved_scores(config: AnalysisConfig, table: FeatureTable, run: Path) -> dict[str, Array]:
-    """The scores of scores.parquet.
-
-    Raises:
-        ConfigError: they are not those of the events that the config reads now.
-
-    """
-    import pyarrow.parquet as pq
-
-    path = run / "scores.parquet"
-    if not path.is_file():
-        raise ConfigError(
-            f"{run} has no scores.parquet; train it again with `hepda train --config {run / 'config.yaml'}`"
-        )
-    saved = pq.read_table(path)
-    for model in config.models:
-        if model not in saved.column_names:
-            raise ConfigError(f"{path} has no scores of the model {model!r} of {run / 'config.yaml'}. Train again.")
-    if not np.array_equal(saved["key"].to_numpy(), table.key):
-        raise ConfigError(
-            f"the events that {run / 'config.yaml'} reads are not those of {path}: files have changed. Train again."
-        )
-    return {model: saved[model].to_numpy() for model in config.models}
-
-
-def training_metrics(config: AnalysisConfig, about: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+def training_metrics(config: AnyConfig, about: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """models.<model>.training: seconds of all trainings of a model, their rate, mean epochs, and its reweightings."""
     found = {}
     for model in config.models:
-        own = [entry for name, entry in about.items() if name.rpartition("-fold")[0] == model]
+        own = [entry for name, entry in about.items() if model_of(name) == model]
         seconds = sum(entry["seconds"] for entry in own)
         rows = sum(entry["seconds"] * entry["rows_per_second"] for entry in own)
         found[model] = {
@@ -347,27 +276,19 @@ def training_metrics(config: AnalysisConfig, about: Mapping[str, dict[str, Any]]
 
 
 def saved_histories(
-    config: AnalysisConfig, run: Path, about: Mapping[str, dict[str, Any]]
+    config: AnyConfig, run: Path, about: Mapping[str, dict[str, Any]]
 ) -> tuple[dict[str, list[dict[str, list[float | None]]]], dict[str, list[int]]]:
     """The history of every training of each network, and the epoch (from 1) whose weights it kept."""
     saved = rundir.read_history(run / "history.csv")
     histories: dict[str, list[dict[str, list[float | None]]]] = {}
     best: dict[str, list[int]] = {}
     for model in config.models:
-        own = [name for name in saved if name.rpartition("-fold")[0] == model]
+        own = [name for name in saved if model_of(name) == model]
         if own:
             histories[model] = [saved[name] for name in own]
             kept = [about[name].get("best_epoch") for name in own]
             best[model] = [epoch + 1 for epoch in kept if epoch is not None]
     return histories, best
-
-
-def policy_lines(config: AnalysisConfig, table: FeatureTable) -> list[str]:
-    """The policy for negative weights and the share that it touches, for the log and the report."""
-    from hepda.adversarial.weights import negative_weights
-
-    names = list(dict.fromkeys(name for model in config.models for name in config.training_samples(model)))
-    return [f"training samples: {negative_weights(table.weight[table.of_samples(names)], config.negative_weights)}"]
 
 
 def alarms(about: Mapping[str, dict[str, Any]]) -> list[str]:

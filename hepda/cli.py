@@ -37,9 +37,9 @@ def train(
 ) -> None:
     """Train and evaluate every model of an analysis: from ROOT files to numbers, figures and a report."""
     from hepda import analysis
-    from hepda.config import load_config
+    from hepda.config import load_any
 
-    loaded = load_config(config, set_ or [])
+    loaded = load_any(config, set_ or [])
     run = output or Path("runs") / loaded.name
     with _bars() as bars:
         outcome = analysis.train(loaded, run, plots or Path("plots") / loaded.name, bars, resume=resume, device=device)
@@ -57,9 +57,9 @@ def check(
     Exit status 0: training may start; 2: it may not.
     """
     from hepda import analysis
-    from hepda.config import load_config
+    from hepda.config import load_any
 
-    loaded = load_config(config, set_ or [])
+    loaded = load_any(config, set_ or [])
     with _bars() as bars:
         lines, problems = analysis.check(loaded, bars, every_file=all_)
     for line in lines:

@@ -30,6 +30,7 @@ from hepda.events.scored import read_scored
 from hepda.events.table import FeatureTable
 from hepda.events.truth import read_truth
 from hepda.events.variations import Reading, read_factors, read_varied, readings
+from hepda.kinds import events
 from hepda.parallel import Send
 from hepda.report import ReportFigure
 from hepda.scoring import score_table
@@ -154,7 +155,7 @@ def fit(run: Path, options: Options, progress: Progress) -> Outcome:
         if output != run and not (output / "figures.json").is_file():
             rundir.write_figures(output, "evaluate", [f for by, f in rundir.read_figures(run)[0] if by == "evaluate"])
         rundir.write_figures(output, "fit", [*headline, *figures])
-        report = analysis.write_page(config, table, run, output)
+        report = analysis.write_page(config, events.Events(config, table), run, output)
     return Outcome(output / "fit.json", report, page, clock.seconds)
 
 

@@ -78,6 +78,7 @@ def write_report(
     warnings: Sequence[str] = (),
     notes: Sequence[str] = (),
     extra_tables: Mapping[str, Sequence[Table]] | None = None,
+    sections: Mapping[str, tuple[str, str]] | None = None,
 ) -> Path:
     """Write the report of a run to `path` (complete or not at all) and return it.
 
@@ -85,7 +86,8 @@ def write_report(
     bytes), sections as in SECTIONS, drawn in the order given. config_text: the resolved analysis file, shown
     folded, as the manifest is. conclusions: what the numbers say in words; None makes them with `conclude`.
     warnings: stand at the top (alarms of the training, the policy for negative weights and its share). notes:
-    what is hidden on purpose, such as blinded data. extra_tables: more tables for a section. Raises
+    what is hidden on purpose, such as blinded data. extra_tables: more tables for a section. sections: words and
+    questions that replace those of SECTIONS. Raises
     ValueError for an unknown section or an image that is no PNG, OSError where a file cannot be read or
     written.
     """
@@ -108,7 +110,7 @@ def write_report(
     page = environment.get_template("report.html").render(
         name=str(metrics.get("name") or "run"),
         facts=_facts(metrics, manifest or {}),
-        sections=SECTIONS,
+        sections=SECTIONS | dict(sections or {}),
         pictures=pictures,
         tables={key: [t for t in found if t.rows] for key, found in shown.items()},
         many=MANY,

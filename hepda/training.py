@@ -1,28 +1,19 @@
-"""Every model of an analysis, fold by fold and member by member, trained in processes side by side.
-
-A job is one training: (model, fold, member of the ensemble). Jobs share nothing but the table on disk, each runs on
-one thread with its own seed, and each leaves its model, its scores and its history in files. So the numbers do not
-depend on how many processes there are, and an interrupted run goes on with the jobs that are missing.
-"""
+"""Every model of an analysis of events, fold by fold and member by member, as jobs."""
 
 from __future__ import annotations
 
-import json
-import os
 import time
-import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from hepda import parallel
+from hepda import jobs
 from hepda.config import AnalysisConfig, BdtConfig, DomainConfig, NetworkConfig
-from hepda.parallel import Send
+from hepda.jobs import Left
 
 if TYPE_CHECKING:
     from hepda.adversarial import History, Network
@@ -33,78 +24,34 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
-    """One training. `table` is a folder of `write_table`; `run` the run directory; `work` holds what resumes.
-
-    `kernels` is a setting of the trainer: the processes of a run do not measure for themselves which are the faster.
-    """
+class Job(jobs.Job):
+    """The training of a model of events; `table` is a folder of `write_table`."""
 
     config: AnalysisConfig
-    model: str
-    fold: int
-    member: int
-    table: Path
-    run: Path
-    work: Path
-    device: str = "auto"
-    kernels: str = "auto"
 
-    @property
-    def stem(self) -> str:
-        """Name of the model's files within models/<model>/."""
-        return f"fold{self.fold}-member{self.member}"
-
-    @property
-    def name(self) -> str:
-        """Name of the job's files within `work`, and what progress is called."""
-        return f"{self.model}-{self.stem}"
-
-    @property
-    def folder(self) -> Path:
-        """Where the trained model goes."""
-        return self.run / "models" / self.model
-
-    @property
-    def seed(self) -> int:
-        """Of initialisation, shuffles and dropout: fixed by the analysis's seed and what is trained.
-
-        Models of the same shape start from the same weights, so that they differ by what they are trained on.
-        """
-        text = f"{self.config.seed_for(self.model)}:{self.fold}:{self.member}"
-        return zlib.crc32(text.encode())
-
-
-@dataclass(frozen=True, slots=True)
-class Trained:
-    """What a job left: score [events of its fold] and what is known of its training."""
-
-    model: str
-    fold: int
-    member: int
-    score: NDArray[np.float32]
-    about: dict[str, Any]  # seconds, rows_per_second, epochs, best_epoch, stopped, alarms
-    history: dict[str, list[float | None]]
-
-    @property
-    def name(self) -> str:
-        """As `Job.name`."""
-        return f"{self.model}-fold{self.fold}-member{self.member}"
+    def train(self, progress: Callable[[int, int], None]) -> Left:
+        """By the kind of the model."""
+        section = self.config.models[self.model]
+        if isinstance(section, BdtConfig):
+            return train_bdt(self)
+        epochs = section.training.epochs
+        return train_network(self, lambda history: progress(history.epochs, epochs))
 
 
 def jobs_of(config: AnalysisConfig, table: Path, run: Path, work: Path, device: str) -> list[Job]:
     """All trainings of an analysis, the longest kind first."""
-    jobs = []
+    found = []
     networks = any(isinstance(section, NetworkConfig) for section in config.models.values())
     kernels = _kernels(device) if networks else "auto"
     for model, section in config.models.items():
         members = section.ensemble if isinstance(section, NetworkConfig) else 1
-        jobs += [
+        found += [
             Job(config, model, fold, member, table, run, work, device, kernels)
             for fold in range(config.split.folds)
             for member in range(members)
         ]
     weight = {model: _cost(section) for model, section in config.models.items()}
-    return sorted(jobs, key=lambda job: -weight[job.model])
+    return sorted(found, key=lambda job: -weight[job.model])
 
 
 def _kernels(device: str) -> str:
@@ -164,7 +111,7 @@ def _adversary(section: DomainConfig, width: int) -> Adversary:
 
 def train_network(
     job: Job, on_epoch: Callable[[History], None]
-) -> tuple[NDArray[np.float32], dict[str, Any], dict[str, Any]]:
+) -> Left:
     """Fit the network of a job; returns the scores of its fold, facts about the training, and its history."""
     from hepda.adversarial import Trainer
     from hepda.events.store import open_table
@@ -221,7 +168,7 @@ def train_network(
     return score, about, history.to_dict()["columns"]
 
 
-def train_bdt(job: Job) -> tuple[NDArray[np.float32], dict[str, Any], dict[str, Any]]:
+def train_bdt(job: Job) -> Left:
     """Fit the trees of a job; returns as `train_network`, without a history."""
     from hepda.baselines import bdt
     from hepda.events.store import open_table
@@ -279,33 +226,3 @@ def _metadata(job: Job, names: tuple[str, ...]) -> dict[str, Any]:
         "member": job.member,
         "missing": job.config.missing,
     }
-
-
-def run_job(_: None, job: Job, send: Send) -> Trained:
-    """Train, and leave scores and history in `job.work`; a job that is done already is not done again."""
-    done = job.work / f"{job.name}.npz"
-    if not done.exists():
-        section = job.config.models[job.model]
-        if isinstance(section, NetworkConfig):
-            epochs = section.training.epochs
-            score, about, history = train_network(job, lambda h: send(job.name, h.epochs, epochs))
-        else:
-            score, about, history = train_bdt(job)
-        text = json.dumps({"about": about, "history": history})
-        temporary = done.with_suffix(f".{os.getpid()}.tmp.npz")
-        np.savez(temporary, score=score, text=np.frombuffer(text.encode(), np.uint8))
-        temporary.replace(done)
-    send(job.name, 1, 1)
-    return read_job(job)
-
-
-def read_job(job: Job) -> Trained:
-    """What `run_job` left."""
-    with np.load(job.work / f"{job.name}.npz", allow_pickle=False) as file:
-        text = json.loads(file["text"].tobytes().decode())
-        return Trained(job.model, job.fold, job.member, file["score"], text["about"], text["history"])
-
-
-def run_jobs(jobs: Sequence[Job], processes: int, progress: Send) -> list[Trained]:
-    """All jobs, `processes` at a time; returns what they left, in the order given."""
-    return parallel.run(run_job, jobs, processes, shared=None, progress=progress)

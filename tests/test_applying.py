@@ -12,7 +12,6 @@ import pytest
 import uproot
 
 from hepda import applying, rundir
-from hepda.analysis import combine
 from hepda.cli import main
 from hepda.config import load_config, resolved_yaml
 from hepda.errors import ConfigError, DataError
@@ -20,8 +19,10 @@ from hepda.events import friends, wing
 from hepda.events.friend_files import branch_names, friend_file
 from hepda.events.splits import event_key, fold_of
 from hepda.events.store import write_table
+from hepda.jobs import run_jobs
+from hepda.kinds.events import combine
 from hepda.scoring import score_table
-from hepda.training import jobs_of, run_jobs
+from hepda.training import jobs_of
 from tests.factory import write_analysis, write_sample
 
 N = 300

@@ -15,6 +15,7 @@ HEAVY = (
 )  # fmt: skip
 LIGHT = (
     "hepda", "hepda.errors", "hepda.cli", "hepda.config", "hepda.rundir", "hepda.training", "hepda.parallel",
+    "hepda.jobs", "hepda.kinds", "hepda.kinds.events",
     "hepda.report", "hepda.events", "hepda.evaluation", "hepda.plotting", "hepda.baselines", "hepda.baselines.bdt",
     "hepda.events.table", "hepda.events.splits", "hepda.events.store",
 )  # fmt: skip
@@ -44,7 +45,7 @@ def test_the_contracts_can_break(tmp_path):
     (tmp_path / "pyproject.toml").write_text(contracts[1] + contracts[2])
     rooms = ("adversarial", "baselines", "evaluation", "plotting", "events", "config", "rundir", "report", "scanning")
     files = ("analysis", "cli", "comparison", "training", "console", "__main__", "tables", "parallel", "cells")
-    files += ("errors", "scoring", "applying", "fit")
+    files += ("errors", "scoring", "applying", "fit", "jobs", "kinds")
     for room in rooms:
         (tmp_path / "hepda" / room).mkdir(parents=True)
         (tmp_path / "hepda" / room / "__init__.py").write_text("")

@@ -14,8 +14,9 @@ from hepda.errors import ConfigError, SourceError
 from hepda.events.load import load_table
 from hepda.events.store import write_table
 from hepda.events.table import FeatureTable
+from hepda.jobs import run_jobs
 from hepda.parallel import one_thread
-from hepda.training import jobs_of, run_jobs
+from hepda.training import jobs_of
 from tests.factory import write_analysis
 
 

@@ -14,8 +14,9 @@ from hepda.errors import MissingExtraError, TrainingError
 from hepda.events.load import load_table
 from hepda.events.store import write_table
 from hepda.events.tensors import model_features
+from hepda.jobs import read_job, run_job, run_jobs
 from hepda.parallel import one_thread
-from hepda.training import build_network, jobs_of, read_job, run_job, run_jobs, train_network
+from hepda.training import build_network, jobs_of, train_network
 from tests.factory import write_analysis
 
 SMALL = ("models.network.ensemble=2", "models.bdt.iterations=5", "training.epochs=3", "training.patience=2")

@@ -9,7 +9,8 @@ from hepda.config.analysis import (
     SignificanceConfig,
     SplitConfig,
 )
-from hepda.config.loading import find_config, json_schema, load_config, resolved_yaml, validate
+from hepda.config.kinds import AnyConfig
+from hepda.config.loading import find_config, json_schema, load_any, load_config, resolved_yaml, validate, validate_any
 from hepda.config.models import (
     BdtConfig,
     DomainConfig,
@@ -23,6 +24,7 @@ from hepda.config.reading import NormalisationConfig, ReadingConfig
 
 __all__ = [
     "AnalysisConfig",
+    "AnyConfig",
     "BdtConfig",
     "BiasConfig",
     "DomainConfig",
@@ -40,7 +42,9 @@ __all__ = [
     "TrainingConfig",
     "find_config",
     "json_schema",
+    "load_any",
     "load_config",
     "resolved_yaml",
     "validate",
+    "validate_any",
 ]

@@ -1,36 +1,50 @@
-"""From a name, a path or a mapping to an AnalysisConfig, and back to text."""
+"""From a name, a path or a mapping to the types of an analysis file, and back to text."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import ValidationError
 
 from hepda.config.analysis import AnalysisConfig
 from hepda.config.files import read_mapping, resolve_files
+from hepda.config.kinds import KINDS, AnyConfig, model_for
+from hepda.config.section import Section
 from hepda.config.yaml_text import Lines, parse
 from hepda.errors import ConfigError, nearest
 
+Checked = TypeVar("Checked", bound=Section)
 REPOSITORY_CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 
 
 def load_config(name: str | Path, overrides: Sequence[str] = ()) -> AnalysisConfig:
+    """Load and check an analysis file of events, as `load_any` does. Raises ConfigError for another kind too."""
+    config = load_any(name, overrides)
+    if not isinstance(config, AnalysisConfig):
+        raise ConfigError(
+            f"{name}: is of `kind: {config.kind}`, and this verb reads events alone; `hepda train`, `check` and "
+            "`evaluate` take every kind."
+        )
+    return config
+
+
+def load_any(name: str | Path, overrides: Sequence[str] = ()) -> AnyConfig:
     """Load and check the analysis file `name`: a path, or the name of a file in configs/.
 
     `overrides` are `key.key=value` with a YAML value, as `--set` takes them. Relative file paths in the
     analysis file (and in overrides) are relative to its folder; `include: other.yaml` starts from another
-    file (`read_mapping` says how). Raises ConfigError.
+    file (`read_mapping` says how). Its `kind` says of which type it is. Raises ConfigError.
     """
     path = find_config(name)
     data, lines = read_mapping(path)
     for override in overrides:
         apply_override(data, override)
     resolve_files(data, path.resolve().parent)
-    return validate(data, str(path), lines)
+    return validate_any(data, str(path), lines)
 
 
 def find_config(name: str | Path) -> Path:
@@ -47,9 +61,18 @@ def find_config(name: str | Path) -> Path:
 
 
 def validate(data: Mapping[str, Any], where: str = "analysis", lines: Lines | None = None) -> AnalysisConfig:
-    """Check a mapping as it stands in an analysis file. Raises ConfigError with one line a problem."""
+    """Check a mapping as it stands in an analysis file of events. Raises ConfigError with one line a problem."""
+    return _checked(AnalysisConfig, data, where, lines)
+
+
+def validate_any(data: Mapping[str, Any], where: str = "analysis", lines: Lines | None = None) -> AnyConfig:
+    """Check a mapping as it stands in an analysis file of any kind. Raises ConfigError with one line a problem."""
+    return _checked(model_for(data, where), data, where, lines)
+
+
+def _checked(model: type[Checked], data: Mapping[str, Any], where: str, lines: Lines | None) -> Checked:
     try:
-        return AnalysisConfig.model_validate(dict(data))
+        return model.model_validate(dict(data))
     except ValidationError as error:
         problems = _problems(error, data, lines or {})
     head = f"{where}: {len(problems)} problems:" if len(problems) > 1 else f"{where}:"
@@ -75,8 +98,8 @@ def apply_override(data: dict[str, Any], override: str) -> None:
     here[keys[-1]] = value
 
 
-def resolved_yaml(config: AnalysisConfig) -> str:
-    """The whole analysis with every default written out; loading it gives an equal AnalysisConfig."""
+def resolved_yaml(config: AnyConfig) -> str:
+    """The whole analysis with every default written out; loading it gives an equal config."""
     data = config.model_dump(mode="json", by_alias=True)
     for model in data["models"].values():
         if "training" in model:
@@ -87,17 +110,30 @@ def resolved_yaml(config: AnalysisConfig) -> str:
 
 
 def json_schema() -> dict[str, Any]:
-    """The JSON schema of the analysis file."""
-    schema = AnalysisConfig.model_json_schema(by_alias=True)
+    """The JSON schema of the analysis file: that of events, and beside it that of every other kind."""
+    events, others = _schema_of(AnalysisConfig), {name: _schema_of(model) for name, model in KINDS.items()}
+    others.pop("events")
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "hepda analysis file"}
+    if not others:
+        return head | events
+    shared = {name: part for found in (*others.values(), events) for name, part in found.pop("$defs").items()}
+    branches = [
+        {"if": {"properties": {"kind": {"const": name}}, "required": ["kind"]}, "then": found}
+        for name, found in others.items()
+    ]
+    named = {"enum": list(others)}
+    plain = {"if": {"not": {"properties": {"kind": named}, "required": ["kind"]}}, "then": events}
+    return head | {"allOf": [plain, *branches], "$defs": shared}
+
+
+def _schema_of(model: type[Section]) -> dict[str, Any]:
+    schema = model.model_json_schema(by_alias=True)
     include = {"type": "string", "description": "Another analysis file, relative to this one, that it is laid over."}
     # What is required may stand in the file that is included.
     required = schema.pop("required")
     schema["properties"] = {"include": include} | schema["properties"]
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "hepda analysis file",
-        **{key: value for key, value in schema.items() if key != "title"},
-        "anyOf": [{"required": ["include"]}, {"required": required}],
+    return {key: value for key, value in schema.items() if key != "title"} | {
+        "anyOf": [{"required": ["include"]}, {"required": required}]
     }
 
 

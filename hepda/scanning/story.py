@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from hepda import parallel, rundir
-from hepda.analysis import Clock, Progress, check_device, policy_lines, processes_of
+from hepda.analysis import Clock, Progress, check_device, processes_of
 from hepda.config import AnalysisConfig, BdtConfig, load_config, resolved_yaml
 from hepda.config.differences import differences, value_at
 from hepda.config.scan import Vary, check_vary, left_out, method_key, parse_vary, scanned_models, strength_key
 from hepda.errors import ConfigError, nearest
+from hepda.kinds.events import policy_lines
 from hepda.scanning.choice import Criterion, Result, check_criterion, choose
 from hepda.scanning.findings import Findings, curves_of
 from hepda.scanning.pages import write_pages

@@ -13,12 +13,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hepda import rundir
-from hepda.analysis import combine
 from hepda.config import NetworkConfig
 from hepda.errors import TrainingError
+from hepda.jobs import read_job, run_job
+from hepda.kinds.events import combine
 from hepda.parallel import Send
 from hepda.scanning.points import Unit
-from hepda.training import Job, read_job, run_job
+from hepda.training import Job
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from hepda.errors import DataError
 from hepda.events import wing
 from hepda.events.blinding import BLINDED
 from hepda.events.store import write_table
+from hepda.jobs import run_job
 from hepda.scanning.judging import (
     choosing_numbers,
     choosing_sides,
@@ -22,7 +23,6 @@ from hepda.scanning.judging import (
 )
 from hepda.scanning.points import Source, checksum, identity, make_unit, table_identity
 from hepda.scanning.work import unit_score
-from hepda.training import run_job
 from tests.factory import write_analysis
 
 OVER = ("features=[ht, m_bb]", "plots={}", "evaluation.blind=null", "negative_weights=absolute", "training.epochs=1")

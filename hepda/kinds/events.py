@@ -1,0 +1,181 @@
+"""Collider events as the story takes them: the events wing, its trainings, and scores out of fold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hepda.config import AnalysisConfig
+from hepda.errors import ConfigError
+from hepda.kinds import Judging, Kind
+from hepda.parallel import Send
+
+if TYPE_CHECKING:
+    from hepda.events.load import LoadedEvents
+    from hepda.events.numbers import Numbers
+    from hepda.events.table import FeatureTable
+    from hepda.jobs import Trained
+    from hepda.report import ReportFigure
+    from hepda.training import Job
+
+Array = NDArray[Any]
+
+
+class Events(Kind):
+    """An analysis of events; `table` if it is read already."""
+
+    heavy = (
+        "torch", "sklearn.ensemble", "hepda.events.wing", "hepda.adversarial", "hepda.baselines.bdt",
+        "hepda.evaluation.probe_models",
+    )  # fmt: skip
+
+    def __init__(self, config: AnalysisConfig, table: FeatureTable | None = None) -> None:
+        self.config = config
+        self._table = table
+        self._loaded: LoadedEvents | None = None
+        self._numbers: Numbers | None = None
+
+    @property
+    def table(self) -> FeatureTable:
+        """The events, after `load`."""
+        if self._table is None:
+            raise RuntimeError("the events have not been loaded")
+        return self._table
+
+    @property
+    def loaded(self) -> LoadedEvents:
+        """Events and what is known of their files, after `load`."""
+        if self._loaded is None:
+            raise RuntimeError("the events have not been loaded")
+        return self._loaded
+
+    def check(self) -> list[str]:
+        """A line a sample, without reading events."""
+        from hepda.events import wing
+
+        return wing.check(self.config)
+
+    def load(self, progress: Send) -> list[str]:
+        """Read the files; tells files that were left out and what the policy for negative weights touches."""
+        from hepda.events import wing
+
+        self._loaded = wing.load(self.config, progress)
+        self._table = self._loaded.table
+        return [*(file.line() for file in self._loaded.skipped), *self.warnings()]
+
+    def columns(self) -> Iterable[Array]:
+        """Keys, features and weights."""
+        return self.table.key, self.table.features, self.table.weight
+
+    def jobs(self, run: Path, work: Path, device: str) -> list[Job]:
+        """Every model, fold and member of an ensemble."""
+        from hepda.events.store import write_table
+        from hepda.training import jobs_of
+
+        write_table(self.table, work / "table")
+        return jobs_of(self.config, work / "table", run, work, device)
+
+    def combine(self, results: Sequence[Trained]) -> dict[str, Array]:
+        """Score [n] of each model for every event."""
+        return combine(self.config, self.table, results)
+
+    def saved_scores(self, run: Path) -> dict[str, Array]:
+        """Score [n] of each model, as they were saved."""
+        return saved_scores(self.config, self.table, run)
+
+    def score_columns(self, scores: Mapping[str, Array]) -> dict[str, Any]:
+        """A row an event in the order of the table."""
+        from hepda.events import wing
+
+        return wing.scores_columns(self.table, scores)
+
+    def files(self) -> Any:
+        """Every file read: entries, sums of weights, what was lost and why."""
+        return self.loaded.manifest()
+
+    def measure(self, scores: Mapping[str, Array], judging: Judging) -> dict[str, Any]:
+        """Numbers of samples, models and of the run as a whole."""
+        from hepda.events import wing
+        from hepda.scoring import rescore
+
+        config, models = self.config, judging.run / "models"
+        again = partial(rescore, config, models)
+        numbers = wing.numbers_of(config, self.table, scores, models, judging.processes, judging.progress, again)
+        self._numbers = numbers
+        return {
+            "luminosity": config.luminosity,
+            "samples": wing.samples_metrics(config, self.loaded),
+            "models": wing.models_metrics(config, numbers, judging.training),
+            **wing.whole_metrics(config, numbers, judging.histories),
+        }
+
+    def draw(self, scores: Mapping[str, Array], judging: Judging, folder: Path) -> list[ReportFigure]:
+        """Every figure of the numbers that `measure` found."""
+        from hepda.events import wing
+
+        if self._numbers is None:
+            raise RuntimeError("figures are drawn of numbers: call measure first")
+        return wing.draw(
+            self.config, self.table, scores, self._numbers, judging.histories, judging.best_epochs, folder,
+            judging.processes, judging.progress,
+        )  # fmt: skip
+
+    def warnings(self) -> list[str]:
+        """What the policy for negative weights touches."""
+        return policy_lines(self.config, self.table)
+
+    def notes(self) -> list[str]:
+        """What is hidden or scaled."""
+        from hepda.events import wing
+
+        return wing.notes(self.config)
+
+
+def combine(config: AnalysisConfig, table: FeatureTable, results: Sequence[Trained]) -> dict[str, Array]:
+    """Score [n] of each model for every event: its fold's, averaged over the members of an ensemble."""
+    scores: dict[str, Array] = {}
+    for model in config.models:
+        own = [result for result in results if result.model == model]
+        score = np.full(len(table), np.nan, dtype=np.float64)
+        for fold in range(config.split.folds):
+            score[table.fold == fold] = np.mean([r.score for r in own if r.fold == fold], axis=0)
+        scores[model] = score.astype(np.float32)
+    return scores
+
+
+def saved_scores(config: AnalysisConfig, table: FeatureTable, run: Path) -> dict[str, Array]:
+    """The scores of scores.parquet.
+
+    Raises:
+        ConfigError: they are not those of the events that the config reads now.
+
+    """
+    import pyarrow.parquet as pq
+
+    path = run / "scores.parquet"
+    if not path.is_file():
+        raise ConfigError(
+            f"{run} has no scores.parquet; train it again with `hepda train --config {run / 'config.yaml'}`"
+        )
+    saved = pq.read_table(path)
+    for model in config.models:
+        if model not in saved.column_names:
+            raise ConfigError(f"{path} has no scores of the model {model!r} of {run / 'config.yaml'}. Train again.")
+    if not np.array_equal(saved["key"].to_numpy(), table.key):
+        raise ConfigError(
+            f"the events that {run / 'config.yaml'} reads are not those of {path}: files have changed. Train again."
+        )
+    return {model: saved[model].to_numpy() for model in config.models}
+
+
+def policy_lines(config: AnalysisConfig, table: FeatureTable) -> list[str]:
+    """The policy for negative weights and the share that it touches, for the log and the report."""
+    from hepda.adversarial.weights import negative_weights
+
+    names = list(dict.fromkeys(name for model in config.models for name in config.training_samples(model)))
+    return [f"training samples: {negative_weights(table.weight[table.of_samples(names)], config.negative_weights)}"]
