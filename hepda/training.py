@@ -93,19 +93,9 @@ def _adversary(section: DomainConfig, width: int) -> Adversary:
         features=width,
         rows=ADVERSARY,
         weight=ADVERSARY,
-        strength=section.strength,
-        schedule=section.schedule,
-        warmup=section.warmup,
-        input=section.input,
-        hidden=section.head,
-        rate=section.learning_rate_factor,
-        steps=section.steps,
-        smoothing=section.smoothing,
-        spectral_norm=section.spectral_norm,
-        gradient_penalty=section.gradient_penalty,
-        balance=section.balance,
         tail=None if section.tail is None else Tail(section.tail),
         masks=tuple(CLASSES),
+        **section.settings(),
     )
 
 
@@ -125,11 +115,10 @@ def train_network(
     part = network_part(job.config, table, job.model, job.fold, factors)
     network = build_network(part.source.features.shape[1], section, job.seed, _metadata(job, table.names))
     settings, domain = section.training, section.domain
-    share = domain.batch_share if domain is not None else 0.5
     trainer = Trainer(
         epochs=settings.epochs,
         batch_size=settings.batch_size,
-        target_size=round(settings.batch_size * share / (1.0 - share)),
+        target_size=None if domain is None else domain.target_size(settings.batch_size),
         learning_rate=settings.learning_rate,
         rate_schedule=settings.schedule,
         optimizer=settings.optimizer,

@@ -82,26 +82,31 @@ def _lay_over(
 
 
 def resolve_files(data: dict[str, Any], folder: Path) -> None:
-    """Make relative paths of samples absolute, in place, `$NAME` from the environment; URLs stay.
+    """Make relative paths of samples and of image folders absolute, in place, `$NAME` from the environment; URLs stay.
 
     Raises ConfigError for a name that the environment has not.
     """
 
-    def absolute(path: Any, sample: str) -> Any:
+    def absolute(path: Any, where: str) -> Any:
         if not isinstance(path, str) or not path:
             return path
-        path = _VARIABLE.sub(lambda found: _environment(found.group(1) or found.group(2), sample), path)
+        path = _VARIABLE.sub(lambda found: _environment(found.group(1) or found.group(2), where), path)
         if "://" in path:
             return path
         expanded = Path(path).expanduser()
         return str(expanded if expanded.is_absolute() else Path(_normal(folder / expanded)))
 
+    for side in ("source", "target"):  # of images
+        section = data.get(side)
+        if isinstance(section, dict):
+            folders = {key: absolute(section[key], f"{side}.{key}") for key in ("train", "test") if key in section}
+            data[side] = section | folders
     samples = data.get("samples")
     if not isinstance(samples, dict):
         return
     for name, sample in list(samples.items()):
         if isinstance(sample, dict):
-            samples[name] = _with_files(sample, partial(absolute, sample=name))
+            samples[name] = _with_files(sample, partial(absolute, where=f"samples.{name}.files"))
 
 
 def _with_files(section: dict[str, Any], absolute: Callable[[Any], Any]) -> dict[str, Any]:
@@ -115,10 +120,10 @@ def _with_files(section: dict[str, Any], absolute: Callable[[Any], Any]) -> dict
     return found
 
 
-def _environment(name: str, sample: str) -> str:
+def _environment(name: str, where: str) -> str:
     if name not in os.environ:
         raise ConfigError(
-            f"samples.{sample}.files: ${name} is not set in the environment; set it to the folder that is meant, as in "
+            f"{where}: ${name} is not set in the environment; set it to the folder that is meant, as in "
             f"`export {name}=/path/to/folder`, or write the path."
         )
     return os.environ[name]

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from hepda.config.analysis import AnalysisConfig
+from hepda.config.images import ImagesConfig
 from hepda.errors import ConfigError, nearest
 
-AnyConfig = AnalysisConfig
+AnyConfig = AnalysisConfig | ImagesConfig
 """The type of an analysis file of any kind."""
 
-KINDS: dict[str, type[AnyConfig]] = {"events": AnalysisConfig}
+KINDS: dict[str, type[AnyConfig]] = {"events": AnalysisConfig, "images": ImagesConfig}
 
 
 def model_for(data: Mapping[str, Any], where: str) -> type[AnyConfig]:

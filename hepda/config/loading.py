@@ -113,7 +113,11 @@ def json_schema() -> dict[str, Any]:
     """The JSON schema of the analysis file: that of events, and beside it that of every other kind."""
     events, others = _schema_of(AnalysisConfig), {name: _schema_of(model) for name, model in KINDS.items()}
     others.pop("events")
-    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "hepda analysis file"}
+    head = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "hepda analysis file",
+        "type": "object",
+    }
     if not others:
         return head | events
     shared = {name: part for found in (*others.values(), events) for name, part in found.pop("$defs").items()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from hepda.config.models import DomainConfig, NetworkConfig, RatioConfig
+from hepda.config.models import AdversaryConfig, DomainConfig, NetworkConfig, RatioConfig
 from hepda.config.problems import duplicates, given, unknown
 
 if TYPE_CHECKING:
@@ -37,12 +37,12 @@ METHODS: dict[str, tuple[str, ...]] = {
 """The methods of `hepda.adversarial.registry`, and which of these keys each reads."""
 
 
-def methods_of(domain: DomainConfig) -> tuple[str, ...]:
+def methods_of(domain: AdversaryConfig) -> tuple[str, ...]:
     """The names in `method`, which commas join."""
     return tuple(part.strip() for part in domain.method.split(","))
 
 
-def without_effect(domain: DomainConfig, method: str | None = None) -> list[str]:
+def without_effect(domain: AdversaryConfig, method: str | None = None) -> list[str]:
     """Keys of the section that are given although its method (or another one) does not read them."""
     names = methods_of(domain if method is None else domain.model_copy(update={"method": method}))
     read = {key for name in names for key in METHODS[name]}

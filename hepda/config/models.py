@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -53,35 +53,15 @@ class ReweightConfig(RatioConfig):
     """Samples that they shall look like."""
 
 
-class DomainConfig(Section):
-    """The domain loss: by which method, which rows it sees, with which weights, and how strongly it acts.
+class AdversaryConfig(Section):
+    """How a network is kept from telling domains apart: by which method, and how strongly."""
 
-    The class loss balances signal and background; the domain loss must not, or confusing the domains erases
-    the signal. Therefore it has its own samples, rows, selection and weight (PEERS.md, finding 3).
-    """
-
-    source: Names
-    """Samples of the domain that the classifier is trained on."""
-    target: Names
-    """Samples of the domain that the encoder must not tell from the source."""
     method: str = "dann"
     """A method of the core, or several joined by commas: none, dann, cdan, cdan+e, conditional, pivot, mmd, joint-mmd,
     coral, disco, wasserstein, mdd, mcc, pseudo, vat, vada (`hepda schema` says what each is)."""
-    rows: Literal["background", "signal", "all"] = "background"
-    """Classes that the domain loss sees; `all` for data, whose class is unknown."""
     input: Literal["features", "score", "features*score"] = "features"
     """What the domain head of `dann` sees: the encoder's output (DANN), the class head's output (pivot,
     arXiv:1611.01046), or their product (CDAN, arXiv:1705.10667)."""
-    tail: Fraction | None = None
-    """Look at the tail: rows of the domain head with a score above the cut of this signal efficiency count fully,
-    those below little (hepda.adversarial.tail)."""
-    reweight: RatioConfig | None = None
-    """Before the domain loss sees them, the source's weights are multiplied so that it looks like the target in
-    `features`: a difference of composition or kinematics that is known, and is not to be learnt away."""
-    selection: Expression | None = None
-    """A region for the domain loss, on top of the analysis's selection, e.g. a control region."""
-    weight: Expression = "physical"
-    """Event weight in the domain loss: `physical`, or an expression where it may stand; data: 1."""
     balance: bool = True
     """Scale both sides to the same total weight (keeps the mixture within a side, removes the prior)."""
     strength: Annotated[float, Field(ge=0.0)] = 1.0
@@ -106,6 +86,51 @@ class DomainConfig(Section):
     """Take off the part of the domain loss's gradient that opposes that of the class loss."""
     batch_share: Fraction = 0.5
     """Share of target rows in a batch: batch_size source rows are joined by share/(1-share) as many."""
+
+    def settings(self) -> dict[str, Any]:
+        """What the section says, in the words of `hepda.adversarial.registry.Adversary`."""
+        return {
+            "strength": self.strength,
+            "schedule": self.schedule,
+            "warmup": self.warmup,
+            "input": self.input,
+            "hidden": self.head,
+            "rate": self.learning_rate_factor,
+            "steps": self.steps,
+            "smoothing": self.smoothing,
+            "spectral_norm": self.spectral_norm,
+            "gradient_penalty": self.gradient_penalty,
+            "balance": self.balance,
+        }
+
+    def target_size(self, batch_size: int) -> int:
+        """Target rows that join `batch_size` source rows."""
+        return round(batch_size * self.batch_share / (1.0 - self.batch_share))
+
+
+class DomainConfig(AdversaryConfig):
+    """The domain loss: by which method, which rows it sees, with which weights, and how strongly it acts.
+
+    The class loss balances signal and background; the domain loss must not, or confusing the domains erases
+    the signal. Therefore it has its own samples, rows, selection and weight (PEERS.md, finding 3).
+    """
+
+    source: Names
+    """Samples of the domain that the classifier is trained on."""
+    target: Names
+    """Samples of the domain that the encoder must not tell from the source."""
+    rows: Literal["background", "signal", "all"] = "background"
+    """Classes that the domain loss sees; `all` for data, whose class is unknown."""
+    tail: Fraction | None = None
+    """Look at the tail: rows of the domain head with a score above the cut of this signal efficiency count fully,
+    those below little (hepda.adversarial.tail)."""
+    reweight: RatioConfig | None = None
+    """Before the domain loss sees them, the source's weights are multiplied so that it looks like the target in
+    `features`: a difference of composition or kinematics that is known, and is not to be learnt away."""
+    selection: Expression | None = None
+    """A region for the domain loss, on top of the analysis's selection, e.g. a control region."""
+    weight: Expression = "physical"
+    """Event weight in the domain loss: `physical`, or an expression where it may stand; data: 1."""
 
 
 class NetworkConfig(Section):

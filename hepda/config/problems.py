@@ -9,8 +9,9 @@ from hepda.errors import nearest
 
 
 def given(section: Section, *keys: str) -> list[str]:
-    """The keys among `keys` that are not at their defaults (which a resolved file writes out)."""
-    return [key for key in keys if getattr(section, key) != type(section).model_fields[key].default]
+    """The keys among `keys`, if the section has them, that are not at their defaults (which a resolved file writes)."""
+    fields = type(section).model_fields
+    return [key for key in keys if key in fields and getattr(section, key) != fields[key].default]
 
 
 def unknown(path: str, name: str, kind: str, known: Iterable[str]) -> str:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Histories = Mapping[str, Sequence[Mapping[str, Sequence[float | None]]]]
 """Of each model, the history of each of its trainings."""
 
-_HOMES = {"events": ("hepda.kinds.events", "Events")}
+_HOMES = {"events": ("hepda.kinds.events", "Events"), "images": ("hepda.kinds.images", "ImagesKind")}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,232 @@
+"""The analysis file of images (`kind: images`) as frozen types, with the checks that cross its sections."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from hepda.config.model_checks import METHODS, methods_of, without_effect
+from hepda.config.models import AdversaryConfig, TrainingConfig
+from hepda.config.problems import duplicates, given, unknown
+from hepda.config.section import Count, Fraction, Name, Positive, Section, Widths
+
+DATA = (
+    "mnist", "mnist_m", "usps", "svhn", "synthetic_digits", "synthetic_signs", "gtsrb", "office31", "digits",
+    "shifted_digits", "folders",
+)  # fmt: skip
+"""Data sets that `hepda.images.sets` loads."""
+ENCODERS = ("paper-mnist", "paper-svhn", "paper-signs", "small", "resnet50")
+AUGMENTATIONS = ("shift", "affine", "contrast", "colour", "noise", "blur", "cutout", "invert")
+
+Augmentation = Literal["shift", "affine", "contrast", "colour", "noise", "blur", "cutout", "invert"]
+
+
+class ImageSetConfig(Section):
+    """The images of one domain, split into those to train on and those to test on."""
+
+    data: str
+    """mnist, mnist_m, usps, svhn, synthetic_digits, synthetic_signs, gtsrb, office31, digits (scikit-learn's 8 x 8),
+    shifted_digits (the same, changed), or folders (a folder a class)."""
+    name: Name | None = None
+    """How tables and figures call it; null: as `data`."""
+    part: Literal["amazon", "dslr", "webcam"] | None = None
+    """Of office31: which of its domains."""
+    train: str | None = None
+    """Of folders: the folder whose folders are the classes, relative to the analysis file."""
+    test: str | None = None
+    """Of folders: the same for the images to test on; null: a fifth of `train`, by the hash of the file's name."""
+    limit: Count | None = None
+    """Images to train on at most, drawn with the seed; null: all."""
+    images: Count = 100_000
+    """Of synthetic data: how many are drawn to train on; a tenth as many to test on."""
+
+    @property
+    def title(self) -> str:
+        """How it is called."""
+        return self.name or (self.part if self.part else self.data)
+
+
+class PixelsConfig(Section):
+    """What every image is brought to."""
+
+    size: Annotated[int, Field(ge=8, le=512)] = 28
+    """Rows and columns: smaller images are padded or enlarged, larger ones shrunk (area average)."""
+    channels: Literal[1, 3] = 3
+
+
+class ImageDomainConfig(AdversaryConfig):
+    """The domain loss between all source and all target images."""
+
+    method: str = "dann"
+    """A method of the core, or several joined by commas: none, dann, cdan, cdan+e, pivot, mmd, joint-mmd, coral, disco,
+    wasserstein, mdd, mcc, pseudo, contrast, vat, vada (`hepda schema` says what each is)."""
+    head: Widths = (100,)
+    threshold: Fraction = 0.9
+    """Of `pseudo`: from which probability on (over the source's mean one) a target image is taken for sure."""
+    view: tuple[Augmentation, ...] = Field(default=(), strict=False)
+    """Of `pseudo` and `contrast`: how the second view of a target image is changed, beyond `augment`."""
+
+
+class ImageTrainingConfig(TrainingConfig):
+    """As for events; the weights are those of the last epoch unless a scorer chooses."""
+
+    epochs: Count = 20
+    batch_size: Count = 128
+    learning_rate: Positive = 2.0e-3
+    patience: Count | None = None
+    scorer: str | None = None
+    """A scorer of the core that needs no target labels (`hepda schema` lists them), which chooses the epoch; null: the
+    last epoch. With it, `patience` counts epochs without a better score."""
+
+
+class ImageModelConfig(Section):
+    """An encoder, a class head and, with `domain:`, a domain loss."""
+
+    kind: Literal["network"] = "network"
+    title: str | None = None
+    """How tables call it; null: its key."""
+    encoder: Literal["paper-mnist", "paper-svhn", "paper-signs", "small", "resnet50"] = "small"
+    """The papers' networks (Ganin & Lempitsky 2015, supplement), a small one (three convolutions, batch norm), or a
+    ResNet-50 with pretrained weights (the extra `vision`)."""
+    width: Count = 16
+    """Of `small`: channels of the first convolution; the others have twice and four times as many."""
+    features: Count = 128
+    """Width of the encoder's output; the papers' networks have their own."""
+    batch_norm: Literal["domain", "joint", "none"] = "domain"
+    """Of `small`: statistics for each domain, for both together, or no batch norm."""
+    dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    normalise: Literal["mean", "image"] = "mean"
+    """Channels to the mean and width of the source, or every image to mean 0 and width 1 by itself."""
+    class_head: Widths = ()
+    augment: tuple[Augmentation, ...] = Field(default=(), strict=False)
+    """How training images of both domains are changed, at random. `invert` is knowledge about the shift from MNIST to
+    MNIST-M; tables say so."""
+    train_on: Literal["source", "target", "both"] = "source"
+    """Whose labels the class head sees; `target` is the ceiling that no adaptation may know of."""
+    domain: ImageDomainConfig | None = None
+    training: ImageTrainingConfig = ImageTrainingConfig()
+    """Overrides of the analysis's `training:`; after loading, the complete section."""
+
+
+class PublishedConfig(Section):
+    """A number that somebody has published, for the table beside ours."""
+
+    method: str
+    accuracy: Fraction
+    """On the target's test set."""
+    by: str
+    """Who: authors and year."""
+    model: Name | None = None
+    """Beside which of our models it stands; null: at the end."""
+
+
+class EmbeddingConfig(Section):
+    """The figure of what encoders make of source and target."""
+
+    method: Literal["pca", "tsne"] = "pca"
+    images: Count = 600
+    """Of each domain."""
+    models: Annotated[tuple[Name, ...], Field(strict=False)] = ()
+    """Those that are drawn side by side; empty: the first and the last that is trained on the source alone."""
+
+
+class ImageEvaluationConfig(Section):
+    """What is measured on test images."""
+
+    track: Count | None = 2000
+    """Target images whose accuracy is followed through the epochs, for the figure alone; null: none."""
+    embedding: EmbeddingConfig = EmbeddingConfig()
+    confusion: Annotated[tuple[Name, ...], Field(strict=False)] = ()
+    """Models whose confusion matrices are drawn; empty: all."""
+    published: tuple[PublishedConfig, ...] = Field(default=(), strict=False)
+
+
+class ImagesConfig(Section):
+    """An analysis of images. Load it by `hepda.config.load_any`."""
+
+    name: Name
+    kind: Literal["images"]
+    source: ImageSetConfig
+    target: ImageSetConfig
+    pixels: PixelsConfig = PixelsConfig()
+    models: Annotated[dict[Name, ImageModelConfig], Field(min_length=1)]
+    training: ImageTrainingConfig = ImageTrainingConfig()
+    seeds: Annotated[int, Field(ge=1, le=100)] = 3
+    """Trainings of each model, which differ in every random number."""
+    evaluation: ImageEvaluationConfig = ImageEvaluationConfig()
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 1
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        problems = [problem for check in (_sets, _models, _names) for problem in check(self)]
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
+
+    @model_validator(mode="after")
+    def _complete_training(self) -> Self:
+        """Give each model the complete training section: the analysis's, with its own keys on top."""
+        for name, model in self.models.items():
+            own = {key: getattr(model.training, key) for key in model.training.model_fields_set}
+            self.models[name] = model.model_copy(update={"training": self.training.model_copy(update=own)})
+        return self
+
+    def seed_for(self, model: str) -> int:
+        """The seed of a model's trainings: its own, or the analysis's."""
+        own = self.models[model].training.seed
+        return self.seed if own is None else own
+
+
+def _sets(config: ImagesConfig) -> Iterator[str]:
+    for side in ("source", "target"):
+        section: ImageSetConfig = getattr(config, side)
+        if section.data not in DATA:
+            yield unknown(f"{side}.data", section.data, "data set", DATA)
+        if (section.data == "office31") != (section.part is not None):
+            yield f"{side}.part: is given for office31, and only there: amazon, dslr or webcam."
+        if (section.data == "folders") != (section.train is not None):
+            yield f"{side}.train: is given for `data: folders`, and only there: the folder of the class folders."
+        if section.test is not None and section.train is None:
+            yield f"{side}.test: has no effect without `train`; remove it."
+
+
+def _models(config: ImagesConfig) -> Iterator[str]:
+    for name, model in config.models.items():
+        path = f"models.{name}"
+        if model.encoder != "small" and given(model, "batch_norm"):
+            yield f"{path}.batch_norm: has an effect on `encoder: small` alone; remove it."
+        if model.train_on == "target" and model.domain is not None:
+            yield f"{path}.domain: a model that sees the target's labels has no domain to adapt to; remove it."
+        if model.domain is not None:
+            yield from _domain(f"{path}.domain", model.domain)
+
+
+def _domain(path: str, domain: ImageDomainConfig) -> Iterator[str]:
+    names = methods_of(domain)
+    yield from duplicates(f"{path}.method", names)
+    for name in names:
+        if name not in METHODS or name == "conditional":
+            known = [method for method in METHODS if method != "conditional"]
+            yield unknown(f"{path}.method", name, "method for images", known)
+            return
+    for key in without_effect(domain):
+        yield f"{path}.{key}: has no effect with `method: {domain.method}`; remove it."
+    for key in given(domain, "threshold", "view"):
+        if not {"pseudo", "contrast"} & set(names):
+            yield f"{path}.{key}: has an effect with the methods pseudo and contrast alone; remove it."
+
+
+def _names(config: ImagesConfig) -> Iterator[str]:
+    lists = {
+        "evaluation.embedding.models": config.evaluation.embedding.models,
+        "evaluation.confusion": config.evaluation.confusion,
+        "evaluation.published": [one.model for one in config.evaluation.published if one.model is not None],
+    }
+    for path, names in lists.items():
+        for name in names:
+            if name not in config.models:
+                yield unknown(path, name, "model", config.models)
+
+

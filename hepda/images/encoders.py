@@ -1,0 +1,155 @@
+"""Networks for images: from tensors [n, channels, rows, columns] with values 0 to 255 to features [n, d]."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from hepda.adversarial import DomainBatchNorm
+from hepda.config.images import ImageModelConfig
+from hepda.errors import MissingExtraError
+
+
+class Inputs(nn.Module):
+    """What the first layer sees of the bytes: values around 0 of order 1.
+
+    With `image` every image has mean 0 and width 1 over all its channels and pixels; otherwise the mean of each channel
+    over the source is taken off, in units of 255 (the papers' mean subtraction).
+    """
+
+    mean: Tensor
+
+    def __init__(self, channels: int, normalise: str) -> None:
+        super().__init__()
+        self.normalise = normalise
+        self.register_buffer("mean", torch.zeros(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """As the class says."""
+        if self.normalise == "image":
+            width, mean = torch.var_mean(x, dim=(1, 2, 3), keepdim=True)
+            return (x - mean) * (width + 1.0).rsqrt()
+        return x / 255.0 - self.mean.view(1, -1, 1, 1)
+
+
+def _paper_mnist(channels: int, size: int) -> list[nn.Module]:
+    """Figure 4a of the supplement of Ganin & Lempitsky 2015."""
+    return [
+        nn.Conv2d(channels, 32, 5), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(32, 48, 5), nn.ReLU(), nn.MaxPool2d(2),
+    ]  # fmt: skip
+
+
+def _paper_svhn(channels: int, size: int) -> list[nn.Module]:
+    """Figure 4b: 3 x 3 pooling of stride 2, and a third convolution; dropout as the paper says."""
+    return [
+        nn.Conv2d(channels, 64, 5, padding=2), nn.ReLU(), nn.MaxPool2d(3, 2, padding=1), nn.Dropout2d(0.1),
+        nn.Conv2d(64, 64, 5, padding=2), nn.ReLU(), nn.MaxPool2d(3, 2, padding=1), nn.Dropout2d(0.25),
+        nn.Conv2d(64, 128, 5, padding=2), nn.ReLU(), nn.Dropout2d(0.25),
+    ]  # fmt: skip
+
+
+def _paper_signs(channels: int, size: int) -> list[nn.Module]:
+    """Figure 4c."""
+    return [
+        nn.Conv2d(channels, 96, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(96, 144, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(144, 256, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2),
+    ]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Paper:
+    """A network of the papers: its convolutions, and the hidden widths of its class and domain heads."""
+
+    layers: Callable[[int, int], list[nn.Module]]
+    class_head: tuple[int, ...]
+    domain_head: tuple[int, ...]
+
+
+PAPERS: dict[str, Paper] = {
+    "paper-mnist": Paper(_paper_mnist, (100, 100), (100,)),
+    "paper-svhn": Paper(_paper_svhn, (3072, 2048), (1024, 1024)),
+    "paper-signs": Paper(_paper_signs, (512,), (1024, 1024)),
+}
+
+
+def _norm(section: ImageModelConfig, channels: int, rank: int) -> list[nn.Module]:
+    if section.batch_norm == "none":
+        return []
+    if section.batch_norm == "domain":
+        return [DomainBatchNorm(channels)]
+    return [nn.BatchNorm2d(channels) if rank == 2 else nn.BatchNorm1d(channels)]
+
+
+def _small(section: ImageModelConfig, channels: int, size: int) -> list[nn.Module]:
+    """Three convolutions, each with pooling and batch norm after it, and a linear layer.
+
+    Pooling comes first: batch norm and activation then see a quarter of the numbers, which takes a third off a step.
+    """
+    layers: list[nn.Module] = []
+    before, side = channels, size
+    bias = section.batch_norm == "none"
+    for times, kernel in ((1, 5), (2, 3), (4, 3)):
+        after = times * section.width
+        layers.append(nn.Conv2d(before, after, kernel, padding=kernel // 2, bias=bias))
+        if side >= 4:
+            layers.append(nn.MaxPool2d(2))
+            side //= 2
+        layers += [*_norm(section, after, 2), nn.ReLU()]
+        before = after
+    layers += [nn.Flatten(), nn.Linear(before * side * side, section.features, bias=bias)]
+    layers += [*_norm(section, section.features, 1), nn.ReLU()]
+    return layers + ([nn.Dropout(section.dropout)] if section.dropout else [])
+
+
+def _resnet50() -> list[nn.Module]:
+    try:
+        from torchvision.models import ResNet50_Weights, resnet50
+    except ImportError as error:
+        raise MissingExtraError("torchvision", "vision") from error
+    network = resnet50(weights=ResNet50_Weights.IMAGENET1K_V2)
+    network.fc = nn.Identity()
+    return [network]
+
+
+def encoder(section: ImageModelConfig, channels: int, size: int) -> nn.Sequential:
+    """The encoder of a model for images of `channels` and `size` rows and columns.
+
+    Raises:
+        MissingExtraError: `resnet50` without the extra `vision`.
+
+    """
+    inputs = Inputs(channels, section.normalise)
+    if section.encoder == "resnet50":
+        return nn.Sequential(inputs, *_resnet50())
+    if section.encoder in PAPERS:
+        layers = PAPERS[section.encoder].layers(channels, size)
+        extra = [nn.Dropout(section.dropout)] if section.dropout else []
+        return nn.Sequential(inputs, *layers, nn.Flatten(), *extra)
+    return nn.Sequential(inputs, *_small(section, channels, size))
+
+
+def heads(section: ImageModelConfig) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Hidden widths of the class head and of the domain head: the paper's, where the config does not give others."""
+    widths = section.class_head, (100,) if section.domain is None else section.domain.head
+    paper = PAPERS.get(section.encoder)
+    if paper is None:
+        return widths
+    untouched = ImageModelConfig.model_fields["class_head"].default
+    own = widths[1] if section.domain is not None and section.domain.head != (100,) else paper.domain_head
+    return (paper.class_head if widths[0] == untouched else widths[0]), own
+
+
+def width_of(module: nn.Module, channels: int, size: int) -> int:
+    """Features that an encoder gives for one image."""
+    was = module.training
+    module.eval()
+    with torch.no_grad():
+        found: Any = module(torch.zeros(1, channels, size, size)).shape[1]
+    module.train(was)
+    return int(found)

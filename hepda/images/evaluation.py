@@ -1,0 +1,142 @@
+"""From the classes that networks say to numbers: accuracy with its interval, confusion, and what encoders see."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hepda.config.images import ImagesConfig
+from hepda.images.arrays import Images
+from hepda.images.training import load_network
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Accuracy:
+    """Accuracy of the trainings of one model on one test set.
+
+    Attributes:
+        seeds: of each training.
+        value: their mean.
+        spread: standard deviation between them; None for one training.
+        low, high: 68 % interval of the mean: the spread over the square root of the number of trainings and the
+            binomial error of the test set, in quadrature.
+
+    """
+
+    seeds: tuple[float, ...]
+    value: float
+    spread: float | None
+    low: float
+    high: float
+
+    def as_metrics(self) -> dict[str, Any]:
+        """As metrics.json holds it."""
+        found: dict[str, Any] = {"value": self.value, "low": self.low, "high": self.high, "spread": self.spread}
+        if self.spread is None:
+            found["spread_why"] = "one training has no spread; ask for more with `seeds`"
+        return found | {"seeds": list(self.seeds)}
+
+
+def accuracy_of(said: NDArray[Any], label: NDArray[np.int64]) -> Accuracy:
+    """Accuracy of classes [trainings, n] that are said, given the true ones [n]."""
+    seeds = (said == label).mean(axis=1)
+    mean = float(seeds.mean())
+    variance = mean * (1.0 - mean) / len(label)
+    spread = float(seeds.std(ddof=1)) if len(seeds) > 1 else None
+    if spread is not None:
+        variance += spread**2 / len(seeds)
+    half = float(np.sqrt(variance))
+    return Accuracy(tuple(map(float, seeds)), mean, spread, max(0.0, mean - half), min(1.0, mean + half))
+
+
+def confusion(said: NDArray[Any], label: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
+    """Counts [true, said] over all trainings [trainings, n]."""
+    counts = np.zeros((classes, classes), np.int64)
+    np.add.at(counts, (np.broadcast_to(label, said.shape), said.astype(np.int64)), 1)
+    return counts
+
+
+@dataclass(frozen=True, slots=True)
+class ModelNumbers:
+    """What is known of one model: accuracy by side, and the confusion matrix of the target."""
+
+    accuracy: dict[str, Accuracy]
+    confusion: NDArray[np.int64]
+
+
+def numbers_of(scores: Mapping[str, NDArray[Any]], tests: Mapping[str, Images]) -> dict[str, ModelNumbers]:
+    """Numbers of every model from scores [trainings, n_source + n_target, 2]."""
+    found = {}
+    border = len(tests["source"])
+    for model, score in scores.items():
+        said = {"source": score[:, :border, 0], "target": score[:, border:, 0]}
+        accuracy = {side: accuracy_of(said[side], images.label) for side, images in tests.items()}
+        target = tests["target"]
+        found[model] = ModelNumbers(accuracy, confusion(said["target"], target.label, len(target.classes)))
+    return found
+
+
+def gap_closed(numbers: Mapping[str, ModelNumbers], config: ImagesConfig, model: str) -> dict[str, Any]:
+    """The share of the way from source only to training on the target that a model has gone (Ganin & Lempitsky 2015).
+
+    Source only and ceiling are the model's own network without adaptation: the same encoder, augmentation and
+    normalisation. Where the analysis has no such model, the value is null.
+    """
+    section = config.models[model]
+    if section.train_on != "source" or section.domain is None:
+        return {"value": None, "why": "this model adapts to nothing"}
+    same = [
+        name
+        for name, other in config.models.items()
+        if other.domain is None
+        and (other.encoder, other.augment, other.normalise, other.width)
+        == (section.encoder, section.augment, section.normalise, section.width)
+    ]
+    plain = next((name for name in same if config.models[name].train_on == "source"), None)
+    ceiling = next((name for name in config.models if config.models[name].train_on == "target"), None)
+    if plain is None or ceiling is None:
+        return {"value": None, "why": "needs the same network on the source alone, and a model with `train_on: target`"}
+    here, low, high = (numbers[name].accuracy["target"].value for name in (model, plain, ceiling))
+    if high <= low:
+        return {"value": None, "why": f"{ceiling} is no better than {plain}: there is no gap"}
+    return {"value": (here - low) / (high - low), "plain": plain, "ceiling": ceiling}
+
+
+def embedded_models(config: ImagesConfig) -> list[str]:
+    """The models of the embedding figure: those named, or source only and the last that adapts."""
+    named = list(config.evaluation.embedding.models)
+    if named:
+        return named
+    plain = [name for name, model in config.models.items() if model.domain is None and model.train_on == "source"]
+    adapted = [name for name, model in config.models.items() if model.domain is not None]
+    return plain[:1] + adapted[-1:] or list(config.models)[:1]
+
+
+def embedding(config: ImagesConfig, run: Path, model: str, tests: Mapping[str, Images]) -> Floats:
+    """Features of some test images of both sides, source first, by a model's first training: [n, d]."""
+    section, pixels = config.models[model], config.pixels
+    classes = len(tests["target"].classes)
+    path = run / "models" / model / "fold0-member0.safetensors"
+    network = load_network(path, section, pixels.channels, pixels.size, classes)
+    features = [network.embed(images.pixels, domain=side) for side, images in tests.items()]
+    return np.concatenate(features).astype(np.float64)
+
+
+def plane_of(features: Floats, method: str, seed: int) -> Floats:
+    """Features [n, d] in two dimensions [n, 2], by principal components or t-SNE of the first thirty of them."""
+    from sklearn.decomposition import PCA
+
+    components = 2 if method == "pca" else min(30, *features.shape)
+    plane = PCA(components, random_state=seed).fit_transform(features)
+    if method == "tsne":
+        from sklearn.manifold import TSNE
+
+        plane = TSNE(2, random_state=seed, init="pca").fit_transform(plane)
+    return np.asarray(plane, dtype=np.float64)

@@ -1,0 +1,150 @@
+"""Every figure of an analysis of images, in the order of the report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from hepda.config.images import ImagesConfig
+from hepda.errors import DataError
+from hepda.images.arrays import Images
+from hepda.images.evaluation import ModelNumbers, embedded_models, embedding, plane_of
+from hepda.plotting import images, style, training
+from hepda.report import ReportFigure
+
+Histories = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What figures are drawn of."""
+
+    config: ImagesConfig
+    run: Path
+    trains: Mapping[str, Images]
+    tests: Mapping[str, Images]
+    numbers: Mapping[str, ModelNumbers]
+    histories: Histories
+    best_epochs: Mapping[str, Any]
+
+    def title(self, model: str) -> str:
+        """How figures call a model."""
+        return self.config.models[model].title or model
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """How figures call source and target."""
+        source, target = self.config.source.title, self.config.target.title
+        return (source, target) if source != target else (f"{source} (source)", f"{target} (target)")
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """A figure of the report that has not been drawn yet."""
+
+    section: str
+    name: str
+    title: str
+    caption: str
+    draw: Callable[[], Figure]
+
+
+def drawings(scene: Scene) -> list[Drawing]:
+    """All figures."""
+    parts = (_grids, _accuracies, _confusions, _embeddings, _trainings)
+    return [drawing for part in parts for drawing in part(scene)]
+
+
+def save_all(scene: Scene, folder: Path, progress: Callable[[str, int, int], None]) -> list[ReportFigure]:
+    """Draw all figures into `folder`, PNG and PDF."""
+    found, made = drawings(scene), []
+    for done, drawing in enumerate(found, start=1):
+        path = style.save(drawing.draw(), folder, drawing.name)[0]
+        made.append(ReportFigure(drawing.section, drawing.title, drawing.caption, path))
+        progress("figures", done, len(found))
+    return made
+
+
+def _grids(scene: Scene) -> Iterator[Drawing]:
+    shown = dict(zip(scene.names, (scene.trains[side].pixels for side in ("source", "target")), strict=True))
+    caption = "The first training images of each domain, as the networks see them; labels of the target are never used."
+    yield Drawing("inputs", "images", "Source and target", caption, lambda: images.grid_figure(shown))
+
+
+def _accuracies(scene: Scene) -> Iterator[Drawing]:
+    curves = {
+        scene.title(model): [columns["target_accuracy"] for columns in found if "target_accuracy" in columns]
+        for model, found in scene.histories.items()
+    }
+    curves = {name: seeds for name, seeds in curves.items() if seeds}
+    if curves:
+        count = min(scene.config.evaluation.track or 0, len(scene.tests["target"]))
+        caption = (
+            f"On {count} images of the target's test set, mean and range over the trainings. Drawn only: no epoch and "
+            "no model was chosen by it."
+        )
+        yield Drawing(
+            "separation", "accuracy", "Target accuracy against the epoch", caption,
+            lambda: images.accuracy_figure(curves, images=count, target=scene.names[1]),
+        )  # fmt: skip
+
+
+def _confusions(scene: Scene) -> Iterator[Drawing]:
+    for model in scene.config.evaluation.confusion or scene.config.models:
+        counts = scene.numbers[model].confusion
+        yield Drawing(
+            "separation", f"confusion_{model}", f"Confusion on the target, {scene.title(model)}",
+            "Of all test images of the target, over all trainings of the model.",
+            lambda counts=counts, model=model: images.confusion_figure(  # type: ignore[misc]
+                counts, classes=scene.tests["target"].classes, title=scene.title(model)
+            ),
+        )  # fmt: skip
+
+
+def _embeddings(scene: Scene) -> Iterator[Drawing]:
+    told = scene.config.evaluation.embedding
+    words = {"pca": "two principal components", "tsne": "t-SNE of thirty principal components"}[told.method]
+
+    def draw() -> Figure:
+        chosen = {side: _some(images_, told.images, scene.config.seed) for side, images_ in scene.tests.items()}
+        domain = np.repeat([0, 1], [len(chosen["source"]), len(chosen["target"])])
+        label = np.concatenate([chosen[side].label for side in ("source", "target")])
+        found = {}
+        for model in embedded_models(scene.config):
+            features = embedding(scene.config, scene.run, model, chosen)
+            plane = plane_of(features, told.method, scene.config.seed)
+            found[scene.title(model)] = images.Embedded(plane, domain, label)
+        classes = scene.tests["target"].classes
+        return images.embedding_figure(found, domains=scene.names, classes=classes, axis=words)
+
+    yield Drawing(
+        "domains", "embedding", "What encoders make of the domains",
+        f"Test images of both domains in the encoder's output, {words}; above by domain, below by class.", draw,
+    )  # fmt: skip
+
+
+def _some(found: Images, count: int, seed: int) -> Images:
+    return found.take(np.random.default_rng(seed).permutation(len(found))[:count])
+
+
+def _trainings(scene: Scene) -> Iterator[Drawing]:
+    for model, found in scene.histories.items():
+        kept = [{k: v for k, v in columns.items() if k != "target_accuracy"} for columns in found]
+        panels, levels = training.history_panels(*kept)
+
+        def draw(panels: Any = panels, levels: Any = levels, model: str = model) -> Figure:
+            best = scene.best_epochs.get(model, ())
+            return training.training_figure(panels, model=scene.title(model), levels=levels, best_epochs=best)
+
+        if not panels:
+            raise DataError(f"the history of {model} is empty")
+        yield Drawing(
+            "training", f"training_{model}", f"Training of {scene.title(model)}",
+            "Losses, the domain head against what a blind one loses (ln 2), strengths and gradients; a line a seed.",
+            draw,
+        )  # fmt: skip

@@ -1,0 +1,168 @@
+"""Data sets by the name that an analysis file gives them: images to train on and images to test on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hepda import datasets
+from hepda.config.images import ImageSetConfig
+from hepda.images import blending, formats, shifted, synthetic
+from hepda.images.arrays import Images, digit_names, entry, limited, shaped
+from hepda.images.signs import SIGNS, drawn_signs
+
+SPLITS = ("train", "test")
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a loader is told: the section of the analysis file, rows and columns, and the seed of what is drawn."""
+
+    section: ImageSetConfig
+    size: int
+    seed: int
+
+
+Pair = tuple[Images, Images]
+"""Images to train on, and images to test on."""
+
+
+def load(section: ImageSetConfig, size: int, channels: int, seed: int) -> Pair:
+    """Images of one domain, brought to one shape.
+
+    Raises:
+        SourceError: the data set is not here (the message says how it can be had), or a file is not what it should be.
+        MissingExtraError: an extra is needed.
+
+    """
+    train, test = LOADERS[section.data](Wanted(section, size, seed))
+    train = limited(train, section.limit, seed)
+    return shaped(train, size, channels), shaped(test, size, channels)
+
+
+def check(section: ImageSetConfig) -> str:
+    """A line on what would be read. Raises SourceError if it is not here."""
+    needed = _NEEDS.get(section.data, ())
+    paths = [str(path) for name in needed for path in datasets.path_of(name)]
+    if section.train is not None:
+        for folder in (section.train, section.test):
+            if folder is not None and not Path(folder).is_dir():
+                formats.folders(Path(folder), 8)  # says what is wrong
+        paths = [folder for folder in (section.train, section.test) if folder]
+    return f"{section.title}: {', '.join(paths) or 'made here, no files'}"
+
+
+def _grey(pixels: NDArray[np.uint8], label: NDArray[Any], about: tuple[dict[str, Any], ...]) -> Images:
+    return Images(pixels[:, None], label.astype(np.int64), digit_names(), about)
+
+
+def _mnist(wanted: Wanted | None = None) -> Pair:
+    """60,000 + 10,000 digits; from the IDX files, or from the pickle that holds them as 50,000 + 10,000 + 10,000."""
+    paths = datasets.path_of("mnist")
+    if len(paths) == 1:
+        first, second, test = formats.mnist_pickle(paths[0])
+        train = np.concatenate([first[0], second[0]]), np.concatenate([first[1], second[1]])
+        return tuple(_grey(x, y, (entry(paths[0], len(y)),)) for x, y in (train, test))  # type: ignore[return-value]
+    x, y, x_test, y_test = (formats.idx(path) for path in paths)
+    about = [(entry(image, len(image_labels)), entry(label, len(image_labels))) for image, label, image_labels in (
+        (paths[0], paths[1], y), (paths[2], paths[3], y_test))]  # fmt: skip
+    return _grey(x, y, about[0]), _grey(x_test, y_test, about[1])
+
+
+def _mnist_m(wanted: Wanted) -> Pair:
+    """MNIST blended into photographs: those of BSDS500's train for train, of its test for test."""
+    parts = []
+    for number, (split, digits) in enumerate(zip(SPLITS, _mnist(), strict=True)):
+        photos, folders, remark = blending.photographs(split)
+        pixels = blending.blended(digits.pixels[:, 0], photos, seed=1000 * wanted.seed + number)
+        about = (*digits.about, *({"folder": str(folder), "photographs": len(photos)} for folder in folders))
+        remarks = (remark,) if remark else ()
+        parts.append(replace(digits, pixels=pixels, about=about, remarks=remarks))
+    return parts[0], parts[1]
+
+
+def _usps(wanted: Wanted) -> Pair:
+    paths = datasets.path_of("usps")
+    if len(paths) == 1:
+        return tuple(  # type: ignore[return-value]
+            _grey(*part, (entry(paths[0], len(part[1])),)) for part in (formats.usps_npz(paths[0], s) for s in SPLITS)
+        )
+    return tuple(  # type: ignore[return-value]
+        _grey(*part, (entry(path, len(part[1])),)) for path, part in ((p, formats.usps_text(p)) for p in paths)
+    )
+
+
+def _svhn(wanted: Wanted) -> Pair:
+    paths = datasets.path_of("svhn")
+    return tuple(  # type: ignore[return-value]
+        Images(*part, digit_names(), (entry(path, len(part[1])),))
+        for path, part in ((path, formats.svhn_mat(path)) for path in paths)
+    )
+
+
+def _gtsrb(wanted: Wanted) -> Pair:
+    train, images, truth = datasets.path_of("gtsrb")
+    first, second = formats.gtsrb_train(train, wanted.size), formats.gtsrb_test(images, truth, wanted.size)
+    about = (entry(train, len(first[1])),), (entry(images, len(second[1])),)
+    return Images(*first, SIGNS, about[0]), Images(*second, SIGNS, about[1])
+
+
+def _office31(wanted: Wanted) -> Pair:
+    """One of its domains. Fully transductive, as is usual for it: all images are trained on (without labels in the
+    target) and tested on.
+    """
+    paths, part = datasets.path_of("office31"), wanted.section.part or ""
+    if len(paths) == 1:
+        pixels, label, classes, _ = formats.office31_archive(paths[0], part, wanted.size)
+        about = entry(paths[0], len(label))
+    else:
+        folder = next(path for path in paths if path.name == part)
+        folder = folder / "images" if (folder / "images").is_dir() else folder
+        pixels, label, classes, _ = formats.folders(folder, wanted.size)
+        about = {"folder": str(folder), "images": len(label)}
+    remark = f"all images of {part} are trained on and tested on (the transductive protocol of the papers)"
+    images = Images(pixels, label, classes, (about,), (remark,))
+    return images, images
+
+
+def _folders(wanted: Wanted) -> Pair:
+    section = wanted.section
+    whole = formats.folders(Path(section.train or ""), wanted.size)
+    made = Images(*whole[:3], ({"folder": section.train, "images": len(whole[1])},))
+    if section.test is None:
+        held = formats.fifth(whole[3])
+        return made.take(~held), made.take(held)
+    pixels, label, classes, _ = formats.folders(Path(section.test), wanted.size)
+    renumbered = np.array([whole[2].index(name) if name in whole[2] else -1 for name in classes])
+    return made, Images(pixels, renumbered[label], whole[2], ({"folder": section.test, "images": len(label)},))
+
+
+def _synthetic_digits(wanted: Wanted) -> Pair:
+    n = wanted.section.images
+    return synthetic.drawn_digits(n, 2 * wanted.seed), synthetic.drawn_digits(max(1, n // 10), 2 * wanted.seed + 1)
+
+
+def _synthetic_signs(wanted: Wanted) -> Pair:
+    n = wanted.section.images
+    return drawn_signs(n, 2 * wanted.seed), drawn_signs(max(1, n // 10), 2 * wanted.seed + 1)
+
+
+LOADERS: dict[str, Callable[[Wanted], Pair]] = {
+    "mnist": _mnist,
+    "mnist_m": _mnist_m,
+    "usps": _usps,
+    "svhn": _svhn,
+    "synthetic_digits": _synthetic_digits,
+    "synthetic_signs": _synthetic_signs,
+    "gtsrb": _gtsrb,
+    "office31": _office31,
+    "digits": lambda wanted: shifted.digits(),
+    "shifted_digits": lambda wanted: shifted.shifted_digits(wanted.seed),
+    "folders": _folders,
+}
+_NEEDS = {name: (name,) for name in ("mnist", "usps", "svhn", "gtsrb", "office31")} | {"mnist_m": ("mnist",)}

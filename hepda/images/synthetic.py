@@ -1,0 +1,160 @@
+"""Synthetic digits in the manner of SYN NUMBERS (Ganin & Lempitsky 2015): the fonts of a system, on tensors.
+
+Every digit of every font is drawn once, large. An image is then one of them, turned, sheared, stretched and moved, with
+other digits at its sides, in two colours, blurred, over clutter and noise: all of it for thousands of images at a time.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageFont
+from torch import Generator, Tensor
+from torch.nn import functional
+
+from hepda.errors import DataError
+from hepda.images.arrays import Images, digit_names, to_bytes
+
+SIZE = 32
+_LARGE = 48
+_ROWS = 4096
+_MOST_FONTS = 400
+_NO_DIGITS = ("cmex", "cmsy", "cmmi", "stix", "symbol", "dingbat", "emoji", "wingding", "webding", "lastresort", "icon")
+"""Parts of names of fonts whose digits are signs, or are drawn as boxes."""
+
+
+@functools.cache
+def fonts() -> tuple[Path, ...]:
+    """Font files that draw ten different digits: the system's, or at least those that matplotlib ships."""
+    from matplotlib import font_manager, get_data_path
+
+    shipped = sorted((Path(get_data_path()) / "fonts" / "ttf").glob("*.ttf"))
+    found = sorted({Path(path) for path in font_manager.findSystemFonts()} | set(shipped))
+    named = [path for path in found if not any(part in path.name.lower() for part in _NO_DIGITS)]
+    usable, seen = [], set()
+    for path in named:
+        glyphs = _glyphs(path)
+        if glyphs is None or glyphs.tobytes() in seen:
+            continue
+        seen.add(glyphs.tobytes())
+        usable.append(path)
+    return tuple(usable[:_MOST_FONTS])
+
+
+def glyph(text: str, path: Path) -> np.ndarray | None:
+    """A text as uint8 [48, 48], as large as fits; None if the font cannot draw it."""
+    try:
+        font = ImageFont.truetype(str(path), 2 * _LARGE)
+        left, top, right, bottom = font.getbbox(text)
+    except (OSError, ValueError, SyntaxError):
+        return None
+    if right <= left or bottom <= top:
+        return None
+    canvas = Image.new("L", (math.ceil(right - left), math.ceil(bottom - top)))
+    ImageDraw.Draw(canvas).text((-left, -top), text, fill=255, font=font)
+    scale = 0.8 * _LARGE / max(canvas.size)
+    small = canvas.resize([max(1, round(side * scale)) for side in canvas.size], Image.Resampling.LANCZOS)
+    whole = Image.new("L", (_LARGE, _LARGE))
+    whole.paste(small, ((_LARGE - small.width) // 2, (_LARGE - small.height) // 2))
+    return np.asarray(whole)
+
+
+def _glyphs(path: Path) -> np.ndarray | None:
+    """The ten digits [10, 48, 48] of a font, or None if it has not ten different ones."""
+    drawn = [glyph(name, path) for name in digit_names()]
+    if any(one is None for one in drawn):
+        return None
+    whole = np.stack([one for one in drawn if one is not None])
+    return whole if len({one.tobytes() for one in whole}) == 10 else None
+
+
+@functools.cache
+def atlas() -> Tensor:
+    """Every digit of every font: float [fonts, 10, 48, 48], 0 to 1.
+
+    Raises:
+        DataError: no font of this system draws digits.
+
+    """
+    drawn = [glyphs for path in fonts() if (glyphs := _glyphs(path)) is not None]
+    if not drawn:
+        raise DataError("no font of this system draws digits; install one (DejaVu, Liberation), or matplotlib's")
+    return torch.from_numpy(np.stack(drawn)).float() / 255.0
+
+
+def drawn_digits(n: int, seed: int) -> Images:
+    """`n` digits in colour, uint8 [n, 3, 32, 32], with the digit in the middle as the label."""
+    generator = torch.Generator().manual_seed(seed)
+    glyphs = atlas()
+    label = torch.randint(10, (n,), generator=generator)
+    pixels = np.empty((n, 3, SIZE, SIZE), np.uint8)
+    for start in range(0, n, _ROWS):
+        part = label[start : start + _ROWS]
+        pixels[start : start + _ROWS] = to_bytes(255.0 * _digits(part, glyphs, generator)).numpy()
+    about = ({"drawn": "synthetic digits", "fonts": len(glyphs), "seed": seed, "images": n},)
+    return Images(pixels, label.numpy(), digit_names(), about)
+
+
+def uniform(n: int, generator: Generator, low: float, high: float, columns: int = 1) -> Tensor:
+    """Random numbers [n, columns]."""
+    return low + (high - low) * torch.rand((n, columns), generator=generator)
+
+
+def _digits(label: Tensor, glyphs: Tensor, generator: Generator) -> Tensor:
+    n = len(label)
+    font = torch.randint(len(glyphs), (n,), generator=generator)
+    masks = [_placed(glyphs[font, label], generator, uniform(n, generator, -0.1, 0.1)[:, 0])]
+    for side in (-1.0, 1.0):
+        other = torch.randint(10, (n,), generator=generator)
+        beside = _placed(glyphs[font, other], generator, side * uniform(n, generator, 1.25, 1.7)[:, 0])
+        masks.append(beside * (uniform(n, generator, 0.0, 1.0) < 0.5)[:, :, None].float())
+    mask = torch.stack(masks).amax(dim=0)[:, None]
+    return finished(mask, generator)
+
+
+def _placed(glyph: Tensor, generator: Generator, aside: Tensor) -> Tensor:
+    """Glyphs [n, 48, 48] turned, sheared, stretched and moved aside (in half widths): [n, 32, 32]."""
+    n = len(glyph)
+    turn, shear = uniform(n, generator, -0.25, 0.25)[:, 0], uniform(n, generator, -0.25, 0.25)[:, 0]
+    across, down = uniform(n, generator, 1.0, 1.8)[:, 0], uniform(n, generator, 0.95, 1.4)[:, 0]
+    cos, sin = turn.cos(), turn.sin()
+    upper = torch.stack([across * cos, across * (shear * cos - sin), -across * aside], dim=1)
+    lower = torch.stack([down * sin, down * (shear * sin + cos), uniform(n, generator, -0.12, 0.12)[:, 0]], dim=1)
+    grid = functional.affine_grid(torch.stack([upper, lower], dim=1), [n, 1, SIZE, SIZE], align_corners=False)
+    return functional.grid_sample(glyph[:, None], grid, align_corners=False)[:, 0]
+
+
+def finished(mask: Tensor, generator: Generator, ink: Tensor | None = None) -> Tensor:
+    """Masks [n, 1, h, w] in colour over a background with clutter, blurred and with noise: [n, 3, h, w], 0 to 1.
+
+    ink: colours [n, 3, 1, 1] or [n, 3, h, w]; None: drawn, brighter or darker than the ground by 0.3 or more.
+    """
+    n, _, rows, columns = mask.shape
+    ground = uniform(n, generator, 0.0, 1.0, 3)[:, :, None, None]
+    coarse = torch.rand((n, 3, 4, 4), generator=generator) - 0.5
+    clutter = functional.interpolate(coarse, size=(rows, columns), mode="bilinear", align_corners=False)
+    ground = ground + uniform(n, generator, 0.0, 0.5)[:, :, None, None] * clutter
+    if ink is None:
+        grey = ground.mean(dim=(1, 2, 3))
+        sign = torch.where(grey + uniform(n, generator, -0.3, 0.3)[:, 0] < 0.5, 1.0, -1.0)
+        ink = (grey + sign * uniform(n, generator, 0.3, 0.8)[:, 0])[:, None, None, None]
+        ink = ink + uniform(n, generator, -0.2, 0.2, 3)[:, :, None, None]
+    made = smoothed(ground * (1.0 - mask) + ink * mask, uniform(n, generator, 0.05, 1.3)[:, 0])
+    noise = uniform(n, generator, 0.0, 0.06)[:, :, None, None] * torch.randn(made.shape, generator=generator)
+    return (made + noise).clamp(0.0, 1.0)
+
+
+def smoothed(x: Tensor, sigma: Tensor) -> Tensor:
+    """Images [n, c, h, w], each blurred by a Gaussian of its own width [n] in pixels (cut off at 3 pixels)."""
+    n, channels, rows, columns = x.shape
+    at = torch.arange(-3, 4, dtype=x.dtype)
+    line = torch.exp(-0.5 * (at / sigma[:, None]) ** 2)
+    line = (line / line.sum(dim=1, keepdim=True)).repeat_interleave(channels, dim=0)
+    flat = functional.pad(x, (3, 3, 3, 3), mode="replicate").reshape(1, n * channels, rows + 6, columns + 6)
+    flat = functional.conv2d(flat, line[:, None, None, :], groups=n * channels)
+    flat = functional.conv2d(flat, line[:, None, :, None], groups=n * channels)
+    return flat.reshape(n, channels, rows, columns)

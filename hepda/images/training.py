@@ -1,0 +1,236 @@
+"""The trainings of an analysis of images: one a model and seed, each with the tensors, the network and the scores."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from hepda.adversarial import Head, History, Network, Rows, Trainer, mlp, seeded
+from hepda.adversarial.registry import Adversary, build
+from hepda.adversarial.selection import SCORERS
+from hepda.adversarial.selftraining import PseudoLabels
+from hepda.adversarial.terms import Term
+from hepda.config.images import ImageModelConfig, ImagesConfig
+from hepda.errors import ConfigError, nearest
+from hepda.images.arrays import Images
+from hepda.images.augmentation import augmentation
+from hepda.images.encoders import Inputs, encoder, heads, width_of
+from hepda.jobs import Job, Left
+
+PARTS = ("source_train", "source_test", "target_train", "target_test")
+_HELD_OUT = 10  # of ten training images one is held out where a scorer chooses the epoch
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """The images of one part as they lie on disk: bytes [n, c, h, w] and labels [n], mapped, not read."""
+
+    pixels: NDArray[np.uint8]
+    label: NDArray[np.int64]
+
+
+def write_parts(parts: dict[str, Images], folder: Path) -> None:
+    """Leave the images where trainings read them, and the names of the classes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, images in parts.items():
+        np.save(folder / f"{name}.pixels.npy", images.pixels)
+        np.save(folder / f"{name}.label.npy", images.label)
+    classes = parts["source_train"].classes
+    (folder / "classes.json").write_text(json.dumps(classes))
+
+
+def read_part(folder: Path, name: str) -> Stored:
+    """One of PARTS."""
+    return Stored(np.load(folder / f"{name}.pixels.npy", mmap_mode="r"), np.load(folder / f"{name}.label.npy"))
+
+
+def classes_in(folder: Path) -> tuple[str, ...]:
+    """Names of the classes."""
+    return tuple(json.loads((folder / "classes.json").read_text()))
+
+
+@dataclass(frozen=True, slots=True)
+class ImageJob(Job):
+    """The training of a model; `member` counts the seeds."""
+
+    config: ImagesConfig
+
+    def train(self, progress: Callable[[int, int], None]) -> Left:
+        """Scores [n_s + n_t, 2] of the test images, source first: the class that is said, and its probability."""
+        section = self.config.models[self.model]
+        source, target = rows_of(section, self.table)
+        network = build_network(section, self.config.pixels.channels, self.config.pixels.size, self.table, self.seed)
+        trainer = trainer_of(section, self)
+        validation = None
+        if section.training.scorer is not None:
+            source, held_source = _split(source, self.seed)
+            target, held_target = (None, None) if target is None else _split(target, self.seed + 1)
+            validation = held_source, held_target
+        followed = self._followed()
+
+        def on_epoch(history: History) -> None:
+            if followed is not None:
+                follow(history, network, followed)
+            progress(history.epochs, section.training.epochs)
+
+        history = trainer.fit(
+            network, source, target, validation=validation, checkpoint=self.work / f"{self.name}.checkpoint",
+            resume=True, on_epoch=on_epoch,
+        )  # fmt: skip
+        self.folder.mkdir(parents=True, exist_ok=True)
+        network.save(self.folder / f"{self.stem}.safetensors")
+        score = np.concatenate([said(network, read_part(self.table, f"{side}_test"), side) for side in SIDES])
+        about = {
+            "seconds": history.seconds,
+            "rows_per_second": history.rows_per_second,
+            "epochs": history.epochs,
+            "best_epoch": history.best_epoch,
+            "stopped": history.stopped,
+            "alarms": history.alarms,
+            "seed": self.seed,
+            "parameters": sum(parameter.numel() for parameter in network.parameters()),
+        }
+        return score, about, history.to_dict()["columns"]
+
+    def _followed(self) -> Stored | None:
+        images = self.config.evaluation.track
+        if images is None:
+            return None
+        whole = read_part(self.table, "target_test")
+        chosen = np.sort(np.random.default_rng(self.config.seed).permutation(len(whole.label))[:images])
+        return Stored(whole.pixels[chosen], whole.label[chosen])
+
+
+SIDES = ("source", "target")
+
+
+def jobs_of(config: ImagesConfig, table: Path, run: Path, work: Path, device: str) -> list[ImageJob]:
+    """All trainings, seed by seed, so that an interrupted run has every model once before any twice."""
+    return [
+        ImageJob(config, model, 0, member, table, run, work, device, "plain")
+        for member in range(config.seeds)
+        for model in config.models
+    ]
+
+
+def rows_of(section: ImageModelConfig, table: Path) -> tuple[Rows, Rows | None]:
+    """Labelled rows of the class head, and unlabelled rows of the target if the model adapts to it."""
+    change = augmentation(section.augment)
+
+    def rows(parts: Sequence[Stored], labelled: bool) -> Rows:
+        pixels = parts[0].pixels if len(parts) == 1 else np.concatenate([part.pixels for part in parts])
+        label = np.concatenate([part.label for part in parts])
+        return Rows(pixels, targets={"class": label} if labelled else {}, transform=change)
+
+    named = {"source": ("source_train",), "target": ("target_train",), "both": ("source_train", "target_train")}
+    labelled = rows([read_part(table, name) for name in named[section.train_on]], labelled=True)
+    adapts = section.domain is not None and section.domain.method != "none"
+    return labelled, rows([read_part(table, "target_train")], labelled=False) if adapts else None
+
+
+def _split(rows: Rows, seed: int) -> tuple[Rows, Rows]:
+    """Rows to train on and a tenth that is held out."""
+    held = np.random.default_rng(seed).permutation(len(rows)) % _HELD_OUT == 0
+    return rows.select(~held), rows.select(held)
+
+
+def build_network(section: ImageModelConfig, channels: int, size: int, table: Path, seed: int) -> Network:
+    """The network of a model: encoder, class head, and the heads and terms of its domain loss."""
+    classes = classes_in(table)
+    metadata = {"classes": list(classes), "channels": channels, "size": size}
+    with seeded(seed):
+        made = empty_network(section, channels, size, len(classes), metadata)
+    inputs = made.encoder[0]  # type: ignore[index]
+    if isinstance(inputs, Inputs):
+        inputs.mean.copy_(channel_means(read_part(table, "source_train").pixels))
+    return made
+
+
+def empty_network(
+    section: ImageModelConfig, channels: int, size: int, classes: int, metadata: dict[str, Any] | None = None
+) -> Network:
+    """A network whose weights are random; also what a saved one is filled into."""
+    body = encoder(section, channels, size)
+    width = width_of(body, channels, size)
+    class_widths, domain_widths = heads(section)
+    parts = [Head("class", mlp(width, class_widths, classes), loss="multiclass")]
+    terms: list[Term] = []
+    if section.domain is not None:
+        domain = section.domain
+        view = augmentation((*section.augment, *domain.view)) if domain.view else None
+        settings = domain.settings() | {"hidden": domain_widths}
+        more, terms = build(domain.method, Adversary(features=width, classes=classes, transform=view, **settings))
+        parts += more
+        for term in terms:
+            if isinstance(term, PseudoLabels):
+                term.threshold = domain.threshold
+    return Network(body, parts, terms=terms, normalization=None, metadata=metadata)
+
+
+def load_network(path: Path, section: ImageModelConfig, channels: int, size: int, classes: int) -> Network:
+    """A network that a training has saved. Raises SourceError as `Network.load`."""
+    return Network.load(path, encoder=empty_network(section, channels, size, classes).encoder)
+
+
+def channel_means(pixels: NDArray[np.uint8]) -> torch.Tensor:
+    """Mean of every channel over images [n, c, h, w], in units of 255: [c]."""
+    sums = np.zeros(pixels.shape[1])
+    for start in range(0, len(pixels), 8192):
+        sums += pixels[start : start + 8192].sum(axis=(0, 2, 3), dtype=np.float64)
+    return torch.from_numpy(sums / (255.0 * pixels.size / pixels.shape[1])).float()
+
+
+def trainer_of(section: ImageModelConfig, job: ImageJob) -> Trainer:
+    """The core's trainer with the settings of a model.
+
+    Raises:
+        ConfigError: an unknown scorer.
+
+    """
+    settings, domain = section.training, section.domain
+    if settings.scorer is not None and settings.scorer not in SCORERS:
+        hint = nearest(settings.scorer, SCORERS) or f" There are: {', '.join(SCORERS)}."
+        raise ConfigError(f"models.{job.model}.training.scorer: there is no scorer {settings.scorer!r}.{hint}")
+    chooses = settings.scorer is not None
+    return Trainer(
+        epochs=settings.epochs,
+        batch_size=settings.batch_size,
+        target_size=None if domain is None else domain.target_size(settings.batch_size),
+        learning_rate=settings.learning_rate,
+        rate_schedule=settings.schedule,
+        optimizer=settings.optimizer,
+        weight_decay=settings.weight_decay,
+        average=settings.average,
+        projection=domain is not None and domain.self_correction,
+        patience=(settings.patience or settings.epochs) if chooses else None,
+        scorer=SCORERS[settings.scorer] if settings.scorer is not None else None,
+        seed=job.seed,
+        device=job.device,
+        kernels="plain",
+        channels_last=True,
+    )
+
+
+def said(network: Network, images: Stored, side: str) -> NDArray[np.float32]:
+    """[n, 2]: the class that a network says of each image, and its probability."""
+    probability = network.predict(images.pixels, head="class", domain=side)
+    label = probability.argmax(axis=1)
+    return np.stack([label.astype(np.float32), probability.max(axis=1)], axis=1)
+
+
+def follow(history: History, network: Network, images: Stored) -> None:
+    """Write the accuracy on some target images into the history. It is drawn; nothing is chosen by it."""
+    right = said(network, images, "target")[:, 0] == images.label
+    column = history.columns.setdefault("target_accuracy", [])
+    column += [math.nan] * (history.epochs - len(column))
+    column[-1] = float(right.mean())
+
+

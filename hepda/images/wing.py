@@ -1,0 +1,181 @@
+"""The images wing: data sets -> bytes -> networks -> classes -> numbers -> figures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hepda.cells import Cell, Quantity, Table
+from hepda.config.images import ImageModelConfig, ImagesConfig, ImageSetConfig
+from hepda.errors import DataError
+from hepda.images import sets
+from hepda.images.arrays import Images
+from hepda.images.evaluation import ModelNumbers, gap_closed
+from hepda.images.training import SIDES
+from hepda.parallel import Send
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedImages:
+    """Training and test images of both sides."""
+
+    trains: dict[str, Images]
+    tests: dict[str, Images]
+
+    @property
+    def parts(self) -> dict[str, Images]:
+        """By the names of `training.PARTS`."""
+        splits = {"train": self.trains, "test": self.tests}
+        return {f"{side}_{split}": found[side] for side in SIDES for split, found in splits.items()}
+
+    def remarks(self) -> list[str]:
+        """What a reader of the numbers has to know of the data, each once."""
+        return list(dict.fromkeys(text for images in self.parts.values() for text in images.remarks))
+
+
+def load(config: ImagesConfig, progress: Send) -> LoadedImages:
+    """Read or draw all images; nothing is trained if this raises.
+
+    Raises:
+        SourceError: a data set is not here, or a file is not what it should be.
+        DataError: source and target have different classes.
+
+    """
+    trains, tests = {}, {}
+    for number, side in enumerate(SIDES):
+        section: ImageSetConfig = getattr(config, side)
+        progress("images", number, 2)
+        found = sets.load(section, config.pixels.size, config.pixels.channels, config.seed)
+        trains[side], tests[side] = found
+        progress("images", number + 1, 2)
+    names = [trains[side].classes for side in SIDES]
+    if names[0] != names[1]:
+        only = sorted(set(names[0]) ^ set(names[1])) or [f"{len(classes)} classes" for classes in names]
+        raise DataError(
+            f"source and target must have the same classes in the same order; they differ in {', '.join(only[:10])}"
+        )
+    return LoadedImages(trains, tests)
+
+
+def check(config: ImagesConfig) -> list[str]:
+    """What would be read, a line a side. Raises SourceError if it is not here."""
+    return [f"{side}: {sets.check(getattr(config, side))}" for side in SIDES]
+
+
+def samples_metrics(config: ImagesConfig, loaded: LoadedImages) -> dict[str, Any]:
+    """The `samples` of metrics.json."""
+    return {
+        side: {
+            "data": getattr(config, side).data,
+            "domain": side,
+            "train": len(loaded.trains[side]),
+            "test": len(loaded.tests[side]),
+            "classes": len(loaded.trains[side].classes),
+            "remarks": list(loaded.trains[side].remarks),
+        }
+        for side in SIDES
+    }
+
+
+def protocol(config: ImagesConfig) -> dict[str, Any]:
+    """How numbers came about, in words and numbers."""
+    scorers = {m.training.scorer for m in config.models.values()}
+    chosen = "last epoch" if scorers == {None} else f"by scorer {', '.join(sorted(s for s in scorers if s))}"
+    return {
+        "epoch": chosen,
+        "target_labels": "used by no adapted model, neither in training nor to choose an epoch or a setting of a run",
+        "trainings_per_model": config.seeds,
+        "test": "the whole test set of each side",
+    }
+
+
+def knowledge(section: ImageModelConfig) -> list[str]:
+    """What a model is told about the shift beyond unlabelled target images."""
+    views = () if section.domain is None else section.domain.view
+    found = ["random inversion"] if "invert" in (*section.augment, *views) else []
+    return found + (["labels of the target"] if section.train_on != "source" else [])
+
+
+def model_metrics(
+    config: ImagesConfig, numbers: Mapping[str, ModelNumbers], model: str, training: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The entry of a model in metrics.json."""
+    section, own = config.models[model], numbers[model]
+    recall = np.diag(own.confusion) / np.maximum(own.confusion.sum(axis=1), 1)
+    return {
+        "title": section.title or model,
+        "method": "source only" if section.domain is None and section.train_on == "source" else (
+            f"trained on {section.train_on}" if section.domain is None else section.domain.method
+        ),
+        "knows": knowledge(section),
+        "accuracy": {side: found.as_metrics() for side, found in own.accuracy.items()},
+        "recall": {"target": [float(value) for value in recall]},
+        "gap_closed": gap_closed(numbers, config, model),
+        "training": dict(training),
+    }  # fmt: skip
+
+
+def accuracy_table(config: ImagesConfig, metrics: Mapping[str, Any]) -> Table:
+    """Ours, model by model, and beside each what has been published for the same method."""
+    head = ["Model", "Knows", "Source", "Target", "Spread", "Lowest seed", "Gap closed [%]", "Published", "By"]
+    beside = {one.model: one for one in config.evaluation.published if one.model is not None}
+    rows = []
+    for name, entry in metrics["models"].items():
+        target, title = entry["accuracy"]["target"], str(entry["title"])
+        other = beside.get(name)
+        rows.append([
+            Cell(title, title),
+            Cell(", ".join(entry["knows"]) or "–", ", ".join(entry["knows"])),
+            *(Quantity.read(entry["accuracy"], side).cell(digits=4) for side in SIDES),
+            Quantity(target["spread"]).cell(digits=2),
+            Quantity(min(target["seeds"])).cell(digits=4),
+            Quantity(entry["gap_closed"]["value"]).scaled(100.0).cell(digits=3),
+            Cell("–") if other is None else Quantity(other.accuracy).cell(digits=4),
+            Cell("–") if other is None else Cell(f"{other.method}, {other.by}", other.by),
+        ])  # fmt: skip
+    for one in config.evaluation.published:
+        if one.model is None:
+            known = Quantity(one.accuracy).cell(digits=4), Cell(one.by, one.by)
+            rows.append([Cell(one.method, one.method), *[Cell("", None)] * 6, *known])
+    note = (
+        f"Mean over {config.seeds} trainings, whole test sets; the interval has the spread of the seeds and the size "
+        "of the test set. A row that knows of random inversion was told something about the shift, and stands beside the "
+        "row that was not. Published numbers are of other networks and schedules."
+    )
+    return Table("Accuracy beside published numbers", head, rows, note)
+
+
+def images_table(metrics: Mapping[str, Any]) -> Table:
+    """What was trained on and tested on."""
+    rows = [
+        [
+            Cell(side, side),
+            Cell(str(found["data"]), str(found["data"])),
+            *(Quantity.read(found, key).cell(digits=12) for key in ("train", "test", "classes")),
+        ]
+        for side, found in metrics["samples"].items()
+    ]
+    return Table("Images", ["Side", "Data set", "To train on", "To test on", "Classes"], rows)
+
+
+def score_columns(config: ImagesConfig, tests: Mapping[str, Images], scores: Mapping[str, Array]) -> dict[str, Any]:
+    """The columns of scores.parquet: a row a test image, the class and its probability of every training."""
+    import pyarrow as pa
+
+    sizes = [len(tests[side]) for side in SIDES]
+    columns: dict[str, Any] = {
+        "domain": pa.DictionaryArray.from_arrays(pa.array(np.repeat([0, 1], sizes), pa.int8()), pa.array(list(SIDES))),
+        "image": np.concatenate([np.arange(size, dtype=np.int32) for size in sizes]),
+        "label": np.concatenate([tests[side].label for side in SIDES]).astype(np.int16),
+    }
+    for model, score in scores.items():
+        for member, one in enumerate(score):
+            columns[f"{model}-{member}"] = one[:, 0].astype(np.int16)
+            columns[f"{model}-{member}-probability"] = one[:, 1].astype(np.float32)
+    return columns

@@ -1,0 +1,170 @@
+"""Figures for images: grids of them, what encoders make of two domains, confusion of classes, accuracy by epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from hepda.plotting.style import COLUMN, PAGE, PALETTE, domain_colours, figure, legend_above, model_styles, styled
+
+Pixels = NDArray[np.uint8]
+Floats = NDArray[np.float64]
+
+
+@styled
+def grid_figure(domains: Mapping[str, Pixels], *, rows: int = 6, columns: int = 10) -> Figure:
+    """Images of every domain side by side: uint8 [n, channels, h, w] each, the first rows x columns of them."""
+    names = list(domains)
+    width = PAGE if len(names) > 1 else COLUMN
+    gap, top = 0.12, 0.22
+    side = (width - gap * (len(names) - 1)) / len(names)
+    height = side * rows / columns + top
+    drawn = Figure(figsize=(width, height))
+    FigureCanvasAgg(drawn)
+    for number, name in enumerate(names):
+        box = (number * (side + gap) / width, 0.0, side / width, (height - top) / height)
+        axes = drawn.add_axes(box)
+        whole = mosaic(domains[name], rows, columns)
+        axes.imshow(whole, cmap="gray", vmin=0, vmax=255, interpolation="nearest", aspect="auto")
+        axes.set_axis_off()
+        axes.set_title(name, loc="left", weight="bold", pad=3.0)
+    return drawn
+
+
+def mosaic(pixels: Pixels, rows: int, columns: int) -> Pixels:
+    """The first rows x columns images [n, c, h, w] beside each other, a white line between: [.., .., 3] or grey."""
+    _, channels, height, width = pixels.shape
+    whole = np.full((rows * (height + 1) - 1, columns * (width + 1) - 1, channels), 255, np.uint8)
+    for number, image in enumerate(pixels[: rows * columns]):
+        down, right = divmod(number, columns)
+        top, left = down * (height + 1), right * (width + 1)
+        whole[top : top + height, left : left + width] = image.transpose(1, 2, 0)
+    return whole[:, :, 0] if channels == 1 else whole
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """What one encoder makes of images of both domains: plane [n, 2], domain and class [n] as numbers."""
+
+    plane: Floats
+    domain: NDArray[np.int64]
+    label: NDArray[np.int64]
+
+
+@styled
+def embedding_figure(
+    models: Mapping[str, Embedded], *, domains: Sequence[str], classes: Sequence[str], axis: str
+) -> Figure:
+    """A column a model: the same points coloured by domain above, by class below. axis: `t-SNE` or `Component`."""
+    count = len(models)
+    width = COLUMN if count == 1 else PAGE
+    side = (width - 0.06) / count
+    height = 2 * side * 0.8 + 0.5
+    drawn = Figure(figsize=(width, height))
+    FigureCanvasAgg(drawn)
+    hues = domain_colours(domains)
+    palette = [PALETTE[i % len(PALETTE)] for i in range(len(classes))]
+    for column, (name, found) in enumerate(models.items()):
+        for row, (codes, colours) in enumerate(((found.domain, [hues[d] for d in domains]), (found.label, palette))):
+            box = (
+                (0.03 + column * side + 0.02) / width,
+                (height - 0.22 - (row + 1) * (side * 0.8 + 0.12) + 0.1) / height,
+                (side - 0.08) / width,
+                side * 0.8 / height,
+            )
+            axes = drawn.add_axes(box)
+            order = np.random.default_rng(0).permutation(len(codes))  # neither domain lies over the other
+            axes.scatter(
+                found.plane[order, 0], found.plane[order, 1], s=2.2, linewidths=0,
+                c=[colours[code] for code in codes[order]], rasterized=True,
+            )  # fmt: skip
+            axes.set_xticks([])
+            axes.set_yticks([])
+            axes.minorticks_off()
+            if row == 0:
+                axes.set_title(name, loc="left", weight="bold", pad=3.0)
+            if column == 0:
+                _key(axes, list(domains) if row == 0 else list(classes), colours)
+    drawn.text(1.0 - 0.04 / width, 0.01, axis, ha="right", va="bottom", fontsize=7.0)
+    return drawn
+
+
+def _key(axes: Axes, names: Sequence[str], colours: Sequence[str]) -> None:
+    if len(names) > 12:
+        return
+    handles: list[Any] = [
+        Line2D([], [], marker="o", linestyle="none", markersize=3, color=colours[i], label=name)
+        for i, name in enumerate(names)
+    ]
+    axes.legend(
+        handles=handles, loc="lower left", ncols=2 if len(names) > 4 else 1, fontsize=6.0, handletextpad=0.1,
+        columnspacing=0.4, labelspacing=0.2, frameon=True, framealpha=0.8, edgecolor="none",
+    )  # fmt: skip
+
+
+@styled
+def confusion_figure(counts: NDArray[np.int64], *, classes: Sequence[str], title: str) -> Figure:
+    """Counts [true, said] as shares of the true class, in per cent; numbers stand in the cells of a small matrix."""
+    share = 100.0 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    small = len(classes) <= 12
+    drawn, axes = figure(COLUMN, COLUMN * 0.92, left=0.42 if small else 0.5)
+    axes.imshow(share, cmap="Blues", vmin=0.0, vmax=100.0, interpolation="nearest", aspect="auto")
+    axes.minorticks_off()
+    axes.tick_params(length=0, top=False, right=False)
+    if small:
+        axes.set_xticks(range(len(classes)), classes)
+        axes.set_yticks(range(len(classes)), classes)
+        for (row, column), value in np.ndenumerate(share):
+            if value >= 0.05:
+                text = f"{value:.0f}" if value >= 9.95 else f"{value:.1f}"
+                ink = "white" if value > 55 else "black"
+                axes.text(column, row, text, ha="center", va="center", fontsize=6.0, color=ink)
+    axes.set_xlabel("Class that is said")
+    axes.set_ylabel("True class")
+    axes.text(0.0, 1.015, title, transform=axes.transAxes, ha="left", va="bottom", weight="bold")
+    axes.text(1.0, 1.015, "% of the true class", transform=axes.transAxes, ha="right", va="bottom")
+    return drawn
+
+
+@styled
+def accuracy_figure(curves: Mapping[str, Sequence[Sequence[float | None]]], *, images: int, target: str) -> Figure:
+    """Accuracy on target images against the epoch: a line a model (mean over its trainings) with the range of them."""
+    drawn, axes = figure(PAGE * 0.72, COLUMN * 0.95)
+    styles = model_styles(curves)
+    longest = 1
+    for name, seeds in curves.items():
+        whole = [np.array([np.nan if v is None else v for v in one]) for one in seeds if len(one)]
+        if not whole:
+            continue
+        length = max(len(one) for one in whole)
+        table = np.full((len(whole), length), np.nan)
+        for row, one in zip(table, whole, strict=True):
+            row[: len(one)] = one
+        epochs = np.arange(1, length + 1)
+        known = np.isfinite(table).any(axis=0)
+        style = styles[name]
+        mean = np.nanmean(table[:, known], axis=0)
+        axes.plot(
+            epochs[known], mean, color=style.colour, linestyle=style.dashes, label=name,
+            marker=style.marker if known.sum() < 3 else None,
+        )  # fmt: skip
+        low, high = np.nanmin(table[:, known], axis=0), np.nanmax(table[:, known], axis=0)
+        axes.fill_between(epochs[known], low, high, color=style.colour, alpha=0.15, linewidth=0)
+        longest = max(longest, length)
+    axes.set_xlim(0.5, longest + 0.5)
+    bottom = min((float(line.get_ydata().min()) for line in axes.lines), default=0.0)  # type: ignore[union-attr]
+    axes.set_ylim(max(0.0, bottom - 0.05), 1.0)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
+    axes.set_xlabel("Epoch")
+    axes.set_ylabel(f"Accuracy, {images} images of {target}")
+    legend_above(axes)
+    return drawn
