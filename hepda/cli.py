@@ -241,6 +241,41 @@ def schema() -> None:
     typer.echo(json.dumps(json_schema() | {"x-hepda": registry.listing()}, indent=2))
 
 
+data = typer.Typer(no_args_is_help=True, help="Data sets of the image and speech benchmarks.", rich_markup_mode=None)
+app.add_typer(data, name="data")
+
+
+@data.command("list")
+def data_list() -> None:
+    """What there is: name, whether it is here, licence, title."""
+    from hepda import datasets
+
+    for name, one in datasets.SETS.items():
+        typer.echo(f"{name:10} {'here' if datasets.find(name) else 'not here':9} {one.title} ({one.licence})")
+
+
+@data.command("fetch")
+def data_fetch(names: Annotated[list[str], typer.Argument(help="Names of `hepda data list`.")]) -> None:
+    """Download data sets that are not here; an interrupted download goes on, a wrong checksum is refused."""
+    from hepda import datasets
+
+    for name in names:
+        datasets.published(name)
+    with _bars() as bars:
+        for name in names:
+            for path in datasets.fetch(name, bars.step):
+                typer.echo(str(path))
+
+
+@data.command("path")
+def data_path(name: Annotated[str, typer.Argument(help="A name of `hepda data list`.")]) -> None:
+    """Where the files of a data set lie; what to do if they are not here."""
+    from hepda import datasets
+
+    for path in datasets.path_of(name):
+        typer.echo(str(path))
+
+
 @app.callback(invoke_without_command=True)
 def options(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
     """Options of hepda itself."""

@@ -23,7 +23,7 @@ Progress = Callable[[str, int, int], None]
 """Called with a file's name, its bytes that are there, and its size (0: unknown)."""
 
 _TIMEOUT = 20.0  # seconds without an answer before the next address is tried
-_CHUNK = 1 << 20
+_CHUNK = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,6 +289,7 @@ def _download(file: File, folder: Path, progress: Progress) -> Path:
     import requests
 
     folder.mkdir(parents=True, exist_ok=True)
+    pooch.get_logger().setLevel("WARNING")
     tries = []
     for url in file.urls:
         part = folder / f"{file.name}.part"

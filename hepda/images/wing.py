@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from hepda.cells import Cell, Quantity, Table
 from hepda.config.images import ImageModelConfig, ImagesConfig, ImageSetConfig
-from hepda.errors import DataError
+from hepda.errors import DataError, SourceError
 from hepda.images import sets
 from hepda.images.arrays import Images
 from hepda.images.evaluation import ModelNumbers, gap_closed
@@ -63,9 +63,15 @@ def load(config: ImagesConfig, progress: Send) -> LoadedImages:
     return LoadedImages(trains, tests)
 
 
-def check(config: ImagesConfig) -> list[str]:
-    """What would be read, a line a side. Raises SourceError if it is not here."""
-    return [f"{side}: {sets.check(getattr(config, side))}" for side in SIDES]
+def check(config: ImagesConfig) -> tuple[list[str], list[str]]:
+    """What would be read, a line a side, and what is not here."""
+    lines, problems = [], []
+    for side in SIDES:
+        try:
+            lines.append(f"{side}: {sets.check(getattr(config, side))}")
+        except SourceError as error:
+            problems.append(f"{side}: {error}")
+    return lines, problems
 
 
 def samples_metrics(config: ImagesConfig, loaded: LoadedImages) -> dict[str, Any]:
@@ -145,8 +151,8 @@ def accuracy_table(config: ImagesConfig, metrics: Mapping[str, Any]) -> Table:
             rows.append([Cell(one.method, one.method), *[Cell("", None)] * 6, *known])
     note = (
         f"Mean over {config.seeds} trainings, whole test sets; the interval has the spread of the seeds and the size "
-        "of the test set. A row that knows of random inversion was told something about the shift, and stands beside the "
-        "row that was not. Published numbers are of other networks and schedules."
+        "of the test set. A row that knows of random inversion was told something about the shift, and stands beside "
+        "the row that was not. Published numbers are of other networks and schedules."
     )
     return Table("Accuracy beside published numbers", head, rows, note)
 

@@ -56,8 +56,11 @@ class Kind(ABC):
     """Sections of the report whose word and question differ from those for events."""
 
     @abstractmethod
-    def check(self) -> list[str]:
-        """Open what there is without reading all of it; what was found, a line each. Raises HepdaError."""
+    def check(self, progress: Send, *, every_file: bool = False) -> tuple[list[str], list[str]]:
+        """Look at the data without training: lines of what was found, and problems for which none may be trained.
+
+        every_file: of each sample, not only the first. Raises HepdaError for what the analysis file itself gets wrong.
+        """
 
     @abstractmethod
     def load(self, progress: Send) -> list[str]:

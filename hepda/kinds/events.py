@@ -54,11 +54,11 @@ class Events(Kind):
             raise RuntimeError("the events have not been loaded")
         return self._loaded
 
-    def check(self) -> list[str]:
-        """A line a sample, without reading events."""
+    def check(self, progress: Send, *, every_file: bool = False) -> tuple[list[str], list[str]]:
+        """Yields, cut flows, weights, features of the events of every sample."""
         from hepda.events import wing
 
-        return wing.check(self.config)
+        return wing.check(self.config, progress, every_file=every_file)
 
     def load(self, progress: Send) -> list[str]:
         """Read the files; tells files that were left out and what the policy for negative weights touches."""

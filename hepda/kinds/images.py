@@ -48,8 +48,8 @@ class ImagesKind(Kind):
             raise RuntimeError("the images have not been loaded")
         return self._loaded
 
-    def check(self) -> list[str]:
-        """What would be read, a line a side."""
+    def check(self, progress: Send, *, every_file: bool = False) -> tuple[list[str], list[str]]:
+        """What would be read, a line a side; a data set that is not here is a problem."""
         from hepda.images import wing
 
         return wing.check(self.config)

@@ -1,0 +1,69 @@
+"""The offline run end to end: scikit-learn's digits with a synthetic shift, by the command line."""
+
+import json
+
+import pyarrow.parquet as pq
+import pytest
+
+from hepda.cli import main
+from hepda.config import load_any
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("digits")
+    words = ("seeds=2", "training.processes=1", "training.epochs=25", "evaluation.embedding.images=60")
+    status = main([
+        "train", "--config", "digits.yaml", "--output", str(folder / "run"), "--plots", str(folder / "plots"),
+        *(part for word in words for part in ("--set", word)),
+    ])  # fmt: skip
+    assert status == 0
+    return folder / "run"
+
+
+@pytest.fixture(scope="module")
+def metrics(run):
+    return json.loads((run / "metrics.json").read_text())
+
+
+def test_adaptation_gives_back_most_of_what_the_shift_took(metrics):
+    value = {name: entry["accuracy"]["target"]["value"] for name, entry in metrics["models"].items()}
+    assert all(entry["accuracy"]["source"]["value"] > 0.94 for n, entry in metrics["models"].items() if n != "ceiling")
+    assert value["source_only"] < 0.78
+    assert value["dann"] > value["source_only"] + 0.1 and value["dann"] > 0.83
+    assert value["self_training"] > 0.88 and value["ceiling"] > 0.9
+
+
+def test_every_number_has_its_seeds_and_the_protocol_is_told(metrics):
+    assert metrics["kind"] == "images" and metrics["protocol"]["epoch"] == "last epoch"
+    for entry in metrics["models"].values():
+        for side in ("source", "target"):
+            found = entry["accuracy"][side]
+            assert len(found["seeds"]) == 2 and found["low"] <= found["value"] <= found["high"]
+            assert found["value"] == pytest.approx(sum(found["seeds"]) / 2)
+        assert len(entry["recall"]["target"]) == 10
+    closed = metrics["models"]["dann"]["gap_closed"]
+    assert (closed["plain"], closed["ceiling"]) == ("source_only", "ceiling") and closed["value"] > 0.3
+    assert metrics["models"]["source_only"]["gap_closed"] == {"value": None, "why": "this model adapts to nothing"}
+
+
+def test_the_run_directory_is_complete_and_can_be_judged_again(run, metrics, tmp_path):
+    scores = pq.read_table(run / "scores.parquet")
+    assert scores.num_rows == 448 and "dann-1-probability" in scores.column_names
+    assert len(list((run / "models").glob("*/*.safetensors"))) == 8 and not (run / ".work").exists()
+    page = (run / "report.html").read_text()
+    for words in ("Accuracy beside published numbers", "What do encoders make of the two domains?", "self-training"):
+        assert words in page
+    before = {name: entry["accuracy"] for name, entry in metrics["models"].items()}
+    assert main(["evaluate", str(run), "--plots", str(tmp_path)]) == 0
+    again = json.loads((run / "metrics.json").read_text())
+    assert {name: entry["accuracy"] for name, entry in again["models"].items()} == before
+    assert {path.suffix for path in tmp_path.iterdir()} == {".png", ".pdf"}
+    assert load_any(run / "config.yaml") == load_any("digits.yaml", [
+        "seeds=2", "training.processes=1", "training.epochs=25", "evaluation.embedding.images=60"
+    ])  # fmt: skip
+
+
+def test_verbs_of_events_refuse_images(run, capsys):
+    assert main(["fit", str(run)]) == 2
+    assert "is of `kind: images`, and this verb reads events alone" in capsys.readouterr().err
