@@ -73,6 +73,7 @@ _MNIST = ("https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.goo
 _LIBSVM = "https://www.csie.ntu.edu.tw/~cjlin/libsvmtools/datasets/multiclass/"
 _SVHN = "http://ufldl.stanford.edu/housenumbers/"
 _GTSRB = "https://sid.erda.dk/public/archives/daaeac0d7ce1152aea9b61d9f1e19370/"
+_FSDD = "https://github.com/Jakobovski/free-spoken-digit-dataset"
 _BSDS = "http://www.eecs.berkeley.edu/Research/Projects/CS/vision/grouping/BSR/BSR_bsds500.tgz"
 
 
@@ -190,6 +191,31 @@ SETS: dict[str, Published] = {
             (("bsds500/train", "bsds500/test"), ("BSR_bsds500.tgz",)),
             (File("BSR_bsds500.tgz", (_BSDS,), ""),),
             by_hand="a folder bsds500 with the folders train and test of .jpg files, or BSR_bsds500.tgz",
+        ),
+        Published(
+            "fsdd",
+            "Free Spoken Digit Dataset: 3,000 recordings of ten digits by six speakers, 8 kHz",
+            _FSDD,
+            "CC BY-SA 4.0",
+            (("fsdd/recordings",), ("recordings",), ("free-spoken-digit-dataset.zip",)),
+            (File("free-spoken-digit-dataset.zip", (_FSDD + "/archive/refs/tags/v1.0.10.zip",), ""),),
+            by_hand="a folder fsdd with the folder recordings of .wav files, or its archive",
+        ),
+        Published(
+            "ambient",
+            "22 recordings of places, machines and weather, to be mixed with speech",
+            "https://github.com/remvze/moodist",
+            "CC0 or Pixabay content licence: use, do not republish",
+            (("noise",),),
+            by_hand="a folder noise of .flac files, each a type (mono, any rate)",
+        ),
+        Published(
+            "rooms",
+            "measured room impulse responses and a telephone filter",
+            "https://github.com/burnson/Reverb.js",
+            "public domain, CC BY-SA, Apache-2.0",
+            (("rooms",),),
+            by_hand="a folder rooms of .flac files, each a response",
         ),
     )
 }

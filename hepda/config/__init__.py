@@ -21,6 +21,7 @@ from hepda.config.models import (
     TrainingConfig,
 )
 from hepda.config.reading import NormalisationConfig, ReadingConfig
+from hepda.config.speech import SpeechConfig, SpeechModelConfig
 
 __all__ = [
     "AnalysisConfig",
@@ -38,6 +39,8 @@ __all__ = [
     "ReweightConfig",
     "SampleConfig",
     "SignificanceConfig",
+    "SpeechConfig",
+    "SpeechModelConfig",
     "SplitConfig",
     "TrainingConfig",
     "find_config",

@@ -15,6 +15,8 @@ from hepda.errors import ConfigError, nearest
 _VARIABLE = re.compile(r"\$(?:\{([A-Za-z_]\w*)\}|([A-Za-z_]\w*))")
 NAMED = ("samples", "variables", "columns", "plots", "models", "systematics")
 """Sections whose keys are names that the user gives: there a null takes the name away."""
+SOUND = {"speech": ("folder", ""), "noise": ("recordings", "ambient"), "rooms": ("recordings", "measured")}
+"""Sections of speech that name a folder, and what stands there for a published data set instead."""
 
 
 def read_mapping(path: Path, above: tuple[Path, ...] = ()) -> tuple[dict[str, Any], Lines]:
@@ -82,7 +84,8 @@ def _lay_over(
 
 
 def resolve_files(data: dict[str, Any], folder: Path) -> None:
-    """Make relative paths of samples and of image folders absolute, in place, `$NAME` from the environment; URLs stay.
+    """Make relative paths of samples and of folders of images or sound absolute, in place, `$NAME` from the
+    environment; URLs stay.
 
     Raises ConfigError for a name that the environment has not.
     """
@@ -101,6 +104,10 @@ def resolve_files(data: dict[str, Any], folder: Path) -> None:
         if isinstance(section, dict):
             folders = {key: absolute(section[key], f"{side}.{key}") for key in ("train", "test") if key in section}
             data[side] = section | folders
+    for key, (name, published) in SOUND.items():
+        section = data.get(key)
+        if isinstance(section, dict) and section.get(name) not in (None, published):
+            data[key] = section | {name: absolute(section[name], f"{key}.{name}")}
     samples = data.get("samples")
     if not isinstance(samples, dict):
         return

@@ -7,12 +7,13 @@ from typing import Any
 
 from hepda.config.analysis import AnalysisConfig
 from hepda.config.images import ImagesConfig
+from hepda.config.speech import SpeechConfig
 from hepda.errors import ConfigError, nearest
 
-AnyConfig = AnalysisConfig | ImagesConfig
+AnyConfig = AnalysisConfig | ImagesConfig | SpeechConfig
 """The type of an analysis file of any kind."""
 
-KINDS: dict[str, type[AnyConfig]] = {"events": AnalysisConfig, "images": ImagesConfig}
+KINDS: dict[str, type[AnyConfig]] = {"events": AnalysisConfig, "images": ImagesConfig, "speech": SpeechConfig}
 
 
 def model_for(data: Mapping[str, Any], where: str) -> type[AnyConfig]:

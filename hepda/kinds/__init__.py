@@ -25,7 +25,11 @@ if TYPE_CHECKING:
 Histories = Mapping[str, Sequence[Mapping[str, Sequence[float | None]]]]
 """Of each model, the history of each of its trainings."""
 
-_HOMES = {"events": ("hepda.kinds.events", "Events"), "images": ("hepda.kinds.images", "ImagesKind")}
+_HOMES = {
+    "events": ("hepda.kinds.events", "Events"),
+    "images": ("hepda.kinds.images", "ImagesKind"),
+    "speech": ("hepda.kinds.speech", "Speech"),
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,105 @@
+"""Time of the speech wing: audio to log-mel features against torch.stft and one matmul, and mixing against training.
+
+    python benchmarks/speech.py [--seconds 300] [--repeats 9] [--utterances 600]
+
+On one thread. Wanted: 16 kHz audio to 40 log-mel bands at least 500 times real time, and within 1.2 of torch.stft and
+one matmul in the same run; and a training whose noise is mixed anew in every epoch no slower than one on fixed frames
+where a second core is free (with one core, mixing adds the share that is printed). Ratios are medians over repeats of
+processor time, which a busy machine hardly moves.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+
+import torch
+
+from hepda.adversarial import Head, Network, Rows, Trainer, mlp, seeded
+from hepda.speech.audio import on_tape
+from hepda.speech.bank import Bank, Context, Extractor, Levels, Takes
+from hepda.speech.encoders import Convolutional
+from hepda.speech.features import FilterBank
+from hepda.speech.mixing import NoiseBank
+
+RATE = 16000
+
+
+def clocked(work: Callable[[], object]) -> float:
+    """Processor time of a call, in s."""
+    begin = time.process_time()
+    work()
+    return time.process_time() - begin
+
+
+def features(seconds: float, repeats: int) -> None:
+    """Log-mel features of one long signal, and of utterances on a tape, against the floor."""
+    bank = FilterBank(RATE, 40)
+    audio = 0.1 * torch.randn(round(seconds * RATE), generator=torch.Generator().manual_seed(1))
+    length = RATE * 2
+    tape = on_tape(list(audio[: len(audio) // length * length].split(length)), RATE)
+    window, matrix = torch.hann_window(bank.window_samples), torch.rand(bank.size // 2 + 1, 40)
+
+    def floor() -> torch.Tensor:
+        """torch.stft of the whole signal and one matmul of its magnitudes' real parts, nothing else."""
+        found = torch.stft(
+            audio, bank.size, bank.hop_samples, bank.window_samples, window, center=False, return_complex=True
+        )
+        return found.real.T @ matrix
+
+    ways = {"signal": lambda: bank(audio), "tape": lambda: bank.of_tape(tape)}
+    for work in (floor, *ways.values()):
+        work()
+    taken: dict[str, list[float]] = {name: [] for name in ("floor", *ways)}
+    for _ in range(repeats):
+        taken["floor"].append(clocked(floor))
+        for name, work in ways.items():
+            taken[name].append(clocked(work))
+    for name, times in taken.items():
+        ratio = statistics.median(t / f for t, f in zip(times, taken["floor"], strict=True))
+        print(f"{name:8} {seconds / statistics.median(times):8.0f} times real time, {ratio:5.2f} of the floor")
+
+
+def training(utterances: int, repeats: int) -> None:
+    """One epoch of a small convolutional network, with frames made anew and with fixed ones."""
+    generator = torch.Generator().manual_seed(2)
+    tape = on_tape(list(0.1 * torch.randn(utterances, RATE // 2, generator=generator)), RATE)
+    recordings = [0.1 * torch.randn(20 * RATE, generator=generator) for _ in range(17)]
+    noises = NoiseBank.of(on_tape(recordings, RATE), torch.arange(17), tuple(f"n{i}" for i in range(17)))
+    numbers = torch.arange(utterances)
+    takes = Takes(tape, numbers, numbers % 17, numbers, tape)
+    extractor, context = Extractor(FilterBank(RATE, 40)), Context(20, 20, 2)
+    bank = Bank(takes, noises, Levels(0.0, 20.0), extractor, context, 1)
+    frames = len(bank.frames)
+    label = torch.randint(61, (frames,), generator=generator)
+    rows = Rows(torch.arange(frames, dtype=torch.float32)[:, None], {"senone": label}, transform=bank.windows)
+    times, mixing = [], []
+    for repeat in range(repeats):
+        with seeded(repeat):
+            head = Head("senone", mlp(256, [], 61), loss="multiclass")
+            network = Network(Convolutional(21, 40, 64, 256), [head], normalization=None)
+        trainer = Trainer(epochs=1, batch_size=256, kernels="plain")
+        times.append(clocked(lambda network=network, trainer=trainer: trainer.fit(network, rows)))  # type: ignore[misc]
+        mixing.append(clocked(lambda repeat=repeat: bank.made(repeat + 5)))  # type: ignore[misc]
+    bank.close()
+    share = statistics.median(m / t for m, t in zip(mixing, times, strict=True))
+    print(f"an epoch of {frames} frames takes {statistics.median(times):.2f} s, new noise for it {share:.1%} of that")
+    print(f"mixing and features: {tape.seconds / statistics.median(mixing):.0f} times real time")
+
+
+def main() -> None:
+    """Both."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seconds", type=float, default=300.0)
+    parser.add_argument("--repeats", type=int, default=9)
+    parser.add_argument("--utterances", type=int, default=600)
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    features(given.seconds, given.repeats)
+    training(given.utterances, max(2, given.repeats // 3))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,317 @@
+"""The analysis file of speech (`kind: speech`) as frozen types, with the checks that cross its sections."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from hepda.config.model_checks import METHODS, methods_of, without_effect
+from hepda.config.models import AdversaryConfig, TrainingConfig
+from hepda.config.problems import duplicates, given, unknown
+from hepda.config.section import Count, Fraction, Name, Positive, Section, Widths
+
+Decibels = Annotated[float, Field(ge=-40.0, le=80.0)]
+Names = Annotated[tuple[Name, ...], Field(strict=False)]
+Part = Literal["clean", "noisy", "target"]
+
+
+class SpokenConfig(Section):
+    """The utterances."""
+
+    data: Literal["fsdd", "folder", "synthetic", "flite", "espeak", "tones"] = "fsdd"
+    """The Free Spoken Digit Dataset; a folder of files named as its own; or digits made here: by flite, espeak-ng,
+    both of them where they are installed (`synthetic`; tones where neither is), or as tones, which need nothing."""
+    folder: str | None = None
+    """Of `folder`: relative to the analysis file."""
+    rate: Annotated[int, Field(ge=4000, le=48000)] = 8000
+    """To which everything is resampled, in Hz."""
+    recordings: Count | None = None
+    """Of each word by each speaker at most; null: all (of digits made here: 12)."""
+
+
+class SpokenSplitConfig(Section):
+    """Who or what is in the test."""
+
+    by: Literal["recording", "speaker"] = "recording"
+    """`recording`: the first recordings of each word by each speaker (FSDD's official split); `speaker`: every speaker
+    is left out once, and nothing of theirs is in the training."""
+    test: Count = 5
+    """Recordings of each word and speaker that are tested on."""
+    validation: Count = 3
+    """Recordings of each word and speaker after those that are neither trained nor tested on."""
+    unlabelled: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    """Share of the training recordings that are heard in noise alone, without their words: the target of an adaptation.
+    With 0 the target is all of them."""
+
+
+class NoiseConfig(Section):
+    """What is mixed with the speech."""
+
+    recordings: str | None = None
+    """A folder of recordings (relative to the analysis file), each file or each folder in it a type; `ambient`: the 22
+    recordings that come beside the project, wherever HEPDA_DATA has them. null: none."""
+    synthetic: Annotated[tuple[Literal["white", "pink", "brown", "hum", "babble"], ...], Field(strict=False)] = ()
+    """Types that need no file."""
+    unseen: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    """Types that no training hears; the others are seen."""
+    snr: tuple[Decibels, Decibels] = Field(default=(0.0, 20.0), strict=False)
+    """Ratios in training are drawn evenly between these, in dB."""
+    clean: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
+    """Share of noisy training utterances that get none."""
+
+
+class RoomsConfig(Section):
+    """Room responses that utterances are convolved with."""
+
+    recordings: str | None = None
+    """A folder of responses, relative to the analysis file, or `measured`: those that come beside the project."""
+    synthetic: Annotated[tuple[Positive, ...], Field(strict=False)] = ()
+    """Rooms of these reverberation times, in s."""
+    unseen: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    """Rooms that no training hears."""
+    share: Fraction = 0.8
+    """Of noisy training utterances that are in a room; each in any of the seen ones."""
+
+
+class ContextConfig(Section):
+    """Frames that the network reads with each frame."""
+
+    left: Annotated[int, Field(ge=0, le=200)] = 20
+    right: Annotated[int, Field(ge=0, le=200)] = 20
+    step: Count = 1
+    """Every so many frames."""
+
+    @property
+    def steps(self) -> int:
+        """Frames of a window."""
+        return (self.left + self.right) // self.step + 1
+
+
+class FramesConfig(Section):
+    """From sound to the numbers of a frame."""
+
+    window: Positive = 0.025
+    """Length of a frame, in s."""
+    hop: Positive = 0.010
+    """From one frame to the next, in s."""
+    bands: Annotated[int, Field(ge=5, le=200)] = 40
+    cepstra: Annotated[int, Field(ge=0, le=200)] = 0
+    """Cosine coefficients of the log energies (MFCC); 0: the log energies themselves."""
+    deltas: Annotated[int, Field(ge=0, le=3)] = 0
+    """Order of the highest derivative in time beside them."""
+    normalise: Literal["utterance", "speaker", "none"] = "utterance"
+    """What is brought to mean 0."""
+    variance: bool = True
+    """And to variance 1."""
+    context: ContextConfig = ContextConfig()
+
+
+class StatesConfig(Section):
+    """The hidden Markov models that say which state a frame is in."""
+
+    states: Annotated[int, Field(ge=3, le=30)] = 6
+    """Of a word, from left to right."""
+    mixtures: Literal[1, 2, 4, 8] = 2
+    """Gaussians of a state in the end."""
+    iterations: Count = 20
+    """Realignments at most."""
+    stable: Fraction = 0.02
+    """Share of the frames that may still change their state."""
+
+
+class VoiceConfig(Section):
+    """How training utterances are changed, so that speakers that are not there are met too."""
+
+    speeds: Annotated[tuple[Positive, ...], Field(strict=False, min_length=1)] = (0.9, 1.0, 1.1)
+    """Factors; duration, pitch and formants change together."""
+    tracts: Annotated[tuple[Positive, ...], Field(strict=False, min_length=1)] = (0.9, 0.95, 1.0, 1.05, 1.1)
+    """Factors of the vocal tract: frequencies alone, drawn anew in each epoch."""
+    masks: tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=0)]] = Field(default=(8, 8), strict=False)
+    """Bands and steps of a window that are blanked at most."""
+
+
+class SpeechDomainConfig(AdversaryConfig):
+    """What the encoder must not tell, or (`alpha` below 0) is to learn beside the words."""
+
+    of: Literal["noise", "pair", "room", "target"] = "noise"
+    """`noise`: the type of noise, none being one more; `pair`: noise or none; `room`: which room. These are told of the
+    labelled utterances. `target`: labelled utterances against the unlabelled ones in noise, by any `method`."""
+    alpha: float | None = None
+    """Strength of the reversal of `noise`, `pair` and `room`: below 0 the head is not reversed (multi-task), 0 is no
+    head. For `target`, `strength` says it."""
+    threshold: Fraction = 0.8
+    """Of `pseudo`: from which probability on (over the source's mean one) an unlabelled frame is taken for sure."""
+
+
+class SpeechTrainingConfig(TrainingConfig):
+    """As for events; an epoch hears every utterance `copies` times, and the weights are those of the last one."""
+
+    epochs: Count = 4
+    batch_size: Count = 512
+    learning_rate: Positive = 2.0e-3
+    weight_decay: Annotated[float, Field(ge=0.0)] = 1.0e-3
+    schedule: Literal["constant", "one-cycle", "cosine", "ganin"] = "one-cycle"
+    patience: Count | None = None
+    copies: Count = 3
+    """Takes of each utterance in an epoch, each at a speed and with a type of noise of its own."""
+    every: Count = 2
+    """An epoch trains on every so many frames: neighbours say nearly the same, and noise is new in each epoch."""
+
+
+class SpeechModelConfig(Section):
+    """An encoder of windows, a senone head and, with `domain:`, a domain head or term."""
+
+    kind: Literal["network"] = "network"
+    title: str | None = None
+    """How tables call it; null: its key."""
+    encoder: Literal["feedforward", "convolution", "recurrent"] = "convolution"
+    """The papers' network over context windows, a time-delay network, or a bidirectional GRU."""
+    layers: Widths = (512, 512)
+    """Of `feedforward`."""
+    channels: Count = 64
+    """Of `convolution`: of the first two layers; the third has twice as many."""
+    features: Count = 256
+    """Width of the encoder's output, but for `feedforward`."""
+    dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.2
+    senone_head: Widths = ()
+    train_on: Annotated[tuple[Part, ...], Field(strict=False, min_length=1)] = ("noisy",)
+    """Whose words the senone head sees: `clean` and `noisy` are the labelled recordings without and with noise;
+    `target` the unlabelled ones in noise, which is the ceiling that no adaptation may know of."""
+    noises: Count | None = None
+    """Types of noise in training, drawn with the seed of the training; null: all that are seen."""
+    voice: bool = True
+    """Whether utterances are changed as `voice:` says."""
+    domain: SpeechDomainConfig | None = None
+    training: SpeechTrainingConfig = SpeechTrainingConfig()
+    """Overrides of the analysis's `training:`; after loading, the complete section."""
+
+
+class SpeechEvaluationConfig(Section):
+    """What is measured on test utterances."""
+
+    snr: Annotated[tuple[Decibels, ...], Field(strict=False, min_length=1)] = (20.0, 15.0, 10.0, 5.0, 0.0, -5.0)
+    """Ratios that are tested at, in dB."""
+    repeats: Count = 2
+    """Times that each test utterance is heard at each ratio, each time in another noise."""
+    grammar: Literal["word", "loop"] = "word"
+    """One word an utterance, or any number of them."""
+    insertion: Annotated[float, Field(le=0.0)] = -10.0
+    """Of `loop`: log probability that a word costs."""
+    quoted: Decibels = 0.0
+    """The ratio that tables and paired differences quote, besides clean speech."""
+    baseline: Name | None = None
+    """The model that others are compared with, seed by seed; null: the first."""
+    ceiling: Name | None = None
+    """The model with all labels, to which the gap from the baseline is measured."""
+    probe: Annotated[int, Field(ge=0)] = 4000
+    """Frames on which a fresh network learns to tell the noises by the embedding; as many test it. 0: no probe."""
+
+
+class SpeechConfig(Section):
+    """An analysis of speech. Load it by `hepda.config.load_any`."""
+
+    name: Name
+    kind: Literal["speech"]
+    speech: SpokenConfig = SpokenConfig()
+    split: SpokenSplitConfig = SpokenSplitConfig()
+    noise: NoiseConfig = NoiseConfig()
+    rooms: RoomsConfig | None = None
+    frames: FramesConfig = FramesConfig()
+    states: StatesConfig = StatesConfig()
+    voice: VoiceConfig = VoiceConfig()
+    models: Annotated[dict[Name, SpeechModelConfig], Field(min_length=1)]
+    training: SpeechTrainingConfig = SpeechTrainingConfig()
+    seeds: Annotated[int, Field(ge=1, le=100)] = 3
+    """Trainings of each model (for each speaker left out), which differ in every random number and in the subset of
+    noises; the same seed of two models is the same draw."""
+    evaluation: SpeechEvaluationConfig = SpeechEvaluationConfig()
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 1
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        problems = [problem for check in (_data, _models, _evaluation) for problem in check(self)]
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
+
+    @model_validator(mode="after")
+    def _complete_training(self) -> Self:
+        """Give each model the complete training section: the analysis's, with its own keys on top."""
+        for name, model in self.models.items():
+            own = {key: getattr(model.training, key) for key in model.training.model_fields_set}
+            self.models[name] = model.model_copy(update={"training": self.training.model_copy(update=own)})
+        return self
+
+    def seed_for(self, model: str) -> int:
+        """The seed of a model's trainings: its own, or the analysis's."""
+        own = self.models[model].training.seed
+        return self.seed if own is None else own
+
+    @property
+    def baseline(self) -> str:
+        """The model that others are compared with."""
+        return self.evaluation.baseline or next(iter(self.models))
+
+
+def _data(config: SpeechConfig) -> Iterator[str]:
+    if (config.speech.data == "folder") != (config.speech.folder is not None):
+        yield "speech.folder: is given for `data: folder`, and only there."
+    if config.noise.recordings is None and not config.noise.synthetic:
+        yield "noise: names no noise; give `recordings`, or `synthetic: [white, pink, brown, hum, babble]`."
+    if config.noise.snr[0] > config.noise.snr[1]:
+        yield f"noise.snr: from {config.noise.snr[0]:g} to {config.noise.snr[1]:g} dB; the lower ratio comes first."
+    if config.rooms is not None and config.rooms.recordings is None and not config.rooms.synthetic:
+        yield "rooms: names no room; give `recordings`, or reverberation times as `synthetic`."
+    context = config.frames.context
+    if context.left % context.step or context.right % context.step:
+        yield f"frames.context: {context.left} and {context.right} frames are no multiples of the step {context.step}."
+
+
+def _models(config: SpeechConfig) -> Iterator[str]:
+    for name, model in config.models.items():
+        path = f"models.{name}"
+        yield from duplicates(f"{path}.train_on", model.train_on)
+        if model.domain is not None:
+            yield from _domain(f"{path}.domain", model, config)
+        if "target" in model.train_on and config.split.unlabelled == 0.0:
+            yield f"{path}.train_on: `target` needs recordings that others do not see the words of: split.unlabelled."
+
+
+def _domain(path: str, model: SpeechModelConfig, config: SpeechConfig) -> Iterator[str]:
+    domain = model.domain
+    if domain is None:
+        return
+    if domain.of == "target":
+        if domain.alpha is not None:
+            yield f"{path}.alpha: is for noise, pair and room; for `of: target` say `strength`."
+        if "target" in model.train_on:
+            yield f"{path}.of: a model that sees the words of the target has nothing to adapt to; remove the domain."
+        names = methods_of(domain)
+        yield from duplicates(f"{path}.method", names)
+        for name in names:
+            if name not in METHODS or name == "conditional":
+                known = [method for method in METHODS if method != "conditional"]
+                yield unknown(f"{path}.method", name, "method for speech", known)
+                return
+        for key in without_effect(domain):
+            yield f"{path}.{key}: has no effect with `method: {domain.method}`; remove it."
+        return
+    if domain.alpha is None:
+        yield f"{path}.alpha: is required for `of: {domain.of}`: above 0 reversed, below 0 multi-task."
+    for key in given(domain, "method", "strength", "threshold", "batch_share", "self_correction"):
+        yield f"{path}.{key}: has an effect with `of: target` alone; remove it."
+    if domain.of == "room" and config.rooms is None:
+        yield f"{path}.of: there are no rooms; give `rooms:`."
+    if "noisy" not in model.train_on and "target" not in model.train_on:
+        yield f"{path}.of: a training on clean speech alone hears no {domain.of}; take `train_on: [noisy]`."
+
+
+def _evaluation(config: SpeechConfig) -> Iterator[str]:
+    for key in ("baseline", "ceiling"):
+        name: str | None = getattr(config.evaluation, key)
+        if name is not None and name not in config.models:
+            yield unknown(f"evaluation.{key}", name, "model", config.models)
+    if config.evaluation.quoted not in config.evaluation.snr:
+        yield f"evaluation.quoted: {config.evaluation.quoted:g} dB is not among evaluation.snr."

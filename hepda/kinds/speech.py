@@ -1,0 +1,239 @@
+"""Speech as the story takes it: the speech wing, its trainings, and words that are right or wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hepda import rundir
+from hepda.config import SpeechConfig
+from hepda.errors import ConfigError, DataError, SourceError
+from hepda.kinds import Judging, Kind
+from hepda.parallel import Send
+
+if TYPE_CHECKING:
+    from hepda.cells import Table as PageTable
+    from hepda.jobs import Trained
+    from hepda.report import ReportFigure
+    from hepda.speech.material import Material
+    from hepda.speech.numbers import Heard, Table
+    from hepda.speech.senones import Aligner
+    from hepda.speech.training import Job
+
+Array = NDArray[Any]
+_COLUMNS = ("wrong", "hits", "word")
+
+
+class Speech(Kind):
+    """An analysis of speech. A score is [members, rows, 3]: a row is a test utterance under a condition."""
+
+    heavy = ("torch", "hepda.adversarial", "hepda.speech.training", "jiwer", "sklearn.neural_network")
+    sections: ClassVar[Mapping[str, tuple[str, str]]] = {
+        "summary": ("Words", "How often are words wrong?"),
+        "inputs": ("Sound", "What is heard, and in which state is it?"),
+        "separation": ("Conditions", "Which words, which speakers, which noises?"),
+        "domains": ("Noise", "Does the embedding still tell the noise?"),
+        "adaptation": ("Adaptation", "What did the domain head change?"),
+    }
+
+    def __init__(self, config: SpeechConfig) -> None:
+        self.config = config
+        self._material: Material | None = None
+        self._aligners: dict[int, Aligner] = {}
+        self._numbers: dict[str, dict[str, Any]] = {}
+
+    @property
+    def material(self) -> Material:
+        """Utterances, noises and rooms, after `load`."""
+        if self._material is None:
+            raise RuntimeError("the recordings have not been loaded")
+        return self._material
+
+    def check(self, progress: Send, *, every_file: bool = False) -> tuple[list[str], list[str]]:
+        """A line each on utterances, noises and rooms; all of them are read, and what is missing is a problem."""
+        try:
+            self.load(progress)
+        except (SourceError, DataError) as error:
+            return [], [str(error)]
+        return self._lines(), []
+
+    def load(self, progress: Send) -> list[str]:
+        """Read the recordings and split them once, so that a split that leaves nothing fails here."""
+        from hepda.speech import material
+        from hepda.speech.parts import folds, parts_of, subset
+
+        self._material = material.load(self.config)
+        for fold in range(folds(self.config, self.material.corpus)):
+            parts_of(self.config, self.material.corpus, fold, self.config.seed)
+        for section in self.config.models.values():
+            subset(self.material, section.noises, self.config.seed)
+        return []
+
+    def _lines(self) -> list[str]:
+        corpus, noises = self.material.corpus, self.material.noises
+        lines = [
+            f"{len(corpus)} utterances, {len(corpus.speakers)} speakers, {corpus.tape.seconds:.0f} s: {corpus.origin}",
+            f"{len(self.material.seen)} noises in training, {len(self.material.unseen)} in tests alone: "
+            f"{', '.join(noises.names[number] for number in self.material.unseen) or 'none'}",
+        ]
+        return [*lines, *([f"{len(self.material.rooms)} rooms"] if self.material.rooms else [])]
+
+    def columns(self) -> Iterable[Array]:
+        """All samples of speech and noise."""
+        material = self.material
+        tapes = material.corpus.tape, material.noises.train.tape, material.noises.test.tape
+        return [tape.samples.numpy() for tape in tapes] + [room.numpy() for room in material.responses]
+
+    def aligner(self, fold: int) -> Aligner:
+        """The aligner of a fold, trained on its training recordings."""
+        from hepda.speech.material import trained_aligner
+        from hepda.speech.parts import untested
+
+        if fold not in self._aligners:
+            corpus = self.material.corpus
+            self._aligners[fold] = trained_aligner(self.config, corpus.select(untested(self.config, corpus, fold)))
+        return self._aligners[fold]
+
+    def jobs(self, run: Path, work: Path, device: str) -> list[Job]:
+        """Every model for every seed and fold; leaves recordings and aligners in `work`."""
+        from hepda.speech.material import read_aligner, write_aligner, write_material
+        from hepda.speech.parts import folds
+        from hepda.speech.training import jobs_of
+
+        table = work / "table"
+        write_material(self.material, table)
+        for fold in range(folds(self.config, self.material.corpus)):
+            path = table / f"aligner-fold{fold}.safetensors"
+            if path.exists():
+                self._aligners[fold] = read_aligner(path)
+            else:
+                write_aligner(self.aligner(fold), path)
+        return jobs_of(self.config, self.material, table, run, work, device)
+
+    def combine(self, results: Sequence[Trained]) -> dict[str, Array]:
+        """Scores [members, rows, 3] of each model: its trainings fold after fold."""
+        found = {}
+        for model in self.config.models:
+            own = sorted((r for r in results if r.model == model), key=lambda r: (r.member, r.fold))
+            members = [[r.score for r in own if r.member == member] for member in range(self.config.seeds)]
+            found[model] = np.stack([np.concatenate(parts) for parts in members])
+        return found
+
+    def table(self) -> Table:
+        """What each row of a score is."""
+        from hepda.speech.numbers import table_of
+
+        return table_of(self.config, self.material)
+
+    def score_columns(self, scores: Mapping[str, Array]) -> dict[str, Any]:
+        """A row an utterance under a condition, and columns for every model and seed."""
+        table, corpus, names = self.table(), self.material.corpus, self.material.noises.names
+        columns: dict[str, Any] = {
+            "utterance": [corpus.names[number] for number in table.utterance],
+            "speaker": [corpus.speakers[number] for number in table.speaker],
+            "fold": table.fold,
+            "condition": table.condition.astype(object),
+            "noise": [names[number] if number >= 0 else None for number in table.noise],
+            "snr": np.where(np.isfinite(table.snr), table.snr, np.nan),
+            "words": table.said,
+            "frames": table.frames,
+        }
+        for model, score in scores.items():
+            for member, values in enumerate(score):
+                for number, name in enumerate(_COLUMNS):
+                    columns[f"{model}.{member}.{name}"] = values[:, number]
+        return columns
+
+    def saved_scores(self, run: Path) -> dict[str, Array]:
+        """The scores of scores.parquet. Raises ConfigError if they are not those of the recordings read now."""
+        import pyarrow.parquet as pq
+
+        path = run / "scores.parquet"
+        if not path.is_file():
+            raise ConfigError(f"{run} has no scores.parquet; train it again.")
+        saved, table = pq.read_table(path), self.table()
+        names = [self.material.corpus.names[number] for number in table.utterance]
+        wanted = [f"{m}.{s}.{c}" for m in self.config.models for s in range(self.config.seeds) for c in _COLUMNS]
+        if any(name not in saved.column_names for name in wanted) or saved["utterance"].to_pylist() != names:
+            raise ConfigError(f"{path} is not of the models and recordings of {run / 'config.yaml'}. Train again.")
+        return {
+            model: np.stack([
+                np.stack([saved[f"{model}.{member}.{column}"].to_numpy() for column in _COLUMNS], axis=1)
+                for member in range(self.config.seeds)
+            ])
+            for model in self.config.models
+        }  # fmt: skip
+
+    def files(self) -> Any:
+        """Where the utterances are from, every file of noise, the rooms."""
+        return {
+            "speech": self.material.corpus.origin,
+            "utterances": len(self.material.corpus),
+            "seconds": self.material.corpus.tape.seconds,
+            "noises": {name: [str(p) for p in paths] for name, paths in self.material.noises.files.items()},
+            "synthetic_noises": list(self.config.noise.synthetic),
+            "rooms": list(self.material.rooms),
+        }
+
+    def heard(self, model: str, run: Path) -> Heard:
+        """What the trainings of a model told of themselves."""
+        from hepda.speech.numbers import Heard
+
+        told = rundir.read_json(run / "manifest.json")["training"]
+        about = {name: entry for name, entry in told.items() if name.rpartition("-fold")[0] == model}
+        noises = tuple(tuple(about[f"{model}-fold0-member{member}"]["noises"]) for member in range(self.config.seeds))
+        return Heard(noises, tuple(about.values()))
+
+    def measure(self, scores: Mapping[str, Array], judging: Judging) -> dict[str, Any]:
+        """Word error rates, frame accuracies, probes, paired differences."""
+        from hepda.speech.numbers import comparison, key_of, model_numbers, quoted
+
+        table, models = self.table(), {}
+        for model, score in scores.items():
+            found = model_numbers(self.config, self.material, table, score, self.heard(model, judging.run))
+            models[model] = {
+                "title": self.config.models[model].title or model, **found, "training": judging.training[model],
+            }  # fmt: skip
+        self._numbers = models
+        reversing = [m for m, s in self.config.models.items() if s.domain and (s.domain.alpha or 0.0) > 0.0]
+        chosen = min(reversing, key=lambda m: models[m]["validation"]["value"]) if len(reversing) > 1 else None
+        return {
+            "split": self.config.split.by,
+            "quoted": [key_of(name, snr) for name, snr in quoted(self.config, table)],
+            "baseline": self.config.baseline,
+            "chosen": chosen,
+            "models": models,
+            "comparison": comparison(self.config, {m: found["seeds"] for m, found in models.items()}),
+        }
+
+    def draw(self, scores: Mapping[str, Array], judging: Judging, folder: Path) -> list[ReportFigure]:
+        """Every figure, PNG and PDF."""
+        from hepda.plotting import style
+        from hepda.report import ReportFigure
+        from hepda.speech.pictures import Scene, drawings
+
+        scene = Scene(
+            self.config, self.material, self.aligner(0), self.table(), scores, self._numbers, judging.histories
+        )
+        todo, found = list(drawings(scene)), []
+        for done, one in enumerate(todo, start=1):
+            path = style.save(one.draw(), folder, one.name)[0]
+            found.append(ReportFigure(one.section, one.title, one.caption, path))
+            judging.progress("figures", done, len(todo))
+        return found
+
+    def conclusions(self, metrics: Mapping[str, Any]) -> list[str]:
+        """Which models make fewer word errors than the baseline, and which cannot be told from it."""
+        from hepda.speech.tables import conclusions
+
+        return conclusions(metrics)
+
+    def tables(self, metrics: Mapping[str, Any]) -> dict[str, list[PageTable]]:
+        """Errors, differences, probes, speakers."""
+        from hepda.speech.tables import tables
+
+        return tables(metrics)

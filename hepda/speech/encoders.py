@@ -1,0 +1,65 @@
+"""Encoders of windows [n, steps, width]: the papers' feed-forward network, and a small convolutional one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from hepda.adversarial import mlp
+from hepda.errors import ConfigError
+
+
+class FeedForward(nn.Module):
+    """A window as one row of numbers, through layers of ReLUs: the acoustic models of both papers."""
+
+    def __init__(self, steps: int, width: int, layers: Sequence[int], dropout: float = 0.0) -> None:
+        super().__init__()
+        self.layers = mlp(steps * width, layers, dropout=dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Windows [n, steps, width] to features [n, d]."""
+        found: Tensor = self.layers(x.flatten(1))
+        return found
+
+
+class Convolutional(nn.Module):
+    """A time-delay network (Waibel et al. 1989; Peddinti et al. 2015): three convolutions over time, two of them of
+    stride 2, batch normalisation between, and one layer over all that is left.
+    """
+
+    def __init__(self, steps: int, width: int, channels: int, features: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        sizes = [(width, channels, 5, 2), (channels, channels, 3, 2), (channels, 2 * channels, 3, 1)]
+        parts: list[nn.Module] = []
+        left = steps
+        for inside, outside, kernel, stride in sizes:
+            left = (left - kernel) // stride + 1
+            if left < 1:
+                raise ConfigError(f"a convolutional encoder needs a context of 17 steps or more, not {steps}")
+            parts += [nn.Conv1d(inside, outside, kernel, stride, bias=False), nn.BatchNorm1d(outside), nn.ReLU()]
+        self.convolutions = nn.Sequential(*parts)
+        self.drop = nn.Dropout(dropout)
+        self.last = nn.Linear(left * 2 * channels, features)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Windows [n, steps, width] to features [n, d]."""
+        found = self.convolutions(x.transpose(1, 2))
+        return torch.relu(self.last(self.drop(found.flatten(1))))
+
+
+class Recurrent(nn.Module):
+    """A bidirectional GRU over the window; the states at the frame itself and at both ends are the features."""
+
+    def __init__(self, steps: int, width: int, features: int, middle: int) -> None:
+        super().__init__()
+        if features % 4:
+            raise ConfigError(f"a recurrent encoder has a multiple of 4 features, not {features}")
+        self.middle = middle
+        self.gru = nn.GRU(width, features // 4, batch_first=True, bidirectional=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Windows [n, steps, width] to features [n, d]."""
+        states, ends = self.gru(x)
+        return torch.cat([states[:, self.middle], ends[0], ends[1]], dim=1)

@@ -1,0 +1,238 @@
+"""Hidden Markov models of words: left-to-right states, graphs of them, and Viterbi's best path through a graph."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from hepda.errors import ConfigError, DataError
+
+_NONE = -math.inf
+
+
+@dataclass(frozen=True, slots=True)
+class Lexicon:
+    """Words as sequences of units (phones, or the words themselves), each of `states` states from left to right.
+
+    State s of unit u is the senone `u * states + s`; silence is one senone more, the last.
+
+    Attributes:
+        words: what is recognised.
+        units: what they are made of.
+        spelling: the units of each word, by number.
+        states: of a unit; three or more.
+
+    """
+
+    words: tuple[str, ...]
+    units: tuple[str, ...]
+    spelling: tuple[tuple[int, ...], ...]
+    states: int
+
+    def __post_init__(self) -> None:
+        if self.states < 1:
+            raise ConfigError(f"a unit has {self.states} states; it needs at least one")
+
+    @classmethod
+    def of_words(cls, words: Sequence[str], states: int) -> Lexicon:
+        """Each word is a unit of its own."""
+        return cls(tuple(words), tuple(words), tuple((number,) for number in range(len(words))), states)
+
+    @classmethod
+    def of_phones(cls, phones: dict[str, Sequence[str]], states: int) -> Lexicon:
+        """Words by their phones."""
+        units = tuple(dict.fromkeys(phone for spelt in phones.values() for phone in spelt))
+        number = {unit: i for i, unit in enumerate(units)}
+        return cls(tuple(phones), units, tuple(tuple(number[p] for p in spelt) for spelt in phones.values()), states)
+
+    @property
+    def silence(self) -> int:
+        """The senone of silence."""
+        return len(self.units) * self.states
+
+    @property
+    def senones(self) -> int:
+        """Number of senones, silence among them."""
+        return self.silence + 1
+
+    def senones_of(self, word: int) -> list[int]:
+        """The senones of a word from left to right."""
+        return [unit * self.states + s for unit in self.spelling[word] for s in range(self.states)]
+
+    def names(self) -> list[str]:
+        """A name for each senone."""
+        return [f"{unit} {s + 1}" for unit in self.units for s in range(self.states)] + ["silence"]
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """States and arcs. For each of k states and its at most p predecessors:
+
+    Attributes:
+        senone: what each state emits, int64 [k].
+        before: predecessors, the state itself among them, int64 [k, p]; k stands for none.
+        arc: log probabilities of coming from there, float32 [k, p]; -inf for none.
+        start: log probability of beginning in a state, float32 [k].
+        final: log probability of ending in it, float32 [k].
+        word: the word that a state belongs to, int64 [k]; -1 for silence.
+        opens: whether a path begins a word where it enters this state from another one, bool [k].
+
+    All but `before` may have a first axis more, one graph an utterance (`stacked`).
+
+    """
+
+    senone: Tensor
+    before: Tensor
+    arc: Tensor
+    start: Tensor
+    final: Tensor
+    word: Tensor
+    opens: Tensor
+
+
+def graph_of(lexicon: Lexicon, stay: Tensor, words: Sequence[int], *, loop: bool = False, cost: float = 0.0) -> Graph:
+    """One of `words` between optional silences; with `loop` one or more of them, silence or none between.
+
+    stay: probability of staying in a senone, float [senones]; leaving has the rest. cost: log probability added for
+    every word (with `loop`: negative inserts fewer).
+    """
+    states: list[tuple[int, int, bool]] = [(lexicon.silence, -1, False)]
+    arcs: dict[int, list[int]] = {0: []}
+    ends: list[int] = []
+    for word in words:
+        for position, senone in enumerate(lexicon.senones_of(word)):
+            number = len(states)
+            states.append((senone, word, position == 0))
+            arcs[number] = [0] if position == 0 else [number - 1]
+        ends.append(len(states) - 1)
+    opening = [number for number, (_, _, opens) in enumerate(states) if opens]
+    if loop:
+        for number in opening:
+            arcs[number] += ends
+        arcs[0] += ends
+        closing = 0
+    else:
+        closing = len(states)
+        states.append((lexicon.silence, -1, False))
+        arcs[closing] = list(ends)
+    return _graph(states, arcs, stay, {0, *opening}, {closing, *ends}, cost)
+
+
+def graph_of_sequence(lexicon: Lexicon, stay: Tensor, words: Sequence[int]) -> Graph:
+    """These words one after the other, with optional silence before, between and after: for alignment."""
+    states: list[tuple[int, int, bool]] = [(lexicon.silence, -1, False)]
+    arcs: dict[int, list[int]] = {0: []}
+    ends = [0]
+    opening = {0}
+    for word in words:
+        for position, senone in enumerate(lexicon.senones_of(word)):
+            number = len(states)
+            states.append((senone, word, position == 0))
+            arcs[number] = list(ends) if position == 0 else [number - 1]
+        if ends == [0]:
+            opening.add(1)
+        silence = len(states)
+        states.append((lexicon.silence, -1, False))
+        arcs[silence] = [silence - 1]
+        ends = [silence - 1, silence]
+    return _graph(states, arcs, stay, opening, set(ends), 0.0)
+
+
+def stacked(graphs: Sequence[Graph], which: Tensor) -> Graph:
+    """Graphs with the same arcs as one for many utterances; which [u]: the graph of each."""
+    fields = ("senone", "arc", "start", "final", "word", "opens")
+    many = {name: torch.stack([getattr(graph, name) for graph in graphs])[which] for name in fields}
+    return Graph(before=graphs[0].before, **many)
+
+
+def _graph(
+    states: list[tuple[int, int, bool]],
+    arcs: dict[int, list[int]],
+    stay: Tensor,
+    starts: set[int],
+    finals: set[int],
+    cost: float,
+) -> Graph:
+    k, width = len(states), 1 + max(len(found) for found in arcs.values())
+    before = torch.full((k, width), k)
+    arc = torch.full((k, width), _NONE)
+    senone = torch.tensor([state[0] for state in states])
+    stays, leaves = torch.log(stay).float(), torch.log1p(-stay).float()
+    opens = torch.tensor([state[2] for state in states])
+    for number, found in arcs.items():
+        before[number, 0], arc[number, 0] = number, stays[senone[number]]
+        for place, other in enumerate(found, 1):
+            before[number, place] = other
+            arc[number, place] = leaves[senone[other]] + (cost if opens[number] else 0.0)
+
+    def marked(numbers: set[int], values: Tensor) -> Tensor:
+        result = torch.full((k,), _NONE)
+        index = torch.tensor(sorted(numbers))
+        result[index] = values[index]
+        return result
+
+    start = marked(starts, torch.zeros(k))
+    return Graph(
+        senone, before, arc, start, marked(finals, leaves[senone]), torch.tensor([s[1] for s in states]), opens
+    )
+
+
+def viterbi(likelihood: Tensor, length: Tensor, graph: Graph) -> tuple[Tensor, Tensor]:
+    """The best path of each utterance through a graph.
+
+    Args:
+        likelihood: log likelihoods of senones, float32 [u, t, senones]; what is behind an utterance's end is not read.
+        length: frames of each utterance, int64 [u].
+        graph: states and arcs, for all utterances or `stacked` for each its own.
+
+    Returns:
+        The states, int64 [u, t] (-1 behind the end), and the log probability of each path, float32 [u].
+
+    Raises:
+        DataError: an utterance has fewer frames than the shortest path through the graph.
+
+    """
+    order = torch.argsort(length, descending=True, stable=True)
+    count, steps, k = len(length), int(length.max()), graph.senone.shape[-1]
+    senone, start, final = (part.expand(count, k)[order] for part in (graph.senone, graph.start, graph.final))
+    arc = graph.arc if graph.arc.dim() == 2 else graph.arc[order]
+    lengths, sorted_likelihood = length[order], likelihood[order]
+    score = torch.full((count, k + 1), _NONE)
+    score[:, :k] = start + torch.gather(sorted_likelihood[:, 0], 1, senone)
+    came = torch.zeros((steps, count, k), dtype=torch.int16)
+    for t in range(1, steps):
+        n = int((lengths > t).sum())
+        best, place = torch.max(score[:n, graph.before] + (arc if arc.dim() == 2 else arc[:n]), dim=2)
+        came[t, :n] = place.to(torch.int16)
+        score[:n, :k] = best + torch.gather(sorted_likelihood[:n, t], 1, senone[:n])
+    total, state = torch.max(score[:, :k] + final, dim=1)
+    if not bool(torch.isfinite(total).all()):
+        short = int(order[torch.nonzero(~torch.isfinite(total))[0, 0]])
+        raise DataError(
+            f"utterance {short} has {int(length[short])} frames, which is too few for any path through its words' "
+            "states; take fewer states a unit, or leave it out"
+        )
+    path = torch.full((count, steps), -1)
+    rows = torch.arange(count)
+    for t in range(steps - 1, -1, -1):
+        here = lengths > t
+        path[here, t] = state[here]
+        if t > 0:
+            moved = graph.before[state, came[t, rows, state].long()]
+            state = torch.where(here, moved, state)
+    back = torch.empty_like(order)
+    back[order] = rows
+    return path[back], total[back]
+
+
+def words_on(path: Tensor, graph: Graph) -> list[int]:
+    """The words along one path of states [t], in their order."""
+    states = path[path >= 0]
+    entered = torch.ones(len(states), dtype=torch.bool)
+    entered[1:] = states[1:] != states[:-1]
+    found: list[int] = graph.word[states[entered & graph.opens[states]]].tolist()
+    return found

@@ -1,0 +1,211 @@
+"""A whole run of speech, from the analysis file to the report."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from hepda import analysis
+from hepda.adversarial import Network
+from hepda.config import load_any
+from hepda.kinds import Judging, kind_of
+from hepda.kinds.speech import Speech
+from hepda.speech.probing import probed
+from hepda.speech.training import Lesson
+from tests.speech.analysis import small
+
+
+class Quiet:
+    def stage(self, name: str) -> None:
+        """Nothing is told."""
+
+    def step(self, what: str, done: int, total: int) -> None:
+        """Nothing is told."""
+
+    def say(self, line: str) -> None:
+        """Nothing is told."""
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("speech")
+    outcome = analysis.train(small(), folder / "run", folder / "plots", Quiet())
+    return folder, outcome
+
+
+def test_a_run_leaves_what_every_run_leaves(run):
+    folder, outcome = run
+    for name in analysis.FILES:
+        assert (folder / "run" / name).is_file(), name
+    assert {path.suffix for path in (folder / "plots").iterdir()} == {".png", ".pdf"}
+    page = (folder / "run" / "report.html").read_text()
+    for text in ("How often are words wrong?", "Difference to clean, seed by seed", "Does the embedding tell"):
+        assert text in page
+    assert json.dumps(outcome.metrics, allow_nan=False)
+
+
+def test_words_are_learnt_and_noise_makes_them_wrong(run):
+    numbers = run[1].metrics["models"]["clean"]["word_error_rate"]
+    assert numbers["clean"]["value"] < 0.4  # nine of ten by chance
+    assert numbers["clean"]["low"] <= numbers["clean"]["value"] <= numbers["clean"]["high"]
+    assert numbers["unseen -5 dB"]["value"] > numbers["clean"]["value"]
+    assert set(numbers) == {"clean", "seen 10 dB", "seen -5 dB", "unseen 10 dB", "unseen -5 dB"}
+
+
+def test_numbers_are_those_of_the_saved_scores(run):
+    import pandas as pd
+
+    folder, outcome = run
+    table = pd.read_parquet(folder / "run" / "scores.parquet")
+    own = table[(table["condition"] == "unseen") & (table["snr"] == -5)]
+    assert set(own["noise"]) == {"pink"}
+    wrong = [own[f"adversarial.{member}.wrong"].sum() / own["words"].sum() for member in range(2)]
+    told = outcome.metrics["models"]["adversarial"]
+    assert told["seeds"]["unseen -5 dB"] == pytest.approx(wrong)
+    assert told["word_error_rate"]["unseen -5 dB"]["value"] == pytest.approx(np.mean(wrong))
+    other = outcome.metrics["models"]["clean"]["seeds"]["unseen -5 dB"]
+    difference = outcome.metrics["comparison"]["adversarial"]["unseen -5 dB"]["difference"]["value"]
+    assert difference == pytest.approx(np.mean(wrong) - np.mean(other))
+
+
+def test_the_probe_stands_beside_the_head(run):
+    told = run[1].metrics["models"]["adversarial"]
+    assert told["probe"]["noise"]["chance"] == pytest.approx(1 / 3)
+    assert 0.0 <= told["head"]["noise"]["value"] <= 1.0
+    assert "head" not in run[1].metrics["models"]["clean"]
+
+
+def test_the_saved_scores_give_the_same_numbers_again(run):
+    folder, outcome = run
+    kind = kind_of(load_any(folder / "run" / "config.yaml"))
+    kind.load(lambda *_: None)
+    training = {name: found["training"] for name, found in outcome.metrics["models"].items()}
+    judging = Judging(folder / "run", training, {}, {}, 1, lambda *_: None)
+    again = kind.measure(kind.saved_scores(folder / "run"), judging)
+    assert again == {name: outcome.metrics[name] for name in again}
+
+
+def test_check_reads_everything_and_trains_nothing(tmp_path):
+    lines, problems = analysis.check(small(), Quiet())
+    assert problems == []
+    assert lines[0].startswith("300 utterances, 6 speakers, ")
+    assert lines[1] == "2 noises in training, 1 in tests alone: pink"
+    lines, problems = analysis.check(small(noise={"recordings": str(tmp_path / "none")}), Quiet())
+    assert lines == []
+    assert "no such folder of recordings" in problems[0]
+
+
+def jobs(config, folder: Path):
+    kind = kind_of(config)
+    assert isinstance(kind, Speech)
+    kind.load(lambda *_: None)
+    return kind.jobs(folder, folder / "work", "cpu")
+
+
+def test_a_training_that_was_interrupted_ends_as_one_that_was_not(tmp_path):
+    models = {"m": {"encoder": "feedforward", "layers": [32], "domain": {"of": "pair", "alpha": 0.3}}}
+    config = small(models=models, seeds=1, training={"epochs": 3}, evaluation={"baseline": None, "probe": 0})
+    whole = jobs(config, tmp_path)[0]
+    (tmp_path / "work").mkdir(exist_ok=True)
+
+    def weights(stop: int | None) -> dict[str, torch.Tensor]:
+        lesson = Lesson.of(whole)
+
+        def on_epoch(history):
+            if history.epochs == stop:
+                raise KeyboardInterrupt
+
+        try:
+            lesson.fit(on_epoch)
+        except KeyboardInterrupt:
+            lesson.bank.close()
+            return weights(None)
+        lesson.bank.close()
+        (tmp_path / "work" / f"{whole.name}.checkpoint").unlink()
+        return {name: value.clone() for name, value in lesson.network.state_dict().items()}
+
+    through, resumed = weights(None), weights(2)
+    assert all(torch.equal(through[name], resumed[name]) for name in through)
+
+
+@pytest.mark.parametrize(
+    ("model", "checks"),
+    [
+        ({"domain": {"of": "noise", "alpha": -0.5}}, {"scale": 0.5, "reversed": False, "classes": 3}),
+        ({"domain": {"of": "noise", "alpha": 0.5}}, {"scale": 1.0, "reversed": True, "classes": 3}),
+        ({"domain": {"of": "pair", "alpha": 2.0}}, {"scale": 1.0, "reversed": True, "classes": 2}),
+    ],
+)
+def test_the_sign_of_alpha_is_what_becomes_of_the_domain_head(tmp_path, model, checks):
+    config = small(models={"m": model | {"encoder": "feedforward", "layers": [32]}}, evaluation={"baseline": None})
+    lesson = Lesson.of(jobs(config, tmp_path)[0])
+    lesson.bank.close()
+    head = lesson.network.heads["domain"]
+    assert head.scale == checks["scale"]
+    assert (head.reversal is not None) == checks["reversed"]
+    assert lesson.network.predict(torch.zeros(2, 7, 20), "domain", raw=True).shape == (2, checks["classes"])
+    assert lesson.target is None
+    told = lesson.source.targets["domain"]
+    frame = lesson.source.features[:, 0].long()
+    kinds = lesson.bank.takes.noise[lesson.bank.frames.utterance[frame]]
+    assert bool(((kinds >= 0) == (told > 0)).all())
+
+
+def test_alpha_of_zero_is_no_head(tmp_path):
+    models = {"m": {"encoder": "feedforward", "layers": [32], "domain": {"of": "noise", "alpha": 0.0}}}
+    lesson = Lesson.of(jobs(small(models=models, evaluation={"baseline": None}), tmp_path)[0])
+    lesson.bank.close()
+    assert list(lesson.network.heads) == ["senone"]
+
+
+def test_an_adaptation_sees_noisy_recordings_without_their_words(tmp_path):
+    models = {
+        "m": {
+            "encoder": "convolution", "channels": 8, "features": 16, "train_on": ["clean"],
+            "domain": {"of": "target", "method": "cdan,pseudo", "strength": 0.5, "threshold": 0.7},
+        }
+    }  # fmt: skip
+    config = small(
+        models=models, split={"unlabelled": 0.5}, frames={"context": {"left": 12, "right": 12, "step": 1}},
+        evaluation={"baseline": None, "probe": 0}, training={"epochs": 1},
+    )  # fmt: skip
+    job = jobs(config, tmp_path)[0]
+    lesson = Lesson.of(job)
+    assert lesson.target is not None
+    assert dict(lesson.target.targets) == {}
+    takes, frames = lesson.bank.takes, lesson.bank.frames
+
+    def recordings(rows):
+        return set(takes.recording[frames.utterance[rows.features[:, 0].long()]].tolist())
+
+    assert not recordings(lesson.source) & recordings(lesson.target)
+    assert bool((takes.noise[frames.utterance[lesson.source.features[:, 0].long()]] == -1).all())
+    assert lesson.network.terms[0].threshold == 0.7
+    history = lesson.fit(lambda h: None)
+    lesson.bank.close()
+    assert {"senone_loss", "domain_loss", "pseudo_loss"} <= set(history.columns)
+    lesson.network.save(tmp_path / "m.safetensors")
+    from hepda.speech.encoders import Convolutional
+
+    again = Network.load(tmp_path / "m.safetensors", encoder=Convolutional(25, 20, 8, 16))
+    windows = torch.randn(3, 25, 20, generator=torch.Generator().manual_seed(1))
+    np.testing.assert_allclose(again.predict(windows), lesson.network.predict(windows), atol=1e-6)
+
+
+def test_a_probe_finds_what_is_there_and_nothing_where_nothing_is():
+    random = np.random.default_rng(1)
+    utterance = np.repeat(np.arange(80), 20)
+    label, test = utterance % 4, utterance >= 40
+    embedding = random.normal(size=(1600, 6)).astype(np.float32)
+    blind, _ = probed(embedding, label, utterance, test, seed=1)
+    assert blind.chance == 0.25
+    assert blind.low < 0.27
+    assert blind.value < 0.32
+    embedding[:, 0] += 3.0 * (label == 2)
+    seen, answers = probed(embedding, label, utterance, test, seed=1)
+    assert seen.value > blind.high
+    assert (answers == label[test]).mean() == pytest.approx(seen.value, abs=0.02)
