@@ -49,9 +49,9 @@ def shift(x: Tensor, generator: Generator) -> Tensor:
 
 
 def affine(x: Tensor, generator: Generator) -> Tensor:
-    """Turned by up to 15 degrees, zoomed by up to 15 %, sheared by up to 0.2, moved by up to 7 % of the width."""
+    """Turned by up to 15 degrees, zoomed by 0.7 to 1.4, sheared by up to 0.2, moved by up to 7 % of the width."""
     turn = _uniform(x, generator, -math.pi / 12, math.pi / 12)[:, 0]
-    zoom = _uniform(x, generator, 0.85, 1.15)[:, 0]
+    zoom = _uniform(x, generator, math.log(0.7), math.log(1.4))[:, 0].exp()
     skew = _uniform(x, generator, -0.2, 0.2)[:, 0]
     return warped(x, turn, zoom, skew, _uniform(x, generator, -0.14, 0.14, 2))
 

@@ -43,7 +43,7 @@ def idx(path: Path) -> Bytes:
     values = np.frombuffer(raw, np.uint8, offset=4 + 4 * raw[3])
     if values.size != np.prod(shape):
         raise SourceError(f"{path}: says {shape} and holds {values.size} bytes")
-    return values.reshape(shape)
+    return values.reshape(shape).copy()  # what is read from a file may be written to
 
 
 def mnist_pickle(path: Path) -> tuple[tuple[Bytes, Numbers], ...]:
@@ -106,11 +106,12 @@ def usps_text(path: Path) -> tuple[Bytes, Numbers]:
 def svhn_mat(path: Path) -> tuple[Bytes, Numbers]:
     """SVHN's cropped digits: X [32, 32, 3, n], y [n, 1] with 10 for the digit 0; to [n, 3, 32, 32] and [n]."""
     from scipy.io import loadmat
+    from scipy.io.matlab import MatReadError
 
     try:
         found = loadmat(path, variable_names=["X", "y"])
         pixels, label = found["X"], found["y"]
-    except (ValueError, KeyError, NotImplementedError) as error:
+    except (MatReadError, ValueError, KeyError, NotImplementedError) as error:
         raise SourceError(f"{path}: is no file of SVHN's cropped digits: {error}") from error
     return np.ascontiguousarray(pixels.transpose(3, 2, 0, 1)), label.reshape(-1).astype(np.int64) % 10
 

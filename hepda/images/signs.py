@@ -58,6 +58,12 @@ def _outline(draw: ImageDraw.ImageDraw, shape: str, colour: tuple[int, ...], rad
     draw.polygon([(middle + radius * math.cos(a), middle + radius * math.sin(a)) for a in turns], fill=colour)
 
 
+def _arrows() -> Path:
+    from matplotlib import get_data_path
+
+    return Path(get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
+
+
 def _sign(number: int, path: Path) -> np.ndarray:
     """A sign in a font: uint8 [4, 64, 64], colour and opacity."""
     _, (shape, edge, face, ink), text = _DRAWN[number]
@@ -66,7 +72,8 @@ def _sign(number: int, path: Path) -> np.ndarray:
     _outline(draw, shape, (*edge, 255), 30)
     _outline(draw, shape, (*face, 255), 23 if shape in ("circle", "diamond", "octagon") else 19)
     letters = text.rstrip("/") if text != "/" else ""
-    mask = glyph(letters, path) if letters else None
+    # few fonts have arrows; matplotlib ships one that has them
+    mask = glyph(letters, path if letters.isascii() else _arrows()) if letters else None
     if mask is not None:
         side = 26 if shape in ("triangle", "down") else 34
         small = Image.fromarray(mask).resize((side, side))
