@@ -49,7 +49,8 @@ def write_parts(parts: dict[str, Images], folder: Path) -> None:
 
 def read_part(folder: Path, name: str) -> Stored:
     """One of PARTS."""
-    return Stored(np.load(folder / f"{name}.pixels.npy", mmap_mode="r"), np.load(folder / f"{name}.label.npy"))
+    # copy-on-write: torch warns of maps that it may not write to
+    return Stored(np.load(folder / f"{name}.pixels.npy", mmap_mode="c"), np.load(folder / f"{name}.label.npy"))
 
 
 def classes_in(folder: Path) -> tuple[str, ...]:

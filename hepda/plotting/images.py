@@ -94,7 +94,7 @@ def embedding_figure(
                 axes.set_title(name, loc="left", weight="bold", pad=3.0)
             if column == 0:
                 _key(axes, list(domains) if row == 0 else list(classes), colours)
-    drawn.text(1.0 - 0.04 / width, 0.01, axis, ha="right", va="bottom", fontsize=7.0)
+    drawn.text(1.0 - 0.06 / width, 0.015 / height, axis, ha="right", va="bottom", fontsize=7.0)
     return drawn
 
 

@@ -1,0 +1,79 @@
+"""Numbers against closed forms, figures with what they must show."""
+
+import numpy as np
+import pytest
+
+from hepda.config import validate_any
+from hepda.images import evaluation, wing
+from hepda.plotting import images
+
+
+def test_accuracy_has_the_spread_of_the_seeds_and_the_error_of_the_test_set():
+    label = np.zeros(100, np.int64)
+    said = np.zeros((2, 100))
+    said[0, :10], said[1, :20] = 1, 1
+    found = evaluation.accuracy_of(said, label)
+    assert found.seeds == (0.9, 0.8) and found.value == pytest.approx(0.85)
+    assert found.spread == pytest.approx(np.sqrt(0.005))
+    half = np.sqrt(0.85 * 0.15 / 100 + 0.005 / 2)
+    assert (found.low, found.high) == (pytest.approx(0.85 - half), pytest.approx(0.85 + half))
+    one = evaluation.accuracy_of(said[:1], label).as_metrics()
+    assert one["spread"] is None and "one training" in one["spread_why"]
+
+
+def test_confusion_counts_every_training():
+    counts = evaluation.confusion(np.array([[0, 1, 1], [0, 0, 1]]), np.array([0, 0, 1]), 2)
+    assert counts.tolist() == [[3, 1], [0, 2]]
+
+
+def config(**models):
+    return validate_any({
+        "name": "a", "kind": "images", "source": {"data": "digits"}, "target": {"data": "shifted_digits"},
+        "models": models,
+    })  # fmt: skip
+
+
+def test_the_gap_is_that_of_the_same_network():
+    chosen = config(
+        plain={}, other={"width": 8}, dann={"domain": {}}, wide={"width": 32, "domain": {}}, top={"train_on": "target"}
+    )
+    label = np.zeros(10, np.int64)
+
+    def numbers(right):
+        said = np.ones((1, 10))
+        said[0, :right] = 0
+        return evaluation.ModelNumbers({"target": evaluation.accuracy_of(said, label)}, np.zeros((2, 2), np.int64))
+
+    found = {name: numbers(right) for name, right in zip(chosen.models, (4, 1, 7, 9, 10), strict=True)}
+    assert evaluation.gap_closed(found, chosen, "dann")["value"] == pytest.approx(0.5)
+    assert evaluation.gap_closed(found, chosen, "wide")["value"] is None
+    assert evaluation.gap_closed(found, chosen, "plain")["why"] == "this model adapts to nothing"
+
+
+def test_a_row_that_was_told_of_inversion_says_so():
+    chosen = config(a={"augment": ["invert"]}, b={"augment": ["shift"]}, c={"train_on": "target"})
+    told = {name: wing.knowledge(section) for name, section in chosen.models.items()}
+    assert told == {"a": ["random inversion"], "b": [], "c": ["labels of the target"]}
+
+
+def test_the_mosaic_has_every_image_in_its_place():
+    pixels = np.arange(6, dtype=np.uint8)[:, None, None, None] * np.ones((1, 3, 4, 4), np.uint8)
+    whole = images.mosaic(pixels, 2, 3)
+    assert whole.shape == (9, 14, 3) and whole[0, 0, 0] == 0 and whole[8, 13, 0] == 5 and whole[4, 0, 0] == 255
+
+
+def test_figures_show_what_they_are_given():
+    rng = np.random.default_rng(1)
+    pixels = rng.integers(0, 256, (60, 1, 8, 8), dtype=np.uint8)
+    grid = images.grid_figure({"A": pixels, "B": pixels})
+    assert [axes.get_title(loc="left") for axes in grid.axes] == ["A", "B"]
+    points = images.Embedded(rng.normal(size=(30, 2)), np.repeat([0, 1], 15), np.arange(30) % 10)
+    names = [str(digit) for digit in range(10)]
+    drawn = images.embedding_figure({"one": points, "two": points}, domains=("s", "t"), classes=names, axis="t-SNE")
+    assert len(drawn.axes) == 4 and drawn.axes[0].get_legend() is not None
+    counts = np.diag(np.full(10, 9)) + 1
+    matrix = images.confusion_figure(counts, classes=names, title="m")
+    assert {text.get_text() for text in matrix.axes[0].texts} >= {"53", "5.3", "m"}
+    curve = images.accuracy_figure({"m": [[0.2, None, 0.6], [0.4, 0.5]]}, images=5, target="T")
+    (line,) = [line for line in curve.axes[0].lines if line.get_label() == "m"]
+    assert np.allclose(line.get_ydata(), [0.3, 0.5, 0.6])
