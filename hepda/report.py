@@ -97,7 +97,7 @@ def write_report(
         if section not in SECTIONS:
             raise ValueError(f"figure {title!r} has the section {section!r}; there are {list(SECTIONS)}")
         pictures[section].append(_picture(title, caption, image))
-    shown = section_tables(metrics)
+    shown = section_tables(metrics) if metrics.get("kind") != "speech" else _training_alone(metrics)
     for section, more in (extra_tables or {}).items():
         shown[section] = [*shown.get(section, []), *more]
     environment = jinja2.Environment(
@@ -127,6 +127,11 @@ def write_report(
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, page.encode())
     return path
+
+
+def _training_alone(metrics: Mapping[str, Any]) -> dict[str, list[Table]]:
+    """Of the tables for events those that speech has too; its others are `extra_tables`."""
+    return {"training": [tables.numbers_table(metrics, "training", "Training")]}
 
 
 def section_tables(metrics: Mapping[str, Any]) -> dict[str, list[Table]]:

@@ -45,6 +45,7 @@ def test_a_run_leaves_what_every_run_leaves(run):
     page = (folder / "run" / "report.html").read_text()
     for text in ("How often are words wrong?", "Difference to clean, seed by seed", "Does the embedding tell"):
         assert text in page
+    assert ">Summary<" not in page  # of events: it would stand there empty
     assert json.dumps(outcome.metrics, allow_nan=False)
 
 
