@@ -437,8 +437,9 @@ def test_check_says_what_it_found_and_trains_nothing(good, tmp_path, monkeypatch
 def test_schema_is_that_of_the_analysis_file_with_the_names_of_the_core():
     status, out, err = run_cli("schema")
     schema = json.loads(out)
-    events, images = (branch["then"]["properties"] for branch in schema["allOf"])
+    events, images, speech = (branch["then"]["properties"] for branch in schema["allOf"])
     assert (status, err) == (0, "") and schema["type"] == "object" and "samples" in events and "target" in images
+    assert "samples" not in speech
     assert {"dann", "cdan", "mmd"} <= set(schema["x-hepda"]["methods"])
     assert "ganin" in schema["x-hepda"]["strength schedules"] and schema["x-hepda"]["losses"]
 

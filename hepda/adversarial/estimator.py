@@ -215,6 +215,7 @@ class AdversarialEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
 
     def _trainer(self, seed: int) -> Trainer:
         return Trainer(
+            blocks=True,
             epochs=self.epochs,
             batch_size=self.batch_size,
             target_size=self.target_size,

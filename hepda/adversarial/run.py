@@ -92,7 +92,7 @@ class Run:
     def epoch(self) -> None:
         """Train one pass over the source rows, look at the validation rows, add a line to the history."""
         self.network.train()
-        self.blocks = None if self.settings.projection else Blocks.of(self.objective)
+        self.blocks = Blocks.of(self.objective) if self.settings.blocks and not self.settings.projection else None
         number, steps = self.history.epochs, self.batches.steps
         every = 1 if steps < 10 * _METER_EVERY else _METER_EVERY
         measured = max(1, _STEPS_PER_MEASUREMENT // steps)

@@ -48,7 +48,8 @@ def many_heads(activation: str) -> Network:
 
 def run_of(net: Network, **settings: Any) -> Run:
     source, target = rows()
-    trainer = Trainer(**{"batch_size": 300, "target_size": 200, "epochs": 10, "device": "cpu", **settings})
+    sizes = {"batch_size": 300, "target_size": 200, "epochs": 10}
+    trainer = Trainer(**{**sizes, "device": "cpu", "blocks": True, **settings})
     with seeded(0):
         return Run(trainer, net.to(trainer.dtype()), source, target, None, torch.device("cpu"), 0, 1)
 
@@ -131,7 +132,7 @@ def test_what_blocks_cannot_do_is_left_to_autograd() -> None:
 
 def test_a_training_by_blocks_is_that_by_autograd(monkeypatch: pytest.MonkeyPatch) -> None:
     source, target = shifted(1000)
-    trainer = Trainer(epochs=3, batch_size=250, optimizer="sgd", learning_rate=0.05, seed=1, device="cpu")
+    trainer = Trainer(epochs=3, batch_size=250, optimizer="sgd", learning_rate=0.05, seed=1, device="cpu", blocks=True)
     one, two = network(), network()
     trainer.fit(one, source, target)
     monkeypatch.setattr(module.Blocks, "of", lambda objective: None)
