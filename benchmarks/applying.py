@@ -30,7 +30,8 @@ from hepda import applying, rundir
 from hepda.config import AnalysisConfig, load_config, resolved_yaml
 from hepda.events import friends, wing
 from hepda.events.store import write_table
-from hepda.training import jobs_of, run_jobs
+from hepda.jobs import run_jobs
+from hepda.training import jobs_of
 
 WIDTHS = (128, 128, 64)
 
@@ -51,9 +52,9 @@ class Silent:
 def trained(folder: Path, config: AnalysisConfig) -> Path:
     """A run directory with one network, trained for one epoch."""
     run = folder / "run"
-    shutil.rmtree(run, ignore_errors=True)
+    for left in ("run", "table", "work"):
+        shutil.rmtree(folder / left, ignore_errors=True)
     loaded = wing.load(config, lambda *_: None)
-    shutil.rmtree(folder / "table", ignore_errors=True)
     write_table(loaded.table, folder / "table")
     run_jobs(jobs_of(config, folder / "table", run, folder / "work", "cpu"), 1, lambda *_: None)
     rundir.write_text(run / "config.yaml", resolved_yaml(config))
