@@ -90,10 +90,10 @@ def _point(curve: Curve, result: Result) -> dict[str, Any]:
     return entry | ({"why": "; ".join(result.why)} if result.why else {})
 
 
-def as_metrics(findings: Findings) -> dict[str, Any]:
-    """The plain and the chosen point of each curve in the shape of metrics.json, for the report's own conclusions."""
+def as_metrics(findings: Findings, model: str) -> dict[str, Any]:
+    """The plain and the chosen points of a model in the shape of metrics.json, for the report's own conclusions."""
     models: dict[str, Any] = {}
-    for curve in findings.curves:
+    for curve in [curve for curve in findings.curves if curve.model == model]:
         plain = next((r for r in curve.results if is_plain(r.point.config, curve.model)), None)
         for result in curve.results:
             bare = is_plain(result.point.config, curve.model)
@@ -138,13 +138,15 @@ def conclusions(findings: Findings) -> list[str]:
         "finite test samples add to a shift is in scan.csv (shift_..._error), and is in the errors and verdicts below."
         if findings.seeds > 1 else "One seed: no spread is known; ask for five or more (--seeds)."
     )  # fmt: skip
-    metrics = as_metrics(findings)
-    if "plain" in metrics["models"]:
-        said += conclude(metrics, plain="plain")
-    else:
-        said.append(
-            "No point without adaptation (strength 0) is in this scan, so what adaptation cost and bought is not told."
+    told: list[str] = []
+    for model in findings.best:
+        metrics = as_metrics(findings, model)
+        told += (
+            conclude(metrics, plain="plain")
+            if "plain" in metrics["models"]
+            else [f"No point of {model} is without adaptation (strength 0): what it cost and bought is not told."]
         )
+    said += dict.fromkeys(told)  # what holds for all of them once
     return said
 
 
