@@ -154,11 +154,19 @@ def table_identity(config: AnalysisConfig) -> str:
     return _name(told)
 
 
-def checksum(table: FeatureTable) -> int:
-    """A number that changes with any event, weight or role of an event in the table."""
+def checksum(table: FeatureTable, model: str | None = None) -> int:
+    """A number that changes with any event, weight or role of an event in the table.
+
+    model: only what it trains on counts, not the roles that events have for other models of the same scan.
+    """
     found = zlib.crc32(json.dumps([table.names, table.sample_names, table.domain_names]).encode())
     rows = (table.key, table.features, table.weight, table.label, table.domain, table.sample, table.fold)
-    for column in (*rows, table.validation, *table.columns.values()):
+    own = [
+        values
+        for name, values in table.columns.items()
+        if model is None or not name.startswith("domain:") or name.startswith(f"domain:{model}:")
+    ]
+    for column in (*rows, table.validation, *own):
         found = zlib.crc32(np.ascontiguousarray(column).data.cast("B"), found)
     return found
 
@@ -175,14 +183,14 @@ def training_part(config: AnalysisConfig) -> dict[str, Any]:
 
 
 def identity(config: AnalysisConfig, model: str, events: int) -> str:
-    """A name of all that a unit trains. events: the `checksum` of its table."""
+    """A name of all that a unit trains. events: the `checksum` of its table for the model."""
     told = training_part(config)
     told["seed"] = config.seed_for(model)
     section = told["models"][model]
     told["models"] = {model: section}
     (section.get("training") or {}).pop("seed", None)
     if section.get("domain") and is_plain(config, model):
-        # At strength 0 every method is the plain network, to the last bit: it is trained once.
+        # At strength 0 every method is the plain network, but for rounding: it is trained once.
         section["domain"] = None
     return _name([told, model, events, __version__])
 
@@ -190,7 +198,7 @@ def identity(config: AnalysisConfig, model: str, events: int) -> str:
 def make_unit(
     point: Point, number: int, table: Path, events: int, trainings: Path, device: str, kernels: str = "auto"
 ) -> Unit:
-    """The unit of a point at its `number`-th seed; `events` is the checksum of `table`."""
+    """The unit of a point at its `number`-th seed; `events` is the checksum of `table` for its model."""
     config = point.at_seed(number)
     folder = trainings / identity(config, point.model, events)
     jobs = [job for job in jobs_of(config, table, folder, folder, device) if job.model == point.model]

@@ -217,13 +217,14 @@ class Ground:
     progress: Progress
     paths: dict[str, Path] = field(default_factory=dict)
     checksums: dict[str, int] = field(default_factory=dict)
+    own: dict[str, dict[str, int]] = field(default_factory=dict)
     policy: list[str] = field(default_factory=list)
     samples: dict[str, Any] = field(default_factory=dict)
     files: list[dict[str, Any]] = field(default_factory=list)
     kernels: str = "auto"
 
-    def table(self, config: AnalysisConfig) -> tuple[Path, int]:
-        """Where the table of a config lies, and its checksum.
+    def table(self, config: AnalysisConfig) -> tuple[Path, Mapping[str, int]]:
+        """Where the table of a config lies, and its checksum for each model.
 
         Raises:
             ConfigError: an earlier scan in the folder had other events of this config.
@@ -241,12 +242,13 @@ class Ground:
                     f"--output {self.folder}: the events of the scan there were others (files have changed since); "
                     "name another folder."
                 )
+            self.own[name] = {model: checksum(loaded.table, model) for model in config.models}
             self.paths[name] = self.folder / ".work" / name
             write_table(loaded.table, self.paths[name])
             self.policy = list(dict.fromkeys([*self.policy, *policy_lines(config, loaded.table)]))
             if not self.samples:
                 self.samples, self.files = wing.samples_metrics(config, loaded), loaded.manifest()
-        return self.paths[name], self.checksums[name]
+        return self.paths[name], self.own[name]
 
     def remove(self) -> None:
         """Take the tables off the disk."""
@@ -255,8 +257,8 @@ class Ground:
 
 def _units(plan: Plan, ground: Ground, point: Point) -> list[Unit]:
     table, events = ground.table(point.config)
-    where, device = plan.folder / "trainings", plan.options.device
-    return [make_unit(point, n, table, events, where, device, ground.kernels) for n in range(plan.options.seeds)]
+    where, device, own = plan.folder / "trainings", plan.options.device, events[point.model]
+    return [make_unit(point, n, table, own, where, device, ground.kernels) for n in range(plan.options.seeds)]
 
 
 def _result(plan: Plan, point: Point, units: Sequence[Unit]) -> Result:

@@ -39,8 +39,8 @@ def _cells(findings: Findings, model: str, result: Result) -> list[Cell]:
 
 def points_table(findings: Findings) -> Table:
     """Every point with its means and standard deviations on reporting events; the chosen ones are marked."""
-    keys = _shown_keys(findings)
-    head = ["Curve", *(short(key) for key in keys), *(f"AUC {domain}" for domain in findings.domains)]
+    keys = list(dict.fromkeys(short(key) for key in _shown_keys(findings)))  # the strengths of all models in one column
+    head = ["Curve", *keys, *(f"AUC {domain}" for domain in findings.domains)]
     head += [f"KS {other}" for other in findings.others]
     head += [f"Shift at {100 * point:g} %, {other}" for other in findings.others for point in TAIL]
     head += [f"Probe {other}" for other in findings.others]
@@ -94,10 +94,12 @@ def choice_table(findings: Findings) -> Table:
     return Table("The choice", ["Point", *names.values(), "Training [s]", "Choice"], rows, note)
 
 
-def _value_cell(result: Result, key: str, chosen: bool) -> Cell:
-    value = result.point.values.get(key)
-    if value is None:
+def _value_cell(result: Result, name: str, chosen: bool) -> Cell:
+    """The value of the point's key of that last name."""
+    key = next((key for key in result.point.values if short(key) == name), None)
+    if key is None:
         return Cell("", None)
+    value = result.point.values[key]
     return Cell(plain(value), float(value), key, chosen)
 
 
