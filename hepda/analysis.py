@@ -17,8 +17,9 @@ import numpy as np
 from hepda import parallel, rundir
 from hepda.config import AnyConfig, load_any, resolved_yaml
 from hepda.errors import ConfigError
-from hepda.jobs import model_of, run_jobs
+from hepda.jobs import model_of
 from hepda.kinds import Judging, Kind, kind_of
+from hepda.together import run_jobs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

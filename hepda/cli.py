@@ -36,9 +36,12 @@ def train(
     device: Device = "auto",
 ) -> None:
     """Train and evaluate every model of an analysis: from ROOT files to numbers, figures and a report."""
-    from hepda import analysis
+    from hepda import analysis, together
     from hepda.config import load_any
 
+    if together.follows():  # another process of torchrun tells the story
+        together.follow()
+        return
     loaded = load_any(config, set_ or [])
     run = output or Path("runs") / loaded.name
     with _bars() as bars:

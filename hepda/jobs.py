@@ -68,6 +68,11 @@ class Job(ABC):
         text = f"{self.config.seed_for(self.model)}:{self.fold}:{self.member}"
         return zlib.crc32(text.encode())
 
+    @property
+    def shared(self) -> bool:
+        """Whether the processes of torchrun compute it together (together.py): what a `Trainer` fits."""
+        return True
+
     @abstractmethod
     def train(self, progress: Callable[[int, int], None]) -> Left:
         """Train, and save the model in `folder`; progress(done, total) tells the epochs."""
@@ -95,22 +100,27 @@ def model_of(name: str) -> str:
     return name.rpartition("-fold")[0]
 
 
+def done(job: Job) -> Path:
+    """The file that `run_job` leaves when a job is done."""
+    return job.work / f"{job.name}.npz"
+
+
 def run_job(_: None, job: Job, send: Send) -> Trained:
     """Train, and leave scores and history in `job.work`; a job that is done already is not done again."""
-    done = job.work / f"{job.name}.npz"
-    if not done.exists():
+    path = done(job)
+    if not path.exists():
         score, about, history = job.train(lambda epochs, total: send(job.name, epochs, total))
         text = json.dumps({"about": about, "history": history})
-        temporary = done.with_suffix(f".{os.getpid()}.tmp.npz")
+        temporary = path.with_suffix(f".{os.getpid()}.tmp.npz")
         np.savez(temporary, score=score, text=np.frombuffer(text.encode(), np.uint8))
-        temporary.replace(done)
+        temporary.replace(path)
     send(job.name, 1, 1)
     return read_job(job)
 
 
 def read_job(job: Job) -> Trained:
     """What `run_job` left."""
-    with np.load(job.work / f"{job.name}.npz", allow_pickle=False) as file:
+    with np.load(done(job), allow_pickle=False) as file:
         text = json.loads(file["text"].tobytes().decode())
         return Trained(job.model, job.fold, job.member, file["score"], text["about"], text["history"])
 

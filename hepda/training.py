@@ -29,6 +29,11 @@ class Job(jobs.Job):
 
     config: AnalysisConfig
 
+    @property
+    def shared(self) -> bool:
+        """Networks are trained together, trees by the first process alone."""
+        return isinstance(self.config.models[self.model], NetworkConfig)
+
     def train(self, progress: Callable[[int, int], None]) -> Left:
         """By the kind of the model."""
         section = self.config.models[self.model]
@@ -104,6 +109,7 @@ def train_network(
 ) -> Left:
     """Fit the network of a job; returns the scores of its fold, facts about the training, and its history."""
     from hepda.adversarial import Trainer
+    from hepda.adversarial.selection import find_scorer
     from hepda.events.store import open_table
     from hepda.events.tensors import held_out, model_features, network_part
 
@@ -127,6 +133,8 @@ def train_network(
         average=settings.average,
         projection=domain is not None and domain.self_correction,
         patience=settings.patience,
+        scorer=None if settings.scorer is None else find_scorer(settings.scorer),
+        precision=settings.precision,
         seed=job.seed,
         device=job.device,
         kernels=job.kernels,

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import yaml
@@ -362,6 +363,8 @@ def test_choices_are_those_of_the_core() -> None:
     from hepda.adversarial.optimizers import OPTIMIZERS
     from hepda.adversarial.registry import METHODS
     from hepda.adversarial.schedules import RATE_SCHEDULES, STRENGTH_SCHEDULES
+    from hepda.adversarial.selection import SCORERS
+    from hepda.config.models import Scorer
 
     sections = json_schema()["$defs"]
 
@@ -373,5 +376,6 @@ def test_choices_are_those_of_the_core() -> None:
     assert choices("DomainConfig", "schedule") <= set(STRENGTH_SCHEDULES)
     assert choices("NetworkConfig", "activation") <= set(ACTIVATIONS)
     assert list(METHODS) == list(model_checks.METHODS)
+    assert list(SCORERS) == list(get_args(Scorer))
     said = sections["DomainConfig"]["properties"]["method"]["description"]
     assert [name for name in METHODS if name not in said] == ["contrast"]  # two classes are too few for it

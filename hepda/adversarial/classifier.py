@@ -58,7 +58,8 @@ class DANNClassifier(ClassifierMixin, AdversarialEstimator):  # type: ignore[mis
         clip: largest norm of the encoder's gradient; 0: no limit.
         negative_weights: `keep`, `absolute`, `drop` or `reject`.
         precision: `float32`, `bfloat16` or `float64`.
-        patience: epochs without a better class loss on held-out rows before it ends; None: never.
+        patience: epochs without a better value of the scorer on held-out rows before it ends; None: never.
+        scorer: a name of `selection.SCORERS`, none of which looks at labels of the target; None: the class loss.
         validation_fraction: part of the rows held out for patience.
         random_state: seed, or a numpy RandomState.
         device: `auto`, `cpu`, `cuda`, ...

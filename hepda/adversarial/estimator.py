@@ -21,6 +21,7 @@ from hepda.adversarial.batches import Rows
 from hepda.adversarial.layers import mlp, seeded
 from hepda.adversarial.network import Head, Network
 from hepda.adversarial.registry import Adversary, build
+from hepda.adversarial.selection import find_scorer
 from hepda.adversarial.terms import Term
 from hepda.adversarial.trainer import Trainer
 from hepda.adversarial.weights import negative_weights
@@ -76,6 +77,7 @@ class AdversarialEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
         negative_weights: str = "keep",
         precision: str = "float32",
         patience: int | None = None,
+        scorer: str | None = None,
         validation_fraction: float = 0.1,
         random_state: Any = None,
         device: str = "auto",
@@ -90,7 +92,7 @@ class AdversarialEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
         self.smoothing, self.spectral_norm, self.gradient_penalty = smoothing, spectral_norm, gradient_penalty
         self.radius, self.projection, self.clip = radius, projection, clip
         self.negative_weights, self.precision = negative_weights, precision
-        self.patience, self.validation_fraction = patience, validation_fraction
+        self.patience, self.scorer, self.validation_fraction = patience, scorer, validation_fraction
         self.random_state, self.device = random_state, device
 
     # ---- what comes in ----
@@ -230,6 +232,7 @@ class AdversarialEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
             projection=self.projection,
             precision=self.precision,
             patience=self.patience,
+            scorer=None if self.scorer is None else find_scorer(self.scorer),
             seed=seed,
             device=self.device,
         )

@@ -123,7 +123,7 @@ class Trainer:
             source: rows with what the task's heads predict.
             target: rows of the other domain; without it, heads that compare domains take no part.
             validation: source and target rows that are not trained on, looked at after each epoch.
-            checkpoint: a file that is written after each epoch.
+            checkpoint: a file that is written after each epoch; of several workers, by the first, and read by all.
             resume: go on from the checkpoint if there is one.
             on_epoch: called after each epoch with the history so far.
 
@@ -148,8 +148,8 @@ class Trainer:
                 network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             run = Run(self, network, source, target, validation, device, rank, ranks)
             run.history.kernels = self._kernels()
-            path = None if checkpoint is None else Path(checkpoint)
-            if resume and path is not None and path.is_file():
+            path = workers.from_first(None if checkpoint is None else Path(checkpoint))
+            if path is not None and workers.from_first(resume and path.is_file()):
                 run.restore(path)
             with Fast(network, PRODUCTS[run.history.kernels]):
                 while not run.finished:
@@ -172,7 +172,7 @@ class Trainer:
         if self.precision == "bfloat16":
             return "bfloat16"
         onednn = self.with_kernels().kernels == "onednn"
-        return "onednn" if workers.first_says(onednn) else "plain"
+        return "onednn" if workers.from_first(onednn) else "plain"
 
     def chosen_device(self) -> str:
         """The device that `auto` stands for, or the one that was named."""

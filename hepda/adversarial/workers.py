@@ -5,22 +5,51 @@ Started by `torchrun --nproc-per-node 2 -m hepda train ...`; gloo on CPUs, nccl 
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 from collections.abc import Iterable
+from datetime import timedelta
+from typing import Any
 
 import torch
 from torch import Tensor, distributed
 
+_PATIENCE = timedelta(days=2)  # the first worker reads events and grows trees while the others wait
+_left = False
+
 
 def join() -> tuple[int, int]:
-    """Join the workers that torchrun started, if it did. Returns this worker's rank and their number."""
+    """Join the workers that torchrun started, if it did. Returns this worker's rank and their number.
+
+    On GPUs each worker of a machine takes one. A process that left, or that a worker started, works alone.
+    """
     if not distributed.is_available():
         return 0, 1
-    if not distributed.is_initialized() and int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    wanted = int(os.environ.get("WORLD_SIZE", "1")) > 1 and not _left and multiprocessing.parent_process() is None
+    if not distributed.is_initialized() and wanted:
+        if torch.cuda.is_available():
+            torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+        distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo", timeout=_PATIENCE)
     if not distributed.is_initialized():
         return 0, 1
     return distributed.get_rank(), distributed.get_world_size()
+
+
+def leave() -> None:
+    """Work alone from now on."""
+    global _left
+    if not alone():
+        distributed.destroy_process_group()
+    _left = True
+
+
+def from_first(value: Any) -> Any:
+    """The first worker's value, on all of them; alone, the value itself."""
+    if alone():
+        return value
+    held = [value]
+    distributed.broadcast_object_list(held, 0)
+    return held[0]
 
 
 def count() -> int:
@@ -40,16 +69,6 @@ def sum_over_workers(value: Tensor) -> Tensor:
     total = value.detach().clone()
     distributed.all_reduce(total)
     return total
-
-
-def first_says(yes: bool) -> bool:
-    """What the first worker says, on all of them."""
-    if alone():
-        return yes
-    device = "cuda" if distributed.get_backend() == "nccl" else "cpu"
-    answer = torch.tensor(int(yes), device=device)
-    distributed.broadcast(answer, 0)
-    return bool(answer)
 
 
 @torch.no_grad()

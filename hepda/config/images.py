@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from hepda.config.model_checks import METHODS, methods_of, without_effect
-from hepda.config.models import AdversaryConfig, TrainingConfig
+from hepda.config.models import AdversaryConfig, Scorer, TrainingConfig
 from hepda.config.problems import duplicates, given, unknown
 from hepda.config.section import Count, Fraction, Name, Positive, Section, Widths
 
@@ -76,7 +76,7 @@ class ImageTrainingConfig(TrainingConfig):
     batch_size: Count = 128
     learning_rate: Positive = 2.0e-3
     patience: Count | None = None
-    scorer: str | None = None
+    scorer: Scorer | None = None
     """A scorer of the core that needs no target labels (`hepda schema` lists them), which chooses the epoch; null: the
     last epoch. With it, `patience` counts epochs without a better score."""
 

@@ -8,6 +8,11 @@ from pydantic import Field
 
 from hepda.config.section import Count, Expression, Fraction, Name, Names, Positive, Section, Strings, Widths
 
+Scorer = Literal[
+    "source-loss", "probe-auc", "entropy", "information", "nuclear-norm", "density", "dev", "reverse"
+]
+"""Names of `hepda.adversarial.selection.SCORERS`."""
+
 
 class TrainingConfig(Section):
     """How a network is trained; a model's own `training:` overrides single keys of the analysis's."""
@@ -24,7 +29,11 @@ class TrainingConfig(Section):
     schedule: Literal["constant", "one-cycle", "cosine", "ganin"] = "cosine"
     """Course of the learning rate over the run."""
     patience: Count | None = 8
-    """Epochs without improvement of the validation loss before stopping; null trains all epochs."""
+    """Epochs without a better value of `scorer` before stopping; null trains all epochs."""
+    scorer: Scorer | None = None
+    """What the best epoch is best in, on validation events and without labels of the target; null: the class loss."""
+    precision: Literal["float32", "bfloat16", "float64"] = "float32"
+    """Of the training: bfloat16 multiplies faster where the processor has it, at three digits."""
     average: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     """Decay of the exponential moving average of the weights that is kept in their place; 0 is off."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None

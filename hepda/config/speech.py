@@ -153,7 +153,9 @@ class SpeechTrainingConfig(TrainingConfig):
     learning_rate: Positive = 2.0e-3
     weight_decay: Annotated[float, Field(ge=0.0)] = 1.0e-3
     schedule: Literal["constant", "one-cycle", "cosine", "ganin"] = "one-cycle"
-    patience: Count | None = None
+    patience: None = None
+    scorer: None = None
+    """The last epoch is taken: there is no choice to be made."""
     copies: Count = 3
     """Takes of each utterance in an epoch, each at a speed and with a type of noise of its own."""
     every: Count = 2

@@ -19,7 +19,6 @@ from hepda.adversarial.selection import SCORERS
 from hepda.adversarial.selftraining import PseudoLabels
 from hepda.adversarial.terms import Term
 from hepda.config.images import ImageModelConfig, ImagesConfig
-from hepda.errors import ConfigError, nearest
 from hepda.images.arrays import Images
 from hepda.images.augmentation import augmentation
 from hepda.images.encoders import Inputs, encoder, heads, width_of
@@ -190,16 +189,8 @@ def channel_means(pixels: NDArray[np.uint8]) -> torch.Tensor:
 
 
 def trainer_of(section: ImageModelConfig, job: ImageJob) -> Trainer:
-    """The core's trainer with the settings of a model.
-
-    Raises:
-        ConfigError: an unknown scorer.
-
-    """
+    """The core's trainer with the settings of a model."""
     settings, domain = section.training, section.domain
-    if settings.scorer is not None and settings.scorer not in SCORERS:
-        hint = nearest(settings.scorer, SCORERS) or f" There are: {', '.join(SCORERS)}."
-        raise ConfigError(f"models.{job.model}.training.scorer: there is no scorer {settings.scorer!r}.{hint}")
     chooses = settings.scorer is not None
     return Trainer(
         epochs=settings.epochs,
@@ -209,6 +200,8 @@ def trainer_of(section: ImageModelConfig, job: ImageJob) -> Trainer:
         rate_schedule=settings.schedule,
         optimizer=settings.optimizer,
         weight_decay=settings.weight_decay,
+        momentum=settings.momentum,
+        precision=settings.precision,
         average=settings.average,
         projection=domain is not None and domain.self_correction,
         patience=(settings.patience or settings.epochs) if chooses else None,

@@ -126,6 +126,8 @@ class Lesson:
             rate_schedule=settings.schedule,
             optimizer=settings.optimizer,
             weight_decay=settings.weight_decay,
+            momentum=settings.momentum,
+            precision=settings.precision,
             average=settings.average,
             projection=domain is not None and adapts and domain.self_correction,
             seed=job.seed,

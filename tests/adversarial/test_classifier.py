@@ -12,6 +12,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from hepda.adversarial import DANNClassifier, DANNRegressor
+from hepda.errors import ConfigError
 
 SMALL: dict[str, Any] = {
     "encoder": (16, 16),
@@ -118,6 +119,17 @@ def test_patience_holds_rows_out() -> None:
     x, y, other = data()
     model = DANNClassifier(**{**SMALL, "epochs": 200, "patience": 5}).fit(x, y, X_target=other)
     assert "validation_class_loss" in model.history_
+
+
+@pytest.mark.parametrize("scorer", ["density", "probe-auc", "dev"])
+def test_patience_by_any_scorer_keeps_its_best_epoch(scorer: str) -> None:
+    x, y, other = data()
+    settings = {**SMALL, "epochs": 8, "patience": 8, "scorer": scorer, "schedule": "constant"}
+    model = DANNClassifier(**settings).fit(x, y, X_target=other)
+    assert model.training_.best_epoch == int(np.argmax(model.history_["score"]))
+    assert model.history_["score"][0] != -model.history_["validation_class_loss"][0]
+    with pytest.raises(ConfigError, match="one of source-loss"):
+        DANNClassifier(**{**settings, "scorer": "acuracy"}).fit(x, y, X_target=other)
 
 
 def test_what_cannot_be_fitted() -> None:
