@@ -7,7 +7,7 @@ import shutil
 import zlib
 from collections.abc import Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol
@@ -19,6 +19,7 @@ from hepda.config import AnyConfig, load_any, resolved_yaml
 from hepda.errors import ConfigError
 from hepda.jobs import model_of
 from hepda.kinds import Judging, Kind, kind_of
+from hepda.resources import Resources
 from hepda.together import run_jobs
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ FILES = (
     "manifest.json", "metrics.json", "config.yaml", "scores.parquet", "history.csv", "figures.json", "report.html",
 )  # fmt: skip
 """What a complete run directory holds, besides models/."""
+DATA = "data"
+"""The folder in a run's .work where the data lie that no cache keeps."""
 
 
 class Progress(Protocol):
@@ -79,11 +82,12 @@ def train(
     *,
     resume: bool = False,
     device: str = "auto",
+    resources: Resources | None = None,
 ) -> Outcome:
     """Everything: from the data of the config to the report in `run` and the figures in `plots`.
 
     With `resume`, trainings that an interrupted run of the same config has finished are not done again, and one
-    that was under way goes on from its last epoch.
+    that was under way goes on from its last epoch. resources: memory, cluster and the cache of tables.
 
     Raises:
         HepdaError: the input is wrong; nothing has been trained then.
@@ -94,12 +98,14 @@ def train(
     clock, kind = Clock(progress), kind_of(config)
     if processes_of(config) > 1:
         parallel.prepare(kind.heavy)
+    means = replace(resources or Resources(), processes=processes_of(config), folder=run / ".work" / DATA)
     with clock("load"):
-        for line in kind.load(progress.step):
+        for line in kind.load(progress.step, means):
             progress.say(line)
     with clock("train"):
+        processes = kind.side_by_side(processes_of(config))
         work = work_folder(config, kind, run, resume, progress)
-        results = run_jobs(kind.jobs(run, work, device), processes_of(config), progress.step)
+        results = run_jobs(kind.jobs(run, work, device), processes, progress.step)
         scores = kind.combine(results)
         for line in alarms({r.name: r.about for r in results}):
             progress.say(line)
@@ -117,8 +123,10 @@ def train(
     return outcome
 
 
-def evaluate(run: Path, plots: Path, progress: Progress) -> Outcome:
+def evaluate(run: Path, plots: Path, progress: Progress, resources: Resources | None = None) -> Outcome:
     """Numbers, figures and report again, from the saved scores and models of a run directory.
+
+    resources: memory, cluster and the cache of tables.
 
     Raises:
         ConfigError: `run` is no run directory, or its files are no longer those that it was trained on.
@@ -135,7 +143,7 @@ def evaluate(run: Path, plots: Path, progress: Progress) -> Outcome:
     if processes_of(config) > 1:
         parallel.prepare(kind.heavy)
     with clock("load"):
-        kind.load(progress.step)
+        kind.load(progress.step, replace(resources or Resources(), processes=processes_of(config)))
         scores = kind.saved_scores(run)
     return _judge(config, kind, scores, run, plots, clock)
 
@@ -244,7 +252,7 @@ def work_folder(config: AnyConfig, kind: Kind, run: Path, resume: bool, progress
         progress.say(f"{run} has nothing to resume of this config and these data; everything is trained.")
     folder.mkdir(parents=True, exist_ok=True)
     for left in (*(run / ".work").iterdir(), run / "models"):
-        if left.is_dir():
+        if left.is_dir() and left.name != DATA:
             shutil.rmtree(left)
     for file in (*FILES, *rundir.FITTED):
         for left in run.glob(file):

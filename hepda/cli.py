@@ -14,6 +14,7 @@ from hepda.errors import HepdaError
 if TYPE_CHECKING:
     from hepda.analysis import Outcome
     from hepda.console import Bars
+    from hepda.resources import Resources
 
 app = typer.Typer(
     name="hepda", no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False,
@@ -24,6 +25,17 @@ Config = Annotated[str, typer.Option("--config", help="A YAML, by path, or by na
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one key; repeatable.")]
 Plots = Annotated[Path | None, typer.Option("--plots", help="Folder of the figures [plots/<name>].")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
+Memory = Annotated[
+    str | None, typer.Option("--memory", help="For the events, as 2GB: of all processes [half of the machine's].")
+]
+Cluster = Annotated[
+    str | None,
+    typer.Option("--cluster", help="Who reads: a number of Dask workers, a scheduler's address, slurm, htcondor:20."),
+]
+Cache = Annotated[
+    Path | None, typer.Option("--cache", help="Folder of tables that were read [HEPDA_CACHE, or .hepda-cache in runs].")
+]
+NoCache = Annotated[bool, typer.Option("--no-cache", help="Read the files, and keep no table.")]
 
 
 @app.command()
@@ -34,8 +46,15 @@ def train(
     set_: Set = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run stopped.")] = False,
     device: Device = "auto",
+    memory: Memory = None,
+    cluster: Cluster = None,
+    cache: Cache = None,
+    no_cache: NoCache = False,
 ) -> None:
-    """Train and evaluate every model of an analysis: from ROOT files to numbers, figures and a report."""
+    """Train and evaluate every model of an analysis: from ROOT files to numbers, figures and a report.
+
+    The events that were read are kept as a table: the next run on the same files and expressions opens no file.
+    """
     from hepda import analysis, together
     from hepda.config import load_any
 
@@ -45,7 +64,10 @@ def train(
     loaded = load_any(config, set_ or [])
     run = output or Path("runs") / loaded.name
     with _bars() as bars:
-        outcome = analysis.train(loaded, run, plots or Path("plots") / loaded.name, bars, resume=resume, device=device)
+        outcome = analysis.train(
+            loaded, run, plots or Path("plots") / loaded.name, bars, resume=resume, device=device,
+            resources=_resources(run.parent, memory, cluster, cache, no_cache),
+        )  # fmt: skip
     _print_outcome(outcome, bars)
 
 
@@ -96,12 +118,17 @@ def init(
 def evaluate(
     run: Annotated[Path, typer.Argument(help="A run directory.")],
     plots: Plots = None,
+    memory: Memory = None,
+    cluster: Cluster = None,
+    cache: Cache = None,
+    no_cache: NoCache = False,
 ) -> None:
     """Numbers, figures and report again, from the saved scores of a run."""
     from hepda import analysis
 
+    means = _resources(run.parent, memory, cluster, cache, no_cache)
     with _bars() as bars:
-        outcome = analysis.evaluate(run, plots or Path("plots") / run.resolve().name, bars)
+        outcome = analysis.evaluate(run, plots or Path("plots") / run.resolve().name, bars, means)
     _print_outcome(outcome, bars)
 
 
@@ -172,6 +199,10 @@ def scan(
     processes: Annotated[int | None, typer.Option("--processes", min=1, help="[training.processes]")] = None,
     set_: Set = None,
     device: Device = "auto",
+    memory: Memory = None,
+    cluster: Cluster = None,
+    cache: Cache = None,
+    no_cache: NoCache = False,
 ) -> None:
     """Train models with other values of any keys and other seeds: trade-off curve, and a choice without labels.
 
@@ -182,6 +213,7 @@ def scan(
     options = scanning.Options(
         config, tuple(set_ or ()), tuple(vary or ()), seeds, _words(models), _words(methods),
         scanning.Criterion(criterion, tolerance), guided, output, processes, device,
+        _resources(output.parent if output else Path("runs"), memory, cluster, cache, no_cache),
     )  # fmt: skip
     with _bars() as bars:
         outcome = scanning.scan(options, bars)
@@ -293,6 +325,15 @@ def _bars() -> Bars:
     from hepda.console import Bars
 
     return Bars()
+
+
+def _resources(runs: Path, memory: str | None, cluster: str | None, cache: Path | None, no_cache: bool) -> Resources:
+    from hepda.cluster import check_cluster
+    from hepda.resources import Resources, cache_folder, memory_of
+
+    check_cluster(cluster)
+    budget = None if memory is None else memory_of(memory)
+    return Resources(budget, cluster, cache=cache_folder(runs, cache, no_cache))
 
 
 def _words(text: str | None) -> tuple[str, ...]:

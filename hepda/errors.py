@@ -30,6 +30,10 @@ class DataError(HepdaError):
     """What was read cannot be used: not finite, empty, or without one of the classes."""
 
 
+class StorageError(HepdaError):
+    """A table of events cannot be written or read back: a full disk, a folder that is gone."""
+
+
 class TrainingError(HepdaError):
     """A training that cannot work: a dead adversary, a loss that is not finite, a wrong shape."""
 

@@ -65,7 +65,7 @@ def fold_score(
     from hepda.events.tensors import model_features
 
     section, folder = config.models[model], models / model
-    features = np.ascontiguousarray(model_features(config, table, model, value, rows))
+    features = model_features(config, table, model, value, rows)
     members = section.ensemble if isinstance(section, NetworkConfig) else 1
     parts = []
     for member in range(members):
@@ -75,7 +75,7 @@ def fold_score(
 
             trees, about = bdt.load(folder, stem)
             _check_features(folder / stem, about, table)
-            parts.append(trees.predict(features))
+            parts.append(trees.predict(np.ascontiguousarray(features)))
         else:
             from hepda.adversarial import Network
 

@@ -13,7 +13,9 @@ import numpy as np
 
 from hepda import jobs
 from hepda.config import AnalysisConfig, BdtConfig, DomainConfig, NetworkConfig
+from hepda.errors import ConfigError
 from hepda.jobs import Left
+from hepda.resources import LEAST_MEMORY, PROCESS, Resources, in_words
 
 if TYPE_CHECKING:
     from hepda.adversarial import History, Network
@@ -57,6 +59,40 @@ def jobs_of(config: AnalysisConfig, table: Path, run: Path, work: Path, device: 
         ]
     weight = {model: _cost(section) for model, section in config.models.items()}
     return sorted(found, key=lambda job: -weight[job.model])
+
+
+_PER_EVENT = 24
+"""Bytes that the training of a network holds for an event of the table whose features stay on the disk; measured."""
+_PER_NUMBER = 13
+"""Bytes that trees hold for a feature of an event that they are trained on: as it is, as float64, and its bin."""
+
+
+def memory_of_trainings(config: AnalysisConfig, table: FeatureTable) -> dict[str, int]:
+    """About how many bytes the training of each model holds of a table: of all its rows where it is large."""
+    rows, columns = table.features.shape
+    trained = rows * (config.split.folds - 1) // config.split.folds
+    return {
+        model: trained * columns * _PER_NUMBER if isinstance(section, BdtConfig) else rows * _PER_EVENT
+        for model, section in config.models.items()
+    }
+
+
+def check_memory(config: AnalysisConfig, table: FeatureTable, resources: Resources, processes: int) -> int:
+    """How many trainings fit the memory side by side, of as many as there are processes.
+
+    Raises:
+        ConfigError: one of them alone would not fit.
+
+    """
+    needs = memory_of_trainings(config, table)
+    for model, need in needs.items():
+        if need + 2 * PROCESS > max(resources.budget, LEAST_MEMORY + PROCESS):
+            raise ConfigError(
+                f"models.{model}: its training holds about {in_words(need)} of these {len(table)} events, and "
+                f"--memory leaves {in_words(resources.budget - 2 * PROCESS)}; give more by --memory, read fewer "
+                "events, or leave the model out."
+            )
+    return resources.side_by_side(processes, max(needs.values()))
 
 
 def _kernels(device: str) -> str:

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hepda.adversarial.stored import NearStream, Picked
 from hepda.errors import DataError
 
 Column = Any  # a numpy array or a tensor
@@ -73,6 +74,8 @@ class Rows:
         chosen = np.asarray(index)
 
         def take(values: Column) -> Column:
+            if isinstance(values, Picked):
+                return values.select(chosen)
             return values[torch.from_numpy(chosen)] if isinstance(values, Tensor) else np.asarray(values)[chosen]
 
         return Rows(
@@ -90,7 +93,7 @@ class Table:
     done to its rows in a batch.
     """
 
-    features: Tensor
+    features: Tensor | Picked
     columns: Tensor
     transform: Transform | None = None
 
@@ -137,6 +140,12 @@ class Stream:
         return torch.cat(parts)
 
 
+def _stream(table: Table, seed: int) -> Stream | NearStream:
+    """The order of a domain's rows; one that stays near where they are taken out of a file."""
+    kind = NearStream if isinstance(table.features, Picked) else Stream
+    return kind(len(table), seed)
+
+
 def batch_sizes(batch_size: int, target_size: int | None, source_rows: int, target_rows: int) -> tuple[int, int]:
     """Source and target rows of a step: what is asked for, or all rows if there are fewer."""
     return min(batch_size, source_rows), min(target_size or batch_size, target_rows)
@@ -175,8 +184,8 @@ class PairedBatches:
         target_rows = 0 if target is None else len(target)
         self.n_source, self.n_target = batch_sizes(batch_size, target_size, len(source), target_rows)
         self.steps = max(1, round(len(source) / self.n_source))
-        self._source = Stream(len(source), 2 * seed)
-        self._target = None if target is None else Stream(len(target), 2 * seed + 1)
+        self._source = _stream(source, 2 * seed)
+        self._target = None if target is None else _stream(target, 2 * seed + 1)
         cut = [self._part(n) for n in (self.n_source, self.n_target)]
         self.local_source = cut[0].stop - cut[0].start
         rows = self.local_source + cut[1].stop - cut[1].start
@@ -215,5 +224,8 @@ class PairedBatches:
 
     def _gather(self, table: Table, index: Tensor, rows: slice) -> None:
         index = index.to(table.features.device)
-        torch.index_select(table.features, 0, index, out=self._features[rows])
+        if isinstance(table.features, Picked):
+            self._features[rows] = table.features[index]
+        else:
+            torch.index_select(table.features, 0, index, out=self._features[rows])
         torch.index_select(table.columns, 0, index, out=self._columns[rows])

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from hepda.adversarial.stored import Picked
 from hepda.errors import ConfigError, DataError, nearest
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
@@ -142,7 +143,7 @@ class Standardize(nn.Module):
         return torch.addcmul(shift, x, scale)
 
     @torch.no_grad()
-    def fit(self, features: Tensor, weight: Tensor | None = None, chunk: int = 65536) -> Standardize:
+    def fit(self, features: Tensor | Picked, weight: Tensor | None = None, chunk: int = 65536) -> Standardize:
         """Take mean and width from rows [n, k, ...], each counted with its absolute weight [n] (1 if None).
 
         One pass in float64 over chunks, around the first chunk's mean: a memory-mapped table is never held
@@ -154,7 +155,7 @@ class Standardize(nn.Module):
         """
         if features.shape[1] != len(self.mean):
             raise DataError(f"the normalization is of {len(self.mean)} columns, the rows have {features.shape[1]}")
-        chunk = max(1, chunk // max(1, features[:1, 0].numel()))
+        chunk = max(1, chunk // max(1, features[:1][:, 0].numel()))
         first = _by_column(features[:chunk])[0].mean(dim=0)
         total, shift, square = 0.0, torch.zeros_like(first), torch.zeros_like(first)
         for start in range(0, len(features), chunk):

@@ -20,6 +20,7 @@ from hepda.adversarial.domains import tell
 from hepda.adversarial.layers import MLP, Standardize
 from hepda.adversarial.losses import class_probabilities, find_loss, probabilities
 from hepda.adversarial.reversal import Reversal
+from hepda.adversarial.stored import Picked
 from hepda.adversarial.tail import Tail
 from hepda.adversarial.terms import Term
 from hepda.errors import ConfigError, SourceError, TrainingError, nearest
@@ -212,11 +213,11 @@ class Network(nn.Module):
         raw: Tensor = self.head_modules[head.name](self.head_input(head, features, given))
         return raw
 
-    def _encoded(self, x: ArrayLike | Tensor, domain: str, batch: int | None) -> Iterator[Tensor]:
+    def _encoded(self, x: ArrayLike | Tensor | Picked, domain: str, batch: int | None) -> Iterator[Tensor]:
         """Features of rows of one domain, batch by batch."""
         if domain not in ("source", "target"):
             raise ConfigError(f"rows are of the domain 'source' or 'target', not {domain!r}")
-        rows = x if isinstance(x, Tensor) else torch.from_numpy(np.ascontiguousarray(x))
+        rows = x if isinstance(x, Tensor | Picked) else torch.from_numpy(np.ascontiguousarray(x))
         size = batch or rows_at_once(rows)
         for start in range(0, max(len(rows), 1), size):
             part = rows[start : start + size].to(self.device, next(self.parameters()).dtype)
@@ -224,7 +225,7 @@ class Network(nn.Module):
 
     def predict(
         self,
-        x: ArrayLike | Tensor,
+        x: ArrayLike | Tensor | Picked,
         head: str | None = None,
         *,
         raw: bool = False,
@@ -259,7 +260,9 @@ class Network(nn.Module):
         result: NDArray[np.float32] = np.concatenate(parts)
         return result[:, 0] if result.shape[1] == 1 else result
 
-    def embed(self, x: ArrayLike | Tensor, *, domain: str = "target", batch: int | None = None) -> NDArray[np.float32]:
+    def embed(
+        self, x: ArrayLike | Tensor | Picked, *, domain: str = "target", batch: int | None = None
+    ) -> NDArray[np.float32]:
         """Features [n, d] of the encoder for inputs [n, ...], in evaluation mode; arguments as those of `predict`."""
         with self._evaluating():
             parts = [features.cpu().numpy() for features in self._encoded(x, domain, batch)]
@@ -319,7 +322,7 @@ class Network(nn.Module):
         return network.eval()
 
 
-def rows_at_once(features: Tensor) -> int:
+def rows_at_once(features: Tensor | Picked) -> int:
     """Rows [n, ...] that are passed at a time outside of training: some million numbers, which fit into memory also as
     the many channels of a convolution.
     """

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from hepda.adversarial.batches import Column, Rows, Table, as_tensor
 from hepda.adversarial.network import Head, Network
+from hepda.adversarial.stored import Picked
 from hepda.adversarial.terms import Term
 from hepda.errors import ConfigError, DataError, nearest
 
@@ -198,7 +199,9 @@ def _told(
     return told
 
 
-def _features(rows: Rows, domain: str, dtype: torch.dtype) -> Tensor:
+def _features(rows: Rows, domain: str, dtype: torch.dtype) -> Tensor | Picked:
+    if isinstance(rows.features, Picked):
+        return rows.features
     features = as_tensor(rows.features)
     if features.dtype not in _SMALL:
         features = features.to(dtype)
@@ -207,7 +210,7 @@ def _features(rows: Rows, domain: str, dtype: torch.dtype) -> Tensor:
     return features
 
 
-def _alike(stored: dict[str, Tensor]) -> None:
+def _alike(stored: dict[str, Tensor | Picked]) -> None:
     """Rows of both domains go into one batch: they need one shape and one type."""
     kinds = {domain: (tuple(rows.shape[1:]), str(rows.dtype)) for domain, rows in stored.items()}
     if len(set(kinds.values())) > 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,6 +72,17 @@ def negative_weights(weight: ArrayLike, policy: str = "keep") -> NegativeWeights
     elif policy == "drop":
         values[negative] = 0.0
     return NegativeWeights(values, policy, float(negative.mean()) if len(values) else 0.0, part)
+
+
+def negative_share(blocks: Iterable[NDArray[np.float64]], policy: str = "keep") -> NegativeWeights:
+    """What a policy does to weights that come block by block; `weight` of the result is empty. Raises as above."""
+    rows, negative, total, part = 0, 0, 0.0, 0.0
+    for block in blocks:
+        told = negative_weights(block, policy)
+        size = float(np.abs(block).sum())
+        rows, negative = rows + len(block), negative + round(told.rows * len(block))
+        total, part = total + size, part + told.sumw * size
+    return NegativeWeights(np.zeros(0), policy, negative / rows if rows else 0.0, part / total if total else 0.0)
 
 
 def class_weights(label: ArrayLike, weight: ArrayLike | None = None) -> NDArray[np.float64]:

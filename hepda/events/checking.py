@@ -21,7 +21,8 @@ from hepda.evaluation.distances import chi2, kolmogorov_smirnov
 from hepda.events.blinding import hidden_range
 from hepda.events.chunks import SPAN_ENTRIES, ChunkReader, Faults, Rows
 from hepda.events.expressions import Expression, needed_names
-from hepda.events.load import InputFile, LoadedEvents, inspect, load_table, open_inputs, sample_tree
+from hepda.events.inputs import InputFile, inspect, open_inputs, sample_tree
+from hepda.events.load import LoadedEvents, load_table
 from hepda.events.plan import PHYSICAL, Plan, SamplePlan, make_plan
 from hepda.events.samples import SampleSummary
 from hepda.events.skipped import Skips

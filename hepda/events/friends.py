@@ -22,9 +22,10 @@ from hepda.errors import ConfigError, DataError, ExpressionError, SourceError, n
 from hepda.events.chunks import SPAN_ENTRIES, ChunkReader, Faults
 from hepda.events.columns import Column
 from hepda.events.expressions import check_names, needed_names, parse
-from hepda.events.load import sample_tree, table_of
+from hepda.events.inputs import sample_tree
 from hepda.events.places import is_remote
 from hepda.events.plan import SamplePlan, make_plan
+from hepda.events.reading import table_of
 from hepda.events.sources import Tree, integers, open_tree
 from hepda.events.splits import event_key
 from hepda.events.systematics import SIDES

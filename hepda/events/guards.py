@@ -49,7 +49,7 @@ def _check_classes(config: AnalysisConfig, table: FeatureTable, model: str) -> N
                         f"({int(of_class.sum())} {name} events in all). Use fewer folds (`split.folds`), "
                         "another `split.validation`, a looser selection or more events."
                     )
-        total = float(table.weight[of_class].sum())
+        total = float(np.sum(table.weight, where=of_class))  # no copy of the weights
         if total <= 0:
             raise DataError(
                 f"models.{model}: the weights of its {name} events add up to {total:.6g}: the negative ones "

@@ -12,10 +12,13 @@ It returns the same kinds, one entry an event. Nothing is imported before an exp
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 from collections.abc import Callable
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from hepda.errors import ExpressionError
@@ -46,6 +49,23 @@ def _entries() -> dict[str, tuple[EntryPoint, ...]]:
     for entry in entry_points(group=GROUP):
         found[entry.name] = (*found.get(entry.name, ()), entry)
     return found
+
+
+def registered_versions() -> list[str]:
+    """What registered functions are now, as text: where they come from, the version, and what their module says."""
+    return sorted(f"{name}={entry.value} {_said_by(entry)}" for name, own in _entries().items() for entry in own)
+
+
+def _said_by(entry: EntryPoint) -> str:
+    found = find_spec(entry.module.partition(".")[0])
+    roots = [Path(place) for place in (found.submodule_search_locations or ())] if found else []
+    files = [file for root in roots for file in sorted(root.rglob("*.py"))]
+    if found is not None and not roots and found.origin is not None:
+        files = [Path(found.origin)]
+    told = hashlib.sha256()
+    for file in files:
+        told.update(file.read_bytes())
+    return f"{entry.dist.version if entry.dist else ''} {told.hexdigest()[:16]}"
 
 
 @cache

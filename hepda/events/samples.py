@@ -17,6 +17,8 @@ from hepda.events.sources import EventFile, Tree, tree_of
 
 PB_IN_INVERSE_FB = 1000.0
 """1 pb is 1000 events in 1/fb."""
+_BLOCK = 1_000_000
+"""Weights that are summed at once: those of a table on disk are never all in memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +33,13 @@ class WeightSums:
     @classmethod
     def of(cls, weight: NDArray[np.float64]) -> WeightSums:
         """Sums over `weight` [n]."""
+        sumw, sumw2, negative = 0.0, 0.0, 0
         with np.errstate(all="ignore"):  # infinite weights are refused elsewhere, with their place
-            sumw, sumw2 = float(weight.sum()), float(np.square(weight).sum())
-        return cls(len(weight), sumw, sumw2, int((weight < 0).sum()))
+            for start in range(0, len(weight), _BLOCK):
+                part = weight[start : start + _BLOCK]
+                sumw, sumw2 = sumw + float(part.sum()), sumw2 + float(np.square(part).sum())
+                negative += int((part < 0).sum())
+        return cls(len(weight), sumw, sumw2, negative)
 
     @property
     def n_eff(self) -> float:
@@ -215,3 +221,20 @@ def normalisation_of(config: AnalysisConfig, name: str, files: Sequence[Metadata
     luminosity = sample.luminosity or config.luminosity
     factor = luminosity * PB_IN_INVERSE_FB * section * corrections / total
     return Normalisation(factor, total, section)
+
+
+def duplicates(key: NDArray[np.uint64]) -> int:
+    """How many of the events with these keys [n] come after one of the same key.
+
+    Part by part of the keys' range, so that those of a table on disk are never sorted as a whole.
+    """
+    parts = -(-len(key) // (4 * _BLOCK))
+    if parts <= 1:
+        return len(key) - len(np.unique(key))
+    step = 2**64 // parts + 1
+    different = 0
+    for part in range(parts):
+        low, high = np.uint64(part * step), np.uint64(min((part + 1) * step, 2**64) - 1)
+        blocks = (key[start : start + _BLOCK] for start in range(0, len(key), _BLOCK))
+        different += len(np.unique(np.concatenate([block[(block >= low) & (block <= high)] for block in blocks])))
+    return len(key) - different

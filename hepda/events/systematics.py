@@ -12,7 +12,7 @@ from hepda.events.expressions import Expression, check_names, parse
 from hepda.events.plan import PHYSICAL, Plan
 
 if TYPE_CHECKING:
-    from hepda.events.load import InputFile
+    from hepda.events.inputs import InputFile
 
 SIDES = ("up", "down")
 

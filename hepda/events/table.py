@@ -69,12 +69,15 @@ class FeatureTable:
             **{name: values[mask] for name, values in self._rows().items()},
         )
 
-    def of_samples(self, names: Sequence[str]) -> NDArray[np.bool_]:
-        """Mask of the events of the named samples. Raises DataError for a name that is none."""
+    def of_samples(
+        self, names: Sequence[str], rows: slice | NDArray[np.integer[Any]] = slice(None)
+    ) -> NDArray[np.bool_]:
+        """Mask of the events of the named samples, of all events or of `rows`. Raises DataError for a name of none."""
         for name in names:
             if name not in self.sample_names:
                 raise DataError(f"{name!r} is not a sample of this table: {', '.join(self.sample_names)}.")
-        return np.isin(self.sample, [self.sample_names.index(name) for name in names])
+        chosen = np.isin(np.arange(len(self.sample_names)), [self.sample_names.index(name) for name in names])
+        return np.asarray(chosen[self.sample[rows]])
 
     def of_domain(self, name: str) -> NDArray[np.bool_]:
         """Mask of the events of a domain. Raises DataError if there is none of this name."""

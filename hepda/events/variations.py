@@ -17,8 +17,9 @@ from hepda.config import AnalysisConfig
 from hepda.config.systematics import ShapeSystematic, template_samples, varied_samples
 from hepda.errors import DataError
 from hepda.events.expressions import needed_names
-from hepda.events.load import InputFile, open_inputs, read_rows, table_of
+from hepda.events.inputs import InputFile, open_inputs
 from hepda.events.plan import PHYSICAL, Plan, make_plan
+from hepda.events.reading import read_rows, table_of
 from hepda.events.skipped import Skips
 from hepda.events.systematics import SIDES, factors_of
 from hepda.events.table import FeatureTable

@@ -21,15 +21,18 @@ from hepda.events.table import FeatureTable
 from hepda.events.truth import check_truth
 from hepda.parallel import Send
 from hepda.report import ReportFigure
+from hepda.resources import Resources
 
 Array = NDArray[Any]
 
 
-def load(config: AnalysisConfig, progress: Callable[[str, int, int], None]) -> LoadedEvents:
-    """Read and check everything; nothing is trained if this raises."""
+def load(
+    config: AnalysisConfig, progress: Callable[[str, int, int], None], resources: Resources | None = None
+) -> LoadedEvents:
+    """Read and check everything, or take it from the cache; nothing is trained if this raises."""
     hidden_range(config)
     check_truth(config)
-    return load_table(config, progress)
+    return load_table(config, progress, resources)
 
 
 def check(

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from hepda.config import AnyConfig
     from hepda.jobs import Job, Trained
     from hepda.report import ReportFigure
+    from hepda.resources import Resources
 
     Scores = Mapping[str, NDArray[Any]]
 
@@ -67,8 +68,11 @@ class Kind(ABC):
         """
 
     @abstractmethod
-    def load(self, progress: Send) -> list[str]:
-        """Read and check everything; lines to be told. Nothing is trained if this raises HepdaError."""
+    def load(self, progress: Send, resources: Resources | None = None) -> list[str]:
+        """Read and check everything; lines to be told. Nothing is trained if this raises HepdaError.
+
+        resources: memory, cluster and cache, of which a kind takes what it has use for.
+        """
 
     @abstractmethod
     def columns(self) -> Iterable[NDArray[Any]]:
@@ -101,6 +105,10 @@ class Kind(ABC):
     @abstractmethod
     def draw(self, scores: Scores, judging: Judging, folder: Path) -> list[ReportFigure]:
         """Draw every figure into `folder`, PNG and PDF, after `measure`; returns them as the report takes them."""
+
+    def side_by_side(self, processes: int) -> int:
+        """How many trainings the memory holds at once, of as many as there are processes."""
+        return processes
 
     def warnings(self) -> list[str]:
         """What stands at the top of the report."""

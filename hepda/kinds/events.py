@@ -14,6 +14,7 @@ from hepda.config import AnalysisConfig
 from hepda.errors import ConfigError
 from hepda.kinds import Judging, Kind
 from hepda.parallel import Send
+from hepda.resources import Resources
 
 if TYPE_CHECKING:
     from hepda.events.load import LoadedEvents
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from hepda.training import Job
 
 Array = NDArray[Any]
+_BLOCK = 4_000_000
+"""Events that are looked at together where all are."""
 
 
 class Events(Kind):
@@ -39,6 +42,7 @@ class Events(Kind):
         self._table = table
         self._loaded: LoadedEvents | None = None
         self._numbers: Numbers | None = None
+        self._resources: Resources | None = None
 
     @property
     def table(self) -> FeatureTable:
@@ -60,13 +64,24 @@ class Events(Kind):
 
         return wing.check(self.config, progress, every_file=every_file)
 
-    def load(self, progress: Send) -> list[str]:
-        """Read the files; tells files that were left out and what the policy for negative weights touches."""
+    def load(self, progress: Send, resources: Resources | None = None) -> list[str]:
+        """Read the files, or take their table from the cache.
+
+        Tells where the events are, files that were left out and what the policy for negative weights touches.
+        """
         from hepda.events import wing
 
-        self._loaded = wing.load(self.config, progress)
+        self._resources = resources
+        self._loaded = wing.load(self.config, progress, resources)
         self._table = self._loaded.table
-        return [*(file.line() for file in self._loaded.skipped), *self.warnings()]
+        note = [self._loaded.note] if self._loaded.note else []
+        return [*note, *(file.line() for file in self._loaded.skipped), *self.warnings()]
+
+    def side_by_side(self, processes: int) -> int:
+        """As many as the budget holds with what they take of these events; one that is too large is a ConfigError."""
+        from hepda.training import check_memory
+
+        return check_memory(self.config, self.table, self._resources or Resources(), processes)
 
     def columns(self) -> Iterable[Array]:
         """Keys, features and weights."""
@@ -77,8 +92,10 @@ class Events(Kind):
         from hepda.events.store import write_table
         from hepda.training import jobs_of
 
-        write_table(self.table, work / "table")
-        return jobs_of(self.config, work / "table", run, work, device)
+        folder = self.loaded.folder or work / "table"
+        if self.loaded.folder is None:
+            write_table(self.table, folder)
+        return jobs_of(self.config, folder, run, work, device)
 
     def combine(self, results: Sequence[Trained]) -> dict[str, Array]:
         """Score [n] of each model for every event."""
@@ -141,10 +158,10 @@ def combine(config: AnalysisConfig, table: FeatureTable, results: Sequence[Train
     scores: dict[str, Array] = {}
     for model in config.models:
         own = [result for result in results if result.model == model]
-        score = np.full(len(table), np.nan, dtype=np.float64)
+        score = np.full(len(table), np.nan, dtype=np.float32)
         for fold in range(config.split.folds):
             score[table.fold == fold] = np.mean([r.score for r in own if r.fold == fold], axis=0)
-        scores[model] = score.astype(np.float32)
+        scores[model] = score
     return scores
 
 
@@ -175,7 +192,9 @@ def saved_scores(config: AnalysisConfig, table: FeatureTable, run: Path) -> dict
 
 def policy_lines(config: AnalysisConfig, table: FeatureTable) -> list[str]:
     """The policy for negative weights and the share that it touches, for the log and the report."""
-    from hepda.adversarial.weights import negative_weights
+    from hepda.adversarial.weights import negative_share
 
     names = list(dict.fromkeys(name for model in config.models for name in config.training_samples(model)))
-    return [f"training samples: {negative_weights(table.weight[table.of_samples(names)], config.negative_weights)}"]
+    blocks = (slice(start, start + _BLOCK) for start in range(0, len(table), _BLOCK))
+    weights = (table.weight[block][table.of_samples(names, block)] for block in blocks)
+    return [f"training samples: {negative_share(weights, config.negative_weights)}"]

@@ -13,6 +13,7 @@ from hepda.config.images import ImagesConfig
 from hepda.errors import ConfigError
 from hepda.kinds import Judging, Kind
 from hepda.parallel import Send
+from hepda.resources import Resources
 
 if TYPE_CHECKING:
     from hepda.cells import Table
@@ -54,7 +55,7 @@ class ImagesKind(Kind):
 
         return wing.check(self.config)
 
-    def load(self, progress: Send) -> list[str]:
+    def load(self, progress: Send, resources: Resources | None = None) -> list[str]:
         """Read or draw the images; tells what a reader has to know of them."""
         from hepda.images import wing
 

@@ -6,7 +6,6 @@ that train the same share their trainings, and a scan that goes on with more val
 
 from __future__ import annotations
 
-import hashlib
 import json
 import zlib
 from collections.abc import Mapping, Sequence
@@ -19,6 +18,7 @@ import numpy as np
 from hepda import __version__
 from hepda.config import AnalysisConfig, NetworkConfig, load_config
 from hepda.config.scan import Vary, grid, left_out, method_key, overrides, strength_key
+from hepda.events.identity import name_of
 from hepda.training import Job, jobs_of
 
 if TYPE_CHECKING:
@@ -129,29 +129,7 @@ class Source:
         return [self.point(model, values) for model in self.models for values in grid(varied, model, methods)]
 
 
-_TABLE_FREE = ("name", "luminosity_label", "plots", "evaluation", "training", "seed", "negative_weights", "systematics")
-_SECTION_FREE = (
-    "encoder", "class_head", "dropout", "activation", "ensemble", "training", "library", "iterations", "learning_rate",
-    "max_leaves", "max_depth", "min_samples", "l2", "patience", "reweight",
-)  # fmt: skip
-_DOMAIN_FREE = (
-    "method", "input", "tail", "balance", "strength", "schedule", "warmup", "head", "steps", "learning_rate_factor",
-    "batch_share", "smoothing", "spectral_norm", "gradient_penalty", "self_correction", "reweight",
-)  # fmt: skip
-
-
-def table_identity(config: AnalysisConfig) -> str:
-    """A name of the events that a config reads: points of equal name share one table.
-
-    Keys are left out that are known not to matter; one that is new here only costs another reading.
-    """
-    told = _without(config.model_dump(mode="json", by_alias=True), _TABLE_FREE)
-    for section in told["models"].values():
-        for key in _SECTION_FREE:
-            section.pop(key, None)
-        for key in _DOMAIN_FREE:
-            (section.get("domain") or {}).pop(key, None)
-    return _name(told)
+_TRAINING_FREE = ("name", "luminosity_label", "plots", "evaluation", "training", "systematics")
 
 
 def checksum(table: FeatureTable, model: str | None = None) -> int:
@@ -173,7 +151,7 @@ def checksum(table: FeatureTable, model: str | None = None) -> int:
 
 def training_part(config: AnalysisConfig) -> dict[str, Any]:
     """What of a config can change a training, besides the events: for names, and to tell two scans apart."""
-    told = _without(config.model_dump(mode="json", by_alias=True), (*_TABLE_FREE[:5], "systematics"))
+    told = _without(config.model_dump(mode="json", by_alias=True), _TRAINING_FREE)
     for sample in told["samples"].values():
         for key in ("files", "label", "color", "truth"):
             sample.pop(key, None)
@@ -192,7 +170,7 @@ def identity(config: AnalysisConfig, model: str, events: int) -> str:
     if section.get("domain") and is_plain(config, model):
         # At strength 0 every method is the plain network, but for rounding: it is trained once.
         section["domain"] = None
-    return _name([told, model, events, __version__])
+    return name_of([told, model, events, __version__])
 
 
 def make_unit(
@@ -221,7 +199,3 @@ def _is_number(value: Any) -> bool:
 
 def _without(mapping: dict[str, Any], keys: Sequence[str]) -> dict[str, Any]:
     return {key: value for key, value in mapping.items() if key not in keys}
-
-
-def _name(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]

@@ -6,7 +6,7 @@ import json
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,13 @@ from hepda.config import AnalysisConfig, BdtConfig, load_config, resolved_yaml
 from hepda.config.differences import differences, value_at
 from hepda.config.scan import Vary, check_vary, left_out, method_key, parse_vary, scanned_models, strength_key
 from hepda.errors import ConfigError, nearest
+from hepda.events.identity import table_identity
 from hepda.kinds.events import policy_lines
+from hepda.resources import Resources
 from hepda.scanning.choice import Criterion, Result, check_criterion, choose
 from hepda.scanning.findings import Findings, curves_of
 from hepda.scanning.pages import write_pages
-from hepda.scanning.points import Point, Source, Unit, checksum, is_plain, make_unit, table_identity, training_part
+from hepda.scanning.points import Point, Source, Unit, checksum, is_plain, make_unit, training_part
 from hepda.scanning.work import Tally, read_judgement, run_tasks, tasks_of, unit_score
 from hepda.training import jobs_of
 
@@ -43,6 +45,7 @@ class Options:
     output: Path | None = None
     processes: int | None = None
     device: str = "auto"
+    resources: Resources = field(default_factory=Resources)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +96,7 @@ def scan(options: Options, progress: Progress) -> Outcome:
     plan = make_plan(options)
     check_folder(plan)
     clock = Clock(progress)
-    ground = Ground(plan.folder, progress)
+    ground = Ground(plan.folder, progress, replace(plan.options.resources, processes=plan.processes))
     with clock("load"):
         for point in plan.points or (Point(plan.source.models[0], {}, plan.source.config()),):
             ground.table(point.config)
@@ -215,6 +218,7 @@ class Ground:
 
     folder: Path
     progress: Progress
+    resources: Resources = field(default_factory=Resources)
     paths: dict[str, Path] = field(default_factory=dict)
     checksums: dict[str, int] = field(default_factory=dict)
     own: dict[str, dict[str, int]] = field(default_factory=dict)
@@ -231,11 +235,10 @@ class Ground:
 
         """
         from hepda.events import wing
-        from hepda.events.store import write_table
-
         name = table_identity(config)
         if name not in self.paths:
-            loaded = wing.load(config, self.progress.step)
+            means = replace(self.resources, folder=self.folder / ".work" / name)
+            loaded = wing.load(config, self.progress.step, means)
             self.checksums[name] = checksum(loaded.table)
             if _earlier(self.folder).get("tables", {}).get(name, self.checksums[name]) != self.checksums[name]:
                 raise ConfigError(
@@ -243,8 +246,7 @@ class Ground:
                     "name another folder."
                 )
             self.own[name] = {model: checksum(loaded.table, model) for model in config.models}
-            self.paths[name] = self.folder / ".work" / name
-            write_table(loaded.table, self.paths[name])
+            self.paths[name] = loaded.folder or self.folder / ".work" / name
             self.policy = list(dict.fromkeys([*self.policy, *policy_lines(config, loaded.table)]))
             if not self.samples:
                 self.samples, self.files = wing.samples_metrics(config, loaded), loaded.manifest()

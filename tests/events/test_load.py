@@ -16,7 +16,7 @@ import yaml
 from hepda.config import load_config
 from hepda.config.loading import REPOSITORY_CONFIGS
 from hepda.errors import ConfigError, DataError, ExpressionError, HepdaError, SourceError
-from hepda.events import chunks, load
+from hepda.events import chunks, reading
 from hepda.events.load import LoadedEvents, load_table
 from hepda.events.sources import Tree
 from tests.factory import SIMULATION_ONLY, analysis, write_analysis, write_sample
@@ -168,7 +168,7 @@ def test_domain_selection_and_weight(folder: Path) -> None:
 
 def test_chunks_make_no_difference(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = loaded(folder).table
-    monkeypatch.setattr(load, "SPAN_ENTRIES", 111)
+    monkeypatch.setattr(reading, "SPAN_ENTRIES", 111)
     monkeypatch.setattr(chunks, "CHUNK_ENTRIES", 37)
     parts = loaded(folder).table
     np.testing.assert_array_equal(whole.features, parts.features)

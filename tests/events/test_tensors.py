@@ -6,11 +6,14 @@ import numpy as np
 import pytest
 
 from hepda.adversarial import Trainer
+from hepda.adversarial.stored import Picked
 from hepda.config import load_config, validate
 from hepda.errors import DataError
+from hepda.events import tensors
 from hepda.events.load import load_table
+from hepda.events.store import open_table, write_table
 from hepda.events.table import FeatureTable
-from hepda.events.tensors import ADVERSARY, bdt_part, held_out, network_part
+from hepda.events.tensors import ADVERSARY, bdt_part, held_out, model_features, network_part
 from hepda.training import build_network
 from tests.factory import analysis, write_analysis
 
@@ -270,3 +273,30 @@ def test_a_fold_without_one_class_is_an_error():
     fold = np.where(table.label == 1, 0, table.fold).astype(np.int8)
     with pytest.raises(DataError, match=r"classes \[0\]"):
         network_part(config_of(), dataclasses.replace(table, fold=fold), "network", 0)
+
+
+@pytest.mark.parametrize("parameter", [None, {"simulation": 0, "alternative": 1, "third": 2, "data": 3}])
+def test_rows_of_a_large_table_stay_on_the_disk_and_are_the_same(tmp_path, monkeypatch, parameter):
+    table, config = table_of(BACKGROUND), config_of(BACKGROUND)
+    if parameter:
+        section = config.models["dann"].model_copy(update={"parameter": parameter})
+        config = config.model_copy(update={"models": dict(config.models) | {"dann": section}})
+    inside = network_part(config, table, "dann", 0)
+    write_table(table, tmp_path / "table")
+    mapped = open_table(tmp_path / "table")
+    small = network_part(config, mapped, "dann", 0)
+    monkeypatch.setattr(tensors, "LARGE", 100)
+    monkeypatch.setattr(tensors, "_BLOCK", 77)
+    outside = network_part(config, mapped, "dann", 0)
+    unseen = held_out(mapped, 0)
+    for name in ("source", "target", "source_validation", "target_validation"):
+        same_rows(getattr(small, name), getattr(inside, name))
+        one, other = getattr(outside, name), getattr(inside, name)
+        assert isinstance(one.features, Picked)
+        assert np.array_equal(np.asarray(one.features), other.features)
+        assert all(np.array_equal(one.masks[key], values) for key, values in other.masks.items())
+        for key, values in other.weights.items():
+            np.testing.assert_allclose(one.weights[key], values, rtol=1e-6)
+    assert np.array_equal(
+        model_features(config, mapped, "dann", rows=unseen), model_features(config, table, "dann", rows=unseen)
+    )

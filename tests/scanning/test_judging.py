@@ -11,6 +11,7 @@ from hepda.config.scan import parse_vary
 from hepda.errors import DataError
 from hepda.events import wing
 from hepda.events.blinding import BLINDED
+from hepda.events.identity import table_identity
 from hepda.events.store import write_table
 from hepda.jobs import run_job
 from hepda.scanning.judging import (
@@ -21,7 +22,7 @@ from hepda.scanning.judging import (
     reporting_numbers,
     source_loss,
 )
-from hepda.scanning.points import Source, checksum, identity, make_unit, table_identity
+from hepda.scanning.points import Source, checksum, identity, make_unit
 from hepda.scanning.work import unit_score
 from tests.factory import write_analysis
 

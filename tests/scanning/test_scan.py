@@ -162,7 +162,7 @@ def test_trees_and_keys_of_the_whole_analysis_can_be_scanned(ntuples, tmp_path, 
 
     loads, original = [], wing.load
     monkeypatch.setattr(
-        wing, "load", lambda config, progress: loads.append(config.selection) or original(config, progress)
+        wing, "load", lambda config, *rest: loads.append(config.selection) or original(config, *rest)
     )
     vary = ("--vary", "models.bdt.iterations=2,5", "--vary", 'selection="n_jets >= 5","n_jets >= 6"')
     status, _, err = scan(ntuples, tmp_path / "scan", *vary, "--seeds", 1)

@@ -1,0 +1,319 @@
+"""How much memory reading and training take, and how the time grows, from 10^5 events to as many as the disk holds.
+
+    python benchmarks/size.py [--events 100000 1000000 10000000] [--table 50000000] [--memory 2GB] [--folder DIR]
+                              [--stages load,again,train,evaluate] [--json FILE]
+
+`--events`: jagged trees (5 to 11 jets an event, float32, zstd) in files of a million events, read into 14 features and
+trained on: `load` reads them into the table, `again` takes it from the cache, `train` trains a plain and an adversarial
+network for one epoch on both folds, `evaluate` makes the numbers of the scores. `--table`: a table of 30 features that
+is written without files of events, for more than can be generated; it has no `load`.
+
+Each stage is a process of its own, with those that it starts. Memory is the largest sum over all of them, looked at
+every 50 ms, of what they hold themselves (anonymous pages, PSS: what two share counts once) and of what is in memory
+at all (PSS with mapped files: those of the table, and those of the libraries). Times are CPU times.
+What is written to --folder stays until it is removed, and is used again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import awkward as ak
+import numpy as np
+import uproot
+import yaml
+
+FILE = 1_000_000
+CHUNK = 50_000
+COLUMNS = 30
+VARIABLES = {
+    "jets": "p4(jet_pt, jet_eta, jet_phi, jet_mass)",
+    "b_jets": "jets[jet_b >= 3]",
+    "ht": "sum(jet_pt)",
+    "n_jets": "count(jet_pt)",
+    "n_b": "count(b_jets)",
+    "jet1_pt": "jet_pt[0]",
+    "jet2_pt": "jet_pt[1]",
+    "jet5_pt": "jet_pt[4]",
+    "central": "centrality(jets)",
+    "m_all": "mass(sum(jets))",
+    "b1_pt": "pt(b_jets[0])",
+    "b1_eta": "abs(eta(b_jets[0]))",
+    "m_bb": "mass(b_jets[0] + b_jets[1])",
+    "soft": "sum(jet_pt[jet_pt < 50])",
+}
+FEATURES = ["ht", "n_jets", "n_b", "jet1_pt", "jet2_pt", "jet5_pt", "central", "m_all", "b1_pt", "b1_eta", "m_bb",
+            "soft", "met", "lepton_pt"]  # fmt: skip
+TRAINING = {"epochs": 1, "batch_size": 1024, "patience": None}
+
+
+def events(generator: np.random.Generator, n: int, first: int, harder: float) -> dict[str, Any]:
+    """Branches of n events."""
+    number = 5 + np.minimum(generator.poisson(1.3, n), 6)
+    total = int(number.sum())
+
+    def lists(values: np.ndarray) -> ak.Array:
+        return ak.unflatten(values, number)
+
+    pt = (25 + generator.exponential(55 * harder, total)).astype(np.float32)
+    return {
+        "run": np.ones(n, np.uint32),
+        "event": np.arange(first, first + n).astype(np.uint64),
+        "jet_pt": lists(pt),
+        "jet_eta": lists(generator.normal(0, 1.2, total).astype(np.float32)),
+        "jet_phi": lists(generator.uniform(-np.pi, np.pi, total).astype(np.float32)),
+        "jet_mass": lists(np.float32(0.1) * pt),
+        "jet_b": lists(generator.integers(0, 5, total).astype(np.int8)),
+        "met": generator.exponential(50, n).astype(np.float32),
+        "lepton_pt": (27 + generator.exponential(40, n)).astype(np.float32),
+        "gen_weight": np.where(generator.random(n) < 0.1, -1.0, 1.0).astype(np.float32),
+    }
+
+
+def write_files(folder: Path, n: int) -> Path:
+    """Three samples of n events together, and the analysis file that trains on them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    text: dict[str, Any] = {
+        "name": f"size{n}", "luminosity": 1.0, "normalisation": None, "samples": {}, "variables": VARIABLES,
+        "weight": "gen_weight", "features": FEATURES, "models": models(), "training": TRAINING,
+        "evaluation": {"bias": {"between": ["simulation", "alternative"]}, "bootstrap": 20},
+    }  # fmt: skip
+    for place, (name, share) in enumerate({"signal": 0.3, "background": 0.5, "background_alt": 0.2}.items()):
+        own = round(n * share)
+        files = []
+        for first in range(0, own, FILE):
+            path = folder / f"{name}{first // FILE}.root"
+            files.append(str(path))
+            if not path.exists():
+                _write_file(path, 10**9 * place + first, min(FILE, own - first), 1 + 0.2 * (place != 1))
+        domain = "alternative" if "alt" in name else "simulation"
+        text["samples"][name] = {"files": files, "class": name.partition("_")[0], "domain": domain}
+    path = folder / "size.yaml"
+    path.write_text(yaml.safe_dump(text, sort_keys=False))
+    return path
+
+
+def _write_file(path: Path, first: int, n: int, harder: float) -> None:
+    generator = np.random.default_rng(first)
+    part = path.with_suffix(".part")
+    with uproot.recreate(part, compression=uproot.ZSTD(1)) as file:
+        for start in range(0, n, CHUNK):
+            branches = events(generator, min(CHUNK, n - start), first + start, harder)
+            if start == 0:
+                types = {
+                    k: f"var * {ak.type(v).content.content}" if isinstance(v, ak.Array) else v.dtype
+                    for k, v in branches.items()
+                }
+                file.mktree("events", types)
+            file["events"].extend(branches)
+    part.rename(path)
+
+
+def models() -> dict[str, Any]:
+    """A plain and an adversarial network."""
+    domain = {"source": ["background"], "target": ["background_alt"]}
+    return {
+        "network": {"kind": "network", "encoder": [64, 64]},
+        "dann": {"kind": "network", "encoder": [64, 64], "domain": domain},
+    }
+
+
+def write_table(folder: Path, n: int) -> Path:
+    """A table of n events and 30 features, streamed to the disk, and an analysis file with its names."""
+    from hepda.config import load_config
+    from hepda.events.load import _column_defaults  # the columns that the models ask for
+    from hepda.events.splits import event_key, fold_of, is_validation
+    from hepda.events.store import TableWriter
+    from hepda.events.table import FeatureTable
+
+    folder.mkdir(parents=True, exist_ok=True)
+    names = tuple(f"x{i}" for i in range(COLUMNS))
+    sample = {"files": str(folder / "none.root"), "class": "background"}
+    text = {
+        "name": f"table{n}", "luminosity": 1.0, "normalisation": None, "features": list(names), "models": models(),
+        "training": TRAINING,
+        "samples": {
+            "signal": sample | {"class": "signal", "domain": "simulation"},
+            "background": sample | {"domain": "simulation"},
+            "background_alt": sample | {"domain": "alternative"},
+        },
+        "evaluation": {"bias": {"between": ["simulation", "alternative"]}, "bootstrap": 20},
+    }  # fmt: skip
+    path = folder / "size.yaml"
+    path.write_text(yaml.safe_dump(text, sort_keys=False))
+    if (folder / "table" / "names.json").exists():
+        return path
+    shutil.rmtree(folder / "table", ignore_errors=True)
+    config = load_config(path)
+    writer = TableWriter(folder / "table", _column_defaults(config))
+    generator = np.random.default_rng(1)
+    for first in range(0, n, FILE):
+        m = min(FILE, n - first)
+        code = np.sort(generator.choice(3, m, p=[0.3, 0.5, 0.2])).astype(np.int16)
+        features = generator.standard_normal((m, COLUMNS), dtype=np.float32)
+        features[:, :5] += 0.3 * (code == 0)[:, None]
+        features[:, 5:8] += 0.3 * (code == 2)[:, None]
+        key = event_key(np.arange(first, first + m))
+        weight = np.where(generator.random(m) < 0.1, -1.0, 1.0)
+        columns = {
+            "domain:dann:mask": code > 0,
+            "domain:dann:weight": np.where(code > 0, weight, 0.0),
+            "domain:dann:side": np.choose(code, [0, 0, 1]).astype(np.int8),
+        }
+        writer.append(
+            FeatureTable(
+                features,
+                names,
+                weight,
+                (code == 0).astype(np.int8),
+                (code == 2).astype(np.int16),
+                config.domains,
+                code,
+                tuple(config.samples),
+                fold_of(key, 2),
+                is_validation(key, 0.2),
+                key,
+                columns,
+            )
+        )
+    writer.finish()
+    return path
+
+
+# --- the stages, each in a process of its own ---------------------------------------------------------------------
+
+
+def stage(name: str, config: str, memory: str, processes: int) -> None:
+    """What one process does and says."""
+    from hepda import analysis, parallel
+    from hepda.config import load_config
+    from hepda.events import wing
+    from hepda.events.load import LoadedEvents
+    from hepda.events.store import open_table
+    from hepda.resources import Resources, memory_of
+    from hepda.training import check_memory, jobs_of, run_jobs
+
+    path = Path(config)
+    folder = path.parent
+    loaded_config = load_config(path)
+    means = Resources(memory_of(memory), processes=processes, cache=folder / "cache")
+    if name in ("train", "evaluate") and processes > 1:
+        parallel.prepare(analysis.HEAVY)
+    if (folder / "table").exists():
+        loaded = LoadedEvents(open_table(folder / "table"), {}, (), folder=folder / "table")
+    else:
+        loaded = wing.load(loaded_config, lambda *_: None, means)
+    run = folder / "run"
+    if name == "train":
+        work = run / ".work" / "size"
+        work.mkdir(parents=True, exist_ok=True)
+        number = check_memory(loaded_config, loaded.table, means)
+        jobs = jobs_of(loaded_config, analysis.table_folder(loaded), run, work, "auto")
+        scores = analysis.combine(loaded_config, loaded.table, run_jobs(jobs, number, lambda *_: None))
+        for model, score in scores.items():
+            np.save(folder / f"{model}.npy", score)
+    if name == "evaluate":
+        scores = {model: np.load(folder / f"{model}.npy", mmap_mode="r") for model in loaded_config.models}
+        wing.numbers_of(loaded_config, loaded.table, scores, run / "models", processes, lambda *_: None)
+    print(json.dumps({"rows": len(loaded.table), "note": loaded.note}))
+
+
+def tree_of(pid: int) -> Iterator[int]:
+    """A process and all that it has started."""
+    yield pid
+    try:
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            for child in (task / "children").read_text().split():
+                yield from tree_of(int(child))
+    except OSError:
+        return
+
+
+class Watch(threading.Thread):
+    """Looks at the memory of a process and its descendants until it ends: peaks in MB."""
+
+    def __init__(self, pid: int) -> None:
+        super().__init__(daemon=True)
+        self.pid, self.own, self.resident, self.over = pid, 0.0, 0.0, False
+
+    def run(self) -> None:
+        """Look every 50 ms."""
+        while not self.over:
+            own = resident = 0.0
+            for pid in tree_of(self.pid):
+                try:
+                    rollup = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+                except OSError:
+                    continue
+                told = {line.split(":")[0]: line.split()[1] for line in rollup if line.startswith("Pss")}
+                own += float(told.get("Pss_Anon", 0)) / 1024
+                resident += float(told.get("Pss", 0)) / 1024
+            self.own, self.resident = max(self.own, own), max(self.resident, resident)
+            time.sleep(0.05)
+
+
+def measure(name: str, config: Path, memory: str, processes: int) -> dict[str, Any]:
+    """A stage in a process of its own: what it says, its CPU time (s) and its peaks (MB)."""
+    command = [sys.executable, __file__, "--stage", name, "--config", str(config), "--memory", memory,
+               "--processes", str(processes)]  # fmt: skip
+    start = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    watch = Watch(process.pid)
+    watch.start()
+    out = process.stdout.read() if process.stdout else ""
+    _, status, used = os.wait4(process.pid, 0)
+    watch.over = True
+    if status:
+        raise SystemExit(f"{name} of {config} ended with {status}")
+    told = json.loads(out.splitlines()[-1])
+    found = {"stage": name, "rows": told["rows"], "cpu": used.ru_utime + used.ru_stime,
+             "seconds": time.perf_counter() - start, "own": watch.own, "resident": watch.resident}  # fmt: skip
+    print(f"{config.parent.name:>14} {name:>9}: {found['rows']:>10} rows, {found['cpu']:8.1f} s CPU, "
+          f"{found['own']:7.0f} MB of its own, {found['resident']:7.0f} MB resident", flush=True)  # fmt: skip
+    return found
+
+
+def main() -> None:
+    """Measure, print, and write what was asked for."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--events", type=int, nargs="*", default=[100_000, 1_000_000, 10_000_000])
+    parser.add_argument("--table", type=int, nargs="*", default=[])
+    parser.add_argument("--memory", default="2GB")
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--folder", type=Path, default=Path("size"))
+    parser.add_argument("--stages", default="load,again,train")
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--stage")
+    parser.add_argument("--config")
+    given = parser.parse_args()
+    if given.stage:
+        stage(given.stage, given.config, given.memory, given.processes)
+        return
+    found: dict[str, Any] = {"memory": given.memory, "processes": given.processes, "stages": []}
+    places = [(n, given.folder / f"events{n}") for n in given.events]
+    for n, place in [*places, *((n, given.folder / f"table{n}") for n in given.table)]:
+        config = (write_table if place.name.startswith("table") else write_files)(place, n)
+        for name in given.stages.split(","):
+            if place.name.startswith("table") and name in ("load", "again"):
+                continue
+            if name == "load":
+                shutil.rmtree(place / "cache", ignore_errors=True)
+            if name == "train":
+                shutil.rmtree(place / "run", ignore_errors=True)
+            found["stages"].append({"events": n, **measure(name, config, given.memory, given.processes)})
+            if given.json:
+                given.json.write_text(json.dumps(found, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,118 @@
+"""Rows of a matrix that is larger than the memory: taken out by number when a batch asks, in an order that stays near.
+
+A random order over a whole file on disk costs a seek a row. Here the rows are cut into runs of consecutive ones; each
+pass shuffles the runs, takes a block of many of them, from all over the file, and shuffles the rows within the block.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+RUN, RUNS = 256, 1024
+"""Rows of a run, and runs of a block: 262 144 rows are shuffled at once, of a thousand places."""
+_PAGE, _PAGES = 4096, 32768
+"""Bytes that a row brings into memory with it, at least, and how many such pieces are held before they are let go."""
+
+
+def _nothing() -> None:
+    pass
+
+
+class Picked:
+    """Rows [n, k] of a larger matrix [m, k], each taken out when it is asked for.
+
+    Args:
+        matrix: float32, mostly mapped from the disk; it is not copied.
+        index: the numbers of the rows, ascending, [n].
+        column: one more column [n] behind the others, or None.
+        let_go: called now and then: what was brought into memory is no longer needed.
+
+    """
+
+    def __init__(
+        self,
+        matrix: Tensor,
+        index: NDArray[np.integer[Any]],
+        column: NDArray[np.float32] | None = None,
+        let_go: Callable[[], None] = _nothing,
+    ) -> None:
+        self.matrix, self._numbers, self._let_go = matrix, torch.from_numpy(index), let_go
+        self._column = None if column is None else torch.from_numpy(column)[:, None]
+        self.shape = (len(index), matrix.shape[1] + (column is not None))
+        self.dtype, self.device = matrix.dtype, matrix.device
+        self._held = 0
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def dim(self) -> int:
+        """Two, as of a matrix."""
+        return 2
+
+    def __getitem__(self, rows: slice | Tensor) -> Tensor:
+        """The rows of a slice or at numbers [j], in memory: [j, k]."""
+        numbers = self._numbers[rows]
+        self._held += len(numbers)
+        if self._held > _PAGES:
+            self._let_go()
+            self._held = len(numbers)
+        values = torch.index_select(self.matrix, 0, numbers)
+        return values if self._column is None else torch.cat([values, self._column[rows]], dim=1)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        """All rows, in memory."""
+        return np.asarray(self[:].numpy(), dtype=dtype)
+
+    def select(self, chosen: NDArray[Any]) -> Picked:
+        """The rows of a mask [n] or at numbers, still where they are."""
+        column = None if self._column is None else self._column[:, 0].numpy()[chosen]
+        return Picked(self.matrix, self._numbers.numpy()[chosen], column, self._let_go)
+
+
+class NearStream:
+    """Row numbers as of `Stream`, such that those which come soon after one another lie in a thousand places.
+
+    Which rows come follows from the seed and the position alone; every row once before any comes again.
+    """
+
+    def __init__(self, rows: int, seed: int) -> None:
+        self.rows, self.seed = rows, seed
+        self._pass, self._block = -1, (-1, -1)
+        self._runs = self._starts = self._rows = torch.empty(0, dtype=torch.int64)
+
+    def take(self, start: int, size: int) -> Tensor:
+        """Rows `start` to `start + size` of the stream."""
+        parts = []
+        while size > 0:
+            number, offset = divmod(start, self.rows)
+            part = self._from(number, offset, size)
+            parts.append(part)
+            start, size = start + len(part), size - len(part)
+        return torch.cat(parts) if len(parts) > 1 else parts[0]
+
+    def _from(self, number: int, offset: int, size: int) -> Tensor:
+        """At most `size` rows of a pass from a place on, as far as its block goes."""
+        if number != self._pass:
+            self._runs = torch.randperm(-(-self.rows // RUN), generator=self._random(number, 0))
+            lengths = (self.rows - self._runs * RUN).clamp_max(RUN)
+            self._starts = torch.cat([torch.zeros(1, dtype=torch.int64), lengths.cumsum(0)])[::RUNS].contiguous()
+            self._pass = number
+        block = int(torch.searchsorted(self._starts, offset, right=True)) - 1
+        if self._block != (number, block):
+            runs = self._runs[block * RUNS : (block + 1) * RUNS]
+            rows = (runs[:, None] * RUN + torch.arange(RUN)).flatten()
+            rows = rows[rows < self.rows]
+            self._rows = rows[torch.randperm(len(rows), generator=self._random(number, block + 1))]
+            self._block = number, block
+        first = offset - int(self._starts[block])
+        return self._rows[first : first + size].clone()
+
+    def _random(self, number: int, block: int) -> torch.Generator:
+        seed = ((self.seed * 1_000_003 + number * 7919) * 104_729 + block) % (2**63)
+        return torch.Generator().manual_seed(seed)
