@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from unicodedata import normalize
 
 from hepda.errors import SourceError, nearest
 
@@ -69,7 +70,8 @@ def _spelled(field: str) -> set[str]:
         head, _, tail = name.partition("_")
         if "." not in name and head and tail:
             own.add(f"{head}.{tail}")
-    return {name for name in own if name}
+    # Expressions are Python's, where a micro sign in a name is a Greek mu.
+    return {normalize("NFKC", name) for name in own if name} | {name for name in own if name}
 
 
 def _collections(names: Mapping[str, Field]) -> dict[str, list[str]]:

@@ -75,7 +75,14 @@ class Events(Kind):
         self._loaded = wing.load(self.config, progress, resources)
         self._table = self._loaded.table
         note = [self._loaded.note] if self._loaded.note else []
-        return [*note, *(file.line() for file in self._loaded.skipped), *self.warnings()]
+        keys = " and ".join(self.config.split.key)
+        twice = [
+            f"{name}: {summary.duplicates} selected events have the {keys} of another one of the sample; they are in "
+            "one fold and count twice. If they are different events, `split.key` needs a further branch"
+            for name, summary in self._loaded.samples.items()
+            if summary.duplicates
+        ]
+        return [*note, *(file.line() for file in self._loaded.skipped), *twice, *self.warnings()]
 
     def side_by_side(self, processes: int) -> int:
         """As many as the budget holds with what they take of these events; one that is too large is a ConfigError."""
