@@ -10,7 +10,7 @@ from hepda.adversarial.tail import Tail
 from hepda.analysis import alarms
 from hepda.baselines import bdt
 from hepda.config import DomainConfig, ReweightConfig, load_config
-from hepda.errors import MissingExtraError, TrainingError
+from hepda.errors import MissingExtraError, StorageError, TrainingError
 from hepda.events.load import load_table
 from hepda.events.store import write_table
 from hepda.events.tensors import model_features
@@ -325,7 +325,7 @@ def test_processes_change_no_digit(prepared, tmp_path):
 def test_what_goes_wrong_in_a_process_is_said(prepared, tmp_path):
     jobs = only(jobs_in(prepared, tmp_path), "bdt-fold0-member0", "bdt-fold1-member0")
     broken = [dataclasses.replace(job, table=tmp_path / "absent") for job in jobs]
-    with pytest.raises(FileNotFoundError, match="absent"):
+    with pytest.raises(StorageError, match="absent"):
         run_jobs(broken, 2, silent)
     assert not list((tmp_path / "work").iterdir())
 

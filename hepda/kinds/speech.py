@@ -14,6 +14,7 @@ from hepda.config import SpeechConfig
 from hepda.errors import ConfigError, DataError, SourceError
 from hepda.kinds import Judging, Kind
 from hepda.parallel import Send
+from hepda.resources import Resources
 
 if TYPE_CHECKING:
     from hepda.cells import Table as PageTable
@@ -61,7 +62,7 @@ class Speech(Kind):
             return [], [str(error)]
         return self._lines(), []
 
-    def load(self, progress: Send) -> list[str]:
+    def load(self, progress: Send, resources: Resources | None = None) -> list[str]:
         """Read the recordings and split them once, so that a split that leaves nothing fails here."""
         from hepda.speech import material
         from hepda.speech.parts import folds, parts_of, subset
