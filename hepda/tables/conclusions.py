@@ -57,7 +57,8 @@ def _paragraph(metrics: Mapping[str, Any], model: str, plain: str, main: str) ->
         _all_the_same(third, points, ratios),
         _tightest(third, points, ratios),
     ]
-    said = f"{model}: {' '.join(word for word in words if word)}"
+    name = model if verdict.get("adapted", True) else f"{model} (not adapted)"
+    said = f"{name}: {' '.join(word for word in words if word)}"
     return "\n".join(part for part in (said, *evidence, ks) if part)
 
 
