@@ -175,7 +175,7 @@ def model_styles(names: Iterable[str]) -> dict[str, LineStyle]:
 
     `network`, `dann`, `dann_data` and `bdt` have theirs reserved, so that a colour never changes its meaning
     from run to run; the others take what is free, in the order given. A run without any of those names has
-    the whole palette. Beyond ten models colours come back with other dashes.
+    the whole palette. Beyond ten models colours come back with other dashes and markers.
     """
     names = list(dict.fromkeys(names))
     taken = {name: RESERVED_MODELS[name] for name in names if name in RESERVED_MODELS}
@@ -186,7 +186,7 @@ def model_styles(names: Iterable[str]) -> dict[str, LineStyle]:
             taken[name] = next(free)
     n = len(PALETTE)
     return {
-        name: LineStyle(PALETTE[i % n], DASHES[(i + i // n) % len(DASHES)], MARKERS[i % len(MARKERS)])
+        name: LineStyle(PALETTE[i % n], DASHES[(i + i // n) % len(DASHES)], MARKERS[(i + i // n) % len(MARKERS)])
         for name, i in ((name, taken[name]) for name in names)
     }
 
