@@ -17,6 +17,7 @@ from hepda.config import load_config
 from hepda.config.loading import REPOSITORY_CONFIGS
 from hepda.errors import ConfigError, DataError, ExpressionError, HepdaError, SourceError
 from hepda.events import chunks, reading
+from hepda.events.inputs import inspect
 from hepda.events.load import LoadedEvents, load_table
 from hepda.events.sources import Tree
 from tests.factory import SIMULATION_ONLY, analysis, write_analysis, write_sample
@@ -58,7 +59,7 @@ def test_the_analysis_file_of_the_readme_fits_the_ntuples_that_come_with_the_pro
         place = tmp_path / "ntuples" / f"{name}.root"
         place.parent.mkdir(parents=True, exist_ok=True)
         place.symlink_to(root / "analyses" / "tth" / "ntuples" / f"{shipped}.root")
-    _, inputs = load.inspect(load_config(tmp_path / "mine.yaml"))
+    _, inputs = inspect(load_config(tmp_path / "mine.yaml"))
     assert set(inputs) == {"ttH", "ttjets", "ttjets_alt", "ttH_alt", "data"} and all(inputs.values())
 
 
