@@ -171,7 +171,7 @@ def test_events_are_read_again_only_for_what_changes_them(events):
     assert len({table_identity(load_config(path, (*OVER, o))) for o in bound} | {table_identity(config)}) == 7
 
 
-def test_at_strength_zero_all_methods_are_the_plain_network(events, tmp_path, monkeypatch):
+def test_at_strength_zero_all_methods_are_the_plain_network_to_the_last_bit(events, tmp_path, monkeypatch):
     monkeypatch.setattr("hepda.adversarial.trainer.worthwhile", lambda: False)
     path, config, table, _ = events
     write_table(table, tmp_path / "table")
@@ -186,6 +186,5 @@ def test_at_strength_zero_all_methods_are_the_plain_network(events, tmp_path, mo
         for job in unit.jobs:
             job.work.mkdir(parents=True, exist_ok=True)
             run_job(None, job, lambda *_: None)
-    plain = unit_score(units[-1])
-    for unit in units[:-1]:  # sums over rows in other blocks round differently
-        np.testing.assert_allclose(unit_score(unit), plain, rtol=0, atol=1e-6)
+    scores = [unit_score(unit).tobytes() for unit in units]
+    assert len(set(scores)) == 1
