@@ -23,7 +23,7 @@ from hepda.adversarial.network import Head
 from hepda.adversarial.objective import Objective, total_weight
 from hepda.adversarial.plan import Lane
 
-BYTES = 4096  # of a column of a block: fewer rows stay in the cache, more share the work around the products
+BYTES = 8192  # of a column of a block: fewer rows stay in the cache, more share the work around the products
 
 
 def stack_of(module: nn.Module) -> Stack | None:

@@ -24,7 +24,7 @@ class DANNClassifier(ClassifierMixin, AdversarialEstimator):  # type: ignore[mis
     The defaults are those that make the adversary steady. `activation` tanh: bounded features cannot run away from
     the domain head, nor stretch until it sees nothing. `adversary_rate` 0.3: a fast domain head drives the encoder
     to any match of the domains, often one that mixes the classes, a slow one to the nearest. `average` 0.99: the
-    encoder circles around the match, and the mean of its weights is closer to it than the last of them.
+    encoder circles around the match, and the mean of its weights does not depend on where it was last.
     `schedule` ganin: the adversary is there while the encoder still moves; one that comes late finds the classes
     settled. Longer training gains most: `epochs`, or `learning_rate` in a small problem. What was tried and what
     each gives: benchmarks/README.md. Where a gap divides the classes, `method="vada"` does better than any of these.

@@ -33,7 +33,7 @@ from hepda.errors import ConfigError, TrainingError
 if TYPE_CHECKING:
     from hepda.adversarial.trainer import Trainer
 
-_METER_EVERY = 4  # in long epochs, training losses and accuracies are those of every fourth batch
+_METER_EVERY = 8  # in long epochs, training losses and accuracies are those of every eighth batch
 _STEPS_PER_MEASUREMENT = 20  # gradient norms cost two more passes backward: not on every epoch of few steps
 
 
