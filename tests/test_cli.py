@@ -470,13 +470,18 @@ def test_help_imports_nothing_heavy(word):
 # --- Ctrl-C, and the end of the parent ----------------------------------------------------------------------------
 
 
+def heed_interrupts() -> None:
+    """A shell starts what runs in the background deaf to Ctrl-C, and its children inherit that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def start(ntuples, folder, *more):
     arguments = ["train", "--config", ntuples, "--output", folder / "run", "--plots", folder / "plots", *more]
     over = sets(*SMALL[1:], "training.processes=2", "training.epochs=400", "evaluation.probes=false")
     over += sets("models.bdt.iterations=2", "training.batch_size=64")
     return subprocess.Popen(
         [sys.executable, "-m", "hepda", *map(str, arguments), *over],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True, preexec_fn=heed_interrupts,
         cwd=Path(__file__).parents[1], env={**os.environ, "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
 
