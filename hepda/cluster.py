@@ -188,8 +188,8 @@ def _result(client: Any, future: Any, patience: float | None) -> Any:
         try:
             return future.result(timeout=_LOOK)
         except TimeoutError:
-            if future.done():
-                raise
+            if future.status == "error":  # what the task ended with, be it a TimeoutError of its own
+                return future.result()
         alone = 0.0 if _threads(client) else alone + _LOOK
         if patience is not None and alone >= patience:
             raise ProcessError(

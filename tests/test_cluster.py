@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hepda.cluster import check_cluster, crew
+from hepda.cluster import _result, check_cluster, crew
 from hepda.config import load_config
 from hepda.errors import ConfigError, DataError, ProcessError, SourceError
 from hepda.events import chunks, identity, load, reading, spans
@@ -93,6 +93,32 @@ def test_a_task_that_ends_whoever_does_it_is_given_up(
     with crew(*where) as stream, pytest.raises(ProcessError, match="same part of the work"):
         list(stream(noted, [(tmp_path, 0, ""), (tmp_path, 1, "always")]))
     assert times(tmp_path)[1] == 2
+
+
+class EndsAtTheLook:
+    """A future that ends just when a look at it has timed out."""
+
+    def __init__(self, error: Exception | None) -> None:
+        self.error, self.status = error, "pending"
+
+    def done(self) -> bool:
+        return self.status != "pending"
+
+    def result(self, timeout: float | None = None) -> int:
+        if not self.done():
+            self.status = "error" if self.error else "finished"
+            raise TimeoutError(f"timed out after {timeout} s.")
+        if self.error is not None:
+            raise self.error
+        return 7
+
+
+def test_what_ends_just_when_a_look_times_out_is_not_a_time_out(cluster: Any) -> None:
+    with distributed.Client(cluster, set_as_default=False) as client:
+        assert _result(client, EndsAtTheLook(None), None) == 7
+        for error in (DataError("item 1 is wrong"), TimeoutError("of the task itself")):
+            with pytest.raises(type(error), match=str(error)):
+                _result(client, EndsAtTheLook(error), None)
 
 
 # --- an analysis --------------------------------------------------------------------------------------------------
