@@ -206,6 +206,7 @@ def write_page(config: AnyConfig, kind: Kind, run: Path, output: Path | None = N
         warnings=[*kind.warnings(), *alarms(manifest["training"]), *stale],
         notes=[*kind.notes(), *lost],
         extra_tables=extra,
+        own_tables=kind.own_tables,
         sections=kind.sections,
     )
 

@@ -21,7 +21,7 @@ from hepda.analysis import Clock, Progress
 from hepda.config import AnalysisConfig, load_config
 from hepda.errors import ConfigError, nearest
 from hepda.events import wing
-from hepda.events.fit_figures import closure_drawings, model_drawings, save_drawing
+from hepda.events.fit_figures import closure_drawings, model_drawings
 from hepda.events.fit_metrics import CHOICES, model_page, profile_page, systematics_page
 from hepda.events.fits import ALL, UNAWARE, Closed, MainFit, closure_of, main_fit
 from hepda.events.profiling import Profiled, profile, values_of
@@ -147,7 +147,7 @@ def fit(run: Path, options: Options, progress: Progress) -> Outcome:
         else:
             closures[part.what][part.region.model] = result
     with clock("report"):
-        headline = [save_drawing(drawing, plots) for drawing in closure_drawings(config, closures)]
+        headline = [drawing.save(plots) for drawing in closure_drawings(config, closures)]
         page = _page(config, run, options, regions, mains, closures)
         for model, found_at in profiles.items():
             page["models"][model]["profiled"] = profile_page(found_at)
@@ -244,7 +244,7 @@ def _fit(shared: _Shared, part: _Part, send: Send) -> tuple[Any, list[ReportFigu
     if part.what == MAIN:
         result = main_fit(region, shared.toys, seed)
         figures = [
-            save_drawing(drawing, shared.plots) for drawing in model_drawings(shared.config, region.model, result)
+            drawing.save(shared.plots) for drawing in model_drawings(shared.config, region.model, result)
         ]
     elif part.what == PROFILE:
         result = profile({0.0: region, **part.others}, values_of(shared.config, region.model))

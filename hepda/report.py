@@ -10,10 +10,10 @@ from __future__ import annotations
 import base64
 import json
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jinja2
 from rich import box
@@ -24,6 +24,9 @@ from hepda import tables
 from hepda.cells import Table
 from hepda.plotting.files import write_atomically
 from hepda.tables import conclude as conclude
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 # The sections of the page, in order: key (figures name it), word in the navigation, question.
 SECTIONS = {
@@ -55,6 +58,35 @@ class ReportFigure(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Drawing:
+    """One figure to be: where it stands in the report, its file name, title, caption, and how it is drawn."""
+
+    section: str
+    name: str
+    title: str
+    caption: str
+    draw: Callable[[], Figure]
+
+    def save(self, folder: Path) -> ReportFigure:
+        """Draw it into `folder`, PNG and PDF."""
+        from hepda.plotting.style import save
+
+        png, _ = save(self.draw(), folder, self.name)
+        return ReportFigure(self.section, self.title, self.caption, png)
+
+
+def save_drawings(
+    drawings: Sequence[Drawing], folder: Path, progress: Callable[[str, int, int], None]
+) -> list[ReportFigure]:
+    """Draw one after the other into `folder`."""
+    found = []
+    for done, drawing in enumerate(drawings, start=1):
+        found.append(drawing.save(folder))
+        progress("figures", done, len(drawings))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
 class _Picture:
     title: str
     caption: str
@@ -78,6 +110,7 @@ def write_report(
     warnings: Sequence[str] = (),
     notes: Sequence[str] = (),
     extra_tables: Mapping[str, Sequence[Table]] | None = None,
+    own_tables: bool = False,
     sections: Mapping[str, tuple[str, str]] | None = None,
 ) -> Path:
     """Write the report of a run to `path` (complete or not at all) and return it.
@@ -86,7 +119,8 @@ def write_report(
     bytes), sections as in SECTIONS, drawn in the order given. config_text: the resolved analysis file, shown
     folded, as the manifest is. conclusions: what the numbers say in words; None makes them with `conclude`.
     warnings: stand at the top (alarms of the training, the policy for negative weights and its share). notes:
-    what is hidden on purpose, such as blinded data. extra_tables: more tables for a section. sections: words and
+    what is hidden on purpose, such as blinded data. extra_tables: more tables for a section. own_tables: they stand in
+    place of the tables for events, of which only that of the training is left. sections: words and
     questions that replace those of SECTIONS. Raises
     ValueError for an unknown section or an image that is no PNG, OSError where a file cannot be read or
     written.
@@ -97,7 +131,7 @@ def write_report(
         if section not in SECTIONS:
             raise ValueError(f"figure {title!r} has the section {section!r}; there are {list(SECTIONS)}")
         pictures[section].append(_picture(title, caption, image))
-    shown = section_tables(metrics) if metrics.get("kind") != "speech" else _training_alone(metrics)
+    shown = _training_alone(metrics) if own_tables else section_tables(metrics)
     for section, more in (extra_tables or {}).items():
         shown[section] = [*shown.get(section, []), *more]
     environment = jinja2.Environment(
@@ -130,7 +164,7 @@ def write_report(
 
 
 def _training_alone(metrics: Mapping[str, Any]) -> dict[str, list[Table]]:
-    """Of the tables for events those that speech has too; its others are `extra_tables`."""
+    """Of the tables for events what every kind of data has."""
     return {"training": [tables.numbers_table(metrics, "training", "Training")]}
 
 

@@ -133,6 +133,16 @@ def write_scores(path: Path, columns: Mapping[str, Any]) -> None:
         pq.write_table(pa.table(dict(columns)), temporary, compression="zstd")
 
 
+def read_scores(run: Path) -> Any:
+    """The table of `write_scores` of a run directory, as pyarrow has it. Raises ConfigError if there is none."""
+    import pyarrow.parquet as pq
+
+    path = run / "scores.parquet"
+    if not path.is_file():
+        raise ConfigError(f"{run} has no scores.parquet; train it with `hepda train --config {run / 'config.yaml'}`.")
+    return pq.read_table(path)
+
+
 def provenance(seed: int) -> dict[str, Any]:
     """What the numbers were made with: versions, machine, git commit of the working folder, seed, time."""
     versions = {}

@@ -158,19 +158,11 @@ def train_network(
     network = build_network(part.source.features.shape[1], section, job.seed, _metadata(job, table.names))
     settings, domain = section.training, section.domain
     trainer = Trainer(
-        epochs=settings.epochs,
-        batch_size=settings.batch_size,
+        **settings.settings(),
         target_size=None if domain is None else domain.target_size(settings.batch_size),
-        learning_rate=settings.learning_rate,
-        rate_schedule=settings.schedule,
-        optimizer=settings.optimizer,
-        weight_decay=settings.weight_decay,
-        momentum=settings.momentum,
-        average=settings.average,
         projection=domain is not None and domain.self_correction,
         patience=settings.patience,
         scorer=None if settings.scorer is None else find_scorer(settings.scorer),
-        precision=settings.precision,
         seed=job.seed,
         device=job.device,
         kernels=job.kernels,
@@ -189,13 +181,8 @@ def train_network(
     unseen = held_out(table, job.fold)
     score = network.predict(model_features(job.config, table, job.model, rows=unseen), head="class")
     about = {
-        "seconds": history.seconds,
-        "rows_per_second": history.rows_per_second,
-        "epochs": history.epochs,
-        "best_epoch": history.best_epoch,
-        "stopped": history.stopped,
+        **history.about(),
         "alarms": [*history.alarms, *factors.warnings],
-        "kernels": history.kernels,
         **factors.about,
     }
     return score, about, history.to_dict()["columns"]

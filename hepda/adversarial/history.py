@@ -62,6 +62,11 @@ class History:
             column = self.columns.setdefault(name, [math.nan] * done)
             column.append(float(values.get(name, math.nan)))
 
+    def about(self) -> dict[str, Any]:
+        """What metadata and manifests say of the training, without the table."""
+        names = ("seconds", "rows_per_second", "epochs", "best_epoch", "stopped", "alarms", "kernels")
+        return {name: getattr(self, name) for name in names}
+
     def to_dict(self) -> dict[str, Any]:
         """As JSON can say it; NaN becomes None."""
         columns = {k: [None if math.isnan(x) else x for x in v] for k, v in self.columns.items()}

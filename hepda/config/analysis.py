@@ -206,10 +206,7 @@ class AnalysisConfig(Section):
         """Give each network the complete training section: the analysis's, with its own keys on top."""
         for name, model in self.models.items():
             if isinstance(model, NetworkConfig):
-                own = {key: getattr(model.training, key) for key in model.training.model_fields_set}
-                self.models[name] = model.model_copy(
-                    update={"training": self.training.model_copy(update=own)}
-                )
+                self.models[name] = model.model_copy(update={"training": self.training.with_own(model.training)})
         return self
 
     @property

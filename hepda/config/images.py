@@ -7,9 +7,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from hepda.config.model_checks import METHODS, methods_of, without_effect
+from hepda.config.model_checks import check_method, methods_of
 from hepda.config.models import AdversaryConfig, Scorer, TrainingConfig
-from hepda.config.problems import duplicates, given, unknown
+from hepda.config.problems import given, unknown
 from hepda.config.section import Count, Fraction, Name, Positive, Section, Widths
 
 DATA = (
@@ -169,8 +169,7 @@ class ImagesConfig(Section):
     def _complete_training(self) -> Self:
         """Give each model the complete training section: the analysis's, with its own keys on top."""
         for name, model in self.models.items():
-            own = {key: getattr(model.training, key) for key in model.training.model_fields_set}
-            self.models[name] = model.model_copy(update={"training": self.training.model_copy(update=own)})
+            self.models[name] = model.model_copy(update={"training": self.training.with_own(model.training)})
         return self
 
     def seed_for(self, model: str) -> int:
@@ -204,17 +203,11 @@ def _models(config: ImagesConfig) -> Iterator[str]:
 
 
 def _domain(path: str, domain: ImageDomainConfig) -> Iterator[str]:
-    names = methods_of(domain)
-    yield from duplicates(f"{path}.method", names)
-    for name in names:
-        if name not in METHODS or name == "conditional":
-            known = [method for method in METHODS if method != "conditional"]
-            yield unknown(f"{path}.method", name, "method for images", known)
-            return
-    for key in without_effect(domain):
-        yield f"{path}.{key}: has no effect with `method: {domain.method}`; remove it."
+    known = yield from check_method(path, domain, "images")
+    if not known:
+        return
     for key in given(domain, "threshold", "view"):
-        if not {"pseudo", "contrast"} & set(names):
+        if not {"pseudo", "contrast"} & set(methods_of(domain)):
             yield f"{path}.{key}: has an effect with the methods pseudo and contrast alone; remove it."
 
 

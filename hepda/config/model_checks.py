@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING
 
 from hepda.config.models import AdversaryConfig, DomainConfig, NetworkConfig, RatioConfig
@@ -47,6 +47,20 @@ def without_effect(domain: AdversaryConfig, method: str | None = None) -> list[s
     names = methods_of(domain if method is None else domain.model_copy(update={"method": method}))
     read = {key for name in names for key in METHODS[name]}
     return [key for key in given(domain, *_OWN) if key not in read]
+
+
+def check_method(path: str, domain: AdversaryConfig, kind: str) -> Generator[str, None, bool]:
+    """Problems of `method` where rows have no masks of classes, as images and speech; returns whether it is known."""
+    names = methods_of(domain)
+    yield from duplicates(f"{path}.method", names)
+    known = [method for method in METHODS if method != "conditional"]
+    for name in names:
+        if name not in known:
+            yield unknown(f"{path}.method", name, f"method for {kind}", known)
+            return False
+    for key in without_effect(domain):
+        yield f"{path}.{key}: has no effect with `method: {domain.method}`; remove it."
+    return True
 
 
 def _domain_methods(config: AnalysisConfig) -> Iterator[str]:

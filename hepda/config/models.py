@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field
 
@@ -40,6 +40,24 @@ class TrainingConfig(Section):
     """Seed of the network; null takes the analysis's."""
     processes: Literal["auto"] | Count = "auto"
     """Trainings, parts of the evaluation and figures that run side by side; auto: one a core."""
+
+    def settings(self) -> dict[str, Any]:
+        """What the section says whatever the kind of data, in the words of `hepda.adversarial.Trainer`."""
+        return {
+            "epochs": self.epochs,
+            "batch_size": self.batch_size,
+            "learning_rate": self.learning_rate,
+            "rate_schedule": self.schedule,
+            "optimizer": self.optimizer,
+            "weight_decay": self.weight_decay,
+            "momentum": self.momentum,
+            "precision": self.precision,
+            "average": self.average,
+        }
+
+    def with_own(self, own: TrainingConfig) -> Self:
+        """The section of the analysis with the keys that a model's own section gives on top."""
+        return self.model_copy(update={key: getattr(own, key) for key in own.model_fields_set})
 
 
 class RatioConfig(Section):

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from hepda.config.model_checks import METHODS, methods_of, without_effect
+from hepda.config.model_checks import check_method
 from hepda.config.models import AdversaryConfig, TrainingConfig
 from hepda.config.problems import duplicates, given, unknown
 from hepda.config.section import Count, Fraction, Name, Positive, Section, Widths
@@ -242,8 +242,7 @@ class SpeechConfig(Section):
     def _complete_training(self) -> Self:
         """Give each model the complete training section: the analysis's, with its own keys on top."""
         for name, model in self.models.items():
-            own = {key: getattr(model.training, key) for key in model.training.model_fields_set}
-            self.models[name] = model.model_copy(update={"training": self.training.model_copy(update=own)})
+            self.models[name] = model.model_copy(update={"training": self.training.with_own(model.training)})
         return self
 
     def seed_for(self, model: str) -> int:
@@ -290,15 +289,7 @@ def _domain(path: str, model: SpeechModelConfig, config: SpeechConfig) -> Iterat
             yield f"{path}.alpha: is for noise, pair and room; for `of: target` say `strength`."
         if "target" in model.train_on:
             yield f"{path}.of: a model that sees the words of the target has nothing to adapt to; remove the domain."
-        names = methods_of(domain)
-        yield from duplicates(f"{path}.method", names)
-        for name in names:
-            if name not in METHODS or name == "conditional":
-                known = [method for method in METHODS if method != "conditional"]
-                yield unknown(f"{path}.method", name, "method for speech", known)
-                return
-        for key in without_effect(domain):
-            yield f"{path}.{key}: has no effect with `method: {domain.method}`; remove it."
+        yield from check_method(path, domain, "speech")
         return
     if domain.alpha is None:
         yield f"{path}.alpha: is required for `of: {domain.of}`: above 0 reversed, below 0 multi-task."

@@ -11,7 +11,7 @@ import numpy as np
 from hepda import parallel
 from hepda.events.blinding import hidden_range
 from hepda.events.domains import adapted_to, compared, held_out_domains
-from hepda.events.scene import Drawing, Scene, axis
+from hepda.events.scene import Scene, axis
 from hepda.parallel import Send
 from hepda.plotting import (
     bias,
@@ -23,10 +23,10 @@ from hepda.plotting import (
     roc,
     scores,
     significance,
-    style,
     tradeoff,
     training,
 )
+from hepda.report import Drawing, ReportFigure
 
 
 def input_drawings(scene: Scene) -> Iterator[Drawing]:
@@ -269,8 +269,8 @@ def drawings(scene: Scene) -> list[Drawing]:
     return [drawing for part in parts for drawing in part(scene)]
 
 
-def save_all(scene: Scene, count: int, folder: Path, processes: int, progress: Send) -> list[Path]:
-    """Draw all of the scene's figures into `folder`, PNG and PDF; returns the PNGs.
+def save_all(scene: Scene, count: int, folder: Path, processes: int, progress: Send) -> list[ReportFigure]:
+    """Draw all of the scene's figures into `folder`, PNG and PDF; returns them as the report takes them.
 
     A drawing does not travel between processes: each makes the list once, and draws the next one that is left.
     """
@@ -293,9 +293,9 @@ class _Work:
     todo: list[Drawing] = field(default_factory=list)
 
 
-def _draw(work: _Work, number: int, send: Send) -> Path:
+def _draw(work: _Work, number: int, send: Send) -> ReportFigure:
     work.todo = work.todo or drawings(work.scene)
     drawing = work.todo[number]
-    path, _ = style.save(drawing.draw(), work.folder, drawing.name)
+    figure = drawing.save(work.folder)
     send(drawing.name, 1, 1)
-    return path
+    return figure

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 
 from matplotlib.figure import Figure
 
 from hepda.config import AnalysisConfig
 from hepda.evaluation.results import ClosureFit, ToyClosure
 from hepda.events.fits import ALL, UNAWARE, Closed, MainFit
-from hepda.events.scene import Drawing
 from hepda.plotting import fit as plots
-from hepda.plotting.style import Label, save
-from hepda.report import ReportFigure
+from hepda.plotting.style import Label
+from hepda.report import Drawing
 
 Closures = Mapping[str, Mapping[str, tuple[Closed, ...]]]
 """By model and domain, one entry an injected strength."""
@@ -93,12 +91,6 @@ def _bias(config: AnalysisConfig, source: str, found: Closures) -> Callable[[], 
                 toys.setdefault(domain, {})[model] = thrown
     label = label_of(config, "Simulation")
     return lambda: plots.closure_bias_figure(fits, source=source, coverage=toys or None, label=label)
-
-
-def save_drawing(drawing: Drawing, folder: Path) -> ReportFigure:
-    """Draw it into `folder`, PNG and PDF."""
-    png, _ = save(drawing.draw(), folder, drawing.name)
-    return ReportFigure(drawing.section, drawing.title, drawing.caption, png)
 
 
 def _data_label(config: AnalysisConfig, domain: str) -> str:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from hepda.config import AnalysisConfig, PlotConfig
@@ -16,17 +15,6 @@ from hepda.events.table import FeatureTable
 from hepda.plotting import features, style
 
 Array = NDArray[Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Drawing:
-    """One figure to be: where it stands in the report, its file name, title, caption, and how it is drawn."""
-
-    section: str
-    name: str
-    title: str
-    caption: str
-    draw: Callable[[], Figure]
 
 
 @dataclass(frozen=True, slots=True)

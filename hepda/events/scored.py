@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hepda import rundir
 from hepda.config import AnalysisConfig
 from hepda.errors import ConfigError
 from hepda.events.splits import is_validation
@@ -21,12 +22,7 @@ def read_scored(config: AnalysisConfig, run: Path) -> tuple[FeatureTable, dict[s
         ConfigError: the run has no scores, or they are not those of its analysis file.
 
     """
-    import pyarrow.parquet as pq
-
-    path, page = run / "scores.parquet", run / "config.yaml"
-    if not path.is_file():
-        raise ConfigError(f"{run} has no scores.parquet; train it with `hepda train --config {page}`.")
-    saved = pq.read_table(path)
+    saved, path, page = rundir.read_scores(run), run / "scores.parquet", run / "config.yaml"
     for model in config.models:
         if model not in saved.column_names:
             raise ConfigError(f"{path} has no scores of the model {model!r} of {page}. Train again.")

@@ -107,9 +107,7 @@ def draw(
 ) -> list[ReportFigure]:
     """Draw every figure into `folder`, PNG and PDF; returns them as the report takes them."""
     scene = Scene(config, table, scores, numbers, histories, best_epochs)
-    drawn = figures.drawings(scene)
-    paths = figures.save_all(scene, len(drawn), folder, processes, progress)
-    return [ReportFigure(d.section, d.title, d.caption, path) for d, path in zip(drawn, paths, strict=True)]
+    return figures.save_all(scene, len(figures.drawings(scene)), folder, processes, progress)
 
 
 def notes(config: AnalysisConfig) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,8 @@ from hepda.config.images import ImagesConfig
 from hepda.errors import DataError
 from hepda.images.arrays import Images
 from hepda.images.evaluation import ModelNumbers, embedded_models, embedding, plane_of
-from hepda.plotting import images, style, training
-from hepda.report import ReportFigure
+from hepda.plotting import images, training
+from hepda.report import Drawing
 
 Histories = Mapping[str, Any]
 
@@ -43,31 +43,10 @@ class Scene:
         return (source, target) if source != target else (f"{source} (source)", f"{target} (target)")
 
 
-@dataclass(frozen=True, slots=True)
-class Drawing:
-    """A figure of the report that has not been drawn yet."""
-
-    section: str
-    name: str
-    title: str
-    caption: str
-    draw: Callable[[], Figure]
-
-
 def drawings(scene: Scene) -> list[Drawing]:
     """All figures."""
     parts = (_grids, _accuracies, _confusions, _embeddings, _trainings)
     return [drawing for part in parts for drawing in part(scene)]
-
-
-def save_all(scene: Scene, folder: Path, progress: Callable[[str, int, int], None]) -> list[ReportFigure]:
-    """Draw all figures into `folder`, PNG and PDF."""
-    found, made = drawings(scene), []
-    for done, drawing in enumerate(found, start=1):
-        path = style.save(drawing.draw(), folder, drawing.name)[0]
-        made.append(ReportFigure(drawing.section, drawing.title, drawing.caption, path))
-        progress("figures", done, len(found))
-    return made
 
 
 def _grids(scene: Scene) -> Iterator[Drawing]:

@@ -89,12 +89,7 @@ class ImageJob(Job):
         network.save(self.folder / f"{self.stem}.safetensors")
         score = np.concatenate([said(network, read_part(self.table, f"{side}_test"), side) for side in SIDES])
         about = {
-            "seconds": history.seconds,
-            "rows_per_second": history.rows_per_second,
-            "epochs": history.epochs,
-            "best_epoch": history.best_epoch,
-            "stopped": history.stopped,
-            "alarms": history.alarms,
+            **history.about(),
             "seed": self.seed,
             "parameters": sum(parameter.numel() for parameter in network.parameters()),
         }
@@ -193,16 +188,8 @@ def trainer_of(section: ImageModelConfig, job: ImageJob) -> Trainer:
     settings, domain = section.training, section.domain
     chooses = settings.scorer is not None
     return Trainer(
-        epochs=settings.epochs,
-        batch_size=settings.batch_size,
+        **settings.settings(),
         target_size=None if domain is None else domain.target_size(settings.batch_size),
-        learning_rate=settings.learning_rate,
-        rate_schedule=settings.schedule,
-        optimizer=settings.optimizer,
-        weight_decay=settings.weight_decay,
-        momentum=settings.momentum,
-        precision=settings.precision,
-        average=settings.average,
         projection=domain is not None and domain.self_correction,
         patience=(settings.patience or settings.epochs) if chooses else None,
         scorer=SCORERS[settings.scorer] if settings.scorer is not None else None,

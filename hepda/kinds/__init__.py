@@ -59,6 +59,8 @@ class Kind(ABC):
     """Modules that the processes of a run need, imported once for all of them while the data are read."""
     sections: ClassVar[Mapping[str, tuple[str, str]] | None] = None
     """Sections of the report whose word and question differ from those for events."""
+    own_tables: ClassVar[bool] = False
+    """Whether `tables` stand in place of the tables for events, but for that of the training, or join them."""
 
     @abstractmethod
     def check(self, progress: Send, *, every_file: bool = False) -> tuple[list[str], list[str]]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hepda import rundir
 from hepda.config import AnalysisConfig
 from hepda.errors import ConfigError
 from hepda.kinds import Judging, Kind
@@ -179,14 +180,7 @@ def saved_scores(config: AnalysisConfig, table: FeatureTable, run: Path) -> dict
         ConfigError: they are not those of the events that the config reads now.
 
     """
-    import pyarrow.parquet as pq
-
-    path = run / "scores.parquet"
-    if not path.is_file():
-        raise ConfigError(
-            f"{run} has no scores.parquet; train it again with `hepda train --config {run / 'config.yaml'}`"
-        )
-    saved = pq.read_table(path)
+    saved, path = rundir.read_scores(run), run / "scores.parquet"
     for model in config.models:
         if model not in saved.column_names:
             raise ConfigError(f"{path} has no scores of the model {model!r} of {run / 'config.yaml'}. Train again.")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from hepda import rundir
 from hepda.config.images import ImagesConfig
 from hepda.errors import ConfigError
 from hepda.kinds import Judging, Kind
@@ -84,12 +85,7 @@ class ImagesKind(Kind):
 
     def saved_scores(self, run: Path) -> dict[str, Array]:
         """As they stand in scores.parquet."""
-        import pyarrow.parquet as pq
-
-        path = run / "scores.parquet"
-        if not path.is_file():
-            raise ConfigError(f"{run} has no scores.parquet; train it again.")
-        saved = pq.read_table(path)
+        saved, path = rundir.read_scores(run), run / "scores.parquet"
         label = np.concatenate([images.label for images in self.loaded.tests.values()])
         if not np.array_equal(saved["label"].to_numpy(), label):
             raise ConfigError(
@@ -131,12 +127,13 @@ class ImagesKind(Kind):
     def draw(self, scores: Mapping[str, Array], judging: Judging, folder: Path) -> list[ReportFigure]:
         """Every figure."""
         from hepda.images import figures
+        from hepda.report import save_drawings
 
         found = self.loaded
         scene = figures.Scene(
             self.config, judging.run, found.trains, found.tests, self._numbers, judging.histories, judging.best_epochs
         )
-        return figures.save_all(scene, folder, judging.progress)
+        return save_drawings(figures.drawings(scene), folder, judging.progress)
 
     def warnings(self) -> list[str]:
         """What makes these numbers others than the published ones."""

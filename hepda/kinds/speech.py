@@ -41,6 +41,8 @@ class Speech(Kind):
         "adaptation": ("Adaptation", "What did the domain head change?"),
     }
 
+    own_tables = True
+
     def __init__(self, config: SpeechConfig) -> None:
         self.config = config
         self._material: Material | None = None
@@ -151,16 +153,13 @@ class Speech(Kind):
 
     def saved_scores(self, run: Path) -> dict[str, Array]:
         """The scores of scores.parquet. Raises ConfigError if they are not those of the recordings read now."""
-        import pyarrow.parquet as pq
-
-        path = run / "scores.parquet"
-        if not path.is_file():
-            raise ConfigError(f"{run} has no scores.parquet; train it again.")
-        saved, table = pq.read_table(path), self.table()
+        saved, table = rundir.read_scores(run), self.table()
         names = [self.material.corpus.names[number] for number in table.utterance]
         wanted = [f"{m}.{s}.{c}" for m in self.config.models for s in range(self.config.seeds) for c in _COLUMNS]
         if any(name not in saved.column_names for name in wanted) or saved["utterance"].to_pylist() != names:
-            raise ConfigError(f"{path} is not of the models and recordings of {run / 'config.yaml'}. Train again.")
+            raise ConfigError(
+                f"{run / 'scores.parquet'} is not of the models and recordings of {run / 'config.yaml'}. Train again."
+            )
         return {
             model: np.stack([
                 np.stack([saved[f"{model}.{member}.{column}"].to_numpy() for column in _COLUMNS], axis=1)
@@ -213,19 +212,13 @@ class Speech(Kind):
 
     def draw(self, scores: Mapping[str, Array], judging: Judging, folder: Path) -> list[ReportFigure]:
         """Every figure, PNG and PDF."""
-        from hepda.plotting import style
-        from hepda.report import ReportFigure
+        from hepda.report import save_drawings
         from hepda.speech.pictures import Scene, drawings
 
         scene = Scene(
             self.config, self.material, self.aligner(0), self.table(), scores, self._numbers, judging.histories
         )
-        todo, found = list(drawings(scene)), []
-        for done, one in enumerate(todo, start=1):
-            path = style.save(one.draw(), folder, one.name)[0]
-            found.append(ReportFigure(one.section, one.title, one.caption, path))
-            judging.progress("figures", done, len(todo))
-        return found
+        return save_drawings(list(drawings(scene)), folder, judging.progress)
 
     def conclusions(self, metrics: Mapping[str, Any]) -> list[str]:
         """Which models make fewer word errors than the baseline, and which cannot be told from it."""

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from matplotlib.figure import Figure
 
 from hepda.plotting import speech as plots
 from hepda.plotting import training as training_plots
+from hepda.report import Drawing
 from hepda.speech.material import Material, aligner_frames
 from hepda.speech.numbers import Scores, Table, confusion, is_quoted, key_of, quoted
 from hepda.speech.parts import extractor_of, parts_of
@@ -26,17 +26,6 @@ TITLES = {
     ROOM: "Rooms heard in training", NEW_ROOM: "Rooms never heard",
 }  # fmt: skip
 CONFUSIONS = 3  # panels at most
-
-
-@dataclass(frozen=True, slots=True)
-class Drawing:
-    """A figure to be drawn: section of the report, file name, title, caption."""
-
-    section: str
-    name: str
-    title: str
-    caption: str
-    draw: Callable[[], Figure]
 
 
 @dataclass(frozen=True, slots=True)

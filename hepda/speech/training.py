@@ -60,13 +60,7 @@ class Job(jobs.Job):
         self.folder.mkdir(parents=True, exist_ok=True)
         lesson.network.save(self.folder / f"{self.stem}.safetensors")
         about = {
-            "seconds": history.seconds,
-            "rows_per_second": history.rows_per_second,
-            "epochs": history.epochs,
-            "best_epoch": history.best_epoch,
-            "stopped": history.stopped,
-            "alarms": history.alarms,
-            "kernels": history.kernels,
+            **history.about(),
             "noises": [lesson.material.noises.names[number] for number in lesson.noises],
             **lesson.chosen_by(),
             **lesson.probes(),
@@ -119,16 +113,8 @@ class Lesson:
         job, settings, domain = self.job, self.section.training, self.section.domain
         adapts = domain is not None and self.target is not None
         trainer = Trainer(
-            epochs=settings.epochs,
-            batch_size=settings.batch_size,
+            **settings.settings(),
             target_size=domain.target_size(settings.batch_size) if domain is not None and adapts else None,
-            learning_rate=settings.learning_rate,
-            rate_schedule=settings.schedule,
-            optimizer=settings.optimizer,
-            weight_decay=settings.weight_decay,
-            momentum=settings.momentum,
-            precision=settings.precision,
-            average=settings.average,
             projection=domain is not None and adapts and domain.self_correction,
             seed=job.seed,
             device=job.device,
