@@ -168,7 +168,7 @@ def test_spans_do_not_change_what_is_scored(trained, monkeypatch):
     config = load_config(run / "config.yaml")
     file = friends.inspect_file(config, str(folder / "signal.root"), "signal")
     (whole,) = friends.spans(config, file)
-    parts = list(friends.spans(config, file, entries=70))
+    parts = list(friends.spans(config, file, usual=70, most=70))
     assert [len(span.key) for span in parts] == [70, 70, 70, 70, 20]
     assert np.array_equal(np.concatenate([span.key for span in parts]), whole.key)
     for variation, part in whole.parts.items():
@@ -182,7 +182,7 @@ def test_a_file_in_several_spans_is_written_whole(trained, tmp_path, monkeypatch
     folder, run = trained
     path = str(folder / "signal.root")
     applying.apply(run, [path], tmp_path / "whole", Silent(), processes=1)
-    monkeypatch.setattr(applying, "spans", lambda config, file: friends.spans(config, file, entries=70))
+    monkeypatch.setattr(applying, "spans", lambda config, file: friends.spans(config, file, usual=70, most=70))
     applying.apply(run, [path], tmp_path / "parts", Silent(), processes=1)
     whole, parts = (friend(tmp_path / name / "signal.root") for name in ("whole", "parts"))
     for name, values in whole.items():

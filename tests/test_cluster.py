@@ -15,7 +15,7 @@ import pytest
 from hepda.cluster import _result, check_cluster, crew
 from hepda.config import load_config
 from hepda.errors import ConfigError, DataError, ProcessError, SourceError
-from hepda.events import chunks, identity, load, reading, spans
+from hepda.events import identity, load, reading, spans
 from hepda.events.load import load_table
 from hepda.resources import Resources
 from tests.factory import write_analysis, write_sample
@@ -134,7 +134,7 @@ def test_a_worker_that_is_killed_in_the_middle_of_an_analysis(
     path: Path, cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain = load_table(load_config(path))
-    monkeypatch.setattr(reading, "SPAN_ENTRIES", 50)
+    monkeypatch.setattr(reading, "MOST_ENTRIES", 50)
     scheduler = whole(cluster).scheduler
     killed: list[str] = []
 
@@ -171,8 +171,7 @@ def test_a_broken_file_is_told_from_another_process(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(load, "_MANY", 1)
-    monkeypatch.setattr(reading, "SPAN_ENTRIES", 200)
-    assert chunks.SPAN_ENTRIES == 400_000
+    monkeypatch.setattr(reading, "MOST_ENTRIES", 200)
     third = write_sample(tmp_path / "third.root", N, 5, signal=False, cross_section=20.0)
 
     def vanish(*_: Any) -> None:

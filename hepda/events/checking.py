@@ -19,7 +19,7 @@ from hepda.errors import DataError, HepdaError, SourceError
 from hepda.evaluation.arrays import sample as weighted
 from hepda.evaluation.distances import chi2, kolmogorov_smirnov
 from hepda.events.blinding import hidden_range
-from hepda.events.chunks import SPAN_ENTRIES, ChunkReader, Faults, Rows
+from hepda.events.chunks import ChunkReader, Faults, Rows, stretches
 from hepda.events.expressions import Expression, needed_names
 from hepda.events.inputs import InputFile, inspect, open_inputs, sample_tree
 from hepda.events.load import LoadedEvents, load_table
@@ -183,8 +183,8 @@ def _cut_flow(
         reader = ChunkReader(name, file.plan.variables, lean, factor, 0.0, config.split.key, faults, {})
         try:
             with sample_tree(config, name, file.path) as tree:
-                for start in range(0, file.entries, SPAN_ENTRIES):
-                    for rows in reader.read(tree, start, min(start + SPAN_ENTRIES, file.entries)):
+                for start, stop in stretches(file.entries, file.ends):
+                    for rows in reader.read(tree, start, stop):
                         sums += _after_cuts(rows, len(cuts))
         except DataError as error:
             return str(error)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,8 +18,10 @@ from hepda.events.sources import Source, integers
 from hepda.events.splits import event_key
 from hepda.events.stitching import Stitching
 
-SPAN_ENTRIES = 400_000
-"""Events that are read at once: a basket that two spans share is decompressed twice."""
+SPAN_ENTRIES = 100_000
+"""Events that are read at once where the file lets them be: few, so that memory does not grow with its length."""
+MOST_ENTRIES = 400_000
+"""Events that are read at once where the file packs as many together: what two spans share is unpacked twice."""
 CHUNK_ENTRIES = 16_000
 """Events of a span that are worked on at once: few enough for the cache, many enough for numpy."""
 
@@ -44,9 +46,7 @@ class Faults:
 
     found: dict[str, tuple[int, str, int]] = field(default_factory=dict)
 
-    def look(
-        self, what: str, values: NDArray[Any], path: str, entries: NDArray[np.int64], sample: str
-    ) -> None:
+    def look(self, what: str, values: NDArray[Any], path: str, entries: NDArray[np.int64], sample: str) -> None:
         """Count what is not finite among `values`, whose entries in the file are `entries`."""
         bad = np.flatnonzero(~np.isfinite(values))
         if len(bad):
@@ -83,6 +83,26 @@ def take_events(column: Column, index: NDArray[np.int64]) -> Column:
     return column.take(first + np.arange(int(offsets[-1])), offsets)
 
 
+def stretches(
+    entries: int, ends: Sequence[int], usual: int = SPAN_ENTRIES, most: int = MOST_ENTRIES
+) -> Iterator[tuple[int, int]]:
+    """A file of so many entries as consecutive [start, stop), each of about `usual` entries, never above `most`.
+
+    ends: where what the file packs together ends, ascending; stretches end there where they can.
+    """
+    edges = np.asarray(ends, dtype=np.int64)
+    start = 0
+    while start < entries:
+        after = int(np.searchsorted(edges, start + usual, side="right"))
+        stop = int(edges[after - 1]) if after else start
+        if stop <= start:  # more is packed together than usual: all of it, or no heed is paid to it
+            stop = int(edges[after]) if after < len(edges) else start + usual
+            stop = stop if stop - start <= most else start + usual
+        stop = min(stop, entries)
+        yield start, stop
+        start = stop
+
+
 @dataclass(frozen=True, slots=True)
 class ChunkReader:
     """Turns chunks of one sample into rows.
@@ -112,7 +132,11 @@ class ChunkReader:
 
     def _rows(self, columns: dict[str, Column], path: str, entries: NDArray[np.int64]) -> Rows:
         """Rows of one chunk, whose entries in the file at `path` are `entries`."""
-        evaluator = Evaluator(columns, self.variables, len(entries))
+
+        def where(event: int) -> str:
+            return f"entry {entries[event]} of {path}"
+
+        evaluator = Evaluator(columns, self.variables, len(entries), where)
         passed = np.ones(len(entries), dtype=bool)
         cut_counts = []
         for cut in self.plan.cuts:
@@ -122,7 +146,7 @@ class ChunkReader:
             index = np.flatnonzero(passed)
             entries = entries[index]
             columns = {name: take_events(column, index) for name, column in columns.items()}
-            evaluator = Evaluator(columns, self.variables, len(index))
+            evaluator = Evaluator(columns, self.variables, len(index), where)
         features = self._features(evaluator, path, entries)
         weight = self._weight(evaluator, path, entries)
         key = event_key(*(integers(columns[n], f"{path}: the branch {n!r}") for n in self.key))

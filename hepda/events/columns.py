@@ -24,6 +24,19 @@ class ValueProblem(Exception):  # noqa: N818 - becomes an ExpressionError where 
     """A value does not fit the operation; the evaluator adds where in the expression."""
 
 
+class UnevenLists(ValueProblem):
+    """Lists that should be of one length are not. event: the first such, of those that are worked on."""
+
+    def __init__(self, event: int, first: int, second: int) -> None:
+        self.event, self.lengths = event, (first, second)
+        super().__init__(self.told(f"entry {event}"))
+
+    def told(self, where: str) -> str:
+        """The message, with the words for the event."""
+        first, second = self.lengths
+        return f"lists of different lengths meet ({where}: {first} and {second} elements); apply the same mask to both"
+
+
 @dataclass(frozen=True, slots=True)
 class Column:
     """Numbers of n events.
@@ -377,7 +390,4 @@ def same_lists(first: Offsets, second: Offsets) -> Offsets:
     if first is second or np.array_equal(first, second):
         return first
     event = int(np.flatnonzero(counts(first) != counts(second))[0])
-    raise ValueProblem(
-        f"lists of different lengths meet (entry {event}: {counts(first)[event]} and {counts(second)[event]} "
-        "elements); apply the same mask to both"
-    )
+    raise UnevenLists(event, int(counts(first)[event]), int(counts(second)[event]))

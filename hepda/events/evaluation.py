@@ -13,6 +13,7 @@ from hepda.events.columns import (
     Column,
     Floats,
     Numbers,
+    UnevenLists,
     Value,
     ValueProblem,
     Vectors,
@@ -24,7 +25,8 @@ from hepda.events.columns import (
     slice_lists,
 )
 from hepda.events.expressions import CONSTANTS, Expression, constant_integer, dotted_name
-from hepda.events.functions import FUNCTIONS, add_vectors, elementwise, truth
+from hepda.events.functions import FUNCTIONS, add_vectors
+from hepda.events.lists import elementwise, truth
 from hepda.events.registered import find_function
 
 
@@ -84,10 +86,18 @@ _COMPARE: dict[type[ast.cmpop], np.ufunc] = {
 class Evaluator:
     """Evaluates expressions over one chunk; variables, and sub-expressions that repeat, only once.
 
-    branches: columns by name; variables: parsed expressions by name; entries: events of the chunk.
+    branches: columns by name; variables: parsed expressions by name; entries: events of the chunk; where: how
+    messages call one of them, by its number in the chunk.
     """
 
-    def __init__(self, branches: Mapping[str, Column], variables: Mapping[str, Expression], entries: int) -> None:
+    def __init__(
+        self,
+        branches: Mapping[str, Column],
+        variables: Mapping[str, Expression],
+        entries: int,
+        where: Callable[[int], str] = "entry {}".format,
+    ) -> None:
+        self.where = where
         self._branches = dict(branches)
         self._variables = variables
         self._entries = entries
@@ -154,6 +164,8 @@ class _Walk:
             return self.evaluator.known[key]
         try:
             value = self._visit(node)
+        except UnevenLists as problem:
+            raise self.expression.error(node, f"{problem.told(self.evaluator.where(problem.event))}.") from problem
         except ValueProblem as problem:
             raise self.expression.error(node, f"{problem}.") from problem
         except (MemoryError, OverflowError, FloatingPointError, ValueError, TypeError) as problem:

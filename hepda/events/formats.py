@@ -31,6 +31,10 @@ class Reader(Protocol):
         """Whether a field holds a list an event."""
         ...
 
+    def ends(self, fields: Sequence[str]) -> Sequence[int]:
+        """Entries, ascending, where a part of the file ends that is unpacked as a whole; none where that is cheap."""
+        ...
+
     def columns(self, fields: Sequence[str], start: int, stop: int | None) -> dict[str, Column]:
         """Columns of the entries [start, stop). Raises ValueProblem, by name, for what is not numbers."""
         ...

@@ -63,6 +63,10 @@ class ParquetFile:
         """Whether a column holds a list an event."""
         return self._leaves[field].in_list
 
+    def ends(self, fields: Sequence[str]) -> Sequence[int]:
+        """The ends of row groups."""
+        return self._edges[1:].tolist()  # type: ignore[no-any-return]  # numpy's word for a list of integers
+
     def columns(self, fields: Sequence[str], start: int, stop: int | None) -> dict[str, Column]:
         """Columns of the entries [start, stop); only the row groups that hold them are read."""
         import awkward as ak

@@ -25,7 +25,8 @@ class RootFile:
         import uproot
 
         self._path = path
-        self._file = uproot.open(path)
+        # Spans never ask twice for the same entries: uproot's cache of arrays would only keep 100 MB of them.
+        self._file = uproot.open(path, object_cache=None, array_cache=None)
         self._readers: dict[str, Reader] = {}
         try:
             self._check_size()
@@ -85,6 +86,11 @@ class TreeReader:
         typename = str(self._branches[field].typename)
         return typename.endswith("]") or typename.startswith(("std::vector<", "vector<", "ROOT::VecOps::RVec<"))
 
+    def ends(self, fields: Sequence[str]) -> Sequence[int]:
+        """The ends of baskets, of the branch that has the fewest: its are the longest."""
+        offsets = [self._branches[field].entry_offsets for field in fields]
+        return min(offsets, key=len, default=[0])[1:]
+
     def columns(self, fields: Sequence[str], start: int, stop: int | None) -> dict[str, Column]:
         """Columns of the entries [start, stop), all baskets at once."""
         wanted = {id(self._branches[field]) for field in fields}
@@ -120,6 +126,10 @@ class NtupleReader:
 
         layout = ak.to_layout(self._ntuple[field].array(entry_start=0, entry_stop=0, library="ak"))
         return bool(layout.is_list) and layout.parameter("__array__") is None
+
+    def ends(self, fields: Sequence[str]) -> Sequence[int]:
+        """The ends of clusters."""
+        return [part.num_first_entry + part.num_entries for part in self._ntuple.cluster_summaries]
 
     def columns(self, fields: Sequence[str], start: int, stop: int | None) -> dict[str, Column]:
         """Columns of the entries [start, stop), field by field: uproot's own search of fields takes seconds."""

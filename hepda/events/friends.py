@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from hepda.config import AnalysisConfig
 from hepda.config.systematics import ShapeSystematic
 from hepda.errors import ConfigError, DataError, ExpressionError, SourceError, nearest
-from hepda.events.chunks import SPAN_ENTRIES, ChunkReader, Faults
+from hepda.events.chunks import MOST_ENTRIES, SPAN_ENTRIES, ChunkReader, Faults, stretches
 from hepda.events.columns import Column
 from hepda.events.expressions import check_names, needed_names, parse
 from hepda.events.inputs import sample_tree
@@ -149,8 +149,10 @@ def inspect_file(config: AnalysisConfig, path: str, sample: str | None) -> Frien
         return FriendFile(path, sample, tree.entries, given, absent)
 
 
-def spans(config: AnalysisConfig, file: FriendFile, entries: int = SPAN_ENTRIES) -> Iterator[Span]:
-    """All events of a file in its order, `entries` at a time; at least one span, if an empty one.
+def spans(
+    config: AnalysisConfig, file: FriendFile, usual: int = SPAN_ENTRIES, most: int = MOST_ENTRIES
+) -> Iterator[Span]:
+    """All events of a file in its order, in `stretches`; at least one span, if an empty one.
 
     Raises:
         SourceError: the file cannot be read after all, or has changed since it was opened.
@@ -165,8 +167,9 @@ def spans(config: AnalysisConfig, file: FriendFile, entries: int = SPAN_ENTRIES)
             )
         replaced = shapes(config)
         instead = {"": dict[str, str]()} | {v: _instead(tree, replaced[v], plan) for v in file.variations}
-        for start in range(0, max(file.entries, 1), entries):
-            yield _span(config, file, tree, plan, instead, (start, min(start + entries, file.entries)))
+        ends = tree.ends([name for name in (*plan.branches, *config.split.key) if name != _ENTRY])
+        for bounds in [*stretches(file.entries, ends, usual, most)] or [(0, 0)]:
+            yield _span(config, file, tree, plan, instead, bounds)
 
 
 def _span(

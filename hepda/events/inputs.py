@@ -18,7 +18,10 @@ from hepda.events.systematics import check_systematics
 
 @dataclass(frozen=True, slots=True)
 class InputFile:
-    """A file that was opened and found good, not yet read; replaced: branches, and what is read in their place."""
+    """A file that was opened and found good, not yet read.
+
+    replaced: branches, and what is read in their place; ends: see `Tree.ends`.
+    """
 
     path: str
     entries: int
@@ -26,6 +29,7 @@ class InputFile:
     metadata: Metadata
     plan: SamplePlan
     replaced: Mapping[str, str] = field(default_factory=dict)
+    ends: tuple[int, ...] = ()
 
 
 def inspect(config: AnalysisConfig, skips: Skips | None = None) -> tuple[Plan, dict[str, list[InputFile]]]:
@@ -61,7 +65,8 @@ def _open_input(config: AnalysisConfig, plan: Plan, name: str, path: str) -> Inp
         sample_plan = plan.for_sample(name, tree.branches, path)
         tree.require(config.split.key)
         metadata = metadata_of(config, name, tree, sample_plan.variables)
-        return InputFile(path, tree.entries, tree.branches, metadata, sample_plan)
+        ends = tree.ends([*sample_plan.branches, *config.split.key])
+        return InputFile(path, tree.entries, tree.branches, metadata, sample_plan, ends=ends)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import glob
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -30,6 +31,12 @@ _EXTRAS = {
 """What a scheme needs, and the extra that brings it."""
 _PASSING = frozenset((errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN, errno.ECONNRESET, errno.EHOSTUNREACH))
 """Errors of network file systems that pass."""
+_XROOTD = {"XRD_CONNECTIONWINDOW": "10", "XRD_CONNECTIONRETRY": "1", "XRD_STREAMERRORWINDOW": "1"}
+"""What XRootD's client is told where the user's environment does not say.
+
+By itself it waits up to ten minutes for a server that does not answer, and half an hour before it asks one again whose
+connection broke; `attempt` asks again anyway.
+"""
 _FOR_GOOD = ("no such file", "not found", "[3011]", "permission denied", "[3010]", "403", "401", "404")
 """What servers say when asking again is no use."""
 
@@ -124,6 +131,9 @@ def attempt(
 
     Raises SourceError, naming `path` and `what` was wanted of it.
     """
+    if _scheme(path) in ("root", "roots", "xroot"):
+        for name, value in _XROOTD.items():  # the client reads them when it is loaded
+            os.environ.setdefault(name, value)
     for number in range(retries + 1):
         try:
             with reading(path, what, remote):
@@ -196,4 +206,5 @@ def passes(error: BaseException, remote: bool) -> bool:
     if not remote or any(text in str(error).lower() for text in _FOR_GOOD):
         return False
     of_the_net = type(error).__module__.partition(".")[0] in ("aiohttp", "botocore", "s3fs", "fsspec")
-    return isinstance(error, OSError | TimeoutError) or of_the_net
+    cut_off = isinstance(error, ValueError) and "closed file" in str(error)  # what is left of a broken connection
+    return isinstance(error, OSError | TimeoutError) or of_the_net or cut_off

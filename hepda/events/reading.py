@@ -12,7 +12,7 @@ import numpy as np
 
 from hepda.config import AnalysisConfig
 from hepda.errors import SourceError
-from hepda.events.chunks import SPAN_ENTRIES, Faults, Rows
+from hepda.events.chunks import MOST_ENTRIES, SPAN_ENTRIES, Faults, Rows
 from hepda.events.inputs import InputFile, factor_of
 from hepda.events.plan import Plan
 from hepda.events.samples import Normalisation, WeightSums, normalisation_of
@@ -97,10 +97,10 @@ def sample_spans(
             file.replaced, factor, config.missing, config.split.key, file.entries, token,
         )  # fmt: skip
         try:
-            entries = SPAN_ENTRIES if memory is None else entries_that_fit(found, memory, SPAN_ENTRIES)
+            most = MOST_ENTRIES if memory is None else entries_that_fit(found, memory, MOST_ENTRIES)
         except SourceError as error:
             raise BrokenFileError(name, file.path, error) from error
-        spans.append((file, spans_of(found, entries, version)))
+        spans.append((file, spans_of(found, file.ends, min(SPAN_ENTRIES, most), most, version)))
     return SampleSpans(name, normalisation, spans)
 
 

@@ -102,6 +102,11 @@ class Tree:
         names = {n: f if f.counted else instead.get(f.name, f) for n, f in self.names.items()}
         return Tree(self.file, self.tree, self.entries, names)
 
+    def ends(self, names: Sequence[str]) -> tuple[int, ...]:
+        """Entries where a part of the file ends that is unpacked as a whole, see `Reader.ends`."""
+        fields = list(dict.fromkeys(self.names[name].name for name in names))
+        return tuple(self.file.do(f"the tree {self.tree!r}", lambda f: f.reader(self.tree).ends(fields)))
+
     def read(self, names: Sequence[str], start: int = 0, stop: int | None = None) -> dict[str, Column]:
         """Columns of the entries [start, stop), by name.
 

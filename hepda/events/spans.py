@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from hepda.errors import DataError, ProcessError, SourceError
-from hepda.events.chunks import ChunkReader, Faults, Rows
+from hepda.events.chunks import ChunkReader, Faults, Rows, stretches
 from hepda.events.columns import Column
 from hepda.events.plan import SamplePlan
 from hepda.events.sources import Tree, open_tree
@@ -76,9 +76,9 @@ class SpanRows:
     gaps: dict[str, int] = field(default_factory=dict)
 
 
-def spans_of(file: SpanFile, entries: int, version: str = "") -> list[Span]:
-    """A file in spans of at most so many entries."""
-    return [Span(file, s, min(s + entries, file.entries), version) for s in range(0, file.entries, entries)]
+def spans_of(file: SpanFile, ends: Sequence[int], usual: int, most: int, version: str = "") -> list[Span]:
+    """A file in spans, see `stretches`."""
+    return [Span(file, start, stop, version) for start, stop in stretches(file.entries, ends, usual, most)]
 
 
 def read_span(span: Span) -> SpanRows:

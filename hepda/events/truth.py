@@ -13,6 +13,7 @@ from hepda.errors import DataError
 from hepda.events.blinding import blinded_domains, hidden_range
 from hepda.events.evaluation import Evaluator
 from hepda.events.expressions import Expression, check_names, needed_names, parse
+from hepda.events.samples import duplicates
 from hepda.events.sources import expand, integers, open_tree
 from hepda.events.splits import event_key
 from hepda.events.table import FeatureTable
@@ -83,6 +84,6 @@ def _told(config: AnalysisConfig, name: str, section: TruthConfig) -> tuple[NDAr
             found = Evaluator({n: columns[n] for n in branches}, {}, tree.entries).condition(condition)
             labels.append(np.asarray(found, dtype=np.int8))
     key = np.concatenate(keys)
-    if len(np.unique(key)) < len(key):
-        raise DataError(f"{where}: tells of {len(key) - len(np.unique(key))} events more than once; see `split.key`.")
+    if twice := duplicates(key):
+        raise DataError(f"{where}: tells of {twice} events more than once; see `split.key`.")
     return key, np.concatenate(labels)

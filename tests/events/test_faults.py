@@ -16,6 +16,7 @@ import uproot
 
 from hepda.config import load_config
 from hepda.errors import DataError, ExpressionError, HepdaError, SourceError
+from hepda.events import chunks
 from hepda.events.load import LoadedEvents, load_table
 from hepda.events.sources import open_tree
 from hepda.kinds.events import Events
@@ -104,13 +105,18 @@ def test_a_branch_that_becomes_text_is_told(folder: Path) -> None:
         loaded(folder, "normalisation=null", *overrides, files)
 
 
-def test_lists_whose_lengths_disagree_are_told_with_the_entry(folder: Path) -> None:
+def test_lists_whose_lengths_disagree_are_told_with_the_entry_of_the_file(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chunks, "CHUNK_ENTRIES", 10)
     with uproot.open(folder / "third.root") as file:
         eta = file["events"]["jet_eta"].array()
     short = ak.concatenate([eta[:17], eta[17:18, :-1], eta[18:]])
     write_sample(folder / "third.root", N, 5, signal=False, shift=-1.0, cross_section=20.0, spoil={"jet_eta": short})
-    with pytest.raises(ExpressionError, match=r"variables\.jets: .*different lengths.*entry 17"):
+    with pytest.raises(ExpressionError, match=r"different lengths.*entry 17 of .*third\.root: "):
         loaded(folder)
+    with pytest.raises(ExpressionError, match=r"different lengths.*entry 17 of "):  # after events that are cut away
+        loaded(folder, "selection=event % 2 == 1")
 
 
 def test_a_file_without_entries_among_others_does_no_harm(folder: Path) -> None:

@@ -184,7 +184,7 @@ def test_domain_selection_and_weight(folder: Path) -> None:
 
 def test_chunks_make_no_difference(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = loaded(folder).table
-    monkeypatch.setattr(reading, "SPAN_ENTRIES", 111)
+    monkeypatch.setattr(reading, "MOST_ENTRIES", 111)
     monkeypatch.setattr(chunks, "CHUNK_ENTRIES", 37)
     parts = loaded(folder).table
     np.testing.assert_array_equal(whole.features, parts.features)
@@ -253,9 +253,7 @@ def test_faults(folder: Path, overrides: list[str], kind: type[HepdaError], expe
     assert re.search(expected, text, re.DOTALL), text
 
 
-def test_faults_are_found_before_the_first_event_is_read(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_faults_are_found_before_the_first_event_is_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: Any) -> None:
         raise AssertionError("an event was read")
 
@@ -269,10 +267,7 @@ def test_a_nan_is_placed(tmp_path: Path) -> None:
     met[[17, 40]] = np.nan
     write_sample(tmp_path / "third.root", N, 5, signal=False, spoil={"met": met})
     text = complaint(tmp_path, DataError)
-    assert (
-        "samples.third: the feature 'met' is not a finite number in 2 selected events, first in entry 17"
-        in text
-    )
+    assert "samples.third: the feature 'met' is not a finite number in 2 selected events, first in entry 17" in text
     assert "third.root" in text
 
 

@@ -13,6 +13,7 @@ import yaml
 
 from hepda.config import load_config
 from hepda.errors import ConfigError, HepdaError
+from hepda.events import samples
 from hepda.events.load import LoadedEvents, load_table
 from tests.factory import analysis, write_analysis, write_sample
 
@@ -231,3 +232,13 @@ def test_a_stitched_sample_must_cover_its_own_events(tmp_path: Path) -> None:
         HepdaError, match=r"stitched\.tt\.one \(n_extra_b == 2\): does not hold in \d+ events of this very"
     ):
         loaded(tmp_path, parts["change"], one=parts["one"])
+
+
+@pytest.mark.parametrize("at_once", [7, 2_000_000])
+def test_events_that_repeat_are_counted_part_by_part(monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
+    monkeypatch.setattr(samples, "_KEYS", at_once)
+    key = np.random.default_rng(1).integers(0, 2**64, 40, dtype=np.uint64)
+    key = np.concatenate([key, key[:5], key[:2], np.array([0, 0, 2**64 - 1, 2**64 - 1], np.uint64)])
+    assert samples.duplicates(key) == 5 + 2 + 2
+    assert samples.duplicates(key[:40]) == 0
+    assert samples.duplicates(key[:0]) == 0

@@ -30,10 +30,8 @@ from hepda.events.load import load_table
 from hepda.events.sources import expand, open_tree
 from tests.factory import analysis, write_analysis, write_sample
 
-# XRootD's client waits two minutes for a server that is not there, unless told before it is loaded.
-os.environ.setdefault("XRD_CONNECTIONWINDOW", "1")
-os.environ.setdefault("XRD_CONNECTIONRETRY", "1")
-os.environ.setdefault("XRD_STREAMERRORWINDOW", "1")
+for setting, value in places._XROOTD.items():  # as hepda does; here fixtures load the client before it
+    os.environ.setdefault(setting, value)
 
 N = 120
 
@@ -130,6 +128,29 @@ def test_an_analysis_by_xrootd_is_the_one_of_the_local_files(xrootd: XRootD, fol
     with pytest.raises(SourceError, match=r"samples\.x: no file matches root://.*none-\*\.root"):
         expand([xrootd.url("none-*.root")], "samples.x")
     assert time.monotonic() - started < 20  # asked once: more would not help
+
+
+DEAD = """
+import os, sys
+from hepda.errors import SourceError
+from hepda.events.sources import open_tree
+try:
+    with open_tree("root://127.0.0.1:1//a.root", retries=1): pass
+except SourceError as error:
+    print(error)
+print(os.environ["XRD_CONNECTIONWINDOW"], os.environ["XRD_CONNECTIONRETRY"])
+"""
+
+
+def test_a_server_that_is_not_there_is_an_error_in_seconds_unless_the_user_waits_longer() -> None:
+    pytest.importorskip("fsspec_xrootd", reason="the extra `xrootd` is not installed")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("XRD_")}
+    told = subprocess.run(
+        [sys.executable, "-c", DEAD], env=environment | {"XRD_CONNECTIONWINDOW": "9"},
+        capture_output=True, text=True, check=True, timeout=60,  # the client alone waits ten times as long
+    ).stdout  # fmt: skip
+    assert "root://127.0.0.1:1//a.root: cannot be reached: " in told and "It was tried 2 times." in told
+    assert told.endswith("9 1\n")
 
 
 def test_a_server_that_comes_back_is_asked_again(xrootd: XRootD, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

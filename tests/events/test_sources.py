@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import awkward as ak
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import uproot
 
 from hepda.errors import HepdaError, SourceError
-from hepda.events import places
+from hepda.events import chunks, places
 from hepda.events.sources import expand, open_file, open_tree
 from tests.factory import write_sample
 
@@ -175,3 +178,33 @@ def test_a_server_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
         open_file("http://127.0.0.1:9/a.root"),
     ):
         pass
+
+
+def test_stretches_end_where_the_file_packs_events_together() -> None:
+    def cut(entries: int, ends: Sequence[int]) -> list[int]:
+        pairs = list(chunks.stretches(entries, ends, usual=100, most=400))
+        assert [start for start, _ in pairs] == [0, *(stop for _, stop in pairs[:-1])][: len(pairs)]
+        return [stop for _, stop in pairs]
+
+    assert cut(0, ()) == []
+    assert cut(250, ()) == [100, 200, 250]  # nothing is known: cut anywhere
+    assert cut(250, range(60, 250, 60)) == [60, 120, 180, 240, 250]
+    assert cut(250, range(10, 251, 10)) == [100, 200, 250]  # as many as are usual
+    assert cut(600, (250, 600)) == [250, 600]  # more than usual, but not too many
+    assert cut(600, (600,)) == [100, 200, 600]  # too many to be read at once: cut until they are not
+
+
+def test_files_are_read_in_the_parts_that_they_are_packed_in(tmp_path: Path) -> None:
+    numbers = np.arange(1000, dtype=np.int32)
+    with uproot.recreate(tmp_path / "a.root") as file:
+        file.mktree("events", {"n": "i4"})
+        for first in range(0, 1000, 250):
+            file["events"].extend({"n": numbers[first : first + 250]})
+    pq.write_table(pa.table({"n": numbers}), tmp_path / "a.parquet", row_group_size=300)
+    for name, ends in (("a.root", (250, 500, 750, 1000)), ("a.parquet", (300, 600, 900, 1000))):
+        with open_tree(str(tmp_path / name)) as tree:
+            assert tree.ends(["n"]) == ends
+    path = DATA / "Run2012BC_DoubleMuParked_Muons_1000evts_rntuple_v1-0-0-0.root"
+    if path.is_file():
+        with open_tree(str(path)) as tree:
+            assert tree.ends(["nMuon"]) == (1000,)
