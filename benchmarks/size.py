@@ -1,11 +1,12 @@
 """How much memory reading and training take, and how the time grows, from 10^5 events to as many as the disk holds.
 
     python benchmarks/size.py [--events 100000 1000000 10000000] [--table 50000000] [--memory 2GB] [--folder DIR]
-                              [--stages load,again,train,evaluate] [--json FILE]
+                              [--stages load,again,train,evaluate,whole] [--json FILE]
 
 `--events`: jagged trees (5 to 11 jets an event, float32, zstd) in files of a million events, read into 14 features and
 trained on: `load` reads them into the table, `again` takes it from the cache, `train` trains a plain and an adversarial
-network for one epoch on both folds, `evaluate` makes the numbers of the scores. `--table`: a table of 30 features that
+network for one epoch on both folds, `evaluate` makes the numbers of the scores, `whole` is
+`hepda train` from the files to the report, told by the parts of its story. `--table`: a table of 30 features that
 is written without files of events, for more than can be generated; it has no `load`.
 
 Each stage is a process of its own, with those that it starts. Memory is the largest sum over all of them, looked at
@@ -200,15 +201,21 @@ def stage(name: str, config: str, memory: str, processes: int) -> None:
     from hepda.events import wing
     from hepda.events.load import LoadedEvents
     from hepda.events.store import open_table
+    from hepda.kinds.events import Events, combine
     from hepda.resources import Resources, memory_of
-    from hepda.training import check_memory, jobs_of, run_jobs
+    from hepda.together import run_jobs
+    from hepda.training import check_memory, jobs_of
 
     path = Path(config)
     folder = path.parent
-    loaded_config = load_config(path)
+    loaded_config = load_config(path, [f"training.processes={processes}"])
     means = Resources(memory_of(memory), processes=processes, cache=folder / "cache")
+    if name == "whole":
+        done = analysis.train(loaded_config, folder / "run", folder / "plots", Telling(), resources=means)
+        print(json.dumps({"rows": sum(s["selected"] for s in done.metrics["samples"].values()), "note": ""}))
+        return
     if name in ("train", "evaluate") and processes > 1:
-        parallel.prepare(analysis.HEAVY)
+        parallel.prepare(Events.heavy)
     if (folder / "table").exists():
         loaded = LoadedEvents(open_table(folder / "table"), {}, (), folder=folder / "table")
     else:
@@ -218,14 +225,29 @@ def stage(name: str, config: str, memory: str, processes: int) -> None:
         work = run / ".work" / "size"
         work.mkdir(parents=True, exist_ok=True)
         number = check_memory(loaded_config, loaded.table, means)
-        jobs = jobs_of(loaded_config, analysis.table_folder(loaded), run, work, "auto")
-        scores = analysis.combine(loaded_config, loaded.table, run_jobs(jobs, number, lambda *_: None))
+        jobs = jobs_of(loaded_config, loaded.folder, run, work, "auto")
+        scores = combine(loaded_config, loaded.table, run_jobs(jobs, number, lambda *_: None))
         for model, score in scores.items():
             np.save(folder / f"{model}.npy", score)
     if name == "evaluate":
         scores = {model: np.load(folder / f"{model}.npy", mmap_mode="r") for model in loaded_config.models}
         wing.numbers_of(loaded_config, loaded.table, scores, run / "models", processes, lambda *_: None)
     print(json.dumps({"rows": len(loaded.table), "note": loaded.note}))
+
+
+class Telling:
+    """The progress of a story, as lines that `measure` reads."""
+
+    def stage(self, name: str) -> None:
+        """A stage of the story begins."""
+        print(f"stage {name}", flush=True)
+
+    def step(self, what: str, done: int, total: int) -> None:
+        """Not told."""
+
+    def say(self, line: str) -> None:
+        """Told."""
+        print(line, flush=True)
 
 
 def tree_of(pid: int) -> Iterator[int]:
@@ -240,11 +262,12 @@ def tree_of(pid: int) -> Iterator[int]:
 
 
 class Watch(threading.Thread):
-    """Looks at the memory of a process and its descendants until it ends: peaks in MB."""
+    """Looks at the memory of a process and its descendants until it ends: peaks in MB, and those of each part."""
 
     def __init__(self, pid: int) -> None:
         super().__init__(daemon=True)
         self.pid, self.own, self.resident, self.over = pid, 0.0, 0.0, False
+        self.part, self.parts = "start", dict[str, tuple[float, float]]()
 
     def run(self) -> None:
         """Look every 50 ms."""
@@ -259,6 +282,8 @@ class Watch(threading.Thread):
                 own += float(told.get("Pss_Anon", 0)) / 1024
                 resident += float(told.get("Pss", 0)) / 1024
             self.own, self.resident = max(self.own, own), max(self.resident, resident)
+            before = self.parts.get(self.part, (0.0, 0.0))
+            self.parts[self.part] = max(before[0], own), max(before[1], resident)
             time.sleep(0.05)
 
 
@@ -270,14 +295,20 @@ def measure(name: str, config: Path, memory: str, processes: int) -> dict[str, A
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     watch = Watch(process.pid)
     watch.start()
-    out = process.stdout.read() if process.stdout else ""
+    line = ""
+    for line in process.stdout or ():
+        if line.startswith("stage "):
+            watch.part = line.split()[1]
     _, status, used = os.wait4(process.pid, 0)
     watch.over = True
     if status:
         raise SystemExit(f"{name} of {config} ended with {status}")
-    told = json.loads(out.splitlines()[-1])
+    told = json.loads(line)
     found = {"stage": name, "rows": told["rows"], "cpu": used.ru_utime + used.ru_stime,
              "seconds": time.perf_counter() - start, "own": watch.own, "resident": watch.resident}  # fmt: skip
+    if len(watch.parts) > 1:
+        found["parts"] = watch.parts
+        print("; ".join(f"{part} {own:.0f} / {all_:.0f} MB" for part, (own, all_) in watch.parts.items()))
     print(f"{config.parent.name:>14} {name:>9}: {found['rows']:>10} rows, {found['cpu']:8.1f} s CPU, "
           f"{found['own']:7.0f} MB of its own, {found['resident']:7.0f} MB resident", flush=True)  # fmt: skip
     return found
@@ -308,7 +339,7 @@ def main() -> None:
                 continue
             if name == "load":
                 shutil.rmtree(place / "cache", ignore_errors=True)
-            if name == "train":
+            if name in ("train", "whole"):
                 shutil.rmtree(place / "run", ignore_errors=True)
             found["stages"].append({"events": n, **measure(name, config, given.memory, given.processes)})
             if given.json:

@@ -17,10 +17,10 @@ class NormalisationConfig(Section):
 
     tree: str = "metadata"
     """The tree of bookkeeping, `Runs` in NanoAOD."""
-    sum_of_weights: str = "sum_of_weights"
-    """A branch of it, `genEventSumw` in NanoAOD; summed over entries and files."""
-    cross_section: str = "cross_section"
-    """A branch of it, in pb; the same in every entry. Read where the analysis file gives none."""
+    sum_of_weights: Expression = "sum_of_weights"
+    """A branch of it, `genEventSumw` in NanoAOD, or an expression of branches; summed over entries and files."""
+    cross_section: Expression = "cross_section"
+    """The same of the cross section in pb; the same in every entry. Read where the analysis file gives none."""
     histogram: str | None = None
     """The sum is in a histogram of this name; one with * means all that match, together."""
     bin: Count | None = None

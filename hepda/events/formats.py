@@ -51,6 +51,10 @@ class Format(Protocol):
         """The tree of this name, which is one of `trees`."""
         ...
 
+    def histograms(self) -> Sequence[str]:
+        """Names of one-dimensional histograms."""
+        ...
+
     def histogram(self, name: str) -> Any:
         """Contents of histograms without overflows, [..., bins]. Raises SourceError if there is none."""
         ...
@@ -68,7 +72,7 @@ SUFFIXES = {
 TABLE = "table"
 """How messages call the one table of a file that has no trees."""
 
-_SIDE = frozenset(
+SIDE = frozenset(
     ("metadata", "MetaData", "MetaDataTree", "Runs", "LuminosityBlocks", "ParameterSets", "POOLCollectionTree", "Trees")
 )
 """Trees of bookkeeping, not of events, in NanoAOD, xAOD and hepda's own ntuples."""
@@ -122,7 +126,7 @@ def choose_tree(trees: Sequence[str] | None, wanted: str | None, path: str) -> s
         return wanted
     if len(trees) == 1:
         return trees[0]
-    likely = [name for name in trees if name not in _SIDE] or list(trees)
+    likely = [name for name in trees if name not in SIDE] or list(trees)
     usual = [name for name in _USUAL if name in likely]
     if len(likely) == 1 or usual:
         return likely[0] if len(likely) == 1 else usual[0]

@@ -50,6 +50,10 @@ class Hdf5File:
         first = next(d for d in beside if d.ndim == 1 and not d.dtype.names) if own is None else own
         return Hdf5Reader(len(first), own, [d for d in beside if len(d) == len(first)])
 
+    def histograms(self) -> Sequence[str]:
+        """Not told: any plain dataset might be one."""
+        return ()
+
     def histogram(self, name: str) -> Any:
         """A plain dataset of one dimension, [bins]."""
         found = {d.name.lstrip("/"): d for d in self._datasets if d.ndim == 1 and d.dtype.kind in NUMBERS}

@@ -51,6 +51,10 @@ class ParquetFile:
         """The table."""
         return self
 
+    def histograms(self) -> Sequence[str]:
+        """None."""
+        return ()
+
     def histogram(self, name: str) -> Any:
         """There are none in Parquet."""
         raise SourceError(f"{self._path}: has no histogram {name!r}; a Parquet file is one table of events.")

@@ -55,9 +55,13 @@ class RootFile:
             self._readers[tree] = make(self._file[tree])
         return self._readers[tree]
 
+    def histograms(self) -> Sequence[str]:
+        """Names of its one-dimensional histograms."""
+        return [name for name, kind in self._kinds.items() if kind.startswith(("TH1", "TProfile"))]
+
     def histogram(self, name: str) -> Any:
         """Contents of the one-dimensional histograms of this name, or of this pattern with *, [histograms, bins]."""
-        there = [own for own, kind in self._kinds.items() if kind.startswith(("TH1", "TProfile"))]
+        there = self.histograms()
         found = [own for own in there if fnmatchcase(own, name)]
         if not found:
             hint = nearest(name, there) or (f" It has: {', '.join(there[:20])}." if there else " It has none.")

@@ -175,11 +175,11 @@ def _add_vectors(add: Callable[..., None]) -> None:
     for short, quantity in (("mass", "mass2"), ("delta_r", "delta_r2"), ("pt", "pt2")):
         add(f"pair_{short}_min", "vectors", _rooted(kinematics.pair_minimum, quantity))
         add(f"pair_{short}_max", "vectors", _rooted(kinematics.pair_maximum, quantity))
-        add(f"pair_{short}lists.mean", "vectors", _pair_mean(quantity, root=True))
+        add(f"pair_{short}_mean", "vectors", _pair_mean(quantity, root=True))
     for quantity in ("delta_eta", "delta_phi"):
         add(f"pair_{quantity}_min", "vectors", _shape_of(kinematics.pair_minimum, quantity))
         add(f"pair_{quantity}_max", "vectors", _shape_of(kinematics.pair_maximum, quantity))
-        add(f"pair_{quantity}lists.mean", "vectors", _pair_mean(quantity, root=False))
+        add(f"pair_{quantity}_mean", "vectors", _pair_mean(quantity, root=False))
     add("pair_mass_nearest", "vectors, mass", _pair_mass_nearest)
     add("pair_mass_closest", "vectors", _rooted(kinematics.pair_of_smallest, "delta_r2", "mass2"))
     add("pair_pt_closest", "vectors", _rooted(kinematics.pair_of_smallest, "delta_r2", "pt2"))

@@ -127,34 +127,48 @@ def metadata_of(config: AnalysisConfig, name: str, tree: Tree, variables: Mappin
     if wants_sum and where.events is not None:
         total = sum_over_events(tree, parse(where.events, "normalisation.events"), variables)
     elif wants_sum and where.histogram is not None:
-        total = _from_histogram(tree.file, where.histogram, where.bin)
+        total = from_histogram(tree.file, where.histogram, where.bin)
     names = [where.sum_of_weights] * (wants_sum and total is None) + [where.cross_section] * wants_section
-    columns = _from_tree(tree.file, where, names)
+    columns = from_tree(tree.file, where, names)
     if wants_sum and total is None:
         total = float(columns[where.sum_of_weights].sum())
     section = _agreed(columns[where.cross_section], tree.path) if wants_section else None
     return Metadata(total, section)
 
 
-def _from_tree(file: EventFile, where: NormalisationConfig, names: Sequence[str]) -> dict[str, NDArray[Any]]:
-    """Branches of the tree of bookkeeping, one number an entry each."""
-    if not names:
+def from_tree(file: EventFile, where: NormalisationConfig, texts: Sequence[str]) -> dict[str, NDArray[Any]]:
+    """Branches of the tree of bookkeeping, or expressions of them, by their text: one number an entry each.
+
+    Raises SourceError or ExpressionError for what is not there, or is no such number.
+    """
+    if not texts:
         return {}
     try:
-        columns = tree_of(file, file.path, where.tree).read(names)
+        tree = tree_of(file, file.path, where.tree)
+        # A branch may have a name that no expression can have.
+        parsed = {text: parse(text, "normalisation") for text in texts if text not in tree.names}
+        columns = tree.read([*(text for text in texts if text in tree.names), *needed_names(parsed.values(), {})])
     except SourceError as error:
         keys = {where.sum_of_weights: "sum_of_weights", where.cross_section: "cross_section"}
         raise SourceError(
             f"{error} It is needed for the normalisation; see `normalisation`, or give the sample's "
-            f"{' and '.join(keys[name] for name in names)} in the analysis file."
+            f"{' and '.join(keys[text] for text in texts)} in the analysis file."
         ) from error
-    for name in names:
-        if columns[name].offsets is not None or len(columns[name].values) == 0:
-            raise SourceError(f"{file.path}: {where.tree}.{name} must hold one number an entry, and at least one.")
-    return {name: columns[name].values for name in names}
+    found = {}
+    for text in texts:
+        gone = None
+        if text in parsed:
+            values, gone = Evaluator(columns, {}, tree.entries).number(parsed[text])
+        else:
+            values = columns[text].values
+        listed = text not in parsed and columns[text].offsets is not None
+        if listed or len(values) == 0 or (gone is not None and gone.any()):
+            raise SourceError(f"{file.path}: {where.tree}: {text} must be one number an entry, and at least one.")
+        found[text] = values
+    return found
 
 
-def _from_histogram(file: EventFile, name: str, number: int | None) -> float:
+def from_histogram(file: EventFile, name: str, number: int | None) -> float:
     """The content of a bin (from 1), or of all bins, of the histograms of this name."""
     contents = file.do(f"the histogram {name!r}", lambda f: f.histogram(name))
     if number is None:

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from hepda.errors import SourceError
+from hepda.events.bookkeeping import Books, books_of
 from hepda.events.columns import Column
 from hepda.events.sources import Tree, open_tree
 
@@ -55,8 +56,8 @@ def starting_yaml(path: str, tree: str | None = None) -> str:
     with open_tree(path, tree) as source:
         if not source.entries:
             raise SourceError(f"{path}: the tree {source.tree!r} has no entries to look at; name another file or tree.")
-        found = classify(source)
-    return "\n".join(_lines(Path(path), source.tree, found)) + "\n"
+        found, books = classify(source), books_of(source.file, source.tree)
+    return "\n".join(_lines(Path(path), source.tree, found, books)) + "\n"
 
 
 def classify(source: Tree) -> Found:
@@ -120,20 +121,31 @@ def _split(name: str) -> tuple[str, str]:
     return name, ""
 
 
-def _lines(path: Path, tree: str, found: Found) -> list[str]:
+def _normalisation(books: Books | None) -> tuple[str, str]:
+    """The line of `normalisation`, and what a simulated sample needs for it."""
+    if books is None:
+        why = "no sum of weights was found in the file, so the weight is taken as it is; see `hepda schema`"
+        return f"normalisation: null                   # TODO {why}", ""
+    section = ", ".join(f"{key}: {_text(str(value))}" for key, value in books.keys.items())
+    line = f"normalisation: {{{section}}}   # found in the file: {books.total:.6g}; TODO is it the sum of `weight`?"
+    return line, "" if books.cross_section else ", cross_section: 1.0"
+
+
+def _lines(path: Path, tree: str, found: Found, books: Books | None) -> list[str]:
     variables, features = _variables(found)
     keys = [name for name in (found.run, found.event) if name]
+    normalisation, section = _normalisation(books)
     lines = [
         f"# A starting point, guessed from the branches of {path.name} by `hepda init`. Lines with TODO need you.",
         f"name: {re.sub(r'[^A-Za-z0-9_]+', '_', path.stem).strip('_') or 'analysis'}",
         "kind: events",
         "luminosity: 140                       # TODO 1/fb",
         f"tree: {_text(tree)}",
-        "normalisation: null                   # TODO the weight is taken as it is; see `hepda schema`, normalisation",
+        normalisation,
         "",
         "samples:                              # TODO one a process; cross_section in pb, k_factor, ...",
-        f"  signal: {{files: {_text(str(path))}, class: signal, domain: simulation}}",
-        f"  background: {{files: {_text(str(path))}, class: background, domain: simulation}}   # TODO other files",
+        f"  signal: {{files: {_text(str(path))}, class: signal, domain: simulation{section}}}",
+        f"  background: {{files: {_text(str(path))}, class: background, domain: simulation{section}}}   # TODO others",
         "  # background_alt: {files: ..., class: background, domain: alternative}   # another generator",
         "  # background_third: {files: ..., class: background, domain: third, use: evaluate}   # trained on by nothing",
         "  # data: {files: ..., domain: data}",
