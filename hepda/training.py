@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hepda import jobs
-from hepda.config import AnalysisConfig, BdtConfig, DomainConfig, NetworkConfig
+from hepda.config import AnalysisConfig, BdtConfig, DomainConfig, NetworkConfig, RatioConfig
 from hepda.errors import ConfigError
 from hepda.jobs import Left
 from hepda.resources import LEAST_MEMORY, PROCESS, Resources, in_words
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from hepda.adversarial import History, Network
     from hepda.adversarial.registry import Adversary
     from hepda.adversarial.terms import Term
+    from hepda.baselines.bdt import Bdt
     from hepda.events.reweighting import Factors
     from hepda.events.table import FeatureTable
 
@@ -71,10 +73,26 @@ def memory_of_trainings(config: AnalysisConfig, table: FeatureTable) -> dict[str
     """About how many bytes the training of each model holds of a table: of all its rows where it is large."""
     rows, columns = table.features.shape
     trained = rows * (config.split.folds - 1) // config.split.folds
-    return {
-        model: trained * columns * _PER_NUMBER if isinstance(section, BdtConfig) else rows * _PER_EVENT
-        for model, section in config.models.items()
-    }
+    needs = {}
+    for model, section in config.models.items():
+        if isinstance(section, BdtConfig):
+            most = min(trained, section.events or trained)
+            needs[model] = rows * _PER_EVENT + most * columns * _PER_NUMBER
+        else:
+            needs[model] = rows * _PER_EVENT
+        needs[model] += sum(_ratio_memory(ratio, table, trained) for ratio in _ratios_of(section))
+    return needs
+
+
+def _ratios_of(section: NetworkConfig | BdtConfig) -> list[RatioConfig]:
+    domain = section.domain if isinstance(section, NetworkConfig) else None
+    return [ratio for ratio in (section.reweight, None if domain is None else domain.reweight) if ratio is not None]
+
+
+def _ratio_memory(ratio: RatioConfig, table: FeatureTable, trained: int) -> int:
+    """Bytes that a reweighting holds: features of both sides, and those of three parts in five for its trees."""
+    columns = len(ratio.features or table.names)
+    return trained * columns * (4 + _PER_NUMBER * 3 // 5)
 
 
 def check_memory(config: AnalysisConfig, table: FeatureTable, resources: Resources, processes: int) -> int:
@@ -89,10 +107,22 @@ def check_memory(config: AnalysisConfig, table: FeatureTable, resources: Resourc
         if need + 2 * PROCESS > max(resources.budget, LEAST_MEMORY + PROCESS):
             raise ConfigError(
                 f"models.{model}: its training holds about {in_words(need)} of these {len(table)} events, and "
-                f"--memory leaves {in_words(resources.budget - 2 * PROCESS)}; give more by --memory, read fewer "
-                "events, or leave the model out."
+                f"--memory leaves {in_words(resources.budget - 2 * PROCESS)}; give more by --memory"
+                f"{_way_out(config.models[model], model, table, resources)}, read fewer events, or leave the model out."
             )
     return resources.side_by_side(processes, max(needs.values()))
+
+
+def _way_out(section: NetworkConfig | BdtConfig, model: str, table: FeatureTable, resources: Resources) -> str:
+    """How a model that is too large could be trained all the same."""
+    if _ratios_of(section):
+        return ", take its reweighting out"
+    free = resources.budget - 2 * PROCESS - len(table) * _PER_EVENT
+    fitting = free // (table.features.shape[1] * _PER_NUMBER)
+    if not isinstance(section, BdtConfig) or fitting < 100:
+        return ""
+    digits = 10 ** (len(str(fitting)) - 2)  # two are enough
+    return f", train it on a part of them (models.{model}.events: {fitting // digits * digits})"
 
 
 def _kernels(device: str) -> str:
@@ -192,7 +222,7 @@ def train_bdt(job: Job) -> Left:
     """Fit the trees of a job; returns as `train_network`, without a history."""
     from hepda.baselines import bdt
     from hepda.events.store import open_table
-    from hepda.events.tensors import bdt_part, held_out
+    from hepda.events.tensors import bdt_part
 
     section = job.config.models[job.model]
     if not isinstance(section, BdtConfig):
@@ -201,19 +231,34 @@ def train_bdt(job: Job) -> Left:
     factors = factors_of(job, table)
     parts = bdt_part(job.config, table, job.model, job.fold, factors)
     train, validation = (bdt.Events(*part) for part in parts)
+    seen = len(train.label) + len(validation.label)
+    there = int((table.of_samples(job.config.training_samples(job.model)) & (table.fold != job.fold)).sum())
+    part = [f"trained on {seen} of {there} events, chosen by hash (`events`)"] if seen < there else []
     start = time.perf_counter()
     trees = bdt.fit(section, train, validation, seed=job.seed % 2**31)
     seconds = time.perf_counter() - start
     trees.save(job.folder, job.stem, _metadata(job, table.names))
-    score = trees.predict(np.ascontiguousarray(table.features[held_out(table, job.fold)]))
+    score = _predicted(trees, table, job.fold)
     about = {
         "seconds": seconds,
         "rows_per_second": len(train.label) * trees.trees / seconds,
         "epochs": trees.trees,
-        "alarms": [*([trees.note] if trees.note else []), *factors.warnings],
+        "events": seen,
+        "alarms": [*([trees.note] if trees.note else []), *part, *factors.warnings],
         **factors.about,
     }
     return score, about, {}
+
+
+_SCORED = 500_000
+"""Events that trees score at once."""
+
+
+def _predicted(trees: Bdt, table: FeatureTable, fold: int) -> NDArray[np.float32]:
+    """Scores of the events of a fold, whose features are never all in memory."""
+    blocks = (slice(start, start + _SCORED) for start in range(0, len(table), _SCORED))
+    parts = (np.ascontiguousarray(table.features[block][table.fold[block] == fold]) for block in blocks)
+    return np.concatenate([trees.predict(part) for part in parts if len(part)])
 
 
 def factors_of(job: Job, table: FeatureTable) -> Factors:

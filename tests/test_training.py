@@ -1,21 +1,24 @@
 import copy
 import dataclasses
+import re
 
 import numpy as np
 import pytest
 import torch
 
+from hepda import training
 from hepda.adversarial import Head, Network, Reversal, Trainer, mlp, seeded
 from hepda.adversarial.tail import Tail
 from hepda.analysis import alarms
 from hepda.baselines import bdt
 from hepda.config import DomainConfig, ReweightConfig, load_config
-from hepda.errors import MissingExtraError, StorageError, TrainingError
+from hepda.errors import ConfigError, MissingExtraError, StorageError, TrainingError
 from hepda.events.load import load_table
 from hepda.events.store import write_table
 from hepda.events.tensors import model_features
 from hepda.jobs import read_job, run_job, run_jobs
 from hepda.parallel import one_thread
+from hepda.resources import Resources
 from hepda.training import build_network, jobs_of, train_network
 from tests.factory import write_analysis
 
@@ -266,6 +269,40 @@ def test_a_job_leaves_scores_of_its_fold_a_model_and_a_history(prepared, tmp_pat
         assert about["features"] == list(table.names) and about["missing"] == -1.0
         assert result.history == {} and result.about["epochs"] == trees.trees
         assert result.about["alarms"] == [trees.note] and "absolute value of negative weights" in trees.note
+
+
+def test_trees_may_be_trained_on_a_part_of_the_events_and_score_all(prepared, tmp_path, monkeypatch):
+    config, table, folder = prepared
+    monkeypatch.setattr(training, "_SCORED", 70)
+    found = {}
+    for most in (None, 150, 10**6):
+        bdt_config = config.models["bdt"].model_copy(update={"events": most})
+        some = config.model_copy(update={"models": {"bdt": bdt_config}})
+        (tmp_path / str(most)).mkdir()
+        (job, _) = jobs_of(some, folder, tmp_path / f"run{most}", tmp_path / str(most), "cpu")
+        found[most] = run_job(None, job, silent)
+    whole, part, all_ = found[None], found[150], found[10**6]
+    there = int((table.of_samples(config.training_samples("bdt")) & (table.fold != 0)).sum())
+    assert whole.about["events"] == there and 150 * 0.7 < part.about["events"] < 150 * 1.3
+    assert f"trained on {part.about['events']} of {there} events, chosen by hash (`events`)" in part.about["alarms"]
+    assert len(part.score) == len(whole.score) and (part.score != whole.score).any()
+    assert numbers(all_) == numbers(whole)
+
+
+def test_what_does_not_fit_the_memory_is_refused_with_what_would(prepared, monkeypatch):
+    config, table, _ = prepared
+    monkeypatch.setattr(training, "_PER_NUMBER", 10**6)
+    means = Resources(memory=2 * 10**9)
+    with pytest.raises(ConfigError, match=r"models\.bdt: its training holds .*train it on a part of them .*") as caught:
+        training.check_memory(config, table, means, 2)
+    (events,) = re.findall(r"models\.bdt\.events: (\d+)\)", str(caught.value))
+    section = config.models["bdt"]
+    part = config.model_copy(update={"models": {"bdt": section.model_copy(update={"events": int(events)})}})
+    assert training.check_memory(part, table, means, 2) == 1
+    ratio = ReweightConfig(**{name: SIDES[name] for name in ("source", "target")})
+    weighted = config.model_copy(update={"models": {"bdt": section.model_copy(update={"reweight": ratio})}})
+    with pytest.raises(ConfigError, match="take its reweighting out"):
+        training.check_memory(weighted, table, means, 2)
 
 
 def test_finished_jobs_are_not_done_again_and_missing_ones_give_the_same_numbers(prepared, tmp_path):

@@ -197,6 +197,11 @@ class BdtConfig(Section):
     l2: Annotated[float, Field(ge=0.0)] = 0.0
     patience: Count | None = 20
     """Iterations without improvement on validation events before stopping; null: all iterations."""
+    events: Annotated[int, Field(ge=100)] | None = None
+    """At most so many events of a fold are trained and validated on, chosen by hash of their key; null: all.
+
+    Trees hold all of their events in memory: where those are too many, this is the way. Every event is scored.
+    """
     train_on: Names | None = None
     """As for a network."""
     reweight: ReweightConfig | None = None

@@ -11,6 +11,8 @@ Keys = NDArray[np.uint64]
 
 _VALIDATION = np.uint64(0xD1B54A32D192ED03)
 """Makes the choice of validation events independent of that of folds."""
+_SHARE = np.uint64(0xA24BAED4963EE407)
+"""Makes the choice of a share of the events independent of all other choices."""
 _PART = np.uint64(0x8CB92BA72F3D8DD7)
 """Makes the parts of a reweighting independent of both."""
 
@@ -43,6 +45,12 @@ def is_validation(key: Keys, fraction: float) -> NDArray[np.bool_]:
     """The hash-chosen `fraction` of the events, bool [n]; independent of the fold."""
     uniform = (splitmix64(key ^ _VALIDATION) >> np.uint64(11)).astype(np.float64) * 2.0**-53
     return np.asarray(uniform < fraction)
+
+
+def is_chosen(key: Keys, share: float) -> NDArray[np.bool_]:
+    """A hash-chosen `share` of the events, bool [n]; independent of fold, validation and part."""
+    uniform = (splitmix64(key ^ _SHARE) >> np.uint64(11)).astype(np.float64) * 2.0**-53
+    return np.asarray(uniform < share)
 
 
 def part_of(key: Keys, parts: int) -> NDArray[np.int8]:

@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 from hepda.adversarial.batches import Rows, as_tensor
 from hepda.adversarial.stored import Picked
 from hepda.adversarial.weights import class_weights, negative_weights
-from hepda.config import AnalysisConfig, DomainConfig, NetworkConfig
+from hepda.config import AnalysisConfig, BdtConfig, DomainConfig, NetworkConfig
 from hepda.config.model_checks import methods_of
 from hepda.errors import ConfigError
 from hepda.events.reweighting import Factors, source_factors
+from hepda.events.splits import is_chosen
 from hepda.events.store import release
 from hepda.events.table import FeatureTable
 
@@ -220,9 +221,16 @@ def _domain_columns(
 def bdt_part(
     config: AnalysisConfig, table: FeatureTable, model: str, fold: int, factors: Factors | None = None
 ) -> tuple[tuple[NDArray[np.float32], NDArray[np.int8], Array], ...]:
-    """(features, label, weight) to train on and to validate on, for the trees `model` of fold `fold`."""
+    """(features, label, weight) to train on and to validate on, for the trees `model` of fold `fold`.
+
+    Of all events, or of so many as the config's `events` says, chosen by hash.
+    """
     factors = training_factors(config, table, model, fold) if factors is None else factors
     in_class = table.of_samples(config.training_samples(model)) & ~held_out(table, fold)
+    section = config.models[model]
+    most, there = section.events if isinstance(section, BdtConfig) else None, int(in_class.sum())
+    if most is not None and there > most:
+        in_class &= is_chosen(table.key, most / there)
     weight = negative_weights(table.weight, config.negative_weights).weight
     weight = weight if factors.task is None else weight * factors.task
     parts = []
