@@ -129,6 +129,9 @@ class EvaluationConfig(Section):
     bias: BiasConfig | None = None
     blind: Expression | None = None
     """Data are hidden where this expression over `score` holds."""
+    events: Annotated[int, Field(ge=1000)] = 1_000_000
+    """Simulated events of a class in a domain that are judged, at most; of more, so many are chosen by hash of their
+    key, and weigh as much more. Data are all kept. What is thinned is said in the report and in metrics.json."""
     bootstrap: Annotated[int, Field(ge=0)] = 200
     """Replicas of the confidence intervals."""
     working_points: Annotated[tuple[Fraction, ...], Field(strict=False, min_length=1)] = (0.3, 0.5, 0.7)

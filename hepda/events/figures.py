@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import overload
 
 import numpy as np
 
 from hepda import parallel
 from hepda.events.blinding import hidden_range
 from hepda.events.domains import adapted_to, compared, held_out_domains
-from hepda.events.scene import Scene, axis
+from hepda.events.scene import Array, Scene, axis
 from hepda.parallel import Send
 from hepda.plotting import (
     bias,
@@ -29,25 +30,40 @@ from hepda.plotting import (
 from hepda.report import Drawing, ReportFigure
 
 
+class Inputs(Sequence[features.Feature]):
+    """The features as they are drawn, each taken out of the table when it is asked for: all are as large as it."""
+
+    def __init__(self, scene: Scene) -> None:
+        self._scene = scene
+
+    def __len__(self) -> int:
+        return len(self._scene.table.names)
+
+    @overload
+    def __getitem__(self, number: int) -> features.Feature: ...
+    @overload
+    def __getitem__(self, number: slice) -> list[features.Feature]: ...
+    def __getitem__(self, number: int | slice) -> features.Feature | list[features.Feature]:
+        if isinstance(number, slice):
+            return [self[i] for i in range(*number.indices(len(self)))]
+        scene, name = self._scene, self._scene.table.names[number]
+        text, edges = axis(name, scene.config.plots.get(name))
+        values = np.asarray(scene.table.features[:, number])
+        return features.Feature(
+            name,
+            text,
+            scene.stack(values),
+            data=None if hidden_range(scene.config) else scene.data(values),
+            others=scene.rivals(values),
+            edges=edges,
+            missing=scene.config.missing,
+        )
+
+
 def input_drawings(scene: Scene) -> Iterator[Drawing]:
     """Simulation against data for every feature, and all on one page."""
     hidden = hidden_range(scene.config)
-    drawn = []
-    for number, name in enumerate(scene.table.names):
-        plot = scene.config.plots.get(name)
-        text, edges = axis(name, plot)
-        values = np.asarray(scene.table.features[:, number], dtype=np.float64)
-        drawn.append(
-            features.Feature(
-                name,
-                text,
-                scene.stack(values),
-                data=None if hidden else scene.data(values),
-                others=scene.rivals(values),
-                edges=edges,
-                missing=scene.config.missing,
-            )
-        )
+    drawn = Inputs(scene)
     note = "data blinded" if hidden else ""
     label = scene.label(note, data=not hidden)
     yield Drawing(
@@ -55,14 +71,14 @@ def input_drawings(scene: Scene) -> Iterator[Drawing]:
         "Stacked simulation, the other generators scaled to its yield, and data; below, ratios to the simulation.",
         lambda: features.overview_figure(drawn, label=label),
     )  # fmt: skip
-    for feature in drawn:
-        plot = scene.config.plots.get(feature.name)
-        log = plot is not None and plot.log
+    for number, name in enumerate(scene.table.names):
+        plot = scene.config.plots.get(name)
+        text, log = axis(name, plot)[0], plot is not None and plot.log
         yield Drawing(
-            "inputs", f"feature_{feature.name}",
-            feature.name if "$" in feature.label else feature.label,  # the page has no mathematics; the axis has
+            "inputs", f"feature_{name}",
+            name if "$" in text else text,  # the page has no mathematics; the axis has
             "Simulation with its statistical band, data with Poisson errors, other generators scaled to its yield.",
-            lambda feature=feature, log=log: features.feature_figure(feature, label=label, log=log),  # type: ignore[misc]
+            lambda number=number, log=log: features.feature_figure(drawn[number], label=label, log=log),  # type: ignore[misc]
         )  # fmt: skip
 
 
@@ -112,19 +128,13 @@ def score_drawings(scene: Scene) -> Iterator[Drawing]:
     """Scores of each model: background by domain, and the stack against data."""
     blind = hidden_range(scene.config)
     for model in scene.models:
-        score = np.asarray(scene.scores[model], dtype=np.float64)
-        shapes = {}
-        for other in (scene.source, *scene.rival_domains):
-            one, two = compared(scene.config, scene.table, other)
-            chosen = one if other == scene.source else two
-            shapes[other] = (score[chosen.mask], scene.table.weight[chosen.mask])
-        signal = scene.table.of_domain(scene.source) & (scene.table.label == 1)
-        context = {"signal": (score[signal], scene.table.weight[signal])}
+        score = np.asarray(scene.scores[model])
         yield Drawing(
             "domains", f"score_{model}", f"Score of the background by domain, {model}",
             "Each normalised to unit area, errors from sumw2; below, the ratio to the domain trained on.",
-            lambda shapes=shapes, context=context, model=model: scores.shape_figure(  # type: ignore[misc]
-                shapes, reference=scene.source, model=model, context=context, label=scene.label()
+            lambda score=score, model=model: scores.shape_figure(  # type: ignore[misc]
+                _shapes(scene, score), reference=scene.source, model=model, context=_signal(scene, score),
+                label=scene.label(),
             ),
         )  # fmt: skip
         yield Drawing(
@@ -135,6 +145,21 @@ def score_drawings(scene: Scene) -> Iterator[Drawing]:
                 blind=blind, label=scene.label(data=True),
             ),
         )  # fmt: skip
+
+
+def _shapes(scene: Scene, score: Array) -> dict[str, tuple[Array, Array]]:
+    """Scores and weights of the compared class, by domain, the source first."""
+    shapes = {}
+    for other in (scene.source, *scene.rival_domains):
+        one, two = compared(scene.config, scene.table, other)
+        chosen = one if other == scene.source else two
+        shapes[other] = (score[chosen.mask], scene.table.weight[chosen.mask])
+    return shapes
+
+
+def _signal(scene: Scene, score: Array) -> dict[str, tuple[Array, Array]]:
+    signal = scene.table.of_domain(scene.source) & (scene.table.label == 1)
+    return {"signal": (score[signal], scene.table.weight[signal])}
 
 
 def bias_drawings(scene: Scene) -> Iterator[Drawing]:

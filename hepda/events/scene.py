@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hepda.config import AnalysisConfig, PlotConfig
+from hepda.events.domains import LABELS
 from hepda.events.numbers import Numbers
 from hepda.events.table import FeatureTable
 from hepda.plotting import features, style
@@ -76,17 +77,24 @@ class Scene:
         return parts
 
     def rivals(self, values: Array) -> list[features.Sample]:
-        """The other simulated domains with both classes, each as one total scaled to the source's yield."""
-        total = self.table.weight[self.table.of_domain(self.source) & (self.table.label >= 0)].sum()
+        """The other simulated domains, each as one total scaled to the source's yield.
+
+        A class that a domain lacks is the source's: what is compared is the whole expectation.
+        """
+        table, weight = self.table, self.table.weight
+        known = table.of_domain(self.source) & (table.label >= 0)
         parts = []
-        colours = style.domain_colours(self.numbers.rocs)
-        for domain in self.numbers.rocs:
-            if domain == self.source:
-                continue
-            mask = self.table.of_domain(domain) & (self.table.label >= 0)
-            weight = self.table.weight[mask]
-            scaled = weight * (total / weight.sum())
-            parts.append(features.Sample(f"{domain} (scaled)", values[mask], scaled, colour=colours[domain]))
+        lacking = self.numbers.lacking
+        domains = [name for name in (*self.numbers.rocs, *lacking) if name != self.source]
+        colours = style.domain_colours([self.source, *domains])
+        for domain in domains:
+            own, name, lent = table.of_domain(domain) & (table.label >= 0), domain, np.zeros_like(known)
+            if domain in lacking:
+                lent, name = known & (table.label == LABELS[lacking[domain]]), f"{domain} + {lacking[domain]}"
+            scale = weight[known & ~lent].sum() / weight[own].sum()
+            both = own | lent
+            scaled = np.where(own[both], scale, 1.0) * weight[both]
+            parts.append(features.Sample(f"{name} (scaled)", values[both], scaled, colour=colours[domain]))
         return parts
 
     def data(self, values: Array) -> features.Sample | None:

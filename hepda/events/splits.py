@@ -47,8 +47,8 @@ def is_validation(key: Keys, fraction: float) -> NDArray[np.bool_]:
     return np.asarray(uniform < fraction)
 
 
-def is_chosen(key: Keys, share: float) -> NDArray[np.bool_]:
-    """A hash-chosen `share` of the events, bool [n]; independent of fold, validation and part."""
+def is_chosen(key: Keys, share: float | NDArray[np.float64]) -> NDArray[np.bool_]:
+    """A hash-chosen `share` of the events (or each event's own [n]), bool [n]; independent of all other choices."""
     uniform = (splitmix64(key ^ _SHARE) >> np.uint64(11)).astype(np.float64) * 2.0**-53
     return np.asarray(uniform < share)
 

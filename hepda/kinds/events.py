@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -43,6 +45,9 @@ class Events(Kind):
         self._table = table
         self._loaded: LoadedEvents | None = None
         self._numbers: Numbers | None = None
+        self._judged: tuple[FeatureTable, Mapping[str, Array]] | None = None
+        self._shares: dict[tuple[str, str], float] = {}
+        self._folder: TemporaryDirectory[str] | None = None
         self._resources: Resources | None = None
 
     @property
@@ -130,35 +135,56 @@ class Events(Kind):
 
         config, models = self.config, judging.run / "models"
         again = partial(rescore, config, models)
-        numbers = wing.numbers_of(config, self.table, scores, models, judging.processes, judging.progress, again)
+        table, own = self._judged = self._thinned(scores, judging.run)
+        numbers = wing.numbers_of(config, table, own, models, judging.processes, judging.progress, again)
         self._numbers = numbers
+        thin = {f"{domain}:{name}": share for (domain, name), share in self._shares.items()}
         return {
             "luminosity": config.luminosity,
+            **({"judged": thin} if thin else {}),
             "samples": wing.samples_metrics(config, self.loaded),
             "models": wing.models_metrics(config, numbers, judging.training),
             **wing.whole_metrics(config, numbers, judging.histories),
         }
 
+    def _thinned(self, scores: Mapping[str, Array], run: Path) -> tuple[FeatureTable, Mapping[str, Array]]:
+        """The events that are judged and their scores: all, or a part that lies in `run` as long as it is needed."""
+        from hepda.events import thinning
+
+        self._shares = thinning.shares_of(self.config, self.table)
+        if not self._shares:
+            return self.table, scores
+        (run / ".work").mkdir(exist_ok=True)
+        self._folder = TemporaryDirectory(prefix="judged-", dir=run / ".work")
+        return thinning.thinned(self.table, scores, self._shares, Path(self._folder.name) / "table")
+
     def draw(self, scores: Mapping[str, Array], judging: Judging, folder: Path) -> list[ReportFigure]:
         """Every figure of the numbers that `measure` found."""
         from hepda.events import wing
 
-        if self._numbers is None:
+        if self._numbers is None or self._judged is None:
             raise RuntimeError("figures are drawn of numbers: call measure first")
-        return wing.draw(
-            self.config, self.table, scores, self._numbers, judging.histories, judging.best_epochs, folder,
+        table, own = self._judged
+        drawn = wing.draw(
+            self.config, table, own, self._numbers, judging.histories, judging.best_epochs, folder,
             judging.processes, judging.progress,
         )  # fmt: skip
+        self._judged = None
+        if self._folder is not None:
+            self._folder.cleanup()
+            with suppress(OSError):  # a run that is not complete keeps its trainings there
+                Path(self._folder.name).parent.rmdir()
+        return drawn
 
     def warnings(self) -> list[str]:
         """What the policy for negative weights touches."""
         return policy_lines(self.config, self.table)
 
     def notes(self) -> list[str]:
-        """What is hidden or scaled."""
-        from hepda.events import wing
+        """What is hidden or scaled, and whether all events were judged."""
+        from hepda.events import thinning, wing
 
-        return wing.notes(self.config)
+        return [*([thinning.told(self._shares)] if self._shares else []), *wing.notes(self.config)]
 
 
 def combine(config: AnalysisConfig, table: FeatureTable, results: Sequence[Trained]) -> dict[str, Array]:

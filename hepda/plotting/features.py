@@ -125,8 +125,8 @@ def feature_figure(feature: Feature, *, label: Label | None = None, log: bool = 
     stack's total.
 
     Bins of data that touch `feature.blind` are drawn neither above nor in the ratio; the region is hatched
-    grey. Raises DataError without data and alternatives (there would be an empty ratio panel) and without a
-    stack.
+    grey. Without data and alternatives the ratio panel shows the statistical band alone. Raises DataError without
+    a stack.
     """
     filled = _fill(feature)
     drawn, main, below = ratio_figure()
@@ -227,8 +227,6 @@ def _present(sample: Sample, missing: float | None) -> tuple[Floats, Floats | No
 def _fill(feature: Feature) -> _Filled:
     if not feature.stack:
         raise DataError(f"the figure of {feature.name!r} has no simulated sample to stack")
-    if feature.data is None and not feature.others:
-        raise DataError(f"the figure of {feature.name!r} has neither data nor an alternative to compare with")
     stack = sorted(feature.stack, key=lambda sample: sample.signal)  # signal on top
     # Edges come from simulation alone: where data lie may be blinded, and must not choose the bins anyway.
     edges = choose_edges([_present(sample, feature.missing)[0] for sample in (*stack, *feature.others)])
@@ -284,7 +282,10 @@ def _draw_main(
 
 
 def _draw_ratio(below: Axes, filled: _Filled) -> tuple[list[Histogram], list[str]]:
+    """What is compared with the total, and its colours; the total itself where nothing is: its band sets the range."""
     draw_band(below, filled.total, relative=True)
+    if filled.data is None and not filled.others:
+        return [ratio(filled.total, filled.total)], ["black"]
     compared = []
     for part, colour in zip(filled.others, filled.other_colours, strict=True):
         compared.append(ratio(part, filled.total))
