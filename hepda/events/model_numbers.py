@@ -51,6 +51,8 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 Mask = NDArray[np.bool_]
+_RESCORED = 500_000
+"""Events that are taken out of the table at once, to be scored again."""
 CURVE = tuple(np.round(np.linspace(0.05, 0.95, 19), 2))
 
 
@@ -225,16 +227,18 @@ def overtraining(judged: Judged, model: str) -> dict[str, OvertrainingTest] | st
     config, table = judged.config, judged.table
     used = table.of_samples(config.training_samples(model)) & ~table.validation
     trained, unseen = used & (table.fold != 0), used & (table.fold == 0)
-    part = table.select(trained)
-    score = np.asarray(judged.rescore(part, model, 0), np.float64)
-    tested = np.asarray(judged.scores[model], np.float64)
+    places = np.flatnonzero(trained)
+    blocks = [places[start : start + _RESCORED] for start in range(0, len(places), _RESCORED)] or [places]
+    score = np.concatenate([judged.rescore(table.select(rows), model, 0) for rows in blocks])
+    label_of, weight_of = table.label[places], table.weight[places]
+    tested = np.asarray(judged.scores[model])
     found: dict[str, OvertrainingTest] = {}
     for name, label in LABELS.items():
-        of_class = part.label == label
+        of_class = label_of == label
         rows = unseen & (table.label == label)
         try:
             found[name] = overtraining_test(
-                score[of_class], part.weight[of_class], tested[rows], table.weight[rows],
+                score[of_class], weight_of[of_class], tested[rows], table.weight[rows],
                 class_name=name, edges=np.linspace(0.0, 1.0, 21), seed=config.seed,
             )  # fmt: skip
         except DataError as reason:

@@ -13,6 +13,8 @@ from hepda.errors import ConfigError, DataError
 from hepda.evaluation.probes import KINDS, permutation_importance, probe
 from hepda.evaluation.results import FeatureImportance, ProbeResult
 from hepda.events.domains import Selection, classes_of, compared
+from hepda.events.splits import is_chosen
+from hepda.events.table import FeatureTable
 
 if TYPE_CHECKING:
     from hepda.adversarial import Network
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 Mask = NDArray[np.bool_]
 MAX_PROBE_EVENTS = 6_000  # of each domain: an AUC of 0.51 is one standard deviation from 0.5 then
+MOST_SEEN = 20 * MAX_PROBE_EVENTS  # of each domain: whose features and embedding are in memory
 MAX_REPLICAS = 100  # an error known to 7 % will do
 
 
@@ -53,7 +56,14 @@ def _sides(judged: Judged, other: str) -> list[Sequence[Selection]]:
     table, config = judged.table, judged.config
     classes = classes_of(table, config.domains[0], other)
     pairs = [compared(config, table, other, name) for name in classes] or [compared(config, table, other)]
-    return [[Selection(side.mask & (table.fold == 0), side.class_name) for side in pair] for pair in pairs]
+    return [[Selection(_few(table, side.mask), side.class_name) for side in pair] for pair in pairs]
+
+
+def _few(table: FeatureTable, mask: Mask) -> Mask:
+    """Those of fold 0, or so many of them, chosen by hash, that a probe still has more than it takes."""
+    mine = np.asarray(mask & (table.fold == 0))
+    count = int(mine.sum())
+    return mine if count <= MOST_SEEN else np.asarray(mine & is_chosen(table.key, MOST_SEEN / count))
 
 
 def _ask(
@@ -74,7 +84,7 @@ def _ask(
 def importance(judged: Judged, other: str) -> FeatureImportance | str:
     """Which inputs tell another domain from the source, for the class that is compared; or why that is not known."""
     table, config = judged.table, judged.config
-    one, two = (side.mask & (table.fold == 0) for side in compared(config, table, other))
+    one, two = (_few(table, side.mask) for side in compared(config, table, other))
     try:
         return permutation_importance(
             table.features[one], table.features[two], table.names, table.weight[one], table.weight[two],
