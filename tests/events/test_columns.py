@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hepda.events import lists
 from hepda.events.columns import Column, Vectors, from_polar, offsets_of, ranked, reduce_lists, slice_lists
 from hepda.events.evaluation import Evaluator
 from hepda.events.expressions import parse
+from hepda.events.lists import _order
 
 LISTS = st.lists(st.lists(st.integers(-3, 3), max_size=7), max_size=6)
 ENDS = st.none() | st.integers(-8, 8)
@@ -37,7 +37,7 @@ def test_slices_are_python_s(lists: list[list[int]], start: int | None, stop: in
 def test_orders_are_stable_sorts(lists: list[list[int]], falling: bool, dtype: str) -> None:
     lists = [[abs(value) if dtype in ("uint64", "bool") else value for value in inner] for inner in lists]
     key = column(lists, dtype)
-    order = lists._order(key, key.offsets, -1 if falling else 1)
+    order = _order(key, key.offsets, -1 if falling else 1)
     for a, b in pairwise(key.offsets):
         own = key.values[a:b].tolist()
         expected = sorted(range(len(own)), key=own.__getitem__, reverse=falling)
@@ -54,7 +54,7 @@ def test_long_lists_and_nan_are_sorted_another_way(special: float | None) -> Non
         lengths, values = np.array([4, 0, 3]), values[:7]
         values[1] = special
     offsets = offsets_of(lengths)
-    order = lists._order(Column(values, offsets), offsets)
+    order = _order(Column(values, offsets), offsets)
     for a, b in pairwise(offsets):
         assert (order[a:b] - a).tolist() == np.argsort(-values[a:b], kind="stable").tolist()
 
