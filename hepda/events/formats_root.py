@@ -122,7 +122,7 @@ class NtupleReader:
     def __init__(self, ntuple: Any) -> None:
         self._ntuple = ntuple
         self.entries = int(ntuple.num_entries)
-        self.fields = tuple(_leaves(ntuple.fields, ""))
+        self.fields = tuple(_leaves(ntuple))
 
     def is_list(self, field: str) -> bool:
         """Whether a field holds a list an event."""
@@ -141,16 +141,35 @@ class NtupleReader:
         return dict(_columns(zip(fields, arrays, strict=True)))
 
 
-def _leaves(fields: Sequence[Any], front: str) -> Iterator[str]:
-    for field in fields:
-        # The importer of TTrees keeps a collection besides its projections, under a name of its own.
-        if not front and field.name.startswith("_collection"):
-            continue
-        inner = [part for part in field.fields if not part.name.startswith("_")]
-        if inner:
-            yield from _leaves(inner, f"{front}{field.name}.")
+def _leaves(ntuple: Any) -> Iterator[str]:
+    """Names of the fields without fields of their own; uproot's `fields` looks through all records for each."""
+    inside: dict[int, list[int]] = {}
+    tops = []
+    for number, record in enumerate(ntuple.field_records):
+        if record.parent_field_id == number:
+            tops.append(number)
         else:
-            yield f"{front}{field.name}"
+            inside.setdefault(record.parent_field_id, []).append(number)
+
+    def parts(number: int) -> Iterator[int]:
+        for part in inside.get(number, ()):
+            field = ntuple.all_fields[part]
+            if field.is_anonymous:
+                yield from parts(part)
+            elif not field.name.startswith("_"):
+                yield part
+
+    def walk(numbers: Iterable[int], front: str) -> Iterator[str]:
+        for number in numbers:
+            name = f"{front}{ntuple.all_fields[number].name}"
+            inner = list(parts(number))
+            if inner:
+                yield from walk(inner, f"{name}.")
+            else:
+                yield name
+
+    # The importer of TTrees keeps a collection besides its projections, under a name of its own.
+    yield from walk((n for n in tops if not ntuple.all_fields[n].name.startswith("_collection")), "")
 
 
 def _columns(arrays: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Column]]:

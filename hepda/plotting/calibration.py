@@ -59,7 +59,8 @@ def calibration_figure(
     if not count:
         raise DataError("no model has a signal fraction in any bin of its score; there is nothing to draw")
     axes.set_xlim(0.0, 1.0)
-    axes.set_ylim(0.0, 1.02 * highest)
+    # Where negative weights cancel a fraction has an error of any size; it runs off the top, and 0 to 1 can be read.
+    axes.set_ylim(0.0, min(1.02 * highest, 1.4))
     axes.set_yticks(np.linspace(0.0, 1.0, 6))
     axes.set_xlabel("Mean score in bin")
     axes.set_ylabel("Signal fraction in bin")

@@ -147,10 +147,11 @@ def hide_region(axes: Axes, blind: tuple[float, float], *, text_top: float | Non
 def finish_ratio(axes: Axes, values: Sequence[Histogram], *, colours: Sequence[str], label: str, xlabel: str) -> None:
     """Limits, the line at 1 and labels of a ratio panel.
 
-    The range is the narrowest of the usual ones that holds every ratio known to better than half its value;
-    points beyond it get an arrow at the edge, so that a far point is never just absent.
+    The range is the narrowest of the usual ones that holds every ratio known to better than half its value, the
+    widest where none is; points beyond it get an arrow at the edge, so that a far point is never just absent.
     """
-    fitting = (bounds for bounds in RATIO_RANGES if all(_inside(v, bounds) for v in values))
+    told = any(_known(v).any() for v in values)
+    fitting = (bounds for bounds in RATIO_RANGES if told and all(_inside(v, bounds) for v in values))
     low, high = next(fitting, (0.0, 2.0))
     axes.set_ylim(low, high)
     axes.set_yticks(RATIO_RANGES[low, high])
@@ -172,8 +173,12 @@ def finish_ratio(axes: Axes, values: Sequence[Histogram], *, colours: Sequence[s
     axes.set_xlabel(xlabel)
 
 
+def _known(values: Histogram) -> NDArray[np.bool_]:
+    return np.asarray(np.isfinite(values.sumw) & (values.error < 0.5 * np.abs(values.sumw)))
+
+
 def _inside(values: Histogram, bounds: tuple[float, float]) -> bool:
-    known = np.isfinite(values.sumw) & (values.error < 0.5 * np.abs(values.sumw))
+    known = _known(values)
     reach = values.sumw[known], values.error[known]
     return bool(np.all((reach[0] - reach[1] >= bounds[0]) & (reach[0] + reach[1] <= bounds[1])))
 
