@@ -18,75 +18,7 @@ from torch.nn import functional
 from hepda.adversarial.layers import mlp
 from hepda.adversarial.losses import class_probabilities
 from hepda.adversarial.reversal import gradient_reversal
-from hepda.adversarial.terms import Term, View
-
-
-def shares(weight: Tensor) -> Tensor:
-    """Weights [n] divided by their signed sum, which is kept above 5 % of the absolute one.
-
-    The guard matters for a batch in which negative weights nearly cancel the positive ones.
-    """
-    total = weight.sum().clamp_min(0.05 * weight.abs().sum()).clamp_min(torch.finfo(weight.dtype).tiny)
-    return weight / total
-
-
-def _signs(source_weight: Tensor, target_weight: Tensor) -> Tensor:
-    """+p for source rows, -q for target rows: the difference of the two distributions [n_s + n_t]."""
-    return torch.cat([shares(source_weight), -shares(target_weight)])
-
-
-def gaussian_kernels(x: Tensor, multiples: Sequence[float], width: Tensor | None = None) -> Tensor:
-    """Mean of Gaussian kernels `exp(-|x_i - x_j|^2 / (m width))` over the multiples m; x [n, d], result [n,
-    n].
-
-    `width` is the mean squared distance of the rows where it is not given, taken as a constant.
-    """
-    squared = torch.cdist(x, x, compute_mode="use_mm_for_euclid_dist_if_necessary").square()
-    if width is None:
-        width = squared.detach().mean().clamp_min(torch.finfo(x.dtype).tiny)
-    return torch.stack([torch.exp(-squared / (m * width)) for m in multiples]).mean(dim=0)
-
-
-MULTIPLES = (0.25, 0.5, 1.0, 2.0, 4.0)
-
-
-def mmd(
-    source: Tensor,
-    target: Tensor,
-    source_weight: Tensor,
-    target_weight: Tensor,
-    multiples: Sequence[float] = MULTIPLES,
-) -> Tensor:
-    """Squared maximum mean discrepancy with several kernels (Gretton et al. 2012; DAN, Long et al. 2015).
-
-    `sum_ij s_i s_j k(x_i, x_j)` with s = +p over source and -q over target rows (p, q: shares of the
-    weights). Features [n_s, d], [n_t, d], weights [n_s], [n_t].
-    """
-    signs = _signs(source_weight, target_weight)
-    kernel = gaussian_kernels(torch.cat([source, target]), multiples)
-    return signs @ kernel @ signs
-
-
-def joint_mmd(
-    source: Sequence[Tensor],
-    target: Sequence[Tensor],
-    source_weight: Tensor,
-    target_weight: Tensor,
-    multiples: Sequence[float] = MULTIPLES,
-) -> Tensor:
-    """MMD of a joint distribution: the kernel is the product of one kernel for each layer (JAN, Long et al.
-    2017).
-
-    `source` and `target` are layers in the same order, features and predictions for example, each [n, d_l].
-    """
-    kernel: Tensor | None = None
-    for a, b in zip(source, target, strict=True):
-        one = gaussian_kernels(torch.cat([a, b]), multiples)
-        kernel = one if kernel is None else kernel * one
-    signs = _signs(source_weight, target_weight)
-    if kernel is None:
-        return signs.new_zeros(())
-    return signs @ kernel @ signs
+from hepda.adversarial.terms import Term, View, shares
 
 
 def covariance(x: Tensor, weight: Tensor) -> Tensor:
@@ -156,31 +88,6 @@ def domain_correlation(source: Tensor, target: Tensor, source_weight: Tensor, ta
     return (0.25 * energy / variance.clamp_min(1e-20).sqrt()).to(source.dtype)
 
 
-class MMD(Term):
-    """Multi-kernel MMD of the features."""
-
-    def __init__(self, name: str = "mmd", *, multiples: Sequence[float] = MULTIPLES, **settings: Any) -> None:
-        super().__init__(name, **settings)
-        self.multiples = tuple(multiples)
-
-    def forward(self, view: View, strength: Tensor) -> Tensor:
-        """`mmd` of the features."""
-        return mmd(*view.features, *view.weights, self.multiples)
-
-
-class JointMMD(MMD):
-    """MMD of features and predictions together."""
-
-    def __init__(self, name: str = "joint_mmd", **settings: Any) -> None:
-        super().__init__(name, **settings)
-
-    def forward(self, view: View, strength: Tensor) -> Tensor:
-        """`joint_mmd` of features and class probabilities."""
-        said = [class_probabilities(output, view.loss) for output in view.outputs]
-        (source, target), (p, q) = view.features, said
-        return joint_mmd([source, p], [target, q], *view.weights, self.multiples)
-
-
 class Coral(Term):
     """Deep CORAL of the features."""
 
@@ -246,13 +153,13 @@ class Wasserstein(Term):
         """Loss of the critic; the encoder sees it reversed."""
         source, target = (gradient_reversal(x, strength) for x in view.features)
         p, q = (shares(w) for w in view.weights)
-        distance = p @ self.critic(source)[:, 0] - q @ self.critic(target)[:, 0]
-        loss: Tensor = self.penalty * self._penalty(*view.features) - distance
+        distance = p @ self.critic(source)[:, 0].to(p.dtype) - q @ self.critic(target)[:, 0].to(q.dtype)
+        loss: Tensor = self.penalty * self._penalty(*view.features, view.common) - distance
         return loss
 
-    def _penalty(self, source: Tensor, target: Tensor) -> Tensor:
+    def _penalty(self, source: Tensor, target: Tensor, generator: torch.Generator) -> Tensor:
         rows = min(len(source), len(target))
-        along = torch.rand(rows, 1, device=source.device, dtype=source.dtype)
+        along = torch.rand(rows, 1, generator=generator, device=source.device, dtype=source.dtype)
         between = along * source[:rows].detach() + (1.0 - along) * target[:rows].detach()
         between.requires_grad_(True)
         with torch.enable_grad():
@@ -287,8 +194,8 @@ class MarginDisparity(Term):
     def forward(self, view: View, strength: Tensor) -> Tensor:
         """Loss of the second classifier; the encoder sees it reversed."""
         answers = [class_probabilities(output, view.loss).argmax(dim=1) for output in view.outputs]
-        source, target = (self.second(gradient_reversal(x, strength)) for x in view.features)
         p, q = (shares(w) for w in view.weights)
+        source, target = (self.second(gradient_reversal(x, strength)).to(p.dtype) for x in view.features)
         agree = p @ functional.cross_entropy(source, answers[0], reduction="none")
         said = functional.softmax(target, dim=1).gather(1, answers[1][:, None])[:, 0]
         differ = q @ -torch.log1p(-said.clamp_max(1.0 - 1e-6))

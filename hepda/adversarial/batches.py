@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 
 from hepda.adversarial.stored import NearStream, Picked
-from hepda.errors import DataError
+from hepda.adversarial.workers import part
+from hepda.errors import ConfigError, DataError
 
 Column = Any  # a numpy array or a tensor
 Transform = Callable[[Tensor, torch.Generator], Tensor]
@@ -103,12 +104,29 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Rows of a step: the first `n_source` are source, the others target. `generator`: the step's random numbers."""
+    """Rows of a step: the first `n_source` are source, the others target.
+
+    Attributes:
+        features: [n, ...].
+        columns: targets and weights [n, c].
+        n_source: how many are source.
+        whole: source and target rows of all workers; None: these are all.
+        generator: the step's random numbers, of this worker.
+        common: the same numbers on all workers.
+
+    """
 
     features: Tensor
     columns: Tensor
     n_source: int
+    whole: tuple[int, int] | None = None
     generator: torch.Generator | None = None
+    common: torch.Generator | None = None
+
+    @property
+    def rows(self) -> tuple[int, int]:
+        """Source and target rows of all workers."""
+        return self.whole or (self.n_source, len(self.features) - self.n_source)
 
 
 class Stream:
@@ -180,37 +198,39 @@ class PairedBatches:
         memory_format: torch.memory_format = torch.preserve_format,
     ) -> None:
         self.source, self.target, self.device = source, target, device
-        self.rank, self.ranks, self.seed = rank, ranks, seed
+        self.rank, self.seed = rank, seed
         target_rows = 0 if target is None else len(target)
         self.n_source, self.n_target = batch_sizes(batch_size, target_size, len(source), target_rows)
         self.steps = max(1, round(len(source) / self.n_source))
         self._source = _stream(source, 2 * seed)
         self._target = None if target is None else _stream(target, 2 * seed + 1)
-        cut = [self._part(n) for n in (self.n_source, self.n_target)]
-        self.local_source = cut[0].stop - cut[0].start
-        rows = self.local_source + cut[1].stop - cut[1].start
+        few = [n for n in (self.n_source, self.n_target) if 0 < n < ranks]
+        if few:
+            raise ConfigError(f"a batch of {few[0]} rows of a domain cannot be shared by {ranks} processes")
+        self._parts = [part(n, rank, ranks) for n in (self.n_source, self.n_target)]
+        self.local_source, local_target = (p.stop - p.start for p in self._parts)
+        rows = self.local_source + local_target
         features, columns = source.features, source.columns
         self._features = torch.empty((rows, *features.shape[1:]), dtype=features.dtype, device=features.device)
         self._columns = torch.empty((rows, columns.shape[1]), dtype=columns.dtype, device=columns.device)
         self._format = memory_format if features.dim() == 4 else torch.preserve_format
-        self._generator = torch.Generator(device)
-
-    def _part(self, size: int) -> slice:
-        return slice(size * self.rank // self.ranks, size * (self.rank + 1) // self.ranks)
+        self._generator, self._common = torch.Generator(device), torch.Generator(device)
 
     def __call__(self, step: int) -> Batch:
         """The batch of a step. It, and its random numbers, live until the next one is asked for."""
         n = self.local_source
-        index = self._source.take(step * self.n_source, self.n_source)[self._part(self.n_source)]
+        index = self._source.take(step * self.n_source, self.n_source)[self._parts[0]]
         self._gather(self.source, index, slice(0, n))
         if self._target is not None and self.target is not None:
-            index = self._target.take(step * self.n_target, self.n_target)[self._part(self.n_target)]
+            index = self._target.take(step * self.n_target, self.n_target)[self._parts[1]]
             self._gather(self.target, index, slice(n, None))
-        self._generator.manual_seed(((self.seed * 1_000_003 + step) * 1009 + self.rank) % (2**63))
+        for generator, who in ((self._generator, self.rank), (self._common, 1008)):
+            generator.manual_seed(((self.seed * 1_000_003 + step) * 1009 + who) % (2**63))
         dtype = self._columns.dtype
         features = self._features.to(self.device, dtype, non_blocking=True, memory_format=self._format)
         columns = self._columns.to(self.device, non_blocking=True)
-        return Batch(self._transformed(features, n), columns, n, self._generator)
+        whole = self.n_source, self.n_target
+        return Batch(self._transformed(features, n), columns, n, whole, self._generator, self._common)
 
     def _transformed(self, features: Tensor, n: int) -> Tensor:
         """Rows of a batch after the transforms of their domains; one that both have is called once, for all."""

@@ -1,10 +1,16 @@
-"""Layers that treat the rows of the two domains differently, and how they are told which row is whose."""
+"""Layers that treat the rows of the two domains differently, how they are told which row is whose, and batch norms over
+the rows of several workers.
+"""
 
 from __future__ import annotations
+
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from hepda.adversarial.workers import alone, sum_over_workers
 
 
 class DomainLayer(nn.Module):
@@ -70,4 +76,60 @@ class DomainBatchNorm(DomainLayer):
             domain = 1 - domain
         running = self.mean[domain], self.var[domain]
         affine = self.weight[own], self.bias[own]
+        if self.training and not alone():
+            return batch_norm_of_all(x, *running, *affine, self.momentum, self.eps)
         return functional.batch_norm(x, *running, *affine, self.training, self.momentum, self.eps)
+
+
+def batch_norm_of_all(
+    x: Tensor,
+    mean: Tensor | None,
+    var: Tensor | None,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    momentum: float,
+    eps: float,
+) -> Tensor:
+    """Batch norm of rows [n, channels, ...] in training, by mean and variance over the rows of all workers; running
+    statistics follow in place.
+    """
+    over = [d for d in range(x.dim()) if d != 1]
+    shape = [1, -1, *[1] * (x.dim() - 2)]
+    counted = sum_over_workers(x.new_tensor(float(x.numel() // x.shape[1])))
+    here = sum_over_workers(x.sum(over)) / counted
+    centred = x - here.reshape(shape)
+    spread = sum_over_workers(centred.square().sum(over)) / counted
+    if mean is not None and var is not None:
+        with torch.no_grad():
+            mean.lerp_(here, momentum)
+            var.lerp_(spread * (counted / (counted - 1.0).clamp_min(1.0)), momentum)
+    result = centred * torch.rsqrt(spread + eps).reshape(shape)
+    result = result if weight is None else result * weight.reshape(shape)
+    return result if bias is None else result + bias.reshape(shape)
+
+
+class Joined:
+    """Within the block the batch norms of a network are those of all workers, in training; alone, nothing changes."""
+
+    def __init__(self, network: nn.Module) -> None:
+        kinds = nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d
+        self.modules = [] if alone() else [m for m in network.modules() if isinstance(m, kinds)]
+
+    def __enter__(self) -> None:
+        for module in self.modules:
+            module.forward = partial(_joined, module)  # type: ignore[method-assign]
+
+    def __exit__(self, *what: object) -> None:
+        for module in self.modules:
+            del module.forward
+
+
+def _joined(module: nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d, x: Tensor) -> Tensor:
+    if not module.training:
+        return type(module).forward(module, x)
+    factor = module.momentum
+    if module.num_batches_tracked is not None:
+        module.num_batches_tracked.add_(1)
+        factor = factor if factor is not None else 1.0 / float(module.num_batches_tracked)
+    affine = module.running_mean, module.running_var, module.weight, module.bias
+    return batch_norm_of_all(x, *affine, 0.0 if factor is None else factor, module.eps)

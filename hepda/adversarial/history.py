@@ -92,6 +92,7 @@ def alarms(history: History, main: str, reversed_heads: list[str]) -> list[str]:
 
     * collapse: the main head's loss ends well above its lowest value;
     * saturation: a reversed head is right on 98 % of the weights or more in the last three epochs;
+    * silence: a reversed head sent the encoder nothing at all when last looked at, though it had before;
     * blindness: a reversed head has lost what guessing loses in every epoch: it never learnt anything;
     * opposition: the adversary's gradient is ten times the task's in the last three epochs.
     """
@@ -113,6 +114,12 @@ def alarms(history: History, main: str, reversed_heads: list[str]) -> list[str]:
                 "teaches the encoder little. Raise the strength, lower its rate, or check that a trivial "
                 "variable "
                 "does not tell the domains apart"
+            )
+        sent = [x for x in table.get(f"{name}_gradient", []) if not math.isnan(x)]
+        if sent and sent[-1] == 0.0 < max(sent):
+            found.append(
+                f"silence: the gradient of {name!r} in the encoder has become exactly zero; its answers are so sure "
+                "that their slope is lost to rounding. Lower its strength or rate, or set clip"
             )
         pairs = list(zip(table.get(f"{name}_loss", []), table.get(f"{name}_chance", []), strict=False))
         pairs = [(a, b) for a, b in pairs if not (math.isnan(a) or math.isnan(b))]

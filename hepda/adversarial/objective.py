@@ -17,7 +17,7 @@ from hepda.adversarial.reversal import gradient_reversal
 from hepda.adversarial.stabilisers import input_gradient_penalty
 from hepda.adversarial.tail import Tail
 from hepda.adversarial.terms import Term, View
-from hepda.adversarial.workers import count, sum_over_workers
+from hepda.adversarial.workers import count, gather, sum_over_workers
 
 _TINY = torch.finfo(torch.float32).tiny
 
@@ -28,15 +28,20 @@ class Losses:
 
     Attributes:
         task: sum over heads that are not reversed, each times its scale.
-        adversary: sum over reversed heads and alignment terms; None if none takes part.
+        adversaries: losses of reversed heads and alignment terms by name, each times its scale.
         meters: by name, [weighted sum of losses, sum of absolute weights, weighted sum of right answers, sum
             of weights], without gradient.
 
     """
 
     task: Tensor
-    adversary: Tensor | None
+    adversaries: dict[str, Tensor]
     meters: dict[str, Tensor]
+
+    @property
+    def adversary(self) -> Tensor | None:
+        """The sum over adversaries; None if none takes part."""
+        return torch.stack([*self.adversaries.values()]).sum() if self.adversaries else None
 
     @property
     def total(self) -> Tensor:
@@ -104,19 +109,18 @@ class Objective:
         outputs = {name: self.network.head_modules[name](features) for name in self._whole}
         seen = _Seen(batch, features, outputs, {} if measure else None)
         task: Tensor | None = None
-        adversary: Tensor | None = None
+        adversaries: dict[str, Tensor] = {}
         for head in self.active:
             loss = self._head_loss(head, seen)
             loss = loss if head.scale == 1.0 else loss * head.scale
             if head.reversal is None:
                 task = loss if task is None else task + loss
             else:
-                adversary = loss if adversary is None else adversary + loss
+                adversaries[head.name] = loss
         for term in self.active_terms:
             loss = self._term_loss(term, seen)
-            loss = loss if term.adversarial else loss * self.strength[term.name]
-            adversary = loss if adversary is None else adversary + loss
-        return Losses(features.new_zeros(()) if task is None else task, adversary, seen.meters or {})
+            adversaries[term.name] = loss if term.adversarial else loss * self.strength[term.name]
+        return Losses(features.new_zeros(()) if task is None else task, adversaries, seen.meters or {})
 
     def adversary_alone(self, batch: Batch, step: int) -> Tensor | None:
         """Loss of the adversaries that take more than `step` steps, on features that are given (no
@@ -169,7 +173,10 @@ class Objective:
         loss = weighted_sum(head.loss, output, target, weight / below, smoothing)
         if seen.meters is not None:
             seen.meters[head.name] = self.meter(head, output, target, weight, loss * below)
-        return loss if penalty is None else loss + penalty / count()
+        if penalty is None:
+            return loss
+        rows = loss.new_tensor(float(len(columns)))  # the penalty is a mean over rows: over those of all workers
+        return loss + penalty * (rows / sum_over_workers(rows))
 
     def _tail(self, tail: Tail, seen: _Seen) -> Tensor:
         """Factors [n] of a tail for all rows of a batch, by the main head's logit."""
@@ -177,7 +184,8 @@ class Objective:
         n = batch.n_source
         score = seen.outputs[self.network.main.name][:, 0].detach().to(batch.columns.dtype)
         label, weight = batch.columns[:n, lane.columns.start], batch.columns[:n, lane.weight]
-        return tail.factors(score, score[:n], weight * (label > 0.5))
+        source, signal = (gather(values, batch.rows[0]) for values in (score[:n], weight * (label > 0.5)))
+        return tail.factors(score, source, signal)
 
     def _output(self, head: Head, features: Tensor, given: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Raw output of a head and its gradient penalty."""
@@ -199,9 +207,11 @@ class Objective:
         return torch.stack([above.detach(), weight.abs().sum(), right, weight.sum()])
 
     def _term_loss(self, term: Term, seen: _Seen) -> Tensor:
+        """Loss of a term, the part of it that is this worker's."""
         batch, features, main = seen.batch, seen.features, self.network.main
         n, lane = batch.n_source, self.term_lanes[term.name]
-        output, weight = seen.outputs[main.name], batch.columns[:, lane.weight]
+        weight, device = batch.columns[:, lane.weight], features.device.type
+        features, output = (value.to(weight.dtype) for value in (features, seen.outputs[main.name]))
         view = View(
             (features[:n], features[n:]),
             (output[:n], output[n:]),
@@ -210,13 +220,18 @@ class Objective:
             main.loss,
             (batch.features[:n], batch.features[n:]),
             self.network,
-            batch.generator,
+            batch.rows,
+            batch.generator or torch.default_generator,
+            batch.common or torch.default_generator,
+            torch.is_autocast_enabled(device),
         )
-        loss: Tensor = term(view, self.strength[term.name])
+        with torch.autocast(device, enabled=False):  # small differences of large sums
+            loss: Tensor = term(view if term.apart else view.together(), self.strength[term.name])
+        loss = loss if term.apart else loss / count()
         if seen.meters is not None:
-            one = torch.ones_like(loss)
+            one = torch.ones_like(loss) / count()
             seen.meters[term.name] = torch.stack([loss.detach(), one, torch.zeros_like(one), one])
-        return loss / count()
+        return loss
 
 
 def total_weight(weight: Tensor) -> Tensor:

@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from hepda.adversarial.alignment import MMD, Coral, DisCo, JointMMD, MarginDisparity, Wasserstein
+from hepda.adversarial.alignment import Coral, DisCo, MarginDisparity, Wasserstein
 from hepda.adversarial.batches import Transform
+from hepda.adversarial.discrepancy import MMD, JointMMD
 from hepda.adversarial.layers import ACTIVATIONS, mlp
 from hepda.adversarial.losses import LOSSES
 from hepda.adversarial.network import Head

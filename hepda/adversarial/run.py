@@ -101,7 +101,8 @@ class Run:
         line: dict[str, float] = {}
         for i in range(steps):
             step = number * steps + i
-            meters = self._step(step, line if i == 0 and number % measured == 0 else None, i % every == 0)
+            look = (i == 0 and number % measured == 0) or self._unseen(line)
+            meters = self._step(step, line if look else None, look or i % every == 0)
             for name, meter in meters.items():
                 sums[name] = sums[name] + meter if name in sums else meter
         line |= self._read(sums, "")  # waits for the device
@@ -147,7 +148,7 @@ class Run:
         if line is not None:
             self._measure_gradients(losses, line)
         if self.settings.projection and losses.adversary is not None:
-            self._projected_backward(losses)
+            self._projected_backward(losses, losses.adversary)
         else:
             torch.autograd.backward(losses.total)
         return losses.meters
@@ -170,50 +171,69 @@ class Run:
             workers.add_gradients(self.parameters)
             self.optimizers.step()
 
-    def _encoder_gradients(self, loss: Tensor) -> list[Tensor | None]:
-        parameters = [p for p in self.network.encoder.parameters() if p.requires_grad]
-        return list(torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True))
+    @property
+    def _encoder(self) -> list[Tensor]:
+        return [p for p in self.network.encoder.parameters() if p.requires_grad]
 
-    def _projected_backward(self, losses: Losses) -> None:
-        adversary = losses.adversary
-        if adversary is None:
-            return
-        against = self._encoder_gradients(adversary)
-        along = self._encoder_gradients(losses.task)
+    @staticmethod
+    def _gradient(loss: Tensor, parameters: list[Tensor]) -> list[Tensor | None]:
+        """Of a loss of all workers."""
+        if not loss.requires_grad:
+            return [None] * len(parameters)
+        found = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
+        workers.add_up([gradient for gradient in found if gradient is not None])
+        return list(found)
+
+    def _projected_backward(self, losses: Losses, adversary: Tensor) -> None:
+        against, along = (self._gradient(loss, self._encoder) for loss in (adversary, losses.task))
         torch.autograd.backward(losses.total)
-        parameters = [p for p in self.network.encoder.parameters() if p.requires_grad]
-        for p, g, a in zip(parameters, along, self_correct(along, against), strict=True):
-            p.grad = _laid_out_as(p, g if a is None else a if g is None else g + a)
+        # these gradients are of all workers, and will be summed over them once more
+        share = 1.0 / workers.count()
+        for p, g, a in zip(self._encoder, along, self_correct(along, against), strict=True):
+            whole = g if a is None else a if g is None else g + a
+            p.grad = None if whole is None else _laid_out_as(p, whole * share)
 
     def _measure_gradients(self, losses: Losses, line: dict[str, float]) -> None:
-        """Norms of what task and adversary send into the encoder, and the cosine between them."""
-        if not losses.task.requires_grad or not any(p.requires_grad for p in self.network.encoder.parameters()):
+        """Norms of what task and adversaries send into the encoder, and the cosine between the task's and their sum."""
+        if not losses.task.requires_grad or not self._encoder:
             return
-        task = self._encoder_gradients(losses.task)
+        task = self._gradient(losses.task, self._encoder)
         line["task_gradient"] = math.sqrt(float(inner(task, task)))
-        if losses.adversary is None:
-            return
-        against = self._encoder_gradients(losses.adversary)
-        norm = math.sqrt(float(inner(against, against)))
-        for part in self.objective.adversaries:
-            line[f"{part.name}_gradient"] = norm
-        self._check_alive(losses, norm)
+        whole: list[Tensor | None] = [None] * len(task)
+        for name, loss in losses.adversaries.items():
+            own = self._gradient(loss, self._encoder)
+            line[f"{name}_gradient"] = math.sqrt(float(inner(own, own)))
+            whole = [a if b is None else b if a is None else a + b for a, b in zip(whole, own, strict=True)]
+        self._check_alive(losses, line)
+        norm = math.sqrt(float(inner(whole, whole)))
         if norm > 0.0 and line["task_gradient"] > 0.0:
-            line["gradient_cosine"] = float(inner(task, against)) / (norm * line["task_gradient"])
+            line["gradient_cosine"] = float(inner(task, whole)) / (norm * line["task_gradient"])
 
-    def _check_alive(self, losses: Losses, norm: float) -> None:
-        """A reversed head that sends nothing back although it has rows and a strength is dead: an error."""
-        if norm > 0.0:
-            return
+    # ---- whether the adversaries live ----
+
+    def _unseen(self, line: dict[str, float]) -> bool:
+        """Whether a reversed head is on whose gradient was never measured: its first step tells whether it has one."""
+        names = [f"{head.name}_gradient" for head in self.objective.active if head.reversal]
+        return bool(self._encoder) and any(n not in line and n not in self.history.columns for n in names)
+
+    def _check_alive(self, losses: Losses, line: dict[str, float]) -> None:
+        """A reversed head that sends nothing back although it has rows and a strength is dead: an error.
+
+        One that did send something is saturated, which the next rows can end: an alarm (history.py). And one whose
+        last layer begins at zero trains before it sends anything: it has until its next look.
+        """
         for head in [h for h in self.objective.active if h.reversal]:
-            weights = float(losses.meters[head.name][1])
-            if weights > 0.0 and self.objective.value[head.name] > 0.0:
-                raise TrainingError(
-                    f"the adversary {head.name!r} is dead: its gradient in the encoder is exactly zero at "
-                    f"strength {self.objective.value[head.name]:.3g}. A softmax or sigmoid inside the head, "
-                    "a "
-                    "layer that is cut off, or rows of one domain only do that; heads give logits"
-                )
+            name, loss = f"{head.name}_gradient", losses.adversaries[head.name]
+            weights = float(workers.sum_over_workers(losses.meters[head.name])[1])
+            if (
+                line[name] > 0.0
+                or not weights > 0.0
+                or any(value > 0.0 for value in self.history.columns.get(name, []))
+            ):
+                continue
+            own = self._gradient(loss, [p for p in head.module.parameters() if p.requires_grad])
+            if name in self.history.columns or float(inner(own, own)) == 0.0:
+                raise TrainingError(_dead(head.name, self.objective.value[head.name]))
 
     # ---- numbers ----
 
@@ -293,6 +313,10 @@ class Run:
         elif self.average is not None:
             self.average.swap()
         reversed_heads = [h.name for h in self.objective.heads if h.reversal]
+        for name in reversed_heads:
+            sent = [x for x in self.history.columns.get(f"{name}_gradient", []) if not math.isnan(x)]
+            if sent and not max(sent) > 0.0:
+                raise TrainingError(_dead(name, self.objective.value[name]))
         self.history.alarms = alarms(self.history, self.network.main.name, reversed_heads)
         self.network.eval()
 
@@ -339,9 +363,17 @@ class Run:
         self.waited = said["waited"]
 
 
-def _laid_out_as(parameter: Tensor, gradient: Tensor | None) -> Tensor | None:
+def _dead(name: str, strength: float) -> str:
+    return (
+        f"the adversary {name!r} is dead: its gradient in the encoder is exactly zero at strength {strength:.3g}. A "
+        "softmax or sigmoid inside the head, a layer that is cut off, or rows of one domain only do that; heads give "
+        "logits"
+    )
+
+
+def _laid_out_as(parameter: Tensor, gradient: Tensor) -> Tensor:
     """A gradient in the memory order of its parameter: fused optimizers go by memory, not by index."""
-    if gradient is None or gradient.stride() == parameter.stride():
+    if gradient.stride() == parameter.stride():
         return gradient
     return torch.empty_like(parameter).copy_(gradient)
 

@@ -15,10 +15,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from hepda.adversarial.alignment import shares
 from hepda.adversarial.batches import Transform
 from hepda.adversarial.losses import class_probabilities
-from hepda.adversarial.terms import Term, View
+from hepda.adversarial.terms import Term, View, shares
 
 _TINY = 1e-12
 
@@ -163,6 +162,12 @@ def complementary_contrast(
     return torch.dot(doubled, each) / doubled.abs().sum().clamp_min(_TINY)
 
 
+def dropped(features: Tensor, probability: float, generator: torch.Generator) -> Tensor:
+    """Dropout of features [n, d] by the random numbers of a generator."""
+    drawn = torch.rand(features.shape, generator=generator, device=features.device, dtype=features.dtype)
+    return features * (drawn >= probability) / (1.0 - probability)
+
+
 class ComplementaryContrast(Term):
     """`complementary_contrast` of the target.
 
@@ -186,7 +191,7 @@ class ComplementaryContrast(Term):
         """The contrast over the target rows of the batch."""
         features = view.features[1]
         if self.transform is None:
-            views = torch.cat([functional.dropout(features, self.dropout, self.training) for _ in range(2)])
+            views = torch.cat([dropped(features, self.dropout, view.common) for _ in range(2)])
         else:
             views = torch.cat([features, view.once_more(self.transform)[0]])
         said = class_probabilities(view.outputs[1], view.loss).detach()

@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from hepda.adversarial.selftraining import all_logits
 from hepda.adversarial.terms import Term, View
+from hepda.adversarial.workers import sum_over_workers
 
 _TINY = 1e-12
 _PROBE = 1e-2  # length of the random step from which the worst direction is found
@@ -28,35 +29,36 @@ def _unit(rows: Tensor) -> Tensor:
     return result
 
 
-def worst_direction(predict: Predict, x: Tensor, said: Tensor) -> Tensor:
+def worst_direction(predict: Predict, x: Tensor, said: Tensor, noise: Tensor) -> Tensor:
     """Unit vectors [n, ...] along which predictions change most (Miyato et al. 2018, one power iteration).
 
     Args:
         predict: from rows to logits [n, k].
         x: rows [n, ...].
         said: probabilities [n, k] at x.
+        noise: normal random numbers [n, ...], the directions that it begins with.
 
     """
-    start = (_PROBE * _unit(torch.randn_like(x))).requires_grad_(True)
+    start = (_PROBE * _unit(noise)).requires_grad_(True)
     with torch.enable_grad():
         change = -(said * functional.log_softmax(predict(x + start), dim=1)).sum()
         (gradient,) = torch.autograd.grad(change, start)
     return _unit(gradient)
 
 
-def roughness(predict: Predict, x: Tensor, logits: Tensor, radius: float) -> Tensor:
+def roughness(predict: Predict, x: Tensor, logits: Tensor, radius: float, noise: Tensor) -> Tensor:
     """KL divergence [n] of the predictions at a distance `radius`, in the worst direction, from those at x.
 
     The prediction at x is taken as given: neighbours come to it, it does not go to them.
     """
     sure = functional.log_softmax(logits.detach(), dim=1)
-    away = x + radius * worst_direction(predict, x, sure.exp())
+    away = x + radius * worst_direction(predict, x, sure.exp(), noise)
     return (sure.exp() * (sure - functional.log_softmax(predict(away), dim=1))).sum(dim=1)
 
 
 def mean(rows: Tensor, weight: Tensor) -> Tensor:
-    """Sum of weight times value, divided by the sum of absolute weights."""
-    return torch.dot(weight.to(rows.dtype), rows) / weight.abs().sum().clamp_min(_TINY)
+    """Sum of weight times value, divided by the sum of absolute weights of all workers."""
+    return torch.dot(weight.to(rows.dtype), rows) / sum_over_workers(weight.abs().sum()).clamp_min(_TINY)
 
 
 class VirtualAdversarial(Term):
@@ -72,6 +74,8 @@ class VirtualAdversarial(Term):
             others, of which the larger is the more steady (benchmarks/moons.py).
 
     """
+
+    apart = True
 
     def __init__(
         self,
@@ -89,17 +93,14 @@ class VirtualAdversarial(Term):
     def forward(self, view: View, strength: Tensor) -> Tensor:
         """The weighted sum of the three parts."""
         network, n = view.network, len(view.inputs[0])
-        head = network.head_modules[network.main.name]
 
         def predict(x: Tensor) -> Tensor:
-            logits = all_logits(head(network.encode(x, n, normalized=True)), view.loss)
-            return logits.float() if logits.dtype == torch.bfloat16 else logits
+            return all_logits(view.ask(x, n, normalized=True)[1], view.loss)
 
         x, logits = torch.cat(view.inputs), all_logits(torch.cat(view.outputs), view.loss)
         if network.normalization is not None:
             x = network.normalization(x)
-        logits = logits.float() if logits.dtype == torch.bfloat16 else logits
-        rough = roughness(predict, x, logits, self.radius)
+        rough = roughness(predict, x, logits, self.radius, view.noise())
         log_said = functional.log_softmax(logits[n:], dim=1)
         entropy = -(log_said.exp() * log_said).sum(dim=1)
         here, there = view.weights

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from hepda.adversarial.workers import gather_over_workers
 from hepda.errors import ConfigError
 
 
@@ -55,12 +54,11 @@ def signal_efficiency(score: Tensor, source: Tensor, signal: Tensor) -> Tensor:
 
     Args:
         score: s_i [n]; logits or probabilities, only their order matters.
-        source: s_j [m] of the source rows; with several processes, those of all of them count.
+        source: s_j [m] of the source rows.
         signal: w_j [m], their signed weights as signal, 0 for any other row. Where they do not add up to more than 0
             (a batch without signal) the efficiency is 0 everywhere: every row counts fully.
 
     """
-    source, signal = gather_over_workers(source), gather_over_workers(signal)
     falling, order = source.sort(descending=True)
     above = torch.cat([signal.new_zeros(1), signal[order].cumsum(0)])
     # the number of source rows with a larger score: where the row would stand, before any equal one

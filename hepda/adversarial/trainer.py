@@ -12,6 +12,7 @@ import torch
 
 from hepda.adversarial import workers
 from hepda.adversarial.batches import Rows
+from hepda.adversarial.domains import Joined
 from hepda.adversarial.history import History
 from hepda.adversarial.kernels import PRODUCTS, Fast, worthwhile
 from hepda.adversarial.layers import seeded
@@ -151,7 +152,7 @@ class Trainer:
             path = workers.from_first(None if checkpoint is None else Path(checkpoint))
             if path is not None and workers.from_first(resume and path.is_file()):
                 run.restore(path)
-            with Fast(network, PRODUCTS[run.history.kernels]):
+            with Fast(network, PRODUCTS[run.history.kernels]), Joined(network):
                 while not run.finished:
                     run.epoch()
                     if path is not None and rank == 0:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import Any
 
 import torch
 from torch import Tensor, distributed
+from torch.nn import functional
 
 _PATIENCE = timedelta(days=2)  # the first worker reads events and grows trees while the others wait
 _left = False
@@ -62,44 +63,63 @@ def alone() -> bool:
     return not (distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1)
 
 
+class _Sum(torch.autograd.Function):
+    """The sum of a tensor over all workers. What is minimised is the sum of their losses, so gradients add up too."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor) -> Tensor:
+        total = value.detach().clone(memory_format=torch.contiguous_format)
+        distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        return sum_over_workers(gradients[0])
+
+
 def sum_over_workers(value: Tensor) -> Tensor:
-    """The sum of a tensor over all workers, without gradient; alone, the tensor itself."""
+    """The sum of a tensor over all workers, differentiable; alone, the tensor itself."""
     if alone():
         return value
-    total = value.detach().clone()
-    distributed.all_reduce(total)
+    total: Tensor = _Sum.apply(value)  # type: ignore[no-untyped-call]
     return total
 
 
-@torch.no_grad()
-def gather_over_workers(values: Tensor) -> Tensor:
-    """Values [n] of all workers, one after the other; n may differ between them. Alone, the tensor itself."""
-    if alone():
-        return values
-    sizes = torch.zeros(count(), dtype=torch.int64, device=values.device)
-    sizes[distributed.get_rank()] = len(values)
-    distributed.all_reduce(sizes)
-    padded = values.new_zeros(int(sizes.max()))
-    padded[: len(values)] = values
-    parts = [torch.empty_like(padded) for _ in range(count())]
-    distributed.all_gather(parts, padded)
-    return torch.cat([part[:n] for part, n in zip(parts, sizes.tolist(), strict=True)])
+def part(rows: int, rank: int, ranks: int) -> slice:
+    """The rows of a batch that are a worker's."""
+    return slice(rows * rank // ranks, rows * (rank + 1) // ranks)
 
 
-@torch.no_grad()
-def add_gradients(parameters: Iterable[Tensor]) -> None:
-    """Sum gradients over all workers, in one message. Each worker's loss is already divided by the common sum
-    of weights.
+def mine(rows: int) -> slice:
+    """The rows of a batch that are this worker's."""
+    return slice(0, rows) if alone() else part(rows, distributed.get_rank(), count())
+
+
+def gather(value: Tensor, rows: int) -> Tensor:
+    """Rows [rows, ...] of the whole batch from this worker's part of them, differentiable; alone, the tensor itself.
+
+    A loss that every worker computes from gathered rows counts once where each divides it by their `count`.
     """
     if alone():
+        return value
+    place = mine(rows)
+    others = functional.pad(value.movedim(0, -1), (place.start, rows - place.stop)).movedim(-1, 0)
+    return sum_over_workers(others)
+
+
+@torch.no_grad()
+def add_up(values: Sequence[Tensor]) -> None:
+    """Sum tensors over all workers, in place and in one message."""
+    if alone() or not values:
         return
-    held = [p for p in parameters if p.grad is not None]
-    if not held:
-        return
-    flat = torch.cat([p.grad.flatten() for p in held if p.grad is not None])
+    flat = torch.cat([value.flatten() for value in values])
     distributed.all_reduce(flat)
     start = 0
-    for p in held:
-        if p.grad is not None:
-            p.grad.copy_(flat[start : start + p.numel()].view_as(p))
-        start += p.numel()
+    for value in values:
+        value.copy_(flat[start : start + value.numel()].view_as(value))
+        start += value.numel()
+
+
+def add_gradients(parameters: Iterable[Tensor]) -> None:
+    """Sum gradients over all workers. Each worker's loss is already divided by the common sum of weights."""
+    add_up([p.grad for p in parameters if p.grad is not None])

@@ -15,12 +15,11 @@ from hepda.adversarial.alignment import (
     covariance,
     distance_correlation,
     domain_correlation,
-    joint_mmd,
-    mmd,
-    shares,
 )
+from hepda.adversarial.discrepancy import joint_mmd, mmd
 from hepda.adversarial.registry import METHODS, Adversary, build, listing
 from hepda.adversarial.selftraining import PseudoLabels, aligned, class_confusion, complementary_contrast
+from hepda.adversarial.terms import shares
 from hepda.errors import ConfigError
 
 torch.manual_seed(0)
@@ -35,17 +34,37 @@ DISTANCES: dict[str, Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]] = {
 }
 
 
-def test_mmd_is_its_double_sum() -> None:
-    points = torch.cat([A, B])
-    signs = torch.cat([U / U.sum(), -V / V.sum()])
-    squared = ((points[:, None] - points[None]) ** 2).sum(2)
-    width = squared.mean()
-    expected = 0.0
-    for i in range(50):
-        for j in range(50):
-            kernel = np.mean([np.exp(-float(squared[i, j] / (m * width))) for m in (0.25, 0.5, 1, 2, 4)])
-            expected += float(signs[i] * signs[j]) * kernel
-    assert mmd(A, B, U, V).item() == pytest.approx(expected, rel=1e-9)
+def slow_mmd(source: list[Tensor], target: list[Tensor], u: Tensor, v: Tensor, width: float = 1.0) -> Tensor:
+    """The double sum over all pairs, with five Gaussians about `width` times the weighted mean of |x - x'|^2."""
+    signs, pooled = torch.cat([shares(u), -shares(v)]), 0.5 * torch.cat([shares(u.abs()), shares(v.abs())])
+    kernel = torch.ones(len(signs), len(signs), dtype=signs.dtype)
+    for pair in zip(source, target, strict=True):
+        points = torch.cat(pair)
+        squared = ((points[:, None] - points[None]) ** 2).sum(2)
+        middle = width * (pooled @ squared @ pooled).detach()
+        kernel = kernel * torch.stack([torch.exp(-squared / (m * middle)) for m in (0.25, 0.5, 1, 2, 4)]).mean(0)
+    return signs @ kernel @ signs
+
+
+@pytest.mark.parametrize(("n", "m"), [(30, 20), (400, 300)])  # the larger is more than one strip of pairs
+def test_mmd_and_its_gradient_are_the_double_sum(n: int, m: int) -> None:
+    random = torch.Generator().manual_seed(n)
+    source, target = (
+        [torch.randn(rows, d, generator=random, dtype=torch.float64).requires_grad_() for d in (4, 2)]
+        for rows in (n, m)
+    )
+    u, v = (torch.randn(rows, generator=random, dtype=torch.float64) + 1.5 for rows in (n, m))
+    for layers in (1, 2):
+        a, b = source[:layers], target[:layers]
+        found, expected = joint_mmd(a, b, u, v, width=0.7), slow_mmd(a, b, u, v, width=0.7)
+        assert found.item() == pytest.approx(expected.item(), rel=1e-9)
+        pairs = zip(torch.autograd.grad(3 * found, a + b), torch.autograd.grad(3 * expected, a + b), strict=True)
+        assert all(torch.allclose(one, other, rtol=1e-8, atol=1e-12) for one, other in pairs)
+    twice = []
+    for total in (joint_mmd(source, target, u, v), slow_mmd(source, target, u, v)):
+        (gradient,) = torch.autograd.grad(total, source[0], create_graph=True)
+        twice.append(torch.autograd.grad(gradient.square().sum(), [source[0], target[1]]))
+    assert all(torch.allclose(one, other, rtol=1e-7, atol=1e-14) for one, other in zip(*twice, strict=True))
 
 
 def test_covariance_is_numpy_s() -> None:
@@ -119,10 +138,8 @@ def test_weights_of_both_domains_count(name: str) -> None:
     heavy, twice = ones.clone(), torch.cat([A, A[3:4]])
     heavy[3] = 2.0
     more = torch.ones(31, dtype=torch.float64)
-    # the width of kernels is the mean distance of rows, weighted or not: compare where it hardly differs
-    tolerance = 0.05 if "mmd" in name else 1e-9
-    assert distance(A, B, heavy, V).item() == pytest.approx(distance(twice, B, more, V).item(), rel=tolerance)
-    assert distance(B, A, V, heavy).item() == pytest.approx(distance(B, twice, V, more).item(), rel=tolerance)
+    assert distance(A, B, heavy, V).item() == pytest.approx(distance(twice, B, more, V).item(), rel=1e-9)
+    assert distance(B, A, V, heavy).item() == pytest.approx(distance(B, twice, V, more).item(), rel=1e-9)
     assert distance(A, B, 7 * heavy, 3 * V).item() == pytest.approx(distance(A, B, heavy, V).item())
 
 

@@ -34,7 +34,7 @@ def kl(logit: Tensor, moved: Tensor) -> Tensor:
 def test_the_worst_direction_of_a_linear_logit_is_its_slope() -> None:
     x = rows(50, 0)
     with seeded(0):
-        direction = worst_direction(linear, x, functional.softmax(linear(x), dim=1))
+        direction = worst_direction(linear, x, functional.softmax(linear(x), dim=1), torch.randn_like(x))
     assert np.allclose((direction @ SLOPE / 5.0).abs().numpy(), 1.0)
 
 
@@ -42,17 +42,17 @@ def test_the_roughness_of_a_linear_logit_is_a_step_along_its_slope() -> None:
     x, radius = 0.3 * rows(50, 1), 0.2
     logit = x @ SLOPE
     with seeded(0):
-        found = roughness(linear, x, linear(x), radius)
+        found = roughness(linear, x, linear(x), radius, torch.randn_like(x))
     steps = torch.stack([kl(logit, logit + sign * radius * 5.0) for sign in (-1.0, 1.0)])
     assert bool((found[None] - steps).abs().min(dim=0).values.max() < 1e-12)
-    assert torch.equal(roughness(linear, x, linear(x), 0.0), torch.zeros(50, dtype=torch.float64))
+    assert torch.equal(roughness(linear, x, linear(x), 0.0, torch.randn_like(x)), torch.zeros(50, dtype=torch.float64))
 
 
 def test_neighbours_come_to_the_row_and_not_the_row_to_them() -> None:
     x = rows(20, 2)
     logits = linear(x).requires_grad_(True)
     free = torch.ones((), dtype=torch.float64, requires_grad=True)
-    roughness(lambda z: free * linear(z), x, logits, 0.5).sum().backward()
+    roughness(lambda z: free * linear(z), x, logits, 0.5, torch.randn_like(x)).sum().backward()
     assert logits.grad is None
     assert free.grad is not None and float(free.grad.abs()) > 0.0
 
@@ -74,10 +74,10 @@ def test_the_three_parts_and_their_weights(part: str) -> None:
     one = VirtualAdversarial(**{**dict.fromkeys(("source", "target", "entropy"), 0.0), part: 2.0})
 
     def loss(p: Tensor, q: Tensor) -> float:
-        said = net(x)["class"], net(other)["class"]
-        view = View((net.encode(x), net.encode(other)), said, (p, q), torch.zeros(30, 1), "binary", (x, other), net)
-        with seeded(7):
-            return float(one(view, torch.ones(())).detach())
+        said, features = (net(x)["class"], net(other)["class"]), (net.encode(x), net.encode(other))
+        random = torch.Generator().manual_seed(7)
+        rest = "binary", (x, other), net, (30, 20), random, random, False
+        return float(one(View(features, said, (p, q), torch.zeros(30, 1), *rest), torch.ones(())).detach())
 
     p, q = torch.ones(30, dtype=torch.float64), torch.ones(20, dtype=torch.float64)
     half = torch.cat([torch.ones(10, dtype=torch.float64), torch.zeros(10, dtype=torch.float64)])

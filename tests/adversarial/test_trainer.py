@@ -4,12 +4,15 @@ import math
 import signal
 import subprocess
 import sys
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from hepda.adversarial import Head, History, Network, Reversal, Rows, Trainer, mlp, seeded
 from hepda.errors import ConfigError, DataError, TrainingError
@@ -172,20 +175,68 @@ def test_a_checkpoint_of_other_settings_is_refused(tmp_path: Path) -> None:
         replace(SHORT, learning_rate=0.1).fit(network(), source, target, checkpoint=file, resume=True)
 
 
-def test_a_dead_adversary_is_an_error() -> None:
-    """A softmax over one unit says 1 whatever it reads (one known library ships that as its default)."""
-    source, target = shifted()
+class Gate(nn.Module):
+    """Takes its input, and with it the gradient, times `passing`."""
+
+    def __init__(self, passing: float) -> None:
+        super().__init__()
+        self.passing = passing
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * self.passing
+
+
+def with_adversaries(*modules: nn.Module, **reversal: Any) -> Network:
+    """A class head, and domain heads of these modules."""
     with seeded(1):
-        dead = torch.nn.Sequential(mlp(16, [16], 1), torch.nn.Softmax(dim=1))
-        net = Network(
-            mlp(6, [32, 16]),
-            [
-                Head("class", mlp(16, [], 1)),
-                Head("domain", dead, rows="both", reversal=Reversal(schedule="constant")),
-            ],
-        )
-    with pytest.raises(TrainingError, match=r"'domain' is dead"):
-        SHORT.fit(net, source, target)
+        heads = [
+            Head(f"domain{i}", module, rows="both", target="domain", reversal=Reversal(schedule="constant", **reversal))
+            for i, module in enumerate(modules)
+        ]
+        return Network(mlp(6, [32, 16]), [Head("class", mlp(16, [], 1)), *heads])
+
+
+@pytest.mark.parametrize("epochs", [1, 3])
+@pytest.mark.parametrize("schedule", ["constant", "ganin"])
+def test_a_dead_adversary_is_an_error(epochs: int, schedule: str) -> None:
+    """A softmax over one unit says 1 whatever it reads (one known library ships that as its default); a head that is
+    cut off from the encoder trains, but tells it nothing. One that lives beside it does not hide it.
+    """
+    source, target = shifted()
+    for dead in (nn.Sequential(mlp(16, [16], 1), nn.Softmax(dim=1)), nn.Sequential(Gate(0.0), mlp(16, [16], 1))):
+        net = with_adversaries(mlp(16, [16], 1), dead)
+        for name, head in net.heads.items():
+            net.heads[name] = head if head.reversal is None else replace(head, reversal=Reversal(1.0, schedule))
+        with pytest.raises(TrainingError, match=r"'domain1' is dead"):
+            replace(SHORT, epochs=epochs).fit(net, source, target)
+
+
+def test_an_adversary_that_begins_at_zero_or_is_saturated_is_not_dead() -> None:
+    """A last layer of zeros sends nothing in the first step; answers that are too sure send nothing for a while."""
+    source, target = shifted()
+    head = mlp(16, [16], 1)
+    nn.init.zeros_(head[-1].weight)
+    history = replace(SHORT, epochs=3).fit(with_adversaries(head), source, target)
+    assert history["domain0_gradient"][0] == 0.0 < history["domain0_gradient"][-1]
+    gate = Gate(1.0)
+
+    def close(so_far: History) -> None:
+        gate.passing = 0.0 if so_far.epochs == 2 else 1.0
+
+    net = with_adversaries(nn.Sequential(gate, mlp(16, [16], 1)))
+    history = replace(SHORT, epochs=3, batch_size=100).fit(net, source, target, on_epoch=close)
+    assert history["domain0_gradient"][0] > 0.0 == history["domain0_gradient"][-1]
+    assert any(text.startswith("silence: the gradient of 'domain0'") for text in history.alarms)
+
+
+def test_gradients_of_several_adversaries_are_measured_one_by_one() -> None:
+    source, target = shifted()
+    with seeded(2):
+        first, second = mlp(16, [16], 1), mlp(16, [], 1)
+    two = SHORT.fit(with_adversaries(deepcopy(first), second), source, target)
+    one = SHORT.fit(with_adversaries(first), source, target)
+    assert two["domain0_gradient"][0] == pytest.approx(one["domain0_gradient"][0], rel=1e-5)
+    assert two["domain1_gradient"][0] != pytest.approx(two["domain0_gradient"][0], rel=0.01)
 
 
 def test_early_stopping_waits_for_the_adversary_and_keeps_the_best_epoch() -> None:
