@@ -68,12 +68,13 @@ class Chain:
         """As `Stack.forward`."""
         return self.stack.forward(x, self.computed)
 
-    def backward(self, gradient: Tensor, passed: list[Tensor], to_input: bool) -> Tensor:
-        """Add to the gradients of the parameters; returns that of the input (of the first layer's output, if that is
-        not wanted). The gradient that is given is written over.
+    def backward(self, gradient: Tensor, passed: list[Tensor], to_input: bool, factor: float = 1.0) -> Tensor:
+        """Add to the gradients of the parameters; returns that of the input times a factor (that of the first layer's
+        output, if the input's is not wanted). The gradient that is given is written over.
         """
         found = gradient
-        for i, found, inputs in self.stack.backward(gradient, passed, self.computed, to_input, own=True):
+        steps = self.stack.backward(gradient, passed, self.computed, to_input, own=True, factor=factor)
+        for i, found, inputs in steps:
             if i >= 0:
                 self.products.add_to_weight(self.sums[2 * i], found, inputs, self.first)
                 add_to_bias(self.sums[2 * i + 1], found, self.ones, self.first)
@@ -192,9 +193,8 @@ class Blocks:
             said[part.head.name].append(output)
             gradient = part.slope(output, block.columns[rows, part.lane.columns], part.head.smoothing)
             gradient.mul_(block.factors[rows, part.lane.weight, None])
-            gradient = part.chain.backward(gradient.to(block.x.dtype), through, to_input=True)
-            if part.head.reversal is not None:
-                gradient.mul_(-self.objective.value[part.head.name])
+            reverse = 1.0 if part.head.reversal is None else -self.objective.value[part.head.name]
+            gradient = part.chain.backward(gradient.to(block.x.dtype), through, to_input=True, factor=reverse)
             if total is None and len(gradient) == len(block.x):
                 total = gradient
                 continue

@@ -138,6 +138,15 @@ _ACTIVATIONS: dict[type[nn.Module], _Activation] = {
 }
 
 
+def keep_where_positive(gradient: Tensor, after: Tensor) -> None:
+    """Set a gradient to 0, in place, where the output of a ReLU is not above 0."""
+    if gradient.dtype == torch.bfloat16:
+        # as whole numbers of 16 bits, whose signs are those of the numbers: torch takes a fifth of the time for them
+        gradient.view(torch.int16).mul_(after.view(torch.int16).clamp(0, 1))
+    else:
+        _aten.threshold_backward.grad_input(gradient, after, 0, grad_input=gradient)
+
+
 class Stack:
     """Linear layers, each with its activation or None, that are passed in one piece."""
 
@@ -179,6 +188,7 @@ class Stack:
         parameters: Sequence[Tensor],
         to_input: bool,
         own: bool = False,
+        factor: float = 1.0,
     ) -> Iterator[tuple[int, Tensor, Tensor]]:
         """From the last layer to the first: its number, the gradient of what stands before its activation, its input.
 
@@ -188,17 +198,19 @@ class Stack:
             parameters: as `forward` had them.
             to_input: whether to end with the gradient of the input, with the number -1.
             own: whether the gradient may be written over.
+            factor: on the gradient of the input.
 
         """
         for i in range(len(self.activations) - 1, -1, -1):
             activation, (inputs, before, after) = self.activations[i], passed[2 * i : 2 * i + 3]
             if activation is _RELU and own:
-                _aten.threshold_backward.grad_input(gradient, after, 0, grad_input=gradient)
+                keep_where_positive(gradient, after)
             elif activation is not None:
                 gradient = activation.slope(gradient, before, after)
             yield i, gradient, inputs
             if i or to_input:
-                gradient, own = self.products.to_input(gradient, parameters[2 * i]), True
+                weight = parameters[2 * i] if i or factor == 1.0 else factor * parameters[0]
+                gradient, own = self.products.to_input(gradient, weight), True
         if to_input:
             yield -1, gradient, passed[0]
 

@@ -211,8 +211,9 @@ def toy(classes: int) -> tuple[Rows, Rows]:
     return source, Rows(other + 0.5, weights={"domain": np.ones(600)})
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("method", METHODS)
-def test_every_method_of_the_registry_trains_and_moves_the_encoder(method: str) -> None:
+def test_every_method_of_the_registry_trains_and_moves_the_encoder(method: str, precision: str) -> None:
     classes = 3 if method == "contrast" else 2
     source, target = toy(classes)
     with seeded(0):
@@ -222,7 +223,7 @@ def test_every_method_of_the_registry_trains_and_moves_the_encoder(method: str) 
         main = Head("class", mlp(8, [], 1 if classes == 2 else 3), loss="binary" if classes == 2 else "multiclass")
         net = Network(mlp(3, [16, 8]), [main, *heads], terms=terms)
     kept = net.encoder[0].weight.detach().clone()
-    history = Trainer(epochs=2, batch_size=200, device="cpu").fit(net, source, target)
+    history = Trainer(epochs=2, batch_size=200, device="cpu", precision=precision).fit(net, source, target)
     assert all(np.isfinite(v) for v in history["class_loss"])
     assert not torch.equal(net.encoder[0].weight, kept)
     for name in [h.name for h in heads] + [t.name for t in terms]:

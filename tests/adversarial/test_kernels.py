@@ -273,3 +273,12 @@ def test_a_resumed_training_keeps_to_its_kernels(tmp_path: Path) -> None:
     parts = network()
     replace(trainer, kernels="plain").fit(parts, source, target, checkpoint=file, resume=True)
     assert np.array_equal(parts.predict(source.features), whole.predict(source.features))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_gradient_passes_where_the_output_of_a_relu_is_positive(dtype: torch.dtype) -> None:
+    after = torch.tensor([[0.0, -0.0, 1e-30, 3.0, float("inf")], [0.5, 0.0, 2.0, 0.0, 1e30]]).to(dtype)
+    gradient = torch.tensor([[1.0, -2.0, -3.0, 4.0, -0.0], [float("inf"), 7.0, -8.0, -9.0, 1e-38]]).to(dtype)
+    wanted = torch.where(after > 0, gradient, torch.zeros((), dtype=dtype))
+    kernels.keep_where_positive(gradient, after)
+    assert torch.equal(gradient, wanted)
