@@ -154,18 +154,19 @@ class Wasserstein(Term):
         source, target = (gradient_reversal(x, strength) for x in view.features)
         p, q = (shares(w) for w in view.weights)
         distance = p @ self.critic(source)[:, 0].to(p.dtype) - q @ self.critic(target)[:, 0].to(q.dtype)
-        loss: Tensor = self.penalty * self._penalty(*view.features, view.common) - distance
+        loss: Tensor = self.penalty * self._penalty(view) - distance
         return loss
 
-    def _penalty(self, source: Tensor, target: Tensor, generator: torch.Generator) -> Tensor:
-        rows = min(len(source), len(target))
-        along = torch.rand(rows, 1, generator=generator, device=source.device, dtype=source.dtype)
-        between = along * source[:rows].detach() + (1.0 - along) * target[:rows].detach()
-        between.requires_grad_(True)
+    def _penalty(self, view: View) -> Tensor:
+        """`E (|grad c(x)| - 1)^2` between source and target rows; a pair counts with the product of its weights."""
+        rows = min(map(len, view.features))
+        source, target = (x[:rows].detach() for x in view.features)
+        p, q = (w[:rows].abs() for w in view.weights)
+        along = torch.rand(rows, 1, generator=view.common, device=source.device, dtype=source.dtype)
+        between = torch.lerp(target, source, along).requires_grad_(True)
         with torch.enable_grad():
             (gradient,) = torch.autograd.grad(self.critic(between).sum(), between, create_graph=True)
-        result: Tensor = (gradient.norm(dim=1) - 1.0).square().mean()
-        return result
+        return torch.dot(shares(p * q), (gradient.norm(dim=1) - 1.0).square())
 
 
 class MarginDisparity(Term):

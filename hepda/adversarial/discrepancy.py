@@ -32,18 +32,22 @@ def mean_squared_distance(x: Tensor, weight: Tensor) -> Tensor:
     return 2.0 * (weight @ centred.square().sum(dim=1)).clamp_min(torch.finfo(x.dtype).tiny)
 
 
-def _kernel(squared: Tensor, width: Tensor, kernels: int) -> tuple[Tensor, Tensor]:
-    """Mean of `exp(-squared / (2^k width))` over k = -h, ..., h (an odd number of kernels, 2 h + 1), and its derivative
-    by `squared`; each as large as `squared`.
+def _kernel(exponent: Tensor, kernels: int) -> tuple[Tensor, Tensor]:
+    """With e = exp(exponent): the sum of e^(2^k) over k below `kernels`, and of 2^k e^(2^k), its derivative by the
+    exponent; each as large as `exponent`, which is written over.
     """
-    widest = 2.0 ** (kernels // 2) * width
-    power = torch.exp(squared * (-1.0 / widest))
+    power = exponent.clamp_max_(0.0).exp_()
     value, slope = power.clone(), power.clone()
     for k in range(1, kernels):
-        power = power.square()
-        value.add_(power)
+        value.add_(power.square_())
         slope.add_(power, alpha=2.0**k)
-    return value.div_(kernels), slope.mul_(-1.0 / (kernels * widest))
+    return value, slope
+
+
+def _exponent(x: Tensor, y: Tensor, rate: Tensor) -> Tensor:
+    """-rate |x_i - y_j|^2 [n, m] of rows [n, d] and [m, d], in one product: the squares are columns of their own."""
+    a, b = (-rate * rows.square().sum(dim=1, keepdim=True) for rows in (x, y))
+    return torch.cat([2.0 * rate * x, a, torch.ones_like(a)], 1) @ torch.cat([y, torch.ones_like(b), b], 1).t()
 
 
 def _strips(rows: int) -> Sequence[tuple[slice, slice]]:
@@ -57,30 +61,30 @@ def _strips(rows: int) -> Sequence[tuple[slice, slice]]:
 
 
 class _KernelSum(torch.autograd.Function):
-    """`sum_ij s_i s_j prod_l k_l(x_li, x_lj)` of layers x_l [n, d_l] and signs s [n]; gradients of the layers."""
+    """`sum_ij s_i s_j prod_l k_l(x_li, x_lj)` of layers x_l [n, d_l] and signs s [n], with k_l the mean over
+    h = -(m // 2), ..., m // 2 of `exp(-|x - x'|^2 / (2^h width_l))`, m = `kernels`; gradients of the layers.
+    """
 
     @staticmethod
     def forward(ctx: Any, signs: Tensor, widths: Tensor, kernels: int, *layers: Tensor) -> Tensor:
         total = signs.new_zeros(())
         gradients = [torch.zeros_like(x) for x in layers]
-        squares = [x.square().sum(dim=1) for x in layers]
+        rates = 1.0 / (2.0 ** (kernels // 2) * widths)
         for here, there in _strips(len(signs)):
-            n = here.stop - here.start
-            factor = 2.0 * signs[here, None] * signs[None, there]
-            factor[:, :n] *= 0.5  # both orders of these pairs are in the strip
-            found = []
-            for x, square, width in zip(layers, squares, widths, strict=True):
-                squared = torch.addmm(square[there], x[here], x[there].t(), alpha=-2.0).add_(square[here, None])
-                found.append(_kernel(squared.clamp_min_(0.0), width, kernels))
-            product = math.prod((value for value, _ in found[1:]), start=found[0][0] * factor)
-            total += product.sum()
+            # both orders of a pair count; those of the square on the diagonal are both in the strip
+            left, right = signs[here, None], 2.0 * signs[there, None]
+            right[: len(left)] *= 0.5
+            exponents = [_exponent(x[here], x[there], rate) for x, rate in zip(layers, rates, strict=True)]
+            found = [_kernel(exponent, kernels) for exponent in exponents]
+            values = [value for value, _ in found]
+            total += (left.t() @ math.prod(values[1:], start=values[0]) @ right)[0, 0]
             for i, (x, gradient) in enumerate(zip(layers, gradients, strict=True)):
-                slope = found[i][1].mul_(factor)
-                for j, (value, _) in enumerate(found):
-                    if j != i:
-                        slope.mul_(value)
-                gradient[here] += 2.0 * (slope.sum(dim=1, keepdim=True) * x[here] - slope @ x[there])
-                gradient[there] += 2.0 * (slope.sum(dim=0)[:, None] * x[there] - slope.t() @ x[here])
+                slope = math.prod((value for j, value in enumerate(values) if j != i), start=found[i][1])
+                gradient[here] += left * (slope @ (right * x[there]) - (slope @ right) * x[here])
+                gradient[there] += right * (slope.t() @ (left * x[here]) - (slope.t() @ left) * x[there])
+        scale = 1.0 / kernels ** len(layers)
+        gradients = [2.0 * scale * rate * gradient for rate, gradient in zip(rates, gradients, strict=True)]
+        total *= scale
         ctx.kernels, ctx.layers = kernels, len(layers)
         ctx.save_for_backward(*gradients, signs, widths, *layers)
         return total
@@ -96,7 +100,7 @@ class _KernelSum(torch.autograd.Function):
 
 
 def kernel_sum(signs: Tensor, widths: Tensor, kernels: int, layers: Sequence[Tensor]) -> Tensor:
-    """The same by matrices of all pairs, differentiable as often as one likes."""
+    """`_KernelSum` by matrices of all pairs, differentiable as often as one likes."""
     half = kernels // 2
     kernel = torch.ones_like(signs[:, None] * signs)
     for x, width in zip(layers, widths, strict=True):
@@ -152,19 +156,28 @@ def mmd(
 
 
 class MMD(Term):
-    """Multi-kernel MMD of the features."""
+    """Multi-kernel MMD of the features.
 
-    def __init__(self, name: str = "mmd", *, kernels: int = 5, width: float = 1.0, **settings: Any) -> None:
+    Args:
+        kernels, width: as in `joint_mmd`.
+        scale: factor on it, so that a strength of 1 is a steady one. Ten times as much makes the features alike before
+            they tell the classes, and then often the wrong way round (benchmarks/README.md).
+
+    """
+
+    def __init__(
+        self, name: str = "mmd", *, kernels: int = 5, width: float = 1.0, scale: float = 0.1, **settings: Any
+    ) -> None:
         super().__init__(name, **settings)
-        self.kernels, self.width = kernels, width
+        self.kernels, self.width, self.scale = kernels, width, scale
 
     def forward(self, view: View, strength: Tensor) -> Tensor:
         """`mmd` of the features."""
-        return mmd(*view.features, *view.weights, self.kernels, self.width)
+        return self.scale * mmd(*view.features, *view.weights, self.kernels, self.width)
 
 
 class JointMMD(MMD):
-    """MMD of features and predictions together."""
+    """MMD of features and predictions together; arguments as those of `MMD`."""
 
     def __init__(self, name: str = "joint_mmd", **settings: Any) -> None:
         super().__init__(name, **settings)
@@ -173,4 +186,4 @@ class JointMMD(MMD):
         """`joint_mmd` of features and class probabilities."""
         said = [class_probabilities(output, view.loss) for output in view.outputs]
         (source, target), (p, q) = view.features, said
-        return joint_mmd([source, p], [target, q], *view.weights, self.kernels, self.width)
+        return self.scale * joint_mmd([source, p], [target, q], *view.weights, self.kernels, self.width)
