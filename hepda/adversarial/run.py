@@ -101,6 +101,7 @@ class Run:
         line: dict[str, float] = {}
         for i in range(steps):
             step = number * steps + i
+            self.objective.advance(step / steps, self.settings.epochs)
             look = (i == 0 and number % measured == 0) or self._unseen(line)
             meters = self._step(step, line if look else None, look or i % every == 0)
             for name, meter in meters.items():
@@ -127,7 +128,6 @@ class Run:
     def _step(self, step: int, line: dict[str, float] | None, measure: bool) -> dict[str, Tensor]:
         """One update of everything. `line`, if given, receives the gradient norms."""
         settings, optimizers = self.settings, self.optimizers
-        self.objective.advance(step / self.batches.steps, settings.epochs)
         optimizers.set_rate(self._rate_factor(step))
         self._adversary_steps(step)
         optimizers.clear()
