@@ -93,6 +93,7 @@ def batch_norm_of_all(
     """Batch norm of rows [n, channels, ...] in training, by mean and variance over the rows of all workers; running
     statistics follow in place.
     """
+    given, x = x.dtype, x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
     over = [d for d in range(x.dim()) if d != 1]
     shape = [1, -1, *[1] * (x.dim() - 2)]
     counted = sum_over_workers(x.new_tensor(float(x.numel() // x.shape[1])))
@@ -105,7 +106,8 @@ def batch_norm_of_all(
             var.lerp_(spread * (counted / (counted - 1.0).clamp_min(1.0)), momentum)
     result = centred * torch.rsqrt(spread + eps).reshape(shape)
     result = result if weight is None else result * weight.reshape(shape)
-    return result if bias is None else result + bias.reshape(shape)
+    result = result if bias is None else result + bias.reshape(shape)
+    return result.to(given)
 
 
 class Joined:

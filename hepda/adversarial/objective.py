@@ -4,6 +4,8 @@ reversal.
 
 from __future__ import annotations
 
+import functools
+import operator
 from dataclasses import dataclass
 
 import torch
@@ -41,12 +43,13 @@ class Losses:
     @property
     def adversary(self) -> Tensor | None:
         """The sum over adversaries; None if none takes part."""
-        return torch.stack([*self.adversaries.values()]).sum() if self.adversaries else None
+        return functools.reduce(operator.add, self.adversaries.values()) if self.adversaries else None
 
     @property
     def total(self) -> Tensor:
         """What is minimised; the reversal turns the adversary's sign on its way into the encoder."""
-        return self.task if self.adversary is None else self.task + self.adversary
+        adversary = self.adversary
+        return self.task if adversary is None else self.task + adversary
 
 
 @dataclass(slots=True)

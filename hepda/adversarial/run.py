@@ -22,7 +22,7 @@ from hepda.adversarial.checkpoint import (
     write_checkpoint,
 )
 from hepda.adversarial.history import LN2, History, alarms
-from hepda.adversarial.network import Network, rows_at_once
+from hepda.adversarial.network import Head, Network, rows_at_once
 from hepda.adversarial.objective import Losses, Objective
 from hepda.adversarial.optimizers import Optimizers, Settings
 from hepda.adversarial.plan import Plan, is_domain_head, make_plan
@@ -81,6 +81,7 @@ class Run:
         self.best_score = -math.inf
         self.waited = 0
         self.blocks: Blocks | None = None
+        self.silent: set[str] = set()  # reversed heads that sent nothing in their first step
 
     # ---- an epoch ----
 
@@ -102,7 +103,7 @@ class Run:
         for i in range(steps):
             step = number * steps + i
             self.objective.advance(step / steps, self.settings.epochs)
-            look = (i == 0 and number % measured == 0) or self._unseen(line)
+            look = (i == 0 and number % measured == 0) or self._unproven(line)
             meters = self._step(step, line if look else None, look or i % every == 0)
             for name, meter in meters.items():
                 sums[name] = sums[name] + meter if name in sums else meter
@@ -211,29 +212,34 @@ class Run:
 
     # ---- whether the adversaries live ----
 
-    def _unseen(self, line: dict[str, float]) -> bool:
-        """Whether a reversed head is on whose gradient was never measured: its first step tells whether it has one."""
-        names = [f"{head.name}_gradient" for head in self.objective.active if head.reversal]
-        return bool(self._encoder) and any(n not in line and n not in self.history.columns for n in names)
+    def _sent(self, head: Head, line: dict[str, float]) -> bool:
+        """Whether a reversed head has been seen to send the encoder something."""
+        name = f"{head.name}_gradient"
+        return line.get(name, 0.0) > 0.0 or any(value > 0.0 for value in self.history.columns.get(name, []))
+
+    def _unproven(self, line: dict[str, float]) -> bool:
+        """Whether a reversed head is on that was not seen to send anything: its first steps tell."""
+        return bool(self._encoder) and any(h.reversal and not self._sent(h, line) for h in self.objective.active)
 
     def _check_alive(self, losses: Losses, line: dict[str, float]) -> None:
-        """A reversed head that sends nothing back although it has rows and a strength is dead: an error.
+        """A reversed head that never sent the encoder anything, although it has rows and a strength, is dead: an error.
 
-        One that did send something is saturated, which the next rows can end: an alarm (history.py). And one whose
-        last layer begins at zero trains before it sends anything: it has until its next look.
+        One that did is saturated, which the next rows can end: an alarm (history.py). One whose last layer begins at
+        zero trains before it sends anything: it has a second step.
         """
         for head in [h for h in self.objective.active if h.reversal]:
-            name, loss = f"{head.name}_gradient", losses.adversaries[head.name]
-            weights = float(workers.sum_over_workers(losses.meters[head.name])[1])
-            if (
-                line[name] > 0.0
-                or not weights > 0.0
-                or any(value > 0.0 for value in self.history.columns.get(name, []))
-            ):
+            rows = float(workers.sum_over_workers(losses.meters[head.name])[1]) > 0.0
+            if self._sent(head, line) or not rows or math.isnan(line[f"{head.name}_gradient"]):
                 continue
-            own = self._gradient(loss, [p for p in head.module.parameters() if p.requires_grad])
-            if name in self.history.columns or float(inner(own, own)) == 0.0:
-                raise TrainingError(_dead(head.name, self.objective.value[head.name]))
+            parameters = [p for p in head.module.parameters() if p.requires_grad]
+            own = self._gradient(losses.adversaries[head.name], parameters)
+            if head.name in self.silent or float(inner(own, own)) == 0.0:
+                raise TrainingError(
+                    f"the adversary {head.name!r} is dead: its gradient in the encoder is exactly zero at strength "
+                    f"{self.objective.value[head.name]:.3g}. A softmax or sigmoid inside the head, a layer that is cut "
+                    "off, or rows of one domain only do that; heads give logits"
+                )
+            self.silent.add(head.name)
 
     # ---- numbers ----
 
@@ -313,10 +319,6 @@ class Run:
         elif self.average is not None:
             self.average.swap()
         reversed_heads = [h.name for h in self.objective.heads if h.reversal]
-        for name in reversed_heads:
-            sent = [x for x in self.history.columns.get(f"{name}_gradient", []) if not math.isnan(x)]
-            if sent and not max(sent) > 0.0:
-                raise TrainingError(_dead(name, self.objective.value[name]))
         self.history.alarms = alarms(self.history, self.network.main.name, reversed_heads)
         self.network.eval()
 
@@ -361,14 +363,6 @@ class Run:
         self.history = History.from_dict(said["history"])
         self.best_score = -math.inf if said["best_score"] is None else said["best_score"]
         self.waited = said["waited"]
-
-
-def _dead(name: str, strength: float) -> str:
-    return (
-        f"the adversary {name!r} is dead: its gradient in the encoder is exactly zero at strength {strength:.3g}. A "
-        "softmax or sigmoid inside the head, a layer that is cut off, or rows of one domain only do that; heads give "
-        "logits"
-    )
 
 
 def _laid_out_as(parameter: Tensor, gradient: Tensor) -> Tensor:

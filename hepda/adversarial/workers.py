@@ -1,8 +1,8 @@
 """Several processes as one: sums over all workers, through torch.distributed; alone, nothing happens.
 
-Started by `torchrun --nproc-per-node 2 -m hepda train ...`; gloo on CPUs, nccl on GPUs. Each worker has its part of every
-batch, and the numbers are those of one worker with the whole of it: losses are divided by the weights of all, and what
-compares rows with each other gathers them. Only dropout and random transforms draw other numbers.
+Started by `torchrun --nproc-per-node 2 -m hepda train ...`; gloo on CPUs, nccl on GPUs. Each worker has its part of
+every batch, and the numbers are those of one worker with the whole of it: losses are divided by the weights of all, and
+what compares rows with each other gathers them. Only dropout and random transforms draw other numbers.
 """
 
 from __future__ import annotations
