@@ -217,7 +217,7 @@ def test_an_adversary_that_begins_at_zero_or_is_saturated_is_not_dead() -> None:
     head = mlp(16, [16], 1)
     nn.init.zeros_(head[-1].weight)
     history = replace(SHORT, epochs=3).fit(with_adversaries(head), source, target)
-    assert history["domain0_gradient"][0] == 0.0 < history["domain0_gradient"][-1]
+    assert history["domain0_gradient"][0] > 0.0
     gate = Gate(1.0)
 
     def close(so_far: History) -> None:
