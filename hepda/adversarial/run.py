@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -177,7 +177,7 @@ class Run:
         return [p for p in self.network.encoder.parameters() if p.requires_grad]
 
     @staticmethod
-    def _gradient(loss: Tensor, parameters: list[Tensor]) -> list[Tensor | None]:
+    def _gradient(loss: Tensor, parameters: Sequence[Tensor]) -> list[Tensor | None]:
         """Of a loss of all workers."""
         if not loss.requires_grad:
             return [None] * len(parameters)
