@@ -66,7 +66,9 @@ class DomainBatchNorm(DomainLayer):
             return self._normalized(x, 1)
         if n == len(x):
             return self._normalized(x, 0)
-        return torch.cat([self._normalized(x[:n], 0), self._normalized(x[n:], 1)])
+        # split, not slices: the gradient of a slice is a whole tensor of zeros, and not in the order of channels_last
+        source, target = x.split([n, len(x) - n])
+        return torch.cat([self._normalized(source, 0), self._normalized(target, 1)])
 
     def _normalized(self, x: Tensor, domain: int) -> Tensor:
         own = domain if len(self.weight) == 2 else 0
