@@ -282,11 +282,11 @@ app.add_typer(data, name="data")
 
 @data.command("list")
 def data_list() -> None:
-    """What there is: name, whether it is here, licence, title."""
+    """What there is: name, whether it is here or made here, title, licence."""
     from hepda import datasets
 
-    for name, one in datasets.SETS.items():
-        typer.echo(f"{name:10} {'here' if datasets.find(name) else 'not here':9} {one.title} ({one.licence})")
+    for name, where, title in datasets.listing():
+        typer.echo(f"{name:16} {where:9} {title}")
 
 
 @data.command("fetch")
@@ -294,11 +294,10 @@ def data_fetch(names: Annotated[list[str], typer.Argument(help="Names of `hepda 
     """Download data sets that are not here; an interrupted download goes on, a wrong checksum is refused."""
     from hepda import datasets
 
-    for name in names:
-        datasets.published(name)
+    parts = [part for name in names for part in datasets.parts_of(name)]
     with _bars() as bars:
-        for name in names:
-            for path in datasets.fetch(name, bars.step):
+        for part in parts:
+            for path in datasets.fetch(part, bars.step):
                 typer.echo(str(path))
 
 
@@ -307,8 +306,9 @@ def data_path(name: Annotated[str, typer.Argument(help="A name of `hepda data li
     """Where the files of a data set lie; what to do if they are not here."""
     from hepda import datasets
 
-    for path in datasets.path_of(name):
-        typer.echo(str(path))
+    for part in datasets.parts_of(name):
+        for path in datasets.path_of(part):
+            typer.echo(str(path))
 
 
 @app.callback(invoke_without_command=True)

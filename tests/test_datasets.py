@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from hepda import datasets
+from hepda import catalogue, datasets
 from hepda.cli import main
 from hepda.errors import ConfigError, SourceError
 
@@ -52,12 +52,12 @@ def here(tmp_path, monkeypatch):
 
 def one_set(monkeypatch, *files):
     form = tuple(file.name for file in files)
-    made = datasets.Published("toy", "A toy", "http://toy", "free", (form,), files, by_hand="toys")
-    monkeypatch.setitem(datasets.SETS, "toy", made)
+    made = catalogue.Published("toy", "A toy", "http://toy", "free", (form,), files, by_hand="toys")
+    monkeypatch.setitem(catalogue.SETS, "toy", made)
 
 
 def file_at(*urls, digest=None):
-    return datasets.File("file.bin", urls, digest or f"sha256:{hashlib.sha256(CONTENT).hexdigest()}", len(CONTENT))
+    return catalogue.File("file.bin", urls, digest or f"sha256:{hashlib.sha256(CONTENT).hexdigest()}", len(CONTENT))
 
 
 def test_a_file_is_downloaded_once(address, here, monkeypatch):
@@ -114,7 +114,7 @@ def test_what_its_publishers_hand_out_by_form_says_so(here):
 
 def test_every_published_file_has_an_address_and_a_checksum_that_pooch_knows():
     kinds = {"sha256": 64, "sha1": 40, "md5": 32}
-    for name, one in datasets.SETS.items():
+    for name, one in catalogue.SETS.items():
         assert one.home.startswith("http") and one.licence and one.by_hand, name
         for file in one.files:
             ending = file.name.rpartition(".")[2]  # an archive of a tag is called after the tag
@@ -125,7 +125,10 @@ def test_every_published_file_has_an_address_and_a_checksum_that_pooch_knows():
 
 def test_verbs(here, capsys):
     assert main(["data", "list"]) == 0
-    assert "mnist      not here" in capsys.readouterr().out
+    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
+    assert "not here" in lines["mnist"] and "not here" in lines["mnist_m"] and "made here" in lines["synthetic_digits"]
+    assert main(["data", "path", "mnist_m"]) == 2
+    assert "`hepda data fetch mnist` downloads it" in capsys.readouterr().err
     assert main(["data", "path", "svhn"]) == 2
     assert "train_32x32.mat and test_32x32.mat" in capsys.readouterr().err
     assert main(["data", "fetch", "minst"]) == 2

@@ -18,7 +18,7 @@ from hepda.errors import ConfigError, nearest
 
 
 def _real(output: Tensor) -> Tensor:
-    """Losses are computed in float32 at least, whatever autocast made of the output."""
+    """Losses and probabilities are computed in float32 at least, whatever autocast made of the output."""
     return output.float() if output.dtype in (torch.bfloat16, torch.float16) else output
 
 
@@ -81,6 +81,7 @@ def probabilities(output: Tensor, loss: str) -> Tensor:
     Returns [n, 1] for `binary` (probability of 1), [n, k] for `multiclass` (softmax), [n, 1] for `mixture`
     (its mean), and the output itself for the regressions.
     """
+    output = _real(output)
     if loss == "binary":
         return torch.sigmoid(output)
     if loss == "multiclass":
@@ -93,6 +94,7 @@ def probabilities(output: Tensor, loss: str) -> Tensor:
 
 def class_probabilities(output: Tensor, loss: str) -> Tensor:
     """Probabilities of all classes [n, k]; a binary logit gives the two columns (1 - p, p)."""
+    output = _real(output)
     if loss == "binary":
         logit = output[:, :1]
         return torch.sigmoid(torch.cat([-logit, logit], dim=1))

@@ -256,7 +256,7 @@ class Network(nn.Module):
         with self._evaluating():
             for features in self._encoded(x, domain, batch):
                 output = self._output(chosen, features, {})
-                parts.append((output if raw else probabilities(output, chosen.loss)).cpu().numpy())
+                parts.append(as_array(output if raw else probabilities(output, chosen.loss)))
         result: NDArray[np.float32] = np.concatenate(parts)
         return result[:, 0] if result.shape[1] == 1 else result
 
@@ -265,7 +265,7 @@ class Network(nn.Module):
     ) -> NDArray[np.float32]:
         """Features [n, d] of the encoder for inputs [n, ...], in evaluation mode; arguments as those of `predict`."""
         with self._evaluating():
-            parts = [features.cpu().numpy() for features in self._encoded(x, domain, batch)]
+            parts = [as_array(features) for features in self._encoded(x, domain, batch)]
         result: NDArray[np.float32] = np.concatenate(parts)
         return result
 
@@ -327,6 +327,12 @@ def rows_at_once(features: Tensor | Picked) -> int:
     the many channels of a convolution.
     """
     return max(64, min(16384, _NUMBERS // max(1, features[:1].numel())))
+
+
+def as_array(x: Tensor) -> NDArray[np.float32]:
+    """In memory as numpy holds it, which has no bfloat16: layers give that in the middle of such a training."""
+    found: NDArray[np.float32] = (x.float() if x.dtype == torch.bfloat16 else x).cpu().numpy()
+    return found
 
 
 class _Evaluating:

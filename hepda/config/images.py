@@ -65,6 +65,9 @@ class ImageDomainConfig(AdversaryConfig):
     head: Widths = (100,)
     threshold: Fraction = 0.9
     """Of `pseudo`: from which probability on (over the source's mean one) a target image is taken for sure."""
+    align: bool = True
+    """Of `pseudo`: move the target's predictions to the class fractions of the source before labels are taken. Wrong
+    where the domains hold the classes in different proportions, as MNIST and USPS do."""
     view: tuple[Augmentation, ...] = Field(default=(), strict=False)
     """Of `pseudo` and `contrast`: how the second view of a target image is changed, beyond `augment`."""
 
@@ -103,6 +106,8 @@ class ImageModelConfig(Section):
     augment: tuple[Augmentation, ...] = Field(default=(), strict=False)
     """How training images of both domains are changed, at random. `invert` is knowledge about the shift from MNIST to
     MNIST-M; tables say so."""
+    augment_target: Annotated[tuple[Augmentation, ...] | None, Field(strict=False)] = None
+    """Of the target's images, where they are to be changed in another way than the source's; null: as `augment`."""
     train_on: Literal["source", "target", "both"] = "source"
     """Whose labels the class head sees; `target` is the ceiling that no adaptation may know of."""
     domain: ImageDomainConfig | None = None
@@ -206,7 +211,7 @@ def _domain(path: str, domain: ImageDomainConfig) -> Iterator[str]:
     known = yield from check_method(path, domain, "images")
     if not known:
         return
-    for key in given(domain, "threshold", "view"):
+    for key in given(domain, "threshold", "align", "view"):
         if not {"pseudo", "contrast"} & set(methods_of(domain)):
             yield f"{path}.{key}: has an effect with the methods pseudo and contrast alone; remove it."
 

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from hepda.adversarial import Head, History, Network, Rows, Trainer, mlp, seeded
 from hepda.adversarial.registry import Adversary, build
 from hepda.adversarial.selection import SCORERS
-from hepda.adversarial.selftraining import PseudoLabels
 from hepda.adversarial.terms import Term
 from hepda.config.images import ImageModelConfig, ImagesConfig
 from hepda.images.arrays import Images
@@ -119,11 +118,12 @@ def jobs_of(config: ImagesConfig, table: Path, run: Path, work: Path, device: st
 def rows_of(section: ImageModelConfig, table: Path) -> tuple[Rows, Rows | None]:
     """Labelled rows of the class head, and unlabelled rows of the target if the model adapts to it."""
     change = augmentation(section.augment)
+    other = change if section.augment_target is None else augmentation(section.augment_target)
 
     def rows(parts: Sequence[Stored], labelled: bool) -> Rows:
         pixels = parts[0].pixels if len(parts) == 1 else np.concatenate([part.pixels for part in parts])
         label = np.concatenate([part.label for part in parts])
-        return Rows(pixels, targets={"class": label} if labelled else {}, transform=change)
+        return Rows(pixels, targets={"class": label} if labelled else {}, transform=change if labelled else other)
 
     named = {"source": ("source_train",), "target": ("target_train",), "both": ("source_train", "target_train")}
     labelled = rows([read_part(table, name) for name in named[section.train_on]], labelled=True)
@@ -161,12 +161,9 @@ def empty_network(
     if section.domain is not None:
         domain = section.domain
         view = augmentation((*section.augment, *domain.view)) if domain.view else None
-        settings = domain.settings() | {"hidden": domain_widths}
+        settings = domain.settings() | {"hidden": domain_widths, "threshold": domain.threshold, "align": domain.align}
         more, terms = build(domain.method, Adversary(features=width, classes=classes, transform=view, **settings))
         parts += more
-        for term in terms:
-            if isinstance(term, PseudoLabels):
-                term.threshold = domain.threshold
     return Network(body, parts, terms=terms, normalization=None, metadata=metadata)
 
 

