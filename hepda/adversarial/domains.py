@@ -21,13 +21,17 @@ class DomainLayer(nn.Module):
     """
 
     n_source: int = 0
+    aside: bool = False
 
 
-def tell(module: nn.Module, n_source: int) -> None:
-    """Tell the domain layers of a module how many of the rows that it will see are source; those are the first."""
+def tell(module: nn.Module, n_source: int, *, aside: bool = False) -> None:
+    """Tell the domain layers of a module how many of the rows that it will see are source; those are the first.
+
+    aside: these rows are changed ones (a second view), which nothing that is kept for evaluation shall follow.
+    """
     for layer in module.modules():
         if isinstance(layer, DomainLayer):
-            layer.n_source = n_source
+            layer.n_source, layer.aside = n_source, aside
 
 
 class DomainBatchNorm(DomainLayer):
@@ -78,9 +82,10 @@ class DomainBatchNorm(DomainLayer):
             domain = 1 - domain
         running = self.mean[domain], self.var[domain]
         affine = self.weight[own], self.bias[own]
+        momentum = 0.0 if self.aside else self.momentum
         if self.training and not alone():
-            return batch_norm_of_all(x, *running, *affine, self.momentum, self.eps)
-        return functional.batch_norm(x, *running, *affine, self.training, self.momentum, self.eps)
+            return batch_norm_of_all(x, *running, *affine, momentum, self.eps)
+        return functional.batch_norm(x, *running, *affine, self.training, momentum, self.eps)
 
 
 def batch_norm_of_all(

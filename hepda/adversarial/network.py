@@ -169,16 +169,17 @@ class Network(nn.Module):
         """Where the parameters are."""
         return next(self.parameters()).device
 
-    def encode(self, x: Tensor, n_source: int = 0, *, normalized: bool = False) -> Tensor:
+    def encode(self, x: Tensor, n_source: int = 0, *, normalized: bool = False, aside: bool = False) -> Tensor:
         """Inputs [n, ...] to features [n, d].
 
         Args:
             x: rows of both domains, those of the source first.
             n_source: how many of them are source: for layers that want to know (domains.py).
             normalized: whether they have been through the normalization already.
+            aside: whether they are changed rows, which running statistics shall not follow.
 
         """
-        tell(self.encoder, n_source)
+        tell(self.encoder, n_source, aside=aside)
         features: Tensor = self.encoder(x if normalized or self.normalization is None else self.normalization(x))
         return features
 

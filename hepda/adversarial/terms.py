@@ -64,10 +64,10 @@ class View:
 
     def ask(self, x: Tensor, n_source: int = 0, *, normalized: bool = False) -> tuple[Tensor, Tensor]:
         """Features and raw outputs of the main head of other rows, of which the first `n_source` are source, in the
-        precision of the training.
+        precision of the training. Running statistics do not follow them.
         """
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self.half):
-            features = self.network.encode(x, n_source, normalized=normalized)
+            features = self.network.encode(x, n_source, normalized=normalized, aside=True)
             output: Tensor = self.network.head_modules[self.network.main.name](features)
         return features.to(x.dtype), output.to(x.dtype)
 

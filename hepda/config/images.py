@@ -65,9 +65,6 @@ class ImageDomainConfig(AdversaryConfig):
     head: Widths = (100,)
     threshold: Fraction = 0.9
     """Of `pseudo`: from which probability on (over the source's mean one) a target image is taken for sure."""
-    align: bool = True
-    """Of `pseudo`: move the target's predictions to the class fractions of the source before labels are taken. Wrong
-    where the domains hold the classes in different proportions, as MNIST and USPS do."""
     view: tuple[Augmentation, ...] = Field(default=(), strict=False)
     """Of `pseudo` and `contrast`: how the second view of a target image is changed, beyond `augment`."""
 
@@ -211,7 +208,7 @@ def _domain(path: str, domain: ImageDomainConfig) -> Iterator[str]:
     known = yield from check_method(path, domain, "images")
     if not known:
         return
-    for key in given(domain, "threshold", "align", "view"):
+    for key in given(domain, "threshold", "view"):
         if not {"pseudo", "contrast"} & set(methods_of(domain)):
             yield f"{path}.{key}: has an effect with the methods pseudo and contrast alone; remove it."
 

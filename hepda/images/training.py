@@ -161,7 +161,7 @@ def empty_network(
     if section.domain is not None:
         domain = section.domain
         view = augmentation((*section.augment, *domain.view)) if domain.view else None
-        settings = domain.settings() | {"hidden": domain_widths, "threshold": domain.threshold, "align": domain.align}
+        settings = domain.settings() | {"hidden": domain_widths, "threshold": domain.threshold}
         more, terms = build(domain.method, Adversary(features=width, classes=classes, transform=view, **settings))
         parts += more
     return Network(body, parts, terms=terms, normalization=None, metadata=metadata)

@@ -75,6 +75,18 @@ def test_the_gradient_of_both_domains_stays_in_the_order_of_channels_last() -> N
     assert seen[0].is_contiguous(memory_format=torch.channels_last)
 
 
+def test_running_statistics_do_not_follow_a_second_view() -> None:
+    net = network()
+    net.train()
+    x = torch.rand(20, 2, 8, 8)
+    net.encode(x, 10)
+    layer = next(part for part in net.modules() if isinstance(part, DomainBatchNorm))
+    before = layer.mean.clone(), layer.var.clone()
+    first = net.encode(5.0 * x, 10, aside=True)
+    assert torch.equal(layer.mean, before[0]) and torch.equal(layer.var, before[1])
+    assert torch.equal(net.encode(5.0 * x, 10), first) and not torch.equal(layer.mean, before[0])
+
+
 def test_a_network_can_be_asked_in_the_middle_of_a_training_in_bfloat16() -> None:
     source, target = pictures()
     net, found = network(), []
