@@ -53,7 +53,8 @@ class Adversary:
         nuisance: for `pivot`: key of the nuisance in `Rows.targets`, or `domain`.
         components: for `pivot` with a continuous nuisance: Gaussians of the mixture.
         transform: for `pseudo` and `contrast`: the second view of a target row (selftraining.py).
-        threshold: for `pseudo` and `contrast`: from which confidence on a target row is sure.
+        threshold, align: for `pseudo` and `contrast`: from which confidence on a target row is sure, and whether its
+            predictions are moved to the source's class fractions.
 
     """
 
@@ -82,6 +83,7 @@ class Adversary:
     components: int = 5
     transform: Transform | None = None
     threshold: float = 0.9
+    align: bool = True
 
     def reversal(self) -> Reversal:
         """The reversal of its heads."""
@@ -223,7 +225,7 @@ def _mcc(a: Adversary) -> Parts:
 
 
 def _pseudo(a: Adversary) -> Parts:
-    return [], [PseudoLabels(threshold=a.threshold, transform=a.transform, **a.term())]
+    return [], [PseudoLabels(threshold=a.threshold, align=a.align, transform=a.transform, **a.term())]
 
 
 def _vat(a: Adversary) -> Parts:

@@ -65,6 +65,9 @@ class ImageDomainConfig(AdversaryConfig):
     head: Widths = (100,)
     threshold: Fraction = 0.9
     """Of `pseudo`: from which probability on (over the source's mean one) a target image is taken for sure."""
+    align: bool = True
+    """Of `pseudo` and `contrast`: move the target's predictions to the class shares of the source before labels are
+    taken, which keeps them from running into few classes; wrong where the target's shares are others."""
     view: tuple[Augmentation, ...] = Field(default=(), strict=False)
     """Of `pseudo` and `contrast`: how the second view of a target image is changed, beyond `augment`."""
 
@@ -105,6 +108,9 @@ class ImageModelConfig(Section):
     MNIST-M; tables say so."""
     augment_target: Annotated[tuple[Augmentation, ...] | None, Field(strict=False)] = None
     """Of the target's images, where they are to be changed in another way than the source's; null: as `augment`."""
+    balance: bool = False
+    """Give every class of the labelled images the same weight in every loss, whatever its share of them: for a source
+    whose shares are its own (USPS has twice as many 0 as 8)."""
     train_on: Literal["source", "target", "both"] = "source"
     """Whose labels the class head sees; `target` is the ceiling that no adaptation may know of."""
     domain: ImageDomainConfig | None = None
@@ -208,7 +214,7 @@ def _domain(path: str, domain: ImageDomainConfig) -> Iterator[str]:
     known = yield from check_method(path, domain, "images")
     if not known:
         return
-    for key in given(domain, "threshold", "view"):
+    for key in given(domain, "threshold", "align", "view"):
         if not {"pseudo", "contrast"} & set(methods_of(domain)):
             yield f"{path}.{key}: has an effect with the methods pseudo and contrast alone; remove it."
 

@@ -24,6 +24,7 @@ from hepda.images.encoders import Inputs, encoder, heads, width_of
 from hepda.jobs import Job, Left
 
 PARTS = ("source_train", "source_test", "target_train", "target_test")
+BALANCED = "balanced"
 _HELD_OUT = 10  # of ten training images one is held out where a scorer chooses the epoch
 
 
@@ -123,12 +124,21 @@ def rows_of(section: ImageModelConfig, table: Path) -> tuple[Rows, Rows | None]:
     def rows(parts: Sequence[Stored], labelled: bool) -> Rows:
         pixels = parts[0].pixels if len(parts) == 1 else np.concatenate([part.pixels for part in parts])
         label = np.concatenate([part.label for part in parts])
-        return Rows(pixels, targets={"class": label} if labelled else {}, transform=change if labelled else other)
+        if labelled:
+            return Rows(pixels, {"class": label}, {BALANCED: balanced(label)} if section.balance else {}, transform=change)
+        return Rows(pixels, weights={BALANCED: np.ones(len(label))} if section.balance else {}, transform=other)
 
     named = {"source": ("source_train",), "target": ("target_train",), "both": ("source_train", "target_train")}
     labelled = rows([read_part(table, name) for name in named[section.train_on]], labelled=True)
     adapts = section.domain is not None and section.domain.method != "none"
     return labelled, rows([read_part(table, "target_train")], labelled=False) if adapts else None
+
+
+def balanced(label: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Weights [n] with mean 1 that give every class that occurs the same sum."""
+    _, number, count = np.unique(label, return_inverse=True, return_counts=True)
+    shares: NDArray[np.float64] = (len(label) / (len(count) * count))[number]
+    return shares
 
 
 def _split(rows: Rows, seed: int) -> tuple[Rows, Rows]:
@@ -156,13 +166,15 @@ def empty_network(
     body = encoder(section, channels, size)
     width = width_of(body, channels, size)
     class_widths, domain_widths = heads(section)
-    parts = [Head("class", mlp(width, class_widths, classes), loss="multiclass")]
+    weight = BALANCED if section.balance else None
+    parts = [Head("class", mlp(width, class_widths, classes), loss="multiclass", weight=weight)]
     terms: list[Term] = []
     if section.domain is not None:
         domain = section.domain
         view = augmentation((*section.augment, *domain.view)) if domain.view else None
-        settings = domain.settings() | {"hidden": domain_widths, "threshold": domain.threshold}
-        more, terms = build(domain.method, Adversary(features=width, classes=classes, transform=view, **settings))
+        settings = domain.settings() | {"hidden": domain_widths, "threshold": domain.threshold, "align": domain.align}
+        told = Adversary(features=width, classes=classes, weight=weight, transform=view, **settings)
+        more, terms = build(domain.method, told)
         parts += more
     return Network(body, parts, terms=terms, normalization=None, metadata=metadata)
 

@@ -12,7 +12,9 @@ from hepda.images import augmentation, blending, synthetic
 from hepda.images.arrays import Images, digit_names
 from hepda.images.encoders import Inputs, encoder, heads, width_of
 from hepda.images.training import (
+    BALANCED,
     ImageJob,
+    balanced,
     build_network,
     channel_means,
     empty_network,
@@ -184,6 +186,29 @@ def test_the_target_gives_pixels_and_no_labels(table):
     assert rows_of(config_of().models["m"], table)[1] is None
     both = rows_of(config_of(train_on="both").models["m"], table)[0]
     assert len(both) == 128
+
+
+def test_the_target_may_be_changed_in_another_way_than_the_source(table):
+    told = {"augment": ["invert"], "domain": {"method": "dann"}}
+    source, target = rows_of(config_of(**told).models["m"], table)
+    assert source.transform is target.transform
+    source, target = rows_of(config_of(**told, augment_target=[]).models["m"], table)
+    assert source.transform.names == ("invert",) and target.transform is None
+    source, target = rows_of(config_of(**told, augment_target=["shift"]).models["m"], table)
+    assert target.transform.names == ("shift",)
+
+
+def test_balanced_classes_count_the_same_in_every_loss(table):
+    label = np.array([3, 0, 0, 0, 3, 7])
+    weight = balanced(label)
+    assert [weight[label == number].sum() for number in (0, 3, 7)] == pytest.approx([2.0, 2.0, 2.0])
+    section = config_of(balance=True, domain={"method": "dann,mcc"}).models["m"]
+    network = empty_network(section, 1, 8, 2)
+    parts = [*network.heads.values(), *network.terms]
+    assert {part.weight for part in parts} == {BALANCED}
+    source, target = rows_of(section, table)
+    assert source.weights[BALANCED].sum() == pytest.approx(64.0) and np.ptp(target.weights[BALANCED]) == 0.0
+    assert rows_of(config_of().models["m"], table)[0].weights == {}
 
 
 def test_a_saved_network_says_what_it_said(table, tmp_path):
