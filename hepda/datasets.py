@@ -45,8 +45,8 @@ def listing() -> Iterator[tuple[str, str, str]]:
     for name, one in SETS.items():
         yield name, "here" if find(name) else "not here", f"{one.title} ({one.licence})"
     for name, made in MADE.items():
-        lacking = [part for part in made.of if find(part) is None]
-        yield name, "not here" if lacking else "made here", made.title + (f" (of {', '.join(made.of)})" if made.of else "")
+        where = "made here" if all(find(part) for part in made.of) else "not here"
+        yield name, where, made.title + (f" (of {', '.join(made.of)})" if made.of else "")
 
 
 def data_folders() -> list[Path]:

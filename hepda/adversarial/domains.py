@@ -71,7 +71,7 @@ class DomainBatchNorm(DomainLayer):
         if n == len(x):
             return self._normalized(x, 0)
         # split, not slices: the gradient of a slice is a whole tensor of zeros, and not in the order of channels_last
-        source, target = x.split([n, len(x) - n])
+        source, target = x.split([n, len(x) - n])  # type: ignore[no-untyped-call]
         return torch.cat([self._normalized(source, 0), self._normalized(target, 1)])
 
     def _normalized(self, x: Tensor, domain: int) -> Tensor:

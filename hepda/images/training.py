@@ -124,9 +124,11 @@ def rows_of(section: ImageModelConfig, table: Path) -> tuple[Rows, Rows | None]:
     def rows(parts: Sequence[Stored], labelled: bool) -> Rows:
         pixels = parts[0].pixels if len(parts) == 1 else np.concatenate([part.pixels for part in parts])
         label = np.concatenate([part.label for part in parts])
+        weight = balanced(label) if labelled else np.ones(len(label))
+        weights = {BALANCED: weight} if section.balance else {}
         if labelled:
-            return Rows(pixels, {"class": label}, {BALANCED: balanced(label)} if section.balance else {}, transform=change)
-        return Rows(pixels, weights={BALANCED: np.ones(len(label))} if section.balance else {}, transform=other)
+            return Rows(pixels, {"class": label}, weights, transform=change)
+        return Rows(pixels, weights=weights, transform=other)
 
     named = {"source": ("source_train",), "target": ("target_train",), "both": ("source_train", "target_train")}
     labelled = rows([read_part(table, name) for name in named[section.train_on]], labelled=True)

@@ -89,9 +89,10 @@ def test_running_statistics_do_not_follow_a_second_view() -> None:
 
 def test_a_network_can_be_asked_in_the_middle_of_a_training_in_bfloat16() -> None:
     source, target = pictures()
-    net, found = network(), []
+    net, x = network(), source.features
+    found: list[Any] = []
     trainer(precision="bfloat16", epochs=1).fit(
-        net, source, target, on_epoch=lambda history: found.extend([net.predict(source.features), net.embed(source.features)])
+        net, source, target, on_epoch=lambda history: found.extend([net.predict(x), net.embed(x)])
     )
     assert [values.dtype for values in found] == [np.float32, np.float32]
     assert np.abs(found[0].sum(axis=1) - 1.0).max() < 1e-6
