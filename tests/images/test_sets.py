@@ -285,7 +285,8 @@ def test_an_unknown_kind_is_told():
 
 
 CONFIGS = (
-    "digits", "mnist_m", "mnist_usps", "usps_mnist", "svhn_mnist", "synthetic_svhn", "signs", "office31", "folders",
+    "digits", "mnist_m", "mnist_usps", "usps_mnist", "svhn_mnist", "synthetic_svhn", "synthetic_mnist", "signs",
+    "office31", "folders",
 )  # fmt: skip
 
 
