@@ -72,6 +72,16 @@ def limited(images: Images, limit: int | None, seed: int) -> Images:
     return images.take(np.sort(chosen))
 
 
+def trimmed(images: Images, margin: int) -> Images:
+    """The images without `margin` rows and columns on every side. Raises DataError if less than 8 are left."""
+    if margin == 0:
+        return images
+    rows, columns = (side - 2 * margin for side in images.pixels.shape[2:])
+    if min(rows, columns) < 8:
+        raise DataError(f"a margin of {margin} leaves {rows} x {columns} pixels of an image; 8 x 8 at least")
+    return replace(images, pixels=images.pixels[:, :, margin : margin + rows, margin : margin + columns])
+
+
 def shaped(images: Images, size: int, channels: int) -> Images:
     """The images with `size` rows and columns and 1 or 3 channels.
 

@@ -15,6 +15,9 @@ from hepda.config.images import ImageModelConfig
 from hepda.errors import MissingExtraError
 
 
+_LARGE = 24  # rows and columns from which the small network looks at every second pixel only
+
+
 class Inputs(nn.Module):
     """What the first layer sees of the bytes: values around 0 of order 1.
 
@@ -92,14 +95,18 @@ def _small(section: ImageModelConfig, channels: int, size: int) -> list[nn.Modul
     """Three convolutions, each with pooling and batch norm after it, and a linear layer.
 
     Pooling comes first: batch norm and activation then see a quarter of the numbers, which takes a third off a step.
+    Large images have a first convolution of stride 2 in its place: pooling them took another third, and gave nothing.
     """
     layers: list[nn.Module] = []
     before, side = channels, size
     bias = section.batch_norm == "none"
     for times, kernel in ((1, 5), (2, 3), (4, 3)):
         after = times * section.width
-        layers.append(nn.Conv2d(before, after, kernel, padding=kernel // 2, bias=bias))
-        if side >= 4:
+        strided = times == 1 and side >= _LARGE
+        layers.append(nn.Conv2d(before, after, kernel, 2 if strided else 1, padding=kernel // 2, bias=bias))
+        if strided:
+            side = (side + 1) // 2
+        elif side >= 4:
             layers.append(nn.MaxPool2d(2))
             side //= 2
         layers += [*_norm(section, after, 2), nn.ReLU()]

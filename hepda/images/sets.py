@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from hepda import datasets
 from hepda.config.images import ImageSetConfig
 from hepda.images import blending, formats, shifted, synthetic
-from hepda.images.arrays import Images, digit_names, entry, limited, shaped
+from hepda.images.arrays import Images, digit_names, entry, limited, shaped, trimmed
 from hepda.images.signs import SIGNS, drawn_signs
 
 SPLITS = ("train", "test")
@@ -37,12 +37,15 @@ def load(section: ImageSetConfig, size: int, channels: int, seed: int) -> Pair:
 
     Raises:
         SourceError: the data set is not here (the message says how it can be had), or a file is not what it should be.
+        DataError: nothing is left within the margin.
         MissingExtraError: an extra is needed.
 
     """
     train, test = LOADERS[section.data](Wanted(section, size, seed))
     train = limited(train, section.limit, seed)
-    return shaped(train, size, channels), shaped(test, size, channels)
+    cut = (trimmed(images, section.margin) for images in (train, test))
+    first, second = (shaped(images, size, channels) for images in cut)
+    return first, second
 
 
 def check(section: ImageSetConfig) -> str:

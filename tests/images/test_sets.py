@@ -18,7 +18,7 @@ from hepda.config import load_any, validate_any
 from hepda.config.images import ImageSetConfig
 from hepda.errors import ConfigError, DataError, SourceError
 from hepda.images import formats, sets, wing
-from hepda.images.arrays import Images, digit_names, limited, shaped
+from hepda.images.arrays import Images, digit_names, limited, shaped, trimmed
 from hepda.images.signs import SIGNS
 
 
@@ -234,6 +234,17 @@ def test_shifted_digits_share_no_image_with_the_source():
     source, target = load(data="digits", size=8, channels=1), load(data="shifted_digits", size=8, channels=1)
     assert [len(part) for part in (*source, *target)] == [675, 224, 674, 224]
     assert not np.array_equal(source[0].label[:600], target[0].label[:600])
+
+
+def test_a_margin_is_cut_off_on_every_side():
+    pixels = np.zeros((2, 1, 28, 26), np.uint8)
+    pixels[:, :, 3:25, 3:23] = 9
+    images = Images(pixels, np.zeros(2, np.int64), digit_names())
+    assert trimmed(images, 0) is images
+    inside = trimmed(images, 3).pixels
+    assert inside.shape == (2, 1, 22, 20) and (inside == 9).all()
+    with pytest.raises(DataError, match="8 x 6 pixels"):
+        trimmed(images, 10)
 
 
 def test_shapes():
