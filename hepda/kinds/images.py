@@ -31,6 +31,7 @@ class ImagesKind(Kind):
     """An analysis of images. Scores: [trainings, n_source + n_target, 2], class and probability of test images."""
 
     heavy = ("torch", "hepda.adversarial", "hepda.images.training")
+    own_tables = True
     sections: ClassVar[Mapping[str, tuple[str, str]] | None] = {
         "samples": ("Images", "What was trained on what"),
         "inputs": ("Pictures", "What do the domains look like?"),
