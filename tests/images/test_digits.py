@@ -1,6 +1,8 @@
 """The offline run end to end: scikit-learn's digits with a synthetic shift, by the command line."""
 
 import json
+import runpy
+from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
@@ -67,3 +69,17 @@ def test_the_run_directory_is_complete_and_can_be_judged_again(run, metrics, tmp
 def test_verbs_of_events_refuse_images(run, capsys):
     assert main(["fit", str(run)]) == 2
     assert "is of `kind: images`, and this verb reads events alone" in capsys.readouterr().err
+
+
+def test_one_table_is_made_of_runs_that_were_trained_as_it_says(run, metrics, tmp_path, monkeypatch, capsys):
+    place = Path(__file__).parents[2] / "analyses" / "images" / "results.py"
+    output = tmp_path / "results.json"
+    monkeypatch.setattr("sys.argv", ["results.py", str(run / "config.yaml"), str(run), "--output", str(output)])
+    assert runpy.run_path(str(place))["main"]() == 0
+    found = json.loads(output.read_text())
+    assert found["models"]["dann"]["accuracy"] == metrics["models"]["dann"]["accuracy"]
+    assert found["models"]["dann"]["training"]["trainings"] == 2 and "trainings_per_model" not in found["protocol"]
+    assert "dann" in capsys.readouterr().out
+    monkeypatch.setattr("sys.argv", ["results.py", "digits.yaml", str(run)])
+    assert runpy.run_path(str(place))["main"]() == 2
+    assert "models.source_only is not that of the analysis file" in capsys.readouterr().err
