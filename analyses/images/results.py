@@ -1,10 +1,10 @@
 """One table of accuracies from the run directories of an analysis of images.
 
-    python analyses/images/results.py mnist_m.yaml RUN [RUN ...] [--output plots/mnist_m/results.json]
+    python analyses/images/results.py mnist_m.yaml [RUN ...] [--output plots/mnist_m/results.json]
 
 The rows of a long analysis may be trained in several runs, of configs that `include:` the analysis file and take models
 away. A row is taken from a run only if its images, pixels, seed and the whole section of the model are those of the
-analysis file, and from one run only. Rows that no run has are named, with null.
+analysis file, and from one run only. Rows that no run has are null, and say why.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hepda import rundir
+from hepda import datasets, rundir
 from hepda.config import load_any
-from hepda.config.images import ImagesConfig
+from hepda.config.images import ImageModelConfig, ImagesConfig
 from hepda.errors import ConfigError, HepdaError
+from hepda.images.wing import protocol
 
 SHARED = ("source", "target", "pixels", "seed")
 
@@ -31,6 +32,13 @@ def images_config(path: Path | str) -> ImagesConfig:
     return found
 
 
+def settings(model: ImageModelConfig) -> dict[str, Any]:
+    """All that its numbers depend on: not how many trainings went on side by side."""
+    said = model.model_dump()
+    del said["training"]["processes"]
+    return said
+
+
 def rows_of(config: ImagesConfig, run: Path) -> dict[str, Any]:
     """The rows of a run. Raises ConfigError if it is of other images, or trained a model in another way."""
     own, metrics = images_config(run / "config.yaml"), rundir.read_json(run / "metrics.json")
@@ -39,12 +47,24 @@ def rows_of(config: ImagesConfig, run: Path) -> dict[str, Any]:
             raise ConfigError(f"{run}: `{key}` is not that of the analysis file; train again.")
     rows = {}
     for name, model in own.models.items():
-        if name not in config.models or model != config.models[name]:
+        if name not in config.models or settings(model) != settings(config.models[name]):
             raise ConfigError(f"{run}: models.{name} is not that of the analysis file; train it again.")
         entry = metrics["models"][name]
         training = {key: entry["training"][key] for key in ("trainings", "epochs", "seconds")}
         rows[name] = {key: entry[key] for key in ("title", "method", "knows", "accuracy")} | {"training": training}
     return rows
+
+
+def why_not(config: ImagesConfig) -> str:
+    """Why a row has no number."""
+    names = [name for side in (config.source, config.target) for name in needed(side.data)]
+    lacking = [name for name in dict.fromkeys(names) if datasets.find(name) is None]
+    return f"not run yet: {', '.join(lacking)} could not be had" if lacking else "not run yet"
+
+
+def needed(data: str) -> Sequence[str]:
+    """The published data sets that a `data:` of an analysis file is made of; none for a folder of the user's."""
+    return () if data == "folders" else datasets.parts_of(data)
 
 
 def gathered(config: ImagesConfig, runs: Sequence[Path]) -> dict[str, Any]:
@@ -56,13 +76,14 @@ def gathered(config: ImagesConfig, runs: Sequence[Path]) -> dict[str, Any]:
         if twice:
             raise ConfigError(f"{run}: {', '.join(twice)} is in an earlier run too; name one of the two.")
         rows |= found
-    missing = {"value": None, "why": "not trained yet"}
-    first = rundir.read_json(runs[0] / "metrics.json")
-    protocol = {key: value for key, value in first["protocol"].items() if key != "trainings_per_model"}
+    missing = {"value": None, "why": why_not(config)}
+    told = protocol(config)
+    del told["trainings_per_model"]  # each row says its own
     return {
         "name": config.name,
-        "samples": first["samples"],
-        "protocol": protocol,
+        "source": config.source.data,
+        "target": config.target.data,
+        "protocol": told,
         "models": {name: rows.get(name, {"accuracy": {"target": missing}}) for name in config.models},
         "published": [one.model_dump() for one in config.evaluation.published],
     }
@@ -82,7 +103,7 @@ def main() -> int:
     """Gather, print, write; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("config")
-    parser.add_argument("runs", nargs="+", type=Path)
+    parser.add_argument("runs", nargs="*", type=Path)
     parser.add_argument("--output", type=Path)
     arguments = parser.parse_args()
     try:
