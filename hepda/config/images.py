@@ -40,8 +40,8 @@ class ImageSetConfig(Section):
     limit: Count | None = None
     """Images to train on at most, drawn with the seed; null: all."""
     margin: Annotated[int, Field(ge=0, le=64)] = 0
-    """Rows and columns that are cut off on every side before images are brought to one size: the digits of MNIST fill 20
-    of their 28 pixels, those of USPS all 16."""
+    """Rows and columns that are cut off on every side before images are brought to one size: the digits of MNIST fill
+    20 of their 28 pixels, those of USPS all 16."""
     images: Count = 100_000
     """Of synthetic data: how many are drawn to train on; a tenth as many to test on."""
 

@@ -14,7 +14,6 @@ from hepda.adversarial import DomainBatchNorm
 from hepda.config.images import ImageModelConfig
 from hepda.errors import MissingExtraError
 
-
 _LARGE = 24  # rows and columns from which the small network looks at every second pixel only
 
 
