@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,7 +17,10 @@ from hepda.adversarial.alignment import (
     distance_correlation,
     domain_correlation,
 )
+from hepda.adversarial.batches import Batch
 from hepda.adversarial.discrepancy import joint_mmd, mmd
+from hepda.adversarial.objective import Objective
+from hepda.adversarial.plan import make_plan
 from hepda.adversarial.registry import METHODS, Adversary, build, listing
 from hepda.adversarial.selftraining import PseudoLabels, aligned, class_confusion, complementary_contrast
 from hepda.adversarial.terms import shares
@@ -270,3 +274,43 @@ def test_names_that_are_not_there() -> None:
     said = listing()
     assert set(said["methods"]) == set(METHODS)
     assert all(text for text in said["methods"].values())
+
+
+def gradients(net: Network, source: Rows, target: Rows) -> Tensor:
+    """Of everything in one batch of all rows."""
+    plan = make_plan(net, source, target)
+    assert plan.target is not None
+    tables = plan.source, plan.target
+    batch = Batch(torch.cat([t.features for t in tables]), torch.cat([t.columns for t in tables]), len(source))
+    loss = Objective(net, plan, torch.device("cpu"))(batch).total
+    found = torch.autograd.grad(loss, list(net.parameters()), allow_unused=True)
+    return torch.cat([g.flatten() for g in found if g is not None])
+
+
+@pytest.mark.parametrize("method", sorted(set(METHODS) - {"none", "vat", "vada", "wasserstein"}))  # these draw by row
+def test_in_every_method_a_weight_of_two_is_a_row_twice_and_a_weight_of_zero_none(method: str) -> None:
+    classes = 3 if method == "contrast" else 2
+    source, target = toy(classes)
+    source, target = source.select(np.arange(80)), target.select(np.arange(60))
+    with seeded(0):
+        masks = ("background", "signal") if method == "conditional" else ()
+        told = {"weight": "domain", "schedule": "constant", "hidden": (8,), "masks": masks, "balance": False}
+        heads, terms = build(method, Adversary(8, classes, **told))
+        loss = "multiclass" if classes == 3 else "binary"
+        main = Head("class", mlp(8, [], 1 if classes == 2 else 3), loss=loss, weight="domain")
+        net = Network(mlp(3, [16, 8], activation="tanh"), [main, *heads], terms=terms, normalization=None)
+    net.double().eval()
+
+    def weighted(rows: Rows, row: int, factor: float) -> Rows:
+        weight = np.array(rows.weights["domain"])
+        weight[row] *= factor
+        return replace(rows, weights={"domain": weight})
+
+    twice = np.r_[np.arange(80), 3], np.r_[np.arange(60), 7]
+    pairs = [
+        (gradients(net, weighted(source, 3, 2.0), target), gradients(net, source.select(twice[0]), target)),
+        (gradients(net, source, weighted(target, 7, 2.0)), gradients(net, source, target.select(twice[1]))),
+        (gradients(net, source, weighted(target, 59, 0.0)), gradients(net, source, target.select(np.arange(59)))),
+    ]
+    for found, expected in pairs:
+        assert float((found - expected).abs().max()) < 1e-11 * float(expected.abs().max())
