@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from hepda.adversarial.batches import Rows, Transform
 from hepda.adversarial.domains import DomainBatchNorm, DomainLayer
+from hepda.adversarial.ensemble import Job, fit_all
 from hepda.adversarial.history import History
 from hepda.adversarial.layers import MLP, Standardize, mlp, seeded
 from hepda.adversarial.network import Head, Network
@@ -26,6 +27,7 @@ __all__ = [
     "GradientReversal",
     "Head",
     "History",
+    "Job",
     "NegativeWeights",
     "Network",
     "Reversal",
@@ -34,6 +36,7 @@ __all__ = [
     "Trainer",
     "Transform",
     "class_weights",
+    "fit_all",
     "gradient_reversal",
     "mlp",
     "negative_weights",
