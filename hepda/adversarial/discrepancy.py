@@ -133,6 +133,7 @@ def joint_mmd(
     """
     signs = signed_shares(source_weight, target_weight)
     layers = [torch.cat(pair) for pair in zip(source, target, strict=True)]
+    layers = [x - x.detach().mean(dim=0) for x in layers]  # far from 0 the squares of a distance would cancel
     pooled = torch.cat([0.5 * shares(weight.abs()) for weight in (source_weight, target_weight)])
     widths = torch.stack([width * mean_squared_distance(x.detach(), pooled.to(x.dtype)) for x in layers])
     result: Tensor = _KernelSum.apply(signs.to(widths.dtype), widths, kernels, *layers)  # type: ignore[no-untyped-call]

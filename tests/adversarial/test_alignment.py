@@ -71,6 +71,12 @@ def test_mmd_and_its_gradient_are_the_double_sum(n: int, m: int) -> None:
     assert all(torch.allclose(one, other, rtol=1e-7, atol=1e-14) for one, other in zip(*twice, strict=True))
 
 
+def test_mmd_does_not_depend_on_where_the_features_lie() -> None:
+    one, other = (x.float() for x in (A, B))
+    u, v = U.float(), V.float()
+    assert mmd(one + 100.0, other + 100.0, u, v).item() == pytest.approx(mmd(one, other, u, v).item(), rel=1e-3)
+
+
 def test_covariance_is_numpy_s() -> None:
     expected = np.cov(B.numpy(), rowvar=False, aweights=V.numpy(), ddof=0)
     assert np.allclose(covariance(B, V).numpy(), expected)
