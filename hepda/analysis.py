@@ -33,6 +33,8 @@ FILES = (
 """What a complete run directory holds, besides models/."""
 DATA = "data"
 """The folder in a run's .work where the data lie that no cache keeps."""
+SECTIONS = "models.json"
+"""The file beside unfinished trainings that says of which models they are."""
 
 
 class Progress(Protocol):
@@ -87,9 +89,11 @@ def train(
     """Everything: from the data of the config to the report in `run` and the figures in `plots`.
 
     With `resume`, trainings that an interrupted run of the same config has finished are not done again, and one
-    that was under way goes on from its last epoch. resources: memory, cluster and the cache of tables.
+    that was under way goes on from its last epoch; models that were added or changed since are trained anew, and none
+    else. resources: memory, cluster and the cache of tables.
 
     Raises:
+        TrainingError: some trainings failed; all others have been done, and are kept for `resume`.
         HepdaError: the input is wrong; nothing has been trained then.
 
     """
@@ -241,13 +245,16 @@ def check_device(device: str) -> None:
 def work_folder(config: AnyConfig, kind: Kind, run: Path, resume: bool, progress: Progress) -> Path:
     """Where finished and half-finished trainings of this config on these data are kept until the run is complete.
 
-    What an earlier run left in `run` goes: a run directory never holds files of two runs.
+    Other models may join, change or go without a loss for those that stay. Anything else that an earlier run left in
+    `run` goes: a run directory never holds files of two runs.
     """
-    name = zlib.crc32(resolved_yaml(config).encode())
+    name = zlib.crc32(resolved_yaml(config.model_copy(update={"models": {}})).encode())
     for column in kind.columns():
         name = zlib.crc32(np.ascontiguousarray(column).data, name)
     folder = run / ".work" / f"{name:08x}"
-    if resume and folder.exists():
+    told = {model: section.model_dump(mode="json") for model, section in config.models.items()}
+    if resume and (folder / SECTIONS).exists():
+        _forget_changed(folder, run, told, progress)
         return folder
     if resume:
         progress.say(f"{run} has nothing to resume of this config and these data; everything is trained.")
@@ -259,7 +266,20 @@ def work_folder(config: AnyConfig, kind: Kind, run: Path, resume: bool, progress
         for left in run.glob(file):
             left.unlink()
     folder.mkdir(exist_ok=True)
+    rundir.write_json(folder / SECTIONS, told)
     return folder
+
+
+def _forget_changed(folder: Path, run: Path, told: Mapping[str, Any], progress: Progress) -> None:
+    """Take away what an interrupted run left of models that are gone or that the config describes in another way."""
+    earlier = rundir.read_json(folder / SECTIONS)
+    for model in [model for model, section in earlier.items() if told.get(model) != section]:
+        progress.say(f"models.{model} is another one than before: what was trained of it is not used.")
+        shutil.rmtree(run / "models" / model, ignore_errors=True)
+        for file in folder.iterdir():
+            if model_of(file.name) == model:
+                file.unlink()
+    rundir.write_json(folder / SECTIONS, told)
 
 
 def processes_of(config: AnyConfig) -> int:

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from hepda.console import Bars
     from hepda.resources import Resources
 
+SOME_FAILED = 3
+"""Exit status of a scan that is done and written although some of its trainings failed."""
+
 app = typer.Typer(
     name="hepda", no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False,
     help="Domain-adversarial training for high-energy physics, and the statistics of what it cost and bought.",
@@ -203,10 +206,13 @@ def scan(
     cluster: Cluster = None,
     cache: Cache = None,
     no_cache: NoCache = False,
-) -> None:
+) -> int:
     """Train models with other values of any keys and other seeds: trade-off curve, and a choice without labels.
 
-    The same command goes on where it was interrupted; more values or seeds train only what is missing.
+    The same command goes on where it was interrupted; more values or seeds train only what is missing. A training
+    that fails is told as failed in table, figure and page, and the others go on.
+
+    Exit status 0: all is done; 3: all is done and written, and some trainings failed.
     """
     from hepda import scanning
 
@@ -222,6 +228,10 @@ def scan(
         typer.echo(line)
     times = ", ".join(f"{stage} {seconds:.0f} s" for stage, seconds in outcome.seconds.items())
     typer.echo(f"{times}\nreport: {outcome.report}")
+    failures = outcome.findings.failures
+    for line in failures:
+        typer.echo(f"hepda: {line}", err=True)
+    return SOME_FAILED if failures else 0
 
 
 @app.command()
@@ -351,7 +361,8 @@ def _print_outcome(outcome: Outcome, bars: Bars) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit status.
 
-    0 done; 2 the user's input is wrong (one message, no traceback); 1 hepda's own fault; 130 interrupted.
+    0 done; 2 the user's input is wrong (one message, no traceback); 3 a scan is done and some of its trainings failed;
+    1 hepda's own fault; 130 interrupted.
     """
     try:
         result: Any = app(arguments, prog_name="hepda", standalone_mode=False)

@@ -43,15 +43,16 @@ class ProcessError(HepdaError):
 
 
 class MissingExtraError(HepdaError):
-    """A package of an optional extra is needed and not installed."""
+    """A package of an optional extra is needed and not installed. where: what of the analysis file needs it."""
 
-    def __init__(self, package: str, extra: str) -> None:
-        super().__init__(f"{package} is not installed; install it with: pip install 'hepda[{extra}]'")
-        self.package, self.extra = package, extra
+    def __init__(self, package: str, extra: str, where: str = "") -> None:
+        told = f"{where}: " if where else ""
+        super().__init__(f"{told}{package} is not installed; install it with: pip install 'hepda[{extra}]'")
+        self.package, self.extra, self.where = package, extra, where
 
-    def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str]]:
+    def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str, str]]:
         """How the error travels from a worker; without it the message would be taken for `package`."""
-        return type(self), (self.package, self.extra)
+        return type(self), (self.package, self.extra, self.where)
 
 
 def nearest(name: str, candidates: Iterable[str]) -> str:

@@ -20,10 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hepda import parallel
+from hepda.errors import ConfigError, DataError, TrainingError
 from hepda.parallel import Send
 
 Left = tuple[NDArray[np.float32], dict[str, Any], dict[str, list[float | None]]]
 """What a training leaves: scores, facts about it (seconds, rows_per_second, epochs, ...), its history by column."""
+ITS_OWN = (ConfigError, DataError, TrainingError)
+"""What is wrong with one training alone, and no reason to stop others; a full disk or a lost process is one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +98,14 @@ class Trained:
         return f"{self.model}-fold{self.fold}-member{self.member}"
 
 
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A training that could not be done, and why."""
+
+    name: str
+    why: str
+
+
 def model_of(name: str) -> str:
     """The model of a training, from the training's name."""
     return name.rpartition("-fold")[0]
@@ -125,6 +136,34 @@ def read_job(job: Job) -> Trained:
         return Trained(job.model, job.fold, job.member, file["score"], text["about"], text["history"])
 
 
+def attempt(_: None, job: Job, send: Send) -> Trained | Failed:
+    """As `run_job`; what is wrong with this training alone is told, not raised."""
+    try:
+        return run_job(None, job, send)
+    except ITS_OWN as error:
+        return Failed(job.name, str(error))
+
+
 def run_jobs(jobs: Sequence[Job], processes: int, progress: Send) -> list[Trained]:
-    """All jobs, `processes` at a time; returns what they left, in the order given."""
-    return parallel.run(run_job, jobs, processes, shared=None, progress=progress)
+    """All jobs, `processes` at a time; returns what they left, in the order given.
+
+    Raises:
+        TrainingError: some failed. All others have been done then, and what they left stays in `Job.work`.
+
+    """
+    return all_trained(parallel.run(attempt, jobs, processes, shared=None, progress=progress))
+
+
+def all_trained(results: Sequence[Trained | Failed]) -> list[Trained]:
+    """The results, none of which may be a failure. Raises TrainingError with name and reason of each that is one."""
+    failed = [result for result in results if isinstance(result, Failed)]
+    if failed:
+        told = "\n".join(f"  {one.name}: {one.why}" for one in failed)
+        models = list(dict.fromkeys(model_of(one.name) for one in failed))
+        ways = ", ".join(f"models.{model}" for model in models)
+        raise TrainingError(
+            f"{len(failed)} of {len(results)} trainings failed, the others are done and kept:\n{told}\n"
+            f"Change {ways} and say --resume: only what is changed or missing is trained. To go on without, take it "
+            f"out: {' '.join(f'--set models.{model}=null' for model in models)} --resume"
+        )
+    return [result for result in results if isinstance(result, Trained)]

@@ -39,7 +39,7 @@ def run_jobs(jobs: Sequence[Job], processes: int, progress: Send) -> list[Traine
     workers.from_first([job for job in jobs if job.shared and not single.done(job).exists()])
     try:
         with one_thread():
-            return [single.run_job(None, job, progress) for job in jobs]
+            return single.all_trained([single.attempt(None, job, progress) for job in jobs])
     finally:
         workers.leave()
 
@@ -54,5 +54,5 @@ def follow() -> None:
     jobs: list[Job] = workers.from_first([])
     with tempfile.TemporaryDirectory() as folder, one_thread():
         for job in jobs:
-            single.run_job(None, replace(job, run=Path(folder), work=Path(folder)), lambda *_: None)
+            single.attempt(None, replace(job, run=Path(folder), work=Path(folder)), lambda *_: None)  # the first tells
     workers.leave()

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from hepda import jobs
 from hepda.config import AnalysisConfig, BdtConfig, DomainConfig, NetworkConfig, RatioConfig
-from hepda.errors import ConfigError
+from hepda.errors import ConfigError, MissingExtraError
 from hepda.jobs import Left
 from hepda.resources import LEAST_MEMORY, PROCESS, Resources, in_words
 
@@ -61,6 +62,24 @@ def jobs_of(config: AnalysisConfig, table: Path, run: Path, work: Path, device: 
         ]
     weight = {model: _cost(section) for model, section in config.models.items()}
     return sorted(found, key=lambda job: -weight[job.model])
+
+
+def check_extras(config: AnalysisConfig) -> None:
+    """Raise MissingExtraError, before anything is read, for a model whose library is not installed."""
+    for model, section in config.models.items():
+        if isinstance(section, BdtConfig) and section.library != "sklearn":
+            _check_installed(section.library, section.library, f"models.{model}.library")
+        ratios: dict[str, RatioConfig | None] = {"reweight": section.reweight}
+        if isinstance(section, NetworkConfig) and section.domain is not None:
+            ratios["domain.reweight"] = section.domain.reweight
+        for key, ratio in ratios.items():
+            if ratio is not None and ratio.method == "hep_ml":
+                _check_installed("hep_ml", "reweight", f"models.{model}.{key}.method")
+
+
+def _check_installed(package: str, extra: str, where: str) -> None:
+    if find_spec(package) is None:
+        raise MissingExtraError(package, extra, where)
 
 
 _PER_EVENT = 24

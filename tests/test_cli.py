@@ -41,9 +41,11 @@ def run_cli(*arguments):
 
 
 def train(folder, config, *overrides, name="run"):
+    """Overrides are KEY=VALUE; words that begin with -- are options."""
+    options = [word for word in overrides if word.startswith("--")]
     return run_cli(
-        "train", "--config", config, "--output", folder / name, "--plots", folder / f"{name}-plots",
-        *sets(*SMALL, *overrides),
+        "train", "--config", config, "--output", folder / name, "--plots", folder / f"{name}-plots", *options,
+        *sets(*SMALL, *(word for word in overrides if word not in options)),
     )  # fmt: skip
 
 
@@ -281,6 +283,7 @@ def trained(monkeypatch):
         ("tree=event", ("signal.root", "no tree 'event'", "Did you mean 'events'?")),
         ("weight=gen_wieght", ("gen_wieght", "signal.root", "'gen_weight'")),
         ("variables.ht=sum(jet_ptt)", ("jet_ptt", "'jet_pt'", "ht")),
+        ("models.bdtt=null", ("--set models.bdtt=null", "takes a name away", "'bdt'")),
         ("trainig.epochs=3", ("trainig", "unknown key", "'training'")),
         ("training.epoch=3", ("training.epoch", "unknown key", "'epochs'")),
         ("models.dann.domain.strenght=3", ("strenght", "'strength'")),
@@ -543,6 +546,37 @@ def test_no_worker_outlives_the_command(going, number):
     process.send_signal(number)
     assert process.wait(timeout=20) == -number
     wait_until(lambda: not processes_of_group(process.pid), 20)
+
+
+@pytest.mark.slow
+def test_a_training_that_fails_costs_no_other_and_only_what_changes_is_trained_again(ntuples, tmp_path, monkeypatch):
+    """A learning rate at which any training diverges: its models are named, and no other is lost."""
+    monkeypatch.setattr("hepda.events.wing.draw", lambda *_: [])
+    over = ("training.epochs=2", "evaluation.probes=false", "models.network.ensemble=1", "models.dann.ensemble=1")
+    diverging = "models.dann.training.learning_rate=1e30"
+    status, out, err = train(tmp_path, ntuples, *over, diverging)
+    assert status == 2 and err.count("hepda: ") == 1 and "Traceback" not in err
+    assert "of 6 trainings failed" in err and "diverged" in err and "report: " not in out
+    assert "dann-fold0-member0: " in err and "dann-fold1-member0: " in err and "network-fold" not in err
+    assert "--set models.dann=null --resume" in err
+    kept = {path.name: path.stat().st_mtime_ns for path in tmp_path.glob("run/.work/*/*.npz")}
+    assert sorted(kept) == [f"{model}-fold{fold}-member0.npz" for model in ("bdt", "network") for fold in (0, 1)]
+
+    # As it is, it fails again; nothing that is done is done again.
+    assert train(tmp_path, ntuples, *over, diverging, "--resume")[0] == 2
+    assert {path.name: path.stat().st_mtime_ns for path in tmp_path.glob("run/.work/*/*.npz")} == kept
+    saved = {path: path.stat().st_mtime_ns for path in tmp_path.glob("run/models/*/*") if "dann" not in str(path)}
+    assert len(saved) == 6
+
+    # Mended, it is trained, and it alone; the model that joins later is trained too.
+    status, out, err = train(tmp_path, ntuples, *over, "models.bdt=null", "--resume")
+    assert (status, err) == (0, "")
+    assert "models.dann is another one than before" in out and "models.bdt is another one than before" in out
+    networks = {path: path.stat().st_mtime_ns for path in tmp_path.glob("run/models/network/*")}
+    assert networks == {path: stamp for path, stamp in saved.items() if "network" in str(path)}
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert list(metrics["models"]) == ["network", "dann"]
+    assert sorted(path.name for path in (tmp_path / "run" / "models").iterdir()) == ["dann", "network"]
 
 
 @pytest.mark.slow

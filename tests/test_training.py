@@ -1,6 +1,7 @@
 import copy
 import dataclasses
 import re
+import sys
 
 import numpy as np
 import pytest
@@ -17,9 +18,10 @@ from hepda.events.load import load_table
 from hepda.events.store import write_table
 from hepda.events.tensors import model_features
 from hepda.jobs import read_job, run_job, run_jobs
+from hepda.kinds import kind_of
 from hepda.parallel import one_thread
 from hepda.resources import Resources
-from hepda.training import build_network, jobs_of, train_network
+from hepda.training import build_network, check_extras, jobs_of, train_network
 from tests.factory import write_analysis
 
 SMALL = ("models.network.ensemble=2", "models.bdt.iterations=5", "training.epochs=3", "training.patience=2")
@@ -367,11 +369,34 @@ def test_what_goes_wrong_in_a_process_is_said(prepared, tmp_path):
     assert not list((tmp_path / "work").iterdir())
 
 
-@pytest.mark.parametrize("error", [MissingExtraError("xgboost", "xgboost"), TrainingError("dead")])
+@pytest.mark.parametrize(
+    "error",
+    [MissingExtraError("xgboost", "xgboost"), MissingExtraError("hep_ml", "reweight", "a"), TrainingError("dead")],
+)
 def test_errors_travel_between_processes(error):
     # copy takes the way that a process pool takes: __reduce_ex__.
     again = copy.copy(error)
     assert type(again) is type(error) and str(again) == str(error)
+
+
+@pytest.mark.parametrize(
+    ("package", "extra", "override", "where"),
+    [
+        ("lightgbm", "lightgbm", "models.bdt.library=lightgbm", "models.bdt.library"),
+        ("hep_ml", "reweight", "models.network.reweight={source: [background], target: [background_alt], "
+         "method: hep_ml}", "models.network.reweight.method"),
+        ("hep_ml", "reweight", "models.dann.domain.reweight={method: hep_ml}", "models.dann.domain.reweight.method"),
+    ],
+)  # fmt: skip
+def test_a_library_that_is_missing_is_told_before_anything_is_read(
+    tmp_path, monkeypatch, package, extra, override, where
+):
+    config = load_config(write_analysis(tmp_path, n=20), [override])
+    check_extras(config)
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(MissingExtraError) as told:
+        kind_of(config).load(silent)
+    assert str(told.value) == f"{where}: {package} is not installed; install it with: pip install 'hepda[{extra}]'"
 
 
 def test_which_kernels_are_the_faster_is_asked_once_for_all_jobs(prepared, tmp_path, monkeypatch):

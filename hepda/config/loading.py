@@ -11,7 +11,7 @@ import yaml
 from pydantic import ValidationError
 
 from hepda.config.analysis import AnalysisConfig
-from hepda.config.files import read_mapping, resolve_files
+from hepda.config.files import NAMED, read_mapping, resolve_files
 from hepda.config.kinds import KINDS, AnyConfig, model_for
 from hepda.config.section import Section
 from hepda.config.yaml_text import Lines, parse
@@ -80,7 +80,10 @@ def _checked(model: type[Checked], data: Mapping[str, Any], where: str, lines: L
 
 
 def apply_override(data: dict[str, Any], override: str) -> None:
-    """Set one key of `data` in place from `key.key=value`; the value is YAML."""
+    """Set one key of `data` in place from `key.key=value`; the value is YAML.
+
+    A null in place of a name that the user gave (a model, a sample) takes it away, as in a file with `include`.
+    """
     dotted, equals, text = override.partition("=")
     keys = dotted.strip().split(".")
     if not equals or not all(keys):
@@ -95,7 +98,12 @@ def apply_override(data: dict[str, Any], override: str) -> None:
         copy: dict[str, Any] = dict(inner or {})
         here[key] = copy
         here = copy
-    here[keys[-1]] = value
+    if value is None and len(keys) == 2 and keys[0] in NAMED:
+        if keys[1] not in here:
+            raise ConfigError(f"--set {override}: null takes a name away, and there is none.{nearest(keys[1], here)}")
+        del here[keys[1]]
+    else:
+        here[keys[-1]] = value
 
 
 def resolved_yaml(config: AnyConfig) -> str:

@@ -76,7 +76,9 @@ class Events(Kind):
         Tells where the events are, files that were left out and what the policy for negative weights touches.
         """
         from hepda.events import wing
+        from hepda.training import check_extras
 
+        check_extras(self.config)
         self._resources = resources
         self._loaded = wing.load(self.config, progress, resources)
         self._table = self._loaded.table

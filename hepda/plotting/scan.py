@@ -19,6 +19,10 @@ from hepda.plotting.style import COLUMN, PAGE, Label, LineStyle, axes_label, mod
 
 BAND = "#e4e4e4"
 NULL: Mapping[str, Any] = {"facecolor": BAND, "edgecolor": "none", "zorder": 0}
+CROSS: Mapping[str, Any] = {
+    "marker": "x", "markersize": 6.5, "markeredgewidth": 0.9, "color": "black", "linestyle": "none", "zorder": 4,
+    "gid": "failed",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +37,15 @@ class Spread:
 class ScanPoint:
     """One point: where it lies along the curve, how it is called there, and its numbers.
 
-    at: the value of the key along which the scan goes; numbers: by name, those that could be had.
+    at: the value of the key along which the scan goes; numbers: by name, those that could be had; failed: whether a
+    training of it did.
     """
 
     at: float
     text: str
     numbers: Mapping[str, Spread] = field(default_factory=dict)
     chosen: bool = False
+    failed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +77,14 @@ def scan_tradeoff_figure(
     """AUC against bias, a panel for each pair of names in `panels` (rows of columns), a curve a name.
 
     Points carry means and standard deviations over seeds; along a curve they stand in the order given and are
-    labelled by `text` where there is room; a chosen one is ringed. connected: join them by lines. Raises DataError
-    where no point has both numbers of any panel.
+    labelled by `text` where there is room; a chosen one is ringed, one of which a training failed is crossed.
+    connected: join them by lines. Raises DataError where no point has both numbers of any panel.
     """
     if not any(
         _known(point, p.x, p.y) for points in curves.values() for point in points for row in panels for p in row
     ):
         raise DataError("no point of the scan has both an AUC and a bias; there is no trade-off to draw")
-    drawn, grid = _grid(len(panels), max(len(row) for row in panels), 0.66 * COLUMN, entries=len(curves) + 2)
+    drawn, grid = _grid(len(panels), max(len(row) for row in panels), 0.66 * COLUMN, entries=len(curves) + 3)
     styles = model_styles(curves)
     for axes_row, row in zip(grid, panels, strict=True):
         for axes, panel in zip(axes_row, row, strict=True):
@@ -123,7 +129,7 @@ def scan_criterion_figure(
     if not any(_known(point, panel.y) for point in shown for panel in panels):
         raise DataError("no point of the scan has a value of the criterion; there is nothing to draw")
     place, ticks = _axis([point.at for point in shown])
-    drawn, grid = _grid(len(panels), 1, 0.5 * COLUMN, shared=True, entries=len(curves) + 2)
+    drawn, grid = _grid(len(panels), 1, 0.5 * COLUMN, shared=True, entries=len(curves) + 3)
     styles = model_styles(curves)
     for (axes,), panel in zip(grid, panels, strict=True):
         if panel.band is not None:
@@ -132,6 +138,9 @@ def scan_criterion_figure(
             able = [point for point in points if _known(point, panel.y)]
             where = [Spread(place(point.at)) for point in able]
             _curve(axes, styles[name], able, where, panel, texts=False, connected=connected)
+        # Where every seed failed there is no number: the cross stands at the foot of the axes.
+        for point in [point for point in shown if point.failed and not _known(point, panel.y)]:
+            axes.plot(place(point.at), 0.06, transform=axes.get_xaxis_transform(), **CROSS)
         axes.set_ylabel(panel.y_label)
         axes.yaxis.set_major_locator(MaxNLocator(5))
     if words:
@@ -172,6 +181,8 @@ def _curve(
         if point.chosen:
             axes.plot(x[i], y[i], "o", markersize=8.5, markerfacecolor="none", markeredgecolor="black",
                       markeredgewidth=0.9, zorder=4, gid="chosen")  # fmt: skip
+        if point.failed:
+            axes.plot(x[i], y[i], **CROSS)
         if texts and connected:
             axes.annotate(point.text, (x[i], y[i]), xytext=(4, -8), textcoords="offset points", fontsize=6,
                           color=style.colour, gid="value")  # fmt: skip
@@ -234,7 +245,7 @@ def _grid(
 
 
 def _legend(drawn: Figure, styles: Mapping[str, LineStyle], curves: Curves, band: str, *, connected: bool) -> None:
-    """One legend below all axes: curves, the ring, the band."""
+    """One legend below all axes: curves, the ring, the cross, the band."""
     handles: list[Any] = []
     for name in curves:
         style = styles[name]
@@ -246,6 +257,8 @@ def _legend(drawn: Figure, styles: Mapping[str, LineStyle], curves: Curves, band
         ring = Line2D([], [], color="black", linestyle="none", marker="o", markersize=8.5, label="chosen")
         ring.set_markerfacecolor("none")
         handles.append(ring)
+    if any(point.failed for points in curves.values() for point in points):
+        handles.append(Line2D([], [], label="training failed", **CROSS))
     if band:
         handles.append(Patch(facecolor=BAND, edgecolor="#b0b0b0", linewidth=0.4, label=band))
     columns = _legend_columns(drawn.get_size_inches()[0])

@@ -70,7 +70,7 @@ class Result:
 
     @property
     def failed(self) -> int:
-        """Seeds whose training failed: such a point is never chosen."""
+        """Seeds whose training failed: such a point is never chosen, and its means are those of the other seeds."""
         return sum(bool(row["failed"]) for row in self.rows)
 
     @property

@@ -38,7 +38,16 @@ def draw(findings: Findings, folder: Path) -> list[ReportFigure]:
 
 def _points(findings: Findings, curve: Curve) -> list[ScanPoint]:
     best = findings.best.get(curve.model)
-    return [ScanPoint(curve.at(r), curve.text(r), _numbers(r), r is best) for r in curve.results]
+    return [ScanPoint(curve.at(r), curve.text(r), _numbers(r), r is best, bool(r.failed)) for r in curve.results]
+
+
+def _crosses(findings: Findings, curves: Sequence[Curve]) -> str:
+    """What the crosses are, in words of the caption; "" if no training failed."""
+    failed = [(curve, r) for curve in curves for r in curve.results if r.failed]
+    if not failed:
+        return ""
+    told = ", ".join(f"{curve.name} at {curve.text(r)} ({r.failed} of {len(r.rows)} seeds)" for curve, r in failed)
+    return f" Crossed: trainings failed, and the mean is that of the other seeds, if any: {told}."
 
 
 def _numbers(result: Result) -> dict[str, Spread]:
@@ -82,7 +91,7 @@ def _tradeoff(findings: Findings, name: str, curves: Sequence[Curve], folder: Pa
         f"Area under the ROC curve against the bias of the background's score, {along} written at the points; means "
         f"and standard deviations over {_seeds(findings)}, on the events that did not choose. Grey: what two samples "
         "of one generator show in 95 % of cases. Ringed: the point chosen without labels of the target. The best "
-        "corner is the upper left, or the middle for a shift."
+        f"corner is the upper left, or the middle for a shift.{_crosses(findings, curves)}"
     )
     return ReportFigure(section, f"{name}: separation against bias", caption, path)
 
@@ -111,5 +120,8 @@ def _criterion(findings: Findings, model: str, curves: Sequence[Curve], folder: 
     )  # fmt: skip
     path, _ = save(figure, folder, f"scan_criterion_{model}")
     seen = "criterion, source loss and probe" if not physics else "source loss and probe"
-    caption = f"What the choice saw ({seen}) and, below, what it came to on other events. {events_told(findings)}"
+    caption = (
+        f"What the choice saw ({seen}) and, below, what it came to on other events. {events_told(findings)}"
+        f"{_crosses(findings, curves)}"
+    )
     return ReportFigure(section, f"{model}: the choice", caption, path)

@@ -56,6 +56,15 @@ class Findings:
         return [result for curve in self.curves for result in curve.results]
 
     @property
+    def failures(self) -> list[str]:
+        """A line a point at which a training failed, with the reasons."""
+        return [
+            f"{r.point.name}: {r.failed} of {len(r.rows)} seeds failed: {'; '.join(r.why)}"
+            for r in self.results
+            if r.failed
+        ]
+
+    @property
     def others(self) -> list[str]:
         """Domains that are compared with the source, from the names of the numbers."""
         return _suffixes(self.results, "ks_")

@@ -155,11 +155,6 @@ def write_pages(folder: Path, findings: Findings, figures: Sequence[ReportFigure
     rundir.write_text(folder / "scan.csv", rows_csv(findings))
     numbers = rundir.plain(scan_json(findings))
     rundir.write_json(folder / "scan.json", numbers | {"manifest": manifest})
-    failed = [
-        f"{r.point.name}: {r.failed} of {len(r.rows)} trainings failed: {'; '.join(r.why)}"
-        for r in findings.results
-        if r.failed
-    ]
     return write_report(
         folder / "scan.html",
         numbers | {"name": f"Scan of {findings.config.name}"},
@@ -167,7 +162,7 @@ def write_pages(folder: Path, findings: Findings, figures: Sequence[ReportFigure
         config_text=resolved_yaml(findings.config),
         manifest=manifest,
         conclusions=conclusions(findings),
-        warnings=[*failed, *findings.warnings],
+        warnings=[*findings.failures, *findings.warnings],
         extra_tables={
             "summary": [chosen_table(findings), choice_table(findings)],
             "adaptation": [points_table(findings)],

@@ -24,7 +24,7 @@ from hepda.scanning.findings import Findings, curves_of
 from hepda.scanning.pages import write_pages
 from hepda.scanning.points import Point, Source, Unit, checksum, is_plain, make_unit, training_part
 from hepda.scanning.work import Tally, read_judgement, run_tasks, tasks_of, unit_score
-from hepda.training import jobs_of
+from hepda.training import check_extras, jobs_of
 
 MARK = "events.json"
 """The file by which a scan's folder is known: the checksum of every table of events that it trained on."""
@@ -145,7 +145,10 @@ def make_plan(options: Options) -> Plan:
     if options.guided is not None:
         _check_guided(source, varied, options)
         return Plan(options, base, source, varied, ())
-    return Plan(options, base, source, varied, tuple(source.grid(varied, options.methods)))
+    points = tuple(source.grid(varied, options.methods))
+    for point in points:
+        check_extras(point.config)
+    return Plan(options, base, source, varied, points)
 
 
 def _check_guided(source: Source, varied: Sequence[Vary], options: Options) -> None:
@@ -156,7 +159,7 @@ def _check_guided(source: Source, varied: Sequence[Vary], options: Options) -> N
         raise ConfigError(f"--guided searches one model; name one of {', '.join(source.models)} with --models.")
     for vary in varied:
         for value in vary.ends():
-            source.config({vary.key: value})
+            check_extras(source.config({vary.key: value}))
     for method in options.methods:
         source.config({method_key(source.models[0]): method})
 

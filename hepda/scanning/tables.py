@@ -44,6 +44,7 @@ def points_table(findings: Findings) -> Table:
     head += [f"KS {other}" for other in findings.others]
     head += [f"Shift at {100 * point:g} %, {other}" for other in findings.others for point in TAIL]
     head += [f"Probe {other}" for other in findings.others]
+    head += ["Failed"] if findings.failures else []
     rows = []
     for curve in findings.curves:
         for result in curve.results:
@@ -51,12 +52,15 @@ def points_table(findings: Findings) -> Table:
             row += [_value_cell(result, key, result is curve.chosen) for key in keys]
             row += _cells(findings, curve.model, result)
             row += [_cell(result, f"probe_{other}") for other in findings.others]
+            row += [_failed_cell(result)] if findings.failures else []
             rows.append(row)
     note = (
         f"On reporting events; means and standard deviations over {findings.seeds} seed"
         f"{'s' * (findings.seeds > 1)}. A tick beside a value: chosen of its curve; beside a KS: no larger than two "
         "samples of one generator show. Probe: AUC of a fresh classifier of the domain on the score, 0.5 is blind."
     )
+    if findings.failures:
+        note += " Failed: seeds whose training failed; means are those of the others, and the point is never chosen."
     return Table("All points", head, rows, note)
 
 
@@ -101,6 +105,11 @@ def _value_cell(result: Result, name: str, chosen: bool) -> Cell:
         return Cell("", None)
     value = result.point.values[key]
     return Cell(plain(value), float(value), key, chosen)
+
+
+def _failed_cell(result: Result) -> Cell:
+    text = f"{result.failed} of {len(result.rows)}" if result.failed else ""
+    return Cell(text, result.failed, "; ".join(result.why) if result.failed else "")
 
 
 def _cell(result: Result, name: str, factor: float = 1.0, unit: str = "", *, good: bool = False) -> Cell:

@@ -14,8 +14,7 @@ from typing import Any
 
 from hepda import rundir
 from hepda.config import NetworkConfig
-from hepda.errors import TrainingError
-from hepda.jobs import read_job, run_job
+from hepda.jobs import ITS_OWN, read_job, run_job
 from hepda.kinds.events import combine
 from hepda.parallel import Send
 from hepda.scanning.points import Unit
@@ -84,7 +83,7 @@ def perform(_: None, task: Task, send: Send) -> None:
         name = f"{unit.folder.name}/{job.name}"
         try:
             run_job(None, job, lambda _, done, total: send(name, done, total))
-        except TrainingError as error:  # a value that cannot be trained with is a result of the scan
+        except ITS_OWN as error:  # a value that cannot be trained with is a result of the scan
             rundir.write_text(_failure(unit, job), str(error))
         (job.work / f"{job.name}.checkpoint").unlink(missing_ok=True)
     if all(_is_over(unit, other) for other in unit.jobs) and not judgement_path(unit, task.criterion).exists():

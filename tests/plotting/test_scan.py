@@ -61,6 +61,21 @@ def test_the_tradeoff_draws_means_deviations_values_and_the_chosen_point():
     assert_nothing_is_cut(figure)
 
 
+def test_points_of_which_a_training_failed_are_crossed():
+    points_ = curve(0.0, chosen=1)
+    partly = ScanPoint(30, "30", points_[3].numbers, failed=True)
+    wholly = ScanPoint(300, "300", failed=True)
+    curves = {"dann": [*points_[:3], partly, wholly]}
+    figure = scan_tradeoff_figure(curves, PANELS)
+    (cross,) = marked(figure.axes[0], "failed")
+    assert cross.get_xdata()[0] == pytest.approx(0.03)  # of the other, there is no number to draw
+    assert "training failed" in [text.get_text() for text in figure.legends[0].get_texts()]
+    assert_nothing_is_cut(figure)
+    figure = scan_criterion_figure(curves, [Panel("choice_loss", "Source loss")], key="strength")
+    assert [cross.get_xdata()[0] for cross in marked(figure.axes[0], "failed")] == [30, 300]
+    assert_nothing_is_cut(figure)
+
+
 def test_a_search_is_not_joined_and_one_seed_has_no_bars():
     figure = scan_tradeoff_figure({"dann": curve(0.0, std=None)}, PANELS, connected=False)
     assert not marked(figure.axes[0], "value")

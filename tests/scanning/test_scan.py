@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from hepda.errors import TrainingError
+from hepda.errors import DataError
 from hepda.events.splits import is_validation
 from hepda.scanning import work
 from tests.factory import write_analysis, write_sample
@@ -238,17 +238,36 @@ def test_a_training_that_fails_is_a_result(ntuples, tmp_path, monkeypatch):
 
     def failing(shared, job, send):
         if job.config.models["dann"].domain.strength == 5.0 and job.config.seed == 2:
-            raise TrainingError("it diverged")
+            raise DataError("it diverged")
         return original(shared, job, send)
 
     monkeypatch.setattr(work, "run_job", failing)
-    status, _, err = scan(ntuples, tmp_path / "scan", "--vary", f"{STRENGTH}=0,5", "--seeds", 2)
-    assert (status, err) == (0, "")
+    status, out, err = scan(ntuples, tmp_path / "scan", "--vary", f"{STRENGTH}=0,5", "--seeds", 2)
+    assert (status, err) == (3, "hepda: dann: strength 5: 1 of 2 seeds failed: it diverged\n")
+    assert "Failed" in out and "1 of 2" in out
     rows = rows_of(tmp_path / "scan")
     assert rows[3]["auc_simulation"] == "" and rows[3]["why"] == "it diverged" and rows[2]["auc_simulation"]
     points = json.loads((tmp_path / "scan" / "scan.json").read_text())["points"]
     assert [point["failed"] for point in points] == [0, 1] and [point["chosen"] for point in points] == [True, False]
-    assert "it diverged" in (tmp_path / "scan" / "scan.html").read_text()
+    page = (tmp_path / "scan" / "scan.html").read_text()
+    assert "dann: strength 5: 1 of 2 seeds failed: it diverged" in page and "dann at 5 (1 of 2 seeds)" in page
+
+
+def test_a_point_that_cannot_be_trained_at_all_stops_no_other(ntuples, tmp_path):
+    status, out, err = scan(
+        ntuples, tmp_path / "scan", "--vary", "models.dann.training.learning_rate=0.001,1e30", "--seeds", 1
+    )
+    assert status == 3 and "1 of 1 seeds failed" in err and "diverged" in err and "report: " in out
+    good, bad = rows_of(tmp_path / "scan")
+    assert good["auc_simulation"] and not good["why"]
+    assert not bad["auc_simulation"] and "diverged" in bad["why"]
+
+
+def test_a_scan_says_at_once_which_extra_a_point_needs(ntuples, tmp_path, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "xgboost", None)
+    result = scan(ntuples, tmp_path / "scan", "--vary", "models.bdt.library=sklearn,xgboost")
+    assert_refused(result, "models.bdt.library: xgboost is not installed", "hepda[xgboost]")
+    assert not (tmp_path / "scan").exists()
 
 
 @pytest.mark.slow
