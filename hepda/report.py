@@ -186,6 +186,7 @@ def section_tables(metrics: Mapping[str, Any]) -> dict[str, list[Table]]:
             *tables.two_sample_tables(metrics),
             *tables.probe_tables(metrics),
             tables.importance_table(metrics),
+            tables.removal_table(metrics),
         ],
         "adaptation": [tables.adaptation_table(metrics), tables.ratio_table(metrics)],
         "significance": [worth],

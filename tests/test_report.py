@@ -94,6 +94,10 @@ GUARDS = {
     "inputs": {"simulation:alternative": {"background": {"bdt": {"inputs": interval(0.5711, 0.0119)},
                                                          "mlp": {"inputs": interval(0.5733, 0.0121)}}}},
     "importance": {"simulation:alternative": {"ht": {"value": 0.0213, "error": 0.0031}}},
+    "removal": {"simulation:alternative": {
+        "inputs": ["ht"], "without": {"0": {"domains": interval(0.5711, 0.0119), "classes": interval(0.8407, 0.0083)},
+                                      "1": {"domains": interval(0.5213, 0.0117), "classes": interval(0.8391, 0.0087)}},
+    }},
     "gradient_cosine": {"dann": {"first": -0.613, "last": -0.811}},
     "warnings": ["Label shift: <b>signal</b> is 9 % of the yield in alternative."],
 }  # fmt: skip

@@ -209,3 +209,20 @@ def test_the_models_are_told_with_what_they_were_trained_on():
         ["bdt", "trees, sklearn", "", "none", "", ""],
     ]
     assert not tables.models_table({"models": {"bdt": {}}}).rows
+
+
+AUCS = (("domains", 0.58), ("classes", 0.84))
+
+
+def test_removal_says_how_many_and_which_inputs_are_out() -> None:
+    left = {what: {"value": auc, "low": auc - 0.01, "high": auc + 0.01} for what, auc in AUCS}
+    names = ["a", "b", "c", "d", "e"]
+    without = {"0": left, "1": left, "5": left}
+    guards = {"removal": {"A:B": {"inputs": names, "without": without}, "A:C": {"inputs": [], "without": None}}}
+    table = tables.removal_table({"guards": guards})
+    assert [[cell.text for cell in row] for row in table.rows] == [
+        ["A against B", "0", "0.580 ± 0.010", "0.840 ± 0.010", "all are in"],
+        ["A against B", "1", "0.580 ± 0.010", "0.840 ± 0.010", "a"],
+        ["A against B", "5", "0.580 ± 0.010", "0.840 ± 0.010", "a, b, c and 2 more"],
+    ]
+    assert tables.removal_table({}).rows == []

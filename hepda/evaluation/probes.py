@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from hepda.errors import DataError
 from hepda.evaluation.arrays import Labels, Matrix, Scorer, vector
 from hepda.evaluation.bootstrap import ScoreBins, check_bootstrap, interval, poisson_counts
-from hepda.evaluation.results import FeatureImportance, FloatArray, ProbeResult
+from hepda.evaluation.results import FeatureImportance, FloatArray, InputRemoval, Interval, ProbeResult
 from hepda.evaluation.roc import area, auc
 
 Kind = Literal["bdt", "mlp"]
@@ -128,6 +128,44 @@ def permutation_importance(
     order = np.argsort(drops.mean(axis=0))[::-1]
     error = drops.std(axis=0, ddof=1) if repeats > 1 else np.zeros(columns)
     return FeatureImportance(tuple(names[i] for i in order), drops.mean(axis=0)[order], error[order], base)
+
+
+Pair = tuple[ArrayLike, ArrayLike, ArrayLike | None, ArrayLike | None]
+"""Two samples that a probe tells apart: inputs [n, k] and [m, k], weights [n] and [m]."""
+
+
+def removal(
+    domains: Pair,
+    classes: Pair,
+    names: Sequence[str],
+    order: Sequence[str],
+    *,
+    counts: Sequence[int] = (0, 1, 3, 5, 10),
+    kind: Kind = "bdt",
+    max_events: int | None = 30_000,
+    replicas: int = 200,
+    seed: int = 0,
+) -> InputRemoval:
+    """What becomes of both AUCs if the inputs that tell the domains apart most are taken out and probes fitted anew.
+
+    domains: source and other domain; classes: background and signal; names [k] of the columns of both; order: names,
+    those that tell the domains apart most first, as `permutation_importance` has them. Counts that would leave no
+    input are left out. Otherwise as `probe`.
+
+    Where the AUC of the classes falls with that of the domains, what tells the domains apart is what tells the
+    classes apart, and a domain loss cannot take the one without the other (arXiv:2212.10493).
+    """
+    known = [count for count in sorted({0, *counts}) if count < len(names)]
+    found: dict[str, list[Interval]] = {"domains": [], "classes": []}
+    for count in known:
+        kept = [column for column, name in enumerate(names) if name not in order[:count]]
+        for what, (one, two, one_weight, two_weight) in (("domains", domains), ("classes", classes)):
+            sides = (np.asarray(one)[:, kept], np.asarray(two)[:, kept], one_weight, two_weight)
+            fresh = probe(*sides, kind=kind, max_events=max_events, replicas=replicas, seed=seed)
+            found[what].append(fresh.auc)
+    return InputRemoval(
+        tuple(order[: known[-1]]), tuple(known), tuple(found["domains"]), tuple(found["classes"])
+    )
 
 
 def _stack(

@@ -310,6 +310,16 @@ class FeatureImportance:
 
 
 @dataclass(frozen=True, slots=True)
+class InputRemoval:
+    """What fresh classifiers still find once the inputs that tell two domains apart most are gone; see `removal`."""
+
+    names: tuple[str, ...]  # in the order in which they are taken out
+    counts: tuple[int, ...]  # how many of them are out, from 0
+    domains: tuple[Interval, ...]  # AUC of other against source, a count each
+    classes: tuple[Interval, ...]  # AUC of signal against background, a count each
+
+
+@dataclass(frozen=True, slots=True)
 class Flatness:
     """How the score of one class depends on a variable that it should not shape; see `flatness`."""
 

@@ -19,7 +19,15 @@ from hepda.config import AnalysisConfig
 from hepda.errors import DataError
 from hepda.evaluation.efficiency import weighted_efficiency
 from hepda.evaluation.ratios import TAIL, shift_ratios
-from hepda.evaluation.results import FeatureImportance, Interval, ProbeResult, Roc, RocBand, ShiftRatio
+from hepda.evaluation.results import (
+    FeatureImportance,
+    InputRemoval,
+    Interval,
+    ProbeResult,
+    Roc,
+    RocBand,
+    ShiftRatio,
+)
 from hepda.evaluation.roc import rocs
 from hepda.events.blinding import blinded_domains
 from hepda.events.domains import (
@@ -31,7 +39,7 @@ from hepda.events.domains import (
     untold_domains,
 )
 from hepda.events.model_numbers import ModelNumbers, model_numbers
-from hepda.events.probing import importance, probes
+from hepda.events.probing import importance, input_removal, probes
 from hepda.events.table import FeatureTable
 from hepda.parallel import Send
 
@@ -50,6 +58,7 @@ class Numbers:
     models: dict[str, ModelNumbers] = field(default_factory=dict)
     inputs: dict[str, dict[str, tuple[ProbeResult, ...] | str]] = field(default_factory=dict)  # by domain and class
     importance: dict[str, FeatureImportance | str] = field(default_factory=dict)  # of the inputs, by other domain
+    removal: dict[str, InputRemoval | str] = field(default_factory=dict)  # of the most telling inputs, likewise
     priors: dict[str, tuple[float, float]] = field(default_factory=dict)  # share of signal and its error, by domain
     unlabelled: tuple[str, ...] = ()  # other domains whose classes are unknown: data
     lacking: dict[str, str] = field(default_factory=dict)  # other domain -> the class that it has no events of
@@ -113,7 +122,7 @@ def evaluate(judged: Judged, processes: int, progress: Send) -> Numbers:
         if kind == "roc":
             numbers.rocs[domain] = result
         elif kind == "importance":
-            numbers.importance[domain] = result
+            numbers.importance[domain], numbers.removal[domain] = result
         elif kind == "probe" and model:
             numbers.models[model].probes[domain] = result
         elif kind == "probe":
@@ -153,11 +162,17 @@ def _compute(judged: Judged, part: Part, send: Send) -> Any:
     elif kind == "ratio":
         result = _ratios(judged)
     elif kind == "importance":
-        result = importance(judged, domain)
+        result = _telling_inputs(judged, domain)
     else:
         result = probes(judged, model, domain)
     send(" ".join(word for word in part if word), 1, 1)
     return result
+
+
+def _telling_inputs(judged: Judged, other: str) -> tuple[FeatureImportance | str, InputRemoval | str]:
+    """Which inputs tell another domain apart, and what is lost without them."""
+    found = importance(judged, other)
+    return found, found if isinstance(found, str) else input_removal(judged, other, found.names)
 
 
 def _rocs(judged: Judged, domain: str) -> dict[str, tuple[Roc, RocBand]]:

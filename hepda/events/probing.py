@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hepda.errors import ConfigError, DataError
-from hepda.evaluation.probes import KINDS, permutation_importance, probe
-from hepda.evaluation.results import FeatureImportance, ProbeResult
+from hepda.evaluation.probes import KINDS, permutation_importance, probe, removal
+from hepda.evaluation.results import FeatureImportance, InputRemoval, ProbeResult
 from hepda.events.domains import Selection, classes_of, compared
 from hepda.events.splits import is_chosen
 from hepda.events.table import FeatureTable
@@ -90,6 +90,27 @@ def importance(judged: Judged, other: str) -> FeatureImportance | str:
             table.features[one], table.features[two], table.names, table.weight[one], table.weight[two],
             kind="mlp", seed=config.seed, max_events=MAX_PROBE_EVENTS,
         )  # fmt: skip
+    except DataError as reason:
+        return str(reason)
+
+
+def input_removal(judged: Judged, other: str, order: Sequence[str]) -> InputRemoval | str:
+    """What the domains and the classes of the source lose without the inputs that come first in `order`; or why not.
+
+    The domains are compared as in `importance`, whose order it is; signal and background are those of the source.
+    """
+    table, config = judged.table, judged.config
+    mine = table.of_domain(config.domains[0]) & (table.fold == 0)
+    classes = [mine & (table.label == label) for label in (0, 1)]
+    domains = [side.mask & (table.fold == 0) for side in compared(config, table, other)]
+    one, two = (
+        (table.features[a], table.features[b], table.weight[a], table.weight[b]) for a, b in (domains, classes)
+    )
+    replicas = min(max(2, config.evaluation.bootstrap), MAX_REPLICAS)
+    try:
+        return removal(
+            one, two, table.names, order, max_events=MAX_PROBE_EVENTS, replicas=replicas, seed=config.seed
+        )
     except DataError as reason:
         return str(reason)
 

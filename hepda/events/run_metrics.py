@@ -8,13 +8,14 @@ from typing import Any
 
 from hepda.config import AnalysisConfig, NetworkConfig
 from hepda.evaluation.flatness import CVM_LIMIT
-from hepda.evaluation.results import FeatureImportance
+from hepda.evaluation.results import FeatureImportance, InputRemoval
 from hepda.events.domains import UNLABELLED, adapted_to, plain_model, trained_on
 from hepda.events.metrics import interval, probes_of
 from hepda.events.numbers import Numbers
 
 STRONG_SHIFT = 1.5  # of the odds of signal between domains: a domain loss on both classes learns the mixture then
 ALIGNED = -0.5  # cosine of what class loss and adversary send into the encoder, below which they are said to oppose
+ALIGNED_SHARE = 0.5  # of the share of separation that domains lose with their inputs; what classes may lose unsaid
 SEEN = 0.3  # signal efficiency at which the background efficiencies of a training bias are told
 Columns = Mapping[str, Sequence[float | None]]
 
@@ -34,11 +35,14 @@ def run_metrics(config: AnalysisConfig, numbers: Numbers, histories: Mapping[str
         guards["importance"] = {
             f"{numbers.source}:{other}": _importance(found) for other, found in numbers.importance.items()
         }
+    if numbers.removal:
+        guards["removal"] = {f"{numbers.source}:{other}": removal_of(found) for other, found in numbers.removal.items()}
     if gradients:
         guards["gradient_cosine"] = gradients
     guards["warnings"] = [
         *_prior_warnings(config, numbers, priors),
         *_gradient_warnings(gradients),
+        *_removal_warnings(numbers),
         *_bin_warnings(numbers),
         *_flatness_warnings(numbers),
         *_overtraining_warnings(numbers),
@@ -54,6 +58,17 @@ def _importance(found: FeatureImportance | str) -> dict[str, Any]:
         return {"value": None, "why": found}
     drops = zip(found.names, found.drop.tolist(), found.error.tolist(), strict=True)
     return {name: {"value": drop, "error": error} for name, drop, error in drops}
+
+
+def removal_of(found: InputRemoval | str) -> dict[str, Any]:
+    """guards.removal.<source>:<other>: by number of inputs that are out, the AUC of the domains and of the classes."""
+    if isinstance(found, str):
+        return {"inputs": [], "without": None, "why": found}
+    steps = zip(found.counts, found.domains, found.classes, strict=True)
+    return {
+        "inputs": list(found.names),
+        "without": {str(n): {"domains": interval(d), "classes": interval(c)} for n, d, c in steps},
+    }
 
 
 def _priors(numbers: Numbers) -> dict[str, Any]:
@@ -119,6 +134,26 @@ def _gradient_warnings(gradients: Mapping[str, Mapping[str, float]]) -> list[str
         for model, found in gradients.items()
         if found["first"] < ALIGNED
     ]
+
+
+def _removal_warnings(numbers: Numbers) -> list[str]:
+    """Where taking out inputs costs the classes at least half the share of separation that it costs the domains."""
+    said = []
+    for other, found in numbers.removal.items():
+        if isinstance(found, str):
+            continue
+        both = (found.domains, found.classes)
+        if not all(of[0].low > max(of[-1].high, 0.5) for of in both):
+            continue  # one of them did not fall by more than its errors
+        domains, classes = ((of[0].value - of[-1].value) / (of[0].value - 0.5) for of in both)
+        if classes > ALIGNED_SHARE * domains:
+            said.append(
+                f"{numbers.source} against {other}: without the {found.counts[-1]} inputs that tell the domains apart "
+                f"most, a fresh classifier's AUC of the domains falls from {found.domains[0].value:.3f} to "
+                f"{found.domains[-1].value:.3f}, and that of the classes from {found.classes[0].value:.3f} to "
+                f"{found.classes[-1].value:.3f}: the same inputs carry both, and adaptation will cost separation."
+            )
+    return said
 
 
 def _bin_warnings(numbers: Numbers) -> list[str]:

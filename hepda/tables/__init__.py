@@ -10,6 +10,7 @@ from hepda.tables.guards import (
     importance_table,
     overtraining_table,
     priors_table,
+    removal_table,
     reweighting_table,
 )
 from hepda.tables.quality import (
@@ -50,6 +51,7 @@ __all__ = [
     "priors_table",
     "probe_tables",
     "ratio_table",
+    "removal_table",
     "reweighting_table",
     "samples_table",
     "summary_table",

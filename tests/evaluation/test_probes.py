@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 import torch
+from scipy.stats import norm
 
 from hepda.errors import DataError
-from hepda.evaluation.probes import permutation_importance, probe
+from hepda.evaluation.probes import permutation_importance, probe, removal
 from hepda.evaluation.roc import auc
 
 
@@ -96,6 +97,24 @@ def test_importance_names_the_shifted_input():
     assert found.auc == pytest.approx(0.64, abs=0.03)
     with pytest.raises(ValueError, match="2 names for 3"):
         permutation_importance(a, b, ["x", "y"])
+
+
+def test_without_the_inputs_that_tell_most_a_fresh_probe_finds_what_is_left():
+    """x tells the domains, y the classes: without x the domains are one, and the classes as far apart as before."""
+    generator = np.random.default_rng(6)
+    size, near = (3000, 3), {"max_events": None, "replicas": 20}
+    source, other = generator.normal(size=size), generator.normal([1.0, 0.0, 0.0], size=size)
+    signal = generator.normal([0.0, 1.0, 0.0], size=size)
+    pairs = (source, other, None, None), (source, signal, None, None)
+    found = removal(*pairs, ["x", "y", "z"], ["x", "z", "y"], counts=(1, 2, 3), **near)
+    assert (found.names, found.counts) == (("x", "z"), (0, 1, 2))  # one input has to stay
+    apart = norm.cdf(1 / np.sqrt(2))  # AUC of two unit Gaussians at a distance of 1
+    values = [[auc.value for auc in of] for of in (found.domains, found.classes)]
+    assert values[0] == pytest.approx([apart, 0.5, 0.5], abs=0.03)
+    assert values[1] == pytest.approx([apart] * 3, abs=0.03)
+    # The other way round, the classes are lost with the domains.
+    both = removal(pairs[0], pairs[0], ["x", "y", "z"], ["x", "z", "y"], counts=(1,), **near)
+    assert both.classes == both.domains
 
 
 @pytest.mark.parametrize(

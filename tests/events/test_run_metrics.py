@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hepda.config import load_config
-from hepda.evaluation.results import BinContents, FeatureImportance, Flatness
+from hepda.evaluation.results import BinContents, FeatureImportance, Flatness, InputRemoval, Interval
 from hepda.evaluation.roc import auc
 from hepda.events import figures
 from hepda.events.domains import adapted_to, held_out_domains, plain_model, trained_on
@@ -87,6 +87,23 @@ def test_importance_is_told_by_input(path):
     assert entry["simulation:third"] == {"value": None, "why": "too few"}
 
 
+@pytest.mark.parametrize(("left", "warned"), [(0.60, True), (0.79, False)])
+def test_inputs_that_carry_domains_and_classes_alike_are_told(path, left, warned):
+    def near(*values):
+        return tuple(Interval(value, value - 0.005, value + 0.005) for value in values)
+
+    found = numbers({"simulation": (0.1, 0.0)})
+    out = InputRemoval(("ht", "met"), (0, 1, 2), near(0.60, 0.58, 0.54), near(0.80, 0.75, left))
+    found.removal = {"alternative": out, "third": "too few"}
+    guards = plain(run_metrics(load_config(path), found, {}))["guards"]
+    entry = guards["removal"]["simulation:alternative"]
+    assert entry["inputs"] == ["ht", "met"] and list(entry["without"]) == ["0", "1", "2"]
+    assert entry["without"]["2"]["domains"]["value"] == 0.54 and entry["without"]["1"]["classes"]["value"] == 0.75
+    assert guards["removal"]["simulation:third"] == {"inputs": [], "without": None, "why": "too few"}
+    said = [text for text in guards["warnings"] if "the same inputs carry both" in text]
+    assert len(said) == warned and all("from 0.600 to 0.540" in text for text in said)
+
+
 def test_what_a_model_is_trained_on_and_adapted_to(path):
     config = load_config(path, [OTHER, ALL, OFF])
     assert trained_on(config, "network") == ("simulation",) and trained_on(config, "other") == ("alternative",)
@@ -137,6 +154,8 @@ def test_probes_of_each_class_and_kind_are_asked_and_drawn(path):
     assert all(values["signal", kind].value < 0.6 for kind in ("bdt", "mlp"))
     assert {p.representation for p in found.inputs["third"]["background"]} == {"inputs"}
     assert set(found.importance["alternative"].names) == set(table.names)
+    out = found.removal["alternative"]
+    assert out.names == found.importance["alternative"].names[:5] and out.counts == (0, 1, 3, 5)
     scene = figures.Scene(config, table, {"network": score}, found, {}, {})
     (drawn,) = [d for d in figures.drawings(scene) if d.name == "importance"]
     assert drawn.draw().axes
