@@ -127,8 +127,8 @@ class EvaluationConfig(Section):
 
     significance: SignificanceConfig = SignificanceConfig()
     bias: BiasConfig | None = None
-    blind: Expression | None = None
-    """Data are hidden where this expression over `score` holds."""
+    blind: Expression | None = "score > 0.5"
+    """Data are hidden where this expression over `score` holds, and no number is taken from them; null unblinds."""
     events: Annotated[int, Field(ge=1000)] = 1_000_000
     """Simulated events of a class in a domain that are judged, at most; of more, so many are chosen by hash of their
     key, and weigh as much more. Data are all kept. What is thinned is said in the report and in metrics.json."""

@@ -91,9 +91,11 @@ def ratio_of(found: ShiftRatio) -> dict[str, Any]:
 
 
 def verdict_of(config: AnalysisConfig, numbers: Numbers, model: str) -> dict[str, Any] | None:
-    """models.<model>.verdict: what the shifts allow to say, at each signal efficiency; None if nothing was adapted.
+    """models.<model>.verdict: what the shifts allow to say, at each signal efficiency; None for a model of another
+    domain's training.
 
-    The domain of the training is the one that the model was adapted to, or the first that is compared.
+    The domain is the one that the model was adapted to, or the first that is compared. Nothing is judged where nothing
+    was adapted: a shift that is smaller by chance or by another model is no fall.
     """
     ratios = numbers.models[model].ratios
     unseen = [name for name in held_out_domains(config) if name in ratios]
@@ -103,11 +105,14 @@ def verdict_of(config: AnalysisConfig, numbers: Numbers, model: str) -> dict[str
     if trained is None or (model in config.models and trained_on(config, model)[:1] != (numbers.source,)):
         return None
     third = unseen[0] if unseen else None
+    head = {"domain": trained, "third": third, "adapted": target is not None}
+    if target is None:
+        return head
     points = zip(ratios[trained], ratios[third] if third else [None] * len(ratios[trained]), strict=True)
     said = {
         f"{one.signal_efficiency:g}": {"judgement": judge(one, two), "text": verdict(one, two)} for one, two in points
     }
-    return {"domain": trained, "third": third, "adapted": target is not None, "points": said}
+    return head | {"points": said}
 
 
 def untold_bias(config: AnalysisConfig, why: str) -> dict[str, Any]:

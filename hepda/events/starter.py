@@ -175,7 +175,7 @@ _REST = (
     "  # dann: {kind: network, domain: {source: [background], target: [background_alt], input: score, strength: 30}}",
     "  bdt: {kind: bdt}",
     "",
-    "# evaluation: {bias: {between: [simulation, alternative, third]}, blind: score > 0.7}",
+    "# evaluation: {bias: {between: [simulation, alternative, third]}, blind: null}   # else data are hidden",
     "seed: 1",
 )
 

@@ -179,8 +179,10 @@ class Events(Kind):
         return drawn
 
     def warnings(self) -> list[str]:
-        """What the policy for negative weights touches."""
-        return policy_lines(self.config, self.table)
+        """What the policy for negative weights touches, and which trainings see data of the signal region."""
+        from hepda.events.blinding import uncontrolled
+
+        return [*policy_lines(self.config, self.table), *uncontrolled(self.config)]
 
     def notes(self) -> list[str]:
         """What is hidden or scaled, and whether all events were judged."""

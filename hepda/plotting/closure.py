@@ -73,13 +73,7 @@ def closure_bias_figure(
     (of the truth nearest to 1), in per cent with its binomial error. Fits without mu are left out. Raises
     DataError if no fit has one.
     """
-    known = {
-        domain: {model: [fit for fit in found if fit.mu is not None] for model, found in results.items()}
-        for domain, results in fits.items()
-    }
-    known = {domain: results for domain, results in known.items() if any(results.values())}
-    if not known:
-        raise DataError("no fit to pseudo-data has a signal strength; there is no bias to draw")
+    known = _with_mu(fits)
     models = list(dict.fromkeys(model for results in fits.values() for model in results))
     truths = sorted({fit.truth for results in known.values() for found in results.values() for fit in found})
     wide = len(truths) + bool(coverage) > 1
@@ -92,16 +86,9 @@ def closure_bias_figure(
         columns=4 if wide else 2,
         entries=3,
     )
-    reach = [0.0]
-    for index, (domain, results) in enumerate(known.items()):
-        for model, found in results.items():
-            for fit in found:
-                axes, bias, error = rows.panels[truths.index(fit.truth)], (fit.mu or 0.0) - fit.truth, fit.error or 0.0
-                _draw_bias(axes, bias, rows.position(model, domain), fit, MARKERS[index], rows.colours[domain])
-                reach += [bias - error, bias + error]
-    pad = 0.05 * (max(reach) - min(reach))
+    low, high = _draw_biases(rows, known, truths)
     for axes, truth in zip(rows.panels, truths, strict=False):
-        axes.set_xlim(min(reach) - pad, max(reach) + pad)
+        axes.set_xlim(low, high)
         axes.axvline(0.0, color="black", linewidth=0.8, linestyle=(0, (3, 1.5)), zorder=1, gid="truth")
         axes.xaxis.set_major_locator(MaxNLocator(5 if wide else 7))
         axes.set_xlabel(rf"$\hat{{\mu}} - \mu$ for $\mu$ = {truth:g}")
@@ -124,6 +111,34 @@ def closure_bias_figure(
 
 def _played_by(domain: str) -> str:
     return "data" if domain == "data" else f"data from {domain}"
+
+
+Fits = Mapping[str, Mapping[str, Sequence[ClosureLike]]]
+
+
+def _with_mu(fits: Fits) -> dict[str, dict[str, list[ClosureLike]]]:
+    """The fits that have a signal strength, of the domains that have one. Raises DataError if none has."""
+    known = {
+        domain: {model: [fit for fit in found if fit.mu is not None] for model, found in results.items()}
+        for domain, results in fits.items()
+    }
+    known = {domain: results for domain, results in known.items() if any(results.values())}
+    if not known:
+        raise DataError("no fit to pseudo-data has a signal strength; there is no bias to draw")
+    return known
+
+
+def _draw_biases(rows: Rows, known: Fits, truths: Sequence[float]) -> tuple[float, float]:
+    """A panel a truth; returns the limits that hold all points with their errors, and no bias."""
+    reach = [0.0]
+    for index, (domain, results) in enumerate(known.items()):
+        for model, found in results.items():
+            for fit in found:
+                axes, bias, error = rows.panels[truths.index(fit.truth)], (fit.mu or 0.0) - fit.truth, fit.error or 0.0
+                _draw_bias(axes, bias, rows.position(model, domain), fit, MARKERS[index], rows.colours[domain])
+                reach += [bias - error, bias + error]
+    pad = 0.05 * (max(reach) - min(reach))
+    return min(reach) - pad, max(reach) + pad
 
 
 def _draw_bias(axes: Axes, bias: float, y: float, fit: ClosureLike, marker: str, colour: str) -> None:

@@ -45,20 +45,22 @@ def _paragraph(metrics: Mapping[str, Any], model: str, plain: str, main: str) ->
     other = str(verdict.get("domain") or main.partition(":")[2])
     ks = _ks(metrics, model, plain, f"{source}:{other}")
     points = verdict.get("points") or {}
-    if not points and entry.get("shift_ratio"):
+    adapted = verdict.get("adapted", True)
+    if adapted and not points and entry.get("shift_ratio"):
         return ""  # trained on another domain: its shifts are no matter of adaptation
-    if not points:
+    if adapted and not points:
         return f"{model}: {ks} Shifts in the tail were not compared, so no more can be said." if ks else ""
     third = verdict.get("third")
     ratios = {name: get(entry, "shift_ratio", f"{source}:{name}") or {} for name in (other, third) if name}
     evidence = [_shifts(plain, source, name, of) for name, of in ratios.items()]
-    words = [
-        _verdict(source, other, third, points),
-        _all_the_same(third, points, ratios),
-        _tightest(third, points, ratios),
-    ]
-    name = model if verdict.get("adapted", True) else f"{model} (not adapted)"
-    said = f"{name}: {' '.join(word for word in words if word)}"
+    words = [f"not adapted; beside {plain}, for comparison."]
+    if adapted:
+        words = [
+            _verdict(source, other, third, points),
+            _all_the_same(third, points, ratios),
+            _tightest(third, points, ratios),
+        ]
+    said = f"{model}: {' '.join(word for word in words if word)}"
     return "\n".join(part for part in (said, *evidence, ks) if part)
 
 

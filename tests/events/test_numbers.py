@@ -5,11 +5,12 @@ from functools import partial
 
 import numpy as np
 import pytest
+import yaml
 
 from hepda.config import load_config, validate
 from hepda.evaluation.roc import auc
 from hepda.events import figures, metrics, wing
-from hepda.events.blinding import BLINDED
+from hepda.events.blinding import BLINDED, hidden_range, uncontrolled
 from hepda.events.domains import lacking_class
 from hepda.events.load import load_table
 from hepda.events.numbers import Judged, evaluate
@@ -93,6 +94,29 @@ def test_of_blinded_data_nothing_is_measured_and_the_reason_is_given(blind, show
         assert found["bias"][f"simulation:{name}"] == other["bias"][f"simulation:{name}"]
         assert found["closure"][name] == other["closure"][name]
     assert any("evaluation.blind" in note and "no number" in note for note in wing.notes(asked.config))
+
+
+def test_data_are_hidden_until_the_config_says_otherwise(loaded):
+    """Nothing is said of `blind`: data are hidden; null unblinds; and without data there is nothing to hide."""
+    path = loaded[0]
+    told = yaml.safe_load(path.read_text())
+    del told["evaluation"]["blind"]
+    silent_config = path.with_name("silent.yaml")
+    silent_config.write_text(yaml.safe_dump(told))
+    config = load_config(silent_config)
+    assert hidden_range(config) == (0.5001, np.inf) and any("Data are hidden" in note for note in wing.notes(config))
+    assert hidden_range(load_config(silent_config, ["evaluation.blind=null"])) is None
+    without = load_config(silent_config, ["samples.data=null", "evaluation.bias.between=[simulation, alternative]"])
+    assert hidden_range(without) is None and wing.notes(without) == []
+
+
+def test_a_domain_loss_that_sees_data_of_every_region_is_told(loaded):
+    """PAPERS 1.9, C15: data of a control region against simulation, never of the signal region."""
+    path, to_data = loaded[0], "models.dann.domain={source: [signal, background], target: [data], rows: all}"
+    (said,) = uncontrolled(load_config(path, [to_data]))
+    assert said.startswith("dann: ") and "signal region" in said and "`models.dann.domain.selection`" in said
+    assert uncontrolled(load_config(path, [to_data, "models.dann.domain.selection=n_jets == 5"])) == []
+    assert uncontrolled(load_config(path)) == []
 
 
 def test_blinded_numbers_do_not_depend_on_the_data(loaded, blind):

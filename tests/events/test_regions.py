@@ -34,6 +34,7 @@ def analysis(**more: Any) -> AnalysisConfig:
         for name, (class_, domain, _, _) in SAMPLES.items()
     }
     base = {
+        "evaluation": {"blind": None},
         "name": "toy", "luminosity": 1.0, "samples": samples, "features": ["x"], "models": {"bdt": {"kind": "bdt"}},
         "systematics": {
             "tag": {"kind": "weight", "up": "w", "down": "v"},

@@ -25,6 +25,7 @@ def config(path, **more: Any):
         "data": {"files": "d.root", "domain": "data", "truth": truth},
     }
     base = {"name": "toy", "luminosity": 1.0, "samples": samples, "features": ["x"], "models": {"bdt": {"kind": "bdt"}}}
+    base["evaluation"] = {"blind": None}
     return validate(base | more)
 
 
