@@ -126,11 +126,7 @@ def write_report(
     written.
     """
     path = Path(path)
-    pictures: dict[str, list[_Picture]] = {key: [] for key in SECTIONS}
-    for section, title, caption, image in figures:
-        if section not in SECTIONS:
-            raise ValueError(f"figure {title!r} has the section {section!r}; there are {list(SECTIONS)}")
-        pictures[section].append(_picture(title, caption, image))
+    pictures = _by_section(figures)
     shown = _training_alone(metrics) if own_tables else section_tables(metrics)
     for section, more in (extra_tables or {}).items():
         shown[section] = [*shown.get(section, []), *more]
@@ -161,6 +157,16 @@ def write_report(
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, page.encode())
     return path
+
+
+def _by_section(figures: Iterable[tuple[str, str, str, Path | str | bytes]]) -> dict[str, list[_Picture]]:
+    """The figures of each section, read and encoded. Raises ValueError for a section that the page has not."""
+    pictures: dict[str, list[_Picture]] = {key: [] for key in SECTIONS}
+    for section, title, caption, image in figures:
+        if section not in SECTIONS:
+            raise ValueError(f"figure {title!r} has the section {section!r}; there are {list(SECTIONS)}")
+        pictures[section].append(_picture(title, caption, image))
+    return pictures
 
 
 def _training_alone(metrics: Mapping[str, Any]) -> dict[str, list[Table]]:
