@@ -27,7 +27,11 @@ def conclude(metrics: Mapping[str, Any], *, plain: str | None = None) -> list[st
     if not models or not compared:
         return []
     plain = plain or plain_model(metrics)
-    said = [_paragraph(metrics, model, plain, compared[0]) for model in models if model != plain]
+    bare = [model for model in models if get(metrics, "models", model, "verdict", "adapted") is False]
+    said = [_paragraph(metrics, model, plain, compared[0]) for model in models if model not in (plain, *bare)]
+    others = [model for model in bare if model != plain]
+    if others:
+        said.append(f"Not adapted, so nothing is judged of them; the tables have their shifts: {', '.join(others)}.")
     if not any(pair.partition(":")[2] in seen for pair in pairs(metrics)):
         source, _, other = compared[0].partition(":")
         said.append(
@@ -45,21 +49,18 @@ def _paragraph(metrics: Mapping[str, Any], model: str, plain: str, main: str) ->
     other = str(verdict.get("domain") or main.partition(":")[2])
     ks = _ks(metrics, model, plain, f"{source}:{other}")
     points = verdict.get("points") or {}
-    adapted = verdict.get("adapted", True)
-    if adapted and not points and entry.get("shift_ratio"):
+    if not points and entry.get("shift_ratio"):
         return ""  # trained on another domain: its shifts are no matter of adaptation
-    if adapted and not points:
+    if not points:
         return f"{model}: {ks} Shifts in the tail were not compared, so no more can be said." if ks else ""
     third = verdict.get("third")
     ratios = {name: get(entry, "shift_ratio", f"{source}:{name}") or {} for name in (other, third) if name}
     evidence = [_shifts(plain, source, name, of) for name, of in ratios.items()]
-    words = [f"not adapted; beside {plain}, for comparison."]
-    if adapted:
-        words = [
-            _verdict(source, other, third, points),
-            _all_the_same(third, points, ratios),
-            _tightest(third, points, ratios),
-        ]
+    words = [
+        _verdict(source, other, third, points),
+        _all_the_same(third, points, ratios),
+        _tightest(third, points, ratios),
+    ]
     said = f"{model}: {' '.join(word for word in words if word)}"
     return "\n".join(part for part in (said, *evidence, ks) if part)
 
