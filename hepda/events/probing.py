@@ -100,9 +100,9 @@ def input_removal(judged: Judged, other: str, order: Sequence[str]) -> InputRemo
     The domains are compared as in `importance`, whose order it is; signal and background are those of the source.
     """
     table, config = judged.table, judged.config
-    mine = table.of_domain(config.domains[0]) & (table.fold == 0)
-    classes = [mine & (table.label == label) for label in (0, 1)]
-    domains = [side.mask & (table.fold == 0) for side in compared(config, table, other)]
+    source = table.of_domain(config.domains[0])
+    classes = [_few(table, source & (table.label == label)) for label in (0, 1)]
+    domains = [_few(table, side.mask) for side in compared(config, table, other)]
     one, two = (
         (table.features[a], table.features[b], table.weight[a], table.weight[b]) for a, b in (domains, classes)
     )
