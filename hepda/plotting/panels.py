@@ -183,17 +183,19 @@ def _inside(values: Histogram, bounds: tuple[float, float]) -> bool:
     return bool(np.all((reach[0] - reach[1] >= bounds[0]) & (reach[0] + reach[1] <= bounds[1])))
 
 
-def column_of_panels(count: int, *, first: float, others: float = 1.15) -> tuple[Figure, list[Axes]]:
+def column_of_panels(
+    count: int, *, first: float, others: float = 1.15, width: float = COLUMN
+) -> tuple[Figure, list[Axes]]:
     """Panels below each other on one x axis (inches high); the first is taller, for the legend stands in it."""
     left, right, bottom, top, gap = 0.54, 0.16, 0.38, 0.22, 0.08
     heights = [first] + [others] * (count - 1)
     total = sum(heights) + gap * (count - 1) + bottom + top
-    drawn = Figure(figsize=(COLUMN, total))
+    drawn = Figure(figsize=(width, total))
     FigureCanvasAgg(drawn)
     made: list[Axes] = []
     upper = total - top
     for index, height in enumerate(heights):
-        box = (left / COLUMN, (upper - height) / total, 1 - (left + right) / COLUMN, height / total)
+        box = (left / width, (upper - height) / total, 1 - (left + right) / width, height / total)
         made.append(drawn.add_axes(box, sharex=made[0] if made else None))
         if index < count - 1:
             made[-1].tick_params(axis="x", labelbottom=False)

@@ -13,6 +13,8 @@ from hepda.errors import DataError
 from hepda.plotting.numbers import ShiftRatioLike
 from hepda.plotting.panels import column_of_panels
 from hepda.plotting.style import (
+    COLUMN,
+    PAGE,
     Label,
     LineStyle,
     axes_label,
@@ -24,6 +26,7 @@ from hepda.plotting.style import (
 )
 
 HIGHEST = 2.5  # a ratio beyond it is told by an arrow
+MANY = 10  # models, beyond which the figure is as wide as the page
 
 
 @styled
@@ -54,7 +57,9 @@ def ratio_figure(
     efficiencies = sorted(
         {p.signal_efficiency for of in known.values() for ps in of.values() for p in ps}, reverse=True
     )
-    drawn, axes = column_of_panels(len(known), first=height_for(len(names), 1.75), others=1.35)
+    columns, width = (5, PAGE) if len(names) > MANY else (2, COLUMN)
+    first = height_for(len(names), 1.75, columns=columns)
+    drawn, axes = column_of_panels(len(known), first=first, others=1.35, width=width)
     unseen = set(unseen)
     for panel, (other, of) in zip(axes, known.items(), strict=True):
         top = 1.25
@@ -76,7 +81,7 @@ def ratio_figure(
     axes[-1].set_xlabel(f"Signal efficiency of the cut in {source}")
     axes_label(axes[0], label)
     notes = [label.note if label else "", f"|shift| over that of {plain}", _about(source, next(iter(known)), unseen)]
-    legend_above(axes[0], note="\n".join(note for note in notes if note))
+    legend_above(axes[0], note="\n".join(note for note in notes if note), columns=5 if len(names) > MANY else None)
     return drawn
 
 
