@@ -248,11 +248,16 @@ def work_folder(config: AnyConfig, kind: Kind, run: Path, resume: bool, progress
     Other models may join, change or go without a loss for those that stay. Anything else that an earlier run left in
     `run` goes: a run directory never holds files of two runs.
     """
-    name = zlib.crc32(resolved_yaml(config.model_copy(update={"models": {}})).encode())
+    alone = config.training.model_copy(update={"processes": "auto"})  # how many there are changes no number
+    rest = config.model_copy(update={"models": {}, "training": alone})
+    name = zlib.crc32(resolved_yaml(rest).encode())
     for column in kind.columns():
         name = zlib.crc32(np.ascontiguousarray(column).data, name)
     folder = run / ".work" / f"{name:08x}"
-    told = {model: section.model_dump(mode="json") for model, section in config.models.items()}
+    told = {
+        model: section.model_dump(mode="json", exclude={"training": {"processes"}})
+        for model, section in config.models.items()
+    }
     if resume and (folder / SECTIONS).exists():
         _forget_changed(folder, run, told, progress)
         return folder
