@@ -142,7 +142,16 @@ def _batch(text: str) -> Any:
             f"--cluster {text}: {reason}. What a job is (cores, memory, queue, wall time) stands in the configuration "
             f"of Dask, `jobqueue.{name}` of ~/.config/dask/jobqueue.yaml."
         ) from error
-    cluster.scale(jobs=int(number or JOBS))
+    try:
+        cluster.scale(jobs=int(number or JOBS))
+        cluster.sync(cluster._correct_state)  # until the jobs are handed in: what refuses them is only logged otherwise
+    except (RuntimeError, OSError) as error:
+        cluster.close()
+        said = [line for line in str(error).splitlines() if line.strip() and not line.endswith(":")]
+        raise ConfigError(
+            f"--cluster {text}: the batch system does not take the job: {'; '.join(said)}. What a job is stands in the "
+            f"configuration of Dask, `jobqueue.{name}`."
+        ) from error
     return cluster
 
 

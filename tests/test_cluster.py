@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -214,4 +215,69 @@ def test_a_cluster_without_workers(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_batch_system_that_is_not_described() -> None:
     pytest.importorskip("dask_jobqueue")
     with pytest.raises(ConfigError, match=r"--cluster slurm: .*jobqueue\.slurm"), crew("slurm", 1):
+        pass
+
+
+SUBMIT = r"""#!{python}
+# As a batch system with one machine, this one: the job is started at once, by itself, and its number is its process's.
+import pathlib, re, subprocess, sys
+text = pathlib.Path(sys.argv[-1]).read_text()
+arguments = re.search(r"^Arguments = .-c '(.*)'.$", text, re.M)  # of HTCondor, which doubles quotes
+command = text if arguments is None else arguments[1].replace("''", "'").replace('""', '"')
+with open("{log}", "a") as log:
+    job = subprocess.Popen(["/bin/sh", "-c", command], start_new_session=True, stdout=log, stderr=log)
+print("Submitted batch job", job.pid, "submitted to cluster", job.pid)
+"""
+CANCEL = """#!{python}
+import os, signal, sys
+for job in sys.argv[1:]:
+    try:
+        os.killpg(int(job.partition(".")[0]), signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+print("cancelled", *sys.argv[1:], file=open("{log}", "a"))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("system", "submit", "cancel"), [
+    ("slurm", "sbatch", "scancel"), ("htcondor", "condor_submit", "condor_rm"),
+])  # fmt: skip
+def test_jobs_of_a_batch_system_do_the_work_and_are_cancelled(
+    system: str, submit: str, cancel: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The scheduler, scripts and workers are dask-jobqueue's; two scripts start and end the jobs in place of a farm."""
+    pytest.importorskip("dask_jobqueue")
+    import dask
+
+    log, place = tmp_path / "jobs.log", tmp_path / "bin"
+    place.mkdir()
+    for name, text in ((submit, SUBMIT), (cancel, CANCEL)):
+        (place / name).write_text(text.format(python=sys.executable, log=log))
+        (place / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{place}{os.pathsep}{os.environ['PATH']}")
+    described = {"cores": 1, "memory": "1GB", "disk": "1GB", "walltime": "00:10:00", "interface": "lo"}
+    (tmp_path / "notes").mkdir()
+    with (
+        dask.config.set({f"jobqueue.{system}.{key}": value for key, value in described.items()}),
+        crew(f"{system}:1", 1) as stream,
+    ):
+        assert list(stream(noted, [(tmp_path / "notes", n, "") for n in range(6)])) == [n * n for n in range(6)]
+    assert set(times(tmp_path / "notes").values()) == {1}
+    assert "cancelled" in log.read_text()
+
+
+def test_a_batch_system_that_refuses_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("dask_jobqueue")
+    import dask
+
+    (tmp_path / "sbatch").write_text("#!/bin/sh\necho 'Invalid account' >&2; exit 1\n")
+    (tmp_path / "sbatch").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    described = {"cores": 1, "memory": "1GB", "walltime": "00:10:00", "interface": "lo"}
+    with (
+        dask.config.set({f"jobqueue.slurm.{key}": value for key, value in described.items()}),
+        pytest.raises(ConfigError, match=r"slurm:1: the batch system does not take the job: .*Invalid account"),
+        crew("slurm:1", 1),
+    ):
         pass

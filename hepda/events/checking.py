@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import combinations
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,11 +26,12 @@ from hepda.events.expressions import Expression, needed_names
 from hepda.events.inputs import InputFile, inspect, open_inputs, sample_tree
 from hepda.events.load import LoadedEvents, load_table
 from hepda.events.plan import PHYSICAL, Plan, SamplePlan, make_plan
-from hepda.events.samples import SampleSummary
+from hepda.events.samples import SampleSummary, rows_by_key
 from hepda.events.skipped import Skips
 from hepda.events.sources import expand
 from hepda.events.stitching import Stitching
 from hepda.events.table import FeatureTable
+from hepda.resources import Resources
 
 Progress = Callable[[str, int, int], None]
 
@@ -109,14 +112,14 @@ def check_events(config: AnalysisConfig, progress: Progress, *, every_file: bool
         return found
     try:
         inspect(looked)  # what needs all samples: plots, systematics
-        loaded = load_table(looked, progress)
+        with TemporaryDirectory(prefix="hepda-check-") as folder:  # all files may be more than the memory holds
+            loaded = load_table(looked, progress, Resources(folder=Path(folder) / "table"))
+            _samples(looked, plan, inputs, loaded, listed, found)
+            _keys(looked, loaded.table, found)
+            _features(looked, loaded, found)
+            _agreement(looked, loaded.table, found)
     except HepdaError as error:
         found.problems.append(str(error))
-        return found
-    _samples(looked, plan, inputs, loaded, listed, found)
-    _keys(loaded.table, found)
-    _features(looked, loaded, found)
-    _agreement(looked, loaded.table, found)
     return found
 
 
@@ -237,22 +240,26 @@ def _and(names: tuple[str, ...]) -> str:
 # --- keys ---------------------------------------------------------------------------------------------------------
 
 
-def _keys(table: FeatureTable, found: Checkup) -> None:
+def _keys(config: AnalysisConfig, table: FeatureTable, found: Checkup) -> None:
     """Events in two samples: the very same ones (same key, same features) in one domain count twice."""
-    own = {name: np.flatnonzero(table.sample == i) for i, name in enumerate(table.sample_names)}
-    for a, b in combinations(own, 2):
-        shared, in_a, in_b = np.intersect1d(table.key[own[a]], table.key[own[b]], return_indices=True)
-        if not len(shared):
+    pairs = list(combinations(table.sample_names, 2))
+    counts = dict.fromkeys(pairs, (0, 0))
+    for rows in rows_by_key(table.key):
+        own = {name: rows[table.sample[rows] == i] for i, name in enumerate(table.sample_names)}
+        for a, b in pairs:
+            shared, in_a, in_b = np.intersect1d(table.key[own[a]], table.key[own[b]], return_indices=True)
+            alike = np.all(table.features[own[a][in_a]] == table.features[own[b][in_b]], axis=1)
+            counts[a, b] = counts[a, b][0] + len(shared), counts[a, b][1] + int(alike.sum())
+    for (a, b), (common, same) in counts.items():
+        if not common:
             continue
-        rows_a, rows_b = own[a][in_a], own[b][in_b]
-        same = int(np.all(table.features[rows_a] == table.features[rows_b], axis=1).sum())
-        one_domain = len(rows_a) and table.domain[rows_a[0]] == table.domain[rows_b[0]]
+        one_domain = config.samples[a].domain == config.samples[b].domain
         if same and one_domain:
             found.warnings.append(f"{a} and {b} share {same} selected events, with the same features: they count twice")
         elif same:
             found.notes.append(f"{a} and {b}, of two domains, share {same} selected events, with the same features")
         else:
-            found.notes.append(f"{a} and {b} have {len(shared)} keys in common, of different events: no harm")
+            found.notes.append(f"{a} and {b} have {common} keys in common, of different events: no harm")
 
 
 # --- features -----------------------------------------------------------------------------------------------------
