@@ -10,7 +10,7 @@ import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -142,11 +142,16 @@ def _batch(text: str) -> Any:
             f"--cluster {text}: {reason}. What a job is (cores, memory, queue, wall time) stands in the configuration "
             f"of Dask, `jobqueue.{name}` of ~/.config/dask/jobqueue.yaml."
         ) from error
-    try:
+
+    async def hand_in() -> None:
         cluster.scale(jobs=int(number or JOBS))
-        cluster.sync(cluster._correct_state)  # until the jobs are handed in: what refuses them is only logged otherwise
+        await cluster._correct_state()  # nobody else awaits it: what refuses the jobs would only be logged
+
+    try:
+        cluster.sync(hand_in)
     except (RuntimeError, OSError) as error:
-        cluster.close()
+        with suppress(AssertionError):  # distributed is sure that every job was taken once
+            cluster.close()
         said = [line for line in str(error).splitlines() if line.strip() and not line.endswith(":")]
         raise ConfigError(
             f"--cluster {text}: the batch system does not take the job: {'; '.join(said)}. What a job is stands in the "
