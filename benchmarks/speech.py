@@ -69,7 +69,7 @@ def training(utterances: int, repeats: int) -> None:
     recordings = [0.1 * torch.randn(20 * RATE, generator=generator) for _ in range(17)]
     noises = NoiseBank.of(on_tape(recordings, RATE), torch.arange(17), tuple(f"n{i}" for i in range(17)))
     numbers = torch.arange(utterances)
-    takes = Takes(tape, numbers, numbers % 17, numbers, tape)
+    takes = Takes(tape, numbers, numbers % 17, numbers % 17, numbers, torch.ones(len(numbers)))
     extractor, context = Extractor(FilterBank(RATE, 40)), Context(20, 20, 2)
     bank = Bank(takes, noises, Levels(0.0, 20.0), extractor, context, 1)
     frames = len(bank.frames)

@@ -62,6 +62,17 @@ class History:
             column = self.columns.setdefault(name, [math.nan] * done)
             column.append(float(values.get(name, math.nan)))
 
+    def then(self, other: History) -> History:
+        """The history of one training, and of another one of the same network after it, as one."""
+        joined = History.from_dict(self.to_dict())
+        for epoch in range(other.epochs):
+            joined.add({name: column[epoch] for name, column in other.columns.items()})
+        joined.rows += other.rows
+        joined.best_epoch = None if other.best_epoch is None else self.epochs + other.best_epoch
+        joined.stopped, joined.kernels = other.stopped, other.kernels
+        joined.alarms += other.alarms
+        return joined
+
     def about(self) -> dict[str, Any]:
         """What metadata and manifests say of the training, without the table."""
         names = ("seconds", "rows_per_second", "epochs", "best_epoch", "stopped", "alarms", "kernels")

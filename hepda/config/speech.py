@@ -71,7 +71,7 @@ class RoomsConfig(Section):
     """Rooms of these reverberation times, in s."""
     unseen: Annotated[tuple[str, ...], Field(strict=False)] = ()
     """Rooms that no training hears."""
-    share: Fraction = 0.8
+    share: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
     """Of noisy training utterances that are in a room; each in any of the seen ones."""
 
 
@@ -143,6 +143,14 @@ class SpeechDomainConfig(AdversaryConfig):
     head. For `target`, `strength` says it."""
     threshold: Fraction = 0.8
     """Of `pseudo`: from which probability on (over the source's mean one) an unlabelled frame is taken for sure."""
+    rounds: Annotated[int, Field(ge=0)] = 0
+    """Self-training on `target` after the training of `epochs`: times that the network transcribes the unlabelled
+    utterances by Viterbi and goes on training with the transcripts that it is sure of as their words."""
+    round_epochs: Count = 2
+    """Of each round."""
+    share: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
+    """Of the transcripts, the surest of each word, that the last of R rounds learns; round r learns r/R of it
+    (curriculum labelling, Cascante-Bonilla et al. 2021)."""
 
 
 class SpeechTrainingConfig(TrainingConfig):
@@ -174,6 +182,8 @@ class SpeechModelConfig(Section):
     """Of `feedforward`."""
     channels: Count = 64
     """Of `convolution`: of the first two layers; the third has twice as many."""
+    batch_norm: Literal["domain", "joint"] = "joint"
+    """Of `convolution`: statistics for each domain, or for both together."""
     features: Count = 256
     """Width of the encoder's output, but for `feedforward`."""
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.2
@@ -280,6 +290,10 @@ def _models(config: SpeechConfig) -> Iterator[str]:
             yield f"{path}.train_on: `target` needs recordings that others do not see the words of: split.unlabelled."
 
 
+_TARGET = ("method", "strength", "threshold", "batch_share", "self_correction", "rounds", "round_epochs", "share")
+"""Keys that have an effect with `of: target` alone."""
+
+
 def _domain(path: str, model: SpeechModelConfig, config: SpeechConfig) -> Iterator[str]:
     domain = model.domain
     if domain is None:
@@ -289,11 +303,13 @@ def _domain(path: str, model: SpeechModelConfig, config: SpeechConfig) -> Iterat
             yield f"{path}.alpha: is for noise, pair and room; for `of: target` say `strength`."
         if "target" in model.train_on:
             yield f"{path}.of: a model that sees the words of the target has nothing to adapt to; remove the domain."
+        if domain.rounds and config.evaluation.grammar == "loop":
+            yield f"{path}.rounds: transcribes single words; take `evaluation.grammar: word`, or no rounds."
         yield from check_method(path, domain, "speech")
         return
     if domain.alpha is None:
         yield f"{path}.alpha: is required for `of: {domain.of}`: above 0 reversed, below 0 multi-task."
-    for key in given(domain, "method", "strength", "threshold", "batch_share", "self_correction"):
+    for key in given(domain, *_TARGET):
         yield f"{path}.{key}: has an effect with `of: target` alone; remove it."
     if domain.of == "room" and config.rooms is None:
         yield f"{path}.of: there are no rooms; give `rooms:`."

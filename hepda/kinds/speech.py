@@ -103,7 +103,13 @@ class Speech(Kind):
 
     def jobs(self, run: Path, work: Path, device: str) -> list[Job]:
         """Every model for every seed and fold; leaves recordings and aligners in `work`."""
-        from hepda.speech.material import read_aligner, write_aligner, write_material
+        from hepda.speech.material import (
+            alignment_of,
+            read_aligner,
+            write_aligner,
+            write_alignment,
+            write_material,
+        )
         from hepda.speech.parts import folds
         from hepda.speech.training import jobs_of
 
@@ -115,6 +121,8 @@ class Speech(Kind):
                 self._aligners[fold] = read_aligner(path)
             else:
                 write_aligner(self.aligner(fold), path)
+            states = alignment_of(self.config, self.aligner(fold), self.material.corpus)
+            write_alignment(states, table / f"alignment-fold{fold}.safetensors")
         return jobs_of(self.config, self.material, table, run, work, device)
 
     def combine(self, results: Sequence[Trained]) -> dict[str, Array]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -51,8 +52,19 @@ def resample(samples: NDArray[np.float32], own: int, rate: int) -> NDArray[np.fl
     from scipy.signal import resample_poly
 
     common = math.gcd(own, rate)
-    result: NDArray[np.float32] = resample_poly(samples, rate // common, own // common).astype(np.float32)
+    up, down = rate // common, own // common
+    result: NDArray[np.float32] = resample_poly(samples, up, down, window=_filter(up, down)).astype(np.float32)
     return result
+
+
+@cache
+def _filter(up: int, down: int) -> NDArray[np.float32]:
+    """The filter that `resample_poly` designs anew at each call, which takes longer than a short utterance."""
+    from scipy.signal import firwin
+
+    most = max(up, down)
+    found: NDArray[np.float32] = firwin(20 * most + 1, 1.0 / most, window=("kaiser", 5.0)).astype(np.float32)
+    return found
 
 
 def sound_files(folder: Path) -> list[Path]:

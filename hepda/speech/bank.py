@@ -9,7 +9,7 @@ is the transform that turns them into features.
 from __future__ import annotations
 
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -85,17 +85,19 @@ class Takes:
     Attributes:
         tape: recordings at their speeds and in their rooms, without noise.
         speaker: int64 [u].
-        noise: the type of noise that is added, int64 [u]; -1: none.
+        noise: the type of noise that is heard, int64 [u]; -1: none.
+        added: the type that is added anew in each epoch, int64 [u]; -1: none, or it is on the tape already.
         recording: the number of the recording in the corpus, int64 [u].
-        dry: the same without rooms, for alignment.
+        speed: factor at which it is played, float64 [u].
 
     """
 
     tape: Tape
     speaker: Tensor
     noise: Tensor
+    added: Tensor
     recording: Tensor
-    dry: Tape
+    speed: Tensor
 
     def __len__(self) -> int:
         return len(self.speaker)
@@ -114,13 +116,18 @@ class Levels:
 
 
 def noisy(takes: Takes, noises: NoiseBank | None, snr: Tensor, generator: torch.Generator) -> Tape:
-    """The takes with their noise at ratios `snr` [u]; those without a type of noise stay as they are."""
-    chosen = torch.nonzero(takes.noise >= 0).flatten()
-    if noises is None or len(chosen) == 0:
+    """The takes with what is added to them at ratios `snr` [u]; those to which nothing is stay as they are."""
+    if noises is None or not bool((takes.added >= 0).any()):
         return takes.tape
-    kinds = takes.noise.clamp_min(0)
-    noise = noises.drawn(kinds, takes.tape.length, generator)
-    return mixed(takes.tape, noise, torch.where(takes.noise >= 0, snr, torch.inf))
+    noise = noises.drawn(takes.added.clamp_min(0), takes.tape.length, generator)
+    return mixed(takes.tape, noise, torch.where(takes.added >= 0, snr, torch.inf))
+
+
+def recorded(takes: Takes, noises: NoiseBank, levels: Levels, seed: int) -> Takes:
+    """The takes with noise on their tapes, once and for all: recordings that were made in noise, not mixed here."""
+    generator = torch.Generator().manual_seed(seed)
+    tape = noisy(takes, noises, levels.drawn(len(takes), generator), generator)
+    return replace(takes, tape=tape, added=torch.full_like(takes.added, -1))
 
 
 def roomy(tape: Tape, rooms: list[Tensor], which: Tensor) -> Tape:
@@ -169,7 +176,7 @@ class Bank:
     @property
     def fixed(self) -> bool:
         """Whether all epochs have the same frames."""
-        return len(self.extractor.bank.warps) == 1 and not bool((self.takes.noise >= 0).any())
+        return len(self.extractor.bank.warps) == 1 and not bool((self.takes.added >= 0).any())
 
     def turn(self, epoch: int) -> None:
         """Take the frames of an epoch, and begin with those of the next."""

@@ -26,12 +26,14 @@ def log_priors(senone: Tensor, senones: int) -> Tensor:
     return torch.log((number / number.sum()).clamp_min(_FLOOR)).float()
 
 
-def decoded(probability: Tensor, frames: Frames, priors: Tensor, graph: Graph) -> list[list[int]]:
-    """The words of each utterance by Viterbi on scaled likelihoods, p(senone | frame) / p(senone).
+def scaled(probability: Tensor, priors: Tensor) -> Tensor:
+    """Log likelihoods of senones up to a constant a frame, p(senone | frame) / p(senone) (Bourlard & Morgan 1994)."""
+    return torch.log(probability.clamp_min(_FLOOR)) - priors
 
-    (Bourlard & Morgan 1994.) probability: float32 [f, senones].
-    """
-    likelihood = frames.padded(torch.log(probability.clamp_min(_FLOOR)) - priors)
+
+def decoded(probability: Tensor, frames: Frames, priors: Tensor, graph: Graph) -> list[list[int]]:
+    """The words of each utterance by Viterbi on `scaled` probabilities, float32 [f, senones]."""
+    likelihood = frames.padded(scaled(probability, priors))
     found: list[list[int]] = []
     for begin in range(0, len(frames.count), _UTTERANCES):
         part = slice(begin, begin + _UTTERANCES)

@@ -20,7 +20,7 @@ from hepda.speech.features import FilterBank, Frames, cepstra, normalised, with_
 from hepda.speech.hmm import Lexicon
 from hepda.speech.mixing import NoiseBank
 from hepda.speech.noises import NoiseTypes, load_noises, load_rooms, recorded
-from hepda.speech.senones import Aligner, Mixtures, train_aligner
+from hepda.speech.senones import Aligner, Alignment, Mixtures, train_aligner
 
 if TYPE_CHECKING:
     from hepda.config import SpeechConfig
@@ -141,6 +141,12 @@ def trained_aligner(config: SpeechConfig, corpus: Corpus) -> Aligner:
     )
 
 
+def alignment_of(config: SpeechConfig, aligner: Aligner, corpus: Corpus) -> Alignment:
+    """The states of all utterances, whose words are known: to train with, and to judge frames by."""
+    frames, _ = aligner_frames(config, corpus.tape)
+    return Alignment(aligner.align(frames, corpus.words), frames.count)
+
+
 # ---- on disk ----
 
 
@@ -226,6 +232,17 @@ def read_aligner(path: Path) -> Aligner:
     lexicon = Lexicon(tuple(said["words"]), tuple(said["units"]), spelling, said["states"])
     mixtures = Mixtures(tensors["weight"], tensors["mean"], tensors["variance"])
     return Aligner(lexicon, mixtures, tensors["stay"], tuple(said["changed"]))
+
+
+def write_alignment(alignment: Alignment, path: Path) -> None:
+    """To a safetensors file."""
+    _write(path, {"senone": alignment.senone, "count": alignment.count}, {})
+
+
+def read_alignment(path: Path) -> Alignment:
+    """What `write_alignment` wrote."""
+    tensors, _ = _read(path)
+    return Alignment(tensors["senone"], tensors["count"])
 
 
 def _tape_tensors(name: str, tape: Tape) -> dict[str, Tensor]:

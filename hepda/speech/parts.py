@@ -130,9 +130,9 @@ def heard(material: Material, recordings: Tensor, hearing: Hearing, seed: int) -
     speed = random.choice(np.array(hearing.speeds), len(numbers))
     corpus = material.corpus
     utterances = [at_speed(corpus.tape.utterance(n), s) for n, s in zip(numbers.tolist(), speed.tolist(), strict=True)]
-    dry, rooms, recording = on_tape(utterances, corpus.tape.rate), torch.from_numpy(room), torch.from_numpy(numbers)
-    tape = roomy(dry, material.responses, rooms)
-    return Takes(tape, corpus.speaker[recording], torch.from_numpy(noise), recording, dry), rooms
+    rooms, recording, kinds = torch.from_numpy(room), torch.from_numpy(numbers), torch.from_numpy(noise)
+    tape = roomy(on_tape(utterances, corpus.tape.rate), material.responses, rooms)
+    return Takes(tape, corpus.speaker[recording], kinds, kinds, recording, torch.from_numpy(speed)), rooms
 
 
 def _dealt(number: int, kinds: tuple[int, ...], none: float, random: np.random.Generator) -> np.ndarray:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from hepda.errors import DataError
-from hepda.speech.features import Frames
+from hepda.speech.features import FilterBank, Frames
 from hepda.speech.hmm import Lexicon, graph_of_sequence, stacked, viterbi
 
 _VARIANCE = 0.05  # smallest, of that of all frames
@@ -98,6 +98,32 @@ class Aligner:
         """The senone of every frame, int64 [f], of utterances whose words are known."""
         likelihood = frames.padded(self.mixtures.log_likelihood(frames.values))
         return aligned(likelihood, frames, self.lexicon, self.stay, words)
+
+
+@dataclass(frozen=True, slots=True)
+class Alignment:
+    """The senone of every frame of a corpus, int64 [f], and the frames of each utterance, int64 [u]."""
+
+    senone: Tensor
+    count: Tensor
+
+    def of(self, utterances: Tensor) -> Tensor:
+        """The senones of some utterances [k], one after the other."""
+        return self._at(utterances, Frames.laid_out(self.count[utterances]), torch.ones(len(utterances)), 0.0)
+
+    def at_speeds(self, utterances: Tensor, speed: Tensor, count: Tensor, bank: FilterBank) -> Tensor:
+        """The senones of utterances [k] that are played at speeds [k] and have `count` [k] frames of `bank` then.
+
+        A frame is in the state of the recording's frame whose middle is nearest to what it plays.
+        """
+        return self._at(utterances, Frames.laid_out(count), speed, 0.5 * bank.size / bank.hop_samples)
+
+    def _at(self, utterances: Tensor, frames: Frames, speed: Tensor, middle: float) -> Tensor:
+        begin = (torch.cumsum(self.count, 0) - self.count)[utterances]
+        inside = (torch.arange(len(frames)) - frames.first).double()
+        played = ((inside + middle) * speed.double()[frames.utterance] - middle).round().long()
+        last = self.count[utterances][frames.utterance] - 1
+        return self.senone[begin[frames.utterance] + torch.minimum(played.clamp_min(0), last)]
 
 
 def aligned(

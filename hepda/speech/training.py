@@ -3,42 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from hepda import jobs
-from hepda.adversarial import Head, Network, Reversal, Rows, Trainer, mlp, seeded
+from hepda.adversarial import History, Network, Rows, Trainer
 from hepda.adversarial.checkpoint import read_checkpoint
-from hepda.adversarial.registry import Adversary, build
-from hepda.adversarial.selftraining import PseudoLabels
-from hepda.adversarial.terms import Term
 from hepda.config import SpeechConfig, SpeechModelConfig
 from hepda.jobs import Left
 from hepda.speech.audio import on_tape
-from hepda.speech.bank import Bank, Levels, Takes, blanked, noisy, window_of
-from hepda.speech.decoding import log_priors
-from hepda.speech.encoders import Convolutional, FeedForward, Recurrent
+from hepda.speech.bank import Bank, Levels, Takes, noisy, recorded, window_of
+from hepda.speech.decoding import log_priors, scaled
 from hepda.speech.hmm import graph_of
-from hepda.speech.material import Material, aligner_frames, read_aligner, read_material
+from hepda.speech.material import Material, read_aligner, read_alignment, read_material
+from hepda.speech.networks import DOMAIN, classes_of, network_of
 from hepda.speech.parts import Hearing, context_of, every, extractor_of, folds, heard, parts_of, subset
 from hepda.speech.probing import asked, probed
+from hepda.speech.transcripts import transcribed
 from hepda.speech.trials import Listener, Trial, trial_tape, trials_of
 
 if TYPE_CHECKING:
-    from hepda.adversarial import History
-    from hepda.config.speech import SpeechDomainConfig
-    from hepda.speech.senones import Aligner
+    from hepda.speech.senones import Aligner, Alignment
 
-DOMAIN = "domain"
-STRONG = (16, 16)
-"""Bands and steps that are blanked at most in the second view of an unlabelled window."""
+SURE = "sure"
+"""Weights of frames: 1 with words, and of transcripts 1 or 0."""
 _VALIDATION_SNR = (0.0, 10.0)
 _PROBE_SNR = 5.0
 
@@ -54,7 +48,7 @@ class Job(jobs.Job):
         torch.manual_seed(self.seed)
         lesson = Lesson.of(self)
         try:
-            history = lesson.fit(lambda h: progress(h.epochs, lesson.section.training.epochs))
+            history = lesson.fit(lambda h: progress(h.epochs, lesson.epochs))
         finally:
             lesson.bank.close()
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -64,6 +58,7 @@ class Job(jobs.Job):
             "noises": [lesson.material.noises.names[number] for number in lesson.noises],
             **lesson.chosen_by(),
             **lesson.probes(),
+            **({"transcripts": lesson.transcripts} if lesson.transcripts else {}),
         }
         return lesson.tests(), about, history.to_dict()["columns"]
 
@@ -80,17 +75,36 @@ def jobs_of(config: SpeechConfig, material: Material, table: Path, run: Path, wo
 
 @dataclass(slots=True)
 class Lesson:
-    """What a job trains on, and its network."""
+    """What a job trains on, and its network.
+
+    `labelled`: how many takes, the first ones, came with their words; `transcripts`: of each round of self-training,
+    the share of the others that was learnt, and the part of it that was right, which is told and not used.
+    """
 
     job: Job
     section: SpeechModelConfig
     material: Material
     aligner: Aligner
+    alignment: Alignment
     noises: tuple[int, ...]
     bank: Bank
     source: Rows
     target: Rows | None
     network: Network
+    labelled: int
+    transcripts: list[dict[str, float]] = field(default_factory=list)
+
+    @property
+    def rounds(self) -> int:
+        """Of self-training, after the training of `epochs`."""
+        domain = self.section.domain
+        return 0 if domain is None else domain.rounds
+
+    @property
+    def epochs(self) -> int:
+        """Of the training and all rounds."""
+        domain = self.section.domain
+        return self.section.training.epochs + (0 if domain is None else domain.rounds * domain.round_epochs)
 
     @classmethod
     def of(cls, job: Job) -> Lesson:
@@ -98,38 +112,73 @@ class Lesson:
         config, section = job.config, job.config.models[job.model]
         material = read_material(job.table)
         aligner = read_aligner(job.table / f"aligner-fold{job.fold}.safetensors")
+        alignment = read_alignment(job.table / f"alignment-fold{job.fold}.safetensors")
         noises = subset(material, section.noises, job.seed)
         takes, rooms, labelled = takes_of(job, section, material, noises)
         extractor = extractor_of(config, config.voice.tracts if section.voice else (1.0,))
         masks = config.voice.masks if section.voice else (0, 0)
         levels = Levels(*config.noise.snr)
         bank = Bank(takes, material.noises.train, levels, extractor, context_of(config), job.seed, masks)
-        source, target = rows_of(job, section, aligner, bank, rooms, labelled, noises, material.corpus.words)
+        source, target = rows_of(section, alignment, bank, rooms, labelled, noises)
         network = network_of(job, section, aligner, extractor.width, classes_of(section, material, noises))
-        return cls(job, section, material, aligner, noises, bank, source, target, network)
+        return cls(job, section, material, aligner, alignment, noises, bank, source, target, network, labelled)
 
     def fit(self, on_epoch: Callable[[History], None]) -> History:
-        """Train; goes on from the checkpoint of an interrupted training."""
+        """Train, then the rounds of self-training; goes on from the checkpoints of an interrupted training."""
+        history = self._fitted(History(), 0, on_epoch)
+        for number in range(1, self.rounds + 1):
+            self._transcribe(number)
+            history = self._fitted(history, number, on_epoch)
+        return history
+
+    def _fitted(self, before: History, number: int, on_epoch: Callable[[History], None]) -> History:
+        """What was trained before, and the training (number 0) or a round of self-training after it."""
         job, settings, domain = self.job, self.section.training, self.section.domain
         adapts = domain is not None and self.target is not None
+        epochs = domain.round_epochs if domain is not None and number else settings.epochs
         trainer = Trainer(
-            **settings.settings(),
+            **(settings.settings() | {"epochs": epochs}),
             target_size=domain.target_size(settings.batch_size) if domain is not None and adapts else None,
             projection=domain is not None and adapts and domain.self_correction,
-            seed=job.seed,
+            seed=job.seed + number,
             device=job.device,
             kernels=job.kernels,
         )
-        checkpoint = job.work / f"{job.name}.checkpoint"
+        checkpoint = job.work / f"{job.name}{f'.round{number}' if number else ''}.checkpoint"
 
         def turned(history: History) -> None:
-            if history.epochs < settings.epochs:
-                self.bank.turn(history.epochs)
-            on_epoch(history)
+            if history.epochs < epochs:
+                self.bank.turn(before.epochs + history.epochs)
+            on_epoch(before.then(history))
 
-        if checkpoint.is_file():
-            self.bank.turn(len(read_checkpoint(checkpoint)[1]["history"]["columns"]["seconds"]))
-        return trainer.fit(self.network, self.source, self.target, checkpoint=checkpoint, resume=True, on_epoch=turned)
+        done = len(read_checkpoint(checkpoint)[1]["history"]["columns"]["seconds"]) if checkpoint.is_file() else 0
+        self.bank.turn(before.epochs + min(done, epochs - 1))
+        history = trainer.fit(
+            self.network, self.source, self.target, checkpoint=checkpoint, resume=True, on_epoch=turned
+        )
+        return before.then(history)
+
+    def _transcribe(self, number: int) -> None:
+        """Give the unlabelled utterances the words that the network hears in them, for a round of self-training."""
+        domain, target, takes = self.section.domain, self.target, self.bank.takes
+        if domain is None or target is None:
+            return
+        unlabelled = torch.arange(self.labelled, len(takes))
+        listener, tape = self.listener(), takes.tape.select(unlabelled)
+        frames = listener.extractor(tape, takes.speaker[unlabelled])
+        likelihood = scaled(listener.senones(frames), listener.priors)
+        told = transcribed(likelihood, frames, self.aligner.lexicon, self.aligner.stay)
+        spoken = [self.material.corpus.words[n][0] for n in takes.recording.tolist()]
+        frequency = torch.bincount(torch.tensor(spoken[: self.labelled]), minlength=len(self.aligner.lexicon.words))
+        sure = told.surest(domain.share * number / domain.rounds, frequency / frequency.sum())
+        right = told.word[sure] == torch.tensor(spoken[self.labelled :])[sure]
+        self.transcripts.append({"share": float(sure.double().mean()), "right": float(right.double().mean())})
+        chosen = target.features[:, 0].long() - (len(self.bank.frames) - len(frames))
+        weight = sure[frames.utterance[chosen]].double()
+        self.target = replace(target, targets={"senone": told.senone[chosen]}, weights={SURE: weight})
+        self.source = replace(self.source, weights={SURE: torch.ones(len(self.source), dtype=torch.float64)})
+        head = self.network.heads["senone"]
+        self.network.heads["senone"] = replace(head, rows="both", weight=SURE)
 
     def listener(self) -> Listener:
         """The trained network with its decoder."""
@@ -145,8 +194,9 @@ class Lesson:
     def tests(self) -> NDArray[np.float32]:
         """All trials of the fold's test utterances, [trials * u, 3] as `Listener.judge` gives them."""
         config, material = self.job.config, self.material
-        corpus = material.corpus.select(parts_of(config, material.corpus, self.job.fold, self.job.seed).test)
-        senone = self.aligner.align(aligner_frames(config, corpus.tape)[0], corpus.words)
+        test = parts_of(config, material.corpus, self.job.fold, self.job.seed).test
+        corpus = material.corpus.select(test)
+        senone = self.alignment.of(test)
         listener, found = self.listener(), []
         for number, trial in enumerate(trials_of(config, material, len(corpus))):
             tape = trial_tape(trial, number, material, corpus.tape, config.seed)
@@ -156,9 +206,10 @@ class Lesson:
     def chosen_by(self) -> dict[str, Any]:
         """Word error rate on validation recordings in the noises of this training: what strengths are chosen by."""
         config, material = self.job.config, self.material
-        corpus = material.corpus.select(parts_of(config, material.corpus, self.job.fold, self.job.seed).validation)
+        validation = parts_of(config, material.corpus, self.job.fold, self.job.seed).validation
+        corpus = material.corpus.select(validation)
         listener, wrong, said = self.listener(), 0.0, 0.0
-        senone = self.aligner.align(aligner_frames(config, corpus.tape)[0], corpus.words)
+        senone = self.alignment.of(validation)
         seen = replace(material, seen=self.noises, noises=replace(material.noises, test=material.noises.train))
         random = np.random.default_rng(self.job.seed)
         for number, snr in enumerate(_VALIDATION_SNR):
@@ -185,7 +236,7 @@ class Lesson:
         kinds = torch.from_numpy(random.choice([-1, *self.noises], len(numbers)))
         tape = corpus.tape.select(numbers)
         generator = torch.Generator().manual_seed(self.job.seed)
-        takes = Takes(tape, corpus.speaker[numbers], kinds, numbers, tape)
+        takes = Takes(tape, corpus.speaker[numbers], kinds, kinds, numbers, torch.ones(len(numbers)))
         sound = noisy(takes, material.noises.test, torch.full((len(numbers),), _PROBE_SNR), generator)
         frames = extractor_of(config)(sound, takes.speaker)
         chosen = torch.from_numpy(np.sort(random.permutation(len(frames))[: 2 * most]))
@@ -225,7 +276,11 @@ class Lesson:
 def takes_of(
     job: Job, section: SpeechModelConfig, material: Material, noises: tuple[int, ...]
 ) -> tuple[Takes, Tensor, int]:
-    """All takes of a job, the labelled ones first; the room of each; and how many are labelled."""
+    """All takes of a job, the labelled ones first; the room of each; and how many are labelled.
+
+    Recordings without words were made in noise: each take of them has its noise at its ratio for good, and is the same
+    one for a model that adapts to it and for the one that is told its words.
+    """
     config, copies = job.config, section.training.copies
     parts = parts_of(config, material.corpus, job.fold, job.seed)
     speeds = config.voice.speeds if section.voice else (1.0,)
@@ -233,13 +288,18 @@ def takes_of(
     noise = replace(clean, noises=noises, clean=config.noise.clean)
     if config.rooms is not None:
         noise = replace(noise, rooms=material.seen_rooms, room_share=config.rooms.share)
-    wanted = {"clean": (parts.labelled, clean), "noisy": (parts.labelled, noise), "target": (parts.unlabelled, noise)}
-    heard_parts = [
-        heard(material, *wanted[part], job.seed + 11 * number) for number, part in enumerate(section.train_on)
-    ]
+    wanted = {"clean": clean, "noisy": noise}
+
+    def part_of(number: int, part: str) -> tuple[Takes, Tensor]:
+        if part == "target":
+            takes, rooms = heard(material, parts.unlabelled, noise, job.seed + 99)
+            return recorded(takes, material.noises.train, Levels(*config.noise.snr), job.seed + 98), rooms
+        return heard(material, parts.labelled, wanted[part], job.seed + 11 * number)
+
+    heard_parts = [part_of(number, part) for number, part in enumerate(section.train_on)]
     labelled = sum(len(takes) for takes, _ in heard_parts)
     if section.domain is not None and section.domain.of == "target":
-        heard_parts.append(heard(material, parts.unlabelled, noise, job.seed + 99))
+        heard_parts.append(part_of(0, "target"))
     return joined([takes for takes, _ in heard_parts]), torch.cat([rooms for _, rooms in heard_parts]), labelled
 
 
@@ -247,30 +307,23 @@ def joined(parts: list[Takes]) -> Takes:
     """Several takes as one."""
     if len(parts) == 1:
         return parts[0]
-    tapes = {}
-    for name in ("tape", "dry"):
-        every_one = [getattr(part, name) for part in parts]
-        utterances = [tape.utterance(number) for tape in every_one for number in range(len(tape))]
-        tapes[name] = on_tape(utterances, every_one[0].rate)
-    fields = {name: torch.cat([getattr(part, name) for part in parts]) for name in ("speaker", "noise", "recording")}
-    return Takes(tape=tapes["tape"], dry=tapes["dry"], **fields)
+    names = ("speaker", "noise", "added", "recording", "speed")
+    fields = {name: torch.cat([getattr(part, name) for part in parts]) for name in names}
+    utterances = [part.tape.utterance(number) for part in parts for number in range(len(part))]
+    return Takes(on_tape(utterances, parts[0].tape.rate), **fields)
 
 
 def rows_of(
-    job: Job,
     section: SpeechModelConfig,
-    aligner: Aligner,
+    alignment: Alignment,
     bank: Bank,
     rooms: Tensor,
     labelled: int,
     noises: tuple[int, ...],
-    words: tuple[tuple[int, ...], ...],
 ) -> tuple[Rows, Rows | None]:
     """Rows of the core: numbers of frames, which `bank.windows` turns into features, and what the heads are told."""
-    takes, frames = bank.takes, bank.frames
-    said = [words[number] for number in takes.recording[:labelled].tolist()]
-    dry = on_tape([takes.dry.utterance(number) for number in range(labelled)], takes.dry.rate)
-    senone = aligner.align(aligner_frames(job.config, dry)[0], said)
+    takes, frames, own = bank.takes, bank.frames, slice(labelled)
+    senone = alignment.at_speeds(takes.recording[own], takes.speed[own], frames.count[own], bank.extractor.bank)
     begin = len(senone)
     chosen = every(frames.count, section.training.every)
     source, target = chosen[chosen < begin], chosen[chosen >= begin]
@@ -290,52 +343,3 @@ def domain_labels(of: str, noise: Tensor, room: Tensor, noises: tuple[int, ...])
     if of == "noise":
         return torch.searchsorted(torch.tensor([-1, *noises]), noise)
     return room + 1
-
-
-def classes_of(section: SpeechModelConfig, material: Material, noises: tuple[int, ...]) -> int:
-    """Classes of the domain head."""
-    of = None if section.domain is None else section.domain.of
-    return {"noise": len(noises) + 1, "room": len(material.rooms) + 1}.get(of or "", 2)
-
-
-def network_of(job: Job, section: SpeechModelConfig, aligner: Aligner, width: int, classes: int) -> Network:
-    """Encoder, senone head and, where the model has a domain, its head or terms."""
-    steps, senones = job.config.frames.context.steps, aligner.lexicon.senones
-    with seeded(job.seed):
-        encoder, features = encoder_of(section, steps, width, context_of(job.config).middle)
-        heads = [Head("senone", mlp(features, section.senone_head, senones), loss="multiclass")]
-        domain = section.domain
-        terms: list[Term] = []
-        if domain is not None and domain.of == "target":
-            told = Adversary(features, senones, "senone", transform=partial(blanked, most=STRONG), **domain.settings())
-            more, terms = build(domain.method, told)
-            heads += more
-            for term in terms:
-                if isinstance(term, PseudoLabels):
-                    term.threshold = domain.threshold
-        elif domain is not None and domain.alpha:
-            heads.append(_told_head(domain.alpha, domain, features, classes))
-    metadata = {"model": job.model, "fold": job.fold, "member": job.member, "names": aligner.lexicon.names()}
-    return Network(encoder, heads, terms=terms, normalization=None, metadata=metadata)
-
-
-def _told_head(alpha: float, domain: SpeechDomainConfig, features: int, classes: int) -> Head:
-    """A head that is told the noise or the room: reversed with alpha above 0, a second task below."""
-    return Head(
-        DOMAIN,
-        mlp(features, domain.head, classes),
-        loss="multiclass",
-        scale=1.0 if alpha > 0.0 else -alpha,
-        reversal=Reversal(alpha, domain.schedule, domain.warmup) if alpha > 0.0 else None,
-        rate=domain.learning_rate_factor,
-        smoothing=domain.smoothing,
-    )
-
-
-def encoder_of(section: SpeechModelConfig, steps: int, width: int, middle: int) -> tuple[nn.Module, int]:
-    """The encoder of a model and the width of its output; middle: the step that is the frame itself."""
-    if section.encoder == "feedforward":
-        return FeedForward(steps, width, section.layers, section.dropout), section.layers[-1]
-    if section.encoder == "recurrent":
-        return Recurrent(steps, width, section.features, middle), section.features
-    return Convolutional(steps, width, section.channels, section.features, section.dropout), section.features

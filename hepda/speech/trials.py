@@ -61,7 +61,7 @@ def _dealt(kinds: tuple[int, ...], number: int, random: np.random.Generator) -> 
 def trial_tape(trial: Trial, number: int, material: Material, tape: Tape, seed: int) -> Tape:
     """The sound of a trial (the `number`-th of them): test utterances in their room, then in noise."""
     placed = roomy(tape, material.responses, trial.room)
-    takes = Takes(placed, trial.noise, trial.noise, trial.noise, tape)
+    takes = Takes(placed, trial.noise, trial.noise, trial.noise, trial.noise, torch.ones(len(tape)))
     generator = torch.Generator().manual_seed(seed * 1_000_003 + number)
     return noisy(takes, material.noises.test, torch.full((len(tape),), trial.snr), generator)
 

@@ -20,7 +20,7 @@ NOISES = NoiseBank.of(on_tape([draw(9000, 21), draw(9000, 22)], 8000), torch.ten
 def takes(noise: list[int]) -> Takes:
     tape = on_tape([draw(1000 + 100 * n, n) for n in range(len(noise))], 8000)
     numbers = torch.arange(len(noise))
-    return Takes(tape, numbers, torch.tensor(noise), numbers, tape)
+    return Takes(tape, numbers, torch.tensor(noise), torch.tensor(noise), numbers, torch.ones(len(noise)))
 
 
 def bank(noise=(-1, 0, 1), warps=(1.0,), masks=(0, 0)) -> Bank:

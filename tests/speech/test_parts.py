@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from hepda.errors import ConfigError, DataError
+from hepda.speech.features import FilterBank
 from hepda.speech.material import (
     aligner_frames,
     load,
@@ -14,6 +15,7 @@ from hepda.speech.material import (
     write_material,
 )
 from hepda.speech.parts import Hearing, folds, heard, parts_of, subset
+from hepda.speech.senones import Alignment
 from hepda.speech.training import domain_labels
 from tests.speech.analysis import small
 
@@ -98,7 +100,8 @@ def test_rooms_change_what_is_heard_and_not_what_is_aligned():
     takes, rooms = heard(found, torch.arange(20), Hearing(1, (1.0,), rooms=(0,), room_share=0.5), seed=2)
     assert set(rooms.tolist()) == {-1, 0}
     for number, room in enumerate(rooms.tolist()):
-        same = torch.equal(takes.tape.utterance(number), takes.dry.utterance(number))
+        dry = found.corpus.tape.utterance(int(takes.recording[number]))
+        same = torch.equal(takes.tape.utterance(number), dry)
         assert same == (room == -1)
     with pytest.raises(ConfigError, match=r"rooms\.unseen: 'hall' is not there"):
         load(small(rooms={"synthetic": [0.2], "unseen": ["hall"]}))
@@ -118,6 +121,18 @@ def test_material_and_aligners_come_back_from_disk(material, tmp_path):
     words = material.corpus.words
     assert torch.equal(aligner.align(frames, words), again.align(frames, words))
     assert again.changed == aligner.changed
+
+
+def test_states_of_a_recording_stretch_with_its_speed():
+    bank = FilterBank(8000, 20)
+    alignment = Alignment(torch.tensor([9, 9, 0, 0, 0, 0, 1, 1, 1, 1]), torch.tensor([2, 8]))
+    assert alignment.of(torch.tensor([1, 0])).tolist() == [0, 0, 0, 0, 1, 1, 1, 1, 9, 9]
+    which, count = torch.tensor([1, 1]), torch.tensor([2, 18])  # frames of 256 samples every 80 in 408 and 1632 of them
+    found = alignment.at_speeds(which, torch.tensor([2.0, 0.5]), count, bank)
+    assert found[:2].tolist() == [0, 1]
+    slow = found[2:]
+    assert bool((slow.diff() >= 0).all())
+    assert abs(int((slow == 0).sum()) - 9) <= 1
 
 
 def test_an_unseen_noise_that_is_not_there_is_named():
