@@ -25,6 +25,7 @@ from hepda.together import run_jobs
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from hepda.cells import Table
     from hepda.kinds import Scores
 
 FILES = (
@@ -52,12 +53,15 @@ class Progress(Protocol):
 
 @dataclass(slots=True)
 class Outcome:
-    """Where a run is, what it measured, and how long each stage took (s)."""
+    """Where a run is, what it measured, how long each stage took (s), and its table for the terminal, if its kind of
+    data has one of its own.
+    """
 
     folder: Path
     report: Path
     metrics: dict[str, Any]
     seconds: dict[str, float] = field(default_factory=dict)
+    table: Table | None = None
 
 
 @dataclass(slots=True)
@@ -179,7 +183,7 @@ def _judge(config: AnyConfig, kind: Kind, scores: Scores, run: Path, plots: Path
         rundir.write_figures(run, "evaluate", kind.draw(scores, judging, plots))
     with clock("report"):
         path = write_page(config, kind, run)
-    return Outcome(run, path, metrics, clock.seconds)
+    return Outcome(run, path, metrics, clock.seconds, kind.terminal(metrics))
 
 
 def write_page(config: AnyConfig, kind: Kind, run: Path, output: Path | None = None) -> Path:

@@ -353,7 +353,7 @@ def _words(text: str | None) -> tuple[str, ...]:
 def _print_outcome(outcome: Outcome, bars: Bars) -> None:
     from hepda.report import console_table
 
-    bars.console.print(console_table(outcome.metrics))
+    bars.console.print(console_table(outcome.metrics, outcome.table))
     times = ", ".join(f"{stage} {seconds:.0f} s" for stage, seconds in outcome.seconds.items())
     typer.echo(f"{times}\nreport: {outcome.report}")
 

@@ -210,28 +210,39 @@ def section_tables(metrics: Mapping[str, Any]) -> dict[str, list[Table]]:
     }
 
 
-def console_table(metrics: Mapping[str, Any]) -> RichTable:
-    """The summary for the terminal: AUC a domain, bias, efficiency shift, significance; models down."""
+def console_table(metrics: Mapping[str, Any], own: Table | None = None) -> RichTable:
+    """The summary for the terminal, models down: of a kind of data its `own` table, with every interval; else AUC a
+    domain, bias, efficiency shift, significance.
+    """
+    if own is not None:
+        texts = [[cell.text for cell in row] for row in own.rows]
+        return _console_table(str(metrics.get("name") or ""), own.head, texts, f"{own.title}. {own.note}")
     summary = tables.summary_table(metrics, points=("0.3",), all_domains=True)
     head = [f"{name} [%]" if name.startswith("Shift") else name for name in summary.head]
+    rows = [[name.text, *(cell.short for cell in row)] for name, *row in summary.rows]
+    caption = "Shifts: of the background's efficiency, from the first domain." if rows else None
+    return _console_table(str(metrics.get("name") or ""), head, rows, caption)
+
+
+def _console_table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]], caption: str | None) -> RichTable:
     drawn = RichTable(
-        title=str(metrics.get("name") or ""),
-        caption="Shifts: of the background's efficiency, from the first domain." if len(summary.rows) else None,
+        title=title,
+        caption=caption,
         box=box.SIMPLE_HEAD,
         padding=0,
         pad_edge=False,
     )
     for index, heading in enumerate(head):
         # A number is never cut, whatever the width of the terminal; headings break between words.
-        widest = max(len(text) for text in [*(row[index].short for row in summary.rows), *heading.split()])
+        widest = max(len(text) for text in [*(row[index] for row in rows), *heading.split()])
         drawn.add_column(
             Text(heading),
             justify="right" if index else "left",
             overflow="fold",
             min_width=widest if index else None,
         )
-    for name, *row in summary.rows:
-        drawn.add_row(Text(name.text), *(Text(cell.short) for cell in row))
+    for row in rows:
+        drawn.add_row(*(Text(text) for text in row))
     return drawn
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from hepda.cells import Cell, Table
 from hepda.report import SECTIONS, ReportFigure, conclude, console_table, write_report
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -391,6 +392,18 @@ def test_the_console_table_fits_and_never_cuts_a_number(metrics: dict[str, Any])
     for wanted in ("0.8423(21)", "0.8401(34)", "−10.2(3.5)", "0.605", "0.206", "[bold]x"):
         assert wanted in text
     assert "…" not in text
+
+
+def test_the_console_shows_the_table_of_the_kind_of_data_with_its_intervals() -> None:
+    own = Table(
+        "Word errors [%]", ["Model", "Clean"], [[Cell("plain"), Cell("1.9 (0.8 to 3.1)", 0.019, brief="1.9")]], "x"
+    )
+    console = Console(width=60, record=True, file=open("/dev/null", "w"))  # noqa: PTH123, SIM115
+    console.print(console_table({"name": "digits", "models": {}}, own))
+    text = console.export_text()
+    for wanted in ("digits", "Clean", "1.9 (0.8 to 3.1)", "Word errors [%]. x"):
+        assert wanted in text
+    assert "AUC" not in text
 
 
 def test_the_report_needs_no_matplotlib() -> None:

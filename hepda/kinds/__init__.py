@@ -128,6 +128,10 @@ class Kind(ABC):
         """More tables of the report, by section."""
         return {}
 
+    def terminal(self, metrics: Mapping[str, Any]) -> Table | None:
+        """What the terminal shows at the end of a run; None: the table for events."""
+        return None
+
 
 def kind_of(config: AnyConfig) -> Kind:
     """The kind of data that an analysis file names, which has loaded nothing yet."""

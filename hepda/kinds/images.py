@@ -160,3 +160,9 @@ class ImagesKind(Kind):
         from hepda.images import wing
 
         return {"summary": [wing.accuracy_table(self.config, metrics)], "samples": [wing.images_table(metrics)]}
+
+    def terminal(self, metrics: Mapping[str, Any]) -> Table:
+        """Accuracies with their intervals."""
+        from hepda.images import wing
+
+        return wing.accuracy_table(self.config, metrics)

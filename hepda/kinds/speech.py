@@ -239,3 +239,9 @@ class Speech(Kind):
         from hepda.speech.tables import tables
 
         return tables(metrics)
+
+    def terminal(self, metrics: Mapping[str, Any]) -> PageTable:
+        """Word error rates with their intervals."""
+        from hepda.speech.tables import errors_table
+
+        return errors_table(metrics)

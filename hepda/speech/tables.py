@@ -6,8 +6,20 @@ from collections.abc import Mapping
 from typing import Any
 
 from hepda.cells import Cell, Table
+from hepda.speech.trials import CLEAN, NEW_ROOM, ROOM, SEEN, UNSEEN
 
 _MISSING = Cell("–", None)
+
+
+_CONDITIONS = {
+    CLEAN: "Clean", SEEN: "Seen noises", UNSEEN: "Unseen noises", ROOM: "Seen rooms", NEW_ROOM: "Unseen rooms",
+}  # fmt: skip
+
+
+def heading(key: str) -> str:
+    """A condition as metrics.json calls it (`unseen 0 dB`), as tables do."""
+    name, _, ratio = key.partition(" ")
+    return f"{_CONDITIONS.get(name, name)}{f', {ratio}' if ratio else ''}"
 
 
 def percent(entry: Mapping[str, Any] | float | None, digits: int = 1) -> Cell:
@@ -40,7 +52,7 @@ def errors_table(metrics: Mapping[str, Any]) -> Table:
         ])  # fmt: skip
     return Table(
         "Word error rate [%]",
-        ["Model", *(key.capitalize() for key in keys), "Validation, seen 0 and 10 dB"],
+        ["Model", *(heading(key) for key in keys), "Validation, seen 0 and 10 dB"],
         rows,
         "Mean of all seeds; 95 % over bootstrapped speakers and their utterances (validation: over seeds). Choices are "
         "made by the validation, which knows no unseen noise.",
@@ -51,7 +63,7 @@ def all_errors_table(metrics: Mapping[str, Any], what: str, title: str) -> Table
     """`word_error_rate` or `frame_accuracy` under every condition: conditions down, models across."""
     names = _names(metrics)
     keys = list(next(iter(metrics["models"].values()))[what])
-    rows = [[Cell(key.capitalize()), *(percent(metrics["models"][m][what].get(key)) for m in names)] for key in keys]
+    rows = [[Cell(heading(key)), *(percent(metrics["models"][m][what].get(key)) for m in names)] for key in keys]
     return Table(
         title, ["Condition", *names.values()], rows, "95 % over bootstrapped speakers.", fold="Every condition"
     )
@@ -65,7 +77,7 @@ def comparison_table(metrics: Mapping[str, Any]) -> Table:
             told = by_key[key]
             relative, gap = told["relative"], told.get("gap_closed")
             rows.append([
-                Cell(names[model], names[model]), Cell(key.capitalize(), key), percent(told["difference"]),
+                Cell(names[model], names[model]), Cell(heading(key), key), percent(told["difference"]),
                 _MISSING if relative is None else Cell(f"{100.0 * relative:+.0f}", relative),
                 Cell(f"{told['worse']} of {told['seeds']}", float(told["worse"])),
                 _MISSING if gap is None else Cell(f"{100.0 * gap:.0f}", gap),
@@ -106,7 +118,7 @@ def speakers_table(metrics: Mapping[str, Any]) -> Table:
         for speaker, rates in metrics["models"][model]["speakers"].items():
             rows.append([Cell(title, title), Cell(speaker, speaker), *(percent(rates.get(key)) for key in keys)])
     return Table(
-        "Speaker by speaker", ["Model", "Speaker", *(key.capitalize() for key in keys)], rows,
+        "Speaker by speaker", ["Model", "Speaker", *(heading(key) for key in keys)], rows,
         "Word error rate in %, all seeds together.", fold="" if metrics["split"] == "speaker" else "Every speaker",
     )  # fmt: skip
 

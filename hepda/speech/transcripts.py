@@ -61,6 +61,6 @@ def transcribed(likelihood: Tensor, frames: Frames, lexicon: Lexicon, stay: Tens
         for word, graph in enumerate(graphs):
             scores[part, word] = viterbi(heard, count, graph)[1]
     best = scores.topk(2, dim=1)
-    word = best.indices[:, 0]
-    senone = aligned(padded, frames, lexicon, stay, [(spoken,) for spoken in word.tolist()])
-    return Transcripts(word, (best.values[:, 0] - best.values[:, 1]) / frames.count, senone)
+    spoken = best.indices[:, 0]
+    senone = aligned(padded, frames, lexicon, stay, [(number,) for number in spoken.tolist()])
+    return Transcripts(spoken, (best.values[:, 0] - best.values[:, 1]) / frames.count, senone)

@@ -57,6 +57,12 @@ def test_words_are_learnt_and_noise_makes_them_wrong(run):
     assert set(numbers) == {"clean", "seen 10 dB", "seen -5 dB", "unseen 10 dB", "unseen -5 dB"}
 
 
+def test_the_terminal_shows_word_errors_with_their_intervals(run):
+    table = run[1].table
+    assert table.head[1:4] == ["Clean", "Seen noises, -5 dB", "Unseen noises, -5 dB"]
+    assert " to " in table.rows[0][1].text
+
+
 def test_numbers_are_those_of_the_saved_scores(run):
     import pandas as pd
 
