@@ -84,7 +84,7 @@ def probe_figure(probe: Mapping[str, Curve], head: Mapping[str, Curve], chance: 
                 linestyle=styles[name].dashes, elinewidth=0.6, label=name,
             )  # fmt: skip
         panel.axhline(100.0 * chance[what], color="black", linestyle="dotted", linewidth=0.7)
-        panel.set_title({"noise": "Type of noise", "pair": "Noise or none"}.get(what, what))
+        panel.set_title({"noise": "Type of noise", "pair": "Noise or none", "room": "Room"}.get(what, what))
         panel.set_xlabel("Strength α of the reversal")
         panel.set_ylim(0.0, 105.0)
     axes[0].set_ylabel("Accuracy [%]")

@@ -148,7 +148,7 @@ def model_numbers(config: SpeechConfig, material: Material, table: Table, score:
         "validation": spread([about["validation_word_error_rate"] for about in heard.about]),
         "noises": len(heard.noises[0]),
     }
-    for what in ("noise", "pair"):
+    for what in ("noise", "pair", "room"):
         probes = [about["probes"][what] for about in heard.about if what in about.get("probes", {})]
         if probes:
             found.setdefault("probe", {})[what] = spread([p["value"] for p in probes]) | {"chance": probes[0]["chance"]}

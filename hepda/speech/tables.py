@@ -96,7 +96,7 @@ def probe_table(metrics: Mapping[str, Any]) -> Table:
     for model, title in _names(metrics).items():
         found = metrics["models"][model]
         for what, entry in found.get("probe", {}).items():
-            name = {"noise": "Type of noise", "pair": "Noise or none"}[what]
+            name = {"noise": "Type of noise", "pair": "Noise or none", "room": "Room"}[what]
             head = found.get("head", {}).get(what)
             rows.append([
                 Cell(title, title), Cell(name, name), percent(entry), percent(head), percent(entry["chance"]),

@@ -18,7 +18,7 @@ from hepda.adversarial.checkpoint import read_checkpoint
 from hepda.config import SpeechConfig, SpeechModelConfig
 from hepda.jobs import Left
 from hepda.speech.audio import on_tape
-from hepda.speech.bank import Bank, Levels, Takes, noisy, recorded, window_of
+from hepda.speech.bank import Bank, Levels, Takes, noisy, recorded, roomy, window_of
 from hepda.speech.decoding import log_priors, scaled
 from hepda.speech.hmm import graph_of
 from hepda.speech.material import Material, read_aligner, read_alignment, read_material
@@ -221,7 +221,7 @@ class Lesson:
         return {"validation_word_error_rate": wrong / said}
 
     def probes(self) -> dict[str, Any]:
-        """Fresh networks that tell noises (and noise from none) by the embedding, and the head of the training.
+        """Fresh networks that tell noises (and noise from none, and rooms) by the embedding, and the training's head.
 
         They hear the validation recordings at 5 dB in stretches that no training heard: even ones to learn by, odd
         ones to be asked.
@@ -234,7 +234,10 @@ class Lesson:
         copies = 8
         numbers = torch.arange(len(corpus)).repeat(copies)
         kinds = torch.from_numpy(random.choice([-1, *self.noises], len(numbers)))
-        tape = corpus.tape.select(numbers)
+        places = torch.full((len(numbers),), -1)
+        if material.seen_rooms:
+            places = torch.from_numpy(random.choice([-1, *material.seen_rooms], len(numbers)))
+        tape = roomy(corpus.tape.select(numbers), material.responses, places)
         generator = torch.Generator().manual_seed(self.job.seed)
         takes = Takes(tape, corpus.speaker[numbers], kinds, kinds, numbers, torch.ones(len(numbers)))
         sound = noisy(takes, material.noises.test, torch.full((len(numbers),), _PROBE_SNR), generator)
@@ -246,6 +249,8 @@ class Lesson:
         test = (numbers[utterance] % 2 == 1).numpy()
         kind = kinds[utterance].numpy()
         labels = {"noise": np.searchsorted(np.array([-1, *self.noises]), kind), "pair": (kind >= 0).astype(np.int64)}
+        if material.seen_rooms:
+            labels["room"] = places[utterance].numpy() + 1
         found: dict[str, Any] = {}
         for name, label in labels.items():
             if len(np.unique(label[~test])) > 1:
