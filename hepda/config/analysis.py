@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from hepda.config.checks import problems_of
-from hepda.config.models import ModelConfig, NetworkConfig, TrainingConfig
+from hepda.config.models import ModelConfig, TrainingConfig
 from hepda.config.reading import NormalisationConfig, ReadingConfig
 from hepda.config.section import (
     Columns,
@@ -23,6 +23,7 @@ from hepda.config.section import (
     Strings,
 )
 from hepda.config.systematics import SystematicConfig
+from hepda.config.whole import WholeConfig
 
 
 class TruthConfig(Section):
@@ -144,7 +145,7 @@ class EvaluationConfig(Section):
     """Features or columns against which the efficiency of the first working point is drawn."""
 
 
-class AnalysisConfig(Section):
+class AnalysisConfig(WholeConfig):
     """The whole analysis. Load it by `hepda.config.load_config`."""
 
     name: Name
@@ -197,20 +198,9 @@ class AnalysisConfig(Section):
             raise ValueError("seed: differs from training.seed; give one of them.")
         return {**data, "training": rest, "seed": training["seed"]}
 
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        problems = problems_of(self)
-        if problems:
-            raise ValueError("\n".join(problems))
-        return self
-
-    @model_validator(mode="after")
-    def _complete_training(self) -> Self:
-        """Give each network the complete training section: the analysis's, with its own keys on top."""
-        for name, model in self.models.items():
-            if isinstance(model, NetworkConfig):
-                self.models[name] = model.model_copy(update={"training": self.training.with_own(model.training)})
-        return self
+    def problems(self) -> list[str]:
+        """What crosses the sections and does not fit."""
+        return problems_of(self)
 
     @property
     def domains(self) -> tuple[str, ...]:
@@ -228,10 +218,3 @@ class AnalysisConfig(Section):
             for name, sample in self.samples.items()
             if sample.class_ is not None and sample.use == "train" and sample.domain == first
         )
-
-    def seed_for(self, model: str) -> int:
-        """The seed of a model: its training's, or the analysis's."""
-        section = self.models[model]
-        if isinstance(section, NetworkConfig) and section.training.seed is not None:
-            return section.training.seed
-        return self.seed

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from hepda.config.model_checks import check_method, methods_of
 from hepda.config.models import AdversaryConfig, Scorer, TrainingConfig
 from hepda.config.problems import given, unknown
 from hepda.config.section import Count, Fraction, Name, Positive, Section, Widths
+from hepda.config.whole import WholeConfig
 
 DATA = (
     "mnist", "mnist_m", "usps", "svhn", "synthetic_digits", "synthetic_signs", "gtsrb", "office31", "digits",
@@ -154,7 +155,7 @@ class ImageEvaluationConfig(Section):
     published: tuple[PublishedConfig, ...] = Field(default=(), strict=False)
 
 
-class ImagesConfig(Section):
+class ImagesConfig(WholeConfig):
     """An analysis of images. Load it by `hepda.config.load_any`."""
 
     name: Name
@@ -169,24 +170,10 @@ class ImagesConfig(Section):
     evaluation: ImageEvaluationConfig = ImageEvaluationConfig()
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 1
 
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        problems = [problem for check in (_sets, _models, _names) for problem in check(self)]
-        if problems:
-            raise ValueError("\n".join(problems))
-        return self
-
-    @model_validator(mode="after")
-    def _complete_training(self) -> Self:
-        """Give each model the complete training section: the analysis's, with its own keys on top."""
-        for name, model in self.models.items():
-            self.models[name] = model.model_copy(update={"training": self.training.with_own(model.training)})
-        return self
-
-    def seed_for(self, model: str) -> int:
-        """The seed of a model's trainings: its own, or the analysis's."""
-        own = self.models[model].training.seed
-        return self.seed if own is None else own
+    def problems(self) -> Iterator[str]:
+        """What crosses the sections and does not fit."""
+        for check in (_sets, _models, _names):
+            yield from check(self)
 
 
 def _sets(config: ImagesConfig) -> Iterator[str]:
@@ -232,5 +219,3 @@ def _names(config: ImagesConfig) -> Iterator[str]:
         for name in names:
             if name not in config.models:
                 yield unknown(path, name, "model", config.models)
-
-

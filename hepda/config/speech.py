@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from hepda.config.model_checks import check_method
 from hepda.config.models import AdversaryConfig, TrainingConfig
 from hepda.config.problems import duplicates, given, unknown
 from hepda.config.section import Count, Fraction, Name, Positive, Section, Widths
+from hepda.config.whole import WholeConfig
 
 Decibels = Annotated[float, Field(ge=-40.0, le=80.0)]
 Names = Annotated[tuple[Name, ...], Field(strict=False)]
@@ -221,7 +222,7 @@ class SpeechEvaluationConfig(Section):
     """Frames on which a fresh network learns to tell the noises by the embedding; as many test it. 0: no probe."""
 
 
-class SpeechConfig(Section):
+class SpeechConfig(WholeConfig):
     """An analysis of speech. Load it by `hepda.config.load_any`."""
 
     name: Name
@@ -241,24 +242,10 @@ class SpeechConfig(Section):
     evaluation: SpeechEvaluationConfig = SpeechEvaluationConfig()
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 1
 
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        problems = [problem for check in (_data, _models, _evaluation) for problem in check(self)]
-        if problems:
-            raise ValueError("\n".join(problems))
-        return self
-
-    @model_validator(mode="after")
-    def _complete_training(self) -> Self:
-        """Give each model the complete training section: the analysis's, with its own keys on top."""
-        for name, model in self.models.items():
-            self.models[name] = model.model_copy(update={"training": self.training.with_own(model.training)})
-        return self
-
-    def seed_for(self, model: str) -> int:
-        """The seed of a model's trainings: its own, or the analysis's."""
-        own = self.models[model].training.seed
-        return self.seed if own is None else own
+    def problems(self) -> Iterator[str]:
+        """What crosses the sections and does not fit."""
+        for check in (_data, _models, _evaluation):
+            yield from check(self)
 
     @property
     def baseline(self) -> str:
