@@ -113,9 +113,23 @@ def jobs(config, folder: Path):
     return kind.jobs(folder, folder / "work", "cpu")
 
 
-def test_a_training_that_was_interrupted_ends_as_one_that_was_not(tmp_path):
-    models = {"m": {"encoder": "feedforward", "layers": [32], "domain": {"of": "pair", "alpha": 0.3}}}
-    config = small(models=models, seeds=1, training={"epochs": 3}, evaluation={"baseline": None, "probe": 0})
+SELF_TAUGHT = {"of": "target", "method": "none", "rounds": 2, "round_epochs": 2}
+
+
+@pytest.mark.parametrize(
+    ("model", "stop"),
+    [
+        ({"domain": {"of": "pair", "alpha": 0.3}}, 2),
+        ({"train_on": ["clean"], "domain": SELF_TAUGHT}, 2),
+        ({"train_on": ["clean"], "domain": SELF_TAUGHT}, 6),
+    ],
+)
+def test_a_training_that_was_interrupted_ends_as_one_that_was_not(tmp_path, model, stop):
+    models = {"m": {"encoder": "feedforward", "layers": [32], **model}}
+    config = small(
+        models=models, seeds=1, split={"unlabelled": 0.5}, training={"epochs": 3},
+        evaluation={"baseline": None, "probe": 0},
+    )  # fmt: skip
     whole = jobs(config, tmp_path)[0]
     (tmp_path / "work").mkdir(exist_ok=True)
 
@@ -132,10 +146,11 @@ def test_a_training_that_was_interrupted_ends_as_one_that_was_not(tmp_path):
             lesson.bank.close()
             return weights(None)
         lesson.bank.close()
-        (tmp_path / "work" / f"{whole.name}.checkpoint").unlink()
+        for checkpoint in (tmp_path / "work").glob("*.checkpoint"):
+            checkpoint.unlink()
         return {name: value.clone() for name, value in lesson.network.state_dict().items()}
 
-    through, resumed = weights(None), weights(2)
+    through, resumed = weights(None), weights(stop)
     assert all(torch.equal(through[name], resumed[name]) for name in through)
 
 
@@ -201,6 +216,29 @@ def test_an_adaptation_sees_noisy_recordings_without_their_words(tmp_path):
     again = Network.load(tmp_path / "m.safetensors", encoder=Convolutional(25, 20, 8, 16))
     windows = torch.randn(3, 25, 20, generator=torch.Generator().manual_seed(1))
     np.testing.assert_allclose(again.predict(windows), lesson.network.predict(windows), atol=1e-6)
+
+
+def test_rounds_teach_what_was_heard_in_recordings_that_stay_as_they_were_made(tmp_path):
+    domain = SELF_TAUGHT | {"method": "dann", "strength": 0.1, "share": 0.6}
+    models = {"m": {"encoder": "feedforward", "layers": [64], "train_on": ["clean"], "domain": domain}}
+    config = small(
+        models=models, split={"unlabelled": 0.5}, noise={"snr": [10, 20]}, evaluation={"baseline": None, "probe": 0}
+    )
+    lesson = Lesson.of(jobs(config, tmp_path)[0])
+    unlabelled = lesson.bank.takes.recording[lesson.labelled :]
+    before = lesson.bank.frames.values[lesson.target.features[:, 0].long()].clone()
+    history = lesson.fit(lambda h: None)
+    lesson.bank.turn(7)
+    assert torch.equal(lesson.bank.frames.values[lesson.target.features[:, 0].long()], before)
+    lesson.bank.close()
+    assert history.epochs == lesson.epochs == 6
+    shares = [told["share"] for told in lesson.transcripts]
+    assert shares[0] == pytest.approx(0.3, abs=0.05)
+    assert shares[0] < shares[1] <= 0.6
+    assert lesson.transcripts[-1]["right"] > 0.3  # nine of ten are wrong by chance
+    assert float(lesson.target.weights["sure"].mean()) == pytest.approx(shares[1], abs=0.1)
+    assert lesson.network.heads["senone"].rows == "both"
+    assert len(set(unlabelled.tolist()) & set(lesson.bank.takes.recording[: lesson.labelled].tolist())) == 0
 
 
 def test_a_probe_finds_what_is_there_and_nothing_where_nothing_is():
