@@ -71,7 +71,7 @@ class Speech(Kind):
 
         self._material = material.load(self.config)
         for fold in range(folds(self.config, self.material.corpus)):
-            parts_of(self.config, self.material.corpus, fold, self.config.seed)
+            parts_of(self.config, self.material.corpus, fold)
         for section in self.config.models.values():
             subset(self.material, section.noises, self.config.seed)
         return []
@@ -92,13 +92,14 @@ class Speech(Kind):
         return [tape.samples.numpy() for tape in tapes] + [room.numpy() for room in material.responses]
 
     def aligner(self, fold: int) -> Aligner:
-        """The aligner of a fold, trained on its training recordings."""
+        """The aligner of a fold, trained on the recordings that come with their words."""
         from hepda.speech.material import trained_aligner
-        from hepda.speech.parts import untested
+        from hepda.speech.parts import parts_of
 
         if fold not in self._aligners:
             corpus = self.material.corpus
-            self._aligners[fold] = trained_aligner(self.config, corpus.select(untested(self.config, corpus, fold)))
+            known = parts_of(self.config, corpus, fold).known
+            self._aligners[fold] = trained_aligner(self.config, corpus.select(known))
         return self._aligners[fold]
 
     def jobs(self, run: Path, work: Path, device: str) -> list[Job]:

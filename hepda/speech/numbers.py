@@ -58,7 +58,7 @@ def table_of(config: SpeechConfig, material: Material) -> Table:
     corpus, bank = material.corpus, extractor_of(config).bank
     parts: dict[str, list[Array]] = {name: [] for name in Table.__dataclass_fields__}
     for fold in range(folds(config, corpus)):
-        test = parts_of(config, corpus, fold, config.seed).test.numpy()
+        test = parts_of(config, corpus, fold).test.numpy()
         count = len(test)
         said = np.array([len(corpus.words[number]) for number in test])
         frames = (corpus.tape.length.numpy()[test] - bank.size) // bank.hop_samples + 1

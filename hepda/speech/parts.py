@@ -30,14 +30,20 @@ class Parts:
     validation: Tensor
     test: Tensor
 
+    @property
+    def known(self) -> Tensor:
+        """Those whose words may be looked at before the test: an aligner learns by them."""
+        return torch.cat([self.labelled, self.validation]).sort().values
+
 
 def folds(config: SpeechConfig, corpus: Corpus) -> int:
     """How often the corpus is split: once, or once a speaker."""
     return len(corpus.speakers) if config.split.by == "speaker" else 1
 
 
-def parts_of(config: SpeechConfig, corpus: Corpus, fold: int, seed: int) -> Parts:
-    """The recordings of a fold; `seed` draws those without words. Without `split.unlabelled` they are all of them.
+def parts_of(config: SpeechConfig, corpus: Corpus, fold: int) -> Parts:
+    """The recordings of a fold. Those without words are drawn with the analysis's seed, the same for all trainings;
+    without `split.unlabelled` they are all of them.
 
     Raises:
         DataError: a part is empty.
@@ -52,7 +58,7 @@ def parts_of(config: SpeechConfig, corpus: Corpus, fold: int, seed: int) -> Part
     training = torch.nonzero(~test & ~validation).flatten()
     labelled = unlabelled = training
     if split.unlabelled:
-        order = torch.randperm(len(training), generator=torch.Generator().manual_seed(seed))
+        order = torch.randperm(len(training), generator=torch.Generator().manual_seed(config.seed))
         cut = round(split.unlabelled * len(training))
         unlabelled, labelled = training[order[:cut].sort().values], training[order[cut:].sort().values]
     found = Parts(labelled, unlabelled, torch.nonzero(validation).flatten(), torch.nonzero(test).flatten())
@@ -60,13 +66,6 @@ def parts_of(config: SpeechConfig, corpus: Corpus, fold: int, seed: int) -> Part
         if len(getattr(found, name)) == 0:
             raise DataError(f"split: no recording is left for the part {name!r}; see split.test and split.validation")
     return found
-
-
-def untested(config: SpeechConfig, corpus: Corpus, fold: int) -> Tensor:
-    """Numbers of all recordings but those of the test."""
-    free = torch.ones(len(corpus), dtype=torch.bool)
-    free[parts_of(config, corpus, fold, config.seed).test] = False
-    return torch.nonzero(free).flatten()
 
 
 def subset(material: Material, number: int | None, seed: int) -> tuple[int, ...]:

@@ -169,7 +169,7 @@ def _confusions(scene: Scene) -> Iterator[Drawing]:
 def _sounds(scene: Scene) -> Iterator[Drawing]:
     """Spectrograms of one utterance, clean and mixed, and alignments of some."""
     config, material = scene.config, scene.material
-    test = material.corpus.select(parts_of(config, material.corpus, 0, config.seed).test)
+    test = material.corpus.select(parts_of(config, material.corpus, 0).test)
     first = test.select(torch.tensor([len(test) // 2]))
     bank, none = extractor_of(config).bank, torch.tensor([-1])
     panels = {f"\u201c{test.vocabulary[first.words[0][0]]}\u201d, clean": bank.of_tape(first.tape).values.numpy()}

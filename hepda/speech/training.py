@@ -194,7 +194,7 @@ class Lesson:
     def tests(self) -> NDArray[np.float32]:
         """All trials of the fold's test utterances, [trials * u, 3] as `Listener.judge` gives them."""
         config, material = self.job.config, self.material
-        test = parts_of(config, material.corpus, self.job.fold, self.job.seed).test
+        test = parts_of(config, material.corpus, self.job.fold).test
         corpus = material.corpus.select(test)
         senone = self.alignment.of(test)
         listener, found = self.listener(), []
@@ -206,7 +206,7 @@ class Lesson:
     def chosen_by(self) -> dict[str, Any]:
         """Word error rate on validation recordings in the noises of this training: what strengths are chosen by."""
         config, material = self.job.config, self.material
-        validation = parts_of(config, material.corpus, self.job.fold, self.job.seed).validation
+        validation = parts_of(config, material.corpus, self.job.fold).validation
         corpus = material.corpus.select(validation)
         listener, wrong, said = self.listener(), 0.0, 0.0
         senone = self.alignment.of(validation)
@@ -229,7 +229,7 @@ class Lesson:
         config, material, most = self.job.config, self.material, self.job.config.evaluation.probe
         if not most:
             return {}
-        corpus = material.corpus.select(parts_of(config, material.corpus, self.job.fold, self.job.seed).validation)
+        corpus = material.corpus.select(parts_of(config, material.corpus, self.job.fold).validation)
         random = np.random.default_rng(self.job.seed + 1)
         copies = 8
         numbers = torch.arange(len(corpus)).repeat(copies)
@@ -287,7 +287,7 @@ def takes_of(
     one for a model that adapts to it and for the one that is told its words.
     """
     config, copies = job.config, section.training.copies
-    parts = parts_of(config, material.corpus, job.fold, job.seed)
+    parts = parts_of(config, material.corpus, job.fold)
     speeds = config.voice.speeds if section.voice else (1.0,)
     clean = Hearing(copies, speeds)
     noise = replace(clean, noises=noises, clean=config.noise.clean)

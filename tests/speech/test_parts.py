@@ -31,7 +31,7 @@ def disjoint(*parts):
 
 
 def test_recordings_are_split_by_their_index(material):
-    parts = parts_of(small(), material.corpus, 0, seed=1)
+    parts = parts_of(small(), material.corpus, 0)
     assert disjoint(parts.labelled, parts.validation, parts.test)
     assert material.corpus.index[parts.test].unique().tolist() == [0]
     assert material.corpus.index[parts.validation].unique().tolist() == [1]
@@ -44,7 +44,7 @@ def test_no_speaker_of_the_test_is_in_the_training(material):
     assert folds(config, material.corpus) == 6
     tested = []
     for fold in range(6):
-        parts = parts_of(config, material.corpus, fold, seed=1)
+        parts = parts_of(config, material.corpus, fold)
         assert material.corpus.speaker[parts.test].unique().tolist() == [fold]
         for part in (parts.labelled, parts.validation):
             assert fold not in material.corpus.speaker[part]
@@ -55,10 +55,11 @@ def test_no_speaker_of_the_test_is_in_the_training(material):
 
 def test_unlabelled_recordings_are_others_than_the_labelled_ones(material):
     config = small(split={"unlabelled": 0.5})
-    parts = parts_of(config, material.corpus, 0, seed=1)
+    parts = parts_of(config, material.corpus, 0)
     assert disjoint(parts.labelled, parts.unlabelled, parts.validation, parts.test)
     assert len(parts.labelled) == len(parts.unlabelled)
-    other = parts_of(config, material.corpus, 0, seed=2)
+    assert disjoint(parts.known, parts.unlabelled, parts.test)
+    other = parts_of(small(split={"unlabelled": 0.5}, seed=2), material.corpus, 0)
     assert not torch.equal(parts.labelled, other.labelled)
     assert torch.equal(parts.test, other.test)
 
@@ -67,7 +68,7 @@ def test_a_split_that_leaves_nothing_is_refused(material):
     with pytest.raises(DataError, match="leaves 0 of 300"):
         load(small(split={"test": 5}))
     with pytest.raises(DataError, match="'labelled'"):
-        parts_of(small(split={"validation": 4}), material.corpus, 0, seed=1)
+        parts_of(small(split={"validation": 4}), material.corpus, 0)
 
 
 def test_a_subset_of_noises_is_drawn_with_the_seed_and_grows(material):
