@@ -233,7 +233,7 @@ def test_rounds_teach_what_was_heard_in_recordings_that_stay_as_they_were_made(t
     lesson.bank.close()
     assert history.epochs == lesson.epochs == 6
     shares = [told["share"] for told in lesson.transcripts]
-    assert shares[0] == pytest.approx(0.3, abs=0.05)
+    assert 0.1 < shares[0] <= 0.3  # half of the share in the first of two rounds, less where a word is heard too seldom
     assert shares[0] < shares[1] <= 0.6
     assert lesson.transcripts[-1]["right"] > 0.3  # nine of ten are wrong by chance
     assert float(lesson.target.weights["sure"].mean()) == pytest.approx(shares[1], abs=0.1)
