@@ -152,6 +152,12 @@ def model_numbers(config: SpeechConfig, material: Material, table: Table, score:
         probes = [about["probes"][what] for about in heard.about if what in about.get("probes", {})]
         if probes:
             found.setdefault("probe", {})[what] = spread([p["value"] for p in probes]) | {"chance": probes[0]["chance"]}
+    told = [about["transcripts"] for about in heard.about if "transcripts" in about]
+    if told:
+        found["transcripts"] = [
+            {name: spread([one[name] for one in rounds]) for name in ("share", "right")}
+            for rounds in zip(*told, strict=True)
+        ]
     heads = [about["head"] for about in heard.about if "head" in about]
     if heads:
         found["head"] = {heads[0]["of"]: spread([h["value"] for h in heads]) | {"chance": heads[0]["chance"]}}

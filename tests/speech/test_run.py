@@ -14,7 +14,9 @@ from hepda.adversarial import Network
 from hepda.config import load_any
 from hepda.kinds import Judging, kind_of
 from hepda.kinds.speech import Speech
+from hepda.speech.numbers import spread
 from hepda.speech.probing import probed
+from hepda.speech.tables import transcripts_table
 from hepda.speech.training import Lesson
 from tests.speech.analysis import small
 
@@ -77,6 +79,14 @@ def test_numbers_are_those_of_the_saved_scores(run):
     other = outcome.metrics["models"]["clean"]["seeds"]["unseen -5 dB"]
     difference = outcome.metrics["comparison"]["adversarial"]["unseen -5 dB"]["difference"]["value"]
     assert difference == pytest.approx(np.mean(wrong) - np.mean(other))
+
+
+def test_what_rounds_learnt_is_told_with_what_of_it_was_right():
+    rounds = [{"share": 0.2, "right": 0.9}, {"share": 0.4, "right": 0.8}]
+    told = {"transcripts": [{name: spread([value, value + 0.02]) for name, value in one.items()} for one in rounds]}
+    table = transcripts_table({"models": {"m": told, "clean": {}}})
+    assert [[cell.text for cell in row[:2]] for row in table.rows] == [["m", "1"], ["m", "2"]]
+    assert [row[3].brief for row in table.rows] == ["91.0", "81.0"]
 
 
 def test_the_probe_stands_beside_the_head(run):
