@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,6 +70,7 @@ def probed(
         hidden: its width.
 
     """
+    from sklearn.exceptions import ConvergenceWarning
     from sklearn.neural_network import MLPClassifier
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
@@ -77,6 +79,8 @@ def probed(
         (hidden,), alpha=1e-3, early_stopping=True, max_iter=60, n_iter_no_change=5, random_state=seed % 2**32
     )
     model = make_pipeline(StandardScaler(), network)
-    model.fit(embedding[~test], label[~test])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # 60 passes are a limit that is meant
+        model.fit(embedding[~test], label[~test])
     answers = model.predict(embedding[test])
     return asked(answers == label[test], label[test], utterance[test], seed), answers
