@@ -160,6 +160,7 @@ def conclusions(metrics: Mapping[str, Any]) -> list[str]:
     names = _names(metrics)
     lines = []
     for model, by_key in metrics.get("comparison", {}).items():
+        who = names[model][:1].upper() + names[model][1:]
         for key in metrics["quoted"]:
             told = by_key[key]
             d = told["difference"]
@@ -168,7 +169,7 @@ def conclusions(metrics: Mapping[str, Any]) -> list[str]:
             verdict = "fewer" if d["high"] < 0.0 else "more" if d["low"] > 0.0 else "no fewer and no more"
             interval = f"{100.0 * d['value']:+.1f} points, {100.0 * d['low']:+.1f} to {100.0 * d['high']:+.1f}"
             lines.append(
-                f"{names[model][:1].upper()}{names[model][1:]} makes {verdict} word errors than {names[metrics['baseline']]} ({key}: {interval} over "
+                f"{who} makes {verdict} word errors than {names[metrics['baseline']]} ({key}: {interval} over "
                 f"{told['seeds']} paired seeds)."
             )
     chosen = metrics.get("chosen")
