@@ -16,6 +16,7 @@ from torch import Tensor
 
 from hepda.adversarial.losses import class_probabilities
 from hepda.adversarial.terms import Term, View, shares
+from hepda.errors import ConfigError
 
 _STRIP = 2**17  # pairs at a time: half a megabyte of a float32 matrix
 
@@ -130,7 +131,12 @@ def joint_mmd(
             domains counted the same), which is taken as given. Gretton et al. (2012) have the median of the distances;
             the mean needs no pairs, and counts weights: a row of weight 2 is two rows.
 
+    Raises:
+        ConfigError: an even number of kernels, which has no middle.
+
     """
+    if kernels < 1 or kernels % 2 == 0:
+        raise ConfigError(f"an MMD of {kernels} kernels: an odd number has one in the middle; say {abs(kernels) + 1}")
     signs = signed_shares(source_weight, target_weight)
     layers = [torch.cat(pair) for pair in zip(source, target, strict=True)]
     layers = [x - x.detach().mean(dim=0) for x in layers]  # far from 0 the squares of a distance would cancel

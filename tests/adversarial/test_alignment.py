@@ -77,6 +77,11 @@ def test_mmd_does_not_depend_on_where_the_features_lie() -> None:
     assert mmd(one + 100.0, other + 100.0, u, v).item() == pytest.approx(mmd(one, other, u, v).item(), rel=1e-3)
 
 
+def test_an_mmd_has_a_middle_kernel() -> None:
+    with pytest.raises(ConfigError, match="say 5"):
+        mmd(A, B, U, V, kernels=4)
+
+
 def test_covariance_is_numpy_s() -> None:
     expected = np.cov(B.numpy(), rowvar=False, aweights=V.numpy(), ddof=0)
     assert np.allclose(covariance(B, V).numpy(), expected)
