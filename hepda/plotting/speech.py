@@ -88,7 +88,7 @@ def probe_figure(probe: Mapping[str, Curve], head: Mapping[str, Curve], chance: 
         panel.set_xlabel("Strength α of the reversal")
         panel.set_ylim(0.0, 105.0)
     axes[0].set_ylabel("Accuracy [%]")
-    axes[0].legend(loc="lower left")
+    axes[0].legend(loc="best")
     return drawn
 
 
