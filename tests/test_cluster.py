@@ -42,7 +42,7 @@ def cluster() -> Any:
 def whole(cluster: Any) -> Any:
     """The cluster when it has both workers: those that a test has killed are started again."""
     with distributed.Client(cluster, set_as_default=False) as client:
-        client.wait_for_workers(2, timeout=60)
+        client.wait_for_workers(2, timeout=180)
     return cluster
 
 

@@ -46,7 +46,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     page = write_analysis(
         folder, n=1500, luminosity=1.0, systematics=SYSTEMATICS,
         models={"bdt": {"kind": "bdt", "iterations": 10}, "small": small},
-        evaluation={"probes": False, "bootstrap": 0, "bias": {"between": ["simulation", "alternative", "data"]}},
+        evaluation={"probes": False, "bootstrap": 0, "blind": None,
+                    "bias": {"between": ["simulation", "alternative", "data"]}},
         training={"epochs": 2, "batch_size": 256, "processes": 1},
     )  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
