@@ -87,7 +87,8 @@ def gap_closed(numbers: Mapping[str, ModelNumbers], config: ImagesConfig, model:
     """The share of the way from source only to training on the target that a model has gone (Ganin & Lempitsky 2015).
 
     Source only and ceiling are the model's own network without adaptation: the same encoder, augmentation and
-    normalisation. Where the analysis has no such model, the value is null.
+    normalisation. Where the analysis has no such model, or where their intervals meet, the value is null: a share of a
+    gap that may be none says nothing.
     """
     section = config.models[model]
     if section.train_on != "source" or section.domain is None:
@@ -103,10 +104,11 @@ def gap_closed(numbers: Mapping[str, ModelNumbers], config: ImagesConfig, model:
     ceiling = next((name for name in config.models if config.models[name].train_on == "target"), None)
     if plain is None or ceiling is None:
         return {"value": None, "why": "needs the same network on the source alone, and a model with `train_on: target`"}
-    here, low, high = (numbers[name].accuracy["target"].value for name in (model, plain, ceiling))
-    if high <= low:
-        return {"value": None, "why": f"{ceiling} is no better than {plain}: there is no gap"}
-    return {"value": (here - low) / (high - low), "plain": plain, "ceiling": ceiling}
+    here, below, above = (numbers[name].accuracy["target"] for name in (model, plain, ceiling))
+    if above.low <= below.high:
+        return {"value": None, "why": f"{ceiling} cannot be told from {plain}: there is no gap to close"}
+    share = (here.value - below.value) / (above.value - below.value)
+    return {"value": share, "plain": plain, "ceiling": ceiling}
 
 
 def embedded_models(config: ImagesConfig) -> list[str]:

@@ -46,7 +46,7 @@ def error_figure(panels: Mapping[str, Mapping[str, Curve]], *, xlabel: str) -> F
         for index, (model, curve) in enumerate(of.items()):
             style = styles[model]
             step = np.min(np.diff(np.sort(curve.x))) if len(curve.x) > 1 else 1.0
-            x = curve.x + 0.02 * step * (index - 0.5 * (len(of) - 1))
+            x = curve.x + 0.05 * step * (index - 0.5 * (len(of) - 1))
             error = 100.0 * np.stack([curve.value - curve.low, curve.high - curve.value]).clip(0.0)
             panel.errorbar(
                 x, 100.0 * curve.value, yerr=error, marker=style.marker, color=style.colour, linestyle=style.dashes,

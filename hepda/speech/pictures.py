@@ -82,18 +82,21 @@ def _errors(scene: Scene) -> Iterator[Drawing]:
             if key_of(condition, ratios[0]) in rates:
                 points = [(snr, rates[key_of(condition, snr)]) for snr in sorted(ratios)]
                 panels.setdefault(TITLES[condition], {})[scene.title(model)] = _curve(points)
-    yield Drawing(
-        "summary", "errors", "Word error rate against the ratio of speech to noise",
+    tested = (
         "Utterances that no training heard, noise of stretches that no training heard. Bars: 95 % over bootstrapped "
-        "speakers and utterances, of the mean of all seeds.",
-        lambda: plots.error_figure(panels, xlabel="Speech over noise [dB]"),
-    )  # fmt: skip
+        "speakers and utterances, of the mean of all seeds."
+    )
     by_number = _by_number(scene)
+    if len(ratios) > 1 or not by_number:  # a column of points over one ratio says less than the figure by number
+        yield Drawing(
+            "summary", "errors", "Word error rate against the ratio of speech to noise", tested,
+            lambda: plots.error_figure(panels, xlabel="Speech over noise [dB]"),
+        )  # fmt: skip
     if by_number:
         yield Drawing(
-            "separation", "noises", "Word error rate against the number of noises in training",
+            "summary", "noises", "Word error rate against the number of noises in training",
             f"At {scene.config.evaluation.quoted:g} dB; subsets of noises are drawn with the seed, the same for all "
-            "models. Bars as above.",
+            f"models. {tested}",
             lambda: plots.error_figure(by_number, xlabel="Types of noise in training"),
         )  # fmt: skip
 

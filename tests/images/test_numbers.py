@@ -48,6 +48,9 @@ def test_the_gap_is_that_of_the_same_network():
     assert evaluation.gap_closed(found, chosen, "dann")["value"] == pytest.approx(0.5)
     assert evaluation.gap_closed(found, chosen, "wide")["value"] is None
     assert evaluation.gap_closed(found, chosen, "plain")["why"] == "this model adapts to nothing"
+    near = found | {"top": numbers(5)}  # ten images do not tell 4 right from 5
+    said = evaluation.gap_closed(near, chosen, "dann")
+    assert said["value"] is None and "cannot be told from" in said["why"]
 
 
 def test_a_row_that_was_told_of_inversion_says_so():
