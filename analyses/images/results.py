@@ -4,12 +4,15 @@
 
 The rows of a long analysis may be trained in several runs, of configs that `include:` the analysis file and take models
 away. A row is taken from a run only if its images, pixels, seed and the whole section of the model are those of the
-analysis file, and from one run only. Rows that no run has are null, and say why.
+analysis file, and from one run only. A row that no run has is kept from the output of an earlier time if its settings
+(of which the output holds a checksum) are still those of the analysis file; otherwise it is null, and says why.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -39,6 +42,13 @@ def settings(model: ImageModelConfig) -> dict[str, Any]:
     return said
 
 
+def checksum(config: ImagesConfig, model: str) -> str:
+    """Of all that the numbers of a model depend on, but for how many trainings there are."""
+    shared = {key: said for key, said in config.model_dump(mode="json").items() if key in SHARED}
+    whole = json.dumps([shared, json.loads(json.dumps(settings(config.models[model])))], sort_keys=True)
+    return hashlib.sha256(whole.encode()).hexdigest()[:16]
+
+
 def rows_of(config: ImagesConfig, run: Path) -> dict[str, Any]:
     """The rows of a run. Raises ConfigError if it is of other images, or trained a model in another way."""
     own, metrics = images_config(run / "config.yaml"), rundir.read_json(run / "metrics.json")
@@ -51,8 +61,21 @@ def rows_of(config: ImagesConfig, run: Path) -> dict[str, Any]:
             raise ConfigError(f"{run}: models.{name} is not that of the analysis file; train it again.")
         entry = metrics["models"][name]
         training = {key: entry["training"][key] for key in ("trainings", "epochs", "seconds")}
-        rows[name] = {key: entry[key] for key in ("title", "method", "knows", "accuracy")} | {"training": training}
+        row = {key: entry[key] for key in ("title", "method", "knows", "accuracy")} | {"training": training}
+        rows[name] = row | {"settings": checksum(config, name)}
     return rows
+
+
+def earlier_rows(config: ImagesConfig, output: Path | None) -> dict[str, Any]:
+    """The rows of an earlier output whose settings are still those of the analysis file."""
+    if output is None or not output.exists():
+        return {}
+    rows: dict[str, Any] = rundir.read_json(output)["models"]
+    return {name: row for name, row in rows.items() if name in config.models and _same(config, name, row)}
+
+
+def _same(config: ImagesConfig, name: str, row: dict[str, Any]) -> bool:
+    return row.get("settings") == checksum(config, name)
 
 
 def why_not(config: ImagesConfig) -> str:
@@ -67,8 +90,10 @@ def needed(data: str) -> Sequence[str]:
     return () if data == "folders" else datasets.parts_of(data)
 
 
-def gathered(config: ImagesConfig, runs: Sequence[Path]) -> dict[str, Any]:
-    """Everything that the table says. Raises ConfigError if a row is in two runs."""
+def gathered(config: ImagesConfig, runs: Sequence[Path], output: Path | None = None) -> dict[str, Any]:
+    """Everything that the table says, with the rows that an earlier `output` has. Raises ConfigError if a row is in two
+    runs.
+    """
     rows: dict[str, Any] = {}
     for run in runs:
         found = rows_of(config, run)
@@ -76,6 +101,7 @@ def gathered(config: ImagesConfig, runs: Sequence[Path]) -> dict[str, Any]:
         if twice:
             raise ConfigError(f"{run}: {', '.join(twice)} is in an earlier run too; name one of the two.")
         rows |= found
+    rows = earlier_rows(config, output) | rows
     missing = {"value": None, "why": why_not(config)}
     told = protocol(config)
     del told["trainings_per_model"]  # each row says its own
@@ -107,7 +133,7 @@ def main() -> int:
     parser.add_argument("--output", type=Path)
     arguments = parser.parse_args()
     try:
-        found = gathered(images_config(arguments.config), arguments.runs)
+        found = gathered(images_config(arguments.config), arguments.runs, arguments.output)
     except HepdaError as error:
         print(f"results.py: {error}", file=sys.stderr)
         return 2

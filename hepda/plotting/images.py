@@ -167,4 +167,9 @@ def accuracy_figure(curves: Mapping[str, Sequence[Sequence[float | None]]], *, i
     axes.set_xlabel("Epoch")
     axes.set_ylabel(f"Accuracy, {images} images of {target}")
     legend_above(axes)
+    low, high = axes.get_ylim()
+    ticks = axes.get_yticks()
+    axes.set_yticks(ticks[(ticks >= low) & (ticks < 1.0 + 1e-9)])  # no accuracy stands beside the legend
+    axes.minorticks_off()
+    axes.set_ylim(low, high)
     return drawn

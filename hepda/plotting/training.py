@@ -95,7 +95,7 @@ def history_panels(*histories: Mapping[str, Epochs]) -> tuple[Panels, Levels]:
                 add(columns, f"{title} accuracy", "validation", f"validation_{head}_accuracy")
                 levels |= _head_levels(title, columns[f"{head}_chance"])
         for head in heads:
-            add(columns, "Reversal strength λ", head, f"{head}_strength")
+            add(columns, "Strength λ", head, f"{head}_strength")
             add(columns, "Gradient norm in encoder", head, f"{head}_gradient")
         add(columns, "Gradient norm in encoder", "task", "task_gradient")
         add(columns, "Cosine of gradients", "task · adversary", "gradient_cosine")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
 from hepda.cli import main
 from hepda.config import load_any
@@ -80,6 +81,16 @@ def test_one_table_is_made_of_runs_that_were_trained_as_it_says(run, metrics, tm
     assert found["models"]["dann"]["accuracy"] == metrics["models"]["dann"]["accuracy"]
     assert found["models"]["dann"]["training"]["trainings"] == 2 and "trainings_per_model" not in found["protocol"]
     assert "dann" in capsys.readouterr().out
+    # without the run, the rows of before stay as long as the analysis file says the same of them
+    other = tmp_path / "other.yaml"
+    whole = yaml.safe_load((run / "config.yaml").read_text())
+    whole["models"]["dann"]["features"] = 64
+    other.write_text(yaml.safe_dump(whole))
+    monkeypatch.setattr("sys.argv", ["results.py", str(other), "--output", str(output)])
+    assert runpy.run_path(str(place))["main"]() == 0
+    kept = json.loads(output.read_text())["models"]
+    assert kept["ceiling"] == found["models"]["ceiling"]
+    assert kept["dann"]["accuracy"]["target"] == {"value": None, "why": "not run yet"}
     monkeypatch.setattr("sys.argv", ["results.py", "digits.yaml", str(run)])
     assert runpy.run_path(str(place))["main"]() == 2
     assert "models.source_only is not that of the analysis file" in capsys.readouterr().err

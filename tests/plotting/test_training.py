@@ -27,7 +27,7 @@ def test_the_history_of_an_adversarial_training_has_its_panels_and_lines() -> No
     figure = training_figure(panels, model="dann", levels=levels, best_epochs=[4], label=Label(energy=None))
     found = {axes.get_ylabel(): axes for axes in figure.axes}
     assert list(found) == [
-        "Class loss", "Domain loss", "Domain accuracy", "Reversal strength λ", "Gradient norm in encoder",
+        "Class loss", "Domain loss", "Domain accuracy", "Strength λ", "Gradient norm in encoder",
         "Cosine of gradients",
     ]  # fmt: skip
     [line] = marked(found["Domain loss"], "level")
