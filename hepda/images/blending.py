@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from hepda import datasets
-from hepda.errors import DataError, MissingExtraError
+from hepda.errors import DataError, MissingExtraError, SourceError
 
 Photographs = Sequence[NDArray[np.uint8]]
 """Photographs, uint8 [rows, columns, 3] each."""
@@ -40,7 +40,12 @@ def photographs(split: str) -> tuple[list[NDArray[np.uint8]], list[Path], str]:
         return [_read(path.read_bytes()) for path in sorted(folder.glob("*.jpg"))], [folder], ""
     if found is not None:
         return _from_archive(found[0], split), [found[0]], ""
-    return _shipped(split), [], (
+    try:
+        shipped = _shipped(split)
+    except MissingExtraError as error:
+        ways = datasets.missing("bsds500")
+        raise SourceError(f"{ways}\n  or take the photographs that scikit-image ships: {error}") from error
+    return shipped, [], (
         "MNIST-M was blended with photographs that scikit-image ships, not with BSDS500: its numbers cannot be "
         "compared with published ones"
     )

@@ -140,7 +140,7 @@ def accuracy_figure(curves: Mapping[str, Sequence[Sequence[float | None]]], *, i
     """Accuracy on target images against the epoch: a line a model (mean over its trainings) with the range of them."""
     drawn, axes = figure(PAGE * 0.72, COLUMN * 0.95)
     styles = model_styles(curves)
-    longest = 1
+    longest, bottom = 1, 1.0
     for name, seeds in curves.items():
         whole = [np.array([np.nan if v is None else v for v in one]) for one in seeds if len(one)]
         if not whole:
@@ -159,9 +159,8 @@ def accuracy_figure(curves: Mapping[str, Sequence[Sequence[float | None]]], *, i
         )  # fmt: skip
         low, high = np.nanmin(table[:, known], axis=0), np.nanmax(table[:, known], axis=0)
         axes.fill_between(epochs[known], low, high, color=style.colour, alpha=0.15, linewidth=0)
-        longest = max(longest, length)
+        longest, bottom = max(longest, length), min(bottom, float(low.min()))
     axes.set_xlim(0.5, longest + 0.5)
-    bottom = min((float(line.get_ydata().min()) for line in axes.lines), default=0.0)  # type: ignore[union-attr]
     axes.set_ylim(max(0.0, bottom - 0.05), 1.0)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
     axes.set_xlabel("Epoch")

@@ -7,7 +7,7 @@ import torch
 from hepda.adversarial import DomainBatchNorm, Network, Rows
 from hepda.config import validate_any
 from hepda.config.images import ImageDomainConfig, ImageModelConfig
-from hepda.errors import DataError, MissingExtraError
+from hepda.errors import DataError, SourceError
 from hepda.images import augmentation, blending, synthetic
 from hepda.images.arrays import Images, digit_names
 from hepda.images.encoders import Inputs, encoder, heads, width_of
@@ -108,8 +108,8 @@ def test_without_photographs_those_of_scikit_image_are_taken_or_the_extra_is_nam
     monkeypatch.setenv("HEPDA_CACHE", str(tmp_path))
     try:
         photos, places, remark = blending.photographs("train")
-    except MissingExtraError as error:
-        assert "hepda[photographs]" in str(error)
+    except SourceError as error:
+        assert "hepda[photographs]" in str(error) and "hepda data fetch bsds500" in str(error)
         return
     assert len(photos) >= 3 and places == [] and "cannot be compared" in remark
     other = blending.photographs("test")[0]
