@@ -151,6 +151,8 @@ def accuracy_figure(curves: Mapping[str, Sequence[Sequence[float | None]]], *, i
             row[: len(one)] = one
         epochs = np.arange(1, length + 1)
         known = np.isfinite(table).any(axis=0)
+        if not known.any():
+            continue
         style = styles[name]
         mean = np.nanmean(table[:, known], axis=0)
         axes.plot(
