@@ -30,9 +30,12 @@ def times(folder: Path) -> Counter[int]:
     return Counter(int(note.name.partition(".")[0]) for note in folder.iterdir())
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def cluster() -> Any:
-    """Two workers in processes of their own, as `--cluster 2` starts them, and their scheduler's address."""
+    """Two workers in processes of their own, as `--cluster 2` starts them, and their scheduler's address.
+
+    New for each test: a worker that another test has killed is now and then not started again.
+    """
     with distributed.LocalCluster(
         n_workers=2, threads_per_worker=1, memory_limit=0, dashboard_address=None, silence_logs=50
     ) as found:
@@ -40,7 +43,7 @@ def cluster() -> Any:
 
 
 def whole(cluster: Any) -> Any:
-    """The cluster when it has both workers: those that a test has killed are started again."""
+    """The cluster when it has both workers."""
     with distributed.Client(cluster, set_as_default=False) as client:
         client.wait_for_workers(2, timeout=180)
     return cluster
