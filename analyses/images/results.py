@@ -45,7 +45,7 @@ def settings(model: ImageModelConfig) -> dict[str, Any]:
 def checksum(config: ImagesConfig, model: str) -> str:
     """Of all that the numbers of a model depend on, but for how many trainings there are."""
     shared = {key: said for key, said in config.model_dump(mode="json").items() if key in SHARED}
-    whole = json.dumps([shared, json.loads(json.dumps(settings(config.models[model])))], sort_keys=True)
+    whole = json.dumps([shared, settings(config.models[model])], sort_keys=True)
     return hashlib.sha256(whole.encode()).hexdigest()[:16]
 
 
