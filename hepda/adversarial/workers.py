@@ -30,6 +30,11 @@ def join() -> tuple[int, int]:
         return 0, 1
     wanted = int(os.environ.get("WORLD_SIZE", "1")) > 1 and not _left and multiprocessing.parent_process() is None
     if not distributed.is_initialized() and wanted:
+        # Its functions keep the workers of the time when it is first imported, and an optimizer imports it: `leave`
+        # could not end gloo's threads, and one that still held a tensor at the end of the process would abort it
+        # (https://github.com/pytorch/pytorch/issues/190489).
+        import torch.distributed.nn
+
         if torch.cuda.is_available():
             torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
         distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo", timeout=_PATIENCE)

@@ -37,8 +37,10 @@ _XROOTD = {"XRD_CONNECTIONWINDOW": "10", "XRD_CONNECTIONRETRY": "1", "XRD_STREAM
 By itself it waits up to ten minutes for a server that does not answer, and half an hour before it asks one again whose
 connection broke; `attempt` asks again anyway.
 """
-_FOR_GOOD = ("no such file", "not found", "[3011]", "permission denied", "[3010]", "403", "401", "404")
-"""What servers say when asking again is no use."""
+_FOR_GOOD = ("no such file", "not found", "[3011]", "permission denied", "[3010]")
+"""What XRootD's servers and file systems say when asking again is no use."""
+_NOT_NOW = frozenset((408, 425, 429))
+"""A web server's words below 500 when it may answer later: too slow, early, often (RFC 9110, 8470, 6585)."""
 
 
 class UnreachableError(SourceError):
@@ -187,6 +189,8 @@ def reading(path: str, what: str, remote: bool) -> Iterator[None]:
             raise SourceError(f"{path}: a package is needed to read it: {reason}") from error
         if passes(error, remote):
             raise UnreachableError(f"{path}: cannot be reached: {told}.") from error
+        if remote and _status(error) is not None:
+            raise SourceError(f"{path}: cannot be opened: {told}.") from error
         if remote and isinstance(error, OSError):
             raise SourceError(f"{path}: cannot be reached: {told}.") from error
         if isinstance(error, FileNotFoundError | PermissionError):
@@ -203,8 +207,19 @@ def passes(error: BaseException, remote: bool) -> bool:
         return False
     if isinstance(error, OSError) and error.errno in _PASSING:
         return True
+    status = _status(error) if remote else None
+    if status is not None:
+        return status >= 500 or status in _NOT_NOW
     if not remote or any(text in str(error).lower() for text in _FOR_GOOD):
         return False
     of_the_net = type(error).__module__.partition(".")[0] in ("aiohttp", "botocore", "s3fs", "fsspec")
     cut_off = isinstance(error, ValueError) and "closed file" in str(error)  # what is left of a broken connection
     return isinstance(error, OSError | TimeoutError) or of_the_net or cut_off
+
+
+def _status(error: BaseException) -> int | None:
+    """The status that a web server or a store answered with, or None where it did not answer."""
+    response = getattr(error, "response", None)
+    of_the_store = response.get("ResponseMetadata", {}) if isinstance(response, dict) else {}
+    status = getattr(error, "status", None) or of_the_store.get("HTTPStatusCode")
+    return status if isinstance(status, int) and status >= 400 else None

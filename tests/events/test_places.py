@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -250,6 +251,28 @@ def test_http_is_asked_again_while_it_is_busy_and_not_for_what_it_lacks(
         ):
             pass
         assert waits == [1.0, 2.0]
+
+
+REFUSED = [(401, False), (403, False), (404, False), (410, False), (408, True), (429, True), (500, True), (503, True)]
+
+
+@pytest.mark.parametrize(("status", "again"), REFUSED)
+def test_what_a_server_says_is_its_status_and_not_a_number_in_the_address(status: int, again: bool) -> None:
+    """A server whose port, or a file whose name, has 404 in it is asked again as any other."""
+    aiohttp = pytest.importorskip("aiohttp", reason="the extra `https` is not installed")
+    url = "http://127.0.0.1:40163/run403/404.root"
+    error = aiohttp.ClientResponseError(SimpleNamespace(real_url=url), (), status=status, message="told")
+    assert places.passes(error, remote=True) == again
+    told = "cannot be reached" if again else "cannot be opened"
+    with pytest.raises(SourceError, match=told), places.reading(url, "the file", remote=True):
+        raise error
+
+
+@pytest.mark.parametrize(("status", "again"), REFUSED)
+def test_what_a_store_says_is_its_status(status: int, again: bool) -> None:
+    botocore = pytest.importorskip("botocore.exceptions", reason="the extra `s3` is not installed")
+    response = {"Error": {"Code": "x"}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    assert places.passes(botocore.ClientError(response, "HeadObject 404"), remote=True) == again
 
 
 def test_https(folder: Path, tmp_path: Path) -> None:
