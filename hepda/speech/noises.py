@@ -92,8 +92,20 @@ def _recordings(
 ) -> list[Tensor]:
     if name in files:
         return [read_audio(path, rate) for path in files[name]]
-    generator = torch.Generator().manual_seed(seed * 1_000_003 + zlib.crc32(name.encode()))
-    return [synthetic_noise(name, round(2.0 * _SECONDS * rate), rate, generator, voices)]
+    return [synthetic_noise(name, round(2.0 * _SECONDS * rate), rate, _generator(name, seed), voices)]
+
+
+def _generator(name: str, seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed * 1_000_003 + zlib.crc32(name.encode()))
+
+
+def babble_of(bank: NoiseBank, voices: Sequence[Tensor], seed: int) -> NoiseBank:
+    """A bank with the same recordings but for its synthetic babble, which is made of other voices."""
+    name, tape = SYNTHETIC[-1], bank.tape
+    recordings = [tape.utterance(number) for number in range(len(tape))]
+    for number in torch.nonzero(bank.kind == bank.names.index(name)).flatten().tolist():
+        recordings[number] = synthetic_noise(name, len(recordings[number]), tape.rate, _generator(name, seed), voices)
+    return NoiseBank.of(on_tape(recordings, tape.rate), bank.kind, bank.names)
 
 
 def synthetic_noise(

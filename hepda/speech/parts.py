@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +15,7 @@ from hepda.speech.bank import Context, Extractor, Takes, roomy
 from hepda.speech.corpora import at_speed
 from hepda.speech.features import FilterBank
 from hepda.speech.material import Material
+from hepda.speech.noises import babble_of
 
 if TYPE_CHECKING:
     from hepda.config import SpeechConfig
@@ -66,6 +67,16 @@ def parts_of(config: SpeechConfig, corpus: Corpus, fold: int) -> Parts:
         if len(getattr(found, name)) == 0:
             raise DataError(f"split: no recording is left for the part {name!r}; see split.test and split.validation")
     return found
+
+
+def of_fold(config: SpeechConfig, material: Material, fold: int) -> Material:
+    """The material as trainings of a fold hear it: the speaker who is left out is not among the voices of babble."""
+    if config.split.by != "speaker" or "babble" not in config.noise.synthetic:
+        return material
+    known = parts_of(config, material.corpus, fold).known.tolist()
+    voices = [material.corpus.tape.utterance(number) for number in known]
+    train = babble_of(material.noises.train, voices, config.seed)
+    return replace(material, noises=replace(material.noises, train=train))
 
 
 def subset(material: Material, number: int | None, seed: int) -> tuple[int, ...]:

@@ -23,7 +23,7 @@ from hepda.speech.decoding import log_priors, scaled
 from hepda.speech.hmm import graph_of
 from hepda.speech.material import Material, read_aligner, read_alignment, read_material
 from hepda.speech.networks import DOMAIN, classes_of, network_of
-from hepda.speech.parts import Hearing, context_of, every, extractor_of, folds, heard, parts_of, subset
+from hepda.speech.parts import Hearing, context_of, every, extractor_of, folds, heard, of_fold, parts_of, subset
 from hepda.speech.probing import asked, probed
 from hepda.speech.transcripts import transcribed
 from hepda.speech.trials import Listener, Trial, trial_tape, trials_of
@@ -110,7 +110,7 @@ class Lesson:
     def of(cls, job: Job) -> Lesson:
         """Takes, frames and rows of a job, and the network that it begins with."""
         config, section = job.config, job.config.models[job.model]
-        material = read_material(job.table)
+        material = of_fold(config, read_material(job.table), job.fold)
         aligner = read_aligner(job.table / f"aligner-fold{job.fold}.safetensors")
         alignment = read_alignment(job.table / f"alignment-fold{job.fold}.safetensors")
         noises = subset(material, section.noises, job.seed)

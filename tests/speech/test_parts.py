@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -14,7 +16,7 @@ from hepda.speech.material import (
     write_aligner,
     write_material,
 )
-from hepda.speech.parts import Hearing, folds, heard, parts_of, subset
+from hepda.speech.parts import Hearing, folds, heard, of_fold, parts_of, subset
 from hepda.speech.senones import Alignment
 from hepda.speech.training import domain_labels
 from tests.speech.analysis import small
@@ -51,6 +53,26 @@ def test_no_speaker_of_the_test_is_in_the_training(material):
         tested.append(parts.test)
     assert disjoint(*tested)
     assert len(torch.cat(tested)) == len(material.corpus)
+
+
+def test_the_speaker_who_is_left_out_is_not_in_the_babble_either():
+    config = small(split={"by": "speaker"}, noise={"synthetic": ["white", "babble"], "unseen": []})
+    material = load(config)
+    tape = material.corpus.tape
+    samples = tape.samples.clone()
+    for number in torch.nonzero(material.corpus.speaker == 0).flatten().tolist():
+        samples[tape.start[number] : tape.start[number] + tape.length[number]] *= -0.5
+    changed = replace(material, corpus=replace(material.corpus, tape=replace(tape, samples=samples)))
+
+    def recordings(of, fold):
+        return of_fold(config, of, fold).noises.train.tape
+
+    assert torch.equal(recordings(material, 0).samples, recordings(changed, 0).samples)
+    assert not torch.equal(recordings(material, 1).samples, recordings(changed, 1).samples)
+    before, after = material.noises.train.tape, recordings(material, 0)
+    assert torch.equal(before.utterance(0), after.utterance(0))  # white noise
+    assert len(before.utterance(1)) == len(after.utterance(1))
+    assert of_fold(small(), material, 0) is material
 
 
 def test_unlabelled_recordings_are_others_than_the_labelled_ones(material):
