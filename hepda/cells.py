@@ -38,6 +38,11 @@ class Table:
     note: str = ""
     fold: str = ""
 
+    @property
+    def tells(self) -> bool:
+        """Whether any cell but the names of its rows says something."""
+        return any(cell.sort is not None for row in self.rows for cell in row[1:])
+
 
 @dataclass(frozen=True, slots=True)
 class Quantity:

@@ -142,7 +142,7 @@ def write_report(
         facts=_facts(metrics, manifest or {}),
         sections=SECTIONS | dict(sections or {}),
         pictures=pictures,
-        tables={key: [t for t in found if t.rows] for key, found in shown.items()},
+        tables={key: [t for t in found if t.tells] for key, found in shown.items()},
         many=MANY,
         first=FIRST,
         conclusions=conclude(metrics) if conclusions is None else conclusions,
@@ -175,7 +175,7 @@ def _training_alone(metrics: Mapping[str, Any]) -> dict[str, list[Table]]:
 
 
 def section_tables(metrics: Mapping[str, Any]) -> dict[str, list[Table]]:
-    """The tables of each section of the page; those without rows are empty and are not shown."""
+    """The tables of each section of the page; those that tell nothing are not shown."""
     auc = tables.by_domain_table(
         metrics, "auc", "Area under the ROC curve", "On test events, signed weights; 68 % interval."
     )

@@ -237,6 +237,18 @@ def test_a_section_without_anything_is_left_out(tmp_path: Path) -> None:
     assert "Nothing: every number" in page
 
 
+def test_a_table_of_dashes_is_left_out_and_its_reason_is_not(metrics: dict[str, Any], tmp_path: Path) -> None:
+    nothing = {"score": None, "embedding": None}
+    for entry in metrics["models"].values():
+        entry["probes"]["simulation:alternative"]["background"] = {"bdt": nothing, "mlp": nothing, "why": "not asked"}
+    del metrics["guards"]["inputs"]
+    page, _ = read(write_report(tmp_path / "report.html", metrics))
+    assert "Probes, background" not in page and "not asked" in page
+    metrics["models"]["dann"]["probes"]["simulation:alternative"]["background"]["bdt"] = {"score": 0.51}
+    page, _ = read(write_report(tmp_path / "report.html", metrics))
+    assert "Probes, background" in page
+
+
 def test_nulls_are_listed_with_their_reason_and_notes_with_them(metrics: dict[str, Any], tmp_path: Path) -> None:
     page, _ = read(write_report(tmp_path / "report.html", metrics, notes=["data above 0.7 are blinded"]))
     missing = page[page.index('<section id="missing">') :]
