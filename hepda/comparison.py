@@ -6,16 +6,20 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table as RichTable
 
 from hepda import rundir
 from hepda.cells import Cell, Quantity, Table
-from hepda.config import load_config
+from hepda.config import load_any
 from hepda.config.differences import ABSENT, differences
 from hepda.errors import ConfigError, DataError
+from hepda.kinds import Kind, kind_of
 from hepda.report import ReportFigure, conclude, console_table, write_report
+
+if TYPE_CHECKING:
+    from hepda.plotting.comparison import ComparisonPanel
 
 BETWEEN = " · "
 """Stands between a model and its run."""
@@ -27,13 +31,14 @@ SHIFT_AT = ("0.2", "0.3", "0.1", "0.5")
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A finished run: its folder, what it measured, what it read, and its resolved config."""
+    """A finished run: its folder, what it measured, what it read, its resolved config and its kind of data."""
 
     name: str
     folder: Path
     metrics: Mapping[str, Any]
     manifest: Mapping[str, Any]
     config: Mapping[str, Any]
+    kind: Kind
 
 
 @dataclass(slots=True)
@@ -49,10 +54,12 @@ def compare(folders: Sequence[Path], output: Path) -> Comparison:
     """Write the page of these runs to `output`.
 
     Raises:
-        ConfigError: fewer than two runs, one named twice, or a folder that is not a finished run.
+        ConfigError: fewer than two runs, one named twice, a folder that is not a finished run, or runs of different
+            kinds of data.
 
     """
     runs = read_runs(folders)
+    kind = runs[0].kind
     rundir.check_writable(output.parent, "--output")
     metrics = merged(runs)
     warnings = told_differences(runs)
@@ -63,15 +70,27 @@ def compare(folders: Sequence[Path], output: Path) -> Comparison:
     except DataError as reason:
         warnings.append(f"no figure: {reason}")
     few, many = ([keys], []) if len(keys.rows) <= FEW else ([], [keys])
+    own = kind.terminal(metrics)
     page = write_report(
         output,
         metrics,
         figures,
-        conclusions=[f"{run.name}: {said}" for run in runs for said in conclude(run.metrics)],
+        conclusions=[f"{run.name}: {said}" for run in runs for said in _conclusions(run)],
         warnings=warnings,
-        extra_tables={"samples": [files_table(runs), *few], "details": many},
+        extra_tables={
+            "summary": [] if own is None else [own],
+            "samples": [*([] if kind.own_tables else [files_table(runs)]), *few],
+            "details": many,
+        },
+        own_tables=kind.own_tables,
+        sections=kind.sections,
     )
-    return Comparison(page, console_table(metrics), warnings)
+    return Comparison(page, console_table(metrics, own), warnings)
+
+
+def _conclusions(run: Run) -> list[str]:
+    own = run.kind.conclusions(run.metrics)
+    return conclude(run.metrics) if own is None else own
 
 
 def read_runs(folders: Sequence[Path]) -> list[Run]:
@@ -82,7 +101,12 @@ def read_runs(folders: Sequence[Path]) -> list[Run]:
     for place in places:
         if places.count(place) > 1:
             raise ConfigError(f"{place} is named twice; a run cannot be compared with itself.")
-    return [_read(name, folder) for name, folder in zip(_names(places), folders, strict=True)]
+    runs = [_read(name, folder) for name, folder in zip(_names(places), folders, strict=True)]
+    for run in runs[1:]:
+        if type(run.kind) is not type(runs[0].kind):
+            kinds = f"{runs[0].folder} is of {runs[0].config['kind']}, {run.folder} of {run.config['kind']}"
+            raise ConfigError(f"{kinds}: runs of different kinds of data share no number; compare those of one kind.")
+    return runs
 
 
 def _read(name: str, folder: Path) -> Run:
@@ -90,8 +114,9 @@ def _read(name: str, folder: Path) -> Run:
     for file, content, key in (("metrics", metrics, "models"), ("manifest", manifest, "files")):
         if not isinstance(content, dict) or key not in content:
             raise ConfigError(f"{folder / file}.json was not written by `hepda train`; name a run directory.")
-    config = load_config(folder / "config.yaml").model_dump(mode="json", by_alias=True)
-    return Run(name, folder, metrics, manifest, config)
+    config = load_any(folder / "config.yaml")
+    told = {"kind": config.kind, **config.model_dump(mode="json", by_alias=True)}
+    return Run(name, folder, metrics, manifest, told, kind_of(config))
 
 
 def _names(places: Sequence[Path]) -> list[str]:
@@ -108,7 +133,7 @@ def merged(runs: Sequence[Run]) -> dict[str, Any]:
     """All models of all runs in the shape of metrics.json, the same model of different runs side by side."""
     names = list(dict.fromkeys(model for run in runs for model in run.metrics["models"]))
     models = {
-        f"{model}{BETWEEN}{run.name}": run.metrics["models"][model]
+        f"{model}{BETWEEN}{run.name}": _titled(run.metrics["models"][model], run.name)
         for model in names
         for run in runs
         if model in run.metrics["models"]
@@ -121,11 +146,18 @@ def merged(runs: Sequence[Run]) -> dict[str, Any]:
             elif samples[name] != entry:
                 samples[f"{name}{BETWEEN}{run.name}"] = entry
     found: dict[str, Any] = {"name": " against ".join(run.name for run in runs), "samples": samples, "models": models}
+    if all("quoted" in run.metrics for run in runs):  # conditions of speech
+        found["quoted"] = list(dict.fromkeys(key for run in runs for key in run.metrics["quoted"]))
     for key in ("seed", "luminosity"):
         values = [run.metrics.get(key) for run in runs]
         if all(value == values[0] for value in values):
             found[key] = values[0]
     return found
+
+
+def _titled(entry: Mapping[str, Any], run: str) -> Mapping[str, Any]:
+    """A model's entry; the name that it shows, if it has one of its own, with the run."""
+    return {**entry, "title": f"{entry['title']}{BETWEEN}{run}"} if "title" in entry else entry
 
 
 # --- what differs -------------------------------------------------------------------------------------------------
@@ -172,6 +204,9 @@ def _files(run: Run) -> dict[str, list[tuple[str, Any, Any, Any]]]:
 
 
 def _file_differences(first: Run, run: Run) -> list[str]:
+    if first.kind.own_tables:
+        parts = [part for part, files in first.manifest["files"].items() if run.manifest["files"].get(part) != files]
+        return [f"{part.replace('_', ' ')}: read from other files." for part in parts]
     one, two = _files(first), _files(run)
     said = []
     for alone, name in (([s for s in one if s not in two], first.name), ([s for s in two if s not in one], run.name)):
@@ -230,41 +265,65 @@ def files_table(runs: Sequence[Run]) -> Table:
 
 
 def _figure(runs: Sequence[Run]) -> ReportFigure:
-    from hepda.plotting.comparison import ComparisonPanel, Measured, comparison_figure
+    """All runs side by side. Raises DataError where they share no number."""
+    from hepda.plotting.comparison import comparison_figure
     from hepda.plotting.style import Label, png
 
     models = list(dict.fromkeys(model for run in runs for model in run.metrics["models"]))
-    entries = {(model, run.name): run.metrics["models"][model]
-               for run in runs for model in models if model in run.metrics["models"]}  # fmt: skip
-
-    def panel(name: str, holders: Mapping[tuple[str, str], Any], key: str, factor: float = 1.0, **more: Any) -> Any:
-        values = {}
-        for place, holder in holders.items():
-            found = Quantity.read(holder, key).scaled(factor)
-            null = Quantity.read(holder, "ks_null").value if key == "ks" else None
-            if found.value is not None:
-                values[place] = Measured(found.value, found.low, found.high, null)
-        return ComparisonPanel(name, values, **more)
-
-    domains = _keys(entry.get("auc") for entry in entries.values())
-    pairs = _keys(entry.get("bias") for entry in entries.values())
-    bias = {pair: {place: (entry.get("bias") or {}).get(pair) for place, entry in entries.items()} for pair in pairs}
-    at = _shift_point(bias)
-    shifts = {pair: {place: _with_errors(result) for place, result in found.items()} for pair, found in bias.items()}
-    rows = [
-        [panel(f"AUC ({d})", {place: entry.get("auc") for place, entry in entries.items()}, d) for d in domains],
-        [panel(f"KS to {pair.partition(':')[2]}", bias[pair], "ks") for pair in pairs],
-        [panel(f"Shift at {100 * float(at):g} %, {pair.partition(':')[2]} [%]", shifts[pair], at, 100.0, line=0.0)
-         for pair in pairs if at],
-    ]  # fmt: skip
+    if runs[0].kind.own_tables:
+        drawn = comparison_figure([_own_panels(runs)], models, [run.name for run in runs])
+        caption = "Every model in every run, with the intervals of the tables."
+        return ReportFigure("summary", "All runs side by side", caption, png(drawn))
     luminosities = {run.metrics.get("luminosity") for run in runs}
     label = Label("Simulation", luminosity=next(iter(luminosities)) if len(luminosities) == 1 else None)
-    drawn = comparison_figure(rows, models, [run.name for run in runs], label=label)
+    drawn = comparison_figure(_event_panels(runs, models), models, [run.name for run in runs], label=label)
     caption = (
         "Separation and bias of every model in every run, with 68 % intervals where the runs have them. A bar before "
         "a KS is what two samples of one generator show in 95 % of cases. Shifts: of the efficiency, relative."
     )
     return ReportFigure("summary", "Separation and bias of all runs", caption, png(drawn))
+
+
+def _own_panels(runs: Sequence[Run]) -> list[ComparisonPanel]:
+    """A panel a yardstick of the kind of data."""
+    found: dict[str, dict[tuple[str, str], Any]] = {}
+    for run in runs:
+        for name, by_model in (run.kind.yardsticks(run.metrics) or {}).items():
+            holders = found.setdefault(name, {})
+            holders |= {(model, run.name): {name: entry} for model, entry in by_model.items()}
+    return [_panel(name, holders, name) for name, holders in found.items()]
+
+
+def _event_panels(runs: Sequence[Run], models: Sequence[str]) -> list[list[ComparisonPanel]]:
+    """Rows of panels: separation by domain, KS and shift by pair of domains."""
+    entries = {(model, run.name): run.metrics["models"][model]
+               for run in runs for model in models if model in run.metrics["models"]}  # fmt: skip
+    domains = _keys(entry.get("auc") for entry in entries.values())
+    pairs = _keys(entry.get("bias") for entry in entries.values())
+    bias = {pair: {place: (entry.get("bias") or {}).get(pair) for place, entry in entries.items()} for pair in pairs}
+    at = _shift_point(bias)
+    shifts = {pair: {place: _with_errors(result) for place, result in found.items()} for pair, found in bias.items()}
+    return [
+        [_panel(f"AUC ({d})", {place: entry.get("auc") for place, entry in entries.items()}, d) for d in domains],
+        [_panel(f"KS to {pair.partition(':')[2]}", bias[pair], "ks") for pair in pairs],
+        [_panel(f"Shift at {100 * float(at):g} %, {pair.partition(':')[2]} [%]", shifts[pair], at, 100.0, line=0.0)
+         for pair in pairs if at],
+    ]  # fmt: skip
+
+
+def _panel(
+    name: str, holders: Mapping[tuple[str, str], Any], key: str, factor: float = 1.0, **more: Any
+) -> ComparisonPanel:
+    """The number `key` of every (model, run) that has one."""
+    from hepda.plotting.comparison import ComparisonPanel, Measured
+
+    values = {}
+    for place, holder in holders.items():
+        found = Quantity.read(holder, key).scaled(factor)
+        null = Quantity.read(holder, "ks_null").value if key == "ks" else None
+        if found.value is not None:
+            values[place] = Measured(found.value, found.low, found.high, null)
+    return ComparisonPanel(name, values, **more)
 
 
 def _keys(holders: Any) -> list[str]:

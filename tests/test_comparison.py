@@ -1,6 +1,7 @@
 """`hepda compare`: the numbers of all runs in one page, and what differs between them in words."""
 
 import copy
+import dataclasses
 import json
 import shutil
 
@@ -118,7 +119,7 @@ def test_other_weights_are_flagged_at_the_same_luminosity(runs):
 
 def test_tables_of_differences_hold_every_run(runs):
     first, second = comparison.read_runs(runs)
-    third = comparison.Run("third", first.folder, first.metrics, first.manifest, copy.deepcopy(dict(second.config)))
+    third = dataclasses.replace(first, name="third", config=copy.deepcopy(dict(second.config)))
     table = comparison.config_table([first, second, third])
     assert table.head == ["Key", "first", "second", "third"]
     assert {row[0].text: [cell.text for cell in row[1:]] for row in table.rows} == {

@@ -132,6 +132,12 @@ class Kind(ABC):
         """What the terminal shows at the end of a run; None: the table for events."""
         return None
 
+    def yardsticks(self, metrics: Mapping[str, Any]) -> dict[str, dict[str, Any]] | None:
+        """What runs are compared by: under the name of a number, with its unit, that of each model, as metrics.json
+        has it (`value`, `low`, `high`); None: as for events.
+        """
+        return None
+
 
 def kind_of(config: AnyConfig) -> Kind:
     """The kind of data that an analysis file names, which has loaded nothing yet."""

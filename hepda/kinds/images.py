@@ -159,10 +159,15 @@ class ImagesKind(Kind):
         """Accuracies beside published ones, and what the images are."""
         from hepda.images import wing
 
-        return {"summary": [wing.accuracy_table(self.config, metrics)], "samples": [wing.images_table(metrics)]}
+        return {"summary": [wing.accuracy_table(metrics)], "samples": [wing.images_table(metrics)]}
 
     def terminal(self, metrics: Mapping[str, Any]) -> Table:
         """Accuracies with their intervals."""
         from hepda.images import wing
 
-        return wing.accuracy_table(self.config, metrics)
+        return wing.accuracy_table(metrics)
+
+    def yardsticks(self, metrics: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+        """Accuracy on each side."""
+        models, sides = metrics["models"].items(), ("source", "target")
+        return {f"Accuracy, {side}": {m: entry["accuracy"][side] for m, entry in models} for side in sides}

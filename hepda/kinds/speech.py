@@ -246,3 +246,14 @@ class Speech(Kind):
         from hepda.speech.tables import errors_table
 
         return errors_table(metrics)
+
+    def yardsticks(self, metrics: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+        """Word error rates at the quoted conditions."""
+        from hepda.speech.tables import in_sentence
+
+        def rate(entry: Mapping[str, Any], key: str) -> dict[str, float | None]:
+            found = entry["word_error_rate"][key]
+            return {end: None if found[end] is None else 100.0 * found[end] for end in ("value", "low", "high")}
+
+        models, keys = metrics["models"].items(), metrics["quoted"]
+        return {f"Word errors, {in_sentence(key)} [%]": {m: rate(e, key) for m, e in models} for key in keys}

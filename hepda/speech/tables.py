@@ -22,6 +22,12 @@ def heading(key: str) -> str:
     return f"{_CONDITIONS.get(name, name)}{f', {ratio}' if ratio else ''}"
 
 
+def in_sentence(key: str) -> str:
+    """The same within a sentence."""
+    said = heading(key)
+    return said[:1].lower() + said[1:]
+
+
 def percent(entry: Mapping[str, Any] | float | None, digits: int = 1) -> Cell:
     """A rate in percent, with its interval if there is one."""
     if entry is None:
@@ -168,10 +174,8 @@ def conclusions(metrics: Mapping[str, Any]) -> list[str]:
                 continue
             verdict = "fewer" if d["high"] < 0.0 else "more" if d["low"] > 0.0 else "no fewer and no more"
             interval = f"{100.0 * d['value']:+.1f} points, {100.0 * d['low']:+.1f} to {100.0 * d['high']:+.1f}"
-            lines.append(
-                f"{who} makes {verdict} word errors than {names[metrics['baseline']]} ({key}: {interval} over "
-                f"{told['seeds']} paired seeds)."
-            )
+            where = f"{in_sentence(key)}: {interval} over {told['seeds']} paired seeds"
+            lines.append(f"{who} makes {verdict} word errors than {names[metrics['baseline']]} ({where}).")
     chosen = metrics.get("chosen")
     if chosen:
         lines.append(f"Of the strengths, {names[chosen]} has the fewest word errors on validation recordings.")

@@ -2,6 +2,7 @@
 
 import json
 import runpy
+import shutil
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -55,7 +56,8 @@ def test_the_run_directory_is_complete_and_can_be_judged_again(run, metrics, tmp
     assert scores.num_rows == 448 and "dann-1-probability" in scores.column_names
     assert len(list((run / "models").glob("*/*.safetensors"))) == 8 and not (run / ".work").exists()
     page = (run / "report.html").read_text()
-    for words in ("Accuracy beside published numbers", "What do encoders make of the two domains?", "self-training"):
+    assert "Published" not in page  # nobody has published numbers of these digits
+    for words in ("Lowest seed", "What do encoders make of the two domains?", "self-training"):
         assert words in page
     before = {name: entry["accuracy"] for name, entry in metrics["models"].items()}
     assert main(["evaluate", str(run), "--plots", str(tmp_path)]) == 0
@@ -65,6 +67,31 @@ def test_the_run_directory_is_complete_and_can_be_judged_again(run, metrics, tmp
     assert load_any(run / "config.yaml") == load_any("digits.yaml", [
         "seeds=2", "training.processes=1", "training.epochs=25", "evaluation.embedding.images=60"
     ])  # fmt: skip
+
+
+def test_runs_of_images_are_compared_by_their_accuracies(run, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    other = tmp_path / "other"
+    shutil.copytree(run, other)
+    changed = json.loads((other / "metrics.json").read_text())
+    changed["models"]["dann"]["accuracy"]["target"]["value"] = 0.432
+    (other / "metrics.json").write_text(json.dumps(changed))
+    assert main(["compare", str(run), str(other), "--output", str(tmp_path / "both.html")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [sum(f"{title} · {name}" in line for line in lines) for title in ("DANN", "Trained on the target")
+            for name in ("run", "other")] == [1, 1, 1, 1]  # fmt: skip
+    assert "0.432 ±" in next(line for line in lines if "DANN · other" in line)
+    page = (tmp_path / "both.html").read_text()
+    assert page.count("data:image/png") == 1 and "What was trained on what" in page and "AUC" not in page
+
+
+def test_runs_of_different_kinds_are_not_compared(run, tmp_path, capsys):
+    other = tmp_path / "events"
+    shutil.copytree(run, other)
+    shutil.copy(Path("configs/tth.yaml"), other / "config.yaml")
+    assert main(["compare", str(run), str(other), "--output", str(tmp_path / "both.html")]) == 2
+    assert "of different kinds of data share no number" in capsys.readouterr().err
+    assert not (tmp_path / "both.html").exists()
 
 
 def test_verbs_of_events_refuse_images(run, capsys):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from hepda import analysis
+from hepda import analysis, comparison
 from hepda.adversarial import Network
 from hepda.config import load_any
 from hepda.kinds import Judging, kind_of
@@ -49,6 +50,19 @@ def test_a_run_leaves_what_every_run_leaves(run):
         assert text in page
     assert ">Summary<" not in page  # of events: it would stand there empty
     assert json.dumps(outcome.metrics, allow_nan=False)
+
+
+def test_runs_of_speech_are_compared_by_their_word_errors(run, tmp_path):
+    folder, outcome = run
+    shutil.copytree(folder / "run", tmp_path / "other")
+    changed = json.loads((tmp_path / "other" / "metrics.json").read_text())
+    changed["quoted"] = changed["quoted"][:1]
+    (tmp_path / "other" / "metrics.json").write_text(json.dumps(changed))
+    found = comparison.compare([folder / "run", tmp_path / "other"], tmp_path / "both.html")
+    assert [column.header.plain for column in found.table.columns][1] == "Clean"
+    assert found.table.row_count == 2 * len(outcome.metrics["models"]) and not found.warnings
+    page = (tmp_path / "both.html").read_text()
+    assert page.count("data:image/png") == 1 and "How often are words wrong?" in page and "AUC" not in page
 
 
 def test_words_are_learnt_and_noise_makes_them_wrong(run):
