@@ -62,7 +62,7 @@ def test_runs_of_speech_are_compared_by_their_word_errors(run, tmp_path):
     assert [column.header.plain for column in found.table.columns][1] == "Clean"
     assert found.table.row_count == 2 * len(outcome.metrics["models"]) and not found.warnings
     page = (tmp_path / "both.html").read_text()
-    assert page.count("data:image/png") == 1 and "How often are words wrong?" in page and "AUC" not in page
+    assert page.count("data:image/png") == 1 and "How often are words wrong?" in page and "Area under" not in page
 
 
 def test_words_are_learnt_and_noise_makes_them_wrong(run):
