@@ -11,22 +11,26 @@ import base64
 import json
 import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import jinja2
 from rich import box
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from hepda import tables
+from hepda import parallel, tables
 from hepda.cells import Table
+from hepda.parallel import Send
 from hepda.plotting.files import write_atomically
 from hepda.tables import conclude as conclude
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+Scene = TypeVar("Scene")
+"""What a kind of data draws its figures of."""
 
 # The sections of the page, in order: key (figures name it), word in the navigation, question.
 SECTIONS = {
@@ -76,14 +80,39 @@ class Drawing:
 
 
 def save_drawings(
-    drawings: Sequence[Drawing], folder: Path, progress: Callable[[str, int, int], None]
+    make: Callable[[Scene], Iterable[Drawing]], scene: Scene, folder: Path, processes: int, progress: Send
 ) -> list[ReportFigure]:
-    """Draw one after the other into `folder`."""
-    found = []
-    for done, drawing in enumerate(drawings, start=1):
-        found.append(drawing.save(folder))
-        progress("figures", done, len(drawings))
-    return found
+    """Draw make(scene) into `folder`, PNG and PDF, `processes` figures at a time.
+
+    A drawing does not travel between processes: each makes the list once, by the function `make` of a module, and
+    draws the next one that is left.
+    """
+    count, done = len(list(make(scene))), 0
+
+    def told(*_: object) -> None:
+        nonlocal done
+        done += 1
+        progress("figures", done, count)
+
+    return parallel.run(_draw, range(count), processes, shared=_Work(make, scene, folder), progress=told)
+
+
+@dataclass(slots=True)
+class _Work:
+    """What is drawn and where; `todo` is filled in the process that draws."""
+
+    make: Callable[[Any], Iterable[Drawing]]
+    scene: Any
+    folder: Path
+    todo: list[Drawing] = field(default_factory=list)
+
+
+def _draw(work: _Work, number: int, send: Send) -> ReportFigure:
+    work.todo = work.todo or list(work.make(work.scene))
+    drawing = work.todo[number]
+    figure = drawing.save(work.folder)
+    send(drawing.name, 1, 1)
+    return figure
 
 
 @dataclass(frozen=True, slots=True)

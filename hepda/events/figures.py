@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import overload
 
 import numpy as np
 
-from hepda import parallel
 from hepda.events.blinding import hidden_range
 from hepda.events.domains import adapted_to, compared, held_out_domains
 from hepda.events.scene import Array, Scene, axis
-from hepda.parallel import Send
 from hepda.plotting import (
     bias,
     calibration,
@@ -27,7 +23,7 @@ from hepda.plotting import (
     tradeoff,
     training,
 )
-from hepda.report import Drawing, ReportFigure
+from hepda.report import Drawing
 
 
 class Inputs(Sequence[features.Feature]):
@@ -292,35 +288,3 @@ def drawings(scene: Scene) -> list[Drawing]:
         training_drawings,
     )
     return [drawing for part in parts for drawing in part(scene)]
-
-
-def save_all(scene: Scene, count: int, folder: Path, processes: int, progress: Send) -> list[ReportFigure]:
-    """Draw all of the scene's figures into `folder`, PNG and PDF; returns them as the report takes them.
-
-    A drawing does not travel between processes: each makes the list once, and draws the next one that is left.
-    """
-    done = 0
-
-    def told(*_: object) -> None:
-        nonlocal done
-        done += 1
-        progress("figures", done, count)
-
-    return parallel.run(_draw, range(count), processes, shared=_Work(scene, folder), progress=told)
-
-
-@dataclass(slots=True)
-class _Work:
-    """What is drawn and where; `todo` is filled in the process that draws."""
-
-    scene: Scene
-    folder: Path
-    todo: list[Drawing] = field(default_factory=list)
-
-
-def _draw(work: _Work, number: int, send: Send) -> ReportFigure:
-    work.todo = work.todo or drawings(work.scene)
-    drawing = work.todo[number]
-    figure = drawing.save(work.folder)
-    send(drawing.name, 1, 1)
-    return figure

@@ -20,9 +20,13 @@ from hepda.report import Drawing
 Histories = Mapping[str, Any]
 
 
+SHOWN = 60
+"""Images of each side that stand in the figure of images."""
+
+
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """What figures are drawn of."""
+    """What figures are drawn of; `trains`: the first SHOWN training images of each side."""
 
     config: ImagesConfig
     run: Path

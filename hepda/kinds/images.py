@@ -30,7 +30,7 @@ Array = NDArray[Any]
 class ImagesKind(Kind):
     """An analysis of images. Scores: [trainings, n_source + n_target, 2], class and probability of test images."""
 
-    heavy = ("torch", "hepda.adversarial", "hepda.images.training")
+    heavy = ("torch", "hepda.adversarial", "hepda.images.training", "hepda.images.figures")
     own_tables = True
     sections: ClassVar[Mapping[str, tuple[str, str]] | None] = {
         "samples": ("Images", "What was trained on what"),
@@ -131,10 +131,11 @@ class ImagesKind(Kind):
         from hepda.report import save_drawings
 
         found = self.loaded
+        first = {side: images.take(np.arange(min(len(images), figures.SHOWN))) for side, images in found.trains.items()}
         scene = figures.Scene(
-            self.config, judging.run, found.trains, found.tests, self._numbers, judging.histories, judging.best_epochs
+            self.config, judging.run, first, found.tests, self._numbers, judging.histories, judging.best_epochs
         )
-        return save_drawings(figures.drawings(scene), folder, judging.progress)
+        return save_drawings(figures.drawings, scene, folder, judging.processes, judging.progress)
 
     def warnings(self) -> list[str]:
         """What makes these numbers others than the published ones."""

@@ -32,7 +32,10 @@ _COLUMNS = ("wrong", "hits", "word")
 class Speech(Kind):
     """An analysis of speech. A score is [members, rows, 3]: a row is a test utterance under a condition."""
 
-    heavy = ("torch", "hepda.adversarial", "hepda.speech.training", "jiwer", "sklearn.neural_network")
+    heavy = (
+        "torch", "hepda.adversarial", "hepda.speech.training", "hepda.speech.pictures", "jiwer",
+        "sklearn.neural_network",
+    )  # fmt: skip
     sections: ClassVar[Mapping[str, tuple[str, str]]] = {
         "summary": ("Words", "How often are words wrong?"),
         "inputs": ("Sound", "What is heard, and in which state is it?"),
@@ -227,7 +230,7 @@ class Speech(Kind):
         scene = Scene(
             self.config, self.material, self.aligner(0), self.table(), scores, self._numbers, judging.histories
         )
-        return save_drawings(list(drawings(scene)), folder, judging.progress)
+        return save_drawings(drawings, scene, folder, judging.processes, judging.progress)
 
     def conclusions(self, metrics: Mapping[str, Any]) -> list[str]:
         """Which models make fewer word errors than the baseline, and which cannot be told from it."""
