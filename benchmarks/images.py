@@ -101,7 +101,9 @@ def floor(case: Case) -> Callable[[int], float]:
 def fit(case: Case, steps: int) -> float:
     """CPU seconds of a fit after its first epoch, which has as many steps."""
     rng, change = np.random.default_rng(1), augmentation(case.augment)
-    pixels = rng.integers(0, 256, (2, steps * case.rows, case.channels, case.size, case.size), dtype=np.uint8)
+    # in memory as an analysis of images keeps them
+    pixels = rng.integers(0, 256, (2, steps * case.rows, case.size, case.size, case.channels), dtype=np.uint8)
+    pixels = pixels.transpose(0, 1, 4, 2, 3)
     label = rng.integers(0, CLASSES, steps * case.rows)
     ends: list[float] = []
     epoch = Run.epoch

@@ -26,14 +26,22 @@ Transform = Callable[[Tensor, torch.Generator], Tensor]
 
 
 def as_tensor(values: Any) -> Tensor:
-    """A tensor over the same memory where that is possible (memory maps stay maps)."""
+    """A tensor over the same memory where that is possible (memory maps stay maps, and channels last stay last)."""
     if isinstance(values, Tensor):
         return values
     array = values if isinstance(values, np.ndarray) else np.asarray(values)
+    last = array.ndim == 4 and array.transpose(0, 2, 3, 1).flags.c_contiguous
     with warnings.catch_warnings():
         # torch warns of arrays it may not write to; nothing here writes to rows
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-        return torch.from_numpy(np.ascontiguousarray(array))
+        return torch.from_numpy(array if last else np.ascontiguousarray(array))
+
+
+def channels_last(features: Tensor | Picked) -> bool:
+    """Whether rows [n, c, h, w] of several channels lie in memory with the channels of a pixel side by side."""
+    if isinstance(features, Picked) or features.dim() != 4 or features.shape[1] == 1:
+        return False
+    return features.is_contiguous(memory_format=torch.channels_last)
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,9 +219,16 @@ class PairedBatches:
         self.local_source, local_target = (p.stop - p.start for p in self._parts)
         rows = self.local_source + local_target
         features, columns = source.features, source.columns
-        self._features = torch.empty((rows, *features.shape[1:]), dtype=features.dtype, device=features.device)
         self._columns = torch.empty((rows, columns.shape[1]), dtype=columns.dtype, device=columns.device)
         self._format = memory_format if features.dim() == 4 else torch.preserve_format
+        # Rows that lie in memory as the batch wants them are copied whole: to turn them takes as long as half a layer.
+        self._last = self._format == torch.channels_last and all(
+            channels_last(table.features) for table in (source, target) if table is not None
+        )
+        self._features = torch.empty(
+            (rows, *features.shape[1:]), dtype=features.dtype, device=features.device,
+            memory_format=torch.channels_last if self._last else torch.contiguous_format,
+        )  # fmt: skip
         self._generator, self._common = torch.Generator(device), torch.Generator(device)
 
     def __call__(self, step: int) -> Batch:
@@ -249,6 +264,9 @@ class PairedBatches:
         index = index.to(table.features.device)
         if isinstance(table.features, Picked):
             self._features[rows] = table.features[index]
+        elif self._last:
+            order = (0, 2, 3, 1)
+            torch.index_select(table.features.permute(order), 0, index, out=self._features[rows].permute(order))
         else:
             torch.index_select(table.features, 0, index, out=self._features[rows])
         torch.index_select(table.columns, 0, index, out=self._columns[rows])

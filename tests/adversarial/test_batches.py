@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from hepda.adversarial import Rows
-from hepda.adversarial.batches import PairedBatches, Stream, Table, batch_sizes
+from hepda.adversarial.batches import PairedBatches, Stream, Table, as_tensor, batch_sizes
 from hepda.errors import DataError
 
 CPU = torch.device("cpu")
@@ -54,6 +56,27 @@ def test_fewer_rows_than_a_batch() -> None:
     assert batch_sizes(1024, None, 10, 2000) == (10, 1024)
     assert batch_sizes(1024, 100, 2000, 0) == (1024, 0)
     assert PairedBatches(table(10, 0), None, 1024, None, 0, CPU).steps == 1
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.float32])
+def test_rows_that_lie_with_channels_last_make_the_same_batches(kind: type) -> None:
+    """Whichever order they lie in, and whether both domains lie in the same one."""
+    rng = np.random.default_rng(1)
+    rows = rng.integers(0, 256, (2, 20, 3, 4, 5)).astype(kind)
+    turned = [np.ascontiguousarray(one.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2) for one in rows]
+    columns = torch.arange(20.0)[:, None]
+
+    def batches(source: NDArray[Any], target: NDArray[Any]) -> list[torch.Tensor]:
+        tables = [Table(as_tensor(values), columns) for values in (source, target)]
+        last = [table.features.is_contiguous(memory_format=torch.channels_last) for table in tables]
+        assert last == [values is turned[n] for n, values in enumerate((source, target))]
+        made = PairedBatches(*tables, 8, None, 3, torch.device("cpu"), memory_format=torch.channels_last)
+        return [made(step).features.clone() for step in range(4)]
+
+    expected = batches(rows[0], rows[1])
+    for given in ((turned[0], turned[1]), (turned[0], rows[1]), (rows[0], turned[1])):
+        found = batches(*given)
+        assert all(torch.equal(a, b) and a.stride() == b.stride() for a, b in zip(expected, found, strict=True))
 
 
 def test_memory_maps_stay_maps(tmp_path: Path) -> None:

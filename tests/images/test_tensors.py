@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from hepda.adversarial import DomainBatchNorm, Network, Rows
+from hepda.adversarial.batches import as_tensor, channels_last
 from hepda.config import validate_any
 from hepda.config.images import ImageDomainConfig, ImageModelConfig
 from hepda.errors import DataError, SourceError
@@ -168,6 +169,16 @@ def table(tmp_path):
     }
     write_parts(made, tmp_path / "table")
     return tmp_path / "table"
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_images_come_back_from_disk_with_channels_last(tmp_path, channels):
+    pixels = np.random.default_rng(1).integers(0, 256, (7, channels, 4, 5), dtype=np.uint8)
+    images = Images(pixels, np.zeros(7, dtype=np.int64), digit_names())
+    write_parts({"source_train": images}, tmp_path)
+    found = read_part(tmp_path, "source_train").pixels
+    assert np.array_equal(found, pixels) and isinstance(found, np.memmap)
+    assert channels_last(as_tensor(found)) == (channels == 3)
 
 
 def config_of(**model):
