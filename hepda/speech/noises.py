@@ -65,11 +65,14 @@ def load_noises(
     voices: utterances that babble is made of, at the same rate.
 
     Raises:
-        ConfigError: no synthetic noise of that name.
+        ConfigError: no synthetic noise of that name, or one that is recorded too.
         DataError: a recording is shorter than a second, or no noise is left.
 
     """
     names = (*files, *synthetic)
+    twice = [name for name in synthetic if name in files or names.count(name) > 1]
+    if twice:
+        raise ConfigError(f"noise.synthetic: {twice[0]} is there already; each type of noise needs a name of its own.")
     if not names:
         raise DataError("no noise: name a folder of recordings, or synthetic ones")
     parts: dict[str, list[Tensor]] = {"train": [], "test": []}

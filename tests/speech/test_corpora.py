@@ -120,6 +120,8 @@ def test_noises_are_files_or_folders_and_training_never_hears_what_a_test_does(t
         load_noises(recorded(tmp_path), (), 8000, [], seed=1)
     with pytest.raises(DataError, match="no noise"):
         load_noises({}, (), 8000, [], seed=1)
+    with pytest.raises(ConfigError, match="hum is there already"):
+        load_noises({"hum": ()}, ("white", "hum"), 8000, [], seed=1)
 
 
 @real
