@@ -1,6 +1,6 @@
 """How fast a training of images is, against the same network stepped in plain eager torch on one fixed batch.
 
-    python benchmarks/images.py [--repeats 7] [--steps 20] [--json FILE]
+    python benchmarks/images.py [--repeats 7] [--steps 50] [--json FILE]
 
 DANN with 128 + 128 random images a step (64 + 64 for the paper's network), bytes in memory. `fit` is everything between
 the first epoch and the return of the call, by step: the draw of rows, bytes to floats, augmentation, losses, schedules,
@@ -150,7 +150,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
