@@ -103,7 +103,7 @@ def read_runs(folders: Sequence[Path]) -> list[Run]:
             raise ConfigError(f"{place} is named twice; a run cannot be compared with itself.")
     runs = [_read(name, folder) for name, folder in zip(_names(places), folders, strict=True)]
     for run in runs[1:]:
-        if type(run.kind) is not type(runs[0].kind):
+        if run.config["kind"] != runs[0].config["kind"]:
             kinds = f"{runs[0].folder} is of {runs[0].config['kind']}, {run.folder} of {run.config['kind']}"
             raise ConfigError(f"{kinds}: runs of different kinds of data share no number; compare those of one kind.")
     return runs
@@ -115,8 +115,7 @@ def _read(name: str, folder: Path) -> Run:
         if not isinstance(content, dict) or key not in content:
             raise ConfigError(f"{folder / file}.json was not written by `hepda train`; name a run directory.")
     config = load_any(folder / "config.yaml")
-    told = {"kind": config.kind, **config.model_dump(mode="json", by_alias=True)}
-    return Run(name, folder, metrics, manifest, told, kind_of(config))
+    return Run(name, folder, metrics, manifest, config.model_dump(mode="json", by_alias=True), kind_of(config))
 
 
 def _names(places: Sequence[Path]) -> list[str]:

@@ -15,7 +15,9 @@ from hepda.errors import ConfigError, DataError, nearest
 from hepda.speech.audio import on_tape, read_audio, sound_files
 from hepda.speech.mixing import NoiseBank
 
-SYNTHETIC = ("white", "pink", "brown", "hum", "babble")
+BABBLE = "babble"
+"""The synthetic noise that is made of utterances."""
+SYNTHETIC = ("white", "pink", "brown", "hum", BABBLE)
 """Noises that need no file."""
 _SECONDS = 20.0  # of synthetic noise, for each part
 _TRAIN_SHARE = 0.6  # of every recording: its beginning is mixed in training, the rest in tests
@@ -104,10 +106,11 @@ def _generator(name: str, seed: int) -> torch.Generator:
 
 def babble_of(bank: NoiseBank, voices: Sequence[Tensor], seed: int) -> NoiseBank:
     """A bank with the same recordings but for its synthetic babble, which is made of other voices."""
-    name, tape = SYNTHETIC[-1], bank.tape
+    tape = bank.tape
     recordings = [tape.utterance(number) for number in range(len(tape))]
-    for number in torch.nonzero(bank.kind == bank.names.index(name)).flatten().tolist():
-        recordings[number] = synthetic_noise(name, len(recordings[number]), tape.rate, _generator(name, seed), voices)
+    for number in torch.nonzero(bank.kind == bank.names.index(BABBLE)).flatten().tolist():
+        generator = _generator(BABBLE, seed)
+        recordings[number] = synthetic_noise(BABBLE, len(recordings[number]), tape.rate, generator, voices)
     return NoiseBank.of(on_tape(recordings, tape.rate), bank.kind, bank.names)
 
 
@@ -135,7 +138,7 @@ def synthetic_noise(
         made = torch.zeros(samples, dtype=torch.float64)
         for n, begin in zip(order.tolist(), phase.tolist(), strict=True):
             made += torch.sin(2.0 * math.pi * 50.0 * n * time + begin) / n
-    elif name == "babble":
+    elif name == BABBLE:
         if not voices:
             raise DataError("babble is made of utterances, and there are none")
         made = torch.stack([_talk(samples, generator, voices) for _ in range(_VOICES)]).sum(dim=0)

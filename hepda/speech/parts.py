@@ -15,7 +15,7 @@ from hepda.speech.bank import Context, Extractor, Takes, roomy
 from hepda.speech.corpora import at_speed
 from hepda.speech.features import FilterBank
 from hepda.speech.material import Material
-from hepda.speech.noises import babble_of
+from hepda.speech.noises import BABBLE, babble_of
 
 if TYPE_CHECKING:
     from hepda.config import SpeechConfig
@@ -71,7 +71,7 @@ def parts_of(config: SpeechConfig, corpus: Corpus, fold: int) -> Parts:
 
 def of_fold(config: SpeechConfig, material: Material, fold: int) -> Material:
     """The material as trainings of a fold hear it: the speaker who is left out is not among the voices of babble."""
-    if config.split.by != "speaker" or "babble" not in config.noise.synthetic:
+    if config.split.by != "speaker" or BABBLE not in config.noise.synthetic:
         return material
     known = parts_of(config, material.corpus, fold).known.tolist()
     voices = [material.corpus.tape.utterance(number) for number in known]
