@@ -14,28 +14,26 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from hepda import parallel, rundir
+from hepda import exchange, parallel, rundir
 from hepda.config import AnyConfig, load_any, resolved_yaml
+from hepda.config.differences import differences
 from hepda.errors import ConfigError
 from hepda.jobs import model_of
 from hepda.kinds import Judging, Kind, kind_of
+from hepda.locking import locked
 from hepda.resources import Resources
 from hepda.together import run_jobs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from hepda.cells import Table
     from hepda.kinds import Scores
 
-FILES = (
-    "manifest.json", "metrics.json", "config.yaml", "scores.parquet", "history.csv", "figures.json", "report.html",
-)  # fmt: skip
-"""What a complete run directory holds, besides models/."""
-DATA = "data"
-"""The folder in a run's .work where the data lie that no cache keeps."""
-SECTIONS = "models.json"
-"""The file beside unfinished trainings that says of which models they are."""
+FILES = rundir.FILES
+"""What a complete run directory holds, besides models/ and plots/."""
+NEW = "run"
+"""The folder of the run in the making, beside its trainings."""
 
 
 class Progress(Protocol):
@@ -83,77 +81,170 @@ class Clock:
 def train(
     config: AnyConfig,
     run: Path,
-    plots: Path,
+    plots: Path | None,
     progress: Progress,
     *,
     resume: bool = False,
+    overwrite: bool = False,
     device: str = "auto",
     resources: Resources | None = None,
 ) -> Outcome:
-    """Everything: from the data of the config to the report in `run` and the figures in `plots`.
+    """Everything: from the data of the config to the report and the figures in `run`.
+
+    plots: another folder that gets the figures too (None: plots/<name> for the run directory runs/<name>).
+    A finished run in `run` stays as it is until the new one is complete, and then gives way to it, with what
+    `hepda fit` made of it. resources: memory, cluster and the cache of tables.
 
     With `resume`, trainings that an interrupted run of the same config has finished are not done again, and one
     that was under way goes on from its last epoch; models that were added or changed since are trained anew, and none
-    else. resources: memory, cluster and the cache of tables.
+    else. Nothing is done where a finished run of the same config and data is already.
 
     Raises:
         TrainingError: some trainings failed; all others have been done, and are kept for `resume`.
+        ConfigError: a finished run is in `run` and it may not be overwritten, or another process writes there.
         HepdaError: the input is wrong; nothing has been trained then.
 
     """
+    plots = plots or standard_plots(run, config.name)
     check_places(run, plots)
     check_device(device)
+    check_texts(config)
+    with locked(run, "train", "--output"):
+        exchange.finish(run)
+        earlier = None if overwrite or not exchange.is_finished(run) else run
+        if earlier is not None:
+            check_replaceable(config, run, resume)
+        with exchange.workplace(run):
+            return _train(config, run, plots, progress, resume, earlier, device, resources or Resources())
+
+
+def _train(
+    config: AnyConfig,
+    run: Path,
+    plots: Path | None,
+    progress: Progress,
+    resume: bool,
+    earlier: Path | None,
+    device: str,
+    resources: Resources,
+) -> Outcome:
+    """As `train`, for whoever holds the lock of `run`. earlier: a finished run that may not be overwritten."""
     clock, kind = Clock(progress), kind_of(config)
     if processes_of(config) > 1:
         parallel.prepare(kind.heavy)
-    means = replace(resources or Resources(), processes=processes_of(config), folder=run / ".work" / DATA)
+    means = replace(resources, processes=processes_of(config), folder=run / exchange.WORK / exchange.DATA)
     with clock("load"):
         for line in kind.load(progress.step, means):
             progress.say(line)
+        inputs = inputs_of(config, kind)
+    if earlier is not None and not (run / exchange.WORK / inputs / exchange.SECTIONS).exists():
+        return _as_it_is(config, kind, earlier, inputs, clock)
     with clock("train"):
         processes = kind.side_by_side(processes_of(config))
-        work = work_folder(config, kind, run, resume, progress)
-        results = run_jobs(kind.jobs(run, work, device), processes, progress.step)
+        work = work_folder(config, inputs, run, resume, progress)
+        new = work / NEW
+        results = run_jobs(kind.jobs(new, work, device), processes, progress.step)
         scores = kind.combine(results)
         for line in alarms({r.name: r.about for r in results}):
             progress.say(line)
-    rundir.write_text(run / "config.yaml", resolved_yaml(config))
-    rundir.write_text(run / "history.csv", rundir.history_csv({r.name: r.history for r in results if r.history}))
-    rundir.write_scores(run / "scores.parquet", kind.score_columns(scores))
+    rundir.write_text(new / "config.yaml", resolved_yaml(config))
+    rundir.write_text(new / "history.csv", rundir.history_csv({r.name: r.history for r in results if r.history}))
+    rundir.write_scores(new / "scores.parquet", kind.score_columns(scores))
     manifest = {
         **rundir.provenance(config.seed),
+        "inputs": inputs,
         "training": {r.name: r.about for r in results},
         "files": kind.files(),
     }
-    rundir.write_json(run / "manifest.json", manifest)
-    outcome = _judge(config, kind, scores, run, plots, clock)
-    shutil.rmtree(work.parent)
-    return outcome
+    rundir.write_json(new / "manifest.json", manifest)
+    outcome = _judge(config, kind, scores, new, clock)
+    exchange.put_in_place(new, run)
+    if plots is not None:
+        rundir.copy_figures(run, plots, "evaluate")
+    return replace(outcome, folder=run, report=run / outcome.report.name)
 
 
-def evaluate(run: Path, plots: Path, progress: Progress, resources: Resources | None = None) -> Outcome:
+def check_replaceable(config: AnyConfig, run: Path, resume: bool) -> None:
+    """Raise ConfigError where a finished run may neither be trained again nor is what `resume` asks for."""
+    if not resume:
+        raise ConfigError(
+            f"{run} holds a finished run, which `hepda train` does not replace unasked. Say --overwrite to train it "
+            "again (it is replaced when the new one is complete, with what `hepda fit` made of it), or name another "
+            f"directory with --output. `hepda evaluate {run}` makes its numbers, figures and report again."
+        )
+    if not exchange.resumable(run):
+        check_same_config(config, run)
+
+
+def check_same_config(config: AnyConfig, run: Path) -> None:
+    """Raise ConfigError where `resume` meets a finished run of another analysis file."""
+    keys = config_differences(load_any(run / "config.yaml"), config)
+    if keys:
+        shown = ", ".join(keys[:6]) + (f" and {len(keys) - 6} more" if len(keys) > 6 else "")
+        raise ConfigError(
+            f"--resume: {run} holds a finished run, and its analysis file differs from this one in {shown}. Say "
+            "--overwrite to train it again, or name another directory with --output."
+        )
+
+
+def config_differences(one: AnyConfig, two: AnyConfig) -> list[str]:
+    """Dotted keys in which two analysis files differ, but for those that change no number."""
+    first, second = (config.model_dump(mode="json", by_alias=True) for config in (one, two))
+    return [d.key for d in differences(first, second) if not d.key.endswith("training.processes")]
+
+
+def _as_it_is(config: AnyConfig, kind: Kind, run: Path, inputs: str, clock: Clock) -> Outcome:
+    """The finished run, of which there is nothing to resume. Raises ConfigError if it is of other data."""
+    check_same_config(config, run)
+    known = rundir.read_json(run / "manifest.json").get("inputs")
+    if known is None:  # trained before hepda wrote it: the events tell
+        kind.saved_scores(run)
+    elif known != inputs:
+        raise ConfigError(
+            f"--resume: {run} holds a finished run of other data: the files that the analysis file reads have changed "
+            "since. Say --overwrite to train it again, or name another directory with --output."
+        )
+    clock.progress.say(f"{run} is finished, with this analysis file and these data: there is nothing to do.")
+    metrics = rundir.read_json(run / "metrics.json")
+    return Outcome(run, run / "report.html", metrics, clock.seconds, kind.terminal(metrics))
+
+
+def evaluate(run: Path, plots: Path | None, progress: Progress, resources: Resources | None = None) -> Outcome:
     """Numbers, figures and report again, from the saved scores and models of a run directory.
 
-    resources: memory, cluster and the cache of tables.
+    plots: as of `train`. resources: memory, cluster and the cache of tables.
 
     Raises:
-        ConfigError: `run` is no run directory, or its files are no longer those that it was trained on.
+        ConfigError: `run` is no run directory, its files are no longer those that it was trained on, or another
+            process writes there.
 
     """
+    exchange.settle(run, "evaluate")
     manifest = rundir.read_json(run / "manifest.json")
     if not isinstance(manifest, dict) or "training" not in manifest:
         raise ConfigError(
             f"{run / 'manifest.json'} was not written by `hepda train`; name a run directory that it made."
         )
-    rundir.check_writable(plots, "--plots")
     config = load_any(run / "config.yaml")
+    plots = plots or standard_plots(run, config.name)
+    if plots is not None:
+        rundir.check_writable(plots, "--plots")
     clock, kind = Clock(progress), kind_of(config)
-    if processes_of(config) > 1:
-        parallel.prepare(kind.heavy)
-    with clock("load"):
-        kind.load(progress.step, replace(resources or Resources(), processes=processes_of(config)))
-        scores = kind.saved_scores(run)
-    return _judge(config, kind, scores, run, plots, clock)
+    with locked(run, "evaluate"):
+        if processes_of(config) > 1:
+            parallel.prepare(kind.heavy)
+        with clock("load"):
+            kind.load(progress.step, replace(resources or Resources(), processes=processes_of(config)))
+            scores = kind.saved_scores(run)
+        outcome = _judge(config, kind, scores, run, clock)
+        if plots is not None:
+            rundir.copy_figures(run, plots, "evaluate")
+    return outcome
+
+
+def standard_plots(run: Path, name: str) -> Path | None:
+    """plots/<name>, which gets the figures of the run directory runs/<name> too; None for any other directory."""
+    return Path("plots") / name if run.resolve() == (Path("runs") / name).resolve() else None
 
 
 def check(config: AnyConfig, progress: Progress, *, every_file: bool = False) -> tuple[list[str], list[str]]:
@@ -166,31 +257,39 @@ def check(config: AnyConfig, progress: Progress, *, every_file: bool = False) ->
 
     """
     progress.stage("check")
-    return kind_of(config).check(progress.step, every_file=every_file)
+    lines, problems = kind_of(config).check(progress.step, every_file=every_file)
+    return lines, [*text_problems(config), *problems]
 
 
-def _judge(config: AnyConfig, kind: Kind, scores: Scores, run: Path, plots: Path, clock: Clock) -> Outcome:
-    """Numbers, figures and the report of scores, into `run` and `plots`."""
+def _judge(config: AnyConfig, kind: Kind, scores: Scores, run: Path, clock: Clock) -> Outcome:
+    """Numbers, figures and the report of scores, into `run`."""
+    from hepda.report import sorted_out
+
     about = rundir.read_json(run / "manifest.json")["training"]
     histories, best = saved_histories(config, run, about)
     training = training_metrics(config, about)
+    say = clock.progress.say
     judging = Judging(run, training, histories, best, processes_of(config), clock.progress.step)
     with clock("evaluate"):
         head = {"schema": 1, "name": config.name, "kind": config.kind, "seed": config.seed}
         metrics = head | kind.measure(scores, judging)
-        rundir.write_json(run / "metrics.json", metrics)
     with clock("draw"):
-        rundir.write_figures(run, "evaluate", kind.draw(scores, judging, plots))
+        drawn, failed = sorted_out(kind.draw(scores, judging, run / rundir.PLOTS))
+        rundir.write_json(run / "metrics.json", metrics)
+        rundir.write_figures(run, "evaluate", drawn, failed)
     with clock("report"):
-        path = write_page(config, kind, run)
+        path = write_page(config, kind, run, say=say)
     return Outcome(run, path, metrics, clock.seconds, kind.terminal(metrics))
 
 
-def write_page(config: AnyConfig, kind: Kind, run: Path, output: Path | None = None) -> Path:
+def write_page(
+    config: AnyConfig, kind: Kind, run: Path, output: Path | None = None, *, say: Callable[[str], None]
+) -> Path:
     """The report of a run from what every verb has left: metrics, figures, the fit.
 
     run: has metrics.json and manifest.json; output: has figures.json and, after `hepda fit`, fit.json, and takes
-    the report (None: the run itself). kind: with its data, of which its warnings speak.
+    the report (None: the run itself). kind: with its data, of which its warnings speak. say: takes a line on each
+    figure that is missing, and on a fit that is not shown.
     """
     from hepda.report import write_report
     from hepda.tables.fit import fit_tables
@@ -199,6 +298,8 @@ def write_page(config: AnyConfig, kind: Kind, run: Path, output: Path | None = N
     manifest, metrics = (rundir.read_json(run / f"{name}.json") for name in ("manifest", "metrics"))
     figures, lost = rundir.read_figures(folder)
     fitted, stale = rundir.read_fit(folder, run)
+    for line in (*lost, *stale):
+        say(line)
     extra = kind.tables(metrics)
     if fitted is None:
         figures = [(by, figure) for by, figure in figures if by != "fit"]
@@ -219,16 +320,55 @@ def write_page(config: AnyConfig, kind: Kind, run: Path, output: Path | None = N
     )
 
 
-def check_places(run: Path, plots: Path) -> None:
+def check_places(run: Path, plots: Path | None) -> None:
     """Raise ConfigError if `run` or `plots` cannot be written to, or if `run` holds something else than a run."""
     rundir.check_writable(run, "--output")
-    rundir.check_writable(plots, "--plots")
-    known = any((run / name).exists() for name in ("manifest.json", ".work"))
-    if run.is_dir() and any(run.iterdir()) and not known:
-        raise ConfigError(
-            f"--output {run}: this folder holds files that are not of a run, which might be overwritten; "
-            "name an empty or a new one."
-        )
+    if plots is not None:
+        rundir.check_writable(plots, "--plots")
+    exchange.check_ours(run, "--output")
+
+
+def check_texts(config: AnyConfig) -> None:
+    """Raise ConfigError for labels, units, titles and colours that figures cannot show."""
+    problems = text_problems(config)
+    if problems:
+        raise ConfigError("\n".join(problems))
+
+
+def text_problems(config: AnyConfig) -> list[str]:
+    """In words, which labels, units, titles and colours of the config no figure can show, and why.
+
+    matplotlib takes what is between two dollar signs for a formula, whose grammar it checks when it draws.
+    """
+    told = list(_texts(config.model_dump(mode="json", by_alias=True)))
+    colours = [(key, text) for key, text in told if key.endswith(".color")]
+    formulas = [(key, text) for key, text in told if not key.endswith(".color") and text.count("$") > 1]
+    if not formulas and not colours:  # no need of matplotlib
+        return []
+    from hepda.plotting.style import formula_error, is_colour
+
+    found = ((key, text, formula_error(text)) for key, text in formulas)
+    strange = [(key, text) for key, text in colours if not is_colour(text)]
+    wrong = [f"{key}: {text!r} is no colour; give one as '#3f90da' or by name." for key, text in strange]
+    return wrong + [
+        f"{key}: {text!r} cannot be drawn: {error}. Mend the formula between its dollar signs, or write \\$ for a "
+        "dollar sign."
+        for key, text, error in found
+        if error
+    ]
+
+
+def _texts(section: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    """Every text of a config that figures show, with its dotted key: labels, units, titles, colours."""
+    if not isinstance(section, dict):
+        return
+    for name, value in section.items():
+        inner = f"{key}.{name}" if key else str(name)
+        if name in ("label", "unit", "title", "color") and isinstance(value, str):
+            yield inner, value
+        yield from _texts(value, inner)
+    if isinstance(section.get("label"), str) and isinstance(section.get("unit"), str):
+        yield key, f"{section['label']} [{section['unit']}]"
 
 
 def check_device(device: str) -> None:
@@ -246,49 +386,51 @@ def check_device(device: str) -> None:
         )
 
 
-def work_folder(config: AnyConfig, kind: Kind, run: Path, resume: bool, progress: Progress) -> Path:
-    """Where finished and half-finished trainings of this config on these data are kept until the run is complete.
-
-    Other models may join, change or go without a loss for those that stay. Anything else that an earlier run left in
-    `run` goes: a run directory never holds files of two runs.
-    """
+def inputs_of(config: AnyConfig, kind: Kind) -> str:
+    """A checksum of the data that are loaded and of the config without its models, which can change a training."""
     alone = config.training.model_copy(update={"processes": "auto"})  # how many there are changes no number
     rest = config.model_copy(update={"models": {}, "training": alone})
-    name = zlib.crc32(resolved_yaml(rest).encode())
+    value = zlib.crc32(resolved_yaml(rest).encode())
     for column in kind.columns():
-        name = zlib.crc32(np.ascontiguousarray(column).data, name)
-    folder = run / ".work" / f"{name:08x}"
+        value = zlib.crc32(np.ascontiguousarray(column).data, value)
+    return f"{value:08x}"
+
+
+def work_folder(config: AnyConfig, inputs: str, run: Path, resume: bool, progress: Progress) -> Path:
+    """Where finished and half-finished trainings with these inputs are kept until the run is complete.
+
+    Other models may join, change or go without a loss for those that stay. What was interrupted with other inputs
+    goes. The run in the making is the folder NEW in it: a run directory never holds files of two runs.
+    """
+    work = run / exchange.WORK
+    folder = work / inputs
     told = {
         model: section.model_dump(mode="json", exclude={"training": {"processes"}})
         for model, section in config.models.items()
     }
-    if resume and (folder / SECTIONS).exists():
-        _forget_changed(folder, run, told, progress)
+    if resume and (folder / exchange.SECTIONS).exists() and (folder / NEW).is_dir():
+        _forget_changed(folder, told, progress)
         return folder
     if resume:
         progress.say(f"{run} has nothing to resume of this config and these data; everything is trained.")
-    folder.mkdir(parents=True, exist_ok=True)
-    for left in (*(run / ".work").iterdir(), run / "models"):
-        if left.is_dir() and left.name != DATA:
+    for left in work.iterdir():
+        if left.is_dir() and left.name != exchange.DATA:
             shutil.rmtree(left)
-    for file in (*FILES, *rundir.FITTED):
-        for left in run.glob(file):
-            left.unlink()
-    folder.mkdir(exist_ok=True)
-    rundir.write_json(folder / SECTIONS, told)
+    (folder / NEW).mkdir(parents=True)
+    rundir.write_json(folder / exchange.SECTIONS, told)
     return folder
 
 
-def _forget_changed(folder: Path, run: Path, told: Mapping[str, Any], progress: Progress) -> None:
+def _forget_changed(folder: Path, told: Mapping[str, Any], progress: Progress) -> None:
     """Take away what an interrupted run left of models that are gone or that the config describes in another way."""
-    earlier = rundir.read_json(folder / SECTIONS)
+    earlier = rundir.read_json(folder / exchange.SECTIONS)
     for model in [model for model, section in earlier.items() if told.get(model) != section]:
         progress.say(f"models.{model} is another one than before: what was trained of it is not used.")
-        shutil.rmtree(run / "models" / model, ignore_errors=True)
+        shutil.rmtree(folder / NEW / rundir.MODELS / model, ignore_errors=True)
         for file in folder.iterdir():
             if model_of(file.name) == model:
                 file.unlink()
-    rundir.write_json(folder / SECTIONS, told)
+    rundir.write_json(folder / exchange.SECTIONS, told)
 
 
 def processes_of(config: AnyConfig) -> int:

@@ -11,7 +11,6 @@ fits the run, the input and the output are kept, all others are written anew.
 
 from __future__ import annotations
 
-import errno
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -24,7 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hepda import parallel, rundir
+from hepda import exchange, parallel, rundir
 from hepda.analysis import Progress, processes_of
 from hepda.config import AnalysisConfig, load_config
 from hepda.errors import ConfigError, HepdaError
@@ -32,6 +31,7 @@ from hepda.events.friend_files import SUFFIX, TREE, branch_names, friend_file
 from hepda.events.friends import FriendFile, Span, inspect_file, sample_for, shapes, spans
 from hepda.events.places import expand, is_remote
 from hepda.events.splits import fold_of
+from hepda.locking import LOCK, locked
 from hepda.parallel import Send
 from hepda.scoring import score_table
 
@@ -118,6 +118,7 @@ def apply(
 
 
 def _shared(run: Path, kind: str) -> Applying:
+    exchange.settle(run, "apply")
     manifest = rundir.read_json(run / "manifest.json")
     if not isinstance(manifest, dict) or "training" not in manifest:
         raise ConfigError(f"{run} is not a run directory of `hepda train`; name one that it made.")
@@ -148,33 +149,17 @@ def _owned(output: Path, shared: Applying, run: Path) -> Iterator[None]:
     """The folder, made or found good, and locked for the block."""
     rundir.check_writable(output, "--output")
     summary = output / SUMMARY
-    if output.is_dir() and any(output.iterdir()) and not summary.is_file():
+    others = [path for path in output.iterdir() if path.name != LOCK] if output.is_dir() else []
+    if others and not summary.is_file():
         raise ConfigError(f"--output {output}: holds files that are not of `hepda apply`; name an empty or a new one.")
-    (output / RECORDS).mkdir(parents=True, exist_ok=True)
-    with _locked(output):
+    with locked(output, "apply", "--output"):
+        (output / RECORDS).mkdir(exist_ok=True)
         if summary.is_file() and rundir.read_json(summary).get("stamp") != shared.stamp:
             raise ConfigError(
                 f"--output {output}: holds scores of other models, or in another format; name an empty or a new one."
             )
         if not summary.is_file():
             _write_summary(output, shared, run, [])
-        yield
-
-
-@contextmanager
-def _locked(output: Path) -> Iterator[None]:
-    """Nobody else writes to the folder within the block; the system takes the lock back from whoever is killed."""
-    try:
-        import fcntl
-    except ImportError:  # no such locks on this system
-        yield
-        return
-    with (output / RECORDS / "lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
-                raise ConfigError(f"--output {output}: another `hepda apply` is writing there; wait for it.") from error
         yield
 
 

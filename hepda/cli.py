@@ -27,7 +27,9 @@ app = typer.Typer(
 
 Config = Annotated[str, typer.Option("--config", help="A YAML, by path, or by name if it stands in configs/.")]
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one key; repeatable.")]
-Plots = Annotated[Path | None, typer.Option("--plots", help="Folder of the figures [plots/<name>].")]
+Plots = Annotated[
+    Path | None, typer.Option("--plots", help="Another folder for the figures [plots/<name> of runs/<name>].")
+]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
 Memory = Annotated[
     str | None, typer.Option("--memory", help="For the events, as 2GB: of all processes [half of the machine's].")
@@ -49,6 +51,7 @@ def train(
     plots: Plots = None,
     set_: Set = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run stopped.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a finished run when this one is.")] = False,
     device: Device = "auto",
     memory: Memory = None,
     cluster: Cluster = None,
@@ -69,7 +72,7 @@ def train(
     run = output or Path("runs") / loaded.name
     with _bars() as bars:
         outcome = analysis.train(
-            loaded, run, plots or Path("plots") / loaded.name, bars, resume=resume, device=device,
+            loaded, run, plots, bars, resume=resume, overwrite=overwrite, device=device,
             resources=_resources(run.parent, memory, cluster, cache, no_cache),
         )  # fmt: skip
     _print_outcome(outcome, bars)
@@ -132,7 +135,7 @@ def evaluate(
 
     means = _resources(run.parent, memory, cluster, cache, no_cache)
     with _bars() as bars:
-        outcome = analysis.evaluate(run, plots or Path("plots") / run.resolve().name, bars, means)
+        outcome = analysis.evaluate(run, plots, bars, means)
     _print_outcome(outcome, bars)
 
 
@@ -154,7 +157,7 @@ def fit(
     options = fits.Options(toys, _words(models), output, plots, processes)
     with _bars() as bars:
         outcome = fits.fit(run, options, bars)
-    bars.console.print(fits.console_table(outcome.found))
+    bars.table(fits.console_table(outcome.found))
     times = ", ".join(f"{stage} {seconds:.0f} s" for stage, seconds in outcome.seconds.items())
     typer.echo(f"{times}\nnumbers: {outcome.page}\nreport: {outcome.report}")
 
@@ -224,7 +227,7 @@ def scan(
     )  # fmt: skip
     with _bars() as bars:
         outcome = scanning.scan(options, bars)
-    bars.console.print(scanning.console_table(outcome.findings))
+    bars.table(scanning.console_table(outcome.findings))
     for line in scanning.conclusions(outcome.findings):
         typer.echo(line)
     times = ", ".join(f"{stage} {seconds:.0f} s" for stage, seconds in outcome.seconds.items())
@@ -245,7 +248,7 @@ def compare(
 
     bars = _bars()
     found = comparison.compare(runs, output)
-    bars.console.print(found.table)
+    bars.table(found.table)
     for line in found.warnings:
         typer.echo(line)
     typer.echo(f"report: {found.report}")
@@ -322,7 +325,7 @@ def _words(text: str | None) -> tuple[str, ...]:
 def _print_outcome(outcome: Outcome, bars: Bars) -> None:
     from hepda.report import console_table
 
-    bars.console.print(console_table(outcome.metrics, outcome.table))
+    bars.table(console_table(outcome.metrics, outcome.table))
     times = ", ".join(f"{stage} {seconds:.0f} s" for stage, seconds in outcome.seconds.items())
     typer.echo(f"{times}\nreport: {outcome.report}")
 
@@ -333,6 +336,9 @@ def main(arguments: list[str] | None = None) -> int:
     0 done; 2 the user's input is wrong (one message, no traceback); 3 a scan is done and some of its trainings failed;
     1 hepda's own fault; 130 interrupted.
     """
+    from hepda.terminal import write_anything
+
+    write_anything()
     try:
         result: Any = app(arguments, prog_name="hepda", standalone_mode=False)
         status = result if isinstance(result, int) else 0

@@ -8,15 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.table import Table as RichTable
-
-from hepda import rundir
+from hepda import exchange, rundir
 from hepda.cells import Cell, Quantity, Table
 from hepda.config import load_any
 from hepda.config.differences import ABSENT, differences
-from hepda.errors import ConfigError, DataError
+from hepda.errors import ConfigError
 from hepda.kinds import Kind, kind_of
-from hepda.report import ReportFigure, conclude, console_table, write_report
+from hepda.report import ReportFigure, attempt, conclude, console_table, sorted_out, write_report
+from hepda.terminal import NumberTable
 
 if TYPE_CHECKING:
     from hepda.plotting.comparison import ComparisonPanel
@@ -46,7 +45,7 @@ class Comparison:
     """The page, the table for the console, and the warnings that both say."""
 
     report: Path
-    table: RichTable
+    table: NumberTable
     warnings: list[str] = field(default_factory=list)
 
 
@@ -64,11 +63,8 @@ def compare(folders: Sequence[Path], output: Path) -> Comparison:
     metrics = merged(runs)
     warnings = told_differences(runs)
     keys = config_table(runs)
-    figures = []
-    try:
-        figures.append(_figure(runs))
-    except DataError as reason:
-        warnings.append(f"no figure: {reason}")
+    figures, failed = sorted_out([attempt("summary", "All runs side by side", lambda: _figure(runs))])
+    warnings += [f"no figure: {one.why}" for one in failed]
     few, many = ([keys], []) if len(keys.rows) <= FEW else ([], [keys])
     own = kind.terminal(metrics)
     page = write_report(
@@ -110,6 +106,7 @@ def read_runs(folders: Sequence[Path]) -> list[Run]:
 
 
 def _read(name: str, folder: Path) -> Run:
+    exchange.settle(folder, "compare")
     metrics, manifest = (rundir.read_json(folder / f"{file}.json") for file in ("metrics", "manifest"))
     for file, content, key in (("metrics", metrics, "models"), ("manifest", manifest, "files")):
         if not isinstance(content, dict) or key not in content:

@@ -7,6 +7,8 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from hepda.terminal import NumberTable
+
 
 class Bars:
     """A bar a step on a terminal; where the output is not one, only what stays is printed."""
@@ -47,3 +49,7 @@ class Bars:
     def say(self, line: str) -> None:
         """A line that stays."""
         self.console.print(line, markup=False, highlight=False)
+
+    def table(self, table: NumberTable) -> None:
+        """A table that stays; where it has no place on the terminal at all, its lines go on beyond its edge."""
+        self.console.print(table, crop=False)

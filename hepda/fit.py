@@ -13,10 +13,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rich import box
-from rich.table import Table as RichTable
 
-from hepda import analysis, parallel, rundir
+from hepda import analysis, exchange, parallel, rundir
 from hepda.analysis import Clock, Progress
 from hepda.config import AnalysisConfig, load_config
 from hepda.errors import ConfigError, nearest
@@ -31,9 +29,11 @@ from hepda.events.table import FeatureTable
 from hepda.events.truth import read_truth
 from hepda.events.variations import Reading, read_factors, read_varied, readings
 from hepda.kinds import events
+from hepda.locking import locked
 from hepda.parallel import Send
-from hepda.report import ReportFigure
+from hepda.report import NotDrawn, ReportFigure, sorted_out
 from hepda.scoring import score_table
+from hepda.terminal import NumberTable
 
 Array = NDArray[Any]
 
@@ -65,7 +65,7 @@ class _Shared:
 
     config: AnalysisConfig
     run: Path
-    plots: Path
+    figures: Path
     models: tuple[str, ...]
     toys: int
 
@@ -104,10 +104,12 @@ def fit(run: Path, options: Options, progress: Progress) -> Outcome:
     """Everything: fit.json, workspace-<model>.json, figures, and the report with them.
 
     Raises:
-        ConfigError: `run` is no run directory or has no scores, or its files are no longer those that were trained on.
+        ConfigError: `run` is no run directory or has no scores, its files are no longer those that were trained on,
+            or another process writes to where the results go.
         DataError: the scores cannot be binned so that a fit is possible.
 
     """
+    exchange.settle(run, "fit")
     manifest = rundir.read_json(run / "manifest.json")
     if not isinstance(manifest, dict) or "training" not in manifest or not (run / "config.yaml").is_file():
         raise ConfigError(
@@ -115,15 +117,45 @@ def fit(run: Path, options: Options, progress: Progress) -> Outcome:
         )
     config = load_config(run / "config.yaml")
     models = _models(config, options.models)
-    output, plots = options.output or run, options.plots or Path("plots") / run.resolve().name
+    output, plots = options.output or run, options.plots
+    if output.resolve() == run.resolve():
+        output = run
+    if plots is None and output == run:
+        plots = analysis.standard_plots(run, config.name)
     for folder, option in ((output, "--output"), (plots, "--plots")):
-        rundir.check_writable(folder, option)
+        if folder is not None:
+            rundir.check_writable(folder, option)
     rundir.read_json(run / "metrics.json")
+    if output != run:
+        _check_output(output, models)
+    with locked(output, "fit", "" if output == run else "--output"):
+        outcome = _fit_all(config, models, run, output, options, progress)
+        if plots is not None:
+            rundir.copy_figures(output, plots, "fit")
+    return outcome
+
+
+def _check_output(output: Path, models: Sequence[str]) -> None:
+    """Raise ConfigError if results would replace files in `output` that `hepda fit` did not write."""
+    names = ("fit.json", "figures.json", "report.html", *(f"workspace-{model}.json" for model in models))
+    there = [name for name in names if (output / name).exists()]
+    if there and not rundir.fitted_files(output):
+        raise ConfigError(
+            f"--output {output}: {', '.join(there)} there would be replaced and are not of `hepda fit`; name another "
+            "folder."
+        )
+
+
+def _fit_all(
+    config: AnalysisConfig, models: tuple[str, ...], run: Path, output: Path, options: Options, progress: Progress
+) -> Outcome:
+    """As `fit`, for whoever holds the lock of `output`."""
+    stamp = rundir.stamp(run) if (run / "scores.parquet").is_file() else ""
     table, scores = read_scored(config, run)
     truth = read_truth(config, table)
     clock = Clock(progress)
     processes = options.processes or analysis.processes_of(config)
-    shared = _Shared(config, run, plots, models, options.toys)
+    shared = _Shared(config, run, output / rundir.PLOTS, models, options.toys)
     with parallel.crew(processes, shared=shared, progress=progress.step) as share_out:
         with clock("vary"):
             varied = share_out(_vary, readings(config))
@@ -137,7 +169,7 @@ def fit(run: Path, options: Options, progress: Progress) -> Outcome:
     mains: dict[str, MainFit] = {}
     closures: dict[str, dict[str, dict[str, tuple[Closed, ...]]]] = {variant: {} for variant in variants}
     profiles: dict[str, dict[str, list[Profiled]]] = {}
-    figures: list[ReportFigure] = []
+    figures: list[ReportFigure | NotDrawn] = []
     for part, (result, drawn) in zip(parts, found, strict=True):
         figures += drawn
         if part.what == MAIN:
@@ -147,15 +179,17 @@ def fit(run: Path, options: Options, progress: Progress) -> Outcome:
         else:
             closures[part.what][part.region.model] = result
     with clock("report"):
-        headline = [drawing.save(plots) for drawing in closure_drawings(config, closures)]
+        headline = [drawing.attempt(shared.figures) for drawing in closure_drawings(config, closures)]
+        if rundir.stamp(run) != stamp:
+            raise ConfigError(f"{run} was trained again while it was fitted: nothing is written. Fit it again.")
         page = _page(config, run, options, regions, mains, closures)
         for model, found_at in profiles.items():
             page["models"][model]["profiled"] = profile_page(found_at)
-        _write(output, page, regions, mains, [*headline, *figures])
+        _write(output, page, regions, mains)
         if output != run and not (output / "figures.json").is_file():
-            rundir.write_figures(output, "evaluate", [f for by, f in rundir.read_figures(run)[0] if by == "evaluate"])
-        rundir.write_figures(output, "fit", [*headline, *figures])
-        report = analysis.write_page(config, events.Events(config, table), run, output)
+            _take_figures(run, output)
+        rundir.write_figures(output, "fit", *sorted_out([*headline, *figures]))
+        report = analysis.write_page(config, events.Events(config, table), run, output, say=progress.say)
     return Outcome(output / "fit.json", report, page, clock.seconds)
 
 
@@ -234,18 +268,24 @@ def _region(
     return ScoredEvents(config, table, model, score, shapes, factors, truth).region()
 
 
-def _fit(shared: _Shared, part: _Part, send: Send) -> tuple[Any, list[ReportFigure]]:
+def _take_figures(run: Path, output: Path) -> None:
+    """The figures of the run itself, copied so that the report in `output` needs nothing else."""
+    figures = [figure for by, figure in rundir.read_figures(run)[0] if by == "evaluate"]
+    copies = rundir.copy_figures(run, output / rundir.PLOTS, "evaluate")
+    rundir.write_figures(output, "evaluate", [(*f[:3], copy) for f, copy in zip(figures, copies, strict=True)])
+
+
+def _fit(shared: _Shared, part: _Part, send: Send) -> tuple[Any, list[ReportFigure | NotDrawn]]:
     """One part of the fits of a model, with its figures."""
     region, seed = part.region, shared.config.seed
     name = f"{region.model}, {part.what.replace('_', ' ')}"
     send(name, 0, 1)
-    figures: list[ReportFigure] = []
+    figures: list[ReportFigure | NotDrawn] = []
     result: MainFit | dict[str, tuple[Closed, ...]] | dict[str, list[Profiled]]
     if part.what == MAIN:
         result = main_fit(region, shared.toys, seed)
-        figures = [
-            drawing.save(shared.plots) for drawing in model_drawings(shared.config, region.model, result)
-        ]
+        drawings = model_drawings(shared.config, region.model, result)
+        figures = [drawing.attempt(shared.figures) for drawing in drawings]
     elif part.what == PROFILE:
         result = profile({0.0: region, **part.others}, values_of(shared.config, region.model))
     else:
@@ -288,36 +328,34 @@ def _write(
     page: Mapping[str, Any],
     regions: Sequence[Region],
     mains: Mapping[str, MainFit],
-    figures: Sequence[ReportFigure],
 ) -> None:
     """fit.json and the workspaces; those of an earlier fit go."""
     from hepda.evaluation.fitting import workspace
 
-    for left in output.glob("workspace-*.json"):
-        left.unlink()
+    earlier, written = rundir.fitted_files(output), [output / "fit.json"]
     for region in regions:
         observed = mains[region.model].shown.observed
-        rundir.write_json(
-            output / f"workspace-{region.model}.json", workspace(region.templates, observed, name=region.model)
-        )
+        written.append(output / f"workspace-{region.model}.json")
+        rundir.write_json(written[-1], workspace(region.templates, observed, name=region.model))
     rundir.write_json(output / "fit.json", page)
+    for left in set(earlier) - set(written):
+        left.unlink(missing_ok=True)
 
 
-def console_table(found: Mapping[str, Any]) -> RichTable:
+def console_table(found: Mapping[str, Any]) -> NumberTable:
     """For the terminal: expected error and significance, and the bias at mu = 1 with data from each domain."""
     domains = list(dict.fromkeys(d for model in found["models"].values() for d in model["closure"][UNAWARE]))
-    table = RichTable(title="signal strength", box=box.SIMPLE_HEAD, padding=(0, 1))
-    table.add_column("model")
-    for heading in ("error", "Z", "observed", *(f"bias, {d}" for d in domains)):
-        table.add_column(heading, justify="right")
+    head = ["model", "error", "Z", "observed", *(f"bias, {d}" for d in domains)]
+    rows = []
     for name, model in found["models"].items():
         at_one = {d: [e for e in entries if e["truth"] == 1] for d, entries in model["closure"][UNAWARE].items()}
         biases = [at_one[d][0] if at_one.get(d) else {"bias": None, "error": None} for d in domains]
         cells = [(model["expected"]["error"], None), (model["expected"]["significance"], None)]
         cells += [(model["observed"]["mu"], model["observed"]["error"]), *((b["bias"], b["error"]) for b in biases)]
-        table.add_row(name, *(_cell(value, error) for value, error in cells))
-    table.caption = "bias of mu = 1: templates without the two-point systematics"
-    return table
+        rows.append([name, *(_cell(value, error) for value, error in cells)])
+    return NumberTable(
+        head, rows, "signal strength", "bias of mu = 1: templates without the two-point systematics"
+    )
 
 
 def _cell(value: float | None, error: float | None) -> str:

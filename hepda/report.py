@@ -12,19 +12,19 @@ import json
 import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import jinja2
-from rich import box
-from rich.table import Table as RichTable
-from rich.text import Text
 
 from hepda import parallel, tables
 from hepda.cells import Table
+from hepda.errors import HepdaError, MissingExtraError, ProcessError, StorageError
 from hepda.parallel import Send
 from hepda.plotting.files import write_atomically
 from hepda.tables import conclude as conclude
+from hepda.terminal import NumberTable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -61,6 +61,36 @@ class ReportFigure(NamedTuple):
     image: Path | str | bytes
 
 
+class NotDrawn(NamedTuple):
+    """A figure that is missing because drawing it failed: its section and title, and why."""
+
+    section: str
+    title: str
+    why: str
+
+
+def attempt(section: str, title: str, make: Callable[[], ReportFigure]) -> ReportFigure | NotDrawn:
+    """make(), or what is said where it fails: no run is lost for a figure.
+
+    What is wrong with the disk, or with a process, is no matter of the figure and is raised.
+    """
+    try:
+        return make()
+    except (OSError, StorageError, ProcessError, MissingExtraError):
+        raise
+    except Exception as error:  # noqa: BLE001 - matplotlib and numpy raise anything; report and terminal name it
+        kind = "" if isinstance(error, HepdaError) else f"{type(error).__name__}: "
+        return NotDrawn(section, title, (kind + " ".join(str(error).split())).strip().removesuffix("."))
+
+
+def sorted_out(
+    found: Iterable[ReportFigure | NotDrawn],
+) -> tuple[list[ReportFigure], list[NotDrawn]]:
+    """The figures that were drawn, and those that were not."""
+    both = list(found)
+    return [f for f in both if isinstance(f, ReportFigure)], [f for f in both if isinstance(f, NotDrawn)]
+
+
 @dataclass(frozen=True, slots=True)
 class Drawing:
     """One figure to be: where it stands in the report, its file name, title, caption, and how it is drawn."""
@@ -78,11 +108,33 @@ class Drawing:
         png, _ = save(self.draw(), folder, self.name)
         return ReportFigure(self.section, self.title, self.caption, png)
 
+    def attempt(self, folder: Path) -> ReportFigure | NotDrawn:
+        """As `save`; a failure is told, not raised."""
+        return attempt(self.section, self.title, lambda: self.save(folder))
+
+
+def collected(parts: Iterable[Callable[[Scene], Iterable[Drawing]]], scene: Scene) -> list[Drawing]:
+    """The drawings of all parts. What a part fails to prepare is a drawing that fails, and costs no other part."""
+    found: list[Drawing] = []
+    for part in parts:
+        try:
+            found.extend(part(scene))
+        except (OSError, StorageError):
+            raise
+        except Exception as error:  # noqa: BLE001 - as in `attempt`, where it is raised again
+            name = part.__name__.strip("_").replace("_", " ")
+            found.append(Drawing("missing", part.__name__, f"the rest of the {name}", "", partial(_again, error)))
+    return found
+
+
+def _again(error: Exception) -> Figure:
+    raise error
+
 
 def save_drawings(
     make: Callable[[Scene], Iterable[Drawing]], scene: Scene, folder: Path, processes: int, progress: Send
-) -> list[ReportFigure]:
-    """Draw make(scene) into `folder`, PNG and PDF, `processes` figures at a time.
+) -> list[ReportFigure | NotDrawn]:
+    """Draw make(scene) into `folder`, PNG and PDF, `processes` figures at a time; a figure that fails is told.
 
     A drawing does not travel between processes: each makes the list once, by the function `make` of a module, and
     draws the next one that is left.
@@ -107,10 +159,10 @@ class _Work:
     todo: list[Drawing] = field(default_factory=list)
 
 
-def _draw(work: _Work, number: int, send: Send) -> ReportFigure:
+def _draw(work: _Work, number: int, send: Send) -> ReportFigure | NotDrawn:
     work.todo = work.todo or list(work.make(work.scene))
     drawing = work.todo[number]
-    figure = drawing.save(work.folder)
+    figure = drawing.attempt(work.folder)
     send(drawing.name, 1, 1)
     return figure
 
@@ -239,40 +291,19 @@ def section_tables(metrics: Mapping[str, Any]) -> dict[str, list[Table]]:
     }
 
 
-def console_table(metrics: Mapping[str, Any], own: Table | None = None) -> RichTable:
+def console_table(metrics: Mapping[str, Any], own: Table | None = None) -> NumberTable:
     """The summary for the terminal, models down: of a kind of data its `own` table, with every interval; else AUC a
     domain, bias, efficiency shift, significance.
     """
+    name = str(metrics.get("name") or "")
     if own is not None:
         texts = [[cell.text for cell in row] for row in own.rows]
-        return _console_table(str(metrics.get("name") or ""), own.head, texts, f"{own.title}. {own.note}")
+        return NumberTable(own.head, texts, name, f"{own.title}. {own.note}")
     summary = tables.summary_table(metrics, points=("0.3",), all_domains=True)
     head = [f"{name} [%]" if name.startswith("Shift") else name for name in summary.head]
-    rows = [[name.text, *(cell.short for cell in row)] for name, *row in summary.rows]
-    caption = "Shifts: of the background's efficiency, from the first domain." if rows else None
-    return _console_table(str(metrics.get("name") or ""), head, rows, caption)
-
-
-def _console_table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]], caption: str | None) -> RichTable:
-    drawn = RichTable(
-        title=title,
-        caption=caption,
-        box=box.SIMPLE_HEAD,
-        padding=0,
-        pad_edge=False,
-    )
-    for index, heading in enumerate(head):
-        # A number is never cut, whatever the width of the terminal; headings break between words.
-        widest = max(len(text) for text in [*(row[index] for row in rows), *heading.split()])
-        drawn.add_column(
-            Text(heading),
-            justify="right" if index else "left",
-            overflow="fold",
-            min_width=widest if index else None,
-        )
-    for row in rows:
-        drawn.add_row(*(Text(text) for text in row))
-    return drawn
+    rows = [[first.text, *(cell.short for cell in row)] for first, *row in summary.rows]
+    caption = "Shifts: of the background's efficiency, from the first domain." if rows else ""
+    return NumberTable(head, rows, name, caption)
 
 
 def _picture(title: str, caption: str, image: Path | str | bytes) -> _Picture:

@@ -8,10 +8,11 @@ import json
 import math
 import os
 import platform
+import shutil
 import subprocess
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -23,8 +24,12 @@ from hepda.errors import ConfigError
 
 PACKAGES = ("hepda", "torch", "numpy", "scikit-learn", "uproot", "awkward", "xgboost", "xgboost-cpu", "lightgbm")
 
-FITTED = ("fit.json", "workspace-*.json")
-"""What `hepda fit` adds to a run directory."""
+FILES = (
+    "manifest.json", "metrics.json", "config.yaml", "scores.parquet", "history.csv", "figures.json", "report.html",
+)  # fmt: skip
+"""What a complete run directory holds, besides models/ and plots/."""
+MODELS, PLOTS = "models", "plots"
+"""The folders of a run directory: trained models by name, and figures as PNG and PDF."""
 
 
 @contextmanager
@@ -165,7 +170,8 @@ def git_commit() -> str | None:
 
     def git(*arguments: str) -> str:
         command = ["git", *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603
+        done = subprocess.run(command, capture_output=True, check=True)  # noqa: S603
+        return done.stdout.decode("utf-8", "replace").strip()
 
     try:
         return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "-uno") else "")
@@ -173,35 +179,69 @@ def git_commit() -> str | None:
         return None
 
 
+def own_files(run: Path) -> list[str]:
+    """Names of the files in `run` that hepda wrote, relative to it: of the run, its models, its figures, its fit."""
+    patterns = (*FILES, f"{MODELS}/*/fold*-member*")
+    found = [*(path for pattern in patterns for path in run.glob(pattern)), *fitted_files(run)]
+    with suppress(ConfigError):  # a list that cannot be read says of no file that hepda wrote it
+        found += _drawn(run, _listed(run))
+    return [path.relative_to(run).as_posix() for path in found if path.is_file()]
+
+
 Figure = tuple[str, str, str, Path]
 """Of the report: section, title, caption, PNG."""
 
 
-def write_figures(run: Path, by: str, figures: Iterable[tuple[str, str, str, Any]]) -> None:
+def write_figures(
+    run: Path,
+    by: str,
+    figures: Iterable[tuple[str, str, str, Any]],
+    failed: Iterable[tuple[str, str, str]] = (),
+) -> None:
     """Write figures.json: the figures of the verb `by`, and after them those that other verbs have left.
 
-    Paths are relative to `run` where both lie in one folder, absolute elsewhere.
+    failed: section, title, and why it could not be drawn. Paths are relative to `run`, so that it may be moved and
+    copied. Files in its plots/ that an earlier `by` drew and that are no longer among the figures are removed.
     """
-    old = read_json(run / "figures.json") if (run / "figures.json").is_file() else []
+    old = _listed(run)
     kept = [entry for entry in old if entry["by"] != by]
     own = [
         {"by": by, "section": section, "title": title, "caption": caption, "file": _place(Path(path), run)}
         for section, title, caption, path in figures
     ]
-    write_json(run / "figures.json", [*own, *kept] if by == "evaluate" else [*kept, *own])
+    own += [{"by": by, "section": section, "title": title, "why": why} for section, title, why in failed]
+    entries = [*own, *kept] if by == "evaluate" else [*kept, *own]
+    write_json(run / "figures.json", entries)
+    for path in set(_drawn(run, old)) - set(_drawn(run, entries)):
+        path.unlink(missing_ok=True)
+
+
+def _listed(run: Path) -> list[dict[str, Any]]:
+    """The entries of figures.json; none if it is missing."""
+    found: list[dict[str, Any]] = read_json(run / "figures.json") if (run / "figures.json").is_file() else []
+    return found
+
+
+def _drawn(run: Path, entries: Iterable[Mapping[str, Any]]) -> list[Path]:
+    """PNG and PDF of the figures in plots/ of the run."""
+    own = [run / entry["file"] for entry in entries if Path(entry.get("file", "")).parent == Path(PLOTS)]
+    return [path.with_suffix(suffix) for path in own for suffix in (".png", ".pdf")]
 
 
 def _place(path: Path, run: Path) -> str:
     path, run = path.resolve(), run.resolve()
     common = os.path.commonpath([path, run])
-    return str(path) if common == os.sep else os.path.relpath(path, run)
+    return str(path) if common == os.sep else Path(os.path.relpath(path, run)).as_posix()
 
 
 def read_figures(run: Path) -> tuple[list[tuple[str, Figure]], list[str]]:
-    """The figures of figures.json, each with the verb that drew it; and in words which are not where they were."""
+    """The figures of figures.json, each with the verb that drew it; and in words which of them are missing, and why."""
     found: list[tuple[str, Figure]] = []
     lost = []
-    for entry in read_json(run / "figures.json") if (run / "figures.json").is_file() else []:
+    for entry in _listed(run):
+        if "why" in entry:
+            lost.append(f"The figure \u201c{entry['title']}\u201d could not be drawn: {entry['why']}")
+            continue
         path = run / entry["file"]
         if path.is_file():
             found.append((entry["by"], (entry["section"], entry["title"], entry["caption"], path)))
@@ -210,6 +250,30 @@ def read_figures(run: Path) -> tuple[list[tuple[str, Figure]], list[str]]:
                 f"The figure \u201c{entry['title']}\u201d is no longer at {path}; `hepda {entry['by']}` draws it again."
             )
     return found, lost
+
+
+def copy_figures(run: Path, folder: Path, by: str) -> list[Path]:
+    """Copy PNG and PDF of the figures of the verb `by` into `folder`; the PNGs there, in the order of figures.json."""
+    copied = []
+    for verb, (_, _, _, png) in read_figures(run)[0]:
+        if verb == by:
+            for path in (png, png.with_suffix(".pdf")):
+                if path.is_file() and path.resolve() != (folder / path.name).resolve():
+                    with replacing(folder / path.name) as temporary:
+                        shutil.copyfile(path, temporary)
+            copied.append(folder / png.name)
+    return copied
+
+
+def fitted_files(folder: Path) -> list[Path]:
+    """fit.json and the workspaces that `hepda fit` left in `folder`; none if its fit.json is not hepda's."""
+    try:
+        found = read_json(folder / "fit.json")
+    except ConfigError:
+        return []
+    if not isinstance(found, dict) or not {"stamp", "toys", "models"} <= set(found):
+        return []
+    return [folder / "fit.json", *(folder / f"workspace-{model}.json" for model in found["models"])]
 
 
 def stamp(run: Path) -> str:

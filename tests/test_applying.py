@@ -21,6 +21,7 @@ from hepda.events.splits import event_key, fold_of
 from hepda.events.store import write_table
 from hepda.jobs import run_jobs
 from hepda.kinds.events import combine
+from hepda.locking import locked
 from hepda.scoring import score_table
 from hepda.training import jobs_of
 from tests.factory import write_analysis, write_sample
@@ -353,7 +354,7 @@ def test_places_that_are_refused(trained, tmp_path):
     applying.apply(run, [signal], tmp_path / "out", Silent(), processes=1)
     with pytest.raises(ConfigError, match="other models, or in another format"):
         applying.apply(run, [signal], tmp_path / "out", Silent(), kind="parquet", processes=1)
-    with applying._locked(tmp_path / "out"), pytest.raises(ConfigError, match="another `hepda apply`"):
+    with locked(tmp_path / "out", "apply"), pytest.raises(ConfigError, match="another `hepda apply`"):
         applying.apply(run, [signal], tmp_path / "out", Silent(), processes=1)
 
 

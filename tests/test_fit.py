@@ -141,7 +141,7 @@ def test_figures_and_tables_are_in_the_report_and_stay_there(fitted: Path, capsy
     kinds = [f"fit_{kind}_{model}" for model in ("bdt", "small") for kind in ("postfit", "pulls", "impacts")]
     drawn = {"fit_bias_all", "fit_bias_without_two_point", *kinds}
     assert {Path(f["file"]).stem for f in listed} == drawn
-    assert listed[0]["file"] == "../plots/fit_bias_without_two_point.png"
+    assert listed[0]["file"] == "plots/fit_bias_without_two_point.png"
     assert all((fitted / f["file"]).is_file() and f["section"] == "fit" for f in listed)
     headline = "Bias of µ when nobody knew of the other generators"
     text = (fitted / "report.html").read_text()
@@ -178,7 +178,8 @@ def test_blinded_data_give_null_and_one_model_is_enough(
     before = sorted(path.name for path in run.iterdir())
     assert fit(run, "--toys", "0", "--models", "bdt", "--output", str(output)) == 0
     assert sorted(path.name for path in run.iterdir()) == before
-    assert {p.name for p in output.iterdir()} == {"fit.json", "workspace-bdt.json", "figures.json", "report.html"}
+    written = {"fit.json", "workspace-bdt.json", "figures.json", "report.html", "plots"}
+    assert {p.name for p in output.iterdir()} == written
     entry = page_of(output)["models"]["bdt"]
     assert [entry["observed"][key] for key in ("mu", "error", "significance", "limit", "p_value")] == [None] * 5
     assert "blind" in entry["observed"]["why"] and entry["fitted_to"] == "Asimov data"

@@ -90,9 +90,16 @@ class PlotConfig(Section):
 
     label: str | None = None
     unit: str | None = None
-    bins: Count = 40
+    bins: Annotated[int, Field(ge=1, le=10_000)] = 40
     range: Range | None = None
     log: bool = False
+
+    @model_validator(mode="after")
+    def _can_be_drawn(self) -> PlotConfig:
+        if self.range is not None and (self.range[1] - self.range[0]) / self.bins < 1e-12 * max(map(abs, self.range)):
+            raise ValueError(f"range: {self.bins} bins from {self.range[0]!r} to {self.range[1]!r} are narrower than "
+                             "numbers can tell apart; give a wider range or fewer bins")  # fmt: skip
+        return self
 
 
 class SplitConfig(Section):

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    Strict,
+    StringConstraints,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from hepda.errors import nearest
@@ -78,4 +88,10 @@ Strings = Annotated[tuple[str, ...], Strict(strict=False), BeforeValidator(_as_l
 Columns = Annotated[tuple[str, ...], Strict(strict=False), BeforeValidator(_as_list)]
 """Features or further columns of the table; may be empty."""
 Widths = Annotated[tuple[Count, ...], Strict(strict=False)]
-Range = Annotated[tuple[float, float], Strict(strict=False)]
+def _ordered(ends: tuple[float, float]) -> tuple[float, float]:
+    if not (ends[0] < ends[1] and math.isfinite(ends[1] - ends[0])):
+        raise ValueError(f"a range goes from a smaller to a larger finite number, not from {ends[0]:g} to {ends[1]:g}")
+    return ends
+
+
+Range = Annotated[tuple[float, float], Strict(strict=False), AfterValidator(_ordered)]

@@ -23,7 +23,7 @@ from hepda.plotting import (
     tradeoff,
     training,
 )
-from hepda.report import Drawing
+from hepda.report import Drawing, collected
 
 
 class Inputs(Sequence[features.Feature]):
@@ -287,4 +287,4 @@ def drawings(scene: Scene) -> list[Drawing]:
         guard_drawings,
         training_drawings,
     )
-    return [drawing for part in parts for drawing in part(scene)]
+    return collected(parts, scene)

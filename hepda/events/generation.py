@@ -104,7 +104,7 @@ def _work(page: str, sample: str, seed: int, target: str) -> str:
     temporary = path.with_suffix(f".{os.getpid()}.tmp")
     ak.to_parquet(ak.zip(chunk.columns, depth_limit=1), temporary)
     about = {"generated": chunk.generated, "sum_of_weights": chunk.sum_of_weights}
-    path.with_suffix(".json").write_text(json.dumps(about))
+    path.with_suffix(".json").write_text(json.dumps(about), encoding="utf-8")
     temporary.replace(path)
     return sample
 
@@ -138,7 +138,7 @@ def collect(folder: Path, name: str, spec: SampleSpec, seed: int) -> Chunk:
     """All chunks of a sample, in the order of their seeds, as one."""
     paths = [chunk_path(folder, name, spec, number) for number in seeds_of(name, spec, seed)]
     tables = ak.concatenate([ak.from_parquet(path) for path in paths])
-    about = [json.loads(path.with_suffix(".json").read_text()) for path in paths]
+    about = [json.loads(path.with_suffix(".json").read_text(encoding="utf-8")) for path in paths]
     return Chunk(
         columns={field: tables[field] for field in tables.fields},
         generated=sum(entry["generated"] for entry in about),

@@ -20,7 +20,7 @@ from hepda.events.scene import Scene
 from hepda.events.table import FeatureTable
 from hepda.events.truth import check_truth
 from hepda.parallel import Send
-from hepda.report import ReportFigure, save_drawings
+from hepda.report import NotDrawn, ReportFigure, save_drawings
 from hepda.resources import Resources
 
 Array = NDArray[Any]
@@ -104,7 +104,7 @@ def draw(
     folder: Path,
     processes: int,
     progress: Send,
-) -> list[ReportFigure]:
+) -> list[ReportFigure | NotDrawn]:
     """Draw every figure into `folder`, PNG and PDF; returns them as the report takes them."""
     scene = Scene(config, table, scores, numbers, histories, best_epochs)
     return save_drawings(figures.drawings, scene, folder, processes, progress)

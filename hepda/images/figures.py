@@ -15,7 +15,7 @@ from hepda.errors import DataError
 from hepda.images.arrays import Images
 from hepda.images.evaluation import ModelNumbers, embedded_models, embedding, plane_of
 from hepda.plotting import images, training
-from hepda.report import Drawing
+from hepda.report import Drawing, collected
 
 Histories = Mapping[str, Any]
 
@@ -50,7 +50,7 @@ class Scene:
 def drawings(scene: Scene) -> list[Drawing]:
     """All figures."""
     parts = (_grids, _accuracies, _confusions, _embeddings, _trainings)
-    return [drawing for part in parts for drawing in part(scene)]
+    return collected(parts, scene)
 
 
 def _grids(scene: Scene) -> Iterator[Drawing]:

@@ -45,7 +45,7 @@ def write_parts(parts: dict[str, Images], folder: Path) -> None:
         np.save(folder / f"{name}.pixels.npy", np.ascontiguousarray(images.pixels.transpose(0, 2, 3, 1)))
         np.save(folder / f"{name}.label.npy", images.label)
     classes = parts["source_train"].classes
-    (folder / "classes.json").write_text(json.dumps(classes))
+    (folder / "classes.json").write_text(json.dumps(classes), encoding="utf-8")
 
 
 def read_part(folder: Path, name: str) -> Stored:
@@ -59,7 +59,7 @@ def read_part(folder: Path, name: str) -> Stored:
 
 def classes_in(folder: Path) -> tuple[str, ...]:
     """Names of the classes."""
-    return tuple(json.loads((folder / "classes.json").read_text()))
+    return tuple(json.loads((folder / "classes.json").read_text(encoding="utf-8")))
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from hepda.cells import Table
     from hepda.config import AnyConfig
     from hepda.jobs import Job, Trained
-    from hepda.report import ReportFigure
+    from hepda.report import NotDrawn, ReportFigure
     from hepda.resources import Resources
 
     Scores = Mapping[str, NDArray[Any]]
@@ -105,8 +105,10 @@ class Kind(ABC):
         """metrics.json after its head: `samples`, `models` and whatever the kind adds."""
 
     @abstractmethod
-    def draw(self, scores: Scores, judging: Judging, folder: Path) -> list[ReportFigure]:
-        """Draw every figure into `folder`, PNG and PDF, after `measure`; returns them as the report takes them."""
+    def draw(self, scores: Scores, judging: Judging, folder: Path) -> list[ReportFigure | NotDrawn]:
+        """Draw every figure into `folder`, PNG and PDF, after `measure`; returns them as the report takes them, and
+        which could not be drawn.
+        """
 
     def side_by_side(self, processes: int) -> int:
         """How many trainings the memory holds at once, of as many as there are processes."""

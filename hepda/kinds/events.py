@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from hepda.events.numbers import Numbers
     from hepda.events.table import FeatureTable
     from hepda.jobs import Trained
-    from hepda.report import ReportFigure
+    from hepda.report import NotDrawn, ReportFigure
     from hepda.training import Job
 
 Array = NDArray[Any]
@@ -160,7 +160,7 @@ class Events(Kind):
         self._folder = TemporaryDirectory(prefix="judged-", dir=run / ".work")
         return thinning.thinned(self.table, scores, self._shares, Path(self._folder.name) / "table")
 
-    def draw(self, scores: Mapping[str, Array], judging: Judging, folder: Path) -> list[ReportFigure]:
+    def draw(self, scores: Mapping[str, Array], judging: Judging, folder: Path) -> list[ReportFigure | NotDrawn]:
         """Every figure of the numbers that `measure` found."""
         from hepda.events import wing
 

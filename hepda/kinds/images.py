@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from hepda.images.training import ImageJob
     from hepda.images.wing import LoadedImages
     from hepda.jobs import Trained
-    from hepda.report import ReportFigure
+    from hepda.report import NotDrawn, ReportFigure
 
 Array = NDArray[Any]
 
@@ -125,7 +125,7 @@ class ImagesKind(Kind):
             "published": [one.model_dump() for one in config.evaluation.published],
         }
 
-    def draw(self, scores: Mapping[str, Array], judging: Judging, folder: Path) -> list[ReportFigure]:
+    def draw(self, scores: Mapping[str, Array], judging: Judging, folder: Path) -> list[ReportFigure | NotDrawn]:
         """Every figure."""
         from hepda.images import figures
         from hepda.report import save_drawings

@@ -19,7 +19,7 @@ from hepda.resources import Resources
 if TYPE_CHECKING:
     from hepda.cells import Table as PageTable
     from hepda.jobs import Trained
-    from hepda.report import ReportFigure
+    from hepda.report import NotDrawn, ReportFigure
     from hepda.speech.material import Material
     from hepda.speech.numbers import Heard, Table
     from hepda.speech.senones import Aligner
@@ -222,7 +222,7 @@ class Speech(Kind):
             "comparison": comparison(self.config, {m: found["seeds"] for m, found in models.items()}),
         }
 
-    def draw(self, scores: Mapping[str, Array], judging: Judging, folder: Path) -> list[ReportFigure]:
+    def draw(self, scores: Mapping[str, Array], judging: Judging, folder: Path) -> list[ReportFigure | NotDrawn]:
         """Every figure, PNG and PDF."""
         from hepda.report import save_drawings
         from hepda.speech.pictures import Scene, drawings

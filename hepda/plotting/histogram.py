@@ -120,10 +120,11 @@ def choose_edges(arrays: Sequence[ArrayLike], *, bins: int = 25, tail: float = 0
         )
     low = min(float(np.quantile(a, tail)) for a in finite)
     high = max(float(np.quantile(a, 1 - tail)) for a in finite)
-    if all(np.array_equal(a, np.round(a)) for a in finite) and high - low <= 30:
+    least = 1e-9 * max(abs(low), abs(high))  # a narrower axis has no numbers that differ
+    if all(np.array_equal(a, np.round(a)) for a in finite) and least <= high - low + 1 <= 31:
         return np.arange(np.floor(low), np.ceil(high) + 2) - 0.5
-    if high <= low:
-        low, high = low - 0.5, high + 0.5
+    if high <= low or high - low < least:
+        low, high = low - max(0.5, least), high + max(0.5, least)
     step = _round_up((high - low) / bins)
     first, last = np.floor(low / step), np.ceil(high / step)
     return np.arange(first, last + 1) * step

@@ -329,6 +329,27 @@ def scale_counts(axes: Axes, label: str) -> None:
     axes.set_ylabel(label)
 
 
+def is_colour(text: str) -> bool:
+    """Whether matplotlib knows the colour."""
+    return bool(mpl.colors.is_color_like(text))
+
+
+def formula_error(text: str) -> str | None:
+    """What is wrong with the formula in a text of a figure, in matplotlib's words on one line; None if it is right."""
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.mathtext import MathTextParser
+
+    if text.replace(r"\$", "").count("$") % 2:  # matplotlib writes such a text as it is
+        return None
+    with look():
+        try:
+            for output in ("agg", "path"):  # PNG and PDF
+                MathTextParser(output).parse(text, DPI, FontProperties())
+        except ValueError as error:
+            return " ".join(str(error).split()).rpartition("Exception: ")[2]
+    return None
+
+
 def png(drawn: Figure, dpi: int = DPI) -> bytes:
     """The figure as PNG bytes, the same bytes for the same figure."""
     buffer = io.BytesIO()

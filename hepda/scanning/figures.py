@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from hepda.errors import DataError
 from hepda.plotting.scan import Panel, ScanPoint, Spread, scan_criterion_figure, scan_tradeoff_figure
 from hepda.plotting.style import Label, save
-from hepda.report import ReportFigure
+from hepda.report import ReportFigure, attempt
 from hepda.scanning.choice import Result, smallest_loss
 from hepda.scanning.findings import Curve, Findings, events_told
 from hepda.scanning.judging import PHYSICS
@@ -29,10 +30,11 @@ def draw(findings: Findings, folder: Path) -> list[ReportFigure]:
     drawn = []
     for section, make, groups in (("adaptation", _tradeoff, shared), ("summary", _criterion, own)):
         for name, curves in groups.items():
-            try:
-                drawn.append(make(findings, name, curves, folder, section))
-            except DataError as reason:  # no number to draw: the page lists why
-                findings.warnings = [*findings.warnings, f"{name}: {reason}"]
+            figure = attempt(section, name, partial(make, findings, name, curves, folder, section))
+            if isinstance(figure, ReportFigure):
+                drawn.append(figure)
+            else:  # the page lists why
+                findings.warnings = [*findings.warnings, f"{name}: {figure.why}"]
     return drawn
 
 

@@ -10,14 +10,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from hepda import parallel, rundir
-from hepda.analysis import Clock, Progress, check_device, processes_of
+from hepda import exchange, parallel, rundir
+from hepda.analysis import Clock, Progress, check_device, check_texts, processes_of
 from hepda.config import AnalysisConfig, BdtConfig, load_config, resolved_yaml
 from hepda.config.differences import differences, value_at
 from hepda.config.scan import Vary, check_vary, left_out, method_key, parse_vary, scanned_models, strength_key
 from hepda.errors import ConfigError, nearest
 from hepda.events.identity import table_identity
 from hepda.kinds.events import policy_lines
+from hepda.locking import LOCK, locked
 from hepda.resources import Resources
 from hepda.scanning.choice import Criterion, Result, check_criterion, choose
 from hepda.scanning.findings import Findings, curves_of
@@ -90,12 +91,20 @@ def scan(options: Options, progress: Progress) -> Outcome:
     """Everything of `hepda scan`; goes on where an interrupted scan of the same config stopped.
 
     Raises:
+        ConfigError: another process writes into the folder.
         HepdaError: the input is wrong; nothing has been trained then.
 
     """
     plan = make_plan(options)
     check_folder(plan)
+    with locked(plan.folder, "scan", "--output"):
+        return _scan(plan, progress)
+
+
+def _scan(plan: Plan, progress: Progress) -> Outcome:
+    """As `scan`, for whoever holds the lock of the folder."""
     clock = Clock(progress)
+    exchange.mark(plan.folder, "scan")
     ground = Ground(plan.folder, progress, replace(plan.options.resources, processes=plan.processes))
     with clock("load"):
         for point in plan.points or (Point(plan.source.models[0], {}, plan.source.config()),):
@@ -104,10 +113,13 @@ def scan(options: Options, progress: Progress) -> Outcome:
             progress.say(line)
     _open_folder(plan, ground)
     with clock("train"):
-        results = _guided(plan, ground, progress) if options.guided else _grid(plan, ground, progress)
+        results = _guided(plan, ground, progress) if plan.options.guided else _grid(plan, ground, progress)
     with clock("report"):
         findings = _findings(plan, ground, results, clock)
+        before = len(findings.warnings)
         report = _write(plan, findings)
+        for line in findings.warnings[before:]:  # figures that could not be drawn
+            progress.say(line)
         _mark(plan.folder, ground)  # a guided search may have read more events since
     ground.remove()
     return Outcome(plan.folder, report, findings, clock.seconds)
@@ -141,6 +153,7 @@ def make_plan(options: Options) -> Plan:
             raise ConfigError(f"--methods: {method_key(model)} is varied already; give one of them.")
     check_criterion(options.criterion, not any(isinstance(base.models[model], BdtConfig) for model in models))
     check_device(options.device)
+    check_texts(base)
     source = Source(options.config, options.overrides, tuple(models), base)
     if options.guided is not None:
         _check_guided(source, varied, options)
@@ -168,9 +181,10 @@ def check_folder(plan: Plan) -> None:
     """Raise ConfigError if the folder cannot be written to, or holds something else, or a scan of another config."""
     folder = plan.folder
     rundir.check_writable(folder, "--output")
-    if not folder.is_dir() or all(path.name == ".work" for path in folder.iterdir()):
+    others = [path.name for path in folder.iterdir() if path.name != LOCK] if folder.is_dir() else []
+    if not others or (others == [exchange.WORK] and exchange.is_marked(folder, "scan")):
         return
-    if not (folder / MARK).is_file():
+    if not {"kernels", "tables"} <= set(_earlier(folder)):
         raise ConfigError(
             f"--output {folder}: this folder holds files that are not of a scan; name an empty or a new one."
         )
@@ -203,8 +217,8 @@ def _open_folder(plan: Plan, ground: Ground) -> None:
 def _earlier(folder: Path) -> dict[str, Any]:
     """What the mark of an earlier scan in the folder says."""
     mark = folder / MARK
-    found: dict[str, Any] = rundir.read_json(mark) if mark.is_file() else {}
-    return found
+    found = rundir.read_json(mark) if mark.is_file() else {}
+    return found if isinstance(found, dict) else {}
 
 
 def _mark(folder: Path, ground: Ground) -> None:
@@ -240,7 +254,7 @@ class Ground:
         from hepda.events import wing
         name = table_identity(config)
         if name not in self.paths:
-            means = replace(self.resources, folder=self.folder / ".work" / name)
+            means = replace(self.resources, folder=self.folder / exchange.WORK / name)
             loaded = wing.load(config, self.progress.step, means)
             self.checksums[name] = checksum(loaded.table)
             if _earlier(self.folder).get("tables", {}).get(name, self.checksums[name]) != self.checksums[name]:
@@ -249,7 +263,7 @@ class Ground:
                     "name another folder."
                 )
             self.own[name] = {model: checksum(loaded.table, model) for model in config.models}
-            self.paths[name] = loaded.folder or self.folder / ".work" / name
+            self.paths[name] = loaded.folder or self.folder / exchange.WORK / name
             self.policy = list(dict.fromkeys([*self.policy, *policy_lines(config, loaded.table)]))
             if not self.samples:
                 self.samples, self.files = wing.samples_metrics(config, loaded), loaded.manifest()
@@ -257,7 +271,7 @@ class Ground:
 
     def remove(self) -> None:
         """Take the tables off the disk."""
-        shutil.rmtree(self.folder / ".work", ignore_errors=True)
+        shutil.rmtree(self.folder / exchange.WORK, ignore_errors=True)
 
 
 def _units(plan: Plan, ground: Ground, point: Point) -> list[Unit]:

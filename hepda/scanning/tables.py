@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from rich import box
-from rich.table import Table as RichTable
-from rich.text import Text
-
 from hepda.cells import Cell, Quantity, Table
 from hepda.scanning.choice import Result
 from hepda.scanning.findings import Curve, Findings, events_told
 from hepda.scanning.judging import TAIL
 from hepda.scanning.points import is_plain, plain, short
+from hepda.terminal import NumberTable
 
 
 def chosen_table(findings: Findings) -> Table:
@@ -121,19 +118,13 @@ def _inside(findings: Findings, model: str, result: Result, other: str) -> bool:
     return isinstance(null, float) and ks is not None and ks <= null
 
 
-def console_table(findings: Findings) -> RichTable:
+def console_table(findings: Findings) -> NumberTable:
     """All points for the terminal: AUC, KS and one shift a domain, probe; the chosen ones are marked."""
     table = points_table(findings)
     shown = [i for i, heading in enumerate(table.head) if "Shift" not in heading or "20 %" in heading]
-    drawn = RichTable(box=box.SIMPLE_HEAD, padding=0, pad_edge=False)
-    for i in shown:
-        widest = max(len(row[i].short) for row in table.rows)
-        drawn.add_column(Text(table.head[i]), justify="right" if i else "left", overflow="fold", min_width=widest)
-    drawn.add_column(Text(""))
     marks = ["chosen" if r is curve.chosen else "" for curve in findings.curves for r in curve.results]
-    for row, mark in zip(table.rows, marks, strict=True):
-        drawn.add_row(*(Text(row[i].short) for i in shown), Text(mark))
-    return drawn
+    rows = [[*(row[i].short for i in shown), mark] for row, mark in zip(table.rows, marks, strict=True)]
+    return NumberTable([*(table.head[i] for i in shown), ""], rows)
 
 
 def told(curve: Curve, result: Result) -> str:

@@ -96,7 +96,7 @@ def judge(unit: Unit, criterion: str) -> dict[str, Any]:
     from hepda.events.store import open_table
     from hepda.scanning.judging import choosing_numbers, reporting_numbers
 
-    failures = [_failure(unit, job).read_text() for job in unit.jobs if _failure(unit, job).exists()]
+    failures = [_failure(unit, job).read_text(encoding="utf-8") for job in unit.jobs if _failure(unit, job).exists()]
     if failures:
         return {"numbers": {}, "why": list(dict.fromkeys(failures)), "failed": True, "seconds": None, "epochs": None}
     table = open_table(unit.table)

@@ -11,7 +11,7 @@ import torch
 
 from hepda.plotting import speech as plots
 from hepda.plotting import training as training_plots
-from hepda.report import Drawing
+from hepda.report import Drawing, collected
 from hepda.speech.material import Material, aligner_frames
 from hepda.speech.numbers import Scores, Table, confusion, is_quoted, key_of, quoted
 from hepda.speech.parts import extractor_of, parts_of
@@ -45,12 +45,12 @@ class Scene:
         return self.config.models[model].title or model
 
 
-def drawings(scene: Scene) -> Iterator[Drawing]:
+def drawings(scene: Scene) -> list[Drawing]:
     """Everything that is drawn of a run."""
-    yield from _errors(scene)
-    yield from _probes(scene)
-    yield from _confusions(scene)
-    yield from _sounds(scene)
+    return collected((_errors, _probes, _confusions, _sounds, _trainings), scene)
+
+
+def _trainings(scene: Scene) -> Iterator[Drawing]:
     for model, columns in scene.histories.items():
         panels, levels = training_plots.history_panels(
             *({name: [np.nan if x is None else x for x in values] for name, values in one.items()} for one in columns)
