@@ -120,7 +120,7 @@ def choose_edges(arrays: Sequence[ArrayLike], *, bins: int = 25, tail: float = 0
         )
     low = min(float(np.quantile(a, tail)) for a in finite)
     high = max(float(np.quantile(a, 1 - tail)) for a in finite)
-    least = 1e-9 * max(abs(low), abs(high))  # a narrower axis has no numbers that differ
+    least = max(1e-9 * max(abs(low), abs(high)), 1e-300)  # a narrower axis has no numbers that differ
     if all(np.array_equal(a, np.round(a)) for a in finite) and least <= high - low + 1 <= 31:
         return np.arange(np.floor(low), np.ceil(high) + 2) - 0.5
     if high <= low or high - low < least:

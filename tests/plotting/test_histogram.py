@@ -88,3 +88,15 @@ def test_a_bin_that_reaches_into_the_blinded_range_is_hidden_whole() -> None:
     assert hidden_bins(edges, (0.65, np.inf)).tolist() == [False] * 6 + [True] * 4
     assert hidden_bins(edges, (0.3, 0.4)).tolist() == [False] * 3 + [True] + [False] * 6
     assert not hidden_bins(edges, None).any()
+
+
+@pytest.mark.parametrize("value", [1.6e18, -3e30, 3.4e38, 284500.0, 1e9 + 7, 3.5, 0.0, 1e-40])
+def test_a_constant_of_any_size_has_edges_around_it(value: float) -> None:
+    for values in ([value] * 3, [value, np.nextafter(value, np.inf)]):
+        edges = choose_edges([np.array(values)])
+        assert len(edges) > 1 and (np.diff(edges) > 0).all() and edges[0] < value < edges[-1]
+
+
+def test_a_narrow_range_far_from_zero_keeps_its_bins() -> None:
+    edges = choose_edges([np.linspace(1e6, 1e6 + 0.1, 100)])
+    assert 10 < len(edges) < 40 and edges[-1] - edges[0] < 0.2
