@@ -298,7 +298,12 @@ def _features(config: AnalysisConfig, loaded: LoadedEvents, found: Checkup) -> N
 
 
 def _missing(loaded: LoadedEvents, found: Checkup) -> None:
-    """Features that some events do not have, by sample."""
+    """Features that some events do not have, and conditions that are missing in some events, by sample."""
+    for sample, summary in loaded.samples.items():
+        for condition in (name for name in summary.missing if name not in loaded.table.names):
+            found.warnings.append(
+                f"{sample}: {condition} is missing (null) in {summary.missing[condition]} events, which are left out"
+            )
     for name in loaded.table.names:
         shares = {
             sample: summary.missing.get(name, 0) / summary.sums.entries
