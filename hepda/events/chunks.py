@@ -194,7 +194,7 @@ class ChunkReader:
         evaluator.define(PHYSICAL, Column(weight))
         extra = self._domains(evaluator, weight, path, entries)
         for name, expression in self.plan.columns.items():
-            values, gone = evaluator.number(expression)
+            values, gone = evaluator.exact_number(expression)
             extra[name] = values if gone is None else np.where(gone, np.nan, values)
         return Rows(features, weight, key, extra, np.asarray(cut_counts, dtype=np.int64))
 

@@ -81,7 +81,8 @@ class Evaluator:
         self._variables = variables
         self._entries = entries
         self._known: dict[str, Value] = {}
-        self._absent = {name: c.absent for name, c in branches.items() if c.absent is not None}
+        lists = {name: getattr(column, "absent", None) for name, column in branches.items()}  # no four-vector has it
+        self._absent = {name: absent for name, absent in lists.items() if absent is not None}
 
     def define(self, name: str, column: Column) -> None:
         """Make `column` known as `name`, e.g. `physical`."""
@@ -97,6 +98,15 @@ class Evaluator:
         """One float64 an event, and which are missing. Raises ExpressionError for lists and four-vectors."""
         column = self._flat(expression)
         return column.values.astype(np.float64, copy=False), column.missing
+
+    def exact_number(self, expression: Expression) -> tuple[Floats, Bools | None]:
+        """As `number`, for numbers that are kept; raises ExpressionError, too, for integers that lose digits."""
+        column = self._flat(expression)
+        values = column.values if column.missing is None else exact.filled(column.values, column.missing)
+        try:
+            return exact.as_floats(values), column.missing
+        except ValueProblem as problem:
+            raise expression.error(expression.tree, f"{problem}.") from problem
 
     def condition(self, expression: Expression) -> Bools:
         """One truth value an event; a missing one is false."""

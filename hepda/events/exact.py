@@ -167,7 +167,7 @@ def as_floats(values: Numbers) -> Numbers:
             if own != int(rounded):
                 raise ValueProblem(
                     f"makes a number with a fraction of the integer {own}, of which float64 would lose digits (it "
-                    "holds integers up to 2^53); write the other numbers as integers, without a point"
+                    "holds integers up to 2^53); keep to integers (2, not 2.0), or divide it: x // 1000000, x % 1000000"
                 )
     return found
 

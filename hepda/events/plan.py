@@ -90,10 +90,10 @@ class Plan:
         check_names(own, variables, {*branches, PHYSICAL}, path)
         columns = {}
         for column, expression in self.columns.items():
-            if needed_names([expression], variables) <= {*branches, PHYSICAL}:
+            known = {*branches, PHYSICAL}
+            if needed_names([expression], variables) <= known or not sample.is_data:
+                check_names([expression], variables, known, path)
                 columns[column] = expression
-            elif not sample.is_data:
-                check_names([expression], variables, {*branches, PHYSICAL}, path)
         names = needed_names([*needed, *own, *columns.values()], variables)
         if PHYSICAL in names and PHYSICAL in branches and PHYSICAL not in sample.aliases.values():
             raise ExpressionError(
