@@ -30,7 +30,9 @@ BRANCHES = {
     "met": Column(np.array([1.0, np.nan, np.inf])),
     "Jet.pt": Column(np.array([7.0, 8.0, 9.0]), None, np.array([False, True, False])),
     "big": Column(np.array([2**64 - 1, 2**63, 5], dtype=np.uint64)),
+    "small": Column(np.array([3, 0, 9], dtype=np.uint64), None, np.array([False, True, False])),
     "good": Column(np.array([True, False, True])),
+    "lost": Column(np.array([1.0, 2.0, 3.0]), offsets_of(np.array([2, 0, 1])), None, np.array([False, True, False])),
 }
 VARIABLES = {"jets": parse("p4(pt, eta, eta, 5)")}
 WORDS = [*BRANCHES, *VARIABLES, *function_names(), *"()[],:+-*/%&|^~<>=.", "**", "//", "==", "!=", "<=", ">=", "and",

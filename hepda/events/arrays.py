@@ -23,7 +23,7 @@ from hepda.events.columns import (
 def column_of(layout: Any) -> Column:
     """An awkward layout as a Column: numbers or lists of numbers, some of them perhaps missing.
 
-    A list that is missing as a whole is an empty list. Raises ValueProblem for anything else.
+    A list that is missing as a whole is empty and `absent`. Raises ValueProblem for anything else.
     """
     body, gone = _present(layout)
     if getattr(body, "data", None) is not None and body.data.ndim == 2:
@@ -38,7 +38,7 @@ def column_of(layout: Any) -> Column:
         lengths = np.zeros(len(gone), dtype=np.int64)
         lengths[~gone] = np.diff(offsets)
         offsets = offsets_of(lengths)
-    return Column(inner.values, offsets, inner.missing)
+    return Column(inner.values, offsets, inner.missing, gone)
 
 
 def _present(layout: Any) -> tuple[Any, Bools | None]:

@@ -22,7 +22,7 @@ from hepda.evaluation.arrays import sample as weighted
 from hepda.evaluation.distances import chi2, kolmogorov_smirnov
 from hepda.events.blinding import hidden_range
 from hepda.events.chunks import ChunkReader, Faults, Rows, stretches
-from hepda.events.expressions import Expression, needed_names
+from hepda.events.expressions import Expression, needed_names, parse
 from hepda.events.inputs import InputFile, inspect, open_inputs, sample_tree
 from hepda.events.load import LoadedEvents, load_table
 from hepda.events.plan import PHYSICAL, Plan, SamplePlan, make_plan
@@ -182,7 +182,9 @@ def _cut_flow(
     factor = Stitching(name, {other: samples[other].normalisation for other in covers}, covers) if covers else own
     sums, faults = np.zeros((len(cuts) + 1, 3)), Faults()
     for file in files:
-        lean = _lean(file, {f"cut {i}": cut for i, cut in enumerate(cuts)}, plan, name)
+        # Columns are numbers, which bits of flags above 2^53 are not without loss: what is kept is whether a cut holds.
+        holds = {f"cut {i}": parse(f"({cut.text}) != 0", cut.what) for i, cut in enumerate(cuts)}
+        lean = _lean(file, holds, plan, name)
         reader = ChunkReader(name, file.plan.variables, lean, factor, 0.0, config.split.key, faults, {})
         try:
             with sample_tree(config, name, file.path) as tree:
@@ -298,7 +300,12 @@ def _features(config: AnalysisConfig, loaded: LoadedEvents, found: Checkup) -> N
 
 
 def _missing(loaded: LoadedEvents, found: Checkup) -> None:
-    """Features that some events do not have, by sample."""
+    """Features that some events do not have, and conditions that are missing in some events, by sample."""
+    for sample, summary in loaded.samples.items():
+        for condition in (name for name in summary.missing if name not in loaded.table.names):
+            found.warnings.append(
+                f"{sample}: {condition} is missing (null) in {summary.missing[condition]} events, which are left out"
+            )
     for name in loaded.table.names:
         shares = {
             sample: summary.missing.get(name, 0) / summary.sums.entries

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hepda.errors import DataError
-from hepda.events.columns import Column, counts, offsets_of
+from hepda.events.columns import Bools, Column, counts, offsets_of
 from hepda.events.evaluation import Evaluator
 from hepda.events.expressions import Expression
 from hepda.events.plan import PHYSICAL, SamplePlan
@@ -42,35 +42,72 @@ class Rows:
 
 @dataclass(slots=True)
 class Faults:
-    """Numbers that are not finite, by what they are: how many, and the first place."""
+    """Numbers that are not finite, or missing where none may be, by what they are: how many, and the first place.
+
+    The keys are sentences that go on with the number and the place: `samples.tt: weight (w) is missing`.
+    """
 
     found: dict[str, tuple[int, str, int]] = field(default_factory=dict)
 
-    def look(self, what: str, values: NDArray[Any], path: str, entries: NDArray[np.int64], sample: str) -> None:
-        """Count what is not finite among `values`, whose entries in the file are `entries`."""
-        bad = np.flatnonzero(~np.isfinite(values))
-        if len(bad):
-            key = f"samples.{sample}: {what}"
-            count, where, entry = self.found.get(key, (0, path, int(entries[bad[0]])))
-            self.found[key] = (count + len(bad), where, entry)
+    def look(
+        self,
+        what: str,
+        values: NDArray[Any],
+        path: str,
+        entries: NDArray[np.int64],
+        sample: str,
+        gone: Bools | None = None,
+    ) -> None:
+        """Count what is missing (`gone`) and what is not finite among `values`, whose entries in the file are given."""
+        bad = ~np.isfinite(values)
+        if gone is not None:
+            self._count(f"samples.{sample}: {what} is missing, so it is not a finite number,", gone, path, entries)
+            bad &= ~gone
+        self._count(f"samples.{sample}: {what} is not a finite number", bad, path, entries)
+
+    def _count(self, told: str, bad: Bools, path: str, entries: NDArray[np.int64]) -> None:
+        places = np.flatnonzero(bad)
+        if len(places):
+            count, where, entry = self.found.get(told, (0, path, int(entries[places[0]])))
+            self.found[told] = (count + len(places), where, entry)
 
     def complain(self) -> None:
         """Raise DataError if anything was found."""
         if self.found:
             lines = [
-                f"{what} is not a finite number in {count} selected events, first in entry {entry} of {path}."
-                for what, (count, path, entry) in self.found.items()
+                f"{told} in {count} selected events, first in entry {entry} of {path}."
+                for told, (count, path, entry) in self.found.items()
             ]
-            lines.append("Mend the expression (a division by zero, the log of 0?), or cut these events away.")
+            lines.append(
+                "Correct the expression (a division by zero, the log of 0? default(x, 1) gives what is missing a "
+                "value), or cut these events away."
+            )
             raise DataError("\n".join(lines))
+
+
+def condition_name(condition: Expression) -> str:
+    """How counts call a condition: `selection (met > 20)`, which no feature can be called."""
+    return f"{condition.what} ({condition.text})"
 
 
 def slice_events(column: Column, first: int, last: int) -> Column:
     """The events [first, last), as views of the same numbers."""
     if column.offsets is None:
-        return Column(column.values[first:last])
+        return Column(column.values[first:last], None, _mask(column.missing, first, last))
     offsets = column.offsets[first : last + 1]
-    return Column(column.values[offsets[0] : offsets[-1]], offsets - offsets[0])
+    low, high = int(offsets[0]), int(offsets[-1])
+    return Column(
+        column.values[low:high],
+        offsets - low,
+        _mask(column.missing, low, high),
+        _mask(column.absent, first, last),
+    )
+
+
+def _mask(mask: Bools | None, first: int, last: int) -> Bools | None:
+    """A part of what is missing; None where nothing is, so that it costs nothing."""
+    part = None if mask is None else mask[first:last]
+    return part if part is not None and part.any() else None
 
 
 def take_events(column: Column, index: NDArray[np.int64]) -> Column:
@@ -80,7 +117,8 @@ def take_events(column: Column, index: NDArray[np.int64]) -> Column:
     lengths = counts(column.offsets)[index]
     offsets = offsets_of(lengths)
     first = np.repeat(column.offsets[:-1][index] - offsets[:-1], lengths)
-    return column.take(first + np.arange(int(offsets[-1])), offsets)
+    taken = column.take(first + np.arange(int(offsets[-1])), offsets)
+    return taken if column.absent is None else replace(taken, absent=column.absent[index])
 
 
 def stretches(
@@ -109,7 +147,8 @@ class ChunkReader:
 
     variables: parsed variables by name; plan: the sample's expressions; factor: its normalisation, or how it is
     stitched together with others; missing: the number that stands for a missing feature; key: the branches that
-    identify an event.
+    identify an event; gaps: takes note of how many events have no feature, by its name, and of how many a condition
+    rejects because it is missing, by `condition_name`.
     """
 
     sample: str
@@ -140,7 +179,9 @@ class ChunkReader:
         passed = np.ones(len(entries), dtype=bool)
         cut_counts = []
         for cut in self.plan.cuts:
-            passed &= evaluator.condition(cut)
+            holds, gone = evaluator.truth(cut)
+            self._undecided(cut, gone, passed)
+            passed &= holds
             cut_counts.append(int(passed.sum()))
         if not passed.all():
             index = np.flatnonzero(passed)
@@ -149,13 +190,20 @@ class ChunkReader:
             evaluator = Evaluator(columns, self.variables, len(index), where)
         features = self._features(evaluator, path, entries)
         weight = self._weight(evaluator, path, entries)
-        key = event_key(*(integers(columns[n], f"{path}: the branch {n!r}") for n in self.key))
+        key = event_key(*(integers(columns[n], f"{path}: the branch {n!r}", entries) for n in self.key))
         evaluator.define(PHYSICAL, Column(weight))
         extra = self._domains(evaluator, weight, path, entries)
         for name, expression in self.plan.columns.items():
-            values, gone = evaluator.number(expression)
+            values, gone = evaluator.exact_number(expression)
             extra[name] = values if gone is None else np.where(gone, np.nan, values)
         return Rows(features, weight, key, extra, np.asarray(cut_counts, dtype=np.int64))
+
+    def _undecided(self, condition: Expression, gone: Bools | None, events: Bools) -> None:
+        """Take note of the `events` that a condition rejects because it is missing (`gone`) in them."""
+        number = 0 if gone is None else int(np.count_nonzero(gone & events))
+        if number:
+            name = condition_name(condition)
+            self.gaps[name] = self.gaps.get(name, 0) + number
 
     def _features(self, evaluator: Evaluator, path: str, entries: NDArray[np.int64]) -> NDArray[np.float32]:
         matrix = np.empty((len(entries), len(self.plan.features)), dtype=np.float32)
@@ -181,7 +229,7 @@ class ChunkReader:
     ) -> NDArray[np.float64]:
         values, gone = evaluator.number(expression)
         values = values if gone is None else np.where(gone, np.nan, values)
-        self.faults.look(f"{expression.what} ({expression.text})", values, path, entries, self.sample)
+        self.faults.look(f"{expression.what} ({expression.text})", values, path, entries, self.sample, gone)
         return values
 
     def _domains(
@@ -193,7 +241,8 @@ class ChunkReader:
         for model, domain in self.plan.domains.items():
             mask = np.full(n, domain.picks_rows)
             if domain.picks_rows and domain.selection is not None:
-                mask = evaluator.condition(domain.selection)
+                mask, gone = evaluator.truth(domain.selection)
+                self._undecided(domain.selection, gone, np.ones(n, dtype=bool))
             weight = physical
             if domain.weight is not None:
                 weight = self._finite(evaluator, domain.weight, path, entries)

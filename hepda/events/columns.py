@@ -2,7 +2,8 @@
 
 A list column keeps all its numbers in one flat array with offsets, as ROOT and awkward do, so that arithmetic
 is one numpy call whatever the lengths. Numbers are bool, int64, uint64 or float64: float32 branches are
-widened, because masses of light, fast pairs cancel.
+widened, because masses of light, fast pairs cancel. A column in which nothing is missing has no mask, so that it
+costs nothing.
 """
 
 from __future__ import annotations
@@ -43,11 +44,14 @@ class Column:
 
     values: [n], or [offsets[-1]] if every event has a list; offsets: int64 [n + 1] or None;
     missing: bool, as long as values, or None if nothing is missing (values there are arbitrary).
+    absent: of a branch of lists, bool [n]: events whose list as a whole is missing in the file (it is empty here), or
+    None; columns that are made of others do not have it, see `Evaluator`.
     """
 
     values: Numbers
     offsets: Offsets | None = None
     missing: Bools | None = None
+    absent: Bools | None = None
     _chosen: list[Any] = field(default_factory=list, compare=False, repr=False)
 
     def chosen(self) -> tuple[NDArray[np.int64], Offsets]:

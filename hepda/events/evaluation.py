@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import reduce
+from typing import TypeGuard
 
 import numpy as np
 
+from hepda.events import exact
 from hepda.events.columns import (
     Bools,
     Column,
     Floats,
-    Numbers,
     UnevenLists,
     Value,
     ValueProblem,
     Vectors,
     align,
     counts,
+    either,
     filter_lists,
     pick,
     same_lists,
@@ -26,60 +28,37 @@ from hepda.events.columns import (
 )
 from hepda.events.expressions import CONSTANTS, Expression, constant_integer, dotted_name
 from hepda.events.functions import FUNCTIONS, add_vectors
-from hepda.events.lists import elementwise, truth
+from hepda.events.lists import conjunction, disjunction, elementwise, exclusive, negation
 from hepda.events.registered import find_function
 
-
-def _arithmetic(ufunc: Callable[..., Any], *, as_float: bool = False) -> Callable[[Value, Value], Value]:
-    def apply(a: Numbers, b: Numbers) -> Numbers:
-        if as_float or a.dtype.kind == "b" or b.dtype.kind == "b":
-            kind = np.float64 if as_float else None
-            a, b = (x.astype(kind or (np.int64 if x.dtype.kind == "b" else x.dtype)) for x in (a, b))
-        return np.asarray(ufunc(a, b))
-
-    return lambda a, b: elementwise(apply, a, b)
-
-
-def _unsigned(a: Numbers, b: Numbers) -> tuple[Numbers, Numbers]:
-    """Event numbers above 2^63 beside a small integer: numpy would go to float64 and lose digits."""
-    if {a.dtype.kind, b.dtype.kind} == {"i", "u"} and not (np.any(a < 0) or np.any(b < 0)):
-        return a.astype(np.uint64), b.astype(np.uint64)
-    return a, b
-
-
-def _remainder(ufunc: Callable[..., Any]) -> Callable[[Value, Value], Value]:
-    """Integer division by zero gives 0 in numpy, silently; as floats it gives NaN, which is found later."""
-
-    def apply(a: Numbers, b: Numbers) -> Numbers:
-        a, b = _unsigned(a, b)
-        if b.dtype.kind != "f" and np.any(b == 0):
-            a, b = a.astype(np.float64), b.astype(np.float64)
-        return np.asarray(ufunc(a.astype(np.int64) if a.dtype.kind == "b" else a, b))
-
-    return lambda a, b: elementwise(apply, a, b)
-
-
-_BINARY: dict[type[ast.operator], Callable[[Value, Value], Value]] = {
-    ast.Add: _arithmetic(np.add),
-    ast.Sub: _arithmetic(np.subtract),
-    ast.Mult: _arithmetic(np.multiply),
-    ast.Div: _arithmetic(np.divide, as_float=True),
-    ast.Pow: _arithmetic(np.power, as_float=True),
-    ast.FloorDiv: _remainder(np.floor_divide),
-    ast.Mod: _remainder(np.mod),
+_BINARY: dict[type[ast.operator], exact.Operation] = {
+    ast.Add: exact.add,
+    ast.Sub: exact.subtract,
+    ast.Mult: exact.multiply,
+    ast.Div: lambda a, b: np.divide(a.astype(np.float64, copy=False), b.astype(np.float64, copy=False)),
+    ast.Pow: lambda a, b: np.power(a.astype(np.float64, copy=False), b.astype(np.float64, copy=False)),
+    ast.FloorDiv: exact.floor_divide,
+    ast.Mod: exact.remainder,
 }
-_BITWISE: dict[type[ast.operator], np.ufunc] = {
-    ast.BitAnd: np.bitwise_and,
-    ast.BitOr: np.bitwise_or,
-    ast.BitXor: np.bitwise_xor,
+_BITWISE: dict[type[ast.operator], exact.Operation] = {
+    ast.BitAnd: exact.bits(np.bitwise_and),
+    ast.BitOr: exact.bits(np.bitwise_or),
+    ast.BitXor: exact.bits(np.bitwise_xor),
 }
-_COMPARE: dict[type[ast.cmpop], np.ufunc] = {
-    ast.Lt: np.less,
-    ast.LtE: np.less_equal,
-    ast.Gt: np.greater,
-    ast.GtE: np.greater_equal,
-    ast.Eq: np.equal,
-    ast.NotEq: np.not_equal,
+_LOGIC: dict[type[ast.operator | ast.boolop], Callable[[Value, Value], Value]] = {
+    ast.BitAnd: conjunction,
+    ast.And: conjunction,
+    ast.BitOr: disjunction,
+    ast.Or: disjunction,
+    ast.BitXor: exclusive,
+}
+_COMPARE: dict[type[ast.cmpop], exact.Operation] = {
+    ast.Lt: exact.compare(np.less),
+    ast.LtE: exact.compare(np.less_equal),
+    ast.Gt: exact.compare(np.greater),
+    ast.GtE: exact.compare(np.greater_equal),
+    ast.Eq: exact.compare(np.equal),
+    ast.NotEq: exact.compare(np.not_equal),
 }
 
 
@@ -102,6 +81,8 @@ class Evaluator:
         self._variables = variables
         self._entries = entries
         self._known: dict[str, Value] = {}
+        lists = {name: getattr(column, "absent", None) for name, column in branches.items()}  # no four-vector has it
+        self._absent = {name: absent for name, absent in lists.items() if absent is not None}
 
     def define(self, name: str, column: Column) -> None:
         """Make `column` known as `name`, e.g. `physical`."""
@@ -118,11 +99,24 @@ class Evaluator:
         column = self._flat(expression)
         return column.values.astype(np.float64, copy=False), column.missing
 
+    def exact_number(self, expression: Expression) -> tuple[Floats, Bools | None]:
+        """As `number`, for numbers that are kept; raises ExpressionError, too, for integers that lose digits."""
+        column = self._flat(expression)
+        values = column.values if column.missing is None else exact.filled(column.values, column.missing)
+        try:
+            return exact.as_floats(values), column.missing
+        except ValueProblem as problem:
+            raise expression.error(expression.tree, f"{problem}.") from problem
+
     def condition(self, expression: Expression) -> Bools:
         """One truth value an event; a missing one is false."""
+        return self.truth(expression)[0]
+
+    def truth(self, expression: Expression) -> tuple[Bools, Bools | None]:
+        """One truth value an event, false where it is missing, and where that is (None: nowhere)."""
         column = self._flat(expression)
         holds = np.asarray(column.values != 0)
-        return holds if column.missing is None else holds & ~column.missing
+        return (holds, None) if column.missing is None else (holds & ~column.missing, column.missing)
 
     def _flat(self, expression: Expression) -> Column:
         value = self.value(expression)
@@ -144,6 +138,24 @@ class Evaluator:
             known = name in self._variables
             self._known[key] = self.value(self._variables[name]) if known else self._branches[name]
         return self._known[key]
+
+    def without_absent(self, call: ast.Call, arguments: Sequence[Value], result: Value) -> Value:
+        """The result of a function, missing where it made one value an event of lists that the file does not have."""
+        jagged = any(isinstance(value, Column | Vectors) and value.jagged for value in arguments)
+        if not self._absent or not jagged or not isinstance(result, Column | Vectors) or result.jagged:
+            return result
+        gone = reduce(either, (self._absent.get(name) for name in self._branches_of(call.args)), result.missing)
+        if isinstance(result, Column):
+            return Column(result.values, None, gone)
+        return result.take(np.arange(len(result)), None, gone)
+
+    def _branches_of(self, nodes: Iterable[ast.AST]) -> set[str]:
+        """Names of branches in parts of an expression, through all variables."""
+        parts = [node for top in nodes for node in ast.walk(top)]
+        called = {id(node.func) for node in parts if isinstance(node, ast.Call)}
+        names = {name for node in parts if id(node) not in called and (name := dotted_name(node)) is not None}
+        inner = [self._variables[name].tree for name in names if name in self._variables]
+        return names | (self._branches_of(inner) if inner else set())
 
     @property
     def known(self) -> dict[str, Value]:
@@ -184,8 +196,7 @@ class _Walk:
         if isinstance(node, ast.UnaryOp):
             return self._unary(node)
         if isinstance(node, ast.BoolOp):
-            ufunc = np.logical_and if isinstance(node.op, ast.And) else np.logical_or
-            return self._combine(ufunc, [self.visit(value) for value in node.values])
+            return reduce(_LOGIC[type(node.op)], [self.visit(value) for value in node.values])
         if isinstance(node, ast.Compare):
             return self._compare(node)
         if isinstance(node, ast.IfExp):
@@ -196,7 +207,8 @@ class _Walk:
         if isinstance(node, ast.Call):
             function = find_function(str(dotted_name(node.func)))
             if function is not None:
-                return function.compute(*[self.visit(argument) for argument in node.args])
+                arguments = [self.visit(argument) for argument in node.args]
+                return self.evaluator.without_absent(node, arguments, function.compute(*arguments))
         raise ValueProblem(f"{type(node).__name__} is not allowed in an expression")
 
     def _name(self, node: ast.expr) -> Value:
@@ -209,45 +221,61 @@ class _Walk:
             raise self.expression.error(node, f"{name!r} is neither a variable nor a branch.") from error
 
     def _binary(self, node: ast.BinOp) -> Value:
+        if type(node.op) in _BITWISE:
+            return self._bits(node)
         left, right = self.visit(node.left), self.visit(node.right)
         if isinstance(left, Vectors) and isinstance(right, Vectors) and isinstance(node.op, ast.Add | ast.Sub):
             return add_vectors(left, right, 1.0 if isinstance(node.op, ast.Add) else -1.0)
-        if type(node.op) in _BITWISE:
-            return self._bits(_BITWISE[type(node.op)], left, right)
-        return _BINARY[type(node.op)](left, right)
+        return elementwise(_BINARY[type(node.op)], left, right)
 
-    def _bits(self, ufunc: np.ufunc, left: Value, right: Value) -> Value:
+    def _bits(self, node: ast.BinOp) -> Value:
         """Bits of two integers (flags), or the logic of two conditions."""
+        operands = {part: self._bits_operand(part) for part in (node.left, node.right)}
+        left, right = operands.values()
         kinds = {_kind(left), _kind(right)}
         if "f" in kinds:
             raise ValueProblem("&, | and ^ take conditions or integers; this is a number with a fraction")
         if kinds <= {"i", "u"}:
-            return elementwise(lambda a, b: ufunc(*_unsigned(a, b)), left, right)
-        return self._combine(ufunc, [left, right])
+            return elementwise(_BITWISE[type(node.op)], left, right)
+        for part, value in operands.items():
+            if _kind(value) != "b" and _is_complement(part):
+                raise ValueProblem(_COMPLEMENT)
+            if _kind(value) != "b" and not isinstance(value, Column):
+                raise ValueProblem(f"joins a condition with the plain number {value}; compare something with it")
+        return _LOGIC[type(node.op)](left, right)
 
-    def _combine(self, ufunc: np.ufunc, values: list[Value]) -> Value:
-        result = truth(values[0])
-        for value in values[1:]:
-            result = elementwise(ufunc, result, truth(value))
-        return result
+    def _bits_operand(self, node: ast.expr) -> Value:
+        """An operand of &, | or ^: the only place where ~ of an integer is the complement of its bits."""
+        if not _is_complement(node):
+            return self.visit(node)
+        value = self._bits_operand(node.operand)
+        return elementwise(exact.complement, value) if _kind(value) in "iu" else self._opposite(value)
+
+    def _opposite(self, value: Value) -> Value:
+        """~ of a condition."""
+        if _kind(value) == "f":
+            raise ValueProblem("~ takes a condition; this is a number with a fraction")
+        if _kind(value) != "b":
+            raise ValueProblem(_COMPLEMENT)
+        return negation(value)
 
     def _unary(self, node: ast.UnaryOp) -> Value:
+        if _is_complement(node):
+            return self._opposite(self._bits_operand(node.operand))
         value = self.visit(node.operand)
-        if isinstance(node.op, ast.Not | ast.Invert):
-            if isinstance(node.op, ast.Invert) and _kind(value) == "f":
-                raise ValueProblem("~ takes a condition; this is a number with a fraction")
-            return elementwise(np.logical_not, truth(value))
+        if isinstance(node.op, ast.Not):
+            return negation(value)
         if isinstance(value, Vectors):
             raise ValueProblem("is a four-vector; a sign has no meaning here")
-        return value if isinstance(node.op, ast.UAdd) else _BINARY[ast.Sub](0, value)
+        return value if isinstance(node.op, ast.UAdd) else elementwise(exact.subtract, 0, value)
 
     def _compare(self, node: ast.Compare) -> Value:
         values = [self.visit(node.left), *(self.visit(part) for part in node.comparators)]
-        links: list[Value] = []
-        for op, left, right in zip(node.ops, values, values[1:], strict=False):
-            # A comparison with something missing is false, whatever the operator.
-            links.append(truth(elementwise(_COMPARE[type(op)], left, right)))
-        return self._combine(np.logical_and, links)
+        links = [
+            elementwise(_COMPARE[type(op)], left, right)
+            for op, left, right in zip(node.ops, values, values[1:], strict=False)
+        ]
+        return reduce(conjunction, links)
 
     def _subscript(self, node: ast.Subscript) -> Value:
         value = self.visit(node.value)
@@ -261,6 +289,16 @@ class _Walk:
         if position is not None:
             return pick(value, position)
         return _by_column(value, self.visit(node.slice))
+
+
+_COMPLEMENT = (
+    "~ of an integer is the complement of its bits, which as a condition would always hold; write not (...), or "
+    "compare with 0, for a condition (of bits, beside an integer: flags & ~4)"
+)
+
+
+def _is_complement(node: ast.expr) -> TypeGuard[ast.UnaryOp]:
+    return isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Invert)
 
 
 def _kind(value: Value) -> str:
@@ -283,7 +321,7 @@ def _by_column(value: Column | Vectors, index: Value) -> Value:
         return value.take(*index.chosen())
     if index.values.dtype.kind not in "iu":
         raise ValueProblem("a list is indexed by a condition, as in jet_pt[jet_b > 0.5], or by integers")
-    local = index.values.astype(np.int64)
+    local = np.minimum(index.values, 2**62).astype(np.int64)  # unsigned ones beyond would turn negative
     if index.offsets is None:
         lengths, starts = counts(value.offsets), value.offsets[:-1]
         local = np.where(local < 0, local + lengths, local)

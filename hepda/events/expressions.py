@@ -3,6 +3,11 @@
 Python's own parser reads the text; then only listed node types, listed functions and plain numbers pass.
 Nothing of the text is ever run as Python: hepda.events.evaluation walks the tree over columns. No attribute
 reaches an object (`Jet.pt` is only a name with a dot in it), and length, size and depth are bounded.
+
+Names: before a bracket stands a function, everywhere else a variable or a branch, so that `mass(jets) / mass` has both.
+A constant (pi) is neither: a variable, an alias or a feature of its name is refused, and so is an expression with it
+where the file has a branch of its name. What can hardly be meant is refused with what was probably meant:
+`a > 1 & b > 2`, `n == 4 or 5`, `count(pt > 25)`, `abs(eta < 2.5)`.
 """
 
 from __future__ import annotations
@@ -19,6 +24,13 @@ MAX_LENGTH = 4000
 MAX_NODES = 1000
 MAX_DEPTH = 60
 CONSTANTS: Mapping[str, float] = {"pi": 3.141592653589793}
+_OF_NUMBERS = (
+    "abs", "sqrt", "exp", "log", "log10", "log1p", "sin", "cos", "tan", "arcsin", "arccos", "arctan", "sinh", "cosh",
+    "tanh", "floor", "ceil", "sign",
+)  # fmt: skip
+"""Functions that a condition is no argument of."""
+_CONDITIONS = ("any", "all", "is_missing")
+"""Functions that give conditions."""
 
 _OPERATORS = (
     ast.Add, ast.Sub, ast.Mult, ast.Div, ast.FloorDiv, ast.Mod, ast.Pow, ast.BitAnd, ast.BitOr, ast.BitXor,
@@ -108,6 +120,7 @@ class _Checker:
             self._subscript(node, depth)
         elif isinstance(node, _INNER + _OPERATORS):
             self._precedence(node)
+            self._logic(node)
             for child in ast.iter_child_nodes(node):
                 self.check(child, depth + 1)
         else:
@@ -116,8 +129,8 @@ class _Checker:
     def _constant(self, node: ast.Constant) -> None:
         if not isinstance(node.value, bool | int | float):
             raise self.fail(node, "only numbers, True and False may stand here.")
-        if not isinstance(node.value, float) and abs(node.value) >= 2**63:
-            raise self.fail(node, "this integer is too large; write it as a float.")
+        if not isinstance(node.value, float) and abs(node.value) >= 2**64:
+            raise self.fail(node, "this integer is too large for 64 bits; write it as a float.")
 
     def _call(self, node: ast.Call, depth: int) -> None:
         name = dotted_name(node.func)
@@ -135,8 +148,29 @@ class _Checker:
         if not low <= len(node.args) <= high:
             wanted = str(low) if low == high else f"{low} to {high}"
             raise self.fail(node, f"{name}() takes {wanted} arguments, not {len(node.args)}: {function.usage}.")
+        if is_condition(node.args[0]) if node.args else False:
+            self._of_condition(str(name), node)
         for argument in node.args:
             self.check(argument, depth + 1)
+
+    def _of_condition(self, name: str, node: ast.Call) -> None:
+        """`count(pt > 25)` counts all elements; `abs(eta < 2.5)` is 1 or 0."""
+        argument = node.args[0]
+        if name == "count":
+            condition = self._source(argument)
+            first = argument.left if isinstance(argument, ast.Compare) else None
+            own = self._source(first) if isinstance(first, ast.Name | ast.Attribute) else None
+            instead = f"sum({condition})" + (f" or count({own}[{condition}])" if own else "")
+            raise self.fail(
+                node, f"count() of a condition counts all elements, whether it holds or not; write {instead}."
+            )
+        if name in _OF_NUMBERS and isinstance(argument, ast.Compare):
+            left, rest = self._source(argument.left), self._source(argument)
+            instead = f"{name}({left}){rest.removeprefix(left)}"
+            raise self.fail(node, f"{name}() is given a condition, not a number; write {instead}.")
+
+    def _source(self, node: ast.AST) -> str:
+        return ast.get_source_segment(self.text, node) or ""
 
     def _subscript(self, node: ast.Subscript, depth: int) -> None:
         self.check(node.value, depth + 1)
@@ -155,11 +189,52 @@ class _Checker:
             return
         for part in (node.left, *node.comparators):
             inner = part
-            if isinstance(inner, ast.BinOp) and isinstance(inner.op, ast.BitAnd | ast.BitOr):
+            if isinstance(inner, ast.BinOp) and isinstance(inner.op, ast.BitAnd | ast.BitOr | ast.BitXor):
                 start, end = _column(self.text, part), _column(self.text, part, end=True)
                 before, after = self.text[:start].rstrip(), self.text[end:].lstrip()
                 if not (before.endswith("(") and after.startswith(")")):
-                    raise self.fail(part, "& and | bind tighter than comparisons; write (a > 1) & (b > 2).")
+                    raise self.fail(part, "&, | and ^ bind tighter than comparisons; write (a > 1) & (b > 2).")
+
+    def _logic(self, node: ast.AST) -> None:
+        """`n == 4 or 5` always holds: a plain number is no condition."""
+        operands: list[ast.expr] = []
+        if isinstance(node, ast.BoolOp):
+            operands = node.values
+        elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
+            operands = [node.operand]
+        elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitAnd | ast.BitOr | ast.BitXor):
+            operands = [node.left, node.right] if is_condition(node.left) or is_condition(node.right) else []
+        for number in operands:
+            if _is_plain_number(number):
+                raise self.fail(number, f"is a plain number, not a condition{self._instead(number, operands)}.")
+
+    def _instead(self, number: ast.expr, operands: list[ast.expr]) -> str:
+        """What was probably meant by a number beside comparisons."""
+        compared = [o for o in operands if isinstance(o, ast.Compare) and len(o.ops) == 1]
+        if not compared:
+            return "; compare something with it"
+        left, right = self._source(compared[-1].left), self._source(compared[-1].comparators[0])
+        operator = self._source(compared[-1]).removeprefix(left).removesuffix(right).strip()
+        return f"; write the comparison out: {left} {operator} {self._source(number)}"
+
+
+def is_condition(node: ast.AST) -> bool:
+    """Whether a node is a condition by its form, whatever its names mean."""
+    if isinstance(node, ast.UnaryOp):
+        return isinstance(node.op, ast.Not) or (isinstance(node.op, ast.Invert) and is_condition(node.operand))
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitAnd | ast.BitOr | ast.BitXor):
+        return is_condition(node.left) or is_condition(node.right)
+    if isinstance(node, ast.Call):
+        return dotted_name(node.func) in _CONDITIONS
+    return isinstance(node, ast.Compare | ast.BoolOp)
+
+
+def _is_plain_number(node: ast.AST) -> bool:
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.UAdd):
+        return _is_plain_number(node.operand)
+    if isinstance(node, ast.Constant):
+        return not isinstance(node.value, bool)
+    return dotted_name(node) in CONSTANTS
 
 
 def dotted_name(node: ast.AST) -> str | None:
@@ -206,19 +281,37 @@ def needed_names(expressions: Iterable[Expression], variables: Mapping[str, Expr
     return branches
 
 
+def refuse_constant(name: str, what: str) -> None:
+    """Raise ExpressionError if `what` would take the name of a constant, which expressions could not tell apart."""
+    if name in CONSTANTS:
+        raise ExpressionError(f"{what}: the name is that of the constant {CONSTANTS[name]:.6g}; choose another.")
+
+
 def check_names(
     expressions: Iterable[Expression],
     variables: Mapping[str, Expression],
     branches: Collection[str],
     where: str,
 ) -> None:
-    """Raise ExpressionError for the first name that is neither a variable nor among `branches` of `where`."""
+    """Raise ExpressionError for the first name that is neither a variable nor among `branches` of `where`.
+
+    A constant is refused where `where` has a branch of its name: either could be meant.
+    """
     seen: set[str] = set()
 
     def visit(expression: Expression) -> None:
         for node in ast.walk(expression.tree):
             name = dotted_name(node)
-            if name is None or name not in expression.names:
+            if name is None:
+                continue
+            if name in CONSTANTS and name in branches:
+                raise expression.error(
+                    node,
+                    f"{name!r} is the constant {CONSTANTS[name]:.6g}, and {where} has a branch of this name. For the "
+                    f"branch, give it another name in the sample's `aliases` (own_{name}: {name}); for the constant, "
+                    f"write {CONSTANTS[name]!r}.",
+                )
+            if name not in expression.names:
                 continue
             if name in variables:
                 if name not in seen:

@@ -2,7 +2,8 @@
 
 A tree is a one-dimensional structured dataset (`jets`), or a group of plain one-dimensional ones. Beside a tree's own
 fields stand, by a dot, those of the datasets of its group with as many rows: `tracks.d0` is a list a jet, without the
-elements that are padding (`valid` false); a plain dataset has its own name.
+elements that are padding (`valid` false); `lepton.pt`, one number a jet, is missing where `lepton.valid` is false. A
+plain dataset has its own name.
 """
 
 from __future__ import annotations
@@ -86,7 +87,7 @@ class Hdf5Reader:
     """Rows of one tree: its own fields, and those of the datasets `beside` it."""
 
     def __init__(self, entries: int, own: Any, beside: Sequence[Any]) -> None:
-        self.entries = entries
+        self.entries, self._own = entries, own
         self._places: dict[str, Place] = {}
         if own is not None:
             self._places |= {name: Place(own, name) for name in _numeric(own)}
@@ -125,12 +126,19 @@ class Hdf5Reader:
         if not dataset.dtype.names:
             rows = dict.fromkeys(fields, dataset[start:stop])
         else:
-            flag = [VALID] if dataset.ndim == 2 and VALID in dataset.dtype.names else []
+            # Of the rows of the tree itself, `valid` is a field like others: all of them are events.
+            flag = [VALID] if VALID in dataset.dtype.names and not self._is_of_rows(dataset) else []
             read = dataset.fields([*dict.fromkeys([*inner, *flag])])[start:stop]
             rows = {field: read[name] for field, name in zip(fields, inner, strict=True)}
             keep = np.asarray(read[VALID], dtype=bool) if flag else None
         for field, values in rows.items():
-            yield field, _column(field, values, keep)
+            is_flag = self._places[field].field == VALID and values.ndim == 1
+            yield field, _column(field, values, None if is_flag else keep)
+
+    def _is_of_rows(self, dataset: Any) -> bool:
+        """Whether `valid`, if there, would tell of a row of the tree, not of an object in it."""
+        own = self._own is not None and dataset.name == self._own.name
+        return own and dataset.ndim + len(dataset.dtype[VALID].shape) == 1
 
 
 def _numeric(dataset: Any) -> list[str]:
@@ -140,11 +148,16 @@ def _numeric(dataset: Any) -> list[str]:
 
 
 def _column(field: str, values: Numbers, keep: Numbers | None) -> Column:
-    """Rows, or lists of those elements that `keep` [rows, elements] admits."""
+    """Rows, or lists; what `keep` does not admit of [rows] is missing, of [rows, elements] is left out."""
+    gone = None if keep is None or keep.ndim == 2 or keep.all() else ~keep
     try:
         if values.ndim == 1:
-            return Column(widen(np.ascontiguousarray(values)))
-        inside = np.ones(values.shape, dtype=bool) if keep is None else keep
-        return Column(widen(values[inside]), offsets_of(inside.sum(axis=1)))
+            return Column(widen(np.ascontiguousarray(values)), None, gone)
+        inside = np.ones(values.shape, dtype=bool)
+        if gone is not None:
+            inside &= ~gone[:, np.newaxis]
+        elif keep is not None and keep.shape == values.shape:
+            inside = keep
+        return Column(widen(values[inside]), offsets_of(inside.sum(axis=1)), None, gone)
     except ValueProblem as problem:
         raise ValueProblem(f"{field!r} {problem}") from problem

@@ -184,7 +184,8 @@ def _span(
     key = config.split.key
     nominal = {name for name in (*plan.branches, *key) if name != _ENTRY}
     columns = tree.read(sorted(nominal.union(*(names.values() for names in instead.values()))), start, stop)
-    keys = {name: integers(columns[name], f"{file.path}: the branch {name!r}") for name in key}
+    entries = np.arange(start, stop)
+    keys = {name: integers(columns[name], f"{file.path}: the branch {name!r}", entries) for name in key}
     owner = file.sample or next(iter(config.samples))  # of the rows' class and domain, which no score depends on
     parts = {}
     for variation, names in instead.items():
@@ -203,11 +204,10 @@ def _complain(faults: Faults, variation: str) -> None:
     if faults.found:
         with_variation = f" with {variation}" if variation else ""
         lines = [
-            f"{path}: {what.partition(': ')[2]} is not a finite number in {count} selected events{with_variation}, "
-            f"first in entry {entry}."
-            for what, (count, path, entry) in faults.found.items()
+            f"{path}: {told.partition(': ')[2]} in {count} selected events{with_variation}, first in entry {entry}."
+            for told, (count, path, entry) in faults.found.items()
         ]
-        raise DataError("\n".join([*lines, "The models cannot score such events; mend the file, or leave it out."]))
+        raise DataError("\n".join([*lines, "The models cannot score such events; correct the file, or leave it out."]))
 
 
 def _plan_of(config: AnalysisConfig, tree: Tree, sample: str | None) -> SamplePlan:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from hepda.events import kinematics, lists, relations
+from hepda.events import exact, kinematics, lists, relations
 from hepda.events.columns import (
     Column,
     Numbers,
@@ -75,12 +75,17 @@ def _component(name: str) -> Callable[[Value], Column]:
 
 def _delta_phi(first: Value, second: Value) -> Value:
     a, b = (_component("angle")(v) if isinstance(v, Vectors) else v for v in (first, second))
-    return lists.elementwise(lambda x, y: wrap(x - y), a, b)
+    return lists.elementwise(lambda x, y: wrap(_difference(x, y)), a, b)
 
 
 def _delta_eta(first: Value, second: Value) -> Value:
     a, b = (_component("eta")(v) if isinstance(v, Vectors) else v for v in (first, second))
-    return lists.elementwise(lambda x, y: np.abs(x - y), a, b)
+    return lists.elementwise(lambda x, y: np.abs(_difference(x, y)), a, b)
+
+
+def _difference(x: Numbers, y: Numbers) -> Numbers:
+    """Of two coordinates, which a file may keep as integers: as floats, for unsigned ones would wrap around."""
+    return np.asarray(x.astype(np.float64, copy=False) - y.astype(np.float64, copy=False))
 
 
 def _delta_r(first: Value, second: Value) -> Value:
@@ -90,7 +95,7 @@ def _delta_r(first: Value, second: Value) -> Value:
 
 def _transverse_mass(pt: Value, phi: Value, met: Value, met_phi: Value) -> Value:
     def compute(a: Numbers, b: Numbers, c: Numbers, d: Numbers) -> Numbers:
-        return np.asarray(np.sqrt(2.0 * a * c * (1.0 - np.cos(b - d))))
+        return np.asarray(np.sqrt(2.0 * a * c * (1.0 - np.cos(_difference(b, d)))))
 
     return lists.elementwise(compute, pt, phi, met, met_phi)
 
@@ -132,12 +137,17 @@ def _table() -> dict[str, Function]:
         number = len(arguments.split(","))
         functions[name] = Function(compute, (number - optional, number), f"{name}({arguments})")
 
-    for name in ("abs", "sqrt", "exp", "log", "log10", "log1p", "sin", "cos", "tan", "arcsin", "arccos",
-                 "arctan", "sinh", "cosh", "tanh", "floor", "ceil", "sign"):  # fmt: skip
-        add(name, "x", lists.by_element(getattr(np, name), as_float=name != "abs"))
-    for name in ("minimum", "maximum", "hypot", "arctan2"):
+    for name in ("sqrt", "exp", "log", "log10", "log1p", "sin", "cos", "tan", "arcsin", "arccos",
+                 "arctan", "sinh", "cosh", "tanh", "sign"):  # fmt: skip
+        add(name, "x", lists.by_element(getattr(np, name), as_float=True))
+    add("abs", "x", lists.by_element(exact.absolute))
+    for name in ("floor", "ceil"):
+        add(name, "x", lists.by_element(exact.whole(getattr(np, name))))
+    for name in ("hypot", "arctan2"):
         add(name, "x, y", lists.by_element(getattr(np, name)))
-    add("clip", "x, low, high", lists.by_element(np.clip))
+    for name in ("minimum", "maximum"):
+        add(name, "x, y", lists.by_element(exact.lesser_or_greater(getattr(np, name))))
+    add("clip", "x, low, high", lists.by_element(exact.clip))
     for name in ("where", "ifelse"):
         add(name, "condition, yes, no", lists.where)
     add("is_missing", "x", lists.is_missing)

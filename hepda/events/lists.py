@@ -1,4 +1,11 @@
-"""Functions of numbers and of lists of numbers that expressions may call: elements, sums, orders, choices."""
+"""Functions of numbers and of lists of numbers that expressions may call: elements, sums, orders, choices.
+
+What is missing (null in the file, or an element that a list does not have) stays missing through arithmetic,
+comparisons, elementwise functions and choices. Logic has three values: `false & missing` is false, `true | missing` is
+true, all else with something missing is missing, `not missing` too; a cut or a mask takes only what its condition is
+true of. Functions of lists (sum, count, max, mean, any, argsort, pairs of four-vectors) leave missing elements out; of
+a list that is missing as a whole their result is missing.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hepda.events import kinematics
+from hepda.events import exact, kinematics
 from hepda.events.columns import (
     Column,
     Number,
@@ -32,6 +39,8 @@ def elementwise(ufunc: Callable[..., Numbers], *values: Value) -> Value:
         raise ValueProblem("is a four-vector; take its pt(), eta(), phi(), mass() or energy()")
     plain = [value for value in values if not isinstance(value, Vectors)]
     arrays, offsets, missing = align(*plain)
+    if missing is not None:
+        arrays = [exact.filled(array, missing) for array in arrays]
     with np.errstate(all="ignore"):  # what is not finite is found, with its event, where features are checked
         result = ufunc(*arrays)
     if not any(isinstance(value, Column) for value in plain):
@@ -65,10 +74,6 @@ MOST_COMPARED = 40
 """Lists up to this length are sorted by comparing every two elements, of all events at once."""
 
 
-def _as_numbers(values: Numbers) -> Numbers:
-    return values.astype(np.int64) if values.dtype.kind == "b" else values
-
-
 def total(value: Value) -> Value:
     """Sum of each list; of four-vectors, their sum, missing where there is none."""
     if isinstance(value, Vectors):
@@ -77,11 +82,16 @@ def total(value: Value) -> Value:
         empty = counts(offsets) == 0
         return Vectors.of(parts, None, empty if empty.any() else None)
     column, offsets = _list(value)
-    return Column(reduce_lists(np.add, _as_numbers(column.values), offsets, 0))
+    return Column(exact.sums(column.values, offsets))
 
 
 def count(value: Value) -> Column:
-    """Length of each list."""
+    """Length of each list. Raises ValueProblem for conditions: their length is not how many hold."""
+    if isinstance(value, Column) and value.values.dtype.kind == "b":
+        raise ValueProblem(
+            "counts all elements, whether the condition holds or not; "
+            "write sum(pt > 25), or count(pt[pt > 25]), for how many there are of which it holds"
+        )
     _, offsets = kinematics.lists_of(value) if isinstance(value, Vectors) else _list(value)
     return Column(counts(offsets))
 
@@ -91,7 +101,7 @@ def extreme(ufunc: np.ufunc) -> Callable[[Value], Column]:
     def compute(value: Value) -> Column:
         column, offsets = _list(value)
         empty = counts(offsets) == 0
-        values = reduce_lists(ufunc, _as_numbers(column.values), offsets, 0)
+        values = reduce_lists(ufunc, exact.as_numbers(column.values), offsets, 0)
         return Column(values, None, empty if empty.any() else None)
 
     return compute
@@ -117,11 +127,11 @@ def truth_of(ufunc: np.ufunc, empty: bool) -> Callable[[Value], Column]:
 
 def _order(key: Column, offsets: Offsets, sign: int = -1) -> NDArray[np.int64]:
     """Flat index that sorts each list by falling key (rising: sign 1); equal keys keep their order."""
-    values = _as_numbers(key.values)
+    values = exact.as_numbers(key.values)
     lengths = counts(offsets)
     widest = int(lengths.max(initial=0))
     if widest > MOST_COMPARED or (values.dtype.kind == "f" and np.isnan(values).any()):
-        return np.lexsort((sign * values.astype(np.float64), np.repeat(np.arange(len(lengths)), lengths)))
+        return np.lexsort((exact.falling(values, sign), np.repeat(np.arange(len(lengths)), lengths)))
     starts = np.repeat(offsets[:-1], lengths)
     flat = np.arange(len(values))
     local = (flat - starts).astype(np.uint8)
@@ -151,9 +161,14 @@ def sort(value: Value, by: Value | None = None) -> Value:
 
 
 def argsort(value: Value, sign: int = -1) -> Column:
-    """Places within each list in falling order (sign 1: rising)."""
-    key, offsets = _list(value)
-    return Column(_order(key, offsets, sign) - np.repeat(offsets[:-1], counts(offsets)), offsets)
+    """Places within each list in falling order (sign 1: rising), without those of missing elements."""
+    whole = _numbers(value)
+    key, offsets = _list(whole)
+    order = _order(key, offsets, sign)
+    if whole.missing is None or whole.offsets is None:
+        return Column(order - np.repeat(offsets[:-1], counts(offsets)), offsets)
+    there = np.flatnonzero(~whole.missing)[order]
+    return Column(there - np.repeat(whole.offsets[:-1], counts(offsets)), offsets)
 
 
 def element(position: int) -> Callable[[Value], Value]:
@@ -171,36 +186,74 @@ def extreme_index(sign: int) -> Callable[[Value], Value]:
     return lambda value: pick(argsort(value, sign), 0)
 
 
-def _choose(condition: Numbers, yes: Numbers, no: Numbers) -> Numbers:
-    return np.asarray(np.where(condition, yes, no))
-
-
 def where(condition: Value, yes: Value, no: Value) -> Value:
-    """One value where a condition holds, another one elsewhere."""
-    chosen = elementwise(np.not_equal, truth(condition), 0)
-    result = elementwise(_choose, chosen, yes, no)
-    if not isinstance(result, Column) or result.missing is None:
-        return result
-    # Missing is the branch that was taken, not the other one.
-    gone = elementwise(_choose, chosen, is_missing(yes), is_missing(no))
-    if not isinstance(gone, Column):
-        return result
-    _, offsets, _ = align(*[v for v in (result, gone) if isinstance(v, Column)])
-    arrays, _, _ = align(Column(result.values, result.offsets), gone)
-    return Column(arrays[0], offsets, arrays[1].astype(bool))
+    """One value where a condition holds, another one where it does not; missing where it is missing."""
+    if isinstance(yes, Vectors) or isinstance(no, Vectors):
+        raise ValueProblem("is a four-vector; take its pt(), eta(), phi(), mass() or energy()")
+    parts = truth(condition), yes, no
+    arrays, offsets, missing = align(*parts)
+    chosen = exact.choose(*arrays)
+    if not any(isinstance(part, Column) for part in parts):
+        return chosen.item()  # type: ignore[no-any-return]
+    if missing is None:
+        return Column(chosen, offsets)
+    # Of the two values, what is missing is the one that was taken, not the other one.
+    (undecided, no_yes, no_no), _, _ = align(*map(is_missing, parts))
+    gone = np.broadcast_to(undecided | np.where(arrays[0], no_yes, no_no), chosen.shape)
+    return Column(chosen, offsets, gone if gone.any() else None)
 
 
-def truth(value: Value) -> Value:
-    """A condition: a missing one is false."""
+def truth(value: Value) -> bool | Column:
+    """A condition: values are false where it is missing."""
     if isinstance(value, Vectors):
         raise ValueProblem("is a four-vector, not a condition")
     if not isinstance(value, Column):
         return bool(value)
     holds = value.values != 0
-    return Column(holds if value.missing is None else holds & ~value.missing, value.offsets)
+    return Column(holds if value.missing is None else holds & ~value.missing, value.offsets, value.missing)
 
 
-def is_missing(value: Value) -> Value:
+def conjunction(first: Value, second: Value) -> Value:
+    """Both conditions; false where one is false, whatever the other."""
+    return _logic(np.logical_and, first, second, settles=False)
+
+
+def disjunction(first: Value, second: Value) -> Value:
+    """One of the conditions or both; true where one is true, whatever the other."""
+    return _logic(np.logical_or, first, second, settles=True)
+
+
+def exclusive(first: Value, second: Value) -> Value:
+    """One of the conditions and not the other."""
+    return elementwise(np.logical_xor, truth(first), truth(second))
+
+
+def negation(value: Value) -> Value:
+    """The opposite of a condition; missing where it is missing."""
+    return elementwise(np.logical_not, truth(value))
+
+
+def _logic(ufunc: np.ufunc, first: Value, second: Value, *, settles: bool) -> Value:
+    """Two conditions; settles: the value of one that leaves nothing to the other."""
+    parts = truth(first), truth(second)
+    result = elementwise(ufunc, *parts)
+    if not isinstance(result, Column) or result.missing is None:
+        return result
+    a, b = (_known_to_be(part, settles) for part in parts)
+    settled = elementwise(np.logical_or, a, b)
+    decided = settled.values if isinstance(settled, Column) else settled
+    gone = result.missing & ~np.asarray(decided, dtype=bool)
+    return Column(result.values, result.offsets, gone if gone.any() else None)
+
+
+def _known_to_be(condition: bool | Column, value: bool) -> bool | Column:
+    if not isinstance(condition, Column):
+        return condition == value
+    known = condition.values if value else ~condition.values
+    return Column(known if condition.missing is None else known & ~condition.missing, condition.offsets)
+
+
+def is_missing(value: Value) -> bool | Column:
     """Whether a value is missing, for each event or element."""
     if not isinstance(value, Column | Vectors):
         return False
@@ -220,7 +273,7 @@ def by_element(ufunc: Callable[..., Any], *, as_float: bool = False) -> Callable
     """A function of numpy on numbers, which are floats first where it takes only these."""
     def compute(*values: Value) -> Value:
         def apply(*arrays: Numbers) -> Numbers:
-            wide = [a.astype(np.float64) if as_float else _as_numbers(a) for a in arrays]
+            wide = [a.astype(np.float64) if as_float else exact.as_numbers(a) for a in arrays]
             return np.asarray(ufunc(*wide))
 
         return elementwise(apply, *values)

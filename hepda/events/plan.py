@@ -8,7 +8,15 @@ from dataclasses import dataclass
 
 from hepda.config import AnalysisConfig, NetworkConfig
 from hepda.errors import ConfigError, ExpressionError, nearest
-from hepda.events.expressions import Expression, check_names, needed_names, parse
+from hepda.events.expressions import (
+    CONSTANTS,
+    Expression,
+    check_names,
+    is_condition,
+    needed_names,
+    parse,
+    refuse_constant,
+)
 
 PHYSICAL = "physical"
 """The name of the physical weight in a domain's weight and in `columns`."""
@@ -82,11 +90,18 @@ class Plan:
         check_names(own, variables, {*branches, PHYSICAL}, path)
         columns = {}
         for column, expression in self.columns.items():
-            if needed_names([expression], variables) <= {*branches, PHYSICAL}:
+            known = {*branches, PHYSICAL}
+            if needed_names([expression], variables) <= known or not sample.is_data:
+                check_names([expression], variables, known, path)
                 columns[column] = expression
-            elif not sample.is_data:
-                check_names([expression], variables, {*branches, PHYSICAL}, path)
-        names = needed_names([*needed, *own, *columns.values()], variables) - {PHYSICAL}
+        names = needed_names([*needed, *own, *columns.values()], variables)
+        if PHYSICAL in names and PHYSICAL in branches and PHYSICAL not in sample.aliases.values():
+            raise ExpressionError(
+                f"{path} has a branch {PHYSICAL!r}, and in expressions that is the physical weight. Give the branch "
+                f"another name in samples.{name}.aliases (own_{PHYSICAL}: {PHYSICAL}), which means the branch; "
+                f"{PHYSICAL!r} is the weight then."
+            )
+        names -= {PHYSICAL}
         return SamplePlan(self.features, cuts, weight, columns, domains, tuple(sorted(names)), variables)
 
     def _domains_of(self, name: str) -> dict[str, DomainPlan]:
@@ -106,6 +121,7 @@ class Plan:
 
 def make_plan(config: AnalysisConfig) -> Plan:
     """Parse every expression of the analysis. Raises ExpressionError."""
+    _refuse_constants(config)
     variables = {name: parse(text, f"variables.{name}") for name, text in config.variables.items()}
     if PHYSICAL in variables or any(PHYSICAL in sample.variables for sample in config.samples.values()):
         raise ExpressionError(
@@ -113,7 +129,7 @@ def make_plan(config: AnalysisConfig) -> Plan:
         )
     features = tuple(parse(name, f"features: {name}") for name in config.features)
     for feature in features:
-        if not isinstance(feature.tree, ast.Name | ast.Attribute):
+        if not isinstance(feature.tree, ast.Name | ast.Attribute) or feature.text in CONSTANTS:
             raise ExpressionError(
                 f"{feature.what}: a feature is the name of a variable or of a branch; "
                 "give the expression a name in `variables` first."
@@ -154,6 +170,21 @@ def make_plan(config: AnalysisConfig) -> Plan:
     return plan
 
 
+def _refuse_constants(config: AnalysisConfig) -> None:
+    """Raise ExpressionError for a variable or an alias with the name of a constant, or of the physical weight."""
+    for name in config.variables:
+        refuse_constant(name, f"variables.{name}")
+    for sample, section in config.samples.items():
+        for name in section.variables:
+            refuse_constant(name, f"samples.{sample}.variables.{name}")
+        for name in section.aliases:
+            refuse_constant(name, f"samples.{sample}.aliases.{name}")
+            if name == PHYSICAL:
+                raise ExpressionError(
+                    f"samples.{sample}.aliases.{name}: the name is taken by the physical weight; choose another."
+                )
+
+
 def check_plots(config: AnalysisConfig, branches: Collection[str]) -> None:
     """Raise ConfigError for a name in `plots` that is neither a variable nor a branch of any sample."""
     known = list(dict.fromkeys([*config.features, *config.variables, *branches]))
@@ -170,7 +201,8 @@ def cuts_of(selection: str | None, what: str = "selection") -> tuple[Expression,
     parts: list[ast.expr] = []
 
     def split(node: ast.expr) -> None:
-        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitAnd):
+        # Bits of flags (`flags & 2`) are not two conditions; beside a condition, & joins conditions.
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitAnd) and is_condition(node):
             split(node.left)
             split(node.right)
         elif isinstance(node, ast.BoolOp) and isinstance(node.op, ast.And):
@@ -180,7 +212,4 @@ def cuts_of(selection: str | None, what: str = "selection") -> tuple[Expression,
             parts.append(node)
 
     split(whole.tree)
-    # Bits of flags (`flags & 2`) are not two conditions: such a selection stays whole.
-    if not all(isinstance(part, ast.Compare | ast.BoolOp | ast.UnaryOp | ast.Call) for part in parts):
-        return (whole,)
     return tuple(parse(ast.get_source_segment(whole.text, part) or whole.text, what) for part in parts)

@@ -64,7 +64,8 @@ class SampleSummary:
     entries: events in its files; sums: over the physical weights of its selected events; normalisation: the
     factor from the weight expression to the physical weight; sum_of_weights and cross_section (pb): None for
     data; cut_flow: events left after each part of the selection; duplicates: selected events whose key occurs
-    before; missing: selected events in which a feature is missing, by feature.
+    before; missing: selected events in which a feature is missing, by feature, and events that a condition rejects
+    because it is missing (null) in them, by `condition_name`.
     """
 
     name: str
@@ -156,13 +157,16 @@ def from_tree(file: EventFile, where: NormalisationConfig, texts: Sequence[str])
         ) from error
     found = {}
     for text in texts:
-        gone = None
         if text in parsed:
+            check_names([parsed[text]], {}, tree.names, tree.path)
             values, gone = Evaluator(columns, {}, tree.entries).number(parsed[text])
         else:
-            values = columns[text].values
+            values, gone = columns[text].values.astype(np.float64), columns[text].missing
+        if gone is not None and gone.any():
+            entry = int(np.flatnonzero(gone)[0])
+            raise SourceError(f"{file.path}: {where.tree}: {text} is missing in entry {entry}; it must be a number.")
         listed = text not in parsed and columns[text].offsets is not None
-        if listed or len(values) == 0 or (gone is not None and gone.any()):
+        if listed or len(values) == 0:
             raise SourceError(f"{file.path}: {where.tree}: {text} must be one number an entry, and at least one.")
         found[text] = values
     return found
@@ -197,11 +201,11 @@ def sum_over_events(tree: Tree, expression: Expression, variables: Mapping[str, 
             return f"entry {start + event} of {tree.path}"
 
         values, gone = Evaluator(tree.read(names, start, stop), variables, stop - start, where).number(expression)
-        bad = ~np.isfinite(values) if gone is None else ~np.isfinite(values) | gone
-        if bad.any():
-            entry = start + int(np.flatnonzero(bad)[0])
-            what = f"{expression.what} ({expression.text})"
-            raise DataError(f"{tree.path}: {what} is not a finite number in entry {entry}.")
+        for bad, told in ((gone, "is missing"), (~np.isfinite(values), "is not a finite number")):
+            if bad is not None and bad.any():
+                entry = start + int(np.flatnonzero(bad)[0])
+                what = f"{expression.what} ({expression.text})"
+                raise DataError(f"{tree.path}: {what} {told} in entry {entry}.")
         total += float(values.sum())
     return total
 

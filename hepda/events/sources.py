@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from hepda.errors import SourceError, nearest
+from hepda.errors import DataError, SourceError, nearest
 from hepda.events.columns import Column, counts
 from hepda.events.formats import Format, choose_tree, open_format
 from hepda.events.names import Field, names_of, plain_order
@@ -128,7 +128,7 @@ class Tree:
             return column
         if column.offsets is None:
             raise SourceError(f"{self.path}: {name!r} counts {field.name!r}, which holds no lists.")
-        return Column(counts(column.offsets))
+        return Column(counts(column.offsets), None, column.absent)
 
 
 @contextmanager
@@ -167,10 +167,18 @@ def open_tree(
         yield tree_of(file, path, tree, aliases)
 
 
-def integers(column: Column, what: str) -> NDArray[Any]:
-    """Flat integers of a key branch. Raises SourceError for lists and fractions: they identify no event."""
+def integers(column: Column, what: str, entries: NDArray[np.int64] | None = None) -> NDArray[Any]:
+    """Flat integers of a key branch; entries: theirs in the file, None: all.
+
+    They must identify every event: raises SourceError for lists and fractions, DataError where one is missing.
+    """
     if column.offsets is not None or column.values.dtype.kind not in "iu":
         raise SourceError(f"{what}: must be one integer an event to identify it; see `split.key`.")
     if column.missing is not None and np.any(column.missing):
-        raise SourceError(f"{what}: is missing in some events, so it cannot identify them; see `split.key`.")
+        places = np.flatnonzero(column.missing)
+        entry = int(places[0] if entries is None else entries[places[0]])
+        raise DataError(
+            f"{what}: is missing in {len(places)} events, first in entry {entry}, so it cannot identify them; cut "
+            "these events away, or see `split.key`."
+        )
     return column.values

@@ -29,11 +29,19 @@ class Stitching:
     def factor(self, evaluator: Evaluator, path: str, entries: NDArray[np.int64]) -> NDArray[np.float64]:
         """Factors from the weight expression to the physical weight, [n].
 
-        Raises DataError for an event that the sample, by its own condition, could not have made.
+        Raises DataError for an event that the sample, by its own condition, could not have made, and for one in which a
+        condition is missing.
         """
         inverse = np.zeros(len(entries))
         for name, condition in self.covers.items():
-            covered = evaluator.condition(condition)
+            covered, gone = evaluator.truth(condition)
+            if gone is not None and gone.any():
+                entry = int(entries[np.flatnonzero(gone)[0]])
+                raise DataError(
+                    f"{condition.what} ({condition.text}): is missing in {int(gone.sum())} events of {self.sample}, "
+                    f"first in entry {entry} of {path}, so their weight is not known. Cut these events away, or give "
+                    "what is missing a value by default()."
+                )
             if name == self.sample and not covered.all():
                 entry = int(entries[np.flatnonzero(~covered)[0]])
                 raise DataError(

@@ -81,7 +81,13 @@ def _told(config: AnalysisConfig, name: str, section: TruthConfig) -> tuple[NDAr
             check_names([condition], {}, tree.branches, path)
             columns = tree.read([*config.split.key, *branches])
             keys.append(event_key(*(integers(columns[key], f"{path}: {key!r}") for key in config.split.key)))
-            found = Evaluator({n: columns[n] for n in branches}, {}, tree.entries).condition(condition)
+            found, gone = Evaluator({n: columns[n] for n in branches}, {}, tree.entries).truth(condition)
+            if gone is not None and gone.any():
+                entry = int(np.flatnonzero(gone)[0])
+                raise DataError(
+                    f"{where}.signal ({condition.text}): is missing in {int(gone.sum())} events, first in entry "
+                    f"{entry} of {path}; a label must be known. Give what is missing a value by default()."
+                )
             labels.append(np.asarray(found, dtype=np.int8))
     key = np.concatenate(keys)
     if twice := duplicates(key):

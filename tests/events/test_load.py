@@ -19,6 +19,7 @@ from hepda.errors import ConfigError, DataError, ExpressionError, HepdaError, So
 from hepda.events import chunks, reading
 from hepda.events.inputs import inspect
 from hepda.events.load import LoadedEvents, load_table
+from hepda.events.plan import cuts_of
 from hepda.events.sources import Tree
 from tests.factory import SIMULATION_ONLY, analysis, write_analysis, write_sample
 
@@ -228,6 +229,13 @@ def test_progress_reaches_the_end(folder: Path) -> None:
         (["variables.ht=__import__('os')"], ExpressionError, r"not a function of expressions"),
         (["variables.ht=ht * 2"], ExpressionError, r"is defined by itself"),
         (["variables.physical=met"], ExpressionError, r"the name is taken"),
+        (["samples.data.aliases={physical: met}"], ExpressionError, r"data\.aliases\.physical: the name is taken"),
+        (["variables.pi=met"], ExpressionError, r"variables\.pi: the name is that of the constant 3\.14159"),
+        (["samples.data.variables={pi: met}"], ExpressionError, r"data\.variables\.pi: the name is that of the const"),
+        (["samples.data.aliases={pi: met}"], ExpressionError, r"data\.aliases\.pi: the name is that of the constant"),
+        (["features=[ht, pi]"], ExpressionError, r"features: pi: a feature is the name of a variable"),
+        (["selection=n_jets == 5 or 6"], ExpressionError, r"write the comparison out: n_jets == 6"),
+        (["columns.big=event * 1000000000001"], ExpressionError, r"columns\.big: .*float64 would lose digits"),
         (["selection=n_jets >"], ExpressionError, r"selection: does not parse"),
         (["plots.n_jts={}"], ConfigError, r"plots\.n_jts: there is no such .*Did you mean 'n_jets'"),
         (["tree=event"], SourceError, r"signal\.root: has no tree 'event'\. Did you mean 'events'"),
@@ -251,6 +259,32 @@ def test_progress_reaches_the_end(folder: Path) -> None:
 def test_faults(folder: Path, overrides: list[str], kind: type[HepdaError], expected: str) -> None:
     text = complaint(folder, kind, *overrides)
     assert re.search(expected, text, re.DOTALL), text
+
+
+@pytest.mark.parametrize("name", ["pi", "physical"])
+def test_a_branch_of_a_reserved_name_is_meant_or_refused(tmp_path: Path, name: str) -> None:
+    path = write_analysis(tmp_path, 60, columns={"twice": f"2 * {name}"})
+    write_sample(tmp_path / "signal.root", 60, 1, signal=True, cross_section=0.5, spoil={name: np.full(60, 7.0)})
+    with pytest.raises(ExpressionError, match=rf"signal\.root has a branch .*own_{name}: {name}"):
+        load_table(load_config(path))
+    aliased = (f"samples.signal.aliases={{own_{name}: {name}}}", f"samples.signal.variables={{met: own_{name} + 1}}")
+    if name == "pi":
+        aliased = (*aliased, "columns.twice=2 * 3.141592653589793")
+    found = load_table(load_config(path, aliased)).table
+    signal = found.of_samples(["signal"])
+    assert np.all(found.features[signal, found.names.index("met")] == 8.0)
+    expected = 2 * (found.weight if name == "physical" else np.full(len(found), np.pi))
+    np.testing.assert_array_equal(found.columns["twice"][signal], expected[signal])
+
+
+def test_a_selection_is_divided_where_and_joins_conditions_alone() -> None:
+    def parts(text: str) -> list[str]:
+        return [cut.text for cut in cuts_of(text)]
+
+    assert parts("(a > 1) & (b > 2) & any(c)") == ["a > 1", "b > 2", "any(c)"]
+    assert parts("count(a) & count(b)") == ["count(a) & count(b)"]
+    assert parts("flags & 2 & (a > 1)") == ["flags & 2", "a > 1"]
+    assert parts("flags & 6 and a > 1") == ["flags & 6", "a > 1"]
 
 
 def test_faults_are_found_before_the_first_event_is_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
