@@ -7,13 +7,20 @@ complete is taken. Downloads go on where they were interrupted, and are refused 
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import lzma
 import os
+import struct
 import subprocess
 import sys
+import tarfile
 import tempfile
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from hepda.catalogue import MADE, SETS, File, Published
@@ -24,6 +31,33 @@ Progress = Callable[[str, int, int], None]
 
 _TIMEOUT = 20.0  # seconds without an answer before the next address is tried
 _CHUNK = 1 << 16
+
+
+_DAMAGE: tuple[type[Exception], ...] = (
+    OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, ArithmeticError, MemoryError,
+    StopIteration, SyntaxError, struct.error, zlib.error, lzma.LZMAError, zipfile.BadZipFile, tarfile.TarError,
+    csv.Error, tokenize.TokenError,
+)  # fmt: skip
+"""What Python, numpy, scipy, Pillow and libsndfile raise about files that are damaged, or of another kind."""
+
+
+@contextmanager
+def reading(claim: str, *more: type[Exception]) -> Iterator[None]:
+    """The boundary of a kind of file: within it, whatever a library raises about the content becomes a SourceError.
+
+    Args:
+        claim: what the message begins with: the file, and as what it cannot be read.
+        more: exceptions of a library that are derived from `Exception` alone.
+
+    Raises:
+        SourceError: the content is damaged, or of another kind. Errors of hepda pass as they are.
+
+    """
+    try:
+        yield
+    except (*_DAMAGE, *more) as error:
+        reason = str(error) or type(error).__name__
+        raise SourceError(f"{claim}: {reason}; copy or fetch it again if it is damaged") from error
 
 
 def published(name: str) -> Published:
