@@ -12,7 +12,7 @@ from torch import Tensor
 
 from hepda import datasets
 from hepda.errors import DataError, MissingExtraError, SourceError
-from hepda.images.formats import rgb, tar_files
+from hepda.images.formats import rgb
 
 Photographs = Sequence[NDArray[np.uint8]]
 """Photographs, uint8 [rows, columns, 3] each."""
@@ -50,7 +50,7 @@ def photographs(split: str) -> tuple[list[NDArray[np.uint8]], list[Path], str]:
 
 
 def _from_archive(path: Path, split: str) -> list[NDArray[np.uint8]]:
-    found = tar_files(path, lambda name: f"/images/{split}/" in name and name.endswith(".jpg"))
+    found = datasets.tar_files(path, lambda name: f"/images/{split}/" in name and name.endswith(".jpg"))
     return [rgb(found[name], f"{path}, {name}") for name in sorted(found)]
 
 

@@ -9,7 +9,6 @@ import io
 import math
 import pickletools
 import struct
-import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -22,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from hepda.datasets import reading
+from hepda.datasets import reading, tar_files
 from hepda.errors import SourceError
 from hepda.images.arrays import resized, to_bytes
 
@@ -293,31 +292,6 @@ def office31_archive(path: Path, part: str, size: int) -> tuple[Bytes, Numbers, 
     classes = tuple(sorted({name.split("/")[0] for name in names}))
     label = np.array([classes.index(name.split("/")[0]) for name in names], np.int64)
     return np.stack([picture(found[name], size, f"{path}, {name}") for name in names]), label, classes, names
-
-
-def tar_files(path: Path, wanted: Callable[[str], bool]) -> dict[str, bytes]:
-    """The contents of the files of a tar archive whose names are wanted, by name.
-
-    `tarfile` takes a damaged header for the end of the archive, and compares a checksum only where it reads to the end:
-    what follows the last file is read, and has to be zeros.
-
-    Raises:
-        SourceError: it is no tar archive, or it is damaged.
-
-    """
-    found: dict[str, bytes] = {}
-    with reading(f"{path}: cannot be read as a tar archive"), tarfile.open(path) as archive:
-        for member in archive:
-            if member.isfile() and wanted(member.name):
-                file = archive.extractfile(member)
-                found[member.name] = b"" if file is None else file.read()
-        stream = archive.fileobj
-        if stream is not None:
-            stream.seek(archive.offset)
-            while rest := stream.read(1 << 20):
-                if any(rest):
-                    raise ValueError(f"there is something else than a file at byte {archive.offset}")
-    return found
 
 
 def fifth(names: Iterable[str]) -> NDArray[np.bool_]:

@@ -24,7 +24,7 @@ from hepda.speech.audio import Tape, on_tape, read_audio, resample, sound_files
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 FSDD_DIGEST = "45a9b976ba3397a2fd5c70a9f2e43c34f442a3a6be47392ecfc41174b678f37e"
-"""Of version 1.0.10: 3,000 recordings, which `fsdd_digest` reads."""
+"""Of version 1.0.10: 3,000 recordings, which `fsdd_digest` reads; the catalogue has it too, for `hepda data fetch`."""
 FLITE_VOICES = ("kal", "awb", "rms", "slt")
 ESPEAK_VOICES = ("en+m3", "en+f2", "en-us+m1", "en-us+f4")
 _TONES = (300.0, 500.0, 750.0, 1050.0, 1400.0, 1800.0)  # Hz

@@ -18,6 +18,7 @@ import pytest
 from PIL import Image
 from scipy.io import savemat
 
+from hepda import datasets
 from hepda.errors import HepdaError, SourceError
 from hepda.images import blending, formats
 from hepda.speech import corpora
@@ -219,4 +220,4 @@ def test_a_damaged_header_does_not_end_an_archive_early(tmp_path):
     with tarfile.open(tmp_path / "a.tar") as archive:
         assert len(archive.getnames()) == 1
     with pytest.raises(SourceError, match="something else than a file at byte"):
-        formats.tar_files(tmp_path / "a.tar", lambda name: True)
+        datasets.tar_files(tmp_path / "a.tar", lambda name: True)
