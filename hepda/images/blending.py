@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import io
-import tarfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
 from hepda import datasets
 from hepda.errors import DataError, MissingExtraError, SourceError
+from hepda.images.formats import rgb
 
 Photographs = Sequence[NDArray[np.uint8]]
 """Photographs, uint8 [rows, columns, 3] each."""
@@ -37,7 +35,7 @@ def photographs(split: str) -> tuple[list[NDArray[np.uint8]], list[Path], str]:
     found = datasets.find("bsds500")
     if found is not None and found[0].is_dir():
         folder = found[0] if split == "train" else found[1]
-        return [_read(path.read_bytes()) for path in sorted(folder.glob("*.jpg"))], [folder], ""
+        return [rgb(path.read_bytes(), str(path)) for path in sorted(folder.glob("*.jpg"))], [folder], ""
     if found is not None:
         return _from_archive(found[0], split), [found[0]], ""
     try:
@@ -52,13 +50,8 @@ def photographs(split: str) -> tuple[list[NDArray[np.uint8]], list[Path], str]:
 
 
 def _from_archive(path: Path, split: str) -> list[NDArray[np.uint8]]:
-    with tarfile.open(path) as archive:
-        members = sorted(
-            (m for m in archive.getmembers() if f"/images/{split}/" in m.name and m.name.endswith(".jpg")),
-            key=lambda member: member.name,
-        )
-        files = [archive.extractfile(member) for member in members]
-        return [_read(file.read()) for file in files if file is not None]
+    found = datasets.tar_files(path, lambda name: f"/images/{split}/" in name and name.endswith(".jpg"))
+    return [rgb(found[name], f"{path}, {name}") for name in sorted(found)]
 
 
 def _shipped(split: str) -> list[NDArray[np.uint8]]:
@@ -78,11 +71,6 @@ def _shipped(split: str) -> list[NDArray[np.uint8]]:
         middle = picture.shape[1] // 2
         made.append(np.ascontiguousarray(picture[:, :middle, :3] if split == "train" else picture[:, middle:, :3]))
     return made
-
-
-def _read(content: bytes) -> NDArray[np.uint8]:
-    with Image.open(io.BytesIO(content)) as picture:
-        return np.asarray(picture.convert("RGB"))
 
 
 def blended(digits: NDArray[np.uint8], photos: Photographs, seed: int) -> NDArray[np.uint8]:

@@ -6,42 +6,47 @@ import bz2
 import csv
 import gzip
 import io
+import math
 import pickletools
 import struct
-import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
+from hepda.datasets import reading, tar_files
 from hepda.errors import SourceError
 from hepda.images.arrays import resized, to_bytes
 
 Bytes = NDArray[np.uint8]
 Numbers = NDArray[np.int64]
 PICTURES = (".png", ".jpg", ".jpeg", ".ppm", ".bmp", ".webp")
+_SIXTEEN = ("PNG", "PPM")
+"""Formats of which Pillow's mode I, of 32 bits, holds grey values of 16 bits."""
 
 
 def idx(path: Path) -> Bytes:
     """An IDX file of bytes (MNIST's format), gzipped or not: uint8 of the shape that it says.
 
     Raises:
-        SourceError: it is no such file, or it ends early.
+        SourceError: it is no such file, it is damaged, or it ends early.
 
     """
-    raw = path.read_bytes()
-    raw = gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw
-    if len(raw) < 4 or raw[:3] != b"\x00\x00\x08":
-        raise SourceError(f"{path}: is no IDX file of bytes")
-    shape = struct.unpack(f">{raw[3]}I", raw[4 : 4 + 4 * raw[3]])
-    values = np.frombuffer(raw, np.uint8, offset=4 + 4 * raw[3])
-    if values.size != np.prod(shape):
+    with reading(f"{path}: is no IDX file of bytes"):
+        raw = path.read_bytes()
+        raw = gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw
+        if raw[:3] != b"\x00\x00\x08":
+            raise ValueError("it does not begin with 0, 0, 8")
+        shape = struct.unpack_from(f">{raw[3]}I", raw, 4)
+        values = np.frombuffer(raw, np.uint8, offset=4 + 4 * raw[3])
+    if values.size != math.prod(shape):
         raise SourceError(f"{path}: says {shape} and holds {values.size} bytes")
     return values.reshape(shape).copy()  # what is read from a file may be written to
 
@@ -53,10 +58,10 @@ def mnist_pickle(path: Path) -> tuple[tuple[Bytes, Numbers], ...]:
     by turns, and anything else is refused.
 
     Raises:
-        SourceError: other strings than these.
+        SourceError: other strings than these, or a damaged file.
 
     """
-    with gzip.open(path) as file:
+    with reading(f"{path}: is no gzipped pickle of MNIST"), gzip.open(path) as file:
         opcodes = pickletools.genops(file.read())
         found = [_raw(value) for opcode, value, _ in opcodes if opcode.name == "BINSTRING"]
     pairs = list(zip(found[::2], found[1::2], strict=False))
@@ -64,8 +69,10 @@ def mnist_pickle(path: Path) -> tuple[tuple[Bytes, Numbers], ...]:
         raise SourceError(f"{path}: does not hold three pairs of digits and labels")
     parts = []
     for pixels, label in pairs:
-        values = np.frombuffer(pixels, "<f4").reshape(-1, 28, 28)
-        parts.append(((values * 256.0).round().astype(np.uint8), np.frombuffer(label, "<i8").astype(np.int64)))
+        values = np.frombuffer(pixels, "<f4").reshape(-1, 28, 28) * 256.0
+        if not ((values > -0.5) & (values < 255.5)).all():
+            raise SourceError(f"{path}: holds pixels that are not between 0 and 255/256")
+        parts.append((values.round().astype(np.uint8), np.frombuffer(label, "<i8").astype(np.int64)))
     return tuple(parts)
 
 
@@ -75,50 +82,85 @@ def _raw(value: Any) -> bytes:
 
 
 def usps_npz(path: Path, split: str) -> tuple[Bytes, Numbers]:
-    """x_train, y_train, x_test, y_test as bytes: [n, 16, 16] and [n]."""
-    with np.load(path, allow_pickle=False) as file:
-        names = f"x_{split}", f"y_{split}"
+    """x_train, y_train, x_test, y_test as bytes: [n, 16, 16] and [n].
+
+    Raises:
+        SourceError: it is no such file, or arrays of another shape or type.
+
+    """
+    names = f"x_{split}", f"y_{split}"
+    with reading(f"{path}: is no archive of numpy's arrays"), np.load(path, allow_pickle=False) as file:
         if not set(names) <= set(file.files):
             raise SourceError(f"{path}: has {', '.join(file.files)}, and no {' and '.join(names)}")
-        return file[names[0]], file[names[1]].astype(np.int64)
+        pixels, label = file[names[0]], file[names[1]]
+    if pixels.dtype != np.uint8 or pixels.shape != (*label.shape, 16, 16) or label.dtype.kind not in "iu":
+        raise SourceError(
+            f"{path}: {names[0]} is {pixels.dtype} {pixels.shape} and {names[1]} {label.dtype} {label.shape}; "
+            "wanted are uint8 (n, 16, 16) and integers (n,)"
+        )
+    return pixels, label.astype(np.int64)
 
 
 def usps_text(path: Path) -> tuple[Bytes, Numbers]:
-    """USPS as LIBSVM publishes it: a line a digit, class 1 to 10, then `pixel:value` with values -1 to 1."""
+    """USPS as LIBSVM publishes it: a line a digit, class 1 to 10, then `pixel:value` with values -1 to 1.
+
+    Raises:
+        SourceError: a line is no such digit (a class, pixel or value out of range, a pixel twice), or a damaged file.
+
+    """
     pixels, labels = [], []
     opened: Callable[..., io.TextIOBase] = bz2.open if path.suffix == ".bz2" else open
-    with opened(path, "rt") as file:
+    with reading(f"{path}: is no text of USPS digits"), opened(path, "rt") as file:
         for number, line in enumerate(file, 1):
-            said, *values = line.split()
-            row = np.full(256, -1.0)
-            try:
-                for value in values:
-                    place, _, grey = value.partition(":")
-                    row[int(place) - 1] = float(grey)
-                labels.append(int(float(said)) - 1)
-            except (ValueError, IndexError) as error:
-                raise SourceError(f"{path}, line {number}: is no USPS digit: {error}") from error
-            pixels.append(row)
-    scaled = (np.array(pixels) + 1.0) * 127.5
-    return scaled.round().astype(np.uint8).reshape(-1, 16, 16), np.array(labels, np.int64)
+            with reading(f"{path}, line {number}: is no USPS digit"):
+                grey, label = _usps_digit(line)
+            pixels.append(grey)
+            labels.append(label)
+    scaled = (np.array(pixels).reshape(-1, 16, 16) + 1.0) * 127.5
+    return scaled.round().astype(np.uint8), np.array(labels, np.int64)
+
+
+def _usps_digit(line: str) -> tuple[NDArray[np.float64], int]:
+    """Pixels [256] from -1 to 1, and the digit, of a line of LIBSVM. Raises ValueError."""
+    told, *values = line.split() or [""]
+    if float(told) not in range(1, 11):
+        raise ValueError(f"its class is {told}; 1 to 10")
+    grey, seen = np.full(256, -1.0), set[int]()
+    for value in values:
+        pixel, _, shade = value.partition(":")
+        place = int(pixel)
+        if not 1 <= place <= 256 or place in seen:
+            raise ValueError(f"pixel {place} is there twice" if place in seen else f"pixel {place}; there are 1 to 256")
+        if not abs(float(shade)) <= 1.001:  # decimals are rounded
+            raise ValueError(f"pixel {place} is {shade}; -1 to 1")
+        seen.add(place)
+        grey[place - 1] = float(shade)
+    return grey, int(float(told)) - 1
 
 
 def svhn_mat(path: Path) -> tuple[Bytes, Numbers]:
-    """SVHN's cropped digits: X [32, 32, 3, n], y [n, 1] with 10 for the digit 0; to [n, 3, 32, 32] and [n]."""
+    """SVHN's cropped digits: X [32, 32, 3, n], y [n, 1] with 10 for the digit 0; to [n, 3, 32, 32] and [n].
+
+    Raises:
+        SourceError: it is no such file, or it is damaged.
+
+    """
     from scipy.io import loadmat
     from scipy.io.matlab import MatReadError
 
-    try:
+    with reading(f"{path}: is no file of SVHN's cropped digits", MatReadError):
         found = loadmat(path, variable_names=["X", "y"])
-        pixels, label = found["X"], found["y"]
-    except (MatReadError, ValueError, KeyError, NotImplementedError) as error:
-        raise SourceError(f"{path}: is no file of SVHN's cropped digits: {error}") from error
-    return np.ascontiguousarray(pixels.transpose(3, 2, 0, 1)), label.reshape(-1).astype(np.int64) % 10
+        pixels, label = np.asarray(found["X"]), np.asarray(found["y"]).reshape(-1)
+        if pixels.dtype != np.uint8 or pixels.shape != (32, 32, 3, len(label)):
+            raise ValueError(f"X is {pixels.dtype} {pixels.shape}; uint8 (32, 32, 3, {len(label)}) for {len(label)} y")
+        if not np.isin(label, range(11)).all():
+            raise ValueError("y holds other numbers than 0 to 10")
+    return np.ascontiguousarray(pixels.transpose(3, 2, 0, 1)), label.astype(np.int64) % 10
 
 
 def gtsrb_train(path: Path, size: int) -> tuple[Bytes, Numbers]:
     """GTSRB_Final_Training_Images.zip: a folder a class, with a table of boxes in each; signs cut out, `size` wide."""
-    with zipfile.ZipFile(path) as archive:
+    with _zip(path) as archive:
         tables = sorted(name for name in archive.namelist() if name.endswith(".csv"))
         rows = [
             (archive, f"{table.rpartition('/')[0]}/{row['Filename']}", row)
@@ -130,12 +172,24 @@ def gtsrb_train(path: Path, size: int) -> tuple[Bytes, Numbers]:
 
 def gtsrb_test(images: Path, truth: Path, size: int) -> tuple[Bytes, Numbers]:
     """GTSRB_Final_Test_Images.zip with the classes of GTSRB_Final_Test_GT.zip."""
-    with zipfile.ZipFile(truth) as archive:
-        name = next(name for name in archive.namelist() if name.endswith(".csv"))
-        table = list(_table(archive.read(name)))
-    with zipfile.ZipFile(images) as archive:
+    with _zip(truth) as archive:
+        names = [name for name in archive.namelist() if name.endswith(".csv")]
+        if len(names) != 1:
+            raise SourceError(f"{truth}: holds {len(names)} tables (.csv); one, of the classes")
+        table = list(_table(archive.read(names[0])))
+    with _zip(images) as archive:
         where = {name.rpartition("/")[2]: name for name in archive.namelist()}
+        missing = [row["Filename"] for row in table if row["Filename"] not in where]
+        if missing:
+            raise SourceError(f"{images}: holds no {missing[0]}, which {truth} names, nor {len(missing) - 1} more")
         return _signs([(archive, where[row["Filename"]], row) for row in table], size, images)
+
+
+@contextmanager
+def _zip(path: Path) -> Iterator[zipfile.ZipFile]:
+    """An archive of signs, open. Raises SourceError if it is damaged, or what is in it is not what it should be."""
+    with reading(f"{path}: is no archive of GTSRB"), zipfile.ZipFile(path) as archive:
+        yield archive
 
 
 def _table(content: bytes) -> Iterator[dict[str, str]]:
@@ -148,19 +202,52 @@ def _signs(
     pixels, labels = [], []
     for archive, name, row in rows:
         box = tuple(int(row[key]) for key in ("Roi.X1", "Roi.Y1", "Roi.X2", "Roi.Y2"))
-        pixels.append(picture(archive.read(name), size, box))
+        pixels.append(picture(archive.read(name), size, f"{path}, {name}", box))
         labels.append(int(row["ClassId"]))
     if not labels:
         raise SourceError(f"{path}: holds no table of signs")
     return np.stack(pixels), np.array(labels, np.int64)
 
 
-def picture(content: bytes, size: int, box: tuple[int, ...] | None = None) -> Bytes:
-    """An image file (within a box, if one is given) as uint8 [3, size, size]."""
-    with Image.open(io.BytesIO(content)) as opened:
-        cut = opened.convert("RGB") if box is None else opened.convert("RGB").crop(box)  # type: ignore[arg-type]
-    pixels = torch.from_numpy(np.asarray(cut).copy()).permute(2, 0, 1)[None].float()
+def picture(content: bytes, size: int, name: str, box: tuple[int, ...] | None = None) -> Bytes:
+    """An image file (within a box: left, top, right, bottom) as uint8 [3, size, size].
+
+    Raises:
+        SourceError: `name` is no image, or the box is not within it.
+
+    """
+    whole = rgb(content, name)
+    if box is not None:
+        left, top, right, bottom = box
+        if not (0 <= left < right <= whole.shape[1] and 0 <= top < bottom <= whole.shape[0]):
+            raise SourceError(f"{name}: the box {box} is not within its {whole.shape[1]} x {whole.shape[0]} pixels")
+        whole = whole[top:bottom, left:right]
+    pixels = torch.from_numpy(whole.copy()).permute(2, 0, 1)[None].float()
     return np.asarray(to_bytes(resized(pixels, size))[0].numpy())
+
+
+def rgb(content: bytes, name: str) -> Bytes:
+    """An image file as people see it, uint8 [rows, columns, 3].
+
+    It is turned as its EXIF data say. Grey values of 16 bits are scaled to 8 bits, white to white: Pillow's own
+    conversion to RGB cuts them off at 255, and everything but black is white then.
+
+    Raises:
+        SourceError: `name` is no image, or its values have no known range (32 bits, real numbers).
+
+    """
+    with reading(f"{name}: cannot be read as an image", Image.DecompressionBombError):
+        with Image.open(io.BytesIO(content)) as opened:
+            upright = ImageOps.exif_transpose(opened)
+            sixteen = upright.mode.startswith("I;16") or (upright.mode == "I" and opened.format in _SIXTEEN)
+            if upright.mode in ("I", "F") and not sixteen:
+                raise ValueError(f"values of 32 bits (mode {upright.mode} of {opened.format}); 8 or 16 bits")
+            if not sixteen:
+                return np.asarray(upright.convert("RGB"))
+            grey = np.asarray(upright).astype(np.int64)
+        if grey.min() < 0 or grey.max() > 65535:
+            raise ValueError(f"values from {grey.min()} to {grey.max()}, which are not 16 bits")
+        return np.repeat(((grey + 128) // 257).astype(np.uint8)[:, :, None], 3, axis=2)
 
 
 def folders(path: Path, size: int) -> tuple[Bytes, Numbers, tuple[str, ...], list[str]]:
@@ -181,30 +268,30 @@ def folders(path: Path, size: int) -> tuple[Bytes, Numbers, tuple[str, ...], lis
         if not files:
             raise SourceError(f"{path / name}: has no image ({', '.join(PICTURES)}); remove the folder or fill it.")
         for file in files:
-            try:
-                pixels.append(picture(file.read_bytes(), size))
-            except OSError as error:
-                raise SourceError(f"{file}: cannot be read as an image: {error}") from error
+            pixels.append(picture(_content(file), size, str(file)))
             labels.append(number)
             names.append(str(file.relative_to(path)))
     return np.stack(pixels), np.array(labels, np.int64), classes, names
 
 
+def _content(file: Path) -> bytes:
+    with reading(f"{file}: cannot be read"):
+        return file.read_bytes()
+
+
 def office31_archive(path: Path, part: str, size: int) -> tuple[Bytes, Numbers, tuple[str, ...], list[str]]:
     """domain_adaptation_images.tar.gz: <part>/images/<class>/<file>, as `folders`."""
-    found: dict[str, bytes] = {}
-    with tarfile.open(path) as archive:
-        for member in archive:
-            at = member.name.split("/")
-            if part in at and member.isfile() and Path(member.name).suffix.lower() in PICTURES:
-                file = archive.extractfile(member)
-                found["/".join(at[-2:])] = b"" if file is None else file.read()
+
+    def wanted(name: str) -> bool:
+        return part in name.split("/") and Path(name).suffix.lower() in PICTURES
+
+    found = {"/".join(name.split("/")[-2:]): content for name, content in tar_files(path, wanted).items()}
     if not found:
         raise SourceError(f"{path}: holds no image of {part}")
     names = sorted(found)
     classes = tuple(sorted({name.split("/")[0] for name in names}))
     label = np.array([classes.index(name.split("/")[0]) for name in names], np.int64)
-    return np.stack([picture(found[name], size) for name in names]), label, classes, names
+    return np.stack([picture(found[name], size, f"{path}, {name}") for name in names]), label, classes, names
 
 
 def fifth(names: Iterable[str]) -> NDArray[np.bool_]:

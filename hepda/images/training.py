@@ -18,6 +18,7 @@ from hepda.adversarial.registry import Adversary, build
 from hepda.adversarial.selection import SCORERS
 from hepda.adversarial.terms import Term
 from hepda.config.images import ImageModelConfig, ImagesConfig
+from hepda.datasets import reading
 from hepda.images.arrays import Images
 from hepda.images.augmentation import augmentation
 from hepda.images.encoders import Inputs, encoder, heads, width_of
@@ -50,11 +51,12 @@ def write_parts(parts: dict[str, Images], folder: Path) -> None:
 
 def read_part(folder: Path, name: str) -> Stored:
     """One of PARTS."""
-    # copy-on-write: torch warns of maps that it may not write to
-    pixels = np.load(folder / f"{name}.pixels.npy", mmap_mode="c")
-    grey = pixels.shape[3] == 1  # the same bytes in both orders
-    turned = pixels.reshape(len(pixels), 1, *pixels.shape[1:3]) if grey else pixels.transpose(0, 3, 1, 2)
-    return Stored(turned, np.load(folder / f"{name}.label.npy"))
+    with reading(f"{folder / name}: cannot be read as the images that hepda wrote there"):
+        # copy-on-write: torch warns of maps that it may not write to
+        pixels = np.load(folder / f"{name}.pixels.npy", mmap_mode="c")
+        grey = pixels.shape[3] == 1  # the same bytes in both orders
+        turned = pixels.reshape(len(pixels), 1, *pixels.shape[1:3]) if grey else pixels.transpose(0, 3, 1, 2)
+        return Stored(turned, np.load(folder / f"{name}.label.npy"))
 
 
 def classes_in(folder: Path) -> tuple[str, ...]:

@@ -13,10 +13,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hepda.datasets import reading
 from hepda.errors import DataError, MissingExtraError, SourceError
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".aiff", ".aif", ".au")
 """Files of a folder that are taken for recordings."""
+RATES = (1000, 1_000_000)
+"""The lowest and highest rate (Hz) of a recording; memory for resampling grows with the rate that a file claims."""
+_FRAMES = 1 << 20  # read at a time: memory grows with the samples that are there, not with what a header claims
+_UNKNOWN = 1 << 62  # frames, from here on: the header does not say how many
 
 
 def read_audio(path: Path, rate: int) -> Tensor:
@@ -24,7 +29,7 @@ def read_audio(path: Path, rate: int) -> Tensor:
 
     Raises:
         MissingExtraError: soundfile is not installed.
-        SourceError: there is no such file, or it is not a sound file.
+        SourceError: there is no such file, it is not a sound file, it is damaged, or its rate is none of a recording.
         DataError: it is empty or holds values that are not finite.
 
     """
@@ -34,15 +39,21 @@ def read_audio(path: Path, rate: int) -> Tensor:
         raise MissingExtraError("soundfile", "speech") from error
     if not path.is_file():
         raise SourceError(f"{path}: no such sound file")
-    try:
-        samples, own = soundfile.read(path, dtype="float32", always_2d=True)
-    except soundfile.LibsndfileError as error:
-        raise SourceError(f"{path} cannot be read as sound: {error}") from error
+    with reading(f"{path} cannot be read as sound"), soundfile.SoundFile(path) as file:
+        own: int = file.samplerate
+        if not RATES[0] <= own <= RATES[1]:
+            raise ValueError(f"it claims {own} samples a second; {RATES[0]} to {RATES[1]}")
+        parts = []
+        while len(part := file.read(_FRAMES, dtype="float32", always_2d=True)):
+            parts.append(part.mean(axis=1))
+        samples = np.concatenate(parts) if parts else np.empty(0, np.float32)
+        if len(samples) < file.frames < _UNKNOWN:
+            raise ValueError(f"it ends after {len(samples)} of {file.frames} samples")
     if len(samples) == 0:
         raise DataError(f"{path} holds no samples; take it out of the list")
     if not np.isfinite(samples).all():
         raise DataError(f"{path} holds samples that are not finite; take it out of the list")
-    return torch.from_numpy(resample(samples.mean(axis=1), own, rate))
+    return torch.from_numpy(resample(samples, own, rate))
 
 
 def resample(samples: NDArray[np.float32], own: int, rate: int) -> NDArray[np.float32]:

@@ -18,12 +18,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hepda.datasets import reading
 from hepda.errors import ConfigError, DataError, SourceError
 from hepda.speech.audio import Tape, on_tape, read_audio, resample, sound_files
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 FSDD_DIGEST = "45a9b976ba3397a2fd5c70a9f2e43c34f442a3a6be47392ecfc41174b678f37e"
-"""Of version 1.0.10: 3,000 recordings, which `fsdd_digest` reads."""
+"""Of version 1.0.10: 3,000 recordings, which `fsdd_digest` reads; the catalogue has it too, for `hepda data fetch`."""
 FLITE_VOICES = ("kal", "awb", "rms", "slt")
 ESPEAK_VOICES = ("en+m3", "en+f2", "en-us+m1", "en-us+f4")
 _TONES = (300.0, 500.0, 750.0, 1050.0, 1400.0, 1800.0)  # Hz
@@ -120,29 +121,37 @@ def fsdd_folder(found: Path) -> Path:
         DataError: the recordings are not those that were published as version 1.0.10.
 
     """
-    folder = found
-    if found.suffix == ".zip":
-        folder = found.with_suffix("") / "recordings"
-        if not folder.is_dir():
-            _unpack(found, folder)
-    told = fsdd_digest(folder)
-    if told != FSDD_DIGEST:
-        raise DataError(
-            f"{folder} holds other recordings than version 1.0.10 of the Free Spoken Digit Dataset (its digest is "
-            f"{told}, not {FSDD_DIGEST}); fetch it again, or name the folder as `data: folder`"
-        )
+    if found.suffix != ".zip":
+        _check_fsdd(found, found)
+        return found
+    folder = found.with_suffix("") / "recordings"
+    if folder.is_dir():
+        _check_fsdd(folder, folder)
+    else:
+        _unpack(found, folder)
     return folder
 
 
+def _check_fsdd(folder: Path, source: Path) -> None:
+    """Compare the digest of a folder's recordings, which come from `source`, with the published one."""
+    told = fsdd_digest(folder)
+    if told != FSDD_DIGEST:
+        raise DataError(
+            f"{source} holds other recordings than version 1.0.10 of the Free Spoken Digit Dataset (its digest is "
+            f"{told}, not {FSDD_DIGEST}); fetch it again, or name the folder as `data: folder`"
+        )
+
+
 def _unpack(archive: Path, folder: Path) -> None:
-    """The recordings of an archive into a folder, which is there when all of them are."""
+    """The recordings of an archive into a folder, which is there when all of them are, and are those published."""
     temporary = folder.with_name("recordings.part")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
-    with zipfile.ZipFile(archive) as file:
+    with reading(f"{archive}: is no archive of recordings"), zipfile.ZipFile(archive) as file:
         for name in file.namelist():
             if name.endswith(".wav"):
                 (temporary / Path(name).name).write_bytes(file.read(name))
+    _check_fsdd(temporary, archive)
     temporary.replace(folder)
 
 
@@ -157,7 +166,7 @@ def fsdd_digest(folder: Path) -> str:
 
 def _fsdd_parts(path: Path) -> tuple[int, str, int]:
     parts = path.stem.split("_")
-    if len(parts) != 3 or not parts[2].isdigit() or parts[0] not in "0123456789":
+    if len(parts) != 3 or not (parts[2].isascii() and parts[2].isdigit()) or parts[0] not in tuple("0123456789"):
         raise SourceError(f"{path} is not named <digit>_<speaker>_<index>, as recordings of spoken digits are")
     return int(parts[0]), parts[1], int(parts[2])
 
@@ -204,7 +213,8 @@ def espeak(text: str, rate: int, *, voice: str = "en", speed: int = 150, pitch: 
     import soundfile
 
     sound = _run(["espeak-ng", "-v", voice, "-s", str(speed), "-p", str(pitch), "--stdout", text])
-    samples, own = soundfile.read(io.BytesIO(sound), dtype="float32")
+    with reading(f"what espeak-ng says with {voice!r} cannot be read as sound"):
+        samples, own = soundfile.read(io.BytesIO(sound), dtype="float32")
     return torch.from_numpy(resample(samples, own, rate))
 
 

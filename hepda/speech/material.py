@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from hepda import datasets
+from hepda.datasets import reading
 from hepda.errors import ConfigError, DataError, nearest
 from hepda.speech.audio import Tape
 from hepda.speech.corpora import Corpus, fsdd_folder, made_digits, read_fsdd
@@ -261,5 +262,5 @@ def _write(path: Path, tensors: dict[str, Tensor], said: dict[str, Any]) -> None
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    with safe_open(path, "pt") as file:
+    with reading(f"{path} cannot be read as what hepda wrote there", SafetensorError), safe_open(path, "pt") as file:
         return {name: file.get_tensor(name) for name in file.keys()}, json.loads(file.metadata()["said"])  # noqa: SIM118

@@ -5,13 +5,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from sklearn.base import clone
 from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils.estimator_checks import parametrize_with_checks
+from sklearn.utils.estimator_checks import estimator_checks_generator, parametrize_with_checks
 
 from hepda.adversarial import DANNClassifier, DANNRegressor
+from hepda.adversarial.estimator import without_repeats
 from hepda.errors import ConfigError
 
 SMALL: dict[str, Any] = {
@@ -23,14 +25,59 @@ SMALL: dict[str, Any] = {
 }
 
 
-@parametrize_with_checks(
-    [
-        DANNClassifier(**{**SMALL, "precision": "float64"}),
-        DANNRegressor(**{**SMALL, "precision": "float64"}),
-    ]
-)
+NUMERIC = {
+    "check_methods_subset_invariance",
+    "check_sample_weight_equivalence_on_dense_data",
+    "check_transformer_preserve_dtypes",
+}
+"""Checks that compare numbers to the seventh digit: in float32 they depend on the processor's matrix products."""
+
+
+@parametrize_with_checks([DANNClassifier(), DANNRegressor(), DANNClassifier(epochs=40, batch_size=64, random_state=0)])
 def test_scikit_learn_says_it_is_an_estimator(estimator: Any, check: Any) -> None:
     check(estimator)
+
+
+@pytest.mark.parametrize("kind", [DANNClassifier, DANNRegressor])
+@pytest.mark.parametrize("settings", [{"precision": "float64"}, {"precision": "bfloat16"}])
+def test_scikit_learn_compares_numbers_in_other_settings(kind: type, settings: dict[str, Any]) -> None:
+    checks = {c.func.__name__: c for _, c in estimator_checks_generator(kind(**SMALL))}
+    assert checks.keys() >= NUMERIC
+    for name in NUMERIC:
+        checks[name](kind(**{**SMALL, **settings}))
+
+
+def test_a_weight_is_as_many_rows_to_the_last_bit() -> None:
+    x, y, other = data(60)
+    rng = np.random.default_rng(3)
+    times, there = rng.integers(0, 4, 60), rng.integers(0, 4, 60)
+    weighted = DANNClassifier(**SMALL).fit(x, y, X_target=other, sample_weight=times, target_weight=there)
+    order = rng.permutation(times.sum())
+    repeated = DANNClassifier(**SMALL).fit(
+        x.repeat(times, axis=0)[order], y.repeat(times)[order], X_target=other.repeat(there, axis=0)
+    )
+    assert np.array_equal(weighted.decision_function(x), repeated.decision_function(x))
+    assert np.array_equal(weighted.transform(other), repeated.transform(other))
+
+
+def test_weights_of_both_signs_are_not_added_to_each_other() -> None:
+    keys = np.array([[2.0, 0.0], [1.0, 5.0], [2.0, 0.0], [1.0, 5.0], [3.0, 3.0], [1.0, 5.0]])
+    weights = np.array([[1.0, 0.0], [1.0, 2.0], [-0.5, 0.0], [2.0, 3.0], [0.0, 0.0], [-1.0, 1.0]])
+    rows, sums = without_repeats(keys, weights)
+    assert keys[rows].tolist() == [[1.0, 5.0], [1.0, 5.0], [2.0, 0.0], [2.0, 0.0]]
+    assert sums.tolist() == [[-1.0, 1.0], [3.0, 5.0], [-0.5, 0.0], [1.0, 0.0]]
+    rows, sums = without_repeats(keys, np.zeros((6, 1)))
+    assert rows.tolist() == list(range(6)) and not sums.any()
+
+
+def test_a_row_alone_is_scored_as_among_others_and_the_type_is_kept() -> None:
+    x, y, other = data(100)
+    model = DANNClassifier(random_state=0).fit(x, y, X_target=other)
+    whole, alone = model.decision_function(x), np.concatenate([model.decision_function(row[None]) for row in x])
+    assert np.abs(whole - alone).max() < 1e-12
+    assert model.transform(x).dtype == np.float64
+    assert model.transform(x.astype(np.float32)).dtype == np.float32
+    assert next(model.network_.parameters()).dtype == torch.float32
 
 
 def data(n: int = 400, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

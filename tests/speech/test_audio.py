@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import struct
+
 import numpy as np
 import pytest
 import soundfile
@@ -44,6 +46,32 @@ def test_what_cannot_be_read_is_named(tmp_path):
     soundfile.write(tmp_path / "nan.wav", np.array([0.0, np.nan]), 8000, subtype="FLOAT")
     with pytest.raises(DataError, match="not finite"):
         read_audio(tmp_path / "nan.wav", 8000)
+
+
+def test_a_rate_that_no_recording_has_is_refused_before_memory_is_asked_for(tmp_path):
+    path = tmp_path / "tone.wav"
+    soundfile.write(path, tone(0.01, 8000, 440.0), 8000)
+    whole = path.read_bytes()
+    for rate in (0, 1, 999, 1_000_001, 2**31 - 1, 2**31):  # of 2^31 Hz, the filter alone would take 320 GiB
+        path.write_bytes(whole[:24] + struct.pack("<I", rate) + whole[28:])
+        with pytest.raises(SourceError, match=r"tone\.wav cannot be read as sound"):
+            read_audio(path, 8000)
+    path.write_bytes(whole[:24] + struct.pack("<I", 11025) + whole[28:])
+    assert len(read_audio(path, 8000)) == 59
+
+
+def test_a_header_that_claims_more_samples_than_there_are_is_an_error(tmp_path):
+    path = tmp_path / "tone.flac"
+    soundfile.write(path, tone(0.5, 8000, 440.0), 8000)
+    whole = bytearray(path.read_bytes())
+    at = whole.index(struct.pack(">I", 4000))  # the lower 32 of 36 bits of STREAMINFO's number of samples
+    whole[at - 1] |= 0x0F
+    path.write_bytes(whole)
+    with pytest.raises(SourceError, match=r"ends after 4000 of \d+ samples|cannot be read as sound"):
+        read_audio(path, 8000)
+    path.write_bytes(bytes(whole[: len(whole) // 2]))
+    with pytest.raises(SourceError, match=r"tone\.flac cannot be read as sound"):
+        read_audio(path, 8000)
 
 
 def test_sound_files_are_found_in_the_order_of_their_names(tmp_path):

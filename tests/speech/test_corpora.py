@@ -146,6 +146,21 @@ def test_the_published_archive_is_taken_out_once_and_its_contents_are_checked(tm
     with pytest.raises(DataError, match=r"other recordings than version 1\.0\.10"):
         corpora.fsdd_folder(tmp_path / "digits.zip")
     folder = tmp_path / "digits" / "recordings"
-    assert sorted(path.name for path in folder.iterdir()) == sorted(path.name for path in files)
-    monkeypatch.setattr(corpora, "FSDD_DIGEST", corpora.fsdd_digest(folder))
+    assert not folder.exists()  # what is not the published data set does not stay where the next try would find it
+    copies = tmp_path / "copies"
+    copies.mkdir()
+    for path in files:
+        shutil.copy(path, copies)
+    monkeypatch.setattr(corpora, "FSDD_DIGEST", corpora.fsdd_digest(copies))
     assert corpora.fsdd_folder(tmp_path / "digits.zip") == folder
+    assert sorted(path.name for path in folder.iterdir()) == sorted(path.name for path in files)
+    (tmp_path / "digits.zip").unlink()
+    assert corpora.fsdd_folder(tmp_path / "digits.zip") == folder
+
+
+def test_a_digit_of_two_figures_is_refused(tmp_path):
+    for name in ("12_jackson_0.wav", "_jackson_0.wav", "1_jackson_².wav"):  # each was a number once
+        write(tmp_path / name, np.zeros(10))
+        with pytest.raises(SourceError, match="not named <digit>_<speaker>_<index>"):
+            read_fsdd(tmp_path, 8000)
+        (tmp_path / name).unlink()
