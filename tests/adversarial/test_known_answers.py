@@ -55,7 +55,7 @@ def test_learning_to_pivot_raises_the_nuisance_loss_to_the_entropy() -> None:
     z = look.targets["z"][look.masks["signal"]]
     entropy, error = 0.5 * math.log(2 * math.pi) + 0.5 * float(np.mean(z**2)), float(np.std(z**2)) / 2 / len(z) ** 0.5
     assert entropy == pytest.approx(0.5 * math.log(2 * math.pi * math.e), abs=2 * error)
-    weak_class, weak = pivot(0.01)
+    weak_class, weak = pivot(0.01, epochs=15)  # nothing to balance: it has settled by then
     strong_class, strong = pivot(20.0)
     assert weak < entropy - 0.1
     assert strong == pytest.approx(entropy, abs=error)
