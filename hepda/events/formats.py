@@ -6,7 +6,8 @@ and aliases are the same for all of them: see hepda.events.sources.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,7 +25,12 @@ class Reader(Protocol):
 
     @property
     def fields(self) -> Sequence[str]:
-        """What can be read, by the file's own names."""
+        """What can be read, by the file's own names, each of them once; see `told_apart`."""
+        ...
+
+    @property
+    def others(self) -> Mapping[str, str]:
+        """What is in the file and holds no numbers, by name: what it holds instead (`holds string`)."""
         ...
 
     def is_list(self, field: str) -> bool:
@@ -131,6 +137,16 @@ def choose_tree(trees: Sequence[str] | None, wanted: str | None, path: str) -> s
     if len(likely) == 1 or usual:
         return likely[0] if len(likely) == 1 else usual[0]
     raise SourceError(f"{path}: does not tell which of its trees holds the events.{listed} Name it by `tree`.")
+
+
+def told_apart(names: Sequence[str]) -> list[str]:
+    """The names in their order; one that occurs more than once gets numbers, `pt;1` and `pt;2`."""
+    number, seen = Counter(names), Counter[str]()
+    found = []
+    for name in names:
+        seen[name] += 1
+        found.append(name if number[name] == 1 else f"{name};{seen[name]}")
+    return found
 
 
 def opened(path: str, how: Callable[[Any], Any]) -> Any:
