@@ -20,7 +20,7 @@ from hepda.events.systematics import check_systematics
 class InputFile:
     """A file that was opened and found good, not yet read.
 
-    replaced: branches, and what is read in their place; ends: see `Tree.ends`.
+    replaced: branches, and what is read in their place; ends: see `Tree.ends`; refused: see `Tree`.
     """
 
     path: str
@@ -30,6 +30,7 @@ class InputFile:
     plan: SamplePlan
     replaced: Mapping[str, str] = field(default_factory=dict)
     ends: tuple[int, ...] = ()
+    refused: Mapping[str, str] = field(default_factory=dict)
 
 
 def inspect(config: AnalysisConfig, skips: Skips | None = None) -> tuple[Plan, dict[str, list[InputFile]]]:
@@ -62,11 +63,11 @@ def open_inputs(config: AnalysisConfig, plan: Plan, name: str, skips: Skips) -> 
 
 def _open_input(config: AnalysisConfig, plan: Plan, name: str, path: str) -> InputFile:
     with sample_tree(config, name, path) as tree:
-        sample_plan = plan.for_sample(name, tree.branches, path)
+        sample_plan = plan.for_sample(name, tree.branches, path, tree.refused)
         tree.require(config.split.key)
         metadata = metadata_of(config, name, tree, sample_plan.variables)
         ends = tree.ends([*sample_plan.branches, *config.split.key])
-        return InputFile(path, tree.entries, tree.branches, metadata, sample_plan, ends=ends)
+        return InputFile(path, tree.entries, tree.branches, metadata, sample_plan, ends=ends, refused=tree.refused)
 
 
 @contextmanager

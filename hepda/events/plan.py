@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from hepda.config import AnalysisConfig, NetworkConfig
@@ -67,8 +67,10 @@ class Plan:
         """What the samples of its group cover, by sample, itself among them; empty for one that stands alone."""
         return next((group for group in self.stitched.values() if name in group), {})
 
-    def for_sample(self, name: str, branches: Collection[str], path: str) -> SamplePlan:
-        """The plan of a sample whose files have `branches`; `path` is named in messages.
+    def for_sample(
+        self, name: str, branches: Collection[str], path: str, refused: Mapping[str, str] | None = None
+    ) -> SamplePlan:
+        """The plan of a sample whose files have `branches`; `path` is named in messages; refused: see `check_names`.
 
         Raises ExpressionError for a name that is neither a variable nor a branch, with the nearest one.
         """
@@ -78,14 +80,14 @@ class Plan:
         variables, cuts = self.variables_of(name), self.cuts_of(name)
         needed = [*self.features, *cuts, *([weight] if weight else []), *self.stitched_to(name).values()]
         own = [e for plan in domains.values() for e in (plan.selection, plan.weight) if e is not None]
-        check_names(needed, variables, branches, path)
-        check_names(own, variables, {*branches, PHYSICAL}, path)
+        check_names(needed, variables, branches, path, refused)
+        check_names(own, variables, {*branches, PHYSICAL}, path, refused)
         columns = {}
         for column, expression in self.columns.items():
             if needed_names([expression], variables) <= {*branches, PHYSICAL}:
                 columns[column] = expression
             elif not sample.is_data:
-                check_names([expression], variables, {*branches, PHYSICAL}, path)
+                check_names([expression], variables, {*branches, PHYSICAL}, path, refused)
         names = needed_names([*needed, *own, *columns.values()], variables) - {PHYSICAL}
         return SamplePlan(self.features, cuts, weight, columns, domains, tuple(sorted(names)), variables)
 
@@ -116,7 +118,8 @@ def make_plan(config: AnalysisConfig) -> Plan:
         if not isinstance(feature.tree, ast.Name | ast.Attribute):
             raise ExpressionError(
                 f"{feature.what}: a feature is the name of a variable or of a branch; "
-                "give the expression a name in `variables` first."
+                "give the expression a name in `variables` first, and a branch whose name is no identifier another one "
+                "in its sample's `aliases`."
             )
     weights = {
         name: parse(sample.weight or config.weight, f"samples.{name}.weight" if sample.weight else "weight")

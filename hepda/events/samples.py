@@ -187,7 +187,7 @@ SPAN = 100_000
 
 def sum_over_events(tree: Tree, expression: Expression, variables: Mapping[str, Expression]) -> float:
     """`expression` summed over every entry of `tree`. Raises ExpressionError, SourceError, or DataError for a NaN."""
-    check_names([expression], variables, tree.names, tree.path)
+    check_names([expression], variables, tree.names, tree.path, tree.refused)
     names = sorted(needed_names([expression], variables))
     total = 0.0
     for start in range(0, tree.entries, SPAN):
