@@ -120,9 +120,15 @@ class Tree:
         if not names:
             return {}
         fields = list(dict.fromkeys(self.names[name].name for name in names))
-        columns = self.file.do(
-            f"branches of the tree {self.tree!r}", lambda f: f.reader(self.tree).columns(fields, start, stop)
-        )
+        rows = max((self.entries if stop is None else min(stop, self.entries)) - start, 0)
+
+        def look(found: Format) -> dict[str, Column]:
+            columns = found.reader(self.tree).columns(fields, start, stop)
+            for own, column in columns.items():
+                check_column(own, column, rows)
+            return columns
+
+        columns = self.file.do(f"branches of the tree {self.tree!r}", look)
         return {name: self._named(name, columns) for name in names}
 
     def _named(self, name: str, columns: Mapping[str, Column]) -> Column:
@@ -169,6 +175,23 @@ def open_tree(
     """The tree of the file at `path`; raises SourceError as `open_file` and `tree_of` do."""
     with open_file(path, retries) as file:
         yield tree_of(file, path, tree, aliases)
+
+
+def check_column(field: str, column: Column, rows: int) -> None:
+    """Raise ValueError for a column of a file that is not one of so many rows: formats may keep no checksums.
+
+    Lists that begin before the last one has ended, or reach beyond the numbers, would fail in the middle of an
+    expression, or give wrong numbers.
+    """
+    total = len(column.values)
+    if column.offsets is None:
+        sound = total == rows
+    else:
+        first, last = int(column.offsets[0]), int(column.offsets[-1])
+        sound = len(column.offsets) == rows + 1 and (first, last) == (0, total)
+        sound = sound and not np.any(column.offsets[1:] < column.offsets[:-1])
+    if not sound or (column.missing is not None and len(column.missing) != total):
+        raise ValueError(f"{field!r} does not hold {rows} entries one after the other")
 
 
 def integers(column: Column, what: str) -> NDArray[Any]:
