@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from hepda.errors import SourceError, nearest
+from hepda.errors import MissingTreeError, SourceError, nearest
 from hepda.events.columns import Column
 
 
@@ -128,7 +128,7 @@ def choose_tree(trees: Sequence[str] | None, wanted: str | None, path: str) -> s
     listed = f" It has: {', '.join(trees)}." if trees else " It has no trees."
     if wanted is not None:
         if wanted not in trees:
-            raise SourceError(f"{path}: has no tree {wanted!r}.{nearest(wanted, trees) or listed}")
+            raise MissingTreeError(f"{path}: has no tree {wanted!r}.{nearest(wanted, trees) or listed}")
         return wanted
     if len(trees) == 1:
         return trees[0]
@@ -136,7 +136,8 @@ def choose_tree(trees: Sequence[str] | None, wanted: str | None, path: str) -> s
     usual = [name for name in _USUAL if name in likely]
     if len(likely) == 1 or usual:
         return likely[0] if len(likely) == 1 else usual[0]
-    raise SourceError(f"{path}: does not tell which of its trees holds the events.{listed} Name it by `tree`.")
+    unclear = SourceError if trees else MissingTreeError
+    raise unclear(f"{path}: does not tell which of its trees holds the events.{listed} Name it by `tree`.")
 
 
 def told_apart(names: Sequence[str]) -> list[str]:
