@@ -14,7 +14,7 @@ from hepda.errors import SourceError, nearest
 from hepda.events.columns import Column, counts
 from hepda.events.formats import Format, choose_tree, open_format
 from hepda.events.names import Field, Names, names_of, plain_order
-from hepda.events.places import RETRIES, Result, attempt, expand, is_remote, size_of
+from hepda.events.places import RETRIES, Result, attempt, check_scheme, expand, is_remote, size_of
 
 __all__ = ["EventFile", "Source", "Tree", "expand", "integers", "open_file", "open_tree", "size_of", "tree_of"]
 
@@ -143,7 +143,8 @@ class Tree:
 
 @contextmanager
 def open_file(path: str, retries: int = RETRIES) -> Iterator[EventFile]:
-    """An open file. Raises SourceError if it is missing, empty, truncated or of no known format."""
+    """An open file. Raises SourceError if it is missing, empty, truncated, of no known format or scheme of URLs."""
+    check_scheme(path)
     file = EventFile(path, retries)
     try:
         file.do("the file", lambda _: None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -203,6 +204,33 @@ def test_a_server_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
         open_file("http://127.0.0.1:9/a.root"),
     ):
         pass
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("ftp://host/a.root", r"not read by ftp://, only by their paths and by root://, https://, s3://; copy"),
+        ("zip://a.root::https://host/a.zip", r"not read by zip://"),
+        ("zip::https://host/a*.zip", r"not read by zip::https://"),
+        ("github://who:what@main/a.root", r"not read by github://"),
+        ("simplecache::root://host//a.root", r"not read by simplecache::root://"),
+        ("file:///tmp/a.root", r"not read by file://.*; write the path alone"),
+        ("http://host/a.root", r"by http anybody on the way may change the events; write https://"),
+        ("http://127.0.0.1.host/a.root", r"by http anybody on the way"),
+        ("nothing://host/a.root", r"not read by nothing://"),
+    ],
+)
+def test_only_urls_of_some_schemes_are_followed(url: str, told: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(places, "attempt", lambda *_: pytest.fail("it was followed"))
+    with pytest.raises(SourceError, match=rf"samples\.x\.files: {re.escape(url)}: .*{told}"):
+        expand([url], "samples.x.files")
+    with pytest.raises(SourceError, match=told), open_file(url):
+        pass
+
+
+def test_urls_that_are_followed() -> None:
+    urls = ["root://host//a.root", "https://host/a.root", "s3://bucket/a.root", "http://localhost:8000/a.root"]
+    assert expand(urls, "x") == urls
 
 
 def test_stretches_end_where_the_file_packs_events_together() -> None:
