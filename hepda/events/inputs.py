@@ -53,12 +53,12 @@ def open_inputs(config: AnalysisConfig, plan: Plan, name: str, skips: Skips) -> 
     """Open each file of a sample; check its tree, branches, expressions and metadata."""
     inputs = []
     empty: list[tuple[str, Metadata, MissingTreeError]] = []
-    last = None
+    first: SourceError | None = None
     for path in expand(config.samples[name].files, f"samples.{name}.files"):
         try:
             inputs.append(_open_input(config, plan, name, path))
         except MissingTreeError as error:
-            last = last or error
+            first = first or error
             metadata = _metadata_without_events(config, plan, name, path)
             if metadata is None:
                 skips.take(name, path, error)
@@ -66,11 +66,11 @@ def open_inputs(config: AnalysisConfig, plan: Plan, name: str, skips: Skips) -> 
                 empty.append((path, metadata, error))
         except SourceError as error:
             skips.take(name, path, error)
-            last = last or error
-    if not inputs and last is not None:
-        raise last
-    for path, metadata, error in empty:
-        skips.take_empty(name, path, error)
+            first = first or error
+    if not inputs and first is not None:
+        raise first
+    for path, metadata, why in empty:
+        skips.take_empty(name, path, why)
         inputs.append(replace(inputs[0], path=path, entries=0, metadata=metadata, ends=(), has_events=False))
     return inputs
 

@@ -126,7 +126,8 @@ def test_the_sum_of_a_job_that_selected_nothing_counts(folder: Path, tmp_path: P
         own = float(file["metadata/sum_of_weights"].array()[0])
     alone = loaded(folder, {"tree": tree}, signal={"files": f"{tmp_path}/p1.root"}).samples["signal"]
     both = {"files": f"{tmp_path}/p*.root"}
-    with pytest.raises(HepdaError, match=r"p0\.root: has no tree .*selected nothing, `reading: {on_error: skip}` counts"):
+    refused = r"p0\.root: has no tree .*selected nothing, `reading: {on_error: skip}` counts"
+    with pytest.raises(HepdaError, match=refused):
         loaded(folder, {"tree": tree}, signal=both)
     found = loaded(folder, {"tree": tree, "reading": {"on_error": "skip"}}, signal=both)
     assert alone.sum_of_weights == own
