@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from hepda.config import AnalysisConfig, NetworkConfig
 from hepda.errors import ConfigError, ExpressionError, nearest
 from hepda.events.expressions import Expression, check_names, needed_names, parse
+from hepda.events.names import is_name
 
 PHYSICAL = "physical"
 """The name of the physical weight in a domain's weight and in `columns`."""
@@ -113,14 +114,14 @@ def make_plan(config: AnalysisConfig) -> Plan:
         raise ExpressionError(
             f"variables.{PHYSICAL}: the name is taken by the physical weight; choose another."
         )
-    features = tuple(parse(name, f"features: {name}") for name in config.features)
-    for feature in features:
-        if not isinstance(feature.tree, ast.Name | ast.Attribute):
+    for name in config.features:
+        if not is_name(name.strip()):
             raise ExpressionError(
-                f"{feature.what}: a feature is the name of a variable or of a branch; "
-                "give the expression a name in `variables` first, and a branch whose name is no identifier another one "
+                f"features: {name}: a feature is the name of a variable or of a branch; "
+                "give an expression a name in `variables` first, and a branch whose name is no identifier another one "
                 "in its sample's `aliases`."
             )
+    features = tuple(parse(name, f"features: {name}") for name in config.features)
     weights = {
         name: parse(sample.weight or config.weight, f"samples.{name}.weight" if sample.weight else "weight")
         for name, sample in config.samples.items()
