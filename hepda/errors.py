@@ -26,6 +26,10 @@ class SourceError(HepdaError):
     """A file, tree or branch is missing or cannot be read."""
 
 
+class MissingTreeError(SourceError):
+    """A file opens and does not have the tree of events that is wanted."""
+
+
 class DataError(HepdaError):
     """What was read cannot be used: not finite, empty, or without one of the classes."""
 

@@ -143,13 +143,30 @@ def _opened(config: AnalysisConfig, plan: Plan, found: Checkup) -> dict[str, lis
     """The files of every sample, opened and checked; what is wrong with any of them is noted, not only the first."""
     inputs: dict[str, list[InputFile]] = {}
     skips = Skips(config)
+    messages: dict[str, str] = {}
     for name in config.samples:
         try:
             inputs[name] = open_inputs(config, plan, name, skips)
         except HepdaError as error:
-            found.problems.append(f"samples.{name}: {error}")
+            messages[name] = str(error)
+    found.problems.extend(_told_once(config, messages))
     found.warnings.extend(file.line() for file in skips.files)
     return inputs
+
+
+def _told_once(config: AnalysisConfig, messages: Mapping[str, str]) -> list[str]:
+    """The messages of samples; those that are equal but for the files and the sample's name are one, with the list."""
+    alike: dict[str, list[str]] = {}
+    for name, message in messages.items():
+        bare = message.replace(f"samples.{name}", "samples")
+        for path in sorted(config.samples[name].files, key=len, reverse=True):
+            bare = bare.replace(path, "FILE")
+        alike.setdefault(bare, []).append(name)
+    return [
+        f"samples.{first}: {messages[first]}"
+        + (f"\n    The same is true of {', '.join(f'samples.{name}' for name in others)}." if others else "")
+        for first, *others in alike.values()
+    ]
 
 
 def _samples(

@@ -13,11 +13,13 @@ where the file has a branch of its name. What can hardly be meant is refused wit
 from __future__ import annotations
 
 import ast
+import re
 import warnings
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from hepda.errors import ExpressionError, nearest
+from hepda.events.names import is_name
 from hepda.events.registered import find_function, function_names
 
 MAX_LENGTH = 4000
@@ -292,10 +294,12 @@ def check_names(
     variables: Mapping[str, Expression],
     branches: Collection[str],
     where: str,
+    refused: Mapping[str, str] | None = None,
 ) -> None:
     """Raise ExpressionError for the first name that is neither a variable nor among `branches` of `where`.
 
-    A constant is refused where `where` has a branch of its name: either could be meant.
+    A constant is refused where `where` has a branch of its name: either could be meant. refused: names that are in
+    the file and mean no branch or no numbers, and why.
     """
     seen: set[str] = set()
 
@@ -318,11 +322,25 @@ def check_names(
                     seen.add(name)
                     visit(variables[name])
             elif name not in branches:
-                hint = nearest(name, [*variables, *branches])
+                if refused is not None and name in refused:
+                    raise expression.error(node, f"{name!r} of {where} {refused[name]}.")
+                hint = _spelling_hint(expression.text, branches) or nearest(name, [*variables, *branches])
                 raise expression.error(node, f"{name!r} is neither a variable nor a branch of {where}.{hint}")
 
     for expression in expressions:
         visit(expression)
+
+
+def _spelling_hint(text: str, branches: Collection[str]) -> str:
+    """What to do about a branch whose name stands in the text but cannot be written in an expression, if any does."""
+    found = next((branch for branch in branches if not is_name(branch) and branch in text), None)
+    if found is None:
+        return ""
+    alias = re.sub(r"\W", "_", found)
+    return (
+        f" There is a branch {found!r}, whose name cannot be written in an expression: give it another one by the "
+        f"sample's `aliases: {{{alias if is_name(alias) else 'b_' + alias}: {found}}}`."
+    )
 
 
 def _column(text: str, node: ast.AST, *, end: bool = False) -> int:

@@ -6,11 +6,12 @@ and aliases are the same for all of them: see hepda.events.sources.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from hepda.errors import SourceError, nearest
+from hepda.errors import MissingTreeError, SourceError, nearest
 from hepda.events.columns import Column
 
 
@@ -24,7 +25,12 @@ class Reader(Protocol):
 
     @property
     def fields(self) -> Sequence[str]:
-        """What can be read, by the file's own names."""
+        """What can be read, by the file's own names, each of them once; see `told_apart`."""
+        ...
+
+    @property
+    def others(self) -> Mapping[str, str]:
+        """What is in the file and holds no numbers, by name: what it holds instead (`holds string`)."""
         ...
 
     def is_list(self, field: str) -> bool:
@@ -122,7 +128,7 @@ def choose_tree(trees: Sequence[str] | None, wanted: str | None, path: str) -> s
     listed = f" It has: {', '.join(trees)}." if trees else " It has no trees."
     if wanted is not None:
         if wanted not in trees:
-            raise SourceError(f"{path}: has no tree {wanted!r}.{nearest(wanted, trees) or listed}")
+            raise MissingTreeError(f"{path}: has no tree {wanted!r}.{nearest(wanted, trees) or listed}")
         return wanted
     if len(trees) == 1:
         return trees[0]
@@ -130,7 +136,18 @@ def choose_tree(trees: Sequence[str] | None, wanted: str | None, path: str) -> s
     usual = [name for name in _USUAL if name in likely]
     if len(likely) == 1 or usual:
         return likely[0] if len(likely) == 1 else usual[0]
-    raise SourceError(f"{path}: does not tell which of its trees holds the events.{listed} Name it by `tree`.")
+    unclear = SourceError if trees else MissingTreeError
+    raise unclear(f"{path}: does not tell which of its trees holds the events.{listed} Name it by `tree`.")
+
+
+def told_apart(names: Sequence[str]) -> list[str]:
+    """The names in their order; one that occurs more than once gets numbers, `pt;1` and `pt;2`."""
+    number, seen = Counter(names), Counter[str]()
+    found = []
+    for name in names:
+        seen[name] += 1
+        found.append(name if number[name] == 1 else f"{name};{seen[name]}")
+    return found
 
 
 def opened(path: str, how: Callable[[Any], Any]) -> Any:

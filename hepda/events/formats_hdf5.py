@@ -16,7 +16,7 @@ import numpy as np
 
 from hepda.errors import MissingExtraError, SourceError
 from hepda.events.columns import Column, Numbers, ValueProblem, offsets_of, widen
-from hepda.events.formats import Reader, opened
+from hepda.events.formats import Reader, opened, told_apart
 
 NUMBERS = "biuf"
 VALID = "valid"
@@ -88,15 +88,17 @@ class Hdf5Reader:
 
     def __init__(self, entries: int, own: Any, beside: Sequence[Any]) -> None:
         self.entries, self._own = entries, own
-        self._places: dict[str, Place] = {}
-        if own is not None:
-            self._places |= {name: Place(own, name) for name in _numeric(own)}
+        found = [] if own is None else [(name, Place(own, name)) for name in own.dtype.names]
         for dataset in beside:
             name = dataset.name.rpartition("/")[2]
             if dataset.dtype.names:
-                self._places |= {f"{name}.{field}": Place(dataset, field) for field in _numeric(dataset)}
-            elif dataset.dtype.kind in NUMBERS and dataset.ndim <= 2:
-                self._places.setdefault(name, Place(dataset, None))
+                found += [(f"{name}.{field}", Place(dataset, field)) for field in dataset.dtype.names]
+            else:
+                found.append((name, Place(dataset, None)))
+        whats = [_what(place) for _, place in found]
+        names = told_apart([name for name, _ in found])
+        self._places = {n: place for n, (_, place), what in zip(names, found, whats, strict=True) if what is None}
+        self.others = {name: f"holds {what}" for name, what in zip(names, whats, strict=True) if what is not None}
         self.fields = tuple(self._places)
 
     def is_list(self, field: str) -> bool:
@@ -141,10 +143,13 @@ class Hdf5Reader:
         return own and dataset.ndim + len(dataset.dtype[VALID].shape) == 1
 
 
-def _numeric(dataset: Any) -> list[str]:
-    """Fields that hold numbers, flat or as one more dimension."""
-    kinds = ((name, dataset.dtype[name]) for name in dataset.dtype.names)
-    return [name for name, kind in kinds if kind.base.kind in NUMBERS and dataset.ndim + len(kind.shape) <= 2]
+def _what(place: Place) -> str | None:
+    """What a field holds; None for numbers, flat or with one more dimension."""
+    kind = place.dataset.dtype[place.field] if place.field else place.dataset.dtype
+    dimensions = place.dataset.ndim + len(kind.shape)
+    if kind.base.kind in NUMBERS and dimensions <= 2:
+        return None
+    return f"{kind.base} of {dimensions} dimensions"
 
 
 def _column(field: str, values: Numbers, keep: Numbers | None) -> Column:

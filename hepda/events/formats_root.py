@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,12 @@ import numpy as np
 from hepda.errors import SourceError, nearest
 from hepda.events.arrays import column_of
 from hepda.events.columns import Column, ValueProblem
-from hepda.events.formats import Reader
+from hepda.events.formats import Reader, told_apart
 
 TREES = ("TTree", "TNtuple", "TNtupleD", "TChain")
 NTUPLES = ("ROOT::RNTuple", "ROOT::Experimental::RNTuple")
+_AT_ONCE = 8
+"""Branches that are asked of a server at a time."""
 
 
 class RootFile:
@@ -51,8 +54,9 @@ class RootFile:
     def reader(self, tree: str) -> Reader:
         """The tree of this name."""
         if tree not in self._readers:
-            make = TreeReader if self._kinds[tree] in TREES else NtupleReader
-            self._readers[tree] = make(self._file[tree])
+            found = self._file[tree]
+            is_tree = self._kinds[tree] in TREES
+            self._readers[tree] = TreeReader(found, "://" in self._path) if is_tree else NtupleReader(found)
         return self._readers[tree]
 
     def histograms(self) -> Sequence[str]:
@@ -77,13 +81,19 @@ class RootFile:
 
 
 class TreeReader:
-    """A TTree: branches, and those inside of split branches."""
+    """A TTree: branches, and those inside of split branches, each by its whole path.
 
-    def __init__(self, tree: Any) -> None:
-        self._tree = tree
-        self._branches: dict[str, Any] = dict(tree.items(filter_branch=lambda branch: len(branch.branches) == 0))
+    remote: several branches are asked for at a time, as each is a way to the server and back.
+    """
+
+    def __init__(self, tree: Any, remote: bool = False) -> None:
+        found = tree.items(filter_branch=lambda branch: len(branch.branches) == 0)
+        names = told_apart([name for name, _ in found])
+        self._branches: dict[str, Any] = dict(zip(names, (branch for _, branch in found), strict=True))
+        self._remote = remote
         self.entries = int(tree.num_entries)
         self.fields = tuple(self._branches)
+        self.others: Mapping[str, str] = {}
 
     def is_list(self, field: str) -> bool:
         """Whether a branch holds a list an event."""
@@ -96,24 +106,43 @@ class TreeReader:
         return min(offsets, key=len, default=[0])[1:]
 
     def columns(self, fields: Sequence[str], start: int, stop: int | None) -> dict[str, Column]:
-        """Columns of the entries [start, stop), all baskets at once."""
-        wanted = {id(self._branches[field]) for field in fields}
-        arrays = self._tree.arrays(
-            filter_branch=lambda branch: id(branch) in wanted,
-            entry_start=start,
-            entry_stop=stop,
-            library="ak",
-            how=dict,
-        )
-        return dict(_columns((field, _found(field, arrays)) for field in fields))
+        """Columns of the entries [start, stop), branch by branch.
+
+        uproot's `tree.arrays` goes by the names of leaves, which several branches may share, and by the aliases of
+        the tree; and it takes seconds to look through the branches of an xAOD.
+        """
+
+        def read(field: str) -> Any:
+            return self._array(field, start, self.entries if stop is None else stop)
+
+        if not self._remote or len(fields) < 2:
+            return dict(_columns(zip(fields, map(read, fields), strict=True)))
+        with ThreadPoolExecutor(min(_AT_ONCE, len(fields))) as pool:
+            return dict(_columns(zip(fields, pool.map(read, fields), strict=True)))
+
+    def _array(self, field: str, start: int, stop: int) -> Any:
+        """The array of one branch. Raises ValueProblem if uproot has no arrays of what it holds."""
+        branch = self._branches[field]
+        if branch.num_entries != self.entries:
+            raise ValueProblem(f"{field!r} has {branch.num_entries} entries and its tree has {self.entries}")
+        try:
+            return branch.array(entry_start=start, entry_stop=stop, library="ak")
+        except Exception as error:
+            # Numbers that cannot be read are a fault of the file; whether objects can be read depends on uproot.
+            if _holds_numbers(branch.interpretation) or isinstance(error, OSError):
+                raise
+            told = f"{field!r} holds objects ({branch.typename}), not numbers or lists of numbers"
+            raise ValueProblem(told) from error
 
 
-def _found(field: str, arrays: dict[str, Any]) -> Any:
-    """The array of a field: uproot calls the parts of split branches by their leaf."""
-    for name in (field, field.rsplit("/", 1)[-1]):
-        if name in arrays:
-            return arrays[name]
-    raise ValueProblem(f"{field!r} cannot be read as numbers: it is nested or holds objects")
+def _holds_numbers(interpretation: Any) -> bool:
+    """Whether uproot takes a branch for numbers or for lists of numbers, not for objects."""
+    from uproot.interpretation.jagged import AsJagged
+    from uproot.interpretation.numerical import Numerical
+    from uproot.interpretation.objects import AsStridedObjects
+
+    inner = interpretation.content if isinstance(interpretation, AsJagged) else interpretation
+    return isinstance(inner, Numerical) and not isinstance(inner, AsStridedObjects)
 
 
 class NtupleReader:
@@ -121,14 +150,18 @@ class NtupleReader:
 
     def __init__(self, ntuple: Any) -> None:
         self._ntuple = ntuple
+        found = list(_leaves(ntuple))
+        names = told_apart([name for name, _ in found])
+        self._fields: dict[str, Any] = dict(zip(names, (field for _, field in found), strict=True))
         self.entries = int(ntuple.num_entries)
-        self.fields = tuple(_leaves(ntuple))
+        self.fields = tuple(self._fields)
+        self.others: Mapping[str, str] = {}
 
     def is_list(self, field: str) -> bool:
         """Whether a field holds a list an event."""
         import awkward as ak
 
-        layout = ak.to_layout(self._ntuple[field].array(entry_start=0, entry_stop=0, library="ak"))
+        layout = ak.to_layout(self._fields[field].array(entry_start=0, entry_stop=0, library="ak"))
         return bool(layout.is_list) and layout.parameter("__array__") is None
 
     def ends(self, fields: Sequence[str]) -> Sequence[int]:
@@ -137,12 +170,12 @@ class NtupleReader:
 
     def columns(self, fields: Sequence[str], start: int, stop: int | None) -> dict[str, Column]:
         """Columns of the entries [start, stop), field by field: uproot's own search of fields takes seconds."""
-        arrays = (self._ntuple[field].array(entry_start=start, entry_stop=stop, library="ak") for field in fields)
+        arrays = (self._fields[field].array(entry_start=start, entry_stop=stop, library="ak") for field in fields)
         return dict(_columns(zip(fields, arrays, strict=True)))
 
 
-def _leaves(ntuple: Any) -> Iterator[str]:
-    """Names of the fields without fields of their own; uproot's `fields` looks through all records for each."""
+def _leaves(ntuple: Any) -> Iterator[tuple[str, Any]]:
+    """Names and fields of those without fields of their own; uproot's `fields` looks through all records for each."""
     inside: dict[int, list[int]] = {}
     tops = []
     for number, record in enumerate(ntuple.field_records):
@@ -159,14 +192,14 @@ def _leaves(ntuple: Any) -> Iterator[str]:
             elif not field.name.startswith("_"):
                 yield part
 
-    def walk(numbers: Iterable[int], front: str) -> Iterator[str]:
+    def walk(numbers: Iterable[int], front: str) -> Iterator[tuple[str, Any]]:
         for number in numbers:
             name = f"{front}{ntuple.all_fields[number].name}"
             inner = list(parts(number))
             if inner:
                 yield from walk(inner, f"{name}.")
             else:
-                yield name
+                yield name, ntuple.all_fields[number]
 
     # The importer of TTrees keeps a collection besides its projections, under a name of its own.
     yield from walk((n for n in tops if not ntuple.all_fields[n].name.startswith("_collection")), "")

@@ -198,6 +198,8 @@ def _read_sample(
     records = []
     rows = before = collector.rows
     for number, (file, _) in enumerate(sample.files):
+        if not file.has_events:
+            continue
         for part in rows_of_file(sample, number, results, faults, gaps, report):
             collector.append(table_of(config, sample.name, [part]))
             left += part.cut_counts

@@ -5,14 +5,23 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from keyword import iskeyword
 from unicodedata import normalize
 
 from hepda.errors import SourceError, nearest
 
 _AUXILIARY = re.compile(r"Aux(Dyn)?(?=\.)")
 """ATLAS splits a container into `<container>AuxDyn.<variable>`; analysts say `<container>.<variable>`."""
+_SEPARATOR = re.compile(r"[./]*/[./]*")
+"""Between a split branch, whose name may end with a dot, and the branches inside."""
 _LOOKED_AT = 3
 """Fields of a collection that are asked whether they are lists, for its counter."""
+
+
+_NUMBER = re.compile(r";\d+$")
+"""Tells branches of one name apart, see `told_apart`."""
+_SHOWN = 8
+"""Branches that a message lists."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,20 +32,42 @@ class Field:
     counted: bool = False
 
 
-def names_of(
-    fields: Sequence[str], is_list: Callable[[str], bool], aliases: Mapping[str, str], where: str
-) -> dict[str, Field]:
-    """Every name that an expression may use, the file's own first.
+@dataclass(frozen=True, slots=True)
+class Names:
+    """known: what expressions may call each field; refused: names that mean none, and why, such as `holds string`."""
 
-    `Jet.pt` and `Jet_pt` are the same branch unless the file has both; `nJet` is the length of a collection's
-    lists where the file has no such branch; ATLAS's `AnalysisJetsAuxDyn.pt` is `AnalysisJets.pt`, too. An alias
-    stands above all. A spelling that two branches would share belongs to neither. Raises SourceError, beginning
-    with `where`, for an alias of a branch that is not there.
+    known: dict[str, Field]
+    refused: dict[str, str]
+
+
+def names_of(
+    fields: Sequence[str],
+    is_list: Callable[[str], bool],
+    aliases: Mapping[str, str],
+    where: str,
+    others: Mapping[str, str] | None = None,
+) -> Names:
+    """Every name that an expression may use, the file's own first; others: what holds no numbers, and what it holds.
+
+    `Jet.pt` and `Jet_pt` are the same branch unless the file has both; `pt` inside of a split branch `Jet` is also
+    `Jet.pt`; `nJet` is the length of a collection's lists where the file has no such branch; ATLAS's
+    `AnalysisJetsAuxDyn.pt` is `AnalysisJets.pt`, too. An alias stands above all. A spelling that several branches
+    share belongs to none of them. Raises SourceError, beginning with `where`, for an alias of a branch that is not
+    there.
     """
     names = {field: Field(field) for field in fields}
+    shared: dict[str, list[str]] = {}
     for spelling, owners in _spellings(fields).items():
-        if spelling not in names and len(owners) == 1:
+        if spelling in names:
+            continue
+        if len(owners) == 1:
             names[spelling] = Field(owners[0])
+        else:
+            shared[spelling] = owners
+    refused = {name: f"{what}, not numbers or lists of numbers" for name, what in (others or {}).items()}
+    # Of several spellings, the one that looks most like the name in the file.
+    written = {field.name: name for name, field in sorted(names.items(), reverse=True) if is_name(name)}
+    refused |= {spelling: _meanings(owners, written) for spelling, owners in shared.items()}
     for counter, members in _collections(names).items():
         lists = (names[member].name for member in members[:_LOOKED_AT])
         found = None if counter in names else next((field for field in lists if is_list(field)), None)
@@ -45,10 +76,28 @@ def names_of(
     renamed = {}
     for alias, branch in aliases.items():
         if branch not in names:
-            hint = nearest(branch, names)
-            raise SourceError(f"{where} has no branch {branch!r}, of which {alias!r} is the alias.{hint}")
+            why = f"{where}: the branch {branch!r}, of which {alias!r} is the alias, {refused.get(branch)}."
+            if branch not in refused:
+                why = f"{where} has no branch {branch!r}, of which {alias!r} is the alias.{nearest(branch, names)}"
+            raise SourceError(why)
         renamed[alias] = names[branch]
-    return names | renamed
+    known = names | renamed
+    return Names(known, {name: why for name, why in refused.items() if name not in known})
+
+
+def is_name(text: str) -> bool:
+    """Whether a name can be written in an expression: Python's identifiers, joined by dots."""
+    return all(part.isidentifier() and not iskeyword(part) for part in text.split("."))
+
+
+def _meanings(owners: Sequence[str], written: Mapping[str, str]) -> str:
+    """What to write instead of a spelling that the fields `owners` share; written: fields as expressions have them."""
+    shown = ", ".join(written.get(owner, owner) for owner in owners[:_SHOWN])
+    more = f" and {len(owners) - _SHOWN} more" if len(owners) > _SHOWN else ""
+    how = "write the one that is meant"
+    if any(owner not in written for owner in owners):
+        how = "give the one that is meant a name of its own by the sample's `aliases`"
+    return f"may be any of {len(owners)} branches ({shown}{more}); {how}"
 
 
 def _spellings(fields: Sequence[str]) -> dict[str, list[str]]:
@@ -62,8 +111,11 @@ def _spellings(fields: Sequence[str]) -> dict[str, list[str]]:
 
 
 def _spelled(field: str) -> set[str]:
-    leaf = field.rsplit("/", 1)[-1]
+    path = _NUMBER.sub("", field)
+    leaf = path.rsplit("/", 1)[-1]
     own = {leaf, _AUXILIARY.sub("", leaf)}
+    if leaf != path:
+        own.add(_SEPARATOR.sub(".", path))
     for name in tuple(own):
         own.add(name.rstrip("._"))  # NanoAOD has had both genEventSumw and genEventSumw_
         own.add(name.replace(".", "_"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import glob
 import os
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,6 +23,10 @@ RETRIES = 3
 FIRST_WAIT = 1.0
 """Seconds before the first of them; each further wait is twice as long."""
 
+SCHEMES = ("root", "https", "s3")
+"""Schemes of URLs of events. fsspec knows forty more, some of which unpack archives or ask services of all kinds."""
+_THIS_MACHINE = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:\d+)?(/|$)")
+"""Hosts from which http is read: what a tunnel ends at. From elsewhere anybody on the way may change the events."""
 _EXTRAS = {
     "root": ("fsspec-xrootd and xrootd", "xrootd"),
     "http": ("aiohttp", "https"),
@@ -52,6 +57,21 @@ def is_remote(path: str) -> bool:
     return "://" in path
 
 
+def check_scheme(path: str) -> None:
+    """Raise SourceError for a URL of a scheme that events are not read by. A path without one is local."""
+    scheme, separator, rest = path.partition("://")
+    if not separator or scheme in SCHEMES:
+        return
+    known = ", ".join(f"{scheme}://" for scheme in SCHEMES)
+    if scheme == "http":
+        if _THIS_MACHINE.match(rest):
+            return
+        why = "by http anybody on the way may change the events"
+        raise SourceError(f"{path}: {why}; write https://, or copy the file to a disk.")
+    what = "write the path alone" if scheme == "file" else "copy the file to a disk"
+    raise SourceError(f"{path}: files are not read by {scheme}://, only by their paths and by {known}; {what}.")
+
+
 def expand(files: Sequence[str], where: str) -> list[str]:
     """Paths, globs, folders and URLs to files, in order, each once.
 
@@ -60,6 +80,10 @@ def expand(files: Sequence[str], where: str) -> list[str]:
     """
     found: dict[str, None] = {}
     for pattern in files:
+        try:
+            check_scheme(pattern)
+        except SourceError as error:
+            raise SourceError(f"{where}: {error}") from error
         matches = _remote_matches(pattern, where) if is_remote(pattern) else _matches(pattern)
         if not matches:
             raise SourceError(f"{where}: {_why_nothing(pattern)}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from hepda.config import AnalysisConfig, NetworkConfig
@@ -17,6 +17,7 @@ from hepda.events.expressions import (
     parse,
     refuse_constant,
 )
+from hepda.events.names import is_name
 
 PHYSICAL = "physical"
 """The name of the physical weight in a domain's weight and in `columns`."""
@@ -75,8 +76,10 @@ class Plan:
         """What the samples of its group cover, by sample, itself among them; empty for one that stands alone."""
         return next((group for group in self.stitched.values() if name in group), {})
 
-    def for_sample(self, name: str, branches: Collection[str], path: str) -> SamplePlan:
-        """The plan of a sample whose files have `branches`; `path` is named in messages.
+    def for_sample(
+        self, name: str, branches: Collection[str], path: str, refused: Mapping[str, str] | None = None
+    ) -> SamplePlan:
+        """The plan of a sample whose files have `branches`; `path` is named in messages; refused: see `check_names`.
 
         Raises ExpressionError for a name that is neither a variable nor a branch, with the nearest one.
         """
@@ -86,13 +89,13 @@ class Plan:
         variables, cuts = self.variables_of(name), self.cuts_of(name)
         needed = [*self.features, *cuts, *([weight] if weight else []), *self.stitched_to(name).values()]
         own = [e for plan in domains.values() for e in (plan.selection, plan.weight) if e is not None]
-        check_names(needed, variables, branches, path)
-        check_names(own, variables, {*branches, PHYSICAL}, path)
+        check_names(needed, variables, branches, path, refused)
+        check_names(own, variables, {*branches, PHYSICAL}, path, refused)
         columns = {}
         for column, expression in self.columns.items():
             known = {*branches, PHYSICAL}
             if needed_names([expression], variables) <= known or not sample.is_data:
-                check_names([expression], variables, known, path)
+                check_names([expression], variables, known, path, refused)
                 columns[column] = expression
         names = needed_names([*needed, *own, *columns.values()], variables)
         if PHYSICAL in names and PHYSICAL in branches and PHYSICAL not in sample.aliases.values():
@@ -127,13 +130,14 @@ def make_plan(config: AnalysisConfig) -> Plan:
         raise ExpressionError(
             f"variables.{PHYSICAL}: the name is taken by the physical weight; choose another."
         )
-    features = tuple(parse(name, f"features: {name}") for name in config.features)
-    for feature in features:
-        if not isinstance(feature.tree, ast.Name | ast.Attribute) or feature.text in CONSTANTS:
+    for name in config.features:
+        if not is_name(name.strip()) or name.strip() in CONSTANTS:
             raise ExpressionError(
-                f"{feature.what}: a feature is the name of a variable or of a branch; "
-                "give the expression a name in `variables` first."
+                f"features: {name}: a feature is the name of a variable or of a branch; "
+                "give an expression a name in `variables` first, and a branch whose name is no identifier another one "
+                "in its sample's `aliases`."
             )
+    features = tuple(parse(name, f"features: {name}") for name in config.features)
     weights = {
         name: parse(sample.weight or config.weight, f"samples.{name}.weight" if sample.weight else "weight")
         for name, sample in config.samples.items()

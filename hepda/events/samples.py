@@ -114,8 +114,12 @@ def normalisation_config(config: AnalysisConfig, name: str) -> NormalisationConf
     return config.samples[name].normalisation or config.normalisation
 
 
-def metadata_of(config: AnalysisConfig, name: str, tree: Tree, variables: Mapping[str, Expression]) -> Metadata:
-    """What the file of `tree` tells that the sample `name` is normalised by; data are asked for nothing.
+def metadata_of(
+    config: AnalysisConfig, name: str, file: EventFile, tree: Tree | None, variables: Mapping[str, Expression]
+) -> Metadata:
+    """What a file tells that the sample `name` is normalised by; data are asked for nothing.
+
+    tree: that of its events; None for the file of a job that selected none.
 
     Raises SourceError or ExpressionError if it is not there.
     """
@@ -126,14 +130,15 @@ def metadata_of(config: AnalysisConfig, name: str, tree: Tree, variables: Mappin
         return Metadata(None, None)
     total = None
     if wants_sum and where.events is not None:
-        total = sum_over_events(tree, parse(where.events, "normalisation.events"), variables)
+        events = parse(where.events, "normalisation.events")
+        total = 0.0 if tree is None else sum_over_events(tree, events, variables)
     elif wants_sum and where.histogram is not None:
-        total = from_histogram(tree.file, where.histogram, where.bin)
+        total = from_histogram(file, where.histogram, where.bin)
     names = [where.sum_of_weights] * (wants_sum and total is None) + [where.cross_section] * wants_section
-    columns = from_tree(tree.file, where, names)
+    columns = from_tree(file, where, names)
     if wants_sum and total is None:
         total = float(columns[where.sum_of_weights].sum())
-    section = _agreed(columns[where.cross_section], tree.path) if wants_section else None
+    section = _agreed(columns[where.cross_section], file.path) if wants_section else None
     return Metadata(total, section)
 
 
@@ -191,7 +196,7 @@ SPAN = 100_000
 
 def sum_over_events(tree: Tree, expression: Expression, variables: Mapping[str, Expression]) -> float:
     """`expression` summed over every entry of `tree`. Raises ExpressionError, SourceError, or DataError for a NaN."""
-    check_names([expression], variables, tree.names, tree.path)
+    check_names([expression], variables, tree.names, tree.path, tree.refused)
     names = sorted(needed_names([expression], variables))
     total = 0.0
     for start in range(0, tree.entries, SPAN):

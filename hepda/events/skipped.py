@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hepda.config import AnalysisConfig
-from hepda.errors import SourceError
+from hepda.errors import MissingTreeError, SourceError
 from hepda.events.places import size_of
 from hepda.events.samples import Metadata, normalisation_config, normalisation_of
 
@@ -49,6 +49,10 @@ class BrokenFileError(SourceError):
         self.sample, self.path = sample, path
 
 
+def _reason(error: SourceError, path: str) -> str:
+    return str(error).removeprefix(f"{path}: ")
+
+
 @dataclass(slots=True)
 class Skips:
     """What was left out so far, under the policy of the analysis."""
@@ -73,8 +77,21 @@ class Skips:
         luminosity, why = self._luminosity(sample, entries, metadata)
         if entries is None:
             why = "the file does not open, so it does not tell what it holds"
-        reason = str(error).removeprefix(f"{path}: ")
-        self.files.append(SkippedFile(sample, path, size_of(path), reason, entries, luminosity, why))
+        self.files.append(SkippedFile(sample, path, size_of(path), _reason(error, path), entries, luminosity, why))
+
+    def take_empty(self, sample: str, path: str, error: MissingTreeError) -> None:
+        """Note the file of a job that selected nothing: no events are lost, and its sum of weights still counts.
+
+        Raises MissingTreeError, naming the option, if the policy is to fail.
+        """
+        if self.config.reading.on_error == "fail":
+            raise MissingTreeError(
+                f"{error} It has what the sample is normalised by: if the job that wrote it selected nothing, "
+                "`reading: {on_error: skip}` counts its sum of weights and goes on without its events."
+            ) from error
+        why = "the job that wrote it selected nothing; its sum of weights counts"
+        reason = f"{_reason(error, path)} Its sum of weights counts."
+        self.files.append(SkippedFile(sample, path, size_of(path), reason, 0, None, why))
 
     def _fixed(self, name: str) -> str | None:
         """Why the yield of a sample would be wrong without one of its files."""

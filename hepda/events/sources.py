@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from hepda.errors import DataError, SourceError, nearest
 from hepda.events.columns import Column, counts
 from hepda.events.formats import Format, choose_tree, open_format
-from hepda.events.names import Field, names_of, plain_order
-from hepda.events.places import RETRIES, Result, attempt, expand, is_remote, size_of
+from hepda.events.names import Field, Names, names_of, plain_order
+from hepda.events.places import RETRIES, Result, attempt, check_scheme, expand, is_remote, size_of
 
 __all__ = ["EventFile", "Source", "Tree", "expand", "integers", "open_file", "open_tree", "size_of", "tree_of"]
 
@@ -59,13 +59,15 @@ class EventFile:
 class Tree:
     """A tree of an open file.
 
-    names: what expressions may call its branches, and what the file calls them.
+    names: what expressions may call its branches, and what the file calls them; refused: names that mean no branch or
+    no numbers, and why.
     """
 
     file: EventFile
     tree: str
     entries: int
     names: Mapping[str, Field]
+    refused: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def path(self) -> str:
@@ -83,8 +85,10 @@ class Tree:
         return tuple(plain_order(self.names))
 
     def require(self, names: Sequence[str]) -> None:
-        """Raise SourceError, suggesting the nearest, for a branch that is not there."""
+        """Raise SourceError for a branch that is not there, suggesting the nearest, or that the name does not tell."""
         for name in names:
+            if name in self.refused:
+                raise SourceError(f"{self.path}: the tree {self.tree!r}: {name!r} {self.refused[name]}.")
             if name not in self.names:
                 hint = nearest(name, self.names)
                 raise SourceError(f"{self.path}: the tree {self.tree!r} has no branch {name!r}.{hint}")
@@ -100,7 +104,7 @@ class Tree:
                 raise SourceError(f"{self.path}: {name!r} is the length of a collection, no branch to be replaced.")
         instead = {self.names[old].name: self.names[new] for old, new in branches.items()}
         names = {n: f if f.counted else instead.get(f.name, f) for n, f in self.names.items()}
-        return Tree(self.file, self.tree, self.entries, names)
+        return Tree(self.file, self.tree, self.entries, names, self.refused)
 
     def ends(self, names: Sequence[str]) -> tuple[int, ...]:
         """Entries where a part of the file ends that is unpacked as a whole, see `Reader.ends`."""
@@ -116,24 +120,31 @@ class Tree:
         if not names:
             return {}
         fields = list(dict.fromkeys(self.names[name].name for name in names))
-        columns = self.file.do(
-            f"branches of the tree {self.tree!r}", lambda f: f.reader(self.tree).columns(fields, start, stop)
-        )
+        rows = max((self.entries if stop is None else min(stop, self.entries)) - start, 0)
+
+        def look(found: Format) -> dict[str, Column]:
+            columns = found.reader(self.tree).columns(fields, start, stop)
+            for own, column in columns.items():
+                check_column(own, column, rows)
+            return columns
+
+        columns = self.file.do(f"branches of the tree {self.tree!r}", look)
         return {name: self._named(name, columns) for name in names}
 
     def _named(self, name: str, columns: Mapping[str, Column]) -> Column:
-        field = self.names[name]
-        column = columns[field.name]
-        if not field.counted:
+        own = self.names[name]
+        column = columns[own.name]
+        if not own.counted:
             return column
         if column.offsets is None:
-            raise SourceError(f"{self.path}: {name!r} counts {field.name!r}, which holds no lists.")
+            raise SourceError(f"{self.path}: {name!r} counts {own.name!r}, which holds no lists.")
         return Column(counts(column.offsets), None, column.absent)
 
 
 @contextmanager
 def open_file(path: str, retries: int = RETRIES) -> Iterator[EventFile]:
-    """An open file. Raises SourceError if it is missing, empty, truncated or of no known format."""
+    """An open file. Raises SourceError if it is missing, empty, truncated, of no known format or scheme of URLs."""
+    check_scheme(path)
     file = EventFile(path, retries)
     try:
         file.do("the file", lambda _: None)
@@ -149,13 +160,13 @@ def tree_of(file: EventFile, path: str, tree: str | None, aliases: Mapping[str, 
     """
     chosen = choose_tree(file.do("the list of trees", lambda f: f.trees()), tree, path)
 
-    def look(found: Format) -> tuple[int, dict[str, Field]]:
+    def look(found: Format) -> tuple[int, Names]:
         reader = found.reader(chosen)
         where = f"{path}: the tree {chosen!r}"
-        return reader.entries, names_of(reader.fields, reader.is_list, aliases or {}, where)
+        return reader.entries, names_of(reader.fields, reader.is_list, aliases or {}, where, reader.others)
 
     entries, names = file.do(f"the tree {chosen!r}", look)
-    return Tree(file, chosen, entries, names)
+    return Tree(file, chosen, entries, names.known, names.refused)
 
 
 @contextmanager
@@ -165,6 +176,23 @@ def open_tree(
     """The tree of the file at `path`; raises SourceError as `open_file` and `tree_of` do."""
     with open_file(path, retries) as file:
         yield tree_of(file, path, tree, aliases)
+
+
+def check_column(field: str, column: Column, rows: int) -> None:
+    """Raise ValueError for a column of a file that is not one of so many rows: formats may keep no checksums.
+
+    Lists that begin before the last one has ended, or reach beyond the numbers, would fail in the middle of an
+    expression, or give wrong numbers.
+    """
+    total = len(column.values)
+    if column.offsets is None:
+        sound = total == rows
+    else:
+        first, last = int(column.offsets[0]), int(column.offsets[-1])
+        sound = len(column.offsets) == rows + 1 and (first, last) == (0, total)
+        sound = sound and not np.any(column.offsets[1:] < column.offsets[:-1])
+    if not sound or (column.missing is not None and len(column.missing) != total):
+        raise ValueError(f"{field!r} does not hold {rows} entries one after the other")
 
 
 def integers(column: Column, what: str, entries: NDArray[np.int64] | None = None) -> NDArray[Any]:

@@ -7,7 +7,7 @@ identify an event, which are weights, which lists belong together (`Jet_pt`, `Je
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,7 +16,8 @@ import numpy as np
 from hepda.errors import SourceError
 from hepda.events.bookkeeping import Books, books_of
 from hepda.events.columns import Column
-from hepda.events.sources import Tree, open_tree
+from hepda.events.formats import SIDE, choose_tree
+from hepda.events.sources import EventFile, Tree, open_file, tree_of
 
 LOOKED_AT = 1000  # entries: enough to tell a constant from a number
 MOST = 30  # features of each kind that are proposed; the others stand in a comment
@@ -50,14 +51,53 @@ class Found:
 def starting_yaml(path: str, tree: str | None = None) -> str:
     """The text of an analysis file for the events of `path`; `hepda check` passes on it once its samples are real.
 
-    tree: its name, or None for the one that holds the events. Raises SourceError: the file cannot be read, or has
-    no events.
+    tree: its name, or None for the one that holds the events. Raises SourceError: the file cannot be read, has no
+    events, or several trees of which any could be meant.
     """
-    with open_tree(path, tree) as source:
+    with open_file(path) as file:
+        entries = _entries_of_trees(file)
+        source = tree_of(file, path, tree or _likely_tree(path, entries))
         if not source.entries:
             raise SourceError(f"{path}: the tree {source.tree!r} has no entries to look at; name another file or tree.")
         found, books = classify(source), books_of(source.file, source.tree)
-    return "\n".join(_lines(Path(path), source.tree, found, books)) + "\n"
+    others = ", ".join(told for name, told in _listed(entries).items() if name != source.tree)
+    note = "--tree chooses others: " if tree else "the likely one; --tree chooses: "
+    note = note + others if others else ""
+    return "\n".join(_lines(Path(path), source.tree, note, found, books)) + "\n"
+
+
+def _entries_of_trees(file: EventFile) -> dict[str, int | None]:
+    """The trees of a file and how many entries each has, None where it cannot be read; empty for one without names."""
+    found: dict[str, int | None] = {}
+    for name in file.do("the list of trees", lambda f: f.trees()) or ():
+        try:
+            found[name] = file.do(f"the tree {name!r}", lambda f, name=name: f.reader(name).entries)  # type: ignore[misc]
+        except SourceError:
+            found[name] = None
+    return found
+
+
+def _listed(entries: Mapping[str, int | None]) -> dict[str, str]:
+    """Each tree with its entries, in words."""
+    words = {name: "cannot be read" if count is None else f"{count} entries" for name, count in entries.items()}
+    return {name: f"{name} ({told})" for name, told in words.items()}
+
+
+def _likely_tree(path: str, entries: Mapping[str, int | None]) -> str | None:
+    """The tree that is meant where the file tells it, None if it has one table without a name.
+
+    Raises SourceError where several could be: it lists them, and names the one with the most entries.
+    """
+    if not entries:
+        return None
+    try:
+        return choose_tree(list(entries), None, path)
+    except SourceError as error:
+        likely = max(entries, key=lambda name: (name not in SIDE, entries[name] or 0))
+        raise SourceError(
+            f"{path}: does not tell which of its trees holds the events: {', '.join(_listed(entries).values())}. "
+            f"Choose by --tree; {likely} is the likely one."
+        ) from error
 
 
 def classify(source: Tree) -> Found:
@@ -131,7 +171,7 @@ def _normalisation(books: Books | None) -> tuple[str, str]:
     return line, "" if books.cross_section else ", cross_section: 1.0"
 
 
-def _lines(path: Path, tree: str, found: Found, books: Books | None) -> list[str]:
+def _lines(path: Path, tree: str, note: str, found: Found, books: Books | None) -> list[str]:
     variables, features = _variables(found)
     keys = [name for name in (found.run, found.event) if name]
     normalisation, section = _normalisation(books)
@@ -140,7 +180,7 @@ def _lines(path: Path, tree: str, found: Found, books: Books | None) -> list[str
         f"name: {re.sub(r'[^A-Za-z0-9_]+', '_', path.stem).strip('_') or 'analysis'}",
         "kind: events",
         "luminosity: 140                       # TODO 1/fb",
-        f"tree: {_text(tree)}",
+        f"tree: {_text(tree)}" + (f"   # {note}" if note else ""),
         normalisation,
         "",
         "samples:                              # TODO one a process; cross_section in pb, k_factor, ...",

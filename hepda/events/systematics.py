@@ -30,21 +30,22 @@ def check_systematics(config: AnalysisConfig, plan: Plan, inputs: Mapping[str, S
             for sample in varied_samples(config, name):
                 for side in SIDES:
                     for file in inputs[sample]:
-                        known = set(file.branches)
                         where = f"systematics.{name}.{side}"
-                        _check_branches(
-                            where, getattr(section, side) or {}, known, plan.variables_of(sample), file.path
-                        )
+                        _check_branches(where, getattr(section, side) or {}, plan.variables_of(sample), file)
     for sample in template_samples(config):
         factors = factors_of(config, sample).values()
         for file in inputs[sample]:
-            check_names(factors, plan.variables_of(sample), {*file.branches, PHYSICAL}, file.path)
+            check_names(factors, plan.variables_of(sample), {*file.branches, PHYSICAL}, file.path, file.refused)
 
 
 def _check_branches(
-    where: str, replaced: Mapping[str, str], known: Collection[str], variables: Collection[str], path: str
+    where: str, replaced: Mapping[str, str], variables: Collection[str], file: InputFile
 ) -> None:
+    known, path = set(file.branches), file.path
     for old, new in replaced.items():
+        for name in (old, new):
+            if name in file.refused:
+                raise ConfigError(f"{where}.{old}: {name!r} of {path} {file.refused[name]}.")
         if old not in known:
             hint = nearest(old, known)
             what = "is a variable; replace the branches that it is made of" if old in variables else "is no branch"

@@ -61,7 +61,7 @@ def check_truth(config: AnalysisConfig) -> None:
         condition, paths = _asked(sample.truth, f"samples.{name}.truth")
         for path in paths:
             with open_tree(path, sample.truth.tree or config.tree) as tree:
-                check_names([condition], {}, tree.branches, path)
+                check_names([condition], {}, tree.branches, path, tree.refused)
                 tree.require(config.split.key)
 
 
@@ -78,7 +78,7 @@ def _told(config: AnalysisConfig, name: str, section: TruthConfig) -> tuple[NDAr
     labels: list[NDArray[Any]] = [np.zeros(0, np.int8)]
     for path in paths:
         with open_tree(path, section.tree or config.tree) as tree:
-            check_names([condition], {}, tree.branches, path)
+            check_names([condition], {}, tree.branches, path, tree.refused)
             columns = tree.read([*config.split.key, *branches])
             keys.append(event_key(*(integers(columns[key], f"{path}: {key!r}") for key in config.split.key)))
             found, gone = Evaluator({n: columns[n] for n in branches}, {}, tree.entries).truth(condition)

@@ -66,6 +66,17 @@ def test_cut_flow_is_that_of_sums_by_hand(good: Path, tmp_path: Path) -> None:
     assert "small: training may start; no warnings" in page
 
 
+def test_a_wrong_tree_is_told_once_with_the_list_of_samples(good: Path, tmp_path: Path) -> None:
+    config = configured(good, tmp_path, tree="event", samples__third__tree="evnts")
+    chosen, *others = [f"samples.{name}" for name in config.samples if name != "third"]
+    first, third = looked_at(config).problems
+    assert first.startswith(f"{chosen}: ") and ".root: has no tree 'event'. Did you mean 'events'?" in first
+    assert first.endswith(f"The same is true of {', '.join(others)}.") and len(others) >= 3
+    assert third.startswith("samples.third: ") and "The same" not in third
+    (wrong,) = looked_at(configured(good, tmp_path, selection="jet_ptt[0] > 3")).problems
+    assert "'jet_ptt' is neither a variable" in wrong and wrong.count("samples.") == len(config.samples)
+
+
 def test_every_faulty_sample_is_told_at_once(good: Path, tmp_path: Path) -> None:
     broken = tmp_path / "broken.root"
     broken.write_bytes((good.parent / "third.root").read_bytes()[:5000])

@@ -224,6 +224,8 @@ def test_progress_reaches_the_end(folder: Path) -> None:
         (["features=[ht, n_jts]"], ExpressionError, r"features: n_jts: 'n_jts' .*Did you mean 'n_jets'"),
         (["features=[ht, n_extra_b]"], ExpressionError, r"branch of .*data\.root"),
         (["features=[sum(jet_pt)]"], ExpressionError, r"a feature is the name of a variable"),
+        (["features=[jet-pt, 1x]"], ExpressionError, r"is no identifier another one in its sample's `aliases`"),
+        (["features=[ht, 1x]"], ExpressionError, r"features: 1x: .*`aliases`"),
         (["features=[jets]"], ExpressionError, r"is a four-vector"),
         (["features=[jet_pt]"], ExpressionError, r"is a list an event"),
         (["variables.ht=__import__('os')"], ExpressionError, r"not a function of expressions"),

@@ -115,6 +115,32 @@ def test_all_events_of_all_files(folder: Path, tmp_path: Path) -> None:
         loaded(folder, signal=section | {"normalisation": {"events": "gen_wieght"}})
 
 
+@pytest.mark.parametrize("tree", ["events", None])
+def test_the_sum_of_a_job_that_selected_nothing_counts(folder: Path, tmp_path: Path, tree: str | None) -> None:
+    """Its file has no tree of events; without its sum of weights the yield would be too large."""
+    write_sample(tmp_path / "p1.root", 100, 40, signal=True)
+    with uproot.recreate(tmp_path / "p0.root") as file:
+        file.mktree("metadata", dict.fromkeys(("cross_section", "sum_of_weights"), np.float64))
+        file["metadata"].extend({"cross_section": np.array([1.0]), "sum_of_weights": np.array([900.0])})
+    with uproot.open(tmp_path / "p1.root") as file:
+        own = float(file["metadata/sum_of_weights"].array()[0])
+    alone = loaded(folder, {"tree": tree}, signal={"files": f"{tmp_path}/p1.root"}).samples["signal"]
+    both = {"files": f"{tmp_path}/p*.root"}
+    refused = r"p0\.root: has no tree .*selected nothing, `reading: {on_error: skip}` counts"
+    with pytest.raises(HepdaError, match=refused):
+        loaded(folder, {"tree": tree}, signal=both)
+    found = loaded(folder, {"tree": tree, "reading": {"on_error": "skip"}}, signal=both)
+    assert alone.sum_of_weights == own
+    assert found.samples["signal"].sum_of_weights == own + 900
+    assert found.samples["signal"].sums.sumw == pytest.approx(alone.sums.sumw * own / (own + 900))
+    (skipped,) = found.skipped
+    assert (skipped.path, skipped.entries) == (str(tmp_path / "p0.root"), 0)
+    assert skipped.line().endswith("Its sum of weights counts.")
+    assert [file.path for file in found.files if file.sample == "signal"] == [str(tmp_path / "p1.root")]
+    with pytest.raises(HepdaError, match=r"p0\.root: has no tree"):
+        loaded(folder, {"tree": tree, "reading": {"on_error": "skip"}}, signal={"files": f"{tmp_path}/p0.root"})
+
+
 def test_each_era_has_its_luminosity(folder: Path) -> None:
     plain = loaded(folder).samples["background"].sums.sumw
     assert loaded(folder, background={"luminosity": 36.0}).samples["background"].sums.sumw == pytest.approx(3.6 * plain)

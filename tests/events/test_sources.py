@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -136,6 +137,31 @@ def test_a_basket_that_does_not_decompress(sample: Path) -> None:
             tree.read(["jet_pt"])
 
 
+@pytest.mark.parametrize("make", ["mktree", "mkrntuple"])
+def test_corrupt_offsets_of_lists_that_are_not_compressed(tmp_path: Path, make: str) -> None:
+    """Nothing is unpacked that could fail, and uproot takes the offsets as they are."""
+    lengths = np.array([2, 3, 1, 4, 2, 3])
+    with uproot.recreate(tmp_path / "a.root", compression=None) as file:
+        getattr(file, make)("events", {"x": "var * float64"})
+        file["events"].extend({"x": ak.unflatten(np.arange(15.0), lengths)})
+    content = (tmp_path / "a.root").read_bytes()
+    ends = np.cumsum(lengths)
+    if make == "mktree":  # where each list begins in the basket, in bytes
+        with uproot.open(tmp_path / "a.root") as file:
+            key = int(file["events"]["x"].basket(0).member("fKeylen"))
+        good = np.asarray(key + 8 * ends[:-1], dtype=">i4").tobytes()
+        bad = [np.asarray(key + 8 * wrong, ">i4") for wrong in (ends[[0, 3, 2, 1, 4]], -9 * ends[:-1])]
+    else:
+        good = np.asarray(ends, dtype="<i8").tobytes()
+        bad = [np.asarray(ends[[0, 3, 2, 1, 4, 5]], "<i8"), np.asarray(ends * 9, "<i8")]
+    assert content.count(good) == 1
+    for offsets in bad:
+        (tmp_path / "a.root").write_bytes(content.replace(good, offsets.tobytes()))
+        told = pytest.raises(SourceError, match=r"a\.root: cannot read branches .* truncated or corrupt")
+        with open_tree(str(tmp_path / "a.root"), "events") as tree, told:
+            tree.read(["x"])
+
+
 def test_a_broken_header(sample: Path) -> None:
     content = sample.read_bytes()
     sample.write_bytes(content[:4] + bytes(60) + content[64:])
@@ -178,6 +204,33 @@ def test_a_server_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
         open_file("http://127.0.0.1:9/a.root"),
     ):
         pass
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("ftp://host/a.root", r"not read by ftp://, only by their paths and by root://, https://, s3://; copy"),
+        ("zip://a.root::https://host/a.zip", r"not read by zip://"),
+        ("zip::https://host/a*.zip", r"not read by zip::https://"),
+        ("github://who:what@main/a.root", r"not read by github://"),
+        ("simplecache::root://host//a.root", r"not read by simplecache::root://"),
+        ("file:///tmp/a.root", r"not read by file://.*; write the path alone"),
+        ("http://host/a.root", r"by http anybody on the way may change the events; write https://"),
+        ("http://127.0.0.1.host/a.root", r"by http anybody on the way"),
+        ("nothing://host/a.root", r"not read by nothing://"),
+    ],
+)
+def test_only_urls_of_some_schemes_are_followed(url: str, told: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(places, "attempt", lambda *_: pytest.fail("it was followed"))
+    with pytest.raises(SourceError, match=rf"samples\.x\.files: {re.escape(url)}: .*{told}"):
+        expand([url], "samples.x.files")
+    with pytest.raises(SourceError, match=told), open_file(url):
+        pass
+
+
+def test_urls_that_are_followed() -> None:
+    urls = ["root://host//a.root", "https://host/a.root", "s3://bucket/a.root", "http://localhost:8000/a.root"]
+    assert expand(urls, "x") == urls
 
 
 def test_stretches_end_where_the_file_packs_events_together() -> None:

@@ -44,6 +44,20 @@ def test_the_page_passes_the_check_and_can_be_read_once_its_samples_are_real(fil
     assert config.split.key == ("run", "event")
 
 
+def test_several_trees_are_listed_with_their_entries_and_the_likely_one_is_named(files, tmp_path):
+    assert "tree: events   # the likely one; --tree chooses: metadata (1 entries)" in starting_yaml(str(files[0]))
+    with uproot.recreate(tmp_path / "several.root") as file:
+        for name, number in (("Runs", 9), ("jes_up", 2), ("nominal", 4)):
+            file.mktree(name, {"x": "f4", "event": "i8"})
+            file[name].extend({"x": np.arange(number), "event": np.arange(number)})
+    told = r"several\.root: .*Runs \(9 entries\), jes_up \(2 entries\), nominal \(4 entries\)\. Choose by --tree; "
+    with pytest.raises(SourceError, match=told + "nominal is the likely one"):
+        starting_yaml(str(tmp_path / "several.root"))
+    text = starting_yaml(str(tmp_path / "several.root"), "jes_up")
+    assert "tree: jes_up   # the likely one" not in text
+    assert "tree: jes_up   # --tree chooses others: Runs (9 entries), nominal (4 entries)" in text
+
+
 def test_truth_weights_and_variations_are_no_features(files):
     features = starting_yaml(str(files[0])).partition("features:")[2].partition("split:")[0]
     proposed = [line[4:] for line in features.splitlines() if line.startswith("  - ")]
