@@ -91,7 +91,10 @@ def test_a_scan_leaves_a_row_a_point_and_seed_a_page_and_figures(done):
 
 
 @pytest.mark.slow
-def test_the_first_seed_is_what_train_gives_and_its_numbers_are_those_of_the_reporting_events(done, ntuples, tmp_path):
+def test_the_first_seed_is_what_train_gives_and_its_numbers_are_those_of_the_reporting_events(
+    done, ntuples, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("hepda.events.wing.draw", lambda *_: [])  # figures take most of the time, and none is read here
     folder, _ = done
     over = sets(*SMALL, f"{STRENGTH}=5", "evaluation.probes=false")
     status, _, err = run_cli(
