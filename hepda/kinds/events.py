@@ -48,6 +48,7 @@ class Events(Kind):
         self._judged: tuple[FeatureTable, Mapping[str, Array]] | None = None
         self._shares: dict[tuple[str, str], float] = {}
         self._folder: TemporaryDirectory[str] | None = None
+        self._leaks: list[str] | None = None
         self._resources: Resources | None = None
 
     @property
@@ -179,10 +180,15 @@ class Events(Kind):
         return drawn
 
     def warnings(self) -> list[str]:
-        """What the policy for negative weights touches, and which trainings see data of the signal region."""
+        """What the policy for negative weights touches, which trainings see data of the signal region, and features
+        that give class, domain or event away.
+        """
         from hepda.events.blinding import uncontrolled
+        from hepda.events.leaks import leaks
 
-        return [*policy_lines(self.config, self.table), *uncontrolled(self.config)]
+        if self._leaks is None:  # asked for by the log and by the report
+            self._leaks = leaks(self.config, self.table)
+        return [*policy_lines(self.config, self.table), *uncontrolled(self.config), *self._leaks]
 
     def notes(self) -> list[str]:
         """What is hidden or scaled, and whether all events were judged."""
