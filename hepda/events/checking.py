@@ -23,6 +23,7 @@ from hepda.evaluation.distances import chi2, kolmogorov_smirnov
 from hepda.events.blinding import hidden_range
 from hepda.events.chunks import ChunkReader, Faults, Rows, stretches
 from hepda.events.expressions import Expression, needed_names
+from hepda.events.guards import unjudged
 from hepda.events.inputs import InputFile, inspect, open_inputs, sample_tree
 from hepda.events.leaks import leaks, spread
 from hepda.events.load import LoadedEvents, load_table
@@ -114,6 +115,7 @@ def check_events(config: AnalysisConfig, progress: Progress, *, every_file: bool
         with TemporaryDirectory(prefix="hepda-check-") as folder:  # all files may be more than the memory holds
             loaded = load_table(looked, progress, Resources(folder=Path(folder) / "table"))
             _samples(looked, plan, inputs, loaded, listed, found)
+            _judging(looked, loaded.table, found, whole=looked.samples == _restricted(config, listed).samples)
             _keys(looked, loaded.table, found)
             _features(looked, loaded, found)
             _agreement(looked, loaded.table, found)
@@ -230,6 +232,15 @@ def _weights(config: AnalysisConfig, name: str, summary: SampleSummary, found: C
             f"{name}: {summary.duplicates} selected events have the {_and(config.split.key)} of another one; they "
             "count twice, or `split.key` needs a further branch (the luminosity block?)"
         )
+
+
+def _judging(config: AnalysisConfig, table: FeatureTable, found: Checkup, *, whole: bool) -> None:
+    """What a training would end with instead of numbers; whole: every file was read, so that no other can help."""
+    for text in unjudged(config, table):
+        if whole:
+            found.problems.append(text)
+        else:
+            found.warnings.append(f"{text} These are the events of one file of each sample; --all looks at every file")
 
 
 def _and(names: tuple[str, ...]) -> str:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from hepda import rundir
 from hepda.config import AnalysisConfig
-from hepda.errors import ConfigError
+from hepda.errors import ConfigError, DataError
 from hepda.kinds import Judging, Kind
 from hepda.parallel import Send
 from hepda.resources import Resources
@@ -74,15 +74,19 @@ class Events(Kind):
     def load(self, progress: Send, resources: Resources | None = None) -> list[str]:
         """Read the files, or take their table from the cache.
 
-        Tells where the events are, files that were left out and what the policy for negative weights touches.
+        Tells where the events are, files that were left out and what the policy for negative weights touches. Raises
+        DataError for events whose scores could not be judged after the training.
         """
         from hepda.events import wing
+        from hepda.events.guards import unjudged
         from hepda.training import check_extras
 
         check_extras(self.config)
         self._resources = resources
         self._loaded = wing.load(self.config, progress, resources)
         self._table = self._loaded.table
+        if hopeless := list(unjudged(self.config, self._table)):
+            raise DataError("\n".join(hopeless))
         note = [self._loaded.note] if self._loaded.note else []
         keys = " and ".join(self.config.split.key)
         twice = [

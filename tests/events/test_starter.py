@@ -22,7 +22,7 @@ DATA = Path(os.environ.get("HEPDA_DATA", "")) / "events"
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("starter")
-    return [write_sample(folder / f"{name}.root", 300, seed, name == "one") for seed, name in enumerate(("one", "two"))]
+    return [write_sample(folder / f"{name}.root", 500, seed, name == "one") for seed, name in enumerate(("one", "two"))]
 
 
 def test_the_page_passes_the_check_and_can_be_read_once_its_samples_are_real(files, tmp_path):
@@ -36,7 +36,7 @@ def test_the_page_passes_the_check_and_can_be_read_once_its_samples_are_real(fil
     assert problems == []
     assert lines[-1].endswith("training may start; no warnings")
     table = load_table(config).table
-    assert len(table) == 600
+    assert len(table) == 1000
     assert {"n_jet", "sum_pt_jet", "jet_pt_1", "mass_jet", "lepton_pt", "met"} <= set(table.names)
     assert config.weight == "gen_weight"
     keys = {"tree": "metadata", "cross_section": "cross_section", "sum_of_weights": "sum_of_weights"}
