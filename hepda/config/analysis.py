@@ -11,7 +11,7 @@ from hepda.config.models import ModelConfig, TrainingConfig
 from hepda.config.reading import NormalisationConfig, ReadingConfig
 from hepda.config.section import (
     Columns,
-    Count,
+    Bins,
     Expression,
     Fraction,
     Identifier,
@@ -90,7 +90,7 @@ class PlotConfig(Section):
 
     label: str | None = None
     unit: str | None = None
-    bins: Count = 40
+    bins: Bins = 40
     range: Range | None = None
     log: bool = False
 
@@ -111,7 +111,7 @@ class SignificanceConfig(Section):
 
     background_uncertainty: Annotated[float, Field(ge=0.0)] = 0.1
     """Relative, systematic."""
-    bins: Count = 20
+    bins: Bins = 20
 
 
 class BiasConfig(Section):
@@ -130,10 +130,10 @@ class EvaluationConfig(Section):
     bias: BiasConfig | None = None
     blind: Expression | None = "score > 0.5"
     """Data are hidden where this expression over `score` holds, and no number is taken from them; null unblinds."""
-    events: Annotated[int, Field(ge=1000)] = 1_000_000
+    events: Annotated[int, Field(ge=1000, le=10**12)] = 1_000_000
     """Simulated events of a class in a domain that are judged, at most; of more, so many are chosen by hash of their
     key, and weigh as much more. Data are all kept. What is thinned is said in the report and in metrics.json."""
-    bootstrap: Annotated[int, Field(ge=0)] = 200
+    bootstrap: Annotated[int, Field(ge=0, le=100_000)] = 200
     """Replicas of the confidence intervals."""
     working_points: Annotated[tuple[Fraction, ...], Field(strict=False, min_length=1)] = (0.3, 0.5, 0.7)
     """Signal efficiencies."""
@@ -170,7 +170,7 @@ class AnalysisConfig(WholeConfig):
     """Event weight of simulation, before the normalisation; never applied to data."""
     features: Strings
     """Names of variables or of flat branches, in the order that the models see."""
-    missing: float = -1.0
+    missing: Annotated[float, Field(ge=-1e38, le=1e38)] = -1.0
     """The number that stands for a missing value (no second b jet) in every feature, for every model."""
     columns: dict[Identifier, Expression] = Field(default_factory=dict)
     """Further numbers an event carries along; NaN where data lack their branches. `physical` is the physical

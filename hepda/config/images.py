@@ -7,10 +7,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from hepda.config.model_checks import check_method, methods_of
+from hepda.config.model_checks import check_method, methods_of, too_large
 from hepda.config.models import AdversaryConfig, Scorer, TrainingConfig
 from hepda.config.problems import given, unknown
-from hepda.config.section import Count, Fraction, Name, Positive, Section, Widths
+from hepda.config.section import Count, Epochs, Fraction, Name, Positive, Section, Width, Widths
 from hepda.config.whole import WholeConfig
 
 DATA = (
@@ -43,7 +43,7 @@ class ImageSetConfig(Section):
     margin: Annotated[int, Field(ge=0, le=64)] = 0
     """Rows and columns that are cut off on every side before images are brought to one size: the digits of MNIST fill
     20 of their 28 pixels, those of USPS all 16."""
-    images: Count = 100_000
+    images: Annotated[int, Field(ge=1, le=10_000_000)] = 100_000
     """Of synthetic data: how many are drawn to train on; a tenth as many to test on."""
 
     @property
@@ -79,8 +79,8 @@ class ImageDomainConfig(AdversaryConfig):
 class ImageTrainingConfig(TrainingConfig):
     """As for events; the weights are those of the last epoch unless a scorer chooses."""
 
-    epochs: Count = 20
-    batch_size: Count = 128
+    epochs: Epochs = 20
+    batch_size: Annotated[int, Field(ge=1, le=2**24)] = 128
     learning_rate: Positive = 2.0e-3
     patience: Count | None = None
     scorer: Scorer | None = None
@@ -97,9 +97,9 @@ class ImageModelConfig(Section):
     encoder: Literal["paper-mnist", "paper-svhn", "paper-signs", "small", "resnet50"] = "small"
     """The papers' networks (Ganin & Lempitsky 2015, supplement), a small one (three convolutions, batch norm), or a
     ResNet-50 with pretrained weights (the extra `vision`)."""
-    width: Count = 16
+    width: Annotated[int, Field(ge=1, le=1024)] = 16
     """Of `small`: channels of the first convolution; the others have twice and four times as many."""
-    features: Count = 128
+    features: Width = 128
     """Width of the encoder's output; the papers' networks have their own."""
     batch_norm: Literal["domain", "joint", "none"] = "domain"
     """Of `small`: statistics for each domain, for both together, or no batch norm."""
@@ -138,7 +138,7 @@ class EmbeddingConfig(Section):
     """The figure of what encoders make of source and target."""
 
     method: Literal["pca", "tsne"] = "pca"
-    images: Count = 600
+    images: Annotated[int, Field(ge=1, le=100_000)] = 600
     """Of each domain."""
     models: Annotated[tuple[Name, ...], Field(strict=False)] = ()
     """Those that are drawn side by side; empty: the first and the last that is trained on the source alone."""
@@ -196,7 +196,9 @@ def _models(config: ImagesConfig) -> Iterator[str]:
             yield f"{path}.batch_norm: has an effect on `encoder: small` alone; remove it."
         if model.train_on == "target" and model.domain is not None:
             yield f"{path}.domain: a model that sees the target's labels has no domain to adapt to; remove it."
+        yield from too_large(f"{path}.class_head", (model.features, *model.class_head))
         if model.domain is not None:
+            yield from too_large(f"{path}.domain.head", (model.features, *model.domain.head))
             yield from _domain(f"{path}.domain", model.domain)
 
 

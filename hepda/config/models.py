@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field
 
-from hepda.config.section import Count, Expression, Fraction, Name, Names, Positive, Section, Strings, Widths
+from hepda.config.section import Count, Epochs, Expression, Fraction, Name, Names, Positive, Section, Strings, Widths
 
 Scorer = Literal[
     "source-loss", "probe-auc", "entropy", "information", "nuclear-norm", "density", "dev", "reverse"
@@ -17,9 +17,9 @@ Scorer = Literal[
 class TrainingConfig(Section):
     """How a network is trained; a model's own `training:` overrides single keys of the analysis's."""
 
-    epochs: Count = 40
+    epochs: Epochs = 40
     """Passes over the source rows at most; `patience` may end it before."""
-    batch_size: Count = 1024
+    batch_size: Annotated[int, Field(ge=1, le=2**24)] = 1024
     """Source rows a step (of all processes together)."""
     optimizer: Literal["adamw", "adam", "nadam", "sgd"] = "adamw"
     learning_rate: Positive = 1.0e-3
@@ -38,7 +38,7 @@ class TrainingConfig(Section):
     """Decay of the exponential moving average of the weights that is kept in their place; 0 is off."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None
     """Seed of the network; null takes the analysis's."""
-    processes: Literal["auto"] | Count = "auto"
+    processes: Literal["auto"] | Annotated[int, Field(ge=1, le=4096)] = "auto"
     """Trainings, parts of the evaluation and figures that run side by side; auto: one a core."""
 
     def settings(self) -> dict[str, Any]:
@@ -95,11 +95,11 @@ class AdversaryConfig(Section):
     """Lambda of the reversal, or factor of a term; 0 equals no adversary."""
     schedule: Literal["ganin", "linear", "cosine", "constant"] = "ganin"
     """Course of the strength over the run: 2/(1+exp(-10 p))-1 for `ganin`."""
-    warmup: Annotated[int, Field(ge=0)] = 0
+    warmup: Annotated[int, Field(ge=0, le=100_000)] = 0
     """Epochs before the adversary acts."""
     head: Widths = (64, 64)
     """Hidden widths of the domain head."""
-    steps: Count = 1
+    steps: Annotated[int, Field(ge=1, le=1000)] = 1
     """Updates of the domain head (or critic, where 1 stands for its usual 5) for one of the encoder."""
     learning_rate_factor: Positive = 1.0
     """Learning rate of the domain head over that of the encoder."""
@@ -188,10 +188,10 @@ class BdtConfig(Section):
 
     kind: Literal["bdt"]
     library: Literal["sklearn", "xgboost", "lightgbm"] = "sklearn"
-    iterations: Count = 300
+    iterations: Annotated[int, Field(ge=1, le=1_000_000)] = 300
     learning_rate: Positive = 0.1
-    max_leaves: Annotated[int, Field(ge=2)] | None = 31
-    max_depth: Count | None = None
+    max_leaves: Annotated[int, Field(ge=2, le=131_072)] | None = 31
+    max_depth: Annotated[int, Field(ge=1, le=1000)] | None = None
     min_samples: Count = 20
     """Events in a leaf, at least."""
     l2: Annotated[float, Field(ge=0.0)] = 0.0

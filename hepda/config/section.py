@@ -72,10 +72,15 @@ Expression = Annotated[str, BeforeValidator(_as_text), StringConstraints(min_len
 
 Fraction = Annotated[float, Field(gt=0.0, lt=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
+Epochs = Annotated[int, Field(ge=1, le=100_000)]
+"""Passes over the rows. Like the other limits it is far above what is of use, and below what no machine finishes."""
+Bins = Annotated[int, Field(ge=1, le=10_000)]
+Width = Annotated[int, Field(ge=1, le=65_536)]
+"""Units of a layer."""
 Names = Annotated[tuple[Name, ...], Strict(strict=False), BeforeValidator(_as_list)]
 Strings = Annotated[tuple[str, ...], Strict(strict=False), BeforeValidator(_as_list), Field(min_length=1)]
 Columns = Annotated[tuple[str, ...], Strict(strict=False), BeforeValidator(_as_list)]
 """Features or further columns of the table; may be empty."""
-Widths = Annotated[tuple[Count, ...], Strict(strict=False)]
+Widths = Annotated[tuple[Width, ...], Strict(strict=False), Field(max_length=100)]
 Range = Annotated[tuple[float, float], Strict(strict=False)]

@@ -4,6 +4,7 @@ in every fold's training, enough effective events for every number that a run ca
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -27,8 +28,9 @@ TRAINED = ("training", "validation")
 
 
 def check_sample(summary: SampleSummary) -> None:
-    """Raise DataError, with the cut flow, if the selection leaves nothing of a sample."""
+    """Raise DataError if the selection leaves nothing of a sample, with the cut flow, or if its weights overflow."""
     if summary.sums.entries > 0:
+        _check_magnitude(summary)
         return
     name = summary.name
     if summary.entries == 0:
@@ -39,6 +41,25 @@ def check_sample(summary: SampleSummary) -> None:
     raise DataError(
         f"samples.{name}: no event passes the selection. Events left, cut by cut:\n  {flow}\n"
         "Loosen the cut that empties it, or take the sample out."
+    )
+
+
+LARGEST = 1e60
+"""Sum of absolute weights from which squares and their products leave the numbers that a computer has."""
+
+
+def _check_magnitude(summary: SampleSummary) -> None:
+    sums = summary.sums
+    size = math.sqrt(sums.sumw2) if math.isfinite(sums.sumw2) else math.inf
+    if not (math.isfinite(sums.sumw) and abs(sums.sumw) < LARGEST and size < LARGEST):
+        what, where = "large", f"the sum of squared weights is {sums.sumw2:g}"
+    elif sums.sumw != 0 and size < 1 / LARGEST:
+        what, where = "small", f"the sum of weights is {sums.sumw:g}"
+    else:
+        return
+    raise DataError(
+        f"samples.{summary.name}: the weights of its events are too {what} to compute with: {where} (an event of weight "
+        f"1 counts {summary.normalisation:g}). Look at `weight`, `luminosity`, the cross section and the sum of weights."
     )
 
 

@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hepda.config import AnalysisConfig
-from hepda.errors import DataError
 from hepda.evaluation.roc import auc
 from hepda.events.expressions import Expression, dotted_name, needed_names
 from hepda.events.identifiers import ROLES, role_of
@@ -157,10 +156,7 @@ def _separation(one: NDArray[np.float64], two: NDArray[np.float64]) -> float:
     different, which = np.unique(values, return_inverse=True)
     if len(different) <= max(2, len(values) // 20):
         values = (np.bincount(which, label) / np.bincount(which))[which]
-    try:
-        found = auc(values, label)
-    except DataError:  # values that cannot be ordered; reading has complained of them
-        return 0.5
+    found = auc(values, label)
     return max(found, 1.0 - found)
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from hepda import rundir
 from hepda.config import AnalysisConfig
-from hepda.errors import ConfigError, DataError
+from hepda.errors import ConfigError, DataError, HepdaError
 from hepda.kinds import Judging, Kind
 from hepda.parallel import Send
 from hepda.resources import Resources
@@ -66,10 +66,16 @@ class Events(Kind):
         return self._loaded
 
     def check(self, progress: Send, *, every_file: bool = False) -> tuple[list[str], list[str]]:
-        """Yields, cut flows, weights, features of the events of every sample."""
+        """Yields, cut flows, weights, features of the events of every sample; packages that a training would miss."""
         from hepda.events import wing
+        from hepda.training import check_extras
 
-        return wing.check(self.config, progress, every_file=every_file)
+        missing = []
+        try:
+            check_extras(self.config)
+        except HepdaError as error:
+            missing.append(str(error))
+        return wing.check(self.config, progress, every_file=every_file, known=missing)
 
     def load(self, progress: Send, resources: Resources | None = None) -> list[str]:
         """Read the files, or take their table from the cache.

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from hepda.config import AnalysisConfig, load_config
-from hepda.errors import DataError
+from hepda.errors import DataError, HepdaError, MissingExtraError
+from hepda.events import check_page
 from hepda.events.checking import check_events
 from hepda.events.guards import check_table, unjudged
 from hepda.events.load import load_table
@@ -121,3 +122,41 @@ def test_check_and_train_refuse_a_heavy_event_alike(tmp_path):
     found = check_events(load_config(path), lambda *_: None)
     assert found.problems == []
     assert any("--all looks at every file" in warning for warning in found.warnings)
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("luminosity=1e308", r"samples\.signal: 1e\+308/fb x 0\.5 pb x .* is inf, by which no event can be weighted"),
+        ("samples.third.k_factor=1e305", r"samples\.third: .* is inf, by which"),
+        ("luminosity=1e-320", r"samples\.signal: the weights of its events are too small"),
+        ("samples.third.weight=1e160", r"samples\.third: the weights of its events are too large to compute with"),
+        ("samples.third.weight=1e300 * gen_weight", r"samples\.third: the weights of its events are too large"),
+        ("samples.third.weight=1e-170", r"samples\.third: the weights of its events are too small to compute with"),
+        ("samples.third.weight=where(met > 20, 1, 1e200)", r"samples\.third: the weights of its events are too large"),
+    ],
+)
+def test_numbers_beyond_all_numbers_are_refused_with_the_sample(good, override, said):
+    config = load_config(good[0], [override])
+    (problem,) = check_events(config, lambda *_: None).problems
+    with pytest.raises(HepdaError, match=said) as refused:
+        load_table(config)
+    assert str(refused.value) == problem
+
+
+def test_a_cut_flow_of_huge_weights_that_are_cut_away(good):
+    cut = ["samples.third.weight=where(met > 20, 1, 1e200)", "samples.third.selection=met > 20"]
+    config = load_config(good[0], cut)
+    found = check_events(config, lambda *_: None)
+    assert found.problems == []
+    assert any("yield" in line for line in check_page.lines(config, found))
+
+
+def test_a_package_that_is_missing_is_a_problem_for_check(good, monkeypatch):
+    def missing(_: AnalysisConfig) -> None:
+        raise MissingExtraError("xgboost", "xgboost", "models.bdt")
+
+    monkeypatch.setattr("hepda.training.check_extras", missing)
+    lines, problems = kind_of(good[1]).check(lambda *_: None)
+    assert problems == ["models.bdt: xgboost is not installed; install it with: pip install 'hepda[xgboost]'"]
+    assert "training may not start: 1 problem" in lines[-1]
