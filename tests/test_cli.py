@@ -395,6 +395,7 @@ def test_a_device_that_is_not_there(good, tmp_path, trained):
         (["train", "--config", "x", "--outptu", "y"], "--outptu"),
         (["trian"], "trian"),
         (["train"], "--config"),
+        (["train", "--config", "x", "--set", "seed=1", "seed=2"], "--set first=1 --set second=2"),
         (["generate", "--config", "x", "--scale", "-1"], "--scale"),
     ],
 )

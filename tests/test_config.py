@@ -35,7 +35,7 @@ samples:
   alt: {files: "root://host//alt.root", class: background, domain: alternative, sum_of_weights: 3.5}
   third: {files: third.root, class: background, domain: third, use: evaluate}
   data: {files: /data/data.root, domain: data}
-variables: {ht: sum(jet_pt), n_jets: count(jet_pt)}
+variables: {ht: sum(jet_pt), n_jets: count(jet_pt), m_bb: max(jet_pt)}
 selection: n_jets >= 5
 weight: 1
 features: [ht, n_jets]
@@ -124,28 +124,28 @@ def test_override_does_not_leak_through_an_anchor(path: Path) -> None:
     ("override", "expected"),
     [
         ("trainin.epochs=3", "trainin: unknown key. Did you mean 'training'?"),
-        ("models.dann.domain.strenght=2", "models.dann.domain.strenght (line 17): unknown key. Did you mean"),
+        ("models.dann.domain.strenght=2", "models.dann.domain.strenght (--set): unknown key. Did you mean"),
         ("models.dann.kind=netwrk", "must be one of network, bdt, not 'netwrk'. Did you mean 'network'?"),
-        ("samples.ttH.class=sgnal", "samples.ttH.class (line 5): must be one of signal, background"),
+        ("samples.ttH.class=sgnal", "samples.ttH.class (--set): must be one of signal, background"),
         ("samples.a/b={files: x, domain: data}", "'a/b' is not allowed as a name"),
         (
             "samples.data.class=signal",
-            "samples.data.class (line 9): a sample of the domain 'data' has no class",
+            "samples.data.class (--set): a sample of the domain 'data' has no class",
         ),
-        ("samples.data.cross_section=1", "samples.data.cross_section (line 9): data are not normalised"),
+        ("samples.data.cross_section=1", "samples.data.cross_section (--set): data are not normalised"),
         ("samples.ttH.use=evaluate", "none has `class: signal` and `use: train`"),
         ("models.dann.domain.target=[data]", "the class of 'data' is unknown"),
         ("models.dann.domain.target=ttjet", "'ttjet' is not a sample. Did you mean 'ttjets'?"),
         ("models.dann.domain.target=third", "'third' is marked `use: evaluate`; no model may train on it"),
         ("models.dann.domain.target=ttjets", "'ttjets' is in source as well"),
         ("models.dann.domain.source=ttH", "no sample of the list has `class: background`"),
-        ("models.dann.domain.source=[]", "models.dann.domain.source (line 17): is empty"),
+        ("models.dann.domain.source=[]", "models.dann.domain.source (--set): is empty"),
         ("models.bdt.train_on=[ttH, third]", "'third' is marked `use: evaluate`"),
         ("models.bdt.train_on=[ttH, data]", "the class loss never sees data"),
         ("models.bdt.train_on=[ttH]", "the list has no background sample"),
-        ("features=[ht, ht]", "features (line 13): 'ht' is listed twice"),
-        ("training.epochs='5'", "training.epochs (line 19): input should be a valid integer, not '5'"),
-        ("training.learning_rate=true", "training.learning_rate (line 19)"),
+        ("features=[ht, ht]", "features (--set): 'ht' is listed twice"),
+        ("training.epochs='5'", "training.epochs (--set): input should be a valid integer, not '5'"),
+        ("training.learning_rate=true", "training.learning_rate (--set)"),
         ("models.dann.domain.strength=.nan", "finite number"),
         ("evaluation.bias.between=[simulation, alternatve]", "Did you mean 'alternative'?"),
         ("evaluation.bias.between=[alternative, simulation]", "must begin with 'simulation'"),
@@ -153,7 +153,7 @@ def test_override_does_not_leak_through_an_anchor(path: Path) -> None:
         ("evaluation.efficiency_against=[met, met]", "'met' is listed twice"),
         (
             "models.dann.domain.method=dan",
-            "method (line 17): 'dan' is not a method. Did you mean 'dann'?",
+            "method (--set): 'dan' is not a method. Did you mean 'dann'?",
         ),
         ("models.dann.domain.method=dann,dann", "'dann' is listed twice"),
         ("models.dann.domain.method=none,dann", "'none' stands alone"),
@@ -162,11 +162,11 @@ def test_override_does_not_leak_through_an_anchor(path: Path) -> None:
         ("models.dann.domain.method=conditional", "has a domain head a class, so it needs `rows: all`"),
         (
             "models.dann.domain={source: [ttH, ttjets], target: [alt], rows: all, method: conditional}",
-            "models.dann.domain.target (line 17): method 'conditional' needs samples of both classes here",
+            "models.dann.domain.target (--set): method 'conditional' needs samples of both classes here",
         ),
         (
             "models.dann.domain={source: ttjets, target: alt, method: disco, input: score}",
-            "models.dann.domain.input (line 17): has no effect with `method: disco` (it has with dann, vada)",
+            "models.dann.domain.input (--set): has no effect with `method: disco` (it has with dann, vada)",
         ),
         (
             "models.dann.domain={source: ttjets, target: alt, method: coral, tail: 0.3}",
@@ -174,20 +174,20 @@ def test_override_does_not_leak_through_an_anchor(path: Path) -> None:
         ),
         (
             "models.dann.domain={source: ttjets, target: alt, method: 'mmd, coral', smoothing: 0.1}",
-            "models.dann.domain.smoothing (line 17): has no effect with `method: mmd, coral`",
+            "models.dann.domain.smoothing (--set): has no effect with `method: mmd, coral`",
         ),
         ("models.dann.domain={source: ttjets, target: alt, method: wasserstein, steps: 3}", "5 steps or more"),
         ("models.dann.domain={source: ttjets, target: alt, method: mdd, head: [8, 8]}", "give one width"),
-        ("models.dann.domain.tail=1.5", "models.dann.domain.tail (line 17): input should be less than 1"),
+        ("models.dann.domain.tail=1.5", "models.dann.domain.tail (--set): input should be less than 1"),
         (
             "models.dann.domain.reweight={features: [hat]}",
-            "reweight.features (line 17): 'hat' is not a feature of this analysis. Did you mean 'ht'?",
+            "reweight.features (--set): 'hat' is not a feature of this analysis. Did you mean 'ht'?",
         ),
         ("models.bdt.reweight={source: ttjets, target: third}", "'third' is marked `use: evaluate`"),
         ("models.bdt.reweight={source: alt, target: data}", "'alt' is not in the class loss of the model"),
         ("models.bdt.reweight={source: ttjets, target: [ttjets]}", "it looks like itself"),
         ("models.bdt.reweight={source: ttjet, target: alt}", "'ttjet' is not a sample. Did you mean 'ttjets'?"),
-        ("models.bdt.reweight={source: ttjets, target: []}", "models.bdt.reweight.target (line 18): is empty"),
+        ("models.bdt.reweight={source: ttjets, target: []}", "models.bdt.reweight.target (--set): is empty"),
         ("models.bdt.reweight={source: ttjets, target: alt, clip: 1}", "models.bdt.reweight.clip"),
         ("models.bdt.reweight={source: ttjets, target: alt, features: [ht, ht]}", "'ht' is listed twice"),
         ("models.network.parameter={simulation: 0, alternativ: 1}", "'alternativ' is not a domain. Did you mean"),
@@ -210,12 +210,45 @@ def test_override_does_not_leak_through_an_anchor(path: Path) -> None:
         ("plots.ht.bins=1000000000", "plots.ht.bins"),
         ("evaluation.bootstrap=1000000000", "evaluation.bootstrap"),
         ("missing=1e300", "missing"),
+        ("models.dan.domain.strength=3", "--set models.dan.domain.strength=3: models has no 'dan'. Did you mean 'dann'?"),
+        ("samples.ttj.cross_section=3", "samples has no 'ttj'"),
+        ("models.extra.domain.strength=3", "models has no 'extra'. There are: bdt, dann, network. (A new one needs"),
+        ("evaluation.protected=[m_bb]", "evaluation.protected (--set): 'm_bb' is a variable, but not in `features`"),
         ("training", "is not of the form key.key=value"),
-        ("name=", "name (line 1)"),
+        ("name=", "name (--set)"),
     ],
 )
 def test_each_mistake_has_its_message(path: Path, override: str, expected: str) -> None:
     assert expected in message(path, override)
+
+
+def test_a_value_of_the_command_line_is_not_blamed_on_a_line(path: Path) -> None:
+    assert "training.epochs (--set): input" in message(path, "training={epochs: no}")
+    assert "training.momentum (--set): input" in message(path, "training.momentum=7")
+    assert load_config(path, ["models.new.kind=bdt", "models.new.iterations=3"]).models["new"].iterations == 3
+    assert load_config(path, ["models.new.iterations=3", "models.new.kind=bdt"]).models["new"].iterations == 3
+    path.write_text(TEXT.replace("label: HT,", "label: HT, bins: 0,"))
+    assert "plots.ht.bins (line 14)" in message(path, "seed=4")
+
+
+def test_a_name_of_no_file_is_not_like_every_name_that_ends_alike(monkeypatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, said in (("nofile.yaml", "There are: "), ("tht.yaml", "Did you mean 'tth.yaml'?"), ("tht", "'tth.yaml'?")):
+        with pytest.raises(ConfigError) as refused:
+            find_config(name)
+        assert said in str(refused.value)
+        assert ("Did you mean" in str(refused.value)) == (name != "nofile.yaml")
+
+
+@pytest.mark.parametrize("name", ["secret", "link.yaml"])
+def test_no_other_file_is_shown_through_an_include(path: Path, name: str) -> None:
+    secret = path.parent / "secret"
+    secret.write_text("root:$6$abc:19000:0:99999:7:::\n")
+    (path.parent / "link.yaml").symlink_to(secret)
+    path.write_text(f"include: {name}\n{TEXT}")
+    text = message(path)
+    assert "is not the name of an analysis file" in text
+    assert "$6$" not in text
 
 
 def test_all_problems_are_told_at_once(path: Path) -> None:

@@ -15,7 +15,7 @@ from hepda.config.files import NAMED, read_mapping, resolve_files
 from hepda.config.kinds import KINDS, AnyConfig, model_for
 from hepda.config.section import Section
 from hepda.config.yaml_text import Lines, parse
-from hepda.errors import ConfigError, nearest
+from hepda.errors import ConfigError, nearest, nearest_file
 
 Checked = TypeVar("Checked", bound=Section)
 REPOSITORY_CONFIGS = Path(__file__).resolve().parents[2] / "configs"
@@ -41,8 +41,10 @@ def load_any(name: str | Path, overrides: Sequence[str] = ()) -> AnyConfig:
     """
     path = find_config(name)
     data, lines = read_mapping(path)
+    before = {section: set(found) for section in NEEDED if isinstance(found := data.get(section), dict)}
     for override in overrides:
-        apply_override(data, override)
+        apply_override(data, override, lines)
+    _check_new_names(data, before, overrides)
     resolve_files(data, path.resolve().parent)
     return validate_any(data, str(path), lines)
 
@@ -56,7 +58,7 @@ def find_config(name: str | Path) -> Path:
             if candidate.is_file():
                 return candidate
     known = sorted({file.name for folder in folders[1:] for file in folder.glob("*.yaml")})
-    hint = nearest(given.name, known) or (f" There are: {', '.join(known)}." if known else "")
+    hint = nearest_file(given.name, known) or (f" There are: {', '.join(known)}." if known else "")
     raise ConfigError(f"No analysis file {str(name)!r}, neither as a path nor in configs/.{hint}")
 
 
@@ -79,8 +81,29 @@ def _checked(model: type[Checked], data: Mapping[str, Any], where: str, lines: L
     raise ConfigError("\n  ".join([head, *problems]) if len(problems) > 1 else f"{head} {problems[0]}")
 
 
-def apply_override(data: dict[str, Any], override: str) -> None:
+NEEDED = {"models": "kind", "samples": "files", "systematics": "kind"}
+"""Sections of named things, and the key without which `--set` of another key of a new name is a misspelt name."""
+
+
+def _check_new_names(data: Mapping[str, Any], before: Mapping[str, set[str]], overrides: Sequence[str]) -> None:
+    """Raise ConfigError where `--set models.dan.domain.strength=3` would begin a new model instead of changing one."""
+    for override in overrides:
+        section, *rest = override.partition("=")[0].strip().split(".")
+        if section not in before or len(rest) < 2 or rest[0] in before[section]:
+            continue
+        found = data[section].get(rest[0])
+        if isinstance(found, dict) and NEEDED[section] not in found:
+            known = sorted(before[section])
+            hint = nearest(rest[0], known) or f" There are: {', '.join(known)}."
+            raise ConfigError(
+                f"--set {override}: {section} has no {rest[0]!r}.{hint} (A new one needs its `{NEEDED[section]}` as well.)"
+            )
+
+
+def apply_override(data: dict[str, Any], override: str, lines: Lines | None = None) -> None:
     """Set one key of `data` in place from `key.key=value`; the value is YAML.
+
+    lines: of the keys, which forget those that are replaced: a mistake in a value is not that of a line.
 
     A null in place of a name that the user gave (a model, a sample) takes it away, as in a file with `include`.
     """
@@ -104,6 +127,11 @@ def apply_override(data: dict[str, Any], override: str) -> None:
         del here[keys[1]]
     else:
         here[keys[-1]] = value
+    if lines is not None:
+        path = tuple(keys)
+        for line in [line for line in lines if line[: len(path)] == path]:
+            del lines[line]
+        lines[path] = "--set"
 
 
 def resolved_yaml(config: AnyConfig) -> str:
@@ -184,7 +212,9 @@ def _path_in(loc: tuple[int | str, ...], data: Any, *, missing: bool) -> tuple[s
 def _place(path: tuple[str, ...], lines: Lines) -> str:
     dotted = ".".join(path) or "analysis"
     known = next((lines[path[:n]] for n in range(len(path), 0, -1) if path[:n] in lines), None)
-    return f"{dotted} (line {known})" if known is not None else dotted
+    if known is None:
+        return dotted
+    return f"{dotted} ({known})" if known == "--set" else f"{dotted} (line {known})"
 
 
 def _message(item: dict[str, Any]) -> str:

@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from hepda.config.models import AdversaryConfig, DomainConfig, NetworkConfig, RatioConfig
-from hepda.config.problems import duplicates, given, unknown
+from hepda.config.problems import duplicates, given, no_feature, unknown
 
 if TYPE_CHECKING:
     from hepda.config.analysis import AnalysisConfig
@@ -158,7 +158,8 @@ def _ratio(config: AnalysisConfig, path: str, ratio: RatioConfig) -> Iterator[st
     yield from duplicates(f"{path}.features", ratio.features or ())
     for name in ratio.features or ():
         if name not in config.features:
-            yield unknown(f"{path}.features", name, "feature of this analysis", config.features)
+            where = f"{path}.features"
+            yield no_feature(where, name, config.features, config.variables, "feature of this analysis")
 
 
 def _parameters(config: AnalysisConfig) -> Iterator[str]:

@@ -14,7 +14,7 @@ MAX_NODES = 50_000
 MAX_DEPTH = 50
 
 Lines = dict[tuple[str, ...], int | str]
-"""The line of a key, or `12 of other.yaml`."""
+"""Where a key was given: its line, `12 of other.yaml`, or `--set` for one of the command line."""
 
 
 class _Loader(yaml.SafeLoader):
