@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import get_args
 
 import pytest
 import yaml
+from jsonschema import Draft202012Validator
 
 from hepda.config import (
     AnalysisConfig,
@@ -18,11 +21,13 @@ from hepda.config import (
     NetworkConfig,
     find_config,
     json_schema,
+    load_any,
     load_config,
     model_checks,
     resolved_yaml,
     validate,
 )
+from hepda.config.yaml_text import parse
 from hepda.errors import ConfigError
 
 TEXT = """\
@@ -210,7 +215,10 @@ def test_override_does_not_leak_through_an_anchor(path: Path) -> None:
         ("plots.ht.bins=1000000000", "plots.ht.bins"),
         ("evaluation.bootstrap=1000000000", "evaluation.bootstrap"),
         ("missing=1e300", "missing"),
-        ("models.dan.domain.strength=3", "--set models.dan.domain.strength=3: models has no 'dan'. Did you mean 'dann'?"),
+        (
+            "models.dan.domain.strength=3",
+            "--set models.dan.domain.strength=3: models has no 'dan'. Did you mean 'dann'?",
+        ),
         ("samples.ttj.cross_section=3", "samples has no 'ttj'"),
         ("models.extra.domain.strength=3", "models has no 'extra'. There are: bdt, dann, network. (A new one needs"),
         ("evaluation.protected=[m_bb]", "evaluation.protected (--set): 'm_bb' is a variable, but not in `features`"),
@@ -233,7 +241,11 @@ def test_a_value_of_the_command_line_is_not_blamed_on_a_line(path: Path) -> None
 
 def test_a_name_of_no_file_is_not_like_every_name_that_ends_alike(monkeypatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    for name, said in (("nofile.yaml", "There are: "), ("tht.yaml", "Did you mean 'tth.yaml'?"), ("tht", "'tth.yaml'?")):
+    for name, said in (
+        ("nofile.yaml", "There are: "),
+        ("tht.yaml", "Did you mean 'tth.yaml'?"),
+        ("tht", "'tth.yaml'?"),
+    ):
         with pytest.raises(ConfigError) as refused:
             find_config(name)
         assert said in str(refused.value)
@@ -391,6 +403,85 @@ def test_schema_names_every_section(path: Path) -> None:
     schema = json.loads(json.dumps(json_schema()))["allOf"][0]["then"]
     assert {"include", *yaml.safe_load(resolved_yaml(load_config(path)))} == set(schema["properties"])
     assert schema["additionalProperties"] is False
+
+
+@pytest.fixture(scope="module")
+def schema() -> Draft202012Validator:
+    found = json.loads(json.dumps(json_schema()))
+    Draft202012Validator.check_schema(found)
+    return Draft202012Validator(found)
+
+
+def errors(schema: Draft202012Validator, text: str) -> list[str]:
+    return [error.message for error in schema.iter_errors(parse(text, "text")[0])]
+
+
+CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("file", CONFIGS, ids=lambda file: file.stem)
+def test_every_config_of_the_project_fits_the_schema(schema: Draft202012Validator, file: Path) -> None:
+    assert errors(schema, file.read_text()) == []
+    config = load_any(file)  # with all that it includes and every default
+    assert errors(schema, resolved_yaml(config)) == []
+
+
+def test_every_yaml_of_the_readme_fits_the_schema(schema: Draft202012Validator) -> None:
+    lines = (Path(__file__).parents[1] / "README.md").read_text().splitlines()
+    blocks = "\n".join(line[4:] if line.startswith("    ") else "#" for line in lines).split("#\n")
+    pages = [block for block in blocks if re.search(r"^(samples|source|speech):", block, re.MULTILINE)]
+    assert pages
+    for page in pages:
+        assert errors(schema, page) == []
+
+
+def test_every_key_of_the_schema_is_described(schema: Draft202012Validator) -> None:
+    def properties(node: object) -> Iterator[tuple[str, dict[str, object]]]:
+        if isinstance(node, dict):
+            for key, value in node.items():
+                if key == "properties":
+                    yield from value.items()
+                if key != "if":  # which only asks of which kind a file is
+                    yield from properties(value)
+        elif isinstance(node, list):
+            for value in node:
+                yield from properties(value)
+
+    found = list(properties(schema.schema))
+    assert len(found) > 289
+    assert [name for name, about in found if not about.get("description")] == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("cross_section: 98", "cros_section: 98"),
+        ("files: third.root", "files: 3"),
+        ("files: third.root", "files: []"),
+        ("weight: 1", "weight: [1]"),
+        ("target: alt", "target: 5"),
+        ("name: small", "nam: small"),
+        ("features: [ht, n_jets]", ""),
+        ("name: small", "include: other.yaml\nnam: small"),
+        ("encoder: [16]", "encoder: [0]"),
+        ("kind: bdt", "kind: bdtt"),
+    ],
+)
+def test_the_schema_still_refuses_mistakes(schema: Draft202012Validator, old: str, new: str) -> None:
+    assert errors(schema, TEXT) == []
+    assert errors(schema, TEXT.replace(old, new)) != []
+
+
+def test_a_file_with_an_include_may_leave_out_and_take_away(schema: Draft202012Validator) -> None:
+    assert (
+        errors(schema, "include: tth.yaml\nsamples: {ttH: null, ttjets: {cross_section: 3}}\nmodels: {bdt: {l2: 1}}")
+        == []
+    )
+    assert (
+        errors(schema, "include: noise.yaml\nsplit: {unlabelled: 0.5}\nmodels: {plain: null, dann: {dropout: 0.1}}")
+        == []
+    )
+    assert errors(schema, "luminosity: 3\nmodels: {bdt: null}") != []
 
 
 def test_validate_takes_a_mapping() -> None:

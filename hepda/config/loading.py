@@ -96,7 +96,8 @@ def _check_new_names(data: Mapping[str, Any], before: Mapping[str, set[str]], ov
             known = sorted(before[section])
             hint = nearest(rest[0], known) or f" There are: {', '.join(known)}."
             raise ConfigError(
-                f"--set {override}: {section} has no {rest[0]!r}.{hint} (A new one needs its `{NEEDED[section]}` as well.)"
+                f"--set {override}: {section} has no {rest[0]!r}.{hint} (A new one needs its `{NEEDED[section]}` as "
+                "well.)"
             )
 
 
@@ -146,35 +147,86 @@ def resolved_yaml(config: AnyConfig) -> str:
 
 
 def json_schema() -> dict[str, Any]:
-    """The JSON schema of the analysis file: that of events, and beside it that of every other kind."""
-    events, others = _schema_of(AnalysisConfig), {name: _schema_of(model) for name, model in KINDS.items()}
-    others.pop("events")
-    head = {
+    """The JSON schema of the analysis file: that of its kind, and for a file with `include` that of parts of any kind.
+
+    Such a file may leave out all that the included one says, its kind too, and take names away by a null.
+    """
+    found = {name: _schema_of(model) for name, model in KINDS.items()}
+    shared = {name: part for schema in found.values() for name, part in schema.pop("$defs").items()}
+    parts = [_partial(schema) for schema in found.values()]
+    shared |= {f"Partial{name}": _partial(part) for name, part in shared.items()}
+    others = [name for name in found if name != "events"]
+    whole = {"not": {"required": ["include"]}}
+    kinds = {name: {"properties": {"kind": {"const": name}}, "required": ["kind"]} for name in others}
+    branches = [{"if": {"allOf": [whole, kinds[name]]}, "then": found[name]} for name in others]
+    plain = {"if": {"allOf": [whole, {"not": {"anyOf": list(kinds.values())}}]}, "then": found["events"]}
+    return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "hepda analysis file",
         "type": "object",
+        "allOf": [plain, *branches],
+        "if": {"required": ["include"]},
+        "then": {"anyOf": parts},
+        "$defs": shared,
     }
-    if not others:
-        return head | events
-    shared = {name: part for found in (*others.values(), events) for name, part in found.pop("$defs").items()}
-    branches = [
-        {"if": {"properties": {"kind": {"const": name}}, "required": ["kind"]}, "then": found}
-        for name, found in others.items()
-    ]
-    named = {"enum": list(others)}
-    plain = {"if": {"not": {"properties": {"kind": named}, "required": ["kind"]}}, "then": events}
-    return head | {"allOf": [plain, *branches], "$defs": shared}
+
+
+INCLUDE = {"type": "string", "description": "Another analysis file, relative to this one, that it is laid over."}
 
 
 def _schema_of(model: type[Section]) -> dict[str, Any]:
+    """The schema of a kind without its title. An `include` is among the properties for editors to propose.
+
+    Every property has a description: pydantic leaves those out that are the ones of the section that they refer to, and
+    editors do not look there.
+    """
     schema = model.model_json_schema(by_alias=True)
-    include = {"type": "string", "description": "Another analysis file, relative to this one, that it is laid over."}
-    # What is required may stand in the file that is included.
-    required = schema.pop("required")
-    schema["properties"] = {"include": include} | schema["properties"]
-    return {key: value for key, value in schema.items() if key != "title"} | {
-        "anyOf": [{"required": ["include"]}, {"required": required}]
-    }
+    for part in (schema, *schema["$defs"].values()):
+        for own in part.get("properties", {}).values():
+            if "$ref" in own and "description" not in own:
+                own["description"] = schema["$defs"][own["$ref"].rpartition("/")[2]]["description"]
+    schema["properties"] = {"include": INCLUDE} | schema["properties"]
+    del schema["title"]
+    return schema
+
+
+def _partial(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema of what is laid over an included file: nothing is required, a null takes a name away."""
+    found: dict[str, Any] = _unrequired(schema)
+    if "kind" not in found["properties"] or "models" not in found["properties"]:  # a section, no whole file
+        return found
+    for name in NAMED:
+        if name in found["properties"]:
+            _nullable(found["properties"][name])
+    return found
+
+
+def _nullable(section: dict[str, Any]) -> None:
+    """Let the values of a mapping of names be null."""
+    if "patternProperties" in section:
+        values = section["patternProperties"]
+        section["patternProperties"] = {name: {"anyOf": [one, {"type": "null"}]} for name, one in values.items()}
+    elif isinstance(section.get("additionalProperties"), dict):
+        section["additionalProperties"] = {"anyOf": [section["additionalProperties"], {"type": "null"}]}
+
+
+def _unrequired(schema: Any) -> Any:
+    """A copy in which no key is required, a choice is one of any that fit, and references are to such copies."""
+    if isinstance(schema, list):
+        return [_unrequired(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    found = {}
+    for key, value in schema.items():
+        if key == "$ref":
+            found[key] = value.replace("#/$defs/", "#/$defs/Partial")
+        elif key == "oneOf":
+            found["anyOf"] = _unrequired(value)
+        elif key in ("properties", "patternProperties", "$defs"):  # their keys are names
+            found[key] = {name: _unrequired(part) for name, part in value.items()}
+        elif key not in ("required", "minProperties", "discriminator"):
+            found[key] = value if key in ("default", "enum", "const") else _unrequired(value)
+    return found
 
 
 def _problems(error: ValidationError, data: Any, lines: Lines) -> list[str]:

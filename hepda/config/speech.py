@@ -83,7 +83,9 @@ class ContextConfig(Section):
     """Frames that the network reads with each frame."""
 
     left: Annotated[int, Field(ge=0, le=200)] = 20
+    """Before the frame."""
     right: Annotated[int, Field(ge=0, le=200)] = 20
+    """After the frame."""
     step: Annotated[int, Field(ge=1, le=400)] = 1
     """Every so many frames."""
 
@@ -101,6 +103,7 @@ class FramesConfig(Section):
     hop: Annotated[float, Field(ge=0.001, le=1.0)] = 0.010
     """From one frame to the next, in s."""
     bands: Annotated[int, Field(ge=5, le=200)] = 40
+    """Of the mel filter bank."""
     cepstra: Annotated[int, Field(ge=0, le=200)] = 0
     """Cosine coefficients of the log energies (MFCC); 0: the log energies themselves."""
     deltas: Annotated[int, Field(ge=0, le=3)] = 0
@@ -110,6 +113,7 @@ class FramesConfig(Section):
     variance: bool = True
     """And to variance 1."""
     context: ContextConfig = ContextConfig()
+    """Frames that the network reads with each frame."""
 
 
 class StatesConfig(Section):
@@ -161,11 +165,17 @@ class SpeechTrainingConfig(TrainingConfig):
     """As for events; an epoch hears every utterance `copies` times, and the weights are those of the last one."""
 
     epochs: Epochs = 4
+    """Passes over the utterances."""
     batch_size: Annotated[int, Field(ge=1, le=2**24)] = 512
+    """Frames a step."""
     learning_rate: Positive = 2.0e-3
+    """Size of a step where the schedule is at its highest."""
     weight_decay: Annotated[float, Field(ge=0.0)] = 1.0e-3
+    """Pull of the weights towards zero at each step."""
     schedule: Literal["constant", "one-cycle", "cosine", "ganin"] = "one-cycle"
+    """Course of the learning rate over the run."""
     patience: None = None
+    """Always null: no training stops before its last epoch."""
     scorer: None = None
     """The last epoch is taken: there is no choice to be made."""
     copies: Repeats = 3
@@ -178,6 +188,7 @@ class SpeechModelConfig(Section):
     """An encoder of windows, a senone head and, with `domain:`, a domain head or term."""
 
     kind: Literal["network"] = "network"
+    """A network, the only kind of model for speech."""
     title: str | None = None
     """How tables call it; null: its key."""
     encoder: Literal["feedforward", "convolution", "recurrent"] = "convolution"
@@ -191,7 +202,9 @@ class SpeechModelConfig(Section):
     features: Width = 256
     """Width of the encoder's output, but for `feedforward`."""
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.2
+    """Share of the units that a step leaves out."""
     senone_head: Widths = ()
+    """Hidden widths of the senone head; empty: one linear layer."""
     train_on: Annotated[tuple[Part, ...], Field(strict=False, min_length=1)] = ("noisy",)
     """Whose words the senone head sees: `clean` and `noisy` are the labelled recordings without and with noise;
     `target` the unlabelled ones in noise, which is the ceiling that no adaptation may know of."""
@@ -200,6 +213,7 @@ class SpeechModelConfig(Section):
     voice: bool = True
     """Whether utterances are changed as `voice:` says."""
     domain: SpeechDomainConfig | None = None
+    """What the encoder must not tell, or is to learn as well; null: nothing, the network is a plain one."""
     training: SpeechTrainingConfig = SpeechTrainingConfig()
     """Overrides of the analysis's `training:`; after loading, the complete section."""
 
@@ -229,21 +243,34 @@ class SpeechConfig(WholeConfig):
     """An analysis of speech. Load it by `hepda.config.load_any`."""
 
     name: Name
+    """Of the analysis: run directory, figures and report are called by it."""
     kind: Literal["speech"]
+    """Of the data: speech."""
     speech: SpokenConfig = SpokenConfig()
+    """The utterances."""
     split: SpokenSplitConfig = SpokenSplitConfig()
+    """Who or what is in the test."""
     noise: NoiseConfig = NoiseConfig()
+    """What is mixed with the speech."""
     rooms: RoomsConfig | None = None
+    """Room responses that utterances are convolved with; null: none."""
     frames: FramesConfig = FramesConfig()
+    """From sound to the numbers of a frame."""
     states: StatesConfig = StatesConfig()
+    """The hidden Markov models that say which state a frame is in."""
     voice: VoiceConfig = VoiceConfig()
+    """How training utterances are changed."""
     models: Annotated[dict[Name, SpeechModelConfig], Field(min_length=1)]
+    """What is trained, by name."""
     training: SpeechTrainingConfig = SpeechTrainingConfig()
+    """How networks are trained, where a model's own `training:` does not say otherwise."""
     seeds: Annotated[int, Field(ge=1, le=100)] = 3
     """Trainings of each model (for each speaker left out), which differ in every random number and in the subset of
     noises; the same seed of two models is the same draw."""
     evaluation: SpeechEvaluationConfig = SpeechEvaluationConfig()
+    """What is measured on test utterances."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 1
+    """Of every random number: equal seeds, equal results."""
 
     def problems(self) -> Iterator[str]:
         """What crosses the sections and does not fit."""

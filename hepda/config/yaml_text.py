@@ -47,8 +47,8 @@ def parse(text: str, where: str) -> tuple[Any, Lines]:
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         raise ConfigError(
-            f"{where}: not valid YAML: line {line} holds the character U+{ord(text[error.position]):04X}, which no YAML "
-            "may hold; remove it. (A file full of them is no text: name the analysis file.)"
+            f"{where}: not valid YAML: line {line} holds the character U+{ord(text[error.position]):04X}, which no "
+            "YAML may hold; remove it. (A file full of them is no text: name the analysis file.)"
         ) from error
     try:
         node = loader.get_single_node()

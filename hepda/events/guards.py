@@ -1,5 +1,7 @@
-"""Whether what was read can be trained on and judged: events in every sample, both classes with positive sums of weights
-in every fold's training, enough effective events for every number that a run cannot do without.
+"""Whether what was read can be trained on and judged.
+
+Events in every sample, both classes with positive sums of weights in every fold's training, and enough effective events
+for every number that a run cannot do without.
 """
 
 from __future__ import annotations
@@ -17,8 +19,8 @@ from hepda.evaluation.arrays import effective
 from hepda.evaluation.binning import MIN_N_EFF
 from hepda.evaluation.bootstrap import MOST_FAILED, poisson_counts
 from hepda.events.domains import LABELS, labelled_domains
-from hepda.events.samples import SampleSummary
 from hepda.events.reweighting import PARTS
+from hepda.events.samples import SampleSummary
 from hepda.events.splits import part_of
 from hepda.events.table import FeatureTable
 
@@ -58,8 +60,9 @@ def _check_magnitude(summary: SampleSummary) -> None:
     else:
         return
     raise DataError(
-        f"samples.{summary.name}: the weights of its events are too {what} to compute with: {where} (an event of weight "
-        f"1 counts {summary.normalisation:g}). Look at `weight`, `luminosity`, the cross section and the sum of weights."
+        f"samples.{summary.name}: the weights of its events are too {what} to compute with: {where} (an event of "
+        f"weight 1 counts {summary.normalisation:g}). Look at `weight`, `luminosity`, the cross section and the sum of "
+        "weights."
     )
 
 
@@ -120,8 +123,8 @@ def _check_sums(
         total = float(np.delete(sums[:, part], fold).sum())
         if not total > 0:
             raise DataError(
-                f"{where}: the weights of its {name} events add up to {total:.6g} in the {TRAINED[part]} of fold {fold}; "
-                "they must add up to more than 0. Heavy or negative weights of a few events do that: look at `weight`, "
+                f"{where}: the weights of its {name} events add up to {total:.6g} in the {TRAINED[part]} of fold "
+                f"{fold}; they must add up to more than 0. Heavy or negative weights of a few events do that: look at `weight`, "
                 "use another number of `split.folds`, `negative_weights: absolute`, or more events."
             )
 
@@ -203,8 +206,8 @@ def unjudged(config: AnalysisConfig, table: FeatureTable) -> Iterator[str]:
             total = float(np.sum(table.weight, where=rows))
             if rows.any() and not total > 0:
                 yield (
-                    f"the {name} events of the domain {domain} have weights that add up to {total:.6g}; to judge scores "
-                    "they must add up to more than 0. Look at `weight`, or use more events."
+                    f"the {name} events of the domain {domain} have weights that add up to {total:.6g}; to judge "
+                    "scores they must add up to more than 0. Look at `weight`, or use more events."
                 )
     source = table.of_domain(config.domains[0])
     chosen = source & table.validation & (table.label == LABELS["background"])
