@@ -108,7 +108,7 @@ def init(
     from hepda.errors import ConfigError
     from hepda.events.starter import starting_yaml
 
-    text = starting_yaml(file, tree)
+    text = starting_yaml(file, tree, None if output is None else output.parent)
     if output is None:
         typer.echo(text, nl=False)
         return

@@ -103,8 +103,9 @@ class PlotConfig(Section):
 class SplitConfig(Section):
     """Which events train, validate and test: by hash of the event key, never by row order."""
 
-    key: Annotated[Strings, Field(max_length=2)] = ("run", "event")
-    """Branches that identify an event: run and event, or event alone."""
+    key: Strings = ("run", "event")
+    """Branches that identify an event: run and event, event alone, or more where these repeat (a luminosity block, a
+    number of the sample)."""
     folds: Annotated[int, Field(ge=2, le=100)] = 2
     """Each event is scored by the networks that were trained on the other folds."""
     validation: Fraction = 0.2

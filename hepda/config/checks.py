@@ -29,6 +29,7 @@ def _samples(config: AnalysisConfig) -> Iterator[str]:
 
 
 def _features(config: AnalysisConfig) -> Iterator[str]:
+    yield from duplicates("split.key", config.split.key)
     yield from duplicates("features", config.features)
     for name in config.columns:
         if name in config.variables:

@@ -281,6 +281,8 @@ def _message(item: dict[str, Any]) -> str:
         return f"must be one of {', '.join(options)}, not {value!r}.{nearest(str(value), options)}"
     if item["type"] == "union_tag_not_found":
         return "`kind` is required: network or bdt."
+    if item["type"] in ("tuple_type", "list_type"):
+        return "is empty; give a list." if item["input"] is None else f"must be a list, not {given}."
     if item["type"] in ("model_type", "dict_type"):
         return f"must hold keys of its own, not {given}."
     if item["type"] == "string_pattern_mismatch":

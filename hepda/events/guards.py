@@ -124,8 +124,8 @@ def _check_sums(
         if not total > 0:
             raise DataError(
                 f"{where}: the weights of its {name} events add up to {total:.6g} in the {TRAINED[part]} of fold "
-                f"{fold}; they must add up to more than 0. Heavy or negative weights of a few events do that: look at `weight`, "
-                "use another number of `split.folds`, `negative_weights: absolute`, or more events."
+                f"{fold}; they must add up to more than 0. Heavy or negative weights of a few events do that: look at "
+                "`weight`, use another number of `split.folds`, `negative_weights: absolute`, or more events."
             )
 
 

@@ -56,6 +56,7 @@ _TEXTS = {
     "weight": "w wt wgt wts wgts weights evtw eventw",
 }
 _NAMES = {role: frozenset(text.split()) for role, text in _TEXTS.items()}
+_ENDS = {"runnumber": RUN, "eventnumber": EVENT, "lumiblock": "lumi", "channelnumber": "sample"}
 _WEIGHT_WORD = re.compile(r"weight|scale_?factor", re.IGNORECASE)
 _WEIGHT_PARTS = frozenset({"wt", "wgt", "wts", "wgts", "sf", "sfs"})  # no w: m_w is the mass of a W
 _ID_PARTS = frozenset({"id", "idx", "index", "hash", "uuid"})
@@ -70,18 +71,22 @@ def role_of(name: str) -> str | None:
     for role, names in _NAMES.items():
         if plain in names:
             return role
+    for end, role in _ENDS.items():
+        if plain.endswith(end):
+            return role
     words = _words(last)
     if not _OF_PARTICLES.search(last) and (_WEIGHT_WORD.search(last) or _WEIGHT_PARTS & {*words}):
         return "weight"
     if words and words[0] in ("lumi", "lumiblock", "luminosity"):
         return "lumi"
+    if words and (words[0] in ("bcid", "bx", "orbit") or words[-1] in ("bcid", "bx", "timestamp")):
+        return "time"
     return None
 
 
 def is_identifier(name: str) -> bool:
-    """Whether a part of a collection or a flat branch ends in a word such as id, index or hash (Jet_genJetIdx)."""
-    words = _words(re.split(r"[./]", name.rstrip("./"))[-1])
-    return bool(words) and words[-1] in _ID_PARTS
+    """Whether the last part of a name holds a word such as id, index or hash (Jet_genJetIdx, index_ref)."""
+    return not _ID_PARTS.isdisjoint(_words(re.split(r"[./]", name.rstrip("./"))[-1]))
 
 
 def _words(name: str) -> list[str]:
