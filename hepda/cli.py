@@ -111,7 +111,7 @@ def init(
     from hepda.errors import ConfigError
     from hepda.events.starter import starting_yaml
 
-    text = starting_yaml(file, tree)
+    text = starting_yaml(file, tree, None if output is None else output.parent)
     if output is None:
         typer.echo(text, nl=False)
         return
@@ -371,6 +371,8 @@ def _last_stop(error: Exception) -> int:
     show = getattr(error, "show", None)
     if callable(show):  # click's usage errors
         show()
+        if "extra argument" in str(error) and "=" in str(error):
+            typer.echo("hepda: each key takes an option of its own: --set first=1 --set second=2", err=True)
         return 2
     traceback.print_exception(error)
     typer.echo("hepda: this is a fault of hepda, not yours; please report it with the lines above", err=True)

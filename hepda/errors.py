@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from pathlib import PurePath
 
 
 class HepdaError(Exception):
@@ -64,3 +65,10 @@ def nearest(name: str, candidates: Iterable[str]) -> str:
     lowered = {str(c).lower(): str(c) for c in candidates}
     found = difflib.get_close_matches(name.lower(), list(lowered), n=1, cutoff=0.6)
     return f" Did you mean {lowered[found[0]]!r}?" if found else ""
+
+
+def nearest_file(name: str, candidates: Iterable[str]) -> str:
+    """As `nearest`, for names of files: an ending that they share (`.yaml`) makes no two of them alike."""
+    stems = {PurePath(c).stem.lower(): str(c) for c in candidates}
+    found = difflib.get_close_matches(PurePath(name).stem.lower(), list(stems), n=1, cutoff=0.6)
+    return f" Did you mean {stems[found[0]]!r}?" if found else ""

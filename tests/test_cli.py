@@ -396,6 +396,7 @@ def test_a_device_that_is_not_there(good, tmp_path, trained):
         (["train", "--config", "x", "--outptu", "y"], "--outptu"),
         (["trian"], "trian"),
         (["train"], "--config"),
+        (["train", "--config", "x", "--set", "seed=1", "seed=2"], "--set first=1 --set second=2"),
         (["generate", "--config", "x", "--scale", "-1"], "--scale"),
     ],
 )
@@ -429,9 +430,9 @@ def test_an_interrupt_says_how_to_go_on(good, tmp_path, monkeypatch, verb, said)
 # --- the other verbs ----------------------------------------------------------------------------------------------
 
 
-def test_check_says_what_it_found_and_trains_nothing(good, tmp_path, monkeypatch, trained):
+def test_check_says_what_it_found_and_trains_nothing(ntuples, good, tmp_path, monkeypatch, trained):
     monkeypatch.chdir(tmp_path)
-    status, out, err = run_cli("check", "--config", good)
+    status, out, err = run_cli("check", "--config", ntuples)
     assert (status, err) == (0, "") and trained == [] and list(tmp_path.iterdir()) == []
     assert "Cut flow of background_alt" in out and "cross section 20 pb" in out
     assert out.splitlines()[-1] == "small: training may start; no warnings"

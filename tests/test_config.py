@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import get_args
 
 import pytest
 import yaml
+from jsonschema import Draft202012Validator
 
 from hepda.config import (
     AnalysisConfig,
@@ -18,11 +21,13 @@ from hepda.config import (
     NetworkConfig,
     find_config,
     json_schema,
+    load_any,
     load_config,
     model_checks,
     resolved_yaml,
     validate,
 )
+from hepda.config.yaml_text import parse
 from hepda.errors import ConfigError
 
 TEXT = """\
@@ -35,7 +40,7 @@ samples:
   alt: {files: "root://host//alt.root", class: background, domain: alternative, sum_of_weights: 3.5}
   third: {files: third.root, class: background, domain: third, use: evaluate}
   data: {files: /data/data.root, domain: data}
-variables: {ht: sum(jet_pt), n_jets: count(jet_pt)}
+variables: {ht: sum(jet_pt), n_jets: count(jet_pt), m_bb: max(jet_pt)}
 selection: n_jets >= 5
 weight: 1
 features: [ht, n_jets]
@@ -124,28 +129,28 @@ def test_override_does_not_leak_through_an_anchor(path: Path) -> None:
     ("override", "expected"),
     [
         ("trainin.epochs=3", "trainin: unknown key. Did you mean 'training'?"),
-        ("models.dann.domain.strenght=2", "models.dann.domain.strenght (line 17): unknown key. Did you mean"),
+        ("models.dann.domain.strenght=2", "models.dann.domain.strenght (--set): unknown key. Did you mean"),
         ("models.dann.kind=netwrk", "must be one of network, bdt, not 'netwrk'. Did you mean 'network'?"),
-        ("samples.ttH.class=sgnal", "samples.ttH.class (line 5): must be one of signal, background"),
+        ("samples.ttH.class=sgnal", "samples.ttH.class (--set): must be one of signal, background"),
         ("samples.a/b={files: x, domain: data}", "'a/b' is not allowed as a name"),
         (
             "samples.data.class=signal",
-            "samples.data.class (line 9): a sample of the domain 'data' has no class",
+            "samples.data.class (--set): a sample of the domain 'data' has no class",
         ),
-        ("samples.data.cross_section=1", "samples.data.cross_section (line 9): data are not normalised"),
+        ("samples.data.cross_section=1", "samples.data.cross_section (--set): data are not normalised"),
         ("samples.ttH.use=evaluate", "none has `class: signal` and `use: train`"),
         ("models.dann.domain.target=[data]", "the class of 'data' is unknown"),
         ("models.dann.domain.target=ttjet", "'ttjet' is not a sample. Did you mean 'ttjets'?"),
         ("models.dann.domain.target=third", "'third' is marked `use: evaluate`; no model may train on it"),
         ("models.dann.domain.target=ttjets", "'ttjets' is in source as well"),
         ("models.dann.domain.source=ttH", "no sample of the list has `class: background`"),
-        ("models.dann.domain.source=[]", "models.dann.domain.source (line 17): is empty"),
+        ("models.dann.domain.source=[]", "models.dann.domain.source (--set): is empty"),
         ("models.bdt.train_on=[ttH, third]", "'third' is marked `use: evaluate`"),
         ("models.bdt.train_on=[ttH, data]", "the class loss never sees data"),
         ("models.bdt.train_on=[ttH]", "the list has no background sample"),
-        ("features=[ht, ht]", "features (line 13): 'ht' is listed twice"),
-        ("training.epochs='5'", "training.epochs (line 19): input should be a valid integer, not '5'"),
-        ("training.learning_rate=true", "training.learning_rate (line 19)"),
+        ("features=[ht, ht]", "features (--set): 'ht' is listed twice"),
+        ("training.epochs='5'", "training.epochs (--set): input should be a valid integer, not '5'"),
+        ("training.learning_rate=true", "training.learning_rate (--set)"),
         ("models.dann.domain.strength=.nan", "finite number"),
         ("evaluation.bias.between=[simulation, alternatve]", "Did you mean 'alternative'?"),
         ("evaluation.bias.between=[alternative, simulation]", "must begin with 'simulation'"),
@@ -153,7 +158,7 @@ def test_override_does_not_leak_through_an_anchor(path: Path) -> None:
         ("evaluation.efficiency_against=[met, met]", "'met' is listed twice"),
         (
             "models.dann.domain.method=dan",
-            "method (line 17): 'dan' is not a method. Did you mean 'dann'?",
+            "method (--set): 'dan' is not a method. Did you mean 'dann'?",
         ),
         ("models.dann.domain.method=dann,dann", "'dann' is listed twice"),
         ("models.dann.domain.method=none,dann", "'none' stands alone"),
@@ -162,11 +167,11 @@ def test_override_does_not_leak_through_an_anchor(path: Path) -> None:
         ("models.dann.domain.method=conditional", "has a domain head a class, so it needs `rows: all`"),
         (
             "models.dann.domain={source: [ttH, ttjets], target: [alt], rows: all, method: conditional}",
-            "models.dann.domain.target (line 17): method 'conditional' needs samples of both classes here",
+            "models.dann.domain.target (--set): method 'conditional' needs samples of both classes here",
         ),
         (
             "models.dann.domain={source: ttjets, target: alt, method: disco, input: score}",
-            "models.dann.domain.input (line 17): has no effect with `method: disco` (it has with dann, vada)",
+            "models.dann.domain.input (--set): has no effect with `method: disco` (it has with dann, vada)",
         ),
         (
             "models.dann.domain={source: ttjets, target: alt, method: coral, tail: 0.3}",
@@ -174,20 +179,20 @@ def test_override_does_not_leak_through_an_anchor(path: Path) -> None:
         ),
         (
             "models.dann.domain={source: ttjets, target: alt, method: 'mmd, coral', smoothing: 0.1}",
-            "models.dann.domain.smoothing (line 17): has no effect with `method: mmd, coral`",
+            "models.dann.domain.smoothing (--set): has no effect with `method: mmd, coral`",
         ),
         ("models.dann.domain={source: ttjets, target: alt, method: wasserstein, steps: 3}", "5 steps or more"),
         ("models.dann.domain={source: ttjets, target: alt, method: mdd, head: [8, 8]}", "give one width"),
-        ("models.dann.domain.tail=1.5", "models.dann.domain.tail (line 17): input should be less than 1"),
+        ("models.dann.domain.tail=1.5", "models.dann.domain.tail (--set): input should be less than 1"),
         (
             "models.dann.domain.reweight={features: [hat]}",
-            "reweight.features (line 17): 'hat' is not a feature of this analysis. Did you mean 'ht'?",
+            "reweight.features (--set): 'hat' is not a feature of this analysis. Did you mean 'ht'?",
         ),
         ("models.bdt.reweight={source: ttjets, target: third}", "'third' is marked `use: evaluate`"),
         ("models.bdt.reweight={source: alt, target: data}", "'alt' is not in the class loss of the model"),
         ("models.bdt.reweight={source: ttjets, target: [ttjets]}", "it looks like itself"),
         ("models.bdt.reweight={source: ttjet, target: alt}", "'ttjet' is not a sample. Did you mean 'ttjets'?"),
-        ("models.bdt.reweight={source: ttjets, target: []}", "models.bdt.reweight.target (line 18): is empty"),
+        ("models.bdt.reweight={source: ttjets, target: []}", "models.bdt.reweight.target (--set): is empty"),
         ("models.bdt.reweight={source: ttjets, target: alt, clip: 1}", "models.bdt.reweight.clip"),
         ("models.bdt.reweight={source: ttjets, target: alt, features: [ht, ht]}", "'ht' is listed twice"),
         ("models.network.parameter={simulation: 0, alternativ: 1}", "'alternativ' is not a domain. Did you mean"),
@@ -199,12 +204,63 @@ def test_override_does_not_leak_through_an_anchor(path: Path) -> None:
         ("models.dann.parameter={simulation: 0}", "gives no value for the domain 'alternative' of 'alt'"),
         ("seed=9", "differs from training.seed"),
         ("training.seed.x=3", "training.seed has no keys of its own"),
+        ("training.epochs=1000000000000", "input should be less than or equal to 100000, not 1000000000000"),
+        ("training.epochs=1e12", "training.epochs"),
+        ("training.batch_size=10000000000", "training.batch_size"),
+        ("models.dann.encoder=[1000000000]", "input should be less than or equal to 65536"),
+        ("models.dann.encoder=[60000, 60000]", "models.dann.encoder (--set): has 3.6e+09 weights, and at most 2e+08"),
+        ("models.dann.class_head=[60000, 60000]", "models.dann.class_head"),
+        ("models.dann.domain.head=[60000, 60000]", "models.dann.domain.head"),
+        ("models.bdt.iterations=1000000000000", "models.bdt.iterations"),
+        ("plots.ht.bins=1000000000", "plots.ht.bins"),
+        ("evaluation.bootstrap=1000000000", "evaluation.bootstrap"),
+        ("missing=1e300", "missing"),
+        (
+            "models.dan.domain.strength=3",
+            "--set models.dan.domain.strength=3: models has no 'dan'. Did you mean 'dann'?",
+        ),
+        ("samples.ttj.cross_section=3", "samples has no 'ttj'"),
+        ("models.extra.domain.strength=3", "models has no 'extra'. There are: bdt, dann, network. (A new one needs"),
+        ("evaluation.protected=[m_bb]", "evaluation.protected (--set): 'm_bb' is a variable, but not in `features`"),
         ("training", "is not of the form key.key=value"),
-        ("name=", "name (line 1)"),
+        ("name=", "name (--set)"),
     ],
 )
 def test_each_mistake_has_its_message(path: Path, override: str, expected: str) -> None:
     assert expected in message(path, override)
+
+
+def test_a_value_of_the_command_line_is_not_blamed_on_a_line(path: Path) -> None:
+    assert "training.epochs (--set): input" in message(path, "training={epochs: no}")
+    assert "training.momentum (--set): input" in message(path, "training.momentum=7")
+    assert load_config(path, ["models.new.kind=bdt", "models.new.iterations=3"]).models["new"].iterations == 3
+    assert load_config(path, ["models.new.iterations=3", "models.new.kind=bdt"]).models["new"].iterations == 3
+    path.write_text(TEXT.replace("label: HT,", "label: HT, bins: 0,"))
+    assert "plots.ht.bins (line 14)" in message(path, "seed=4")
+
+
+def test_a_name_of_no_file_is_not_like_every_name_that_ends_alike(monkeypatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, said in (
+        ("nofile.yaml", "There are: "),
+        ("tht.yaml", "Did you mean 'tth.yaml'?"),
+        ("tht", "'tth.yaml'?"),
+    ):
+        with pytest.raises(ConfigError) as refused:
+            find_config(name)
+        assert said in str(refused.value)
+        assert ("Did you mean" in str(refused.value)) == (name != "nofile.yaml")
+
+
+@pytest.mark.parametrize("name", ["secret", "link.yaml"])
+def test_no_other_file_is_shown_through_an_include(path: Path, name: str) -> None:
+    secret = path.parent / "secret"
+    secret.write_text("root:$6$abc:19000:0:99999:7:::\n")
+    (path.parent / "link.yaml").symlink_to(secret)
+    path.write_text(f"include: {name}\n{TEXT}")
+    text = message(path)
+    assert "is not the name of an analysis file" in text
+    assert "$6$" not in text
 
 
 def test_all_problems_are_told_at_once(path: Path) -> None:
@@ -226,6 +282,8 @@ def test_all_problems_are_told_at_once(path: Path) -> None:
         ("[" * 3000, "nested too deeply"),
         ("a: [1", "not valid YAML: line"),
         ("just words", "holds no mapping"),
+        ("name: a\nkind: b\0c", "not valid YAML: line 2 holds the character U+0000"),
+        ("name: a\x07", "not valid YAML: line 1 holds the character U+0007"),
         ("", "holds no mapping"),
         ("a: 1\n---\nb: 2", "but found another document"),
     ],
@@ -345,6 +403,85 @@ def test_schema_names_every_section(path: Path) -> None:
     schema = json.loads(json.dumps(json_schema()))["allOf"][0]["then"]
     assert {"include", *yaml.safe_load(resolved_yaml(load_config(path)))} == set(schema["properties"])
     assert schema["additionalProperties"] is False
+
+
+@pytest.fixture(scope="module")
+def schema() -> Draft202012Validator:
+    found = json.loads(json.dumps(json_schema()))
+    Draft202012Validator.check_schema(found)
+    return Draft202012Validator(found)
+
+
+def errors(schema: Draft202012Validator, text: str) -> list[str]:
+    return [error.message for error in schema.iter_errors(parse(text, "text")[0])]
+
+
+CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("file", CONFIGS, ids=lambda file: file.stem)
+def test_every_config_of_the_project_fits_the_schema(schema: Draft202012Validator, file: Path) -> None:
+    assert errors(schema, file.read_text()) == []
+    config = load_any(file)  # with all that it includes and every default
+    assert errors(schema, resolved_yaml(config)) == []
+
+
+def test_every_yaml_of_the_readme_fits_the_schema(schema: Draft202012Validator) -> None:
+    lines = (Path(__file__).parents[1] / "README.md").read_text().splitlines()
+    blocks = "\n".join(line[4:] if line.startswith("    ") else "#" for line in lines).split("#\n")
+    pages = [block for block in blocks if re.search(r"^(samples|source|speech):", block, re.MULTILINE)]
+    assert pages
+    for page in pages:
+        assert errors(schema, page) == []
+
+
+def test_every_key_of_the_schema_is_described(schema: Draft202012Validator) -> None:
+    def properties(node: object) -> Iterator[tuple[str, dict[str, object]]]:
+        if isinstance(node, dict):
+            for key, value in node.items():
+                if key == "properties":
+                    yield from value.items()
+                if key != "if":  # which only asks of which kind a file is
+                    yield from properties(value)
+        elif isinstance(node, list):
+            for value in node:
+                yield from properties(value)
+
+    found = list(properties(schema.schema))
+    assert len(found) > 289
+    assert [name for name, about in found if not about.get("description")] == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("cross_section: 98", "cros_section: 98"),
+        ("files: third.root", "files: 3"),
+        ("files: third.root", "files: []"),
+        ("weight: 1", "weight: [1]"),
+        ("target: alt", "target: 5"),
+        ("name: small", "nam: small"),
+        ("features: [ht, n_jets]", ""),
+        ("name: small", "include: other.yaml\nnam: small"),
+        ("encoder: [16]", "encoder: [0]"),
+        ("kind: bdt", "kind: bdtt"),
+    ],
+)
+def test_the_schema_still_refuses_mistakes(schema: Draft202012Validator, old: str, new: str) -> None:
+    assert errors(schema, TEXT) == []
+    assert errors(schema, TEXT.replace(old, new)) != []
+
+
+def test_a_file_with_an_include_may_leave_out_and_take_away(schema: Draft202012Validator) -> None:
+    assert (
+        errors(schema, "include: tth.yaml\nsamples: {ttH: null, ttjets: {cross_section: 3}}\nmodels: {bdt: {l2: 1}}")
+        == []
+    )
+    assert (
+        errors(schema, "include: noise.yaml\nsplit: {unlabelled: 0.5}\nmodels: {plain: null, dann: {dropout: 0.1}}")
+        == []
+    )
+    assert errors(schema, "luminosity: 3\nmodels: {bdt: null}") != []
 
 
 def test_validate_takes_a_mapping() -> None:

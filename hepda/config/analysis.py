@@ -10,8 +10,8 @@ from hepda.config.checks import problems_of
 from hepda.config.models import ModelConfig, TrainingConfig
 from hepda.config.reading import NormalisationConfig, ReadingConfig
 from hepda.config.section import (
+    Bins,
     Columns,
-    Count,
     Expression,
     Fraction,
     Identifier,
@@ -89,10 +89,15 @@ class PlotConfig(Section):
     """How one feature is drawn."""
 
     label: str | None = None
+    """What the axis says; null: the name of the feature. Text between dollar signs is mathematics."""
     unit: str | None = None
-    bins: Annotated[int, Field(ge=1, le=10_000)] = 40
+    """In brackets behind the label, and of the width of a bin; null: none."""
+    bins: Bins = 40
+    """How many, of equal width."""
     range: Range | None = None
+    """Ends of the axis, the lower one first; null: from the events. What is outside counts to the end bins."""
     log: bool = False
+    """Whether the number of events is on a logarithmic axis."""
 
     @model_validator(mode="after")
     def _can_be_drawn(self) -> PlotConfig:
@@ -105,8 +110,9 @@ class PlotConfig(Section):
 class SplitConfig(Section):
     """Which events train, validate and test: by hash of the event key, never by row order."""
 
-    key: Annotated[Strings, Field(max_length=2)] = ("run", "event")
-    """Branches that identify an event: run and event, or event alone."""
+    key: Strings = ("run", "event")
+    """Branches that identify an event: run and event, event alone, or more where these repeat (a luminosity block, a
+    number of the sample)."""
     folds: Annotated[int, Field(ge=2, le=100)] = 2
     """Each event is scored by the networks that were trained on the other folds."""
     validation: Fraction = 0.2
@@ -118,13 +124,15 @@ class SignificanceConfig(Section):
 
     background_uncertainty: Annotated[float, Field(ge=0.0)] = 0.1
     """Relative, systematic."""
-    bins: Count = 20
+    bins: Bins = 20
+    """Of the score at most, where bins are combined to one significance."""
 
 
 class BiasConfig(Section):
     """Between which domains the scores are compared, and for which class."""
 
     class_: Literal["signal", "background"] = Field(default="background", alias="class")
+    """Whose scores are compared."""
     between: Annotated[Names, Field(min_length=2)]
     """The domain that is trained on against each of the others; no other domain is compared. Data may be among them:
     they are held against all of the simulation."""
@@ -134,13 +142,15 @@ class EvaluationConfig(Section):
     """What is measured on test events."""
 
     significance: SignificanceConfig = SignificanceConfig()
+    """The expected significance of a cut on the score."""
     bias: BiasConfig | None = None
+    """Which domains are compared; null: the background of every domain with that of the first."""
     blind: Expression | None = "score > 0.5"
     """Data are hidden where this expression over `score` holds, and no number is taken from them; null unblinds."""
-    events: Annotated[int, Field(ge=1000)] = 1_000_000
+    events: Annotated[int, Field(ge=1000, le=10**12)] = 1_000_000
     """Simulated events of a class in a domain that are judged, at most; of more, so many are chosen by hash of their
     key, and weigh as much more. Data are all kept. What is thinned is said in the report and in metrics.json."""
-    bootstrap: Annotated[int, Field(ge=0)] = 200
+    bootstrap: Annotated[int, Field(ge=0, le=100_000)] = 200
     """Replicas of the confidence intervals."""
     working_points: Annotated[tuple[Fraction, ...], Field(strict=False, min_length=1)] = (0.3, 0.5, 0.7)
     """Signal efficiencies."""
@@ -156,7 +166,9 @@ class AnalysisConfig(WholeConfig):
     """The whole analysis. Load it by `hepda.config.load_config`."""
 
     name: Name
+    """Of the analysis: run directory, figures and report are called by it."""
     kind: Literal["events"] = "events"
+    """Of the data: events of collisions."""
     luminosity: Positive
     """Integrated, in 1/fb."""
     luminosity_label: str | None = None
@@ -164,20 +176,23 @@ class AnalysisConfig(WholeConfig):
     tree: str | None = None
     """null: the one that holds the events, where the file tells which that is."""
     reading: ReadingConfig = ReadingConfig()
+    """What happens when a file does not open or breaks."""
     normalisation: NormalisationConfig | None = NormalisationConfig()
     """null: the weight expression is the physical weight already."""
     samples: Annotated[dict[Name, SampleConfig], Field(min_length=1)]
+    """Processes by name; each becomes a part of one domain. The first one's domain is the one that is trained on."""
     stitched: dict[Name, dict[Name, Expression]] = Field(default_factory=dict)
     """Samples that overlap: for each group, the generated events that each of its samples covers, as a condition
     (`wjets: {w: "True", w1: LHE_Njets == 1}`). An event counts with the luminosities of all that cover it."""
     variables: dict[Identifier, Expression] = Field(default_factory=dict)
     """Named expressions over branches and one another."""
     selection: Expression | None = None
+    """A condition that events have to meet; null: all are taken."""
     weight: Expression = "1"
     """Event weight of simulation, before the normalisation; never applied to data."""
     features: Strings
     """Names of variables or of flat branches, in the order that the models see."""
-    missing: float = -1.0
+    missing: Annotated[float, Field(ge=-1e38, le=1e38)] = -1.0
     """The number that stands for a missing value (no second b jet) in every feature, for every model."""
     columns: dict[Identifier, Expression] = Field(default_factory=dict)
     """Further numbers an event carries along; NaN where data lack their branches. `physical` is the physical
@@ -185,13 +200,19 @@ class AnalysisConfig(WholeConfig):
     systematics: dict[Name, SystematicConfig] = Field(default_factory=dict)
     """What is uncertain in the templates of `hepda fit`; no training knows of it."""
     plots: dict[str, PlotConfig] = Field(default_factory=dict)
+    """How features are drawn, by name."""
     split: SplitConfig = SplitConfig()
+    """Which events train, validate and test."""
     models: Annotated[dict[Name, ModelConfig], Field(min_length=1)]
+    """What is trained, by name: networks and boosted trees."""
     training: TrainingConfig = TrainingConfig()
+    """How networks are trained, where a model's own `training:` does not say otherwise."""
     negative_weights: Literal["keep", "absolute", "drop", "reject"] = "keep"
     """Policy of the training; evaluation keeps every sign."""
     evaluation: EvaluationConfig = EvaluationConfig()
+    """What is measured on test events."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 1
+    """Of every random number: equal seeds, equal results."""
 
     @model_validator(mode="before")
     @classmethod

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from hepda.config import model_checks, sample_checks
 from hepda.config.models import NetworkConfig
-from hepda.config.problems import duplicates, unknown
+from hepda.config.problems import duplicates, no_feature, unknown
 from hepda.config.systematics import problems_of_systematics
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ def _samples(config: AnalysisConfig) -> Iterator[str]:
 
 
 def _features(config: AnalysisConfig) -> Iterator[str]:
+    yield from duplicates("split.key", config.split.key)
     yield from duplicates("features", config.features)
     for name in config.columns:
         if name in config.variables:
@@ -120,4 +121,4 @@ def _columns(config: AnalysisConfig) -> Iterator[str]:
         yield from duplicates(f"evaluation.{key}", names)
         for name in names:
             if name not in known:
-                yield unknown(f"evaluation.{key}", name, "feature or a column", known)
+                yield no_feature(f"evaluation.{key}", name, known, config.variables, "feature or a column")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hepda.config.yaml_text import Lines, parse
-from hepda.errors import ConfigError, nearest
+from hepda.errors import ConfigError, nearest, nearest_file
 
 _VARIABLE = re.compile(r"\$(?:\{([A-Za-z_]\w*)\}|([A-Za-z_]\w*))")
 NAMED = ("samples", "variables", "columns", "plots", "models", "systematics")
@@ -50,9 +50,12 @@ def _included(path: Path, given: Any, line: int | str, above: tuple[Path, ...]) 
     if not isinstance(given, str) or not given:
         raise ConfigError(f"{where}: must be the path of one analysis file, not {given!r}.")
     found = path.resolve().parent / Path(given).expanduser()
+    # Messages quote what an analysis file says: no other file may be opened as one, by a link neither.
+    if not {found.suffix.lower(), found.resolve().suffix.lower()} <= {".yaml", ".yml"}:
+        raise ConfigError(f"{where}: {given!r} is not the name of an analysis file, which ends in .yaml or .yml.")
     if not found.is_file():
         known = sorted(file.name for file in found.parent.glob("*.yaml")) if found.parent.is_dir() else []
-        raise ConfigError(f"{where}: there is no file {found}.{nearest(found.name, known)}")
+        raise ConfigError(f"{where}: there is no file {found}.{nearest_file(found.name, known)}")
     if found.resolve() in above:
         circle = " -> ".join(file.name for file in (*above, found))
         raise ConfigError(f"{where}: the files include each other in a circle ({circle}); remove one `include`.")

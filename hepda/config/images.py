@@ -7,10 +7,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from hepda.config.model_checks import check_method, methods_of
+from hepda.config.model_checks import check_method, methods_of, too_large
 from hepda.config.models import AdversaryConfig, Scorer, TrainingConfig
 from hepda.config.problems import given, unknown
-from hepda.config.section import Count, Fraction, Name, Positive, Section, Widths
+from hepda.config.section import Count, Epochs, Fraction, Name, Positive, Section, Width, Widths
 from hepda.config.whole import WholeConfig
 
 DATA = (
@@ -43,7 +43,7 @@ class ImageSetConfig(Section):
     margin: Annotated[int, Field(ge=0, le=64)] = 0
     """Rows and columns that are cut off on every side before images are brought to one size: the digits of MNIST fill
     20 of their 28 pixels, those of USPS all 16."""
-    images: Count = 100_000
+    images: Annotated[int, Field(ge=1, le=10_000_000)] = 100_000
     """Of synthetic data: how many are drawn to train on; a tenth as many to test on."""
 
     @property
@@ -58,6 +58,7 @@ class PixelsConfig(Section):
     size: Annotated[int, Field(ge=8, le=512)] = 28
     """Rows and columns: smaller images are padded or enlarged, larger ones shrunk (area average)."""
     channels: Literal[1, 3] = 3
+    """1: grey; 3: colours, where grey images have three equal ones."""
 
 
 class ImageDomainConfig(AdversaryConfig):
@@ -67,6 +68,7 @@ class ImageDomainConfig(AdversaryConfig):
     """A method of the core, or several joined by commas: none, dann, cdan, cdan+e, pivot, mmd, joint-mmd, coral, disco,
     wasserstein, mdd, mcc, pseudo, contrast, vat, vada (`hepda schema` says what each is)."""
     head: Widths = (100,)
+    """Hidden widths of the domain head."""
     threshold: Fraction = 0.9
     """Of `pseudo`: from which probability on (over the source's mean one) a target image is taken for sure."""
     align: bool = True
@@ -79,10 +81,14 @@ class ImageDomainConfig(AdversaryConfig):
 class ImageTrainingConfig(TrainingConfig):
     """As for events; the weights are those of the last epoch unless a scorer chooses."""
 
-    epochs: Count = 20
-    batch_size: Count = 128
+    epochs: Epochs = 20
+    """Passes over the source images at most."""
+    batch_size: Annotated[int, Field(ge=1, le=2**24)] = 128
+    """Source images a step."""
     learning_rate: Positive = 2.0e-3
+    """Size of a step where the schedule is at its highest."""
     patience: Count | None = None
+    """Epochs without a better value of `scorer` before stopping; null trains all epochs."""
     scorer: Scorer | None = None
     """A scorer of the core that needs no target labels (`hepda schema` lists them), which chooses the epoch; null: the
     last epoch. With it, `patience` counts epochs without a better score."""
@@ -92,21 +98,24 @@ class ImageModelConfig(Section):
     """An encoder, a class head and, with `domain:`, a domain loss."""
 
     kind: Literal["network"] = "network"
+    """A network, the only kind of model for images."""
     title: str | None = None
     """How tables call it; null: its key."""
     encoder: Literal["paper-mnist", "paper-svhn", "paper-signs", "small", "resnet50"] = "small"
     """The papers' networks (Ganin & Lempitsky 2015, supplement), a small one (three convolutions, batch norm), or a
     ResNet-50 with pretrained weights (the extra `vision`)."""
-    width: Count = 16
+    width: Annotated[int, Field(ge=1, le=1024)] = 16
     """Of `small`: channels of the first convolution; the others have twice and four times as many."""
-    features: Count = 128
+    features: Width = 128
     """Width of the encoder's output; the papers' networks have their own."""
     batch_norm: Literal["domain", "joint", "none"] = "domain"
     """Of `small`: statistics for each domain, for both together, or no batch norm."""
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    """Share of the units that a step leaves out."""
     normalise: Literal["mean", "image"] = "mean"
     """Channels to the mean and width of the source, or every image to mean 0 and width 1 by itself."""
     class_head: Widths = ()
+    """Hidden widths of the class head; empty: one linear layer."""
     augment: tuple[Augmentation, ...] = Field(default=(), strict=False)
     """How training images of both domains are changed, at random. `invert` is knowledge about the shift from MNIST to
     MNIST-M; tables say so."""
@@ -118,6 +127,7 @@ class ImageModelConfig(Section):
     train_on: Literal["source", "target", "both"] = "source"
     """Whose labels the class head sees; `target` is the ceiling that no adaptation may know of."""
     domain: ImageDomainConfig | None = None
+    """The domain loss; null: none, the network is a plain one."""
     training: ImageTrainingConfig = ImageTrainingConfig()
     """Overrides of the analysis's `training:`; after loading, the complete section."""
 
@@ -126,6 +136,7 @@ class PublishedConfig(Section):
     """A number that somebody has published, for the table beside ours."""
 
     method: str
+    """How the publication calls what it did."""
     accuracy: Fraction
     """On the target's test set."""
     by: str
@@ -138,7 +149,8 @@ class EmbeddingConfig(Section):
     """The figure of what encoders make of source and target."""
 
     method: Literal["pca", "tsne"] = "pca"
-    images: Count = 600
+    """How the embedding is brought to two dimensions: principal components or t-SNE."""
+    images: Annotated[int, Field(ge=1, le=100_000)] = 600
     """Of each domain."""
     models: Annotated[tuple[Name, ...], Field(strict=False)] = ()
     """Those that are drawn side by side; empty: the first and the last that is trained on the source alone."""
@@ -150,25 +162,36 @@ class ImageEvaluationConfig(Section):
     track: Count | None = 2000
     """Target images whose accuracy is followed through the epochs, for the figure alone; null: none."""
     embedding: EmbeddingConfig = EmbeddingConfig()
+    """The figure of the embedding."""
     confusion: Annotated[tuple[Name, ...], Field(strict=False)] = ()
     """Models whose confusion matrices are drawn; empty: all."""
     published: tuple[PublishedConfig, ...] = Field(default=(), strict=False)
+    """Numbers of others, for the table."""
 
 
 class ImagesConfig(WholeConfig):
     """An analysis of images. Load it by `hepda.config.load_any`."""
 
     name: Name
+    """Of the analysis: run directory, figures and report are called by it."""
     kind: Literal["images"]
+    """Of the data: images."""
     source: ImageSetConfig
+    """The images with labels, which are trained on."""
     target: ImageSetConfig
+    """The images whose labels no adapted training sees."""
     pixels: PixelsConfig = PixelsConfig()
+    """What every image is brought to."""
     models: Annotated[dict[Name, ImageModelConfig], Field(min_length=1)]
+    """What is trained, by name."""
     training: ImageTrainingConfig = ImageTrainingConfig()
+    """How networks are trained, where a model's own `training:` does not say otherwise."""
     seeds: Annotated[int, Field(ge=1, le=100)] = 3
     """Trainings of each model, which differ in every random number."""
     evaluation: ImageEvaluationConfig = ImageEvaluationConfig()
+    """What is measured on test images."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 1
+    """Of every random number: equal seeds, equal results."""
 
     def problems(self) -> Iterator[str]:
         """What crosses the sections and does not fit."""
@@ -196,7 +219,9 @@ def _models(config: ImagesConfig) -> Iterator[str]:
             yield f"{path}.batch_norm: has an effect on `encoder: small` alone; remove it."
         if model.train_on == "target" and model.domain is not None:
             yield f"{path}.domain: a model that sees the target's labels has no domain to adapt to; remove it."
+        yield from too_large(f"{path}.class_head", (model.features, *model.class_head))
         if model.domain is not None:
+            yield from too_large(f"{path}.domain.head", (model.features, *model.domain.head))
             yield from _domain(f"{path}.domain", model.domain)
 
 

@@ -15,7 +15,7 @@ from hepda.config.files import NAMED, read_mapping, resolve_files
 from hepda.config.kinds import KINDS, AnyConfig, model_for
 from hepda.config.section import Section
 from hepda.config.yaml_text import Lines, parse
-from hepda.errors import ConfigError, nearest
+from hepda.errors import ConfigError, nearest, nearest_file
 
 Checked = TypeVar("Checked", bound=Section)
 REPOSITORY_CONFIGS = Path(__file__).resolve().parents[2] / "configs"
@@ -41,8 +41,10 @@ def load_any(name: str | Path, overrides: Sequence[str] = ()) -> AnyConfig:
     """
     path = find_config(name)
     data, lines = read_mapping(path)
+    before = {section: set(found) for section in NEEDED if isinstance(found := data.get(section), dict)}
     for override in overrides:
-        apply_override(data, override)
+        apply_override(data, override, lines)
+    _check_new_names(data, before, overrides)
     resolve_files(data, path.resolve().parent)
     return validate_any(data, str(path), lines)
 
@@ -56,7 +58,7 @@ def find_config(name: str | Path) -> Path:
             if candidate.is_file():
                 return candidate
     known = sorted({file.name for folder in folders[1:] for file in folder.glob("*.yaml")})
-    hint = nearest(given.name, known) or (f" There are: {', '.join(known)}." if known else "")
+    hint = nearest_file(given.name, known) or (f" There are: {', '.join(known)}." if known else "")
     raise ConfigError(f"No analysis file {str(name)!r}, neither as a path nor in configs/.{hint}")
 
 
@@ -79,8 +81,30 @@ def _checked(model: type[Checked], data: Mapping[str, Any], where: str, lines: L
     raise ConfigError("\n  ".join([head, *problems]) if len(problems) > 1 else f"{head} {problems[0]}")
 
 
-def apply_override(data: dict[str, Any], override: str) -> None:
+NEEDED = {"models": "kind", "samples": "files", "systematics": "kind"}
+"""Sections of named things, and the key without which `--set` of another key of a new name is a misspelt name."""
+
+
+def _check_new_names(data: Mapping[str, Any], before: Mapping[str, set[str]], overrides: Sequence[str]) -> None:
+    """Raise ConfigError where `--set models.dan.domain.strength=3` would begin a new model instead of changing one."""
+    for override in overrides:
+        section, *rest = override.partition("=")[0].strip().split(".")
+        if section not in before or len(rest) < 2 or rest[0] in before[section]:
+            continue
+        found = data[section].get(rest[0])
+        if isinstance(found, dict) and NEEDED[section] not in found:
+            known = sorted(before[section])
+            hint = nearest(rest[0], known) or f" There are: {', '.join(known)}."
+            raise ConfigError(
+                f"--set {override}: {section} has no {rest[0]!r}.{hint} (A new one needs its `{NEEDED[section]}` as "
+                "well.)"
+            )
+
+
+def apply_override(data: dict[str, Any], override: str, lines: Lines | None = None) -> None:
     """Set one key of `data` in place from `key.key=value`; the value is YAML.
+
+    lines: of the keys, which forget those that are replaced: a mistake in a value is not that of a line.
 
     A null in place of a name that the user gave (a model, a sample) takes it away, as in a file with `include`.
     """
@@ -104,6 +128,11 @@ def apply_override(data: dict[str, Any], override: str) -> None:
         del here[keys[1]]
     else:
         here[keys[-1]] = value
+    if lines is not None:
+        path = tuple(keys)
+        for line in [line for line in lines if line[: len(path)] == path]:
+            del lines[line]
+        lines[path] = "--set"
 
 
 def resolved_yaml(config: AnyConfig) -> str:
@@ -118,35 +147,86 @@ def resolved_yaml(config: AnyConfig) -> str:
 
 
 def json_schema() -> dict[str, Any]:
-    """The JSON schema of the analysis file: that of events, and beside it that of every other kind."""
-    events, others = _schema_of(AnalysisConfig), {name: _schema_of(model) for name, model in KINDS.items()}
-    others.pop("events")
-    head = {
+    """The JSON schema of the analysis file: that of its kind, and for a file with `include` that of parts of any kind.
+
+    Such a file may leave out all that the included one says, its kind too, and take names away by a null.
+    """
+    found = {name: _schema_of(model) for name, model in KINDS.items()}
+    shared = {name: part for schema in found.values() for name, part in schema.pop("$defs").items()}
+    parts = [_partial(schema) for schema in found.values()]
+    shared |= {f"Partial{name}": _partial(part) for name, part in shared.items()}
+    others = [name for name in found if name != "events"]
+    whole = {"not": {"required": ["include"]}}
+    kinds = {name: {"properties": {"kind": {"const": name}}, "required": ["kind"]} for name in others}
+    branches = [{"if": {"allOf": [whole, kinds[name]]}, "then": found[name]} for name in others]
+    plain = {"if": {"allOf": [whole, {"not": {"anyOf": list(kinds.values())}}]}, "then": found["events"]}
+    return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "hepda analysis file",
         "type": "object",
+        "allOf": [plain, *branches],
+        "if": {"required": ["include"]},
+        "then": {"anyOf": parts},
+        "$defs": shared,
     }
-    if not others:
-        return head | events
-    shared = {name: part for found in (*others.values(), events) for name, part in found.pop("$defs").items()}
-    branches = [
-        {"if": {"properties": {"kind": {"const": name}}, "required": ["kind"]}, "then": found}
-        for name, found in others.items()
-    ]
-    named = {"enum": list(others)}
-    plain = {"if": {"not": {"properties": {"kind": named}, "required": ["kind"]}}, "then": events}
-    return head | {"allOf": [plain, *branches], "$defs": shared}
+
+
+INCLUDE = {"type": "string", "description": "Another analysis file, relative to this one, that it is laid over."}
 
 
 def _schema_of(model: type[Section]) -> dict[str, Any]:
+    """The schema of a kind without its title. An `include` is among the properties for editors to propose.
+
+    Every property has a description: pydantic leaves those out that are the ones of the section that they refer to, and
+    editors do not look there.
+    """
     schema = model.model_json_schema(by_alias=True)
-    include = {"type": "string", "description": "Another analysis file, relative to this one, that it is laid over."}
-    # What is required may stand in the file that is included.
-    required = schema.pop("required")
-    schema["properties"] = {"include": include} | schema["properties"]
-    return {key: value for key, value in schema.items() if key != "title"} | {
-        "anyOf": [{"required": ["include"]}, {"required": required}]
-    }
+    for part in (schema, *schema["$defs"].values()):
+        for own in part.get("properties", {}).values():
+            if "$ref" in own and "description" not in own:
+                own["description"] = schema["$defs"][own["$ref"].rpartition("/")[2]]["description"]
+    schema["properties"] = {"include": INCLUDE} | schema["properties"]
+    del schema["title"]
+    return schema
+
+
+def _partial(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema of what is laid over an included file: nothing is required, a null takes a name away."""
+    found: dict[str, Any] = _unrequired(schema)
+    if "kind" not in found["properties"] or "models" not in found["properties"]:  # a section, no whole file
+        return found
+    for name in NAMED:
+        if name in found["properties"]:
+            _nullable(found["properties"][name])
+    return found
+
+
+def _nullable(section: dict[str, Any]) -> None:
+    """Let the values of a mapping of names be null."""
+    if "patternProperties" in section:
+        values = section["patternProperties"]
+        section["patternProperties"] = {name: {"anyOf": [one, {"type": "null"}]} for name, one in values.items()}
+    elif isinstance(section.get("additionalProperties"), dict):
+        section["additionalProperties"] = {"anyOf": [section["additionalProperties"], {"type": "null"}]}
+
+
+def _unrequired(schema: Any) -> Any:
+    """A copy in which no key is required, a choice is one of any that fit, and references are to such copies."""
+    if isinstance(schema, list):
+        return [_unrequired(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    found = {}
+    for key, value in schema.items():
+        if key == "$ref":
+            found[key] = value.replace("#/$defs/", "#/$defs/Partial")
+        elif key == "oneOf":
+            found["anyOf"] = _unrequired(value)
+        elif key in ("properties", "patternProperties", "$defs"):  # their keys are names
+            found[key] = {name: _unrequired(part) for name, part in value.items()}
+        elif key not in ("required", "minProperties", "discriminator"):
+            found[key] = value if key in ("default", "enum", "const") else _unrequired(value)
+    return found
 
 
 def _problems(error: ValidationError, data: Any, lines: Lines) -> list[str]:
@@ -184,7 +264,9 @@ def _path_in(loc: tuple[int | str, ...], data: Any, *, missing: bool) -> tuple[s
 def _place(path: tuple[str, ...], lines: Lines) -> str:
     dotted = ".".join(path) or "analysis"
     known = next((lines[path[:n]] for n in range(len(path), 0, -1) if path[:n] in lines), None)
-    return f"{dotted} (line {known})" if known is not None else dotted
+    if known is None:
+        return dotted
+    return f"{dotted} ({known})" if known == "--set" else f"{dotted} (line {known})"
 
 
 def _message(item: dict[str, Any]) -> str:
@@ -199,6 +281,8 @@ def _message(item: dict[str, Any]) -> str:
         return f"must be one of {', '.join(options)}, not {value!r}.{nearest(str(value), options)}"
     if item["type"] == "union_tag_not_found":
         return "`kind` is required: network or bdt."
+    if item["type"] in ("tuple_type", "list_type"):
+        return "is empty; give a list." if item["input"] is None else f"must be a list, not {given}."
     if item["type"] in ("model_type", "dict_type"):
         return f"must hold keys of its own, not {given}."
     if item["type"] == "string_pattern_mismatch":

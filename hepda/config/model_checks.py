@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from hepda.config.models import AdversaryConfig, DomainConfig, NetworkConfig, RatioConfig
-from hepda.config.problems import duplicates, given, unknown
+from hepda.config.problems import duplicates, given, no_feature, unknown
 
 if TYPE_CHECKING:
     from hepda.config.analysis import AnalysisConfig
@@ -61,6 +62,29 @@ def check_method(path: str, domain: AdversaryConfig, kind: str) -> Generator[str
     for key in without_effect(domain):
         yield f"{path}.{key}: has no effect with `method: {domain.method}`; remove it."
     return True
+
+
+MOST_WEIGHTS = 200_000_000
+"""Of a network: 3 GB with the optimizer's numbers."""
+
+
+def _sizes(config: AnalysisConfig) -> Iterator[str]:
+    """Networks that no memory holds are refused here, before one is built."""
+    for model, section in config.models.items():
+        if not isinstance(section, NetworkConfig):
+            continue
+        inputs = len(config.features) + (section.parameter is not None)
+        yield from too_large(f"models.{model}.encoder", (inputs, *section.encoder))
+        yield from too_large(f"models.{model}.class_head", (section.encoder[-1], *section.class_head))
+        if section.domain is not None:
+            yield from too_large(f"models.{model}.domain.head", (section.encoder[-1], *section.domain.head))
+
+
+def too_large(path: str, widths: Sequence[int]) -> Iterator[str]:
+    """A problem for layers of these widths, inputs first, that have more weights than MOST_WEIGHTS."""
+    weights = sum(one * two for one, two in pairwise(widths))
+    if weights > MOST_WEIGHTS:
+        yield f"{path}: has {weights:.3g} weights, and at most {MOST_WEIGHTS:.3g} are trained; take narrower layers."
 
 
 def _domain_methods(config: AnalysisConfig) -> Iterator[str]:
@@ -134,7 +158,8 @@ def _ratio(config: AnalysisConfig, path: str, ratio: RatioConfig) -> Iterator[st
     yield from duplicates(f"{path}.features", ratio.features or ())
     for name in ratio.features or ():
         if name not in config.features:
-            yield unknown(f"{path}.features", name, "feature of this analysis", config.features)
+            where = f"{path}.features"
+            yield no_feature(where, name, config.features, config.variables, "feature of this analysis")
 
 
 def _parameters(config: AnalysisConfig) -> Iterator[str]:
@@ -164,5 +189,5 @@ def _has_value(config: AnalysisConfig, values: dict[str, float], sample: str) ->
     return sample in config.samples and config.samples[sample].domain in values
 
 
-CHECKS: tuple[Callable[[AnalysisConfig], Iterator[str]], ...] = (_domain_methods, _ratios, _parameters)
+CHECKS: tuple[Callable[[AnalysisConfig], Iterator[str]], ...] = (_sizes, _domain_methods, _ratios, _parameters)
 """Each yields its problems as `path: what is wrong`."""

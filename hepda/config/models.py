@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field
 
-from hepda.config.section import Count, Expression, Fraction, Name, Names, Positive, Section, Strings, Widths
+from hepda.config.section import Count, Epochs, Expression, Fraction, Name, Names, Positive, Section, Strings, Widths
 
 Scorer = Literal[
     "source-loss", "probe-auc", "entropy", "information", "nuclear-norm", "density", "dev", "reverse"
@@ -17,13 +17,16 @@ Scorer = Literal[
 class TrainingConfig(Section):
     """How a network is trained; a model's own `training:` overrides single keys of the analysis's."""
 
-    epochs: Count = 40
+    epochs: Epochs = 40
     """Passes over the source rows at most; `patience` may end it before."""
-    batch_size: Count = 1024
+    batch_size: Annotated[int, Field(ge=1, le=2**24)] = 1024
     """Source rows a step (of all processes together)."""
     optimizer: Literal["adamw", "adam", "nadam", "sgd"] = "adamw"
+    """How gradients become steps."""
     learning_rate: Positive = 1.0e-3
+    """Size of a step where the schedule is at its highest."""
     weight_decay: Annotated[float, Field(ge=0.0)] = 1.0e-4
+    """Pull of the weights towards zero at each step."""
     momentum: Fraction | None = None
     """Of the optimizer (Adam's first beta); null: 0.9. Little of it keeps encoder and domain head from circling."""
     schedule: Literal["constant", "one-cycle", "cosine", "ganin"] = "cosine"
@@ -38,7 +41,7 @@ class TrainingConfig(Section):
     """Decay of the exponential moving average of the weights that is kept in their place; 0 is off."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None
     """Seed of the network; null takes the analysis's."""
-    processes: Literal["auto"] | Count = "auto"
+    processes: Literal["auto"] | Annotated[int, Field(ge=1, le=4096)] = "auto"
     """Trainings, parts of the evaluation and figures that run side by side; auto: one a core."""
 
     def settings(self) -> dict[str, Any]:
@@ -95,11 +98,11 @@ class AdversaryConfig(Section):
     """Lambda of the reversal, or factor of a term; 0 equals no adversary."""
     schedule: Literal["ganin", "linear", "cosine", "constant"] = "ganin"
     """Course of the strength over the run: 2/(1+exp(-10 p))-1 for `ganin`."""
-    warmup: Annotated[int, Field(ge=0)] = 0
+    warmup: Annotated[int, Field(ge=0, le=100_000)] = 0
     """Epochs before the adversary acts."""
     head: Widths = (64, 64)
     """Hidden widths of the domain head."""
-    steps: Count = 1
+    steps: Annotated[int, Field(ge=1, le=1000)] = 1
     """Updates of the domain head (or critic, where 1 stands for its usual 5) for one of the encoder."""
     learning_rate_factor: Positive = 1.0
     """Learning rate of the domain head over that of the encoder."""
@@ -164,16 +167,21 @@ class NetworkConfig(Section):
     """A network: an encoder, a class head and, with `domain:`, a domain loss."""
 
     kind: Literal["network"]
+    """A network, trained by gradient descent."""
     encoder: Annotated[Widths, Field(min_length=1)] = (128, 128, 64)
+    """Widths of the layers from the features to the embedding, which is the last of them."""
     class_head: Widths = ()
     """Hidden widths of the class head; empty: one linear layer."""
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    """Share of the units of each hidden layer that a step leaves out."""
     activation: Literal["relu", "leaky_relu", "elu", "gelu", "silu", "tanh"] = "relu"
+    """What follows each hidden layer."""
     ensemble: Annotated[int, Field(ge=1, le=100)] = 1
     """Networks with different seeds whose scores are averaged."""
     train_on: Names | None = None
     """Samples of the class loss; null: every sample with a class and `use: train` of the first domain."""
     domain: DomainConfig | None = None
+    """The domain loss; null: none, the network is a plain one."""
     reweight: ReweightConfig | None = None
     """Weights of the class loss that make one sample look like another."""
     parameter: dict[Name, float] | None = None
@@ -187,14 +195,21 @@ class BdtConfig(Section):
     """Boosted decision trees, the yardstick of every network."""
 
     kind: Literal["bdt"]
+    """Boosted decision trees."""
     library: Literal["sklearn", "xgboost", "lightgbm"] = "sklearn"
-    iterations: Count = 300
+    """Whose trees: scikit-learn's, or those of XGBoost or LightGBM (the extras of these names)."""
+    iterations: Annotated[int, Field(ge=1, le=1_000_000)] = 300
+    """Trees at most."""
     learning_rate: Positive = 0.1
-    max_leaves: Annotated[int, Field(ge=2)] | None = 31
-    max_depth: Count | None = None
+    """Share of each tree that counts."""
+    max_leaves: Annotated[int, Field(ge=2, le=131_072)] | None = 31
+    """Of a tree; null: no limit."""
+    max_depth: Annotated[int, Field(ge=1, le=1000)] | None = None
+    """Of a tree, in cuts one after another; null: no limit."""
     min_samples: Count = 20
     """Events in a leaf, at least."""
     l2: Annotated[float, Field(ge=0.0)] = 0.0
+    """Penalty on the squares of the values of leaves."""
     patience: Count | None = 20
     """Iterations without improvement on validation events before stopping; null: all iterations."""
     events: Annotated[int, Field(ge=100)] | None = None

@@ -21,6 +21,13 @@ def unknown(path: str, name: str, kind: str, known: Iterable[str]) -> str:
     return f"{path}: {name!r} is not a {kind}.{hint}"
 
 
+def no_feature(path: str, name: str, known: Iterable[str], variables: Iterable[str], kind: str = "feature") -> str:
+    """That `name` at `path` is not a feature; one that is a variable is only missing from `features`."""
+    if name in variables:
+        return f"{path}: {name!r} is a variable, but not in `features`: add it there, or take it out here."
+    return unknown(path, name, kind, known)
+
+
 def duplicates(path: str, names: tuple[str, ...]) -> Iterator[str]:
     """A problem for every name that is listed twice."""
     for name in dict.fromkeys(n for n in names if names.count(n) > 1):

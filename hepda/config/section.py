@@ -77,17 +77,29 @@ Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_+-]*$"
 Identifier = Annotated[str, StringConstraints(pattern=r"^[^\W\d]\w*$", max_length=100)]
 """A variable: it may stand in an expression."""
 
-Expression = Annotated[str, BeforeValidator(_as_text), StringConstraints(min_length=1, max_length=4000)]
+_Text = Annotated[str, StringConstraints(min_length=1, max_length=4000)]
+Expression = Annotated[_Text, BeforeValidator(_as_text, json_schema_input_type=_Text | int | float)]
 """An expression over branches and variables; parsed by hepda.events.expressions, never run as Python."""
 
 Fraction = Annotated[float, Field(gt=0.0, lt=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
-Count = Annotated[int, Field(ge=1)]
-Names = Annotated[tuple[Name, ...], Strict(strict=False), BeforeValidator(_as_list)]
-Strings = Annotated[tuple[str, ...], Strict(strict=False), BeforeValidator(_as_list), Field(min_length=1)]
-Columns = Annotated[tuple[str, ...], Strict(strict=False), BeforeValidator(_as_list)]
+Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
+Epochs = Annotated[int, Field(ge=1, le=100_000)]
+"""Passes over the rows. Like the other limits it is far above what is of use, and below what no machine finishes."""
+Bins = Annotated[int, Field(ge=1, le=10_000)]
+Width = Annotated[int, Field(ge=1, le=65_536)]
+"""Units of a layer."""
+_NameList = Annotated[tuple[Name, ...], Strict(strict=False)]
+_StringList = Annotated[tuple[str, ...], Strict(strict=False), Field(min_length=1)]
+_ColumnList = Annotated[tuple[str, ...], Strict(strict=False)]
+# One name may stand for a list of one; the JSON schema of the analysis file says so as well.
+Names = Annotated[_NameList, BeforeValidator(_as_list, json_schema_input_type=Name | _NameList)]
+Strings = Annotated[_StringList, BeforeValidator(_as_list, json_schema_input_type=str | _StringList)]
+Columns = Annotated[_ColumnList, BeforeValidator(_as_list, json_schema_input_type=str | _ColumnList)]
 """Features or further columns of the table; may be empty."""
-Widths = Annotated[tuple[Count, ...], Strict(strict=False)]
+Widths = Annotated[tuple[Width, ...], Strict(strict=False), Field(max_length=100)]
+
+
 def _ordered(ends: tuple[float, float]) -> tuple[float, float]:
     if not (ends[0] < ends[1] and math.isfinite(ends[1] - ends[0])):
         raise ValueError(f"a range goes from a smaller to a larger finite number, not from {ends[0]:g} to {ends[1]:g}")

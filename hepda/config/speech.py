@@ -7,15 +7,18 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from hepda.config.model_checks import check_method
+from hepda.config.model_checks import check_method, too_large
 from hepda.config.models import AdversaryConfig, TrainingConfig
 from hepda.config.problems import duplicates, given, unknown
-from hepda.config.section import Count, Fraction, Name, Positive, Section, Widths
+from hepda.config.section import Count, Epochs, Fraction, Name, Positive, Section, Width, Widths
 from hepda.config.whole import WholeConfig
 
 Decibels = Annotated[float, Field(ge=-40.0, le=80.0)]
 Names = Annotated[tuple[Name, ...], Field(strict=False)]
 Part = Literal["clean", "noisy", "target"]
+Factor = Annotated[float, Field(ge=0.25, le=4.0)]
+Seconds = Annotated[float, Field(gt=0.0, le=30.0)]
+Repeats = Annotated[int, Field(ge=1, le=10_000)]
 
 
 class SpokenConfig(Section):
@@ -68,7 +71,7 @@ class RoomsConfig(Section):
 
     recordings: str | None = None
     """A folder of responses, relative to the analysis file, or `measured`: those that come beside the project."""
-    synthetic: Annotated[tuple[Positive, ...], Field(strict=False)] = ()
+    synthetic: Annotated[tuple[Seconds, ...], Field(strict=False)] = ()
     """Rooms of these reverberation times, in s."""
     unseen: Annotated[tuple[str, ...], Field(strict=False)] = ()
     """Rooms that no training hears."""
@@ -80,8 +83,10 @@ class ContextConfig(Section):
     """Frames that the network reads with each frame."""
 
     left: Annotated[int, Field(ge=0, le=200)] = 20
+    """Before the frame."""
     right: Annotated[int, Field(ge=0, le=200)] = 20
-    step: Count = 1
+    """After the frame."""
+    step: Annotated[int, Field(ge=1, le=400)] = 1
     """Every so many frames."""
 
     @property
@@ -93,11 +98,12 @@ class ContextConfig(Section):
 class FramesConfig(Section):
     """From sound to the numbers of a frame."""
 
-    window: Positive = 0.025
+    window: Annotated[float, Field(ge=0.001, le=1.0)] = 0.025
     """Length of a frame, in s."""
-    hop: Positive = 0.010
+    hop: Annotated[float, Field(ge=0.001, le=1.0)] = 0.010
     """From one frame to the next, in s."""
     bands: Annotated[int, Field(ge=5, le=200)] = 40
+    """Of the mel filter bank."""
     cepstra: Annotated[int, Field(ge=0, le=200)] = 0
     """Cosine coefficients of the log energies (MFCC); 0: the log energies themselves."""
     deltas: Annotated[int, Field(ge=0, le=3)] = 0
@@ -107,6 +113,7 @@ class FramesConfig(Section):
     variance: bool = True
     """And to variance 1."""
     context: ContextConfig = ContextConfig()
+    """Frames that the network reads with each frame."""
 
 
 class StatesConfig(Section):
@@ -116,7 +123,7 @@ class StatesConfig(Section):
     """Of a word, from left to right."""
     mixtures: Literal[1, 2, 4, 8] = 2
     """Gaussians of a state in the end."""
-    iterations: Count = 20
+    iterations: Repeats = 20
     """Realignments at most."""
     stable: Fraction = 0.02
     """Share of the frames that may still change their state."""
@@ -125,9 +132,9 @@ class StatesConfig(Section):
 class VoiceConfig(Section):
     """How training utterances are changed, so that speakers that are not there are met too."""
 
-    speeds: Annotated[tuple[Positive, ...], Field(strict=False, min_length=1)] = (0.9, 1.0, 1.1)
+    speeds: Annotated[tuple[Factor, ...], Field(strict=False, min_length=1)] = (0.9, 1.0, 1.1)
     """Factors; duration, pitch and formants change together."""
-    tracts: Annotated[tuple[Positive, ...], Field(strict=False, min_length=1)] = (0.9, 0.95, 1.0, 1.05, 1.1)
+    tracts: Annotated[tuple[Factor, ...], Field(strict=False, min_length=1)] = (0.9, 0.95, 1.0, 1.05, 1.1)
     """Factors of the vocal tract: frequencies alone, drawn anew in each epoch."""
     masks: tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=0)]] = Field(default=(8, 8), strict=False)
     """Bands and steps of a window that are blanked at most."""
@@ -144,10 +151,10 @@ class SpeechDomainConfig(AdversaryConfig):
     head. For `target`, `strength` says it."""
     threshold: Fraction = 0.8
     """Of `pseudo`: from which probability on (over the source's mean one) an unlabelled frame is taken for sure."""
-    rounds: Annotated[int, Field(ge=0)] = 0
+    rounds: Annotated[int, Field(ge=0, le=1000)] = 0
     """Self-training on `target` after the training of `epochs`: times that the network transcribes the unlabelled
     utterances by Viterbi and goes on training with the transcripts that it is sure of as their words."""
-    round_epochs: Count = 2
+    round_epochs: Epochs = 2
     """Of each round."""
     share: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
     """Of the transcripts, the surest of each word, that the last of R rounds learns; round r learns r/R of it
@@ -157,17 +164,23 @@ class SpeechDomainConfig(AdversaryConfig):
 class SpeechTrainingConfig(TrainingConfig):
     """As for events; an epoch hears every utterance `copies` times, and the weights are those of the last one."""
 
-    epochs: Count = 4
-    batch_size: Count = 512
+    epochs: Epochs = 4
+    """Passes over the utterances."""
+    batch_size: Annotated[int, Field(ge=1, le=2**24)] = 512
+    """Frames a step."""
     learning_rate: Positive = 2.0e-3
+    """Size of a step where the schedule is at its highest."""
     weight_decay: Annotated[float, Field(ge=0.0)] = 1.0e-3
+    """Pull of the weights towards zero at each step."""
     schedule: Literal["constant", "one-cycle", "cosine", "ganin"] = "one-cycle"
+    """Course of the learning rate over the run."""
     patience: None = None
+    """Always null: no training stops before its last epoch."""
     scorer: None = None
     """The last epoch is taken: there is no choice to be made."""
-    copies: Count = 3
+    copies: Repeats = 3
     """Takes of each utterance in an epoch, each at a speed and with a type of noise of its own."""
-    every: Count = 2
+    every: Repeats = 2
     """An epoch trains on every so many frames: neighbours say nearly the same, and noise is new in each epoch."""
 
 
@@ -175,20 +188,23 @@ class SpeechModelConfig(Section):
     """An encoder of windows, a senone head and, with `domain:`, a domain head or term."""
 
     kind: Literal["network"] = "network"
+    """A network, the only kind of model for speech."""
     title: str | None = None
     """How tables call it; null: its key."""
     encoder: Literal["feedforward", "convolution", "recurrent"] = "convolution"
     """The papers' network over context windows, a time-delay network, or a bidirectional GRU."""
     layers: Widths = (512, 512)
     """Of `feedforward`."""
-    channels: Count = 64
+    channels: Annotated[int, Field(ge=1, le=8192)] = 64
     """Of `convolution`: of the first two layers; the third has twice as many."""
     batch_norm: Literal["domain", "joint"] = "joint"
     """Of `convolution`: statistics for each domain, or for both together."""
-    features: Count = 256
+    features: Width = 256
     """Width of the encoder's output, but for `feedforward`."""
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.2
+    """Share of the units that a step leaves out."""
     senone_head: Widths = ()
+    """Hidden widths of the senone head; empty: one linear layer."""
     train_on: Annotated[tuple[Part, ...], Field(strict=False, min_length=1)] = ("noisy",)
     """Whose words the senone head sees: `clean` and `noisy` are the labelled recordings without and with noise;
     `target` the unlabelled ones in noise, which is the ceiling that no adaptation may know of."""
@@ -197,6 +213,7 @@ class SpeechModelConfig(Section):
     voice: bool = True
     """Whether utterances are changed as `voice:` says."""
     domain: SpeechDomainConfig | None = None
+    """What the encoder must not tell, or is to learn as well; null: nothing, the network is a plain one."""
     training: SpeechTrainingConfig = SpeechTrainingConfig()
     """Overrides of the analysis's `training:`; after loading, the complete section."""
 
@@ -206,7 +223,7 @@ class SpeechEvaluationConfig(Section):
 
     snr: Annotated[tuple[Decibels, ...], Field(strict=False, min_length=1)] = (20.0, 15.0, 10.0, 5.0, 0.0, -5.0)
     """Ratios that are tested at, in dB."""
-    repeats: Count = 2
+    repeats: Repeats = 2
     """Times that each test utterance is heard at each ratio, each time in another noise."""
     grammar: Literal["word", "loop"] = "word"
     """One word an utterance, or any number of them."""
@@ -218,7 +235,7 @@ class SpeechEvaluationConfig(Section):
     """The model that others are compared with, seed by seed; null: the first."""
     ceiling: Name | None = None
     """The model with all labels, to which the gap from the baseline is measured."""
-    probe: Annotated[int, Field(ge=0)] = 4000
+    probe: Annotated[int, Field(ge=0, le=10_000_000)] = 4000
     """Frames on which a fresh network learns to tell the noises by the embedding; as many test it. 0: no probe."""
 
 
@@ -226,21 +243,34 @@ class SpeechConfig(WholeConfig):
     """An analysis of speech. Load it by `hepda.config.load_any`."""
 
     name: Name
+    """Of the analysis: run directory, figures and report are called by it."""
     kind: Literal["speech"]
+    """Of the data: speech."""
     speech: SpokenConfig = SpokenConfig()
+    """The utterances."""
     split: SpokenSplitConfig = SpokenSplitConfig()
+    """Who or what is in the test."""
     noise: NoiseConfig = NoiseConfig()
+    """What is mixed with the speech."""
     rooms: RoomsConfig | None = None
+    """Room responses that utterances are convolved with; null: none."""
     frames: FramesConfig = FramesConfig()
+    """From sound to the numbers of a frame."""
     states: StatesConfig = StatesConfig()
+    """The hidden Markov models that say which state a frame is in."""
     voice: VoiceConfig = VoiceConfig()
+    """How training utterances are changed."""
     models: Annotated[dict[Name, SpeechModelConfig], Field(min_length=1)]
+    """What is trained, by name."""
     training: SpeechTrainingConfig = SpeechTrainingConfig()
+    """How networks are trained, where a model's own `training:` does not say otherwise."""
     seeds: Annotated[int, Field(ge=1, le=100)] = 3
     """Trainings of each model (for each speaker left out), which differ in every random number and in the subset of
     noises; the same seed of two models is the same draw."""
     evaluation: SpeechEvaluationConfig = SpeechEvaluationConfig()
+    """What is measured on test utterances."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 1
+    """Of every random number: equal seeds, equal results."""
 
     def problems(self) -> Iterator[str]:
         """What crosses the sections and does not fit."""
@@ -271,6 +301,9 @@ def _models(config: SpeechConfig) -> Iterator[str]:
     for name, model in config.models.items():
         path = f"models.{name}"
         yield from duplicates(f"{path}.train_on", model.train_on)
+        inputs = config.frames.bands * config.frames.context.steps
+        yield from too_large(f"{path}.layers", (inputs, *model.layers, model.features))
+        yield from too_large(f"{path}.senone_head", (model.features, *model.senone_head))
         if model.domain is not None:
             yield from _domain(f"{path}.domain", model, config)
         if "target" in model.train_on and config.split.unlabelled == 0.0:

@@ -30,6 +30,7 @@ class ShapeSystematic(Systematic):
     """Events are selected, weighted and scored again with other branches, e.g. with another jet energy scale."""
 
     kind: Literal["shape"]
+    """Other branches: events are selected, weighted and scored again."""
     up: Branches
     """Branch -> branch that stands in for it one standard deviation up: `jet_pt: jet_pt_jes_up`."""
     down: Branches | None = None
@@ -40,6 +41,7 @@ class WeightSystematic(Systematic):
     """Events get another weight."""
 
     kind: Literal["weight"]
+    """Another weight of each event."""
     up: Expression
     """Factor on the physical weight one standard deviation up: `b_weight_up / b_weight`."""
     down: Expression | None = None
@@ -50,6 +52,7 @@ class TwoPointSystematic(Systematic):
     """Another generator is one standard deviation up, its mirror image down."""
 
     kind: Literal["two_point"]
+    """Another generator."""
     domain: Name
     """Domain of the other generator; all its samples of a class stand for that class."""
     rate: bool = False
@@ -60,6 +63,7 @@ class NormSystematic(Systematic):
     """The rate is known to a fraction only: factors 1 + value and 1 / (1 + value)."""
 
     kind: Literal["norm"]
+    """Another rate."""
     value: Positive
     """One standard deviation, relative."""
 

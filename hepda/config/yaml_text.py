@@ -14,7 +14,7 @@ MAX_NODES = 50_000
 MAX_DEPTH = 50
 
 Lines = dict[tuple[str, ...], int | str]
-"""The line of a key, or `12 of other.yaml`."""
+"""Where a key was given: its line, `12 of other.yaml`, or `--set` for one of the command line."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -42,7 +42,14 @@ def parse(text: str, where: str) -> tuple[Any, Lines]:
     """
     if len(text) > MAX_BYTES:
         raise ConfigError(f"{where}: is longer than {MAX_BYTES} characters; this is no analysis file.")
-    loader = _Loader(text)
+    try:
+        loader = _Loader(text)
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise ConfigError(
+            f"{where}: not valid YAML: line {line} holds the character U+{ord(text[error.position]):04X}, which no "
+            "YAML may hold; remove it. (A file full of them is no text: name the analysis file.)"
+        ) from error
     try:
         node = loader.get_single_node()
         if node is None:

@@ -10,6 +10,9 @@ from hepda.evaluation.arrays import Sample, bin_edges, by_class, histogram, samp
 from hepda.evaluation.distances import merge_bins
 from hepda.evaluation.results import BinContents, FloatArray
 
+MIN_N_EFF = 25.0
+"""Effective background events that a bin holds at least."""
+
 
 def automatic_edges(
     score: ArrayLike,
@@ -17,7 +20,7 @@ def automatic_edges(
     weight: ArrayLike | None = None,
     *,
     max_bins: int = 10,
-    min_n_eff: float = 25.0,
+    min_n_eff: float = MIN_N_EFF,
 ) -> FloatArray:
     """Edges [b + 1] of at most `max_bins` bins, built from the signal end of the score downwards.
 

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from hepda.errors import DataError
 from hepda.evaluation.results import FloatArray, Interval
 
-_FAILED = 0.05  # largest share of replicas that may be undefined
+MOST_FAILED = 0.05
+"""Largest share of replicas that may be undefined."""
 
 
 def poisson_counts(events: int, replicas: int, seed: int) -> Iterator[FloatArray]:
@@ -85,7 +86,7 @@ def interval(value: float, centre: float, replicas: FloatArray, level: float) ->
     Raises DataError if more than 5 % of the replicas are NaN: the sample is too small to be resampled.
     """
     good = replicas[np.isfinite(replicas)]
-    if len(good) < (1 - _FAILED) * len(replicas) or len(good) < 2:
+    if len(good) < (1 - MOST_FAILED) * len(replicas) or len(good) < 2:
         raise DataError(
             f"{len(replicas) - len(good)} of {len(replicas)} bootstrap replicas have no positive sum of "
             "weights in some class; there are too few effective events for an interval"

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from hepda.config import AnalysisConfig
 from hepda.events.checking import Agreement, Checkup, SampleCheck
+from hepda.events.samples import effective_number
 
 WIDEST = 60
 UNLIKELY = 1e-3
@@ -73,7 +74,7 @@ def _step(cut: str, entries: int, sumw: float | None, sumw2: float | None, all_e
     share = f"{entries / all_entries:.1%}" if all_entries else ""
     if sumw is None or sumw2 is None:
         return [cut, str(entries), share, "", ""]
-    return [cut, str(entries), share, _yield(sumw, sumw2), f"{sumw**2 / sumw2:.0f}" if sumw2 > 0 else "0"]
+    return [cut, str(entries), share, _yield(sumw, sumw2), f"{effective_number(sumw, sumw2):.0f}"]
 
 
 def _normalisation(config: AnalysisConfig, check: SampleCheck) -> str:
@@ -102,8 +103,8 @@ def _agreement(found: Agreement) -> list[str]:
 def _yield(sumw: float, sumw2: float) -> str:
     """The yield and its statistical error, to the error's second digit."""
     error = math.sqrt(sumw2)
-    digits = 1 - math.floor(math.log10(error)) if error > 0 else 0
-    if digits > 6 or digits < -5:
+    digits = 1 - math.floor(math.log10(error)) if 0 < error < math.inf else 0
+    if digits > 6 or digits < -5 or not math.isfinite(sumw):
         return f"{sumw:.4g} +- {error:.2g}"
     shown = max(0, digits)
     return f"{round(sumw, digits):.{shown}f} +- {round(error, digits):.{shown}f}"

@@ -23,7 +23,9 @@ from hepda.evaluation.distances import chi2, kolmogorov_smirnov
 from hepda.events.blinding import hidden_range
 from hepda.events.chunks import ChunkReader, Faults, Rows, stretches
 from hepda.events.expressions import Expression, needed_names, parse
+from hepda.events.guards import unjudged
 from hepda.events.inputs import InputFile, inspect, open_inputs, sample_tree
+from hepda.events.leaks import leaks, spread
 from hepda.events.load import LoadedEvents, load_table
 from hepda.events.plan import PHYSICAL, Plan, SamplePlan, make_plan
 from hepda.events.samples import SampleSummary, rows_by_key
@@ -35,8 +37,6 @@ from hepda.resources import Resources
 
 Progress = Callable[[str, int, int], None]
 
-MOST_ROWS = 200_000
-"""Selected events, spread over all, from which features are judged."""
 SAME = 0.999
 """Correlation from which two features are called nearly equal."""
 BINS = 20
@@ -115,6 +115,7 @@ def check_events(config: AnalysisConfig, progress: Progress, *, every_file: bool
         with TemporaryDirectory(prefix="hepda-check-") as folder:  # all files may be more than the memory holds
             loaded = load_table(looked, progress, Resources(folder=Path(folder) / "table"))
             _samples(looked, plan, inputs, loaded, listed, found)
+            _judging(looked, loaded.table, found, whole=looked.samples == _restricted(config, listed).samples)
             _keys(looked, loaded.table, found)
             _features(looked, loaded, found)
             _agreement(looked, loaded.table, found)
@@ -252,6 +253,15 @@ def _weights(config: AnalysisConfig, name: str, summary: SampleSummary, found: C
         )
 
 
+def _judging(config: AnalysisConfig, table: FeatureTable, found: Checkup, *, whole: bool) -> None:
+    """What a training would end with instead of numbers; whole: every file was read, so that no other can help."""
+    for text in unjudged(config, table):
+        if whole:
+            found.problems.append(text)
+        else:
+            found.warnings.append(f"{text} These are the events of one file of each sample; --all looks at every file")
+
+
 def _and(names: tuple[str, ...]) -> str:
     return " and ".join(names)
 
@@ -284,14 +294,9 @@ def _keys(config: AnalysisConfig, table: FeatureTable, found: Checkup) -> None:
 # --- features -----------------------------------------------------------------------------------------------------
 
 
-def _spread(n: int) -> NDArray[np.int64]:
-    """At most MOST_ROWS of n rows, evenly."""
-    return np.arange(n) if n <= MOST_ROWS else np.linspace(0, n - 1, MOST_ROWS).astype(np.int64)
-
-
 def _features(config: AnalysisConfig, loaded: LoadedEvents, found: Checkup) -> None:
     table = loaded.table
-    rows = np.asarray(table.features[_spread(len(table))], dtype=np.float64)
+    rows = np.asarray(table.features[spread(len(table))], dtype=np.float64)
     varying = []
     for i, name in enumerate(table.names):
         low, high = rows[:, i].min(), rows[:, i].max()
@@ -313,6 +318,7 @@ def _features(config: AnalysisConfig, loaded: LoadedEvents, found: Checkup) -> N
             found.warnings.append(
                 f"the features {first} and {second} are nearly equal (correlation {correlation[i, j]:.4f})"
             )
+    found.warnings.extend(leaks(config, table))
     _missing(loaded, found)
 
 
@@ -346,13 +352,13 @@ def _agreement(config: AnalysisConfig, table: FeatureTable, found: Checkup) -> N
         return
     expected = np.flatnonzero(simulation)
     total = float(table.weight[expected].sum())
-    expected = expected[_spread(len(expected))]
+    expected = expected[spread(len(expected))]
     for domain in data:
         rows = np.flatnonzero(table.of_domain(domain))
         seen = float(table.weight[rows].sum())
         ratio = f", {seen / total:.3f} of it" if total > 0 else ""
         found.notes.append(f"{domain}: {seen:.6g} events, where the simulation expects {total:.6g}{ratio}")
-        rows = rows[_spread(len(rows))]
+        rows = rows[spread(len(rows))]
         for i, name in enumerate(table.names):
             try:
                 found.agreement.append(_compared(name, domain, table, i, rows, expected))

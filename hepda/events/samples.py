@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,11 @@ PB_IN_INVERSE_FB = 1000.0
 """1 pb is 1000 events in 1/fb."""
 _BLOCK = 1_000_000
 """Weights that are summed at once: those of a table on disk are never all in memory."""
+
+
+def effective_number(sumw: float, sumw2: float) -> float:
+    """Effective number of events, sumw^2 / sumw2 (sumw^2 alone may be beyond all numbers); 0 without weights."""
+    return (sumw / math.sqrt(sumw2)) ** 2 if sumw2 > 0 and math.isfinite(sumw) else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +50,7 @@ class WeightSums:
     @property
     def n_eff(self) -> float:
         """Effective number of events, sumw^2 / sumw2; 0 for none."""
-        return self.sumw**2 / self.sumw2 if self.sumw2 > 0 else 0.0
+        return effective_number(self.sumw, self.sumw2)
 
     @property
     def error(self) -> float:
@@ -234,7 +240,7 @@ def normalisation_of(config: AnalysisConfig, name: str, files: Sequence[Metadata
         return Normalisation(1.0)
     corrections = sample.k_factor * sample.filter_efficiency * sample.scale
     if normalisation_config(config, name) is None:
-        return Normalisation(corrections)
+        return Normalisation(_usable(corrections, f"samples.{name}: k_factor x filter_efficiency x scale"))
     sums = [f.sum_of_weights for f in files if f.sum_of_weights is not None]
     total = sum(sums) if sample.sum_of_weights == "file" else sample.sum_of_weights
     sections = [f.cross_section for f in files if f.cross_section is not None]
@@ -247,7 +253,15 @@ def normalisation_of(config: AnalysisConfig, name: str, files: Sequence[Metadata
         raise DataError(f"samples.{name}: the cross section is {section} pb; it must be positive.")
     luminosity = sample.luminosity or config.luminosity
     factor = luminosity * PB_IN_INVERSE_FB * section * corrections / total
-    return Normalisation(factor, total, section)
+    parts = f"{luminosity:g}/fb x {section:g} pb x corrections {corrections:g} / sum of weights {total:g}"
+    return Normalisation(_usable(factor, f"samples.{name}: {parts}"), total, section)
+
+
+def _usable(factor: float, what: str) -> float:
+    """The factor from weights to events. Raises DataError, beginning with `what` it is, for one beyond all numbers."""
+    if not 0 < factor < np.inf:
+        raise DataError(f"{what} is {factor:g}, by which no event can be weighted; look at each of these numbers.")
+    return factor
 
 
 _KEYS = 2_000_000

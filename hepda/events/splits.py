@@ -29,7 +29,7 @@ def splitmix64(values: NDArray[np.integer[Any]]) -> Keys:
 
 
 def event_key(*parts: NDArray[np.integer[Any]]) -> Keys:
-    """Hash of (run, event), or of event alone: uint64 [n]. Parts are integers of up to 64 bits."""
+    """Hash of run, event and whatever else identifies it: uint64 [n]. Parts are integers of up to 64 bits."""
     key = np.zeros(len(parts[0]), dtype=np.uint64)
     for part in parts:
         key = splitmix64(key ^ splitmix64(part))

@@ -6,34 +6,44 @@ identify an event, which are weights, which lists belong together (`Jet_pt`, `Je
 
 from __future__ import annotations
 
+import json
+import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from itertools import chain, count
+from keyword import iskeyword
+from pathlib import Path, PurePath
 
 import numpy as np
 
+from hepda.config.yaml_text import parse
 from hepda.errors import SourceError
 from hepda.events.bookkeeping import Books, books_of
 from hepda.events.columns import Column
+from hepda.events.expressions import CONSTANTS
 from hepda.events.formats import SIDE, choose_tree
+from hepda.events.identifiers import EVENT, RUN, is_identifier, role_of
 from hepda.events.sources import EventFile, Tree, open_file, tree_of
 
 LOOKED_AT = 1000  # entries: enough to tell a constant from a number
 MOST = 30  # features of each kind that are proposed; the others stand in a comment
-RUNS = ("run", "runnumber", "run_number")
-EVENTS = ("event", "eventnumber", "event_number", "evt", "evtnum")
+MANY = 50  # entries in which whole numbers that never repeat are no accident
+RUNS = ("run", "runnumber", "runno", "runnum", "runid", "runnr")  # of several, these are taken before others
+EVENTS = ("event", "eventnumber", "evt", "evtnum", "evtnumber", "eventid")
 WEIGHTS = re.compile(r"^(gen(erator)?_?weight|mc_?event_?weights?|event_?weight|weight(_?mc)?|mc_?weight)$", re.I)
-VARIED = re.compile(r"_?(up|down|jes|jer)(_|$)|_?(Up|Down)$")
-OTHER_WEIGHTS = re.compile(r"weight|(^|_)sf(_|$)|scale_?factor", re.IGNORECASE)
+VARIED = re.compile(r"(^|_)(up|down|jes|jer)(_|$)|(?<=[a-z])(Up|Down)(?=[A-Z]|_|$)", re.ASCII)
 BOOKKEEPING = re.compile(r"(^|_)(id|idx|index|hash|lumi\w*|bunchcrossing|bx|isdata)$|^HLT_|^L1_|^Flag_", re.I)
-TRUTH = re.compile(r"gen|truth|^mc|lhe|born|hardscatter|parton|pdgid|flavou?r|extra_[bc]$", re.IGNORECASE)
-NAME = re.compile(r"[^\W\d]\w*(\.\w+)*")  # what may stand in an expression
+TRUTH = re.compile(
+    r"gen|truth|^mc|lhe|born|hardscatter|parton|pdgid|flavou?r|extra_[bc]$|^pileup_|ntrueint", re.IGNORECASE
+)
+NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")  # what may stand in an expression
+KINEMATIC = ("pt", "eta", "phi", "mass", "m", "px", "py")  # parts of a collection that variables are made of
 
 
 @dataclass(slots=True)
 class Found:
-    """The branches of a tree by what they seem to be."""
+    """The branches of a tree by what they seem to be, each by a name that may stand in an expression."""
 
     run: str | None = None
     event: str | None = None
@@ -45,14 +55,17 @@ class Found:
     varied: list[str] = field(default_factory=list)
     constant: list[str] = field(default_factory=list)
     truth: list[str] = field(default_factory=list)
+    ids: list[str] = field(default_factory=list)  # what identifies an event or a sample, and labels
     left: list[str] = field(default_factory=list)  # bookkeeping, and what holds no numbers
+    aliases: dict[str, str] = field(default_factory=dict)  # names for branches whose own no expression can say
 
 
-def starting_yaml(path: str, tree: str | None = None) -> str:
+def starting_yaml(path: str, tree: str | None = None, folder: Path | None = None) -> str:
     """The text of an analysis file for the events of `path`; `hepda check` passes on it once its samples are real.
 
-    tree: its name, or None for the one that holds the events. Raises SourceError: the file cannot be read, has no
-    events, or several trees of which any could be meant.
+    tree: its name, or None for the one that holds the events; folder: where the text will be written, to which paths in
+    it are relative (None: they stay as given). Raises SourceError: the file cannot be read, has no events, no numbers
+    that a model could read, or several trees of which any could be meant.
     """
     with open_file(path) as file:
         entries = _entries_of_trees(file)
@@ -63,7 +76,19 @@ def starting_yaml(path: str, tree: str | None = None) -> str:
     others = ", ".join(told for name, told in _listed(entries).items() if name != source.tree)
     note = "--tree chooses others: " if tree else "the likely one; --tree chooses: "
     note = note + others if others else ""
-    return "\n".join(_lines(Path(path), source.tree, note, found, books)) + "\n"
+    where = f"{path}: the tree {source.tree!r}"
+    lines = _lines(_seen_from(path, folder), source.tree, note, found, books, where)
+    return "\n".join(lines) + "\n"
+
+
+def _seen_from(path: str, folder: Path | None) -> str:
+    """A path as an analysis file in `folder` has to say it."""
+    if folder is None or "://" in path or Path(path).is_absolute():
+        return path
+    relative = os.path.relpath(Path(path).absolute(), folder.resolve())
+    # `..` behind a link leads elsewhere than the text says
+    same = (folder.resolve() / relative).exists() and Path(path).samefile(folder.resolve() / relative)
+    return relative if same else str(Path(path).absolute())
 
 
 def _entries_of_trees(file: EventFile) -> dict[str, int | None]:
@@ -103,61 +128,119 @@ def _likely_tree(path: str, entries: Mapping[str, int | None]) -> str | None:
 def classify(source: Tree) -> Found:
     """Look at the names of all branches and at the first entries of each."""
     found = Found()
-    names = [name for name in source.own_names if NAME.fullmatch(name)]
-    found.left = [name for name in source.own_names if name not in names]
-    lists = source.file.do("the kinds of branches", lambda f: list(map(f.reader(source.tree).is_list, names)))
-    for name, is_list in zip(names, lists, strict=True):
-        if is_list:
-            collection, part = _split(name)
-            found.lists.setdefault(collection, {})[part.lower()] = name
+    own = list(source.own_names)
+    kinds = source.file.do("the kinds of branches", lambda f: list(map(f.reader(source.tree).is_list, own)))
+    words = _words(own, found.aliases)
+    flat = [name for name, is_list in zip(own, kinds, strict=True) if not is_list]
+    parts_of = {name: _split(name.rpartition("/")[2]) for name in own if name not in flat}
+    columns = _read(source, flat) | _read(source, [name for name, (_, part) in parts_of.items() if part in KINEMATIC])
+    for name, (collection, part) in parts_of.items():
+        if part in KINEMATIC and name not in columns:
+            found.left.append(name)
+        else:
+            found.lists.setdefault(collection, {})[part] = words[name]
     branches = (branch for parts in found.lists.values() for branch in parts.values())
     counted = {f"n{name}".lower().replace("_", "") for name in (*found.lists, *branches)}
-    for name, is_list in zip(names, lists, strict=True):
-        if is_list:
-            continue
+    runs: dict[str, Column] = {}
+    events: dict[str, Column] = {}
+    for name in flat:
         if name.lower().replace("_", "") in counted:
-            found.counts.append(name)
+            found.counts.append(words[name])
             continue
-        try:
-            column = source.read([name], 0, min(LOOKED_AT, source.entries))[name]
-        except SourceError:
+        column = columns.get(name)
+        if column is None:
             found.left.append(name)
-            continue
-        _place(found, name, column)
+        elif role_of(name) in (RUN, EVENT) and column.offsets is None and column.values.dtype.kind in "iu":
+            (runs if role_of(name) == RUN else events)[name] = column
+        else:
+            _place(found, name, words[name], column)
+    for candidates, known in ((runs, RUNS), (events, EVENTS)):
+        ranked = sorted(candidates, key=lambda name: _rank(name, candidates[name], known))
+        if ranked and known is RUNS:
+            found.run = words[ranked[0]]
+        elif ranked:
+            found.event = words[ranked[0]]
+        found.ids += [words[name] for name in ranked[1:]]
     return found
 
 
-def _place(found: Found, name: str, column: Column) -> None:
-    low = name.lower().rpartition(".")[2]
-    whole = column.values.dtype.kind in "iu"
-    if whole and low in RUNS and found.run is None:
-        found.run = name
-    elif whole and low in EVENTS and found.event is None:
-        found.event = name
-    elif WEIGHTS.search(name) and found.weight is None:
-        found.weight = name
-    elif OTHER_WEIGHTS.search(name):
-        found.weights.append(name)
+def _words(own: Sequence[str], aliases: dict[str, str]) -> dict[str, str]:
+    """A name for each branch that may stand in an expression: its own, or a new one, which is added to `aliases`."""
+    taken, found = {name for name in own if _may_stand(name)}, {}
+    for name in own:
+        if _may_stand(name):
+            found[name] = name
+            continue
+        leaf = re.sub(r"\W+", "_", name.rpartition("/")[2]).strip("_")
+        whole = re.sub(r"\W+", "_", name).strip("_")
+        bases = [base if base and not base[0].isdigit() else f"b_{base}" for base in (leaf, whole)]
+        choices = chain(bases, (f"{bases[-1]}_{n}" for n in count(2)))
+        word = next(word for word in choices if word not in taken and _may_stand(word))
+        taken.add(word)
+        found[name] = word
+        aliases[word] = name
+    return found
+
+
+def _may_stand(name: str) -> bool:
+    return bool(NAME.fullmatch(name)) and not any(map(iskeyword, name.split("."))) and name not in CONSTANTS
+
+
+def _read(source: Tree, names: Sequence[str]) -> dict[str, Column]:
+    """The first entries of branches, without those that hold no numbers or do not read: then each is read by itself."""
+    try:
+        return source.read(names, 0, min(LOOKED_AT, source.entries))
+    except SourceError:
+        return {} if len(names) < 2 else {k: v for name in names for k, v in _read(source, [name]).items()}
+
+
+def _rank(name: str, column: Column, known: Sequence[str]) -> tuple[bool, int]:
+    """Smallest for the branch that is most likely the number of the run, or of the event: usual name, no constant."""
+    plain = re.sub(r"[\W_]", "", re.split(r"[./]", name)[-1]).lower()
+    return known is EVENTS and _constant(column), known.index(plain) if plain in known else len(known)
+
+
+def _constant(column: Column) -> bool:
+    return len(column.values) < 2 or bool(np.all(column.values == column.values[0]))
+
+
+def _place(found: Found, name: str, word: str, column: Column) -> None:
+    """Put a branch that is no list where it belongs, by its name and its first numbers. word: how it is called."""
+    low, role = name.rpartition("/")[2].rpartition(".")[2], role_of(name)
+    if WEIGHTS.search(low) and found.weight is None:
+        found.weight = word
+    elif role == "weight":
+        found.weights.append(word)
+    elif role is not None:
+        found.ids.append(word)
     elif TRUTH.search(name):
-        found.truth.append(name)
+        found.truth.append(word)
     elif VARIED.search(name):
-        found.varied.append(name)
-    elif BOOKKEEPING.search(name) or column.offsets is not None:
-        found.left.append(name)
-    elif len(column.values) < 2 or np.all(column.values == column.values[0]):
-        found.constant.append(name)
+        found.varied.append(word)
+    elif BOOKKEEPING.search(name) or is_identifier(name) or column.offsets is not None:
+        found.left.append(word)
+    elif _constant(column):
+        found.constant.append(word)
     elif not np.all(np.isfinite(column.values)):
-        found.left.append(name)
+        found.left.append(word)
+    elif _counts_entries(column):
+        found.ids.append(word)
     else:
-        found.flat.append(name)
+        found.flat.append(word)
+
+
+def _counts_entries(column: Column) -> bool:
+    """Whether these are many whole numbers, none of them twice."""
+    values = column.values
+    return values.dtype.kind in "iu" and len(values) >= MANY and len(np.unique(values)) == len(values)
 
 
 def _split(name: str) -> tuple[str, str]:
-    """Collection and part of a branch: Jet_pt, jet.pt, AnalysisJetsAuxDyn.pt."""
+    """Collection and part of a branch, the part in lower case: Jet_pt, jet.pt, AnalysisJetsAuxDyn.pt, tracks.fPx."""
     for mark in (".", "_"):
         collection, found, part = name.rpartition(mark)
         if found and collection and part:
-            return collection, part
+            return collection, re.sub(r"^f(?=[A-Z])", "", part).lower()
     return name, ""
 
 
@@ -166,26 +249,37 @@ def _normalisation(books: Books | None) -> tuple[str, str]:
     if books is None:
         why = "no sum of weights was found in the file, so the weight is taken as it is; see `hepda schema`"
         return f"normalisation: null                   # TODO {why}", ""
-    section = ", ".join(f"{key}: {_text(str(value))}" for key, value in books.keys.items())
+    section = ", ".join(
+        f"{key}: {value if isinstance(value, int) else _text(value)}" for key, value in books.keys.items()
+    )
     line = f"normalisation: {{{section}}}   # found in the file: {books.total:.6g}; TODO is it the sum of `weight`?"
     return line, "" if books.cross_section else ", cross_section: 1.0"
 
 
-def _lines(path: Path, tree: str, note: str, found: Found, books: Books | None) -> list[str]:
+def _lines(path: str, tree: str, note: str, found: Found, books: Books | None, where: str) -> list[str]:
     variables, features = _variables(found)
+    if not features:
+        variables, features = _last_resort(found, where)
     keys = [name for name in (found.run, found.event) if name]
     normalisation, section = _normalisation(books)
+    said = {*re.findall(r"[\w.]+", "\n".join(variables)), *features, *keys, found.weight}
+    aliases = {word: name for word, name in found.aliases.items() if word in said}
+    named = ", ".join(f"{word}: {_text(name)}" for word, name in aliases.items())
+    first, other = (f", aliases: &names {{{named}}}", ", aliases: *names") if aliases else ("", "")
+    stem = re.sub(r"[^A-Za-z0-9_]+", "_", PurePath(path).stem).strip("_")[:80]
     lines = [
-        f"# A starting point, guessed from the branches of {path.name} by `hepda init`. Lines with TODO need you.",
-        f"name: {re.sub(r'[^A-Za-z0-9_]+', '_', path.stem).strip('_') or 'analysis'}",
+        f"# A starting point, guessed from the branches of {PurePath(path).name} by `hepda init`. Lines with TODO need "
+        "you.",
+        f"name: {_text(stem or 'analysis')}",
         "kind: events",
         "luminosity: 140                       # TODO 1/fb",
         f"tree: {_text(tree)}" + (f"   # {note}" if note else ""),
         normalisation,
         "",
         "samples:                              # TODO one a process; cross_section in pb, k_factor, ...",
-        f"  signal: {{files: {_text(str(path))}, class: signal, domain: simulation{section}}}",
-        f"  background: {{files: {_text(str(path))}, class: background, domain: simulation{section}}}   # TODO others",
+        f"  signal: {{files: {_text(path)}, class: signal, domain: simulation{section}{first}}}",
+        f"  background: {{files: {_text(path)}, class: background, domain: simulation{section}{other}}}"
+        "   # TODO others",
         "  # background_alt: {files: ..., class: background, domain: alternative}   # another generator",
         "  # background_third: {files: ..., class: background, domain: third, use: evaluate}   # trained on by nothing",
         "  # data: {files: ..., domain: data}",
@@ -193,19 +287,40 @@ def _lines(path: Path, tree: str, note: str, found: Found, books: Books | None) 
     ]
     lines += ["variables:", *variables, ""] if variables else []
     lines += ["selection: null                       # TODO such as (n_jet >= 5)"]
-    lines += [f"weight: {_text(found.weight or '1')}" + _also("other weights", found.weights)]
+    lines += [f"weight: {_text(found.weight) if found.weight else 1}" + _also("other weights", found.weights)]
     lines += ["", "features:                             # TODO leave out what data lack or what you would not trust"]
-    lines += [f"  - {name}" for name in features]
+    lines += [f"  - {_text(name)}" for name in features]
     for what, names in (
         (f"more than the first {MOST}", found.flat[MOST:]),
         ("constant in the first events", found.constant),
+        ("what identifies an event or a sample, and labels, by names or numbers: no features", found.ids),
         ("of the simulation's truth, by their names: no features", found.truth),
         ("systematic variations, by their names: see `systematics` in `hepda schema`", found.varied),
         ("lengths of lists", found.counts),
     ):
-        lines += _comment(what, names)
+        lines += _comment(what, [name for name in names if name not in features])
     split = f"split: {{key: [{', '.join(map(_text, keys or ['TODO']))}], folds: 2, validation: 0.2}}"
     return [*lines, "", split + ("" if keys else "   # TODO no branch looks like a run or event number"), *_REST]
+
+
+def _last_resort(found: Found, where: str) -> tuple[list[str], list[str]]:
+    """Variables and features where nothing looks like one, so that the text loads: any numbers that there are.
+
+    Raises SourceError, beginning with `where`, if there are none.
+    """
+    lists = [branch for parts in found.lists.values() for branch in parts.values()][: MOST // 2]
+    names = {branch: _word(branch) for branch in lists}
+    lines = [f"  n_{word}: count({branch})" for branch, word in names.items()]
+    features = [f"n_{word}" for word in names.values()]
+    for others in (found.counts, found.varied, found.truth, found.constant):
+        features = features or others[:MOST]
+    if not features:
+        there = [*found.ids, *found.weights, *filter(None, (found.run, found.event, found.weight)), *found.left]
+        raise SourceError(
+            f"{where} has no branch of numbers that a model could read; it has {', '.join(there[:MOST]) or 'none'}. "
+            "Name another tree by --tree, or another file."
+        )
+    return list(dict.fromkeys(lines)), list(dict.fromkeys(features))
 
 
 _REST = (
@@ -234,11 +349,14 @@ def _variables(found: Found) -> tuple[list[str], list[str]]:
 
     for collection, parts in found.lists.items():
         pt = parts.get("pt")
-        if pt is None and "px" in parts and "py" in parts:
-            pt = _word(collection) + "_pt"
-            lines.append(f"  {pt}: sqrt({parts['px']}**2 + {parts['py']}**2)")
-        if pt is None or TRUTH.search(collection):
+        if TRUTH.search(collection) or (pt is None and not {"px", "py"} <= parts.keys()):
             continue
+        if pt is None:
+            pt = _word(collection) + "_pt"
+            if pt in taken:
+                continue
+            taken.add(pt)
+            lines.append(f"  {pt}: sqrt({parts['px']}**2 + {parts['py']}**2)")
         add(f"n_{collection}", f"count({pt})")
         add(f"sum_pt_{collection}", f"sum({pt})")
         add(f"{collection}_pt_1", f"{pt}[0]")
@@ -267,5 +385,5 @@ def _also(what: str, names: list[str]) -> str:
 
 def _text(value: str) -> str:
     """A scalar of YAML, in quotes where it needs them."""
-    return value if re.fullmatch(r"[\w./-]*[A-Za-z_/][\w./-]*|\d+", value) else '"' + value.replace('"', '\\"') + '"'
-
+    plain = re.fullmatch(r"[\w./][\w./-]*", value) and parse(value, "a name")[0] == value
+    return value if plain else json.dumps(value, ensure_ascii=False)

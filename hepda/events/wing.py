@@ -36,9 +36,13 @@ def load(
 
 
 def check(
-    config: AnalysisConfig, progress: Callable[[str, int, int], None], *, every_file: bool = False
+    config: AnalysisConfig,
+    progress: Callable[[str, int, int], None],
+    *,
+    every_file: bool = False,
+    known: Sequence[str] = (),
 ) -> tuple[list[str], list[str]]:
-    """Look at the events of one file of each sample, or of every file.
+    """Look at the events of one file of each sample, or of every file. known: problems that were found before.
 
     Returns the lines of what was found, and the problems for which a training may not start.
 
@@ -47,6 +51,7 @@ def check(
 
     """
     found = check_events(config, progress, every_file=every_file)
+    found.problems.extend(known)
     try:
         check_truth(config)
     except HepdaError as error:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from hepda import rundir
 from hepda.config import AnalysisConfig
-from hepda.errors import ConfigError
+from hepda.errors import ConfigError, DataError, HepdaError
 from hepda.kinds import Judging, Kind
 from hepda.parallel import Send
 from hepda.resources import Resources
@@ -48,6 +48,7 @@ class Events(Kind):
         self._judged: tuple[FeatureTable, Mapping[str, Array]] | None = None
         self._shares: dict[tuple[str, str], float] = {}
         self._folder: TemporaryDirectory[str] | None = None
+        self._leaks: list[str] | None = None
         self._resources: Resources | None = None
 
     @property
@@ -65,23 +66,33 @@ class Events(Kind):
         return self._loaded
 
     def check(self, progress: Send, *, every_file: bool = False) -> tuple[list[str], list[str]]:
-        """Yields, cut flows, weights, features of the events of every sample."""
+        """Yields, cut flows, weights, features of the events of every sample; packages that a training would miss."""
         from hepda.events import wing
+        from hepda.training import check_extras
 
-        return wing.check(self.config, progress, every_file=every_file)
+        missing = []
+        try:
+            check_extras(self.config)
+        except HepdaError as error:
+            missing.append(str(error))
+        return wing.check(self.config, progress, every_file=every_file, known=missing)
 
     def load(self, progress: Send, resources: Resources | None = None) -> list[str]:
         """Read the files, or take their table from the cache.
 
-        Tells where the events are, files that were left out and what the policy for negative weights touches.
+        Tells where the events are, files that were left out and what the policy for negative weights touches. Raises
+        DataError for events whose scores could not be judged after the training.
         """
         from hepda.events import wing
+        from hepda.events.guards import unjudged
         from hepda.training import check_extras
 
         check_extras(self.config)
         self._resources = resources
         self._loaded = wing.load(self.config, progress, resources)
         self._table = self._loaded.table
+        if hopeless := list(unjudged(self.config, self._table)):
+            raise DataError("\n".join(hopeless))
         note = [self._loaded.note] if self._loaded.note else []
         keys = " and ".join(self.config.split.key)
         twice = [
@@ -179,10 +190,15 @@ class Events(Kind):
         return drawn
 
     def warnings(self) -> list[str]:
-        """What the policy for negative weights touches, and which trainings see data of the signal region."""
+        """What the policy for negative weights touches, which trainings see data of the signal region, and features
+        that give class, domain or event away.
+        """
         from hepda.events.blinding import uncontrolled
+        from hepda.events.leaks import leaks
 
-        return [*policy_lines(self.config, self.table), *uncontrolled(self.config)]
+        if self._leaks is None:  # asked for by the log and by the report
+            self._leaks = leaks(self.config, self.table)
+        return [*policy_lines(self.config, self.table), *uncontrolled(self.config), *self._leaks]
 
     def notes(self) -> list[str]:
         """What is hidden or scaled, and whether all events were judged."""

@@ -16,7 +16,7 @@ from hepda.events import check_page
 from hepda.events.checking import Checkup, check_events
 from tests.factory import analysis, write_analysis, write_sample
 
-N = 200
+N = 500
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,169 @@
+"""Features that give the class, the domain or the event away, told by name before a training.
+
+A model that reads the number of the sample, a label or a weight separates perfectly and measures nothing; one that
+reads the number of an event learns events by heart. What is found is a warning, for a feature may be that good.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hepda.config import AnalysisConfig
+from hepda.evaluation.roc import auc
+from hepda.events.expressions import Expression, dotted_name, needed_names
+from hepda.events.identifiers import ROLES, role_of
+from hepda.events.plan import Plan, make_plan
+from hepda.events.table import FeatureTable
+
+MOST_ROWS = 200_000
+"""Events, spread over all, from which features are judged."""
+TELLING = 0.99
+"""AUC of a single feature from which it is said to give class or domain away."""
+FEWEST = 20
+"""Events of each side for an AUC to mean anything."""
+MANY = 100
+"""Events among which whole numbers that never repeat are no accident."""
+
+
+def spread(n: int) -> NDArray[np.int64]:
+    """At most MOST_ROWS of n rows, evenly."""
+    return np.arange(n) if n <= MOST_ROWS else np.linspace(0, n - 1, MOST_ROWS).astype(np.int64)
+
+
+def leaks(config: AnalysisConfig, table: FeatureTable) -> list[str]:
+    """A line for each feature that looks like a leak, with every reason: its name, its AUC, its values."""
+    rows = spread(len(table))
+    seen = _Seen(config, table, rows)
+    names = _by_name(config, make_plan(config))
+    found = []
+    for i, feature in enumerate(table.names):
+        values = np.asarray(table.features[rows, i], dtype=np.float64)
+        reasons = [*names.get(feature, ()), *seen.reasons(values)]
+        if reasons:
+            found.append(
+                f"the feature {feature} {'; it '.join(reasons)}. A model that reads it may learn this instead of "
+                "physics: take it out of `features` unless it is meant"
+            )
+    return found
+
+
+# --- by name ------------------------------------------------------------------------------------------------------
+
+
+def _by_name(config: AnalysisConfig, plan: Plan) -> dict[str, list[str]]:
+    """Reasons by feature: it is, or is computed from, branches that name an event, a sample, a label or a weight."""
+    found: dict[str, dict[str, None]] = {}
+    for name, sample in config.samples.items():
+        variables = plan.variables_of(name)
+        factors = _factors(plan.weights[name], variables) if name in plan.weights else set()
+        for feature in plan.features:
+            plain = _plain(feature, variables)
+            for branch in sorted(needed_names([feature], variables)):
+                original = sample.aliases.get(branch, branch)
+                what = _what(config, branch, original)
+                if what is None and plain == branch and branch in factors:
+                    what = "a factor of `weight`"
+                if what is not None:
+                    verb = "is" if plain == branch else "is computed from"
+                    found.setdefault(feature.text, {})[f"{verb} the branch {original}, {what}"] = None
+    return {feature: list(reasons) for feature, reasons in found.items()}
+
+
+def _what(config: AnalysisConfig, branch: str, original: str) -> str | None:
+    if branch in config.split.key:
+        return "a branch of `split.key`"
+    role = role_of(branch) or role_of(original)
+    return None if role is None else f"by its name {ROLES[role]}"
+
+
+def _plain(expression: Expression, variables: dict[str, Expression]) -> str | None:
+    """The branch that an expression is, if it is nothing but a name, through variables that are nothing but names."""
+    name = dotted_name(expression.tree)
+    while name is not None and name in variables:
+        name = dotted_name(variables[name].tree)
+    return name
+
+
+def _factors(weight: Expression, variables: dict[str, Expression]) -> set[str]:
+    """The branches that a weight is a product of."""
+    found: set[str] = set()
+
+    def walk(node: ast.expr) -> None:
+        name = dotted_name(node)
+        if name is not None and name in variables:
+            walk(variables[name].tree)
+        elif name is not None:
+            found.add(name)
+        elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult | ast.Div):
+            walk(node.left)
+            walk(node.right)
+
+    walk(weight.tree)
+    return found
+
+
+# --- by numbers ---------------------------------------------------------------------------------------------------
+
+
+class _Seen:
+    """The rows that features are judged on, and which of them are compared with which."""
+
+    def __init__(self, config: AnalysisConfig, table: FeatureTable, rows: NDArray[np.int64]) -> None:
+        label, domain = table.label[rows], table.domain[rows]
+        self.sample = table.sample[rows]
+        self.pairs: list[tuple[str, NDArray[np.bool_], NDArray[np.bool_]]] = []
+        trained = table.of_samples(list(dict.fromkeys(n for m in config.models for n in config.training_samples(m))))
+        trained = trained[rows]
+        self._add("signal from background", trained & (label == 1), trained & (label == 0))
+        first = domain == table.domain_names.index(config.domains[0])
+        for number, name in enumerate(table.domain_names):
+            other = domain == number
+            if name == config.domains[0] or not other.any():
+                continue
+            what = f"the domain {name} from {config.domains[0]}"
+            if np.all(label[other] < 0):
+                self._add(what, other, first & (label >= 0))
+            for value, of in ((1, "signal"), (0, "background")):
+                self._add(f"{what} ({of})", other & (label == value), first & (label == value))
+
+    def _add(self, what: str, one: NDArray[np.bool_], two: NDArray[np.bool_]) -> None:
+        if min(int(one.sum()), int(two.sum())) >= FEWEST:
+            self.pairs.append((what, one, two))
+
+    def reasons(self, values: NDArray[np.float64]) -> Iterator[str]:
+        """Why a feature with these values [rows] is suspicious."""
+        if values.min() == values.max():
+            return  # it tells nothing
+        for what, one, two in self.pairs:
+            area = _separation(values[one], values[two])
+            if area > TELLING:
+                yield f"tells {what} alone (AUC {area:.4f})"
+        parts = [values[self.sample == number] for number in np.unique(self.sample)]
+        if all(part.min() == part.max() for part in parts):
+            yield "has one value in each sample"
+        if sum(map(len, parts)) >= MANY and all(map(_never_repeats, parts)):
+            yield "is a whole number that never repeats within a sample, as the number of an event is"
+
+
+def _separation(one: NDArray[np.float64], two: NDArray[np.float64]) -> float:
+    """AUC, at least 0.5, of the best classifier by one feature: where it has few values, in any order of these."""
+    values = np.concatenate([one, two])
+    label = np.concatenate([np.ones(len(one)), np.zeros(len(two))])
+    different, which = np.unique(values, return_inverse=True)
+    if len(different) <= max(2, len(values) // 20):
+        values = (np.bincount(which, label) / np.bincount(which))[which]
+    found = auc(values, label)
+    return max(found, 1.0 - found)
+
+
+def _never_repeats(values: NDArray[np.float64]) -> bool:
+    """Whether these are different whole numbers; features are of float32, which rounds numbers above 2**24 together."""
+    if not np.array_equal(values, np.rint(values)):
+        return False
+    different, times = np.unique(values, return_counts=True)
+    rounded = np.maximum(np.spacing(np.abs(different).astype(np.float32)), 1.0)
+    return bool(np.all(times <= np.where(rounded > 1.0, rounded + 1.0, 1.0)))
