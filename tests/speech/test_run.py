@@ -59,8 +59,8 @@ def test_runs_of_speech_are_compared_by_their_word_errors(run, tmp_path):
     changed["quoted"] = changed["quoted"][:1]
     (tmp_path / "other" / "metrics.json").write_text(json.dumps(changed))
     found = comparison.compare([folder / "run", tmp_path / "other"], tmp_path / "both.html")
-    assert [column.header.plain for column in found.table.columns][1] == "Clean"
-    assert found.table.row_count == 2 * len(outcome.metrics["models"]) and not found.warnings
+    assert found.table.head[1] == "Clean"
+    assert len(found.table.rows) == 2 * len(outcome.metrics["models"]) and not found.warnings
     page = (tmp_path / "both.html").read_text()
     assert page.count("data:image/png") == 1 and "How often are words wrong?" in page and "Area under" not in page
 
