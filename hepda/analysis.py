@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from hepda import parallel, rundir
+from hepda import fingerprint, parallel, rundir
 from hepda.config import AnyConfig, load_any, resolved_yaml
 from hepda.errors import ConfigError
 from hepda.jobs import model_of
@@ -124,6 +124,7 @@ def train(
         **rundir.provenance(config.seed),
         "training": {r.name: r.about for r in results},
         "files": kind.files(),
+        "data": {"made_of": kind.made_of(), "parts": fingerprint.fingerprints(kind.contents())},
     }
     rundir.write_json(run / "manifest.json", manifest)
     outcome = _judge(config, kind, scores, run, plots, clock)
@@ -152,8 +153,20 @@ def evaluate(run: Path, plots: Path, progress: Progress, resources: Resources | 
         parallel.prepare(kind.heavy)
     with clock("load"):
         kind.load(progress.step, replace(resources or Resources(), processes=processes_of(config)))
+        check_contents(run, manifest, kind, progress)
         scores = kind.saved_scores(run)
     return _judge(config, kind, scores, run, plots, clock)
+
+
+def check_contents(run: Path, manifest: Mapping[str, Any], kind: Kind, progress: Progress) -> None:
+    """Raise ConfigError if the data that were loaded are not those that the run was trained on."""
+    recorded = fingerprint.recorded(run, manifest)
+    if recorded is None:
+        progress.say(f"{run} was made by an earlier hepda, which kept no record of its data: only scores.parquet is "
+                     "compared with them.")  # fmt: skip
+        return
+    now = fingerprint.fingerprints(kind.contents())
+    fingerprint.complain(run, fingerprint.differences(recorded["parts"], now))
 
 
 def check(config: AnyConfig, progress: Progress, *, every_file: bool = False) -> tuple[list[str], list[str]]:

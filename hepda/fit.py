@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 from rich import box
 from rich.table import Table as RichTable
 
-from hepda import analysis, parallel, rundir
+from hepda import analysis, fingerprint, parallel, rundir
 from hepda.analysis import Clock, Progress
 from hepda.config import AnalysisConfig, load_config
 from hepda.errors import ConfigError, nearest
 from hepda.events import wing
+from hepda.events.contents import SCORED, check_samples, check_scored, contents_of
 from hepda.events.fit_figures import closure_drawings, model_drawings
 from hepda.events.fit_metrics import CHOICES, model_page, profile_page, systematics_page
 from hepda.events.fits import ALL, UNAWARE, Closed, MainFit, closure_of, main_fit
@@ -120,8 +121,10 @@ def fit(run: Path, options: Options, progress: Progress) -> Outcome:
         rundir.check_writable(folder, option)
     rundir.read_json(run / "metrics.json")
     table, scores = read_scored(config, run)
-    truth = read_truth(config, table)
     clock = Clock(progress)
+    with clock("compare"):
+        _check_contents(config, run, manifest, table, progress)
+    truth = read_truth(config, table)
     processes = options.processes or analysis.processes_of(config)
     shared = _Shared(config, run, plots, models, options.toys)
     with parallel.crew(processes, shared=shared, progress=progress.step) as share_out:
@@ -157,6 +160,31 @@ def fit(run: Path, options: Options, progress: Progress) -> Outcome:
         rundir.write_figures(output, "fit", [*headline, *figures])
         report = analysis.write_page(config, events.Events(config, table), run, output)
     return Outcome(output / "fit.json", report, page, clock.seconds)
+
+
+def _check_contents(
+    config: AnalysisConfig, run: Path, manifest: Mapping[str, Any], table: FeatureTable, progress: Progress
+) -> None:
+    """Raise ConfigError if scores.parquet or the events that are about to be read are not those of the training."""
+    recorded = fingerprint.recorded(run, manifest)
+    if recorded is None:
+        progress.say(f"{run} was made by an earlier hepda, which kept no record of its events: keys alone are compared.")
+        return
+    check_scored(config, run, recorded["parts"], table)
+    entries: dict[str, int] = {}
+
+    def report(sample: str, read: int) -> None:
+        entries[sample] = entries.get(sample, 0) + read
+        progress.step(sample, entries[sample], entries[sample])
+
+    check_samples(config, run, recorded, _samples_read(config), report)
+
+
+def _samples_read(config: AnalysisConfig) -> list[str]:
+    """The samples whose files a fit reads."""
+    if any(values_of(config, model) for model in config.models):
+        return list(config.samples)
+    return list(dict.fromkeys(reading.sample for reading in readings(config)))
 
 
 def _models(config: AnalysisConfig, names: Sequence[str]) -> tuple[str, ...]:
@@ -202,11 +230,11 @@ def _read_at(
     if not any(values_of(config, model) for model in shared.models):
         return {}
     events = wing.load(config, progress.step).table
-    if not np.array_equal(events.key, table.key):
-        raise ConfigError(
-            "the events that the analysis file reads now are not those of scores.parquet: files have changed. Train "
-            "again."
-        )
+    others = fingerprint.differences(
+        fingerprint.fingerprints(contents_of(config, table, SCORED)),
+        fingerprint.fingerprints(contents_of(config, events, SCORED)),
+    )
+    fingerprint.complain(shared.run, others)
     found: dict[str, dict[float, Region]] = {}
     for (model, value), score in _scores_at(shared, events).items():
         own = [replace(v, scores={model: v.read_at[model, value]}) if v.read_at else v for v in varied]

@@ -133,14 +133,46 @@ def write_scores(path: Path, columns: Mapping[str, Any]) -> None:
         pq.write_table(pa.table(dict(columns)), temporary, compression="zstd")
 
 
-def read_scores(run: Path) -> Any:
-    """The table of `write_scores` of a run directory, as pyarrow has it. Raises ConfigError if there is none."""
+NAMES = "names"
+"""The kind of a column of names, which is a dictionary; others are the letters of numpy's kinds."""
+
+
+def read_scores(run: Path, kinds: Mapping[str, str] | None = None) -> Any:
+    """The table of `write_scores` of a run directory, as pyarrow has it; kinds: of the columns that it must have.
+
+    Raises:
+        ConfigError: there is no such file, it cannot be read, or a column is missing, of another kind or has gaps.
+
+    """
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
     path = run / "scores.parquet"
     if not path.is_file():
         raise ConfigError(f"{run} has no scores.parquet; train it with `hepda train --config {run / 'config.yaml'}`.")
-    return pq.read_table(path)
+    try:
+        table = pq.read_table(path)
+    except (pa.ArrowException, OSError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}. Copy it again, or train again.") from error
+    for name, kind in (kinds or {}).items():
+        if table.column_names.count(name) != 1:
+            raise ConfigError(
+                f"{path} has no scores of the model or no column {name!r} of {run / 'config.yaml'}. Train again."
+            )
+        column = table[name]
+        dictionary = pa.types.is_dictionary(column.type)
+        fits = dictionary if kind == NAMES else not dictionary and _kind_of(column.type) in kind
+        if not fits or column.null_count:
+            raise ConfigError(f"{path}: the column {name!r} is not one that `hepda train` writes. Train again.")
+    return table
+
+
+def _kind_of(kind: Any) -> str:
+    """The letter that numpy has for a type of pyarrow; "O" for one that numpy does not have."""
+    try:
+        return np.dtype(kind.to_pandas_dtype()).kind
+    except (NotImplementedError, TypeError):
+        return "O"
 
 
 def provenance(seed: int) -> dict[str, Any]:
