@@ -85,12 +85,13 @@ def load_table(
     found = cache.find(means.cache, name)
     if found is not None:
         return replace(_from_cache(config, found, means.cache), name=name)
+    damaged = (means.cache / name).exists()
     with cache.making(means.cache) as folder:
         loaded, inputs = _read(config, on_progress, means, folder, states)
         if loaded.skipped:  # may be there the next time: such a table is of this run alone
             return _moved(loaded, folder, means.folder)
         entry = cache.publish(folder, means.cache, name, _about(loaded, inputs))
-    note = cache.told(entry, means.cache, fresh=True)
+    note = cache.told(entry, means.cache, fresh=True, damaged=damaged)
     return replace(loaded, table=entry.table, folder=entry.folder, note=note, name=name)
 
 
