@@ -168,7 +168,7 @@ def _check_contents(
     """Raise ConfigError if scores.parquet or the events that are about to be read are not those of the training."""
     recorded = fingerprint.recorded(run, manifest)
     if recorded is None:
-        progress.say(f"{run} was made by an earlier hepda, which kept no record of its events: keys alone are compared.")
+        progress.say(f"{run} was made by an earlier hepda, which kept no record of its data: keys alone are compared.")
         return
     check_scored(config, run, recorded["parts"], table)
     entries: dict[str, int] = {}

@@ -170,7 +170,7 @@ def read_scores(run: Path, kinds: Mapping[str, str] | None = None) -> Any:
 def _kind_of(kind: Any) -> str:
     """The letter that numpy has for a type of pyarrow; "O" for one that numpy does not have."""
     try:
-        return np.dtype(kind.to_pandas_dtype()).kind
+        return str(np.dtype(kind.to_pandas_dtype()).kind)
     except (NotImplementedError, TypeError):
         return "O"
 

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hepda import rundir
 from hepda.config import AnalysisConfig
 from hepda.errors import ConfigError
 from hepda.kinds import Judging, Kind
