@@ -17,6 +17,7 @@ import numpy as np
 from hepda import fingerprint, parallel, rundir
 from hepda.config import AnyConfig, load_any, resolved_yaml
 from hepda.errors import ConfigError
+from hepda.hashes import check_hashes, hashes_of
 from hepda.jobs import model_of
 from hepda.kinds import Judging, Kind, kind_of
 from hepda.resources import Resources
@@ -124,6 +125,7 @@ def train(
         **rundir.provenance(config.seed),
         "training": {r.name: r.about for r in results},
         "files": kind.files(),
+        "sha256": hashes_of(run),
         "data": {"made_of": kind.made_of(), "parts": fingerprint.fingerprints(kind.contents())},
     }
     rundir.write_json(run / "manifest.json", manifest)
@@ -147,6 +149,7 @@ def evaluate(run: Path, plots: Path, progress: Progress, resources: Resources | 
             f"{run / 'manifest.json'} was not written by `hepda train`; name a run directory that it made."
         )
     rundir.check_writable(plots, "--plots")
+    check_hashes(run, manifest)
     config = load_any(run / "config.yaml")
     clock, kind = Clock(progress), kind_of(config)
     if processes_of(config) > 1:

@@ -31,6 +31,7 @@ from hepda.events.scored import read_scored
 from hepda.events.table import FeatureTable
 from hepda.events.truth import read_truth
 from hepda.events.variations import Reading, read_factors, read_varied, readings
+from hepda.hashes import check_hashes
 from hepda.kinds import events
 from hepda.parallel import Send
 from hepda.report import ReportFigure
@@ -120,6 +121,7 @@ def fit(run: Path, options: Options, progress: Progress) -> Outcome:
     for folder, option in ((output, "--output"), (plots, "--plots")):
         rundir.check_writable(folder, option)
     rundir.read_json(run / "metrics.json")
+    check_hashes(run, manifest)
     table, scores = read_scored(config, run)
     clock = Clock(progress)
     with clock("compare"):

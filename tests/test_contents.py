@@ -150,6 +150,35 @@ def test_a_fit_reads_the_events_again_only_where_something_has_changed(
     assert sorted(read) == ["background", "signal"]  # the templates; files are in another place now
 
 
+def hashless(folder: Path) -> None:
+    """The manifest without the hashes of its run, as an earlier hepda wrote it."""
+    path = folder / "run" / "manifest.json"
+    manifest = json.loads(path.read_text())
+    del manifest["sha256"]
+    path.write_text(json.dumps(manifest))
+
+
+@pytest.mark.parametrize("verb", ["evaluate", "fit", "apply"])
+def test_models_that_the_training_did_not_write_are_not_loaded(folder: Path, verb: str) -> None:
+    models = folder / "run" / "models" / "bdt"
+    path = models / "fold0-member0.skops"
+    own = path.read_bytes()
+    path.write_bytes(own + b"\0")
+    more = ["--plots", str(folder / "plots")] if verb != "apply" else [str(folder / "data.root"), "--output", str(folder / "friends")]
+
+    def said(status: int) -> str:
+        assert cli.main([verb, str(folder / "run"), *more]) == status
+        return str(_CAPTURED[0].readouterr().err)
+
+    assert "fold0-member0.skops: is not the file that the training of this run wrote" in said(2)
+    path.write_bytes(own)
+    (models / "fold0-member1.skops").write_bytes(own)
+    assert "fold0-member1.skops: is not a file that the training of this run wrote" in said(2)
+    page = folder / "run" / "manifest.json"
+    page.write_text(json.dumps(json.loads(page.read_text()) | {"sha256": 1}))
+    assert "`sha256` is damaged" in said(2)
+
+
 @pytest.mark.parametrize("verb", ["evaluate", "fit"])
 @pytest.mark.parametrize("name", ["weight", "label", "fold", "key"])
 def test_scores_of_other_events_are_refused(
@@ -162,6 +191,9 @@ def test_scores_of_other_events_are_refused(
     at = table.column_names.index(name)
     pq.write_table(table.set_column(at, name, pa.array(values)), path)
     assert run_verb(verb, folder) == 2
+    assert "scores.parquet: is not the file that the training" in _SAID[0]
+    hashless(folder)
+    assert run_verb(verb, folder) == 2
     assert "scores.parquet" in _SAID[0]
 
 
@@ -170,7 +202,7 @@ def test_a_run_of_an_earlier_hepda_is_compared_as_far_as_it_can_be(
 ) -> None:
     path = folder / "run" / "manifest.json"
     manifest = json.loads(path.read_text())
-    del manifest["data"]
+    del manifest["data"], manifest["sha256"]
     path.write_text(json.dumps(manifest))
     for verb in ("evaluate", "fit"):
         assert run_verb(verb, folder) == 0
