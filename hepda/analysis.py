@@ -341,6 +341,11 @@ def saved_histories(
         own = [name for name in saved if model_of(name) == model]
         if own:
             histories[model] = [saved[name] for name in own]
+            if any(name not in about for name in own):
+                raise ConfigError(
+                    f"{run / 'history.csv'} is not of the trainings that manifest.json records; copy both again, or "
+                    "train again."
+                )
             kept = [about[name].get("best_epoch") for name in own]
             best[model] = [epoch + 1 for epoch in kept if epoch is not None]
     return histories, best

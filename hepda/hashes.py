@@ -33,11 +33,13 @@ def check_hashes(run: Path, manifest: Mapping[str, Any]) -> None:
     for path in _files(run):
         name = path.relative_to(run).as_posix()
         if name not in recorded:
-            raise SourceError(f"{path}: is not a file that the training of this run wrote; take it out, or train again.")
+            raise SourceError(
+                f"{path}: is not a file that the training of this run wrote; remove it, or train again."
+            )
         if _hash(path) != recorded[name]:
             raise SourceError(
-                f"{path}: is not the file that the training of this run wrote (manifest.json has another SHA-256); copy "
-                "it again, or train again."
+                f"{path}: is not the file that the training of this run wrote (manifest.json has another SHA-256); "
+                "copy it again, or train again."
             )
 
 

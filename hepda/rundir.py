@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from hepda.errors import ConfigError
+from hepda.storage import writing
 
 PACKAGES = ("hepda", "torch", "numpy", "scikit-learn", "uproot", "awkward", "xgboost", "xgboost-cpu", "lightgbm")
 
@@ -29,12 +30,16 @@ FITTED = ("fit.json", "workspace-*.json")
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A name to write to that becomes `path` when the block ends well, and is removed when it does not."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """A name to write to that becomes `path` when the block ends well, and is removed when it does not.
+
+    Raises StorageError for what the disk refuses.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        yield temporary
-        temporary.replace(path)
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -93,6 +98,18 @@ def read_json(path: Path) -> Any:
         raise ConfigError(f"{path} cannot be read as JSON: {error}. Run `hepda train` again.") from error
 
 
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """What cannot be read or is not of the shape that hepda writes is, within the block, a ConfigError that says so."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError, csv.Error) as error:
+        raise ConfigError(
+            f"{path} cannot be read as what hepda writes there ({type(error).__name__}: {error}); it is damaged or of "
+            "something else. Copy it again, or train again."
+        ) from error
+
+
 def history_csv(histories: Mapping[str, Mapping[str, Sequence[float | None]]]) -> str:
     """All histories as one table: a row an epoch of a job; empty where a quantity was not measured."""
     names = list(dict.fromkeys(name for columns in histories.values() for name in columns))
@@ -109,10 +126,15 @@ def history_csv(histories: Mapping[str, Mapping[str, Sequence[float | None]]]) -
 
 
 def read_history(path: Path) -> dict[str, dict[str, list[float | None]]]:
-    """What `history_csv` wrote."""
+    """What `history_csv` wrote. Raises ConfigError for a file that is missing or something else."""
     histories: dict[str, dict[str, list[float | None]]] = {}
-    with path.open(newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
+    with readable(path), path.open(newline="", encoding="utf-8") as file:
+        reader = csv.DictReader(file, strict=True)
+        if list(reader.fieldnames or ())[:2] != ["training", "epoch"]:
+            raise ValueError("its first line does not name a training and an epoch")
+        for row in reader:
+            if None in row or None in row.values():
+                raise ValueError("a line has more or fewer columns than the first")
             columns = histories.setdefault(row.pop("training"), {})
             row.pop("epoch")
             for name, value in row.items():
@@ -214,13 +236,23 @@ def write_figures(run: Path, by: str, figures: Iterable[tuple[str, str, str, Any
 
     Paths are relative to `run` where both lie in one folder, absolute elsewhere.
     """
-    old = read_json(run / "figures.json") if (run / "figures.json").is_file() else []
-    kept = [entry for entry in old if entry["by"] != by]
+    kept = [entry for entry in _figure_entries(run) if entry["by"] != by]
     own = [
         {"by": by, "section": section, "title": title, "caption": caption, "file": _place(Path(path), run)}
         for section, title, caption, path in figures
     ]
     write_json(run / "figures.json", [*own, *kept] if by == "evaluate" else [*kept, *own])
+
+
+def _figure_entries(run: Path) -> list[dict[str, str]]:
+    """What figures.json lists, none if there is no such file. Raises ConfigError for another content."""
+    path = run / "figures.json"
+    found = read_json(path) if path.is_file() else []
+    with readable(path):
+        for entry in found:
+            if not all(isinstance(entry[key], str) for key in ("by", "section", "title", "caption", "file")):
+                raise ValueError("an entry is not that of a figure")
+        return list(found)
 
 
 def _place(path: Path, run: Path) -> str:
@@ -233,7 +265,7 @@ def read_figures(run: Path) -> tuple[list[tuple[str, Figure]], list[str]]:
     """The figures of figures.json, each with the verb that drew it; and in words which are not where they were."""
     found: list[tuple[str, Figure]] = []
     lost = []
-    for entry in read_json(run / "figures.json") if (run / "figures.json").is_file() else []:
+    for entry in _figure_entries(run):
         path = run / entry["file"]
         if path.is_file():
             found.append((entry["by"], (entry["section"], entry["title"], entry["caption"], path)))
@@ -257,7 +289,7 @@ def read_fit(folder: Path, run: Path) -> tuple[Any, list[str]]:
     if not (folder / "fit.json").is_file():
         return None, []
     found = read_json(folder / "fit.json")
-    if found.get("stamp") == stamp(run):
+    if isinstance(found, dict) and found.get("stamp") == stamp(run):
         return found, []
     return None, [
         "fit.json is of other scores or another analysis file than this run now has: `hepda fit` makes it again."

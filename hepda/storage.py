@@ -21,10 +21,11 @@ def is_full(error: BaseException) -> bool:
     return isinstance(error, OSError) and (error.errno in FULL or bool(_NUMPY.search(str(error))))
 
 
-def told(error: OSError) -> str:
+def full_in_words(error: OSError) -> str:
     """What a user should know of an error of `is_full` that nobody nearer to the file has told."""
     where = error.filename or "a file, or the memory that processes share (/dev/shm)"
-    return f"{where}: {error.strerror or error}; make space there, or name another place (--output, --plots, --cache, TMPDIR)."
+    ways = "make space there, or name another place (--output, --plots, --cache, TMPDIR)"
+    return f"{where}: {error.strerror or error}; {ways}."
 
 
 @contextmanager

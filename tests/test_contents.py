@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
+from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +17,11 @@ import pytest
 import uproot
 import yaml
 
-from hepda import analysis, cli, fit
+from hepda import analysis, cli, fit, rundir
 from hepda.config import load_config
 from hepda.errors import DataError
 from hepda.events import contents, wing
+from hepda.kinds.events import Events
 from hepda.resources import Resources
 from tests.factory import write_analysis, write_sample
 
@@ -141,7 +145,12 @@ def test_a_fit_reads_the_events_again_only_where_something_has_changed(
 ) -> None:
     read: list[str] = []
     original = contents._read
-    monkeypatch.setattr(contents, "_read", lambda c, sample, report: read.append(sample) or original(c, sample, report))
+
+    def counted(config: Any, sample: str, report: Any) -> Any:
+        read.append(sample)
+        return original(config, sample, report)
+
+    monkeypatch.setattr(contents, "_read", counted)
     manifest = json.loads((trained / "run" / "manifest.json").read_text())
     assert manifest["data"]["made_of"] == contents._name_now(load_config(trained / "run" / "config.yaml"))
     assert run_verb("fit", folder, trained / "run") == 0
@@ -164,7 +173,9 @@ def test_models_that_the_training_did_not_write_are_not_loaded(folder: Path, ver
     path = models / "fold0-member0.skops"
     own = path.read_bytes()
     path.write_bytes(own + b"\0")
-    more = ["--plots", str(folder / "plots")] if verb != "apply" else [str(folder / "data.root"), "--output", str(folder / "friends")]
+    more = ["--plots", str(folder / "plots")]
+    if verb == "apply":
+        more = [str(folder / "data.root"), "--output", str(folder / "friends")]
 
     def said(status: int) -> str:
         assert cli.main([verb, str(folder / "run"), *more]) == status
@@ -221,3 +232,115 @@ def test_a_table_of_the_cache_tells_what_it_is_made_of(folder: Path) -> None:
     assert names[0] == names[1] == wing.load(config, lambda *_: None).name is not None
     os.utime(folder / "data.root", (1, 1))
     assert wing.load(config, lambda *_: None).name != names[0]
+
+
+# --- files of a run that are damaged or of something else --------------------------------------------------------
+
+
+def truncated(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def foreign(text: str) -> Callable[[Path], None]:
+    return lambda path: path.write_text(text)
+
+
+def of_other_columns(path: Path) -> None:
+    pq.write_table(pa.table({"x": [1, 2]}), path)
+
+
+def of_other_types(path: Path) -> None:
+    table = pq.read_table(path)
+    at = table.column_names.index("bdt")
+    pq.write_table(table.set_column(at, "bdt", pa.array(["x"] * len(table))), path)
+
+
+def with_gaps(path: Path) -> None:
+    table = pq.read_table(path)
+    at = table.column_names.index("weight")
+    values = [None, *table["weight"].to_pylist()[1:]]
+    pq.write_table(table.set_column(at, "weight", pa.array(values, pa.float64())), path)
+
+
+FEATURE = "training,epoch,loss\nbdt-fold0-member0,1,x\n"
+SPOILED = [
+    ("scores.parquet", truncated), ("scores.parquet", foreign("PAR1")), ("scores.parquet", of_other_columns),
+    ("scores.parquet", of_other_types), ("scores.parquet", with_gaps),
+    ("history.csv", foreign("")), ("history.csv", foreign("a,b\n1,2\n")), ("history.csv", foreign(FEATURE)),
+    ("history.csv", foreign("training,epoch,loss\nbdt-fold0-member0,1,0.5\nbdt-fold7-member0,1\n")),
+    ("history.csv", foreign("training,epoch,loss\nbdt-fold7-member0,1,0.5\n")), ("history.csv", foreign("\0")),
+    ("figures.json", foreign("[1]")), ("figures.json", foreign('[{"by": "fit"}]')), ("figures.json", foreign("7")),
+    ("figures.json", truncated), ("manifest.json", foreign("[]")), ("manifest.json", truncated),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "spoil"), SPOILED)
+def test_a_damaged_or_foreign_file_of_a_run_is_named(
+    folder: Path, name: str, spoil: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever reads it says which file it is: status 2, and never a traceback."""
+    monkeypatch.setattr(Events, "measure", lambda *_: {"models": {}})
+    monkeypatch.setattr(Events, "draw", lambda *_: [])
+    hashless(folder)
+    rundir.write_json(folder / "run" / "figures.json", [])
+    spoil(folder / "run" / name)
+    assert run_verb("evaluate", folder) == 2
+    assert name in _SAID[0]
+
+
+def test_what_a_disk_refuses_is_said_of_every_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file that cannot be written is named, what was there stays, and nothing half is left."""
+    before = (folder / "run" / "report.html").read_bytes()
+    original = Path.write_text
+
+    def full(self: Path, *given: Any, **keys: Any) -> int:
+        if "metrics.json" in self.name:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self))
+        return original(self, *given, **keys)
+
+    monkeypatch.setattr(Path, "write_text", full)
+    assert run_verb("evaluate", folder) == 2
+    assert "metrics.json: cannot be written: No space left on device; make space there" in _SAID[0]
+    assert (folder / "run" / "report.html").read_bytes() == before
+    assert not [path for path in (folder / "run").iterdir() if path.name.endswith(".tmp")]
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device", "x"),
+                                   OSError("100 requested and 10 written")])  # fmt: skip
+def test_a_full_disk_that_nobody_told_of_is_not_a_fault_of_hepda(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, error: OSError
+) -> None:
+    """The memory that processes share, for example; numpy's tofile forgets the number of the error."""
+
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(Events, "load", fail)
+    assert run_verb("evaluate", folder) == 2
+    assert "make space there" in _SAID[0] and "Traceback" not in _SAID[0]
+
+
+def test_files_of_a_run_follow_the_umask(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wing, "draw", lambda *_: [])
+    models = {"bdt": {"kind": "bdt", "iterations": 2}, "net": {"kind": "network", "encoder": [4]}}
+    for library in ("xgboost", "lightgbm"):
+        if find_spec(library) is not None:
+            models[library] = {"kind": "bdt", "library": library, "iterations": 2}
+    page = tmp_path / "small.yaml"
+    text = yaml.safe_load((trained / "small.yaml").read_text())
+    for sample in text["samples"].values():
+        sample["files"] = str(trained / sample["files"])
+    text |= {"models": models, "training": {"epochs": 1, "batch_size": 256, "processes": 1, "patience": None}}
+    page.write_text(yaml.safe_dump(text, sort_keys=False))
+    old = os.umask(0o027)
+    try:
+        analysis.train(load_config(page), tmp_path / "run", tmp_path / "plots", Silent(),
+                       resources=Resources(cache=tmp_path / "cache"))  # fmt: skip
+    finally:
+        os.umask(old)
+    files = [path for place in ("run", "cache") for path in (tmp_path / place).rglob("*")]
+    assert len(files) > 20
+    modes = {path.name: oct(path.stat().st_mode & 0o777) for path in files}
+    wrong = {path.name: modes[path.name] for path in files
+             if modes[path.name] != ("0o750" if path.is_dir() else "0o640")}  # fmt: skip
+    assert not wrong

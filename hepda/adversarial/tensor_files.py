@@ -70,6 +70,6 @@ def described(path: Path) -> Iterator[None]:
         RecursionError, RuntimeError,
     ) as error:  # fmt: skip
         raise SourceError(
-            f"{path} cannot be read as a file that hepda wrote ({type(error).__name__}: {error}); it is truncated or of "
-            "something else. Copy it again, or train again."
+            f"{path} cannot be read as a file that hepda wrote ({type(error).__name__}: {error}); it is truncated or "
+            "of something else. Copy it again, or train again."
         ) from error

@@ -28,7 +28,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hepda.baselines import structure
-from hepda.errors import ConfigError, DataError, MissingExtraError, SourceError, nearest
+from hepda.errors import ConfigError, DataError, MissingExtraError, SourceError, StorageError, nearest
+from hepda.storage import writing
 
 Features = NDArray[np.float32]
 Labels = NDArray[np.int8]
@@ -125,21 +126,39 @@ class Bdt:
 
     def save(self, folder: Path, stem: str, metadata: dict[str, Any]) -> None:
         """Write the trees and their metadata: skops, or the library's own text; never a pickle."""
-        folder.mkdir(parents=True, exist_ok=True)
         suffix = SUFFIX[self.library]
-        temporary = folder / f".{stem}.{os.getpid()}.tmp{suffix}"
+        policy = {"policy": "absolute", "share": self.negative} if self.negative else None
+        about = metadata | {"library": self.library, "trees": self.trees, "negative_weights": policy}
+        with _put(folder / f"{stem}{suffix}", suffix) as temporary:
+            self._write(temporary)
+        with _put(folder / f"{stem}.metadata.json", ".json") as temporary:
+            temporary.write_text(json.dumps(about, indent=1), encoding="utf-8")
+
+    def _write(self, path: Path) -> None:
         if self.library == "sklearn":
             import skops.io
 
-            skops.io.dump(self.model, temporary)
+            skops.io.dump(self.model, path)
+        elif self.library == "lightgbm":  # whose own writer does not say that a disk is full
+            path.write_text(self.model.model_to_string(), encoding="utf-8")
         else:
-            self.model.save_model(temporary)
-        temporary.replace(folder / f"{stem}{suffix}")
-        policy = {"policy": "absolute", "share": self.negative} if self.negative else None
-        about = metadata | {"library": self.library, "trees": self.trees, "negative_weights": policy}
-        temporary = folder / f".{stem}.{os.getpid()}.tmp.metadata.json"
-        temporary.write_text(json.dumps(about, indent=1), encoding="utf-8")
-        temporary.replace(folder / f"{stem}.metadata.json")
+            try:
+                self.model.save_model(path)
+            except ValueError as error:  # XGBoostError, its word for what the disk refuses
+                raise StorageError(f"{path}: cannot be written: {error}; make space, or name another place.") from error
+
+
+@contextmanager
+def _put(path: Path, suffix: str) -> Iterator[Path]:
+    """A name to write to that becomes `path` when the block ends well; libraries go by its suffix."""
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{suffix}")
+    try:
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def usable(events: Events) -> tuple[Events, float]:
@@ -314,7 +333,8 @@ def load(folder: Path, stem: str) -> tuple[Bdt, dict[str, Any]]:
     if not 1 <= trees <= there:
         raise SourceError(f"{page} tells of {trees} trees, {path.name} has {there}; copy both files again")
     if isinstance(about.get("features"), list) and len(about["features"]) != features:
-        raise SourceError(f"{page} names {len(about['features'])} features, {path.name} has {features}; copy both files")
+        named = len(about["features"])
+        raise SourceError(f"{page} names {named} features, {path.name} has {features}; copy both files again")
     return Bdt(library, model, trees, negative), about
 
 

@@ -42,10 +42,10 @@ def check_tree(left: Numbers, right: Numbers, inner: NDArray[np.bool_], feature:
             raise StructureError("a node of a tree is reached twice")
         reached[nodes] = True
         nodes = nodes[inner[nodes]]
-        if len(nodes) and not (0 <= feature[nodes].min() and feature[nodes].max() < features):
+        if len(nodes) and (feature[nodes].min() < 0 or feature[nodes].max() >= features):
             raise StructureError(f"a tree compares a feature that is none of {features}")
         nodes = np.concatenate([left[nodes], right[nodes]]).astype(np.int64)
-        if len(nodes) and not (0 <= nodes.min() and nodes.max() < n):
+        if len(nodes) and (nodes.min() < 0 or nodes.max() >= n):
             raise StructureError(f"a child is none of the {n} nodes of its tree")
 
 
@@ -113,7 +113,8 @@ def checked_xgboost(text: str) -> tuple[bytearray, int, int]:
     _require(int(forest["gbtree_model_param"]["num_trees"]) == count, "it has another number of trees than it says")
     _require(int(forest["gbtree_model_param"]["num_parallel_tree"]) == 1, "it has several trees an iteration")
     _require(forest["tree_info"] == [0] * count, "its trees are of several classes")
-    _require(forest.get("iteration_indptr", list(range(count + 1))) == list(range(count + 1)), "its trees lack an order")
+    order = list(range(count + 1))
+    _require(forest.get("iteration_indptr", order) == order, "its trees are not in their order")
     _require(not any((forest.get("cats") or {}).values()), "it has categories")
     for tree in trees:
         _check_xgboost(tree, features)
@@ -147,7 +148,8 @@ def _check_xgboost(tree: Mapping[str, Any], features: int) -> None:
 def _array(values: Any, kind: type) -> Numbers:
     """A list of numbers; one with anything else is a StructureError. kind: int64 or float64."""
     types = (int, bool) if kind is np.int64 else (int, float)
-    _require(isinstance(values, list) and all(isinstance(value, types) for value in values), "it has other than numbers")
+    numbers = isinstance(values, list) and all(isinstance(value, types) for value in values)
+    _require(numbers, "it has something else than numbers")
     try:
         return np.array(values, dtype=kind)
     except OverflowError as error:
@@ -162,8 +164,8 @@ _INNER = ("split_feature", "split_gain", "threshold", "decision_type", "left_chi
           "internal_weight", "internal_count")  # fmt: skip
 _LEAF = ("leaf_value", "leaf_weight", "leaf_count")
 _ONE = ("num_leaves", "num_cat", "is_linear", "shrinkage")
-_INTEGERS = ("split_feature", "decision_type", "left_child", "right_child", "internal_count", "leaf_count", "num_leaves",
-             "num_cat", "is_linear")  # fmt: skip
+_INTEGERS = ("split_feature", "decision_type", "left_child", "right_child", "internal_count", "leaf_count",
+             "num_leaves", "num_cat", "is_linear")  # fmt: skip
 
 
 def checked_lightgbm(text: str) -> tuple[str, int, int]:

@@ -25,15 +25,18 @@ def model_names(config: AnalysisConfig) -> Iterator[str]:
     for model in config.models:
         if model in EVENT_COLUMNS:
             yield (
-                f"models.{model}: scores.parquet has a column of this name already ({', '.join(EVENT_COLUMNS)}); choose "
-                "another name."
+                f"models.{model}: scores.parquet has a column of this name already, as of {', '.join(EVENT_COLUMNS)}; "
+                "choose another name."
             )
     taken = {branch_of(key): f"split.key {key}" for key in config.split.key}
     for model, variation in ((m, v) for v in ("", *_variations(config)) for m in config.models):
         name = branch_of(f"score_{model}{variation}")
         what = f"models.{model}" + (f" with {variation[1:]}" if variation else "")
         if name in taken:
-            yield f"models.{model}: {what} and {taken[name]} would be one branch, {name!r}, of `hepda apply`; rename one."
+            yield (
+                f"models.{model}: {what} and {taken[name]} would be one branch, {name!r}, of `hepda apply`; rename one "
+                "of them."
+            )
         taken.setdefault(name, what)
 
 

@@ -143,7 +143,8 @@ def test_text_that_is_no_model_of_xgboost(saved: Path, tmp_path: Path, broken: s
 @pytest.mark.parametrize(
     ("pattern", "instead"),
     [
-        (r"left_child=\S+", "left_child=99999"), (r"right_child=\S+", "right_child=0"), (r"left_child=\S+", "left_child=-99"),
+        (r"left_child=\S+", "left_child=99999"), (r"right_child=\S+", "right_child=0"),
+        (r"left_child=\S+", "left_child=-99"),
         (r"split_feature=\S+", "split_feature=3"), (r"split_feature=\S+", "split_feature=-1"),
         (r"num_leaves=\d+", "num_leaves=1000000"), (r"num_leaves=\d+", "num_leaves=1"), (r"num_cat=0", "num_cat=1"),
         (r"decision_type=2", "decision_type=1"), (r"threshold=\S+ ", "threshold="), (r"tree_sizes=\d+", "tree_sizes=9"),
