@@ -23,7 +23,7 @@ OPTIONAL = "column "
 """How the name of a part begins that may be added to an analysis, or taken from it, after the training."""
 ROUNDING = 1e-7
 """Difference of two sums, relative to the sum of absolute values, that rounding alone explains."""
-_BLOCK = 2**20
+_BLOCK = 2**14
 _GOLDEN = 0.6180339887498949
 
 
@@ -51,12 +51,13 @@ def _sums(data: NDArray[Any]) -> NDArray[np.float64]:
     found = np.zeros((data.shape[1], 3))
     for start in range(0, len(data), _BLOCK):
         block = np.asarray(data[start : start + _BLOCK], dtype=np.float64)
-        row = (np.arange(start, start + len(block)) * _GOLDEN % 1.0)[:, None]
+        weights = np.stack([np.ones(len(block)), np.arange(start, start + len(block)) * _GOLDEN % 1.0])
         finite = np.isfinite(block)
-        block = np.where(finite, block, 0.0)
-        found[:, 0] += np.abs(block).sum(axis=0)
-        found[:, 1] += block.sum(axis=0)
-        found[:, 2] += (block * row + np.where(finite, 0.0, 1.0 + row)).sum(axis=0)
+        if not finite.all():
+            found[:, 2] += (1.0 + weights[1]) @ ~finite
+            block = np.where(finite, block, 0.0)
+        found[:, 1:] += (weights @ block).T
+        found[:, 0] += weights[0] @ np.abs(block)
     return found
 
 
