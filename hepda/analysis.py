@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from hepda import exchange, parallel, rundir
+from hepda import exchange, fingerprint, parallel, rundir
 from hepda.config import AnyConfig, load_any, resolved_yaml
 from hepda.config.differences import differences
 from hepda.errors import ConfigError
+from hepda.hashes import check_hashes, hashes_of
 from hepda.jobs import model_of
 from hepda.kinds import Judging, Kind, kind_of
 from hepda.locking import locked
@@ -155,6 +156,8 @@ def _train(
         "inputs": inputs,
         "training": {r.name: r.about for r in results},
         "files": kind.files(),
+        "sha256": hashes_of(new),
+        "data": {"made_of": kind.made_of(), "parts": fingerprint.fingerprints(kind.contents())},
     }
     rundir.write_json(new / "manifest.json", manifest)
     outcome = _judge(config, kind, scores, new, clock)
@@ -225,6 +228,7 @@ def evaluate(run: Path, plots: Path | None, progress: Progress, resources: Resou
         raise ConfigError(
             f"{run / 'manifest.json'} was not written by `hepda train`; name a run directory that it made."
         )
+    check_hashes(run, manifest)
     config = load_any(run / "config.yaml")
     plots = plots or standard_plots(run, config.name)
     if plots is not None:
@@ -235,6 +239,7 @@ def evaluate(run: Path, plots: Path | None, progress: Progress, resources: Resou
             parallel.prepare(kind.heavy)
         with clock("load"):
             kind.load(progress.step, replace(resources or Resources(), processes=processes_of(config)))
+            check_contents(run, manifest, kind, clock.progress)
             scores = kind.saved_scores(run)
         outcome = _judge(config, kind, scores, run, clock)
         if plots is not None:
@@ -245,6 +250,17 @@ def evaluate(run: Path, plots: Path | None, progress: Progress, resources: Resou
 def standard_plots(run: Path, name: str) -> Path | None:
     """plots/<name>, which gets the figures of the run directory runs/<name> too; None for any other directory."""
     return Path("plots") / name if run.resolve() == (Path("runs") / name).resolve() else None
+
+
+def check_contents(run: Path, manifest: Mapping[str, Any], kind: Kind, progress: Progress) -> None:
+    """Raise ConfigError if the data that were loaded are not those that the run was trained on."""
+    recorded = fingerprint.recorded(run, manifest)
+    if recorded is None:
+        progress.say(f"{run} was made by an earlier hepda, which kept no record of its data: only scores.parquet is "
+                     "compared with them.")  # fmt: skip
+        return
+    now = fingerprint.fingerprints(kind.contents())
+    fingerprint.complain(run, fingerprint.differences(recorded["parts"], now))
 
 
 def check(config: AnyConfig, progress: Progress, *, every_file: bool = False) -> tuple[list[str], list[str]]:
@@ -467,6 +483,11 @@ def saved_histories(
         own = [name for name in saved if model_of(name) == model]
         if own:
             histories[model] = [saved[name] for name in own]
+            if any(name not in about for name in own):
+                raise ConfigError(
+                    f"{run / 'history.csv'} is not of the trainings that manifest.json records; copy both again, or "
+                    "train again."
+                )
             kept = [about[name].get("best_epoch") for name in own]
             best[model] = [epoch + 1 for epoch in kept if epoch is not None]
     return histories, best

@@ -31,6 +31,7 @@ from hepda.events.friend_files import SUFFIX, TREE, branch_names, friend_file
 from hepda.events.friends import FriendFile, Span, inspect_file, sample_for, shapes, spans
 from hepda.events.places import expand, is_remote
 from hepda.events.splits import fold_of
+from hepda.hashes import check_hashes
 from hepda.locking import LOCK, locked
 from hepda.parallel import Send
 from hepda.scoring import score_table
@@ -122,6 +123,7 @@ def _shared(run: Path, kind: str) -> Applying:
     manifest = rundir.read_json(run / "manifest.json")
     if not isinstance(manifest, dict) or "training" not in manifest:
         raise ConfigError(f"{run} is not a run directory of `hepda train`; name one that it made.")
+    check_hashes(run, manifest)
     value = zlib.crc32((run / "config.yaml").read_bytes(), zlib.crc32(f"{kind} {LAYOUT}".encode()))
     for path in sorted((run / "models").rglob("*")):
         if path.is_file():

@@ -11,6 +11,7 @@ import typer
 
 from hepda.data_commands import data
 from hepda.errors import HepdaError
+from hepda.storage import full_in_words, is_full
 
 if TYPE_CHECKING:
     from hepda.analysis import Outcome
@@ -350,6 +351,9 @@ def main(arguments: list[str] | None = None) -> int:
     except typer.Exit as done:
         status = done.exit_code
     except Exception as error:  # noqa: BLE001 - the last stop: usage errors are the user's, the rest is hepda's
+        if isinstance(error, OSError) and is_full(error):
+            typer.echo(f"hepda: {full_in_words(error)}", err=True)
+            return 2
         return _last_stop(error)
     if status == 130:  # some versions of typer turn Ctrl-C into a status themselves
         typer.echo(f"hepda: interrupted{_what_next(arguments)}", err=True)

@@ -14,7 +14,8 @@ from hepda.config import load_any
 from hepda.config.differences import ABSENT, differences
 from hepda.errors import ConfigError
 from hepda.kinds import Kind, kind_of
-from hepda.report import ReportFigure, attempt, conclude, console_table, sorted_out, write_report
+from hepda.report import ReportFigure, attempt, conclude, console_table, section_tables, sorted_out, write_report
+from hepda.tables import nulls
 from hepda.terminal import NumberTable
 
 if TYPE_CHECKING:
@@ -112,7 +113,33 @@ def _read(name: str, folder: Path) -> Run:
         if not isinstance(content, dict) or key not in content:
             raise ConfigError(f"{folder / file}.json was not written by `hepda train`; name a run directory.")
     config = load_any(folder / "config.yaml")
-    return Run(name, folder, metrics, manifest, config.model_dump(mode="json", by_alias=True), kind_of(config))
+    run = Run(name, folder, metrics, manifest, config.model_dump(mode="json", by_alias=True), kind_of(config))
+    _check_shape(run)
+    return run
+
+
+def _check_shape(run: Run) -> None:
+    """Raise ConfigError for a run whose files do not have what the page reads of them: all of it is read here once."""
+    with rundir.readable(run.folder / "metrics.json"):
+        metrics, own = merged([run]), run.kind.terminal(run.metrics)
+        if not all(isinstance(entry, dict) for entry in run.metrics["models"].values()):
+            raise TypeError("an entry of `models` is not that of a model")
+        _conclusions(run)
+        nulls(metrics)
+        console_table(metrics, own)
+        if run.kind.own_tables:
+            _own_panels([run])
+        else:
+            section_tables(metrics)
+            _event_panels([run], list(run.metrics["models"]))
+    with rundir.readable(run.folder / "manifest.json"):
+        if not isinstance(run.manifest.get("versions", {}), dict):
+            raise TypeError("`versions` are not those of packages")
+        if not run.kind.own_tables:
+            _files(run)
+            files_table([run])
+        elif not isinstance(run.manifest["files"], dict):
+            raise TypeError("`files` are not those of this kind of data")
 
 
 def _names(places: Sequence[Path]) -> list[str]:

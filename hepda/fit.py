@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hepda import analysis, exchange, parallel, rundir
+from hepda import analysis, exchange, fingerprint, parallel, rundir
 from hepda.analysis import Clock, Progress
 from hepda.config import AnalysisConfig, load_config
 from hepda.errors import ConfigError, nearest
 from hepda.events import wing
+from hepda.events.contents import SCORED, check_samples, check_scored, contents_of
 from hepda.events.fit_figures import closure_drawings, model_drawings
 from hepda.events.fit_metrics import CHOICES, model_page, profile_page, systematics_page
 from hepda.events.fits import ALL, UNAWARE, Closed, MainFit, closure_of, main_fit
@@ -28,6 +29,7 @@ from hepda.events.scored import read_scored
 from hepda.events.table import FeatureTable
 from hepda.events.truth import read_truth
 from hepda.events.variations import Reading, read_factors, read_varied, readings
+from hepda.hashes import check_hashes
 from hepda.kinds import events
 from hepda.locking import locked
 from hepda.parallel import Send
@@ -126,6 +128,7 @@ def fit(run: Path, options: Options, progress: Progress) -> Outcome:
         if folder is not None:
             rundir.check_writable(folder, option)
     rundir.read_json(run / "metrics.json")
+    check_hashes(run, manifest)
     if output != run:
         _check_output(output, models)
     with locked(output, "fit", "" if output == run else "--output"):
@@ -152,8 +155,10 @@ def _fit_all(
     """As `fit`, for whoever holds the lock of `output`."""
     stamp = rundir.stamp(run) if (run / "scores.parquet").is_file() else ""
     table, scores = read_scored(config, run)
-    truth = read_truth(config, table)
     clock = Clock(progress)
+    with clock("compare"):
+        _check_contents(config, run, table, progress)
+    truth = read_truth(config, table)
     processes = options.processes or analysis.processes_of(config)
     shared = _Shared(config, run, output / rundir.PLOTS, models, options.toys)
     with parallel.crew(processes, shared=shared, progress=progress.step) as share_out:
@@ -191,6 +196,29 @@ def _fit_all(
         rundir.write_figures(output, "fit", *sorted_out([*headline, *figures]))
         report = analysis.write_page(config, events.Events(config, table), run, output, say=progress.say)
     return Outcome(output / "fit.json", report, page, clock.seconds)
+
+
+def _check_contents(config: AnalysisConfig, run: Path, table: FeatureTable, progress: Progress) -> None:
+    """Raise ConfigError if scores.parquet or the events that are about to be read are not those of the training."""
+    recorded = fingerprint.recorded(run, rundir.read_json(run / "manifest.json"))
+    if recorded is None:
+        progress.say(f"{run} was made by an earlier hepda, which kept no record of its data: keys alone are compared.")
+        return
+    check_scored(config, run, recorded["parts"], table)
+    entries: dict[str, int] = {}
+
+    def report(sample: str, read: int) -> None:
+        entries[sample] = entries.get(sample, 0) + read
+        progress.step(sample, entries[sample], entries[sample])
+
+    check_samples(config, run, recorded, _samples_read(config), report)
+
+
+def _samples_read(config: AnalysisConfig) -> list[str]:
+    """The samples whose files a fit reads."""
+    if any(values_of(config, model) for model in config.models):
+        return list(config.samples)
+    return list(dict.fromkeys(reading.sample for reading in readings(config)))
 
 
 def _models(config: AnalysisConfig, names: Sequence[str]) -> tuple[str, ...]:
@@ -236,11 +264,11 @@ def _read_at(
     if not any(values_of(config, model) for model in shared.models):
         return {}
     events = wing.load(config, progress.step).table
-    if not np.array_equal(events.key, table.key):
-        raise ConfigError(
-            "the events that the analysis file reads now are not those of scores.parquet: files have changed. Train "
-            "again."
-        )
+    others = fingerprint.differences(
+        fingerprint.fingerprints(contents_of(config, table, SCORED)),
+        fingerprint.fingerprints(contents_of(config, events, SCORED)),
+    )
+    fingerprint.complain(shared.run, others)
     found: dict[str, dict[float, Region]] = {}
     for (model, value), score in _scores_at(shared, events).items():
         own = [replace(v, scores={model: v.read_at[model, value]}) if v.read_at else v for v in varied]

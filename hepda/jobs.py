@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import zipfile
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -20,8 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hepda import parallel
-from hepda.errors import ConfigError, DataError, TrainingError
+from hepda.errors import ConfigError, DataError, StorageError, TrainingError
 from hepda.parallel import Send
+from hepda.storage import writing
 
 Left = tuple[NDArray[np.float32], dict[str, Any], dict[str, list[float | None]]]
 """What a training leaves: scores, facts about it (seconds, rows_per_second, epochs, ...), its history by column."""
@@ -123,17 +125,27 @@ def run_job(_: None, job: Job, send: Send) -> Trained:
         score, about, history = job.train(lambda epochs, total: send(job.name, epochs, total))
         text = json.dumps({"about": about, "history": history})
         temporary = path.with_suffix(f".{os.getpid()}.tmp.npz")
-        np.savez(temporary, score=score, text=np.frombuffer(text.encode(), np.uint8))
-        temporary.replace(path)
+        try:
+            with writing(path):
+                np.savez(temporary, score=score, text=np.frombuffer(text.encode(), np.uint8))
+                temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
     send(job.name, 1, 1)
     return read_job(job)
 
 
 def read_job(job: Job) -> Trained:
-    """What `run_job` left."""
-    with np.load(done(job), allow_pickle=False) as file:
-        text = json.loads(file["text"].tobytes().decode())
-        return Trained(job.model, job.fold, job.member, file["score"], text["about"], text["history"])
+    """What `run_job` left. Raises StorageError if it cannot be read."""
+    try:
+        with np.load(done(job), allow_pickle=False) as file:
+            text = json.loads(file["text"].tobytes().decode())
+            return Trained(job.model, job.fold, job.member, file["score"], text["about"], text["history"])
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise StorageError(
+            f"{done(job)} cannot be read as the scores of a training ({error}); remove it, and only that training is "
+            "done again."
+        ) from error
 
 
 def attempt(_: None, job: Job, send: Send) -> Trained | Failed:

@@ -11,7 +11,7 @@ import base64
 import json
 import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -159,8 +159,24 @@ class _Work:
     todo: list[Drawing] = field(default_factory=list)
 
 
+def with_own_names(drawings: Iterable[Drawing]) -> list[Drawing]:
+    """The drawings, each with a file name of its own: a number follows where two would be one file on some disk.
+
+    The stack of the model `x` and the score of a model `stack_x` have one name, for example.
+    """
+    taken: set[str] = set()
+    found = []
+    for drawing in drawings:
+        name, number = drawing.name, 2
+        while name.casefold() in taken:
+            name, number = f"{drawing.name}-{number}", number + 1
+        taken.add(name.casefold())
+        found.append(drawing if name == drawing.name else replace(drawing, name=name))
+    return found
+
+
 def _draw(work: _Work, number: int, send: Send) -> ReportFigure | NotDrawn:
-    work.todo = work.todo or list(work.make(work.scene))
+    work.todo = work.todo or with_own_names(work.make(work.scene))
     drawing = work.todo[number]
     figure = drawing.attempt(work.folder)
     send(drawing.name, 1, 1)

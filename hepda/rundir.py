@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from hepda.errors import ConfigError
+from hepda.storage import writing
 
 PACKAGES = ("hepda", "torch", "numpy", "scikit-learn", "uproot", "awkward", "xgboost", "xgboost-cpu", "lightgbm")
 
@@ -34,12 +35,16 @@ MODELS, PLOTS = "models", "plots"
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A name to write to that becomes `path` when the block ends well, and is removed when it does not."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """A name to write to that becomes `path` when the block ends well, and is removed when it does not.
+
+    Raises StorageError for what the disk refuses.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        yield temporary
-        temporary.replace(path)
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -98,6 +103,18 @@ def read_json(path: Path) -> Any:
         raise ConfigError(f"{path} cannot be read as JSON: {error}. Run `hepda train` again.") from error
 
 
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """What cannot be read or is not of the shape that hepda writes is, within the block, a ConfigError that says so."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError, csv.Error) as error:
+        raise ConfigError(
+            f"{path} cannot be read as what hepda writes there ({type(error).__name__}: {error}); it is damaged or of "
+            "something else. Copy it again, or train again."
+        ) from error
+
+
 def history_csv(histories: Mapping[str, Mapping[str, Sequence[float | None]]]) -> str:
     """All histories as one table: a row an epoch of a job; empty where a quantity was not measured."""
     names = list(dict.fromkeys(name for columns in histories.values() for name in columns))
@@ -114,10 +131,15 @@ def history_csv(histories: Mapping[str, Mapping[str, Sequence[float | None]]]) -
 
 
 def read_history(path: Path) -> dict[str, dict[str, list[float | None]]]:
-    """What `history_csv` wrote."""
+    """What `history_csv` wrote. Raises ConfigError for a file that is missing or something else."""
     histories: dict[str, dict[str, list[float | None]]] = {}
-    with path.open(newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
+    with readable(path), path.open(newline="", encoding="utf-8") as file:
+        reader = csv.DictReader(file, strict=True)
+        if list(reader.fieldnames or ())[:2] != ["training", "epoch"]:
+            raise ValueError("its first line does not name a training and an epoch")
+        for row in reader:
+            if None in row or None in row.values():
+                raise ValueError("a line has more or fewer columns than the first")
             columns = histories.setdefault(row.pop("training"), {})
             row.pop("epoch")
             for name, value in row.items():
@@ -138,14 +160,46 @@ def write_scores(path: Path, columns: Mapping[str, Any]) -> None:
         pq.write_table(pa.table(dict(columns)), temporary, compression="zstd")
 
 
-def read_scores(run: Path) -> Any:
-    """The table of `write_scores` of a run directory, as pyarrow has it. Raises ConfigError if there is none."""
+NAMES = "names"
+"""The kind of a column of names, which is a dictionary; others are the letters of numpy's kinds."""
+
+
+def read_scores(run: Path, kinds: Mapping[str, str] | None = None) -> Any:
+    """The table of `write_scores` of a run directory, as pyarrow has it; kinds: of the columns that it must have.
+
+    Raises:
+        ConfigError: there is no such file, it cannot be read, or a column is missing, of another kind or has gaps.
+
+    """
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
     path = run / "scores.parquet"
     if not path.is_file():
         raise ConfigError(f"{run} has no scores.parquet; train it with `hepda train --config {run / 'config.yaml'}`.")
-    return pq.read_table(path)
+    try:
+        table = pq.read_table(path)
+    except (pa.ArrowException, OSError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}. Copy it again, or train again.") from error
+    for name, kind in (kinds or {}).items():
+        if table.column_names.count(name) != 1:
+            raise ConfigError(
+                f"{path} has no scores of the model or no column {name!r} of {run / 'config.yaml'}. Train again."
+            )
+        column = table[name]
+        dictionary = pa.types.is_dictionary(column.type)
+        fits = dictionary if kind == NAMES else not dictionary and _kind_of(column.type) in kind
+        if not fits or column.null_count:
+            raise ConfigError(f"{path}: the column {name!r} is not one that `hepda train` writes. Train again.")
+    return table
+
+
+def _kind_of(kind: Any) -> str:
+    """The letter that numpy has for a type of pyarrow; "O" for one that numpy does not have."""
+    try:
+        return str(np.dtype(kind.to_pandas_dtype()).kind)
+    except (NotImplementedError, TypeError):
+        return "O"
 
 
 def provenance(seed: int) -> dict[str, Any]:
@@ -184,7 +238,7 @@ def own_files(run: Path) -> list[str]:
     patterns = (*FILES, f"{MODELS}/*/fold*-member*")
     found = [*(path for pattern in patterns for path in run.glob(pattern)), *fitted_files(run)]
     with suppress(ConfigError):  # a list that cannot be read says of no file that hepda wrote it
-        found += _drawn(run, _listed(run))
+        found += _drawn(run, _figure_entries(run))
     return [path.relative_to(run).as_posix() for path in found if path.is_file()]
 
 
@@ -203,7 +257,7 @@ def write_figures(
     failed: section, title, and why it could not be drawn. Paths are relative to `run`, so that it may be moved and
     copied. Files in its plots/ that an earlier `by` drew and that are no longer among the figures are removed.
     """
-    old = _listed(run)
+    old = _figure_entries(run)
     kept = [entry for entry in old if entry["by"] != by]
     own = [
         {"by": by, "section": section, "title": title, "caption": caption, "file": _place(Path(path), run)}
@@ -216,16 +270,22 @@ def write_figures(
         path.unlink(missing_ok=True)
 
 
-def _listed(run: Path) -> list[dict[str, Any]]:
-    """The entries of figures.json; none if it is missing."""
-    found: list[dict[str, Any]] = read_json(run / "figures.json") if (run / "figures.json").is_file() else []
-    return found
-
-
 def _drawn(run: Path, entries: Iterable[Mapping[str, Any]]) -> list[Path]:
     """PNG and PDF of the figures in plots/ of the run."""
     own = [run / entry["file"] for entry in entries if Path(entry.get("file", "")).parent == Path(PLOTS)]
     return [path.with_suffix(suffix) for path in own for suffix in (".png", ".pdf")]
+
+
+def _figure_entries(run: Path) -> list[dict[str, str]]:
+    """What figures.json lists, none if there is no such file. Raises ConfigError for another content."""
+    path = run / "figures.json"
+    found = read_json(path) if path.is_file() else []
+    with readable(path):
+        for entry in found:
+            kind = ("why",) if "why" in entry else ("caption", "file")
+            if not all(isinstance(entry[key], str) for key in ("by", "section", "title", *kind)):
+                raise ValueError("an entry is not that of a figure")
+        return list(found)
 
 
 def _place(path: Path, run: Path) -> str:
@@ -238,7 +298,7 @@ def read_figures(run: Path) -> tuple[list[tuple[str, Figure]], list[str]]:
     """The figures of figures.json, each with the verb that drew it; and in words which of them are missing, and why."""
     found: list[tuple[str, Figure]] = []
     lost = []
-    for entry in _listed(run):
+    for entry in _figure_entries(run):
         if "why" in entry:
             lost.append(f"The figure \u201c{entry['title']}\u201d could not be drawn: {entry['why']}")
             continue
@@ -289,7 +349,7 @@ def read_fit(folder: Path, run: Path) -> tuple[Any, list[str]]:
     if not (folder / "fit.json").is_file():
         return None, []
     found = read_json(folder / "fit.json")
-    if found.get("stamp") == stamp(run):
+    if isinstance(found, dict) and found.get("stamp") == stamp(run):
         return found, []
     return None, [
         "fit.json is of other scores or another analysis file than this run now has: `hepda fit` makes it again."

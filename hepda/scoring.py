@@ -84,14 +84,17 @@ def fold_score(
                 raise SourceError(f"there is no {path}; train again, or name a run directory with all its models.")
             network = Network.load(path)
             _check_features(path, network.metadata, table)
+            if getattr(network.encoder, "inputs", None) != features.shape[1]:
+                raise SourceError(f"{path} does not read the {features.shape[1]} features of the events; train again.")
             parts.append(network.predict(features, head="class"))
     return np.asarray(np.mean(parts, axis=0))
 
 
 def _check_features(path: Path, about: dict[str, Any], table: FeatureTable) -> None:
-    known = tuple(about.get("features", table.names))
-    if known != table.names:
+    known = about.get("features", list(table.names))
+    if known != list(table.names):
+        named = ", ".join(map(str, known)) if isinstance(known, list) else known
         raise ConfigError(
-            f"{path} reads the features {', '.join(known)}; the analysis file gives {', '.join(table.names)}. "
+            f"{path} reads the features {named}; the analysis file gives {', '.join(table.names)}. "
             "Train again."
         )

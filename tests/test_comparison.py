@@ -149,3 +149,21 @@ def test_what_is_no_run_is_refused(runs, tmp_path):
     assert_refused(run_cli("compare", *runs, *out), "metrics.json", "not written by")
     assert not (tmp_path / "x.html").exists()
     assert yaml.safe_load((runs[0] / "config.yaml").read_text())["name"] == "small"
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("metrics.json", lambda m: m.update(models=[1])),
+        ("metrics.json", lambda m: m.update(models={"network": 7})),
+        ("metrics.json", lambda m: m.update(samples=[1])),
+        ("manifest.json", lambda m: m.update(files={"a": 1})),
+        ("manifest.json", lambda m: m.update(files=[{"path": "x"}])),
+        ("manifest.json", lambda m: m.update(versions=[1])),
+    ],
+)
+def test_files_of_something_else_are_named(runs, tmp_path, name, change):
+    edit(runs[1], name, change)
+    out = run_cli("compare", *runs, "--output", tmp_path / "x.html")
+    assert_refused(out, str(runs[1] / name), "hepda writes there")
+    assert not (tmp_path / "x.html").exists()

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
 from torch import Tensor
 
-from hepda.adversarial.network import write_tensors
+from hepda.adversarial.tensor_files import described, read_said, read_tensors, write_tensors
 from hepda.errors import SourceError
 
 FORMAT = "hepda.checkpoint/2"
@@ -57,14 +56,13 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         SourceError: it is not a checkpoint of hepda.
 
     """
-    with safe_open(path, framework="pt") as file:
-        metadata = file.metadata() or {}
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+    tensors, metadata = read_tensors(path)
     if metadata.get("format") != FORMAT:
         raise SourceError(f"{path}: not a checkpoint of this version of hepda; remove it, or train without resuming")
-    torch.set_rng_state(tensors.pop("random.cpu"))
-    for i in range(torch.cuda.device_count()):
-        if f"random.cuda{i}" in tensors:
-            torch.cuda.set_rng_state(tensors.pop(f"random.cuda{i}"), i)
-    said: dict[str, Any] = json.loads(metadata["said"])
+    said: dict[str, Any] = read_said(path, metadata, "said")
+    with described(path):
+        torch.set_rng_state(tensors.pop("random.cpu"))
+        for i in range(torch.cuda.device_count()):
+            if f"random.cuda{i}" in tensors:
+                torch.cuda.set_rng_state(tensors.pop(f"random.cuda{i}"), i)
     return tensors, said

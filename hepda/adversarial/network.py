@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from hepda.adversarial.domains import tell
@@ -22,6 +20,7 @@ from hepda.adversarial.losses import class_probabilities, find_loss, probabiliti
 from hepda.adversarial.reversal import Reversal
 from hepda.adversarial.stored import Picked
 from hepda.adversarial.tail import Tail
+from hepda.adversarial.tensor_files import described, read_said, read_tensors, write_tensors
 from hepda.adversarial.terms import Term
 from hepda.errors import ConfigError, SourceError, TrainingError, nearest
 
@@ -303,24 +302,41 @@ class Network(nn.Module):
                 given.
 
         """
-        parts, tensors = _read(Path(path))
-        made = encoder or _module_from(parts["encoder"], "encoder", path)
+        where = Path(path)
+        tensors, metadata = read_tensors(where)
+        if "network" not in metadata:
+            raise SourceError(f"{path}: a safetensors file, but not a network that hepda saved")
+        parts = read_said(where, metadata, "network")
+        with described(where):
+            # Without memory first: what a file describes may be larger than what it has.
+            with torch.device("meta"):
+                _fits(cls._described(parts, len(tensors), path, encoder, heads), tensors)
+            network = cls._described(parts, len(tensors), path, encoder, heads)
+            network.load_state_dict(tensors)
+        return network.eval()
+
+    @classmethod
+    def _described(
+        cls,
+        parts: Mapping[str, Any],
+        tensors: int,
+        path: str | Path,
+        encoder: nn.Module | None,
+        heads: Mapping[str, nn.Module] | None,
+    ) -> Network:
+        """The network that `parts` describe, with weights of its own; tensors: how many the file has."""
+        made = encoder or _module_from(parts["encoder"], tensors, "encoder", path)
         found = []
         for spec in parts["heads"]:
             fields = dict(spec)
-            built, described = (heads or {}).get(fields["name"]), fields.pop("module")
-            module = built or _module_from(described, f"head {fields['name']!r}", path)
+            built, told = (heads or {}).get(fields["name"]), fields.pop("module")
+            module = built or _module_from(told, tensors, f"head {fields['name']!r}", path)
             for name, kind in _NESTED.items():
                 fields[name] = None if fields.get(name) is None else kind(**fields[name])
             found.append(Head(module=module, **fields))
         columns = parts["normalization"]
         normalization = None if columns is None else Standardize(columns)
-        network = cls(made, found, normalization=normalization, metadata=parts["metadata"])
-        try:
-            network.load_state_dict(tensors)
-        except RuntimeError as error:
-            raise SourceError(f"{path}: the weights do not fit the network that was given: {error}") from error
-        return network.eval()
+        return cls(made, found, normalization=normalization, metadata=parts["metadata"])
 
 
 def rows_at_once(features: Tensor | Picked) -> int:
@@ -352,33 +368,27 @@ class _Evaluating:
         self.network.train(self.was)
 
 
-def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    """Write a safetensors file under another name, then rename it: it is there whole, or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    save_file(tensors, part, metadata=metadata)
-    part.replace(path)
-
-
-def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    if not path.is_file():
-        raise SourceError(f"{path}: no such file; was the model trained and saved there?")
-    with safe_open(path, framework="pt") as file:
-        described = (file.metadata() or {}).get("network")
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-    if described is None:
-        raise SourceError(f"{path}: a safetensors file, but not a network that hepda saved")
-    parts: dict[str, Any] = json.loads(described)
-    return parts, tensors
+def _fits(empty: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Raise ValueError for tensors that are not those of the network, by name and shape."""
+    wanted = {name: tuple(value.shape) for name, value in empty.state_dict().items()}
+    there = {name: tuple(value.shape) for name, value in tensors.items()}
+    for name in sorted(wanted.keys() | there.keys()):
+        if wanted.get(name) != there.get(name):
+            raise ValueError(
+                f"the weights do not fit the network that is described: {name} is {there.get(name, 'missing')}, not "
+                f"{wanted.get(name, 'part of it')}"
+            )
 
 
 def _module_spec(module: nn.Module) -> dict[str, Any] | None:
     return dict(module.spec) if isinstance(module, MLP) else None
 
 
-def _module_from(spec: dict[str, Any] | None, what: str, path: str | Path) -> nn.Module:
+def _module_from(spec: dict[str, Any] | None, tensors: int, what: str, path: str | Path) -> nn.Module:
     if spec is None:
         raise SourceError(f"{path}: the {what} is not an mlp; build it and give it to Network.load")
+    if len(spec["widths"]) > tensors:
+        raise ValueError(f"the {what} has {len(spec['widths'])} layers, the file {tensors} tensors")
     return MLP(spec)
 
 

@@ -18,7 +18,8 @@ from __future__ import annotations
 import importlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -26,7 +27,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from hepda.errors import ConfigError, DataError, MissingExtraError, SourceError, nearest
+from hepda.baselines import structure
+from hepda.errors import ConfigError, DataError, MissingExtraError, SourceError, StorageError, nearest
+from hepda.storage import writing
 
 Features = NDArray[np.float32]
 Labels = NDArray[np.int8]
@@ -123,21 +126,39 @@ class Bdt:
 
     def save(self, folder: Path, stem: str, metadata: dict[str, Any]) -> None:
         """Write the trees and their metadata: skops, or the library's own text; never a pickle."""
-        folder.mkdir(parents=True, exist_ok=True)
         suffix = SUFFIX[self.library]
-        temporary = folder / f".{stem}.{os.getpid()}.tmp{suffix}"
+        policy = {"policy": "absolute", "share": self.negative} if self.negative else None
+        about = metadata | {"library": self.library, "trees": self.trees, "negative_weights": policy}
+        with _put(folder / f"{stem}{suffix}", suffix) as temporary:
+            self._write(temporary)
+        with _put(folder / f"{stem}.metadata.json", ".json") as temporary:
+            temporary.write_text(json.dumps(about, indent=1), encoding="utf-8")
+
+    def _write(self, path: Path) -> None:
         if self.library == "sklearn":
             import skops.io
 
-            skops.io.dump(self.model, temporary)
+            skops.io.dump(self.model, path)
+        elif self.library == "lightgbm":  # whose own writer does not say that a disk is full
+            path.write_text(self.model.model_to_string(), encoding="utf-8")
         else:
-            self.model.save_model(temporary)
-        temporary.replace(folder / f"{stem}{suffix}")
-        policy = {"policy": "absolute", "share": self.negative} if self.negative else None
-        about = metadata | {"library": self.library, "trees": self.trees, "negative_weights": policy}
-        temporary = folder / f".{stem}.{os.getpid()}.tmp.metadata.json"
-        temporary.write_text(json.dumps(about, indent=1), encoding="utf-8")
-        temporary.replace(folder / f"{stem}.metadata.json")
+            try:
+                self.model.save_model(path)
+            except ValueError as error:  # XGBoostError, its word for what the disk refuses
+                raise StorageError(f"{path}: cannot be written: {error}; make space, or name another place.") from error
+
+
+@contextmanager
+def _put(path: Path, suffix: str) -> Iterator[Path]:
+    """A name to write to that becomes `path` when the block ends well; libraries go by its suffix."""
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{suffix}")
+    try:
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def usable(events: Events) -> tuple[Events, float]:
@@ -286,7 +307,7 @@ def fit(settings: Settings, train: Events, validation: Events | None = None, *, 
 
 
 def load(folder: Path, stem: str) -> tuple[Bdt, dict[str, Any]]:
-    """The trees that `Bdt.save` wrote, and their metadata.
+    """The trees that `Bdt.save` wrote, and their metadata; their structure is checked before a library follows it.
 
     Raises:
         SourceError: a file is missing or holds something else than trees.
@@ -308,46 +329,66 @@ def load(folder: Path, stem: str) -> tuple[Bdt, dict[str, Any]]:
     path = folder / f"{stem}{SUFFIX[library]}"
     if not path.is_file():
         raise SourceError(f"{page} belongs to {path.name}, which is missing; copy both files")
-    return Bdt(library, _LOAD[library](path), trees, negative), about
+    model, features, there = _LOAD[library](path)
+    if not 1 <= trees <= there:
+        raise SourceError(f"{page} tells of {trees} trees, {path.name} has {there}; copy both files again")
+    if isinstance(about.get("features"), list) and len(about["features"]) != features:
+        named = len(about["features"])
+        raise SourceError(f"{page} names {named} features, {path.name} has {features}; copy both files again")
+    return Bdt(library, model, trees, negative), about
 
 
-def _load_sklearn(path: Path) -> Any:
+@contextmanager
+def _reading(path: Path, what: str) -> Iterator[None]:
+    """What cannot be read or checked within the block is a SourceError: the boundary of all files of trees."""
     import zipfile
+    import zlib
 
+    broken = (
+        OSError, ValueError, KeyError, IndexError, TypeError, AttributeError, EOFError, RecursionError,
+        NotImplementedError, zipfile.BadZipFile, zlib.error,
+    )  # fmt: skip
+    try:
+        yield
+    except broken as error:
+        raise SourceError(f"{path} cannot be read as {what}: {error or type(error).__name__}") from error
+
+
+def _load_sklearn(path: Path) -> tuple[Any, int, int]:
     import skops.io
     from sklearn.ensemble import HistGradientBoostingClassifier
     from skops.io.exceptions import UntrustedTypesFoundException
 
-    try:
-        model = skops.io.load(path, trusted=TRUSTED)
-    except UntrustedTypesFoundException as error:
-        raise SourceError(f"{path} asks for types that no trees need; it is not loaded: {error}") from error
-    except (zipfile.BadZipFile, KeyError, ValueError) as error:
-        raise SourceError(f"{path} cannot be read as a skops file: {error}") from error
-    if not isinstance(model, HistGradientBoostingClassifier):
-        raise SourceError(f"{path} holds a {type(model).__name__}, not the trees of a BDT")
-    return model
+    with _reading(path, "a skops file"):
+        try:
+            model = skops.io.load(path, trusted=TRUSTED)
+        except UntrustedTypesFoundException as error:
+            raise SourceError(f"{path} asks for types that no trees need; it is not loaded: {error}") from error
+        if not isinstance(model, HistGradientBoostingClassifier):
+            raise SourceError(f"{path} holds a {type(model).__name__}, not the trees of a BDT")
+        return model, structure.check_sklearn(model), len(model._predictors)
 
 
-def _load_xgboost(path: Path) -> Any:
+def _load_xgboost(path: Path) -> tuple[Any, int, int]:
     xgboost = _import("xgboost")
     model = xgboost.XGBClassifier()
-    try:
-        model.load_model(path)
-    except (xgboost.core.XGBoostError, TypeError, ValueError) as error:
-        raise SourceError(f"{path} cannot be read as a model of XGBoost") from error
-    return model
+    with _reading(path, "a model of XGBoost"):
+        text, features, trees = structure.checked_xgboost(path.read_text(encoding="utf-8"))
+        model.load_model(text)  # its XGBoostError is a ValueError
+    return model, features, trees
 
 
-def _load_lightgbm(path: Path) -> Any:
+def _load_lightgbm(path: Path) -> tuple[Any, int, int]:
     lightgbm = _import("lightgbm")
-    try:
-        return lightgbm.Booster(model_file=path)
-    except lightgbm.basic.LightGBMError as error:
-        raise SourceError(f"{path} cannot be read as a model of LightGBM") from error
+    with _reading(path, "a model of LightGBM"):
+        text, features, trees = structure.checked_lightgbm(path.read_text(encoding="utf-8"))
+        try:
+            return lightgbm.Booster(model_str=text), features, trees
+        except lightgbm.basic.LightGBMError as error:
+            raise ValueError(str(error)) from error
 
 
-_LOAD: dict[str, Callable[[Path], Any]] = {
+_LOAD: dict[str, Callable[[Path], tuple[Any, int, int]]] = {
     "sklearn": _load_sklearn,
     "xgboost": _load_xgboost,
     "lightgbm": _load_lightgbm,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from hepda.config import model_checks, sample_checks
 from hepda.config.models import NetworkConfig
+from hepda.config.names import model_names
 from hepda.config.problems import duplicates, no_feature, unknown
 from hepda.config.systematics import problems_of_systematics
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 def problems_of(config: AnalysisConfig) -> list[str]:
     """Every problem as `path: what is wrong`; empty if the sections agree."""
-    own = (_samples, _features, _classes, _training_lists, _domain_heads, _bias, _columns)
+    own = (_samples, _features, _classes, _training_lists, _domain_heads, _bias, _columns, model_names)
     checks = (*own, *sample_checks.CHECKS, *model_checks.CHECKS, problems_of_systematics)
     return [problem for check in checks for problem in check(config)]
 

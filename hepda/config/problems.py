@@ -28,6 +28,18 @@ def no_feature(path: str, name: str, known: Iterable[str], variables: Iterable[s
     return unknown(path, name, kind, known)
 
 
+def one_file(names: Iterable[str]) -> Iterator[str]:
+    """A problem for models whose files would be the same on a disk that takes capitals and small letters for equal."""
+    found: dict[str, str] = {}
+    for name in names:
+        twin = found.setdefault(name.casefold(), name)
+        if twin != name:
+            yield (
+                f"models.{name}: differs from models.{twin} by capital letters alone, and on many disks their files "
+                "would be the same; choose another name."
+            )
+
+
 def duplicates(path: str, names: tuple[str, ...]) -> Iterator[str]:
     """A problem for every name that is listed twice."""
     for name in dict.fromkeys(n for n in names if names.count(n) > 1):

@@ -18,7 +18,7 @@ from typing import Any
 from uuid import uuid4
 
 from hepda.errors import StorageError
-from hepda.events.store import full_disk, open_table
+from hepda.events.store import full_disk, open_table, sealed, unsealed, verify
 from hepda.events.table import FeatureTable
 from hepda.resources import in_words
 from hepda.rundir import check_writable
@@ -35,12 +35,17 @@ class Entry:
     about: Any
 
 
-def find(cache: Path, name: str) -> Entry | None:
-    """The entry of this name; None if there is none, or none that is whole."""
+def find(cache: Path, name: str, *, verified: bool = False) -> Entry | None:
+    """The entry of this name; None if there is none, or none that is whole.
+
+    Every number of the table is read and compared with the checksums that were written, unless it was `verified`.
+    """
     folder = cache / name
     try:
-        about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
+        about = unsealed((folder / _ABOUT).read_text(encoding="utf-8"))
         table = open_table(folder)
+        if not verified:
+            verify(folder)
     except (OSError, ValueError, StorageError):
         return None
     with suppress(OSError):
@@ -68,16 +73,16 @@ def publish(made: Path, cache: Path, name: str, about: Mapping[str, Any]) -> Ent
     Raises StorageError for a disk that is full.
     """
     with full_disk(made), (made / _ABOUT).open("w", encoding="utf-8") as stream:
-        json.dump(about, stream)
+        json.dump(sealed(about), stream)
         stream.flush()
         os.fsync(stream.fileno())
     there = cache / name
     if find(cache, name) is None:
-        if there.exists():  # not whole: of a disk that lost it
+        if there.exists():  # damaged, or not whole: of a disk that lost it
             shutil.rmtree(there, ignore_errors=True)
         with suppress(OSError):  # not empty: another run was faster
             made.rename(there)
-    entry = find(cache, name)
+    entry = find(cache, name, verified=True)
     if entry is None:
         raise StorageError(f"{there}: the table that was written there cannot be read back; look at the disk.")
     return entry
@@ -95,11 +100,16 @@ def _sweep(cache: Path) -> None:
             shutil.rmtree(left, ignore_errors=True)
 
 
-def told(entry: Entry, cache: Path, fresh: bool) -> str:
-    """One line for the terminal: what was taken or kept, and how large it and the cache are."""
+def told(entry: Entry, cache: Path, fresh: bool, damaged: bool = False) -> str:
+    """One line for the terminal: what was taken or kept, and how large it and the cache are.
+
+    damaged: whether an entry that was not whole has been replaced.
+    """
     others = [folder for folder in cache.iterdir() if folder.is_dir() and not folder.name.startswith(".")]
     total = sum(_size(folder) for folder in others)
     what = "kept in" if fresh else "taken from"
+    if damaged:
+        what = f"the table in the cache was damaged and is made again, {what}"
     return (
         f"events: {len(entry.table)} selected, {what} {entry.folder} ({in_words(_size(entry.folder))}; the cache holds "
         f"{in_words(total)} in {len(others)} table{'s' * (len(others) != 1)}, any of which may be removed)"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hepda.config.names import branch_of
 from hepda.errors import ConfigError
 from hepda.rundir import replacing
 
@@ -32,7 +32,7 @@ def branch_names(texts: Iterable[str]) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     for text in texts:
-        name = re.sub(r"\W", "_", text)
+        name = branch_of(text)
         twin = next((other for other, own in found.items() if own == name), None)
         if twin is not None:
             raise ConfigError(f"{twin!r} and {text!r} would be one branch, {name!r}: rename one in the analysis file.")

@@ -46,7 +46,8 @@ _MANY = 1_000_000
 class LoadedEvents:
     """The table, what each sample is worth, which files it came from, and which were left out.
 
-    folder: where the table lies, None for one in memory; note: where it comes from, for people.
+    folder: where the table lies, None for one in memory; note: where it comes from, for people; name: of what it was
+    made of (`table_name`), None where that is not known or a file was left out.
     """
 
     table: FeatureTable
@@ -55,6 +56,7 @@ class LoadedEvents:
     skipped: tuple[SkippedFile, ...] = ()
     folder: Path | None = None
     note: str = ""
+    name: str | None = None
 
     def manifest(self) -> list[dict[str, Any]]:
         """The files' part of manifest.json."""
@@ -76,19 +78,21 @@ def load_table(
     means = resources or Resources()
     files = {name: expand(sample.files, f"samples.{name}.files") for name, sample in config.samples.items()}
     states = states_of(files)
-    name = None if means.cache is None else table_name(config, files, states)
+    name = table_name(config, files, states)
     if name is None or means.cache is None:
-        return _read(config, on_progress, means, means.folder, states)[0]
+        loaded = _read(config, on_progress, means, means.folder, states)[0]
+        return loaded if loaded.skipped else replace(loaded, name=name)
     found = cache.find(means.cache, name)
     if found is not None:
-        return _from_cache(config, found, means.cache)
+        return replace(_from_cache(config, found, means.cache), name=name)
+    damaged = (means.cache / name).exists()
     with cache.making(means.cache) as folder:
         loaded, inputs = _read(config, on_progress, means, folder, states)
         if loaded.skipped:  # may be there the next time: such a table is of this run alone
             return _moved(loaded, folder, means.folder)
         entry = cache.publish(folder, means.cache, name, _about(loaded, inputs))
-    note = cache.told(entry, means.cache, fresh=True)
-    return replace(loaded, table=entry.table, folder=entry.folder, note=note)
+    note = cache.told(entry, means.cache, fresh=True, damaged=damaged)
+    return replace(loaded, table=entry.table, folder=entry.folder, note=note, name=name)
 
 
 def _read(

@@ -15,6 +15,12 @@ from hepda.events.splits import is_validation
 from hepda.events.table import FeatureTable
 
 
+def kinds_of(config: AnalysisConfig) -> dict[str, str]:
+    """The columns of scores.parquet and the kinds that `rundir.read_scores` compares them with."""
+    own = {"key": "u", "weight": "f", "label": "i", "fold": "i", "sample": rundir.NAMES, "domain": rundir.NAMES}
+    return own | dict.fromkeys(config.models, "f")
+
+
 def read_scored(config: AnalysisConfig, run: Path) -> tuple[FeatureTable, dict[str, NDArray[np.float32]]]:
     """The events (features [n, 0]) and the score [n] of each model.
 
@@ -22,10 +28,7 @@ def read_scored(config: AnalysisConfig, run: Path) -> tuple[FeatureTable, dict[s
         ConfigError: the run has no scores, or they are not those of its analysis file.
 
     """
-    saved, path, page = rundir.read_scores(run), run / "scores.parquet", run / "config.yaml"
-    for model in config.models:
-        if model not in saved.column_names:
-            raise ConfigError(f"{path} has no scores of the model {model!r} of {page}. Train again.")
+    saved, path, page = rundir.read_scores(run, kinds_of(config)), run / "scores.parquet", run / "config.yaml"
     sample, names = _codes(saved["sample"])
     domain, domains = _codes(saved["domain"])
     if names != tuple(config.samples) or domains != config.domains:

@@ -134,17 +134,16 @@ class TableWriter:
         with full_disk(self._folder):
             for file in self._files.values():
                 file.close()
-            crc = zlib.crc32(b"".join(self._files[n].crc.to_bytes(4, "big") for n in ("key", "features", "weight")))
             about = {
                 "names": first.names,
                 "domain_names": first.domain_names,
                 "sample_names": first.sample_names,
                 "columns": list(self._defaults),
                 "rows": self.rows,
-                "checksum": f"{crc:08x}",
+                "files": {name: file.about() for name, file in self._files.items()},
             }
             with (self._folder / _NAMES).open("w", encoding="utf-8") as stream:
-                json.dump(about, stream)
+                json.dump(sealed(about), stream)
                 stream.flush()
                 os.fsync(stream.fileno())
         return open_table(self._folder)
@@ -195,9 +194,32 @@ class _Array:
         os.fsync(self._stream.fileno())
         self._stream.close()
 
+    def about(self) -> dict[str, Any]:
+        """What `open_table` and `verify` compare the file with."""
+        return {"dtype": self._dtype.str, "shape": [self.rows, *self._tail], "checksum": f"{self.crc:08x}"}
+
     def abandon(self) -> None:
         with contextlib.suppress(OSError):  # a full disk says so again when what is left is flushed
             self._stream.close()
+
+
+def sealed(value: Any) -> dict[str, Any]:
+    """A value with a checksum of its JSON beside it, as `unsealed` takes it apart."""
+    return {"value": value, "checksum": _crc(value)}
+
+
+def unsealed(text: str) -> Any:
+    """The value of `sealed` from its JSON. Raises ValueError if the text is another one than was written."""
+    found = json.loads(text)
+    if not isinstance(found, dict) or found.keys() != {"value", "checksum"}:
+        raise ValueError("it has no checksum")
+    if _crc(found["value"]) != found["checksum"]:
+        raise ValueError("it has another checksum than when it was written")
+    return found["value"]
+
+
+def _crc(value: Any) -> str:
+    return f"{zlib.crc32(json.dumps(value, sort_keys=True).encode()):08x}"
 
 
 @contextmanager
@@ -232,36 +254,66 @@ def write_table(table: FeatureTable, folder: Path) -> None:
 def open_table(folder: Path) -> FeatureTable:
     """The table that was written to `folder`, memory-mapped and read-only.
 
+    Names, types, byte order and shapes are compared with those that were written; the numbers themselves are compared
+    by `verify`, which reads all of them.
+
     Raises StorageError if it is not whole.
     """
-    try:
-        about = json.loads((folder / _NAMES).read_text(encoding="utf-8"))
-        rows = {name: _mapped(folder / f"{name}.npy") for name in ROWS}
-        columns = {name: _mapped(folder / f"column{i}.npy") for i, name in enumerate(about["columns"])}
-        whole = all(len(values) == about["rows"] for values in (*rows.values(), *columns.values()))
-    except (OSError, ValueError, KeyError) as error:
-        raise StorageError(f"{folder}: the table of events there is not whole ({error}); remove the folder.") from error
-    if not whole:
-        raise StorageError(f"{folder}: the table of events there is not whole; remove the folder.")
-    _keep_small([*rows.values(), *columns.values()])
+    about = _about(folder)
+    columns = {name: f"column{i}" for i, name in enumerate(about["columns"])}
+    mapped = {name: _mapped(folder, name, about) for name in (*ROWS, *columns.values())}
+    _keep_small(list(mapped.values()))
     return FeatureTable(
         names=tuple(about["names"]),
         domain_names=tuple(about["domain_names"]),
         sample_names=tuple(about["sample_names"]),
-        columns=columns,
-        **rows,
+        columns={name: mapped[stem] for name, stem in columns.items()},
+        **{name: mapped[name] for name in ROWS},
     )
 
 
-def _mapped(path: Path) -> NDArray[Any]:
-    array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+def verify(folder: Path) -> None:
+    """Raise StorageError if a file of the table in `folder` has another content than was written: reads all of it."""
+    for name, file in _about(folder)["files"].items():
+        crc = 0
+        with _whole(folder), (folder / f"{name}.npy").open("rb") as stream:
+            stream.seek(_HEADER)
+            while block := stream.read(2**22):
+                crc = zlib.crc32(block, crc)
+        if f"{crc:08x}" != file["checksum"]:
+            raise StorageError(
+                f"{folder / name}.npy: has another checksum than when it was written: the table there is damaged; "
+                "remove the folder."
+            )
+
+
+@contextmanager
+def _whole(folder: Path) -> Iterator[None]:
+    """What cannot be read within the block is a StorageError: the boundary of all files of a table."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StorageError(f"{folder}: the table of events there is not whole ({error}); remove the folder.") from error
+
+
+def _about(folder: Path) -> dict[str, Any]:
+    """What `TableWriter.finish` wrote of the table."""
+    with _whole(folder):
+        found: dict[str, Any] = unsealed((folder / _NAMES).read_text(encoding="utf-8"))
+        return found
+
+
+def _mapped(folder: Path, name: str, about: Mapping[str, Any]) -> NDArray[Any]:
+    path = folder / f"{name}.npy"
+    with _whole(folder):
+        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+        written = about["files"][name]
+        dtype = ROWS[name].str if name in ROWS else written["dtype"]
+        if (array.dtype.str, list(array.shape)) != (dtype, written["shape"]) or len(array) != about["rows"]:
+            raise ValueError(f"{path.name} has the type {array.dtype.str} and the shape {array.shape}")
+        if not array.flags.c_contiguous or path.stat().st_size != _HEADER + array.nbytes:
+            raise ValueError(f"{path.name} has another layout than hepda writes")
     return array
-
-
-def checksum_of(folder: Path) -> str:
-    """Of the keys, features and weights of the table in `folder`, as it was written."""
-    found: str = json.loads((folder / _NAMES).read_text(encoding="utf-8"))["checksum"]
-    return found
 
 
 def release(*arrays: Any) -> None:

@@ -77,8 +77,19 @@ class Kind(ABC):
         """
 
     @abstractmethod
+    def contents(self) -> Iterable[tuple[str, NDArray[Any]]]:
+        """All that the data contain, as parts with a name: a finished run is evaluated with the same content alone.
+
+        A part whose name begins with `fingerprint.OPTIONAL` may come and go with a key of the analysis file.
+        """
+
     def columns(self) -> Iterable[NDArray[Any]]:
         """Arrays that tell these data from others: an interrupted run goes on only with the same."""
+        return (values for _, values in self.contents())
+
+    def made_of(self) -> str | None:
+        """A name of the files that were read, as they were, and of the keys they were read by; None: not known."""
+        return None
 
     @abstractmethod
     def jobs(self, run: Path, work: Path, device: str) -> Sequence[Job]:

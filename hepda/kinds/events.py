@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hepda import rundir
 from hepda.config import AnalysisConfig
 from hepda.errors import ConfigError, DataError, HepdaError
 from hepda.kinds import Judging, Kind
@@ -109,9 +108,15 @@ class Events(Kind):
 
         return check_memory(self.config, self.table, self._resources or Resources(), processes)
 
-    def columns(self) -> Iterable[Array]:
-        """Keys, features and weights."""
-        return self.table.key, self.table.features, self.table.weight
+    def contents(self) -> Iterable[tuple[str, Array]]:
+        """Every column of the table, sample by sample."""
+        from hepda.events.contents import contents_of
+
+        return contents_of(self.config, self.table)
+
+    def made_of(self) -> str | None:
+        """The name of the table in a cache, if no file was left out."""
+        return self.loaded.name
 
     def jobs(self, run: Path, work: Path, device: str) -> list[Job]:
         """Every model, fold and member of an ensemble."""
@@ -226,15 +231,24 @@ def saved_scores(config: AnalysisConfig, table: FeatureTable, run: Path) -> dict
         ConfigError: they are not those of the events that the config reads now.
 
     """
-    saved, path = rundir.read_scores(run), run / "scores.parquet"
-    for model in config.models:
-        if model not in saved.column_names:
-            raise ConfigError(f"{path} has no scores of the model {model!r} of {run / 'config.yaml'}. Train again.")
-    if not np.array_equal(saved["key"].to_numpy(), table.key):
+    from hepda.events.scored import read_scored
+
+    path = run / "scores.parquet"
+    saved, scores = read_scored(config, run)
+    others = [
+        name
+        for name in ("key", "label", "domain", "sample", "fold")
+        if not np.array_equal(getattr(saved, name), getattr(table, name))
+    ]
+    # another processor may round a weight in another way
+    if not others and not np.allclose(saved.weight, table.weight, rtol=1e-6, atol=0.0):
+        others = ["weight"]
+    if others:
         raise ConfigError(
-            f"the events that {run / 'config.yaml'} reads are not those of {path}: files have changed. Train again."
+            f"the events that {run / 'config.yaml'} reads are not those of {path} (another {', '.join(others)}): files "
+            "or the analysis file have changed. Train again."
         )
-    return {model: saved[model].to_numpy() for model in config.models}
+    return scores
 
 
 def policy_lines(config: AnalysisConfig, table: FeatureTable) -> list[str]:

@@ -64,11 +64,11 @@ class ImagesKind(Kind):
         self._loaded = wing.load(self.config, progress)
         return self.warnings()
 
-    def columns(self) -> Iterable[Array]:
-        """Pixels and labels."""
-        for images in self.loaded.parts.values():
-            yield images.pixels
-            yield images.label
+    def contents(self) -> Iterable[tuple[str, Array]]:
+        """Pixels and labels of every part."""
+        for name, images in self.loaded.parts.items():
+            yield f"pixels of {name}", images.pixels
+            yield f"labels of {name}", images.label
 
     def jobs(self, run: Path, work: Path, device: str) -> Sequence[ImageJob]:
         """Every model and seed."""
@@ -86,7 +86,9 @@ class ImagesKind(Kind):
 
     def saved_scores(self, run: Path) -> dict[str, Array]:
         """As they stand in scores.parquet."""
-        saved, path = rundir.read_scores(run), run / "scores.parquet"
+        members = [f"{model}-{member}" for model in self.config.models for member in range(self.config.seeds)]
+        kinds = {"label": "iu"} | dict.fromkeys(members, "iu") | {f"{name}-probability": "f" for name in members}
+        saved, path = rundir.read_scores(run, kinds), run / "scores.parquet"
         label = np.concatenate([images.label for images in self.loaded.tests.values()])
         if not np.array_equal(saved["label"].to_numpy(), label):
             raise ConfigError(
@@ -96,8 +98,6 @@ class ImagesKind(Kind):
         found = {}
         for model in self.config.models:
             names = [f"{model}-{member}" for member in range(self.config.seeds)]
-            if not set(names) <= set(saved.column_names):
-                raise ConfigError(f"{path} has no scores of the model {model!r} of {run / 'config.yaml'}. Train again.")
             columns = [[saved[name].to_numpy(), saved[f"{name}-probability"].to_numpy()] for name in names]
             found[model] = np.stack([np.stack(pair, axis=1) for pair in columns])
         return found

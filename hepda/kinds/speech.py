@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -88,11 +89,16 @@ class Speech(Kind):
         ]
         return [*lines, *([f"{len(self.material.rooms)} rooms"] if self.material.rooms else [])]
 
-    def columns(self) -> Iterable[Array]:
-        """All samples of speech and noise."""
-        material = self.material
-        tapes = material.corpus.tape, material.noises.train.tape, material.noises.test.tape
-        return [tape.samples.numpy() for tape in tapes] + [room.numpy() for room in material.responses]
+    def contents(self) -> Iterable[tuple[str, Array]]:
+        """All samples of speech and noise, the rooms, who speaks and what is said."""
+        material, corpus = self.material, self.material.corpus
+        yield "speech", corpus.tape.samples.numpy()
+        yield "noise to train on", material.noises.train.tape.samples.numpy()
+        yield "noise to test with", material.noises.test.tape.samples.numpy()
+        for name, room in zip(material.rooms, material.responses, strict=True):
+            yield f"room {name}", room.numpy()
+        told = [corpus.names, corpus.words, corpus.vocabulary, corpus.speakers, corpus.speaker.tolist()]
+        yield "words and speakers", np.frombuffer(json.dumps(told).encode(), np.uint8)
 
     def aligner(self, fold: int) -> Aligner:
         """The aligner of a fold, trained on the recordings that come with their words."""
@@ -165,10 +171,10 @@ class Speech(Kind):
 
     def saved_scores(self, run: Path) -> dict[str, Array]:
         """The scores of scores.parquet. Raises ConfigError if they are not those of the recordings read now."""
-        saved, table = rundir.read_scores(run), self.table()
-        names = [self.material.corpus.names[number] for number in table.utterance]
         wanted = [f"{m}.{s}.{c}" for m in self.config.models for s in range(self.config.seeds) for c in _COLUMNS]
-        if any(name not in saved.column_names for name in wanted) or saved["utterance"].to_pylist() != names:
+        saved, table = rundir.read_scores(run, {"utterance": "OUS"} | dict.fromkeys(wanted, "f")), self.table()
+        names = [self.material.corpus.names[number] for number in table.utterance]
+        if saved["utterance"].to_pylist() != names:
             raise ConfigError(
                 f"{run / 'scores.parquet'} is not of the models and recordings of {run / 'config.yaml'}. Train again."
             )

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
+from uuid import uuid4
+
+from hepda.storage import writing
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a temporary file beside `path` and move it there, so that no reader ever sees half a file."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    """Write a temporary file beside `path` and move it there, so that no reader ever sees half a file.
+
+    Raises StorageError for what the disk refuses.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{uuid4().hex[:8]}.tmp")
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+        with writing(path):
+            temporary.write_bytes(content)  # with the permissions that the umask leaves
+            temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -8,12 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from hepda import datasets
-from hepda.datasets import reading
+from hepda.adversarial.tensor_files import read_said, read_tensors, write_tensors
 from hepda.errors import ConfigError, DataError, nearest
 from hepda.speech.audio import Tape
 from hepda.speech.corpora import Corpus, fsdd_folder, made_digits, read_fsdd
@@ -255,12 +253,9 @@ def _tape(tensors: dict[str, Tensor], name: str, rate: int) -> Tape:
 
 
 def _write(path: Path, tensors: dict[str, Tensor], said: dict[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary, {"said": json.dumps(said)})
-    temporary.replace(path)
+    write_tensors(path, {name: tensor.contiguous() for name, tensor in tensors.items()}, {"said": json.dumps(said)})
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    with reading(f"{path} cannot be read as what hepda wrote there", SafetensorError), safe_open(path, "pt") as file:
-        return {name: file.get_tensor(name) for name in file.keys()}, json.loads(file.metadata()["said"])  # noqa: SIM118
+    tensors, metadata = read_tensors(path)
+    return tensors, read_said(path, metadata, "said")

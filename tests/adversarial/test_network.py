@@ -1,17 +1,25 @@
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 
-from hepda.adversarial import Head, Network, Reversal, Standardize, Trainer, mlp, seeded
+from hepda.adversarial import Head, Network, Reversal, Standardize, Trainer, mlp, seeded, tensor_files
+from hepda.adversarial.checkpoint import read_checkpoint
 from hepda.adversarial.losses import mixture, mixture_parameters, multiclass
-from hepda.errors import ConfigError, DataError, SourceError
+from hepda.adversarial.tensor_files import read_tensors, write_tensors
+from hepda.errors import ConfigError, DataError, HepdaError, SourceError, StorageError
+from hepda.speech.material import read_material
 from tests.adversarial.data import network, shifted
 
 
@@ -167,3 +175,87 @@ def test_steps_rate_and_penalty_of_an_adversary_change_what_it_learns() -> None:
         net = network(**change)
         trainer.fit(net, source, target)
         assert not np.array_equal(net.predict(source.features), plain.predict(source.features)), change
+
+
+def crafted(path: Path, change: Callable[[dict[str, Any]], None], **tensors: torch.Tensor) -> None:
+    """A saved network whose description is another one than its weights have."""
+    Network(mlp(3, [4]), [Head("class", mlp(4, [], 1))], metadata={"features": ["a", "b", "c"]}).save(path)
+    found, metadata = read_tensors(path)
+    parts = json.loads(metadata["network"])
+    change(parts)
+    save_file(found | tensors, path, {"network": json.dumps(parts)})
+
+
+def put(value: Any, *keys: Any) -> Callable[[dict[str, Any]], None]:
+    def change(parts: Any) -> None:
+        for key in keys[:-1]:
+            parts = parts[key]
+        parts[keys[-1]] = value
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        put(10**9, "encoder", "inputs"), put([10**9], "encoder", "widths"), put([1] * 10**5, "encoder", "widths"),
+        put(10**12, "normalization"), put(2, "normalization"), put(-1, "normalization"), put("x", "encoder", "widths"),
+        put(None, "heads"), put([], "heads", 0, "module", "widths"), put({}, "heads", 0), put(1, "heads", 0, "colour"),
+        put({"no": 1}, "heads", 0, "reversal"), put(5, "metadata"), put("prelu", "encoder", "activation"),
+    ],
+)  # fmt: skip
+def test_a_description_is_compared_with_the_weights_before_anything_is_built(
+    tmp_path: Path, change: Callable[[dict[str, Any]], None]
+) -> None:
+    """A header that describes 10^9 units asked for 4 GB for every column, before its weights were looked at."""
+    path = tmp_path / "a.safetensors"
+    crafted(path, change)
+    with pytest.raises(HepdaError, match=r"a\.safetensors|head"):
+        Network.load(path)
+
+
+@pytest.mark.parametrize("size", [0, 4, 100, -1])
+@pytest.mark.parametrize("read", [Network.load, read_checkpoint, read_material, read_tensors])
+def test_truncated_and_foreign_files_are_named(tmp_path: Path, size: int, read: Callable[[Path], Any]) -> None:
+    path = tmp_path / "a.safetensors"
+    crafted(path, lambda parts: None)
+    path.write_bytes(path.read_bytes()[:size])
+    given = path
+    if read is read_material:
+        given, path = tmp_path, path.rename(tmp_path / "material.safetensors")
+    with pytest.raises(SourceError, match=rf"{path.name} cannot be read as a file that hepda wrote"):
+        read(given)
+    save_file({"a": torch.ones(1)}, path)
+    if read is not read_tensors:
+        with pytest.raises(SourceError, match=path.name):
+            read(given)
+
+
+def test_weights_of_another_name_are_no_part_of_the_network(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    crafted(path, lambda parts: None, more=torch.ones(2))
+    with pytest.raises(SourceError, match=r"more is \(2,\), not part of it"):
+        Network.load(path)
+
+
+def test_files_follow_the_umask_and_leave_nothing_where_the_disk_is_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """safetensors makes files that their owner alone may read, and has an error of its own for a full disk."""
+    old = os.umask(0o027)
+    try:
+        write_tensors(tmp_path / "a", {"a": torch.ones(1)}, {})
+    finally:
+        os.umask(old)
+    assert (tmp_path / "a").stat().st_mode & 0o777 == 0o640
+    with pytest.raises(StorageError, match=r"cannot be written.*make space"):
+        _on_a_full_disk(tmp_path, monkeypatch)
+    assert [file.name for file in tmp_path.iterdir()] == ["a"]
+
+
+def _on_a_full_disk(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise SafetensorError("I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr(tensor_files, "save_file", full)
+    write_tensors(folder / "b", {"b": torch.ones(1)}, {})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -368,3 +369,75 @@ def test_a_writer_that_is_given_nothing(tmp_path: Path) -> None:
         TableWriter(tmp_path / "t", {}).finish()
     with pytest.raises(HepdaError, match="is not whole"):
         open_table(tmp_path / "t")
+
+
+def test_another_file_of_the_same_size_and_time_is_another_file(folder: Path) -> None:
+    """What a copy that keeps times, or a restored backup, leaves: the content alone differs."""
+    before, path = loaded(folder), folder / "third.root"
+    old = path.stat()
+    content = bytearray(path.read_bytes())
+    write_sample(folder / "other.root", N, 9, signal=False, cross_section=20.0)
+    other = (folder / "other.root").read_bytes().ljust(len(content), b"\0")[: len(content)]
+    for changed in (other, bytes(content[:-1]) + b"\x01"):
+        path.write_bytes(changed)
+        os.utime(path, ns=(old.st_atime_ns, old.st_mtime_ns))
+        assert path.stat().st_size == old.st_size and path.stat().st_mtime_ns == old.st_mtime_ns
+        assert name_of(folder) not in {None, before.name}
+
+
+def test_the_ends_of_a_file_alone_tell_where_the_system_keeps_no_times(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = folder / "third.root"
+    one = identity.state_of(str(path))
+    path.write_bytes(path.read_bytes()[:-1] + b"\x01")
+    two = identity.state_of(str(path))
+    assert one is not None and two is not None and one[1].split()[3] != two[1].split()[3]
+    os.mkfifo(folder / "pipe")
+    assert identity.state_of(str(folder / "pipe")) is not None  # not opened, which would wait for ever
+    assert identity.state_of(str(folder / "nothing")) is None
+
+
+@pytest.mark.parametrize("name", [*ROWS, "column0"])
+def test_a_flipped_bit_anywhere_in_a_table_makes_it_again(folder: Path, name: str) -> None:
+    first, whole = loaded(folder), load_table(load_config(folder / "small.yaml")).table
+    assert first.folder is not None
+    path = first.folder / f"{name}.npy"
+    content = bytearray(path.read_bytes())
+    content[-3] ^= 1
+    path.write_bytes(content)
+    again = loaded(folder)
+    assert "damaged and is made again" in again.note
+    same_table(again.table, whole)
+    assert "taken from" in loaded(folder).note
+
+
+def exchanged(value: Any, one: str, two: str) -> Any:
+    """JSON in which two words have changed places."""
+    return json.loads(json.dumps(value).replace(one, "\0").replace(two, one).replace("\0", two))
+
+
+@pytest.mark.parametrize("spoil", ["names", "samples", "about", "byte order", "type", "fortran", "shape", "no JSON"])
+def test_a_table_with_other_names_or_types_is_made_again(folder: Path, spoil: str) -> None:
+    first, whole = loaded(folder), load_table(load_config(folder / "small.yaml")).table
+    assert first.folder is not None
+    names, about = first.folder / "names.json", first.folder / "about.json"
+    if spoil == "names":
+        names.write_text(json.dumps(exchanged(json.loads(names.read_text()), '"ht"', '"met"')))
+    elif spoil == "samples":
+        names.write_text(json.dumps(exchanged(json.loads(names.read_text()), '"signal"', '"background"')))
+    elif spoil == "about":
+        about.write_text(about.read_text().replace("1", "2", 1))
+    elif spoil == "no JSON":
+        names.write_text("[]")
+    else:
+        path = first.folder / "features.npy"
+        values = np.load(path)
+        values = {
+            "byte order": values.astype(">f4"), "type": values.view(np.int32), "fortran": np.asfortranarray(values),
+            "shape": values.reshape(-1, 4),
+        }[spoil]  # fmt: skip
+        np.save(path, values)
+    again = loaded(folder)
+    assert "damaged and is made again" in again.note
+    same_table(again.table, whole)

@@ -50,7 +50,7 @@ def test_names_are_text_and_files_hold_no_objects(tmp_path):
     table = make_table()
     table.columns["a/b: 'c'"] = np.zeros(7)  # the name of a column is no path
     write_table(table, tmp_path)
-    assert json.loads((tmp_path / "names.json").read_text())["columns"][-1] == "a/b: 'c'"
+    assert json.loads((tmp_path / "names.json").read_text())["value"]["columns"][-1] == "a/b: 'c'"
     assert "a/b: 'c'" in open_table(tmp_path).columns
     table.columns["objects"] = np.array([{}] * 7, dtype=object)
     with pytest.raises(ValueError, match="allow_pickle"):

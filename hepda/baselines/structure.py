@@ -1,0 +1,250 @@
+"""The structure of saved trees, checked before a library is given them.
+
+scikit-learn, XGBoost and LightGBM follow the indices of a tree without looking at them. The fault is theirs: an index
+out of range ends the process (SIGSEGV, SIGABRT), and one that leads back never ends it. So trees are followed here
+first: every child is in range and reached once, every feature exists, every array has its length. Texts are given to
+a library as they were understood here, so that it reads nothing else in them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Numbers = NDArray[Any]
+
+
+class StructureError(ValueError):
+    """Trees that no library of hepda has written."""
+
+
+def check_tree(left: Numbers, right: Numbers, inner: NDArray[np.bool_], feature: Numbers, features: int) -> None:
+    """Follow a tree from its root, node 0.
+
+    left, right: numbers of the children [n]; inner: which nodes have children [n]; feature: what an inner node
+    compares [n]; features: how many features there are.
+
+    Raises:
+        StructureError: a child or a feature is out of range, or a node is reached twice, as in a circle.
+
+    """
+    n = len(inner)
+    if not n or not len(left) == len(right) == len(feature) == n:
+        raise StructureError("the arrays of a tree have different lengths")
+    reached = np.zeros(n, dtype=np.bool_)
+    nodes = np.zeros(1, dtype=np.int64)
+    while len(nodes):
+        if reached[nodes].any() or len(np.unique(nodes)) < len(nodes):
+            raise StructureError("a node of a tree is reached twice")
+        reached[nodes] = True
+        nodes = nodes[inner[nodes]]
+        if len(nodes) and (feature[nodes].min() < 0 or feature[nodes].max() >= features):
+            raise StructureError(f"a tree compares a feature that is none of {features}")
+        nodes = np.concatenate([left[nodes], right[nodes]]).astype(np.int64)
+        if len(nodes) and (nodes.min() < 0 or nodes.max() >= n):
+            raise StructureError(f"a child is none of the {n} nodes of its tree")
+
+
+def _require(fits: bool, what: str) -> None:
+    if not fits:
+        raise StructureError(what)
+
+
+# --- scikit-learn -------------------------------------------------------------------------------------------------
+
+
+def check_sklearn(model: Any) -> int:
+    """Check a HistGradientBoostingClassifier that skops has read; returns how many features it has.
+
+    Raises:
+        StructureError: it is not one of two classes on numbers that `fit` made.
+        AttributeError, TypeError: parts of it are missing or something else.
+
+    """
+    from sklearn._loss.loss import HalfBinomialLoss
+    from sklearn.ensemble._hist_gradient_boosting.common import PREDICTOR_RECORD_DTYPE
+
+    features = model._n_features
+    _require(isinstance(features, int) and features == model.n_features_in_, "the number of features is two numbers")
+    _require(isinstance(model._loss, HalfBinomialLoss) and len(model.classes_) == 2, "it is not of two classes")
+    _require(model.n_trees_per_iteration_ == 1 and model._preprocessor is None, "it is not of two classes on numbers")
+    start = model._baseline_prediction
+    _require(isinstance(start, np.ndarray) and start.shape == (1, 1) and start.dtype == np.float64, "no first value")
+    known = model._bin_mapper.is_categorical_
+    _require(isinstance(known, np.ndarray) and known.shape == (features,) and not known.any(), "it has categories")
+    _require(isinstance(model._predictors, list) and len(model._predictors) > 0, "it has no trees")
+    for (tree,) in model._predictors:
+        nodes = tree.nodes
+        _require(isinstance(nodes, np.ndarray) and nodes.dtype == PREDICTOR_RECORD_DTYPE and nodes.ndim == 1,
+                 "its nodes are of another type")  # fmt: skip
+        _require(not nodes["is_categorical"].any(), "it has categories")
+        check_tree(nodes["left"], nodes["right"], nodes["is_leaf"] == 0, nodes["feature_idx"], features)
+    return int(features)
+
+
+# --- XGBoost ------------------------------------------------------------------------------------------------------
+
+_XGBOOST_NUMBERS = ("base_weights", "loss_changes", "split_conditions", "sum_hessian")
+_XGBOOST_WHOLE = ("default_left", "left_children", "parents", "right_children", "split_indices", "split_type")
+_XGBOOST_NONE = ("categories", "categories_nodes", "categories_segments", "categories_sizes")
+
+
+def checked_xgboost(text: str) -> tuple[bytearray, int, int]:
+    """A model of XGBoost as JSON, checked and written anew; with its number of features and of trees.
+
+    Raises:
+        StructureError: it is not one of two classes on numbers that `fit` made.
+        ValueError, KeyError, TypeError: it is no JSON, or parts of it are missing or something else.
+
+    """
+    model = json.loads(text, object_pairs_hook=_once)
+    learner = model["learner"]
+    booster, about = learner["gradient_booster"], learner["learner_model_param"]
+    features, trees = int(about["num_feature"]), booster["model"]["trees"]
+    _require(booster["name"] == "gbtree" and learner["objective"]["name"] == "binary:logistic", "it is of another kind")
+    _require(int(about["num_class"]) == 0 and int(about.get("num_target", 1)) == 1, "it is not of two classes")
+    _require(not learner["feature_names"] and not learner["feature_types"], "it names features, which hepda does not")
+    _require(isinstance(trees, list) and len(trees) > 0, "it has no trees")
+    count, forest = len(trees), booster["model"]
+    _require(int(forest["gbtree_model_param"]["num_trees"]) == count, "it has another number of trees than it says")
+    _require(int(forest["gbtree_model_param"]["num_parallel_tree"]) == 1, "it has several trees an iteration")
+    _require(forest["tree_info"] == [0] * count, "its trees are of several classes")
+    order = list(range(count + 1))
+    _require(forest.get("iteration_indptr", order) == order, "its trees are not in their order")
+    _require(not any((forest.get("cats") or {}).values()), "it has categories")
+    for tree in trees:
+        _check_xgboost(tree, features)
+    return bytearray(json.dumps(model).encode()), features, count
+
+
+def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object none of whose keys is there twice, of which two readers might take two."""
+    found = dict(pairs)
+    _require(len(found) == len(pairs), "a key is there twice")
+    return found
+
+
+def _check_xgboost(tree: Mapping[str, Any], features: int) -> None:
+    about = tree["tree_param"]
+    n = int(about["num_nodes"])
+    _require(int(about["num_feature"]) == features and int(about["size_leaf_vector"]) in (0, 1), "a tree differs")
+    _require(not any(tree.get(name) for name in _XGBOOST_NONE), "it has categories")
+    for name in _XGBOOST_NUMBERS:
+        _require(len(_array(tree[name], np.float64)) == n, f"{name} has another length than its tree")
+    whole = {name: _array(tree[name], np.int64) for name in _XGBOOST_WHOLE}
+    for name, values in whole.items():
+        _require(len(values) == n, f"{name} has another length than its tree")
+    left, right, parents = whole["left_children"], whole["right_children"], whole["parents"]
+    _require(bool(np.array_equal(left == -1, right == -1)), "a node has one child")
+    _require(not whole["split_type"].any(), "it has categories")
+    _require(bool(np.all(((parents >= 0) & (parents < n)) | (parents == 2**31 - 1))), "a parent is none of its nodes")
+    check_tree(left, right, left != -1, whole["split_indices"], features)
+
+
+def _array(values: Any, kind: type) -> Numbers:
+    """A list of numbers; one with anything else is a StructureError. kind: int64 or float64."""
+    types = (int, bool) if kind is np.int64 else (int, float)
+    numbers = isinstance(values, list) and all(isinstance(value, types) for value in values)
+    _require(numbers, "it has something else than numbers")
+    try:
+        return np.array(values, dtype=kind)
+    except OverflowError as error:
+        raise StructureError(f"a number is too large: {error}") from error
+
+
+# --- LightGBM -----------------------------------------------------------------------------------------------------
+
+_HEADER = ("version", "num_class", "num_tree_per_iteration", "label_index", "max_feature_idx", "objective",
+           "feature_names", "feature_infos", "tree_sizes")  # fmt: skip
+_INNER = ("split_feature", "split_gain", "threshold", "decision_type", "left_child", "right_child", "internal_value",
+          "internal_weight", "internal_count")  # fmt: skip
+_LEAF = ("leaf_value", "leaf_weight", "leaf_count")
+_ONE = ("num_leaves", "num_cat", "is_linear", "shrinkage")
+_INTEGERS = ("split_feature", "decision_type", "left_child", "right_child", "internal_count", "leaf_count",
+             "num_leaves", "num_cat", "is_linear")  # fmt: skip
+
+
+def checked_lightgbm(text: str) -> tuple[str, int, int]:
+    """The header and the trees of a model of LightGBM, checked; with its number of features and of trees.
+
+    Raises:
+        StructureError: it is not one of two classes on numbers that `fit` made.
+        ValueError, KeyError: it is no such text, or parts of it are missing or something else.
+
+    """
+    _require(text.isascii() and "\0" not in text, "it has letters that no model has")
+    body, end, _ = text.partition("end of trees\n")
+    head, first, rest = body.partition("\nTree=0\n")
+    lines = head.splitlines()
+    _require(bool(end) and bool(first) and lines[:1] == ["tree"], "it has no trees, or no end")
+    about = _entries(lines[1:], _HEADER)
+    features = int(about["max_feature_idx"]) + 1
+    _require(about["num_class"] == about["num_tree_per_iteration"] == "1", "it is not of two classes")
+    _require(about["objective"].split() == ["binary", "sigmoid:1"], "it has another objective")
+    for name in ("feature_names", "feature_infos"):
+        _require(len(about[name].split()) == features, f"{name} are not {features}")
+    count = _check_sizes("Tree=0\n" + rest, [int(size) for size in about["tree_sizes"].split()])
+    trees = ("Tree=0\n" + rest).split("\n\n\n")[:-1]
+    _require(len(trees) == count, "its trees are not apart")
+    for number, tree in enumerate(trees):
+        name, _, entries = tree.partition("\n")
+        _require(name == f"Tree={number}", "its trees are not in their order")
+        _check_lightgbm(_entries(entries.splitlines(), (*_ONE, *_INNER, *_LEAF)), features)
+    return body + end, features, count
+
+
+def _entries(lines: Sequence[str], known: Sequence[str]) -> dict[str, str]:
+    """Lines of `key=value` with known keys, each of them once."""
+    found: dict[str, str] = {}
+    for line in filter(None, lines):
+        key, is_entry, value = line.partition("=")
+        _require(bool(is_entry) and key in known and key not in found, f"{line[:40]!r} is not expected there")
+        found[key] = value
+    return found
+
+
+def _check_sizes(trees: str, sizes: Sequence[int]) -> int:
+    """LightGBM jumps from tree to tree by these sizes; returns how many there are."""
+    at = 0
+    for number, size in enumerate(sizes):
+        _require(size > 0 and trees.startswith(f"Tree={number}\n", at), "the sizes of its trees are wrong")
+        at += size
+    _require(at == len(trees) and trees.count("Tree=") == len(sizes), "the sizes of its trees are wrong")
+    return len(sizes)
+
+
+def _check_lightgbm(tree: Mapping[str, str], features: int) -> None:
+    numbers = {name: _tokens(name, value) for name, value in tree.items()}
+    _require(all(len(numbers[name]) == 1 for name in _ONE), "a tree says something twice")
+    leaves = int(numbers["num_leaves"][0])
+    _require(numbers["num_cat"][0] == 0 and numbers["is_linear"][0] == 0, "it has categories or linear leaves")
+    # A tree of one leaf leaves out what it does not have.
+    for names, length in ((_INNER, leaves - 1), (_LEAF, leaves)):
+        for name in names:
+            there = len(numbers.get(name, ()))
+            _require(there == length or (leaves == 1 and there <= 1), f"{name} has another length than its tree")
+    _require(leaves >= 1 and len(numbers["leaf_value"]) == leaves, "a tree has no leaf values")
+    if leaves == 1:
+        return
+    _require(not (numbers["decision_type"] & 1).any(), "it has categories")
+    # Inner nodes first, then leaves, which LightGBM numbers -1, -2, ...
+    left, right = (
+        np.where(children >= 0, children, leaves - 2 - children)
+        for children in (numbers["left_child"], numbers["right_child"])
+    )
+    for children in (numbers["left_child"], numbers["right_child"]):
+        _require(bool(np.all((children < leaves - 1) & (children >= -leaves))), "a child is no node of its tree")
+    inner, more = np.arange(2 * leaves - 1) < leaves - 1, np.zeros(leaves, dtype=np.int64)
+    check_tree(np.r_[left, more], np.r_[right, more], inner, np.r_[numbers["split_feature"], more], features)
+
+
+def _tokens(name: str, value: str) -> Numbers:
+    if name not in _INTEGERS:
+        return np.array([float(word) for word in value.split()])
+    whole = np.array([int(word) for word in value.split()], dtype=object)
+    _require(all(abs(number) < 2**31 for number in whole), f"{name} has a number that is too large")
+    return whole.astype(np.int64)

@@ -1,0 +1,113 @@
+"""What data contain, in a few numbers a part: a run's manifest keeps them, and later verbs compare what they read.
+
+A part is an array with a name: the weights of a sample, the pixels of a test set. Its fingerprint is a checksum of
+type, shape and bytes, and for floating-point numbers three sums a column beside it: another processor or library may
+round a feature in another way, and a run that was copied there must still be evaluated.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hepda.errors import ConfigError
+
+Parts = Mapping[str, Mapping[str, Any]]
+"""Fingerprints by the name of the part, as JSON."""
+OPTIONAL = "column "
+"""How the name of a part begins that may be added to an analysis, or taken from it, after the training."""
+ROUNDING = 1e-7
+"""Difference of two sums, relative to the sum of absolute values, that rounding alone explains."""
+_BLOCK = 2**14
+_GOLDEN = 0.6180339887498949
+
+
+def fingerprints(parts: Iterable[tuple[str, NDArray[Any]]]) -> dict[str, dict[str, Any]]:
+    """The fingerprint of each part, by its name."""
+    return {name: fingerprint(values) for name, values in parts}
+
+
+def fingerprint(values: NDArray[Any]) -> dict[str, Any]:
+    """Of an array [n, ...]: `checksum`, and for floating-point numbers `sums` [columns, 3]."""
+    data = np.ascontiguousarray(values)
+    value = zlib.crc32(f"{data.dtype.str} {data.shape}".encode())
+    value = zlib.crc32(data.reshape(-1).view(np.uint8).data, value) if data.size else value
+    found: dict[str, Any] = {"checksum": f"{value:08x}"}
+    if data.dtype.kind == "f" and data.ndim in (1, 2):
+        found["sums"] = _sums(data.reshape(len(data), -1)).tolist()
+    return found
+
+
+def _sums(data: NDArray[Any]) -> NDArray[np.float64]:
+    """Of each column: sum of absolute values, sum, and sum with a weight by row, which sees the order [columns, 3].
+
+    A number that is not finite counts as 0 in all of them and is seen by the last, to which its row alone is added.
+    """
+    found = np.zeros((data.shape[1], 3))
+    for start in range(0, len(data), _BLOCK):
+        block = np.asarray(data[start : start + _BLOCK], dtype=np.float64)
+        weights = np.stack([np.ones(len(block)), np.arange(start, start + len(block)) * _GOLDEN % 1.0])
+        finite = np.isfinite(block)
+        if not finite.all():
+            found[:, 2] += (1.0 + weights[1]) @ ~finite
+            block = np.where(finite, block, 0.0)
+        found[:, 1:] += (weights @ block).T
+        found[:, 0] += weights[0] @ np.abs(block)
+    return found
+
+
+def equal(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two fingerprints are of the same content, but for rounding."""
+    if one.get("checksum") == other.get("checksum"):
+        return True
+    first, second = (np.asarray(found.get("sums") or [], dtype=np.float64) for found in (one, other))
+    if not first.size or first.shape != second.shape:
+        return False
+    return bool(np.all(np.abs(first - second) <= ROUNDING * first[:, :1]))
+
+
+def differences(before: Parts, now: Parts) -> list[str]:
+    """The names of parts that are not what they were: with other content, gone, or new."""
+    names = dict.fromkeys([*before, *now])
+    return [
+        name
+        for name in names
+        if not (equal(before[name], now[name]) if name in before and name in now else name.startswith(OPTIONAL))
+    ]
+
+
+def in_words(names: Iterable[str], most: int = 4) -> str:
+    """The names of parts for a message, the first of them where there are many."""
+    listed = list(names)
+    return ", ".join(listed[:most]) + (f" and {len(listed) - most} more" if len(listed) > most else "")
+
+
+def recorded(run: Path, manifest: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What the manifest of a run says of its data: `parts` and `made_of`; None for a run of an earlier hepda.
+
+    Raises:
+        ConfigError: the record is damaged.
+
+    """
+    if "data" not in manifest:
+        return None
+    found = manifest["data"]
+    parts = found.get("parts") if isinstance(found, dict) else None
+    if not isinstance(parts, dict) or not all(isinstance(part, dict) for part in parts.values()):
+        raise ConfigError(f"{run / 'manifest.json'}: `data` is damaged; copy the file again, or train again.")
+    return {"parts": parts, "made_of": found.get("made_of")}
+
+
+def complain(run: Path, names: Iterable[str]) -> None:
+    """Raise ConfigError if there are parts whose content is another one than the run was trained on."""
+    others = list(names)
+    if others:
+        raise ConfigError(
+            f"the data that {run / 'config.yaml'} reads now are not those that {run} was trained on: "
+            f"{in_words(others)} differ. Files or the analysis file have changed since; train again."
+        )
