@@ -38,11 +38,13 @@ def upper_limit(templates: Templates, observed: ArrayLike | None = None, *, leve
     asimov = Measured(gamma * nu, without.point[:, 1:], gamma)
     scale = float(best.error[0])
     root_of_asimov = _root_q(model, asimov, without.point, 0.0, 0.0)
-    expected = []
+    if not np.isfinite(scale) or scale <= 0:
+        return UpperLimit(None, None, None, level, "the fit has no error, so no strength is known to be excluded")
+    crossings: list[float | None] = []
     for shift in _BAND:
         # CLs = (1 - Phi(r - shift)) / Phi(shift) with r = sqrt(q~ of Asimov)
         wanted = float(stats.norm.isf(level * stats.norm.cdf(shift)) + shift)
-        expected.append(_rising(lambda mu, r=wanted: root_of_asimov(mu) - r, scale))  # type: ignore[misc]
+        crossings.append(_rising(lambda mu, r=wanted: root_of_asimov(mu) - r, scale))  # type: ignore[misc]
     found = None
     if observed is not None:
         mu, least = float(best.mu[0]), float(best.value[0])
@@ -50,6 +52,9 @@ def upper_limit(templates: Templates, observed: ArrayLike | None = None, *, leve
             mu, least = 0.0, float(without.at.value[0])
         root = _root_q(model, data, best.theta, mu, least)
         found = _rising(lambda at: level - _cls(root(at), root_of_asimov(at)), scale)
+    expected = [crossing for crossing in crossings if crossing is not None]
+    if len(expected) < len(crossings) or (observed is not None and found is None):
+        return UpperLimit(None, None, None, level, "the data exclude no strength of the signal, however large")
     two_down, down, median, up, two_up = expected
     return UpperLimit(found, median, (two_down, down, up, two_up), level)
 
@@ -78,13 +83,13 @@ def _cls(q: float, asimov: float) -> float:
     return float(stats.norm.sf(both) / stats.norm.sf(difference))
 
 
-def _rising(function: Callable[[float], float], scale: float) -> float:
-    """Where a rising function of mu > 0 crosses zero."""
+def _rising(function: Callable[[float], float], scale: float) -> float | None:
+    """Where a rising function of mu > 0 crosses zero; None if it is negative as far as 2^60 times `scale`."""
     from scipy.optimize import brentq
 
     high = scale
     for _ in range(_DOUBLINGS):
         if function(high) > 0:
-            break
+            return float(brentq(function, 0.0, high, xtol=1e-6 * scale))
         high *= 2
-    return float(brentq(function, 0.0, high, xtol=1e-6 * scale))
+    return None
