@@ -42,3 +42,12 @@ def test_what_cannot_be_fitted_is_an_error_or_says_why():
         upper_limit(one_bin(1.0, 5.0), [-1.0])
     none = upper_limit(one_bin(1.0, 5.0), [0.0])
     assert none.observed is None and "no events" in none.why
+
+
+@pytest.mark.parametrize("counts", [None, [5.0]])
+def test_a_limit_that_the_statistics_of_the_simulation_hide_is_missing_and_says_why(counts):
+    # with an error of the simulation as large as the yield q~ saturates: no strength is ever excluded
+    none = upper_limit(one_bin(1.0, 5.0, background_error=5.0), counts)
+    assert none.observed is none.expected is none.band is None
+    assert "exclude no strength" in none.why
+    assert upper_limit(one_bin(1.0, 5.0, background_error=0.5), counts).expected > 0
