@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hepda.data_commands import data
-from hepda.errors import HepdaError
-from hepda.storage import full_in_words, is_full
+from hepda.errors import HepdaError, full_in_words, is_full
 
 if TYPE_CHECKING:
     from hepda.analysis import Outcome

@@ -21,9 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hepda import parallel
-from hepda.errors import ConfigError, DataError, StorageError, TrainingError
+from hepda.errors import ConfigError, DataError, StorageError, TrainingError, writing
 from hepda.parallel import Send
-from hepda.storage import writing
 
 Left = tuple[NDArray[np.float32], dict[str, Any], dict[str, list[float | None]]]
 """What a training leaves: scores, facts about it (seconds, rows_per_second, epochs, ...), its history by column."""

@@ -20,8 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from hepda.errors import ConfigError
-from hepda.storage import writing
+from hepda.errors import ConfigError, writing
 
 PACKAGES = ("hepda", "torch", "numpy", "scikit-learn", "uproot", "awkward", "xgboost", "xgboost-cpu", "lightgbm")
 

@@ -46,7 +46,7 @@ def test_the_contracts_can_break(tmp_path):
     rooms = ("adversarial", "baselines", "evaluation", "plotting", "events", "config", "rundir", "report", "scanning")
     files = ("analysis", "cli", "comparison", "training", "console", "__main__", "tables", "parallel", "cells")
     files += ("errors", "scoring", "applying", "fit", "jobs", "kinds", "datasets", "together", "cluster", "resources")
-    files += ("catalogue", "data_commands", "exchange", "locking", "terminal")
+    files += ("catalogue", "data_commands", "exchange", "locking", "terminal", "fingerprint", "hashes")
     for room in rooms:
         (tmp_path / "hepda" / room).mkdir(parents=True)
         (tmp_path / "hepda" / room / "__init__.py").write_text("")

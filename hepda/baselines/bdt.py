@@ -28,8 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hepda.baselines import structure
-from hepda.errors import ConfigError, DataError, MissingExtraError, SourceError, StorageError, nearest
-from hepda.storage import writing
+from hepda.errors import ConfigError, DataError, MissingExtraError, SourceError, StorageError, nearest, writing
 
 Features = NDArray[np.float32]
 Labels = NDArray[np.int8]

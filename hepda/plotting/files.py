@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from uuid import uuid4
 
-from hepda.storage import writing
+from hepda.errors import writing
 
 
 def write_atomically(path: Path, content: bytes) -> None:
