@@ -22,6 +22,8 @@ from hepda.evaluation.arrays import sample as weighted
 from hepda.evaluation.distances import chi2, kolmogorov_smirnov
 from hepda.events.blinding import hidden_range
 from hepda.events.chunks import ChunkReader, Faults, Rows, stretches
+from hepda.events.counterparts import composition_lines
+from hepda.events.domains import alone
 from hepda.events.expressions import Expression, needed_names
 from hepda.events.inputs import InputFile, inspect, open_inputs, sample_tree
 from hepda.events.load import LoadedEvents, load_table
@@ -116,6 +118,8 @@ def check_events(config: AnalysisConfig, progress: Progress, *, every_file: bool
             loaded = load_table(looked, progress, Resources(folder=Path(folder) / "table"))
             _samples(looked, plan, inputs, loaded, listed, found)
             _keys(looked, loaded.table, found)
+            found.notes.extend(filter(None, [alone(config)]))
+            found.warnings.extend(composition_lines(config))
             _features(looked, loaded, found)
             _agreement(looked, loaded.table, found)
     except HepdaError as error:

@@ -43,6 +43,8 @@ from hepda.events.domains import (
     held_out_domains,
     labelled_domains,
     lacking_class,
+    lent_to,
+    own_of,
 )
 from hepda.events.table import FeatureTable
 
@@ -114,8 +116,7 @@ def _compare(
     numbers: ModelNumbers, config: AnalysisConfig, table: FeatureTable, score: Array, other: str, edges: Array
 ) -> None:
     """The two-sample tests of each class, and the shifts of the compared one."""
-    source = config.domains[0]
-    signal = table.of_domain(source) & (table.label == 1)
+    signal = table.of_domain(config.domains[0]) & (table.label == 1)
     common: dict[str, Any] = {"edges": edges if len(edges) > 2 else None, "seed": config.seed}
     one, two = compared(config, table, other)
     pair = (score[one.mask], table.weight[one.mask], score[two.mask], table.weight[two.mask])
@@ -125,7 +126,7 @@ def _compare(
     )  # fmt: skip
     numbers.shift_curve[other] = bias_tests.efficiency_shift(score[signal], table.weight[signal], *pair, CURVE)
     numbers.tests[other] = {one.class_name: numbers.bias[other]}
-    for wanted in classes_of(table, source, other):
+    for wanted in classes_of(config, table, other):
         if wanted != one.class_name:
             first, second = (side.mask for side in compared(config, table, other, wanted))
             numbers.tests[other][wanted] = bias_tests.compare(
@@ -136,8 +137,11 @@ def _compare(
 def _closure(
     config: AnalysisConfig, table: FeatureTable, score: Array, inner: Mask, other: str, edges: Array
 ) -> ClosureFit:
-    """Mu fitted to another domain, whose signal is what the templates say (mu = 1) if it has any."""
-    mask = table.of_domain(other)
+    """Mu fitted to another domain, whose signal is what the templates say (mu = 1) if it has any.
+
+    Processes that the domain does not have are the source's; those that the source does not have are left out.
+    """
+    mask = own_of(config, table, other) | lent_to(config, table, other)
     truth = 0.0 if lacking_class(table, other) == "signal" else 1.0
     simulated = bool(np.any(table.label[mask] >= 0))
     return closure(
@@ -165,8 +169,12 @@ def _significance(
         one, two = compared(config, table, numbers.rival, "background")
         # Normalised alike: a difference in rate is a cross section's, not the score's.
         scale = table.weight[one.mask].sum() / table.weight[two.mask].sum()
-        rival = {"other_score": score[two.mask], "other_weight": scale * table.weight[two.mask]}
-        choosers["other_choosers"] = table.validation[two.mask]
+        # A process without a counterpart is the same on both sides: it adds to the background, and nothing to the bias.
+        background = table.of_domain(config.domains[0]) & (table.label == 0)
+        whole = two.mask | (background & ~one.mask)
+        weight = np.where(two.mask, scale, 1.0)[whole] * table.weight[whole]
+        rival = {"other_score": score[whole], "other_weight": weight}
+        choosers["other_choosers"] = table.validation[whole]
     relative = config.evaluation.significance.background_uncertainty
     events = (score[inner], table.label[inner], table.weight[inner])
     numbers.scan = scan_cuts(Counting(*events, relative, **rival), **choosers)

@@ -30,7 +30,9 @@ from hepda.evaluation.results import (
 )
 from hepda.evaluation.roc import rocs
 from hepda.events.blinding import blinded_domains
+from hepda.events.counterparts import unknown_composition
 from hepda.events.domains import (
+    alone_in,
     compared_class,
     compared_domains,
     labelled_domains,
@@ -90,6 +92,7 @@ class Judged:
         """The domains that play data in the closure: every other one that is not blinded."""
         hidden = (self.config.domains[0], *blinded_domains(self.config, self.table))
         wanted = compared_class(self.config)
+        hidden = (*hidden, *unknown_composition(self.config))
         return [n for n in self.table.domain_names if n not in hidden and lacking_class(self.table, n) != wanted]
 
 
@@ -203,6 +206,7 @@ def _ratios(judged: Judged) -> dict[str, dict[str, tuple[ShiftRatio, ...]]]:
     return shift_ratios(
         judged.scores, _reference(judged), table.label, names, table.weight, source=config.domains[0],
         others=judged.others, efficiencies=TAIL, compared=compared_class(config),
+        left_out={other: alone_in(config, table, other, compared_class(config)) for other in judged.others},
         replicas=max(2, config.evaluation.bootstrap), seed=config.seed,
     )  # fmt: skip
 

@@ -145,6 +145,7 @@ class Events(Kind):
             "luminosity": config.luminosity,
             **({"judged": thin} if thin else {}),
             "samples": wing.samples_metrics(config, self.loaded),
+            **wing.processes_metrics(config),
             "models": wing.models_metrics(config, numbers, judging.training),
             **wing.whole_metrics(config, numbers, judging.histories),
         }
@@ -179,10 +180,14 @@ class Events(Kind):
         return drawn
 
     def warnings(self) -> list[str]:
-        """What the policy for negative weights touches, and which trainings see data of the signal region."""
+        """What the policy for negative weights touches, which processes have no counterpart in another domain, and
+        which trainings see data of the signal region.
+        """
         from hepda.events.blinding import uncontrolled
+        from hepda.events.counterparts import composition_lines
 
-        return [*policy_lines(self.config, self.table), *uncontrolled(self.config)]
+        lines = composition_lines(self.config)
+        return [*policy_lines(self.config, self.table), *lines, *uncontrolled(self.config)]
 
     def notes(self) -> list[str]:
         """What is hidden or scaled, and whether all events were judged."""

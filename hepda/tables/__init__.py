@@ -1,7 +1,14 @@
 """The metrics of a run as tables: the same rows for the report's page and for the console."""
 
 from hepda.tables.conclusions import conclude
-from hepda.tables.differences import adaptation_table, bias_tables, probe_tables, ratio_table, two_sample_tables
+from hepda.tables.differences import (
+    adaptation_table,
+    bias_tables,
+    probe_tables,
+    processes_table,
+    ratio_table,
+    two_sample_tables,
+)
 from hepda.tables.guards import (
     bins_table,
     calibration_table,
@@ -50,6 +57,7 @@ __all__ = [
     "plain_model",
     "priors_table",
     "probe_tables",
+    "processes_table",
     "ratio_table",
     "removal_table",
     "reweighting_table",

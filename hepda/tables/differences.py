@@ -71,6 +71,31 @@ def bias_tables(metrics: Mapping[str, Any]) -> list[Table]:
     return tables
 
 
+def processes_table(metrics: Mapping[str, Any]) -> Table:
+    """Which processes of two domains are compared; empty where all have a counterpart."""
+    rows = []
+    for pair, by_class in (metrics.get("processes") or {}).items():
+        source, _, other = pair.partition(":")
+        for which, found in by_class.items():
+            alone = found["without_counterpart"]
+            if not (alone["source"] or alone["other"]):
+                continue
+            like = "; ".join(
+                f"{', '.join(sides['source'])} with {', '.join(sides['other'])}"
+                for sides in found["compared"].values()
+            )
+            words = [which, like or "nothing: not known", ", ".join(alone["source"]), ", ".join(alone["other"])]
+            name = f"{source} against {other}"
+            rows.append([Cell(name, name), *(Cell(word, word or None) for word in words)])
+    head = ["Domains", "Class", "Compared", "Of the first alone", "Of the other alone"]
+    note = (
+        "Differences between domains are those of the processes that both have; a process without a counterpart is "
+        "left out of them, and is the first domain's in the significance with bias and in the fits to another domain. "
+        "`process` of a sample says which are the same."
+    )
+    return Table("Which processes are compared", head, rows, note)
+
+
 def two_sample_tables(metrics: Mapping[str, Any]) -> list[Table]:
     """Two-sample tests of the score, a table a pair and class: each statistic with its p-value."""
     tables = []
@@ -172,7 +197,7 @@ def adaptation_table(metrics: Mapping[str, Any]) -> Table:
         cells += [_computed(new, old, lambda new, old: new / old if old > 0 else None) for new, old in ks]
         rows.append([Cell(name, name), *cells])
     note = f"Against {plain}: below 1, the apparent difference to that domain fell."
-    return Table("Cost and gain", head, rows if domains or compared else [], note)
+    return Table("Cost and gain", head, rows if compared else [], note)
 
 
 def ratio_table(metrics: Mapping[str, Any]) -> Table:
