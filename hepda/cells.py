@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 THIN = "\u202f"  # narrow no-break space, between thousands
 
@@ -42,6 +42,12 @@ class Table:
     def tells(self) -> bool:
         """Whether any cell but the names of its rows says something."""
         return any(cell.sort is not None for row in self.rows for cell in row[1:])
+
+    @property
+    def filled(self) -> Table:
+        """The same without columns that say nothing of any row."""
+        columns = [i for i in range(len(self.head)) if not i or any(row[i].sort is not None for row in self.rows)]
+        return replace(self, head=[self.head[i] for i in columns], rows=[[r[i] for i in columns] for r in self.rows])
 
 
 @dataclass(frozen=True, slots=True)

@@ -171,7 +171,7 @@ def write_report(
         facts=_facts(metrics, manifest or {}),
         sections=SECTIONS | dict(sections or {}),
         pictures=pictures,
-        tables={key: [t for t in found if t.tells] for key, found in shown.items()},
+        tables={key: [t.filled for t in found if t.tells] for key, found in shown.items()},
         many=MANY,
         first=FIRST,
         conclusions=conclude(metrics) if conclusions is None else conclusions,
@@ -216,6 +216,7 @@ def section_tables(metrics: Mapping[str, Any]) -> dict[str, list[Table]]:
         "samples": [tables.models_table(metrics), tables.samples_table(metrics)],
         "separation": [auc, *tables.other_tables(metrics), *tables.working_point_tables(metrics)],
         "domains": [
+            tables.processes_table(metrics),
             *tables.bias_tables(metrics),
             tables.training_bias_table(metrics),
             *tables.two_sample_tables(metrics),
@@ -249,7 +250,8 @@ def console_table(metrics: Mapping[str, Any], own: Table | None = None) -> RichT
     summary = tables.summary_table(metrics, points=("0.3",), all_domains=True)
     head = [f"{name} [%]" if name.startswith("Shift") else name for name in summary.head]
     rows = [[name.text, *(cell.short for cell in row)] for name, *row in summary.rows]
-    caption = "Shifts: of the background's efficiency, from the first domain." if rows else None
+    shifts = any(name.startswith("Shift") for name in summary.head)
+    caption = "Shifts: of the background's efficiency, from the first domain." if shifts else None
     return _console_table(str(metrics.get("name") or ""), head, rows, caption)
 
 

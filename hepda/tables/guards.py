@@ -23,6 +23,7 @@ def priors_table(metrics: Mapping[str, Any]) -> Table:
             Quantity.read(entry, "odds_ratio").cell(),
         ]
         for domain, entry in priors.items()
+        if len(priors) > 1  # one domain has nothing to shift against
     ]
     note = (
         "Share of signal in the yield. A domain loss that sees both classes learns a difference of it away (label "
