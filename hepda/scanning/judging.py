@@ -196,17 +196,13 @@ def null_numbers(config: AnalysisConfig, table: FeatureTable, score: Array) -> d
     found: dict[str, dict[str, float | str]] = {}
     for other in compared_domains(config, table):
         one, two = (side.mask & reporting for side in compared(config, table, other))
-        sizes = [_n_eff(np.asarray(table.weight)[mask]) for mask in (one, two)]
         try:
-            nulls = same_generator_nulls(score[one], table.weight[one], *sizes, replicas=200, seed=config.seed)
+            sides = (sample(score[one], table.weight[one], "the source"), sample(score[two], table.weight[two], other))
+            nulls = same_generator_nulls(*sides, replicas=200, seed=config.seed)
             found[other] = {"ks": nulls["ks"].quantile}
         except (DataError, ValueError, KeyError) as reason:
             found[other] = {"why": f"no null: {reason}"}
     return found
-
-
-def _n_eff(weight: Array) -> float:
-    return float(weight.sum() ** 2 / (weight**2).sum())
 
 
 def counts(table: FeatureTable) -> Mapping[str, int]:

@@ -13,10 +13,11 @@ from hepda.tables.reading import (
     held_out,
     keys,
     null_of,
+    p_cell,
     pair_title,
     pairs,
     plain_model,
-    shift,
+    shift_cell,
     told,
 )
 
@@ -51,14 +52,15 @@ def bias_tables(metrics: Mapping[str, Any]) -> list[Table]:
                 continue
             ks, null = Quantity.read(result, "ks"), null_of(result)
             inside = null.value is not None and ks.value is not None and ks.value <= null.value
-            shifts = [shift(result, point).cell(unit=" %") for point in points]
+            shifts = [shift_cell(result, point) for point in points]
             rows.append(
                 [
                     Cell(name, name),
                     ks.cell(good=inside),
                     null.cell(),
                     *shifts,
-                    *(Quantity.read(result, key).cell() for key in ("wasserstein", "chi2_ndf", "p_value")),
+                    *(Quantity.read(result, key).cell() for key in ("wasserstein", "chi2_ndf")),
+                    p_cell(result),
                 ]
             )
         which = next((str(r["class"]) for _, r in results if isinstance(r, Mapping) and r.get("class")), "background")
@@ -125,7 +127,7 @@ def _test(results: object, key: str) -> Cell:
         return cell
     inside = null.value is not None and value.value <= null.value
     title = f"{cell.title}, p {p_value.value!r}" + (f", null {null.value!r}" if null.value is not None else "")
-    return Cell(f"{cell.text} (p {p_value.cell(digits=2).text})", cell.sort, title, inside, cell.short)
+    return Cell(f"{cell.text} (p {p_cell(entry, 2).text})", cell.sort, title, inside, cell.short)
 
 
 def probe_tables(metrics: Mapping[str, Any]) -> list[Table]:

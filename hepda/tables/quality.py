@@ -62,6 +62,7 @@ def numbers_table(metrics: Mapping[str, Any], metric: str, title: str, note: str
     """A flat metric (`significance`, `training`): models down, its numbers across."""
     found = [(name, model.get(metric)) for name, model in entries(metrics, "models")]
     names = [k for k in keys(entry for _, entry in found) if is_number(entry.get(k) for _, entry in found if entry)]
+    names = [k for k in names if not k.endswith(("_error", "_interval"))]  # of a number beside them
     rows = [[Cell(name, name), *(Quantity.read(entry, k).cell(digits=digits) for k in names)] for name, entry in found]
     return Table(title, ["Model", *headings(names)], rows if names else [], note)
 
@@ -80,6 +81,9 @@ def working_point_tables(metrics: Mapping[str, Any]) -> list[Table]:
             for domain, entry in by_domain.items():
                 at = f"{100 * float(point):g} %"
                 cells = [Quantity.read(entry, key).scaled(scale).cell() for key, (_, scale) in columns.items()]
+                limit = Quantity.read(entry, "background_efficiency_upper_limit").scaled(100.0)
+                if limit.value is not None:  # no event passes
+                    cells[list(columns).index("background_efficiency")] = limit.below()
                 rows.setdefault(domain, []).append([Cell(f"{name}, {at}", f"{name}, {at}"), *cells])
     head = ["Model, signal efficiency", *(title for title, _ in columns.values())]
     note = (
