@@ -206,10 +206,17 @@ def _training_alone(metrics: Mapping[str, Any]) -> dict[str, list[Table]]:
 def section_tables(metrics: Mapping[str, Any]) -> dict[str, list[Table]]:
     """The tables of each section of the page; those that tell nothing are not shown."""
     auc = tables.by_domain_table(
-        metrics, "auc", "Area under the ROC curve", "On test events, signed weights; 68 % interval."
+        metrics,
+        "auc",
+        "Area under the ROC curve",
+        f"On test events, signed weights; 68 % interval of bootstrap replicas of the events. {tables.EVENTS_ALONE}",
     )
     worth = tables.numbers_table(
-        metrics, "significance", "Expected significance", "Median expected (Asimov) discovery significance."
+        metrics,
+        "significance",
+        "Expected significance",
+        "Median expected (Asimov) discovery significance, with the spread over bootstrap replicas of the events, the "
+        f"choice of the cut included. {tables.EVENTS_ALONE}",
     )
     return {
         "summary": [tables.summary_table(metrics)],
@@ -236,7 +243,7 @@ def section_tables(metrics: Mapping[str, Any]) -> dict[str, list[Table]]:
             tables.bins_table(metrics),
             tables.flatness_table(metrics),
         ],
-        "training": [tables.numbers_table(metrics, "training", "Training")],
+        "training": [tables.numbers_table(metrics, "training", "Training"), tables.training_noise_table(metrics)],
     }
 
 

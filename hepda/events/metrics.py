@@ -20,6 +20,7 @@ from hepda.events.domains import UNLABELLED, adapted_to, held_out_domains, train
 from hepda.events.model_numbers import ModelNumbers, shift_points
 from hepda.events.numbers import Numbers
 from hepda.events.setups import setup_of
+from hepda.events.training_noise import Spread, TrainingNoise
 
 REWEIGHTINGS = ("reweight", "domain_reweight")
 REPRESENTATIONS = ("score", "embedding", "inputs")
@@ -243,9 +244,27 @@ def model_metrics(config: AnalysisConfig, numbers: Numbers, model: str, training
             for efficiency, found in own.working.items()
         },
         **_guards(own),
+        **({} if own.noise is None else {"training_noise": noise_of(own.noise, numbers.source)}),
         "closure": closure | {other: untold_closure(why) for other, why in untold.items()},
         **{key: reweighting_of(training[key]) for key in REWEIGHTINGS if key in training},
         "training": {key: value for key, value in training.items() if key not in REWEIGHTINGS},
+    }
+
+
+def noise_of(found: TrainingNoise, source: str) -> dict[str, Any]:
+    """models.<model>.training_noise: spread between trainings, and the error of their mean that it makes."""
+
+    def entry(spread: Spread) -> dict[str, float]:
+        return {"spread": spread.spread, "error": spread.error}
+
+    return {
+        "over": found.over,
+        "trainings": found.trainings,
+        **({} if found.auc is None else {"auc": entry(found.auc)}),
+        "efficiency_shift": {
+            f"{source}:{other}": {f"{point:g}": entry(spread) for point, spread in by_point.items()}
+            for other, by_point in found.shifts.items()
+        },
     }
 
 

@@ -48,6 +48,7 @@ from hepda.events.domains import (
 )
 from hepda.events.splits import part_of
 from hepda.events.table import FeatureTable
+from hepda.events.training_noise import TrainingNoise, training_noise
 
 if TYPE_CHECKING:
     from hepda.events.numbers import Judged
@@ -80,6 +81,7 @@ class ModelNumbers:
     efficiency: dict[str, dict[str, EfficiencyCurve]] = field(default_factory=dict)  # by variable and class
     flatness: dict[str, dict[str, Flatness | str]] = field(default_factory=dict)  # by variable and class
     overtraining: dict[str, OvertrainingTest] | str = "the trained models were not at hand"  # by class
+    noise: TrainingNoise | None = None
 
 
 def model_numbers(judged: Judged, model: str) -> ModelNumbers:
@@ -107,6 +109,7 @@ def model_numbers(judged: Judged, model: str) -> ModelNumbers:
         }  # fmt: skip
     _against_variables(numbers, config, table, score)
     numbers.overtraining = overtraining(judged, model)
+    numbers.noise = training_noise(judged, model, score)
     return numbers
 
 

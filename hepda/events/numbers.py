@@ -46,8 +46,9 @@ from hepda.events.table import FeatureTable
 from hepda.parallel import Send
 
 Array = NDArray[Any]
-Rescore = Callable[[FeatureTable, str, int], Array]
-"""P(signal) [n] of the events of a table by a named model's trainings of a fold, whatever fold the events are of."""
+Rescore = Callable[..., Array]
+"""P(signal) [n] of the events of a table by a named model's trainings of a fold, whatever fold the events are of; a
+fourth argument names one member of an ensemble."""
 
 
 @dataclass(slots=True)

@@ -28,12 +28,14 @@ from hepda.tables.quality import (
     other_tables,
     samples_table,
     training_bias_table,
+    training_noise_table,
     working_point_tables,
 )
-from hepda.tables.reading import Null, held_out, null_of, nulls, pair_title, pairs, plain_model
+from hepda.tables.reading import EVENTS_ALONE, Null, held_out, null_of, nulls, pair_title, pairs, plain_model
 from hepda.tables.summary import summary_table
 
 __all__ = [
+    "EVENTS_ALONE",
     "Null",
     "adaptation_table",
     "bias_tables",
@@ -64,6 +66,7 @@ __all__ = [
     "samples_table",
     "summary_table",
     "training_bias_table",
+    "training_noise_table",
     "two_sample_tables",
     "working_point_tables",
 ]

@@ -7,6 +7,7 @@ from typing import Any
 
 from hepda.cells import Cell, Quantity, Table
 from hepda.tables.reading import (
+    EVENTS_ALONE,
     entries,
     get,
     headings,
@@ -67,7 +68,7 @@ def bias_tables(metrics: Mapping[str, Any]) -> list[Table]:
         note = (
             f"The score of {which} in both domains. Null: what two parts of one generator reach; a KS below "
             "it (marked) shows no difference. Shifts: relative, of the efficiency at the cut that keeps this "
-            "share ε of the signal."
+            f"share ε of the signal, with errors from sumw2 of both domains. {EVENTS_ALONE}"
         )
         tables.append(Table(pair_title(metrics, pair), head, rows, note))
     return tables

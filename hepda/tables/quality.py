@@ -10,7 +10,7 @@ from hepda.tables.reading import entries, get, headings, is_number, keys, told, 
 
 KNOWN = ("auc", "auc_difference", "bias", "shift_ratio", "verdict", "tests", "domain_auc", "probes", "significance",
          "working_points", "calibration", "bins", "overtraining", "flatness", "closure", "training", "fit", "setup",
-         "reweight", "domain_reweight")  # fmt: skip
+         "reweight", "domain_reweight", "training_noise")  # fmt: skip
 """Metrics of a model that have tables of their own."""
 
 
@@ -97,6 +97,38 @@ def working_point_tables(metrics: Mapping[str, Any]) -> list[Table]:
         )
         for domain, found in rows.items()
     ]
+
+
+def training_noise_table(metrics: Mapping[str, Any]) -> Table:
+    """How much AUC and shifts differ between the trainings of a model."""
+    found = [(name, model["training_noise"]) for name, model in entries(metrics, "models") if "training_noise" in model]
+    columns = [
+        (pair, point)
+        for pair in keys(get(noise, "efficiency_shift") for _, noise in found)
+        for point in sorted(keys(get(noise, "efficiency_shift", pair) for _, noise in found), key=float)
+    ]
+    head = ["Model", "Trainings", "AUC"]
+    head += [f"Shift at {100 * float(point):g} %, {pair.partition(':')[2]}" for pair, point in columns]
+    rows = [
+        [
+            Cell(name, name),
+            Cell(f"{noise['trainings']} {noise['over']}", str(noise["over"])),
+            Quantity.read(get(noise, "auc"), "spread").cell(digits=2),
+            *(
+                Quantity.read(get(noise, "efficiency_shift", pair, point), "spread").scaled(100.0).cell(
+                    digits=2, unit=" %"
+                )
+                for pair, point in columns
+            ),
+        ]
+        for name, noise in found
+    ]
+    note = (
+        "Standard deviation between single trainings. Members of an ensemble judge the same events: theirs is the "
+        "noise of training, which all other errors leave out; divided by the root of their number it adds to them in "
+        "quadrature. Folds judge different events, whose statistics is in it as well."
+    )
+    return Table("Spread between trainings", head, rows, note)
 
 
 def training_bias_table(metrics: Mapping[str, Any]) -> Table:

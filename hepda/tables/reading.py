@@ -14,7 +14,12 @@ from typing import Any
 
 from hepda.cells import Cell, Quantity, number, p_text
 
-WORDS = ("class", "domain", "use", "name", "third", "trained_on", "bias_from")
+EVENTS_ALONE = (
+    "Errors are those of the finite samples of events; the noise of training is not in them (see the spread between "
+    "trainings)."
+)
+"""What a table says of its errors."""
+WORDS = ("class", "domain", "use", "name", "third", "trained_on", "bias_from", "over")
 """Of an entry: not numbers, and absent for data."""
 HEADINGS = {
     "asimov": "Asimov Z [σ], statistical",

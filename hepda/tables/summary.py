@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hepda.cells import Cell, Quantity, Table
-from hepda.tables.reading import entries, get, held_out, keys, pairs, shift_cell, told
+from hepda.tables.reading import EVENTS_ALONE, entries, get, held_out, keys, pairs, shift_cell, told
 
 TAIL = ("0.3", "0.2", "0.1")
 
@@ -69,4 +69,6 @@ def _note(models: Sequence[tuple[str, Mapping[str, Any]]], shifts: bool, unseen:
             "The cut of each fifth of the events is chosen on the others; the error of Z is the spread over bootstrap "
             "replicas of all events, that choice included."
         )
+    if said:
+        said.append(EVENTS_ALONE)
     return " ".join(said)
