@@ -23,6 +23,7 @@ from hepda.evaluation.distances import merge_bins
 from hepda.evaluation.results import BinnedSignificance, FloatArray, Significance, SignificanceScan
 from hepda.evaluation.significance import asimov
 
+_GROUPS, _WAYS = 5, 10  # of a cross-fit: groups of events, and ways to make them that are averaged over
 _OTHER = "background of the other domain"
 
 
@@ -71,9 +72,10 @@ def scan_cuts(
     cuts [m], rising (default: 200 quantiles of the signal's score). groups [n], other_groups [m]: parts 0, 1, ... of
     the experiment's events for a cross-fit: the cut of each part is the best of all other parts, and the significance
     is that of what the parts keep together, so that no event chooses the cut that it is counted at and every event is
-    counted; the cut that is returned is the median of theirs. Without groups the best cut is biased upwards by the
-    fluctuations that it was chosen on. replicas: of a bootstrap over all events, the choice of the cuts included, for
-    the interval of the significance at `level`; 0: none. The curves are of all events.
+    counted. More than five parts are joined to five in ten ways, and the significance is the mean over those, so that
+    it hardly depends on which events choose; the cut that is returned is the median of all. Without groups the best cut
+    is biased upwards by the fluctuations that it was chosen on. replicas: of a bootstrap over all events, the choice of
+    the cuts included, for the interval of the significance at `level`; 0: none. The curves are of all events.
     """
     signal, _ = by_class(experiment.score, experiment.label, experiment.weight)
     if cuts is None:
@@ -84,9 +86,13 @@ def scan_cuts(
     parts = above.yields()
     yields = parts.total()
     curves = yields.curves(experiment)
-    best = [_said(fit, min_n_eff) for fit in _cross_fit(experiment, parts, min_n_eff)]
+    divisions = _divisions(above.parts, seed)
+    fits = _cross_fit(experiment, parts.each(lambda x: np.einsum("dgp,pm->dgm", divisions, x)), min_n_eff)
+    best = [_averaged(fit, min_n_eff) for fit in fits]
     if replicas:
-        drawn = _cross_fit(experiment, above.replicas(replicas, seed), min_n_eff)
+        one_each = divisions[np.arange(replicas) % len(divisions)]
+        resampled = above.replicas(replicas, seed).each(lambda x: np.einsum("rgp,rpm->rgm", one_each, x))
+        drawn = _cross_fit(experiment, resampled, min_n_eff)
         best = [_with_interval(one, fit.z, level) for one, fit in zip(best, drawn, strict=True)]
     biased = yields.bias is not None
     return SignificanceScan(
@@ -152,6 +158,26 @@ def _uncertainty(
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class _Counterpart:
+    """Background above each cut [..., m] that the other domain has too, that of the other domain, and all of both."""
+
+    own: FloatArray
+    other: FloatArray
+    own_total: FloatArray  # [..., 1]
+    other_total: FloatArray
+
+    @property
+    def difference(self) -> FloatArray:
+        """Normalised alike: a difference in rate is a cross section's, not the score's."""
+        known = self.other_total > 0
+        scale = np.where(known, self.own_total / np.where(known, self.other_total, 1.0), np.nan)
+        return self.own - scale * self.other
+
+    def each(self, function: Callable[[FloatArray], FloatArray]) -> _Counterpart:
+        return _Counterpart(*map(function, (self.own, self.other, self.own_total, self.other_total)))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class _Yields:
     """Expected events above each cut [m]; of parts and replicas [..., m]."""
 
@@ -159,15 +185,19 @@ class _Yields:
     signal: FloatArray
     background: FloatArray
     background2: FloatArray  # sumw2
-    difference: FloatArray | None  # background that has a counterpart minus that of the other domain
+    counterpart: _Counterpart | None
 
     @property
     def mc_error(self) -> FloatArray:
         return np.sqrt(self.background2)
 
     @property
+    def difference(self) -> FloatArray | None:
+        return None if self.counterpart is None else self.counterpart.difference
+
+    @property
     def bias(self) -> FloatArray | None:
-        return None if self.difference is None else np.abs(self.difference)
+        return None if self.counterpart is None else np.abs(self.counterpart.difference)
 
     @property
     def n_eff(self) -> FloatArray:
@@ -176,21 +206,35 @@ class _Yields:
 
     def curves(self, experiment: Counting) -> list[tuple[FloatArray, FloatArray]]:
         """Significance (NaN without background) and its uncertainty: none, without bias, with it."""
-        sigmas = [np.zeros_like(self.background), _uncertainty(experiment, self.background, self.background2, None)]
-        if self.bias is not None:
-            sigmas.append(_uncertainty(experiment, self.background, self.background2, self.bias))
-        return [(np.where(self.background > 0, asimov(self.signal, self.background, s), np.nan), s) for s in sigmas]
+        return _curves(experiment, self.signal, self.background, self.background2, self.difference)
 
     def each(self, function: Callable[[FloatArray], FloatArray]) -> _Yields:
         """The same function of all sums."""
-        difference = None if self.difference is None else function(self.difference)
         return _Yields(
-            self.cut, function(self.signal), function(self.background), function(self.background2), difference
+            self.cut,
+            function(self.signal),
+            function(self.background),
+            function(self.background2),
+            None if self.counterpart is None else self.counterpart.each(function),
         )
 
     def total(self) -> _Yields:
         """All parts [..., parts, m] together."""
         return self.each(lambda x: x.sum(axis=-2))
+
+
+def _curves(
+    experiment: Counting,
+    signal: FloatArray,
+    background: FloatArray,
+    background2: FloatArray,
+    difference: FloatArray | None,
+) -> list[tuple[FloatArray, FloatArray]]:
+    """Significance (NaN without background) and its uncertainty: none, without bias, with it."""
+    sigmas = [np.zeros_like(background), _uncertainty(experiment, background, background2, None)]
+    if difference is not None:
+        sigmas.append(_uncertainty(experiment, background, background2, difference))
+    return [(np.where(background > 0, asimov(signal, background, sigma), np.nan), sigma) for sigma in sigmas]
 
 
 class _Above:
@@ -236,15 +280,14 @@ class _Above:
             self._sums(self._place[rows], w[rows])
             for rows, w in ((self.signal, weight), (self.background, weight), (self.background, square))
         )
-        difference = None
+        counterpart = None
         if self.other is not None:
             theirs = self.other if other_count is None else self.other * other_count
-            total = theirs.sum()
-            # Normalised alike: a difference in rate is a cross section's, not the score's.
-            scale = weight[self.matched].sum() / total if total > 0 else np.nan
-            like = self._sums(self._place[self.matched], weight[self.matched])
-            difference = like - scale * self._sums(self._other_place, theirs)
-        return _Yields(self.cuts, signal, background, background2, difference)
+            sides = ((self._place[self.matched], weight[self.matched]), (self._other_place, theirs))
+            sums = [self._sums(*side) for side in sides]
+            totals = [self._totals(*side) for side in sides]
+            counterpart = _Counterpart(sums[0], sums[1], totals[0], totals[1])
+        return _Yields(self.cuts, signal, background, background2, counterpart)
 
     def replicas(self, number: int, seed: int) -> _Yields:
         """Yields [number, parts, m] of events with Poisson multiplicities."""
@@ -253,9 +296,20 @@ class _Above:
             theirs = poisson_counts(len(self.other), number, seed + 1)
         own = poisson_counts(len(self.weight), number, seed)
         drawn = [self.yields(*counts) for counts in zip(own, theirs, strict=True)]
-        columns = zip(*((y.signal, y.background, y.background2, y.difference) for y in drawn), strict=True)
-        signal, background, background2, difference = (None if c[0] is None else np.stack(c) for c in columns)
-        return _Yields(self.cuts, signal, background, background2, difference)  # type: ignore[arg-type]
+        signal, background, background2 = (
+            np.stack([getattr(y, name) for y in drawn]) for name in ("signal", "background", "background2")
+        )
+        pairs = [y.counterpart for y in drawn if y.counterpart is not None]
+        counterpart = None
+        if pairs:
+            names = ("own", "other", "own_total", "other_total")
+            counterpart = _Counterpart(*(np.stack([getattr(pair, name) for pair in pairs]) for name in names))
+        return _Yields(self.cuts, signal, background, background2, counterpart)
+
+    def _totals(self, place: NDArray[np.intp], weight: FloatArray) -> FloatArray:
+        """Sums of weights of all events [parts, 1]."""
+        flat = np.bincount(place // (len(self.cuts) + 1), weights=weight, minlength=self.parts)
+        return np.asarray(flat, dtype=np.float64)[:, None]
 
     def _sums(self, place: NDArray[np.intp], weight: FloatArray) -> FloatArray:
         """Sums of weights above each cut [parts, m]; exactly 0 where no event passes."""
@@ -293,21 +347,32 @@ def _cross_fit(experiment: Counting, parts: _Yields, min_n_eff: float) -> list[_
     for what, (z, _) in enumerate(rest.each(lambda x: factor * x).curves(experiment)):
         usable = enough & np.isfinite(z)
         at = np.argmax(np.where(usable, z, -np.inf), axis=-1)[..., None]
-        together = parts.each(lambda x, at=at: np.take_along_axis(x, at, axis=-1)).total()  # type: ignore[misc]
-        value, sigma = together.curves(experiment)[what]
+        # The two domains are normalised alike within each part: parts differ by chance in what they have of either.
+        columns = (parts.signal, parts.background, parts.background2, parts.difference)
+        s, b, b2, bias = (None if x is None else np.take_along_axis(x, at, -1)[..., 0].sum(axis=-1) for x in columns)
+        value, sigma = _curves(experiment, s, b, b2, bias)[what]  # type: ignore[arg-type]
         ok = usable.any(axis=-1).all(axis=-1)
         cut = np.median(parts.cut[at[..., 0]], axis=-1)
-        s, b = together.signal[..., 0], together.background[..., 0]
-        found.append(_Fit(np.where(ok, value[..., 0], np.nan), s, b, sigma[..., 0], cut, np.asarray(ok)))
+        found.append(_Fit(np.where(ok, value, np.nan), s, b, sigma, cut, np.asarray(ok)))  # type: ignore[arg-type]
     return found
 
 
-def _said(fit: _Fit, min_n_eff: float) -> Significance:
-    """The significance of a cross-fit of the events as they are."""
-    if not fit.enough:
+def _divisions(parts: int, seed: int) -> FloatArray:
+    """Which parts [divisions, groups, parts] are one group: each its own, or five groups in ten random ways."""
+    if parts <= _GROUPS:
+        return np.eye(parts)[None]
+    generator = np.random.default_rng(seed)
+    groups = np.stack([generator.permutation(np.arange(parts) % _GROUPS) for _ in range(_WAYS)])
+    return np.asarray(groups[:, None, :] == np.arange(_GROUPS)[None, :, None], dtype=np.float64)
+
+
+def _averaged(fit: _Fit, min_n_eff: float) -> Significance:
+    """The mean over cross-fits [divisions] of the events as they are."""
+    if not fit.enough.all():
         reason = f"no cut leaves signal on a background of n_eff >= {min_n_eff:g}"
         return Significance(None, 0.0, 0.0, 0.0, None, reason)
-    return _significance(float(fit.z), *(float(x) for x in (fit.signal, fit.background, fit.sigma, fit.cut)))
+    s, b, sigma = (float(np.mean(x)) for x in (fit.signal, fit.background, fit.sigma))
+    return _significance(float(np.mean(fit.z)), s, b, sigma, float(np.median(fit.cut)))
 
 
 def _with_interval(found: Significance, replicas: FloatArray, level: float) -> Significance:

@@ -57,8 +57,8 @@ Array = NDArray[Any]
 Mask = NDArray[np.bool_]
 _RESCORED = 500_000
 """Events that are taken out of the table at once, to be scored again."""
-CUT_GROUPS = 5
-"""Parts of the events, each of which is cut where the others have their best significance."""
+CUT_PARTS = 20
+"""Parts of the events, of which groups are cut where the others have their best significance."""
 CURVE = tuple(np.round(np.linspace(0.05, 0.95, 19), 2))
 
 
@@ -160,7 +160,8 @@ def _closure(
 def _significance(
     numbers: ModelNumbers, config: AnalysisConfig, table: FeatureTable, score: Array, inner: Mask, edges: Array
 ) -> None:
-    """Expected significance in the source; the cut of each fifth of the events is chosen on the other four fifths.
+    """Expected significance in the source; the cut of each fifth of the events is chosen on the other four fifths,
+    and the value is the mean over ways to make the fifths.
 
     The bias is the background's difference to a domain that no training saw, or to the first one without such.
     """
@@ -170,11 +171,11 @@ def _significance(
     seen_by_none = held_out_domains(config)
     numbers.rival = next((d for d in rivals if d in seen_by_none), rivals[0] if rivals else None)
     rival: dict[str, Any] = {}
-    groups: dict[str, Any] = {"groups": part_of(table.key[inner], CUT_GROUPS)}
+    groups: dict[str, Any] = {"groups": part_of(table.key[inner], CUT_PARTS)}
     if numbers.rival is not None:
         one, two = compared(config, table, numbers.rival, "background")
         rival = {"other_score": score[two.mask], "other_weight": table.weight[two.mask], "matched": one.mask[inner]}
-        groups["other_groups"] = part_of(table.key[two.mask], CUT_GROUPS)
+        groups["other_groups"] = part_of(table.key[two.mask], CUT_PARTS)
     relative = config.evaluation.significance.background_uncertainty
     events = (score[inner], table.label[inner], table.weight[inner])
     numbers.scan = scan_cuts(

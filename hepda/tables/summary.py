@@ -66,8 +66,8 @@ def _note(models: Sequence[tuple[str, Mapping[str, Any]]], shifts: bool, unseen:
         said.append(f"Z with bias: the difference to {rival} is an uncertainty.")
     if any(get(model, "significance", "asimov") is not None for _, model in models):
         said.append(
-            "The cut of each fifth of the events is chosen on the others; the error of Z is the spread over bootstrap "
-            "replicas of all events, that choice included."
+            "The cut of each fifth of the events is chosen on the others, in ten ways that are averaged; the error of Z "
+            "is the spread over bootstrap replicas of all events, that choice included."
         )
     if said:
         said.append(EVENTS_ALONE)
