@@ -66,7 +66,7 @@ def _note(models: Sequence[tuple[str, Mapping[str, Any]]], shifts: bool, unseen:
         said.append(f"Z with bias: the difference to {rival} is an uncertainty.")
     if any(get(model, "significance", "asimov") is not None for _, model in models):
         said.append(
-            "The cut of each fifth of the events is chosen on the others, in ten ways that are averaged; the error of Z "
+            "The cut of each fifth of the events is chosen on the others, averaged over ten ways; the error of Z "
             "is the spread over bootstrap replicas of all events, that choice included."
         )
     if said:
