@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 THIN = "\u202f"  # narrow no-break space, between thousands
 
@@ -43,6 +43,12 @@ class Table:
         """Whether any cell but the names of its rows says something."""
         return any(cell.sort is not None for row in self.rows for cell in row[1:])
 
+    @property
+    def filled(self) -> Table:
+        """The same without columns that say nothing of any row."""
+        columns = [i for i in range(len(self.head)) if not i or any(row[i].sort is not None for row in self.rows)]
+        return replace(self, head=[self.head[i] for i in columns], rows=[[r[i] for i in columns] for r in self.rows])
+
 
 @dataclass(frozen=True, slots=True)
 class Quantity:
@@ -80,6 +86,13 @@ class Quantity:
         value, low, high = (None if x is None else factor * x for x in (self.value, self.low, self.high))
         return Quantity(value, low, high, self.present)
 
+    def below(self, *, digits: int = 3, unit: str = "") -> Cell:
+        """The value as a bound from above: "< 0.005"."""
+        cell = self.cell(digits=digits, unit=unit)
+        if self.value is None:
+            return cell
+        return replace(cell, text=f"< {cell.text}", title=f"below {cell.title}", brief=f"<{cell.short}")
+
     def cell(self, *, digits: int = 3, unit: str = "", good: bool = False) -> Cell:
         """Value ± error, with two digits of the error; `digits` significant ones of a value without error."""
         if not self.present:
@@ -106,6 +119,14 @@ class Quantity:
 def _last_digits(half: float, places: int) -> str:
     """The error in units of the last digit, or as it is from 1 on: (21), (3.5)."""
     return f"{half:.{places}f}" if half >= 1 else f"{half * 10**places:.0f}"
+
+
+def p_text(value: float, is_limit: bool, digits: int = 2) -> str:
+    """A p-value as "= 0.031", or as "< 0.005" where no permutation reaches what is tested: rounded up to a digit."""
+    if not is_limit or not 0 < value < 1:
+        return f"= {value:.{digits}g}"
+    power = math.floor(math.log10(value))
+    return f"< {math.ceil(value / 10.0**power - 1e-9) * 10.0**power:.1g}"
 
 
 def spaced(value: float, places: int) -> str:

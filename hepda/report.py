@@ -239,7 +239,7 @@ def write_report(
         facts=_facts(metrics, manifest or {}),
         sections=SECTIONS | dict(sections or {}),
         pictures=pictures,
-        tables={key: [t for t in found if t.tells] for key, found in shown.items()},
+        tables={key: [t.filled for t in found if t.tells] for key, found in shown.items()},
         many=MANY,
         first=FIRST,
         conclusions=conclude(metrics) if conclusions is None else conclusions,
@@ -274,16 +274,24 @@ def _training_alone(metrics: Mapping[str, Any]) -> dict[str, list[Table]]:
 def section_tables(metrics: Mapping[str, Any]) -> dict[str, list[Table]]:
     """The tables of each section of the page; those that tell nothing are not shown."""
     auc = tables.by_domain_table(
-        metrics, "auc", "Area under the ROC curve", "On test events, signed weights; 68 % interval."
+        metrics,
+        "auc",
+        "Area under the ROC curve",
+        f"On test events, signed weights; 68 % interval of bootstrap replicas of the events. {tables.EVENTS_ALONE}",
     )
     worth = tables.numbers_table(
-        metrics, "significance", "Expected significance", "Median expected (Asimov) discovery significance."
+        metrics,
+        "significance",
+        "Expected significance",
+        "Median expected (Asimov) discovery significance, with the spread over bootstrap replicas of the events, the "
+        f"choice of the cut included. {tables.EVENTS_ALONE}",
     )
     return {
         "summary": [tables.summary_table(metrics)],
         "samples": [tables.models_table(metrics), tables.samples_table(metrics)],
         "separation": [auc, *tables.other_tables(metrics), *tables.working_point_tables(metrics)],
         "domains": [
+            tables.processes_table(metrics),
             *tables.bias_tables(metrics),
             tables.training_bias_table(metrics),
             *tables.two_sample_tables(metrics),
@@ -303,7 +311,7 @@ def section_tables(metrics: Mapping[str, Any]) -> dict[str, list[Table]]:
             tables.bins_table(metrics),
             tables.flatness_table(metrics),
         ],
-        "training": [tables.numbers_table(metrics, "training", "Training")],
+        "training": [tables.numbers_table(metrics, "training", "Training"), tables.training_noise_table(metrics)],
     }
 
 
@@ -318,7 +326,8 @@ def console_table(metrics: Mapping[str, Any], own: Table | None = None) -> Numbe
     summary = tables.summary_table(metrics, points=("0.3",), all_domains=True)
     head = [f"{name} [%]" if name.startswith("Shift") else name for name in summary.head]
     rows = [[first.text, *(cell.short for cell in row)] for first, *row in summary.rows]
-    caption = "Shifts: of the background's efficiency, from the first domain." if rows else ""
+    shifts = any(heading.startswith("Shift") for heading in summary.head)
+    caption = "Shifts: of the background's efficiency, from the first domain." if shifts else ""
     return NumberTable(head, rows, name, caption)
 
 

@@ -47,9 +47,14 @@ def score_table(
     return found
 
 
-def rescore(config: AnalysisConfig, models: Path, table: FeatureTable, model: str, fold: int) -> Scores:
-    """P(signal) [n] of all events of a table by the trainings of one fold, whatever fold the events are of."""
-    return np.asarray(fold_score(config, models, table, model, fold), dtype=np.float32)
+def rescore(
+    config: AnalysisConfig, models: Path, table: FeatureTable, model: str, fold: int, member: int | None = None
+) -> Scores:
+    """P(signal) [n] of all events of a table by the trainings of one fold, whatever fold the events are of.
+
+    member: of an ensemble; None: the mean over all.
+    """
+    return np.asarray(fold_score(config, models, table, model, fold, member=member), dtype=np.float32)
 
 
 def fold_score(
@@ -60,16 +65,20 @@ def fold_score(
     fold: int,
     rows: NDArray[np.bool_] | None = None,
     value: float | None = None,
+    member: int | None = None,
 ) -> NDArray[Any]:
-    """Mean over the members of an ensemble, for the masked rows [n] (None: all); raises as `score_table`."""
+    """Mean over the members of an ensemble (or the score of one), for the masked rows [n] (None: all).
+
+    Raises as `score_table`.
+    """
     from hepda.events.tensors import model_features
 
     section, folder = config.models[model], models / model
     features = model_features(config, table, model, value, rows)
     members = section.ensemble if isinstance(section, NetworkConfig) else 1
     parts = []
-    for member in range(members):
-        stem = f"fold{fold}-member{member}"
+    for number in range(members) if member is None else (member,):
+        stem = f"fold{fold}-member{number}"
         if isinstance(section, BdtConfig):
             from hepda.baselines import bdt
 

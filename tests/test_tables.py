@@ -226,3 +226,38 @@ def test_removal_says_how_many_and_which_inputs_are_out() -> None:
         ["A against B", "5", "0.580 ± 0.010", "0.840 ± 0.010", "a, b, c and 2 more"],
     ]
     assert tables.removal_table({}).rows == []
+
+
+def test_a_p_value_that_no_permutation_reaches_is_a_limit():
+    """1 / 201 of 200 permutations says "< 0.005"; the same number where a permutation reached it says what it is."""
+    floor = 1 / 201
+    entry = {"value": 0.4, "p_value": floor, "null": 0.1, "p_value_is_upper_limit": True}
+    reached = {key: value for key, value in entry.items() if key != "p_value_is_upper_limit"}
+    one = {"class": "background", "ks": 0.4, "ks_null": 0.1, "efficiency_shift": {}, **entry}
+    metrics = {
+        "models": {
+            name: {
+                "bias": {"a:b": found},
+                "tests": {"a:b": {"background": {"ks": test}}},
+                "overtraining": {"signal": {"ks": 0.1, **test}},
+                "flatness": {"ht": {"signal": {"cvm": 0.1, "ks": 0.1, **test}}},
+            }
+            for name, found, test in (
+                ("limit", one, entry),
+                ("value", {**one, "p_value_is_upper_limit": False}, reached),
+            )
+        }
+    }
+    guards = (tables.overtraining_table(metrics), tables.flatness_table(metrics))
+    for table in (*tables.bias_tables(metrics), *tables.two_sample_tables(metrics), *guards):
+        first, second = (" ".join(cell.text for cell in row) for row in table.rows)
+        assert "< 0.005" in first and "0.00498" not in first, table.title
+        assert "0.00498" in second or "0.0050" in second, table.title
+
+
+def test_a_shift_of_which_there_is_only_a_limit_is_written_as_one():
+    bias = {"class": "background", "ks": 0.1, "ks_null": 0.2, "p_value": 0.5, "efficiency_shift": {"0.1": None},
+            "efficiency_shift_error": {"0.1": None}, "efficiency_shift_upper_limit": {"0.1": -0.62}}  # fmt: skip
+    metrics = {"models": {"network": {"auc": {"a": 0.8}, "bias": {"a:b": bias}}}}
+    for table in (*tables.bias_tables(metrics), tables.summary_table(metrics)):
+        assert "< −62 %" in " ".join(cell.text for cell in table.rows[0]), table.title

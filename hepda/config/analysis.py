@@ -46,6 +46,9 @@ class SampleConfig(Section):
     """What the event is; null for data, whose weight is 1."""
     domain: Name
     """Who made it: simulation, alternative, third, data, ..."""
+    process: Name | None = None
+    """What the events are, whoever made them: domains are compared by processes that both have. null: from the names
+    (`ttjets_alt` is the counterpart of `ttjets`)."""
     cross_section: Positive | None = None
     """In pb, branching fractions included; null: from the files (see `normalisation`)."""
     k_factor: Positive = 1.0

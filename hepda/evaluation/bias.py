@@ -15,8 +15,8 @@ from numpy.typing import ArrayLike
 from hepda.errors import DataError
 from hepda.evaluation import distances
 from hepda.evaluation.arrays import Sample, bin_edges, sample
-from hepda.evaluation.efficiency import cut_at_efficiency, weighted_efficiency
-from hepda.evaluation.permutation import STATISTICS, permutation_tests, same_generator_nulls
+from hepda.evaluation.efficiency import cut_at_efficiency, limit_of_none, weighted_efficiency
+from hepda.evaluation.permutation import STATISTICS, Permuted, permutation_tests, permute, same_generator_nulls
 from hepda.evaluation.results import BiasResult, EfficiencyShift, FloatArray, NullDistribution
 
 EFFICIENCIES = (0.1, 0.2, 0.3, 0.5, 0.7)
@@ -49,11 +49,12 @@ def compare(
     other = sample(other_score, other_weight, f"{class_name} of the other domain")
     limits = _equal_shares(source, 10) if edges is None else bin_edges(edges)
     found = _distances(source, other, limits, class_name)
-    nulls, why = _nulls(source, other, limits, null_replicas, level, seed + 1)
+    permuted = permute(source, other, limits, permutations, seed) if permutations else None
+    nulls, why = _nulls(source, other, limits, null_replicas, level, seed + 1, permuted)
     tests = {}
-    if permutations:
+    if permuted is not None:
         exact = {name: getattr(found, name) for name in STATISTICS}
-        drawn = permutation_tests(source, other, limits, exact, permutations=permutations, seed=seed)
+        drawn = permutation_tests(source, other, limits, exact, permuted=permuted)
         tests = {n: replace(t, null=nulls[n].quantile if n in nulls else None) for n, t in drawn.items()}
     shifts: tuple[EfficiencyShift, ...] = ()
     if signal_score is not None:
@@ -89,15 +90,20 @@ def _distances(source: Sample, other: Sample, edges: FloatArray, class_name: str
 
 
 def _nulls(
-    source: Sample, other: Sample, edges: FloatArray, replicas: int, level: float, seed: int
+    source: Sample,
+    other: Sample,
+    edges: FloatArray,
+    replicas: int,
+    level: float,
+    seed: int,
+    permuted: Permuted | None,
 ) -> tuple[dict[str, NullDistribution], str | None]:
     """The same-generator null of every statistic, or why there is none."""
     if not replicas:
         return {}, "no replicas of the null were asked for"
-    sizes = (source.n_eff, other.n_eff)
     try:
         found = same_generator_nulls(
-            source.score, source.weight, *sizes, edges=edges, replicas=replicas, level=level, seed=seed
+            source, other, edges, replicas=replicas, level=level, seed=seed, permuted=permuted
         )
     except DataError as reason:
         return {}, f"no null: {reason}"
@@ -117,7 +123,8 @@ def efficiency_shift(
 
     The error, (e_other / e_source) sqrt[(d_other / e_other)^2 + (d_source / e_source)^2] with d from sumw2,
     treats the domains as independent and the cut as exact. Shift and error are None, with why, if the
-    efficiency of the source is not positive at the cut.
+    efficiency of the source is not positive at the cut, and where no event of the other domain passes it: -100 % has
+    no error then, and `upper` is the limit on the shift at 95 % confidence.
     """
     signal = sample(signal_score, signal_weight, "signal of the source")
     source = sample(source_score, source_weight, "the source")
@@ -133,6 +140,13 @@ def shift(signal: Sample, source: Sample, other: Sample, efficiency: float) -> E
     found = (efficiency, cut, kept, other_kept)
     if kept <= 0:
         return EfficiencyShift(*found, None, None, f"source efficiency {kept:.3g} at the cut: no ratio")
+    if not np.any(other.score >= cut):
+        upper = limit_of_none(other.weight) / kept - 1
+        why = (
+            f"no event of the other domain passes the cut of {efficiency:.0%} signal efficiency: the shift is below "
+            f"{upper:+.0%} at 95 % confidence"
+        )
+        return EfficiencyShift(*found, None, None, why, upper)
     error = np.hypot(other_error / kept, kept_error * other_kept / kept**2)
     return EfficiencyShift(*found, other_kept / kept - 1, float(error))
 

@@ -10,12 +10,15 @@ from numpy.typing import ArrayLike
 from hepda.evaluation.arrays import Sample, bin_edges, bin_index, by_class, effective, sample, vector
 from hepda.evaluation.results import EfficiencyCurve, FloatArray, WorkingPoint
 
+_ONE_SIGMA = 0.6827
+
 
 def weighted_efficiency(passed: ArrayLike, weight: ArrayLike) -> tuple[float, float]:
     """Efficiency sumw(passed) / sumw and its standard deviation, for signed weights.
 
     passed [n] bool, weight [n]. The variance is that of a ratio of correlated sums,
     [(1 - e)^2 sumw2(passed) + e^2 sumw2(failed)] / sumw^2, which for weights of one is e (1 - e) / n.
+    Where no event passes that is zero, which no finite sample tells: the error is the limit at 68 % confidence then.
     Raises DataError if the sum of weights is not positive.
     """
     mask = np.asarray(passed, dtype=bool)
@@ -26,10 +29,21 @@ def weighted_efficiency(passed: ArrayLike, weight: ArrayLike) -> tuple[float, fl
 def _efficiency(passed: np.ndarray[tuple[int], np.dtype[np.bool_]], weight: FloatArray) -> tuple[float, float]:
     total = weight.sum()
     kept = weight[passed]
+    if len(kept) == 0:
+        return 0.0, limit_of_none(weight, _ONE_SIGMA)
     efficiency = kept.sum() / total
     sumw2, kept2 = np.dot(weight, weight), np.dot(kept, kept)
     variance = ((1 - efficiency) ** 2 * kept2 + efficiency**2 * max(sumw2 - kept2, 0.0)) / total**2
     return float(efficiency), float(np.sqrt(variance))
+
+
+def limit_of_none(weight: FloatArray, level: float = 0.95) -> float:
+    """Upper limit on the efficiency of a sample of which no event passes: -ln(1 - level) / n_eff.
+
+    The Poisson limit for no event, times the weight sumw2 / sumw that an event of the sample counts with (Bohm and
+    Zech, arXiv:1309.1287), over sumw.
+    """
+    return float(-np.log1p(-level) / effective(weight))
 
 
 def cut_at_efficiency(score: ArrayLike, weight: ArrayLike | None, efficiency: float) -> float:
@@ -70,6 +84,10 @@ def _working_point(signal: Sample, background: Sample, cut: float) -> WorkingPoi
     kept, kept_error = _efficiency(signal.score >= cut, signal.weight)
     faked, faked_error = _efficiency(background.score >= cut, background.weight)
     point = (float(cut), kept, kept_error, faked, faked_error)
+    if not np.any(background.score >= cut):
+        limit = limit_of_none(background.weight)
+        why = f"no background event passes the cut: an efficiency below {limit:.2g} at 95 % confidence, no rejection"
+        return WorkingPoint(*point, None, None, why, limit)
     if faked <= 0:
         return WorkingPoint(*point, None, None, f"background efficiency {faked:.3g} at the cut: no rejection")
     return WorkingPoint(*point, 1 / faked, faked_error / faked**2)

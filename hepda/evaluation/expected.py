@@ -9,18 +9,21 @@ domains alike it is too small by construction, so take "other" from a third gene
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from itertools import repeat
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from hepda.errors import DataError
-from hepda.evaluation.arrays import BoolArray, bin_edges, by_class, histogram, sample
+from hepda.evaluation.arrays import bin_edges, by_class, histogram, sample
+from hepda.evaluation.bootstrap import poisson_counts
 from hepda.evaluation.distances import merge_bins
 from hepda.evaluation.results import BinnedSignificance, FloatArray, Significance, SignificanceScan
 from hepda.evaluation.significance import asimov
 
+_GROUPS, _WAYS = 5, 10  # of a cross-fit: groups of events, and ways to make them that are averaged over
 _OTHER = "background of the other domain"
 
 
@@ -30,7 +33,8 @@ class Counting:
 
     score, label (1 signal, 0 background), weight [n] of the source; relative_uncertainty: of the background;
     mc_statistics: whether the statistics of its simulation count; other_score, other_weight [m]: background of
-    another domain, which adds the bias.
+    another domain, which adds the bias; matched: mask [n] of the source's events whose background it is held against
+    (None: all), the rest having no counterpart there.
     """
 
     score: ArrayLike
@@ -40,21 +44,7 @@ class Counting:
     mc_statistics: bool = True
     other_score: ArrayLike | None = None
     other_weight: ArrayLike | None = None
-
-    def select(self, mask: BoolArray | None, other_mask: BoolArray | None) -> Counting:
-        """The events of the masks [n] and [m] alone (None: all), with their own sums of weights."""
-
-        def part(values: ArrayLike, chosen: BoolArray | None) -> ArrayLike:
-            return values if chosen is None else np.asarray(values)[chosen]
-
-        return replace(
-            self,
-            score=part(self.score, mask),
-            label=part(self.label, mask),
-            weight=part(self.weight, mask),
-            other_score=None if self.other_score is None else part(self.other_score, other_mask),
-            other_weight=None if self.other_weight is None else part(self.other_weight, other_mask),
-        )
+    matched: ArrayLike | None = None
 
 
 def significance_at(experiment: Counting, cut: float) -> Significance:
@@ -70,33 +60,40 @@ def scan_cuts(
     experiment: Counting,
     *,
     cuts: ArrayLike | None = None,
-    choosers: ArrayLike | None = None,
-    other_choosers: ArrayLike | None = None,
+    groups: ArrayLike | None = None,
+    other_groups: ArrayLike | None = None,
     min_n_eff: float = 25.0,
+    replicas: int = 0,
+    seed: int = 0,
+    level: float = 0.6827,
 ) -> SignificanceScan:
     """Significance at every cut, and the best cut among those whose background has n_eff >= min_n_eff.
 
-    cuts [m], rising (default: 200 quantiles of the signal's score). choosers, other_choosers: masks of the
-    experiment's events that choose the best cut; its significance is then that of all other events, scaled
-    to the full yields. Without them it is biased upwards by the fluctuations that it was chosen on. The curves
-    are of all events.
+    cuts [m], rising (default: 200 quantiles of the signal's score). groups [n], other_groups [m]: parts 0, 1, ... of
+    the experiment's events for a cross-fit: the cut of each part is the best of all other parts, and the significance
+    is that of what the parts keep together, so that no event chooses the cut that it is counted at and every event is
+    counted. More than five parts are joined to five in ten ways, and the significance is the mean over those, so that
+    it hardly depends on which events choose; the cut that is returned is the median of all. Without groups the best cut
+    is biased upwards by the fluctuations that it was chosen on. replicas: of a bootstrap over all events, the choice of
+    the cuts included, for the interval of the significance at `level`; 0: none. The curves are of all events.
     """
     signal, _ = by_class(experiment.score, experiment.label, experiment.weight)
     if cuts is None:
         found = np.unique(np.quantile(signal.score, np.linspace(0, 0.995, 200)))
     else:
         found = np.unique(np.asarray(cuts, dtype=np.float64))
-    yields = _yields(experiment, found)
-    chosen, quoted = yields, yields
-    if choosers is not None:
-        masks = [None if m is None else np.asarray(m, dtype=bool) for m in (choosers, other_choosers)]
-        chosen = _part(experiment, found, masks)
-        quoted = _part(experiment, found, [None if mask is None else ~mask for mask in masks])
-    curves = [z for z, _ in yields.curves(experiment)]
-    best = [
-        _best(chosen, z, quoted, said, min_n_eff)
-        for (z, _), said in zip(chosen.curves(experiment), quoted.curves(experiment), strict=True)
-    ]
+    above = _Above(experiment, found, groups, other_groups)
+    parts = above.yields()
+    yields = parts.total()
+    curves = yields.curves(experiment)
+    divisions = _divisions(above.parts, seed)
+    fits = _cross_fit(experiment, parts.each(lambda x: np.einsum("dgp,pm->dgm", divisions, x)), min_n_eff)
+    best = [_averaged(fit, min_n_eff) for fit in fits]
+    if replicas:
+        one_each = divisions[np.arange(replicas) % len(divisions)]
+        resampled = above.replicas(replicas, seed).each(lambda x: np.einsum("rgp,rpm->rgm", one_each, x))
+        drawn = _cross_fit(experiment, resampled, min_n_eff)
+        best = [_with_interval(one, fit.z, level) for one, fit in zip(best, drawn, strict=True)]
     biased = yields.bias is not None
     return SignificanceScan(
         cut=found,
@@ -105,9 +102,9 @@ def scan_cuts(
         background_mc_error=yields.mc_error,
         background_n_eff=yields.n_eff,
         bias=yields.bias,
-        asimov=curves[0],
-        asimov_with_uncertainty=curves[1],
-        asimov_with_bias=curves[2] if biased else None,
+        asimov=curves[0][0],
+        asimov_with_uncertainty=curves[1][0],
+        asimov_with_bias=curves[2][0] if biased else None,
         best=best[0],
         best_with_uncertainty=best[1],
         best_with_bias=best[2] if biased else None,
@@ -129,7 +126,12 @@ def binned_significance(experiment: Counting, edges: ArrayLike, *, min_n_eff: fl
     other = b
     if experiment.other_score is not None:
         theirs = sample(experiment.other_score, experiment.other_weight, _OTHER)
-        other = histogram(theirs.score, theirs.weight * (background.sumw / theirs.sumw), limits)[0]
+        mask = np.asarray(experiment.label) == 0
+        if experiment.matched is not None:
+            mask = mask & np.asarray(experiment.matched, bool)
+        own, weight = (np.asarray(x, np.float64)[mask] for x in (experiment.score, experiment.weight))
+        like = histogram(own, weight, limits)[0]
+        other = b - like + histogram(theirs.score, theirs.weight * (weight.sum() / theirs.sumw), limits)[0]
     content = np.stack([s, b, b2, other])
     kept = merge_bins(content, lambda x: bool(x[0] >= 0 and x[1] > 0 and x[1] ** 2 >= min_n_eff * x[2]))
     if kept is None:
@@ -156,86 +158,241 @@ def _uncertainty(
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Yields:
-    """Expected events above each cut [m]."""
+class _Counterpart:
+    """Background above each cut [..., m] that the other domain has too, that of the other domain, and all of both."""
 
-    cut: FloatArray
+    own: FloatArray
+    other: FloatArray
+    own_total: FloatArray  # [..., 1]
+    other_total: FloatArray
+
+    @property
+    def difference(self) -> FloatArray:
+        """Normalised alike: a difference in rate is a cross section's, not the score's."""
+        known = self.other_total > 0
+        scale = np.where(known, self.own_total / np.where(known, self.other_total, 1.0), np.nan)
+        return self.own - scale * self.other
+
+    def each(self, function: Callable[[FloatArray], FloatArray]) -> _Counterpart:
+        return _Counterpart(*map(function, (self.own, self.other, self.own_total, self.other_total)))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Yields:
+    """Expected events above each cut [m]; of parts and replicas [..., m]."""
+
+    cut: FloatArray  # [m]
     signal: FloatArray
     background: FloatArray
     background2: FloatArray  # sumw2
-    bias: FloatArray | None
-    n_eff: FloatArray  # of the events that were counted
+    counterpart: _Counterpart | None
 
     @property
     def mc_error(self) -> FloatArray:
         return np.sqrt(self.background2)
 
-    def curves(self, experiment: Counting) -> list[tuple[FloatArray, FloatArray]]:
-        """Significance [m] (NaN without background) and its uncertainty [m]: none, without bias, with it."""
-        sigmas = [np.zeros(len(self.cut)), _uncertainty(experiment, self.background, self.background2, None)]
-        if self.bias is not None:
-            sigmas.append(_uncertainty(experiment, self.background, self.background2, self.bias))
-        return [(np.where(self.background > 0, asimov(self.signal, self.background, s), np.nan), s) for s in sigmas]
+    @property
+    def difference(self) -> FloatArray | None:
+        return None if self.counterpart is None else self.counterpart.difference
 
-    def scaled(self, signal: float, background: float) -> _Yields:
-        """As all events would give them of which these are 1 / factor: sumw2 grows as sumw does."""
-        bias = None if self.bias is None else self.bias * background
+    @property
+    def bias(self) -> FloatArray | None:
+        return None if self.counterpart is None else np.abs(self.counterpart.difference)
+
+    @property
+    def n_eff(self) -> FloatArray:
+        known = self.background2 > 0
+        return np.where(known, self.background**2 / np.where(known, self.background2, 1.0), 0.0)
+
+    def curves(self, experiment: Counting) -> list[tuple[FloatArray, FloatArray]]:
+        """Significance (NaN without background) and its uncertainty: none, without bias, with it."""
+        return _curves(experiment, self.signal, self.background, self.background2, self.difference)
+
+    def each(self, function: Callable[[FloatArray], FloatArray]) -> _Yields:
+        """The same function of all sums."""
         return _Yields(
             self.cut,
-            self.signal * signal,
-            self.background * background,
-            self.background2 * background,
-            bias,
-            self.n_eff,
+            function(self.signal),
+            function(self.background),
+            function(self.background2),
+            None if self.counterpart is None else self.counterpart.each(function),
         )
+
+    def total(self) -> _Yields:
+        """All parts [..., parts, m] together."""
+        return self.each(lambda x: x.sum(axis=-2))
+
+
+def _curves(
+    experiment: Counting,
+    signal: FloatArray,
+    background: FloatArray,
+    background2: FloatArray,
+    difference: FloatArray | None,
+) -> list[tuple[FloatArray, FloatArray]]:
+    """Significance (NaN without background) and its uncertainty: none, without bias, with it."""
+    sigmas = [np.zeros_like(background), _uncertainty(experiment, background, background2, None)]
+    if difference is not None:
+        sigmas.append(_uncertainty(experiment, background, background2, difference))
+    return [(np.where(background > 0, asimov(signal, background, sigma), np.nan), sigma) for sigma in sigmas]
+
+
+class _Above:
+    """Which events pass which of the cuts: yields of any multiplicities of the events are one pass over them."""
+
+    def __init__(
+        self,
+        experiment: Counting,
+        cuts: FloatArray,
+        groups: ArrayLike | None = None,
+        other_groups: ArrayLike | None = None,
+    ) -> None:
+        if cuts.ndim != 1 or len(cuts) == 0 or not np.all(np.isfinite(cuts)):
+            raise DataError("a scan needs at least one finite cut")
+        by_class(experiment.score, experiment.label, experiment.weight)  # for its checks
+        self.cuts = cuts
+        self.weight = np.asarray(experiment.weight, dtype=np.float64)
+        signal = np.asarray(experiment.label) == 1
+        counterpart = ~signal
+        if experiment.matched is not None:
+            counterpart = counterpart & np.asarray(experiment.matched, dtype=bool)
+        self.signal, self.background, self.matched = (np.flatnonzero(m) for m in (signal, ~signal, counterpart))
+        self.other: FloatArray | None = None
+        own = np.zeros(len(self.weight), np.intp) if groups is None else np.asarray(groups, dtype=np.intp)
+        self.parts = int(own.max()) + 1
+        self._place = self._places(np.asarray(experiment.score, dtype=np.float64), own)
+        if experiment.other_score is not None:
+            other = sample(experiment.other_score, experiment.other_weight, _OTHER)
+            self.other = other.weight
+            theirs = np.zeros(len(other.weight), np.intp) if other_groups is None else np.asarray(other_groups, np.intp)
+            self.parts = max(self.parts, int(theirs.max()) + 1)
+            self._other_place = self._places(other.score, theirs)
+
+    def _places(self, score: FloatArray, group: NDArray[np.intp]) -> NDArray[np.intp]:
+        """One number for the group of an event and how many cuts it passes."""
+        return np.asarray(group * (len(self.cuts) + 1) + np.searchsorted(self.cuts, score, side="right"))
+
+    def yields(self, count: FloatArray | None = None, other_count: FloatArray | None = None) -> _Yields:
+        """Yields [parts, m] above each cut of each part of the events, each event taken `count` times."""
+        weight = self.weight if count is None else self.weight * count
+        square = weight * self.weight
+        signal, background, background2 = (
+            self._sums(self._place[rows], w[rows])
+            for rows, w in ((self.signal, weight), (self.background, weight), (self.background, square))
+        )
+        counterpart = None
+        if self.other is not None:
+            theirs = self.other if other_count is None else self.other * other_count
+            sides = ((self._place[self.matched], weight[self.matched]), (self._other_place, theirs))
+            sums = [self._sums(*side) for side in sides]
+            totals = [self._totals(*side) for side in sides]
+            counterpart = _Counterpart(sums[0], sums[1], totals[0], totals[1])
+        return _Yields(self.cuts, signal, background, background2, counterpart)
+
+    def replicas(self, number: int, seed: int) -> _Yields:
+        """Yields [number, parts, m] of events with Poisson multiplicities."""
+        theirs: Iterator[FloatArray | None] = repeat(None, number)
+        if self.other is not None:
+            theirs = poisson_counts(len(self.other), number, seed + 1)
+        own = poisson_counts(len(self.weight), number, seed)
+        drawn = [self.yields(*counts) for counts in zip(own, theirs, strict=True)]
+        signal, background, background2 = (
+            np.stack([getattr(y, name) for y in drawn]) for name in ("signal", "background", "background2")
+        )
+        pairs = [y.counterpart for y in drawn if y.counterpart is not None]
+        counterpart = None
+        if pairs:
+            names = ("own", "other", "own_total", "other_total")
+            counterpart = _Counterpart(*(np.stack([getattr(pair, name) for pair in pairs]) for name in names))
+        return _Yields(self.cuts, signal, background, background2, counterpart)
+
+    def _totals(self, place: NDArray[np.intp], weight: FloatArray) -> FloatArray:
+        """Sums of weights of all events [parts, 1]."""
+        flat = np.bincount(place // (len(self.cuts) + 1), weights=weight, minlength=self.parts)
+        return np.asarray(flat, dtype=np.float64)[:, None]
+
+    def _sums(self, place: NDArray[np.intp], weight: FloatArray) -> FloatArray:
+        """Sums of weights above each cut [parts, m]; exactly 0 where no event passes."""
+        width = len(self.cuts) + 1
+        flat = np.bincount(place, weights=weight, minlength=self.parts * width)
+        passed = np.cumsum(flat.reshape(self.parts, width)[:, ::-1], axis=1)[:, ::-1]
+        return np.asarray(passed[:, 1:], dtype=np.float64)
 
 
 def _yields(experiment: Counting, cuts: FloatArray) -> _Yields:
-    signal, background = by_class(experiment.score, experiment.label, experiment.weight)
-    if cuts.ndim != 1 or len(cuts) == 0 or not np.all(np.isfinite(cuts)):
-        raise DataError("a scan needs at least one finite cut")
-    passed = _above(background.score, background.weight, cuts)
-    passed2 = _above(background.score, background.weight**2, cuts)
-    bias = None
-    if experiment.other_score is not None:
-        other = sample(experiment.other_score, experiment.other_weight, _OTHER)
-        scaled = _above(other.score, other.weight * (background.sumw / other.sumw), cuts)
-        bias = np.abs(passed - scaled)
-    n_eff = np.where(passed2 > 0, passed**2 / np.where(passed2 > 0, passed2, 1.0), 0.0)
-    return _Yields(cuts, _above(signal.score, signal.weight, cuts), passed, passed2, bias, n_eff)
+    return _Above(experiment, cuts).yields().total()
 
 
-def _part(experiment: Counting, cuts: FloatArray, masks: Sequence[BoolArray | None]) -> _Yields:
-    """Yields above each cut of a part of the events (own, other's), scaled to those of all of them."""
-    part = experiment.select(*masks)
-    whole, own = (by_class(e.score, e.label, e.weight) for e in (experiment, part))
-    return _yields(part, cuts).scaled(*(every.sumw / some.sumw for every, some in zip(whole, own, strict=True)))
+@dataclass(frozen=True, slots=True, eq=False)
+class _Fit:
+    """What a cross-fit came to, [...] of replicas: NaN where a part has no cut with enough background."""
+
+    z: FloatArray
+    signal: FloatArray
+    background: FloatArray
+    sigma: FloatArray
+    cut: FloatArray
+    enough: NDArray[np.bool_]
 
 
-def _above(score: FloatArray, weight: FloatArray, cuts: FloatArray) -> FloatArray:
-    """Sum of weight at score >= cut for each cut [m]; exactly 0 where no event passes."""
-    order = np.argsort(score)[::-1]
-    running = np.concatenate([[0.0], np.cumsum(weight[order])])
-    return running[len(score) - np.searchsorted(score[order][::-1], cuts, side="left")]
+def _cross_fit(experiment: Counting, parts: _Yields, min_n_eff: float) -> list[_Fit]:
+    """The best significance of each set of uncertainties, of parts [..., parts, m]; one part is cut at its own best."""
+    count = parts.signal.shape[-2]
+    others = np.ones((count, count)) - np.eye(count) if count > 1 else np.ones((1, 1))
+    rest = parts.each(lambda x: np.einsum("gh,...hm->...gm", others, x))
+    enough = (rest.n_eff >= min_n_eff) & (rest.background > 0)
+    # What they would be if they were all events: a part's share of the yield is about its share of the parts.
+    factor = count / max(count - 1, 1)
+    found = []
+    for what, (z, _) in enumerate(rest.each(lambda x: factor * x).curves(experiment)):
+        usable = enough & np.isfinite(z)
+        at = np.argmax(np.where(usable, z, -np.inf), axis=-1)[..., None]
+        # The two domains are normalised alike within each part: parts differ by chance in what they have of either.
+        columns = (parts.signal, parts.background, parts.background2, parts.difference)
+        s, b, b2, bias = (None if x is None else np.take_along_axis(x, at, -1)[..., 0].sum(axis=-1) for x in columns)
+        value, sigma = _curves(experiment, s, b, b2, bias)[what]  # type: ignore[arg-type]
+        ok = usable.any(axis=-1).all(axis=-1)
+        cut = np.median(parts.cut[at[..., 0]], axis=-1)
+        found.append(_Fit(np.where(ok, value, np.nan), s, b, sigma, cut, np.asarray(ok)))  # type: ignore[arg-type]
+    return found
 
 
-def _best(
-    chosen: _Yields, z: FloatArray, quoted: _Yields, said: tuple[FloatArray, FloatArray], min_n_eff: float
-) -> Significance:
-    """What `quoted` says at the cut that is best by the significance z of `chosen`."""
-    usable = np.isfinite(z) & (chosen.n_eff >= min_n_eff) & (chosen.background > 0)
-    if not usable.any():
+def _divisions(parts: int, seed: int) -> FloatArray:
+    """Which parts [divisions, groups, parts] are one group: each its own, or five groups in ten random ways."""
+    if parts <= _GROUPS:
+        return np.eye(parts)[None]
+    generator = np.random.default_rng(seed)
+    groups = np.stack([generator.permutation(np.arange(parts) % _GROUPS) for _ in range(_WAYS)])
+    return np.asarray(groups[:, None, :] == np.arange(_GROUPS)[None, :, None], dtype=np.float64)
+
+
+def _averaged(fit: _Fit, min_n_eff: float) -> Significance:
+    """The mean over cross-fits [divisions] of the events as they are."""
+    if not fit.enough.all():
         reason = f"no cut leaves signal on a background of n_eff >= {min_n_eff:g}"
         return Significance(None, 0.0, 0.0, 0.0, None, reason)
-    return _at(quoted, said, int(np.argmax(np.where(usable, z, -np.inf))))
+    s, b, sigma = (float(np.mean(x)) for x in (fit.signal, fit.background, fit.sigma))
+    return _significance(float(np.mean(fit.z)), s, b, sigma, float(np.median(fit.cut)))
 
 
-def _at(yields: _Yields, said: tuple[FloatArray, FloatArray], i: int) -> Significance:
-    z, sigma = said
-    s, b = float(yields.signal[i]), float(yields.background[i])
-    found = (s, b, float(sigma[i]), float(yields.cut[i]))
-    if b <= 0:
-        return Significance(None, *found, f"background {b:.3g} above the cut is not positive")
-    if s < 0:
-        return Significance(None, *found, f"signal {s:.3g} above the cut is negative")
-    return Significance(float(z[i]), *found)
+def _with_interval(found: Significance, replicas: FloatArray, level: float) -> Significance:
+    """With the interval that covers `level` of the replicas, the value included; as it is if there are too few."""
+    good = replicas[np.isfinite(replicas)]
+    if found.value is None or len(good) < 2 or len(good) < 0.95 * len(replicas):
+        return found
+    low, high = np.quantile(good, [0.5 * (1 - level), 0.5 * (1 + level)])
+    return replace(found, low=min(float(low), found.value), high=max(float(high), found.value))
+
+
+def _at(yields: _Yields, curve: tuple[FloatArray, FloatArray], i: int) -> Significance:
+    z, sigma = (float(x[i]) for x in curve)
+    return _significance(z, float(yields.signal[i]), float(yields.background[i]), sigma, float(yields.cut[i]))
+
+
+def _significance(z: float, signal: float, background: float, sigma: float, cut: float) -> Significance:
+    found = (signal, background, sigma, cut)
+    if background <= 0:
+        return Significance(None, *found, f"background {background:.3g} above the cut is not positive")
+    if signal < 0:
+        return Significance(None, *found, f"signal {signal:.3g} above the cut is negative")
+    return Significance(z, *found)

@@ -63,6 +63,7 @@ def flatness(
         ks=_largest_ks(bins[order], events.weight[order], slices, len(share)),
         p_value=(1 + reached) / (1 + permutations),
         n_eff=events.n_eff,
+        p_is_limit=reached == 0,
     )
 
 

@@ -15,13 +15,18 @@ from hepda.evaluation.templates import Templates
 
 _BAND = (-2.0, -1.0, 0.0, 1.0, 2.0)
 _DOUBLINGS = 60
+_UNBOUNDED = (
+    "no strength is excluded: the statistical uncertainty of the signal's template grows with it, and covers the "
+    "difference to the data; compare the yields of data and simulation"
+)
 
 
 def upper_limit(templates: Templates, observed: ArrayLike | None = None, *, level: float = 0.05) -> UpperLimit:
     """Largest mu with CLs >= level: observed [b], and expected without signal with its bands.
 
     The Asimov data set has the nuisance parameters that fit the observed data (without them: the nominal
-    ones) best at mu = 0. Raises DataError if the templates cannot be fitted; without a minimum it says why.
+    ones) best at mu = 0. Raises DataError if the templates cannot be fitted; without a minimum, or where no strength
+    is excluded, it says why.
     """
     from scipy import stats
 
@@ -45,7 +50,7 @@ def upper_limit(templates: Templates, observed: ArrayLike | None = None, *, leve
         # CLs = (1 - Phi(r - shift)) / Phi(shift) with r = sqrt(q~ of Asimov)
         wanted = float(stats.norm.isf(level * stats.norm.cdf(shift)) + shift)
         crossings.append(_rising(lambda mu, r=wanted: root_of_asimov(mu) - r, scale))  # type: ignore[misc]
-    found = None
+    found: float | None = None
     if observed is not None:
         mu, least = float(best.mu[0]), float(best.value[0])
         if mu < 0:
@@ -54,7 +59,7 @@ def upper_limit(templates: Templates, observed: ArrayLike | None = None, *, leve
         found = _rising(lambda at: level - _cls(root(at), root_of_asimov(at)), scale)
     expected = [crossing for crossing in crossings if crossing is not None]
     if len(expected) < len(crossings) or (observed is not None and found is None):
-        return UpperLimit(None, None, None, level, "the data exclude no strength of the signal, however large")
+        return UpperLimit(None, None, None, level, _UNBOUNDED)
     two_down, down, median, up, two_up = expected
     return UpperLimit(found, median, (two_down, down, up, two_up), level)
 
@@ -84,7 +89,11 @@ def _cls(q: float, asimov: float) -> float:
 
 
 def _rising(function: Callable[[float], float], scale: float) -> float | None:
-    """Where a rising function of mu > 0 crosses zero; None if it is negative as far as 2^60 times `scale`."""
+    """Where a rising function of mu > 0 crosses zero; None if it does not.
+
+    The statistics of the signal's template are an uncertainty that grows with mu, so q~ has a bound: where the data
+    are far below the templates, no strength need be excluded.
+    """
     from scipy.optimize import brentq
 
     high = scale

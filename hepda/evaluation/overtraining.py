@@ -44,6 +44,7 @@ def overtraining_test(
         *_density(test, limits),
         ks,
         float("nan") if p_value is None else p_value,
+        tests["ks"].p_is_limit,
     )
 
 

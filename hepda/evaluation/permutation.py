@@ -1,4 +1,4 @@
-"""P-values by permutation of the domain labels, and the null of a split of one generator's sample.
+"""P-values by permutation of the domain labels, and what two samples of one generator come to.
 
 Under the null both samples have the same joint distribution of score and weight (in units of the mean
 weight), so the labels can be exchanged. Each statistic is multiplied by the power of n_eff that makes its
@@ -11,12 +11,14 @@ thousand quantile bins.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from hepda.errors import DataError
-from hepda.evaluation.arrays import BoolArray, Sample, bin_edges, sample
+from hepda.evaluation.arrays import BoolArray, Sample, bin_edges
+from hepda.evaluation.bootstrap import poisson_counts
 from hepda.evaluation.distances import chi2_of, jensen_shannon_of
 from hepda.evaluation.results import FloatArray, NullDistribution, TwoSampleTest
 
@@ -58,6 +60,33 @@ class _Pool:
         first, first2 = self._sums(chosen.astype(np.float64))
         return self._compare(first, first2, self._total - first, self._total2 - first2)
 
+    def bootstrap(self, first: BoolArray, replicas: int, seed: int) -> dict[str, FloatArray]:
+        """Statistics [replicas] of the difference between resampled events of two samples minus the observed one.
+
+        first: mask [n] of the events of the one. Every event is taken a Poisson(1) number of times, with its weight.
+        NaN where a sample has no positive sum of weights.
+        """
+        own = first.astype(np.float64)
+        centre = self._difference(own, 1 - own)
+        drawn = {name: np.full(replicas, np.nan) for name in ("ks", "wasserstein", "energy")}
+        for r, count in enumerate(poisson_counts(len(self.order), replicas, seed)):
+            moved = self._difference(own * count, (1 - own) * count)
+            if moved is None or centre is None:
+                continue
+            step = moved - centre
+            drawn["ks"][r] = np.max(np.abs(step), initial=0.0)
+            drawn["wasserstein"][r] = np.dot(np.abs(step), self._width)
+            drawn["energy"][r] = np.sqrt(2 * np.dot(step**2, self._width))
+        return drawn
+
+    def _difference(self, first: FloatArray, second: FloatArray) -> FloatArray | None:
+        """F_second - F_first at the limits of the bins, of events with these multiplicities [n]."""
+        sums = [np.add.reduceat(self.weight * count, self._starts) for count in (first, second)]
+        totals = [part.sum() for part in sums]
+        if min(totals) <= 0:
+            return None
+        return np.cumsum(sums[1] / totals[1] - sums[0] / totals[0])[:-1]
+
     def _compare(
         self, first: FloatArray, first2: FloatArray, second: FloatArray, second2: FloatArray
     ) -> tuple[dict[str, float], float]:
@@ -78,6 +107,35 @@ class _Pool:
         }, float(pair)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Permuted:
+    """Two samples whose labels were exchanged at random: scaled statistics as observed and of each permutation."""
+
+    pool: _Pool
+    first: BoolArray  # [n] of the events of both, sorted by score: those of the source
+    observed: Mapping[str, float]
+    pair: float  # n_eff of the pair
+    drawn: Mapping[str, FloatArray]  # [permutations]
+
+
+def permute(source: Sample, other: Sample, edges: ArrayLike, permutations: int = 200, seed: int = 0) -> Permuted:
+    """Exchange the labels of two samples `permutations` times; edges [b + 1]: bins of chi2 and Jensen-Shannon."""
+    if permutations < 1:
+        raise ValueError(f"a permutation test needs at least one permutation, not {permutations}")
+    # Units of the mean weight: exchanging labels must not mix normalisations.
+    parts = [s.weight * (len(s.weight) / s.sumw) for s in (source, other)]
+    pool = _Pool(np.concatenate([source.score, other.score]), np.concatenate(parts), bin_edges(edges))
+    first = np.asarray(pool.order < len(source.score))
+    values, pair = pool.statistics(first)
+    generator = np.random.default_rng(seed)
+    drawn = {name: np.empty(permutations) for name in STATISTICS}
+    for r in range(permutations):
+        found = _scaled(*pool.statistics(_subset(len(pool.order), len(source.score), generator)))
+        for name in STATISTICS:
+            drawn[name][r] = found[name]
+    return Permuted(pool, first, _scaled(values, pair), pair, drawn)
+
+
 def permutation_tests(
     source: Sample,
     other: Sample,
@@ -86,27 +144,21 @@ def permutation_tests(
     *,
     permutations: int = 200,
     seed: int = 0,
+    permuted: Permuted | None = None,
 ) -> dict[str, TwoSampleTest]:
     """Each statistic's p-value, (1 + permutations that reach it) / (1 + permutations).
 
     edges [b + 1]: bins of chi2 and Jensen-Shannon. exact: the values to report (computed without binning), by
-    the names in STATISTICS. A statistic that is undefined gets p None and a why.
+    the names in STATISTICS. permuted: of these samples, if they have been permuted already. A statistic that is
+    undefined gets p None and a why.
     """
-    if permutations < 1:
-        raise ValueError(f"a permutation test needs at least one permutation, not {permutations}")
-    limits = bin_edges(edges)
-    # Units of the mean weight: exchanging labels must not mix normalisations.
-    parts = [s.weight * (len(s.weight) / s.sumw) for s in (source, other)]
-    pool = _Pool(np.concatenate([source.score, other.score]), np.concatenate(parts), limits)
-    observed = _scaled(*pool.statistics(pool.order < len(source.score)))
-    generator = np.random.default_rng(seed)
-    reached, valid = dict.fromkeys(STATISTICS, 0), dict.fromkeys(STATISTICS, 0)
-    for _ in range(permutations):
-        drawn = _scaled(*pool.statistics(_subset(len(pool.order), len(source.score), generator)))
-        for name in STATISTICS:
-            valid[name] += bool(np.isfinite(drawn[name]))
-            reached[name] += bool(drawn[name] >= observed[name] * (1 - 1e-12))
-    return {n: _verdict(n, exact.get(n), observed[n], reached[n], valid[n]) for n in STATISTICS}
+    done = permuted or permute(source, other, edges, permutations, seed)
+    found = {}
+    for name in STATISTICS:
+        drawn, observed = done.drawn[name], done.observed[name]
+        reached = int(np.count_nonzero(drawn >= observed * (1 - 1e-12)))
+        found[name] = _verdict(name, exact.get(name), observed, reached, int(np.isfinite(drawn).sum()))
+    return found
 
 
 def _subset(events: int, size: int, generator: np.random.Generator) -> BoolArray:
@@ -132,50 +184,52 @@ def _verdict(name: str, value: float | None, observed: float, reached: int, vali
     if value is None or not np.isfinite(observed) or valid == 0:
         why = f"{name} is undefined: fewer than two bins with a positive sum of weights in both samples"
         return TwoSampleTest(name, value, None, valid, why)
-    return TwoSampleTest(name, value, (1 + reached) / (1 + valid), valid)
+    return TwoSampleTest(name, value, (1 + reached) / (1 + valid), valid, p_is_limit=reached == 0)
 
 
 def same_generator_nulls(
-    score: ArrayLike,
-    weight: ArrayLike | None,
-    n_eff_source: float,
-    n_eff_other: float,
-    *,
+    source: Sample,
+    other: Sample,
     edges: ArrayLike = (-np.inf, np.inf),
+    *,
     replicas: int = 200,
     level: float = 0.95,
     seed: int = 0,
+    permuted: Permuted | None = None,
 ) -> dict[str, NullDistribution]:
-    """What each statistic comes to between two samples of ONE generator as large as the two that are compared.
+    """What each statistic comes to between two samples of ONE generator with the sizes and weights of these two.
 
-    score, weight [n] of one class of the source. Each replica divides the events at random into two disjoint
-    parts in the ratio n_eff_source : n_eff_other and scales the statistics from the parts' n_eff to the
-    pair's: disjoint parts of one sample are smaller than the samples that they stand for. edges: bins of
-    chi2 and Jensen-Shannon, which are left out where they are undefined. A statistic inside its quantile
-    cannot be told from no difference at all. Raises DataError if the sample is too small to be divided.
+    Twice: by permutation of the labels, which is exact if score and weight have one joint distribution in both samples,
+    however heavy the weights are or much they depend on the score; and for KS, Wasserstein and energy by a bootstrap
+    about the observed difference, which keeps the weights of each sample with its events, and is right in large samples
+    if they are weighted in different ways, such as simulation and data. The one with the larger quantile is returned.
+    edges: bins of chi2 and Jensen-Shannon, which are left out where they are undefined; permuted: of these samples, if
+    they have been permuted already. A statistic inside its quantile cannot be told from no difference at all.
+    Raises DataError if the samples are too small.
     """
-    if replicas < 2 or not 0 < level < 1 or min(n_eff_source, n_eff_other) <= 0:
-        raise ValueError("a null needs two replicas or more, a level in (0, 1) and positive n_eff")
-    events = sample(score, weight, "the sample that makes the null")
-    pool = _Pool(events.score, events.weight, bin_edges(edges))
-    pair = 1 / (1 / n_eff_source + 1 / n_eff_other)
-    first = round(len(events.score) * n_eff_source / (n_eff_source + n_eff_other))
-    first = min(max(first, 1), len(events.score) - 1)
-    generator = np.random.default_rng(seed)
-    values = {name: np.full(replicas, np.nan) for name in STATISTICS}
-    for r in range(replicas):
-        found, parts = pool.statistics(_subset(len(events.score), first, generator))
-        for name in STATISTICS:
-            values[name][r] = found[name] * (parts / pair) ** _POWER[name]
-    good = {name: np.sort(drawn[np.isfinite(drawn)]) for name, drawn in values.items()}
-    if len(good["ks"]) < 0.95 * replicas:
-        raise DataError(
-            f"only {len(good['ks'])} of {replicas} random splits have a positive sum of weights in both parts; "
-            "the sample is too small for a null"
-        )
-    sizes = (float(n_eff_source), float(n_eff_other))
-    return {
-        name: NullDistribution(name, drawn, level, float(np.quantile(drawn, level)), *sizes)
-        for name, drawn in good.items()
-        if len(drawn) >= 0.95 * replicas
-    }
+    if replicas < 2 or not 0 < level < 1:
+        raise ValueError("a null needs two replicas or more and a level in (0, 1)")
+    done = permuted or permute(source, other, edges, replicas, seed)
+    values = {name: [drawn / done.pair ** _POWER[name]] for name, drawn in done.drawn.items()}
+    resampled = done.pool.bootstrap(done.first, replicas, seed + 1)
+    for name, drawn in resampled.items():
+        values[name].append(drawn)
+    found = {}
+    for name, both in values.items():
+        good = [np.sort(drawn[np.isfinite(drawn)]) for drawn in both]
+        if any(len(kept) < 0.95 * len(drawn) for kept, drawn in zip(good, both, strict=True)):
+            if name == "ks":
+                raise DataError(
+                    f"only {min(map(len, good))} of {len(both[0])} random divisions have a positive sum of weights in "
+                    "both parts; the samples are too small for a null"
+                )
+            continue
+        quantiles = [_order_statistic(kept, level) for kept in good]
+        wider = int(np.argmax(quantiles))
+        found[name] = NullDistribution(name, good[wider], level, quantiles[wider], source.n_eff, other.n_eff)
+    return found
+
+
+def _order_statistic(ordered: FloatArray, level: float) -> float:
+    """The value that one more draw exceeds in a share 1 - level of cases."""
+    return float(ordered[min(int(np.ceil(level * (len(ordered) + 1))), len(ordered)) - 1])

@@ -22,23 +22,33 @@ from hepda.evaluation.results import EfficiencyShift, FloatArray, Interval, Shif
 
 TAIL = (0.3, 0.2, 0.1)
 UNCHANGED = 0.9  # a ratio above it is no fall worth the name, however well it is measured
-_BACKGROUND, _SIGNAL = 0, 1  # rows of the source in the sums; the other domains follow
+_BACKGROUND, _SIGNAL = 0, 1  # labels
 
 Judgement = Literal["unresolved", "not fallen", "untested", "cannot tell", "apparent only", "fell less", "fell"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Events:
-    """The events that any of the shifts needs, by category: source background, source signal, the others."""
+    """The events that any of the shifts needs, by category: those of the source (background, signal), the others.
+
+    Where domains are compared with different processes of the source, its class has a category for each set of domains.
+    """
 
     weight: FloatArray  # [n]
     category: NDArray[np.intp]  # [n]
     rows: Mapping[str, tuple[int, ...]]  # other domain -> categories of the source that it is compared with
+    signal: tuple[int, ...]  # categories of the source that fix the cut
+    first: int  # category of the first other domain
     others: tuple[str, ...]
 
     def own(self, other: str) -> int:
         """The category of another domain."""
-        return 2 + self.others.index(other)
+        return self.first + self.others.index(other)
+
+    @property
+    def categories(self) -> int:
+        """How many there are."""
+        return self.first + len(self.others)
 
 
 def shift_ratios(
@@ -55,22 +65,25 @@ def shift_ratios(
     replicas: int = 200,
     seed: int = 0,
     level: float = 0.6827,
+    left_out: Mapping[str, ArrayLike] | None = None,
 ) -> dict[str, dict[str, tuple[ShiftRatio, ...]]]:
     """R = |shift of a model| / |shift of the plain one| by model, other domain and signal efficiency.
 
     scores: one array [n] a model, over the same events; label [n] (1 signal, 0 background, -1 unknown);
     domain [n]: names or numbers. Each model has its own cut, fixed by the source's signal. The class
     `compared` is held against the source's; a domain whose events have no class, against all of the source
-    at its physical mixture. Every replica resamples all events, the cut's signal too, and is the same for all
-    models and domains, so the intervals are paired. Where a shift is undefined there is no ratio, but a why.
+    at its physical mixture. left_out: by other domain, a mask [n] of the events of the class `compared` (of the source
+    and of that domain) that its comparison leaves out, such as processes without a counterpart. Every replica
+    resamples all events, the cut's signal too, and is the same for all models and domains, so the intervals are
+    paired. Where a shift is undefined there is no ratio, but a why.
     Raises DataError if a class of the source or a domain has no positive sum of weights.
     """
     check_bootstrap(replicas, level)
     if plain not in scores:
         raise ValueError(f"{plain!r} is none of the models {sorted(scores)}")
-    used, events = _select(label, domain, weight, source, others, compared)
+    used, events = _select(label, domain, weight, source, others, compared, left_out or {})
     models = {m: vector(s, f"score of {m}", len(used))[used] for m, s in scores.items()}
-    binned = {m: ScoreBins(s, events.category, 2 + len(others)) for m, s in models.items()}
+    binned = {m: ScoreBins(s, events.category, events.categories) for m, s in models.items()}
     drawn = {m: np.empty((replicas, len(others), len(efficiencies))) for m in models}
     for r, count in enumerate(poisson_counts(len(events.weight), replicas, seed)):
         counted = events.weight * count
@@ -101,6 +114,7 @@ def _select(
     source: str | int,
     others: Sequence[str | int],
     compared: str,
+    left_out: Mapping[str, ArrayLike],
 ) -> tuple[NDArray[np.bool_], _Events]:
     """Which events are used [n], and those events."""
     labels, domains = np.asarray(label), np.asarray(domain)
@@ -109,20 +123,33 @@ def _select(
     weights = np.ones(len(domains)) if weight is None else vector(weight, "weight", len(domains))
     wanted = _SIGNAL if compared == "signal" else _BACKGROUND
     category = np.full(len(domains), -1, dtype=np.intp)
-    category[(domains == source) & (labels == 0)] = _BACKGROUND
-    category[(domains == source) & (labels == 1)] = _SIGNAL
+    known = [bool(np.any(labels[domains == other] >= 0)) for other in others]
+    out = [np.asarray(left_out.get(str(other), np.zeros(len(domains))), dtype=bool) for other in others]
+    # A bit for each other domain that leaves an event of the source out: events of equal bits are one category.
+    bits = sum((mask.astype(np.int64) << i for i, mask in enumerate(out) if known[i]), np.zeros(len(domains), np.int64))
+    own: dict[int, list[tuple[int, int]]] = {_BACKGROUND: [], _SIGNAL: []}  # by label: category and its bits
+    first = 0
+    for name, of_label in own.items():
+        mask = (domains == source) & (labels == name)
+        for value in np.unique(bits[mask]).tolist() if name == wanted and mask.any() else [0]:
+            category[mask & (bits == value) if name == wanted else mask] = first
+            of_label.append((first, value))
+            first += 1
     rows: dict[str, tuple[int, ...]] = {}
     for index, other in enumerate(others):
         inside = domains == other
-        known = bool(np.any(labels[inside] >= 0))
-        category[inside & (labels == wanted) if known else inside] = 2 + index
-        rows[str(other)] = (wanted,) if known else (_BACKGROUND, _SIGNAL)
-    names = [f"background of {source}", f"signal of {source}", *(f"{compared} of {other}" for other in others)]
-    for c, name in enumerate(names):
-        if c >= 2 or c == _SIGNAL or any(c in row for row in rows.values()):
-            sample(np.zeros(int(np.sum(category == c))), weights[category == c], name)  # for its checks
+        category[inside & (labels == wanted) & ~out[index] if known[index] else inside] = first + index
+        taken = [(c, 0 if name != wanted else value) for name, found in own.items() for c, value in found
+                 if not known[index] or name == wanted]  # fmt: skip
+        rows[str(other)] = tuple(c for c, value in taken if not (known[index] and value >> index & 1))
+    signal = tuple(c for c, _ in own[_SIGNAL])
+    checked = {f"signal of {source}": signal} | {f"the source against {other}": row for other, row in rows.items()}
+    checked |= {f"{compared} of {other}": (first + index,) for index, other in enumerate(others)}
+    for text, row in checked.items():
+        mask = np.isin(category, row)
+        sample(np.zeros(int(np.sum(mask))), weights[mask], text)  # for its checks
     used = category >= 0
-    return used, _Events(weights[used], category[used], rows, tuple(map(str, others)))
+    return used, _Events(weights[used], category[used], rows, signal, first, tuple(map(str, others)))
 
 
 def _exact(score: FloatArray, events: _Events, other: str, efficiency: float) -> EfficiencyShift:
@@ -130,16 +157,17 @@ def _exact(score: FloatArray, events: _Events, other: str, efficiency: float) ->
         mask = np.isin(events.category, categories)
         return Sample(score[mask], events.weight[mask])
 
-    return shift(part([_SIGNAL]), part(events.rows[other]), part([events.own(other)]), efficiency)
+    return shift(part(events.signal), part(events.rows[other]), part([events.own(other)]), efficiency)
 
 
 def _binned_shifts(sums: FloatArray, events: _Events, efficiencies: Sequence[float]) -> FloatArray:
     """Shifts [others, efficiencies] from sums [categories, bins]; NaN where they are undefined."""
     kept = np.cumsum(sums[:, ::-1], axis=1)
     found = np.full((len(events.others), len(efficiencies)), np.nan)
-    if kept[_SIGNAL, -1] <= 0:
+    signal = kept[list(events.signal)].sum(axis=0)
+    if signal[-1] <= 0:
         return found
-    reached = np.maximum.accumulate(kept[_SIGNAL]) / kept[_SIGNAL, -1]
+    reached = np.maximum.accumulate(signal) / signal[-1]
     for o, other in enumerate(events.others):
         source, theirs = kept[list(events.rows[other])].sum(axis=0), kept[events.own(other)]
         if source[-1] > 0 and theirs[-1] > 0:

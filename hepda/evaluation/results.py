@@ -74,6 +74,7 @@ class WorkingPoint:
     rejection: float | None  # 1 / background efficiency
     rejection_error: float | None
     why: str | None = None
+    background_limit: float | None = None  # of the efficiency at 95 % confidence, where no background passes
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -100,6 +101,7 @@ class EfficiencyShift:
     shift: float | None
     error: float | None
     why: str | None = None
+    upper: float | None = None  # at 95 % confidence, where no event of the other domain passes
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +124,7 @@ class ShiftRatio:
 
 @dataclass(frozen=True, slots=True)
 class TwoSampleTest:
-    """One statistic between two samples, with its permutation p-value."""
+    """One statistic between two samples, with its permutation p-value, 1 / (1 + permutations) or more."""
 
     statistic: str  # "ks", "wasserstein", "chi2", "jensen_shannon" or "energy"
     value: float | None
@@ -130,11 +132,12 @@ class TwoSampleTest:
     permutations: int
     why: str | None = None
     null: float | None = None  # what parts of one generator reach, at the null's level
+    p_is_limit: bool = False  # no permutation reaches the value: the p-value is an upper limit
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NullDistribution:
-    """A statistic between random parts of one sample, scaled to the n_eff of the two that are compared."""
+    """A statistic between two samples of one generator, with the sizes and weights of the two that are compared."""
 
     statistic: str
     values: FloatArray  # [replicas], sorted
@@ -178,6 +181,11 @@ class BiasResult:
         """Whether the KS lies inside the null's quantile; None without a null."""
         return None if self.null is None else self.ks <= self.null.quantile
 
+    @property
+    def p_is_limit(self) -> bool:
+        """Whether no permutation reaches the KS, so that `p_value` is an upper limit."""
+        return "ks" in self.tests and self.tests["ks"].p_is_limit
+
 
 @dataclass(frozen=True, slots=True)
 class ProbeResult:
@@ -202,6 +210,8 @@ class Significance:
     background_uncertainty: float  # absolute, one standard deviation, all sources in quadrature
     cut: float | None = None
     why: str | None = None
+    low: float | None = None  # interval over bootstrap replicas of all events, the choice of the cut included
+    high: float | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -297,6 +307,7 @@ class OvertrainingTest:
     test_error: FloatArray  # [b]
     ks: float
     p_value: float
+    p_is_limit: bool = False  # no permutation reaches the KS
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -330,6 +341,7 @@ class Flatness:
     ks: float  # the largest, between a tenth of the variable and all events
     p_value: float  # of cvm, by shuffling the variable
     n_eff: float
+    p_is_limit: bool = False  # no shuffle reaches the distance
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,8 @@ from hepda.evaluation.arrays import sample as weighted
 from hepda.evaluation.distances import chi2, kolmogorov_smirnov
 from hepda.events.blinding import hidden_range
 from hepda.events.chunks import ChunkReader, Faults, Rows, stretches
+from hepda.events.counterparts import composition_lines
+from hepda.events.domains import alone
 from hepda.events.expressions import Expression, needed_names, parse
 from hepda.events.guards import unjudged
 from hepda.events.inputs import InputFile, inspect, open_inputs, sample_tree
@@ -117,6 +119,8 @@ def check_events(config: AnalysisConfig, progress: Progress, *, every_file: bool
             _samples(looked, plan, inputs, loaded, listed, found)
             _judging(looked, loaded.table, found, whole=looked.samples == _restricted(config, listed).samples)
             _keys(looked, loaded.table, found)
+            found.notes.extend(filter(None, [alone(config)]))
+            found.warnings.extend(composition_lines(config))
             _features(looked, loaded, found)
             _agreement(looked, loaded.table, found)
     except HepdaError as error:

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hepda.config import AnalysisConfig
-from hepda.events.blinding import BLINDED, blinded_domains
+from hepda.events.blinding import BLINDED, blinded_domains, hidden_range
+from hepda.events.counterparts import counterparts
 from hepda.events.table import FeatureTable
 
 Mask = NDArray[np.bool_]
@@ -59,7 +60,10 @@ def untold_domains(config: AnalysisConfig, table: FeatureTable) -> dict[str, str
     bias = config.evaluation.bias
     found = {}
     for name in table.domain_names:
-        if lacking_class(table, name) == wanted:
+        unknown = None if name == config.domains[0] else counterparts(config, name, wanted).why
+        if unknown:
+            found[name] = unknown
+        elif lacking_class(table, name) == wanted:
             found[name] = f"it has no {wanted} events to compare"
         elif bias is not None and name not in bias.between:
             found[name] = "`evaluation.bias.between` does not name it"
@@ -73,6 +77,24 @@ def compared_domains(config: AnalysisConfig, table: FeatureTable) -> list[str]:
     bias = config.evaluation.bias
     order = table.domain_names if bias is None else bias.between
     return [name for name in order if name in table.domain_names and name not in hidden]
+
+
+def alone(config: AnalysisConfig) -> str | None:
+    """In words, what is not measured where only one domain is simulated; None where there are several."""
+    source = config.domains[0]
+    if any(not sample.is_data and sample.domain != source for sample in config.samples.values()):
+        return None
+    return (
+        f"Only one domain, {source}, is simulated: models are trained and judged on it, and no difference between "
+        "generators is measured. A sample of a second generator, with a `domain` of its own, would show one."
+    )
+
+
+def has_second_domain(config: AnalysisConfig) -> bool:
+    """Whether there is any domain that the source may be compared with: simulation, or data that are not blinded."""
+    hidden = hidden_range(config) is not None
+    others = [sample for sample in config.samples.values() if sample.domain != config.domains[0]]
+    return any(not (sample.is_data and hidden) for sample in others)
 
 
 def held_out_domains(config: AnalysisConfig) -> tuple[str, ...]:
@@ -108,17 +130,46 @@ def compared(
 ) -> tuple[Selection, Selection]:
     """The events of the source and of another domain that are compared: one class, or all where it is unknown.
 
-    wanted: the class; `compared_class` if not given.
+    Of a class, the processes that both domains have (`hepda.events.counterparts`). wanted: the class;
+    `compared_class` if not given.
     """
     name = wanted or compared_class(config)
     in_source, in_other = table.of_domain(config.domains[0]), table.of_domain(other)
     of_class = table.label == LABELS[name]
     if np.any(in_other & of_class):
+        of_class = of_class & ~alone_in(config, table, other, name)
         return Selection(in_source & of_class, name), Selection(in_other & of_class, name)
     return Selection(in_source & (table.label >= 0), "all"), Selection(in_other, "all")
 
 
-def classes_of(table: FeatureTable, source: str, other: str) -> list[ClassName]:
-    """The classes that both domains have; none for data."""
-    common = _labels(table, source) & _labels(table, other)
-    return [name for name in ("background", "signal") if LABELS[name] in common]
+def alone_in(config: AnalysisConfig, table: FeatureTable, other: str, class_name: str) -> Mask:
+    """Mask [n] of the events of a class, in the source or in another domain, that have no counterpart in the other."""
+    names = [name for name in counterparts(config, other, class_name).alone if name in table.sample_names]
+    return table.of_samples(names) if names else np.zeros(len(table), dtype=bool)
+
+
+def lent_to(config: AnalysisConfig, table: FeatureTable, other: str) -> Mask:
+    """Mask [n] of the source's events of processes of which another simulated domain has none, of classes that it has.
+
+    With them its expectation is one of the same processes as the source's: what it would be if the other generator
+    were right for the processes that it has.
+    """
+    source, found = table.of_domain(config.domains[0]), np.zeros(len(table), dtype=bool)
+    for name in classes_of(config, table, other):
+        found |= source & (table.label == LABELS[name]) & alone_in(config, table, other, name)
+    return found
+
+
+def own_of(config: AnalysisConfig, table: FeatureTable, other: str) -> Mask:
+    """Mask [n] of the events of another domain without those of processes that the source does not have."""
+    found = table.of_domain(other)
+    for name in classes_of(config, table, other):
+        found = found & ~((table.label == LABELS[name]) & alone_in(config, table, other, name))
+    return found
+
+
+def classes_of(config: AnalysisConfig, table: FeatureTable, other: str) -> list[ClassName]:
+    """The classes of which the source and another domain have a process in common; none for data."""
+    common = _labels(table, config.domains[0]) & _labels(table, other)
+    names: list[ClassName] = ["background", "signal"]
+    return [name for name in names if LABELS[name] in common and not counterparts(config, other, name).why]

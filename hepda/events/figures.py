@@ -8,7 +8,8 @@ from typing import overload
 import numpy as np
 
 from hepda.events.blinding import hidden_range
-from hepda.events.domains import adapted_to, compared, held_out_domains
+from hepda.events.counterparts import counterparts
+from hepda.events.domains import adapted_to, compared, compared_class, held_out_domains
 from hepda.events.scene import Array, Scene, axis
 from hepda.plotting import (
     bias,
@@ -64,7 +65,7 @@ def input_drawings(scene: Scene) -> Iterator[Drawing]:
     label = scene.label(note, data=not hidden)
     yield Drawing(
         "inputs", "features_overview", "All inputs",
-        "Stacked simulation, the other generators scaled to its yield, and data; below, ratios to the simulation.",
+        f"{scene.contents(data=not hidden)}; below, ratios to the simulation.",
         lambda: features.overview_figure(drawn, label=label),
     )  # fmt: skip
     for number, name in enumerate(scene.table.names):
@@ -73,7 +74,7 @@ def input_drawings(scene: Scene) -> Iterator[Drawing]:
         yield Drawing(
             "inputs", f"feature_{name}",
             name if "$" in text else text,  # the page has no mathematics; the axis has
-            "Simulation with its statistical band, data with Poisson errors, other generators scaled to its yield.",
+            f"{scene.contents(data=not hidden)}.",
             lambda number=number, log=log: features.feature_figure(drawn[number], label=label, log=log),  # type: ignore[misc]
         )  # fmt: skip
 
@@ -121,21 +122,26 @@ def _efficiencies(scene: Scene) -> Iterator[Drawing]:
 
 
 def score_drawings(scene: Scene) -> Iterator[Drawing]:
-    """Scores of each model: background by domain, and the stack against data."""
+    """Scores of each model: the compared class by domain where there is a second one, and the stack."""
     blind = hidden_range(scene.config)
+    against = "simulation against data" if scene.has_data else "simulation"
     for model in scene.models:
         score = np.asarray(scene.scores[model])
+        for number, (others, what) in enumerate(_alike(scene)):
+            apart = f"_{others[0]}" if number else ""
+            yield Drawing(
+                "domains", f"score_{model}{apart}", f"Score of the background by domain, {model}",
+                f"{what}Each normalised to unit area, errors from sumw2; below, the ratio to the domain trained on.",
+                lambda score=score, model=model, others=others: scores.shape_figure(  # type: ignore[misc]
+                    _shapes(scene, score, others), reference=scene.source, model=model,
+                    context=_signal(scene, score), label=scene.label(),
+                ),
+            )  # fmt: skip
         yield Drawing(
-            "domains", f"score_{model}", f"Score of the background by domain, {model}",
-            "Each normalised to unit area, errors from sumw2; below, the ratio to the domain trained on.",
-            lambda score=score, model=model: scores.shape_figure(  # type: ignore[misc]
-                _shapes(scene, score), reference=scene.source, model=model, context=_signal(scene, score),
-                label=scene.label(),
-            ),
-        )  # fmt: skip
-        yield Drawing(
-            "domains", f"score_stack_{model}", f"Score, simulation against data, {model}",
-            "Stacked simulation with its statistical band against data.",
+            # What a score looks like is no matter of domains where there is one.
+            "domains" if scene.other_domains or scene.has_data else "separation",
+            f"score_stack_{model}", f"Score, {against}, {model}",
+            f"{scene.contents(data=True)}.",
             lambda score=score, model=model: scores.stack_figure(  # type: ignore[misc]
                 scene.stack(score), model=model, data=scene.data(score), others=scene.rivals(score),
                 blind=blind, label=scene.label(data=True),
@@ -143,14 +149,20 @@ def score_drawings(scene: Scene) -> Iterator[Drawing]:
         )  # fmt: skip
 
 
-def _shapes(scene: Scene, score: Array) -> dict[str, tuple[Array, Array]]:
+def _alike(scene: Scene) -> list[tuple[list[str], str]]:
+    """Domains that are compared with the same processes of the source, and which those are if not all."""
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for other in scene.rival_domains:
+        left = counterparts(scene.config, other, compared_class(scene.config)).source_alone
+        groups.setdefault(left, []).append(other)
+    return [(others, f"Without {', '.join(left)}. " if left else "") for left, others in groups.items()]
+
+
+def _shapes(scene: Scene, score: Array, others: Sequence[str]) -> dict[str, tuple[Array, Array]]:
     """Scores and weights of the compared class, by domain, the source first."""
-    shapes = {}
-    for other in (scene.source, *scene.rival_domains):
-        one, two = compared(scene.config, scene.table, other)
-        chosen = one if other == scene.source else two
-        shapes[other] = (score[chosen.mask], scene.table.weight[chosen.mask])
-    return shapes
+    pairs = {other: compared(scene.config, scene.table, other) for other in others}
+    chosen = {scene.source: pairs[others[0]][0], **{other: two for other, (_, two) in pairs.items()}}
+    return {name: (score[of.mask], scene.table.weight[of.mask]) for name, of in chosen.items()}
 
 
 def _signal(scene: Scene, score: Array) -> dict[str, tuple[Array, Array]]:

@@ -54,6 +54,7 @@ def model_page(
         "significance": None if isinstance(seen, str) else significance.observed,
         "limit": None if isinstance(seen, str) else main.limit.observed,
     }
+    observed["why"] = "; ".join(dict.fromkeys(w for w in (observed.get("why"), main.limit.why) if w))
     none = {"value": None, "why": "no toys were asked for"}
     toys = none if significance.toys is None else with_why(asdict(significance.toys))
     return {

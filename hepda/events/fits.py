@@ -13,6 +13,7 @@ from hepda.evaluation.limits import upper_limit
 from hepda.evaluation.results import ClosureFit, ToyClosure
 from hepda.evaluation.templates import Templates
 from hepda.evaluation.toys import expected_fits, toy_fits
+from hepda.events.blinding import BLINDED
 from hepda.events.regions import TRUTHS, PseudoData, Region
 
 ALL, UNAWARE = "all", "without_two_point"
@@ -56,7 +57,7 @@ def main_fit(region: Region, toys: int, seed: int) -> MainFit:
     expected = fitting.fit(templates, asimov, name=region.model)
     observed: FitResult | str
     if counts is None:
-        observed = next(iter(region.untold.values()), "there are no data")
+        observed = BLINDED if BLINDED in region.untold.values() else "there are no data"
     else:
         observed = fitting.fit(templates, counts, name=region.model)
     shown, to = (expected, asimov) if isinstance(observed, str) or counts is None else (observed, counts)

@@ -20,6 +20,7 @@ from hepda.events.domains import UNLABELLED, adapted_to, held_out_domains, train
 from hepda.events.model_numbers import ModelNumbers, shift_points
 from hepda.events.numbers import Numbers
 from hepda.events.setups import setup_of
+from hepda.events.training_noise import Spread, TrainingNoise
 
 REWEIGHTINGS = ("reweight", "domain_reweight")
 REPRESENTATIONS = ("score", "embedding", "inputs")
@@ -51,6 +52,11 @@ def auc_difference_of(numbers: Numbers, model: str) -> dict[str, Any]:
     return {domain: interval(difference) for domain, difference in found.items() if difference is not None}
 
 
+def limit_of_p(is_limit: bool) -> dict[str, bool]:
+    """Beside a p-value by permutation: that it is an upper limit, where no permutation reaches what is tested."""
+    return {"p_value_is_upper_limit": True} if is_limit else {}
+
+
 def bias_of(found: BiasResult) -> dict[str, Any]:
     """models.<model>.bias.<source>:<other>."""
     shifts = found.efficiency_shift
@@ -67,6 +73,9 @@ def bias_of(found: BiasResult) -> dict[str, Any]:
         "efficiency_shift_error": {f"{s.signal_efficiency:g}": s.error for s in shifts},
         "n_eff": {"source": found.n_eff_source, "other": found.n_eff_other},
     }
+    limits = {f"{s.signal_efficiency:g}": s.upper for s in shifts if s.upper is not None}
+    entry |= limit_of_p(found.p_is_limit)
+    entry |= {"efficiency_shift_upper_limit": limits} if limits else {}
     return with_why(entry, [*(s.why for s in shifts), found.why])
 
 
@@ -74,7 +83,7 @@ def tests_of(found: BiasResult) -> dict[str, Any]:
     """models.<model>.tests.<source>:<other>.<class>: each statistic with its p-value and its null."""
     entries = {}
     for name, test in found.tests.items():
-        entry = {"value": test.value, "p_value": test.p_value, "null": test.null}
+        entry = {"value": test.value, "p_value": test.p_value, "null": test.null} | limit_of_p(test.p_is_limit)
         entries[name] = with_why(entry, [test.why, found.why if test.null is None else None])
     return entries
 
@@ -139,7 +148,7 @@ def closure_of(found: ClosureFit) -> dict[str, Any]:
 
 
 def significance_of(found: ModelNumbers) -> dict[str, Any]:
-    """models.<model>.significance; the best cuts are chosen on validation events and quoted on all others."""
+    """models.<model>.significance; the cut of each part of the events is chosen on the others."""
     if found.scan is None or found.binned is None:
         raise ValueError("the significance has not been computed")
     scan, binned = found.scan, found.binned
@@ -147,12 +156,17 @@ def significance_of(found: ModelNumbers) -> dict[str, Any]:
     biased = scan.best_with_bias
     if biased is None:
         reasons.append("asimov_with_bias: there is no second domain with a background")
-    entry = {
+    entry: dict[str, Any] = {
         "asimov": scan.best.value,
         "asimov_with_uncertainty": scan.best_with_uncertainty.value,
         "asimov_with_bias": None if biased is None else biased.value,
         "binned": binned.value,
     }
+    best = {"asimov": scan.best, "asimov_with_uncertainty": scan.best_with_uncertainty, "asimov_with_bias": biased}
+    for name, one in best.items():
+        if one is not None and one.low is not None and one.high is not None:
+            entry[f"{name}_error"] = 0.5 * (one.high - one.low)
+            entry[f"{name}_interval"] = {"low": one.low, "high": one.high}
     told = {} if found.rival is None else {"bias_from": found.rival}
     return with_why(entry | told, [*reasons, binned.why])
 
@@ -161,6 +175,8 @@ def working_of(point: WorkingPoint, counting: Significance) -> dict[str, Any]:
     """models.<model>.working_points.<efficiency>.<domain>, at the cut that the source's signal fixes."""
     names = ("signal_efficiency", "background_efficiency", "rejection")
     entry = {key: getattr(point, key) for name in names for key in (name, f"{name}_error")}
+    if point.background_limit is not None:
+        entry["background_efficiency_upper_limit"] = point.background_limit
     return with_why(entry | {"significance": counting.value}, [point.why, counting.why])
 
 
@@ -228,9 +244,27 @@ def model_metrics(config: AnalysisConfig, numbers: Numbers, model: str, training
             for efficiency, found in own.working.items()
         },
         **_guards(own),
+        **({} if own.noise is None else {"training_noise": noise_of(own.noise, numbers.source)}),
         "closure": closure | {other: untold_closure(why) for other, why in untold.items()},
         **{key: reweighting_of(training[key]) for key in REWEIGHTINGS if key in training},
         "training": {key: value for key, value in training.items() if key not in REWEIGHTINGS},
+    }
+
+
+def noise_of(found: TrainingNoise, source: str) -> dict[str, Any]:
+    """models.<model>.training_noise: spread between trainings, and the error of their mean that it makes."""
+
+    def entry(spread: Spread) -> dict[str, float]:
+        return {"spread": spread.spread, "error": spread.error}
+
+    return {
+        "over": found.over,
+        "trainings": found.trainings,
+        **({} if found.auc is None else {"auc": entry(found.auc)}),
+        "efficiency_shift": {
+            f"{source}:{other}": {f"{point:g}": entry(spread) for point, spread in by_point.items()}
+            for other, by_point in found.shifts.items()
+        },
     }
 
 
@@ -259,11 +293,14 @@ def _guards(own: ModelNumbers) -> dict[str, Any]:
     if isinstance(own.overtraining, str):
         overtraining: dict[str, Any] = nothing | {"why": own.overtraining}
     else:
-        overtraining = {name: {"ks": test.ks, "p_value": test.p_value} for name, test in own.overtraining.items()}
+        overtraining = {
+            name: {"ks": test.ks, "p_value": test.p_value} | limit_of_p(test.p_is_limit)
+            for name, test in own.overtraining.items()
+        }
     flat = {
         variable: {
             name: {"cvm": None, "ks": None, "p_value": None, "why": result} if isinstance(result, str)
-            else {"cvm": result.cvm, "ks": result.ks, "p_value": result.p_value}
+            else {"cvm": result.cvm, "ks": result.ks, "p_value": result.p_value} | limit_of_p(result.p_is_limit)
             for name, result in found.items()
         }
         for variable, found in own.flatness.items()

@@ -43,8 +43,12 @@ from hepda.events.domains import (
     held_out_domains,
     labelled_domains,
     lacking_class,
+    lent_to,
+    own_of,
 )
+from hepda.events.splits import part_of
 from hepda.events.table import FeatureTable
+from hepda.events.training_noise import TrainingNoise, training_noise
 
 if TYPE_CHECKING:
     from hepda.events.numbers import Judged
@@ -53,6 +57,8 @@ Array = NDArray[Any]
 Mask = NDArray[np.bool_]
 _RESCORED = 500_000
 """Events that are taken out of the table at once, to be scored again."""
+CUT_PARTS = 20
+"""Parts of the events, of which groups are cut where the others have their best significance."""
 CURVE = tuple(np.round(np.linspace(0.05, 0.95, 19), 2))
 
 
@@ -75,6 +81,7 @@ class ModelNumbers:
     efficiency: dict[str, dict[str, EfficiencyCurve]] = field(default_factory=dict)  # by variable and class
     flatness: dict[str, dict[str, Flatness | str]] = field(default_factory=dict)  # by variable and class
     overtraining: dict[str, OvertrainingTest] | str = "the trained models were not at hand"  # by class
+    noise: TrainingNoise | None = None
 
 
 def model_numbers(judged: Judged, model: str) -> ModelNumbers:
@@ -102,6 +109,7 @@ def model_numbers(judged: Judged, model: str) -> ModelNumbers:
         }  # fmt: skip
     _against_variables(numbers, config, table, score)
     numbers.overtraining = overtraining(judged, model)
+    numbers.noise = training_noise(judged, model, score)
     return numbers
 
 
@@ -114,8 +122,7 @@ def _compare(
     numbers: ModelNumbers, config: AnalysisConfig, table: FeatureTable, score: Array, other: str, edges: Array
 ) -> None:
     """The two-sample tests of each class, and the shifts of the compared one."""
-    source = config.domains[0]
-    signal = table.of_domain(source) & (table.label == 1)
+    signal = table.of_domain(config.domains[0]) & (table.label == 1)
     common: dict[str, Any] = {"edges": edges if len(edges) > 2 else None, "seed": config.seed}
     one, two = compared(config, table, other)
     pair = (score[one.mask], table.weight[one.mask], score[two.mask], table.weight[two.mask])
@@ -125,7 +132,7 @@ def _compare(
     )  # fmt: skip
     numbers.shift_curve[other] = bias_tests.efficiency_shift(score[signal], table.weight[signal], *pair, CURVE)
     numbers.tests[other] = {one.class_name: numbers.bias[other]}
-    for wanted in classes_of(table, source, other):
+    for wanted in classes_of(config, table, other):
         if wanted != one.class_name:
             first, second = (side.mask for side in compared(config, table, other, wanted))
             numbers.tests[other][wanted] = bias_tests.compare(
@@ -136,8 +143,11 @@ def _compare(
 def _closure(
     config: AnalysisConfig, table: FeatureTable, score: Array, inner: Mask, other: str, edges: Array
 ) -> ClosureFit:
-    """Mu fitted to another domain, whose signal is what the templates say (mu = 1) if it has any."""
-    mask = table.of_domain(other)
+    """Mu fitted to another domain, whose signal is what the templates say (mu = 1) if it has any.
+
+    Processes that the domain does not have are the source's; those that the source does not have are left out.
+    """
+    mask = own_of(config, table, other) | lent_to(config, table, other)
     truth = 0.0 if lacking_class(table, other) == "signal" else 1.0
     simulated = bool(np.any(table.label[mask] >= 0))
     return closure(
@@ -150,7 +160,8 @@ def _closure(
 def _significance(
     numbers: ModelNumbers, config: AnalysisConfig, table: FeatureTable, score: Array, inner: Mask, edges: Array
 ) -> None:
-    """Expected significance in the source, the best cut being chosen on the validation half of the hash.
+    """Expected significance in the source; the cut of each fifth of the events is chosen on the other four fifths,
+    and the value is the mean over ways to make the fifths.
 
     The bias is the background's difference to a domain that no training saw, or to the first one without such.
     """
@@ -160,16 +171,16 @@ def _significance(
     seen_by_none = held_out_domains(config)
     numbers.rival = next((d for d in rivals if d in seen_by_none), rivals[0] if rivals else None)
     rival: dict[str, Any] = {}
-    choosers: dict[str, Any] = {"choosers": table.validation[inner]}
+    groups: dict[str, Any] = {"groups": part_of(table.key[inner], CUT_PARTS)}
     if numbers.rival is not None:
         one, two = compared(config, table, numbers.rival, "background")
-        # Normalised alike: a difference in rate is a cross section's, not the score's.
-        scale = table.weight[one.mask].sum() / table.weight[two.mask].sum()
-        rival = {"other_score": score[two.mask], "other_weight": scale * table.weight[two.mask]}
-        choosers["other_choosers"] = table.validation[two.mask]
+        rival = {"other_score": score[two.mask], "other_weight": table.weight[two.mask], "matched": one.mask[inner]}
+        groups["other_groups"] = part_of(table.key[two.mask], CUT_PARTS)
     relative = config.evaluation.significance.background_uncertainty
     events = (score[inner], table.label[inner], table.weight[inner])
-    numbers.scan = scan_cuts(Counting(*events, relative, **rival), **choosers)
+    numbers.scan = scan_cuts(
+        Counting(*events, relative, **rival), **groups, replicas=max(2, config.evaluation.bootstrap), seed=config.seed
+    )
     numbers.binned = binned_significance(Counting(*events, relative), edges)
     signal = inner & (table.label == 1)
     for efficiency in config.evaluation.working_points:

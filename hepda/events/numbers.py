@@ -30,7 +30,9 @@ from hepda.evaluation.results import (
 )
 from hepda.evaluation.roc import rocs
 from hepda.events.blinding import blinded_domains
+from hepda.events.counterparts import unknown_composition
 from hepda.events.domains import (
+    alone_in,
     compared_class,
     compared_domains,
     labelled_domains,
@@ -44,8 +46,9 @@ from hepda.events.table import FeatureTable
 from hepda.parallel import Send
 
 Array = NDArray[Any]
-Rescore = Callable[[FeatureTable, str, int], Array]
-"""P(signal) [n] of the events of a table by a named model's trainings of a fold, whatever fold the events are of."""
+Rescore = Callable[..., Array]
+"""P(signal) [n] of the events of a table by a named model's trainings of a fold, whatever fold the events are of; a
+fourth argument names one member of an ensemble."""
 
 
 @dataclass(slots=True)
@@ -90,6 +93,7 @@ class Judged:
         """The domains that play data in the closure: every other one that is not blinded."""
         hidden = (self.config.domains[0], *blinded_domains(self.config, self.table))
         wanted = compared_class(self.config)
+        hidden = (*hidden, *unknown_composition(self.config))
         return [n for n in self.table.domain_names if n not in hidden and lacking_class(self.table, n) != wanted]
 
 
@@ -203,6 +207,7 @@ def _ratios(judged: Judged) -> dict[str, dict[str, tuple[ShiftRatio, ...]]]:
     return shift_ratios(
         judged.scores, _reference(judged), table.label, names, table.weight, source=config.domains[0],
         others=judged.others, efficiencies=TAIL, compared=compared_class(config),
+        left_out={other: alone_in(config, table, other, compared_class(config)) for other in judged.others},
         replicas=max(2, config.evaluation.bootstrap), seed=config.seed,
     )  # fmt: skip
 

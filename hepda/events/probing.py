@@ -54,7 +54,7 @@ def probes(judged: Judged, model: str, other: str) -> dict[str, tuple[ProbeResul
 def _sides(judged: Judged, other: str) -> list[Sequence[Selection]]:
     """The events of source and other, in fold 0: of each class, or of all where the class is unknown."""
     table, config = judged.table, judged.config
-    classes = classes_of(table, config.domains[0], other)
+    classes = classes_of(config, table, other)
     pairs = [compared(config, table, other, name) for name in classes] or [compared(config, table, other)]
     return [[Selection(_few(table, side.mask), side.class_name) for side in pair] for pair in pairs]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,6 +23,8 @@ from hepda.evaluation.arrays import histogram
 from hepda.evaluation.binning import automatic_edges
 from hepda.evaluation.templates import SampleTemplate, Templates, rebin, two_point, usable_bins
 from hepda.events.blinding import BLINDED, blinded_domains
+from hepda.events.counterparts import counterparts, unknown_composition
+from hepda.events.domains import lent_to, own_of
 from hepda.events.table import FeatureTable
 
 Array = NDArray[Any]
@@ -116,7 +118,7 @@ class ScoredEvents:
         chooser = inner & table.validation
         edges = automatic_edges(self.score[chooser], table.label[chooser], table.weight[chooser])
         samples = {name: self._sample(name, edges) for name in template_samples(config)}
-        hidden = dict.fromkeys(blinded_domains(config, table), BLINDED)
+        hidden = dict.fromkeys(blinded_domains(config, table), BLINDED) | unknown_composition(config)
         domains = {d: self._pseudo_data(d, edges) for d in table.domain_names if d not in hidden}
         others = [found[0] for data in domains.values() for mu in TRUTHS if (found := data.at(mu)) is not None]
         if not any(config.samples[name].class_ == "signal" for name in samples):
@@ -185,7 +187,7 @@ class ScoredEvents:
                 shapes[what] = sample.shapes[what]
             elif what in one_sided:
                 shapes[what] = two_point(sample.sumw, one_sided[what], rate=True)
-            elif isinstance(section, TwoPointSystematic) and name in varied_samples(config, what):
+            elif isinstance(section, TwoPointSystematic) and name in self._with_counterpart(what, section, name)[0]:
                 shapes[what] = self._two_point(samples, name, what, section, edges)
         return replace(sample, shapes=shapes)
 
@@ -197,10 +199,8 @@ class ScoredEvents:
         section: TwoPointSystematic,
         edges: Array,
     ) -> tuple[Array, Array]:
-        """The class as a whole changes as the other generator's does; each of its samples by the same share a bin."""
-        config, wanted = self.config, self.config.samples[name].class_
-        own = [s for s in varied_samples(config, what) if config.samples[s].class_ == wanted]
-        others = [n for n, s in config.samples.items() if s.domain == section.domain and s.class_ == wanted]
+        """What is varied of a class changes as its counterparts do; each of its samples by the same share a bin."""
+        own, others = self._with_counterpart(what, section, name)
         nominal = np.sum([samples[s][0].sumw for s in own], axis=0)
         other = self._binned(self.table.of_samples(others), edges)[0]
         sample = samples[name][0].sumw
@@ -208,9 +208,34 @@ class ScoredEvents:
         share = np.divide(sample, nominal, out=np.zeros_like(nominal), where=nominal != 0)
         return share * up, share * down
 
+    def _with_counterpart(
+        self, what: str, section: TwoPointSystematic, name: str
+    ) -> tuple[Sequence[str], Sequence[str]]:
+        """The samples of the class of `name` that a systematic varies, and those of the same processes of the other
+        generator. A sample without a counterpart is not varied.
+
+        Raises:
+            DataError: none of them has one.
+
+        """
+        config, wanted = self.config, self.config.samples[name].class_
+        own = [s for s in varied_samples(config, what) if config.samples[s].class_ == wanted]
+        if wanted is None or not own:
+            return (), ()
+        found = counterparts(config, section.domain, wanted)
+        pairs = [sides for sides in found.processes.values() if set(sides[0]) & set(own)]
+        if own and not pairs:
+            why = found.why or f"{', '.join(own)} has no counterpart in {section.domain}; take it out of `samples`"
+            raise DataError(f"systematics.{what}: {why}.")
+        matched = {sample for ours, _ in pairs for sample in ours}
+        return [s for s in own if s in matched], [sample for _, theirs in pairs for sample in theirs]
+
     def _pseudo_data(self, domain: str, edges: Array) -> PseudoData:
-        table = self.table
+        """What a domain holds; processes that it does not have are the source's, others than the source's are out."""
+        config, table = self.config, self.table
         mask = table.of_domain(domain)
+        if domain != config.domains[0]:
+            mask = own_of(config, table, domain) | lent_to(config, table, domain)
         observed = self._binned(mask, edges)[0] if np.all(table.label[mask] < 0) else None
         known = table.label if self.truth is None else self.truth
         if np.any(known[mask] < 0):

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from hepda.cells import p_text
 from hepda.config import AnalysisConfig, NetworkConfig
 from hepda.evaluation.flatness import CVM_LIMIT
 from hepda.evaluation.results import FeatureImportance, InputRemoval
@@ -190,7 +191,7 @@ def _flatness_warnings(numbers: Numbers) -> list[str]:
 def _overtraining_warnings(numbers: Numbers) -> list[str]:
     return [
         f"{model}: the score of {name} has another shape on events that were trained on (KS {test.ks:.3f}, "
-        f"p = {test.p_value:.3g})."
+        f"p {p_text(test.p_value, test.p_is_limit, 3)})."
         for model, own in numbers.models.items()
         if not isinstance(own.overtraining, str)
         for name, test in own.overtraining.items()

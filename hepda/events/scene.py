@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hepda.config import AnalysisConfig, PlotConfig
-from hepda.events.domains import LABELS
+from hepda.events.domains import LABELS, lent_to, own_of
 from hepda.events.numbers import Numbers
 from hepda.events.table import FeatureTable
 from hepda.plotting import features, style
@@ -45,13 +45,30 @@ class Scene:
         known = (*self.numbers.rocs, *self.numbers.lacking)
         return [d for d in known if d != self.source and d not in self.numbers.untold]
 
+    @property
+    def other_domains(self) -> list[str]:
+        """Every simulated domain besides the source, compared or not."""
+        return [name for name in (*self.numbers.rocs, *self.numbers.lacking) if name != self.source]
+
+    @property
+    def has_data(self) -> bool:
+        """Whether any domain has events without a class."""
+        return bool(self.numbers.unlabelled)
+
+    def contents(self, *, data: bool) -> str:
+        """In words, what a stack is drawn with; data: whether the figure shows them where there are any."""
+        parts = ["simulation with its statistical band"]
+        parts += ["the other generators scaled to its yield"] if self.other_domains else []
+        parts += ["data with Poisson errors"] if data and self.has_data else []
+        return f"Stacked {', '.join(parts[:-1])} and {parts[-1]}" if len(parts) > 1 else f"Stacked {parts[0]}"
+
     def label(self, note: str = "", *, data: bool = False) -> style.Label:
         """The line above the axes. Signals with a scale are said to have it wherever they are drawn."""
         scales = {s.scale for s in self.config.samples.values() if s.class_ == "signal" and s.scale != 1}
         said = [note] if note else []
         if scales:
             said.append("signal × " + ", ".join(f"{scale:g}" for scale in sorted(scales)))
-        status = "Pseudo-data" if data else "Simulation"
+        status = "Pseudo-data" if data and self.has_data else "Simulation"
         return style.Label(status, luminosity=self.config.luminosity, note=", ".join(said))
 
     def stack(self, values: Array) -> list[features.Sample]:
@@ -79,18 +96,20 @@ class Scene:
     def rivals(self, values: Array) -> list[features.Sample]:
         """The other simulated domains, each as one total scaled to the source's yield.
 
-        A class that a domain lacks is the source's: what is compared is the whole expectation.
+        A class or process that a domain lacks is the source's: what is compared is the whole expectation.
         """
         table, weight = self.table, self.table.weight
         known = table.of_domain(self.source) & (table.label >= 0)
         parts = []
-        lacking = self.numbers.lacking
-        domains = [name for name in (*self.numbers.rocs, *lacking) if name != self.source]
+        lacking, domains = self.numbers.lacking, self.other_domains
         colours = style.domain_colours([self.source, *domains])
         for domain in domains:
-            own, name, lent = table.of_domain(domain) & (table.label >= 0), domain, np.zeros_like(known)
+            own, name = own_of(self.config, table, domain) & (table.label >= 0), domain
+            lent = lent_to(self.config, table, domain)
+            if lent.any():
+                name = f"{domain} + {self.source} without counterpart"
             if domain in lacking:
-                lent, name = known & (table.label == LABELS[lacking[domain]]), f"{domain} + {lacking[domain]}"
+                lent, name = lent | known & (table.label == LABELS[lacking[domain]]), f"{name} + {lacking[domain]}"
             scale = weight[known & ~lent].sum() / weight[own].sum()
             both = own | lent
             scaled = np.where(own[both], scale, 1.0) * weight[both]

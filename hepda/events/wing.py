@@ -14,6 +14,8 @@ from hepda.errors import HepdaError
 from hepda.events import check_page, figures, metrics, run_metrics
 from hepda.events.blinding import hidden_range
 from hepda.events.checking import check_events
+from hepda.events.counterparts import composition
+from hepda.events.domains import alone
 from hepda.events.load import LoadedEvents, load_table
 from hepda.events.numbers import Judged, Numbers, Rescore, evaluate
 from hepda.events.scene import Scene
@@ -69,6 +71,15 @@ def samples_metrics(config: AnalysisConfig, loaded: LoadedEvents) -> dict[str, A
     return entries
 
 
+def processes_metrics(config: AnalysisConfig) -> dict[str, Any]:
+    """The `processes` of metrics.json: by pair of domains and class, what is compared with what, and what is not."""
+    found = {
+        f"{config.domains[0]}:{other}": {name: c.as_metrics() for name, c in by_class.items()}
+        for other, by_class in composition(config).items()
+    }
+    return {"processes": found} if found else {}
+
+
 def numbers_of(
     config: AnalysisConfig,
     table: FeatureTable,
@@ -116,8 +127,8 @@ def draw(
 
 
 def notes(config: AnalysisConfig) -> list[str]:
-    """What is hidden on purpose, in words."""
-    found = []
+    """What is hidden on purpose or cannot be compared, in words."""
+    found = [note] if (note := alone(config)) else []
     hidden = hidden_range(config)
     if hidden is not None:
         found.append(

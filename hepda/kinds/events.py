@@ -161,6 +161,7 @@ class Events(Kind):
             "luminosity": config.luminosity,
             **({"judged": thin} if thin else {}),
             "samples": wing.samples_metrics(config, self.loaded),
+            **wing.processes_metrics(config),
             "models": wing.models_metrics(config, numbers, judging.training),
             **wing.whole_metrics(config, numbers, judging.histories),
         }
@@ -195,15 +196,17 @@ class Events(Kind):
         return drawn
 
     def warnings(self) -> list[str]:
-        """What the policy for negative weights touches, which trainings see data of the signal region, and features
-        that give class, domain or event away.
+        """What the policy for negative weights touches, which processes have no counterpart in another domain, which
+        trainings see data of the signal region, and features that give class, domain or event away.
         """
         from hepda.events.blinding import uncontrolled
+        from hepda.events.counterparts import composition_lines
         from hepda.events.leaks import leaks
 
         if self._leaks is None:  # asked for by the log and by the report
             self._leaks = leaks(self.config, self.table)
-        return [*policy_lines(self.config, self.table), *uncontrolled(self.config), *self._leaks]
+        config = self.config
+        return [*policy_lines(config, self.table), *composition_lines(config), *uncontrolled(config), *self._leaks]
 
     def notes(self) -> list[str]:
         """What is hidden or scaled, and whether all events were judged."""

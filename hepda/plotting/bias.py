@@ -24,6 +24,7 @@ from hepda.plotting.style import (
     styled,
 )
 
+_ARROW = 8.0  # per cent: the length of the arrow of a limit
 MANY_POINTS = 8  # from here on a curve with a band reads better than points with bars
 
 
@@ -41,13 +42,22 @@ def shift_figure(
     models.
 
     shifts: model -> its working points. Few points are drawn with error bars, side by side; many as a curve
-    with a band. Working points without a shift (None) are left out. Raises DataError if none is left.
+    with a band. Where there is only a limit, since no event passes, an arrow points down from it. Working points
+    without either are left out. Raises DataError if none is left.
     """
     styles = model_styles(models or shifts)
     drawn, axes = figure(height=height_for(len(shifts), COLUMN * 0.85))
     count, reach = 0, [0.0]
     for index, (model, points) in enumerate(shifts.items()):
         known = [(p.signal_efficiency, p.shift, p.error or 0.0) for p in points if p.shift is not None]
+        limits = [(p.signal_efficiency, 100 * p.upper) for p in points if p.shift is None and p.upper is not None]
+        for x, limit in limits:
+            axes.errorbar(
+                x, limit, yerr=_ARROW, uplims=True, color=styles[model].colour, linewidth=0.9, capsize=2.0,
+                label=None if known else model, gid="limit",
+            )  # fmt: skip
+            reach += [limit, limit - 1.5 * _ARROW]
+        count += len(limits)
         if not known:
             continue
         count += len(known)

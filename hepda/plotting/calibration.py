@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from matplotlib.figure import Figure
 
+from hepda.cells import p_text
 from hepda.errors import DataError
 from hepda.plotting.histogram import Histogram, ratio
 from hepda.plotting.numbers import CalibrationLike, OvertrainingLike
@@ -89,7 +90,7 @@ def overtraining_figure(
         main.stairs(
             trained.sumw, trained.edges, fill=True, color=colour, alpha=0.3, label=f"{name}, training"
         )
-        note = f"{name}, test (KS {test.ks:.3f}, p = {test.p_value:.2g})"
+        note = f"{name}, test (KS {test.ks:.3f}, p {p_text(test.p_value, test.p_is_limit)})"
         draw_points(main, tested, bars=(tested.error, tested.error), colour=colour, label=note)
         compared.append(ratio(tested, trained))
         colours.append(colour)

@@ -48,6 +48,8 @@ class ShiftLike(Protocol):
     def shift(self) -> float | None: ...  # noqa: D102
     @property
     def error(self) -> float | None: ...  # noqa: D102
+    @property
+    def upper(self) -> float | None: ...  # noqa: D102
 
 
 class ShiftRatioLike(Protocol):
@@ -161,6 +163,8 @@ class OvertrainingLike(Protocol):
     def ks(self) -> float: ...  # noqa: D102
     @property
     def p_value(self) -> float: ...  # noqa: D102
+    @property
+    def p_is_limit(self) -> bool: ...  # noqa: D102
 
 
 class ClosureLike(Protocol):

@@ -2,7 +2,8 @@
 
 Criterion `physics`: of the points whose source loss is within a tolerance of the smallest, the one on whose score a
 fresh probe finds least (AUC nearest to 0.5 from above; among equals, the smallest loss). Any other criterion is a
-scorer of hepda.adversarial.selection: the point with the largest mean. Both see choosing events alone.
+scorer of hepda.adversarial.selection: the point with the largest mean. Criterion `loss`: the smallest source loss,
+which is what `physics` becomes where there is no second domain. All see choosing events alone.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hepda.errors import ConfigError, nearest
-from hepda.scanning.judging import PHYSICS
+from hepda.scanning.judging import LOSS, PHYSICS
 from hepda.scanning.points import Point
 
 
@@ -32,6 +33,8 @@ class Criterion:
                 f"of the points whose source loss is within {100 * self.tolerance:g} % of the smallest, the one with "
                 "the lowest AUC of a fresh domain probe on the score"
             )
+        if self.name == LOSS:
+            return "the point with the smallest source loss"
         return f"the point with the largest {self.name}"
 
 
@@ -39,12 +42,12 @@ def check_criterion(criterion: Criterion, networks_only: bool) -> None:
     """Raise ConfigError for a criterion that does not exist, or that these models cannot have."""
     from hepda.adversarial.selection import SCORERS
 
-    known = [PHYSICS, *SCORERS]
+    known = [PHYSICS, LOSS, *SCORERS]
     if criterion.name not in known:
         hint = nearest(criterion.name, known) or f" There are: {', '.join(known)}."
         raise ConfigError(f"--criterion {criterion.name}: there is no such criterion.{hint}")
-    if criterion.name != PHYSICS and not networks_only:
-        raise ConfigError(f"--criterion {criterion.name}: asks a network, and trees are none; say {PHYSICS}.")
+    if criterion.name not in (PHYSICS, LOSS) and not networks_only:
+        raise ConfigError(f"--criterion {criterion.name}: asks a network, and trees are none; say {PHYSICS} or {LOSS}.")
     if not criterion.tolerance >= 0.0:
         raise ConfigError(f"--tolerance {criterion.tolerance:g}: must be 0 or more.")
 
@@ -94,6 +97,9 @@ def choose(results: Sequence[Result], criterion: Criterion, best_loss: float | N
     may have a smaller one).
     """
     column = f"choice_{criterion.name}"
+    if criterion.name == LOSS:
+        able = [r for r in results if not r.failed and r.mean.get(column) is not None]
+        return min(able, key=lambda r: _value(r, column), default=None)
     if criterion.name != PHYSICS:
         able = [r for r in results if not r.failed and r.mean.get(column) is not None]
         return max(able, key=lambda r: _value(r, column), default=None)
@@ -123,7 +129,8 @@ def objective(result: Result, earlier: Sequence[Result], criterion: Criterion) -
     if result.failed:
         return None
     if criterion.name != PHYSICS:
-        return result.mean.get(f"choice_{criterion.name}")
+        value = result.mean.get(f"choice_{criterion.name}")
+        return -value if criterion.name == LOSS and value is not None else value
     best = smallest_loss([*earlier, result])
     if best is None or not eligible([result]):
         return None

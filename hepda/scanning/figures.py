@@ -12,7 +12,7 @@ from hepda.plotting.style import Label, save
 from hepda.report import ReportFigure, attempt
 from hepda.scanning.choice import Result, smallest_loss
 from hepda.scanning.findings import Curve, Findings, events_told
-from hepda.scanning.judging import PHYSICS
+from hepda.scanning.judging import LOSS, PHYSICS
 from hepda.scanning.points import short
 
 TAIL_POINT = 0.2
@@ -28,7 +28,8 @@ def draw(findings: Findings, folder: Path) -> list[ReportFigure]:
     alike = len({short(curve.key or "") for curve in findings.curves}) == 1
     shared = {", ".join(own): findings.curves} if alike else own
     drawn = []
-    for section, make, groups in (("adaptation", _tradeoff, shared), ("summary", _criterion, own)):
+    parts = [("adaptation", _tradeoff, shared), ("summary", _criterion, own)]
+    for section, make, groups in parts if findings.others else parts[1:]:
         for name, curves in groups.items():
             figure = attempt(section, name, partial(make, findings, name, curves, folder, section))
             if isinstance(figure, ReportFigure):
@@ -108,8 +109,10 @@ def _criterion(findings: Findings, model: str, curves: Sequence[Curve], folder: 
     best = smallest_loss([result for curve in curves for result in curve.results])
     physics = findings.criterion.name == PHYSICS
     allowed = (best, best * (1.0 + findings.criterion.tolerance)) if physics and best is not None else None
-    panels = [Panel("choice_loss", "Source loss", band=allowed), Panel("choice_probe", "AUC of a fresh probe")]
-    if not physics:
+    panels = [Panel("choice_loss", "Source loss", band=allowed)]
+    if findings.criterion.name != LOSS:
+        panels.append(Panel("choice_probe", "AUC of a fresh probe"))
+    if findings.criterion.name not in (PHYSICS, LOSS):
         panels.insert(0, Panel(f"choice_{findings.criterion.name}", f"Criterion: {findings.criterion.name}"))
     source, other = findings.config.domains[0], findings.others[:1]
     panels.append(Panel(f"auc_{source}", f"AUC ({source})"))
@@ -121,7 +124,9 @@ def _criterion(findings: Findings, model: str, curves: Sequence[Curve], folder: 
         label=_label(findings),
     )  # fmt: skip
     path, _ = save(figure, folder, f"scan_criterion_{model}")
-    seen = "criterion, source loss and probe" if not physics else "source loss and probe"
+    seen = {PHYSICS: "source loss and probe", LOSS: "source loss"}.get(
+        findings.criterion.name, "criterion, source loss and probe"
+    )
     caption = (
         f"What the choice saw ({seen}) and, below, what it came to on other events. {events_told(findings)}"
         f"{_crosses(findings, curves)}"

@@ -36,6 +36,8 @@ TAIL = (0.1, 0.2, 0.3)
 MAX_PROBE_EVENTS = 8_000
 PHYSICS = "physics"
 """The criterion that needs no network: the smallest probe AUC among points with a loss near the best."""
+LOSS = "loss"
+"""The criterion that needs no second domain: the smallest loss of the source."""
 
 Numbers = dict[str, float | None]
 Networks = Sequence[tuple[int, Path]]
@@ -100,7 +102,7 @@ class _explained:  # noqa: N801 - a context manager reads like a word
 def choosing_numbers(
     config: AnalysisConfig, table: FeatureTable, model: str, score: Array, criterion: str, networks: Networks
 ) -> tuple[Numbers, list[str]]:
-    """What the choice sees: loss, probe and, unless the criterion is `physics`, choice_<criterion>.
+    """What the choice sees: the loss; unless the criterion is `loss`, the probe; of a scorer, choice_<criterion>.
 
     networks: fold and file of every trained network of the model. Names: choice_loss (log loss of the source with
     balanced classes), choice_probe (AUC on the score, 0.5: nothing found).
@@ -109,6 +111,8 @@ def choosing_numbers(
     why: list[str] = []
     with _explained("choice_loss", found, why):
         found["choice_loss"] = source_loss(config, table, model, score)
+    if criterion == LOSS:
+        return found, why
     with _explained("choice_probe", found, why):
         sides = choosing_sides(config, table, model)
         found["choice_probe"] = _probe(score, sides.source, sides.target, sides.weight, config.seed)
@@ -192,17 +196,13 @@ def null_numbers(config: AnalysisConfig, table: FeatureTable, score: Array) -> d
     found: dict[str, dict[str, float | str]] = {}
     for other in compared_domains(config, table):
         one, two = (side.mask & reporting for side in compared(config, table, other))
-        sizes = [_n_eff(np.asarray(table.weight)[mask]) for mask in (one, two)]
         try:
-            nulls = same_generator_nulls(score[one], table.weight[one], *sizes, replicas=200, seed=config.seed)
+            sides = (sample(score[one], table.weight[one], "the source"), sample(score[two], table.weight[two], other))
+            nulls = same_generator_nulls(*sides, replicas=200, seed=config.seed)
             found[other] = {"ks": nulls["ks"].quantile}
         except (DataError, ValueError, KeyError) as reason:
             found[other] = {"why": f"no null: {reason}"}
     return found
-
-
-def _n_eff(weight: Array) -> float:
-    return float(weight.sum() ** 2 / (weight**2).sum())
 
 
 def counts(table: FeatureTable) -> Mapping[str, int]:

@@ -131,15 +131,17 @@ def conclusions(findings: Findings) -> list[str]:
             said.append(f"{model}: nothing could be chosen; no point has all that the criterion needs.")
         else:
             said.append(f"{model}: chosen is {result.point.name.partition(': ')[2] or 'its only point'}; the rule: "
-                        f"{findings.criterion.told}. No label of the target was looked at.")  # fmt: skip
+                        f"{findings.criterion.told}."
+                        f"{' No label of the target was looked at.' if findings.others else ''}")  # fmt: skip
     said.append(events_told(findings))
     said.append(
-        f"Every ± in the tables is a standard deviation over {findings.seeds} seeds on the same events; what the "
-        "finite test samples add to a shift is in scan.csv (shift_..._error), and is in the errors and verdicts below."
+        f"Every ± in the tables is a standard deviation over {findings.seeds} seeds on the same events"
+        + ("; what the finite test samples add to a shift is in scan.csv (shift_..._error), and is in the errors and "
+           "verdicts below." if findings.others else ".")
         if findings.seeds > 1 else "One seed: no spread is known; ask for five or more (--seeds)."
     )  # fmt: skip
     told: list[str] = []
-    for model in findings.best:
+    for model in findings.best if findings.others else ():
         metrics = as_metrics(findings, model)
         told += (
             conclude(metrics, plain="plain")

@@ -16,12 +16,15 @@ from hepda.config import AnalysisConfig, BdtConfig, load_config, resolved_yaml
 from hepda.config.differences import differences, value_at
 from hepda.config.scan import Vary, check_vary, left_out, method_key, parse_vary, scanned_models, strength_key
 from hepda.errors import ConfigError, nearest
+from hepda.events.counterparts import composition_lines
+from hepda.events.domains import has_second_domain
 from hepda.events.identity import table_identity
 from hepda.kinds.events import policy_lines
 from hepda.locking import LOCK, locked
 from hepda.resources import Resources
 from hepda.scanning.choice import Criterion, Result, check_criterion, choose
 from hepda.scanning.findings import Findings, curves_of
+from hepda.scanning.judging import LOSS, PHYSICS
 from hepda.scanning.pages import write_pages
 from hepda.scanning.points import Point, Source, Unit, checksum, is_plain, make_unit, training_part
 from hepda.scanning.work import Tally, read_judgement, run_tasks, tasks_of, unit_score
@@ -151,6 +154,9 @@ def make_plan(options: Options) -> Plan:
         value_at(base, method_key(model), "--methods")
         if any(vary.key == method_key(model) for vary in varied):
             raise ConfigError(f"--methods: {method_key(model)} is varied already; give one of them.")
+    if options.criterion.name == PHYSICS and not has_second_domain(base):
+        # The rule's probe compares domains; without a second one the loss is all that a choice can see.
+        options = replace(options, criterion=Criterion(LOSS, options.criterion.tolerance))
     check_criterion(options.criterion, not any(isinstance(base.models[model], BdtConfig) for model in models))
     check_device(options.device)
     check_texts(base)
@@ -264,7 +270,8 @@ class Ground:
                 )
             self.own[name] = {model: checksum(loaded.table, model) for model in config.models}
             self.paths[name] = loaded.folder or self.folder / exchange.WORK / name
-            self.policy = list(dict.fromkeys([*self.policy, *policy_lines(config, loaded.table)]))
+            lines = [*self.policy, *policy_lines(config, loaded.table), *composition_lines(config)]
+            self.policy = list(dict.fromkeys(lines))
             if not self.samples:
                 self.samples, self.files = wing.samples_metrics(config, loaded), loaded.manifest()
         return self.paths[name], self.own[name]

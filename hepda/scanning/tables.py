@@ -5,7 +5,7 @@ from __future__ import annotations
 from hepda.cells import Cell, Quantity, Table
 from hepda.scanning.choice import Result
 from hepda.scanning.findings import Curve, Findings, events_told
-from hepda.scanning.judging import TAIL
+from hepda.scanning.judging import LOSS, TAIL
 from hepda.scanning.points import is_plain, plain, short
 from hepda.terminal import NumberTable
 
@@ -53,8 +53,13 @@ def points_table(findings: Findings) -> Table:
             rows.append(row)
     note = (
         f"On reporting events; means and standard deviations over {findings.seeds} seed"
-        f"{'s' * (findings.seeds > 1)}. A tick beside a value: chosen of its curve; beside a KS: no larger than two "
-        "samples of one generator show. Probe: AUC of a fresh classifier of the domain on the score, 0.5 is blind."
+        f"{'s' * (findings.seeds > 1)}. A tick beside a value: chosen of its curve"
+    )
+    note += (
+        "; beside a KS: no larger than two samples of one generator show. Probe: AUC of a fresh classifier of the "
+        "domain on the score, 0.5 is blind."
+        if findings.others
+        else "."
     )
     if findings.failures:
         note += " Failed: seeds whose training failed; means are those of the others, and the point is never chosen."
@@ -71,7 +76,9 @@ def _shown_keys(findings: Findings) -> list[str]:
 
 def choice_table(findings: Findings) -> Table:
     """What the choice saw: the loss of the source, the probe and the criterion on choosing events."""
-    names = {"choice_loss": "Source loss", "choice_probe": "Probe AUC"}
+    names = {"choice_loss": "Source loss"}
+    if findings.criterion.name != LOSS:
+        names["choice_probe"] = "Probe AUC"
     names |= {
         n: n.removeprefix("choice_")
         for r in findings.results

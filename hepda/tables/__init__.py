@@ -1,7 +1,14 @@
 """The metrics of a run as tables: the same rows for the report's page and for the console."""
 
 from hepda.tables.conclusions import conclude
-from hepda.tables.differences import adaptation_table, bias_tables, probe_tables, ratio_table, two_sample_tables
+from hepda.tables.differences import (
+    adaptation_table,
+    bias_tables,
+    probe_tables,
+    processes_table,
+    ratio_table,
+    two_sample_tables,
+)
 from hepda.tables.guards import (
     bins_table,
     calibration_table,
@@ -21,12 +28,14 @@ from hepda.tables.quality import (
     other_tables,
     samples_table,
     training_bias_table,
+    training_noise_table,
     working_point_tables,
 )
-from hepda.tables.reading import Null, held_out, null_of, nulls, pair_title, pairs, plain_model
+from hepda.tables.reading import EVENTS_ALONE, Null, held_out, null_of, nulls, pair_title, pairs, plain_model
 from hepda.tables.summary import summary_table
 
 __all__ = [
+    "EVENTS_ALONE",
     "Null",
     "adaptation_table",
     "bias_tables",
@@ -50,12 +59,14 @@ __all__ = [
     "plain_model",
     "priors_table",
     "probe_tables",
+    "processes_table",
     "ratio_table",
     "removal_table",
     "reweighting_table",
     "samples_table",
     "summary_table",
     "training_bias_table",
+    "training_noise_table",
     "two_sample_tables",
     "working_point_tables",
 ]

@@ -7,16 +7,18 @@ from typing import Any
 
 from hepda.cells import Cell, Quantity, Table
 from hepda.tables.reading import (
+    EVENTS_ALONE,
     entries,
     get,
     headings,
     held_out,
     keys,
     null_of,
+    p_cell,
     pair_title,
     pairs,
     plain_model,
-    shift,
+    shift_cell,
     told,
 )
 
@@ -51,24 +53,50 @@ def bias_tables(metrics: Mapping[str, Any]) -> list[Table]:
                 continue
             ks, null = Quantity.read(result, "ks"), null_of(result)
             inside = null.value is not None and ks.value is not None and ks.value <= null.value
-            shifts = [shift(result, point).cell(unit=" %") for point in points]
+            shifts = [shift_cell(result, point) for point in points]
             rows.append(
                 [
                     Cell(name, name),
                     ks.cell(good=inside),
                     null.cell(),
                     *shifts,
-                    *(Quantity.read(result, key).cell() for key in ("wasserstein", "chi2_ndf", "p_value")),
+                    *(Quantity.read(result, key).cell() for key in ("wasserstein", "chi2_ndf")),
+                    p_cell(result),
                 ]
             )
         which = next((str(r["class"]) for _, r in results if isinstance(r, Mapping) and r.get("class")), "background")
         note = (
             f"The score of {which} in both domains. Null: what two parts of one generator reach; a KS below "
             "it (marked) shows no difference. Shifts: relative, of the efficiency at the cut that keeps this "
-            "share ε of the signal."
+            f"share ε of the signal, with errors from sumw2 of both domains. {EVENTS_ALONE}"
         )
         tables.append(Table(pair_title(metrics, pair), head, rows, note))
     return tables
+
+
+def processes_table(metrics: Mapping[str, Any]) -> Table:
+    """Which processes of two domains are compared; empty where all have a counterpart."""
+    rows = []
+    for pair, by_class in (metrics.get("processes") or {}).items():
+        source, _, other = pair.partition(":")
+        for which, found in by_class.items():
+            alone = found["without_counterpart"]
+            if not (alone["source"] or alone["other"]):
+                continue
+            like = "; ".join(
+                f"{', '.join(sides['source'])} with {', '.join(sides['other'])}"
+                for sides in found["compared"].values()
+            )
+            words = [which, like or "nothing: not known", ", ".join(alone["source"]), ", ".join(alone["other"])]
+            name = f"{source} against {other}"
+            rows.append([Cell(name, name), *(Cell(word, word or None) for word in words)])
+    head = ["Domains", "Class", "Compared", "Of the first alone", "Of the other alone"]
+    note = (
+        "Differences between domains are those of the processes that both have; a process without a counterpart is "
+        "left out of them, and is the first domain's in the significance with bias and in the fits to another domain. "
+        "`process` of a sample says which are the same."
+    )
+    return Table("Which processes are compared", head, rows, note)
 
 
 def two_sample_tables(metrics: Mapping[str, Any]) -> list[Table]:
@@ -100,7 +128,7 @@ def _test(results: object, key: str) -> Cell:
         return cell
     inside = null.value is not None and value.value <= null.value
     title = f"{cell.title}, p {p_value.value!r}" + (f", null {null.value!r}" if null.value is not None else "")
-    return Cell(f"{cell.text} (p {p_value.cell(digits=2).text})", cell.sort, title, inside, cell.short)
+    return Cell(f"{cell.text} (p {p_cell(entry, 2).text})", cell.sort, title, inside, cell.short)
 
 
 def probe_tables(metrics: Mapping[str, Any]) -> list[Table]:
@@ -172,7 +200,7 @@ def adaptation_table(metrics: Mapping[str, Any]) -> Table:
         cells += [_computed(new, old, lambda new, old: new / old if old > 0 else None) for new, old in ks]
         rows.append([Cell(name, name), *cells])
     note = f"Against {plain}: below 1, the apparent difference to that domain fell."
-    return Table("Cost and gain", head, rows if domains or compared else [], note)
+    return Table("Cost and gain", head, rows if compared else [], note)
 
 
 def ratio_table(metrics: Mapping[str, Any]) -> Table:

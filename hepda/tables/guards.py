@@ -7,7 +7,7 @@ from typing import Any
 
 from hepda.cells import Cell, Quantity, Table
 from hepda.tables.quality import by_domain_table
-from hepda.tables.reading import entries, get, keys
+from hepda.tables.reading import entries, get, keys, p_cell
 
 MOST = 15  # inputs of the table of importance
 BRIEF = 3  # inputs that a cell names
@@ -23,6 +23,7 @@ def priors_table(metrics: Mapping[str, Any]) -> Table:
             Quantity.read(entry, "odds_ratio").cell(),
         ]
         for domain, entry in priors.items()
+        if len(priors) > 1  # one domain has nothing to shift against
     ]
     note = (
         "Share of signal in the yield. A domain loss that sees both classes learns a difference of it away (label "
@@ -167,7 +168,11 @@ def overtraining_table(metrics: Mapping[str, Any]) -> Table:
     rows = [
         [
             Cell(name, name),
-            *(Quantity.read(get(e, which), key).cell() for which in classes for key in ("ks", "p_value")),
+            *(
+                cell
+                for which in classes
+                for cell in (Quantity.read(get(e, which), "ks").cell(), p_cell(get(e, which)))
+            ),
         ]
         for name, e in found
     ]
@@ -196,7 +201,7 @@ def flatness_table(metrics: Mapping[str, Any]) -> Table:
             for key, limit in limits.items():
                 quantity = Quantity.read(entry, key)
                 row.append(quantity.cell(digits=2, good=quantity.value is not None and quantity.value < limit))
-            row.append(Quantity.read(entry, "p_value").cell(digits=2))
+            row.append(p_cell(entry, 2))
         rows.append(row)
     head = ["Model", *(t for v, w in columns for t in (f"{w} against {v}: CvM", "KS", "p-value"))]
     note = (

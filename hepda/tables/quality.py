@@ -10,7 +10,7 @@ from hepda.tables.reading import entries, get, headings, is_number, keys, told, 
 
 KNOWN = ("auc", "auc_difference", "bias", "shift_ratio", "verdict", "tests", "domain_auc", "probes", "significance",
          "working_points", "calibration", "bins", "overtraining", "flatness", "closure", "training", "fit", "setup",
-         "reweight", "domain_reweight")  # fmt: skip
+         "reweight", "domain_reweight", "training_noise")  # fmt: skip
 """Metrics of a model that have tables of their own."""
 
 
@@ -62,6 +62,7 @@ def numbers_table(metrics: Mapping[str, Any], metric: str, title: str, note: str
     """A flat metric (`significance`, `training`): models down, its numbers across."""
     found = [(name, model.get(metric)) for name, model in entries(metrics, "models")]
     names = [k for k in keys(entry for _, entry in found) if is_number(entry.get(k) for _, entry in found if entry)]
+    names = [k for k in names if not k.endswith(("_error", "_interval"))]  # of a number beside them
     rows = [[Cell(name, name), *(Quantity.read(entry, k).cell(digits=digits) for k in names)] for name, entry in found]
     return Table(title, ["Model", *headings(names)], rows if names else [], note)
 
@@ -80,6 +81,9 @@ def working_point_tables(metrics: Mapping[str, Any]) -> list[Table]:
             for domain, entry in by_domain.items():
                 at = f"{100 * float(point):g} %"
                 cells = [Quantity.read(entry, key).scaled(scale).cell() for key, (_, scale) in columns.items()]
+                limit = Quantity.read(entry, "background_efficiency_upper_limit").scaled(100.0)
+                if limit.value is not None:  # no event passes
+                    cells[list(columns).index("background_efficiency")] = limit.below()
                 rows.setdefault(domain, []).append([Cell(f"{name}, {at}", f"{name}, {at}"), *cells])
     head = ["Model, signal efficiency", *(title for title, _ in columns.values())]
     note = (
@@ -93,6 +97,38 @@ def working_point_tables(metrics: Mapping[str, Any]) -> list[Table]:
         )
         for domain, found in rows.items()
     ]
+
+
+def training_noise_table(metrics: Mapping[str, Any]) -> Table:
+    """How much AUC and shifts differ between the trainings of a model."""
+    found = [(name, model["training_noise"]) for name, model in entries(metrics, "models") if "training_noise" in model]
+    columns = [
+        (pair, point)
+        for pair in keys(get(noise, "efficiency_shift") for _, noise in found)
+        for point in sorted(keys(get(noise, "efficiency_shift", pair) for _, noise in found), key=float)
+    ]
+    head = ["Model", "Trainings", "AUC"]
+    head += [f"Shift at {100 * float(point):g} %, {pair.partition(':')[2]}" for pair, point in columns]
+    rows = [
+        [
+            Cell(name, name),
+            Cell(f"{noise['trainings']} {noise['over']}", str(noise["over"])),
+            Quantity.read(get(noise, "auc"), "spread").cell(digits=2),
+            *(
+                Quantity.read(get(noise, "efficiency_shift", pair, point), "spread").scaled(100.0).cell(
+                    digits=2, unit=" %"
+                )
+                for pair, point in columns
+            ),
+        ]
+        for name, noise in found
+    ]
+    note = (
+        "Standard deviation between single trainings. Members of an ensemble judge the same events: theirs is the "
+        "noise of training, which all other errors leave out; divided by the root of their number it adds to them in "
+        "quadrature. Folds judge different events, whose statistics is in it as well."
+    )
+    return Table("Spread between trainings", head, rows, note)
 
 
 def training_bias_table(metrics: Mapping[str, Any]) -> Table:

@@ -12,9 +12,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hepda.cells import Quantity, number
+from hepda.cells import Cell, Quantity, number, p_text
 
-WORDS = ("class", "domain", "use", "name", "third", "trained_on", "bias_from")
+EVENTS_ALONE = (
+    "Errors are those of the finite samples of events; the noise of training is not in them (see the spread between "
+    "trainings)."
+)
+"""What a table says of its errors."""
+WORDS = ("class", "domain", "use", "name", "third", "trained_on", "bias_from", "over")
 """Of an entry: not numbers, and absent for data."""
 HEADINGS = {
     "asimov": "Asimov Z [σ], statistical",
@@ -144,6 +149,21 @@ def shift(result: object, point: str) -> Quantity:
     """The shift of the efficiency at a working point, in per cent."""
     errors = get(result, "efficiency_shift_error")
     return with_error(get(result, "efficiency_shift"), errors, point).scaled(100.0)
+
+
+def shift_cell(result: object, point: str) -> Cell:
+    """The shift at a working point in per cent, or the limit on it where no event passes."""
+    limit = Quantity.read(get(result, "efficiency_shift_upper_limit"), point).scaled(100.0)
+    return shift(result, point).cell(unit=" %") if limit.value is None else limit.below(unit=" %")
+
+
+def p_cell(entry: object, digits: int = 3) -> Cell:
+    """The p-value of an entry, as a limit ("< 0.005") where no permutation reaches what is tested."""
+    cell = Quantity.read(entry, "p_value").cell(digits=digits)
+    if not get(entry, "p_value_is_upper_limit") or not isinstance(cell.sort, float):
+        return cell
+    text = p_text(cell.sort, is_limit=True)
+    return Cell(text, cell.sort, f"at most {cell.title}: no permutation reaches the value")
 
 
 def headings(names: Iterable[str]) -> list[str]:

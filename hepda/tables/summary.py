@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hepda.cells import Cell, Quantity, Table
-from hepda.tables.reading import entries, get, held_out, keys, pairs, shift, told
+from hepda.tables.reading import EVENTS_ALONE, entries, get, held_out, keys, pairs, shift_cell, told
 
 TAIL = ("0.3", "0.2", "0.1")
 
@@ -29,7 +29,7 @@ def summary_table(metrics: Mapping[str, Any], *, points: Sequence[str] = TAIL, a
         if point in keys(get(model, "bias", pair, "efficiency_shift") for _, model in models)
     ]
     short = {"asimov": "Z [σ]", "asimov_with_bias": "Z with bias [σ]"}
-    worth = [k for k in short if any(k in (model.get("significance") or {}) for _, model in models)]
+    worth = [k for k in short if any(get(model, "significance", k) is not None for _, model in models)]
     unseen = held_out(metrics)
     head = ["Model", *(f"{'AUC' if quality == 'auc' else 'Accuracy'} {domain}" for domain in domains)]
     for pair, point in shifts:
@@ -40,7 +40,7 @@ def summary_table(metrics: Mapping[str, Any], *, points: Sequence[str] = TAIL, a
         [
             Cell(name, name),
             *(Quantity.read(model.get(quality), d).cell(digits=4) for d in domains),
-            *(shift(get(model, "bias", pair), point).cell(unit=" %") for pair, point in shifts),
+            *(shift_cell(get(model, "bias", pair), point) for pair, point in shifts),
             *(Quantity.read(model.get("significance"), k).cell() for k in worth),
         ]
         for name, model in models
@@ -65,5 +65,10 @@ def _note(models: Sequence[tuple[str, Mapping[str, Any]]], shifts: bool, unseen:
     if rival:
         said.append(f"Z with bias: the difference to {rival} is an uncertainty.")
     if any(get(model, "significance", "asimov") is not None for _, model in models):
-        said.append("Cuts are chosen on validation events and quoted on all others.")
+        said.append(
+            "The cut of each fifth of the events is chosen on the others, averaged over ten ways; the error of Z "
+            "is the spread over bootstrap replicas of all events, that choice included."
+        )
+    if said:
+        said.append(EVENTS_ALONE)
     return " ".join(said)

@@ -79,3 +79,23 @@ def test_error_of_the_shift_is_its_spread():
     # the cut, fixed by the signal, fluctuates too, but for both domains alike
     assert np.mean(errors) == pytest.approx(np.std(shifts), rel=0.15)
     assert abs(np.mean(shifts)) < 3 * np.std(shifts) / np.sqrt(200) + 0.02
+
+
+def test_where_no_event_passes_there_is_a_limit_and_no_shift():
+    """-100 % with no error is a statement that no finite sample can make."""
+    generator = np.random.default_rng(0)
+    signal, source = generator.normal(2, 1, 2000), generator.normal(0, 1, 5000)
+    other = np.minimum(generator.normal(0, 1, 300), 1.5)
+    (found,) = efficiency_shift(signal, None, source, None, other, None, (0.3,))
+    assert found.shift is None and found.error is None and "no event of the other domain" in found.why
+    assert found.upper == pytest.approx(-np.log(0.05) / 300 / found.source_efficiency - 1)
+    (heavy,) = efficiency_shift(signal, None, source, None, other, np.full(300, 7.0), (0.3,))
+    assert heavy.upper == pytest.approx(found.upper)  # a common factor is none of its business
+
+
+def test_the_limit_covers():
+    """Of many samples with a true efficiency at the limit, 5 % have no event that passes."""
+    generator = np.random.default_rng(1)
+    n = 400
+    none = [not np.any(generator.random(n) < -np.log(0.05) / n) for _ in range(4000)]
+    assert np.mean(none) == pytest.approx(0.05, abs=3 * np.sqrt(0.05 * 0.95 / 4000))

@@ -82,24 +82,28 @@ def test_scan_without_enough_background_has_no_best_cut_and_nan_where_none_is_le
         scan_cuts(small(), cuts=[np.nan])
 
 
-def test_the_best_cut_is_chosen_on_some_events_and_quoted_on_the_others():
+def test_each_part_is_cut_where_the_others_are_best():
     score, label, weight = toy()
     generator = np.random.default_rng(2)
     other = generator.normal(0.1, 1, 8000)
-    choosers, theirs = generator.random(len(score)) < 0.2, generator.random(len(other)) < 0.2
+    groups, theirs = generator.integers(0, 2, len(score)), generator.integers(0, 2, len(other))
     experiment = Counting(score, label, weight, 0.1, other_score=other)
-    scan = scan_cuts(experiment, choosers=choosers, other_choosers=theirs)
+    scan = scan_cuts(experiment, groups=groups, other_groups=theirs)
     plain = scan_cuts(experiment)
-    np.testing.assert_array_equal(scan.asimov, plain.asimov)  # the curve is of all events
-    best, rest = scan.best, (~choosers) & (score >= scan.best.cut)
-    for found, wanted in ((best.signal, 1), (best.background, 0)):
-        share = weight[(label == wanted) & ~choosers].sum() / weight[label == wanted].sum()
-        assert found == pytest.approx(weight[rest & (label == wanted)].sum() / share)
-    assert best.value == pytest.approx(float(asimov(best.signal, best.background)))
-    # the choice looks at no event that is quoted: their scores may be anything
-    shuffled = np.where(choosers, score, generator.permutation(score))
-    again = scan_cuts(Counting(shuffled, label, weight, 0.1), cuts=scan.cut, choosers=choosers)
-    assert again.best.cut == scan.best.cut and again.best.value < 0.5 * scan.best.value
+    np.testing.assert_allclose(scan.asimov, plain.asimov)  # the curve is of all events
+    parts = [
+        scan_cuts(Counting(score[groups == g], label[groups == g], 2 * weight[groups == g]), cuts=scan.cut)
+        for g in (0, 1)
+    ]
+    kept = score >= np.where(groups == 0, parts[1].best.cut, parts[0].best.cut)
+    for found, wanted in ((scan.best.signal, 1), (scan.best.background, 0)):
+        assert found == pytest.approx(weight[kept & (label == wanted)].sum())
+    assert scan.best.value == pytest.approx(float(asimov(scan.best.signal, scan.best.background)))
+    assert scan.best.cut == pytest.approx(np.median([part.best.cut for part in parts]))
+    # events of a part choose no cut for themselves: the others' cut stays, whatever their scores
+    shuffled = np.where(groups == 0, score, generator.permutation(score))
+    again = scan_cuts(Counting(shuffled, label, weight, 0.1), cuts=scan.cut, groups=groups)
+    assert again.best.value < scan.best.value
 
 
 def test_a_cut_chosen_elsewhere_is_not_quoted_too_high():
@@ -109,12 +113,54 @@ def test_a_cut_chosen_elsewhere_is_not_quoted_too_high():
         generator = np.random.default_rng(seed)
         label, score = (generator.random(2000) < 0.5).astype(int), generator.random(2000)
         experiment = Counting(score, label, np.ones(2000), 0.2, mc_statistics=False)
-        for found, masks in ((same, {}), (apart, {"choosers": generator.random(2000) < 0.5})):
+        for found, masks in ((same, {}), (apart, {"groups": generator.integers(0, 20, 2000)})):
             best = scan_cuts(experiment, **masks, cuts=np.linspace(0.02, 0.9, 89)).best_with_uncertainty
             s, b = (np.sum(label == c) * (1 - best.cut) for c in (1, 0))
             found.append(best.value / float(asimov(s, b, 0.2 * b)) - 1)
     assert np.mean(same) > 0.05
     assert abs(np.mean(apart)) < 3 * np.std(apart) / np.sqrt(60)
+
+
+def biased(seed, n=4000):
+    """Few events, and another domain that differs: what the best cut with bias is worth."""
+    score, label, weight = toy(n, seed)
+    other = np.random.default_rng(seed + 1000).normal(0.05, 1, n // 2)
+    return Counting(score, label, np.abs(weight), 0.05, other_score=other)
+
+
+def test_the_interval_holds_the_spread_over_samples_and_the_parts_matter_less():
+    """Samples drawn anew spread as the interval says; other parts of one sample spread less than it."""
+    values, widths = [], []
+    for seed in range(25):
+        experiment = biased(seed)
+        parts = np.random.default_rng(seed).integers(0, 20, 4000)
+        theirs = np.random.default_rng(seed + 1).integers(0, 20, 2000)
+        best = scan_cuts(experiment, groups=parts, other_groups=theirs, replicas=20, seed=seed).best_with_bias
+        values.append(best.value)
+        widths.append(0.5 * (best.high - best.low))
+        assert best.low <= best.value <= best.high
+    assert 0.5 < np.mean(widths) / np.std(values) < 1.6
+    again = []
+    for seed in range(10):
+        parts = np.random.default_rng(100 + seed).integers(0, 20, 6000)
+        found = scan_cuts(biased(0), groups=parts[:4000], other_groups=parts[4000:]).best_with_bias
+        again.append(found.value)
+    assert np.std(again) < 0.5 * np.mean(widths)
+
+
+def test_what_has_no_counterpart_adds_to_the_background_and_not_to_the_bias():
+    score, label, weight = toy(2000)
+    extra = np.random.default_rng(4).normal(-1, 1, 500)
+    both = Counting(
+        np.append(score, extra), np.append(label, np.zeros(500)), np.append(weight, np.ones(500)), 0.1,
+        other_score=score[label == 0], other_weight=weight[label == 0], matched=np.arange(2500) < 2000,
+    )  # fmt: skip
+    scan = scan_cuts(both)
+    assert scan.bias == pytest.approx(0, abs=1e-9)
+    assert scan.asimov_with_bias == pytest.approx(scan.asimov_with_uncertainty, nan_ok=True)
+    edges = [-np.inf, 0, 1, np.inf]
+    without = Counting(both.score, both.label, both.weight, 0.1)
+    assert binned_significance(both, edges).value == pytest.approx(binned_significance(without, edges).value)
 
 
 def test_bins_in_quadrature():

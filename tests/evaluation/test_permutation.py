@@ -79,28 +79,67 @@ def test_undefined_statistics_say_why():
 @pytest.mark.parametrize("statistic", STATISTICS)
 @pytest.mark.parametrize(("n", "m"), [(1500, 1500), (2000, 500)])
 def test_null_is_that_of_two_fresh_samples_of_that_size(statistic, n, m):
-    """Splits of one sample, scaled, against pairs of independent samples with signed weights."""
+    """Of one pair of samples, against pairs of independent samples with signed weights."""
     generator = np.random.default_rng(7)
     fresh = []
     for _ in range(250):
         a, b = draw(generator, n, negative=0.15), draw(generator, m, negative=0.15)
         fresh.append(values(a, b)[statistic])
-    a = draw(generator, n, negative=0.15)
-    null = same_generator_nulls(a.score, a.weight, 0.49 * n, 0.49 * m, edges=EDGES, replicas=250, seed=1)[statistic]
-    assert null.quantile == np.quantile(null.values, 0.95)
+    a, b = draw(generator, n, negative=0.15), draw(generator, m, negative=0.15)
+    null = same_generator_nulls(a, b, EDGES, replicas=250, seed=1)[statistic]
     assert null.values.mean() == pytest.approx(np.mean(fresh), rel=0.15)
     assert np.quantile(null.values, 0.9) == pytest.approx(np.quantile(fresh, 0.9), rel=0.15)
 
 
 def test_null_of_ks_has_kolmogorovs_quantile():
-    score = np.random.default_rng(3).random(40_000)
-    null = same_generator_nulls(score, None, 40_000, 10_000, replicas=400, seed=2)["ks"]
-    assert "chi2" not in same_generator_nulls(score, None, 40_000, 10_000, replicas=2)  # one bin holds no chi2
-    assert null.quantile == pytest.approx(1.358 * np.sqrt(1 / 40_000 + 1 / 10_000), rel=0.07)
+    score = np.random.default_rng(3).random(20_000)
+    pair = (sample(score[:16_000]), sample(score[16_000:]))
+    null = same_generator_nulls(*pair, replicas=400, seed=2)["ks"]
+    assert "chi2" not in same_generator_nulls(*pair, replicas=2)  # one bin holds no chi2
+    assert null.quantile == pytest.approx(1.358 * np.sqrt(1 / 16_000 + 1 / 4_000), rel=0.1)
 
 
 def test_null_refuses_what_it_cannot_do():
-    with pytest.raises(ValueError, match="positive n_eff"):
-        same_generator_nulls([0.1, 0.2], None, 1, 0)
+    with pytest.raises(ValueError, match="two replicas"):
+        same_generator_nulls(sample([0.1, 0.2]), sample([0.1]), replicas=1)
     with pytest.raises(DataError, match="too small for a null"):
-        same_generator_nulls([0.1, 0.2, 0.3], [1.0, -0.9, 0.1], 1, 1)
+        same_generator_nulls(sample([0.1, 0.2, 0.3], [1.0, -0.9, 0.1]), sample([0.4, 0.5], [1.0, -0.9]))
+
+
+def weighted(kind, n, generator):
+    """A sample whose weighted score has the density of a Gaussian about 1, whatever its weights are."""
+    x = generator.normal(0, 1, n)
+    weight = {
+        "one": np.ones(n), "by score": np.exp(x), "heavy": generator.lognormal(0, 1.5, n),
+        "signed by score": np.exp(0.7 * x) * np.where(generator.random(n) < 0.15, -1.0, 1.0),
+    }[kind]  # fmt: skip
+    if kind in ("one", "heavy"):
+        x = x + 1
+    return sample(x + (0.3 if kind == "signed by score" else 0.0), weight)
+
+
+@pytest.mark.parametrize(
+    ("source", "other"),
+    [
+        ("one", "one"), ("by score", "by score"), ("heavy", "heavy"), ("signed by score", "signed by score"),
+        ("one", "by score"), ("by score", "one"), ("heavy", "one"),
+    ],
+)  # fmt: skip
+def test_one_generator_exceeds_the_null_in_5_per_cent_of_cases(source, other):
+    """Also where weights are heavy, depend on the score, or differ between the samples."""
+    generator = np.random.default_rng(17)
+    experiments, beyond = 100, 0
+    for seed in range(experiments):
+        a, b = weighted(source, 500, generator), weighted(other, 300, generator)
+        null = same_generator_nulls(a, b, replicas=59, seed=seed)["ks"]
+        beyond += abs(distances.kolmogorov_smirnov(a, b)[0]) > null.quantile
+    assert abs(beyond / experiments - 0.05) < 3 * np.sqrt(0.05 * 0.95 / experiments)
+
+
+def test_a_value_that_no_permutation_reaches_has_a_limit_on_its_p_value():
+    generator = np.random.default_rng(1)
+    a, b = draw(generator, 300), draw(generator, 300, shift=2.0)
+    tests = permutation_tests(a, b, EDGES, values(a, b), permutations=50)
+    assert all(test.p_is_limit and test.p_value == pytest.approx(1 / 51) for test in tests.values())
+    near = draw(generator, 300)
+    assert not any(test.p_is_limit for test in permutation_tests(a, near, EDGES, values(a, near)).values())

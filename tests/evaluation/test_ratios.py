@@ -116,3 +116,17 @@ def ratio(other, value, width=0.1, resolved=True):
 def test_what_may_be_said(trained, third, judgement, words):
     assert judge(trained, third) == judgement
     assert words in verdict(trained, third) and "apparent difference" in verdict(trained, third)
+
+
+def test_a_shift_that_is_only_a_limit_is_not_resolved():
+    """No event of the other domain passes the plain model's cut: -100 % +- 0 was called resolved."""
+    generator = np.random.default_rng(3)
+    label = np.r_[np.ones(2000), np.zeros(3000), np.zeros(200)].astype(int)
+    domain = np.r_[np.zeros(5000), np.ones(200)].astype(int)
+    score = generator.normal(2.0 * label, 1)
+    score[5000:] = np.minimum(score[5000:], 1.0)
+    found = shift_ratios(
+        {"plain": score, "other": score + generator.normal(0, 0.1, 5200)}, "plain", label, domain, source=0, others=[1],
+        replicas=20,
+    )["other"]["1"]  # fmt: skip
+    assert all(not point.resolved and point.ratio is None and "no event of the other" in point.why for point in found)

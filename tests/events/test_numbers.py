@@ -8,14 +8,17 @@ import pytest
 import yaml
 
 from hepda.config import load_config, validate
+from hepda.evaluation.expected import Counting, scan_cuts
 from hepda.evaluation.roc import auc
 from hepda.events import figures, metrics, wing
 from hepda.events.blinding import BLINDED, hidden_range, uncontrolled
 from hepda.events.domains import lacking_class
 from hepda.events.load import load_table
+from hepda.events.model_numbers import CUT_PARTS
 from hepda.events.numbers import Judged, evaluate
 from hepda.events.run_metrics import run_metrics
 from hepda.events.setups import setup_of
+from hepda.events.splits import part_of
 from hepda.rundir import plain
 from tests.factory import analysis, write_analysis
 
@@ -84,7 +87,7 @@ def test_of_blinded_data_nothing_is_measured_and_the_reason_is_given(blind, show
     ):
         values = [v for k, v in entry.items() if k != "why" and not isinstance(v, dict)]
         assert entry["why"] == BLINDED and set(values) == {None}
-        assert set(same) - {"why", "class", "n_eff", "sample_error_why"} <= set(entry)
+        assert set(same) - {"why", "class", "n_eff", "sample_error_why", "p_value_is_upper_limit"} <= set(entry)
     shifts = found["bias"]["simulation:data"]["efficiency_shift"]
     assert set(shifts) == set(other["bias"]["simulation:data"]["efficiency_shift"]) and set(shifts.values()) == {None}
     assert found["domain_auc"]["simulation:data"]["score"] is None
@@ -245,19 +248,22 @@ def test_each_class_is_tested_and_each_statistic_has_p_value_and_null(shown):
     )
 
 
-def test_the_significance_quotes_other_events_than_it_was_chosen_on(shown):
+def test_no_event_chooses_the_cut_that_it_is_counted_at(shown):
+    """The cut of each part of the hash is the best of the others; the value has an interval."""
     asked, numbers = shown
-    table = asked.table
-    shuffled = {
-        name: np.where(table.validation, score, np.random.default_rng(0).permutation(score))
-        for name, score in asked.scores.items()
-    }
-    other = evaluate(Judged(asked.config, table, shuffled, {}), 1, silent)
-    one, two = (n.models["two"].scan.best for n in (numbers, other))
-    assert one.value is not None and numbers.models["two"].rival == "third"  # the one that no training sees
-    chosen = table.of_domain("simulation") & (table.label == 1) & table.validation
-    assert abs(one.cut - two.cut) < 0.1 and chosen.sum() > 30  # as the grid of cuts is of all events
-    assert two.value < one.value
+    table, score = asked.table, asked.scores["two"]
+    best = numbers.models["two"].scan.best
+    assert best.value is not None and numbers.models["two"].rival == "third"  # the one that no training sees
+    inner = table.of_domain("simulation") & (table.label >= 0)
+    part = part_of(table.key, CUT_PARTS)
+    experiment = Counting(score[inner], table.label[inner], table.weight[inner], 0.1)
+    again = scan_cuts(experiment, groups=part[inner], seed=asked.config.seed).best
+    assert (best.value, best.signal, best.cut) == pytest.approx((again.value, again.signal, again.cut))
+    assert best.value < scan_cuts(experiment).best.value  # where every event chooses
+    found = model_metrics(asked, numbers, "two")["significance"]
+    for name in ("asimov", "asimov_with_uncertainty", "asimov_with_bias"):
+        low, high = (found[f"{name}_interval"][end] for end in ("low", "high"))
+        assert low <= found[name] <= high and found[f"{name}_error"] == pytest.approx(0.5 * (high - low))
 
 
 def test_working_points_calibration_and_bins_are_told_by_domain(shown):

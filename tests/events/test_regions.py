@@ -30,7 +30,8 @@ SHAPES = {"signal": (4.0, 1.5), "background": (1.5, 4.0), None: (1.6, 3.8)}  # o
 
 def analysis(**more: Any) -> AnalysisConfig:
     samples = {
-        name: {"files": f"{name}.root", "domain": domain} | ({"class": class_} if class_ else {})
+        # All backgrounds are one process here: that of tt and wjets together.
+        name: {"files": f"{name}.root", "domain": domain} | ({"class": class_, "process": class_} if class_ else {})
         for name, (class_, domain, _, _) in SAMPLES.items()
     }
     base = {
