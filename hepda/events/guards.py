@@ -19,9 +19,8 @@ from hepda.evaluation.arrays import effective
 from hepda.evaluation.binning import MIN_N_EFF
 from hepda.evaluation.bootstrap import MOST_FAILED, poisson_counts
 from hepda.events.domains import LABELS, labelled_domains
-from hepda.events.reweighting import PARTS
 from hepda.events.samples import SampleSummary
-from hepda.events.splits import part_of
+from hepda.events.splits import PARTS, part_of
 from hepda.events.table import FeatureTable
 
 _BLOCK = 4_000_000

@@ -15,13 +15,11 @@ from hepda.baselines.reweighting import Sample, density_ratio
 from hepda.config import RatioConfig
 from hepda.errors import DataError
 from hepda.evaluation.probes import probe
-from hepda.events.splits import part_of
+from hepda.events.splits import PARTS, part_of
 from hepda.events.table import FeatureTable
 
 Mask = NDArray[np.bool_]
 Array = NDArray[np.float64]
-PARTS = 5
-"""Parts of the training events: three train, one calibrates, one is weighted."""
 PROBE_EVENTS = 10_000
 """Of each side, at most, that a fresh classifier sees which tells what a ratio has left."""
 

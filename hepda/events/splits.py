@@ -16,6 +16,9 @@ _SHARE = np.uint64(0xA24BAED4963EE407)
 _PART = np.uint64(0x8CB92BA72F3D8DD7)
 """Makes the parts of a reweighting independent of both."""
 
+PARTS = 5
+"""Parts of the training events: three train, one calibrates, one is weighted."""
+
 
 def splitmix64(values: NDArray[np.integer[Any]]) -> Keys:
     """The finaliser of SplitMix64 (Steele, Lea, Flood, OOPSLA 2014): a bijection of 64-bit numbers."""
