@@ -17,8 +17,9 @@ import pytest
 import yaml
 from sklearn.metrics import roc_auc_score
 
-from hepda import __version__, analysis
+from hepda import __version__
 from hepda.cli import main
+from hepda.workflows import train as analysis
 from tests.factory import write_analysis, write_sample
 
 SMALL = (
@@ -272,7 +273,7 @@ def good(tmp_path_factory):
 def trained(monkeypatch):
     """The trainings that were started: a mistake must be found before the first one."""
     started = []
-    monkeypatch.setattr("hepda.analysis.run_jobs", lambda *arguments: started.append(arguments))
+    monkeypatch.setattr("hepda.workflows.train.run_jobs", lambda *arguments: started.append(arguments))
     return started
 
 
@@ -421,7 +422,7 @@ def test_an_interrupt_says_how_to_go_on(good, tmp_path, monkeypatch, verb, said)
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
-    for name in ("analysis.train", "events.generation.generate", "config.json_schema"):
+    for name in ("workflows.train.train", "workflows.generate.generate", "config.json_schema"):
         monkeypatch.setattr(f"hepda.{name}", interrupt)
     status, _, err = run_cli(verb, *([] if verb == "schema" else ["--config", good]))
     assert status == 130 and said in err and ("--resume" in err) == (verb == "train")
@@ -598,10 +599,10 @@ def test_a_resumed_run_is_the_run_that_was_not_interrupted(ntuples, tmp_path, mo
 
         return step(jobs, processes, tell)
 
-    monkeypatch.setattr("hepda.analysis.run_jobs", interrupted)
+    monkeypatch.setattr("hepda.workflows.train.run_jobs", interrupted)
     assert train(tmp_path, ntuples, *over, name="parts")[0] == 130
     assert list((tmp_path / "parts").glob(".work/*/network-fold0-member0.checkpoint"))
-    monkeypatch.setattr("hepda.analysis.run_jobs", step)
+    monkeypatch.setattr("hepda.workflows.train.run_jobs", step)
     words = [
         "train", "--config", ntuples, "--output", tmp_path / "parts", "--plots", tmp_path / "p", "--resume",
         *sets(*SMALL, *over),

@@ -17,12 +17,15 @@ import pytest
 import uproot
 import yaml
 
-from hepda import analysis, cli, fit, rundir
+from hepda import cli
 from hepda.config import load_config
 from hepda.errors import DataError
-from hepda.events import contents, wing
-from hepda.kinds.events import Events
-from hepda.resources import Resources
+from hepda.events import wing
+from hepda.events.dataset import contents
+from hepda.events.kind import Events
+from hepda.runtime import run_directory
+from hepda.runtime.resources import Resources
+from hepda.workflows import fit, train
 from tests.factory import write_analysis, write_sample
 
 SYSTEMATICS = {
@@ -56,7 +59,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(wing, "draw", lambda *_: [])
-        analysis.train(load_config(page), folder / "run", folder / "plots", Silent())
+        train.train(load_config(page), folder / "run", folder / "plots", Silent())
     return folder
 
 
@@ -112,9 +115,7 @@ def test_the_same_events_in_files_made_again_are_the_same(folder: Path, verb: st
 
 @pytest.mark.parametrize("verb", ["evaluate", "fit"])
 @pytest.mark.parametrize(("name", "part"), [("b_weight", "weight of signal"), ("met", "features of signal")])
-def test_the_same_keys_with_another_content_are_refused(
-    folder: Path, verb: str, name: str, part: str
-) -> None:
+def test_the_same_keys_with_another_content_are_refused(folder: Path, verb: str, name: str, part: str) -> None:
     signal(folder, **{name: branch(folder, name) * 1.1})
     assert run_verb(verb, folder) == 2
     assert part in _SAID[0] and "train again" in _SAID[0]
@@ -127,9 +128,7 @@ def edit(folder: Path, **keys: Any) -> None:
 
 @pytest.mark.parametrize("verb", ["evaluate", "fit"])
 @pytest.mark.parametrize("keys", [{"luminosity": 2.0}, {"weight": "gen_weight"}, {"missing": -5.0}])
-def test_another_analysis_file_is_refused(
-    folder: Path, verb: str, keys: dict[str, Any]
-) -> None:
+def test_another_analysis_file_is_refused(folder: Path, verb: str, keys: dict[str, Any]) -> None:
     edit(folder, **keys)
     assert run_verb(verb, folder) == 2
     assert "train again" in _SAID[0]
@@ -192,9 +191,7 @@ def test_models_that_the_training_did_not_write_are_not_loaded(folder: Path, ver
 
 @pytest.mark.parametrize("verb", ["evaluate", "fit"])
 @pytest.mark.parametrize("name", ["weight", "label", "fold", "key"])
-def test_scores_of_other_events_are_refused(
-    folder: Path, verb: str, name: str
-) -> None:
+def test_scores_of_other_events_are_refused(folder: Path, verb: str, name: str) -> None:
     path = folder / "run" / "scores.parquet"
     table = pq.read_table(path)
     values = table[name].to_numpy().copy()
@@ -208,9 +205,7 @@ def test_scores_of_other_events_are_refused(
     assert "scores.parquet" in _SAID[0]
 
 
-def test_a_run_of_an_earlier_hepda_is_compared_as_far_as_it_can_be(
-    folder: Path
-) -> None:
+def test_a_run_of_an_earlier_hepda_is_compared_as_far_as_it_can_be(folder: Path) -> None:
     path = folder / "run" / "manifest.json"
     manifest = json.loads(path.read_text())
     del manifest["data"], manifest["sha256"]
@@ -282,7 +277,7 @@ def test_a_damaged_or_foreign_file_of_a_run_is_named(
     monkeypatch.setattr(Events, "measure", lambda *_: {"models": {}})
     monkeypatch.setattr(Events, "draw", lambda *_: [])
     hashless(folder)
-    rundir.write_json(folder / "run" / "figures.json", [])
+    run_directory.write_json(folder / "run" / "figures.json", [])
     spoil(folder / "run" / name)
     assert run_verb("evaluate", folder) == 2
     assert name in _SAID[0]
@@ -334,7 +329,7 @@ def test_files_of_a_run_follow_the_umask(trained: Path, tmp_path: Path, monkeypa
     page.write_text(yaml.safe_dump(text, sort_keys=False))
     old = os.umask(0o027)
     try:
-        analysis.train(load_config(page), tmp_path / "run", tmp_path / "plots", Silent(),
+        train.train(load_config(page), tmp_path / "run", tmp_path / "plots", Silent(),
                        resources=Resources(cache=tmp_path / "cache"))  # fmt: skip
     finally:
         os.umask(old)

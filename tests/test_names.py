@@ -10,12 +10,12 @@ import pytest
 import yaml
 
 from hepda.config import AnalysisConfig, load_config
-from hepda.config.names import EVENT_COLUMNS
+from hepda.config.events.names import EVENT_COLUMNS
 from hepda.errors import ConfigError
-from hepda.events.table import FeatureTable
+from hepda.events.table.feature_table import FeatureTable
 from hepda.events.wing import scores_columns
-from hepda.jobs import model_of
-from hepda.report import Drawing, with_own_names
+from hepda.report.page import Drawing, with_own_names
+from hepda.runtime.jobs import model_of
 from tests.factory import analysis
 
 BDT = {"kind": "bdt", "iterations": 3}

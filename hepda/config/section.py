@@ -79,7 +79,7 @@ Identifier = Annotated[str, StringConstraints(pattern=r"^[^\W\d]\w*$", max_lengt
 
 _Text = Annotated[str, StringConstraints(min_length=1, max_length=4000)]
 Expression = Annotated[_Text, BeforeValidator(_as_text, json_schema_input_type=_Text | int | float)]
-"""An expression over branches and variables; parsed by hepda.events.expressions, never run as Python."""
+"""An expression over branches and variables; parsed by hepda.events.expressions.parser, never run as Python."""
 
 Fraction = Annotated[float, Field(gt=0.0, lt=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]

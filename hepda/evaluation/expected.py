@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from hepda.errors import DataError
 from hepda.evaluation.arrays import bin_edges, by_class, histogram, sample
 from hepda.evaluation.bootstrap import poisson_counts
-from hepda.evaluation.distances import merge_bins
+from hepda.evaluation.differences.distances import merge_bins
 from hepda.evaluation.results import BinnedSignificance, FloatArray, Significance, SignificanceScan
 from hepda.evaluation.significance import asimov
 

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from hepda.config import AnalysisConfig
 from hepda.evaluation.roc import auc
-from hepda.events.expressions import Expression, dotted_name, needed_names
+from hepda.events.dataset.plan import Plan, make_plan
+from hepda.events.expressions.parser import Expression, dotted_name, needed_names
 from hepda.events.identifiers import ROLES, role_of
-from hepda.events.plan import Plan, make_plan
-from hepda.events.table import FeatureTable
+from hepda.events.table.feature_table import FeatureTable
 
 MOST_ROWS = 200_000
 """Events, spread over all, from which features are judged."""

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hepda import datasets
+from hepda.datasets import download
 from hepda.errors import DataError, MissingExtraError, SourceError
 from hepda.images.formats import rgb
 
@@ -32,7 +32,7 @@ def photographs(split: str) -> tuple[list[NDArray[np.uint8]], list[Path], str]:
         SourceError: neither is here.
 
     """
-    found = datasets.find("bsds500")
+    found = download.find("bsds500")
     if found is not None and found[0].is_dir():
         folder = found[0] if split == "train" else found[1]
         return [rgb(path.read_bytes(), str(path)) for path in sorted(folder.glob("*.jpg"))], [folder], ""
@@ -41,16 +41,20 @@ def photographs(split: str) -> tuple[list[NDArray[np.uint8]], list[Path], str]:
     try:
         shipped = _shipped(split)
     except MissingExtraError as error:
-        ways = datasets.missing("bsds500")
+        ways = download.missing("bsds500")
         raise SourceError(f"{ways}\n  or take the photographs that scikit-image ships: {error}") from error
-    return shipped, [], (
-        "MNIST-M was blended with photographs that scikit-image ships, not with BSDS500: its numbers cannot be "
-        "compared with published ones"
+    return (
+        shipped,
+        [],
+        (
+            "MNIST-M was blended with photographs that scikit-image ships, not with BSDS500: its numbers cannot be "
+            "compared with published ones"
+        ),
     )
 
 
 def _from_archive(path: Path, split: str) -> list[NDArray[np.uint8]]:
-    found = datasets.tar_files(path, lambda name: f"/images/{split}/" in name and name.endswith(".jpg"))
+    found = download.tar_files(path, lambda name: f"/images/{split}/" in name and name.endswith(".jpg"))
     return [rgb(found[name], f"{path}, {name}") for name in sorted(found)]
 
 

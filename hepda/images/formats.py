@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from hepda.datasets import reading, tar_files
+from hepda.datasets.download import reading, tar_files
 from hepda.errors import SourceError
 from hepda.images.arrays import resized, to_bytes
 
@@ -196,9 +196,7 @@ def _table(content: bytes) -> Iterator[dict[str, str]]:
     return csv.DictReader(io.StringIO(content.decode()), delimiter=";")
 
 
-def _signs(
-    rows: Iterable[tuple[zipfile.ZipFile, str, dict[str, str]]], size: int, path: Path
-) -> tuple[Bytes, Numbers]:
+def _signs(rows: Iterable[tuple[zipfile.ZipFile, str, dict[str, str]]], size: int, path: Path) -> tuple[Bytes, Numbers]:
     pixels, labels = [], []
     for archive, name, row in rows:
         box = tuple(int(row[key]) for key in ("Roi.X1", "Roi.Y1", "Roi.X2", "Roi.Y2"))

@@ -3,7 +3,10 @@ import sys
 
 import pytest
 
-LIGHT = ["roc", "efficiency", "bias", "significance", "expected", "binning", "calibration", "probes", "fitting", "toys"]
+LIGHT = [
+    "roc", "efficiency", "differences.bias", "significance", "expected", "fits.binning", "calibration",
+    "differences.probes", "fits.fitting", "fits.toys",
+]  # fmt: skip
 HEAVY = ("torch", "sklearn", "scipy", "pyhf", "iminuit")
 CODE = f"import sys, hepda.evaluation.{{}}; print([m for m in {HEAVY} if m in sys.modules])"
 

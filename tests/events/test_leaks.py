@@ -10,10 +10,10 @@ import pytest
 import yaml
 
 from hepda.config import load_config
-from hepda.events.checking import check_events
+from hepda.events.check import check_events
+from hepda.events.dataset.load import load_table
 from hepda.events.identifiers import role_of
 from hepda.events.leaks import leaks
-from hepda.events.load import load_table
 from hepda.kinds import kind_of
 from tests.factory import analysis, write_sample
 

@@ -16,14 +16,14 @@ import yaml
 
 from hepda.config import load_config
 from hepda.errors import DataError, HepdaError
-from hepda.events.checking import check_events
-from hepda.events.chunks import slice_events, take_events
-from hepda.events.columns import Column, offsets_of
-from hepda.events.evaluation import Evaluator
-from hepda.events.expressions import parse
-from hepda.events.load import LoadedEvents, load_table
-from hepda.events.samples import from_tree
-from hepda.events.sources import open_file, open_tree
+from hepda.events.check import check_events
+from hepda.events.dataset.chunks import slice_events, take_events
+from hepda.events.dataset.load import LoadedEvents, load_table
+from hepda.events.dataset.samples import from_tree
+from hepda.events.expressions.columns import Column, offsets_of
+from hepda.events.expressions.evaluator import Evaluator
+from hepda.events.expressions.parser import parse
+from hepda.events.files.opening import open_file, open_tree
 from tests.factory import write_analysis
 
 N = 60

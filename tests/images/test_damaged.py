@@ -18,10 +18,10 @@ import pytest
 from PIL import Image
 from scipy.io import savemat
 
-from hepda import datasets
+from hepda.datasets import download
 from hepda.errors import HepdaError, SourceError
 from hepda.images import blending, formats
-from hepda.speech import corpora
+from hepda.speech.sounds import corpora
 
 
 def png16(values):
@@ -220,4 +220,4 @@ def test_a_damaged_header_does_not_end_an_archive_early(tmp_path):
     with tarfile.open(tmp_path / "a.tar") as archive:
         assert len(archive.getnames()) == 1
     with pytest.raises(SourceError, match="something else than a file at byte"):
-        datasets.tar_files(tmp_path / "a.tar", lambda name: True)
+        download.tar_files(tmp_path / "a.tar", lambda name: True)

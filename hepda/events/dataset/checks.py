@@ -1,0 +1,244 @@
+"""Whether what was read can be trained on and judged.
+
+Events in every sample, both classes with positive sums of weights in every fold's training, and enough effective events
+for every number that a run cannot do without.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hepda.adversarial.data.weights import negative_weights
+from hepda.config import AnalysisConfig, NetworkConfig
+from hepda.errors import DataError
+from hepda.evaluation.arrays import effective
+from hepda.evaluation.bootstrap import MOST_FAILED, poisson_counts
+from hepda.evaluation.fits.binning import MIN_N_EFF
+from hepda.events.dataset.samples import SampleSummary
+from hepda.events.dataset.splits import PARTS, part_of
+from hepda.events.domains.roles import LABELS, labelled_domains
+from hepda.events.table.feature_table import FeatureTable
+
+_BLOCK = 4_000_000
+"""Events that are looked at together: the weights of a table on disk are never all in memory."""
+TRAINED = ("training", "validation")
+
+
+def check_sample(summary: SampleSummary) -> None:
+    """Raise DataError if the selection leaves nothing of a sample, with the cut flow, or if its weights overflow."""
+    if summary.sums.entries > 0:
+        _check_magnitude(summary)
+        return
+    name = summary.name
+    if summary.entries == 0:
+        raise DataError(f"samples.{name}: its files have no entries; take the sample out or fill it.")
+    steps = [f"{'all entries':<40} {summary.entries:>10}"]
+    steps += [f"{cut[:40]:<40} {left:>10}" for cut, left in summary.cut_flow]
+    flow = "\n  ".join(steps)
+    raise DataError(
+        f"samples.{name}: no event passes the selection. Events left, cut by cut:\n  {flow}\n"
+        "Loosen the cut that empties it, or take the sample out."
+    )
+
+
+LARGEST = 1e60
+"""Sum of absolute weights from which squares and their products leave the numbers that a computer has."""
+
+
+def _check_magnitude(summary: SampleSummary) -> None:
+    sums = summary.sums
+    size = math.sqrt(sums.sumw2) if math.isfinite(sums.sumw2) else math.inf
+    if not (math.isfinite(sums.sumw) and abs(sums.sumw) < LARGEST and size < LARGEST):
+        what, where = "large", f"the sum of squared weights is {sums.sumw2:g}"
+    elif sums.sumw != 0 and size < 1 / LARGEST:
+        what, where = "small", f"the sum of weights is {sums.sumw:g}"
+    else:
+        return
+    raise DataError(
+        f"samples.{summary.name}: the weights of its events are too {what} to compute with: {where} (an event of "
+        f"weight 1 counts {summary.normalisation:g}). Look at `weight`, `luminosity`, the cross section and the sum of "
+        "weights."
+    )
+
+
+def check_table(config: AnalysisConfig, table: FeatureTable) -> None:
+    """Raise DataError if a model could not be trained or judged on `table`."""
+    if config.negative_weights == "reject":
+        _check_signs(config, table)
+    for model in config.models:
+        _check_classes(config, table, model)
+        _check_domain(config, table, model)
+        _check_ratios(config, table, model)
+
+
+def _check_classes(config: AnalysisConfig, table: FeatureTable, model: str) -> None:
+    """Both classes, with positive sums of weights, in every fold's training and validation events."""
+    used = table.of_samples(config.training_samples(model))
+    for label, name in ((1, "signal"), (0, "background")):
+        of_class = used & (table.label == label)
+        for fold in range(config.split.folds):
+            for validation, part in ((False, "training"), (True, "validation")):
+                rows = of_class & (table.fold == fold) & (table.validation == validation)
+                if not rows.any():
+                    raise DataError(
+                        f"models.{model}: fold {fold} has no {name} among its {part} events "
+                        f"({int(of_class.sum())} {name} events in all). Use fewer folds (`split.folds`), "
+                        "another `split.validation`, a looser selection or more events."
+                    )
+        total = float(np.sum(table.weight, where=of_class))  # no copy of the weights
+        if total <= 0:
+            raise DataError(
+                f"models.{model}: the weights of its {name} events add up to {total:.6g}: the negative ones "
+                "outweigh the others. Look at `weight` and the sums of weights."
+            )
+        _check_sums(config, table, f"models.{model}", name, of_class, table.weight)
+
+
+def _check_sums(
+    config: AnalysisConfig,
+    table: FeatureTable,
+    where: str,
+    name: str,
+    chosen: NDArray[np.bool_],
+    weight: NDArray[np.float64],
+) -> None:
+    """Raise DataError if the `chosen` [n] of a fold's training, or of its validation, have no positive sum of weights.
+
+    These are the events of all other folds, with the weights [n] that the policy for negative ones leaves: what a
+    training is given.
+    """
+    folds = config.split.folds
+    sums = np.zeros((folds, len(TRAINED)))
+    for start in range(0, len(table), _BLOCK):
+        block = slice(start, start + _BLOCK)
+        rows = np.flatnonzero(chosen[block]) + start
+        kept = negative_weights(weight[rows], config.negative_weights).weight
+        np.add.at(sums, (table.fold[rows], table.validation[rows].astype(int)), kept)
+    for fold, part in np.ndindex(*sums.shape):
+        total = float(np.delete(sums[:, part], fold).sum())
+        if not total > 0:
+            raise DataError(
+                f"{where}: the weights of its {name} events add up to {total:.6g} in the {TRAINED[part]} of fold "
+                f"{fold}; they must add up to more than 0. Heavy or negative weights of a few events do that: look at "
+                "`weight`, use another number of `split.folds`, `negative_weights: absolute`, or more events."
+            )
+
+
+def _check_domain(config: AnalysisConfig, table: FeatureTable, model: str) -> None:
+    """Both sides of a domain head have events, and weights that they can be balanced by, in every fold's training."""
+    section = config.models[model]
+    if not isinstance(section, NetworkConfig) or section.domain is None:
+        return
+    mask, side = table.columns[f"domain:{model}:mask"], table.columns[f"domain:{model}:side"]
+    for index, name in enumerate(("source", "target")):
+        for fold in range(config.split.folds):
+            if not np.any(mask & (side == index) & (table.fold == fold)):
+                raise DataError(
+                    f"models.{model}.domain.{name}: no event is left in fold {fold} after `rows: "
+                    f"{section.domain.rows}` and `selection: {section.domain.selection}`; loosen them."
+                )
+        own, weight = np.asarray(mask & (side == index)), table.columns[f"domain:{model}:weight"]
+        for part, validation in zip(TRAINED, (False, True), strict=True):
+            if not np.any(own & (table.validation == validation)):
+                raise DataError(
+                    f"models.{model}.domain.{name}: has no {part} events; loosen its selection or use more events."
+                )
+        idle = section.domain.method == "none" or not section.domain.balance
+        if not idle and (index == 0 or np.any(weight, where=own)):  # a target of zero weights is no target
+            _check_sums(config, table, f"models.{model}.domain.{name}", section.domain.rows, own, weight)
+
+
+def _check_ratios(config: AnalysisConfig, table: FeatureTable, model: str) -> None:
+    """Both sides of a reweighting have a positive sum of weights in every part that a fold's ratio is learnt from."""
+    section = config.models[model]
+    sides = []
+    if section.reweight is not None:
+        for side, names in (("source", section.reweight.source), ("target", section.reweight.target)):
+            sides.append((f"models.{model}.reweight.{side}", table.of_samples(names), table.weight))
+    domain = section.domain if isinstance(section, NetworkConfig) else None
+    if domain is not None and domain.reweight is not None:
+        mask, number = table.columns[f"domain:{model}:mask"], table.columns[f"domain:{model}:side"]
+        for index, side in enumerate(("source", "target")):
+            own = np.asarray(mask & (number == index))
+            sides.append((f"models.{model}.domain.reweight ({side})", own, table.columns[f"domain:{model}:weight"]))
+    for where, chosen, weight in sides:
+        rows = np.flatnonzero(chosen)
+        sums = np.zeros((config.split.folds, PARTS))
+        kept = negative_weights(weight[rows], config.negative_weights).weight
+        np.add.at(sums, (table.fold[rows], part_of(table.key[rows], PARTS)), kept)
+        for fold in range(config.split.folds):
+            held = np.delete(sums, fold, axis=0).sum(axis=0)  # each part calibrates once, all but two are learnt from
+            learnt = held.sum() - held - np.roll(held, -1)
+            if not (np.all(held > 0) and np.all(learnt > 0)):
+                raise DataError(
+                    f"{where}: in the training of fold {fold} one of the {PARTS} parts that the ratio is learnt from "
+                    f"has no events or weights that do not add up to more than 0 ({len(rows)} events in all); use "
+                    "fewer folds (`split.folds`), a looser selection, more events, or no `reweight`."
+                )
+
+
+def _check_signs(config: AnalysisConfig, table: FeatureTable) -> None:
+    """The policy `reject`: no event that a model trains on may have a negative weight."""
+    for name in dict.fromkeys(n for model in config.models for n in config.training_samples(model)):
+        negative = int((table.weight[table.of_samples([name])] < 0).sum())
+        if negative:
+            raise DataError(
+                f"samples.{name}: {negative} events have negative weights and `negative_weights: reject` "
+                "forbids them; choose keep, absolute or drop, or other samples."
+            )
+
+
+def unjudged(config: AnalysisConfig, table: FeatureTable) -> Iterator[str]:
+    """Why the scores of these events could not be judged after a training: a line for each reason.
+
+    Numbers that a run cannot do without need a positive sum of weights of every class in every domain, an interval of
+    the AUC in domains with both classes, and one bin of the score with enough effective background of the first
+    domain among its validation events, on which bins are chosen.
+    """
+    for domain in table.domain_names:
+        for name, label in LABELS.items():
+            rows = table.of_domain(domain) & (table.label == label)
+            total = float(np.sum(table.weight, where=rows))
+            if rows.any() and not total > 0:
+                yield (
+                    f"the {name} events of the domain {domain} have weights that add up to {total:.6g}; to judge "
+                    "scores they must add up to more than 0. Look at `weight`, or use more events."
+                )
+    source = table.of_domain(config.domains[0])
+    chosen = source & table.validation & (table.label == LABELS["background"])
+    found = effective(table.weight[chosen])
+    if found < MIN_N_EFF:
+        yield (
+            f"the {int(chosen.sum())} validation events of the background of {config.domains[0]} are worth {found:.3g} "
+            f"(n_eff), and the bins of the score need {MIN_N_EFF:g}: {_WAYS_OUT}"
+        )
+    for domain in labelled_domains(table):
+        yield from _resampled(config, table, domain)
+
+
+_WAYS_OUT = (
+    "cap or cut events of heavy weights (`weight: clip(...)`), raise `split.validation`, loosen the selection or use "
+    "more events."
+)
+
+
+def _resampled(config: AnalysisConfig, table: FeatureTable, domain: str) -> Iterator[str]:
+    """Classes of which too many bootstrap replicas, drawn as `hepda.evaluation.roc` does, have no positive sum."""
+    rows = np.flatnonzero(table.of_domain(domain) & (table.label >= 0))
+    label, weight = table.label[rows], table.weight[rows]
+    replicas = max(2, config.evaluation.bootstrap)
+    for name, of in LABELS.items():
+        own = np.where(label == of, weight, 0.0)
+        if not own.sum() > 0 or effective(own) >= MIN_N_EFF:
+            continue  # told already; or five standard deviations from 0
+        failed = sum(float(own @ counts) <= 0 for counts in poisson_counts(len(own), replicas, config.seed))
+        if failed > MOST_FAILED * replicas or replicas - failed < 2:
+            yield (
+                f"the {int(np.count_nonzero(label == of))} {name} events of the domain {domain} are worth "
+                f"{effective(own):.3g} (n_eff): in {failed} of {replicas} bootstrap replicas their weights do not add "
+                f"up to more than 0, so no interval can be told; {_WAYS_OUT}"
+            )

@@ -1,0 +1,114 @@
+"""Whether the events that an analysis file reads now are those that a run was trained on, by their contents."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hepda.config import AnalysisConfig
+from hepda.errors import ConfigError, SourceError
+from hepda.events.files.locations import expand
+from hepda.events.table.feature_table import FeatureTable
+from hepda.events.table.fingerprint import states_of, table_name
+from hepda.runtime import fingerprint
+
+Array = NDArray[Any]
+SCORED = ("key", "weight", "label", "domain", "fold")
+"""Columns of a table that scores.parquet has as well."""
+COLUMNS = (*SCORED, "validation", "features")
+
+
+def contents_of(
+    config: AnalysisConfig, table: FeatureTable, names: Iterable[str] = COLUMNS
+) -> Iterator[tuple[str, Array]]:
+    """The columns `names` of each sample, and where features are among them, the further columns of the table."""
+    names = tuple(names)
+    for number, sample in enumerate(table.sample_names):
+        rows = _rows(table.sample, number)
+        for name in names:
+            yield f"{name} of {sample}", getattr(table, name)[rows]
+        for name, values in table.columns.items() if "features" in names else ():
+            # Another expression under the same name is another column.
+            said = name if name not in config.columns else f"{name} = {config.columns[name]}"
+            yield f"{fingerprint.OPTIONAL}{said} of {sample}", values[rows]
+
+
+def _rows(samples: NDArray[np.int16], number: int) -> slice | NDArray[np.intp]:
+    """Where the rows of a sample are: a slice, as tables have them sample by sample, or their numbers."""
+    found = np.flatnonzero(samples == number)
+    whole = not len(found) or found[-1] - found[0] + 1 == len(found)
+    return slice(found[0], found[-1] + 1) if whole and len(found) else found
+
+
+def check_scored(config: AnalysisConfig, run: Path, recorded: fingerprint.Parts, table: FeatureTable) -> None:
+    """Raise ConfigError if scores.parquet, read as `table`, is not of the events that the run was trained on."""
+    now = fingerprint.fingerprints(contents_of(config, table, SCORED))
+    shared = {name: found for name, found in recorded.items() if name.partition(" of ")[0] in SCORED}
+    others = fingerprint.differences(shared, now)
+    if others:
+        raise ConfigError(
+            f"{run / 'scores.parquet'} is not of the events that {run / 'manifest.json'} records: "
+            f"{fingerprint.in_words(others)} differ. It was changed, or copied from another run; train again."
+        )
+
+
+def check_samples(
+    config: AnalysisConfig,
+    run: Path,
+    recorded: Mapping[str, Any],
+    samples: Iterable[str],
+    report: Callable[[str, int], None],
+) -> None:
+    """Compare the events of these samples with the record of the run, as `manifest.json` has it under `data`.
+
+    Nothing is read where all files of the analysis are as they were (size, times, inode, first and last bytes) and it
+    reads them by the same keys; otherwise the samples are read again. report: as `read_rows` calls it.
+
+    Raises:
+        ConfigError: the events have another content.
+        HepdaError: as `load_table`, where the samples are read again.
+
+    """
+    name = _name_now(config)
+    if name is not None and name == recorded.get("made_of"):
+        return
+    others = []
+    for sample in dict.fromkeys(samples):
+        # The table of one sample has parts of all, which are empty for the others.
+        now = {
+            name: fingerprint.fingerprint(values)
+            for name, values in contents_of(config, _read(config, sample, report))
+            if _of(name, sample)
+        }
+        before = {name: found for name, found in recorded["parts"].items() if _of(name, sample)}
+        others += fingerprint.differences(before, now)
+    fingerprint.complain(run, others)
+
+
+def _of(part: str, sample: str) -> bool:
+    """Whether a part is a column of a sample that all tables have."""
+    return part in {f"{name} of {sample}" for name in COLUMNS}
+
+
+def _name_now(config: AnalysisConfig) -> str | None:
+    try:
+        files = {name: expand(sample.files, f"samples.{name}.files") for name, sample in config.samples.items()}
+    except SourceError:  # those that are needed are named when they are read
+        return None
+    return table_name(config, files, states_of(files))
+
+
+def _read(config: AnalysisConfig, sample: str, report: Callable[[str, int], None]) -> FeatureTable:
+    """The events of one sample."""
+    from hepda.events.dataset.inputs import open_inputs
+    from hepda.events.dataset.plan import make_plan
+    from hepda.events.dataset.reading import read_rows, table_of
+    from hepda.events.dataset.skipped_files import Skips
+
+    plan = make_plan(config)
+    files = open_inputs(config, plan, sample, Skips(config))
+    return table_of(config, sample, read_rows(config, plan, sample, files, report).rows)

@@ -1,0 +1,128 @@
+"""The files of an analysis, opened and found good before an event is read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+
+from hepda.config import AnalysisConfig
+from hepda.errors import HepdaError, MissingTreeError, SourceError
+from hepda.events.dataset.plan import Plan, SamplePlan, check_plots, make_plan
+from hepda.events.dataset.samples import Metadata, Normalisation, metadata_of, normalisation_config, normalisation_of
+from hepda.events.dataset.skipped_files import Skips
+from hepda.events.dataset.stitching import Stitching
+from hepda.events.dataset.systematics import check_systematics
+from hepda.events.files.opening import Tree, expand, open_file, open_tree
+from hepda.events.files.protocol import SIDE
+
+
+@dataclass(frozen=True, slots=True)
+class InputFile:
+    """A file that was opened and found good, not yet read.
+
+    replaced: branches, and what is read in their place; ends: see `Tree.ends`; refused: see `Tree`;
+    has_events: whether it has the tree at all: a job that selected nothing leaves but its sum of weights.
+    """
+
+    path: str
+    entries: int
+    branches: tuple[str, ...]
+    metadata: Metadata
+    plan: SamplePlan
+    replaced: Mapping[str, str] = field(default_factory=dict)
+    ends: tuple[int, ...] = ()
+    refused: Mapping[str, str] = field(default_factory=dict)
+    has_events: bool = True
+
+
+def inspect(config: AnalysisConfig, skips: Skips | None = None) -> tuple[Plan, dict[str, list[InputFile]]]:
+    """Parse every expression and open every file, without reading events; raises as `load_table` does.
+
+    skips: takes note of the files that are left out.
+    """
+    plan = make_plan(config)
+    skips = skips or Skips(config)
+    inputs = {name: open_inputs(config, plan, name, skips) for name in config.samples}
+    check_plots(config, {branch for files in inputs.values() for file in files for branch in file.branches})
+    check_systematics(config, plan, inputs)
+    return plan, inputs
+
+
+def open_inputs(config: AnalysisConfig, plan: Plan, name: str, skips: Skips) -> list[InputFile]:
+    """Open each file of a sample; check its tree, branches, expressions and metadata."""
+    inputs = []
+    empty: list[tuple[str, Metadata, MissingTreeError]] = []
+    first: SourceError | None = None
+    for path in expand(config.samples[name].files, f"samples.{name}.files"):
+        try:
+            inputs.append(_open_input(config, plan, name, path))
+        except MissingTreeError as error:
+            first = first or error
+            metadata = _metadata_without_events(config, plan, name, path)
+            if metadata is None:
+                skips.take(name, path, error)
+            else:
+                empty.append((path, metadata, error))
+        except SourceError as error:
+            skips.take(name, path, error)
+            first = first or error
+    if not inputs and first is not None:
+        raise first
+    for path, metadata, why in empty:
+        skips.take_empty(name, path, why)
+        inputs.append(replace(inputs[0], path=path, entries=0, metadata=metadata, ends=(), has_events=False))
+    return inputs
+
+
+def _metadata_without_events(config: AnalysisConfig, plan: Plan, name: str, path: str) -> Metadata | None:
+    """What normalises the sample, of a file without its tree: as a job leaves it that selected nothing. None: nothing.
+
+    A sample that is normalised by something else has no such files: nothing tells them from those of a wrong name.
+    """
+    if config.samples[name].is_data or config.samples[name].sum_of_weights != "file":
+        return None
+    try:
+        with open_file(path, config.reading.retries) as file:
+            found = metadata_of(config, name, file, None, plan.variables_of(name))
+    except HepdaError:
+        return None
+    return None if found.sum_of_weights is None else found
+
+
+def _open_input(config: AnalysisConfig, plan: Plan, name: str, path: str) -> InputFile:
+    with sample_tree(config, name, path) as tree:
+        sample_plan = plan.for_sample(name, tree.branches, path, tree.refused)
+        tree.require(config.split.key)
+        metadata = metadata_of(config, name, tree.file, tree, sample_plan.variables)
+        ends = tree.ends([*sample_plan.branches, *config.split.key])
+        return InputFile(path, tree.entries, tree.branches, metadata, sample_plan, ends=ends, refused=tree.refused)
+
+
+@contextmanager
+def sample_tree(config: AnalysisConfig, name: str, path: str) -> Iterator[Tree]:
+    """The tree of one file of a sample, with the sample's aliases."""
+    sample = config.samples[name]
+    wanted, where = sample.tree or config.tree, normalisation_config(config, name)
+    with open_tree(path, wanted, sample.aliases, config.reading.retries) as tree:
+        if wanted is None and where is not None and tree.tree in SIDE and tree.tree == where.tree:
+            raise MissingTreeError(f"{path}: has no tree of events, only {tree.tree!r} of what normalises them.")
+        yield tree
+
+
+def factor_of(
+    config: AnalysisConfig,
+    plan: Plan,
+    name: str,
+    own: Normalisation,
+    inputs: Mapping[str, list[InputFile]] | None,
+) -> float | Stitching:
+    """From the weight expression to the physical weight, alone or with the samples that it is stitched to."""
+    covers = plan.stitched_to(name)
+    if not covers:
+        return own.factor
+    factors = {name: own.factor}
+    for other in covers.keys() - {name}:
+        files = open_inputs(config, plan, other, Skips(config)) if inputs is None else inputs[other]
+        factors[other] = normalisation_of(config, other, [file.metadata for file in files]).factor
+    return Stitching(name, factors, covers)

@@ -1,0 +1,1 @@
+"""What the domains of an analysis are: which are compared, blinded, without a counterpart."""

@@ -1,0 +1,168 @@
+"""HDF5 as umami and salt read and write it: structured datasets of jets, and of tracks with a flag `valid`.
+
+A tree is a one-dimensional structured dataset (`jets`), or a group of plain one-dimensional ones. Beside a tree's own
+fields stand, by a dot, those of the datasets of its group with as many rows: `tracks.d0` is a list a jet, without the
+elements that are padding (`valid` false); `lepton.pt`, one number a jet, is missing where `lepton.valid` is false. A
+plain dataset has its own name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from hepda.errors import MissingExtraError, SourceError
+from hepda.events.expressions.columns import Column, Numbers, ValueProblem, offsets_of, widen
+from hepda.events.files.protocol import Reader, opened, told_apart
+
+NUMBERS = "biuf"
+VALID = "valid"
+
+
+class Hdf5File:
+    """An open HDF5 file."""
+
+    def __init__(self, path: str) -> None:
+        try:
+            import h5py
+        except ImportError as error:
+            raise MissingExtraError("h5py", "hdf5") from error
+        self._path = path
+        self._file = opened(path, lambda source: h5py.File(source, "r"))
+        self._datasets: list[Any] = []
+        self._file.visititems(lambda _, item: self._datasets.append(item) if isinstance(item, h5py.Dataset) else None)
+
+    def trees(self) -> Sequence[str]:
+        """Structured datasets of one dimension, or else groups of plain ones, by their paths."""
+        structured = [d.name.lstrip("/") for d in self._datasets if d.dtype.names and d.ndim == 1]
+        plain = [_parent(d) for d in self._datasets if not d.dtype.names and d.ndim == 1 and d.dtype.kind in NUMBERS]
+        groups = [group for group in dict.fromkeys(plain) if not any(_parent_of(s) == group for s in structured)]
+        return [*structured, *(group or "/" for group in groups)]
+
+    def reader(self, tree: str) -> Reader:
+        """The tree of this name, with the datasets beside it."""
+        item = self._file[tree]
+        own = item if hasattr(item, "dtype") else None
+        group = tree.strip("/") if own is None else _parent(own)
+        beside = [d for d in self._datasets if _parent(d) == group and d.ndim and d.name != item.name]
+        first = next(d for d in beside if d.ndim == 1 and not d.dtype.names) if own is None else own
+        return Hdf5Reader(len(first), own, [d for d in beside if len(d) == len(first)])
+
+    def histograms(self) -> Sequence[str]:
+        """Not told: any plain dataset might be one."""
+        return ()
+
+    def histogram(self, name: str) -> Any:
+        """A plain dataset of one dimension, [bins]."""
+        found = {d.name.lstrip("/"): d for d in self._datasets if d.ndim == 1 and d.dtype.kind in NUMBERS}
+        if name not in found:
+            raise SourceError(f"{self._path}: has no plain dataset {name!r} to take for a histogram.")
+        return np.asarray(found[name][()], dtype=np.float64)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def _parent(dataset: Any) -> str:
+    return _parent_of(dataset.name.lstrip("/"))
+
+
+def _parent_of(name: str) -> str:
+    return name.rpartition("/")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A field of a dataset (None: the dataset is plain)."""
+
+    dataset: Any
+    field: str | None
+
+
+class Hdf5Reader:
+    """Rows of one tree: its own fields, and those of the datasets `beside` it."""
+
+    def __init__(self, entries: int, own: Any, beside: Sequence[Any]) -> None:
+        self.entries, self._own = entries, own
+        found = [] if own is None else [(name, Place(own, name)) for name in own.dtype.names]
+        for dataset in beside:
+            name = dataset.name.rpartition("/")[2]
+            if dataset.dtype.names:
+                found += [(f"{name}.{field}", Place(dataset, field)) for field in dataset.dtype.names]
+            else:
+                found.append((name, Place(dataset, None)))
+        whats = [_what(place) for _, place in found]
+        names = told_apart([name for name, _ in found])
+        self._places = {n: place for n, (_, place), what in zip(names, found, whats, strict=True) if what is None}
+        self.others = {name: f"holds {what}" for name, what in zip(names, whats, strict=True) if what is not None}
+        self.fields = tuple(self._places)
+
+    def is_list(self, field: str) -> bool:
+        """Whether a field holds a list a row."""
+        place = self._places[field]
+        shape = place.dataset.dtype[place.field].shape if place.field else ()
+        return bool(place.dataset.ndim + len(shape) == 2)
+
+    def ends(self, fields: Sequence[str]) -> Sequence[int]:
+        """Chunks of HDF5 are small: rows are cut anywhere."""
+        return ()
+
+    def columns(self, fields: Sequence[str], start: int, stop: int | None) -> dict[str, Column]:
+        """Columns of the rows [start, stop), each dataset read once."""
+        wanted: dict[str, list[str]] = {}
+        for field in fields:
+            wanted.setdefault(self._places[field].dataset.name, []).append(field)
+        found: dict[str, Column] = {}
+        for names in wanted.values():
+            found.update(self._of_dataset(names, start, self.entries if stop is None else stop))
+        return found
+
+    def _of_dataset(self, fields: Sequence[str], start: int, stop: int) -> Iterator[tuple[str, Column]]:
+        dataset = self._places[fields[0]].dataset
+        inner = [str(self._places[field].field) for field in fields]
+        keep = None
+        if not dataset.dtype.names:
+            rows = dict.fromkeys(fields, dataset[start:stop])
+        else:
+            # Of the rows of the tree itself, `valid` is a field like others: all of them are events.
+            flag = [VALID] if VALID in dataset.dtype.names and not self._is_of_rows(dataset) else []
+            read = dataset.fields([*dict.fromkeys([*inner, *flag])])[start:stop]
+            rows = {field: read[name] for field, name in zip(fields, inner, strict=True)}
+            keep = np.asarray(read[VALID], dtype=bool) if flag else None
+        for field, values in rows.items():
+            is_flag = self._places[field].field == VALID and values.ndim == 1
+            yield field, _column(field, values, None if is_flag else keep)
+
+    def _is_of_rows(self, dataset: Any) -> bool:
+        """Whether `valid`, if there, would tell of a row of the tree, not of an object in it."""
+        own = self._own is not None and dataset.name == self._own.name
+        return own and dataset.ndim + len(dataset.dtype[VALID].shape) == 1
+
+
+def _what(place: Place) -> str | None:
+    """What a field holds; None for numbers, flat or with one more dimension."""
+    kind = place.dataset.dtype[place.field] if place.field else place.dataset.dtype
+    dimensions = place.dataset.ndim + len(kind.shape)
+    if kind.base.kind in NUMBERS and dimensions <= 2:
+        return None
+    return f"{kind.base} of {dimensions} dimensions"
+
+
+def _column(field: str, values: Numbers, keep: Numbers | None) -> Column:
+    """Rows, or lists; what `keep` does not admit of [rows] is missing, of [rows, elements] is left out."""
+    gone = None if keep is None or keep.ndim == 2 or keep.all() else ~keep
+    try:
+        if values.ndim == 1:
+            return Column(widen(np.ascontiguousarray(values)), None, gone)
+        inside = np.ones(values.shape, dtype=bool)
+        if gone is not None:
+            inside &= ~gone[:, np.newaxis]
+        elif keep is not None and keep.shape == values.shape:
+            inside = keep
+        return Column(widen(values[inside]), offsets_of(inside.sum(axis=1)), None, gone)
+    except ValueProblem as problem:
+        raise ValueProblem(f"{field!r} {problem}") from problem

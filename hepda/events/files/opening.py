@@ -1,0 +1,212 @@
+"""Opens files of events: one interface for all formats and places; names, errors and retries alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hepda.errors import DataError, SourceError, nearest
+from hepda.events.expressions.branch_names import Field, Names, names_of, plain_order
+from hepda.events.expressions.columns import Column, counts
+from hepda.events.files.locations import RETRIES, Result, attempt, check_scheme, expand, is_remote, size_of
+from hepda.events.files.protocol import Format, choose_tree, open_format
+
+__all__ = ["EventFile", "Source", "Tree", "expand", "integers", "open_file", "open_tree", "size_of", "tree_of"]
+
+
+class Source(Protocol):
+    """A tree of one file, whatever the format."""
+
+    @property
+    def path(self) -> str:
+        """The file."""
+        ...
+
+    def read(self, names: Sequence[str], start: int, stop: int) -> dict[str, Column]:
+        """Columns of the entries [start, stop)."""
+        ...
+
+
+class EventFile:
+    """An open file, which is opened again where the way to it breaks."""
+
+    def __init__(self, path: str, retries: int = RETRIES) -> None:
+        self.path, self.retries = path, retries
+        self._format: Format | None = None
+
+    def do(self, what: str, action: Callable[[Format], Result]) -> Result:
+        """`action` on the open file. Raises SourceError, saying that `what` could not be read."""
+
+        def on_file() -> Result:
+            self._format = self._format or open_format(self.path)
+            return action(self._format)
+
+        return attempt(self.path, what, is_remote(self.path), on_file, self.retries, self.close)
+
+    def close(self) -> None:
+        """Close it; whatever is read next opens it again."""
+        found, self._format = self._format, None
+        if found is not None:
+            found.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """A tree of an open file.
+
+    names: what expressions may call its branches, and what the file calls them; refused: names that mean no branch or
+    no numbers, and why.
+    """
+
+    file: EventFile
+    tree: str
+    entries: int
+    names: Mapping[str, Field]
+    refused: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def path(self) -> str:
+        """The file."""
+        return self.file.path
+
+    @property
+    def branches(self) -> tuple[str, ...]:
+        """All names that expressions may use."""
+        return tuple(self.names)
+
+    @property
+    def own_names(self) -> tuple[str, ...]:
+        """The names of the branches in the file, once each."""
+        return tuple(plain_order(self.names))
+
+    def require(self, names: Sequence[str]) -> None:
+        """Raise SourceError for a branch that is not there, suggesting the nearest, or that the name does not tell."""
+        for name in names:
+            if name in self.refused:
+                raise SourceError(f"{self.path}: the tree {self.tree!r}: {name!r} {self.refused[name]}.")
+            if name not in self.names:
+                hint = nearest(name, self.names)
+                raise SourceError(f"{self.path}: the tree {self.tree!r} has no branch {name!r}.{hint}")
+
+    def replaced(self, branches: Mapping[str, str]) -> Tree:
+        """The same tree, where a branch of `branches` (by any of its names) reads as the one given for it.
+
+        Raises SourceError, suggesting the nearest, for a branch that is not there.
+        """
+        self.require([*branches, *branches.values()])
+        for name in branches:
+            if self.names[name].counted:
+                raise SourceError(f"{self.path}: {name!r} is the length of a collection, no branch to be replaced.")
+        instead = {self.names[old].name: self.names[new] for old, new in branches.items()}
+        names = {n: f if f.counted else instead.get(f.name, f) for n, f in self.names.items()}
+        return Tree(self.file, self.tree, self.entries, names, self.refused)
+
+    def ends(self, names: Sequence[str]) -> tuple[int, ...]:
+        """Entries where a part of the file ends that is unpacked as a whole, see `Reader.ends`."""
+        fields = list(dict.fromkeys(self.names[name].name for name in names))
+        return tuple(self.file.do(f"the tree {self.tree!r}", lambda f: f.reader(self.tree).ends(fields)))
+
+    def read(self, names: Sequence[str], start: int = 0, stop: int | None = None) -> dict[str, Column]:
+        """Columns of the entries [start, stop), by name.
+
+        Raises SourceError for a branch that is missing, holds no numbers or cannot be read.
+        """
+        self.require(names)
+        if not names:
+            return {}
+        fields = list(dict.fromkeys(self.names[name].name for name in names))
+        rows = max((self.entries if stop is None else min(stop, self.entries)) - start, 0)
+
+        def look(found: Format) -> dict[str, Column]:
+            columns = found.reader(self.tree).columns(fields, start, stop)
+            for own, column in columns.items():
+                check_column(own, column, rows)
+            return columns
+
+        columns = self.file.do(f"branches of the tree {self.tree!r}", look)
+        return {name: self._named(name, columns) for name in names}
+
+    def _named(self, name: str, columns: Mapping[str, Column]) -> Column:
+        own = self.names[name]
+        column = columns[own.name]
+        if not own.counted:
+            return column
+        if column.offsets is None:
+            raise SourceError(f"{self.path}: {name!r} counts {own.name!r}, which holds no lists.")
+        return Column(counts(column.offsets), None, column.absent)
+
+
+@contextmanager
+def open_file(path: str, retries: int = RETRIES) -> Iterator[EventFile]:
+    """An open file. Raises SourceError if it is missing, empty, truncated, of no known format or scheme of URLs."""
+    check_scheme(path)
+    file = EventFile(path, retries)
+    try:
+        file.do("the file", lambda _: None)
+        yield file
+    finally:
+        file.close()
+
+
+def tree_of(file: EventFile, path: str, tree: str | None, aliases: Mapping[str, str] | None = None) -> Tree:
+    """The tree of an open file: the named one, or None for the one that holds the events.
+
+    aliases: further names of branches. Raises SourceError, naming the trees there are, if it is not there.
+    """
+    chosen = choose_tree(file.do("the list of trees", lambda f: f.trees()), tree, path)
+
+    def look(found: Format) -> tuple[int, Names]:
+        reader = found.reader(chosen)
+        where = f"{path}: the tree {chosen!r}"
+        return reader.entries, names_of(reader.fields, reader.is_list, aliases or {}, where, reader.others)
+
+    entries, names = file.do(f"the tree {chosen!r}", look)
+    return Tree(file, chosen, entries, names.known, names.refused)
+
+
+@contextmanager
+def open_tree(
+    path: str, tree: str | None = None, aliases: Mapping[str, str] | None = None, retries: int = RETRIES
+) -> Iterator[Tree]:
+    """The tree of the file at `path`; raises SourceError as `open_file` and `tree_of` do."""
+    with open_file(path, retries) as file:
+        yield tree_of(file, path, tree, aliases)
+
+
+def check_column(field: str, column: Column, rows: int) -> None:
+    """Raise ValueError for a column of a file that is not one of so many rows: formats may keep no checksums.
+
+    Lists that begin before the last one has ended, or reach beyond the numbers, would fail in the middle of an
+    expression, or give wrong numbers.
+    """
+    total = len(column.values)
+    if column.offsets is None:
+        sound = total == rows
+    else:
+        first, last = int(column.offsets[0]), int(column.offsets[-1])
+        sound = len(column.offsets) == rows + 1 and (first, last) == (0, total)
+        sound = sound and not np.any(column.offsets[1:] < column.offsets[:-1])
+    if not sound or (column.missing is not None and len(column.missing) != total):
+        raise ValueError(f"{field!r} does not hold {rows} entries one after the other")
+
+
+def integers(column: Column, what: str, entries: NDArray[np.int64] | None = None) -> NDArray[Any]:
+    """Flat integers of a key branch; entries: theirs in the file, None: all.
+
+    They must identify every event: raises SourceError for lists and fractions, DataError where one is missing.
+    """
+    if column.offsets is not None or column.values.dtype.kind not in "iu":
+        raise SourceError(f"{what}: must be one integer an event to identify it; see `split.key`.")
+    if column.missing is not None and np.any(column.missing):
+        places = np.flatnonzero(column.missing)
+        entry = int(places[0] if entries is None else entries[places[0]])
+        raise DataError(
+            f"{what}: is missing in {len(places)} events, first in entry {entry}, so it cannot identify them; cut "
+            "these events away, or see `split.key`."
+        )
+    return column.values

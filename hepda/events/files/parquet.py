@@ -1,0 +1,153 @@
+"""Parquet, by pyarrow: one table a file, read by groups of rows and by leaf columns."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from hepda.errors import SourceError
+from hepda.events.expressions.awkward_arrays import column_of
+from hepda.events.expressions.columns import Column, ValueProblem
+from hepda.events.files.protocol import Reader, opened, told_apart
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """A column without columns of its own: its path in the file, its place among them, and the way from the top.
+
+    top: the place of the column of the table that it is a part of; kind: Arrow's word for what it holds;
+    again: whether another one has the same path, within the same column.
+    """
+
+    path: str
+    top: int
+    way: tuple[str, ...]
+    in_list: bool
+    numeric: bool
+    kind: str
+    again: bool = False
+
+
+class ParquetFile:
+    """An open Parquet file, which is its own reader."""
+
+    def __init__(self, path: str) -> None:
+        import pyarrow.parquet as pq
+
+        self._path = path
+        self._file = opened(path, pq.ParquetFile)
+        self._all = _leaves_of(self._file)
+        names = told_apart([".".join(leaf.way) for leaf in self._all])
+        self._leaves = {name: leaf for name, leaf in zip(names, self._all, strict=True) if leaf.numeric}
+        self.others = {n: f"holds {leaf.kind}" for n, leaf in zip(names, self._all, strict=True) if not leaf.numeric}
+        sizes = [self._file.metadata.row_group(i).num_rows for i in range(self._file.metadata.num_row_groups)]
+        self._edges = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+        self.entries = int(self._edges[-1])
+        self.fields = tuple(self._leaves)
+
+    def trees(self) -> None:
+        """A Parquet file is one table."""
+        return None  # noqa: RET501 - it is an answer
+
+    def reader(self, tree: str) -> Reader:
+        """The table."""
+        return self
+
+    def histograms(self) -> Sequence[str]:
+        """None."""
+        return ()
+
+    def histogram(self, name: str) -> Any:
+        """There are none in Parquet."""
+        raise SourceError(f"{self._path}: has no histogram {name!r}; a Parquet file is one table of events.")
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close(force=True)
+
+    def is_list(self, field: str) -> bool:
+        """Whether a column holds a list an event."""
+        return self._leaves[field].in_list
+
+    def ends(self, fields: Sequence[str]) -> Sequence[int]:
+        """The ends of row groups."""
+        return self._edges[1:].tolist()  # type: ignore[no-any-return]  # numpy's word for a list of integers
+
+    def columns(self, fields: Sequence[str], start: int, stop: int | None) -> dict[str, Column]:
+        """Columns of the entries [start, stop); only the row groups that hold them are read."""
+        import awkward as ak
+
+        stop = self.entries if stop is None else min(stop, self.entries)
+        first = int(np.searchsorted(self._edges, start, side="right")) - 1
+        last = max(int(np.searchsorted(self._edges, stop, side="left")), first + 1)
+        groups = list(range(max(first, 0), min(last, len(self._edges) - 1)))
+        tops = self._tops(list(dict.fromkeys(self._leaves[field].path for field in fields)), groups)
+        offset = int(self._edges[groups[0]]) if groups else 0
+        found = {}
+        for field in fields:
+            leaf = self._leaves[field]
+            if leaf.again:
+                raise ValueProblem(f"{field!r} is one of several columns of this name in {leaf.way[0]!r}")
+            # Cut as awkward has it: its from_arrow takes the validity bits of a slice of Arrow's from the wrong place.
+            array = tops[leaf.top][start - offset : max(stop, start) - offset]
+            for part in leaf.way[1:]:
+                array = array[part]
+            try:
+                found[field] = column_of(ak.to_layout(array))
+            except ValueProblem as problem:
+                raise ValueProblem(f"{field!r} {problem}") from problem
+        return found
+
+    def _tops(self, paths: Sequence[str], groups: Sequence[int]) -> dict[int, Any]:
+        """Columns of the table, by their places, with those of their parts that `paths` name; rows of `groups`.
+
+        pyarrow takes names alone, and gives all that has one of them, in the order of the names and then of the file.
+        """
+        import awkward as ak
+
+        table = self._file.read_row_groups(list(groups), columns=list(paths), use_threads=False)
+        given = dict.fromkeys(
+            leaf.top for path in paths for leaf in self._all if leaf.path == path or leaf.path.startswith(f"{path}.")
+        )
+        return {top: ak.from_arrow(column) for top, column in zip(given, table.columns, strict=True)}
+
+
+def _leaves_of(file: Any) -> list[Leaf]:
+    """The leaves of a file, which Arrow's schema, with types, and Parquet's, with paths, have in one order."""
+    paths = [file.schema.column(i).path for i in range(len(file.schema))]
+    walked = [
+        (top, *found)
+        for top, field in enumerate(file.schema_arrow)
+        for found in _walk_type(field.type, (field.name,), False)
+    ]
+    number = Counter((top, way) for top, way, *_ in walked)
+    return [
+        Leaf(path, top, way, in_list, _is_number(kind), str(kind), number[top, way] > 1)
+        for path, (top, way, in_list, kind) in zip(paths, walked, strict=True)
+    ]
+
+
+def _walk_type(kind: Any, way: tuple[str, ...], in_list: bool) -> Iterator[tuple[tuple[str, ...], bool, Any]]:
+    """The leaves of an Arrow type: the way to each, whether a list lies on it, and its type."""
+    import pyarrow.types as types
+
+    if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
+        yield from _walk_type(kind.value_type, way, True)
+    elif types.is_struct(kind):
+        for field in (kind.field(i) for i in range(kind.num_fields)):
+            yield from _walk_type(field.type, (*way, field.name), in_list)
+    elif types.is_map(kind):
+        for part in (kind.key_type, kind.item_type):
+            yield from ((inner, listed, kind) for inner, listed, _ in _walk_type(part, way, True))
+    else:
+        yield way, in_list, kind
+
+
+def _is_number(kind: Any) -> bool:
+    import pyarrow.types as types
+
+    return bool(types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind))

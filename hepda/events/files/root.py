@@ -1,0 +1,215 @@
+"""TTree and RNTuple, by uproot."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hepda.errors import SourceError, nearest
+from hepda.events.expressions.awkward_arrays import column_of
+from hepda.events.expressions.columns import Column, ValueProblem
+from hepda.events.files.protocol import Reader, told_apart
+
+TREES = ("TTree", "TNtuple", "TNtupleD", "TChain")
+NTUPLES = ("ROOT::RNTuple", "ROOT::Experimental::RNTuple")
+_AT_ONCE = 8
+"""Branches that are asked of a server at a time."""
+
+
+class RootFile:
+    """An open ROOT file. Raises SourceError if it is truncated."""
+
+    def __init__(self, path: str) -> None:
+        import uproot
+
+        self._path = path
+        # Spans never ask twice for the same entries: uproot's cache of arrays would only keep 100 MB of them.
+        self._file = uproot.open(path, object_cache=None, array_cache=None)
+        self._readers: dict[str, Reader] = {}
+        try:
+            self._check_size()
+        except BaseException:
+            self.close()
+            raise
+        self._kinds = {str(k): str(v) for k, v in self._file.classnames(cycle=False).items()}
+
+    def _check_size(self) -> None:
+        if "://" in self._path:
+            return
+        size, end = Path(self._path).stat().st_size, self._file.file.fEND
+        if size < end:
+            raise SourceError(
+                f"{self._path}: is truncated: it has {size} of {end} bytes. Copy it again, or take it out of the list."
+            )
+
+    def trees(self) -> Sequence[str]:
+        """Names of its TTrees and RNTuples."""
+        return [name for name, kind in self._kinds.items() if kind in TREES + NTUPLES]
+
+    def reader(self, tree: str) -> Reader:
+        """The tree of this name."""
+        if tree not in self._readers:
+            found = self._file[tree]
+            is_tree = self._kinds[tree] in TREES
+            self._readers[tree] = TreeReader(found, "://" in self._path) if is_tree else NtupleReader(found)
+        return self._readers[tree]
+
+    def histograms(self) -> Sequence[str]:
+        """Names of its one-dimensional histograms."""
+        return [name for name, kind in self._kinds.items() if kind.startswith(("TH1", "TProfile"))]
+
+    def histogram(self, name: str) -> Any:
+        """Contents of the one-dimensional histograms of this name, or of this pattern with *, [histograms, bins]."""
+        there = self.histograms()
+        found = [own for own in there if fnmatchcase(own, name)]
+        if not found:
+            hint = nearest(name, there) or (f" It has: {', '.join(there[:20])}." if there else " It has none.")
+            raise SourceError(f"{self._path}: has no histogram {name!r}.{hint}")
+        contents = [np.asarray(self._file[own].values(), dtype=np.float64) for own in found]
+        if len({len(bins) for bins in contents}) > 1:
+            raise SourceError(f"{self._path}: the histograms {name!r} ({', '.join(found)}) have different bins.")
+        return np.stack(contents)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+class TreeReader:
+    """A TTree: branches, and those inside of split branches, each by its whole path.
+
+    remote: several branches are asked for at a time, as each is a way to the server and back.
+    """
+
+    def __init__(self, tree: Any, remote: bool = False) -> None:
+        found = tree.items(filter_branch=lambda branch: len(branch.branches) == 0)
+        names = told_apart([name for name, _ in found])
+        self._branches: dict[str, Any] = dict(zip(names, (branch for _, branch in found), strict=True))
+        self._remote = remote
+        self.entries = int(tree.num_entries)
+        self.fields = tuple(self._branches)
+        self.others: Mapping[str, str] = {}
+
+    def is_list(self, field: str) -> bool:
+        """Whether a branch holds a list an event."""
+        typename = str(self._branches[field].typename)
+        return typename.endswith("]") or typename.startswith(("std::vector<", "vector<", "ROOT::VecOps::RVec<"))
+
+    def ends(self, fields: Sequence[str]) -> Sequence[int]:
+        """The ends of baskets, of the branch that has the fewest: its are the longest."""
+        offsets = [self._branches[field].entry_offsets for field in fields]
+        return min(offsets, key=len, default=[0])[1:]
+
+    def columns(self, fields: Sequence[str], start: int, stop: int | None) -> dict[str, Column]:
+        """Columns of the entries [start, stop), branch by branch.
+
+        uproot's `tree.arrays` goes by the names of leaves, which several branches may share, and by the aliases of
+        the tree; and it takes seconds to look through the branches of an xAOD.
+        """
+
+        def read(field: str) -> Any:
+            return self._array(field, start, self.entries if stop is None else stop)
+
+        if not self._remote or len(fields) < 2:
+            return dict(_columns(zip(fields, map(read, fields), strict=True)))
+        with ThreadPoolExecutor(min(_AT_ONCE, len(fields))) as pool:
+            return dict(_columns(zip(fields, pool.map(read, fields), strict=True)))
+
+    def _array(self, field: str, start: int, stop: int) -> Any:
+        """The array of one branch. Raises ValueProblem if uproot has no arrays of what it holds."""
+        branch = self._branches[field]
+        if branch.num_entries != self.entries:
+            raise ValueProblem(f"{field!r} has {branch.num_entries} entries and its tree has {self.entries}")
+        try:
+            return branch.array(entry_start=start, entry_stop=stop, library="ak")
+        except Exception as error:
+            # Numbers that cannot be read are a fault of the file; whether objects can be read depends on uproot.
+            if _holds_numbers(branch.interpretation) or isinstance(error, OSError):
+                raise
+            told = f"{field!r} holds objects ({branch.typename}), not numbers or lists of numbers"
+            raise ValueProblem(told) from error
+
+
+def _holds_numbers(interpretation: Any) -> bool:
+    """Whether uproot takes a branch for numbers or for lists of numbers, not for objects."""
+    from uproot.interpretation.jagged import AsJagged
+    from uproot.interpretation.numerical import Numerical
+    from uproot.interpretation.objects import AsStridedObjects
+
+    inner = interpretation.content if isinstance(interpretation, AsJagged) else interpretation
+    return isinstance(inner, Numerical) and not isinstance(inner, AsStridedObjects)
+
+
+class NtupleReader:
+    """An RNTuple: fields, and the parts of records and of lists of records by a dot."""
+
+    def __init__(self, ntuple: Any) -> None:
+        self._ntuple = ntuple
+        found = list(_leaves(ntuple))
+        names = told_apart([name for name, _ in found])
+        self._fields: dict[str, Any] = dict(zip(names, (field for _, field in found), strict=True))
+        self.entries = int(ntuple.num_entries)
+        self.fields = tuple(self._fields)
+        self.others: Mapping[str, str] = {}
+
+    def is_list(self, field: str) -> bool:
+        """Whether a field holds a list an event."""
+        import awkward as ak
+
+        layout = ak.to_layout(self._fields[field].array(entry_start=0, entry_stop=0, library="ak"))
+        return bool(layout.is_list) and layout.parameter("__array__") is None
+
+    def ends(self, fields: Sequence[str]) -> Sequence[int]:
+        """The ends of clusters."""
+        return [part.num_first_entry + part.num_entries for part in self._ntuple.cluster_summaries]
+
+    def columns(self, fields: Sequence[str], start: int, stop: int | None) -> dict[str, Column]:
+        """Columns of the entries [start, stop), field by field: uproot's own search of fields takes seconds."""
+        arrays = (self._fields[field].array(entry_start=start, entry_stop=stop, library="ak") for field in fields)
+        return dict(_columns(zip(fields, arrays, strict=True)))
+
+
+def _leaves(ntuple: Any) -> Iterator[tuple[str, Any]]:
+    """Names and fields of those without fields of their own; uproot's `fields` looks through all records for each."""
+    inside: dict[int, list[int]] = {}
+    tops = []
+    for number, record in enumerate(ntuple.field_records):
+        if record.parent_field_id == number:
+            tops.append(number)
+        else:
+            inside.setdefault(record.parent_field_id, []).append(number)
+
+    def parts(number: int) -> Iterator[int]:
+        for part in inside.get(number, ()):
+            field = ntuple.all_fields[part]
+            if field.is_anonymous:
+                yield from parts(part)
+            elif not field.name.startswith("_"):
+                yield part
+
+    def walk(numbers: Iterable[int], front: str) -> Iterator[tuple[str, Any]]:
+        for number in numbers:
+            name = f"{front}{ntuple.all_fields[number].name}"
+            inner = list(parts(number))
+            if inner:
+                yield from walk(inner, f"{name}.")
+            else:
+                yield name, ntuple.all_fields[number]
+
+    # The importer of TTrees keeps a collection besides its projections, under a name of its own.
+    yield from walk((n for n in tops if not ntuple.all_fields[n].name.startswith("_collection")), "")
+
+
+def _columns(arrays: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Column]]:
+    import awkward as ak
+
+    for field, array in arrays:
+        try:
+            yield field, column_of(ak.to_layout(array))
+        except ValueProblem as problem:
+            raise ValueProblem(f"{field!r} {problem}") from problem

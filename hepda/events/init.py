@@ -1,0 +1,389 @@
+"""`hepda init`: a starting analysis file from the branches of a file, to be corrected by one who knows them.
+
+What is guessed is guessed from names and from the first events, and the text says so line by line: which branches
+identify an event, which are weights, which lists belong together (`Jet_pt`, `Jet_eta`, ...), which make features.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain, count
+from keyword import iskeyword
+from pathlib import Path, PurePath
+
+import numpy as np
+
+from hepda.config.yaml_text import parse
+from hepda.errors import SourceError
+from hepda.events.expressions.columns import Column
+from hepda.events.expressions.parser import CONSTANTS
+from hepda.events.files.opening import EventFile, Tree, open_file, tree_of
+from hepda.events.files.protocol import SIDE, choose_tree
+from hepda.events.identifiers import EVENT, RUN, is_identifier, role_of
+from hepda.events.sum_of_weights import Books, books_of
+
+LOOKED_AT = 1000  # entries: enough to tell a constant from a number
+MOST = 30  # features of each kind that are proposed; the others stand in a comment
+MANY = 50  # entries in which whole numbers that never repeat are no accident
+RUNS = ("run", "runnumber", "runno", "runnum", "runid", "runnr")  # of several, these are taken before others
+EVENTS = ("event", "eventnumber", "evt", "evtnum", "evtnumber", "eventid")
+WEIGHTS = re.compile(r"^(gen(erator)?_?weight|mc_?event_?weights?|event_?weight|weight(_?mc)?|mc_?weight)$", re.I)
+VARIED = re.compile(r"(^|_)(up|down|jes|jer)(_|$)|(?<=[a-z])(Up|Down)(?=[A-Z]|_|$)", re.ASCII)
+BOOKKEEPING = re.compile(r"(^|_)(id|idx|index|hash|lumi\w*|bunchcrossing|bx|isdata)$|^HLT_|^L1_|^Flag_", re.I)
+TRUTH = re.compile(
+    r"gen|truth|^mc|lhe|born|hardscatter|parton|pdgid|flavou?r|extra_[bc]$|^pileup_|ntrueint", re.IGNORECASE
+)
+NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")  # what may stand in an expression
+KINEMATIC = ("pt", "eta", "phi", "mass", "m", "px", "py")  # parts of a collection that variables are made of
+
+
+@dataclass(slots=True)
+class Found:
+    """The branches of a tree by what they seem to be, each by a name that may stand in an expression."""
+
+    run: str | None = None
+    event: str | None = None
+    weight: str | None = None
+    weights: list[str] = field(default_factory=list)
+    flat: list[str] = field(default_factory=list)
+    lists: dict[str, dict[str, str]] = field(default_factory=dict)  # collection -> part -> branch
+    counts: list[str] = field(default_factory=list)  # lengths of lists, which `count` gives as well
+    varied: list[str] = field(default_factory=list)
+    constant: list[str] = field(default_factory=list)
+    truth: list[str] = field(default_factory=list)
+    ids: list[str] = field(default_factory=list)  # what identifies an event or a sample, and labels
+    left: list[str] = field(default_factory=list)  # bookkeeping, and what holds no numbers
+    aliases: dict[str, str] = field(default_factory=dict)  # names for branches whose own no expression can say
+
+
+def starting_yaml(path: str, tree: str | None = None, folder: Path | None = None) -> str:
+    """The text of an analysis file for the events of `path`; `hepda check` passes on it once its samples are real.
+
+    tree: its name, or None for the one that holds the events; folder: where the text will be written, to which paths in
+    it are relative (None: they stay as given). Raises SourceError: the file cannot be read, has no events, no numbers
+    that a model could read, or several trees of which any could be meant.
+    """
+    with open_file(path) as file:
+        entries = _entries_of_trees(file)
+        source = tree_of(file, path, tree or _likely_tree(path, entries))
+        if not source.entries:
+            raise SourceError(f"{path}: the tree {source.tree!r} has no entries to look at; name another file or tree.")
+        found, books = classify(source), books_of(source.file, source.tree)
+    others = ", ".join(told for name, told in _listed(entries).items() if name != source.tree)
+    note = "--tree chooses others: " if tree else "the likely one; --tree chooses: "
+    note = note + others if others else ""
+    where = f"{path}: the tree {source.tree!r}"
+    lines = _lines(_seen_from(path, folder), source.tree, note, found, books, where)
+    return "\n".join(lines) + "\n"
+
+
+def _seen_from(path: str, folder: Path | None) -> str:
+    """A path as an analysis file in `folder` has to say it."""
+    if folder is None or "://" in path or Path(path).is_absolute():
+        return path
+    relative = os.path.relpath(Path(path).absolute(), folder.resolve())
+    # `..` behind a link leads elsewhere than the text says
+    same = (folder.resolve() / relative).exists() and Path(path).samefile(folder.resolve() / relative)
+    return relative if same else str(Path(path).absolute())
+
+
+def _entries_of_trees(file: EventFile) -> dict[str, int | None]:
+    """The trees of a file and how many entries each has, None where it cannot be read; empty for one without names."""
+    found: dict[str, int | None] = {}
+    for name in file.do("the list of trees", lambda f: f.trees()) or ():
+        try:
+            found[name] = file.do(f"the tree {name!r}", lambda f, name=name: f.reader(name).entries)  # type: ignore[misc]
+        except SourceError:
+            found[name] = None
+    return found
+
+
+def _listed(entries: Mapping[str, int | None]) -> dict[str, str]:
+    """Each tree with its entries, in words."""
+    words = {name: "cannot be read" if count is None else f"{count} entries" for name, count in entries.items()}
+    return {name: f"{name} ({told})" for name, told in words.items()}
+
+
+def _likely_tree(path: str, entries: Mapping[str, int | None]) -> str | None:
+    """The tree that is meant where the file tells it, None if it has one table without a name.
+
+    Raises SourceError where several could be: it lists them, and names the one with the most entries.
+    """
+    if not entries:
+        return None
+    try:
+        return choose_tree(list(entries), None, path)
+    except SourceError as error:
+        likely = max(entries, key=lambda name: (name not in SIDE, entries[name] or 0))
+        raise SourceError(
+            f"{path}: does not tell which of its trees holds the events: {', '.join(_listed(entries).values())}. "
+            f"Choose by --tree; {likely} is the likely one."
+        ) from error
+
+
+def classify(source: Tree) -> Found:
+    """Look at the names of all branches and at the first entries of each."""
+    found = Found()
+    own = list(source.own_names)
+    kinds = source.file.do("the kinds of branches", lambda f: list(map(f.reader(source.tree).is_list, own)))
+    words = _words(own, found.aliases)
+    flat = [name for name, is_list in zip(own, kinds, strict=True) if not is_list]
+    parts_of = {name: _split(name.rpartition("/")[2]) for name in own if name not in flat}
+    columns = _read(source, flat) | _read(source, [name for name, (_, part) in parts_of.items() if part in KINEMATIC])
+    for name, (collection, part) in parts_of.items():
+        if part in KINEMATIC and name not in columns:
+            found.left.append(name)
+        else:
+            found.lists.setdefault(collection, {})[part] = words[name]
+    branches = (branch for parts in found.lists.values() for branch in parts.values())
+    counted = {f"n{name}".lower().replace("_", "") for name in (*found.lists, *branches)}
+    runs: dict[str, Column] = {}
+    events: dict[str, Column] = {}
+    for name in flat:
+        if name.lower().replace("_", "") in counted:
+            found.counts.append(words[name])
+            continue
+        column = columns.get(name)
+        if column is None:
+            found.left.append(name)
+        elif role_of(name) in (RUN, EVENT) and column.offsets is None and column.values.dtype.kind in "iu":
+            (runs if role_of(name) == RUN else events)[name] = column
+        else:
+            _place(found, name, words[name], column)
+    for candidates, known in ((runs, RUNS), (events, EVENTS)):
+        ranked = sorted(candidates, key=lambda name: _rank(name, candidates[name], known))
+        if ranked and known is RUNS:
+            found.run = words[ranked[0]]
+        elif ranked:
+            found.event = words[ranked[0]]
+        found.ids += [words[name] for name in ranked[1:]]
+    return found
+
+
+def _words(own: Sequence[str], aliases: dict[str, str]) -> dict[str, str]:
+    """A name for each branch that may stand in an expression: its own, or a new one, which is added to `aliases`."""
+    taken, found = {name for name in own if _may_stand(name)}, {}
+    for name in own:
+        if _may_stand(name):
+            found[name] = name
+            continue
+        leaf = re.sub(r"\W+", "_", name.rpartition("/")[2]).strip("_")
+        whole = re.sub(r"\W+", "_", name).strip("_")
+        bases = [base if base and not base[0].isdigit() else f"b_{base}" for base in (leaf, whole)]
+        choices = chain(bases, (f"{bases[-1]}_{n}" for n in count(2)))
+        word = next(word for word in choices if word not in taken and _may_stand(word))
+        taken.add(word)
+        found[name] = word
+        aliases[word] = name
+    return found
+
+
+def _may_stand(name: str) -> bool:
+    return bool(NAME.fullmatch(name)) and not any(map(iskeyword, name.split("."))) and name not in CONSTANTS
+
+
+def _read(source: Tree, names: Sequence[str]) -> dict[str, Column]:
+    """The first entries of branches, without those that hold no numbers or do not read: then each is read by itself."""
+    try:
+        return source.read(names, 0, min(LOOKED_AT, source.entries))
+    except SourceError:
+        return {} if len(names) < 2 else {k: v for name in names for k, v in _read(source, [name]).items()}
+
+
+def _rank(name: str, column: Column, known: Sequence[str]) -> tuple[bool, int]:
+    """Smallest for the branch that is most likely the number of the run, or of the event: usual name, no constant."""
+    plain = re.sub(r"[\W_]", "", re.split(r"[./]", name)[-1]).lower()
+    return known is EVENTS and _constant(column), known.index(plain) if plain in known else len(known)
+
+
+def _constant(column: Column) -> bool:
+    return len(column.values) < 2 or bool(np.all(column.values == column.values[0]))
+
+
+def _place(found: Found, name: str, word: str, column: Column) -> None:
+    """Put a branch that is no list where it belongs, by its name and its first numbers. word: how it is called."""
+    low, role = name.rpartition("/")[2].rpartition(".")[2], role_of(name)
+    if WEIGHTS.search(low) and found.weight is None:
+        found.weight = word
+    elif role == "weight":
+        found.weights.append(word)
+    elif role is not None:
+        found.ids.append(word)
+    elif TRUTH.search(name):
+        found.truth.append(word)
+    elif VARIED.search(name):
+        found.varied.append(word)
+    elif BOOKKEEPING.search(name) or is_identifier(name) or column.offsets is not None:
+        found.left.append(word)
+    elif _constant(column):
+        found.constant.append(word)
+    elif not np.all(np.isfinite(column.values)):
+        found.left.append(word)
+    elif _counts_entries(column):
+        found.ids.append(word)
+    else:
+        found.flat.append(word)
+
+
+def _counts_entries(column: Column) -> bool:
+    """Whether these are many whole numbers, none of them twice."""
+    values = column.values
+    return values.dtype.kind in "iu" and len(values) >= MANY and len(np.unique(values)) == len(values)
+
+
+def _split(name: str) -> tuple[str, str]:
+    """Collection and part of a branch, the part in lower case: Jet_pt, jet.pt, AnalysisJetsAuxDyn.pt, tracks.fPx."""
+    for mark in (".", "_"):
+        collection, found, part = name.rpartition(mark)
+        if found and collection and part:
+            return collection, re.sub(r"^f(?=[A-Z])", "", part).lower()
+    return name, ""
+
+
+def _normalisation(books: Books | None) -> tuple[str, str]:
+    """The line of `normalisation`, and what a simulated sample needs for it."""
+    if books is None:
+        why = "no sum of weights was found in the file, so the weight is taken as it is; see `hepda schema`"
+        return f"normalisation: null                   # TODO {why}", ""
+    section = ", ".join(
+        f"{key}: {value if isinstance(value, int) else _text(value)}" for key, value in books.keys.items()
+    )
+    line = f"normalisation: {{{section}}}   # found in the file: {books.total:.6g}; TODO is it the sum of `weight`?"
+    return line, "" if books.cross_section else ", cross_section: 1.0"
+
+
+def _lines(path: str, tree: str, note: str, found: Found, books: Books | None, where: str) -> list[str]:
+    variables, features = _variables(found)
+    if not features:
+        variables, features = _last_resort(found, where)
+    keys = [name for name in (found.run, found.event) if name]
+    normalisation, section = _normalisation(books)
+    said = {*re.findall(r"[\w.]+", "\n".join(variables)), *features, *keys, found.weight}
+    aliases = {word: name for word, name in found.aliases.items() if word in said}
+    named = ", ".join(f"{word}: {_text(name)}" for word, name in aliases.items())
+    first, other = (f", aliases: &names {{{named}}}", ", aliases: *names") if aliases else ("", "")
+    stem = re.sub(r"[^A-Za-z0-9_]+", "_", PurePath(path).stem).strip("_")[:80]
+    lines = [
+        f"# A starting point, guessed from the branches of {PurePath(path).name} by `hepda init`. Lines with TODO need "
+        "you.",
+        f"name: {_text(stem or 'analysis')}",
+        "kind: events",
+        "luminosity: 140                       # TODO 1/fb",
+        f"tree: {_text(tree)}" + (f"   # {note}" if note else ""),
+        normalisation,
+        "",
+        "samples:                              # TODO one a process; cross_section in pb, k_factor, ...",
+        f"  signal: {{files: {_text(path)}, class: signal, domain: simulation{section}{first}}}",
+        f"  background: {{files: {_text(path)}, class: background, domain: simulation{section}{other}}}"
+        "   # TODO others",
+        "  # background_alt: {files: ..., class: background, domain: alternative}   # another generator",
+        "  # background_third: {files: ..., class: background, domain: third, use: evaluate}   # trained on by nothing",
+        "  # data: {files: ..., domain: data}",
+        "",
+    ]
+    lines += ["variables:", *variables, ""] if variables else []
+    lines += ["selection: null                       # TODO such as (n_jet >= 5)"]
+    lines += [f"weight: {_text(found.weight) if found.weight else 1}" + _also("other weights", found.weights)]
+    lines += ["", "features:                             # TODO leave out what data lack or what you would not trust"]
+    lines += [f"  - {_text(name)}" for name in features]
+    for what, names in (
+        (f"more than the first {MOST}", found.flat[MOST:]),
+        ("constant in the first events", found.constant),
+        ("what identifies an event or a sample, and labels, by names or numbers: no features", found.ids),
+        ("of the simulation's truth, by their names: no features", found.truth),
+        ("systematic variations, by their names: see `systematics` in `hepda schema`", found.varied),
+        ("lengths of lists", found.counts),
+    ):
+        lines += _comment(what, [name for name in names if name not in features])
+    split = f"split: {{key: [{', '.join(map(_text, keys or ['TODO']))}], folds: 2, validation: 0.2}}"
+    return [*lines, "", split + ("" if keys else "   # TODO no branch looks like a run or event number"), *_REST]
+
+
+def _last_resort(found: Found, where: str) -> tuple[list[str], list[str]]:
+    """Variables and features where nothing looks like one, so that the text loads: any numbers that there are.
+
+    Raises SourceError, beginning with `where`, if there are none.
+    """
+    lists = [branch for parts in found.lists.values() for branch in parts.values()][: MOST // 2]
+    names = {branch: _word(branch) for branch in lists}
+    lines = [f"  n_{word}: count({branch})" for branch, word in names.items()]
+    features = [f"n_{word}" for word in names.values()]
+    for others in (found.counts, found.varied, found.truth, found.constant):
+        features = features or others[:MOST]
+    if not features:
+        there = [*found.ids, *found.weights, *filter(None, (found.run, found.event, found.weight)), *found.left]
+        raise SourceError(
+            f"{where} has no branch of numbers that a model could read; it has {', '.join(there[:MOST]) or 'none'}. "
+            "Name another tree by --tree, or another file."
+        )
+    return list(dict.fromkeys(lines)), list(dict.fromkeys(features))
+
+
+_REST = (
+    "",
+    "models:",
+    "  network: {kind: network}",
+    "  # dann: {kind: network, domain: {source: [background], target: [background_alt], input: score, strength: 30}}",
+    "  bdt: {kind: bdt}",
+    "",
+    "# evaluation: {bias: {between: [simulation, alternative, third]}, blind: null}   # else data are hidden",
+    "seed: 1",
+)
+
+
+def _variables(found: Found) -> tuple[list[str], list[str]]:
+    """Lines of `variables:` and the names of all features."""
+    lines, features = [], []
+    taken = {name.replace(".", "_").lower() for name in (*found.flat, *found.counts)}
+
+    def add(name: str, expression: str) -> None:
+        name = _word(name)
+        if name not in taken:
+            taken.add(name)
+            lines.append(f"  {name}: {expression}")
+            features.append(name)
+
+    for collection, parts in found.lists.items():
+        pt = parts.get("pt")
+        if TRUTH.search(collection) or (pt is None and not {"px", "py"} <= parts.keys()):
+            continue
+        if pt is None:
+            pt = _word(collection) + "_pt"
+            if pt in taken:
+                continue
+            taken.add(pt)
+            lines.append(f"  {pt}: sqrt({parts['px']}**2 + {parts['py']}**2)")
+        add(f"n_{collection}", f"count({pt})")
+        add(f"sum_pt_{collection}", f"sum({pt})")
+        add(f"{collection}_pt_1", f"{pt}[0]")
+        if all(part in parts for part in ("eta", "phi")) and (mass := parts.get("mass") or parts.get("m")):
+            vectors = ", ".join((pt, parts["eta"], parts["phi"], mass))
+            add(f"mass_{collection}", f"mass(sum(p4({vectors})))")
+    return lines, [*features, *found.flat[:MOST]]
+
+
+def _word(name: str) -> str:
+    """A name for a variable: it may stand in an expression."""
+    return re.sub(r"\W", "_", name).lower()
+
+
+def _comment(what: str, names: Iterable[str]) -> list[str]:
+    shown = list(names)
+    if not shown:
+        return []
+    more = f" and {len(shown) - MOST} more" if len(shown) > MOST else ""
+    return [f"  # {what}: {', '.join(shown[:MOST])}{more}"]
+
+
+def _also(what: str, names: list[str]) -> str:
+    return f"                     # {what}: {', '.join(names[:MOST])}" if names else ""
+
+
+def _text(value: str) -> str:
+    """A scalar of YAML, in quotes where it needs them."""
+    plain = re.fullmatch(r"[\w./][\w./-]*", value) and parse(value, "a name")[0] == value
+    return value if plain else json.dumps(value, ensure_ascii=False)

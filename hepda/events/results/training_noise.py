@@ -1,0 +1,146 @@
+"""How much a number moves from training to training: what errors over events leave out.
+
+Errors of AUC, shifts and significance are those of finite samples of events, for the networks as they are. Another seed
+gives other networks. Members of an ensemble show that noise alone, on the same events; without an ensemble the folds
+show it together with that of their events, which are other ones in each fold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hepda.config import NetworkConfig
+from hepda.errors import DataError
+from hepda.evaluation.differences.bias import efficiency_shift
+from hepda.evaluation.roc import auc
+from hepda.events.domains.roles import compared
+
+if TYPE_CHECKING:
+    from hepda.events.results.evaluate import Judged
+    from hepda.events.table.feature_table import FeatureTable
+
+Array = NDArray[Any]
+_BLOCK = 500_000
+"""Events that are taken out of the table at once, to be scored again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """A number of each training; the trainings are one sample of those that other seeds would give."""
+
+    values: tuple[float, ...]
+
+    @property
+    def spread(self) -> float:
+        """Standard deviation between trainings, with n - 1."""
+        return float(np.std(self.values, ddof=1))
+
+    @property
+    def error(self) -> float:
+        """Of the mean of these trainings."""
+        return self.spread / float(np.sqrt(len(self.values)))
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingNoise:
+    """Numbers by training of one model: AUC in the source, shifts by other domain and signal efficiency.
+
+    over: "members" of an ensemble on the same events, or "folds", each on its own events, whose statistics are in the
+    spread then.
+    """
+
+    over: Literal["members", "folds"]
+    trainings: int
+    auc: Spread | None
+    shifts: dict[str, dict[float, Spread]] = field(default_factory=dict)
+
+
+def training_noise(judged: Judged, model: str, score: Array) -> TrainingNoise:
+    """The spread over the members of an ensemble, else over folds; score [n]: of all events, as they are judged."""
+    section = judged.config.models.get(model)
+    members = section.ensemble if isinstance(section, NetworkConfig) else 1
+    everything = np.ones(len(judged.table), dtype=bool)
+    if members > 1 and judged.rescore is not None:
+        again = judged.rescore
+        used = _used(judged)
+        parts = ((_member_score(judged.table, used, model, member, again), everything) for member in range(members))
+        return _noise(judged, "members", members, parts)
+    folds = judged.config.split.folds
+    return _noise(judged, "folds", folds, ((score, judged.table.fold == fold) for fold in range(folds)))
+
+
+def _used(judged: Judged) -> NDArray[np.bool_]:
+    """The events that any of the numbers takes: [n]."""
+    table, config = judged.table, judged.config
+    used = table.of_domain(config.domains[0]) & (table.label >= 0)
+    for other in judged.others:
+        used |= compared(config, table, other)[1].mask
+    return used
+
+
+def _member_score(
+    table: FeatureTable, used: NDArray[np.bool_], model: str, member: int, again: Callable[..., Array]
+) -> Array:
+    """Score [n] by one member of every fold; NaN for events that are not used."""
+    score = np.full(len(table), np.nan)
+    for fold in np.unique(table.fold[used]).tolist():
+        places = np.flatnonzero(used & (table.fold == fold))
+        for start in range(0, len(places), _BLOCK):
+            rows = places[start : start + _BLOCK]
+            score[rows] = again(table.select(rows), model, fold, member)
+    return score
+
+
+def _noise(
+    judged: Judged,
+    over: Literal["members", "folds"],
+    trainings: int,
+    parts: Iterator[tuple[Array, NDArray[np.bool_]]],
+) -> TrainingNoise:
+    """Numbers of each part: its score and the events that it is judged on, both [n]."""
+    table, config = judged.table, judged.config
+    source = table.of_domain(config.domains[0])
+    pairs = {other: [side.mask for side in compared(config, table, other)] for other in judged.others}
+    points = config.evaluation.working_points
+    areas: list[float] = []
+    shifts: dict[str, dict[float, list[float]]] = {other: {point: [] for point in points} for other in pairs}
+    for score, mask in parts:
+        inner = mask & source & (table.label >= 0)
+        try:
+            areas.append(auc(score[inner], table.label[inner], table.weight[inner]))
+        except DataError:
+            continue  # too few events of a class in this fold: no number of it
+        signal = inner & (table.label == 1)
+        for other, sides in pairs.items():
+            own, theirs = (mask & side for side in sides)
+            try:
+                found = efficiency_shift(
+                    score[signal], table.weight[signal], score[own], table.weight[own], score[theirs],
+                    table.weight[theirs], points,
+                )  # fmt: skip
+            except DataError:
+                continue
+            for shift in found:
+                if shift.shift is not None:
+                    shifts[other][shift.signal_efficiency].append(shift.shift)
+    return TrainingNoise(
+        over,
+        trainings,
+        _spread(areas, trainings),
+        {
+            other: {
+                point: spread for point, values in found.items() if (spread := _spread(values, trainings)) is not None
+            }
+            for other, found in shifts.items()
+        },
+    )
+
+
+def _spread(values: list[float], trainings: int) -> Spread | None:
+    """None unless every training has the number: those that lack it are not any ones."""
+    return Spread(tuple(values)) if len(values) == trainings > 1 else None

@@ -1,0 +1,1 @@
+"""The FeatureTable: in memory, on disk, kept for later runs, and what identifies it."""

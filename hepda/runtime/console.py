@@ -1,0 +1,55 @@
+"""What a run tells while it goes on: bars on a terminal, single lines elsewhere."""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from hepda.runtime.terminal import NumberTable
+
+
+class Bars:
+    """A bar a step on a terminal; where the output is not one, only what stays is printed."""
+
+    def __init__(self) -> None:
+        self.console = Console()
+        if not self.console.is_terminal:  # a log: wide enough for the table, wrapped by whoever reads it
+            self.console = Console(width=140)
+        self._progress = Progress(
+            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+            console=self.console, transient=True, disable=not self.console.is_terminal,
+        )  # fmt: skip
+        self._tasks: dict[str, TaskID] = {}
+
+    def __enter__(self) -> Bars:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def stage(self, name: str) -> None:
+        """A stage begins: the bars of the last one go."""
+        for task in self._tasks.values():
+            self._progress.remove_task(task)
+        self._tasks = {}
+        if self.console.is_terminal:
+            self.console.print(f"[bold]{name}[/bold]")
+
+    def step(self, what: str, done: int, total: int) -> None:
+        """`what` is `done` of `total`."""
+        if what not in self._tasks:
+            self._tasks[what] = self._progress.add_task(what, total=total)
+        self._progress.update(self._tasks[what], completed=done, total=total)
+
+    def say(self, line: str) -> None:
+        """A line that stays."""
+        self.console.print(line, markup=False, highlight=False)
+
+    def table(self, table: NumberTable) -> None:
+        """A table that stays; where it has no place on the terminal at all, its lines go on beyond its edge."""
+        self.console.print(table, crop=False)

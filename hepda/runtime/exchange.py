@@ -1,0 +1,172 @@
+"""How a run gets into its directory: trained beside what lies there, and put in its place when it is complete.
+
+A training works in `.work` of the run directory. When everything of the new run is written, a journal says which
+files go and which come; then they are moved, one rename each. Whoever writes into the directory after a crash in
+between finishes what the journal says, so that a directory never keeps files of two runs. Files that hepda did not
+write stay where they are.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from hepda.errors import ConfigError
+from hepda.runtime import run_directory
+from hepda.runtime.locks import LOCK, locked
+
+WORK = ".work"
+"""The folder of a run directory where a training works; it goes when the run is complete."""
+SECTIONS = "models.json"
+"""The file beside unfinished trainings that says of which models they are."""
+DATA = "data"
+"""The folder in WORK where the data are that no cache keeps."""
+
+_MARK = "hepda.json"
+"""The file in WORK that says which verb made it, so that no other program's folder is taken for hepda's."""
+_JOURNAL, _OLD = "exchange.json", "replaced"
+_LAST = "manifest.json"
+"""The first to go and the last to come: a directory that has it holds a whole run."""
+
+
+def is_finished(run: Path) -> bool:
+    """Whether `run` holds a run that `hepda train` completed, by what only hepda writes into a manifest."""
+    try:
+        manifest = run_directory.read_json(run / "manifest.json")
+    except ConfigError:
+        return False
+    return (
+        isinstance(manifest, dict)
+        and isinstance(manifest.get("training"), dict)
+        and isinstance(manifest.get("versions"), dict)
+        and "hepda" in manifest["versions"]
+        and "files" in manifest
+    )
+
+
+def is_begun(run: Path) -> bool:
+    """Whether `run` has the working folder of a training that was interrupted or is under way."""
+    if is_marked(run, "train"):
+        return True
+    return any(
+        re.fullmatch(r"[0-9a-f]{8}", path.parent.name) and isinstance(_content(path), dict)
+        for path in (run / WORK).glob(f"*/{SECTIONS}")  # as hepda 0 left it, without a mark
+    )
+
+
+def mark(folder: Path, verb: str) -> None:
+    """Make WORK in `folder` that of a verb of hepda."""
+    run_directory.write_json(folder / WORK / _MARK, {"made_by": f"hepda {verb}"})
+
+
+def is_marked(folder: Path, verb: str) -> bool:
+    """Whether `mark` was called for the folder and the verb."""
+    return bool(_content(folder / WORK / _MARK) == {"made_by": f"hepda {verb}"})
+
+
+def check_ours(run: Path, option: str) -> None:
+    """Raise ConfigError if `run` holds files, and they are not those of a run of hepda."""
+    if is_finished(run) or ((run / WORK / _JOURNAL).is_file() and is_begun(run)):
+        return
+    if not run.is_dir():
+        return
+    others = [path.name for path in run.iterdir() if path.name not in (LOCK, WORK)]
+    clash = [name for name in others if name in run_directory.FILES]
+    empty = not others and not (run / WORK).exists()
+    if not empty and (clash or not is_begun(run)):
+        raise ConfigError(
+            f"{option} {run}: this folder holds files that are not of a run ({', '.join((clash or others)[:3]) or WORK}"
+            "), which might be overwritten; name an empty or a new one."
+        )
+
+
+@contextmanager
+def workplace(run: Path) -> Iterator[None]:
+    """A training works in `run` within the block; what can be resumed stays if it is cut off, and nothing else."""
+    mark(run, "train")
+    try:
+        yield
+    finally:
+        if (run / WORK).is_dir() and not resumable(run) and not (run / WORK / _JOURNAL).exists():
+            shutil.rmtree(run / WORK)
+
+
+def resumable(run: Path) -> bool:
+    """Whether some training was interrupted in `run`."""
+    return any((run / WORK).glob(f"*/{SECTIONS}"))
+
+
+def put_in_place(new: Path, run: Path) -> None:
+    """The complete run in the folder `new`, which is in WORK of `run`, becomes that of `run`; WORK goes.
+
+    What an earlier run and its fit left is removed then, and other files are not.
+    """
+    coming = [path.relative_to(new).as_posix() for path in sorted(new.rglob("*")) if path.is_file()]
+    going = sorted({*run_directory.own_files(run), *(name for name in coming if (run / name).exists())})
+    journal = {"new": new.relative_to(run / WORK).as_posix(), "going": going, "coming": coming}
+    run_directory.write_json(run / WORK / _JOURNAL, journal)
+    _finish(run)
+
+
+def settle(run: Path, verb: str) -> None:
+    """Finish what a training that was killed while it put its results in place has left to do.
+
+    Raises:
+        ConfigError: another process writes into `run`, such as that very training.
+
+    """
+    if (run / WORK / _JOURNAL).is_file() and is_begun(run):
+        with locked(run, verb):
+            finish(run)
+
+
+def finish(run: Path) -> None:
+    """As `settle`, for whoever holds the lock of `run`."""
+    if (run / WORK / _JOURNAL).is_file() and is_begun(run):
+        _finish(run)
+
+
+def _finish(run: Path) -> None:
+    """Do what the journal says, or the rest of it: each step may have been done already."""
+    work = run / WORK
+    journal = run_directory.read_json(work / _JOURNAL)
+    new, old = work / _inside(journal["new"]), work / _OLD
+    going, coming = ([_inside(name) for name in journal[key]] for key in ("going", "coming"))
+    for name in sorted(going, key=lambda name: name != _LAST):
+        # A file that is in `old` already is gone; what has its name now is the new one.
+        if (run / name).exists() and not (old / name).exists():
+            _move(run / name, old / name)
+    for name in sorted(coming, key=lambda name: name == _LAST):
+        if (new / name).exists():
+            _move(new / name, run / name)
+    for folder in {parent for name in going for parent in PurePosixPath(name).parents if parent.name}:
+        with suppress(OSError):  # not empty, or gone with one below it
+            (run / folder).rmdir()
+    for sections in work.glob(f"*/{SECTIONS}"):
+        sections.unlink()
+    (work / _JOURNAL).unlink()  # before the replaced files go, or they would be looked for
+    shutil.rmtree(work)
+
+
+def _move(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    source.replace(target)
+
+
+def _inside(name: str) -> str:
+    """A name of the journal. Raises ConfigError for one that leads out of the run directory."""
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts:
+        raise ConfigError(f"{WORK}/{_JOURNAL} names {name!r}, outside of the run directory; remove {WORK}.")
+    return name
+
+
+def _content(path: Path) -> Any:
+    try:
+        return run_directory.read_json(path)
+    except ConfigError:
+        return None

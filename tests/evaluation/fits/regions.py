@@ -1,0 +1,41 @@
+"""Templates to test fits with: three samples, four systematics, statistics of the simulation."""
+
+import numpy as np
+
+from hepda.evaluation.fits.templates import SampleTemplate, Templates
+
+
+def region(scale=1.0, bins=8, statistics=0.02, systematics=True):
+    """A falling background, a rising signal; scale: luminosity; statistics: sumw2 / sumw of the simulation."""
+    x = np.linspace(0, 1, bins)
+    contents = {
+        "ttH": scale * 60 * (0.2 + x**2),
+        "ttjets": scale * (2000 * np.exp(-3.5 * x) + 15),
+        "ttZ": scale * (60 * np.exp(-x) + 3),
+    }
+    shapes = {
+        "jes": (1 + 0.03 * np.sin(1 + 3 * x), 1 - 0.02 * np.sin(1 + 3 * x)),
+        "generator": (1 + 0.05 * (x - 0.3), 1 - 0.05 * (x - 0.3)),
+    }
+    affected = {"jes": ("ttH", "ttjets", "ttZ"), "generator": ("ttjets",)}
+    norms = {"lumi": ((1.02, 0.98), ("ttH", "ttjets", "ttZ")), "tt_rate": ((1.1, 0.92), ("ttjets",))}
+
+    def sample(name):
+        h = contents[name]
+        mine = {n: (h * up, h * down) for n, (up, down) in shapes.items() if name in affected[n] and systematics}
+        rates = {n: factors for n, (factors, samples) in norms.items() if name in samples and systematics}
+        return SampleTemplate(name, name == "ttH", h, statistics * h * scale, mine, rates)
+
+    return Templates(np.linspace(0, 1, bins + 1), tuple(sample(name) for name in contents))
+
+
+def one_bin(signal, background, *, background_error=0.0, rate=None):
+    """A counting experiment; background_error: absolute, of the simulation; rate: relative, a systematic."""
+    norms = {} if rate is None else {"rate": (1 + rate, 1 - rate)}
+    return Templates(
+        np.array([0.0, 1.0]),
+        (
+            SampleTemplate("signal", True, np.array([signal]), np.zeros(1)),
+            SampleTemplate("background", False, np.array([background]), np.array([background_error**2]), {}, norms),
+        ),
+    )

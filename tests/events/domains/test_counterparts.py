@@ -1,0 +1,200 @@
+"""Which processes of two domains are the same, and that only those are compared."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from hepda.config import load_config, validate
+from hepda.events import wing
+from hepda.events.check import check_events
+from hepda.events.check_text import lines
+from hepda.events.dataset.load import load_table
+from hepda.events.domains.counterparts import composition_lines, counterparts, unknown_composition
+from hepda.events.fit.templates import ScoredEvents
+from hepda.events.results import figures, to_json
+from hepda.events.results.evaluate import Judged, evaluate
+from hepda.events.results.tables import processes_table
+from hepda.runtime.run_directory import plain
+from tests.factory import analysis, write_analysis
+
+OVERRIDES = ("features=[ht, met]", "plots={}", "evaluation.probes=false", "evaluation.bootstrap=4", "luminosity=0.5")
+
+
+def config_of(source, other, stitched=None, domain="alternative"):
+    """Backgrounds of two domains, each a name or a pair of a name and its process."""
+
+    def section(domain, entry):
+        name, process = entry if isinstance(entry, tuple) else (entry, None)
+        told = {"files": "x.root", "class": "background", "domain": domain}
+        return name, told | ({"process": process} if process else {})
+
+    samples = {"ttH": {"files": "x.root", "class": "signal", "domain": "simulation"}}
+    samples |= dict(section("simulation", entry) for entry in source)
+    samples |= dict(section(domain, entry) for entry in other)
+    bias = {"between": ["simulation", domain]}
+    models = {"network": {"kind": "network"}}
+    more = {"stitched": stitched} if stitched else {}
+    return validate(analysis(samples=samples, models=models, plots={}, evaluation={"bias": bias}, **more), "test")
+
+
+@pytest.mark.parametrize(
+    ("source", "other", "compared", "alone"),
+    [
+        (["background"], ["third"], [("background", "third")], ([], [])),
+        (["ttjets", "wjets"], ["ttjets_alt"], [("ttjets", "ttjets_alt")], (["wjets"], [])),
+        (["background", "wjets"], ["background_alt"], [("background", "background_alt")], (["wjets"], [])),
+        (["bkg_tt", "bkg_w"], ["bkg_tt_alt"], [("bkg_tt", "bkg_tt_alt")], (["bkg_w"], [])),
+        (["powheg_tt", "powheg_w"], ["herwig_tt"], [("powheg_tt", "herwig_tt")], (["powheg_w"], [])),
+        (["tt_bb", "tt_light", "w"], ["tt_bb_alt"], [("tt_bb", "tt_bb_alt")], (["tt_light", "w"], [])),
+        (["tt_semi", "tt_dilep"], ["tt_alt"], [("tt_semi", "tt_alt"), ("tt_dilep", "tt_alt")], ([], [])),
+        (["tt", "w"], ["tt_a", "w_a", "z_a"], [("tt", "tt_a"), ("w", "w_a")], ([], ["z_a"])),
+        (["tt"], ["herwig_0", "herwig_1"], [("tt", "herwig_0"), ("tt", "herwig_1")], ([], [])),
+        ([("a", "tt"), ("b", "w")], [("c", "tt")], [("a", "c")], (["b"], [])),
+        (["tt", "w"], [("herwig", "tt")], [("tt", "herwig")], (["w"], [])),
+        ([("tt_x", "tt"), ("tt_y", "ttbb")], [("tt_z", "ttbb")], [("tt_y", "tt_z")], (["tt_x"], [])),
+    ],
+)
+def test_processes_are_declared_or_follow_from_the_names(source, other, compared, alone):
+    found = counterparts(config_of(source, other), "alternative", "background")
+    pairs = [(a, b) for ours, theirs in found.processes.values() for a in ours for b in theirs]
+    assert sorted(pairs) == sorted(compared) and found.why is None
+    assert (list(found.source_alone), list(found.other_alone)) == alone
+
+
+def test_stitched_samples_are_one_process():
+    stitched = {"wjets": {"w0": "True", "w1": "LHE == 1"}}
+    found = counterparts(config_of(["w0", "w1", "tt"], ["wjets_alt"], stitched), "alternative", "background")
+    assert found.processes == {"wjets": (("w0", "w1"), ("wjets_alt",))} and found.source_alone == ("tt",)
+
+
+@pytest.mark.parametrize("other", [["herwig"], [("herwig", "z")]])
+def test_what_no_name_tells_is_not_compared(other):
+    config = config_of(["tt", "w"], other)
+    why = unknown_composition(config)["alternative"]
+    assert "give the samples of one process the same `process`" in why
+    assert composition_lines(config) == [f"simulation against alternative: {why}"]
+
+
+# --- the same events under the names of two generators ------------------------------------------------------------
+
+
+def samples(**more):
+    base = analysis()["samples"]
+    return {
+        "signal": base["signal"], "tt": base["background"] | {"files": "background.root"},
+        "w": {"files": "third.root", "class": "background", "domain": "simulation"},
+        "tt_alt": {"files": "background.root", "class": "background", "domain": "alternative"}, **more,
+    }  # fmt: skip
+
+
+def judged(folder, **more):
+    """tt and tt_alt are the same events, and w, of the source alone, is quite different."""
+    bias = {"between": ["simulation", "alternative"]}
+    models = {name: {"kind": "bdt", "iterations": 5} for name in ("one", "two")}
+    path = write_analysis(folder, n=700, samples=samples(**more), models=models, evaluation={"bias": bias})
+    config = load_config(path, OVERRIDES)
+    table = load_table(config).table
+    rng = np.random.default_rng(0).normal(size=1000)[table.key % np.uint64(1000)]  # equal events have equal scores
+    score = table.features[:, 0] / 400 - 1.5 + 0.5 * rng - 0.6 * table.of_samples(["w"])
+    scores = {"one": 1 / (1 + np.exp(-score)), "two": 1 / (1 + np.exp(-0.5 * score + 0.4 * rng))}
+    return Judged(config, table, scores, {})
+
+
+def silent(what, done, total):
+    pass
+
+
+@pytest.fixture(scope="module")
+def same(tmp_path_factory):
+    asked = judged(tmp_path_factory.mktemp("same"))
+    return asked, evaluate(asked, 1, silent)
+
+
+def test_two_generators_that_are_the_same_events_show_no_shift(same):
+    asked, numbers = same
+    for model in ("one", "two"):
+        found = plain(to_json.model_metrics(asked.config, numbers, model, {"seconds": 1.0}))
+        bias = found["bias"]["simulation:alternative"]
+        assert bias["ks"] == pytest.approx(0, abs=1e-12) and bias["p_value"] == 1.0
+        assert bias["n_eff"]["source"] == pytest.approx(bias["n_eff"]["other"])
+        assert all(shift == pytest.approx(0, abs=1e-12) for shift in bias["efficiency_shift"].values())
+        assert found["significance"]["asimov_with_bias"] == pytest.approx(
+            found["significance"]["asimov_with_uncertainty"], abs=1e-9
+        )
+        assert found["closure"]["alternative"]["mu"] == pytest.approx(0, abs=1e-4)  # it has no signal
+        assert numbers.models[model].scan.bias == pytest.approx(0, abs=1e-9)
+    (ratio, *_) = numbers.models["two"].ratios["alternative"]
+    assert ratio.adapted.value == pytest.approx(0, abs=1e-12)
+    assert ratio.plain.value == pytest.approx(0, abs=1e-12)
+
+
+def test_with_all_backgrounds_compared_as_one_there_would_be_a_shift(same):
+    """The guard of the test above: the difference of composition is large."""
+    asked, _ = same
+    told = asked.config.model_copy(update={"samples": {
+        name: s.model_copy(update={"process": "all" if s.class_ == "background" else None})
+        for name, s in asked.config.samples.items()
+    }})  # fmt: skip
+    numbers = evaluate(replace(asked, config=told), 1, silent)
+    bias = numbers.models["one"].bias["alternative"]
+    assert bias.p_value < 0.01 and bias.efficiency_shift[0].shift > 0.1
+
+
+def test_what_has_no_counterpart_is_told(same):
+    asked, _ = same
+    (line,) = composition_lines(asked.config)
+    assert "w of simulation has no counterpart in alternative" in line and "tt with tt_alt" in line
+    found = wing.processes_metrics(asked.config)["processes"]["simulation:alternative"]["background"]
+    assert found == {
+        "compared": {"tt": {"source": ["tt"], "other": ["tt_alt"]}},
+        "without_counterpart": {"source": ["w"], "other": []},
+    }
+    (row,) = processes_table(wing.processes_metrics(asked.config)).rows
+    assert [cell.text for cell in row] == ["simulation against alternative", "background", "tt with tt_alt", "w", ""]
+    page = "\n".join(lines(asked.config, check_events(asked.config, silent)))
+    assert "w of simulation has no counterpart" in page
+
+
+def test_figures_and_fits_take_the_same_processes(same):
+    asked, numbers = same
+    scene = figures.Scene(asked.config, asked.table, asked.scores, numbers, {}, {})
+    shown = {drawing.name: drawing for drawing in figures.score_drawings(scene)}
+    assert shown["score_one"].caption.startswith("Without w.")
+    (rival,) = scene.rivals(asked.scores["one"])
+    total = sum(sample.weights.sum() for sample in scene.stack(asked.scores["one"]))
+    assert rival.weights.sum() == pytest.approx(total) and "without counterpart" in rival.name
+    region = ScoredEvents(asked.config, asked.table, "one", asked.scores["one"], {}, {}).region()
+    templates = sum(sample.sumw for sample in region.templates.samples if not sample.signal)
+    assert region.domains["alternative"].background[0] == pytest.approx(templates)
+
+
+def test_a_second_generator_varies_the_process_that_it_has(tmp_path):
+    systematics = {"generator": {"kind": "two_point", "domain": "alternative"}}
+    asked = judged(tmp_path, signal_alt=analysis()["samples"]["signal"] | {"domain": "alternative"})
+    config = asked.config.model_copy(update={
+        "systematics": validate(analysis(samples=samples(), models={"b": {"kind": "bdt"}}, plots={}, evaluation={},
+                                         systematics={"generator": {**systematics["generator"], "samples": ["tt"]}}),
+                                "test").systematics
+    })  # fmt: skip
+    region = ScoredEvents(config, asked.table, "one", asked.scores["one"], {}, {}).region()
+    found = {sample.name: sample for sample in region.templates.samples}
+    assert "generator" in found["tt"].shapes and "generator" not in found["w"].shapes
+    up, _ = found["tt"].shapes["generator"]
+    assert up == pytest.approx(found["tt"].sumw)  # it is the same generator
+
+
+def test_with_a_counterpart_for_everything_no_event_is_left_out(tmp_path):
+    more = {"w_alt": {"files": "third.root", "class": "background", "domain": "alternative"}}
+    asked = judged(tmp_path, **more)
+    whole = evaluate(asked, 1, silent)
+    assert composition_lines(asked.config) == []
+    declared = asked.config.model_copy(update={"samples": {
+        name: s.model_copy(update={"process": s.class_}) for name, s in asked.config.samples.items()
+    }})  # fmt: skip
+    total = evaluate(replace(asked, config=declared), 1, silent)
+    for model in ("one", "two"):
+        first, second = (
+            plain(to_json.model_metrics(asked.config, numbers, model, {"seconds": 1.0})) for numbers in (whole, total)
+        )
+        assert first == second
