@@ -26,12 +26,14 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import reading
 
-from hepda import applying, rundir
 from hepda.config import AnalysisConfig, load_config, resolved_yaml
-from hepda.events import friends, wing
-from hepda.events.store import write_table
-from hepda.jobs import run_jobs
-from hepda.training import jobs_of
+from hepda.events import wing
+from hepda.events.dataset.store import write_table
+from hepda.events.training import friends
+from hepda.events.training.jobs import jobs_of
+from hepda.runtime import run_directory
+from hepda.runtime.jobs import run_jobs
+from hepda.workflows import apply
 
 WIDTHS = (128, 128, 64)
 
@@ -57,8 +59,8 @@ def trained(folder: Path, config: AnalysisConfig) -> Path:
     loaded = wing.load(config, lambda *_: None)
     write_table(loaded.table, folder / "table")
     run_jobs(jobs_of(config, folder / "table", run, folder / "work", "cpu"), 1, lambda *_: None)
-    rundir.write_text(run / "config.yaml", resolved_yaml(config))
-    rundir.write_json(run / "manifest.json", {"training": {}})
+    run_directory.write_text(run / "config.yaml", resolved_yaml(config))
+    run_directory.write_json(run / "manifest.json", {"training": {}})
     return run
 
 
@@ -125,7 +127,7 @@ def main() -> None:
         events = sum(alone(config, str(path), network) for path in files)
         middle = time.process_time()
         shutil.rmtree(output, ignore_errors=True)
-        applying.apply(run, [str(path) for path in files], output, Silent(), processes=1)
+        apply.apply(run, [str(path) for path in files], output, Silent(), processes=1)
         end = time.process_time()
         ratios.append((middle - start) / (end - middle))
         rates.append((events / (middle - start) / 1e6, events / (end - middle) / 1e6))

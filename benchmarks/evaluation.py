@@ -2,9 +2,9 @@
 
     python benchmarks/evaluation.py [--events 300000] [--models 5] [--replicas 200] [--processes 2] [--parts]
 
-The whole evaluation as `hepda evaluate` does it (`hepda.events.numbers.evaluate`, probes on scores, embeddings and
-inputs included), on several processes by the clock, and on one in processor time, which a busy machine hardly moves.
-With --parts also single steps on one core.
+The whole evaluation as `hepda evaluate` does it (`hepda.events.results.evaluate.evaluate`, probes on scores,
+embeddings and inputs included), on several processes by the clock, and on one in processor time, which a busy
+machine hardly moves. With --parts also single steps on one core.
 """
 
 from __future__ import annotations
@@ -19,21 +19,19 @@ import numpy as np
 
 from hepda.adversarial import Head, Network, mlp
 from hepda.config import validate
-from hepda.evaluation.bias import compare
-from hepda.evaluation.binning import automatic_edges
 from hepda.evaluation.calibration import calibration_curve
-from hepda.evaluation.closure import closure
+from hepda.evaluation.differences.bias import compare
+from hepda.evaluation.differences.probes import probe
+from hepda.evaluation.differences.ratios import shift_ratios
 from hepda.evaluation.expected import Counting, binned_significance, scan_cuts
-from hepda.evaluation.probes import probe
-from hepda.evaluation.ratios import shift_ratios
+from hepda.evaluation.fits.binning import automatic_edges
+from hepda.evaluation.fits.closure import closure
 from hepda.evaluation.roc import auc, rocs
-from hepda.events.numbers import Judged, evaluate
-from hepda.events.table import FeatureTable
+from hepda.events.dataset.table import FeatureTable
+from hepda.events.results.evaluate import Judged, evaluate
 
 
-def events(
-    n: int, models: int
-) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def events(n: int, models: int) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Scores of correlated models, labels, domains (0, 1, 2), signed weights and an embedding [n, 32]."""
     generator = np.random.default_rng(0)
     label = (generator.random(n) < 0.4).astype(np.int8)
@@ -95,9 +93,7 @@ def whole(options: argparse.Namespace) -> None:
 
 def main() -> None:
     """Run the whole, and the parts if asked for."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--events", type=int, default=300_000)
     parser.add_argument("--models", type=int, default=5)
     parser.add_argument("--replicas", type=int, default=200)

@@ -27,8 +27,8 @@ import torch
 from torch import nn
 
 from hepda.adversarial import Network, Rows, Trainer, gradient_reversal, seeded
-from hepda.adversarial.domains import tell
-from hepda.adversarial.run import Run
+from hepda.adversarial.networks.domains import tell
+from hepda.adversarial.training.run import Run
 from hepda.config.images import ImageModelConfig
 from hepda.images.augmentation import CHANGES, augmentation
 from hepda.images.blending import blended

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from sklearn.datasets import make_moons
 
 from hepda.adversarial import DANNClassifier
-from hepda.adversarial.registry import METHODS
+from hepda.adversarial.methods import METHODS
 
 Moons = tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]
 Found = dict[str, dict[str, list[float]]]

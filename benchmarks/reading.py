@@ -40,7 +40,7 @@ import uproot
 import yaml
 
 from hepda.config import AnalysisConfig, load_config
-from hepda.events.load import load_table
+from hepda.events.dataset.load import load_table
 
 HERE = Path(__file__).parent
 VARIABLES = {

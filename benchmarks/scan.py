@@ -1,8 +1,9 @@
 """What a scan costs beside the trainings in it: `python benchmarks/scan.py` (some minutes; --help lists the settings).
 
-Both sides run the same jobs on the same processes. The trainings: `hepda.jobs.run_jobs` on a table that is on disk
-already, nothing else. The scan: the whole `hepda scan`, from reading the ROOT files to the page. Wall clock, and CPU
-time of all processes (with `getrusage` of the ended children); `loops` is what the training loops themselves took.
+Both sides run the same jobs on the same processes. The trainings: `hepda.runtime.jobs.run_jobs` on a table that is
+on disk already, nothing else. The scan: the whole `hepda scan`, from reading the ROOT files to the page. Wall clock,
+and CPU time of all processes (with `getrusage` of the ended children); `loops` is what the training loops themselves
+took.
 """
 
 from __future__ import annotations
@@ -20,11 +21,11 @@ TRAININGS = """
 import json, sys
 from pathlib import Path
 from hepda.events import wing
-from hepda.events.store import write_table
-from hepda.scanning.points import Source, make_unit
+from hepda.events.dataset.store import write_table
+from hepda.workflows.scan.points import Source, make_unit
 from hepda.config import load_config
 from hepda.config.scan import parse_vary
-from hepda.jobs import run_jobs
+from hepda.runtime.jobs import run_jobs
 
 config, vary, seeds, processes, folder, *base = sys.argv[1:]
 key = parse_vary(vary)

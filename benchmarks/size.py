@@ -132,10 +132,10 @@ def models() -> dict[str, Any]:
 def write_table(folder: Path, n: int) -> Path:
     """A table of n events and 30 features, streamed to the disk, and an analysis file with its names."""
     from hepda.config import load_config
-    from hepda.events.load import _column_defaults  # the columns that the models ask for
-    from hepda.events.splits import event_key, fold_of, is_validation
-    from hepda.events.store import TableWriter
-    from hepda.events.table import FeatureTable
+    from hepda.events.dataset.load import _column_defaults  # the columns that the models ask for
+    from hepda.events.dataset.splits import event_key, fold_of, is_validation
+    from hepda.events.dataset.store import TableWriter
+    from hepda.events.dataset.table import FeatureTable
 
     folder.mkdir(parents=True, exist_ok=True)
     names = tuple(f"x{i}" for i in range(COLUMNS))
@@ -196,22 +196,23 @@ def write_table(folder: Path, n: int) -> Path:
 
 def stage(name: str, config: str, memory: str, processes: int) -> None:
     """What one process does and says."""
-    from hepda import analysis, parallel
     from hepda.config import load_config
     from hepda.events import wing
-    from hepda.events.load import LoadedEvents
-    from hepda.events.store import open_table
-    from hepda.kinds.events import Events, combine
-    from hepda.resources import Resources, memory_of
-    from hepda.together import run_jobs
-    from hepda.training import check_memory, jobs_of
+    from hepda.events.dataset.load import LoadedEvents
+    from hepda.events.dataset.store import open_table
+    from hepda.events.kind import Events, combine
+    from hepda.events.training.jobs import check_memory, jobs_of
+    from hepda.runtime import processes as parallel
+    from hepda.runtime.resources import Resources, memory_of
+    from hepda.runtime.torchrun import run_jobs
+    from hepda.workflows import train
 
     path = Path(config)
     folder = path.parent
     loaded_config = load_config(path, [f"training.processes={processes}"])
     means = Resources(memory_of(memory), processes=processes, cache=folder / "cache")
     if name == "whole":
-        done = analysis.train(loaded_config, folder / "run", folder / "plots", Telling(), resources=means)
+        done = train.train(loaded_config, folder / "run", folder / "plots", Telling(), resources=means)
         print(json.dumps({"rows": sum(s["selected"] for s in done.metrics["samples"].values()), "note": ""}))
         return
     if name in ("train", "evaluate") and processes > 1:

@@ -18,11 +18,11 @@ from collections.abc import Callable
 import torch
 
 from hepda.adversarial import Head, History, Network, Rows, Trainer, mlp, seeded
-from hepda.speech.audio import on_tape
-from hepda.speech.bank import Bank, Context, Extractor, Levels, Takes
-from hepda.speech.encoders import Convolutional
-from hepda.speech.features import FilterBank
-from hepda.speech.mixing import NoiseBank
+from hepda.speech.sounds.audio import on_tape
+from hepda.speech.sounds.bank import Bank, Context, Extractor, Levels, Takes
+from hepda.speech.sounds.features import FilterBank
+from hepda.speech.sounds.mixing import NoiseBank
+from hepda.speech.training.encoders import Convolutional
 
 RATE = 16000
 EPOCHS = 4

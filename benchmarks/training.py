@@ -31,8 +31,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from hepda.adversarial import DANNClassifier, Trainer, gradient_reversal, kernels
-from hepda.adversarial.run import Run
+from hepda.adversarial import DANNClassifier, Trainer, gradient_reversal
+from hepda.adversarial.networks import kernels
+from hepda.adversarial.training.run import Run
 
 ROWS, COLUMNS, BATCH, PASSES = 200_000, 30, 1024, 2
 STEPS = round(ROWS / BATCH)

@@ -17,10 +17,10 @@ import numpy as np
 
 with atheris.instrument_imports(include=["hepda.events"]):
     from hepda.errors import ExpressionError
-    from hepda.events.columns import Column, Vectors, offsets_of
-    from hepda.events.evaluation import Evaluator
-    from hepda.events.expressions import check_names, parse
-    from hepda.events.registered import find_function, function_names
+    from hepda.events.expressions.columns import Column, Vectors, offsets_of
+    from hepda.events.expressions.evaluator import Evaluator
+    from hepda.events.expressions.parser import check_names, parse
+    from hepda.events.expressions.user_functions import find_function, function_names
 
 OFFSETS = offsets_of(np.array([3, 0, 2]))
 BRANCHES = {

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hepda.data_commands import data
+from hepda.datasets.cli import data
 from hepda.errors import HepdaError
 
 if TYPE_CHECKING:
-    from hepda.analysis import Outcome
-    from hepda.console import Bars
-    from hepda.resources import Resources
+    from hepda.runtime.console import Bars
+    from hepda.runtime.resources import Resources
+    from hepda.workflows.train import Outcome
 
 SOME_FAILED = 3
 """Exit status of a scan that is done and written although some of its trainings failed."""
@@ -59,11 +59,12 @@ def train(
 
     The events that were read are kept as a table: the next run on the same files and expressions opens no file.
     """
-    from hepda import analysis, together
     from hepda.config import load_any
+    from hepda.runtime import torchrun
+    from hepda.workflows import train as analysis
 
-    if together.follows():  # another process of torchrun tells the story
-        together.follow()
+    if torchrun.follows():  # another process of torchrun tells the story
+        torchrun.follow()
         return
     loaded = load_any(config, set_ or [])
     run = output or Path("runs") / loaded.name
@@ -85,8 +86,8 @@ def check(
 
     Exit status 0: training may start; 2: it may not.
     """
-    from hepda import analysis
     from hepda.config import load_any
+    from hepda.workflows import train as analysis
 
     loaded = load_any(config, set_ or [])
     with _bars() as bars:
@@ -104,9 +105,9 @@ def init(
     output: Annotated[Path | None, typer.Option("--output", help="Write it there [the terminal].")] = None,
 ) -> None:
     """A starting analysis file, guessed from the branches of a file; lines with TODO need you."""
-    from hepda import rundir
     from hepda.errors import ConfigError
-    from hepda.events.starter import starting_yaml
+    from hepda.events.init import starting_yaml
+    from hepda.runtime import run_directory
 
     text = starting_yaml(file, tree)
     if output is None:
@@ -114,7 +115,7 @@ def init(
         return
     if output.exists():
         raise ConfigError(f"--output {output}: exists already; name a new file.")
-    rundir.write_text(output, text)
+    run_directory.write_text(output, text)
     typer.echo(f"{output}: mend the lines with TODO, then `hepda check --config {output}`")
 
 
@@ -128,7 +129,7 @@ def evaluate(
     no_cache: NoCache = False,
 ) -> None:
     """Numbers, figures and report again, from the saved scores of a run."""
-    from hepda import analysis
+    from hepda.workflows import train as analysis
 
     means = _resources(run.parent, memory, cluster, cache, no_cache)
     with _bars() as bars:
@@ -149,7 +150,7 @@ def fit(
 
     Systematics are those of the analysis file. Writes fit.json, pyhf workspaces and figures, and the report again.
     """
-    from hepda import fit as fits
+    from hepda.workflows import fit as fits
 
     options = fits.Options(toys, _words(models), output, plots, processes)
     with _bars() as bars:
@@ -175,7 +176,7 @@ def apply(
     An event is scored by the models of its own fold, which never saw it. The same command goes on where it was
     interrupted.
     """
-    from hepda import applying
+    from hepda.workflows import apply as applying
 
     with _bars() as bars:
         done = applying.apply(run, files, output, bars, kind=kind, sample=sample, processes=processes)
@@ -215,7 +216,7 @@ def scan(
 
     Exit status 0: all is done; 3: all is done and written, and some trainings failed.
     """
-    from hepda import scanning
+    from hepda.workflows import scan as scanning
 
     options = scanning.Options(
         config, tuple(set_ or ()), tuple(vary or ()), seeds, _words(models), _words(methods),
@@ -241,7 +242,7 @@ def compare(
     output: Annotated[Path, typer.Option("--output", help="The page.")] = Path("compare.html"),
 ) -> None:
     """Several runs side by side: tables and figure of all their models, and where files and configs differ."""
-    from hepda import comparison
+    from hepda.workflows import compare as comparison
 
     bars = _bars()
     found = comparison.compare(runs, output)
@@ -263,7 +264,7 @@ def generate(
     processes: Annotated[int | None, typer.Option("--processes", min=1, help="[the cores at hand]")] = None,
 ) -> None:
     """Make the ntuples of an example with its generator; goes on where it was interrupted."""
-    from hepda.events.generation import generate as run_page
+    from hepda.workflows.generate import generate as run_page
 
     with _bars() as bars:
         bars.stage("generate")
@@ -281,7 +282,7 @@ def schema() -> None:
     """Print the JSON schema of the analysis file, with the methods and schedules of the core."""
     import json
 
-    from hepda.adversarial import registry
+    from hepda.adversarial import methods as registry
     from hepda.config import json_schema
 
     typer.echo(json.dumps(json_schema() | {"x-hepda": registry.listing()}, indent=2))
@@ -301,14 +302,14 @@ def options(version: Annotated[bool, typer.Option("--version", help="Print the v
 
 
 def _bars() -> Bars:
-    from hepda.console import Bars
+    from hepda.runtime.console import Bars
 
     return Bars()
 
 
 def _resources(runs: Path, memory: str | None, cluster: str | None, cache: Path | None, no_cache: bool) -> Resources:
-    from hepda.cluster import check_cluster
-    from hepda.resources import Resources, cache_folder, memory_of
+    from hepda.runtime.cluster import check_cluster
+    from hepda.runtime.resources import Resources, cache_folder, memory_of
 
     check_cluster(cluster)
     budget = None if memory is None else memory_of(memory)
@@ -320,7 +321,7 @@ def _words(text: str | None) -> tuple[str, ...]:
 
 
 def _print_outcome(outcome: Outcome, bars: Bars) -> None:
-    from hepda.report import console_table
+    from hepda.report.page import console_table
 
     bars.console.print(console_table(outcome.metrics, outcome.table))
     times = ", ".join(f"{stage} {seconds:.0f} s" for stage, seconds in outcome.seconds.items())

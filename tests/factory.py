@@ -113,9 +113,7 @@ def _jets(rng: np.random.Generator, is_signal: np.ndarray, shift: float) -> dict
     }
 
 
-def _simulation(
-    rng: np.random.Generator, branches: dict[str, Any], n: int, negative: float
-) -> dict[str, Any]:
+def _simulation(rng: np.random.Generator, branches: dict[str, Any], n: int, negative: float) -> dict[str, Any]:
     sign = np.where(rng.random(n) < negative, -1.0, 1.0)
     weights = {
         "jet_flavour": ak.values_astype(ak.where(branches["jet_b"] >= 3, 5, 0), np.int8),

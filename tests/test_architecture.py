@@ -1,5 +1,6 @@
-"""The arrows of the house: who may import whom, and what is not imported before it is needed."""
+"""Who may import whom, and what is not imported before it is needed; all layers are derived from the tree."""
 
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -14,22 +15,84 @@ HEAVY = (
     "pyhf", "iminuit",
 )  # fmt: skip
 LIGHT = (
-    "hepda", "hepda.errors", "hepda.cli", "hepda.config", "hepda.rundir", "hepda.training", "hepda.parallel",
-    "hepda.jobs", "hepda.kinds", "hepda.kinds.events",
-    "hepda.report", "hepda.events", "hepda.evaluation", "hepda.plotting", "hepda.baselines", "hepda.baselines.bdt",
-    "hepda.events.table", "hepda.events.splits", "hepda.events.store",
+    "hepda", "hepda.errors", "hepda.cli", "hepda.config", "hepda.kinds", "hepda.runtime.run_directory",
+    "hepda.runtime.processes", "hepda.runtime.jobs", "hepda.events.training.jobs", "hepda.events.kind",
+    "hepda.report.page", "hepda.events", "hepda.evaluation", "hepda.plotting", "hepda.baselines",
+    "hepda.baselines.bdt", "hepda.events.dataset.table", "hepda.events.dataset.splits", "hepda.events.dataset.store",
 )  # fmt: skip
+ARRAYS = ("adversarial", "baselines", "evaluation", "plotting")
+"""Packages that take arrays and know nothing of hepda but its errors."""
+
+
+def load_diagram():
+    spec = importlib.util.spec_from_file_location("diagram", ROOT / "docs" / "diagram.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+diagram = load_diagram()
 
 
 @pytest.fixture(scope="module")
 def graph():
+    """All imports, those for type hints too."""
     return grimp.build_graph("hepda", include_external_packages=True, cache_dir=None)
+
+
+@pytest.fixture(scope="module")
+def runtime_graph():
+    return grimp.build_graph("hepda", exclude_type_checking_imports=True, cache_dir=None)
+
+
+def packages_of(graph, root="hepda"):
+    return sorted(module for module in {root} | graph.find_descendants(root) if graph.find_children(module))
 
 
 def imports_of(graph, package):
     """Modules outside `package` that it or its descendants import."""
     own = {package} | graph.find_descendants(package)
     return set().union(*(graph.find_modules_directly_imported_by(module) for module in own)) - own
+
+
+def test_the_modules_of_every_package_are_in_layers(runtime_graph):
+    """Imports run downwards: `layers` raises ValueError for a cycle, and there is more than one layer to speak of."""
+    counts = {p: len(diagram.layers(diagram.arrows(p, runtime_graph))) for p in packages_of(runtime_graph)}
+    assert counts["hepda"] > 3
+
+
+def test_a_cycle_is_found():
+    with pytest.raises(ValueError, match="a, b"):
+        diagram.layers({"a": {"b"}, "b": {"a"}, "c": set()})
+
+
+def test_the_core_has_no_cycle_even_of_type_hints(graph):
+    for package in packages_of(graph, "hepda.adversarial"):
+        diagram.layers(diagram.arrows(package, graph))
+
+
+def test_the_command_line_is_on_top_and_errors_below(graph):
+    assert graph.find_modules_that_directly_import("hepda.cli") == {"hepda.__main__"}
+    workflows = {"hepda.workflows"} | graph.find_descendants("hepda.workflows")
+    users = set().union(*(graph.find_modules_that_directly_import(module) for module in workflows)) - workflows
+    assert users == {"hepda.cli"}
+    assert not imports_of(graph, "hepda.errors") & graph.find_descendants("hepda")
+
+
+def test_no_folder_has_more_than_fifteen_modules():
+    sizes = {folder: len([p for p in folder.glob("*.py") if p.name != "__init__.py"]) for folder in
+             (ROOT / "hepda").rglob("*") if folder.is_dir()}  # fmt: skip
+    assert {str(folder): size for folder, size in sizes.items() if size > 15} == {}
+
+
+def test_the_tests_mirror_the_package():
+    """A folder of tests has the name of a folder of the package."""
+    folders = {p.relative_to(ROOT / "tests").parent for p in (ROOT / "tests").rglob("test_*.py")}
+    assert {str(folder) for folder in folders if not (ROOT / "hepda" / folder).is_dir()} <= set()
+
+
+def test_the_diagram_of_the_documentation_is_that_of_the_imports():
+    assert diagram.main(["--check"]) == 0, "the imports have changed: run `python docs/diagram.py`"
 
 
 def test_the_contracts_of_pyproject_hold():
@@ -40,43 +103,37 @@ def test_the_contracts_of_pyproject_hold():
 
 
 def test_the_contracts_can_break(tmp_path):
-    """An arrow against the grain is found: the contracts themselves are tested on a house that breaks them."""
+    """An import against the direction is found, in a copy of the tree with empty modules."""
     contracts = (ROOT / "pyproject.toml").read_text().partition("[tool.importlinter]")
     (tmp_path / "pyproject.toml").write_text(contracts[1] + contracts[2])
-    rooms = ("adversarial", "baselines", "evaluation", "plotting", "events", "config", "rundir", "report", "scanning")
-    files = ("analysis", "cli", "comparison", "training", "console", "__main__", "tables", "parallel", "cells")
-    files += ("errors", "scoring", "applying", "fit", "jobs", "kinds", "datasets", "together", "cluster", "resources")
-    files += ("catalogue", "data_commands")
-    for room in rooms:
-        (tmp_path / "hepda" / room).mkdir(parents=True)
-        (tmp_path / "hepda" / room / "__init__.py").write_text("")
-    for name in files:
-        (tmp_path / "hepda" / f"{name}.py").write_text("")
-    (tmp_path / "hepda" / "__init__.py").write_text("")
+    for page in (ROOT / "hepda").rglob("*.py"):
+        copy = tmp_path / page.relative_to(ROOT)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_text("")
     command = [Path(sys.executable).with_name("lint-imports"), "--no-cache", "--no-logo"]
-    breaks = {
-        "adversarial": "import hepda.events",
-        "evaluation": "import hepda.plotting",
-        "plotting": "import hepda.config",
-        "events": "import hepda.analysis",
-    }
     assert subprocess.run(command, cwd=tmp_path, capture_output=True, check=False).returncode == 0
-    for room, line in breaks.items():
-        page = tmp_path / "hepda" / room / "__init__.py"
+    breaks = {
+        "adversarial": "import hepda.runtime",
+        "evaluation": "import hepda.config",
+        "plotting": "import torch",
+        "images": "import hepda.events",
+    }
+    for package, line in breaks.items():
+        page = tmp_path / "hepda" / package / "__init__.py"
         page.write_text(line + "\n")
         result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-        assert result.returncode == 1 and f"hepda.{room}" in result.stdout, (line, result.stdout)
+        assert result.returncode == 1 and f"hepda.{package}" in result.stdout, (line, result.stdout)
         page.write_text("")
-    (tmp_path / "hepda" / "shed.py").write_text("")
+    (tmp_path / "hepda" / "config" / "__init__.py").write_text("import hepda.kinds\n")
+    (tmp_path / "hepda" / "kinds.py").write_text("import hepda.config\n")
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert result.returncode == 1 and "shed" in result.stdout
+    assert result.returncode == 1 and "hepda.kinds" in result.stdout
 
 
-@pytest.mark.parametrize("room", ["adversarial", "baselines", "evaluation", "plotting"])
-def test_a_room_of_arrays_imports_nothing_of_hepda_but_errors(graph, room):
-    allowed = {"hepda.errors"}
-    found = {module for module in imports_of(graph, f"hepda.{room}") if module.split(".")[0] == "hepda"}
-    assert found <= allowed
+@pytest.mark.parametrize("package", ARRAYS)
+def test_a_package_of_arrays_imports_nothing_of_hepda_but_errors(graph, package):
+    found = {module for module in imports_of(graph, f"hepda.{package}") if module.split(".")[0] == "hepda"}
+    assert found <= {"hepda.errors"}
 
 
 def test_the_core_knows_neither_files_nor_figures(graph):

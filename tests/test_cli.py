@@ -17,8 +17,9 @@ import pytest
 import yaml
 from sklearn.metrics import roc_auc_score
 
-from hepda import __version__, analysis
+from hepda import __version__
 from hepda.cli import main
+from hepda.workflows import train as analysis
 from tests.factory import write_analysis, write_sample
 
 SMALL = (
@@ -271,7 +272,7 @@ def good(tmp_path_factory):
 def trained(monkeypatch):
     """The trainings that were started: a mistake must be found before the first one."""
     started = []
-    monkeypatch.setattr("hepda.analysis.run_jobs", lambda *arguments: started.append(arguments))
+    monkeypatch.setattr("hepda.workflows.train.run_jobs", lambda *arguments: started.append(arguments))
     return started
 
 
@@ -595,10 +596,10 @@ def test_a_resumed_run_is_the_run_that_was_not_interrupted(ntuples, tmp_path, mo
 
         return step(jobs, processes, tell)
 
-    monkeypatch.setattr("hepda.analysis.run_jobs", interrupted)
+    monkeypatch.setattr("hepda.workflows.train.run_jobs", interrupted)
     assert train(tmp_path, ntuples, *over, name="parts")[0] == 130
     assert list((tmp_path / "parts").glob(".work/*/network-fold0-member0.checkpoint"))
-    monkeypatch.setattr("hepda.analysis.run_jobs", step)
+    monkeypatch.setattr("hepda.workflows.train.run_jobs", step)
     words = [
         "train", "--config", ntuples, "--output", tmp_path / "parts", "--plots", tmp_path / "p", "--resume",
         *sets(*SMALL, *over),

@@ -18,11 +18,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hepda import datasets, rundir
 from hepda.config import load_any
 from hepda.config.images import ImageModelConfig, ImagesConfig
+from hepda.datasets import download
 from hepda.errors import ConfigError, HepdaError
 from hepda.images.wing import protocol
+from hepda.runtime import run_directory
 
 SHARED = ("source", "target", "pixels", "seed")
 
@@ -51,7 +52,7 @@ def checksum(config: ImagesConfig, model: str) -> str:
 
 def rows_of(config: ImagesConfig, run: Path) -> dict[str, Any]:
     """The rows of a run. Raises ConfigError if it is of other images, or trained a model in another way."""
-    own, metrics = images_config(run / "config.yaml"), rundir.read_json(run / "metrics.json")
+    own, metrics = images_config(run / "config.yaml"), run_directory.read_json(run / "metrics.json")
     for key in SHARED:
         if getattr(own, key) != getattr(config, key):
             raise ConfigError(f"{run}: `{key}` is not that of the analysis file; train again.")
@@ -70,7 +71,7 @@ def earlier_rows(config: ImagesConfig, output: Path | None) -> dict[str, Any]:
     """The rows of an earlier output whose settings are still those of the analysis file."""
     if output is None or not output.exists():
         return {}
-    rows: dict[str, Any] = rundir.read_json(output)["models"]
+    rows: dict[str, Any] = run_directory.read_json(output)["models"]
     return {name: row for name, row in rows.items() if name in config.models and _same(config, name, row)}
 
 
@@ -81,13 +82,13 @@ def _same(config: ImagesConfig, name: str, row: dict[str, Any]) -> bool:
 def why_not(config: ImagesConfig) -> str:
     """Why a row has no number."""
     names = [name for side in (config.source, config.target) for name in needed(side.data)]
-    lacking = [name for name in dict.fromkeys(names) if datasets.find(name) is None]
+    lacking = [name for name in dict.fromkeys(names) if download.find(name) is None]
     return f"not run yet: {', '.join(lacking)} could not be had" if lacking else "not run yet"
 
 
 def needed(data: str) -> Sequence[str]:
     """The published data sets that a `data:` of an analysis file is made of; none for a folder of the user's."""
-    return () if data == "folders" else datasets.parts_of(data)
+    return () if data == "folders" else download.parts_of(data)
 
 
 def gathered(config: ImagesConfig, runs: Sequence[Path], output: Path | None = None) -> dict[str, Any]:
@@ -140,7 +141,7 @@ def main() -> int:
     for name, row in found["models"].items():
         print(line(name, row))
     if arguments.output is not None:
-        rundir.write_json(arguments.output, found)
+        run_directory.write_json(arguments.output, found)
     return 0
 
 

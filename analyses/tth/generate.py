@@ -21,7 +21,7 @@ import fastjet
 import numpy as np
 import pythia8mc
 
-from hepda.events.generation import Chunk, SampleSpec
+from hepda.workflows.generate import Chunk, SampleSpec
 
 # --- Cross sections times branching ratios, pb -----------------------------------------------------------------------
 BR_LEPTON_JETS = 2 * (0.1071 + 0.1063) * 0.6741  # one W to e or mu, one to quarks (PDG 2022)
@@ -248,9 +248,7 @@ def particle_level(events: ak.Array, underlying: ak.Array) -> dict[str, ak.Array
 # --- The measurement -------------------------------------------------------------------------------------------------
 def tag_probabilities(efficiency: np.ndarray) -> np.ndarray:
     """From P(passes each working point) [n, 4] to P(tag bin) [n, 5]."""
-    edges = np.concatenate(
-        [np.ones((len(efficiency), 1)), efficiency, np.zeros((len(efficiency), 1))], axis=1
-    )
+    edges = np.concatenate([np.ones((len(efficiency), 1)), efficiency, np.zeros((len(efficiency), 1))], axis=1)
     return edges[:, :-1] - edges[:, 1:]
 
 
@@ -292,9 +290,7 @@ def draw_tags(probability: np.ndarray, minimum: np.ndarray, rng: np.random.Gener
     return bins
 
 
-def tag(
-    efficiency: np.ndarray, valid: np.ndarray, simulated: bool, rng: np.random.Generator
-) -> tuple[Any, Any]:
+def tag(efficiency: np.ndarray, valid: np.ndarray, simulated: bool, rng: np.random.Generator) -> tuple[Any, Any]:
     """Tag bins [n, jets] and tag_weight [n]: the weight that makes up for drawing only events with enough tags.
 
     Simulation: every event is drawn with at least MIN_TAGS tags, a share ENRICHED with at least one more, and
@@ -453,8 +449,7 @@ class Filter(pythia8mc.UserHooks):
     def doVetoPartonLevel(self, event: Any) -> bool:  # noqa: N802
         """True where the shower made no extra b quark; looser than FILTER_PT, which is applied to the record."""
         return not any(
-            p.idAbs() == 5 and p.pT() > 0.9 * FILTER_PT and event[p.mother1()].idAbs() not in (5, 6, 25)
-            for p in event
+            p.idAbs() == 5 and p.pT() > 0.9 * FILTER_PT and event[p.mother1()].idAbs() not in (5, 6, 25) for p in event
         )
 
 
@@ -518,9 +513,7 @@ def stitch(inclusive: Chunk, filtered: Chunk | None) -> Chunk:
     weight = np.ones(len(flags))
     if filtered is not None:
         share = inclusive.generated / (inclusive.generated + filtered.generated)
-        weight = np.concatenate(
-            [np.where(flags, share, 1.0), np.full(len(filtered.columns["extra_b"]), share)]
-        )
+        weight = np.concatenate([np.where(flags, share, 1.0), np.full(len(filtered.columns["extra_b"]), share)])
         columns = {name: ak.concatenate([values, filtered.columns[name]]) for name, values in columns.items()}
     columns["stitch_weight"] = weight
     # Filtered events are spread among the others, so that a file read in part is a fair part.

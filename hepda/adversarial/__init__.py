@@ -5,15 +5,15 @@ Tensors in, a trained network out; it knows no ROOT file, image or sound.
 
 from typing import TYPE_CHECKING, Any
 
-from hepda.adversarial.batches import Rows, Transform
-from hepda.adversarial.domains import DomainBatchNorm, DomainLayer
-from hepda.adversarial.ensemble import Job, fit_all
-from hepda.adversarial.history import History
-from hepda.adversarial.layers import MLP, Standardize, mlp, seeded
-from hepda.adversarial.network import Head, Network
-from hepda.adversarial.reversal import GradientReversal, Reversal, gradient_reversal
-from hepda.adversarial.trainer import Trainer
-from hepda.adversarial.weights import NegativeWeights, class_weights, negative_weights
+from hepda.adversarial.data.batches import Rows, Transform
+from hepda.adversarial.data.weights import NegativeWeights, class_weights, negative_weights
+from hepda.adversarial.networks.domains import DomainBatchNorm, DomainLayer
+from hepda.adversarial.networks.layers import MLP, Standardize, mlp, seeded
+from hepda.adversarial.networks.network import Head, Network
+from hepda.adversarial.networks.reversal import GradientReversal, Reversal, gradient_reversal
+from hepda.adversarial.training.ensemble import Job, fit_all
+from hepda.adversarial.training.history import History
+from hepda.adversarial.training.trainer import Trainer
 
 if TYPE_CHECKING:
     from hepda.adversarial.classifier import DANNClassifier, DANNRegressor

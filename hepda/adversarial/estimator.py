@@ -17,14 +17,14 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from hepda.adversarial.batches import Rows
-from hepda.adversarial.layers import mlp, seeded
-from hepda.adversarial.network import Head, Network
-from hepda.adversarial.registry import Adversary, build
-from hepda.adversarial.selection import find_scorer
-from hepda.adversarial.terms import Term
-from hepda.adversarial.trainer import Trainer
-from hepda.adversarial.weights import negative_weights
+from hepda.adversarial.data.batches import Rows
+from hepda.adversarial.data.weights import negative_weights
+from hepda.adversarial.methods import Adversary, build
+from hepda.adversarial.networks.layers import mlp, seeded
+from hepda.adversarial.networks.network import Head, Network
+from hepda.adversarial.networks.term import Term
+from hepda.adversarial.training.selection import find_scorer
+from hepda.adversarial.training.trainer import Trainer
 
 Array = NDArray[Any]
 

@@ -242,9 +242,7 @@ def fit_lightgbm(settings: Settings, train: Events, validation: Events | None, s
     held: list[Any] = []
     callbacks: list[Any] = []
     if stop and validation is not None:
-        held = [
-            lightgbm.Dataset(validation.features, validation.label, weight=validation.weight, reference=data)
-        ]
+        held = [lightgbm.Dataset(validation.features, validation.label, weight=validation.weight, reference=data)]
         callbacks = [lightgbm.early_stopping(settings.patience or 10, verbose=False)]
     parameters = {
         "objective": "binary",

@@ -1,6 +1,6 @@
 """The analysis file: load, check, resolve, JSON schema. Imports pydantic and yaml, nothing heavier."""
 
-from hepda.config.analysis import (
+from hepda.config.events.analysis import (
     AnalysisConfig,
     BiasConfig,
     EvaluationConfig,
@@ -9,6 +9,7 @@ from hepda.config.analysis import (
     SignificanceConfig,
     SplitConfig,
 )
+from hepda.config.events.reading import NormalisationConfig, ReadingConfig
 from hepda.config.kinds import AnyConfig
 from hepda.config.loading import find_config, json_schema, load_any, load_config, resolved_yaml, validate, validate_any
 from hepda.config.models import (
@@ -20,7 +21,6 @@ from hepda.config.models import (
     ReweightConfig,
     TrainingConfig,
 )
-from hepda.config.reading import NormalisationConfig, ReadingConfig
 from hepda.config.speech import SpeechConfig, SpeechModelConfig
 
 __all__ = [

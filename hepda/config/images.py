@@ -7,11 +7,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from hepda.config.model_checks import check_method, methods_of
+from hepda.config.base import WholeConfig
+from hepda.config.events.model_checks import check_method, methods_of
 from hepda.config.models import AdversaryConfig, Scorer, TrainingConfig
 from hepda.config.problems import given, unknown
 from hepda.config.section import Count, Fraction, Name, Positive, Section, Widths
-from hepda.config.whole import WholeConfig
 
 DATA = (
     "mnist", "mnist_m", "usps", "svhn", "synthetic_digits", "synthetic_signs", "gtsrb", "office31", "digits",

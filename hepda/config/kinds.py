@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from hepda.config.analysis import AnalysisConfig
+from hepda.config.events.analysis import AnalysisConfig
 from hepda.config.images import ImagesConfig
 from hepda.config.speech import SpeechConfig
 from hepda.errors import ConfigError, nearest

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import ValidationError
 
-from hepda.config.analysis import AnalysisConfig
+from hepda.config.events.analysis import AnalysisConfig
 from hepda.config.files import NAMED, read_mapping, resolve_files
 from hepda.config.kinds import KINDS, AnyConfig, model_for
 from hepda.config.section import Section

@@ -8,10 +8,8 @@ from pydantic import Field
 
 from hepda.config.section import Count, Expression, Fraction, Name, Names, Positive, Section, Strings, Widths
 
-Scorer = Literal[
-    "source-loss", "probe-auc", "entropy", "information", "nuclear-norm", "density", "dev", "reverse"
-]
-"""Names of `hepda.adversarial.selection.SCORERS`."""
+Scorer = Literal["source-loss", "probe-auc", "entropy", "information", "nuclear-norm", "density", "dev", "reverse"]
+"""Names of `hepda.adversarial.training.selection.SCORERS`."""
 
 
 class TrainingConfig(Section):
@@ -115,7 +113,7 @@ class AdversaryConfig(Section):
     """Share of target rows in a batch: batch_size source rows are joined by share/(1-share) as many."""
 
     def settings(self) -> dict[str, Any]:
-        """What the section says, in the words of `hepda.adversarial.registry.Adversary`."""
+        """What the section says, in the words of `hepda.adversarial.methods.Adversary`."""
         return {
             "strength": self.strength,
             "schedule": self.schedule,
@@ -150,7 +148,7 @@ class DomainConfig(AdversaryConfig):
     """Classes that the domain loss sees; `all` for data, whose class is unknown."""
     tail: Fraction | None = None
     """Look at the tail: rows of the domain head with a score above the cut of this signal efficiency count fully,
-    those below little (hepda.adversarial.tail)."""
+    those below little (hepda.adversarial.networks.tail)."""
     reweight: RatioConfig | None = None
     """Before the domain loss sees them, the source's weights are multiplied so that it looks like the target in
     `features`: a difference of composition or kinematics that is known, and is not to be learnt away."""

@@ -68,7 +68,7 @@ Identifier = Annotated[str, StringConstraints(pattern=r"^[^\W\d]\w*$", max_lengt
 """A variable: it may stand in an expression."""
 
 Expression = Annotated[str, BeforeValidator(_as_text), StringConstraints(min_length=1, max_length=4000)]
-"""An expression over branches and variables; parsed by hepda.events.expressions, never run as Python."""
+"""An expression over branches and variables; parsed by hepda.events.expressions.parser, never run as Python."""
 
 Fraction = Annotated[float, Field(gt=0.0, lt=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]

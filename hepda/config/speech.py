@@ -7,11 +7,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from hepda.config.model_checks import check_method
+from hepda.config.base import WholeConfig
+from hepda.config.events.model_checks import check_method
 from hepda.config.models import AdversaryConfig, TrainingConfig
 from hepda.config.problems import duplicates, given, unknown
 from hepda.config.section import Count, Fraction, Name, Positive, Section, Widths
-from hepda.config.whole import WholeConfig
 
 Decibels = Annotated[float, Field(ge=-40.0, le=80.0)]
 Names = Annotated[tuple[Name, ...], Field(strict=False)]

@@ -117,8 +117,7 @@ def _check_keys(node: yaml.Node, path: tuple[str, ...], lines: Lines, where: str
         if key.value in seen:
             dotted = ".".join((*path, key.value))
             raise ConfigError(
-                f"{where}: line {line}: {dotted} is given twice (first in line {seen[key.value]}); "
-                "remove one of them."
+                f"{where}: line {line}: {dotted} is given twice (first in line {seen[key.value]}); remove one of them."
             )
         seen[key.value] = line
         lines[(*path, key.value)] = line

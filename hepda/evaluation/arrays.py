@@ -50,9 +50,7 @@ def vector(values: ArrayLike, name: str, length: int | None = None) -> FloatArra
         raise DataError(f"{name} is empty; there are no events to evaluate")
     bad = np.count_nonzero(~np.isfinite(array))
     if bad:
-        raise DataError(
-            f"{name} has {bad} of {len(array)} values that are not finite; look for them upstream"
-        )
+        raise DataError(f"{name} has {bad} of {len(array)} values that are not finite; look for them upstream")
     return array
 
 

@@ -29,9 +29,7 @@ def calibration_curve(
     signal, background = by_class(score, label, weight)
     scores = vector(score, "score")
     if scores.min() < 0 or scores.max() > 1:
-        raise DataError(
-            f"scores from {scores.min():.3g} to {scores.max():.3g} are no probabilities in [0, 1]"
-        )
+        raise DataError(f"scores from {scores.min():.3g} to {scores.max():.3g} are no probabilities in [0, 1]")
     limits = np.linspace(0, 1, 11) if edges is None else bin_edges(edges)
     mask = signal_mask(label, len(scores))
     weights = np.ones(len(scores)) if weight is None else vector(weight, "weight", len(scores))

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 
 from hepda.errors import DataError
 from hepda.evaluation.arrays import BoolArray, bin_edges, by_class, histogram, sample
-from hepda.evaluation.distances import merge_bins
+from hepda.evaluation.differences.distances import merge_bins
 from hepda.evaluation.results import BinnedSignificance, FloatArray, Significance, SignificanceScan
 from hepda.evaluation.significance import asimov
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hepda.evaluation import distances
 from hepda.evaluation.arrays import Sample, bin_edges, histogram, sample
-from hepda.evaluation.permutation import permutation_tests
+from hepda.evaluation.differences import distances
+from hepda.evaluation.differences.permutation import permutation_tests
 from hepda.evaluation.results import FloatArray, OvertrainingTest
 
 

@@ -11,17 +11,18 @@ from numpy.typing import NDArray
 
 from hepda.config import AnalysisConfig
 from hepda.errors import HepdaError
-from hepda.events import check_page, figures, metrics, run_metrics
-from hepda.events.blinding import hidden_range
-from hepda.events.checking import check_events
-from hepda.events.load import LoadedEvents, load_table
-from hepda.events.numbers import Judged, Numbers, Rescore, evaluate
-from hepda.events.scene import Scene
-from hepda.events.table import FeatureTable
-from hepda.events.truth import check_truth
-from hepda.parallel import Send
-from hepda.report import ReportFigure, save_drawings
-from hepda.resources import Resources
+from hepda.events import check_text
+from hepda.events.check import check_events
+from hepda.events.dataset.load import LoadedEvents, load_table
+from hepda.events.dataset.table import FeatureTable
+from hepda.events.fit.truth import check_truth
+from hepda.events.results import figures, per_run, to_json
+from hepda.events.results.blinding import hidden_range
+from hepda.events.results.evaluate import Judged, Numbers, Rescore, evaluate
+from hepda.events.results.figure_data import Scene
+from hepda.report.page import ReportFigure, save_drawings
+from hepda.runtime.processes import Send
+from hepda.runtime.resources import Resources
 
 Array = NDArray[Any]
 
@@ -51,7 +52,7 @@ def check(
         check_truth(config)
     except HepdaError as error:
         found.problems.append(str(error))
-    return list(check_page.lines(config, found)), found.problems
+    return list(check_text.lines(config, found)), found.problems
 
 
 def samples_metrics(config: AnalysisConfig, loaded: LoadedEvents) -> dict[str, Any]:
@@ -84,14 +85,14 @@ def numbers_of(
 
 def models_metrics(config: AnalysisConfig, numbers: Numbers, training: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
     """The `models` of metrics.json."""
-    return {model: metrics.model_metrics(config, numbers, model, training[model]) for model in numbers.models}
+    return {model: to_json.model_metrics(config, numbers, model, training[model]) for model in numbers.models}
 
 
 def whole_metrics(
     config: AnalysisConfig, numbers: Numbers, histories: Mapping[str, Sequence[Mapping[str, Sequence[float | None]]]]
 ) -> dict[str, Any]:
     """What metrics.json says of the run as a whole: `guards`, and `training_bias` where there is one."""
-    return run_metrics.run_metrics(config, numbers, histories)
+    return per_run.run_metrics(config, numbers, histories)
 
 
 def draw(

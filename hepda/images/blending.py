@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from hepda import datasets
+from hepda.datasets import download
 from hepda.errors import DataError, MissingExtraError, SourceError
 
 Photographs = Sequence[NDArray[np.uint8]]
@@ -34,7 +34,7 @@ def photographs(split: str) -> tuple[list[NDArray[np.uint8]], list[Path], str]:
         SourceError: neither is here.
 
     """
-    found = datasets.find("bsds500")
+    found = download.find("bsds500")
     if found is not None and found[0].is_dir():
         folder = found[0] if split == "train" else found[1]
         return [_read(path.read_bytes()) for path in sorted(folder.glob("*.jpg"))], [folder], ""
@@ -43,11 +43,15 @@ def photographs(split: str) -> tuple[list[NDArray[np.uint8]], list[Path], str]:
     try:
         shipped = _shipped(split)
     except MissingExtraError as error:
-        ways = datasets.missing("bsds500")
+        ways = download.missing("bsds500")
         raise SourceError(f"{ways}\n  or take the photographs that scikit-image ships: {error}") from error
-    return shipped, [], (
-        "MNIST-M was blended with photographs that scikit-image ships, not with BSDS500: its numbers cannot be "
-        "compared with published ones"
+    return (
+        shipped,
+        [],
+        (
+            "MNIST-M was blended with photographs that scikit-image ships, not with BSDS500: its numbers cannot be "
+            "compared with published ones"
+        ),
     )
 
 

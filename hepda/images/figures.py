@@ -13,9 +13,9 @@ from matplotlib.figure import Figure
 from hepda.config.images import ImagesConfig
 from hepda.errors import DataError
 from hepda.images.arrays import Images
-from hepda.images.evaluation import ModelNumbers, embedded_models, embedding, plane_of
+from hepda.images.results import ModelNumbers, embedded_models, embedding, plane_of
 from hepda.plotting import images, training
-from hepda.report import Drawing
+from hepda.report.page import Drawing
 
 Histories = Mapping[str, Any]
 

@@ -142,9 +142,7 @@ def _table(content: bytes) -> Iterator[dict[str, str]]:
     return csv.DictReader(io.StringIO(content.decode()), delimiter=";")
 
 
-def _signs(
-    rows: Iterable[tuple[zipfile.ZipFile, str, dict[str, str]]], size: int, path: Path
-) -> tuple[Bytes, Numbers]:
+def _signs(rows: Iterable[tuple[zipfile.ZipFile, str, dict[str, str]]], size: int, path: Path) -> tuple[Bytes, Numbers]:
     pixels, labels = [], []
     for archive, name, row in rows:
         box = tuple(int(row[key]) for key in ("Roi.X1", "Roi.Y1", "Roi.X2", "Roi.Y2"))

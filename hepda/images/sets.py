@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hepda import datasets
 from hepda.config.images import ImageSetConfig
+from hepda.datasets import download
 from hepda.images import blending, formats, shifted, synthetic
 from hepda.images.arrays import Images, digit_names, entry, limited, shaped, trimmed
 from hepda.images.signs import SIGNS, drawn_signs
@@ -51,7 +51,7 @@ def load(section: ImageSetConfig, size: int, channels: int, seed: int) -> Pair:
 def check(section: ImageSetConfig) -> str:
     """A line on what would be read. Raises SourceError if it is not here."""
     needed = _NEEDS.get(section.data, ())
-    paths = [str(path) for name in needed for path in datasets.path_of(name)]
+    paths = [str(path) for name in needed for path in download.path_of(name)]
     if section.train is not None:
         for folder in (section.train, section.test):
             if folder is not None and not Path(folder).is_dir():
@@ -66,7 +66,7 @@ def _grey(pixels: NDArray[np.uint8], label: NDArray[Any], about: tuple[dict[str,
 
 def _mnist(wanted: Wanted | None = None) -> Pair:
     """60,000 + 10,000 digits; from the IDX files, or from the pickle that holds them as 50,000 + 10,000 + 10,000."""
-    paths = datasets.path_of("mnist")
+    paths = download.path_of("mnist")
     if len(paths) == 1:
         first, second, test = formats.mnist_pickle(paths[0])
         train = np.concatenate([first[0], second[0]]), np.concatenate([first[1], second[1]])
@@ -90,7 +90,7 @@ def _mnist_m(wanted: Wanted) -> Pair:
 
 
 def _usps(wanted: Wanted) -> Pair:
-    paths = datasets.path_of("usps")
+    paths = download.path_of("usps")
     if len(paths) == 1:
         return tuple(  # type: ignore[return-value]
             _grey(*part, (entry(paths[0], len(part[1])),)) for part in (formats.usps_npz(paths[0], s) for s in SPLITS)
@@ -101,7 +101,7 @@ def _usps(wanted: Wanted) -> Pair:
 
 
 def _svhn(wanted: Wanted) -> Pair:
-    paths = datasets.path_of("svhn")
+    paths = download.path_of("svhn")
     return tuple(  # type: ignore[return-value]
         Images(*part, digit_names(), (entry(path, len(part[1])),))
         for path, part in ((path, formats.svhn_mat(path)) for path in paths)
@@ -109,7 +109,7 @@ def _svhn(wanted: Wanted) -> Pair:
 
 
 def _gtsrb(wanted: Wanted) -> Pair:
-    train, images, truth = datasets.path_of("gtsrb")
+    train, images, truth = download.path_of("gtsrb")
     first, second = formats.gtsrb_train(train, wanted.size), formats.gtsrb_test(images, truth, wanted.size)
     about = (entry(train, len(first[1])),), (entry(images, len(second[1])),)
     return Images(*first, SIGNS, about[0]), Images(*second, SIGNS, about[1])
@@ -119,7 +119,7 @@ def _office31(wanted: Wanted) -> Pair:
     """One of its domains. Fully transductive, as is usual for it: all images are trained on (without labels in the
     target) and tested on.
     """
-    paths, part = datasets.path_of("office31"), wanted.section.part or ""
+    paths, part = download.path_of("office31"), wanted.section.part or ""
     if len(paths) == 1:
         pixels, label, classes, _ = formats.office31_archive(paths[0], part, wanted.size)
         about = entry(paths[0], len(label))

@@ -14,14 +14,14 @@ import torch
 from numpy.typing import NDArray
 
 from hepda.adversarial import Head, History, Network, Rows, Trainer, mlp, seeded
-from hepda.adversarial.registry import Adversary, build
-from hepda.adversarial.selection import SCORERS
-from hepda.adversarial.terms import Term
+from hepda.adversarial.methods import Adversary, build
+from hepda.adversarial.networks.term import Term
+from hepda.adversarial.training.selection import SCORERS
 from hepda.config.images import ImageModelConfig, ImagesConfig
 from hepda.images.arrays import Images
 from hepda.images.augmentation import augmentation
 from hepda.images.encoders import Inputs, encoder, heads, width_of
-from hepda.jobs import Job, Left
+from hepda.runtime.jobs import Job, Left
 
 PARTS = ("source_train", "source_test", "target_train", "target_test")
 BALANCED = "balanced"
@@ -229,5 +229,3 @@ def follow(history: History, network: Network, images: Stored) -> None:
     column = history.columns.setdefault("target_accuracy", [])
     column += [math.nan] * (history.epochs - len(column))
     column[-1] = float(right.mean())
-
-

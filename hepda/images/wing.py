@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hepda.cells import Cell, Quantity, Table
 from hepda.config.images import ImageModelConfig, ImagesConfig, ImageSetConfig
 from hepda.errors import DataError, SourceError
 from hepda.images import sets
 from hepda.images.arrays import Images
-from hepda.images.evaluation import ModelNumbers, gap_closed
+from hepda.images.results import ModelNumbers, gap_closed
 from hepda.images.training import SIDES
-from hepda.parallel import Send
+from hepda.report.number_format import Cell, Quantity, Table
+from hepda.runtime.processes import Send
 
 Array = NDArray[Any]
 

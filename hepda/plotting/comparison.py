@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullLocator
 
 from hepda.errors import DataError
-from hepda.plotting.style import COLUMN, MARKERS, PAGE, PALETTE, Label, axes_label, styled
+from hepda.plotting.base.style import COLUMN, MARKERS, PAGE, PALETTE, Label, axes_label, styled
 
 COLUMNS = 3
 

@@ -12,11 +12,9 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator, NullLocator
 
 from hepda.errors import DataError
-from hepda.plotting.closure import closure_bias_figure
-from hepda.plotting.histogram import Floats, Histogram, hidden_bins, ratio
-from hepda.plotting.numbers import FitResultLike, ImpactLike, ParameterLike
-from hepda.plotting.panels import draw_band, draw_line, draw_points, draw_stack, finish_ratio, hide_region
-from hepda.plotting.style import (
+from hepda.plotting.base.histogram import Floats, Histogram, hidden_bins, ratio
+from hepda.plotting.base.panels import draw_band, draw_line, draw_points, draw_stack, finish_ratio, hide_region
+from hepda.plotting.base.style import (
     COLUMN,
     PALETTE,
     Label,
@@ -29,6 +27,8 @@ from hepda.plotting.style import (
     sample_colours,
     styled,
 )
+from hepda.plotting.numbers import FitResultLike, ImpactLike, ParameterLike
+from hepda.plotting.scores.closure import closure_bias_figure
 
 __all__ = ["closure_bias_figure", "correlation_figure", "impacts_figure", "postfit_figure", "pulls_figure"]
 

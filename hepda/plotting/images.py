@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from hepda.plotting.style import COLUMN, PAGE, PALETTE, domain_colours, figure, legend_above, model_styles, styled
+from hepda.plotting.base.style import COLUMN, PAGE, PALETTE, domain_colours, figure, legend_above, model_styles, styled
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float64]

@@ -15,7 +15,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from hepda.errors import DataError
-from hepda.plotting.style import COLUMN, PAGE, Label, LineStyle, axes_label, model_styles, styled
+from hepda.plotting.base.style import COLUMN, PAGE, Label, LineStyle, axes_label, model_styles, styled
 
 BAND = "#e4e4e4"
 NULL: Mapping[str, Any] = {"facecolor": BAND, "edgecolor": "none", "zorder": 0}

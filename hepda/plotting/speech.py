@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from hepda.errors import DataError
-from hepda.plotting.style import COLUMN, DPI, PAGE, model_styles, styled
+from hepda.plotting.base.style import COLUMN, DPI, PAGE, model_styles, styled
 
 Array = NDArray[Any]
 

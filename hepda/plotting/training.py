@@ -11,8 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from hepda.errors import DataError
-from hepda.plotting.numbers import Floats
-from hepda.plotting.style import (
+from hepda.plotting.base.style import (
     COLUMN,
     DASHES,
     PAGE,
@@ -23,6 +22,7 @@ from hepda.plotting.style import (
     legend_above,
     styled,
 )
+from hepda.plotting.numbers import Floats
 
 LN2 = float(np.log(2.0))
 
@@ -81,11 +81,7 @@ def history_panels(*histories: Mapping[str, Epochs]) -> tuple[Panels, Levels]:
             panels.setdefault(panel, {}).setdefault(name, []).append(columns[column])
 
     for columns in histories:
-        heads = [
-            c.removesuffix("_loss")
-            for c in columns
-            if c.endswith("_loss") and not c.startswith("validation_")
-        ]
+        heads = [c.removesuffix("_loss") for c in columns if c.endswith("_loss") and not c.startswith("validation_")]
         for head in heads:
             title = head.replace("_", " ").capitalize()
             add(columns, f"{title} loss", "training", f"{head}_loss")
@@ -138,9 +134,7 @@ def _panel(
             )
             length = max(length, len(fold))
     if level is not None:
-        axes.axhline(
-            level[0], color="black", linewidth=0.8, linestyle=(0, (2, 1.5)), label=level[1], gid="level"
-        )
+        axes.axhline(level[0], color="black", linewidth=0.8, linestyle=(0, (2, 1.5)), label=level[1], gid="level")
     for epoch in best:
         axes.plot(
             [epoch],

@@ -39,9 +39,7 @@ def events(n=1500, seed=0, negative=0.0, levels=None):
 
 
 def settings(library, **keys):
-    return BdtConfig(
-        kind="bdt", library=library, **({"iterations": 15, "max_leaves": 8, "patience": None} | keys)
-    )
+    return BdtConfig(kind="bdt", library=library, **({"iterations": 15, "max_leaves": 8, "patience": None} | keys))
 
 
 def train(library, train_events, validation=None, seed=1, **keys):
@@ -101,9 +99,7 @@ def test_a_weight_of_zero_is_an_absent_row(library):
     absent = np.random.default_rng(5).random(1500) < 0.4
     silent = dataclasses.replace(given, weight=np.where(absent, 0.0, given.weight))
     test = events(seed=9).features
-    assert np.array_equal(
-        train(library, silent).predict(test), train(library, rows(given, ~absent)).predict(test)
-    )
+    assert np.array_equal(train(library, silent).predict(test), train(library, rows(given, ~absent)).predict(test))
 
 
 def test_negative_weights_count_by_their_absolute_value_and_it_is_said(library, tmp_path):
@@ -117,9 +113,7 @@ def test_negative_weights_count_by_their_absolute_value_and_it_is_said(library, 
     assert about["negative_weights"] == {"policy": "absolute", "share": share} and loaded.note == found.note
     scaled = np.abs(given.weight)
     for value in (0, 1):
-        scaled[given.label == value] *= (
-            given.weight[given.label == value].sum() / scaled[given.label == value].sum()
-        )
+        scaled[given.label == value] *= given.weight[given.label == value].sum() / scaled[given.label == value].sum()
     by_hand = train(library, dataclasses.replace(given, weight=scaled)).predict(given.features)
     assert np.array_equal(train(library, given).predict(given.features), by_hand)
 
@@ -176,9 +170,7 @@ def test_only_the_trees_up_to_the_best_are_kept(library):
         right = np.where(held.label == 1, score, 1 - score)
         return -np.average(np.log(right), weights=held.weight)
 
-    assert loss(stopped.trees) <= min(
-        loss(stopped.trees + 1), loss(stopped.trees + 5), loss(stopped.trees + 10)
-    )
+    assert loss(stopped.trees) <= min(loss(stopped.trees + 1), loss(stopped.trees + 5), loss(stopped.trees + 10))
 
 
 def test_save_and_load_give_the_same_scores_without_a_pickle(library, tmp_path):
@@ -194,9 +186,7 @@ def test_save_and_load_give_the_same_scores_without_a_pickle(library, tmp_path):
     for path in (tmp_path / "models" / "bdt").iterdir():
         assert not path.read_bytes().startswith(b"\x80")  # how a pickle begins
         if zipfile.is_zipfile(path):
-            assert not [
-                name for name in zipfile.ZipFile(path).namelist() if name.endswith((".pkl", ".pickle"))
-            ]
+            assert not [name for name in zipfile.ZipFile(path).namelist() if name.endswith((".pkl", ".pickle"))]
 
 
 def test_leaves_without_limit(library):

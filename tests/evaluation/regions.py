@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from hepda.evaluation.templates import SampleTemplate, Templates
+from hepda.evaluation.fits.templates import SampleTemplate, Templates
 
 
 def region(scale=1.0, bins=8, statistics=0.02, systematics=True):

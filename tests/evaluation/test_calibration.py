@@ -37,9 +37,7 @@ def test_balance_gives_both_classes_the_same_sum():
 
 
 def test_negative_bins_are_nan_and_told():
-    found = calibration_curve(
-        [0.1, 0.1, 0.9, 0.9], [1, 0, 1, 0], [1, 1, 1, -2.0 + 1.5], edges=[0, 0.5, 0.8, 1]
-    )
+    found = calibration_curve([0.1, 0.1, 0.9, 0.9], [1, 0, 1, 0], [1, 1, 1, -2.0 + 1.5], edges=[0, 0.5, 0.8, 1])
     assert np.isnan(found.fraction[1]) and found.why is None  # empty, not negative
     negative = calibration_curve([0.1, 0.1, 0.9], [1, 0, 0], [1, 2, -1.0], edges=[0, 0.5, 1])
     assert np.isnan(negative.fraction[1]) and "1 bins" in negative.why

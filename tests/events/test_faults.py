@@ -16,10 +16,10 @@ import uproot
 
 from hepda.config import load_config
 from hepda.errors import DataError, ExpressionError, HepdaError, SourceError
-from hepda.events import chunks
-from hepda.events.load import LoadedEvents, load_table
-from hepda.events.sources import open_tree
-from hepda.kinds.events import Events
+from hepda.events.dataset import chunks
+from hepda.events.dataset.load import LoadedEvents, load_table
+from hepda.events.files.opening import open_tree
+from hepda.events.kind import Events
 from tests.factory import write_analysis, write_sample
 
 N = 80

@@ -13,8 +13,8 @@ import yaml
 
 from hepda.config import load_config
 from hepda.errors import ConfigError, HepdaError
-from hepda.events import samples
-from hepda.events.load import LoadedEvents, load_table
+from hepda.events.dataset import samples
+from hepda.events.dataset.load import LoadedEvents, load_table
 from tests.factory import analysis, write_analysis, write_sample
 
 N = 300

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hepda.config import validate_any
-from hepda.images import evaluation, wing
+from hepda.images import results, wing
 from hepda.plotting import images
 
 
@@ -12,17 +12,17 @@ def test_accuracy_has_the_spread_of_the_seeds_and_the_error_of_the_test_set():
     label = np.zeros(100, np.int64)
     said = np.zeros((2, 100))
     said[0, :10], said[1, :20] = 1, 1
-    found = evaluation.accuracy_of(said, label)
+    found = results.accuracy_of(said, label)
     assert found.seeds == (0.9, 0.8) and found.value == pytest.approx(0.85)
     assert found.spread == pytest.approx(np.sqrt(0.005))
     half = np.sqrt(0.85 * 0.15 / 100 + 0.005 / 2)
     assert (found.low, found.high) == (pytest.approx(0.85 - half), pytest.approx(0.85 + half))
-    one = evaluation.accuracy_of(said[:1], label).as_metrics()
+    one = results.accuracy_of(said[:1], label).as_metrics()
     assert one["spread"] is None and "one training" in one["spread_why"]
 
 
 def test_confusion_counts_every_training():
-    counts = evaluation.confusion(np.array([[0, 1, 1], [0, 0, 1]]), np.array([0, 0, 1]), 2)
+    counts = results.confusion(np.array([[0, 1, 1], [0, 0, 1]]), np.array([0, 0, 1]), 2)
     assert counts.tolist() == [[3, 1], [0, 2]]
 
 
@@ -42,14 +42,14 @@ def test_the_gap_is_that_of_the_same_network():
     def numbers(right):
         said = np.ones((1, 10))
         said[0, :right] = 0
-        return evaluation.ModelNumbers({"target": evaluation.accuracy_of(said, label)}, np.zeros((2, 2), np.int64))
+        return results.ModelNumbers({"target": results.accuracy_of(said, label)}, np.zeros((2, 2), np.int64))
 
     found = {name: numbers(right) for name, right in zip(chosen.models, (4, 1, 7, 9, 10), strict=True)}
-    assert evaluation.gap_closed(found, chosen, "dann")["value"] == pytest.approx(0.5)
-    assert evaluation.gap_closed(found, chosen, "wide")["value"] is None
-    assert evaluation.gap_closed(found, chosen, "plain")["why"] == "this model adapts to nothing"
+    assert results.gap_closed(found, chosen, "dann")["value"] == pytest.approx(0.5)
+    assert results.gap_closed(found, chosen, "wide")["value"] is None
+    assert results.gap_closed(found, chosen, "plain")["why"] == "this model adapts to nothing"
     near = found | {"top": numbers(5)}  # ten images do not tell 4 right from 5
-    said = evaluation.gap_closed(near, chosen, "dann")
+    said = results.gap_closed(near, chosen, "dann")
     assert said["value"] is None and "cannot be told from" in said["why"]
 
 

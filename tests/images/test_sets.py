@@ -13,9 +13,9 @@ import pytest
 from PIL import Image
 from scipy.io import savemat
 
-from hepda import datasets
 from hepda.config import load_any, validate_any
 from hepda.config.images import ImageSetConfig
+from hepda.datasets import download
 from hepda.errors import ConfigError, DataError, SourceError
 from hepda.images import formats, sets, wing
 from hepda.images.arrays import Images, digit_names, limited, shaped, trimmed
@@ -69,6 +69,7 @@ def test_mnist_from_its_four_files(here):
 
 def old_pickle(*pairs):
     """What Python 2's numpy wrote, as far as its opcodes go: arrays whose bytes are BINSTRINGs."""
+
     def array(values):
         raw = values.tobytes()
         return b"cnumpy.core.multiarray\n_reconstruct\n(" + b"T" + struct.pack("<i", len(raw)) + raw + b"tR"
@@ -309,4 +310,4 @@ def test_every_config_loads_and_says_what_it_lacks(here, name):
     assert "dann" in methods and any(m.train_on == "target" for m in config.models.values())
     lines, problems = wing.check(config)
     assert bool(problems) == (name != "digits") and len(lines) + len(problems) == 2
-    assert datasets.find("mnist") is None
+    assert download.find("mnist") is None

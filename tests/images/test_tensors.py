@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from hepda.adversarial import DomainBatchNorm, Network, Rows
-from hepda.adversarial.batches import as_tensor, channels_last
+from hepda.adversarial.data.batches import as_tensor, channels_last
 from hepda.config import validate_any
 from hepda.config.images import ImageDomainConfig, ImageModelConfig
 from hepda.errors import DataError, SourceError
@@ -24,8 +24,8 @@ from hepda.images.training import (
     rows_of,
     write_parts,
 )
-from hepda.jobs import run_job
-from hepda.parallel import one_thread
+from hepda.runtime.jobs import run_job
+from hepda.runtime.processes import one_thread
 
 
 def generator(seed=1):

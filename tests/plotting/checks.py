@@ -8,7 +8,7 @@ from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from hepda.plotting.style import look
+from hepda.plotting.base.style import look
 
 
 def marked(axes: Axes, gid: str) -> list:
@@ -24,9 +24,7 @@ def points(axes: Axes) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
             line, _, (bars, *_) = container.lines
             ends = np.array([[s[0][1], s[1][1]] for s in bars.get_segments()]).reshape(-1, 2)
             y = np.asarray(line.get_ydata(), dtype=float)
-            found.append(
-                (np.asarray(line.get_xdata(), dtype=float), y, np.stack([y - ends[:, 0], ends[:, 1] - y]))
-            )
+            found.append((np.asarray(line.get_xdata(), dtype=float), y, np.stack([y - ends[:, 0], ends[:, 1] - y])))
     return found
 
 
@@ -42,9 +40,7 @@ def assert_legend_is_clear(figure: Figure) -> None:
         heights = [line.get_ydata() for line in axes.get_lines() if line.get_transform() == axes.transData]
         heights += [y + bars[1] for _, y, bars in points(axes)]
         for y in heights:
-            top = axes.transData.transform(
-                np.column_stack([np.zeros(np.size(y)), np.asarray(y, dtype=float)])
-            )
+            top = axes.transData.transform(np.column_stack([np.zeros(np.size(y)), np.asarray(y, dtype=float)]))
             reached = axes.transAxes.inverted().transform(top)[:, 1]
             assert np.nanmax(reached, initial=-1.0) < box.y0
 

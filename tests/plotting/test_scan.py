@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from hepda.errors import DataError
+from hepda.plotting.base.style import Label
 from hepda.plotting.comparison import ComparisonPanel, Measured, comparison_figure
 from hepda.plotting.scan import Panel, ScanPoint, Spread, scan_criterion_figure, scan_tradeoff_figure
-from hepda.plotting.style import Label
 from tests.plotting.checks import assert_nothing_is_cut, marked, points
 
 LABEL = Label("Simulation", 0.6)

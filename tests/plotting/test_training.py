@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from hepda.adversarial.history import History
+from hepda.adversarial.training.history import History
 from hepda.errors import DataError
-from hepda.plotting.style import Label
+from hepda.plotting.base.style import Label
 from hepda.plotting.training import LN2, history_panels, training_figure
 from tests.plotting.checks import assert_legend_is_clear, assert_nothing_is_cut, marked
 

@@ -33,8 +33,7 @@ def wasserstein(score_a, weight_a, score_b, weight_b):
     """Integral of |F_a - F_b|, step by step."""
     points = np.unique(np.concatenate([score_a, score_b]))
     return sum(
-        abs(cumulative(score_a, weight_a, x) - cumulative(score_b, weight_b, x)) * (y - x)
-        for x, y in pairwise(points)
+        abs(cumulative(score_a, weight_a, x) - cumulative(score_b, weight_b, x)) * (y - x) for x, y in pairwise(points)
     )
 
 

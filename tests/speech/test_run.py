@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 import torch
 
-from hepda import analysis, comparison
 from hepda.adversarial import Network
 from hepda.config import load_any
 from hepda.kinds import Judging, kind_of
-from hepda.kinds.speech import Speech
-from hepda.speech.numbers import spread
-from hepda.speech.probing import probed
-from hepda.speech.tables import transcripts_table
-from hepda.speech.training import Lesson
+from hepda.speech.kind import Speech
+from hepda.speech.results.numbers import spread
+from hepda.speech.results.tables import transcripts_table
+from hepda.speech.training.jobs import Lesson
+from hepda.speech.training.probes import probed
+from hepda.workflows import compare, train
 from tests.speech.analysis import small
 
 
@@ -36,13 +36,13 @@ class Quiet:
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("speech")
-    outcome = analysis.train(small(), folder / "run", folder / "plots", Quiet())
+    outcome = train.train(small(), folder / "run", folder / "plots", Quiet())
     return folder, outcome
 
 
 def test_a_run_leaves_what_every_run_leaves(run):
     folder, outcome = run
-    for name in analysis.FILES:
+    for name in train.FILES:
         assert (folder / "run" / name).is_file(), name
     assert {path.suffix for path in (folder / "plots").iterdir()} == {".png", ".pdf"}
     page = (folder / "run" / "report.html").read_text()
@@ -58,7 +58,7 @@ def test_runs_of_speech_are_compared_by_their_word_errors(run, tmp_path):
     changed = json.loads((tmp_path / "other" / "metrics.json").read_text())
     changed["quoted"] = changed["quoted"][:1]
     (tmp_path / "other" / "metrics.json").write_text(json.dumps(changed))
-    found = comparison.compare([folder / "run", tmp_path / "other"], tmp_path / "both.html")
+    found = compare.compare([folder / "run", tmp_path / "other"], tmp_path / "both.html")
     assert [column.header.plain for column in found.table.columns][1] == "Clean"
     assert found.table.row_count == 2 * len(outcome.metrics["models"]) and not found.warnings
     page = (tmp_path / "both.html").read_text()
@@ -121,11 +121,11 @@ def test_the_saved_scores_give_the_same_numbers_again(run):
 
 
 def test_check_reads_everything_and_trains_nothing(tmp_path):
-    lines, problems = analysis.check(small(), Quiet())
+    lines, problems = train.check(small(), Quiet())
     assert problems == []
     assert lines[0].startswith("300 utterances, 6 speakers, ")
     assert lines[1] == "2 noises in training, 1 in tests alone: pink"
-    lines, problems = analysis.check(small(noise={"recordings": str(tmp_path / "none")}), Quiet())
+    lines, problems = train.check(small(noise={"recordings": str(tmp_path / "none")}), Quiet())
     assert lines == []
     assert "no such folder of recordings" in problems[0]
 
@@ -235,7 +235,7 @@ def test_an_adaptation_sees_noisy_recordings_without_their_words(tmp_path):
     lesson.bank.close()
     assert {"senone_loss", "domain_loss", "pseudo_loss"} <= set(history.columns)
     lesson.network.save(tmp_path / "m.safetensors")
-    from hepda.speech.encoders import Convolutional
+    from hepda.speech.training.encoders import Convolutional
 
     again = Network.load(tmp_path / "m.safetensors", encoder=Convolutional(25, 20, 8, 16))
     windows = torch.randn(3, 25, 20, generator=torch.Generator().manual_seed(1))

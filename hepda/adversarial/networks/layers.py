@@ -1,0 +1,189 @@
+"""Layers that a network is made of: a plain stack of linear layers, and the normalization of its inputs."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from hepda.adversarial.data.stored import Picked
+from hepda.errors import ConfigError, DataError, nearest
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "relu": nn.ReLU,
+    "tanh": nn.Tanh,
+    "elu": nn.ELU,
+    "silu": nn.SiLU,
+    "gelu": nn.GELU,
+    "leaky_relu": nn.LeakyReLU,
+}
+
+
+@contextmanager
+def seeded(seed: int | None) -> Iterator[None]:
+    """Within the block torch's random numbers start from `seed`; after it they go on as if nothing had
+    happened.
+
+    Networks made inside come out the same each time. None leaves the random numbers alone.
+    """
+    if seed is None:
+        yield
+        return
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        torch.manual_seed(seed)
+        yield
+
+
+class MLP(nn.Sequential):
+    """Linear layers with activations between them; `spec` says how to build it again, `mlp` makes it.
+
+    Input [n, inputs] (further dimensions are flattened), output [n, outputs].
+    """
+
+    def __init__(self, spec: dict[str, Any]) -> None:
+        self.spec = dict(spec)
+        self.inputs, self.outputs = int(spec["inputs"]), int(spec["widths"][-1] if spec["widths"] else 0)
+        layers: OrderedDict[str, nn.Module] = OrderedDict()
+        sizes = [self.inputs, *spec["widths"]]
+        last = len(sizes) - 2
+        for i, (a, b) in enumerate(pairwise(sizes)):
+            linear = nn.Linear(a, b)
+            layers[f"linear{i}"] = nn.utils.parametrizations.spectral_norm(linear) if spec["spectral_norm"] else linear
+            if i < last or spec["activate_last"]:
+                layers[f"activation{i}"] = ACTIVATIONS[spec["activation"]]()
+                if spec["dropout"]:
+                    layers[f"dropout{i}"] = nn.Dropout(spec["dropout"])
+        self.outputs = sizes[-1]
+        super().__init__(layers)
+        self.parts: list[Callable[[Tensor], Tensor]] | None = None  # see kernels.Fast
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply the layers; what is not a matrix is flattened first."""
+        x = x if x.dim() == 2 else x.flatten(1)
+        if self.parts is None:
+            result: Tensor = super().forward(x)  # type: ignore[no-untyped-call]
+            return result
+        for part in self.parts:
+            x = part(x)
+        return x
+
+
+def mlp(
+    inputs: int,
+    hidden: Sequence[int],
+    outputs: int | None = None,
+    *,
+    activation: str = "relu",
+    dropout: float = 0.0,
+    spectral_norm: bool = False,
+) -> MLP:
+    """A stack of linear layers.
+
+    Args:
+        inputs: number of input columns.
+        hidden: widths of the hidden layers; each is followed by the activation (and dropout).
+        outputs: number of raw outputs of a head; None for an encoder, that ends with its last hidden layer.
+        activation: one of `ACTIVATIONS`.
+        dropout: probability that a hidden unit is set to zero in training.
+        spectral_norm: divide each weight matrix by its largest singular value (Miyato et al. 2018); steadies
+            an adversary.
+
+    Raises:
+        ConfigError: an unknown activation, a width below 1, or a dropout outside [0, 1).
+
+    """
+    if activation not in ACTIVATIONS:
+        names = ", ".join(ACTIVATIONS)
+        raise ConfigError(f"unknown activation {activation!r}; one of {names}.{nearest(activation, ACTIVATIONS)}")
+    widths = [int(w) for w in hidden] + ([] if outputs is None else [int(outputs)])
+    if inputs < 1 or any(w < 1 for w in widths):
+        raise ConfigError(f"a network of widths {[inputs, *widths]}: every width must be 1 or more")
+    if not 0.0 <= dropout < 1.0:
+        raise ConfigError(f"dropout {dropout} must be at least 0 and below 1")
+    return MLP(
+        {
+            "inputs": int(inputs),
+            "widths": widths,
+            "activate_last": outputs is None,
+            "activation": activation,
+            "dropout": float(dropout),
+            "spectral_norm": bool(spectral_norm),
+        }
+    )
+
+
+class Standardize(nn.Module):
+    """Shift and scale each column to weighted mean 0 and width 1; part of the network, saved with it.
+
+    Rows are [n, k], or [n, k, ...] with k channels: then the mean and width of a channel are those of all its values.
+    Buffers `mean` and `scale` [k] (`scale` is 1 / width; 1 for a column that never varies) and `fitted`.
+    """
+
+    mean: Tensor
+    scale: Tensor
+    fitted: Tensor
+
+    def __init__(self, columns: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(columns))
+        self.register_buffer("scale", torch.ones(columns))
+        self.register_buffer("fitted", torch.tensor(False))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(x - mean) * scale."""
+        shift, scale = -self.mean * self.scale, self.scale
+        if x.dim() > 2:
+            channels = len(scale), *[1] * (x.dim() - 2)
+            shift, scale = shift.reshape(channels), scale.reshape(channels)
+        return torch.addcmul(shift, x, scale)
+
+    @torch.no_grad()
+    def fit(self, features: Tensor | Picked, weight: Tensor | None = None, chunk: int = 65536) -> Standardize:
+        """Take mean and width from rows [n, k, ...], each counted with its absolute weight [n] (1 if None).
+
+        One pass in float64 over chunks, around the first chunk's mean: a memory-mapped table is never held
+        whole.
+
+        Raises:
+            DataError: a value is not finite, or no row has a weight, or there are more or fewer columns.
+
+        """
+        if features.shape[1] != len(self.mean):
+            raise DataError(f"the normalization is of {len(self.mean)} columns, the rows have {features.shape[1]}")
+        chunk = max(1, chunk // max(1, features[:1][:, 0].numel()))
+        first = _by_column(features[:chunk])[0].mean(dim=0)
+        total, shift, square = 0.0, torch.zeros_like(first), torch.zeros_like(first)
+        for start in range(0, len(features), chunk):
+            x, times = _by_column(features[start : start + chunk])
+            x = x - first
+            w = torch.ones(len(x) // times, dtype=torch.float64)
+            if weight is not None:
+                w = weight[start : start + chunk].to("cpu", torch.float64).abs()
+            w = w if times == 1 else w.repeat_interleave(times)
+            total, shift = total + float(w.sum()), shift + w @ x
+            square += w @ x.square_()
+        if not bool(torch.isfinite(square).all()):
+            column = int((~torch.isfinite(square)).nonzero()[0])
+            raise DataError(f"feature column {column} holds NaN or infinity; repair or drop these rows first")
+        if not total > 0.0:
+            raise DataError("the normalization has no rows with a weight; check the training rows and their weights")
+        shift /= total
+        mean, width = first + shift, (square / total - shift.square()).clamp_min(0.0).sqrt()
+        flat = width <= 1e-7 * mean.abs().clamp_min(1e-30)
+        self.mean.copy_(mean)
+        self.scale.copy_(torch.where(flat, torch.ones_like(width), 1.0 / width))
+        self.fitted.fill_(True)
+        return self
+
+
+def _by_column(rows: Tensor) -> tuple[Tensor, int]:
+    """Rows [n, k, ...] as a matrix [n m, k] in float64, and m, the values of a row and column."""
+    values = rows.to("cpu", torch.float64)
+    if values.dim() == 2:
+        return values, 1
+    return values.flatten(2).transpose(1, 2).reshape(-1, values.shape[1]), values[0, 0].numel()

@@ -1,0 +1,392 @@
+"""A Network: one encoder and named heads, some of them reversed. DANN, CDAN and pivot are settings of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from hepda.adversarial.data.stored import Picked
+from hepda.adversarial.networks.domains import tell
+from hepda.adversarial.networks.layers import MLP, Standardize
+from hepda.adversarial.networks.losses import class_probabilities, find_loss, probabilities
+from hepda.adversarial.networks.reversal import Reversal
+from hepda.adversarial.networks.tail import Tail
+from hepda.adversarial.networks.term import Term
+from hepda.errors import ConfigError, SourceError, TrainingError, nearest
+
+_NESTED: dict[str, Any] = {"reversal": Reversal, "tail": Tail}
+"""Fields of a head that are settings of their own; files hold them as mappings."""
+_NUMBERS = 2**20  # see rows_at_once
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What is predicted from the features: on which rows, with which weights, reversed or not.
+
+    Attributes:
+        name: how the head is called, in histories too.
+        module: from its input [n, d] to raw outputs [n, k].
+        loss: `binary`, `multiclass`, `regression`, `absolute` or `mixture` (losses.py).
+        rows: `source`, `target`, `both`, or the name of a mask in `Rows.masks`: rows of both domains where it
+            is True (a domain without that mask takes part with all its rows).
+        target: key of `Rows.targets`; None: the head's name. A head that asks for `domain` where the rows
+            have no such target is told 0 for source and 1 for target.
+        weight: key of `Rows.weights`; None: every row counts 1.
+        scale: factor on its loss.
+        reversal: its gradient is reversed on the way into what it reads.
+        input: `features`; the name of another head, to read its prediction (learning to pivot); or
+            `features*<head>`, the outer product of features and prediction (CDAN, Long et al. 2018).
+        balance: for the domain of two: give source and target the same sum of weights, so that chance is ln
+            2.
+        entropy: weigh rows by 1 + exp(-H) of the prediction of the head named in `input` (CDAN+E).
+        rate: factor on the learning rate.
+        steps: of a reversed head: its updates for one of the encoder.
+        smoothing: label smoothing, 0 to 1.
+        gradient_penalty: factor on the squared norm of the gradient of its output by its input (a stabiliser
+            of reversed heads; Mescheder et al. 2018, R1).
+        tail: rows count by where the main head's score of them stands among signal (tail.py); in training alone,
+            and for a main head of one logit.
+
+    """
+
+    name: str
+    module: nn.Module
+    loss: str = "binary"
+    rows: str = "source"
+    target: str | None = None
+    weight: str | None = None
+    scale: float = 1.0
+    reversal: Reversal | None = None
+    input: str = "features"
+    balance: bool = True
+    entropy: bool = False
+    rate: float = 1.0
+    steps: int = 1
+    smoothing: float = 0.0
+    gradient_penalty: float = 0.0
+    tail: Tail | None = None
+
+    def __post_init__(self) -> None:
+        find_loss(self.loss)
+        if self.steps < 1 or (self.steps > 1 and self.reversal is None):
+            raise ConfigError(f"head {self.name!r}: steps is {self.steps}; 1, or more for a reversed head")
+        if not self.name.isidentifier() or self.name in ("features", "source", "target", "both"):
+            raise ConfigError(f"a head cannot be called {self.name!r}; take a word of letters, digits and _")
+
+    @property
+    def reads(self) -> str | None:
+        """The head whose prediction this one reads, or None."""
+        name = self.input.removeprefix("features*")
+        return None if name == "features" else name
+
+    @property
+    def key(self) -> str:
+        """Key of its target in `Rows.targets`."""
+        return self.target or self.name
+
+    def spec(self) -> dict[str, Any]:
+        """Everything but the module, for the metadata of a saved network."""
+        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "module"}
+        for name in _NESTED:
+            fields[name] = None if fields[name] is None else dataclasses.asdict(fields[name])
+        return fields
+
+
+class Network(nn.Module):
+    """An encoder, named heads, alignment terms beside them, and the normalization of the inputs.
+
+    Args:
+        encoder: module from inputs [n, ...] to features [n, d].
+        heads: at least one not reversed; the first of these is the main head (early stopping, scorers).
+        terms: alignment terms (alignment.py).
+        normalization: `Standardize` (fitted by the trainer if it is not yet; of columns, or of the channels of
+            images), None, or `auto`: a `Standardize` for an MLP, nothing for another encoder.
+        metadata: anything JSON can say, saved with the weights (feature names, for one).
+
+    """
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        heads: Sequence[Head],
+        *,
+        terms: Sequence[Term] = (),
+        normalization: Standardize | str | None = "auto",
+        metadata: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        if isinstance(normalization, str):
+            normalization = Standardize(encoder.inputs) if isinstance(encoder, MLP) else None
+        self.normalization = normalization
+        self.encoder = encoder
+        self.heads: dict[str, Head] = {head.name: head for head in heads}
+        self.head_modules = nn.ModuleDict({head.name: head.module for head in heads})
+        self.term_modules = nn.ModuleList(terms)
+        self.metadata: dict[str, Any] = dict(metadata or {})
+        self._check(heads)
+
+    def _check(self, heads: Sequence[Head]) -> None:
+        if len(self.heads) < len(heads):
+            raise ConfigError(f"two heads have the same name: {[h.name for h in heads]}")
+        if all(h.reversal for h in heads):
+            raise ConfigError("a network needs a head that is not reversed")
+        if any(h.tail for h in heads) and self.main.loss != "binary":
+            raise ConfigError(f"a tail needs a main head that is binary; {self.main.name!r} is {self.main.loss}")
+        for head in heads:
+            read = head.reads
+            if read is None:
+                continue
+            if read not in self.heads or read == head.name:
+                raise ConfigError(
+                    f"head {head.name!r} reads {head.input!r}, which is no head.{nearest(read, self.heads)}"
+                )
+            if self.heads[read].reads is not None:
+                raise ConfigError(f"head {head.name!r} reads {read!r}, which itself reads another head")
+
+    @property
+    def terms(self) -> list[Term]:
+        """The alignment terms."""
+        return [term for term in self.term_modules if isinstance(term, Term)]
+
+    @property
+    def main(self) -> Head:
+        """The first head that is not reversed."""
+        return next(head for head in self.heads.values() if head.reversal is None)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+        return next(self.parameters()).device
+
+    def encode(self, x: Tensor, n_source: int = 0, *, normalized: bool = False, aside: bool = False) -> Tensor:
+        """Inputs [n, ...] to features [n, d].
+
+        Args:
+            x: rows of both domains, those of the source first.
+            n_source: how many of them are source: for layers that want to know (domains.py).
+            normalized: whether they have been through the normalization already.
+            aside: whether they are changed rows, which running statistics shall not follow.
+
+        """
+        tell(self.encoder, n_source, aside=aside)
+        features: Tensor = self.encoder(x if normalized or self.normalization is None else self.normalization(x))
+        return features
+
+    def head_input(self, head: Head, features: Tensor, output: Tensor | None) -> Tensor:
+        """What a head reads, from the features [n, d] and the raw output of the head it names, if it names
+        one.
+
+        The product of CDAN takes the prediction as given (no gradient through it), as its authors' code does.
+        """
+        if head.reads is None or output is None:
+            return features
+        read = self.heads[head.reads]
+        if head.input == head.reads:
+            return probabilities(output, read.loss)
+        said = class_probabilities(output.detach(), read.loss)
+        return (features.unsqueeze(2) * said.unsqueeze(1).to(features.dtype)).flatten(1)
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        """Raw outputs [n, k] of every head."""
+        features = self.encode(x)
+        outputs: dict[str, Tensor] = {}
+        for head in sorted(self.heads.values(), key=lambda h: h.reads is not None):
+            outputs[head.name] = self._output(head, features, outputs)
+        return outputs
+
+    def _output(self, head: Head, features: Tensor, outputs: dict[str, Tensor]) -> Tensor:
+        given = None
+        if head.reads is not None:
+            given = outputs.get(head.reads)
+            if given is None:
+                given = self._output(self.heads[head.reads], features, outputs)
+        raw: Tensor = self.head_modules[head.name](self.head_input(head, features, given))
+        return raw
+
+    def _encoded(self, x: ArrayLike | Tensor | Picked, domain: str, batch: int | None) -> Iterator[Tensor]:
+        """Features of rows of one domain, batch by batch."""
+        if domain not in ("source", "target"):
+            raise ConfigError(f"rows are of the domain 'source' or 'target', not {domain!r}")
+        rows = x if isinstance(x, Tensor | Picked) else torch.from_numpy(np.ascontiguousarray(x))
+        size = batch or rows_at_once(rows)
+        for start in range(0, max(len(rows), 1), size):
+            part = rows[start : start + size].to(self.device, next(self.parameters()).dtype)
+            yield self.encode(part, len(part) if domain == "source" else 0)
+
+    def predict(
+        self,
+        x: ArrayLike | Tensor | Picked,
+        head: str | None = None,
+        *,
+        raw: bool = False,
+        domain: str = "target",
+        batch: int | None = None,
+    ) -> NDArray[np.float32]:
+        """Predictions of a head for inputs [n, ...], in evaluation mode, batch by batch.
+
+        Args:
+            x: inputs of one domain.
+            head: its name; None: the main one.
+            raw: the outputs before the sigmoid or softmax.
+            domain: `source` or `target`; it matters where the encoder wants to know (domains.py).
+            batch: rows at a time; None: `rows_at_once`.
+
+        Returns:
+            [n] for one output (the probability of 1 of a binary head), else [n, k].
+
+        Raises:
+            ConfigError: there is no head of that name.
+
+        """
+        name = head or self.main.name
+        if name not in self.heads:
+            names = ", ".join(self.heads)
+            raise ConfigError(f"no head {name!r}; the network has {names}.{nearest(name, self.heads)}")
+        chosen, parts = self.heads[name], []
+        with self._evaluating():
+            for features in self._encoded(x, domain, batch):
+                output = self._output(chosen, features, {})
+                parts.append(as_array(output if raw else probabilities(output, chosen.loss)))
+        result: NDArray[np.float32] = np.concatenate(parts)
+        return result[:, 0] if result.shape[1] == 1 else result
+
+    def embed(
+        self, x: ArrayLike | Tensor | Picked, *, domain: str = "target", batch: int | None = None
+    ) -> NDArray[np.float32]:
+        """Features [n, d] of the encoder for inputs [n, ...], in evaluation mode; arguments as those of `predict`."""
+        with self._evaluating():
+            parts = [as_array(features) for features in self._encoded(x, domain, batch)]
+        result: NDArray[np.float32] = np.concatenate(parts)
+        return result
+
+    def _evaluating(self) -> _Evaluating:
+        return _Evaluating(self)
+
+    def save(self, path: str | Path) -> None:
+        """Write weights and metadata to a safetensors file, atomically."""
+        parts: dict[str, Any] = {
+            "format": "hepda.network/1",
+            "encoder": _module_spec(self.encoder),
+            "normalization": None if self.normalization is None else len(self.normalization.mean),
+            "heads": [{**h.spec(), "module": _module_spec(h.module)} for h in self.heads.values()],
+            "metadata": self.metadata,
+        }
+        tensors = {
+            k: v.detach().cpu().contiguous() for k, v in self.state_dict().items() if not k.startswith("term_modules.")
+        }
+        write_tensors(Path(path), tensors, {"network": json.dumps(parts)})
+
+    @classmethod
+    def load(
+        cls, path: str | Path, *, encoder: nn.Module | None = None, heads: dict[str, nn.Module] | None = None
+    ) -> Network:
+        """Read a network that `save` wrote. Nothing in the file is run; alignment terms are not saved.
+
+        Args:
+            path: the file.
+            encoder: needed if the encoder was not made by `mlp`; its weights are filled in.
+            heads: the same for the modules of heads.
+
+        Raises:
+            SourceError: there is no such file, it is not a saved network, or it needs a module that was not
+                given.
+
+        """
+        parts, tensors = _read(Path(path))
+        made = encoder or _module_from(parts["encoder"], "encoder", path)
+        found = []
+        for spec in parts["heads"]:
+            fields = dict(spec)
+            built, described = (heads or {}).get(fields["name"]), fields.pop("module")
+            module = built or _module_from(described, f"head {fields['name']!r}", path)
+            for name, kind in _NESTED.items():
+                fields[name] = None if fields.get(name) is None else kind(**fields[name])
+            found.append(Head(module=module, **fields))
+        columns = parts["normalization"]
+        normalization = None if columns is None else Standardize(columns)
+        network = cls(made, found, normalization=normalization, metadata=parts["metadata"])
+        try:
+            network.load_state_dict(tensors)
+        except RuntimeError as error:
+            raise SourceError(f"{path}: the weights do not fit the network that was given: {error}") from error
+        return network.eval()
+
+
+def rows_at_once(features: Tensor | Picked) -> int:
+    """Rows [n, ...] that are passed at a time outside of training: some million numbers, which fit into memory also as
+    the many channels of a convolution.
+    """
+    return max(64, min(16384, _NUMBERS // max(1, features[:1].numel())))
+
+
+def as_array(x: Tensor) -> NDArray[np.float32]:
+    """In memory as numpy holds it, which has no bfloat16: layers give that in the middle of such a training."""
+    found: NDArray[np.float32] = (x.float() if x.dtype == torch.bfloat16 else x).cpu().numpy()
+    return found
+
+
+class _Evaluating:
+    """Evaluation mode and no gradients within; the mode before, after."""
+
+    def __init__(self, network: Network) -> None:
+        self.network, self.inference = network, torch.inference_mode()
+
+    def __enter__(self) -> None:
+        self.was = self.network.training
+        self.network.eval()
+        self.inference.__enter__()
+
+    def __exit__(self, *what: object) -> None:
+        self.inference.__exit__(None, None, None)
+        self.network.train(self.was)
+
+
+def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    """Write a safetensors file under another name, then rename it: it is there whole, or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.part")
+    save_file(tensors, part, metadata=metadata)
+    part.replace(path)
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    if not path.is_file():
+        raise SourceError(f"{path}: no such file; was the model trained and saved there?")
+    with safe_open(path, framework="pt") as file:
+        described = (file.metadata() or {}).get("network")
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+    if described is None:
+        raise SourceError(f"{path}: a safetensors file, but not a network that hepda saved")
+    parts: dict[str, Any] = json.loads(described)
+    return parts, tensors
+
+
+def _module_spec(module: nn.Module) -> dict[str, Any] | None:
+    return dict(module.spec) if isinstance(module, MLP) else None
+
+
+def _module_from(spec: dict[str, Any] | None, what: str, path: str | Path) -> nn.Module:
+    if spec is None:
+        raise SourceError(f"{path}: the {what} is not an mlp; build it and give it to Network.load")
+    return MLP(spec)
+
+
+def check_output(output: Tensor, head: Head) -> None:
+    """Raise a `TrainingError` if the raw output of a head does not fit its loss."""
+    wrong = output.dim() != 2 or (head.loss == "binary" and output.shape[1] != 1)
+    wrong = wrong or (head.loss == "multiclass" and output.shape[1] < 2)
+    wrong = wrong or (head.loss == "mixture" and output.shape[1] % 3 != 0)
+    if wrong:
+        needed = find_loss(head.loss).what
+        raise TrainingError(f"head {head.name!r} gives {tuple(output.shape)}; loss {head.loss!r} needs {needed}")

@@ -1,0 +1,1 @@
+"""Alignment terms: what acts on source and target without a reversed head."""

@@ -1,0 +1,1 @@
+"""The training loop: batches to losses to steps, history, checkpoints, scorers."""

@@ -1,0 +1,252 @@
+"""From a batch to losses: every head on its rows with its weights, the reversed ones behind their
+reversal.
+"""
+
+from __future__ import annotations
+
+import functools
+import operator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from hepda.adversarial.data.batches import Batch
+from hepda.adversarial.distributed import count, gather, sum_over_workers
+from hepda.adversarial.networks.losses import LOSSES, class_probabilities, correct, weighted_sum
+from hepda.adversarial.networks.network import Head, Network, check_output
+from hepda.adversarial.networks.reversal import gradient_reversal
+from hepda.adversarial.networks.tail import Tail
+from hepda.adversarial.networks.term import Term, View
+from hepda.adversarial.training.plan import Plan
+from hepda.adversarial.training.stabilizers import input_gradient_penalty
+
+_TINY = torch.finfo(torch.float32).tiny
+
+
+@dataclass(frozen=True, slots=True)
+class Losses:
+    """Losses of a batch.
+
+    Attributes:
+        task: sum over heads that are not reversed, each times its scale.
+        adversaries: losses of reversed heads and alignment terms by name, each times its scale.
+        meters: by name, [weighted sum of losses, sum of absolute weights, weighted sum of right answers, sum
+            of weights], without gradient.
+
+    """
+
+    task: Tensor
+    adversaries: dict[str, Tensor]
+    meters: dict[str, Tensor]
+
+    @property
+    def adversary(self) -> Tensor | None:
+        """The sum over adversaries; None if none takes part."""
+        return functools.reduce(operator.add, self.adversaries.values()) if self.adversaries else None
+
+    @property
+    def total(self) -> Tensor:
+        """What is minimised; the reversal turns the adversary's sign on its way into the encoder."""
+        adversary = self.adversary
+        return self.task if adversary is None else self.task + adversary
+
+
+@dataclass(slots=True)
+class _Seen:
+    """A batch on its way through the network: what heads and terms read of it, and the meters they leave."""
+
+    batch: Batch
+    features: Tensor
+    outputs: dict[str, Tensor]
+    meters: dict[str, Tensor] | None = None
+
+
+class Objective:
+    """Computes the losses of batches laid out by a `Plan`.
+
+    Strengths are tensors that stay where they are, so a compiled step is compiled once.
+    """
+
+    def __init__(self, network: Network, plan: Plan, device: torch.device) -> None:
+        self.network, self.lanes, self.term_lanes = network, plan.lanes, plan.terms
+        self.heads = [network.heads[name] for name in plan.lanes]
+        self.terms = [term for term in network.terms if term.name in plan.terms]
+        self.parts: list[Head | Term] = [*self.heads, *self.terms]
+        names = [part.name for part in self.parts if part.reversal is not None]
+        self.strength = {name: torch.ones((), device=device) for name in names}
+        self.value = dict.fromkeys(self.strength, 1.0)
+        self._activate()
+
+    def advance(self, epoch: float, epochs: float) -> None:
+        """Set every strength to its value after `epoch` of `epochs` epochs; a strength of 0 leaves its head
+        out.
+        """
+        changed = False
+        for part in self.parts:
+            if part.reversal is not None:
+                value = part.reversal.at(epoch, epochs)
+                changed |= (value > 0.0) != (self.value[part.name] > 0.0)
+                self.value[part.name] = value
+                self.strength[part.name].fill_(value)
+        if changed:
+            self._activate()
+
+    def _activate(self) -> None:
+        self.active = [h for h in self.heads if self.value.get(h.name, 1.0) > 0.0]
+        self.active_terms = [t for t in self.terms if self.value[t.name] > 0.0]
+        self._whole = {h.reads for h in self.active if h.reads}
+        if self.active_terms or any(h.tail for h in self.active):
+            self._whole.add(self.network.main.name)
+        self._needs_target = bool(self.active_terms) or any(self.lanes[h.name].target for h in self.active)
+
+    @property
+    def adversaries(self) -> list[Head | Term]:
+        """Reversed heads and terms that are on."""
+        return [h for h in self.active if h.reversal] + list(self.active_terms)
+
+    def __call__(self, batch: Batch, measure: bool = True) -> Losses:
+        """Losses of a batch with every part whose strength is not 0; meters if they are wanted."""
+        n = batch.n_source
+        features = self.network.encode(batch.features if self._needs_target else batch.features[:n], n)
+        outputs = {name: self.network.head_modules[name](features) for name in self._whole}
+        seen = _Seen(batch, features, outputs, {} if measure else None)
+        task: Tensor | None = None
+        adversaries: dict[str, Tensor] = {}
+        for head in self.active:
+            loss = self._head_loss(head, seen)
+            loss = loss if head.scale == 1.0 else loss * head.scale
+            if head.reversal is None:
+                task = loss if task is None else task + loss
+            else:
+                adversaries[head.name] = loss
+        for term in self.active_terms:
+            loss = self._term_loss(term, seen)
+            adversaries[term.name] = loss if term.adversarial else loss * self.strength[term.name]
+        return Losses(features.new_zeros(()) if task is None else task, adversaries, seen.meters or {})
+
+    def adversary_alone(self, batch: Batch, step: int) -> Tensor | None:
+        """Loss of the adversaries that take more than `step` steps, on features that are given (no
+        gradient).
+        """
+        parts = [p for p in self.adversaries if p.steps > step]
+        if not parts:
+            return None
+        with torch.no_grad():
+            features = self.network.encode(batch.features, batch.n_source)
+            outputs = {name: self.network.head_modules[name](features) for name in self._whole}
+        seen, total = _Seen(batch, features, outputs), features.new_zeros(())
+        for part in parts:
+            if isinstance(part, Head):
+                total = total + part.scale * self._head_loss(part, seen)
+            else:
+                total = total + self._term_loss(part, seen)
+        return total
+
+    @torch.no_grad()
+    def meters(self, batch: Batch) -> dict[str, Tensor]:
+        """Sums over a batch for every head, whatever its strength, without label smoothing and tail; for validation
+        rows.
+        """
+        features = self.network.encode(batch.features, batch.n_source)
+        outputs = {h.name: self.network.head_modules[h.name](features) for h in self.heads if h.reads is None}
+        meters: dict[str, Tensor] = {}
+        seen = _Seen(batch, features, outputs, meters)
+        for head in self.heads:
+            self._head_loss(head, seen)
+        return meters
+
+    def _head_loss(self, head: Head, seen: _Seen) -> Tensor:
+        """Weighted mean of a head's losses; its denominator is that of all workers."""
+        lane, n, outputs = self.lanes[head.name], seen.batch.n_source, seen.outputs
+        columns = lane.rows(seen.batch.columns, n)
+        target, weight = columns[:, lane.columns], columns[:, lane.weight]
+        given = lane.rows(outputs[head.reads], n) if head.reads else None
+        if given is None and head.name in outputs:
+            output, penalty = lane.rows(outputs[head.name], n), None
+        else:
+            output, penalty = self._output(head, lane.rows(seen.features, n), given)
+        check_output(output, head)
+        if head.entropy and head.reads and given is not None:
+            weight = weight * certainty(class_probabilities(given.detach(), self.network.heads[head.reads].loss))
+        if head.tail is not None and self.network.training:
+            weight = weight * lane.rows(self._tail(head.tail, seen), n)
+        smoothing = head.smoothing if self.network.training else 0.0
+        below = total_weight(weight)
+        loss = weighted_sum(head.loss, output, target, weight / below, smoothing)
+        if seen.meters is not None:
+            seen.meters[head.name] = self.meter(head, output, target, weight, loss * below)
+        if penalty is None:
+            return loss
+        rows = loss.new_tensor(float(len(columns)))  # the penalty is a mean over rows: over those of all workers
+        return loss + penalty * (rows / sum_over_workers(rows))
+
+    def _tail(self, tail: Tail, seen: _Seen) -> Tensor:
+        """Factors [n] of a tail for all rows of a batch, by the main head's logit."""
+        batch, lane = seen.batch, self.lanes[self.network.main.name]
+        n = batch.n_source
+        score = seen.outputs[self.network.main.name][:, 0].detach().to(batch.columns.dtype)
+        label, weight = batch.columns[:n, lane.columns.start], batch.columns[:n, lane.weight]
+        source, signal = (gather(values, batch.rows[0]) for values in (score[:n], weight * (label > 0.5)))
+        return tail.factors(score, source, signal)
+
+    def _output(self, head: Head, features: Tensor, given: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Raw output of a head and its gradient penalty."""
+        read = self.network.head_input(head, features, given)
+        module, penalty = self.network.head_modules[head.name], None
+        if head.gradient_penalty > 0.0 and torch.is_grad_enabled():
+            penalty = head.gradient_penalty * input_gradient_penalty(module, read)
+        if head.reversal is not None:
+            read = gradient_reversal(read, self.strength[head.name])
+        return module(read), penalty
+
+    @staticmethod
+    @torch.no_grad()
+    def meter(head: Head, output: Tensor, target: Tensor, weight: Tensor, above: Tensor) -> Tensor:
+        """[weighted sum of losses, sum of absolute weights, weighted sum of right answers, sum of weights]."""
+        right = above.new_zeros(())
+        if LOSSES[head.loss].classes:
+            right = torch.dot(weight, correct(output, target, head.loss))
+        return torch.stack([above.detach(), weight.abs().sum(), right, weight.sum()])
+
+    def _term_loss(self, term: Term, seen: _Seen) -> Tensor:
+        """Loss of a term, the part of it that is this worker's."""
+        batch, features, main = seen.batch, seen.features, self.network.main
+        n, lane = batch.n_source, self.term_lanes[term.name]
+        weight, device = batch.columns[:, lane.weight], features.device.type
+        features, output = (value.to(weight.dtype) for value in (features, seen.outputs[main.name]))
+        view = View(
+            (features[:n], features[n:]),
+            (output[:n], output[n:]),
+            (weight[:n], weight[n:]),
+            batch.columns[:n, self.lanes[main.name].columns],
+            main.loss,
+            (batch.features[:n], batch.features[n:]),
+            self.network,
+            batch.rows,
+            batch.generator or torch.default_generator,
+            batch.common or torch.default_generator,
+            torch.is_autocast_enabled(device),
+        )
+        with torch.autocast(device, enabled=False):  # small differences of large sums
+            loss: Tensor = term(view if term.apart else view.together(), self.strength[term.name])
+        loss = loss if term.apart else loss / count()
+        if seen.meters is not None:
+            one = torch.ones_like(loss) / count()
+            seen.meters[term.name] = torch.stack([loss.detach(), one, torch.zeros_like(one), one])
+        return loss
+
+
+def total_weight(weight: Tensor) -> Tensor:
+    """Sum of the absolute weights [n] of the rows of all workers, which a batch's losses are divided by; of several
+    columns [n, c] the sums [c].
+    """
+    return sum_over_workers(weight.abs().sum(dim=0)).clamp_min(_TINY)
+
+
+def certainty(probability: Tensor) -> Tensor:
+    """1 + exp(-H) of predictions [n, k]: rows that the classifier is sure of count more (CDAN+E, Long et al.
+    2018).
+    """
+    entropy = -(probability * probability.clamp_min(1e-12).log()).sum(dim=1)
+    return 1.0 + torch.exp(-entropy)

@@ -1,0 +1,218 @@
+"""Which rows and weights every head and term reads, laid out as columns of a table before the loop."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from hepda.adversarial.data.batches import Column, Rows, Table, as_tensor
+from hepda.adversarial.data.stored import Picked
+from hepda.adversarial.networks.network import Head, Network
+from hepda.adversarial.networks.term import Term
+from hepda.errors import ConfigError, DataError, nearest
+
+_SMALL = (torch.uint8, torch.float16, torch.bfloat16)  # stay as they are stored, until they are in a batch
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """Where a head finds its rows and columns in a batch: rows by domain, columns by number."""
+
+    source: bool
+    target: bool
+    columns: slice
+    weight: int
+
+    def rows(self, values: Tensor, n_source: int) -> Tensor:
+        """Its rows of a batch's values [n, ...], of which the first `n_source` are source. All of them are no slice:
+        autograd would copy the gradient of one.
+        """
+        if self.source and (self.target or len(values) == n_source):
+            return values
+        return values[:n_source] if self.source else values[n_source:]
+
+
+def _lookup(kind: str, name: str, head: Head | Term, domain: str, rows: Rows) -> Column:
+    table: Mapping[str, Column] = getattr(rows, kind)
+    if name not in table:
+        there = ", ".join(table) or "none"
+        raise ConfigError(
+            f"head {head.name!r} needs {kind}[{name!r}] of the {domain} rows, which have {there}.{nearest(name, table)}"
+        )
+    return table[name]
+
+
+def is_domain_head(head: Head, source: Rows, target: Rows | None) -> bool:
+    """Whether a head tells the two domains apart: it asks for `domain` and the rows have no such target."""
+    return (
+        head.key == "domain" and "domain" not in source.targets and (target is None or "domain" not in target.targets)
+    )
+
+
+def reads(head: Head, source: Rows, target: Rows | None) -> tuple[bool, bool]:
+    """Whether a head is trained on source rows, and on target rows."""
+    if head.rows in ("source", "target", "both"):
+        wanted = head.rows in ("source", "both"), head.rows in ("target", "both")
+    else:
+        if head.rows not in source.masks and (target is None or head.rows not in target.masks):
+            there = sorted({*source.masks, *(target.masks if target else ())})
+            raise ConfigError(
+                f"head {head.name!r} is trained on rows {head.rows!r}: no mask of that name; "
+                f"there are source, target, both, {', '.join(there)}.{nearest(head.rows, there)}"
+            )
+        # a mask in both domains: a domain that lacks the target (unlabelled data) takes no part
+        wanted = True, True
+        if not is_domain_head(head, source, target):
+            wanted = head.key in source.targets, target is not None and head.key in target.targets
+    if target is None and is_domain_head(head, source, target):
+        return False, False
+    return wanted[0], wanted[1] and target is not None
+
+
+def _weight(head: Head | Term, rows: Rows, domain: str) -> Tensor:
+    if head.weight is None:
+        weight = torch.ones(len(rows), dtype=torch.float64)
+    else:
+        weight = as_tensor(_lookup("weights", head.weight, head, domain, rows)).to("cpu", torch.float64)
+        if not bool(torch.isfinite(weight).all()):
+            raise DataError(f"weights[{head.weight!r}] of the {domain} rows holds NaN or infinity")
+    if head.rows in rows.masks and head.rows not in ("source", "target", "both"):
+        weight = weight * as_tensor(rows.masks[head.rows]).to("cpu", torch.float64)
+    return weight
+
+
+def _balanced(weights: dict[str, Tensor], head: Head, sizes: dict[str, int]) -> dict[str, Tensor]:
+    """Scale both domains to one sum of signed weights in a batch, so that a blind domain head loses ln 2."""
+    sums = {domain: float(w.sum()) for domain, w in weights.items()}
+    for domain, total in sums.items():
+        if not total > 0.0:
+            raise DataError(
+                f"head {head.name!r}: the weights of its {domain} rows add up to {total:g}; a domain needs "
+                "a positive "
+                "sum. Check its mask and weights, or set balance=False"
+            )
+    mean = {domain: w * (len(w) / sums[domain]) for domain, w in weights.items()}
+    return {domain: w * (sizes["source"] / sizes[domain]) for domain, w in mean.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What the heads read: a table for each domain and a lane for each head that takes part."""
+
+    source: Table
+    target: Table | None
+    lanes: dict[str, Lane]
+    terms: dict[str, Lane]
+
+
+def make_plan(network: Network, source: Rows, target: Rows | None, sizes: tuple[int, int] | None = None) -> Plan:
+    """Lay out targets and weights of all heads and terms as columns, once, before the loop.
+
+    A head that tells domains apart, or a term, whose target weights are all zero is left out; if nothing
+    reads the
+    target then, there is none: zero target weight is no target, to the last bit.
+
+    Args:
+        network: its heads and terms say what they read.
+        source: rows of the source domain.
+        target: rows of the target domain, or None.
+        sizes: rows of each domain in a batch; None: as many as there are.
+
+    Raises:
+        ConfigError: a head asks for a target, weight or mask that is not there.
+        DataError: values that are not finite, or a domain whose weights do not add up to more than 0.
+
+    """
+    dtype = next(network.parameters()).dtype
+    domains = {"source": source} | ({"target": target} if target is not None else {})
+    batch = dict(zip(domains, sizes or (len(source), len(target or ())), strict=False))
+    columns: dict[str, list[Tensor]] = {domain: [] for domain in domains}
+    lanes: dict[str, Lane] = {}
+    terms: dict[str, Lane] = {}
+    width = 0
+    for head in network.heads.values():
+        used = dict(zip(("source", "target"), reads(head, source, target), strict=True))
+        weights = {domain: _weight(head, domains[domain], domain) for domain in domains if used[domain]}
+        compares = is_domain_head(head, source, target)
+        if not weights or (compares and _no_target(weights)):
+            if not compares and target is not None:
+                raise ConfigError(f"head {head.name!r} has no rows to train on; its target is {head.key!r}")
+            continue
+        if compares and head.balance and len(weights) == 2:
+            weights = _balanced(weights, head, batch)
+        told = _told(head, source, target, used, dtype)
+        size = next(iter(told.values())).shape[1]
+        for domain, rows in domains.items():
+            columns[domain].append(told.get(domain, torch.zeros(len(rows), size, dtype=dtype)))
+            columns[domain].append(_column(weights.get(domain), len(rows), dtype))
+        lanes[head.name] = Lane(used["source"], used["target"], slice(width, width + size), width + size)
+        width += size + 1
+    for term in network.terms if target is not None else ():
+        weights = {domain: _weight(term, rows, domain) for domain, rows in domains.items()}
+        if _no_target(weights):
+            continue
+        for domain, rows in domains.items():
+            columns[domain].append(_column(weights[domain], len(rows), dtype))
+        terms[term.name] = Lane(True, True, slice(width, width), width)
+        width += 1
+    stored = {domain: _features(rows, domain, dtype) for domain, rows in domains.items()}
+    _alike(stored)
+    tables = {
+        domain: Table(stored[domain], torch.cat(columns[domain], dim=1), rows.transform)
+        for domain, rows in domains.items()
+    }
+    read = any(lane.target for lane in lanes.values()) or terms
+    return Plan(tables["source"], tables.get("target") if read else None, lanes, terms)
+
+
+def _no_target(weights: dict[str, Tensor]) -> bool:
+    return "target" in weights and not bool(weights["target"].any())
+
+
+def _column(weight: Tensor | None, rows: int, dtype: torch.dtype) -> Tensor:
+    return torch.zeros(rows, 1, dtype=dtype) if weight is None else weight.to(dtype)[:, None]
+
+
+def _told(
+    head: Head, source: Rows, target: Rows | None, used: dict[str, bool], dtype: torch.dtype
+) -> dict[str, Tensor]:
+    """Targets of a head as float columns, by domain."""
+    told: dict[str, Tensor] = {}
+    for number, (domain, rows) in enumerate((("source", source), ("target", target))):
+        if rows is None or not used[domain]:
+            continue
+        if is_domain_head(head, source, target):
+            told[domain] = torch.full((len(rows), 1), float(number), dtype=dtype)
+            continue
+        values = as_tensor(_lookup("targets", head.key, head, domain, rows)).to("cpu", dtype)
+        values = values[:, None] if values.dim() == 1 else values.flatten(1)
+        if not bool(torch.isfinite(values).all()):
+            raise DataError(f"targets[{head.key!r}] of the {domain} rows holds NaN or infinity")
+        if head.loss == "binary" and not bool(((values >= 0) & (values <= 1)).all()):
+            raise DataError(
+                f"targets[{head.key!r}] of the {domain} rows must be between 0 and 1 for head {head.name!r}"
+            )
+        told[domain] = values
+    return told
+
+
+def _features(rows: Rows, domain: str, dtype: torch.dtype) -> Tensor | Picked:
+    if isinstance(rows.features, Picked):
+        return rows.features
+    features = as_tensor(rows.features)
+    if features.dtype not in _SMALL:
+        features = features.to(dtype)
+    if features.dim() < 2:
+        raise DataError(f"the {domain} features have shape {tuple(features.shape)}; a row needs columns: [n, k]")
+    return features
+
+
+def _alike(stored: dict[str, Tensor | Picked]) -> None:
+    """Rows of both domains go into one batch: they need one shape and one type."""
+    kinds = {domain: (tuple(rows.shape[1:]), str(rows.dtype)) for domain, rows in stored.items()}
+    if len(set(kinds.values())) > 1:
+        said = "; ".join(f"{domain} rows {shape}, {kind}" for domain, (shape, kind) in kinds.items())
+        raise DataError(f"the domains have features of different shape or type: {said}")

@@ -1,0 +1,1 @@
+"""The analysis file of collider events: its sections and the checks that cross them."""

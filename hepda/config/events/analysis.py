@@ -1,0 +1,220 @@
+"""The analysis file of collider events as frozen types, with the checks that cross its sections."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from hepda.config.base import WholeConfig
+from hepda.config.events.checks import problems_of
+from hepda.config.events.reading import NormalisationConfig, ReadingConfig
+from hepda.config.events.systematics import SystematicConfig
+from hepda.config.models import ModelConfig, TrainingConfig
+from hepda.config.section import (
+    Columns,
+    Count,
+    Expression,
+    Fraction,
+    Identifier,
+    Name,
+    Names,
+    Positive,
+    Range,
+    Section,
+    Strings,
+)
+
+
+class TruthConfig(Section):
+    """Which events of pseudo-data are signal. Only the closure of `hepda fit` opens these files."""
+
+    files: Strings
+    """Paths, globs or URLs, relative to the analysis file, with the branches of `split.key`."""
+    signal: Expression
+    """A condition over their branches; the other events are background."""
+    tree: str | None = None
+    """Replaces the analysis's tree for these files."""
+
+
+class SampleConfig(Section):
+    """One process of one domain: its files and how it is normalised. Without a class it is data."""
+
+    files: Strings
+    """Paths, globs or URLs, relative to the analysis file."""
+    class_: Literal["signal", "background"] | None = Field(default=None, alias="class")
+    """What the event is; null for data, whose weight is 1."""
+    domain: Name
+    """Who made it: simulation, alternative, third, data, ..."""
+    cross_section: Positive | None = None
+    """In pb, branching fractions included; null: from the files (see `normalisation`)."""
+    k_factor: Positive = 1.0
+    """Correction of the cross section to a higher order."""
+    filter_efficiency: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
+    """Of the generator's filter."""
+    scale: Positive = 1.0
+    """A stated enhancement of the yield; 1 is what the theory says."""
+    sum_of_weights: Positive | Literal["file"] = "file"
+    """Of all generated events before any selection; `file`: summed over the sample's files."""
+    use: Literal["train", "evaluate"] = "train"
+    """`evaluate`: no model ever trains on it."""
+    weight: Expression | None = None
+    """Replaces the analysis's weight expression for this sample."""
+    luminosity: Positive | None = None
+    """Replaces the analysis's luminosity for this sample, in 1/fb: that of its era."""
+    normalisation: NormalisationConfig | None = None
+    """Replaces the analysis's normalisation for this sample."""
+    tree: str | None = None
+    """Replaces the analysis's tree for this sample."""
+    aliases: dict[Identifier, str] = Field(default_factory=dict)
+    """Further names of branches: `jet_pt: Jet_pt_nom` lets expressions say jet_pt in this sample."""
+    variables: dict[Identifier, Expression] = Field(default_factory=dict)
+    """Replace or add to the analysis's variables for this sample."""
+    selection: Expression | None = None
+    """Taken besides the analysis's selection: the part of the files that is this sample."""
+    truth: TruthConfig | None = None
+    """Of pseudo-data: what tells their classes, so that the closure can scale their signal."""
+    label: str | None = None
+    """How figures call it."""
+    color: str | None = None
+    """How figures draw it: any matplotlib colour."""
+
+    @property
+    def is_data(self) -> bool:
+        """Recorded events (or pseudo-data): class unknown, weight 1."""
+        return self.class_ is None
+
+
+class PlotConfig(Section):
+    """How one feature is drawn."""
+
+    label: str | None = None
+    unit: str | None = None
+    bins: Count = 40
+    range: Range | None = None
+    log: bool = False
+
+
+class SplitConfig(Section):
+    """Which events train, validate and test: by hash of the event key, never by row order."""
+
+    key: Annotated[Strings, Field(max_length=2)] = ("run", "event")
+    """Branches that identify an event: run and event, or event alone."""
+    folds: Annotated[int, Field(ge=2, le=100)] = 2
+    """Each event is scored by the networks that were trained on the other folds."""
+    validation: Fraction = 0.2
+    """Share of the training events that choose when to stop."""
+
+
+class SignificanceConfig(Section):
+    """The Asimov significance."""
+
+    background_uncertainty: Annotated[float, Field(ge=0.0)] = 0.1
+    """Relative, systematic."""
+    bins: Count = 20
+
+
+class BiasConfig(Section):
+    """Between which domains the scores are compared, and for which class."""
+
+    class_: Literal["signal", "background"] = Field(default="background", alias="class")
+    between: Annotated[Names, Field(min_length=2)]
+    """The domain that is trained on against each of the others; no other domain is compared. Data may be among them:
+    they are held against all of the simulation."""
+
+
+class EvaluationConfig(Section):
+    """What is measured on test events."""
+
+    significance: SignificanceConfig = SignificanceConfig()
+    bias: BiasConfig | None = None
+    blind: Expression | None = "score > 0.5"
+    """Data are hidden where this expression over `score` holds, and no number is taken from them; null unblinds."""
+    events: Annotated[int, Field(ge=1000)] = 1_000_000
+    """Simulated events of a class in a domain that are judged, at most; of more, so many are chosen by hash of their
+    key, and weigh as much more. Data are all kept. What is thinned is said in the report and in metrics.json."""
+    bootstrap: Annotated[int, Field(ge=0)] = 200
+    """Replicas of the confidence intervals."""
+    working_points: Annotated[tuple[Fraction, ...], Field(strict=False, min_length=1)] = (0.3, 0.5, 0.7)
+    """Signal efficiencies."""
+    probes: bool = True
+    """Train fresh classifiers that try to tell the domains apart by inputs, embedding and score."""
+    protected: Columns = ()
+    """Features or columns that the score of a class should not depend on: its flatness against each is told."""
+    efficiency_against: Columns = ()
+    """Features or columns against which the efficiency of the first working point is drawn."""
+
+
+class AnalysisConfig(WholeConfig):
+    """The whole analysis. Load it by `hepda.config.load_config`."""
+
+    name: Name
+    kind: Literal["events"] = "events"
+    luminosity: Positive
+    """Integrated, in 1/fb."""
+    luminosity_label: str | None = None
+    """How figures write it; null: from `luminosity`."""
+    tree: str | None = None
+    """null: the one that holds the events, where the file tells which that is."""
+    reading: ReadingConfig = ReadingConfig()
+    normalisation: NormalisationConfig | None = NormalisationConfig()
+    """null: the weight expression is the physical weight already."""
+    samples: Annotated[dict[Name, SampleConfig], Field(min_length=1)]
+    stitched: dict[Name, dict[Name, Expression]] = Field(default_factory=dict)
+    """Samples that overlap: for each group, the generated events that each of its samples covers, as a condition
+    (`wjets: {w: "True", w1: LHE_Njets == 1}`). An event counts with the luminosities of all that cover it."""
+    variables: dict[Identifier, Expression] = Field(default_factory=dict)
+    """Named expressions over branches and one another."""
+    selection: Expression | None = None
+    weight: Expression = "1"
+    """Event weight of simulation, before the normalisation; never applied to data."""
+    features: Strings
+    """Names of variables or of flat branches, in the order that the models see."""
+    missing: float = -1.0
+    """The number that stands for a missing value (no second b jet) in every feature, for every model."""
+    columns: dict[Identifier, Expression] = Field(default_factory=dict)
+    """Further numbers an event carries along; NaN where data lack their branches. `physical` is the physical
+    weight: `b_up: physical * b_weight_up / b_weight` is a variation of it."""
+    systematics: dict[Name, SystematicConfig] = Field(default_factory=dict)
+    """What is uncertain in the templates of `hepda fit`; no training knows of it."""
+    plots: dict[str, PlotConfig] = Field(default_factory=dict)
+    split: SplitConfig = SplitConfig()
+    models: Annotated[dict[Name, ModelConfig], Field(min_length=1)]
+    training: TrainingConfig = TrainingConfig()
+    negative_weights: Literal["keep", "absolute", "drop", "reject"] = "keep"
+    """Policy of the training; evaluation keeps every sign."""
+    evaluation: EvaluationConfig = EvaluationConfig()
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 1
+
+    @model_validator(mode="before")
+    @classmethod
+    def _seed_from_training(cls, data: Any) -> Any:
+        """`training.seed` is another place for the analysis's seed; here it moves to the one that is read."""
+        training = data.get("training") if isinstance(data, dict) else None
+        if not isinstance(training, dict) or training.get("seed") is None:
+            return data
+        rest = {key: value for key, value in training.items() if key != "seed"}
+        if data.get("seed", training["seed"]) != training["seed"]:
+            raise ValueError("seed: differs from training.seed; give one of them.")
+        return {**data, "training": rest, "seed": training["seed"]}
+
+    def problems(self) -> list[str]:
+        """What crosses the sections and does not fit."""
+        return problems_of(self)
+
+    @property
+    def domains(self) -> tuple[str, ...]:
+        """Domain names in the order of the samples; the first is the one that is trained on."""
+        return tuple(dict.fromkeys(sample.domain for sample in self.samples.values()))
+
+    def training_samples(self, model: str) -> tuple[str, ...]:
+        """Samples of the class loss of `model`: its `train_on`, or the labelled ones of the first domain."""
+        named = self.models[model].train_on
+        if named is not None:
+            return named
+        first = self.domains[0]
+        return tuple(
+            name
+            for name, sample in self.samples.items()
+            if sample.class_ is not None and sample.use == "train" and sample.domain == first
+        )

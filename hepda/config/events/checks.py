@@ -1,0 +1,123 @@
+"""Checks that cross the sections of the analysis file; each problem names the key that holds it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from hepda.config.events import model_checks, sample_checks
+from hepda.config.events.systematics import problems_of_systematics
+from hepda.config.models import NetworkConfig
+from hepda.config.problems import duplicates, unknown
+
+if TYPE_CHECKING:
+    from hepda.config.events.analysis import AnalysisConfig
+
+
+def problems_of(config: AnalysisConfig) -> list[str]:
+    """Every problem as `path: what is wrong`; empty if the sections agree."""
+    own = (_samples, _features, _classes, _training_lists, _domain_heads, _bias, _columns)
+    checks = (*own, *sample_checks.CHECKS, *model_checks.CHECKS, problems_of_systematics)
+    return [problem for check in checks for problem in check(config)]
+
+
+def _samples(config: AnalysisConfig) -> Iterator[str]:
+    for name, sample in config.samples.items():
+        path = f"samples.{name}"
+        if sample.domain == "data" and sample.class_ is not None:
+            yield f"{path}.class: a sample of the domain 'data' has no class; remove it or change its domain."
+
+
+def _features(config: AnalysisConfig) -> Iterator[str]:
+    yield from duplicates("features", config.features)
+    for name in config.columns:
+        if name in config.variables:
+            yield f"columns.{name}: a variable has this name already; choose another."
+
+
+def _classes(config: AnalysisConfig) -> Iterator[str]:
+    for wanted in ("signal", "background"):
+        if not any(s.class_ == wanted and s.use == "train" for s in config.samples.values()):
+            yield f"samples: none has `class: {wanted}` and `use: train`; a classifier needs both classes."
+
+
+def _training_lists(config: AnalysisConfig) -> Iterator[str]:
+    for model in config.models:
+        path = f"models.{model}.train_on"
+        named = config.models[model].train_on
+        names = config.training_samples(model)
+        yield from duplicates(path, names)
+        for name in names:
+            if name not in config.samples:
+                yield unknown(path, name, "sample", list(config.samples))
+            elif config.samples[name].is_data:
+                yield f"{path}: {name!r} has no class (it is data); the class loss never sees data."
+            elif config.samples[name].use == "evaluate":
+                yield f"{path}: {name!r} is marked `use: evaluate`; no model may train on it."
+        for wanted in ("signal", "background"):
+            if not any(n in config.samples and config.samples[n].class_ == wanted for n in names):
+                origin = "the list" if named is not None else f"the first domain, {config.domains[0]!r},"
+                yield f"{path}: {origin} has no {wanted} sample; name samples of both classes."
+
+
+def _domain_heads(config: AnalysisConfig) -> Iterator[str]:
+    for model, section in config.models.items():
+        if not isinstance(section, NetworkConfig) or section.domain is None:
+            continue
+        domain = section.domain
+        path = f"models.{model}.domain"
+        for side, names in (("source", domain.source), ("target", domain.target)):
+            yield from _domain_side(config, f"{path}.{side}", names, domain.rows)
+        for name in domain.source:
+            if name in domain.target:
+                yield f"{path}.target: {name!r} is in source as well; a sample has one domain."
+
+
+def _domain_side(config: AnalysisConfig, path: str, names: tuple[str, ...], rows: str) -> Iterator[str]:
+    yield from duplicates(path, names)
+    if not names:
+        yield f"{path}: is empty; name at least one sample."
+    usable = False
+    for name in names:
+        sample = config.samples.get(name)
+        if sample is None:
+            yield unknown(path, name, "sample", list(config.samples))
+            usable = True  # one message is enough
+        elif sample.use == "evaluate":
+            yield f"{path}: {name!r} is marked `use: evaluate`; no model may train on it."
+        elif rows != "all" and sample.is_data:
+            yield (
+                f"{path}: the class of {name!r} is unknown (it is data), so `rows: {rows}` picks none of "
+                "its events; say `rows: all`, or take simulation."
+            )
+        usable = usable or (sample is not None and (rows in ("all", sample.class_) or sample.is_data))
+    if names and not usable:
+        yield f"{path}: no sample of the list has `class: {rows}`, the rows that the domain head sees."
+
+
+def _bias(config: AnalysisConfig) -> Iterator[str]:
+    bias = config.evaluation.bias
+    if bias is None:
+        return
+    yield from duplicates("evaluation.bias.between", bias.between)
+    if bias.between[0] in config.domains and bias.between[0] != config.domains[0]:
+        yield (
+            f"evaluation.bias.between: must begin with {config.domains[0]!r}, the first domain of the samples: it is "
+            "trained on, and its signal fixes the cuts."
+        )
+    for name in bias.between:
+        own = [s for s in config.samples.values() if s.domain == name]
+        if not own:
+            yield unknown("evaluation.bias.between", name, "domain", list(config.domains))
+        elif not any(s.class_ == bias.class_ or s.is_data for s in own):
+            yield f"evaluation.bias.between: the domain {name!r} has no {bias.class_} sample to compare."
+
+
+def _columns(config: AnalysisConfig) -> Iterator[str]:
+    known = [*config.features, *config.columns]
+    for key in ("protected", "efficiency_against"):
+        names = getattr(config.evaluation, key)
+        yield from duplicates(f"evaluation.{key}", names)
+        for name in names:
+            if name not in known:
+                yield unknown(f"evaluation.{key}", name, "feature or a column", known)

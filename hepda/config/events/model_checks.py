@@ -1,0 +1,168 @@
+"""Checks of what models are told beyond their samples: the method of the domain loss, reweighting, the parameter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator
+from typing import TYPE_CHECKING
+
+from hepda.config.models import AdversaryConfig, DomainConfig, NetworkConfig, RatioConfig
+from hepda.config.problems import duplicates, given, unknown
+
+if TYPE_CHECKING:
+    from hepda.config.events.analysis import AnalysisConfig
+
+_HEAD = ("head", "balance", "steps", "learning_rate_factor", "smoothing", "spectral_norm", "gradient_penalty", "tail")
+_OWN = ("input", *_HEAD)
+"""Keys of a domain loss that not every method has."""
+
+METHODS: dict[str, tuple[str, ...]] = {
+    "none": _OWN,  # switches the domain loss off, whatever else the section says
+    "dann": _OWN,
+    "cdan": _HEAD,
+    "cdan+e": _HEAD,
+    "conditional": _HEAD,
+    "pivot": _HEAD,
+    "mmd": (),
+    "joint-mmd": (),
+    "coral": (),
+    "disco": (),
+    "wasserstein": ("head", "steps", "learning_rate_factor"),
+    "mdd": ("head", "learning_rate_factor"),
+    "mcc": (),
+    "pseudo": (),
+    "vat": (),
+    "vada": _OWN,
+    "contrast": (),
+}
+"""The methods of `hepda.adversarial.methods`, and which of these keys each reads."""
+
+
+def methods_of(domain: AdversaryConfig) -> tuple[str, ...]:
+    """The names in `method`, which commas join."""
+    return tuple(part.strip() for part in domain.method.split(","))
+
+
+def without_effect(domain: AdversaryConfig, method: str | None = None) -> list[str]:
+    """Keys of the section that are given although its method (or another one) does not read them."""
+    names = methods_of(domain if method is None else domain.model_copy(update={"method": method}))
+    read = {key for name in names for key in METHODS[name]}
+    return [key for key in given(domain, *_OWN) if key not in read]
+
+
+def check_method(path: str, domain: AdversaryConfig, kind: str) -> Generator[str, None, bool]:
+    """Problems of `method` where rows have no masks of classes, as images and speech; returns whether it is known."""
+    names = methods_of(domain)
+    yield from duplicates(f"{path}.method", names)
+    known = [method for method in METHODS if method != "conditional"]
+    for name in names:
+        if name not in known:
+            yield unknown(f"{path}.method", name, f"method for {kind}", known)
+            return False
+    for key in without_effect(domain):
+        yield f"{path}.{key}: has no effect with `method: {domain.method}`; remove it."
+    return True
+
+
+def _domain_methods(config: AnalysisConfig) -> Iterator[str]:
+    for model, section in config.models.items():
+        if isinstance(section, NetworkConfig) and section.domain is not None:
+            yield from _method(config, f"models.{model}.domain", section.domain)
+
+
+def _method(config: AnalysisConfig, path: str, domain: DomainConfig) -> Iterator[str]:
+    names = methods_of(domain)
+    yield from duplicates(f"{path}.method", names)
+    strange = [name for name in names if name not in METHODS]
+    for name in strange:
+        yield unknown(f"{path}.method", name, "method", METHODS)
+    if strange:
+        return
+    if "none" in names and len(names) > 1:
+        yield f"{path}.method: 'none' stands alone; remove it, or the others."
+    for key in without_effect(domain):
+        takers = ", ".join(name for name, keys in METHODS.items() if key in keys and name != "none")
+        yield f"{path}.{key}: has no effect with `method: {domain.method}` (it has with {takers}); remove it."
+    yield from _needs(config, path, domain, names)
+
+
+def _needs(config: AnalysisConfig, path: str, domain: DomainConfig, names: tuple[str, ...]) -> Iterator[str]:
+    """What single methods ask of the rest of the section."""
+    if "contrast" in names:
+        yield f"{path}.method: 'contrast' needs three classes or more, events have two; take 'pseudo'."
+    for name in ("mcc", "pseudo"):
+        if name in names and domain.rows != "all":
+            yield f"{path}.rows: method {name!r} sorts the target into classes, so it needs `rows: all`."
+    if "mdd" in names and len(names) == 1 and given(domain, "head") and len(domain.head) != 1:
+        yield f"{path}.head: method 'mdd' has one hidden layer; give one width."
+    if "wasserstein" in names and 1 < domain.steps < 5:
+        yield f"{path}.steps: a critic needs 5 steps or more for one of the encoder; leave it out, or say 5."
+    if "conditional" not in names:
+        return
+    if domain.rows != "all":
+        yield f"{path}.rows: method 'conditional' has a domain head a class, so it needs `rows: all`."
+    for side, samples in (("source", domain.source), ("target", domain.target)):
+        found = {config.samples[name].class_ for name in samples if name in config.samples}
+        if found != {"signal", "background"}:
+            yield f"{path}.{side}: method 'conditional' needs samples of both classes here, and no data."
+
+
+def _ratios(config: AnalysisConfig) -> Iterator[str]:
+    for model, section in config.models.items():
+        if isinstance(section, NetworkConfig) and section.domain is not None and section.domain.reweight is not None:
+            yield from _ratio(config, f"models.{model}.domain.reweight", section.domain.reweight)
+        ratio, path = section.reweight, f"models.{model}.reweight"
+        if ratio is None:
+            continue
+        yield from _ratio(config, path, ratio)
+        trained = config.training_samples(model)
+        for side, samples in (("source", ratio.source), ("target", ratio.target)):
+            yield from duplicates(f"{path}.{side}", samples)
+            if not samples:
+                yield f"{path}.{side}: is empty; name at least one sample."
+            for name in samples:
+                if name not in config.samples:
+                    yield unknown(f"{path}.{side}", name, "sample", config.samples)
+                elif config.samples[name].use == "evaluate":
+                    yield f"{path}.{side}: {name!r} is marked `use: evaluate`; no model may train on it."
+                elif side == "source" and name not in trained:
+                    yield f"{path}.source: {name!r} is not in the class loss of the model; name {', '.join(trained)}."
+                elif side == "target" and name in ratio.source:
+                    yield f"{path}.target: {name!r} is in source as well; it looks like itself."
+
+
+def _ratio(config: AnalysisConfig, path: str, ratio: RatioConfig) -> Iterator[str]:
+    yield from duplicates(f"{path}.features", ratio.features or ())
+    for name in ratio.features or ():
+        if name not in config.features:
+            yield unknown(f"{path}.features", name, "feature of this analysis", config.features)
+
+
+def _parameters(config: AnalysisConfig) -> Iterator[str]:
+    for model, section in config.models.items():
+        if not isinstance(section, NetworkConfig) or section.parameter is None:
+            continue
+        path, values = f"models.{model}.parameter", section.parameter
+        for domain in values:
+            if domain not in config.domains:
+                yield unknown(path, domain, "domain", config.domains)
+        trained = config.training_samples(model)
+        compared = (*section.domain.source, *section.domain.target) if section.domain is not None else ()
+        domains = {config.samples[n].domain: n for n in (*compared, *trained) if n in config.samples}
+        for domain, sample in domains.items():
+            if domain not in values:
+                yield f"{path}: gives no value for the domain {domain!r} of {sample!r}, which the model trains on."
+        if len({values[config.samples[n].domain] for n in trained if _has_value(config, values, n)}) < 2:
+            yield (
+                f"{path}: `train_on` ({', '.join(trained)}) has samples of one value only, so the network cannot "
+                "learn what the parameter does; add samples of another domain."
+            )
+        if 0.0 not in values.values():
+            yield f"{path}: no domain has the value 0, at which events are scored; give it to the nominal one."
+
+
+def _has_value(config: AnalysisConfig, values: dict[str, float], sample: str) -> bool:
+    return sample in config.samples and config.samples[sample].domain in values
+
+
+CHECKS: tuple[Callable[[AnalysisConfig], Iterator[str]], ...] = (_domain_methods, _ratios, _parameters)
+"""Each yields its problems as `path: what is wrong`."""

@@ -1,0 +1,78 @@
+"""Checks of what samples are normalised by, alone and together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from hepda.config.events.reading import NormalisationConfig
+from hepda.config.problems import given, unknown
+
+if TYPE_CHECKING:
+    from hepda.config.events.analysis import AnalysisConfig
+
+NORMALISING = (
+    "cross_section", "k_factor", "filter_efficiency", "scale", "sum_of_weights", "luminosity", "normalisation",
+)  # fmt: skip
+
+
+def data(config: AnalysisConfig) -> Iterator[str]:
+    """Data are counted, not normalised."""
+    for name, sample in config.samples.items():
+        if sample.is_data:
+            for key in given(sample, *NORMALISING):
+                yield (
+                    f"samples.{name}.{key}: data are not normalised, and a sample without a class is data; "
+                    f"give the sample a class or remove {key}."
+                )
+            continue
+        if sample.truth is not None:
+            yield f"samples.{name}.truth: the class of its events is known already; remove one of them."
+        if config.normalisation is None and sample.normalisation is None:
+            for key in given(sample, "cross_section", "sum_of_weights", "luminosity"):
+                yield f"samples.{name}.{key}: has no effect with `normalisation: null`; remove one of them."
+
+
+def normalisations(config: AnalysisConfig) -> Iterator[str]:
+    """The sum of weights has one source."""
+    named = {"normalisation": config.normalisation}
+    named |= {f"samples.{name}.normalisation": sample.normalisation for name, sample in config.samples.items()}
+    for path, section in named.items():
+        if section is None:
+            continue
+        if section.histogram is not None and section.events is not None:
+            yield f"{path}.events: `histogram` gives the sum of weights already; remove one of them."
+        if section.bin is not None and section.histogram is None:
+            yield f"{path}.bin: is that of a histogram; name it by `histogram`."
+        default = NormalisationConfig().sum_of_weights
+        other = next((key for key in ("histogram", "events") if getattr(section, key) is not None), None)
+        if other and section.sum_of_weights != default:
+            yield f"{path}.sum_of_weights: `{other}` gives the sum of weights already; remove one of them."
+
+
+def stitched(config: AnalysisConfig) -> Iterator[str]:
+    """Stitched samples are simulation of one kind, each in one group."""
+    home: dict[str, str] = {}
+    for group, members in config.stitched.items():
+        path = f"stitched.{group}"
+        if len(members) < 2:
+            yield f"{path}: names {len(members)} sample; overlap takes two."
+        kinds = set()
+        for name in members:
+            sample = config.samples.get(name)
+            if sample is None:
+                yield unknown(f"{path}.{name}", name, "sample", list(config.samples))
+            elif sample.is_data:
+                yield f"{path}.{name}: is data; only simulated samples are normalised, so only they are stitched."
+            elif name in home:
+                yield f"{path}.{name}: is in stitched.{home[name]} already; a sample has one group."
+            else:
+                home[name] = group
+                kinds.add((sample.class_, sample.domain, sample.luminosity))
+                if config.normalisation is None and sample.normalisation is None:
+                    yield f"{path}.{name}: has no luminosity of its own with `normalisation: null`."
+        if len(kinds) > 1:
+            yield f"{path}: its samples differ in class, domain or luminosity; they cannot be one process."
+
+
+CHECKS = (data, normalisations, stitched)

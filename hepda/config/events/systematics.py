@@ -1,0 +1,122 @@
+"""The section `systematics:`: what is uncertain in the templates of a fit, and the checks of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field
+
+from hepda.config.problems import duplicates, unknown
+from hepda.config.section import Expression, Name, Names, Positive, Section
+
+if TYPE_CHECKING:
+    from hepda.config.events.analysis import AnalysisConfig
+
+Branches = Annotated[dict[str, str], Field(min_length=1)]
+
+RESERVED = ("mu", "staterror")
+"""What a fit calls its own parameters: no systematic may be called the first or begin with the second."""
+
+
+class Systematic(Section):
+    """One nuisance parameter: the same for all samples that it acts on."""
+
+    samples: Names | None = None
+    """Simulated samples of the first domain that it acts on; null: all of them."""
+
+
+class ShapeSystematic(Systematic):
+    """Events are selected, weighted and scored again with other branches, e.g. with another jet energy scale."""
+
+    kind: Literal["shape"]
+    up: Branches
+    """Branch -> branch that stands in for it one standard deviation up: `jet_pt: jet_pt_jes_up`."""
+    down: Branches | None = None
+    """One standard deviation down; null: the mirror image of `up`."""
+
+
+class WeightSystematic(Systematic):
+    """Events get another weight."""
+
+    kind: Literal["weight"]
+    up: Expression
+    """Factor on the physical weight one standard deviation up: `b_weight_up / b_weight`."""
+    down: Expression | None = None
+    """One standard deviation down; null: the mirror image of `up`."""
+
+
+class TwoPointSystematic(Systematic):
+    """Another generator is one standard deviation up, its mirror image down."""
+
+    kind: Literal["two_point"]
+    domain: Name
+    """Domain of the other generator; all its samples of a class stand for that class."""
+    rate: bool = False
+    """Whether its yield counts as well as its shape."""
+
+
+class NormSystematic(Systematic):
+    """The rate is known to a fraction only: factors 1 + value and 1 / (1 + value)."""
+
+    kind: Literal["norm"]
+    value: Positive
+    """One standard deviation, relative."""
+
+
+SystematicConfig = Annotated[
+    ShapeSystematic | WeightSystematic | TwoPointSystematic | NormSystematic, Field(discriminator="kind")
+]
+
+
+def template_samples(config: AnalysisConfig) -> tuple[str, ...]:
+    """The samples that templates are made of: the simulated ones of the first domain."""
+    return tuple(n for n, s in config.samples.items() if not s.is_data and s.domain == config.domains[0])
+
+
+def varied_samples(config: AnalysisConfig, name: str) -> tuple[str, ...]:
+    """The samples that a systematic acts on."""
+    named = config.systematics[name].samples
+    return template_samples(config) if named is None else named
+
+
+def problems_of_systematics(config: AnalysisConfig) -> Iterator[str]:
+    """Every problem as `path: what is wrong`."""
+    for name, section in config.systematics.items():
+        path = f"systematics.{name}"
+        if name == RESERVED[0] or name.startswith(RESERVED[1]):
+            yield f"{path}: the fit uses that name itself; choose another."
+        if section.samples is not None:
+            yield from _named(config, f"{path}.samples", section.samples)
+        if isinstance(section, TwoPointSystematic):
+            yield from _two_point(config, name, section)
+
+
+def _named(config: AnalysisConfig, path: str, names: tuple[str, ...]) -> Iterator[str]:
+    known, source = template_samples(config), config.domains[0]
+    yield from duplicates(path, names)
+    if not names:
+        yield f"{path}: is empty; name at least one sample, or leave it out for all."
+    for name in names:
+        if name not in config.samples:
+            yield unknown(path, name, "sample", known)
+        elif name not in known:
+            yield f"{path}: {name!r} makes no template: those are the simulated samples of the domain {source!r}."
+
+
+def _two_point(config: AnalysisConfig, name: str, section: TwoPointSystematic) -> Iterator[str]:
+    path, source = f"systematics.{name}.domain", config.domains[0]
+    own = [s for s in config.samples.values() if s.domain == section.domain]
+    if not own:
+        yield unknown(path, section.domain, "domain", [d for d in config.domains if d != source])
+        return
+    if section.domain == source:
+        yield f"{path}: {source!r} makes the templates; name the domain of another generator."
+        return
+    classes = {config.samples[n].class_ for n in varied_samples(config, name) if n in config.samples}
+    for wanted in ("signal", "background"):
+        if wanted in classes and not any(s.class_ == wanted for s in own):
+            yield (
+                f"{path}: {section.domain!r} has no {wanted} sample to compare with; take the {wanted} out of "
+                "`samples`, or name another domain."
+            )

@@ -1,0 +1,1 @@
+"""Published data sets: the catalogue, downloads with checksums, and the commands of `hepda data`."""

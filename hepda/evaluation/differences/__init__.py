@@ -1,0 +1,1 @@
+"""Differences between two weighted samples: distances, permutation tests, probes, efficiency shifts."""

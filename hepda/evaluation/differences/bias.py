@@ -1,0 +1,147 @@
+"""What differs between two domains: distances of the score with p-values and null, shifts of efficiencies.
+
+Each domain is normalised to unit sum of weights: a difference of yields is not a bias of the score.
+Conventions for signed weights stand in `distances`; "source" and "other" are defined in `results`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from hepda.errors import DataError
+from hepda.evaluation.arrays import Sample, bin_edges, sample
+from hepda.evaluation.differences import distances
+from hepda.evaluation.differences.permutation import STATISTICS, permutation_tests, same_generator_nulls
+from hepda.evaluation.efficiency import cut_at_efficiency, weighted_efficiency
+from hepda.evaluation.results import BiasResult, EfficiencyShift, FloatArray, NullDistribution
+
+EFFICIENCIES = (0.1, 0.2, 0.3, 0.5, 0.7)
+
+
+def compare(
+    source_score: ArrayLike,
+    source_weight: ArrayLike | None,
+    other_score: ArrayLike,
+    other_weight: ArrayLike | None,
+    *,
+    signal_score: ArrayLike | None = None,
+    signal_weight: ArrayLike | None = None,
+    efficiencies: Sequence[float] = EFFICIENCIES,
+    class_name: str = "background",
+    edges: ArrayLike | None = None,
+    permutations: int = 200,
+    null_replicas: int = 200,
+    level: float = 0.95,
+    seed: int = 0,
+) -> BiasResult:
+    """Compare the score of one class between the source [n] and another domain [m].
+
+    signal_score [s]: the source's signal, whose efficiency fixes the cuts of the efficiency shifts; without
+    it there are none. edges: the analysis bins of chi2 and Jensen-Shannon, ten equal shares of the source
+    if not given. permutations or null_replicas 0 leave the p-values or the null out. Raises DataError if a
+    sample is empty, not finite or without a positive sum of weights.
+    """
+    source = sample(source_score, source_weight, f"{class_name} of the source")
+    other = sample(other_score, other_weight, f"{class_name} of the other domain")
+    limits = _equal_shares(source, 10) if edges is None else bin_edges(edges)
+    found = _distances(source, other, limits, class_name)
+    nulls, why = _nulls(source, other, limits, null_replicas, level, seed + 1)
+    tests = {}
+    if permutations:
+        exact = {name: getattr(found, name) for name in STATISTICS}
+        drawn = permutation_tests(source, other, limits, exact, permutations=permutations, seed=seed)
+        tests = {n: replace(t, null=nulls[n].quantile if n in nulls else None) for n, t in drawn.items()}
+    shifts: tuple[EfficiencyShift, ...] = ()
+    if signal_score is not None:
+        signal = sample(signal_score, signal_weight, "signal of the source")
+        shifts = tuple(shift(signal, source, other, e) for e in efficiencies)
+    return replace(
+        found,
+        p_value=tests["ks"].p_value if tests else None,
+        null=nulls.get("ks"),
+        efficiency_shift=shifts,
+        tests=tests,
+        why=why if tests else "no permutations were asked for",
+    )
+
+
+def _distances(source: Sample, other: Sample, edges: FloatArray, class_name: str) -> BiasResult:
+    """The five statistics, without what random numbers say of them."""
+    signed, location = distances.kolmogorov_smirnov(source, other)
+    squared, ndf = distances.chi2(source, other, edges)
+    return BiasResult(
+        class_name=class_name,
+        ks=abs(signed),
+        ks_signed=signed,
+        ks_location=location,
+        wasserstein=distances.wasserstein(source, other),
+        chi2=squared,
+        ndf=ndf,
+        jensen_shannon=distances.jensen_shannon(source, other, edges),
+        energy=distances.energy_distance(source, other),
+        n_eff_source=source.n_eff,
+        n_eff_other=other.n_eff,
+    )
+
+
+def _nulls(
+    source: Sample, other: Sample, edges: FloatArray, replicas: int, level: float, seed: int
+) -> tuple[dict[str, NullDistribution], str | None]:
+    """The same-generator null of every statistic, or why there is none."""
+    if not replicas:
+        return {}, "no replicas of the null were asked for"
+    sizes = (source.n_eff, other.n_eff)
+    try:
+        found = same_generator_nulls(
+            source.score, source.weight, *sizes, edges=edges, replicas=replicas, level=level, seed=seed
+        )
+    except DataError as reason:
+        return {}, f"no null: {reason}"
+    return found, None
+
+
+def efficiency_shift(
+    signal_score: ArrayLike,
+    signal_weight: ArrayLike | None,
+    source_score: ArrayLike,
+    source_weight: ArrayLike | None,
+    other_score: ArrayLike,
+    other_weight: ArrayLike | None,
+    efficiencies: Sequence[float] = EFFICIENCIES,
+) -> tuple[EfficiencyShift, ...]:
+    """Shift e_other / e_source - 1 of an efficiency at the cuts that fix the source's signal efficiency.
+
+    The error, (e_other / e_source) sqrt[(d_other / e_other)^2 + (d_source / e_source)^2] with d from sumw2,
+    treats the domains as independent and the cut as exact. Shift and error are None, with why, if the
+    efficiency of the source is not positive at the cut.
+    """
+    signal = sample(signal_score, signal_weight, "signal of the source")
+    source = sample(source_score, source_weight, "the source")
+    other = sample(other_score, other_weight, "the other domain")
+    return tuple(shift(signal, source, other, e) for e in efficiencies)
+
+
+def shift(signal: Sample, source: Sample, other: Sample, efficiency: float) -> EfficiencyShift:
+    """One point of `efficiency_shift`, of samples that are checked."""
+    cut = cut_at_efficiency(signal.score, signal.weight, efficiency)
+    kept, kept_error = weighted_efficiency(source.score >= cut, source.weight)
+    other_kept, other_error = weighted_efficiency(other.score >= cut, other.weight)
+    found = (efficiency, cut, kept, other_kept)
+    if kept <= 0:
+        return EfficiencyShift(*found, None, None, f"source efficiency {kept:.3g} at the cut: no ratio")
+    error = np.hypot(other_error / kept, kept_error * other_kept / kept**2)
+    return EfficiencyShift(*found, other_kept / kept - 1, float(error))
+
+
+def _equal_shares(events: Sample, bins: int) -> FloatArray:
+    """Open-ended edges of bins that hold equal shares of the |weights|; fewer bins where scores tie."""
+    order = np.argsort(events.score)
+    share = np.cumsum(np.abs(events.weight[order]))
+    at = np.searchsorted(share, share[-1] * np.arange(1, bins) / bins)
+    inner = np.unique(events.score[order][at])
+    inner = inner[inner > events.score.min()]
+    return np.concatenate([[-np.inf], inner, [np.inf]])

@@ -1,0 +1,131 @@
+"""Distances between two weighted samples of one variable; weights may be negative.
+
+Convention. Each sample is normalised to unit sum of weights, F(x) = sumw(score <= x) / sumw. With negative
+weights F need not rise; it is used as it is, never clipped or made monotone, and a maximum or an integral
+runs over all scores of both samples. So no treatment of signs biases a distance, and its
+noise is what the signs bring: if the weights do not depend on the score, F fluctuates as that of n_eff
+events would. KS does not change when the score is mapped monotonically, Wasserstein and energy do: they are
+in its units.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from hepda.evaluation.arrays import Sample, histogram
+from hepda.evaluation.results import FloatArray
+
+_NO_VARIANCE = 1e-300  # below it, a bin is empty in both samples
+
+
+def cumulative_difference(source: Sample, other: Sample) -> tuple[FloatArray, FloatArray]:
+    """All different scores of both samples [u], rising, and F_other - F_source at each [u]."""
+    score = np.concatenate([source.score, other.score])
+    share = np.concatenate([-source.weight / source.sumw, other.weight / other.sumw])
+    order = np.argsort(score, kind="stable")
+    score, running = score[order], np.cumsum(share[order])
+    last = np.append(np.flatnonzero(np.diff(score)), len(score) - 1)  # ties step together
+    difference = running[last]
+    difference[-1] = 0.0  # both end at one; the sum's rounding must not pass for a distance
+    return score[last], difference
+
+
+def kolmogorov_smirnov(source: Sample, other: Sample) -> tuple[float, float]:
+    """F_other - F_source where its size is largest, and the score there. The KS statistic is the size.
+
+    Positive if the other sample lies at lower scores. Without weights the size is that of scipy's ks_2samp.
+    """
+    score, difference = cumulative_difference(source, other)
+    at = int(np.argmax(np.abs(difference)))
+    return float(difference[at]), float(score[at])
+
+
+def wasserstein(source: Sample, other: Sample) -> float:
+    """Wasserstein-1 distance, the integral of |F_other - F_source|, in units of the score."""
+    score, difference = cumulative_difference(source, other)
+    return float(np.dot(np.abs(difference[:-1]), np.diff(score)))
+
+
+def energy_distance(source: Sample, other: Sample) -> float:
+    """sqrt(2 integral (F_other - F_source)^2), Szekely's energy distance as scipy has it.
+
+    In units of the square root of the score's.
+    """
+    score, difference = cumulative_difference(source, other)
+    return float(np.sqrt(2 * np.dot(difference[:-1] ** 2, np.diff(score))))
+
+
+def chi2(source: Sample, other: Sample, edges: FloatArray) -> tuple[float | None, int]:
+    """Chi2 between the two normalised histograms, with sumw2 of both, and its degrees of freedom.
+
+    sum over bins of (p - q)^2 / (var p + var q), p = sumw_i / sumw, var p = sumw2_i / sumw^2 (Gagunashvili,
+    arXiv:physics/0605123), with one degree of freedom less than bins, for the normalisation. Bins empty in
+    both samples do not count; (None, 0) if fewer than two are left.
+    """
+    return chi2_of(*histogram(source.score, source.weight, edges), *histogram(other.score, other.weight, edges))
+
+
+def chi2_of(source: FloatArray, source2: FloatArray, other: FloatArray, other2: FloatArray) -> tuple[float | None, int]:
+    """`chi2` from sumw and sumw2 in bins [b] of the two samples."""
+    total, total_other = source.sum(), other.sum()
+    variance = source2 / total**2 + other2 / total_other**2
+    used = variance > _NO_VARIANCE
+    if used.sum() < 2:
+        return None, 0
+    difference = (source / total - other / total_other)[used]
+    return float(np.sum(difference**2 / variance[used])), int(used.sum()) - 1
+
+
+def jensen_shannon(source: Sample, other: Sample, edges: FloatArray) -> float | None:
+    """Jensen-Shannon divergence of the two normalised histograms in bits: 0 for equal, 1 for disjoint.
+
+    Bins with a negative sum in either sample are merged with their neighbours first; None if that leaves one.
+    The divergence of two finite samples of the same distribution is not 0 but near (bins - 1) / (8 ln 2)
+    times (1 / n_eff + 1 / n_eff): judge it by its permutation p-value.
+    """
+    return jensen_shannon_of(
+        histogram(source.score, source.weight, edges)[0], histogram(other.score, other.weight, edges)[0]
+    )
+
+
+def jensen_shannon_of(source: FloatArray, other: FloatArray) -> float | None:
+    """`jensen_shannon` from sumw in bins [b] of the two samples."""
+    content = np.stack([source / source.sum(), other / other.sum()])
+    if np.any(content < 0):
+        kept = merge_bins(content, lambda bin_content: bool(np.all(bin_content >= 0)))
+        if kept is None or len(kept) < 3:
+            return None
+        content = np.add.reduceat(content, kept[:-1], axis=1)
+    mean = content.mean(axis=0)
+    ratio = np.divide(content, mean, out=np.ones_like(content), where=content > 0)
+    return max(float(0.5 * np.sum(content * np.log2(ratio))), 0.0)
+
+
+def merge_bins(
+    content: FloatArray, accept: Callable[[FloatArray], bool]
+) -> np.ndarray[tuple[int], np.dtype[np.intp]] | None:
+    """Merge neighbours, from the highest bin down, until every bin is accepted.
+
+    content [m, b] holds m sums per bin; `accept` judges the sums [m] of a (merged) bin. What is left over at
+    the low end joins the bin above it. Returns indices of the edges kept, rising, from 0 to b, or None if
+    even all bins together are not accepted.
+    """
+    bins = content.shape[1]
+    kept, running = [bins], np.zeros(content.shape[0])
+    for b in range(bins - 1, -1, -1):
+        running = running + content[:, b]
+        if accept(running):
+            kept.append(b)
+            running = np.zeros_like(running)
+    if kept[-1] != 0:  # the rest was not accepted: give it to its neighbours until it is
+        while len(kept) > 1:
+            kept.pop()
+            start = kept[-1]
+            if accept(content[:, :start].sum(axis=1)):
+                kept.append(0)
+                break
+        else:
+            return None
+    return np.asarray(kept[::-1], dtype=np.intp)

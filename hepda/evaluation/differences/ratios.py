@@ -1,0 +1,229 @@
+"""Did a shift fall? An adapted model's shift over the plain one's, in several domains, and what may be said of it.
+
+Removing the difference between two generators is not removing the distance of either to the truth (Ghosh,
+Nachman, arXiv:2109.08159). So the ratio for the domain that a training saw is held against that for a domain
+which no training saw, at cuts of the same signal efficiency, where the significance of a search comes from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from hepda.errors import DataError
+from hepda.evaluation.arrays import Sample, sample, vector
+from hepda.evaluation.bootstrap import ScoreBins, check_bootstrap, interval, poisson_counts
+from hepda.evaluation.differences.bias import shift
+from hepda.evaluation.results import EfficiencyShift, FloatArray, Interval, ShiftRatio
+
+TAIL = (0.3, 0.2, 0.1)
+UNCHANGED = 0.9  # a ratio above it is no fall worth the name, however well it is measured
+_BACKGROUND, _SIGNAL = 0, 1  # rows of the source in the sums; the other domains follow
+
+Judgement = Literal["unresolved", "not fallen", "untested", "cannot tell", "apparent only", "fell less", "fell"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Events:
+    """The events that any of the shifts needs, by category: source background, source signal, the others."""
+
+    weight: FloatArray  # [n]
+    category: NDArray[np.intp]  # [n]
+    rows: Mapping[str, tuple[int, ...]]  # other domain -> categories of the source that it is compared with
+    others: tuple[str, ...]
+
+    def own(self, other: str) -> int:
+        """The category of another domain."""
+        return 2 + self.others.index(other)
+
+
+def shift_ratios(
+    scores: Mapping[str, ArrayLike],
+    plain: str,
+    label: ArrayLike,
+    domain: ArrayLike,
+    weight: ArrayLike | None = None,
+    *,
+    source: str | int,
+    others: Sequence[str | int],
+    efficiencies: Sequence[float] = TAIL,
+    compared: Literal["background", "signal"] = "background",
+    replicas: int = 200,
+    seed: int = 0,
+    level: float = 0.6827,
+) -> dict[str, dict[str, tuple[ShiftRatio, ...]]]:
+    """R = |shift of a model| / |shift of the plain one| by model, other domain and signal efficiency.
+
+    scores: one array [n] a model, over the same events; label [n] (1 signal, 0 background, -1 unknown);
+    domain [n]: names or numbers. Each model has its own cut, fixed by the source's signal. The class
+    `compared` is held against the source's; a domain whose events have no class, against all of the source
+    at its physical mixture. Every replica resamples all events, the cut's signal too, and is the same for all
+    models and domains, so the intervals are paired. Where a shift is undefined there is no ratio, but a why.
+    Raises DataError if a class of the source or a domain has no positive sum of weights.
+    """
+    check_bootstrap(replicas, level)
+    if plain not in scores:
+        raise ValueError(f"{plain!r} is none of the models {sorted(scores)}")
+    used, events = _select(label, domain, weight, source, others, compared)
+    models = {m: vector(s, f"score of {m}", len(used))[used] for m, s in scores.items()}
+    binned = {m: ScoreBins(s, events.category, 2 + len(others)) for m, s in models.items()}
+    drawn = {m: np.empty((replicas, len(others), len(efficiencies))) for m in models}
+    for r, count in enumerate(poisson_counts(len(events.weight), replicas, seed)):
+        counted = events.weight * count
+        for m, bins in binned.items():
+            drawn[m][r] = _binned_shifts(bins.sums(counted), events, efficiencies)
+    centre = {m: _binned_shifts(b.sums(events.weight), events, efficiencies) for m, b in binned.items()}
+    found: dict[str, dict[str, tuple[ShiftRatio, ...]]] = {m: {} for m in models if m != plain}
+    for o, other in enumerate(events.others):
+        exact = {m: [_exact(s, events, other, e) for e in efficiencies] for m, s in models.items()}
+        for m, by_domain in found.items():
+            by_domain[other] = tuple(
+                _ratio(
+                    other,
+                    (exact[plain][e], exact[m][e]),
+                    (centre[plain][o, e], centre[m][o, e]),
+                    (drawn[plain][:, o, e], drawn[m][:, o, e]),
+                    level,
+                )
+                for e in range(len(efficiencies))
+            )
+    return found
+
+
+def _select(
+    label: ArrayLike,
+    domain: ArrayLike,
+    weight: ArrayLike | None,
+    source: str | int,
+    others: Sequence[str | int],
+    compared: str,
+) -> tuple[NDArray[np.bool_], _Events]:
+    """Which events are used [n], and those events."""
+    labels, domains = np.asarray(label), np.asarray(domain)
+    if labels.shape != domains.shape:
+        raise ValueError(f"label has shape {labels.shape} where {domains.shape} is needed")
+    weights = np.ones(len(domains)) if weight is None else vector(weight, "weight", len(domains))
+    wanted = _SIGNAL if compared == "signal" else _BACKGROUND
+    category = np.full(len(domains), -1, dtype=np.intp)
+    category[(domains == source) & (labels == 0)] = _BACKGROUND
+    category[(domains == source) & (labels == 1)] = _SIGNAL
+    rows: dict[str, tuple[int, ...]] = {}
+    for index, other in enumerate(others):
+        inside = domains == other
+        known = bool(np.any(labels[inside] >= 0))
+        category[inside & (labels == wanted) if known else inside] = 2 + index
+        rows[str(other)] = (wanted,) if known else (_BACKGROUND, _SIGNAL)
+    names = [f"background of {source}", f"signal of {source}", *(f"{compared} of {other}" for other in others)]
+    for c, name in enumerate(names):
+        if c >= 2 or c == _SIGNAL or any(c in row for row in rows.values()):
+            sample(np.zeros(int(np.sum(category == c))), weights[category == c], name)  # for its checks
+    used = category >= 0
+    return used, _Events(weights[used], category[used], rows, tuple(map(str, others)))
+
+
+def _exact(score: FloatArray, events: _Events, other: str, efficiency: float) -> EfficiencyShift:
+    def part(categories: Sequence[int]) -> Sample:
+        mask = np.isin(events.category, categories)
+        return Sample(score[mask], events.weight[mask])
+
+    return shift(part([_SIGNAL]), part(events.rows[other]), part([events.own(other)]), efficiency)
+
+
+def _binned_shifts(sums: FloatArray, events: _Events, efficiencies: Sequence[float]) -> FloatArray:
+    """Shifts [others, efficiencies] from sums [categories, bins]; NaN where they are undefined."""
+    kept = np.cumsum(sums[:, ::-1], axis=1)
+    found = np.full((len(events.others), len(efficiencies)), np.nan)
+    if kept[_SIGNAL, -1] <= 0:
+        return found
+    reached = np.maximum.accumulate(kept[_SIGNAL]) / kept[_SIGNAL, -1]
+    for o, other in enumerate(events.others):
+        source, theirs = kept[list(events.rows[other])].sum(axis=0), kept[events.own(other)]
+        if source[-1] > 0 and theirs[-1] > 0:
+            below = np.interp(efficiencies, reached, source / source[-1])
+            above = np.interp(efficiencies, reached, theirs / theirs[-1])
+            found[o] = np.where(below > 0, above / np.where(below > 0, below, 1.0) - 1, np.nan)
+    return found
+
+
+def _ratio(
+    other: str,
+    points: tuple[EfficiencyShift, EfficiencyShift],
+    centre: tuple[float, float],
+    drawn: tuple[FloatArray, FloatArray],
+    level: float,
+) -> ShiftRatio:
+    """The ratio at one signal efficiency, each argument for (plain, adapted): exact, binned, replicas [r]."""
+    at = points[0].signal_efficiency
+    shifts: list[Interval] = []
+    for point, middle, replicas in zip(points, centre, drawn, strict=True):
+        if point.shift is None:
+            return ShiftRatio(other, at, None, None, None, False, point.why)
+        try:
+            shifts.append(interval(point.shift, float(middle), replicas, level))
+        except DataError as reason:
+            return ShiftRatio(other, at, None, None, None, False, str(reason))
+    before, after = shifts
+    if before.value == 0:
+        return ShiftRatio(other, at, before, after, None, False, "the plain model shows no shift")
+    value = abs(after.value / before.value)
+    usable = np.where(drawn[0] != 0, drawn[0], np.nan)
+    low, high = np.nanquantile(np.abs(drawn[1] / usable), [0.5 * (1 - level), 0.5 * (1 + level)])
+    resolved = abs(before.value) > 2 * before.error
+    why = None if resolved else "the plain model's shift is within two errors of zero: the ratio says nothing"
+    ratio = Interval(value, min(float(low), value), max(float(high), value), level)
+    return ShiftRatio(other, at, before, after, ratio, resolved, why)
+
+
+def judge(trained: ShiftRatio, third: ShiftRatio | None) -> Judgement:
+    """What the ratio for the domain of the training, and that for a third that no training saw, allow to say.
+
+    A shift has fallen if its ratio lies below 1 by its interval and below UNCHANGED by its size. "fell": the
+    third's fell by at least half as much; "fell less": by less than that; "apparent only": it did not fall.
+    """
+    if not trained.resolved or trained.ratio is None:
+        return "unresolved"
+    if not _has_fallen(trained.ratio):
+        return "not fallen"
+    if third is None:
+        return "untested"
+    if not third.resolved or third.ratio is None:
+        return "cannot tell"
+    if not _has_fallen(third.ratio):
+        return "apparent only"
+    return "fell less" if 1 - third.ratio.value < 0.5 * (1 - trained.ratio.value) else "fell"
+
+
+def _has_fallen(ratio: Interval) -> bool:
+    return ratio.high < 1 and ratio.value <= UNCHANGED
+
+
+def verdict(trained: ShiftRatio, third: ShiftRatio | None) -> str:
+    """`judge` in words. Without a third, or against it, a fall is one of the apparent difference only."""
+    pair = f"apparent difference to {trained.other} at {trained.signal_efficiency:.0%} signal efficiency"
+    judgement = judge(trained, third)
+    if judgement == "unresolved" or trained.ratio is None:
+        return f"The {pair} is not resolved even without adaptation: {trained.why}."
+    if judgement == "not fallen":
+        return f"The {pair} did not fall significantly (ratio {_text(trained.ratio)})."
+    fell = f"The {pair} fell to {_text(trained.ratio)} of the plain model's"
+    if third is None:
+        return f"{fell}; no third generator tests it, so it must not be quoted as a systematic uncertainty."
+    if third.ratio is None or judgement == "cannot tell":
+        return f"{fell}; the third generator ({third.other}) cannot tell: {third.why}."
+    unseen = f"that to {third.other}, which no training saw, to {_text(third.ratio)}"
+    if judgement == "fell":
+        return f"{fell}, and {unseen}: the bias fell."
+    if judgement == "fell less":
+        return f"{fell}, but {unseen} only: most of what fell is the apparent difference."
+    return (
+        f"WARNING: {fell}, but that to {third.other}, which no training saw, did not "
+        f"(ratio {_text(third.ratio)}): the apparent uncertainty fell, the actual one need not have."
+    )
+
+
+def _text(ratio: Interval) -> str:
+    return f"{ratio.value:.2f} [{ratio.low:.2f}, {ratio.high:.2f}]"

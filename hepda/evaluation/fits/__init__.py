@@ -1,0 +1,1 @@
+"""Templates and fits: binning, HistFactory likelihood, limits, toys, closure."""

@@ -1,0 +1,150 @@
+"""Closure: fit the signal strength in pseudo-data of one domain with the templates of another.
+
+A light version for metrics.json, with one signal, one background and the templates' statistics; systematic
+variations, toys and the full workspace are the fit's (`fitting`, `toys`). The difference between mu and the truth that
+was put in is the bias that a wrong generator causes; it is resolved if it is well above `sample_error`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from hepda.errors import DataError
+from hepda.evaluation.arrays import bin_edges, by_class, histogram, sample, vector
+from hepda.evaluation.differences.distances import merge_bins
+from hepda.evaluation.fits.likelihood import Likelihood, NoMinimumError, fit, sample_error
+from hepda.evaluation.results import ClosureFit, FloatArray
+
+
+def fit_mu(
+    signal: ArrayLike,
+    background: ArrayLike,
+    observed: ArrayLike,
+    *,
+    signal_sumw2: ArrayLike | None = None,
+    background_sumw2: ArrayLike | None = None,
+    observed_sumw2: ArrayLike | None = None,
+    background_uncertainty: float | None = 0.0,
+    truth: float = 1.0,
+    edges: ArrayLike | None = None,
+) -> ClosureFit:
+    """Fit mu to binned contents [b]: observed = mu signal + k background.
+
+    signal_sumw2, background_sumw2: the templates' statistics (none: exact). observed_sumw2: given if
+    simulation plays data, to tell `sample_error`. background_uncertainty: relative, of k; 0 fixes it, None
+    leaves it free. truth: the mu that was put in, for the pull. mu is None, with why, if there is no
+    minimum. Raises ValueError on lengths that differ, DataError on contents that are not finite, a bin
+    without background or with a negative sum (merge it first: `closure` does).
+    """
+    s = vector(signal, "signal template")
+    b = vector(background, "background template", len(s))
+    n = vector(observed, "observed", len(s))
+    limits = np.arange(len(s) + 1.0) if edges is None else bin_edges(edges)
+    if len(limits) != len(s) + 1:
+        raise ValueError(f"{len(limits)} edges do not bound {len(s)} bins")
+    if background_uncertainty is not None and background_uncertainty < 0:
+        raise ValueError(f"a relative uncertainty is never negative: {background_uncertainty}")
+    variance = np.zeros(len(s))
+    for given, name in ((signal_sumw2, "signal_sumw2"), (background_sumw2, "background_sumw2")):
+        variance += 0.0 if given is None else vector(given, name, len(s))
+    _check_contents(s, b, n)
+    likelihood = Likelihood(s, b, n, np.sqrt(variance) / (s + b), background_uncertainty, np.ones(len(s)))
+    try:
+        found = fit(likelihood)
+    except NoMinimumError as reason:
+        return _unfitted(truth, limits, n, str(reason))
+    nu = likelihood.expected(found.mu, found.scale)
+    noise = None
+    if observed_sumw2 is not None:
+        noise = sample_error(likelihood, found, vector(observed_sumw2, "observed_sumw2", len(s)))
+    return ClosureFit(
+        mu=found.mu,
+        error=found.error,
+        low=found.low,
+        high=found.high,
+        truth=truth,
+        pull=(found.mu - truth) / found.error,
+        sample_error=noise,
+        background_scale=found.scale,
+        edges=limits,
+        observed=n,
+        fitted=likelihood.gamma(nu) * nu,
+    )
+
+
+def closure(
+    score: ArrayLike,
+    label: ArrayLike,
+    weight: ArrayLike,
+    data_score: ArrayLike,
+    data_weight: ArrayLike | None,
+    edges: ArrayLike,
+    *,
+    truth: float = 1.0,
+    background_uncertainty: float | None = 0.0,
+    simulated: bool = True,
+    min_n_eff: float = 10.0,
+) -> ClosureFit:
+    """Templates from the source's events, data from data_score [m]; fit mu in bins of the score.
+
+    score, label (1 signal, 0 background), weight [n]: the source, weights expected events. data_weight [m]:
+    expected events too if simulation plays data (then its signal was scaled by `truth`), None for real
+    data, with `simulated` False. Bins whose background is not positive or below min_n_eff, or whose signal
+    or data are negative, are merged with their neighbours first and counted in `merged`.
+    """
+    templates, kept = _templates(score, label, weight, data_score, data_weight, edges, min_n_eff)
+    limits = bin_edges(edges)
+    if kept is None:
+        why = "all bins together have a negative content, no signal, or a background below the floor of n_eff"
+        return _unfitted(truth, limits, templates[4], why)
+    s, s2, b, b2, n, n2 = np.add.reduceat(templates, kept[:-1], axis=1)
+    found = fit_mu(
+        s,
+        b,
+        n,
+        signal_sumw2=s2,
+        background_sumw2=b2,
+        observed_sumw2=n2 if simulated else None,
+        background_uncertainty=background_uncertainty,
+        truth=truth,
+        edges=limits[kept],
+    )
+    return replace(found, merged=len(limits) - len(kept))
+
+
+def _templates(
+    score: ArrayLike,
+    label: ArrayLike,
+    weight: ArrayLike,
+    data_score: ArrayLike,
+    data_weight: ArrayLike | None,
+    edges: ArrayLike,
+    min_n_eff: float,
+) -> tuple[FloatArray, np.ndarray[tuple[int], np.dtype[np.intp]] | None]:
+    """Contents [6, b] (sumw and sumw2 of signal, background, data) and the edges that merging keeps."""
+    limits = bin_edges(edges)
+    signal, background = by_class(score, label, weight, "templates")
+    data = sample(data_score, data_weight, "data")
+    content = np.concatenate([histogram(p.score, p.weight, limits) for p in (signal, background, data)])
+
+    def usable(x: FloatArray) -> bool:
+        return bool(x[0] >= 0 and x[2] > 0 and x[2] ** 2 >= min_n_eff * x[3] and x[4] >= 0)
+
+    return content, merge_bins(content, usable)
+
+
+def _check_contents(signal: FloatArray, background: FloatArray, observed: FloatArray) -> None:
+    if signal.sum() <= 0 or np.any(signal < 0):
+        raise DataError("the signal template must be positive in total and nowhere negative; merge bins")
+    if np.any(background <= 0):
+        raise DataError(f"{np.sum(background <= 0)} bins have no positive background; merge them first")
+    if np.any(observed < 0):
+        raise DataError(f"{np.sum(observed < 0)} bins have negative data; merge them first")
+
+
+def _unfitted(truth: float, edges: FloatArray, observed: FloatArray, why: str) -> ClosureFit:
+    nothing = np.full(len(edges) - 1, np.nan)
+    return ClosureFit(None, None, None, None, truth, None, None, None, edges, observed, nothing, 0, why)

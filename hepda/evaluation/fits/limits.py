@@ -1,0 +1,90 @@
+"""CLs upper limits on mu with the asymptotic distribution of q~mu (Cowan et al., arXiv:1007.1727)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from hepda.evaluation.fits.fit_results import UpperLimit
+from hepda.evaluation.fits.histfactory import Measured, Model
+from hepda.evaluation.fits.profile import fit_strengths, profile
+from hepda.evaluation.fits.templates import Templates
+from hepda.evaluation.results import FloatArray
+
+_BAND = (-2.0, -1.0, 0.0, 1.0, 2.0)
+_DOUBLINGS = 60
+
+
+def upper_limit(templates: Templates, observed: ArrayLike | None = None, *, level: float = 0.05) -> UpperLimit:
+    """Largest mu with CLs >= level: observed [b], and expected without signal with its bands.
+
+    The Asimov data set has the nuisance parameters that fit the observed data (without them: the nominal
+    ones) best at mu = 0. Raises DataError if the templates cannot be fitted; without a minimum it says why.
+    """
+    from scipy import stats
+
+    model = Model.of(templates)
+    counts = templates.total(0.0) if observed is None else templates.counts(observed)
+    data = model.nominally(counts[None])
+    best = fit_strengths(model, data, intervals=False)
+    start = np.where(best.converged[:, None], best.theta, np.zeros_like(best.theta))
+    without = profile(model, data, np.zeros(1), start)
+    if not (best.converged[0] and without.converged[0]):
+        return UpperLimit(None, None, None, level, "the fit runs to where a bin expects no events")
+    nu = model.expected(without.point)
+    gamma = model.gamma(nu, data)
+    asimov = Measured(gamma * nu, without.point[:, 1:], gamma)
+    scale = float(best.error[0])
+    root_of_asimov = _root_q(model, asimov, without.point, 0.0, 0.0)
+    expected = []
+    for shift in _BAND:
+        # CLs = (1 - Phi(r - shift)) / Phi(shift) with r = sqrt(q~ of Asimov)
+        wanted = float(stats.norm.isf(level * stats.norm.cdf(shift)) + shift)
+        expected.append(_rising(lambda mu, r=wanted: root_of_asimov(mu) - r, scale))  # type: ignore[misc]
+    found = None
+    if observed is not None:
+        mu, least = float(best.mu[0]), float(best.value[0])
+        if mu < 0:
+            mu, least = 0.0, float(without.at.value[0])
+        root = _root_q(model, data, best.theta, mu, least)
+        found = _rising(lambda at: level - _cls(root(at), root_of_asimov(at)), scale)
+    two_down, down, median, up, two_up = expected
+    return UpperLimit(found, median, (two_down, down, up, two_up), level)
+
+
+def _root_q(model: Model, data: Measured, start: FloatArray, mu: float, least: float) -> Callable[[float], float]:
+    """sqrt(q~) of a data set as a function of the strength that is tested."""
+
+    def at(tested: float) -> float:
+        if tested <= mu:
+            return 0.0
+        value = profile(model, data, np.array([tested]), start).at.value[0]
+        return float(np.sqrt(max(2 * (value - least), 0.0)))
+
+    return at
+
+
+def _cls(q: float, asimov: float) -> float:
+    """CLs from the roots of q~ of the data and of the Asimov set (equations 62 to 66 there)."""
+    from scipy import stats
+
+    if asimov == 0:
+        return 1.0
+    if q <= asimov:
+        return float(stats.norm.sf(q) / stats.norm.sf(q - asimov))
+    both, difference = (q**2 + asimov**2) / (2 * asimov), (q**2 - asimov**2) / (2 * asimov)
+    return float(stats.norm.sf(both) / stats.norm.sf(difference))
+
+
+def _rising(function: Callable[[float], float], scale: float) -> float:
+    """Where a rising function of mu > 0 crosses zero."""
+    from scipy.optimize import brentq
+
+    high = scale
+    for _ in range(_DOUBLINGS):
+        if function(high) > 0:
+            break
+        high *= 2
+    return float(brentq(function, 0.0, high, xtol=1e-6 * scale))

@@ -1,0 +1,127 @@
+"""The signal strength of many data sets at once: best value, curvature error, likelihood interval, q0."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hepda.evaluation.fits.histfactory import Measured, Model, fit
+from hepda.evaluation.fits.newton import Minimum, solve
+from hepda.evaluation.results import FloatArray
+
+_STEPS = 40
+_PRECISION = 1e-5  # of the ends of an interval, in standard deviations
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Strengths:
+    """mu of t data sets; NaN where there is no minimum (the fit runs to where a bin expects no events)."""
+
+    mu: FloatArray  # [t]
+    error: FloatArray  # [t], from the curvature at the minimum
+    low: FloatArray  # [t], ends of the interval where -2 ln L rises by one
+    high: FloatArray  # [t]
+    value: FloatArray  # [t], -ln L at the minimum
+    theta: FloatArray  # [t, 1 + p], best mu and alphas
+    hessian: FloatArray  # [t, 1 + p, 1 + p], of -ln L with the templates' statistics profiled
+    converged: NDArray[np.bool_]  # [t]
+
+    def __getitem__(self, rows: NDArray[np.bool_]) -> Strengths:
+        return Strengths(
+            self.mu[rows],
+            self.error[rows],
+            self.low[rows],
+            self.high[rows],
+            self.value[rows],
+            self.theta[rows],
+            self.hessian[rows],
+            self.converged[rows],
+        )
+
+
+def fit_strengths(model: Model, data: Measured, *, intervals: bool = True) -> Strengths:
+    """Fit every data set; without `intervals` low and high are NaN."""
+    found = fit(model, data)
+    nothing = np.full(len(found.point), np.nan)
+    error = nothing.copy()
+    error[found.converged] = curvature_error(found.at.hessian[found.converged])
+    ok = found.converged & np.isfinite(error)
+    mu = np.where(ok, found.point[:, 0], np.nan)
+    result = Strengths(mu, error, nothing.copy(), nothing, found.at.value, found.point, found.at.hessian, ok)
+    if intervals and ok.any():
+        rows = np.flatnonzero(ok)
+        ends = _ends(model, data[rows], result[ok])
+        result.low[rows], result.high[rows] = ends
+    return result
+
+
+def curvature_error(hessian: FloatArray) -> FloatArray:
+    """Error of the first parameter [t] from Hessians [t, q, q] of -ln L; NaN where that is not a minimum's."""
+    first = np.zeros(hessian.shape[:2])
+    first[:, 0] = 1.0
+    variance = solve(hessian, first)[:, 0]
+    return np.sqrt(np.where(variance > 0, variance, np.nan))
+
+
+def profile(model: Model, data: Measured, mu: FloatArray, start: FloatArray) -> Minimum:
+    """Best alphas for given mu [t], from `start` [t, 1 + p]."""
+    free = np.ones(start.shape, dtype=np.bool_)
+    free[:, 0] = False
+    point = start.copy()
+    point[:, 0] = mu
+    return fit(model, data, point, free)
+
+
+def q0(model: Model, data: Measured, best: Strengths) -> FloatArray:
+    """The discovery test statistic [t]: -2 ln of L at mu = 0 over L at its maximum; 0 for mu < 0."""
+    start = best.theta.copy()
+    start[:, 1:] = np.where(best.converged[:, None], start[:, 1:], 0.0)
+    without = profile(model, data, np.zeros(len(start)), start)
+    ratio = np.where(best.mu > 0, np.maximum(2 * (without.at.value - best.value), 0.0), 0.0)
+    return np.where(best.converged & without.converged, ratio, np.nan)
+
+
+def _ends(model: Model, data: Measured, best: Strengths) -> tuple[FloatArray, FloatArray]:
+    """Where -2 ln L has risen by one, below and above the best mu [t]: Newton on its root, nearly a straight line.
+
+    Where the likelihood ends before that (a bin would expect no events), its end is taken.
+    """
+    both = np.tile(np.arange(len(best.mu)), 2)
+    side = np.repeat([-1.0, 1.0], len(best.mu))
+    data, error, least = data[both], best.error[both], best.value[both]
+    distance = error.copy()
+    near, far = np.zeros_like(error), np.full_like(error, np.inf)  # known to lie within, and beyond
+    theta = best.theta[both]
+    theta[:, 1:] += (side * distance)[:, None] * _ridge(best.hessian)[both]
+    rows = np.arange(len(both))
+    for _ in range(_STEPS):
+        x, sign = distance[rows], side[rows]
+        at = profile(model, data[rows], best.mu[both[rows]] + sign * x, theta[rows])
+        z = np.sqrt(np.maximum(2 * (at.at.value - least[rows]), 0.0))
+        good = at.converged & (z > 0)
+        near[rows] = np.where(good & (z <= 1), x, near[rows])
+        far[rows] = np.where(good & (z <= 1), far[rows], x)
+        theta[rows[good]] = at.point[good]
+        slope = np.divide(sign * at.at.gradient[:, 0], z, out=np.zeros_like(z), where=good)  # dz / dx
+        newton = x + np.divide(1 - z, slope, out=np.full_like(z, np.inf), where=slope > 0)
+        bounded = np.isfinite(far[rows])
+        other = np.where(bounded, 0.5 * (near[rows] + np.where(bounded, far[rows], 0.0)), near[rows] + error[rows])
+        usable = good & (newton > near[rows]) & (newton < far[rows])
+        found = good & (np.abs(z - 1) < _PRECISION)
+        distance[rows] = np.where(found, x, np.where(usable, newton, other))
+        ended = ~found & (far[rows] - near[rows] < _PRECISION * error[rows])
+        distance[rows[ended]] = near[rows[ended]]
+        rows = rows[~(found | ended)]
+        if not len(rows):
+            break
+    ends = best.mu[both] + side * distance
+    return ends[: len(best.mu)], ends[len(best.mu) :]
+
+
+def _ridge(hessian: FloatArray) -> FloatArray:
+    """d(alpha) / d(mu) [t, p] along which the gradient by the alphas stays zero."""
+    if hessian.shape[1] == 1:
+        return np.zeros((len(hessian), 0))
+    return -solve(hessian[:, 1:, 1:], hessian[:, 1:, 0])

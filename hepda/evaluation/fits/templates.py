@@ -1,0 +1,281 @@
+"""Template histograms of one region and how systematics change them: what a fit is built of.
+
+Contents are expected events at the stated luminosity, signal at mu = 1. Nothing is clipped: bins that a fit
+cannot use are merged (`usable_bins`, `Templates.merged`), and what cannot be mended is an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from hepda.errors import DataError
+from hepda.evaluation.arrays import vector
+from hepda.evaluation.differences.distances import merge_bins
+from hepda.evaluation.fits.interpolation import Factors, additive
+from hepda.evaluation.results import FloatArray
+
+POI = "mu"
+STATISTICS = "staterror"  # parameters of the templates' statistics are called staterror_<region>[bin]
+
+Variation = tuple[FloatArray, FloatArray]  # up, down
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SampleTemplate:
+    """Contents of one sample and its variations.
+
+    Raises DataError if lengths differ, a value is not finite, the sum of the contents or of a variation is
+    not positive, or a factor is not positive.
+    """
+
+    name: str
+    signal: bool  # scaled by mu
+    sumw: FloatArray  # [b]
+    sumw2: FloatArray  # [b]
+    shapes: Mapping[str, Variation] = field(default_factory=dict)  # absolute contents [b]
+    norms: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # factors on the rate
+
+    def __post_init__(self) -> None:
+        where = f"the template of {self.name}"
+        bins = np.size(self.sumw)
+        object.__setattr__(self, "sumw", _contents(self.sumw, bins, where))
+        object.__setattr__(self, "sumw2", _contents(self.sumw2, bins, f"{where}, squared weights"))
+        if np.any(self.sumw2 < 0):
+            raise DataError(f"{where} has a negative sum of squared weights; weights must be real numbers")
+        shapes = {
+            name: (
+                _contents(up, bins, f"{where}, {name} up"),
+                _contents(down, bins, f"{where}, {name} down"),
+            )
+            for name, (up, down) in self.shapes.items()
+        }
+        object.__setattr__(self, "shapes", shapes)
+        totals = {"nominal": self.sumw.sum()}
+        for name, (up, down) in shapes.items():
+            totals |= {f"{name} up": up.sum(), f"{name} down": down.sum()}
+        for name, total in totals.items():
+            if total <= 0:
+                raise DataError(f"{where} ({name}) sums to {total:.4g} events; a template needs a positive sum")
+        for name, pair in self.norms.items():
+            if len(pair) != 2 or not all(np.isfinite(f) and f > 0 for f in pair):
+                raise DataError(
+                    f"{where}: the factors {pair} of {name} must be two positive numbers, such as (1.1, 0.9)"
+                )
+
+    @property
+    def systematics(self) -> tuple[str, ...]:
+        """Names of what varies this sample."""
+        return tuple(dict.fromkeys([*self.shapes, *self.norms]))
+
+    def split(self, name: str) -> tuple[tuple[float, float], Variation]:
+        """A variation as factors (up, down) on the rate and contents (up [b], down [b]) of the nominal sum.
+
+        A shape's change of the rate becomes a factor, as is usual, so that it extrapolates exponentially
+        and never below zero; a sample without this systematic gives (1, 1) and the nominal contents.
+        """
+        up, down = self.norms.get(name, (1.0, 1.0))
+        if name not in self.shapes:
+            return (up, down), (self.sumw, self.sumw)
+        rates = [float(varied.sum() / self.sumw.sum()) for varied in self.shapes[name]]
+        shape = (self.shapes[name][0] / rates[0], self.shapes[name][1] / rates[1])
+        return (up * rates[0], down * rates[1]), shape
+
+    def changed_by(self, name: str) -> bool:
+        """Whether a systematic changes anything, beyond rounding."""
+        rates, shape = self.split(name)
+        moved = np.max(np.abs(np.stack(shape) - self.sumw)) / np.max(np.abs(self.sumw))
+        return bool(max(abs(rates[0] - 1), abs(rates[1] - 1), moved) > 1e-9)
+
+    def merged(self, kept: NDArray[np.intp]) -> SampleTemplate:
+        """The same in wider bins; kept: indices of the edges that stay."""
+        shapes = {name: (rebin(up, kept), rebin(down, kept)) for name, (up, down) in self.shapes.items()}
+        return replace(self, sumw=rebin(self.sumw, kept), sumw2=rebin(self.sumw2, kept), shapes=shapes)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Templates:
+    """The samples of one region (channel), in bins of one variable.
+
+    Raises DataError if there is no signal or no background, names repeat or are reserved, or lengths differ.
+    `check` (which every fit calls) says whether the bins can be fitted.
+    """
+
+    edges: FloatArray  # [b + 1], rising
+    samples: tuple[SampleTemplate, ...]
+
+    def __post_init__(self) -> None:
+        edges = np.asarray(self.edges, dtype=np.float64)
+        if edges.ndim != 1 or len(edges) < 2 or not np.all(np.diff(edges) > 0):
+            raise DataError(f"edges of templates must be at least two rising numbers, not {edges.tolist()}")
+        object.__setattr__(self, "edges", edges)
+        names = [sample.name for sample in self.samples]
+        if len(set(names)) != len(names):
+            raise DataError(f"two templates have the same name; there are {names}")
+        if not any(sample.signal for sample in self.samples) or all(sample.signal for sample in self.samples):
+            raise DataError(f"a fit needs a template of signal and one of background; there are {names}")
+        for sample in self.samples:
+            if len(sample.sumw) != len(edges) - 1:
+                raise DataError(
+                    f"the template of {sample.name} has {len(sample.sumw)} bins where the edges bound {len(edges) - 1}"
+                )
+        for name in self.systematics:
+            if name == POI or name.startswith(STATISTICS):
+                raise DataError(f"a systematic must not be called {name!r}: the fit uses that name itself")
+
+    @property
+    def systematics(self) -> tuple[str, ...]:
+        """Names of all systematics, in the order in which the samples name them."""
+        return tuple(dict.fromkeys(name for sample in self.samples for name in sample.systematics))
+
+    @property
+    def active(self) -> tuple[str, ...]:
+        """The systematics that change a template at all: no data can pull the others."""
+        return tuple(name for name in self.systematics if any(s.changed_by(name) for s in self.samples))
+
+    @property
+    def signal(self) -> FloatArray:
+        """Contents [b] of the signal at mu = 1."""
+        return _sum([s.sumw for s in self.samples if s.signal])
+
+    @property
+    def background(self) -> FloatArray:
+        """Contents [b] of all backgrounds."""
+        return _sum([s.sumw for s in self.samples if not s.signal])
+
+    @property
+    def sumw2(self) -> FloatArray:
+        """Sums of squared weights [b] of all samples, at mu = 1."""
+        return _sum([s.sumw2 for s in self.samples])
+
+    @property
+    def statistical_error(self) -> FloatArray:
+        """Relative error [b] of the total at mu = 1 by the finite simulation: what the staterrors allow."""
+        return np.asarray(np.sqrt(self.sumw2) / self.total(), dtype=np.float64)
+
+    def total(self, mu: float = 1.0) -> FloatArray:
+        """Expected events [b] at the nominal of every systematic."""
+        return np.asarray(mu * self.signal + self.background, dtype=np.float64)
+
+    def expected(self, mu: float = 1.0, values: Mapping[str, float] | None = None) -> FloatArray:
+        """Expected events [b] with systematics at `values` (in standard deviations; 0 where not named)."""
+        return _sum([(mu if s.signal else 1.0) * _varied(s, values or {}) for s in self.samples])
+
+    def varied(self, name: str, *, background: bool = False) -> Variation:
+        """The total [b] at mu = 1 (or of the background alone), with one systematic up and down."""
+        samples = [s for s in self.samples if not (background and s.signal)]
+        return _sum([_varied(s, {name: 1.0}) for s in samples]), _sum([_varied(s, {name: -1.0}) for s in samples])
+
+    def counts(self, contents: ArrayLike, name: str = "the observed counts") -> FloatArray:
+        """Contents [b] that are to be fitted; DataError for a wrong length, or what is negative or not finite."""
+        found = _contents(contents, len(self.edges) - 1, name)
+        bad = np.flatnonzero(found < 0)
+        if len(bad):
+            raise DataError(f"bins {bad.tolist()} of {name} are negative; merge them first")
+        return found
+
+    def uncertainty(self) -> FloatArray:
+        """Error [b] of the total at mu = 1 before a fit: statistics and the larger side of each systematic."""
+        total, variance = self.total(), self.sumw2
+        for name in self.active:
+            up, down = self.varied(name)
+            variance = variance + np.maximum(np.abs(up - total), np.abs(down - total)) ** 2
+        return np.asarray(np.sqrt(variance), dtype=np.float64)
+
+    def merged(self, kept: ArrayLike) -> Templates:
+        """The same in wider bins; kept: indices [k + 1] of the edges that stay, from 0 to b."""
+        indices = np.asarray(kept, dtype=np.intp)
+        return Templates(self.edges[indices], tuple(sample.merged(indices) for sample in self.samples))
+
+    def check(self) -> None:
+        """Raise DataError that names the bins which cannot be fitted: without background, negative, ..."""
+        background = {"": self.background}
+        for name in self.systematics:
+            up, down = self.varied(name, background=True)
+            background |= {f" with {name} up": up, f" with {name} down": down}
+        for when, contents in background.items():
+            bad = np.flatnonzero(contents <= 0)
+            if len(bad):
+                raise DataError(
+                    f"bins {bad.tolist()} of the templates have no positive background{when}; merge them "
+                    "first (fewer or wider bins)"
+                )
+        bad = np.flatnonzero(self.signal < 0)
+        if len(bad):
+            raise DataError(f"bins {bad.tolist()} of the templates have a negative signal; merge them first")
+
+
+def usable_bins(templates: Templates, *, others: Sequence[ArrayLike] = (), min_n_eff: float = 10.0) -> NDArray[np.intp]:
+    """Indices of the edges to keep, so that every bin can be fitted; for `merged` and `rebin`.
+
+    A bin is merged with its neighbour (from the signal end down) if its background is not positive, nominal
+    or varied, has n_eff < min_n_eff, or its signal or one of `others` ([b] each: pseudo-data of signed
+    weights) is negative. Raises DataError if all bins together cannot be used.
+    """
+    varied = [c for name in templates.systematics for c in templates.varied(name, background=True)]
+    other = [vector(o, "pseudo-data", len(templates.edges) - 1) for o in others]
+    sumw2 = _sum([s.sumw2 for s in templates.samples if not s.signal])
+    content = np.stack([templates.background, sumw2, templates.signal, *varied, *other])
+
+    def accept(x: FloatArray) -> bool:
+        enough = x[0] > 0 and x[0] ** 2 >= min_n_eff * x[1] and x[2] >= 0
+        return bool(enough and np.all(x[3 : 3 + len(varied)] > 0) and np.all(x[3 + len(varied) :] >= 0))
+
+    kept = merge_bins(content, accept)
+    if kept is None:
+        raise DataError(
+            "even all bins of the templates together cannot be fitted: the background is not positive, or "
+            f"below an n_eff of {min_n_eff:g}, or pseudo-data are negative; use more simulation"
+        )
+    return kept
+
+
+def rebin(contents: ArrayLike, kept: ArrayLike) -> FloatArray:
+    """Sums [..., k] of contents [..., b] between the edges that stay (`usable_bins`)."""
+    start = np.asarray(kept, dtype=np.intp)[:-1]
+    return np.asarray(np.add.reduceat(np.asarray(contents, dtype=np.float64), start, axis=-1))
+
+
+def two_point(nominal: ArrayLike, other: ArrayLike, *, rate: bool = False) -> Variation:
+    """Up and down of a difference between two generators: up is the other, down its mirror image.
+
+    nominal, other [b]. Without `rate`, the other is scaled to the nominal sum first. The mirror image is
+    2 nominal - other, and nominal^2 / other (the same to first order) in bins where that is not positive.
+    """
+    n = vector(nominal, "nominal template")
+    up = vector(other, "template of the other generator", len(n))
+    if not rate:
+        if up.sum() <= 0 or n.sum() <= 0:
+            raise DataError("a two-point variation needs positive sums of weights in both generators")
+        up = up * (n.sum() / up.sum())
+    down = 2 * n - up
+    ratio = np.divide(n * n, up, out=down.copy(), where=up > 0)
+    down = np.where((down <= 0) & (n > 0), ratio, down)
+    if not rate:
+        down = down * (n.sum() / down.sum())
+    return up, down
+
+
+def _varied(sample: SampleTemplate, values: Mapping[str, float]) -> FloatArray:
+    contents, factor = sample.sumw, 1.0
+    for name in sample.systematics:
+        alpha = np.array([[float(values.get(name, 0.0))]])
+        (up, down), shape = sample.split(name)
+        weights = additive(alpha)[0, :, 0, 0]
+        contents = contents + weights[0] * (shape[0] - sample.sumw) + weights[1] * (sample.sumw - shape[1])
+        factor *= float(np.exp(Factors.of(np.array([[up]]), np.array([[down]])).at(alpha)[0].item()))
+    return np.asarray(factor * contents, dtype=np.float64)
+
+
+def _contents(values: ArrayLike, bins: int, name: str) -> FloatArray:
+    try:
+        return vector(values, name, bins)
+    except ValueError as reason:  # a wrong length comes from the caller's histograms: the user's to mend
+        raise DataError(str(reason)) from None
+
+
+def _sum(contents: Sequence[FloatArray]) -> FloatArray:
+    return np.asarray(np.sum(contents, axis=0), dtype=np.float64)

@@ -1,0 +1,186 @@
+"""Toys: pseudo-experiments fitted side by side; bias, pulls and coverage of mu, and what chance does without signal.
+
+Counts and auxiliary measurements fluctuate both, as the frequentist coverage wants; every toy is fitted with the
+full likelihood of `histfactory`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from hepda.errors import DataError
+from hepda.evaluation.fits.fit_results import IntervalScore, ToySignificance
+from hepda.evaluation.fits.histfactory import Model
+from hepda.evaluation.fits.profile import Strengths, fit_strengths, profile, q0
+from hepda.evaluation.fits.templates import Templates
+from hepda.evaluation.results import ClosureFit, FloatArray, ToyClosure
+
+_CHUNK = 5000  # toys fitted at once: some 100 MB
+_ALLOWED_FAILURES = 0.05
+
+
+def toy_fits(templates: Templates, truth: ArrayLike, mu: float, *, toys: int = 1000, seed: int = 0) -> ToyClosure:
+    """Fits of `templates` to Poisson fluctuations about `truth` [b], in which the strength is `mu`.
+
+    truth: expected events with signal at mu, of any generator: `templates.total(mu)` for the templates' own.
+    `error` and the pulls are of the curvature; coverage and width of the interval where -2 ln L rises by one.
+    Raises DataError if the templates cannot be fitted, a truth is negative, or more than 5 % of the toys have
+    no minimum; ValueError for fewer than two toys.
+    """
+    if toys < 2:
+        raise ValueError(f"at least two toys are needed, not {toys}")
+    model, expected = Model.of(templates), templates.counts(truth, "the truth of the toys")
+    generator = np.random.default_rng(seed)
+    parts = []
+    for first in range(0, toys, _CHUNK):
+        data = model.fluctuated(expected, min(_CHUNK, toys - first), generator)
+        found = fit_strengths(model, data)
+        parts.append(found[found.converged])
+    failed = toys - sum(len(part.mu) for part in parts)
+    if failed > _ALLOWED_FAILURES * toys:
+        raise DataError(f"{failed} of {toys} toys have no best fit; use fewer or wider bins")
+    return _closure(parts, mu, failed)
+
+
+def expected_fits(
+    templates: Templates, truths: ArrayLike, mus: ArrayLike, *, variances: ArrayLike | None = None
+) -> tuple[ClosureFit, ...]:
+    """Fits to expected events without fluctuations, truths [k, b] with strengths mus [k]: the bias at once.
+
+    variances [k, b]: sumw2 of the simulation that makes up a truth, for `sample_error` (None without). mu is
+    None, with why, where there is no minimum. Raises DataError as `toy_fits`.
+    """
+    model = Model.of(templates)
+    rows = np.stack([templates.counts(truth, "the pseudo-data") for truth in np.atleast_2d(np.asarray(truths))])
+    strengths = np.broadcast_to(np.asarray(mus, dtype=np.float64), len(rows))
+    data = model.nominally(rows)
+    found = fit_strengths(model, data)
+    noise: list[float | None] = [None] * len(rows)
+    if variances is not None:
+        ok = np.flatnonzero(found.converged)
+        response = model.response(found.theta[ok], data[ok], found.hessian[ok])
+        spread = np.sqrt(np.sum(response**2 * np.broadcast_to(np.atleast_2d(variances), rows.shape)[ok], axis=1))
+        for row, value in zip(ok.tolist(), spread.tolist(), strict=True):
+            noise[row] = value
+    return tuple(_fit(model, templates, found, k, rows[k], float(strengths[k]), noise[k]) for k in range(len(rows)))
+
+
+def interval_score(toys: Sequence[ToyClosure]) -> IntervalScore:
+    """Width and coverage of intervals in one number, the larger the better (FAIR Universe, arXiv:2410.02867).
+
+    toys: of several truths, taken together. s = -ln((w + 0.001) f(c)) with the mean width w and the coverage c of N
+    intervals; f is 1 within two binomial errors s68 of 0.6827, else 1 + (d / s68)^4 below and 1 + (d / s68)^3 above
+    with d counted from there. Raises ValueError without toys, or if their widths are not known.
+    """
+    counts = np.array([len(own.mu) for own in toys])
+    widths = [own.width for own in toys if own.width is not None]
+    total = int(counts.sum())
+    if total == 0 or len(widths) != len(toys):
+        raise ValueError("an interval score needs toys with the width of their intervals")
+    width = float(counts @ widths / total)
+    coverage = float(counts @ [own.coverage for own in toys] / total)
+    one_sigma = 0.6827
+    error = np.sqrt(one_sigma * (1 - one_sigma) / total)
+    below, above = one_sigma - 2 * error - coverage, coverage - one_sigma - 2 * error
+    penalty = 1 + max(below / error, 0) ** 4 + max(above / error, 0) ** 3
+    return IntervalScore(float(-np.log((width + 1e-3) * penalty)), width, coverage, total)
+
+
+def discovery_toys(templates: Templates, observed: ArrayLike, *, toys: int = 10_000, seed: int = 0) -> ToySignificance:
+    """How often a world without signal looks at least as much like signal as `observed` [b].
+
+    The toys are drawn at the nuisance parameters that fit the observed data best at mu = 0, and their
+    auxiliary measurements fluctuate about those. Raises DataError as `toy_fits`.
+    """
+    model = Model.of(templates)
+    data = model.nominally(templates.counts(observed)[None])
+    best = fit_strengths(model, data, intervals=False)
+    reached = float(q0(model, data, best)[0])
+    if not np.isfinite(reached):
+        return ToySignificance(None, None, None, toys, 0, "the fit to the data has no minimum")
+    without = profile(model, data, np.zeros(1), best.theta)
+    nu = model.expected(without.point)
+    gamma = model.gamma(nu, data)[0]
+    generator = np.random.default_rng(seed)
+    above = failed = 0
+    for first in range(0, toys, _CHUNK):
+        count = min(_CHUNK, toys - first)
+        toy = model.fluctuated(gamma * nu[0], count, generator, without.point[0, 1:], gamma)
+        statistic = q0(model, toy, fit_strengths(model, toy, intervals=False))
+        failed += int(np.isnan(statistic).sum())
+        above += int(np.sum(statistic >= reached))
+    return _toy_significance(above, toys, failed)
+
+
+def _toy_significance(above: int, toys: int, failed: int) -> ToySignificance:
+    from scipy import stats
+
+    good = toys - failed
+    if failed > _ALLOWED_FAILURES * toys:
+        return ToySignificance(None, None, None, toys, failed, f"{failed} of {toys} toys have no minimum")
+    p = above / good
+    error = float(np.sqrt(p * (1 - p) / good))
+    if above == 0:
+        return ToySignificance(None, None, None, toys, failed, f"none of {good} toys reaches it: p < {1 / good:.1e}")
+    if above == good:
+        return ToySignificance(0.0, 1.0, error, toys, failed)
+    return ToySignificance(float(stats.norm.isf(p)), p, error, toys, failed)
+
+
+def _closure(parts: list[Strengths], truth: float, failed: int) -> ToyClosure:
+    mu, error, low, high = (
+        np.concatenate([getattr(part, name) for part in parts]) for name in ("mu", "error", "low", "high")
+    )
+    pull, count = (mu - truth) / error, len(mu)
+    coverage = float(np.mean((low <= truth) & (truth <= high)))
+    return ToyClosure(
+        truth=truth,
+        mu=mu,
+        error=error,
+        bias=float(mu.mean() - truth),
+        bias_error=float(mu.std(ddof=1) / np.sqrt(count)),
+        pull_mean=float(pull.mean()),
+        pull_width=float(pull.std(ddof=1)),
+        coverage=coverage,
+        coverage_error=float(np.sqrt(coverage * (1 - coverage) / count)),
+        failed=failed,
+        width=float(np.mean(high - low)),
+    )
+
+
+def _fit(
+    model: Model,
+    templates: Templates,
+    found: Strengths,
+    row: int,
+    observed: FloatArray,
+    truth: float,
+    noise: float | None,
+) -> ClosureFit:
+    if not found.converged[row]:
+        nothing, why = np.full(len(observed), np.nan), "the fit runs to where a bin expects no events"
+        return ClosureFit(None, None, None, None, truth, None, None, None, templates.edges, observed, nothing, 0, why)
+    theta = found.theta[row : row + 1]
+    nu = model.expected(theta)
+    gamma = model.gamma(nu, model.nominally(observed[None]))
+    background = model.expected(np.where(np.arange(theta.shape[1]) == 0, 0.0, theta))
+    mu, low, high = float(found.mu[row]), float(found.low[row]), float(found.high[row])
+    whole = high > low  # else another minimum lies beside this one, and -2 ln L never rises
+    error = 0.5 * (high - low) if whole else float(found.error[row])
+    return ClosureFit(
+        mu=mu,
+        error=error,
+        low=low if whole else None,
+        high=high if whole else None,
+        truth=truth,
+        pull=(mu - truth) / error,
+        sample_error=noise,
+        background_scale=float((gamma * background).sum() / templates.background.sum()),
+        edges=templates.edges,
+        observed=observed,
+        fitted=(gamma * nu)[0],
+        why=None if whole else "-2 ln L falls again beside this minimum: no interval; the error is of the curvature",
+    )

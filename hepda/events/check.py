@@ -1,0 +1,354 @@
+"""`hepda check`: the events of an analysis looked at before anything is trained.
+
+Opens one file of each sample (or all), reads its events as a training would, and says what is wrong (`problems`:
+`hepda train` would refuse), what is strange (`warnings`) and what there is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from itertools import combinations
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import chi2 as chi2_distribution
+
+from hepda.config import AnalysisConfig
+from hepda.errors import DataError, HepdaError, SourceError
+from hepda.evaluation.arrays import sample as weighted
+from hepda.evaluation.differences.distances import chi2, kolmogorov_smirnov
+from hepda.events.dataset.chunks import ChunkReader, Faults, Rows, stretches
+from hepda.events.dataset.inputs import InputFile, inspect, open_inputs, sample_tree
+from hepda.events.dataset.load import LoadedEvents, load_table
+from hepda.events.dataset.plan import PHYSICAL, Plan, SamplePlan, make_plan
+from hepda.events.dataset.samples import SampleSummary, rows_by_key
+from hepda.events.dataset.skipped_files import Skips
+from hepda.events.dataset.stitching import Stitching
+from hepda.events.dataset.table import FeatureTable
+from hepda.events.expressions.parser import Expression, needed_names
+from hepda.events.files.opening import expand
+from hepda.events.results.blinding import hidden_range
+from hepda.runtime.resources import Resources
+
+Progress = Callable[[str, int, int], None]
+
+MOST_ROWS = 200_000
+"""Selected events, spread over all, from which features are judged."""
+SAME = 0.999
+"""Correlation from which two features are called nearly equal."""
+BINS = 20
+"""Of equal shares of the simulation, for chi2."""
+ALL = "all entries"
+FLAGS = (-9999.0, -999.0, -99.0, 999.0, 9999.0)
+"""What ntuples write for a number that is not there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Events after a cut: how many, the sum of their physical weights and of its squares (None: not told)."""
+
+    cut: str
+    entries: int
+    sumw: float | None = None
+    sumw2: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SampleCheck:
+    """What was found of one sample. files: opened, of how many; branches: to be read."""
+
+    summary: SampleSummary
+    files: tuple[int, int]
+    branches: int
+    flow: tuple[Step, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """One feature in data and in the simulation: KS distance, chi2 over degrees of freedom and its p-value.
+
+    means: of data, then of the simulation; p_value None: too few events for two bins.
+    """
+
+    feature: str
+    data: str
+    ks: float
+    chi2: float | None
+    ndf: int
+    p_value: float | None
+    means: tuple[float, float]
+
+
+@dataclass(slots=True)
+class Checkup:
+    """All that was found. problems: what a training would refuse; warnings: what deserves a look."""
+
+    samples: dict[str, SampleCheck] = field(default_factory=dict)
+    agreement: list[Agreement] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+
+def check_events(config: AnalysisConfig, progress: Progress, *, every_file: bool = False) -> Checkup:
+    """Look at one file of each sample, or at every one. What is wrong with the input stands in `problems`.
+
+    Raises:
+        HepdaError: the analysis file itself is wrong, so that no file needs to be opened.
+
+    """
+    hidden_range(config)
+    plan = make_plan(config)
+    found = Checkup()
+    listed = _files(config, found)
+    if found.problems:
+        return found
+    looked = _restricted(config, {name: files if every_file else files[:1] for name, files in listed.items()})
+    inputs = _opened(looked, plan, found)
+    if found.problems:
+        return found
+    try:
+        inspect(looked)  # what needs all samples: plots, systematics
+        with TemporaryDirectory(prefix="hepda-check-") as folder:  # all files may be more than the memory holds
+            loaded = load_table(looked, progress, Resources(folder=Path(folder) / "table"))
+            _samples(looked, plan, inputs, loaded, listed, found)
+            _keys(looked, loaded.table, found)
+            _features(looked, loaded, found)
+            _agreement(looked, loaded.table, found)
+    except HepdaError as error:
+        found.problems.append(str(error))
+    return found
+
+
+def _files(config: AnalysisConfig, found: Checkup) -> dict[str, list[str]]:
+    listed = {}
+    for name, sample in config.samples.items():
+        try:
+            listed[name] = expand(sample.files, f"samples.{name}.files")
+        except SourceError as error:
+            found.problems.append(str(error))
+    return listed
+
+
+def _restricted(config: AnalysisConfig, files: Mapping[str, list[str]]) -> AnalysisConfig:
+    """The same analysis on these files alone."""
+    samples = {name: s.model_copy(update={"files": tuple(files[name])}) for name, s in config.samples.items()}
+    return config.model_copy(update={"samples": samples})
+
+
+def _opened(config: AnalysisConfig, plan: Plan, found: Checkup) -> dict[str, list[InputFile]]:
+    """The files of every sample, opened and checked; what is wrong with any of them is noted, not only the first."""
+    inputs: dict[str, list[InputFile]] = {}
+    skips = Skips(config)
+    for name in config.samples:
+        try:
+            inputs[name] = open_inputs(config, plan, name, skips)
+        except HepdaError as error:
+            found.problems.append(f"samples.{name}: {error}")
+    found.warnings.extend(file.line() for file in skips.files)
+    return inputs
+
+
+def _samples(
+    config: AnalysisConfig,
+    plan: Plan,
+    inputs: Mapping[str, list[InputFile]],
+    loaded: LoadedEvents,
+    listed: Mapping[str, list[str]],
+    found: Checkup,
+) -> None:
+    read = {file.path for file in loaded.files}
+    for name, summary in loaded.samples.items():
+        files = [file for file in inputs[name] if file.path in read]
+        branches = {branch for file in files for branch in file.plan.branches} | set(config.split.key)
+        flow = _cut_flow(config, plan, name, files, loaded.samples)
+        if isinstance(flow, str):
+            found.warnings.append(f"{name}: the weighted cut flow is not told: {flow}")
+            flow = tuple(Step(cut, entries) for cut, entries in ((ALL, summary.entries), *summary.cut_flow))
+        found.samples[name] = SampleCheck(summary, (len(files), len(listed[name])), len(branches), flow)
+        _weights(config, name, summary, found)
+
+
+def _cut_flow(
+    config: AnalysisConfig, plan: Plan, name: str, files: list[InputFile], samples: Mapping[str, SampleSummary]
+) -> tuple[Step, ...] | str:
+    """Events and weights after each cut, or why the weights are not told."""
+    cuts = plan.cuts_of(name)
+    covers = plan.stitched_to(name)
+    own = samples[name].normalisation
+    factor = Stitching(name, {other: samples[other].normalisation for other in covers}, covers) if covers else own
+    sums, faults = np.zeros((len(cuts) + 1, 3)), Faults()
+    for file in files:
+        lean = _lean(file, {f"cut {i}": cut for i, cut in enumerate(cuts)}, plan, name)
+        reader = ChunkReader(name, file.plan.variables, lean, factor, 0.0, config.split.key, faults, {})
+        try:
+            with sample_tree(config, name, file.path) as tree:
+                for start, stop in stretches(file.entries, file.ends):
+                    for rows in reader.read(tree, start, stop):
+                        sums += _after_cuts(rows, len(cuts))
+        except DataError as error:
+            return str(error)
+    if faults.found:
+        return "a weight is not a finite number in events that fail the selection"
+    texts = [ALL, *(cut.text for cut in cuts)]
+    return tuple(Step(text, int(n), float(w), float(w2)) for text, (n, w, w2) in zip(texts, sums, strict=True))
+
+
+def _after_cuts(rows: Rows, cuts: int) -> NDArray[np.float64]:
+    """Entries, sumw and sumw2 before any and after each of the cuts, [cuts + 1, 3]."""
+    passed, found = np.ones(len(rows.weight), dtype=bool), []
+    for i in range(cuts + 1):
+        if i:
+            passed &= np.nan_to_num(rows.columns[f"cut {i - 1}"]) != 0  # a missing condition is false
+        weight = rows.weight[passed]
+        with np.errstate(all="ignore"):  # what is not finite is told, see `faults`
+            found.append((len(weight), weight.sum(), np.square(weight).sum()))
+    return np.array(found)
+
+
+def _lean(file: InputFile, columns: Mapping[str, Expression], plan: Plan, name: str) -> SamplePlan:
+    """A plan of the cuts and the weight alone, over every event."""
+    own = file.plan
+    weights = [] if own.weight is None else [own.weight]
+    needed = needed_names([*columns.values(), *weights, *plan.stitched_to(name).values()], own.variables)
+    branches = tuple(sorted(needed - {PHYSICAL}))
+    return replace(own, features=(), cuts=(), columns=dict(columns), domains={}, branches=branches)
+
+
+def _weights(config: AnalysisConfig, name: str, summary: SampleSummary, found: Checkup) -> None:
+    sums = summary.sums
+    if sums.sumw <= 0:
+        found.warnings.append(f"{name}: its yield is {sums.sumw:.4g}; the negative weights outweigh the others")
+    elif sums.n_eff < 0.1 * sums.entries:
+        found.warnings.append(
+            f"{name}: {sums.entries} events are worth {sums.n_eff:.0f} (n_eff): few of them carry the yield"
+        )
+    if summary.duplicates:
+        found.warnings.append(
+            f"{name}: {summary.duplicates} selected events have the {_and(config.split.key)} of another one; they "
+            "count twice, or `split.key` needs a further branch (the luminosity block?)"
+        )
+
+
+def _and(names: tuple[str, ...]) -> str:
+    return " and ".join(names)
+
+
+# --- keys ---------------------------------------------------------------------------------------------------------
+
+
+def _keys(config: AnalysisConfig, table: FeatureTable, found: Checkup) -> None:
+    """Events in two samples: the very same ones (same key, same features) in one domain count twice."""
+    pairs = list(combinations(table.sample_names, 2))
+    counts = dict.fromkeys(pairs, (0, 0))
+    for rows in rows_by_key(table.key):
+        own = {name: rows[table.sample[rows] == i] for i, name in enumerate(table.sample_names)}
+        for a, b in pairs:
+            shared, in_a, in_b = np.intersect1d(table.key[own[a]], table.key[own[b]], return_indices=True)
+            alike = np.all(table.features[own[a][in_a]] == table.features[own[b][in_b]], axis=1)
+            counts[a, b] = counts[a, b][0] + len(shared), counts[a, b][1] + int(alike.sum())
+    for (a, b), (common, same) in counts.items():
+        if not common:
+            continue
+        one_domain = config.samples[a].domain == config.samples[b].domain
+        if same and one_domain:
+            found.warnings.append(f"{a} and {b} share {same} selected events, with the same features: they count twice")
+        elif same:
+            found.notes.append(f"{a} and {b}, of two domains, share {same} selected events, with the same features")
+        else:
+            found.notes.append(f"{a} and {b} have {common} keys in common, of different events: no harm")
+
+
+# --- features -----------------------------------------------------------------------------------------------------
+
+
+def _spread(n: int) -> NDArray[np.int64]:
+    """At most MOST_ROWS of n rows, evenly."""
+    return np.arange(n) if n <= MOST_ROWS else np.linspace(0, n - 1, MOST_ROWS).astype(np.int64)
+
+
+def _features(config: AnalysisConfig, loaded: LoadedEvents, found: Checkup) -> None:
+    table = loaded.table
+    rows = np.asarray(table.features[_spread(len(table))], dtype=np.float64)
+    varying = []
+    for i, name in enumerate(table.names):
+        low, high = rows[:, i].min(), rows[:, i].max()
+        if low == high:
+            found.warnings.append(f"the feature {name} is {low:g} in every selected event")
+            continue
+        varying.append(i)
+        for flag in FLAGS:
+            share = float(np.mean(rows[:, i] == flag))
+            if share > 0 and flag != config.missing and flag in (low, high):
+                found.warnings.append(
+                    f"the feature {name} is {flag:g} in {share:.1%} of the selected events: if that stands for a "
+                    "missing number, say so, for example where(x > -900, x, ...)"
+                )
+    correlation = np.atleast_2d(np.corrcoef(rows[:, varying], rowvar=False)) if len(varying) > 1 else np.eye(1)
+    for i, j in combinations(range(len(varying)), 2):
+        if abs(correlation[i, j]) >= SAME:
+            first, second = table.names[varying[i]], table.names[varying[j]]
+            found.warnings.append(
+                f"the features {first} and {second} are nearly equal (correlation {correlation[i, j]:.4f})"
+            )
+    _missing(loaded, found)
+
+
+def _missing(loaded: LoadedEvents, found: Checkup) -> None:
+    """Features that some events do not have, by sample."""
+    for name in loaded.table.names:
+        shares = {
+            sample: summary.missing.get(name, 0) / summary.sums.entries
+            for sample, summary in loaded.samples.items()
+            if summary.missing.get(name)
+        }
+        if shares:
+            told = ", ".join(f"{sample} {share:.1%}" for sample, share in shares.items())
+            found.notes.append(f"the feature {name} is missing in selected events: {told}")
+
+
+def _agreement(config: AnalysisConfig, table: FeatureTable, found: Checkup) -> None:
+    """The features of data and of the simulation of the first domain, by shape."""
+    data = [d for d in table.domain_names if (of := table.of_domain(d)).any() and np.all(table.label[of] < 0)]
+    simulation = table.of_domain(config.domains[0]) & (table.label >= 0)
+    if not data:
+        found.notes.append("no sample of data: nothing to hold the simulation against")
+        return
+    if config.evaluation.blind is not None:
+        found.notes.append("data are blinded (`evaluation.blind`): their features are not held against the simulation")
+        return
+    expected = np.flatnonzero(simulation)
+    total = float(table.weight[expected].sum())
+    expected = expected[_spread(len(expected))]
+    for domain in data:
+        rows = np.flatnonzero(table.of_domain(domain))
+        seen = float(table.weight[rows].sum())
+        ratio = f", {seen / total:.3f} of it" if total > 0 else ""
+        found.notes.append(f"{domain}: {seen:.6g} events, where the simulation expects {total:.6g}{ratio}")
+        rows = rows[_spread(len(rows))]
+        for i, name in enumerate(table.names):
+            try:
+                found.agreement.append(_compared(name, domain, table, i, rows, expected))
+            except DataError as error:
+                found.warnings.append(f"{name}: data and simulation cannot be compared: {error}")
+
+
+def _compared(
+    name: str, domain: str, table: FeatureTable, column: int, rows: NDArray[np.int64], expected: NDArray[np.int64]
+) -> Agreement:
+    simulated = weighted(table.features[expected, column], table.weight[expected], "the simulation")
+    observed = weighted(table.features[rows, column], table.weight[rows], "data")
+    inner = np.unique(np.quantile(simulated.score, np.linspace(0, 1, BINS + 1)[1:-1]))
+    value, ndf = chi2(simulated, observed, np.concatenate([[-np.inf], inner, [np.inf]]))
+    return Agreement(
+        feature=name,
+        data=domain,
+        ks=abs(kolmogorov_smirnov(simulated, observed)[0]),
+        chi2=value,
+        ndf=ndf,
+        p_value=None if value is None else float(chi2_distribution.sf(value, ndf)),
+        means=tuple(float(np.average(s.score, weights=s.weight)) for s in (observed, simulated)),  # type: ignore[arg-type]
+    )

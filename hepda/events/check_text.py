@@ -1,0 +1,124 @@
+"""What `hepda check` found, as lines of text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+from hepda.config import AnalysisConfig
+from hepda.events.check import Agreement, Checkup, SampleCheck
+
+WIDEST = 60
+UNLIKELY = 1e-3
+"""P-value below which data and simulation are marked to differ."""
+
+
+def lines(config: AnalysisConfig, found: Checkup) -> Iterator[str]:
+    """The page: samples, cut flows, features, then what is strange; problems are only counted."""
+    if found.samples:
+        yield from _table("Samples", _SAMPLES, [_sample(name, check) for name, check in found.samples.items()])
+        yield f"  at {config.luminosity:g}/fb, after the selection; n_eff = sumw^2 / sumw2"
+        for name, check in found.samples.items():
+            own = found.samples[name].flow
+            first = own[0]
+            rows = [_step(step.cut, step.entries, step.sumw, step.sumw2, first.entries) for step in own]
+            yield from _table(f"Cut flow of {name}", _FLOW, rows)
+            yield f"  {_normalisation(config, check)}"
+    if found.agreement:
+        yield from _table("Data against simulation, shapes", _AGREEMENT, [_agreement(a) for a in found.agreement])
+    for title, texts in (("Notes", found.notes), ("Warnings", found.warnings)):
+        if texts:
+            yield ""
+            yield title
+            yield from (f"  {line}" for text in texts for line in text.splitlines())
+    yield ""
+    yield _verdict(config, found)
+
+
+def _verdict(config: AnalysisConfig, found: Checkup) -> str:
+    if found.problems:
+        return f"{config.name}: training may not start: {_count(len(found.problems), 'problem')}"
+    return f"{config.name}: training may start; {_count(len(found.warnings), 'warning')}"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number or 'no'} {what}{'s' * (number != 1)}"
+
+
+_SAMPLES = ("sample", "class", "domain", "files", "branches", "entries", "selected", "yield", "n_eff", "negative")
+
+
+def _sample(name: str, check: SampleCheck) -> list[str]:
+    about, sums = check.summary, check.summary.sums
+    negative = sums.negative_fraction
+    return [
+        name,
+        about.class_ or "data",
+        about.domain,
+        "{} of {}".format(*check.files),
+        str(check.branches),
+        str(about.entries),
+        str(sums.entries),
+        _yield(sums.sumw, sums.sumw2),
+        f"{sums.n_eff:.0f}",
+        "" if negative is None else f"{negative:.1%}",
+    ]
+
+
+_FLOW = ("cut", "events", "of all", "yield", "n_eff")
+
+
+def _step(cut: str, entries: int, sumw: float | None, sumw2: float | None, all_entries: int) -> list[str]:
+    cut = cut if len(cut) <= WIDEST else f"{cut[: WIDEST - 3]}..."
+    share = f"{entries / all_entries:.1%}" if all_entries else ""
+    if sumw is None or sumw2 is None:
+        return [cut, str(entries), share, "", ""]
+    return [cut, str(entries), share, _yield(sumw, sumw2), f"{sumw**2 / sumw2:.0f}" if sumw2 > 0 else "0"]
+
+
+def _normalisation(config: AnalysisConfig, check: SampleCheck) -> str:
+    about = check.summary
+    if about.class_ is None:
+        return "data: every event counts one" if about.sums.sumw == about.sums.entries else "data, with weights"
+    if about.cross_section is None or about.sum_of_weights is None:
+        return f"the weight is physical already; times {about.normalisation:g}"
+    return (
+        f"cross section {about.cross_section:g} pb, sum of weights {about.sum_of_weights:g}: an event of weight 1 "
+        f"counts {about.normalisation:.4g}"
+    )
+
+
+_AGREEMENT = ("feature", "in", "mean", "simulation", "KS", "chi2/ndf", "p", "")
+
+
+def _agreement(found: Agreement) -> list[str]:
+    ratio = "" if found.chi2 is None else f"{found.chi2:.1f}/{found.ndf}"
+    p = "" if found.p_value is None else f"{found.p_value:.2g}"
+    mark = "differs" if found.p_value is not None and found.p_value < UNLIKELY else ""
+    means = [f"{mean:.4g}" for mean in found.means]
+    return [found.feature, found.data, *means, f"{found.ks:.3f}", ratio, p, mark]
+
+
+def _yield(sumw: float, sumw2: float) -> str:
+    """The yield and its statistical error, to the error's second digit."""
+    error = math.sqrt(sumw2)
+    digits = 1 - math.floor(math.log10(error)) if error > 0 else 0
+    if digits > 6 or digits < -5:
+        return f"{sumw:.4g} +- {error:.2g}"
+    shown = max(0, digits)
+    return f"{round(sumw, digits):.{shown}f} +- {round(error, digits):.{shown}f}"
+
+
+def _table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """A title, a heading and rows, columns aligned: words to the left, numbers to the right."""
+    widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
+    left = [
+        i == 0 or not any(character.isdigit() for row in rows for character in row[i][:1]) for i in range(len(head))
+    ]
+    yield ""
+    yield title
+    for row in (head, *rows):
+        cells = (
+            text.ljust(w) if to_left else text.rjust(w) for text, w, to_left in zip(row, widths, left, strict=True)
+        )
+        yield f"  {'  '.join(cells)}".rstrip()

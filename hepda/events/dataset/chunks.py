@@ -1,0 +1,203 @@
+"""One chunk of one file: branches in, selected rows out. The only place where expressions meet events."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hepda.errors import DataError
+from hepda.events.dataset.plan import PHYSICAL, SamplePlan
+from hepda.events.dataset.splits import event_key
+from hepda.events.dataset.stitching import Stitching
+from hepda.events.expressions.columns import Column, counts, offsets_of
+from hepda.events.expressions.evaluator import Evaluator
+from hepda.events.expressions.parser import Expression
+from hepda.events.files.opening import Source, integers
+
+SPAN_ENTRIES = 100_000
+"""Events that are read at once where the file lets them be: few, so that memory does not grow with its length."""
+MOST_ENTRIES = 400_000
+"""Events that are read at once where the file packs as many together: what two spans share is unpacked twice."""
+CHUNK_ENTRIES = 16_000
+"""Events of a span that are worked on at once: few enough for the cache, many enough for numpy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Selected events: as in FeatureTable, and per model `domain:<model>:...` columns among `columns`.
+
+    cut_counts: events left after each cut.
+    """
+
+    features: NDArray[np.float32]
+    weight: NDArray[np.float64]
+    key: NDArray[np.uint64]
+    columns: dict[str, NDArray[Any]]
+    cut_counts: NDArray[np.int64]
+
+
+@dataclass(slots=True)
+class Faults:
+    """Numbers that are not finite, by what they are: how many, and the first place."""
+
+    found: dict[str, tuple[int, str, int]] = field(default_factory=dict)
+
+    def look(self, what: str, values: NDArray[Any], path: str, entries: NDArray[np.int64], sample: str) -> None:
+        """Count what is not finite among `values`, whose entries in the file are `entries`."""
+        bad = np.flatnonzero(~np.isfinite(values))
+        if len(bad):
+            key = f"samples.{sample}: {what}"
+            count, where, entry = self.found.get(key, (0, path, int(entries[bad[0]])))
+            self.found[key] = (count + len(bad), where, entry)
+
+    def complain(self) -> None:
+        """Raise DataError if anything was found."""
+        if self.found:
+            lines = [
+                f"{what} is not a finite number in {count} selected events, first in entry {entry} of {path}."
+                for what, (count, path, entry) in self.found.items()
+            ]
+            lines.append("Mend the expression (a division by zero, the log of 0?), or cut these events away.")
+            raise DataError("\n".join(lines))
+
+
+def slice_events(column: Column, first: int, last: int) -> Column:
+    """The events [first, last), as views of the same numbers."""
+    if column.offsets is None:
+        return Column(column.values[first:last])
+    offsets = column.offsets[first : last + 1]
+    return Column(column.values[offsets[0] : offsets[-1]], offsets - offsets[0])
+
+
+def take_events(column: Column, index: NDArray[np.int64]) -> Column:
+    """The events at `index`, lists and all."""
+    if column.offsets is None:
+        return column.take(index, None)
+    lengths = counts(column.offsets)[index]
+    offsets = offsets_of(lengths)
+    first = np.repeat(column.offsets[:-1][index] - offsets[:-1], lengths)
+    return column.take(first + np.arange(int(offsets[-1])), offsets)
+
+
+def stretches(
+    entries: int, ends: Sequence[int], usual: int = SPAN_ENTRIES, most: int = MOST_ENTRIES
+) -> Iterator[tuple[int, int]]:
+    """A file of so many entries as consecutive [start, stop), each of about `usual` entries, never above `most`.
+
+    ends: where what the file packs together ends, ascending; stretches end there where they can.
+    """
+    edges = np.asarray(ends, dtype=np.int64)
+    start = 0
+    while start < entries:
+        after = int(np.searchsorted(edges, start + usual, side="right"))
+        stop = int(edges[after - 1]) if after else start
+        if stop <= start:  # more is packed together than usual: all of it, or no heed is paid to it
+            stop = int(edges[after]) if after < len(edges) else start + usual
+            stop = stop if stop - start <= most else start + usual
+        stop = min(stop, entries)
+        yield start, stop
+        start = stop
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkReader:
+    """Turns chunks of one sample into rows.
+
+    variables: parsed variables by name; plan: the sample's expressions; factor: its normalisation, or how it is
+    stitched together with others; missing: the number that stands for a missing feature; key: the branches that
+    identify an event.
+    """
+
+    sample: str
+    variables: dict[str, Expression]
+    plan: SamplePlan
+    factor: float | Stitching
+    missing: float
+    key: tuple[str, ...]
+    faults: Faults
+    gaps: dict[str, int]
+
+    def read(self, source: Source, start: int, stop: int) -> Iterator[Rows]:
+        """Rows of the entries [start, stop), read at once. Raises SourceError or ExpressionError."""
+        names = sorted({*self.plan.branches, *self.key})
+        columns = source.read(names, start, stop)
+        for first in range(0, stop - start, CHUNK_ENTRIES):
+            last = min(first + CHUNK_ENTRIES, stop - start)
+            part = {name: slice_events(column, first, last) for name, column in columns.items()}
+            yield self._rows(part, source.path, np.arange(start + first, start + last))
+
+    def _rows(self, columns: dict[str, Column], path: str, entries: NDArray[np.int64]) -> Rows:
+        """Rows of one chunk, whose entries in the file at `path` are `entries`."""
+
+        def where(event: int) -> str:
+            return f"entry {entries[event]} of {path}"
+
+        evaluator = Evaluator(columns, self.variables, len(entries), where)
+        passed = np.ones(len(entries), dtype=bool)
+        cut_counts = []
+        for cut in self.plan.cuts:
+            passed &= evaluator.condition(cut)
+            cut_counts.append(int(passed.sum()))
+        if not passed.all():
+            index = np.flatnonzero(passed)
+            entries = entries[index]
+            columns = {name: take_events(column, index) for name, column in columns.items()}
+            evaluator = Evaluator(columns, self.variables, len(index), where)
+        features = self._features(evaluator, path, entries)
+        weight = self._weight(evaluator, path, entries)
+        key = event_key(*(integers(columns[n], f"{path}: the branch {n!r}") for n in self.key))
+        evaluator.define(PHYSICAL, Column(weight))
+        extra = self._domains(evaluator, weight, path, entries)
+        for name, expression in self.plan.columns.items():
+            values, gone = evaluator.number(expression)
+            extra[name] = values if gone is None else np.where(gone, np.nan, values)
+        return Rows(features, weight, key, extra, np.asarray(cut_counts, dtype=np.int64))
+
+    def _features(self, evaluator: Evaluator, path: str, entries: NDArray[np.int64]) -> NDArray[np.float32]:
+        matrix = np.empty((len(entries), len(self.plan.features)), dtype=np.float32)
+        for i, feature in enumerate(self.plan.features):
+            values, gone = evaluator.number(feature)
+            if gone is not None and gone.any():
+                values = np.where(gone, self.missing, values)
+                self.gaps[feature.text] = self.gaps.get(feature.text, 0) + int(gone.sum())
+            with np.errstate(over="ignore"):
+                matrix[:, i] = values
+            self.faults.look(f"the feature {feature.text!r}", matrix[:, i], path, entries, self.sample)
+        return matrix
+
+    def _weight(self, evaluator: Evaluator, path: str, entries: NDArray[np.int64]) -> NDArray[np.float64]:
+        if self.plan.weight is None:
+            return np.ones(len(entries))
+        values = self._finite(evaluator, self.plan.weight, path, entries)
+        factor = self.factor
+        return values * (factor.factor(evaluator, path, entries) if isinstance(factor, Stitching) else factor)
+
+    def _finite(
+        self, evaluator: Evaluator, expression: Expression, path: str, entries: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
+        values, gone = evaluator.number(expression)
+        values = values if gone is None else np.where(gone, np.nan, values)
+        self.faults.look(f"{expression.what} ({expression.text})", values, path, entries, self.sample)
+        return values
+
+    def _domains(
+        self, evaluator: Evaluator, physical: NDArray[np.float64], path: str, entries: NDArray[np.int64]
+    ) -> dict[str, NDArray[Any]]:
+        """`domain:<model>:mask`, `:weight` (0 outside the mask) and `:side` (0 source, 1 target, -1 none)."""
+        n = len(entries)
+        columns: dict[str, NDArray[Any]] = {}
+        for model, domain in self.plan.domains.items():
+            mask = np.full(n, domain.picks_rows)
+            if domain.picks_rows and domain.selection is not None:
+                mask = evaluator.condition(domain.selection)
+            weight = physical
+            if domain.weight is not None:
+                weight = self._finite(evaluator, domain.weight, path, entries)
+            columns[f"domain:{model}:mask"] = mask
+            columns[f"domain:{model}:weight"] = np.where(mask, weight, 0.0)
+            columns[f"domain:{model}:side"] = np.full(n, domain.side, dtype=np.int8)
+        return columns

@@ -1,0 +1,285 @@
+"""load_table: from the analysis file to one FeatureTable, everything checked before any training.
+
+The rows go to the disk span by span, or into memory where no folder is given; a table that was read before is taken
+from the cache, and then no file of events is opened.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hepda.config import AnalysisConfig, NetworkConfig
+from hepda.errors import DataError, SourceError
+from hepda.events.dataset import cache
+from hepda.events.dataset.checks import check_sample, check_table
+from hepda.events.dataset.chunks import Faults
+from hepda.events.dataset.fingerprint import State, data_version, state_of, states_of, table_name
+from hepda.events.dataset.inputs import InputFile, inspect
+from hepda.events.dataset.plan import Plan, check_plots, make_plan
+from hepda.events.dataset.reading import FileRecord, Report, SampleSpans, rows_of_file, sample_spans, table_of
+from hepda.events.dataset.samples import Metadata, SampleSummary, WeightSums, duplicates
+from hepda.events.dataset.skipped_files import BrokenFileError, SkippedFile, Skips
+from hepda.events.dataset.spans import SpanRows, close_files, read_span
+from hepda.events.dataset.store import Collector, MemoryCollector, TableWriter, full_disk, open_table
+from hepda.events.dataset.systematics import check_systematics
+from hepda.events.dataset.table import FeatureTable
+from hepda.events.files.locations import is_remote
+from hepda.events.files.opening import expand, size_of
+from hepda.runtime.cluster import crew
+from hepda.runtime.resources import Resources
+
+Progress = Callable[[str, int, int], None]
+"""Called with the sample, events read so far and events in all files."""
+
+_MANY = 1_000_000
+"""Entries from which reading is shared out to several processes: they take seconds to start."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedEvents:
+    """The table, what each sample is worth, which files it came from, and which were left out.
+
+    folder: where the table lies, None for one in memory; note: where it comes from, for people.
+    """
+
+    table: FeatureTable
+    samples: dict[str, SampleSummary]
+    files: tuple[FileRecord, ...]
+    skipped: tuple[SkippedFile, ...] = ()
+    folder: Path | None = None
+    note: str = ""
+
+    def manifest(self) -> list[dict[str, Any]]:
+        """The files' part of manifest.json."""
+        return [*(file.as_manifest() for file in self.files), *(file.as_manifest() for file in self.skipped)]
+
+
+def load_table(
+    config: AnalysisConfig, on_progress: Progress | None = None, resources: Resources | None = None
+) -> LoadedEvents:
+    """Read every sample of `config`: only the branches that are needed, each file's events once.
+
+    All files are opened and checked before the first is read. resources: how much memory spans may take, who reads
+    them, and where the table goes; None: this process, and the table in memory.
+
+    Raises SourceError (a file, tree or branch), ExpressionError (an expression or a name in it), DataError (numbers
+    that are not finite, a sample without events after the selection, a fold without a class) and StorageError (a
+    full disk), each naming where and what to do.
+    """
+    means = resources or Resources()
+    files = {name: expand(sample.files, f"samples.{name}.files") for name, sample in config.samples.items()}
+    states = states_of(files)
+    name = None if means.cache is None else table_name(config, files, states)
+    if name is None or means.cache is None:
+        return _read(config, on_progress, means, means.folder, states)[0]
+    found = cache.find(means.cache, name)
+    if found is not None:
+        return _from_cache(config, found, means.cache)
+    with cache.making(means.cache) as folder:
+        loaded, inputs = _read(config, on_progress, means, folder, states)
+        if loaded.skipped:  # may be there the next time: such a table is of this run alone
+            return _moved(loaded, folder, means.folder)
+        entry = cache.publish(folder, means.cache, name, _about(loaded, inputs))
+    note = cache.told(entry, means.cache, fresh=True)
+    return replace(loaded, table=entry.table, folder=entry.folder, note=note)
+
+
+def _read(
+    config: AnalysisConfig,
+    on_progress: Progress | None,
+    means: Resources,
+    folder: Path | None,
+    states: Mapping[str, State | None],
+) -> tuple[LoadedEvents, dict[str, list[InputFile]]]:
+    """Read everything into `folder`, or into memory; also what was found when the files were opened."""
+    skips = Skips(config)
+    plan, inputs = inspect(config, skips)
+    while True:
+        try:
+            with _collector(config, folder) as collector:
+                loaded = _load(config, plan, inputs, skips, on_progress, means, collector)
+            break
+        except BrokenFileError as error:
+            # Its sum of weights is in the factors of what was read already, so all is read again without it.
+            files = inputs[error.sample]
+            (broken,) = (file for file in files if file.path == error.path)
+            skips.take(error.sample, error.path, error, broken.entries, broken.metadata)
+            if len(files) == 1:
+                raise
+            files.remove(broken)
+    _check_unchanged(inputs, states)
+    return replace(loaded, folder=folder), inputs
+
+
+@contextmanager
+def _collector(config: AnalysisConfig, folder: Path | None) -> Iterator[Collector]:
+    if folder is None:
+        yield MemoryCollector(_column_defaults(config))
+        return
+    writer = TableWriter(folder, _column_defaults(config))
+    try:
+        yield writer
+    except BaseException:
+        writer.abandon()
+        raise
+
+
+def _check_unchanged(inputs: Mapping[str, list[InputFile]], states: Mapping[str, State | None]) -> None:
+    """Raise SourceError for a local file that was written to while it was read: its rows may be of two files."""
+    for files in inputs.values():
+        for file in files:
+            if not is_remote(file.path) and states[file.path] is not None and state_of(file.path) != states[file.path]:
+                raise SourceError(
+                    f"{file.path}: has changed while it was read; start again when whoever writes it is done."
+                )
+
+
+def _load(
+    config: AnalysisConfig,
+    plan: Plan,
+    inputs: dict[str, list[InputFile]],
+    skips: Skips,
+    on_progress: Progress | None,
+    means: Resources,
+    collector: Collector,
+) -> LoadedEvents:
+    """Read the files of `inputs`. Raises BrokenFileError for one that cannot be read after all."""
+    total = sum(file.entries for files in inputs.values() for file in files)
+    summaries: dict[str, SampleSummary] = {}
+    records: list[FileRecord] = []
+    done = 0
+
+    def report(name: str, entries: int) -> None:
+        nonlocal done
+        done += entries
+        if on_progress is not None:
+            on_progress(name, done, total)
+
+    processes = means.processes if total >= _MANY or means.cluster else 1
+    version = data_version() if means.cluster else ""
+    memory = means.share(processes)
+    try:
+        samples = [sample_spans(config, plan, n, files, inputs, memory, version) for n, files in inputs.items()]
+        with crew(means.cluster, processes) as stream:
+            results = stream(read_span, [span for sample in samples for span in sample.spans])
+            for sample in samples:
+                summary, read = _read_sample(config, plan, sample, results, report, collector)
+                check_sample(summary)
+                summaries[sample.name] = summary
+                records.extend(read)
+    finally:
+        close_files()
+    if not summaries:
+        raise DataError("There is no sample to read.")
+    table = collector.finish()
+    check_table(config, table)
+    return LoadedEvents(table, summaries, tuple(records), tuple(skips.files))
+
+
+def _read_sample(
+    config: AnalysisConfig,
+    plan: Plan,
+    sample: SampleSpans,
+    results: Iterator[SpanRows],
+    report: Report,
+    collector: Collector,
+) -> tuple[SampleSummary, list[FileRecord]]:
+    """Take the rows of one sample, whose spans come next in `results`."""
+    faults, gaps = Faults(), dict[str, int]()
+    cuts = plan.cuts_of(sample.name)
+    left = np.zeros(len(cuts), dtype=np.int64)
+    records = []
+    rows = before = collector.rows
+    for number, (file, _) in enumerate(sample.files):
+        for part in rows_of_file(sample, number, results, faults, gaps, report):
+            collector.append(table_of(config, sample.name, [part]))
+            left += part.cut_counts
+        sums = WeightSums.of(collector.since("weight", rows))
+        rows = collector.rows
+        records.append(FileRecord(sample.name, file.path, size_of(file.path), file.entries, sums))
+    faults.complain()
+    about = config.samples[sample.name]
+    summary = SampleSummary(
+        name=sample.name,
+        class_=about.class_,
+        domain=about.domain,
+        entries=sum(file.entries for file in records),
+        sums=WeightSums.of(collector.since("weight", before)),
+        normalisation=sample.normalisation.factor,
+        sum_of_weights=sample.normalisation.sum_of_weights,
+        cross_section=sample.normalisation.cross_section,
+        cut_flow=tuple((cut.text, int(n)) for cut, n in zip(cuts, left, strict=True)),
+        duplicates=duplicates(collector.since("key", before)),
+        missing=gaps,
+    )
+    return summary, records
+
+
+def _column_defaults(config: AnalysisConfig) -> dict[str, Any]:
+    """What an event has in the columns that its sample does not fill."""
+    defaults: dict[str, Any] = {}
+    for model, section in config.models.items():
+        if isinstance(section, NetworkConfig) and section.domain is not None:
+            defaults[f"domain:{model}:mask"] = np.bool_(False)
+            defaults[f"domain:{model}:weight"] = np.float64(0.0)
+            defaults[f"domain:{model}:side"] = np.int8(-1)
+    return defaults | {name: np.float64(np.nan) for name in config.columns}
+
+
+# --- what the cache keeps beside a table --------------------------------------------------------------------------
+
+
+def _about(loaded: LoadedEvents, inputs: Mapping[str, list[InputFile]]) -> dict[str, Any]:
+    """All that `load_table` gives or checks and that is not in the table, as JSON."""
+    branches = list(dict.fromkeys(file.branches for files in inputs.values() for file in files))
+    number = {names: i for i, names in enumerate(branches)}
+    return {
+        "samples": {name: asdict(summary) for name, summary in loaded.samples.items()},
+        "files": [asdict(file) for file in loaded.files],
+        "branches": branches,
+        "inputs": {
+            name: [[file.path, file.entries, number[file.branches], asdict(file.metadata)] for file in files]
+            for name, files in inputs.items()
+        },
+    }
+
+
+def _from_cache(config: AnalysisConfig, entry: cache.Entry, folder: Path) -> LoadedEvents:
+    """What `load_table` gave when the table was read, and the checks that the config's other sections ask for."""
+    about = entry.about
+    plan = make_plan(config)
+    inputs = {
+        name: [
+            InputFile(path, entries, branches, Metadata(**metadata), plan.for_sample(name, branches, path))
+            for path, entries, branches, metadata in ((p, n, tuple(about["branches"][b]), m) for p, n, b, m in files)
+        ]
+        for name, files in about["inputs"].items()
+    }
+    check_plots(config, {branch for files in inputs.values() for file in files for branch in file.branches})
+    check_systematics(config, plan, inputs)
+    samples = {}
+    for name, told in about["samples"].items():
+        cut_flow = tuple((text, left) for text, left in told["cut_flow"])
+        samples[name] = SampleSummary(**(told | {"sums": WeightSums(**told["sums"]), "cut_flow": cut_flow}))
+        check_sample(samples[name])
+    check_table(config, entry.table)
+    files = tuple(FileRecord(**(told | {"sums": WeightSums(**told["sums"])})) for told in about["files"])
+    return LoadedEvents(entry.table, samples, files, (), entry.folder, cache.told(entry, folder, fresh=False))
+
+
+def _moved(loaded: LoadedEvents, made: Path, folder: Path | None) -> LoadedEvents:
+    """A table that the cache does not keep: into `folder`, or into memory."""
+    if folder is None:
+        return replace(loaded, table=loaded.table.select(np.arange(len(loaded.table))), folder=None)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with full_disk(folder):
+        shutil.move(made, folder)
+    return replace(loaded, table=open_table(folder), folder=folder)

@@ -1,0 +1,184 @@
+"""What has to be read and worked out for each sample, known and checked before anything is read."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from hepda.config import AnalysisConfig, NetworkConfig
+from hepda.errors import ConfigError, ExpressionError, nearest
+from hepda.events.expressions.parser import Expression, check_names, needed_names, parse
+
+PHYSICAL = "physical"
+"""The name of the physical weight in a domain's weight and in `columns`."""
+
+
+@dataclass(frozen=True, slots=True)
+class DomainPlan:
+    """One model's domain head on one sample; weight None is the physical weight, as it is for data."""
+
+    side: int
+    picks_rows: bool
+    selection: Expression | None
+    weight: Expression | None
+
+
+@dataclass(frozen=True, slots=True)
+class SamplePlan:
+    """Expressions of one sample; weight None is 1 (data); columns: those whose branches the sample has.
+
+    variables: the analysis's, with the sample's own.
+    """
+
+    features: tuple[Expression, ...]
+    cuts: tuple[Expression, ...]
+    weight: Expression | None
+    columns: dict[str, Expression]
+    domains: dict[str, DomainPlan]
+    branches: tuple[str, ...]
+    variables: dict[str, Expression]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All parsed expressions of an analysis; `for_sample` checks them against a sample's branches."""
+
+    config: AnalysisConfig
+    variables: dict[str, Expression]
+    own_variables: dict[str, dict[str, Expression]]
+    features: tuple[Expression, ...]
+    cuts: tuple[Expression, ...]
+    own_cuts: dict[str, tuple[Expression, ...]]
+    weights: dict[str, Expression]
+    stitched: dict[str, dict[str, Expression]]
+    columns: dict[str, Expression]
+    domains: dict[str, tuple[Expression | None, Expression | None]]
+
+    def variables_of(self, name: str) -> dict[str, Expression]:
+        """The variables of a sample: the analysis's, and its own in their place."""
+        return self.variables | self.own_variables.get(name, {})
+
+    def cuts_of(self, name: str) -> tuple[Expression, ...]:
+        """The cuts of a sample: what makes it this sample, then the analysis's."""
+        return (*self.own_cuts.get(name, ()), *self.cuts)
+
+    def stitched_to(self, name: str) -> dict[str, Expression]:
+        """What the samples of its group cover, by sample, itself among them; empty for one that stands alone."""
+        return next((group for group in self.stitched.values() if name in group), {})
+
+    def for_sample(self, name: str, branches: Collection[str], path: str) -> SamplePlan:
+        """The plan of a sample whose files have `branches`; `path` is named in messages.
+
+        Raises ExpressionError for a name that is neither a variable nor a branch, with the nearest one.
+        """
+        sample = self.config.samples[name]
+        weight = self.weights.get(name)
+        domains = self._domains_of(name)
+        variables, cuts = self.variables_of(name), self.cuts_of(name)
+        needed = [*self.features, *cuts, *([weight] if weight else []), *self.stitched_to(name).values()]
+        own = [e for plan in domains.values() for e in (plan.selection, plan.weight) if e is not None]
+        check_names(needed, variables, branches, path)
+        check_names(own, variables, {*branches, PHYSICAL}, path)
+        columns = {}
+        for column, expression in self.columns.items():
+            if needed_names([expression], variables) <= {*branches, PHYSICAL}:
+                columns[column] = expression
+            elif not sample.is_data:
+                check_names([expression], variables, {*branches, PHYSICAL}, path)
+        names = needed_names([*needed, *own, *columns.values()], variables) - {PHYSICAL}
+        return SamplePlan(self.features, cuts, weight, columns, domains, tuple(sorted(names)), variables)
+
+    def _domains_of(self, name: str) -> dict[str, DomainPlan]:
+        """What the sample gives to the domain heads of the models."""
+        sample = self.config.samples[name]
+        plans = {}
+        for model, (selection, weight) in self.domains.items():
+            section = self.config.models[model]
+            if not isinstance(section, NetworkConfig) or section.domain is None:
+                continue
+            side = 0 if name in section.domain.source else 1 if name in section.domain.target else -1
+            if side >= 0:
+                rows = section.domain.rows in ("all", sample.class_)
+                plans[model] = DomainPlan(side, rows, selection, None if sample.is_data else weight)
+        return plans
+
+
+def make_plan(config: AnalysisConfig) -> Plan:
+    """Parse every expression of the analysis. Raises ExpressionError."""
+    variables = {name: parse(text, f"variables.{name}") for name, text in config.variables.items()}
+    if PHYSICAL in variables or any(PHYSICAL in sample.variables for sample in config.samples.values()):
+        raise ExpressionError(f"variables.{PHYSICAL}: the name is taken by the physical weight; choose another.")
+    features = tuple(parse(name, f"features: {name}") for name in config.features)
+    for feature in features:
+        if not isinstance(feature.tree, ast.Name | ast.Attribute):
+            raise ExpressionError(
+                f"{feature.what}: a feature is the name of a variable or of a branch; "
+                "give the expression a name in `variables` first."
+            )
+    weights = {
+        name: parse(sample.weight or config.weight, f"samples.{name}.weight" if sample.weight else "weight")
+        for name, sample in config.samples.items()
+        if not sample.is_data or sample.weight
+    }
+    domains: dict[str, tuple[Expression | None, Expression | None]] = {}
+    for model, section in config.models.items():
+        if isinstance(section, NetworkConfig) and section.domain is not None:
+            where, own = f"models.{model}.domain", section.domain
+            selection = parse(own.selection, f"{where}.selection") if own.selection else None
+            weight = None if own.weight.strip() == PHYSICAL else parse(own.weight, f"{where}.weight")
+            domains[model] = (selection, weight)
+    plan = Plan(
+        config=config,
+        variables=variables,
+        own_variables={
+            name: {own: parse(text, f"samples.{name}.variables.{own}") for own, text in sample.variables.items()}
+            for name, sample in config.samples.items()
+        },
+        features=features,
+        cuts=cuts_of(config.selection),
+        own_cuts={name: cuts_of(s.selection, f"samples.{name}.selection") for name, s in config.samples.items()},
+        weights=weights,
+        stitched={
+            group: {name: parse(text, f"stitched.{group}.{name}") for name, text in members.items()}
+            for group, members in config.stitched.items()
+        },
+        columns={name: parse(text, f"columns.{name}") for name, text in config.columns.items()},
+        domains=domains,
+    )
+    for name in config.samples:  # circles are refused even where nothing uses them
+        every = plan.variables_of(name)
+        needed_names(every.values(), every)
+    return plan
+
+
+def check_plots(config: AnalysisConfig, branches: Collection[str]) -> None:
+    """Raise ConfigError for a name in `plots` that is neither a variable nor a branch of any sample."""
+    known = list(dict.fromkeys([*config.features, *config.variables, *branches]))
+    for name in config.plots:
+        if name not in known:
+            raise ConfigError(f"plots.{name}: there is no such feature or variable.{nearest(name, known)}")
+
+
+def cuts_of(selection: str | None, what: str = "selection") -> tuple[Expression, ...]:
+    """The parts of a selection that are joined by `&` or `and`, for the cut flow."""
+    if selection is None:
+        return ()
+    whole = parse(selection, what)
+    parts: list[ast.expr] = []
+
+    def split(node: ast.expr) -> None:
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitAnd):
+            split(node.left)
+            split(node.right)
+        elif isinstance(node, ast.BoolOp) and isinstance(node.op, ast.And):
+            for value in node.values:
+                split(value)
+        else:
+            parts.append(node)
+
+    split(whole.tree)
+    # Bits of flags (`flags & 2`) are not two conditions: such a selection stays whole.
+    if not all(isinstance(part, ast.Compare | ast.BoolOp | ast.UnaryOp | ast.Call) for part in parts):
+        return (whole,)
+    return tuple(parse(ast.get_source_segment(whole.text, part) or whole.text, what) for part in parts)

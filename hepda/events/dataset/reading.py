@@ -1,0 +1,168 @@
+"""The events of samples, span by span: what is done here, in other processes or on a cluster, in one order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+
+from hepda.config import AnalysisConfig
+from hepda.errors import SourceError
+from hepda.events.dataset.chunks import MOST_ENTRIES, SPAN_ENTRIES, Faults, Rows
+from hepda.events.dataset.inputs import InputFile, factor_of
+from hepda.events.dataset.plan import Plan
+from hepda.events.dataset.samples import Normalisation, WeightSums, normalisation_of
+from hepda.events.dataset.skipped_files import BrokenFileError
+from hepda.events.dataset.spans import (
+    Span,
+    SpanFile,
+    SpanRows,
+    close_files,
+    entries_that_fit,
+    merge,
+    read_span,
+    spans_of,
+)
+from hepda.events.dataset.splits import fold_of, is_validation
+from hepda.events.dataset.table import FeatureTable
+
+Report = Callable[[str, int], None]
+"""Called with the sample and the events that were read since the last call."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileRecord:
+    """One file that was read; sums are over the physical weights of its selected events."""
+
+    sample: str
+    path: str
+    bytes: int | None
+    entries: int
+    sums: WeightSums
+
+    def as_manifest(self) -> dict[str, Any]:
+        """The file's part of manifest.json."""
+        return {
+            "sample": self.sample,
+            "path": self.path,
+            "bytes": self.bytes,
+            "entries": self.entries,
+            "selected": self.sums.entries,
+            "sumw": self.sums.sumw,
+            "sumw2": self.sums.sumw2,
+            "n_eff": self.sums.n_eff,
+            "lost": {"selection": self.entries - self.sums.entries},
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class SampleSpans:
+    """A sample in spans, file by file, and its normalisation."""
+
+    name: str
+    normalisation: Normalisation
+    files: list[tuple[InputFile, list[Span]]]
+
+    @property
+    def spans(self) -> list[Span]:
+        """Of all files."""
+        return [span for _, spans in self.files for span in spans]
+
+
+@dataclass(frozen=True, slots=True)
+class SampleRows:
+    """What was read of one sample: its selected events, span by span, and missing features by name."""
+
+    rows: list[Rows]
+    gaps: dict[str, int]
+
+
+def sample_spans(
+    config: AnalysisConfig,
+    plan: Plan,
+    name: str,
+    files: Sequence[InputFile],
+    inputs: Mapping[str, list[InputFile]] | None = None,
+    memory: int | None = None,
+    version: str = "",
+) -> SampleSpans:
+    """The files of a sample in spans that `memory` bytes hold, each, while they are worked on.
+
+    inputs: files of the samples that it is stitched to, opened here if not given; version: as of `Span`. Raises
+    BrokenFileError for a file that cannot be read.
+    """
+    sample = config.samples[name]
+    normalisation = normalisation_of(config, name, [file.metadata for file in files])
+    factor = factor_of(config, plan, name, normalisation, inputs)
+    token = uuid4().hex
+    spans = []
+    for file in files:
+        found = SpanFile(
+            name, file.path, sample.tree or config.tree, sample.aliases, config.reading.retries, file.plan,
+            file.replaced, factor, config.missing, config.split.key, file.entries, token,
+        )  # fmt: skip
+        try:
+            most = MOST_ENTRIES if memory is None else entries_that_fit(found, memory, MOST_ENTRIES)
+        except SourceError as error:
+            raise BrokenFileError(name, file.path, error) from error
+        spans.append((file, spans_of(found, file.ends, min(SPAN_ENTRIES, most), most, version)))
+    return SampleSpans(name, normalisation, spans)
+
+
+def rows_of_file(
+    sample: SampleSpans, number: int, results: Iterator[SpanRows], faults: Faults, gaps: dict[str, int], report: Report
+) -> Iterator[Rows]:
+    """Rows of the `number`-th file of a sample, whose spans come next in `results`; they are read one at a time.
+
+    faults, gaps: take note of what was met. Raises BrokenFileError for a file that cannot be read.
+    """
+    file, spans = sample.files[number]
+    try:
+        for span, rows in zip(spans, merge(islice(results, len(spans)), faults, gaps), strict=True):
+            yield rows
+            report(sample.name, span.stop - span.start)
+    except SourceError as error:
+        raise BrokenFileError(sample.name, file.path, error) from error
+
+
+def read_rows(config: AnalysisConfig, plan: Plan, name: str, files: list[InputFile], report: Report) -> SampleRows:
+    """Read the files of one sample, span by span, in this process.
+
+    Raises BrokenFileError for a file that cannot be read, DataError for numbers that are not finite.
+    """
+    sample, faults, gaps = sample_spans(config, plan, name, files), Faults(), dict[str, int]()
+    results = (read_span(span) for span in sample.spans)
+    try:
+        rows = [r for i in range(len(files)) for r in rows_of_file(sample, i, results, faults, gaps, report)]
+    finally:
+        close_files()
+    faults.complain()
+    return SampleRows(rows, gaps)
+
+
+_LABELS = {"signal": 1, "background": 0, None: -1}
+
+
+def table_of(config: AnalysisConfig, name: str, rows: list[Rows]) -> FeatureTable:
+    """The table of the rows of one sample."""
+    sample = config.samples[name]
+    key = np.concatenate([r.key for r in rows])
+    n = len(key)
+    return FeatureTable(
+        features=np.concatenate([r.features for r in rows]),
+        names=config.features,
+        weight=np.concatenate([r.weight for r in rows]),
+        label=np.full(n, _LABELS[sample.class_], dtype=np.int8),
+        domain=np.full(n, config.domains.index(sample.domain), dtype=np.int16),
+        domain_names=config.domains,
+        sample=np.full(n, list(config.samples).index(name), dtype=np.int16),
+        sample_names=tuple(config.samples),
+        fold=fold_of(key, config.split.folds),
+        validation=is_validation(key, config.split.validation),
+        key=key,
+        columns={name: np.concatenate([r.columns[name] for r in rows]) for name in rows[0].columns},
+    )

@@ -1,0 +1,273 @@
+"""What one sample is worth: its normalisation to the luminosity, and the sums that tell how good it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hepda.config import AnalysisConfig, NormalisationConfig
+from hepda.errors import DataError, SourceError
+from hepda.events.expressions.evaluator import Evaluator
+from hepda.events.expressions.parser import Expression, check_names, needed_names, parse
+from hepda.events.files.opening import EventFile, Tree, tree_of
+
+PB_IN_INVERSE_FB = 1000.0
+"""1 pb is 1000 events in 1/fb."""
+_BLOCK = 1_000_000
+"""Weights that are summed at once: those of a table on disk are never all in memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class WeightSums:
+    """Sums over weights w: their sum, their squares' sum, how many, how many negative."""
+
+    entries: int = 0
+    sumw: float = 0.0
+    sumw2: float = 0.0
+    negative: int = 0
+
+    @classmethod
+    def of(cls, weight: NDArray[np.float64]) -> WeightSums:
+        """Sums over `weight` [n]."""
+        sumw, sumw2, negative = 0.0, 0.0, 0
+        with np.errstate(all="ignore"):  # infinite weights are refused elsewhere, with their place
+            for start in range(0, len(weight), _BLOCK):
+                part = weight[start : start + _BLOCK]
+                sumw, sumw2 = sumw + float(part.sum()), sumw2 + float(np.square(part).sum())
+                negative += int((part < 0).sum())
+        return cls(len(weight), sumw, sumw2, negative)
+
+    @property
+    def n_eff(self) -> float:
+        """Effective number of events, sumw^2 / sumw2; 0 for none."""
+        return self.sumw**2 / self.sumw2 if self.sumw2 > 0 else 0.0
+
+    @property
+    def error(self) -> float:
+        """Statistical error of the yield, sqrt(sumw2)."""
+        return float(np.sqrt(self.sumw2))
+
+    @property
+    def negative_fraction(self) -> float | None:
+        """Share of events with a negative weight; None without events."""
+        return self.negative / self.entries if self.entries else None
+
+
+@dataclass(frozen=True, slots=True)
+class SampleSummary:
+    """A sample after the selection.
+
+    entries: events in its files; sums: over the physical weights of its selected events; normalisation: the
+    factor from the weight expression to the physical weight; sum_of_weights and cross_section (pb): None for
+    data; cut_flow: events left after each part of the selection; duplicates: selected events whose key occurs
+    before; missing: selected events in which a feature is missing, by feature.
+    """
+
+    name: str
+    class_: str | None
+    domain: str
+    entries: int
+    sums: WeightSums
+    normalisation: float
+    sum_of_weights: float | None
+    cross_section: float | None
+    cut_flow: tuple[tuple[str, int], ...]
+    duplicates: int
+    missing: dict[str, int]
+
+    def as_metrics(self) -> dict[str, Any]:
+        """The sample's part of metrics.json."""
+        return {
+            "entries": self.entries,
+            "selected": self.sums.entries,
+            "yield": self.sums.sumw,
+            "yield_error": self.sums.error,
+            "n_eff": self.sums.n_eff,
+            "negative_fraction": self.sums.negative_fraction,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    """What one file says about itself; None where it does not or where nobody asked."""
+
+    sum_of_weights: float | None
+    cross_section: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Normalisation:
+    """factor: physical weight over the weight expression; its ingredients, None where they play no part."""
+
+    factor: float
+    sum_of_weights: float | None = None
+    cross_section: float | None = None
+
+
+def normalisation_config(config: AnalysisConfig, name: str) -> NormalisationConfig | None:
+    """Where the files of a sample keep what normalises it: its own section, or the analysis's."""
+    return config.samples[name].normalisation or config.normalisation
+
+
+def metadata_of(config: AnalysisConfig, name: str, tree: Tree, variables: Mapping[str, Expression]) -> Metadata:
+    """What the file of `tree` tells that the sample `name` is normalised by; data are asked for nothing.
+
+    Raises SourceError or ExpressionError if it is not there.
+    """
+    sample, where = config.samples[name], normalisation_config(config, name)
+    wants_sum = not sample.is_data and sample.sum_of_weights == "file"
+    wants_section = not sample.is_data and sample.cross_section is None
+    if where is None or not (wants_sum or wants_section):
+        return Metadata(None, None)
+    total = None
+    if wants_sum and where.events is not None:
+        total = sum_over_events(tree, parse(where.events, "normalisation.events"), variables)
+    elif wants_sum and where.histogram is not None:
+        total = from_histogram(tree.file, where.histogram, where.bin)
+    names = [where.sum_of_weights] * (wants_sum and total is None) + [where.cross_section] * wants_section
+    columns = from_tree(tree.file, where, names)
+    if wants_sum and total is None:
+        total = float(columns[where.sum_of_weights].sum())
+    section = _agreed(columns[where.cross_section], tree.path) if wants_section else None
+    return Metadata(total, section)
+
+
+def from_tree(file: EventFile, where: NormalisationConfig, texts: Sequence[str]) -> dict[str, NDArray[Any]]:
+    """Branches of the tree of bookkeeping, or expressions of them, by their text: one number an entry each.
+
+    Raises SourceError or ExpressionError for what is not there, or is no such number.
+    """
+    if not texts:
+        return {}
+    try:
+        tree = tree_of(file, file.path, where.tree)
+        # A branch may have a name that no expression can have.
+        parsed = {text: parse(text, "normalisation") for text in texts if text not in tree.names}
+        columns = tree.read([*(text for text in texts if text in tree.names), *needed_names(parsed.values(), {})])
+    except SourceError as error:
+        keys = {where.sum_of_weights: "sum_of_weights", where.cross_section: "cross_section"}
+        raise SourceError(
+            f"{error} It is needed for the normalisation; see `normalisation`, or give the sample's "
+            f"{' and '.join(keys[text] for text in texts)} in the analysis file."
+        ) from error
+    found = {}
+    for text in texts:
+        gone = None
+        if text in parsed:
+            values, gone = Evaluator(columns, {}, tree.entries).number(parsed[text])
+        else:
+            values = columns[text].values
+        listed = text not in parsed and columns[text].offsets is not None
+        if listed or len(values) == 0 or (gone is not None and gone.any()):
+            raise SourceError(f"{file.path}: {where.tree}: {text} must be one number an entry, and at least one.")
+        found[text] = values
+    return found
+
+
+def from_histogram(file: EventFile, name: str, number: int | None) -> float:
+    """The content of a bin (from 1), or of all bins, of the histograms of this name."""
+    contents = file.do(f"the histogram {name!r}", lambda f: f.histogram(name))
+    if number is None:
+        return float(contents.sum())
+    if number > contents.shape[-1]:
+        raise SourceError(
+            f"{file.path}: the histogram {name!r} has {contents.shape[-1]} bins, so none with the number {number}; "
+            "see `normalisation.bin`."
+        )
+    return float(contents[..., number - 1].sum())
+
+
+SPAN = 100_000
+"""Entries that are summed at once."""
+
+
+def sum_over_events(tree: Tree, expression: Expression, variables: Mapping[str, Expression]) -> float:
+    """`expression` summed over every entry of `tree`. Raises ExpressionError, SourceError, or DataError for a NaN."""
+    check_names([expression], variables, tree.names, tree.path)
+    names = sorted(needed_names([expression], variables))
+    total = 0.0
+    for start in range(0, tree.entries, SPAN):
+        stop = min(start + SPAN, tree.entries)
+
+        def where(event: int, start: int = start) -> str:
+            return f"entry {start + event} of {tree.path}"
+
+        values, gone = Evaluator(tree.read(names, start, stop), variables, stop - start, where).number(expression)
+        bad = ~np.isfinite(values) if gone is None else ~np.isfinite(values) | gone
+        if bad.any():
+            entry = start + int(np.flatnonzero(bad)[0])
+            what = f"{expression.what} ({expression.text})"
+            raise DataError(f"{tree.path}: {what} is not a finite number in entry {entry}.")
+        total += float(values.sum())
+    return total
+
+
+def _agreed(values: NDArray[Any], path: str) -> float:
+    low, high = float(np.min(values)), float(np.max(values))
+    if not np.isfinite(low + high) or high - low > 1e-6 * abs(high):
+        raise DataError(f"{path}: its cross sections differ: {low} to {high} pb; give the sample's own.")
+    return high
+
+
+def normalisation_of(config: AnalysisConfig, name: str, files: Sequence[Metadata]) -> Normalisation:
+    """Luminosity x cross section x k factor x filter efficiency x scale / sum of generated weights.
+
+    The luminosity is the sample's own (of its era), or the analysis's.
+
+    Data: 1. Raises DataError for sums or cross sections that cannot normalise anything.
+    """
+    sample = config.samples[name]
+    if sample.is_data:
+        return Normalisation(1.0)
+    corrections = sample.k_factor * sample.filter_efficiency * sample.scale
+    if normalisation_config(config, name) is None:
+        return Normalisation(corrections)
+    sums = [f.sum_of_weights for f in files if f.sum_of_weights is not None]
+    total = sum(sums) if sample.sum_of_weights == "file" else sample.sum_of_weights
+    sections = [f.cross_section for f in files if f.cross_section is not None]
+    section = sample.cross_section
+    if section is None:
+        section = _agreed(np.asarray(sections), f"samples.{name}")
+    if not np.isfinite(total) or total <= 0:
+        raise DataError(f"samples.{name}: the sum of generated weights is {total}; it must be positive.")
+    if section <= 0:
+        raise DataError(f"samples.{name}: the cross section is {section} pb; it must be positive.")
+    luminosity = sample.luminosity or config.luminosity
+    factor = luminosity * PB_IN_INVERSE_FB * section * corrections / total
+    return Normalisation(factor, total, section)
+
+
+_KEYS = 2_000_000
+"""Keys that are sorted at once."""
+
+
+def duplicates(key: NDArray[np.uint64]) -> int:
+    """How many of the events with these keys [n] come after one of the same key.
+
+    np.unique would fill a hash table, in a hundred times the time of a sort and with several times the memory.
+    """
+    found = 0
+    for rows in rows_by_key(key):
+        ordered = np.sort(key[rows])
+        found += int(np.count_nonzero(ordered[1:] == ordered[:-1]))
+    return found
+
+
+def rows_by_key(key: NDArray[np.uint64]) -> Iterator[NDArray[np.int64]]:
+    """The rows [n] in parts, ascending, such that equal keys are in one part: keys on disk are never all in memory.
+
+    Keys are hashes, so equal ranges of them hold about as many events each.
+    """
+    parts = max(1, -(-len(key) // _KEYS))
+    step = 2**64 // parts + 1
+    for part in range(parts):
+        low, high = np.uint64(part * step), np.uint64(min((part + 1) * step, 2**64) - 1)
+        found = [np.zeros(0, np.int64)]
+        for start in range(0, len(key), _BLOCK):
+            block = key[start : start + _BLOCK]
+            found.append(np.flatnonzero((block >= low) & (block <= high)) + start)
+        yield np.concatenate(found)

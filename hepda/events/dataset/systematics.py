@@ -1,0 +1,65 @@
+"""Whether the files have what `systematics:` names: checked before anything is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from hepda.config import AnalysisConfig
+from hepda.config.events.systematics import ShapeSystematic, WeightSystematic, template_samples, varied_samples
+from hepda.errors import ConfigError, nearest
+from hepda.events.dataset.plan import PHYSICAL, Plan
+from hepda.events.expressions.parser import Expression, check_names, parse
+
+if TYPE_CHECKING:
+    from hepda.events.dataset.inputs import InputFile
+
+SIDES = ("up", "down")
+
+
+def check_systematics(config: AnalysisConfig, plan: Plan, inputs: Mapping[str, Sequence[InputFile]]) -> None:
+    """Raise before anything is trained for a branch or a name in `systematics` that is not in the files.
+
+    Raises:
+        ConfigError: a shape replaces or reads a branch that is not there; suggests the nearest.
+        ExpressionError: a factor does not parse, or names something else than variables and branches.
+
+    """
+    for name, section in config.systematics.items():
+        if isinstance(section, ShapeSystematic):
+            for sample in varied_samples(config, name):
+                for side in SIDES:
+                    for file in inputs[sample]:
+                        known = set(file.branches)
+                        where = f"systematics.{name}.{side}"
+                        _check_branches(
+                            where, getattr(section, side) or {}, known, plan.variables_of(sample), file.path
+                        )
+    for sample in template_samples(config):
+        factors = factors_of(config, sample).values()
+        for file in inputs[sample]:
+            check_names(factors, plan.variables_of(sample), {*file.branches, PHYSICAL}, file.path)
+
+
+def _check_branches(
+    where: str, replaced: Mapping[str, str], known: Collection[str], variables: Collection[str], path: str
+) -> None:
+    for old, new in replaced.items():
+        if old not in known:
+            hint = nearest(old, known)
+            what = "is a variable; replace the branches that it is made of" if old in variables else "is no branch"
+            raise ConfigError(f"{where}.{old}: {what} (of {path}).{hint}")
+        if new not in known:
+            raise ConfigError(f"{where}.{old}: there is no branch {new!r} in {path}.{nearest(new, known)}")
+
+
+def factors_of(config: AnalysisConfig, sample: str) -> dict[str, Expression]:
+    """The factors of the weight systematics on the weights of a sample, by `systematic:side`."""
+    found = {}
+    for name, section in config.systematics.items():
+        if isinstance(section, WeightSystematic) and sample in varied_samples(config, name):
+            for side in SIDES:
+                text = getattr(section, side)
+                if text is not None:
+                    found[f"{name}:{side}"] = parse(text, f"systematics.{name}.{side}")
+    return found

@@ -1,0 +1,109 @@
+"""Systematic variations of the simulation: events read again with other branches, and factors on their weights.
+
+A shape systematic replaces branches when the files are read, so that selection, weights and features follow; a weight
+systematic is a factor on the nominal weight. Only the samples of the first domain are read: they are the templates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hepda.config import AnalysisConfig
+from hepda.config.events.systematics import ShapeSystematic, template_samples, varied_samples
+from hepda.errors import DataError
+from hepda.events.dataset.inputs import InputFile, open_inputs
+from hepda.events.dataset.plan import PHYSICAL, Plan, make_plan
+from hepda.events.dataset.reading import read_rows, table_of
+from hepda.events.dataset.skipped_files import Skips
+from hepda.events.dataset.systematics import SIDES, factors_of
+from hepda.events.dataset.table import FeatureTable
+from hepda.events.expressions.parser import needed_names
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One pass over the files of a sample; systematic None: the nominal events, for the factors on their weights."""
+
+    sample: str
+    systematic: str | None = None
+    side: str = ""
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        return self.sample if self.systematic is None else f"{self.sample} {self.systematic} {self.side}"
+
+
+def readings(config: AnalysisConfig) -> list[Reading]:
+    """Every pass that the systematics of the analysis need."""
+    found = [
+        Reading(sample, name, side)
+        for name, section in config.systematics.items()
+        if isinstance(section, ShapeSystematic)
+        for sample in varied_samples(config, name)
+        for side in SIDES
+        if getattr(section, side) is not None
+    ]
+    return found + [Reading(s) for s in template_samples(config) if factors_of(config, s)]
+
+
+def read_varied(config: AnalysisConfig, reading: Reading, report: Callable[[str, int], None]) -> FeatureTable:
+    """The events of a sample with the branches of a shape systematic replaced.
+
+    Raises:
+        HepdaError: as `load_table`.
+
+    """
+    plan, files = _open(config, reading.sample)
+    section = config.systematics[str(reading.systematic)]
+    varied = [replace(file, replaced=getattr(section, reading.side)) for file in files]
+    read = read_rows(config, plan, reading.sample, varied, report)
+    table = table_of(config, reading.sample, read.rows)
+    if not len(table):
+        raise DataError(
+            f"systematics.{reading.systematic}.{reading.side}: no event of {reading.sample} passes the selection; "
+            "look at the branches that stand in."
+        )
+    return table
+
+
+def read_factors(
+    config: AnalysisConfig, sample: str, report: Callable[[str, int], None]
+) -> tuple[NDArray[np.uint64], dict[str, Array]]:
+    """Keys [n] of the nominal events of a sample and, by `factors_of`, the factors [n] on their weights.
+
+    Raises:
+        HepdaError: as `load_table`; DataError for a factor that is not finite.
+
+    """
+    plan, files = _open(config, sample)
+    factors = factors_of(config, sample)
+    lean = []
+    for file in files:
+        own = file.plan
+        weights = [] if own.weight is None else [own.weight]
+        expressions = [*own.cuts, *weights, *plan.stitched_to(sample).values(), *factors.values()]
+        branches = tuple(sorted(needed_names(expressions, own.variables) - {PHYSICAL}))
+        lean.append(replace(file, plan=replace(own, features=(), columns=factors, domains={}, branches=branches)))
+    read = read_rows(config, plan, sample, lean, report)
+    found = {name: np.concatenate([np.zeros(0), *(rows.columns[name] for rows in read.rows)]) for name in factors}
+    for name, values in found.items():
+        bad = int(np.sum(~np.isfinite(values)))
+        if bad:
+            raise DataError(
+                f"systematics.{name.replace(':', '.')}: is not a finite number in {bad} selected events of {sample}; "
+                "mend the expression (a division by zero?)."
+            )
+    return np.concatenate([np.zeros(0, np.uint64), *(rows.key for rows in read.rows)]), found
+
+
+def _open(config: AnalysisConfig, sample: str) -> tuple[Plan, list[InputFile]]:
+    plan = make_plan(config)
+    return plan, open_inputs(config, plan, sample, Skips(config))

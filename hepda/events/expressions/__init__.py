@@ -1,0 +1,1 @@
+"""Expressions of the analysis file over flat and jagged columns."""

@@ -1,0 +1,164 @@
+"""Lists of pairs and triplets, and what four-vectors say of one another (frames and angles, by vector)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hepda.events.expressions.columns import (
+    Column,
+    Offsets,
+    Value,
+    ValueProblem,
+    Vectors,
+    align,
+    counts,
+    offsets_of,
+    owners,
+)
+from hepda.events.expressions.kinematics import MAX_PAIR_OBJECTS, MAX_TRIPLET_OBJECTS
+
+MAX_COMBINATIONS = 20_000_000
+"""Of one chunk of events: more than 1000 pairs in each of 16,000 events."""
+_MOST = {2: MAX_PAIR_OBJECTS, 3: MAX_TRIPLET_OBJECTS}
+
+
+def combination(size: int, place: int) -> Callable[[Value], Value]:
+    """A function: element `place` of each combination of `size` elements of a list, a list an event.
+
+    Combinations are in the order (0, 1), (0, 2), (1, 2), (0, 3), ... of falling last element's rank, the same
+    for every list of these lengths, so that `pair_first(jets)` and `pair_second(jet_b)` belong together.
+    """
+
+    def compute(value: Value) -> Value:
+        index, offsets = _combinations(_offsets(value), size)
+        return _list(value).take(index[place], offsets)
+
+    return compute
+
+
+def _combinations(offsets: Offsets, size: int) -> tuple[list[NDArray[np.int64]], Offsets]:
+    """Flat positions of each member of the combinations of each list, and the combinations' offsets."""
+    lengths = counts(offsets)
+    widest = int(lengths.max(initial=0))
+    if widest > _MOST[size]:
+        raise ValueProblem(
+            f"an event has {widest} objects; combinations of {size} are formed of {_MOST[size]} at most: "
+            "take the leading ones, as in jets[:12]"
+        )
+    local = _local(widest, size)
+    # Combinations whose last member is below n come first: those of a list of n elements are a head of the table.
+    number = np.searchsorted(local[-1], np.arange(widest + 1))[lengths]
+    made = offsets_of(number)
+    within = _within(number, made)
+    start = np.repeat(offsets[:-1], number)
+    return [start + row[within] for row in local], made
+
+
+def _within(number: NDArray[np.int64], made: Offsets) -> NDArray[np.int64]:
+    """The rank of each combination within its event. Raises ValueProblem if there are too many."""
+    if made[-1] > MAX_COMBINATIONS:
+        raise ValueProblem(f"makes {made[-1]} combinations at once; take the leading objects, as in jets[:12]")
+    return np.arange(int(made[-1])) - np.repeat(made[:-1], number)
+
+
+def _list(value: Value) -> Column | Vectors:
+    if not isinstance(value, Column | Vectors) or value.offsets is None:
+        raise ValueProblem("needs a list an event")
+    return value
+
+
+def _offsets(value: Value) -> Offsets:
+    offsets = _list(value).offsets
+    return np.zeros(1, dtype=np.int64) if offsets is None else offsets
+
+
+def _local(widest: int, size: int) -> list[NDArray[np.int64]]:
+    """All combinations of range(widest), [size][number], ordered by their last member, then the one before it."""
+    members = np.indices((widest,) * size).reshape(size, -1)
+    chosen = members[:, np.all(np.diff(members, axis=0) > 0, axis=0)]
+    return list(chosen[:, np.lexsort(chosen)].astype(np.int64))
+
+
+def cross(place: int) -> Callable[[Value, Value], Value]:
+    """A function: member `place` (0 or 1) of each pair of an element of one list with one of another."""
+
+    def compute(first: Value, second: Value) -> Value:
+        a, b = _offsets(first), _offsets(second)
+        number = counts(a) * counts(b)
+        made = offsets_of(number)
+        within = _within(number, made)
+        event = owners(made)
+        inner = counts(b)[event]
+        if place == 0:
+            return _list(first).take(a[:-1][event] + within // np.maximum(inner, 1), made)
+        return _list(second).take(b[:-1][event] + within % np.maximum(inner, 1), made)
+
+    return compute
+
+
+def _momentum(vectors: Vectors) -> Any:
+    """Four-vectors as vector knows them."""
+    import vector
+
+    return vector.array({"px": vectors.px, "py": vectors.py, "pz": vectors.pz, "E": vectors.energy})
+
+
+def vectors_of(value: Value) -> Vectors:
+    """The value, if it is four-vectors. Raises ValueProblem if not."""
+    if not isinstance(value, Vectors):
+        raise ValueProblem("needs four-vectors: p4(pt, eta, phi, mass)")
+    return value
+
+
+def component(name: str) -> Callable[[Value], Column]:
+    """A function: a property of vector's Momentum4D of each four-vector."""
+
+    def compute(value: Value) -> Column:
+        vectors = vectors_of(value)
+        values = np.asarray(getattr(_momentum(vectors), name), dtype=np.float64)
+        return Column(values, vectors.offsets, vectors.missing)
+
+    return compute
+
+
+def _aligned(first: Vectors, second: Vectors) -> tuple[Vectors, Vectors]:
+    """Both with the same lists: one an event meets a list by repetition."""
+    sizes = [Column(np.arange(len(v.px)), v.offsets, v.missing) for v in (first, second)]
+    (left, right), offsets, missing = align(*sizes)
+    return first.take(left, offsets, missing), second.take(right, offsets, missing)
+
+
+def angle(name: str) -> Callable[[Value, Value], Column]:
+    """A function: a method of vector's Momentum4D with another one, e.g. deltaangle."""
+
+    def compute(first: Value, second: Value) -> Column:
+        a, b = _aligned(vectors_of(first), vectors_of(second))
+        values = np.asarray(getattr(_momentum(a), name)(_momentum(b)), dtype=np.float64)
+        return Column(values, a.offsets, a.missing)
+
+    return compute
+
+
+def in_frame(value: Value, frame: Value) -> Vectors:
+    """Four-vectors as seen where `frame` is at rest."""
+    a, b = _aligned(vectors_of(value), vectors_of(frame))
+    moved = _momentum(a).boostCM_of_p4(_momentum(b))
+    return Vectors.of([np.asarray(part) for part in (moved.px, moved.py, moved.pz, moved.E)], a.offsets, a.missing)
+
+
+ENTRIES: tuple[tuple[str, str, Callable[..., Value]], ...] = (
+    *((name, "vectors", component(theirs)) for name, theirs in (
+        ("rapidity", "rapidity"), ("theta", "theta"), ("cos_theta", "costheta"), ("et", "Et"), ("mt", "Mt"),
+        ("beta", "beta"), ("gamma", "gamma"),
+    )),
+    ("delta_angle", "vectors, vectors", angle("deltaangle")),
+    ("in_frame", "vectors, frame", in_frame),
+    *((f"pair_{name}", "list", combination(2, place)) for place, name in enumerate(("first", "second"))),
+    *((f"triplet_{name}", "list", combination(3, place)) for place, name in enumerate(("first", "second", "third"))),
+    *((f"cross_{name}", "list, list", cross(place)) for place, name in enumerate(("first", "second"))),
+)  # fmt: skip
+"""Name, arguments and function, for the table of hepda.events.expressions.functions."""

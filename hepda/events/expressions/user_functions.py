@@ -1,0 +1,124 @@
+"""Functions that users register: Python beside their analysis, reached by an entry point and by name only.
+
+A package of the user's declares, in its pyproject.toml,
+
+    [project.entry-points."hepda.functions"]
+    top_tag = "my_analysis.tagging:top_tag"
+
+and `top_tag(jet_pt, jet_b)` may then stand in an expression. The function gets awkward arrays: numbers, lists
+of numbers, and four-vectors as vector's Momentum4D, `None` where a value is missing; plain numbers stay plain.
+It returns the same kinds, one entry an event. Nothing is imported before an expression names the function.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from collections.abc import Callable
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from hepda.errors import ExpressionError
+from hepda.events.expressions.awkward_arrays import array_of, value_of
+from hepda.events.expressions.columns import Column, Value, ValueProblem, Vectors
+from hepda.events.expressions.functions import FUNCTIONS, Function
+
+GROUP = "hepda.functions"
+MOST_ARGUMENTS = 32
+
+
+def function_names() -> list[str]:
+    """Names of all functions, hepda's own first; imports none of them."""
+    return [*FUNCTIONS, *(name for name in _entries() if name not in FUNCTIONS)]
+
+
+def find_function(name: str) -> Function | None:
+    """The function of this name, hepda's own before a registered one; None if there is neither.
+
+    Raises ExpressionError if it is registered twice or cannot be loaded.
+    """
+    return FUNCTIONS.get(name) or (_load(name) if name in _entries() else None)
+
+
+@cache
+def _entries() -> dict[str, tuple[EntryPoint, ...]]:
+    found: dict[str, tuple[EntryPoint, ...]] = {}
+    for entry in entry_points(group=GROUP):
+        found[entry.name] = (*found.get(entry.name, ()), entry)
+    return found
+
+
+def registered_versions() -> list[str]:
+    """What registered functions are now, as text: where they come from, the version, and what their module says."""
+    return sorted(f"{name}={entry.value} {_said_by(entry)}" for name, own in _entries().items() for entry in own)
+
+
+def _said_by(entry: EntryPoint) -> str:
+    found = find_spec(entry.module.partition(".")[0])
+    roots = [Path(place) for place in (found.submodule_search_locations or ())] if found else []
+    files = [file for root in roots for file in sorted(root.rglob("*.py"))]
+    if found is not None and not roots and found.origin is not None:
+        files = [Path(found.origin)]
+    told = hashlib.sha256()
+    for file in files:
+        told.update(file.read_bytes())
+    return f"{entry.dist.version if entry.dist else ''} {told.hexdigest()[:16]}"
+
+
+@cache
+def _load(name: str) -> Function:
+    entries = {entry.value: entry for entry in _entries()[name]}
+    if len(entries) > 1:
+        raise ExpressionError(f"{name}() is registered twice: {' and '.join(sorted(entries))}; uninstall one of them.")
+    (entry,) = entries.values()
+    try:
+        function = entry.load()
+        signature = inspect.signature(function)
+    except Exception as error:  # whatever a user's module does when it is imported
+        raise ExpressionError(
+            f"{name}() is registered as {entry.value} and cannot be loaded: {type(error).__name__}: {error}."
+        ) from error
+    return Function(_guarded(name, function), *_arity(name, signature))
+
+
+def _arity(name: str, signature: inspect.Signature) -> tuple[tuple[int, int], str]:
+    """Least and greatest number of arguments by position, and how the call looks."""
+    low = high = 0
+    for parameter in signature.parameters.values():
+        if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
+            high += 1
+            low += parameter.default is parameter.empty
+        elif parameter.kind is parameter.VAR_POSITIONAL:
+            high = MOST_ARGUMENTS
+        elif parameter.kind is parameter.KEYWORD_ONLY and parameter.default is parameter.empty:
+            raise ExpressionError(
+                f"{name}() needs {parameter.name!r} by keyword; expressions give arguments by position."
+            )
+    return (low, high), f"{name}({', '.join(signature.parameters)})"
+
+
+def _guarded(name: str, function: Callable[..., Any]) -> Callable[..., Value]:
+    """`function` on arrays, its result checked; what it raises is told at the place of the call."""
+
+    def compute(*values: Value) -> Value:
+        events = {_events(value) for value in values if isinstance(value, Column | Vectors)}
+        try:
+            result = value_of(function(*(array_of(value) for value in values)))
+        except ValueProblem as problem:
+            raise ValueProblem(f"{name}() {problem}") from problem
+        except Exception as error:  # the user's own code may raise anything
+            raise ValueProblem(f"{name}() failed: {type(error).__name__}: {error}") from error
+        if isinstance(result, Column | Vectors) and events and _events(result) not in events:
+            raise ValueProblem(f"{name}() gave {_events(result)} entries for {max(events)} events")
+        return result
+
+    return compute
+
+
+def _events(value: Column | Vectors) -> int:
+    if value.offsets is not None:
+        return len(value.offsets) - 1
+    return len(value.values if isinstance(value, Column) else value.px)

@@ -1,0 +1,96 @@
+"""Files of friends, written span by span: TTree, RNTuple or Parquet with one flat number an event and branch."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hepda.errors import ConfigError
+from hepda.runtime.run_directory import replacing
+
+Array = NDArray[Any]
+Write = Callable[[Mapping[str, Array]], None]
+
+SUFFIX = {"ttree": ".root", "rntuple": ".root", "parquet": ".parquet"}
+"""The formats, and how their files end."""
+TREE = "hepda"
+"""The tree of friends: a name of its own, so that its branches do not hide those of the events."""
+
+
+def branch_names(texts: Iterable[str]) -> dict[str, str]:
+    """What each text is called as a branch: letters, digits and underscores, as every format takes them.
+
+    Raises:
+        ConfigError: two would be called the same.
+
+    """
+    found: dict[str, str] = {}
+    for text in texts:
+        name = re.sub(r"\W", "_", text)
+        twin = next((other for other, own in found.items() if own == name), None)
+        if twin is not None:
+            raise ConfigError(f"{twin!r} and {text!r} would be one branch, {name!r}: rename one in the analysis file.")
+        found[text] = name
+    return found
+
+
+@contextmanager
+def friend_file(path: Path, kind: str, types: Mapping[str, np.dtype[Any]]) -> Iterator[Write]:
+    """write(columns) for spans of the branches `types`; the file is there when the block ends well, and only then.
+
+    Raises:
+        ConfigError: it cannot be written, for example because the disk is full.
+
+    """
+    writer = {"ttree": _ttree, "rntuple": _rntuple, "parquet": _parquet}[kind]
+    for left in path.parent.glob(f".{path.name}.*.tmp"):  # of a process that was killed
+        left.unlink(missing_ok=True)
+    with replacing(path) as temporary, _full(path), writer(temporary, types) as own:
+
+        def write(columns: Mapping[str, Array]) -> None:
+            with _full(path):
+                own({name: np.asarray(columns[name], dtype=kind) for name, kind in types.items()})
+
+        yield write
+
+
+@contextmanager
+def _full(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be written: {error.strerror or error}.") from error
+
+
+@contextmanager
+def _ttree(path: Path, types: Mapping[str, np.dtype[Any]]) -> Iterator[Write]:
+    import uproot
+
+    with uproot.recreate(path) as file:
+        file.mktree(TREE, dict(types))
+        yield lambda columns: file[TREE].extend(dict(columns))
+
+
+@contextmanager
+def _rntuple(path: Path, types: Mapping[str, np.dtype[Any]]) -> Iterator[Write]:
+    import uproot
+
+    with uproot.recreate(path) as file:
+        ntuple = file.mkrntuple(TREE, dict(types))
+        yield lambda columns: ntuple.extend(dict(columns))
+
+
+@contextmanager
+def _parquet(path: Path, types: Mapping[str, np.dtype[Any]]) -> Iterator[Write]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = pa.schema([(name, pa.from_numpy_dtype(kind)) for name, kind in types.items()])
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+        yield lambda columns: writer.write_table(pa.table(dict(columns), schema=schema))

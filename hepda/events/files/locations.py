@@ -1,0 +1,225 @@
+"""Where files lie: paths, globs, folders and URLs; what is tried again, and what is not there for good."""
+
+from __future__ import annotations
+
+import errno
+import glob
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from hepda.errors import HepdaError, MissingExtraError, SourceError, nearest
+from hepda.events.expressions.columns import ValueProblem
+from hepda.events.files.protocol import SUFFIXES
+
+Result = TypeVar("Result")
+
+RETRIES = 3
+"""How often something that fails for a while is tried again."""
+FIRST_WAIT = 1.0
+"""Seconds before the first of them; each further wait is twice as long."""
+
+_EXTRAS = {
+    "root": ("fsspec-xrootd and xrootd", "xrootd"),
+    "http": ("aiohttp", "https"),
+    "https": ("aiohttp", "https"),
+    "s3": ("s3fs", "s3"),
+}
+"""What a scheme needs, and the extra that brings it."""
+_PASSING = frozenset((errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN, errno.ECONNRESET, errno.EHOSTUNREACH))
+"""Errors of network file systems that pass."""
+_XROOTD = {"XRD_CONNECTIONWINDOW": "10", "XRD_CONNECTIONRETRY": "1", "XRD_STREAMERRORWINDOW": "1"}
+"""What XRootD's client is told where the user's environment does not say.
+
+By itself it waits up to ten minutes for a server that does not answer, and half an hour before it asks one again whose
+connection broke; `attempt` asks again anyway.
+"""
+_FOR_GOOD = ("no such file", "not found", "[3011]", "permission denied", "[3010]")
+"""What XRootD's servers and file systems say when asking again is no use."""
+_NOT_NOW = frozenset((408, 425, 429))
+"""A web server's words below 500 when it may answer later: too slow, early, often (RFC 9110, 8470, 6585)."""
+
+
+class UnreachableError(SourceError):
+    """A place that does not answer now, and may do so later."""
+
+
+def is_remote(path: str) -> bool:
+    """Whether the path is a URL."""
+    return "://" in path
+
+
+def expand(files: Sequence[str], where: str) -> list[str]:
+    """Paths, globs, folders and URLs to files, in order, each once.
+
+    A folder means all files in it, at any depth, whose ending tells a format of events. Raises SourceError,
+    beginning with `where`, for what matches no file and for files twice.
+    """
+    found: dict[str, None] = {}
+    for pattern in files:
+        matches = _remote_matches(pattern, where) if is_remote(pattern) else _matches(pattern)
+        if not matches:
+            raise SourceError(f"{where}: {_why_nothing(pattern)}")
+        for match in matches:
+            if match in found:
+                raise SourceError(f"{where}: {match} is listed twice; its events would count twice.")
+            found[match] = None
+    return list(found)
+
+
+def _matches(pattern: str) -> list[str]:
+    path = Path(pattern)
+    if path.is_dir():
+        return sorted(str(file) for file in path.rglob("*") if file.is_file() and _is_events(file.name))
+    if glob.has_magic(pattern) and not path.exists():
+        return sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 - Path.glob takes no absolute one
+    return [pattern] if path.is_file() else []
+
+
+def _is_events(name: str) -> bool:
+    return Path(name).suffix.lower() in SUFFIXES and not name.startswith(".")
+
+
+def _remote_matches(pattern: str, where: str) -> list[str]:
+    """The URLs that a URL means; without a wildcard nothing is asked of the server."""
+    scheme, _, rest = pattern.partition("://")
+    # A question mark begins the query of a web address; elsewhere it stands for one letter.
+    if not any(letter in rest for letter in ("*[" if scheme.startswith("http") else "*[?")):
+        return [pattern]
+    import fsspec
+
+    def look() -> list[str]:
+        system, path = fsspec.core.url_to_fs(pattern)
+        return sorted(str(system.unstrip_protocol(match)) for match in system.glob(path))
+
+    with_where = f"{where}: {pattern}"
+    return attempt(with_where, "the list of files", True, look, RETRIES)
+
+
+def _why_nothing(pattern: str) -> str:
+    path = Path(pattern)
+    if is_remote(pattern):
+        return f"no file matches {pattern}."
+    if path.is_dir():
+        return f"{pattern} is a folder without any file of events ({', '.join(SUFFIXES)})."
+    if glob.has_magic(pattern):
+        return f"no file matches {pattern}."
+    if not path.parent.is_dir():
+        return f"{pattern} does not exist; there is no folder {path.parent}."
+    hint = nearest(path.name, (other.name for other in path.parent.iterdir()))
+    return f"{pattern} does not exist.{hint}"
+
+
+def size_of(path: str) -> int | None:
+    """Bytes of a local file; None for a URL, or where the file is gone."""
+    try:
+        return None if is_remote(path) else Path(path).stat().st_size
+    except OSError:
+        return None
+
+
+def attempt(
+    path: str,
+    what: str,
+    remote: bool,
+    action: Callable[[], Result],
+    retries: int,
+    before: Callable[[], Any] = lambda: None,
+) -> Result:
+    """Do `action`; what fails for a while is tried again, after `before`, each time after twice the wait.
+
+    Raises SourceError, naming `path` and `what` was wanted of it.
+    """
+    if _scheme(path) in ("root", "roots", "xroot"):
+        for name, value in _XROOTD.items():  # the client reads them when it is loaded
+            os.environ.setdefault(name, value)
+    for number in range(retries + 1):
+        try:
+            with reading(path, what, remote):
+                return action()
+        except UnreachableError as error:
+            if number == retries:
+                tried = f" It was tried {retries + 1} times." if retries else ""
+                raise SourceError(f"{error}{tried}") from error
+            before()
+            _forget(path)
+            time.sleep(FIRST_WAIT * 2**number)
+    raise AssertionError("the loop returns or raises")
+
+
+def _forget(path: str) -> None:
+    """Drop the connections and open files that fsspec keeps of a place: after a break they fail for good."""
+    if not is_remote(path):
+        return
+    import fsspec
+
+    kind = fsspec.get_filesystem_class(_scheme(path))
+    for system in list(kind._cache.values()):
+        # fsspec-xrootd hands out a broken file again and, at the end of the process, complains that it cannot close it.
+        handles = getattr(getattr(system, "_readonly_filehandle_cache", None), "_cache", None)
+        if handles is not None:
+            handles.clear()
+    kind.clear_instance_cache()
+
+
+def _scheme(path: str) -> str:
+    """Of a URL, which may stand behind what it is wanted for: `samples.x.files: root://...`."""
+    return path.rpartition(": ")[2].partition("://")[0]
+
+
+@contextmanager
+def reading(path: str, what: str, remote: bool) -> Iterator[None]:
+    """Whatever a library meets in a broken file or on the way to it becomes one SourceError."""
+    try:
+        yield
+    except HepdaError:
+        raise
+    except ValueProblem as problem:
+        raise SourceError(f"{path}: {what}: {problem}.") from problem
+    except Exception as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        told = f"{type(error).__name__}: {reason}"
+        if isinstance(error, ImportError):
+            scheme = _scheme(path)
+            if remote and scheme in _EXTRAS:
+                raise MissingExtraError(*_EXTRAS[scheme]) from error
+            raise SourceError(f"{path}: a package is needed to read it: {reason}") from error
+        if passes(error, remote):
+            raise UnreachableError(f"{path}: cannot be reached: {told}.") from error
+        if remote and _status(error) is not None:
+            raise SourceError(f"{path}: cannot be opened: {told}.") from error
+        if remote and isinstance(error, OSError):
+            raise SourceError(f"{path}: cannot be reached: {told}.") from error
+        if isinstance(error, FileNotFoundError | PermissionError):
+            raise SourceError(f"{path}: cannot be opened: {error.strerror or reason}.") from error
+        raise SourceError(
+            f"{path}: cannot read {what}: {told}. The file is truncated or corrupt: copy or produce it again, or take "
+            "it out of the list."
+        ) from error
+
+
+def passes(error: BaseException, remote: bool) -> bool:
+    """Whether an error may be gone the next time: of the network or of its file systems, not of the file."""
+    if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError | NotADirectoryError):
+        return False
+    if isinstance(error, OSError) and error.errno in _PASSING:
+        return True
+    status = _status(error) if remote else None
+    if status is not None:
+        return status >= 500 or status in _NOT_NOW
+    if not remote or any(text in str(error).lower() for text in _FOR_GOOD):
+        return False
+    of_the_net = type(error).__module__.partition(".")[0] in ("aiohttp", "botocore", "s3fs", "fsspec")
+    cut_off = isinstance(error, ValueError) and "closed file" in str(error)  # what is left of a broken connection
+    return isinstance(error, OSError | TimeoutError) or of_the_net or cut_off
+
+
+def _status(error: BaseException) -> int | None:
+    """The status that a web server or a store answered with, or None where it did not answer."""
+    response = getattr(error, "response", None)
+    of_the_store = response.get("ResponseMetadata", {}) if isinstance(response, dict) else {}
+    status = getattr(error, "status", None) or of_the_store.get("HTTPStatusCode")
+    return status if isinstance(status, int) and status >= 400 else None

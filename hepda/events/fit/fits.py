@@ -1,0 +1,121 @@
+"""What is fitted of one model: expected and observed strength, impacts, and closure with data from every domain."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from hepda.errors import DataError
+from hepda.evaluation.fits import fitting
+from hepda.evaluation.fits.fit_results import ErrorBudget, FitResult, Impact, SignificanceResult, UpperLimit
+from hepda.evaluation.fits.limits import upper_limit
+from hepda.evaluation.fits.templates import Templates
+from hepda.evaluation.fits.toys import expected_fits, toy_fits
+from hepda.evaluation.results import ClosureFit, ToyClosure
+from hepda.events.fit.templates import TRUTHS, PseudoData, Region
+
+ALL, UNAWARE = "all", "without_two_point"
+"""Variants of the closure: with every systematic, and without those that are another generator."""
+NO_TOYS = "toys need an expectation to fluctuate about, and data have none that is known"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MainFit:
+    """Fits with all systematics: to the Asimov data at mu = 1, and to the data where they may be looked at."""
+
+    expected: FitResult
+    observed: FitResult | str  # or why there is none
+    significance: SignificanceResult
+    limit: UpperLimit
+    impacts: tuple[Impact, ...]
+    budget: ErrorBudget  # expected
+    fitted_to: str  # what impacts are of: "data" or "Asimov data"
+
+    @property
+    def shown(self) -> FitResult:
+        """The fit that figures draw."""
+        return self.expected if isinstance(self.observed, str) else self.observed
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Closed:
+    """A fit to one domain's pseudo-data at one injected strength, and its toys or why there are none."""
+
+    fit: ClosureFit
+    toys: ToyClosure | str
+
+
+def main_fit(region: Region, toys: int, seed: int) -> MainFit:
+    """Fit the Asimov data at mu = 1 and the first domain of data. Raises DataError if the bins cannot be fitted."""
+    templates = region.templates
+    asimov = templates.total()
+    seen = {name: data.observed for name, data in region.domains.items() if data.observed is not None}
+    first = next(iter(seen), None)
+    counts = None if first is None else seen[first]
+    expected = fitting.fit(templates, asimov, name=region.model)
+    observed: FitResult | str
+    if counts is None:
+        observed = next(iter(region.untold.values()), "there are no data")
+    else:
+        observed = fitting.fit(templates, counts, name=region.model)
+    shown, to = (expected, asimov) if isinstance(observed, str) or counts is None else (observed, counts)
+    return MainFit(
+        expected,
+        observed,
+        fitting.significance(templates, counts, toys=toys, seed=seed),
+        upper_limit(templates, counts),
+        fitting.impacts(templates, to, shown),
+        fitting.error_budget(templates, asimov),
+        "Asimov data" if first is None else first,
+    )
+
+
+def closure_of(region: Region, variant: str, toys: int, seed: int) -> dict[str, tuple[Closed, ...]]:
+    """Fits to pseudo-data of every domain with the strengths of TRUTHS, and toys about them.
+
+    Domains whose classes are known: their signal scaled by mu; data: as they are, with mu = 1 for the truth.
+    """
+    templates = region.templates if variant == ALL else region.unaware
+    return {
+        domain: _closed_data(templates, data.observed)
+        if data.observed is not None and data.background is None
+        else _closed(templates, data, toys, seed + 1000 * index)
+        for index, (domain, data) in enumerate(region.domains.items())
+    }
+
+
+def _closed_data(templates: Templates, counts: np.ndarray) -> tuple[Closed, ...]:
+    return (Closed(expected_fits(templates, counts[None], [1.0])[0], NO_TOYS),)
+
+
+def _closed(templates: Templates, data: PseudoData, toys: int, seed: int) -> tuple[Closed, ...]:
+    found = []
+    for number, mu in enumerate(TRUTHS):
+        contents = data.at(mu)
+        if contents is None:
+            lacks = "background" if data.background is None else "signal"
+            found.append(_unfitted(templates, mu, f"the domain has no {lacks} events"))
+            continue
+        try:
+            (fit,) = expected_fits(templates, contents[0][None], [mu], variances=contents[1][None])
+            found.append(Closed(fit, _toys(templates, contents[0], mu, toys, seed + number)))
+        except DataError as reason:
+            found.append(_unfitted(templates, mu, str(reason)))
+    return tuple(found)
+
+
+def _unfitted(templates: Templates, mu: float, why: str) -> Closed:
+    nothing = np.full(len(templates.edges) - 1, np.nan)
+    return Closed(
+        ClosureFit(None, None, None, None, mu, None, None, None, templates.edges, nothing, nothing, 0, why), why
+    )
+
+
+def _toys(templates: Templates, truth: np.ndarray, mu: float, toys: int, seed: int) -> ToyClosure | str:
+    if toys < 2:
+        return "no toys were asked for"
+    try:
+        return toy_fits(templates, truth, mu, toys=toys, seed=seed)
+    except DataError as reason:
+        return str(reason)

@@ -1,0 +1,224 @@
+"""From scores to what is fitted: templates of the first domain, and what the other domains hold in the same bins."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hepda.config import AnalysisConfig
+from hepda.config.events.systematics import (
+    NormSystematic,
+    ShapeSystematic,
+    TwoPointSystematic,
+    WeightSystematic,
+    template_samples,
+    varied_samples,
+)
+from hepda.errors import DataError
+from hepda.evaluation.arrays import histogram
+from hepda.evaluation.fits.binning import automatic_edges
+from hepda.evaluation.fits.templates import SampleTemplate, Templates, rebin, two_point, usable_bins
+from hepda.events.dataset.table import FeatureTable
+from hepda.events.results.blinding import BLINDED, blinded_domains
+
+Array = NDArray[Any]
+Contents = tuple[Array, Array]  # sumw, sumw2 [b]
+Events = tuple[Array, Array]  # score, weight [n]
+TRUTHS = (0.0, 1.0, 2.0)
+"""Strengths that pseudo-data of simulation are made with."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PseudoData:
+    """What a domain holds in the bins of the templates: a class that it lacks is None; counts where it is data.
+
+    Pseudo-data whose truth is known have both.
+    """
+
+    signal: Contents | None = None
+    background: Contents | None = None
+    observed: Array | None = None  # [b]
+
+    def at(self, mu: float) -> Contents | None:
+        """Contents and sumw2 [b] with the signal scaled by mu; None if it has no signal to scale."""
+        if (self.signal is None and mu != 0) or self.background is None:
+            return None
+        if self.signal is None:
+            return self.background
+        (s, s2), (b, b2) = self.signal, self.background
+        return mu * s + b, mu**2 * s2 + b2
+
+    def merged(self, kept: NDArray[np.intp]) -> PseudoData:
+        """The same in wider bins."""
+
+        def wider(contents: Contents | None) -> Contents | None:
+            return None if contents is None else (rebin(contents[0], kept), rebin(contents[1], kept))
+
+        seen = None if self.observed is None else rebin(self.observed, kept)
+        return PseudoData(wider(self.signal), wider(self.background), seen)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Region:
+    """What is fitted of one model."""
+
+    model: str
+    templates: Templates  # with every systematic
+    two_points: tuple[str, ...]  # names of the systematics that are another generator
+    domains: Mapping[str, PseudoData]  # that play data, the source first
+    untold: Mapping[str, str]  # domains that do not, and why
+    merged: int  # bins that were joined to a neighbour
+
+    @property
+    def unaware(self) -> Templates:
+        """The templates of somebody who knew of no other generator."""
+        names = set(self.two_points)
+        return Templates(
+            self.templates.edges,
+            tuple(
+                replace(s, shapes={n: v for n, v in s.shapes.items() if n not in names}) for s in self.templates.samples
+            ),
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ScoredEvents:
+    """The events of a run with the score of one model, and their variations.
+
+    score [n]; varied: (sample, systematic, side) -> score and weight of the varied events; factors: (sample,
+    "systematic:side") -> factors on the weights of the sample's nominal events; truth [n]: labels, with those of
+    pseudo-data as far as they are told (`hepda.events.fit.truth`).
+    """
+
+    config: AnalysisConfig
+    table: FeatureTable
+    model: str
+    score: Array
+    varied: Mapping[tuple[str, str, str], Events]
+    factors: Mapping[tuple[str, str], Array]
+    truth: Array | None = None
+
+    def region(self) -> Region:
+        """Templates and pseudo-data in automatic bins; bins that no fit can use are merged.
+
+        The bins are chosen on the validation half of the hash, as in the evaluation, and used on all events.
+
+        Raises:
+            DataError: there are no such bins, or a template has no positive sum.
+
+        """
+        config, table = self.config, self.table
+        inner = table.of_domain(config.domains[0]) & (table.label >= 0)
+        chooser = inner & table.validation
+        edges = automatic_edges(self.score[chooser], table.label[chooser], table.weight[chooser])
+        samples = {name: self._sample(name, edges) for name in template_samples(config)}
+        hidden = dict.fromkeys(blinded_domains(config, table), BLINDED)
+        domains = {d: self._pseudo_data(d, edges) for d in table.domain_names if d not in hidden}
+        others = [found[0] for data in domains.values() for mu in TRUTHS if (found := data.at(mu)) is not None]
+        if not any(config.samples[name].class_ == "signal" for name in samples):
+            raise DataError(f"the domain {config.domains[0]!r} has no signal sample; there is no strength to fit")
+        plain = Templates(edges, tuple(sample for sample, _ in samples.values()))
+        kept = usable_bins(plain, others=others)
+        others = [rebin(other, kept) for other in others]
+        wide = {
+            name: (s.merged(kept), {w: rebin(up, kept) for w, up in ups.items()}) for name, (s, ups) in samples.items()
+        }
+        domains = {name: data.merged(kept) for name, data in domains.items()}
+        full = Templates(edges[kept], tuple(self._complete(wide, name, edges[kept]) for name in wide))
+        kept = usable_bins(full, others=others)
+        return Region(
+            self.model,
+            full.merged(kept),
+            tuple(n for n, s in config.systematics.items() if isinstance(s, TwoPointSystematic)),
+            {name: data.merged(kept) for name, data in domains.items()},
+            hidden,
+            len(edges) - len(kept),
+        )
+
+    def _binned(self, mask: NDArray[np.bool_], edges: Array, factor: Array | None = None) -> Contents:
+        weight = self.table.weight[mask]
+        return _histogram((self.score[mask], weight if factor is None else weight * factor), edges)
+
+    def _sample(self, name: str, edges: Array) -> tuple[SampleTemplate, dict[str, Array]]:
+        """The template of a sample with its two-sided variations, and the `up` [b] of its one-sided ones."""
+        config = self.config
+        mask = self.table.of_samples([name])
+        sumw, sumw2 = self._binned(mask, edges)
+        shapes: dict[str, tuple[Array, Array]] = {}
+        norms: dict[str, tuple[float, float]] = {}
+        one_sided: dict[str, Array] = {}
+        for what, section in config.systematics.items():
+            if name not in varied_samples(config, what) or isinstance(section, TwoPointSystematic):
+                continue
+            if isinstance(section, NormSystematic):
+                norms[what] = (1 + section.value, 1 / (1 + section.value))
+                continue
+            sides = ("up",) if section.down is None else ("up", "down")
+            contents = [self._side(section, mask, name, what, side, edges) for side in sides]
+            if len(contents) == 1:
+                one_sided[what] = contents[0]
+            else:
+                shapes[what] = (contents[0], contents[1])
+        return SampleTemplate(name, config.samples[name].class_ == "signal", sumw, sumw2, shapes, norms), one_sided
+
+    def _side(
+        self, section: ShapeSystematic | WeightSystematic, mask: NDArray[np.bool_], name: str, what: str, side: str,
+        edges: Array,
+    ) -> Array:  # fmt: skip
+        if isinstance(section, WeightSystematic):
+            return self._binned(mask, edges, self.factors[name, f"{what}:{side}"])[0]
+        return _histogram(self.varied[name, what, side], edges)[0]
+
+    def _complete(
+        self, samples: Mapping[str, tuple[SampleTemplate, Mapping[str, Array]]], name: str, edges: Array
+    ) -> SampleTemplate:
+        """A template with its one-sided variations as well, in the order of the analysis file."""
+        config = self.config
+        sample, one_sided = samples[name]
+        shapes: dict[str, tuple[Array, Array]] = {}
+        for what, section in config.systematics.items():
+            if what in sample.shapes:
+                shapes[what] = sample.shapes[what]
+            elif what in one_sided:
+                shapes[what] = two_point(sample.sumw, one_sided[what], rate=True)
+            elif isinstance(section, TwoPointSystematic) and name in varied_samples(config, what):
+                shapes[what] = self._two_point(samples, name, what, section, edges)
+        return replace(sample, shapes=shapes)
+
+    def _two_point(
+        self,
+        samples: Mapping[str, tuple[SampleTemplate, Mapping[str, Array]]],
+        name: str,
+        what: str,
+        section: TwoPointSystematic,
+        edges: Array,
+    ) -> tuple[Array, Array]:
+        """The class as a whole changes as the other generator's does; each of its samples by the same share a bin."""
+        config, wanted = self.config, self.config.samples[name].class_
+        own = [s for s in varied_samples(config, what) if config.samples[s].class_ == wanted]
+        others = [n for n, s in config.samples.items() if s.domain == section.domain and s.class_ == wanted]
+        nominal = np.sum([samples[s][0].sumw for s in own], axis=0)
+        other = self._binned(self.table.of_samples(others), edges)[0]
+        sample = samples[name][0].sumw
+        up, down = two_point(nominal, other, rate=section.rate)
+        share = np.divide(sample, nominal, out=np.zeros_like(nominal), where=nominal != 0)
+        return share * up, share * down
+
+    def _pseudo_data(self, domain: str, edges: Array) -> PseudoData:
+        table = self.table
+        mask = table.of_domain(domain)
+        observed = self._binned(mask, edges)[0] if np.all(table.label[mask] < 0) else None
+        known = table.label if self.truth is None else self.truth
+        if np.any(known[mask] < 0):
+            return PseudoData(observed=observed)
+        found = [self._binned(m, edges) if (m := mask & (known == label)).any() else None for label in (1, 0)]
+        return PseudoData(found[0], found[1], observed)
+
+
+def _histogram(events: Events, edges: Array) -> Contents:
+    """Contents of the bins, whose ends are open."""
+    return histogram(np.asarray(events[0], np.float64), np.asarray(events[1], np.float64), edges)

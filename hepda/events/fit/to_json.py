@@ -1,0 +1,201 @@
+"""From fits to fit.json: every number that was fitted; a number that is not there is null with a `why`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from hepda.config import AnalysisConfig
+from hepda.config.events.systematics import (
+    NormSystematic,
+    ShapeSystematic,
+    TwoPointSystematic,
+    WeightSystematic,
+    varied_samples,
+)
+from hepda.evaluation.fits.fit_results import FitResult, Impact, Parameter
+from hepda.evaluation.fits.templates import Templates
+from hepda.evaluation.fits.toys import interval_score
+from hepda.evaluation.results import ToyClosure
+from hepda.events.fit.fits import Closed, MainFit
+from hepda.events.fit.parametric import Profiled
+from hepda.events.fit.templates import Region
+
+CHOICES = {
+    "interval": "68.27 %: where -2 ln L, profiled, has risen by one; error: half of it",
+    "two_point": "up is the other generator (scaled to the nominal sum unless `rate`), down its mirror image, "
+    "2 nominal - other; a variation with one side is mirrored in the same way. Templates are not smoothed",
+    "simulation_statistics": "one factor a bin on all samples (Barlow-Beeston lite)",
+    "data": "the truth of data is taken to be mu = 1, the strength that the templates predict; pseudo-data whose "
+    "`truth` is given are scaled as simulation is: once more their own fluctuation is `sample_error`",
+    "toys": "counts and auxiliary measurements fluctuate; data from simulation fluctuate about its expectation",
+    "parameter": "a network with `parameter` is read at 0, as it is scored; `profiled` has the fit choose the value",
+}
+
+
+def model_page(
+    region: Region, main: MainFit, closure: Mapping[str, Mapping[str, tuple[Closed, ...]]]
+) -> dict[str, Any]:
+    """models.<model> of fit.json."""
+    seen = main.observed
+    significance = main.significance
+    expected = fitted(main.expected) | {
+        "significance": significance.expected,
+        "limit": main.limit.expected,
+        "limit_band": main.limit.band,
+    }
+    expected["why"] = "; ".join(w for w in (main.expected.why, significance.why, main.limit.why) if w)
+    nothing = dict.fromkeys(("mu", "error", "low", "high", "nll", "goodness", "ndf", "p_value", "parameters"))
+    observed = nothing | {"why": seen} if isinstance(seen, str) else fitted(seen)
+    observed |= {
+        "significance": None if isinstance(seen, str) else significance.observed,
+        "limit": None if isinstance(seen, str) else main.limit.observed,
+    }
+    none = {"value": None, "why": "no toys were asked for"}
+    toys = none if significance.toys is None else with_why(asdict(significance.toys))
+    return {
+        "edges": region.templates.edges,
+        "merged_bins": region.merged,
+        "templates": templates_page(region.templates),
+        "expected": with_why(expected),
+        "observed": with_why(observed),
+        "significance_by_toys": toys,
+        "error_budget": with_why(asdict(main.budget)),
+        "fitted_to": main.fitted_to,
+        "impacts": [impact_page(impact) for impact in main.impacts],
+        "closure": {
+            variant: {domain: [closed_page(entry) for entry in entries] for domain, entries in found.items()}
+            for variant, found in closure.items()
+        },
+        "interval_score": {
+            variant: {domain: score_page(entries) for domain, entries in found.items()}
+            for variant, found in closure.items()
+        },
+        "not_played": dict(region.untold),
+    }
+
+
+def fitted(result: FitResult) -> dict[str, Any]:
+    """A fit: mu and its interval, goodness, every parameter with its pull."""
+    return with_why(
+        {
+            "mu": result.mu,
+            "error": half_interval(result),
+            "error_of_curvature": result.error,
+            "low": result.low,
+            "high": result.high,
+            "nll": result.nll,
+            "goodness": result.goodness,
+            "ndf": result.ndf,
+            "p_value": result.p_value,
+            "parameters": [parameter_page(p) for p in result.parameters],
+            "not_fitted": dict(result.not_fitted),
+            "why": result.why,
+        }
+    )
+
+
+def parameter_page(found: Parameter) -> dict[str, Any]:
+    """A parameter; one without a prior has no pull."""
+    entry = asdict(found) | {"pull": found.pull, "constraint": found.constraint}
+    return {key: value for key, value in entry.items() if value is not None}
+
+
+def impact_page(found: Impact) -> dict[str, Any]:
+    """An impact: shifts of mu with the parameter held one post-fit error up and down."""
+    lost = None in (found.mu_up, found.mu_down)
+    return with_why(asdict(found) | {"size": found.size, "why": "the fit with it held has no minimum" if lost else ""})
+
+
+def half_interval(result: FitResult) -> float | None:
+    """Half of the interval of mu, or the error from the curvature where that has no ends."""
+    if result.low is None or result.high is None:
+        return result.error
+    return 0.5 * (result.high - result.low)
+
+
+def closed_page(entry: Closed) -> dict[str, Any]:
+    """A fit to pseudo-data, with its toys."""
+    fit, toys = entry.fit, entry.toys
+    found = {
+        name: getattr(fit, name) for name in ("truth", "mu", "error", "low", "high", "pull", "sample_error", "why")
+    }
+    if fit.sample_error is None and fit.why is None:
+        found["sample_error_why"] = "the data are not simulated: their fluctuations are in the error"
+    bias = None if fit.mu is None else fit.mu - fit.truth
+    return with_why(found | {"bias": bias, "toys": toys_page(toys)})
+
+
+def profile_page(found: Mapping[str, Sequence[Profiled]]) -> dict[str, Any]:
+    """models.<model>.profiled: by domain, one entry an injected strength."""
+
+    def entry(own: Profiled) -> dict[str, Any]:
+        error = None if own.low is None or own.high is None else 0.5 * (own.high - own.low)
+        bias = None if own.mu is None else own.mu - own.truth
+        covered = None if own.low is None or own.high is None else own.low <= own.truth <= own.high
+        told = {"error": error, "bias": bias, "holds_truth": covered}
+        return with_why({k: v for k, v in asdict(own).items() if k != "offset"} | told | {
+            "offset": {f"{value:g}": above for value, above in (own.offset or {}).items()},
+        })  # fmt: skip
+
+    return {domain: [entry(own) for own in entries] for domain, entries in found.items()}
+
+
+def score_page(entries: Sequence[Closed]) -> dict[str, Any]:
+    """One number for the intervals of all injected strengths of a domain."""
+    thrown = [entry.toys for entry in entries if isinstance(entry.toys, ToyClosure)]
+    lost = [entry.toys for entry in entries if isinstance(entry.toys, str)]
+    if lost or any(toys.width is None for toys in thrown):
+        return dict.fromkeys(("value", "width", "coverage")) | {"intervals": 0, "why": "; ".join(dict.fromkeys(lost))}
+    return asdict(interval_score(thrown))
+
+
+def toys_page(toys: ToyClosure | str) -> dict[str, Any]:
+    """What the toys say: bias, pulls, coverage, width of the interval."""
+    names = ("bias", "bias_error", "pull_mean", "pull_width", "coverage", "coverage_error", "width", "failed")
+    if isinstance(toys, str):
+        return dict.fromkeys(names) | {"toys": 0, "why": toys}
+    return {name: getattr(toys, name) for name in names} | {"toys": len(toys.mu) + toys.failed}
+
+
+def templates_page(templates: Templates) -> dict[str, Any]:
+    """Contents of every sample, nominal and varied."""
+    return {
+        s.name: {
+            "signal": s.signal,
+            "sumw": s.sumw,
+            "sumw2": s.sumw2,
+            "shapes": {name: {"up": up, "down": down} for name, (up, down) in s.shapes.items()},
+            "norms": {name: {"up": up, "down": down} for name, (up, down) in s.norms.items()},
+        }
+        for s in templates.samples
+    }
+
+
+def systematics_page(config: AnalysisConfig) -> dict[str, Any]:
+    """What each systematic is, in words and by sample."""
+    return {
+        name: {"kind": section.kind, "samples": list(varied_samples(config, name)), "how": _how(section)}
+        for name, section in config.systematics.items()
+    }
+
+
+def _how(section: ShapeSystematic | WeightSystematic | TwoPointSystematic | NormSystematic) -> str:
+    if isinstance(section, NormSystematic):
+        return f"rate × {1 + section.value:g} and × {1 / (1 + section.value):.4g}"
+    if isinstance(section, TwoPointSystematic):
+        return f"shape{' and rate' * section.rate} of {section.domain}, mirrored"
+    mirrored = ", mirrored" if section.down is None else ""
+    if isinstance(section, WeightSystematic):
+        return f"weight × ({section.up})" + (mirrored or f", × ({section.down})")
+    sides = [section.up] if section.down is None else [section.up, section.down]
+    return "; ".join(", ".join(f"{new} for {old}" for old, new in side.items()) for side in sides) + mirrored
+
+
+def with_why(entry: dict[str, Any]) -> dict[str, Any]:
+    """The entry without a `why` that says nothing, and with None for what is not finite."""
+    found = {key: value for key, value in entry.items() if key != "why" or value}
+    return {k: None if isinstance(v, float) and not np.isfinite(v) else v for k, v in found.items()}

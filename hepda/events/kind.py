@@ -1,0 +1,232 @@
+"""Collider events as the story takes them: the events wing, its trainings, and scores out of fold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hepda.config import AnalysisConfig
+from hepda.errors import ConfigError
+from hepda.kinds import Judging, Kind
+from hepda.runtime import run_directory
+from hepda.runtime.processes import Send
+from hepda.runtime.resources import Resources
+
+if TYPE_CHECKING:
+    from hepda.events.dataset.load import LoadedEvents
+    from hepda.events.dataset.table import FeatureTable
+    from hepda.events.results.evaluate import Numbers
+    from hepda.events.training.jobs import Job
+    from hepda.report.page import ReportFigure
+    from hepda.runtime.jobs import Trained
+
+Array = NDArray[Any]
+_BLOCK = 4_000_000
+"""Events that are looked at together where all are."""
+
+
+class Events(Kind):
+    """An analysis of events; `table` if it is read already."""
+
+    heavy = (
+        "torch", "sklearn.ensemble", "hepda.events.wing", "hepda.adversarial", "hepda.baselines.bdt",
+        "hepda.evaluation.differences.probe_models",
+    )  # fmt: skip
+
+    def __init__(self, config: AnalysisConfig, table: FeatureTable | None = None) -> None:
+        self.config = config
+        self._table = table
+        self._loaded: LoadedEvents | None = None
+        self._numbers: Numbers | None = None
+        self._judged: tuple[FeatureTable, Mapping[str, Array]] | None = None
+        self._shares: dict[tuple[str, str], float] = {}
+        self._folder: TemporaryDirectory[str] | None = None
+        self._resources: Resources | None = None
+
+    @property
+    def table(self) -> FeatureTable:
+        """The events, after `load`."""
+        if self._table is None:
+            raise RuntimeError("the events have not been loaded")
+        return self._table
+
+    @property
+    def loaded(self) -> LoadedEvents:
+        """Events and what is known of their files, after `load`."""
+        if self._loaded is None:
+            raise RuntimeError("the events have not been loaded")
+        return self._loaded
+
+    def check(self, progress: Send, *, every_file: bool = False) -> tuple[list[str], list[str]]:
+        """Yields, cut flows, weights, features of the events of every sample."""
+        from hepda.events import wing
+
+        return wing.check(self.config, progress, every_file=every_file)
+
+    def load(self, progress: Send, resources: Resources | None = None) -> list[str]:
+        """Read the files, or take their table from the cache.
+
+        Tells where the events are, files that were left out and what the policy for negative weights touches.
+        """
+        from hepda.events import wing
+        from hepda.events.training.jobs import check_extras
+
+        check_extras(self.config)
+        self._resources = resources
+        self._loaded = wing.load(self.config, progress, resources)
+        self._table = self._loaded.table
+        note = [self._loaded.note] if self._loaded.note else []
+        keys = " and ".join(self.config.split.key)
+        twice = [
+            f"{name}: {summary.duplicates} selected events have the {keys} of another one of the sample; they are in "
+            "one fold and count twice. If they are different events, `split.key` needs a further branch"
+            for name, summary in self._loaded.samples.items()
+            if summary.duplicates
+        ]
+        return [*note, *(file.line() for file in self._loaded.skipped), *twice, *self.warnings()]
+
+    def side_by_side(self, processes: int) -> int:
+        """As many as the budget holds with what they take of these events; one that is too large is a ConfigError."""
+        from hepda.events.training.jobs import check_memory
+
+        return check_memory(self.config, self.table, self._resources or Resources(), processes)
+
+    def columns(self) -> Iterable[Array]:
+        """Keys, features and weights."""
+        return self.table.key, self.table.features, self.table.weight
+
+    def jobs(self, run: Path, work: Path, device: str) -> list[Job]:
+        """Every model, fold and member of an ensemble."""
+        from hepda.events.dataset.store import write_table
+        from hepda.events.training.jobs import jobs_of
+
+        folder = self.loaded.folder or work / "table"
+        if self.loaded.folder is None:
+            write_table(self.table, folder)
+        return jobs_of(self.config, folder, run, work, device)
+
+    def combine(self, results: Sequence[Trained]) -> dict[str, Array]:
+        """Score [n] of each model for every event."""
+        return combine(self.config, self.table, results)
+
+    def saved_scores(self, run: Path) -> dict[str, Array]:
+        """Score [n] of each model, as they were saved."""
+        return saved_scores(self.config, self.table, run)
+
+    def score_columns(self, scores: Mapping[str, Array]) -> dict[str, Any]:
+        """A row an event in the order of the table."""
+        from hepda.events import wing
+
+        return wing.scores_columns(self.table, scores)
+
+    def files(self) -> Any:
+        """Every file read: entries, sums of weights, what was lost and why."""
+        return self.loaded.manifest()
+
+    def measure(self, scores: Mapping[str, Array], judging: Judging) -> dict[str, Any]:
+        """Numbers of samples, models and of the run as a whole."""
+        from hepda.events import wing
+        from hepda.events.training.scoring import rescore
+
+        config, models = self.config, judging.run / "models"
+        again = partial(rescore, config, models)
+        table, own = self._judged = self._thinned(scores, judging.run)
+        numbers = wing.numbers_of(config, table, own, models, judging.processes, judging.progress, again)
+        self._numbers = numbers
+        thin = {f"{domain}:{name}": share for (domain, name), share in self._shares.items()}
+        return {
+            "luminosity": config.luminosity,
+            **({"judged": thin} if thin else {}),
+            "samples": wing.samples_metrics(config, self.loaded),
+            "models": wing.models_metrics(config, numbers, judging.training),
+            **wing.whole_metrics(config, numbers, judging.histories),
+        }
+
+    def _thinned(self, scores: Mapping[str, Array], run: Path) -> tuple[FeatureTable, Mapping[str, Array]]:
+        """The events that are judged and their scores: all, or a part that lies in `run` as long as it is needed."""
+        from hepda.events.results import thinning
+
+        self._shares = thinning.shares_of(self.config, self.table)
+        if not self._shares:
+            return self.table, scores
+        (run / ".work").mkdir(exist_ok=True)
+        self._folder = TemporaryDirectory(prefix="judged-", dir=run / ".work")
+        return thinning.thinned(self.table, scores, self._shares, Path(self._folder.name) / "table")
+
+    def draw(self, scores: Mapping[str, Array], judging: Judging, folder: Path) -> list[ReportFigure]:
+        """Every figure of the numbers that `measure` found."""
+        from hepda.events import wing
+
+        if self._numbers is None or self._judged is None:
+            raise RuntimeError("figures are drawn of numbers: call measure first")
+        table, own = self._judged
+        drawn = wing.draw(
+            self.config, table, own, self._numbers, judging.histories, judging.best_epochs, folder,
+            judging.processes, judging.progress,
+        )  # fmt: skip
+        self._judged = None
+        if self._folder is not None:
+            self._folder.cleanup()
+            with suppress(OSError):  # a run that is not complete keeps its trainings there
+                Path(self._folder.name).parent.rmdir()
+        return drawn
+
+    def warnings(self) -> list[str]:
+        """What the policy for negative weights touches, and which trainings see data of the signal region."""
+        from hepda.events.results.blinding import uncontrolled
+
+        return [*policy_lines(self.config, self.table), *uncontrolled(self.config)]
+
+    def notes(self) -> list[str]:
+        """What is hidden or scaled, and whether all events were judged."""
+        from hepda.events import wing
+        from hepda.events.results import thinning
+
+        return [*([thinning.told(self._shares)] if self._shares else []), *wing.notes(self.config)]
+
+
+def combine(config: AnalysisConfig, table: FeatureTable, results: Sequence[Trained]) -> dict[str, Array]:
+    """Score [n] of each model for every event: its fold's, averaged over the members of an ensemble."""
+    scores: dict[str, Array] = {}
+    for model in config.models:
+        own = [result for result in results if result.model == model]
+        score = np.full(len(table), np.nan, dtype=np.float32)
+        for fold in range(config.split.folds):
+            score[table.fold == fold] = np.mean([r.score for r in own if r.fold == fold], axis=0)
+        scores[model] = score
+    return scores
+
+
+def saved_scores(config: AnalysisConfig, table: FeatureTable, run: Path) -> dict[str, Array]:
+    """The scores of scores.parquet.
+
+    Raises:
+        ConfigError: they are not those of the events that the config reads now.
+
+    """
+    saved, path = run_directory.read_scores(run), run / "scores.parquet"
+    for model in config.models:
+        if model not in saved.column_names:
+            raise ConfigError(f"{path} has no scores of the model {model!r} of {run / 'config.yaml'}. Train again.")
+    if not np.array_equal(saved["key"].to_numpy(), table.key):
+        raise ConfigError(
+            f"the events that {run / 'config.yaml'} reads are not those of {path}: files have changed. Train again."
+        )
+    return {model: saved[model].to_numpy() for model in config.models}
+
+
+def policy_lines(config: AnalysisConfig, table: FeatureTable) -> list[str]:
+    """The policy for negative weights and the share that it touches, for the log and the report."""
+    from hepda.adversarial.data.weights import negative_share
+
+    names = list(dict.fromkeys(name for model in config.models for name in config.training_samples(model)))
+    blocks = (slice(start, start + _BLOCK) for start in range(0, len(table), _BLOCK))
+    weights = (table.weight[block][table.of_samples(names, block)] for block in blocks)
+    return [f"training samples: {negative_share(weights, config.negative_weights)}"]

@@ -1,0 +1,58 @@
+"""What of data must not be seen, from the config's `evaluation.blind`: scores in a range, and what tells of them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hepda.config import AnalysisConfig, NetworkConfig
+from hepda.errors import ConfigError
+from hepda.events.dataset.table import FeatureTable
+from hepda.events.expressions.columns import Column
+from hepda.events.expressions.evaluator import Evaluator
+from hepda.events.expressions.parser import parse
+
+BLINDED = "blinded: `evaluation.blind` hides scores of these data, so no number is taken from them"
+
+
+def hidden_range(config: AnalysisConfig) -> tuple[float, float] | None:
+    """The range (low, high) of the score in which data are hidden; None without blinding, or without data.
+
+    Raises:
+        ConfigError: the condition is not one range of the score.
+
+    """
+    if config.evaluation.blind is None:
+        return None
+    score = np.linspace(0.0, 1.0, 10_001)
+    expression = parse(config.evaluation.blind, "evaluation.blind")
+    hidden = np.flatnonzero(Evaluator({"score": Column(score)}, {}, len(score)).condition(expression))
+    if len(hidden) == 0 or not any(sample.is_data for sample in config.samples.values()):
+        return None
+    if len(hidden) != hidden[-1] - hidden[0] + 1:
+        raise ConfigError(
+            f"evaluation.blind: {config.evaluation.blind!r} hides more than one range of the score; give one"
+        )
+    return float(score[hidden[0]]), float(score[hidden[-1]]) if hidden[-1] < len(score) - 1 else np.inf
+
+
+def uncontrolled(config: AnalysisConfig) -> list[str]:
+    """A line a model whose domain loss sees data of every region: what is fitted has shaped the score then."""
+    said = []
+    for model, section in config.models.items():
+        domain = section.domain if isinstance(section, NetworkConfig) else None
+        if domain is None or domain.selection is not None or domain.method == "none":
+            continue
+        data = [name for name in (*domain.source, *domain.target) if config.samples[name].is_data]
+        if data:
+            said.append(
+                f"{model}: its domain loss sees all selected events of {', '.join(data)}, those of the signal region "
+                f"too; keep it to a control region by `models.{model}.domain.selection`"
+            )
+    return said
+
+
+def blinded_domains(config: AnalysisConfig, table: FeatureTable) -> tuple[str, ...]:
+    """Domains of data whose scores are hidden in a range: no number is taken from their scores or embeddings."""
+    if hidden_range(config) is None:
+        return ()
+    return tuple(name for name in table.domain_names if np.all(table.label[table.of_domain(name)] < 0))

@@ -1,0 +1,246 @@
+"""What is computed of one model from its score alone: separation, differences, significance, and what may deceive."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hepda.config import AnalysisConfig
+from hepda.errors import DataError
+from hepda.evaluation.calibration import calibration_curve
+from hepda.evaluation.differences import bias as bias_tests
+from hepda.evaluation.differences.flatness import flatness
+from hepda.evaluation.efficiency import cut_at_efficiency, efficiency_curve, quantile_edges, working_point
+from hepda.evaluation.expected import Counting, binned_significance, scan_cuts, significance_at
+from hepda.evaluation.fits.binning import automatic_edges, bin_contents
+from hepda.evaluation.fits.closure import closure
+from hepda.evaluation.overtraining import overtraining_test
+from hepda.evaluation.results import (
+    BiasResult,
+    BinContents,
+    BinnedSignificance,
+    CalibrationCurve,
+    ClosureFit,
+    EfficiencyCurve,
+    EfficiencyShift,
+    Flatness,
+    OvertrainingTest,
+    ProbeResult,
+    ShiftRatio,
+    Significance,
+    SignificanceScan,
+    WorkingPoint,
+)
+from hepda.events.dataset.table import FeatureTable
+from hepda.events.results.domains import (
+    LABELS,
+    classes_of,
+    compared,
+    compared_domains,
+    held_out_domains,
+    labelled_domains,
+    lacking_class,
+)
+
+if TYPE_CHECKING:
+    from hepda.events.results.evaluate import Judged
+
+Array = NDArray[Any]
+Mask = NDArray[np.bool_]
+_RESCORED = 500_000
+"""Events that are taken out of the table at once, to be scored again."""
+CURVE = tuple(np.round(np.linspace(0.05, 0.95, 19), 2))
+
+
+@dataclass(slots=True)
+class ModelNumbers:
+    """All that is known of one model; by other domain, where nothing else is said."""
+
+    bias: dict[str, BiasResult] = field(default_factory=dict)  # of the compared class
+    tests: dict[str, dict[str, BiasResult]] = field(default_factory=dict)  # and by class
+    shift_curve: dict[str, tuple[EfficiencyShift, ...]] = field(default_factory=dict)
+    ratios: dict[str, tuple[ShiftRatio, ...]] = field(default_factory=dict)  # of the shifts to the plain model's
+    probes: dict[str, dict[str, tuple[ProbeResult, ...] | str]] = field(default_factory=dict)  # and by class
+    scan: SignificanceScan | None = None
+    binned: BinnedSignificance | None = None
+    rival: str | None = None  # the domain whose difference is the bias in the significance
+    working: dict[float, dict[str, tuple[WorkingPoint, Significance]]] = field(default_factory=dict)  # efficiency first
+    closure: dict[str, ClosureFit] = field(default_factory=dict)
+    calibration: dict[str, CalibrationCurve] = field(default_factory=dict)  # by labelled domain
+    bins: dict[str, dict[str, BinContents]] = field(default_factory=dict)  # by labelled domain and class
+    efficiency: dict[str, dict[str, EfficiencyCurve]] = field(default_factory=dict)  # by variable and class
+    flatness: dict[str, dict[str, Flatness | str]] = field(default_factory=dict)  # by variable and class
+    overtraining: dict[str, OvertrainingTest] | str = "the trained models were not at hand"  # by class
+
+
+def model_numbers(judged: Judged, model: str) -> ModelNumbers:
+    """Everything but what several models or domains share (ROC, ratios) and what is fitted (probes)."""
+    config, table = judged.config, judged.table
+    score = np.asarray(judged.scores[model], np.float64)
+    inner = table.of_domain(config.domains[0]) & (table.label >= 0)
+    # The bins are chosen on the validation half of the hash, and used on all events.
+    chooser = inner & table.validation
+    edges = automatic_edges(score[chooser], table.label[chooser], table.weight[chooser])
+    numbers = ModelNumbers()
+    for other in compared_domains(config, table):
+        _compare(numbers, config, table, score, other, edges)
+    for other in judged.fitted:
+        numbers.closure[other] = _closure(config, table, score, inner, other, edges)
+    _significance(numbers, config, table, score, inner, edges)
+    for domain in labelled_domains(table):
+        mask = table.of_domain(domain) & (table.label >= 0)
+        events = (score[mask], table.label[mask], table.weight[mask])
+        numbers.calibration[domain] = calibration_curve(*events, balance=True)
+        numbers.bins[domain] = {
+            name: bin_contents(score[mask][table.label[mask] == label], table.weight[mask][table.label[mask] == label],
+                               edges, class_name=name)
+            for name, label in LABELS.items()
+        }  # fmt: skip
+    _against_variables(numbers, config, table, score)
+    numbers.overtraining = overtraining(judged, model)
+    return numbers
+
+
+def shift_points(config: AnalysisConfig) -> list[float]:
+    """Signal efficiencies at which the shift of the background is told: the config's, and the tail."""
+    return sorted({*config.evaluation.working_points, 0.1, 0.2, 0.3})
+
+
+def _compare(
+    numbers: ModelNumbers, config: AnalysisConfig, table: FeatureTable, score: Array, other: str, edges: Array
+) -> None:
+    """The two-sample tests of each class, and the shifts of the compared one."""
+    source = config.domains[0]
+    signal = table.of_domain(source) & (table.label == 1)
+    common: dict[str, Any] = {"edges": edges if len(edges) > 2 else None, "seed": config.seed}
+    one, two = compared(config, table, other)
+    pair = (score[one.mask], table.weight[one.mask], score[two.mask], table.weight[two.mask])
+    numbers.bias[other] = bias_tests.compare(
+        *pair, signal_score=score[signal], signal_weight=table.weight[signal], efficiencies=shift_points(config),
+        class_name=one.class_name, **common,
+    )  # fmt: skip
+    numbers.shift_curve[other] = bias_tests.efficiency_shift(score[signal], table.weight[signal], *pair, CURVE)
+    numbers.tests[other] = {one.class_name: numbers.bias[other]}
+    for wanted in classes_of(table, source, other):
+        if wanted != one.class_name:
+            first, second = (side.mask for side in compared(config, table, other, wanted))
+            numbers.tests[other][wanted] = bias_tests.compare(
+                score[first], table.weight[first], score[second], table.weight[second], class_name=wanted, **common
+            )
+
+
+def _closure(
+    config: AnalysisConfig, table: FeatureTable, score: Array, inner: Mask, other: str, edges: Array
+) -> ClosureFit:
+    """Mu fitted to another domain, whose signal is what the templates say (mu = 1) if it has any."""
+    mask = table.of_domain(other)
+    truth = 0.0 if lacking_class(table, other) == "signal" else 1.0
+    simulated = bool(np.any(table.label[mask] >= 0))
+    return closure(
+        score[inner], table.label[inner], table.weight[inner], score[mask],
+        table.weight[mask] if simulated else None, edges, truth=truth, simulated=simulated,
+        background_uncertainty=config.evaluation.significance.background_uncertainty,
+    )  # fmt: skip
+
+
+def _significance(
+    numbers: ModelNumbers, config: AnalysisConfig, table: FeatureTable, score: Array, inner: Mask, edges: Array
+) -> None:
+    """Expected significance in the source, the best cut being chosen on the validation half of the hash.
+
+    The bias is the background's difference to a domain that no training saw, or to the first one without such.
+    """
+    rivals = [
+        d for d in compared_domains(config, table) if compared(config, table, d, "background")[0].class_name != "all"
+    ]
+    seen_by_none = held_out_domains(config)
+    numbers.rival = next((d for d in rivals if d in seen_by_none), rivals[0] if rivals else None)
+    rival: dict[str, Any] = {}
+    choosers: dict[str, Any] = {"choosers": table.validation[inner]}
+    if numbers.rival is not None:
+        one, two = compared(config, table, numbers.rival, "background")
+        # Normalised alike: a difference in rate is a cross section's, not the score's.
+        scale = table.weight[one.mask].sum() / table.weight[two.mask].sum()
+        rival = {"other_score": score[two.mask], "other_weight": scale * table.weight[two.mask]}
+        choosers["other_choosers"] = table.validation[two.mask]
+    relative = config.evaluation.significance.background_uncertainty
+    events = (score[inner], table.label[inner], table.weight[inner])
+    numbers.scan = scan_cuts(Counting(*events, relative, **rival), **choosers)
+    numbers.binned = binned_significance(Counting(*events, relative), edges)
+    signal = inner & (table.label == 1)
+    for efficiency in config.evaluation.working_points:
+        cut = cut_at_efficiency(score[signal], table.weight[signal], efficiency)
+        numbers.working[efficiency] = {}
+        for domain in labelled_domains(table):
+            mask = table.of_domain(domain) & (table.label >= 0)
+            own = (score[mask], table.label[mask], table.weight[mask])
+            counting = significance_at(Counting(*own, relative), cut)
+            numbers.working[efficiency][domain] = working_point(*own, cut), counting
+
+
+def column(table: FeatureTable, name: str) -> Array:
+    """A feature or a further column of the table [n]."""
+    values = table.features[:, table.names.index(name)] if name in table.names else table.columns[name]
+    return np.asarray(values, dtype=np.float64)
+
+
+def _against_variables(numbers: ModelNumbers, config: AnalysisConfig, table: FeatureTable, score: Array) -> None:
+    """Efficiency at the first working point against variables, and flatness against protected ones, in the source."""
+    of_source = table.of_domain(config.domains[0])
+    masks = {name: of_source & (table.label == label) for name, label in LABELS.items()}
+    first = config.evaluation.working_points[0]
+    cut = cut_at_efficiency(score[masks["signal"]], table.weight[masks["signal"]], first)
+    for variable in config.evaluation.efficiency_against:
+        values = column(table, variable)
+        edges = quantile_edges(values[masks["background"]])
+        numbers.efficiency[variable] = {
+            name: efficiency_curve(values[mask], score[mask], table.weight[mask], cut, edges)
+            for name, mask in masks.items()
+        }
+    for variable in config.evaluation.protected:
+        values = column(table, variable)
+        numbers.flatness[variable] = {
+            name: _or_reason(flatness, values[mask], score[mask], table.weight[mask], name=variable, class_name=name,
+                             seed=config.seed)
+            for name, mask in masks.items()
+        }  # fmt: skip
+
+
+def _or_reason(function: Callable[..., Flatness], *values: Array, **options: Any) -> Flatness | str:
+    try:
+        return function(*values, **options)
+    except DataError as reason:
+        return str(reason)
+
+
+def overtraining(judged: Judged, model: str) -> dict[str, OvertrainingTest] | str:
+    """The models of fold 0 on the events that they were trained on, against fold 0, which they never saw; or why not.
+
+    Both are events of the samples that the model was trained on; validation events are neither.
+    """
+    if judged.rescore is None:
+        return "the trained models were not at hand"
+    config, table = judged.config, judged.table
+    used = table.of_samples(config.training_samples(model)) & ~table.validation
+    trained, unseen = used & (table.fold != 0), used & (table.fold == 0)
+    places = np.flatnonzero(trained)
+    blocks = [places[start : start + _RESCORED] for start in range(0, len(places), _RESCORED)] or [places]
+    score = np.concatenate([judged.rescore(table.select(rows), model, 0) for rows in blocks])
+    label_of, weight_of = table.label[places], table.weight[places]
+    tested = np.asarray(judged.scores[model])
+    found: dict[str, OvertrainingTest] = {}
+    for name, label in LABELS.items():
+        of_class = label_of == label
+        rows = unseen & (table.label == label)
+        try:
+            found[name] = overtraining_test(
+                score[of_class], weight_of[of_class], tested[rows], table.weight[rows],
+                class_name=name, edges=np.linspace(0.0, 1.0, 21), seed=config.seed,
+            )  # fmt: skip
+        except DataError as reason:
+            return str(reason)
+    return found

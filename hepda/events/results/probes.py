@@ -1,0 +1,127 @@
+"""Fresh classifiers that try to tell the domains apart: by the inputs, by a model's embedding, by its score."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hepda.errors import ConfigError, DataError
+from hepda.evaluation.differences.probes import KINDS, permutation_importance, probe, removal
+from hepda.evaluation.results import FeatureImportance, InputRemoval, ProbeResult
+from hepda.events.dataset.splits import is_chosen
+from hepda.events.dataset.table import FeatureTable
+from hepda.events.results.domains import Selection, classes_of, compared
+
+if TYPE_CHECKING:
+    from hepda.adversarial import Network
+    from hepda.events.results.evaluate import Judged
+
+Array = NDArray[Any]
+Mask = NDArray[np.bool_]
+MAX_PROBE_EVENTS = 6_000  # of each domain: an AUC of 0.51 is one standard deviation from 0.5 then
+MOST_SEEN = 20 * MAX_PROBE_EVENTS  # of each domain: whose features and embedding are in memory
+MAX_REPLICAS = 100  # an error known to 7 % will do
+
+
+def probes(judged: Judged, model: str, other: str) -> dict[str, tuple[ProbeResult, ...] | str]:
+    """Both kinds of probes against one other domain, by class: on a model's score and embedding.
+
+    Without a model ("") they see the inputs. Fold 0 alone: there, score and embedding come from networks which saw
+    none of these events. A reason stands where a class has too few events for two folds.
+    """
+    table = judged.table
+    values: dict[str, Callable[[Mask], Array]] = {"inputs": lambda mask: table.features[mask]}
+    if model:
+        values = {"score": lambda mask: judged.scores[model][mask]}
+        if model in judged.networks:
+            from hepda.events.training.tensors import model_features
+
+            network = load_network(judged.networks[model], table.names)
+            values["embedding"] = lambda mask: network.embed(model_features(judged.config, table, model, rows=mask))
+    found: dict[str, tuple[ProbeResult, ...] | str] = {}
+    for sides in _sides(judged, other):
+        try:
+            found[sides[0].class_name] = tuple(_ask(judged, values, sides))
+        except DataError as reason:
+            found[sides[0].class_name] = str(reason)
+    return found
+
+
+def _sides(judged: Judged, other: str) -> list[Sequence[Selection]]:
+    """The events of source and other, in fold 0: of each class, or of all where the class is unknown."""
+    table, config = judged.table, judged.config
+    classes = classes_of(table, config.domains[0], other)
+    pairs = [compared(config, table, other, name) for name in classes] or [compared(config, table, other)]
+    return [[Selection(_few(table, side.mask), side.class_name) for side in pair] for pair in pairs]
+
+
+def _few(table: FeatureTable, mask: Mask) -> Mask:
+    """Those of fold 0, or so many of them, chosen by hash, that a probe still has more than it takes."""
+    mine = np.asarray(mask & (table.fold == 0))
+    count = int(mine.sum())
+    return mine if count <= MOST_SEEN else np.asarray(mine & is_chosen(table.key, MOST_SEEN / count))
+
+
+def _ask(
+    judged: Judged, values: Mapping[str, Callable[[Mask], Array]], sides: Sequence[Selection]
+) -> Iterator[ProbeResult]:
+    config = judged.config
+    weights = [judged.table.weight[side.mask] for side in sides]
+    replicas = min(max(2, config.evaluation.bootstrap), MAX_REPLICAS)
+    for name, of in values.items():
+        seen = [of(side.mask) for side in sides]
+        for kind in KINDS:
+            yield probe(
+                *seen, *weights, kind=kind, representation=name, class_name=sides[0].class_name,
+                seed=config.seed, max_events=MAX_PROBE_EVENTS, replicas=replicas,
+            )  # fmt: skip
+
+
+def importance(judged: Judged, other: str) -> FeatureImportance | str:
+    """Which inputs tell another domain from the source, for the class that is compared; or why that is not known."""
+    table, config = judged.table, judged.config
+    one, two = (_few(table, side.mask) for side in compared(config, table, other))
+    try:
+        return permutation_importance(
+            table.features[one], table.features[two], table.names, table.weight[one], table.weight[two],
+            kind="mlp", seed=config.seed, max_events=MAX_PROBE_EVENTS,
+        )  # fmt: skip
+    except DataError as reason:
+        return str(reason)
+
+
+def input_removal(judged: Judged, other: str, order: Sequence[str]) -> InputRemoval | str:
+    """What the domains and the classes of the source lose without the inputs that come first in `order`; or why not.
+
+    The domains are compared as in `importance`, whose order it is; signal and background are those of the source.
+    """
+    table, config = judged.table, judged.config
+    source = table.of_domain(config.domains[0])
+    classes = [_few(table, source & (table.label == label)) for label in (0, 1)]
+    domains = [_few(table, side.mask) for side in compared(config, table, other)]
+    one, two = ((table.features[a], table.features[b], table.weight[a], table.weight[b]) for a, b in (domains, classes))
+    replicas = min(max(2, config.evaluation.bootstrap), MAX_REPLICAS)
+    try:
+        return removal(one, two, table.names, order, max_events=MAX_PROBE_EVENTS, replicas=replicas, seed=config.seed)
+    except DataError as reason:
+        return str(reason)
+
+
+def load_network(path: Path, names: tuple[str, ...]) -> Network:
+    """A trained network.
+
+    Raises:
+        ConfigError: its features are not `names`, in their order.
+
+    """
+    from hepda.adversarial import Network
+
+    network = Network.load(path)
+    known = tuple(network.metadata.get("features", ()))
+    if known != names:
+        raise ConfigError(f"{path} was trained on the features {', '.join(known)}, not on those of the config")
+    return network

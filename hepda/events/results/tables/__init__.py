@@ -1,0 +1,67 @@
+"""The metrics of a run as tables: the same rows for the report's page and for the console."""
+
+from hepda.events.results.tables.conclusions import conclude
+from hepda.events.results.tables.diagnostics import (
+    bins_table,
+    calibration_table,
+    flatness_table,
+    gradients_table,
+    importance_table,
+    overtraining_table,
+    priors_table,
+    removal_table,
+    reweighting_table,
+)
+from hepda.events.results.tables.differences import (
+    adaptation_table,
+    bias_tables,
+    probe_tables,
+    ratio_table,
+    two_sample_tables,
+)
+from hepda.events.results.tables.quality import (
+    by_domain_table,
+    closure_table,
+    models_table,
+    numbers_table,
+    other_tables,
+    samples_table,
+    training_bias_table,
+    working_point_tables,
+)
+from hepda.events.results.tables.reading import Null, held_out, null_of, nulls, pair_title, pairs, plain_model
+from hepda.events.results.tables.summary import summary_table
+
+__all__ = [
+    "Null",
+    "adaptation_table",
+    "bias_tables",
+    "bins_table",
+    "by_domain_table",
+    "calibration_table",
+    "closure_table",
+    "conclude",
+    "flatness_table",
+    "gradients_table",
+    "held_out",
+    "importance_table",
+    "models_table",
+    "null_of",
+    "nulls",
+    "numbers_table",
+    "other_tables",
+    "overtraining_table",
+    "pair_title",
+    "pairs",
+    "plain_model",
+    "priors_table",
+    "probe_tables",
+    "ratio_table",
+    "removal_table",
+    "reweighting_table",
+    "samples_table",
+    "summary_table",
+    "training_bias_table",
+    "two_sample_tables",
+    "working_point_tables",
+]

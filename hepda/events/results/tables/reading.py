@@ -1,0 +1,151 @@
+"""How the tables read `metrics.json`: forgiving about what a model lacks, exact about why a number is null.
+
+A model without an entry gets an empty cell, a null gets a dash, and its `why` (a sibling of the null, or of what
+encloses it) is listed by `nulls`. A number stands alone, or as {"value": x, "low": x, "high": x} or {"value": x,
+"error": x}.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from hepda.report.number_format import Quantity, number
+
+WORDS = ("class", "domain", "use", "name", "third", "trained_on", "bias_from")
+"""Of an entry: not numbers, and absent for data."""
+HEADINGS = {
+    "asimov": "Asimov Z [σ], statistical",
+    "asimov_with_uncertainty": "with background unc.",
+    "asimov_with_bias": "with bias",
+    "binned": "binned",
+    "seconds": "Time [s]",
+    "rows_per_second": "Rows / s",
+    "epochs": "Epochs",
+    "score": "on the score",
+    "embedding": "on the embedding",
+    "inputs": "on the inputs",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Null:
+    """A number that is not there: where, and why not."""
+
+    path: str
+    why: str
+
+
+def pairs(metrics: Mapping[str, Any]) -> list[str]:
+    """The pairs of domains "<source>:<other>" for which any model has a bias, in the order of the metrics."""
+    return keys(model.get("bias") for _, model in entries(metrics, "models"))
+
+
+def held_out(metrics: Mapping[str, Any]) -> set[str]:
+    """Simulated domains that no training saw: all their samples are there to evaluate (`use: evaluate`)."""
+    uses: dict[str, set[str]] = {}
+    for _, sample in entries(metrics, "samples"):
+        uses.setdefault(str(sample.get("domain")), set()).add(str(sample.get("use")))
+    return {domain for domain, words in uses.items() if words == {"evaluate"} and domain != "data"}
+
+
+def pair_title(metrics: Mapping[str, Any], pair: str) -> str:
+    """The heading of a pair: an apparent difference, with a word on a domain that no training saw."""
+    source, _, other = pair.partition(":")
+    unseen = " (seen by no training)" if other in held_out(metrics) else ""
+    return f"Apparent {source}–{other} difference{unseen}"
+
+
+def plain_model(metrics: Mapping[str, Any]) -> str:
+    """The model without adaptation that others are held against: `network`, else the first one."""
+    names = [name for name, _ in entries(metrics, "models")]
+    return "network" if "network" in names else next(iter(names), "")
+
+
+def null_of(result: object) -> Quantity:
+    """The KS that parts of one generator reach: `ks_null`, or `null` (a number or with a `quantile`)."""
+    if isinstance(result, Mapping):
+        if "ks_null" in result:
+            return Quantity.read(result, "ks_null")
+        if isinstance(result.get("null"), Mapping):
+            return Quantity.read(result["null"], "quantile")
+    return Quantity.read(result, "null")
+
+
+def nulls(metrics: Mapping[str, Any]) -> list[Null]:
+    """Every null of the metrics with its reason: the `why` beside it, or that of what encloses it."""
+    return list(_walk(metrics, "", ""))
+
+
+def _walk(node: object, path: str, why: str) -> Iterator[Null]:
+    if isinstance(node, Mapping):
+        own = node.get("why")
+        reasons = own if isinstance(own, Mapping) else {}
+        inherited = str(own) if isinstance(own, str) and own else why
+        children = {k: v for k, v in node.items() if k not in WORDS and k != "why" and not k.endswith("_why")}
+        if len(children) > 1 and not reasons and all(_is_null(child) for child in children.values()):
+            yield Null(path, inherited or "no reason is given")  # one line for all of it
+            return
+        for key, child in children.items():
+            reason = str(reasons.get(key) or node.get(f"{key}_why") or inherited)
+            yield from _walk(child, f"{path} › {key}" if path else str(key), reason)
+    elif isinstance(node, list | tuple):
+        for index, child in enumerate(node):
+            yield from _walk(child, f"{path} › {index}", why)
+    elif _is_null(node):
+        yield Null(path, why or "no reason is given")
+
+
+def _is_null(value: object) -> bool:
+    return value is None or (isinstance(value, float) and not math.isfinite(value))
+
+
+def is_number(values: Iterable[object]) -> bool:
+    """Whether a column holds numbers (or nulls, or intervals) rather than words or lists."""
+    return all(v is None or isinstance(v, int | float | Mapping) for v in values)
+
+
+def entries(metrics: Mapping[str, Any], key: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Names and entries of metrics[key]; an entry that is null is empty."""
+    for name, entry in (metrics.get(key) or {}).items():
+        yield str(name), entry or {}
+
+
+def keys(holders: Iterable[object]) -> list[str]:
+    """The keys of all the mappings, each once, in order; reasons are no keys."""
+    found = (key for holder in holders if isinstance(holder, Mapping) for key in holder)
+    return [key for key in dict.fromkeys(found) if key != "why" and not key.endswith("_why")]
+
+
+def told(metrics: Mapping[str, Any], metric: str) -> list[str]:
+    """The domains for which some model has the metric; the page says elsewhere why the others have none."""
+    found = [entry for _, model in entries(metrics, "models") if isinstance(entry := model.get(metric), Mapping)]
+    return [d for d in keys(found) if any(Quantity.read(entry, d).value is not None for entry in found)]
+
+
+def get(holder: object, *keys: str) -> Any:
+    """holder[key][key]..., None where a key is absent."""
+    for key in keys:
+        holder = holder.get(key) if isinstance(holder, Mapping) else None
+    return holder
+
+
+def with_error(values: object, errors: object, key: str) -> Quantity:
+    """values[key] with the error errors[key], unless it brings its own interval."""
+    quantity, error = Quantity.read(values, key), number(get(errors, key))
+    if quantity.low is not None or quantity.value is None or error is None:
+        return quantity
+    return Quantity(quantity.value, quantity.value - error, quantity.value + error)
+
+
+def shift(result: object, point: str) -> Quantity:
+    """The shift of the efficiency at a working point, in per cent."""
+    errors = get(result, "efficiency_shift_error")
+    return with_error(get(result, "efficiency_shift"), errors, point).scaled(100.0)
+
+
+def headings(names: Iterable[str]) -> list[str]:
+    """How columns are called."""
+    return [HEADINGS.get(name, name.replace("_", " ")) for name in names]

@@ -1,0 +1,102 @@
+"""Fewer events for the evaluation, where there are more than any figure or interval needs.
+
+Every number of the evaluation takes an order of all scores, or hundreds of replicas of them: in time and memory that is
+what limits how many events can be judged, not what could be learnt from more of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hepda.config import AnalysisConfig
+from hepda.events.dataset.splits import is_chosen
+from hepda.events.dataset.store import TableWriter, full_disk
+from hepda.events.dataset.table import FeatureTable
+from hepda.events.results.domains import LABELS
+
+Array = NDArray[Any]
+_BLOCK = 1_000_000
+"""Events that are looked at together."""
+
+
+def shares_of(config: AnalysisConfig, table: FeatureTable) -> dict[tuple[str, str], float]:
+    """Which share of the events of a class (by domain and class) is judged, where that is not all; never of data."""
+    counts: dict[tuple[str, str], int] = {}
+    for block in _blocks(table):
+        for number, domain in enumerate(table.domain_names):
+            inside = table.domain[block] == number
+            for name, label in LABELS.items():
+                here = int(np.count_nonzero(inside & (table.label[block] == label)))
+                counts[domain, name] = counts.get((domain, name), 0) + here
+    most = config.evaluation.events
+    return {key: most / count for key, count in counts.items() if count > most}
+
+
+def thinned(
+    table: FeatureTable, scores: Mapping[str, Array], shares: Mapping[tuple[str, str], float], folder: Path
+) -> tuple[FeatureTable, dict[str, Array]]:
+    """The events that are judged, in the order of the table, and their scores, both on the disk in `folder`.
+
+    Events are chosen by hash of their key; what is left of a sample weighs as much more as there are fewer of it.
+    Raises StorageError for a disk that is full.
+    """
+    kept = np.concatenate([_kept(table, shares, block) for block in _blocks(table)])
+    heavier = _counts(table, np.ones_like(kept)) / np.maximum(_counts(table, kept), 1)
+    writer = TableWriter(folder, dict.fromkeys(table.columns, np.nan))
+    judged = {model: np.empty(int(kept.sum()), np.float32) for model in scores}
+    done = 0
+    try:
+        for block in _blocks(table):
+            rows = np.flatnonzero(kept[block]) + block.start
+            part = table.select(rows)
+            part.weight[:] *= heavier[part.sample]
+            writer.append(part)
+            for model, score in scores.items():
+                judged[model][done : done + len(rows)] = score[rows]
+            done += len(rows)
+        small = writer.finish()
+    except BaseException:
+        writer.abandon()
+        raise
+    return small, {model: _stored(folder / f"score{i}.npy", score) for i, (model, score) in enumerate(judged.items())}
+
+
+def _stored(path: Path, values: Array) -> Array:
+    """The same numbers, mapped: processes share them by the file."""
+    with full_disk(path.parent):
+        np.save(path, values, allow_pickle=False)
+    found: Array = np.load(path, mmap_mode="r", allow_pickle=False)
+    return found
+
+
+def _blocks(table: FeatureTable) -> Iterator[slice]:
+    return (slice(start, min(start + _BLOCK, len(table))) for start in range(0, len(table), _BLOCK))
+
+
+def _kept(table: FeatureTable, shares: Mapping[tuple[str, str], float], block: slice) -> NDArray[np.bool_]:
+    share = np.ones((len(table.domain_names), 3))  # the last one is of label -1: data
+    for (domain, name), value in shares.items():
+        share[table.domain_names.index(domain), LABELS[name]] = value
+    wanted = share[table.domain[block], table.label[block]]
+    return is_chosen(table.key[block], wanted)
+
+
+def _counts(table: FeatureTable, mask: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Events of the mask by sample."""
+    names = len(table.sample_names)
+    parts = (np.bincount(table.sample[block][mask[block]], minlength=names) for block in _blocks(table))
+    return np.asarray(sum(parts, np.zeros(names, np.int64)), dtype=np.float64)
+
+
+def told(shares: Mapping[tuple[str, str], float]) -> str:
+    """In words, for the terminal and the report."""
+    parts = ", ".join(f"{100 * share:.3g} % of the {name} of {domain}" for (domain, name), share in shares.items())
+    return (
+        f"Numbers and figures of scores and features are those of {parts}, chosen by hash of the event key and with as "
+        "much more weight (`evaluation.events`); yields of samples, scores.parquet and the trainings are of all events."
+    )

@@ -1,0 +1,286 @@
+"""Numbers -> metrics.json, as the design promises it: null with a `why` where there is no number."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from hepda.config import AnalysisConfig
+from hepda.evaluation.differences.ratios import judge, verdict
+from hepda.evaluation.results import (
+    BiasResult,
+    ClosureFit,
+    Interval,
+    ProbeResult,
+    ShiftRatio,
+    Significance,
+    WorkingPoint,
+)
+from hepda.events.results.domains import UNLABELLED, adapted_to, held_out_domains, trained_on
+from hepda.events.results.evaluate import Numbers
+from hepda.events.results.per_model import ModelNumbers, shift_points
+from hepda.events.training.model_description import setup_of
+
+REWEIGHTINGS = ("reweight", "domain_reweight")
+REPRESENTATIONS = ("score", "embedding", "inputs")
+
+
+def interval(found: Interval) -> dict[str, float]:
+    """An interval as {value, low, high}."""
+    return {"value": found.value, "low": found.low, "high": found.high}
+
+
+def with_why(entry: dict[str, Any], reasons: Iterable[str | None]) -> dict[str, Any]:
+    """The entry and, where there are any, the reasons, each once."""
+    said = list(dict.fromkeys(reason for reason in reasons if reason))
+    return entry | ({"why": "; ".join(said)} if said else {})
+
+
+def auc_of(numbers: Numbers, model: str) -> dict[str, Any]:
+    """models.<model>.auc: a value with its interval for each domain."""
+    known = {domain: interval(numbers.auc(model, domain)) for domain in numbers.rocs}
+    reasons = dict.fromkeys(numbers.unlabelled, UNLABELLED)
+    reasons |= {domain: f"it has no {missing} events" for domain, missing in numbers.lacking.items()}
+    nothing = {"value": None, "low": None, "high": None}
+    return known | {domain: nothing | {"why": why} for domain, why in reasons.items()}
+
+
+def auc_difference_of(numbers: Numbers, model: str) -> dict[str, Any]:
+    """models.<model>.auc_difference: AUC minus the plain model's on the same events, by domain."""
+    found = {domain: curves[model][0].difference for domain, curves in numbers.rocs.items()}
+    return {domain: interval(difference) for domain, difference in found.items() if difference is not None}
+
+
+def bias_of(found: BiasResult) -> dict[str, Any]:
+    """models.<model>.bias.<source>:<other>."""
+    shifts = found.efficiency_shift
+    entry: dict[str, Any] = {
+        "class": found.class_name,
+        "ks": found.ks,
+        "ks_null": None if found.null is None else found.null.quantile,
+        "wasserstein": found.wasserstein,
+        "chi2_ndf": found.chi2_ndf,
+        "jensen_shannon": found.jensen_shannon,
+        "energy": found.energy,
+        "p_value": found.p_value,
+        "efficiency_shift": {f"{s.signal_efficiency:g}": s.shift for s in shifts},
+        "efficiency_shift_error": {f"{s.signal_efficiency:g}": s.error for s in shifts},
+        "n_eff": {"source": found.n_eff_source, "other": found.n_eff_other},
+    }
+    return with_why(entry, [*(s.why for s in shifts), found.why])
+
+
+def tests_of(found: BiasResult) -> dict[str, Any]:
+    """models.<model>.tests.<source>:<other>.<class>: each statistic with its p-value and its null."""
+    entries = {}
+    for name, test in found.tests.items():
+        entry = {"value": test.value, "p_value": test.p_value, "null": test.null}
+        entries[name] = with_why(entry, [test.why, found.why if test.null is None else None])
+    return entries
+
+
+def ratio_of(found: ShiftRatio) -> dict[str, Any]:
+    """models.<model>.shift_ratio.<source>:<other>.<efficiency>: R, and the two shifts that it is made of."""
+    nothing = {"value": None, "low": None, "high": None}
+    parts = {
+        name: nothing if part is None else interval(part)
+        for name, part in (("plain", found.plain), ("adapted", found.adapted))
+    }
+    ratio = nothing if found.ratio is None else interval(found.ratio)
+    return with_why(ratio | parts | {"resolved": found.resolved}, [found.why])
+
+
+def verdict_of(config: AnalysisConfig, numbers: Numbers, model: str) -> dict[str, Any] | None:
+    """models.<model>.verdict: what the shifts allow to say, at each signal efficiency; None for a model of another
+    domain's training.
+
+    The domain is the one that the model was adapted to, or the first that is compared. Nothing is judged where nothing
+    was adapted: a shift that is smaller by chance or by another model is no fall.
+    """
+    ratios = numbers.models[model].ratios
+    unseen = [name for name in held_out_domains(config) if name in ratios]
+    seen = [name for name in ratios if name not in unseen and name not in numbers.unlabelled]
+    target = adapted_to(config, model) if model in config.models else None
+    trained = target if target in ratios else next(iter(seen), None)
+    if trained is None or (model in config.models and trained_on(config, model)[:1] != (numbers.source,)):
+        return None
+    third = unseen[0] if unseen else None
+    head = {"domain": trained, "third": third, "adapted": target is not None}
+    if target is None:
+        return head
+    points = zip(ratios[trained], ratios[third] if third else [None] * len(ratios[trained]), strict=True)
+    said = {
+        f"{one.signal_efficiency:g}": {"judgement": judge(one, two), "text": verdict(one, two)} for one, two in points
+    }
+    return head | {"points": said}
+
+
+def untold_bias(config: AnalysisConfig, why: str) -> dict[str, Any]:
+    """As `bias_of`, of a domain that was not compared."""
+    names = ("class", "ks", "ks_null", "wasserstein", "chi2_ndf", "jensen_shannon", "energy", "p_value")
+    points = dict.fromkeys((f"{point:g}" for point in shift_points(config)), None)
+    shifts = {"efficiency_shift": points, "efficiency_shift_error": dict(points)}
+    return dict.fromkeys(names, None) | shifts | {"why": why}
+
+
+def untold_closure(why: str) -> dict[str, Any]:
+    """As `closure_of`, of a domain that was not fitted."""
+    names = ("mu", "error", "pull", "truth", "sample_error", "background_scale")
+    return dict.fromkeys(names, None) | {"why": why}
+
+
+def closure_of(found: ClosureFit) -> dict[str, Any]:
+    """models.<model>.closure.<domain>."""
+    entry: dict[str, Any] = {"mu": found.mu, "error": found.error, "pull": found.pull, "truth": found.truth,
+             "sample_error": found.sample_error, "background_scale": found.background_scale}  # fmt: skip
+    if found.sample_error is None:
+        entry["sample_error_why"] = "the data are not simulated: their fluctuations are in the error"
+    return with_why(entry, [found.why])
+
+
+def significance_of(found: ModelNumbers) -> dict[str, Any]:
+    """models.<model>.significance; the best cuts are chosen on validation events and quoted on all others."""
+    if found.scan is None or found.binned is None:
+        raise ValueError("the significance has not been computed")
+    scan, binned = found.scan, found.binned
+    reasons = [s.why for s in (scan.best, scan.best_with_uncertainty, scan.best_with_bias) if s]
+    biased = scan.best_with_bias
+    if biased is None:
+        reasons.append("asimov_with_bias: there is no second domain with a background")
+    entry = {
+        "asimov": scan.best.value,
+        "asimov_with_uncertainty": scan.best_with_uncertainty.value,
+        "asimov_with_bias": None if biased is None else biased.value,
+        "binned": binned.value,
+    }
+    told = {} if found.rival is None else {"bias_from": found.rival}
+    return with_why(entry | told, [*reasons, binned.why])
+
+
+def working_of(point: WorkingPoint, counting: Significance) -> dict[str, Any]:
+    """models.<model>.working_points.<efficiency>.<domain>, at the cut that the source's signal fixes."""
+    names = ("signal_efficiency", "background_efficiency", "rejection")
+    entry = {key: getattr(point, key) for name in names for key in (name, f"{name}_error")}
+    return with_why(entry | {"significance": counting.value}, [point.why, counting.why])
+
+
+def probes_of(found: tuple[ProbeResult, ...] | str) -> dict[str, Any]:
+    """Of one class, models.<model>.probes.<source>:<other>.<class>: AUC by kind of probe and representation."""
+    if isinstance(found, str):
+        return {"bdt": None, "mlp": None, "why": found}
+    entry: dict[str, Any] = {}
+    for result in found:
+        entry.setdefault(result.kind, {})[result.representation] = interval(result.auc)
+    return entry
+
+
+def domain_auc_of(config: AnalysisConfig, numbers: Numbers, model: str, other: str) -> dict[str, Any]:
+    """models.<model>.domain_auc.<source>:<other>: the trees among the probes, for the class that is compared."""
+    nothing = dict.fromkeys(REPRESENTATIONS)
+    if not config.evaluation.probes:
+        return nothing | {"why": "`evaluation.probes` is off"}
+    if other in numbers.untold:
+        return nothing | {"why": numbers.untold[other]}
+    wanted = numbers.models[model].bias[other].class_name
+    entry: dict[str, Any] = {}
+    reasons = []
+    for found in (numbers.models[model].probes[other][wanted], numbers.inputs[other][wanted]):
+        if isinstance(found, str):
+            reasons.append(found)
+            continue
+        entry |= {result.representation: interval(result.auc) for result in found if result.kind == "bdt"}
+    if not reasons and "embedding" not in entry:
+        entry |= {"embedding": None, "embedding_why": "trees have no embedding"}
+    return with_why(nothing | entry, reasons)
+
+
+def model_metrics(config: AnalysisConfig, numbers: Numbers, model: str, training: dict[str, Any]) -> dict[str, Any]:
+    """models.<model> of metrics.json."""
+    own = numbers.models[model]
+    pairs = {other: f"{numbers.source}:{other}" for other in (*own.bias, *numbers.untold)}
+    bias = {other: bias_of(found) for other, found in own.bias.items()}
+    bias |= {other: untold_bias(config, why) for other, why in numbers.untold.items()}
+    closure = {other: closure_of(found) for other, found in own.closure.items()}
+    untold = {other: why for other, why in numbers.untold.items() if other not in closure}
+    setup = {"setup": setup_of(config, model)} if model in config.models else {}
+    entry: dict[str, Any] = {**setup, "auc": auc_of(numbers, model)}
+    if own.ratios:
+        entry["auc_difference"] = auc_difference_of(numbers, model)
+        entry["shift_ratio"] = {
+            pairs[other]: {f"{r.signal_efficiency:g}": ratio_of(r) for r in found}
+            for other, found in own.ratios.items()
+        }
+        said = verdict_of(config, numbers, model)
+        entry |= {} if said is None else {"verdict": said}
+    entry |= {
+        "bias": {pairs[other]: found for other, found in bias.items()},
+        "tests": {pairs[other]: {name: tests_of(t) for name, t in found.items()} for other, found in own.tests.items()},
+        "domain_auc": {pair: domain_auc_of(config, numbers, model, other) for other, pair in pairs.items()},
+    }
+    if own.probes:
+        entry["probes"] = {
+            pairs[o]: {name: probes_of(p) for name, p in found.items()} for o, found in own.probes.items()
+        }
+    return entry | {
+        "significance": significance_of(own),
+        "working_points": {
+            f"{efficiency:g}": {domain: working_of(*point) for domain, point in found.items()}
+            for efficiency, found in own.working.items()
+        },
+        **_guards(own),
+        "closure": closure | {other: untold_closure(why) for other, why in untold.items()},
+        **{key: reweighting_of(training[key]) for key in REWEIGHTINGS if key in training},
+        "training": {key: value for key, value in training.items() if key not in REWEIGHTINGS},
+    }
+
+
+def reweighting_of(trainings: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """models.<model>.reweight and .domain_reweight: means over trainings, the AUC on the inputs before and after."""
+
+    def mean(*keys: str) -> float:
+        values: list[Any] = list(trainings)
+        for key in keys:
+            values = [value[key] for value in values]
+        return float(sum(values) / len(values))
+
+    return {
+        "clipped": mean("clipped"),
+        "n_eff": {when: mean("n_eff", when) for when in ("before", "after")},
+        "domain_auc": {
+            when: {part: mean("domain_auc", when, part) for part in ("value", "low", "high")}
+            for when in ("before", "after")
+        },
+    }
+
+
+def _guards(own: ModelNumbers) -> dict[str, Any]:
+    """What may deceive, of one model: calibration, bins, overtraining, flatness."""
+    nothing = {"ks": None, "p_value": None}
+    if isinstance(own.overtraining, str):
+        overtraining: dict[str, Any] = nothing | {"why": own.overtraining}
+    else:
+        overtraining = {name: {"ks": test.ks, "p_value": test.p_value} for name, test in own.overtraining.items()}
+    flat = {
+        variable: {
+            name: {"cvm": None, "ks": None, "p_value": None, "why": result} if isinstance(result, str)
+            else {"cvm": result.cvm, "ks": result.ks, "p_value": result.p_value}
+            for name, result in found.items()
+        }
+        for variable, found in own.flatness.items()
+    }  # fmt: skip
+    bins = {
+        domain: {
+            name: {"bins": b.bins, "empty": b.empty, "negative": b.negative, "lowest_n_eff": b.lowest_n_eff}
+            for name, b in found.items()
+        }
+        for domain, found in own.bins.items()
+    }
+    return {
+        "calibration": {
+            domain: with_why({"expected_error": curve.expected_error}, [curve.why])
+            for domain, curve in own.calibration.items()
+        },
+        "bins": bins,
+        "overtraining": overtraining,
+        **({"flatness": flat} if flat else {}),
+    }

@@ -1,0 +1,1 @@
+"""Trainings on events: tensors, reweighting, jobs, and scores of saved models."""

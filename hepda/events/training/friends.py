@@ -1,0 +1,251 @@
+"""Any files of events for the models of a run: every event in the file's order, the features of those selected.
+
+What is selected and how features are formed is what it is in training (`ChunkReader`); the shape systematics of the
+analysis are formed of the same reading, with other branches in place of some.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hepda.config import AnalysisConfig
+from hepda.config.events.systematics import ShapeSystematic
+from hepda.errors import ConfigError, DataError, ExpressionError, SourceError, nearest
+from hepda.events.dataset.chunks import MOST_ENTRIES, SPAN_ENTRIES, ChunkReader, Faults, stretches
+from hepda.events.dataset.inputs import sample_tree
+from hepda.events.dataset.plan import SamplePlan, make_plan
+from hepda.events.dataset.reading import table_of
+from hepda.events.dataset.splits import event_key
+from hepda.events.dataset.systematics import SIDES
+from hepda.events.dataset.table import FeatureTable
+from hepda.events.expressions.columns import Column
+from hepda.events.expressions.parser import check_names, needed_names, parse
+from hepda.events.files.locations import is_remote
+from hepda.events.files.opening import Tree, integers, open_tree
+
+Array = NDArray[Any]
+
+_ENTRY = "hepda_entry"
+"""A column that every span has: the number of the entry in its file, which the selected events keep."""
+
+
+@dataclass(frozen=True, slots=True)
+class FriendFile:
+    """A file whose features can be formed.
+
+    sample: whose tree, aliases and variables hold, None: the analysis's; variations: shape systematics that its
+    branches allow; absent: of the others, the first branch that it lacks.
+    """
+
+    path: str
+    sample: str | None
+    entries: int
+    variations: tuple[str, ...]
+    absent: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The selected events of a span: their places in it, int64 [m], and the table of their features [m, k]."""
+
+    index: NDArray[np.int64]
+    table: FeatureTable
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Consecutive events of a file, selected or not.
+
+    keys: the branches that identify an event, [n] each; key: their hash [n]; parts: the nominal events by "", those
+    of a shape systematic by `<systematic>_<side>`.
+    """
+
+    keys: dict[str, Array]
+    key: NDArray[np.uint64]
+    parts: dict[str, Part]
+
+
+@dataclass(frozen=True, slots=True)
+class _Columns:
+    """A span in memory as a Source; names: what is read in place of a name."""
+
+    path: str
+    columns: Mapping[str, Column]
+    names: Mapping[str, str]
+
+    def read(self, names: Sequence[str], start: int, stop: int) -> dict[str, Column]:
+        found = {name: self.columns[self.names.get(name, name)] for name in names if name != _ENTRY}
+        return found | {_ENTRY: Column(np.arange(start, stop))}
+
+
+def shapes(config: AnalysisConfig) -> dict[str, Mapping[str, str]]:
+    """The shape systematics: branch -> branch in its place, by `<systematic>_<side>`."""
+    return {
+        f"{name}_{side}": getattr(section, side)
+        for name, section in config.systematics.items()
+        if isinstance(section, ShapeSystematic)
+        for side in SIDES
+        if getattr(section, side) is not None
+    }
+
+
+def sample_for(config: AnalysisConfig, path: str, named: str | None) -> str | None:
+    """The sample whose tree, aliases and variables a file is read with: the named one, or one that lists the file.
+
+    None: no sample lists it, so the analysis's own hold.
+
+    Raises:
+        ConfigError: there is no sample of that name, or several that read the file differently list it.
+
+    """
+    if named is not None:
+        if named not in config.samples:
+            raise ConfigError(f"--sample {named}: the run has no such sample.{nearest(named, config.samples)}")
+        return named
+    own = [name for name, sample in config.samples.items() if any(_lists(text, path) for text in sample.files)]
+    ways = {repr((s.tree, s.aliases, s.variables)) for s in (config.samples[name] for name in own)}
+    if len(ways) > 1:
+        raise ConfigError(
+            f"{path} is of several samples with variables or aliases of their own ({', '.join(own)}); "
+            "say which is meant by --sample."
+        )
+    return own[0] if own else None
+
+
+def _lists(pattern: str, path: str) -> bool:
+    """Whether a path, glob, folder or URL of the analysis file means the file at `path`; asks no server."""
+    if is_remote(pattern) or is_remote(path):
+        return fnmatchcase(path, pattern)
+    there, wanted = Path(path).resolve(), Path(pattern).resolve()
+    return there == wanted or wanted in there.parents or fnmatchcase(str(there), str(wanted))
+
+
+def inspect_file(config: AnalysisConfig, path: str, sample: str | None) -> FriendFile:
+    """Open a file and check that its features can be formed, without reading events.
+
+    Raises:
+        SourceError: the file, its tree or a branch of the key is missing or broken.
+        ExpressionError: a feature or the selection names what the file does not have.
+
+    """
+    with _opened(config, path, sample) as tree:
+        _plan_of(config, tree, sample)
+        absent: dict[str, str] = {}
+        for name, branches in shapes(config).items():
+            lost = [b for b in (*branches, *branches.values()) if b not in tree.names]
+            if lost:
+                absent[name] = lost[0]
+            else:
+                tree.replaced(branches)
+        given = tuple(name for name in shapes(config) if name not in absent)
+        return FriendFile(path, sample, tree.entries, given, absent)
+
+
+def spans(
+    config: AnalysisConfig, file: FriendFile, usual: int = SPAN_ENTRIES, most: int = MOST_ENTRIES
+) -> Iterator[Span]:
+    """All events of a file in its order, in `stretches`; at least one span, if an empty one.
+
+    Raises:
+        SourceError: the file cannot be read after all, or has changed since it was opened.
+        DataError: a feature of a selected event is not a finite number.
+
+    """
+    with _opened(config, file.path, file.sample) as tree:
+        plan = _plan_of(config, tree, file.sample)
+        if tree.entries != file.entries:
+            raise SourceError(
+                f"{file.path}: had {file.entries} entries and has {tree.entries}: it has changed; start again."
+            )
+        replaced = shapes(config)
+        instead = {"": dict[str, str]()} | {v: _instead(tree, replaced[v], plan) for v in file.variations}
+        ends = tree.ends([name for name in (*plan.branches, *config.split.key) if name != _ENTRY])
+        for bounds in [*stretches(file.entries, ends, usual, most)] or [(0, 0)]:
+            yield _span(config, file, tree, plan, instead, bounds)
+
+
+def _span(
+    config: AnalysisConfig,
+    file: FriendFile,
+    tree: Tree,
+    plan: SamplePlan,
+    instead: Mapping[str, Mapping[str, str]],
+    bounds: tuple[int, int],
+) -> Span:
+    start, stop = bounds
+    key = config.split.key
+    nominal = {name for name in (*plan.branches, *key) if name != _ENTRY}
+    columns = tree.read(sorted(nominal.union(*(names.values() for names in instead.values()))), start, stop)
+    keys = {name: integers(columns[name], f"{file.path}: the branch {name!r}") for name in key}
+    owner = file.sample or next(iter(config.samples))  # of the rows' class and domain, which no score depends on
+    parts = {}
+    for variation, names in instead.items():
+        faults = Faults()
+        reader = ChunkReader(owner, plan.variables, plan, 1.0, config.missing, key, faults, {})
+        rows = list(reader.read(_Columns(file.path, columns, names), start, stop))
+        _complain(faults, variation)
+        if rows:
+            table = table_of(config, owner, rows)
+            parts[variation] = Part(table.columns[_ENTRY].astype(np.int64) - start, table)
+    return Span(keys, event_key(*keys.values()), parts)
+
+
+def _complain(faults: Faults, variation: str) -> None:
+    """Raise DataError for features that are not finite, by name, first place and variation."""
+    if faults.found:
+        with_variation = f" with {variation}" if variation else ""
+        lines = [
+            f"{path}: {what.partition(': ')[2]} is not a finite number in {count} selected events{with_variation}, "
+            f"first in entry {entry}."
+            for what, (count, path, entry) in faults.found.items()
+        ]
+        raise DataError("\n".join([*lines, "The models cannot score such events; mend the file, or leave it out."]))
+
+
+def _plan_of(config: AnalysisConfig, tree: Tree, sample: str | None) -> SamplePlan:
+    """Features and selection alone: a file to be scored needs no weight, no domain and no normalisation.
+
+    The selection is the analysis's: a sample's own says which events are of it, not which can be scored.
+    """
+    plan = make_plan(config)
+    variables = plan.variables if sample is None else plan.variables_of(sample)
+    needed = [*plan.features, *plan.cuts]
+    try:
+        check_names(needed, variables, tree.branches, tree.path)
+        tree.require(config.split.key)
+    except (ExpressionError, SourceError) as error:
+        own = [name for name, s in config.samples.items() if s.aliases or s.variables]
+        if sample is not None or not own:
+            raise
+        raise type(error)(
+            f"{error}\nNo sample of the run lists {tree.path}; if it is to be read as one of them, say which by "
+            f"--sample ({', '.join(own)} have aliases or variables of their own)."
+        ) from error
+    branches = tuple(sorted(needed_names(needed, variables)))
+    columns = {_ENTRY: parse(_ENTRY, "entry")}
+    return SamplePlan(plan.features, plan.cuts, None, columns, {}, (*branches, _ENTRY), variables)
+
+
+def _instead(tree: Tree, branches: Mapping[str, str], plan: SamplePlan) -> dict[str, str]:
+    """What is read in place of the names that a plan needs; the length of a collection stays what it is."""
+    new = {tree.names[old].name: given for old, given in branches.items()}
+    fields = {name: tree.names[name] for name in plan.branches if name != _ENTRY}
+    return {name: new[field.name] for name, field in fields.items() if not field.counted and field.name in new}
+
+
+@contextmanager
+def _opened(config: AnalysisConfig, path: str, sample: str | None) -> Iterator[Tree]:
+    if sample is None:
+        with open_tree(path, config.tree, {}, config.reading.retries) as tree:
+            yield tree
+    else:
+        with sample_tree(config, sample, path) as tree:
+            yield tree

@@ -1,0 +1,310 @@
+"""Every model of an analysis of events, fold by fold and member by member, as jobs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hepda.config import AnalysisConfig, BdtConfig, DomainConfig, NetworkConfig, RatioConfig
+from hepda.errors import ConfigError, MissingExtraError
+from hepda.runtime import jobs
+from hepda.runtime.jobs import Left
+from hepda.runtime.resources import LEAST_MEMORY, PROCESS, Resources, in_words
+
+if TYPE_CHECKING:
+    from hepda.adversarial import History, Network
+    from hepda.adversarial.methods import Adversary
+    from hepda.adversarial.networks.term import Term
+    from hepda.baselines.bdt import Bdt
+    from hepda.events.dataset.table import FeatureTable
+    from hepda.events.training.reweighting import Factors
+
+
+@dataclass(frozen=True, slots=True)
+class Job(jobs.Job):
+    """The training of a model of events; `table` is a folder of `write_table`."""
+
+    config: AnalysisConfig
+
+    @property
+    def shared(self) -> bool:
+        """Networks are trained together, trees by the first process alone."""
+        return isinstance(self.config.models[self.model], NetworkConfig)
+
+    def train(self, progress: Callable[[int, int], None]) -> Left:
+        """By the kind of the model."""
+        section = self.config.models[self.model]
+        if isinstance(section, BdtConfig):
+            return train_bdt(self)
+        epochs = section.training.epochs
+        return train_network(self, lambda history: progress(history.epochs, epochs))
+
+
+def jobs_of(config: AnalysisConfig, table: Path, run: Path, work: Path, device: str) -> list[Job]:
+    """All trainings of an analysis, the longest kind first."""
+    found = []
+    networks = any(isinstance(section, NetworkConfig) for section in config.models.values())
+    kernels = _kernels(device) if networks else "auto"
+    for model, section in config.models.items():
+        members = section.ensemble if isinstance(section, NetworkConfig) else 1
+        found += [
+            Job(config, model, fold, member, table, run, work, device, kernels)
+            for fold in range(config.split.folds)
+            for member in range(members)
+        ]
+    weight = {model: _cost(section) for model, section in config.models.items()}
+    return sorted(found, key=lambda job: -weight[job.model])
+
+
+def check_extras(config: AnalysisConfig) -> None:
+    """Raise MissingExtraError, before anything is read, for a model whose library is not installed."""
+    for model, section in config.models.items():
+        if isinstance(section, BdtConfig) and section.library != "sklearn":
+            _check_installed(section.library, section.library, f"models.{model}.library")
+        ratios: dict[str, RatioConfig | None] = {"reweight": section.reweight}
+        if isinstance(section, NetworkConfig) and section.domain is not None:
+            ratios["domain.reweight"] = section.domain.reweight
+        for key, ratio in ratios.items():
+            if ratio is not None and ratio.method == "hep_ml":
+                _check_installed("hep_ml", "reweight", f"models.{model}.{key}.method")
+
+
+def _check_installed(package: str, extra: str, where: str) -> None:
+    if find_spec(package) is None:
+        raise MissingExtraError(package, extra, where)
+
+
+_PER_EVENT = 24
+"""Bytes that the training of a network holds for an event of the table whose features stay on the disk; measured."""
+_PER_NUMBER = 13
+"""Bytes that trees hold for a feature of an event that they are trained on: as it is, as float64, and its bin."""
+
+
+def memory_of_trainings(config: AnalysisConfig, table: FeatureTable) -> dict[str, int]:
+    """About how many bytes the training of each model holds of a table: of all its rows where it is large."""
+    rows, columns = table.features.shape
+    trained = rows * (config.split.folds - 1) // config.split.folds
+    needs = {}
+    for model, section in config.models.items():
+        if isinstance(section, BdtConfig):
+            most = min(trained, section.events or trained)
+            needs[model] = rows * _PER_EVENT + most * columns * _PER_NUMBER
+        else:
+            needs[model] = rows * _PER_EVENT
+        needs[model] += sum(_ratio_memory(ratio, table, trained) for ratio in _ratios_of(section))
+    return needs
+
+
+def _ratios_of(section: NetworkConfig | BdtConfig) -> list[RatioConfig]:
+    domain = section.domain if isinstance(section, NetworkConfig) else None
+    return [ratio for ratio in (section.reweight, None if domain is None else domain.reweight) if ratio is not None]
+
+
+def _ratio_memory(ratio: RatioConfig, table: FeatureTable, trained: int) -> int:
+    """Bytes that a reweighting holds: features of both sides, and those of three parts in five for its trees."""
+    columns = len(ratio.features or table.names)
+    return trained * columns * (4 + _PER_NUMBER * 3 // 5)
+
+
+def check_memory(config: AnalysisConfig, table: FeatureTable, resources: Resources, processes: int) -> int:
+    """How many trainings fit the memory side by side, of as many as there are processes.
+
+    Raises:
+        ConfigError: one of them alone would not fit.
+
+    """
+    needs = memory_of_trainings(config, table)
+    for model, need in needs.items():
+        if need + 2 * PROCESS > max(resources.budget, LEAST_MEMORY + PROCESS):
+            raise ConfigError(
+                f"models.{model}: its training holds about {in_words(need)} of these {len(table)} events, and "
+                f"--memory leaves {in_words(resources.budget - 2 * PROCESS)}; give more by --memory"
+                f"{_way_out(config.models[model], model, table, resources)}, read fewer events, or leave the model out."
+            )
+    return resources.side_by_side(processes, max(needs.values()))
+
+
+def _way_out(section: NetworkConfig | BdtConfig, model: str, table: FeatureTable, resources: Resources) -> str:
+    """How a model that is too large could be trained all the same."""
+    if _ratios_of(section):
+        return ", take its reweighting out"
+    free = resources.budget - 2 * PROCESS - len(table) * _PER_EVENT
+    fitting = free // (table.features.shape[1] * _PER_NUMBER)
+    if not isinstance(section, BdtConfig) or fitting < 100:
+        return ""
+    digits = 10 ** (len(str(fitting)) - 2)  # two are enough
+    return f", train it on a part of them (models.{model}.events: {fitting // digits * digits})"
+
+
+def _kernels(device: str) -> str:
+    from hepda.adversarial import Trainer
+
+    return Trainer(device=device).with_kernels().kernels
+
+
+def _cost(section: NetworkConfig | BdtConfig) -> int:
+    if isinstance(section, BdtConfig):
+        return 0
+    return section.training.epochs * (2 if section.domain is not None else 1)
+
+
+def build_network(inputs: int, section: NetworkConfig, seed: int, metadata: dict[str, Any]) -> Network:
+    """The encoder, the class head and, where the config has a domain loss, the heads and terms of its method."""
+    from hepda.adversarial import Head, Network, mlp, seeded
+    from hepda.adversarial.methods import build
+
+    width = section.encoder[-1]
+    layers = partial(mlp, activation=section.activation, dropout=section.dropout)
+    with seeded(seed):
+        encoder = layers(inputs, section.encoder)
+        heads = [Head("class", layers(width, section.class_head, 1), weight="class")]
+        terms: list[Term] = []
+        if section.domain is not None:
+            more, terms = build(section.domain.method, _adversary(section.domain, width))
+            heads += more
+    return Network(encoder, heads, terms=terms, metadata=metadata)
+
+
+def _adversary(section: DomainConfig, width: int) -> Adversary:
+    """What the config says of the domain loss, in the words of the core's registry."""
+    from hepda.adversarial.methods import Adversary
+    from hepda.adversarial.networks.tail import Tail
+    from hepda.events.training.tensors import ADVERSARY, CLASSES
+
+    return Adversary(
+        features=width,
+        rows=ADVERSARY,
+        weight=ADVERSARY,
+        tail=None if section.tail is None else Tail(section.tail),
+        masks=tuple(CLASSES),
+        **section.settings(),
+    )
+
+
+def train_network(job: Job, on_epoch: Callable[[History], None]) -> Left:
+    """Fit the network of a job; returns the scores of its fold, facts about the training, and its history."""
+    from hepda.adversarial import Trainer
+    from hepda.adversarial.training.selection import find_scorer
+    from hepda.events.dataset.store import open_table
+    from hepda.events.training.tensors import held_out, model_features, network_part
+
+    section = job.config.models[job.model]
+    if not isinstance(section, NetworkConfig):
+        raise TypeError(f"{job.model} is not a network")
+    table = open_table(job.table)
+    factors = factors_of(job, table)
+    part = network_part(job.config, table, job.model, job.fold, factors)
+    network = build_network(part.source.features.shape[1], section, job.seed, _metadata(job, table.names))
+    settings, domain = section.training, section.domain
+    trainer = Trainer(
+        **settings.settings(),
+        target_size=None if domain is None else domain.target_size(settings.batch_size),
+        projection=domain is not None and domain.self_correction,
+        patience=settings.patience,
+        scorer=None if settings.scorer is None else find_scorer(settings.scorer),
+        seed=job.seed,
+        device=job.device,
+        kernels=job.kernels,
+    )
+    history = trainer.fit(
+        network,
+        part.source,
+        part.target,
+        validation=(part.source_validation, part.target_validation),
+        checkpoint=job.work / f"{job.name}.checkpoint",
+        resume=True,
+        on_epoch=on_epoch,
+    )
+    job.folder.mkdir(parents=True, exist_ok=True)
+    network.save(job.folder / f"{job.stem}.safetensors")
+    unseen = held_out(table, job.fold)
+    score = network.predict(model_features(job.config, table, job.model, rows=unseen), head="class")
+    about = {
+        **history.about(),
+        "alarms": [*history.alarms, *factors.warnings],
+        **factors.about,
+    }
+    return score, about, history.to_dict()["columns"]
+
+
+def train_bdt(job: Job) -> Left:
+    """Fit the trees of a job; returns as `train_network`, without a history."""
+    from hepda.baselines import bdt
+    from hepda.events.dataset.store import open_table
+    from hepda.events.training.tensors import bdt_part
+
+    section = job.config.models[job.model]
+    if not isinstance(section, BdtConfig):
+        raise TypeError(f"{job.model} is not a BDT")
+    table = open_table(job.table)
+    factors = factors_of(job, table)
+    parts = bdt_part(job.config, table, job.model, job.fold, factors)
+    train, validation = (bdt.Events(*part) for part in parts)
+    seen = len(train.label) + len(validation.label)
+    there = int((table.of_samples(job.config.training_samples(job.model)) & (table.fold != job.fold)).sum())
+    part = [f"trained on {seen} of {there} events, chosen by hash (`events`)"] if seen < there else []
+    start = time.perf_counter()
+    trees = bdt.fit(section, train, validation, seed=job.seed % 2**31)
+    seconds = time.perf_counter() - start
+    trees.save(job.folder, job.stem, _metadata(job, table.names))
+    score = _predicted(trees, table, job.fold)
+    about = {
+        "seconds": seconds,
+        "rows_per_second": len(train.label) * trees.trees / seconds,
+        "epochs": trees.trees,
+        "events": seen,
+        "alarms": [*([trees.note] if trees.note else []), *part, *factors.warnings],
+        **factors.about,
+    }
+    return score, about, {}
+
+
+_SCORED = 500_000
+"""Events that trees score at once."""
+
+
+def _predicted(trees: Bdt, table: FeatureTable, fold: int) -> NDArray[np.float32]:
+    """Scores of the events of a fold, whose features are never all in memory."""
+    blocks = (slice(start, start + _SCORED) for start in range(0, len(table), _SCORED))
+    parts = (np.ascontiguousarray(table.features[block][table.fold[block] == fold]) for block in blocks)
+    return np.concatenate([trees.predict(part) for part in parts if len(part)])
+
+
+def factors_of(job: Job, table: FeatureTable) -> Factors:
+    """The reweighting of a fold's training events; members of an ensemble share one, which lies in `job.work`."""
+    from hepda.events.training.reweighting import read_factors, write_factors
+    from hepda.events.training.tensors import training_factors
+
+    path = job.work / f"{job.model}-fold{job.fold}.factors.npz"
+    if not path.exists():
+        factors = training_factors(job.config, table, job.model, job.fold)
+        if not factors.about:
+            return factors
+        write_factors(path, factors)
+    return read_factors(path)
+
+
+def _metadata(job: Job, names: tuple[str, ...]) -> dict[str, Any]:
+    """What stands beside a trained model: enough to score events with it.
+
+    A network with a parameter reads one more column after its features; `value` is what events are scored at.
+    """
+    from hepda.events.training.tensors import parameter_of
+
+    values = parameter_of(job.config, job.model)
+    parameter = {} if values is None else {"parameter": {"domains": values, "value": 0.0}}
+    return parameter | {
+        "features": list(names),
+        "model": job.model,
+        "fold": job.fold,
+        "member": job.member,
+        "missing": job.config.missing,
+    }

@@ -1,0 +1,109 @@
+"""Reweighting of training events by the config: which events, by which features, in which parts."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hepda.baselines.reweighting import Sample, density_ratio
+from hepda.config import RatioConfig
+from hepda.errors import DataError
+from hepda.evaluation.differences.probes import probe
+from hepda.events.dataset.splits import part_of
+from hepda.events.dataset.table import FeatureTable
+
+Mask = NDArray[np.bool_]
+Array = NDArray[np.float64]
+PARTS = 5
+"""Parts of the training events: three train, one calibrates, one is weighted."""
+PROBE_EVENTS = 10_000
+"""Of each side, at most, that a fresh classifier sees which tells what a ratio has left."""
+
+
+@dataclass(frozen=True, slots=True)
+class Factors:
+    """On the training weights of the table's events [n]; None is 1 for all.
+
+    task: in the class loss; domain: in the domain loss; about: what the manifest says of each.
+    """
+
+    task: Array | None = None
+    domain: Array | None = None
+    about: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def warnings(self) -> list[str]:
+        """What the user should know, in words: a line for each reweighting that was clipped."""
+        clipped = {key: said for key, said in self.about.items() if said["clipped"] > 0.0}
+        return [
+            f"{key}: {100 * said['clipped']:.2f} % of the source's weights had a ratio that was not within "
+            f"{said['limits'][0]:g} and {said['limits'][1]:g} of the mean, and were clipped"
+            for key, said in clipped.items()
+        ]
+
+
+def write_factors(path: Path, factors: Factors) -> None:
+    """Write factors to a file, whole or not at all."""
+    arrays = {name: getattr(factors, name) for name in ("task", "domain") if getattr(factors, name) is not None}
+    temporary = path.with_suffix(f".{os.getpid()}.tmp.npz")
+    np.savez(temporary, text=np.frombuffer(json.dumps(factors.about).encode(), np.uint8), **arrays)
+    temporary.replace(path)
+
+
+def read_factors(path: Path) -> Factors:
+    """The factors that `write_factors` wrote."""
+    with np.load(path, allow_pickle=False) as file:
+        arrays = {name: file[name] for name in ("task", "domain") if name in file}
+        return Factors(**arrays, about=json.loads(file["text"].tobytes().decode()))
+
+
+def source_factors(
+    settings: RatioConfig, table: FeatureTable, sides: tuple[Mask, Mask], weight: Array, seed: int, where: str
+) -> tuple[Array, dict[str, Any]]:
+    """Factors [n], by which the source's events look like the target's and any other's is 1; and the manifest's part.
+
+    Args:
+        settings: method, features and limits.
+        table: all events.
+        sides: masks [n] of the source and of the target, without the events that the model will score.
+        weight: training weights [n] of both sides.
+        seed: of the ratio's model.
+        where: the key of the config, for messages.
+
+    Raises:
+        DataError: a side has no events, or too few of them.
+        MissingExtraError: the method needs an extra that is not installed.
+
+    """
+    columns = [table.names.index(name) for name in settings.features or table.names]
+    part = part_of(table.key, PARTS)
+
+    def sample(mask: Mask) -> Sample:
+        return Sample(np.ascontiguousarray(table.features[mask][:, columns]), weight[mask], part[mask])
+
+    for side, mask in zip(("source", "target"), sides, strict=True):
+        missing = PARTS - len(np.unique(part[mask]))
+        if missing:
+            raise DataError(f"{where}: the {int(mask.sum())} {side} events are too few for {PARTS} parts")
+    source, target = sides
+    one, two = sample(source), sample(target)
+    ratio = density_ratio(one, two, method=settings.method, clip=settings.clip, seed=seed)
+    factors = np.ones(len(table))
+    factors[source] = ratio.factor
+    told = {"before": _domain_auc(one, two, seed), "after": _domain_auc(one, two, seed, ratio.factor)}
+    return factors, {"method": settings.method, **ratio.as_manifest(), "domain_auc": told}
+
+
+def _domain_auc(source: Sample, target: Sample, seed: int, factor: Array | float = 1.0) -> dict[str, float]:
+    """What a fresh classifier tells the sides apart by: 0.5 where the ratio has left nothing."""
+    found = probe(
+        source.features, target.features, factor * source.weight, target.weight, representation="inputs",
+        max_events=PROBE_EVENTS, replicas=50, seed=seed,
+    ).auc  # fmt: skip
+    return {"value": found.value, "low": found.low, "high": found.high}

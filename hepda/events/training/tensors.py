@@ -1,0 +1,240 @@
+"""From the FeatureTable to what the core and the baselines train on: one model, one fold.
+
+Physics rules that are kept here: the class loss sees events with a class and weights that balance the classes;
+the domain loss sees its own samples, rows and physical weights; nothing of fold k trains the model of fold k; the
+target's rows carry no class label at all (but for masks, where a domain head is asked for each class).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hepda.adversarial.data.batches import Rows, as_tensor
+from hepda.adversarial.data.stored import Picked
+from hepda.adversarial.data.weights import class_weights, negative_weights
+from hepda.config import AnalysisConfig, BdtConfig, DomainConfig, NetworkConfig
+from hepda.config.events.model_checks import methods_of
+from hepda.errors import ConfigError
+from hepda.events.dataset.splits import is_chosen
+from hepda.events.dataset.store import release
+from hepda.events.dataset.table import FeatureTable
+from hepda.events.training.reweighting import Factors, source_factors
+
+Mask = NDArray[np.bool_]
+Array = NDArray[np.float64]
+Index = NDArray[np.int32]
+_ALL = slice(None)
+ADVERSARY = "adversary"  # the mask of source rows that the domain loss sees, and the name of its weights
+LARGE = 2**28
+"""Bytes of features from which those of a mapped table stay on the disk, and a training takes them out by batches.
+
+The order of its rows is another one then (`adversarial.stored`), whatever `--memory` says: no number depends on it."""
+_BLOCK = 4_000_000
+"""Rows whose roles are worked out at once."""
+CLASSES = {"background": 0, "signal": 1}  # masks of a domain head a class (method conditional), and their labels
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The events of one training: rows to train on and to validate on, of the source and of the target."""
+
+    source: Rows
+    target: Rows | None
+    source_validation: Rows
+    target_validation: Rows | None
+
+
+def held_out(table: FeatureTable, fold: int) -> Mask:
+    """Events [n] that the model of this fold scores."""
+    return np.asarray(table.fold == fold)
+
+
+def domain_of(config: AnalysisConfig, model: str) -> DomainConfig | None:
+    """The domain loss of a model; None for one that has none (BDTs, `method: none`)."""
+    section = config.models[model]
+    domain = section.domain if isinstance(section, NetworkConfig) else None
+    return None if domain is None or domain.method == "none" else domain
+
+
+def model_features(
+    config: AnalysisConfig, table: FeatureTable, model: str, value: float | None = None, rows: Mask | None = None
+) -> NDArray[np.float32] | Picked:
+    """What a model reads of the events of a table: float32 [n, k], with a parameter [n, k + 1].
+
+    Args:
+        config: says whether the model has a parameter.
+        table: the events.
+        model: its name.
+        value: of the parameter, for all events; None: 0, the value at which events are scored.
+        rows: a mask [n]; None: all events.
+
+    Returns:
+        An array, or rows that are still on the disk where there are many (LARGE).
+
+    Raises:
+        ConfigError: a value for a model without a parameter.
+
+    """
+    if parameter_of(config, model) is not None:
+        n = len(table) if rows is None else int(rows.sum())
+        return _features(table, rows, np.full(n, 0.0 if value is None else value))
+    if value is not None:
+        raise ConfigError(f"models.{model}: has no `parameter`, so it cannot be scored at {value:g}")
+    return _features(table, rows, None)
+
+
+def parameter_of(config: AnalysisConfig, model: str) -> dict[str, float] | None:
+    """The value of the parameter in each domain, or None for a model without one."""
+    section = config.models[model]
+    return section.parameter if isinstance(section, NetworkConfig) else None
+
+
+def _features(
+    table: FeatureTable, rows: Mask | NDArray[np.int32] | None, column: Array | None
+) -> NDArray[np.float32] | Picked:
+    """Features of the rows of a mask or at ascending numbers (None: all), and behind them a column."""
+    if isinstance(table.features, np.memmap) and table.features.nbytes > LARGE:
+        numbers = np.arange(len(table)) if rows is None else np.flatnonzero(rows) if rows.dtype == np.bool_ else rows
+        index = numbers.astype(np.int32, copy=False)
+        more = None if column is None else column.astype(np.float32)
+        return Picked(as_tensor(table.features), index, more, partial(release, table.features))
+    features = table.features if rows is None else table.features[rows]
+    return features if column is None else np.concatenate([features, column[:, None].astype(np.float32)], axis=1)
+
+
+def _training_features(
+    config: AnalysisConfig, table: FeatureTable, model: str, rows: NDArray[np.int32]
+) -> NDArray[np.float32] | Picked:
+    """What a model reads in training: a parameter has the value of the event's domain."""
+    values = parameter_of(config, model)
+    if values is None:
+        return _features(table, rows, None)
+    # NaN for a domain without a value: the config's checks leave none in the training, the core would refuse it
+    known = np.array([values.get(name, np.nan) for name in table.domain_names])
+    return _features(table, rows, known[table.domain[rows]])
+
+
+def training_factors(config: AnalysisConfig, table: FeatureTable, model: str, fold: int) -> Factors:
+    """The factors of `reweight` and `domain.reweight` for fold `fold`, by models that saw none of the fold's events.
+
+    Within the training events every event's factor is by a model that did not see it (`density_ratio`). Raises as
+    `source_factors` does.
+    """
+    section, domain = config.models[model], domain_of(config, model)
+    trainable, seed = ~held_out(table, fold), config.seed_for(model) % 2**31
+    task: Array | None = None
+    other: Array | None = None
+    about: dict[str, Any] = {}
+    if section.reweight is not None:
+        source, target = (table.of_samples(n) & trainable for n in (section.reweight.source, section.reweight.target))
+        weight = negative_weights(table.weight, config.negative_weights).weight
+        where = f"models.{model}.reweight"
+        task, about["reweight"] = source_factors(section.reweight, table, (source, target), weight, seed, where)
+    if domain is not None and domain.reweight is not None:
+        side, weight, seen = _domain_columns(config, table, model)
+        source, target = (seen & (side == number) & trainable for number in (0, 1))
+        where = f"models.{model}.domain.reweight"
+        other, about["domain_reweight"] = source_factors(domain.reweight, table, (source, target), weight, seed, where)
+    return Factors(task, other, about)
+
+
+def network_part(
+    config: AnalysisConfig, table: FeatureTable, model: str, fold: int, factors: Factors | None = None
+) -> Part:
+    """Source and target rows of the network `model` for fold `fold`.
+
+    Source rows: every event that the class loss or the source side of the domain loss needs; a row outside
+    one of them has weight 0 there. Target rows: the target side of the domain loss, without labels. `factors`: of
+    `training_factors`, computed here if they are not given.
+    """
+    factors = training_factors(config, table, model, fold) if factors is None else factors
+    domain = domain_of(config, model)
+    by_class = CLASSES if domain is not None and "conditional" in methods_of(domain) else {}
+    mapped = isinstance(table.features, np.memmap) and table.features.nbytes > LARGE
+    number = np.float32 if mapped else np.float64  # of the weights: those of a large table take half the memory
+
+    def source_rows(index: Index) -> Rows:
+        in_class = table.of_samples(config.training_samples(model), index)
+        label = np.where(in_class, table.label[index], -1)
+        weight = negative_weights(table.weight[index], config.negative_weights).weight
+        weight = weight if factors.task is None else weight * factors.task[index]
+        weights = {"class": class_weights(label, weight).astype(number, copy=False)}
+        masks = {}
+        if domain is not None:
+            side, other, seen = _domain_columns(config, table, model, index)
+            other = other if factors.domain is None else other * factors.domain[index]
+            here = seen & (side == 0)
+            weights[ADVERSARY] = other.astype(number, copy=False)
+            masks = {ADVERSARY: here} | {name: here & (table.label[index] == n) for name, n in by_class.items()}
+        target = np.maximum(label, 0).astype(np.float32)
+        features = _training_features(config, table, model, index)
+        return Rows(features, targets={"class": target}, weights=weights, masks=masks)
+
+    def target_rows(index: Index) -> Rows | None:
+        if domain is None:
+            return None
+        masks = {name: table.label[index] == n for name, n in by_class.items()}
+        weight = _domain_columns(config, table, model, index)[1]
+        weight = weight if factors.domain is None else weight * factors.domain[index]
+        features = _training_features(config, table, model, index)
+        return Rows(features, weights={ADVERSARY: weight.astype(number, copy=False)}, masks=masks)
+
+    source, source_validation, target, target_validation = _roles(config, table, model, fold)
+    return Part(
+        source_rows(source), target_rows(target), source_rows(source_validation), target_rows(target_validation)
+    )
+
+
+def _roles(config: AnalysisConfig, table: FeatureTable, model: str, fold: int) -> tuple[Index, Index, Index, Index]:
+    """Numbers of the rows, ascending: source to train and to validate on, target to train and to validate on."""
+    found: tuple[list[Index], ...] = ([], [], [], [])
+    for start in range(0, len(table), _BLOCK):
+        block = slice(start, start + _BLOCK)
+        side, _, seen = _domain_columns(config, table, model, block)
+        source = table.of_samples(config.training_samples(model), block) | (side == 0)
+        target = (side == 1) & seen
+        trainable, validation = table.fold[block] != fold, table.validation[block]
+        masks = (source & ~validation, source & validation, target & ~validation, target & validation)
+        for role, mask in zip(found, masks, strict=True):
+            role.append((np.flatnonzero(mask & trainable) + start).astype(np.int32))
+    one, two, three, four = (np.concatenate([np.zeros(0, np.int32), *role]) for role in found)
+    return one, two, three, four
+
+
+def _domain_columns(
+    config: AnalysisConfig, table: FeatureTable, model: str, rows: Index | slice = _ALL
+) -> tuple[NDArray[np.int8], Array, Mask]:
+    """Side (0 source, 1 target, -1 neither), training weight and membership [n] of a model's domain loss."""
+    name = f"domain:{model}:"
+    if domain_of(config, model) is None or name + "side" not in table.columns:
+        n = len(table.fold[rows])
+        return np.full(n, -1, np.int8), np.zeros(n), np.zeros(n, np.bool_)
+    weight = negative_weights(table.columns[name + "weight"][rows], config.negative_weights).weight
+    return table.columns[name + "side"][rows], weight, np.asarray(table.columns[name + "mask"][rows], dtype=np.bool_)
+
+
+def bdt_part(
+    config: AnalysisConfig, table: FeatureTable, model: str, fold: int, factors: Factors | None = None
+) -> tuple[tuple[NDArray[np.float32], NDArray[np.int8], Array], ...]:
+    """(features, label, weight) to train on and to validate on, for the trees `model` of fold `fold`.
+
+    Of all events, or of so many as the config's `events` says, chosen by hash.
+    """
+    factors = training_factors(config, table, model, fold) if factors is None else factors
+    in_class = table.of_samples(config.training_samples(model)) & ~held_out(table, fold)
+    section = config.models[model]
+    most, there = section.events if isinstance(section, BdtConfig) else None, int(in_class.sum())
+    if most is not None and there > most:
+        in_class &= is_chosen(table.key, most / there)
+    weight = negative_weights(table.weight, config.negative_weights).weight
+    weight = weight if factors.task is None else weight * factors.task
+    parts = []
+    for mask in (in_class & ~table.validation, in_class & table.validation):
+        label = table.label[mask]
+        parts.append((table.features[mask], label, class_weights(label, weight[mask])))
+    return tuple(parts)

@@ -1,0 +1,175 @@
+"""Images as the story takes them: the images wing, its trainings, and the classes that they say of test images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hepda.config.images import ImagesConfig
+from hepda.errors import ConfigError
+from hepda.kinds import Judging, Kind
+from hepda.runtime import run_directory
+from hepda.runtime.processes import Send
+from hepda.runtime.resources import Resources
+
+if TYPE_CHECKING:
+    from hepda.images.results import ModelNumbers
+    from hepda.images.training import ImageJob
+    from hepda.images.wing import LoadedImages
+    from hepda.report.number_format import Table
+    from hepda.report.page import ReportFigure
+    from hepda.runtime.jobs import Trained
+
+Array = NDArray[Any]
+
+
+class ImagesKind(Kind):
+    """An analysis of images. Scores: [trainings, n_source + n_target, 2], class and probability of test images."""
+
+    heavy = ("torch", "hepda.adversarial", "hepda.images.training", "hepda.images.figures")
+    own_tables = True
+    sections: ClassVar[Mapping[str, tuple[str, str]] | None] = {
+        "samples": ("Images", "What was trained on what"),
+        "inputs": ("Pictures", "What do the domains look like?"),
+        "separation": ("Accuracy", "How well are the classes told apart?"),
+        "domains": ("Domains", "What do encoders make of the two domains?"),
+    }
+
+    def __init__(self, config: ImagesConfig) -> None:
+        self.config = config
+        self._loaded: LoadedImages | None = None
+        self._numbers: dict[str, ModelNumbers] = {}
+
+    @property
+    def loaded(self) -> LoadedImages:
+        """The images, after `load`."""
+        if self._loaded is None:
+            raise RuntimeError("the images have not been loaded")
+        return self._loaded
+
+    def check(self, progress: Send, *, every_file: bool = False) -> tuple[list[str], list[str]]:
+        """What would be read, a line a side; a data set that is not here is a problem."""
+        from hepda.images import wing
+
+        return wing.check(self.config)
+
+    def load(self, progress: Send, resources: Resources | None = None) -> list[str]:
+        """Read or draw the images; tells what a reader has to know of them."""
+        from hepda.images import wing
+
+        self._loaded = wing.load(self.config, progress)
+        return self.warnings()
+
+    def columns(self) -> Iterable[Array]:
+        """Pixels and labels."""
+        for images in self.loaded.parts.values():
+            yield images.pixels
+            yield images.label
+
+    def jobs(self, run: Path, work: Path, device: str) -> Sequence[ImageJob]:
+        """Every model and seed."""
+        from hepda.images.training import jobs_of, write_parts
+
+        write_parts(self.loaded.parts, work / "table")
+        return jobs_of(self.config, work / "table", run, work, device)
+
+    def combine(self, results: Sequence[Trained]) -> dict[str, Array]:
+        """The trainings of each model one above the other."""
+        return {
+            model: np.stack([r.score for r in sorted(results, key=lambda r: r.member) if r.model == model])
+            for model in self.config.models
+        }
+
+    def saved_scores(self, run: Path) -> dict[str, Array]:
+        """As they stand in scores.parquet."""
+        saved, path = run_directory.read_scores(run), run / "scores.parquet"
+        label = np.concatenate([images.label for images in self.loaded.tests.values()])
+        if not np.array_equal(saved["label"].to_numpy(), label):
+            raise ConfigError(
+                f"the test images that {run / 'config.yaml'} reads are not those of {path}: files have changed. Train "
+                "again."
+            )
+        found = {}
+        for model in self.config.models:
+            names = [f"{model}-{member}" for member in range(self.config.seeds)]
+            if not set(names) <= set(saved.column_names):
+                raise ConfigError(f"{path} has no scores of the model {model!r} of {run / 'config.yaml'}. Train again.")
+            columns = [[saved[name].to_numpy(), saved[f"{name}-probability"].to_numpy()] for name in names]
+            found[model] = np.stack([np.stack(pair, axis=1) for pair in columns])
+        return found
+
+    def score_columns(self, scores: Mapping[str, Array]) -> dict[str, Any]:
+        """A row a test image, source first."""
+        from hepda.images import wing
+
+        return wing.score_columns(self.config, self.loaded.tests, scores)
+
+    def files(self) -> Any:
+        """What was read or drawn, by part."""
+        return {name: list(images.about) for name, images in self.loaded.parts.items()}
+
+    def measure(self, scores: Mapping[str, Array], judging: Judging) -> dict[str, Any]:
+        """Accuracies of every model, and the protocol that they were found by."""
+        from hepda.images import results as evaluation
+        from hepda.images import wing
+
+        self._numbers = evaluation.numbers_of(scores, self.loaded.tests)
+        config = self.config
+        return {
+            "samples": wing.samples_metrics(config, self.loaded),
+            "protocol": wing.protocol(config),
+            "models": {m: wing.model_metrics(config, self._numbers, m, judging.training[m]) for m in config.models},
+            "published": [one.model_dump() for one in config.evaluation.published],
+        }
+
+    def draw(self, scores: Mapping[str, Array], judging: Judging, folder: Path) -> list[ReportFigure]:
+        """Every figure."""
+        from hepda.images import figures
+        from hepda.report.page import save_drawings
+
+        found = self.loaded
+        first = {side: images.take(np.arange(min(len(images), figures.SHOWN))) for side, images in found.trains.items()}
+        scene = figures.Scene(
+            self.config, judging.run, first, found.tests, self._numbers, judging.histories, judging.best_epochs
+        )
+        return save_drawings(figures.drawings, scene, folder, judging.processes, judging.progress)
+
+    def warnings(self) -> list[str]:
+        """What makes these numbers others than the published ones."""
+        return self.loaded.remarks()
+
+    def conclusions(self, metrics: Mapping[str, Any]) -> list[str]:
+        """The best adapted model against source only and the ceiling."""
+        found = {name: entry["accuracy"]["target"]["value"] for name, entry in metrics["models"].items()}
+        adapted = {name: value for name, value in found.items() if self.config.models[name].domain is not None}
+        said = [
+            f"{metrics['models'][name]['title']}: {found[name]:.4f} on the target."
+            for name, model in self.config.models.items()
+            if model.domain is None
+        ]
+        if adapted:
+            best = max(adapted, key=lambda name: adapted[name])
+            said.append(f"Best adapted model: {metrics['models'][best]['title']}, {adapted[best]:.4f} on the target.")
+        words = metrics["protocol"]
+        return ["\n".join([*said, f"Weights of the {words['epoch']}; target labels {words['target_labels']}."])]
+
+    def tables(self, metrics: Mapping[str, Any]) -> dict[str, list[Table]]:
+        """Accuracies beside published ones, and what the images are."""
+        from hepda.images import wing
+
+        return {"summary": [wing.accuracy_table(metrics)], "samples": [wing.images_table(metrics)]}
+
+    def terminal(self, metrics: Mapping[str, Any]) -> Table:
+        """Accuracies with their intervals."""
+        from hepda.images import wing
+
+        return wing.accuracy_table(metrics)
+
+    def yardsticks(self, metrics: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+        """Accuracy on each side."""
+        models, sides = metrics["models"].items(), ("source", "target")
+        return {f"Accuracy, {side}": {m: entry["accuracy"][side] for m, entry in models} for side in sides}

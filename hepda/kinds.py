@@ -1,0 +1,148 @@
+"""What the story of analysis.py asks of a kind of data; `kind:` of the analysis file names it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from hepda.errors import ConfigError
+from hepda.runtime.processes import Send
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from hepda.config import AnyConfig
+    from hepda.report.number_format import Table
+    from hepda.report.page import ReportFigure
+    from hepda.runtime.jobs import Job, Trained
+    from hepda.runtime.resources import Resources
+
+    Scores = Mapping[str, NDArray[Any]]
+
+Histories = Mapping[str, Sequence[Mapping[str, Sequence[float | None]]]]
+"""Of each model, the history of each of its trainings."""
+
+_HOMES = {
+    "events": ("hepda.events.kind", "Events"),
+    "images": ("hepda.images.kind", "ImagesKind"),
+    "speech": ("hepda.speech.kind", "Speech"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Judging:
+    """What numbers and figures are made with, besides the data and the scores.
+
+    run: the run directory, with the trained models; training: what metrics.json says of the training of each model;
+    histories, best_epochs: of every training of each model; processes: side by side.
+    """
+
+    run: Path
+    training: Mapping[str, dict[str, Any]]
+    histories: Histories
+    best_epochs: Mapping[str, Sequence[int]]
+    processes: int
+    progress: Send = field(compare=False)
+
+
+class Kind(ABC):
+    """The data of one analysis: loaded, given to trainings, judged and drawn.
+
+    Scores are arrays by model; what a row of them is, the kind says.
+    """
+
+    heavy: ClassVar[tuple[str, ...]] = ()
+    """Modules that the processes of a run need, imported once for all of them while the data are read."""
+    sections: ClassVar[Mapping[str, tuple[str, str]] | None] = None
+    """Sections of the report whose word and question differ from those for events."""
+    own_tables: ClassVar[bool] = False
+    """Whether `tables` stand in place of the tables for events, but for that of the training, or join them."""
+
+    @abstractmethod
+    def check(self, progress: Send, *, every_file: bool = False) -> tuple[list[str], list[str]]:
+        """Look at the data without training: lines of what was found, and problems for which none may be trained.
+
+        every_file: of each sample, not only the first. Raises HepdaError for what the analysis file itself gets wrong.
+        """
+
+    @abstractmethod
+    def load(self, progress: Send, resources: Resources | None = None) -> list[str]:
+        """Read and check everything; lines to be told. Nothing is trained if this raises HepdaError.
+
+        resources: memory, cluster and cache, of which a kind takes what it has use for.
+        """
+
+    @abstractmethod
+    def columns(self) -> Iterable[NDArray[Any]]:
+        """Arrays that tell these data from others: an interrupted run goes on only with the same."""
+
+    @abstractmethod
+    def jobs(self, run: Path, work: Path, device: str) -> Sequence[Job]:
+        """All trainings; leaves in `work` what they read."""
+
+    @abstractmethod
+    def combine(self, results: Sequence[Trained]) -> dict[str, NDArray[Any]]:
+        """The scores of each model from those of its trainings."""
+
+    @abstractmethod
+    def saved_scores(self, run: Path) -> dict[str, NDArray[Any]]:
+        """The scores of scores.parquet. Raises ConfigError if they are not those of the data that are loaded."""
+
+    @abstractmethod
+    def score_columns(self, scores: Scores) -> dict[str, Any]:
+        """The columns of scores.parquet."""
+
+    @abstractmethod
+    def files(self) -> Any:
+        """The `files` of manifest.json: what was read."""
+
+    @abstractmethod
+    def measure(self, scores: Scores, judging: Judging) -> dict[str, Any]:
+        """metrics.json after its head: `samples`, `models` and whatever the kind adds."""
+
+    @abstractmethod
+    def draw(self, scores: Scores, judging: Judging, folder: Path) -> list[ReportFigure]:
+        """Draw every figure into `folder`, PNG and PDF, after `measure`; returns them as the report takes them."""
+
+    def side_by_side(self, processes: int) -> int:
+        """How many trainings the memory holds at once, of as many as there are processes."""
+        return processes
+
+    def warnings(self) -> list[str]:
+        """What stands at the top of the report."""
+        return []
+
+    def notes(self) -> list[str]:
+        """What is not shown on purpose, in words."""
+        return []
+
+    def conclusions(self, metrics: Mapping[str, Any]) -> list[str] | None:
+        """What the numbers say in words; None: as for events."""
+        return None
+
+    def tables(self, metrics: Mapping[str, Any]) -> dict[str, list[Table]]:
+        """More tables of the report, by section."""
+        return {}
+
+    def terminal(self, metrics: Mapping[str, Any]) -> Table | None:
+        """What the terminal shows at the end of a run; None: the table for events."""
+        return None
+
+    def yardsticks(self, metrics: Mapping[str, Any]) -> dict[str, dict[str, Any]] | None:
+        """What runs are compared by: under the name of a number, with its unit, that of each model, as metrics.json
+        has it (`value`, `low`, `high`); None: as for events.
+        """
+        return None
+
+
+def kind_of(config: AnyConfig) -> Kind:
+    """The kind of data that an analysis file names, which has loaded nothing yet."""
+    if config.kind not in _HOMES:
+        raise ConfigError(f"kind: {config.kind!r} cannot be trained; there are {', '.join(_HOMES)}.")
+    module, name = _HOMES[config.kind]
+    found: Kind = getattr(import_module(module), name)(config)
+    return found

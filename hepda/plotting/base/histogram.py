@@ -1,0 +1,137 @@
+"""Weighted histograms for drawing: sumw and sumw2 a bin, signs kept, nothing lost beyond the edges."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+
+from hepda.errors import DataError
+
+Floats = NDArray[np.float64]
+
+ONE_SIGMA = float(stats.norm.cdf(1.0) - stats.norm.cdf(-1.0))  # 68.27 %
+
+
+@dataclass(frozen=True, slots=True)
+class Histogram:
+    """edges [b+1], sumw [b], sumw2 [b]: sums of weights and of squared weights."""
+
+    edges: Floats
+    sumw: Floats
+    sumw2: Floats
+
+    @property
+    def error(self) -> Floats:
+        """The statistical error of each bin [b], sqrt(sumw2)."""
+        return np.sqrt(self.sumw2)
+
+    @property
+    def centres(self) -> Floats:
+        """The middle of each bin [b]."""
+        middle: Floats = 0.5 * (self.edges[1:] + self.edges[:-1])
+        return middle
+
+    @property
+    def counts(self) -> bool:
+        """Whether these are plain counts (every weight was 1), so that Poisson intervals apply."""
+        return bool(np.array_equal(self.sumw, self.sumw2))
+
+    def __add__(self, other: Histogram) -> Histogram:
+        return Histogram(self.edges, self.sumw + other.sumw, self.sumw2 + other.sumw2)
+
+    def scaled(self, factor: float) -> Histogram:
+        """Times a constant: sumw by the factor, sumw2 by its square."""
+        return Histogram(self.edges, self.sumw * factor, self.sumw2 * factor**2)
+
+    def unit_area(self) -> Histogram:
+        """Normalised so that the bins add up to 1. Raises DataError if sumw is not positive."""
+        total = float(self.sumw.sum())
+        if not total > 0:
+            raise DataError(f"a histogram with sum of weights {total:g} has no shape to draw; give it more events")
+        return self.scaled(1.0 / total)
+
+    def interval(self) -> tuple[Floats, Floats]:
+        """Lengths of the error bars downwards and upwards, [b] each.
+
+        Plain counts get the central 68.27 % interval of Garwood (Biometrika 28 (1936) 437), which also says
+        something of an empty bin; weighted bins get sqrt(sumw2) on both sides.
+        """
+        if not self.counts:
+            return self.error, self.error
+        tail = 0.5 * (1 - ONE_SIGMA)
+        n = self.sumw
+        low = np.where(n > 0, 0.5 * stats.chi2.ppf(tail, 2 * np.maximum(n, 1)), 0.0)
+        high = 0.5 * stats.chi2.ppf(1 - tail, 2 * (n + 1))
+        return n - low, high - n
+
+
+def histogram(values: ArrayLike, weights: ArrayLike | None, edges: ArrayLike, *, fold: bool = True) -> Histogram:
+    """Histogram values [n] with signed weights [n] (1 each if None) in edges [b+1].
+
+    fold: what lies beyond an end is counted in the bin at that end, else left out.
+    Raises DataError for values or weights that are not finite and for arrays of unequal length.
+    """
+    x = np.asarray(values, dtype=np.float64).ravel()
+    w = np.ones_like(x) if weights is None else np.asarray(weights, dtype=np.float64).ravel()
+    bins = np.asarray(edges, dtype=np.float64)
+    if x.shape != w.shape:
+        raise DataError(f"a figure was given {x.size} values and {w.size} weights; give one weight a value")
+    bad = int(np.count_nonzero(~(np.isfinite(x) & np.isfinite(w))))
+    if bad:
+        raise DataError(f"{bad} of {x.size} values or weights are not finite and cannot be drawn; mask them first")
+    if fold and x.size:
+        x = np.clip(x, bins[0], bins[-1])  # numpy's last bin is closed on the right
+    sumw, _ = np.histogram(x, bins, weights=w)
+    sumw2, _ = np.histogram(x, bins, weights=w * w)
+    return Histogram(bins, sumw, sumw2)
+
+
+def ratio(numerator: Histogram, denominator: Histogram) -> Histogram:
+    """Bin by bin ratio with the numerator's error alone; NaN where the denominator is not positive.
+
+    The denominator's error is drawn as a band around 1, by convention, not added to the points.
+    """
+    below = np.where(denominator.sumw > 0, denominator.sumw, np.nan)
+    return Histogram(numerator.edges, numerator.sumw / below, numerator.sumw2 / below**2)
+
+
+def choose_edges(arrays: Sequence[ArrayLike], *, bins: int = 25, tail: float = 0.005) -> Floats:
+    """Round edges for one feature from all its arrays, so that every sample is drawn in the same bins.
+
+    Whole numbers of few values get one bin a value, centred. Others get about `bins` bins of a width of 1, 2,
+    2.5 or 5 times a power of ten between the quantiles `tail` and 1 - `tail`; what lies beyond is folded into
+    the end bins. Raises DataError when there is no finite value at all.
+    """
+    finite = [a[np.isfinite(a)] for a in (np.asarray(array, dtype=np.float64).ravel() for array in arrays)]
+    finite = [a for a in finite if a.size]
+    if not finite:
+        raise DataError("a feature without a single finite value cannot be drawn; leave it out of the figures")
+    low = min(float(np.quantile(a, tail)) for a in finite)
+    high = max(float(np.quantile(a, 1 - tail)) for a in finite)
+    if all(np.array_equal(a, np.round(a)) for a in finite) and high - low <= 30:
+        return np.arange(np.floor(low), np.ceil(high) + 2) - 0.5
+    if high <= low:
+        low, high = low - 0.5, high + 0.5
+    step = _round_up((high - low) / bins)
+    first, last = np.floor(low / step), np.ceil(high / step)
+    return np.arange(first, last + 1) * step
+
+
+def _round_up(width: float) -> float:
+    power = 10.0 ** np.floor(np.log10(width))
+    return float(next(m * power for m in (1.0, 2.0, 2.5, 5.0, 10.0) if m * power >= width * 0.999))
+
+
+def hidden_bins(edges: Floats, blind: tuple[float, float] | None) -> NDArray[np.bool_]:
+    """Which bins [b] touch the blinded range (low, high): a bin that reaches into it is hidden whole."""
+    if blind is None:
+        return np.zeros(len(edges) - 1, dtype=np.bool_)
+    low, high = blind
+    # A hair of tolerance: an edge meant to be 0.7 may be 0.7000000000000001.
+    hair = 1e-9 * float(edges[-1] - edges[0])
+    touching: NDArray[np.bool_] = (edges[1:] > low + hair) & (edges[:-1] < high - hair)
+    return touching

@@ -1,0 +1,203 @@
+"""The parts that several figures share: stacks, bands, points, ratio panels, blinded regions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import mplhep
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.container import ErrorbarContainer
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from hepda.plotting.base.histogram import Floats, Histogram
+from hepda.plotting.base.style import COLUMN
+
+BAND: dict[str, Any] = {"facecolor": "none", "edgecolor": "#555555", "hatch": "////////", "linewidth": 0.0}
+# Usual ranges of a ratio, and their ticks: none at the ends, where the main panel's stand.
+RATIO_RANGES = {
+    (0.94, 1.06): (0.97, 1.0, 1.03),
+    (0.88, 1.12): (0.95, 1.0, 1.05),
+    (0.75, 1.25): (0.8, 1.0, 1.2),
+    (0.5, 1.5): (0.75, 1.0, 1.25),
+    (0.0, 2.0): (0.5, 1.0, 1.5),
+}
+
+
+def draw_stack(
+    axes: Axes,
+    histograms: Sequence[Histogram],
+    labels: Sequence[str],
+    colours: Sequence[str],
+    band: str = "MC stat. unc.",
+) -> Histogram:
+    """Draw filled histograms, first one lowest, with the band of their total; returns the total."""
+    edges = histograms[0].edges
+    mplhep.histplot(
+        [h.sumw for h in histograms],
+        edges,
+        ax=axes,
+        stack=True,
+        histtype="fill",
+        label=list(labels),
+        color=list(colours),
+        edgecolor="white",
+        linewidth=0.25,
+        yerr=False,
+    )
+    total = histograms[0]
+    for part in histograms[1:]:
+        total = total + part
+    draw_band(axes, total, label=band)
+    return total
+
+
+def draw_band(axes: Axes, total: Histogram, *, label: str | None = None, relative: bool = False) -> None:
+    """A hatched band of one standard error around the total, or around 1 when relative."""
+    centre, error = total.sumw, total.error
+    if relative:
+        below = np.where(centre > 0, centre, np.nan)
+        centre, error = np.ones_like(below), error / below
+    axes.stairs(centre + error, total.edges, baseline=centre - error, fill=True, label=label, gid="band", **BAND)
+
+
+def draw_points(
+    axes: Axes,
+    values: Histogram,
+    *,
+    hidden: NDArray[np.bool_] | None = None,
+    bars: tuple[Floats, Floats] | None = None,
+    label: str | None = None,
+    colour: str = "black",
+) -> ErrorbarContainer:
+    """Points with vertical error bars at the bin centres; hidden bins are not drawn at all."""
+    down, up = values.interval() if bars is None else bars
+    shown = np.isfinite(values.sumw)
+    if hidden is not None:
+        shown &= ~hidden
+    drawn: ErrorbarContainer = axes.errorbar(
+        values.centres[shown],
+        values.sumw[shown],
+        yerr=np.stack([down, up])[:, shown],
+        fmt="o",
+        color=colour,
+        label=label,
+        linewidth=0.8,
+        markersize=2.6,
+        zorder=5,
+    )
+    return drawn
+
+
+def draw_line(
+    axes: Axes,
+    values: Histogram,
+    *,
+    colour: str,
+    label: str | None = None,
+    dashes: Any = "solid",
+    errors: bool = False,
+) -> None:
+    """An outline of the histogram, with error bars of sqrt(sumw2) at the bin centres on request."""
+    axes.stairs(values.sumw, values.edges, color=colour, label=label, linestyle=dashes, linewidth=1.2, baseline=None)
+    if errors:
+        shown = np.isfinite(values.sumw)
+        axes.errorbar(
+            values.centres[shown],
+            values.sumw[shown],
+            yerr=values.error[shown],
+            fmt="none",
+            color=colour,
+            linewidth=0.7,
+        )
+
+
+def hide_region(axes: Axes, blind: tuple[float, float], *, text_top: float | None = None) -> None:
+    """Grey the blinded range and say so: missing points must not be taken for missing data.
+
+    text_top: the height of the text's upper end, in fractions of the axes; None writes none.
+    """
+    low, high = axes.get_xlim()
+    left, right = max(blind[0], low), min(blind[1], high)
+    if right <= left:
+        return
+    axes.axvspan(left, right, facecolor="#e4e4e4", edgecolor="none", zorder=0.1, gid="blinded")
+    for side in (left, right):
+        if low < side < high:
+            axes.axvline(side, color="#8c8c8c", linestyle=(0, (2, 1.5)), linewidth=0.7, zorder=0.2)
+    if text_top is not None:
+        axes.text(
+            0.5 * (left + right),
+            text_top,
+            "data blinded",
+            rotation=90,
+            transform=axes.get_xaxis_transform(),
+            ha="center",
+            va="top",
+            fontsize=7,
+            zorder=6,
+            gid="blinded text",
+            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1.0},
+        )
+
+
+def finish_ratio(axes: Axes, values: Sequence[Histogram], *, colours: Sequence[str], label: str, xlabel: str) -> None:
+    """Limits, the line at 1 and labels of a ratio panel.
+
+    The range is the narrowest of the usual ones that holds every ratio known to better than half its value, the
+    widest where none is; points beyond it get an arrow at the edge, so that a far point is never just absent.
+    """
+    told = any(_known(v).any() for v in values)
+    fitting = (bounds for bounds in RATIO_RANGES if told and all(_inside(v, bounds) for v in values))
+    low, high = next(fitting, (0.0, 2.0))
+    axes.set_ylim(low, high)
+    axes.set_yticks(RATIO_RANGES[low, high])
+    axes.axhline(1.0, color="black", linewidth=0.6, zorder=1)
+    for v, colour in zip(values, colours, strict=True):
+        for side, marker, beyond in ((low, "v", v.sumw < low), (high, "^", v.sumw > high)):
+            if beyond.any():
+                inset = side + (0.07 if side == low else -0.07) * (high - low)
+                axes.plot(
+                    v.centres[beyond],
+                    np.full(beyond.sum(), inset),
+                    marker,
+                    color=colour,
+                    markersize=2.6,
+                    linestyle="none",
+                    gid="beyond",
+                )
+    axes.set_ylabel(label, loc="center", fontsize=7.5)
+    axes.set_xlabel(xlabel)
+
+
+def _known(values: Histogram) -> NDArray[np.bool_]:
+    return np.asarray(np.isfinite(values.sumw) & (values.error < 0.5 * np.abs(values.sumw)))
+
+
+def _inside(values: Histogram, bounds: tuple[float, float]) -> bool:
+    known = _known(values)
+    reach = values.sumw[known], values.error[known]
+    return bool(np.all((reach[0] - reach[1] >= bounds[0]) & (reach[0] + reach[1] <= bounds[1])))
+
+
+def column_of_panels(
+    count: int, *, first: float, others: float = 1.15, width: float = COLUMN
+) -> tuple[Figure, list[Axes]]:
+    """Panels below each other on one x axis (inches high); the first is taller, for the legend stands in it."""
+    left, right, bottom, top, gap = 0.54, 0.16, 0.38, 0.22, 0.08
+    heights = [first] + [others] * (count - 1)
+    total = sum(heights) + gap * (count - 1) + bottom + top
+    drawn = Figure(figsize=(width, total))
+    FigureCanvasAgg(drawn)
+    made: list[Axes] = []
+    upper = total - top
+    for index, height in enumerate(heights):
+        box = (left / width, (upper - height) / total, 1 - (left + right) / width, height / total)
+        made.append(drawn.add_axes(box, sharex=made[0] if made else None))
+        if index < count - 1:
+            made[-1].tick_params(axis="x", labelbottom=False)
+        upper -= height + gap
+    return drawn, made

@@ -1,0 +1,83 @@
+"""A figure with a row a model and, within it, a line a domain: for what is one number each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
+
+from hepda.plotting.base.style import COLUMN, Label, axes_label, domain_colours, figure
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rows:
+    """The figure, and where models and domains stand in it; `height` is of a line, models are 1 apart."""
+
+    figure: Figure
+    panels: Sequence[Axes]
+    models: Sequence[str]
+    domains: Sequence[str]
+    colours: Mapping[str, str]
+    height: float
+
+    @property
+    def axes(self) -> Axes:
+        """The first panel."""
+        return self.panels[0]
+
+    def position(self, model: str, domain: str) -> float:
+        """The y of a model's line for a domain."""
+        return self.models.index(model) + (self.domains.index(domain) - 0.5 * (len(self.domains) - 1)) * self.height
+
+    def legend(self, handles: Sequence[Artist], names: Sequence[str], columns: int = 2) -> None:
+        """Put the legend below the axes, where no row is."""
+        self.figure.legend(
+            list(handles),
+            list(names),
+            loc="lower left",
+            bbox_to_anchor=(0.01, 0.01),
+            ncols=columns,
+            borderaxespad=0.0,
+        )
+
+
+def model_rows(
+    models: Sequence[str],
+    domains: Sequence[str],
+    label: Label | None,
+    *,
+    entries: int = 1,
+    panels: int = 1,
+    width: float = COLUMN,
+    columns: int = 2,
+) -> Rows:
+    """Axes with the models at the left, first on top; `entries` of the legend join the domains.
+
+    panels: so many axes side by side, in a figure `width` inches wide; columns: of the legend.
+    """
+    legend_rows = -(-(len(domains) + entries) // columns)
+    left, bottom = 0.2 + 0.057 * max(len(model) for model in models), 0.42 + 0.15 * legend_rows
+    high = bottom + 0.22 + (0.12 + 0.13 * len(domains)) * len(models)
+    drawn, first = figure(width, high, left=left, bottom=bottom)
+    gap, right = 0.1, 0.16
+    inner = (width - left - right - gap * (panels - 1)) / panels
+    made = [first]
+    box = first.get_position()
+    for index in range(panels):
+        if index:
+            made.append(drawn.add_axes((0.0, 0.0, 0.5, 0.5), sharey=first))
+        axes = made[index]
+        axes.set_position(((left + index * (inner + gap)) / width, box.y0, inner / width, box.height))
+        axes.tick_params(axis="y", which="both", length=0, labelleft=index == 0)
+    first.set_yticks(range(len(models)), models)
+    first.yaxis.set_minor_locator(NullLocator())
+    first.set_ylim(len(models) - 0.45, -0.55)
+    axes_label(first, label if panels == 1 else None, left=-(left - 0.05) / inner)
+    if panels > 1 and label is not None:
+        drawn.text(0.05 / width, 1 - 0.06 / high, label.status, weight="bold", va="top", gid="label")
+        drawn.text(1 - right / width, 1 - 0.06 / high, label.right, ha="right", va="top", gid="label")
+    return Rows(drawn, made, models, domains, domain_colours(domains), 0.8 / len(domains))

@@ -1,0 +1,352 @@
+"""How every figure of hepda looks: sizes, fonts, colours, the label over the axes, and how it is saved.
+
+The style is mplhep's CMS style made neutral and set at print size: figures are drawn at the width of a
+journal column (8.6 cm) or of a page (17.8 cm) with 7 to 9 pt letters, so that they are included without
+scaling. Colours are the palette of M. Petroff (arXiv:2107.02270, ten colours), told apart with colour-vision
+deficiency; lines differ in dashes and markers as well, so that a grey print still reads.
+
+Nothing here touches pyplot's global state: figures are `matplotlib.figure.Figure` objects, and the style is
+in force only while `styled` functions run.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+import matplotlib as mpl
+import mplhep
+import numpy as np
+from cycler import cycler
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.legend import Legend
+from matplotlib.ticker import NullFormatter
+
+from hepda.plotting.base.files import write_atomically
+
+COLUMN = 8.6 / 2.54  # inches: one column of a journal
+PAGE = 17.8 / 2.54  # inches: both columns
+DPI = 200  # 8.6 cm are then 677 pixels: sharp on a screen, and small enough to stand inside the report
+
+# Petroff's ten, ordered here so that the ones that read as thin lines on white come first.
+PALETTE = (
+    "#3f90da",
+    "#bd1f01",
+    "#e76300",
+    "#717581",
+    "#832db6",
+    "#a96b59",
+    "#ffa90e",
+    "#94a4a2",
+    "#b9ac70",
+    "#92dadb",
+)
+DASHES: tuple[Any, ...] = (
+    "solid",
+    (0, (5, 1.5)),
+    (0, (6, 1.5, 1, 1.5)),
+    (0, (1.5, 1)),
+    (0, (6, 1.5, 1, 1.5, 1, 1.5)),
+)
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "h")
+RESERVED_MODELS = {"network": 0, "dann": 1, "dann_data": 2, "bdt": 3}
+DOMAIN_COLOURS = {
+    "simulation": "#3f90da",
+    "alternative": "#e76300",
+    "third": "#832db6",
+    "data": "#000000",
+    "nature": "#a96b59",
+    "source": "#3f90da",
+    "target": "#e76300",
+}
+# Fills of a stack: none of them is the colour of an alternative's line that runs over them.
+FILLS = ("#3f90da", "#92dadb", "#717581", "#b9ac70", "#a96b59", "#94a4a2", "#ffa90e")
+GREY = "#717581"
+
+_CMS: Mapping[str, Any] = mplhep.style.CMS
+STYLE: Any = {
+    **{key: value for key, value in _CMS.items() if key.startswith(("font.", "mathtext.", "xtick.", "ytick."))},
+    "font.sans-serif": ["TeX Gyre Heros", "Helvetica", "Arial", "DejaVu Sans"],
+    "font.size": 8.0,
+    "axes.labelsize": 8.5,
+    "axes.titlesize": 8.5,
+    "axes.linewidth": 0.7,
+    "axes.labelpad": 2.0,
+    "axes.unicode_minus": True,
+    "axes.prop_cycle": cycler(color=list(PALETTE)),
+    "axes.formatter.use_mathtext": False,  # plain digits: parsing formulas took a third of the time
+    "axes.formatter.useoffset": False,
+    "xaxis.labellocation": "right",
+    "yaxis.labellocation": "top",
+    "xtick.labelsize": 7.5,
+    "ytick.labelsize": 7.5,
+    **{
+        f"{axis}tick.{which}.{key}": size
+        for axis in "xy"
+        for which, length, width in (("major", 3.5, 0.6), ("minor", 1.8, 0.45))
+        for key, size in (("size", length), ("width", width), ("pad", 2.5))
+    },
+    "lines.linewidth": 1.2,
+    "lines.markersize": 3.0,
+    "hatch.linewidth": 0.35,
+    "legend.fontsize": 7.0,
+    "legend.frameon": False,
+    "legend.handlelength": 1.7,
+    "legend.handletextpad": 0.5,
+    "legend.columnspacing": 1.0,
+    "legend.labelspacing": 0.3,
+    "legend.borderaxespad": 0.4,
+    "legend.borderpad": 0.1,
+    "figure.dpi": DPI,
+    "savefig.dpi": DPI,
+    "savefig.transparent": False,
+    "pdf.fonttype": 3,  # outlines: TeX Gyre is an OpenType font, which type 42 embeds at twice the time
+}
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@contextmanager
+def look() -> Iterator[None]:
+    """Put hepda's style in force for a block; whatever the caller had set comes back afterwards."""
+    with mpl.rc_context(STYLE):
+        yield
+
+
+def styled(function: Callable[P, R]) -> Callable[P, R]:
+    """Make a drawing function run under `look`."""
+
+    @functools.wraps(function)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+        with look():
+            return function(*args, **kwargs)
+
+    return wrapper
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """What stands over the axes: on the left what the events are, on the right where they come from.
+
+    status: "Simulation", "Pseudo-data", "Data", ... (bold); energy in TeV and luminosity in 1/fb are left out
+    when None, as for images and speech; note: one more line inside the axes, such as the selection.
+    """
+
+    status: str = "Simulation"
+    luminosity: float | None = None
+    energy: float | None = 13.0
+    note: str = ""
+
+    @property
+    def right(self) -> str:
+        """The text on the right, such as "√s = 13 TeV, 1.0 fb⁻¹"."""
+        parts = []
+        if self.energy is not None:
+            parts.append(f"√s = {self.energy:g} TeV")
+        if self.luminosity is not None:
+            number = f"{self.luminosity:.1f}" if self.luminosity < 100 else f"{self.luminosity:.0f}"
+            parts.append(rf"{number} fb$^{{-1}}$")
+        return ", ".join(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class LineStyle:
+    """How one model is drawn in every figure."""
+
+    colour: str
+    dashes: Any
+    marker: str
+
+
+def model_styles(names: Iterable[str]) -> dict[str, LineStyle]:
+    """One colour, dash pattern and marker a model, the same in every figure and in every run.
+
+    `network`, `dann`, `dann_data` and `bdt` have theirs reserved, so that a colour never changes its meaning
+    from run to run; the others take what is free, in the order given. A run without any of those names has
+    the whole palette. Beyond ten models colours come back with other dashes and markers.
+    """
+    names = list(dict.fromkeys(names))
+    taken = {name: RESERVED_MODELS[name] for name in names if name in RESERVED_MODELS}
+    reserved = set(RESERVED_MODELS.values()) if taken else set()
+    free = (slot for slot in range(len(names) + len(reserved) + 1) if slot not in reserved)
+    for name in names:
+        if name not in taken:
+            taken[name] = next(free)
+    n = len(PALETTE)
+    return {
+        name: LineStyle(PALETTE[i % n], DASHES[(i + i // n) % len(DASHES)], MARKERS[(i + i // n) % len(MARKERS)])
+        for name, i in ((name, taken[name]) for name in names)
+    }
+
+
+def domain_colours(names: Iterable[str]) -> dict[str, str]:
+    """One colour a domain; the usual ones (simulation, alternative, third, data) are fixed."""
+    names = list(dict.fromkeys(names))
+    known = {name: DOMAIN_COLOURS[name] for name in names if name in DOMAIN_COLOURS}
+    free = [colour for colour in PALETTE if colour not in DOMAIN_COLOURS.values()]
+    others = [name for name in names if name not in known]
+    return known | {name: free[i % len(free)] for i, name in enumerate(others)}
+
+
+def sample_colours(names: Iterable[str], signal: Iterable[str] = ()) -> dict[str, str]:
+    """One colour a sample of a stack, in the order given: signal samples red, the others from the palette."""
+    signal = set(signal)
+    background = [name for name in names if name not in signal]
+    reds = (PALETTE[1], "#e5533b", "#7d1500")
+    colours = {name: FILLS[i % len(FILLS)] for i, name in enumerate(background)}
+    return colours | {name: reds[i % len(reds)] for i, name in enumerate(sorted(signal))}
+
+
+def axes_label(axes: Axes, label: Label | None, *, left: float = 0.0) -> None:
+    """Write the label over the axes; the status begins at `left`, in fractions of their width."""
+    if label is None:
+        return
+    axes.text(
+        left,
+        1.015,
+        label.status,
+        transform=axes.transAxes,
+        ha="left",
+        va="bottom",
+        weight="bold",
+        gid="label",
+    )
+    axes.text(1.0, 1.015, label.right, transform=axes.transAxes, ha="right", va="bottom", gid="label")
+
+
+def figure(
+    width: float = COLUMN, height: float = COLUMN * 0.8, *, left: float = 0.54, bottom: float = 0.38
+) -> tuple[Figure, Axes]:
+    """A figure of one axes at the stated size (inches), with margins (inches) that hold its labels."""
+    made = Figure(figsize=(width, height))
+    FigureCanvasAgg(made)
+    right, top = 0.16, 0.22
+    box = (left / width, bottom / height, 1 - (left + right) / width, 1 - (bottom + top) / height)
+    return made, made.add_axes(box)
+
+
+def ratio_figure(width: float = COLUMN, height: float = COLUMN * 0.95) -> tuple[Figure, Axes, Axes]:
+    """A figure with a main panel and, below it on the same x axis, a ratio panel of 28 % of the height."""
+    made = Figure(figsize=(width, height))
+    FigureCanvasAgg(made)
+    left, right, bottom, top, gap = 0.54, 0.16, 0.38, 0.22, 0.10
+    inner = height - bottom - top - gap
+    main = made.add_axes(
+        (
+            left / width,
+            (bottom + gap + 0.28 * inner) / height,
+            1 - (left + right) / width,
+            0.72 * inner / height,
+        )
+    )
+    ratio = made.add_axes(
+        (left / width, bottom / height, 1 - (left + right) / width, 0.28 * inner / height), sharex=main
+    )
+    main.tick_params(axis="x", labelbottom=False)
+    return made, main, ratio
+
+
+def legend_above(axes: Axes, *, columns: int | None = None, note: str = "", **options: Any) -> Legend:
+    """Put the legend at the top of the axes and raise the upper limit until everything drawn lies below it.
+
+    The limits that stand when this is called must enclose what is drawn. Works for linear and logarithmic
+    axes. Columns are as many as fit (three at most) unless given; `note` stands over the entries.
+    """
+    handles, labels = axes.get_legend_handles_labels()
+    if "handles" in options:
+        handles, labels = options.pop("handles"), options.pop("labels")
+
+    def place(count: int, title: str | None) -> Legend:
+        return axes.legend(
+            handles,
+            labels,
+            loc="upper left",
+            ncols=min(count, max(len(labels), 1)),
+            title=title,
+            alignment="left",
+            title_fontsize=7.0,
+            **options,
+        )
+
+    inverse = axes.transAxes.inverted()
+    fits = (count for count in (3, 2, 1) if place(count, None).get_window_extent().transformed(inverse).x1 <= 1.0)
+    legend = place(columns or next(fits, 1), note or None)
+    raise_limit(axes, legend_bottom(legend) - 0.03)
+    return legend
+
+
+def legend_bottom(legend: Legend) -> float:
+    """Where a legend ends below, in fractions of the height of its axes."""
+    return float(legend.get_window_extent().transformed(legend.axes.transAxes.inverted()).y0)
+
+
+def height_for(entries: int, base: float, *, columns: int = 2) -> float:
+    """The height (inches) of a figure with a long legend: what goes beyond six entries is added to `base`."""
+    return base + 0.14 * max(0, -(-entries // columns) - 6 // columns)
+
+
+def raise_limit(axes: Axes, fraction: float) -> None:
+    """Raise the upper limit of y so that what reached the top now reaches `fraction` of the height."""
+    fraction = min(max(fraction, 0.25), 1.0)
+    low, high = axes.get_ylim()
+    if axes.get_yscale() == "log":
+        axes.set_ylim(low, float(low * (high / low) ** (1 / fraction)))
+    else:
+        axes.set_ylim(low, low + (high - low) / fraction)
+
+
+def log_axis(axes: Axes, low: float, high: float) -> None:
+    """Make y logarithmic from `low` to `high`, two decades at least, with numbers at powers of ten alone."""
+    axes.set_yscale("log")
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.set_ylim(min(low, high / 100), high)
+
+
+def scale_counts(axes: Axes, label: str) -> None:
+    """Label y with `label`; from 100 000 on, ticks count thousands or millions and the label says so.
+
+    matplotlib's own "x10^3" stands where the label over the axes stands.
+    """
+    top = max(abs(v) for v in axes.get_ylim())
+    exponent = 0 if top < 1e5 or axes.get_yscale() == "log" else 3 * int((np.log10(top) - 1) // 3)
+    if exponent:
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value / 10**exponent:g}")
+        label = rf"$10^{{{exponent}}}$ {label[0].lower()}{label[1:]}"
+    axes.set_ylabel(label)
+
+
+def png(drawn: Figure, dpi: int = DPI) -> bytes:
+    """The figure as PNG bytes, the same bytes for the same figure."""
+    buffer = io.BytesIO()
+    with look():
+        drawn.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def pdf(drawn: Figure) -> bytes:
+    """The figure as PDF bytes, without dates, so that the same figure gives the same bytes."""
+    buffer = io.BytesIO()
+    with look():
+        drawn.savefig(buffer, format="pdf", metadata={"CreationDate": None, "Producer": None, "Creator": "hepda"})
+    return buffer.getvalue()
+
+
+def save(drawn: Figure, folder: str | Path, name: str) -> tuple[Path, Path]:
+    """Write `folder/name.png` and `folder/name.pdf`, each complete or not at all; returns both paths.
+
+    Raises OSError where the folder cannot be made or written.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = folder / f"{name}.png", folder / f"{name}.pdf"
+    for path, content in zip(paths, (png(drawn), pdf(drawn)), strict=True):
+        write_atomically(path, content)
+    return paths

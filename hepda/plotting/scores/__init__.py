@@ -1,0 +1,1 @@
+"""Figures of classifier scores: separation, bias, significance, calibration."""

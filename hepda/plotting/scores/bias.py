@@ -1,0 +1,119 @@
+"""By how much do the domains differ? Efficiency shifts at each working point, and KS with its null."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from hepda.errors import DataError
+from hepda.plotting.base.rows import model_rows
+from hepda.plotting.base.style import (
+    COLUMN,
+    Label,
+    axes_label,
+    figure,
+    height_for,
+    legend_above,
+    model_styles,
+    styled,
+)
+from hepda.plotting.numbers import BiasLike, ShiftLike
+
+MANY_POINTS = 8  # from here on a curve with a band reads better than points with bars
+
+
+@styled
+def shift_figure(
+    shifts: Mapping[str, Sequence[ShiftLike]],
+    *,
+    source: str,
+    other: str,
+    class_name: str = "background",
+    label: Label | None = None,
+    models: Iterable[str] | None = None,
+) -> Figure:
+    """Relative shift of the efficiency from `source` to `other` against the signal efficiency of the cut, all
+    models.
+
+    shifts: model -> its working points. Few points are drawn with error bars, side by side; many as a curve
+    with a band. Working points without a shift (None) are left out. Raises DataError if none is left.
+    """
+    styles = model_styles(models or shifts)
+    drawn, axes = figure(height=height_for(len(shifts), COLUMN * 0.85))
+    count, reach = 0, [0.0]
+    for index, (model, points) in enumerate(shifts.items()):
+        known = [(p.signal_efficiency, p.shift, p.error or 0.0) for p in points if p.shift is not None]
+        if not known:
+            continue
+        count += len(known)
+        x, shift, error = np.array(sorted(known)).T * np.array([[1.0], [100.0], [100.0]])
+        style = styles[model]
+        if len(known) >= MANY_POINTS:
+            axes.fill_between(x, shift - error, shift + error, color=style.colour, alpha=0.22, linewidth=0)
+            axes.plot(x, shift, color=style.colour, linestyle=style.dashes, label=model)
+        else:
+            step = 0.012 * (index - 0.5 * (len(shifts) - 1))
+            axes.errorbar(x + step, shift, yerr=error, fmt=style.marker, color=style.colour, label=model, linewidth=0.9)
+        reach += [float(np.min(shift - error)), float(np.max(shift + error))]
+    if not count:
+        raise DataError(f"no model has an efficiency shift between {source} and {other}; there is nothing to draw")
+    axes.axhline(0.0, color="black", linewidth=0.6, zorder=1)
+    pad = 0.06 * (max(reach) - min(reach)) or 1.0
+    axes.set_ylim(min(reach) - pad, max(reach) + pad)
+    axes.set_xlim(0.0, 1.0)
+    axes.set_xlabel(rf"Signal efficiency of the cut in {source}")
+    axes.set_ylabel(rf"Shift of {class_name} efficiency [%]")
+    axes_label(axes, label)
+    notes = [f"{other} / {source} − 1", label.note if label else ""]
+    legend_above(axes, note="\n".join(note for note in notes if note))
+    return drawn
+
+
+@styled
+def ks_figure(
+    bias: Mapping[str, Mapping[str, BiasLike]],
+    *,
+    source: str,
+    class_name: str = "background",
+    label: Label | None = None,
+) -> Figure:
+    """KS distance of the score between `source` and each other domain, a bar a model, with the null.
+
+    bias: other domain -> model -> result. The black mark on a bar is what two halves of the same generator
+    reach (the null's quantile): a bar that ends left of it shows no difference.
+    Raises DataError without results.
+    """
+    models = list(dict.fromkeys(model for results in bias.values() for model in results))
+    if not models:
+        raise DataError(f"no model has a KS distance between {source} and another domain; there is nothing to draw")
+    rows = model_rows(models, list(bias), label)
+    level, reach = None, 0.0
+    for other, results in bias.items():
+        for model, result in results.items():
+            y = rows.position(model, other)
+            rows.axes.barh(y, result.ks, height=0.86 * rows.height, color=rows.colours[other], alpha=0.85)
+            reach = max(reach, result.ks)
+            if result.null is not None:
+                level, reach = result.null.level, max(reach, result.null.quantile)
+                rows.axes.plot(
+                    [result.null.quantile] * 2,
+                    [y - 0.46 * rows.height, y + 0.46 * rows.height],
+                    color="black",
+                    linewidth=1.6,
+                    solid_capstyle="butt",
+                    gid="null",
+                )
+    rows.axes.set_xlim(0.0, 1.08 * reach)
+    rows.axes.set_xlabel(f"KS distance of the {class_name} score to {source}")
+    handles: list[Artist] = [Patch(color=rows.colours[other], alpha=0.85) for other in bias]
+    names = list(bias)
+    if level is not None:
+        handles.append(Line2D([], [], color="black", marker="|", linestyle="none", markersize=7, markeredgewidth=1.6))
+        names.append(f"same-generator null, {100 * level:.0f} % quantile")
+    rows.legend(handles, names)
+    return rows.figure

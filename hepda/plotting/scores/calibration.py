@@ -1,0 +1,101 @@
+"""Can a score be taken at its word? Calibration, and training events against test events."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from hepda.errors import DataError
+from hepda.plotting.base.histogram import Histogram, ratio
+from hepda.plotting.base.panels import draw_band, draw_points, finish_ratio
+from hepda.plotting.base.style import (
+    COLUMN,
+    DOMAIN_COLOURS,
+    PALETTE,
+    Label,
+    axes_label,
+    figure,
+    height_for,
+    legend_above,
+    model_styles,
+    ratio_figure,
+    styled,
+)
+from hepda.plotting.numbers import CalibrationLike, OvertrainingLike
+
+
+@styled
+def calibration_figure(
+    curves: Mapping[str, CalibrationLike], *, label: Label | None = None, models: Iterable[str] | None = None
+) -> Figure:
+    """Signal fraction against the mean score of each bin, all models; a calibrated score lies on the
+    diagonal.
+
+    Bins without a fraction (NaN) are left out. Raises DataError if no model has one.
+    """
+    styles = model_styles(models or curves)
+    drawn, axes = figure(height=height_for(len(curves), COLUMN * 0.92))
+    highest, count = 1.0, 0
+    axes.plot([0, 1], [0, 1], color="black", linewidth=0.7, linestyle=(0, (2, 1.5)), label="calibrated")
+    for name, curve in curves.items():
+        known = np.isfinite(curve.fraction) & np.isfinite(curve.mean_score)
+        count += int(known.sum())
+        if not known.any():
+            continue
+        style = styles[name]
+        axes.errorbar(
+            curve.mean_score[known],
+            curve.fraction[known],
+            yerr=curve.error[known],
+            fmt=style.marker,
+            color=style.colour,
+            linestyle=style.dashes,
+            linewidth=0.9,
+            label=name,
+        )
+        highest = max(highest, float(np.nanmax(curve.fraction[known] + curve.error[known])))
+    if not count:
+        raise DataError("no model has a signal fraction in any bin of its score; there is nothing to draw")
+    axes.set_xlim(0.0, 1.0)
+    # Where negative weights cancel a fraction has an error of any size; it runs off the top, and 0 to 1 can be read.
+    axes.set_ylim(0.0, min(1.02 * highest, 1.4))
+    axes.set_yticks(np.linspace(0.0, 1.0, 6))
+    axes.set_xlabel("Mean score in bin")
+    axes.set_ylabel("Signal fraction in bin")
+    axes_label(axes, label)
+    legend_above(axes, note=label.note if label else "")
+    return drawn
+
+
+@styled
+def overtraining_figure(tests: Mapping[str, OvertrainingLike], *, model: str, label: Label | None = None) -> Figure:
+    """Score of training events (filled) and of test events (points) of each class, with their ratio and KS.
+
+    tests: class name -> result; "signal" and "background" have their colours. Raises DataError without tests.
+    """
+    if not tests:
+        raise DataError(f"{model} has no comparison of training with test events; there is nothing to draw")
+    drawn, main, below = ratio_figure()
+    compared, colours, top = [], [], 0.0
+    known = {"signal": PALETTE[1], "background": DOMAIN_COLOURS["simulation"]}
+    for index, (name, test) in enumerate(tests.items()):
+        colour = known.get(name, PALETTE[(4 + index) % len(PALETTE)])
+        trained = Histogram(test.edges, test.train, test.train_error**2)
+        tested = Histogram(test.edges, test.test, test.test_error**2)
+        main.stairs(trained.sumw, trained.edges, fill=True, color=colour, alpha=0.3, label=f"{name}, training")
+        note = f"{name}, test (KS {test.ks:.3f}, p = {test.p_value:.2g})"
+        draw_points(main, tested, bars=(tested.error, tested.error), colour=colour, label=note)
+        compared.append(ratio(tested, trained))
+        colours.append(colour)
+        draw_points(below, compared[-1], bars=(compared[-1].error, compared[-1].error), colour=colour)
+        draw_band(below, trained, relative=True)
+        top = max(top, float(np.nanmax(tested.sumw + tested.error)), float(np.nanmax(trained.sumw)))
+    main.set_xlim(trained.edges[0], trained.edges[-1])
+    main.set_ylim(0.0, 1.06 * top)
+    main.set_ylabel("Density")
+    finish_ratio(below, compared, colours=colours, label="Test / training", xlabel=f"Score of {model}")
+    axes_label(main, label)
+    legend_above(main, columns=1, note=label.note if label else "")
+    return drawn

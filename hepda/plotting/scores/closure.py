@@ -1,0 +1,172 @@
+"""Does a fit to pseudo-data find what was put in? Bias in mu, expected error and coverage, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from hepda.errors import DataError
+from hepda.plotting.base.histogram import ONE_SIGMA
+from hepda.plotting.base.rows import Rows, model_rows
+from hepda.plotting.base.style import COLUMN, MARKERS, PAGE, Label, styled
+from hepda.plotting.numbers import ClosureLike, CoverageLike
+
+
+@styled
+def closure_figure(fits: Mapping[str, Mapping[str, ClosureLike]], *, source: str, label: Label | None = None) -> Figure:
+    """Fitted signal strength of every model, templates from `source`, with the domain that plays data by
+    colour.
+
+    fits: domain -> model -> fit. Thin bars: the error of the fit; thick bars: what the finite simulation that
+    plays data adds to it (where known). The dashed lines stand at the truths. A fit without mu (None) is left
+    out; its reason belongs to the report. Raises DataError if no fit has one.
+    """
+    known = {
+        domain: {model: fit for model, fit in results.items() if fit.mu is not None} for domain, results in fits.items()
+    }
+    known = {domain: results for domain, results in known.items() if results}
+    models = list(dict.fromkeys(model for results in fits.values() for model in results))
+    if not known:
+        raise DataError("no fit to pseudo-data has a signal strength; there is nothing to draw")
+    rows = model_rows(models, list(known), label)
+    truths = sorted({fit.truth for results in known.values() for fit in results.values()})
+    for truth in truths:
+        rows.axes.axvline(truth, color="black", linewidth=0.8, linestyle=(0, (3, 1.5)), zorder=1, gid="truth")
+    for index, (domain, results) in enumerate(known.items()):
+        for model, fit in results.items():
+            y, colour, mu = (
+                rows.position(model, domain),
+                rows.colours[domain],
+                np.array([fit.mu], dtype=float),
+            )
+            rows.axes.errorbar(mu, [y], xerr=[fit.error or 0.0], fmt=MARKERS[index], color=colour, linewidth=0.9)
+            if fit.sample_error:
+                rows.axes.errorbar(mu, [y], xerr=[fit.sample_error], fmt="none", color=colour, linewidth=2.4)
+    rows.axes.set_xlabel(rf"Signal strength $\mu$, templates from {source}")
+    handles: list[Artist] = [
+        Line2D([], [], color=rows.colours[domain], marker=MARKERS[index]) for index, domain in enumerate(known)
+    ]
+    handles.append(Line2D([], [], color="black", linewidth=0.8, linestyle=(0, (3, 1.5))))
+    rows.legend(handles, [*map(_played_by, known), "truth"])
+    return rows.figure
+
+
+@styled
+def closure_bias_figure(
+    fits: Mapping[str, Mapping[str, Sequence[ClosureLike]]],
+    *,
+    source: str,
+    coverage: Mapping[str, Mapping[str, Sequence[CoverageLike]]] | None = None,
+    label: Label | None = None,
+) -> Figure:
+    """The bias of the fitted signal strength and its expected error, all models side by side.
+
+    fits: domain that plays data -> model -> fits of different truths (injected mu), a panel each. Points: mu
+    minus truth; thin bars: the error of the fit; thick bars: what the finite simulation of the domain adds.
+    coverage, in the same shape: one more panel with the share of toys whose 68.27 % interval holds the truth
+    (of the truth nearest to 1), in per cent with its binomial error. Fits without mu are left out. Raises
+    DataError if no fit has one.
+    """
+    known = _with_mu(fits)
+    models = list(dict.fromkeys(model for results in fits.values() for model in results))
+    truths = sorted({fit.truth for results in known.values() for found in results.values() for fit in found})
+    wide = len(truths) + bool(coverage) > 1
+    rows = model_rows(
+        models,
+        list(known),
+        label,
+        panels=len(truths) + bool(coverage),
+        width=PAGE if wide else COLUMN,
+        columns=4 if wide else 2,
+        entries=3,
+    )
+    low, high = _draw_biases(rows, known, truths)
+    for axes, truth in zip(rows.panels, truths, strict=False):
+        axes.set_xlim(low, high)
+        axes.axvline(0.0, color="black", linewidth=0.8, linestyle=(0, (3, 1.5)), zorder=1, gid="truth")
+        axes.xaxis.set_major_locator(MaxNLocator(5 if wide else 7))
+        axes.set_xlabel(rf"$\hat{{\mu}} - \mu$ for $\mu$ = {truth:g}")
+    if coverage:
+        _draw_coverage(rows, coverage, truths)
+    for axes in rows.panels:
+        for row in range(1, len(models), 2):
+            axes.axhspan(row - 0.5, row + 0.5, facecolor="#f3f3f3", edgecolor="none", zorder=0)
+    handles: list[Artist] = [
+        Line2D([], [], color=rows.colours[domain], marker=MARKERS[index]) for index, domain in enumerate(known)
+    ]
+    dashed = {"linewidth": 0.8, "linestyle": (0, (3, 1.5))}
+    handles += [
+        Line2D([], [], color="black", **options) for options in (dashed, {"linewidth": 0.9}, {"linewidth": 2.4})
+    ]
+    notes = [f"no bias (templates: {source})", "error of the fit", "of the finite pseudo-data"]
+    rows.legend(handles, [*map(_played_by, known), *notes], columns=4 if wide else 2)
+    return rows.figure
+
+
+def _played_by(domain: str) -> str:
+    return "data" if domain == "data" else f"data from {domain}"
+
+
+Fits = Mapping[str, Mapping[str, Sequence[ClosureLike]]]
+
+
+def _with_mu(fits: Fits) -> dict[str, dict[str, list[ClosureLike]]]:
+    """The fits that have a signal strength, of the domains that have one. Raises DataError if none has."""
+    known = {
+        domain: {model: [fit for fit in found if fit.mu is not None] for model, found in results.items()}
+        for domain, results in fits.items()
+    }
+    known = {domain: results for domain, results in known.items() if any(results.values())}
+    if not known:
+        raise DataError("no fit to pseudo-data has a signal strength; there is no bias to draw")
+    return known
+
+
+def _draw_biases(rows: Rows, known: Fits, truths: Sequence[float]) -> tuple[float, float]:
+    """A panel a truth; returns the limits that hold all points with their errors, and no bias."""
+    reach = [0.0]
+    for index, (domain, results) in enumerate(known.items()):
+        for model, found in results.items():
+            for fit in found:
+                axes, bias, error = rows.panels[truths.index(fit.truth)], (fit.mu or 0.0) - fit.truth, fit.error or 0.0
+                _draw_bias(axes, bias, rows.position(model, domain), fit, MARKERS[index], rows.colours[domain])
+                reach += [bias - error, bias + error]
+    pad = 0.05 * (max(reach) - min(reach))
+    return min(reach) - pad, max(reach) + pad
+
+
+def _draw_bias(axes: Axes, bias: float, y: float, fit: ClosureLike, marker: str, colour: str) -> None:
+    axes.errorbar([bias], [y], xerr=[fit.error or 0.0], fmt=marker, color=colour, linewidth=0.9)
+    if fit.sample_error:
+        axes.errorbar([bias], [y], xerr=[fit.sample_error], fmt="none", color=colour, linewidth=2.4)
+
+
+def _draw_coverage(
+    rows: Rows, coverage: Mapping[str, Mapping[str, Sequence[CoverageLike]]], truths: Sequence[float]
+) -> None:
+    """The last panel; toys of the truth that is nearest to 1 among those with a panel."""
+    axes, wanted = rows.panels[-1], min(truths, key=lambda truth: abs(truth - 1))
+    for domain, results in coverage.items():
+        if domain not in rows.domains:
+            continue
+        for model, found in results.items():
+            for toys in found:
+                if toys.truth == wanted and model in rows.models:
+                    axes.errorbar(
+                        [100 * toys.coverage],
+                        [rows.position(model, domain)],
+                        xerr=[100 * toys.coverage_error],
+                        fmt=MARKERS[rows.domains.index(domain)],
+                        color=rows.colours[domain],
+                        linewidth=0.9,
+                    )
+    axes.axvline(100 * ONE_SIGMA, color="black", linewidth=0.8, linestyle=(0, (3, 1.5)), zorder=1, gid="nominal")
+    axes.set_xlim(-3, 103)
+    axes.set_xticks([0, 25, 50, 75, 100])
+    axes.set_xlabel(rf"Coverage for $\mu$ = {wanted:g} [%]")

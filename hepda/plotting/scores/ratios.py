@@ -1,0 +1,105 @@
+"""Did the bias fall, or only the difference that one looked at? Ratios of shifts, a panel a domain."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
+
+from hepda.errors import DataError
+from hepda.plotting.base.panels import column_of_panels
+from hepda.plotting.base.style import (
+    COLUMN,
+    PAGE,
+    Label,
+    LineStyle,
+    axes_label,
+    height_for,
+    legend_above,
+    model_styles,
+    raise_limit,
+    styled,
+)
+from hepda.plotting.numbers import ShiftRatioLike
+
+HIGHEST = 2.5  # a ratio beyond it is told by an arrow
+MANY = 10  # models, beyond which the figure is as wide as the page
+
+
+@styled
+def ratio_figure(
+    ratios: Mapping[str, Mapping[str, Sequence[ShiftRatioLike]]],
+    *,
+    plain: str,
+    source: str,
+    unseen: Iterable[str] = (),
+    label: Label | None = None,
+    models: Iterable[str] | None = None,
+) -> Figure:
+    """|shift| of each adapted model over the plain model's at each signal efficiency; a panel a domain.
+
+    ratios: other domain -> model -> its points. unseen: domains that no training saw. A point below the line at
+    one says that the difference to this domain fell. Open points are not resolved: the plain model's shift is
+    within two errors of zero. Raises DataError if no point has a ratio.
+    """
+    known = {
+        other: {m: [p for p in points if p.ratio is not None] for m, points in of.items()}
+        for other, of in ratios.items()
+    }
+    known = {other: of for other, of in known.items() if any(of.values())}
+    if not known:
+        raise DataError(f"no shift of {plain} has a ratio to another model's; there is nothing to draw")
+    names = list(dict.fromkeys(m for of in known.values() for m in of))
+    styles = model_styles(models or names)
+    efficiencies = sorted(
+        {p.signal_efficiency for of in known.values() for ps in of.values() for p in ps}, reverse=True
+    )
+    columns, width = (5, PAGE) if len(names) > MANY else (2, COLUMN)
+    first = height_for(len(names), 1.75, columns=columns)
+    drawn, axes = column_of_panels(len(known), first=first, others=1.35, width=width)
+    unseen = set(unseen)
+    for panel, (other, of) in zip(axes, known.items(), strict=True):
+        top = 1.25
+        for index, (model, points) in enumerate(of.items()):
+            step = 0.7 * ((index + 0.5) / len(of) - 0.5)
+            x = np.array([efficiencies.index(p.signal_efficiency) + step for p in points])
+            top = max(top, _draw(panel, x, points, styles[model], model))
+        panel.axhline(1.0, color="black", linewidth=0.7, zorder=1)
+        panel.set_ylim(0.0, 1.05 * top)
+        panel.set_xlim(-0.5, len(efficiencies) - 0.5)
+        panel.set_xticks(range(len(efficiencies)), [f"{100 * e:g} %" for e in efficiencies])
+        panel.xaxis.set_minor_locator(NullLocator())
+        panel.set_ylabel("Shift ratio", fontsize=8)
+        if panel is not axes[0]:
+            panel.text(
+                0.98, 0.95, _about(source, other, unseen), transform=panel.transAxes, ha="right", va="top", fontsize=7
+            )
+            raise_limit(panel, 0.84)
+    axes[-1].set_xlabel(f"Signal efficiency of the cut in {source}")
+    axes_label(axes[0], label)
+    notes = [label.note if label else "", f"|shift| over that of {plain}", _about(source, next(iter(known)), unseen)]
+    legend_above(axes[0], note="\n".join(note for note in notes if note), columns=5 if len(names) > MANY else None)
+    return drawn
+
+
+def _about(source: str, other: str, unseen: set[str]) -> str:
+    return f"{source} to {other}" + (", seen by no training" if other in unseen else "")
+
+
+def _draw(axes: Axes, x: np.ndarray, points: Sequence[ShiftRatioLike], style: LineStyle, name: str) -> float:
+    """Points with bars; returns how high they reach. What is not resolved is open, what is too high an arrow."""
+    value, low, high = (np.array([getattr(p.ratio, key) for p in points]) for key in ("value", "low", "high"))
+    shown = np.minimum(value, HIGHEST)
+    axes.errorbar(
+        x, shown, yerr=[np.maximum(shown - low, 0), np.maximum(np.minimum(high, HIGHEST) - shown, 0)], fmt="none",
+        ecolor=style.colour, linewidth=0.9,
+    )  # fmt: skip
+    axes.plot([], [], style.marker, color=style.colour, label=name)
+    for at, y, beyond, point in zip(x, shown, value > HIGHEST, points, strict=True):
+        marker = "^" if beyond else style.marker
+        face = style.colour if point.resolved else "white"
+        axes.plot(at, y, marker, color=style.colour, markerfacecolor=face, markersize=3.6, zorder=3)
+    return float(np.max(np.minimum(high, HIGHEST), initial=0.0))

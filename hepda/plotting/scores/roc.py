@@ -1,0 +1,103 @@
+"""How well does each model separate? Background rejection against signal efficiency, with bands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from hepda.errors import DataError
+from hepda.plotting.base.style import (
+    COLUMN,
+    Label,
+    LineStyle,
+    axes_label,
+    height_for,
+    legend_above,
+    log_axis,
+    model_styles,
+    ratio_figure,
+    styled,
+)
+from hepda.plotting.numbers import Floats, IntervalLike, RocBandLike
+
+
+@styled
+def roc_figure(
+    bands: Mapping[str, RocBandLike],
+    *,
+    reference: str,
+    auc: Mapping[str, IntervalLike] | None = None,
+    label: Label | None = None,
+    models: Iterable[str] | None = None,
+    lowest_efficiency: float = 0.05,
+) -> Figure:
+    """Background rejection (logarithmic) of every model in one domain, and its ratio to the reference
+    model's.
+
+    bands: model -> background efficiency at signal efficiencies, with an interval that is drawn as a band.
+    auc: model -> interval that stands in the legend. models: every model of the run, so that colours agree
+    between figures. Points below `lowest_efficiency` are left out: a handful of events makes the rejection
+    there. The band of the ratio is the model's own; the reference's stands about 1. Raises DataError if
+    `reference` is not among the bands.
+    """
+    if reference not in bands:
+        raise DataError(f"the reference model {reference!r} of the ROC figure has no curve; there are {sorted(bands)}")
+    styles = model_styles(models or bands)
+    drawn, main, below = ratio_figure(height=height_for(len(bands), COLUMN * 1.05, columns=1 if auc else 2))
+    top = bottom = np.nan
+    for model, band in bands.items():
+        x, centre, low, high = _rejection(band, lowest_efficiency)
+        name = model if auc is None or model not in auc else f"{model} ({_auc_text(auc[model])})"
+        _line(main, x, (centre, low, high), styles[model], name)
+        base_x, base, _, _ = _rejection(bands[reference], lowest_efficiency)
+        under = np.interp(x, base_x, base)
+        _line(below, x, (centre / under, low / under, high / under), styles[model], None)
+        top, bottom = np.fmax(top, np.nanmax(high)), np.fmin(bottom, np.nanmin(low))
+    main.set_xlim(0.0, 1.0)
+    log_axis(main, max(float(bottom), 0.8) * 0.9, float(top) * 1.15)
+    main.set_ylabel(r"Background rejection $1/\varepsilon_b$")
+    below.set_xlabel(r"Signal efficiency $\varepsilon_s$")
+    below.set_ylabel(f"Ratio to {reference}" if len(reference) <= 10 else "Ratio to ref.", loc="center", fontsize=7.5)
+    _ratio_limits(below)
+    axes_label(main, label)
+    notes = [label.note if label else "", f"reference: {reference}" if len(reference) > 10 else ""]
+    legend_above(main, columns=None if auc is None else 1, note="\n".join(n for n in notes if n))
+    return drawn
+
+
+def _ratio_limits(below: Axes) -> None:
+    """Hold every central line; the bands, wide where hardly an event is left, may run out of the panel."""
+    heights = np.concatenate([np.asarray(line.get_ydata(), dtype=np.float64) for line in below.get_lines()])
+    low, high = float(np.nanmin(heights)), float(np.nanmax(heights))
+    pad = max(0.35 * (high - low), 0.04)
+    below.set_ylim(low - pad, high + pad)
+
+
+def _rejection(band: RocBandLike, lowest: float) -> tuple[Floats, Floats, Floats, Floats]:
+    """Signal efficiency, 1 / background efficiency and its ends; NaN where that is not positive."""
+    keep = band.signal_efficiency >= lowest
+
+    def inverse(efficiency: Floats) -> Floats:
+        return 1.0 / np.where(efficiency[keep] > 0, efficiency[keep], np.nan)
+
+    return (
+        band.signal_efficiency[keep],
+        inverse(band.background_efficiency),
+        inverse(band.high),
+        inverse(band.low),
+    )
+
+
+def _line(axes: Axes, x: Floats, curve: tuple[Floats, Floats, Floats], style: LineStyle, name: str | None) -> None:
+    centre, low, high = curve
+    axes.fill_between(x, low, high, color=style.colour, alpha=0.22, linewidth=0)
+    axes.plot(x, centre, color=style.colour, linestyle=style.dashes, label=name)
+
+
+def _auc_text(auc: IntervalLike) -> str:
+    half = 0.5 * (auc.high - auc.low)
+    digits = 4 if half < 0.001 else 3
+    return f"AUC {auc.value:.{digits}f} ± {half:.{digits}f}"

@@ -1,0 +1,118 @@
+"""What differs between the domains? Shapes of the score with ratios, and simulation against data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
+
+from hepda.errors import DataError
+from hepda.plotting.base.histogram import Histogram, histogram, ratio
+from hepda.plotting.base.panels import draw_band, draw_line, finish_ratio
+from hepda.plotting.base.style import (
+    DASHES,
+    Label,
+    axes_label,
+    domain_colours,
+    legend_above,
+    log_axis,
+    ratio_figure,
+    styled,
+)
+from hepda.plotting.scores.features import Feature, Sample, feature_figure
+
+SCORE_EDGES = np.linspace(0.0, 1.0, 21)  # of 0.05: the usual thresholds of a blinding lie on edges
+
+Scores = Mapping[str, tuple[ArrayLike, ArrayLike | None]]
+
+
+@styled
+def shape_figure(
+    scores: Scores,
+    *,
+    reference: str,
+    model: str,
+    context: Scores | None = None,
+    edges: ArrayLike = SCORE_EDGES,
+    label: Label | None = None,
+    log: bool = False,
+) -> Figure:
+    """Distributions of one model's score, one class in several domains, each normalised to unit area.
+
+    scores: domain -> (score [n], signed weight [n] or None). reference: the domain that stands below in the
+    ratio. context: more curves that are drawn thin and without a ratio, such as the signal. Error bars are
+    sqrt(sumw2); the reference's own stand as a band about 1. Data do not belong here while blinded: see
+    `stack_figure`. Raises DataError if `reference` is missing or a sum of weights is not positive.
+    """
+    if reference not in scores:
+        raise DataError(f"the reference domain {reference!r} has no scores of {model}; there are {sorted(scores)}")
+    if len(scores) < 2:
+        raise DataError(f"only one domain ({reference!r}) has scores of {model}; there is nothing to compare it with")
+    drawn, main, below = ratio_figure()
+    bins = np.asarray(edges, dtype=np.float64)
+    colours = domain_colours(scores)
+    shapes = {name: histogram(s, w, bins).unit_area() for name, (s, w) in scores.items()}
+    aside = {name: histogram(s, w, bins).unit_area() for name, (s, w) in (context or {}).items()}
+    for name, shape in aside.items():
+        main.stairs(shape.sumw, bins, color="#94a4a2", linewidth=0.9, linestyle=(0, (2, 1)), label=name)
+    compared, lines = [], []
+    for index, (name, shape) in enumerate(shapes.items()):
+        dashes = "solid" if name == reference else DASHES[index % len(DASHES)]
+        draw_line(main, shape, colour=colours[name], label=name, dashes=dashes, errors=True)
+        if name != reference:
+            compared.append(ratio(shape, shapes[reference]))
+            lines.append(colours[name])
+            draw_line(below, compared[-1], colour=colours[name], dashes=dashes, errors=True)
+    draw_band(below, shapes[reference], relative=True)
+    finish_ratio(below, compared, colours=lines, label=f"Ratio to {_short(reference)}", xlabel=f"Score of {model}")
+    _shape_limits(main, [*shapes.values(), *aside.values()], log=log)
+    main.set_ylabel(f"Fraction of events / {bins[1] - bins[0]:.3g}")
+    axes_label(main, label)
+    legend_above(main, note=label.note if label else "")
+    return drawn
+
+
+def stack_figure(
+    stack: Sequence[Sample],
+    *,
+    model: str,
+    data: Sample | None = None,
+    others: Sequence[Sample] = (),
+    blind: tuple[float, float] | None = None,
+    edges: ArrayLike = SCORE_EDGES,
+    label: Label | None = None,
+    log: bool = True,
+) -> Figure:
+    """The score of stacked simulation against data, with the statistical band and a ratio panel.
+
+    blind: the range (low, high) of the score where data are hidden, in the points and in the ratio alike; a
+    bin that reaches into it is hidden whole, and neither limits nor labels depend on what is hidden. Errors
+    as `feature_figure`.
+    """
+    drawn_of = Feature(
+        name=f"{model} score",
+        label=f"Score of {model}",
+        stack=stack,
+        data=data,
+        others=others,
+        edges=edges,
+        blind=blind,
+    )
+    return feature_figure(drawn_of, label=label, log=log)
+
+
+def _shape_limits(main: Axes, shapes: Sequence[Histogram], *, log: bool) -> None:
+    top = max(float(np.max(shape.sumw + shape.error)) for shape in shapes)
+    main.set_xlim(shapes[0].edges[0], shapes[0].edges[-1])
+    if log:
+        smallest = min(float(shape.sumw[shape.sumw > 0].min()) for shape in shapes)
+        log_axis(main, max(0.3 * smallest, 1e-7), 1.5 * top)
+    else:
+        main.set_ylim(0.0, 1.06 * top)
+
+
+def _short(name: str) -> str:
+    return {"simulation": "sim.", "alternative": "alt."}.get(name, name)

@@ -1,0 +1,89 @@
+"""What is the separation worth? Expected significance of a cut, without and with uncertainties."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Literal
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from hepda.errors import DataError
+from hepda.plotting.base.panels import column_of_panels
+from hepda.plotting.base.style import (
+    Label,
+    axes_label,
+    height_for,
+    legend_above,
+    model_styles,
+    raise_limit,
+    styled,
+)
+from hepda.plotting.numbers import Floats, SignificanceScanLike
+
+PANELS = (
+    ("asimov", "best", "Statistical only"),
+    ("asimov_with_uncertainty", "best_with_uncertainty", "+ background and MC unc."),
+    ("asimov_with_bias", "best_with_bias", "+ bias between domains"),
+)
+FLOOR = 25.0  # effective background events above a cut, below which a curve is noise
+
+
+@styled
+def significance_figure(
+    scans: Mapping[str, SignificanceScanLike],
+    *,
+    x: Literal["efficiency", "cut"] = "efficiency",
+    label: Label | None = None,
+    models: Iterable[str] | None = None,
+) -> Figure:
+    """Median expected discovery significance against the cut, all models; a panel for each set of
+    uncertainties.
+
+    scans: model -> significance at each cut. x: "efficiency" puts the signal efficiency of the cut on the
+    axis, which compares models whose scores mean different things; "cut" puts the score. The panels share it,
+    and their y axes differ: what the second and third lose against the first is what the uncertainties cost.
+    A marker stands at the cut that was chosen as the best one, as high as the significance that is quoted for it: on
+    other events than it was chosen on. Curves end where fewer than 25 effective background events are left. Panels that
+    no model has numbers for are not drawn. Raises DataError if there is none.
+    """
+    panels = [panel for panel in PANELS if any(_finite(_values(scan, panel[0])) for scan in scans.values())]
+    if not panels:
+        raise DataError("no model has a significance at any cut; there is nothing to draw")
+    styles = model_styles(models or scans)
+    drawn, axes = column_of_panels(len(panels), first=height_for(len(scans), 1.75))
+    for panel, (name, quoted, text) in zip(axes, panels, strict=True):
+        top = 0.0
+        for model, scan in scans.items():
+            values, best = _values(scan, name), getattr(scan, quoted)
+            if values is None or not _finite(values):
+                continue
+            position = scan.cut if x == "cut" else scan.signal / np.nanmax(scan.signal)
+            style = styles[model]
+            panel.plot(position, values, color=style.colour, linestyle=style.dashes, label=model)
+            top = max(top, float(np.nanmax(values)))
+            if best is not None and best.value is not None:
+                at = np.interp(best.cut, scan.cut, position)
+                panel.plot(at, best.value, style.marker, color=style.colour, markersize=3.8)
+                top = max(top, best.value)
+        panel.set_ylim(0.0, 1.12 * top)
+        panel.set_xlim(0.0, 1.0) if x == "efficiency" else panel.margins(x=0.0)
+        if panel is not axes[0]:
+            panel.text(0.98, 0.95, text, transform=panel.transAxes, ha="right", va="top", fontsize=7, gid="panel")
+            raise_limit(panel, 0.85)
+        panel.set_ylabel(r"Asimov $Z$ [$\sigma$]", fontsize=8)
+    axes[-1].set_xlabel("Cut on the score" if x == "cut" else "Signal efficiency of the cut")
+    axes_label(axes[0], label)
+    notes = [label.note if label else "", panels[0][2]]
+    legend_above(axes[0], note="\n".join(note for note in notes if note))
+    return drawn
+
+
+def _values(scan: SignificanceScanLike, name: str) -> Floats | None:
+    """A curve [m], NaN where too little background is left to believe it."""
+    values = getattr(scan, name)
+    return None if values is None else np.where(scan.background_n_eff >= FLOOR, values, np.nan)
+
+
+def _finite(values: Floats | None) -> bool:
+    return values is not None and bool(np.isfinite(values).any())

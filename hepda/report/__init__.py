@@ -1,0 +1,1 @@
+"""The report: metrics and figures to one self-contained HTML page."""

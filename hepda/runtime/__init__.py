@@ -1,0 +1,1 @@
+"""How hepda runs: run directories, jobs, processes, clusters, the console."""

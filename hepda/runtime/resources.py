@@ -1,0 +1,93 @@
+"""What a verb may use of the machine and of others: memory, processes, a cluster, and where tables are kept."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from hepda.errors import ConfigError
+
+CACHE = ".hepda-cache"
+"""The folder of tables beside the run directories, unless `--cache` or HEPDA_CACHE names another."""
+LEAST_MEMORY = 400_000_000
+"""Bytes. Below that Python with its libraries leaves no room for events."""
+PROCESS = 250_000_000
+"""Bytes that a process takes before it holds any event."""
+
+_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "KI": 2**10, "MI": 2**20, "GI": 2**30, "TI": 2**40}
+_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+"""Where Linux tells what a batch system or a container gives to its processes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What reading and training may use.
+
+    memory: bytes that all processes together hold of events, None for half of the machine's; cluster: see
+    `hepda.runtime.cluster`, None for processes of this machine; processes: of this machine, in parallel; cache: the
+    folder of tables that are kept, None to keep none; folder: where a table goes that is not kept, None for the memory.
+    """
+
+    memory: int | None = None
+    cluster: str | None = None
+    processes: int = 1
+    cache: Path | None = None
+    folder: Path | None = None
+
+    @property
+    def budget(self) -> int:
+        """Bytes."""
+        return machine_memory() // 2 if self.memory is None else self.memory
+
+    def share(self, processes: int) -> int:
+        """Bytes that each of so many processes may hold of events, with this one beside them."""
+        free = self.budget - (processes + 1) * PROCESS
+        return max(free, self.budget // 8) // processes
+
+    def side_by_side(self, wanted: int, each: int) -> int:
+        """How many of `wanted` processes fit that hold `each` bytes of events; at least one."""
+        fitting = (self.budget - PROCESS) // (each + PROCESS)
+        return int(max(1, min(wanted, fitting)))
+
+
+def memory_of(text: str) -> int:
+    """`2GB`, `1.5 GiB`, `800M`: bytes. Raises ConfigError for anything else, and for less than hepda can work in."""
+    found = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([KMGT]?I?)B?\s*", text.upper())
+    if found is None or found.group(2) not in _UNITS:
+        raise ConfigError(f"--memory {text}: is not an amount of memory; say it as 2GB, 1.5GiB or 800MB.")
+    size = int(float(found.group(1)) * _UNITS[found.group(2)])
+    if size < LEAST_MEMORY:
+        raise ConfigError(f"--memory {text}: is too little; hepda needs {in_words(LEAST_MEMORY)} or more.")
+    return size
+
+
+def machine_memory() -> int:
+    """Bytes of memory that this process can have: the machine's, or what its batch job or container is given."""
+    sizes = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    for place in _LIMITS:
+        try:
+            sizes.append(int(Path(place).read_text()))
+        except (OSError, ValueError):  # no such limit here, or `max`
+            continue
+    return min(sizes)
+
+
+def cache_folder(runs: Path, given: Path | None = None, none: bool = False) -> Path | None:
+    """Where tables are kept: `given`, or HEPDA_CACHE, or a folder beside the run directories in `runs`."""
+    if none:
+        if given is not None:
+            raise ConfigError("--cache and --no-cache: say one of them.")
+        return None
+    named = os.environ.get("HEPDA_CACHE")
+    return given or (Path(named).expanduser() if named else runs / CACHE)
+
+
+def in_words(size: float) -> str:
+    """`3.1 GB`."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:.3g} TB"

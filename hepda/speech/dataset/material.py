@@ -1,0 +1,265 @@
+"""What an analysis of speech is made of: utterances, noises, rooms; read once, kept on disk for its trainings."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from hepda.datasets import download
+from hepda.errors import ConfigError, DataError, nearest
+from hepda.speech.recognition.hmm import Lexicon
+from hepda.speech.recognition.senones import Aligner, Alignment, Mixtures, train_aligner
+from hepda.speech.sounds.audio import Tape
+from hepda.speech.sounds.corpora import Corpus, fsdd_folder, made_digits, read_fsdd
+from hepda.speech.sounds.features import FilterBank, Frames, cepstra, normalised, with_deltas
+from hepda.speech.sounds.mixing import NoiseBank
+from hepda.speech.sounds.noises import NoiseTypes, load_noises, load_rooms, recorded
+
+if TYPE_CHECKING:
+    from hepda.config import SpeechConfig
+
+_MADE = 12  # recordings of each word by each speaker, of digits made here
+_CEPSTRA = 13  # of the aligner
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """Utterances, noises and rooms of an analysis.
+
+    Attributes:
+        corpus: all utterances.
+        noises: all noises; `seen` and `unseen` are numbers of its types.
+        rooms: responses by name; `seen_rooms` and `unseen_rooms` are numbers of them.
+
+    """
+
+    corpus: Corpus
+    noises: NoiseTypes
+    seen: tuple[int, ...]
+    unseen: tuple[int, ...]
+    rooms: dict[str, Tensor]
+    seen_rooms: tuple[int, ...]
+    unseen_rooms: tuple[int, ...]
+
+    @property
+    def responses(self) -> list[Tensor]:
+        """The rooms by number."""
+        return list(self.rooms.values())
+
+
+def load(config: SpeechConfig) -> Material:
+    """Read everything that the analysis file names.
+
+    Raises:
+        HepdaError: a file is missing or cannot be used, or a name is not there.
+
+    """
+    corpus = load_corpus(config)
+    files = {} if config.noise.recordings is None else recorded(_noise_folder(config.noise.recordings))
+    training = torch.nonzero(corpus.index >= config.split.test).flatten()
+    if config.split.by == "recording" and not 0 < len(training) < len(corpus):
+        raise DataError(
+            f"split.test: the first {config.split.test} recordings of each word and speaker are tested on, which "
+            f"leaves {len(training)} of {len(corpus)} to train on"
+        )
+    voices = [corpus.tape.utterance(number) for number in training.tolist()]
+    noises = load_noises(files, config.noise.synthetic, config.speech.rate, voices, config.seed)
+    unseen = _numbers("noise.unseen", config.noise.unseen, noises.names)
+    seen = tuple(number for number in range(len(noises.names)) if number not in unseen)
+    if not seen:
+        raise ConfigError("noise.unseen: names every noise there is; one at least must be left to train with")
+    rooms = _rooms(config)
+    away = () if config.rooms is None else _numbers("rooms.unseen", config.rooms.unseen, tuple(rooms))
+    there = tuple(number for number in range(len(rooms)) if number not in away)
+    return Material(corpus, noises, seen, unseen, rooms, there, away)
+
+
+def load_corpus(config: SpeechConfig) -> Corpus:
+    """The utterances that the analysis file names."""
+    speech = config.speech
+    if speech.data == "fsdd":
+        return read_fsdd(fsdd_folder(download.path_of("fsdd")[0]), speech.rate, speech.recordings)
+    if speech.data == "folder":
+        return read_fsdd(Path(str(speech.folder)), speech.rate, speech.recordings)
+    return made_digits(speech.data, speech.rate, speech.recordings or _MADE, config.seed)
+
+
+def _noise_folder(named: str) -> Path:
+    return download.path_of("ambient")[0] if named == "ambient" else Path(named)
+
+
+def _rooms(config: SpeechConfig) -> dict[str, Tensor]:
+    if config.rooms is None:
+        return {}
+    named = config.rooms.recordings
+    folder = None if named is None else download.path_of("rooms")[0] if named == "measured" else Path(named)
+    return load_rooms(folder, config.rooms.synthetic, config.speech.rate, config.seed)
+
+
+def _numbers(key: str, names: tuple[str, ...], known: tuple[str, ...]) -> tuple[int, ...]:
+    for name in names:
+        if name not in known:
+            hint = nearest(name, known) or f" There are: {', '.join(known)}."
+            raise ConfigError(f"{key}: {name!r} is not there.{hint}")
+    return tuple(known.index(name) for name in names)
+
+
+# ---- alignment ----
+
+
+def aligner_frames(config: SpeechConfig, tape: Tape) -> tuple[Frames, Tensor]:
+    """What the aligner reads: cepstra with two derivatives, normalised by utterance, and log energies [f].
+
+    Frames are as long and as far apart as the networks' own.
+    """
+    frames = FilterBank(tape.rate, window=config.frames.window, hop=config.frames.hop).of_tape(tape)
+    energy = torch.logsumexp(frames.values, dim=1)
+    found = with_deltas(frames.with_values(cepstra(frames.values, _CEPSTRA)), 2)
+    return found.with_values(normalised(found.values, found.utterance, len(tape))), energy
+
+
+def trained_aligner(config: SpeechConfig, corpus: Corpus) -> Aligner:
+    """The aligner of an analysis, trained on the utterances of `corpus`."""
+    states = config.states
+    lexicon = Lexicon.of_words(corpus.vocabulary, states.states)
+    frames, energy = aligner_frames(config, corpus.tape)
+    return train_aligner(
+        frames,
+        energy,
+        corpus.words,
+        lexicon,
+        mixtures=states.mixtures,
+        iterations=states.iterations,
+        stable=states.stable,
+    )
+
+
+def alignment_of(config: SpeechConfig, aligner: Aligner, corpus: Corpus) -> Alignment:
+    """The states of all utterances, whose words are known: to train with, and to judge frames by."""
+    frames, _ = aligner_frames(config, corpus.tape)
+    return Alignment(aligner.align(frames, corpus.words), frames.count)
+
+
+# ---- on disk ----
+
+
+def write_material(material: Material, folder: Path) -> None:
+    """Into a folder, for other processes; nothing is pickled."""
+    folder.mkdir(parents=True, exist_ok=True)
+    corpus, noises = material.corpus, material.noises
+    tensors = {
+        **_tape_tensors("corpus", corpus.tape),
+        "speaker": corpus.speaker,
+        "index": corpus.index,
+        "kind": noises.train.kind,  # of both banks
+        **{f"room.{number}": room for number, room in enumerate(material.responses)},
+    }
+    for part, bank in (("train", noises.train), ("test", noises.test)):
+        tensors |= _tape_tensors(part, bank.tape) | {f"{part}.power": bank.power}
+    said: dict[str, Any] = {
+        "rate": corpus.tape.rate,
+        "words": corpus.words,
+        "names": corpus.names,
+        "vocabulary": corpus.vocabulary,
+        "speakers": corpus.speakers,
+        "origin": corpus.origin,
+        "noises": noises.names,
+        "seen": material.seen,
+        "unseen": material.unseen,
+        "rooms": list(material.rooms),
+        "seen_rooms": material.seen_rooms,
+        "unseen_rooms": material.unseen_rooms,
+    }
+    _write(folder / "material.safetensors", tensors, said)
+
+
+def read_material(folder: Path) -> Material:
+    """What `write_material` wrote."""
+    tensors, said = _read(folder / "material.safetensors")
+    rate = said["rate"]
+    corpus = Corpus(
+        _tape(tensors, "corpus", rate),
+        tuple(tuple(words) for words in said["words"]),
+        tensors["speaker"],
+        tensors["index"],
+        tuple(said["names"]),
+        tuple(said["vocabulary"]),
+        tuple(said["speakers"]),
+        said["origin"],
+    )
+    names = tuple(said["noises"])
+    banks = [
+        NoiseBank(_tape(tensors, part, rate), tensors["kind"], names, tensors[f"{part}.power"])
+        for part in ("train", "test")
+    ]
+    rooms = {name: tensors[f"room.{number}"] for number, name in enumerate(said["rooms"])}
+    return Material(
+        corpus,
+        NoiseTypes(banks[0], banks[1], {}),
+        tuple(said["seen"]),
+        tuple(said["unseen"]),
+        rooms,
+        tuple(said["seen_rooms"]),
+        tuple(said["unseen_rooms"]),
+    )
+
+
+def write_aligner(aligner: Aligner, path: Path) -> None:
+    """To a safetensors file."""
+    lexicon, mixtures = aligner.lexicon, aligner.mixtures
+    tensors = {"weight": mixtures.weight, "mean": mixtures.mean, "variance": mixtures.variance, "stay": aligner.stay}
+    said = {
+        "words": lexicon.words,
+        "units": lexicon.units,
+        "spelling": lexicon.spelling,
+        "states": lexicon.states,
+        "changed": aligner.changed,
+    }
+    _write(path, tensors, said)
+
+
+def read_aligner(path: Path) -> Aligner:
+    """What `write_aligner` wrote."""
+    tensors, said = _read(path)
+    spelling = tuple(tuple(units) for units in said["spelling"])
+    lexicon = Lexicon(tuple(said["words"]), tuple(said["units"]), spelling, said["states"])
+    mixtures = Mixtures(tensors["weight"], tensors["mean"], tensors["variance"])
+    return Aligner(lexicon, mixtures, tensors["stay"], tuple(said["changed"]))
+
+
+def write_alignment(alignment: Alignment, path: Path) -> None:
+    """To a safetensors file."""
+    _write(path, {"senone": alignment.senone, "count": alignment.count}, {})
+
+
+def read_alignment(path: Path) -> Alignment:
+    """What `write_alignment` wrote."""
+    tensors, _ = _read(path)
+    return Alignment(tensors["senone"], tensors["count"])
+
+
+def _tape_tensors(name: str, tape: Tape) -> dict[str, Tensor]:
+    return {f"{name}.samples": tape.samples, f"{name}.start": tape.start, f"{name}.length": tape.length}
+
+
+def _tape(tensors: dict[str, Tensor], name: str, rate: int) -> Tape:
+    return Tape(tensors[f"{name}.samples"], tensors[f"{name}.start"], tensors[f"{name}.length"], rate)
+
+
+def _write(path: Path, tensors: dict[str, Tensor], said: dict[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".tmp")
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary, {"said": json.dumps(said)})
+    temporary.replace(path)
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    with safe_open(path, "pt") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}, json.loads(file.metadata()["said"])  # noqa: SIM118

@@ -1,0 +1,262 @@
+"""Speech as the story takes it: the speech wing, its trainings, and words that are right or wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hepda.config import SpeechConfig
+from hepda.errors import ConfigError, DataError, SourceError
+from hepda.kinds import Judging, Kind
+from hepda.runtime import run_directory
+from hepda.runtime.processes import Send
+from hepda.runtime.resources import Resources
+
+if TYPE_CHECKING:
+    from hepda.report.number_format import Table as PageTable
+    from hepda.report.page import ReportFigure
+    from hepda.runtime.jobs import Trained
+    from hepda.speech.dataset.material import Material
+    from hepda.speech.recognition.senones import Aligner
+    from hepda.speech.results.numbers import Heard, Table
+    from hepda.speech.training.jobs import Job
+
+Array = NDArray[Any]
+_COLUMNS = ("wrong", "hits", "word")
+
+
+class Speech(Kind):
+    """An analysis of speech. A score is [members, rows, 3]: a row is a test utterance under a condition."""
+
+    heavy = (
+        "torch", "hepda.adversarial", "hepda.speech.training.jobs", "hepda.speech.results.figures", "jiwer",
+        "sklearn.neural_network",
+    )  # fmt: skip
+    sections: ClassVar[Mapping[str, tuple[str, str]]] = {
+        "summary": ("Words", "How often are words wrong?"),
+        "inputs": ("Sound", "What is heard, and in which state is it?"),
+        "separation": ("Conditions", "Which words, which speakers, which noises?"),
+        "domains": ("Noise", "Does the embedding still tell the noise?"),
+        "adaptation": ("Adaptation", "What did the domain head change?"),
+    }
+
+    own_tables = True
+
+    def __init__(self, config: SpeechConfig) -> None:
+        self.config = config
+        self._material: Material | None = None
+        self._aligners: dict[int, Aligner] = {}
+        self._numbers: dict[str, dict[str, Any]] = {}
+
+    @property
+    def material(self) -> Material:
+        """Utterances, noises and rooms, after `load`."""
+        if self._material is None:
+            raise RuntimeError("the recordings have not been loaded")
+        return self._material
+
+    def check(self, progress: Send, *, every_file: bool = False) -> tuple[list[str], list[str]]:
+        """A line each on utterances, noises and rooms; all of them are read, and what is missing is a problem."""
+        try:
+            self.load(progress)
+        except (SourceError, DataError) as error:
+            return [], [str(error)]
+        return self._lines(), []
+
+    def load(self, progress: Send, resources: Resources | None = None) -> list[str]:
+        """Read the recordings and split them once, so that a split that leaves nothing fails here."""
+        from hepda.speech.dataset import material
+        from hepda.speech.dataset.subsets import folds, parts_of, subset
+
+        self._material = material.load(self.config)
+        for fold in range(folds(self.config, self.material.corpus)):
+            parts_of(self.config, self.material.corpus, fold)
+        for section in self.config.models.values():
+            subset(self.material, section.noises, self.config.seed)
+        return []
+
+    def _lines(self) -> list[str]:
+        corpus, noises = self.material.corpus, self.material.noises
+        lines = [
+            f"{len(corpus)} utterances, {len(corpus.speakers)} speakers, {corpus.tape.seconds:.0f} s: {corpus.origin}",
+            f"{len(self.material.seen)} noises in training, {len(self.material.unseen)} in tests alone: "
+            f"{', '.join(noises.names[number] for number in self.material.unseen) or 'none'}",
+        ]
+        return [*lines, *([f"{len(self.material.rooms)} rooms"] if self.material.rooms else [])]
+
+    def columns(self) -> Iterable[Array]:
+        """All samples of speech and noise."""
+        material = self.material
+        tapes = material.corpus.tape, material.noises.train.tape, material.noises.test.tape
+        return [tape.samples.numpy() for tape in tapes] + [room.numpy() for room in material.responses]
+
+    def aligner(self, fold: int) -> Aligner:
+        """The aligner of a fold, trained on the recordings that come with their words."""
+        from hepda.speech.dataset.material import trained_aligner
+        from hepda.speech.dataset.subsets import parts_of
+
+        if fold not in self._aligners:
+            corpus = self.material.corpus
+            known = parts_of(self.config, corpus, fold).known
+            self._aligners[fold] = trained_aligner(self.config, corpus.select(known))
+        return self._aligners[fold]
+
+    def jobs(self, run: Path, work: Path, device: str) -> list[Job]:
+        """Every model for every seed and fold; leaves recordings and aligners in `work`."""
+        from hepda.speech.dataset.material import (
+            alignment_of,
+            read_aligner,
+            write_aligner,
+            write_alignment,
+            write_material,
+        )
+        from hepda.speech.dataset.subsets import folds
+        from hepda.speech.training.jobs import jobs_of
+
+        table = work / "table"
+        write_material(self.material, table)
+        for fold in range(folds(self.config, self.material.corpus)):
+            path = table / f"aligner-fold{fold}.safetensors"
+            if path.exists():
+                self._aligners[fold] = read_aligner(path)
+            else:
+                write_aligner(self.aligner(fold), path)
+            states = alignment_of(self.config, self.aligner(fold), self.material.corpus)
+            write_alignment(states, table / f"alignment-fold{fold}.safetensors")
+        return jobs_of(self.config, self.material, table, run, work, device)
+
+    def combine(self, results: Sequence[Trained]) -> dict[str, Array]:
+        """Scores [members, rows, 3] of each model: its trainings fold after fold."""
+        found = {}
+        for model in self.config.models:
+            own = sorted((r for r in results if r.model == model), key=lambda r: (r.member, r.fold))
+            members = [[r.score for r in own if r.member == member] for member in range(self.config.seeds)]
+            found[model] = np.stack([np.concatenate(parts) for parts in members])
+        return found
+
+    def table(self) -> Table:
+        """What each row of a score is."""
+        from hepda.speech.results.numbers import table_of
+
+        return table_of(self.config, self.material)
+
+    def score_columns(self, scores: Mapping[str, Array]) -> dict[str, Any]:
+        """A row an utterance under a condition, and columns for every model and seed."""
+        table, corpus, names = self.table(), self.material.corpus, self.material.noises.names
+        columns: dict[str, Any] = {
+            "utterance": [corpus.names[number] for number in table.utterance],
+            "speaker": [corpus.speakers[number] for number in table.speaker],
+            "fold": table.fold,
+            "condition": table.condition.astype(object),
+            "noise": [names[number] if number >= 0 else None for number in table.noise],
+            "snr": np.where(np.isfinite(table.snr), table.snr, np.nan),
+            "words": table.said,
+            "frames": table.frames,
+        }
+        for model, score in scores.items():
+            for member, values in enumerate(score):
+                for number, name in enumerate(_COLUMNS):
+                    columns[f"{model}.{member}.{name}"] = values[:, number]
+        return columns
+
+    def saved_scores(self, run: Path) -> dict[str, Array]:
+        """The scores of scores.parquet. Raises ConfigError if they are not those of the recordings read now."""
+        saved, table = run_directory.read_scores(run), self.table()
+        names = [self.material.corpus.names[number] for number in table.utterance]
+        wanted = [f"{m}.{s}.{c}" for m in self.config.models for s in range(self.config.seeds) for c in _COLUMNS]
+        if any(name not in saved.column_names for name in wanted) or saved["utterance"].to_pylist() != names:
+            raise ConfigError(
+                f"{run / 'scores.parquet'} is not of the models and recordings of {run / 'config.yaml'}. Train again."
+            )
+        return {
+            model: np.stack([
+                np.stack([saved[f"{model}.{member}.{column}"].to_numpy() for column in _COLUMNS], axis=1)
+                for member in range(self.config.seeds)
+            ])
+            for model in self.config.models
+        }  # fmt: skip
+
+    def files(self) -> Any:
+        """Where the utterances are from, every file of noise, the rooms."""
+        return {
+            "speech": self.material.corpus.origin,
+            "utterances": len(self.material.corpus),
+            "seconds": self.material.corpus.tape.seconds,
+            "noises": {name: [str(p) for p in paths] for name, paths in self.material.noises.files.items()},
+            "synthetic_noises": list(self.config.noise.synthetic),
+            "rooms": list(self.material.rooms),
+        }
+
+    def heard(self, model: str, run: Path) -> Heard:
+        """What the trainings of a model told of themselves."""
+        from hepda.speech.results.numbers import Heard
+
+        told = run_directory.read_json(run / "manifest.json")["training"]
+        about = {name: entry for name, entry in told.items() if name.rpartition("-fold")[0] == model}
+        noises = tuple(tuple(about[f"{model}-fold0-member{member}"]["noises"]) for member in range(self.config.seeds))
+        return Heard(noises, tuple(about.values()))
+
+    def measure(self, scores: Mapping[str, Array], judging: Judging) -> dict[str, Any]:
+        """Word error rates, frame accuracies, probes, paired differences."""
+        from hepda.speech.results.numbers import comparison, key_of, model_numbers, quoted
+
+        table, models = self.table(), {}
+        for model, score in scores.items():
+            found = model_numbers(self.config, self.material, table, score, self.heard(model, judging.run))
+            models[model] = {
+                "title": self.config.models[model].title or model, **found, "training": judging.training[model],
+            }  # fmt: skip
+        self._numbers = models
+        reversing = [m for m, s in self.config.models.items() if s.domain and (s.domain.alpha or 0.0) > 0.0]
+        chosen = min(reversing, key=lambda m: models[m]["validation"]["value"]) if len(reversing) > 1 else None
+        return {
+            "split": self.config.split.by,
+            "quoted": [key_of(name, snr) for name, snr in quoted(self.config, table)],
+            "baseline": self.config.baseline,
+            "chosen": chosen,
+            "models": models,
+            "comparison": comparison(self.config, {m: found["seeds"] for m, found in models.items()}),
+        }
+
+    def draw(self, scores: Mapping[str, Array], judging: Judging, folder: Path) -> list[ReportFigure]:
+        """Every figure, PNG and PDF."""
+        from hepda.report.page import save_drawings
+        from hepda.speech.results.figures import Scene, drawings
+
+        scene = Scene(
+            self.config, self.material, self.aligner(0), self.table(), scores, self._numbers, judging.histories
+        )
+        return save_drawings(drawings, scene, folder, judging.processes, judging.progress)
+
+    def conclusions(self, metrics: Mapping[str, Any]) -> list[str]:
+        """Which models make fewer word errors than the baseline, and which cannot be told from it."""
+        from hepda.speech.results.tables import conclusions
+
+        return conclusions(metrics)
+
+    def tables(self, metrics: Mapping[str, Any]) -> dict[str, list[PageTable]]:
+        """Errors, differences, probes, speakers."""
+        from hepda.speech.results.tables import tables
+
+        return tables(metrics)
+
+    def terminal(self, metrics: Mapping[str, Any]) -> PageTable:
+        """Word error rates with their intervals."""
+        from hepda.speech.results.tables import errors_table
+
+        return errors_table(metrics)
+
+    def yardsticks(self, metrics: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+        """Word error rates at the quoted conditions."""
+        from hepda.speech.results.tables import in_sentence
+
+        def rate(entry: Mapping[str, Any], key: str) -> dict[str, float | None]:
+            found = entry["word_error_rate"][key]
+            return {end: None if found[end] is None else 100.0 * found[end] for end in ("value", "low", "high")}
+
+        models, keys = metrics["models"].items(), metrics["quoted"]
+        return {f"Word errors, {in_sentence(key)} [%]": {m: rate(e, key) for m, e in models} for key in keys}

@@ -1,0 +1,1 @@
+"""From frames to words: hidden Markov models, alignment, decoding."""

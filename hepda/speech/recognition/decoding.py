@@ -1,0 +1,137 @@
+"""From a network's senone probabilities to words, and how often they are wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from hepda.errors import DataError, MissingExtraError
+from hepda.speech.recognition.hmm import Graph, viterbi, words_on
+from hepda.speech.sounds.features import Frames
+
+Array = NDArray[Any]
+_FLOOR = 1e-6  # smallest probability and prior: no senone is impossible
+_UTTERANCES = 512  # decoded at a time
+
+
+def log_priors(senone: Tensor, senones: int) -> Tensor:
+    """Log share of each senone among aligned frames [f], float32 [senones]."""
+    number = torch.bincount(senone, minlength=senones).double()
+    return torch.log((number / number.sum()).clamp_min(_FLOOR)).float()
+
+
+def scaled(probability: Tensor, priors: Tensor) -> Tensor:
+    """Log likelihoods of senones up to a constant a frame, p(senone | frame) / p(senone) (Bourlard & Morgan 1994)."""
+    return torch.log(probability.clamp_min(_FLOOR)) - priors
+
+
+def decoded(probability: Tensor, frames: Frames, priors: Tensor, graph: Graph) -> list[list[int]]:
+    """The words of each utterance by Viterbi on `scaled` probabilities, float32 [f, senones]."""
+    likelihood = frames.padded(scaled(probability, priors))
+    found: list[list[int]] = []
+    for begin in range(0, len(frames.count), _UTTERANCES):
+        part = slice(begin, begin + _UTTERANCES)
+        path, _ = viterbi(likelihood[part], frames.count[part], graph)
+        found += [words_on(states, graph) for states in path]
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Errors:
+    """Errors of utterances: of each one the wrong words and the words that were said, float64 [u]."""
+
+    wrong: Array
+    said: Array
+
+    @property
+    def rate(self) -> float:
+        """Word error rate: substitutions, deletions and insertions over the words that were said."""
+        return float(self.wrong.sum() / self.said.sum())
+
+
+def word_errors(said: Sequence[str], found: Sequence[str]) -> Errors:
+    """Errors of utterances, by jiwer's alignment of the words said and found, each a text with blanks between words.
+
+    Raises:
+        DataError: nothing was said in an utterance.
+        MissingExtraError: jiwer is not installed.
+
+    """
+    try:
+        import jiwer
+    except ImportError as error:
+        raise MissingExtraError("jiwer", "speech") from error
+    if not said or not all(text.strip() for text in said):
+        raise DataError("an utterance without words has no word error rate")
+    wrong, many = np.zeros(len(said)), np.zeros(len(said))
+    aligned = jiwer.process_words(list(said), list(found)).alignments
+    for number, chunks in enumerate(aligned):
+        wrong[number] = sum(
+            max(c.ref_end_idx - c.ref_start_idx, c.hyp_end_idx - c.hyp_start_idx) for c in chunks if c.type != "equal"
+        )
+        many[number] = len(said[number].split())
+    return Errors(wrong, many)
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """A ratio of sums with its interval (68.3 % or as asked); low and high are None where there is but one group."""
+
+    value: float
+    low: float | None
+    high: float | None
+
+    def to_dict(self) -> dict[str, float | None]:
+        """As metrics.json has it."""
+        return {"value": self.value, "low": self.low, "high": self.high}
+
+
+def over_speakers(
+    above: Array, below: Array, speaker: Array, *, seed: int, replicas: int = 1000, level: float = 0.95
+) -> Rate:
+    """A ratio of sums over utterances with a percentile interval over bootstrapped speakers and their utterances.
+
+    Speakers are drawn with replacement, then within each its utterances (Bisani & Ney 2004 draw utterances alone):
+    what one says tells more of the next utterance of the same speaker than of another's. With one speaker,
+    utterances alone are drawn.
+
+    Args:
+        above: float64 [u], for example wrong words.
+        below: float64 [u], for example words said.
+        speaker: int [u].
+        seed: of the draws.
+        replicas: how many.
+        level: of the interval.
+
+    """
+    value = float(above.sum() / below.sum())
+    names = np.unique(speaker)
+    groups = [np.flatnonzero(speaker == name) for name in names]
+    if len(speaker) < 2:
+        return Rate(value, None, None)
+    random = np.random.default_rng(seed)
+    rates = np.empty(replicas)
+    for replica in range(replicas):
+        chosen = random.integers(0, len(groups), len(groups))
+        rows = np.concatenate([groups[g][random.integers(0, len(groups[g]), len(groups[g]))] for g in chosen])
+        rates[replica] = above[rows].sum() / below[rows].sum()
+    low, high = np.quantile(rates, [0.5 - level / 2.0, 0.5 + level / 2.0])
+    return Rate(value, float(low), float(high))
+
+
+def text_of(words: Sequence[int], names: Sequence[str]) -> str:
+    """Words by number as a text."""
+    return " ".join(names[word] for word in words)
+
+
+def frame_hits(probability: Tensor, senone: Tensor, frames: Frames) -> tuple[Array, Array]:
+    """For each utterance the frames whose most probable senone is the aligned one, and all frames, float64 [u]."""
+    right = (probability.argmax(dim=1) == senone).double()
+    hits = torch.zeros(len(frames.count), dtype=torch.float64).index_add_(0, frames.utterance, right)
+    return hits.numpy(), frames.count.double().numpy()

@@ -1,0 +1,1 @@
+"""From scores to word error rates, tables and figures."""

@@ -1,0 +1,206 @@
+"""What is drawn of a run: numbers to figures, in the order of the report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from hepda.plotting import speech as plots
+from hepda.plotting import training as training_plots
+from hepda.report.page import Drawing
+from hepda.speech.dataset.material import Material, aligner_frames
+from hepda.speech.dataset.subsets import extractor_of, parts_of
+from hepda.speech.dataset.trials import CLEAN, NEW_ROOM, ROOM, SEEN, UNSEEN, Trial, trial_tape
+from hepda.speech.results.numbers import Scores, Table, confusion, is_quoted, key_of, quoted
+
+if TYPE_CHECKING:
+    from hepda.config import SpeechConfig
+    from hepda.speech.recognition.senones import Aligner
+
+TITLES = {
+    CLEAN: "Clean", SEEN: "Noises heard in training", UNSEEN: "Noises never heard",
+    ROOM: "Rooms heard in training", NEW_ROOM: "Rooms never heard",
+}  # fmt: skip
+CONFUSIONS = 3  # panels at most
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """All that figures are made of."""
+
+    config: SpeechConfig
+    material: Material
+    aligner: Aligner
+    table: Table
+    scores: Scores
+    models: Mapping[str, Mapping[str, Any]]
+    histories: Mapping[str, Sequence[Mapping[str, Sequence[float | None]]]]
+
+    def title(self, model: str) -> str:
+        """How a model is called."""
+        return self.config.models[model].title or model
+
+
+def drawings(scene: Scene) -> Iterator[Drawing]:
+    """Everything that is drawn of a run."""
+    yield from _errors(scene)
+    yield from _probes(scene)
+    yield from _confusions(scene)
+    yield from _sounds(scene)
+    for model, columns in scene.histories.items():
+        panels, levels = training_plots.history_panels(
+            *({name: [np.nan if x is None else x for x in values] for name, values in one.items()} for one in columns)
+        )
+        yield Drawing(
+            "training", f"history_{model}", f"Training of {scene.title(model)}",
+            "A line a training. A domain head at chance does not say that nothing is there: the fresh probes do.",
+            lambda panels=panels, levels=levels, model=model: training_plots.training_figure(  # type: ignore[misc]
+                panels, model=scene.title(model), levels=levels, best_epochs=()
+            ),
+        )  # fmt: skip
+
+
+def _curve(points: Sequence[tuple[float, Mapping[str, Any]]]) -> plots.Curve:
+    """A curve of (place, {value, low, high}); a missing interval has no width."""
+    value = np.array([entry["value"] for _, entry in points])
+    low, high = (
+        np.array([entry["value"] if entry[k] is None else entry[k] for _, entry in points]) for k in ("low", "high")
+    )
+    return plots.Curve(np.array([x for x, _ in points]), value, low, high)
+
+
+def _errors(scene: Scene) -> Iterator[Drawing]:
+    ratios = scene.config.evaluation.snr
+    panels: dict[str, dict[str, plots.Curve]] = {}
+    for condition in (SEEN, UNSEEN):
+        for model, numbers in scene.models.items():
+            rates = numbers["word_error_rate"]
+            if key_of(condition, ratios[0]) in rates:
+                points = [(snr, rates[key_of(condition, snr)]) for snr in sorted(ratios)]
+                panels.setdefault(TITLES[condition], {})[scene.title(model)] = _curve(points)
+    tested = (
+        "Utterances that no training heard, noise of stretches that no training heard. Bars: 95 % over bootstrapped "
+        "speakers and utterances, of the mean of all seeds."
+    )
+    by_number = _by_number(scene)
+    if len(ratios) > 1 or not by_number:  # a column of points over one ratio says less than the figure by number
+        yield Drawing(
+            "summary", "errors", "Word error rate against the ratio of speech to noise", tested,
+            lambda: plots.error_figure(panels, xlabel="Speech over noise [dB]"),
+        )  # fmt: skip
+    if by_number:
+        yield Drawing(
+            "summary", "noises", "Word error rate against the number of noises in training",
+            f"At {scene.config.evaluation.quoted:g} dB; subsets of noises are drawn with the seed, the same for all "
+            f"models. {tested}",
+            lambda: plots.error_figure(by_number, xlabel="Types of noise in training"),
+        )  # fmt: skip
+
+
+def _by_number(scene: Scene) -> dict[str, dict[str, plots.Curve]]:
+    """Curves against the number of types, of models that differ in nothing but it; empty if there is one number."""
+    groups: dict[str, list[tuple[float, str]]] = {}
+    for model, section in scene.config.models.items():
+        if "noisy" not in section.train_on:
+            continue
+        alpha = section.domain.alpha if section.domain is not None else None
+        name = "no domain head" if not alpha else f"{section.domain.of if section.domain else ''}, α = {alpha:g}"
+        groups.setdefault(name, []).append((float(scene.models[model]["noises"]), model))
+    panels: dict[str, dict[str, plots.Curve]] = {}
+    for condition in (SEEN, UNSEEN):
+        key = key_of(condition, scene.config.evaluation.quoted)
+        for name, points in groups.items():
+            there = [(x, scene.models[m]["word_error_rate"].get(key)) for x, m in sorted(points)]
+            found = [(x, entry) for x, entry in there if entry is not None]
+            if len({x for x, _ in found}) > 1:
+                panels.setdefault(TITLES[condition], {})[name] = _curve(found)
+    return panels
+
+
+def _probes(scene: Scene) -> Iterator[Drawing]:
+    found: dict[str, dict[str, list[tuple[float, Any]]]] = {"probe": {}, "head": {}}
+    chance: dict[str, float] = {}
+    for model, section in scene.config.models.items():
+        if section.noises is not None or section.domain is None or section.domain.alpha is None:
+            continue
+        of, own = section.domain.of, scene.models[model]
+        for kind in ("probe", "head"):
+            entry = own.get(kind, {}).get(of)
+            if entry is not None:
+                found[kind].setdefault(of, []).append((section.domain.alpha, entry))
+                chance[of] = entry["chance"]
+    plain = [
+        m for m, s in scene.config.models.items() if s.domain is None and s.train_on == ("noisy",) and not s.noises
+    ]
+    base = scene.models[plain[0]].get("probe", {}) if plain else {}
+    for what, points in found["probe"].items():
+        if all(alpha != 0.0 for alpha, _ in points) and what in base:
+            points.append((0.0, base[what]))
+    curves = {
+        kind: {of: _curve(sorted(points, key=lambda point: point[0])) for of, points in own.items()}
+        for kind, own in found.items()
+    }
+    if curves["probe"]:
+        yield Drawing(
+            "domains", "probes", "What the embedding still tells of the noise",
+            "A fresh network asked on utterances that it did not learn by, and the training's own head; α below 0 "
+            "is a head that is not reversed, 0 the model without one. Bars: 95 % over seeds.",
+            lambda: plots.probe_figure(curves["probe"], curves["head"], chance),
+        )  # fmt: skip
+
+
+def _confusions(scene: Scene) -> Iterator[Drawing]:
+    corpus = scene.material.corpus
+    said = np.array([words[0] if len(words) == 1 else -1 for words in corpus.words])[scene.table.utterance]
+    for model in scene.models:
+        panels = {}
+        for condition, snr in quoted(scene.config, scene.table)[:CONFUSIONS]:
+            rows = is_quoted(scene.config, scene.table, condition) & (said >= 0)
+            title = TITLES[condition] if snr is None else f"{TITLES[condition]}, {snr:g} dB"
+            panels[title] = confusion(scene.table, scene.scores[model], said, len(corpus.vocabulary), rows)
+        yield Drawing(
+            "separation", f"confusion_{model}", f"Which words are taken for which, {scene.title(model)}",
+            "Percent of each word that was said, all seeds together.",
+            lambda panels=panels: plots.confusion_figure(panels, corpus.vocabulary),  # type: ignore[misc]
+        )  # fmt: skip
+
+
+def _sounds(scene: Scene) -> Iterator[Drawing]:
+    """Spectrograms of one utterance, clean and mixed, and alignments of some."""
+    config, material = scene.config, scene.material
+    test = material.corpus.select(parts_of(config, material.corpus, 0).test)
+    first = test.select(torch.tensor([len(test) // 2]))
+    bank, none = extractor_of(config).bank, torch.tensor([-1])
+    panels = {f"\u201c{test.vocabulary[first.words[0][0]]}\u201d, clean": bank.of_tape(first.tape).values.numpy()}
+    for kinds, snr in ((material.seen, 10.0), (material.unseen or material.seen, 0.0)):
+        trial = Trial("", torch.tensor([kinds[0]]), snr, none)
+        mixture = trial_tape(trial, 0, material, first.tape, config.seed)
+        panels[f"{material.noises.names[kinds[0]]}, {snr:g} dB"] = bank.of_tape(mixture).values.numpy()
+    hop = config.frames.hop
+    yield Drawing(
+        "inputs", "spectrograms", "An utterance, clean and in noise",
+        "Log energies of mel bands, before any normalisation.",
+        lambda: plots.spectrogram_figure(panels, hop=hop),
+    )  # fmt: skip
+    shown = test.select(torch.linspace(0, len(test) - 1, 4).long())
+    frames, _ = aligner_frames(config, shown.tape)
+    senone = scene.aligner.align(frames, shown.words)
+    energies = bank.of_tape(shown.tape).values
+    parts = [(frames.utterance == number).numpy() for number in range(len(shown))]
+    titles = [
+        f"\u201c{shown.vocabulary[words[0]]}\u201d, {shown.speakers[int(who)]}"
+        for words, who in zip(shown.words, shown.speaker, strict=True)
+    ]
+    yield Drawing(
+        "inputs", "alignment", "Which state each frame is in",
+        "Test utterances with their known words, by Viterbi through the hidden Markov models that the trainings take "
+        "their labels from.",
+        lambda: plots.alignment_figure(
+            [energies.numpy()[part] for part in parts], [senone.numpy()[part] for part in parts], titles, hop=hop,
+            silence=scene.aligner.lexicon.silence,
+        ),
+    )  # fmt: skip

@@ -1,0 +1,245 @@
+"""From what trainings made of the trials to the numbers of metrics.json; arrays in, plain values out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hepda.speech.dataset.material import Material
+from hepda.speech.dataset.subsets import extractor_of, folds, parts_of
+from hepda.speech.dataset.trials import CLEAN, SEEN, trials_of
+from hepda.speech.recognition.decoding import Rate, over_speakers
+
+if TYPE_CHECKING:
+    from hepda.config import SpeechConfig
+
+Array = NDArray[Any]
+Scores = Mapping[str, Array]
+WRONG, HITS, WORD = range(3)
+"""Columns of a score [members, rows, 3]."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """What each row of a score is: an utterance under a condition.
+
+    Attributes:
+        utterance, speaker: numbers in the corpus [n].
+        fold: whose networks heard it [n].
+        condition: its name [n].
+        noise, room: numbers of types, -1: none [n].
+        snr: in dB, infinite without noise [n].
+        said, frames: words that were said and frames [n].
+
+    """
+
+    utterance: Array
+    speaker: Array
+    fold: Array
+    condition: Array
+    noise: Array
+    room: Array
+    snr: Array
+    said: Array
+    frames: Array
+
+    def where(self, condition: str, snr: float | None = None) -> Array:
+        """Rows of a condition (at a ratio), bool [n]."""
+        found: Array = self.condition == condition
+        return found if snr is None else found & (self.snr == snr)
+
+
+def table_of(config: SpeechConfig, material: Material) -> Table:
+    """The rows of scores: fold by fold, trial by trial, utterance by utterance."""
+    corpus, bank = material.corpus, extractor_of(config).bank
+    parts: dict[str, list[Array]] = {name: [] for name in Table.__dataclass_fields__}
+    for fold in range(folds(config, corpus)):
+        test = parts_of(config, corpus, fold).test.numpy()
+        count = len(test)
+        said = np.array([len(corpus.words[number]) for number in test])
+        frames = (corpus.tape.length.numpy()[test] - bank.size) // bank.hop_samples + 1
+        for trial in trials_of(config, material, count):
+            row = {
+                "utterance": test,
+                "speaker": corpus.speaker.numpy()[test],
+                "fold": np.full(count, fold),
+                "condition": np.full(count, trial.condition),
+                "noise": trial.noise.numpy(),
+                "room": trial.room.numpy(),
+                "snr": np.full(count, trial.snr),
+                "said": said,
+                "frames": frames,
+            }
+            for name, values in row.items():
+                parts[name].append(values)
+    return Table(**{name: np.concatenate(values) for name, values in parts.items()})
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What is known of a model's trainings besides its scores.
+
+    Attributes:
+        noises: names of the types that each member trained with, by member.
+        about: what each training left, in no order.
+
+    """
+
+    noises: tuple[tuple[str, ...], ...]
+    about: tuple[Mapping[str, Any], ...]
+
+
+def counted(table: Table, heard: Heard, names: Sequence[str], rows: Array) -> Array:
+    """Which of the chosen rows count for each member, bool [members, n]: of seen noises, those that it did hear."""
+    known = np.array([[name in noises for name in names] for noises in heard.noises])
+    seen = (table.condition == SEEN) & (table.noise >= 0)
+    masks = np.tile(rows, (len(heard.noises), 1))
+    masks[:, seen] &= known[:, table.noise[seen]]
+    return masks
+
+
+def rate(table: Table, score: Array, masks: Array, what: int, seed: int) -> Rate:
+    """Word error rate (WRONG) or frame accuracy (HITS) over the rows and members that count."""
+    below = table.said if what == WRONG else table.frames
+    above_sum = (score[:, :, what] * masks).sum(axis=0)
+    below_sum = below * masks.sum(axis=0)
+    rows = below_sum > 0
+    return over_speakers(above_sum[rows], below_sum[rows].astype(float), table.speaker[rows], seed=seed)
+
+
+def by_member(table: Table, score: Array, masks: Array) -> Array:
+    """Word error rate of each member, float64 [members]."""
+    found: Array = (score[:, :, WRONG] * masks).sum(axis=1) / (table.said * masks).sum(axis=1)
+    return found
+
+
+def conditions(config: SpeechConfig, table: Table) -> dict[str, tuple[float | None, ...]]:
+    """The conditions that were tested, each with its ratios (None: no noise)."""
+    return {
+        str(name): config.evaluation.snr if np.isfinite(table.snr[table.where(str(name))]).all() else (None,)
+        for name in dict.fromkeys(table.condition.tolist())
+    }
+
+
+def key_of(condition: str, snr: float | None) -> str:
+    """How metrics.json calls a condition at a ratio: `clean`, `unseen 0 dB`."""
+    return condition if snr is None else f"{condition} {snr:g} dB"
+
+
+def model_numbers(config: SpeechConfig, material: Material, table: Table, score: Array, heard: Heard) -> dict[str, Any]:
+    """Word error rates and frame accuracies by condition, for each seed too, and what the probes found."""
+    errors, accuracy, seeds = {}, {}, {}
+    for condition, ratios in conditions(config, table).items():
+        for snr in ratios:
+            masks = counted(table, heard, material.noises.names, table.where(condition, snr))
+            key = key_of(condition, snr)
+            errors[key] = rate(table, score, masks, WRONG, config.seed).to_dict()
+            accuracy[key] = rate(table, score, masks, HITS, config.seed).to_dict()
+            seeds[key] = by_member(table, score, masks).tolist()
+    found: dict[str, Any] = {
+        "word_error_rate": errors,
+        "frame_accuracy": accuracy,
+        "seeds": seeds,
+        "speakers": by_speaker(config, material, table, score, heard),
+        "validation": spread([about["validation_word_error_rate"] for about in heard.about]),
+        "noises": len(heard.noises[0]),
+    }
+    for what in ("noise", "pair", "room"):
+        probes = [about["probes"][what] for about in heard.about if what in about.get("probes", {})]
+        if probes:
+            found.setdefault("probe", {})[what] = spread([p["value"] for p in probes]) | {"chance": probes[0]["chance"]}
+    told = [about["transcripts"] for about in heard.about if "transcripts" in about]
+    if told:
+        found["transcripts"] = [
+            {name: spread([one[name] for one in rounds]) for name in ("share", "right")}
+            for rounds in zip(*told, strict=True)
+        ]
+    heads = [about["head"] for about in heard.about if "head" in about]
+    if heads:
+        found["head"] = {heads[0]["of"]: spread([h["value"] for h in heads]) | {"chance": heads[0]["chance"]}}
+    return found
+
+
+def by_speaker(
+    config: SpeechConfig, material: Material, table: Table, score: Array, heard: Heard
+) -> dict[str, dict[str, float]]:
+    """Word error rates of each speaker, clean and in unseen (or else seen) noise at the quoted ratio."""
+    found: dict[str, dict[str, float]] = {}
+    for condition, snr in quoted(config, table):
+        masks = counted(table, heard, material.noises.names, table.where(condition, snr))
+        for number, name in enumerate(material.corpus.speakers):
+            own = masks & (table.speaker == number)
+            if own.any():
+                wrong, said = (score[:, :, WRONG] * own).sum(), (table.said * own).sum()
+                found.setdefault(name, {})[key_of(condition, snr)] = float(wrong / said)
+    return found
+
+
+def quoted(config: SpeechConfig, table: Table) -> list[tuple[str, float | None]]:
+    """The conditions of tables: clean, and each in noise at the quoted ratio."""
+    return [
+        (name, config.evaluation.quoted if ratios[0] is not None else None)
+        for name, ratios in conditions(config, table).items()
+    ]
+
+
+def spread(values: Sequence[float]) -> dict[str, float | None]:
+    """Mean of values and its 95 % interval by Student's t (None for one value)."""
+    from scipy.stats import t
+
+    mean = float(np.mean(values))
+    if len(values) < 2:
+        return {"value": mean, "low": None, "high": None}
+    half = float(t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values)))
+    return {"value": mean, "low": mean - half, "high": mean + half}
+
+
+def comparison(config: SpeechConfig, seeds: Mapping[str, Mapping[str, Sequence[float]]]) -> dict[str, dict[str, Any]]:
+    """Differences of word error rates to the baseline, seed by seed, and the part of the gap to the ceiling.
+
+    seeds: of each model, by condition, the rate of each seed. The relative change is that of the means; `worse` counts
+    seeds with more errors than the baseline's.
+    """
+    base, ceiling = seeds[config.baseline], config.evaluation.ceiling
+    found: dict[str, dict[str, Any]] = {}
+    for model, own in seeds.items():
+        if model == config.baseline:
+            continue
+        found[model] = {}
+        for key, values in own.items():
+            difference = np.asarray(values) - np.asarray(base[key])
+            mean = float(np.mean(base[key]))
+            told: dict[str, Any] = {
+                "difference": spread(difference.tolist()),
+                "relative": float(difference.mean() / mean) if mean > 0.0 else None,
+                "worse": int((difference > 0.0).sum()),
+                "seeds": len(values),
+            }
+            if ceiling is not None and model != ceiling:
+                gap = mean - float(np.mean(seeds[ceiling][key]))
+                told["gap_closed"] = float(-difference.mean() / gap) if gap > 0.0 else None
+            found[model][key] = told
+    return found
+
+
+def confusion(table: Table, score: Array, said: Array, classes: int, rows: Array) -> Array:
+    """Shares [classes, classes] of the words found (columns; None in none) where each word was said (rows).
+
+    said [n]: the word of each row's utterance.
+    """
+    found = np.zeros((classes, classes))
+    for member in score:
+        words = member[rows, WORD].astype(int)
+        single = words >= 0
+        np.add.at(found, (said[rows][single], words[single]), 1.0)
+    shares: Array = found / np.maximum(found.sum(axis=1, keepdims=True), 1.0)
+    return shares
+
+
+def is_quoted(config: SpeechConfig, table: Table, condition: str) -> Array:
+    """Rows of a condition at the quoted ratio, bool [n]."""
+    return table.where(condition) if condition == CLEAN else table.where(condition, config.evaluation.quoted)

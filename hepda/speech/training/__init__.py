@@ -1,0 +1,1 @@
+"""Trainings of acoustic models."""

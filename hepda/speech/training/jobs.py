@@ -1,0 +1,360 @@
+"""A training of speech: takes to rows, a network of the core fitted to them, and what it makes of every trial."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from hepda.adversarial import History, Network, Rows, Trainer
+from hepda.adversarial.training.checkpoint import read_checkpoint
+from hepda.config import SpeechConfig, SpeechModelConfig
+from hepda.runtime import jobs
+from hepda.runtime.jobs import Left
+from hepda.speech.dataset.material import Material, read_aligner, read_alignment, read_material
+from hepda.speech.dataset.subsets import (
+    Hearing,
+    context_of,
+    every,
+    extractor_of,
+    folds,
+    heard,
+    of_fold,
+    parts_of,
+    subset,
+)
+from hepda.speech.dataset.trials import Listener, Trial, trial_tape, trials_of
+from hepda.speech.recognition.decoding import log_priors, scaled
+from hepda.speech.recognition.hmm import graph_of
+from hepda.speech.recognition.transcripts import transcribed
+from hepda.speech.sounds.audio import on_tape
+from hepda.speech.sounds.bank import Bank, Levels, Takes, noisy, recorded, roomy, window_of
+from hepda.speech.training.networks import DOMAIN, classes_of, network_of
+from hepda.speech.training.probes import asked, probed
+
+if TYPE_CHECKING:
+    from hepda.speech.recognition.senones import Aligner, Alignment
+
+SURE = "sure"
+"""Weights of frames: 1 with words, and of transcripts 1 or 0."""
+_VALIDATION_SNR = (0.0, 10.0)
+_PROBE_SNR = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Job(jobs.Job):
+    """The training of a model of speech; `table` is a folder of `write_material` and aligners, one a fold."""
+
+    config: SpeechConfig
+
+    def train(self, progress: Callable[[int, int], None]) -> Left:
+        """Fit, test, probe; leaves the network in `folder`."""
+        torch.manual_seed(self.seed)
+        lesson = Lesson.of(self)
+        try:
+            history = lesson.fit(lambda h: progress(h.epochs, lesson.epochs))
+        finally:
+            lesson.bank.close()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        lesson.network.save(self.folder / f"{self.stem}.safetensors")
+        about = {
+            **history.about(),
+            "noises": [lesson.material.noises.names[number] for number in lesson.noises],
+            **lesson.chosen_by(),
+            **lesson.probes(),
+            **({"transcripts": lesson.transcripts} if lesson.transcripts else {}),
+        }
+        return lesson.tests(), about, history.to_dict()["columns"]
+
+
+def jobs_of(config: SpeechConfig, material: Material, table: Path, run: Path, work: Path, device: str) -> list[Job]:
+    """All trainings, seed by seed, so that an interrupted run has whole pairs."""
+    return [
+        Job(config, model, fold, member, table, run, work, device, "plain")
+        for member in range(config.seeds)
+        for fold in range(folds(config, material.corpus))
+        for model in config.models
+    ]
+
+
+@dataclass(slots=True)
+class Lesson:
+    """What a job trains on, and its network.
+
+    `labelled`: how many takes, the first ones, came with their words; `transcripts`: of each round of self-training,
+    the share of the others that was learnt, and the part of it that was right, which is told and not used.
+    """
+
+    job: Job
+    section: SpeechModelConfig
+    material: Material
+    aligner: Aligner
+    alignment: Alignment
+    noises: tuple[int, ...]
+    bank: Bank
+    source: Rows
+    target: Rows | None
+    network: Network
+    labelled: int
+    transcripts: list[dict[str, float]] = field(default_factory=list)
+
+    @property
+    def rounds(self) -> int:
+        """Of self-training, after the training of `epochs`."""
+        domain = self.section.domain
+        return 0 if domain is None else domain.rounds
+
+    @property
+    def epochs(self) -> int:
+        """Of the training and all rounds."""
+        domain = self.section.domain
+        return self.section.training.epochs + (0 if domain is None else domain.rounds * domain.round_epochs)
+
+    @classmethod
+    def of(cls, job: Job) -> Lesson:
+        """Takes, frames and rows of a job, and the network that it begins with."""
+        config, section = job.config, job.config.models[job.model]
+        material = of_fold(config, read_material(job.table), job.fold)
+        aligner = read_aligner(job.table / f"aligner-fold{job.fold}.safetensors")
+        alignment = read_alignment(job.table / f"alignment-fold{job.fold}.safetensors")
+        noises = subset(material, section.noises, job.seed)
+        takes, rooms, labelled = takes_of(job, section, material, noises)
+        extractor = extractor_of(config, config.voice.tracts if section.voice else (1.0,))
+        masks = config.voice.masks if section.voice else (0, 0)
+        levels = Levels(*config.noise.snr)
+        bank = Bank(takes, material.noises.train, levels, extractor, context_of(config), job.seed, masks)
+        source, target = rows_of(section, alignment, bank, rooms, labelled, noises)
+        network = network_of(job, section, aligner, extractor.width, classes_of(section, material, noises))
+        return cls(job, section, material, aligner, alignment, noises, bank, source, target, network, labelled)
+
+    def fit(self, on_epoch: Callable[[History], None]) -> History:
+        """Train, then the rounds of self-training; goes on from the checkpoints of an interrupted training."""
+        history = self._fitted(History(), 0, on_epoch)
+        for number in range(1, self.rounds + 1):
+            self._transcribe(number)
+            history = self._fitted(history, number, on_epoch)
+        return history
+
+    def _fitted(self, before: History, number: int, on_epoch: Callable[[History], None]) -> History:
+        """What was trained before, and the training (number 0) or a round of self-training after it."""
+        job, settings, domain = self.job, self.section.training, self.section.domain
+        adapts = domain is not None and self.target is not None
+        epochs = domain.round_epochs if domain is not None and number else settings.epochs
+        trainer = Trainer(
+            **(settings.settings() | {"epochs": epochs}),
+            target_size=domain.target_size(settings.batch_size) if domain is not None and adapts else None,
+            projection=domain is not None and adapts and domain.self_correction,
+            seed=job.seed + number,
+            device=job.device,
+            kernels=job.kernels,
+        )
+        checkpoint = job.work / f"{job.name}{f'.round{number}' if number else ''}.checkpoint"
+
+        def turned(history: History) -> None:
+            if history.epochs < epochs:
+                self.bank.turn(before.epochs + history.epochs)
+            on_epoch(before.then(history))
+
+        done = len(read_checkpoint(checkpoint)[1]["history"]["columns"]["seconds"]) if checkpoint.is_file() else 0
+        self.bank.turn(before.epochs + min(done, epochs - 1))
+        history = trainer.fit(
+            self.network, self.source, self.target, checkpoint=checkpoint, resume=True, on_epoch=turned
+        )
+        return before.then(history)
+
+    def _transcribe(self, number: int) -> None:
+        """Give the unlabelled utterances the words that the network hears in them, for a round of self-training."""
+        domain, target, takes = self.section.domain, self.target, self.bank.takes
+        if domain is None or target is None:
+            return
+        unlabelled = torch.arange(self.labelled, len(takes))
+        listener, tape = self.listener(), takes.tape.select(unlabelled)
+        frames = listener.extractor(tape, takes.speaker[unlabelled])
+        likelihood = scaled(listener.senones(frames), listener.priors)
+        told = transcribed(likelihood, frames, self.aligner.lexicon, self.aligner.stay)
+        spoken = [self.material.corpus.words[n][0] for n in takes.recording.tolist()]
+        frequency = torch.bincount(torch.tensor(spoken[: self.labelled]), minlength=len(self.aligner.lexicon.words))
+        sure = told.surest(domain.share * number / domain.rounds, frequency / frequency.sum())
+        right = told.word[sure] == torch.tensor(spoken[self.labelled :])[sure]
+        self.transcripts.append({"share": float(sure.double().mean()), "right": float(right.double().mean())})
+        chosen = target.features[:, 0].long() - (len(self.bank.frames) - len(frames))
+        weight = sure[frames.utterance[chosen]].double()
+        self.target = replace(target, targets={"senone": told.senone[chosen]}, weights={SURE: weight})
+        self.source = replace(self.source, weights={SURE: torch.ones(len(self.source), dtype=torch.float64)})
+        head = self.network.heads["senone"]
+        self.network.heads["senone"] = replace(head, rows="both", weight=SURE)
+
+    def listener(self) -> Listener:
+        """The trained network with its decoder."""
+        config, corpus = self.job.config, self.material.corpus
+        loop = config.evaluation.grammar == "loop"
+        cost = config.evaluation.insertion if loop else 0.0
+        words = range(len(corpus.vocabulary))
+        graph = graph_of(self.aligner.lexicon, self.aligner.stay, words, loop=loop, cost=cost)
+        senone = torch.as_tensor(self.source.targets["senone"])
+        priors = log_priors(senone, self.aligner.lexicon.senones)
+        return Listener(self.network, extractor_of(config), context_of(config), priors, graph, corpus.vocabulary)
+
+    def tests(self) -> NDArray[np.float32]:
+        """All trials of the fold's test utterances, [trials * u, 3] as `Listener.judge` gives them."""
+        config, material = self.job.config, self.material
+        test = parts_of(config, material.corpus, self.job.fold).test
+        corpus = material.corpus.select(test)
+        senone = self.alignment.of(test)
+        listener, found = self.listener(), []
+        for number, trial in enumerate(trials_of(config, material, len(corpus))):
+            tape = trial_tape(trial, number, material, corpus.tape, config.seed)
+            found.append(listener.judge(tape, corpus.speaker, corpus.words, senone))
+        return np.concatenate(found)
+
+    def chosen_by(self) -> dict[str, Any]:
+        """Word error rate on validation recordings in the noises of this training: what strengths are chosen by."""
+        config, material = self.job.config, self.material
+        validation = parts_of(config, material.corpus, self.job.fold).validation
+        corpus = material.corpus.select(validation)
+        listener, wrong, said = self.listener(), 0.0, 0.0
+        senone = self.alignment.of(validation)
+        seen = replace(material, seen=self.noises, noises=replace(material.noises, test=material.noises.train))
+        random = np.random.default_rng(self.job.seed)
+        for number, snr in enumerate(_VALIDATION_SNR):
+            kinds = torch.from_numpy(random.choice(np.array(self.noises), len(corpus)))
+            trial = Trial("validation", kinds, snr, torch.full((len(corpus),), -1))
+            tape = trial_tape(trial, number, seen, corpus.tape, self.job.seed)
+            judged = listener.judge(tape, corpus.speaker, corpus.words, senone)
+            wrong, said = wrong + float(judged[:, 0].sum()), said + sum(len(words) for words in corpus.words)
+        return {"validation_word_error_rate": wrong / said}
+
+    def probes(self) -> dict[str, Any]:
+        """Fresh networks that tell noises (and noise from none, and rooms) by the embedding, and the training's head.
+
+        They hear the validation recordings at 5 dB in stretches that no training heard: even ones to learn by, odd
+        ones to be asked.
+        """
+        config, material, most = self.job.config, self.material, self.job.config.evaluation.probe
+        if not most:
+            return {}
+        corpus = material.corpus.select(parts_of(config, material.corpus, self.job.fold).validation)
+        random = np.random.default_rng(self.job.seed + 1)
+        copies = 8
+        numbers = torch.arange(len(corpus)).repeat(copies)
+        kinds = torch.from_numpy(random.choice([-1, *self.noises], len(numbers)))
+        places = torch.full((len(numbers),), -1)
+        if material.seen_rooms:
+            places = torch.from_numpy(random.choice([-1, *material.seen_rooms], len(numbers)))
+        tape = roomy(corpus.tape.select(numbers), material.responses, places)
+        generator = torch.Generator().manual_seed(self.job.seed)
+        takes = Takes(tape, corpus.speaker[numbers], kinds, kinds, numbers, torch.ones(len(numbers)))
+        sound = noisy(takes, material.noises.test, torch.full((len(numbers),), _PROBE_SNR), generator)
+        frames = extractor_of(config)(sound, takes.speaker)
+        chosen = torch.from_numpy(np.sort(random.permutation(len(frames))[: 2 * most]))
+        windows = window_of(frames, context_of(config), chosen)
+        embedding = self.network.embed(windows, domain="target")
+        utterance = frames.utterance[chosen]
+        test = (numbers[utterance] % 2 == 1).numpy()
+        kind = kinds[utterance].numpy()
+        labels = {"noise": np.searchsorted(np.array([-1, *self.noises]), kind), "pair": (kind >= 0).astype(np.int64)}
+        if material.seen_rooms:
+            labels["room"] = places[utterance].numpy() + 1
+        found: dict[str, Any] = {}
+        for name, label in labels.items():
+            if len(np.unique(label[~test])) > 1:
+                probe, _ = probed(embedding, label, numbers[utterance].numpy(), test, seed=self.job.seed)
+                found[name] = probe.to_dict()
+        return {
+            "probes": found,
+            **self._head(windows[torch.from_numpy(test)], labels, numbers[utterance].numpy(), test),
+        }
+
+    def _head(
+        self, windows: Tensor, labels: dict[str, Any], utterance: NDArray[Any], test: NDArray[Any]
+    ) -> dict[str, Any]:
+        """The accuracy of the training's own domain head on the frames that the probes are asked."""
+        domain = self.section.domain
+        what = None if domain is None else {"target": "pair"}.get(domain.of, domain.of)
+        if what not in labels or DOMAIN not in self.network.heads:
+            return {}
+        output = self.network.predict(windows, DOMAIN, raw=True, domain="target")
+        answers = output.argmax(axis=1) if output.ndim == 2 else (output > 0.0).astype(np.int64)
+        label = labels[what][test]
+        return {"head": {"of": what, **asked(answers == label, label, utterance[test], self.job.seed).to_dict()}}
+
+
+# ---- what a network is trained on ----
+
+
+def takes_of(
+    job: Job, section: SpeechModelConfig, material: Material, noises: tuple[int, ...]
+) -> tuple[Takes, Tensor, int]:
+    """All takes of a job, the labelled ones first; the room of each; and how many are labelled.
+
+    Recordings without words were made in noise: each take of them has its noise at its ratio for good, and is the same
+    one for a model that adapts to it and for the one that is told its words.
+    """
+    config, copies = job.config, section.training.copies
+    parts = parts_of(config, material.corpus, job.fold)
+    speeds = config.voice.speeds if section.voice else (1.0,)
+    clean = Hearing(copies, speeds)
+    noise = replace(clean, noises=noises, clean=config.noise.clean)
+    if config.rooms is not None:
+        noise = replace(noise, rooms=material.seen_rooms, room_share=config.rooms.share)
+    wanted = {"clean": clean, "noisy": noise}
+
+    def part_of(number: int, part: str) -> tuple[Takes, Tensor]:
+        if part == "target":
+            takes, rooms = heard(material, parts.unlabelled, noise, job.seed + 99)
+            return recorded(takes, material.noises.train, Levels(*config.noise.snr), job.seed + 98), rooms
+        return heard(material, parts.labelled, wanted[part], job.seed + 11 * number)
+
+    heard_parts = [part_of(number, part) for number, part in enumerate(section.train_on)]
+    labelled = sum(len(takes) for takes, _ in heard_parts)
+    if section.domain is not None and section.domain.of == "target":
+        heard_parts.append(part_of(0, "target"))
+    return joined([takes for takes, _ in heard_parts]), torch.cat([rooms for _, rooms in heard_parts]), labelled
+
+
+def joined(parts: list[Takes]) -> Takes:
+    """Several takes as one."""
+    if len(parts) == 1:
+        return parts[0]
+    names = ("speaker", "noise", "added", "recording", "speed")
+    fields = {name: torch.cat([getattr(part, name) for part in parts]) for name in names}
+    utterances = [part.tape.utterance(number) for part in parts for number in range(len(part))]
+    return Takes(on_tape(utterances, parts[0].tape.rate), **fields)
+
+
+def rows_of(
+    section: SpeechModelConfig,
+    alignment: Alignment,
+    bank: Bank,
+    rooms: Tensor,
+    labelled: int,
+    noises: tuple[int, ...],
+) -> tuple[Rows, Rows | None]:
+    """Rows of the core: numbers of frames, which `bank.windows` turns into features, and what the heads are told."""
+    takes, frames, own = bank.takes, bank.frames, slice(labelled)
+    senone = alignment.at_speeds(takes.recording[own], takes.speed[own], frames.count[own], bank.extractor.bank)
+    begin = len(senone)
+    chosen = every(frames.count, section.training.every)
+    source, target = chosen[chosen < begin], chosen[chosen >= begin]
+    targets: dict[str, Any] = {"senone": senone[source]}
+    domain = section.domain
+    if domain is not None and domain.of != "target" and domain.alpha:
+        told = domain_labels(domain.of, takes.noise, rooms, noises)
+        targets[DOMAIN] = told[frames.utterance[source]]
+    rows = Rows(source.float()[:, None], targets, transform=bank.windows)
+    return rows, Rows(target.float()[:, None], transform=bank.windows) if len(target) else None
+
+
+def domain_labels(of: str, noise: Tensor, room: Tensor, noises: tuple[int, ...]) -> Tensor:
+    """What a domain head is told of each take, int64 [u]: 0 is no noise (or no room), others from 1 on."""
+    if of == "pair":
+        return (noise >= 0).long()
+    if of == "noise":
+        return torch.searchsorted(torch.tensor([-1, *noises]), noise)
+    return room + 1

@@ -1,0 +1,79 @@
+"""The network of a model of speech: an encoder of windows, a senone head, and what keeps or makes it tell domains."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from torch import nn
+
+from hepda.adversarial import Head, Network, Reversal, mlp, seeded
+from hepda.adversarial.methods import Adversary, build
+from hepda.adversarial.networks.term import Term
+from hepda.adversarial.terms.selftraining import PseudoLabels
+from hepda.speech.dataset.subsets import context_of
+from hepda.speech.sounds.bank import blanked
+from hepda.speech.training.encoders import Convolutional, FeedForward, Recurrent
+
+if TYPE_CHECKING:
+    from hepda.config import SpeechModelConfig
+    from hepda.config.speech import SpeechDomainConfig
+    from hepda.speech.dataset.material import Material
+    from hepda.speech.recognition.senones import Aligner
+    from hepda.speech.training.jobs import Job
+
+DOMAIN = "domain"
+"""The head that is told the noise, the room or the domain."""
+STRONG = (16, 16)
+"""Bands and steps that are blanked at most in the second view of an unlabelled window."""
+
+
+def classes_of(section: SpeechModelConfig, material: Material, noises: tuple[int, ...]) -> int:
+    """Classes of the domain head."""
+    of = None if section.domain is None else section.domain.of
+    return {"noise": len(noises) + 1, "room": len(material.rooms) + 1}.get(of or "", 2)
+
+
+def network_of(job: Job, section: SpeechModelConfig, aligner: Aligner, width: int, classes: int) -> Network:
+    """Encoder, senone head and, where the model has a domain, its head or terms."""
+    steps, senones = job.config.frames.context.steps, aligner.lexicon.senones
+    with seeded(job.seed):
+        encoder, features = encoder_of(section, steps, width, context_of(job.config).middle)
+        heads = [Head("senone", mlp(features, section.senone_head, senones), loss="multiclass")]
+        domain = section.domain
+        terms: list[Term] = []
+        if domain is not None and domain.of == "target":
+            told = Adversary(features, senones, "senone", transform=partial(blanked, most=STRONG), **domain.settings())
+            more, terms = build(domain.method, told)
+            heads += more
+            for term in terms:
+                if isinstance(term, PseudoLabels):
+                    term.threshold = domain.threshold
+        elif domain is not None and domain.alpha:
+            heads.append(_told_head(domain.alpha, domain, features, classes))
+    metadata = {"model": job.model, "fold": job.fold, "member": job.member, "names": aligner.lexicon.names()}
+    return Network(encoder, heads, terms=terms, normalization=None, metadata=metadata)
+
+
+def _told_head(alpha: float, domain: SpeechDomainConfig, features: int, classes: int) -> Head:
+    """A head that is told the noise or the room: reversed with alpha above 0, a second task below."""
+    return Head(
+        DOMAIN,
+        mlp(features, domain.head, classes),
+        loss="multiclass",
+        scale=1.0 if alpha > 0.0 else -alpha,
+        reversal=Reversal(alpha, domain.schedule, domain.warmup) if alpha > 0.0 else None,
+        rate=domain.learning_rate_factor,
+        smoothing=domain.smoothing,
+    )
+
+
+def encoder_of(section: SpeechModelConfig, steps: int, width: int, middle: int) -> tuple[nn.Module, int]:
+    """The encoder of a model and the width of its output; middle: the step that is the frame itself."""
+    if section.encoder == "feedforward":
+        return FeedForward(steps, width, section.layers, section.dropout), section.layers[-1]
+    if section.encoder == "recurrent":
+        return Recurrent(steps, width, section.features, middle), section.features
+    domains = section.batch_norm == "domain"
+    encoder = Convolutional(steps, width, section.channels, section.features, section.dropout, domains=domains)
+    return encoder, section.features

@@ -1,0 +1,301 @@
+"""`hepda apply`: the scores of a run's models for every event of any files, as friends of their trees.
+
+A friend has the events of its file, all of them and in their order: the branches that identify an event, `fold`,
+`selected`, and `score_<model>` (NaN where the selection fails), then `selected_<systematic>_<side>` and
+`score_<model>_<systematic>_<side>` for the shape systematics of the analysis. An event is scored by the trainings of
+its own fold, so an event that was trained on gets the score of a model that did not see it.
+
+Each finished file leaves a record in `.apply`. The same command goes on where it was interrupted: files whose record
+fits the run, the input and the output are kept, all others are written anew.
+"""
+
+from __future__ import annotations
+
+import errno
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hepda.config import AnalysisConfig, load_config
+from hepda.errors import ConfigError, HepdaError
+from hepda.events.dataset.splits import fold_of
+from hepda.events.files.friend_trees import SUFFIX, TREE, branch_names, friend_file
+from hepda.events.files.locations import expand, is_remote
+from hepda.events.training.friends import FriendFile, Span, inspect_file, sample_for, shapes, spans
+from hepda.events.training.scoring import score_table
+from hepda.runtime import processes as parallel
+from hepda.runtime import run_directory
+from hepda.runtime.processes import Send
+from hepda.workflows.train import Progress, processes_of
+
+Array = NDArray[Any]
+LAYOUT = 1
+"""Of the friends; a record of another one does not fit."""
+SUMMARY, RECORDS = "apply.json", ".apply"
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A file to be scored: its path, where its friends go, and the sample whose aliases and variables hold."""
+
+    path: str
+    output: Path
+    sample: str | None
+
+    @property
+    def record(self) -> Path:
+        """Where it stands that the file is finished."""
+        return self.output.parent / RECORDS / f"{self.output.name}.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Applying:
+    """What every file shares. stamp: checksum of the analysis file and of all models; kind: the format."""
+
+    config: AnalysisConfig
+    models: Path
+    kind: str
+    stamp: str
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What was done: records of all files in their order, how many of them were there already, further lines."""
+
+    records: list[dict[str, Any]]
+    kept: int
+    lines: list[str] = field(default_factory=list)
+
+
+def apply(
+    run: Path,
+    files: Sequence[str],
+    output: Path,
+    progress: Progress,
+    *,
+    kind: str = "ttree",
+    sample: str | None = None,
+    processes: int | None = None,
+) -> Applied:
+    """Score `files` (paths, globs, folders, URLs) by the models of `run`; one file of friends each into `output`.
+
+    Every file that is not finished is opened and checked before the first is scored.
+
+    Raises:
+        ConfigError: `run` is no run directory, `output` holds something else or the scores of another run, or two
+            files would get one output.
+        SourceError: a file is missing or broken.
+        ExpressionError: the features cannot be formed of a file's branches.
+        DataError: a feature is not a finite number.
+
+    """
+    if kind not in SUFFIX:
+        raise ConfigError(f"--format {kind}: must be one of {', '.join(SUFFIX)}.")
+    shared = _shared(run, kind)
+    branch_names(_branches(shared.config, shared.config.split.key, tuple(shapes(shared.config))))
+    tasks = _tasks(shared.config, expand(files, "FILES"), output, kind, sample)
+    with _owned(output, shared, run):
+        pending = [task for task in tasks if _kept(shared, task) is None]
+        number = processes_of(shared.config) if processes is None else processes
+        told = _Told(progress)
+        with parallel.crew(max(1, min(number, len(pending))), shared=shared, progress=told) as share_out:
+            progress.stage("check")
+            told.expect("files", len(pending))
+            found = share_out(_inspect, pending)
+            progress.stage("apply")
+            told.expect("events", sum(file.entries for file in found))
+            share_out(_apply_file, list(zip(pending, found, strict=True)))
+        records = [run_directory.read_json(task.record) for task in tasks]
+        _write_summary(output, shared, run, records)
+    return Applied(records, len(tasks) - len(pending), _absences(records))
+
+
+def _shared(run: Path, kind: str) -> Applying:
+    manifest = run_directory.read_json(run / "manifest.json")
+    if not isinstance(manifest, dict) or "training" not in manifest:
+        raise ConfigError(f"{run} is not a run directory of `hepda train`; name one that it made.")
+    value = zlib.crc32((run / "config.yaml").read_bytes(), zlib.crc32(f"{kind} {LAYOUT}".encode()))
+    for path in sorted((run / "models").rglob("*")):
+        if path.is_file():
+            value = zlib.crc32(path.read_bytes(), zlib.crc32(str(path.relative_to(run)).encode(), value))
+    return Applying(load_config(run / "config.yaml"), run / "models", kind, f"{value:08x}")
+
+
+def _tasks(config: AnalysisConfig, paths: Sequence[str], output: Path, kind: str, sample: str | None) -> list[Task]:
+    tasks = []
+    for path in paths:
+        name = Path(path.partition("?")[0]).name if is_remote(path) else Path(path).name
+        name = name if Path(name).suffix == SUFFIX[kind] else Path(name).stem + SUFFIX[kind]
+        if not is_remote(path) and Path(path).resolve() == (output / name).resolve():
+            raise ConfigError(f"--output {output}: the scores of {path} would replace it; name another folder.")
+        tasks.append(Task(path, output / name, sample_for(config, path, sample)))
+    twice = [name for name, n in Counter(task.output for task in tasks).items() if n > 1]
+    if twice:
+        same = ", ".join(task.path for task in tasks if task.output == twice[0])
+        raise ConfigError(f"{same} would all be scored into {twice[0]}; apply to them one by one, with other --output.")
+    return tasks
+
+
+@contextmanager
+def _owned(output: Path, shared: Applying, run: Path) -> Iterator[None]:
+    """The folder, made or found good, and locked for the block."""
+    run_directory.check_writable(output, "--output")
+    summary = output / SUMMARY
+    if output.is_dir() and any(output.iterdir()) and not summary.is_file():
+        raise ConfigError(f"--output {output}: holds files that are not of `hepda apply`; name an empty or a new one.")
+    (output / RECORDS).mkdir(parents=True, exist_ok=True)
+    with _locked(output):
+        if summary.is_file() and run_directory.read_json(summary).get("stamp") != shared.stamp:
+            raise ConfigError(
+                f"--output {output}: holds scores of other models, or in another format; name an empty or a new one."
+            )
+        if not summary.is_file():
+            _write_summary(output, shared, run, [])
+        yield
+
+
+@contextmanager
+def _locked(output: Path) -> Iterator[None]:
+    """Nobody else writes to the folder within the block; the system takes the lock back from whoever is killed."""
+    try:
+        import fcntl
+    except ImportError:  # no such locks on this system
+        yield
+        return
+    with (output / RECORDS / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+                raise ConfigError(f"--output {output}: another `hepda apply` is writing there; wait for it.") from error
+        yield
+
+
+def _write_summary(output: Path, shared: Applying, run: Path, records: list[dict[str, Any]]) -> None:
+    about = {"schema": LAYOUT, "stamp": shared.stamp, "run": str(run.resolve()), "format": shared.kind, "tree": TREE}
+    run_directory.write_json(output / SUMMARY, {**about, "files": records})
+
+
+def _state(path: str) -> dict[str, Any]:
+    """Size (bytes) and time of change (ns) of a local file; a URL tells neither, and is taken to be unchanged."""
+    if is_remote(path):
+        return {"path": path, "bytes": None, "modified": None}
+    stat = Path(path).stat()
+    return {"path": str(Path(path).resolve()), "bytes": stat.st_size, "modified": stat.st_mtime_ns}
+
+
+def _kept(shared: Applying, task: Task) -> dict[str, Any] | None:
+    """The record of a finished file that fits the run, the input and the output."""
+    if not task.record.is_file() or not task.output.is_file():
+        return None
+    try:
+        record = run_directory.read_json(task.record)
+    except HepdaError:
+        return None
+    wanted = _state(task.path) | {
+        "stamp": shared.stamp,
+        "sample": task.sample,
+        "output": task.output.name,
+        "output_bytes": task.output.stat().st_size,
+    }
+    fits = isinstance(record, dict) and all(key in record and record[key] == value for key, value in wanted.items())
+    return record if fits else None
+
+
+def _inspect(shared: Applying, task: Task, send: Send) -> FriendFile:
+    found = inspect_file(shared.config, task.path, task.sample)
+    send(task.path, 1, 1)
+    return found
+
+
+def _apply_file(shared: Applying, item: tuple[Task, FriendFile], send: Send) -> None:
+    """Write the friends of one file, then its record."""
+    task, file = item
+    before, selected = _state(task.path), 0
+    task.record.unlink(missing_ok=True)
+    stream = spans(shared.config, file)
+    (first,) = islice(stream, 1)
+    names = branch_names(_branches(shared.config, tuple(first.keys), file.variations))
+    columns = _columns(shared, first, file.variations)
+    types = {names[text]: values.dtype for text, values in columns.items()}
+    done = 0
+    with friend_file(task.output, shared.kind, types) as write:
+        while True:
+            write({names[text]: values for text, values in columns.items()})
+            done += len(columns["fold"])
+            selected += int(columns["selected"].sum())
+            send(task.path, done, file.entries)
+            span = next(stream, None)
+            if span is None:
+                break
+            columns = _columns(shared, span, file.variations)
+    about = {"entries": done, "selected": selected, "branches": list(types), "absent": file.absent}
+    ends = {"output": task.output.name, "output_bytes": task.output.stat().st_size}
+    run_directory.write_json(task.record, {**before, "stamp": shared.stamp, "sample": task.sample, **ends, **about})
+
+
+def _branches(config: AnalysisConfig, keys: Sequence[str], variations: Sequence[str]) -> list[str]:
+    """The branches in their order, by what they hold."""
+    endings = ["", *(f"_{variation}" for variation in variations)]
+    scores = [text + e for e in endings for text in ("selected", *(f"score_{model}" for model in config.models))]
+    return [*keys, "fold", *scores]
+
+
+def _columns(shared: Applying, span: Span, variations: Sequence[str]) -> dict[str, Array]:
+    """All branches of a span, [n] each."""
+    config, n = shared.config, len(span.key)
+    columns: dict[str, Array] = {**span.keys, "fold": fold_of(span.key, config.split.folds)}
+    for variation in ("", *variations):
+        ending = f"_{variation}" if variation else ""
+        part = span.parts.get(variation)
+        selected = np.zeros(n, dtype=np.bool_)
+        scores = {model: np.full(n, np.nan, dtype=np.float32) for model in config.models}
+        if part is not None and len(part.index):
+            selected[part.index] = True
+            for model, score in score_table(config, shared.models, part.table).items():
+                scores[model][part.index] = score
+        columns["selected" + ending] = selected
+        columns |= {f"score_{model}{ending}": score for model, score in scores.items()}
+    return columns
+
+
+def _absences(records: Sequence[dict[str, Any]]) -> list[str]:
+    """In words, which variations some files could not have."""
+    lost: dict[tuple[str, str], list[str]] = {}
+    for record in records:
+        for variation, branch in record["absent"].items():
+            lost.setdefault((variation, branch), []).append(record["output"])
+    return [
+        f"without {variation}, for want of the branch {branch!r}: {_some(names)}"
+        for (variation, branch), names in lost.items()
+    ]
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more
+
+
+class _Told:
+    """Adds up what the files tell, for one bar."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._step: Callable[[str, int, int], None] = progress.step
+        self.expect("", 0)
+
+    def expect(self, what: str, total: int) -> None:
+        """From now on `what` is counted, up to `total`."""
+        self._what, self._total, self._done = what, total, dict[str, int]()
+
+    def __call__(self, path: str, done: int, _: int) -> None:
+        """The file at `path` is at `done`."""
+        self._done[path] = done
+        self._step(self._what, sum(self._done.values()), self._total)

@@ -1,0 +1,328 @@
+"""`hepda fit`: from a run directory to signal strength, impacts and closure, for every model.
+
+Varied events are read and scored with the saved models, out of fold; templates and pseudo-data come from the saved
+scores; every fit is one of HistFactory's likelihood. Data that are blinded are not looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich import box
+from rich.table import Table as RichTable
+
+from hepda.config import AnalysisConfig, load_config
+from hepda.errors import ConfigError, nearest
+from hepda.events import kind as events
+from hepda.events import wing
+from hepda.events.dataset.table import FeatureTable
+from hepda.events.dataset.variations import Reading, read_factors, read_varied, readings
+from hepda.events.fit.figures import closure_drawings, model_drawings
+from hepda.events.fit.fits import ALL, UNAWARE, Closed, MainFit, closure_of, main_fit
+from hepda.events.fit.parametric import Profiled, profile, values_of
+from hepda.events.fit.templates import Events, Region, ScoredEvents
+from hepda.events.fit.to_json import CHOICES, model_page, profile_page, systematics_page
+from hepda.events.fit.truth import read_truth
+from hepda.events.results.saved_scores import read_scored
+from hepda.events.training.scoring import score_table
+from hepda.report.page import ReportFigure
+from hepda.runtime import processes as parallel
+from hepda.runtime import run_directory
+from hepda.runtime.processes import Send
+from hepda.workflows import train
+from hepda.workflows.train import Clock, Progress
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line says: toys a pseudo-data set, models (empty: all), where results and figures go."""
+
+    toys: int = 500
+    models: tuple[str, ...] = ()
+    output: Path | None = None
+    plots: Path | None = None
+    processes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Where the results are, and how long each stage took (s)."""
+
+    page: Path
+    report: Path
+    found: dict[str, Any]
+    seconds: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class _Shared:
+    """What every task sees."""
+
+    config: AnalysisConfig
+    run: Path
+    plots: Path
+    models: tuple[str, ...]
+    toys: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Varied:
+    """What a reading gave: weight [n] and score [n] of each model, or keys [n] and factors [n].
+
+    read_at: scores by model and value of its parameter, where that is not 0.
+    """
+
+    reading: Reading
+    weight: Array | None = None
+    scores: Mapping[str, Array] | None = None
+    key: Array | None = None
+    factors: Mapping[str, Array] | None = None
+    read_at: Mapping[tuple[str, float], Array] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A part of the fits of a model: the main fit, the closure of a variant, or the profile of its parameter.
+
+    others: what is fitted where the network is read at other values of its parameter.
+    """
+
+    region: Region
+    what: str
+    others: Mapping[float, Region] = field(default_factory=dict)
+
+
+MAIN, PROFILE = "main", "profile"
+
+
+def fit(run: Path, options: Options, progress: Progress) -> Outcome:
+    """Everything: fit.json, workspace-<model>.json, figures, and the report with them.
+
+    Raises:
+        ConfigError: `run` is no run directory or has no scores, or its files are no longer those that were trained on.
+        DataError: the scores cannot be binned so that a fit is possible.
+
+    """
+    manifest = run_directory.read_json(run / "manifest.json")
+    if not isinstance(manifest, dict) or "training" not in manifest or not (run / "config.yaml").is_file():
+        raise ConfigError(
+            f"{run / 'manifest.json'} was not written by `hepda train`; name a run directory that it made."
+        )
+    config = load_config(run / "config.yaml")
+    models = _models(config, options.models)
+    output, plots = options.output or run, options.plots or Path("plots") / run.resolve().name
+    for folder, option in ((output, "--output"), (plots, "--plots")):
+        run_directory.check_writable(folder, option)
+    run_directory.read_json(run / "metrics.json")
+    table, scores = read_scored(config, run)
+    truth = read_truth(config, table)
+    clock = Clock(progress)
+    processes = options.processes or train.processes_of(config)
+    shared = _Shared(config, run, plots, models, options.toys)
+    with parallel.crew(processes, shared=shared, progress=progress.step) as share_out:
+        with clock("vary"):
+            varied = share_out(_vary, readings(config))
+            regions = [_region(config, table, model, scores[model], truth, varied) for model in models]
+            others = _read_at(shared, table, truth, varied, progress)
+        with clock("fit"):
+            variants = (ALL, UNAWARE) if regions[0].two_points else (UNAWARE,)
+            parts = [_Part(region, what) for what in (MAIN, *variants) for region in regions]
+            parts += [_Part(region, PROFILE, others[region.model]) for region in regions if region.model in others]
+            found = share_out(_fit, parts)
+    mains: dict[str, MainFit] = {}
+    closures: dict[str, dict[str, dict[str, tuple[Closed, ...]]]] = {variant: {} for variant in variants}
+    profiles: dict[str, dict[str, list[Profiled]]] = {}
+    figures: list[ReportFigure] = []
+    for part, (result, drawn) in zip(parts, found, strict=True):
+        figures += drawn
+        if part.what == MAIN:
+            mains[part.region.model] = result
+        elif part.what == PROFILE:
+            profiles[part.region.model] = result
+        else:
+            closures[part.what][part.region.model] = result
+    with clock("report"):
+        headline = [drawing.save(plots) for drawing in closure_drawings(config, closures)]
+        page = _page(config, run, options, regions, mains, closures)
+        for model, found_at in profiles.items():
+            page["models"][model]["profiled"] = profile_page(found_at)
+        _write(output, page, regions, mains, [*headline, *figures])
+        if output != run and not (output / "figures.json").is_file():
+            run_directory.write_figures(
+                output, "evaluate", [f for by, f in run_directory.read_figures(run)[0] if by == "evaluate"]
+            )
+        run_directory.write_figures(output, "fit", [*headline, *figures])
+        report = train.write_page(config, events.Events(config, table), run, output)
+    return Outcome(output / "fit.json", report, page, clock.seconds)
+
+
+def _models(config: AnalysisConfig, names: Sequence[str]) -> tuple[str, ...]:
+    for name in names:
+        if name not in config.models:
+            hint = nearest(name, config.models) or f" There are: {', '.join(config.models)}."
+            raise ConfigError(f"--models: {name!r} is no model of this run.{hint}")
+    return tuple(dict.fromkeys(names)) or tuple(config.models)
+
+
+def _vary(shared: _Shared, reading: Reading, send: Send) -> _Varied:
+    """Read the varied events of a sample and score them, or the factors on its weights."""
+    entries = 0
+
+    def report(_: str, read: int) -> None:
+        nonlocal entries
+        entries += read
+        send(reading.name, entries, entries)
+
+    if reading.systematic is None:
+        key, factors = read_factors(shared.config, reading.sample, report)
+        return _Varied(reading, key=key, factors=factors)
+    table = read_varied(shared.config, reading, report)
+    scores = score_table(shared.config, shared.run / "models", table, shared.models)
+    return _Varied(reading, weight=table.weight, scores=scores, read_at=_scores_at(shared, table))
+
+
+def _scores_at(shared: _Shared, table: FeatureTable) -> dict[tuple[str, float], Array]:
+    """Scores of the networks with a parameter at its other values."""
+    folder = shared.run / "models"
+    return {
+        (model, value): score_table(shared.config, folder, table, [model], value)[model]
+        for model in shared.models
+        for value in values_of(shared.config, model)
+    }
+
+
+def _read_at(
+    shared: _Shared, table: FeatureTable, truth: Array, varied: Sequence[_Varied], progress: Progress
+) -> dict[str, dict[float, Region]]:
+    """What is fitted of networks with a parameter where they are read at its other values; events are read again."""
+    config = shared.config
+    if not any(values_of(config, model) for model in shared.models):
+        return {}
+    events = wing.load(config, progress.step).table
+    if not np.array_equal(events.key, table.key):
+        raise ConfigError(
+            "the events that the analysis file reads now are not those of scores.parquet: files have changed. Train "
+            "again."
+        )
+    found: dict[str, dict[float, Region]] = {}
+    for (model, value), score in _scores_at(shared, events).items():
+        own = [replace(v, scores={model: v.read_at[model, value]}) if v.read_at else v for v in varied]
+        found.setdefault(model, {})[value] = _region(config, table, model, score, truth, own)
+    return found
+
+
+def _region(
+    config: AnalysisConfig, table: FeatureTable, model: str, score: Array, truth: Array, varied: Sequence[_Varied]
+) -> Region:
+    """Templates and pseudo-data of one model."""
+    shapes: dict[tuple[str, str, str], Events] = {}
+    factors: dict[tuple[str, str], Array] = {}
+    for one in varied:
+        sample = one.reading.sample
+        if one.factors is not None:
+            if one.key is None or not np.array_equal(one.key, table.key[table.of_samples([sample])]):
+                raise ConfigError(
+                    f"the events of {sample} that the analysis file reads now are not those of scores.parquet: files "
+                    "have changed. Train again."
+                )
+            factors |= {(sample, name): values for name, values in one.factors.items()}
+        elif one.scores is not None and one.weight is not None:
+            shapes[sample, str(one.reading.systematic), one.reading.side] = (one.scores[model], one.weight)
+    return ScoredEvents(config, table, model, score, shapes, factors, truth).region()
+
+
+def _fit(shared: _Shared, part: _Part, send: Send) -> tuple[Any, list[ReportFigure]]:
+    """One part of the fits of a model, with its figures."""
+    region, seed = part.region, shared.config.seed
+    name = f"{region.model}, {part.what.replace('_', ' ')}"
+    send(name, 0, 1)
+    figures: list[ReportFigure] = []
+    result: MainFit | dict[str, tuple[Closed, ...]] | dict[str, list[Profiled]]
+    if part.what == MAIN:
+        result = main_fit(region, shared.toys, seed)
+        figures = [drawing.save(shared.plots) for drawing in model_drawings(shared.config, region.model, result)]
+    elif part.what == PROFILE:
+        result = profile({0.0: region, **part.others}, values_of(shared.config, region.model))
+    else:
+        result = closure_of(region, part.what, shared.toys, seed)
+    send(name, 1, 1)
+    return result, figures
+
+
+def _page(
+    config: AnalysisConfig,
+    run: Path,
+    options: Options,
+    regions: Sequence[Region],
+    mains: Mapping[str, MainFit],
+    closures: Mapping[str, Mapping[str, dict[str, tuple[Closed, ...]]]],
+) -> dict[str, Any]:
+    """What fit.json holds."""
+    pages = {}
+    for region in regions:
+        own = {variant: found[region.model] for variant, found in closures.items()}
+        pages[region.model] = model_page(region, mains[region.model], own)
+        if ALL not in own:
+            pages[region.model]["closure"] |= {ALL: None, "why": "`systematics` has no two_point: both are the same"}
+    return {
+        "schema": 1,
+        "name": config.name,
+        "stamp": run_directory.stamp(run),
+        "seed": config.seed,
+        "luminosity": config.luminosity,
+        "source": config.domains[0],
+        "toys": options.toys,
+        "choices": CHOICES,
+        "systematics": systematics_page(config),
+        "models": pages,
+    }
+
+
+def _write(
+    output: Path,
+    page: Mapping[str, Any],
+    regions: Sequence[Region],
+    mains: Mapping[str, MainFit],
+    figures: Sequence[ReportFigure],
+) -> None:
+    """fit.json and the workspaces; those of an earlier fit go."""
+    from hepda.evaluation.fits.fitting import workspace
+
+    for left in output.glob("workspace-*.json"):
+        left.unlink()
+    for region in regions:
+        observed = mains[region.model].shown.observed
+        run_directory.write_json(
+            output / f"workspace-{region.model}.json", workspace(region.templates, observed, name=region.model)
+        )
+    run_directory.write_json(output / "fit.json", page)
+
+
+def console_table(found: Mapping[str, Any]) -> RichTable:
+    """For the terminal: expected error and significance, and the bias at mu = 1 with data from each domain."""
+    domains = list(dict.fromkeys(d for model in found["models"].values() for d in model["closure"][UNAWARE]))
+    table = RichTable(title="signal strength", box=box.SIMPLE_HEAD, padding=(0, 1))
+    table.add_column("model")
+    for heading in ("error", "Z", "observed", *(f"bias, {d}" for d in domains)):
+        table.add_column(heading, justify="right")
+    for name, model in found["models"].items():
+        at_one = {d: [e for e in entries if e["truth"] == 1] for d, entries in model["closure"][UNAWARE].items()}
+        biases = [at_one[d][0] if at_one.get(d) else {"bias": None, "error": None} for d in domains]
+        cells = [(model["expected"]["error"], None), (model["expected"]["significance"], None)]
+        cells += [(model["observed"]["mu"], model["observed"]["error"]), *((b["bias"], b["error"]) for b in biases)]
+        table.add_row(name, *(_cell(value, error) for value, error in cells))
+    table.caption = "bias of mu = 1: templates without the two-point systematics"
+    return table
+
+
+def _cell(value: float | None, error: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.2f}" if error is None else f"{value:.2f} ± {error:.2f}"

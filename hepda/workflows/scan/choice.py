@@ -1,0 +1,136 @@
+"""Means and standard deviations over seeds, and the choice among points without labels of the target.
+
+Criterion `physics`: of the points whose source loss is within a tolerance of the smallest, the one on whose score a
+fresh probe finds least (AUC nearest to 0.5 from above; among equals, the smallest loss). Any other criterion is a
+scorer of hepda.adversarial.training.selection: the point with the largest mean. Both see choosing events alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from hepda.errors import ConfigError, nearest
+from hepda.workflows.scan.measuring import PHYSICS
+from hepda.workflows.scan.points import Point
+
+
+@dataclass(frozen=True, slots=True)
+class Criterion:
+    """How the choice is made. tolerance: of `physics`, relative, on the source's loss."""
+
+    name: str = PHYSICS
+    tolerance: float = 0.05
+
+    @property
+    def told(self) -> str:
+        """The rule in words."""
+        if self.name == PHYSICS:
+            return (
+                f"of the points whose source loss is within {100 * self.tolerance:g} % of the smallest, the one with "
+                "the lowest AUC of a fresh domain probe on the score"
+            )
+        return f"the point with the largest {self.name}"
+
+
+def check_criterion(criterion: Criterion, networks_only: bool) -> None:
+    """Raise ConfigError for a criterion that does not exist, or that these models cannot have."""
+    from hepda.adversarial.training.selection import SCORERS
+
+    known = [PHYSICS, *SCORERS]
+    if criterion.name not in known:
+        hint = nearest(criterion.name, known) or f" There are: {', '.join(known)}."
+        raise ConfigError(f"--criterion {criterion.name}: there is no such criterion.{hint}")
+    if criterion.name != PHYSICS and not networks_only:
+        raise ConfigError(f"--criterion {criterion.name}: asks a network, and trees are none; say {PHYSICS}.")
+    if not criterion.tolerance >= 0.0:
+        raise ConfigError(f"--tolerance {criterion.tolerance:g}: must be 0 or more.")
+
+
+@dataclass(slots=True)
+class Result:
+    """A point with what its seeds came to. rows: the judgement of each seed, in the order of the seeds."""
+
+    point: Point
+    seeds: Sequence[int]
+    rows: Sequence[Mapping[str, Any]]
+    mean: dict[str, float | None] = field(default_factory=dict)
+    std: dict[str, float | None] = field(default_factory=dict)
+    count: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in dict.fromkeys(name for row in self.rows for name in row["numbers"]):
+            told = [row["numbers"].get(name) for row in self.rows]
+            values = [value for value in told if value is not None]
+            self.mean[name] = sum(values) / len(values) if values else None
+            self.std[name] = deviation(values)
+            self.count[name] = len(values)
+
+    @property
+    def failed(self) -> int:
+        """Seeds whose training failed: such a point is never chosen, and its means are those of the other seeds."""
+        return sum(bool(row["failed"]) for row in self.rows)
+
+    @property
+    def why(self) -> list[str]:
+        """What is missing at any seed, and why."""
+        return list(dict.fromkeys(text for row in self.rows for text in row["why"]))
+
+
+def deviation(values: Sequence[float]) -> float | None:
+    """Standard deviation (n - 1) of values; None for fewer than two."""
+    if len(values) < 2:
+        return None
+    mean = sum(values) / len(values)
+    return math.sqrt(sum((value - mean) ** 2 for value in values) / (len(values) - 1))
+
+
+def choose(results: Sequence[Result], criterion: Criterion, best_loss: float | None = None) -> Result | None:
+    """The chosen point, None if no point has what the criterion needs.
+
+    best_loss: the smallest loss that the tolerance counts from, that of `results` if None (other curves' points
+    may have a smaller one).
+    """
+    column = f"choice_{criterion.name}"
+    if criterion.name != PHYSICS:
+        able = [r for r in results if not r.failed and r.mean.get(column) is not None]
+        return max(able, key=lambda r: _value(r, column), default=None)
+    able = eligible(results)
+    best = smallest_loss(able) if best_loss is None else best_loss
+    near = [r for r in able if best is not None and _value(r, "choice_loss") <= best * (1.0 + criterion.tolerance)]
+    return min(near, key=lambda r: (max(_value(r, "choice_probe"), 0.5), _value(r, "choice_loss")), default=None)
+
+
+def eligible(results: Sequence[Result]) -> list[Result]:
+    """Points with a loss and a probe, none of whose trainings failed."""
+    names = ("choice_loss", "choice_probe")
+    return [r for r in results if not r.failed and all(r.mean.get(name) is not None for name in names)]
+
+
+def smallest_loss(results: Sequence[Result]) -> float | None:
+    """The smallest mean source loss of the points that may be chosen."""
+    return min((_value(r, "choice_loss") for r in eligible(results)), default=None)
+
+
+def objective(result: Result, earlier: Sequence[Result], criterion: Criterion) -> float | None:
+    """One number for a guided search, the larger the better; None where the point failed.
+
+    For `physics`: minus what the probe finds above 0.5, minus the loss's relative excess over the tolerance; the
+    smallest loss is that of the points so far.
+    """
+    if result.failed:
+        return None
+    if criterion.name != PHYSICS:
+        return result.mean.get(f"choice_{criterion.name}")
+    best = smallest_loss([*earlier, result])
+    if best is None or not eligible([result]):
+        return None
+    excess = _value(result, "choice_loss") / best - 1.0 - criterion.tolerance
+    return -max(_value(result, "choice_probe") - 0.5, 0.0) - max(excess, 0.0)
+
+
+def _value(result: Result, name: str) -> float:
+    value = result.mean.get(name)
+    return math.nan if value is None else value

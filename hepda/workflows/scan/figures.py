@@ -1,0 +1,127 @@
+"""The figures of a scan, from its findings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from hepda.errors import DataError
+from hepda.plotting.base.style import Label, save
+from hepda.plotting.scan import Panel, ScanPoint, Spread, scan_criterion_figure, scan_tradeoff_figure
+from hepda.report.page import ReportFigure
+from hepda.workflows.scan.choice import Result, smallest_loss
+from hepda.workflows.scan.findings import Curve, Findings, events_told
+from hepda.workflows.scan.measuring import PHYSICS
+from hepda.workflows.scan.points import short
+
+TAIL_POINT = 0.2
+"""Signal efficiency of the shift that is drawn."""
+
+
+def draw(findings: Findings, folder: Path) -> list[ReportFigure]:
+    """The trade-off of all models and what chose among the points of each, as PNG and PDF in `folder`.
+
+    Models that are scanned along keys of one name share the trade-off; the choice is made within a model.
+    """
+    own = {model: [curve for curve in findings.curves if curve.model == model] for model in findings.best}
+    alike = len({short(curve.key or "") for curve in findings.curves}) == 1
+    shared = {", ".join(own): findings.curves} if alike else own
+    drawn = []
+    for section, make, groups in (("adaptation", _tradeoff, shared), ("summary", _criterion, own)):
+        for name, curves in groups.items():
+            try:
+                drawn.append(make(findings, name, curves, folder, section))
+            except DataError as reason:  # no number to draw: the page lists why
+                findings.warnings = [*findings.warnings, f"{name}: {reason}"]
+    return drawn
+
+
+def _points(findings: Findings, curve: Curve) -> list[ScanPoint]:
+    best = findings.best.get(curve.model)
+    return [ScanPoint(curve.at(r), curve.text(r), _numbers(r), r is best, bool(r.failed)) for r in curve.results]
+
+
+def _crosses(findings: Findings, curves: Sequence[Curve]) -> str:
+    """What the crosses are, in words of the caption; "" if no training failed."""
+    failed = [(curve, r) for curve in curves for r in curve.results if r.failed]
+    if not failed:
+        return ""
+    told = ", ".join(f"{curve.name} at {curve.text(r)} ({r.failed} of {len(r.rows)} seeds)" for curve, r in failed)
+    return f" Crossed: trainings failed, and the mean is that of the other seeds, if any: {told}."
+
+
+def _numbers(result: Result) -> dict[str, Spread]:
+    return {name: Spread(value, result.std[name]) for name, value in result.mean.items() if value is not None}
+
+
+def _seeds(findings: Findings) -> str:
+    return f"{findings.seeds} seed{'s' * (findings.seeds > 1)}"
+
+
+def _label(findings: Findings) -> Label:
+    # Scans judge simulation; data have no labels that an AUC could take.
+    return Label("Simulation", luminosity=findings.config.luminosity)
+
+
+def _tradeoff(findings: Findings, name: str, curves: Sequence[Curve], folder: Path, section: str) -> ReportFigure:
+    source, others = findings.config.domains[0], findings.others[:2]
+    models = {curve.model for curve in curves}
+    if not others:
+        raise DataError("there is no second domain whose scores could be compared; there is no trade-off")
+    lines = [(source, others[0]), *((other if other in findings.domains else source, other) for other in others)]
+    lines = list(dict.fromkeys(lines))
+    panels = []
+    for domain, other in lines:
+        null = findings.nulls.get(curves[0].model, {}).get(other, {}).get("ks")
+        shift = _shift_null(curves, f"shift_{other}_{TAIL_POINT:g}_error")
+        panels.append([
+            Panel(f"auc_{domain}", f"AUC ({domain})", f"ks_{other}", f"KS distance of the background to {other}",
+                  band=(0.0, null) if isinstance(null, float) else None),
+            Panel(f"auc_{domain}", f"AUC ({domain})", f"shift_{other}_{TAIL_POINT:g}",
+                  f"Background shift at {100 * TAIL_POINT:g} % signal, {other} [%]", 100.0,
+                  band=None if shift is None else (-1.96 * shift, 1.96 * shift)),
+        ])  # fmt: skip
+    figure = scan_tradeoff_figure(
+        {curve.name: _points(findings, curve) for curve in curves}, panels, connected=not findings.guided,
+        label=_label(findings),
+    )  # fmt: skip
+    path, _ = save(figure, folder, f"scan_tradeoff_{curves[0].model}" if len(models) == 1 else "scan_tradeoff")
+    along = next((short(curve.key) for curve in curves if curve.key), "value")
+    caption = (
+        f"Area under the ROC curve against the bias of the background's score, {along} written at the points; means "
+        f"and standard deviations over {_seeds(findings)}, on the events that did not choose. Grey: what two samples "
+        "of one generator show in 95 % of cases. Ringed: the point chosen without labels of the target. The best "
+        f"corner is the upper left, or the middle for a shift.{_crosses(findings, curves)}"
+    )
+    return ReportFigure(section, f"{name}: separation against bias", caption, path)
+
+
+def _shift_null(curves: Sequence[Curve], name: str) -> float | None:
+    """The error of a shift that is zero: the smallest of the points', most of which have one."""
+    known = [value for c in curves for r in c.results for value in [r.mean.get(name)] if value is not None]
+    return min(known, default=None)
+
+
+def _criterion(findings: Findings, model: str, curves: Sequence[Curve], folder: Path, section: str) -> ReportFigure:
+    best = smallest_loss([result for curve in curves for result in curve.results])
+    physics = findings.criterion.name == PHYSICS
+    allowed = (best, best * (1.0 + findings.criterion.tolerance)) if physics and best is not None else None
+    panels = [Panel("choice_loss", "Source loss", band=allowed), Panel("choice_probe", "AUC of a fresh probe")]
+    if not physics:
+        panels.insert(0, Panel(f"choice_{findings.criterion.name}", f"Criterion: {findings.criterion.name}"))
+    source, other = findings.config.domains[0], findings.others[:1]
+    panels.append(Panel(f"auc_{source}", f"AUC ({source})"))
+    panels += [Panel(f"ks_{name}", f"KS to {name}") for name in other]
+    key = curves[0].key
+    figure = scan_criterion_figure(
+        {curve.name: _points(findings, curve) for curve in curves}, panels, key=short(key) if key else "value",
+        connected=not findings.guided, band_text="allowed by the loss" if allowed else "", words=key is None,
+        label=_label(findings),
+    )  # fmt: skip
+    path, _ = save(figure, folder, f"scan_criterion_{model}")
+    seen = "criterion, source loss and probe" if not physics else "source loss and probe"
+    caption = (
+        f"What the choice saw ({seen}) and, below, what it came to on other events. {events_told(findings)}"
+        f"{_crosses(findings, curves)}"
+    )
+    return ReportFigure(section, f"{model}: the choice", caption, path)

@@ -1,0 +1,124 @@
+"""What a scan found, as its tables, figures and files take it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from hepda.config import AnalysisConfig
+from hepda.config.scan import method_key
+from hepda.workflows.scan.choice import Criterion, Result, choose, smallest_loss
+from hepda.workflows.scan.points import along, plain, short
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """The points of one model and method along the scanned key, and the one that is chosen of them."""
+
+    name: str
+    model: str
+    key: str | None
+    results: tuple[Result, ...]
+    chosen: Result | None
+
+    def at(self, result: Result) -> float:
+        """Where a point stands along the curve."""
+        return float(self.results.index(result) if self.key is None else result.point.values[self.key])
+
+    def text(self, result: Result) -> str:
+        """How a point is called within its curve."""
+        if self.key is not None:
+            return plain(result.point.values[self.key])
+        return ", ".join(plain(v) for k, v in result.point.values.items() if k != method_key(self.model)) or self.name
+
+
+@dataclass(slots=True)
+class Findings:
+    """All that a scan found, as its files take it."""
+
+    config: AnalysisConfig
+    curves: list[Curve]
+    best: dict[str, Result | None]  # by model
+    criterion: Criterion
+    seeds: int
+    guided: bool
+    counts: Mapping[str, int]
+    nulls: Mapping[str, Mapping[str, Mapping[str, float | str]]]  # by model and other domain
+    samples: Mapping[str, Any]
+    files: Sequence[Mapping[str, Any]]
+    cost: Mapping[str, float]
+    warnings: Sequence[str] = field(default_factory=list)
+
+    @property
+    def results(self) -> list[Result]:
+        """Every point, curve by curve."""
+        return [result for curve in self.curves for result in curve.results]
+
+    @property
+    def failures(self) -> list[str]:
+        """A line a point at which a training failed, with the reasons."""
+        return [
+            f"{r.point.name}: {r.failed} of {len(r.rows)} seeds failed: {'; '.join(r.why)}"
+            for r in self.results
+            if r.failed
+        ]
+
+    @property
+    def others(self) -> list[str]:
+        """Domains that are compared with the source, from the names of the numbers."""
+        return _suffixes(self.results, "ks_")
+
+    @property
+    def domains(self) -> list[str]:
+        """Domains with an AUC."""
+        return _suffixes(self.results, "auc_")
+
+
+def _suffixes(results: Sequence[Result], prefix: str) -> list[str]:
+    names = dict.fromkeys(name for result in results for name in result.mean if name.startswith(prefix))
+    return [name.removeprefix(prefix) for name in names]
+
+
+def curves_of(
+    results: Sequence[Result], criterion: Criterion, methods: Sequence[str], apart: Collection[str]
+) -> list[Curve]:
+    """The results of each model as curves along the strength (or the first number).
+
+    Each method has a curve of its own, and so has each value of the other keys that are listed in `apart`.
+    """
+    found = []
+    models = list(dict.fromkeys(result.point.model for result in results))
+    for model in models:
+        own = [result for result in results if result.point.model == model]
+        key = along([result.point for result in own])
+        loss = smallest_loss(own)
+        groups: dict[str, list[Result]] = {}
+        for result in own:
+            groups.setdefault(_curve_name(result, key, models, methods, apart), []).append(result)
+        for name, group in groups.items():
+            if key is not None:
+                group.sort(key=lambda result: float(result.point.values[key]))
+            found.append(Curve(name, model, key, tuple(group), choose(group, criterion, loss)))
+    return found
+
+
+def _curve_name(
+    result: Result, key: str | None, models: Sequence[str], methods: Sequence[str], apart: Collection[str]
+) -> str:
+    point = result.point
+    words = [point.model] if len(models) > 1 or not methods else []
+    words += [point.method] if methods else []
+    if key is not None:
+        left = [k for k in point.values if k in apart and k not in (key, method_key(point.model))]
+        words += [f"{short(k)} {plain(point.values[k])}" for k in left]
+    return ", ".join(words)
+
+
+def events_told(findings: Findings) -> str:
+    """Which events choose and which report, in words."""
+    part = findings.config.split.validation
+    return (
+        f"Of the events that a network was not trained on, the {100 * part:g} % that the hash of the event calls "
+        f"validation ({findings.counts['choosing']}) choose, all others ({findings.counts['reporting']}) report."
+    )

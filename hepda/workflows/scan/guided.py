@@ -1,0 +1,101 @@
+"""A guided search by optuna: each trial is a point, its value the criterion's mean over seeds.
+
+The study is a journal in the scan's folder. The sampler of a trial is seeded by the trial's number, so a search
+that was interrupted goes on as if it had not been; the trial that was under way is done first.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hepda.config.scan import Vary, method_key
+from hepda.errors import MissingExtraError
+from hepda.workflows.scan.choice import Criterion, Result, objective
+
+Measure = Callable[[Mapping[str, Any]], Result]
+"""Trains and judges the point of these values at every seed."""
+
+
+def load_optuna() -> Any:
+    """The package.
+
+    Raises:
+        MissingExtraError: it is not installed.
+
+    """
+    try:
+        import optuna
+    except ImportError as error:
+        raise MissingExtraError("optuna", "scan") from error
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return optuna
+
+
+def search(
+    folder: Path,
+    model: str,
+    varied: Sequence[Vary],
+    methods: Sequence[str],
+    trials: int,
+    criterion: Criterion,
+    seeds: int,
+    measure: Measure,
+    *,
+    seed: int,
+    reference: Sequence[Result] = (),
+) -> list[Result]:
+    """Results of `trials` trials, those of an earlier call of the same search among them.
+
+    reference: points that the criterion's tolerance may count from, besides the trials.
+    """
+    optuna = load_optuna()
+    told = json.dumps(
+        [model, [str(vary) for vary in varied], list(methods), criterion.name, criterion.tolerance, seeds]
+    )
+    storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(folder / "study.journal")))
+    name = hashlib.sha256(told.encode()).hexdigest()[:16]
+    study = optuna.create_study(study_name=name, storage=storage, direction="maximize", load_if_exists=True)
+    done, failed = optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED
+    results = [measure(_values(t.params, varied, methods, model)) for t in study.get_trials(states=(done, failed))]
+    _ask_again(optuna, study)
+    while len(results) < trials:
+        study.sampler = optuna.samplers.TPESampler(seed=seed + len(results), n_startup_trials=max(4, trials // 5))
+        trial = study.ask()
+        result = measure(_suggest(trial, varied, methods, model))
+        value = objective(result, [*reference, *results], criterion)
+        study.tell(trial, value, state=failed if value is None else done)
+        results.append(result)
+    return results[:trials]
+
+
+def _ask_again(optuna: Any, study: Any) -> None:
+    """Have the trial that was under way asked for again; what it trained is kept by its values."""
+    for trial in study.get_trials(states=(optuna.trial.TrialState.RUNNING,)):
+        study.enqueue_trial(trial.params)
+        study.tell(trial.number, state=optuna.trial.TrialState.FAIL)  # the sampler does not look at these
+
+
+def _suggest(trial: Any, varied: Sequence[Vary], methods: Sequence[str], model: str) -> dict[str, Any]:
+    """Values by key; lists are categories of their JSON text."""
+    for vary in varied:
+        if vary.range is None:
+            trial.suggest_categorical(vary.key, [json.dumps(value) for value in vary.values])
+        elif vary.range.integer:
+            trial.suggest_int(vary.key, int(vary.range.low), int(vary.range.high), log=vary.range.log)
+        else:
+            trial.suggest_float(vary.key, vary.range.low, vary.range.high, log=vary.range.log)
+    if methods:
+        trial.suggest_categorical(method_key(model), list(methods))
+    return _values(trial.params, varied, methods, model)
+
+
+def _values(params: Mapping[str, Any], varied: Sequence[Vary], methods: Sequence[str], model: str) -> dict[str, Any]:
+    found = {method_key(model): params[method_key(model)]} if methods else {}
+    for vary in varied:
+        value = params[vary.key]
+        found[vary.key] = json.loads(value) if vary.range is None else value
+    return found

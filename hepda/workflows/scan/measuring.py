@@ -1,0 +1,211 @@
+"""The numbers of one unit: what the choice may see, and what is reported, on different events.
+
+Every event is scored by networks that were not trained on it (its fold was held out). Of these test events, the
+part that the hash calls validation (`split.validation`) chooses, and all others report: no event does both. The
+choosing part yields the source's loss, a fresh probe's AUC between the domains that the adversary compares, and a
+scorer of hepda.adversarial.training.selection if asked for; none looks at a label of the target.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hepda.config import AnalysisConfig
+from hepda.errors import DataError
+from hepda.evaluation.arrays import sample
+from hepda.evaluation.differences import distances
+from hepda.evaluation.differences.bias import efficiency_shift
+from hepda.evaluation.differences.permutation import same_generator_nulls
+from hepda.evaluation.differences.probes import probe
+from hepda.evaluation.roc import auc
+from hepda.events.dataset.table import FeatureTable
+from hepda.events.results.blinding import BLINDED, blinded_domains
+from hepda.events.results.domains import compared, compared_domains, labelled_domains
+from hepda.events.training.tensors import network_part
+
+Array = NDArray[Any]
+Mask = NDArray[np.bool_]
+TAIL = (0.1, 0.2, 0.3)
+"""Signal efficiencies at which the shift of the background is told."""
+MAX_PROBE_EVENTS = 8_000
+PHYSICS = "physics"
+"""The criterion that needs no network: the smallest probe AUC among points with a loss near the best."""
+
+Numbers = dict[str, float | None]
+Networks = Sequence[tuple[int, Path]]
+
+
+@dataclass(frozen=True, slots=True)
+class Sides:
+    """What is compared between two domains: masks [n] and non-negative weights [n] of the choosing events."""
+
+    source: Mask
+    target: Mask
+    weight: Array
+
+
+def reporting_numbers(config: AnalysisConfig, table: FeatureTable, score: Array) -> tuple[Numbers, list[str]]:
+    """AUC by domain; KS, shifts in the tail and probe to the other domains; and why what is missing is.
+
+    score [n]: P(signal) of test events. Names: auc_<domain>, ks_<other>, shift_<other>_<efficiency>, the same with
+    _error, probe_<other>.
+    """
+    found: Numbers = {}
+    why: list[str] = []
+    reporting = ~np.asarray(table.validation)
+    for domain in labelled_domains(table):
+        mask = reporting & table.of_domain(domain) & (table.label >= 0)
+        with _explained(f"auc_{domain}", found, why):
+            found[f"auc_{domain}"] = auc(score[mask], table.label[mask], table.weight[mask])
+    signal = reporting & table.of_domain(config.domains[0]) & (table.label == 1)
+    for other in compared_domains(config, table):
+        one, two = (side.mask & reporting for side in compared(config, table, other))
+        pair = (score[one], table.weight[one], score[two], table.weight[two])
+        with _explained(f"ks_{other}", found, why):
+            signed, _ = distances.kolmogorov_smirnov(sample(*pair[:2], "the source"), sample(*pair[2:], other))
+            found[f"ks_{other}"] = abs(signed)
+        with _explained(f"shift_{other}", found, why, [f"shift_{other}_{point:g}" for point in TAIL]):
+            for shift in efficiency_shift(score[signal], table.weight[signal], *pair, TAIL):
+                name = f"shift_{other}_{shift.signal_efficiency:g}"
+                found[name], found[f"{name}_error"] = shift.shift, shift.error
+                why += [f"{name}: {shift.why}"] if shift.why else []
+        with _explained(f"probe_{other}", found, why):
+            found[f"probe_{other}"] = _probe(score, one, two, np.asarray(table.weight), config.seed)
+    return found, why
+
+
+class _explained:  # noqa: N801 - a context manager reads like a word
+    """A DataError within leaves None under the names, and its message in `why`."""
+
+    def __init__(self, name: str, found: Numbers, why: list[str], names: Sequence[str] = ()) -> None:
+        self.name, self.found, self.why, self.names = name, found, why, names or (name,)
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
+        if not isinstance(error, DataError):
+            return False
+        self.found |= dict.fromkeys(self.names)
+        self.why.append(f"{self.name}: {error}")
+        return True
+
+
+def choosing_numbers(
+    config: AnalysisConfig, table: FeatureTable, model: str, score: Array, criterion: str, networks: Networks
+) -> tuple[Numbers, list[str]]:
+    """What the choice sees: loss, probe and, unless the criterion is `physics`, choice_<criterion>.
+
+    networks: fold and file of every trained network of the model. Names: choice_loss (log loss of the source with
+    balanced classes), choice_probe (AUC on the score, 0.5: nothing found).
+    """
+    found: Numbers = {}
+    why: list[str] = []
+    with _explained("choice_loss", found, why):
+        found["choice_loss"] = source_loss(config, table, model, score)
+    with _explained("choice_probe", found, why):
+        sides = choosing_sides(config, table, model)
+        found["choice_probe"] = _probe(score, sides.source, sides.target, sides.weight, config.seed)
+    if criterion != PHYSICS:
+        name = f"choice_{criterion}"
+        with _explained(name, found, why):
+            _check_open(config, table, np.asarray(table.columns.get(f"domain:{model}:mask", False)))
+            found[name] = _scorer(config, table, model, criterion, networks)
+    return found, why
+
+
+def source_loss(config: AnalysisConfig, table: FeatureTable, model: str, score: Array) -> float:
+    """Log loss of the training samples' choosing events, weighted as in the training: classes balanced."""
+    from hepda.adversarial.data.weights import class_weights, negative_weights
+
+    mask = table.of_samples(config.training_samples(model)) & np.asarray(table.validation)
+    policy = negative_weights(np.asarray(table.weight), config.negative_weights).weight
+    label = table.label[mask]
+    weight = class_weights(label, policy[mask])
+    said = np.clip(score[mask].astype(np.float64), 1e-7, 1.0 - 1e-7)
+    total = np.abs(weight).sum()
+    if not total > 0.0:
+        raise DataError("no choosing events of the training samples have a weight")
+    return float(weight @ -np.log(np.where(label == 1, said, 1.0 - said)) / total)
+
+
+def choosing_sides(config: AnalysisConfig, table: FeatureTable, model: str) -> Sides:
+    """The choosing events that the model's adversary compares, with its weights; without one, those of the bias.
+
+    Raises:
+        DataError: there is nothing to compare with, or it is data that are blinded.
+
+    """
+    choosing = np.asarray(table.validation)
+    name = f"domain:{model}:"
+    if name + "side" in table.columns:
+        side, seen = table.columns[name + "side"], np.asarray(table.columns[name + "mask"], dtype=np.bool_)
+        _check_open(config, table, seen)
+        weight = np.abs(np.asarray(table.columns[name + "weight"], dtype=np.float64))
+        return Sides(choosing & seen & (side == 0), choosing & seen & (side == 1), weight)
+    rivals = compared_domains(config, table)
+    if not rivals:
+        raise DataError("there is no second domain to compare with")
+    one, two = compared(config, table, rivals[0])
+    return Sides(choosing & one.mask, choosing & two.mask, np.abs(np.asarray(table.weight)))
+
+
+def _check_open(config: AnalysisConfig, table: FeatureTable, seen: Mask) -> None:
+    """Raise DataError if any event of `seen` [n] is of data that are blinded."""
+    if any(np.any(seen & table.of_domain(hidden)) for hidden in blinded_domains(config, table)):
+        raise DataError(BLINDED)
+
+
+def _probe(score: Array, one: Mask, two: Mask, weight: Array, seed: int) -> float:
+    found = probe(score[one], score[two], weight[one], weight[two], max_events=MAX_PROBE_EVENTS, replicas=2, seed=seed)
+    return found.auc.value
+
+
+def _scorer(config: AnalysisConfig, table: FeatureTable, model: str, criterion: str, networks: Networks) -> float:
+    """Mean of a scorer over the networks of a model, each on the choosing events of the fold that it never saw."""
+    from hepda.adversarial import Network
+    from hepda.adversarial.training.selection import find_scorer
+    from hepda.events.training.reweighting import Factors
+
+    scorer = find_scorer(criterion)
+    values = []
+    for fold, path in networks:
+        unseen = table.select(np.asarray(table.fold == fold))
+        # No fold is held out of what was held out itself, and the choice sees the weights as they are.
+        part = network_part(config, unseen, model, fold=-1, factors=Factors(None, None, {}))
+        values.append(scorer(Network.load(path), part.source_validation, part.target_validation))
+    return float(np.mean(values))
+
+
+def null_numbers(config: AnalysisConfig, table: FeatureTable, score: Array) -> dict[str, dict[str, float | str]]:
+    """By other domain: the KS that two parts of one generator reach in 95 % of cases.
+
+    score: of one unit, such as the plain one's: the null hardly depends on the model.
+    """
+    reporting = ~np.asarray(table.validation)
+    found: dict[str, dict[str, float | str]] = {}
+    for other in compared_domains(config, table):
+        one, two = (side.mask & reporting for side in compared(config, table, other))
+        sizes = [_n_eff(np.asarray(table.weight)[mask]) for mask in (one, two)]
+        try:
+            nulls = same_generator_nulls(score[one], table.weight[one], *sizes, replicas=200, seed=config.seed)
+            found[other] = {"ks": nulls["ks"].quantile}
+        except (DataError, ValueError, KeyError) as reason:
+            found[other] = {"why": f"no null: {reason}"}
+    return found
+
+
+def _n_eff(weight: Array) -> float:
+    return float(weight.sum() ** 2 / (weight**2).sum())
+
+
+def counts(table: FeatureTable) -> Mapping[str, int]:
+    """How many events choose and how many report."""
+    choosing = int(np.count_nonzero(table.validation))
+    return {"choosing": choosing, "reporting": len(table) - choosing}

@@ -1,0 +1,170 @@
+"""What a scan leaves: scan.csv (a row a point and seed), scan.json and scan.html."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hepda.config import resolved_yaml
+from hepda.report.page import ReportFigure, conclude, write_report
+from hepda.runtime import run_directory
+from hepda.workflows.scan.choice import Result
+from hepda.workflows.scan.findings import Curve, Findings, events_told
+from hepda.workflows.scan.measuring import TAIL
+from hepda.workflows.scan.points import is_plain
+from hepda.workflows.scan.tables import choice_table, chosen_table, points_table, spread, told
+from hepda.workflows.scan.tail import judged
+
+ONE_SEED = "one seed has no standard deviation"
+
+
+def rows_csv(findings: Findings) -> str:
+    """A row a point and seed: varied values, seed, every number; empty where there is none, with the reason last."""
+    results = findings.results
+    keys = list(dict.fromkeys(key for result in results for key in result.point.values))
+    names = list(dict.fromkeys(name for result in results for name in result.mean))
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["curve", "model", *keys, "seed", *names, "seconds", "epochs", "why"])
+    for curve in findings.curves:
+        for result in curve.results:
+            values = [plain_cell(result.point.values.get(key)) for key in keys]
+            for seed, row in zip(result.seeds, result.rows, strict=True):
+                numbers = [plain_cell(row["numbers"].get(name)) for name in names]
+                tail = [plain_cell(row["seconds"]), plain_cell(row["epochs"]), "; ".join(row["why"])]
+                writer.writerow([curve.name, curve.model, *values, seed, *numbers, *tail])
+    return text.getvalue()
+
+
+def plain_cell(value: Any) -> str:
+    """A value as a table in a file holds it: all digits; empty for None."""
+    return "" if value is None else repr(value) if isinstance(value, float) else str(value)
+
+
+def scan_json(findings: Findings) -> dict[str, Any]:
+    """scan.json: the rule, the events, the null, every point with its means, and what was chosen."""
+    return {
+        "schema": 1,
+        "name": findings.config.name,
+        "seed": findings.config.seed,
+        "luminosity": findings.config.luminosity,
+        "seeds": findings.seeds,
+        "guided": findings.guided,
+        "criterion": {
+            "name": findings.criterion.name, "tolerance": findings.criterion.tolerance, "rule": findings.criterion.told,
+        },
+        "events": {**findings.counts, "rule": events_told(findings)},
+        "null": findings.nulls,
+        "chosen": {model: _chosen(result) for model, result in findings.best.items()},
+        "points": [_point(curve, result) for curve in findings.curves for result in curve.results],
+        "cost": findings.cost,
+        "samples": findings.samples,
+        "files": findings.files,
+    }  # fmt: skip
+
+
+def _chosen(result: Result | None) -> dict[str, Any]:
+    if result is None:
+        return {"values": None, "why": "no point has all that the criterion needs"}
+    return {"values": dict(result.point.values), "point": result.point.name}
+
+
+def _point(curve: Curve, result: Result) -> dict[str, Any]:
+    std: dict[str, Any] = dict(result.std)
+    if any(value is None for value in std.values()):
+        std["why"] = ONE_SEED
+    entry = {
+        "curve": curve.name,
+        "model": curve.model,
+        "method": result.point.method,
+        "values": dict(result.point.values),
+        "chosen": result is curve.chosen,
+        "seeds": list(result.seeds),
+        "failed": result.failed,
+        "mean": dict(result.mean),
+        "std": std,
+    }
+    return entry | ({"why": "; ".join(result.why)} if result.why else {})
+
+
+def as_metrics(findings: Findings, model: str) -> dict[str, Any]:
+    """The plain and the chosen points of a model in the shape of metrics.json, for the report's own conclusions."""
+    models: dict[str, Any] = {}
+    for curve in [curve for curve in findings.curves if curve.model == model]:
+        plain = next((r for r in curve.results if is_plain(r.point.config, curve.model)), None)
+        for result in curve.results:
+            bare = is_plain(result.point.config, curve.model)
+            if bare or result is curve.chosen:
+                name = "plain" if bare else f"{curve.name} {told(curve, result)}".strip()
+                entry = _model_entry(findings, curve.model, result)
+                models.setdefault(name, entry | ({} if bare else judged(plain, result, findings.others)))
+    return {
+        "samples": findings.samples,
+        "models": models,
+    }
+
+
+def _model_entry(findings: Findings, model: str, result: Result) -> dict[str, Any]:
+    source = findings.config.domains[0]
+    bias, domain_auc = {}, {}
+    for other in findings.others:
+        null = findings.nulls.get(model, {}).get(other, {})
+        points = {f"{point:g}": result.mean.get(f"shift_{other}_{point:g}") for point in TAIL}
+        errors = {f"{point:g}": result.std.get(f"shift_{other}_{point:g}") for point in TAIL}
+        bias[f"{source}:{other}"] = {
+            "class": "background", "ks": spread(result, f"ks_{other}"), "ks_null": null.get("ks"),
+            "efficiency_shift": points, "efficiency_shift_error": errors,
+        }  # fmt: skip
+        domain_auc[f"{source}:{other}"] = {"score": spread(result, f"probe_{other}")}
+    auc = {domain: spread(result, f"auc_{domain}") for domain in findings.domains}
+    return {"auc": auc, "bias": bias, "domain_auc": domain_auc}
+
+
+def conclusions(findings: Findings) -> list[str]:
+    """What was chosen, and what the choice came to on the events that did not choose."""
+    said = []
+    for model, result in findings.best.items():
+        if result is None:
+            said.append(f"{model}: nothing could be chosen; no point has all that the criterion needs.")
+        else:
+            said.append(f"{model}: chosen is {result.point.name.partition(': ')[2] or 'its only point'}; the rule: "
+                        f"{findings.criterion.told}. No label of the target was looked at.")  # fmt: skip
+    said.append(events_told(findings))
+    said.append(
+        f"Every ± in the tables is a standard deviation over {findings.seeds} seeds on the same events; what the "
+        "finite test samples add to a shift is in scan.csv (shift_..._error), and is in the errors and verdicts below."
+        if findings.seeds > 1 else "One seed: no spread is known; ask for five or more (--seeds)."
+    )  # fmt: skip
+    told: list[str] = []
+    for model in findings.best:
+        metrics = as_metrics(findings, model)
+        told += (
+            conclude(metrics, plain="plain")
+            if "plain" in metrics["models"]
+            else [f"No point of {model} is without adaptation (strength 0): what it cost and bought is not told."]
+        )
+    said += dict.fromkeys(told)  # what holds for all of them once
+    return said
+
+
+def write_pages(folder: Path, findings: Findings, figures: Sequence[ReportFigure], manifest: Mapping[str, Any]) -> Path:
+    """Write scan.csv, scan.json and scan.html into the folder; returns the page."""
+    run_directory.write_text(folder / "scan.csv", rows_csv(findings))
+    numbers = run_directory.plain(scan_json(findings))
+    run_directory.write_json(folder / "scan.json", numbers | {"manifest": manifest})
+    return write_report(
+        folder / "scan.html",
+        numbers | {"name": f"Scan of {findings.config.name}"},
+        figures,
+        config_text=resolved_yaml(findings.config),
+        manifest=manifest,
+        conclusions=conclusions(findings),
+        warnings=[*findings.failures, *findings.warnings],
+        extra_tables={
+            "summary": [chosen_table(findings), choice_table(findings)],
+            "adaptation": [points_table(findings)],
+        },
+    )

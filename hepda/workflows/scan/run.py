@@ -1,0 +1,378 @@
+"""The scan on one page: check the words, load the events once, train what is missing, choose, report."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from hepda.config import AnalysisConfig, BdtConfig, load_config, resolved_yaml
+from hepda.config.differences import differences, value_at
+from hepda.config.scan import Vary, check_vary, left_out, method_key, parse_vary, scanned_models, strength_key
+from hepda.errors import ConfigError, nearest
+from hepda.events.dataset.fingerprint import table_identity
+from hepda.events.kind import policy_lines
+from hepda.events.training.jobs import check_extras, jobs_of
+from hepda.runtime import processes as parallel
+from hepda.runtime import run_directory
+from hepda.runtime.resources import Resources
+from hepda.workflows.scan.choice import Criterion, Result, check_criterion, choose
+from hepda.workflows.scan.findings import Findings, curves_of
+from hepda.workflows.scan.pages import write_pages
+from hepda.workflows.scan.points import Point, Source, Unit, checksum, is_plain, make_unit, training_part
+from hepda.workflows.scan.trainings import Tally, read_judgement, run_tasks, tasks_of, unit_score
+from hepda.workflows.train import Clock, Progress, check_device, processes_of
+
+MARK = "events.json"
+"""The file by which a scan's folder is known: the checksum of every table of events that it trained on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line says."""
+
+    config: str
+    overrides: tuple[str, ...] = ()
+    vary: tuple[str, ...] = ()
+    seeds: int = 5
+    models: tuple[str, ...] = ()
+    methods: tuple[str, ...] = ()
+    criterion: Criterion = field(default_factory=Criterion)
+    guided: int | None = None
+    output: Path | None = None
+    processes: int | None = None
+    device: str = "auto"
+    resources: Resources = field(default_factory=Resources)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The options, checked against the analysis file; `points` of a grid, none for a guided search."""
+
+    options: Options
+    base: AnalysisConfig
+    source: Source
+    varied: tuple[Vary, ...]
+    points: tuple[Point, ...]
+
+    @property
+    def folder(self) -> Path:
+        """Where everything of the scan goes."""
+        return self.options.output or Path("runs") / f"{self.base.name}-scan"
+
+    @property
+    def left_out(self) -> list[str]:
+        """In words, keys of the file that a method of the scan does not read."""
+        pairs = [(model, method) for model in self.source.models for method in self.options.methods]
+        found = {f"{model} with {method}": left_out(self.base, model, method) for model, method in pairs}
+        return [f"{name}: not read by the method, or cut: {', '.join(keys)}" for name, keys in found.items() if keys]
+
+    @property
+    def processes(self) -> int:
+        """Trainings side by side."""
+        return self.options.processes or processes_of(self.base)
+
+
+@dataclass(slots=True)
+class Outcome:
+    """Where the scan is, what it found, and how long each stage took (s)."""
+
+    folder: Path
+    report: Path
+    findings: Findings
+    seconds: dict[str, float]
+
+
+def scan(options: Options, progress: Progress) -> Outcome:
+    """Everything of `hepda scan`; goes on where an interrupted scan of the same config stopped.
+
+    Raises:
+        HepdaError: the input is wrong; nothing has been trained then.
+
+    """
+    plan = make_plan(options)
+    check_folder(plan)
+    clock = Clock(progress)
+    ground = Ground(plan.folder, progress, replace(plan.options.resources, processes=plan.processes))
+    with clock("load"):
+        for point in plan.points or (Point(plan.source.models[0], {}, plan.source.config()),):
+            ground.table(point.config)
+        for line in [*plan.left_out, *ground.policy]:
+            progress.say(line)
+    _open_folder(plan, ground)
+    with clock("train"):
+        results = _guided(plan, ground, progress) if options.guided else _grid(plan, ground, progress)
+    with clock("report"):
+        findings = _findings(plan, ground, results, clock)
+        report = _write(plan, findings)
+        _mark(plan.folder, ground)  # a guided search may have read more events since
+    ground.remove()
+    return Outcome(plan.folder, report, findings, clock.seconds)
+
+
+# --- what is asked for --------------------------------------------------------------------------------------------
+
+
+def make_plan(options: Options) -> Plan:
+    """Check everything that can be checked without events.
+
+    Raises:
+        ConfigError: a key that does not exist, a value that the config refuses, an unknown model, method or criterion.
+
+    """
+    from hepda.adversarial.methods import METHODS
+
+    base = load_config(options.config, options.overrides)
+    varied = tuple(parse_vary(text) for text in options.vary)
+    check_vary(base, varied, guided=options.guided is not None)
+    for name in options.methods:
+        if name not in METHODS:
+            known = nearest(name, METHODS) or f" There are: {', '.join(METHODS)}."
+            raise ConfigError(f"--methods: there is no method {name!r}.{known}")
+    if not varied and not options.methods:
+        raise ConfigError("a scan varies something: give --vary key=values, or --methods.")
+    models = scanned_models(base, varied, options.models or None, options.methods)
+    for model in models if options.methods else ():
+        value_at(base, method_key(model), "--methods")
+        if any(vary.key == method_key(model) for vary in varied):
+            raise ConfigError(f"--methods: {method_key(model)} is varied already; give one of them.")
+    check_criterion(options.criterion, not any(isinstance(base.models[model], BdtConfig) for model in models))
+    check_device(options.device)
+    source = Source(options.config, options.overrides, tuple(models), base)
+    if options.guided is not None:
+        _check_guided(source, varied, options)
+        return Plan(options, base, source, varied, ())
+    points = tuple(source.grid(varied, options.methods))
+    for point in points:
+        check_extras(point.config)
+    return Plan(options, base, source, varied, points)
+
+
+def _check_guided(source: Source, varied: Sequence[Vary], options: Options) -> None:
+    from hepda.workflows.scan.guided import load_optuna
+
+    load_optuna()
+    if len(source.models) > 1:
+        raise ConfigError(f"--guided searches one model; name one of {', '.join(source.models)} with --models.")
+    for vary in varied:
+        for value in vary.ends():
+            check_extras(source.config({vary.key: value}))
+    for method in options.methods:
+        source.config({method_key(source.models[0]): method})
+
+
+def check_folder(plan: Plan) -> None:
+    """Raise ConfigError if the folder cannot be written to, or holds something else, or a scan of another config."""
+    folder = plan.folder
+    run_directory.check_writable(folder, "--output")
+    if not folder.is_dir() or all(path.name == ".work" for path in folder.iterdir()):
+        return
+    if not (folder / MARK).is_file():
+        raise ConfigError(
+            f"--output {folder}: this folder holds files that are not of a scan; name an empty or a new one."
+        )
+    earlier = load_config(folder / "config.yaml")
+    varied = {vary.key for vary in plan.varied} | {method_key(model) for model in plan.source.models}
+    # A model that only one of the two scans trains says nothing of the other.
+    shared = [model for model in plan.source.models if model in earlier.models]
+    then, now = (
+        training_part(config.model_copy(update={"models": {model: config.models[model] for model in shared}}))
+        for config in (earlier, plan.base)
+    )
+    found = [d for d in differences(then, now) if d.key not in varied]
+    if found:
+        told = "; ".join(f"{d.key} was {json.dumps(d.first)}, is {json.dumps(d.second)}" for d in found[:3])
+        more = f"; and {len(found) - 3} more" if len(found) > 3 else ""
+        raise ConfigError(f"--output {folder}: holds a scan of another config ({told}{more}); name another folder.")
+
+
+def _open_folder(plan: Plan, ground: Ground) -> None:
+    """Make the folder a scan's, or go on in it with the kernels that it began with, as far as they are there."""
+    from hepda.adversarial.networks.kernels import agrees
+
+    jobs = jobs_of(plan.source.config(), plan.folder, plan.folder, plan.folder, plan.options.device)
+    began = _earlier(plan.folder).get("kernels")
+    ground.kernels = began if began == "plain" or (began == "onednn" and agrees()) else jobs[0].kernels
+    run_directory.write_text(plan.folder / "config.yaml", resolved_yaml(plan.base))
+    _mark(plan.folder, ground)
+
+
+def _earlier(folder: Path) -> dict[str, Any]:
+    """What the mark of an earlier scan in the folder says."""
+    mark = folder / MARK
+    found: dict[str, Any] = run_directory.read_json(mark) if mark.is_file() else {}
+    return found
+
+
+def _mark(folder: Path, ground: Ground) -> None:
+    tables = _earlier(folder).get("tables", {}) | ground.checksums
+    run_directory.write_json(folder / MARK, {"kernels": ground.kernels, "tables": tables})
+
+
+# --- events and trainings -----------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Ground:
+    """What the trainings of a scan stand on: the events of each config, read once and on disk, and the kernels."""
+
+    folder: Path
+    progress: Progress
+    resources: Resources = field(default_factory=Resources)
+    paths: dict[str, Path] = field(default_factory=dict)
+    checksums: dict[str, int] = field(default_factory=dict)
+    own: dict[str, dict[str, int]] = field(default_factory=dict)
+    policy: list[str] = field(default_factory=list)
+    samples: dict[str, Any] = field(default_factory=dict)
+    files: list[dict[str, Any]] = field(default_factory=list)
+    kernels: str = "auto"
+
+    def table(self, config: AnalysisConfig) -> tuple[Path, Mapping[str, int]]:
+        """Where the table of a config lies, and its checksum for each model.
+
+        Raises:
+            ConfigError: an earlier scan in the folder had other events of this config.
+
+        """
+        from hepda.events import wing
+
+        name = table_identity(config)
+        if name not in self.paths:
+            means = replace(self.resources, folder=self.folder / ".work" / name)
+            loaded = wing.load(config, self.progress.step, means)
+            self.checksums[name] = checksum(loaded.table)
+            if _earlier(self.folder).get("tables", {}).get(name, self.checksums[name]) != self.checksums[name]:
+                raise ConfigError(
+                    f"--output {self.folder}: the events of the scan there were others (files have changed since); "
+                    "name another folder."
+                )
+            self.own[name] = {model: checksum(loaded.table, model) for model in config.models}
+            self.paths[name] = loaded.folder or self.folder / ".work" / name
+            self.policy = list(dict.fromkeys([*self.policy, *policy_lines(config, loaded.table)]))
+            if not self.samples:
+                self.samples, self.files = wing.samples_metrics(config, loaded), loaded.manifest()
+        return self.paths[name], self.own[name]
+
+    def remove(self) -> None:
+        """Take the tables off the disk."""
+        shutil.rmtree(self.folder / ".work", ignore_errors=True)
+
+
+def _units(plan: Plan, ground: Ground, point: Point) -> list[Unit]:
+    table, events = ground.table(point.config)
+    where, device, own = plan.folder / "trainings", plan.options.device, events[point.model]
+    return [make_unit(point, n, table, own, where, device, ground.kernels) for n in range(plan.options.seeds)]
+
+
+def _result(plan: Plan, point: Point, units: Sequence[Unit]) -> Result:
+    rows = [read_judgement(unit, plan.options.criterion.name) for unit in units]
+    return Result(point, [unit.seed for unit in units], rows)
+
+
+def _grid(plan: Plan, ground: Ground, progress: Progress) -> list[Result]:
+    """Every point of the grid; the first seed of all points comes before the second of any."""
+    units = [_units(plan, ground, point) for point in plan.points]
+    tasks = tasks_of([own[n] for n in range(plan.options.seeds) for own in units], plan.options.criterion.name)
+    if tasks:
+        bars = Tally(progress.step)
+        bars.begin(tasks)
+        with parallel.crew(min(plan.processes, len(tasks)), shared=None, progress=bars) as share_out:
+            run_tasks(tasks, share_out)
+    return [_result(plan, point, own) for point, own in zip(plan.points, units, strict=True)]
+
+
+def _guided(plan: Plan, ground: Ground, progress: Progress) -> list[Result]:
+    """The trials of a guided search, in one set of processes; before them, where a strength is sought, strength 0."""
+    from hepda.workflows.scan.guided import search
+
+    options, model = plan.options, plan.source.models[0]
+    trials = options.guided or 0
+    bars = Tally(progress.step)
+    done = 0
+    with ExitStack() as stack:
+        share_out = stack.enter_context(parallel.crew(plan.processes, shared=None, progress=bars))
+
+        def measure(values: Mapping[str, Any]) -> Result:
+            nonlocal done
+            point = plan.source.point(model, values)
+            units = _units(plan, ground, point)
+            tasks = tasks_of(units, options.criterion.name)
+            bars.begin(tasks)
+            run_tasks(tasks, share_out)
+            progress.step("trials", min(done, trials), trials)
+            done += 1
+            return _result(plan, point, units)
+
+        plain = _without_adaptation(plan, model)
+        reference = [] if plain is None else [measure(plain)]
+        return reference + search(
+            plan.folder, model, plan.varied, options.methods, trials, options.criterion, options.seeds, measure,
+            seed=plan.base.seed, reference=reference,
+        )  # fmt: skip
+
+
+def _without_adaptation(plan: Plan, model: str) -> dict[str, Any] | None:
+    """Values of the point that a search over strengths is held against: strength 0, all else as in the file."""
+    key = strength_key(model)
+    if all(vary.key != key for vary in plan.varied):
+        return None
+    method = {method_key(model): plan.options.methods[0]} if plan.options.methods else {}
+    return method | {vary.key: value_at(plan.base, vary.key, vary.option) for vary in plan.varied} | {key: 0.0}
+
+
+# --- what comes out -----------------------------------------------------------------------------------------------
+
+
+def _findings(plan: Plan, ground: Ground, results: Sequence[Result], clock: Clock) -> Findings:
+    from hepda.events.dataset.store import open_table
+    from hepda.workflows.scan.measuring import counts, null_numbers
+
+    criterion, options = plan.options.criterion, plan.options
+    models = list(plan.source.models)
+    by_model = {model: [r for r in results if r.point.model == model] for model in models}
+    nulls = {}
+    for model, own in by_model.items():
+        able = [r for r in own if not r.failed]
+        if able:
+            reference = next((r for r in able if is_plain(r.point.config, model)), able[0])
+            unit = _units(plan, ground, reference.point)[0]
+            nulls[model] = null_numbers(unit.config, open_table(unit.table), unit_score(unit))
+    seconds = {unit.folder: row["seconds"] or 0.0 for r in results
+               for unit, row in zip(_units(plan, ground, r.point), r.rows, strict=True)}  # fmt: skip
+    first = open_table(next(iter(ground.paths.values())))
+    alarms = [f"{r.point.name}, seed {seed}: {text}" for r in results
+              for seed, row in zip(r.seeds, r.rows, strict=True) for text in row.get("alarms", ())]  # fmt: skip
+    return Findings(
+        config=plan.base,
+        curves=curves_of(results, criterion, options.methods, [vary.key for vary in plan.varied if vary.values]),
+        best={model: choose(own, criterion) for model, own in by_model.items()},
+        criterion=criterion,
+        seeds=options.seeds,
+        guided=options.guided is not None,
+        counts=counts(first),
+        nulls=nulls,
+        samples=ground.samples,
+        files=ground.files,
+        cost={"training_seconds": sum(seconds.values()), "processes": plan.processes},
+        warnings=[*ground.policy, *_folded(alarms)],
+    )
+
+
+def _folded(lines: Sequence[str], most: int = 8) -> list[str]:
+    """The first lines, and how many there are more."""
+    return [
+        *lines[:most],
+        *([f"{len(lines) - most} more alarms of trainings: see their folders"] if len(lines) > most else []),
+    ]
+
+
+def _write(plan: Plan, findings: Findings) -> Path:
+    from hepda.workflows.scan.figures import draw
+
+    with parallel.one_thread():
+        figures = draw(findings, plan.folder / "figures")
+    return write_pages(plan.folder, findings, figures, run_directory.provenance(plan.base.seed))

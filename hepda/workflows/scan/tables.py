@@ -1,0 +1,149 @@
+"""The tables of a scan: plain and chosen, all points, and what the choice saw; for the page and the console."""
+
+from __future__ import annotations
+
+from rich import box
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from hepda.report.number_format import Cell, Quantity, Table
+from hepda.workflows.scan.choice import Result
+from hepda.workflows.scan.findings import Curve, Findings, events_told
+from hepda.workflows.scan.measuring import TAIL
+from hepda.workflows.scan.points import is_plain, plain, short
+
+
+def chosen_table(findings: Findings) -> Table:
+    """The plain point beside the chosen one of every curve, on reporting events."""
+    head = ["Point", *(f"AUC {domain}" for domain in findings.domains), *(f"KS {other}" for other in findings.others)]
+    head += [f"Shift at {100 * point:g} %, {other}" for other in findings.others for point in TAIL]
+    rows: dict[str, list[Cell]] = {}
+    for curve in findings.curves:
+        for result in curve.results:
+            bare = is_plain(result.point.config, curve.model)
+            if bare or result is curve.chosen:
+                name = f"{curve.model}, plain" if bare else f"{curve.name} {told(curve, result)}"
+                rows.setdefault(name, [Cell(name, name), *_cells(findings, curve.model, result)])
+    note = "Without adaptation, and as chosen, on events that did not choose; ± over seeds."
+    return Table("Plain and chosen", head, list(rows.values()) if len(rows) > 1 else [], note)
+
+
+def _cells(findings: Findings, model: str, result: Result) -> list[Cell]:
+    """AUC a domain, KS another domain, shifts in the tail."""
+    cells = [_cell(result, f"auc_{domain}") for domain in findings.domains]
+    cells += [_cell(result, f"ks_{other}", good=_inside(findings, model, result, other)) for other in findings.others]
+    return cells + [
+        _cell(result, f"shift_{other}_{point:g}", 100.0, " %") for other in findings.others for point in TAIL
+    ]
+
+
+def points_table(findings: Findings) -> Table:
+    """Every point with its means and standard deviations on reporting events; the chosen ones are marked."""
+    keys = list(dict.fromkeys(short(key) for key in _shown_keys(findings)))  # the strengths of all models in one column
+    head = ["Curve", *keys, *(f"AUC {domain}" for domain in findings.domains)]
+    head += [f"KS {other}" for other in findings.others]
+    head += [f"Shift at {100 * point:g} %, {other}" for other in findings.others for point in TAIL]
+    head += [f"Probe {other}" for other in findings.others]
+    head += ["Failed"] if findings.failures else []
+    rows = []
+    for curve in findings.curves:
+        for result in curve.results:
+            row = [Cell(curve.name, curve.name)]
+            row += [_value_cell(result, key, result is curve.chosen) for key in keys]
+            row += _cells(findings, curve.model, result)
+            row += [_cell(result, f"probe_{other}") for other in findings.others]
+            row += [_failed_cell(result)] if findings.failures else []
+            rows.append(row)
+    note = (
+        f"On reporting events; means and standard deviations over {findings.seeds} seed"
+        f"{'s' * (findings.seeds > 1)}. A tick beside a value: chosen of its curve; beside a KS: no larger than two "
+        "samples of one generator show. Probe: AUC of a fresh classifier of the domain on the score, 0.5 is blind."
+    )
+    if findings.failures:
+        note += " Failed: seeds whose training failed; means are those of the others, and the point is never chosen."
+    return Table("All points", head, rows, note)
+
+
+def _shown_keys(findings: Findings) -> list[str]:
+    """The keys that need a column: those along curves; in a guided search all that have numbers."""
+    if not findings.guided:
+        return list(dict.fromkeys(curve.key for curve in findings.curves if curve.key))
+    values = [result.point.values for result in findings.results]
+    return list(dict.fromkeys(k for told in values for k, v in told.items() if isinstance(v, int | float)))
+
+
+def choice_table(findings: Findings) -> Table:
+    """What the choice saw: the loss of the source, the probe and the criterion on choosing events."""
+    names = {"choice_loss": "Source loss", "choice_probe": "Probe AUC"}
+    names |= {
+        n: n.removeprefix("choice_")
+        for r in findings.results
+        for n in r.mean
+        if n.startswith("choice_") and n not in names
+    }
+    rows = []
+    for curve in findings.curves:
+        for result in curve.results:
+            chosen = Cell(
+                "chosen" if result is curve.chosen else "failed" if result.failed else "",
+                "",
+                good=result is curve.chosen,
+            )
+            seconds = [row["seconds"] for row in result.rows if row["seconds"] is not None]
+            time = Quantity(sum(seconds) if seconds else None).cell()
+            rows.append(
+                [Cell(result.point.name, result.point.name), *(_cell(result, name) for name in names), time, chosen]
+            )
+    note = f"{events_told(findings)} The rule: {findings.criterion.told}."
+    return Table("The choice", ["Point", *names.values(), "Training [s]", "Choice"], rows, note)
+
+
+def _value_cell(result: Result, name: str, chosen: bool) -> Cell:
+    """The value of the point's key of that last name."""
+    key = next((key for key in result.point.values if short(key) == name), None)
+    if key is None:
+        return Cell("", None)
+    value = result.point.values[key]
+    return Cell(plain(value), float(value), key, chosen)
+
+
+def _failed_cell(result: Result) -> Cell:
+    text = f"{result.failed} of {len(result.rows)}" if result.failed else ""
+    return Cell(text, result.failed, "; ".join(result.why) if result.failed else "")
+
+
+def _cell(result: Result, name: str, factor: float = 1.0, unit: str = "", *, good: bool = False) -> Cell:
+    return Quantity.read({name: spread(result, name)}, name).scaled(factor).cell(digits=4, unit=unit, good=good)
+
+
+def _inside(findings: Findings, model: str, result: Result, other: str) -> bool:
+    null, ks = findings.nulls.get(model, {}).get(other, {}).get("ks"), result.mean.get(f"ks_{other}")
+    return isinstance(null, float) and ks is not None and ks <= null
+
+
+def console_table(findings: Findings) -> RichTable:
+    """All points for the terminal: AUC, KS and one shift a domain, probe; the chosen ones are marked."""
+    table = points_table(findings)
+    shown = [i for i, heading in enumerate(table.head) if "Shift" not in heading or "20 %" in heading]
+    drawn = RichTable(box=box.SIMPLE_HEAD, padding=0, pad_edge=False)
+    for i in shown:
+        widest = max(len(row[i].short) for row in table.rows)
+        drawn.add_column(Text(table.head[i]), justify="right" if i else "left", overflow="fold", min_width=widest)
+    drawn.add_column(Text(""))
+    marks = ["chosen" if r is curve.chosen else "" for curve in findings.curves for r in curve.results]
+    for row, mark in zip(table.rows, marks, strict=True):
+        drawn.add_row(*(Text(row[i].short) for i in shown), Text(mark))
+    return drawn
+
+
+def told(curve: Curve, result: Result) -> str:
+    """How a point is called after the name of its curve."""
+    return f"at {short(curve.key)} {curve.text(result)}" if curve.key else f"with {curve.text(result)}"
+
+
+def spread(result: Result, name: str) -> dict[str, float | None]:
+    """A mean with the ends of a standard deviation over seeds, where there is one."""
+    value, std = result.mean.get(name), result.std.get(name)
+    if value is None or std is None:
+        return {"value": value}
+    return {"value": value, "low": value - std, "high": value + std}

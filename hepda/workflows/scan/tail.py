@@ -1,0 +1,69 @@
+"""Did the bias fall in the tail of the score? A point's shifts over those of its model without adaptation.
+
+The words of the report follow from these ratios (`hepda.evaluation.differences.ratios`): what fell towards the
+domain of the training is an apparent difference unless the shift to a domain that no training saw fell as well.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from hepda.evaluation.differences.ratios import judge, verdict
+from hepda.evaluation.results import Interval, ShiftRatio
+from hepda.events.results.domains import adapted_to, held_out_domains
+from hepda.events.results.to_json import ratio_of
+from hepda.workflows.scan.choice import Result
+from hepda.workflows.scan.measuring import TAIL
+
+
+def shift_ratio(before: Result, after: Result, other: str, point: float) -> ShiftRatio:
+    """R = |mean shift of `after`| / |mean shift of `before`| over seeds, at a signal efficiency.
+
+    Intervals: the spread over seeds and the error of the finite samples, in quadrature. The latter is the same for all
+    seeds and partly cancels in R, which is not used: the interval of R is on the safe side.
+    """
+    name = f"shift_{other}_{point:g}"
+    old, new = (_shift(result, name) for result in (before, after))
+    if old is None or new is None:
+        told = "; ".join(dict.fromkeys(text for r in (before, after) for text in r.why if text.startswith(name)))
+        return ShiftRatio(other, point, None, None, None, False, told or "a shift is not there, or of one seed only")
+    if old.value == 0.0:
+        return ShiftRatio(other, point, old, new, None, False, "without adaptation there is no shift")
+    value = abs(new.value / old.value)
+    error = math.hypot(new.error, value * old.error) / abs(old.value)
+    resolved = abs(old.value) > 2.0 * old.error
+    why = None if resolved else "the shift without adaptation is within two errors of zero: the ratio says nothing"
+    ratio = Interval(value, max(0.0, value - error), value + error)
+    return ShiftRatio(other, point, old, new, ratio, resolved, why)
+
+
+def _shift(result: Result, name: str) -> Interval | None:
+    """The mean over seeds with its error; None where it is missing, or for one seed."""
+    value, spread, error = result.mean.get(name), result.std.get(name), result.mean.get(f"{name}_error")
+    if value is None or spread is None or error is None:
+        return None
+    half = math.hypot(spread, error)
+    return Interval(value, value - half, value + half)
+
+
+def judged(plain: Result | None, result: Result, others: Sequence[str]) -> dict[str, Any]:
+    """The keys `shift_ratio` and `verdict` of a model of metrics.json; empty where there is nothing to compare."""
+    config, model = result.point.config, result.point.model
+    if plain is None or plain is result:
+        return {}
+    source = config.domains[0]
+    found = {other: [shift_ratio(plain, result, other, point) for point in TAIL] for other in others}
+    ratios = {
+        f"{source}:{other}": {f"{r.signal_efficiency:g}": ratio_of(r) for r in row} for other, row in found.items()
+    }
+    unseen = next((other for other in held_out_domains(config) if other in found), None)
+    trained = adapted_to(config, model)
+    if trained not in found or all(r.ratio is None for r in found[trained]):
+        return {"shift_ratio": ratios} if any(r.ratio for row in found.values() for r in row) else {}
+    pairs = zip(found[trained], found[unseen] if unseen else [None] * len(TAIL), strict=True)
+    points = {
+        f"{one.signal_efficiency:g}": {"judgement": judge(one, two), "text": verdict(one, two)} for one, two in pairs
+    }
+    return {"shift_ratio": ratios, "verdict": {"domain": trained, "third": unseen, "adapted": True, "points": points}}

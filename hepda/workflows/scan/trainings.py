@@ -1,0 +1,144 @@
+"""Every unit's trainings, side by side; what is finished stays in the scan's folder and is not done again.
+
+A training is a job of hepda.events.training.jobs. Whoever finishes a unit's last job judges the unit at once, in the
+same process, so that judging is shared out as the trainings are.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from hepda.config import NetworkConfig
+from hepda.events.kind import combine
+from hepda.events.training.jobs import Job
+from hepda.runtime import run_directory
+from hepda.runtime.jobs import ITS_OWN, read_job, run_job
+from hepda.runtime.processes import Send
+from hepda.workflows.scan.points import Unit
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One training of a unit; without a job only the judgement is missing."""
+
+    unit: Unit
+    job: Job | None
+    criterion: str
+
+
+@dataclass(slots=True)
+class Tally:
+    """Sums what many trainings report into two bars: trainings, and their epochs."""
+
+    progress: Send
+    tasks: int = 0
+    epochs: int = 0
+    shares: dict[str, int] = field(default_factory=dict)
+    finished: int = 0
+
+    def begin(self, tasks: Sequence[Task]) -> None:
+        """These tasks come on top of those before."""
+        self.tasks += len(tasks)
+        for task in tasks:
+            section = None if task.job is None else task.job.config.models[task.job.model]
+            self.epochs += section.training.epochs if isinstance(section, NetworkConfig) else 0
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        """`what`: the training, or "" when a task is finished."""
+        if not what:
+            self.finished += 1
+            self.progress("trainings", self.finished, self.tasks)
+        elif total > 1:
+            self.shares[what] = done
+            self.progress("epochs", min(sum(self.shares.values()), self.epochs), self.epochs)
+
+
+def tasks_of(units: Sequence[Unit], criterion: str) -> list[Task]:
+    """What is left to do, seed by seed as the units are given; a unit that is given twice is done once."""
+    tasks = []
+    for unit in {unit.folder: unit for unit in units}.values():
+        left = [job for job in unit.jobs if not _is_over(unit, job)]
+        if left:
+            tasks += [Task(unit, job, criterion) for job in left]
+        elif not judgement_path(unit, criterion).exists():
+            tasks.append(Task(unit, None, criterion))
+    return tasks
+
+
+def run_tasks(tasks: Sequence[Task], share_out: Callable[..., list[None]]) -> None:
+    """Do the tasks with `share_out(function, items)`, as of `hepda.runtime.processes.crew`."""
+    for task in tasks:
+        task.unit.folder.mkdir(parents=True, exist_ok=True)
+    share_out(perform, list(tasks))
+
+
+def perform(_: None, task: Task, send: Send) -> None:
+    """Train what the task says; judge its unit if nothing of it is left to train."""
+    unit, job = task.unit, task.job
+    if job is not None:
+        name = f"{unit.folder.name}/{job.name}"
+        try:
+            run_job(None, job, lambda _, done, total: send(name, done, total))
+        except ITS_OWN as error:  # a value that cannot be trained with is a result of the scan
+            run_directory.write_text(_failure(unit, job), str(error))
+        (job.work / f"{job.name}.checkpoint").unlink(missing_ok=True)
+    if all(_is_over(unit, other) for other in unit.jobs) and not judgement_path(unit, task.criterion).exists():
+        run_directory.write_json(judgement_path(unit, task.criterion), judge(unit, task.criterion))
+    send("", 1, 1)
+
+
+def judge(unit: Unit, criterion: str) -> dict[str, Any]:
+    """The record of a finished unit: its numbers, what they lack and why, and the cost of its trainings."""
+    from hepda.events.dataset.store import open_table
+    from hepda.workflows.scan.measuring import choosing_numbers, reporting_numbers
+
+    failures = [_failure(unit, job).read_text() for job in unit.jobs if _failure(unit, job).exists()]
+    if failures:
+        return {"numbers": {}, "why": list(dict.fromkeys(failures)), "failed": True, "seconds": None, "epochs": None}
+    table = open_table(unit.table)
+    results = [read_job(job) for job in unit.jobs]
+    only = unit.config.model_copy(update={"models": {unit.model: unit.config.models[unit.model]}})
+    score = combine(only, table, results)[unit.model]
+    networks = [(job.fold, job.folder / f"{job.stem}.safetensors") for job in unit.jobs]
+    reported, why = reporting_numbers(unit.config, table, score)
+    chosen, more = choosing_numbers(unit.config, table, unit.model, score, criterion, networks)
+    return {
+        "numbers": reported | chosen,
+        "why": why + more,
+        "failed": False,
+        "seconds": sum(result.about["seconds"] for result in results),
+        "epochs": sum(result.about["epochs"] for result in results) / len(results),
+        "alarms": [f"{result.name}: {text}" for result in results for text in result.about.get("alarms", ())],
+    }
+
+
+def unit_score(unit: Unit) -> Any:
+    """P(signal) [n] of a finished unit, in the order of its table."""
+    from hepda.events.dataset.store import open_table
+
+    only = unit.config.model_copy(update={"models": {unit.model: unit.config.models[unit.model]}})
+    return combine(only, open_table(unit.table), [read_job(job) for job in unit.jobs])[unit.model]
+
+
+def read_judgement(unit: Unit, criterion: str) -> dict[str, Any]:
+    """What `judge` found for a unit."""
+    found: dict[str, Any] = run_directory.read_json(judgement_path(unit, criterion))
+    return found
+
+
+def judgement_path(unit: Unit, criterion: str) -> Any:
+    """The record's file: another criterion or another `evaluation:` section is another record."""
+    told = json.dumps([criterion, unit.config.evaluation.model_dump(mode="json", by_alias=True)], sort_keys=True)
+    return unit.folder / f"judged-{zlib.crc32(told.encode()):08x}.json"
+
+
+def _failure(unit: Unit, job: Job) -> Any:
+    return unit.folder / f"{job.name}.failed"
+
+
+def _is_over(unit: Unit, job: Job) -> bool:
+    return (unit.folder / f"{job.name}.npz").exists() or _failure(unit, job).exists()

@@ -1,0 +1,170 @@
+"""Two processes against one: what they train is the same, for every method and stabiliser."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from hepda.adversarial import DomainBatchNorm, Head, History, Network, Rows, Trainer, mlp, seeded
+from hepda.adversarial.distributed import alone, count, gather, join, leave, mine, sum_over_workers
+from hepda.adversarial.methods import METHODS, Adversary, build
+from hepda.adversarial.networks.tail import Tail
+from hepda.errors import ConfigError
+from tests.adversarial.data import network, shifted
+
+ROOT = Path(__file__).parents[2]
+STEPS: dict[str, Any] = {"epochs": 2, "optimizer": "sgd", "learning_rate": 0.05, "seed": 1, "device": "cpu"}
+Found = NDArray[np.float64]
+
+
+class StopError(Exception):
+    """Ends a training in its middle."""
+
+
+def rows(classes: int) -> tuple[Rows, Rows]:
+    """301 and 257 rows with weights of either sign: two workers cannot halve the batches."""
+    source, target = shifted(301)
+    label = np.digitize(np.asarray(source.features)[:, 0], [-0.5, 0.5]) if classes == 3 else source.targets["class"]
+    masks = {"background": label == 0, "signal": label > 0}
+    return Rows(source.features, {"class": label}, source.weights, masks), target.select(np.arange(257))
+
+
+def trained(net: Network, source: Rows, target: Rows, **settings: Any) -> Found:
+    """Predictions and what the history says, after a training."""
+    history = Trainer(**{**STEPS, "batch_size": 101, **settings}).fit(net, source, target)
+    columns = [history[name] for name in sorted(history.columns) if name != "seconds"]
+    return np.append(net.predict(source.features, raw=True).ravel().astype(np.float64), np.nan_to_num(columns).ravel())
+
+
+def by_method(name: str, trainer: dict[str, Any] | None = None, **settings: Any) -> Found:
+    """A training with a method of the registry."""
+    classes = METHODS[name].classes if METHODS[name].classes == 3 else 2
+    masks = ("background", "signal") if name == "conditional" else ()
+    told = {"weight": "domain", "schedule": "constant", "hidden": (8,), "masks": masks, "balance": False, **settings}
+    with seeded(0):
+        heads, terms = build(name, Adversary(8, classes, **told))
+        main = Head("class", mlp(8, [], 1 if classes == 2 else 3), loss="multiclass" if classes == 3 else "binary")
+        net = Network(mlp(6, [16, 8], activation="tanh"), [main, *heads], terms=terms)
+    return trained(net, *rows(classes), **(trainer or {}))
+
+
+def by_layer(layer: Callable[[int], nn.Module]) -> Found:
+    """A training with a batch norm in the encoder."""
+    with seeded(0):
+        encoder = nn.Sequential(nn.Linear(6, 8), layer(8), nn.ReLU())
+        heads, terms = build("vada", Adversary(8, weight="domain", schedule="constant", hidden=(8,)))
+        net = Network(encoder, [Head("class", mlp(8, [], 1)), *heads], terms=terms)
+    found = trained(net, *rows(2), precision="float64")  # torch sums the rows of a batch in another order
+    return np.concatenate([found, *(b.double().numpy().ravel() for b in net.buffers())])
+
+
+def by_tail() -> Found:
+    """A training whose domain head looks at the tail of the score."""
+    return trained(network(tail=Tail(0.3)), *rows(2))
+
+
+def resumed(folder: str) -> Found:
+    """A training that goes on from the first worker's checkpoint, which every worker reads."""
+    net = network()
+    path = Path(folder) / f"checkpoint{os.environ.get('RANK', '0')}"
+    Trainer(**STEPS, batch_size=101).fit(net, *rows(2), checkpoint=path, resume=True)
+    return net.predict(rows(2)[0].features, raw=True)
+
+
+def noise(features: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """A second view that needs no random numbers: those of a worker are its own."""
+    return features * 1.1
+
+
+CASES: dict[str, Callable[[], Found]] = {name: partial(by_method, name) for name in METHODS}
+CASES |= {
+    "pseudo, second view": partial(by_method, "pseudo", transform=noise),
+    "contrast, second view": partial(by_method, "contrast", transform=noise),
+    "gradient penalty": partial(by_method, "dann", gradient_penalty=1.0),
+    "projection": partial(by_method, "dann", {"projection": True}, strength=5.0),
+    "clip and average": partial(by_method, "dann", {"clip": 0.01, "average": 0.9}),
+    "blocks": partial(by_method, "dann", {"blocks": True}),
+    "several steps": partial(by_method, "wasserstein", steps=3),
+    "spectral norm": partial(by_method, "dann", spectral_norm=True),
+    "tail": by_tail,
+    "batch norm": partial(by_layer, nn.BatchNorm1d),
+    "domain batch norm": partial(by_layer, DomainBatchNorm),
+}
+
+
+def worker(folder: str) -> None:
+    """What each of the two processes runs; it starts below."""
+    torch.set_num_threads(1)
+    join()
+    found = {name: case() for name, case in CASES.items()} | {"resumed": resumed(folder)}
+    leave()
+    threads = [comm.read_text() for comm in Path("/proc/self/task").glob("*/comm")]
+    assert not any("gloo" in name for name in threads), threads  # one that works on would abort the process at its end
+    np.savez(Path(folder) / f"found{os.environ['RANK']}.npz", **found)
+
+
+@pytest.fixture(scope="module")
+def of_two(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Found]]:
+    """What each of two processes found, for all cases: one start for all of them."""
+    folder = tmp_path_factory.mktemp("workers")
+
+    def stop(so_far: History) -> None:
+        if so_far.epochs == 1:
+            raise StopError
+
+    with pytest.raises(StopError):
+        Trainer(**STEPS, batch_size=101).fit(network(), *rows(2), checkpoint=folder / "checkpoint0", on_epoch=stop)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        said = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
+    call = f"from tests.adversarial.test_distributed import worker; worker({str(folder)!r})"
+    path = {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
+    started = [
+        subprocess.Popen([sys.executable, "-c", call], env={**os.environ, **said, **path, "RANK": str(rank)}, cwd=ROOT)
+        for rank in range(2)
+    ]
+    assert [process.wait(timeout=240) for process in started] == [0, 0]
+    return [dict(np.load(folder / f"found{rank}.npz")) for rank in range(2)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", CASES)
+def test_two_processes_are_one_with_the_same_batch(of_two: list[dict[str, Found]], case: str) -> None:
+    expected = CASES[case]()
+    for found in of_two:
+        assert np.abs(found[case] - expected).max() < 1e-5
+
+
+@pytest.mark.slow
+def test_a_checkpoint_is_read_by_all_processes(of_two: list[dict[str, Found]], tmp_path: Path) -> None:
+    for found in of_two:
+        assert np.abs(found["resumed"] - resumed(str(tmp_path))).max() < 1e-5
+
+
+def test_alone_there_is_nothing_to_join() -> None:
+    values = torch.arange(3.0)
+    assert join() == (0, 1)
+    assert alone()
+    assert count() == 1
+    assert mine(7) == slice(0, 7)
+    assert gather(values, 3) is values and sum_over_workers(values) is values
+
+
+def test_a_batch_is_not_smaller_than_the_processes_are_many() -> None:
+    from hepda.adversarial.data.batches import PairedBatches, Table
+
+    table = Table(torch.zeros(3, 2), torch.zeros(3, 1))
+    with pytest.raises(ConfigError, match="3 rows of a domain cannot be shared by 4"):
+        PairedBatches(table, None, 10, None, 0, torch.device("cpu"), 3, 4)

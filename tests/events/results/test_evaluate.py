@@ -1,0 +1,339 @@
+"""Numbers and figures of scores that the test makes: blinded data, domains without a class, closed forms."""
+
+import json
+from functools import partial
+
+import numpy as np
+import pytest
+import yaml
+
+from hepda.config import load_config, validate
+from hepda.evaluation.roc import auc
+from hepda.events import wing
+from hepda.events.dataset.load import load_table
+from hepda.events.results import figures, to_json
+from hepda.events.results.blinding import BLINDED, hidden_range, uncontrolled
+from hepda.events.results.domains import lacking_class
+from hepda.events.results.evaluate import Judged, evaluate
+from hepda.events.results.per_run import run_metrics
+from hepda.events.training.model_description import setup_of
+from hepda.runtime.run_directory import plain
+from tests.factory import analysis, write_analysis
+
+OVERRIDES = ("features=[ht, met]", "plots={}", "evaluation.probes=false", "evaluation.bootstrap=2", "luminosity=0.5")
+DOMAIN = {"source": ["background"], "target": ["background_alt"]}
+TRAINING = {"seconds": 1.0, "rows_per_second": 1.0, "epochs": 1.0, "trainings": 1}
+
+
+def silent(what, done, total):
+    pass
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory):
+    path = write_analysis(tmp_path_factory.mktemp("numbers"), n=400)
+    return path, load_table(load_config(path, OVERRIDES)).table
+
+
+def judged(loaded, *overrides):
+    """Two models with scores that know something of the class."""
+    path, table = loaded
+    rng = np.random.default_rng(3)
+    scores = {model: 1 / (1 + np.exp(-(0.8 * table.label + rng.normal(0, 1, len(table))))) for model in ("one", "two")}
+    return Judged(load_config(path, [*OVERRIDES, *overrides]), table, scores, {})
+
+
+def model_metrics(asked, numbers, model="one"):
+    return plain(to_json.model_metrics(asked.config, numbers, model, TRAINING))
+
+
+@pytest.fixture(scope="module")
+def blind(loaded):
+    asked = judged(loaded, "evaluation.blind=score > 0.7")
+    return asked, evaluate(asked, 1, silent)
+
+
+@pytest.fixture(scope="module")
+def shown(loaded):
+    asked = judged(loaded, "evaluation.blind=null")
+    return asked, evaluate(asked, 1, silent)
+
+
+def scene(asked, numbers):
+    return figures.Scene(asked.config, asked.table, asked.scores, numbers, {}, {})
+
+
+def test_which_class_a_domain_lacks(loaded):
+    table = loaded[1]
+    assert [lacking_class(table, name) for name in table.domain_names] == [None, None, "signal", None]
+
+
+def test_without_blinding_data_are_compared_and_fitted(shown):
+    asked, numbers = shown
+    found = model_metrics(asked, numbers)
+    assert found["closure"]["data"]["mu"] is not None and found["closure"]["data"]["truth"] == 1
+    assert found["bias"]["simulation:data"]["class"] == "all" and found["bias"]["simulation:data"]["ks"] > 0
+    assert numbers.untold == {} and numbers.unlabelled == ("data",)
+
+
+def test_of_blinded_data_nothing_is_measured_and_the_reason_is_given(blind, shown):
+    asked, numbers = blind
+    found, other = model_metrics(asked, numbers), model_metrics(*shown)
+    for entry, same in (
+        (found["bias"]["simulation:data"], other["bias"]["simulation:data"]),
+        (found["closure"]["data"], other["closure"]["data"]),
+    ):
+        values = [v for k, v in entry.items() if k != "why" and not isinstance(v, dict)]
+        assert entry["why"] == BLINDED and set(values) == {None}
+        assert set(same) - {"why", "class", "n_eff", "sample_error_why"} <= set(entry)
+    shifts = found["bias"]["simulation:data"]["efficiency_shift"]
+    assert set(shifts) == set(other["bias"]["simulation:data"]["efficiency_shift"]) and set(shifts.values()) == {None}
+    assert found["domain_auc"]["simulation:data"]["score"] is None
+    assert found["auc"]["data"]["value"] is None
+    # What is not of data is as it was.
+    for name in ("alternative", "third"):
+        assert found["bias"][f"simulation:{name}"] == other["bias"][f"simulation:{name}"]
+        assert found["closure"][name] == other["closure"][name]
+    assert any("evaluation.blind" in note and "no number" in note for note in wing.notes(asked.config))
+
+
+def test_data_are_hidden_until_the_config_says_otherwise(loaded):
+    """Nothing is said of `blind`: data are hidden; null unblinds; and without data there is nothing to hide."""
+    path = loaded[0]
+    told = yaml.safe_load(path.read_text())
+    del told["evaluation"]["blind"]
+    silent_config = path.with_name("silent.yaml")
+    silent_config.write_text(yaml.safe_dump(told))
+    config = load_config(silent_config)
+    assert hidden_range(config) == (0.5001, np.inf) and any("Data are hidden" in note for note in wing.notes(config))
+    assert hidden_range(load_config(silent_config, ["evaluation.blind=null"])) is None
+    without = load_config(silent_config, ["samples.data=null", "evaluation.bias.between=[simulation, alternative]"])
+    assert hidden_range(without) is None and wing.notes(without) == []
+
+
+def test_a_domain_loss_that_sees_data_of_every_region_is_told(loaded):
+    """PAPERS 1.9, C15: data of a control region against simulation, never of the signal region."""
+    path, to_data = loaded[0], "models.dann.domain={source: [signal, background], target: [data], rows: all}"
+    (said,) = uncontrolled(load_config(path, [to_data]))
+    assert said.startswith("dann: ") and "signal region" in said and "`models.dann.domain.selection`" in said
+    assert uncontrolled(load_config(path, [to_data, "models.dann.domain.selection=n_jets == 5"])) == []
+    assert uncontrolled(load_config(path)) == []
+
+
+def test_blinded_numbers_do_not_depend_on_the_data(loaded, blind):
+    asked, numbers = blind
+    of_data = asked.table.of_domain("data")
+    scores = {name: np.where(of_data, 0.99, score) for name, score in asked.scores.items()}
+    other = evaluate(Judged(asked.config, asked.table, scores, {}), 1, silent)
+    for model in scores:
+        assert json.dumps(model_metrics(asked, other, model)) == json.dumps(model_metrics(asked, numbers, model))
+
+
+def points(figure):
+    """All points with errors that are drawn as data: x and y of the containers that are called so."""
+    return [
+        line.get_xydata()
+        for axes in figure.axes
+        for line in axes.lines
+        if str(line.get_marker()) in ("o", ".") and str(line.get_color()) in ("black", "k", "#000000")
+    ]
+
+
+def test_no_figure_shows_what_is_blinded(blind, shown):
+    named = {d.name: d for d in figures.drawings(scene(*blind))}
+    open_ = {d.name: d for d in figures.drawings(scene(*shown))}
+    for name in ("features_overview", "feature_ht", "feature_met"):
+        assert points(open_[name].draw()), "data are not told from the rest: the test would see nothing"
+        assert not points(named[name].draw()), name
+    drawn, seen = points(named["score_stack_one"].draw()), points(open_["score_stack_one"].draw())
+    assert drawn and max(xy[:, 0][np.isfinite(xy[:, 1])].max(initial=0) for xy in drawn) < 0.7
+    assert max(xy[:, 0].max() for xy in seen) > 0.7
+    assert "data" not in blind[1].models["one"].closure and "data" in shown[1].models["one"].closure
+    assert not any("data" in name for name in named)
+
+
+def test_titles_hold_no_mathematics_that_a_page_cannot_set(loaded, shown):
+    asked = judged(loaded, "evaluation.blind=null", "plots={ht: {label: $H_T$, unit: GeV}, met: {label: Missing}}")
+    titles = {d.name: d.title for d in figures.input_drawings(scene(asked, shown[1]))}
+    assert titles == {"features_overview": "All inputs", "feature_ht": "ht", "feature_met": "Missing"}
+
+
+def test_no_figure_depends_on_data_that_are_blinded(blind, loaded):
+    asked, numbers = blind
+    of_data = asked.table.of_domain("data")
+    shifted = {name: np.where(of_data & (s > 0.7), 0.99, s) for name, s in asked.scores.items()}
+    one = figures.drawings(scene(asked, numbers))
+    two = figures.drawings(scene(Judged(asked.config, asked.table, shifted, {}), numbers))
+    for a, b in zip(one, two, strict=True):
+        if a.name.startswith("score"):
+            first, second = a.draw(), b.draw()
+            for left, right in zip(first.axes, second.axes, strict=True):
+                assert left.get_ylim() == right.get_ylim() and len(left.lines) == len(right.lines)
+                for x, y in zip(left.lines, right.lines, strict=True):
+                    np.testing.assert_array_equal(x.get_xydata(), y.get_xydata())
+
+
+def test_a_domain_with_background_alone_has_no_auc_but_a_bias_and_figures(shown):
+    asked, numbers = shown
+    found = model_metrics(asked, numbers)
+    assert found["auc"]["third"] == {"value": None, "low": None, "high": None, "why": "it has no signal events"}
+    assert found["bias"]["simulation:third"]["class"] == "background"
+    assert found["closure"]["third"]["truth"] == 0
+    own = scene(asked, numbers)
+    assert own.rival_domains == ["alternative", "third"]
+    # Data are the domain without classes, whatever other domains lack.
+    assert len(own.data(asked.scores["one"]).values) == asked.table.of_domain("data").sum()
+    names = [d.name for d in figures.drawings(own)]
+    assert "efficiency_shift_third" in names and "roc_third" not in names
+
+
+def test_a_domain_without_the_compared_class_is_not_compared(loaded):
+    asked = judged(loaded, "evaluation.bias={class: signal, between: [simulation, alternative]}")
+    numbers = evaluate(asked, 1, silent)
+    found = model_metrics(asked, numbers)
+    assert found["bias"]["simulation:third"]["ks"] is None
+    assert found["bias"]["simulation:third"]["why"] == "it has no signal events to compare"
+    assert found["bias"]["simulation:alternative"]["class"] == "signal"
+    assert figures.drawings(scene(asked, numbers))
+
+
+def test_auc_and_efficiency_shift_are_those_of_the_arrays(shown):
+    asked, numbers = shown
+    table, score = asked.table, asked.scores["two"]
+    mask = table.of_domain("alternative")
+    expected = auc(score[mask], table.label[mask], table.weight[mask])
+    assert numbers.auc("two", "alternative").value == expected
+    shift = next(s for s in numbers.models["two"].bias["third"].efficiency_shift if s.signal_efficiency == 0.5)
+
+    def kept(domain, label):
+        of = table.of_domain(domain) & (table.label == label)
+        return table.weight[of & (score >= shift.cut)].sum() / table.weight[of].sum()
+
+    assert kept("simulation", 1) == pytest.approx(0.5, abs=0.02)
+    assert shift.shift == pytest.approx(kept("third", 0) / kept("simulation", 0) - 1, rel=1e-9)
+
+
+def test_between_decides_what_is_compared(loaded):
+    asked = judged(loaded, "evaluation.bias.between=[simulation, third]", "evaluation.blind=null")
+    assert asked.others == ["third"]
+    numbers = evaluate(asked, 1, silent)
+    found = model_metrics(asked, numbers, "two")
+    assert found["bias"]["simulation:third"]["ks"] > 0
+    for name in ("alternative", "data"):
+        entry = found["bias"][f"simulation:{name}"]
+        assert entry["ks"] is None and entry["why"] == "`evaluation.bias.between` does not name it"
+        assert name not in numbers.models["two"].tests and name not in numbers.models["two"].ratios
+        assert found["closure"][name]["mu"] is not None  # a fit is not a comparison
+    assert found["auc"]["alternative"]["value"] is not None
+    named = [d.name for d in figures.drawings(scene(asked, numbers))]
+    assert "efficiency_shift_third" in named and "efficiency_shift_alternative" not in named
+    assert judged(loaded, "evaluation.bias=null", "evaluation.blind=null").others == ["alternative", "third", "data"]
+
+
+def test_each_class_is_tested_and_each_statistic_has_p_value_and_null(shown):
+    found = model_metrics(*shown)["tests"]
+    assert {pair: set(by_class) for pair, by_class in found.items()} == {
+        "simulation:alternative": {"background", "signal"},
+        "simulation:third": {"background"},
+        "simulation:data": {"all"},
+    }
+    for name in ("ks", "wasserstein", "energy", "chi2", "jensen_shannon"):
+        entry = found["simulation:alternative"]["signal"][name]
+        assert 0 < entry["p_value"] <= 1 and entry["null"] > 0 and entry["value"] >= 0
+    assert (
+        found["simulation:third"]["background"]["ks"]["value"]
+        == model_metrics(*shown)["bias"]["simulation:third"]["ks"]
+    )
+
+
+def test_the_significance_quotes_other_events_than_it_was_chosen_on(shown):
+    asked, numbers = shown
+    table = asked.table
+    shuffled = {
+        name: np.where(table.validation, score, np.random.default_rng(0).permutation(score))
+        for name, score in asked.scores.items()
+    }
+    other = evaluate(Judged(asked.config, table, shuffled, {}), 1, silent)
+    one, two = (n.models["two"].scan.best for n in (numbers, other))
+    assert one.value is not None and numbers.models["two"].rival == "third"  # the one that no training sees
+    chosen = table.of_domain("simulation") & (table.label == 1) & table.validation
+    assert abs(one.cut - two.cut) < 0.1 and chosen.sum() > 30  # as the grid of cuts is of all events
+    assert two.value < one.value
+
+
+def test_working_points_calibration_and_bins_are_told_by_domain(shown):
+    asked, numbers = shown
+    table, score = asked.table, asked.scores["two"]
+    found = model_metrics(asked, numbers, "two")
+    assert set(found["calibration"]) == set(found["bins"]) == {"simulation", "alternative"}
+    assert found["bins"]["simulation"]["background"]["negative"] == 0
+    points = found["working_points"]["0.3"]
+    assert points["simulation"]["signal_efficiency"] == pytest.approx(0.3, abs=0.02)
+    signal = table.of_domain("simulation") & (table.label == 1)
+    order = np.argsort(-score[signal])
+    cut = score[signal][order][np.argmax(np.cumsum(table.weight[signal][order]) >= 0.3 * table.weight[signal].sum())]
+    background = table.of_domain("alternative") & (table.label == 0)
+    expected = table.weight[background & (score >= cut)].sum() / table.weight[background].sum()
+    assert points["alternative"]["background_efficiency"] == pytest.approx(expected)
+    assert points["alternative"]["rejection"] == pytest.approx(1 / expected)
+
+
+def test_protected_variables_and_efficiencies_are_told(loaded):
+    asked = judged(loaded, "evaluation.protected=[ht]", "evaluation.efficiency_against=[met]", "evaluation.blind=null")
+    numbers = evaluate(asked, 1, silent)
+    entry = model_metrics(asked, numbers)["flatness"]["ht"]
+    assert set(entry) == {"signal", "background"}
+    for found in entry.values():
+        assert found["cvm"] is None and "fewer than two windows" in found["why"]  # 400 events are too few, and say so
+    assert "efficiency_met" in [d.name for d in figures.drawings(scene(asked, numbers))]
+    curve = numbers.models["one"].efficiency["met"]["signal"]
+    assert np.nanmean(curve.efficiency) == pytest.approx(0.3, abs=0.1)
+
+
+def remembering(shift, table, model, fold):
+    """Scores as `judged` makes them, but for what a model remembers of the events that it saw."""
+    assert fold == 0 and not np.any(table.fold == 0) and not np.any(table.validation)
+    rng = np.random.default_rng(len(model))
+    return 1 / (1 + np.exp(-((0.8 + shift) * table.label + rng.normal(0, 1, len(table)))))
+
+
+@pytest.mark.parametrize("shift", [0.0, 1.5])
+def test_training_events_are_scored_again_and_told_apart_from_those_that_were_not_seen(loaded, shift):
+    path, table = loaded
+    config = load_config(path, [*OVERRIDES, "evaluation.blind=null"])
+    rng = np.random.default_rng(5)
+    scores = {m: 1 / (1 + np.exp(-(0.8 * table.label + rng.normal(0, 1, len(table))))) for m in ("network", "bdt")}
+    asked = Judged(config, table, scores, {}, partial(remembering, shift))
+    numbers = evaluate(asked, 1, silent)
+    found = model_metrics(asked, numbers, "network")["overtraining"]
+    assert found["background"]["p_value"] > 0.02
+    assert (found["signal"]["p_value"] < 0.02) == (shift > 0)
+    said = run_metrics(config, numbers, {})["guards"]["warnings"]
+    assert any("network: the score of signal has another shape" in line for line in said) == (shift > 0)
+    assert "overtraining_network" in [d.name for d in figures.drawings(scene(asked, numbers))]
+
+
+def test_without_the_models_there_is_a_reason_for_the_missing_overtraining(shown):
+    entry = model_metrics(*shown)["overtraining"]
+    assert entry == {"ks": None, "p_value": None, "why": "the trained models were not at hand"}
+
+
+def test_what_each_model_is_stands_in_words(loaded):
+    models = {
+        "network": {"kind": "network", "encoder": [8, 4], "ensemble": 3},
+        "score": {"kind": "network", "domain": DOMAIN | {"input": "score", "tail": 0.3, "strength": 5.0}},
+        "informed": {"kind": "network", "train_on": ["signal", "background", "signal_alt", "background_alt"],
+                     "parameter": {"simulation": 0.0, "alternative": 1.0}},
+        "trees": {"kind": "bdt", "reweight": DOMAIN},
+    }  # fmt: skip
+    asked = validate(analysis(models=models))
+    found = {model: setup_of(asked, model) for model in models}
+    assert found["network"] == {
+        "kind": "network 8-4", "members": 3, "class_loss": ["signal", "background"], "adaptation": "",
+    }  # fmt: skip
+    assert found["score"]["adaptation"] == (
+        "dann on score above the cut of 30 % signal efficiency: background against background_alt, background"
+    )
+    assert found["score"]["strength"] == 5.0 and "strength" not in found["trees"]
+    assert found["informed"]["adaptation"] == "reads its domain (simulation 0, alternative 1), scored at 0"
+    assert found["trees"]["adaptation"] == "background weighted as background_alt"

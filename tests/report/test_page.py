@@ -1,0 +1,470 @@
+"""The report: every number is there, nothing is fetched, nothing of the config becomes markup."""
+
+import copy
+import html
+import json
+import re
+import shutil
+import subprocess
+import sys
+import zlib
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from hepda.report.number_format import Cell, Table
+from hepda.report.page import SECTIONS, ReportFigure, conclude, console_table, write_report
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+NASTY = "tt<script>alert('x')</script>&\"jets\""
+
+
+def png(width: int = 3, height: int = 2) -> bytes:
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return len(body).to_bytes(4, "big") + kind + body + zlib.crc32(kind + body).to_bytes(4, "big")
+
+    header = width.to_bytes(4, "big") + height.to_bytes(4, "big") + bytes([8, 0, 0, 0, 0])
+    rows = zlib.compress(bytes((width + 1) * height))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+
+
+def interval(value: float, half: float) -> dict[str, float]:
+    return {"value": value, "low": value - half, "high": value + half}
+
+
+def bias(ks: float, null: float) -> dict[str, Any]:
+    return {
+        "class": "background", "ks": ks, "ks_null": null, "wasserstein": ks / 3.1,
+        "chi2_ndf": 1.317, "p_value": 0.0113,
+        "efficiency_shift": {"0.3": -0.1021, "0.5": -0.0517, "0.7": -0.0207},
+        "efficiency_shift_error": {"0.3": 0.0353, "0.5": 0.0201, "0.7": 0.0113},
+    }  # fmt: skip
+
+
+def ratio(value: float, half: float) -> dict[str, Any]:
+    return interval(value, half) | {
+        "plain": interval(-0.2345, 0.0456), "adapted": interval(-0.2345 * value, 0.0467), "resolved": True,
+    }  # fmt: skip
+
+
+def statistics(value: float) -> dict[str, Any]:
+    names = ("ks", "wasserstein", "energy", "chi2", "jensen_shannon")
+    return {n: {"value": value + i, "p_value": 0.0111 * (i + 1), "null": 0.3313 + i} for i, n in enumerate(names)}
+
+
+def model(auc: float, ks: float, third: float) -> dict[str, Any]:
+    points = {"0.3": {"judgement": "fell less", "text": "x"}, "0.1": {"judgement": "unresolved", "text": "y"}}
+    working = {
+        "signal_efficiency": 0.3012, "signal_efficiency_error": 0.0041, "background_efficiency": 0.0217,
+        "background_efficiency_error": 0.0012, "rejection": 46.08, "rejection_error": 2.54, "significance": 3.217,
+    }  # fmt: skip
+    return {
+        "auc": {"simulation": interval(auc, 0.0021), "alternative": interval(auc - 0.0037, 0.0023)},
+        "auc_difference": {"simulation": interval(-0.0071, 0.0013), "alternative": interval(-0.0053, 0.0017)},
+        "bias": {"simulation:alternative": bias(ks, 0.0141), "simulation:third": bias(third, 0.0173)},
+        "shift_ratio": {
+            "simulation:alternative": {"0.3": ratio(0.3125, 0.0631), "0.1": ratio(0.4375, 0.0937)},
+            "simulation:third": {"0.3": ratio(0.8125, 0.0461), "0.1": ratio(0.9531, 0.0512)},
+        },
+        "verdict": {"domain": "alternative", "third": "third", "adapted": True, "points": points},
+        "tests": {"simulation:alternative": {"background": statistics(0.31), "signal": statistics(0.35)}},
+        "domain_auc": {"simulation:alternative": {"score": 0.5123, "embedding": 0.5678}},
+        "probes": {"simulation:alternative": {"background": {
+            "bdt": {"score": interval(0.5123, 0.0113), "embedding": interval(0.5678, 0.0127)},
+            "mlp": {"score": interval(0.5157, 0.0117), "embedding": interval(0.5631, 0.0129)},
+        }}},
+        "significance": {"asimov": 0.6051, "asimov_with_bias": 0.2061, "binned": 0.6789, "bias_from": "third"},
+        "working_points": {"0.3": {"simulation": working}},
+        "calibration": {"simulation": {"expected_error": 0.0157}},
+        "bins": {"simulation": {"background": {"bins": 9, "empty": 0, "negative": 1, "lowest_n_eff": 27.31}}},
+        "overtraining": {"signal": {"ks": 0.0191, "p_value": 0.0413}, "background": {"ks": 0.0193, "p_value": 0.0419}},
+        "flatness": {"ht": {"background": {"cvm": 0.00313, "ks": 0.0917, "p_value": 0.0217}}},
+        "closure": {"third": {"mu": 1.317, "error": 0.613, "pull": 0.517}},
+        "reweight": {"clipped": 0.0123, "n_eff": {"before": 6123.0, "after": 4876.0},
+                     "domain_auc": {"before": interval(0.5817, 0.0043), "after": interval(0.5077, 0.0047)}},
+        "training": {"seconds": 14.3125, "rows_per_second": 402311.0, "epochs": 31},
+    }  # fmt: skip
+
+
+GUARDS = {
+    "class_priors": {"simulation": {"value": 0.0451, "error": 0.0013, "odds_ratio": 1.0},
+                     "alternative": {"value": 0.0917, "error": 0.0017, "odds_ratio": 2.1361}},
+    "inputs": {"simulation:alternative": {"background": {"bdt": {"inputs": interval(0.5711, 0.0119)},
+                                                         "mlp": {"inputs": interval(0.5733, 0.0121)}}}},
+    "importance": {"simulation:alternative": {"ht": {"value": 0.0213, "error": 0.0031}}},
+    "removal": {"simulation:alternative": {
+        "inputs": ["ht"], "without": {"0": {"domains": interval(0.5711, 0.0119), "classes": interval(0.8407, 0.0083)},
+                                      "1": {"domains": interval(0.5213, 0.0117), "classes": interval(0.8391, 0.0087)}},
+    }},
+    "gradient_cosine": {"dann": {"first": -0.613, "last": -0.811}},
+    "warnings": ["Label shift: <b>signal</b> is 9 % of the yield in alternative."],
+}  # fmt: skip
+TRAINING_BIAS = {
+    "signal_efficiency": 0.3,
+    "models": {
+        name: {"trained_on": domain, "tested_on": {
+            "simulation": {"auc": interval(auc, 0.0019), "auc_difference": interval(auc - 0.8431, 0.0009),
+                           "background_efficiency": interval(0.0361, 0.0011)}}}
+        for name, domain, auc in (("network", "simulation", 0.8431), ("network_b", "alternative", 0.8379))
+    },
+}  # fmt: skip
+
+
+@pytest.fixture
+def metrics() -> dict[str, Any]:
+    def sample(kind: str | None, domain: str, use: str) -> dict[str, Any]:
+        return {
+            "class": kind, "domain": domain, "use": use,
+            "entries": 60012, "selected": 31022, "yield": 61.934,
+            "yield_error": 0.353, "n_eff": 23017.0, "negative_fraction": 0.1313,
+        }  # fmt: skip
+
+    bdt = model(0.8451, 0.0371, 0.0283)
+    bdt["domain_auc"]["simulation:alternative"] |= {"embedding": None, "why": "a BDT has no embedding"}
+    return {
+        "schema": 1, "name": "tth", "seed": 7, "luminosity": 1.0,
+        "samples": {
+            NASTY: sample("background", "simulation", "train"),
+            "tt_alt": sample("background", "alternative", "train"),
+            "tt_third": sample("background", "third", "evaluate"),
+            "data": sample(None, "data", "evaluate"),
+        },
+        "models": {
+            "network": model(0.8431, 0.0321, 0.0251), "dann": model(0.8423, 0.0121, 0.0152), "bdt": bdt,
+        },
+        "guards": copy.deepcopy(GUARDS), "training_bias": copy.deepcopy(TRAINING_BIAS),
+    }  # fmt: skip
+
+
+def numbers(node: object) -> list[float]:
+    if isinstance(node, dict):
+        return [x for key, child in node.items() if key != "schema" for x in numbers(child)]
+    return [node] if isinstance(node, int | float) else []
+
+
+class Tables(HTMLParser):
+    """What a reader sees of the tables or points at, and every tag with its attributes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.cell = False
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        self.cell = tag in ("td", "th") or (self.cell and tag == "button")
+        if tag in ("td", "th"):
+            self.seen += [value or "" for key, value in attrs if key in ("data-sort", "title")]
+
+    def handle_data(self, data: str) -> None:
+        if self.cell:
+            self.seen.append(data)
+
+
+def read(path: Path) -> tuple[str, Tables]:
+    page, parser = path.read_text(), Tables()
+    parser.feed(page)
+    return page, parser
+
+
+def test_every_number_stands_in_a_table(metrics: dict[str, Any], tmp_path: Path) -> None:
+    _, parser = read(write_report(tmp_path / "report.html", metrics))
+    seen = [float(x) for text in parser.seen for x in re.findall(r"-?\d+\.?\d*(?:e-?\d+)?", text)]
+    facts = (metrics["seed"], metrics["luminosity"])  # in the line under the title
+    for number in numbers(metrics):
+        shown = any(min(abs(x - number), abs(x - 100 * number)) < 1e-9 for x in seen)  # or in per cent
+        assert shown or number in facts or _is_half_width(number, parser.seen), number
+
+
+def _is_half_width(number: float, texts: list[str]) -> bool:
+    """An error is kept as the ends of its interval, "value [low, high]"."""
+    for text in texts:
+        found = re.fullmatch(r"\S+ \[(\S+), (\S+)\]", text)
+        if found:
+            half = 0.5 * (float(found[2]) - float(found[1]))
+            if min(abs(half - number), abs(half - 100 * number)) < 1e-9:
+                return True
+    return False
+
+
+def test_nothing_is_fetched_from_anywhere(metrics: dict[str, Any], tmp_path: Path) -> None:
+    figures = [ReportFigure("inputs", "HT", "Caption", png())]
+    page, parser = read(
+        write_report(tmp_path / "report.html", metrics, figures, config_text="files: https://x.ch/a.root")
+    )
+    assert "default-src 'none'" in page
+    for tag, attributes in parser.tags:
+        assert tag not in ("link", "iframe", "object", "embed", "base")
+        for key in ("src", "href", "action", "srcset", "data"):
+            assert (attributes.get(key) or "#").startswith(("#", "data:image/png;base64,"))
+        assert tag != "script" or "src" not in attributes
+    css = "".join(re.findall(r"<style>(.*?)</style>", page, re.S))
+    assert "url(" not in css
+    assert "@import" not in css
+
+
+def test_names_from_the_analysis_file_are_text_and_never_markup(metrics: dict[str, Any], tmp_path: Path) -> None:
+    metrics["name"] = NASTY
+    metrics["models"] = {NASTY: metrics["models"]["dann"]}
+    path = write_report(
+        tmp_path / "report.html", metrics, [("inputs", NASTY, NASTY, png())], config_text=NASTY,
+        manifest={"files": [NASTY]}, warnings=[NASTY], notes=[NASTY],
+    )  # fmt: skip
+    page, parser = read(path)
+    assert "<script>alert" not in page
+    assert [tag for tag, _ in parser.tags].count("script") == 1
+    assert page.count(html.escape(NASTY).replace("&#x27;", "&#39;").replace("&quot;", "&#34;")) >= 6
+
+
+def test_sections_stand_in_the_order_of_the_questions(metrics: dict[str, Any], tmp_path: Path) -> None:
+    figures = [(key, f"figure of {key}", "", png()) for key in reversed(SECTIONS)]
+    page, _ = read(write_report(tmp_path / "report.html", metrics, figures))
+    found = re.findall(r'<section id="(\w+)">', page)
+    assert found == list(SECTIONS)
+    for key, following in zip(found, [*found[1:], None], strict=True):
+        start = page.index(f'<section id="{key}"')
+        end = page.index(f'<section id="{following}"') if following else len(page)
+        assert f"figure of {key}" in page[start:end]
+
+
+def test_a_section_without_anything_is_left_out(tmp_path: Path) -> None:
+    page, _ = read(write_report(tmp_path / "report.html", {"name": "empty", "models": {}}))
+    assert re.findall(r'<section id="(\w+)">', page) == ["missing", "details"]
+    assert "Nothing: every number" in page
+
+
+def test_a_table_of_dashes_is_left_out_and_its_reason_is_not(metrics: dict[str, Any], tmp_path: Path) -> None:
+    nothing = {"score": None, "embedding": None}
+    for entry in metrics["models"].values():
+        entry["probes"]["simulation:alternative"]["background"] = {"bdt": nothing, "mlp": nothing, "why": "not asked"}
+    del metrics["guards"]["inputs"]
+    page, _ = read(write_report(tmp_path / "report.html", metrics))
+    assert "Probes, background" not in page and "not asked" in page
+    metrics["models"]["dann"]["probes"]["simulation:alternative"]["background"]["bdt"] = {"score": 0.51}
+    page, _ = read(write_report(tmp_path / "report.html", metrics))
+    assert "Probes, background" in page
+
+
+def test_nulls_are_listed_with_their_reason_and_notes_with_them(metrics: dict[str, Any], tmp_path: Path) -> None:
+    page, _ = read(write_report(tmp_path / "report.html", metrics, notes=["data above 0.7 are blinded"]))
+    missing = page[page.index('<section id="missing">') :]
+    assert "a BDT has no embedding" in missing
+    assert "data above 0.7 are blinded" in missing
+
+
+def test_figures_are_inside_whole_and_many_small_ones_are_folded(metrics: dict[str, Any], tmp_path: Path) -> None:
+    image = tmp_path / "wide.png"
+    image.write_bytes(png(width=1400))
+    figures = [("inputs", "overview", "all", image)] + [("inputs", f"f{i}", "", png()) for i in range(9)]
+    page, parser = read(write_report(tmp_path / "report.html", metrics, figures))
+    images = [attributes for tag, attributes in parser.tags if tag == "img"]
+    assert len(images) == 10
+    assert all(attributes["alt"] for attributes in images)
+    assert images[0]["width"] == "1400"
+    assert "9 more figures" in page
+    assert page.index("overview") < page.index("9 more figures")
+
+
+@pytest.mark.parametrize(
+    ("figure", "message"),
+    [(("nonsense", "x", "", png()), "section 'nonsense'"), (("inputs", "x", "", b"<svg/>"), "no PNG")],
+)
+def test_a_figure_that_cannot_be_shown_is_refused(
+    metrics: dict[str, Any], tmp_path: Path, figure: tuple, message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        write_report(tmp_path / "report.html", metrics, [figure])
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_page_holds_config_manifest_and_metrics(metrics: dict[str, Any], tmp_path: Path) -> None:
+    manifest = {"versions": {"hepda": "9.9.9"}, "git_commit": "abc123", "files": [{"path": "ttH.root"}]}
+    page, _ = read(write_report(tmp_path / "report.html", metrics, config_text="epochs: 40 # all", manifest=manifest))
+    text = html.unescape(page)
+    assert "epochs: 40 # all" in text
+    assert json.dumps(manifest, indent=1) in text
+    assert json.dumps(metrics, indent=1, ensure_ascii=False) in text
+    assert "9.9.9" in page
+    assert "Seed: <b>7</b>" in page
+
+
+def test_the_same_numbers_give_the_same_page(metrics: dict[str, Any], tmp_path: Path) -> None:
+    first = write_report(tmp_path / "a" / "report.html", metrics).read_bytes()
+    assert write_report(tmp_path / "b" / "report.html", copy.deepcopy(metrics)).read_bytes() == first
+
+
+def judged(metrics: dict[str, Any], **judgements: str) -> str:
+    """What is said of dann if its shifts are judged so (at 30, 20 and 10 %)."""
+    entry = metrics["models"]["dann"]
+    points = {f"0.{key[2:]}": {"judgement": found} for key, found in judgements.items()}
+    entry["verdict"]["points"] = points
+    return conclude(metrics)[0]
+
+
+@pytest.mark.parametrize(
+    ("judgements", "words"),
+    [
+        ({"at3": "fell", "at2": "fell", "at1": "unresolved"}, "agrees at 30 and 20 %: the bias fell."),
+        ({"at3": "fell", "at2": "not fallen"}, "agrees at 30 % alone; elsewhere it does not."),
+        ({"at3": "apparent only"}, "WARNING: the apparent simulation–alternative difference fell, that to third"),
+        ({"at3": "fell less", "at2": "fell less"}, "WARNING: most of what fell is the apparent simulation–alternative"),
+        ({"at3": "fell", "at1": "apparent only"}, "did not (at 10 %)"),
+        ({"at3": "not fallen", "at1": "unresolved"}, "did not fall significantly (at 30 %)"),
+        ({"at3": "cannot tell"}, "third is too small to say whether a bias did"),
+        ({"at3": "untested"}, "no third domain says whether a bias did, so it must not be quoted"),
+        ({"at3": "unresolved"}, "too few events to tell"),
+    ],
+)
+def test_the_shift_ratios_decide_the_wording(metrics: dict[str, Any], judgements: dict[str, str], words: str) -> None:
+    said = judged(metrics, **judgements)
+    assert words in said.splitlines()[0]
+    assert ("the bias fell" in said) == (words == "agrees at 30 and 20 %: the bias fell.")
+
+
+def test_the_evidence_stands_below_the_verdict(metrics: dict[str, Any]) -> None:
+    first, trained, third, ks = judged(metrics, at3="fell less").splitlines()
+    assert first.endswith("At 10 % the shift to third is 0.953 ± 0.051 of the plain model's.")
+    assert trained == (
+        "Shift from simulation to alternative at 30 and 10 % signal efficiency: −7.3 ± 4.7 and −10.3 ± 4.7 %, against "
+        "−23.4 ± 4.6 and −23.4 ± 4.6 % for network (ratio 0.31 and 0.44)."
+    )
+    assert "to third" in third and "(ratio 0.81 and 0.95)" in third
+    assert ks == "KS distance to alternative: 0.012, inside the same-generator null, against 0.032."
+
+
+def test_a_shift_that_fell_to_the_unseen_domain_alone_is_told(metrics: dict[str, Any]) -> None:
+    said = judged(metrics, at3="not fallen", at1="unresolved").splitlines()[0]
+    assert "That to third, which no training saw, fell all the same (at 30 %)." in said
+    metrics["models"]["dann"]["shift_ratio"]["simulation:third"]["0.3"] |= {"value": 0.95}
+    assert "all the same" not in judged(metrics, at3="not fallen")
+
+
+def test_a_model_that_was_trained_elsewhere_is_no_adaptation(metrics: dict[str, Any]) -> None:
+    del metrics["models"]["dann"]["verdict"]
+    assert not any("dann" in said for said in conclude(metrics))
+
+
+def test_a_model_that_was_not_adapted_is_not_judged(metrics: dict[str, Any]) -> None:
+    metrics["models"]["dann"]["verdict"] = {"domain": "alternative", "third": "third", "adapted": False}
+    *others, last = conclude(metrics)
+    assert last == "Not adapted, so nothing is judged of them; the tables have their shifts: dann."
+    assert others and not any("dann" in said for said in others)
+
+
+def test_a_ks_that_falls_says_nothing_of_the_bias(metrics: dict[str, Any]) -> None:
+    """The KS falls to 0.38 of the plain one's in both domains; the shifts say that the bias did not."""
+    for pair in ("simulation:alternative", "simulation:third"):
+        metrics["models"]["dann"]["bias"][pair]["ks"] = 0.38 * metrics["models"]["network"]["bias"][pair]["ks"]
+    assert judged(metrics, at3="apparent only").startswith("dann: WARNING")
+    for key in ("shift_ratio", "verdict"):
+        del metrics["models"]["dann"][key]
+    said = conclude(metrics)[0]
+    assert "Shifts in the tail were not compared" in said and "bias fell" not in said
+
+
+def test_without_a_third_generator_the_difference_stays_apparent(metrics: dict[str, Any]) -> None:
+    del metrics["samples"]["tt_third"]
+    for entry in metrics["models"].values():
+        del entry["bias"]["simulation:third"], entry["shift_ratio"]["simulation:third"]
+        entry["verdict"] |= {"third": None, "points": {"0.3": {"judgement": "untested"}}}
+    *said, last = conclude(metrics)
+    assert last.startswith("No third domain was evaluated")
+    assert all("systematic uncertainty" in words for words in said)
+
+
+def test_samples_too_small_to_say_anything_are_called_so(metrics: dict[str, Any]) -> None:
+    metrics["models"]["network"]["bias"]["simulation:alternative"]["ks"] = 0.0139
+    assert "That of network lies inside the null" in conclude(metrics)[0]
+
+
+def test_cautions_stand_in_their_section_and_the_summary_points_there(metrics: dict[str, Any], tmp_path: Path) -> None:
+    page, _ = read(write_report(tmp_path / "report.html", metrics))
+    summary, guards = (
+        page[page.index(f'<section id="{key}">') :].split("</section>")[0] for key in ("summary", "guards")
+    )
+    assert "1 more warning stands under “What could deceive?”" in summary
+    assert "Label shift: &lt;b&gt;signal&lt;/b&gt;" in guards
+    assert "WARNING: most of what fell" in summary
+
+
+def test_the_console_table_fits_and_never_cuts_a_number(metrics: dict[str, Any]) -> None:
+    metrics["models"] = {
+        "a_model_with_quite_a_long_name": metrics["models"]["dann"],
+        "[bold]x": metrics["models"]["bdt"],
+    }
+    for entry in metrics["models"].values():
+        entry["auc"]["third"] = interval(0.8401, 0.0034)
+    console = Console(width=100, record=True, file=open("/dev/null", "w"))  # noqa: PTH123, SIM115
+    console.print(console_table(metrics))
+    text = console.export_text()
+    for wanted in ("0.8423(21)", "0.8401(34)", "−10.2(3.5)", "0.605", "0.206", "[bold]x"):
+        assert wanted in text
+    assert "…" not in text
+
+
+def test_the_console_shows_the_table_of_the_kind_of_data_with_its_intervals() -> None:
+    own = Table(
+        "Word errors [%]", ["Model", "Clean"], [[Cell("plain"), Cell("1.9 (0.8 to 3.1)", 0.019, brief="1.9")]], "x"
+    )
+    console = Console(width=60, record=True, file=open("/dev/null", "w"))  # noqa: PTH123, SIM115
+    console.print(console_table({"name": "digits", "models": {}}, own))
+    text = console.export_text()
+    for wanted in ("digits", "Clean", "1.9 (0.8 to 3.1)", "Word errors [%]. x"):
+        assert wanted in text
+    assert "AUC" not in text
+
+
+def test_the_report_needs_no_matplotlib() -> None:
+    code = "import sys, hepda.report.page; sys.exit('matplotlib' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+def test_a_browser_sorts_the_tables_and_stays_within_a_narrow_window(metrics: dict[str, Any], tmp_path: Path) -> None:
+    figures = [
+        ("inputs", "HT", "Caption", png(1400, 700)),
+        *[("domains", f"f{i}", "", png(677, 600)) for i in range(9)],
+    ]
+    path = write_report(tmp_path / "report.html", metrics, figures, manifest={"git_commit": 40 * "a"})
+    probe = """<script>
+      const table = [...document.querySelectorAll("table.sortable")].find(t => t.textContent.includes("KS"));
+      const names = () => [...table.tBodies[0].rows].map(r => r.cells[0].textContent).join(",");
+      const column = [...table.tHead.rows[0].cells].findIndex(c => c.textContent === "KS");
+      const button = table.tHead.rows[0].cells[column].firstElementChild;
+      button.click(); document.body.dataset.up = names();
+      button.click(); document.body.dataset.down = names();
+      const page = document.documentElement;
+      document.body.dataset.over = String(page.scrollWidth - page.clientWidth);
+      document.body.dataset.wide = String(page.clientWidth);
+      dispatchEvent(new Event("beforeprint"));
+      document.body.dataset.folded = String(document.querySelectorAll("details.folded:not([open])").length);
+    </script></body>"""
+    path.write_text(path.read_text().replace("</body>", probe))
+    flags = [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-quic",
+        "--no-first-run",
+        "--disable-sync",
+    ]
+    flags += [
+        "--disable-background-networking",
+        "--disable-component-update",
+        f"--user-data-dir={tmp_path / 'profile'}",
+    ]
+    done = subprocess.run(
+        [str(CHROMIUM), *flags, "--window-size=390,900", "--dump-dom", path.as_uri()],
+        capture_output=True, text=True, timeout=120, check=True,
+    )  # fmt: skip
+    body = re.search(r"<body[^>]*>", done.stdout)[0]
+    assert 'data-up="dann,network,bdt"' in body
+    assert 'data-down="bdt,network,dann"' in body
+    assert 'data-over="0"' in body
+    assert int(re.search(r'data-wide="(\d+)"', body)[1]) <= 500  # some versions make no window narrower than that
+    assert 'data-folded="0"' in body  # printing shows all

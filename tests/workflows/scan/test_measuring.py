@@ -1,0 +1,190 @@
+"""What chooses does not report, what reports does not choose, and no label of the target is looked at."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from sklearn.metrics import log_loss
+
+from hepda.config import load_config
+from hepda.config.scan import parse_vary
+from hepda.errors import DataError
+from hepda.events import wing
+from hepda.events.dataset.fingerprint import table_identity
+from hepda.events.dataset.store import write_table
+from hepda.events.results.blinding import BLINDED
+from hepda.runtime.jobs import run_job
+from hepda.workflows.scan.measuring import (
+    choosing_numbers,
+    choosing_sides,
+    counts,
+    null_numbers,
+    reporting_numbers,
+    source_loss,
+)
+from hepda.workflows.scan.points import Source, checksum, identity, make_unit
+from hepda.workflows.scan.trainings import unit_score
+from tests.factory import write_analysis
+
+OVER = ("features=[ht, m_bb]", "plots={}", "evaluation.blind=null", "negative_weights=absolute", "training.epochs=1")
+
+
+@pytest.fixture(scope="module")
+def events(tmp_path_factory):
+    """The config, its table, and a score that knows the classes and a little of the domains."""
+    path = write_analysis(tmp_path_factory.mktemp("analysis"), n=1500)
+    config = load_config(path, OVER)
+    table = wing.load(config, lambda *_: None).table
+    rng = np.random.default_rng(1)
+    raw = rng.normal(size=len(table)) + 1.2 * (table.label == 1) + 0.3 * table.of_domain("alternative")
+    return path, config, table, (1 / (1 + np.exp(-raw))).astype(np.float32)
+
+
+def numbers(config, table, score):
+    return reporting_numbers(config, table, score)[0], choosing_numbers(config, table, "dann", score, "physics", [])[0]
+
+
+def test_no_event_both_chooses_and_reports(events):
+    _, config, table, score = events
+    reported, chosen = numbers(config, table, score)
+    assert None not in (*reported.values(), *chosen.values())
+    noise = np.random.default_rng(2).random(len(table)).astype(np.float32)
+    other_choosing = numbers(config, table, np.where(table.validation, noise, score))
+    assert other_choosing[0] == reported and all(other_choosing[1][name] != chosen[name] for name in chosen)
+    other_reporting = numbers(config, table, np.where(table.validation, score, noise))
+    assert other_reporting[1] == chosen and all(other_reporting[0][name] != reported[name] for name in reported)
+    told = counts(table)
+    assert told["choosing"] == table.validation.sum() and told["choosing"] + told["reporting"] == len(table)
+
+
+def test_the_choice_looks_at_no_label_of_the_target(events):
+    _, config, table, score = events
+    before = choosing_numbers(config, table, "dann", score, "physics", [])[0]
+    target = ~table.of_domain("simulation")
+    blinded = replace(table, label=np.where(target, 1 - table.label, table.label).astype(np.int8))
+    assert choosing_numbers(config, blinded, "dann", score, "physics", [])[0] == before
+    in_source = replace(table, label=np.where(target, table.label, 1 - table.label).astype(np.int8))
+    assert choosing_numbers(config, in_source, "dann", score, "physics", [])[0]["choice_loss"] != before["choice_loss"]
+
+
+def test_the_source_loss_is_scikit_learns_with_balanced_classes(events):
+    _, config, table, score = events
+    mask = table.of_domain("simulation") & table.validation
+    label, weight = table.label[mask], np.abs(table.weight[mask])
+    for side in (0, 1):
+        weight[label == side] /= weight[label == side].sum()
+    expected = log_loss(label, score[mask].astype(np.float64), sample_weight=weight)
+    assert source_loss(config, table, "dann", score) == pytest.approx(expected, rel=1e-6)
+
+
+def test_the_probe_compares_what_the_adversary_compares_and_finds_what_is_there(events):
+    _, config, table, score = events
+    sides = choosing_sides(config, table, "dann")
+    for mask, domain in ((sides.source, "simulation"), (sides.target, "alternative")):
+        assert np.array_equal(mask, table.of_domain(domain) & (table.label == 0) & table.validation)
+    plain = choosing_sides(config, table, "bdt")  # without an adversary: the first domain of the bias
+    assert np.array_equal(plain.target, sides.target)
+    shifted = np.where(table.of_domain("alternative"), 1 - 0.3 * (1 - score), score).astype(np.float32)
+    blind, found = (choosing_numbers(config, table, "dann", s, "physics", [])[0]["choice_probe"]
+                    for s in (np.random.default_rng(3).random(len(table)), shifted))  # fmt: skip
+    assert abs(blind - 0.5) < 0.08 and found > 0.65
+
+
+def test_blinded_data_choose_nothing_and_are_not_reported(events):
+    path, _, _, _ = events
+    to_data = "models.dann.domain={source: [signal, background], target: [data], rows: all, head: [16]}"
+    for blind, hidden in (("null", False), ("score > 0.7", True)):
+        config = load_config(path, [*OVER, to_data, f"evaluation.blind={blind}"])
+        table = wing.load(config, lambda *_: None).table
+        score = np.random.default_rng(5).random(len(table)).astype(np.float32)
+        chosen, why = choosing_numbers(config, table, "dann", score, "physics", [])
+        assert (chosen["choice_probe"] is None) == hidden and chosen["choice_loss"] is not None
+        assert ("ks_data" not in reporting_numbers(config, table, score)[0]) == hidden
+        assert any(BLINDED in text for text in why) == hidden
+        if hidden:
+            with pytest.raises(DataError, match="blinded"):
+                choosing_sides(config, table, "dann")
+
+
+def test_the_null_holds_the_ks_of_two_halves_of_one_domain(events):
+    _, config, table, _ = events
+    score = np.random.default_rng(4).random(len(table)).astype(np.float32)  # no difference anywhere
+    null, reported = null_numbers(config, table, score), reporting_numbers(config, table, score)[0]
+    for other in ("alternative", "third"):
+        assert reported[f"ks_{other}"] < 1.3 * null[other]["ks"] < 0.2
+
+
+def test_what_is_missing_says_why(events):
+    _, config, table, score = events
+    negative = replace(table, weight=np.where(table.of_domain("third"), -np.abs(table.weight), table.weight))
+    reported, why = reporting_numbers(config, negative, score)
+    assert (
+        reported["ks_third"] is None and reported["shift_third_0.2"] is None and reported["ks_alternative"] is not None
+    )
+    assert any(text.startswith("ks_third: ") for text in why)
+
+
+# --- what is trained once -----------------------------------------------------------------------------------------
+
+
+def test_names_of_trainings_change_with_all_that_changes_them_and_nothing_else(events):
+    path, _, table, _ = events
+
+    def name(*overrides, model="dann", number=0):
+        over = (*OVER, *overrides)
+        source = Source(str(path), over, ("dann", "network"), load_config(path, over))
+        return identity(source.point(model, {}).at_seed(number), model, 7)
+
+    same = ("evaluation.bootstrap=7", "plots={ht: {bins: 7}}", "training.processes=3", "samples.data.label=Data")
+    assert {name(override) for override in same} == {name()}
+    other = ("models.dann.domain.strength=2", "training.epochs=2", "seed=2", "models.dann.dropout=0.5", "split.folds=3",
+             "models.dann.domain.method=cdan", "negative_weights=keep", "missing=-2")  # fmt: skip
+    found = [name(override) for override in other]
+    assert len({name(), *found}) == 1 + len(other)
+    assert name(number=1) == name("seed=2") != name()
+    assert name(model="network") == name("models.dann.domain.strength=2", model="network") != name()
+    weights = replace(table, weight=1.5 * table.weight)
+    assert checksum(table) != checksum(weights) and checksum(table) == checksum(replace(table))
+
+
+def test_what_events_are_to_another_model_of_the_scan_changes_no_training(events):
+    _, _, table, _ = events
+    seen = table.columns["domain:dann:mask"]
+    other = replace(table, columns={**table.columns, "domain:disco:mask": ~seen})
+    assert checksum(other, "dann") == checksum(table, "dann") and checksum(other) != checksum(table)
+    own = replace(table, columns={**table.columns, "domain:dann:mask": ~seen})
+    assert checksum(own, "dann") != checksum(table, "dann")
+
+
+def test_events_are_read_again_only_for_what_changes_them(events):
+    path, config, _, _ = events
+    free = (
+        "models.dann.domain.strength=2",
+        "training.epochs=2",
+        "seed=2",
+        "evaluation.bootstrap=7",
+        "models.network.dropout=0.2",
+    )
+    assert {table_identity(load_config(path, (*OVER, override))) for override in free} == {table_identity(config)}
+    bound = ("selection=n_jets >= 6", "luminosity=2", "features=[ht]", "missing=-2", "split.folds=3",
+             "models.dann.domain.rows=all")  # fmt: skip
+    assert len({table_identity(load_config(path, (*OVER, o))) for o in bound} | {table_identity(config)}) == 7
+
+
+def test_at_strength_zero_all_methods_are_the_plain_network_to_the_last_bit(events, tmp_path, monkeypatch):
+    monkeypatch.setattr("hepda.adversarial.training.trainer.worthwhile", lambda: False)
+    path, config, table, _ = events
+    write_table(table, tmp_path / "table")
+    source = Source(str(path), OVER, ("dann", "network"), config)
+    zero = {parse_vary("models.dann.domain.strength=0").key: 0}
+    points = [source.point("dann", zero | {"models.dann.domain.method": method}) for method in ("dann", "disco", "mmd")]
+    units = [make_unit(point, 0, tmp_path / "table", 0, tmp_path / "trainings", "auto") for point in points]
+    assert len({unit.folder for unit in units}) == 1
+    units = [make_unit(point, 0, tmp_path / "table", 0, tmp_path / str(i), "auto") for i, point in enumerate(points)]
+    units.append(make_unit(source.point("network", {}), 0, tmp_path / "table", 0, tmp_path / "plain", "auto"))
+    for unit in units:
+        for job in unit.jobs:
+            job.work.mkdir(parents=True, exist_ok=True)
+            run_job(None, job, lambda *_: None)
+    scores = [unit_score(unit).tobytes() for unit in units]
+    assert len(set(scores)) == 1
