@@ -11,7 +11,6 @@ from hepda.adversarial.networks.domains import DomainBatchNorm, DomainLayer
 from hepda.adversarial.networks.layers import MLP, Standardize, mlp, seeded
 from hepda.adversarial.networks.network import Head, Network
 from hepda.adversarial.networks.reversal import GradientReversal, Reversal, gradient_reversal
-from hepda.adversarial.training.ensemble import Job, fit_all
 from hepda.adversarial.training.history import History
 from hepda.adversarial.training.trainer import Trainer
 
@@ -27,7 +26,6 @@ __all__ = [
     "GradientReversal",
     "Head",
     "History",
-    "Job",
     "NegativeWeights",
     "Network",
     "Reversal",
@@ -36,7 +34,6 @@ __all__ = [
     "Trainer",
     "Transform",
     "class_weights",
-    "fit_all",
     "gradient_reversal",
     "mlp",
     "negative_weights",

@@ -217,7 +217,6 @@ class AdversarialEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
 
     def _trainer(self, seed: int) -> Trainer:
         return Trainer(
-            blocks=True,
             epochs=self.epochs,
             batch_size=self.batch_size,
             target_size=self.target_size,

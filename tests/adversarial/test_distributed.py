@@ -22,7 +22,7 @@ from hepda.adversarial.distributed import alone, count, gather, join, leave, min
 from hepda.adversarial.methods import METHODS, Adversary, build
 from hepda.adversarial.networks.tail import Tail
 from hepda.errors import ConfigError
-from tests.adversarial.data import network, shifted
+from tests.adversarial.rows import network, shifted
 
 ROOT = Path(__file__).parents[2]
 STEPS: dict[str, Any] = {"epochs": 2, "optimizer": "sgd", "learning_rate": 0.05, "seed": 1, "device": "cpu"}

@@ -16,7 +16,6 @@ from hepda.adversarial import distributed
 from hepda.adversarial.data.batches import Batch, PairedBatches, Rows, Table, batch_sizes
 from hepda.adversarial.networks.network import Head, Network, rows_at_once
 from hepda.adversarial.networks.schedules import RATE_SCHEDULES
-from hepda.adversarial.training.blocks import Blocks
 from hepda.adversarial.training.checkpoint import (
     optimizer_tensors,
     read_checkpoint,
@@ -80,7 +79,6 @@ class Run:
         self.best: dict[str, Tensor] = {}
         self.best_score = -math.inf
         self.waited = 0
-        self.blocks: Blocks | None = None
         self.silent: set[str] = set()  # reversed heads that sent nothing in their first step
 
     # ---- an epoch ----
@@ -93,7 +91,6 @@ class Run:
     def epoch(self) -> None:
         """Train one pass over the source rows, look at the validation rows, add a line to the history."""
         self.network.train()
-        self.blocks = Blocks.of(self.objective) if self.settings.blocks and not self.settings.projection else None
         number, steps = self.history.epochs, self.batches.steps
         every = 1 if steps < 10 * _METER_EVERY else _METER_EVERY
         measured = max(1, _STEPS_PER_MEASUREMENT // steps)
@@ -143,8 +140,6 @@ class Run:
 
     def _gradients(self, batch: Batch, measure: bool, line: dict[str, float] | None) -> dict[str, Tensor]:
         """Set all gradients; returns the meters. `line`, if given, receives the gradient norms."""
-        if self.blocks is not None and line is None:
-            return self.blocks(batch, measure)
         losses = self._losses(batch, measure)
         if line is not None:
             self._measure_gradients(losses, line)
@@ -354,7 +349,6 @@ class Run:
             )
         self.network.load_state_dict(_below("network.", tensors))
         restore_optimizer(self.optimizers.optimizer, "optimizer", tensors)
-        self.optimizers.forget()
         self.best = _below("best.", tensors)
         if self.average is not None:
             self.average.steps = said["averaged"]

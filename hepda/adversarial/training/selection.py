@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -227,13 +226,3 @@ def find_scorer(name: str) -> Scorer:
     if name not in SCORERS:
         raise ConfigError(f"unknown scorer {name!r}; one of {', '.join(SCORERS)}.{nearest(name, SCORERS)}")
     return SCORERS[name]
-
-
-def combined(**parts: float) -> Scorer:
-    """A weighted sum of scorers by name: `combined(**{"source-loss": 1.0, "probe-auc": 2.0})`."""
-    chosen: list[tuple[Any, float]] = [(find_scorer(name), factor) for name, factor in parts.items()]
-
-    def score(network: Network, source: Rows, target: Rows | None) -> float:
-        return float(sum(factor * scorer(network, source, target) for scorer, factor in chosen))
-
-    return score

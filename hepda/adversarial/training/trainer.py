@@ -54,9 +54,6 @@ class Trainer:
         device: `auto` (a GPU if there is one), `cpu`, `cuda`, ...
         kernels: `plain`, `onednn`, or `auto`: oneDNN's linear layers where they are there, right and measured
             to be faster (kernels.py).
-        blocks: take the gradients of plain stacks a block of rows at a time, without autograd (blocks.py): faster,
-            and the same but for the order of sums, so that a network with heads that need autograd at strength 0
-            is no longer the one without them to the last bit.
         channels_last: keep batches and weights of four dimensions in torch's channels_last order, in which
             convolutions are faster; the numbers are the same but for rounding.
 
@@ -80,7 +77,6 @@ class Trainer:
     seed: int = 0
     device: str = "auto"
     kernels: str = "auto"
-    blocks: bool = False
     channels_last: bool = False
 
     def __post_init__(self) -> None:

@@ -14,7 +14,7 @@ from hepda.adversarial.networks import kernels
 from hepda.adversarial.networks.kernels import PRODUCTS
 from hepda.adversarial.networks.layers import MLP
 from hepda.errors import ConfigError
-from tests.adversarial.data import network, shifted
+from tests.adversarial.rows import network, shifted
 
 present = pytest.mark.skipif(not kernels.agrees(), reason="this torch has no oneDNN linear layer to compare")
 exact = pytest.mark.parametrize("name", ["plain", pytest.param("onednn", marks=present)])

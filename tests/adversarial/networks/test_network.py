@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from hepda.adversarial import Head, Network, Reversal, Standardize, Trainer, mlp, seeded
 from hepda.adversarial.networks.losses import mixture, mixture_parameters, multiclass
 from hepda.errors import ConfigError, DataError, SourceError
-from tests.adversarial.data import network, shifted
+from tests.adversarial.rows import network, shifted
 
 
 def many_heads() -> Network:

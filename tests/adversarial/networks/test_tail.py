@@ -12,7 +12,7 @@ from hepda.adversarial import Head, Network, Reversal, Trainer, mlp
 from hepda.adversarial.methods import Adversary, build
 from hepda.adversarial.networks.tail import Tail, signal_efficiency
 from hepda.errors import ConfigError
-from tests.adversarial.data import network, shifted
+from tests.adversarial.rows import network, shifted
 from tests.adversarial.training.test_objective import N, rows, whole
 
 SETTINGS = {"rows": "background", "weight": "domain", "input": "class", "inputs": 1}

@@ -16,7 +16,7 @@ from torch import nn
 
 from hepda.adversarial import Head, History, Network, Reversal, Rows, Trainer, mlp, seeded
 from hepda.errors import ConfigError, DataError, TrainingError
-from tests.adversarial.data import network, shifted
+from tests.adversarial.rows import network, shifted
 
 SHORT = Trainer(epochs=3, batch_size=256, seed=1, device="cpu")
 
