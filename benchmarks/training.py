@@ -33,7 +33,7 @@ from torch import nn
 
 from hepda.adversarial import DANNClassifier, Trainer, gradient_reversal
 from hepda.adversarial.networks import kernels
-from hepda.adversarial.training.run import Run
+from hepda.adversarial.training.state import TrainingState
 
 ROWS, COLUMNS, BATCH, PASSES = 200_000, 30, 1024, 2
 STEPS = round(ROWS / BATCH)
@@ -90,15 +90,15 @@ def rows(count: int, seed: int = 0) -> Data:
 def marks(chosen: str) -> Iterator[list[float]]:
     """CPU time at the beginning of each pass over the rows, and at its end; with those kernels."""
     found: list[float] = []
-    epoch = Run.epoch
+    epoch = TrainingState.epoch
 
-    def timed(run: Run) -> None:
+    def timed(run: TrainingState) -> None:
         found.append(time.process_time())
         epoch(run)
         found.append(time.process_time())
 
     trainer = partial(Trainer, kernels=chosen)
-    with mock.patch.object(Run, "epoch", timed), mock.patch("hepda.adversarial.estimator.Trainer", trainer):
+    with mock.patch.object(TrainingState, "epoch", timed), mock.patch("hepda.adversarial.estimator.Trainer", trainer):
         yield found
 
 

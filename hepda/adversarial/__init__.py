@@ -5,13 +5,14 @@ Tensors in, a trained network out; it knows no ROOT file, image or sound.
 
 from typing import TYPE_CHECKING, Any
 
-from hepda.adversarial.data.batches import Rows, Transform
+from hepda.adversarial.data.batches import DomainRows, Transform
 from hepda.adversarial.data.weights import NegativeWeights, class_weights, negative_weights
 from hepda.adversarial.networks.domains import DomainBatchNorm, DomainLayer
 from hepda.adversarial.networks.layers import MLP, Standardize, mlp, seeded
 from hepda.adversarial.networks.network import Head, Network
 from hepda.adversarial.networks.reversal import GradientReversal, Reversal, gradient_reversal
 from hepda.adversarial.training.history import History
+from hepda.adversarial.training.settings import TrainSettings
 from hepda.adversarial.training.trainer import Trainer
 
 if TYPE_CHECKING:
@@ -23,14 +24,15 @@ __all__ = [
     "DANNRegressor",
     "DomainBatchNorm",
     "DomainLayer",
+    "DomainRows",
     "GradientReversal",
     "Head",
     "History",
     "NegativeWeights",
     "Network",
     "Reversal",
-    "Rows",
     "Standardize",
+    "TrainSettings",
     "Trainer",
     "Transform",
     "class_weights",
@@ -42,7 +44,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """The estimators, on demand: scikit-learn is only loaded by those who use them."""
+    """Return the estimators, on demand: scikit-learn is only loaded by those who use them."""
     if name in ("DANNClassifier", "DANNRegressor"):
         from hepda.adversarial import classifier
 

@@ -68,7 +68,7 @@ class DANNClassifier(ClassifierMixin, AdversarialEstimator):  # type: ignore[mis
         classes_: the class labels.
         network_: the trained `Network`.
         history_: one value an epoch of each quantity (see `History`), `seconds` of training among them.
-        training_: the `History` itself, with alarms.
+        training_: the `History` itself, with warnings.
         n_iter_: epochs done.
         n_features_in_, feature_names_in_: as everywhere in scikit-learn.
 
@@ -104,7 +104,7 @@ class DANNClassifier(ClassifierMixin, AdversarialEstimator):  # type: ignore[mis
         return result
 
     def predict(self, X: ArrayLike) -> Array:
-        """The likelier class of each row [n]."""
+        """Return the likelier class of each row [n]."""
         raw = self.decision_function(X)
         result: Array = self.classes_[(raw > 0).astype(int) if raw.ndim == 1 else raw.argmax(axis=1)]
         return result

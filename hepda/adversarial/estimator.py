@@ -17,7 +17,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from hepda.adversarial.data.batches import Rows
+from hepda.adversarial.data.batches import DomainRows
 from hepda.adversarial.data.weights import negative_weights
 from hepda.adversarial.methods import Adversary, build
 from hepda.adversarial.networks.layers import mlp, seeded
@@ -133,7 +133,7 @@ class AdversarialEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
         return self
 
     def _wanted(self, domains: Domains) -> Array:
-        """What the class head shall say of each source row, from checked labels or values."""
+        """Return what the class head shall say of each source row, from checked labels or values."""
         raise TypeError("use DANNClassifier or DANNRegressor")
 
     def _domains(
@@ -147,7 +147,7 @@ class AdversarialEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
         domain_weight: Any,
         sample_domain: Any,
     ) -> Domains:
-        """What `fit` was given, checked, and split into domains."""
+        """Return what `fit` was given, checked, and split into domains."""
         X = validate_data(self, X, dtype=[np.float64, np.float32], ensure_min_samples=2)
         y = self._column(y, X, "y")
         weight = _check_sample_weight(sample_weight, X, dtype=np.float64)
@@ -189,11 +189,11 @@ class AdversarialEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
             "task": negative_weights(domains.task_weight, policy).weight,
             "domain": negative_weights(domains.domain_weight, policy).weight,
         }
-        source = Rows(domains.X.astype(real, copy=False), {"class": y}, weights, {"compared": domains.mask})
+        source = DomainRows(domains.X.astype(real, copy=False), {"class": y}, weights, {"compared": domains.mask})
         target = None
         if domains.target is not None:
             there = negative_weights(np.asarray(domains.target_weight), policy).weight
-            target = Rows(domains.target.astype(real, copy=False), weights={"domain": there})
+            target = DomainRows(domains.target.astype(real, copy=False), weights={"domain": there})
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         with seeded(seed):
             self.network_ = self._network(domains.X.shape[1], target is not None)
@@ -203,8 +203,8 @@ class AdversarialEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
         self.n_iter_ = self.training_.epochs
 
     def _held_out(
-        self, source: Rows, target: Rows | None, seed: int
-    ) -> tuple[Rows, Rows | None, tuple[Rows, Rows | None] | None]:
+        self, source: DomainRows, target: DomainRows | None, seed: int
+    ) -> tuple[DomainRows, DomainRows | None, tuple[DomainRows, DomainRows | None] | None]:
         """Training rows of both domains, and validation rows if patience needs them."""
         if self.patience is None:
             return source, target, None
@@ -279,7 +279,7 @@ class AdversarialEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
         return raw
 
     def transform(self, X: ArrayLike) -> Array:
-        """The embedding: features [n, d] of the encoder."""
+        """Return the embedding: features [n, d] of the encoder."""
         check_is_fitted(self, "network_")
         X = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
         return self.network_.embed(X)

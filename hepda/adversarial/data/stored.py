@@ -24,7 +24,7 @@ def _nothing() -> None:
     pass
 
 
-class Picked:
+class RowSubset:
     """Rows [n, k] of a larger matrix [m, k], each taken out when it is asked for.
 
     Args:
@@ -56,7 +56,7 @@ class Picked:
         return 2
 
     def __getitem__(self, rows: slice | Tensor) -> Tensor:
-        """The rows of a slice or at numbers [j], in memory: [j, k]."""
+        """Return the rows of a slice or at numbers [j], in memory: [j, k]."""
         numbers = self._numbers[rows]
         self._held += len(numbers)
         if self._held > _PAGES:
@@ -69,10 +69,10 @@ class Picked:
         """All rows, in memory."""
         return np.asarray(self[:].numpy(), dtype=dtype)
 
-    def select(self, chosen: NDArray[Any]) -> Picked:
-        """The rows of a mask [n] or at numbers, still where they are."""
+    def select(self, chosen: NDArray[Any]) -> RowSubset:
+        """Return the rows of a mask [n] or at numbers, still where they are."""
         column = None if self._column is None else self._column[:, 0].numpy()[chosen]
-        return Picked(self.matrix, self._numbers.numpy()[chosen], column, self._let_go)
+        return RowSubset(self.matrix, self._numbers.numpy()[chosen], column, self._let_go)
 
 
 class NearStream:
@@ -87,7 +87,7 @@ class NearStream:
         self._runs = self._starts = self._rows = torch.empty(0, dtype=torch.int64)
 
     def take(self, start: int, size: int) -> Tensor:
-        """Rows `start` to `start + size` of the stream."""
+        """DomainRows `start` to `start + size` of the stream."""
         parts = []
         while size > 0:
             number, offset = divmod(start, self.rows)

@@ -152,7 +152,7 @@ class Stack:
         return given if dtype is None else [value.to(dtype) for value in given]
 
     def forward(self, x: Tensor, parameters: Sequence[Tensor]) -> list[Tensor]:
-        """The input, then what stands before and after each activation: one tensor twice where it is a ReLU or none."""
+        """Return the input, then what is before and after each activation: one tensor twice for a ReLU or none."""
         passed = [x.contiguous()]
         for i, activation in enumerate(self.activations):
             before = self.products.forward(passed[-1], parameters[2 * i], parameters[2 * i + 1], activation is _RELU)
@@ -190,7 +190,7 @@ class Stack:
             yield -1, gradient, passed[0]
 
     def plain(self, x: Tensor, parameters: Sequence[Tensor]) -> Tensor:
-        """The same by torch's own layers, differentiable as often as one likes."""
+        """Return the same by torch's own layers, differentiable as often as one likes."""
         for i, activation in enumerate(self.activations):
             x = functional.linear(x, parameters[2 * i], parameters[2 * i + 1])
             x = x if activation is None else activation.value(x)
@@ -241,7 +241,7 @@ def _derivatives(
 
 
 def parts(module: MLP, products: Products) -> list[Callable[[Tensor], Tensor]]:
-    """The layers of an MLP in order, those that can be joined into a `Stack`."""
+    """Return the layers of an MLP in order, those that can be joined into a `Stack`."""
     found: list[Callable[[Tensor], Tensor]] = []
     joined: list[tuple[nn.Linear, _Activation | None]] = []
     layers = list(module)
@@ -266,14 +266,14 @@ def _passes(stack: Stack, x: Tensor) -> list[Tensor]:
 
 
 def there() -> bool:
-    """Whether torch has oneDNN's operator for a linear layer and its activation."""
+    """Return whether torch has oneDNN's operator for a linear layer and its activation."""
     found: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
     return found and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
 
 @functools.cache
 def fuses() -> bool:
-    """Whether that operator is there and right in bfloat16."""
+    """Return whether that operator is there and right in bfloat16."""
     if not there():
         return False
     x, weight = torch.linspace(-1.0, 1.0, 64 * 30).reshape(64, 30), torch.linspace(-1.0, 2.0, 32 * 30).reshape(32, 30)
@@ -289,7 +289,7 @@ def fuses() -> bool:
 
 
 def agrees() -> bool:
-    """Whether oneDNN's operators are there and give torch's output and gradients to 1 part in 10^4."""
+    """Return whether oneDNN's operators are there and give torch's output and gradients to 1 part in 10^4."""
     if not there():
         return False
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
@@ -334,7 +334,7 @@ def gain(repeats: int = 9) -> float:
 
 @functools.cache
 def worthwhile() -> bool:
-    """Whether oneDNN is there, right, and faster by `MARGIN`; asked once a process, about 50 ms.
+    """Return whether oneDNN is there, right, and faster by `MARGIN`; asked once a process, about 50 ms.
 
     Processes of one run do not ask each for itself: the one that starts them passes its answer on
     (`Trainer.with_kernels`), so that their numbers do not depend on who measured what.

@@ -76,7 +76,7 @@ def mixture(output: Tensor, target: Tensor, smoothing: float = 0.0) -> Tensor:
 
 
 def probabilities(output: Tensor, loss: str) -> Tensor:
-    """The prediction that a raw output stands for.
+    """Return the prediction that a raw output stands for.
 
     Returns [n, 1] for `binary` (probability of 1), [n, k] for `multiclass` (softmax), [n, 1] for `mixture`
     (its mean), and the output itself for the regressions.
@@ -120,7 +120,7 @@ LOSSES: dict[str, Loss] = {
 
 
 def find_loss(name: str) -> Loss:
-    """The loss of that name, or a `ConfigError` that lists the names there are."""
+    """Return the loss of that name, or a `ConfigError` that lists the names there are."""
     if name not in LOSSES:
         raise ConfigError(f"unknown loss {name!r}; one of {', '.join(LOSSES)}.{nearest(name, LOSSES)}")
     return LOSSES[name]

@@ -41,7 +41,7 @@ OPTIMIZERS: dict[str, Callable[[list[dict[str, Any]], float, float, bool], torch
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class OptimizerSettings:
     """What an optimizer is made with; see `Trainer`."""
 
     name: str
@@ -77,7 +77,7 @@ class Optimizers:
     Fused kernels, whose states are tensors only.
     """
 
-    def __init__(self, network: Network, settings: Settings) -> None:
+    def __init__(self, network: Network, settings: OptimizerSettings) -> None:
         make, s = OPTIMIZERS[settings.name], settings
         groups = _Groups()
         groups.add(network.encoder, s.rate, s.weight_decay)

@@ -145,9 +145,9 @@ def _way_out(section: NetworkConfig | BdtConfig, model: str, table: FeatureTable
 
 
 def _kernels(device: str) -> str:
-    from hepda.adversarial import Trainer
+    from hepda.adversarial import TrainSettings
 
-    return Trainer(device=device).with_kernels().kernels
+    return TrainSettings(device=device).with_kernels().kernels
 
 
 def _cost(section: NetworkConfig | BdtConfig) -> int:
@@ -229,7 +229,7 @@ def train_network(job: Job, on_epoch: Callable[[History], None]) -> Left:
     score = network.predict(model_features(job.config, table, job.model, rows=unseen), head="class")
     about = {
         **history.about(),
-        "alarms": [*history.alarms, *factors.warnings],
+        "alarms": [*history.warnings, *factors.warnings],
         **factors.about,
     }
     return score, about, history.to_dict()["columns"]

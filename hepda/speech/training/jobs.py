@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hepda.adversarial import History, Network, Rows, Trainer
+from hepda.adversarial import DomainRows, History, Network, Trainer
 from hepda.adversarial.training.checkpoint import read_checkpoint
 from hepda.config import SpeechConfig, SpeechModelConfig
 from hepda.runtime import jobs
@@ -98,8 +98,8 @@ class Lesson:
     alignment: Alignment
     noises: tuple[int, ...]
     bank: Bank
-    source: Rows
-    target: Rows | None
+    source: DomainRows
+    target: DomainRows | None
     network: Network
     labelled: int
     transcripts: list[dict[str, float]] = field(default_factory=list)
@@ -335,7 +335,7 @@ def rows_of(
     rooms: Tensor,
     labelled: int,
     noises: tuple[int, ...],
-) -> tuple[Rows, Rows | None]:
+) -> tuple[DomainRows, DomainRows | None]:
     """Rows of the core: numbers of frames, which `bank.windows` turns into features, and what the heads are told."""
     takes, frames, own = bank.takes, bank.frames, slice(labelled)
     senone = alignment.at_speeds(takes.recording[own], takes.speed[own], frames.count[own], bank.extractor.bank)
@@ -347,8 +347,8 @@ def rows_of(
     if domain is not None and domain.of != "target" and domain.alpha:
         told = domain_labels(domain.of, takes.noise, rooms, noises)
         targets[DOMAIN] = told[frames.utterance[source]]
-    rows = Rows(source.float()[:, None], targets, transform=bank.windows)
-    return rows, Rows(target.float()[:, None], transform=bank.windows) if len(target) else None
+    rows = DomainRows(source.float()[:, None], targets, transform=bank.windows)
+    return rows, DomainRows(target.float()[:, None], transform=bank.windows) if len(target) else None
 
 
 def domain_labels(of: str, noise: Tensor, room: Tensor, noises: tuple[int, ...]) -> Tensor:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from hepda.adversarial import Head, Network, Reversal, Trainer, mlp
+from hepda.adversarial import Head, Network, Reversal, Trainer, TrainSettings, mlp
 from hepda.adversarial.methods import Adversary, build
 from hepda.adversarial.networks.tail import Tail, signal_efficiency
 from hepda.errors import ConfigError
@@ -74,7 +74,7 @@ def test_the_domain_loss_is_the_formula_written_out() -> None:
     assert f.max() > 0.9 and f.min() < 0.1
     # validation rows come domain by domain, without the signal beside them: they are judged without the tail
     net.eval()
-    weights = batch.columns[:, objective.lanes["domain"].weight]
+    weights = batch.columns[:, objective.layouts["domain"].weight]
     assert objective.meters(batch)["domain"][1].item() == pytest.approx(float(weights.abs().sum()))
 
 
@@ -108,8 +108,8 @@ def test_a_saved_head_keeps_its_tail(tmp_path: Path) -> None:
     net = network(tail=Tail(0.2, floor=0.3))
     net.save(tmp_path / "a.safetensors")
     assert Network.load(tmp_path / "a.safetensors").heads["domain"].tail == Tail(0.2, floor=0.3)
-    trainer = Trainer()
-    assert trainer.fingerprint(net) != trainer.fingerprint(network())
+    settings = TrainSettings()
+    assert settings.fingerprint(net) != settings.fingerprint(network())
 
 
 def test_what_cannot_be_is_said() -> None:

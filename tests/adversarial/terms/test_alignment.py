@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from hepda.adversarial import Head, Network, Rows, Trainer, mlp, seeded
+from hepda.adversarial import DomainRows, Head, Network, Trainer, mlp, seeded
 from hepda.adversarial.data.batches import Batch
 from hepda.adversarial.methods import METHODS, Adversary, build, listing
 from hepda.adversarial.networks.term import shares
@@ -22,8 +22,8 @@ from hepda.adversarial.terms.alignment import (
 )
 from hepda.adversarial.terms.discrepancy import joint_mmd, mmd
 from hepda.adversarial.terms.selftraining import PseudoLabels, aligned, class_confusion, complementary_contrast
+from hepda.adversarial.training.layout import batch_layout
 from hepda.adversarial.training.objective import Objective
-from hepda.adversarial.training.plan import make_plan
 from hepda.errors import ConfigError
 
 torch.manual_seed(0)
@@ -217,13 +217,13 @@ def test_contrast_of_unsure_rows_leaves_pairs_of_them_out() -> None:
     assert complementary_contrast(views, said, torch.ones(2)).item() == pytest.approx(0.0, abs=1e-6)
 
 
-def toy(classes: int) -> tuple[Rows, Rows]:
+def toy(classes: int) -> tuple[DomainRows, DomainRows]:
     rng = np.random.default_rng(0)
     x, other = rng.normal(size=(2, 600, 3)).astype(np.float32)
     label = (x[:, 0] > 0).astype(int) if classes == 2 else np.digitize(x[:, 0], [-0.5, 0.5])
     weight = rng.normal(1.0, 0.5, 600)
-    source = Rows(x, {"class": label}, {"domain": weight}, {"background": label == 0, "signal": label > 0})
-    return source, Rows(other + 0.5, weights={"domain": np.ones(600)})
+    source = DomainRows(x, {"class": label}, {"domain": weight}, {"background": label == 0, "signal": label > 0})
+    return source, DomainRows(other + 0.5, weights={"domain": np.ones(600)})
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
@@ -287,9 +287,9 @@ def test_names_that_are_not_there() -> None:
     assert all(text for text in said["methods"].values())
 
 
-def gradients(net: Network, source: Rows, target: Rows) -> Tensor:
+def gradients(net: Network, source: DomainRows, target: DomainRows) -> Tensor:
     """Of everything in one batch of all rows."""
-    plan = make_plan(net, source, target)
+    plan = batch_layout(net, source, target)
     assert plan.target is not None
     tables = plan.source, plan.target
     batch = Batch(torch.cat([t.features for t in tables]), torch.cat([t.columns for t in tables]), len(source))
@@ -312,7 +312,7 @@ def test_in_every_method_a_weight_of_two_is_a_row_twice_and_a_weight_of_zero_non
         net = Network(mlp(3, [16, 8], activation="tanh"), [main, *heads], terms=terms, normalization=None)
     net.double().eval()
 
-    def weighted(rows: Rows, row: int, factor: float) -> Rows:
+    def weighted(rows: DomainRows, row: int, factor: float) -> DomainRows:
         weight = np.array(rows.weights["domain"])
         weight[row] *= factor
         return replace(rows, weights={"domain": weight})

@@ -5,20 +5,22 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hepda.adversarial import Head, Network, Reversal, Rows, Trainer, mlp, seeded
+from hepda.adversarial import DomainRows, Head, Network, Reversal, Trainer, mlp, seeded
 from hepda.adversarial.training.selection import SCORERS, find_scorer, probe, probe_auc, source_loss
 from hepda.errors import ConfigError, DataError
 
 
-def rows(shift: float, n: int = 1500, seed: int = 0) -> tuple[Rows, Rows]:
+def rows(shift: float, n: int = 1500, seed: int = 0) -> tuple[DomainRows, DomainRows]:
     rng = np.random.default_rng(seed)
     x, other = rng.normal(size=(2, n, 2)).astype(np.float32)
     label = (x[:, 0] > 0).astype(int)
     weights = {"domain": rng.normal(1.0, 0.3, n), "class": np.ones(n)}
-    return Rows(x, {"class": label}, weights), Rows(other + np.float32(shift), weights={"domain": np.ones(n)})
+    return DomainRows(x, {"class": label}, weights), DomainRows(
+        other + np.float32(shift), weights={"domain": np.ones(n)}
+    )
 
 
-def trained(source: Rows, target: Rows | None, epochs: int = 8) -> Network:
+def trained(source: DomainRows, target: DomainRows | None, epochs: int = 8) -> Network:
     with seeded(0):
         domain = Head("domain", mlp(8, [8], 1), rows="both", weight="domain", reversal=Reversal(1.0))
         net = Network(mlp(2, [16, 8]), [Head("class", mlp(8, [], 1), weight="class"), domain])
