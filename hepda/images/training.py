@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from hepda.adversarial import DomainRows, Head, History, Network, Trainer, mlp, seeded
-from hepda.adversarial.methods import Adversary, build
+from hepda.adversarial.methods import Comparison, build
 from hepda.adversarial.networks.term import Term
 from hepda.adversarial.training.selection import SCORERS
 from hepda.config.images import ImageModelConfig, ImagesConfig
@@ -137,7 +137,7 @@ def rows_of(section: ImageModelConfig, table: Path) -> tuple[DomainRows, DomainR
 
     named = {"source": ("source_train",), "target": ("target_train",), "both": ("source_train", "target_train")}
     labelled = rows([read_part(table, name) for name in named[section.train_on]], labelled=True)
-    adapts = section.domain is not None and section.domain.method != "none"
+    adapts = section.domain is not None and section.domain.method_name != "none"
     return labelled, rows([read_part(table, "target_train")], labelled=False) if adapts else None
 
 
@@ -179,9 +179,8 @@ def empty_network(
     if section.domain is not None:
         domain = section.domain
         view = augmentation((*section.augment, *domain.view)) if domain.view else None
-        settings = domain.settings() | {"hidden": domain_widths, "threshold": domain.threshold, "align": domain.align}
-        told = Adversary(features=width, classes=classes, weight=weight, transform=view, **settings)
-        more, terms = build(domain.method, told)
+        comparison = Comparison(width, classes, weight=weight, transform=view)
+        more, terms = build(domain.methods(hidden=domain_widths), comparison)
         parts += more
     return Network(body, parts, terms=terms, normalization=None, metadata=metadata)
 

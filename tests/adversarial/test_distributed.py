@@ -19,7 +19,7 @@ from torch import nn
 
 from hepda.adversarial import DomainBatchNorm, DomainRows, Head, History, Network, Trainer, mlp, seeded
 from hepda.adversarial.distributed import all_reduce, gather, init, is_distributed, local_rows, shutdown, world_size
-from hepda.adversarial.methods import METHODS, Adversary, build
+from hepda.adversarial.methods import METHODS, Comparison, build, methods_of
 from hepda.adversarial.networks.tail import Tail
 from hepda.errors import ConfigError
 from tests.adversarial.rows import network, shifted
@@ -52,9 +52,9 @@ def by_method(name: str, trainer: dict[str, Any] | None = None, **settings: Any)
     """A training with a method of the registry."""
     classes = METHODS[name].classes if METHODS[name].classes == 3 else 2
     masks = ("background", "signal") if name == "conditional" else ()
-    told = {"weight": "domain", "schedule": "constant", "hidden": (8,), "masks": masks, "balance": False, **settings}
+    methods = methods_of(name, **{"schedule": "constant", "hidden": (8,), "balance": False, **settings})
     with seeded(0):
-        heads, terms = build(name, Adversary(8, classes, **told))
+        heads, terms = build(methods, Comparison(8, classes, weight="domain", masks=masks))
         main = Head("class", mlp(8, [], 1 if classes == 2 else 3), loss="multiclass" if classes == 3 else "binary")
         net = Network(mlp(6, [16, 8], activation="tanh"), [main, *heads], terms=terms)
     return trained(net, *rows(classes), **(trainer or {}))
@@ -64,7 +64,7 @@ def by_layer(layer: Callable[[int], nn.Module]) -> Found:
     """A training with a batch norm in the encoder."""
     with seeded(0):
         encoder = nn.Sequential(nn.Linear(6, 8), layer(8), nn.ReLU())
-        heads, terms = build("vada", Adversary(8, weight="domain", schedule="constant", hidden=(8,)))
+        heads, terms = build(methods_of("vada", schedule="constant", hidden=(8,)), Comparison(8, weight="domain"))
         net = Network(encoder, [Head("class", mlp(8, [], 1)), *heads], terms=terms)
     found = trained(net, *rows(2), precision="float64")  # torch sums the rows of a batch in another order
     return np.concatenate([found, *(b.double().numpy().ravel() for b in net.buffers())])

@@ -58,7 +58,7 @@ def domain_of(config: AnalysisConfig, model: str) -> DomainConfig | None:
     """The domain loss of a model; None for one that has none (BDTs, `method: none`)."""
     section = config.models[model]
     domain = section.domain if isinstance(section, NetworkConfig) else None
-    return None if domain is None or domain.method == "none" else domain
+    return None if domain is None or domain.method_name == "none" else domain
 
 
 def model_features(

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from hepda.adversarial import DomainBatchNorm, DomainRows, Head, Network, Standardize, Trainer, mlp, seeded
-from hepda.adversarial.methods import Adversary, build
+from hepda.adversarial.methods import Comparison, build, methods_of
 from hepda.adversarial.training.history import History
 from hepda.adversarial.training.layout import batch_layout
 from hepda.adversarial.training.selection import SCORERS
@@ -39,7 +39,9 @@ def pictures(n: int = 200, seed: int = 0) -> tuple[DomainRows, DomainRows]:
 def network(method: str = "dann", **settings: Any) -> Network:
     with seeded(1):
         layers = nn.Conv2d(2, 8, 3), DomainBatchNorm(8), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(72, 16)
-        heads, terms = build(method, Adversary(features=16, classes=3, weight="event", hidden=(16,), **settings))
+        view = settings.pop("transform", None)
+        comparison = Comparison(16, 3, weight="event", transform=view)
+        heads, terms = build(methods_of(method, hidden=(16,), **settings), comparison)
         main = Head("class", mlp(16, [], 3), loss="multiclass", weight="event")
         return Network(nn.Sequential(*layers), [main, *heads], terms=terms, normalization=Standardize(2))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,8 @@ import pytest
 import torch
 
 from hepda.adversarial import Head, Network, Reversal, Trainer, TrainSettings, mlp
-from hepda.adversarial.methods import Adversary, build
+from hepda.adversarial.methods import Comparison, build
+from hepda.adversarial.methods.heads import Pivot
 from hepda.adversarial.networks.tail import Tail, signal_efficiency
 from hepda.errors import ConfigError
 from tests.adversarial.rows import network, shifted
@@ -91,9 +93,9 @@ def test_it_trains_on_the_score_and_is_another_training() -> None:
     source, target = shifted(600)
     found = {}
     for name, tail in {"all": None, "tail": Tail(0.3), "wide": Tail(0.9, floor=1.0)}.items():
-        heads, _ = build("pivot", Adversary(16, rows="background", weight="domain", schedule="constant", tail=tail))
+        heads, _ = build(Pivot(schedule="constant"), Comparison(16, rows="background", weight="domain"))
         net = network(domain=False)
-        net = Network(net.encoder, [net.heads["class"], *heads])
+        net = Network(net.encoder, [net.heads["class"], replace(heads[0], tail=tail)])
         torch.manual_seed(0)
         for parameter in heads[0].module.parameters():
             torch.nn.init.normal_(parameter, std=0.3)

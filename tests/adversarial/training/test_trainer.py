@@ -135,7 +135,7 @@ def test_interrupted_and_resumed_is_never_interrupted(tmp_path: Path, settings: 
 _KILLED = """
 import os, signal, sys
 sys.path.insert(0, {root!r})
-from dataclasses import replace
+from hepda.adversarial import Trainer
 from tests.adversarial.training.test_trainer import SHORT, network, shifted
 import hepda.adversarial.training.state as run
 source, target = shifted()
