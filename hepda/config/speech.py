@@ -9,7 +9,7 @@ from pydantic import Field
 
 from hepda.config.base import WholeConfig
 from hepda.config.events.model_checks import check_method
-from hepda.config.models import AdversaryConfig, TrainingConfig
+from hepda.config.models import AdversaryConfig, Scorer, TrainingConfig
 from hepda.config.problems import duplicates, given, unknown
 from hepda.config.section import Count, Fraction, Name, Positive, Section, Widths
 
@@ -155,16 +155,20 @@ class SpeechDomainConfig(AdversaryConfig):
 
 
 class SpeechTrainingConfig(TrainingConfig):
-    """As for events; an epoch hears every utterance `copies` times, and the weights are those of the last one."""
+    """As for events; an epoch hears every utterance `copies` times, and the weights are those of the last one
+    unless `patience` or a scorer chooses.
+    """
 
     epochs: Count = 4
     batch_size: Count = 512
     learning_rate: Positive = 2.0e-3
     weight_decay: Annotated[float, Field(ge=0.0)] = 1.0e-3
     schedule: Literal["constant", "one-cycle", "cosine", "ganin"] = "one-cycle"
-    patience: None = None
-    scorer: None = None
-    """The last epoch is taken: there is no choice to be made."""
+    patience: Count | None = None
+    """Epochs without a better value of `scorer`, on one recording in ten, before stopping; null: all epochs."""
+    scorer: Scorer | None = None
+    """What the best epoch is best in on these recordings; null: the senone loss, with `patience`; without both the last
+    epoch is taken and nothing is held out."""
     copies: Count = 3
     """Takes of each utterance in an epoch, each at a speed and with a type of noise of its own."""
     every: Count = 2

@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hepda.adversarial.data.stored import NearStream, RowSubset
+from hepda.adversarial.data.sources import RowSource
+from hepda.adversarial.data.stored import NearStream
 from hepda.adversarial.distributed import shard
 from hepda.errors import ConfigError, DataError
 
@@ -37,16 +38,16 @@ def as_tensor(values: Any) -> Tensor:
         return torch.from_numpy(array if last else np.ascontiguousarray(array))
 
 
-def channels_last(features: Tensor | RowSubset) -> bool:
+def channels_last(features: Tensor | RowSource) -> bool:
     """Return whether rows [n, c, h, w] of several channels lie in memory with the channels of a pixel side by side."""
-    if isinstance(features, RowSubset) or features.dim() != 4 or features.shape[1] == 1:
+    if isinstance(features, RowSource) or features.dim() != 4 or features.shape[1] == 1:
         return False
     return features.is_contiguous(memory_format=torch.channels_last)
 
 
 @dataclass(frozen=True, slots=True)
 class DomainRows:
-    """The rows of one domain. Arrays, tensors or memory maps; nothing is copied.
+    """The rows of one domain. Arrays, tensors, memory maps or a `RowSource`; nothing is copied.
 
     Attributes:
         features: [n, ...], float32 (anything else is converted once; uint8 and half precision stay as they are
@@ -83,7 +84,7 @@ class DomainRows:
         chosen = np.asarray(index)
 
         def take(values: Column) -> Column:
-            if isinstance(values, RowSubset):
+            if isinstance(values, RowSource):
                 return values.select(chosen)
             return values[torch.from_numpy(chosen)] if isinstance(values, Tensor) else np.asarray(values)[chosen]
 
@@ -102,7 +103,7 @@ class DomainTable:
     done to its rows in a batch.
     """
 
-    features: Tensor | RowSubset
+    features: Tensor | RowSource
     columns: Tensor
     transform: Transform | None = None
 
@@ -168,7 +169,7 @@ class Stream:
 
 def _stream(table: DomainTable, seed: int) -> Stream | NearStream:
     """Return the order of a domain's rows; one that stays near where they are taken out of a file."""
-    kind = NearStream if isinstance(table.features, RowSubset) else Stream
+    kind = NearStream if isinstance(table.features, RowSource) and table.features.near else Stream
     return kind(len(table), seed)
 
 
@@ -262,8 +263,8 @@ class PairedBatches:
 
     def _gather(self, table: DomainTable, index: Tensor, rows: slice) -> None:
         index = index.to(table.features.device)
-        if isinstance(table.features, RowSubset):
-            self._features[rows] = table.features[index]
+        if isinstance(table.features, RowSource):
+            self._features[rows] = table.features.take(index)
         elif self._last:
             order = (0, 2, 3, 1)
             torch.index_select(table.features.permute(order), 0, index, out=self._features[rows].permute(order))

@@ -16,7 +16,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from hepda.adversarial.data.stored import RowSubset
+from hepda.adversarial.data.sources import RowSource
 from hepda.adversarial.networks.domains import set_domains
 from hepda.adversarial.networks.layers import MLP, Standardize
 from hepda.adversarial.networks.losses import class_probabilities, find_loss, probabilities
@@ -214,11 +214,11 @@ class Network(nn.Module):
         raw: Tensor = self.head_modules[head.name](self.head_input(head, features, given))
         return raw
 
-    def _encoded(self, x: ArrayLike | Tensor | RowSubset, domain: str, batch: int | None) -> Iterator[Tensor]:
+    def _encoded(self, x: ArrayLike | Tensor | RowSource, domain: str, batch: int | None) -> Iterator[Tensor]:
         """Features of rows of one domain, batch by batch."""
         if domain not in ("source", "target"):
             raise ConfigError(f"rows are of the domain 'source' or 'target', not {domain!r}")
-        rows = x if isinstance(x, Tensor | RowSubset) else torch.from_numpy(np.ascontiguousarray(x))
+        rows = x if isinstance(x, Tensor | RowSource) else torch.from_numpy(np.ascontiguousarray(x))
         size = batch or rows_at_once(rows)
         for start in range(0, max(len(rows), 1), size):
             part = rows[start : start + size].to(self.device, next(self.parameters()).dtype)
@@ -226,7 +226,7 @@ class Network(nn.Module):
 
     def predict(
         self,
-        x: ArrayLike | Tensor | RowSubset,
+        x: ArrayLike | Tensor | RowSource,
         head: str | None = None,
         *,
         raw: bool = False,
@@ -262,7 +262,7 @@ class Network(nn.Module):
         return result[:, 0] if result.shape[1] == 1 else result
 
     def embed(
-        self, x: ArrayLike | Tensor | RowSubset, *, domain: str = "target", batch: int | None = None
+        self, x: ArrayLike | Tensor | RowSource, *, domain: str = "target", batch: int | None = None
     ) -> NDArray[np.float32]:
         """Features [n, d] of the encoder for inputs [n, ...], in evaluation mode; arguments as those of `predict`."""
         with self._evaluating():
@@ -323,7 +323,7 @@ class Network(nn.Module):
         return network.eval()
 
 
-def rows_at_once(features: Tensor | RowSubset) -> int:
+def rows_at_once(features: Tensor | RowSource) -> int:
     """Rows [n, ...] that are passed at a time outside of training: some million numbers, which fit into memory also as
     the many channels of a convolution.
     """

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from hepda.adversarial.data.batches import Column, DomainRows, DomainTable, as_tensor
-from hepda.adversarial.data.stored import RowSubset
+from hepda.adversarial.data.sources import RowSource
 from hepda.adversarial.networks.network import Head, Network
 from hepda.adversarial.networks.term import Term
 from hepda.errors import ConfigError, DataError, nearest
@@ -201,8 +201,8 @@ def _told(
     return told
 
 
-def _features(rows: DomainRows, domain: str, dtype: torch.dtype) -> Tensor | RowSubset:
-    if isinstance(rows.features, RowSubset):
+def _features(rows: DomainRows, domain: str, dtype: torch.dtype) -> Tensor | RowSource:
+    if isinstance(rows.features, RowSource):
         return rows.features
     features = as_tensor(rows.features)
     if features.dtype not in _SMALL:
@@ -212,7 +212,7 @@ def _features(rows: DomainRows, domain: str, dtype: torch.dtype) -> Tensor | Row
     return features
 
 
-def _alike(stored: dict[str, Tensor | RowSubset]) -> None:
+def _alike(stored: dict[str, Tensor | RowSource]) -> None:
     """Rows of both domains go into one batch: they need one shape and one type."""
     kinds = {domain: (tuple(rows.shape[1:]), str(rows.dtype)) for domain, rows in stored.items()}
     if len(set(kinds.values())) > 1:
