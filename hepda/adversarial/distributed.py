@@ -60,6 +60,11 @@ def broadcast(value: Any) -> Any:
     return held[0]
 
 
+def rank() -> int:
+    """Return the number of this worker."""
+    return distributed.get_rank() if is_distributed() else 0
+
+
 def world_size() -> int:
     """Return number of workers."""
     return 1 if not is_distributed() else distributed.get_world_size()

@@ -15,7 +15,7 @@ from torch import Tensor
 from hepda.adversarial.networks.network import write_tensors
 from hepda.errors import SourceError
 
-FORMAT = "hepda.checkpoint/2"
+FORMAT = "hepda.checkpoint/3"
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer, name: str) -> dict[str, Tensor]:

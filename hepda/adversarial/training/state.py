@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from functools import partial
-from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,26 +15,21 @@ from hepda.adversarial import distributed
 from hepda.adversarial.data.batches import Batch, DomainRows, DomainTable, PairedBatches, batch_sizes
 from hepda.adversarial.networks.network import Head, Network, rows_at_once
 from hepda.adversarial.networks.schedules import RATE_SCHEDULES
-from hepda.adversarial.training.checkpoint import (
-    optimizer_tensors,
-    read_checkpoint,
-    restore_optimizer,
-    write_checkpoint,
-)
-from hepda.adversarial.training.history import LN2, History, diagnose
+from hepda.adversarial.training.history import LN2, diagnose
 from hepda.adversarial.training.layout import BatchLayout, batch_layout, is_domain_head
 from hepda.adversarial.training.objective import Losses, Objective
 from hepda.adversarial.training.optimizers import Optimizers
+from hepda.adversarial.training.problem import Player, Problem, below
 from hepda.adversarial.training.settings import TrainSettings
 from hepda.adversarial.training.stabilizers import MovingAverage, inner, self_correct
-from hepda.errors import ConfigError, TrainingError
+from hepda.errors import TrainingError
 
 _METER_EVERY = 8  # in long epochs, training losses and accuracies are those of every eighth batch
 _STEPS_PER_MEASUREMENT = 20  # gradient norms cost two more passes backward: not on every epoch of few steps
 
 
-class TrainingState:
-    """The state of one training; `Trainer.fit` drives it."""
+class TrainingState(Problem):
+    """The training of a network with its heads and terms: a problem of one player, named `network`."""
 
     def __init__(
         self,
@@ -68,18 +63,13 @@ class TrainingState:
         self.look = None if validation is None else self._validation_plan(validation)
         self.parameters = [p for p in network.parameters() if p.requires_grad]
         self.average = MovingAverage(self.parameters, settings.average) if settings.average else None
-        self.history = History()
+        super().__init__([Player("network", network, self.optimizers.optimizer)], settings.epochs)
         self.best: dict[str, Tensor] = {}
         self.best_score = -math.inf
         self.waited = 0
         self.silent: set[str] = set()  # reversed heads that sent nothing in their first step
 
     # ---- an epoch ----
-
-    @property
-    def finished(self) -> bool:
-        """Return whether the last epoch is done, or patience is at its end."""
-        return self.history.epochs >= self.settings.epochs or bool(self.history.stopped)
 
     def epoch(self) -> None:
         """Train one pass over the source rows, look at the validation rows, add a line to the history."""
@@ -92,7 +82,7 @@ class TrainingState:
         line: dict[str, float] = {}
         for i in range(steps):
             step = number * steps + i
-            self.objective.advance(step / steps, self.settings.epochs)
+            self.objective.advance(step / steps, self.epochs)
             look = (i == 0 and number % measured == 0) or self._unproven(line)
             meters = self._step(step, line if look else None, look or i % every == 0)
             for name, meter in meters.items():
@@ -113,7 +103,7 @@ class TrainingState:
             self.average.swap()
 
     def _rate_factor(self, step: int) -> float:
-        progress = step / (self.settings.epochs * self.batches.steps)
+        progress = step / (self.epochs * self.batches.steps)
         return RATE_SCHEDULES[self.settings.rate_schedule](progress)
 
     def _step(self, step: int, line: dict[str, float] | None, measure: bool) -> dict[str, Tensor]:
@@ -295,7 +285,7 @@ class TrainingState:
     def _growing(self) -> bool:
         """Return whether a strength is still below 0.9 of its final value."""
         parts = [part.reversal for part in self.objective.parts if part.reversal is not None]
-        epoch, epochs = self.history.epochs, self.settings.epochs
+        epoch, epochs = self.history.epochs, self.epochs
         return any(r.at(epoch, epochs) < 0.9 * r.at(epochs, epochs) for r in parts) and epoch < epochs
 
     # ---- the end, and checkpoints ----
@@ -310,46 +300,30 @@ class TrainingState:
         self.history.warnings = diagnose(self.history, self.network.main.name, reversed_heads)
         self.network.eval()
 
-    def store(self, path: Path) -> None:
-        """Write a checkpoint."""
-        tensors = {f"network.{k}": v for k, v in self.network.state_dict().items()}
-        tensors |= optimizer_tensors(self.optimizers.optimizer, "optimizer")
-        tensors |= {f"best.{k}": v for k, v in self.best.items()}
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Return the best weights, the average of the weights, and what stops the training."""
+        tensors = {f"best.{k}": v for k, v in self.best.items()}
         if self.average is not None:
             tensors |= {f"average.{i}": v for i, v in enumerate(self.average.mean)}
-        said = {
-            "history": self.history.to_dict(),
+        return tensors, {
             "best_score": None if math.isinf(self.best_score) else self.best_score,
             "waited": self.waited,
-            "rows": list(self.rows),
             "averaged": 0 if self.average is None else self.average.steps,
-            "fingerprint": self.settings.fingerprint(self.network),
         }
-        write_checkpoint(path, tensors, said)
 
-    def restore(self, path: Path) -> None:
-        """Go on from a checkpoint.
-
-        Raises:
-            ConfigError: it was written with other settings or another network.
-
-        """
-        tensors, said = read_checkpoint(path)
-        if said["fingerprint"] != self.settings.fingerprint(self.network) or tuple(said["rows"]) != self.rows:
-            raise ConfigError(
-                f"{path} was written with other training settings, another network or other rows; remove it, "
-                "or train without resuming"
-            )
-        self.network.load_state_dict(_below("network.", tensors))
-        restore_optimizer(self.optimizers.optimizer, "optimizer", tensors)
-        self.best = _below("best.", tensors)
+    def load_state(self, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
+        """Put back what `state` returned."""
+        self.best = below("best.", tensors)
         if self.average is not None:
-            self.average.steps = said["averaged"]
+            self.average.steps = values["averaged"]
             for i, mean in enumerate(self.average.mean):
                 mean.copy_(tensors[f"average.{i}"])
-        self.history = History.from_dict(said["history"])
-        self.best_score = -math.inf if said["best_score"] is None else said["best_score"]
-        self.waited = said["waited"]
+        self.best_score = -math.inf if values["best_score"] is None else values["best_score"]
+        self.waited = values["waited"]
+
+    def fingerprint(self) -> str:
+        """Return the fingerprint of settings and network, and the numbers of rows."""
+        return f"{self.settings.fingerprint(self.network)} {self.rows[0]} {self.rows[1]}"
 
 
 def _laid_out_as(parameter: Tensor, gradient: Tensor) -> Tensor:
@@ -357,10 +331,6 @@ def _laid_out_as(parameter: Tensor, gradient: Tensor) -> Tensor:
     if gradient.stride() == parameter.stride():
         return gradient
     return torch.empty_like(parameter).copy_(gradient)
-
-
-def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
 def _chunks(table: DomainTable | None, source: bool, device: torch.device) -> Iterator[Batch]:

@@ -16,6 +16,7 @@ from hepda.adversarial.networks.kernels import PRODUCTS, Fast
 from hepda.adversarial.networks.layers import seeded
 from hepda.adversarial.networks.network import Network
 from hepda.adversarial.training.history import History
+from hepda.adversarial.training.problem import train
 from hepda.adversarial.training.settings import TrainSettings
 from hepda.adversarial.training.state import TrainingState
 from hepda.errors import ConfigError
@@ -77,15 +78,8 @@ class Trainer:
                 network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             run = TrainingState(settings, network, source, target, validation, device, rank, ranks)
             run.history.kernels = settings.products()
-            path = distributed.broadcast(None if checkpoint is None else Path(checkpoint))
-            if path is not None and distributed.broadcast(resume and path.is_file()):
-                run.restore(path)
+            path = None if checkpoint is None else Path(checkpoint)
+            if resume:  # with the kernels that it began with
+                run.resume(path)
             with Fast(network, PRODUCTS[run.history.kernels]), Joined(network):
-                while not run.finished:
-                    run.epoch()
-                    if path is not None and rank == 0:
-                        run.store(path)
-                    if on_epoch is not None:
-                        on_epoch(run.history)
-            run.finish()
-        return run.history
+                return train(run, path, on_epoch=on_epoch)
