@@ -95,7 +95,6 @@ CASES |= {
     "gradient penalty": partial(by_method, "dann", gradient_penalty=1.0),
     "projection": partial(by_method, "dann", {"projection": True}, strength=5.0),
     "clip and average": partial(by_method, "dann", {"clip": 0.01, "average": 0.9}),
-    "blocks": partial(by_method, "dann", {"blocks": True}),
     "several steps": partial(by_method, "wasserstein", steps=3),
     "spectral norm": partial(by_method, "dann", spectral_norm=True),
     "tail": by_tail,
