@@ -26,9 +26,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from hepda.adversarial import Network, Rows, Trainer, gradient_reversal, seeded
+from hepda.adversarial import DomainRows, Network, Trainer, gradient_reversal, seeded
 from hepda.adversarial.networks.domains import tell
-from hepda.adversarial.training.run import Run
+from hepda.adversarial.training.state import TrainingState
 from hepda.config.images import ImageModelConfig
 from hepda.images.augmentation import CHANGES, augmentation
 from hepda.images.blending import blended
@@ -106,18 +106,18 @@ def fit(case: Case, steps: int) -> float:
     pixels = pixels.transpose(0, 1, 4, 2, 3)
     label = rng.integers(0, CLASSES, steps * case.rows)
     ends: list[float] = []
-    epoch = Run.epoch
+    epoch = TrainingState.epoch
 
-    def timed(run: Run) -> None:
-        epoch(run)
+    def timed(state: TrainingState) -> None:
+        epoch(state)
         ends.append(time.process_time())
 
     trainer = Trainer(
         epochs=2, batch_size=case.rows, optimizer="adam", precision=case.precision, device="cpu", kernels="plain",
         channels_last=True,
     )  # fmt: skip
-    source, target = Rows(pixels[0], {"class": label}, transform=change), Rows(pixels[1], transform=change)
-    with mock.patch.object(Run, "epoch", timed):
+    source, target = DomainRows(pixels[0], {"class": label}, transform=change), DomainRows(pixels[1], transform=change)
+    with mock.patch.object(TrainingState, "epoch", timed):
         trainer.fit(case.network(), source, target)
         return time.process_time() - ends[0]
 

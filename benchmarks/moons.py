@@ -22,13 +22,13 @@ import torch
 from numpy.typing import NDArray
 from sklearn.datasets import make_moons
 
-from hepda.adversarial import DANNClassifier
+from hepda.adversarial import DANNClassifier, TrainSettings
 from hepda.adversarial.methods import METHODS
 
 Moons = tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]
 Found = dict[str, dict[str, list[float]]]
 WIDTHS: dict[str, Any] = {"encoder": (64, 64), "domain_head": (64, 64), "epochs": 1500}
-TEXTBOOK = {"activation": "relu", "adversary_rate": 1.0, "average": 0.0, "optimizer": "adam"}
+TEXTBOOK = {"activation": "relu", "training": TrainSettings(optimizer="adam")}
 """What a loop after Ganin & Lempitsky does; the row `textbook`."""
 LEFT_OUT = ("conditional", "contrast")  # one needs masks, the other three classes
 

@@ -17,7 +17,8 @@ from collections.abc import Callable
 
 import torch
 
-from hepda.adversarial import Head, History, Network, Rows, Trainer, mlp, seeded
+from hepda.adversarial import DomainRows, Head, History, Network, Trainer, mlp, seeded
+from hepda.adversarial.data.sources import ComputedRows
 from hepda.speech.sounds.audio import on_tape
 from hepda.speech.sounds.bank import Bank, Context, Extractor, Levels, Takes
 from hepda.speech.sounds.features import FilterBank
@@ -83,7 +84,7 @@ def training(utterances: int, repeats: int) -> None:
     bank = Bank(takes, noises, Levels(0.0, 20.0), extractor, context, 1)
     frames = len(bank.frames)
     label = torch.randint(61, (frames,), generator=generator)
-    rows = Rows(torch.arange(frames, dtype=torch.float32)[:, None], {"senone": label}, transform=bank.windows)
+    rows = DomainRows(ComputedRows(torch.arange(frames), bank.windows), {"senone": label}, transform=bank.masked)
     times, mixing, ratios = [], [], []
     for repeat in range(repeats):
 

@@ -23,7 +23,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 from unittest import mock
 
@@ -31,17 +31,19 @@ import numpy as np
 import torch
 from torch import nn
 
-from hepda.adversarial import DANNClassifier, Trainer, gradient_reversal
+from hepda.adversarial import DANNClassifier, gradient_reversal
+from hepda.adversarial.estimator import STEADY
 from hepda.adversarial.networks import kernels
-from hepda.adversarial.training.run import Run
+from hepda.adversarial.training.state import TrainingState
 
 ROWS, COLUMNS, BATCH, PASSES = 200_000, 30, 1024, 2
 STEPS = round(ROWS / BATCH)
+ADAM = replace(STEADY, optimizer="adam")
 FITS: dict[str, dict[str, object]] = {
-    "fit, plain kernels": {"kernels": "plain"},
+    "fit, plain kernels": {"training": replace(ADAM, kernels="plain")},
     "fit, kernels of this machine": {},
-    "fit, bfloat16": {"precision": "bfloat16"},
-    "fit, the class's own tanh and AdamW": {"activation": "tanh", "optimizer": "adamw"},
+    "fit, bfloat16": {"training": replace(ADAM, precision="bfloat16")},
+    "fit, the class's own tanh and AdamW": {"activation": "tanh", "training": STEADY},
 }
 
 Data = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -87,26 +89,25 @@ def rows(count: int, seed: int = 0) -> Data:
 
 
 @contextmanager
-def marks(chosen: str) -> Iterator[list[float]]:
-    """CPU time at the beginning of each pass over the rows, and at its end; with those kernels."""
+def marks() -> Iterator[list[float]]:
+    """CPU time at the beginning of each pass over the rows, and at its end."""
     found: list[float] = []
-    epoch = Run.epoch
+    epoch = TrainingState.epoch
 
-    def timed(run: Run) -> None:
+    def timed(run: TrainingState) -> None:
         found.append(time.process_time())
         epoch(run)
         found.append(time.process_time())
 
-    trainer = partial(Trainer, kernels=chosen)
-    with mock.patch.object(Run, "epoch", timed), mock.patch("hepda.adversarial.estimator.Trainer", trainer):
+    with mock.patch.object(TrainingState, "epoch", timed):
         yield found
 
 
-def fit(data: Data, passes: int, kernels: str = "auto", **settings: object) -> tuple[float, float, float]:
+def fit(data: Data, passes: int, **settings: object) -> tuple[float, float, float]:
     """CPU seconds of a fit: before the first step, after the first pass, and in all."""
     x, y, other = data
-    said = {"activation": "relu", "optimizer": "adam", "random_state": 0, "device": "cpu", **settings}
-    with marks(kernels) as times:
+    said = {"activation": "relu", "training": ADAM, "random_state": 0, "device": "cpu", **settings}
+    with marks() as times:
         model = DANNClassifier(epochs=passes, **said)
         begin = time.process_time()
         model.fit(x, y, X_target=other)

@@ -1,7 +1,7 @@
 """Draw the packages of hepda and their imports into docs/architecture.md, from the imports themselves.
 
-    python docs/diagram.py            # writes the diagram
-    python docs/diagram.py --check    # exit status 1 if the page shows another one
+python docs/diagram.py            # writes the diagram
+python docs/diagram.py --check    # exit status 1 if the page shows another one
 """
 
 from __future__ import annotations

@@ -285,10 +285,10 @@ def schema() -> None:
     """Print the JSON schema of the analysis file, with the methods and schedules of the core."""
     import json
 
-    from hepda.adversarial import methods as registry
+    from hepda.adversarial.listing import listing
     from hepda.config import json_schema
 
-    typer.echo(json.dumps(json_schema() | {"x-hepda": registry.listing()}, indent=2))
+    typer.echo(json.dumps(json_schema() | {"x-hepda": listing()}, indent=2))
 
 
 app.add_typer(data, name="data")

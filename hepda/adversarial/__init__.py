@@ -1,22 +1,36 @@
 """The adversarial core: an encoder, named heads, some of them reversed, and terms that align domains.
 
-Tensors in, a trained network out; it knows no ROOT file, image or sound.
+Tensors in, a trained network out; it knows no ROOT file, image or sound. Names are loaded on demand: whoever asks for a
+method's fields alone does not wait for torch.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
-
-from hepda.adversarial.data.batches import Rows, Transform
-from hepda.adversarial.data.weights import NegativeWeights, class_weights, negative_weights
-from hepda.adversarial.networks.domains import DomainBatchNorm, DomainLayer
-from hepda.adversarial.networks.layers import MLP, Standardize, mlp, seeded
-from hepda.adversarial.networks.network import Head, Network
-from hepda.adversarial.networks.reversal import GradientReversal, Reversal, gradient_reversal
-from hepda.adversarial.training.ensemble import Job, fit_all
-from hepda.adversarial.training.history import History
-from hepda.adversarial.training.trainer import Trainer
 
 if TYPE_CHECKING:
     from hepda.adversarial.classifier import DANNClassifier, DANNRegressor
+    from hepda.adversarial.data.batches import DomainRows, Transform
+    from hepda.adversarial.data.weights import NegativeWeights, class_weights, negative_weights
+    from hepda.adversarial.networks.domains import DomainBatchNorm, DomainLayer
+    from hepda.adversarial.networks.layers import MLP, Standardize, mlp, seeded
+    from hepda.adversarial.networks.network import Head, Network
+    from hepda.adversarial.networks.reversal import GradientReversal, Reversal, gradient_reversal
+    from hepda.adversarial.training.history import History
+    from hepda.adversarial.training.settings import TrainSettings
+    from hepda.adversarial.training.trainer import Trainer
+
+_MODULES = {
+    "classifier": ("DANNClassifier", "DANNRegressor"),
+    "data.batches": ("DomainRows", "Transform"),
+    "data.weights": ("NegativeWeights", "class_weights", "negative_weights"),
+    "networks.domains": ("DomainBatchNorm", "DomainLayer"),
+    "networks.layers": ("MLP", "Standardize", "mlp", "seeded"),
+    "networks.network": ("Head", "Network"),
+    "networks.reversal": ("GradientReversal", "Reversal", "gradient_reversal"),
+    "training.history": ("History",),
+    "training.settings": ("TrainSettings",),
+    "training.trainer": ("Trainer",),
+}
 
 __all__ = [
     "MLP",
@@ -24,19 +38,18 @@ __all__ = [
     "DANNRegressor",
     "DomainBatchNorm",
     "DomainLayer",
+    "DomainRows",
     "GradientReversal",
     "Head",
     "History",
-    "Job",
     "NegativeWeights",
     "Network",
     "Reversal",
-    "Rows",
     "Standardize",
+    "TrainSettings",
     "Trainer",
     "Transform",
     "class_weights",
-    "fit_all",
     "gradient_reversal",
     "mlp",
     "negative_weights",
@@ -45,9 +58,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """The estimators, on demand: scikit-learn is only loaded by those who use them."""
-    if name in ("DANNClassifier", "DANNRegressor"):
-        from hepda.adversarial import classifier
-
-        return getattr(classifier, name)
+    """Return a public name from its module."""
+    for module, names in _MODULES.items():
+        if name in names:
+            return getattr(import_module(f"hepda.adversarial.{module}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -22,12 +22,13 @@ class DANNClassifier(ClassifierMixin, AdversarialEstimator):  # type: ignore[mis
     Without target rows it is a plain network. Both losses carry event weights, of either sign.
 
     The defaults are those that make the adversary steady. `activation` tanh: bounded features cannot run away from
-    the domain head, nor stretch until it sees nothing. `adversary_rate` 0.3: a fast domain head drives the encoder
-    to any match of the domains, often one that mixes the classes, a slow one to the nearest. `average` 0.99: the
-    encoder circles around the match, and the mean of its weights does not depend on where it was last.
-    `schedule` ganin: the adversary is there while the encoder still moves; one that comes late finds the classes
-    settled. Longer training gains most: `epochs`, or `learning_rate` in a small problem. What was tried and what
-    each gives: benchmarks/README.md. Where a gap divides the classes, `method="vada"` does better than any of these.
+    the domain head, nor stretch until it sees nothing. Of `estimator.STEADY`, the training's defaults,
+    `adversary_rate` 0.3: a fast domain head drives the encoder to any match of the domains, often one that mixes the
+    classes, a slow one to the nearest; `average` 0.99: the encoder circles around the match, and the mean of its
+    weights does not depend on where it was last. `schedule` ganin: the adversary is there while the encoder still
+    moves; one that comes late finds the classes settled. Longer training gains most: `epochs`, or `learning_rate` in
+    a small problem. What was tried and what each gives: benchmarks/README.md. Where a gap divides the classes,
+    `method="vada"` does better than any of these.
 
     Args:
         encoder: widths of the hidden layers of the encoder.
@@ -36,30 +37,17 @@ class DANNClassifier(ClassifierMixin, AdversarialEstimator):  # type: ignore[mis
         strength: of the reversal (or term), at the end of its schedule.
         schedule: `ganin`, `linear`, `cosine` or `constant`.
         warmup: epochs without the adversary at the start.
-        method: a name of `registry.METHODS`, or several joined by commas.
+        method: a name of `methods.METHODS`, or several joined by commas, which take the widths, the activation and the
+            strength of the estimator; or a method with its own settings, `Dann(smoothing=0.1, strength=2.0)`.
         batch_size: source rows a step.
-        target_size: target rows a step; None: as many as source rows.
         epochs: passes over the source rows.
         learning_rate: of the encoder and the class head.
-        rate_schedule: `constant`, `one-cycle`, `cosine` or `ganin`.
-        adversary_rate: factor on the learning rate of the domain head.
-        adversary_steps: updates of the domain head for one of the encoder.
-        optimizer: `adamw`, `adam`, `nadam` or `sgd`.
-        weight_decay: on weight matrices.
-        momentum: beta_1 of the Adams, momentum of sgd; None: 0.9.
         dropout: in encoder and class head.
         activation: of all hidden layers.
-        average: decay of the moving average of the weights; 0: none.
-        smoothing: of the domain labels.
-        spectral_norm: in the domain head.
-        gradient_penalty: on the domain head.
-        radius: of methods `vat` and `vada`: how far from a row its prediction shall hold, in widths of the inputs.
-        projection: take off what of the adversary's gradient opposes the class gradient.
-        clip: largest norm of the encoder's gradient; 0: no limit.
+        training: everything else about the training (`TrainSettings`: optimizer, precision, patience, scorer, ...),
+            but for `epochs`, `batch_size`, `learning_rate`, `seed` and `device`, which are arguments here; None:
+            `estimator.STEADY`.
         negative_weights: `keep`, `absolute`, `drop` or `reject`.
-        precision: `float32`, `bfloat16` or `float64`.
-        patience: epochs without a better value of the scorer on held-out rows before it ends; None: never.
-        scorer: a name of `selection.SCORERS`, none of which looks at labels of the target; None: the class loss.
         validation_fraction: part of the rows held out for patience.
         random_state: seed, or a numpy RandomState.
         device: `auto`, `cpu`, `cuda`, ...
@@ -68,7 +56,7 @@ class DANNClassifier(ClassifierMixin, AdversarialEstimator):  # type: ignore[mis
         classes_: the class labels.
         network_: the trained `Network`.
         history_: one value an epoch of each quantity (see `History`), `seconds` of training among them.
-        training_: the `History` itself, with alarms.
+        training_: the `History` itself, with warnings.
         n_iter_: epochs done.
         n_features_in_, feature_names_in_: as everywhere in scikit-learn.
 
@@ -104,7 +92,7 @@ class DANNClassifier(ClassifierMixin, AdversarialEstimator):  # type: ignore[mis
         return result
 
     def predict(self, X: ArrayLike) -> Array:
-        """The likelier class of each row [n]."""
+        """Return the likelier class of each row [n]."""
         raw = self.decision_function(X)
         result: Array = self.classes_[(raw > 0).astype(int) if raw.ndim == 1 else raw.argmax(axis=1)]
         return result

@@ -21,7 +21,7 @@ _PATIENCE = timedelta(days=2)  # the first worker reads events and grows trees w
 _left = False
 
 
-def join() -> tuple[int, int]:
+def init() -> tuple[int, int]:
     """Join the workers that torchrun started, if it did. Returns this worker's rank and their number.
 
     On GPUs each worker of a machine takes one. A process that left, or that a worker started, works alone.
@@ -30,7 +30,7 @@ def join() -> tuple[int, int]:
         return 0, 1
     wanted = int(os.environ.get("WORLD_SIZE", "1")) > 1 and not _left and multiprocessing.parent_process() is None
     if not distributed.is_initialized() and wanted:
-        # Its functions keep the workers of the time when it is first imported, and an optimizer imports it: `leave`
+        # Its functions keep the workers of the time when it is first imported, and an optimizer imports it: `shutdown`
         # could not end gloo's threads, and one that still held a tensor at the end of the process would abort it
         # (https://github.com/pytorch/pytorch/issues/190489).
         import torch.distributed.nn
@@ -43,31 +43,36 @@ def join() -> tuple[int, int]:
     return distributed.get_rank(), distributed.get_world_size()
 
 
-def leave() -> None:
+def shutdown() -> None:
     """Work alone from now on."""
     global _left
-    if not alone():
+    if is_distributed():
         distributed.destroy_process_group()
     _left = True
 
 
-def from_first(value: Any) -> Any:
-    """The first worker's value, on all of them; alone, the value itself."""
-    if alone():
+def broadcast(value: Any) -> Any:
+    """Return the first worker's value, on all of them; alone, the value itself."""
+    if not is_distributed():
         return value
     held = [value]
     distributed.broadcast_object_list(held, 0)
     return held[0]
 
 
-def count() -> int:
-    """Number of workers."""
-    return 1 if alone() else distributed.get_world_size()
+def rank() -> int:
+    """Return the number of this worker."""
+    return distributed.get_rank() if is_distributed() else 0
 
 
-def alone() -> bool:
-    """Whether this process works alone."""
-    return not (distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1)
+def world_size() -> int:
+    """Return number of workers."""
+    return 1 if not is_distributed() else distributed.get_world_size()
+
+
+def is_distributed() -> bool:
+    """Return whether this process works alone."""
+    return distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1
 
 
 class _Sum(torch.autograd.Function):
@@ -81,43 +86,43 @@ class _Sum(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        return sum_over_workers(gradients[0])
+        return all_reduce(gradients[0])
 
 
-def sum_over_workers(value: Tensor) -> Tensor:
-    """The sum of a tensor over all workers, differentiable; alone, the tensor itself."""
-    if alone():
+def all_reduce(value: Tensor) -> Tensor:
+    """Return the sum of a tensor over all workers, differentiable; alone, the tensor itself."""
+    if not is_distributed():
         return value
     total: Tensor = _Sum.apply(value)  # type: ignore[no-untyped-call]
     return total
 
 
-def part(rows: int, rank: int, ranks: int) -> slice:
-    """The rows of a batch that are a worker's."""
+def shard(rows: int, rank: int, ranks: int) -> slice:
+    """Return the rows of a batch that are a worker's."""
     return slice(rows * rank // ranks, rows * (rank + 1) // ranks)
 
 
-def mine(rows: int) -> slice:
-    """The rows of a batch that are this worker's."""
-    return slice(0, rows) if alone() else part(rows, distributed.get_rank(), count())
+def local_rows(rows: int) -> slice:
+    """Return the rows of a batch that are this worker's."""
+    return slice(0, rows) if not is_distributed() else shard(rows, distributed.get_rank(), world_size())
 
 
 def gather(value: Tensor, rows: int) -> Tensor:
     """Rows [rows, ...] of the whole batch from this worker's part of them, differentiable; alone, the tensor itself.
 
-    A loss that every worker computes from gathered rows counts once where each divides it by their `count`.
+    A loss that every worker computes from gathered rows counts once where each divides it by their `world_size`.
     """
-    if alone():
+    if not is_distributed():
         return value
-    place = mine(rows)
+    place = local_rows(rows)
     others = functional.pad(value.movedim(0, -1), (place.start, rows - place.stop)).movedim(-1, 0)
-    return sum_over_workers(others)
+    return all_reduce(others)
 
 
 @torch.no_grad()
-def add_up(values: Sequence[Tensor]) -> None:
+def all_reduce_in_place(values: Sequence[Tensor]) -> None:
     """Sum tensors over all workers, in place and in one message."""
-    if alone() or not values:
+    if not is_distributed() or not values:
         return
     flat = torch.cat([value.flatten() for value in values])
     distributed.all_reduce(flat)
@@ -127,6 +132,6 @@ def add_up(values: Sequence[Tensor]) -> None:
         start += value.numel()
 
 
-def add_gradients(parameters: Iterable[Tensor]) -> None:
+def all_reduce_gradients(parameters: Iterable[Tensor]) -> None:
     """Sum gradients over all workers. Each worker's loss is already divided by the common sum of weights."""
-    add_up([p.grad for p in parameters if p.grad is not None])
+    all_reduce_in_place([p.grad for p in parameters if p.grad is not None])

@@ -18,16 +18,21 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from hepda.adversarial.data.batches import Rows
+from hepda.adversarial.data.batches import DomainRows
 from hepda.adversarial.data.weights import negative_weights
-from hepda.adversarial.methods import Adversary, build
+from hepda.adversarial.methods import Comparison, Method, build, methods_of
 from hepda.adversarial.networks.layers import mlp, seeded
 from hepda.adversarial.networks.network import Head, Network
 from hepda.adversarial.networks.term import Term
-from hepda.adversarial.training.selection import find_scorer
+from hepda.adversarial.training.settings import TrainSettings
 from hepda.adversarial.training.trainer import Trainer
 
 Array = NDArray[Any]
+STEADY = TrainSettings(average=0.99, adversary_rate=0.3)
+"""The defaults of the estimators where they differ from `TrainSettings`, which `hepda train` begins with.
+
+An analysis file says the strength, rate and average that were chosen for its data, mostly by `hepda scan`; who calls an
+estimator with its defaults has chosen nothing, so these are the settings that make the adversary steady."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,45 +87,23 @@ class AdversarialEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
         strength: float = 1.0,
         schedule: str = "ganin",
         warmup: float = 0,
-        method: str = "dann",
+        method: str | Method = "dann",
         batch_size: int = 1024,
-        target_size: int | None = None,
         epochs: int = 40,
         learning_rate: float = 1e-3,
-        rate_schedule: str = "constant",
-        adversary_rate: float = 0.3,
-        adversary_steps: int = 1,
-        optimizer: str = "adamw",
-        weight_decay: float = 0.0,
-        momentum: float | None = None,
         dropout: float = 0.0,
         activation: str = "tanh",
-        average: float = 0.99,
-        smoothing: float = 0.0,
-        spectral_norm: bool = False,
-        gradient_penalty: float = 0.0,
-        radius: float = 0.5,
-        projection: bool = False,
-        clip: float = 0.0,
+        training: TrainSettings | None = None,
         negative_weights: str = "keep",
-        precision: str = "float32",
-        patience: int | None = None,
-        scorer: str | None = None,
         validation_fraction: float = 0.1,
         random_state: Any = None,
         device: str = "auto",
     ) -> None:
         self.encoder, self.class_head, self.domain_head = encoder, class_head, domain_head
         self.strength, self.schedule, self.warmup, self.method = strength, schedule, warmup, method
-        self.batch_size, self.target_size, self.epochs = batch_size, target_size, epochs
-        self.learning_rate, self.rate_schedule = learning_rate, rate_schedule
-        self.adversary_rate, self.adversary_steps = adversary_rate, adversary_steps
-        self.optimizer, self.weight_decay, self.momentum = optimizer, weight_decay, momentum
-        self.dropout, self.activation, self.average = dropout, activation, average
-        self.smoothing, self.spectral_norm, self.gradient_penalty = smoothing, spectral_norm, gradient_penalty
-        self.radius, self.projection, self.clip = radius, projection, clip
-        self.negative_weights, self.precision = negative_weights, precision
-        self.patience, self.scorer, self.validation_fraction = patience, scorer, validation_fraction
+        self.batch_size, self.epochs, self.learning_rate = batch_size, epochs, learning_rate
+        self.dropout, self.activation, self.training = dropout, activation, training
+        self.negative_weights, self.validation_fraction = negative_weights, validation_fraction
         self.random_state, self.device = random_state, device
 
     # ---- what comes in ----
@@ -162,7 +145,7 @@ class AdversarialEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
         return self
 
     def _numbers(self, y: Array) -> Array:
-        """Labels or values of the source rows, checked, as numbers [n]."""
+        """Return labels or values of the source rows, checked, as numbers [n]."""
         raise TypeError("use DANNClassifier or DANNRegressor")
 
     def _wanted(self, domains: Domains) -> Array:
@@ -182,7 +165,7 @@ class AdversarialEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
                 task_weight=weights[:, 0],
                 domain_weight=weights[:, 1],
             )
-        if domains.target is not None and len(domains.target) <= (self.target_size or self.batch_size):
+        if domains.target is not None and len(domains.target) <= (self._settings().target_size or self.batch_size):
             rows, weights = without_repeats(domains.target, np.asarray(domains.target_weight)[:, None])
             domains = replace(domains, target=domains.target[rows], target_weight=weights[:, 0])
         return domains
@@ -198,7 +181,7 @@ class AdversarialEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
         domain_weight: Any,
         sample_domain: Any,
     ) -> Domains:
-        """What `fit` was given, checked, and split into domains."""
+        """Return what `fit` was given, checked, and split into domains."""
         X = validate_data(self, X, dtype=[np.float64, np.float32], ensure_min_samples=2)
         y = self._column(y, X, "y")
         weight = _check_sample_weight(sample_weight, X, dtype=np.float64)
@@ -231,7 +214,7 @@ class AdversarialEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
         return column
 
     def _float(self) -> type[np.floating[Any]]:
-        return np.float64 if self.precision == "float64" else np.float32
+        return np.float64 if self._settings().precision == "float64" else np.float32
 
     def _train(self, domains: Domains, y: Array) -> None:
         """Train on rows that were checked; `y` as the head wants it."""
@@ -240,24 +223,24 @@ class AdversarialEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
             "task": negative_weights(domains.task_weight, policy).weight,
             "domain": negative_weights(domains.domain_weight, policy).weight,
         }
-        source = Rows(domains.X.astype(real, copy=False), {"class": y}, weights, {"compared": domains.mask})
+        source = DomainRows(domains.X.astype(real, copy=False), {"class": y}, weights, {"compared": domains.mask})
         target = None
         if domains.target is not None:
             there = negative_weights(np.asarray(domains.target_weight), policy).weight
-            target = Rows(domains.target.astype(real, copy=False), weights={"domain": there})
+            target = DomainRows(domains.target.astype(real, copy=False), weights={"domain": there})
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         with seeded(seed):
             self.network_ = self._network(domains.X.shape[1], target is not None)
         source, target, look = self._held_out(source, target, seed)
-        self.training_ = self._trainer(seed).fit(self.network_, source, target, validation=look)
+        self.training_ = Trainer(self._settings(seed)).fit(self.network_, source, target, validation=look)
         self.history_: dict[str, list[float]] = self.training_.columns
         self.n_iter_ = self.training_.epochs
 
     def _held_out(
-        self, source: Rows, target: Rows | None, seed: int
-    ) -> tuple[Rows, Rows | None, tuple[Rows, Rows | None] | None]:
+        self, source: DomainRows, target: DomainRows | None, seed: int
+    ) -> tuple[DomainRows, DomainRows | None, tuple[DomainRows, DomainRows | None] | None]:
         """Training rows of both domains, and validation rows if patience needs them."""
-        if self.patience is None:
+        if self._settings().patience is None:
             return source, target, None
         rng = np.random.default_rng(seed)
         away = rng.random(len(source)) < self.validation_fraction
@@ -266,24 +249,13 @@ class AdversarialEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
         also = rng.random(len(target)) < self.validation_fraction
         return source.select(~away), target.select(~also), (source.select(away), target.select(also))
 
-    def _trainer(self, seed: int) -> Trainer:
-        return Trainer(
-            blocks=True,
+    def _settings(self, seed: int = 0) -> TrainSettings:
+        """Return the settings of the training: `training`, with what the estimator's own arguments say."""
+        return replace(
+            STEADY if self.training is None else self.training,
             epochs=self.epochs,
             batch_size=self.batch_size,
-            target_size=self.target_size,
             learning_rate=self.learning_rate,
-            rate_schedule=self.rate_schedule,
-            adversary_rate=self.adversary_rate,
-            optimizer=self.optimizer,
-            weight_decay=self.weight_decay,
-            momentum=self.momentum,
-            average=self.average,
-            clip=self.clip,
-            projection=self.projection,
-            precision=self.precision,
-            patience=self.patience,
-            scorer=None if self.scorer is None else find_scorer(self.scorer),
             seed=seed,
             device=self.device,
         )
@@ -296,26 +268,22 @@ class AdversarialEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
         heads = [Head("class", head, loss=loss, weight="task")]
         terms: list[Term] = []
         if adapt:
-            more, terms = build(self.method, self._adversary(encoder.outputs, classes))
+            comparison = Comparison(encoder.outputs, classes, rows="compared", weight="domain")
+            more, terms = build(self._methods(), comparison)
             heads += more
         return Network(encoder, heads, terms=terms)
 
-    def _adversary(self, features: int, classes: int) -> Adversary:
-        return Adversary(
-            features=features,
-            classes=classes,
-            rows="compared",
-            weight="domain",
+    def _methods(self) -> list[Method]:
+        """Return the method, or those that are named, with the widths, activation and strength of the estimator."""
+        if isinstance(self.method, Method):
+            return [self.method]
+        return methods_of(
+            self.method,
             strength=self.strength,
             schedule=self.schedule,
             warmup=self.warmup,
             hidden=tuple(self.domain_head),
             activation=self.activation,
-            steps=self.adversary_steps,
-            smoothing=self.smoothing,
-            spectral_norm=self.spectral_norm,
-            gradient_penalty=self.gradient_penalty,
-            radius=self.radius,
         )
 
     def _outputs(self) -> tuple[int, str, int]:
@@ -348,7 +316,7 @@ class AdversarialEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
         return raw
 
     def transform(self, X: ArrayLike) -> Array:
-        """The embedding: features [n, d] of the encoder, float32 where X is and float64 otherwise."""
+        """Return the embedding: features [n, d] of the encoder, float32 where X is and float64 otherwise."""
         check_is_fitted(self, "network_")
         rows: Array = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
         return self._exact().embed(rows).astype(rows.dtype, copy=False)

@@ -7,9 +7,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from hepda.adversarial.methods import METHODS
 from hepda.config.base import WholeConfig
 from hepda.config.events.model_checks import check_method, methods_of, too_large
-from hepda.config.models import AdversaryConfig, Scorer, TrainingConfig
+from hepda.config.models import AdversaryConfig, Scorer, TrainingConfig, method_union
 from hepda.config.problems import given, unknown
 from hepda.config.section import Count, Epochs, Fraction, Name, Positive, Section, Width, Widths
 
@@ -64,7 +65,7 @@ class PixelsConfig(Section):
 class ImageDomainConfig(AdversaryConfig):
     """The domain loss between all source and all target images."""
 
-    method: str = "dann"
+    method: str | method_union(METHODS) = "dann"  # type: ignore[valid-type]
     """A method of the core, or several joined by commas: none, dann, cdan, cdan+e, pivot, mmd, joint-mmd, coral, disco,
     wasserstein, mdd, mcc, pseudo, contrast, vat, vada (`hepda schema` says what each is)."""
     head: Widths = (100,)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+import dataclasses
+from collections.abc import Mapping
+from functools import reduce
+from operator import or_
+from typing import Annotated, Any, Literal, Self, get_type_hints
 
-from pydantic import Field
+from pydantic import Field, create_model
 
+from hepda.adversarial.methods import METHODS, Method, methods_of
 from hepda.config.section import Count, Epochs, Expression, Fraction, Name, Names, Positive, Section, Strings, Widths
 
 Scorer = Literal["source-loss", "probe-auc", "entropy", "information", "nuclear-norm", "density", "dev", "reverse"]
@@ -81,12 +86,62 @@ class ReweightConfig(RatioConfig):
     """Samples that they shall look like."""
 
 
+class MethodConfig(Section):
+    """A method with settings of its own; for each method there is a class with its fields (`method_union`)."""
+
+    name: str
+
+    def settings(self) -> dict[str, Any]:
+        """Return the settings that the section gives."""
+        return {key: getattr(self, key) for key in self.model_fields_set - {"name"}}
+
+
+_COMMON = {field.name for field in dataclasses.fields(Method)}
+"""Strength, schedule and warm-up: keys of the domain section whatever the method."""
+
+
+def method_union(methods: Mapping[str, type[Method]]) -> Any:
+    """Return the union of the sections of methods, discriminated by `name`, made from the fields of their classes."""
+    sections = []
+    for name, method in methods.items():
+        hints = get_type_hints(method)
+        fields: dict[str, Any] = {"name": (Literal[name], ...)}
+        for field in dataclasses.fields(method):
+            if field.name in _COMMON:
+                continue
+            hint = Widths if field.name == "hidden" else hints[field.name]
+            fields[field.name] = (hint, field.default)
+        title = "".join(part.capitalize() for part in name.replace("+", "-e").split("-"))
+        sections.append(create_model(f"{title}MethodConfig", __base__=MethodConfig, __doc__=method.summary, **fields))
+    return Annotated[reduce(or_, sections), Field(discriminator="name")]
+
+
+FIELDS = {
+    "input": "input",
+    "balance": "balance",
+    "strength": "strength",
+    "schedule": "schedule",
+    "warmup": "warmup",
+    "head": "hidden",
+    "steps": "steps",
+    "learning_rate_factor": "rate",
+    "smoothing": "smoothing",
+    "spectral_norm": "spectral_norm",
+    "gradient_penalty": "gradient_penalty",
+    "tail": "tail",
+    "threshold": "threshold",
+    "align": "align",
+}
+"""Keys of a domain section that are fields of methods."""
+
+
 class AdversaryConfig(Section):
     """How a network is kept from telling domains apart: by which method, and how strongly."""
 
-    method: str = "dann"
+    method: str | method_union(METHODS) = "dann"  # type: ignore[valid-type]
     """A method of the core, or several joined by commas: none, dann, cdan, cdan+e, conditional, pivot, mmd, joint-mmd,
-    coral, disco, wasserstein, mdd, mcc, pseudo, vat, vada (`hepda schema` says what each is)."""
+    coral, disco, wasserstein, mdd, mcc, pseudo, vat, vada (`hepda schema` says what each is); or one with settings of
+    its own, `{name: mmd, width: 2}`."""
     input: Literal["features", "score", "features*score"] = "features"
     """What the domain head of `dann` sees: the encoder's output (DANN), the class head's output (pivot,
     arXiv:1611.01046), or their product (CDAN, arXiv:1705.10667)."""
@@ -115,21 +170,26 @@ class AdversaryConfig(Section):
     batch_share: Fraction = 0.5
     """Share of target rows in a batch: batch_size source rows are joined by share/(1-share) as many."""
 
-    def settings(self) -> dict[str, Any]:
-        """What the section says, in the words of `hepda.adversarial.methods.Adversary`."""
-        return {
-            "strength": self.strength,
-            "schedule": self.schedule,
-            "warmup": self.warmup,
-            "input": self.input,
-            "hidden": self.head,
-            "rate": self.learning_rate_factor,
-            "steps": self.steps,
-            "smoothing": self.smoothing,
-            "spectral_norm": self.spectral_norm,
-            "gradient_penalty": self.gradient_penalty,
-            "balance": self.balance,
-        }
+    @property
+    def method_name(self) -> str:
+        """The name of the method, or of several joined by commas."""
+        return self.method if isinstance(self.method, str) else self.method.name
+
+    def methods(self, **settings: Any) -> list[Method]:
+        """Return the methods of the core with the settings of the section.
+
+        What `method` itself says goes before the keys of the section.
+
+        Args:
+            settings: values of fields of methods, where they differ from the section's.
+
+        """
+        keys = [key for key in FIELDS if key in type(self).model_fields]
+        found = {FIELDS[key]: getattr(self, key) for key in keys}
+        if self.steps == 1:  # a critic has its own number
+            del found["steps"]
+        own = {} if isinstance(self.method, str) else self.method.settings()
+        return methods_of(self.method_name, **(found | settings | own))
 
     def target_size(self, batch_size: int) -> int:
         """Target rows that join `batch_size` source rows."""

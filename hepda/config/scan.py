@@ -10,9 +10,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from hepda.adversarial.methods import METHODS
 from hepda.config.differences import value_at
 from hepda.config.events.analysis import AnalysisConfig
-from hepda.config.events.model_checks import METHODS, methods_of, without_effect
+from hepda.config.events.model_checks import methods_of, without_effect
 from hepda.config.models import DomainConfig, NetworkConfig
 from hepda.config.yaml_text import parse
 from hepda.errors import ConfigError, nearest

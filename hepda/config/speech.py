@@ -9,7 +9,7 @@ from pydantic import Field
 
 from hepda.config.base import WholeConfig
 from hepda.config.events.model_checks import check_method, too_large
-from hepda.config.models import AdversaryConfig, TrainingConfig
+from hepda.config.models import AdversaryConfig, Scorer, TrainingConfig
 from hepda.config.problems import duplicates, given, unknown
 from hepda.config.section import Count, Epochs, Fraction, Name, Positive, Section, Width, Widths
 
@@ -162,7 +162,9 @@ class SpeechDomainConfig(AdversaryConfig):
 
 
 class SpeechTrainingConfig(TrainingConfig):
-    """As for events; an epoch hears every utterance `copies` times, and the weights are those of the last one."""
+    """As for events; an epoch hears every utterance `copies` times, and the weights are those of the last one
+    unless `patience` or a scorer chooses.
+    """
 
     epochs: Epochs = 4
     """Passes over the utterances."""
@@ -174,10 +176,11 @@ class SpeechTrainingConfig(TrainingConfig):
     """Pull of the weights towards zero at each step."""
     schedule: Literal["constant", "one-cycle", "cosine", "ganin"] = "one-cycle"
     """Course of the learning rate over the run."""
-    patience: None = None
-    """Always null: no training stops before its last epoch."""
-    scorer: None = None
-    """The last epoch is taken: there is no choice to be made."""
+    patience: Count | None = None
+    """Epochs without a better value of `scorer`, on one recording in ten, before stopping; null: all epochs."""
+    scorer: Scorer | None = None
+    """What the best epoch is best in on these recordings; null: the senone loss, with `patience`; without both the last
+    epoch is taken and nothing is held out."""
     copies: Repeats = 3
     """Takes of each utterance in an epoch, each at a speed and with a type of noise of its own."""
     every: Repeats = 2

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from hepda.adversarial import Head, History, Network, Rows, Trainer, mlp, seeded
-from hepda.adversarial.methods import Adversary, build
+from hepda.adversarial import DomainRows, Head, History, Network, Trainer, mlp, seeded
+from hepda.adversarial.methods import Comparison, build
 from hepda.adversarial.networks.term import Term
 from hepda.adversarial.training.selection import SCORERS
 from hepda.config.images import ImageModelConfig, ImagesConfig
@@ -123,23 +123,23 @@ def jobs_of(config: ImagesConfig, table: Path, run: Path, work: Path, device: st
     ]
 
 
-def rows_of(section: ImageModelConfig, table: Path) -> tuple[Rows, Rows | None]:
+def rows_of(section: ImageModelConfig, table: Path) -> tuple[DomainRows, DomainRows | None]:
     """Labelled rows of the class head, and unlabelled rows of the target if the model adapts to it."""
     change = augmentation(section.augment)
     other = change if section.augment_target is None else augmentation(section.augment_target)
 
-    def rows(parts: Sequence[Stored], labelled: bool) -> Rows:
+    def rows(parts: Sequence[Stored], labelled: bool) -> DomainRows:
         pixels = parts[0].pixels if len(parts) == 1 else np.concatenate([part.pixels for part in parts])
         label = np.concatenate([part.label for part in parts])
         weight = balanced(label) if labelled else np.ones(len(label))
         weights = {BALANCED: weight} if section.balance else {}
         if labelled:
-            return Rows(pixels, {"class": label}, weights, transform=change)
-        return Rows(pixels, weights=weights, transform=other)
+            return DomainRows(pixels, {"class": label}, weights, transform=change)
+        return DomainRows(pixels, weights=weights, transform=other)
 
     named = {"source": ("source_train",), "target": ("target_train",), "both": ("source_train", "target_train")}
     labelled = rows([read_part(table, name) for name in named[section.train_on]], labelled=True)
-    adapts = section.domain is not None and section.domain.method != "none"
+    adapts = section.domain is not None and section.domain.method_name != "none"
     return labelled, rows([read_part(table, "target_train")], labelled=False) if adapts else None
 
 
@@ -150,7 +150,7 @@ def balanced(label: NDArray[np.int64]) -> NDArray[np.float64]:
     return shares
 
 
-def _split(rows: Rows, seed: int) -> tuple[Rows, Rows]:
+def _split(rows: DomainRows, seed: int) -> tuple[DomainRows, DomainRows]:
     """Rows to train on and a tenth that is held out."""
     held = np.random.default_rng(seed).permutation(len(rows)) % _HELD_OUT == 0
     return rows.select(~held), rows.select(held)
@@ -181,9 +181,8 @@ def empty_network(
     if section.domain is not None:
         domain = section.domain
         view = augmentation((*section.augment, *domain.view)) if domain.view else None
-        settings = domain.settings() | {"hidden": domain_widths, "threshold": domain.threshold, "align": domain.align}
-        told = Adversary(features=width, classes=classes, weight=weight, transform=view, **settings)
-        more, terms = build(domain.method, told)
+        comparison = Comparison(width, classes, weight=weight, transform=view)
+        more, terms = build(domain.methods(hidden=domain_widths), comparison)
         parts += more
     return Network(body, parts, terms=terms, normalization=None, metadata=metadata)
 

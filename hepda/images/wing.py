@@ -117,7 +117,7 @@ def model_metrics(
     return {
         "title": section.title or model,
         "method": "source only" if section.domain is None and section.train_on == "source" else (
-            f"trained on {section.train_on}" if section.domain is None else section.domain.method
+            f"trained on {section.train_on}" if section.domain is None else section.domain.method_name
         ),
         "knows": knowledge(section),
         "accuracy": {side: found.as_metrics() for side, found in own.accuracy.items()},

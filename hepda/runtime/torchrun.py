@@ -35,13 +35,13 @@ def run_jobs(jobs: Sequence[Job], processes: int, progress: Send) -> list[Traine
 
     if not started():
         return single.run_jobs(jobs, processes, progress)
-    distributed.join()
-    distributed.from_first([job for job in jobs if job.shared and not single.done(job).exists()])
+    distributed.init()
+    distributed.broadcast([job for job in jobs if job.shared and not single.done(job).exists()])
     try:
         with one_thread():
             return single.all_trained([single.attempt(None, job, progress) for job in jobs])
     finally:
-        distributed.leave()
+        distributed.shutdown()
 
 
 def follow() -> None:
@@ -50,9 +50,9 @@ def follow() -> None:
     """
     from hepda.adversarial import distributed
 
-    distributed.join()
-    jobs: list[Job] = distributed.from_first([])
+    distributed.init()
+    jobs: list[Job] = distributed.broadcast([])
     with tempfile.TemporaryDirectory() as folder, one_thread():
         for job in jobs:
             single.attempt(None, replace(job, run=Path(folder), work=Path(folder)), lambda *_: None)  # the first tells
-    distributed.leave()
+    distributed.shutdown()

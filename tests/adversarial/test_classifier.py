@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,9 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import estimator_checks_generator, parametrize_with_checks
 
 from hepda.adversarial import DANNClassifier, DANNRegressor
-from hepda.adversarial.estimator import without_repeats
-from hepda.errors import ConfigError
+from hepda.adversarial.estimator import STEADY, without_repeats
+from hepda.adversarial.methods.heads import Dann
+from hepda.adversarial.training.selection import find_scorer
 
 SMALL: dict[str, Any] = {
     "encoder": (16, 16),
@@ -40,8 +42,8 @@ def test_scikit_learn_says_it_is_an_estimator(estimator: Any, check: Any) -> Non
 
 OTHERS: tuple[dict[str, Any], ...] = (
     {"epochs": 40, "batch_size": 64, "random_state": 0},
-    {**SMALL, "precision": "float64"},
-    {**SMALL, "precision": "bfloat16"},
+    {**SMALL, "training": replace(STEADY, precision="float64")},
+    {**SMALL, "training": replace(STEADY, precision="bfloat16")},
 )
 
 
@@ -171,19 +173,33 @@ def test_regression_towards_a_target() -> None:
 
 def test_patience_holds_rows_out() -> None:
     x, y, other = data()
-    model = DANNClassifier(**{**SMALL, "epochs": 200, "patience": 5}).fit(x, y, X_target=other)
+    model = DANNClassifier(**{**SMALL, "epochs": 200, "training": replace(STEADY, patience=5)}).fit(
+        x, y, X_target=other
+    )
     assert "validation_class_loss" in model.history_
 
 
 @pytest.mark.parametrize("scorer", ["density", "probe-auc", "dev"])
 def test_patience_by_any_scorer_keeps_its_best_epoch(scorer: str) -> None:
     x, y, other = data()
-    settings = {**SMALL, "epochs": 8, "patience": 8, "scorer": scorer, "schedule": "constant"}
+    training = replace(STEADY, patience=8, scorer=find_scorer(scorer))
+    settings = {**SMALL, "epochs": 8, "training": training, "schedule": "constant"}
     model = DANNClassifier(**settings).fit(x, y, X_target=other)
     assert model.training_.best_epoch == int(np.argmax(model.history_["score"]))
     assert model.history_["score"][0] != -model.history_["validation_class_loss"][0]
-    with pytest.raises(ConfigError, match="one of source-loss"):
-        DANNClassifier(**{**settings, "scorer": "acuracy"}).fit(x, y, X_target=other)
+
+
+def test_a_method_object_has_settings_of_its_own() -> None:
+    x, y, other = data()
+    named = DANNClassifier(**SMALL).fit(x, y, X_target=other)
+    method = Dann(hidden=(8,), activation="tanh")
+    assert np.array_equal(
+        DANNClassifier(**SMALL, method=method).fit(x, y, X_target=other).decision_function(x),
+        named.decision_function(x),
+    )
+    smooth = clone(DANNClassifier(**SMALL, method=Dann(hidden=(8,), activation="tanh", smoothing=0.2)))
+    assert smooth.get_params()["method"].smoothing == 0.2
+    assert not np.array_equal(smooth.fit(x, y, X_target=other).decision_function(x), named.decision_function(x))
 
 
 def test_what_cannot_be_fitted() -> None:

@@ -17,9 +17,9 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from hepda.adversarial import DomainBatchNorm, Head, History, Network, Rows, Trainer, mlp, seeded
-from hepda.adversarial.distributed import alone, count, gather, join, leave, mine, sum_over_workers
-from hepda.adversarial.methods import METHODS, Adversary, build
+from hepda.adversarial import DomainBatchNorm, DomainRows, Head, History, Network, Trainer, mlp, seeded
+from hepda.adversarial.distributed import all_reduce, gather, init, is_distributed, local_rows, shutdown, world_size
+from hepda.adversarial.methods import METHODS, Comparison, build, methods_of
 from hepda.adversarial.networks.tail import Tail
 from hepda.errors import ConfigError
 from tests.adversarial.toys import network, shifted
@@ -33,15 +33,15 @@ class StopError(Exception):
     """Ends a training in its middle."""
 
 
-def rows(classes: int) -> tuple[Rows, Rows]:
+def rows(classes: int) -> tuple[DomainRows, DomainRows]:
     """301 and 257 rows with weights of either sign: two workers cannot halve the batches."""
     source, target = shifted(301)
     label = np.digitize(np.asarray(source.features)[:, 0], [-0.5, 0.5]) if classes == 3 else source.targets["class"]
     masks = {"background": label == 0, "signal": label > 0}
-    return Rows(source.features, {"class": label}, source.weights, masks), target.select(np.arange(257))
+    return DomainRows(source.features, {"class": label}, source.weights, masks), target.select(np.arange(257))
 
 
-def trained(net: Network, source: Rows, target: Rows, **settings: Any) -> Found:
+def trained(net: Network, source: DomainRows, target: DomainRows, **settings: Any) -> Found:
     """Predictions and what the history says, after a training."""
     history = Trainer(**{**STEPS, "batch_size": 101, **settings}).fit(net, source, target)
     columns = [history[name] for name in sorted(history.columns) if name != "seconds"]
@@ -52,9 +52,9 @@ def by_method(name: str, trainer: dict[str, Any] | None = None, **settings: Any)
     """A training with a method of the registry."""
     classes = METHODS[name].classes if METHODS[name].classes == 3 else 2
     masks = ("background", "signal") if name == "conditional" else ()
-    told = {"weight": "domain", "schedule": "constant", "hidden": (8,), "masks": masks, "balance": False, **settings}
+    methods = methods_of(name, **{"schedule": "constant", "hidden": (8,), "balance": False, **settings})
     with seeded(0):
-        heads, terms = build(name, Adversary(8, classes, **told))
+        heads, terms = build(methods, Comparison(8, classes, weight="domain", masks=masks))
         main = Head("class", mlp(8, [], 1 if classes == 2 else 3), loss="multiclass" if classes == 3 else "binary")
         net = Network(mlp(6, [16, 8], activation="tanh"), [main, *heads], terms=terms)
     return trained(net, *rows(classes), **(trainer or {}))
@@ -64,7 +64,7 @@ def by_layer(layer: Callable[[int], nn.Module]) -> Found:
     """A training with a batch norm in the encoder."""
     with seeded(0):
         encoder = nn.Sequential(nn.Linear(6, 8), layer(8), nn.ReLU())
-        heads, terms = build("vada", Adversary(8, weight="domain", schedule="constant", hidden=(8,)))
+        heads, terms = build(methods_of("vada", schedule="constant", hidden=(8,)), Comparison(8, weight="domain"))
         net = Network(encoder, [Head("class", mlp(8, [], 1)), *heads], terms=terms)
     found = trained(net, *rows(2), precision="float64")  # torch sums the rows of a batch in another order
     return np.concatenate([found, *(b.double().numpy().ravel() for b in net.buffers())])
@@ -95,7 +95,6 @@ CASES |= {
     "gradient penalty": partial(by_method, "dann", gradient_penalty=1.0),
     "projection": partial(by_method, "dann", {"projection": True}, strength=5.0),
     "clip and average": partial(by_method, "dann", {"clip": 0.01, "average": 0.9}),
-    "blocks": partial(by_method, "dann", {"blocks": True}),
     "several steps": partial(by_method, "wasserstein", steps=3),
     "spectral norm": partial(by_method, "dann", spectral_norm=True),
     "tail": by_tail,
@@ -107,9 +106,9 @@ CASES |= {
 def worker(folder: str) -> None:
     """What each of the two processes runs; it starts below."""
     torch.set_num_threads(1)
-    join()
+    init()
     found = {name: case() for name, case in CASES.items()} | {"resumed": resumed(folder)}
-    leave()
+    shutdown()
     threads = [comm.read_text() for comm in Path("/proc/self/task").glob("*/comm")]
     assert not any("gloo" in name for name in threads), threads  # one that works on would abort the process at its end
     np.savez(Path(folder) / f"found{os.environ['RANK']}.npz", **found)
@@ -155,16 +154,16 @@ def test_a_checkpoint_is_read_by_all_processes(of_two: list[dict[str, Found]], t
 
 def test_alone_there_is_nothing_to_join() -> None:
     values = torch.arange(3.0)
-    assert join() == (0, 1)
-    assert alone()
-    assert count() == 1
-    assert mine(7) == slice(0, 7)
-    assert gather(values, 3) is values and sum_over_workers(values) is values
+    assert init() == (0, 1)
+    assert not is_distributed()
+    assert world_size() == 1
+    assert local_rows(7) == slice(0, 7)
+    assert gather(values, 3) is values and all_reduce(values) is values
 
 
 def test_a_batch_is_not_smaller_than_the_processes_are_many() -> None:
-    from hepda.adversarial.data.batches import PairedBatches, Table
+    from hepda.adversarial.data.batches import DomainTable, PairedBatches
 
-    table = Table(torch.zeros(3, 2), torch.zeros(3, 1))
+    table = DomainTable(torch.zeros(3, 2), torch.zeros(3, 1))
     with pytest.raises(ConfigError, match="3 rows of a domain cannot be shared by 4"):
         PairedBatches(table, None, 10, None, 0, torch.device("cpu"), 3, 4)

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from hepda.adversarial import Head, Network, Reversal, Rows, Trainer, class_weights, mlp, seeded
+from hepda.adversarial import DomainRows, Head, Network, Reversal, Trainer, class_weights, mlp, seeded
 
 
-def pivot_rows(n: int, seed: int) -> Rows:
+def pivot_rows(n: int, seed: int) -> DomainRows:
     """Louppe, Kagan & Cranmer (1611.01046): y = 0 N(0, [[1, -.5], [-.5, 1]]), y = 1 N((1, 1 + z), 1), z ~
     N(0, 1).
     """
@@ -20,7 +20,7 @@ def pivot_rows(n: int, seed: int) -> Rows:
     background = rng.multivariate_normal([0.0, 0.0], [[1.0, -0.5], [-0.5, 1.0]], n)
     signal = rng.normal(size=(n, 2)) + np.stack([np.ones(n), 1.0 + z], axis=1)
     x = np.where(label[:, None] == 1, signal, background).astype(np.float32)
-    return Rows(x, {"class": label, "z": z}, masks={"signal": label == 1})
+    return DomainRows(x, {"class": label, "z": z}, masks={"signal": label == 1})
 
 
 def pivot(strength: float, epochs: int = 60) -> tuple[float, float]:
@@ -100,7 +100,9 @@ def adapted(physical: bool, strength: float = 10.0) -> tuple[float, float]:
         )
         net = Network(mlp(2, [32, 16]), [Head("class", mlp(16, [], 1), weight="class"), domain])
     trainer = Trainer(epochs=25, batch_size=500, learning_rate=2e-3, device="cpu", seed=3)
-    history = trainer.fit(net, Rows(x, {"class": label}, weights), Rows(other, weights={"domain": np.ones(6000)}))
+    history = trainer.fit(
+        net, DomainRows(x, {"class": label}, weights), DomainRows(other, weights={"domain": np.ones(6000)})
+    )
     return auc(net.predict(test, raw=True), truth), history["class_loss"][-1]
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from hepda.adversarial import DomainBatchNorm, Network, Rows
+from hepda.adversarial import DomainBatchNorm, DomainRows, Network
 from hepda.adversarial.data.batches import as_tensor, channels_last
 from hepda.config import validate_any
 from hepda.config.images import ImageDomainConfig, ImageModelConfig
@@ -192,7 +192,7 @@ def config_of(**model):
 def test_the_target_gives_pixels_and_no_labels(table):
     section = config_of(domain={"method": "dann"}).models["m"]
     source, target = rows_of(section, table)
-    assert isinstance(target, Rows) and target.targets == {} and target.weights == {}
+    assert isinstance(target, DomainRows) and target.targets == {} and target.weights == {}
     assert np.array_equal(source.targets["class"], read_part(table, "source_train").label)
     assert rows_of(config_of().models["m"], table)[1] is None
     both = rows_of(config_of(train_on="both").models["m"], table)[0]

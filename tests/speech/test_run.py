@@ -19,7 +19,7 @@ from hepda.speech.results.tables import transcripts_table
 from hepda.speech.training.jobs import Lesson
 from hepda.speech.training.probes import probed
 from hepda.workflows import compare, train
-from tests.speech.analysis import small
+from tests.speech.analysis import SMALL, small
 
 
 class Quiet:
@@ -196,7 +196,7 @@ def test_the_sign_of_alpha_is_what_becomes_of_the_domain_head(tmp_path, model, c
     assert lesson.network.predict(torch.zeros(2, 7, 20), "domain", raw=True).shape == (2, checks["classes"])
     assert lesson.target is None
     told = lesson.source.targets["domain"]
-    frame = lesson.source.features[:, 0].long()
+    frame = lesson.source.features.numbers
     kinds = lesson.bank.takes.noise[lesson.bank.frames.utterance[frame]]
     assert bool(((kinds >= 0) == (told > 0)).all())
 
@@ -226,10 +226,10 @@ def test_an_adaptation_sees_noisy_recordings_without_their_words(tmp_path):
     takes, frames = lesson.bank.takes, lesson.bank.frames
 
     def recordings(rows):
-        return set(takes.recording[frames.utterance[rows.features[:, 0].long()]].tolist())
+        return set(takes.recording[frames.utterance[rows.features.numbers]].tolist())
 
     assert not recordings(lesson.source) & recordings(lesson.target)
-    assert bool((takes.noise[frames.utterance[lesson.source.features[:, 0].long()]] == -1).all())
+    assert bool((takes.noise[frames.utterance[lesson.source.features.numbers]] == -1).all())
     assert lesson.network.terms[0].threshold == 0.7
     history = lesson.fit(lambda h: None)
     lesson.bank.close()
@@ -250,10 +250,10 @@ def test_rounds_teach_what_was_heard_in_recordings_that_stay_as_they_were_made(t
     )
     lesson = Lesson.of(jobs(config, tmp_path)[0])
     unlabelled = lesson.bank.takes.recording[lesson.labelled :]
-    before = lesson.bank.frames.values[lesson.target.features[:, 0].long()].clone()
+    before = lesson.bank.frames.values[lesson.target.features.numbers].clone()
     history = lesson.fit(lambda h: None)
     lesson.bank.turn(7)
-    assert torch.equal(lesson.bank.frames.values[lesson.target.features[:, 0].long()], before)
+    assert torch.equal(lesson.bank.frames.values[lesson.target.features.numbers], before)
     lesson.bank.close()
     assert history.epochs == lesson.epochs == 6
     shares = [told["share"] for told in lesson.transcripts]
@@ -278,3 +278,14 @@ def test_a_probe_finds_what_is_there_and_nothing_where_nothing_is():
     seen, answers = probed(embedding, label, utterance, test, seed=1)
     assert seen.value > blind.high
     assert (answers == label[test]).mean() == pytest.approx(seen.value, abs=0.02)
+
+
+@pytest.mark.parametrize("scorer", [None, "source-loss"])
+def test_a_scorer_or_patience_chooses_the_epoch_on_recordings_that_are_held_out(scorer, tmp_path):
+    training = {"epochs": 3, "scorer": scorer, "patience": 2}
+    config = small(training=training, seeds=1, models={"adversarial": SMALL["models"]["adversarial"]})
+    train.train(config, tmp_path / "run", tmp_path / "plots", Quiet())
+    columns = (tmp_path / "run" / "history.csv").read_text().splitlines()[0].split(",")
+    assert "validation_senone_loss" in columns and "score" in columns
+    about = json.loads((tmp_path / "run" / "metrics.json").read_text())["models"]["adversarial"]
+    assert "best_epoch" in json.dumps(about) or "best_epoch" in (tmp_path / "run" / "manifest.json").read_text()

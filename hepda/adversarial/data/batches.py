@@ -16,8 +16,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hepda.adversarial.data.stored import NearStream, Picked
-from hepda.adversarial.distributed import part
+from hepda.adversarial.data.sources import RowSource
+from hepda.adversarial.data.stored import NearStream
+from hepda.adversarial.distributed import shard
 from hepda.errors import ConfigError, DataError
 
 Column = Any  # a numpy array or a tensor
@@ -26,7 +27,7 @@ Transform = Callable[[Tensor, torch.Generator], Tensor]
 
 
 def as_tensor(values: Any) -> Tensor:
-    """A tensor over the same memory where that is possible (memory maps stay maps, and channels last stay last)."""
+    """Return a tensor, over the same memory where possible (memory maps stay maps, channels last stay last)."""
     if isinstance(values, Tensor):
         return values
     array = values if isinstance(values, np.ndarray) else np.asarray(values)
@@ -37,16 +38,16 @@ def as_tensor(values: Any) -> Tensor:
         return torch.from_numpy(array if last else np.ascontiguousarray(array))
 
 
-def channels_last(features: Tensor | Picked) -> bool:
-    """Whether rows [n, c, h, w] of several channels lie in memory with the channels of a pixel side by side."""
-    if isinstance(features, Picked) or features.dim() != 4 or features.shape[1] == 1:
+def channels_last(features: Tensor | RowSource) -> bool:
+    """Return whether rows [n, c, h, w] of several channels lie in memory with the channels of a pixel side by side."""
+    if isinstance(features, RowSource) or features.dim() != 4 or features.shape[1] == 1:
         return False
     return features.is_contiguous(memory_format=torch.channels_last)
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
-    """The rows of one domain. Arrays, tensors or memory maps; nothing is copied.
+class DomainRows:
+    """The rows of one domain. Arrays, tensors, memory maps or a `RowSource`; nothing is copied.
 
     Attributes:
         features: [n, ...], float32 (anything else is converted once; uint8 and half precision stay as they are
@@ -78,16 +79,16 @@ class Rows:
     def __len__(self) -> int:
         return len(self.features)
 
-    def select(self, index: Column) -> Rows:
-        """The rows of an index or a boolean mask [n]."""
+    def select(self, index: Column) -> DomainRows:
+        """Return the rows of an index or a boolean mask [n]."""
         chosen = np.asarray(index)
 
         def take(values: Column) -> Column:
-            if isinstance(values, Picked):
+            if isinstance(values, RowSource):
                 return values.select(chosen)
             return values[torch.from_numpy(chosen)] if isinstance(values, Tensor) else np.asarray(values)[chosen]
 
-        return Rows(
+        return DomainRows(
             take(self.features),
             {k: take(v) for k, v in self.targets.items()},
             {k: take(v) for k, v in self.weights.items()},
@@ -97,12 +98,12 @@ class Rows:
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class DomainTable:
     """A domain as the loop reads it: features [n, ...], one float matrix [n, c] of targets and weights, and what is
     done to its rows in a batch.
     """
 
-    features: Tensor | Picked
+    features: Tensor | RowSource
     columns: Tensor
     transform: Transform | None = None
 
@@ -152,7 +153,7 @@ class Stream:
         return self._order
 
     def take(self, start: int, size: int) -> Tensor:
-        """Rows `start` to `start + size` of the stream."""
+        """DomainRows `start` to `start + size` of the stream."""
         number, offset = divmod(start, self.rows)
         order = self._permutation(number)
         if offset + size <= self.rows:
@@ -166,9 +167,9 @@ class Stream:
         return torch.cat(parts)
 
 
-def _stream(table: Table, seed: int) -> Stream | NearStream:
-    """The order of a domain's rows; one that stays near where they are taken out of a file."""
-    kind = NearStream if isinstance(table.features, Picked) else Stream
+def _stream(table: DomainTable, seed: int) -> Stream | NearStream:
+    """Return the order of a domain's rows; one that stays near where they are taken out of a file."""
+    kind = NearStream if isinstance(table.features, RowSource) and table.features.near else Stream
     return kind(len(table), seed)
 
 
@@ -195,8 +196,8 @@ class PairedBatches:
 
     def __init__(
         self,
-        source: Table,
-        target: Table | None,
+        source: DomainTable,
+        target: DomainTable | None,
         batch_size: int,
         target_size: int | None,
         seed: int,
@@ -215,7 +216,7 @@ class PairedBatches:
         few = [n for n in (self.n_source, self.n_target) if 0 < n < ranks]
         if few:
             raise ConfigError(f"a batch of {few[0]} rows of a domain cannot be shared by {ranks} processes")
-        self._parts = [part(n, rank, ranks) for n in (self.n_source, self.n_target)]
+        self._parts = [shard(n, rank, ranks) for n in (self.n_source, self.n_target)]
         self.local_source, local_target = (p.stop - p.start for p in self._parts)
         rows = self.local_source + local_target
         features, columns = source.features, source.columns
@@ -232,7 +233,7 @@ class PairedBatches:
         self._generator, self._common = torch.Generator(device), torch.Generator(device)
 
     def __call__(self, step: int) -> Batch:
-        """The batch of a step. It, and its random numbers, live until the next one is asked for."""
+        """Return the batch of a step. It, and its random numbers, live until the next one is asked for."""
         n = self.local_source
         index = self._source.take(step * self.n_source, self.n_source)[self._parts[0]]
         self._gather(self.source, index, slice(0, n))
@@ -260,10 +261,10 @@ class PairedBatches:
         parts = [(here, features[:n]), (there, features[n:])]
         return torch.cat([rows if change is None else change(rows, self._generator) for change, rows in parts])
 
-    def _gather(self, table: Table, index: Tensor, rows: slice) -> None:
+    def _gather(self, table: DomainTable, index: Tensor, rows: slice) -> None:
         index = index.to(table.features.device)
-        if isinstance(table.features, Picked):
-            self._features[rows] = table.features[index]
+        if isinstance(table.features, RowSource):
+            self._features[rows] = table.features.take(index)
         elif self._last:
             order = (0, 2, 3, 1)
             torch.index_select(table.features.permute(order), 0, index, out=self._features[rows].permute(order))

@@ -14,6 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hepda.adversarial.data.sources import RowSource
+
 RUN, RUNS = 256, 1024
 """Rows of a run, and runs of a block: 262 144 rows are shuffled at once, of a thousand places."""
 _PAGE, _PAGES = 4096, 32768
@@ -24,7 +26,7 @@ def _nothing() -> None:
     pass
 
 
-class Picked:
+class RowSubset(RowSource):
     """Rows [n, k] of a larger matrix [m, k], each taken out when it is asked for.
 
     Args:
@@ -34,6 +36,8 @@ class Picked:
         let_go: called now and then: what was brought into memory is no longer needed.
 
     """
+
+    near = True
 
     def __init__(
         self,
@@ -48,31 +52,20 @@ class Picked:
         self.dtype, self.device = matrix.dtype, matrix.device
         self._held = 0
 
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def dim(self) -> int:
-        """Two, as of a matrix."""
-        return 2
-
-    def __getitem__(self, rows: slice | Tensor) -> Tensor:
-        """The rows of a slice or at numbers [j], in memory: [j, k]."""
-        numbers = self._numbers[rows]
+    def take(self, index: Tensor) -> Tensor:
+        """Return the rows at numbers [j], in memory: [j, k]."""
+        numbers = self._numbers[index]
         self._held += len(numbers)
         if self._held > _PAGES:
             self._let_go()
             self._held = len(numbers)
         values = torch.index_select(self.matrix, 0, numbers)
-        return values if self._column is None else torch.cat([values, self._column[rows]], dim=1)
+        return values if self._column is None else torch.cat([values, self._column[index]], dim=1)
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
-        """All rows, in memory."""
-        return np.asarray(self[:].numpy(), dtype=dtype)
-
-    def select(self, chosen: NDArray[Any]) -> Picked:
-        """The rows of a mask [n] or at numbers, still where they are."""
+    def select(self, chosen: NDArray[Any]) -> RowSubset:
+        """Return the rows of a mask [n] or at numbers, still where they are."""
         column = None if self._column is None else self._column[:, 0].numpy()[chosen]
-        return Picked(self.matrix, self._numbers.numpy()[chosen], column, self._let_go)
+        return RowSubset(self.matrix, self._numbers.numpy()[chosen], column, self._let_go)
 
 
 class NearStream:
@@ -87,7 +80,7 @@ class NearStream:
         self._runs = self._starts = self._rows = torch.empty(0, dtype=torch.int64)
 
     def take(self, start: int, size: int) -> Tensor:
-        """Rows `start` to `start + size` of the stream."""
+        """DomainRows `start` to `start + size` of the stream."""
         parts = []
         while size > 0:
             number, offset = divmod(start, self.rows)

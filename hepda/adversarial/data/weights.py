@@ -75,7 +75,7 @@ def negative_weights(weight: ArrayLike, policy: str = "keep") -> NegativeWeights
 
 
 def negative_share(blocks: Iterable[NDArray[np.float64]], policy: str = "keep") -> NegativeWeights:
-    """What a policy does to weights that come block by block; `weight` of the result is empty. Raises as above."""
+    """Return what a policy does to weights that come in blocks; `weight` of the result is empty. Raises as above."""
     rows, negative, total, part = 0, 0, 0.0, 0.0
     for block in blocks:
         told = negative_weights(block, policy)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hepda.adversarial.distributed import alone, sum_over_workers
+from hepda.adversarial.distributed import all_reduce, is_distributed
 
 
 class DomainLayer(nn.Module):
@@ -21,17 +21,17 @@ class DomainLayer(nn.Module):
     """
 
     n_source: int = 0
-    aside: bool = False
+    update_stats: bool = True
 
 
-def tell(module: nn.Module, n_source: int, *, aside: bool = False) -> None:
+def set_domains(module: nn.Module, n_source: int, *, update_stats: bool = True) -> None:
     """Tell the domain layers of a module how many of the rows that it will see are source; those are the first.
 
-    aside: these rows are changed ones (a second view), which nothing that is kept for evaluation shall follow.
+    Without `update_stats` these rows are changed ones (a second view), which no running statistics follow.
     """
     for layer in module.modules():
         if isinstance(layer, DomainLayer):
-            layer.n_source, layer.aside = n_source, aside
+            layer.n_source, layer.update_stats = n_source, update_stats
 
 
 class DomainBatchNorm(DomainLayer):
@@ -82,8 +82,8 @@ class DomainBatchNorm(DomainLayer):
             domain = 1 - domain
         running = self.mean[domain], self.var[domain]
         affine = self.weight[own], self.bias[own]
-        momentum = 0.0 if self.aside else self.momentum
-        if self.training and not alone():
+        momentum = 0.0 if not self.update_stats else self.momentum
+        if self.training and is_distributed():
             return batch_norm_of_all(x, *running, *affine, momentum, self.eps)
         return functional.batch_norm(x, *running, *affine, self.training, momentum, self.eps)
 
@@ -103,10 +103,10 @@ def batch_norm_of_all(
     given, x = x.dtype, x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
     over = [d for d in range(x.dim()) if d != 1]
     shape = [1, -1, *[1] * (x.dim() - 2)]
-    counted = sum_over_workers(x.new_tensor(float(x.numel() // x.shape[1])))
-    here = sum_over_workers(x.sum(over)) / counted
+    counted = all_reduce(x.new_tensor(float(x.numel() // x.shape[1])))
+    here = all_reduce(x.sum(over)) / counted
     centred = x - here.reshape(shape)
-    spread = sum_over_workers(centred.square().sum(over)) / counted
+    spread = all_reduce(centred.square().sum(over)) / counted
     if mean is not None and var is not None:
         with torch.no_grad():
             mean.lerp_(here, momentum)
@@ -122,7 +122,7 @@ class Joined:
 
     def __init__(self, network: nn.Module) -> None:
         kinds = nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d
-        self.modules = [] if alone() else [m for m in network.modules() if isinstance(m, kinds)]
+        self.modules = [m for m in network.modules() if isinstance(m, kinds)] if is_distributed() else []
 
     def __enter__(self) -> None:
         for module in self.modules:

@@ -42,7 +42,6 @@ class Products:
         forward: (x [n, k], weight [o, k], bias [o], relu) to x W^T + b [n, o], with a ReLU after it or not.
         to_input: (gradient [n, o], weight [o, k]) to G W [n, k].
         to_weight: (gradient [n, o], x [n, k]) to G^T x [o, k].
-        add_to_weight: (sum [o, k], gradient, x, first) adds G^T x to the sum, or replaces it where it is the first.
         dtype: what they compute in; None: what they are given.
 
     """
@@ -50,7 +49,6 @@ class Products:
     forward: Callable[[Tensor, Tensor, Tensor, bool], Tensor]
     to_input: Callable[[Tensor, Tensor], Tensor]
     to_weight: Callable[[Tensor, Tensor], Tensor]
-    add_to_weight: Callable[[Tensor, Tensor, Tensor, bool], object]
     dtype: torch.dtype | None = None
 
 
@@ -65,10 +63,6 @@ def _to_input(gradient: Tensor, weight: Tensor) -> Tensor:
 
 def _to_weight(gradient: Tensor, x: Tensor) -> Tensor:
     return gradient.t().mm(x)
-
-
-def _add_to_weight(total: Tensor, gradient: Tensor, x: Tensor, first: bool) -> None:
-    total.addmm_(gradient.t(), x, beta=0.0 if first else 1.0)
 
 
 def _multiply(x: Tensor, weight: Tensor, bias: Tensor | None, after: str) -> Tensor:
@@ -95,29 +89,14 @@ def _onednn_to_weight(gradient: Tensor, x: Tensor) -> Tensor:
     return _multiply(gradient.t(), x.t(), None, "none")
 
 
-def _onednn_add(total: Tensor, gradient: Tensor, x: Tensor, first: bool) -> None:
-    _put(total, _onednn_to_weight(gradient, x), first)
-
-
 def _bfloat16_forward(x: Tensor, weight: Tensor, bias: Tensor, relu: bool) -> Tensor:
     return _multiply(x, weight, bias, "relu" if relu else "none") if fuses() else _forward(x, weight, bias, relu)
 
 
-def _bfloat16_add(total: Tensor, gradient: Tensor, x: Tensor, first: bool) -> None:
-    _put(total, _to_weight(gradient, x), first)
-
-
-def _put(total: Tensor, value: Tensor, first: bool) -> None:
-    if first:
-        total.copy_(value)
-    else:
-        total.add_(value)
-
-
 PRODUCTS: dict[str, Products] = {
-    "plain": Products(_forward, _to_input, _to_weight, _add_to_weight),
-    "onednn": Products(_onednn_forward, _onednn_to_input, _onednn_to_weight, _onednn_add),
-    "bfloat16": Products(_bfloat16_forward, _to_input, _to_weight, _bfloat16_add, torch.bfloat16),
+    "plain": Products(_forward, _to_input, _to_weight),
+    "onednn": Products(_onednn_forward, _onednn_to_input, _onednn_to_weight),
+    "bfloat16": Products(_bfloat16_forward, _to_input, _to_weight, torch.bfloat16),
 }
 
 
@@ -173,7 +152,7 @@ class Stack:
         return given if dtype is None else [value.to(dtype) for value in given]
 
     def forward(self, x: Tensor, parameters: Sequence[Tensor]) -> list[Tensor]:
-        """The input, then what stands before and after each activation: one tensor twice where it is a ReLU or none."""
+        """Return the input, then what is before and after each activation: one tensor twice for a ReLU or none."""
         passed = [x.contiguous()]
         for i, activation in enumerate(self.activations):
             before = self.products.forward(passed[-1], parameters[2 * i], parameters[2 * i + 1], activation is _RELU)
@@ -187,8 +166,6 @@ class Stack:
         passed: Sequence[Tensor],
         parameters: Sequence[Tensor],
         to_input: bool,
-        own: bool = False,
-        factor: float = 1.0,
     ) -> Iterator[tuple[int, Tensor, Tensor]]:
         """From the last layer to the first: its number, the gradient of what stands before its activation, its input.
 
@@ -197,25 +174,23 @@ class Stack:
             passed: as `forward` gave it.
             parameters: as `forward` had them.
             to_input: whether to end with the gradient of the input, with the number -1.
-            own: whether the gradient may be written over.
-            factor: on the gradient of the input.
 
         """
-        for i in range(len(self.activations) - 1, -1, -1):
+        last = len(self.activations) - 1
+        for i in range(last, -1, -1):
             activation, (inputs, before, after) = self.activations[i], passed[2 * i : 2 * i + 3]
-            if activation is _RELU and own:
+            if activation is _RELU and i < last:  # the first gradient is not ours to write over
                 keep_where_positive(gradient, after)
             elif activation is not None:
                 gradient = activation.slope(gradient, before, after)
             yield i, gradient, inputs
             if i or to_input:
-                weight = parameters[2 * i] if i or factor == 1.0 else factor * parameters[0]
-                gradient, own = self.products.to_input(gradient, weight), True
+                gradient = self.products.to_input(gradient, parameters[2 * i])
         if to_input:
             yield -1, gradient, passed[0]
 
     def plain(self, x: Tensor, parameters: Sequence[Tensor]) -> Tensor:
-        """The same by torch's own layers, differentiable as often as one likes."""
+        """Return the same by torch's own layers, differentiable as often as one likes."""
         for i, activation in enumerate(self.activations):
             x = functional.linear(x, parameters[2 * i], parameters[2 * i + 1])
             x = x if activation is None else activation.value(x)
@@ -266,7 +241,7 @@ def _derivatives(
 
 
 def parts(module: MLP, products: Products) -> list[Callable[[Tensor], Tensor]]:
-    """The layers of an MLP in order, those that can be joined into a `Stack`."""
+    """Return the layers of an MLP in order, those that can be joined into a `Stack`."""
     found: list[Callable[[Tensor], Tensor]] = []
     joined: list[tuple[nn.Linear, _Activation | None]] = []
     layers = list(module)
@@ -291,14 +266,14 @@ def _passes(stack: Stack, x: Tensor) -> list[Tensor]:
 
 
 def there() -> bool:
-    """Whether torch has oneDNN's operator for a linear layer and its activation."""
+    """Return whether torch has oneDNN's operator for a linear layer and its activation."""
     found: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
     return found and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
 
 @functools.cache
 def fuses() -> bool:
-    """Whether that operator is there and right in bfloat16."""
+    """Return whether that operator is there and right in bfloat16."""
     if not there():
         return False
     x, weight = torch.linspace(-1.0, 1.0, 64 * 30).reshape(64, 30), torch.linspace(-1.0, 2.0, 32 * 30).reshape(32, 30)
@@ -314,7 +289,7 @@ def fuses() -> bool:
 
 
 def agrees() -> bool:
-    """Whether oneDNN's operators are there and give torch's output and gradients to 1 part in 10^4."""
+    """Return whether oneDNN's operators are there and give torch's output and gradients to 1 part in 10^4."""
     if not there():
         return False
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
@@ -359,7 +334,7 @@ def gain(repeats: int = 9) -> float:
 
 @functools.cache
 def worthwhile() -> bool:
-    """Whether oneDNN is there, right, and faster by `MARGIN`; asked once a process, about 50 ms.
+    """Return whether oneDNN is there, right, and faster by `MARGIN`; asked once a process, about 50 ms.
 
     Processes of one run do not ask each for itself: the one that starts them passes its answer on
     (`Trainer.with_kernels`), so that their numbers do not depend on who measured what.

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hepda.adversarial.data.stored import Picked
+from hepda.adversarial.data.sources import RowSource
 from hepda.errors import ConfigError, DataError, nearest
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
@@ -82,7 +82,7 @@ def mlp(
     dropout: float = 0.0,
     spectral_norm: bool = False,
 ) -> MLP:
-    """A stack of linear layers.
+    """Return a stack of linear layers.
 
     Args:
         inputs: number of input columns.
@@ -143,7 +143,7 @@ class Standardize(nn.Module):
         return torch.addcmul(shift, x, scale)
 
     @torch.no_grad()
-    def fit(self, features: Tensor | Picked, weight: Tensor | None = None, chunk: int = 65536) -> Standardize:
+    def fit(self, features: Tensor | RowSource, weight: Tensor | None = None, chunk: int = 65536) -> Standardize:
         """Take mean and width from rows [n, k, ...], each counted with its absolute weight [n] (1 if None).
 
         One pass in float64 over chunks, around the first chunk's mean: a memory-mapped table is never held

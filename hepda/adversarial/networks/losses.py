@@ -76,7 +76,7 @@ def mixture(output: Tensor, target: Tensor, smoothing: float = 0.0) -> Tensor:
 
 
 def probabilities(output: Tensor, loss: str) -> Tensor:
-    """The prediction that a raw output stands for.
+    """Return the prediction that a raw output stands for.
 
     Returns [n, 1] for `binary` (probability of 1), [n, k] for `multiclass` (softmax), [n, 1] for `mixture`
     (its mean), and the output itself for the regressions.
@@ -101,48 +101,26 @@ def class_probabilities(output: Tensor, loss: str) -> Tensor:
     return torch.softmax(output, dim=1)
 
 
-def binary_slope(output: Tensor, target: Tensor, smoothing: float = 0.0) -> Tensor:
-    """Derivative of `binary` by the logit [n, 1]: sigmoid(o) - t."""
-    return torch.sigmoid(output).sub_(_smoothed(target, smoothing)[:, None])
-
-
-def multiclass_slope(output: Tensor, target: Tensor, smoothing: float = 0.0) -> Tensor:
-    """Derivative of `multiclass` by the logits [n, k]: softmax(o) - t, t one at the class and spread by smoothing."""
-    said = torch.softmax(output, dim=1)
-    if smoothing:
-        said = said.sub_(smoothing / output.shape[1])
-    return said.scatter_add_(1, target[:, :1].long(), said.new_full((len(said), 1), smoothing - 1.0))
-
-
-def regression_slope(output: Tensor, target: Tensor, smoothing: float = 0.0) -> Tensor:
-    """Derivative of `regression` by the outputs [n, d]: 2 (o - t) / d."""
-    return (output - target).mul_(2.0 / output.shape[1])
-
-
-Slope = Callable[[Tensor, Tensor, float], Tensor]
-
-
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """A loss, whether its head says a class (then an accuracy is recorded), and its derivative where written out."""
+    """A loss, and whether its head says a class (then an accuracy is recorded)."""
 
     rows: Callable[[Tensor, Tensor, float], Tensor]
     classes: bool
     what: str
-    slope: Slope | None = None
 
 
 LOSSES: dict[str, Loss] = {
-    "binary": Loss(binary, True, "one logit, target 0 or 1", binary_slope),
-    "multiclass": Loss(multiclass, True, "k logits, target a class number", multiclass_slope),
-    "regression": Loss(regression, False, "squared error of d outputs", regression_slope),
+    "binary": Loss(binary, True, "one logit, target 0 or 1"),
+    "multiclass": Loss(multiclass, True, "k logits, target a class number"),
+    "regression": Loss(regression, False, "squared error of d outputs"),
     "absolute": Loss(absolute, False, "absolute error of d outputs"),
     "mixture": Loss(mixture, False, "3 k outputs: a mixture of k Gaussians of one target"),
 }
 
 
 def find_loss(name: str) -> Loss:
-    """The loss of that name, or a `ConfigError` that lists the names there are."""
+    """Return the loss of that name, or a `ConfigError` that lists the names there are."""
     if name not in LOSSES:
         raise ConfigError(f"unknown loss {name!r}; one of {', '.join(LOSSES)}.{nearest(name, LOSSES)}")
     return LOSSES[name]

@@ -14,8 +14,8 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
-from hepda.adversarial.data.stored import Picked
-from hepda.adversarial.networks.domains import tell
+from hepda.adversarial.data.sources import RowSource
+from hepda.adversarial.networks.domains import set_domains
 from hepda.adversarial.networks.layers import MLP, Standardize
 from hepda.adversarial.networks.losses import class_probabilities, find_loss, probabilities
 from hepda.adversarial.networks.reversal import Reversal
@@ -37,11 +37,11 @@ class Head:
         name: how the head is called, in histories too.
         module: from its input [n, d] to raw outputs [n, k].
         loss: `binary`, `multiclass`, `regression`, `absolute` or `mixture` (losses.py).
-        rows: `source`, `target`, `both`, or the name of a mask in `Rows.masks`: rows of both domains where it
+        rows: `source`, `target`, `both`, or the name of a mask in `DomainRows.masks`: rows of both domains where it
             is True (a domain without that mask takes part with all its rows).
-        target: key of `Rows.targets`; None: the head's name. A head that asks for `domain` where the rows
+        target: key of `DomainRows.targets`; None: the head's name. A head that asks for `domain` where the rows
             have no such target is told 0 for source and 1 for target.
-        weight: key of `Rows.weights`; None: every row counts 1.
+        weight: key of `DomainRows.weights`; None: every row counts 1.
         scale: factor on its loss.
         reversal: its gradient is reversed on the way into what it reads.
         input: `features`; the name of another head, to read its prediction (learning to pivot); or
@@ -91,7 +91,7 @@ class Head:
 
     @property
     def key(self) -> str:
-        """Key of its target in `Rows.targets`."""
+        """Key of its target in `DomainRows.targets`."""
         return self.target or self.name
 
     def spec(self) -> dict[str, Any]:
@@ -168,22 +168,22 @@ class Network(nn.Module):
         """Where the parameters are."""
         return next(self.parameters()).device
 
-    def encode(self, x: Tensor, n_source: int = 0, *, normalized: bool = False, aside: bool = False) -> Tensor:
-        """Inputs [n, ...] to features [n, d].
+    def encode(self, x: Tensor, n_source: int = 0, *, normalized: bool = False, update_stats: bool = True) -> Tensor:
+        """Return inputs [n, ...] to features [n, d].
 
         Args:
             x: rows of both domains, those of the source first.
             n_source: how many of them are source: for layers that want to know (domains.py).
             normalized: whether they have been through the normalization already.
-            aside: whether they are changed rows, which running statistics shall not follow.
+            update_stats: whether running statistics follow them; not those of changed rows.
 
         """
-        tell(self.encoder, n_source, aside=aside)
+        set_domains(self.encoder, n_source, update_stats=update_stats)
         features: Tensor = self.encoder(x if normalized or self.normalization is None else self.normalization(x))
         return features
 
     def head_input(self, head: Head, features: Tensor, output: Tensor | None) -> Tensor:
-        """What a head reads, from the features [n, d] and the raw output of the head it names, if it names
+        """Return what a head reads, from the features [n, d] and the raw output of the head it names, if it names
         one.
 
         The product of CDAN takes the prediction as given (no gradient through it), as its authors' code does.
@@ -213,11 +213,11 @@ class Network(nn.Module):
         raw: Tensor = self.head_modules[head.name](self.head_input(head, features, given))
         return raw
 
-    def _encoded(self, x: ArrayLike | Tensor | Picked, domain: str, batch: int | None) -> Iterator[Tensor]:
+    def _encoded(self, x: ArrayLike | Tensor | RowSource, domain: str, batch: int | None) -> Iterator[Tensor]:
         """Features of rows of one domain, batch by batch."""
         if domain not in ("source", "target"):
             raise ConfigError(f"rows are of the domain 'source' or 'target', not {domain!r}")
-        rows = x if isinstance(x, Tensor | Picked) else torch.from_numpy(np.ascontiguousarray(x))
+        rows = x if isinstance(x, Tensor | RowSource) else torch.from_numpy(np.ascontiguousarray(x))
         size = batch or rows_at_once(rows)
         for start in range(0, max(len(rows), 1), size):
             part = rows[start : start + size].to(self.device, next(self.parameters()).dtype)
@@ -225,7 +225,7 @@ class Network(nn.Module):
 
     def predict(
         self,
-        x: ArrayLike | Tensor | Picked,
+        x: ArrayLike | Tensor | RowSource,
         head: str | None = None,
         *,
         raw: bool = False,
@@ -261,7 +261,7 @@ class Network(nn.Module):
         return result[:, 0] if result.shape[1] == 1 else result
 
     def embed(
-        self, x: ArrayLike | Tensor | Picked, *, domain: str = "target", batch: int | None = None
+        self, x: ArrayLike | Tensor | RowSource, *, domain: str = "target", batch: int | None = None
     ) -> NDArray[np.float32]:
         """Features [n, d] of the encoder for inputs [n, ...], in evaluation mode; arguments as those of `predict`."""
         with self._evaluating():
@@ -339,7 +339,7 @@ class Network(nn.Module):
         return cls(made, found, normalization=normalization, metadata=parts["metadata"])
 
 
-def rows_at_once(features: Tensor | Picked) -> int:
+def rows_at_once(features: Tensor | RowSource) -> int:
     """Rows [n, ...] that are passed at a time outside of training: some million numbers, which fit into memory also as
     the many channels of a convolution.
     """

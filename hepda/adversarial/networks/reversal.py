@@ -53,10 +53,11 @@ def gradient_reversal(x: Tensor, strength: float | Tensor = 1.0) -> Tensor:
 
 
 def transformed(x: Tensor) -> bool:
-    """Whether torch.compile, torch.func or forward mode is at work: they go by the derivatives of what is computed.
+    """Return whether torch.compile, torch.func or forward mode is at work.
 
-    Of a function with derivatives of its own, torch.compile drops the backward within torch.func without a word, and
-    refuses the forward mode. Zero times minus the strength is the same to the last bit, and right under all of them.
+    They go by the derivatives of what is computed. Of a function with derivatives of its own, torch.compile drops the
+    backward within torch.func without a word, and refuses the forward mode. Zero times minus the strength is the same
+    to the last bit, and right under all of them.
     """
     if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
         return True
@@ -81,7 +82,7 @@ class GradientReversal(nn.Module):
         return gradient_reversal(x, self.strength)
 
     def extra_repr(self) -> str:
-        """What `print(layer)` shows; does not wait for the device."""
+        """Return what `print(layer)` shows; does not wait for the device."""
         return f"on {self.strength.device}"
 
 

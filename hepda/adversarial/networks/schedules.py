@@ -66,7 +66,7 @@ RATE_SCHEDULES: dict[str, Schedule] = {
 
 
 def find_schedule(name: str, table: dict[str, Schedule], what: str) -> Schedule:
-    """The schedule of that name, or a `ConfigError` that lists the names there are."""
+    """Return the schedule of that name, or a `ConfigError` that lists the names there are."""
     if name not in table:
         raise ConfigError(f"unknown schedule {name!r} of the {what}; one of {', '.join(table)}.{nearest(name, table)}")
     return table[name]

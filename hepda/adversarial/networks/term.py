@@ -4,25 +4,22 @@ alignment.py.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from hepda.adversarial.data.batches import Transform
-from hepda.adversarial.distributed import alone, gather, mine
+from hepda.adversarial.distributed import gather, is_distributed, local_rows
 from hepda.adversarial.networks.reversal import Reversal
-
-if TYPE_CHECKING:
-    from hepda.adversarial.networks.network import Network
 
 
 @dataclass(frozen=True, slots=True)
 class View:
     """A batch as a term reads it; pairs are (source, target).
 
-    Of several workers each has its part of the rows of a batch; `together` gathers the other parts.
+    Of several workers each has its part of the rows of a batch; `global_batch` gathers the other parts.
 
     Attributes:
         features: [n_s, d] and [n_t, d] out of the encoder.
@@ -31,7 +28,9 @@ class View:
         labels: targets of the main head of the source rows [n_s, t].
         loss: name of the main head's loss.
         inputs: [n_s, ...] and [n_t, ...], before the normalization; always this worker's.
-        network: for terms that ask it once more, elsewhere.
+        encode: from other inputs to features, as `Network.encode`.
+        head: the module of the main head.
+        normalization: of the inputs; None: there is none.
         rows: source and target rows of all workers.
         generator: random numbers of the step, on the device of the rows, for what is done to this worker's inputs.
         common: random numbers of the step that are the same on all workers.
@@ -45,15 +44,17 @@ class View:
     labels: Tensor
     loss: str
     inputs: tuple[Tensor, Tensor]
-    network: Network
+    encode: Callable[..., Tensor]
+    head: nn.Module
+    normalization: nn.Module | None
     rows: tuple[int, int]
     generator: torch.Generator
     common: torch.Generator
     half: bool
 
-    def together(self) -> View:
-        """The same with features, outputs, weights and labels of the rows of all workers."""
-        if alone():
+    def global_batch(self) -> View:
+        """Return the same with features, outputs, weights and labels of the rows of all workers."""
+        if not is_distributed():
             return self
         features, outputs, weights = (
             (gather(pair[0], self.rows[0]), gather(pair[1], self.rows[1]))
@@ -62,27 +63,28 @@ class View:
         labels = gather(self.labels, self.rows[0])
         return replace(self, features=features, outputs=outputs, weights=weights, labels=labels)
 
-    def ask(self, x: Tensor, n_source: int = 0, *, normalized: bool = False) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, n_source: int = 0, *, normalized: bool = False) -> tuple[Tensor, Tensor]:
         """Features and raw outputs of the main head of other rows, of which the first `n_source` are source, in the
         precision of the training. Running statistics do not follow them.
         """
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self.half):
-            features = self.network.encode(x, n_source, normalized=normalized, aside=True)
-            output: Tensor = self.network.head_modules[self.network.main.name](features)
+            features = self.encode(x, n_source, normalized=normalized, update_stats=False)
+            output: Tensor = self.head(features)
         return features.to(x.dtype), output.to(x.dtype)
 
-    def once_more(self, transform: Transform) -> tuple[Tensor, Tensor]:
-        """The same of the target rows, of all workers, after a transform: a second view of them."""
-        features, output = self.ask(transform(self.inputs[1], self.generator))
+    def second_view(self, transform: Transform) -> tuple[Tensor, Tensor]:
+        """Return the same of the target rows, of all workers, after a transform: a second view of them."""
+        features, output = self.forward(transform(self.inputs[1], self.generator))
         return gather(features, self.rows[1]), gather(output, self.rows[1])
 
     def noise(self) -> Tensor:
-        """Normal random numbers [n_s + n_t, ...], one for each of this worker's inputs; those of a row do not depend on
-        the number of workers.
+        """Return normal random numbers [n_s + n_t, ...] for this worker's inputs.
+
+        Those of a row do not depend on the number of workers.
         """
         device = self.inputs[0].device
         drawn = [
-            torch.randn((n, *x.shape[1:]), generator=self.common, dtype=x.dtype, device=device)[mine(n)]
+            torch.randn((n, *x.shape[1:]), generator=self.common, dtype=x.dtype, device=device)[local_rows(n)]
             for n, x in zip(self.rows, self.inputs, strict=True)
         ]
         return torch.cat(drawn)
@@ -105,14 +107,14 @@ class Term(nn.Module):
         name: how histories call it.
         strength, schedule, warmup: as of a `Reversal`.
         rows: `both`, or the name of a mask.
-        weight: key of `Rows.weights`; None: every row counts 1.
+        weight: key of `DomainRows.weights`; None: every row counts 1.
         rate: factor on the learning rate of its own parameters, if it has some.
         steps: updates of these parameters for one of the encoder.
 
     """
 
     adversarial = False
-    apart = False
+    per_rank = False
 
     def __init__(
         self,
@@ -131,10 +133,10 @@ class Term(nn.Module):
         self.reversal = Reversal(strength, schedule, warmup)
 
     def forward(self, view: View, strength: Tensor) -> Tensor:
-        """The loss of a batch, a tensor without dimensions. Each term says its own.
+        """Return the loss of a batch, a tensor without dimensions. Each term says its own.
 
         `strength` is for terms with an adversary inside (`adversarial` is True), which put it into a
         reversal; the loss of any other term is multiplied by it afterwards. Of several workers each sees the rows of
-        all, unless it takes them `apart`: then it sees its own, and the loss is the sum of what the workers say.
+        all, unless it takes them `per_rank`: then it sees its own, and the loss is the sum of what the workers say.
         """
         raise TypeError(f"{type(self).__name__} does not say its loss; derive from Term and define forward")

@@ -52,7 +52,7 @@ def _exponent(x: Tensor, y: Tensor, rate: Tensor) -> Tensor:
 
 
 def _strips(rows: int) -> Sequence[tuple[slice, slice]]:
-    """Strips of the upper triangle of a matrix [rows, rows]: their rows, and the columns from the diagonal on."""
+    """Return strips of the upper triangle of a matrix [rows, rows]: rows, and columns from the diagonal on."""
     found, start = [], 0
     while start < rows:
         end = min(rows, start + max(16, _STRIP // (rows - start)))

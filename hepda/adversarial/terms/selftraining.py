@@ -92,7 +92,7 @@ class PseudoLabels(Term):
 
     def forward(self, view: View, strength: Tensor) -> Tensor:
         """Weighted cross entropy over the sure rows, divided by the sum of all absolute target weights."""
-        output = view.outputs[1] if self.transform is None else view.once_more(self.transform)[1]
+        output = view.outputs[1] if self.transform is None else view.second_view(self.transform)[1]
         logits = all_logits(output, view.loss)
         with torch.no_grad():
             source = class_probabilities(view.outputs[0], view.loss)
@@ -188,11 +188,11 @@ class ComplementaryContrast(Term):
         self.confidence, self.dropout, self.transform = confidence, dropout, transform
 
     def forward(self, view: View, strength: Tensor) -> Tensor:
-        """The contrast over the target rows of the batch."""
+        """Return the contrast over the target rows of the batch."""
         features = view.features[1]
         if self.transform is None:
             views = torch.cat([dropped(features, self.dropout, view.common) for _ in range(2)])
         else:
-            views = torch.cat([features, view.once_more(self.transform)[0]])
+            views = torch.cat([features, view.second_view(self.transform)[0]])
         said = class_probabilities(view.outputs[1], view.loss).detach()
         return complementary_contrast(views, said, view.weights[1], confidence=self.confidence)

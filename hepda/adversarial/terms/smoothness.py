@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from hepda.adversarial.distributed import sum_over_workers
+from hepda.adversarial.distributed import all_reduce
 from hepda.adversarial.networks.term import Term, View
 from hepda.adversarial.terms.selftraining import all_logits
 
@@ -30,7 +30,7 @@ def _unit(rows: Tensor) -> Tensor:
 
 
 def worst_direction(predict: Predict, x: Tensor, said: Tensor, noise: Tensor) -> Tensor:
-    """Unit vectors [n, ...] along which predictions change most (Miyato et al. 2018, one power iteration).
+    """Return unit vectors [n, ...] along which predictions change most (Miyato et al. 2018, one power iteration).
 
     Args:
         predict: from rows to logits [n, k].
@@ -58,7 +58,7 @@ def roughness(predict: Predict, x: Tensor, logits: Tensor, radius: float, noise:
 
 def mean(rows: Tensor, weight: Tensor) -> Tensor:
     """Sum of weight times value, divided by the sum of absolute weights of all workers."""
-    return torch.dot(weight.to(rows.dtype), rows) / sum_over_workers(weight.abs().sum()).clamp_min(_TINY)
+    return torch.dot(weight.to(rows.dtype), rows) / all_reduce(weight.abs().sum()).clamp_min(_TINY)
 
 
 class VirtualAdversarial(Term):
@@ -75,7 +75,7 @@ class VirtualAdversarial(Term):
 
     """
 
-    apart = True
+    per_rank = True
 
     def __init__(
         self,
@@ -91,15 +91,15 @@ class VirtualAdversarial(Term):
         self.radius, self.source, self.target, self.entropy = radius, source, target, entropy
 
     def forward(self, view: View, strength: Tensor) -> Tensor:
-        """The weighted sum of the three parts."""
-        network, n = view.network, len(view.inputs[0])
+        """Return the weighted sum of the three parts."""
+        n = len(view.inputs[0])
 
         def predict(x: Tensor) -> Tensor:
-            return all_logits(view.ask(x, n, normalized=True)[1], view.loss)
+            return all_logits(view.forward(x, n, normalized=True)[1], view.loss)
 
         x, logits = torch.cat(view.inputs), all_logits(torch.cat(view.outputs), view.loss)
-        if network.normalization is not None:
-            x = network.normalization(x)
+        if view.normalization is not None:
+            x = view.normalization(x)
         rough = roughness(predict, x, logits, self.radius, view.noise())
         log_said = functional.log_softmax(logits[n:], dim=1)
         entropy = -(log_said.exp() * log_said).sum(dim=1)

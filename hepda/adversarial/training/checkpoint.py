@@ -14,7 +14,7 @@ from torch import Tensor
 from hepda.adversarial.tensor_files import described, read_said, read_tensors, write_tensors
 from hepda.errors import SourceError
 
-FORMAT = "hepda.checkpoint/2"
+FORMAT = "hepda.checkpoint/3"
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer, name: str) -> dict[str, Tensor]:

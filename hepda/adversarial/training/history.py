@@ -1,4 +1,4 @@
-"""What is kept of a training: one value an epoch of each quantity, and alarms in words."""
+"""What is kept of a training: one value an epoch of each quantity, and warnings."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class History:
         rows: source and target rows trained on, in all.
         best_epoch: the epoch (from 0) whose weights the network has; None: the last one's.
         stopped: why it ended before the last epoch, or "".
-        alarms: what looks wrong, in words.
+        warnings: what looks wrong.
         kernels: with which products it was trained (kernels.PRODUCTS).
 
     """
@@ -34,7 +34,7 @@ class History:
     rows: int = 0
     best_epoch: int | None = None
     stopped: str = ""
-    alarms: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
     kernels: str = "plain"
 
     @property
@@ -63,20 +63,20 @@ class History:
             column.append(float(values.get(name, math.nan)))
 
     def then(self, other: History) -> History:
-        """The history of one training, and of another one of the same network after it, as one."""
+        """Return the history of one training, and of another one of the same network after it, as one."""
         joined = History.from_dict(self.to_dict())
         for epoch in range(other.epochs):
             joined.add({name: column[epoch] for name, column in other.columns.items()})
         joined.rows += other.rows
         joined.best_epoch = None if other.best_epoch is None else self.epochs + other.best_epoch
         joined.stopped, joined.kernels = other.stopped, other.kernels
-        joined.alarms += other.alarms
+        joined.warnings += other.warnings
         return joined
 
     def about(self) -> dict[str, Any]:
-        """What metadata and manifests say of the training, without the table."""
-        names = ("seconds", "rows_per_second", "epochs", "best_epoch", "stopped", "alarms", "kernels")
-        return {name: getattr(self, name) for name in names}
+        """Return what metadata and manifests say of the training, without the table."""
+        names = ("seconds", "rows_per_second", "epochs", "best_epoch", "stopped", "kernels")
+        return {name: getattr(self, name) for name in names} | {"alarms": list(self.warnings)}
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON can say it; NaN becomes None."""
@@ -86,20 +86,20 @@ class History:
             "rows": self.rows,
             "best_epoch": self.best_epoch,
             "stopped": self.stopped,
-            "alarms": list(self.alarms),
+            "alarms": list(self.warnings),
             "kernels": self.kernels,
         }
 
     @classmethod
     def from_dict(cls, said: dict[str, Any]) -> History:
-        """The history that `to_dict` wrote."""
+        """Return the history that `to_dict` wrote."""
         columns = {k: [math.nan if x is None else float(x) for x in v] for k, v in said["columns"].items()}
         fields = {name: said[name] for name in ("rows", "best_epoch", "stopped", "kernels")}
-        return cls(columns=columns, alarms=list(said["alarms"]), **fields)
+        return cls(columns=columns, warnings=list(said["alarms"]), **fields)
 
 
-def alarms(history: History, main: str, reversed_heads: list[str]) -> list[str]:
-    """What a history says is wrong.
+def diagnose(history: History, main: str, reversed_heads: list[str]) -> list[str]:
+    """Return what a history says is wrong.
 
     * collapse: the main head's loss ends well above its lowest value;
     * saturation: a reversed head is right on 98 % of the weights or more in the last three epochs;

@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 
 from hepda.adversarial.data.batches import Batch
-from hepda.adversarial.distributed import count, gather, sum_over_workers
+from hepda.adversarial.distributed import all_reduce, gather, world_size
 from hepda.adversarial.networks.losses import LOSSES, class_probabilities, correct, weighted_sum
 from hepda.adversarial.networks.network import Head, Network, check_output
 from hepda.adversarial.networks.reversal import gradient_reversal
 from hepda.adversarial.networks.tail import Tail
 from hepda.adversarial.networks.term import Term, View
-from hepda.adversarial.training.plan import Plan
+from hepda.adversarial.training.layout import BatchLayout
 from hepda.adversarial.training.stabilizers import input_gradient_penalty
 
 _TINY = torch.finfo(torch.float32).tiny
@@ -63,14 +63,14 @@ class _Seen:
 
 
 class Objective:
-    """Computes the losses of batches laid out by a `Plan`.
+    """Computes the losses of batches laid out by a `BatchLayout`.
 
     Strengths are tensors that stay where they are, so a compiled step is compiled once.
     """
 
-    def __init__(self, network: Network, plan: Plan, device: torch.device) -> None:
-        self.network, self.lanes, self.term_lanes = network, plan.lanes, plan.terms
-        self.heads = [network.heads[name] for name in plan.lanes]
+    def __init__(self, network: Network, plan: BatchLayout, device: torch.device) -> None:
+        self.network, self.layouts, self.term_layouts = network, plan.layouts, plan.terms
+        self.heads = [network.heads[name] for name in plan.layouts]
         self.terms = [term for term in network.terms if term.name in plan.terms]
         self.parts: list[Head | Term] = [*self.heads, *self.terms]
         names = [part.name for part in self.parts if part.reversal is not None]
@@ -98,7 +98,7 @@ class Objective:
         self._whole = {h.reads for h in self.active if h.reads}
         if self.active_terms or any(h.tail for h in self.active):
             self._whole.add(self.network.main.name)
-        self._needs_target = bool(self.active_terms) or any(self.lanes[h.name].target for h in self.active)
+        self._needs_target = bool(self.active_terms) or any(self.layouts[h.name].target for h in self.active)
 
     @property
     def adversaries(self) -> list[Head | Term]:
@@ -145,8 +145,9 @@ class Objective:
 
     @torch.no_grad()
     def meters(self, batch: Batch) -> dict[str, Tensor]:
-        """Sums over a batch for every head, whatever its strength, without label smoothing and tail; for validation
-        rows.
+        """Return sums over a batch of validation rows for every head, whatever its strength.
+
+        Label smoothing and tail take no part.
         """
         features = self.network.encode(batch.features, batch.n_source)
         outputs = {h.name: self.network.head_modules[h.name](features) for h in self.heads if h.reads is None}
@@ -158,19 +159,19 @@ class Objective:
 
     def _head_loss(self, head: Head, seen: _Seen) -> Tensor:
         """Weighted mean of a head's losses; its denominator is that of all workers."""
-        lane, n, outputs = self.lanes[head.name], seen.batch.n_source, seen.outputs
-        columns = lane.rows(seen.batch.columns, n)
-        target, weight = columns[:, lane.columns], columns[:, lane.weight]
-        given = lane.rows(outputs[head.reads], n) if head.reads else None
+        layout, n, outputs = self.layouts[head.name], seen.batch.n_source, seen.outputs
+        columns = layout.rows(seen.batch.columns, n)
+        target, weight = columns[:, layout.columns], columns[:, layout.weight]
+        given = layout.rows(outputs[head.reads], n) if head.reads else None
         if given is None and head.name in outputs:
-            output, penalty = lane.rows(outputs[head.name], n), None
+            output, penalty = layout.rows(outputs[head.name], n), None
         else:
-            output, penalty = self._output(head, lane.rows(seen.features, n), given)
+            output, penalty = self._output(head, layout.rows(seen.features, n), given)
         check_output(output, head)
         if head.entropy and head.reads and given is not None:
             weight = weight * certainty(class_probabilities(given.detach(), self.network.heads[head.reads].loss))
         if head.tail is not None and self.network.training:
-            weight = weight * lane.rows(self._tail(head.tail, seen), n)
+            weight = weight * layout.rows(self._tail(head.tail, seen), n)
         smoothing = head.smoothing if self.network.training else 0.0
         below = total_weight(weight)
         loss = weighted_sum(head.loss, output, target, weight / below, smoothing)
@@ -179,14 +180,14 @@ class Objective:
         if penalty is None:
             return loss
         rows = loss.new_tensor(float(len(columns)))  # the penalty is a mean over rows: over those of all workers
-        return loss + penalty * (rows / sum_over_workers(rows))
+        return loss + penalty * (rows / all_reduce(rows))
 
     def _tail(self, tail: Tail, seen: _Seen) -> Tensor:
         """Factors [n] of a tail for all rows of a batch, by the main head's logit."""
-        batch, lane = seen.batch, self.lanes[self.network.main.name]
+        batch, layout = seen.batch, self.layouts[self.network.main.name]
         n = batch.n_source
         score = seen.outputs[self.network.main.name][:, 0].detach().to(batch.columns.dtype)
-        label, weight = batch.columns[:n, lane.columns.start], batch.columns[:n, lane.weight]
+        label, weight = batch.columns[:n, layout.columns.start], batch.columns[:n, layout.weight]
         source, signal = (gather(values, batch.rows[0]) for values in (score[:n], weight * (label > 0.5)))
         return tail.factors(score, source, signal)
 
@@ -212,27 +213,29 @@ class Objective:
     def _term_loss(self, term: Term, seen: _Seen) -> Tensor:
         """Loss of a term, the part of it that is this worker's."""
         batch, features, main = seen.batch, seen.features, self.network.main
-        n, lane = batch.n_source, self.term_lanes[term.name]
-        weight, device = batch.columns[:, lane.weight], features.device.type
+        n, layout = batch.n_source, self.term_layouts[term.name]
+        weight, device = batch.columns[:, layout.weight], features.device.type
         features, output = (value.to(weight.dtype) for value in (features, seen.outputs[main.name]))
         view = View(
             (features[:n], features[n:]),
             (output[:n], output[n:]),
             (weight[:n], weight[n:]),
-            batch.columns[:n, self.lanes[main.name].columns],
+            batch.columns[:n, self.layouts[main.name].columns],
             main.loss,
             (batch.features[:n], batch.features[n:]),
-            self.network,
+            self.network.encode,
+            self.network.head_modules[main.name],
+            self.network.normalization,
             batch.rows,
             batch.generator or torch.default_generator,
             batch.common or torch.default_generator,
             torch.is_autocast_enabled(device),
         )
         with torch.autocast(device, enabled=False):  # small differences of large sums
-            loss: Tensor = term(view if term.apart else view.together(), self.strength[term.name])
-        loss = loss if term.apart else loss / count()
+            loss: Tensor = term(view if term.per_rank else view.global_batch(), self.strength[term.name])
+        loss = loss if term.per_rank else loss / world_size()
         if seen.meters is not None:
-            one = torch.ones_like(loss) / count()
+            one = torch.ones_like(loss) / world_size()
             seen.meters[term.name] = torch.stack([loss.detach(), one, torch.zeros_like(one), one])
         return loss
 
@@ -241,7 +244,7 @@ def total_weight(weight: Tensor) -> Tensor:
     """Sum of the absolute weights [n] of the rows of all workers, which a batch's losses are divided by; of several
     columns [n, c] the sums [c].
     """
-    return sum_over_workers(weight.abs().sum(dim=0)).clamp_min(_TINY)
+    return all_reduce(weight.abs().sum(dim=0)).clamp_min(_TINY)
 
 
 def certainty(probability: Tensor) -> Tensor:

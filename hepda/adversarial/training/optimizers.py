@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from hepda.adversarial.networks.network import Network
 
@@ -40,14 +40,8 @@ OPTIMIZERS: dict[str, Callable[[list[dict[str, Any]], float, float, bool], torch
 }
 
 
-_KERNELS: dict[type[torch.optim.Optimizer], Callable[..., None]] = {
-    torch.optim.Adam: torch._fused_adam_,
-    torch.optim.AdamW: torch._fused_adamw_,
-}
-
-
 @dataclass(frozen=True, slots=True)
-class Settings:
+class OptimizerSettings:
     """What an optimizer is made with; see `Trainer`."""
 
     name: str
@@ -83,7 +77,7 @@ class Optimizers:
     Fused kernels, whose states are tensors only.
     """
 
-    def __init__(self, network: Network, settings: Settings) -> None:
+    def __init__(self, network: Network, settings: OptimizerSettings) -> None:
         make, s = OPTIMIZERS[settings.name], settings
         groups = _Groups()
         groups.add(network.encoder, s.rate, s.weight_decay)
@@ -94,9 +88,6 @@ class Optimizers:
             groups.add(term, s.rate * s.adversary_rate * term.rate, s.weight_decay)
         self.optimizer = make(groups.groups(), s.rate, s.momentum, True)
         self.parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
-        self._calls: list[tuple[dict[str, Any], list[Tensor], list[Tensor], list[Tensor], list[Tensor]]] = []
-        self._steps = self._counted = torch.empty(0)
-        self.forget()
 
     def set_rate(self, factor: float) -> None:
         """Learning rates of this step: their base values times the schedule's factor."""
@@ -108,63 +99,6 @@ class Optimizers:
         for parameter in self.parameters:
             parameter.grad = None
 
-    @torch.no_grad()
     def step(self) -> None:
         """Update everything that has a gradient."""
-        if not self._fused_step():
-            self.optimizer.step()
-
-    def _fused_step(self) -> bool:
-        """The fused kernel of torch's Adams, called as their `step` does, which takes five times as long around the
-        kernel as in it. False: another optimizer, or a parameter's first step, which makes its state.
-        """
-        kernel = _KERNELS.get(type(self.optimizer))
-        held = [p.grad is not None for p in self.parameters]
-        if kernel is None or any(
-            has and p not in self.optimizer.state for has, p in zip(held, self.parameters, strict=True)
-        ):
-            return False
-        if held != self._held:
-            self._arrange(held)
-        self._steps.add_(self._counted)
-        for group, parameters, means, squares, steps in self._calls:
-            kernel(
-                parameters,
-                [p.grad for p in parameters],
-                means,
-                squares,
-                [],
-                steps,
-                lr=group["lr"],
-                beta1=group["betas"][0],
-                beta2=group["betas"][1],
-                weight_decay=group["weight_decay"],
-                eps=group["eps"],
-                amsgrad=False,
-                maximize=False,
-            )
-        return True
-
-    def _arrange(self, held: list[bool]) -> None:
-        """Lists of tensors for the kernel, for steps in which these parameters have a gradient. The numbers of steps
-        become views of one tensor, so that one operation counts them.
-        """
-        state = self.optimizer.state
-        counted = [p for p in self.parameters if p in state]
-        self._steps = torch.stack([state[p]["step"] for p in counted])
-        for p, step in zip(counted, self._steps, strict=True):
-            state[p]["step"] = step
-        has = dict(zip(self.parameters, held, strict=True))
-        self._counted = self._steps.new_tensor([float(has[p]) for p in counted])
-        self._calls = []
-        for group in self.optimizer.param_groups:
-            mine = [p for p in group["params"] if has[p]]
-            if mine:
-                states = [state[p] for p in mine]
-                means, squares, steps = ([s[key] for s in states] for key in ("exp_avg", "exp_avg_sq", "step"))
-                self._calls.append((group, mine, means, squares, steps))
-        self._held = held
-
-    def forget(self) -> None:
-        """Forget where the state lies: it was put back from a checkpoint."""
-        self._held = []
+        self.optimizer.step()

@@ -6,9 +6,7 @@ a scorer is reported on other rows still. No scorer here looks at labels of the 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,16 +17,16 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from hepda.adversarial.data.batches import Rows
+from hepda.adversarial.data.batches import DomainRows
 from hepda.adversarial.networks.network import Network
+from hepda.adversarial.training.settings import Scorer
 from hepda.errors import ConfigError, DataError, nearest
 
 Array = NDArray[np.float64]
-Scorer = Callable[[Network, Rows, Rows | None], float]
 _TINY = 1e-12
 
 
-def probabilities(network: Network, rows: Rows, domain: str = "target") -> Array:
+def probabilities(network: Network, rows: DomainRows, domain: str = "target") -> Array:
     """Class probabilities [n, k] of the main head for rows of a domain, in float64."""
     raw = network.predict(rows.features, raw=True, domain=domain).astype(np.float64)
     if network.main.loss == "binary":
@@ -40,25 +38,25 @@ def probabilities(network: Network, rows: Rows, domain: str = "target") -> Array
     raise ConfigError(f"this scorer needs a head that says a class; the main head's loss is {network.main.loss!r}")
 
 
-def weights(rows: Rows, key: str | None) -> Array:
+def weights(rows: DomainRows, key: str | None) -> Array:
     """Event weights by name, 1 if there are none of that name."""
     if key is None or key not in rows.weights:
         return np.ones(len(rows))
     return np.asarray(rows.weights[key], dtype=np.float64)
 
 
-def labels(network: Network, source: Rows) -> NDArray[np.int64]:
+def labels(network: Network, source: DomainRows) -> NDArray[np.int64]:
     """Class numbers of the source rows."""
     return np.asarray(source.targets[network.main.key]).astype(np.int64).reshape(-1)
 
 
-def _there(target: Rows | None) -> Rows:
+def _there(target: DomainRows | None) -> DomainRows:
     if target is None:
         raise DataError("this scorer compares domains and needs target rows")
     return target
 
 
-def losses(network: Network, source: Rows) -> Array:
+def losses(network: Network, source: DomainRows) -> Array:
     """Loss of each source row [n]."""
     if network.main.loss in ("binary", "multiclass"):
         said = probabilities(network, source, "source")
@@ -69,7 +67,7 @@ def losses(network: Network, source: Rows) -> Array:
     return result
 
 
-def source_loss(network: Network, source: Rows, target: Rows | None = None) -> float:
+def source_loss(network: Network, source: DomainRows, target: DomainRows | None = None) -> float:
     """Minus the weighted loss on the source. Blind to the target, yet often hard to beat (Musgrave et al.
     2021).
     """
@@ -77,7 +75,7 @@ def source_loss(network: Network, source: Rows, target: Rows | None = None) -> f
     return -float(weight @ losses(network, source) / np.abs(weight).sum())
 
 
-def entropy(network: Network, source: Rows, target: Rows | None) -> float:
+def entropy(network: Network, source: DomainRows, target: DomainRows | None) -> float:
     """Minus the mean entropy of predictions on the target (Morerio et al. 2018)."""
     there = _there(target)
     said, weight = probabilities(network, there), _domain_weight(network, there)
@@ -85,7 +83,7 @@ def entropy(network: Network, source: Rows, target: Rows | None) -> float:
     return -float(weight @ rows / weight.sum())
 
 
-def information_maximisation(network: Network, source: Rows, target: Rows | None) -> float:
+def information_maximisation(network: Network, source: DomainRows, target: DomainRows | None) -> float:
     """Entropy of the mean prediction less the mean entropy, on the target: sure of each, spread over all."""
     there = _there(target)
     said, weight = probabilities(network, there), _domain_weight(network, there)
@@ -93,7 +91,7 @@ def information_maximisation(network: Network, source: Rows, target: Rows | None
     return float(-(mean * np.log(mean)).sum()) + entropy(network, source, there)
 
 
-def nuclear_norm(network: Network, source: Rows, target: Rows | None) -> float:
+def nuclear_norm(network: Network, source: DomainRows, target: DomainRows | None) -> float:
     """BNM (Cui et al. 2020): nuclear norm of the target's prediction matrix, divided by sqrt(n k); rows
     weighted.
     """
@@ -104,7 +102,7 @@ def nuclear_norm(network: Network, source: Rows, target: Rows | None) -> float:
 
 
 def soft_neighbourhood_density(
-    network: Network, source: Rows, target: Rows | None, temperature: float = 0.05, limit: int = 2000
+    network: Network, source: DomainRows, target: DomainRows | None, temperature: float = 0.05, limit: int = 2000
 ) -> float:
     """SND (Saito et al. 2021): entropy of softmax similarities of the target's predictions, `limit` rows at
     most.
@@ -117,7 +115,7 @@ def soft_neighbourhood_density(
     return float(-(near * np.log(np.maximum(near, _TINY))).sum(axis=1).mean())
 
 
-def _domain_weight(network: Network, rows: Rows) -> Array:
+def _domain_weight(network: Network, rows: DomainRows) -> Array:
     """Weights of the comparison of domains, by the first reversed head or term that names some."""
     named = [head.weight for head in network.heads.values() if head.reversal] + [t.weight for t in network.terms]
     return weights(rows, next((name for name in named if name), None))
@@ -136,7 +134,7 @@ class _Probe:
         return float(roc_auc_score(self.is_target, self.target, sample_weight=self.weight))
 
 
-def probe(network: Network, source: Rows, target: Rows, folds: int = 3, seed: int = 0) -> _Probe:
+def probe(network: Network, source: DomainRows, target: DomainRows, folds: int = 3, seed: int = 0) -> _Probe:
     """Fit a logistic regression on features and their squares, out of fold.
 
     Domains have the same sum of weights; negative weights count with their absolute value (a probability is
@@ -167,14 +165,14 @@ def probe(network: Network, source: Rows, target: Rows, folds: int = 3, seed: in
     return _Probe(domain, weight, said[:, 1])
 
 
-def probe_auc(network: Network, source: Rows, target: Rows | None) -> float:
+def probe_auc(network: Network, source: DomainRows, target: DomainRows | None) -> float:
     """Minus how far a fresh domain probe's AUC is from 0.5 (Ganin & Lempitsky chose by a large domain
     error).
     """
     return -abs(probe(network, source, _there(target)).auc() - 0.5)
 
 
-def deep_embedded(network: Network, source: Rows, target: Rows | None) -> float:
+def deep_embedded(network: Network, source: DomainRows, target: DomainRows | None) -> float:
     """DEV (You et al. 2019): minus the importance-weighted source loss, with a control variate.
 
     Importances are `p(target | features) / p(source | features)` of a fresh probe; `R = E[w l] + eta E[w] -
@@ -191,7 +189,7 @@ def deep_embedded(network: Network, source: Rows, target: Rows | None) -> float:
     return -float(weighted.mean() + eta * importance.mean() - eta)
 
 
-def reverse_validation(network: Network, source: Rows, target: Rows | None) -> float:
+def reverse_validation(network: Network, source: DomainRows, target: DomainRows | None) -> float:
     """Reverse validation (Zhong et al. 2010; Ganin et al. 2016): accuracy back on the source.
 
     A logistic regression learns the network's predictions from the target's features, and is asked for the
@@ -223,17 +221,7 @@ SCORERS: dict[str, Scorer] = {
 
 
 def find_scorer(name: str) -> Scorer:
-    """The scorer of that name, or a `ConfigError` that lists the names there are."""
+    """Return the scorer of that name, or a `ConfigError` that lists the names there are."""
     if name not in SCORERS:
         raise ConfigError(f"unknown scorer {name!r}; one of {', '.join(SCORERS)}.{nearest(name, SCORERS)}")
     return SCORERS[name]
-
-
-def combined(**parts: float) -> Scorer:
-    """A weighted sum of scorers by name: `combined(**{"source-loss": 1.0, "probe-auc": 2.0})`."""
-    chosen: list[tuple[Any, float]] = [(find_scorer(name), factor) for name, factor in parts.items()]
-
-    def score(network: Network, source: Rows, target: Rows | None) -> float:
-        return float(sum(factor * scorer(network, source, target) for scorer, factor in chosen))
-
-    return score

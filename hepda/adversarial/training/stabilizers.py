@@ -30,7 +30,7 @@ def inner(a: Sequence[Tensor | None], b: Sequence[Tensor | None]) -> Tensor:
 
 
 def self_correct(task: Sequence[Tensor | None], adversary: Sequence[Tensor | None]) -> list[Tensor | None]:
-    """The adversary's gradient without the part that opposes the class gradient.
+    """Return the adversary's gradient without the part that opposes the class gradient.
 
     With g = `task` and a = `adversary` (already reversed): if <a, g> < 0, a becomes a - <a, g> / |g|^2 g, the
     projection of Yu et al. (PCGrad, 2020). It limits how far a shift can be removed that lies along the class

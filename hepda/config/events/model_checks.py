@@ -6,47 +6,33 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from hepda.config.models import AdversaryConfig, DomainConfig, NetworkConfig, RatioConfig
+from hepda.adversarial.methods import METHODS
+from hepda.adversarial.methods.registry import field_names
+from hepda.config.models import FIELDS, AdversaryConfig, DomainConfig, NetworkConfig, RatioConfig
 from hepda.config.problems import duplicates, given, no_feature, unknown
 
 if TYPE_CHECKING:
     from hepda.config.events.analysis import AnalysisConfig
 
-_HEAD = ("head", "balance", "steps", "learning_rate_factor", "smoothing", "spectral_norm", "gradient_penalty", "tail")
-_OWN = ("input", *_HEAD)
+_OWN = ("input", "head", "balance", "steps", "learning_rate_factor", "smoothing", "spectral_norm", "gradient_penalty",
+        "tail")  # fmt: skip
 """Keys of a domain loss that not every method has."""
 
-METHODS: dict[str, tuple[str, ...]] = {
-    "none": _OWN,  # switches the domain loss off, whatever else the section says
-    "dann": _OWN,
-    "cdan": _HEAD,
-    "cdan+e": _HEAD,
-    "conditional": _HEAD,
-    "pivot": _HEAD,
-    "mmd": (),
-    "joint-mmd": (),
-    "coral": (),
-    "disco": (),
-    "wasserstein": ("head", "steps", "learning_rate_factor"),
-    "mdd": ("head", "learning_rate_factor"),
-    "mcc": (),
-    "pseudo": (),
-    "vat": (),
-    "vada": _OWN,
-    "contrast": (),
-}
-"""The methods of `hepda.adversarial.methods`, and which of these keys each reads."""
+
+def keys_of(method: str) -> set[str]:
+    """Return which of these keys a method reads; `none` switches the domain loss off, whatever else there is."""
+    return set(_OWN) if method == "none" else {key for key in _OWN if FIELDS[key] in field_names(method)}
 
 
 def methods_of(domain: AdversaryConfig) -> tuple[str, ...]:
-    """The names in `method`, which commas join."""
-    return tuple(part.strip() for part in domain.method.split(","))
+    """Return the names in `method`, which commas join."""
+    return tuple(part.strip() for part in domain.method_name.split(","))
 
 
 def without_effect(domain: AdversaryConfig, method: str | None = None) -> list[str]:
     """Keys of the section that are given although its method (or another one) does not read them."""
     names = methods_of(domain if method is None else domain.model_copy(update={"method": method}))
-    read = {key for name in names for key in METHODS[name]}
+    read = set().union(*map(keys_of, names))
     return [key for key in given(domain, *_OWN) if key not in read]
 
 
@@ -60,7 +46,7 @@ def check_method(path: str, domain: AdversaryConfig, kind: str) -> Generator[str
             yield unknown(f"{path}.method", name, f"method for {kind}", known)
             return False
     for key in without_effect(domain):
-        yield f"{path}.{key}: has no effect with `method: {domain.method}`; remove it."
+        yield f"{path}.{key}: has no effect with `method: {domain.method_name}`; remove it."
     return True
 
 
@@ -104,8 +90,8 @@ def _method(config: AnalysisConfig, path: str, domain: DomainConfig) -> Iterator
     if "none" in names and len(names) > 1:
         yield f"{path}.method: 'none' stands alone; remove it, or the others."
     for key in without_effect(domain):
-        takers = ", ".join(name for name, keys in METHODS.items() if key in keys and name != "none")
-        yield f"{path}.{key}: has no effect with `method: {domain.method}` (it has with {takers}); remove it."
+        takers = ", ".join(name for name in METHODS if key in keys_of(name) and name != "none")
+        yield f"{path}.{key}: has no effect with `method: {domain.method_name}` (it has with {takers}); remove it."
     yield from _needs(config, path, domain, names)
 
 

@@ -40,7 +40,7 @@ def uncontrolled(config: AnalysisConfig) -> list[str]:
     said = []
     for model, section in config.models.items():
         domain = section.domain if isinstance(section, NetworkConfig) else None
-        if domain is None or domain.selection is not None or domain.method == "none":
+        if domain is None or domain.selection is not None or domain.method_name == "none":
             continue
         data = [name for name in (*domain.source, *domain.target) if config.samples[name].is_data]
         if data:

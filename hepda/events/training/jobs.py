@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hepda.config import AnalysisConfig, BdtConfig, DomainConfig, NetworkConfig, RatioConfig
+from hepda.config import AnalysisConfig, BdtConfig, NetworkConfig, RatioConfig
 from hepda.errors import ConfigError, MissingExtraError
 from hepda.runtime import jobs
 from hepda.runtime.jobs import Left
@@ -21,7 +21,6 @@ from hepda.runtime.resources import LEAST_MEMORY, PROCESS, Resources, in_words
 
 if TYPE_CHECKING:
     from hepda.adversarial import History, Network
-    from hepda.adversarial.methods import Adversary
     from hepda.adversarial.networks.term import Term
     from hepda.baselines.bdt import Bdt
     from hepda.events.table.feature_table import FeatureTable
@@ -145,9 +144,9 @@ def _way_out(section: NetworkConfig | BdtConfig, model: str, table: FeatureTable
 
 
 def _kernels(device: str) -> str:
-    from hepda.adversarial import Trainer
+    from hepda.adversarial import TrainSettings
 
-    return Trainer(device=device).with_kernels().kernels
+    return TrainSettings(device=device).with_kernels().kernels
 
 
 def _cost(section: NetworkConfig | BdtConfig) -> int:
@@ -159,7 +158,8 @@ def _cost(section: NetworkConfig | BdtConfig) -> int:
 def build_network(inputs: int, section: NetworkConfig, seed: int, metadata: dict[str, Any]) -> Network:
     """The encoder, the class head and, where the config has a domain loss, the heads and terms of its method."""
     from hepda.adversarial import Head, Network, mlp, seeded
-    from hepda.adversarial.methods import build
+    from hepda.adversarial.methods import Comparison, build
+    from hepda.events.training.tensors import ADVERSARY, CLASSES
 
     width = section.encoder[-1]
     layers = partial(mlp, activation=section.activation, dropout=section.dropout)
@@ -168,25 +168,10 @@ def build_network(inputs: int, section: NetworkConfig, seed: int, metadata: dict
         heads = [Head("class", layers(width, section.class_head, 1), weight="class")]
         terms: list[Term] = []
         if section.domain is not None:
-            more, terms = build(section.domain.method, _adversary(section.domain, width))
+            comparison = Comparison(width, rows=ADVERSARY, weight=ADVERSARY, masks=tuple(CLASSES))
+            more, terms = build(section.domain.methods(), comparison)
             heads += more
     return Network(encoder, heads, terms=terms, metadata=metadata)
-
-
-def _adversary(section: DomainConfig, width: int) -> Adversary:
-    """What the config says of the domain loss, in the words of the core's registry."""
-    from hepda.adversarial.methods import Adversary
-    from hepda.adversarial.networks.tail import Tail
-    from hepda.events.training.tensors import ADVERSARY, CLASSES
-
-    return Adversary(
-        features=width,
-        rows=ADVERSARY,
-        weight=ADVERSARY,
-        tail=None if section.tail is None else Tail(section.tail),
-        masks=tuple(CLASSES),
-        **section.settings(),
-    )
 
 
 def train_network(job: Job, on_epoch: Callable[[History], None]) -> Left:
@@ -229,7 +214,7 @@ def train_network(job: Job, on_epoch: Callable[[History], None]) -> Left:
     score = network.predict(model_features(job.config, table, job.model, rows=unseen), head="class")
     about = {
         **history.about(),
-        "alarms": [*history.alarms, *factors.warnings],
+        "alarms": [*history.warnings, *factors.warnings],
         **factors.about,
     }
     return score, about, history.to_dict()["columns"]

@@ -36,8 +36,8 @@ def setup_of(config: AnalysisConfig, model: str) -> dict[str, Any]:
 def _domain(domain: DomainConfig) -> str:
     rows = "all events" if domain.rows == "all" else domain.rows
     what = f"{' + '.join(domain.source)} against {' + '.join(domain.target)}, {rows}"
-    words = [domain.method]
-    if domain.method in ("dann", "vada"):
+    words = [domain.method_name]
+    if domain.method_name in ("dann", "vada"):
         words.append(f"on {READS[domain.input]}")
     if domain.tail is not None:
         words.append(f"above the cut of {100 * domain.tail:g} % signal efficiency")

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hepda.adversarial.data.batches import Rows, as_tensor
-from hepda.adversarial.data.stored import Picked
+from hepda.adversarial.data.batches import DomainRows, as_tensor
+from hepda.adversarial.data.stored import RowSubset
 from hepda.adversarial.data.weights import class_weights, negative_weights
 from hepda.config import AnalysisConfig, BdtConfig, DomainConfig, NetworkConfig
 from hepda.config.events.model_checks import methods_of
@@ -43,10 +43,10 @@ CLASSES = {"background": 0, "signal": 1}  # masks of a domain head a class (meth
 class Part:
     """The events of one training: rows to train on and to validate on, of the source and of the target."""
 
-    source: Rows
-    target: Rows | None
-    source_validation: Rows
-    target_validation: Rows | None
+    source: DomainRows
+    target: DomainRows | None
+    source_validation: DomainRows
+    target_validation: DomainRows | None
 
 
 def held_out(table: FeatureTable, fold: int) -> Mask:
@@ -58,12 +58,12 @@ def domain_of(config: AnalysisConfig, model: str) -> DomainConfig | None:
     """The domain loss of a model; None for one that has none (BDTs, `method: none`)."""
     section = config.models[model]
     domain = section.domain if isinstance(section, NetworkConfig) else None
-    return None if domain is None or domain.method == "none" else domain
+    return None if domain is None or domain.method_name == "none" else domain
 
 
 def model_features(
     config: AnalysisConfig, table: FeatureTable, model: str, value: float | None = None, rows: Mask | None = None
-) -> NDArray[np.float32] | Picked:
+) -> NDArray[np.float32] | RowSubset:
     """What a model reads of the events of a table: float32 [n, k], with a parameter [n, k + 1].
 
     Args:
@@ -96,20 +96,20 @@ def parameter_of(config: AnalysisConfig, model: str) -> dict[str, float] | None:
 
 def _features(
     table: FeatureTable, rows: Mask | NDArray[np.int32] | None, column: Array | None
-) -> NDArray[np.float32] | Picked:
+) -> NDArray[np.float32] | RowSubset:
     """Features of the rows of a mask or at ascending numbers (None: all), and behind them a column."""
     if isinstance(table.features, np.memmap) and table.features.nbytes > LARGE:
         numbers = np.arange(len(table)) if rows is None else np.flatnonzero(rows) if rows.dtype == np.bool_ else rows
         index = numbers.astype(np.int32, copy=False)
         more = None if column is None else column.astype(np.float32)
-        return Picked(as_tensor(table.features), index, more, partial(release, table.features))
+        return RowSubset(as_tensor(table.features), index, more, partial(release, table.features))
     features = table.features if rows is None else table.features[rows]
     return features if column is None else np.concatenate([features, column[:, None].astype(np.float32)], axis=1)
 
 
 def _training_features(
     config: AnalysisConfig, table: FeatureTable, model: str, rows: NDArray[np.int32]
-) -> NDArray[np.float32] | Picked:
+) -> NDArray[np.float32] | RowSubset:
     """What a model reads in training: a parameter has the value of the event's domain."""
     values = parameter_of(config, model)
     if values is None:
@@ -158,7 +158,7 @@ def network_part(
     mapped = isinstance(table.features, np.memmap) and table.features.nbytes > LARGE
     number = np.float32 if mapped else np.float64  # of the weights: those of a large table take half the memory
 
-    def source_rows(index: Index) -> Rows:
+    def source_rows(index: Index) -> DomainRows:
         in_class = table.of_samples(config.training_samples(model), index)
         label = np.where(in_class, table.label[index], -1)
         weight = negative_weights(table.weight[index], config.negative_weights).weight
@@ -173,16 +173,16 @@ def network_part(
             masks = {ADVERSARY: here} | {name: here & (table.label[index] == n) for name, n in by_class.items()}
         target = np.maximum(label, 0).astype(np.float32)
         features = _training_features(config, table, model, index)
-        return Rows(features, targets={"class": target}, weights=weights, masks=masks)
+        return DomainRows(features, targets={"class": target}, weights=weights, masks=masks)
 
-    def target_rows(index: Index) -> Rows | None:
+    def target_rows(index: Index) -> DomainRows | None:
         if domain is None:
             return None
         masks = {name: table.label[index] == n for name, n in by_class.items()}
         weight = _domain_columns(config, table, model, index)[1]
         weight = weight if factors.domain is None else weight * factors.domain[index]
         features = _training_features(config, table, model, index)
-        return Rows(features, weights={ADVERSARY: weight.astype(number, copy=False)}, masks=masks)
+        return DomainRows(features, weights={ADVERSARY: weight.astype(number, copy=False)}, masks=masks)
 
     source, source_validation, target, target_validation = _roles(config, table, model, fold)
     return Part(

@@ -14,12 +14,9 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from hepda.errors import DataError
 from hepda.speech.sounds.audio import Tape
 from hepda.speech.sounds.features import FilterBank, Frames, cepstra, normalised, with_deltas
 from hepda.speech.sounds.mixing import NoiseBank, in_rooms, mixed
-
-_EXACT = 1 << 24  # numbers of frames go through float32
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,8 +167,6 @@ class Bank:
     def __post_init__(self) -> None:
         self._thread = ThreadPoolExecutor(1)
         self.turn(0)
-        if len(self.frames) >= _EXACT:
-            raise DataError(f"{len(self.frames)} frames in one training; {_EXACT} at most, so take fewer copies")
 
     @property
     def fixed(self) -> bool:
@@ -197,9 +192,13 @@ class Bank:
             snr = self.levels.drawn(number, generator)
             return self.extractor(noisy(self.takes, self.noises, snr, generator), self.takes.speaker, warp)
 
-    def windows(self, rows: Tensor, generator: torch.Generator) -> Tensor:
-        """Windows [n, steps, width] of the frames whose numbers are `rows` [n, 1]: the transform of the core's rows."""
-        return blanked(window_of(self.frames, self.context, rows[:, 0].long()), generator, self.masks)
+    def windows(self, frames: Tensor) -> Tensor:
+        """Return the windows [n, steps, width] of the frames at numbers [n], as they are in this epoch."""
+        return window_of(self.frames, self.context, frames)
+
+    def masked(self, windows: Tensor, generator: torch.Generator) -> Tensor:
+        """Return windows [n, steps, width] with stretches blanked: the transform of the core's rows."""
+        return blanked(windows, generator, self.masks)
 
     def close(self) -> None:
         """End the thread."""
@@ -227,8 +226,8 @@ def blanked(windows: Tensor, generator: torch.Generator, most: tuple[int, int]) 
 
 def masking(rows: int, size: int, most: int, generator: torch.Generator) -> Tensor:
     """Factors [rows, size]: 0 within a stretch of 0 to `most` places that begins anywhere, 1 elsewhere."""
-    draw = torch.rand(2, rows, 1, generator=generator)
+    draw = torch.rand(2, rows, 1, generator=generator, device=generator.device)
     length = (draw[0] * (most + 1)).floor()
     begin = draw[1] * (size - length)
-    place = torch.arange(size)
+    place = torch.arange(size, device=generator.device)
     return ((place < begin) | (place >= begin + length)).float()

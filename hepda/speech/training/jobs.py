@@ -12,8 +12,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hepda.adversarial import History, Network, Rows, Trainer
+from hepda.adversarial import DomainRows, History, Network, Trainer
+from hepda.adversarial.data.sources import ComputedRows
 from hepda.adversarial.training.checkpoint import read_checkpoint
+from hepda.adversarial.training.selection import find_scorer
 from hepda.config import SpeechConfig, SpeechModelConfig
 from hepda.runtime import jobs
 from hepda.runtime.jobs import Left
@@ -45,6 +47,7 @@ SURE = "sure"
 """Weights of frames: 1 with words, and of transcripts 1 or 0."""
 _VALIDATION_SNR = (0.0, 10.0)
 _PROBE_SNR = 5.0
+_HELD_OUT = 10  # of ten recordings one is held out where a scorer or patience chooses the epoch
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +101,8 @@ class Lesson:
     alignment: Alignment
     noises: tuple[int, ...]
     bank: Bank
-    source: Rows
-    target: Rows | None
+    source: DomainRows
+    target: DomainRows | None
     network: Network
     labelled: int
     transcripts: list[dict[str, float]] = field(default_factory=list)
@@ -146,10 +149,14 @@ class Lesson:
         job, settings, domain = self.job, self.section.training, self.section.domain
         adapts = domain is not None and self.target is not None
         epochs = domain.round_epochs if domain is not None and number else settings.epochs
+        chooses = not number and (settings.scorer is not None or settings.patience is not None)
+        source, target, validation = self._held_out() if chooses else (self.source, self.target, None)
         trainer = Trainer(
             **(settings.settings() | {"epochs": epochs}),
             target_size=domain.target_size(settings.batch_size) if domain is not None and adapts else None,
             projection=domain is not None and adapts and domain.self_correction,
+            patience=(settings.patience or epochs) if chooses else None,
+            scorer=find_scorer(settings.scorer) if chooses and settings.scorer is not None else None,
             seed=job.seed + number,
             device=job.device,
             kernels=job.kernels,
@@ -164,9 +171,23 @@ class Lesson:
         done = len(read_checkpoint(checkpoint)[1]["history"]["columns"]["seconds"]) if checkpoint.is_file() else 0
         self.bank.turn(before.epochs + min(done, epochs - 1))
         history = trainer.fit(
-            self.network, self.source, self.target, checkpoint=checkpoint, resume=True, on_epoch=turned
+            self.network, source, target, validation=validation, checkpoint=checkpoint, resume=True, on_epoch=turned
         )
         return before.then(history)
+
+    def _held_out(self) -> tuple[DomainRows, DomainRows | None, tuple[DomainRows, DomainRows | None]]:
+        """Return rows to train on, and those of one recording in ten, which say when to stop."""
+        recordings, number = torch.unique(self.bank.takes.recording, return_inverse=True)
+        drawn = np.random.default_rng(self.job.seed).permutation(len(recordings)) % _HELD_OUT == 0
+        held = torch.from_numpy(drawn)[number][self.bank.frames.utterance]
+
+        def split(rows: DomainRows) -> tuple[DomainRows, DomainRows]:
+            mask = held[rows.features.numbers].numpy()
+            return rows.select(~mask), rows.select(mask)
+
+        source, held_source = split(self.source)
+        target, held_target = (None, None) if self.target is None else split(self.target)
+        return source, target, (held_source, held_target)
 
     def _transcribe(self, number: int) -> None:
         """Give the unlabelled utterances the words that the network hears in them, for a round of self-training."""
@@ -183,7 +204,7 @@ class Lesson:
         sure = told.surest(domain.share * number / domain.rounds, frequency / frequency.sum())
         right = told.word[sure] == torch.tensor(spoken[self.labelled :])[sure]
         self.transcripts.append({"share": float(sure.double().mean()), "right": float(right.double().mean())})
-        chosen = target.features[:, 0].long() - (len(self.bank.frames) - len(frames))
+        chosen = target.features.numbers - (len(self.bank.frames) - len(frames))
         weight = sure[frames.utterance[chosen]].double()
         self.target = replace(target, targets={"senone": told.senone[chosen]}, weights={SURE: weight})
         self.source = replace(self.source, weights={SURE: torch.ones(len(self.source), dtype=torch.float64)})
@@ -335,8 +356,8 @@ def rows_of(
     rooms: Tensor,
     labelled: int,
     noises: tuple[int, ...],
-) -> tuple[Rows, Rows | None]:
-    """Rows of the core: numbers of frames, which `bank.windows` turns into features, and what the heads are told."""
+) -> tuple[DomainRows, DomainRows | None]:
+    """Return rows of the core: windows of frames, made when a batch asks for them, and what the heads learn."""
     takes, frames, own = bank.takes, bank.frames, slice(labelled)
     senone = alignment.at_speeds(takes.recording[own], takes.speed[own], frames.count[own], bank.extractor.bank)
     begin = len(senone)
@@ -347,8 +368,10 @@ def rows_of(
     if domain is not None and domain.of != "target" and domain.alpha:
         told = domain_labels(domain.of, takes.noise, rooms, noises)
         targets[DOMAIN] = told[frames.utterance[source]]
-    rows = Rows(source.float()[:, None], targets, transform=bank.windows)
-    return rows, Rows(target.float()[:, None], transform=bank.windows) if len(target) else None
+    rows = DomainRows(ComputedRows(source, bank.windows), targets, transform=bank.masked)
+    if not len(target):
+        return rows, None
+    return rows, DomainRows(ComputedRows(target, bank.windows), transform=bank.masked)
 
 
 def domain_labels(of: str, noise: Tensor, room: Tensor, noises: tuple[int, ...]) -> Tensor:

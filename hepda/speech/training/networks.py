@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 from torch import nn
 
 from hepda.adversarial import Head, Network, Reversal, mlp, seeded
-from hepda.adversarial.methods import Adversary, build
+from hepda.adversarial.methods import Comparison, build
 from hepda.adversarial.networks.term import Term
-from hepda.adversarial.terms.selftraining import PseudoLabels
 from hepda.speech.dataset.subsets import context_of
 from hepda.speech.sounds.bank import blanked
 from hepda.speech.training.encoders import Convolutional, FeedForward, Recurrent
@@ -43,12 +42,9 @@ def network_of(job: Job, section: SpeechModelConfig, aligner: Aligner, width: in
         domain = section.domain
         terms: list[Term] = []
         if domain is not None and domain.of == "target":
-            told = Adversary(features, senones, "senone", transform=partial(blanked, most=STRONG), **domain.settings())
-            more, terms = build(domain.method, told)
+            comparison = Comparison(features, senones, "senone", transform=partial(blanked, most=STRONG))
+            more, terms = build(domain.methods(), comparison)
             heads += more
-            for term in terms:
-                if isinstance(term, PseudoLabels):
-                    term.threshold = domain.threshold
         elif domain is not None and domain.alpha:
             heads.append(_told_head(domain.alpha, domain, features, classes))
     metadata = {"model": job.model, "fold": job.fold, "member": job.member, "names": aligner.lexicon.names()}

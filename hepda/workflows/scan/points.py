@@ -85,14 +85,14 @@ def method_of(config: AnalysisConfig, model: str) -> str:
     """The method that a model's domain section names; "" without one."""
     section = config.models[model]
     domain = section.domain if isinstance(section, NetworkConfig) else None
-    return "" if domain is None else domain.method
+    return "" if domain is None else domain.method_name
 
 
 def is_plain(config: AnalysisConfig, model: str) -> bool:
     """Whether no domain loss adapts the model: it has none, its method is `none`, or its strength 0."""
     section = config.models[model]
     domain = section.domain if isinstance(section, NetworkConfig) else None
-    return domain is None or domain.strength == 0.0 or domain.method == "none"
+    return domain is None or domain.strength == 0.0 or domain.method_name == "none"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from hepda.adversarial import Rows
-from hepda.adversarial.data.batches import PairedBatches, Stream, Table, as_tensor, batch_sizes
+from hepda.adversarial import DomainRows
+from hepda.adversarial.data.batches import DomainTable, PairedBatches, Stream, as_tensor, batch_sizes
 from hepda.errors import DataError
 
 CPU = torch.device("cpu")
@@ -25,9 +25,9 @@ def test_a_stream_gives_every_row_once_before_any_comes_again() -> None:
     assert Stream(3, seed=0).take(1, 8).bincount().tolist() in ([3, 3, 2], [3, 2, 3], [2, 3, 3])
 
 
-def table(rows: int, offset: int) -> Table:
+def table(rows: int, offset: int) -> DomainTable:
     values = torch.arange(offset, offset + rows, dtype=torch.float32)[:, None]
-    return Table(values.repeat(1, 2), values)
+    return DomainTable(values.repeat(1, 2), values)
 
 
 def test_batches_pair_the_domains_and_keep_rows_with_their_columns() -> None:
@@ -67,7 +67,7 @@ def test_rows_that_lie_with_channels_last_make_the_same_batches(kind: type) -> N
     columns = torch.arange(20.0)[:, None]
 
     def batches(source: NDArray[Any], target: NDArray[Any]) -> list[torch.Tensor]:
-        tables = [Table(as_tensor(values), columns) for values in (source, target)]
+        tables = [DomainTable(as_tensor(values), columns) for values in (source, target)]
         last = [table.features.is_contiguous(memory_format=torch.channels_last) for table in tables]
         assert last == [values is turned[n] for n, values in enumerate((source, target))]
         made = PairedBatches(*tables, 8, None, 3, torch.device("cpu"), memory_format=torch.channels_last)
@@ -83,8 +83,8 @@ def test_memory_maps_stay_maps(tmp_path: Path) -> None:
     path = tmp_path / "features.npy"
     np.save(path, np.zeros((20, 2), dtype=np.float32))
     mapped = np.load(path, mmap_mode="r")
-    rows = Rows(mapped)
+    rows = DomainRows(mapped)
     assert rows.features is mapped
     assert len(rows.select(np.arange(5))) == 5
     with pytest.raises(DataError, match="without rows"):
-        Rows(np.empty((0, 2)))
+        DomainRows(np.empty((0, 2)))

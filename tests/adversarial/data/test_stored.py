@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from hepda.adversarial import Head, Network, Rows, Trainer, mlp, seeded
+from hepda.adversarial import DomainRows, Head, Network, Trainer, mlp, seeded
 from hepda.adversarial.data import stored
-from hepda.adversarial.data.stored import NearStream, Picked
+from hepda.adversarial.data.stored import NearStream, RowSubset
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def test_what_comes_together_is_from_everywhere_and_lies_in_few_places():
 def test_picked_rows_are_those_of_the_matrix():
     matrix = torch.arange(60, dtype=torch.float32).reshape(20, 3)
     index, column = np.array([1, 4, 5, 19], np.int32), np.array([7, 8, 9, 10], np.float32)
-    plain, more = Picked(matrix, index), Picked(matrix, index, column)
+    plain, more = RowSubset(matrix, index), RowSubset(matrix, index, column)
     assert len(plain) == 4 and plain.shape == (4, 3) and more.shape == (4, 4)
     assert torch.equal(plain[1:3], matrix[[4, 5]]) and torch.equal(plain[torch.tensor([3, 0])], matrix[[19, 1]])
     assert more[torch.tensor([3])].tolist() == [[57.0, 58.0, 59.0, 10.0]]
@@ -60,7 +60,7 @@ def test_picked_rows_are_those_of_the_matrix():
 def test_what_was_read_is_let_go(monkeypatch):
     monkeypatch.setattr(stored, "_PAGES", 10)
     gone = []
-    rows = Picked(torch.zeros(100, 2), np.arange(100, dtype=np.int32), None, lambda: gone.append(1))
+    rows = RowSubset(torch.zeros(100, 2), np.arange(100, dtype=np.int32), None, lambda: gone.append(1))
     for start in range(0, 100, 5):
         rows[start : start + 5]
     assert len(gone) == 9
@@ -68,7 +68,7 @@ def test_what_was_read_is_let_go(monkeypatch):
 
 def trained(features, label, weight):
     network = seeded_network()
-    source, look = Rows(features, {"class": label}, {"class": weight}), None
+    source, look = DomainRows(features, {"class": label}, {"class": weight}), None
     history = Trainer(epochs=2, batch_size=64, patience=None, seed=5).fit(network, source, validation=look)
     return network, history
 
@@ -86,10 +86,10 @@ def test_a_training_on_picked_rows_is_that_on_the_rows_in_memory(monkeypatch):
     weight = generator.uniform(0.5, 1.5, len(index))
     from hepda.adversarial.data import batches
 
-    picked, other = trained(Picked(torch.from_numpy(matrix), index), label, weight)
+    picked, other = trained(RowSubset(torch.from_numpy(matrix), index), label, weight)
     monkeypatch.setattr(batches, "Stream", NearStream)  # the same order of rows
     plain, history = trained(matrix[index], label, weight)
     assert history.columns["class_loss"] == other.columns["class_loss"]
     for one, two in zip(picked.parameters(), plain.parameters(), strict=True):
         assert torch.equal(one, two)
-    assert np.array_equal(picked.predict(Picked(torch.from_numpy(matrix), index)), plain.predict(matrix[index]))
+    assert np.array_equal(picked.predict(RowSubset(torch.from_numpy(matrix), index)), plain.predict(matrix[index]))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hepda.adversarial import History, class_weights, negative_weights
-from hepda.adversarial.training.history import alarms
+from hepda.adversarial.training.history import diagnose
 from hepda.errors import ConfigError, DataError
 
 W = np.array([2.0, -1.0, 1.0])
@@ -44,14 +44,14 @@ def history(**columns: list[float]) -> History:
 
 
 def test_alarms_say_what_is_wrong() -> None:
-    assert alarms(history(class_loss=[0.6, 0.4, 0.35, 0.34]), "class", []) == []
-    assert "collapse" in alarms(history(class_loss=[0.5, 0.3, 0.5, 0.69]), "class", [])[0]
+    assert diagnose(history(class_loss=[0.6, 0.4, 0.35, 0.34]), "class", []) == []
+    assert "collapse" in diagnose(history(class_loss=[0.5, 0.3, 0.5, 0.69]), "class", [])[0]
     certain = history(class_loss=[0.5] * 3, domain_accuracy=[0.99] * 3)
-    assert "saturation" in alarms(certain, "class", ["domain"])[0]
+    assert "saturation" in diagnose(certain, "class", ["domain"])[0]
     blind = history(class_loss=[0.5] * 3, domain_loss=[0.6931] * 3, domain_chance=[0.6931] * 3)
-    assert "blindness" in alarms(blind, "class", ["domain"])[0]
+    assert "blindness" in diagnose(blind, "class", ["domain"])[0]
     strong = history(class_loss=[0.5] * 3, domain_gradient=[2.0] * 3, task_gradient=[0.1] * 3)
-    assert "opposition" in alarms(strong, "class", ["domain"])[0]
+    assert "opposition" in diagnose(strong, "class", ["domain"])[0]
 
 
 def test_a_history_fills_what_was_not_measured_and_goes_through_json() -> None:

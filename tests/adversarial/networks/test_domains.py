@@ -11,15 +11,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from hepda.adversarial import DomainBatchNorm, Head, Network, Rows, Standardize, Trainer, mlp, seeded
-from hepda.adversarial.methods import Adversary, build
+from hepda.adversarial import DomainBatchNorm, DomainRows, Head, Network, Standardize, Trainer, mlp, seeded
+from hepda.adversarial.methods import Comparison, build, methods_of
 from hepda.adversarial.training.history import History
-from hepda.adversarial.training.plan import make_plan
+from hepda.adversarial.training.layout import batch_layout
 from hepda.adversarial.training.selection import SCORERS
 from hepda.errors import DataError
 
 
-def pictures(n: int = 200, seed: int = 0) -> tuple[Rows, Rows]:
+def pictures(n: int = 200, seed: int = 0) -> tuple[DomainRows, DomainRows]:
     """Bars of three positions in 2 x 8 x 8 shades, uint8; the target is brighter and without labels."""
     rng = np.random.default_rng(seed)
 
@@ -31,13 +31,17 @@ def pictures(n: int = 200, seed: int = 0) -> tuple[Rows, Rows]:
         return x.astype(np.uint8), label
 
     (x, label), (other, _) = domain(0), domain(90)
-    return Rows(x, {"class": label}, {"event": rng.normal(1.0, 0.3, n)}), Rows(other, weights={"event": np.ones(n)})
+    return DomainRows(x, {"class": label}, {"event": rng.normal(1.0, 0.3, n)}), DomainRows(
+        other, weights={"event": np.ones(n)}
+    )
 
 
 def network(method: str = "dann", **settings: Any) -> Network:
     with seeded(1):
         layers = nn.Conv2d(2, 8, 3), DomainBatchNorm(8), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(72, 16)
-        heads, terms = build(method, Adversary(features=16, classes=3, weight="event", hidden=(16,), **settings))
+        view = settings.pop("transform", None)
+        comparison = Comparison(16, 3, weight="event", transform=view)
+        heads, terms = build(methods_of(method, hidden=(16,), **settings), comparison)
         main = Head("class", mlp(16, [], 3), loss="multiclass", weight="event")
         return Network(nn.Sequential(*layers), [main, *heads], terms=terms, normalization=Standardize(2))
 
@@ -82,7 +86,7 @@ def test_running_statistics_do_not_follow_a_second_view() -> None:
     net.encode(x, 10)
     layer = next(part for part in net.modules() if isinstance(part, DomainBatchNorm))
     before = layer.mean.clone(), layer.var.clone()
-    first = net.encode(5.0 * x, 10, aside=True)
+    first = net.encode(5.0 * x, 10, update_stats=False)
     assert torch.equal(layer.mean, before[0]) and torch.equal(layer.var, before[1])
     assert torch.equal(net.encode(5.0 * x, 10), first) and not torch.equal(layer.mean, before[0])
 
@@ -123,7 +127,7 @@ def test_predictions_and_scorers_say_whose_rows_they_are() -> None:
 
 def test_bytes_stay_bytes_until_they_are_in_a_batch() -> None:
     source, target = pictures()
-    assert make_plan(network(), source, target).source.features.dtype == torch.uint8
+    assert batch_layout(network(), source, target).source.features.dtype == torch.uint8
     as_floats = [replace(rows, features=np.asarray(rows.features, np.float32)) for rows in (source, target)]
     one, two = network(), network()
     assert trainer().fit(one, source, target).columns["class_loss"] == trainer().fit(two, *as_floats)["class_loss"]

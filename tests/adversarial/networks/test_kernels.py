@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.autograd import forward_ad
 
-from hepda.adversarial import Trainer, mlp, seeded
+from hepda.adversarial import Trainer, TrainSettings, mlp, seeded
 from hepda.adversarial.networks import kernels
 from hepda.adversarial.networks.kernels import PRODUCTS
 from hepda.adversarial.networks.layers import MLP
@@ -202,7 +202,7 @@ def test_a_training_is_the_same_but_for_rounding(change: dict[str, float], monke
     for net, name in zip(nets, ("plain", "onednn", "plain"), strict=True):
         if net is nets[2]:  # every layer by itself, as torch does it
             monkeypatch.setattr(kernels, "parts", lambda module, products: list(module))
-        replace(trainer, kernels=name).fit(net, source, target)
+        Trainer(trainer.settings, kernels=name).fit(net, source, target)
     for a, b in pairwise(nets):
         assert np.abs(a.predict(source.features) - b.predict(source.features)).max() < 1e-4
 
@@ -212,7 +212,7 @@ def test_a_training_in_bfloat16_is_close_to_one_in_float32() -> None:
     trainer = Trainer(epochs=4, batch_size=200, device="cpu", kernels="plain")
     a, b = network(), network()
     trainer.fit(a, source, target)
-    replace(trainer, precision="bfloat16", kernels="auto").fit(b, source, target)
+    Trainer(trainer.settings, precision="bfloat16", kernels="auto").fit(b, source, target)
     difference = np.abs(a.predict(source.features) - b.predict(source.features)).max()
     assert 1e-6 < difference < 0.05
     assert {p.dtype for p in b.parameters()} == {torch.float32}
@@ -247,16 +247,16 @@ def test_what_kernels_cannot_be() -> None:
 
 @pytest.mark.parametrize("faster", [True, False])
 def test_a_trainer_passes_its_choice_on(faster: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hepda.adversarial.training.trainer.worthwhile", lambda: faster)
-    trainer = Trainer(device="cpu")
-    chosen = trainer.with_kernels()
-    assert chosen == replace(trainer, kernels="onednn" if faster else "plain")
+    monkeypatch.setattr("hepda.adversarial.training.settings.worthwhile", lambda: faster)
+    settings = TrainSettings(device="cpu")
+    chosen = settings.with_kernels()
+    assert chosen == replace(settings, kernels="onednn" if faster else "plain")
     monkeypatch.setattr(
-        "hepda.adversarial.training.trainer.worthwhile", lambda: not faster
+        "hepda.adversarial.training.settings.worthwhile", lambda: not faster
     )  # as another process may measure
     assert chosen.with_kernels() is chosen
     for said in ({"kernels": "plain"}, {"precision": "float64"}, {"precision": "bfloat16"}):
-        assert replace(trainer, **said).with_kernels() == replace(trainer, **said)
+        assert replace(settings, **said).with_kernels() == replace(settings, **said)
 
 
 @present
@@ -274,7 +274,7 @@ def test_a_resumed_training_keeps_to_its_kernels(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         trainer.fit(parts, source, target, checkpoint=file, on_epoch=stop)
     parts = network()
-    replace(trainer, kernels="plain").fit(parts, source, target, checkpoint=file, resume=True)
+    Trainer(trainer.settings, kernels="plain").fit(parts, source, target, checkpoint=file, resume=True)
     assert np.array_equal(parts.predict(source.features), whole.predict(source.features))
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from hepda.adversarial import Head, Network, Reversal, Trainer, mlp
-from hepda.adversarial.methods import Adversary, build
+from hepda.adversarial import Head, Network, Reversal, Trainer, TrainSettings, mlp
+from hepda.adversarial.methods import Comparison, build
+from hepda.adversarial.methods.heads import Pivot
 from hepda.adversarial.networks.tail import Tail, signal_efficiency
 from hepda.errors import ConfigError
 from tests.adversarial.toys import network, shifted
@@ -74,7 +76,7 @@ def test_the_domain_loss_is_the_formula_written_out() -> None:
     assert f.max() > 0.9 and f.min() < 0.1
     # validation rows come domain by domain, without the signal beside them: they are judged without the tail
     net.eval()
-    weights = batch.columns[:, objective.lanes["domain"].weight]
+    weights = batch.columns[:, objective.layouts["domain"].weight]
     assert objective.meters(batch)["domain"][1].item() == pytest.approx(float(weights.abs().sum()))
 
 
@@ -91,9 +93,9 @@ def test_it_trains_on_the_score_and_is_another_training() -> None:
     source, target = shifted(600)
     found = {}
     for name, tail in {"all": None, "tail": Tail(0.3), "wide": Tail(0.9, floor=1.0)}.items():
-        heads, _ = build("pivot", Adversary(16, rows="background", weight="domain", schedule="constant", tail=tail))
+        heads, _ = build(Pivot(schedule="constant"), Comparison(16, rows="background", weight="domain"))
         net = network(domain=False)
-        net = Network(net.encoder, [net.heads["class"], *heads])
+        net = Network(net.encoder, [net.heads["class"], replace(heads[0], tail=tail)])
         torch.manual_seed(0)
         for parameter in heads[0].module.parameters():
             torch.nn.init.normal_(parameter, std=0.3)
@@ -108,8 +110,8 @@ def test_a_saved_head_keeps_its_tail(tmp_path: Path) -> None:
     net = network(tail=Tail(0.2, floor=0.3))
     net.save(tmp_path / "a.safetensors")
     assert Network.load(tmp_path / "a.safetensors").heads["domain"].tail == Tail(0.2, floor=0.3)
-    trainer = Trainer()
-    assert trainer.fingerprint(net) != trainer.fingerprint(network())
+    settings = TrainSettings()
+    assert settings.fingerprint(net) != settings.fingerprint(network())
 
 
 def test_what_cannot_be_is_said() -> None:

@@ -10,9 +10,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from hepda.adversarial import Head, Network, Rows, Trainer, mlp, seeded
+from hepda.adversarial import DomainRows, Head, Network, Trainer, mlp, seeded
 from hepda.adversarial.data.batches import Batch
-from hepda.adversarial.methods import METHODS, Adversary, build, listing
+from hepda.adversarial.listing import listing
+from hepda.adversarial.methods import METHODS, Comparison, build, methods_of
+from hepda.adversarial.methods.alignment import WassersteinCritic
 from hepda.adversarial.networks.term import shares
 from hepda.adversarial.terms.alignment import (
     coral,
@@ -22,8 +24,8 @@ from hepda.adversarial.terms.alignment import (
 )
 from hepda.adversarial.terms.discrepancy import joint_mmd, mmd
 from hepda.adversarial.terms.selftraining import PseudoLabels, aligned, class_confusion, complementary_contrast
+from hepda.adversarial.training.layout import batch_layout
 from hepda.adversarial.training.objective import Objective
-from hepda.adversarial.training.plan import make_plan
 from hepda.errors import ConfigError
 
 torch.manual_seed(0)
@@ -217,13 +219,13 @@ def test_contrast_of_unsure_rows_leaves_pairs_of_them_out() -> None:
     assert complementary_contrast(views, said, torch.ones(2)).item() == pytest.approx(0.0, abs=1e-6)
 
 
-def toy(classes: int) -> tuple[Rows, Rows]:
+def toy(classes: int) -> tuple[DomainRows, DomainRows]:
     rng = np.random.default_rng(0)
     x, other = rng.normal(size=(2, 600, 3)).astype(np.float32)
     label = (x[:, 0] > 0).astype(int) if classes == 2 else np.digitize(x[:, 0], [-0.5, 0.5])
     weight = rng.normal(1.0, 0.5, 600)
-    source = Rows(x, {"class": label}, {"domain": weight}, {"background": label == 0, "signal": label > 0})
-    return source, Rows(other + 0.5, weights={"domain": np.ones(600)})
+    source = DomainRows(x, {"class": label}, {"domain": weight}, {"background": label == 0, "signal": label > 0})
+    return source, DomainRows(other + 0.5, weights={"domain": np.ones(600)})
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
@@ -233,8 +235,8 @@ def test_every_method_of_the_registry_trains_and_moves_the_encoder(method: str, 
     source, target = toy(classes)
     with seeded(0):
         masks = ("background", "signal") if method == "conditional" else ()
-        told = Adversary(8, classes, weight="domain", schedule="constant", hidden=(8,), masks=masks)
-        heads, terms = build(method, told)
+        comparison = Comparison(8, classes, weight="domain", masks=masks)
+        heads, terms = build(methods_of(method, schedule="constant", hidden=(8,)), comparison)
         main = Head("class", mlp(8, [], 1 if classes == 2 else 3), loss="binary" if classes == 2 else "multiclass")
         net = Network(mlp(3, [16, 8]), [main, *heads], terms=terms)
     kept = net.encoder[0].weight.detach().clone()
@@ -249,19 +251,19 @@ def test_inputs_of_the_domain_head_are_methods_by_another_name() -> None:
     for said, method in {"features": "dann", "score": "pivot", "features*score": "cdan"}.items():
         one, other = [], []
         with seeded(1):
-            one, _ = build("dann", Adversary(8, input=said, balance=False))
+            one, _ = build(methods_of("dann", input=said, balance=False), Comparison(8))
         with seeded(1):
-            other, _ = build(method, Adversary(8, balance=False))
+            other, _ = build(methods_of(method, balance=False), Comparison(8))
         assert one[0].spec() == other[0].spec() and not one[0].balance
         for a, b in zip(one[0].module.parameters(), other[0].module.parameters(), strict=True):
             assert torch.equal(a, b)
     with pytest.raises(ConfigError, match="Did you mean 'score'"):
-        build("dann", Adversary(4, input="scores"))
+        build(methods_of("dann", input="scores"), Comparison(4))
 
 
 def test_methods_that_are_joined_have_heads_of_their_own() -> None:
     source, target = toy(2)
-    heads, terms = build("dann,pivot,cdan+e,disco", Adversary(8, weight="domain", hidden=(8,)))
+    heads, terms = build(methods_of("dann,pivot,cdan+e,disco", hidden=(8,)), Comparison(8, weight="domain"))
     assert [head.name for head in heads] == ["domain", "domain_pivot", "domain_cdan_e"]
     net = Network(mlp(3, [16, 8]), [Head("class", mlp(8, [], 1)), *heads], terms=terms)
     history = Trainer(epochs=2, batch_size=200, device="cpu").fit(net, source, target)
@@ -271,25 +273,25 @@ def test_methods_that_are_joined_have_heads_of_their_own() -> None:
 
 
 def test_a_critic_takes_five_steps_unless_told() -> None:
-    steps = [build("wasserstein", Adversary(4, steps=n))[1][0].steps for n in (1, 2, 8)]
-    assert steps == [5, 2, 8]
+    methods = WassersteinCritic(), WassersteinCritic(steps=2), WassersteinCritic(steps=8)
+    assert [build(method, Comparison(4))[1][0].steps for method in methods] == [5, 2, 8]
 
 
 def test_names_that_are_not_there() -> None:
     with pytest.raises(ConfigError, match="Did you mean 'dann'"):
-        build("dan", Adversary(4))
+        build("dan", Comparison(4))
     with pytest.raises(ConfigError, match="three classes"):
-        build("contrast", Adversary(4))
+        build("contrast", Comparison(4))
     with pytest.raises(ConfigError, match="masks"):
-        build("conditional", Adversary(4))
+        build("conditional", Comparison(4))
     said = listing()
     assert set(said["methods"]) == set(METHODS)
     assert all(text for text in said["methods"].values())
 
 
-def gradients(net: Network, source: Rows, target: Rows) -> Tensor:
+def gradients(net: Network, source: DomainRows, target: DomainRows) -> Tensor:
     """Of everything in one batch of all rows."""
-    plan = make_plan(net, source, target)
+    plan = batch_layout(net, source, target)
     assert plan.target is not None
     tables = plan.source, plan.target
     batch = Batch(torch.cat([t.features for t in tables]), torch.cat([t.columns for t in tables]), len(source))
@@ -305,14 +307,14 @@ def test_in_every_method_a_weight_of_two_is_a_row_twice_and_a_weight_of_zero_non
     source, target = source.select(np.arange(80)), target.select(np.arange(60))
     with seeded(0):
         masks = ("background", "signal") if method == "conditional" else ()
-        told = {"weight": "domain", "schedule": "constant", "hidden": (8,), "masks": masks, "balance": False}
-        heads, terms = build(method, Adversary(8, classes, **told))
+        methods = methods_of(method, schedule="constant", hidden=(8,), balance=False)
+        heads, terms = build(methods, Comparison(8, classes, weight="domain", masks=masks))
         loss = "multiclass" if classes == 3 else "binary"
         main = Head("class", mlp(8, [], 1 if classes == 2 else 3), loss=loss, weight="domain")
         net = Network(mlp(3, [16, 8], activation="tanh"), [main, *heads], terms=terms, normalization=None)
     net.double().eval()
 
-    def weighted(rows: Rows, row: int, factor: float) -> Rows:
+    def weighted(rows: DomainRows, row: int, factor: float) -> DomainRows:
         weight = np.array(rows.weights["domain"])
         weight[row] *= factor
         return replace(rows, weights={"domain": weight})

@@ -76,7 +76,7 @@ def test_the_three_parts_and_their_weights(part: str) -> None:
     def loss(p: Tensor, q: Tensor) -> float:
         said, features = (net(x)["class"], net(other)["class"]), (net.encode(x), net.encode(other))
         random = torch.Generator().manual_seed(7)
-        rest = "binary", (x, other), net, (30, 20), random, random, False
+        rest = "binary", (x, other), net.encode, net.head_modules["class"], None, (30, 20), random, random, False
         return float(one(View(features, said, (p, q), torch.zeros(30, 1), *rest), torch.ones(())).detach())
 
     p, q = torch.ones(30, dtype=torch.float64), torch.ones(20, dtype=torch.float64)

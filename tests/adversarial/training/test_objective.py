@@ -9,19 +9,19 @@ import pytest
 import torch
 from torch import Tensor
 
-from hepda.adversarial import Head, Network, Reversal, Rows, mlp, seeded
+from hepda.adversarial import DomainRows, Head, Network, Reversal, mlp, seeded
 from hepda.adversarial.data.batches import Batch
 from hepda.adversarial.networks.tail import Tail
 from hepda.adversarial.terms.alignment import Coral
+from hepda.adversarial.training.layout import batch_layout
 from hepda.adversarial.training.objective import Losses, Objective
-from hepda.adversarial.training.plan import make_plan
 from hepda.errors import TrainingError
 
 STRENGTH = 0.7
 N = 12
 
 
-def rows(seed: int = 0, sign: float = 1.0) -> tuple[Rows, Rows]:
+def rows(seed: int = 0, sign: float = 1.0) -> tuple[DomainRows, DomainRows]:
     rng = np.random.default_rng(seed)
     x, other = rng.normal(size=(2, N, 3))
     targets = {
@@ -31,13 +31,13 @@ def rows(seed: int = 0, sign: float = 1.0) -> tuple[Rows, Rows]:
         "pair": rng.normal(size=(N, 2)),
     }
     weight, mask = rng.normal(1.0, 1.0, N) * sign, rng.random(N) < 0.7
-    source = Rows(x, targets, {"class": weight, "domain": np.abs(weight) - 0.1}, {"background": mask})
+    source = DomainRows(x, targets, {"class": weight, "domain": np.abs(weight) - 0.1}, {"background": mask})
     there = {key: value[::-1].copy() for key, value in targets.items() if key != "class"}
-    return source, Rows(other, there, {"domain": rng.normal(1.0, 0.5, N)})
+    return source, DomainRows(other, there, {"domain": rng.normal(1.0, 0.5, N)})
 
 
-def whole(net: Network, source: Rows, target: Rows | None) -> tuple[Objective, Batch]:
-    plan = make_plan(net, source, target)
+def whole(net: Network, source: DomainRows, target: DomainRows | None) -> tuple[Objective, Batch]:
+    plan = batch_layout(net, source, target)
     tables = [t for t in (plan.source, plan.target) if t is not None]
     batch = Batch(torch.cat([t.features for t in tables]), torch.cat([t.columns for t in tables]), len(plan.source))
     return Objective(net, plan, torch.device("cpu")), batch
@@ -146,18 +146,18 @@ def test_the_losses_are_the_formulas_written_out() -> None:
     assert losses.adversary.item() == pytest.approx(float(above / (s.abs().sum() + t.abs().sum())))
 
 
-def gradients(net: Network, source: Rows, target: Rows | None) -> list[Tensor]:
+def gradients(net: Network, source: DomainRows, target: DomainRows | None) -> list[Tensor]:
     objective, batch = whole(net, source, target)
     net.zero_grad()
     torch.autograd.backward(objective(batch).total)
     return [torch.zeros_like(p) if p.grad is None else p.grad.clone() for p in net.parameters()]
 
 
-def joined(*parts: Rows) -> Rows:
+def joined(*parts: DomainRows) -> DomainRows:
     def each(kind: str) -> dict[str, Any]:
         return {k: np.concatenate([getattr(p, kind)[k] for p in parts]) for k in getattr(parts[0], kind)}
 
-    return Rows(np.concatenate([p.features for p in parts]), each("targets"), each("weights"), each("masks"))
+    return DomainRows(np.concatenate([p.features for p in parts]), each("targets"), each("weights"), each("masks"))
 
 
 @pytest.mark.parametrize("name", ["domain, background", "cdan", "pivot on the score", "pivot in the tail", "mixture"])
@@ -165,7 +165,7 @@ def test_a_weight_of_two_is_a_row_twice(name: str) -> None:
     source, target = rows()
     net = network({**REVERSED[name], "weight": "domain"})
     pick = np.arange(N) == 4
-    heavier = Rows(
+    heavier = DomainRows(
         source.features,
         source.targets,
         {k: np.where(pick, 2 * w, w) for k, w in source.weights.items()},
@@ -181,7 +181,7 @@ def test_a_negative_weight_subtracts_what_the_positive_one_adds() -> None:
     source, target = rows()
     net = network({**REVERSED["domain, all, not balanced"]})
     extra = source.select(np.arange(N) < 3)
-    cancelled = Rows(extra.features, extra.targets, {k: -w for k, w in extra.weights.items()}, extra.masks)
+    cancelled = DomainRows(extra.features, extra.targets, {k: -w for k, w in extra.weights.items()}, extra.masks)
     plan_a, batch_a = whole(net, source, target)
     plan_b, batch_b = whole(net, joined(source, extra, cancelled), target)
     a, b = plan_a(batch_a).meters, plan_b(batch_b).meters
@@ -201,8 +201,8 @@ def test_source_and_target_may_change_places() -> None:
     """The domain loss does not know which is which, once the head's sign is turned."""
     source, target = rows()
     net = network({"rows": "both"})
-    plain = Rows(source.features, source.targets, {"class": np.zeros(N)})
-    other = Rows(target.features, {"class": np.zeros(N)}, {"class": np.zeros(N)})
+    plain = DomainRows(source.features, source.targets, {"class": np.zeros(N)})
+    other = DomainRows(target.features, {"class": np.zeros(N)}, {"class": np.zeros(N)})
     ahead = gradients(net, plain, other)
     with torch.no_grad():
         last = list(net.heads["domain"].module.parameters())[-2:]
@@ -224,7 +224,7 @@ def test_order_of_rows_does_not_matter() -> None:
 
 def test_several_domains_and_the_entropy_of_cdan() -> None:
     source, target = rows()
-    kinds = Rows(source.features, {**source.targets, "domain": source.targets["kind"]}, source.weights)
+    kinds = DomainRows(source.features, {**source.targets, "domain": source.targets["kind"]}, source.weights)
     net = network({"rows": "source", "loss": "multiclass", "outputs": 3})
     assert gradients(net, kinds, None)[0].abs().sum() > 0
     sure = network({"rows": "both", "input": "features*class", "inputs": 8, "entropy": True})

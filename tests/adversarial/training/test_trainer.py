@@ -14,14 +14,14 @@ import pytest
 import torch
 from torch import nn
 
-from hepda.adversarial import Head, History, Network, Reversal, Rows, Trainer, mlp, seeded
+from hepda.adversarial import DomainRows, Head, History, Network, Reversal, Trainer, mlp, seeded
 from hepda.errors import ConfigError, DataError, TrainingError
 from tests.adversarial.toys import network, shifted
 
 SHORT = Trainer(epochs=3, batch_size=256, seed=1, device="cpu")
 
 
-def halves(rows: Rows) -> tuple[Rows, Rows]:
+def halves(rows: DomainRows) -> tuple[DomainRows, DomainRows]:
     chosen = np.arange(len(rows)) % 3 == 0
     return rows.select(~chosen), rows.select(chosen)
 
@@ -30,7 +30,9 @@ def test_a_training_learns_the_class_and_records_every_epoch() -> None:
     source, target = shifted()
     net = network()
     (train, look), (other, other_look) = halves(source), halves(target)
-    history = replace(SHORT, epochs=12, learning_rate=1e-2).fit(net, train, other, validation=(look, other_look))
+    history = Trainer(SHORT.settings, epochs=12, learning_rate=1e-2).fit(
+        net, train, other, validation=(look, other_look)
+    )
     assert history.epochs == 12
     assert history["validation_class_accuracy"][-1] > 0.8
     for name in (
@@ -55,7 +57,7 @@ def test_the_same_seed_gives_the_same_numbers_and_another_seed_does_not() -> Non
     predictions = []
     for seed in (1, 1, 2):
         net = network(dropout=0.2)
-        replace(SHORT, seed=seed).fit(net, source, target)
+        Trainer(SHORT.settings, seed=seed).fit(net, source, target)
         predictions.append(net.predict(source.features, raw=True))
     assert np.array_equal(predictions[0], predictions[1])
     assert not np.array_equal(predictions[0], predictions[2])
@@ -81,7 +83,7 @@ def test_strength_zero_is_no_adversary_to_the_last_bit(reversal: Reversal) -> No
 
 def test_zero_target_weight_is_no_target_to_the_last_bit() -> None:
     source, target = shifted()
-    none = Rows(target.features, weights={"domain": np.zeros(len(target))})
+    none = DomainRows(target.features, weights={"domain": np.zeros(len(target))})
     a, b = network(), network()
     SHORT.fit(a, source, none)
     SHORT.fit(b, source, None)
@@ -116,7 +118,7 @@ def stop_after(epochs: int) -> object:
 @pytest.mark.parametrize("settings", [{}, {"average": 0.9, "patience": 2}, {"optimizer": "sgd", "learning_rate": 0.02}])
 def test_interrupted_and_resumed_is_never_interrupted(tmp_path: Path, settings: dict[str, object]) -> None:
     source, target = shifted()
-    trainer = replace(SHORT, epochs=6, rate_schedule="one-cycle", **settings)  # type: ignore[arg-type]
+    trainer = Trainer(SHORT.settings, epochs=6, rate_schedule="one-cycle", **settings)  # type: ignore[arg-type]
     look = (source.select(np.arange(500)), target.select(np.arange(500)))
     whole, resumed = network(dropout=0.2), network(dropout=0.2)
     expected = trainer.fit(whole, source, target, validation=look)
@@ -133,20 +135,20 @@ def test_interrupted_and_resumed_is_never_interrupted(tmp_path: Path, settings: 
 _KILLED = """
 import os, signal, sys
 sys.path.insert(0, {root!r})
-from dataclasses import replace
+from hepda.adversarial import Trainer
 from tests.adversarial.training.test_trainer import SHORT, network, shifted
-import hepda.adversarial.training.run as run
+import hepda.adversarial.training.state as run
 source, target = shifted()
 steps = 0
-step = run.Run._step
+step = run.TrainingState._step
 def counted(self, *rest):
     global steps
     steps += 1
     if steps == {step}:
         os.kill(os.getpid(), signal.SIGKILL)
     return step(self, *rest)
-run.Run._step = counted
-replace(SHORT, epochs=4).fit(network(dropout=0.2), source, target, checkpoint={file!r}, resume=True)
+run.TrainingState._step = counted
+Trainer(SHORT.settings, epochs=4).fit(network(dropout=0.2), source, target, checkpoint={file!r}, resume=True)
 """
 
 
@@ -160,7 +162,7 @@ def test_killed_and_resumed_is_never_interrupted(tmp_path: Path, step: int) -> N
     assert done.returncode == -signal.SIGKILL
     assert file.is_file()
     source, target = shifted()
-    trainer = replace(SHORT, epochs=4)
+    trainer = Trainer(SHORT.settings, epochs=4)
     whole, resumed = network(dropout=0.2), network(dropout=0.2)
     trainer.fit(whole, source, target)
     assert trainer.fit(resumed, source, target, checkpoint=file, resume=True).epochs == 4
@@ -172,7 +174,7 @@ def test_a_checkpoint_of_other_settings_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "checkpoint.safetensors"
     SHORT.fit(network(), source, target, checkpoint=file)
     with pytest.raises(ConfigError, match="other training settings"):
-        replace(SHORT, learning_rate=0.1).fit(network(), source, target, checkpoint=file, resume=True)
+        Trainer(SHORT.settings, learning_rate=0.1).fit(network(), source, target, checkpoint=file, resume=True)
 
 
 class Gate(nn.Module):
@@ -208,7 +210,7 @@ def test_a_dead_adversary_is_an_error(epochs: int, schedule: str) -> None:
         for name, head in net.heads.items():
             net.heads[name] = head if head.reversal is None else replace(head, reversal=Reversal(1.0, schedule))
         with pytest.raises(TrainingError, match=r"'domain1' is dead"):
-            replace(SHORT, epochs=epochs).fit(net, source, target)
+            Trainer(SHORT.settings, epochs=epochs).fit(net, source, target)
 
 
 def test_an_adversary_that_begins_at_zero_or_is_saturated_is_not_dead() -> None:
@@ -216,7 +218,7 @@ def test_an_adversary_that_begins_at_zero_or_is_saturated_is_not_dead() -> None:
     source, target = shifted()
     head = mlp(16, [16], 1)
     nn.init.zeros_(head[-1].weight)
-    history = replace(SHORT, epochs=3).fit(with_adversaries(head), source, target)
+    history = Trainer(SHORT.settings, epochs=3).fit(with_adversaries(head), source, target)
     assert history["domain0_gradient"][0] > 0.0
     gate = Gate(1.0)
 
@@ -224,9 +226,9 @@ def test_an_adversary_that_begins_at_zero_or_is_saturated_is_not_dead() -> None:
         gate.passing = 0.0 if so_far.epochs == 2 else 1.0
 
     net = with_adversaries(nn.Sequential(gate, mlp(16, [16], 1)))
-    history = replace(SHORT, epochs=3, batch_size=100).fit(net, source, target, on_epoch=close)
+    history = Trainer(SHORT.settings, epochs=3, batch_size=100).fit(net, source, target, on_epoch=close)
     assert history["domain0_gradient"][0] > 0.0 == history["domain0_gradient"][-1]
-    assert any(text.startswith("silence: the gradient of 'domain0'") for text in history.alarms)
+    assert any(text.startswith("silence: the gradient of 'domain0'") for text in history.warnings)
 
 
 def test_gradients_of_several_adversaries_are_measured_one_by_one() -> None:
@@ -243,7 +245,7 @@ def test_early_stopping_waits_for_the_adversary_and_keeps_the_best_epoch() -> No
     source, target = shifted(600)
     look = (source.select(np.arange(200)), target.select(np.arange(200)))
     net = network(reversal=Reversal(1.0))
-    trainer = replace(SHORT, epochs=40, patience=2, learning_rate=0.05)
+    trainer = Trainer(SHORT.settings, epochs=40, patience=2, learning_rate=0.05)
     history = trainer.fit(net, source, target, validation=look)
     assert history.stopped
     assert history.best_epoch is not None
@@ -255,15 +257,15 @@ def test_early_stopping_waits_for_the_adversary_and_keeps_the_best_epoch() -> No
 def test_the_network_ends_with_the_average_of_its_weights() -> None:
     source, target = shifted(600)
     plain, averaged = network(), network()
-    replace(SHORT, average=0.0).fit(plain, source, target)
-    replace(SHORT, average=0.9).fit(averaged, source, target)
+    Trainer(SHORT.settings, average=0.0).fit(plain, source, target)
+    Trainer(SHORT.settings, average=0.9).fit(averaged, source, target)
     assert not np.array_equal(plain.predict(source.features), averaged.predict(source.features))
 
 
 def test_bfloat16_is_near_float32() -> None:
     source, target = shifted()
     a, b = network(), network()
-    replace(SHORT, precision="bfloat16").fit(a, source, target)
+    Trainer(SHORT.settings, precision="bfloat16").fit(a, source, target)
     SHORT.fit(b, source, target)
     assert np.abs(a.predict(source.features) - b.predict(source.features)).max() < 0.05
 
@@ -271,7 +273,7 @@ def test_bfloat16_is_near_float32() -> None:
 def test_projection_takes_off_what_opposes_the_task() -> None:
     source, target = shifted()
     a, b = network(reversal=Reversal(5.0)), network(reversal=Reversal(5.0))
-    replace(SHORT, projection=True).fit(a, source, target)
+    Trainer(SHORT.settings, projection=True).fit(a, source, target)
     SHORT.fit(b, source, target)
     assert not np.array_equal(a.predict(source.features), b.predict(source.features))
 
@@ -289,7 +291,7 @@ def test_projection_takes_off_what_opposes_the_task() -> None:
 )
 def test_settings_that_cannot_be(change: dict[str, object], what: str) -> None:
     with pytest.raises(ConfigError, match=what):
-        replace(SHORT, **change)  # type: ignore[arg-type]
+        Trainer(SHORT.settings, **change)  # type: ignore[arg-type]
 
 
 def test_rows_that_cannot_be_trained_on() -> None:
@@ -297,10 +299,10 @@ def test_rows_that_cannot_be_trained_on() -> None:
     bad = source.features.copy()
     bad[3, 2] = np.nan
     with pytest.raises(DataError, match="column 2"):
-        SHORT.fit(network(), Rows(bad, source.targets, source.weights, source.masks), target)
+        SHORT.fit(network(), DomainRows(bad, source.targets, source.weights, source.masks), target)
     with pytest.raises(ConfigError, match="clas"):
-        SHORT.fit(network(), Rows(source.features, {"clas": source.targets["class"]}), target)
+        SHORT.fit(network(), DomainRows(source.features, {"clas": source.targets["class"]}), target)
     with pytest.raises(DataError, match="add up to"):
-        SHORT.fit(network(), source, Rows(target.features, weights={"domain": -np.ones(len(target))}))
+        SHORT.fit(network(), source, DomainRows(target.features, weights={"domain": -np.ones(len(target))}))
     with pytest.raises(DataError, match="has 2 rows"):
-        Rows(source.features, {"class": np.ones(2)})
+        DomainRows(source.features, {"class": np.ones(2)})

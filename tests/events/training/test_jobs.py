@@ -189,7 +189,7 @@ def test_settings_of_the_domain_loss_reach_the_core(prepared, tmp_path, monkeypa
     monkeypatch.setattr(Trainer, "fit", lambda self, *args, **kwargs: trainers.append(self) or stop())
     with pytest.raises(InterruptedError):
         train_network(job, silent)
-    assert trainers[0].projection and trainers[0].target_size == round(256 / 3)
+    assert trainers[0].settings.projection and trainers[0].settings.target_size == round(256 / 3)
 
 
 def stop():
@@ -400,13 +400,13 @@ def test_a_library_that_is_missing_is_told_before_anything_is_read(
 
 
 def test_which_kernels_are_the_faster_is_asked_once_for_all_jobs(prepared, tmp_path, monkeypatch):
-    monkeypatch.setattr("hepda.adversarial.training.trainer.worthwhile", lambda: True)
+    monkeypatch.setattr("hepda.adversarial.training.settings.worthwhile", lambda: True)
     assert {job.kernels for job in jobs_in(prepared, tmp_path)} == {"onednn"}
-    monkeypatch.setattr("hepda.adversarial.training.trainer.worthwhile", lambda: False)
+    monkeypatch.setattr("hepda.adversarial.training.settings.worthwhile", lambda: False)
     (job,) = only(jobs_in(prepared, tmp_path), "network-fold0-member0")
     assert job.kernels == "plain"
     # Another process may find the other: the job says what it is trained with.
-    monkeypatch.setattr("hepda.adversarial.training.trainer.worthwhile", lambda: True)
+    monkeypatch.setattr("hepda.adversarial.training.settings.worthwhile", lambda: True)
     assert run_jobs([job], 1, silent)[0].about["kernels"] == "plain"
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hepda.adversarial import Trainer
-from hepda.adversarial.data.stored import Picked
+from hepda.adversarial.data.stored import RowSubset
 from hepda.config import load_config, validate
 from hepda.errors import DataError
 from hepda.events.dataset.load import load_table
@@ -292,7 +292,7 @@ def test_rows_of_a_large_table_stay_on_the_disk_and_are_the_same(tmp_path, monke
     for name in ("source", "target", "source_validation", "target_validation"):
         same_rows(getattr(small, name), getattr(inside, name))
         one, other = getattr(outside, name), getattr(inside, name)
-        assert isinstance(one.features, Picked)
+        assert isinstance(one.features, RowSubset)
         assert np.array_equal(np.asarray(one.features), other.features)
         assert all(np.array_equal(one.masks[key], values) for key, values in other.masks.items())
         for key, values in other.weights.items():

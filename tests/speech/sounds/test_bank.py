@@ -62,7 +62,7 @@ def test_clean_takes_alone_are_made_once():
 def test_a_batch_of_numbers_becomes_windows_around_those_frames():
     found = bank()
     rows = torch.tensor([0, 7, len(found.frames) - 1])
-    windows = found.windows(rows.float()[:, None], torch.Generator())
+    windows = found.windows(rows)
     assert windows.shape == (3, 7, 20)
     assert torch.equal(windows[:, 3], found.frames.values[rows])
     assert torch.equal(windows, found.frames.windows(3, 3, rows))

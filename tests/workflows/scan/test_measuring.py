@@ -172,7 +172,7 @@ def test_events_are_read_again_only_for_what_changes_them(events):
 
 
 def test_at_strength_zero_all_methods_are_the_plain_network_to_the_last_bit(events, tmp_path, monkeypatch):
-    monkeypatch.setattr("hepda.adversarial.training.trainer.worthwhile", lambda: False)
+    monkeypatch.setattr("hepda.adversarial.training.settings.worthwhile", lambda: False)
     path, config, table, _ = events
     write_table(table, tmp_path / "table")
     source = Source(str(path), OVER, ("dann", "network"), config)

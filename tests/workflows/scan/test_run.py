@@ -34,7 +34,7 @@ def ntuples(tmp_path_factory):
 def same_kernels():
     """Which kernels are the faster is measured, and may come out either way on a busy machine."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("hepda.adversarial.training.trainer.worthwhile", lambda: False)
+        patch.setattr("hepda.adversarial.training.settings.worthwhile", lambda: False)
         yield
 
 

@@ -6,47 +6,38 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from hepda.adversarial import distributed
-from hepda.adversarial.data.batches import Batch, PairedBatches, Rows, Table, batch_sizes
+from hepda.adversarial.data.batches import Batch, DomainRows, DomainTable, PairedBatches, batch_sizes
 from hepda.adversarial.networks.network import Head, Network, rows_at_once
 from hepda.adversarial.networks.schedules import RATE_SCHEDULES
-from hepda.adversarial.training.blocks import Blocks
-from hepda.adversarial.training.checkpoint import (
-    optimizer_tensors,
-    read_checkpoint,
-    restore_optimizer,
-    write_checkpoint,
-)
-from hepda.adversarial.training.history import LN2, History, alarms
+from hepda.adversarial.training.history import LN2, diagnose
+from hepda.adversarial.training.layout import BatchLayout, batch_layout, is_domain_head
 from hepda.adversarial.training.objective import Losses, Objective
-from hepda.adversarial.training.optimizers import Optimizers, Settings
-from hepda.adversarial.training.plan import Plan, is_domain_head, make_plan
+from hepda.adversarial.training.optimizers import Optimizers
+from hepda.adversarial.training.problem import Player, Problem, below
+from hepda.adversarial.training.settings import TrainSettings
 from hepda.adversarial.training.stabilizers import MovingAverage, inner, self_correct
-from hepda.errors import ConfigError, TrainingError
-
-if TYPE_CHECKING:
-    from hepda.adversarial.training.trainer import Trainer
+from hepda.errors import TrainingError
 
 _METER_EVERY = 8  # in long epochs, training losses and accuracies are those of every eighth batch
 _STEPS_PER_MEASUREMENT = 20  # gradient norms cost two more passes backward: not on every epoch of few steps
 
 
-class Run:
-    """The state of one training; `Trainer.fit` drives it."""
+class TrainingState(Problem):
+    """The training of a network with its heads and terms: a problem of one player, named `network`."""
 
     def __init__(
         self,
-        settings: Trainer,
+        settings: TrainSettings,
         network: Network,
-        source: Rows,
-        target: Rows | None,
-        validation: tuple[Rows, Rows | None] | None,
+        source: DomainRows,
+        target: DomainRows | None,
+        validation: tuple[DomainRows, DomainRows | None] | None,
         device: torch.device,
         rank: int,
         ranks: int,
@@ -54,11 +45,11 @@ class Run:
         self.settings, self.network, self.device, self.validation = settings, network, device, validation
         self.rows = len(source), 0 if target is None else len(target)
         sizes = batch_sizes(settings.batch_size, settings.target_size, *self.rows)
-        plan = make_plan(network, source, target, sizes)
+        plan = batch_layout(network, source, target, sizes)
         if network.normalization is not None and not bool(network.normalization.fitted):
-            lane = plan.lanes[network.main.name]
+            layout = plan.layouts[network.main.name]
             network.normalization.fit(
-                plan.source.features, plan.source.columns[:, lane.weight] if lane.source else None
+                plan.source.features, plan.source.columns[:, layout.weight] if layout.source else None
             )
         self.objective = Objective(network, plan, device)
         batches = partial(PairedBatches, plan.source, plan.target, settings.batch_size, settings.target_size)
@@ -67,33 +58,22 @@ class Run:
         # the adversary's extra steps draw rows of their own
         self.more = batches(settings.seed + 104729, *where)
         self.most_steps = max([part.steps for part in self.objective.parts])
-        momentum = 0.9 if settings.momentum is None else settings.momentum
-        s = settings
-        self.optimizers = Optimizers(
-            network, Settings(s.optimizer, s.learning_rate, s.adversary_rate, s.weight_decay, momentum)
-        )
+        self.optimizers = Optimizers(network, settings.for_optimizer())
         self.domain_heads = {h.name for h in self.objective.heads if is_domain_head(h, source, target)}
         self.look = None if validation is None else self._validation_plan(validation)
         self.parameters = [p for p in network.parameters() if p.requires_grad]
-        self.average = MovingAverage(self.parameters, s.average) if s.average else None
-        self.history = History()
+        self.average = MovingAverage(self.parameters, settings.average) if settings.average else None
+        super().__init__([Player("network", network, self.optimizers.optimizer)], settings.epochs)
         self.best: dict[str, Tensor] = {}
         self.best_score = -math.inf
         self.waited = 0
-        self.blocks: Blocks | None = None
         self.silent: set[str] = set()  # reversed heads that sent nothing in their first step
 
     # ---- an epoch ----
 
-    @property
-    def finished(self) -> bool:
-        """Whether the last epoch is done, or patience is at its end."""
-        return self.history.epochs >= self.settings.epochs or bool(self.history.stopped)
-
     def epoch(self) -> None:
         """Train one pass over the source rows, look at the validation rows, add a line to the history."""
         self.network.train()
-        self.blocks = Blocks.of(self.objective) if self.settings.blocks and not self.settings.projection else None
         number, steps = self.history.epochs, self.batches.steps
         every = 1 if steps < 10 * _METER_EVERY else _METER_EVERY
         measured = max(1, _STEPS_PER_MEASUREMENT // steps)
@@ -102,7 +82,7 @@ class Run:
         line: dict[str, float] = {}
         for i in range(steps):
             step = number * steps + i
-            self.objective.advance(step / steps, self.settings.epochs)
+            self.objective.advance(step / steps, self.epochs)
             look = (i == 0 and number % measured == 0) or self._unproven(line)
             meters = self._step(step, line if look else None, look or i % every == 0)
             for name, meter in meters.items():
@@ -123,7 +103,7 @@ class Run:
             self.average.swap()
 
     def _rate_factor(self, step: int) -> float:
-        progress = step / (self.settings.epochs * self.batches.steps)
+        progress = step / (self.epochs * self.batches.steps)
         return RATE_SCHEDULES[self.settings.rate_schedule](progress)
 
     def _step(self, step: int, line: dict[str, float] | None, measure: bool) -> dict[str, Tensor]:
@@ -133,7 +113,7 @@ class Run:
         self._adversary_steps(step)
         optimizers.clear()
         meters = self._gradients(self.batches(step), measure, line)
-        distributed.add_gradients(self.parameters)
+        distributed.all_reduce_gradients(self.parameters)
         if settings.clip:
             torch.nn.utils.clip_grad_norm_(self.network.encoder.parameters(), settings.clip)
         optimizers.step()
@@ -143,8 +123,6 @@ class Run:
 
     def _gradients(self, batch: Batch, measure: bool, line: dict[str, float] | None) -> dict[str, Tensor]:
         """Set all gradients; returns the meters. `line`, if given, receives the gradient norms."""
-        if self.blocks is not None and line is None:
-            return self.blocks(batch, measure)
         losses = self._losses(batch, measure)
         if line is not None:
             self._measure_gradients(losses, line)
@@ -161,7 +139,7 @@ class Run:
             return self.objective(batch, measure)
 
     def _adversary_steps(self, step: int) -> None:
-        """Updates of the adversaries alone, each on rows of its own, before the encoder moves."""
+        """Update the adversaries alone, each on rows of its own, before the encoder moves."""
         for k in range(1, self.most_steps):
             batch = self.more(step * (self.most_steps - 1) + k - 1)
             loss = self.objective.adversary_alone(batch, k)
@@ -169,7 +147,7 @@ class Run:
                 return
             self.optimizers.clear()
             torch.autograd.backward(loss)
-            distributed.add_gradients(self.parameters)
+            distributed.all_reduce_gradients(self.parameters)
             self.optimizers.step()
 
     @property
@@ -182,14 +160,14 @@ class Run:
         if not loss.requires_grad:
             return [None] * len(parameters)
         found = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
-        distributed.add_up([gradient for gradient in found if gradient is not None])
+        distributed.all_reduce_in_place([gradient for gradient in found if gradient is not None])
         return list(found)
 
     def _projected_backward(self, losses: Losses, adversary: Tensor) -> None:
         against, along = (self._gradient(loss, self._encoder) for loss in (adversary, losses.task))
         torch.autograd.backward(losses.total)
         # these gradients are of all workers, and will be summed over them once more
-        share = 1.0 / distributed.count()
+        share = 1.0 / distributed.world_size()
         for p, g, a in zip(self._encoder, along, self_correct(along, against), strict=True):
             whole = g if a is None else a if g is None else g + a
             p.grad = None if whole is None else _laid_out_as(p, whole * share)
@@ -213,22 +191,22 @@ class Run:
     # ---- whether the adversaries live ----
 
     def _sent(self, head: Head, line: dict[str, float]) -> bool:
-        """Whether a reversed head has been seen to send the encoder something."""
+        """Return whether a reversed head has been seen to send the encoder something."""
         name = f"{head.name}_gradient"
         return line.get(name, 0.0) > 0.0 or any(value > 0.0 for value in self.history.columns.get(name, []))
 
     def _unproven(self, line: dict[str, float]) -> bool:
-        """Whether a reversed head is on that was not seen to send anything: its first steps tell."""
+        """Return whether a reversed head is on that was not seen to send anything: its first steps tell."""
         return bool(self._encoder) and any(h.reversal and not self._sent(h, line) for h in self.objective.active)
 
     def _check_alive(self, losses: Losses, line: dict[str, float]) -> None:
-        """A reversed head that never sent the encoder anything, although it has rows and a strength, is dead: an error.
+        """Raise a TrainingError for a reversed head that never sent the encoder anything, with rows and a strength.
 
-        One that did is saturated, which the next rows can end: an alarm (history.py). One whose last layer begins at
+        One that did is saturated, which the next rows can end: a warning (history.py). One whose last layer begins at
         zero trains before it sends anything: it has a second step.
         """
         for head in [h for h in self.objective.active if h.reversal]:
-            rows = float(distributed.sum_over_workers(losses.meters[head.name])[1]) > 0.0
+            rows = float(distributed.all_reduce(losses.meters[head.name])[1]) > 0.0
             if self._sent(head, line) or not rows or math.isnan(line[f"{head.name}_gradient"]):
                 continue
             parameters = [p for p in head.module.parameters() if p.requires_grad]
@@ -247,7 +225,7 @@ class Run:
         """Weighted losses and accuracies from sums over batches."""
         line: dict[str, float] = {}
         for name, meter in sums.items():
-            above, below, right, signed = distributed.sum_over_workers(meter).tolist()
+            above, below, right, signed = distributed.all_reduce(meter).tolist()
             if not below > 0.0:
                 continue
             line[f"{prefix}{name}_loss"] = above / below
@@ -269,8 +247,8 @@ class Run:
 
     # ---- validation ----
 
-    def _validation_plan(self, validation: tuple[Rows, Rows | None]) -> tuple[Objective, Plan]:
-        plan = make_plan(self.network, *validation)
+    def _validation_plan(self, validation: tuple[DomainRows, DomainRows | None]) -> tuple[Objective, BatchLayout]:
+        plan = batch_layout(self.network, *validation)
         return Objective(self.network, plan, self.device), plan
 
     def _validate(self) -> dict[str, float]:
@@ -305,78 +283,57 @@ class Run:
             self.history.stopped = f"no better value on the validation rows for {patience} epochs"
 
     def _growing(self) -> bool:
-        """Whether a strength is still below 0.9 of its final value."""
+        """Return whether a strength is still below 0.9 of its final value."""
         parts = [part.reversal for part in self.objective.parts if part.reversal is not None]
-        epoch, epochs = self.history.epochs, self.settings.epochs
+        epoch, epochs = self.history.epochs, self.epochs
         return any(r.at(epoch, epochs) < 0.9 * r.at(epochs, epochs) for r in parts) and epoch < epochs
 
     # ---- the end, and checkpoints ----
 
     def finish(self) -> None:
-        """Give the network the weights it ends with, and raise the alarms."""
+        """Give the network the weights it ends with, and add the warnings."""
         if self.best:
             self.network.load_state_dict(self.best)
         elif self.average is not None:
             self.average.swap()
         reversed_heads = [h.name for h in self.objective.heads if h.reversal]
-        self.history.alarms = alarms(self.history, self.network.main.name, reversed_heads)
+        self.history.warnings = diagnose(self.history, self.network.main.name, reversed_heads)
         self.network.eval()
 
-    def store(self, path: Path) -> None:
-        """Write a checkpoint."""
-        tensors = {f"network.{k}": v for k, v in self.network.state_dict().items()}
-        tensors |= optimizer_tensors(self.optimizers.optimizer, "optimizer")
-        tensors |= {f"best.{k}": v for k, v in self.best.items()}
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Return the best weights, the average of the weights, and what stops the training."""
+        tensors = {f"best.{k}": v for k, v in self.best.items()}
         if self.average is not None:
             tensors |= {f"average.{i}": v for i, v in enumerate(self.average.mean)}
-        said = {
-            "history": self.history.to_dict(),
+        return tensors, {
             "best_score": None if math.isinf(self.best_score) else self.best_score,
             "waited": self.waited,
-            "rows": list(self.rows),
             "averaged": 0 if self.average is None else self.average.steps,
-            "fingerprint": self.settings.fingerprint(self.network),
         }
-        write_checkpoint(path, tensors, said)
 
-    def restore(self, path: Path) -> None:
-        """Go on from a checkpoint.
-
-        Raises:
-            ConfigError: it was written with other settings or another network.
-
-        """
-        tensors, said = read_checkpoint(path)
-        if said["fingerprint"] != self.settings.fingerprint(self.network) or tuple(said["rows"]) != self.rows:
-            raise ConfigError(
-                f"{path} was written with other training settings, another network or other rows; remove it, "
-                "or train without resuming"
-            )
-        self.network.load_state_dict(_below("network.", tensors))
-        restore_optimizer(self.optimizers.optimizer, "optimizer", tensors)
-        self.optimizers.forget()
-        self.best = _below("best.", tensors)
+    def load_state(self, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
+        """Put back what `state` returned."""
+        self.best = below("best.", tensors)
         if self.average is not None:
-            self.average.steps = said["averaged"]
+            self.average.steps = values["averaged"]
             for i, mean in enumerate(self.average.mean):
                 mean.copy_(tensors[f"average.{i}"])
-        self.history = History.from_dict(said["history"])
-        self.best_score = -math.inf if said["best_score"] is None else said["best_score"]
-        self.waited = said["waited"]
+        self.best_score = -math.inf if values["best_score"] is None else values["best_score"]
+        self.waited = values["waited"]
+
+    def fingerprint(self) -> str:
+        """Return the fingerprint of settings and network, and the numbers of rows."""
+        return f"{self.settings.fingerprint(self.network)} {self.rows[0]} {self.rows[1]}"
 
 
 def _laid_out_as(parameter: Tensor, gradient: Tensor) -> Tensor:
-    """A gradient in the memory order of its parameter: fused optimizers go by memory, not by index."""
+    """Return a gradient in the memory order of its parameter: fused optimizers go by memory, not by index."""
     if gradient.stride() == parameter.stride():
         return gradient
     return torch.empty_like(parameter).copy_(gradient)
 
 
-def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
-
-
-def _chunks(table: Table | None, source: bool, device: torch.device) -> Iterator[Batch]:
+def _chunks(table: DomainTable | None, source: bool, device: torch.device) -> Iterator[Batch]:
     """Batches of rows of one domain, in order."""
     if table is None:
         return

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from hepda.adversarial.data.batches import Column, Rows, Table, as_tensor
-from hepda.adversarial.data.stored import Picked
+from hepda.adversarial.data.batches import Column, DomainRows, DomainTable, as_tensor
+from hepda.adversarial.data.sources import RowSource
 from hepda.adversarial.networks.network import Head, Network
 from hepda.adversarial.networks.term import Term
 from hepda.errors import ConfigError, DataError, nearest
@@ -18,7 +18,7 @@ _SMALL = (torch.uint8, torch.float16, torch.bfloat16)  # stay as they are stored
 
 
 @dataclass(frozen=True, slots=True)
-class Lane:
+class ColumnLayout:
     """Where a head finds its rows and columns in a batch: rows by domain, columns by number."""
 
     source: bool
@@ -35,7 +35,7 @@ class Lane:
         return values[:n_source] if self.source else values[n_source:]
 
 
-def _lookup(kind: str, name: str, head: Head | Term, domain: str, rows: Rows) -> Column:
+def _lookup(kind: str, name: str, head: Head | Term, domain: str, rows: DomainRows) -> Column:
     table: Mapping[str, Column] = getattr(rows, kind)
     if name not in table:
         there = ", ".join(table) or "none"
@@ -45,15 +45,15 @@ def _lookup(kind: str, name: str, head: Head | Term, domain: str, rows: Rows) ->
     return table[name]
 
 
-def is_domain_head(head: Head, source: Rows, target: Rows | None) -> bool:
-    """Whether a head tells the two domains apart: it asks for `domain` and the rows have no such target."""
+def is_domain_head(head: Head, source: DomainRows, target: DomainRows | None) -> bool:
+    """Return whether a head tells the two domains apart: it asks for `domain` and the rows have no such target."""
     return (
         head.key == "domain" and "domain" not in source.targets and (target is None or "domain" not in target.targets)
     )
 
 
-def reads(head: Head, source: Rows, target: Rows | None) -> tuple[bool, bool]:
-    """Whether a head is trained on source rows, and on target rows."""
+def reads(head: Head, source: DomainRows, target: DomainRows | None) -> tuple[bool, bool]:
+    """Return whether a head is trained on source rows, and on target rows."""
     if head.rows in ("source", "target", "both"):
         wanted = head.rows in ("source", "both"), head.rows in ("target", "both")
     else:
@@ -72,7 +72,7 @@ def reads(head: Head, source: Rows, target: Rows | None) -> tuple[bool, bool]:
     return wanted[0], wanted[1] and target is not None
 
 
-def _weight(head: Head | Term, rows: Rows, domain: str) -> Tensor:
+def _weight(head: Head | Term, rows: DomainRows, domain: str) -> Tensor:
     if head.weight is None:
         weight = torch.ones(len(rows), dtype=torch.float64)
     else:
@@ -99,16 +99,18 @@ def _balanced(weights: dict[str, Tensor], head: Head, sizes: dict[str, int]) -> 
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """What the heads read: a table for each domain and a lane for each head that takes part."""
+class BatchLayout:
+    """What the heads read: a table for each domain and a layout for each head that takes part."""
 
-    source: Table
-    target: Table | None
-    lanes: dict[str, Lane]
-    terms: dict[str, Lane]
+    source: DomainTable
+    target: DomainTable | None
+    layouts: dict[str, ColumnLayout]
+    terms: dict[str, ColumnLayout]
 
 
-def make_plan(network: Network, source: Rows, target: Rows | None, sizes: tuple[int, int] | None = None) -> Plan:
+def batch_layout(
+    network: Network, source: DomainRows, target: DomainRows | None, sizes: tuple[int, int] | None = None
+) -> BatchLayout:
     """Lay out targets and weights of all heads and terms as columns, once, before the loop.
 
     A head that tells domains apart, or a term, whose target weights are all zero is left out; if nothing
@@ -130,8 +132,8 @@ def make_plan(network: Network, source: Rows, target: Rows | None, sizes: tuple[
     domains = {"source": source} | ({"target": target} if target is not None else {})
     batch = dict(zip(domains, sizes or (len(source), len(target or ())), strict=False))
     columns: dict[str, list[Tensor]] = {domain: [] for domain in domains}
-    lanes: dict[str, Lane] = {}
-    terms: dict[str, Lane] = {}
+    layouts: dict[str, ColumnLayout] = {}
+    terms: dict[str, ColumnLayout] = {}
     width = 0
     for head in network.heads.values():
         used = dict(zip(("source", "target"), reads(head, source, target), strict=True))
@@ -148,7 +150,7 @@ def make_plan(network: Network, source: Rows, target: Rows | None, sizes: tuple[
         for domain, rows in domains.items():
             columns[domain].append(told.get(domain, torch.zeros(len(rows), size, dtype=dtype)))
             columns[domain].append(_column(weights.get(domain), len(rows), dtype))
-        lanes[head.name] = Lane(used["source"], used["target"], slice(width, width + size), width + size)
+        layouts[head.name] = ColumnLayout(used["source"], used["target"], slice(width, width + size), width + size)
         width += size + 1
     for term in network.terms if target is not None else ():
         weights = {domain: _weight(term, rows, domain) for domain, rows in domains.items()}
@@ -156,16 +158,16 @@ def make_plan(network: Network, source: Rows, target: Rows | None, sizes: tuple[
             continue
         for domain, rows in domains.items():
             columns[domain].append(_column(weights[domain], len(rows), dtype))
-        terms[term.name] = Lane(True, True, slice(width, width), width)
+        terms[term.name] = ColumnLayout(True, True, slice(width, width), width)
         width += 1
     stored = {domain: _features(rows, domain, dtype) for domain, rows in domains.items()}
     _alike(stored)
     tables = {
-        domain: Table(stored[domain], torch.cat(columns[domain], dim=1), rows.transform)
+        domain: DomainTable(stored[domain], torch.cat(columns[domain], dim=1), rows.transform)
         for domain, rows in domains.items()
     }
-    read = any(lane.target for lane in lanes.values()) or terms
-    return Plan(tables["source"], tables.get("target") if read else None, lanes, terms)
+    read = any(layout.target for layout in layouts.values()) or terms
+    return BatchLayout(tables["source"], tables.get("target") if read else None, layouts, terms)
 
 
 def _no_target(weights: dict[str, Tensor]) -> bool:
@@ -177,7 +179,7 @@ def _column(weight: Tensor | None, rows: int, dtype: torch.dtype) -> Tensor:
 
 
 def _told(
-    head: Head, source: Rows, target: Rows | None, used: dict[str, bool], dtype: torch.dtype
+    head: Head, source: DomainRows, target: DomainRows | None, used: dict[str, bool], dtype: torch.dtype
 ) -> dict[str, Tensor]:
     """Targets of a head as float columns, by domain."""
     told: dict[str, Tensor] = {}
@@ -199,8 +201,8 @@ def _told(
     return told
 
 
-def _features(rows: Rows, domain: str, dtype: torch.dtype) -> Tensor | Picked:
-    if isinstance(rows.features, Picked):
+def _features(rows: DomainRows, domain: str, dtype: torch.dtype) -> Tensor | RowSource:
+    if isinstance(rows.features, RowSource):
         return rows.features
     features = as_tensor(rows.features)
     if features.dtype not in _SMALL:
@@ -210,7 +212,7 @@ def _features(rows: Rows, domain: str, dtype: torch.dtype) -> Tensor | Picked:
     return features
 
 
-def _alike(stored: dict[str, Tensor | Picked]) -> None:
+def _alike(stored: dict[str, Tensor | RowSource]) -> None:
     """Rows of both domains go into one batch: they need one shape and one type."""
     kinds = {domain: (tuple(rows.shape[1:]), str(rows.dtype)) for domain, rows in stored.items()}
     if len(set(kinds.values())) > 1:

@@ -1,0 +1,146 @@
+"""Methods whose terms pull the features or the scores of the domains together (terms/)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hepda.adversarial.methods.method import Comparison, Method, Parts
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoAdaptation(Method):
+    """No adaptation at all, whatever the strength."""
+
+    name = "none"
+    summary = "no adaptation"
+
+    def build(self, comparison: Comparison) -> Parts:
+        """Return nothing."""
+        return [], []
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeanDiscrepancy(Method):
+    """Multi-kernel MMD; `kernels`, `width` and `scale` as in `terms.discrepancy.MMD`."""
+
+    name = "mmd"
+    summary = "multi-kernel MMD of the features"
+    reference = "Long et al. 2015"
+
+    kernels: int = 5
+    width: float = 1.0
+    scale: float = 0.1
+
+    def build(self, comparison: Comparison) -> Parts:
+        """Return the term."""
+        from hepda.adversarial.terms.discrepancy import MMD
+
+        settings = self.term_settings(comparison)
+        return [], [MMD(kernels=self.kernels, width=self.width, scale=self.scale, **settings)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class JointMeanDiscrepancy(MeanDiscrepancy):
+    """MMD of features and predictions together."""
+
+    name = "joint-mmd"
+    summary = "MMD of features and predictions"
+    reference = "Long et al. 2017"
+    classes = 2
+
+    def build(self, comparison: Comparison) -> Parts:
+        """Return the term."""
+        from hepda.adversarial.terms.discrepancy import JointMMD
+
+        settings = self.term_settings(comparison)
+        return [], [JointMMD(kernels=self.kernels, width=self.width, scale=self.scale, **settings)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeepCoral(Method):
+    """Covariances of the features."""
+
+    name = "coral"
+    summary = "covariances of the features"
+    reference = "Sun & Saenko 2016"
+
+    def build(self, comparison: Comparison) -> Parts:
+        """Return the term."""
+        from hepda.adversarial.terms.alignment import Coral
+
+        return [], [Coral(**self.term_settings(comparison))]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DistanceCorrelation(Method):
+    """Distance correlation of the domain with the score, or with the features (`on`)."""
+
+    name = "disco"
+    summary = "distance correlation of score and domain"
+    reference = "Kasieczka & Shih 2020"
+    classes = 2
+
+    on: str = "score"
+
+    def build(self, comparison: Comparison) -> Parts:
+        """Return the term."""
+        from hepda.adversarial.terms.alignment import DisCo
+
+        return [], [DisCo(on=self.on, **self.term_settings(comparison))]
+
+
+@dataclass(frozen=True, kw_only=True)
+class WassersteinCritic(Method):
+    """A critic with gradient penalty.
+
+    Attributes:
+        hidden: widths of the critic.
+        rate: factor on its learning rate.
+        steps: its updates for one of the encoder.
+        penalty: factor on the gradient penalty.
+
+    """
+
+    name = "wasserstein"
+    summary = "critic with gradient penalty"
+    reference = "Shen et al. 2018"
+
+    hidden: Sequence[int] = (64, 64)
+    rate: float = 1.0
+    steps: int = 5
+    penalty: float = 10.0
+
+    def build(self, comparison: Comparison) -> Parts:
+        """Return the term."""
+        from hepda.adversarial.terms.alignment import Wasserstein
+
+        critic: dict[str, Any] = {
+            "hidden": self.hidden,
+            "penalty": self.penalty,
+            "steps": self.steps,
+            "rate": self.rate,
+        }
+        return [], [Wasserstein(comparison.features, **critic, **self.term_settings(comparison))]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SecondClassifier(Method):
+    """Margin disparity: a second classifier, of one hidden layer (the first width of `hidden`)."""
+
+    name = "mdd"
+    summary = "a second classifier that disagrees on the target"
+    reference = "Zhang et al. 2019"
+    classes = 2
+
+    hidden: Sequence[int] = (64,)
+    rate: float = 1.0
+    margin: float = 2.0
+
+    def build(self, comparison: Comparison) -> Parts:
+        """Return the term."""
+        from hepda.adversarial.terms.alignment import MarginDisparity
+
+        own: dict[str, Any] = {"hidden": tuple(self.hidden)[:1], "margin": self.margin, "rate": self.rate}
+        return [], [MarginDisparity(comparison.features, comparison.classes, **own, **self.term_settings(comparison))]

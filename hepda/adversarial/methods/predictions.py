@@ -1,0 +1,122 @@
+"""Methods that learn from the network's own predictions on the target (terms/selftraining.py, terms/smoothness.py)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from hepda.adversarial.methods.heads import Dann
+from hepda.adversarial.methods.method import Comparison, Method, Parts
+
+if TYPE_CHECKING:
+    from hepda.adversarial.networks.term import Term
+
+
+@dataclass(frozen=True, kw_only=True)
+class MinimumConfusion(Method):
+    """Minimum class confusion, of probabilities at a `temperature`."""
+
+    name = "mcc"
+    summary = "minimum class confusion"
+    reference = "Jin et al. 2020"
+    classes = 2
+
+    temperature: float = 2.5
+
+    def build(self, comparison: Comparison) -> Parts:
+        """Return the term."""
+        from hepda.adversarial.terms.selftraining import ClassConfusion
+
+        return [], [ClassConfusion(temperature=self.temperature, **self.term_settings(comparison))]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SelfTraining(Method):
+    """Pseudo-labels.
+
+    Attributes:
+        threshold: from which confidence on a target row is sure, over the source's mean one.
+        align: move the target's predictions to the source's class fractions first.
+
+    """
+
+    name = "pseudo"
+    summary = "the target's own sure predictions"
+    reference = "Berthelot et al. 2022"
+    classes = 2
+
+    threshold: float = 0.9
+    align: bool = True
+
+    def build(self, comparison: Comparison) -> Parts:
+        """Return the term."""
+        from hepda.adversarial.terms.selftraining import PseudoLabels
+
+        view, settings = comparison.transform, self.term_settings(comparison)
+        return [], [PseudoLabels(threshold=self.threshold, align=self.align, transform=view, **settings)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contrast(SelfTraining):
+    """Pseudo-labels and complementary contrast; `confidence` and `dropout` as in `ComplementaryContrast`."""
+
+    name = "contrast"
+    summary = "pseudo-labels and complementary contrast"
+    reference = "Deng et al. 2022"
+    classes = 3
+
+    confidence: float = 0.95
+    dropout: float = 0.1
+
+    def build(self, comparison: Comparison) -> Parts:
+        """Return both terms."""
+        from hepda.adversarial.terms.selftraining import ComplementaryContrast
+
+        own: dict[str, Any] = {
+            "confidence": self.confidence,
+            "dropout": self.dropout,
+            "transform": comparison.transform,
+        }
+        contrast: Term = ComplementaryContrast(**own, **self.term_settings(comparison))
+        return [], [*super().build(comparison)[1], contrast]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Smoothness(Method):
+    """Virtual adversarial training; the fields as in `terms.smoothness.VirtualAdversarial`."""
+
+    name = "vat"
+    summary = "predictions smooth on both domains and sure on the target"
+    reference = "Miyato et al. 2018"
+    classes = 2
+
+    radius: float = 0.5
+    source: float = 1.0
+    target: float = 0.1
+    entropy: float = 0.1
+
+    def build(self, comparison: Comparison) -> Parts:
+        """Return the term."""
+        from hepda.adversarial.terms.smoothness import VirtualAdversarial
+
+        parts: dict[str, Any] = {
+            "radius": self.radius,
+            "source": self.source,
+            "target": self.target,
+            "entropy": self.entropy,
+        }
+        return [], [VirtualAdversarial(**parts, **self.term_settings(comparison))]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DannAndSmoothness(Smoothness, Dann):
+    """VADA: the domain head of `dann`, and `vat`."""
+
+    name = "vada"
+    summary = "DANN and vat: a boundary through the target's gaps"
+    reference = "Shu et al. 2018"
+    classes = 2
+
+    def build(self, comparison: Comparison) -> Parts:
+        """Return the head and the term."""
+        return Dann.build(self, comparison)[0], Smoothness.build(self, comparison)[1]
