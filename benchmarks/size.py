@@ -199,7 +199,7 @@ def stage(name: str, config: str, memory: str, processes: int) -> None:
     from hepda.config import load_config
     from hepda.events import wing
     from hepda.events.dataset.load import LoadedEvents
-    from hepda.events.kind import Events, combine
+    from hepda.events.kind import EventsKind, combine
     from hepda.events.table.store import open_table
     from hepda.events.training.jobs import check_memory, jobs_of
     from hepda.runtime import processes as parallel
@@ -216,7 +216,7 @@ def stage(name: str, config: str, memory: str, processes: int) -> None:
         print(json.dumps({"rows": sum(s["selected"] for s in done.metrics["samples"].values()), "note": ""}))
         return
     if name in ("train", "evaluate") and processes > 1:
-        parallel.prepare(Events.heavy)
+        parallel.prepare(EventsKind.heavy)
     if (folder / "table").exists():
         loaded = LoadedEvents(open_table(folder / "table"), {}, (), folder=folder / "table")
     else:

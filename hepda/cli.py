@@ -15,7 +15,7 @@ from hepda.errors import HepdaError, full_in_words, is_full
 if TYPE_CHECKING:
     from hepda.runtime.console import Bars
     from hepda.runtime.resources import Resources
-    from hepda.workflows.train import Outcome
+    from hepda.workflows.train import TrainOutcome
 
 SOME_FAILED = 3
 """Exit status of a scan that is done and written although some of its trainings failed."""
@@ -155,7 +155,7 @@ def fit(
     """
     from hepda.workflows import fit as fits
 
-    options = fits.Options(toys, _words(models), output, plots, processes)
+    options = fits.FitOptions(toys, _words(models), output, plots, processes)
     with _bars() as bars:
         outcome = fits.fit(run, options, bars)
     bars.table(fits.console_table(outcome.found))
@@ -221,7 +221,7 @@ def scan(
     """
     from hepda.workflows import scan as scanning
 
-    options = scanning.Options(
+    options = scanning.ScanOptions(
         config, tuple(set_ or ()), tuple(vary or ()), seeds, _words(models), _words(methods),
         scanning.Criterion(criterion, tolerance), guided, output, processes, device,
         _resources(output.parent if output else Path("runs"), memory, cluster, cache, no_cache),
@@ -323,7 +323,7 @@ def _words(text: str | None) -> tuple[str, ...]:
     return tuple(word.strip() for word in text.split(",") if word.strip()) if text else ()
 
 
-def _print_outcome(outcome: Outcome, bars: Bars) -> None:
+def _print_outcome(outcome: TrainOutcome, bars: Bars) -> None:
     from hepda.report.page import console_table
 
     bars.table(console_table(outcome.metrics, outcome.table))

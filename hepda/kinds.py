@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from hepda.config import AnyConfig
     from hepda.number_format import Table
     from hepda.report.page import NotDrawn, ReportFigure
-    from hepda.runtime.jobs import Job, Trained
+    from hepda.runtime.jobs import TrainingJob, TrainingResult
     from hepda.runtime.resources import Resources
 
     Scores = Mapping[str, NDArray[Any]]
@@ -34,7 +34,7 @@ _HOMES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Judging:
+class RunContext:
     """What numbers and figures are made with, besides the data and the scores.
 
     run: the run directory, with the trained models; training: what metrics.json says of the training of each model;
@@ -92,11 +92,11 @@ class Kind(ABC):
         return None
 
     @abstractmethod
-    def jobs(self, run: Path, work: Path, device: str) -> Sequence[Job]:
+    def jobs(self, run: Path, work: Path, device: str) -> Sequence[TrainingJob]:
         """All trainings; leaves in `work` what they read."""
 
     @abstractmethod
-    def combine(self, results: Sequence[Trained]) -> dict[str, NDArray[Any]]:
+    def combine(self, results: Sequence[TrainingResult]) -> dict[str, NDArray[Any]]:
         """The scores of each model from those of its trainings."""
 
     @abstractmethod
@@ -112,11 +112,11 @@ class Kind(ABC):
         """The `files` of manifest.json: what was read."""
 
     @abstractmethod
-    def measure(self, scores: Scores, judging: Judging) -> dict[str, Any]:
+    def measure(self, scores: Scores, judging: RunContext) -> dict[str, Any]:
         """metrics.json after its head: `samples`, `models` and whatever the kind adds."""
 
     @abstractmethod
-    def draw(self, scores: Scores, judging: Judging, folder: Path) -> list[ReportFigure | NotDrawn]:
+    def draw(self, scores: Scores, judging: RunContext, folder: Path) -> list[ReportFigure | NotDrawn]:
         """Draw every figure into `folder`, PNG and PDF, after `measure`; returns them as the report takes them, and
         which could not be drawn.
         """

@@ -22,7 +22,7 @@ from hepda.config import load_config
 from hepda.errors import DataError
 from hepda.events import wing
 from hepda.events.dataset import contents
-from hepda.events.kind import Events
+from hepda.events.kind import EventsKind
 from hepda.runtime import run_directory
 from hepda.runtime.resources import Resources
 from hepda.workflows import fit, train
@@ -274,8 +274,8 @@ def test_a_damaged_or_foreign_file_of_a_run_is_named(
     folder: Path, name: str, spoil: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever reads it says which file it is: status 2, and never a traceback."""
-    monkeypatch.setattr(Events, "measure", lambda *_: {"models": {}})
-    monkeypatch.setattr(Events, "draw", lambda *_: [])
+    monkeypatch.setattr(EventsKind, "measure", lambda *_: {"models": {}})
+    monkeypatch.setattr(EventsKind, "draw", lambda *_: [])
     hashless(folder)
     run_directory.write_json(folder / "run" / "figures.json", [])
     spoil(folder / "run" / name)
@@ -310,7 +310,7 @@ def test_a_full_disk_that_nobody_told_of_is_not_a_fault_of_hepda(
     def fail(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(Events, "load", fail)
+    monkeypatch.setattr(EventsKind, "load", fail)
     assert run_verb("evaluate", folder) == 2
     assert "make space there" in _SAID[0] and "Traceback" not in _SAID[0]
 

@@ -48,7 +48,7 @@ TRUSTED = (
 """What a file of scikit-learn's trees may hold beside what skops itself takes for harmless."""
 
 
-class Settings(Protocol):
+class BdtSettings(Protocol):
     """What a BDT is told; `hepda.config.BdtConfig` says each in words."""
 
     @property
@@ -85,7 +85,7 @@ class Settings(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Events:
+class TrainingEvents:
     """Features [n, k], labels [n] (1 signal, 0 background) and training weights [n]."""
 
     features: Features
@@ -160,7 +160,7 @@ def _put(path: Path, suffix: str) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def usable(events: Events) -> tuple[Events, float]:
+def usable(events: TrainingEvents) -> tuple[TrainingEvents, float]:
     """Events with positive weights for trees, and the share of events whose weight was negative.
 
     Weights of 0 leave (they would count in the least number of events of a leaf); |w| stands for w, scaled so
@@ -182,10 +182,10 @@ def usable(events: Events) -> tuple[Events, float]:
     kept = weight > 0.0
     if kept.all():
         return replace(events, weight=weight), negative
-    return Events(events.features[kept], events.label[kept], weight[kept]), negative
+    return TrainingEvents(events.features[kept], events.label[kept], weight[kept]), negative
 
 
-def fit_sklearn(settings: Settings, train: Events, validation: Events | None, seed: int) -> Bdt:
+def fit_sklearn(settings: BdtSettings, train: TrainingEvents, validation: TrainingEvents | None, seed: int) -> Bdt:
     """scikit-learn's HistGradientBoostingClassifier with its own early stopping on our validation events."""
     from sklearn.ensemble import HistGradientBoostingClassifier
 
@@ -218,7 +218,7 @@ def fit_sklearn(settings: Settings, train: Events, validation: Events | None, se
     return Bdt("sklearn", model, int(model.n_iter_))
 
 
-def fit_xgboost(settings: Settings, train: Events, validation: Events | None, seed: int) -> Bdt:
+def fit_xgboost(settings: BdtSettings, train: TrainingEvents, validation: TrainingEvents | None, seed: int) -> Bdt:
     """XGBoost's histogram trees.
 
     XGBoost knows no least number of events in a leaf but a least sum of w p (1 - p), so that of `min_samples`
@@ -248,13 +248,13 @@ def fit_xgboost(settings: Settings, train: Events, validation: Events | None, se
     return Bdt("xgboost", model, int(best))
 
 
-def most_leaves(settings: Settings, events: int) -> int:
+def most_leaves(settings: BdtSettings, events: int) -> int:
     """Leaves of a tree whose number nothing else limits; LightGBM wants a number, at most 131072."""
     by_depth: int = 2 ** (settings.max_depth or 17)
     return max(2, min(events // settings.min_samples, by_depth, 2**17))
 
 
-def fit_lightgbm(settings: Settings, train: Events, validation: Events | None, seed: int) -> Bdt:
+def fit_lightgbm(settings: BdtSettings, train: TrainingEvents, validation: TrainingEvents | None, seed: int) -> Bdt:
     """LightGBM's leaf-wise trees."""
     lightgbm = _import("lightgbm")
     data = lightgbm.Dataset(train.features, train.label, weight=train.weight)
@@ -280,11 +280,13 @@ def fit_lightgbm(settings: Settings, train: Events, validation: Events | None, s
     return Bdt("lightgbm", booster, int(booster.best_iteration if stop else settings.iterations))
 
 
-Fit = Callable[[Settings, Events, Events | None, int], Bdt]
+Fit = Callable[[BdtSettings, TrainingEvents, TrainingEvents | None, int], Bdt]
 LIBRARIES: dict[str, Fit] = {"sklearn": fit_sklearn, "xgboost": fit_xgboost, "lightgbm": fit_lightgbm}
 
 
-def fit(settings: Settings, train: Events, validation: Events | None = None, *, seed: int = 0) -> Bdt:
+def fit(
+    settings: BdtSettings, train: TrainingEvents, validation: TrainingEvents | None = None, *, seed: int = 0
+) -> Bdt:
     """Train the library that the settings name; the same seed gives the same trees.
 
     Weights may be negative; what trees make of them stands at the head of this page. With `patience` and

@@ -28,16 +28,16 @@ Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class WeightedEvents:
     """Features [n, k], signed weights [n], and the part [n] of each event, from 0."""
 
     features: bdt.Features
     weight: Array
     part: NDArray[np.integer[Any]]
 
-    def of(self, mask: NDArray[np.bool_]) -> Sample:
+    def of(self, mask: NDArray[np.bool_]) -> WeightedEvents:
         """The events of a mask."""
-        return Sample(np.ascontiguousarray(self.features[mask]), self.weight[mask], self.part[mask])
+        return WeightedEvents(np.ascontiguousarray(self.features[mask]), self.weight[mask], self.part[mask])
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ Estimate = Callable[[bdt.Features], Array]
 
 
 def density_ratio(
-    source: Sample, target: Sample, *, method: str = "classifier", clip: float = 10.0, seed: int = 0
+    source: WeightedEvents, target: WeightedEvents, *, method: str = "classifier", clip: float = 10.0, seed: int = 0
 ) -> Ratio:
     """Factors with which the source's distribution of features becomes the target's; its total stays.
 
@@ -121,7 +121,7 @@ def density_ratio(
     return _ratio(source.weight, logs, clip)
 
 
-def _pair(source: Sample, target: Sample) -> bdt.Events:
+def _pair(source: WeightedEvents, target: WeightedEvents) -> bdt.TrainingEvents:
     """Events of both sides, 1 for the target, with positive weights that add up to half the events on each side."""
     label = np.concatenate([np.zeros(len(source.weight)), np.ones(len(target.weight))]).astype(np.int8)
     weight = np.concatenate([source.weight, target.weight])
@@ -131,10 +131,10 @@ def _pair(source: Sample, target: Sample) -> bdt.Events:
         if not total > 0.0:
             raise DataError(f"the weights of {int(rows.sum())} {side} events add up to {total:g}; a ratio needs more")
         weight[rows] *= len(label) / (2.0 * total)
-    return bdt.usable(bdt.Events(np.concatenate([source.features, target.features]), label, weight))[0]
+    return bdt.usable(bdt.TrainingEvents(np.concatenate([source.features, target.features]), label, weight))[0]
 
 
-def _classifier(train: bdt.Events, held: bdt.Events, seed: int) -> Estimate:
+def _classifier(train: bdt.TrainingEvents, held: bdt.TrainingEvents, seed: int) -> Estimate:
     """Calibrated log odds of trees that tell the target from the source."""
     from sklearn.linear_model import LogisticRegression
 
@@ -151,7 +151,7 @@ def _classifier(train: bdt.Events, held: bdt.Events, seed: int) -> Estimate:
     return lambda features: slope * log_odds(features) + float(curve.intercept_[0])
 
 
-def _hep_ml(train: bdt.Events, held: bdt.Events, seed: int) -> Estimate:
+def _hep_ml(train: bdt.TrainingEvents, held: bdt.TrainingEvents, seed: int) -> Estimate:
     """hep_ml's reweighter with its documentation's settings, on the training and the calibration part."""
     try:
         reweight = importlib.import_module("hep_ml.reweight")
@@ -169,7 +169,10 @@ def _hep_ml(train: bdt.Events, held: bdt.Events, seed: int) -> Estimate:
     return lambda rows: np.log(np.asarray(model.predict_weights(rows), dtype=np.float64))
 
 
-METHODS: dict[str, Callable[[bdt.Events, bdt.Events, int], Estimate]] = {"classifier": _classifier, "hep_ml": _hep_ml}
+METHODS: dict[str, Callable[[bdt.TrainingEvents, bdt.TrainingEvents, int], Estimate]] = {
+    "classifier": _classifier,
+    "hep_ml": _hep_ml,
+}
 
 
 def _ratio(weight: Array, logs: Array, clip: float) -> Ratio:

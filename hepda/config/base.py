@@ -12,7 +12,7 @@ from hepda.config.problems import one_file
 from hepda.config.section import Section
 
 
-class WholeConfig(Section):
+class BaseConfig(Section):
     """An analysis with `models`, `training` and `seed`, which each kind declares with types of its own."""
 
     if TYPE_CHECKING:

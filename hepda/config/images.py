@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from hepda.adversarial.methods import METHODS
-from hepda.config.base import WholeConfig
+from hepda.config.base import BaseConfig
 from hepda.config.events.model_checks import check_method, methods_of, too_large
 from hepda.config.models import AdversaryConfig, Scorer, TrainingConfig, method_union
 from hepda.config.problems import given, unknown
@@ -170,7 +170,7 @@ class ImageEvaluationConfig(Section):
     """Numbers of others, for the table."""
 
 
-class ImagesConfig(WholeConfig):
+class ImagesConfig(BaseConfig):
     """An analysis of images. Load it by `hepda.config.load_any`."""
 
     name: Name

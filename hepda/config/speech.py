@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from hepda.config.base import WholeConfig
+from hepda.config.base import BaseConfig
 from hepda.config.events.model_checks import check_method, too_large
 from hepda.config.models import AdversaryConfig, Scorer, TrainingConfig
 from hepda.config.problems import duplicates, given, unknown
@@ -242,7 +242,7 @@ class SpeechEvaluationConfig(Section):
     """Frames on which a fresh network learns to tell the noises by the embedding; as many test it. 0: no probe."""
 
 
-class SpeechConfig(WholeConfig):
+class SpeechConfig(BaseConfig):
     """An analysis of speech. Load it by `hepda.config.load_any`."""
 
     name: Name

@@ -18,7 +18,7 @@ Scorer = Callable[[Matrix], FloatArray]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Sample:
+class WeightedScores:
     """Checked scores and signed weights of one sample: float64, finite, same length, sumw > 0."""
 
     score: FloatArray  # [n]
@@ -54,7 +54,7 @@ def vector(values: ArrayLike, name: str, length: int | None = None) -> FloatArra
     return array
 
 
-def sample(score: ArrayLike, weight: ArrayLike | None = None, name: str = "sample") -> Sample:
+def sample(score: ArrayLike, weight: ArrayLike | None = None, name: str = "sample") -> WeightedScores:
     """Check scores [n] and weights [n] (None: ones). DataError also if the sum of weights is not positive."""
     scores = vector(score, f"score of {name}")
     weights = np.ones(len(scores)) if weight is None else vector(weight, f"weight of {name}", len(scores))
@@ -63,7 +63,7 @@ def sample(score: ArrayLike, weight: ArrayLike | None = None, name: str = "sampl
             f"the weights of {name} sum to {weights.sum():.4g} in {len(weights)} events; "
             "a distribution needs a positive sum of weights"
         )
-    return Sample(scores, weights)
+    return WeightedScores(scores, weights)
 
 
 def signal_mask(label: ArrayLike, length: int) -> BoolArray:
@@ -80,7 +80,7 @@ def signal_mask(label: ArrayLike, length: int) -> BoolArray:
 
 def by_class(
     score: ArrayLike, label: ArrayLike, weight: ArrayLike | None = None, name: str = "sample"
-) -> tuple[Sample, Sample]:
+) -> tuple[WeightedScores, WeightedScores]:
     """The signal (label 1) and the background (label 0) of a sample, each checked as `sample` does."""
     scores = vector(score, f"score of {name}")
     weights = np.ones(len(scores)) if weight is None else vector(weight, f"weight of {name}", len(scores))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hepda.evaluation.arrays import Sample, bin_edges, bin_index, by_class, effective, sample, vector
+from hepda.evaluation.arrays import WeightedScores, bin_edges, bin_index, by_class, effective, sample, vector
 from hepda.evaluation.results import EfficiencyCurve, FloatArray, WorkingPoint
 
 _ONE_SIGMA = 0.6827
@@ -57,7 +57,7 @@ def cut_at_efficiency(score: ArrayLike, weight: ArrayLike | None, efficiency: fl
     return _cut(sample(score, weight, "the sample that fixes the cut"), efficiency)
 
 
-def _cut(events: Sample, efficiency: float) -> float:
+def _cut(events: WeightedScores, efficiency: float) -> float:
     if not 0 < efficiency <= 1:
         raise ValueError(f"an efficiency lies in (0, 1], not at {efficiency}")
     order = np.argsort(events.score)[::-1]
@@ -80,7 +80,7 @@ def working_point(score: ArrayLike, label: ArrayLike, weight: ArrayLike | None, 
     return _working_point(signal, background, cut)
 
 
-def _working_point(signal: Sample, background: Sample, cut: float) -> WorkingPoint:
+def _working_point(signal: WeightedScores, background: WeightedScores, cut: float) -> WorkingPoint:
     kept, kept_error = _efficiency(signal.score >= cut, signal.weight)
     faked, faked_error = _efficiency(background.score >= cut, background.weight)
     point = (float(cut), kept, kept_error, faked, faked_error)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hepda.evaluation.arrays import Sample, bin_edges, histogram, sample
+from hepda.evaluation.arrays import WeightedScores, bin_edges, histogram, sample
 from hepda.evaluation.differences import distances
 from hepda.evaluation.differences.permutation import permutation_tests
 from hepda.evaluation.results import FloatArray, OvertrainingTest
@@ -48,7 +48,7 @@ def overtraining_test(
     )
 
 
-def _density(events: Sample, edges: FloatArray) -> tuple[FloatArray, FloatArray]:
+def _density(events: WeightedScores, edges: FloatArray) -> tuple[FloatArray, FloatArray]:
     sumw, sumw2 = histogram(events.score, events.weight, edges)
     scale = events.sumw * np.diff(edges)
     return sumw / scale, np.sqrt(sumw2) / scale

@@ -21,10 +21,10 @@ from hepda.errors import DataError, HepdaError, SourceError
 from hepda.evaluation.arrays import sample as weighted
 from hepda.evaluation.differences.distances import chi2, kolmogorov_smirnov
 from hepda.events.dataset.checks import unjudged
-from hepda.events.dataset.chunks import ChunkReader, Faults, Rows, stretches
+from hepda.events.dataset.chunks import ChunkReader, Faults, SelectedRows, stretches
 from hepda.events.dataset.inputs import InputFile, inspect, open_inputs, sample_tree
 from hepda.events.dataset.load import LoadedEvents, load_table
-from hepda.events.dataset.plan import PHYSICAL, Plan, SamplePlan, make_plan
+from hepda.events.dataset.plan import PHYSICAL, ReadingPlan, SamplePlan, make_plan
 from hepda.events.dataset.samples import SampleSummary, rows_by_key
 from hepda.events.dataset.skipped_files import Skips
 from hepda.events.dataset.stitching import Stitching
@@ -144,7 +144,7 @@ def _restricted(config: AnalysisConfig, files: Mapping[str, list[str]]) -> Analy
     return config.model_copy(update={"samples": samples})
 
 
-def _opened(config: AnalysisConfig, plan: Plan, found: Checkup) -> dict[str, list[InputFile]]:
+def _opened(config: AnalysisConfig, plan: ReadingPlan, found: Checkup) -> dict[str, list[InputFile]]:
     """The files of every sample, opened and checked; what is wrong with any of them is noted, not only the first."""
     inputs: dict[str, list[InputFile]] = {}
     skips = Skips(config)
@@ -176,7 +176,7 @@ def _told_once(config: AnalysisConfig, messages: Mapping[str, str]) -> list[str]
 
 def _samples(
     config: AnalysisConfig,
-    plan: Plan,
+    plan: ReadingPlan,
     inputs: Mapping[str, list[InputFile]],
     loaded: LoadedEvents,
     listed: Mapping[str, list[str]],
@@ -195,7 +195,7 @@ def _samples(
 
 
 def _cut_flow(
-    config: AnalysisConfig, plan: Plan, name: str, files: list[InputFile], samples: Mapping[str, SampleSummary]
+    config: AnalysisConfig, plan: ReadingPlan, name: str, files: list[InputFile], samples: Mapping[str, SampleSummary]
 ) -> tuple[Step, ...] | str:
     """Events and weights after each cut, or why the weights are not told."""
     cuts = plan.cuts_of(name)
@@ -221,7 +221,7 @@ def _cut_flow(
     return tuple(Step(text, int(n), float(w), float(w2)) for text, (n, w, w2) in zip(texts, sums, strict=True))
 
 
-def _after_cuts(rows: Rows, cuts: int) -> NDArray[np.float64]:
+def _after_cuts(rows: SelectedRows, cuts: int) -> NDArray[np.float64]:
     """Entries, sumw and sumw2 before any and after each of the cuts, [cuts + 1, 3]."""
     passed, found = np.ones(len(rows.weight), dtype=bool), []
     for i in range(cuts + 1):
@@ -233,7 +233,7 @@ def _after_cuts(rows: Rows, cuts: int) -> NDArray[np.float64]:
     return np.array(found)
 
 
-def _lean(file: InputFile, columns: Mapping[str, Expression], plan: Plan, name: str) -> SamplePlan:
+def _lean(file: InputFile, columns: Mapping[str, Expression], plan: ReadingPlan, name: str) -> SamplePlan:
     """A plan of the cuts and the weight alone, over every event."""
     own = file.plan
     weights = [] if own.weight is None else [own.weight]

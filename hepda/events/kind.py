@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from hepda.config import AnalysisConfig
 from hepda.errors import ConfigError, DataError, HepdaError
-from hepda.kinds import Judging, Kind
+from hepda.kinds import Kind, RunContext
 from hepda.runtime.processes import Send
 from hepda.runtime.resources import Resources
 
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
     from hepda.events.dataset.load import LoadedEvents
     from hepda.events.results.evaluate import Numbers
     from hepda.events.table.feature_table import FeatureTable
-    from hepda.events.training.jobs import Job
+    from hepda.events.training.jobs import EventJob
     from hepda.report.page import NotDrawn, ReportFigure
-    from hepda.runtime.jobs import Trained
+    from hepda.runtime.jobs import TrainingResult
 
 Array = NDArray[Any]
 _BLOCK = 4_000_000
 """Events that are looked at together where all are."""
 
 
-class Events(Kind):
+class EventsKind(Kind):
     """An analysis of events; `table` if it is read already."""
 
     heavy = (
@@ -118,7 +118,7 @@ class Events(Kind):
         """The name of the table in a cache, if no file was left out."""
         return self.loaded.name
 
-    def jobs(self, run: Path, work: Path, device: str) -> list[Job]:
+    def jobs(self, run: Path, work: Path, device: str) -> list[EventJob]:
         """Every model, fold and member of an ensemble."""
         from hepda.events.table.store import write_table
         from hepda.events.training.jobs import jobs_of
@@ -128,7 +128,7 @@ class Events(Kind):
             write_table(self.table, folder)
         return jobs_of(self.config, folder, run, work, device)
 
-    def combine(self, results: Sequence[Trained]) -> dict[str, Array]:
+    def combine(self, results: Sequence[TrainingResult]) -> dict[str, Array]:
         """Score [n] of each model for every event."""
         return combine(self.config, self.table, results)
 
@@ -146,7 +146,7 @@ class Events(Kind):
         """Every file read: entries, sums of weights, what was lost and why."""
         return self.loaded.manifest()
 
-    def measure(self, scores: Mapping[str, Array], judging: Judging) -> dict[str, Any]:
+    def measure(self, scores: Mapping[str, Array], judging: RunContext) -> dict[str, Any]:
         """Numbers of samples, models and of the run as a whole."""
         from hepda.events import wing
         from hepda.events.training.scoring import rescore
@@ -177,7 +177,7 @@ class Events(Kind):
         self._folder = TemporaryDirectory(prefix="judged-", dir=run / ".work")
         return thinning.thinned(self.table, scores, self._shares, Path(self._folder.name) / "table")
 
-    def draw(self, scores: Mapping[str, Array], judging: Judging, folder: Path) -> list[ReportFigure | NotDrawn]:
+    def draw(self, scores: Mapping[str, Array], judging: RunContext, folder: Path) -> list[ReportFigure | NotDrawn]:
         """Every figure of the numbers that `measure` found."""
         from hepda.events import wing
 
@@ -216,7 +216,7 @@ class Events(Kind):
         return [*([thinning.told(self._shares)] if self._shares else []), *wing.notes(self.config)]
 
 
-def combine(config: AnalysisConfig, table: FeatureTable, results: Sequence[Trained]) -> dict[str, Array]:
+def combine(config: AnalysisConfig, table: FeatureTable, results: Sequence[TrainingResult]) -> dict[str, Array]:
     """Score [n] of each model for every event: its fold's, averaged over the members of an ensemble."""
     scores: dict[str, Array] = {}
     for model in config.models:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from hepda.config import AnalysisConfig
 from hepda.evaluation.roc import auc
-from hepda.events.dataset.plan import Plan, make_plan
+from hepda.events.dataset.plan import ReadingPlan, make_plan
 from hepda.events.expressions.parser import Expression, dotted_name, needed_names
 from hepda.events.identifiers import ROLES, role_of
 from hepda.events.table.feature_table import FeatureTable
@@ -54,7 +54,7 @@ def leaks(config: AnalysisConfig, table: FeatureTable) -> list[str]:
 # --- by name ------------------------------------------------------------------------------------------------------
 
 
-def _by_name(config: AnalysisConfig, plan: Plan) -> dict[str, list[str]]:
+def _by_name(config: AnalysisConfig, plan: ReadingPlan) -> dict[str, list[str]]:
     """Reasons by feature: it is, or is computed from, branches that name an event, a sample, a label or a weight."""
     found: dict[str, dict[str, None]] = {}
     for name, sample in config.samples.items():

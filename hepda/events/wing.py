@@ -19,8 +19,8 @@ from hepda.events.domains.counterparts import composition
 from hepda.events.domains.roles import alone
 from hepda.events.fit.truth import check_truth
 from hepda.events.results import figures, per_run, to_json
-from hepda.events.results.evaluate import Judged, Numbers, Rescore, evaluate
-from hepda.events.results.figure_data import Scene
+from hepda.events.results.evaluate import EvaluationInput, Numbers, Rescore, evaluate
+from hepda.events.results.figure_data import FigureData
 from hepda.events.table.feature_table import FeatureTable
 from hepda.report.page import NotDrawn, ReportFigure, save_drawings
 from hepda.runtime.processes import Send
@@ -96,7 +96,7 @@ def numbers_of(
         for name, section in config.models.items()
         if section.kind == "network"
     }
-    return evaluate(Judged(config, table, scores, networks, rescore), processes, progress)
+    return evaluate(EvaluationInput(config, table, scores, networks, rescore), processes, progress)
 
 
 def models_metrics(config: AnalysisConfig, numbers: Numbers, training: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
@@ -123,7 +123,7 @@ def draw(
     progress: Send,
 ) -> list[ReportFigure | NotDrawn]:
     """Draw every figure into `folder`, PNG and PDF; returns them as the report takes them."""
-    scene = Scene(config, table, scores, numbers, histories, best_epochs)
+    scene = FigureData(config, table, scores, numbers, histories, best_epochs)
     return save_drawings(figures.drawings, scene, folder, processes, progress)
 
 

@@ -17,7 +17,7 @@ from hepda.errors import MissingExtraError
 _LARGE = 24  # rows and columns from which the small network looks at every second pixel only
 
 
-class Inputs(nn.Module):
+class PixelInputs(nn.Module):
     """What the first layer sees of the bytes: values around 0 of order 1.
 
     With `image` every image has mean 0 and width 1 over all its channels and pixels; otherwise the mean of each channel
@@ -132,7 +132,7 @@ def encoder(section: ImageModelConfig, channels: int, size: int) -> nn.Sequentia
         MissingExtraError: `resnet50` without the extra `vision`.
 
     """
-    inputs = Inputs(channels, section.normalise)
+    inputs = PixelInputs(channels, section.normalise)
     if section.encoder == "resnet50":
         return nn.Sequential(inputs, *_resnet50())
     if section.encoder in PAPERS:

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from hepda.config.images import ImagesConfig
 from hepda.errors import DataError
 from hepda.images.arrays import Images
-from hepda.images.results import ModelNumbers, embedded_models, embedding, plane_of
+from hepda.images.results import ImageModelNumbers, embedded_models, embedding, plane_of
 from hepda.plotting import images, training
 from hepda.report.page import Drawing, collected
 
@@ -25,14 +25,14 @@ SHOWN = 60
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
+class ImageFigureData:
     """What figures are drawn of; `trains`: the first SHOWN training images of each side."""
 
     config: ImagesConfig
     run: Path
     trains: Mapping[str, Images]
     tests: Mapping[str, Images]
-    numbers: Mapping[str, ModelNumbers]
+    numbers: Mapping[str, ImageModelNumbers]
     histories: Histories
     best_epochs: Mapping[str, Any]
 
@@ -47,19 +47,19 @@ class Scene:
         return (source, target) if source != target else (f"{source} (source)", f"{target} (target)")
 
 
-def drawings(scene: Scene) -> list[Drawing]:
+def drawings(scene: ImageFigureData) -> list[Drawing]:
     """All figures."""
     parts = (_grids, _accuracies, _confusions, _embeddings, _trainings)
     return collected(parts, scene)
 
 
-def _grids(scene: Scene) -> Iterator[Drawing]:
+def _grids(scene: ImageFigureData) -> Iterator[Drawing]:
     shown = dict(zip(scene.names, (scene.trains[side].pixels for side in ("source", "target")), strict=True))
     caption = "The first training images of each domain, as the networks see them; labels of the target are never used."
     yield Drawing("inputs", "images", "Source and target", caption, lambda: images.grid_figure(shown))
 
 
-def _accuracies(scene: Scene) -> Iterator[Drawing]:
+def _accuracies(scene: ImageFigureData) -> Iterator[Drawing]:
     curves = {
         scene.title(model): [columns["target_accuracy"] for columns in found if "target_accuracy" in columns]
         for model, found in scene.histories.items()
@@ -77,7 +77,7 @@ def _accuracies(scene: Scene) -> Iterator[Drawing]:
         )  # fmt: skip
 
 
-def _confusions(scene: Scene) -> Iterator[Drawing]:
+def _confusions(scene: ImageFigureData) -> Iterator[Drawing]:
     for model in scene.config.evaluation.confusion or scene.config.models:
         counts = scene.numbers[model].confusion
         yield Drawing(
@@ -89,7 +89,7 @@ def _confusions(scene: Scene) -> Iterator[Drawing]:
         )  # fmt: skip
 
 
-def _embeddings(scene: Scene) -> Iterator[Drawing]:
+def _embeddings(scene: ImageFigureData) -> Iterator[Drawing]:
     told = scene.config.evaluation.embedding
     words = {"pca": "two principal components", "tsne": "t-SNE of thirty principal components"}[told.method]
 
@@ -115,7 +115,7 @@ def _some(found: Images, count: int, seed: int) -> Images:
     return found.take(np.random.default_rng(seed).permutation(len(found))[:count])
 
 
-def _trainings(scene: Scene) -> Iterator[Drawing]:
+def _trainings(scene: ImageFigureData) -> Iterator[Drawing]:
     for model, found in scene.histories.items():
         kept = [{k: v for k, v in columns.items() if k != "target_accuracy"} for columns in found]
         panels, levels = training.history_panels(*kept)

@@ -11,18 +11,18 @@ from numpy.typing import NDArray
 
 from hepda.config.images import ImagesConfig
 from hepda.errors import ConfigError
-from hepda.kinds import Judging, Kind
+from hepda.kinds import Kind, RunContext
 from hepda.runtime import run_directory
 from hepda.runtime.processes import Send
 from hepda.runtime.resources import Resources
 
 if TYPE_CHECKING:
-    from hepda.images.results import ModelNumbers
+    from hepda.images.results import ImageModelNumbers
     from hepda.images.training import ImageJob
     from hepda.images.wing import LoadedImages
     from hepda.number_format import Table
     from hepda.report.page import NotDrawn, ReportFigure
-    from hepda.runtime.jobs import Trained
+    from hepda.runtime.jobs import TrainingResult
 
 Array = NDArray[Any]
 
@@ -42,7 +42,7 @@ class ImagesKind(Kind):
     def __init__(self, config: ImagesConfig) -> None:
         self.config = config
         self._loaded: LoadedImages | None = None
-        self._numbers: dict[str, ModelNumbers] = {}
+        self._numbers: dict[str, ImageModelNumbers] = {}
 
     @property
     def loaded(self) -> LoadedImages:
@@ -77,7 +77,7 @@ class ImagesKind(Kind):
         write_parts(self.loaded.parts, work / "table")
         return jobs_of(self.config, work / "table", run, work, device)
 
-    def combine(self, results: Sequence[Trained]) -> dict[str, Array]:
+    def combine(self, results: Sequence[TrainingResult]) -> dict[str, Array]:
         """The trainings of each model one above the other."""
         return {
             model: np.stack([r.score for r in sorted(results, key=lambda r: r.member) if r.model == model])
@@ -112,7 +112,7 @@ class ImagesKind(Kind):
         """What was read or drawn, by part."""
         return {name: list(images.about) for name, images in self.loaded.parts.items()}
 
-    def measure(self, scores: Mapping[str, Array], judging: Judging) -> dict[str, Any]:
+    def measure(self, scores: Mapping[str, Array], judging: RunContext) -> dict[str, Any]:
         """Accuracies of every model, and the protocol that they were found by."""
         from hepda.images import results as evaluation
         from hepda.images import wing
@@ -126,14 +126,14 @@ class ImagesKind(Kind):
             "published": [one.model_dump() for one in config.evaluation.published],
         }
 
-    def draw(self, scores: Mapping[str, Array], judging: Judging, folder: Path) -> list[ReportFigure | NotDrawn]:
+    def draw(self, scores: Mapping[str, Array], judging: RunContext, folder: Path) -> list[ReportFigure | NotDrawn]:
         """Every figure."""
         from hepda.images import figures
         from hepda.report.page import save_drawings
 
         found = self.loaded
         first = {side: images.take(np.arange(min(len(images), figures.SHOWN))) for side, images in found.trains.items()}
-        scene = figures.Scene(
+        scene = figures.ImageFigureData(
             self.config, judging.run, first, found.tests, self._numbers, judging.histories, judging.best_epochs
         )
         return save_drawings(figures.drawings, scene, folder, judging.processes, judging.progress)

@@ -64,14 +64,14 @@ def confusion(said: NDArray[Any], label: NDArray[np.int64], classes: int) -> NDA
 
 
 @dataclass(frozen=True, slots=True)
-class ModelNumbers:
+class ImageModelNumbers:
     """What is known of one model: accuracy by side, and the confusion matrix of the target."""
 
     accuracy: dict[str, Accuracy]
     confusion: NDArray[np.int64]
 
 
-def numbers_of(scores: Mapping[str, NDArray[Any]], tests: Mapping[str, Images]) -> dict[str, ModelNumbers]:
+def numbers_of(scores: Mapping[str, NDArray[Any]], tests: Mapping[str, Images]) -> dict[str, ImageModelNumbers]:
     """Numbers of every model from scores [trainings, n_source + n_target, 2]."""
     found = {}
     border = len(tests["source"])
@@ -79,11 +79,11 @@ def numbers_of(scores: Mapping[str, NDArray[Any]], tests: Mapping[str, Images]) 
         said = {"source": score[:, :border, 0], "target": score[:, border:, 0]}
         accuracy = {side: accuracy_of(said[side], images.label) for side, images in tests.items()}
         target = tests["target"]
-        found[model] = ModelNumbers(accuracy, confusion(said["target"], target.label, len(target.classes)))
+        found[model] = ImageModelNumbers(accuracy, confusion(said["target"], target.label, len(target.classes)))
     return found
 
 
-def gap_closed(numbers: Mapping[str, ModelNumbers], config: ImagesConfig, model: str) -> dict[str, Any]:
+def gap_closed(numbers: Mapping[str, ImageModelNumbers], config: ImagesConfig, model: str) -> dict[str, Any]:
     """The share of the way from source only to training on the target that a model has gone (Ganin & Lempitsky 2015).
 
     Source only and ceiling are the model's own network without adaptation: the same encoder, augmentation and

@@ -21,8 +21,8 @@ from hepda.config.images import ImageModelConfig, ImagesConfig
 from hepda.datasets.download import reading
 from hepda.images.arrays import Images
 from hepda.images.augmentation import augmentation
-from hepda.images.encoders import Inputs, encoder, heads, width_of
-from hepda.runtime.jobs import Job, Left
+from hepda.images.encoders import PixelInputs, encoder, heads, width_of
+from hepda.runtime.jobs import TrainingJob, TrainingOutput
 
 PARTS = ("source_train", "source_test", "target_train", "target_test")
 BALANCED = "balanced"
@@ -65,12 +65,12 @@ def classes_in(folder: Path) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class ImageJob(Job):
+class ImageJob(TrainingJob):
     """The training of a model; `member` counts the seeds."""
 
     config: ImagesConfig
 
-    def train(self, progress: Callable[[int, int], None]) -> Left:
+    def train(self, progress: Callable[[int, int], None]) -> TrainingOutput:
         """Scores [n_s + n_t, 2] of the test images, source first: the class that is said, and its probability."""
         section = self.config.models[self.model]
         source, target = rows_of(section, self.table)
@@ -163,7 +163,7 @@ def build_network(section: ImageModelConfig, channels: int, size: int, table: Pa
     with seeded(seed):
         made = empty_network(section, channels, size, len(classes), metadata)
     inputs = made.encoder[0]  # type: ignore[index]
-    if isinstance(inputs, Inputs):
+    if isinstance(inputs, PixelInputs):
         inputs.mean.copy_(channel_means(read_part(table, "source_train").pixels))
     return made
 

@@ -13,7 +13,7 @@ from hepda.config.images import ImageModelConfig, ImagesConfig, ImageSetConfig
 from hepda.errors import DataError, SourceError
 from hepda.images import sets
 from hepda.images.arrays import Images
-from hepda.images.results import ModelNumbers, gap_closed
+from hepda.images.results import ImageModelNumbers, gap_closed
 from hepda.images.training import SIDES
 from hepda.number_format import Cell, Quantity, Table
 from hepda.runtime.processes import Send
@@ -109,7 +109,7 @@ def knowledge(section: ImageModelConfig) -> list[str]:
 
 
 def model_metrics(
-    config: ImagesConfig, numbers: Mapping[str, ModelNumbers], model: str, training: Mapping[str, Any]
+    config: ImagesConfig, numbers: Mapping[str, ImageModelNumbers], model: str, training: Mapping[str, Any]
 ) -> dict[str, Any]:
     """The entry of a model in metrics.json."""
     section, own = config.models[model], numbers[model]

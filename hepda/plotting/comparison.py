@@ -18,7 +18,7 @@ COLUMNS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class Measurement:
     """A value with the ends of its interval, None where it has none; null: what no difference reaches (95 %)."""
 
     value: float
@@ -32,7 +32,7 @@ class ComparisonPanel:
     """One number of all models and runs: its name on the axis, values by (model, run), and a line to compare with."""
 
     name: str
-    values: Mapping[tuple[str, str], Measured] = field(default_factory=dict)
+    values: Mapping[tuple[str, str], Measurement] = field(default_factory=dict)
     line: float | None = None
 
 

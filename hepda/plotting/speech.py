@@ -17,7 +17,7 @@ Array = NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Curve:
+class ErrorCurve:
     """A number and its interval at places on an axis, all [n]."""
 
     x: Array
@@ -27,7 +27,7 @@ class Curve:
 
 
 @styled
-def error_figure(panels: Mapping[str, Mapping[str, Curve]], *, xlabel: str) -> Figure:
+def error_figure(panels: Mapping[str, Mapping[str, ErrorCurve]], *, xlabel: str) -> Figure:
     """Word error rates (in percent) against `xlabel`, a panel each condition, a curve each model, intervals as bars.
 
     Raises DataError if there is no curve.
@@ -64,7 +64,9 @@ def error_figure(panels: Mapping[str, Mapping[str, Curve]], *, xlabel: str) -> F
 
 
 @styled
-def probe_figure(probe: Mapping[str, Curve], head: Mapping[str, Curve], chance: Mapping[str, float]) -> Figure:
+def probe_figure(
+    probe: Mapping[str, ErrorCurve], head: Mapping[str, ErrorCurve], chance: Mapping[str, float]
+) -> Figure:
     """Accuracies of fresh probes on the embedding, and of the heads that were trained along, against alpha.
 
     All by what is told (noise, pair). Dotted: of one who hears nothing. Raises DataError if there is no probe.

@@ -24,14 +24,14 @@ from hepda.errors import ConfigError, DataError, StorageError, TrainingError, wr
 from hepda.runtime import processes as parallel
 from hepda.runtime.processes import Send
 
-Left = tuple[NDArray[np.float32], dict[str, Any], dict[str, list[float | None]]]
+TrainingOutput = tuple[NDArray[np.float32], dict[str, Any], dict[str, list[float | None]]]
 """What a training leaves: scores, facts about it (seconds, rows_per_second, epochs, ...), its history by column."""
 ITS_OWN = (ConfigError, DataError, TrainingError)
 """What is wrong with one training alone, and no reason to stop others; a full disk or a lost process is one."""
 
 
 @dataclass(frozen=True, slots=True)
-class Job(ABC):
+class TrainingJob(ABC):
     """One training. `table` is the folder where the wing wrote its data; `run` the run directory; `work` holds what
     resumes.
 
@@ -78,12 +78,12 @@ class Job(ABC):
         return True
 
     @abstractmethod
-    def train(self, progress: Callable[[int, int], None]) -> Left:
+    def train(self, progress: Callable[[int, int], None]) -> TrainingOutput:
         """Train, and save the model in `folder`; progress(done, total) tells the epochs."""
 
 
 @dataclass(frozen=True, slots=True)
-class Trained:
+class TrainingResult:
     """What a job left: scores of the rows that it did not see, and what is known of its training."""
 
     model: str
@@ -95,12 +95,12 @@ class Trained:
 
     @property
     def name(self) -> str:
-        """As `Job.name`."""
+        """As `TrainingJob.name`."""
         return f"{self.model}-fold{self.fold}-member{self.member}"
 
 
 @dataclass(frozen=True, slots=True)
-class Failed:
+class FailedTraining:
     """A training that could not be done, and why."""
 
     name: str
@@ -112,12 +112,12 @@ def model_of(name: str) -> str:
     return name.rpartition("-fold")[0]
 
 
-def done(job: Job) -> Path:
+def done(job: TrainingJob) -> Path:
     """The file that `run_job` leaves when a job is done."""
     return job.work / f"{job.name}.npz"
 
 
-def run_job(_: None, job: Job, send: Send) -> Trained:
+def run_job(_: None, job: TrainingJob, send: Send) -> TrainingResult:
     """Train, and leave scores and history in `job.work`; a job that is done already is not done again."""
     path = done(job)
     if not path.exists():
@@ -134,12 +134,12 @@ def run_job(_: None, job: Job, send: Send) -> Trained:
     return read_job(job)
 
 
-def read_job(job: Job) -> Trained:
+def read_job(job: TrainingJob) -> TrainingResult:
     """What `run_job` left. Raises StorageError if it cannot be read."""
     try:
         with np.load(done(job), allow_pickle=False) as file:
             text = json.loads(file["text"].tobytes().decode())
-            return Trained(job.model, job.fold, job.member, file["score"], text["about"], text["history"])
+            return TrainingResult(job.model, job.fold, job.member, file["score"], text["about"], text["history"])
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise StorageError(
             f"{done(job)} cannot be read as the scores of a training ({error}); remove it, and only that training is "
@@ -147,27 +147,27 @@ def read_job(job: Job) -> Trained:
         ) from error
 
 
-def attempt(_: None, job: Job, send: Send) -> Trained | Failed:
+def attempt(_: None, job: TrainingJob, send: Send) -> TrainingResult | FailedTraining:
     """As `run_job`; what is wrong with this training alone is told, not raised."""
     try:
         return run_job(None, job, send)
     except ITS_OWN as error:
-        return Failed(job.name, str(error))
+        return FailedTraining(job.name, str(error))
 
 
-def run_jobs(jobs: Sequence[Job], processes: int, progress: Send) -> list[Trained]:
+def run_jobs(jobs: Sequence[TrainingJob], processes: int, progress: Send) -> list[TrainingResult]:
     """All jobs, `processes` at a time; returns what they left, in the order given.
 
     Raises:
-        TrainingError: some failed. All others have been done then, and what they left stays in `Job.work`.
+        TrainingError: some failed. All others have been done then, and what they left stays in `TrainingJob.work`.
 
     """
     return all_trained(parallel.run(attempt, jobs, processes, shared=None, progress=progress))
 
 
-def all_trained(results: Sequence[Trained | Failed]) -> list[Trained]:
+def all_trained(results: Sequence[TrainingResult | FailedTraining]) -> list[TrainingResult]:
     """The results, none of which may be a failure. Raises TrainingError with name and reason of each that is one."""
-    failed = [result for result in results if isinstance(result, Failed)]
+    failed = [result for result in results if isinstance(result, FailedTraining)]
     if failed:
         told = "\n".join(f"  {one.name}: {one.why}" for one in failed)
         models = list(dict.fromkeys(model_of(one.name) for one in failed))
@@ -177,4 +177,4 @@ def all_trained(results: Sequence[Trained | Failed]) -> list[Trained]:
             f"Change {ways} and say --resume: only what is changed or missing is trained. To go on without, take it "
             f"out: {' '.join(f'--set models.{model}=null' for model in models)} --resume"
         )
-    return [result for result in results if isinstance(result, Trained)]
+    return [result for result in results if isinstance(result, TrainingResult)]

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from hepda.runtime import jobs as single
-from hepda.runtime.jobs import Job, Trained
+from hepda.runtime.jobs import TrainingJob, TrainingResult
 from hepda.runtime.processes import Send, one_thread
 
 
@@ -29,7 +29,7 @@ def follows() -> bool:
     return started() and int(os.environ["RANK"]) > 0
 
 
-def run_jobs(jobs: Sequence[Job], processes: int, progress: Send) -> list[Trained]:
+def run_jobs(jobs: Sequence[TrainingJob], processes: int, progress: Send) -> list[TrainingResult]:
     """As `jobs.run_jobs`, with the help of the other processes where torchrun started some."""
     from hepda.adversarial import distributed
 
@@ -51,7 +51,7 @@ def follow() -> None:
     from hepda.adversarial import distributed
 
     distributed.init()
-    jobs: list[Job] = distributed.broadcast([])
+    jobs: list[TrainingJob] = distributed.broadcast([])
     with tempfile.TemporaryDirectory() as folder, one_thread():
         for job in jobs:
             single.attempt(None, replace(job, run=Path(folder), work=Path(folder)), lambda *_: None)  # the first tells

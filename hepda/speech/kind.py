@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from hepda.config import SpeechConfig
 from hepda.errors import ConfigError, DataError, SourceError
-from hepda.kinds import Judging, Kind
+from hepda.kinds import Kind, RunContext
 from hepda.runtime import run_directory
 from hepda.runtime.processes import Send
 from hepda.runtime.resources import Resources
@@ -20,17 +20,17 @@ from hepda.runtime.resources import Resources
 if TYPE_CHECKING:
     from hepda.number_format import Table as PageTable
     from hepda.report.page import NotDrawn, ReportFigure
-    from hepda.runtime.jobs import Trained
+    from hepda.runtime.jobs import TrainingResult
     from hepda.speech.dataset.material import Material
     from hepda.speech.recognition.senones import Aligner
-    from hepda.speech.results.numbers import Heard, Table
-    from hepda.speech.training.jobs import Job
+    from hepda.speech.results.numbers import TrainingLog, TrialTable
+    from hepda.speech.training.jobs import SpeechJob
 
 Array = NDArray[Any]
 _COLUMNS = ("wrong", "hits", "word")
 
 
-class Speech(Kind):
+class SpeechKind(Kind):
     """An analysis of speech. A score is [members, rows, 3]: a row is a test utterance under a condition."""
 
     heavy = (
@@ -111,7 +111,7 @@ class Speech(Kind):
             self._aligners[fold] = trained_aligner(self.config, corpus.select(known))
         return self._aligners[fold]
 
-    def jobs(self, run: Path, work: Path, device: str) -> list[Job]:
+    def jobs(self, run: Path, work: Path, device: str) -> list[SpeechJob]:
         """Every model for every seed and fold; leaves recordings and aligners in `work`."""
         from hepda.speech.dataset.material import (
             alignment_of,
@@ -135,7 +135,7 @@ class Speech(Kind):
             write_alignment(states, table / f"alignment-fold{fold}.safetensors")
         return jobs_of(self.config, self.material, table, run, work, device)
 
-    def combine(self, results: Sequence[Trained]) -> dict[str, Array]:
+    def combine(self, results: Sequence[TrainingResult]) -> dict[str, Array]:
         """Scores [members, rows, 3] of each model: its trainings fold after fold."""
         found = {}
         for model in self.config.models:
@@ -144,7 +144,7 @@ class Speech(Kind):
             found[model] = np.stack([np.concatenate(parts) for parts in members])
         return found
 
-    def table(self) -> Table:
+    def table(self) -> TrialTable:
         """What each row of a score is."""
         from hepda.speech.results.numbers import table_of
 
@@ -197,16 +197,16 @@ class Speech(Kind):
             "rooms": list(self.material.rooms),
         }
 
-    def heard(self, model: str, run: Path) -> Heard:
+    def heard(self, model: str, run: Path) -> TrainingLog:
         """What the trainings of a model told of themselves."""
-        from hepda.speech.results.numbers import Heard
+        from hepda.speech.results.numbers import TrainingLog
 
         told = run_directory.read_json(run / "manifest.json")["training"]
         about = {name: entry for name, entry in told.items() if name.rpartition("-fold")[0] == model}
         noises = tuple(tuple(about[f"{model}-fold0-member{member}"]["noises"]) for member in range(self.config.seeds))
-        return Heard(noises, tuple(about.values()))
+        return TrainingLog(noises, tuple(about.values()))
 
-    def measure(self, scores: Mapping[str, Array], judging: Judging) -> dict[str, Any]:
+    def measure(self, scores: Mapping[str, Array], judging: RunContext) -> dict[str, Any]:
         """Word error rates, frame accuracies, probes, paired differences."""
         from hepda.speech.results.numbers import comparison, key_of, model_numbers, quoted
 
@@ -228,12 +228,12 @@ class Speech(Kind):
             "comparison": comparison(self.config, {m: found["seeds"] for m, found in models.items()}),
         }
 
-    def draw(self, scores: Mapping[str, Array], judging: Judging, folder: Path) -> list[ReportFigure | NotDrawn]:
+    def draw(self, scores: Mapping[str, Array], judging: RunContext, folder: Path) -> list[ReportFigure | NotDrawn]:
         """Every figure, PNG and PDF."""
         from hepda.report.page import save_drawings
-        from hepda.speech.results.figures import Scene, drawings
+        from hepda.speech.results.figures import SpeechFigureData, drawings
 
-        scene = Scene(
+        scene = SpeechFigureData(
             self.config, self.material, self.aligner(0), self.table(), scores, self._numbers, judging.histories
         )
         return save_drawings(drawings, scene, folder, judging.processes, judging.progress)

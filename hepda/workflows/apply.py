@@ -28,7 +28,7 @@ from hepda.errors import ConfigError, HepdaError
 from hepda.events.dataset.splits import fold_of
 from hepda.events.files.friend_trees import SUFFIX, TREE, branch_names, friend_file
 from hepda.events.files.locations import expand, is_remote
-from hepda.events.training.friends import FriendFile, Span, inspect_file, sample_for, shapes, spans
+from hepda.events.training.friends import EventSpan, FriendFile, inspect_file, sample_for, shapes, spans
 from hepda.events.training.scoring import score_table
 from hepda.runtime import exchange, run_directory
 from hepda.runtime import processes as parallel
@@ -44,7 +44,7 @@ SUMMARY, RECORDS = "apply.json", ".apply"
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class ScoringTask:
     """A file to be scored: its path, where its friends go, and the sample whose aliases and variables hold."""
 
     path: str
@@ -132,14 +132,16 @@ def _shared(run: Path, kind: str) -> Applying:
     return Applying(load_config(run / "config.yaml"), run / "models", kind, f"{value:08x}")
 
 
-def _tasks(config: AnalysisConfig, paths: Sequence[str], output: Path, kind: str, sample: str | None) -> list[Task]:
+def _tasks(
+    config: AnalysisConfig, paths: Sequence[str], output: Path, kind: str, sample: str | None
+) -> list[ScoringTask]:
     tasks = []
     for path in paths:
         name = Path(path.partition("?")[0]).name if is_remote(path) else Path(path).name
         name = name if Path(name).suffix == SUFFIX[kind] else Path(name).stem + SUFFIX[kind]
         if not is_remote(path) and Path(path).resolve() == (output / name).resolve():
             raise ConfigError(f"--output {output}: the scores of {path} would replace it; name another folder.")
-        tasks.append(Task(path, output / name, sample_for(config, path, sample)))
+        tasks.append(ScoringTask(path, output / name, sample_for(config, path, sample)))
     twice = [name for name, n in Counter(task.output for task in tasks).items() if n > 1]
     if twice:
         same = ", ".join(task.path for task in tasks if task.output == twice[0])
@@ -179,7 +181,7 @@ def _state(path: str) -> dict[str, Any]:
     return {"path": str(Path(path).resolve()), "bytes": stat.st_size, "modified": stat.st_mtime_ns}
 
 
-def _kept(shared: Applying, task: Task) -> dict[str, Any] | None:
+def _kept(shared: Applying, task: ScoringTask) -> dict[str, Any] | None:
     """The record of a finished file that fits the run, the input and the output."""
     if not task.record.is_file() or not task.output.is_file():
         return None
@@ -197,13 +199,13 @@ def _kept(shared: Applying, task: Task) -> dict[str, Any] | None:
     return record if fits else None
 
 
-def _inspect(shared: Applying, task: Task, send: Send) -> FriendFile:
+def _inspect(shared: Applying, task: ScoringTask, send: Send) -> FriendFile:
     found = inspect_file(shared.config, task.path, task.sample)
     send(task.path, 1, 1)
     return found
 
 
-def _apply_file(shared: Applying, item: tuple[Task, FriendFile], send: Send) -> None:
+def _apply_file(shared: Applying, item: tuple[ScoringTask, FriendFile], send: Send) -> None:
     """Write the friends of one file, then its record."""
     task, file = item
     before, selected = _state(task.path), 0
@@ -236,7 +238,7 @@ def _branches(config: AnalysisConfig, keys: Sequence[str], variations: Sequence[
     return [*keys, "fold", *scores]
 
 
-def _columns(shared: Applying, span: Span, variations: Sequence[str]) -> dict[str, Array]:
+def _columns(shared: Applying, span: EventSpan, variations: Sequence[str]) -> dict[str, Array]:
     """All branches of a span, [n] each."""
     config, n = shared.config, len(span.key)
     columns: dict[str, Array] = {**span.keys, "fold": fold_of(span.key, config.split.folds)}

@@ -30,7 +30,7 @@ SHIFT_AT = ("0.2", "0.3", "0.1", "0.5")
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class FinishedRun:
     """A finished run: its folder, what it measured, what it read, its resolved config and its kind of data."""
 
     name: str
@@ -42,7 +42,7 @@ class Run:
 
 
 @dataclass(slots=True)
-class Comparison:
+class ComparisonOutcome:
     """The page, the table for the console, and the warnings that both say."""
 
     report: Path
@@ -50,7 +50,7 @@ class Comparison:
     warnings: list[str] = field(default_factory=list)
 
 
-def compare(folders: Sequence[Path], output: Path) -> Comparison:
+def compare(folders: Sequence[Path], output: Path) -> ComparisonOutcome:
     """Write the page of these runs to `output`.
 
     Raises:
@@ -82,15 +82,15 @@ def compare(folders: Sequence[Path], output: Path) -> Comparison:
         own_tables=kind.own_tables,
         sections=kind.sections,
     )
-    return Comparison(page, console_table(metrics, own), warnings)
+    return ComparisonOutcome(page, console_table(metrics, own), warnings)
 
 
-def _conclusions(run: Run) -> list[str]:
+def _conclusions(run: FinishedRun) -> list[str]:
     own = run.kind.conclusions(run.metrics)
     return conclude(run.metrics) if own is None else own
 
 
-def read_runs(folders: Sequence[Path]) -> list[Run]:
+def read_runs(folders: Sequence[Path]) -> list[FinishedRun]:
     """The runs of these folders, by the shortest names that tell them apart. Raises ConfigError as `compare`."""
     places = [folder.resolve() for folder in folders]
     if len(places) < 2:
@@ -106,19 +106,19 @@ def read_runs(folders: Sequence[Path]) -> list[Run]:
     return runs
 
 
-def _read(name: str, folder: Path) -> Run:
+def _read(name: str, folder: Path) -> FinishedRun:
     exchange.settle(folder, "compare")
     metrics, manifest = (run_directory.read_json(folder / f"{file}.json") for file in ("metrics", "manifest"))
     for file, content, key in (("metrics", metrics, "models"), ("manifest", manifest, "files")):
         if not isinstance(content, dict) or key not in content:
             raise ConfigError(f"{folder / file}.json was not written by `hepda train`; name a run directory.")
     config = load_any(folder / "config.yaml")
-    run = Run(name, folder, metrics, manifest, config.model_dump(mode="json", by_alias=True), kind_of(config))
+    run = FinishedRun(name, folder, metrics, manifest, config.model_dump(mode="json", by_alias=True), kind_of(config))
     _check_shape(run)
     return run
 
 
-def _check_shape(run: Run) -> None:
+def _check_shape(run: FinishedRun) -> None:
     """Raise ConfigError for a run whose files do not have what the page reads of them: all of it is read here once."""
     with run_directory.readable(run.folder / "metrics.json"):
         metrics, own = merged([run]), run.kind.terminal(run.metrics)
@@ -152,7 +152,7 @@ def _names(places: Sequence[Path]) -> list[str]:
     return [str(place) for place in places]
 
 
-def merged(runs: Sequence[Run]) -> dict[str, Any]:
+def merged(runs: Sequence[FinishedRun]) -> dict[str, Any]:
     """All models of all runs in the shape of metrics.json, the same model of different runs side by side."""
     names = list(dict.fromkeys(model for run in runs for model in run.metrics["models"]))
     models = {
@@ -186,7 +186,7 @@ def _titled(entry: Mapping[str, Any], run: str) -> Mapping[str, Any]:
 # --- what differs -------------------------------------------------------------------------------------------------
 
 
-def told_differences(runs: Sequence[Run]) -> list[str]:
+def told_differences(runs: Sequence[FinishedRun]) -> list[str]:
     """In words, each run against the first: luminosity, seed, input files, versions, and other keys of the config."""
     first = runs[0]
     said = []
@@ -207,7 +207,7 @@ def told_differences(runs: Sequence[Run]) -> list[str]:
     return said
 
 
-def _key_differences(first: Run, run: Run) -> list[str]:
+def _key_differences(first: FinishedRun, run: FinishedRun) -> list[str]:
     """Dotted keys of the config that differ, without what is told on its own or cannot change a number."""
     found = differences(first.config, run.config)
     return [
@@ -217,7 +217,7 @@ def _key_differences(first: Run, run: Run) -> list[str]:
     ]
 
 
-def _files(run: Run) -> dict[str, list[tuple[str, Any, Any, Any]]]:
+def _files(run: FinishedRun) -> dict[str, list[tuple[str, Any, Any, Any]]]:
     """By sample: name, bytes, entries and sum of weights of each file that was read."""
     found: dict[str, list[tuple[str, Any, Any, Any]]] = {}
     for file in run.manifest["files"]:
@@ -226,7 +226,7 @@ def _files(run: Run) -> dict[str, list[tuple[str, Any, Any, Any]]]:
     return {sample: sorted(files, key=str) for sample, files in found.items()}
 
 
-def _file_differences(first: Run, run: Run) -> list[str]:
+def _file_differences(first: FinishedRun, run: FinishedRun) -> list[str]:
     if first.kind.own_tables:
         parts = [part for part, files in first.manifest["files"].items() if run.manifest["files"].get(part) != files]
         return [f"{part.replace('_', ' ')}: read from other files." for part in parts]
@@ -252,7 +252,7 @@ def _listed(names: Sequence[str], most: int = 3) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
-def config_table(runs: Sequence[Run]) -> Table:
+def config_table(runs: Sequence[FinishedRun]) -> Table:
     """Every key at which a config differs from the first: a row a key, a column a run."""
     found: dict[str, list[Any]] = {}
     for number, run in enumerate(runs[1:], start=1):
@@ -267,7 +267,7 @@ def _word(value: Any, most: int = 60) -> Cell:
     return Cell(text if len(text) <= most else f"{text[: most - 1]}…", text, text)
 
 
-def files_table(runs: Sequence[Run]) -> Table:
+def files_table(runs: Sequence[FinishedRun]) -> Table:
     """The events that each run read and selected: a row a sample, a column a run."""
     samples = list(dict.fromkeys(str(file["sample"]) for run in runs for file in run.manifest["files"]))
     rows = []
@@ -287,7 +287,7 @@ def files_table(runs: Sequence[Run]) -> Table:
 # --- the figure ---------------------------------------------------------------------------------------------------
 
 
-def _figure(runs: Sequence[Run]) -> ReportFigure:
+def _figure(runs: Sequence[FinishedRun]) -> ReportFigure:
     """All runs side by side. Raises DataError where they share no number."""
     from hepda.plotting.base.style import Label, png
     from hepda.plotting.comparison import comparison_figure
@@ -307,7 +307,7 @@ def _figure(runs: Sequence[Run]) -> ReportFigure:
     return ReportFigure("summary", "Separation and bias of all runs", caption, png(drawn))
 
 
-def _own_panels(runs: Sequence[Run]) -> list[ComparisonPanel]:
+def _own_panels(runs: Sequence[FinishedRun]) -> list[ComparisonPanel]:
     """A panel a yardstick of the kind of data."""
     found: dict[str, dict[tuple[str, str], Any]] = {}
     for run in runs:
@@ -317,7 +317,7 @@ def _own_panels(runs: Sequence[Run]) -> list[ComparisonPanel]:
     return [_panel(name, holders, name) for name, holders in found.items()]
 
 
-def _event_panels(runs: Sequence[Run], models: Sequence[str]) -> list[list[ComparisonPanel]]:
+def _event_panels(runs: Sequence[FinishedRun], models: Sequence[str]) -> list[list[ComparisonPanel]]:
     """Rows of panels: separation by domain, KS and shift by pair of domains."""
     entries = {(model, run.name): run.metrics["models"][model]
                for run in runs for model in models if model in run.metrics["models"]}  # fmt: skip
@@ -338,14 +338,14 @@ def _panel(
     name: str, holders: Mapping[tuple[str, str], Any], key: str, factor: float = 1.0, **more: Any
 ) -> ComparisonPanel:
     """The number `key` of every (model, run) that has one."""
-    from hepda.plotting.comparison import ComparisonPanel, Measured
+    from hepda.plotting.comparison import ComparisonPanel, Measurement
 
     values = {}
     for place, holder in holders.items():
         found = Quantity.read(holder, key).scaled(factor)
         null = Quantity.read(holder, "ks_null").value if key == "ks" else None
         if found.value is not None:
-            values[place] = Measured(found.value, found.low, found.high, null)
+            values[place] = Measurement(found.value, found.low, found.high, null)
     return ComparisonPanel(name, values, **more)
 
 

@@ -43,7 +43,7 @@ Array = NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class FitOptions:
     """What the command line says: toys a pseudo-data set, models (empty: all), where results and figures go."""
 
     toys: int = 500
@@ -54,7 +54,7 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class FitOutcome:
     """Where the results are, and how long each stage took (s)."""
 
     page: Path
@@ -104,7 +104,7 @@ class _Part:
 MAIN, PROFILE = "main", "profile"
 
 
-def fit(run: Path, options: Options, progress: Progress) -> Outcome:
+def fit(run: Path, options: FitOptions, progress: Progress) -> FitOutcome:
     """Everything: fit.json, workspace-<model>.json, figures, and the report with them.
 
     Raises:
@@ -152,8 +152,8 @@ def _check_output(output: Path, models: Sequence[str]) -> None:
 
 
 def _fit_all(
-    config: AnalysisConfig, models: tuple[str, ...], run: Path, output: Path, options: Options, progress: Progress
-) -> Outcome:
+    config: AnalysisConfig, models: tuple[str, ...], run: Path, output: Path, options: FitOptions, progress: Progress
+) -> FitOutcome:
     """As `fit`, for whoever holds the lock of `output`."""
     stamp = run_directory.stamp(run) if (run / "scores.parquet").is_file() else ""
     table, scores = read_scored(config, run)
@@ -196,8 +196,8 @@ def _fit_all(
         if output != run and not (output / "figures.json").is_file():
             _take_figures(run, output)
         run_directory.write_figures(output, "fit", *sorted_out([*headline, *figures]))
-        report = train.write_page(config, events.Events(config, table), run, output, say=progress.say)
-    return Outcome(output / "fit.json", report, page, clock.seconds)
+        report = train.write_page(config, events.EventsKind(config, table), run, output, say=progress.say)
+    return FitOutcome(output / "fit.json", report, page, clock.seconds)
 
 
 def _check_contents(config: AnalysisConfig, run: Path, table: FeatureTable, progress: Progress) -> None:
@@ -327,7 +327,7 @@ def _fit(shared: _Shared, part: _Part, send: Send) -> tuple[Any, list[ReportFigu
 def _page(
     config: AnalysisConfig,
     run: Path,
-    options: Options,
+    options: FitOptions,
     regions: Sequence[Region],
     mains: Mapping[str, MainFit],
     closures: Mapping[str, Mapping[str, dict[str, tuple[Closed, ...]]]],

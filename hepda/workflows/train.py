@@ -17,7 +17,7 @@ import numpy as np
 from hepda.config import AnyConfig, load_any, resolved_yaml
 from hepda.config.differences import differences
 from hepda.errors import ConfigError
-from hepda.kinds import Judging, Kind, kind_of
+from hepda.kinds import Kind, RunContext, kind_of
 from hepda.runtime import exchange, fingerprint, run_directory
 from hepda.runtime import processes as parallel
 from hepda.runtime.hashes import check_hashes, hashes_of
@@ -52,7 +52,7 @@ class Progress(Protocol):
 
 
 @dataclass(slots=True)
-class Outcome:
+class TrainOutcome:
     """Where a run is, what it measured, how long each stage took (s), and its table for the terminal, if its kind of
     data has one of its own.
     """
@@ -90,7 +90,7 @@ def train(
     overwrite: bool = False,
     device: str = "auto",
     resources: Resources | None = None,
-) -> Outcome:
+) -> TrainOutcome:
     """Everything: from the data of the config to the report and the figures in `run`.
 
     plots: another folder that gets the figures too (None: plots/<name> for the run directory runs/<name>).
@@ -129,7 +129,7 @@ def _train(
     earlier: Path | None,
     device: str,
     resources: Resources,
-) -> Outcome:
+) -> TrainOutcome:
     """As `train`, for whoever holds the lock of `run`. earlier: a finished run that may not be overwritten."""
     clock, kind = Clock(progress), kind_of(config)
     if processes_of(config) > 1:
@@ -199,7 +199,7 @@ def config_differences(one: AnyConfig, two: AnyConfig) -> list[str]:
     return [d.key for d in differences(first, second) if not d.key.endswith("training.processes")]
 
 
-def _as_it_is(config: AnyConfig, kind: Kind, run: Path, inputs: str, clock: Clock) -> Outcome:
+def _as_it_is(config: AnyConfig, kind: Kind, run: Path, inputs: str, clock: Clock) -> TrainOutcome:
     """The finished run, of which there is nothing to resume. Raises ConfigError if it is of other data."""
     check_same_config(config, run)
     known = run_directory.read_json(run / "manifest.json").get("inputs")
@@ -212,10 +212,10 @@ def _as_it_is(config: AnyConfig, kind: Kind, run: Path, inputs: str, clock: Cloc
         )
     clock.progress.say(f"{run} is finished, with this analysis file and these data: there is nothing to do.")
     metrics = run_directory.read_json(run / "metrics.json")
-    return Outcome(run, run / "report.html", metrics, clock.seconds, kind.terminal(metrics))
+    return TrainOutcome(run, run / "report.html", metrics, clock.seconds, kind.terminal(metrics))
 
 
-def evaluate(run: Path, plots: Path | None, progress: Progress, resources: Resources | None = None) -> Outcome:
+def evaluate(run: Path, plots: Path | None, progress: Progress, resources: Resources | None = None) -> TrainOutcome:
     """Numbers, figures and report again, from the saved scores and models of a run directory.
 
     plots: as of `train`. resources: memory, cluster and the cache of tables.
@@ -280,7 +280,7 @@ def check(config: AnyConfig, progress: Progress, *, every_file: bool = False) ->
     return lines, [*text_problems(config), *problems]
 
 
-def _judge(config: AnyConfig, kind: Kind, scores: Scores, run: Path, clock: Clock) -> Outcome:
+def _judge(config: AnyConfig, kind: Kind, scores: Scores, run: Path, clock: Clock) -> TrainOutcome:
     """Numbers, figures and the report of scores, into `run`."""
     from hepda.report.page import sorted_out
 
@@ -288,7 +288,7 @@ def _judge(config: AnyConfig, kind: Kind, scores: Scores, run: Path, clock: Cloc
     histories, best = saved_histories(config, run, about)
     training = training_metrics(config, about)
     say = clock.progress.say
-    judging = Judging(run, training, histories, best, processes_of(config), clock.progress.step)
+    judging = RunContext(run, training, histories, best, processes_of(config), clock.progress.step)
     with clock("evaluate"):
         head = {"schema": 1, "name": config.name, "kind": config.kind, "seed": config.seed}
         metrics = head | kind.measure(scores, judging)
@@ -298,7 +298,7 @@ def _judge(config: AnyConfig, kind: Kind, scores: Scores, run: Path, clock: Cloc
         run_directory.write_figures(run, "evaluate", drawn, failed)
     with clock("report"):
         path = write_page(config, kind, run, say=say)
-    return Outcome(run, path, metrics, clock.seconds, kind.terminal(metrics))
+    return TrainOutcome(run, path, metrics, clock.seconds, kind.terminal(metrics))
 
 
 def write_page(

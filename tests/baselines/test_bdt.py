@@ -35,7 +35,7 @@ def events(n=1500, seed=0, negative=0.0, levels=None):
     if levels:
         features = np.round(np.clip(features, -2, 2) * levels / 4)
     weight = np.where(generator.random(n) < negative, -1.0, 1.0) * generator.uniform(0.5, 1.5, n)
-    return bdt.Events(features.astype(np.float32), label, weight)
+    return bdt.TrainingEvents(features.astype(np.float32), label, weight)
 
 
 def settings(library, **keys):
@@ -47,7 +47,7 @@ def train(library, train_events, validation=None, seed=1, **keys):
 
 
 def rows(given, index):
-    return bdt.Events(given.features[index], given.label[index], given.weight[index])
+    return bdt.TrainingEvents(given.features[index], given.label[index], given.weight[index])
 
 
 def test_trees_separate_and_scores_are_probabilities(library):
@@ -130,7 +130,7 @@ def test_signs_do_not_spoil_the_trees():
 
 
 def test_usable_weights_keep_the_signed_sum_of_each_class():
-    given = bdt.Events(
+    given = bdt.TrainingEvents(
         np.arange(6, dtype=np.float32)[:, None],
         np.array([1, 1, 1, 0, 0, 0], np.int8),
         np.array([2.0, -1.0, 1.0, 3.0, 0.0, 1.0]),

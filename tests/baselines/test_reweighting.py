@@ -10,20 +10,22 @@ import numpy as np
 import pytest
 
 from hepda.baselines import reweighting
-from hepda.baselines.reweighting import Sample, density_ratio
+from hepda.baselines.reweighting import WeightedEvents, density_ratio
 from hepda.errors import ConfigError, DataError, MissingExtraError
 from hepda.runtime.processes import one_thread
 
 SHIFT = 0.6
 
 
-def sides(n: int = 6000, shift: float = SHIFT, seed: int = 0) -> tuple[Sample, Sample]:
+def sides(n: int = 6000, shift: float = SHIFT, seed: int = 0) -> tuple[WeightedEvents, WeightedEvents]:
     """Gaussians, the target's first feature moved by `shift`: log of the ratio = shift x - shift^2 / 2."""
     rng = np.random.default_rng(seed)
     x, y = rng.normal(size=(2, n, 3)).astype(np.float32)
     y[:, 0] += shift
     weight = rng.uniform(0.5, 1.5, n) * np.where(rng.random(n) < 0.1, -1.0, 1.0)
-    return Sample(x, weight, rng.integers(0, 5, n)), Sample(y, rng.uniform(1.0, 2.0, n), rng.integers(0, 5, n))
+    return WeightedEvents(x, weight, rng.integers(0, 5, n)), WeightedEvents(
+        y, rng.uniform(1.0, 2.0, n), rng.integers(0, 5, n)
+    )
 
 
 @pytest.fixture(autouse=True)

@@ -34,7 +34,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if library != "sklearn":
             pytest.importorskip(library)
         settings = BdtConfig(kind="bdt", library=library, iterations=3, max_leaves=5, patience=None)
-        trees = bdt.fit(settings, bdt.Events(FEATURES, LABEL, np.ones(len(LABEL))))
+        trees = bdt.fit(settings, bdt.TrainingEvents(FEATURES, LABEL, np.ones(len(LABEL))))
         trees.save(folder, library, {"features": ["a", "b", "c"]})
         np.save(folder / f"{library}.npy", trees.predict(FEATURES))
     return folder

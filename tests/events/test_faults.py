@@ -19,7 +19,7 @@ from hepda.errors import DataError, ExpressionError, HepdaError, SourceError
 from hepda.events.dataset import chunks
 from hepda.events.dataset.load import LoadedEvents, load_table
 from hepda.events.files.opening import open_tree
-from hepda.events.kind import Events
+from hepda.events.kind import EventsKind
 from tests.factory import write_analysis, write_sample
 
 N = 80
@@ -157,7 +157,7 @@ def test_events_that_repeat_are_counted_told_and_in_one_fold(folder: Path) -> No
     event = np.arange(N).astype(np.uint64) + np.uint64(2**63)  # numbers that no signed integer holds
     event[40:60] = event[:20]
     write_sample(folder / "third.root", N, 5, signal=False, cross_section=20.0, spoil={"event": event})
-    kind = Events(load_config(folder / "small.yaml"))
+    kind = EventsKind(load_config(folder / "small.yaml"))
     lines = kind.load(lambda *_: None)
     count = kind.loaded.samples["third"].duplicates
     assert count > 0 and any(

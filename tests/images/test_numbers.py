@@ -42,7 +42,7 @@ def test_the_gap_is_that_of_the_same_network():
     def numbers(right):
         said = np.ones((1, 10))
         said[0, :right] = 0
-        return results.ModelNumbers({"target": results.accuracy_of(said, label)}, np.zeros((2, 2), np.int64))
+        return results.ImageModelNumbers({"target": results.accuracy_of(said, label)}, np.zeros((2, 2), np.int64))
 
     found = {name: numbers(right) for name, right in zip(chosen.models, (4, 1, 7, 9, 10), strict=True)}
     assert results.gap_closed(found, chosen, "dann")["value"] == pytest.approx(0.5)

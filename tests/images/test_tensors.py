@@ -11,7 +11,7 @@ from hepda.config.images import ImageDomainConfig, ImageModelConfig
 from hepda.errors import DataError, SourceError
 from hepda.images import augmentation, blending, synthetic
 from hepda.images.arrays import Images, digit_names
-from hepda.images.encoders import Inputs, encoder, heads, width_of
+from hepda.images.encoders import PixelInputs, encoder, heads, width_of
 from hepda.images.training import (
     BALANCED,
     ImageJob,
@@ -146,10 +146,10 @@ def test_the_small_network_has_statistics_a_domain_unless_told_otherwise():
 
 def test_images_are_normalised_each_by_itself_or_by_the_mean_of_the_source():
     x = images(5)
-    own = Inputs(3, "image")(x)
+    own = PixelInputs(3, "image")(x)
     assert torch.allclose(own.mean(dim=(1, 2, 3)), torch.zeros(5), atol=1e-5)
     assert torch.allclose(own.std(dim=(1, 2, 3)), torch.ones(5), atol=1e-2)
-    mean = Inputs(3, "mean")
+    mean = PixelInputs(3, "mean")
     mean.mean.copy_(channel_means(x.to(torch.uint8).numpy()))
     assert torch.allclose(mean(x.to(torch.uint8).float()).mean(dim=(0, 2, 3)), torch.zeros(3), atol=1e-5)
 

@@ -5,7 +5,7 @@ import pytest
 
 from hepda.errors import DataError
 from hepda.plotting.base.style import Label
-from hepda.plotting.comparison import ComparisonPanel, Measured, comparison_figure
+from hepda.plotting.comparison import ComparisonPanel, Measurement, comparison_figure
 from hepda.plotting.scan import Panel, ScanPoint, Spread, scan_criterion_figure, scan_tradeoff_figure
 from tests.plotting.checks import assert_nothing_is_cut, marked, points
 
@@ -122,8 +122,8 @@ def test_a_scan_without_numbers_cannot_be_drawn():
 def test_a_comparison_draws_each_model_of_each_run_once():
     models, runs = ["network", "dann_data_control_region"], ["first", "second", "third"]
     places = [(model, run) for model in models for run in runs if (model, run) != ("network", "second")]
-    auc = {place: Measured(0.8 + 0.01 * i, 0.79 + 0.01 * i, 0.815 + 0.01 * i) for i, place in enumerate(places)}
-    ks = {place: Measured(0.02, null=0.01) for place in places}
+    auc = {place: Measurement(0.8 + 0.01 * i, 0.79 + 0.01 * i, 0.815 + 0.01 * i) for i, place in enumerate(places)}
+    ks = {place: Measurement(0.02, null=0.01) for place in places}
     rows = [
         [ComparisonPanel(f"AUC {i}", auc) for i in range(4)],
         [ComparisonPanel("KS", ks, line=0.0), ComparisonPanel("none")],

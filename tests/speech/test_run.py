@@ -12,11 +12,11 @@ import torch
 
 from hepda.adversarial import Network
 from hepda.config import load_any
-from hepda.kinds import Judging, kind_of
-from hepda.speech.kind import Speech
+from hepda.kinds import RunContext, kind_of
+from hepda.speech.kind import SpeechKind
 from hepda.speech.results.numbers import spread
 from hepda.speech.results.tables import transcripts_table
-from hepda.speech.training.jobs import Lesson
+from hepda.speech.training.jobs import TrainingSetup
 from hepda.speech.training.probes import probed
 from hepda.workflows import compare, train
 from tests.speech.analysis import SMALL, small
@@ -115,7 +115,7 @@ def test_the_saved_scores_give_the_same_numbers_again(run):
     kind = kind_of(load_any(folder / "run" / "config.yaml"))
     kind.load(lambda *_: None)
     training = {name: found["training"] for name, found in outcome.metrics["models"].items()}
-    judging = Judging(folder / "run", training, {}, {}, 1, lambda *_: None)
+    judging = RunContext(folder / "run", training, {}, {}, 1, lambda *_: None)
     again = kind.measure(kind.saved_scores(folder / "run"), judging)
     assert again == {name: outcome.metrics[name] for name in again}
 
@@ -132,7 +132,7 @@ def test_check_reads_everything_and_trains_nothing(tmp_path):
 
 def jobs(config, folder: Path):
     kind = kind_of(config)
-    assert isinstance(kind, Speech)
+    assert isinstance(kind, SpeechKind)
     kind.load(lambda *_: None)
     return kind.jobs(folder, folder / "work", "cpu")
 
@@ -158,7 +158,7 @@ def test_a_training_that_was_interrupted_ends_as_one_that_was_not(tmp_path, mode
     (tmp_path / "work").mkdir(exist_ok=True)
 
     def weights(stop: int | None) -> dict[str, torch.Tensor]:
-        lesson = Lesson.of(whole)
+        lesson = TrainingSetup.of(whole)
 
         def on_epoch(history):
             if history.epochs == stop:
@@ -188,7 +188,7 @@ def test_a_training_that_was_interrupted_ends_as_one_that_was_not(tmp_path, mode
 )
 def test_the_sign_of_alpha_is_what_becomes_of_the_domain_head(tmp_path, model, checks):
     config = small(models={"m": model | {"encoder": "feedforward", "layers": [32]}}, evaluation={"baseline": None})
-    lesson = Lesson.of(jobs(config, tmp_path)[0])
+    lesson = TrainingSetup.of(jobs(config, tmp_path)[0])
     lesson.bank.close()
     head = lesson.network.heads["domain"]
     assert head.scale == checks["scale"]
@@ -203,7 +203,7 @@ def test_the_sign_of_alpha_is_what_becomes_of_the_domain_head(tmp_path, model, c
 
 def test_alpha_of_zero_is_no_head(tmp_path):
     models = {"m": {"encoder": "feedforward", "layers": [32], "domain": {"of": "noise", "alpha": 0.0}}}
-    lesson = Lesson.of(jobs(small(models=models, evaluation={"baseline": None}), tmp_path)[0])
+    lesson = TrainingSetup.of(jobs(small(models=models, evaluation={"baseline": None}), tmp_path)[0])
     lesson.bank.close()
     assert list(lesson.network.heads) == ["senone"]
 
@@ -220,7 +220,7 @@ def test_an_adaptation_sees_noisy_recordings_without_their_words(tmp_path):
         evaluation={"baseline": None, "probe": 0}, training={"epochs": 1},
     )  # fmt: skip
     job = jobs(config, tmp_path)[0]
-    lesson = Lesson.of(job)
+    lesson = TrainingSetup.of(job)
     assert lesson.target is not None
     assert dict(lesson.target.targets) == {}
     takes, frames = lesson.bank.takes, lesson.bank.frames
@@ -248,7 +248,7 @@ def test_rounds_teach_what_was_heard_in_recordings_that_stay_as_they_were_made(t
     config = small(
         models=models, split={"unlabelled": 0.5}, noise={"snr": [10, 20]}, evaluation={"baseline": None, "probe": 0}
     )
-    lesson = Lesson.of(jobs(config, tmp_path)[0])
+    lesson = TrainingSetup.of(jobs(config, tmp_path)[0])
     unlabelled = lesson.bank.takes.recording[lesson.labelled :]
     before = lesson.bank.frames.values[lesson.target.features.numbers].clone()
     history = lesson.fit(lambda h: None)

@@ -77,7 +77,7 @@ def content(run: Path) -> dict[str, bytes]:
     return {path.relative_to(run).as_posix(): path.read_bytes() for path in run.rglob("*") if path.is_file()}
 
 
-def train(page: Path, run: Path, *overrides: str, **more: Any) -> tuple[analysis.Outcome, list[str]]:
+def train(page: Path, run: Path, *overrides: str, **more: Any) -> tuple[analysis.TrainOutcome, list[str]]:
     told = Told()
     return analysis.train(load_config(page, overrides), run, None, told, **more), told.lines
 
@@ -96,8 +96,8 @@ def test_a_finished_run_is_not_trained_again_unasked(page: Path, run: Path) -> N
     assert content(run) == before
 
 
-@pytest.mark.parametrize("stage", ["hepda.workflows.train.run_jobs", "hepda.events.kind.Events.measure",
-                                   "hepda.events.kind.Events.draw", "hepda.report.page.write_report"])  # fmt: skip
+@pytest.mark.parametrize("stage", ["hepda.workflows.train.run_jobs", "hepda.events.kind.EventsKind.measure",
+                                   "hepda.events.kind.EventsKind.draw", "hepda.report.page.write_report"])  # fmt: skip
 def test_a_training_that_fails_leaves_the_finished_run_as_it_was(
     page: Path, run: Path, stage: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -164,7 +164,7 @@ def test_a_run_that_was_moved_keeps_its_report_and_a_fit_of_a_copy_all_figures(o
     moved = tmp_path / "far" / "away"
     shutil.copytree(original, moved)
     told = Told()
-    options = fit.Options(toys=0, processes=1)
+    options = fit.FitOptions(toys=0, processes=1)
     fit.fit(moved, options, told)
     listed = json.loads((moved / "figures.json").read_text())
     assert [entry["file"] for entry in listed][:2] == ["plots/features_overview.png", "plots/feature_ht.png"]
@@ -173,7 +173,7 @@ def test_a_run_that_was_moved_keeps_its_report_and_a_fit_of_a_copy_all_figures(o
     assert not (original / "plots" / "fit_postfit_bdt.png").exists()
     # A fit elsewhere takes copies along; a figure that is gone is said.
     (moved / "plots" / "feature_ht.png").unlink()
-    fit.fit(moved, fit.Options(toys=0, output=tmp_path / "out", processes=1), told)
+    fit.fit(moved, fit.FitOptions(toys=0, output=tmp_path / "out", processes=1), told)
     shutil.rmtree(moved)
     _, lost = run_directory.read_figures(tmp_path / "out")
     assert lost == [] and (tmp_path / "out" / "plots" / "features_overview.pdf").is_file()
@@ -234,7 +234,7 @@ def test_a_figure_that_fails_costs_neither_the_run_nor_the_other_figures(
     text = (tmp_path / "run" / "report.html").read_text()
     assert said in text and text.count("data:image/png") == 1
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == sorted([*analysis.FILES, "models", "plots"])
-    fit.fit(tmp_path / "run", fit.Options(toys=0, processes=1), Told())
+    fit.fit(tmp_path / "run", fit.FitOptions(toys=0, processes=1), Told())
     assert said in (tmp_path / "run" / "report.html").read_text()
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from hepda.config.base import WholeConfig
+from hepda.config.base import BaseConfig
 from hepda.config.events.checks import problems_of
 from hepda.config.events.reading import NormalisationConfig, ReadingConfig
 from hepda.config.events.systematics import SystematicConfig
@@ -165,7 +165,7 @@ class EvaluationConfig(Section):
     """Features or columns against which the efficiency of the first working point is drawn."""
 
 
-class AnalysisConfig(WholeConfig):
+class AnalysisConfig(BaseConfig):
     """The whole analysis. Load it by `hepda.config.load_config`."""
 
     name: Name

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hepda.errors import DataError
-from hepda.evaluation.arrays import Sample, bin_edges, sample
+from hepda.evaluation.arrays import WeightedScores, bin_edges, sample
 from hepda.evaluation.differences import distances
 from hepda.evaluation.differences.permutation import (
     STATISTICS,
@@ -76,7 +76,7 @@ def compare(
     )
 
 
-def _distances(source: Sample, other: Sample, edges: FloatArray, class_name: str) -> BiasResult:
+def _distances(source: WeightedScores, other: WeightedScores, edges: FloatArray, class_name: str) -> BiasResult:
     """The five statistics, without what random numbers say of them."""
     signed, location = distances.kolmogorov_smirnov(source, other)
     squared, ndf = distances.chi2(source, other, edges)
@@ -96,8 +96,8 @@ def _distances(source: Sample, other: Sample, edges: FloatArray, class_name: str
 
 
 def _nulls(
-    source: Sample,
-    other: Sample,
+    source: WeightedScores,
+    other: WeightedScores,
     edges: FloatArray,
     replicas: int,
     level: float,
@@ -136,7 +136,7 @@ def efficiency_shift(
     return tuple(shift(signal, source, other, e) for e in efficiencies)
 
 
-def shift(signal: Sample, source: Sample, other: Sample, efficiency: float) -> EfficiencyShift:
+def shift(signal: WeightedScores, source: WeightedScores, other: WeightedScores, efficiency: float) -> EfficiencyShift:
     """One point of `efficiency_shift`, of samples that are checked."""
     cut = cut_at_efficiency(signal.score, signal.weight, efficiency)
     kept, kept_error = weighted_efficiency(source.score >= cut, source.weight)
@@ -155,7 +155,7 @@ def shift(signal: Sample, source: Sample, other: Sample, efficiency: float) -> E
     return EfficiencyShift(*found, other_kept / kept - 1, float(error))
 
 
-def _equal_shares(events: Sample, bins: int) -> FloatArray:
+def _equal_shares(events: WeightedScores, bins: int) -> FloatArray:
     """Open-ended edges of bins that hold equal shares of the |weights|; fewer bins where scores tie."""
     order = np.argsort(events.score)
     share = np.cumsum(np.abs(events.weight[order]))

@@ -14,13 +14,13 @@ from collections.abc import Callable
 
 import numpy as np
 
-from hepda.evaluation.arrays import Sample, histogram
+from hepda.evaluation.arrays import WeightedScores, histogram
 from hepda.evaluation.results import FloatArray
 
 _NO_VARIANCE = 1e-300  # below it, a bin is empty in both samples
 
 
-def cumulative_difference(source: Sample, other: Sample) -> tuple[FloatArray, FloatArray]:
+def cumulative_difference(source: WeightedScores, other: WeightedScores) -> tuple[FloatArray, FloatArray]:
     """All different scores of both samples [u], rising, and F_other - F_source at each [u]."""
     score = np.concatenate([source.score, other.score])
     share = np.concatenate([-source.weight / source.sumw, other.weight / other.sumw])
@@ -32,7 +32,7 @@ def cumulative_difference(source: Sample, other: Sample) -> tuple[FloatArray, Fl
     return score[last], difference
 
 
-def kolmogorov_smirnov(source: Sample, other: Sample) -> tuple[float, float]:
+def kolmogorov_smirnov(source: WeightedScores, other: WeightedScores) -> tuple[float, float]:
     """F_other - F_source where its size is largest, and the score there. The KS statistic is the size.
 
     Positive if the other sample lies at lower scores. Without weights the size is that of scipy's ks_2samp.
@@ -42,13 +42,13 @@ def kolmogorov_smirnov(source: Sample, other: Sample) -> tuple[float, float]:
     return float(difference[at]), float(score[at])
 
 
-def wasserstein(source: Sample, other: Sample) -> float:
+def wasserstein(source: WeightedScores, other: WeightedScores) -> float:
     """Wasserstein-1 distance, the integral of |F_other - F_source|, in units of the score."""
     score, difference = cumulative_difference(source, other)
     return float(np.dot(np.abs(difference[:-1]), np.diff(score)))
 
 
-def energy_distance(source: Sample, other: Sample) -> float:
+def energy_distance(source: WeightedScores, other: WeightedScores) -> float:
     """sqrt(2 integral (F_other - F_source)^2), Szekely's energy distance as scipy has it.
 
     In units of the square root of the score's.
@@ -57,7 +57,7 @@ def energy_distance(source: Sample, other: Sample) -> float:
     return float(np.sqrt(2 * np.dot(difference[:-1] ** 2, np.diff(score))))
 
 
-def chi2(source: Sample, other: Sample, edges: FloatArray) -> tuple[float | None, int]:
+def chi2(source: WeightedScores, other: WeightedScores, edges: FloatArray) -> tuple[float | None, int]:
     """Chi2 between the two normalised histograms, with sumw2 of both, and its degrees of freedom.
 
     sum over bins of (p - q)^2 / (var p + var q), p = sumw_i / sumw, var p = sumw2_i / sumw^2 (Gagunashvili,
@@ -78,7 +78,7 @@ def chi2_of(source: FloatArray, source2: FloatArray, other: FloatArray, other2: 
     return float(np.sum(difference**2 / variance[used])), int(used.sum()) - 1
 
 
-def jensen_shannon(source: Sample, other: Sample, edges: FloatArray) -> float | None:
+def jensen_shannon(source: WeightedScores, other: WeightedScores, edges: FloatArray) -> float | None:
     """Jensen-Shannon divergence of the two normalised histograms in bits: 0 for equal, 1 for disjoint.
 
     Bins with a negative sum in either sample are merged with their neighbours first; None if that leaves one.

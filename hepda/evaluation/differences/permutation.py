@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hepda.errors import DataError
-from hepda.evaluation.arrays import BoolArray, Sample, bin_edges
+from hepda.evaluation.arrays import BoolArray, WeightedScores, bin_edges
 from hepda.evaluation.bootstrap import poisson_counts
 from hepda.evaluation.differences.distances import chi2_of, jensen_shannon_of
 from hepda.evaluation.results import FloatArray, NullDistribution, TwoSampleTest
@@ -118,7 +118,9 @@ class Permuted:
     drawn: Mapping[str, FloatArray]  # [permutations]
 
 
-def permute(source: Sample, other: Sample, edges: ArrayLike, permutations: int = 200, seed: int = 0) -> Permuted:
+def permute(
+    source: WeightedScores, other: WeightedScores, edges: ArrayLike, permutations: int = 200, seed: int = 0
+) -> Permuted:
     """Exchange the labels of two samples `permutations` times; edges [b + 1]: bins of chi2 and Jensen-Shannon."""
     if permutations < 1:
         raise ValueError(f"a permutation test needs at least one permutation, not {permutations}")
@@ -137,8 +139,8 @@ def permute(source: Sample, other: Sample, edges: ArrayLike, permutations: int =
 
 
 def permutation_tests(
-    source: Sample,
-    other: Sample,
+    source: WeightedScores,
+    other: WeightedScores,
     edges: ArrayLike,
     exact: Mapping[str, float | None],
     *,
@@ -188,8 +190,8 @@ def _verdict(name: str, value: float | None, observed: float, reached: int, vali
 
 
 def same_generator_nulls(
-    source: Sample,
-    other: Sample,
+    source: WeightedScores,
+    other: WeightedScores,
     edges: ArrayLike = (-np.inf, np.inf),
     *,
     replicas: int = 200,

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hepda.errors import DataError
-from hepda.evaluation.arrays import Sample, sample, vector
+from hepda.evaluation.arrays import WeightedScores, sample, vector
 from hepda.evaluation.bootstrap import ScoreBins, check_bootstrap, interval, poisson_counts
 from hepda.evaluation.differences.bias import shift
 from hepda.evaluation.results import EfficiencyShift, FloatArray, Interval, ShiftRatio
@@ -153,9 +153,9 @@ def _select(
 
 
 def _exact(score: FloatArray, events: _Events, other: str, efficiency: float) -> EfficiencyShift:
-    def part(categories: Sequence[int]) -> Sample:
+    def part(categories: Sequence[int]) -> WeightedScores:
         mask = np.isin(events.category, categories)
-        return Sample(score[mask], events.weight[mask])
+        return WeightedScores(score[mask], events.weight[mask])
 
     return shift(part(events.signal), part(events.rows[other]), part([events.own(other)]), efficiency)
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hepda.errors import DataError
-from hepda.evaluation.arrays import Sample, bin_edges, by_class, histogram, sample
+from hepda.evaluation.arrays import WeightedScores, bin_edges, by_class, histogram, sample
 from hepda.evaluation.differences.distances import merge_bins
 from hepda.evaluation.results import BinContents, FloatArray
 
@@ -57,7 +57,7 @@ def automatic_edges(
     return fine[_monotone(kept, merged[0], merged[1])]
 
 
-def _fine_edges(signal: Sample, background: Sample, bins: int) -> FloatArray:
+def _fine_edges(signal: WeightedScores, background: WeightedScores, bins: int) -> FloatArray:
     """Quantiles of both classes: scores, so that ties stay together, with the extremes as ends."""
     share = np.linspace(0, 1, bins + 1)
     values = [np.sort(s.score)[(share * (len(s.score) - 1)).astype(np.intp)] for s in (signal, background)]

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hepda.evaluation.fits.fit_results import ErrorBudget, FitResult, Impact, Parameter, SignificanceResult
-from hepda.evaluation.fits.histfactory import Measured, Model
+from hepda.evaluation.fits.histfactory import Model, Observations
 from hepda.evaluation.fits.histfactory import fit as newton_fit
 from hepda.evaluation.fits.profile import curvature_error, fit_strengths
 from hepda.evaluation.fits.templates import POI, STATISTICS, SampleTemplate, Templates
@@ -103,7 +103,7 @@ def impacts(templates: Templates, observed: ArrayLike, result: FitResult | None 
         else:
             held[2 * i : 2 * i + 2, _bin(p.name)] = values
     data = model.nominally(np.repeat(counts[None], rows, axis=0))
-    found = newton_fit(model, Measured(data.observed, data.alpha, data.gamma, held), start, free)
+    found = newton_fit(model, Observations(data.observed, data.alpha, data.gamma, held), start, free)
     shifts = [
         float(mu - best.point[0, 0]) if ok else None for mu, ok in zip(found.point[:, 0], found.converged, strict=True)
     ]
@@ -125,7 +125,7 @@ def error_budget(templates: Templates, observed: ArrayLike) -> ErrorBudget:
     best = fit_strengths(model, data, intervals=False)
     if not best.converged[0]:
         return ErrorBudget(None, None, None, None, "the fit runs to where a bin expects no events")
-    held = Measured(data.observed, data.alpha, data.gamma, model.gamma(model.expected(best.theta), data))
+    held = Observations(data.observed, data.alpha, data.gamma, model.gamma(model.expected(best.theta), data))
     total, alone = best.error[0], curvature_error(best.hessian[:, :1, :1])[0]
     fixed = curvature_error(model.derivatives(best.theta, held).hessian[:, :1, :1])[0]
     return ErrorBudget(

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hepda.evaluation.fits.interpolation import Factors, additive
+from hepda.evaluation.fits.interpolation import RateFactors, additive
 from hepda.evaluation.fits.newton import Derivatives, Minimum, Rows, minimise, solve
 from hepda.evaluation.fits.templates import Templates
 from hepda.evaluation.results import FloatArray
@@ -23,7 +23,7 @@ _LONGEST = 2.0  # step of an alpha: rates are exponentials of it
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Measured:
+class Observations:
     """What t experiments have seen: counts, and the auxiliary measurements of the nuisance parameters."""
 
     observed: FloatArray  # [t, b], >= 0, need not be whole
@@ -31,9 +31,9 @@ class Measured:
     gamma: FloatArray  # [t, b], centres of the constraints of the factors g
     held: FloatArray | None = None  # [t, b], factors g that are fixed at a value; NaN where they are profiled
 
-    def __getitem__(self, rows: Rows) -> Measured:
+    def __getitem__(self, rows: Rows) -> Observations:
         held = None if self.held is None else self.held[rows]
-        return Measured(self.observed[rows], self.alpha[rows], self.gamma[rows], held)
+        return Observations(self.observed[rows], self.alpha[rows], self.gamma[rows], held)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,7 +58,7 @@ class Model:
     nominal: FloatArray  # [s, b]
     up: FloatArray  # [s, p, b], shape up - nominal
     down: FloatArray  # [s, p, b], nominal - shape down
-    factors: Factors  # [p, s]
+    factors: RateFactors  # [p, s]
     error: FloatArray  # [b], the relative error d of the templates' statistics
 
     @classmethod
@@ -74,7 +74,13 @@ class Model:
                 rates[:, p, s], (high, low) = sample.split(name)
                 up[s, p], down[s, p] = high - sample.sumw, sample.sumw - low
         return cls(
-            names, tuple(s.signal for s in samples), nominal, up, down, Factors.of(*rates), templates.statistical_error
+            names,
+            tuple(s.signal for s in samples),
+            nominal,
+            up,
+            down,
+            RateFactors.of(*rates),
+            templates.statistical_error,
         )
 
     @property
@@ -82,9 +88,9 @@ class Model:
         """Number of bins."""
         return int(self.nominal.shape[1])
 
-    def nominally(self, observed: FloatArray) -> Measured:
+    def nominally(self, observed: FloatArray) -> Observations:
         """Counts [t, b] with auxiliary measurements at their nominal values."""
-        return Measured(observed, np.zeros((len(observed), len(self.names))), np.ones_like(observed))
+        return Observations(observed, np.zeros((len(observed), len(self.names))), np.ones_like(observed))
 
     def fluctuated(
         self,
@@ -93,9 +99,9 @@ class Model:
         generator: np.random.Generator,
         alpha: FloatArray | float = 0.0,
         gamma: FloatArray | float = 1.0,
-    ) -> Measured:
+    ) -> Observations:
         """Toys: Poisson counts about `truth` [b], auxiliary measurements about alpha [p] and gamma [b]."""
-        return Measured(
+        return Observations(
             generator.poisson(truth, (toys, self.bins)).astype(np.float64),
             generator.normal(alpha, 1.0, (toys, len(self.names))),
             generator.normal(gamma, self.error, (toys, self.bins)),
@@ -105,7 +111,7 @@ class Model:
         """Expected events nu [t, b] of mu and the alphas, theta [t, 1 + p]; without the factors g."""
         return self._expected(theta).nu
 
-    def gamma(self, nu: FloatArray, data: Measured) -> FloatArray:
+    def gamma(self, nu: FloatArray, data: Observations) -> FloatArray:
         """The profiled factors g [t, b] of the templates' statistics."""
         d2 = self.error**2
         half = 0.5 * (data.gamma - nu * d2)
@@ -114,7 +120,7 @@ class Model:
         profiled = np.where(half < 0, data.observed * d2 / far, half + root)
         return profiled if data.held is None else np.where(np.isnan(data.held), profiled, data.held)
 
-    def derivatives(self, theta: FloatArray, data: Measured) -> Derivatives:
+    def derivatives(self, theta: FloatArray, data: Observations) -> Derivatives:
         """-ln L and its derivatives by mu and the alphas, theta [t, 1 + p]; 0 for a perfect description.
 
         Inf where some bin expects no events. `positive` replaces each bin's curvature by its expectation.
@@ -142,7 +148,7 @@ class Model:
         value = self._value(nu, gamma, data) + 0.5 * np.einsum("tp,tp->t", pull, pull)
         return Derivatives(np.where(allowed, value, np.inf), gradient, hessian, positive)
 
-    def response(self, theta: FloatArray, data: Measured, hessian: FloatArray) -> FloatArray:
+    def response(self, theta: FloatArray, data: Observations, hessian: FloatArray) -> FloatArray:
         """d(mu) / d(n) at the best fit [t, b]: -H^-1 d(gradient) / dn, by the implicit function theorem."""
         at = self._expected(theta)
         gamma, d2 = self.gamma(at.nu, data), self.error**2
@@ -153,7 +159,7 @@ class Model:
         row = solve(hessian, first)
         return np.asarray(-np.einsum("tq,tqb,tb->tb", row, at.slopes, by_n))
 
-    def _value(self, nu: FloatArray, gamma: FloatArray, data: Measured) -> FloatArray:
+    def _value(self, nu: FloatArray, gamma: FloatArray, data: Observations) -> FloatArray:
         rate, n = gamma * nu, data.observed
         some = (n > 0) & (rate > 0)
         ratio = np.divide(n, rate, out=np.ones_like(rate), where=some)
@@ -205,7 +211,7 @@ class Model:
                 hessian[:, 1:, 0] += cross
 
 
-def fit(model: Model, data: Measured, start: FloatArray | None = None, free: np.ndarray | None = None) -> Minimum:
+def fit(model: Model, data: Observations, start: FloatArray | None = None, free: np.ndarray | None = None) -> Minimum:
     """Best mu and alphas of every data set; start [t, 1 + p] (mu = 1), free [t, 1 + p] as in `minimise`."""
     if start is None:
         start = np.zeros((len(data.observed), 1 + len(model.names)))

@@ -52,7 +52,7 @@ def additive(alpha: FloatArray) -> FloatArray:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Factors:
+class RateFactors:
     """Factors on rates [p, s]: of p systematics on s samples, `up` at alpha = +1, `down` at -1, all > 0."""
 
     log_up: FloatArray  # [p, s]
@@ -60,7 +60,7 @@ class Factors:
     coefficients: FloatArray  # [6, p, s], of alpha to the powers 1 ... 6 inside
 
     @classmethod
-    def of(cls, up: FloatArray, down: FloatArray) -> Factors:
+    def of(cls, up: FloatArray, down: FloatArray) -> RateFactors:
         """From the factors themselves."""
         log_up, log_down = np.log(up), np.log(down)
         ends = np.stack([up - 1, down - 1, log_up * up, -log_down * down, log_up**2 * up, log_down**2 * down])

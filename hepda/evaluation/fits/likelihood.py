@@ -121,7 +121,7 @@ class Likelihood:
 
 
 @dataclass(frozen=True, slots=True)
-class Fit:
+class LikelihoodFit:
     """Best mu and k, and the ends of the interval where -2 ln L rises by one."""
 
     mu: float
@@ -135,7 +135,7 @@ class Fit:
         return 0.5 * (self.high - self.low)
 
 
-def fit(likelihood: Likelihood) -> Fit:
+def fit(likelihood: Likelihood) -> LikelihoodFit:
     """Maximise the likelihood. Raises NoMinimumError if it runs to a boundary."""
     lowest = likelihood.lowest_mu()
 
@@ -155,10 +155,10 @@ def fit(likelihood: Likelihood) -> Fit:
         low = 2 * mu - _root(lambda x: rise(2 * mu - x), mu + step, mu, limit=2 * mu - lowest)
     except NoMinimumError:
         low = lowest  # the likelihood ends before it has risen by one: no signal strength below is possible
-    return Fit(mu, scale, low, high)
+    return LikelihoodFit(mu, scale, low, high)
 
 
-def sample_error(likelihood: Likelihood, found: Fit, variance: FloatArray) -> float:
+def sample_error(likelihood: Likelihood, found: LikelihoodFit, variance: FloatArray) -> float:
     """Standard deviation of mu from variances [b] of the observed contents, to first order.
 
     By the implicit function theorem: d(mu, k) / dn = -H^-1 dg / dn with H the Hessian and g the gradient.

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hepda.evaluation.fits.fit_results import UpperLimit
-from hepda.evaluation.fits.histfactory import Measured, Model
+from hepda.evaluation.fits.histfactory import Model, Observations
 from hepda.evaluation.fits.profile import fit_strengths, profile
 from hepda.evaluation.fits.templates import Templates
 from hepda.evaluation.results import FloatArray
@@ -40,7 +40,7 @@ def upper_limit(templates: Templates, observed: ArrayLike | None = None, *, leve
         return UpperLimit(None, None, None, level, "the fit runs to where a bin expects no events")
     nu = model.expected(without.point)
     gamma = model.gamma(nu, data)
-    asimov = Measured(gamma * nu, without.point[:, 1:], gamma)
+    asimov = Observations(gamma * nu, without.point[:, 1:], gamma)
     scale = float(best.error[0])
     root_of_asimov = _root_q(model, asimov, without.point, 0.0, 0.0)
     if not np.isfinite(scale) or scale <= 0:
@@ -64,7 +64,7 @@ def upper_limit(templates: Templates, observed: ArrayLike | None = None, *, leve
     return UpperLimit(found, median, (two_down, down, up, two_up), level)
 
 
-def _root_q(model: Model, data: Measured, start: FloatArray, mu: float, least: float) -> Callable[[float], float]:
+def _root_q(model: Model, data: Observations, start: FloatArray, mu: float, least: float) -> Callable[[float], float]:
     """sqrt(q~) of a data set as a function of the strength that is tested."""
 
     def at(tested: float) -> float:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hepda.evaluation.fits.histfactory import Measured, Model, fit
+from hepda.evaluation.fits.histfactory import Model, Observations, fit
 from hepda.evaluation.fits.newton import Minimum, solve
 from hepda.evaluation.results import FloatArray
 
@@ -41,7 +41,7 @@ class Strengths:
         )
 
 
-def fit_strengths(model: Model, data: Measured, *, intervals: bool = True) -> Strengths:
+def fit_strengths(model: Model, data: Observations, *, intervals: bool = True) -> Strengths:
     """Fit every data set; without `intervals` low and high are NaN."""
     found = fit(model, data)
     nothing = np.full(len(found.point), np.nan)
@@ -65,7 +65,7 @@ def curvature_error(hessian: FloatArray) -> FloatArray:
     return np.sqrt(np.where(variance > 0, variance, np.nan))
 
 
-def profile(model: Model, data: Measured, mu: FloatArray, start: FloatArray) -> Minimum:
+def profile(model: Model, data: Observations, mu: FloatArray, start: FloatArray) -> Minimum:
     """Best alphas for given mu [t], from `start` [t, 1 + p]."""
     free = np.ones(start.shape, dtype=np.bool_)
     free[:, 0] = False
@@ -74,7 +74,7 @@ def profile(model: Model, data: Measured, mu: FloatArray, start: FloatArray) -> 
     return fit(model, data, point, free)
 
 
-def q0(model: Model, data: Measured, best: Strengths) -> FloatArray:
+def q0(model: Model, data: Observations, best: Strengths) -> FloatArray:
     """The discovery test statistic [t]: -2 ln of L at mu = 0 over L at its maximum; 0 for mu < 0."""
     start = best.theta.copy()
     start[:, 1:] = np.where(best.converged[:, None], start[:, 1:], 0.0)
@@ -83,7 +83,7 @@ def q0(model: Model, data: Measured, best: Strengths) -> FloatArray:
     return np.where(best.converged & without.converged, ratio, np.nan)
 
 
-def _ends(model: Model, data: Measured, best: Strengths) -> tuple[FloatArray, FloatArray]:
+def _ends(model: Model, data: Observations, best: Strengths) -> tuple[FloatArray, FloatArray]:
     """Where -2 ln L has risen by one, below and above the best mu [t]: Newton on its root, nearly a straight line.
 
     Where the likelihood ends before that (a bin would expect no events), its end is taken.

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from hepda.errors import DataError
 from hepda.evaluation.arrays import vector
 from hepda.evaluation.differences.distances import merge_bins
-from hepda.evaluation.fits.interpolation import Factors, additive
+from hepda.evaluation.fits.interpolation import RateFactors, additive
 from hepda.evaluation.results import FloatArray
 
 POI = "mu"
@@ -266,7 +266,7 @@ def _varied(sample: SampleTemplate, values: Mapping[str, float]) -> FloatArray:
         (up, down), shape = sample.split(name)
         weights = additive(alpha)[0, :, 0, 0]
         contents = contents + weights[0] * (shape[0] - sample.sumw) + weights[1] * (sample.sumw - shape[1])
-        factor *= float(np.exp(Factors.of(np.array([[up]]), np.array([[down]])).at(alpha)[0].item()))
+        factor *= float(np.exp(RateFactors.of(np.array([[up]]), np.array([[down]])).at(alpha)[0].item()))
     return np.asarray(factor * contents, dtype=np.float64)
 
 

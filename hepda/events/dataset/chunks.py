@@ -16,7 +16,7 @@ from hepda.events.dataset.stitching import Stitching
 from hepda.events.expressions.columns import Bools, Column, counts, offsets_of
 from hepda.events.expressions.evaluator import Evaluator
 from hepda.events.expressions.parser import Expression
-from hepda.events.files.opening import Source, integers
+from hepda.events.files.opening import EventSource, integers
 
 SPAN_ENTRIES = 100_000
 """Events that are read at once where the file lets them be: few, so that memory does not grow with its length."""
@@ -27,7 +27,7 @@ CHUNK_ENTRIES = 16_000
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class SelectedRows:
     """Selected events: as in FeatureTable, and per model `domain:<model>:...` columns among `columns`.
 
     cut_counts: events left after each cut.
@@ -160,7 +160,7 @@ class ChunkReader:
     faults: Faults
     gaps: dict[str, int]
 
-    def read(self, source: Source, start: int, stop: int) -> Iterator[Rows]:
+    def read(self, source: EventSource, start: int, stop: int) -> Iterator[SelectedRows]:
         """Rows of the entries [start, stop), read at once. Raises SourceError or ExpressionError."""
         names = sorted({*self.plan.branches, *self.key})
         columns = source.read(names, start, stop)
@@ -169,7 +169,7 @@ class ChunkReader:
             part = {name: slice_events(column, first, last) for name, column in columns.items()}
             yield self._rows(part, source.path, np.arange(start + first, start + last))
 
-    def _rows(self, columns: dict[str, Column], path: str, entries: NDArray[np.int64]) -> Rows:
+    def _rows(self, columns: dict[str, Column], path: str, entries: NDArray[np.int64]) -> SelectedRows:
         """Rows of one chunk, whose entries in the file at `path` are `entries`."""
 
         def where(event: int) -> str:
@@ -196,7 +196,7 @@ class ChunkReader:
         for name, expression in self.plan.columns.items():
             values, gone = evaluator.exact_number(expression)
             extra[name] = values if gone is None else np.where(gone, np.nan, values)
-        return Rows(features, weight, key, extra, np.asarray(cut_counts, dtype=np.int64))
+        return SelectedRows(features, weight, key, extra, np.asarray(cut_counts, dtype=np.int64))
 
     def _undecided(self, condition: Expression, gone: Bools | None, events: Bools) -> None:
         """Take note of the `events` that a condition rejects because it is missing (`gone`) in them."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from hepda.config import AnalysisConfig
 from hepda.errors import HepdaError, MissingTreeError, SourceError
-from hepda.events.dataset.plan import Plan, SamplePlan, check_plots, make_plan
+from hepda.events.dataset.plan import ReadingPlan, SamplePlan, check_plots, make_plan
 from hepda.events.dataset.samples import Metadata, Normalisation, metadata_of, normalisation_config, normalisation_of
 from hepda.events.dataset.skipped_files import Skips
 from hepda.events.dataset.stitching import Stitching
@@ -36,7 +36,7 @@ class InputFile:
     has_events: bool = True
 
 
-def inspect(config: AnalysisConfig, skips: Skips | None = None) -> tuple[Plan, dict[str, list[InputFile]]]:
+def inspect(config: AnalysisConfig, skips: Skips | None = None) -> tuple[ReadingPlan, dict[str, list[InputFile]]]:
     """Parse every expression and open every file, without reading events; raises as `load_table` does.
 
     skips: takes note of the files that are left out.
@@ -49,7 +49,7 @@ def inspect(config: AnalysisConfig, skips: Skips | None = None) -> tuple[Plan, d
     return plan, inputs
 
 
-def open_inputs(config: AnalysisConfig, plan: Plan, name: str, skips: Skips) -> list[InputFile]:
+def open_inputs(config: AnalysisConfig, plan: ReadingPlan, name: str, skips: Skips) -> list[InputFile]:
     """Open each file of a sample; check its tree, branches, expressions and metadata."""
     inputs = []
     empty: list[tuple[str, Metadata, MissingTreeError]] = []
@@ -75,7 +75,7 @@ def open_inputs(config: AnalysisConfig, plan: Plan, name: str, skips: Skips) -> 
     return inputs
 
 
-def _metadata_without_events(config: AnalysisConfig, plan: Plan, name: str, path: str) -> Metadata | None:
+def _metadata_without_events(config: AnalysisConfig, plan: ReadingPlan, name: str, path: str) -> Metadata | None:
     """What normalises the sample, of a file without its tree: as a job leaves it that selected nothing. None: nothing.
 
     A sample that is normalised by something else has no such files: nothing tells them from those of a wrong name.
@@ -90,7 +90,7 @@ def _metadata_without_events(config: AnalysisConfig, plan: Plan, name: str, path
     return None if found.sum_of_weights is None else found
 
 
-def _open_input(config: AnalysisConfig, plan: Plan, name: str, path: str) -> InputFile:
+def _open_input(config: AnalysisConfig, plan: ReadingPlan, name: str, path: str) -> InputFile:
     with sample_tree(config, name, path) as tree:
         sample_plan = plan.for_sample(name, tree.branches, path, tree.refused)
         tree.require(config.split.key)
@@ -112,7 +112,7 @@ def sample_tree(config: AnalysisConfig, name: str, path: str) -> Iterator[Tree]:
 
 def factor_of(
     config: AnalysisConfig,
-    plan: Plan,
+    plan: ReadingPlan,
     name: str,
     own: Normalisation,
     inputs: Mapping[str, list[InputFile]] | None,

@@ -20,7 +20,7 @@ from hepda.errors import DataError, SourceError
 from hepda.events.dataset.checks import check_sample, check_table
 from hepda.events.dataset.chunks import Faults
 from hepda.events.dataset.inputs import InputFile, inspect
-from hepda.events.dataset.plan import Plan, check_plots, make_plan
+from hepda.events.dataset.plan import ReadingPlan, check_plots, make_plan
 from hepda.events.dataset.reading import FileRecord, Report, SampleSpans, rows_of_file, sample_spans, table_of
 from hepda.events.dataset.samples import Metadata, SampleSummary, WeightSums, duplicates
 from hepda.events.dataset.skipped_files import BrokenFileError, SkippedFile, Skips
@@ -147,7 +147,7 @@ def _check_unchanged(inputs: Mapping[str, list[InputFile]], states: Mapping[str,
 
 def _load(
     config: AnalysisConfig,
-    plan: Plan,
+    plan: ReadingPlan,
     inputs: dict[str, list[InputFile]],
     skips: Skips,
     on_progress: Progress | None,
@@ -189,7 +189,7 @@ def _load(
 
 def _read_sample(
     config: AnalysisConfig,
-    plan: Plan,
+    plan: ReadingPlan,
     sample: SampleSpans,
     results: Iterator[SpanRows],
     report: Report,

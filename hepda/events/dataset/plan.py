@@ -50,7 +50,7 @@ class SamplePlan:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class ReadingPlan:
     """All parsed expressions of an analysis; `for_sample` checks them against a sample's branches."""
 
     config: AnalysisConfig
@@ -122,7 +122,7 @@ class Plan:
         return plans
 
 
-def make_plan(config: AnalysisConfig) -> Plan:
+def make_plan(config: AnalysisConfig) -> ReadingPlan:
     """Parse every expression of the analysis. Raises ExpressionError."""
     _refuse_constants(config)
     variables = {name: parse(text, f"variables.{name}") for name, text in config.variables.items()}
@@ -148,7 +148,7 @@ def make_plan(config: AnalysisConfig) -> Plan:
             selection = parse(own.selection, f"{where}.selection") if own.selection else None
             weight = None if own.weight.strip() == PHYSICAL else parse(own.weight, f"{where}.weight")
             domains[model] = (selection, weight)
-    plan = Plan(
+    plan = ReadingPlan(
         config=config,
         variables=variables,
         own_variables={

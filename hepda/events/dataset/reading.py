@@ -12,9 +12,9 @@ import numpy as np
 
 from hepda.config import AnalysisConfig
 from hepda.errors import SourceError
-from hepda.events.dataset.chunks import MOST_ENTRIES, SPAN_ENTRIES, Faults, Rows
+from hepda.events.dataset.chunks import MOST_ENTRIES, SPAN_ENTRIES, Faults, SelectedRows
 from hepda.events.dataset.inputs import InputFile, factor_of
-from hepda.events.dataset.plan import Plan
+from hepda.events.dataset.plan import ReadingPlan
 from hepda.events.dataset.samples import Normalisation, WeightSums, normalisation_of
 from hepda.events.dataset.skipped_files import BrokenFileError
 from hepda.events.dataset.spans import (
@@ -77,13 +77,13 @@ class SampleSpans:
 class SampleRows:
     """What was read of one sample: its selected events, span by span, and missing features by name."""
 
-    rows: list[Rows]
+    rows: list[SelectedRows]
     gaps: dict[str, int]
 
 
 def sample_spans(
     config: AnalysisConfig,
-    plan: Plan,
+    plan: ReadingPlan,
     name: str,
     files: Sequence[InputFile],
     inputs: Mapping[str, list[InputFile]] | None = None,
@@ -115,7 +115,7 @@ def sample_spans(
 
 def rows_of_file(
     sample: SampleSpans, number: int, results: Iterator[SpanRows], faults: Faults, gaps: dict[str, int], report: Report
-) -> Iterator[Rows]:
+) -> Iterator[SelectedRows]:
     """Rows of the `number`-th file of a sample, whose spans come next in `results`; they are read one at a time.
 
     faults, gaps: take note of what was met. Raises BrokenFileError for a file that cannot be read.
@@ -129,7 +129,9 @@ def rows_of_file(
         raise BrokenFileError(sample.name, file.path, error) from error
 
 
-def read_rows(config: AnalysisConfig, plan: Plan, name: str, files: list[InputFile], report: Report) -> SampleRows:
+def read_rows(
+    config: AnalysisConfig, plan: ReadingPlan, name: str, files: list[InputFile], report: Report
+) -> SampleRows:
     """Read the files of one sample, span by span, in this process.
 
     Raises BrokenFileError for a file that cannot be read, DataError for numbers that are not finite.
@@ -147,7 +149,7 @@ def read_rows(config: AnalysisConfig, plan: Plan, name: str, files: list[InputFi
 _LABELS = {"signal": 1, "background": 0, None: -1}
 
 
-def table_of(config: AnalysisConfig, name: str, rows: list[Rows]) -> FeatureTable:
+def table_of(config: AnalysisConfig, name: str, rows: list[SelectedRows]) -> FeatureTable:
     """The table of the rows of one sample."""
     sample = config.samples[name]
     key = np.concatenate([r.key for r in rows])

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from hepda.errors import DataError, ProcessError, SourceError
-from hepda.events.dataset.chunks import ChunkReader, Faults, Rows, stretches
+from hepda.events.dataset.chunks import ChunkReader, Faults, SelectedRows, stretches
 from hepda.events.dataset.plan import SamplePlan
 from hepda.events.dataset.stitching import Stitching
 from hepda.events.expressions.columns import Column
@@ -71,7 +71,7 @@ class Span:
 class SpanRows:
     """Rows of the selected events of a span, what was not finite there, and missing features by name."""
 
-    rows: Rows
+    rows: SelectedRows
     faults: Faults
     gaps: dict[str, int] = field(default_factory=dict)
 
@@ -136,13 +136,13 @@ def close_files() -> None:
     _OPEN.stack.close()
 
 
-def joined(rows: Sequence[Rows]) -> Rows:
+def joined(rows: Sequence[SelectedRows]) -> SelectedRows:
     """Rows of consecutive chunks as one. Raises DataError for none."""
     if not rows:
         raise DataError("there are no rows to join.")
     if len(rows) == 1:
         return rows[0]
-    return Rows(
+    return SelectedRows(
         np.concatenate([r.features for r in rows]),
         np.concatenate([r.weight for r in rows]),
         np.concatenate([r.key for r in rows]),
@@ -184,7 +184,9 @@ def _bytes(column: Column) -> int:
     return sum(part.nbytes for part in parts if part is not None)
 
 
-def merge(found: Iterator[SpanRows] | Sequence[SpanRows], faults: Faults, gaps: dict[str, int]) -> Iterator[Rows]:
+def merge(
+    found: Iterator[SpanRows] | Sequence[SpanRows], faults: Faults, gaps: dict[str, int]
+) -> Iterator[SelectedRows]:
     """Rows of spans in their order; what they met is added to `faults` and `gaps`."""
     for part in found:
         for what, (count, path, entry) in part.faults.found.items():

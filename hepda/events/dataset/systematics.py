@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from hepda.config import AnalysisConfig
 from hepda.config.events.systematics import ShapeSystematic, WeightSystematic, template_samples, varied_samples
 from hepda.errors import ConfigError, nearest
-from hepda.events.dataset.plan import PHYSICAL, Plan
+from hepda.events.dataset.plan import PHYSICAL, ReadingPlan
 from hepda.events.expressions.parser import Expression, check_names, parse
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 SIDES = ("up", "down")
 
 
-def check_systematics(config: AnalysisConfig, plan: Plan, inputs: Mapping[str, Sequence[InputFile]]) -> None:
+def check_systematics(config: AnalysisConfig, plan: ReadingPlan, inputs: Mapping[str, Sequence[InputFile]]) -> None:
     """Raise before anything is trained for a branch or a name in `systematics` that is not in the files.
 
     Raises:

@@ -17,7 +17,7 @@ from hepda.config import AnalysisConfig
 from hepda.config.events.systematics import ShapeSystematic, template_samples, varied_samples
 from hepda.errors import DataError
 from hepda.events.dataset.inputs import InputFile, open_inputs
-from hepda.events.dataset.plan import PHYSICAL, Plan, make_plan
+from hepda.events.dataset.plan import PHYSICAL, ReadingPlan, make_plan
 from hepda.events.dataset.reading import read_rows, table_of
 from hepda.events.dataset.skipped_files import Skips
 from hepda.events.dataset.systematics import SIDES, factors_of
@@ -104,6 +104,6 @@ def read_factors(
     return np.concatenate([np.zeros(0, np.uint64), *(rows.key for rows in read.rows)]), found
 
 
-def _open(config: AnalysisConfig, sample: str) -> tuple[Plan, list[InputFile]]:
+def _open(config: AnalysisConfig, sample: str) -> tuple[ReadingPlan, list[InputFile]]:
     plan = make_plan(config)
     return plan, open_inputs(config, plan, sample, Skips(config))

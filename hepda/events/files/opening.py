@@ -16,10 +16,10 @@ from hepda.events.expressions.columns import Column, counts
 from hepda.events.files.locations import RETRIES, Result, attempt, check_scheme, expand, is_remote, size_of
 from hepda.events.files.protocol import Format, choose_tree, open_format
 
-__all__ = ["EventFile", "Source", "Tree", "expand", "integers", "open_file", "open_tree", "size_of", "tree_of"]
+__all__ = ["EventFile", "EventSource", "Tree", "expand", "integers", "open_file", "open_tree", "size_of", "tree_of"]
 
 
-class Source(Protocol):
+class EventSource(Protocol):
     """A tree of one file, whatever the format."""
 
     @property

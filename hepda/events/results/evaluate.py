@@ -74,7 +74,7 @@ class Numbers:
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class EvaluationInput:
     """What is judged: P(signal) [n] of each model, and where the networks with an embedding are."""
 
     config: AnalysisConfig
@@ -97,7 +97,7 @@ class Judged:
         return [n for n in self.table.domain_names if n not in hidden and lacking_class(self.table, n) != wanted]
 
 
-def evaluate(judged: Judged, processes: int, progress: Send) -> Numbers:
+def evaluate(judged: EvaluationInput, processes: int, progress: Send) -> Numbers:
     """All numbers; the parts are computed side by side.
 
     Raises:
@@ -141,7 +141,7 @@ Part = tuple[str, str, str]
 """A part of the evaluation: kind, model ("" for none) and domain ("" for all)."""
 
 
-def _parts(judged: Judged, labelled: tuple[str, ...]) -> list[Part]:
+def _parts(judged: EvaluationInput, labelled: tuple[str, ...]) -> list[Part]:
     """Those that take longest first, so that no process waits long for the last one."""
     parts: list[Part] = []
     if judged.config.evaluation.probes:
@@ -156,7 +156,7 @@ def _parts(judged: Judged, labelled: tuple[str, ...]) -> list[Part]:
     return parts + [("roc", "", domain) for domain in labelled]
 
 
-def _compute(judged: Judged, part: Part, send: Send) -> Any:
+def _compute(judged: EvaluationInput, part: Part, send: Send) -> Any:
     kind, model, domain = part
     result: Any
     if kind == "roc":
@@ -173,13 +173,13 @@ def _compute(judged: Judged, part: Part, send: Send) -> Any:
     return result
 
 
-def _telling_inputs(judged: Judged, other: str) -> tuple[FeatureImportance | str, InputRemoval | str]:
+def _telling_inputs(judged: EvaluationInput, other: str) -> tuple[FeatureImportance | str, InputRemoval | str]:
     """Which inputs tell another domain apart, and what is lost without them."""
     found = importance(judged, other)
     return found, found if isinstance(found, str) else input_removal(judged, other, found.names)
 
 
-def _rocs(judged: Judged, domain: str) -> dict[str, tuple[Roc, RocBand]]:
+def _rocs(judged: EvaluationInput, domain: str) -> dict[str, tuple[Roc, RocBand]]:
     table, config = judged.table, judged.config
     mask = table.of_domain(domain) & (table.label >= 0)
     of_domain = {model: score[mask] for model, score in judged.scores.items()}
@@ -194,13 +194,13 @@ def _rocs(judged: Judged, domain: str) -> dict[str, tuple[Roc, RocBand]]:
     )
 
 
-def _reference(judged: Judged) -> str:
+def _reference(judged: EvaluationInput) -> str:
     """The plain model; the first one that was scored where it was not."""
     plain = plain_model(judged.config)
     return plain if plain in judged.scores else next(iter(judged.scores))
 
 
-def _ratios(judged: Judged) -> dict[str, dict[str, tuple[ShiftRatio, ...]]]:
+def _ratios(judged: EvaluationInput) -> dict[str, dict[str, tuple[ShiftRatio, ...]]]:
     """Shifts of every model over the plain one's, by other domain, at the signal efficiencies of the tail."""
     table, config = judged.table, judged.config
     names = np.asarray(table.domain_names)[table.domain]

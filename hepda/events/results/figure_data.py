@@ -20,7 +20,7 @@ Array = NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
+class FigureData:
     """What all figures are drawn from."""
 
     config: AnalysisConfig
@@ -72,7 +72,7 @@ class Scene:
         status = "Pseudo-data" if data and self.has_data else "Simulation"
         return style.Label(status, luminosity=self.config.luminosity, note=", ".join(said))
 
-    def stack(self, values: Array) -> list[features.Sample]:
+    def stack(self, values: Array) -> list[features.FeatureSample]:
         """The samples of the source, background first, as a stack."""
         chosen = [
             (name, sample)
@@ -84,7 +84,7 @@ class Scene:
         for name, sample in chosen:
             mask = self.table.of_samples([name])
             parts.append(
-                features.Sample(
+                features.FeatureSample(
                     sample.label or name,
                     values[mask],
                     self.table.weight[mask],
@@ -94,7 +94,7 @@ class Scene:
             )
         return parts
 
-    def rivals(self, values: Array) -> list[features.Sample]:
+    def rivals(self, values: Array) -> list[features.FeatureSample]:
         """The other simulated domains, each as one total scaled to the source's yield.
 
         A class or process that a domain lacks is the source's: what is compared is the whole expectation.
@@ -114,15 +114,15 @@ class Scene:
             scale = weight[known & ~lent].sum() / weight[own].sum()
             both = own | lent
             scaled = np.where(own[both], scale, 1.0) * weight[both]
-            parts.append(features.Sample(f"{name} (scaled)", values[both], scaled, colour=colours[domain]))
+            parts.append(features.FeatureSample(f"{name} (scaled)", values[both], scaled, colour=colours[domain]))
         return parts
 
-    def data(self, values: Array) -> features.Sample | None:
+    def data(self, values: Array) -> features.FeatureSample | None:
         """The events of the first domain without labels, as points."""
         for domain in self.numbers.unlabelled:
             mask = self.table.of_domain(domain)
             named = {s.label for s in self.config.samples.values() if s.domain == domain and s.label}
-            return features.Sample(named.pop() if len(named) == 1 else domain, values[mask])
+            return features.FeatureSample(named.pop() if len(named) == 1 else domain, values[mask])
         return None
 
 

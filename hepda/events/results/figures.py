@@ -10,7 +10,7 @@ import numpy as np
 from hepda.events.domains.blinding import hidden_range
 from hepda.events.domains.counterparts import counterparts
 from hepda.events.domains.roles import adapted_to, compared, compared_class, held_out_domains
-from hepda.events.results.figure_data import Array, Scene, axis
+from hepda.events.results.figure_data import Array, FigureData, axis
 from hepda.plotting import training
 from hepda.plotting.scores import (
     bias,
@@ -27,10 +27,10 @@ from hepda.plotting.scores import (
 from hepda.report.page import Drawing, collected
 
 
-class Inputs(Sequence[features.Feature]):
+class DrawnFeatures(Sequence[features.Feature]):
     """The features as they are drawn, each taken out of the table when it is asked for: all are as large as it."""
 
-    def __init__(self, scene: Scene) -> None:
+    def __init__(self, scene: FigureData) -> None:
         self._scene = scene
 
     def __len__(self) -> int:
@@ -57,10 +57,10 @@ class Inputs(Sequence[features.Feature]):
         )
 
 
-def input_drawings(scene: Scene) -> Iterator[Drawing]:
+def input_drawings(scene: FigureData) -> Iterator[Drawing]:
     """Simulation against data for every feature, and all on one page."""
     hidden = hidden_range(scene.config)
-    drawn = Inputs(scene)
+    drawn = DrawnFeatures(scene)
     note = "data blinded" if hidden else ""
     label = scene.label(note, data=not hidden)
     yield Drawing(
@@ -79,7 +79,7 @@ def input_drawings(scene: Scene) -> Iterator[Drawing]:
         )  # fmt: skip
 
 
-def separation_drawings(scene: Scene) -> Iterator[Drawing]:
+def separation_drawings(scene: FigureData) -> Iterator[Drawing]:
     """ROC of all models in every labelled domain, and calibration."""
     adapted = {m for m in scene.config.models if adapted_to(scene.config, m) is not None}
     reference = next((m for m in scene.models if m not in scene.histories and m not in adapted), scene.models[0])
@@ -105,7 +105,7 @@ def separation_drawings(scene: Scene) -> Iterator[Drawing]:
     yield from _efficiencies(scene)
 
 
-def _efficiencies(scene: Scene) -> Iterator[Drawing]:
+def _efficiencies(scene: FigureData) -> Iterator[Drawing]:
     """Efficiency of the first working point against each variable of `evaluation.efficiency_against`."""
     at = f"cut at {100 * scene.config.evaluation.working_points[0]:g} % signal efficiency"
     for variable in scene.config.evaluation.efficiency_against:
@@ -121,7 +121,7 @@ def _efficiencies(scene: Scene) -> Iterator[Drawing]:
         )  # fmt: skip
 
 
-def score_drawings(scene: Scene) -> Iterator[Drawing]:
+def score_drawings(scene: FigureData) -> Iterator[Drawing]:
     """Scores of each model: the compared class by domain where there is a second one, and the stack."""
     blind = hidden_range(scene.config)
     against = "simulation against data" if scene.has_data else "simulation"
@@ -149,7 +149,7 @@ def score_drawings(scene: Scene) -> Iterator[Drawing]:
         )  # fmt: skip
 
 
-def _alike(scene: Scene) -> list[tuple[list[str], str]]:
+def _alike(scene: FigureData) -> list[tuple[list[str], str]]:
     """Domains that are compared with the same processes of the source, and which those are if not all."""
     groups: dict[tuple[str, ...], list[str]] = {}
     for other in scene.rival_domains:
@@ -158,19 +158,19 @@ def _alike(scene: Scene) -> list[tuple[list[str], str]]:
     return [(others, f"Without {', '.join(left)}. " if left else "") for left, others in groups.items()]
 
 
-def _shapes(scene: Scene, score: Array, others: Sequence[str]) -> dict[str, tuple[Array, Array]]:
+def _shapes(scene: FigureData, score: Array, others: Sequence[str]) -> dict[str, tuple[Array, Array]]:
     """Scores and weights of the compared class, by domain, the source first."""
     pairs = {other: compared(scene.config, scene.table, other) for other in others}
     chosen = {scene.source: pairs[others[0]][0], **{other: two for other, (_, two) in pairs.items()}}
     return {name: (score[of.mask], scene.table.weight[of.mask]) for name, of in chosen.items()}
 
 
-def _signal(scene: Scene, score: Array) -> dict[str, tuple[Array, Array]]:
+def _signal(scene: FigureData, score: Array) -> dict[str, tuple[Array, Array]]:
     signal = scene.table.of_domain(scene.source) & (scene.table.label == 1)
     return {"signal": (score[signal], scene.table.weight[signal])}
 
 
-def bias_drawings(scene: Scene) -> Iterator[Drawing]:
+def bias_drawings(scene: FigureData) -> Iterator[Drawing]:
     """Efficiency shifts, KS distances, the trade-off and the closure of mu."""
     own = scene.numbers.models
     for other in scene.rival_domains:
@@ -210,7 +210,7 @@ def bias_drawings(scene: Scene) -> Iterator[Drawing]:
         )  # fmt: skip
 
 
-def _ratios(scene: Scene) -> Iterator[Drawing]:
+def _ratios(scene: FigureData) -> Iterator[Drawing]:
     """The shifts of the adapted models over those of the plain one, to the simulated domains."""
     own = scene.numbers.models
     found = {
@@ -229,7 +229,7 @@ def _ratios(scene: Scene) -> Iterator[Drawing]:
         )  # fmt: skip
 
 
-def _tradeoff(scene: Scene, other: str) -> Iterator[Drawing]:
+def _tradeoff(scene: FigureData, other: str) -> Iterator[Drawing]:
     points = {}
     nulls = []
     for model in scene.models:
@@ -247,7 +247,7 @@ def _tradeoff(scene: Scene, other: str) -> Iterator[Drawing]:
     )  # fmt: skip
 
 
-def significance_drawings(scene: Scene) -> Iterator[Drawing]:
+def significance_drawings(scene: FigureData) -> Iterator[Drawing]:
     """Expected significance against the cut."""
     scans = {m: own.scan for m, own in scene.numbers.models.items() if own.scan is not None}
     yield Drawing(
@@ -257,7 +257,7 @@ def significance_drawings(scene: Scene) -> Iterator[Drawing]:
     )  # fmt: skip
 
 
-def training_drawings(scene: Scene) -> Iterator[Drawing]:
+def training_drawings(scene: FigureData) -> Iterator[Drawing]:
     """The history of each network."""
     for model, columns in scene.histories.items():
         panels, levels = training.history_panels(
@@ -274,7 +274,7 @@ def training_drawings(scene: Scene) -> Iterator[Drawing]:
         )  # fmt: skip
 
 
-def guard_drawings(scene: Scene) -> Iterator[Drawing]:
+def guard_drawings(scene: FigureData) -> Iterator[Drawing]:
     """Training events against events that no training saw."""
     for model, own in scene.numbers.models.items():
         if isinstance(own.overtraining, str):
@@ -288,7 +288,7 @@ def guard_drawings(scene: Scene) -> Iterator[Drawing]:
         )  # fmt: skip
 
 
-def drawings(scene: Scene) -> list[Drawing]:
+def drawings(scene: FigureData) -> list[Drawing]:
     """Everything that is drawn of a run, in the order of the report."""
     parts = (
         input_drawings,

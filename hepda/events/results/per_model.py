@@ -51,7 +51,7 @@ from hepda.events.results.training_noise import TrainingNoise, training_noise
 from hepda.events.table.feature_table import FeatureTable
 
 if TYPE_CHECKING:
-    from hepda.events.results.evaluate import Judged
+    from hepda.events.results.evaluate import EvaluationInput
 
 Array = NDArray[Any]
 Mask = NDArray[np.bool_]
@@ -84,7 +84,7 @@ class ModelNumbers:
     noise: TrainingNoise | None = None
 
 
-def model_numbers(judged: Judged, model: str) -> ModelNumbers:
+def model_numbers(judged: EvaluationInput, model: str) -> ModelNumbers:
     """Everything but what several models or domains share (ROC, ratios) and what is fitted (probes)."""
     config, table = judged.config, judged.table
     score = np.asarray(judged.scores[model], np.float64)
@@ -228,7 +228,7 @@ def _or_reason(function: Callable[..., Flatness], *values: Array, **options: Any
         return str(reason)
 
 
-def overtraining(judged: Judged, model: str) -> dict[str, OvertrainingTest] | str:
+def overtraining(judged: EvaluationInput, model: str) -> dict[str, OvertrainingTest] | str:
     """The models of fold 0 on the events that they were trained on, against fold 0, which they never saw; or why not.
 
     Both are events of the samples that the model was trained on; validation events are neither.

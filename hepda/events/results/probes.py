@@ -18,7 +18,7 @@ from hepda.events.table.feature_table import FeatureTable
 
 if TYPE_CHECKING:
     from hepda.adversarial import Network
-    from hepda.events.results.evaluate import Judged
+    from hepda.events.results.evaluate import EvaluationInput
 
 Array = NDArray[Any]
 Mask = NDArray[np.bool_]
@@ -27,7 +27,7 @@ MOST_SEEN = 20 * MAX_PROBE_EVENTS  # of each domain: whose features and embeddin
 MAX_REPLICAS = 100  # an error known to 7 % will do
 
 
-def probes(judged: Judged, model: str, other: str) -> dict[str, tuple[ProbeResult, ...] | str]:
+def probes(judged: EvaluationInput, model: str, other: str) -> dict[str, tuple[ProbeResult, ...] | str]:
     """Both kinds of probes against one other domain, by class: on a model's score and embedding.
 
     Without a model ("") they see the inputs. Fold 0 alone: there, score and embedding come from networks which saw
@@ -51,7 +51,7 @@ def probes(judged: Judged, model: str, other: str) -> dict[str, tuple[ProbeResul
     return found
 
 
-def _sides(judged: Judged, other: str) -> list[Sequence[Selection]]:
+def _sides(judged: EvaluationInput, other: str) -> list[Sequence[Selection]]:
     """The events of source and other, in fold 0: of each class, or of all where the class is unknown."""
     table, config = judged.table, judged.config
     classes = classes_of(config, table, other)
@@ -67,7 +67,7 @@ def _few(table: FeatureTable, mask: Mask) -> Mask:
 
 
 def _ask(
-    judged: Judged, values: Mapping[str, Callable[[Mask], Array]], sides: Sequence[Selection]
+    judged: EvaluationInput, values: Mapping[str, Callable[[Mask], Array]], sides: Sequence[Selection]
 ) -> Iterator[ProbeResult]:
     config = judged.config
     weights = [judged.table.weight[side.mask] for side in sides]
@@ -81,7 +81,7 @@ def _ask(
             )  # fmt: skip
 
 
-def importance(judged: Judged, other: str) -> FeatureImportance | str:
+def importance(judged: EvaluationInput, other: str) -> FeatureImportance | str:
     """Which inputs tell another domain from the source, for the class that is compared; or why that is not known."""
     table, config = judged.table, judged.config
     one, two = (_few(table, side.mask) for side in compared(config, table, other))
@@ -94,7 +94,7 @@ def importance(judged: Judged, other: str) -> FeatureImportance | str:
         return str(reason)
 
 
-def input_removal(judged: Judged, other: str, order: Sequence[str]) -> InputRemoval | str:
+def input_removal(judged: EvaluationInput, other: str, order: Sequence[str]) -> InputRemoval | str:
     """What the domains and the classes of the source lose without the inputs that come first in `order`; or why not.
 
     The domains are compared as in `importance`, whose order it is; signal and background are those of the source.

@@ -19,7 +19,7 @@ from hepda.evaluation.results import (
 from hepda.events.domains.roles import UNLABELLED, adapted_to, held_out_domains, trained_on
 from hepda.events.results.evaluate import Numbers
 from hepda.events.results.per_model import ModelNumbers, shift_points
-from hepda.events.results.training_noise import Spread, TrainingNoise
+from hepda.events.results.training_noise import FeatureSpread, TrainingNoise
 from hepda.events.training.model_description import setup_of
 
 REWEIGHTINGS = ("reweight", "domain_reweight")
@@ -254,7 +254,7 @@ def model_metrics(config: AnalysisConfig, numbers: Numbers, model: str, training
 def noise_of(found: TrainingNoise, source: str) -> dict[str, Any]:
     """models.<model>.training_noise: spread between trainings, and the error of their mean that it makes."""
 
-    def entry(spread: Spread) -> dict[str, float]:
+    def entry(spread: FeatureSpread) -> dict[str, float]:
         return {"spread": spread.spread, "error": spread.error}
 
     return {

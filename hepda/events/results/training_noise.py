@@ -21,7 +21,7 @@ from hepda.evaluation.roc import auc
 from hepda.events.domains.roles import compared
 
 if TYPE_CHECKING:
-    from hepda.events.results.evaluate import Judged
+    from hepda.events.results.evaluate import EvaluationInput
     from hepda.events.table.feature_table import FeatureTable
 
 Array = NDArray[Any]
@@ -30,7 +30,7 @@ _BLOCK = 500_000
 
 
 @dataclass(frozen=True, slots=True)
-class Spread:
+class FeatureSpread:
     """A number of each training; the trainings are one sample of those that other seeds would give."""
 
     values: tuple[float, ...]
@@ -56,11 +56,11 @@ class TrainingNoise:
 
     over: Literal["members", "folds"]
     trainings: int
-    auc: Spread | None
-    shifts: dict[str, dict[float, Spread]] = field(default_factory=dict)
+    auc: FeatureSpread | None
+    shifts: dict[str, dict[float, FeatureSpread]] = field(default_factory=dict)
 
 
-def training_noise(judged: Judged, model: str, score: Array) -> TrainingNoise:
+def training_noise(judged: EvaluationInput, model: str, score: Array) -> TrainingNoise:
     """The spread over the members of an ensemble, else over folds; score [n]: of all events, as they are judged."""
     section = judged.config.models.get(model)
     members = section.ensemble if isinstance(section, NetworkConfig) else 1
@@ -74,7 +74,7 @@ def training_noise(judged: Judged, model: str, score: Array) -> TrainingNoise:
     return _noise(judged, "folds", folds, ((score, judged.table.fold == fold) for fold in range(folds)))
 
 
-def _used(judged: Judged) -> NDArray[np.bool_]:
+def _used(judged: EvaluationInput) -> NDArray[np.bool_]:
     """The events that any of the numbers takes: [n]."""
     table, config = judged.table, judged.config
     used = table.of_domain(config.domains[0]) & (table.label >= 0)
@@ -97,7 +97,7 @@ def _member_score(
 
 
 def _noise(
-    judged: Judged,
+    judged: EvaluationInput,
     over: Literal["members", "folds"],
     trainings: int,
     parts: Iterator[tuple[Array, NDArray[np.bool_]]],
@@ -141,6 +141,6 @@ def _noise(
     )
 
 
-def _spread(values: list[float], trainings: int) -> Spread | None:
+def _spread(values: list[float], trainings: int) -> FeatureSpread | None:
     """None unless every training has the number: those that lack it are not any ones."""
-    return Spread(tuple(values)) if len(values) == trainings > 1 else None
+    return FeatureSpread(tuple(values)) if len(values) == trainings > 1 else None

@@ -53,7 +53,7 @@ class FriendFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class ScoredPart:
     """The selected events of a span: their places in it, int64 [m], and the table of their features [m, k]."""
 
     index: NDArray[np.int64]
@@ -61,7 +61,7 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class EventSpan:
     """Consecutive events of a file, selected or not.
 
     keys: the branches that identify an event, [n] each; key: their hash [n]; parts: the nominal events by "", those
@@ -70,7 +70,7 @@ class Span:
 
     keys: dict[str, Array]
     key: NDArray[np.uint64]
-    parts: dict[str, Part]
+    parts: dict[str, ScoredPart]
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +151,7 @@ def inspect_file(config: AnalysisConfig, path: str, sample: str | None) -> Frien
 
 def spans(
     config: AnalysisConfig, file: FriendFile, usual: int = SPAN_ENTRIES, most: int = MOST_ENTRIES
-) -> Iterator[Span]:
+) -> Iterator[EventSpan]:
     """All events of a file in its order, in `stretches`; at least one span, if an empty one.
 
     Raises:
@@ -179,7 +179,7 @@ def _span(
     plan: SamplePlan,
     instead: Mapping[str, Mapping[str, str]],
     bounds: tuple[int, int],
-) -> Span:
+) -> EventSpan:
     start, stop = bounds
     key = config.split.key
     nominal = {name for name in (*plan.branches, *key) if name != _ENTRY}
@@ -195,8 +195,8 @@ def _span(
         _complain(faults, variation)
         if rows:
             table = table_of(config, owner, rows)
-            parts[variation] = Part(table.columns[_ENTRY].astype(np.int64) - start, table)
-    return Span(keys, event_key(*keys.values()), parts)
+            parts[variation] = ScoredPart(table.columns[_ENTRY].astype(np.int64) - start, table)
+    return EventSpan(keys, event_key(*keys.values()), parts)
 
 
 def _complain(faults: Faults, variation: str) -> None:

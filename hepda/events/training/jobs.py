@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from hepda.config import AnalysisConfig, BdtConfig, NetworkConfig, RatioConfig
 from hepda.errors import ConfigError, MissingExtraError
 from hepda.runtime import jobs
-from hepda.runtime.jobs import Left
+from hepda.runtime.jobs import TrainingOutput
 from hepda.runtime.resources import LEAST_MEMORY, PROCESS, Resources, in_words
 
 if TYPE_CHECKING:
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from hepda.adversarial.networks.term import Term
     from hepda.baselines.bdt import Bdt
     from hepda.events.table.feature_table import FeatureTable
-    from hepda.events.training.reweighting import Factors
+    from hepda.events.training.reweighting import TrainingFactors
 
 
 @dataclass(frozen=True, slots=True)
-class Job(jobs.Job):
+class EventJob(jobs.TrainingJob):
     """The training of a model of events; `table` is a folder of `write_table`."""
 
     config: AnalysisConfig
@@ -38,7 +38,7 @@ class Job(jobs.Job):
         """Networks are trained together, trees by the first process alone."""
         return isinstance(self.config.models[self.model], NetworkConfig)
 
-    def train(self, progress: Callable[[int, int], None]) -> Left:
+    def train(self, progress: Callable[[int, int], None]) -> TrainingOutput:
         """By the kind of the model."""
         section = self.config.models[self.model]
         if isinstance(section, BdtConfig):
@@ -47,7 +47,7 @@ class Job(jobs.Job):
         return train_network(self, lambda history: progress(history.epochs, epochs))
 
 
-def jobs_of(config: AnalysisConfig, table: Path, run: Path, work: Path, device: str) -> list[Job]:
+def jobs_of(config: AnalysisConfig, table: Path, run: Path, work: Path, device: str) -> list[EventJob]:
     """All trainings of an analysis, the longest kind first."""
     found = []
     networks = any(isinstance(section, NetworkConfig) for section in config.models.values())
@@ -55,7 +55,7 @@ def jobs_of(config: AnalysisConfig, table: Path, run: Path, work: Path, device: 
     for model, section in config.models.items():
         members = section.ensemble if isinstance(section, NetworkConfig) else 1
         found += [
-            Job(config, model, fold, member, table, run, work, device, kernels)
+            EventJob(config, model, fold, member, table, run, work, device, kernels)
             for fold in range(config.split.folds)
             for member in range(members)
         ]
@@ -174,7 +174,7 @@ def build_network(inputs: int, section: NetworkConfig, seed: int, metadata: dict
     return Network(encoder, heads, terms=terms, metadata=metadata)
 
 
-def train_network(job: Job, on_epoch: Callable[[History], None]) -> Left:
+def train_network(job: EventJob, on_epoch: Callable[[History], None]) -> TrainingOutput:
     """Fit the network of a job; returns the scores of its fold, facts about the training, and its history."""
     from hepda.adversarial import Trainer
     from hepda.adversarial.training.selection import find_scorer
@@ -220,7 +220,7 @@ def train_network(job: Job, on_epoch: Callable[[History], None]) -> Left:
     return score, about, history.to_dict()["columns"]
 
 
-def train_bdt(job: Job) -> Left:
+def train_bdt(job: EventJob) -> TrainingOutput:
     """Fit the trees of a job; returns as `train_network`, without a history."""
     from hepda.baselines import bdt
     from hepda.events.table.store import open_table
@@ -232,7 +232,7 @@ def train_bdt(job: Job) -> Left:
     table = open_table(job.table)
     factors = factors_of(job, table)
     parts = bdt_part(job.config, table, job.model, job.fold, factors)
-    train, validation = (bdt.Events(*part) for part in parts)
+    train, validation = (bdt.TrainingEvents(*part) for part in parts)
     seen = len(train.label) + len(validation.label)
     there = int((table.of_samples(job.config.training_samples(job.model)) & (table.fold != job.fold)).sum())
     part = [f"trained on {seen} of {there} events, chosen by hash (`events`)"] if seen < there else []
@@ -263,7 +263,7 @@ def _predicted(trees: Bdt, table: FeatureTable, fold: int) -> NDArray[np.float32
     return np.concatenate([trees.predict(part) for part in parts if len(part)])
 
 
-def factors_of(job: Job, table: FeatureTable) -> Factors:
+def factors_of(job: EventJob, table: FeatureTable) -> TrainingFactors:
     """The reweighting of a fold's training events; members of an ensemble share one, which lies in `job.work`."""
     from hepda.events.training.reweighting import read_factors, write_factors
     from hepda.events.training.tensors import training_factors
@@ -277,7 +277,7 @@ def factors_of(job: Job, table: FeatureTable) -> Factors:
     return read_factors(path)
 
 
-def _metadata(job: Job, names: tuple[str, ...]) -> dict[str, Any]:
+def _metadata(job: EventJob, names: tuple[str, ...]) -> dict[str, Any]:
     """What stands beside a trained model: enough to score events with it.
 
     A network with a parameter reads one more column after its features; `value` is what events are scored at.

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hepda.baselines.reweighting import Sample, density_ratio
+from hepda.baselines.reweighting import WeightedEvents, density_ratio
 from hepda.config import RatioConfig
 from hepda.errors import DataError
 from hepda.evaluation.differences.probes import probe
@@ -25,7 +25,7 @@ PROBE_EVENTS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Factors:
+class TrainingFactors:
     """On the training weights of the table's events [n]; None is 1 for all.
 
     task: in the class loss; domain: in the domain loss; about: what the manifest says of each.
@@ -46,7 +46,7 @@ class Factors:
         ]
 
 
-def write_factors(path: Path, factors: Factors) -> None:
+def write_factors(path: Path, factors: TrainingFactors) -> None:
     """Write factors to a file, whole or not at all."""
     arrays = {name: getattr(factors, name) for name in ("task", "domain") if getattr(factors, name) is not None}
     temporary = path.with_suffix(f".{os.getpid()}.tmp.npz")
@@ -54,11 +54,11 @@ def write_factors(path: Path, factors: Factors) -> None:
     temporary.replace(path)
 
 
-def read_factors(path: Path) -> Factors:
+def read_factors(path: Path) -> TrainingFactors:
     """The factors that `write_factors` wrote."""
     with np.load(path, allow_pickle=False) as file:
         arrays = {name: file[name] for name in ("task", "domain") if name in file}
-        return Factors(**arrays, about=json.loads(file["text"].tobytes().decode()))
+        return TrainingFactors(**arrays, about=json.loads(file["text"].tobytes().decode()))
 
 
 def source_factors(
@@ -82,8 +82,8 @@ def source_factors(
     columns = [table.names.index(name) for name in settings.features or table.names]
     part = part_of(table.key, PARTS)
 
-    def sample(mask: Mask) -> Sample:
-        return Sample(np.ascontiguousarray(table.features[mask][:, columns]), weight[mask], part[mask])
+    def sample(mask: Mask) -> WeightedEvents:
+        return WeightedEvents(np.ascontiguousarray(table.features[mask][:, columns]), weight[mask], part[mask])
 
     for side, mask in zip(("source", "target"), sides, strict=True):
         missing = PARTS - len(np.unique(part[mask]))
@@ -98,7 +98,9 @@ def source_factors(
     return factors, {"method": settings.method, **ratio.as_manifest(), "domain_auc": told}
 
 
-def _domain_auc(source: Sample, target: Sample, seed: int, factor: Array | float = 1.0) -> dict[str, float]:
+def _domain_auc(
+    source: WeightedEvents, target: WeightedEvents, seed: int, factor: Array | float = 1.0
+) -> dict[str, float]:
     """What a fresh classifier tells the sides apart by: 0.5 where the ratio has left nothing."""
     found = probe(
         source.features, target.features, factor * source.weight, target.weight, representation="inputs",

@@ -23,7 +23,7 @@ from hepda.errors import ConfigError
 from hepda.events.dataset.splits import is_chosen
 from hepda.events.table.feature_table import FeatureTable
 from hepda.events.table.store import release
-from hepda.events.training.reweighting import Factors, source_factors
+from hepda.events.training.reweighting import TrainingFactors, source_factors
 
 Mask = NDArray[np.bool_]
 Array = NDArray[np.float64]
@@ -40,7 +40,7 @@ CLASSES = {"background": 0, "signal": 1}  # masks of a domain head a class (meth
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class TrainingPart:
     """The events of one training: rows to train on and to validate on, of the source and of the target."""
 
     source: DomainRows
@@ -119,7 +119,7 @@ def _training_features(
     return _features(table, rows, known[table.domain[rows]])
 
 
-def training_factors(config: AnalysisConfig, table: FeatureTable, model: str, fold: int) -> Factors:
+def training_factors(config: AnalysisConfig, table: FeatureTable, model: str, fold: int) -> TrainingFactors:
     """The factors of `reweight` and `domain.reweight` for fold `fold`, by models that saw none of the fold's events.
 
     Within the training events every event's factor is by a model that did not see it (`density_ratio`). Raises as
@@ -140,12 +140,12 @@ def training_factors(config: AnalysisConfig, table: FeatureTable, model: str, fo
         source, target = (seen & (side == number) & trainable for number in (0, 1))
         where = f"models.{model}.domain.reweight"
         other, about["domain_reweight"] = source_factors(domain.reweight, table, (source, target), weight, seed, where)
-    return Factors(task, other, about)
+    return TrainingFactors(task, other, about)
 
 
 def network_part(
-    config: AnalysisConfig, table: FeatureTable, model: str, fold: int, factors: Factors | None = None
-) -> Part:
+    config: AnalysisConfig, table: FeatureTable, model: str, fold: int, factors: TrainingFactors | None = None
+) -> TrainingPart:
     """Source and target rows of the network `model` for fold `fold`.
 
     Source rows: every event that the class loss or the source side of the domain loss needs; a row outside
@@ -185,7 +185,7 @@ def network_part(
         return DomainRows(features, weights={ADVERSARY: weight.astype(number, copy=False)}, masks=masks)
 
     source, source_validation, target, target_validation = _roles(config, table, model, fold)
-    return Part(
+    return TrainingPart(
         source_rows(source), target_rows(target), source_rows(source_validation), target_rows(target_validation)
     )
 
@@ -219,7 +219,7 @@ def _domain_columns(
 
 
 def bdt_part(
-    config: AnalysisConfig, table: FeatureTable, model: str, fold: int, factors: Factors | None = None
+    config: AnalysisConfig, table: FeatureTable, model: str, fold: int, factors: TrainingFactors | None = None
 ) -> tuple[tuple[NDArray[np.float32], NDArray[np.int8], Array], ...]:
     """(features, label, weight) to train on and to validate on, for the trees `model` of fold `fold`.
 

@@ -14,7 +14,7 @@ from hepda.plotting.base.style import COLUMN, Label, axes_label, domain_colours,
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Rows:
+class RowsFigure:
     """The figure, and where models and domains stand in it; `height` is of a line, models are 1 apart."""
 
     figure: Figure
@@ -54,7 +54,7 @@ def model_rows(
     panels: int = 1,
     width: float = COLUMN,
     columns: int = 2,
-) -> Rows:
+) -> RowsFigure:
     """Axes with the models at the left, first on top; `entries` of the legend join the domains.
 
     panels: so many axes side by side, in a figure `width` inches wide; columns: of the legend.
@@ -80,4 +80,4 @@ def model_rows(
     if panels > 1 and label is not None:
         drawn.text(0.05 / width, 1 - 0.06 / high, label.status, weight="bold", va="top", gid="label")
         drawn.text(1 - right / width, 1 - 0.06 / high, label.right, ha="right", va="top", gid="label")
-    return Rows(drawn, made, models, domains, domain_colours(domains), 0.8 / len(domains))
+    return RowsFigure(drawn, made, models, domains, domain_colours(domains), 0.8 / len(domains))

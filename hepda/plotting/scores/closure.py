@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 
 from hepda.errors import DataError
 from hepda.plotting.base.histogram import ONE_SIGMA
-from hepda.plotting.base.rows import Rows, model_rows
+from hepda.plotting.base.rows import RowsFigure, model_rows
 from hepda.plotting.base.style import COLUMN, MARKERS, PAGE, Label, styled
 from hepda.plotting.numbers import ClosureLike, CoverageLike
 
@@ -128,7 +128,7 @@ def _with_mu(fits: Fits) -> dict[str, dict[str, list[ClosureLike]]]:
     return known
 
 
-def _draw_biases(rows: Rows, known: Fits, truths: Sequence[float]) -> tuple[float, float]:
+def _draw_biases(rows: RowsFigure, known: Fits, truths: Sequence[float]) -> tuple[float, float]:
     """A panel a truth; returns the limits that hold all points with their errors, and no bias."""
     reach = [0.0]
     for index, (domain, results) in enumerate(known.items()):
@@ -148,7 +148,7 @@ def _draw_bias(axes: Axes, bias: float, y: float, fit: ClosureLike, marker: str,
 
 
 def _draw_coverage(
-    rows: Rows, coverage: Mapping[str, Mapping[str, Sequence[CoverageLike]]], truths: Sequence[float]
+    rows: RowsFigure, coverage: Mapping[str, Mapping[str, Sequence[CoverageLike]]], truths: Sequence[float]
 ) -> None:
     """The last panel; toys of the truth that is nearest to 1 among those with a panel."""
     axes, wanted = rows.panels[-1], min(truths, key=lambda truth: abs(truth - 1))

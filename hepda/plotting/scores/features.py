@@ -36,7 +36,7 @@ from hepda.plotting.base.style import (
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Sample:
+class FeatureSample:
     """One entry of a figure: values [n] of the quantity drawn and signed weights [n] (None: data, 1 each).
 
     signal: drawn in red on top of the stack and once more as a scaled line. colour: None takes the palette's.
@@ -62,9 +62,9 @@ class Feature:
 
     name: str
     label: str
-    stack: Sequence[Sample]
-    data: Sample | None = None
-    others: Sequence[Sample] = ()
+    stack: Sequence[FeatureSample]
+    data: FeatureSample | None = None
+    others: Sequence[FeatureSample] = ()
     edges: ArrayLike | None = None
     missing: float | None = None
     blind: tuple[float, float] | None = None
@@ -75,7 +75,7 @@ class _Filled:
     """The histograms of one figure, made once for both of its panels."""
 
     stack: list[Histogram]
-    stack_samples: list[Sample]
+    stack_samples: list[FeatureSample]
     colours: list[str]
     others: list[Histogram]
     other_colours: list[str]
@@ -213,7 +213,7 @@ def _small_panels(
     return main, below
 
 
-def _present(sample: Sample, missing: float | None) -> tuple[Floats, Floats | None]:
+def _present(sample: FeatureSample, missing: float | None) -> tuple[Floats, Floats | None]:
     values = np.asarray(sample.values, dtype=np.float64)
     weights = None if sample.weights is None else np.asarray(sample.weights, dtype=np.float64)
     if missing is None:
@@ -231,7 +231,7 @@ def _fill(feature: Feature) -> _Filled:
     if feature.edges is not None:
         edges = np.asarray(feature.edges, dtype=np.float64)
 
-    def fill(sample: Sample) -> Histogram:
+    def fill(sample: FeatureSample) -> Histogram:
         return histogram(*_present(sample, feature.missing), edges)
 
     told = [*stack, *feature.others]  # what lies beyond the end bins; hidden data must leave no trace in the note
@@ -331,7 +331,7 @@ def _missing_note(feature: Feature) -> str:
     if feature.missing is None:
         return ""
 
-    def share(samples: Sequence[Sample]) -> float:
+    def share(samples: Sequence[FeatureSample]) -> float:
         """Of the sum of weights, what has no value."""
         kept = everything = 0.0
         for sample in samples:

@@ -22,7 +22,7 @@ from hepda.plotting.base.style import (
     ratio_figure,
     styled,
 )
-from hepda.plotting.scores.features import Feature, Sample, feature_figure
+from hepda.plotting.scores.features import Feature, FeatureSample, feature_figure
 
 SCORE_EDGES = np.linspace(0.0, 1.0, 21)  # of 0.05: the usual thresholds of a blinding lie on edges
 
@@ -76,11 +76,11 @@ def shape_figure(
 
 
 def stack_figure(
-    stack: Sequence[Sample],
+    stack: Sequence[FeatureSample],
     *,
     model: str,
-    data: Sample | None = None,
-    others: Sequence[Sample] = (),
+    data: FeatureSample | None = None,
+    others: Sequence[FeatureSample] = (),
     blind: tuple[float, float] | None = None,
     edges: ArrayLike = SCORE_EDGES,
     label: Label | None = None,

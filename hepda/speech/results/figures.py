@@ -15,7 +15,7 @@ from hepda.report.page import Drawing, collected
 from hepda.speech.dataset.material import Material, aligner_frames
 from hepda.speech.dataset.subsets import extractor_of, parts_of
 from hepda.speech.dataset.trials import CLEAN, NEW_ROOM, ROOM, SEEN, UNSEEN, Trial, trial_tape
-from hepda.speech.results.numbers import Scores, Table, confusion, is_quoted, key_of, quoted
+from hepda.speech.results.numbers import Scores, TrialTable, confusion, is_quoted, key_of, quoted
 
 if TYPE_CHECKING:
     from hepda.config import SpeechConfig
@@ -29,13 +29,13 @@ CONFUSIONS = 3  # panels at most
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
+class SpeechFigureData:
     """All that figures are made of."""
 
     config: SpeechConfig
     material: Material
     aligner: Aligner
-    table: Table
+    table: TrialTable
     scores: Scores
     models: Mapping[str, Mapping[str, Any]]
     histories: Mapping[str, Sequence[Mapping[str, Sequence[float | None]]]]
@@ -45,12 +45,12 @@ class Scene:
         return self.config.models[model].title or model
 
 
-def drawings(scene: Scene) -> list[Drawing]:
+def drawings(scene: SpeechFigureData) -> list[Drawing]:
     """Everything that is drawn of a run."""
     return collected((_errors, _probes, _confusions, _sounds, _trainings), scene)
 
 
-def _trainings(scene: Scene) -> Iterator[Drawing]:
+def _trainings(scene: SpeechFigureData) -> Iterator[Drawing]:
     for model, columns in scene.histories.items():
         panels, levels = training_plots.history_panels(
             *({name: [np.nan if x is None else x for x in values] for name, values in one.items()} for one in columns)
@@ -64,18 +64,18 @@ def _trainings(scene: Scene) -> Iterator[Drawing]:
         )  # fmt: skip
 
 
-def _curve(points: Sequence[tuple[float, Mapping[str, Any]]]) -> plots.Curve:
+def _curve(points: Sequence[tuple[float, Mapping[str, Any]]]) -> plots.ErrorCurve:
     """A curve of (place, {value, low, high}); a missing interval has no width."""
     value = np.array([entry["value"] for _, entry in points])
     low, high = (
         np.array([entry["value"] if entry[k] is None else entry[k] for _, entry in points]) for k in ("low", "high")
     )
-    return plots.Curve(np.array([x for x, _ in points]), value, low, high)
+    return plots.ErrorCurve(np.array([x for x, _ in points]), value, low, high)
 
 
-def _errors(scene: Scene) -> Iterator[Drawing]:
+def _errors(scene: SpeechFigureData) -> Iterator[Drawing]:
     ratios = scene.config.evaluation.snr
-    panels: dict[str, dict[str, plots.Curve]] = {}
+    panels: dict[str, dict[str, plots.ErrorCurve]] = {}
     for condition in (SEEN, UNSEEN):
         for model, numbers in scene.models.items():
             rates = numbers["word_error_rate"]
@@ -101,7 +101,7 @@ def _errors(scene: Scene) -> Iterator[Drawing]:
         )  # fmt: skip
 
 
-def _by_number(scene: Scene) -> dict[str, dict[str, plots.Curve]]:
+def _by_number(scene: SpeechFigureData) -> dict[str, dict[str, plots.ErrorCurve]]:
     """Curves against the number of types, of models that differ in nothing but it; empty if there is one number."""
     groups: dict[str, list[tuple[float, str]]] = {}
     for model, section in scene.config.models.items():
@@ -110,7 +110,7 @@ def _by_number(scene: Scene) -> dict[str, dict[str, plots.Curve]]:
         alpha = section.domain.alpha if section.domain is not None else None
         name = "no domain head" if not alpha else f"{section.domain.of if section.domain else ''}, α = {alpha:g}"
         groups.setdefault(name, []).append((float(scene.models[model]["noises"]), model))
-    panels: dict[str, dict[str, plots.Curve]] = {}
+    panels: dict[str, dict[str, plots.ErrorCurve]] = {}
     for condition in (SEEN, UNSEEN):
         key = key_of(condition, scene.config.evaluation.quoted)
         for name, points in groups.items():
@@ -121,7 +121,7 @@ def _by_number(scene: Scene) -> dict[str, dict[str, plots.Curve]]:
     return panels
 
 
-def _probes(scene: Scene) -> Iterator[Drawing]:
+def _probes(scene: SpeechFigureData) -> Iterator[Drawing]:
     found: dict[str, dict[str, list[tuple[float, Any]]]] = {"probe": {}, "head": {}}
     chance: dict[str, float] = {}
     for model, section in scene.config.models.items():
@@ -153,7 +153,7 @@ def _probes(scene: Scene) -> Iterator[Drawing]:
         )  # fmt: skip
 
 
-def _confusions(scene: Scene) -> Iterator[Drawing]:
+def _confusions(scene: SpeechFigureData) -> Iterator[Drawing]:
     corpus = scene.material.corpus
     said = np.array([words[0] if len(words) == 1 else -1 for words in corpus.words])[scene.table.utterance]
     for model in scene.models:
@@ -169,7 +169,7 @@ def _confusions(scene: Scene) -> Iterator[Drawing]:
         )  # fmt: skip
 
 
-def _sounds(scene: Scene) -> Iterator[Drawing]:
+def _sounds(scene: SpeechFigureData) -> Iterator[Drawing]:
     """Spectrograms of one utterance, clean and mixed, and alignments of some."""
     config, material = scene.config, scene.material
     test = material.corpus.select(parts_of(config, material.corpus, 0).test)

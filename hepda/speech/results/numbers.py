@@ -24,7 +24,7 @@ WRONG, HITS, WORD = range(3)
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class TrialTable:
     """What each row of a score is: an utterance under a condition.
 
     Attributes:
@@ -53,10 +53,10 @@ class Table:
         return found if snr is None else found & (self.snr == snr)
 
 
-def table_of(config: SpeechConfig, material: Material) -> Table:
+def table_of(config: SpeechConfig, material: Material) -> TrialTable:
     """The rows of scores: fold by fold, trial by trial, utterance by utterance."""
     corpus, bank = material.corpus, extractor_of(config).bank
-    parts: dict[str, list[Array]] = {name: [] for name in Table.__dataclass_fields__}
+    parts: dict[str, list[Array]] = {name: [] for name in TrialTable.__dataclass_fields__}
     for fold in range(folds(config, corpus)):
         test = parts_of(config, corpus, fold).test.numpy()
         count = len(test)
@@ -76,11 +76,11 @@ def table_of(config: SpeechConfig, material: Material) -> Table:
             }
             for name, values in row.items():
                 parts[name].append(values)
-    return Table(**{name: np.concatenate(values) for name, values in parts.items()})
+    return TrialTable(**{name: np.concatenate(values) for name, values in parts.items()})
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class TrainingLog:
     """What is known of a model's trainings besides its scores.
 
     Attributes:
@@ -93,7 +93,7 @@ class Heard:
     about: tuple[Mapping[str, Any], ...]
 
 
-def counted(table: Table, heard: Heard, names: Sequence[str], rows: Array) -> Array:
+def counted(table: TrialTable, heard: TrainingLog, names: Sequence[str], rows: Array) -> Array:
     """Which of the chosen rows count for each member, bool [members, n]: of seen noises, those that it did hear."""
     known = np.array([[name in noises for name in names] for noises in heard.noises])
     seen = (table.condition == SEEN) & (table.noise >= 0)
@@ -102,7 +102,7 @@ def counted(table: Table, heard: Heard, names: Sequence[str], rows: Array) -> Ar
     return masks
 
 
-def rate(table: Table, score: Array, masks: Array, what: int, seed: int) -> Rate:
+def rate(table: TrialTable, score: Array, masks: Array, what: int, seed: int) -> Rate:
     """Word error rate (WRONG) or frame accuracy (HITS) over the rows and members that count."""
     below = table.said if what == WRONG else table.frames
     above_sum = (score[:, :, what] * masks).sum(axis=0)
@@ -111,13 +111,13 @@ def rate(table: Table, score: Array, masks: Array, what: int, seed: int) -> Rate
     return over_speakers(above_sum[rows], below_sum[rows].astype(float), table.speaker[rows], seed=seed)
 
 
-def by_member(table: Table, score: Array, masks: Array) -> Array:
+def by_member(table: TrialTable, score: Array, masks: Array) -> Array:
     """Word error rate of each member, float64 [members]."""
     found: Array = (score[:, :, WRONG] * masks).sum(axis=1) / (table.said * masks).sum(axis=1)
     return found
 
 
-def conditions(config: SpeechConfig, table: Table) -> dict[str, tuple[float | None, ...]]:
+def conditions(config: SpeechConfig, table: TrialTable) -> dict[str, tuple[float | None, ...]]:
     """The conditions that were tested, each with its ratios (None: no noise)."""
     return {
         str(name): config.evaluation.snr if np.isfinite(table.snr[table.where(str(name))]).all() else (None,)
@@ -130,7 +130,9 @@ def key_of(condition: str, snr: float | None) -> str:
     return condition if snr is None else f"{condition} {snr:g} dB"
 
 
-def model_numbers(config: SpeechConfig, material: Material, table: Table, score: Array, heard: Heard) -> dict[str, Any]:
+def model_numbers(
+    config: SpeechConfig, material: Material, table: TrialTable, score: Array, heard: TrainingLog
+) -> dict[str, Any]:
     """Word error rates and frame accuracies by condition, for each seed too, and what the probes found."""
     errors, accuracy, seeds = {}, {}, {}
     for condition, ratios in conditions(config, table).items():
@@ -165,7 +167,7 @@ def model_numbers(config: SpeechConfig, material: Material, table: Table, score:
 
 
 def by_speaker(
-    config: SpeechConfig, material: Material, table: Table, score: Array, heard: Heard
+    config: SpeechConfig, material: Material, table: TrialTable, score: Array, heard: TrainingLog
 ) -> dict[str, dict[str, float]]:
     """Word error rates of each speaker, clean and in unseen (or else seen) noise at the quoted ratio."""
     found: dict[str, dict[str, float]] = {}
@@ -179,7 +181,7 @@ def by_speaker(
     return found
 
 
-def quoted(config: SpeechConfig, table: Table) -> list[tuple[str, float | None]]:
+def quoted(config: SpeechConfig, table: TrialTable) -> list[tuple[str, float | None]]:
     """The conditions of tables: clean, and each in noise at the quoted ratio."""
     return [
         (name, config.evaluation.quoted if ratios[0] is not None else None)
@@ -226,7 +228,7 @@ def comparison(config: SpeechConfig, seeds: Mapping[str, Mapping[str, Sequence[f
     return found
 
 
-def confusion(table: Table, score: Array, said: Array, classes: int, rows: Array) -> Array:
+def confusion(table: TrialTable, score: Array, said: Array, classes: int, rows: Array) -> Array:
     """Shares [classes, classes] of the words found (columns; None in none) where each word was said (rows).
 
     said [n]: the word of each row's utterance.
@@ -240,6 +242,6 @@ def confusion(table: Table, score: Array, said: Array, classes: int, rows: Array
     return shares
 
 
-def is_quoted(config: SpeechConfig, table: Table, condition: str) -> Array:
+def is_quoted(config: SpeechConfig, table: TrialTable, condition: str) -> Array:
     """Rows of a condition at the quoted ratio, bool [n]."""
     return table.where(condition) if condition == CLEAN else table.where(condition, config.evaluation.quoted)

@@ -18,7 +18,7 @@ from hepda.adversarial.training.checkpoint import read_checkpoint
 from hepda.adversarial.training.selection import find_scorer
 from hepda.config import SpeechConfig, SpeechModelConfig
 from hepda.runtime import jobs
-from hepda.runtime.jobs import Left
+from hepda.runtime.jobs import TrainingOutput
 from hepda.speech.dataset.material import Material, read_aligner, read_alignment, read_material
 from hepda.speech.dataset.subsets import (
     Hearing,
@@ -51,15 +51,15 @@ _HELD_OUT = 10  # of ten recordings one is held out where a scorer or patience c
 
 
 @dataclass(frozen=True, slots=True)
-class Job(jobs.Job):
+class SpeechJob(jobs.TrainingJob):
     """The training of a model of speech; `table` is a folder of `write_material` and aligners, one a fold."""
 
     config: SpeechConfig
 
-    def train(self, progress: Callable[[int, int], None]) -> Left:
+    def train(self, progress: Callable[[int, int], None]) -> TrainingOutput:
         """Fit, test, probe; leaves the network in `folder`."""
         torch.manual_seed(self.seed)
-        lesson = Lesson.of(self)
+        lesson = TrainingSetup.of(self)
         try:
             history = lesson.fit(lambda h: progress(h.epochs, lesson.epochs))
         finally:
@@ -76,10 +76,12 @@ class Job(jobs.Job):
         return lesson.tests(), about, history.to_dict()["columns"]
 
 
-def jobs_of(config: SpeechConfig, material: Material, table: Path, run: Path, work: Path, device: str) -> list[Job]:
+def jobs_of(
+    config: SpeechConfig, material: Material, table: Path, run: Path, work: Path, device: str
+) -> list[SpeechJob]:
     """All trainings, seed by seed, so that an interrupted run has whole pairs."""
     return [
-        Job(config, model, fold, member, table, run, work, device, "plain")
+        SpeechJob(config, model, fold, member, table, run, work, device, "plain")
         for member in range(config.seeds)
         for fold in range(folds(config, material.corpus))
         for model in config.models
@@ -87,14 +89,14 @@ def jobs_of(config: SpeechConfig, material: Material, table: Path, run: Path, wo
 
 
 @dataclass(slots=True)
-class Lesson:
+class TrainingSetup:
     """What a job trains on, and its network.
 
     `labelled`: how many takes, the first ones, came with their words; `transcripts`: of each round of self-training,
     the share of the others that was learnt, and the part of it that was right, which is told and not used.
     """
 
-    job: Job
+    job: SpeechJob
     section: SpeechModelConfig
     material: Material
     aligner: Aligner
@@ -120,7 +122,7 @@ class Lesson:
         return self.section.training.epochs + (0 if domain is None else domain.rounds * domain.round_epochs)
 
     @classmethod
-    def of(cls, job: Job) -> Lesson:
+    def of(cls, job: SpeechJob) -> TrainingSetup:
         """Takes, frames and rows of a job, and the network that it begins with."""
         config, section = job.config, job.config.models[job.model]
         material = of_fold(config, read_material(job.table), job.fold)
@@ -310,7 +312,7 @@ class Lesson:
 
 
 def takes_of(
-    job: Job, section: SpeechModelConfig, material: Material, noises: tuple[int, ...]
+    job: SpeechJob, section: SpeechModelConfig, material: Material, noises: tuple[int, ...]
 ) -> tuple[Takes, Tensor, int]:
     """All takes of a job, the labelled ones first; the room of each; and how many are labelled.
 

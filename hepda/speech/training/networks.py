@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from hepda.config.speech import SpeechDomainConfig
     from hepda.speech.dataset.material import Material
     from hepda.speech.recognition.senones import Aligner
-    from hepda.speech.training.jobs import Job
+    from hepda.speech.training.jobs import SpeechJob
 
 DOMAIN = "domain"
 """The head that is told the noise, the room or the domain."""
@@ -33,7 +33,7 @@ def classes_of(section: SpeechModelConfig, material: Material, noises: tuple[int
     return {"noise": len(noises) + 1, "room": len(material.rooms) + 1}.get(of or "", 2)
 
 
-def network_of(job: Job, section: SpeechModelConfig, aligner: Aligner, width: int, classes: int) -> Network:
+def network_of(job: SpeechJob, section: SpeechModelConfig, aligner: Aligner, width: int, classes: int) -> Network:
     """Encoder, senone head and, where the model has a domain, its head or terms."""
     steps, senones = job.config.frames.context.steps, aligner.lexicon.senones
     with seeded(job.seed):

@@ -11,7 +11,7 @@ findings.py what was found, which tables.py, figures.py and pages.py turn into s
 
 from hepda.workflows.scan.choice import Criterion
 from hepda.workflows.scan.pages import conclusions
-from hepda.workflows.scan.run import Options, Outcome, scan
+from hepda.workflows.scan.run import ScanOptions, ScanOutcome, scan
 from hepda.workflows.scan.tables import console_table
 
-__all__ = ["Criterion", "Options", "Outcome", "conclusions", "console_table", "scan"]
+__all__ = ["Criterion", "ScanOptions", "ScanOutcome", "conclusions", "console_table", "scan"]

@@ -11,7 +11,7 @@ from hepda.plotting.base.style import Label, save
 from hepda.plotting.scan import Panel, ScanPoint, Spread, scan_criterion_figure, scan_tradeoff_figure
 from hepda.report.page import ReportFigure, attempt
 from hepda.workflows.scan.choice import Result, smallest_loss
-from hepda.workflows.scan.findings import Curve, Findings, events_told
+from hepda.workflows.scan.findings import Findings, ScanCurve, events_told
 from hepda.workflows.scan.measuring import LOSS, PHYSICS
 from hepda.workflows.scan.points import short
 
@@ -39,12 +39,12 @@ def draw(findings: Findings, folder: Path) -> list[ReportFigure]:
     return drawn
 
 
-def _points(findings: Findings, curve: Curve) -> list[ScanPoint]:
+def _points(findings: Findings, curve: ScanCurve) -> list[ScanPoint]:
     best = findings.best.get(curve.model)
     return [ScanPoint(curve.at(r), curve.text(r), _numbers(r), r is best, bool(r.failed)) for r in curve.results]
 
 
-def _crosses(findings: Findings, curves: Sequence[Curve]) -> str:
+def _crosses(findings: Findings, curves: Sequence[ScanCurve]) -> str:
     """What the crosses are, in words of the caption; "" if no training failed."""
     failed = [(curve, r) for curve in curves for r in curve.results if r.failed]
     if not failed:
@@ -66,7 +66,7 @@ def _label(findings: Findings) -> Label:
     return Label("Simulation", luminosity=findings.config.luminosity)
 
 
-def _tradeoff(findings: Findings, name: str, curves: Sequence[Curve], folder: Path, section: str) -> ReportFigure:
+def _tradeoff(findings: Findings, name: str, curves: Sequence[ScanCurve], folder: Path, section: str) -> ReportFigure:
     source, others = findings.config.domains[0], findings.others[:2]
     models = {curve.model for curve in curves}
     if not others:
@@ -99,13 +99,13 @@ def _tradeoff(findings: Findings, name: str, curves: Sequence[Curve], folder: Pa
     return ReportFigure(section, f"{name}: separation against bias", caption, path)
 
 
-def _shift_null(curves: Sequence[Curve], name: str) -> float | None:
+def _shift_null(curves: Sequence[ScanCurve], name: str) -> float | None:
     """The error of a shift that is zero: the smallest of the points', most of which have one."""
     known = [value for c in curves for r in c.results for value in [r.mean.get(name)] if value is not None]
     return min(known, default=None)
 
 
-def _criterion(findings: Findings, model: str, curves: Sequence[Curve], folder: Path, section: str) -> ReportFigure:
+def _criterion(findings: Findings, model: str, curves: Sequence[ScanCurve], folder: Path, section: str) -> ReportFigure:
     best = smallest_loss([result for curve in curves for result in curve.results])
     physics = findings.criterion.name == PHYSICS
     allowed = (best, best * (1.0 + findings.criterion.tolerance)) if physics and best is not None else None

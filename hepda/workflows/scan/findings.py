@@ -13,7 +13,7 @@ from hepda.workflows.scan.points import along, plain, short
 
 
 @dataclass(frozen=True, slots=True)
-class Curve:
+class ScanCurve:
     """The points of one model and method along the scanned key, and the one that is chosen of them."""
 
     name: str
@@ -38,7 +38,7 @@ class Findings:
     """All that a scan found, as its files take it."""
 
     config: AnalysisConfig
-    curves: list[Curve]
+    curves: list[ScanCurve]
     best: dict[str, Result | None]  # by model
     criterion: Criterion
     seeds: int
@@ -82,7 +82,7 @@ def _suffixes(results: Sequence[Result], prefix: str) -> list[str]:
 
 def curves_of(
     results: Sequence[Result], criterion: Criterion, methods: Sequence[str], apart: Collection[str]
-) -> list[Curve]:
+) -> list[ScanCurve]:
     """The results of each model as curves along the strength (or the first number).
 
     Each method has a curve of its own, and so has each value of the other keys that are listed in `apart`.
@@ -99,7 +99,7 @@ def curves_of(
         for name, group in groups.items():
             if key is not None:
                 group.sort(key=lambda result: float(result.point.values[key]))
-            found.append(Curve(name, model, key, tuple(group), choose(group, criterion, loss)))
+            found.append(ScanCurve(name, model, key, tuple(group), choose(group, criterion, loss)))
     return found
 
 

@@ -175,14 +175,14 @@ def _scorer(config: AnalysisConfig, table: FeatureTable, model: str, criterion: 
     """Mean of a scorer over the networks of a model, each on the choosing events of the fold that it never saw."""
     from hepda.adversarial import Network
     from hepda.adversarial.training.selection import find_scorer
-    from hepda.events.training.reweighting import Factors
+    from hepda.events.training.reweighting import TrainingFactors
 
     scorer = find_scorer(criterion)
     values = []
     for fold, path in networks:
         unseen = table.select(np.asarray(table.fold == fold))
         # No fold is held out of what was held out itself, and the choice sees the weights as they are.
-        part = network_part(config, unseen, model, fold=-1, factors=Factors(None, None, {}))
+        part = network_part(config, unseen, model, fold=-1, factors=TrainingFactors(None, None, {}))
         values.append(scorer(Network.load(path), part.source_validation, part.target_validation))
     return float(np.mean(values))
 

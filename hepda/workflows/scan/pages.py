@@ -12,7 +12,7 @@ from hepda.config import resolved_yaml
 from hepda.report.page import ReportFigure, conclude, write_report
 from hepda.runtime import run_directory
 from hepda.workflows.scan.choice import Result
-from hepda.workflows.scan.findings import Curve, Findings, events_told
+from hepda.workflows.scan.findings import Findings, ScanCurve, events_told
 from hepda.workflows.scan.measuring import TAIL
 from hepda.workflows.scan.points import is_plain
 from hepda.workflows.scan.tables import choice_table, chosen_table, points_table, spread, told
@@ -72,7 +72,7 @@ def _chosen(result: Result | None) -> dict[str, Any]:
     return {"values": dict(result.point.values), "point": result.point.name}
 
 
-def _point(curve: Curve, result: Result) -> dict[str, Any]:
+def _point(curve: ScanCurve, result: Result) -> dict[str, Any]:
     std: dict[str, Any] = dict(result.std)
     if any(value is None for value in std.values()):
         std["why"] = ONE_SEED

@@ -19,7 +19,7 @@ from hepda import __version__
 from hepda.config import AnalysisConfig, NetworkConfig, load_config
 from hepda.config.scan import Vary, grid, left_out, method_key, overrides, strength_key
 from hepda.events.table.fingerprint import name_of
-from hepda.events.training.jobs import Job, jobs_of
+from hepda.events.training.jobs import EventJob, jobs_of
 
 if TYPE_CHECKING:
     from hepda.events.table.feature_table import FeatureTable
@@ -55,7 +55,7 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True)
-class Unit:
+class ScanTrial:
     """A point at one seed: what it trains, on which table, and the folder where that is kept."""
 
     model: str
@@ -63,7 +63,7 @@ class Unit:
     table: Path
     folder: Path
     device: str = "auto"
-    jobs: tuple[Job, ...] = field(default=(), compare=False)
+    jobs: tuple[EventJob, ...] = field(default=(), compare=False)
 
     @property
     def seed(self) -> int:
@@ -96,7 +96,7 @@ def is_plain(config: AnalysisConfig, model: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class ScanSource:
     """The analysis file by name, with its overrides, and the models of it that are scanned."""
 
     name: str
@@ -175,14 +175,14 @@ def identity(config: AnalysisConfig, model: str, events: int) -> str:
 
 def make_unit(
     point: Point, number: int, table: Path, events: int, trainings: Path, device: str, kernels: str = "auto"
-) -> Unit:
+) -> ScanTrial:
     """The unit of a point at its `number`-th seed; `events` is the checksum of `table` for its model."""
     config = point.at_seed(number)
     folder = trainings / identity(config, point.model, events)
     jobs = [job for job in jobs_of(config, table, folder, folder, device) if job.model == point.model]
     if kernels != "auto":
         jobs = [replace(job, kernels=kernels) for job in jobs]
-    return Unit(point.model, config, table, folder, device, tuple(jobs))
+    return ScanTrial(point.model, config, table, folder, device, tuple(jobs))
 
 
 def along(points: Sequence[Point]) -> str | None:

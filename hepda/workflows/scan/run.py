@@ -27,8 +27,8 @@ from hepda.workflows.scan.choice import Criterion, Result, check_criterion, choo
 from hepda.workflows.scan.findings import Findings, curves_of
 from hepda.workflows.scan.measuring import LOSS, PHYSICS
 from hepda.workflows.scan.pages import write_pages
-from hepda.workflows.scan.points import Point, Source, Unit, checksum, is_plain, make_unit, training_part
-from hepda.workflows.scan.trainings import Tally, read_judgement, run_tasks, tasks_of, unit_score
+from hepda.workflows.scan.points import Point, ScanSource, ScanTrial, checksum, is_plain, make_unit, training_part
+from hepda.workflows.scan.trainings import ScanProgress, read_judgement, run_tasks, tasks_of, unit_score
 from hepda.workflows.train import Clock, Progress, check_device, check_texts, processes_of
 
 MARK = "events.json"
@@ -36,7 +36,7 @@ MARK = "events.json"
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class ScanOptions:
     """What the command line says."""
 
     config: str
@@ -54,12 +54,12 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class ScanPlan:
     """The options, checked against the analysis file; `points` of a grid, none for a guided search."""
 
-    options: Options
+    options: ScanOptions
     base: AnalysisConfig
-    source: Source
+    source: ScanSource
     varied: tuple[Vary, ...]
     points: tuple[Point, ...]
 
@@ -82,7 +82,7 @@ class Plan:
 
 
 @dataclass(slots=True)
-class Outcome:
+class ScanOutcome:
     """Where the scan is, what it found, and how long each stage took (s)."""
 
     folder: Path
@@ -91,7 +91,7 @@ class Outcome:
     seconds: dict[str, float]
 
 
-def scan(options: Options, progress: Progress) -> Outcome:
+def scan(options: ScanOptions, progress: Progress) -> ScanOutcome:
     """Everything of `hepda scan`; goes on where an interrupted scan of the same config stopped.
 
     Raises:
@@ -105,11 +105,11 @@ def scan(options: Options, progress: Progress) -> Outcome:
         return _scan(plan, progress)
 
 
-def _scan(plan: Plan, progress: Progress) -> Outcome:
+def _scan(plan: ScanPlan, progress: Progress) -> ScanOutcome:
     """As `scan`, for whoever holds the lock of the folder."""
     clock = Clock(progress)
     exchange.mark(plan.folder, "scan")
-    ground = Ground(plan.folder, progress, replace(plan.options.resources, processes=plan.processes))
+    ground = EventTables(plan.folder, progress, replace(plan.options.resources, processes=plan.processes))
     with clock("load"):
         for point in plan.points or (Point(plan.source.models[0], {}, plan.source.config()),):
             ground.table(point.config)
@@ -126,13 +126,13 @@ def _scan(plan: Plan, progress: Progress) -> Outcome:
             progress.say(line)
         _mark(plan.folder, ground)  # a guided search may have read more events since
     ground.remove()
-    return Outcome(plan.folder, report, findings, clock.seconds)
+    return ScanOutcome(plan.folder, report, findings, clock.seconds)
 
 
 # --- what is asked for --------------------------------------------------------------------------------------------
 
 
-def make_plan(options: Options) -> Plan:
+def make_plan(options: ScanOptions) -> ScanPlan:
     """Check everything that can be checked without events.
 
     Raises:
@@ -161,17 +161,17 @@ def make_plan(options: Options) -> Plan:
     check_criterion(options.criterion, not any(isinstance(base.models[model], BdtConfig) for model in models))
     check_device(options.device)
     check_texts(base)
-    source = Source(options.config, options.overrides, tuple(models), base)
+    source = ScanSource(options.config, options.overrides, tuple(models), base)
     if options.guided is not None:
         _check_guided(source, varied, options)
-        return Plan(options, base, source, varied, ())
+        return ScanPlan(options, base, source, varied, ())
     points = tuple(source.grid(varied, options.methods))
     for point in points:
         check_extras(point.config)
-    return Plan(options, base, source, varied, points)
+    return ScanPlan(options, base, source, varied, points)
 
 
-def _check_guided(source: Source, varied: Sequence[Vary], options: Options) -> None:
+def _check_guided(source: ScanSource, varied: Sequence[Vary], options: ScanOptions) -> None:
     from hepda.workflows.scan.guided import load_optuna
 
     load_optuna()
@@ -184,7 +184,7 @@ def _check_guided(source: Source, varied: Sequence[Vary], options: Options) -> N
         source.config({method_key(source.models[0]): method})
 
 
-def check_folder(plan: Plan) -> None:
+def check_folder(plan: ScanPlan) -> None:
     """Raise ConfigError if the folder cannot be written to, or holds something else, or a scan of another config."""
     folder = plan.folder
     run_directory.check_writable(folder, "--output")
@@ -210,7 +210,7 @@ def check_folder(plan: Plan) -> None:
         raise ConfigError(f"--output {folder}: holds a scan of another config ({told}{more}); name another folder.")
 
 
-def _open_folder(plan: Plan, ground: Ground) -> None:
+def _open_folder(plan: ScanPlan, ground: EventTables) -> None:
     """Make the folder a scan's, or go on in it with the kernels that it began with, as far as they are there."""
     from hepda.adversarial.networks.kernels import agrees
 
@@ -228,7 +228,7 @@ def _earlier(folder: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _mark(folder: Path, ground: Ground) -> None:
+def _mark(folder: Path, ground: EventTables) -> None:
     tables = _earlier(folder).get("tables", {}) | ground.checksums
     run_directory.write_json(folder / MARK, {"kernels": ground.kernels, "tables": tables})
 
@@ -237,7 +237,7 @@ def _mark(folder: Path, ground: Ground) -> None:
 
 
 @dataclass(slots=True)
-class Ground:
+class EventTables:
     """What the trainings of a scan stand on: the events of each config, read once and on disk, and the kernels."""
 
     folder: Path
@@ -283,36 +283,36 @@ class Ground:
         shutil.rmtree(self.folder / exchange.WORK, ignore_errors=True)
 
 
-def _units(plan: Plan, ground: Ground, point: Point) -> list[Unit]:
+def _units(plan: ScanPlan, ground: EventTables, point: Point) -> list[ScanTrial]:
     table, events = ground.table(point.config)
     where, device, own = plan.folder / "trainings", plan.options.device, events[point.model]
     return [make_unit(point, n, table, own, where, device, ground.kernels) for n in range(plan.options.seeds)]
 
 
-def _result(plan: Plan, point: Point, units: Sequence[Unit]) -> Result:
+def _result(plan: ScanPlan, point: Point, units: Sequence[ScanTrial]) -> Result:
     rows = [read_judgement(unit, plan.options.criterion.name) for unit in units]
     return Result(point, [unit.seed for unit in units], rows)
 
 
-def _grid(plan: Plan, ground: Ground, progress: Progress) -> list[Result]:
+def _grid(plan: ScanPlan, ground: EventTables, progress: Progress) -> list[Result]:
     """Every point of the grid; the first seed of all points comes before the second of any."""
     units = [_units(plan, ground, point) for point in plan.points]
     tasks = tasks_of([own[n] for n in range(plan.options.seeds) for own in units], plan.options.criterion.name)
     if tasks:
-        bars = Tally(progress.step)
+        bars = ScanProgress(progress.step)
         bars.begin(tasks)
         with parallel.crew(min(plan.processes, len(tasks)), shared=None, progress=bars) as share_out:
             run_tasks(tasks, share_out)
     return [_result(plan, point, own) for point, own in zip(plan.points, units, strict=True)]
 
 
-def _guided(plan: Plan, ground: Ground, progress: Progress) -> list[Result]:
+def _guided(plan: ScanPlan, ground: EventTables, progress: Progress) -> list[Result]:
     """The trials of a guided search, in one set of processes; before them, where a strength is sought, strength 0."""
     from hepda.workflows.scan.guided import search
 
     options, model = plan.options, plan.source.models[0]
     trials = options.guided or 0
-    bars = Tally(progress.step)
+    bars = ScanProgress(progress.step)
     done = 0
     with ExitStack() as stack:
         share_out = stack.enter_context(parallel.crew(plan.processes, shared=None, progress=bars))
@@ -336,7 +336,7 @@ def _guided(plan: Plan, ground: Ground, progress: Progress) -> list[Result]:
         )  # fmt: skip
 
 
-def _without_adaptation(plan: Plan, model: str) -> dict[str, Any] | None:
+def _without_adaptation(plan: ScanPlan, model: str) -> dict[str, Any] | None:
     """Values of the point that a search over strengths is held against: strength 0, all else as in the file."""
     key = strength_key(model)
     if all(vary.key != key for vary in plan.varied):
@@ -348,7 +348,7 @@ def _without_adaptation(plan: Plan, model: str) -> dict[str, Any] | None:
 # --- what comes out -----------------------------------------------------------------------------------------------
 
 
-def _findings(plan: Plan, ground: Ground, results: Sequence[Result], clock: Clock) -> Findings:
+def _findings(plan: ScanPlan, ground: EventTables, results: Sequence[Result], clock: Clock) -> Findings:
     from hepda.events.table.store import open_table
     from hepda.workflows.scan.measuring import counts, null_numbers
 
@@ -391,7 +391,7 @@ def _folded(lines: Sequence[str], most: int = 8) -> list[str]:
     ]
 
 
-def _write(plan: Plan, findings: Findings) -> Path:
+def _write(plan: ScanPlan, findings: Findings) -> Path:
     from hepda.workflows.scan.figures import draw
 
     with parallel.one_thread():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hepda.number_format import Cell, Quantity, Table
 from hepda.runtime.terminal import NumberTable
 from hepda.workflows.scan.choice import Result
-from hepda.workflows.scan.findings import Curve, Findings, events_told
+from hepda.workflows.scan.findings import Findings, ScanCurve, events_told
 from hepda.workflows.scan.measuring import LOSS, TAIL
 from hepda.workflows.scan.points import is_plain, plain, short
 
@@ -134,7 +134,7 @@ def console_table(findings: Findings) -> NumberTable:
     return NumberTable([*(table.head[i] for i in shown), ""], rows)
 
 
-def told(curve: Curve, result: Result) -> str:
+def told(curve: ScanCurve, result: Result) -> str:
     """How a point is called after the name of its curve."""
     return f"at {short(curve.key)} {curve.text(result)}" if curve.key else f"with {curve.text(result)}"
 

@@ -14,24 +14,24 @@ from typing import Any
 
 from hepda.config import NetworkConfig
 from hepda.events.kind import combine
-from hepda.events.training.jobs import Job
+from hepda.events.training.jobs import EventJob
 from hepda.runtime import run_directory
 from hepda.runtime.jobs import ITS_OWN, read_job, run_job
 from hepda.runtime.processes import Send
-from hepda.workflows.scan.points import Unit
+from hepda.workflows.scan.points import ScanTrial
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class ScanTask:
     """One training of a unit; without a job only the judgement is missing."""
 
-    unit: Unit
-    job: Job | None
+    unit: ScanTrial
+    job: EventJob | None
     criterion: str
 
 
 @dataclass(slots=True)
-class Tally:
+class ScanProgress:
     """Sums what many trainings report into two bars: trainings, and their epochs."""
 
     progress: Send
@@ -40,7 +40,7 @@ class Tally:
     shares: dict[str, int] = field(default_factory=dict)
     finished: int = 0
 
-    def begin(self, tasks: Sequence[Task]) -> None:
+    def begin(self, tasks: Sequence[ScanTask]) -> None:
         """These tasks come on top of those before."""
         self.tasks += len(tasks)
         for task in tasks:
@@ -57,26 +57,26 @@ class Tally:
             self.progress("epochs", min(sum(self.shares.values()), self.epochs), self.epochs)
 
 
-def tasks_of(units: Sequence[Unit], criterion: str) -> list[Task]:
+def tasks_of(units: Sequence[ScanTrial], criterion: str) -> list[ScanTask]:
     """What is left to do, seed by seed as the units are given; a unit that is given twice is done once."""
     tasks = []
     for unit in {unit.folder: unit for unit in units}.values():
         left = [job for job in unit.jobs if not _is_over(unit, job)]
         if left:
-            tasks += [Task(unit, job, criterion) for job in left]
+            tasks += [ScanTask(unit, job, criterion) for job in left]
         elif not judgement_path(unit, criterion).exists():
-            tasks.append(Task(unit, None, criterion))
+            tasks.append(ScanTask(unit, None, criterion))
     return tasks
 
 
-def run_tasks(tasks: Sequence[Task], share_out: Callable[..., list[None]]) -> None:
+def run_tasks(tasks: Sequence[ScanTask], share_out: Callable[..., list[None]]) -> None:
     """Do the tasks with `share_out(function, items)`, as of `hepda.runtime.processes.crew`."""
     for task in tasks:
         task.unit.folder.mkdir(parents=True, exist_ok=True)
     share_out(perform, list(tasks))
 
 
-def perform(_: None, task: Task, send: Send) -> None:
+def perform(_: None, task: ScanTask, send: Send) -> None:
     """Train what the task says; judge its unit if nothing of it is left to train."""
     unit, job = task.unit, task.job
     if job is not None:
@@ -91,7 +91,7 @@ def perform(_: None, task: Task, send: Send) -> None:
     send("", 1, 1)
 
 
-def judge(unit: Unit, criterion: str) -> dict[str, Any]:
+def judge(unit: ScanTrial, criterion: str) -> dict[str, Any]:
     """The record of a finished unit: its numbers, what they lack and why, and the cost of its trainings."""
     from hepda.events.table.store import open_table
     from hepda.workflows.scan.measuring import choosing_numbers, reporting_numbers
@@ -116,7 +116,7 @@ def judge(unit: Unit, criterion: str) -> dict[str, Any]:
     }
 
 
-def unit_score(unit: Unit) -> Any:
+def unit_score(unit: ScanTrial) -> Any:
     """P(signal) [n] of a finished unit, in the order of its table."""
     from hepda.events.table.store import open_table
 
@@ -124,21 +124,21 @@ def unit_score(unit: Unit) -> Any:
     return combine(only, open_table(unit.table), [read_job(job) for job in unit.jobs])[unit.model]
 
 
-def read_judgement(unit: Unit, criterion: str) -> dict[str, Any]:
+def read_judgement(unit: ScanTrial, criterion: str) -> dict[str, Any]:
     """What `judge` found for a unit."""
     found: dict[str, Any] = run_directory.read_json(judgement_path(unit, criterion))
     return found
 
 
-def judgement_path(unit: Unit, criterion: str) -> Any:
+def judgement_path(unit: ScanTrial, criterion: str) -> Any:
     """The record's file: another criterion or another `evaluation:` section is another record."""
     told = json.dumps([criterion, unit.config.evaluation.model_dump(mode="json", by_alias=True)], sort_keys=True)
     return unit.folder / f"judged-{zlib.crc32(told.encode()):08x}.json"
 
 
-def _failure(unit: Unit, job: Job) -> Any:
+def _failure(unit: ScanTrial, job: EventJob) -> Any:
     return unit.folder / f"{job.name}.failed"
 
 
-def _is_over(unit: Unit, job: Job) -> bool:
+def _is_over(unit: ScanTrial, job: EventJob) -> bool:
     return (unit.folder / f"{job.name}.npz").exists() or _failure(unit, job).exists()

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from hepda.evaluation.fits import fitting
-from hepda.evaluation.fits.histfactory import Measured, Model, fit
+from hepda.evaluation.fits.histfactory import Model, Observations, fit
 from hepda.evaluation.fits.profile import fit_strengths, profile
 from tests.evaluation.fits.regions import one_bin, region
 from tests.reference import histfactory as reference
@@ -74,9 +74,9 @@ def test_profiled_factors_are_the_best_ones(model, toys):
     best = model.derivatives(theta, toys).value
     gamma = model.gamma(model.expected(theta), toys)
     for change in (-1e-3, 1e-3):
-        held = Measured(toys.observed, toys.alpha, toys.gamma, gamma + change)
+        held = Observations(toys.observed, toys.alpha, toys.gamma, gamma + change)
         assert np.all(model.derivatives(theta, held).value > best)
-    huge = Measured(np.zeros((1, 8)), np.zeros((1, 4)), np.ones((1, 8)))
+    huge = Observations(np.zeros((1, 8)), np.zeros((1, 4)), np.ones((1, 8)))
     assert np.all(model.gamma(np.full((1, 8), 1e12), huge) == 0)  # no events where many are expected
 
 

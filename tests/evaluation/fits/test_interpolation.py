@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from hepda.evaluation.fits.interpolation import Factors, additive
+from hepda.evaluation.fits.interpolation import RateFactors, additive
 from tests.reference.histfactory import interpolated_rate, interpolated_shape
 
 ALPHA = np.linspace(-3, 3, 49)
@@ -22,7 +22,7 @@ def test_shapes_are_those_of_the_definition_and_of_pyhf():
 def test_rates_are_those_of_the_definition_and_of_pyhf(up, down):
     from pyhf.interpolators.code4 import _slow_code4
 
-    found = np.exp(Factors.of(np.array([[up]]), np.array([[down]])).at(ALPHA[:, None])[0][:, 0, 0])
+    found = np.exp(RateFactors.of(np.array([[up]]), np.array([[down]])).at(ALPHA[:, None])[0][:, 0, 0])
     np.testing.assert_allclose(found, [interpolated_rate(up, down, a) for a in ALPHA], rtol=1e-12)
     pyhf = _slow_code4([], subscribe=False)
     np.testing.assert_allclose(found, [pyhf.product(down, 1.0, up, a) for a in ALPHA], rtol=1e-12)
@@ -30,7 +30,7 @@ def test_rates_are_those_of_the_definition_and_of_pyhf(up, down):
 
 def test_derivatives_are_differences():
     h, alpha = 1e-6, ALPHA + 0.013
-    factors = Factors.of(np.array([[1.4]]), np.array([[0.9]]))
+    factors = RateFactors.of(np.array([[1.4]]), np.array([[0.9]]))
     for order in (0, 1):
         shapes = (additive(alpha + h)[order] - additive(alpha - h)[order]) / (2 * h)
         np.testing.assert_allclose(additive(alpha)[order + 1], shapes, atol=1e-8)

@@ -13,7 +13,7 @@ from hepda.events.dataset.load import load_table
 from hepda.events.domains.counterparts import composition_lines, counterparts, unknown_composition
 from hepda.events.fit.templates import ScoredEvents
 from hepda.events.results import figures, to_json
-from hepda.events.results.evaluate import Judged, evaluate
+from hepda.events.results.evaluate import EvaluationInput, evaluate
 from hepda.events.results.tables import processes_table
 from hepda.runtime.run_directory import plain
 from tests.factory import analysis, write_analysis
@@ -98,7 +98,7 @@ def judged(folder, **more):
     rng = np.random.default_rng(0).normal(size=1000)[table.key % np.uint64(1000)]  # equal events have equal scores
     score = table.features[:, 0] / 400 - 1.5 + 0.5 * rng - 0.6 * table.of_samples(["w"])
     scores = {"one": 1 / (1 + np.exp(-score)), "two": 1 / (1 + np.exp(-0.5 * score + 0.4 * rng))}
-    return Judged(config, table, scores, {})
+    return EvaluationInput(config, table, scores, {})
 
 
 def silent(what, done, total):

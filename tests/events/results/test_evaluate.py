@@ -16,7 +16,7 @@ from hepda.events.dataset.splits import part_of
 from hepda.events.domains.blinding import BLINDED, hidden_range, uncontrolled
 from hepda.events.domains.roles import lacking_class
 from hepda.events.results import figures, to_json
-from hepda.events.results.evaluate import Judged, evaluate
+from hepda.events.results.evaluate import EvaluationInput, evaluate
 from hepda.events.results.per_model import CUT_PARTS
 from hepda.events.results.per_run import run_metrics
 from hepda.events.training.model_description import setup_of
@@ -43,7 +43,7 @@ def judged(loaded, *overrides):
     path, table = loaded
     rng = np.random.default_rng(3)
     scores = {model: 1 / (1 + np.exp(-(0.8 * table.label + rng.normal(0, 1, len(table))))) for model in ("one", "two")}
-    return Judged(load_config(path, [*OVERRIDES, *overrides]), table, scores, {})
+    return EvaluationInput(load_config(path, [*OVERRIDES, *overrides]), table, scores, {})
 
 
 def model_metrics(asked, numbers, model="one"):
@@ -127,7 +127,7 @@ def test_blinded_numbers_do_not_depend_on_the_data(loaded, blind):
     asked, numbers = blind
     of_data = asked.table.of_domain("data")
     scores = {name: np.where(of_data, 0.99, score) for name, score in asked.scores.items()}
-    other = evaluate(Judged(asked.config, asked.table, scores, {}), 1, silent)
+    other = evaluate(EvaluationInput(asked.config, asked.table, scores, {}), 1, silent)
     for model in scores:
         assert json.dumps(model_metrics(asked, other, model)) == json.dumps(model_metrics(asked, numbers, model))
 
@@ -166,7 +166,7 @@ def test_no_figure_depends_on_data_that_are_blinded(blind, loaded):
     of_data = asked.table.of_domain("data")
     shifted = {name: np.where(of_data & (s > 0.7), 0.99, s) for name, s in asked.scores.items()}
     one = figures.drawings(scene(asked, numbers))
-    two = figures.drawings(scene(Judged(asked.config, asked.table, shifted, {}), numbers))
+    two = figures.drawings(scene(EvaluationInput(asked.config, asked.table, shifted, {}), numbers))
     for a, b in zip(one, two, strict=True):
         if a.name.startswith("score"):
             first, second = a.draw(), b.draw()
@@ -309,7 +309,7 @@ def test_training_events_are_scored_again_and_told_apart_from_those_that_were_no
     config = load_config(path, [*OVERRIDES, "evaluation.blind=null"])
     rng = np.random.default_rng(5)
     scores = {m: 1 / (1 + np.exp(-(0.8 * table.label + rng.normal(0, 1, len(table))))) for m in ("network", "bdt")}
-    asked = Judged(config, table, scores, {}, partial(remembering, shift))
+    asked = EvaluationInput(config, table, scores, {}, partial(remembering, shift))
     numbers = evaluate(asked, 1, silent)
     found = model_metrics(asked, numbers, "network")["overtraining"]
     assert found["background"]["p_value"] > 0.02

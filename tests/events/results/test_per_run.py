@@ -9,7 +9,7 @@ from hepda.evaluation.roc import auc
 from hepda.events.dataset.load import load_table
 from hepda.events.domains.roles import adapted_to, held_out_domains, plain_model, trained_on
 from hepda.events.results import figures
-from hepda.events.results.evaluate import Judged, Numbers, evaluate
+from hepda.events.results.evaluate import EvaluationInput, Numbers, evaluate
 from hepda.events.results.per_model import ModelNumbers
 from hepda.events.results.per_run import gradient_summary, run_metrics
 from hepda.runtime.run_directory import plain
@@ -124,7 +124,7 @@ def test_training_bias_stands_apart_from_evaluation_shift(path):
     scores = {
         m: 1 / (1 + np.exp(-(k * table.label + noise))) for m, k in (("network", 1.0), ("dann", 0.7), ("other", 0.9))
     }
-    found = evaluate(Judged(config, table, scores, {}), 1, lambda *_: None)
+    found = evaluate(EvaluationInput(config, table, scores, {}), 1, lambda *_: None)
     entry = plain(run_metrics(config, found, {}))["training_bias"]
     assert {m: e["trained_on"] for m, e in entry["models"].items()} == {"network": "simulation", "other": "alternative"}
     mask = table.of_domain("alternative")
@@ -145,7 +145,7 @@ def test_probes_of_each_class_and_kind_are_asked_and_drawn(path):
     table = load_table(config).table
     shifted = np.where(table.of_domain("alternative") & (table.label == 0), 1.5, 0.0)
     score = 1 / (1 + np.exp(-(table.label + shifted + np.random.default_rng(0).normal(0, 1, len(table)))))
-    found = evaluate(Judged(config, table, {"network": score}, {}), 1, lambda *_: None)
+    found = evaluate(EvaluationInput(config, table, {"network": score}, {}), 1, lambda *_: None)
     probes = found.models["network"].probes
     assert set(probes["alternative"]) == {"background", "signal"} and set(probes["third"]) == {"background"}
     values = {(name, p.kind): p.auc for name, ps in probes["alternative"].items() for p in ps}

@@ -6,7 +6,7 @@ import pytest
 from hepda.config import load_config
 from hepda.evaluation.roc import auc
 from hepda.events.dataset.load import load_table
-from hepda.events.results.evaluate import Judged
+from hepda.events.results.evaluate import EvaluationInput
 from hepda.events.results.tables import training_noise_table
 from hepda.events.results.to_json import noise_of
 from hepda.events.results.training_noise import training_noise
@@ -34,7 +34,7 @@ def asked(tmp_path_factory):
     config = load_config(path, [*OVERRIDES, f"models.network.ensemble={MEMBERS}"])
     table = load_table(config).table
     members = [score_of(table, member) for member in range(MEMBERS)]
-    return Judged(config, table, {"network": np.mean(members, axis=0), "bdt": members[0]}, {}, again), members
+    return EvaluationInput(config, table, {"network": np.mean(members, axis=0), "bdt": members[0]}, {}, again), members
 
 
 def test_members_are_judged_on_the_same_events(asked):

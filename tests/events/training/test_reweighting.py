@@ -14,7 +14,7 @@ from hepda.errors import ConfigError, DataError
 from hepda.events.dataset.splits import fold_of, is_validation, part_of
 from hepda.events.results.to_json import reweighting_of
 from hepda.events.table.feature_table import FeatureTable
-from hepda.events.training.reweighting import Factors, read_factors, write_factors
+from hepda.events.training.reweighting import TrainingFactors, read_factors, write_factors
 from hepda.events.training.tensors import ADVERSARY, bdt_part, held_out, model_features, network_part, training_factors
 from hepda.runtime.processes import one_thread
 from tests.factory import analysis
@@ -159,13 +159,13 @@ def test_the_domain_loss_may_see_a_source_that_is_reweighted_in_one_feature(tabl
 
 
 def test_factors_travel_through_a_file(table: FeatureTable, tmp_path: Any) -> None:
-    factors = Factors(task=np.arange(3.0), about={"reweight": {"clipped": 0.02, "limits": [0.1, 10.0]}})
+    factors = TrainingFactors(task=np.arange(3.0), about={"reweight": {"clipped": 0.02, "limits": [0.1, 10.0]}})
     write_factors(tmp_path / "a.npz", factors)
     again = read_factors(tmp_path / "a.npz")
     assert np.array_equal(again.task, factors.task) and again.domain is None and again.about == factors.about
     (said,) = again.warnings
     assert said.startswith("reweight: 2.00 % of the source's weights had a ratio that was not within 0.1 and 10 of")
-    assert Factors().warnings == []
+    assert TrainingFactors().warnings == []
     assert [path.name for path in tmp_path.iterdir()] == ["a.npz"]
 
 

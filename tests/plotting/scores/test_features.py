@@ -5,7 +5,7 @@ import pytest
 
 from hepda.errors import DataError
 from hepda.plotting.base.style import Label
-from hepda.plotting.scores.features import Feature, Sample, feature_figure, guess_label, overview_figure
+from hepda.plotting.scores.features import Feature, FeatureSample, feature_figure, guess_label, overview_figure
 from tests.plotting.checks import assert_legend_is_clear, assert_nothing_is_cut, marked, points
 
 EDGES = np.linspace(0.0, 100.0, 6)
@@ -17,15 +17,15 @@ def feature() -> Callable[..., Feature]:
     rng = np.random.default_rng(5)
 
     def make(**changes: object) -> Feature:
-        def sample(name: str, n: int, total: float, **more: bool) -> Sample:
+        def sample(name: str, n: int, total: float, **more: bool) -> FeatureSample:
             w = np.where(rng.random(n) < 0.13, -1.0, 1.0)
-            return Sample(name, rng.uniform(0, 100, n), w * total / w.sum(), **more)
+            return FeatureSample(name, rng.uniform(0, 100, n), w * total / w.sum(), **more)
 
         settings = {
             "name": "m_bb",
             "label": "$m_{bb}$ [GeV]",
             "stack": [sample("ttH", 300, 5.0, signal=True), sample("tt + jets", 500, 300.0)],
-            "data": Sample("Data", rng.uniform(0, 100, 310)),
+            "data": FeatureSample("Data", rng.uniform(0, 100, 310)),
             "others": [sample("alternative", 400, 310.0)],
             "edges": EDGES,
         }
@@ -79,7 +79,7 @@ def test_where_neither_simulation_nor_data_have_anything_there_is_no_point(featu
     main, _ = feature_figure(far, log=True).axes
     [(x, _, _)] = points(main)
     assert x == pytest.approx([10, 30, 50, 70, 90])
-    without = feature(data=Sample("Data", np.full(5, 30.0)))
+    without = feature(data=FeatureSample("Data", np.full(5, 30.0)))
     [(x, y, _)] = points(feature_figure(without).axes[0])
     assert x == pytest.approx([10, 30, 50, 70, 90]) and y == pytest.approx([0, 5, 0, 0, 0])
 
@@ -92,14 +92,14 @@ def test_end_bins_that_hold_what_lies_beyond_say_so(feature: Callable[..., Featu
     narrow = np.linspace(0.0, 90.0, 4)
     assert note(feature(edges=narrow)) == "signal × 30, end bins with overflow"
     # Hidden data leave no trace.
-    stack = [Sample("tt + jets", np.full(9, 50.0), np.ones(9))]
-    beyond = {"stack": stack, "others": (), "data": Sample("Data", np.full(9, 500.0))}
+    stack = [FeatureSample("tt + jets", np.full(9, 50.0), np.ones(9))]
+    beyond = {"stack": stack, "others": (), "data": FeatureSample("Data", np.full(9, 500.0))}
     assert "overflow" in note(feature(**beyond)) and "overflow" not in note(feature(**beyond, blind=(60.0, np.inf)))
 
 
 def test_blinded_bins_are_in_neither_panel_and_leave_no_trace(feature: Callable[..., Feature]) -> None:
     data = np.concatenate([np.full(40, 10.0), np.full(9000, 90.0)])
-    hidden = feature(blind=(60.0, np.inf), data=Sample("Data", data))
+    hidden = feature(blind=(60.0, np.inf), data=FeatureSample("Data", data))
     main, below = feature_figure(hidden).axes
     for axes in (main, below):
         for x, _, _ in points(axes):
@@ -107,7 +107,7 @@ def test_blinded_bins_are_in_neither_panel_and_leave_no_trace(feature: Callable[
         assert marked(axes, "blinded")
     assert main.get_ylim()[1] < 1000  # 9000 hidden events do not stretch the axis
     assert any(t.get_gid() == "blinded text" for t in main.texts)
-    shown_main, shown_below = feature_figure(feature(data=Sample("Data", data))).axes
+    shown_main, shown_below = feature_figure(feature(data=FeatureSample("Data", data))).axes
     assert any(x.max() > 60.0 for x, _, _ in points(shown_main))
     assert not marked(shown_main, "blinded")
     assert shown_below is not None
@@ -116,8 +116,8 @@ def test_blinded_bins_are_in_neither_panel_and_leave_no_trace(feature: Callable[
 def test_missing_values_are_left_out_and_their_share_is_stated(feature: Callable[..., Feature]) -> None:
     x = np.array([-1.0, -1.0, 50.0, 50.0])
     made = feature(
-        stack=[Sample("tt", x, np.array([1.0, 1.0, 3.0, 3.0]))],
-        data=Sample("Data", x),
+        stack=[FeatureSample("tt", x, np.array([1.0, 1.0, 3.0, 3.0]))],
+        data=FeatureSample("Data", x),
         others=(),
         missing=-1.0,
     )
@@ -154,7 +154,7 @@ def test_nothing_overlaps_or_is_cut(feature: Callable[..., Feature], log: bool) 
 
 def test_points_beyond_the_ratio_panel_get_an_arrow(feature: Callable[..., Feature]) -> None:
     data = np.concatenate([np.full(400, 10.0), np.full(60, 50.0)])
-    _, below = feature_figure(feature(data=Sample("Data", data), others=())).axes
+    _, below = feature_figure(feature(data=FeatureSample("Data", data), others=())).axes
     assert marked(below, "beyond")
 
 

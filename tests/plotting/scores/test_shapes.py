@@ -3,7 +3,7 @@ import pytest
 
 from hepda.errors import DataError
 from hepda.plotting.base.style import Label
-from hepda.plotting.scores.features import Sample
+from hepda.plotting.scores.features import FeatureSample
 from hepda.plotting.scores.shapes import shape_figure, stack_figure
 from tests.plotting.checks import assert_legend_is_clear, assert_nothing_is_cut, marked, points
 
@@ -61,9 +61,9 @@ def test_a_reference_without_scores_and_a_lone_domain_are_refused() -> None:
 
 
 def test_the_stack_hides_blinded_data_above_and_in_the_ratio() -> None:
-    data = Sample("Data", np.concatenate([np.full(30, 0.1), np.full(50, 0.62), np.full(99999, 0.9)]))
+    data = FeatureSample("Data", np.concatenate([np.full(30, 0.1), np.full(50, 0.62), np.full(99999, 0.9)]))
     figure = stack_figure(
-        [Sample("tt", *scores(1))],
+        [FeatureSample("tt", *scores(1))],
         model="dann",
         data=data,
         blind=(0.6, np.inf),

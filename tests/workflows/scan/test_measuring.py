@@ -22,7 +22,7 @@ from hepda.workflows.scan.measuring import (
     reporting_numbers,
     source_loss,
 )
-from hepda.workflows.scan.points import Source, checksum, identity, make_unit
+from hepda.workflows.scan.points import ScanSource, checksum, identity, make_unit
 from hepda.workflows.scan.trainings import unit_score
 from tests.factory import write_analysis
 
@@ -132,7 +132,7 @@ def test_names_of_trainings_change_with_all_that_changes_them_and_nothing_else(e
 
     def name(*overrides, model="dann", number=0):
         over = (*OVER, *overrides)
-        source = Source(str(path), over, ("dann", "network"), load_config(path, over))
+        source = ScanSource(str(path), over, ("dann", "network"), load_config(path, over))
         return identity(source.point(model, {}).at_seed(number), model, 7)
 
     same = ("evaluation.bootstrap=7", "plots={ht: {bins: 7}}", "training.processes=3", "samples.data.label=Data")
@@ -175,7 +175,7 @@ def test_at_strength_zero_all_methods_are_the_plain_network_to_the_last_bit(even
     monkeypatch.setattr("hepda.adversarial.training.settings.worthwhile", lambda: False)
     path, config, table, _ = events
     write_table(table, tmp_path / "table")
-    source = Source(str(path), OVER, ("dann", "network"), config)
+    source = ScanSource(str(path), OVER, ("dann", "network"), config)
     zero = {parse_vary("models.dann.domain.strength=0").key: 0}
     points = [source.point("dann", zero | {"models.dann.domain.method": method}) for method in ("dann", "disco", "mmd")]
     units = [make_unit(point, 0, tmp_path / "table", 0, tmp_path / "trainings", "auto") for point in points]
