@@ -324,9 +324,7 @@ def _words(text: str | None) -> tuple[str, ...]:
 
 
 def _print_outcome(outcome: TrainOutcome, bars: Bars) -> None:
-    from hepda.report.page import console_table
-
-    bars.table(console_table(outcome.metrics, outcome.table))
+    bars.table(outcome.table)
     times = ", ".join(f"{stage} {seconds:.0f} s" for stage, seconds in outcome.seconds.items())
     typer.echo(f"{times}\nreport: {outcome.report}")
 

@@ -20,17 +20,19 @@ if TYPE_CHECKING:
     from hepda.report.page import NotDrawn, ReportFigure
     from hepda.runtime.jobs import TrainingJob, TrainingResult
     from hepda.runtime.resources import Resources
+    from hepda.runtime.terminal import NumberTable
 
     Scores = Mapping[str, NDArray[Any]]
 
 Histories = Mapping[str, Sequence[Mapping[str, Sequence[float | None]]]]
 """Of each model, the history of each of its trainings."""
 
-_HOMES = {
-    "events": ("hepda.events.kind", "Events"),
-    "images": ("hepda.images.kind", "ImagesKind"),
-    "speech": ("hepda.speech.kind", "Speech"),
+KINDS = {
+    "events": "hepda.events.kind:EventsKind",
+    "images": "hepda.images.kind:ImagesKind",
+    "speech": "hepda.speech.kind:SpeechKind",
 }
+"""The registry of kinds of data, `module:class`; the module is imported when an analysis file names the kind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,7 @@ class Kind(ABC):
     sections: ClassVar[Mapping[str, tuple[str, str]] | None] = None
     """Sections of the report whose word and question differ from those for events."""
     own_tables: ClassVar[bool] = False
-    """Whether `tables` stand in place of the tables for events, but for that of the training, or join them."""
+    """Whether runs are compared by `terminal` and `headline_metrics` (True), or by the domains of events."""
 
     @abstractmethod
     def check(self, progress: Send, *, every_file: bool = False) -> tuple[list[str], list[str]]:
@@ -133,29 +135,33 @@ class Kind(ABC):
         """What is not shown on purpose, in words."""
         return []
 
-    def conclusions(self, metrics: Mapping[str, Any]) -> list[str] | None:
-        """What the numbers say in words; None: as for events."""
-        return None
+    @abstractmethod
+    def conclusions(self, metrics: Mapping[str, Any]) -> list[str]:
+        """Return what the numbers mean, a sentence each."""
 
+    @abstractmethod
     def tables(self, metrics: Mapping[str, Any]) -> dict[str, list[Table]]:
-        """More tables of the report, by section."""
+        """Return the tables of the report, by section."""
+
+    @abstractmethod
+    def terminal(self, metrics: Mapping[str, Any]) -> NumberTable:
+        """Return the table that the terminal shows at the end of a run."""
+
+    def headline_metrics(self, metrics: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+        """Return the numbers by which runs are compared, if `own_tables`: under the name of a number, with its unit,
+        that of each model, as metrics.json has it (`value`, `low`, `high`).
+        """
         return {}
 
-    def terminal(self, metrics: Mapping[str, Any]) -> Table | None:
-        """What the terminal shows at the end of a run; None: the table for events."""
-        return None
-
-    def yardsticks(self, metrics: Mapping[str, Any]) -> dict[str, dict[str, Any]] | None:
-        """What runs are compared by: under the name of a number, with its unit, that of each model, as metrics.json
-        has it (`value`, `low`, `high`); None: as for events.
-        """
-        return None
+    def headline_table(self, metrics: Mapping[str, Any]) -> Table:
+        """Return the table of these numbers with their intervals, if `own_tables`."""
+        raise NotImplementedError
 
 
 def kind_of(config: AnyConfig) -> Kind:
     """The kind of data that an analysis file names, which has loaded nothing yet."""
-    if config.kind not in _HOMES:
-        raise ConfigError(f"kind: {config.kind!r} cannot be trained; there are {', '.join(_HOMES)}.")
-    module, name = _HOMES[config.kind]
+    if config.kind not in KINDS:
+        raise ConfigError(f"kind: {config.kind!r} cannot be trained; there are {', '.join(KINDS)}.")
+    module, name = KINDS[config.kind].split(":")
     found: Kind = getattr(import_module(module), name)(config)
     return found

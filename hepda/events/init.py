@@ -21,8 +21,8 @@ from hepda.config.yaml_text import parse
 from hepda.errors import SourceError
 from hepda.events.expressions.columns import Column
 from hepda.events.expressions.parser import CONSTANTS
+from hepda.events.files.formats import SIDE, choose_tree
 from hepda.events.files.opening import EventFile, Tree, open_file, tree_of
-from hepda.events.files.protocol import SIDE, choose_tree
 from hepda.events.identifiers import EVENT, RUN, is_identifier, role_of
 from hepda.events.sum_of_weights import Books, books_of
 

@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     from hepda.events.results.evaluate import Numbers
     from hepda.events.table.feature_table import FeatureTable
     from hepda.events.training.jobs import EventJob
+    from hepda.number_format import Table
     from hepda.report.page import NotDrawn, ReportFigure
     from hepda.runtime.jobs import TrainingResult
+    from hepda.runtime.terminal import NumberTable
 
 Array = NDArray[Any]
 _BLOCK = 4_000_000
@@ -194,6 +196,24 @@ class EventsKind(Kind):
             with suppress(OSError):  # a run that is not complete keeps its trainings there
                 Path(self._folder.name).parent.rmdir()
         return drawn
+
+    def conclusions(self, metrics: Mapping[str, Any]) -> list[str]:
+        """Return what the metrics say of adaptation."""
+        from hepda.events.results.tables import conclude
+
+        return conclude(metrics)
+
+    def tables(self, metrics: Mapping[str, Any]) -> dict[str, list[Table]]:
+        """Return every table of samples, separation, domains, significance, diagnostics and trainings."""
+        from hepda.events.results.tables.sections import section_tables
+
+        return section_tables(metrics)
+
+    def terminal(self, metrics: Mapping[str, Any]) -> NumberTable:
+        """Return AUC by domain, efficiency shifts and significance of each model."""
+        from hepda.events.results.tables.sections import terminal_table
+
+        return terminal_table(metrics)
 
     def warnings(self) -> list[str]:
         """What the policy for negative weights touches, which processes have no counterpart in another domain, which

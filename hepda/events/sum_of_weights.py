@@ -12,8 +12,8 @@ import numpy as np
 from hepda.config import NormalisationConfig
 from hepda.errors import HepdaError
 from hepda.events.dataset.samples import from_histogram, from_tree
+from hepda.events.files.formats import SIDE
 from hepda.events.files.opening import EventFile, tree_of
-from hepda.events.files.protocol import SIDE
 
 SUMS = re.compile(r"^(gen)?_?(event)?_?sum_?w$|^(total|sum)_?(of)?_?(events?)?_?weight(s|ed)?$", re.IGNORECASE)
 """NanoAOD's genEventSumw, AnalysisTop's totalEventsWeighted, hepda's own sum_of_weights and their like."""

@@ -15,6 +15,7 @@ from hepda.kinds import Kind, RunContext
 from hepda.runtime import run_directory
 from hepda.runtime.processes import Send
 from hepda.runtime.resources import Resources
+from hepda.runtime.terminal import NumberTable, number_table
 
 if TYPE_CHECKING:
     from hepda.images.results import ImageModelNumbers
@@ -158,18 +159,27 @@ class ImagesKind(Kind):
         return ["\n".join([*said, f"Weights of the {words['epoch']}; target labels {words['target_labels']}."])]
 
     def tables(self, metrics: Mapping[str, Any]) -> dict[str, list[Table]]:
-        """Accuracies beside published ones, and what the images are."""
+        """Return accuracies beside published ones, and what the images are."""
         from hepda.images import wing
+        from hepda.report.reading import training_table
 
-        return {"summary": [wing.accuracy_table(metrics)], "samples": [wing.images_table(metrics)]}
+        return {
+            "summary": [wing.accuracy_table(metrics)],
+            "samples": [wing.images_table(metrics)],
+            "training": [training_table(metrics)],
+        }
 
-    def terminal(self, metrics: Mapping[str, Any]) -> Table:
+    def terminal(self, metrics: Mapping[str, Any]) -> NumberTable:
+        """Return the accuracies."""
+        return number_table(metrics, self.headline_table(metrics))
+
+    def headline_table(self, metrics: Mapping[str, Any]) -> Table:
         """Accuracies with their intervals."""
         from hepda.images import wing
 
         return wing.accuracy_table(metrics)
 
-    def yardsticks(self, metrics: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    def headline_metrics(self, metrics: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         """Accuracy on each side."""
         models, sides = metrics["models"].items(), ("source", "target")
         return {f"Accuracy, {side}": {m: entry["accuracy"][side] for m, entry in models} for side in sides}

@@ -19,13 +19,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import jinja2
 
 from hepda.errors import HepdaError, MissingExtraError, ProcessError, StorageError
-from hepda.events.results import tables
-from hepda.events.results.tables import conclude as conclude
 from hepda.number_format import Table
 from hepda.plotting.base.files import write_atomically
+from hepda.report.reading import nulls
 from hepda.runtime import processes as parallel
 from hepda.runtime.processes import Send
-from hepda.runtime.terminal import NumberTable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -202,32 +200,35 @@ def write_report(
     metrics: Mapping[str, Any],
     figures: Iterable[tuple[str, str, str, Path | str | bytes]] = (),
     *,
+    tables: Mapping[str, Sequence[Table]] | None = None,
     config_text: str = "",
     manifest: Mapping[str, Any] | None = None,
-    conclusions: Sequence[str] | None = None,
+    conclusions: Sequence[str] = (),
     warnings: Sequence[str] = (),
     notes: Sequence[str] = (),
-    extra_tables: Mapping[str, Sequence[Table]] | None = None,
-    own_tables: bool = False,
     sections: Mapping[str, tuple[str, str]] | None = None,
 ) -> Path:
     """Write the report of a run to `path` (complete or not at all) and return it.
 
-    metrics: as in metrics.json; models may lack entries. figures: (section, title, caption, PNG path or
-    bytes), sections as in SECTIONS, drawn in the order given. config_text: the resolved analysis file, shown
-    folded, as the manifest is. conclusions: what the numbers say in words; None makes them with `conclude`.
-    warnings: stand at the top (alarms of the training, the policy for negative weights and its share). notes:
-    what is hidden on purpose, such as blinded data. extra_tables: more tables for a section. own_tables: they stand in
-    place of the tables for events, of which only that of the training is left. sections: words and
-    questions that replace those of SECTIONS. Raises
-    ValueError for an unknown section or an image that is no PNG, OSError where a file cannot be read or
-    written.
+    Args:
+        path: where the page goes.
+        metrics: as in metrics.json; models may lack entries.
+        figures: (section, title, caption, PNG path or bytes), sections as in SECTIONS, shown in the order given.
+        tables: the tables of each section; those without any value are not shown.
+        config_text: the resolved analysis file, shown folded, as the manifest is.
+        manifest: what manifest.json says of the run.
+        conclusions: what the numbers mean, a sentence each.
+        warnings: at the top of the page (warnings of the training, the policy for negative weights and its share).
+        notes: what is hidden on purpose, such as blinded data.
+        sections: words and questions that replace those of SECTIONS.
+
+    Raises:
+        ValueError: a section is unknown, or an image is no PNG.
+        OSError: a file cannot be read or written.
+
     """
     path = Path(path)
     pictures = _by_section(figures)
-    shown = _training_alone(metrics) if own_tables else section_tables(metrics)
-    for section, more in (extra_tables or {}).items():
-        shown[section] = [*shown.get(section, []), *more]
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("hepda.report"),
         autoescape=True,
@@ -240,14 +241,14 @@ def write_report(
         facts=_facts(metrics, manifest or {}),
         sections=SECTIONS | dict(sections or {}),
         pictures=pictures,
-        tables={key: [t.filled for t in found if t.tells] for key, found in shown.items()},
+        tables={key: [t.filled for t in found if t.tells] for key, found in (tables or {}).items()},
         many=MANY,
         first=FIRST,
-        conclusions=conclude(metrics) if conclusions is None else conclusions,
+        conclusions=conclusions,
         warnings=warnings,
         notes=notes,
         cautions=(metrics.get("guards") or {}).get("warnings") or [],
-        nulls=tables.nulls(metrics),
+        nulls=nulls(metrics),
         config_text=config_text,
         metrics_text=_json(metrics),
         manifest_text=_json(manifest) if manifest else "",
@@ -265,71 +266,6 @@ def _by_section(figures: Iterable[tuple[str, str, str, Path | str | bytes]]) -> 
             raise ValueError(f"figure {title!r} has the section {section!r}; there are {list(SECTIONS)}")
         pictures[section].append(_picture(title, caption, image))
     return pictures
-
-
-def _training_alone(metrics: Mapping[str, Any]) -> dict[str, list[Table]]:
-    """Of the tables for events what every kind of data has."""
-    return {"training": [tables.numbers_table(metrics, "training", "Training")]}
-
-
-def section_tables(metrics: Mapping[str, Any]) -> dict[str, list[Table]]:
-    """The tables of each section of the page; those that tell nothing are not shown."""
-    auc = tables.by_domain_table(
-        metrics,
-        "auc",
-        "Area under the ROC curve",
-        f"On test events, signed weights; 68 % interval of bootstrap replicas of the events. {tables.EVENTS_ALONE}",
-    )
-    worth = tables.numbers_table(
-        metrics,
-        "significance",
-        "Expected significance",
-        "Median expected (Asimov) discovery significance, with the spread over bootstrap replicas of the events, the "
-        f"choice of the cut included. {tables.EVENTS_ALONE}",
-    )
-    return {
-        "summary": [tables.summary_table(metrics)],
-        "samples": [tables.models_table(metrics), tables.samples_table(metrics)],
-        "separation": [auc, *tables.other_tables(metrics), *tables.working_point_tables(metrics)],
-        "domains": [
-            tables.processes_table(metrics),
-            *tables.bias_tables(metrics),
-            tables.training_bias_table(metrics),
-            *tables.two_sample_tables(metrics),
-            *tables.probe_tables(metrics),
-            tables.importance_table(metrics),
-            tables.removal_table(metrics),
-        ],
-        "adaptation": [tables.adaptation_table(metrics), tables.ratio_table(metrics)],
-        "significance": [worth],
-        "fit": [tables.closure_table(metrics)],
-        "guards": [
-            tables.priors_table(metrics),
-            tables.reweighting_table(metrics),
-            tables.gradients_table(metrics),
-            tables.overtraining_table(metrics),
-            tables.calibration_table(metrics),
-            tables.bins_table(metrics),
-            tables.flatness_table(metrics),
-        ],
-        "training": [tables.numbers_table(metrics, "training", "Training"), tables.training_noise_table(metrics)],
-    }
-
-
-def console_table(metrics: Mapping[str, Any], own: Table | None = None) -> NumberTable:
-    """The summary for the terminal, models down: of a kind of data its `own` table, with every interval; else AUC a
-    domain, bias, efficiency shift, significance.
-    """
-    name = str(metrics.get("name") or "")
-    if own is not None:
-        texts = [[cell.text for cell in row] for row in own.rows]
-        return NumberTable(own.head, texts, name, f"{own.title}. {own.note}")
-    summary = tables.summary_table(metrics, points=("0.3",), all_domains=True)
-    head = [f"{name} [%]" if name.startswith("Shift") else name for name in summary.head]
-    rows = [[first.text, *(cell.short for cell in row)] for first, *row in summary.rows]
-    shifts = any(heading.startswith("Shift") for heading in summary.head)
-    caption = "Shifts: of the background's efficiency, from the first domain." if shifts else ""
-    return NumberTable(head, rows, name, caption)
 
 
 def _picture(title: str, caption: str, image: Path | str | bytes) -> _Picture:

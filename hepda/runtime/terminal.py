@@ -5,9 +5,9 @@ from __future__ import annotations
 import codecs
 import sys
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from rich import box
 from rich.cells import cell_len
@@ -16,6 +16,8 @@ from rich.text import Text
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
+
+    from hepda.number_format import Table as ReportTable
 
 _GAP, _FRAME = 1, 2
 """Cells between two columns, and those at both sides of a table."""
@@ -93,6 +95,12 @@ def _widths(part: Sequence[_Column], width: int) -> list[int]:
             break
         widths[lacks.index(max(lacks))] += 1
     return widths
+
+
+def number_table(metrics: Mapping[str, Any], table: ReportTable) -> NumberTable:
+    """Return a table of the report as the terminal shows it, under the name of the run."""
+    rows = [[cell.text for cell in row] for row in table.rows]
+    return NumberTable(table.head, rows, str(metrics.get("name") or ""), f"{table.title}. {table.note}")
 
 
 # --- terminals and logs without UTF-8 -----------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from hepda.kinds import Kind, RunContext
 from hepda.runtime import run_directory
 from hepda.runtime.processes import Send
 from hepda.runtime.resources import Resources
+from hepda.runtime.terminal import NumberTable, number_table
 
 if TYPE_CHECKING:
     from hepda.number_format import Table as PageTable
@@ -246,17 +247,23 @@ class SpeechKind(Kind):
 
     def tables(self, metrics: Mapping[str, Any]) -> dict[str, list[PageTable]]:
         """Errors, differences, probes, speakers."""
+        from hepda.report.reading import training_table
         from hepda.speech.results.tables import tables
 
-        return tables(metrics)
+        found = tables(metrics)
+        return found | {"training": [training_table(metrics), *found.get("training", [])]}
 
-    def terminal(self, metrics: Mapping[str, Any]) -> PageTable:
+    def terminal(self, metrics: Mapping[str, Any]) -> NumberTable:
+        """Return the word error rates."""
+        return number_table(metrics, self.headline_table(metrics))
+
+    def headline_table(self, metrics: Mapping[str, Any]) -> PageTable:
         """Word error rates with their intervals."""
         from hepda.speech.results.tables import errors_table
 
         return errors_table(metrics)
 
-    def yardsticks(self, metrics: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    def headline_metrics(self, metrics: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         """Word error rates at the quoted conditions."""
         from hepda.speech.results.tables import in_sentence
 

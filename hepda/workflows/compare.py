@@ -12,11 +12,13 @@ from hepda.config import load_any
 from hepda.config.differences import ABSENT, differences
 from hepda.errors import ConfigError
 from hepda.events.results.tables import nulls
+from hepda.events.results.tables.sections import section_tables, terminal_table
 from hepda.kinds import Kind, kind_of
 from hepda.number_format import Cell, Quantity, Table
-from hepda.report.page import ReportFigure, attempt, conclude, console_table, section_tables, sorted_out, write_report
+from hepda.report.page import ReportFigure, attempt, sorted_out, write_report
+from hepda.report.reading import training_table
 from hepda.runtime import exchange, run_directory
-from hepda.runtime.terminal import NumberTable
+from hepda.runtime.terminal import NumberTable, number_table
 
 if TYPE_CHECKING:
     from hepda.plotting.comparison import ComparisonPanel
@@ -43,7 +45,7 @@ class FinishedRun:
 
 @dataclass(slots=True)
 class ComparisonOutcome:
-    """The page, the table for the console, and the warnings that both say."""
+    """The page, the table for the terminal, and the warnings that both show."""
 
     report: Path
     table: NumberTable
@@ -67,27 +69,24 @@ def compare(folders: Sequence[Path], output: Path) -> ComparisonOutcome:
     figures, failed = sorted_out([attempt("summary", "All runs side by side", lambda: _figure(runs))])
     warnings += [f"no figure: {one.why}" for one in failed]
     few, many = ([keys], []) if len(keys.rows) <= FEW else ([], [keys])
-    own = kind.terminal(metrics)
+    if kind.own_tables:
+        headline = kind.headline_table(metrics)
+        tables = {"summary": [headline], "samples": few, "training": [training_table(metrics)]}
+        terminal = number_table(metrics, headline)
+    else:
+        tables = section_tables(metrics)
+        tables["samples"] += [files_table(runs), *few]
+        terminal = terminal_table(metrics)
     page = write_report(
         output,
         metrics,
         figures,
-        conclusions=[f"{run.name}: {said}" for run in runs for said in _conclusions(run)],
+        tables=tables | {"details": many},
+        conclusions=[f"{run.name}: {text}" for run in runs for text in run.kind.conclusions(run.metrics)],
         warnings=warnings,
-        extra_tables={
-            "summary": [] if own is None else [own],
-            "samples": [*([] if kind.own_tables else [files_table(runs)]), *few],
-            "details": many,
-        },
-        own_tables=kind.own_tables,
         sections=kind.sections,
     )
-    return ComparisonOutcome(page, console_table(metrics, own), warnings)
-
-
-def _conclusions(run: FinishedRun) -> list[str]:
-    own = run.kind.conclusions(run.metrics)
-    return conclude(run.metrics) if own is None else own
+    return ComparisonOutcome(page, terminal, warnings)
 
 
 def read_runs(folders: Sequence[Path]) -> list[FinishedRun]:
@@ -121,12 +120,12 @@ def _read(name: str, folder: Path) -> FinishedRun:
 def _check_shape(run: FinishedRun) -> None:
     """Raise ConfigError for a run whose files do not have what the page reads of them: all of it is read here once."""
     with run_directory.readable(run.folder / "metrics.json"):
-        metrics, own = merged([run]), run.kind.terminal(run.metrics)
+        metrics = merged([run])
         if not all(isinstance(entry, dict) for entry in run.metrics["models"].values()):
             raise TypeError("an entry of `models` is not that of a model")
-        _conclusions(run)
+        run.kind.conclusions(run.metrics)
         nulls(metrics)
-        console_table(metrics, own)
+        run.kind.terminal(run.metrics)
         if run.kind.own_tables:
             _own_panels([run])
         else:
@@ -308,10 +307,10 @@ def _figure(runs: Sequence[FinishedRun]) -> ReportFigure:
 
 
 def _own_panels(runs: Sequence[FinishedRun]) -> list[ComparisonPanel]:
-    """A panel a yardstick of the kind of data."""
+    """Return a panel for each headline metric of the kind of data."""
     found: dict[str, dict[tuple[str, str], Any]] = {}
     for run in runs:
-        for name, by_model in (run.kind.yardsticks(run.metrics) or {}).items():
+        for name, by_model in run.kind.headline_metrics(run.metrics).items():
             holders = found.setdefault(name, {})
             holders |= {(model, run.name): {name: entry} for model, entry in by_model.items()}
     return [_panel(name, holders, name) for name, holders in found.items()]

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from hepda.kinds import Scores
-    from hepda.number_format import Table
+    from hepda.runtime.terminal import NumberTable
 
 FILES = run_directory.FILES
 """What a complete run directory holds, besides models/ and plots/."""
@@ -53,15 +53,13 @@ class Progress(Protocol):
 
 @dataclass(slots=True)
 class TrainOutcome:
-    """Where a run is, what it measured, how long each stage took (s), and its table for the terminal, if its kind of
-    data has one of its own.
-    """
+    """Where a run is, what it measured, its table for the terminal, and how long each stage took (s)."""
 
     folder: Path
     report: Path
     metrics: dict[str, Any]
+    table: NumberTable
     seconds: dict[str, float] = field(default_factory=dict)
-    table: Table | None = None
 
 
 @dataclass(slots=True)
@@ -212,7 +210,7 @@ def _as_it_is(config: AnyConfig, kind: Kind, run: Path, inputs: str, clock: Cloc
         )
     clock.progress.say(f"{run} is finished, with this analysis file and these data: there is nothing to do.")
     metrics = run_directory.read_json(run / "metrics.json")
-    return TrainOutcome(run, run / "report.html", metrics, clock.seconds, kind.terminal(metrics))
+    return TrainOutcome(run, run / "report.html", metrics, kind.terminal(metrics), clock.seconds)
 
 
 def evaluate(run: Path, plots: Path | None, progress: Progress, resources: Resources | None = None) -> TrainOutcome:
@@ -298,7 +296,7 @@ def _judge(config: AnyConfig, kind: Kind, scores: Scores, run: Path, clock: Cloc
         run_directory.write_figures(run, "evaluate", drawn, failed)
     with clock("report"):
         path = write_page(config, kind, run, say=say)
-    return TrainOutcome(run, path, metrics, clock.seconds, kind.terminal(metrics))
+    return TrainOutcome(run, path, metrics, kind.terminal(metrics), clock.seconds)
 
 
 def write_page(
@@ -319,22 +317,21 @@ def write_page(
     fitted, stale = run_directory.read_fit(folder, run)
     for line in (*lost, *stale):
         say(line)
-    extra = kind.tables(metrics)
+    tables = kind.tables(metrics)
     if fitted is None:
         figures = [(by, figure) for by, figure in figures if by != "fit"]
     else:
-        extra = extra | {"fit": fit_tables(fitted)}
+        tables["fit"] = [*tables.get("fit", []), *fit_tables(fitted)]
     return write_report(
         folder / "report.html",
         metrics,
         [figure for _, figure in figures],
+        tables=tables,
         config_text=resolved_yaml(config),
         manifest=manifest,
         conclusions=kind.conclusions(metrics),
         warnings=[*kind.warnings(), *alarms(manifest["training"]), *stale],
         notes=[*kind.notes(), *lost],
-        extra_tables=extra,
-        own_tables=kind.own_tables,
         sections=kind.sections,
     )
 

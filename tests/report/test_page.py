@@ -15,11 +15,21 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from hepda.events.results.tables import conclude
+from hepda.events.results.tables.sections import section_tables, terminal_table
 from hepda.number_format import Cell, Table
-from hepda.report.page import SECTIONS, ReportFigure, conclude, console_table, write_report
+from hepda.report import page as report_page
+from hepda.report.page import SECTIONS, ReportFigure
+from hepda.runtime.terminal import number_table
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 NASTY = "tt<script>alert('x')</script>&\"jets\""
+
+
+def write_report(path: Path, metrics: dict[str, Any], figures: Any = (), **more: Any) -> Path:
+    """The report of a run of events."""
+    shown = {"tables": section_tables(metrics), "conclusions": conclude(metrics)}
+    return report_page.write_report(path, metrics, figures, **shown, **more)
 
 
 def png(width: int = 3, height: int = 2) -> bytes:
@@ -399,7 +409,7 @@ def test_the_console_table_fits_and_never_cuts_a_number(metrics: dict[str, Any])
     for entry in metrics["models"].values():
         entry["auc"]["third"] = interval(0.8401, 0.0034)
     console = Console(width=100, record=True, file=open("/dev/null", "w"))  # noqa: PTH123, SIM115
-    console.print(console_table(metrics))
+    console.print(terminal_table(metrics))
     text = console.export_text()
     for wanted in ("0.8423(21)", "0.8401(34)", "−10.2(3.5)", "0.605", "0.206", "[bold]x"):
         assert wanted in text
@@ -411,7 +421,7 @@ def test_the_console_shows_the_table_of_the_kind_of_data_with_its_intervals() ->
         "Word errors [%]", ["Model", "Clean"], [[Cell("plain"), Cell("1.9 (0.8 to 3.1)", 0.019, brief="1.9")]], "x"
     )
     console = Console(width=60, record=True, file=open("/dev/null", "w"))  # noqa: PTH123, SIM115
-    console.print(console_table({"name": "digits", "models": {}}, own))
+    console.print(number_table({"name": "digits", "models": {}}, own))
     text = console.export_text()
     for wanted in ("digits", "Clean", "1.9 (0.8 to 3.1)", "Word errors [%]. x"):
         assert wanted in text

@@ -13,8 +13,8 @@ from hepda.events.dataset.samples import Metadata, Normalisation, metadata_of, n
 from hepda.events.dataset.skipped_files import Skips
 from hepda.events.dataset.stitching import Stitching
 from hepda.events.dataset.systematics import check_systematics
+from hepda.events.files.formats import SIDE
 from hepda.events.files.opening import Tree, expand, open_file, open_tree
-from hepda.events.files.protocol import SIDE
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from hepda.errors import HepdaError, MissingExtraError, SourceError, nearest
 from hepda.events.expressions.columns import ValueProblem
-from hepda.events.files.protocol import SUFFIXES
+from hepda.events.files.formats import suffixes
 
 Result = TypeVar("Result")
 
@@ -104,7 +104,7 @@ def _matches(pattern: str) -> list[str]:
 
 
 def _is_events(name: str) -> bool:
-    return Path(name).suffix.lower() in SUFFIXES and not name.startswith(".")
+    return Path(name).suffix.lower() in suffixes() and not name.startswith(".")
 
 
 def _remote_matches(pattern: str, where: str) -> list[str]:
@@ -128,7 +128,7 @@ def _why_nothing(pattern: str) -> str:
     if is_remote(pattern):
         return f"no file matches {pattern}."
     if path.is_dir():
-        return f"{pattern} is a folder without any file of events ({', '.join(SUFFIXES)})."
+        return f"{pattern} is a folder without any file of events ({', '.join(suffixes())})."
     if glob.has_magic(pattern):
         return f"no file matches {pattern}."
     if not path.parent.is_dir():

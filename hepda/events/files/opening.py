@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from hepda.errors import DataError, SourceError, nearest
 from hepda.events.expressions.branch_names import Field, Names, names_of, plain_order
 from hepda.events.expressions.columns import Column, counts
+from hepda.events.files.formats import choose_tree, open_format
 from hepda.events.files.locations import RETRIES, Result, attempt, check_scheme, expand, is_remote, size_of
-from hepda.events.files.protocol import Format, choose_tree, open_format
+from hepda.events.files.protocol import Format
 
 __all__ = ["EventFile", "EventSource", "Tree", "expand", "integers", "open_file", "open_tree", "size_of", "tree_of"]
 

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from hepda.config import resolved_yaml
-from hepda.report.page import ReportFigure, conclude, write_report
+from hepda.events.results.tables.conclusions import conclude
+from hepda.events.results.tables.sections import section_tables
+from hepda.report.page import ReportFigure, write_report
 from hepda.runtime import run_directory
 from hepda.workflows.scan.choice import Result
 from hepda.workflows.scan.findings import Findings, ScanCurve, events_told
@@ -157,16 +159,17 @@ def write_pages(folder: Path, findings: Findings, figures: Sequence[ReportFigure
     run_directory.write_text(folder / "scan.csv", rows_csv(findings))
     numbers = run_directory.plain(scan_json(findings))
     run_directory.write_json(folder / "scan.json", numbers | {"manifest": manifest})
+    metrics = numbers | {"name": f"Scan of {findings.config.name}"}
+    tables = section_tables(metrics)
+    tables["summary"] += [chosen_table(findings), choice_table(findings)]
+    tables["adaptation"].append(points_table(findings))
     return write_report(
         folder / "scan.html",
-        numbers | {"name": f"Scan of {findings.config.name}"},
+        metrics,
         figures,
+        tables=tables,
         config_text=resolved_yaml(findings.config),
         manifest=manifest,
         conclusions=conclusions(findings),
         warnings=[*findings.failures, *findings.warnings],
-        extra_tables={
-            "summary": [chosen_table(findings), choice_table(findings)],
-            "adaptation": [points_table(findings)],
-        },
     )

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hepda.config import load_config
-from hepda.report.page import conclude
+from hepda.events.results.tables import conclude
 from hepda.workflows.scan.choice import Result
 from hepda.workflows.scan.points import Point
 from hepda.workflows.scan.tail import judged, shift_ratio

@@ -24,14 +24,14 @@ from hepda.events.results.tables.quality import (
     by_domain_table,
     closure_table,
     models_table,
-    numbers_table,
     other_tables,
     samples_table,
     training_bias_table,
     training_noise_table,
     working_point_tables,
 )
-from hepda.events.results.tables.reading import (
+from hepda.events.results.tables.summary import summary_table
+from hepda.report.reading import (
     EVENTS_ALONE,
     Null,
     held_out,
@@ -41,7 +41,6 @@ from hepda.events.results.tables.reading import (
     pairs,
     plain_model,
 )
-from hepda.events.results.tables.summary import summary_table
 
 __all__ = [
     "EVENTS_ALONE",
@@ -60,7 +59,6 @@ __all__ = [
     "models_table",
     "null_of",
     "nulls",
-    "numbers_table",
     "other_tables",
     "overtraining_table",
     "pair_title",

@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hepda.events.results.tables.reading import entries, get, held_out, null_of, pairs, plain_model
 from hepda.number_format import Quantity
+from hepda.report.reading import entries, get, held_out, null_of, pairs, plain_model
 
 UNCHANGED = 0.9  # as hepda.evaluation.differences.ratios has it
 

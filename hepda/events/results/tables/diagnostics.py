@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hepda.events.results.tables.quality import by_domain_table
-from hepda.events.results.tables.reading import entries, get, keys, p_cell
 from hepda.number_format import Cell, Quantity, Table
+from hepda.report.reading import entries, get, keys, p_cell
 
 MOST = 15  # inputs of the table of importance
 BRIEF = 3  # inputs that a cell names

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from hepda.events.results.tables.reading import (
+from hepda.number_format import Cell, Quantity, Table
+from hepda.report.reading import (
     EVENTS_ALONE,
     entries,
     get,
@@ -20,7 +21,6 @@ from hepda.events.results.tables.reading import (
     shift_cell,
     told,
 )
-from hepda.number_format import Cell, Quantity, Table
 
 STATISTICS = {
     "ks": "KS",

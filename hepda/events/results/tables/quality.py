@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from hepda.events.results.tables.reading import entries, get, headings, is_number, keys, told, with_error
 from hepda.number_format import Cell, Quantity, Table
+from hepda.report.reading import entries, get, keys, told, with_error
 
 KNOWN = ("auc", "auc_difference", "bias", "shift_ratio", "verdict", "tests", "domain_auc", "probes", "significance",
          "working_points", "calibration", "bins", "overtraining", "flatness", "closure", "training", "fit", "setup",
@@ -56,15 +56,6 @@ def by_domain_table(metrics: Mapping[str, Any], metric: str, title: str, note: s
         for name, model in entries(metrics, "models")
     ]
     return Table(title, ["Model", *domains], rows if domains else [], note)
-
-
-def numbers_table(metrics: Mapping[str, Any], metric: str, title: str, note: str = "", digits: int = 3) -> Table:
-    """A flat metric (`significance`, `training`): models down, its numbers across."""
-    found = [(name, model.get(metric)) for name, model in entries(metrics, "models")]
-    names = [k for k in keys(entry for _, entry in found) if is_number(entry.get(k) for _, entry in found if entry)]
-    names = [k for k in names if not k.endswith(("_error", "_interval"))]  # of a number beside them
-    rows = [[Cell(name, name), *(Quantity.read(entry, k).cell(digits=digits) for k in names)] for name, entry in found]
-    return Table(title, ["Model", *headings(names)], rows if names else [], note)
 
 
 def working_point_tables(metrics: Mapping[str, Any]) -> list[Table]:

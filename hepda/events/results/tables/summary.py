@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hepda.events.results.tables.reading import EVENTS_ALONE, entries, get, held_out, keys, pairs, shift_cell, told
 from hepda.number_format import Cell, Quantity, Table
+from hepda.report.reading import EVENTS_ALONE, entries, get, held_out, keys, pairs, shift_cell, told
 
 TAIL = ("0.3", "0.2", "0.1")
 

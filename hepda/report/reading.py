@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hepda.number_format import Cell, Quantity, number, p_text
+from hepda.number_format import Cell, Quantity, Table, number, p_text
 
 EVENTS_ALONE = (
     "Errors are those of the finite samples of events; the noise of training is not in them (see the spread between "
@@ -169,3 +169,17 @@ def p_cell(entry: object, digits: int = 3) -> Cell:
 def headings(names: Iterable[str]) -> list[str]:
     """How columns are called."""
     return [HEADINGS.get(name, name.replace("_", " ")) for name in names]
+
+
+def numbers_table(metrics: Mapping[str, Any], metric: str, title: str, note: str = "", digits: int = 3) -> Table:
+    """A flat metric (`significance`, `training`): models down, its numbers across."""
+    found = [(name, model.get(metric)) for name, model in entries(metrics, "models")]
+    names = [k for k in keys(entry for _, entry in found) if is_number(entry.get(k) for _, entry in found if entry)]
+    names = [k for k in names if not k.endswith(("_error", "_interval"))]  # of a number beside them
+    rows = [[Cell(name, name), *(Quantity.read(entry, k).cell(digits=digits) for k in names)] for name, entry in found]
+    return Table(title, ["Model", *headings(names)], rows if names else [], note)
+
+
+def training_table(metrics: Mapping[str, Any]) -> Table:
+    """Return what every kind of data tells of its trainings: time, rate and epochs of each model."""
+    return numbers_table(metrics, "training", "Training")

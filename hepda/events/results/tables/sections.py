@@ -1,0 +1,65 @@
+"""Every table of the report for events, by section, and the table of the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from hepda.events.results import tables
+from hepda.number_format import Table
+from hepda.report.reading import EVENTS_ALONE, numbers_table, training_table
+from hepda.runtime.terminal import NumberTable
+
+
+def section_tables(metrics: Mapping[str, Any]) -> dict[str, list[Table]]:
+    """Return the tables of each section of the report."""
+    auc = tables.by_domain_table(
+        metrics,
+        "auc",
+        "Area under the ROC curve",
+        f"On test events, signed weights; 68 % interval of bootstrap replicas of the events. {EVENTS_ALONE}",
+    )
+    worth = numbers_table(
+        metrics,
+        "significance",
+        "Expected significance",
+        "Median expected (Asimov) discovery significance, with the spread over bootstrap replicas of the events, the "
+        f"choice of the cut included. {EVENTS_ALONE}",
+    )
+    return {
+        "summary": [tables.summary_table(metrics)],
+        "samples": [tables.models_table(metrics), tables.samples_table(metrics)],
+        "separation": [auc, *tables.other_tables(metrics), *tables.working_point_tables(metrics)],
+        "domains": [
+            tables.processes_table(metrics),
+            *tables.bias_tables(metrics),
+            tables.training_bias_table(metrics),
+            *tables.two_sample_tables(metrics),
+            *tables.probe_tables(metrics),
+            tables.importance_table(metrics),
+            tables.removal_table(metrics),
+        ],
+        "adaptation": [tables.adaptation_table(metrics), tables.ratio_table(metrics)],
+        "significance": [worth],
+        "fit": [tables.closure_table(metrics)],
+        "guards": [
+            tables.priors_table(metrics),
+            tables.reweighting_table(metrics),
+            tables.gradients_table(metrics),
+            tables.overtraining_table(metrics),
+            tables.calibration_table(metrics),
+            tables.bins_table(metrics),
+            tables.flatness_table(metrics),
+        ],
+        "training": [training_table(metrics), tables.training_noise_table(metrics)],
+    }
+
+
+def terminal_table(metrics: Mapping[str, Any]) -> NumberTable:
+    """Return the summary for the terminal, a row for each model: AUC by domain, efficiency shifts, significance."""
+    summary = tables.summary_table(metrics, points=("0.3",), all_domains=True)
+    head = [f"{name} [%]" if name.startswith("Shift") else name for name in summary.head]
+    rows = [[first.text, *(cell.short for cell in row)] for first, *row in summary.rows]
+    shifts = any(heading.startswith("Shift") for heading in summary.head)
+    caption = "Shifts: of the background's efficiency, from the first domain." if shifts else ""
+    return NumberTable(head, rows, str(metrics.get("name") or ""), caption)
