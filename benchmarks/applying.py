@@ -27,7 +27,7 @@ import numpy as np
 import reading
 
 from hepda.config import AnalysisConfig, load_config, resolved_yaml
-from hepda.events import wing
+from hepda.events import steps
 from hepda.events.table.store import write_table
 from hepda.events.training import friends
 from hepda.events.training.jobs import jobs_of
@@ -56,7 +56,7 @@ def trained(folder: Path, config: AnalysisConfig) -> Path:
     run = folder / "run"
     for left in ("run", "table", "work"):
         shutil.rmtree(folder / left, ignore_errors=True)
-    loaded = wing.load(config, lambda *_: None)
+    loaded = steps.load(config, lambda *_: None)
     write_table(loaded.table, folder / "table")
     run_jobs(jobs_of(config, folder / "table", run, folder / "work", "cpu"), 1, lambda *_: None)
     run_directory.write_text(run / "config.yaml", resolved_yaml(config))

@@ -20,7 +20,7 @@ from pathlib import Path
 TRAININGS = """
 import json, sys
 from pathlib import Path
-from hepda.events import wing
+from hepda.events import steps
 from hepda.events.table.store import write_table
 from hepda.workflows.scan.points import Source, make_unit
 from hepda.config import load_config
@@ -34,7 +34,7 @@ points = source.grid([key], ())
 if __name__ == "__main__":
     table = Path(folder) / "table"
     if not table.exists():
-        write_table(wing.load(points[0].config, lambda *_: None).table, table)
+        write_table(steps.load(points[0].config, lambda *_: None).table, table)
     else:
         jobs = []
         for number in range(int(seeds)):

@@ -197,7 +197,7 @@ def write_table(folder: Path, n: int) -> Path:
 def stage(name: str, config: str, memory: str, processes: int) -> None:
     """What one process does and says."""
     from hepda.config import load_config
-    from hepda.events import wing
+    from hepda.events import steps
     from hepda.events.dataset.load import LoadedEvents
     from hepda.events.kind import EventsKind, combine
     from hepda.events.table.store import open_table
@@ -220,7 +220,7 @@ def stage(name: str, config: str, memory: str, processes: int) -> None:
     if (folder / "table").exists():
         loaded = LoadedEvents(open_table(folder / "table"), {}, (), folder=folder / "table")
     else:
-        loaded = wing.load(loaded_config, lambda *_: None, means)
+        loaded = steps.load(loaded_config, lambda *_: None, means)
     run = folder / "run"
     if name == "train":
         work = run / ".work" / "size"
@@ -232,7 +232,7 @@ def stage(name: str, config: str, memory: str, processes: int) -> None:
             np.save(folder / f"{model}.npy", score)
     if name == "evaluate":
         scores = {model: np.load(folder / f"{model}.npy", mmap_mode="r") for model in loaded_config.models}
-        wing.numbers_of(loaded_config, loaded.table, scores, run / "models", processes, lambda *_: None)
+        steps.numbers_of(loaded_config, loaded.table, scores, run / "models", processes, lambda *_: None)
     print(json.dumps({"rows": len(loaded.table), "note": loaded.note}))
 
 

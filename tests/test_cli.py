@@ -238,7 +238,7 @@ def test_evaluate_gives_the_same_numbers_from_the_saved_scores(done, tmp_path):
 
 @pytest.mark.slow
 def test_the_same_seed_gives_the_same_numbers_and_strength_zero_is_no_adversary(done, ntuples, tmp_path, monkeypatch):
-    monkeypatch.setattr("hepda.events.wing.draw", lambda *_: [])  # the figures of the same scores are the same
+    monkeypatch.setattr("hepda.events.steps.draw", lambda *_: [])  # the figures of the same scores are the same
     for name, override in (("same", "seed=1"), ("zero", "models.dann.domain.strength=0")):
         assert train(tmp_path, ntuples, override, name=name)[0] == 0
     run, metrics, _, _ = done
@@ -410,7 +410,7 @@ def test_a_fault_of_hepda_itself_is_said_to_be_one(good, tmp_path, monkeypatch):
     def broken(*_):
         raise RuntimeError("broken inside")
 
-    monkeypatch.setattr("hepda.events.wing.load", broken)
+    monkeypatch.setattr("hepda.events.steps.load", broken)
     status, _, err = train(tmp_path, good)
     assert status == 1 and "RuntimeError: broken inside" in err and "fault of hepda" in err
 
@@ -554,7 +554,7 @@ def test_no_worker_outlives_the_command(going, number):
 @pytest.mark.slow
 def test_a_training_that_fails_costs_no_other_and_only_what_changes_is_trained_again(ntuples, tmp_path, monkeypatch):
     """A learning rate at which any training diverges: its models are named, and no other is lost."""
-    monkeypatch.setattr("hepda.events.wing.draw", lambda *_: [])
+    monkeypatch.setattr("hepda.events.steps.draw", lambda *_: [])
     over = ("training.epochs=2", "evaluation.probes=false", "models.network.ensemble=1", "models.dann.ensemble=1")
     diverging = "models.dann.training.learning_rate=1e30"
     status, out, err = train(tmp_path, ntuples, *over, diverging)
@@ -585,7 +585,7 @@ def test_a_training_that_fails_costs_no_other_and_only_what_changes_is_trained_a
 
 @pytest.mark.slow
 def test_a_resumed_run_is_the_run_that_was_not_interrupted(ntuples, tmp_path, monkeypatch):
-    monkeypatch.setattr("hepda.events.wing.draw", lambda *_: [])
+    monkeypatch.setattr("hepda.events.steps.draw", lambda *_: [])
     over = ("training.epochs=4", "evaluation.probes=false")
     assert train(tmp_path, ntuples, *over, name="whole")[0] == 0
     seen, step = [], analysis.run_jobs

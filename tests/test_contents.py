@@ -20,7 +20,7 @@ import yaml
 from hepda import cli
 from hepda.config import load_config
 from hepda.errors import DataError
-from hepda.events import wing
+from hepda.events import steps
 from hepda.events.dataset import contents
 from hepda.events.kind import EventsKind
 from hepda.runtime import run_directory
@@ -58,7 +58,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         evaluation={"probes": False, "bootstrap": 0, "blind": None, "bias": None},
     )  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(wing, "draw", lambda *_: [])
+        patch.setattr(steps, "draw", lambda *_: [])
         train.train(load_config(page), folder / "run", folder / "plots", Silent())
     return folder
 
@@ -69,7 +69,7 @@ def folder(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
     page = tmp_path / "run" / "config.yaml"
     page.write_text(page.read_text().replace(str(trained), str(tmp_path)))
-    monkeypatch.setattr(wing, "draw", lambda *_: [])
+    monkeypatch.setattr(steps, "draw", lambda *_: [])
     monkeypatch.setattr(fit, "read_truth", equal_contents)
     return tmp_path
 
@@ -223,10 +223,10 @@ def test_a_run_of_an_earlier_hepda_is_compared_as_far_as_it_can_be(folder: Path)
 
 def test_a_table_of_the_cache_tells_what_it_is_made_of(folder: Path) -> None:
     config = load_config(folder / "small.yaml")
-    names = [wing.load(config, lambda *_: None, Resources(cache=folder / "cache")).name for _ in range(2)]
-    assert names[0] == names[1] == wing.load(config, lambda *_: None).name is not None
+    names = [steps.load(config, lambda *_: None, Resources(cache=folder / "cache")).name for _ in range(2)]
+    assert names[0] == names[1] == steps.load(config, lambda *_: None).name is not None
     os.utime(folder / "data.root", (1, 1))
-    assert wing.load(config, lambda *_: None).name != names[0]
+    assert steps.load(config, lambda *_: None).name != names[0]
 
 
 # --- files of a run that are damaged or of something else --------------------------------------------------------
@@ -316,7 +316,7 @@ def test_a_full_disk_that_nobody_told_of_is_not_a_fault_of_hepda(
 
 
 def test_files_of_a_run_follow_the_umask(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wing, "draw", lambda *_: [])
+    monkeypatch.setattr(steps, "draw", lambda *_: [])
     models = {"bdt": {"kind": "bdt", "iterations": 2}, "net": {"kind": "network", "encoder": [4]}}
     for library in ("xgboost", "lightgbm"):
         if find_spec(library) is not None:

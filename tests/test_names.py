@@ -12,8 +12,8 @@ import yaml
 from hepda.config import AnalysisConfig, load_config
 from hepda.config.events.names import EVENT_COLUMNS
 from hepda.errors import ConfigError
+from hepda.events.steps import scores_columns
 from hepda.events.table.feature_table import FeatureTable
-from hepda.events.wing import scores_columns
 from hepda.report.page import Drawing, with_own_names
 from hepda.runtime.jobs import model_of
 from tests.factory import analysis

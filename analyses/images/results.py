@@ -22,7 +22,7 @@ from hepda.config import load_any
 from hepda.config.images import ImageModelConfig, ImagesConfig
 from hepda.datasets import download
 from hepda.errors import ConfigError, HepdaError
-from hepda.images.wing import protocol
+from hepda.images.steps import protocol
 from hepda.runtime import run_directory
 
 SHARED = ("source", "target", "pixels", "seed")

@@ -37,7 +37,7 @@ class EventsKind(Kind):
     """An analysis of events; `table` if it is read already."""
 
     heavy = (
-        "torch", "sklearn.ensemble", "hepda.events.wing", "hepda.adversarial", "hepda.baselines.bdt",
+        "torch", "sklearn.ensemble", "hepda.events.steps", "hepda.adversarial", "hepda.baselines.bdt",
         "hepda.evaluation.differences.probe_models",
     )  # fmt: skip
 
@@ -68,7 +68,7 @@ class EventsKind(Kind):
 
     def check(self, progress: Send, *, every_file: bool = False) -> tuple[list[str], list[str]]:
         """Yields, cut flows, weights, features of the events of every sample; packages that a training would miss."""
-        from hepda.events import wing
+        from hepda.events import steps
         from hepda.events.training.jobs import check_extras
 
         missing = []
@@ -76,7 +76,7 @@ class EventsKind(Kind):
             check_extras(self.config)
         except HepdaError as error:
             missing.append(str(error))
-        return wing.check(self.config, progress, every_file=every_file, known=missing)
+        return steps.check(self.config, progress, every_file=every_file, known=missing)
 
     def load(self, progress: Send, resources: Resources | None = None) -> list[str]:
         """Read the files, or take their table from the cache.
@@ -84,13 +84,13 @@ class EventsKind(Kind):
         Tells where the events are, files that were left out and what the policy for negative weights touches. Raises
         DataError for events whose scores could not be judged after the training.
         """
-        from hepda.events import wing
+        from hepda.events import steps
         from hepda.events.dataset.checks import unjudged
         from hepda.events.training.jobs import check_extras
 
         check_extras(self.config)
         self._resources = resources
-        self._loaded = wing.load(self.config, progress, resources)
+        self._loaded = steps.load(self.config, progress, resources)
         self._table = self._loaded.table
         if hopeless := list(unjudged(self.config, self._table)):
             raise DataError("\n".join(hopeless))
@@ -140,9 +140,9 @@ class EventsKind(Kind):
 
     def score_columns(self, scores: Mapping[str, Array]) -> dict[str, Any]:
         """A row an event in the order of the table."""
-        from hepda.events import wing
+        from hepda.events import steps
 
-        return wing.scores_columns(self.table, scores)
+        return steps.scores_columns(self.table, scores)
 
     def files(self) -> Any:
         """Every file read: entries, sums of weights, what was lost and why."""
@@ -150,22 +150,22 @@ class EventsKind(Kind):
 
     def measure(self, scores: Mapping[str, Array], judging: RunContext) -> dict[str, Any]:
         """Numbers of samples, models and of the run as a whole."""
-        from hepda.events import wing
+        from hepda.events import steps
         from hepda.events.training.scoring import rescore
 
         config, models = self.config, judging.run / "models"
         again = partial(rescore, config, models)
         table, own = self._judged = self._thinned(scores, judging.run)
-        numbers = wing.numbers_of(config, table, own, models, judging.processes, judging.progress, again)
+        numbers = steps.numbers_of(config, table, own, models, judging.processes, judging.progress, again)
         self._numbers = numbers
         thin = {f"{domain}:{name}": share for (domain, name), share in self._shares.items()}
         return {
             "luminosity": config.luminosity,
             **({"judged": thin} if thin else {}),
-            "samples": wing.samples_metrics(config, self.loaded),
-            **wing.processes_metrics(config),
-            "models": wing.models_metrics(config, numbers, judging.training),
-            **wing.whole_metrics(config, numbers, judging.histories),
+            "samples": steps.samples_metrics(config, self.loaded),
+            **steps.processes_metrics(config),
+            "models": steps.models_metrics(config, numbers, judging.training),
+            **steps.whole_metrics(config, numbers, judging.histories),
         }
 
     def _thinned(self, scores: Mapping[str, Array], run: Path) -> tuple[FeatureTable, Mapping[str, Array]]:
@@ -181,12 +181,12 @@ class EventsKind(Kind):
 
     def draw(self, scores: Mapping[str, Array], judging: RunContext, folder: Path) -> list[ReportFigure | NotDrawn]:
         """Every figure of the numbers that `measure` found."""
-        from hepda.events import wing
+        from hepda.events import steps
 
         if self._numbers is None or self._judged is None:
             raise RuntimeError("figures are drawn of numbers: call measure first")
         table, own = self._judged
-        drawn = wing.draw(
+        drawn = steps.draw(
             self.config, table, own, self._numbers, judging.histories, judging.best_epochs, folder,
             judging.processes, judging.progress,
         )  # fmt: skip
@@ -230,10 +230,10 @@ class EventsKind(Kind):
 
     def notes(self) -> list[str]:
         """What is hidden or scaled, and whether all events were judged."""
-        from hepda.events import wing
+        from hepda.events import steps
         from hepda.events.results import thinning
 
-        return [*([thinning.told(self._shares)] if self._shares else []), *wing.notes(self.config)]
+        return [*([thinning.told(self._shares)] if self._shares else []), *steps.notes(self.config)]
 
 
 def combine(config: AnalysisConfig, table: FeatureTable, results: Sequence[TrainingResult]) -> dict[str, Array]:

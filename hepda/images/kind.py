@@ -19,8 +19,8 @@ from hepda.runtime.terminal import NumberTable, number_table
 
 if TYPE_CHECKING:
     from hepda.images.results import ImageModelNumbers
+    from hepda.images.steps import LoadedImages
     from hepda.images.training import ImageJob
-    from hepda.images.wing import LoadedImages
     from hepda.number_format import Table
     from hepda.report.page import NotDrawn, ReportFigure
     from hepda.runtime.jobs import TrainingResult
@@ -54,15 +54,15 @@ class ImagesKind(Kind):
 
     def check(self, progress: Send, *, every_file: bool = False) -> tuple[list[str], list[str]]:
         """What would be read, a line a side; a data set that is not here is a problem."""
-        from hepda.images import wing
+        from hepda.images import steps
 
-        return wing.check(self.config)
+        return steps.check(self.config)
 
     def load(self, progress: Send, resources: Resources | None = None) -> list[str]:
         """Read or draw the images; tells what a reader has to know of them."""
-        from hepda.images import wing
+        from hepda.images import steps
 
-        self._loaded = wing.load(self.config, progress)
+        self._loaded = steps.load(self.config, progress)
         return self.warnings()
 
     def contents(self) -> Iterable[tuple[str, Array]]:
@@ -105,9 +105,9 @@ class ImagesKind(Kind):
 
     def score_columns(self, scores: Mapping[str, Array]) -> dict[str, Any]:
         """A row a test image, source first."""
-        from hepda.images import wing
+        from hepda.images import steps
 
-        return wing.score_columns(self.config, self.loaded.tests, scores)
+        return steps.score_columns(self.config, self.loaded.tests, scores)
 
     def files(self) -> Any:
         """What was read or drawn, by part."""
@@ -116,14 +116,14 @@ class ImagesKind(Kind):
     def measure(self, scores: Mapping[str, Array], judging: RunContext) -> dict[str, Any]:
         """Accuracies of every model, and the protocol that they were found by."""
         from hepda.images import results as evaluation
-        from hepda.images import wing
+        from hepda.images import steps
 
         self._numbers = evaluation.numbers_of(scores, self.loaded.tests)
         config = self.config
         return {
-            "samples": wing.samples_metrics(config, self.loaded),
-            "protocol": wing.protocol(config),
-            "models": {m: wing.model_metrics(config, self._numbers, m, judging.training[m]) for m in config.models},
+            "samples": steps.samples_metrics(config, self.loaded),
+            "protocol": steps.protocol(config),
+            "models": {m: steps.model_metrics(config, self._numbers, m, judging.training[m]) for m in config.models},
             "published": [one.model_dump() for one in config.evaluation.published],
         }
 
@@ -160,12 +160,12 @@ class ImagesKind(Kind):
 
     def tables(self, metrics: Mapping[str, Any]) -> dict[str, list[Table]]:
         """Return accuracies beside published ones, and what the images are."""
-        from hepda.images import wing
+        from hepda.images import steps
         from hepda.report.reading import training_table
 
         return {
-            "summary": [wing.accuracy_table(metrics)],
-            "samples": [wing.images_table(metrics)],
+            "summary": [steps.accuracy_table(metrics)],
+            "samples": [steps.images_table(metrics)],
             "training": [training_table(metrics)],
         }
 
@@ -175,9 +175,9 @@ class ImagesKind(Kind):
 
     def headline_table(self, metrics: Mapping[str, Any]) -> Table:
         """Accuracies with their intervals."""
-        from hepda.images import wing
+        from hepda.images import steps
 
-        return wing.accuracy_table(metrics)
+        return steps.accuracy_table(metrics)
 
     def headline_metrics(self, metrics: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         """Accuracy on each side."""

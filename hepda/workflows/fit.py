@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from hepda.config import AnalysisConfig, load_config
 from hepda.errors import ConfigError, nearest
 from hepda.events import kind as events
-from hepda.events import wing
+from hepda.events import steps
 from hepda.events.dataset.contents import SCORED, check_samples, check_scored, contents_of
 from hepda.events.dataset.variations import Reading, read_factors, read_varied, readings
 from hepda.events.fit.figures import closure_drawings, model_drawings
@@ -265,7 +265,7 @@ def _read_at(
     config = shared.config
     if not any(values_of(config, model) for model in shared.models):
         return {}
-    events = wing.load(config, progress.step).table
+    events = steps.load(config, progress.step).table
     others = fingerprint.differences(
         fingerprint.fingerprints(contents_of(config, table, SCORED)),
         fingerprint.fingerprints(contents_of(config, events, SCORED)),

@@ -11,7 +11,7 @@ import uproot
 from hepda.cli import main
 from hepda.config import load_config
 from hepda.errors import ConfigError, SourceError
-from hepda.events import init, wing
+from hepda.events import init, steps
 from hepda.events.check import check_events
 from hepda.events.dataset.load import load_table
 from hepda.events.identifiers import role_of
@@ -34,7 +34,7 @@ def test_the_page_passes_the_check_and_can_be_read_once_its_samples_are_real(fil
     path = tmp_path / "mine.yaml"
     path.write_text(text)
     config = load_config(path)
-    lines, problems = wing.check(config, lambda *_: None)
+    lines, problems = steps.check(config, lambda *_: None)
     assert problems == []
     assert lines[-1].endswith("training may start; no warnings")
     table = load_table(config).table

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hepda.config import validate_any
-from hepda.images import results, wing
+from hepda.images import results, steps
 from hepda.plotting import images
 
 
@@ -55,7 +55,7 @@ def test_the_gap_is_that_of_the_same_network():
 
 def test_a_row_that_was_told_of_inversion_says_so():
     chosen = config(a={"augment": ["invert"]}, b={"augment": ["shift"]}, c={"train_on": "target"})
-    told = {name: wing.knowledge(section) for name, section in chosen.models.items()}
+    told = {name: steps.knowledge(section) for name, section in chosen.models.items()}
     assert told == {"a": ["random inversion"], "b": [], "c": ["labels of the target"]}
 
 

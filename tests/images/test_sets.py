@@ -17,7 +17,7 @@ from hepda.config import load_any, validate_any
 from hepda.config.images import ImageSetConfig
 from hepda.datasets import download
 from hepda.errors import ConfigError, DataError, SourceError
-from hepda.images import formats, sets, wing
+from hepda.images import formats, sets, steps
 from hepda.images.arrays import Images, digit_names, limited, shaped, trimmed
 from hepda.images.signs import SIGNS
 
@@ -308,6 +308,6 @@ def test_every_config_loads_and_says_what_it_lacks(here, name):
     assert config.kind == "images" and config.seeds >= 3
     methods = {m.domain.method for m in config.models.values() if m.domain is not None}
     assert "dann" in methods and any(m.train_on == "target" for m in config.models.values())
-    lines, problems = wing.check(config)
+    lines, problems = steps.check(config)
     assert bool(problems) == (name != "digits") and len(lines) + len(problems) == 2
     assert download.find("mnist") is None

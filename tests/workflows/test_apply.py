@@ -14,7 +14,7 @@ import uproot
 from hepda.cli import main
 from hepda.config import load_config, resolved_yaml
 from hepda.errors import ConfigError, DataError
-from hepda.events import wing
+from hepda.events import steps
 from hepda.events.dataset.splits import event_key, fold_of
 from hepda.events.files.friend_trees import branch_names, friend_file
 from hepda.events.kind import combine
@@ -68,10 +68,10 @@ def trained(tmp_path_factory):
     )  # fmt: skip
     config = load_config(path, ["models.network.ensemble=2", "models.bdt.iterations=5"])
     run = folder / "run"
-    loaded = wing.load(config, lambda *_: None)
+    loaded = steps.load(config, lambda *_: None)
     write_table(loaded.table, folder / "table")
     results = run_jobs(jobs_of(config, folder / "table", run, folder / "work", "cpu"), 1, lambda *_: None)
-    columns = wing.scores_columns(loaded.table, combine(config, loaded.table, results))
+    columns = steps.scores_columns(loaded.table, combine(config, loaded.table, results))
     run_directory.write_scores(run / "scores.parquet", columns)
     run_directory.write_text(run / "config.yaml", resolved_yaml(config))
     run_directory.write_json(run / "manifest.json", {"training": {}})

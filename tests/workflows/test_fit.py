@@ -14,7 +14,7 @@ import yaml
 
 from hepda import cli
 from hepda.config import load_config
-from hepda.events import wing
+from hepda.events import steps
 from hepda.workflows import train
 from tests.factory import write_analysis
 
@@ -52,7 +52,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         training={"epochs": 2, "batch_size": 256, "processes": 1},
     )  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(wing, "draw", lambda *_: [])
+        patch.setattr(steps, "draw", lambda *_: [])
         train.train(load_config(page), folder / "run", folder / "plots", Silent())
     return folder / "run"
 
@@ -148,7 +148,7 @@ def test_figures_and_tables_are_in_the_report_and_stay_there(fitted: Path, capsy
     text = (fitted / "report.html").read_text()
     assert headline in text and text.count("data:image/png") == len(listed) and "Impacts" in text
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(wing, "draw", lambda *_: [])
+        patch.setattr(steps, "draw", lambda *_: [])
         train.evaluate(fitted, fitted.parent / "plots", Silent())
     again = (fitted / "report.html").read_text()
     assert headline in again and again.count("data:image/png") == len(listed)
@@ -159,7 +159,7 @@ def test_figures_and_tables_are_in_the_report_and_stay_there(fitted: Path, capsy
     config["evaluation"]["blind"] = "score > 0.5"
     (other / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(wing, "draw", lambda *_: [])
+        patch.setattr(steps, "draw", lambda *_: [])
         train.evaluate(other, fitted.parent / "plots", Silent())
     stale = (other / "report.html").read_text()
     assert headline not in stale and "fit.json is of other scores" in stale and "data:image/png" not in stale

@@ -258,12 +258,12 @@ class EventTables:
             ConfigError: an earlier scan in the folder had other events of this config.
 
         """
-        from hepda.events import wing
+        from hepda.events import steps
 
         name = table_identity(config)
         if name not in self.paths:
             means = replace(self.resources, folder=self.folder / exchange.WORK / name)
-            loaded = wing.load(config, self.progress.step, means)
+            loaded = steps.load(config, self.progress.step, means)
             self.checksums[name] = checksum(loaded.table)
             if _earlier(self.folder).get("tables", {}).get(name, self.checksums[name]) != self.checksums[name]:
                 raise ConfigError(
@@ -275,7 +275,7 @@ class EventTables:
             lines = [*self.policy, *policy_lines(config, loaded.table), *composition_lines(config)]
             self.policy = list(dict.fromkeys(lines))
             if not self.samples:
-                self.samples, self.files = wing.samples_metrics(config, loaded), loaded.manifest()
+                self.samples, self.files = steps.samples_metrics(config, loaded), loaded.manifest()
         return self.paths[name], self.own[name]
 
     def remove(self) -> None:

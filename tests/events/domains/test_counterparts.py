@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hepda.config import load_config, validate
-from hepda.events import wing
+from hepda.events import steps
 from hepda.events.check import check_events
 from hepda.events.check_text import lines
 from hepda.events.dataset.load import load_table
@@ -145,12 +145,12 @@ def test_what_has_no_counterpart_is_told(same):
     asked, _ = same
     (line,) = composition_lines(asked.config)
     assert "w of simulation has no counterpart in alternative" in line and "tt with tt_alt" in line
-    found = wing.processes_metrics(asked.config)["processes"]["simulation:alternative"]["background"]
+    found = steps.processes_metrics(asked.config)["processes"]["simulation:alternative"]["background"]
     assert found == {
         "compared": {"tt": {"source": ["tt"], "other": ["tt_alt"]}},
         "without_counterpart": {"source": ["w"], "other": []},
     }
-    (row,) = processes_table(wing.processes_metrics(asked.config)).rows
+    (row,) = processes_table(steps.processes_metrics(asked.config)).rows
     assert [cell.text for cell in row] == ["simulation against alternative", "background", "tt with tt_alt", "w", ""]
     page = "\n".join(lines(asked.config, check_events(asked.config, silent)))
     assert "w of simulation has no counterpart" in page

@@ -10,7 +10,7 @@ import yaml
 from hepda.config import load_config, validate
 from hepda.evaluation.expected import Counting, scan_cuts
 from hepda.evaluation.roc import auc
-from hepda.events import wing
+from hepda.events import steps
 from hepda.events.dataset.load import load_table
 from hepda.events.dataset.splits import part_of
 from hepda.events.domains.blinding import BLINDED, hidden_range, uncontrolled
@@ -97,7 +97,7 @@ def test_of_blinded_data_nothing_is_measured_and_the_reason_is_given(blind, show
     for name in ("alternative", "third"):
         assert found["bias"][f"simulation:{name}"] == other["bias"][f"simulation:{name}"]
         assert found["closure"][name] == other["closure"][name]
-    assert any("evaluation.blind" in note and "no number" in note for note in wing.notes(asked.config))
+    assert any("evaluation.blind" in note and "no number" in note for note in steps.notes(asked.config))
 
 
 def test_data_are_hidden_until_the_config_says_otherwise(loaded):
@@ -108,10 +108,10 @@ def test_data_are_hidden_until_the_config_says_otherwise(loaded):
     silent_config = path.with_name("silent.yaml")
     silent_config.write_text(yaml.safe_dump(told))
     config = load_config(silent_config)
-    assert hidden_range(config) == (0.5001, np.inf) and any("Data are hidden" in note for note in wing.notes(config))
+    assert hidden_range(config) == (0.5001, np.inf) and any("Data are hidden" in note for note in steps.notes(config))
     assert hidden_range(load_config(silent_config, ["evaluation.blind=null"])) is None
     without = load_config(silent_config, ["samples.data=null", "evaluation.bias.between=[simulation, alternative]"])
-    assert hidden_range(without) is None and wing.notes(without) == []
+    assert hidden_range(without) is None and steps.notes(without) == []
 
 
 def test_a_domain_loss_that_sees_data_of_every_region_is_told(loaded):

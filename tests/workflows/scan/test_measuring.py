@@ -9,7 +9,7 @@ from sklearn.metrics import log_loss
 from hepda.config import load_config
 from hepda.config.scan import parse_vary
 from hepda.errors import DataError
-from hepda.events import wing
+from hepda.events import steps
 from hepda.events.domains.blinding import BLINDED
 from hepda.events.table.fingerprint import table_identity
 from hepda.events.table.store import write_table
@@ -34,7 +34,7 @@ def events(tmp_path_factory):
     """The config, its table, and a score that knows the classes and a little of the domains."""
     path = write_analysis(tmp_path_factory.mktemp("analysis"), n=1500)
     config = load_config(path, OVER)
-    table = wing.load(config, lambda *_: None).table
+    table = steps.load(config, lambda *_: None).table
     rng = np.random.default_rng(1)
     raw = rng.normal(size=len(table)) + 1.2 * (table.label == 1) + 0.3 * table.of_domain("alternative")
     return path, config, table, (1 / (1 + np.exp(-raw))).astype(np.float32)
@@ -95,7 +95,7 @@ def test_blinded_data_choose_nothing_and_are_not_reported(events):
     to_data = "models.dann.domain={source: [signal, background], target: [data], rows: all, head: [16]}"
     for blind, hidden in (("null", False), ("score > 0.7", True)):
         config = load_config(path, [*OVER, to_data, f"evaluation.blind={blind}"])
-        table = wing.load(config, lambda *_: None).table
+        table = steps.load(config, lambda *_: None).table
         score = np.random.default_rng(5).random(len(table)).astype(np.float32)
         chosen, why = choosing_numbers(config, table, "dann", score, "physics", [])
         assert (chosen["choice_probe"] is None) == hidden and chosen["choice_loss"] is not None

@@ -94,7 +94,9 @@ def test_a_scan_leaves_a_row_a_point_and_seed_a_page_and_figures(done):
 def test_the_first_seed_is_what_train_gives_and_its_numbers_are_those_of_the_reporting_events(
     done, ntuples, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("hepda.events.wing.draw", lambda *_: [])  # figures take most of the time, and none is read here
+    monkeypatch.setattr(
+        "hepda.events.steps.draw", lambda *_: []
+    )  # figures take most of the time, and none is read here
     folder, _ = done
     over = sets(*SMALL, f"{STRENGTH}=5", "evaluation.probes=false")
     status, _, err = run_cli(
@@ -161,10 +163,10 @@ def test_another_criterion_is_judged_without_training_again(done, ntuples, tmp_p
 
 
 def test_trees_and_keys_of_the_whole_analysis_can_be_scanned(ntuples, tmp_path, monkeypatch):
-    from hepda.events import wing
+    from hepda.events import steps
 
-    loads, original = [], wing.load
-    monkeypatch.setattr(wing, "load", lambda config, *rest: loads.append(config.selection) or original(config, *rest))
+    loads, original = [], steps.load
+    monkeypatch.setattr(steps, "load", lambda config, *rest: loads.append(config.selection) or original(config, *rest))
     vary = ("--vary", "models.bdt.iterations=2,5", "--vary", 'selection="n_jets >= 5","n_jets >= 6"')
     status, _, err = scan(ntuples, tmp_path / "scan", *vary, "--seeds", 1)
     assert (status, err) == (0, "") and loads == ["n_jets >= 5", "n_jets >= 6"]
