@@ -1,4 +1,4 @@
-"""What the story of analysis.py asks of a kind of data; `kind:` of the analysis file names it."""
+"""What a kind of data provides to the workflows, and the registry of kinds; `kind:` of the analysis file names one."""
 
 from __future__ import annotations
 

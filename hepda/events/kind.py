@@ -1,4 +1,4 @@
-"""Collider events as the story takes them: the events wing, its trainings, and scores out of fold."""
+"""Collider events as a kind of data: what is loaded, trained and evaluated, and the scores out of fold."""
 
 from __future__ import annotations
 

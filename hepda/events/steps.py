@@ -1,4 +1,4 @@
-"""The events wing: ROOT files -> tensors -> numbers -> figures. Four questions, answered for collider events."""
+"""The steps of an analysis of collider events: files, table, numbers, figures; imports what is heavy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Images as the story takes them: the images wing, its trainings, and the classes that they say of test images."""
+"""Images as a kind of data: what is loaded and trained, and the classes that test images are given."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The images wing: data sets -> bytes -> networks -> classes -> numbers -> figures."""
+"""The steps of an analysis of images: data sets, bytes, networks, classes, numbers, figures."""
 
 from __future__ import annotations
 

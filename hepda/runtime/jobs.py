@@ -1,6 +1,6 @@
 """A training as a job: its names and files, run side by side with others, kept so that it is not done again.
 
-Every kind of data trains by jobs: (model, fold, member). Jobs share nothing but what their wing has written to disk,
+Every kind of data trains by jobs: (model, fold, member). Jobs share nothing but what their kind has written to disk,
 each runs on one thread with its own seed, and each leaves its model, its scores and its history in files. So the
 numbers do not depend on how many processes there are, and an interrupted run goes on with the jobs that are missing.
 """

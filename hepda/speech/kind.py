@@ -1,4 +1,4 @@
-"""Speech as the story takes it: the speech wing, its trainings, and words that are right or wrong."""
+"""Speech as a kind of data: what is loaded and trained, and which words are right."""
 
 from __future__ import annotations
 
