@@ -19,7 +19,8 @@ test: $(VENV)/.installed
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal
 
 lint: $(VENV)/.installed
-	$(BIN)/ruff check hepda tests benchmarks analyses
+	$(BIN)/ruff check hepda tests benchmarks analyses docs
+	$(BIN)/ruff format --check --quiet hepda tests benchmarks analyses docs
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
