@@ -12,9 +12,9 @@ Keys = NDArray[np.uint64]
 _VALIDATION = np.uint64(0xD1B54A32D192ED03)
 """Makes the choice of validation events independent of that of folds."""
 _SHARE = np.uint64(0xA24BAED4963EE407)
-"""Makes the choice of a share of the events independent of all other choices."""
+"""Makes the choice of a fraction of the events independent of all other choices."""
 _PART = np.uint64(0x8CB92BA72F3D8DD7)
-"""Makes the parts of a reweighting independent of both."""
+"""Makes the parts of a reweighting independent of the choice of folds and of validation events."""
 
 PARTS = 5
 """Number of parts of the training events: three train, one calibrates, one is weighted."""
