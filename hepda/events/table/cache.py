@@ -106,7 +106,7 @@ def _sweep(cache: Path) -> None:
     """Remove folders of runs that were killed while they wrote."""
     for left in cache.glob(".*.part"):
         process = left.name.split(".")[2]
-        # A process of this number may be running on another machine: only a folder older than a day is surely left over.
+        # The process may be running on another machine: only a folder older than a day is surely left over.
         old = False
         with suppress(OSError):
             old = time.time() - left.stat().st_mtime > 86_400
