@@ -1,7 +1,7 @@
-"""Whether what was read can be trained on and judged.
+"""Checks of whether the events that were read can be used for training and evaluation.
 
-Events in every sample, both classes with positive sums of weights in every fold's training, and enough effective events
-for every number that a run cannot do without.
+Every sample must have events, both classes must have positive sums of weights in the training of every fold, and there
+must be enough effective events for every number that a run needs.
 """
 
 from __future__ import annotations
@@ -24,12 +24,15 @@ from hepda.events.domains.roles import LABELS, labelled_domains
 from hepda.events.table.feature_table import FeatureTable
 
 _BLOCK = 4_000_000
-"""Events that are looked at together: the weights of a table on disk are never all in memory."""
+"""Number of events that are processed together: the weights of a table on disk are never all in memory."""
 TRAINED = ("training", "validation")
 
 
 def check_sample(summary: SampleSummary) -> None:
-    """Raise DataError if the selection leaves nothing of a sample, with the cut flow, or if its weights overflow."""
+    """Raise DataError if the selection leaves no event of a sample, or if its weights overflow.
+
+    The message about an empty sample contains the cut flow.
+    """
     if summary.sums.entries > 0:
         _check_magnitude(summary)
         return
@@ -46,7 +49,7 @@ def check_sample(summary: SampleSummary) -> None:
 
 
 LARGEST = 1e60
-"""Sum of absolute weights from which squares and their products leave the numbers that a computer has."""
+"""Sum of weights from which squares of weights and their products may overflow float64."""
 
 
 def _check_magnitude(summary: SampleSummary) -> None:
@@ -66,7 +69,7 @@ def _check_magnitude(summary: SampleSummary) -> None:
 
 
 def check_table(config: AnalysisConfig, table: FeatureTable) -> None:
-    """Raise DataError if a model could not be trained or judged on `table`."""
+    """Raise DataError if a model could not be trained or evaluated on `table`."""
     if config.negative_weights == "reject":
         _check_signs(config, table)
     for model in config.models:
@@ -76,7 +79,10 @@ def check_table(config: AnalysisConfig, table: FeatureTable) -> None:
 
 
 def _check_classes(config: AnalysisConfig, table: FeatureTable, model: str) -> None:
-    """Both classes, with positive sums of weights, in every fold's training and validation events."""
+    """Raise DataError unless both classes can be used in every fold's training and validation events.
+
+    Each must have events there, and positive sums of weights.
+    """
     used = table.of_samples(config.training_samples(model))
     for label, name in ((1, "signal"), (0, "background")):
         of_class = used & (table.label == label)
@@ -89,7 +95,7 @@ def _check_classes(config: AnalysisConfig, table: FeatureTable, model: str) -> N
                         f"({int(of_class.sum())} {name} events in all). Use fewer folds (`split.folds`), "
                         "another `split.validation`, a looser selection or more events."
                     )
-        total = float(np.sum(table.weight, where=of_class))  # no copy of the weights
+        total = float(np.sum(table.weight, where=of_class))  # does not copy the weights
         if total <= 0:
             raise DataError(
                 f"models.{model}: the weights of its {name} events add up to {total:.6g}: the negative ones "
@@ -108,8 +114,8 @@ def _check_sums(
 ) -> None:
     """Raise DataError if the `chosen` [n] of a fold's training, or of its validation, have no positive sum of weights.
 
-    These are the events of all other folds, with the weights [n] that the policy for negative ones leaves: what a
-    training is given.
+    These are the events of all other folds, with the weights [n] that remain under the policy for negative ones: the
+    weights that a training uses.
     """
     folds = config.split.folds
     sums = np.zeros((folds, len(TRAINED)))
@@ -129,7 +135,10 @@ def _check_sums(
 
 
 def _check_domain(config: AnalysisConfig, table: FeatureTable, model: str) -> None:
-    """Both sides of a domain head have events, and weights that they can be balanced by, in every fold's training."""
+    """Raise DataError unless both sides of a domain head have events in every fold.
+
+    They must also have weights by which they can be balanced in every fold's training.
+    """
     section = config.models[model]
     if not isinstance(section, NetworkConfig) or section.domain is None:
         return
@@ -148,12 +157,15 @@ def _check_domain(config: AnalysisConfig, table: FeatureTable, model: str) -> No
                     f"models.{model}.domain.{name}: has no {part} events; loosen its selection or use more events."
                 )
         idle = section.domain.method == "none" or not section.domain.balance
-        if not idle and (index == 0 or np.any(weight, where=own)):  # a target of zero weights is no target
+        if not idle and (index == 0 or np.any(weight, where=own)):  # a target whose weights are all 0 is not used
             _check_sums(config, table, f"models.{model}.domain.{name}", section.domain.rows, own, weight)
 
 
 def _check_ratios(config: AnalysisConfig, table: FeatureTable, model: str) -> None:
-    """Both sides of a reweighting have a positive sum of weights in every part that a fold's ratio is learnt from."""
+    """Raise DataError unless both sides of a reweighting have positive sums of weights.
+
+    They must have them in every part from which a fold's ratio is learnt.
+    """
     section = config.models[model]
     sides = []
     if section.reweight is not None:
@@ -171,7 +183,7 @@ def _check_ratios(config: AnalysisConfig, table: FeatureTable, model: str) -> No
         kept = negative_weights(weight[rows], config.negative_weights).weight
         np.add.at(sums, (table.fold[rows], part_of(table.key[rows], PARTS)), kept)
         for fold in range(config.split.folds):
-            held = np.delete(sums, fold, axis=0).sum(axis=0)  # each part calibrates once, all but two are learnt from
+            held = np.delete(sums, fold, axis=0).sum(axis=0)  # each part calibrates once; all but two are learnt from
             learnt = held.sum() - held - np.roll(held, -1)
             if not (np.all(held > 0) and np.all(learnt > 0)):
                 raise DataError(
@@ -182,7 +194,7 @@ def _check_ratios(config: AnalysisConfig, table: FeatureTable, model: str) -> No
 
 
 def _check_signs(config: AnalysisConfig, table: FeatureTable) -> None:
-    """The policy `reject`: no event that a model trains on may have a negative weight."""
+    """Raise DataError if an event that a model trains on has a negative weight and the policy is `reject`."""
     for name in dict.fromkeys(n for model in config.models for n in config.training_samples(model)):
         negative = int((table.weight[table.of_samples([name])] < 0).sum())
         if negative:
@@ -193,11 +205,11 @@ def _check_signs(config: AnalysisConfig, table: FeatureTable) -> None:
 
 
 def unjudged(config: AnalysisConfig, table: FeatureTable) -> Iterator[str]:
-    """Why the scores of these events could not be judged after a training: a line for each reason.
+    """Yield a line for each reason why the scores of these events could not be evaluated after a training.
 
-    Numbers that a run cannot do without need a positive sum of weights of every class in every domain, an interval of
-    the AUC in domains with both classes, and one bin of the score with enough effective background of the first
-    domain among its validation events, on which bins are chosen.
+    A run needs a positive sum of weights of every class in every domain, an interval of the AUC in domains with both
+    classes, and one bin of the score with enough effective background of the nominal domain among its validation
+    events, on which bins are chosen.
     """
     for domain in table.domain_names:
         for name, label in LABELS.items():
@@ -227,14 +239,17 @@ _WAYS_OUT = (
 
 
 def _resampled(config: AnalysisConfig, table: FeatureTable, domain: str) -> Iterator[str]:
-    """Classes of which too many bootstrap replicas, drawn as `hepda.evaluation.roc` does, have no positive sum."""
+    """Yield a line for each class of which too many bootstrap replicas have no positive sum of weights.
+
+    The replicas are drawn as `hepda.evaluation.roc` draws them.
+    """
     rows = np.flatnonzero(table.of_domain(domain) & (table.label >= 0))
     label, weight = table.label[rows], table.weight[rows]
     replicas = max(2, config.evaluation.bootstrap)
     for name, of in LABELS.items():
         own = np.where(label == of, weight, 0.0)
         if not own.sum() > 0 or effective(own) >= MIN_N_EFF:
-            continue  # told already; or five standard deviations from 0
+            continue  # reported already, or five standard deviations from 0
         failed = sum(float(own @ counts) <= 0 for counts in poisson_counts(len(own), replicas, config.seed))
         if failed > MOST_FAILED * replicas or replicas - failed < 2:
             yield (

@@ -1,4 +1,7 @@
-"""One chunk of one file: branches in, selected rows out. The only place where expressions meet events."""
+"""Reading of one chunk of one file: from branches to selected rows.
+
+Features, cuts, weights and columns are evaluated on events only here.
+"""
 
 from __future__ import annotations
 
@@ -19,11 +22,11 @@ from hepda.events.expressions.parser import Expression
 from hepda.events.files.opening import EventSource, integers
 
 SPAN_ENTRIES = 100_000
-"""Events that are read at once where the file lets them be: few, so that memory does not grow with its length."""
+"""Number of events that are read at once where the file permits it: memory does not grow with the file's length."""
 MOST_ENTRIES = 400_000
-"""Events that are read at once where the file packs as many together: what two spans share is unpacked twice."""
+"""Largest number that is read at once where a file packs many together: what two spans share is unpacked twice."""
 CHUNK_ENTRIES = 16_000
-"""Events of a span that are worked on at once: few enough for the cache, many enough for numpy."""
+"""Number of events that are processed at once: few enough for the processor's cache, many enough for numpy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +45,10 @@ class SelectedRows:
 
 @dataclass(slots=True)
 class Faults:
-    """Numbers that are not finite, or missing where none may be, by what they are: how many, and the first place.
+    """Numbers that are not finite, or missing where none may be.
 
-    The keys are sentences that go on with the number and the place: `samples.tt: weight (w) is missing`.
+    found: by description, how many there are, and the file and entry of the first. The descriptions are sentences that
+    continue with the number and the place: `samples.tt: weight (w) is missing`.
     """
 
     found: dict[str, tuple[int, str, int]] = field(default_factory=dict)
@@ -58,7 +62,17 @@ class Faults:
         sample: str,
         gone: Bools | None = None,
     ) -> None:
-        """Count what is missing (`gone`) and what is not finite among `values`, whose entries in the file are given."""
+        """Count the `values` that are missing (`gone`) or not finite.
+
+        Args:
+            what: how messages call the values.
+            values: the numbers, [n].
+            path: the file, for messages.
+            entries: the entries of the events in the file, [n].
+            sample: the sample, for messages.
+            gone: mask of the missing values, [n]; None: none.
+
+        """
         bad = ~np.isfinite(values)
         if gone is not None:
             self._count(f"samples.{sample}: {what} is missing, so it is not a finite number,", gone, path, entries)
@@ -86,12 +100,12 @@ class Faults:
 
 
 def condition_name(condition: Expression) -> str:
-    """How counts call a condition: `selection (met > 20)`, which no feature can be called."""
+    """Return how counts call a condition: `selection (met > 20)`, which cannot be the name of a feature."""
     return f"{condition.what} ({condition.text})"
 
 
 def slice_events(column: Column, first: int, last: int) -> Column:
-    """The events [first, last), as views of the same numbers."""
+    """Return the events [first, last), as views of the same numbers."""
     if column.offsets is None:
         return Column(column.values[first:last], None, _mask(column.missing, first, last))
     offsets = column.offsets[first : last + 1]
@@ -105,13 +119,13 @@ def slice_events(column: Column, first: int, last: int) -> Column:
 
 
 def _mask(mask: Bools | None, first: int, last: int) -> Bools | None:
-    """A part of what is missing; None where nothing is, so that it costs nothing."""
+    """Return a part of a mask of what is missing; None where nothing is, so that it needs no time."""
     part = None if mask is None else mask[first:last]
     return part if part is not None and part.any() else None
 
 
 def take_events(column: Column, index: NDArray[np.int64]) -> Column:
-    """The events at `index`, lists and all."""
+    """Return the events at `index`, with their lists."""
     if column.offsets is None:
         return column.take(index, None)
     lengths = counts(column.offsets)[index]
@@ -124,16 +138,21 @@ def take_events(column: Column, index: NDArray[np.int64]) -> Column:
 def stretches(
     entries: int, ends: Sequence[int], usual: int = SPAN_ENTRIES, most: int = MOST_ENTRIES
 ) -> Iterator[tuple[int, int]]:
-    """A file of so many entries as consecutive [start, stop), each of about `usual` entries, never above `most`.
+    """Yield consecutive ranges [start, stop) of a file, each of about `usual` entries, never above `most`.
 
-    ends: where what the file packs together ends, ascending; stretches end there where they can.
+    Args:
+        entries: number of entries of the file.
+        ends: where a part of the file ends that is packed together, ascending; ranges end there where possible.
+        usual: the usual number of entries of a range.
+        most: the largest number of entries of a range.
+
     """
     edges = np.asarray(ends, dtype=np.int64)
     start = 0
     while start < entries:
         after = int(np.searchsorted(edges, start + usual, side="right"))
         stop = int(edges[after - 1]) if after else start
-        if stop <= start:  # more is packed together than usual: all of it, or no heed is paid to it
+        if stop <= start:  # more than usual is packed together: take all of it, or ignore the packing
             stop = int(edges[after]) if after < len(edges) else start + usual
             stop = stop if stop - start <= most else start + usual
         stop = min(stop, entries)
@@ -143,12 +162,12 @@ def stretches(
 
 @dataclass(frozen=True, slots=True)
 class ChunkReader:
-    """Turns chunks of one sample into rows.
+    """Makes rows of chunks of one sample.
 
-    variables: parsed variables by name; plan: the sample's expressions; factor: its normalisation, or how it is
-    stitched together with others; missing: the number that stands for a missing feature; key: the branches that
-    identify an event; gaps: takes note of how many events have no feature, by its name, and of how many a condition
-    rejects because it is missing, by `condition_name`.
+    variables: parsed variables by name; plan: the sample's expressions; factor: its normalisation, or its stitching
+    with other samples; missing: the number that stands for a missing feature; key: the branches that identify an event;
+    faults: numbers that are not finite are added to it; gaps: counts of events without a feature, by its name, and of
+    events that a condition rejects because it is missing, by `condition_name`, are added to it.
     """
 
     sample: str
@@ -161,7 +180,13 @@ class ChunkReader:
     gaps: dict[str, int]
 
     def read(self, source: EventSource, start: int, stop: int) -> Iterator[SelectedRows]:
-        """Rows of the entries [start, stop), read at once. Raises SourceError or ExpressionError."""
+        """Yield rows of the entries [start, stop), which are read at once.
+
+        Raises:
+            SourceError: a branch cannot be read.
+            ExpressionError: an expression cannot be evaluated.
+
+        """
         names = sorted({*self.plan.branches, *self.key})
         columns = source.read(names, start, stop)
         for first in range(0, stop - start, CHUNK_ENTRIES):
@@ -170,7 +195,7 @@ class ChunkReader:
             yield self._rows(part, source.path, np.arange(start + first, start + last))
 
     def _rows(self, columns: dict[str, Column], path: str, entries: NDArray[np.int64]) -> SelectedRows:
-        """Rows of one chunk, whose entries in the file at `path` are `entries`."""
+        """Return the rows of one chunk, whose entries in the file at `path` are `entries`."""
 
         def where(event: int) -> str:
             return f"entry {entries[event]} of {path}"
@@ -199,7 +224,7 @@ class ChunkReader:
         return SelectedRows(features, weight, key, extra, np.asarray(cut_counts, dtype=np.int64))
 
     def _undecided(self, condition: Expression, gone: Bools | None, events: Bools) -> None:
-        """Take note of the `events` that a condition rejects because it is missing (`gone`) in them."""
+        """Count those of the `events` that a condition rejects because it is missing (`gone`) in them."""
         number = 0 if gone is None else int(np.count_nonzero(gone & events))
         if number:
             name = condition_name(condition)
@@ -235,7 +260,7 @@ class ChunkReader:
     def _domains(
         self, evaluator: Evaluator, physical: NDArray[np.float64], path: str, entries: NDArray[np.int64]
     ) -> dict[str, NDArray[Any]]:
-        """`domain:<model>:mask`, `:weight` (0 outside the mask) and `:side` (0 source, 1 target, -1 none)."""
+        """Return `domain:<model>:mask`, `:weight` (0 outside the mask) and `:side` (0 source, 1 target, -1 none)."""
         n = len(entries)
         columns: dict[str, NDArray[Any]] = {}
         for model, domain in self.plan.domains.items():

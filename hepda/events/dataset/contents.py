@@ -1,4 +1,4 @@
-"""Whether the events that an analysis file reads now are those that a run was trained on, by their contents."""
+"""Comparison, by content, of the events that an analysis file reads now with those that a run was trained on."""
 
 from __future__ import annotations
 
@@ -25,27 +25,30 @@ COLUMNS = (*SCORED, "validation", "features")
 def contents_of(
     config: AnalysisConfig, table: FeatureTable, names: Iterable[str] = COLUMNS
 ) -> Iterator[tuple[str, Array]]:
-    """The columns `names` of each sample, and where features are among them, the further columns of the table."""
+    """Yield the columns `names` of each sample, with their names.
+
+    Where features are among them, the further columns of the table are included.
+    """
     names = tuple(names)
     for number, sample in enumerate(table.sample_names):
         rows = _rows(table.sample, number)
         for name in names:
             yield f"{name} of {sample}", getattr(table, name)[rows]
         for name, values in table.columns.items() if "features" in names else ():
-            # Another expression under the same name is another column.
+            # The same name with another expression is another column.
             said = name if name not in config.columns else f"{name} = {config.columns[name]}"
             yield f"{fingerprint.OPTIONAL}{said} of {sample}", values[rows]
 
 
 def _rows(samples: NDArray[np.int16], number: int) -> slice | NDArray[np.intp]:
-    """Where the rows of a sample are: a slice, as tables have them sample by sample, or their numbers."""
+    """Return the rows of a sample: a slice, because tables have them sample by sample, or else their numbers."""
     found = np.flatnonzero(samples == number)
     whole = not len(found) or found[-1] - found[0] + 1 == len(found)
     return slice(found[0], found[-1] + 1) if whole and len(found) else found
 
 
 def check_scored(config: AnalysisConfig, run: Path, recorded: fingerprint.Parts, table: FeatureTable) -> None:
-    """Raise ConfigError if scores.parquet, read as `table`, is not of the events that the run was trained on."""
+    """Raise ConfigError if scores.parquet, read as `table`, does not have the events that the run was trained on."""
     now = fingerprint.fingerprints(contents_of(config, table, SCORED))
     shared = {name: found for name, found in recorded.items() if name.partition(" of ")[0] in SCORED}
     others = fingerprint.differences(shared, now)
@@ -63,10 +66,17 @@ def check_samples(
     samples: Iterable[str],
     report: Callable[[str, int], None],
 ) -> None:
-    """Compare the events of these samples with the record of the run, as `manifest.json` has it under `data`.
+    """Compare the events of these samples with the record of the run.
 
-    Nothing is read where all files of the analysis are as they were (size, times, inode, first and last bytes) and it
-    reads them by the same keys; otherwise the samples are read again. report: as `read_rows` calls it.
+    Nothing is read if all files of the analysis are unchanged (size, times, inode, first and last bytes) and are read
+    by the same keys; otherwise the samples are read again.
+
+    Args:
+        config: the analysis.
+        run: the folder of the run.
+        recorded: what `manifest.json` has under `data`.
+        samples: the samples to compare.
+        report: called as by `read_rows`.
 
     Raises:
         ConfigError: the events have another content.
@@ -78,7 +88,7 @@ def check_samples(
         return
     others = []
     for sample in dict.fromkeys(samples):
-        # The table of one sample has parts of all, which are empty for the others.
+        # The table of one sample has parts of all samples, which are empty for the other samples.
         now = {
             name: fingerprint.fingerprint(values)
             for name, values in contents_of(config, _read(config, sample, report))
@@ -90,20 +100,20 @@ def check_samples(
 
 
 def _of(part: str, sample: str) -> bool:
-    """Whether a part is a column of a sample that all tables have."""
+    """Return whether a part is a column of a sample that all tables have."""
     return part in {f"{name} of {sample}" for name in COLUMNS}
 
 
 def _name_now(config: AnalysisConfig) -> str | None:
     try:
         files = {name: expand(sample.files, f"samples.{name}.files") for name, sample in config.samples.items()}
-    except SourceError:  # those that are needed are named when they are read
+    except SourceError:  # missing files that are needed are reported when they are read
         return None
     return table_name(config, files, states_of(files))
 
 
 def _read(config: AnalysisConfig, sample: str, report: Callable[[str, int], None]) -> FeatureTable:
-    """The events of one sample."""
+    """Read the events of one sample."""
     from hepda.events.dataset.inputs import open_inputs
     from hepda.events.dataset.plan import make_plan
     from hepda.events.dataset.reading import read_rows, table_of

@@ -1,4 +1,4 @@
-"""The files of an analysis, opened and found good before an event is read."""
+"""The files of an analysis: all are opened and checked before an event is read."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from hepda.events.files.opening import Tree, expand, open_file, open_tree
 
 @dataclass(frozen=True, slots=True)
 class InputFile:
-    """A file that was opened and found good, not yet read.
+    """A file that was opened and checked, but not yet read.
 
-    replaced: branches, and what is read in their place; ends: see `Tree.ends`; refused: see `Tree`;
-    has_events: whether it has the tree at all: a job that selected nothing leaves but its sum of weights.
+    replaced: branches, and those that are read in their place; ends: see `Tree.ends`; refused: see `Tree`; has_events:
+    whether it has the tree at all: a job that selected nothing leaves only its sum of weights.
     """
 
     path: str
@@ -37,9 +37,15 @@ class InputFile:
 
 
 def inspect(config: AnalysisConfig, skips: Skips | None = None) -> tuple[ReadingPlan, dict[str, list[InputFile]]]:
-    """Parse every expression and open every file, without reading events; raises as `load_table` does.
+    """Parse every expression and open every file, without reading events.
 
-    skips: takes note of the files that are left out.
+    Args:
+        config: the analysis.
+        skips: records the files that are left out.
+
+    Raises:
+        HepdaError: as `load_table`.
+
     """
     plan = make_plan(config)
     skips = skips or Skips(config)
@@ -50,7 +56,18 @@ def inspect(config: AnalysisConfig, skips: Skips | None = None) -> tuple[Reading
 
 
 def open_inputs(config: AnalysisConfig, plan: ReadingPlan, name: str, skips: Skips) -> list[InputFile]:
-    """Open each file of a sample; check its tree, branches, expressions and metadata."""
+    """Open each file of a sample; check its tree, branches, expressions and metadata.
+
+    Args:
+        config: the analysis.
+        plan: its parsed expressions.
+        name: the sample.
+        skips: records the files that are left out.
+
+    Raises:
+        HepdaError: as `load_table`.
+
+    """
     inputs = []
     empty: list[tuple[str, Metadata, MissingTreeError]] = []
     first: SourceError | None = None
@@ -76,9 +93,10 @@ def open_inputs(config: AnalysisConfig, plan: ReadingPlan, name: str, skips: Ski
 
 
 def _metadata_without_events(config: AnalysisConfig, plan: ReadingPlan, name: str, path: str) -> Metadata | None:
-    """What normalises the sample, of a file without its tree: as a job leaves it that selected nothing. None: nothing.
+    """Return what normalises the sample, from a file without its tree; None if there is nothing.
 
-    A sample that is normalised by something else has no such files: nothing tells them from those of a wrong name.
+    A job that selected nothing leaves such a file. A sample that is normalised by something else has no such files:
+    nothing distinguishes them from files in which the tree has another name.
     """
     if config.samples[name].is_data or config.samples[name].sum_of_weights != "file":
         return None
@@ -101,7 +119,7 @@ def _open_input(config: AnalysisConfig, plan: ReadingPlan, name: str, path: str)
 
 @contextmanager
 def sample_tree(config: AnalysisConfig, name: str, path: str) -> Iterator[Tree]:
-    """The tree of one file of a sample, with the sample's aliases."""
+    """Open the tree of one file of a sample, with the sample's aliases."""
     sample = config.samples[name]
     wanted, where = sample.tree or config.tree, normalisation_config(config, name)
     with open_tree(path, wanted, sample.aliases, config.reading.retries) as tree:
@@ -117,7 +135,16 @@ def factor_of(
     own: Normalisation,
     inputs: Mapping[str, list[InputFile]] | None,
 ) -> float | Stitching:
-    """From the weight expression to the physical weight, alone or with the samples that it is stitched to."""
+    """Return the factor from the weight expression to the physical weight, or the stitching with other samples.
+
+    Args:
+        config: the analysis.
+        plan: its parsed expressions.
+        name: the sample.
+        own: the sample's own normalisation.
+        inputs: the files of the samples that it is stitched to; None: they are opened here.
+
+    """
     covers = plan.stitched_to(name)
     if not covers:
         return own.factor

@@ -1,7 +1,7 @@
-"""load_table: from the analysis file to one FeatureTable, everything checked before any training.
+"""load_table: from the analysis file to one FeatureTable, with everything checked before any training.
 
-The rows go to the disk span by span, or into memory where no folder is given; a table that was read before is taken
-from the cache, and then no file of events is opened.
+The rows are written to the disk span by span, or kept in memory if no folder is given; a table that was read before is
+taken from the cache, and then no file of events is opened.
 """
 
 from __future__ import annotations
@@ -36,18 +36,18 @@ from hepda.runtime.cluster import crew
 from hepda.runtime.resources import Resources
 
 Progress = Callable[[str, int, int], None]
-"""Called with the sample, events read so far and events in all files."""
+"""Called with the sample, the number of events read so far and the number of events in all files."""
 
 _MANY = 1_000_000
-"""Entries from which reading is shared out to several processes: they take seconds to start."""
+"""Number of entries from which several processes read in parallel: they take seconds to start."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedEvents:
-    """The table, what each sample is worth, which files it came from, and which were left out.
+    """The table, a summary of each sample, the files that were read, and those that were left out.
 
-    folder: where the table lies, None for one in memory; note: where it comes from, for people; name: of what it was
-    made of (`table_name`), None where that is not known or a file was left out.
+    folder: where the table is stored, None for one in memory; note: its origin, for the terminal; name: the name of
+    what it was made of (`table_name`), None where that is not known or a file was left out.
     """
 
     table: FeatureTable
@@ -59,7 +59,7 @@ class LoadedEvents:
     name: str | None = None
 
     def manifest(self) -> list[dict[str, Any]]:
-        """The files' part of manifest.json."""
+        """Return the files' part of manifest.json."""
         return [*(file.as_manifest() for file in self.files), *(file.as_manifest() for file in self.skipped)]
 
 
@@ -68,12 +68,20 @@ def load_table(
 ) -> LoadedEvents:
     """Read every sample of `config`: only the branches that are needed, each file's events once.
 
-    All files are opened and checked before the first is read. resources: how much memory spans may take, who reads
-    them, and where the table goes; None: this process, and the table in memory.
+    All files are opened and checked before the first is read. Each error message contains the place and what to do.
 
-    Raises SourceError (a file, tree or branch), ExpressionError (an expression or a name in it), DataError (numbers
-    that are not finite, a sample without events after the selection, a fold without a class) and StorageError (a
-    full disk), each naming where and what to do.
+    Args:
+        config: the analysis.
+        on_progress: called as events are read.
+        resources: how much memory spans may use, which processes read them, and where the table is stored; None: this
+            process reads, and the table is in memory.
+
+    Raises:
+        SourceError: a file, tree or branch is missing or cannot be read.
+        ExpressionError: an expression, or a name in it, is not valid.
+        DataError: numbers are not finite, a sample has no events after the selection, or a fold lacks a class.
+        StorageError: the disk is full.
+
     """
     means = resources or Resources()
     files = {name: expand(sample.files, f"samples.{name}.files") for name, sample in config.samples.items()}
@@ -88,7 +96,7 @@ def load_table(
     damaged = (means.cache / name).exists()
     with cache.making(means.cache) as folder:
         loaded, inputs = _read(config, on_progress, means, folder, states)
-        if loaded.skipped:  # may be there the next time: such a table is of this run alone
+        if loaded.skipped:  # the file may be readable the next time: such a table is used by this run only
             return _moved(loaded, folder, means.folder)
         entry = cache.publish(folder, means.cache, name, _about(loaded, inputs))
     note = cache.told(entry, means.cache, fresh=True, damaged=damaged)
@@ -102,7 +110,7 @@ def _read(
     folder: Path | None,
     states: Mapping[str, State | None],
 ) -> tuple[LoadedEvents, dict[str, list[InputFile]]]:
-    """Read everything into `folder`, or into memory; also what was found when the files were opened."""
+    """Read everything into `folder`, or into memory; also return what was found when the files were opened."""
     skips = Skips(config)
     plan, inputs = inspect(config, skips)
     while True:
@@ -111,7 +119,7 @@ def _read(
                 loaded = _load(config, plan, inputs, skips, on_progress, means, collector)
             break
         except BrokenFileError as error:
-            # Its sum of weights is in the factors of what was read already, so all is read again without it.
+            # Its sum of weights is in the factors of what was already read, so everything is read again without it.
             files = inputs[error.sample]
             (broken,) = (file for file in files if file.path == error.path)
             skips.take(error.sample, error.path, error, broken.entries, broken.metadata)
@@ -136,7 +144,7 @@ def _collector(config: AnalysisConfig, folder: Path | None) -> Iterator[Collecto
 
 
 def _check_unchanged(inputs: Mapping[str, list[InputFile]], states: Mapping[str, State | None]) -> None:
-    """Raise SourceError for a local file that was written to while it was read: its rows may be of two files."""
+    """Raise SourceError for a local file that was written to while it was read: its rows may be of two versions."""
     for files in inputs.values():
         for file in files:
             if not is_remote(file.path) and states[file.path] is not None and state_of(file.path) != states[file.path]:
@@ -195,7 +203,7 @@ def _read_sample(
     report: Report,
     collector: Collector,
 ) -> tuple[SampleSummary, list[FileRecord]]:
-    """Take the rows of one sample, whose spans come next in `results`."""
+    """Collect the rows of one sample, whose spans come next in `results`."""
     faults, gaps = Faults(), dict[str, int]()
     cuts = plan.cuts_of(sample.name)
     left = np.zeros(len(cuts), dtype=np.int64)
@@ -229,7 +237,7 @@ def _read_sample(
 
 
 def _column_defaults(config: AnalysisConfig) -> dict[str, Any]:
-    """What an event has in the columns that its sample does not fill."""
+    """Return the values of an event in the columns that its sample does not fill."""
     defaults: dict[str, Any] = {}
     for model, section in config.models.items():
         if isinstance(section, NetworkConfig) and section.domain is not None:
@@ -239,11 +247,11 @@ def _column_defaults(config: AnalysisConfig) -> dict[str, Any]:
     return defaults | {name: np.float64(np.nan) for name in config.columns}
 
 
-# --- what the cache keeps beside a table --------------------------------------------------------------------------
+# --- what the cache stores with a table ---------------------------------------------------------------------------
 
 
 def _about(loaded: LoadedEvents, inputs: Mapping[str, list[InputFile]]) -> dict[str, Any]:
-    """All that `load_table` gives or checks and that is not in the table, as JSON."""
+    """Return everything that `load_table` returns or checks and that is not in the table, as JSON."""
     branches = list(dict.fromkeys(file.branches for files in inputs.values() for file in files))
     number = {names: i for i, names in enumerate(branches)}
     return {
@@ -258,7 +266,10 @@ def _about(loaded: LoadedEvents, inputs: Mapping[str, list[InputFile]]) -> dict[
 
 
 def _from_cache(config: AnalysisConfig, entry: cache.Entry, folder: Path) -> LoadedEvents:
-    """What `load_table` gave when the table was read, and the checks that the config's other sections ask for."""
+    """Return what `load_table` returned when the table was read.
+
+    The checks that the other sections of the config require are done again.
+    """
     about = entry.about
     plan = make_plan(config)
     inputs = {
@@ -281,7 +292,7 @@ def _from_cache(config: AnalysisConfig, entry: cache.Entry, folder: Path) -> Loa
 
 
 def _moved(loaded: LoadedEvents, made: Path, folder: Path | None) -> LoadedEvents:
-    """A table that the cache does not keep: into `folder`, or into memory."""
+    """Move a table that the cache does not keep into `folder`, or into memory."""
     if folder is None:
         return replace(loaded, table=loaded.table.select(np.arange(len(loaded.table))), folder=None)
     shutil.rmtree(folder, ignore_errors=True)

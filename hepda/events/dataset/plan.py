@@ -1,4 +1,4 @@
-"""What has to be read and worked out for each sample, known and checked before anything is read."""
+"""The branches and expressions that each sample needs, determined and checked before anything is read."""
 
 from __future__ import annotations
 
@@ -25,7 +25,11 @@ PHYSICAL = "physical"
 
 @dataclass(frozen=True, slots=True)
 class DomainPlan:
-    """One model's domain head on one sample; weight None is the physical weight, as it is for data."""
+    """One model's domain head on one sample.
+
+    side: 0 source, 1 target; picks_rows: whether the head uses events of this sample's class; weight: None is the
+    physical weight, which data always have.
+    """
 
     side: int
     picks_rows: bool
@@ -35,9 +39,10 @@ class DomainPlan:
 
 @dataclass(frozen=True, slots=True)
 class SamplePlan:
-    """Expressions of one sample; weight None is 1 (data); columns: those whose branches the sample has.
+    """Expressions of one sample.
 
-    variables: the analysis's, with the sample's own.
+    weight: None is 1 (data); columns: those whose branches the sample has; variables: the analysis's, with the sample's
+    own.
     """
 
     features: tuple[Expression, ...]
@@ -65,23 +70,31 @@ class ReadingPlan:
     domains: dict[str, tuple[Expression | None, Expression | None]]
 
     def variables_of(self, name: str) -> dict[str, Expression]:
-        """The variables of a sample: the analysis's, and its own in their place."""
+        """Return the variables of a sample: the analysis's, replaced by its own where it has them."""
         return self.variables | self.own_variables.get(name, {})
 
     def cuts_of(self, name: str) -> tuple[Expression, ...]:
-        """The cuts of a sample: what makes it this sample, then the analysis's."""
+        """Return the cuts of a sample: those that define the sample, then the analysis's."""
         return (*self.own_cuts.get(name, ()), *self.cuts)
 
     def stitched_to(self, name: str) -> dict[str, Expression]:
-        """What the samples of its group cover, by sample, itself among them; empty for one that stands alone."""
+        """Return what each sample of its group covers, itself included; empty for a sample that is not stitched."""
         return next((group for group in self.stitched.values() if name in group), {})
 
     def for_sample(
         self, name: str, branches: Collection[str], path: str, refused: Mapping[str, str] | None = None
     ) -> SamplePlan:
-        """The plan of a sample whose files have `branches`; `path` is named in messages; refused: see `check_names`.
+        """Return the plan of a sample whose files have `branches`.
 
-        Raises ExpressionError for a name that is neither a variable nor a branch, with the nearest one.
+        Args:
+            name: the sample.
+            branches: the names of branches that expressions may use.
+            path: the file, for messages.
+            refused: as of `check_names`.
+
+        Raises:
+            ExpressionError: a name is neither a variable nor a branch; the message suggests the nearest one.
+
         """
         sample = self.config.samples[name]
         weight = self.weights.get(name)
@@ -108,7 +121,7 @@ class ReadingPlan:
         return SamplePlan(self.features, cuts, weight, columns, domains, tuple(sorted(names)), variables)
 
     def _domains_of(self, name: str) -> dict[str, DomainPlan]:
-        """What the sample gives to the domain heads of the models."""
+        """Return what the sample contributes to the domain heads of the models."""
         sample = self.config.samples[name]
         plans = {}
         for model, (selection, weight) in self.domains.items():
@@ -123,7 +136,12 @@ class ReadingPlan:
 
 
 def make_plan(config: AnalysisConfig) -> ReadingPlan:
-    """Parse every expression of the analysis. Raises ExpressionError."""
+    """Parse every expression of the analysis.
+
+    Raises:
+        ExpressionError: an expression or a name is not valid.
+
+    """
     _refuse_constants(config)
     variables = {name: parse(text, f"variables.{name}") for name, text in config.variables.items()}
     if PHYSICAL in variables or any(PHYSICAL in sample.variables for sample in config.samples.values()):
@@ -166,7 +184,7 @@ def make_plan(config: AnalysisConfig) -> ReadingPlan:
         columns={name: parse(text, f"columns.{name}") for name, text in config.columns.items()},
         domains=domains,
     )
-    for name in config.samples:  # circles are refused even where nothing uses them
+    for name in config.samples:  # circular definitions are refused even where nothing uses them
         every = plan.variables_of(name)
         needed_names(every.values(), every)
     return plan
@@ -196,14 +214,14 @@ def check_plots(config: AnalysisConfig, branches: Collection[str]) -> None:
 
 
 def cuts_of(selection: str | None, what: str = "selection") -> tuple[Expression, ...]:
-    """The parts of a selection that are joined by `&` or `and`, for the cut flow."""
+    """Return the parts of a selection that are joined by `&` or `and`, for the cut flow."""
     if selection is None:
         return ()
     whole = parse(selection, what)
     parts: list[ast.expr] = []
 
     def split(node: ast.expr) -> None:
-        # Bits of flags (`flags & 2`) are not two conditions; beside a condition, & joins conditions.
+        # Bits of flags (`flags & 2`) are not two conditions; with a condition as operand, & joins conditions.
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitAnd) and is_condition(node):
             split(node.left)
             split(node.right)

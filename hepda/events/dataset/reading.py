@@ -1,4 +1,4 @@
-"""The events of samples, span by span: what is done here, in other processes or on a cluster, in one order."""
+"""Reading of the events of samples, span by span, in one order, whether in this process, in others or on a cluster."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from hepda.events.dataset.splits import fold_of, is_validation
 from hepda.events.table.feature_table import FeatureTable
 
 Report = Callable[[str, int], None]
-"""Called with the sample and the events that were read since the last call."""
+"""Called with the sample and the number of events that were read since the last call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class FileRecord:
     sums: WeightSums
 
     def as_manifest(self) -> dict[str, Any]:
-        """The file's part of manifest.json."""
+        """Return the file's part of manifest.json."""
         return {
             "sample": self.sample,
             "path": self.path,
@@ -69,13 +69,13 @@ class SampleSpans:
 
     @property
     def spans(self) -> list[Span]:
-        """Of all files."""
+        """The spans of all files."""
         return [span for _, spans in self.files for span in spans]
 
 
 @dataclass(frozen=True, slots=True)
 class SampleRows:
-    """What was read of one sample: its selected events, span by span, and missing features by name."""
+    """The selected events of one sample, span by span, and counts of missing features by name."""
 
     rows: list[SelectedRows]
     gaps: dict[str, int]
@@ -90,10 +90,20 @@ def sample_spans(
     memory: int | None = None,
     version: str = "",
 ) -> SampleSpans:
-    """The files of a sample in spans that `memory` bytes hold, each, while they are worked on.
+    """Return the files of a sample in spans, each of which can be processed in `memory` bytes.
 
-    inputs: files of the samples that it is stitched to, opened here if not given; version: as of `Span`. Raises
-    BrokenFileError for a file that cannot be read.
+    Args:
+        config: the analysis.
+        plan: its parsed expressions.
+        name: the sample.
+        files: its files.
+        inputs: files of the samples that it is stitched to; None: they are opened here.
+        memory: bytes for one span; None: no limit.
+        version: as of `Span`.
+
+    Raises:
+        BrokenFileError: a file cannot be read.
+
     """
     sample = config.samples[name]
     normalisation = normalisation_of(config, name, [file.metadata for file in files])
@@ -116,9 +126,19 @@ def sample_spans(
 def rows_of_file(
     sample: SampleSpans, number: int, results: Iterator[SpanRows], faults: Faults, gaps: dict[str, int], report: Report
 ) -> Iterator[SelectedRows]:
-    """Rows of the `number`-th file of a sample, whose spans come next in `results`; they are read one at a time.
+    """Yield the rows of a file of a sample, whose spans come next in `results`; they are read one at a time.
 
-    faults, gaps: take note of what was met. Raises BrokenFileError for a file that cannot be read.
+    Args:
+        sample: the sample.
+        number: which of its files, from 0.
+        results: the spans as they are read.
+        faults: numbers that are not finite are added to it.
+        gaps: missing features are added to it.
+        report: called after each span.
+
+    Raises:
+        BrokenFileError: the file cannot be read.
+
     """
     file, spans = sample.files[number]
     try:
@@ -134,7 +154,17 @@ def read_rows(
 ) -> SampleRows:
     """Read the files of one sample, span by span, in this process.
 
-    Raises BrokenFileError for a file that cannot be read, DataError for numbers that are not finite.
+    Args:
+        config: the analysis.
+        plan: its parsed expressions.
+        name: the sample.
+        files: its files.
+        report: called after each span.
+
+    Raises:
+        BrokenFileError: a file cannot be read.
+        DataError: a number is not finite.
+
     """
     sample, faults, gaps = sample_spans(config, plan, name, files), Faults(), dict[str, int]()
     results = (read_span(span) for span in sample.spans)
@@ -150,7 +180,7 @@ _LABELS = {"signal": 1, "background": 0, None: -1}
 
 
 def table_of(config: AnalysisConfig, name: str, rows: list[SelectedRows]) -> FeatureTable:
-    """The table of the rows of one sample."""
+    """Return the table of the rows of one sample."""
     sample = config.samples[name]
     key = np.concatenate([r.key for r in rows])
     n = len(key)

@@ -1,4 +1,4 @@
-"""What one sample is worth: its normalisation to the luminosity, and the sums that tell how good it is."""
+"""The normalisation of a sample to the luminosity, and the sums of weights that measure its statistical precision."""
 
 from __future__ import annotations
 
@@ -19,17 +19,20 @@ from hepda.events.files.opening import EventFile, Tree, tree_of
 PB_IN_INVERSE_FB = 1000.0
 """1 pb is 1000 events in 1/fb."""
 _BLOCK = 1_000_000
-"""Weights that are summed at once: those of a table on disk are never all in memory."""
+"""Number of weights that are summed at once: those of a table on disk are never all in memory."""
 
 
 def effective_number(sumw: float, sumw2: float) -> float:
-    """Effective number of events, sumw^2 / sumw2 (sumw^2 alone may be beyond all numbers); 0 without weights."""
+    """Return the effective number of events, sumw^2 / sumw2; 0 without weights or for an infinite sum.
+
+    The sum is divided before it is squared, because sumw^2 alone may overflow.
+    """
     return (sumw / math.sqrt(sumw2)) ** 2 if sumw2 > 0 and math.isfinite(sumw) else 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class WeightSums:
-    """Sums over weights w: their sum, their squares' sum, how many, how many negative."""
+    """Sums over weights w: their sum, the sum of their squares, their number and the number of negative ones."""
 
     entries: int = 0
     sumw: float = 0.0
@@ -38,9 +41,9 @@ class WeightSums:
 
     @classmethod
     def of(cls, weight: NDArray[np.float64]) -> WeightSums:
-        """Sums over `weight` [n]."""
+        """Return the sums over `weight` [n]."""
         sumw, sumw2, negative = 0.0, 0.0, 0
-        with np.errstate(all="ignore"):  # infinite weights are refused elsewhere, with their place
+        with np.errstate(all="ignore"):  # infinite weights are refused elsewhere, with their entry
             for start in range(0, len(weight), _BLOCK):
                 part = weight[start : start + _BLOCK]
                 sumw, sumw2 = sumw + float(part.sum()), sumw2 + float(np.square(part).sum())
@@ -59,7 +62,7 @@ class WeightSums:
 
     @property
     def negative_fraction(self) -> float | None:
-        """Share of events with a negative weight; None without events."""
+        """Fraction of events with a negative weight; None without events."""
         return self.negative / self.entries if self.entries else None
 
 
@@ -67,11 +70,11 @@ class WeightSums:
 class SampleSummary:
     """A sample after the selection.
 
-    entries: events in its files; sums: over the physical weights of its selected events; normalisation: the
-    factor from the weight expression to the physical weight; sum_of_weights and cross_section (pb): None for
-    data; cut_flow: events left after each part of the selection; duplicates: selected events whose key occurs
-    before; missing: selected events in which a feature is missing, by feature, and events that a condition rejects
-    because it is missing (null) in them, by `condition_name`.
+    entries: events in its files; sums: over the physical weights of its selected events; normalisation: the factor from
+    the weight expression to the physical weight; sum_of_weights and cross_section (pb): None for data; cut_flow: events
+    left after each part of the selection; duplicates: selected events whose key has occurred before; missing: number of
+    selected events in which a feature is missing, by feature, and number of events that a condition rejects because it
+    is missing (null) in them, by `condition_name`.
     """
 
     name: str
@@ -87,7 +90,7 @@ class SampleSummary:
     missing: dict[str, int]
 
     def as_metrics(self) -> dict[str, Any]:
-        """The sample's part of metrics.json."""
+        """Return the sample's part of metrics.json."""
         return {
             "entries": self.entries,
             "selected": self.sums.entries,
@@ -100,7 +103,7 @@ class SampleSummary:
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
-    """What one file says about itself; None where it does not or where nobody asked."""
+    """What one file contains for the normalisation; None where it does not contain it or where it is not needed."""
 
     sum_of_weights: float | None
     cross_section: float | None
@@ -108,7 +111,11 @@ class Metadata:
 
 @dataclass(frozen=True, slots=True)
 class Normalisation:
-    """factor: physical weight over the weight expression; its ingredients, None where they play no part."""
+    """The normalisation of a sample.
+
+    factor: the physical weight over the weight expression; sum_of_weights, cross_section (pb): what it was computed
+    from, None where they are not used.
+    """
 
     factor: float
     sum_of_weights: float | None = None
@@ -116,18 +123,26 @@ class Normalisation:
 
 
 def normalisation_config(config: AnalysisConfig, name: str) -> NormalisationConfig | None:
-    """Where the files of a sample keep what normalises it: its own section, or the analysis's."""
+    """Return where the files of a sample contain its normalisation: its own section, or the analysis's."""
     return config.samples[name].normalisation or config.normalisation
 
 
 def metadata_of(
     config: AnalysisConfig, name: str, file: EventFile, tree: Tree | None, variables: Mapping[str, Expression]
 ) -> Metadata:
-    """What a file tells that the sample `name` is normalised by; data are asked for nothing.
+    """Return what a file contains for the normalisation of the sample `name`; nothing is read of data.
 
-    tree: that of its events; None for the file of a job that selected none.
+    Args:
+        config: the analysis.
+        name: the sample.
+        file: the open file.
+        tree: the tree of its events; None for the file of a job that selected none.
+        variables: parsed variables of the sample, by name.
 
-    Raises SourceError or ExpressionError if it is not there.
+    Raises:
+        SourceError: a tree, branch or histogram is not there.
+        ExpressionError: a name in an expression is not there.
+
     """
     sample, where = config.samples[name], normalisation_config(config, name)
     wants_sum = not sample.is_data and sample.sum_of_weights == "file"
@@ -149,15 +164,23 @@ def metadata_of(
 
 
 def from_tree(file: EventFile, where: NormalisationConfig, texts: Sequence[str]) -> dict[str, NDArray[Any]]:
-    """Branches of the tree of bookkeeping, or expressions of them, by their text: one number an entry each.
+    """Return branches of the bookkeeping tree, or expressions of them, by their text: one number per entry each.
 
-    Raises SourceError or ExpressionError for what is not there, or is no such number.
+    Args:
+        file: the open file.
+        where: the section of the analysis file that names the tree.
+        texts: the branches or expressions.
+
+    Raises:
+        SourceError: a branch is not there, or is not one number per entry.
+        ExpressionError: an expression or a name in it is not valid.
+
     """
     if not texts:
         return {}
     try:
         tree = tree_of(file, file.path, where.tree)
-        # A branch may have a name that no expression can have.
+        # A branch may have a name that cannot be written in an expression.
         parsed = {text: parse(text, "normalisation") for text in texts if text not in tree.names}
         columns = tree.read([*(text for text in texts if text in tree.names), *needed_names(parsed.values(), {})])
     except SourceError as error:
@@ -184,7 +207,17 @@ def from_tree(file: EventFile, where: NormalisationConfig, texts: Sequence[str])
 
 
 def from_histogram(file: EventFile, name: str, number: int | None) -> float:
-    """The content of a bin (from 1), or of all bins, of the histograms of this name."""
+    """Return the content of a bin of the histograms of a name, or of all their bins.
+
+    Args:
+        file: the open file.
+        name: the name of the histograms, or a pattern with *.
+        number: the bin, from 1; None: all bins.
+
+    Raises:
+        SourceError: there is no such histogram or bin.
+
+    """
     contents = file.do(f"the histogram {name!r}", lambda f: f.histogram(name))
     if number is None:
         return float(contents.sum())
@@ -197,11 +230,23 @@ def from_histogram(file: EventFile, name: str, number: int | None) -> float:
 
 
 SPAN = 100_000
-"""Entries that are summed at once."""
+"""Number of entries that are summed at once."""
 
 
 def sum_over_events(tree: Tree, expression: Expression, variables: Mapping[str, Expression]) -> float:
-    """`expression` summed over every entry of `tree`. Raises ExpressionError, SourceError, or DataError for a NaN."""
+    """Return the sum of `expression` over every entry of `tree`.
+
+    Args:
+        tree: the tree.
+        expression: what is summed.
+        variables: parsed variables by name.
+
+    Raises:
+        ExpressionError: a name in the expression is not there, or it is not one number per event.
+        SourceError: a branch cannot be read.
+        DataError: the expression is missing or not finite in an entry.
+
+    """
     check_names([expression], variables, tree.names, tree.path, tree.refused)
     names = sorted(needed_names([expression], variables))
     total = 0.0
@@ -229,11 +274,19 @@ def _agreed(values: NDArray[Any], path: str) -> float:
 
 
 def normalisation_of(config: AnalysisConfig, name: str, files: Sequence[Metadata]) -> Normalisation:
-    """Luminosity x cross section x k factor x filter efficiency x scale / sum of generated weights.
+    """Return the factor from the weight expression to the physical weight; 1 for data.
 
-    The luminosity is the sample's own (of its era), or the analysis's.
+    It is luminosity x cross section x k factor x filter efficiency x scale / sum of generated weights. The luminosity
+    is the sample's own (that of its era), or the analysis's.
 
-    Data: 1. Raises DataError for sums or cross sections that cannot normalise anything.
+    Args:
+        config: the analysis.
+        name: the sample.
+        files: the metadata of its files.
+
+    Raises:
+        DataError: the sum of weights or the cross section cannot be used for a normalisation.
+
     """
     sample = config.samples[name]
     if sample.is_data:
@@ -258,20 +311,23 @@ def normalisation_of(config: AnalysisConfig, name: str, files: Sequence[Metadata
 
 
 def _usable(factor: float, what: str) -> float:
-    """The factor from weights to events. Raises DataError, beginning with `what` it is, for one beyond all numbers."""
+    """Return the factor from weights to events.
+
+    Raises DataError, beginning with `what`, unless it is positive and finite.
+    """
     if not 0 < factor < np.inf:
         raise DataError(f"{what} is {factor:g}, by which no event can be weighted; look at each of these numbers.")
     return factor
 
 
 _KEYS = 2_000_000
-"""Keys that are sorted at once."""
+"""Number of keys that are sorted at once."""
 
 
 def duplicates(key: NDArray[np.uint64]) -> int:
-    """How many of the events with these keys [n] come after one of the same key.
+    """Return how many of the events with these keys [n] come after one with the same key.
 
-    np.unique would fill a hash table, in a hundred times the time of a sort and with several times the memory.
+    np.unique would fill a hash table, which takes a hundred times the time of a sort and several times the memory.
     """
     found = 0
     for rows in rows_by_key(key):
@@ -281,9 +337,9 @@ def duplicates(key: NDArray[np.uint64]) -> int:
 
 
 def rows_by_key(key: NDArray[np.uint64]) -> Iterator[NDArray[np.int64]]:
-    """The rows [n] in parts, ascending, such that equal keys are in one part: keys on disk are never all in memory.
+    """Yield the rows [n] in parts, ascending, such that equal keys are in one part.
 
-    Keys are hashes, so equal ranges of them hold about as many events each.
+    Thus keys on disk are never all in memory. Keys are hashes, so equal ranges of them hold about as many events each.
     """
     parts = max(1, -(-len(key) // _KEYS))
     step = 2**64 // parts + 1

@@ -1,4 +1,4 @@
-"""Files that could not be read and were left out (`reading.on_error: skip`), and what that cost."""
+"""Files that could not be read and were left out (`reading.on_error: skip`), and what was lost with them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from hepda.events.files.locations import size_of
 
 @dataclass(frozen=True, slots=True)
 class SkippedFile:
-    """A file that was left out. entries, luminosity (1/fb): what it held, None where that is not known, with `why`."""
+    """A file that was left out.
+
+    entries, luminosity (1/fb): what it contained, None where that is not known; why: the reason for an unknown one.
+    """
 
     sample: str
     path: str
@@ -24,7 +27,7 @@ class SkippedFile:
     why: str | None
 
     def as_manifest(self) -> dict[str, Any]:
-        """The file's part of manifest.json."""
+        """Return the file's part of manifest.json."""
         lost = {"entries": self.entries, "luminosity": self.luminosity, "why": self.why}
         return {
             "sample": self.sample,
@@ -35,14 +38,14 @@ class SkippedFile:
         }
 
     def line(self) -> str:
-        """One line for the terminal and the report."""
+        """Return one line for the terminal and the report."""
         entries = "an unknown number of" if self.entries is None else str(self.entries)
         cost = "" if self.luminosity is None else f", {self.luminosity:g}/fb"
         return f"Skipped {self.path} of {self.sample} ({entries} entries{cost}): {self.reason}"
 
 
 class BrokenFileError(SourceError):
-    """A file that opened well and broke while it was read."""
+    """A file could be opened, but failed while it was read."""
 
     def __init__(self, sample: str, path: str, error: SourceError) -> None:
         super().__init__(str(error))
@@ -55,7 +58,7 @@ def _reason(error: SourceError, path: str) -> str:
 
 @dataclass(slots=True)
 class Skips:
-    """What was left out so far, under the policy of the analysis."""
+    """The files that were left out so far, under the policy of the analysis."""
 
     config: AnalysisConfig
     files: list[SkippedFile] = field(default_factory=list)
@@ -63,10 +66,18 @@ class Skips:
     def take(
         self, sample: str, path: str, error: SourceError, entries: int | None = None, metadata: Metadata | None = None
     ) -> None:
-        """Note a file that is left out.
+        """Record a file that is left out.
+
+        Args:
+            sample: the sample.
+            path: the file.
+            error: why it cannot be read.
+            entries: the number of its events; None where that is not known.
+            metadata: what it contains for the normalisation; None where that is not known.
 
         Raises:
-            SourceError: `error` itself if the policy is to fail, or if the sample's yield would be wrong without it.
+            SourceError: `error` itself if the policy is to fail, or if the sample's yield would be wrong without the
+                file.
 
         """
         if self.config.reading.on_error == "fail":
@@ -80,9 +91,16 @@ class Skips:
         self.files.append(SkippedFile(sample, path, size_of(path), _reason(error, path), entries, luminosity, why))
 
     def take_empty(self, sample: str, path: str, error: MissingTreeError) -> None:
-        """Note the file of a job that selected nothing: no events are lost, and its sum of weights still counts.
+        """Record the file of a job that selected nothing: no events are lost, and its sum of weights still counts.
 
-        Raises MissingTreeError, naming the option, if the policy is to fail.
+        Args:
+            sample: the sample.
+            path: the file.
+            error: the tree that it does not have.
+
+        Raises:
+            MissingTreeError: the policy is to fail; the message names the option.
+
         """
         if self.config.reading.on_error == "fail":
             raise MissingTreeError(
@@ -94,7 +112,7 @@ class Skips:
         self.files.append(SkippedFile(sample, path, size_of(path), reason, 0, None, why))
 
     def _fixed(self, name: str) -> str | None:
-        """Why the yield of a sample would be wrong without one of its files."""
+        """Return why the yield of a sample would be wrong without one of its files; None if it would not."""
         sample = self.config.samples[name]
         if sample.is_data:
             return None
@@ -105,7 +123,10 @@ class Skips:
         return None
 
     def _luminosity(self, name: str, entries: int | None, metadata: Metadata | None) -> tuple[float | None, str | None]:
-        """What the file was worth: simulation by its own sum of weights; data do not tell."""
+        """Return the luminosity of the file (1/fb), or why it is not known.
+
+        For simulation it follows from the sum of weights of the file; files of data do not contain it.
+        """
         if self.config.samples[name].is_data:
             return None, "a file of data does not tell its luminosity"
         if metadata is None or entries is None:

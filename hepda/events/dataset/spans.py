@@ -1,4 +1,4 @@
-"""Spans of a file: what is read at once, here, in another process or on another machine, and comes back as rows."""
+"""Spans of a file: the entries that are read at once, in this or another process or machine, and returned as rows."""
 
 from __future__ import annotations
 
@@ -19,23 +19,24 @@ from hepda.events.files.opening import Tree, open_tree
 from hepda.runtime.resources import in_words
 
 LEAST_ENTRIES = 2_000
-"""Events of the shortest span."""
+"""Number of events of the shortest span."""
 _PROBED = 2_000
-"""Events that are read to learn how large they are."""
+"""Number of events that are read to measure their size."""
 _USUAL = 128
-"""Bytes of a branch in an event that are enough for most: a list of sixteen numbers."""
+"""Bytes per event that are enough for most branches: a list of sixteen numbers."""
 _RESULTS = 4
-"""Rows of finished spans that wait for those before them, by span."""
+"""Number of finished spans whose rows may wait in memory for the spans before them."""
 _COPIES = 6
-"""Memory of a span over that of its columns: baskets as they are read, as they are unpacked, awkward's and numpy's."""
+"""Memory of a span over that of its columns: baskets as read and as unpacked, arrays of awkward and of numpy."""
 
 
 @dataclass(frozen=True, slots=True)
 class SpanFile:
-    """A file of a sample, with all that makes rows of its entries; nothing of it is opened yet.
+    """A file of a sample, with everything that is needed to make rows of its entries; it is not opened yet.
 
-    replaced: branches, and what is read in their place; factor: from the weight expression to the physical weight;
-    token: of the reading that this is part of, so that no file which was opened for another one is read.
+    replaced: branches, and those that are read in their place; factor: from the weight expression to the physical
+    weight; token: identifies the reading that this is part of, so that no file is used which was opened for another
+    reading.
     """
 
     sample: str
@@ -53,13 +54,13 @@ class SpanFile:
 
     @property
     def branches(self) -> list[str]:
-        """What is read of it."""
+        """The branches that are read."""
         return sorted({*self.plan.branches, *self.key})
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """The entries [start, stop) of a file. version: of the hepda that wants them, "" for any."""
+    """The entries [start, stop) of a file. version: the version of hepda that requests them, "" for any."""
 
     file: SpanFile
     start: int
@@ -69,7 +70,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class SpanRows:
-    """Rows of the selected events of a span, what was not finite there, and missing features by name."""
+    """Rows of the selected events of a span, its numbers that are not finite, and missing features by name."""
 
     rows: SelectedRows
     faults: Faults
@@ -77,17 +78,26 @@ class SpanRows:
 
 
 def spans_of(file: SpanFile, ends: Sequence[int], usual: int, most: int, version: str = "") -> list[Span]:
-    """A file in spans, see `stretches`."""
+    """Return the spans of a file, see `stretches`.
+
+    Args:
+        file: the file.
+        ends: entries where a part of the file ends that is unpacked as a whole, ascending.
+        usual: the usual number of entries of a span.
+        most: the largest number of entries of a span.
+        version: as of `Span`.
+
+    """
     return [Span(file, start, stop, version) for start, stop in stretches(file.entries, ends, usual, most)]
 
 
 def read_span(span: Span) -> SpanRows:
-    """The rows of a span.
+    """Return the rows of a span.
 
     Raises:
         SourceError: the file cannot be read.
         ExpressionError, DataError: as `ChunkReader`.
-        ProcessError: this process has another hepda than the one that asks.
+        ProcessError: this process has another version of hepda than the one that requests the span.
 
     """
     from hepda.events.table.fingerprint import data_version
@@ -105,7 +115,7 @@ def read_span(span: Span) -> SpanRows:
 
 
 class _Open(threading.local):
-    """The file that a thread read last: the next span is mostly of the same."""
+    """The file that a thread read last: the next span is mostly of the same file."""
 
     def __init__(self) -> None:
         self.name: tuple[Any, ...] = ()
@@ -131,13 +141,18 @@ def _opened(file: SpanFile) -> Tree:
 
 
 def close_files() -> None:
-    """Close what this thread has open."""
+    """Close the file that this thread has open."""
     _OPEN.tree = None
     _OPEN.stack.close()
 
 
 def joined(rows: Sequence[SelectedRows]) -> SelectedRows:
-    """Rows of consecutive chunks as one. Raises DataError for none."""
+    """Return rows of consecutive chunks as one object.
+
+    Raises:
+        DataError: there are none.
+
+    """
     if not rows:
         raise DataError("there are no rows to join.")
     if len(rows) == 1:
@@ -152,7 +167,12 @@ def joined(rows: Sequence[SelectedRows]) -> SelectedRows:
 
 
 def entries_that_fit(file: SpanFile, memory: int, most: int) -> int:
-    """Events of a span of this file that `memory` bytes hold while they are worked on; at most `most`.
+    """Return how many events a span of this file may have so that `memory` bytes are enough to read it; at most `most`.
+
+    Args:
+        file: the file.
+        memory: bytes that may be used.
+        most: the largest number of events.
 
     Raises:
         SourceError: the first events cannot be read.
@@ -187,7 +207,7 @@ def _bytes(column: Column) -> int:
 def merge(
     found: Iterator[SpanRows] | Sequence[SpanRows], faults: Faults, gaps: dict[str, int]
 ) -> Iterator[SelectedRows]:
-    """Rows of spans in their order; what they met is added to `faults` and `gaps`."""
+    """Yield the rows of spans in their order; their faults and missing features are added to `faults` and `gaps`."""
     for part in found:
         for what, (count, path, entry) in part.faults.found.items():
             before, where, first = faults.found.get(what, (0, path, entry))

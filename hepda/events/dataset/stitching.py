@@ -1,4 +1,4 @@
-"""Samples that overlap, counted once: an event weighs with the luminosities of all samples that could have made it."""
+"""Samples that overlap, counted once: the weight of an event uses the luminosities of all samples that cover it."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from hepda.events.expressions.parser import Expression
 
 @dataclass(frozen=True, slots=True)
 class Stitching:
-    """The factors of a group's samples, and which generated events each of them covers.
+    """The factors of a group's samples, and the generated events that each of them covers.
 
-    A sample s alone would have the factor f_s = L / L_s, where L_s is the luminosity that its sum of weights is worth.
-    Where several cover an event, they are worth the sum of their luminosities together: f = 1 / sum_s 1 / f_s, the same
-    for the events of each of them. With f_s alone, what two samples cover would count twice.
+    A sample s alone would have the factor f_s = L / L_s, where L_s is the luminosity that corresponds to its sum of
+    weights. Where several samples cover an event, the sum of their luminosities counts: f = 1 / sum_s 1 / f_s, the same
+    for the events of each of them. With f_s alone, events that two samples cover would count twice.
     """
 
     sample: str
@@ -27,10 +27,16 @@ class Stitching:
     covers: Mapping[str, Expression]
 
     def factor(self, evaluator: Evaluator, path: str, entries: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Factors from the weight expression to the physical weight, [n].
+        """Return the factors from the weight expression to the physical weight, [n].
 
-        Raises DataError for an event that the sample, by its own condition, could not have made, and for one in which a
-        condition is missing.
+        Args:
+            evaluator: evaluates the conditions on the events.
+            path: the file, for messages.
+            entries: the entries of the events in the file, [n].
+
+        Raises:
+            DataError: the sample, by its own condition, could not have made an event, or a condition is missing in one.
+
         """
         inverse = np.zeros(len(entries))
         for name, condition in self.covers.items():

@@ -1,4 +1,4 @@
-"""Whether the files have what `systematics:` names: checked before anything is trained."""
+"""Checks before any training that the files contain what `systematics:` names."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ SIDES = ("up", "down")
 
 
 def check_systematics(config: AnalysisConfig, plan: ReadingPlan, inputs: Mapping[str, Sequence[InputFile]]) -> None:
-    """Raise before anything is trained for a branch or a name in `systematics` that is not in the files.
+    """Raise before anything is trained if a branch or a name in `systematics` is not in the files.
 
     Raises:
         ConfigError: a shape replaces or reads a branch that is not there; suggests the nearest.
-        ExpressionError: a factor does not parse, or names something else than variables and branches.
+        ExpressionError: a factor does not parse, or contains a name that is neither a variable nor a branch.
 
     """
     for name, section in config.systematics.items():
@@ -53,7 +53,7 @@ def _check_branches(where: str, replaced: Mapping[str, str], variables: Collecti
 
 
 def factors_of(config: AnalysisConfig, sample: str) -> dict[str, Expression]:
-    """The factors of the weight systematics on the weights of a sample, by `systematic:side`."""
+    """Return the factors of the weight systematics on the weights of a sample, by `systematic:side`."""
     found = {}
     for name, section in config.systematics.items():
         if isinstance(section, WeightSystematic) and sample in varied_samples(config, name):

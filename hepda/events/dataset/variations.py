@@ -1,7 +1,7 @@
 """Systematic variations of the simulation: events read again with other branches, and factors on their weights.
 
 A shape systematic replaces branches when the files are read, so that selection, weights and features follow; a weight
-systematic is a factor on the nominal weight. Only the samples of the first domain are read: they are the templates.
+systematic is a factor on the nominal weight. Only the samples of the nominal domain are read: they are the templates.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ class Reading:
 
     @property
     def name(self) -> str:
-        """For people."""
+        """The name for messages and progress."""
         return self.sample if self.systematic is None else f"{self.sample} {self.systematic} {self.side}"
 
 
 def readings(config: AnalysisConfig) -> list[Reading]:
-    """Every pass that the systematics of the analysis need."""
+    """Return every pass that the systematics of the analysis need."""
     found = [
         Reading(sample, name, side)
         for name, section in config.systematics.items()
@@ -55,7 +55,7 @@ def readings(config: AnalysisConfig) -> list[Reading]:
 
 
 def read_varied(config: AnalysisConfig, reading: Reading, report: Callable[[str, int], None]) -> FeatureTable:
-    """The events of a sample with the branches of a shape systematic replaced.
+    """Read the events of a sample with the branches of a shape systematic replaced.
 
     Raises:
         HepdaError: as `load_table`.
@@ -77,7 +77,7 @@ def read_varied(config: AnalysisConfig, reading: Reading, report: Callable[[str,
 def read_factors(
     config: AnalysisConfig, sample: str, report: Callable[[str, int], None]
 ) -> tuple[NDArray[np.uint64], dict[str, Array]]:
-    """Keys [n] of the nominal events of a sample and, by `factors_of`, the factors [n] on their weights.
+    """Return keys [n] of the nominal events of a sample and, by `factors_of`, the factors [n] on their weights.
 
     Raises:
         HepdaError: as `load_table`; DataError for a factor that is not finite.

@@ -1,1 +1,1 @@
-"""What the domains of an analysis are: which are compared, blinded, without a counterpart."""
+"""The domains of an analysis: which are compared, blinded or without a counterpart."""

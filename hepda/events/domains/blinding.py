@@ -1,4 +1,4 @@
-"""What of data must not be seen, from the config's `evaluation.blind`: scores in a range, and what tells of them."""
+"""Blinding of data by the config's `evaluation.blind`: scores in a range, and numbers that would reveal them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BLINDED = "blinded: `evaluation.blind` hides scores of these data, so no number 
 
 
 def hidden_range(config: AnalysisConfig) -> tuple[float, float] | None:
-    """The range (low, high) of the score in which data are hidden; None without blinding, or without data.
+    """Return the range (low, high) of the score in which data are hidden; None without blinding, or without data.
 
     Raises:
         ConfigError: the condition is not one range of the score.
@@ -36,7 +36,10 @@ def hidden_range(config: AnalysisConfig) -> tuple[float, float] | None:
 
 
 def uncontrolled(config: AnalysisConfig) -> list[str]:
-    """A line a model whose domain loss sees data of every region: what is fitted has shaped the score then."""
+    """Return a line for each model whose domain loss uses data of every region.
+
+    The data in which a signal is fitted have then shaped the score.
+    """
     said = []
     for model, section in config.models.items():
         domain = section.domain if isinstance(section, NetworkConfig) else None
@@ -52,7 +55,7 @@ def uncontrolled(config: AnalysisConfig) -> list[str]:
 
 
 def blinded_domains(config: AnalysisConfig, table: FeatureTable) -> tuple[str, ...]:
-    """Domains of data whose scores are hidden in a range: no number is taken from their scores or embeddings."""
+    """Return domains of data whose scores are hidden in a range: no number is taken from their scores or embeddings."""
     if hidden_range(config) is None:
         return ()
     return tuple(name for name in table.domain_names if np.all(table.label[table.of_domain(name)] < 0))

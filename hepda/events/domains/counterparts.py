@@ -1,8 +1,8 @@
-"""Which samples of two domains are of the same processes: like is compared with like.
+"""Samples of two domains that are of the same processes, so that only the same processes are compared.
 
 Where only one of several backgrounds has a second generator, the sum of all backgrounds of the one domain differs from
-that of the other by its composition, even if both generators are the same. What is compared are the processes that
-both domains have. A process is declared (`process` of a sample), or the group of `stitched` samples, or follows from
+that of the other by its composition, even if both generators are the same. Therefore the processes that both domains
+have are compared. A process is declared (`process` of a sample), or is the group of `stitched` samples, or follows from
 the names: `ttjets_alt` is the counterpart of `ttjets`.
 """
 
@@ -17,15 +17,16 @@ from typing import Any
 from hepda.config import AnalysisConfig
 
 _GENERIC = frozenset({"background", "bkg", "mc", "nominal", "sample", "sig", "signal", "sim"})
-"""Words of a name that name no process, unless there is no other."""
+"""Words of a name that do not identify a process, unless the name has no other words."""
 
 
 @dataclass(frozen=True, slots=True)
 class Counterparts:
     """The samples of one class in the source and in another domain, by process.
 
-    processes: of each process that both have, the samples of the source and of the other domain; alone: samples whose
-    process the other side does not have; why: no process could be matched, so nothing is compared.
+    processes: for each process that both have, the samples of the source and of the other domain; source_alone,
+    other_alone: samples whose process the other side does not have; why: the reason if no process could be matched, so
+    that nothing is compared.
     """
 
     class_name: str
@@ -41,7 +42,7 @@ class Counterparts:
         return (*self.source_alone, *self.other_alone)
 
     def as_metrics(self) -> dict[str, Any]:
-        """processes.<source>:<other>.<class> of metrics.json."""
+        """Return processes.<source>:<other>.<class> of metrics.json."""
         entry: dict[str, Any] = {
             "compared": {name: {"source": list(s), "other": list(o)} for name, (s, o) in self.processes.items()},
             "without_counterpart": {"source": list(self.source_alone), "other": list(self.other_alone)},
@@ -51,7 +52,7 @@ class Counterparts:
 
 @dataclass(frozen=True, slots=True)
 class _Process:
-    """Samples of one domain that are one process: declared, stitched, or a sample alone."""
+    """Samples of one domain that are one process: declared, stitched, or a single sample."""
 
     name: str
     declared: bool
@@ -59,10 +60,17 @@ class _Process:
 
 
 def counterparts(config: AnalysisConfig, other: str, class_name: str) -> Counterparts:
-    """Which samples of a class in the first domain and in `other` are of the same processes.
+    """Return which samples of a class in the nominal domain and in `other` are of the same processes.
 
-    A process that is declared in both domains is matched by its name, every other one by the words that names begin
-    with (else end with), the most first; a class that is a single process in both needs no names.
+    A process that is declared in both domains is matched by its name, every other one by the words with which both
+    names begin (or else end); the largest number of common words decides. A class that is a single process in both
+    needs no names.
+
+    Args:
+        config: the analysis.
+        other: the domain that is compared with the nominal one.
+        class_name: `background` or `signal`.
+
     """
     source = config.domains[0]
     ours, theirs = (list(_processes(config, domain, class_name)) for domain in (source, other))
@@ -70,7 +78,7 @@ def counterparts(config: AnalysisConfig, other: str, class_name: str) -> Counter
         return Counterparts(class_name, other, {}, _samples(ours), _samples(theirs))
     partners = {process.name: _partners(config, process, ours) for process in theirs}
     if not any(partners.values()) and len(ours) == 1 and not (ours[0].declared and any(p.declared for p in theirs)):
-        partners = {process.name: ours for process in theirs}  # one process: the others can be no other one
+        partners = {process.name: ours for process in theirs}  # only one process: the others must be the same
     if not any(partners.values()):
         mine, yours = _samples(ours), _samples(theirs)
         return Counterparts(class_name, other, {}, mine, yours, _unknown(source, other, class_name, mine, yours))
@@ -87,7 +95,7 @@ def counterparts(config: AnalysisConfig, other: str, class_name: str) -> Counter
 
 
 def composition(config: AnalysisConfig) -> dict[str, dict[str, Counterparts]]:
-    """The counterparts of every other simulated domain, by the classes that it shares with the source."""
+    """Return the counterparts of every other simulated domain, by the classes that it shares with the source."""
     found: dict[str, dict[str, Counterparts]] = {}
     for other in config.domains[1:]:
         shared = [
@@ -101,7 +109,7 @@ def composition(config: AnalysisConfig) -> dict[str, dict[str, Counterparts]]:
 
 
 def unknown_composition(config: AnalysisConfig) -> dict[str, str]:
-    """Other domains of which it is not known which of their processes are the source's, with the reason."""
+    """Return other domains for which it is not known which of their processes are the source's, with the reason."""
     found = {}
     for other, by_class in composition(config).items():
         reasons = [c.why for c in by_class.values() if c.why]
@@ -111,7 +119,7 @@ def unknown_composition(config: AnalysisConfig) -> dict[str, str]:
 
 
 def composition_lines(config: AnalysisConfig) -> list[str]:
-    """In words, which processes have no counterpart; nothing where all have one."""
+    """Return lines of text about the processes that have no counterpart; none where all have one."""
     source, said = config.domains[0], []
     for other, by_class in composition(config).items():
         for name, found in by_class.items():
@@ -145,7 +153,7 @@ def _unknown(source: str, other: str, class_name: str, ours: Sequence[str], thei
 
 
 def _processes(config: AnalysisConfig, domain: str, class_name: str) -> Iterator[_Process]:
-    """The processes of a class in a domain, in the order of the samples."""
+    """Yield the processes of a class in a domain, in the order of the samples."""
     stitched = {sample: group for group, members in config.stitched.items() for sample in members}
     groups: dict[tuple[str, bool], list[str]] = {}
     for name, sample in config.samples.items():
@@ -161,30 +169,30 @@ def _samples(processes: Sequence[_Process]) -> tuple[str, ...]:
 
 
 def _partners(config: AnalysisConfig, process: _Process, candidates: Sequence[_Process]) -> list[_Process]:
-    """The candidates whose names agree best with that of a process; none if no word of them agrees."""
+    """Return the candidates whose names agree best with that of a process; none if no word of them agrees."""
     same = [c for c in candidates if c.name == process.name]
     if same:
         return same
     agree = {
         c.name: _agreement(config, process.name, c.name)
         for c in candidates
-        if not (c.declared and process.declared)  # both say what they are, and it is not the same
+        if not (c.declared and process.declared)  # both processes are declared, and they are different
     }
     best = max(agree.values(), default=(0, 0))
     return [c for c in candidates if agree.get(c.name) == best] if any(best) else []
 
 
 def _words(config: AnalysisConfig, name: str) -> list[str]:
-    """The words of a name, without domains."""
+    """Return the words of a name, without names of domains."""
     words = [word for word in re.split(r"[^a-z0-9]+", name.casefold()) if word]
     domains = {domain.casefold() for domain in config.domains}
     return [word for word in words if word not in domains] or words
 
 
 def _agreement(config: AnalysisConfig, first: str, second: str) -> tuple[int, int]:
-    """How many words two names begin with in common; only where none, how many they end with.
+    """Return how many words two names begin with in common; only if there are none, how many they end with.
 
-    Generic words count where one of the names has no others.
+    Generic words count only where one of the names has no others.
     """
     one, two = _words(config, first), _words(config, second)
     telling = [[word for word in words if word not in _GENERIC] for words in (one, two)]

@@ -1,7 +1,8 @@
-"""Which domains are compared with which, and by what events.
+"""The comparisons between domains, and the events that they use.
 
-The first domain of the config is the source: models are trained on it, its signal fixes the cuts. The others are
-held against it, class by class; data, whose classes are unknown, against all of the simulation at physical weights.
+The nominal domain, which is the first of the config, is the source: models are trained on it, and its signal fixes the
+cuts. The other domains are compared with it, class by class; data, whose classes are unknown, are compared with all of
+the simulation at physical weights.
 """
 
 from __future__ import annotations
@@ -25,14 +26,14 @@ UNLABELLED = "the classes of its events are unknown"
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Events of one domain that a comparison takes: which, and how they are called."""
+    """The events of one domain that a comparison uses. mask: which; class_name: their class, or `all`."""
 
     mask: Mask
     class_name: str
 
 
 def labelled_domains(table: FeatureTable) -> tuple[str, ...]:
-    """Domains with events of both classes, in the table's order."""
+    """Return domains with events of both classes, in the table's order."""
     return tuple(name for name in table.domain_names if {0, 1} <= _labels(table, name))
 
 
@@ -41,20 +42,20 @@ def _labels(table: FeatureTable, domain: str) -> set[int]:
 
 
 def lacking_class(table: FeatureTable, domain: str) -> ClassName | None:
-    """The class that a domain has no events of; None if it has both, or if its classes are unknown."""
+    """Return the missing class of a domain; None if it has both, or if its classes are unknown."""
     known: dict[frozenset[int], ClassName] = {frozenset({0}): "signal", frozenset({1}): "background"}
     return known.get(frozenset(_labels(table, domain) - {-1}))
 
 
 def compared_class(config: AnalysisConfig) -> ClassName:
-    """The class whose events are compared between domains."""
+    """Return the class whose events are compared between domains."""
     return config.evaluation.bias.class_ if config.evaluation.bias is not None else "background"
 
 
 def untold_domains(config: AnalysisConfig, table: FeatureTable) -> dict[str, str]:
-    """Domains that are not compared with the source, each with the reason.
+    """Return the domains that are excluded from the comparison with the source, each with the reason.
 
-    They are blinded, without the class, or not named in `evaluation.bias.between`.
+    They are blinded, lack the class, have no known counterparts, or are not named in `evaluation.bias.between`.
     """
     wanted = compared_class(config)
     bias = config.evaluation.bias
@@ -72,7 +73,10 @@ def untold_domains(config: AnalysisConfig, table: FeatureTable) -> dict[str, str
 
 
 def compared_domains(config: AnalysisConfig, table: FeatureTable) -> list[str]:
-    """The domains that are compared with the source: those of `evaluation.bias.between`, in its order, or all."""
+    """Return the domains that are compared with the source.
+
+    They are those of `evaluation.bias.between`, in its order, or all.
+    """
     hidden = {config.domains[0], *untold_domains(config, table)}
     bias = config.evaluation.bias
     order = table.domain_names if bias is None else bias.between
@@ -80,7 +84,7 @@ def compared_domains(config: AnalysisConfig, table: FeatureTable) -> list[str]:
 
 
 def alone(config: AnalysisConfig) -> str | None:
-    """In words, what is not measured where only one domain is simulated; None where there are several."""
+    """Return as text what is not measured where only one domain is simulated; None where there are several."""
     source = config.domains[0]
     if any(not sample.is_data and sample.domain != source for sample in config.samples.values()):
         return None
@@ -91,14 +95,14 @@ def alone(config: AnalysisConfig) -> str | None:
 
 
 def has_second_domain(config: AnalysisConfig) -> bool:
-    """Whether there is any domain that the source may be compared with: simulation, or data that are not blinded."""
+    """Return whether the source may be compared with any domain: simulation, or data that are not blinded."""
     hidden = hidden_range(config) is not None
     others = [sample for sample in config.samples.values() if sample.domain != config.domains[0]]
     return any(not (sample.is_data and hidden) for sample in others)
 
 
 def held_out_domains(config: AnalysisConfig) -> tuple[str, ...]:
-    """Simulated domains that no training sees: all their samples are there to evaluate."""
+    """Return the held-out generators: simulated domains whose samples are all for evaluation and never for training."""
     uses: dict[str, set[str]] = {}
     for sample in config.samples.values():
         uses.setdefault(sample.domain, set()).add("data" if sample.is_data else sample.use)
@@ -106,13 +110,13 @@ def held_out_domains(config: AnalysisConfig) -> tuple[str, ...]:
 
 
 def trained_on(config: AnalysisConfig, model: str) -> tuple[str, ...]:
-    """The domains of the class loss of a model, in the order of the samples."""
+    """Return the domains of the class loss of a model, in the order of the samples."""
     names = config.training_samples(model)
     return tuple(d for d in config.domains if any(config.samples[name].domain == d for name in names))
 
 
 def adapted_to(config: AnalysisConfig, model: str) -> str | None:
-    """The domain that a model is adapted to, by its domain loss or its reweighting; None without either."""
+    """Return the domain that a model is adapted to, by its domain loss or its reweighting; None without either."""
     section: Any = config.models[model]
     for part in (getattr(section, "domain", None), getattr(section, "reweight", None)):
         if part is not None and getattr(part, "method", "") != "none":
@@ -121,17 +125,27 @@ def adapted_to(config: AnalysisConfig, model: str) -> str | None:
 
 
 def plain_model(config: AnalysisConfig) -> str:
-    """The model without adaptation that the others are held against: `network`, else the first one."""
+    """Return the baseline: the model without adaptation that the others are compared with.
+
+    It is `network`, or else the first one.
+    """
     return "network" if "network" in config.models else next(iter(config.models))
 
 
 def compared(
     config: AnalysisConfig, table: FeatureTable, other: str, wanted: ClassName | None = None
 ) -> tuple[Selection, Selection]:
-    """The events of the source and of another domain that are compared: one class, or all where it is unknown.
+    """Return the events of the source and of another domain that are compared.
 
-    Of a class, the processes that both domains have (`hepda.events.domains.counterparts`). wanted: the class;
-    `compared_class` if not given.
+    They are of one class, or all events if the class is unknown. Of a class, they are of the processes that both
+    domains have (`hepda.events.domains.counterparts`).
+
+    Args:
+        config: the analysis.
+        table: the events.
+        other: the other domain.
+        wanted: the class; None: `compared_class`.
+
     """
     name = wanted or compared_class(config)
     in_source, in_other = table.of_domain(config.domains[0]), table.of_domain(other)
@@ -143,16 +157,20 @@ def compared(
 
 
 def alone_in(config: AnalysisConfig, table: FeatureTable, other: str, class_name: str) -> Mask:
-    """Mask [n] of the events of a class, in the source or in another domain, that have no counterpart in the other."""
+    """Return the mask [n] of events without a counterpart.
+
+    These are events of a class, in the source or in another domain, whose process the other of the two does not have.
+    """
     names = [name for name in counterparts(config, other, class_name).alone if name in table.sample_names]
     return table.of_samples(names) if names else np.zeros(len(table), dtype=bool)
 
 
 def lent_to(config: AnalysisConfig, table: FeatureTable, other: str) -> Mask:
-    """Mask [n] of the source's events of processes of which another simulated domain has none, of classes that it has.
+    """Return the mask [n] of the events that another simulated domain borrows from the nominal domain.
 
-    With them its expectation is one of the same processes as the source's: what it would be if the other generator
-    were right for the processes that it has.
+    They are events of processes that it does not have, in classes that it has. With them its expectation has the same
+    processes as the source's: it is what would be expected if the other generator were right for the processes that it
+    has.
     """
     source, found = table.of_domain(config.domains[0]), np.zeros(len(table), dtype=bool)
     for name in classes_of(config, table, other):
@@ -161,7 +179,7 @@ def lent_to(config: AnalysisConfig, table: FeatureTable, other: str) -> Mask:
 
 
 def own_of(config: AnalysisConfig, table: FeatureTable, other: str) -> Mask:
-    """Mask [n] of the events of another domain without those of processes that the source does not have."""
+    """Return the mask [n] of the events of another domain without those of processes that the source does not have."""
     found = table.of_domain(other)
     for name in classes_of(config, table, other):
         found = found & ~((table.label == LABELS[name]) & alone_in(config, table, other, name))
@@ -169,7 +187,7 @@ def own_of(config: AnalysisConfig, table: FeatureTable, other: str) -> Mask:
 
 
 def classes_of(config: AnalysisConfig, table: FeatureTable, other: str) -> list[ClassName]:
-    """The classes of which the source and another domain have a process in common; none for data."""
+    """Return the classes in which the source and another domain have a process in common; none for data."""
     common = _labels(table, config.domains[0]) & _labels(table, other)
     names: list[ClassName] = ["background", "signal"]
     return [name for name in names if LABELS[name] in common and not counterparts(config, other, name).why]

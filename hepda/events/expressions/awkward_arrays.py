@@ -1,4 +1,4 @@
-"""Between columns and awkward arrays: what files give, and what a user's own functions see."""
+"""Conversion between columns and awkward arrays: the arrays that files give and that a user's functions take."""
 
 from __future__ import annotations
 
@@ -21,9 +21,13 @@ from hepda.events.expressions.columns import (
 
 
 def column_of(layout: Any) -> Column:
-    """An awkward layout as a Column: numbers or lists of numbers, some of them perhaps missing.
+    """Return an awkward layout as a Column: numbers or lists of numbers, some of them perhaps missing.
 
-    A list that is missing as a whole is empty and `absent`. Raises ValueProblem for anything else.
+    A list that is missing as a whole is empty and `absent`.
+
+    Raises:
+        ValueProblem: the layout holds anything else.
+
     """
     body, gone = _present(layout)
     if getattr(body, "data", None) is not None and body.data.ndim == 2:
@@ -42,7 +46,7 @@ def column_of(layout: Any) -> Column:
 
 
 def _present(layout: Any) -> tuple[Any, Bools | None]:
-    """What is there of a layout, and where in it something is missing (None: nowhere)."""
+    """Return what is there of a layout, and a mask of where something is missing (None: nowhere)."""
     if layout.is_unknown:
         return layout.to_NumpyArray(np.dtype(np.float64)), None
     if not layout.is_option:
@@ -53,7 +57,7 @@ def _present(layout: Any) -> tuple[Any, Bools | None]:
 
 
 def _spread(values: Numbers, gone: Bools | None) -> Column:
-    """The values that are there, with the missing ones between them."""
+    """Return the values that are there, with the missing ones between them."""
     if gone is None:
         return Column(values)
     full = np.zeros(len(gone), dtype=values.dtype)
@@ -62,7 +66,10 @@ def _spread(values: Numbers, gone: Bools | None) -> Column:
 
 
 def _numbers(layout: Any, whole: Any) -> Numbers:
-    """The flat numbers of a layout. Raises ValueProblem, telling the type of the `whole`, if it has others."""
+    """Return the flat numbers of a layout.
+
+    Raises ValueProblem, which contains the type of the `whole`, if it holds anything else.
+    """
     data = getattr(layout, "data", None)
     if data is None or data.ndim != 1 or layout.parameter("__array__") is not None:
         raise ValueProblem(f"holds {whole.form.type}, not numbers or lists of numbers")
@@ -70,7 +77,7 @@ def _numbers(layout: Any, whole: Any) -> Numbers:
 
 
 def array_of(value: Value) -> Any:
-    """A value as awkward users know it: numbers, lists and options; four-vectors as vector's Momentum4D."""
+    """Return a value as an awkward array: numbers, lists and options; four-vectors as vector's Momentum4D."""
     import awkward as ak
 
     if isinstance(value, Vectors):
@@ -97,7 +104,12 @@ def _listed(content: Any, offsets: Offsets | None, missing: Bools | None) -> Any
 
 
 def value_of(result: Any) -> Value:
-    """What a function on awkward arrays gave, as a value. Raises ValueProblem if it is no value."""
+    """Return the result of a function on awkward arrays as a value.
+
+    Raises:
+        ValueProblem: the result is no value of expressions.
+
+    """
     import awkward as ak
 
     if isinstance(result, bool | int | float | np.bool_ | np.number):

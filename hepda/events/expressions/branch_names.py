@@ -1,4 +1,4 @@
-"""What expressions may call the branches of a file: dots or underscores, collections' counters, aliases."""
+"""The names that expressions may use for the branches of a file: dots or underscores, counters, aliases."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from unicodedata import normalize
 from hepda.errors import SourceError, nearest
 
 _AUXILIARY = re.compile(r"Aux(Dyn)?(?=\.)")
-"""ATLAS splits a container into `<container>AuxDyn.<variable>`; analysts say `<container>.<variable>`."""
+"""ATLAS splits a container into `<container>AuxDyn.<variable>`; analysts write `<container>.<variable>`."""
 _SEPARATOR = re.compile(r"[./]*/[./]*")
 """Between a split branch, whose name may end with a dot, and the branches inside."""
 _LOOKED_AT = 3
-"""Fields of a collection that are asked whether they are lists, for its counter."""
+"""Number of fields of a collection that are examined for lists, for its counter."""
 
 
 _NUMBER = re.compile(r";\d+$")
-"""Tells branches of one name apart, see `told_apart`."""
+"""The number that distinguishes branches of one name, see `told_apart`."""
 _SHOWN = 8
-"""Branches that a message lists."""
+"""Number of branches that a message lists."""
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A field by its name in the file; counted: the lengths of its lists are meant."""
+    """A field by its name in the file; counted: the name stands for the lengths of its lists."""
 
     name: str
     counted: bool = False
@@ -34,7 +34,10 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """known: what expressions may call each field; refused: names that mean none, and why, such as `holds string`."""
+    """The names that expressions may use, and those that they may not.
+
+    known: the field that each name stands for; refused: names that mean no field, and why, such as `holds string`.
+    """
 
     known: dict[str, Field]
     refused: dict[str, str]
@@ -47,13 +50,23 @@ def names_of(
     where: str,
     others: Mapping[str, str] | None = None,
 ) -> Names:
-    """Every name that an expression may use, the file's own first; others: what holds no numbers, and what it holds.
+    """Return every name that an expression may use; the names in the file have priority over other spellings.
 
-    `Jet.pt` and `Jet_pt` are the same branch unless the file has both; `pt` inside of a split branch `Jet` is also
-    `Jet.pt`; `nJet` is the length of a collection's lists where the file has no such branch; ATLAS's
-    `AnalysisJetsAuxDyn.pt` is `AnalysisJets.pt`, too. An alias stands above all. A spelling that several branches
-    share belongs to none of them. Raises SourceError, beginning with `where`, for an alias of a branch that is not
-    there.
+    `Jet.pt` and `Jet_pt` are the same branch unless the file has both. `pt` inside of a split branch `Jet` is also
+    `Jet.pt`. `nJet` is the length of a collection's lists where the file has no such branch. ATLAS's
+    `AnalysisJetsAuxDyn.pt` is also `AnalysisJets.pt`. An alias has priority over all of these. A spelling that several
+    branches share belongs to none of them.
+
+    Args:
+        fields: the names in the file.
+        is_list: returns whether a field holds a list per event.
+        aliases: the branch that each alias stands for.
+        where: the beginning of messages.
+        others: what holds no numbers, by name, and what it holds.
+
+    Raises:
+        SourceError: an alias of a branch that is not there.
+
     """
     names = {field: Field(field) for field in fields}
     shared: dict[str, list[str]] = {}
@@ -65,7 +78,7 @@ def names_of(
         else:
             shared[spelling] = owners
     refused = {name: f"{what}, not numbers or lists of numbers" for name, what in (others or {}).items()}
-    # Of several spellings, the one that looks most like the name in the file.
+    # Of several spellings, take the one that is most similar to the name in the file.
     written = {field.name: name for name, field in sorted(names.items(), reverse=True) if is_name(name)}
     refused |= {spelling: _meanings(owners, written) for spelling, owners in shared.items()}
     for counter, members in _collections(names).items():
@@ -86,12 +99,15 @@ def names_of(
 
 
 def is_name(text: str) -> bool:
-    """Whether a name can be written in an expression: Python's identifiers, joined by dots."""
+    """Return whether a name can be written in an expression: Python's identifiers, joined by dots."""
     return all(part.isidentifier() and not iskeyword(part) for part in text.split("."))
 
 
 def _meanings(owners: Sequence[str], written: Mapping[str, str]) -> str:
-    """What to write instead of a spelling that the fields `owners` share; written: fields as expressions have them."""
+    """Return what to write instead of a spelling that the fields `owners` share.
+
+    written: fields by their names in the file, as expressions write them.
+    """
     shown = ", ".join(written.get(owner, owner) for owner in owners[:_SHOWN])
     more = f" and {len(owners) - _SHOWN} more" if len(owners) > _SHOWN else ""
     how = "write the one that is meant"
@@ -101,7 +117,7 @@ def _meanings(owners: Sequence[str], written: Mapping[str, str]) -> str:
 
 
 def _spellings(fields: Sequence[str]) -> dict[str, list[str]]:
-    """Other spellings of the fields, and the fields that would have them."""
+    """Return other spellings of the fields, and for each the fields that would have it."""
     found: dict[str, list[str]] = {}
     for field in fields:
         for spelling in _spelled(field):
@@ -127,7 +143,7 @@ def _spelled(field: str) -> set[str]:
 
 
 def _collections(names: Mapping[str, Field]) -> dict[str, list[str]]:
-    """Counters `n<collection>` and the members of each collection, in the file's order."""
+    """Return the counters `n<collection>` and the members of each collection, in the file's order."""
     found: dict[str, list[str]] = {}
     for name in names:
         head, separator, _ = name.partition("." if "." in name else "_")
@@ -137,5 +153,5 @@ def _collections(names: Mapping[str, Field]) -> dict[str, list[str]]:
 
 
 def plain_order(names: Mapping[str, Field]) -> Iterator[str]:
-    """The names as the file spells them, once each."""
+    """Return the names as the file spells them, each once."""
     return (name for name, field in names.items() if name == field.name and not field.counted)

@@ -1,9 +1,9 @@
-"""Columns of events: one number an event, or a list of numbers an event, some of them missing.
+"""Columns of events: one number per event, or a list of numbers per event, some of them missing.
 
-A list column keeps all its numbers in one flat array with offsets, as ROOT and awkward do, so that arithmetic
-is one numpy call whatever the lengths. Numbers are bool, int64, uint64 or float64: float32 branches are
-widened, because masses of light, fast pairs cancel. A column in which nothing is missing has no mask, so that it
-costs nothing.
+A list column keeps all its numbers in one flat array with offsets, as ROOT and awkward do, so that arithmetic is one
+numpy call whatever the lengths. Numbers are bool, int64, uint64 or float64: float32 branches are widened, because the
+terms in the mass of a light, fast pair cancel. A column in which nothing is missing has no mask, so that it needs no
+extra time.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ Numbers = NDArray[Any]
 
 
 class ValueProblem(Exception):  # noqa: N818 - becomes an ExpressionError where the place in the text is known
-    """A value does not fit the operation; the evaluator adds where in the expression."""
+    """A value does not fit the operation; the evaluator adds the place in the expression."""
 
 
 class UnevenLists(ValueProblem):
-    """Lists that should be of one length are not. event: the first such, of those that are worked on."""
+    """Lists that should have one length do not. event: the first such event, as a number in the chunk."""
 
     def __init__(self, event: int, first: int, second: int) -> None:
         self.event, self.lengths = event, (first, second)
         super().__init__(self.told(f"entry {event}"))
 
     def told(self, where: str) -> str:
-        """The message, with the words for the event."""
+        """Return the message; where: how it calls the event."""
         first, second = self.lengths
         return f"lists of different lengths meet ({where}: {first} and {second} elements); apply the same mask to both"
 
@@ -42,10 +42,10 @@ class UnevenLists(ValueProblem):
 class Column:
     """Numbers of n events.
 
-    values: [n], or [offsets[-1]] if every event has a list; offsets: int64 [n + 1] or None;
-    missing: bool, as long as values, or None if nothing is missing (values there are arbitrary).
-    absent: of a branch of lists, bool [n]: events whose list as a whole is missing in the file (it is empty here), or
-    None; columns that are made of others do not have it, see `Evaluator`.
+    values: [n], or [offsets[-1]] if every event has a list; offsets: int64 [n + 1] or None; missing: bool, of the same
+    length as values, or None if nothing is missing (values there are arbitrary). absent: for a branch of lists, bool
+    [n]: events whose list as a whole is missing in the file (it is empty here), or None; columns that are made of
+    others do not have it, see `Evaluator`.
     """
 
     values: Numbers
@@ -55,9 +55,9 @@ class Column:
     _chosen: list[Any] = field(default_factory=list, compare=False, repr=False)
 
     def chosen(self) -> tuple[NDArray[np.int64], Offsets]:
-        """Of a mask of lists: flat index of the elements where it holds, and the offsets of the shorter lists.
+        """Return which elements a mask of lists keeps: their flat index, and the offsets of the shorter lists.
 
-        Worked out once: one mask cuts many columns, whose lists are then known to have the same lengths.
+        They are computed once: one mask cuts many columns, whose lists are then known to have the same lengths.
         """
         if not self._chosen:
             holds = self.values if self.missing is None else self.values & ~self.missing
@@ -71,16 +71,23 @@ class Column:
         return self.offsets is not None
 
     def take(self, index: NDArray[Any], offsets: Offsets | None, missing: Bools | None = None) -> Column:
-        """Elements at `index` of the flat array, as a column with `offsets`."""
+        """Return the elements at `index` of the flat array, as a column with `offsets`.
+
+        Args:
+            index: positions in the flat array.
+            offsets: the offsets of the new lists; None for one number per event.
+            missing: elements that are missing in addition to those that are missing in this column.
+
+        """
         gone = self.missing[index] if self.missing is not None else None
         return Column(self.values[index], offsets, either(gone, missing))
 
 
 class Vectors:
-    """Four-vectors of n events: one each, or a list each. Components [m] in GeV; offsets and missing as in Column.
+    """Four-vectors of n events: one per event, or a list per event.
 
-    Elements that are taken of others are gathered component by component, when one is asked for: an order and then
-    a choice cost an index each, not seven arrays.
+    Components are [m], in GeV; offsets and missing are as in Column. Elements that are taken from other vectors are
+    gathered component by component, when one is needed: a sort and then a choice need one index each, not seven arrays.
     """
 
     def __init__(
@@ -94,14 +101,14 @@ class Vectors:
     ) -> None:
         self.offsets, self.missing = offsets, missing
         self.cache: dict[str, Any] = {}
-        """What kinematics has worked out for these vectors: one variable's pairs serve many features."""
+        """What kinematics has computed for these vectors: many features use the same pairs."""
         self._known: dict[str, Floats] = {"px": px, "py": py, "pz": pz, "energy": energy}
         self._root: Vectors | None = None
         self._index: NDArray[Any] = np.zeros(0, dtype=np.int64)
 
     @classmethod
     def of(cls, parts: Iterable[Numbers], offsets: Offsets | None, missing: Bools | None) -> Vectors:
-        """Four-vectors from px, py, pz, energy in this order."""
+        """Return four-vectors made of px, py, pz, energy in this order."""
         px, py, pz, energy = parts
         return cls(px, py, pz, energy, offsets, missing)
 
@@ -115,12 +122,12 @@ class Vectors:
         offsets: Offsets | None = None,
         missing: Bools | None = None,
     ) -> Vectors:
-        """Four-vectors from collider coordinates; E = sqrt(p^2 + m^2)."""
+        """Return four-vectors made of collider coordinates; E = sqrt(p^2 + m^2)."""
         px, py = from_polar(pt, phi)
         pz = pt * np.sinh(eta)
         energy = np.sqrt(pt * pt + pz * pz + mass * mass)
         made = cls(px, py, pz, energy, offsets, missing)
-        made._known.update(pt=pt, eta=eta, angle=phi)  # known, so not worked out a second time
+        made._known.update(pt=pt, eta=eta, angle=phi)  # known, so not computed a second time
         return made
 
     def __len__(self) -> int:
@@ -132,7 +139,7 @@ class Vectors:
         return self.offsets is not None
 
     def component(self, name: str) -> Floats:
-        """px, py, pz, energy, pt, eta, phi, momentum or mass of every element, [m]."""
+        """Return px, py, pz, energy, pt, eta, phi, momentum or mass of every element, [m]."""
         if name not in self._known:
             root = self._root
             if root is not None and name in root._known:
@@ -158,7 +165,7 @@ class Vectors:
 
     @property
     def angle(self) -> Floats:
-        """Azimuth as it was given, whatever its turns: for differences, which are brought to [-pi, pi] anyway."""
+        """Azimuth as it was given, which may be outside [-pi, pi]: for differences, which are brought there anyway."""
         return self.component("angle")
 
     @property
@@ -177,7 +184,7 @@ class Vectors:
         return self.component("mass")
 
     def take(self, index: NDArray[Any], offsets: Offsets | None, missing: Bools | None = None) -> Vectors:
-        """Elements at `index` of the flat arrays, with `offsets`."""
+        """Return the elements at `index` of the flat arrays, with `offsets`; arguments as of `Column.take`."""
         gone = self.missing[index] if self.missing is not None else None
         taken = Vectors.__new__(Vectors)
         taken.offsets, taken.missing = offsets, either(gone, missing)
@@ -188,7 +195,10 @@ class Vectors:
 
 
 def from_polar(pt: Floats, phi: Floats) -> tuple[Floats, Floats]:
-    """X and y of polar coordinates, by the tangent of phi / 2: numpy has a fast tangent of float64, no fast sine."""
+    """Return x and y of polar coordinates, by the tangent of phi / 2.
+
+    numpy has a fast tangent of float64, but no fast sine.
+    """
     half = np.tan(0.5 * phi)
     square = half * half
     scale = pt / (1.0 + square)
@@ -208,7 +218,7 @@ _DERIVED: dict[str, Callable[[Vectors], Floats]] = {
 
 
 def wrap(phi: Floats) -> Floats:
-    """An angle brought to [-pi, pi]."""
+    """Return an angle brought to [-pi, pi]."""
     return np.asarray(phi - 2 * np.pi * np.rint(phi / (2 * np.pi)))
 
 
@@ -217,24 +227,24 @@ Value = Number | Column | Vectors
 
 
 def either(first: Bools | None, second: Bools | None) -> Bools | None:
-    """Missing where one of them is."""
+    """Return a mask that is true where one of the two is; None means that nothing is missing."""
     if first is None or second is None:
         return second if first is None else first
     return first | second
 
 
 def counts(offsets: Offsets) -> Offsets:
-    """Lengths of the lists, [n]."""
+    """Return the lengths of the lists, [n]."""
     return np.asarray(offsets[1:] - offsets[:-1])
 
 
 def owners(offsets: Offsets) -> Offsets:
-    """Which event each element belongs to, [offsets[-1]]."""
+    """Return the event that each element belongs to, [offsets[-1]]."""
     return np.repeat(np.arange(len(offsets) - 1), counts(offsets))
 
 
 def offsets_of(lengths: NDArray[np.integer[Any]]) -> Offsets:
-    """Offsets from lengths."""
+    """Return the offsets of lists with these lengths."""
     offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
     np.cumsum(lengths, out=offsets[1:])
     return offsets
@@ -252,18 +262,18 @@ class Ranked:
 
     @property
     def size(self) -> int:
-        """Elements of the longest list."""
+        """Number of elements of the longest list."""
         return len(self.places)
 
     def unsorted(self, values: Numbers, filler: Any) -> Numbers:
-        """Values [m] of the first m lists by length, back in the order of the file, [n]; `filler` for the others."""
+        """Return values [m] of the first m lists by length in the order of the file, [n]; `filler` for the others."""
         out = np.full(len(self.order), filler, dtype=values.dtype)
         out[self.order[: len(values)]] = values
         return out
 
 
 def ranked(offsets: Offsets) -> Ranked:
-    """The lists by falling length."""
+    """Return the lists by falling length."""
     lengths = counts(offsets)
     size = int(lengths.max(initial=0))
     # numpy sorts 16 bits by radix; equal lengths keep their order.
@@ -274,8 +284,8 @@ def ranked(offsets: Offsets) -> Ranked:
 
 
 def reduce_lists(ufunc: np.ufunc, values: Numbers, offsets: Offsets, empty: Any) -> Numbers:
-    """`ufunc.reduce` of each list, [n]; `empty` for lists without elements."""
-    # reduceat has its own idea of empty segments; the starts of the others cover the array without gaps.
+    """Return `ufunc.reduce` of each list, [n]; `empty` for lists without elements."""
+    # reduceat gives other results for empty segments; the starts of the others cover the array without gaps.
     filled = offsets[1:] > offsets[:-1]
     if filled.all() and len(values):
         return np.asarray(ufunc.reduceat(values, offsets[:-1]))
@@ -292,7 +302,7 @@ def drop_missing(column: Vectors) -> Vectors: ...
 @overload
 def drop_missing(column: Column | Vectors) -> Column | Vectors: ...
 def drop_missing(column: Column | Vectors) -> Column | Vectors:
-    """A list column without its missing elements."""
+    """Return a list column without its missing elements."""
     if column.offsets is None or column.missing is None:
         return column
     shorter = filter_lists(column, ~column.missing)
@@ -303,7 +313,12 @@ def drop_missing(column: Column | Vectors) -> Column | Vectors:
 
 
 def widen(values: Numbers) -> Numbers:
-    """The same numbers as bool, int64, uint64 or float64. Raises ValueProblem for anything else."""
+    """Return the same numbers as bool, int64, uint64 or float64.
+
+    Raises:
+        ValueProblem: the array holds anything else.
+
+    """
     kind = values.dtype.kind
     if kind == "b" or values.dtype in (np.dtype("i8"), np.dtype("u8"), np.dtype("f8")):
         return values.astype(values.dtype.newbyteorder("="), copy=False)
@@ -315,7 +330,7 @@ def widen(values: Numbers) -> Numbers:
 
 
 def pick(column: Column | Vectors, position: int) -> Column | Vectors:
-    """The element at `position` of each list (from the end if negative); missing where there is none."""
+    """Return the element at `position` of each list (from the end if negative); missing where there is none."""
     offsets = column.offsets
     if offsets is None:
         raise ValueProblem("is one number an event, so it has no elements to pick")
@@ -337,7 +352,7 @@ def _nothing(column: Column | Vectors, n: int) -> Column | Vectors:
 
 
 def slice_lists(column: Column | Vectors, start: int | None, stop: int | None, step: int | None) -> Any:
-    """A Python slice of each list; the step must be positive."""
+    """Return a Python slice of each list; the step must be positive."""
     offsets = column.offsets
     if offsets is None:
         raise ValueProblem("is one number an event, so it cannot be sliced")
@@ -353,12 +368,12 @@ def slice_lists(column: Column | Vectors, start: int | None, stop: int | None, s
 
 
 def filter_lists(column: Column | Vectors, keep: Bools) -> Column | Vectors:
-    """Elements of each list where `keep` [offsets[-1]] holds."""
+    """Return the elements of each list where `keep` [offsets[-1]] holds."""
     return column.take(*kept_of(keep, column.offsets))
 
 
 def kept_of(keep: Bools, offsets: Offsets | None) -> tuple[NDArray[np.int64], Offsets]:
-    """Flat index of the elements where `keep` [offsets[-1]] holds, and the offsets of the shorter lists."""
+    """Return the flat index of the elements where `keep` [offsets[-1]] holds, and the offsets of the shorter lists."""
     if offsets is None:
         raise ValueProblem("is one an event, so it has no elements to choose from")
     running = np.zeros(len(keep) + 1, dtype=np.int64)
@@ -367,9 +382,13 @@ def kept_of(keep: Bools, offsets: Offsets | None) -> tuple[NDArray[np.int64], Of
 
 
 def align(*values: Number | Column) -> tuple[list[Numbers], Offsets | None, Bools | None]:
-    """Arrays of one length, their common offsets and what is missing; one an event is repeated for its list.
+    """Return arrays of one length, their common offsets and what is missing.
 
-    Raises ValueProblem if lists differ in length.
+    One number per event is repeated for the list of the event.
+
+    Raises:
+        ValueProblem: lists differ in length.
+
     """
     offsets: Offsets | None = None
     for value in values:
@@ -390,7 +409,12 @@ def align(*values: Number | Column) -> tuple[list[Numbers], Offsets | None, Bool
 
 
 def same_lists(first: Offsets, second: Offsets) -> Offsets:
-    """`first`, if both have lists of the same lengths. Raises ValueProblem, naming an event, if not."""
+    """Return `first` if both have lists of the same lengths.
+
+    Raises:
+        ValueProblem: they do not; the message names an event.
+
+    """
     if first is second or np.array_equal(first, second):
         return first
     event = int(np.flatnonzero(counts(first) != counts(second))[0])

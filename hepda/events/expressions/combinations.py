@@ -1,4 +1,4 @@
-"""Lists of pairs and triplets, and what four-vectors say of one another (frames and angles, by vector)."""
+"""Lists of pairs and triplets, and quantities between four-vectors (frames and angles, by the package vector)."""
 
 from __future__ import annotations
 
@@ -22,15 +22,21 @@ from hepda.events.expressions.columns import (
 from hepda.events.expressions.kinematics import MAX_PAIR_OBJECTS, MAX_TRIPLET_OBJECTS
 
 MAX_COMBINATIONS = 20_000_000
-"""Of one chunk of events: more than 1000 pairs in each of 16,000 events."""
+"""Largest number in one chunk of events: more than 1000 pairs in each of 16,000 events."""
 _MOST = {2: MAX_PAIR_OBJECTS, 3: MAX_TRIPLET_OBJECTS}
 
 
 def combination(size: int, place: int) -> Callable[[Value], Value]:
-    """A function: element `place` of each combination of `size` elements of a list, a list an event.
+    """Return a function that takes element `place` of each combination of `size` elements of a list, per event.
 
-    Combinations are in the order (0, 1), (0, 2), (1, 2), (0, 3), ... of falling last element's rank, the same
-    for every list of these lengths, so that `pair_first(jets)` and `pair_second(jet_b)` belong together.
+    Combinations are ordered by their last element, then by the one before it: (0, 1), (0, 2), (1, 2), (0, 3), ... The
+    order is the same for every list of these lengths, so that `pair_first(jets)` and `pair_second(jet_b)` belong
+    together.
+
+    Args:
+        size: number of elements in a combination, 2 or 3.
+        place: which of these elements is taken, from 0.
+
     """
 
     def compute(value: Value) -> Value:
@@ -41,7 +47,7 @@ def combination(size: int, place: int) -> Callable[[Value], Value]:
 
 
 def _combinations(offsets: Offsets, size: int) -> tuple[list[NDArray[np.int64]], Offsets]:
-    """Flat positions of each member of the combinations of each list, and the combinations' offsets."""
+    """Return the flat positions of each member of the combinations of each list, and the combinations' offsets."""
     lengths = counts(offsets)
     widest = int(lengths.max(initial=0))
     if widest > _MOST[size]:
@@ -50,7 +56,7 @@ def _combinations(offsets: Offsets, size: int) -> tuple[list[NDArray[np.int64]],
             "take the leading ones, as in jets[:12]"
         )
     local = _local(widest, size)
-    # Combinations whose last member is below n come first: those of a list of n elements are a head of the table.
+    # Combinations whose last member is below n come first: those of a list of n elements are the head of the table.
     number = np.searchsorted(local[-1], np.arange(widest + 1))[lengths]
     made = offsets_of(number)
     within = _within(number, made)
@@ -59,7 +65,7 @@ def _combinations(offsets: Offsets, size: int) -> tuple[list[NDArray[np.int64]],
 
 
 def _within(number: NDArray[np.int64], made: Offsets) -> NDArray[np.int64]:
-    """The rank of each combination within its event. Raises ValueProblem if there are too many."""
+    """Return the rank of each combination within its event. Raises ValueProblem if there are too many."""
     if made[-1] > MAX_COMBINATIONS:
         raise ValueProblem(f"makes {made[-1]} combinations at once; take the leading objects, as in jets[:12]")
     return np.arange(int(made[-1])) - np.repeat(made[:-1], number)
@@ -77,14 +83,22 @@ def _offsets(value: Value) -> Offsets:
 
 
 def _local(widest: int, size: int) -> list[NDArray[np.int64]]:
-    """All combinations of range(widest), [size][number], ordered by their last member, then the one before it."""
+    """Return all combinations of range(widest), [size][number].
+
+    They are ordered by their last member, then by the one before it.
+    """
     members = np.indices((widest,) * size).reshape(size, -1)
     chosen = members[:, np.all(np.diff(members, axis=0) > 0, axis=0)]
     return list(chosen[:, np.lexsort(chosen)].astype(np.int64))
 
 
 def cross(place: int) -> Callable[[Value, Value], Value]:
-    """A function: member `place` (0 or 1) of each pair of an element of one list with one of another."""
+    """Return a function that takes a member of each pair of an element of one list and one of another.
+
+    Args:
+        place: the member: 0 from the first list, 1 from the second.
+
+    """
 
     def compute(first: Value, second: Value) -> Value:
         a, b = _offsets(first), _offsets(second)
@@ -101,21 +115,26 @@ def cross(place: int) -> Callable[[Value, Value], Value]:
 
 
 def _momentum(vectors: Vectors) -> Any:
-    """Four-vectors as vector knows them."""
+    """Return four-vectors as an array of the package vector."""
     import vector
 
     return vector.array({"px": vectors.px, "py": vectors.py, "pz": vectors.pz, "E": vectors.energy})
 
 
 def vectors_of(value: Value) -> Vectors:
-    """The value, if it is four-vectors. Raises ValueProblem if not."""
+    """Return the value if it is four-vectors.
+
+    Raises:
+        ValueProblem: it is anything else.
+
+    """
     if not isinstance(value, Vectors):
         raise ValueProblem("needs four-vectors: p4(pt, eta, phi, mass)")
     return value
 
 
 def component(name: str) -> Callable[[Value], Column]:
-    """A function: a property of vector's Momentum4D of each four-vector."""
+    """Return a function that computes a property of vector's Momentum4D for each four-vector."""
 
     def compute(value: Value) -> Column:
         vectors = vectors_of(value)
@@ -126,14 +145,14 @@ def component(name: str) -> Callable[[Value], Column]:
 
 
 def _aligned(first: Vectors, second: Vectors) -> tuple[Vectors, Vectors]:
-    """Both with the same lists: one an event meets a list by repetition."""
+    """Return both with the same lists: one vector per event is repeated for a list."""
     sizes = [Column(np.arange(len(v.px)), v.offsets, v.missing) for v in (first, second)]
     (left, right), offsets, missing = align(*sizes)
     return first.take(left, offsets, missing), second.take(right, offsets, missing)
 
 
 def angle(name: str) -> Callable[[Value, Value], Column]:
-    """A function: a method of vector's Momentum4D with another one, e.g. deltaangle."""
+    """Return a function that calls a method of vector's Momentum4D with another one, e.g. deltaangle."""
 
     def compute(first: Value, second: Value) -> Column:
         a, b = _aligned(vectors_of(first), vectors_of(second))
@@ -144,7 +163,7 @@ def angle(name: str) -> Callable[[Value, Value], Column]:
 
 
 def in_frame(value: Value, frame: Value) -> Vectors:
-    """Four-vectors as seen where `frame` is at rest."""
+    """Return four-vectors as seen in the rest frame of `frame`."""
     a, b = _aligned(vectors_of(value), vectors_of(frame))
     moved = _momentum(a).boostCM_of_p4(_momentum(b))
     return Vectors.of([np.asarray(part) for part in (moved.px, moved.py, moved.pz, moved.E)], a.offsets, a.missing)

@@ -1,4 +1,4 @@
-"""Walks checked expressions over the columns of a chunk of events."""
+"""Evaluation of checked expressions over the columns of a chunk of events."""
 
 from __future__ import annotations
 
@@ -63,10 +63,10 @@ _COMPARE: dict[type[ast.cmpop], exact_integers.Operation] = {
 
 
 class Evaluator:
-    """Evaluates expressions over one chunk; variables, and sub-expressions that repeat, only once.
+    """Evaluates expressions over one chunk; variables and repeated sub-expressions are evaluated only once.
 
-    branches: columns by name; variables: parsed expressions by name; entries: events of the chunk; where: how
-    messages call one of them, by its number in the chunk.
+    branches: columns by name; variables: parsed expressions by name; entries: number of events of the chunk; where:
+    returns how messages call an event, given its number in the chunk.
     """
 
     def __init__(
@@ -81,7 +81,8 @@ class Evaluator:
         self._variables = variables
         self._entries = entries
         self._known: dict[str, Value] = {}
-        lists = {name: getattr(column, "absent", None) for name, column in branches.items()}  # no four-vector has it
+        # Four-vectors do not have this attribute.
+        lists = {name: getattr(column, "absent", None) for name, column in branches.items()}
         self._absent = {name: absent for name, absent in lists.items() if absent is not None}
 
     def define(self, name: str, column: Column) -> None:
@@ -89,18 +90,34 @@ class Evaluator:
         self._branches[name] = column
 
     def value(self, expression: Expression) -> Value:
-        """The value of `expression`. Raises ExpressionError, pointing at the place that fails."""
-        # What is not finite is found, with its sample and entry, where features and weights are checked.
+        """Return the value of `expression`.
+
+        Raises:
+            ExpressionError: the expression cannot be evaluated; the message points at the part that fails.
+
+        """
+        # Values that are not finite are reported, with sample and entry, when features and weights are checked.
         with np.errstate(all="ignore"):
             return _Walk(self, expression).visit(expression.tree)
 
     def number(self, expression: Expression) -> tuple[Floats, Bools | None]:
-        """One float64 an event, and which are missing. Raises ExpressionError for lists and four-vectors."""
+        """Return one float64 per event, and a mask of the missing ones (None: nothing is missing).
+
+        Raises:
+            ExpressionError: the value is a list per event or a four-vector.
+
+        """
         column = self._flat(expression)
         return column.values.astype(np.float64, copy=False), column.missing
 
     def exact_number(self, expression: Expression) -> tuple[Floats, Bools | None]:
-        """As `number`, for numbers that are kept; raises ExpressionError, too, for integers that lose digits."""
+        """Do the same as `number`, for numbers that are kept in a table.
+
+        Raises:
+            ExpressionError: the value is a list per event or a four-vector, or an integer that would lose digits as
+                float64.
+
+        """
         column = self._flat(expression)
         values = column.values if column.missing is None else exact_integers.filled(column.values, column.missing)
         try:
@@ -109,11 +126,11 @@ class Evaluator:
             raise expression.error(expression.tree, f"{problem}.") from problem
 
     def condition(self, expression: Expression) -> Bools:
-        """One truth value an event; a missing one is false."""
+        """Return one truth value per event; a missing one is false."""
         return self.truth(expression)[0]
 
     def truth(self, expression: Expression) -> tuple[Bools, Bools | None]:
-        """One truth value an event, false where it is missing, and where that is (None: nowhere)."""
+        """Return one truth value per event, false where it is missing, and a mask of the missing ones (None: none)."""
         column = self._flat(expression)
         holds = np.asarray(column.values != 0)
         return (holds, None) if column.missing is None else (holds & ~column.missing, column.missing)
@@ -132,7 +149,12 @@ class Evaluator:
         return value
 
     def named(self, name: str) -> Value:
-        """The value of a variable or branch; KeyError if there is neither."""
+        """Return the value of a variable or branch.
+
+        Raises:
+            KeyError: there is neither a variable nor a branch of this name.
+
+        """
         key = f"name {name}"
         if key not in self._known:
             known = name in self._variables
@@ -140,7 +162,16 @@ class Evaluator:
         return self._known[key]
 
     def without_absent(self, call: ast.Call, arguments: Sequence[Value], result: Value) -> Value:
-        """The result of a function, missing where it made one value an event of lists that the file does not have."""
+        """Mark the result of a function as missing where a list that it was made of is missing in the file.
+
+        This concerns functions that make one value per event of lists.
+
+        Args:
+            call: the call in the expression, from which the names of its branches are taken.
+            arguments: the values of its arguments.
+            result: what the function returned.
+
+        """
         jagged = any(isinstance(value, Column | Vectors) and value.jagged for value in arguments)
         if not self._absent or not jagged or not isinstance(result, Column | Vectors) or result.jagged:
             return result
@@ -150,7 +181,7 @@ class Evaluator:
         return result.take(np.arange(len(result)), None, gone)
 
     def _branches_of(self, nodes: Iterable[ast.AST]) -> set[str]:
-        """Names of branches in parts of an expression, through all variables."""
+        """Return the names of the branches in parts of an expression, through all variables."""
         parts = [node for top in nodes for node in ast.walk(top)]
         called = {id(node.func) for node in parts if isinstance(node, ast.Call)}
         names = {name for node in parts if id(node) not in called and (name := dotted_name(node)) is not None}
@@ -159,18 +190,18 @@ class Evaluator:
 
     @property
     def known(self) -> dict[str, Value]:
-        """Sub-expressions that were worked out, by the text of their tree."""
+        """Values of the sub-expressions that were evaluated, by the text of their tree."""
         return self._known
 
 
 class _Walk:
-    """One expression on its way through the evaluator."""
+    """Walks the tree of one expression and evaluates it."""
 
     def __init__(self, evaluator: Evaluator, expression: Expression) -> None:
         self.evaluator, self.expression = evaluator, expression
 
     def visit(self, node: ast.expr) -> Value:
-        """The value at `node`; what goes wrong is told with the place."""
+        """Return the value at `node`; an error message contains the place in the expression."""
         key = self.expression.key(node) if isinstance(node, ast.Call | ast.Subscript) else None
         if key is not None and key in self.evaluator.known:
             return self.evaluator.known[key]
@@ -188,7 +219,7 @@ class _Walk:
 
     def _visit(self, node: ast.expr) -> Value:
         if isinstance(node, ast.Constant):
-            return node.value  # type: ignore[return-value]  # the parser lets numbers pass only
+            return node.value  # type: ignore[return-value]  # the parser accepts only numbers
         if isinstance(node, ast.Name | ast.Attribute):
             return self._name(node)
         if isinstance(node, ast.BinOp):
@@ -229,7 +260,7 @@ class _Walk:
         return elementwise(_BINARY[type(node.op)], left, right)
 
     def _bits(self, node: ast.BinOp) -> Value:
-        """Bits of two integers (flags), or the logic of two conditions."""
+        """Evaluate &, | or ^: on the bits of two integers (flags), or as the logic of two conditions."""
         operands = {part: self._bits_operand(part) for part in (node.left, node.right)}
         left, right = operands.values()
         kinds = {_kind(left), _kind(right)}
@@ -245,14 +276,14 @@ class _Walk:
         return _LOGIC[type(node.op)](left, right)
 
     def _bits_operand(self, node: ast.expr) -> Value:
-        """An operand of &, | or ^: the only place where ~ of an integer is the complement of its bits."""
+        """Evaluate an operand of &, | or ^: the only place where ~ of an integer is the complement of its bits."""
         if not _is_complement(node):
             return self.visit(node)
         value = self._bits_operand(node.operand)
         return elementwise(exact_integers.complement, value) if _kind(value) in "iu" else self._opposite(value)
 
     def _opposite(self, value: Value) -> Value:
-        """~ of a condition."""
+        """Evaluate ~ of a condition."""
         if _kind(value) == "f":
             raise ValueProblem("~ takes a condition; this is a number with a fraction")
         if _kind(value) != "b":
@@ -308,20 +339,20 @@ def _kind(value: Value) -> str:
 
 
 def _by_column(value: Column | Vectors, index: Value) -> Value:
-    """A list by a mask (of its elements, or of events), or by the indices that argsort gives."""
+    """Index a list by a mask (of its elements, or of events), or by the indices that argsort returns."""
     if not isinstance(index, Column):
         raise ValueProblem("the index must be an integer, a slice, a mask or argsort(...)")
     if value.offsets is None:
         raise ValueProblem("is one an event, so it cannot be masked; use where() or a selection")
     if index.values.dtype.kind == "b":
-        if index.offsets is None:  # of events: all of a list, or nothing
+        if index.offsets is None:  # a mask of events: keeps a whole list, or nothing of it
             repeated, _, gone = align(Column(np.zeros(int(value.offsets[-1]), bool), value.offsets), index)
             return filter_lists(value, repeated[1] if gone is None else repeated[1] & ~gone)
         same_lists(value.offsets, index.offsets)
         return value.take(*index.chosen())
     if index.values.dtype.kind not in "iu":
         raise ValueProblem("a list is indexed by a condition, as in jet_pt[jet_b > 0.5], or by integers")
-    local = np.minimum(index.values, 2**62).astype(np.int64)  # unsigned ones beyond would turn negative
+    local = np.minimum(index.values, 2**62).astype(np.int64)  # larger unsigned ones would become negative
     if index.offsets is None:
         lengths, starts = counts(value.offsets), value.offsets[:-1]
         local = np.where(local < 0, local + lengths, local)

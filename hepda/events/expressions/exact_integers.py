@@ -1,9 +1,10 @@
-"""Arithmetic on integers of 64 bits that neither wraps around nor rounds: a result is exact, or it is refused.
+"""Arithmetic on 64-bit integers that neither wraps around nor rounds: a result is exact, or it is refused.
 
-numpy wraps what leaves 64 bits (3 - 5 of unsigned numbers is 18446744073709551614) and takes signed beside unsigned
-integers to float64, which holds integers up to 2^53 only. Here the smallest and the largest number of the operands
-decide: where every result fits int64 or uint64, numpy works in it; where it might not, Python's own integers do.
-Numbers with a fraction are float64 and rounded as usual; so are the results of /, ** and of functions like sqrt.
+numpy wraps results beyond 64 bits (3 - 5 of unsigned numbers is 18446744073709551614) and converts signed beside
+unsigned integers to float64, which holds integers up to 2^53 only. Here the smallest and the largest number of the
+operands decide: where every result fits int64 or uint64, numpy computes in that type; where it might not, Python's own
+integers are used. Numbers with a fraction are float64 and rounded as usual; so are the results of /, ** and of
+functions like sqrt.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ from hepda.events.expressions.columns import Bools, Numbers, Offsets, ValueProbl
 
 Operation = Callable[..., Numbers]
 Bounds = tuple[int, int]
-"""The least and the greatest integer of some."""
+"""The smallest and the largest of several integers."""
 
 EXACT_FLOAT = 2**53
-"""Up to here float64 holds every integer."""
+"""float64 holds every integer up to this one."""
 _KINDS: tuple[tuple[Bounds, type[np.int64] | type[np.uint64]], ...] = (
     ((-(2**63), 2**63 - 1), np.int64),
     ((0, 2**64 - 1), np.uint64),
@@ -28,12 +29,12 @@ _KINDS: tuple[tuple[Bounds, type[np.int64] | type[np.uint64]], ...] = (
 
 
 def bounds(values: Numbers) -> Bounds:
-    """The least and the greatest of integers or truth values; 0 and 0 of none."""
+    """Return the smallest and the largest of integers or truth values; 0 and 0 for an empty array."""
     return (int(values.min()), int(values.max())) if values.size else (0, 0)
 
 
 def add(a: Numbers, b: Numbers) -> Numbers:
-    """The sum."""
+    """Return the sum."""
     if not _integers(a, b):
         return np.asarray(np.add(as_numbers(a), as_numbers(b)))
     (a_low, a_high), (b_low, b_high) = bounds(a), bounds(b)
@@ -41,7 +42,7 @@ def add(a: Numbers, b: Numbers) -> Numbers:
 
 
 def subtract(a: Numbers, b: Numbers) -> Numbers:
-    """The difference."""
+    """Return the difference."""
     if not _integers(a, b):
         return np.asarray(np.subtract(as_numbers(a), as_numbers(b)))
     (a_low, a_high), (b_low, b_high) = bounds(a), bounds(b)
@@ -49,7 +50,7 @@ def subtract(a: Numbers, b: Numbers) -> Numbers:
 
 
 def multiply(a: Numbers, b: Numbers) -> Numbers:
-    """The product."""
+    """Return the product."""
     if not _integers(a, b):
         return np.asarray(np.multiply(as_numbers(a), as_numbers(b)))
     products = [x * y for x in bounds(a) for y in bounds(b)]
@@ -57,7 +58,7 @@ def multiply(a: Numbers, b: Numbers) -> Numbers:
 
 
 def floor_divide(a: Numbers, b: Numbers) -> Numbers:
-    """The quotient, rounded down; NaN or infinite for a divisor of 0."""
+    """Return the quotient, rounded down; NaN or infinite for a divisor of 0."""
     if not _integers(a, b) or _by_zero(a, b):
         return np.asarray(np.floor_divide(as_floats(a), as_floats(b)))
     most = max(map(abs, bounds(a)))
@@ -65,14 +66,17 @@ def floor_divide(a: Numbers, b: Numbers) -> Numbers:
 
 
 def remainder(a: Numbers, b: Numbers) -> Numbers:
-    """The remainder of `floor_divide`, with the sign of the divisor; NaN for a divisor of 0."""
+    """Return the remainder of `floor_divide`, with the sign of the divisor; NaN for a divisor of 0."""
     if not _integers(a, b) or _by_zero(a, b):
         return np.asarray(np.mod(as_floats(a), as_floats(b)))
     return _worked_out(np.mod, [a, b])
 
 
 def _by_zero(a: Numbers, b: Numbers) -> bool:
-    """Whether a divisor is 0, of which numpy makes 0 without a word; float64 has NaN, which is found later."""
+    """Return whether a divisor is 0.
+
+    numpy returns 0 for it without a warning; float64 has NaN, which is detected later.
+    """
     if not np.any(b == 0):
         return False
     if not (_small(a) and _small(b)):
@@ -81,25 +85,25 @@ def _by_zero(a: Numbers, b: Numbers) -> bool:
 
 
 def absolute(a: Numbers) -> Numbers:
-    """The absolute value."""
+    """Return the absolute value."""
     if a.dtype.kind == "f":
         return np.asarray(np.abs(a))
     return _worked_out(np.absolute, [a], (0, max(map(abs, bounds(a)))))
 
 
 def complement(a: Numbers) -> Numbers:
-    """-a - 1, all bits of an integer the other way round."""
+    """Return -a - 1, which inverts all bits of an integer."""
     low, high = bounds(a)
     return _worked_out(np.invert, [a], (~high, ~low))
 
 
 def bits(ufunc: np.ufunc) -> Operation:
-    """A function: &, | or ^ of two integers, negative ones with as many leading ones as it takes."""
+    """Return a function for &, | or ^ of two integers; negative ones have as many leading ones as needed."""
     return lambda a, b: _worked_out(ufunc, [a, b])
 
 
 def lesser_or_greater(ufunc: np.ufunc) -> Operation:
-    """A function: np.minimum or np.maximum of two numbers."""
+    """Return a function for np.minimum or np.maximum of two numbers."""
 
     def apply(a: Numbers, b: Numbers) -> Numbers:
         return _worked_out(ufunc, [a, b]) if _integers(a, b) else np.asarray(ufunc(as_floats(a), as_floats(b)))
@@ -108,17 +112,17 @@ def lesser_or_greater(ufunc: np.ufunc) -> Operation:
 
 
 def clip(values: Numbers, low: Numbers, high: Numbers) -> Numbers:
-    """The values, `low` where they are below it, `high` where they are above it."""
+    """Return the values, `low` where they are below it, `high` where they are above it."""
     return lesser_or_greater(np.minimum)(lesser_or_greater(np.maximum)(values, low), high)
 
 
 def whole(ufunc: np.ufunc) -> Operation:
-    """A function: np.floor or np.ceil; an integer is what it is."""
+    """Return a function for np.floor or np.ceil that leaves integers unchanged."""
     return lambda a: as_numbers(a) if _integers(a) else np.asarray(ufunc(a))
 
 
 def compare(ufunc: np.ufunc) -> Operation:
-    """A function: the comparison of two numbers; of an integer with a fraction, too, without rounding either."""
+    """Return a function that compares two numbers without rounding, even an integer and one with a fraction."""
 
     def apply(a: Numbers, b: Numbers) -> Numbers:
         if a.dtype.kind != b.dtype.kind and "f" in (a.dtype.kind, b.dtype.kind) and not (_small(a) and _small(b)):
@@ -129,7 +133,7 @@ def compare(ufunc: np.ufunc) -> Operation:
 
 
 def choose(condition: Numbers, yes: Numbers, no: Numbers) -> Numbers:
-    """`yes` where the condition holds, else `no`."""
+    """Return `yes` where the condition holds, else `no`."""
     if yes.dtype.kind == no.dtype.kind == "b":
         return np.asarray(np.where(condition, yes, no))
     if _integers(yes, no):
@@ -138,7 +142,7 @@ def choose(condition: Numbers, yes: Numbers, no: Numbers) -> Numbers:
 
 
 def sums(values: Numbers, offsets: Offsets) -> Numbers:
-    """The sum of each list, [n]; 0 of an empty one."""
+    """Return the sum of each list, [n]; 0 for an empty one."""
     if values.dtype.kind == "f":
         return reduce_lists(np.add, values, offsets, 0)
     longest = int(counts(offsets).max(initial=0))
@@ -148,19 +152,24 @@ def sums(values: Numbers, offsets: Offsets) -> Numbers:
 
 
 def falling(values: Numbers, sign: int) -> Numbers:
-    """Numbers that rise as `values` fall (sign -1) or rise (sign 1)."""
+    """Return numbers that rise as `values` fall (sign -1) or rise (sign 1)."""
     if sign > 0:
         return values
     return -values if values.dtype.kind == "f" else ~values
 
 
 def as_numbers(values: Numbers) -> Numbers:
-    """Truth values as 0 and 1, numbers as they are."""
+    """Return truth values as 0 and 1, and numbers unchanged."""
     return values.astype(np.int64) if values.dtype.kind == "b" else values
 
 
 def as_floats(values: Numbers) -> Numbers:
-    """The same numbers as float64. Raises ValueProblem for integers that it does not hold."""
+    """Return the same numbers as float64.
+
+    Raises:
+        ValueProblem: float64 does not hold one of the integers exactly.
+
+    """
     found = values.astype(np.float64, copy=False)
     if not _small(values):
         for own, rounded in zip(values.ravel().tolist(), found.ravel().tolist(), strict=True):
@@ -173,7 +182,10 @@ def as_floats(values: Numbers) -> Numbers:
 
 
 def filled(values: Numbers, missing: Bools) -> Numbers:
-    """Integers with one that is there in each place where one is missing, so that what stands there refuses nothing."""
+    """Return integers in which missing ones are replaced by one that is present.
+
+    Thus the arbitrary value of a missing one cannot cause an error.
+    """
     if values.dtype.kind not in "iu" or values.ndim == 0:
         return values
     there = int(np.argmin(missing))
@@ -185,7 +197,10 @@ def _integers(*arrays: Numbers) -> bool:
 
 
 def _small(values: Numbers) -> bool:
-    """Whether float64 holds every integer between the least and the greatest of these; numbers with a fraction do."""
+    """Return whether float64 holds every integer between the smallest and the largest of these.
+
+    It is true for numbers with a fraction.
+    """
     if values.dtype.kind not in "iu":
         return True
     low, high = bounds(values)
@@ -193,9 +208,9 @@ def _small(values: Numbers) -> bool:
 
 
 def _worked_out(operation: Callable[..., Any], arrays: list[Numbers], *results: Bounds) -> Numbers:
-    """`operation` on integers, in a kind that holds all of them and all between the bounds of the results.
+    """Apply `operation` to integers, in a type that holds all of them and all numbers within the bounds of the results.
 
-    Raises ValueProblem if there is none, and a result is indeed beyond 64 bits.
+    Raises ValueProblem if there is no such type and a result is indeed beyond 64 bits.
     """
     limits = [*map(bounds, arrays), *results]
     low, high = min(low for low, _ in limits), max(high for _, high in limits)
@@ -206,7 +221,7 @@ def _worked_out(operation: Callable[..., Any], arrays: list[Numbers], *results: 
 
 
 def _narrowed(found: Numbers) -> Numbers:
-    """Python's integers as int64, or else as uint64."""
+    """Return Python's integers as int64, or else as uint64."""
     low, high = bounds(found)
     for (least, greatest), kind in _KINDS:
         if least <= low and high <= greatest:

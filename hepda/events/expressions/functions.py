@@ -1,4 +1,4 @@
-"""The functions that expressions may call: a closed list, each over columns, none over Python objects."""
+"""The functions that expressions may call: a closed list; each works on columns, none on Python objects."""
 
 from __future__ import annotations
 
@@ -24,7 +24,11 @@ from hepda.events.expressions.combinations import vectors_of
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """compute(arguments) -> value; arity: least and greatest number of arguments; usage: for messages."""
+    """A function of expressions.
+
+    compute: takes the arguments and returns the value; arity: smallest and largest number of arguments; usage: the call
+    as messages show it.
+    """
 
     compute: Callable[..., Value]
     arity: tuple[int, int]
@@ -32,14 +36,14 @@ class Function:
 
 
 def _four_vectors(make: Callable[..., Vectors]) -> Callable[..., Vectors]:
-    """A function of four columns of coordinates."""
+    """Return a function that makes four-vectors of four columns of coordinates."""
 
     def compute(*values: Value) -> Vectors:
         parts = [part for part in values if not isinstance(part, Vectors)]
         if len(parts) < 4 or not isinstance(values[0], Column):
             raise ValueProblem("needs its coordinates as numbers of each event")
         arrays, offsets, missing = align(*parts)
-        # Indices differ from event to event; float64 throughout, for masses cancel.
+        # Indices differ from event to event; float64 throughout, because differences in a mass cancel.
         wide = [np.broadcast_to(a, arrays[0].shape).astype(np.float64, copy=False) for a in arrays]
         with np.errstate(all="ignore"):
             return make(*wide, offsets, missing)
@@ -52,7 +56,7 @@ def _from_energy(pt: Numbers, eta: Numbers, phi: Numbers, energy: Numbers, *rest
 
 
 def add_vectors(first: Value, second: Value, sign: float = 1.0) -> Vectors:
-    """Sum (or difference) of four-vectors; one an event meets a list by repetition."""
+    """Return the sum (sign 1) or difference (sign -1) of four-vectors; one vector per event is repeated for a list."""
     a, b = vectors_of(first), vectors_of(second)
     parts = []
     offsets, missing = None, None
@@ -84,7 +88,7 @@ def _delta_eta(first: Value, second: Value) -> Value:
 
 
 def _difference(x: Numbers, y: Numbers) -> Numbers:
-    """Of two coordinates, which a file may keep as integers: as floats, for unsigned ones would wrap around."""
+    """Subtract two coordinates as floats: a file may keep them as integers, and unsigned ones would wrap around."""
     return np.asarray(x.astype(np.float64, copy=False) - y.astype(np.float64, copy=False))
 
 
@@ -105,7 +109,7 @@ def _ht(value: Value) -> Value:
 
 
 def _rooted(compute: Callable[..., Column], *fixed: Any) -> Callable[[Value], Column]:
-    """Square root of a pair quantity that is kept as a square."""
+    """Return a function that takes the square root of a pair quantity which is kept as a square."""
 
     def rooted(value: Value) -> Column:
         column = compute(vectors_of(value), *fixed)

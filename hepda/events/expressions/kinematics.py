@@ -1,11 +1,11 @@
 """Event variables of lists of four-vectors: pairs, triplets, event shapes. Vectorised over events.
 
-Events are ordered by the number of their objects, once; then object j of all events that have one is a
-contiguous array, and the loop over pairs (i, j) does exactly the arithmetic that the pairs need: no padding,
-no Python loop over events, no list of combinations. The layout and the pairs are kept in `Vectors.cache`.
+Events are sorted once by the number of their objects. Object j of all events that have one is then a contiguous array,
+and the loop over pairs (i, j) does exactly the arithmetic that the pairs need: no padding, no Python loop over events,
+no list of combinations. The layout and the pairs are kept in `Vectors.cache`.
 
-Each function takes Vectors with lists (missing elements dropped) and returns a Column of n events, missing
-where an event has too few objects. Units: GeV and radians.
+Each function takes Vectors with lists (missing elements dropped) and returns a Column of n events, missing where an
+event has too few objects. Units: GeV and radians.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ Pairs = dict[tuple[int, int], Floats]
 class Layout:
     """Object j of every event that has more than j objects, events ordered by falling number of objects.
 
-    lists: the events by number of objects; pairs: what was worked out of them, by quantity.
+    lists: the events by number of objects; pairs: what was computed for pairs of them, by quantity.
     """
 
     vectors: Vectors
@@ -50,11 +50,11 @@ class Layout:
 
     @property
     def size(self) -> int:
-        """Objects of the event with most of them."""
+        """Number of objects of the event that has the most."""
         return self.lists.size
 
     def component(self, name: str) -> list[Floats]:
-        """A component (see Vectors) of object j, by j: [number of events with > j objects] each."""
+        """Return a component (see Vectors) of object j, by j: [number of events with > j objects] each."""
         if name not in self.columns:
             values = self.vectors.component(name)
             self.columns[name] = [values[at] for at in self.lists.places]
@@ -62,7 +62,12 @@ class Layout:
 
 
 def lists_of(vectors: Vectors) -> tuple[Vectors, Offsets]:
-    """The vectors without missing ones, and their offsets. Raises ValueProblem for one vector an event."""
+    """Return the vectors without missing ones, and their offsets.
+
+    Raises:
+        ValueProblem: there is one vector per event, not a list.
+
+    """
     full = drop_missing(vectors)
     if full.offsets is None:
         raise ValueProblem("needs a list of four-vectors an event, not one")
@@ -70,7 +75,12 @@ def lists_of(vectors: Vectors) -> tuple[Vectors, Offsets]:
 
 
 def layout(vectors: Vectors) -> Layout:
-    """The layout of `vectors`, worked out once. Raises ValueProblem for one vector an event."""
+    """Return the layout of `vectors`, which is computed once.
+
+    Raises:
+        ValueProblem: there is one vector per event, not a list.
+
+    """
     if "layout" not in vectors.cache:
         vectors.cache["layout"] = _layout(vectors)
     kept: Layout = vectors.cache["layout"]
@@ -89,7 +99,7 @@ def _pair_indices(table: Layout) -> Iterator[tuple[int, int]]:
 
 
 def _pairs(vectors: Vectors, quantity: str) -> tuple[Layout, Pairs]:
-    """All pairs' `quantity`: {(i, j): [events with > j objects]}."""
+    """Return the `quantity` of all pairs: {(i, j): [events with > j objects]}."""
     table = layout(vectors)
     if quantity not in table.pairs:
         compute = _QUANTITIES[quantity]
@@ -98,14 +108,14 @@ def _pairs(vectors: Vectors, quantity: str) -> tuple[Layout, Pairs]:
 
 
 def _heads(table: Layout, names: Sequence[str], i: int, j: int) -> Iterator[tuple[Floats, Floats]]:
-    """Components of object i and of object j > i, of the events that have both."""
+    """Yield components of object i and of object j > i, for the events that have both."""
     for name in names:
         values = table.component(name)
         yield values[i][: len(values[j])], values[j]
 
 
 def _mass2(table: Layout, i: int, j: int) -> Floats:
-    """Squared invariant mass, (E_i + E_j)^2 - (p_i + p_j)^2."""
+    """Return the squared invariant mass, (E_i + E_j)^2 - (p_i + p_j)^2."""
     total, *others = (np.square(a + b) for a, b in _heads(table, ("energy", "px", "py", "pz"), i, j))
     for other in others:
         total -= other
@@ -134,7 +144,7 @@ def _pt2(table: Layout, i: int, j: int) -> Floats:
 
 
 def _cosine(table: Layout, i: int, j: int) -> Floats:
-    """Cosine of the angle in space."""
+    """Return the cosine of the angle in space."""
     x, y, z, norm = (a * b for a, b in _heads(table, ("px", "py", "pz", "momentum"), i, j))
     return np.asarray(np.clip((x + y + z) / norm, -1.0, 1.0))
 
@@ -150,7 +160,7 @@ _QUANTITIES: dict[str, Callable[[Layout, int, int], Floats]] = {
 
 
 def _scatter(table: Layout, values: Floats) -> Column:
-    """Values of the first len(values) events of the layout, back in the order of the file."""
+    """Return values of the first len(values) events of the layout in the order of the file."""
     out = table.lists.unsorted(values, 0.0)
     if len(values) == len(out):
         return Column(out)
@@ -158,17 +168,17 @@ def _scatter(table: Layout, values: Floats) -> Column:
 
 
 def _active(table: Layout, objects: int) -> int:
-    """Number of events with at least `objects` objects."""
+    """Return the number of events with at least `objects` objects."""
     return len(table.lists.places[objects - 1]) if table.size >= objects else 0
 
 
 def pair_minimum(vectors: Vectors, quantity: str) -> Column:
-    """Smallest `quantity` (mass2, delta_r2, delta_eta, delta_phi, pt2, cosine) of an event's pairs."""
+    """Return the smallest `quantity` (mass2, delta_r2, delta_eta, delta_phi, pt2, cosine) of an event's pairs."""
     return _pair_extreme(vectors, quantity, np.minimum, np.inf)
 
 
 def pair_maximum(vectors: Vectors, quantity: str) -> Column:
-    """Largest `quantity` of an event's pairs."""
+    """Return the largest `quantity` of an event's pairs."""
     return _pair_extreme(vectors, quantity, np.maximum, -np.inf)
 
 
@@ -182,7 +192,7 @@ def _pair_extreme(vectors: Vectors, quantity: str, ufunc: np.ufunc, start: float
 
 
 def pair_mean(vectors: Vectors, quantity: str, transform: Callable[[Floats], Floats]) -> Column:
-    """Mean over an event's pairs of transform(quantity), e.g. of sqrt(delta_r2)."""
+    """Return the mean over an event's pairs of transform(quantity), e.g. of sqrt(delta_r2)."""
     table, pairs = _pairs(vectors, quantity)
     total = np.zeros(_active(table, 2))
     number = np.zeros(len(total))
@@ -193,7 +203,7 @@ def pair_mean(vectors: Vectors, quantity: str, transform: Callable[[Floats], Flo
 
 
 def pair_of_smallest(vectors: Vectors, key: str, value: str, target: float | None = None) -> Column:
-    """`value` of the pair with the smallest `key`, or with sqrt(key) nearest to `target`."""
+    """Return `value` of the pair with the smallest `key`, or with sqrt(key) nearest to `target`."""
     table, keys = _pairs(vectors, key)
     _, values = _pairs(vectors, value)
     best = _Best(_active(table, 2))
@@ -204,7 +214,7 @@ def pair_of_smallest(vectors: Vectors, key: str, value: str, target: float | Non
 
 
 class _Best:
-    """The value that came with the smallest key so far, for each event of a layout."""
+    """For each event of a layout, the value that came with the smallest key so far."""
 
     def __init__(self, events: int) -> None:
         self.key = np.full(events, np.inf)
@@ -222,8 +232,10 @@ def _root(squares: Floats) -> Floats:
 
 
 def triplet_mass(vectors: Vectors, target: float | None = None) -> Column:
-    """Invariant mass of the triplet whose mass is nearest to `target`; without target, of the triplet whose
-    vector sum has the largest pt (the hadronic top candidate that is called M3).
+    """Return the invariant mass of the triplet whose mass is nearest to `target`.
+
+    Without target, it is that of the triplet whose vector sum has the largest pt (the hadronic top candidate called
+    M3).
     """
     table, mass2 = _pairs(vectors, "mass2")
     if table.size > MAX_TRIPLET_OBJECTS:
@@ -248,10 +260,18 @@ def triplet_mass(vectors: Vectors, target: float | None = None) -> Column:
 
 
 def fox_wolfram(vectors: Vectors, order: int) -> Column:
-    """Fox-Wolfram moment H_l = sum_ij |p_i||p_j| P_l(cos angle_ij) / (sum_i |p_i|)^2, so that H_0 = 1.
+    """Return the Fox-Wolfram moment of an order, normalised so that H_0 = 1.
 
-    Full momenta, all pairs with i = j included (Fox, Wolfram, PRL 41 (1978) 1581, with the visible momentum
-    in place of sqrt(s)). Missing in events without objects.
+    H_l = sum_ij |p_i||p_j| P_l(cos angle_ij) / (sum_i |p_i|)^2 with full momenta, all pairs with i = j included (Fox,
+    Wolfram, PRL 41 (1978) 1581, with the visible momentum in place of sqrt(s)). Missing in events without objects.
+
+    Args:
+        vectors: lists of four-vectors.
+        order: l, 0 to 10.
+
+    Raises:
+        ValueProblem: the order is outside this range, or an event has too many objects.
+
     """
     if not 0 <= order <= 10:
         raise ValueProblem(f"Fox-Wolfram moments are for orders 0 to 10, not {order}")
@@ -269,7 +289,7 @@ def fox_wolfram(vectors: Vectors, order: int) -> Column:
 
 
 def legendre(order: int, x: Floats) -> Floats:
-    """Legendre polynomial P_l(x) by Bonnet's recursion."""
+    """Return the Legendre polynomial P_l(x) by Bonnet's recursion."""
     before, now = np.ones_like(x), x
     if order == 0:
         return before
@@ -279,10 +299,11 @@ def legendre(order: int, x: Floats) -> Floats:
 
 
 def tensor_eigenvalues(vectors: Vectors, power: float) -> tuple[Floats, Floats, Floats, Any]:
-    """Eigenvalues, falling, of sum p^a p^b |p|^(r-2) / sum |p|^r, r = `power`; and empty events, bool [n].
+    """Return the eigenvalues of the momentum tensor in falling order, and a mask of empty events.
 
-    r = 2 is the sphericity tensor, r = 1 its linear, infrared-safe form. Eigenvalues in closed form (Smith,
-    Comm. ACM 4 (1961) 168); 1, 0, 0 for empty events.
+    The tensor is sum p^a p^b |p|^(r-2) / sum |p|^r with r = `power`: r = 2 is the sphericity tensor, r = 1 its linear,
+    infrared-safe form. Eigenvalues are in closed form (Smith, Comm. ACM 4 (1961) 168); they are 1, 0, 0 for empty
+    events. The mask is bool [n], None if no event is empty.
     """
     full, offsets = lists_of(vectors)
     p = full.momentum
@@ -310,19 +331,19 @@ def tensor_eigenvalues(vectors: Vectors, power: float) -> tuple[Floats, Floats, 
 
 
 def sphericity(vectors: Vectors, power: float = 2.0) -> Column:
-    """3/2 (l2 + l3) of the momentum tensor: 0 for a line, 1 for a sphere."""
+    """Return 3/2 (l2 + l3) of the momentum tensor: 0 for a line, 1 for a sphere."""
     first, _, _, empty = tensor_eigenvalues(vectors, power)
     return Column(np.clip(1.5 * (1.0 - first), 0.0, 1.0), None, empty)
 
 
 def aplanarity(vectors: Vectors, power: float = 2.0) -> Column:
-    """3/2 l3 of the momentum tensor: 0 for a plane, 1/2 for a sphere."""
+    """Return 3/2 l3 of the momentum tensor: 0 for a plane, 1/2 for a sphere."""
     _, _, last, empty = tensor_eigenvalues(vectors, power)
     return Column(1.5 * last, None, empty)
 
 
 def centrality(vectors: Vectors) -> Column:
-    """Sum of pt over sum of E."""
+    """Return the sum of pt over the sum of E."""
     full, offsets = lists_of(vectors)
     pt, energy = (reduce_lists(np.add, v, offsets, 0.0) for v in (full.pt, full.energy))
     empty = energy <= 0

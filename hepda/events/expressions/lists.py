@@ -2,9 +2,9 @@
 
 What is missing (null in the file, or an element that a list does not have) stays missing through arithmetic,
 comparisons, elementwise functions and choices. Logic has three values: `false & missing` is false, `true | missing` is
-true, all else with something missing is missing, `not missing` too; a cut or a mask takes only what its condition is
-true of. Functions of lists (sum, count, max, mean, any, argsort, pairs of four-vectors) leave missing elements out; of
-a list that is missing as a whole their result is missing.
+true, every other combination with something missing is missing, and so is `not missing`; a cut or a mask takes only
+events or elements for which its condition is true. Functions of lists (sum, count, max, mean, any, argsort, pairs of
+four-vectors) leave missing elements out; the result for a list that is missing as a whole is missing.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ from hepda.events.expressions.columns import (
 
 
 def elementwise(ufunc: Callable[..., Numbers], *values: Value) -> Value:
-    """`ufunc` on numbers; a single number an event meets a list by repetition."""
+    """Apply `ufunc` to numbers; one number per event is repeated for a list."""
     if any(isinstance(value, Vectors) for value in values):
         raise ValueProblem("is a four-vector; take its pt(), eta(), phi(), mass() or energy()")
     plain = [value for value in values if not isinstance(value, Vectors)]
     arrays, offsets, missing = align(*plain)
     if missing is not None:
         arrays = [exact_integers.filled(array, missing) for array in arrays]
-    with np.errstate(all="ignore"):  # what is not finite is found, with its event, where features are checked
+    with np.errstate(all="ignore"):  # values that are not finite are reported where features are checked
         result = ufunc(*arrays)
     if not any(isinstance(value, Column) for value in plain):
         return result.item()  # type: ignore[no-any-return]
@@ -56,7 +56,7 @@ def _numbers(value: Value, what: str = "a list of numbers") -> Column:
 
 
 def _list(value: Value) -> tuple[Column, Offsets]:
-    """A list column without missing elements, and its offsets."""
+    """Return a list column without missing elements, and its offsets."""
     column = drop_missing(_numbers(value))
     if column.offsets is None:
         raise ValueProblem("needs a list an event; this is one number an event")
@@ -64,7 +64,12 @@ def _list(value: Value) -> tuple[Column, Offsets]:
 
 
 def constant(value: Value) -> Number:
-    """A plain number. Raises ValueProblem for a column."""
+    """Return a plain number.
+
+    Raises:
+        ValueProblem: the value is a column.
+
+    """
     if isinstance(value, Column | Vectors):
         raise ValueProblem("needs a plain number here, the same for all events")
     return value
@@ -75,7 +80,7 @@ MOST_COMPARED = 40
 
 
 def total(value: Value) -> Value:
-    """Sum of each list; of four-vectors, their sum, missing where there is none."""
+    """Return the sum of each list; for four-vectors their sum, missing where the list is empty."""
     if isinstance(value, Vectors):
         full, offsets = kinematics.lists_of(value)
         parts = [reduce_lists(np.add, p, offsets, 0.0) for p in (full.px, full.py, full.pz, full.energy)]
@@ -86,7 +91,12 @@ def total(value: Value) -> Value:
 
 
 def count(value: Value) -> Column:
-    """Length of each list. Raises ValueProblem for conditions: their length is not how many hold."""
+    """Return the length of each list.
+
+    Raises:
+        ValueProblem: the value is a condition: the length of its list is not the number of elements for which it holds.
+
+    """
     if isinstance(value, Column) and value.values.dtype.kind == "b":
         raise ValueProblem(
             "counts all elements, whether the condition holds or not; "
@@ -97,7 +107,7 @@ def count(value: Value) -> Column:
 
 
 def extreme(ufunc: np.ufunc) -> Callable[[Value], Column]:
-    """A function: the largest or smallest element of each list, missing where there is none."""
+    """Return a function that takes the largest or smallest element of each list, missing where there is none."""
 
     def compute(value: Value) -> Column:
         column, offsets = _list(value)
@@ -109,7 +119,7 @@ def extreme(ufunc: np.ufunc) -> Callable[[Value], Column]:
 
 
 def mean(value: Value) -> Column:
-    """Mean of each list, missing where there is none."""
+    """Return the mean of each list, missing where it is empty."""
     column, offsets = _list(value)
     lengths = counts(offsets)
     total = reduce_lists(np.add, column.values.astype(np.float64), offsets, 0.0)
@@ -118,7 +128,13 @@ def mean(value: Value) -> Column:
 
 
 def truth_of(ufunc: np.ufunc, empty: bool) -> Callable[[Value], Column]:
-    """A function: whether any, or all, of each list hold; `empty` for lists without elements."""
+    """Return a function that computes whether any, or all, of each list hold.
+
+    Args:
+        ufunc: np.logical_or or np.logical_and.
+        empty: the result for lists without elements.
+
+    """
 
     def compute(value: Value) -> Column:
         column, offsets = _list(value)
@@ -128,7 +144,7 @@ def truth_of(ufunc: np.ufunc, empty: bool) -> Callable[[Value], Column]:
 
 
 def _order(key: Column, offsets: Offsets, sign: int = -1) -> NDArray[np.int64]:
-    """Flat index that sorts each list by falling key (rising: sign 1); equal keys keep their order."""
+    """Return the flat index that sorts each list by falling key (rising: sign 1); equal keys keep their order."""
     values = exact_integers.as_numbers(key.values)
     lengths = counts(offsets)
     widest = int(lengths.max(initial=0))
@@ -139,7 +155,7 @@ def _order(key: Column, offsets: Offsets, sign: int = -1) -> NDArray[np.int64]:
     local = (flat - starts).astype(np.uint8)
     before = np.greater_equal if sign < 0 else np.less_equal
     rank = np.zeros(len(values), dtype=np.uint8)
-    # Neighbours at every distance are compared: the rank is the number of those that come first.
+    # Elements at every distance are compared: the rank of an element is the number of those that come before it.
     for distance in range(1, widest):
         both = local[distance:] >= distance
         first = both & before(values[:-distance], values[distance:])
@@ -151,7 +167,16 @@ def _order(key: Column, offsets: Offsets, sign: int = -1) -> NDArray[np.int64]:
 
 
 def sort(value: Value, by: Value | None = None) -> Value:
-    """Each list in falling order of itself (four-vectors: of pt), or of another list of the same lengths."""
+    """Sort each list in falling order of itself (four-vectors: of pt), or of another list of the same lengths.
+
+    Args:
+        value: the lists to sort.
+        by: the lists whose falling order is used; None: `value` itself.
+
+    Raises:
+        ValueProblem: there is no list per event, or the list to sort by has missing elements.
+
+    """
     if by is None:
         by = Column(value.pt, value.offsets, value.missing) if isinstance(value, Vectors) else value
     key = _numbers(by)
@@ -163,7 +188,7 @@ def sort(value: Value, by: Value | None = None) -> Value:
 
 
 def argsort(value: Value, sign: int = -1) -> Column:
-    """Places within each list in falling order (sign 1: rising), without those of missing elements."""
+    """Return the places within each list in falling order (sign 1: rising), without those of missing elements."""
     whole = _numbers(value)
     key, offsets = _list(whole)
     order = _order(key, offsets, sign)
@@ -174,7 +199,7 @@ def argsort(value: Value, sign: int = -1) -> Column:
 
 
 def element(position: int) -> Callable[[Value], Value]:
-    """A function: the element at `position` of each list."""
+    """Return a function that takes the element at `position` of each list."""
 
     def compute(value: Value) -> Value:
         if not isinstance(value, Column | Vectors):
@@ -185,12 +210,15 @@ def element(position: int) -> Callable[[Value], Value]:
 
 
 def extreme_index(sign: int) -> Callable[[Value], Value]:
-    """Index within its list of the first largest (-1) or smallest (1) element; missing for an empty list."""
+    """Return a function for the index within its list of the first largest (-1) or smallest (1) element.
+
+    It is missing for an empty list.
+    """
     return lambda value: pick(argsort(value, sign), 0)
 
 
 def where(condition: Value, yes: Value, no: Value) -> Value:
-    """One value where a condition holds, another one where it does not; missing where it is missing."""
+    """Return one value where a condition holds and another one where it does not; missing where it is missing."""
     if isinstance(yes, Vectors) or isinstance(no, Vectors):
         raise ValueProblem("is a four-vector; take its pt(), eta(), phi(), mass() or energy()")
     parts = truth(condition), yes, no
@@ -200,14 +228,14 @@ def where(condition: Value, yes: Value, no: Value) -> Value:
         return chosen.item()  # type: ignore[no-any-return]
     if missing is None:
         return Column(chosen, offsets)
-    # Of the two values, what is missing is the one that was taken, not the other one.
+    # Only the value that was taken decides whether the result is missing, not the other one.
     (undecided, no_yes, no_no), _, _ = align(*map(is_missing, parts))
     gone = np.broadcast_to(undecided | np.where(arrays[0], no_yes, no_no), chosen.shape)
     return Column(chosen, offsets, gone if gone.any() else None)
 
 
 def truth(value: Value) -> bool | Column:
-    """A condition: values are false where it is missing."""
+    """Return a condition whose values are false where it is missing."""
     if isinstance(value, Vectors):
         raise ValueProblem("is a four-vector, not a condition")
     if not isinstance(value, Column):
@@ -217,27 +245,27 @@ def truth(value: Value) -> bool | Column:
 
 
 def conjunction(first: Value, second: Value) -> Value:
-    """Both conditions; false where one is false, whatever the other."""
+    """Return whether both conditions hold; false where one is false, whatever the other."""
     return _logic(np.logical_and, first, second, settles=False)
 
 
 def disjunction(first: Value, second: Value) -> Value:
-    """One of the conditions or both; true where one is true, whatever the other."""
+    """Return whether one of the conditions or both hold; true where one is true, whatever the other."""
     return _logic(np.logical_or, first, second, settles=True)
 
 
 def exclusive(first: Value, second: Value) -> Value:
-    """One of the conditions and not the other."""
+    """Return whether exactly one of the conditions holds."""
     return elementwise(np.logical_xor, truth(first), truth(second))
 
 
 def negation(value: Value) -> Value:
-    """The opposite of a condition; missing where it is missing."""
+    """Return the opposite of a condition; missing where it is missing."""
     return elementwise(np.logical_not, truth(value))
 
 
 def _logic(ufunc: np.ufunc, first: Value, second: Value, *, settles: bool) -> Value:
-    """Two conditions; settles: the value of one that leaves nothing to the other."""
+    """Combine two conditions; settles: the value of one condition that decides the result whatever the other is."""
     parts = truth(first), truth(second)
     result = elementwise(ufunc, *parts)
     if not isinstance(result, Column) or result.missing is None:
@@ -257,7 +285,7 @@ def _known_to_be(condition: bool | Column, value: bool) -> bool | Column:
 
 
 def is_missing(value: Value) -> bool | Column:
-    """Whether a value is missing, for each event or element."""
+    """Return whether a value is missing, for each event or element."""
     if not isinstance(value, Column | Vectors):
         return False
     size = len(value.values if isinstance(value, Column) else value)
@@ -266,14 +294,20 @@ def is_missing(value: Value) -> bool | Column:
 
 
 def default(value: Value, replacement: Value) -> Value:
-    """The value, and another one where it is missing."""
+    """Return the value, and the replacement where it is missing."""
     if not isinstance(value, Column) or value.missing is None:
         return value
     return where(is_missing(value), replacement, value)
 
 
 def by_element(ufunc: Callable[..., Any], *, as_float: bool = False) -> Callable[..., Value]:
-    """A function of numpy on numbers, which are floats first where it takes only these."""
+    """Return a function that applies a function of numpy to numbers.
+
+    Args:
+        ufunc: the function of numpy.
+        as_float: whether the numbers are converted to float64 first, for functions that take only these.
+
+    """
 
     def compute(*values: Value) -> Value:
         def apply(*arrays: Numbers) -> Numbers:

@@ -1,13 +1,13 @@
-"""Safe expressions: text in, a checked syntax tree out, with the names that it needs.
+"""Safe expressions: from a text to a checked syntax tree, with the names that it needs.
 
-Python's own parser reads the text; then only listed node types, listed functions and plain numbers pass.
+Python's own parser reads the text; then only listed node types, listed functions and plain numbers are accepted.
 Nothing of the text is ever run as Python: hepda.events.expressions.evaluator walks the tree over columns. No attribute
-reaches an object (`Jet.pt` is only a name with a dot in it), and length, size and depth are bounded.
+access reaches an object (`Jet.pt` is only a name with a dot in it), and length, size and depth are bounded.
 
-Names: before a bracket stands a function, everywhere else a variable or a branch, so that `mass(jets) / mass` has both.
-A constant (pi) is neither: a variable, an alias or a feature of its name is refused, and so is an expression with it
-where the file has a branch of its name. What can hardly be meant is refused with what was probably meant:
-`a > 1 & b > 2`, `n == 4 or 5`, `count(pt > 25)`, `abs(eta < 2.5)`.
+Names: a name before a bracket is a function, everywhere else it is a variable or a branch, so that `mass(jets) / mass`
+uses both. A constant (pi) is neither: a variable, an alias or a feature of its name is refused, and so is an expression
+with it where the file has a branch of its name. An expression that is almost certainly a mistake is refused with what
+was probably meant: `a > 1 & b > 2`, `n == 4 or 5`, `count(pt > 25)`, `abs(eta < 2.5)`.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ _OF_NUMBERS = (
     "abs", "sqrt", "exp", "log", "log10", "log1p", "sin", "cos", "tan", "arcsin", "arccos", "arctan", "sinh", "cosh",
     "tanh", "floor", "ceil", "sign",
 )  # fmt: skip
-"""Functions that a condition is no argument of."""
+"""Functions that do not accept a condition as argument."""
 _CONDITIONS = ("any", "all", "is_missing")
-"""Functions that give conditions."""
+"""Functions that return conditions."""
 
 _OPERATORS = (
     ast.Add, ast.Sub, ast.Mult, ast.Div, ast.FloorDiv, ast.Mod, ast.Pow, ast.BitAnd, ast.BitOr, ast.BitXor,
@@ -44,7 +44,7 @@ _INNER = (ast.BinOp, ast.UnaryOp, ast.BoolOp, ast.Compare, ast.IfExp, ast.Load)
 
 @dataclass(frozen=True, slots=True)
 class Expression:
-    """A parsed expression. what: how messages call it, e.g. `variables.ht`; names: branches or variables."""
+    """A parsed expression. what: how messages call it, e.g. `variables.ht`; names: the branches or variables in it."""
 
     text: str
     what: str
@@ -53,18 +53,27 @@ class Expression:
     _keys: dict[ast.AST, str] = field(default_factory=dict, compare=False, repr=False)
 
     def key(self, node: ast.AST) -> str:
-        """What the parts of expressions that mean the same have in common; worked out once a node."""
+        """Return a key that parts of expressions of the same meaning have in common; it is computed once per node."""
         if node not in self._keys:
             self._keys[node] = ast.dump(node)
         return self._keys[node]
 
     def error(self, node: ast.AST | None, message: str) -> ExpressionError:
-        """An error that points at `node` in the text."""
+        """Return an error that points at `node` in the text."""
         return _error(self.text, self.what, node, message)
 
 
 def parse(text: str, what: str = "expression") -> Expression:
-    """Parse and check `text`. Raises ExpressionError, with a caret below the offending place."""
+    """Parse and check `text`.
+
+    Args:
+        text: the expression.
+        what: how messages call it, e.g. `variables.ht`.
+
+    Raises:
+        ExpressionError: the text is no valid expression; the message has a caret below the place of the error.
+
+    """
     # A folded YAML text may hold line breaks; blanks of the same length keep every column.
     clean = "".join(" " if c in "\n\r\t\f" else c for c in text).strip()
     if not clean:
@@ -95,7 +104,7 @@ def _hint(text: str) -> str:
 
 
 class _Checker:
-    """Walks the tree once: allowed nodes, known functions, bounds; collects names."""
+    """Checks the tree in one walk: allowed nodes, known functions, bounds; collects the names."""
 
     def __init__(self, text: str, what: str, names: set[str]) -> None:
         self.text, self.what, self.names = text, what, names
@@ -156,7 +165,10 @@ class _Checker:
             self.check(argument, depth + 1)
 
     def _of_condition(self, name: str, node: ast.Call) -> None:
-        """`count(pt > 25)` counts all elements; `abs(eta < 2.5)` is 1 or 0."""
+        """Refuse a condition where a number is meant.
+
+        `count(pt > 25)` counts all elements; `abs(eta < 2.5)` is 1 or 0.
+        """
         argument = node.args[0]
         if name == "count":
             condition = self._source(argument)
@@ -186,7 +198,7 @@ class _Checker:
             self.check(node.slice, depth + 1)
 
     def _precedence(self, node: ast.AST) -> None:
-        """`a > 1 & b > 2` means a > (1 & b) > 2, in Python and here; nobody wants that."""
+        """Refuse `a > 1 & b > 2`: it means a > (1 & b) > 2, in Python and here, which is not what was meant."""
         if not isinstance(node, ast.Compare):
             return
         for part in (node.left, *node.comparators):
@@ -198,7 +210,7 @@ class _Checker:
                     raise self.fail(part, "&, | and ^ bind tighter than comparisons; write (a > 1) & (b > 2).")
 
     def _logic(self, node: ast.AST) -> None:
-        """`n == 4 or 5` always holds: a plain number is no condition."""
+        """Refuse `n == 4 or 5`, which always holds: a plain number is no condition."""
         operands: list[ast.expr] = []
         if isinstance(node, ast.BoolOp):
             operands = node.values
@@ -211,7 +223,7 @@ class _Checker:
                 raise self.fail(number, f"is a plain number, not a condition{self._instead(number, operands)}.")
 
     def _instead(self, number: ast.expr, operands: list[ast.expr]) -> str:
-        """What was probably meant by a number beside comparisons."""
+        """Return what was probably meant by a number beside comparisons."""
         compared = [o for o in operands if isinstance(o, ast.Compare) and len(o.ops) == 1]
         if not compared:
             return "; compare something with it"
@@ -221,7 +233,7 @@ class _Checker:
 
 
 def is_condition(node: ast.AST) -> bool:
-    """Whether a node is a condition by its form, whatever its names mean."""
+    """Return whether a node is a condition by its form, whatever its names mean."""
     if isinstance(node, ast.UnaryOp):
         return isinstance(node.op, ast.Not) or (isinstance(node.op, ast.Invert) and is_condition(node.operand))
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitAnd | ast.BitOr | ast.BitXor):
@@ -240,7 +252,7 @@ def _is_plain_number(node: ast.AST) -> bool:
 
 
 def dotted_name(node: ast.AST) -> str | None:
-    """`Jet.pt` for a name with attributes, else None."""
+    """Return `Jet.pt` for a name with attributes, else None."""
     if isinstance(node, ast.Name):
         return node.id
     if isinstance(node, ast.Attribute):
@@ -250,7 +262,7 @@ def dotted_name(node: ast.AST) -> str | None:
 
 
 def constant_integer(node: ast.AST) -> int | None:
-    """The integer that the node spells, sign included, else None."""
+    """Return the integer that the node spells, sign included, else None."""
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.UAdd):
         value = constant_integer(node.operand)
         return None if value is None else -value if isinstance(node.op, ast.USub) else value
@@ -260,9 +272,11 @@ def constant_integer(node: ast.AST) -> int | None:
 
 
 def needed_names(expressions: Iterable[Expression], variables: Mapping[str, Expression]) -> set[str]:
-    """Names that are not variables (so: branches), through all variables that the expressions use.
+    """Return the names that are not variables (so: branches), through all variables that the expressions use.
 
-    Raises ExpressionError if variables are defined by one another in a circle.
+    Raises:
+        ExpressionError: variables are defined by one another in a circle.
+
     """
     branches: set[str] = set()
     done: set[str] = set()
@@ -284,7 +298,7 @@ def needed_names(expressions: Iterable[Expression], variables: Mapping[str, Expr
 
 
 def refuse_constant(name: str, what: str) -> None:
-    """Raise ExpressionError if `what` would take the name of a constant, which expressions could not tell apart."""
+    """Raise ExpressionError if `what` would take the name of a constant: expressions could not distinguish the two."""
     if name in CONSTANTS:
         raise ExpressionError(f"{what}: the name is that of the constant {CONSTANTS[name]:.6g}; choose another.")
 
@@ -296,10 +310,20 @@ def check_names(
     where: str,
     refused: Mapping[str, str] | None = None,
 ) -> None:
-    """Raise ExpressionError for the first name that is neither a variable nor among `branches` of `where`.
+    """Raise ExpressionError for the first name that is neither a variable nor a branch.
 
-    A constant is refused where `where` has a branch of its name: either could be meant. refused: names that are in
-    the file and mean no branch or no numbers, and why.
+    A constant is refused where the file has a branch of its name: either could be meant.
+
+    Args:
+        expressions: the expressions to check.
+        variables: parsed variables by name.
+        branches: the names of the branches of `where`.
+        where: how messages call the file.
+        refused: names that are in the file and mean no branch or no numbers, and why.
+
+    Raises:
+        ExpressionError: a name is unknown, refused, or both a constant and a branch.
+
     """
     seen: set[str] = set()
 
@@ -332,7 +356,7 @@ def check_names(
 
 
 def _spelling_hint(text: str, branches: Collection[str]) -> str:
-    """What to do about a branch whose name stands in the text but cannot be written in an expression, if any does."""
+    """Return what to do about a branch in the text whose name cannot be written in an expression, else ""."""
     found = next((branch for branch in branches if not is_name(branch) and branch in text), None)
     if found is None:
         return ""
@@ -344,7 +368,7 @@ def _spelling_hint(text: str, branches: Collection[str]) -> str:
 
 
 def _column(text: str, node: ast.AST, *, end: bool = False) -> int:
-    """Character position of a node; Python counts UTF-8 bytes."""
+    """Return the character position of a node; Python counts UTF-8 bytes."""
     offset = getattr(node, "end_col_offset" if end else "col_offset", 0) or 0
     return len(text.encode()[:offset].decode(errors="ignore"))
 
@@ -357,7 +381,7 @@ def _error(text: str, what: str, node: ast.AST | None, message: str) -> Expressi
 
 
 def _at(text: str, what: str, start: int, width: int, message: str) -> ExpressionError:
-    """Show at most 100 characters of the text around the place, with carets below it."""
+    """Return an error that shows at most 100 characters of the text around the place, with carets below it."""
     left = max(0, min(start - 40, len(text) - 100))
     shown = text[left : left + 100]
     carets = " " * (start - left) + "^" * max(1, min(width, len(shown) - (start - left)))

@@ -1,13 +1,13 @@
-"""Functions that users register: Python beside their analysis, reached by an entry point and by name only.
+"""Functions that users register: Python code of their analysis, found by an entry point and called by name only.
 
-A package of the user's declares, in its pyproject.toml,
+A package of the user declares, in its pyproject.toml,
 
     [project.entry-points."hepda.functions"]
     top_tag = "my_analysis.tagging:top_tag"
 
-and `top_tag(jet_pt, jet_b)` may then stand in an expression. The function gets awkward arrays: numbers, lists
-of numbers, and four-vectors as vector's Momentum4D, `None` where a value is missing; plain numbers stay plain.
-It returns the same kinds, one entry an event. Nothing is imported before an expression names the function.
+and `top_tag(jet_pt, jet_b)` can then be used in an expression. The function gets awkward arrays: numbers, lists of
+numbers, and four-vectors as vector's Momentum4D, `None` where a value is missing; plain numbers stay plain. It returns
+the same kinds, one entry per event. Nothing is imported before an expression names the function.
 """
 
 from __future__ import annotations
@@ -31,14 +31,16 @@ MOST_ARGUMENTS = 32
 
 
 def function_names() -> list[str]:
-    """Names of all functions, hepda's own first; imports none of them."""
+    """Return the names of all functions, hepda's own first, without importing any of them."""
     return [*FUNCTIONS, *(name for name in _entries() if name not in FUNCTIONS)]
 
 
 def find_function(name: str) -> Function | None:
-    """The function of this name, hepda's own before a registered one; None if there is neither.
+    """Return the function of this name, hepda's own before a registered one; None if there is neither.
 
-    Raises ExpressionError if it is registered twice or cannot be loaded.
+    Raises:
+        ExpressionError: it is registered twice or cannot be loaded.
+
     """
     return FUNCTIONS.get(name) or (_load(name) if name in _entries() else None)
 
@@ -52,7 +54,7 @@ def _entries() -> dict[str, tuple[EntryPoint, ...]]:
 
 
 def registered_versions() -> list[str]:
-    """What registered functions are now, as text: where they come from, the version, and what their module says."""
+    """Return the present state of registered functions as text: their origin, version and a hash of their source."""
     return sorted(f"{name}={entry.value} {_said_by(entry)}" for name, own in _entries().items() for entry in own)
 
 
@@ -77,7 +79,7 @@ def _load(name: str) -> Function:
     try:
         function = entry.load()
         signature = inspect.signature(function)
-    except Exception as error:  # whatever a user's module does when it is imported
+    except Exception as error:  # a user's module may raise anything when it is imported
         raise ExpressionError(
             f"{name}() is registered as {entry.value} and cannot be loaded: {type(error).__name__}: {error}."
         ) from error
@@ -85,7 +87,7 @@ def _load(name: str) -> Function:
 
 
 def _arity(name: str, signature: inspect.Signature) -> tuple[tuple[int, int], str]:
-    """Least and greatest number of arguments by position, and how the call looks."""
+    """Return the smallest and largest number of arguments by position, and how the call is written."""
     low = high = 0
     for parameter in signature.parameters.values():
         if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
@@ -101,7 +103,7 @@ def _arity(name: str, signature: inspect.Signature) -> tuple[tuple[int, int], st
 
 
 def _guarded(name: str, function: Callable[..., Any]) -> Callable[..., Value]:
-    """`function` on arrays, its result checked; what it raises is told at the place of the call."""
+    """Return `function` on arrays, with its result checked; what it raises is reported at the place of the call."""
 
     def compute(*values: Value) -> Value:
         events = {_events(value) for value in values if isinstance(value, Column | Vectors)}

@@ -1,4 +1,4 @@
-"""Files of friends, written span by span: TTree, RNTuple or Parquet with one flat number an event and branch."""
+"""Files of friends, written span by span: TTree, RNTuple or Parquet with one flat number per event and branch."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ Array = NDArray[Any]
 Write = Callable[[Mapping[str, Array]], None]
 
 SUFFIX = {"ttree": ".root", "rntuple": ".root", "parquet": ".parquet"}
-"""The formats, and how their files end."""
+"""The formats, and the endings of their file names."""
 TREE = "hepda"
 """The tree of friends: a name of its own, so that its branches do not hide those of the events."""
 
 
 def branch_names(texts: Iterable[str]) -> dict[str, str]:
-    """What each text is called as a branch: letters, digits and underscores, as every format takes them.
+    """Return the branch name of each text: letters, digits and underscores, which every format accepts.
 
     Raises:
-        ConfigError: two would be called the same.
+        ConfigError: two texts would have the same name.
 
     """
     found: dict[str, str] = {}
@@ -42,14 +42,21 @@ def branch_names(texts: Iterable[str]) -> dict[str, str]:
 
 @contextmanager
 def friend_file(path: Path, kind: str, types: Mapping[str, np.dtype[Any]]) -> Iterator[Write]:
-    """write(columns) for spans of the branches `types`; the file is there when the block ends well, and only then.
+    """Open a file of friends; yield a function that writes the columns of a span.
+
+    The file exists only if the block ends without an error.
+
+    Args:
+        path: the file.
+        kind: the format, a key of SUFFIX.
+        types: the branches and their types.
 
     Raises:
         ConfigError: it cannot be written, for example because the disk is full.
 
     """
     writer = {"ttree": _ttree, "rntuple": _rntuple, "parquet": _parquet}[kind]
-    for left in path.parent.glob(f".{path.name}.*.tmp"):  # of a process that was killed
+    for left in path.parent.glob(f".{path.name}.*.tmp"):  # left by a process that was killed
         left.unlink(missing_ok=True)
     with replacing(path) as temporary, _full(path), writer(temporary, types) as own:
 

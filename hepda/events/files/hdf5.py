@@ -1,9 +1,9 @@
 """HDF5 as umami and salt read and write it: structured datasets of jets, and of tracks with a flag `valid`.
 
-A tree is a one-dimensional structured dataset (`jets`), or a group of plain one-dimensional ones. Beside a tree's own
-fields stand, by a dot, those of the datasets of its group with as many rows: `tracks.d0` is a list a jet, without the
-elements that are padding (`valid` false); `lepton.pt`, one number a jet, is missing where `lepton.valid` is false. A
-plain dataset has its own name.
+A tree is a one-dimensional structured dataset (`jets`), or a group of plain one-dimensional ones. In addition to its
+own fields, a tree has, joined by a dot, the fields of those datasets of its group that have as many rows: `tracks.d0`
+is a list per jet, without the elements that are padding (`valid` false); `lepton.pt`, one number per jet, is missing
+where `lepton.valid` is false. A plain dataset has its own name.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ class Hdf5File:
         self._file.visititems(lambda _, item: self._datasets.append(item) if isinstance(item, h5py.Dataset) else None)
 
     def trees(self) -> Sequence[str]:
-        """Structured datasets of one dimension, or else groups of plain ones, by their paths."""
+        """Return structured datasets of one dimension, and groups of plain ones that contain none of these, by path."""
         structured = [d.name.lstrip("/") for d in self._datasets if d.dtype.names and d.ndim == 1]
         plain = [_parent(d) for d in self._datasets if not d.dtype.names and d.ndim == 1 and d.dtype.kind in NUMBERS]
         groups = [group for group in dict.fromkeys(plain) if not any(_parent_of(s) == group for s in structured)]
         return [*structured, *(group or "/" for group in groups)]
 
     def reader(self, tree: str) -> Reader:
-        """The tree of this name, with the datasets beside it."""
+        """Return the tree of this name, with the other datasets of its group."""
         item = self._file[tree]
         own = item if hasattr(item, "dtype") else None
         group = tree.strip("/") if own is None else _parent(own)
@@ -52,11 +52,11 @@ class Hdf5File:
         return Hdf5Reader(len(first), own, [d for d in beside if len(d) == len(first)])
 
     def histograms(self) -> Sequence[str]:
-        """Not told: any plain dataset might be one."""
+        """Return no names: any plain dataset might be a histogram."""
         return ()
 
     def histogram(self, name: str) -> Any:
-        """A plain dataset of one dimension, [bins]."""
+        """Return a plain dataset of one dimension, [bins]."""
         found = {d.name.lstrip("/"): d for d in self._datasets if d.ndim == 1 and d.dtype.kind in NUMBERS}
         if name not in found:
             raise SourceError(f"{self._path}: has no plain dataset {name!r} to take for a histogram.")
@@ -102,17 +102,17 @@ class Hdf5Reader:
         self.fields = tuple(self._places)
 
     def is_list(self, field: str) -> bool:
-        """Whether a field holds a list a row."""
+        """Return whether a field holds a list per row."""
         place = self._places[field]
         shape = place.dataset.dtype[place.field].shape if place.field else ()
         return bool(place.dataset.ndim + len(shape) == 2)
 
     def ends(self, fields: Sequence[str]) -> Sequence[int]:
-        """Chunks of HDF5 are small: rows are cut anywhere."""
+        """Return no ends: chunks of HDF5 are small, so rows may be cut anywhere."""
         return ()
 
     def columns(self, fields: Sequence[str], start: int, stop: int | None) -> dict[str, Column]:
-        """Columns of the rows [start, stop), each dataset read once."""
+        """Return columns of the rows [start, stop); each dataset is read once."""
         wanted: dict[str, list[str]] = {}
         for field in fields:
             wanted.setdefault(self._places[field].dataset.name, []).append(field)
@@ -128,7 +128,7 @@ class Hdf5Reader:
         if not dataset.dtype.names:
             rows = dict.fromkeys(fields, dataset[start:stop])
         else:
-            # Of the rows of the tree itself, `valid` is a field like others: all of them are events.
+            # For the rows of the tree itself, `valid` is a field like any other: all of them are events.
             flag = [VALID] if VALID in dataset.dtype.names and not self._is_of_rows(dataset) else []
             read = dataset.fields([*dict.fromkeys([*inner, *flag])])[start:stop]
             rows = {field: read[name] for field, name in zip(fields, inner, strict=True)}
@@ -138,13 +138,13 @@ class Hdf5Reader:
             yield field, _column(field, values, None if is_flag else keep)
 
     def _is_of_rows(self, dataset: Any) -> bool:
-        """Whether `valid`, if there, would tell of a row of the tree, not of an object in it."""
+        """Return whether `valid`, if it is there, would describe a row of the tree, not an object in it."""
         own = self._own is not None and dataset.name == self._own.name
         return own and dataset.ndim + len(dataset.dtype[VALID].shape) == 1
 
 
 def _what(place: Place) -> str | None:
-    """What a field holds; None for numbers, flat or with one more dimension."""
+    """Return what a field holds; None for numbers, flat or with one more dimension."""
     kind = place.dataset.dtype[place.field] if place.field else place.dataset.dtype
     dimensions = place.dataset.ndim + len(kind.shape)
     if kind.base.kind in NUMBERS and dimensions <= 2:
@@ -153,7 +153,10 @@ def _what(place: Place) -> str | None:
 
 
 def _column(field: str, values: Numbers, keep: Numbers | None) -> Column:
-    """Rows, or lists; what `keep` does not admit of [rows] is missing, of [rows, elements] is left out."""
+    """Return rows, or lists, as a Column.
+
+    Where `keep` [rows] is false the row is missing; where `keep` [rows, elements] is false the element is left out.
+    """
     gone = None if keep is None or keep.ndim == 2 or keep.all() else ~keep
     try:
         if values.ndim == 1:

@@ -1,4 +1,4 @@
-"""Where files lie: paths, globs, folders and URLs; what is tried again, and what is not there for good."""
+"""Locations of files: paths, globs, folders and URLs; which errors are tried again and which are permanent."""
 
 from __future__ import annotations
 
@@ -19,46 +19,46 @@ from hepda.events.files.formats import suffixes
 Result = TypeVar("Result")
 
 RETRIES = 3
-"""How often something that fails for a while is tried again."""
+"""How often something that fails temporarily is tried again."""
 FIRST_WAIT = 1.0
-"""Seconds before the first of them; each further wait is twice as long."""
+"""Seconds before the first retry; each further wait is twice as long."""
 
 SCHEMES = ("root", "https", "s3")
-"""Schemes of URLs of events. fsspec knows forty more, some of which unpack archives or ask services of all kinds."""
+"""Schemes of URLs of events. fsspec knows forty more, some of which unpack archives or contact other services."""
 _THIS_MACHINE = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:\d+)?(/|$)")
-"""Hosts from which http is read: what a tunnel ends at. From elsewhere anybody on the way may change the events."""
+"""Hosts from which http is read: the end of a tunnel. From elsewhere anybody on the way could change the events."""
 _EXTRAS = {
     "root": ("fsspec-xrootd and xrootd", "xrootd"),
     "http": ("aiohttp", "https"),
     "https": ("aiohttp", "https"),
     "s3": ("s3fs", "s3"),
 }
-"""What a scheme needs, and the extra that brings it."""
+"""The packages that a scheme needs, and the extra that installs them."""
 _PASSING = frozenset((errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN, errno.ECONNRESET, errno.EHOSTUNREACH))
-"""Errors of network file systems that pass."""
+"""Temporary errors of network file systems."""
 _XROOTD = {"XRD_CONNECTIONWINDOW": "10", "XRD_CONNECTIONRETRY": "1", "XRD_STREAMERRORWINDOW": "1"}
-"""What XRootD's client is told where the user's environment does not say.
+"""Settings of XRootD's client, used where the user's environment does not have them.
 
-By itself it waits up to ten minutes for a server that does not answer, and half an hour before it asks one again whose
-connection broke; `attempt` asks again anyway.
+By default it waits up to ten minutes for a server that does not answer, and half an hour before it retries one whose
+connection broke; `attempt` retries anyway.
 """
 _FOR_GOOD = ("no such file", "not found", "[3011]", "permission denied", "[3010]")
-"""What XRootD's servers and file systems say when asking again is no use."""
+"""Parts of messages of XRootD's servers and file systems that mean a permanent error."""
 _NOT_NOW = frozenset((408, 425, 429))
-"""A web server's words below 500 when it may answer later: too slow, early, often (RFC 9110, 8470, 6585)."""
+"""A web server's codes below 500 that mean a temporary error: too slow, early, often (RFC 9110, 8470, 6585)."""
 
 
 class UnreachableError(SourceError):
-    """A place that does not answer now, and may do so later."""
+    """A location does not answer now, and may do so later."""
 
 
 def is_remote(path: str) -> bool:
-    """Whether the path is a URL."""
+    """Return whether the path is a URL."""
     return "://" in path
 
 
 def check_scheme(path: str) -> None:
-    """Raise SourceError for a URL of a scheme that events are not read by. A path without one is local."""
+    """Raise SourceError for a URL of a scheme by which events are not read. A path without a scheme is local."""
     scheme, separator, rest = path.partition("://")
     if not separator or scheme in SCHEMES:
         return
@@ -73,10 +73,17 @@ def check_scheme(path: str) -> None:
 
 
 def expand(files: Sequence[str], where: str) -> list[str]:
-    """Paths, globs, folders and URLs to files, in order, each once.
+    """Return the files that paths, globs, folders and URLs stand for, in order, each once.
 
-    A folder means all files in it, at any depth, whose ending tells a format of events. Raises SourceError,
-    beginning with `where`, for what matches no file and for files twice.
+    A folder stands for all files in it, at any depth, whose ending is that of a format of events.
+
+    Args:
+        files: paths, globs, folders and URLs.
+        where: the beginning of messages.
+
+    Raises:
+        SourceError: one of them matches no file, or a file is listed twice.
+
     """
     found: dict[str, None] = {}
     for pattern in files:
@@ -108,9 +115,9 @@ def _is_events(name: str) -> bool:
 
 
 def _remote_matches(pattern: str, where: str) -> list[str]:
-    """The URLs that a URL means; without a wildcard nothing is asked of the server."""
+    """Return the URLs that a URL stands for; without a wildcard the server is not contacted."""
     scheme, _, rest = pattern.partition("://")
-    # A question mark begins the query of a web address; elsewhere it stands for one letter.
+    # A question mark begins the query of a web address; elsewhere it is a wildcard for one letter.
     if not any(letter in rest for letter in ("*[" if scheme.startswith("http") else "*[?")):
         return [pattern]
     import fsspec
@@ -138,7 +145,7 @@ def _why_nothing(pattern: str) -> str:
 
 
 def size_of(path: str) -> int | None:
-    """Bytes of a local file; None for a URL, or where the file is gone."""
+    """Return the bytes of a local file; None for a URL, or where the file is gone."""
     try:
         return None if is_remote(path) else Path(path).stat().st_size
     except OSError:
@@ -153,9 +160,19 @@ def attempt(
     retries: int,
     before: Callable[[], Any] = lambda: None,
 ) -> Result:
-    """Do `action`; what fails for a while is tried again, after `before`, each time after twice the wait.
+    """Do `action`, and try it again if it fails temporarily; each wait is twice as long as the one before.
 
-    Raises SourceError, naming `path` and `what` was wanted of it.
+    Args:
+        path: the file, for messages.
+        what: what is wanted of it, for messages.
+        remote: whether it is a URL.
+        action: what is done; its result is returned.
+        retries: how often it is tried again.
+        before: called before each retry.
+
+    Raises:
+        SourceError: it failed for good; the message has `path` and `what`.
+
     """
     if _scheme(path) in ("root", "roots", "xroot"):
         for name, value in _XROOTD.items():  # the client reads them when it is loaded
@@ -175,14 +192,14 @@ def attempt(
 
 
 def _forget(path: str) -> None:
-    """Drop the connections and open files that fsspec keeps of a place: after a break they fail for good."""
+    """Drop the connections and open files that fsspec keeps of a location: after a break they keep failing."""
     if not is_remote(path):
         return
     import fsspec
 
     kind = fsspec.get_filesystem_class(_scheme(path))
     for system in list(kind._cache.values()):
-        # fsspec-xrootd hands out a broken file again and, at the end of the process, complains that it cannot close it.
+        # fsspec-xrootd returns a broken file again and, at the end of the process, reports that it cannot close it.
         handles = getattr(getattr(system, "_readonly_filehandle_cache", None), "_cache", None)
         if handles is not None:
             handles.clear()
@@ -190,13 +207,13 @@ def _forget(path: str) -> None:
 
 
 def _scheme(path: str) -> str:
-    """Of a URL, which may stand behind what it is wanted for: `samples.x.files: root://...`."""
+    """Return the scheme of a URL, which may come after its purpose: `samples.x.files: root://...`."""
     return path.rpartition(": ")[2].partition("://")[0]
 
 
 @contextmanager
 def reading(path: str, what: str, remote: bool) -> Iterator[None]:
-    """Whatever a library meets in a broken file or on the way to it becomes one SourceError."""
+    """Turn whatever a library raises for a broken file or connection into one SourceError."""
     try:
         yield
     except HepdaError:
@@ -226,7 +243,7 @@ def reading(path: str, what: str, remote: bool) -> Iterator[None]:
 
 
 def passes(error: BaseException, remote: bool) -> bool:
-    """Whether an error may be gone the next time: of the network or of its file systems, not of the file."""
+    """Return whether an error may be gone the next time: of the network or of its file systems, not of the file."""
     if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError | NotADirectoryError):
         return False
     if isinstance(error, OSError) and error.errno in _PASSING:
@@ -237,12 +254,12 @@ def passes(error: BaseException, remote: bool) -> bool:
     if not remote or any(text in str(error).lower() for text in _FOR_GOOD):
         return False
     of_the_net = type(error).__module__.partition(".")[0] in ("aiohttp", "botocore", "s3fs", "fsspec")
-    cut_off = isinstance(error, ValueError) and "closed file" in str(error)  # what is left of a broken connection
+    cut_off = isinstance(error, ValueError) and "closed file" in str(error)  # remains of a broken connection
     return isinstance(error, OSError | TimeoutError) or of_the_net or cut_off
 
 
 def _status(error: BaseException) -> int | None:
-    """The status that a web server or a store answered with, or None where it did not answer."""
+    """Return the status that a web server or a store answered with, or None where it did not answer."""
     response = getattr(error, "response", None)
     of_the_store = response.get("ResponseMetadata", {}) if isinstance(response, dict) else {}
     status = getattr(error, "status", None) or of_the_store.get("HTTPStatusCode")

@@ -1,4 +1,4 @@
-"""Opens files of events: one interface for all formats and places; names, errors and retries alike."""
+"""Opening of files of events: one interface for all formats and places, with common names, errors and retries."""
 
 from __future__ import annotations
 
@@ -29,19 +29,28 @@ class EventSource(Protocol):
         ...
 
     def read(self, names: Sequence[str], start: int, stop: int) -> dict[str, Column]:
-        """Columns of the entries [start, stop)."""
+        """Return columns of the entries [start, stop)."""
         ...
 
 
 class EventFile:
-    """An open file, which is opened again where the way to it breaks."""
+    """An open file, which is opened again when the connection to it breaks."""
 
     def __init__(self, path: str, retries: int = RETRIES) -> None:
         self.path, self.retries = path, retries
         self._format: Format | None = None
 
     def do(self, what: str, action: Callable[[Format], Result]) -> Result:
-        """`action` on the open file. Raises SourceError, saying that `what` could not be read."""
+        """Run `action` on the open file.
+
+        Args:
+            what: what is read, for messages.
+            action: takes the open file; its result is returned.
+
+        Raises:
+            SourceError: it cannot be read; the message contains `what`.
+
+        """
 
         def on_file() -> Result:
             self._format = self._format or open_format(self.path)
@@ -50,7 +59,7 @@ class EventFile:
         return attempt(self.path, what, is_remote(self.path), on_file, self.retries, self.close)
 
     def close(self) -> None:
-        """Close it; whatever is read next opens it again."""
+        """Close the file; the next reading opens it again."""
         found, self._format = self._format, None
         if found is not None:
             found.close()
@@ -60,8 +69,8 @@ class EventFile:
 class Tree:
     """A tree of an open file.
 
-    names: what expressions may call its branches, and what the file calls them; refused: names that mean no branch or
-    no numbers, and why.
+    names: the names that expressions may use, and the fields of the file that they stand for; refused: names that mean
+    no branch or no numbers, and why.
     """
 
     file: EventFile
@@ -82,11 +91,11 @@ class Tree:
 
     @property
     def own_names(self) -> tuple[str, ...]:
-        """The names of the branches in the file, once each."""
+        """The names of the branches in the file, each once."""
         return tuple(plain_order(self.names))
 
     def require(self, names: Sequence[str]) -> None:
-        """Raise SourceError for a branch that is not there, suggesting the nearest, or that the name does not tell."""
+        """Raise SourceError for a name that is no branch, suggesting the nearest one, or that is refused."""
         for name in names:
             if name in self.refused:
                 raise SourceError(f"{self.path}: the tree {self.tree!r}: {name!r} {self.refused[name]}.")
@@ -95,9 +104,15 @@ class Tree:
                 raise SourceError(f"{self.path}: the tree {self.tree!r} has no branch {name!r}.{hint}")
 
     def replaced(self, branches: Mapping[str, str]) -> Tree:
-        """The same tree, where a branch of `branches` (by any of its names) reads as the one given for it.
+        """Return the same tree with branches replaced.
 
-        Raises SourceError, suggesting the nearest, for a branch that is not there.
+        Args:
+            branches: for each branch, by any of its names, the one that is read in its place.
+
+        Raises:
+            SourceError: a branch is not there, for which the message suggests the nearest one; or it is the length of a
+                collection.
+
         """
         self.require([*branches, *branches.values()])
         for name in branches:
@@ -108,14 +123,21 @@ class Tree:
         return Tree(self.file, self.tree, self.entries, names, self.refused)
 
     def ends(self, names: Sequence[str]) -> tuple[int, ...]:
-        """Entries where a part of the file ends that is unpacked as a whole, see `Reader.ends`."""
+        """Return the entries where a part of the file ends that is unpacked as a whole, see `Reader.ends`."""
         fields = list(dict.fromkeys(self.names[name].name for name in names))
         return tuple(self.file.do(f"the tree {self.tree!r}", lambda f: f.reader(self.tree).ends(fields)))
 
     def read(self, names: Sequence[str], start: int = 0, stop: int | None = None) -> dict[str, Column]:
-        """Columns of the entries [start, stop), by name.
+        """Return columns of the entries [start, stop), by name.
 
-        Raises SourceError for a branch that is missing, holds no numbers or cannot be read.
+        Args:
+            names: the branches.
+            start: the first entry.
+            stop: the entry after the last one; None: the end of the tree.
+
+        Raises:
+            SourceError: a branch is missing, holds no numbers or cannot be read.
+
         """
         self.require(names)
         if not names:
@@ -144,7 +166,16 @@ class Tree:
 
 @contextmanager
 def open_file(path: str, retries: int = RETRIES) -> Iterator[EventFile]:
-    """An open file. Raises SourceError if it is missing, empty, truncated, of no known format or scheme of URLs."""
+    """Open a file for the block.
+
+    Args:
+        path: a path or URL.
+        retries: how often something that fails temporarily is tried again.
+
+    Raises:
+        SourceError: it is missing, empty or truncated, or of no known format or URL scheme.
+
+    """
     check_scheme(path)
     file = EventFile(path, retries)
     try:
@@ -155,9 +186,17 @@ def open_file(path: str, retries: int = RETRIES) -> Iterator[EventFile]:
 
 
 def tree_of(file: EventFile, path: str, tree: str | None, aliases: Mapping[str, str] | None = None) -> Tree:
-    """The tree of an open file: the named one, or None for the one that holds the events.
+    """Return a tree of an open file.
 
-    aliases: further names of branches. Raises SourceError, naming the trees there are, if it is not there.
+    Args:
+        file: the open file.
+        path: how messages call it.
+        tree: the name of the tree; None: the one that holds the events.
+        aliases: further names of branches.
+
+    Raises:
+        SourceError: the tree is not there; the message lists the trees that there are.
+
     """
     chosen = choose_tree(file.do("the list of trees", lambda f: f.trees()), tree, path)
 
@@ -174,16 +213,16 @@ def tree_of(file: EventFile, path: str, tree: str | None, aliases: Mapping[str, 
 def open_tree(
     path: str, tree: str | None = None, aliases: Mapping[str, str] | None = None, retries: int = RETRIES
 ) -> Iterator[Tree]:
-    """The tree of the file at `path`; raises SourceError as `open_file` and `tree_of` do."""
+    """Open a tree of the file at `path` for the block; arguments and errors are as of `open_file` and `tree_of`."""
     with open_file(path, retries) as file:
         yield tree_of(file, path, tree, aliases)
 
 
 def check_column(field: str, column: Column, rows: int) -> None:
-    """Raise ValueError for a column of a file that is not one of so many rows: formats may keep no checksums.
+    """Raise ValueError if a column of a file does not consist of `rows` rows: formats may keep no checksums.
 
-    Lists that begin before the last one has ended, or reach beyond the numbers, would fail in the middle of an
-    expression, or give wrong numbers.
+    Lists that begin before the previous one has ended, or that extend beyond the numbers, would fail in the middle of
+    an expression, or give wrong numbers.
     """
     total = len(column.values)
     if column.offsets is None:
@@ -197,9 +236,17 @@ def check_column(field: str, column: Column, rows: int) -> None:
 
 
 def integers(column: Column, what: str, entries: NDArray[np.int64] | None = None) -> NDArray[Any]:
-    """Flat integers of a key branch; entries: theirs in the file, None: all.
+    """Return the flat integers of a key branch, which must identify every event.
 
-    They must identify every event: raises SourceError for lists and fractions, DataError where one is missing.
+    Args:
+        column: the branch.
+        what: the beginning of messages.
+        entries: the entries of its events in the file; None: the column has all entries of the file.
+
+    Raises:
+        SourceError: the column holds lists or fractions.
+        DataError: it is missing in an event.
+
     """
     if column.offsets is not None or column.values.dtype.kind not in "iu":
         raise SourceError(f"{what}: must be one integer an event to identify it; see `split.key`.")

@@ -1,4 +1,4 @@
-"""Parquet, by pyarrow: one table a file, read by groups of rows and by leaf columns."""
+"""Parquet, read by pyarrow: one table per file, read by row groups and leaf columns."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ from hepda.events.files.protocol import Reader, opened, told_apart
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """A column without columns of its own: its path in the file, its place among them, and the way from the top.
+    """A column without columns of its own.
 
-    top: the place of the column of the table that it is a part of; kind: Arrow's word for what it holds;
-    again: whether another one has the same path, within the same column.
+    path: its path in the file; top: the position of the column of the table that it is a part of; way: the names from
+    that column down to the leaf; in_list: whether it is inside a list; numeric: whether it holds numbers; kind: Arrow's
+    name of its type; again: whether another leaf has the same path within the same column.
     """
 
     path: str
@@ -50,19 +51,19 @@ class ParquetFile:
         self.fields = tuple(self._leaves)
 
     def trees(self) -> None:
-        """A Parquet file is one table."""
-        return None  # noqa: RET501 - it is an answer
+        """Return None: a Parquet file is one table."""
+        return None  # noqa: RET501 - None is a value of the protocol
 
     def reader(self, tree: str) -> Reader:
-        """The table."""
+        """Return the table."""
         return self
 
     def histograms(self) -> Sequence[str]:
-        """None."""
+        """Return no names: there are no histograms in Parquet."""
         return ()
 
     def histogram(self, name: str) -> Any:
-        """There are none in Parquet."""
+        """Raise SourceError: there are no histograms in Parquet."""
         raise SourceError(f"{self._path}: has no histogram {name!r}; a Parquet file is one table of events.")
 
     def close(self) -> None:
@@ -70,15 +71,15 @@ class ParquetFile:
         self._file.close(force=True)
 
     def is_list(self, field: str) -> bool:
-        """Whether a column holds a list an event."""
+        """Return whether a column holds a list per event."""
         return self._leaves[field].in_list
 
     def ends(self, fields: Sequence[str]) -> Sequence[int]:
-        """The ends of row groups."""
-        return self._edges[1:].tolist()  # type: ignore[no-any-return]  # numpy's word for a list of integers
+        """Return the ends of row groups."""
+        return self._edges[1:].tolist()  # type: ignore[no-any-return]  # numpy's type of a list of integers
 
     def columns(self, fields: Sequence[str], start: int, stop: int | None) -> dict[str, Column]:
-        """Columns of the entries [start, stop); only the row groups that hold them are read."""
+        """Return columns of the entries [start, stop); only the row groups that hold them are read."""
         import awkward as ak
 
         stop = self.entries if stop is None else min(stop, self.entries)
@@ -92,7 +93,7 @@ class ParquetFile:
             leaf = self._leaves[field]
             if leaf.again:
                 raise ValueProblem(f"{field!r} is one of several columns of this name in {leaf.way[0]!r}")
-            # Cut as awkward has it: its from_arrow takes the validity bits of a slice of Arrow's from the wrong place.
+            # Slice the awkward array: from_arrow takes the validity bits of an Arrow slice from the wrong place.
             array = tops[leaf.top][start - offset : max(stop, start) - offset]
             for part in leaf.way[1:]:
                 array = array[part]
@@ -103,9 +104,10 @@ class ParquetFile:
         return found
 
     def _tops(self, paths: Sequence[str], groups: Sequence[int]) -> dict[int, Any]:
-        """Columns of the table, by their places, with those of their parts that `paths` name; rows of `groups`.
+        """Return columns of the table, by position, for the rows of `groups`.
 
-        pyarrow takes names alone, and gives all that has one of them, in the order of the names and then of the file.
+        Each has those of its parts that `paths` names. pyarrow takes names alone, and returns everything that has one
+        of them, in the order of the names and then of the file.
         """
         import awkward as ak
 
@@ -117,7 +119,10 @@ class ParquetFile:
 
 
 def _leaves_of(file: Any) -> list[Leaf]:
-    """The leaves of a file, which Arrow's schema, with types, and Parquet's, with paths, have in one order."""
+    """Return the leaves of a file.
+
+    Arrow's schema, which has types, and Parquet's, which has paths, list them in the same order.
+    """
     paths = [file.schema.column(i).path for i in range(len(file.schema))]
     walked = [
         (top, *found)
@@ -132,7 +137,7 @@ def _leaves_of(file: Any) -> list[Leaf]:
 
 
 def _walk_type(kind: Any, way: tuple[str, ...], in_list: bool) -> Iterator[tuple[tuple[str, ...], bool, Any]]:
-    """The leaves of an Arrow type: the way to each, whether a list lies on it, and its type."""
+    """Yield the leaves of an Arrow type: the names on the way to each, whether it is inside a list, and its type."""
     import pyarrow.types as types
 
     if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):

@@ -1,4 +1,4 @@
-"""TTree and RNTuple, by uproot."""
+"""TTree and RNTuple, read by uproot."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from hepda.events.files.protocol import Reader, told_apart
 TREES = ("TTree", "TNtuple", "TNtupleD", "TChain")
 NTUPLES = ("ROOT::RNTuple", "ROOT::Experimental::RNTuple")
 _AT_ONCE = 8
-"""Branches that are asked of a server at a time."""
+"""Number of branches that are requested from a server at a time."""
 
 
 class RootFile:
@@ -28,7 +28,7 @@ class RootFile:
         import uproot
 
         self._path = path
-        # Spans never ask twice for the same entries: uproot's cache of arrays would only keep 100 MB of them.
+        # No entries are read twice: uproot's cache of arrays would only occupy 100 MB.
         self._file = uproot.open(path, object_cache=None, array_cache=None)
         self._readers: dict[str, Reader] = {}
         try:
@@ -48,11 +48,11 @@ class RootFile:
             )
 
     def trees(self) -> Sequence[str]:
-        """Names of its TTrees and RNTuples."""
+        """Return the names of its TTrees and RNTuples."""
         return [name for name, kind in self._kinds.items() if kind in TREES + NTUPLES]
 
     def reader(self, tree: str) -> Reader:
-        """The tree of this name."""
+        """Return the tree of this name."""
         if tree not in self._readers:
             found = self._file[tree]
             is_tree = self._kinds[tree] in TREES
@@ -60,11 +60,19 @@ class RootFile:
         return self._readers[tree]
 
     def histograms(self) -> Sequence[str]:
-        """Names of its one-dimensional histograms."""
+        """Return the names of its one-dimensional histograms."""
         return [name for name, kind in self._kinds.items() if kind.startswith(("TH1", "TProfile"))]
 
     def histogram(self, name: str) -> Any:
-        """Contents of the one-dimensional histograms of this name, or of this pattern with *, [histograms, bins]."""
+        """Return the contents of one-dimensional histograms, [histograms, bins].
+
+        Args:
+            name: their name, or a pattern with *.
+
+        Raises:
+            SourceError: there is none, or they have different bins.
+
+        """
         there = self.histograms()
         found = [own for own in there if fnmatchcase(own, name)]
         if not found:
@@ -81,9 +89,9 @@ class RootFile:
 
 
 class TreeReader:
-    """A TTree: branches, and those inside of split branches, each by its whole path.
+    """A TTree: its branches, and those inside of split branches, each by its whole path.
 
-    remote: several branches are asked for at a time, as each is a way to the server and back.
+    remote: several branches are requested at a time, because each needs a round trip to the server.
     """
 
     def __init__(self, tree: Any, remote: bool = False) -> None:
@@ -96,20 +104,20 @@ class TreeReader:
         self.others: Mapping[str, str] = {}
 
     def is_list(self, field: str) -> bool:
-        """Whether a branch holds a list an event."""
+        """Return whether a branch holds a list per event."""
         typename = str(self._branches[field].typename)
         return typename.endswith("]") or typename.startswith(("std::vector<", "vector<", "ROOT::VecOps::RVec<"))
 
     def ends(self, fields: Sequence[str]) -> Sequence[int]:
-        """The ends of baskets, of the branch that has the fewest: its are the longest."""
+        """Return the ends of baskets of the branch that has the fewest, whose baskets are the longest."""
         offsets = [self._branches[field].entry_offsets for field in fields]
         return min(offsets, key=len, default=[0])[1:]
 
     def columns(self, fields: Sequence[str], start: int, stop: int | None) -> dict[str, Column]:
-        """Columns of the entries [start, stop), branch by branch.
+        """Return columns of the entries [start, stop), branch by branch.
 
-        uproot's `tree.arrays` goes by the names of leaves, which several branches may share, and by the aliases of
-        the tree; and it takes seconds to look through the branches of an xAOD.
+        uproot's `tree.arrays` uses the names of leaves, which several branches may share, and the aliases of the tree;
+        it also needs seconds to look through the branches of an xAOD.
         """
 
         def read(field: str) -> Any:
@@ -121,7 +129,7 @@ class TreeReader:
             return dict(_columns(zip(fields, pool.map(read, fields), strict=True)))
 
     def _array(self, field: str, start: int, stop: int) -> Any:
-        """The array of one branch. Raises ValueProblem if uproot has no arrays of what it holds."""
+        """Return the array of one branch. Raises ValueProblem if uproot cannot make an array of what it holds."""
         branch = self._branches[field]
         if branch.num_entries != self.entries:
             raise ValueProblem(f"{field!r} has {branch.num_entries} entries and its tree has {self.entries}")
@@ -136,7 +144,7 @@ class TreeReader:
 
 
 def _holds_numbers(interpretation: Any) -> bool:
-    """Whether uproot takes a branch for numbers or for lists of numbers, not for objects."""
+    """Return whether uproot interprets a branch as numbers or lists of numbers, not as objects."""
     from uproot.interpretation.jagged import AsJagged
     from uproot.interpretation.numerical import Numerical
     from uproot.interpretation.objects import AsStridedObjects
@@ -146,7 +154,7 @@ def _holds_numbers(interpretation: Any) -> bool:
 
 
 class NtupleReader:
-    """An RNTuple: fields, and the parts of records and of lists of records by a dot."""
+    """An RNTuple: its fields, and the parts of records and of lists of records, joined by a dot."""
 
     def __init__(self, ntuple: Any) -> None:
         self._ntuple = ntuple
@@ -158,24 +166,27 @@ class NtupleReader:
         self.others: Mapping[str, str] = {}
 
     def is_list(self, field: str) -> bool:
-        """Whether a field holds a list an event."""
+        """Return whether a field holds a list per event."""
         import awkward as ak
 
         layout = ak.to_layout(self._fields[field].array(entry_start=0, entry_stop=0, library="ak"))
         return bool(layout.is_list) and layout.parameter("__array__") is None
 
     def ends(self, fields: Sequence[str]) -> Sequence[int]:
-        """The ends of clusters."""
+        """Return the ends of clusters."""
         return [part.num_first_entry + part.num_entries for part in self._ntuple.cluster_summaries]
 
     def columns(self, fields: Sequence[str], start: int, stop: int | None) -> dict[str, Column]:
-        """Columns of the entries [start, stop), field by field: uproot's own search of fields takes seconds."""
+        """Return columns of the entries [start, stop), field by field: uproot's own search of fields takes seconds."""
         arrays = (self._fields[field].array(entry_start=start, entry_stop=stop, library="ak") for field in fields)
         return dict(_columns(zip(fields, arrays, strict=True)))
 
 
 def _leaves(ntuple: Any) -> Iterator[tuple[str, Any]]:
-    """Names and fields of those without fields of their own; uproot's `fields` looks through all records for each."""
+    """Yield the names and fields of those that have no fields of their own.
+
+    uproot's `fields` looks through all records for each of them.
+    """
     inside: dict[int, list[int]] = {}
     tops = []
     for number, record in enumerate(ntuple.field_records):
@@ -201,7 +212,7 @@ def _leaves(ntuple: Any) -> Iterator[tuple[str, Any]]:
             else:
                 yield name, ntuple.all_fields[number]
 
-    # The importer of TTrees keeps a collection besides its projections, under a name of its own.
+    # The importer of TTrees keeps a collection in addition to its projections, under a separate name.
     yield from walk((n for n in tops if not ntuple.all_fields[n].name.startswith("_collection")), "")
 
 

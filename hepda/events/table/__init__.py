@@ -1,1 +1,1 @@
-"""The FeatureTable: in memory, on disk, kept for later runs, and what identifies it."""
+"""The FeatureTable: in memory, on disk, in a cache for later runs, and its fingerprint."""

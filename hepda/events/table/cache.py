@@ -1,7 +1,8 @@
-"""Tables that were read before, by the name of what they are made of: the second run reads no file of events.
+"""A cache of tables, by the name of what they are made of: a second run reads no file of events.
 
 An entry is a folder of the table (see `store`) and `about.json`. It is written under another name and renamed when it
-is whole, so runs may share a cache at the same time; whoever is second leaves the first one's entry and takes it.
+is complete, so runs may share a cache at the same time; the run that finishes second keeps the entry of the first and
+uses it.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ _ABOUT = "about.json"
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A table of the cache: its folder, the table, and what is known of how it was read."""
+    """A table of the cache: its folder, the table, and what is known about how it was read."""
 
     folder: Path
     table: FeatureTable
@@ -36,9 +37,14 @@ class Entry:
 
 
 def find(cache: Path, name: str, *, verified: bool = False) -> Entry | None:
-    """The entry of this name; None if there is none, or none that is whole.
+    """Return the entry of this name; None if there is none, or none that is complete.
 
-    Every number of the table is read and compared with the checksums that were written, unless it was `verified`.
+    Args:
+        cache: the folder of the cache.
+        name: the name of the table, see `table_name`.
+        verified: whether the numbers were compared with their checksums before; otherwise all of them are read and
+            compared here.
+
     """
     folder = cache / name
     try:
@@ -49,13 +55,13 @@ def find(cache: Path, name: str, *, verified: bool = False) -> Entry | None:
     except (OSError, ValueError, StorageError):
         return None
     with suppress(OSError):
-        os.utime(folder)  # tells which were used last
+        os.utime(folder)  # the time shows which entries were used last
     return Entry(folder, table, about)
 
 
 @contextmanager
 def making(cache: Path) -> Iterator[Path]:
-    """A folder for a table to be written to, which is gone after the block unless it was published."""
+    """Yield the path of a folder for a table, which is removed after the block unless it was published."""
     check_writable(cache, "--cache")
     folder = cache / f".{uuid4().hex[:12]}.{os.getpid()}.part"
     _sweep(cache)
@@ -63,14 +69,22 @@ def making(cache: Path) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-        with suppress(OSError):  # a cache that holds nothing leaves nothing
+        with suppress(OSError):  # an empty cache is removed
             cache.rmdir()
 
 
 def publish(made: Path, cache: Path, name: str, about: Mapping[str, Any]) -> Entry:
-    """Give the table in `made` its name. Another run may have been faster: its entry is taken then.
+    """Give the table in `made` its name. If another run was faster, its entry is used.
 
-    Raises StorageError for a disk that is full.
+    Args:
+        made: the folder of the table.
+        cache: the folder of the cache.
+        name: the name of the table.
+        about: what is kept with the table, as JSON.
+
+    Raises:
+        StorageError: the disk is full, or the entry cannot be read back.
+
     """
     with full_disk(made), (made / _ABOUT).open("w", encoding="utf-8") as stream:
         json.dump(sealed(about), stream)
@@ -78,7 +92,7 @@ def publish(made: Path, cache: Path, name: str, about: Mapping[str, Any]) -> Ent
         os.fsync(stream.fileno())
     there = cache / name
     if find(cache, name) is None:
-        if there.exists():  # damaged, or not whole: of a disk that lost it
+        if there.exists():  # damaged or incomplete: the disk has lost a part of it
             shutil.rmtree(there, ignore_errors=True)
         with suppress(OSError):  # not empty: another run was faster
             made.rename(there)
@@ -89,10 +103,10 @@ def publish(made: Path, cache: Path, name: str, about: Mapping[str, Any]) -> Ent
 
 
 def _sweep(cache: Path) -> None:
-    """Remove what runs have left that were killed while they wrote."""
+    """Remove folders of runs that were killed while they wrote."""
     for left in cache.glob(".*.part"):
         process = left.name.split(".")[2]
-        # Elsewhere a process of this number may be at work: only what is a day old is surely left.
+        # The process may be running on another machine: only a folder older than a day is surely left over.
         old = False
         with suppress(OSError):
             old = time.time() - left.stat().st_mtime > 86_400
@@ -101,9 +115,14 @@ def _sweep(cache: Path) -> None:
 
 
 def told(entry: Entry, cache: Path, fresh: bool, damaged: bool = False) -> str:
-    """One line for the terminal: what was taken or kept, and how large it and the cache are.
+    """Return one line for the terminal: what was taken or kept, and the sizes of it and of the cache.
 
-    damaged: whether an entry that was not whole has been replaced.
+    Args:
+        entry: the entry.
+        cache: the folder of the cache.
+        fresh: whether the table was read now.
+        damaged: whether an incomplete entry has been replaced.
+
     """
     others = [folder for folder in cache.iterdir() if folder.is_dir() and not folder.name.startswith(".")]
     total = sum(_size(folder) for folder in others)

@@ -1,4 +1,4 @@
-"""FeatureTable: what the models, the evaluation and the figures get to see of events."""
+"""FeatureTable: the events as models, evaluation and figures use them."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _PREFIX = "column:"
 
 @dataclass(frozen=True, slots=True)
 class FeatureTable:
-    """One row an event.
+    """A table with one row per event.
 
-    features: float32 [n, k], row-major (training gathers rows), finite; names: the k features;
-    weight: float64 [n], physical: expected events at the stated luminosity, sign kept; data: 1;
-    label: int8 [n], 1 signal, 0 background, -1 unknown; domain, sample: int16 [n], indices of their names;
-    fold: int8 [n]; validation: bool [n], the part of the training events that chooses when to stop;
-    key: uint64 [n], hash of run and event; columns: further numbers [n] by name.
+    features: float32 [n, k], row-major (training gathers rows), finite; names: the k features; weight: float64 [n],
+    physical: expected events at the stated luminosity, sign kept; 1 for data; label: int8 [n], 1 signal, 0 background,
+    -1 unknown; domain, sample: int16 [n], indices of their names; fold: int8 [n]; validation: bool [n], the part of the
+    training events that decides when to stop; key: uint64 [n], hash of run and event; columns: further numbers [n] by
+    name.
     """
 
     features: NDArray[np.float32]
@@ -59,7 +59,7 @@ class FeatureTable:
         return {name: getattr(self, name) for name in names}
 
     def select(self, mask: NDArray[Any]) -> FeatureTable:
-        """The rows of a mask, or at indices; names stay."""
+        """Return the rows of a mask, or at indices; names stay."""
         return FeatureTable(
             features=np.ascontiguousarray(self.features[mask]),
             names=self.names,
@@ -72,7 +72,16 @@ class FeatureTable:
     def of_samples(
         self, names: Sequence[str], rows: slice | NDArray[np.integer[Any]] = slice(None)
     ) -> NDArray[np.bool_]:
-        """Mask of the events of the named samples, of all events or of `rows`. Raises DataError for a name of none."""
+        """Return the mask of the events of the named samples.
+
+        Args:
+            names: the samples.
+            rows: the events that the mask is for; all by default.
+
+        Raises:
+            DataError: a name is not that of a sample.
+
+        """
         for name in names:
             if name not in self.sample_names:
                 raise DataError(f"{name!r} is not a sample of this table: {', '.join(self.sample_names)}.")
@@ -80,13 +89,23 @@ class FeatureTable:
         return np.asarray(chosen[self.sample[rows]])
 
     def of_domain(self, name: str) -> NDArray[np.bool_]:
-        """Mask of the events of a domain. Raises DataError if there is none of this name."""
+        """Return the mask of the events of a domain.
+
+        Raises:
+            DataError: there is no domain of this name.
+
+        """
         if name not in self.domain_names:
             raise DataError(f"{name!r} is not a domain of this table: {', '.join(self.domain_names)}.")
         return np.asarray(self.domain == self.domain_names.index(name))
 
     def to_pandas(self) -> pd.DataFrame:
-        """Features by name, then weight, label, domain and sample (categorical), fold, validation, key."""
+        """Return features by name, then weight, label, domain and sample (categorical), fold, validation, key.
+
+        Raises:
+            DataError: a feature has the name of one of these columns.
+
+        """
         import pandas as pd
 
         data: dict[str, Any] = {name: self.features[:, i] for i, name in enumerate(self.names)}
@@ -100,7 +119,12 @@ class FeatureTable:
 
     @classmethod
     def from_pandas(cls, frame: pd.DataFrame) -> FeatureTable:
-        """The table that `to_pandas` wrote. Raises DataError if a column is missing."""
+        """Return the table of a frame that `to_pandas` returned.
+
+        Raises:
+            DataError: a column is missing.
+
+        """
         own = ["weight", "label", "domain", "sample", "fold", "validation", "key"]
         lost = [name for name in own if name not in frame]
         if lost:

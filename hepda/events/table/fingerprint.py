@@ -1,4 +1,4 @@
-"""What a table of events is made of, as a name: the same name, the same rows."""
+"""The name of a table of events, made of everything that determines its rows: same name, same rows."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from hepda.events.expressions.user_functions import registered_versions
 from hepda.events.files.locations import is_remote
 
 State = tuple[int, str]
-"""Bytes of a file, and what changes with its content: see `state_of`."""
+"""Bytes of a file, and a text that changes with its content: see `state_of`."""
 _ENDS = 65_536
-"""Bytes at both ends of a file that are read: a ROOT file has its UUID in the first, a Parquet file its footer in the
+"""Bytes that are read at both ends of a file: a ROOT file has its UUID in the first, a Parquet file its footer in the
 last."""
 
-# What no row of the table depends on. A key that is new and not listed here only costs another reading.
+# Keys on which no row of the table depends. A new key that is not listed here only causes another reading.
 _TABLE_FREE = ("name", "luminosity_label", "plots", "evaluation", "training", "seed", "negative_weights", "systematics")
 _SAMPLE_FREE = ("label", "color")
 _SECTION_FREE = (
@@ -35,7 +35,10 @@ _DOMAIN_FREE = (
 
 
 def table_identity(config: AnalysisConfig) -> str:
-    """A name of the events that a config reads: configs of equal name make the same rows of the same files."""
+    """Return a name of the events that a config reads.
+
+    Configs with the same name make the same rows of the same files.
+    """
     told = config.model_dump(mode="json", by_alias=True)
     told = {key: value for key, value in told.items() if key not in _TABLE_FREE}
     for sample in told["samples"].values():
@@ -50,15 +53,15 @@ def table_identity(config: AnalysisConfig) -> str:
 
 
 def name_of(value: Any) -> str:
-    """A short name of a JSON value."""
+    """Return a short name of a JSON value."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
 
 
 @cache
 def data_version() -> str:
-    """Of the code that makes rows of files, users' functions and the libraries that read included.
+    """Return a name of the code that makes rows of files, including users' functions and the libraries that read.
 
-    It is taken from the code itself, so that no change to a formula can forget to say so.
+    It is computed from the code itself, so that it changes with every change to a formula.
     """
     events = Path(__file__).parents[1]
     places = [events / "files", events / "expressions", events / "dataset", events / "table", events.parent / "config"]
@@ -71,10 +74,10 @@ def data_version() -> str:
 
 
 def state_of(path: str) -> State | None:
-    """What tells that a file is the one that it was; None where nothing does (some servers).
+    """Return what shows that a file is unchanged; None where nothing does (some servers).
 
-    Of a local file: the time of its content, that of its inode, which nobody sets, the inode, and a checksum of its
-    first and last bytes; of a remote one: its server's tag or time. The numbers of a file are not read.
+    For a local file: the time of its content, that of its inode, which users cannot set, the inode, and a checksum of
+    its first and last bytes; for a remote one: its server's tag or time. The numbers of a file are not read.
     """
     if not is_remote(path):
         try:
@@ -86,7 +89,7 @@ def state_of(path: str) -> State | None:
     try:
         system, inner = fsspec.core.url_to_fs(path)
         about = system.info(inner)
-    except Exception:  # noqa: BLE001 - whatever a server or its client says: the reading itself will tell it
+    except Exception:  # noqa: BLE001 - a server or its client may raise anything: the reading itself will report it
         return None
     for name in ("ETag", "etag", "mtime", "LastModified", "last_modified", "modified", "checksum"):
         if about.get(name) is not None:
@@ -107,14 +110,23 @@ def _local_state(path: Path) -> State:
 
 
 def states_of(files: Mapping[str, Sequence[str]]) -> dict[str, State | None]:
-    """States of all files of all samples, by path."""
+    """Return the states of all files of all samples, by path."""
     return {path: state_of(path) for paths in files.values() for path in paths}
 
 
 def table_name(
     config: AnalysisConfig, files: Mapping[str, Sequence[str]], states: Mapping[str, State | None]
 ) -> str | None:
-    """A name of the table that a config makes of the files of its samples now; None if a file's state is not known."""
+    """Return a name of the table that a config makes of the present files of its samples.
+
+    It is None if the state of a file is not known.
+
+    Args:
+        config: the analysis.
+        files: the paths of the files, by sample.
+        states: the states of the files, by path.
+
+    """
     if any(state is None for state in states.values()):
         return None
     told = {name: [[path, *(states[path] or ())] for path in paths] for name, paths in files.items()}

@@ -1,4 +1,4 @@
-"""A FeatureTable as a folder of .npy files: written as events come, memory-mapped by every process that reads it."""
+"""A FeatureTable as a folder of .npy files: written span by span, memory-mapped by every process that reads it."""
 
 from __future__ import annotations
 
@@ -37,44 +37,44 @@ ROWS: dict[str, np.dtype[Any]] = {
 }
 _NAMES = "names.json"
 _HEADER = 128
-"""Bytes before the numbers of a file: room for any number of rows, which is known at the end."""
+"""Bytes before the numbers of a file: room for any number of rows, which is known only at the end."""
 
 
 class Collector(Protocol):
-    """Takes rows as they come, and is a table at the end."""
+    """Collects rows part by part and makes a table of them at the end."""
 
     @property
     def rows(self) -> int:
-        """Rows so far."""
+        """Number of rows so far."""
         ...
 
     def append(self, part: FeatureTable) -> None:
-        """Rows after those before."""
+        """Add rows after the previous ones."""
         ...
 
     def since(self, name: str, start: int) -> NDArray[Any]:
-        """The column `name` from row `start` on, [rows - start]."""
+        """Return the column `name` from row `start` on, [rows - start]."""
         ...
 
     def finish(self) -> FeatureTable:
-        """The table; nothing is appended after this."""
+        """Return the table; nothing is appended after this."""
         ...
 
 
 class MemoryCollector:
-    """Keeps the rows in memory. defaults: what a row has in the columns that its part lacks."""
+    """Keeps the rows in memory. defaults: the value of a row in the columns that its part does not have."""
 
     def __init__(self, defaults: Mapping[str, Any]) -> None:
         self._defaults, self._parts = defaults, list[FeatureTable]()
         self.rows = 0
 
     def append(self, part: FeatureTable) -> None:
-        """As of `Collector`."""
+        """Do the same as `Collector.append`."""
         self._parts.append(part)
         self.rows += len(part)
 
     def since(self, name: str, start: int) -> NDArray[Any]:
-        """As of `Collector`."""
+        """Do the same as `Collector.since`."""
         found = [np.zeros(0, ROWS[name])]
         for part in self._parts:
             values = getattr(part, name)
@@ -83,7 +83,7 @@ class MemoryCollector:
         return np.concatenate(found)
 
     def finish(self) -> FeatureTable:
-        """As of `Collector`."""
+        """Do the same as `Collector.finish`."""
         first = self._parts[0]
         columns = {
             name: np.concatenate([_column(part, name, default) for part in self._parts])
@@ -100,7 +100,7 @@ def _column(part: FeatureTable, name: str, default: Any) -> NDArray[Any]:
 
 
 class TableWriter:
-    """Writes the rows to `folder`, which is made; `finish` makes it a table that `open_table` takes."""
+    """Writes the rows to `folder`, which it creates; `finish` completes the table for `open_table`."""
 
     def __init__(self, folder: Path, defaults: Mapping[str, Any]) -> None:
         self._folder, self._defaults = folder, defaults
@@ -111,7 +111,12 @@ class TableWriter:
             folder.mkdir(parents=True, exist_ok=True)
 
     def append(self, part: FeatureTable) -> None:
-        """As of `Collector`. Raises StorageError for a disk that is full."""
+        """Do the same as `Collector.append`.
+
+        Raises:
+            StorageError: the disk is full.
+
+        """
         columns = {f"column{i}": _column(part, name, value) for i, (name, value) in enumerate(self._defaults.items())}
         rows = {name: getattr(part, name) for name in ROWS} | columns
         with full_disk(self._folder):
@@ -123,11 +128,16 @@ class TableWriter:
         self.rows += len(part)
 
     def since(self, name: str, start: int) -> NDArray[Any]:
-        """As of `Collector`; mapped, not read."""
+        """Do the same as `Collector.since`; the array is memory-mapped, not read."""
         return self._files[name].since(start) if self._files else np.zeros(0, ROWS[name])
 
     def finish(self) -> FeatureTable:
-        """As of `Collector`: mapped; everything is on the disk. Raises StorageError for a disk that is full."""
+        """Do the same as `Collector.finish`: everything is on the disk, and the table is memory-mapped.
+
+        Raises:
+            StorageError: the disk is full, or there are no rows.
+
+        """
         first = self._first
         if first is None:
             raise StorageError(f"{self._folder}: there are no rows to write.")
@@ -149,13 +159,13 @@ class TableWriter:
         return open_table(self._folder)
 
     def abandon(self) -> None:
-        """Close the files; they are no table."""
+        """Close the files without making a table of them."""
         for file in self._files.values():
             file.abandon()
 
 
 class _Array:
-    """A .npy file that grows by rows."""
+    """A .npy file to which rows are appended."""
 
     def __init__(self, path: Path, like: NDArray[Any]) -> None:
         if like.dtype.hasobject:
@@ -195,21 +205,26 @@ class _Array:
         self._stream.close()
 
     def about(self) -> dict[str, Any]:
-        """What `open_table` and `verify` compare the file with."""
+        """Return what `open_table` and `verify` compare the file with."""
         return {"dtype": self._dtype.str, "shape": [self.rows, *self._tail], "checksum": f"{self.crc:08x}"}
 
     def abandon(self) -> None:
-        with contextlib.suppress(OSError):  # a full disk says so again when what is left is flushed
+        with contextlib.suppress(OSError):  # a full disk causes another error when the remaining bytes are flushed
             self._stream.close()
 
 
 def sealed(value: Any) -> dict[str, Any]:
-    """A value with a checksum of its JSON beside it, as `unsealed` takes it apart."""
+    """Return a value with a checksum of its JSON, from which `unsealed` takes it."""
     return {"value": value, "checksum": _crc(value)}
 
 
 def unsealed(text: str) -> Any:
-    """The value of `sealed` from its JSON. Raises ValueError if the text is another one than was written."""
+    """Return the value of `sealed` from its JSON.
+
+    Raises:
+        ValueError: the text is not the one that was written.
+
+    """
     found = json.loads(text)
     if not isinstance(found, dict) or found.keys() != {"value", "checksum"}:
         raise ValueError("it has no checksum")
@@ -224,7 +239,7 @@ def _crc(value: Any) -> str:
 
 @contextmanager
 def full_disk(folder: Path) -> Iterator[None]:
-    """A write that the disk refuses becomes a StorageError that says what to do."""
+    """Turn a write error of the block into a StorageError that contains what to do."""
     try:
         yield
     except OSError as error:
@@ -241,7 +256,12 @@ def full_disk(folder: Path) -> Iterator[None]:
 
 
 def write_table(table: FeatureTable, folder: Path) -> None:
-    """Write the table to `folder`, which is made. Raises StorageError for a disk that is full."""
+    """Write the table to `folder`, which is created.
+
+    Raises:
+        StorageError: the disk is full.
+
+    """
     writer = TableWriter(folder, dict.fromkeys(table.columns, np.nan))
     try:
         writer.append(table)
@@ -252,12 +272,14 @@ def write_table(table: FeatureTable, folder: Path) -> None:
 
 
 def open_table(folder: Path) -> FeatureTable:
-    """The table that was written to `folder`, memory-mapped and read-only.
+    """Return the table that was written to `folder`, memory-mapped and read-only.
 
     Names, types, byte order and shapes are compared with those that were written; the numbers themselves are compared
     by `verify`, which reads all of them.
 
-    Raises StorageError if it is not whole.
+    Raises:
+        StorageError: the table is not complete.
+
     """
     about = _about(folder)
     columns = {name: f"column{i}" for i, name in enumerate(about["columns"])}
@@ -273,7 +295,7 @@ def open_table(folder: Path) -> FeatureTable:
 
 
 def verify(folder: Path) -> None:
-    """Raise StorageError if a file of the table in `folder` has another content than was written: reads all of it."""
+    """Raise StorageError if a file of the table in `folder` has another content than was written; read all of it."""
     for name, file in _about(folder)["files"].items():
         crc = 0
         with _whole(folder), (folder / f"{name}.npy").open("rb") as stream:
@@ -289,7 +311,7 @@ def verify(folder: Path) -> None:
 
 @contextmanager
 def _whole(folder: Path) -> Iterator[None]:
-    """What cannot be read within the block is a StorageError: the boundary of all files of a table."""
+    """Turn an error of reading in the block into a StorageError: all files of a table are read within such a block."""
     try:
         yield
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -297,7 +319,7 @@ def _whole(folder: Path) -> Iterator[None]:
 
 
 def _about(folder: Path) -> dict[str, Any]:
-    """What `TableWriter.finish` wrote of the table."""
+    """Return what `TableWriter.finish` wrote about the table."""
     with _whole(folder):
         found: dict[str, Any] = unsealed((folder / _NAMES).read_text(encoding="utf-8"))
         return found
@@ -317,9 +339,9 @@ def _mapped(folder: Path, name: str, about: Mapping[str, Any]) -> NDArray[Any]:
 
 
 def release(*arrays: Any) -> None:
-    """Take the pages of memory-mapped arrays out of this process; they come back where they are needed.
+    """Remove the pages of memory-mapped arrays from this process; they are read again where they are needed.
 
-    The kernel keeps them as long as it has room, and counts them no longer as memory of this process.
+    The kernel keeps them as long as it has room, and no longer counts them as memory of this process.
     """
     for array in arrays:
         mapped = _map_of(array)
@@ -333,10 +355,10 @@ def _map_of(array: Any) -> mmap.mmap | None:
 
 
 def _keep_small(arrays: Sequence[NDArray[Any]]) -> None:
-    """Release arrays of large tables whenever more than RESIDENT of them is in this process, as long as they live.
+    """Release arrays of large tables whenever more than RESIDENT of them is in this process, as long as they exist.
 
-    Whatever reads a table, once or again and again, thus needs no more memory for a table of any size. Without it the
-    kernel would do the same when the machine is full, but batch systems count what is mapped and end the job before.
+    Thus reading a table, even repeatedly, needs no more memory for a larger table. Without it the kernel would do the
+    same when the memory of the machine is full, but batch systems count what is mapped and end the job before.
     """
     if sum(array.nbytes for array in arrays) <= RESIDENT or not Path(_STATM).exists():
         return
@@ -347,7 +369,7 @@ def _keep_small(arrays: Sequence[NDArray[Any]]) -> None:
         while maps := [found for found in (ref() for ref in living) if found is not None]:
             if int(Path(_STATM).read_text().split()[2]) * page > RESIDENT:
                 for found in maps:
-                    with contextlib.suppress(ValueError):  # closed in between
+                    with contextlib.suppress(ValueError):  # closed in the meantime
                         found.madvise(mmap.MADV_DONTNEED)
             del maps
             time.sleep(0.05)
@@ -356,12 +378,12 @@ def _keep_small(arrays: Sequence[NDArray[Any]]) -> None:
 
 
 RESIDENT = 2**28
-"""Bytes of mapped files that a process holds at most while it works on a large table; its libraries are among them."""
+"""Largest number of bytes of mapped files in a process that uses a large table; its libraries are included."""
 _STATM = "/proc/self/statm"
 
 
 def _by_path(array: np.memmap[Any, Any]) -> Any:
-    """How a mapped array travels to another process of this machine: as the place in its file."""
+    """Return how a mapped array is passed to another process of this machine: as its position in the file."""
     whole: Any = array
     while isinstance(whole.base, np.ndarray):
         whole = whole.base
