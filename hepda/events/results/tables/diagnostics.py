@@ -107,7 +107,7 @@ def reweighting_table(metrics: Mapping[str, Any]) -> Table:
 
 
 def gradients_table(metrics: Mapping[str, Any]) -> Table:
-    """Return the cosine between the gradients of class loss and domain loss with respect to the encoder."""
+    """Return the cosine between the gradients that class loss and domain loss send into the encoder."""
     found = get(metrics, "guards", "gradient_cosine") or {}
     rows = [
         [Cell(name, name), *(Quantity.read(entry, key).cell(digits=2) for key in ("first", "last"))]
