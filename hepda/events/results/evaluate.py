@@ -63,7 +63,7 @@ class Numbers:
     models: dict[str, ModelNumbers] = field(default_factory=dict)
     inputs: dict[str, dict[str, tuple[ProbeResult, ...] | str]] = field(default_factory=dict)  # by domain and class
     importance: dict[str, FeatureImportance | str] = field(default_factory=dict)  # of the inputs, by other domain
-    removal: dict[str, InputRemoval | str] = field(default_factory=dict)  # of the first of these, likewise
+    removal: dict[str, InputRemoval | str] = field(default_factory=dict)  # of the most separating inputs, by domain
     priors: dict[str, tuple[float, float]] = field(default_factory=dict)  # share of signal and its error, by domain
     unlabelled: tuple[str, ...] = ()  # other domains whose classes are unknown: data
     lacking: dict[str, str] = field(default_factory=dict)  # other domain -> the class of which it has no events
