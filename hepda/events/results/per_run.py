@@ -184,7 +184,10 @@ def _bin_warnings(numbers: Numbers) -> list[str]:
 
 
 def _flatness_warnings(numbers: Numbers) -> list[str]:
-    """Return warnings if a score depends more on a protected variable than that of the baseline model."""
+    """Return warnings if a score depends more on a protected variable than that of the baseline model.
+
+    Only dependences above the limit CVM_LIMIT are considered, and only increases by more than 10 %.
+    """
     said = []
     plain = numbers.models[numbers.plain].flatness
     for model, own in numbers.models.items():

@@ -1,8 +1,8 @@
 """Access to `metrics.json` for the tables.
 
 A model without an entry gets an empty cell. A null gets a dash, and its `why` (a sibling of the null, or of an
-enclosing entry) is listed by `nulls`. A number is given by itself, as {"value": x, "low": x, "high": x} or as {"value":
-x, "error": x}.
+enclosing entry) is listed by `nulls`. A number is given by itself, as {"value": x, "low": x, "high": x} or as
+{"value": x, "error": x}.
 """
 
 from __future__ import annotations
