@@ -1,7 +1,7 @@
-"""`hepda check`: the events of an analysis looked at before anything is trained.
+"""`hepda check`: examination of the events of an analysis before anything is trained.
 
-Opens one file of each sample (or all), reads its events as a training would, and says what is wrong (`problems`:
-`hepda train` would refuse), what is strange (`warnings`) and what there is.
+The command opens one file of each sample (or all files), reads its events as a training would, and reports `problems`,
+with which `hepda train` would refuse to start, `warnings` about what is unusual, and a summary of the events.
 """
 
 from __future__ import annotations
@@ -40,17 +40,17 @@ from hepda.runtime.resources import Resources
 Progress = Callable[[str, int, int], None]
 
 SAME = 0.999
-"""Correlation from which two features are called nearly equal."""
+"""Correlation from which a warning says that two features are nearly equal."""
 BINS = 20
-"""Of equal shares of the simulation, for chi2."""
+"""Number of bins for chi2, each with the same share of the simulation."""
 ALL = "all entries"
 FLAGS = (-9999.0, -999.0, -99.0, 999.0, 9999.0)
-"""What ntuples write for a number that is not there."""
+"""Values that ntuples store for a number that is missing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Events after a cut: how many, the sum of their physical weights and of its squares (None: not told)."""
+    """The events after a cut: their number, the sum of their physical weights and of its squares (None: not known)."""
 
     cut: str
     entries: int
@@ -60,7 +60,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class SampleCheck:
-    """What was found of one sample. files: opened, of how many; branches: to be read."""
+    """The results for one sample. files: opened, and listed; branches: number of branches to be read."""
 
     summary: SampleSummary
     files: tuple[int, int]
@@ -70,9 +70,9 @@ class SampleCheck:
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """One feature in data and in the simulation: KS distance, chi2 over degrees of freedom and its p-value.
+    """One feature in data and in the simulation: KS distance, chi2, its degrees of freedom and its p-value.
 
-    means: of data, then of the simulation; p_value None: too few events for two bins.
+    means: of data, then of the simulation; p_value: None if there are too few events for two bins.
     """
 
     feature: str
@@ -86,7 +86,7 @@ class Agreement:
 
 @dataclass(slots=True)
 class Checkup:
-    """All that was found. problems: what a training would refuse; warnings: what deserves a look."""
+    """All results. problems: reasons for which a training would refuse to start; warnings: what needs attention."""
 
     samples: dict[str, SampleCheck] = field(default_factory=dict)
     agreement: list[Agreement] = field(default_factory=list)
@@ -96,7 +96,15 @@ class Checkup:
 
 
 def check_events(config: AnalysisConfig, progress: Progress, *, every_file: bool = False) -> Checkup:
-    """Look at one file of each sample, or at every one. What is wrong with the input stands in `problems`.
+    """Examine one file of each sample, or every file.
+
+    Args:
+        config: the analysis.
+        progress: function that receives the progress of the reading.
+        every_file: whether every file is opened instead of the first of each sample.
+
+    Returns:
+        The results; `problems` has what is wrong with the input.
 
     Raises:
         HepdaError: the analysis file itself is wrong, so that no file needs to be opened.
@@ -113,8 +121,8 @@ def check_events(config: AnalysisConfig, progress: Progress, *, every_file: bool
     if found.problems:
         return found
     try:
-        inspect(looked)  # what needs all samples: plots, systematics
-        with TemporaryDirectory(prefix="hepda-check-") as folder:  # all files may be more than the memory holds
+        inspect(looked)  # checks that need all samples: plots, systematics
+        with TemporaryDirectory(prefix="hepda-check-") as folder:  # the events of all files may exceed the memory
             loaded = load_table(looked, progress, Resources(folder=Path(folder) / "table"))
             _samples(looked, plan, inputs, loaded, listed, found)
             _judging(looked, loaded.table, found, whole=looked.samples == _restricted(config, listed).samples)
@@ -139,13 +147,16 @@ def _files(config: AnalysisConfig, found: Checkup) -> dict[str, list[str]]:
 
 
 def _restricted(config: AnalysisConfig, files: Mapping[str, list[str]]) -> AnalysisConfig:
-    """The same analysis on these files alone."""
+    """Return the same analysis with these files only."""
     samples = {name: s.model_copy(update={"files": tuple(files[name])}) for name, s in config.samples.items()}
     return config.model_copy(update={"samples": samples})
 
 
 def _opened(config: AnalysisConfig, plan: ReadingPlan, found: Checkup) -> dict[str, list[InputFile]]:
-    """The files of every sample, opened and checked; what is wrong with any of them is noted, not only the first."""
+    """Open and check the files of every sample.
+
+    The problems of every sample are recorded, not only the first one.
+    """
     inputs: dict[str, list[InputFile]] = {}
     skips = Skips(config)
     messages: dict[str, str] = {}
@@ -160,7 +171,10 @@ def _opened(config: AnalysisConfig, plan: ReadingPlan, found: Checkup) -> dict[s
 
 
 def _told_once(config: AnalysisConfig, messages: Mapping[str, str]) -> list[str]:
-    """The messages of samples; those that are equal but for the files and the sample's name are one, with the list."""
+    """Return the messages of samples, with equal ones merged.
+
+    Messages that differ only in files and in the name of the sample become one, which lists the samples.
+    """
     alike: dict[str, list[str]] = {}
     for name, message in messages.items():
         bare = message.replace(f"samples.{name}", "samples")
@@ -197,14 +211,14 @@ def _samples(
 def _cut_flow(
     config: AnalysisConfig, plan: ReadingPlan, name: str, files: list[InputFile], samples: Mapping[str, SampleSummary]
 ) -> tuple[Step, ...] | str:
-    """Events and weights after each cut, or why the weights are not told."""
+    """Return events and weights after each cut, or the reason why the weights are not known."""
     cuts = plan.cuts_of(name)
     covers = plan.stitched_to(name)
     own = samples[name].normalisation
     factor = Stitching(name, {other: samples[other].normalisation for other in covers}, covers) if covers else own
     sums, faults = np.zeros((len(cuts) + 1, 3)), Faults()
     for file in files:
-        # Columns are numbers, which bits of flags above 2^53 are not without loss: what is kept is whether a cut holds.
+        # Columns are floats, which cannot hold flag bits above 2^53 exactly, so the result of each cut is stored.
         holds = {f"cut {i}": parse(f"({cut.text}) != 0", cut.what) for i, cut in enumerate(cuts)}
         lean = _lean(file, holds, plan, name)
         reader = ChunkReader(name, file.plan.variables, lean, factor, 0.0, config.split.key, faults, {})
@@ -222,19 +236,19 @@ def _cut_flow(
 
 
 def _after_cuts(rows: SelectedRows, cuts: int) -> NDArray[np.float64]:
-    """Entries, sumw and sumw2 before any and after each of the cuts, [cuts + 1, 3]."""
+    """Return entries, sumw and sumw2 before all cuts and after each of the cuts, [cuts + 1, 3]."""
     passed, found = np.ones(len(rows.weight), dtype=bool), []
     for i in range(cuts + 1):
         if i:
             passed &= np.nan_to_num(rows.columns[f"cut {i - 1}"]) != 0  # a missing condition is false
         weight = rows.weight[passed]
-        with np.errstate(all="ignore"):  # what is not finite is told, see `faults`
+        with np.errstate(all="ignore"):  # numbers that are not finite are reported, see `faults`
             found.append((len(weight), weight.sum(), np.square(weight).sum()))
     return np.array(found)
 
 
 def _lean(file: InputFile, columns: Mapping[str, Expression], plan: ReadingPlan, name: str) -> SamplePlan:
-    """A plan of the cuts and the weight alone, over every event."""
+    """Return a plan with only the cuts and the weight, for every event."""
     own = file.plan
     weights = [] if own.weight is None else [own.weight]
     needed = needed_names([*columns.values(), *weights, *plan.stitched_to(name).values()], own.variables)
@@ -258,7 +272,10 @@ def _weights(config: AnalysisConfig, name: str, summary: SampleSummary, found: C
 
 
 def _judging(config: AnalysisConfig, table: FeatureTable, found: Checkup, *, whole: bool) -> None:
-    """What a training would end with instead of numbers; whole: every file was read, so that no other can help."""
+    """Record the reasons for which a training would end without numbers.
+
+    whole: whether every file was read, so that no other file can provide the missing events.
+    """
     for text in unjudged(config, table):
         if whole:
             found.problems.append(text)
@@ -274,7 +291,10 @@ def _and(names: tuple[str, ...]) -> str:
 
 
 def _keys(config: AnalysisConfig, table: FeatureTable, found: Checkup) -> None:
-    """Events in two samples: the very same ones (same key, same features) in one domain count twice."""
+    """Record events that are in two samples.
+
+    Identical events (same key, same features) in one domain count twice.
+    """
     pairs = list(combinations(table.sample_names, 2))
     counts = dict.fromkeys(pairs, (0, 0))
     for rows in rows_by_key(table.key):
@@ -327,7 +347,7 @@ def _features(config: AnalysisConfig, loaded: LoadedEvents, found: Checkup) -> N
 
 
 def _missing(loaded: LoadedEvents, found: Checkup) -> None:
-    """Features that some events do not have, and conditions that are missing in some events, by sample."""
+    """Record features that some events do not have, and conditions that are missing in some events, by sample."""
     for sample, summary in loaded.samples.items():
         for condition in (name for name in summary.missing if name not in loaded.table.names):
             found.warnings.append(
@@ -345,7 +365,7 @@ def _missing(loaded: LoadedEvents, found: Checkup) -> None:
 
 
 def _agreement(config: AnalysisConfig, table: FeatureTable, found: Checkup) -> None:
-    """The features of data and of the simulation of the first domain, by shape."""
+    """Compare the shapes of the features of data with those of the simulation of the nominal domain."""
     data = [d for d in table.domain_names if (of := table.of_domain(d)).any() and np.all(table.label[of] < 0)]
     simulation = table.of_domain(config.domains[0]) & (table.label >= 0)
     if not data:

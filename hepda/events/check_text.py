@@ -1,4 +1,4 @@
-"""What `hepda check` found, as lines of text."""
+"""The results of `hepda check` as lines of text."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ from hepda.events.dataset.samples import effective_number
 
 WIDEST = 60
 UNLIKELY = 1e-3
-"""P-value below which data and simulation are marked to differ."""
+"""P-value below which a row is marked because data and simulation differ."""
 
 
 def lines(config: AnalysisConfig, found: Checkup) -> Iterator[str]:
-    """The page: samples, cut flows, features, then what is strange; problems are only counted."""
+    """Yield the lines of the page.
+
+    These are samples, cut flows, features, notes and warnings; problems are only counted.
+    """
     if found.samples:
         yield from _table("Samples", _SAMPLES, [_sample(name, check) for name, check in found.samples.items()])
         yield f"  at {config.luminosity:g}/fb, after the selection; n_eff = sumw^2 / sumw2"
@@ -101,7 +104,7 @@ def _agreement(found: Agreement) -> list[str]:
 
 
 def _yield(sumw: float, sumw2: float) -> str:
-    """The yield and its statistical error, to the error's second digit."""
+    """Return the yield and its statistical error, rounded to the second digit of the error."""
     error = math.sqrt(sumw2)
     digits = 1 - math.floor(math.log10(error)) if 0 < error < math.inf else 0
     if digits > 6 or digits < -5 or not math.isfinite(sumw):
@@ -111,7 +114,10 @@ def _yield(sumw: float, sumw2: float) -> str:
 
 
 def _table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """A title, a heading and rows, columns aligned: words to the left, numbers to the right."""
+    """Yield a title, a heading and rows with aligned columns.
+
+    Columns of words are aligned to the left, columns of numbers to the right.
+    """
     widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
     left = [
         i == 0 or not any(character.isdigit() for row in rows for character in row[i][:1]) for i in range(len(head))

@@ -1,7 +1,7 @@
-"""What a branch is by its name: the number of an event, of a run, of a sample, a label, a weight.
+"""The role of a branch by its name: the number of an event, of a run, of a sample, a label, a weight.
 
-Such a branch is no feature: a model that reads it learns which event, sample or class it looks at, and nothing of
-physics. `hepda init` proposes none of them, `hepda check` and `hepda train` warn of those that are features.
+Such a branch must not be a feature: a model that reads it learns which event, sample or class it sees, and nothing
+about physics. `hepda init` proposes none of them; `hepda check` and `hepda train` warn if one is a feature.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ ROLES: dict[str, str] = {
     "label": "a label of the class",
     "weight": "an event weight",
 }
-"""The roles of `role_of`, in words."""
+"""The roles of `role_of`, with descriptions for messages."""
 
-# Names without case, dots, blanks and underscores: evt_num, EvtNum and evtnum are one.
+# Names in lower case, without dots, blanks and underscores: evt_num, EvtNum and evtnum are equal.
 _TEXTS = {
     RUN: "run runnumber runnum runno runnr runnb runid nrun irun therun",
     EVENT: (
@@ -58,14 +58,17 @@ _TEXTS = {
 _NAMES = {role: frozenset(text.split()) for role, text in _TEXTS.items()}
 _ENDS = {"runnumber": RUN, "eventnumber": EVENT, "lumiblock": "lumi", "channelnumber": "sample"}
 _WEIGHT_WORD = re.compile(r"weight|scale_?factor", re.IGNORECASE)
-_WEIGHT_PARTS = frozenset({"wt", "wgt", "wts", "wgts", "sf", "sfs"})  # no w: m_w is the mass of a W
+_WEIGHT_PARTS = frozenset({"wt", "wgt", "wts", "wgts", "sf", "sfs"})  # without w: m_w is the mass of a W
 _ID_PARTS = frozenset({"id", "idx", "index", "hash", "uuid"})
 _OF_PARTICLES = re.compile(r"puppi", re.IGNORECASE)
 """Weights of particles in a jet are measurements, not weights of events."""
 
 
 def role_of(name: str) -> str | None:
-    """A key of ROLES for the branch `name` by its last part (`EventInfo.runNumber` is a run), or None."""
+    """Return the role of a branch by the last part of its name (`EventInfo.runNumber` is a run), or None.
+
+    The role is a key of ROLES.
+    """
     last = re.split(r"[./]", name.rstrip("./"))[-1]
     plain = re.sub(r"[\W_]", "", last).lower()
     for role, names in _NAMES.items():
@@ -85,10 +88,10 @@ def role_of(name: str) -> str | None:
 
 
 def is_identifier(name: str) -> bool:
-    """Whether the last part of a name holds a word such as id, index or hash (Jet_genJetIdx, index_ref)."""
+    """Return whether the last part of a name has a word such as id, index or hash (Jet_genJetIdx, index_ref)."""
     return not _ID_PARTS.isdisjoint(_words(re.split(r"[./]", name.rstrip("./"))[-1]))
 
 
 def _words(name: str) -> list[str]:
-    """`puWeight_up`, `PuWeightUp` -> pu, weight, up."""
+    """Return the words of a name in lower case: `puWeight_up`, `PuWeightUp` -> pu, weight, up."""
     return [word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", name)]

@@ -1,7 +1,7 @@
-"""`hepda init`: a starting analysis file from the branches of a file, to be corrected by one who knows them.
+"""`hepda init`: a first analysis file from the branches of a file, to be corrected by a user who knows them.
 
-What is guessed is guessed from names and from the first events, and the text says so line by line: which branches
-identify an event, which are weights, which lists belong together (`Jet_pt`, `Jet_eta`, ...), which make features.
+The content is guessed from names and from the first events, and the text marks this line by line: which branches
+identify an event, which are weights, which lists belong together (`Jet_pt`, `Jet_eta`, ...), which can be features.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from hepda.events.files.opening import EventFile, Tree, open_file, tree_of
 from hepda.events.identifiers import EVENT, RUN, is_identifier, role_of
 from hepda.events.sum_of_weights import Books, books_of
 
-LOOKED_AT = 1000  # entries: enough to tell a constant from a number
-MOST = 30  # features of each kind that are proposed; the others stand in a comment
-MANY = 50  # entries in which whole numbers that never repeat are no accident
-RUNS = ("run", "runnumber", "runno", "runnum", "runid", "runnr")  # of several, these are taken before others
+LOOKED_AT = 1000  # entries that are read: enough to distinguish a constant from a variable
+MOST = 30  # features of each kind that are proposed; the others are listed in a comment
+MANY = 50  # number of entries from which whole numbers that never repeat are taken for identifiers
+RUNS = ("run", "runnumber", "runno", "runnum", "runid", "runnr")  # preferred names, if there are several branches
 EVENTS = ("event", "eventnumber", "evt", "evtnum", "evtnumber", "eventid")
 WEIGHTS = re.compile(r"^(gen(erator)?_?weight|mc_?event_?weights?|event_?weight|weight(_?mc)?|mc_?weight)$", re.I)
 VARIED = re.compile(r"(^|_)(up|down|jes|jer)(_|$)|(?<=[a-z])(Up|Down)(?=[A-Z]|_|$)", re.ASCII)
@@ -37,13 +37,13 @@ BOOKKEEPING = re.compile(r"(^|_)(id|idx|index|hash|lumi\w*|bunchcrossing|bx|isda
 TRUTH = re.compile(
     r"gen|truth|^mc|lhe|born|hardscatter|parton|pdgid|flavou?r|extra_[bc]$|^pileup_|ntrueint", re.IGNORECASE
 )
-NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")  # what may stand in an expression
-KINEMATIC = ("pt", "eta", "phi", "mass", "m", "px", "py")  # parts of a collection that variables are made of
+NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")  # valid names in an expression
+KINEMATIC = ("pt", "eta", "phi", "mass", "m", "px", "py")  # parts of a collection that are used for variables
 
 
 @dataclass(slots=True)
 class Found:
-    """The branches of a tree by what they seem to be, each by a name that may stand in an expression."""
+    """The branches of a tree by their probable role, each by a name that is valid in an expression."""
 
     run: str | None = None
     event: str | None = None
@@ -51,21 +51,29 @@ class Found:
     weights: list[str] = field(default_factory=list)
     flat: list[str] = field(default_factory=list)
     lists: dict[str, dict[str, str]] = field(default_factory=dict)  # collection -> part -> branch
-    counts: list[str] = field(default_factory=list)  # lengths of lists, which `count` gives as well
+    counts: list[str] = field(default_factory=list)  # lengths of lists, which `count` also gives
     varied: list[str] = field(default_factory=list)
     constant: list[str] = field(default_factory=list)
     truth: list[str] = field(default_factory=list)
-    ids: list[str] = field(default_factory=list)  # what identifies an event or a sample, and labels
-    left: list[str] = field(default_factory=list)  # bookkeeping, and what holds no numbers
-    aliases: dict[str, str] = field(default_factory=dict)  # names for branches whose own no expression can say
+    ids: list[str] = field(default_factory=list)  # identifiers of an event or a sample, and labels
+    left: list[str] = field(default_factory=list)  # bookkeeping, and branches without numbers
+    aliases: dict[str, str] = field(default_factory=dict)  # valid names for branches whose own name is not valid
 
 
 def starting_yaml(path: str, tree: str | None = None, folder: Path | None = None) -> str:
-    """The text of an analysis file for the events of `path`; `hepda check` passes on it once its samples are real.
+    """Return the text of an analysis file for the events of `path`.
 
-    tree: its name, or None for the one that holds the events; folder: where the text will be written, to which paths in
-    it are relative (None: they stay as given). Raises SourceError: the file cannot be read, has no events, no numbers
-    that a model could read, or several trees of which any could be meant.
+    `hepda check` accepts it as soon as its samples are replaced by real ones.
+
+    Args:
+        path: the file.
+        tree: name of the tree; None means the one that holds the events.
+        folder: where the text will be written, to which paths in it are relative; None leaves them unchanged.
+
+    Raises:
+        SourceError: the file cannot be read, has no events, no numbers that a model could read, or several trees of
+            which any could be meant.
+
     """
     with open_file(path) as file:
         entries = _entries_of_trees(file)
@@ -82,17 +90,20 @@ def starting_yaml(path: str, tree: str | None = None, folder: Path | None = None
 
 
 def _seen_from(path: str, folder: Path | None) -> str:
-    """A path as an analysis file in `folder` has to say it."""
+    """Return a path in the form that an analysis file in `folder` needs."""
     if folder is None or "://" in path or Path(path).is_absolute():
         return path
     relative = os.path.relpath(Path(path).absolute(), folder.resolve())
-    # `..` behind a link leads elsewhere than the text says
+    # `..` after a symbolic link leads to another folder than the text suggests
     same = (folder.resolve() / relative).exists() and Path(path).samefile(folder.resolve() / relative)
     return relative if same else str(Path(path).absolute())
 
 
 def _entries_of_trees(file: EventFile) -> dict[str, int | None]:
-    """The trees of a file and how many entries each has, None where it cannot be read; empty for one without names."""
+    """Return the trees of a file with their numbers of entries.
+
+    The number is None for a tree that cannot be read. The mapping is empty for a file with one table without a name.
+    """
     found: dict[str, int | None] = {}
     for name in file.do("the list of trees", lambda f: f.trees()) or ():
         try:
@@ -103,15 +114,24 @@ def _entries_of_trees(file: EventFile) -> dict[str, int | None]:
 
 
 def _listed(entries: Mapping[str, int | None]) -> dict[str, str]:
-    """Each tree with its entries, in words."""
+    """Return each tree with its number of entries, formatted as text."""
     words = {name: "cannot be read" if count is None else f"{count} entries" for name, count in entries.items()}
     return {name: f"{name} ({told})" for name, told in words.items()}
 
 
 def _likely_tree(path: str, entries: Mapping[str, int | None]) -> str | None:
-    """The tree that is meant where the file tells it, None if it has one table without a name.
+    """Return the tree that holds the events if the file determines it.
 
-    Raises SourceError where several could be: it lists them, and names the one with the most entries.
+    Args:
+        path: the file, for messages.
+        entries: the trees and their numbers of entries.
+
+    Returns:
+        The name of the tree; None if the file has one table without a name.
+
+    Raises:
+        SourceError: several trees are possible; the message lists them and names the one with the most entries.
+
     """
     if not entries:
         return None
@@ -126,7 +146,7 @@ def _likely_tree(path: str, entries: Mapping[str, int | None]) -> str | None:
 
 
 def classify(source: Tree) -> Found:
-    """Look at the names of all branches and at the first entries of each."""
+    """Classify all branches by their names and by their first entries."""
     found = Found()
     own = list(source.own_names)
     kinds = source.file.do("the kinds of branches", lambda f: list(map(f.reader(source.tree).is_list, own)))
@@ -165,7 +185,10 @@ def classify(source: Tree) -> Found:
 
 
 def _words(own: Sequence[str], aliases: dict[str, str]) -> dict[str, str]:
-    """A name for each branch that may stand in an expression: its own, or a new one, which is added to `aliases`."""
+    """Return for each branch a name that is valid in an expression.
+
+    It is the name of the branch, or a new one, which is added to `aliases`.
+    """
     taken, found = {name for name in own if _may_stand(name)}, {}
     for name in own:
         if _may_stand(name):
@@ -187,7 +210,10 @@ def _may_stand(name: str) -> bool:
 
 
 def _read(source: Tree, names: Sequence[str]) -> dict[str, Column]:
-    """The first entries of branches, without those that hold no numbers or do not read: then each is read by itself."""
+    """Read the first entries of branches, without those that hold no numbers or cannot be read.
+
+    If the branches cannot be read together, each is read separately.
+    """
     try:
         return source.read(names, 0, min(LOOKED_AT, source.entries))
     except SourceError:
@@ -195,7 +221,10 @@ def _read(source: Tree, names: Sequence[str]) -> dict[str, Column]:
 
 
 def _rank(name: str, column: Column, known: Sequence[str]) -> tuple[bool, int]:
-    """Smallest for the branch that is most likely the number of the run, or of the event: usual name, no constant."""
+    """Return a sort key, smallest for the branch that is most likely the number of the run or of the event.
+
+    A usual name and, for events, values that are not constant make a branch more likely.
+    """
     plain = re.sub(r"[\W_]", "", re.split(r"[./]", name)[-1]).lower()
     return known is EVENTS and _constant(column), known.index(plain) if plain in known else len(known)
 
@@ -205,7 +234,10 @@ def _constant(column: Column) -> bool:
 
 
 def _place(found: Found, name: str, word: str, column: Column) -> None:
-    """Put a branch that is no list where it belongs, by its name and its first numbers. word: how it is called."""
+    """Add a branch that is not a list to a group, by its name and its first numbers.
+
+    word: the name of the branch in expressions.
+    """
     low, role = name.rpartition("/")[2].rpartition(".")[2], role_of(name)
     if WEIGHTS.search(low) and found.weight is None:
         found.weight = word
@@ -230,13 +262,16 @@ def _place(found: Found, name: str, word: str, column: Column) -> None:
 
 
 def _counts_entries(column: Column) -> bool:
-    """Whether these are many whole numbers, none of them twice."""
+    """Return whether the values are many whole numbers, all of them different."""
     values = column.values
     return values.dtype.kind in "iu" and len(values) >= MANY and len(np.unique(values)) == len(values)
 
 
 def _split(name: str) -> tuple[str, str]:
-    """Collection and part of a branch, the part in lower case: Jet_pt, jet.pt, AnalysisJetsAuxDyn.pt, tracks.fPx."""
+    """Return collection and part of a branch, the part in lower case.
+
+    Examples are Jet_pt, jet.pt, AnalysisJetsAuxDyn.pt and tracks.fPx.
+    """
     for mark in (".", "_"):
         collection, found, part = name.rpartition(mark)
         if found and collection and part:
@@ -245,7 +280,7 @@ def _split(name: str) -> tuple[str, str]:
 
 
 def _normalisation(books: Books | None) -> tuple[str, str]:
-    """The line of `normalisation`, and what a simulated sample needs for it."""
+    """Return the line of `normalisation`, and the keys that a simulated sample needs for it."""
     if books is None:
         why = "no sum of weights was found in the file, so the weight is taken as it is; see `hepda schema`"
         return f"normalisation: null                   # TODO {why}", ""
@@ -304,9 +339,17 @@ def _lines(path: str, tree: str, note: str, found: Found, books: Books | None, w
 
 
 def _last_resort(found: Found, where: str) -> tuple[list[str], list[str]]:
-    """Variables and features where nothing looks like one, so that the text loads: any numbers that there are.
+    """Return variables and features if no branch looks like one, so that the text can be loaded.
 
-    Raises SourceError, beginning with `where`, if there are none.
+    Any numbers are used.
+
+    Args:
+        found: the branches by role.
+        where: the beginning of the message.
+
+    Raises:
+        SourceError: there are no numbers.
+
     """
     lists = [branch for parts in found.lists.values() for branch in parts.values()][: MOST // 2]
     names = {branch: _word(branch) for branch in lists}
@@ -336,7 +379,7 @@ _REST = (
 
 
 def _variables(found: Found) -> tuple[list[str], list[str]]:
-    """Lines of `variables:` and the names of all features."""
+    """Return the lines of `variables:` and the names of all features."""
     lines, features = [], []
     taken = {name.replace(".", "_").lower() for name in (*found.flat, *found.counts)}
 
@@ -367,7 +410,7 @@ def _variables(found: Found) -> tuple[list[str], list[str]]:
 
 
 def _word(name: str) -> str:
-    """A name for a variable: it may stand in an expression."""
+    """Return a name for a variable that is valid in an expression."""
     return re.sub(r"\W", "_", name).lower()
 
 
@@ -384,6 +427,6 @@ def _also(what: str, names: list[str]) -> str:
 
 
 def _text(value: str) -> str:
-    """A scalar of YAML, in quotes where it needs them."""
+    """Return a scalar of YAML, in quotes if it needs them."""
     plain = re.fullmatch(r"[\w./][\w./-]*", value) and parse(value, "a name")[0] == value
     return value if plain else json.dumps(value, ensure_ascii=False)

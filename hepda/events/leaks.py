@@ -1,7 +1,7 @@
-"""Features that give the class, the domain or the event away, told by name before a training.
+"""Detection, before a training, of features that reveal the class, the domain or the event.
 
 A model that reads the number of the sample, a label or a weight separates perfectly and measures nothing; one that
-reads the number of an event learns events by heart. What is found is a warning, for a feature may be that good.
+reads the number of an event memorises events. The result is a warning, because a feature may really be that good.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from hepda.events.identifiers import ROLES, role_of
 from hepda.events.table.feature_table import FeatureTable
 
 MOST_ROWS = 200_000
-"""Events, spread over all, from which features are judged."""
+"""Largest number of events, evenly distributed over all, on which features are evaluated."""
 TELLING = 0.99
-"""AUC of a single feature from which it is said to give class or domain away."""
+"""AUC of a single feature from which a warning says that it reveals class or domain."""
 FEWEST = 20
-"""Events of each side for an AUC to mean anything."""
+"""Smallest number of events of each side for a meaningful AUC."""
 MANY = 100
-"""Events among which whole numbers that never repeat are no accident."""
+"""Number of events from which whole numbers that never repeat are not accidental."""
 
 
 def spread(n: int) -> NDArray[np.int64]:
-    """At most MOST_ROWS of n rows, evenly."""
+    """Return the numbers of at most MOST_ROWS of n rows, evenly distributed."""
     return np.arange(n) if n <= MOST_ROWS else np.linspace(0, n - 1, MOST_ROWS).astype(np.int64)
 
 
 def leaks(config: AnalysisConfig, table: FeatureTable) -> list[str]:
-    """A line for each feature that looks like a leak, with every reason: its name, its AUC, its values."""
+    """Return a line for each feature that looks like a leak, with every reason: its name, its AUC, its values."""
     rows = spread(len(table))
     seen = _Seen(config, table, rows)
     names = _by_name(config, make_plan(config))
@@ -55,7 +55,10 @@ def leaks(config: AnalysisConfig, table: FeatureTable) -> list[str]:
 
 
 def _by_name(config: AnalysisConfig, plan: ReadingPlan) -> dict[str, list[str]]:
-    """Reasons by feature: it is, or is computed from, branches that name an event, a sample, a label or a weight."""
+    """Return the reasons by feature that follow from names.
+
+    A feature is suspicious if it is, or is computed from, a branch that names an event, a sample, a label or a weight.
+    """
     found: dict[str, dict[str, None]] = {}
     for name, sample in config.samples.items():
         variables = plan.variables_of(name)
@@ -81,7 +84,10 @@ def _what(config: AnalysisConfig, branch: str, original: str) -> str | None:
 
 
 def _plain(expression: Expression, variables: dict[str, Expression]) -> str | None:
-    """The branch that an expression is, if it is nothing but a name, through variables that are nothing but names."""
+    """Return the branch that an expression consists of, or None.
+
+    The expression must be only a name; variables that are only names are followed.
+    """
     name = dotted_name(expression.tree)
     while name is not None and name in variables:
         name = dotted_name(variables[name].tree)
@@ -89,7 +95,7 @@ def _plain(expression: Expression, variables: dict[str, Expression]) -> str | No
 
 
 def _factors(weight: Expression, variables: dict[str, Expression]) -> set[str]:
-    """The branches that a weight is a product of."""
+    """Return the branches that a weight is a product of."""
     found: set[str] = set()
 
     def walk(node: ast.expr) -> None:
@@ -110,7 +116,7 @@ def _factors(weight: Expression, variables: dict[str, Expression]) -> set[str]:
 
 
 class _Seen:
-    """The rows that features are judged on, and which of them are compared with which."""
+    """The rows on which features are evaluated, and the groups of rows that are compared."""
 
     def __init__(self, config: AnalysisConfig, table: FeatureTable, rows: NDArray[np.int64]) -> None:
         label, domain = table.label[rows], table.domain[rows]
@@ -135,9 +141,9 @@ class _Seen:
             self.pairs.append((what, one, two))
 
     def reasons(self, values: NDArray[np.float64]) -> Iterator[str]:
-        """Why a feature with these values [rows] is suspicious."""
+        """Yield the reasons why a feature with these values [rows] is suspicious."""
         if values.min() == values.max():
-            return  # it tells nothing
+            return  # a constant contains no information
         for what, one, two in self.pairs:
             area = _separation(values[one], values[two])
             if area > TELLING:
@@ -150,7 +156,10 @@ class _Seen:
 
 
 def _separation(one: NDArray[np.float64], two: NDArray[np.float64]) -> float:
-    """AUC, at least 0.5, of the best classifier by one feature: where it has few values, in any order of these."""
+    """Return the AUC, at least 0.5, of the best classifier by one feature.
+
+    If the feature has few different values, these may be ordered in any way.
+    """
     values = np.concatenate([one, two])
     label = np.concatenate([np.ones(len(one)), np.zeros(len(two))])
     different, which = np.unique(values, return_inverse=True)
@@ -161,7 +170,10 @@ def _separation(one: NDArray[np.float64], two: NDArray[np.float64]) -> float:
 
 
 def _never_repeats(values: NDArray[np.float64]) -> bool:
-    """Whether these are different whole numbers; features are of float32, which rounds numbers above 2**24 together."""
+    """Return whether these are different whole numbers.
+
+    Features are float32, which rounds different numbers above 2**24 to the same value; this is taken into account.
+    """
     if not np.array_equal(values, np.rint(values)):
         return False
     different, times = np.unique(values, return_counts=True)

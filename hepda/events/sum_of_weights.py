@@ -1,4 +1,4 @@
-"""`hepda init`: where a file seems to keep the sum of weights of all generated events."""
+"""`hepda init`: where a file probably stores the sum of weights of all generated events."""
 
 from __future__ import annotations
 
@@ -16,17 +16,21 @@ from hepda.events.files.formats import SIDE
 from hepda.events.files.opening import EventFile, tree_of
 
 SUMS = re.compile(r"^(gen)?_?(event)?_?sum_?w$|^(total|sum)_?(of)?_?(events?)?_?weight(s|ed)?$", re.IGNORECASE)
-"""NanoAOD's genEventSumw, AnalysisTop's totalEventsWeighted, hepda's own sum_of_weights and their like."""
+"""Names such as NanoAOD's genEventSumw, AnalysisTop's totalEventsWeighted and hepda's own sum_of_weights."""
 CROSS_SECTION = re.compile(r"^(cross_?section|xsec|xs)(_pb)?$", re.IGNORECASE)
 XAOD = ("CutBookkeepers.sumOfEventWeights", "CutBookkeepers.nAcceptedEvents")
-"""An xAOD keeps a list of bookkeepers; that of all events is the first of those which accepted most."""
+"""An xAOD has a list of bookkeepers; that of all events is the first of those that accepted the most events."""
 HISTOGRAMS = (("CutBookkeeper_*_NOSYS", 2), ("*[sS]um*[wW]eight*", None), ("*[sS]umw*", None))
-"""What histograms of the sum are called, and the bin that holds it (None: all of them)."""
+"""Patterns of names of histograms of the sum, and the bin that holds it (None: all bins)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Books:
-    """keys: of `normalisation` in the analysis file; total: the sum of weights; cross_section: whether it is there."""
+    """A sum of weights that was found in a file.
+
+    keys: the keys of `normalisation` in the analysis file; total: the sum of weights; cross_section: whether the file
+    has the cross section as well.
+    """
 
     keys: dict[str, str | int]
     total: float
@@ -34,7 +38,13 @@ class Books:
 
 
 def books_of(file: EventFile, events: str) -> Books | None:
-    """The first place that looks like it and holds a positive number, or None. events: the name of the tree of them."""
+    """Return the first possible place of the sum of weights that holds a positive number, or None.
+
+    Args:
+        file: the file.
+        events: name of the tree of events.
+
+    """
     for section in _candidates(file, events):
         keys = section.model_dump(exclude_unset=True)
         try:
@@ -42,7 +52,7 @@ def books_of(file: EventFile, events: str) -> Books | None:
                 total = from_histogram(file, section.histogram, section.bin)
             else:
                 total = float(from_tree(file, section, [section.sum_of_weights])[section.sum_of_weights].sum())
-        except HepdaError:  # looks like it and is not
+        except HepdaError:  # the name matches, but this is not a sum of weights
             continue
         if np.isfinite(total) and total > 0:
             return Books(keys, total, "cross_section" in keys)

@@ -1,8 +1,8 @@
-"""How the tables read `metrics.json`: forgiving about what a model lacks, exact about why a number is null.
+"""Access to `metrics.json` for the tables.
 
-A model without an entry gets an empty cell, a null gets a dash, and its `why` (a sibling of the null, or of what
-encloses it) is listed by `nulls`. A number stands alone, or as {"value": x, "low": x, "high": x} or {"value": x,
-"error": x}.
+A model without an entry gets an empty cell. A null gets a dash, and its `why` (a sibling of the null, or of an
+enclosing entry) is listed by `nulls`. A number is given by itself, as {"value": x, "low": x, "high": x} or as
+{"value": x, "error": x}.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ EVENTS_ALONE = (
     "Errors are those of the finite samples of events; the noise of training is not in them (see the spread between "
     "trainings)."
 )
-"""What a table says of its errors."""
+"""The statement of a table about its errors."""
 WORDS = ("class", "domain", "use", "name", "third", "trained_on", "bias_from", "over")
-"""Of an entry: not numbers, and absent for data."""
+"""Keys of an entry that are not numbers, and that are absent for data."""
 HEADINGS = {
     "asimov": "Asimov Z [σ], statistical",
     "asimov_with_uncertainty": "with background unc.",
@@ -37,19 +37,22 @@ HEADINGS = {
 
 @dataclass(frozen=True, slots=True)
 class Null:
-    """A number that is not there: where, and why not."""
+    """A number that is missing: its path in the metrics, and the reason."""
 
     path: str
     why: str
 
 
 def pairs(metrics: Mapping[str, Any]) -> list[str]:
-    """The pairs of domains "<source>:<other>" for which any model has a bias, in the order of the metrics."""
+    """Return the pairs of domains "<source>:<other>" for which any model has a bias, in the order of the metrics."""
     return keys(model.get("bias") for _, model in entries(metrics, "models"))
 
 
 def held_out(metrics: Mapping[str, Any]) -> set[str]:
-    """Simulated domains that no training saw: all their samples are there to evaluate (`use: evaluate`)."""
+    """Return the simulated domains that no training saw.
+
+    All samples of such a domain are used for evaluation only (`use: evaluate`).
+    """
     uses: dict[str, set[str]] = {}
     for _, sample in entries(metrics, "samples"):
         uses.setdefault(str(sample.get("domain")), set()).add(str(sample.get("use")))
@@ -57,20 +60,20 @@ def held_out(metrics: Mapping[str, Any]) -> set[str]:
 
 
 def pair_title(metrics: Mapping[str, Any], pair: str) -> str:
-    """The heading of a pair: an apparent difference, with a word on a domain that no training saw."""
+    """Return the heading of a pair: an apparent difference, with a remark if no training saw the domain."""
     source, _, other = pair.partition(":")
     unseen = " (seen by no training)" if other in held_out(metrics) else ""
     return f"Apparent {source}–{other} difference{unseen}"
 
 
 def plain_model(metrics: Mapping[str, Any]) -> str:
-    """The model without adaptation that others are held against: `network`, else the first one."""
+    """Return the baseline model, without adaptation: `network`, or the first model if there is none."""
     names = [name for name, _ in entries(metrics, "models")]
     return "network" if "network" in names else next(iter(names), "")
 
 
 def null_of(result: object) -> Quantity:
-    """The KS that parts of one generator reach: `ks_null`, or `null` (a number or with a `quantile`)."""
+    """Return the KS that parts of one generator reach: `ks_null`, or `null` (a number or with a `quantile`)."""
     if isinstance(result, Mapping):
         if "ks_null" in result:
             return Quantity.read(result, "ks_null")
@@ -80,7 +83,7 @@ def null_of(result: object) -> Quantity:
 
 
 def nulls(metrics: Mapping[str, Any]) -> list[Null]:
-    """Every null of the metrics with its reason: the `why` beside it, or that of what encloses it."""
+    """Return every null of the metrics with its reason: the `why` of its own or of an enclosing entry."""
     return list(_walk(metrics, "", ""))
 
 
@@ -91,7 +94,7 @@ def _walk(node: object, path: str, why: str) -> Iterator[Null]:
         inherited = str(own) if isinstance(own, str) and own else why
         children = {k: v for k, v in node.items() if k not in WORDS and k != "why" and not k.endswith("_why")}
         if len(children) > 1 and not reasons and all(_is_null(child) for child in children.values()):
-            yield Null(path, inherited or "no reason is given")  # one line for all of it
+            yield Null(path, inherited or "no reason is given")  # one line for the whole entry
             return
         for key, child in children.items():
             reason = str(reasons.get(key) or node.get(f"{key}_why") or inherited)
@@ -108,37 +111,40 @@ def _is_null(value: object) -> bool:
 
 
 def is_number(values: Iterable[object]) -> bool:
-    """Whether a column holds numbers (or nulls, or intervals) rather than words or lists."""
+    """Return whether a column holds numbers (or nulls, or intervals) rather than words or lists."""
     return all(v is None or isinstance(v, int | float | Mapping) for v in values)
 
 
 def entries(metrics: Mapping[str, Any], key: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Names and entries of metrics[key]; an entry that is null is empty."""
+    """Yield the names and entries of metrics[key]; an entry that is null is returned as an empty mapping."""
     for name, entry in (metrics.get(key) or {}).items():
         yield str(name), entry or {}
 
 
 def keys(holders: Iterable[object]) -> list[str]:
-    """The keys of all the mappings, each once, in order; reasons are no keys."""
+    """Return the keys of all the mappings, each once, in order, without those of reasons."""
     found = (key for holder in holders if isinstance(holder, Mapping) for key in holder)
     return [key for key in dict.fromkeys(found) if key != "why" and not key.endswith("_why")]
 
 
 def told(metrics: Mapping[str, Any], metric: str) -> list[str]:
-    """The domains for which some model has the metric; the page says elsewhere why the others have none."""
+    """Return the domains for which some model has the metric.
+
+    The page states elsewhere why the other domains have none.
+    """
     found = [entry for _, model in entries(metrics, "models") if isinstance(entry := model.get(metric), Mapping)]
     return [d for d in keys(found) if any(Quantity.read(entry, d).value is not None for entry in found)]
 
 
 def get(holder: object, *keys: str) -> Any:
-    """holder[key][key]..., None where a key is absent."""
+    """Return holder[key][key]..., None if a key is absent."""
     for key in keys:
         holder = holder.get(key) if isinstance(holder, Mapping) else None
     return holder
 
 
 def with_error(values: object, errors: object, key: str) -> Quantity:
-    """values[key] with the error errors[key], unless it brings its own interval."""
+    """Return values[key] with the error errors[key], unless the value has an interval of its own."""
     quantity, error = Quantity.read(values, key), number(get(errors, key))
     if quantity.low is not None or quantity.value is None or error is None:
         return quantity
@@ -146,19 +152,19 @@ def with_error(values: object, errors: object, key: str) -> Quantity:
 
 
 def shift(result: object, point: str) -> Quantity:
-    """The shift of the efficiency at a working point, in per cent."""
+    """Return the shift of the efficiency at a working point, in per cent."""
     errors = get(result, "efficiency_shift_error")
     return with_error(get(result, "efficiency_shift"), errors, point).scaled(100.0)
 
 
 def shift_cell(result: object, point: str) -> Cell:
-    """The shift at a working point in per cent, or the limit on it where no event passes."""
+    """Return the shift at a working point in per cent, or the limit on it if no event passes."""
     limit = Quantity.read(get(result, "efficiency_shift_upper_limit"), point).scaled(100.0)
     return shift(result, point).cell(unit=" %") if limit.value is None else limit.below(unit=" %")
 
 
 def p_cell(entry: object, digits: int = 3) -> Cell:
-    """The p-value of an entry, as a limit ("< 0.005") where no permutation reaches what is tested."""
+    """Return the p-value of an entry, as a limit ("< 0.005") if no permutation reaches the tested value."""
     cell = Quantity.read(entry, "p_value").cell(digits=digits)
     if not get(entry, "p_value_is_upper_limit") or not isinstance(cell.sort, float):
         return cell
@@ -167,7 +173,7 @@ def p_cell(entry: object, digits: int = 3) -> Cell:
 
 
 def headings(names: Iterable[str]) -> list[str]:
-    """How columns are called."""
+    """Return the headings of columns."""
     return [HEADINGS.get(name, name.replace("_", " ")) for name in names]
 
 

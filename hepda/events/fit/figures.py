@@ -1,4 +1,4 @@
-"""The figures of `hepda fit`: of each model its templates after the fit, pulls and impacts; of all the bias in mu."""
+"""The figures of `hepda fit`: for each model its templates after the fit, pulls and impacts; for all the bias in mu."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from hepda.plotting.base.style import Label
 from hepda.report.page import Drawing
 
 Closures = Mapping[str, Mapping[str, tuple[Closed, ...]]]
-"""By model and domain, one entry an injected strength."""
+"""By model and domain, with one entry for each injected strength."""
 
 
 def label_of(config: AnalysisConfig, status: str) -> Label:
-    """The line above the axes; signals with a scale are said to have it."""
+    """Return the line above the axes, which states the scale of signals that have one."""
     scales = {s.scale for s in config.samples.values() if s.class_ == "signal" and s.scale != 1}
     note = "signal × " + ", ".join(f"{scale:g}" for scale in sorted(scales)) if scales else ""
     return Label(status, luminosity=config.luminosity, note=note)
 
 
 def model_drawings(config: AnalysisConfig, model: str, main: MainFit) -> Iterator[Drawing]:
-    """What is drawn of one model; of the Asimov data where no data may be looked at."""
+    """Yield the figures of one model; they show the Asimov data if the data are blinded or absent."""
     shown, seen = main.shown, not isinstance(main.observed, str)
     data = _data_label(config, main.fitted_to) if seen else "Asimov data"
     if shown.mu is None:
@@ -59,7 +59,13 @@ def model_drawings(config: AnalysisConfig, model: str, main: MainFit) -> Iterato
 
 
 def closure_drawings(config: AnalysisConfig, closures: Mapping[str, Closures]) -> Iterator[Drawing]:
-    """The headline: bias in mu and expected error, all models side by side; by variant, model and domain."""
+    """Yield the main result: bias in mu and expected error of all models in one figure.
+
+    Args:
+        config: the analysis.
+        closures: the fits to pseudo-data, by variant of the closure, model and domain.
+
+    """
     source = config.domains[0]
     texts = {
         UNAWARE: (

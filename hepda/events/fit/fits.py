@@ -1,4 +1,4 @@
-"""What is fitted of one model: expected and observed strength, impacts, and closure with data from every domain."""
+"""The fits of one model: expected and observed strength, impacts, and closure with data from every domain."""
 
 from __future__ import annotations
 
@@ -17,38 +17,48 @@ from hepda.events.domains.blinding import BLINDED
 from hepda.events.fit.templates import TRUTHS, PseudoData, Region
 
 ALL, UNAWARE = "all", "without_two_point"
-"""Variants of the closure: with every systematic, and without those that are another generator."""
+"""Variants of the closure: with every systematic, and without the systematics that are another generator."""
 NO_TOYS = "toys need an expectation to fluctuate about, and data have none that is known"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MainFit:
-    """Fits with all systematics: to the Asimov data at mu = 1, and to the data where they may be looked at."""
+    """Fits with all systematics: to the Asimov data at mu = 1, and to the data unless they are blinded."""
 
     expected: FitResult
-    observed: FitResult | str  # or why there is none
+    observed: FitResult | str  # or the reason why there is none
     significance: SignificanceResult
     limit: UpperLimit
     impacts: tuple[Impact, ...]
     budget: ErrorBudget  # expected
-    fitted_to: str  # what impacts are of: "data" or "Asimov data"
+    fitted_to: str  # the data of the impacts: the name of their domain or "Asimov data"
 
     @property
     def shown(self) -> FitResult:
-        """The fit that figures draw."""
+        """Return the fit that figures draw."""
         return self.expected if isinstance(self.observed, str) else self.observed
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Closed:
-    """A fit to one domain's pseudo-data at one injected strength, and its toys or why there are none."""
+    """A fit to one domain's pseudo-data at one injected strength, and its toys or the reason why there are none."""
 
     fit: ClosureFit
     toys: ToyClosure | str
 
 
 def main_fit(region: Region, toys: int, seed: int) -> MainFit:
-    """Fit the Asimov data at mu = 1 and the first domain of data. Raises DataError if the bins cannot be fitted."""
+    """Fit the Asimov data at mu = 1 and the first domain of data.
+
+    Args:
+        region: templates and pseudo-data of the model.
+        toys: number of toys for the significance.
+        seed: seed of the toys.
+
+    Raises:
+        DataError: the bins cannot be fitted.
+
+    """
     templates = region.templates
     asimov = templates.total()
     seen = {name: data.observed for name, data in region.domains.items() if data.observed is not None}
@@ -73,9 +83,20 @@ def main_fit(region: Region, toys: int, seed: int) -> MainFit:
 
 
 def closure_of(region: Region, variant: str, toys: int, seed: int) -> dict[str, tuple[Closed, ...]]:
-    """Fits to pseudo-data of every domain with the strengths of TRUTHS, and toys about them.
+    """Fit pseudo-data of every domain with the strengths of TRUTHS, and generate toys for them.
 
-    Domains whose classes are known: their signal scaled by mu; data: as they are, with mu = 1 for the truth.
+    In domains whose classes are known the signal is scaled by mu. Data are fitted without change, and their true mu is
+    taken to be 1.
+
+    Args:
+        region: templates and pseudo-data of the model.
+        variant: ALL for every systematic, UNAWARE to leave out those that are another generator.
+        toys: number of toys of each fit.
+        seed: seed of the toys.
+
+    Returns:
+        By domain, one fit for each injected strength.
+
     """
     templates = region.templates if variant == ALL else region.unaware
     return {

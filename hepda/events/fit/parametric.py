@@ -1,10 +1,11 @@
-"""A network that reads its domain, profiled: the fit decides at which value of the parameter it is read.
+"""Profiling of a network that reads its domain: the fit determines the value of the parameter.
 
-At the nominal value stand the templates of the first domain; at the value of another domain those that a two-point
-systematic of it makes, in the score read at that value. The strength is that of the value with the best fit, and its
-interval the envelope of all values: the discrete profiling of Dauncey et al. (arXiv:1408.6865), with one unit of
--2 ln L for a value that is another generator (one standard deviation away, as `two_point` has it). The counts at two
-values are of two scores, so what is compared is -2 ln L over that of the saturated model, less its degrees of freedom.
+At the nominal value of the parameter the templates are those of the nominal domain. At the value of another domain they
+are those that a two-point systematic of that domain makes, in the score evaluated at that value. The strength is that
+of the value with the best fit, and its interval is the envelope of all values: the discrete profiling of Dauncey et al.
+(arXiv:1408.6865), with one unit of -2 ln L for a value that is another generator (one standard deviation away, as in
+`two_point`). The counts at two values belong to two different scores. Therefore -2 ln L relative to the saturated
+model, minus its degrees of freedom, is compared.
 """
 
 from __future__ import annotations
@@ -26,7 +27,10 @@ from hepda.events.fit.templates import TRUTHS, PseudoData, Region
 
 @dataclass(frozen=True, slots=True)
 class Profiled:
-    """A fit to one domain's pseudo-data; offset: by value of the parameter, what its fit has over the best one's."""
+    """A fit to the pseudo-data of one domain.
+
+    offset: for each value of the parameter, the difference between its fit and the best fit in the compared quantity.
+    """
 
     truth: float
     mu: float | None = None
@@ -38,9 +42,9 @@ class Profiled:
 
 
 def values_of(config: AnalysisConfig, model: str) -> dict[float, tuple[str, ...]]:
-    """Values of the parameter of a model other than 0, each with the two-point systematics of its domain.
+    """Return the values of the parameter of a model other than 0, each with the two-point systematics of its domain.
 
-    Empty for a model without a parameter, and for values whose domain no systematic names.
+    The mapping is empty for a model without a parameter. It does not contain values whose domain no systematic names.
     """
     section = config.models[model]
     parameter = section.parameter if isinstance(section, NetworkConfig) else None
@@ -57,10 +61,17 @@ def values_of(config: AnalysisConfig, model: str) -> dict[float, tuple[str, ...]
 
 
 def profile(regions: Mapping[float, Region], shifted: Mapping[float, tuple[str, ...]]) -> dict[str, list[Profiled]]:
-    """Fits to the pseudo-data of every domain at every injected strength.
+    """Fit the pseudo-data of every domain at every injected strength.
 
-    regions: what is fitted, by the value at which the network is read, 0 among them; shifted: of the other values, the
-    two-point systematics that make their templates. Data without truth are fitted as they are, with mu = 1 for it.
+    Data whose truth is unknown are fitted without change, and their true mu is taken to be 1.
+
+    Args:
+        regions: templates and pseudo-data by the value at which the network is evaluated; 0 is one of the values.
+        shifted: for the other values, the two-point systematics that make their templates.
+
+    Returns:
+        By domain, one fit for each injected strength.
+
     """
     templates = {v: r.unaware if v == 0.0 else moved(r.templates, shifted[v]) for v, r in regions.items()}
     found: dict[str, list[Profiled]] = {}
@@ -87,7 +98,15 @@ def _counts(data: PseudoData, mu: float) -> np.ndarray | None:
 
 
 def moved(templates: Templates, names: tuple[str, ...]) -> Templates:
-    """The templates with two-point systematics at their other generator, and without any two-point left to pull."""
+    """Return the templates at the other generator of two-point systematics.
+
+    These systematics are then no longer among the shapes that the fit can pull.
+
+    Args:
+        templates: the nominal templates with their variations.
+        names: the two-point systematics.
+
+    """
     return Templates(templates.edges, tuple(_moved(sample, names) for sample in templates.samples))
 
 
@@ -106,7 +125,15 @@ def _moved(sample: SampleTemplate, names: tuple[str, ...]) -> SampleTemplate:
 
 
 def envelope(fits: Mapping[float, FitResult], truth: float) -> Profiled:
-    """The best of several fits and the interval of all of them, each a parabola to either side of its best mu."""
+    """Return the best of several fits and the interval of all of them.
+
+    Each -2 ln L is described by a parabola on either side of its best mu.
+
+    Args:
+        fits: the fit at each value of the parameter.
+        truth: the true mu of the pseudo-data.
+
+    """
     told = {}
     for value, fit in fits.items():
         if fit.mu is None or fit.goodness is None or fit.low is None or fit.high is None:

@@ -1,4 +1,4 @@
-"""From scores to what is fitted: templates of the first domain, and what the other domains hold in the same bins."""
+"""Templates of the nominal domain from scores, and the contents of the other domains in the same bins."""
 
 from __future__ import annotations
 
@@ -31,14 +31,15 @@ Array = NDArray[Any]
 Contents = tuple[Array, Array]  # sumw, sumw2 [b]
 Events = tuple[Array, Array]  # score, weight [n]
 TRUTHS = (0.0, 1.0, 2.0)
-"""Strengths that pseudo-data of simulation are made with."""
+"""Signal strengths of pseudo-data that are made from simulation."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PseudoData:
-    """What a domain holds in the bins of the templates: a class that it lacks is None; counts where it is data.
+    """The contents of a domain in the bins of the templates.
 
-    Pseudo-data whose truth is known have both.
+    A class without events is None; `observed` has the counts if the domain is data. Pseudo-data whose truth is known
+    have both the classes and the counts.
     """
 
     signal: Contents | None = None
@@ -46,7 +47,7 @@ class PseudoData:
     observed: Array | None = None  # [b]
 
     def at(self, mu: float) -> Contents | None:
-        """Contents and sumw2 [b] with the signal scaled by mu; None if it has no signal to scale."""
+        """Return contents and sumw2 [b] with the signal scaled by mu; None if there is no signal to scale."""
         if (self.signal is None and mu != 0) or self.background is None:
             return None
         if self.signal is None:
@@ -55,7 +56,7 @@ class PseudoData:
         return mu * s + b, mu**2 * s2 + b2
 
     def merged(self, kept: NDArray[np.intp]) -> PseudoData:
-        """The same in wider bins."""
+        """Return the same contents in wider bins."""
 
         def wider(contents: Contents | None) -> Contents | None:
             return None if contents is None else (rebin(contents[0], kept), rebin(contents[1], kept))
@@ -66,18 +67,18 @@ class PseudoData:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Region:
-    """What is fitted of one model."""
+    """The templates and pseudo-data of one model."""
 
     model: str
     templates: Templates  # with every systematic
     two_points: tuple[str, ...]  # names of the systematics that are another generator
-    domains: Mapping[str, PseudoData]  # that play data, the source first
-    untold: Mapping[str, str]  # domains that do not, and why
+    domains: Mapping[str, PseudoData]  # used as data, the source first
+    untold: Mapping[str, str]  # domains that are not used as data, with the reason
     merged: int  # bins that were joined to a neighbour
 
     @property
     def unaware(self) -> Templates:
-        """The templates of somebody who knew of no other generator."""
+        """Return the templates without the systematics that are another generator."""
         names = set(self.two_points)
         return Templates(
             self.templates.edges,
@@ -92,8 +93,8 @@ class ScoredEvents:
     """The events of a run with the score of one model, and their variations.
 
     score [n]; varied: (sample, systematic, side) -> score and weight of the varied events; factors: (sample,
-    "systematic:side") -> factors on the weights of the sample's nominal events; truth [n]: labels, with those of
-    pseudo-data as far as they are told (`hepda.events.fit.truth`).
+    "systematic:side") -> factors on the weights of the sample's nominal events; truth [n]: labels, including those of
+    pseudo-data whose truth is known (`hepda.events.fit.truth`).
     """
 
     config: AnalysisConfig
@@ -105,9 +106,9 @@ class ScoredEvents:
     truth: Array | None = None
 
     def region(self) -> Region:
-        """Templates and pseudo-data in automatic bins; bins that no fit can use are merged.
+        """Return templates and pseudo-data in automatic bins; bins that no fit can use are merged.
 
-        The bins are chosen on the validation half of the hash, as in the evaluation, and used on all events.
+        The bins are chosen on the validation half of the hash, as in the evaluation, and used for all events.
 
         Raises:
             DataError: there are no such bins, or a template has no positive sum.
@@ -146,7 +147,7 @@ class ScoredEvents:
         return _histogram((self.score[mask], weight if factor is None else weight * factor), edges)
 
     def _sample(self, name: str, edges: Array) -> tuple[SampleTemplate, dict[str, Array]]:
-        """The template of a sample with its two-sided variations, and the `up` [b] of its one-sided ones."""
+        """Return the template of a sample with its two-sided variations, and the `up` [b] of its one-sided ones."""
         config = self.config
         mask = self.table.of_samples([name])
         sumw, sumw2 = self._binned(mask, edges)
@@ -178,7 +179,7 @@ class ScoredEvents:
     def _complete(
         self, samples: Mapping[str, tuple[SampleTemplate, Mapping[str, Array]]], name: str, edges: Array
     ) -> SampleTemplate:
-        """A template with its one-sided variations as well, in the order of the analysis file."""
+        """Return a template including its one-sided variations, in the order of the analysis file."""
         config = self.config
         sample, one_sided = samples[name]
         shapes: dict[str, tuple[Array, Array]] = {}
@@ -199,7 +200,11 @@ class ScoredEvents:
         section: TwoPointSystematic,
         edges: Array,
     ) -> tuple[Array, Array]:
-        """What is varied of a class changes as its counterparts do; each of its samples by the same share a bin."""
+        """Return the variations of a sample by a two-point systematic.
+
+        The varied samples of a class change together as their counterparts do; each of the samples by the same share in
+        a bin.
+        """
         own, others = self._with_counterpart(what, section, name)
         nominal = np.sum([samples[s][0].sumw for s in own], axis=0)
         other = self._binned(self.table.of_samples(others), edges)[0]
@@ -211,11 +216,13 @@ class ScoredEvents:
     def _with_counterpart(
         self, what: str, section: TwoPointSystematic, name: str
     ) -> tuple[Sequence[str], Sequence[str]]:
-        """The samples of the class of `name` that a systematic varies, and those of the same processes of the other
+        """Return the samples that a two-point systematic varies, and their counterparts.
+
+        The varied samples have the class of `name`; the counterparts are the samples of the same processes of the other
         generator. A sample without a counterpart is not varied.
 
         Raises:
-            DataError: none of them has one.
+            DataError: none of the samples has a counterpart.
 
         """
         config, wanted = self.config, self.config.samples[name].class_
@@ -231,7 +238,11 @@ class ScoredEvents:
         return [s for s in own if s in matched], [sample for _, theirs in pairs for sample in theirs]
 
     def _pseudo_data(self, domain: str, edges: Array) -> PseudoData:
-        """What a domain holds; processes that it does not have are the source's, others than the source's are out."""
+        """Return the contents of a domain.
+
+        Processes that the domain does not have are taken from the source; those that the source does not have are left
+        out.
+        """
         config, table = self.config, self.table
         mask = table.of_domain(domain)
         if domain != config.domains[0]:
@@ -245,5 +256,5 @@ class ScoredEvents:
 
 
 def _histogram(events: Events, edges: Array) -> Contents:
-    """Contents of the bins, whose ends are open."""
+    """Return the contents of the bins; the first and the last bin are open."""
     return histogram(np.asarray(events[0], np.float64), np.asarray(events[1], np.float64), edges)

@@ -1,4 +1,4 @@
-"""From fits to fit.json: every number that was fitted; a number that is not there is null with a `why`."""
+"""Conversion of fits to fit.json, with every fitted number; a number that does not exist is null with a `why`."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ CHOICES = {
 def model_page(
     region: Region, main: MainFit, closure: Mapping[str, Mapping[str, tuple[Closed, ...]]]
 ) -> dict[str, Any]:
-    """models.<model> of fit.json."""
+    """Return models.<model> of fit.json."""
     seen = main.observed
     significance = main.significance
     expected = fitted(main.expected) | {
@@ -80,7 +80,7 @@ def model_page(
 
 
 def fitted(result: FitResult) -> dict[str, Any]:
-    """A fit: mu and its interval, goodness, every parameter with its pull."""
+    """Return a fit: mu and its interval, goodness of fit, every parameter with its pull."""
     return with_why(
         {
             "mu": result.mu,
@@ -100,26 +100,26 @@ def fitted(result: FitResult) -> dict[str, Any]:
 
 
 def parameter_page(found: Parameter) -> dict[str, Any]:
-    """A parameter; one without a prior has no pull."""
+    """Return a parameter; one without a prior has no pull."""
     entry = asdict(found) | {"pull": found.pull, "constraint": found.constraint}
     return {key: value for key, value in entry.items() if value is not None}
 
 
 def impact_page(found: Impact) -> dict[str, Any]:
-    """An impact: shifts of mu with the parameter held one post-fit error up and down."""
+    """Return an impact: the shifts of mu with the parameter fixed one post-fit error up and down."""
     lost = None in (found.mu_up, found.mu_down)
     return with_why(asdict(found) | {"size": found.size, "why": "the fit with it held has no minimum" if lost else ""})
 
 
 def half_interval(result: FitResult) -> float | None:
-    """Half of the interval of mu, or the error from the curvature where that has no ends."""
+    """Return half of the interval of mu, or the error from the curvature if the interval has no ends."""
     if result.low is None or result.high is None:
         return result.error
     return 0.5 * (result.high - result.low)
 
 
 def closed_page(entry: Closed) -> dict[str, Any]:
-    """A fit to pseudo-data, with its toys."""
+    """Return a fit to pseudo-data, with its toys."""
     fit, toys = entry.fit, entry.toys
     found = {
         name: getattr(fit, name) for name in ("truth", "mu", "error", "low", "high", "pull", "sample_error", "why")
@@ -131,7 +131,7 @@ def closed_page(entry: Closed) -> dict[str, Any]:
 
 
 def profile_page(found: Mapping[str, Sequence[Profiled]]) -> dict[str, Any]:
-    """models.<model>.profiled: by domain, one entry an injected strength."""
+    """Return models.<model>.profiled: by domain, one entry for each injected strength."""
 
     def entry(own: Profiled) -> dict[str, Any]:
         error = None if own.low is None or own.high is None else 0.5 * (own.high - own.low)
@@ -146,7 +146,7 @@ def profile_page(found: Mapping[str, Sequence[Profiled]]) -> dict[str, Any]:
 
 
 def score_page(entries: Sequence[Closed]) -> dict[str, Any]:
-    """One number for the intervals of all injected strengths of a domain."""
+    """Return one number for the intervals of all injected strengths of a domain."""
     thrown = [entry.toys for entry in entries if isinstance(entry.toys, ToyClosure)]
     lost = [entry.toys for entry in entries if isinstance(entry.toys, str)]
     if lost or any(toys.width is None for toys in thrown):
@@ -155,7 +155,7 @@ def score_page(entries: Sequence[Closed]) -> dict[str, Any]:
 
 
 def toys_page(toys: ToyClosure | str) -> dict[str, Any]:
-    """What the toys say: bias, pulls, coverage, width of the interval."""
+    """Return the results of the toys: bias, pulls, coverage, width of the interval."""
     names = ("bias", "bias_error", "pull_mean", "pull_width", "coverage", "coverage_error", "width", "failed")
     if isinstance(toys, str):
         return dict.fromkeys(names) | {"toys": 0, "why": toys}
@@ -163,7 +163,7 @@ def toys_page(toys: ToyClosure | str) -> dict[str, Any]:
 
 
 def templates_page(templates: Templates) -> dict[str, Any]:
-    """Contents of every sample, nominal and varied."""
+    """Return the contents of every sample, nominal and varied."""
     return {
         s.name: {
             "signal": s.signal,
@@ -177,7 +177,7 @@ def templates_page(templates: Templates) -> dict[str, Any]:
 
 
 def systematics_page(config: AnalysisConfig) -> dict[str, Any]:
-    """What each systematic is, in words and by sample."""
+    """Return the description of each systematic, as text and by sample."""
     return {
         name: {"kind": section.kind, "samples": list(varied_samples(config, name)), "how": _how(section)}
         for name, section in config.systematics.items()
@@ -197,6 +197,6 @@ def _how(section: ShapeSystematic | WeightSystematic | TwoPointSystematic | Norm
 
 
 def with_why(entry: dict[str, Any]) -> dict[str, Any]:
-    """The entry without a `why` that says nothing, and with None for what is not finite."""
+    """Return the entry without an empty `why`, and with None for numbers that are not finite."""
     found = {key: value for key, value in entry.items() if key != "why" or value}
     return {k: None if isinstance(v, float) and not np.isfinite(v) else v for k, v in found.items()}

@@ -1,4 +1,4 @@
-"""Which events of pseudo-data are signal, as other files tell it: for the closure of a fit, and for nothing else."""
+"""The labels of pseudo-data events from separate files, used for the closure of a fit and for nothing else."""
 
 from __future__ import annotations
 
@@ -20,10 +20,16 @@ from hepda.events.table.feature_table import FeatureTable
 
 
 def read_truth(config: AnalysisConfig, table: FeatureTable) -> NDArray[np.int8]:
-    """The labels [n] of the events, with those of pseudo-data whose `truth` is given; blinded data are not opened.
+    """Return the labels [n] of the events, including those of pseudo-data whose `truth` is given.
+
+    The files of blinded data are not opened.
+
+    Args:
+        config: the analysis.
+        table: the events.
 
     Raises:
-        HepdaError: a file, tree, branch or expression is wrong, or an event is not told of once.
+        HepdaError: a file, tree, branch or expression is wrong, or the files do not contain each event exactly once.
 
     """
     label = np.array(table.label, dtype=np.int8)
@@ -47,7 +53,7 @@ def read_truth(config: AnalysisConfig, table: FeatureTable) -> NDArray[np.int8]:
 
 
 def check_truth(config: AnalysisConfig) -> None:
-    """Open the files of every `truth` and look for what they are asked for; none where data are blinded.
+    """Open the files of every `truth` and check that they have what is needed; open none if data are blinded.
 
     Raises:
         HepdaError: a file, tree, branch or expression is wrong.
@@ -70,7 +76,7 @@ def _asked(section: TruthConfig, where: str) -> tuple[Expression, list[str]]:
 
 
 def _told(config: AnalysisConfig, name: str, section: TruthConfig) -> tuple[NDArray[np.uint64], NDArray[np.int8]]:
-    """Keys and labels of all events in the truth's files."""
+    """Return keys and labels of all events in the files of the truth."""
     where = f"samples.{name}.truth"
     condition, paths = _asked(section, where)
     branches = sorted(needed_names([condition], {}))

@@ -1,7 +1,7 @@
-"""Scores -> numbers: what each model separates, what differs between domains, what that means for the analysis.
+"""Computation of all numbers from scores: separation, differences between domains, and their effect on the analysis.
 
-Every number is over events that the scoring network has not seen, with the sign of every weight; which domains are
-compared, and by which events, stands in `domains`. The parts are computed side by side in processes of their own.
+Every number is over events that the scoring network has not seen, with the sign of every weight. Which domains are
+compared, and by which events, is defined in `domains`. The parts are computed in parallel, in processes of their own.
 """
 
 from __future__ import annotations
@@ -47,50 +47,56 @@ from hepda.runtime.processes import Send
 
 Array = NDArray[Any]
 Rescore = Callable[..., Array]
-"""P(signal) [n] of the events of a table by a named model's trainings of a fold, whatever fold the events are of; a
-fourth argument names one member of an ensemble."""
+"""Function that returns P(signal) [n] of the events of a table.
+
+The arguments are the table, the name of a model and the fold whose trainings are used, independently of the folds of
+the events; a fourth argument selects one member of an ensemble."""
 
 
 @dataclass(slots=True)
 class Numbers:
-    """The numbers of a run, as figures take them; `metrics.py` turns them into metrics.json."""
+    """The numbers of a run in the form that figures need; `to_json.py` converts them to metrics.json."""
 
     source: str
-    plain: str = ""  # the model that the others are held against
+    plain: str = ""  # the baseline model, with which the others are compared
     rocs: dict[str, dict[str, tuple[Roc, RocBand]]] = field(default_factory=dict)  # by domain and model
     models: dict[str, ModelNumbers] = field(default_factory=dict)
     inputs: dict[str, dict[str, tuple[ProbeResult, ...] | str]] = field(default_factory=dict)  # by domain and class
     importance: dict[str, FeatureImportance | str] = field(default_factory=dict)  # of the inputs, by other domain
-    removal: dict[str, InputRemoval | str] = field(default_factory=dict)  # of the most telling inputs, likewise
+    removal: dict[str, InputRemoval | str] = field(default_factory=dict)  # of the most separating inputs, by domain
     priors: dict[str, tuple[float, float]] = field(default_factory=dict)  # share of signal and its error, by domain
     unlabelled: tuple[str, ...] = ()  # other domains whose classes are unknown: data
-    lacking: dict[str, str] = field(default_factory=dict)  # other domain -> the class that it has no events of
-    untold: dict[str, str] = field(default_factory=dict)  # other domain that is not compared -> why
-    blinded: tuple[str, ...] = ()  # data of which no number is told
+    lacking: dict[str, str] = field(default_factory=dict)  # other domain -> the class of which it has no events
+    untold: dict[str, str] = field(default_factory=dict)  # other domain that is not compared -> reason
+    blinded: tuple[str, ...] = ()  # domains of data for which no number is given
 
     def auc(self, model: str, domain: str) -> Interval:
-        """AUC of a model in a domain whose classes are known."""
+        """Return the AUC of a model in a domain whose classes are known."""
         return self.rocs[domain][model][0].auc
 
 
 @dataclass(frozen=True, slots=True)
 class EvaluationInput:
-    """What is judged: P(signal) [n] of each model, and where the networks with an embedding are."""
+    """The input of the evaluation: P(signal) [n] of each model, and the files of networks with an embedding."""
 
     config: AnalysisConfig
     table: FeatureTable
     scores: Mapping[str, Array]
     networks: Mapping[str, Path]  # by model: its network of fold 0
-    rescore: Rescore | None = None  # a function of a module: it travels to other processes
+    rescore: Rescore | None = None  # a function of a module, because it is sent to other processes
 
     @property
     def others(self) -> list[str]:
-        """The domains that are compared with the source."""
+        """Return the domains that are compared with the source."""
         return compared_domains(self.config, self.table)
 
     @property
     def fitted(self) -> list[str]:
-        """The domains that play data in the closure: every other one that is not blinded."""
+        """Return the domains that are used as data in the closure.
+
+        These are all domains except the source, those that are blinded, those of unknown composition, and those whose
+        compared class is missing.
+        """
         hidden = (self.config.domains[0], *blinded_domains(self.config, self.table))
         wanted = compared_class(self.config)
         hidden = (*hidden, *unknown_composition(self.config))
@@ -98,10 +104,15 @@ class EvaluationInput:
 
 
 def evaluate(judged: EvaluationInput, processes: int, progress: Send) -> Numbers:
-    """All numbers; the parts are computed side by side.
+    """Compute all numbers; the parts are computed in parallel.
+
+    Args:
+        judged: the events, scores and networks.
+        processes: number of processes.
+        progress: function that receives the progress of the parts.
 
     Raises:
-        DataError: the source lacks a class, or a number cannot be had from these events.
+        DataError: the source has no events of a class, or a number cannot be computed from these events.
 
     """
     config, table = judged.config, judged.table
@@ -142,7 +153,7 @@ Part = tuple[str, str, str]
 
 
 def _parts(judged: EvaluationInput, labelled: tuple[str, ...]) -> list[Part]:
-    """Those that take longest first, so that no process waits long for the last one."""
+    """Return the parts of the evaluation, the longest first, so that no process waits long for the last one."""
     parts: list[Part] = []
     if judged.config.evaluation.probes:
         parts += [("probe", model, other) for other in judged.others for model in judged.networks]
@@ -174,7 +185,7 @@ def _compute(judged: EvaluationInput, part: Part, send: Send) -> Any:
 
 
 def _telling_inputs(judged: EvaluationInput, other: str) -> tuple[FeatureImportance | str, InputRemoval | str]:
-    """Which inputs tell another domain apart, and what is lost without them."""
+    """Return which inputs separate another domain from the source, and what is lost without them."""
     found = importance(judged, other)
     return found, found if isinstance(found, str) else input_removal(judged, other, found.names)
 
@@ -195,13 +206,16 @@ def _rocs(judged: EvaluationInput, domain: str) -> dict[str, tuple[Roc, RocBand]
 
 
 def _reference(judged: EvaluationInput) -> str:
-    """The plain model; the first one that was scored where it was not."""
+    """Return the baseline model, or the first model with scores if the baseline has none."""
     plain = plain_model(judged.config)
     return plain if plain in judged.scores else next(iter(judged.scores))
 
 
 def _ratios(judged: EvaluationInput) -> dict[str, dict[str, tuple[ShiftRatio, ...]]]:
-    """Shifts of every model over the plain one's, by other domain, at the signal efficiencies of the tail."""
+    """Return the shifts of every model divided by those of the baseline model.
+
+    They are given by other domain, at the signal efficiencies of the tail.
+    """
     table, config = judged.table, judged.config
     names = np.asarray(table.domain_names)[table.domain]
     return shift_ratios(
@@ -213,6 +227,6 @@ def _ratios(judged: EvaluationInput) -> dict[str, dict[str, tuple[ShiftRatio, ..
 
 
 def _prior(table: FeatureTable, domain: str) -> tuple[float, float]:
-    """The share of signal in the yield of a domain, and its error."""
+    """Return the share of signal in the yield of a domain, and its error."""
     mask = table.of_domain(domain) & (table.label >= 0)
     return weighted_efficiency(table.label[mask] == 1, table.weight[mask])

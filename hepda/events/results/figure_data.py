@@ -1,4 +1,4 @@
-"""What figures of events are drawn from: the events, the numbers, and how samples and axes are called."""
+"""The data of the figures of events: the events, the numbers, and the labels of samples and axes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True, slots=True)
 class FigureData:
-    """What all figures are drawn from."""
+    """The data that all figures are drawn from."""
 
     config: AnalysisConfig
     table: FeatureTable
@@ -32,39 +32,55 @@ class FigureData:
 
     @property
     def models(self) -> list[str]:
-        """All models, in the order of the config: the order of colours."""
+        """Return all models in the order of the config, which is the order of colours."""
         return list(self.scores)
 
     @property
     def source(self) -> str:
-        """The domain that is trained on."""
+        """Return the domain that is trained on."""
         return self.numbers.source
 
     @property
     def rival_domains(self) -> list[str]:
-        """The simulated domains whose background (or what `bias.class` says) is compared with the source's."""
+        """Return the simulated domains that are compared with the source.
+
+        The compared class is the background, or the one that `bias.class` names.
+        """
         known = (*self.numbers.rocs, *self.numbers.lacking)
         return [d for d in known if d != self.source and d not in self.numbers.untold]
 
     @property
     def other_domains(self) -> list[str]:
-        """Every simulated domain besides the source, compared or not."""
+        """Return every simulated domain except the source, compared or not."""
         return [name for name in (*self.numbers.rocs, *self.numbers.lacking) if name != self.source]
 
     @property
     def has_data(self) -> bool:
-        """Whether any domain has events without a class."""
+        """Return whether any domain has events without a class."""
         return bool(self.numbers.unlabelled)
 
     def contents(self, *, data: bool) -> str:
-        """In words, what a stack is drawn with; data: whether the figure shows them where there are any."""
+        """Return as text what a stack contains.
+
+        Args:
+            data: whether the figure shows data if there are any.
+
+        """
         parts = ["simulation with its statistical band"]
         parts += ["the other generators scaled to its yield"] if self.other_domains else []
         parts += ["data with Poisson errors"] if data and self.has_data else []
         return f"Stacked {', '.join(parts[:-1])} and {parts[-1]}" if len(parts) > 1 else f"Stacked {parts[0]}"
 
     def label(self, note: str = "", *, data: bool = False) -> style.Label:
-        """The line above the axes. Signals with a scale are said to have it wherever they are drawn."""
+        """Return the line above the axes.
+
+        It states the scale of signals that have one, wherever they are drawn.
+
+        Args:
+            note: further text of the line.
+            data: whether the figure shows data if there are any.
+
+        """
         scales = {s.scale for s in self.config.samples.values() if s.class_ == "signal" and s.scale != 1}
         said = [note] if note else []
         if scales:
@@ -73,7 +89,7 @@ class FigureData:
         return style.Label(status, luminosity=self.config.luminosity, note=", ".join(said))
 
     def stack(self, values: Array) -> list[features.FeatureSample]:
-        """The samples of the source, background first, as a stack."""
+        """Return the samples of the source as a stack, background first."""
         chosen = [
             (name, sample)
             for name, sample in self.config.samples.items()
@@ -95,9 +111,14 @@ class FigureData:
         return parts
 
     def rivals(self, values: Array) -> list[features.FeatureSample]:
-        """The other simulated domains, each as one total scaled to the source's yield.
+        """Return the other simulated domains, each as one total scaled to the yield of the source.
 
-        A class or process that a domain lacks is the source's: what is compared is the whole expectation.
+        Events of a class or process that a domain does not have are taken from the source, because the whole
+        expectation is compared.
+
+        Args:
+            values: the values [n] of all events.
+
         """
         table, weight = self.table, self.table.weight
         known = table.of_domain(self.source) & (table.label >= 0)
@@ -118,7 +139,7 @@ class FigureData:
         return parts
 
     def data(self, values: Array) -> features.FeatureSample | None:
-        """The events of the first domain without labels, as points."""
+        """Return the events of the first domain without labels as points, None if there is no such domain."""
         for domain in self.numbers.unlabelled:
             mask = self.table.of_domain(domain)
             named = {s.label for s in self.config.samples.values() if s.domain == domain and s.label}
@@ -127,7 +148,7 @@ class FigureData:
 
 
 def axis(name: str, plot: PlotConfig | None) -> tuple[str, Array | None]:
-    """Label with unit and bin edges of a feature; no edges where the config gives no range."""
+    """Return label with unit and bin edges of a feature; the edges are None if the config gives no range."""
     if plot is None or plot.label is None:
         text = features.guess_label(name)
     else:

@@ -1,4 +1,4 @@
-"""Numbers -> figures: what `hepda train` draws of events, in the order of the report."""
+"""The figures of events that `hepda train` draws from the numbers, in the order of the report."""
 
 from __future__ import annotations
 
@@ -28,7 +28,10 @@ from hepda.report.page import Drawing, collected
 
 
 class DrawnFeatures(Sequence[features.Feature]):
-    """The features as they are drawn, each taken out of the table when it is asked for: all are as large as it."""
+    """The features in the form in which they are drawn.
+
+    Each is read from the table only when it is requested, because together they are as large as the table.
+    """
 
     def __init__(self, scene: FigureData) -> None:
         self._scene = scene
@@ -58,7 +61,7 @@ class DrawnFeatures(Sequence[features.Feature]):
 
 
 def input_drawings(scene: FigureData) -> Iterator[Drawing]:
-    """Simulation against data for every feature, and all on one page."""
+    """Yield simulation compared with data for every feature, and all features on one page."""
     hidden = hidden_range(scene.config)
     drawn = DrawnFeatures(scene)
     note = "data blinded" if hidden else ""
@@ -73,14 +76,14 @@ def input_drawings(scene: FigureData) -> Iterator[Drawing]:
         text, log = axis(name, plot)[0], plot is not None and plot.log
         yield Drawing(
             "inputs", f"feature_{name}",
-            name if "$" in text else text,  # the page has no mathematics; the axis has
+            name if "$" in text else text,  # the page cannot show mathematics, the axis can
             f"{scene.contents(data=not hidden)}.",
             lambda number=number, log=log: features.feature_figure(drawn[number], label=label, log=log),  # type: ignore[misc]
         )  # fmt: skip
 
 
 def separation_drawings(scene: FigureData) -> Iterator[Drawing]:
-    """ROC of all models in every labelled domain, and calibration."""
+    """Yield the ROC curves of all models in every labelled domain, and the calibration."""
     adapted = {m for m in scene.config.models if adapted_to(scene.config, m) is not None}
     reference = next((m for m in scene.models if m not in scene.histories and m not in adapted), scene.models[0])
     for domain, found in scene.numbers.rocs.items():
@@ -106,7 +109,7 @@ def separation_drawings(scene: FigureData) -> Iterator[Drawing]:
 
 
 def _efficiencies(scene: FigureData) -> Iterator[Drawing]:
-    """Efficiency of the first working point against each variable of `evaluation.efficiency_against`."""
+    """Yield the efficiency of the first working point against each variable of `evaluation.efficiency_against`."""
     at = f"cut at {100 * scene.config.evaluation.working_points[0]:g} % signal efficiency"
     for variable in scene.config.evaluation.efficiency_against:
         found = {m: own.efficiency[variable] for m, own in scene.numbers.models.items()}
@@ -122,7 +125,10 @@ def _efficiencies(scene: FigureData) -> Iterator[Drawing]:
 
 
 def score_drawings(scene: FigureData) -> Iterator[Drawing]:
-    """Scores of each model: the compared class by domain where there is a second one, and the stack."""
+    """Yield the scores of each model.
+
+    These are the compared class by domain, if there is a second domain, and the stack.
+    """
     blind = hidden_range(scene.config)
     against = "simulation against data" if scene.has_data else "simulation"
     for model in scene.models:
@@ -138,7 +144,7 @@ def score_drawings(scene: FigureData) -> Iterator[Drawing]:
                 ),
             )  # fmt: skip
         yield Drawing(
-            # What a score looks like is no matter of domains where there is one.
+            # With a single domain, the shape of a score is a matter of separation.
             "domains" if scene.other_domains or scene.has_data else "separation",
             f"score_stack_{model}", f"Score, {against}, {model}",
             f"{scene.contents(data=True)}.",
@@ -150,7 +156,10 @@ def score_drawings(scene: FigureData) -> Iterator[Drawing]:
 
 
 def _alike(scene: FigureData) -> list[tuple[list[str], str]]:
-    """Domains that are compared with the same processes of the source, and which those are if not all."""
+    """Group the domains that are compared with the same processes of the source.
+
+    Each group has a text that names the processes of the source that are left out; it is empty if there are none.
+    """
     groups: dict[tuple[str, ...], list[str]] = {}
     for other in scene.rival_domains:
         left = counterparts(scene.config, other, compared_class(scene.config)).source_alone
@@ -159,7 +168,7 @@ def _alike(scene: FigureData) -> list[tuple[list[str], str]]:
 
 
 def _shapes(scene: FigureData, score: Array, others: Sequence[str]) -> dict[str, tuple[Array, Array]]:
-    """Scores and weights of the compared class, by domain, the source first."""
+    """Return scores and weights of the compared class by domain, the source first."""
     pairs = {other: compared(scene.config, scene.table, other) for other in others}
     chosen = {scene.source: pairs[others[0]][0], **{other: two for other, (_, two) in pairs.items()}}
     return {name: (score[of.mask], scene.table.weight[of.mask]) for name, of in chosen.items()}
@@ -171,7 +180,7 @@ def _signal(scene: FigureData, score: Array) -> dict[str, tuple[Array, Array]]:
 
 
 def bias_drawings(scene: FigureData) -> Iterator[Drawing]:
-    """Efficiency shifts, KS distances, the trade-off and the closure of mu."""
+    """Yield efficiency shifts, KS distances, the trade-off and the closure of mu."""
     own = scene.numbers.models
     for other in scene.rival_domains:
         curves = {model: own[model].shift_curve[other] for model in scene.models}
@@ -211,7 +220,7 @@ def bias_drawings(scene: FigureData) -> Iterator[Drawing]:
 
 
 def _ratios(scene: FigureData) -> Iterator[Drawing]:
-    """The shifts of the adapted models over those of the plain one, to the simulated domains."""
+    """Yield the shifts of the adapted models divided by those of the baseline model, for the simulated domains."""
     own = scene.numbers.models
     found = {
         other: {model: own[model].ratios[other] for model in scene.models if own[model].ratios}
@@ -248,7 +257,7 @@ def _tradeoff(scene: FigureData, other: str) -> Iterator[Drawing]:
 
 
 def significance_drawings(scene: FigureData) -> Iterator[Drawing]:
-    """Expected significance against the cut."""
+    """Yield the expected significance against the cut."""
     scans = {m: own.scan for m, own in scene.numbers.models.items() if own.scan is not None}
     yield Drawing(
         "significance", "significance", "Expected significance against the cut",
@@ -258,7 +267,7 @@ def significance_drawings(scene: FigureData) -> Iterator[Drawing]:
 
 
 def training_drawings(scene: FigureData) -> Iterator[Drawing]:
-    """The history of each network."""
+    """Yield the history of each network."""
     for model, columns in scene.histories.items():
         panels, levels = training.history_panels(
             *({name: [np.nan if x is None else x for x in values] for name, values in c.items()} for c in columns)
@@ -275,7 +284,7 @@ def training_drawings(scene: FigureData) -> Iterator[Drawing]:
 
 
 def guard_drawings(scene: FigureData) -> Iterator[Drawing]:
-    """Training events against events that no training saw."""
+    """Yield training events compared with events that no training saw."""
     for model, own in scene.numbers.models.items():
         if isinstance(own.overtraining, str):
             continue
@@ -289,7 +298,7 @@ def guard_drawings(scene: FigureData) -> Iterator[Drawing]:
 
 
 def drawings(scene: FigureData) -> list[Drawing]:
-    """Everything that is drawn of a run, in the order of the report."""
+    """Return everything that is drawn of a run, in the order of the report."""
     parts = (
         input_drawings,
         separation_drawings,

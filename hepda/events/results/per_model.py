@@ -1,4 +1,4 @@
-"""What is computed of one model from its score alone: separation, differences, significance, and what may deceive."""
+"""The numbers of one model that follow from its score: separation, differences, significance, and diagnostics."""
 
 from __future__ import annotations
 
@@ -56,20 +56,20 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 Mask = NDArray[np.bool_]
 _RESCORED = 500_000
-"""Events that are taken out of the table at once, to be scored again."""
+"""Number of events that are read from the table at once to be scored again."""
 CUT_PARTS = 20
-"""Parts of the events, of which groups are cut where the others have their best significance."""
+"""Number of parts of the events; groups of parts are cut where the other parts have their best significance."""
 CURVE = tuple(np.round(np.linspace(0.05, 0.95, 19), 2))
 
 
 @dataclass(slots=True)
 class ModelNumbers:
-    """All that is known of one model; by other domain, where nothing else is said."""
+    """All numbers of one model; mappings are by other domain unless a comment names another key."""
 
     bias: dict[str, BiasResult] = field(default_factory=dict)  # of the compared class
     tests: dict[str, dict[str, BiasResult]] = field(default_factory=dict)  # and by class
     shift_curve: dict[str, tuple[EfficiencyShift, ...]] = field(default_factory=dict)
-    ratios: dict[str, tuple[ShiftRatio, ...]] = field(default_factory=dict)  # of the shifts to the plain model's
+    ratios: dict[str, tuple[ShiftRatio, ...]] = field(default_factory=dict)  # of the shifts to the baseline's
     probes: dict[str, dict[str, tuple[ProbeResult, ...] | str]] = field(default_factory=dict)  # and by class
     scan: SignificanceScan | None = None
     binned: BinnedSignificance | None = None
@@ -85,7 +85,10 @@ class ModelNumbers:
 
 
 def model_numbers(judged: EvaluationInput, model: str) -> ModelNumbers:
-    """Everything but what several models or domains share (ROC, ratios) and what is fitted (probes)."""
+    """Return all numbers of a model that need neither other models or domains nor fits.
+
+    ROC curves and ratios of shifts are shared by several models; probes are fitted. These are computed elsewhere.
+    """
     config, table = judged.config, judged.table
     score = np.asarray(judged.scores[model], np.float64)
     inner = table.of_domain(config.domains[0]) & (table.label >= 0)
@@ -114,14 +117,17 @@ def model_numbers(judged: EvaluationInput, model: str) -> ModelNumbers:
 
 
 def shift_points(config: AnalysisConfig) -> list[float]:
-    """Signal efficiencies at which the shift of the background is told: the config's, and the tail."""
+    """Return the signal efficiencies at which the shift of the background is given.
+
+    These are the working points of the config, and those of the tail.
+    """
     return sorted({*config.evaluation.working_points, 0.1, 0.2, 0.3})
 
 
 def _compare(
     numbers: ModelNumbers, config: AnalysisConfig, table: FeatureTable, score: Array, other: str, edges: Array
 ) -> None:
-    """The two-sample tests of each class, and the shifts of the compared one."""
+    """Fill in the two-sample tests of each class, and the shifts of the compared class."""
     signal = table.of_domain(config.domains[0]) & (table.label == 1)
     common: dict[str, Any] = {"edges": edges if len(edges) > 2 else None, "seed": config.seed}
     one, two = compared(config, table, other)
@@ -143,9 +149,10 @@ def _compare(
 def _closure(
     config: AnalysisConfig, table: FeatureTable, score: Array, inner: Mask, other: str, edges: Array
 ) -> ClosureFit:
-    """Mu fitted to another domain, whose signal is what the templates say (mu = 1) if it has any.
+    """Fit mu to another domain.
 
-    Processes that the domain does not have are the source's; those that the source does not have are left out.
+    The true mu is 1, the signal of the templates, if the domain has signal, and 0 if it has none. Processes that the
+    domain does not have are taken from the source; those that the source does not have are left out.
     """
     mask = own_of(config, table, other) | lent_to(config, table, other)
     truth = 0.0 if lacking_class(table, other) == "signal" else 1.0
@@ -160,10 +167,13 @@ def _closure(
 def _significance(
     numbers: ModelNumbers, config: AnalysisConfig, table: FeatureTable, score: Array, inner: Mask, edges: Array
 ) -> None:
-    """Expected significance in the source; the cut of each fifth of the events is chosen on the other four fifths,
-    and the value is the mean over ways to make the fifths.
+    """Fill in the expected significance in the source.
 
-    The bias is the background's difference to a domain that no training saw, or to the first one without such.
+    The cut of each fifth of the events is chosen on the other four fifths, and the value is the mean over several ways
+    to divide the events into fifths.
+
+    The bias is the difference of the background to a domain that no training saw, or to the first compared domain if
+    there is no such domain.
     """
     rivals = [
         d for d in compared_domains(config, table) if compared(config, table, d, "background")[0].class_name != "all"
@@ -194,13 +204,16 @@ def _significance(
 
 
 def column(table: FeatureTable, name: str) -> Array:
-    """A feature or a further column of the table [n]."""
+    """Return a feature or a further column of the table [n]."""
     values = table.features[:, table.names.index(name)] if name in table.names else table.columns[name]
     return np.asarray(values, dtype=np.float64)
 
 
 def _against_variables(numbers: ModelNumbers, config: AnalysisConfig, table: FeatureTable, score: Array) -> None:
-    """Efficiency at the first working point against variables, and flatness against protected ones, in the source."""
+    """Fill in efficiency and flatness, in the source.
+
+    The efficiency is that of the first working point against variables; the flatness is against protected variables.
+    """
     of_source = table.of_domain(config.domains[0])
     masks = {name: of_source & (table.label == label) for name, label in LABELS.items()}
     first = config.evaluation.working_points[0]
@@ -229,9 +242,18 @@ def _or_reason(function: Callable[..., Flatness], *values: Array, **options: Any
 
 
 def overtraining(judged: EvaluationInput, model: str) -> dict[str, OvertrainingTest] | str:
-    """The models of fold 0 on the events that they were trained on, against fold 0, which they never saw; or why not.
+    """Compare the scores of training events and of unseen events by the models of fold 0.
 
-    Both are events of the samples that the model was trained on; validation events are neither.
+    The training events are those that the models of fold 0 were trained on; the unseen ones are the events of fold 0.
+    Both are events of the samples that the model was trained on, without validation events.
+
+    Args:
+        judged: the events, scores and networks.
+        model: name of the model.
+
+    Returns:
+        The test of each class, or the reason if there is none.
+
     """
     if judged.rescore is None:
         return "the trained models were not at hand"

@@ -1,4 +1,4 @@
-"""What metrics.json says of a run as a whole: guards against being deceived, and training bias apart from shift."""
+"""Parts of metrics.json about the run as a whole: diagnostics, and training bias separated from evaluation shift."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from hepda.events.results.evaluate import Numbers
 from hepda.events.results.to_json import interval, probes_of
 from hepda.number_format import p_text
 
-STRONG_SHIFT = 1.5  # of the odds of signal between domains: a domain loss on both classes learns the mixture then
-ALIGNED = -0.5  # cosine of what class loss and adversary send into the encoder, below which they are said to oppose
-ALIGNED_SHARE = 0.5  # of the share of separation that domains lose with their inputs; what classes may lose unsaid
-SEEN = 0.3  # signal efficiency at which the background efficiencies of a training bias are told
+STRONG_SHIFT = 1.5  # ratio of the odds of signal from which a domain loss on both classes learns the mixture
+ALIGNED = -0.5  # cosine of the gradients of class loss and adversary below which a warning says that they oppose
+ALIGNED_SHARE = 0.5  # largest loss of separation of classes without a warning, relative to the loss of the domains
+SEEN = 0.3  # signal efficiency of the background efficiencies of a training bias
 Columns = Mapping[str, Sequence[float | None]]
 
 
 def run_metrics(config: AnalysisConfig, numbers: Numbers, histories: Mapping[str, Sequence[Columns]]) -> dict[str, Any]:
-    """The keys `guards` and, where models are trained on several domains, `training_bias` of metrics.json."""
+    """Return the keys `guards` and, if models are trained on several domains, `training_bias` of metrics.json."""
     priors = _priors(numbers)
     cosines = {model: gradient_summary(columns) for model, columns in histories.items()}
     gradients = {model: cosine for model, cosine in cosines.items() if cosine is not None}
@@ -54,7 +54,7 @@ def run_metrics(config: AnalysisConfig, numbers: Numbers, histories: Mapping[str
 
 
 def _importance(found: FeatureImportance | str) -> dict[str, Any]:
-    """By how much a fresh probe's AUC falls if an input is shuffled, the largest first."""
+    """Return by how much a fresh probe's AUC falls if an input is shuffled, the largest fall first."""
     if isinstance(found, str):
         return {"value": None, "why": found}
     drops = zip(found.names, found.drop.tolist(), found.error.tolist(), strict=True)
@@ -62,7 +62,10 @@ def _importance(found: FeatureImportance | str) -> dict[str, Any]:
 
 
 def removal_of(found: InputRemoval | str) -> dict[str, Any]:
-    """guards.removal.<source>:<other>: by number of inputs that are out, the AUC of the domains and of the classes."""
+    """Return guards.removal.<source>:<other>.
+
+    It has the AUC of the domains and of the classes, by the number of inputs that are removed.
+    """
     if isinstance(found, str):
         return {"inputs": [], "without": None, "why": found}
     steps = zip(found.counts, found.domains, found.classes, strict=True)
@@ -73,7 +76,7 @@ def removal_of(found: InputRemoval | str) -> dict[str, Any]:
 
 
 def _priors(numbers: Numbers) -> dict[str, Any]:
-    """Share of signal in the yield of each domain, and its odds over the source's."""
+    """Return the share of signal in the yield of each domain, and the ratio of its odds to those of the source."""
     own = numbers.priors[numbers.source][0]
     found: dict[str, Any] = {}
     for domain, (value, error) in numbers.priors.items():
@@ -113,9 +116,15 @@ def _prior_warnings(config: AnalysisConfig, numbers: Numbers, priors: Mapping[st
 
 
 def gradient_summary(trainings: Sequence[Columns]) -> dict[str, float] | None:
-    """Cosine between what class loss and adversary send into the encoder, in the first and last third of a training.
+    """Return the cosine between the gradients that class loss and adversary send into the encoder.
 
-    Means over trainings (folds, members) of the measured epochs; None without an adversary.
+    Args:
+        trainings: for each training (fold, member) the columns of its history.
+
+    Returns:
+        Means over the trainings of the measured epochs in the "first" and in the "last" third of a training; None
+        without an adversary.
+
     """
     thirds: dict[str, list[float]] = {"first": [], "last": []}
     for columns in trainings:
@@ -138,14 +147,18 @@ def _gradient_warnings(gradients: Mapping[str, Mapping[str, float]]) -> list[str
 
 
 def _removal_warnings(numbers: Numbers) -> list[str]:
-    """Where taking out inputs costs the classes at least half the share of separation that it costs the domains."""
+    """Return warnings that the same inputs separate domains and classes.
+
+    There is a warning if the removal of inputs costs the classes more than half of the share of separation that it
+    costs the domains.
+    """
     said = []
     for other, found in numbers.removal.items():
         if isinstance(found, str):
             continue
         both = (found.domains, found.classes)
         if not all(of[0].low > max(of[-1].high, 0.5) for of in both):
-            continue  # one of them did not fall by more than its errors
+            continue  # one of the two AUCs did not fall by more than its errors
         domains, classes = ((of[0].value - of[-1].value) / (of[0].value - 0.5) for of in both)
         if classes > ALIGNED_SHARE * domains:
             said.append(
@@ -171,7 +184,10 @@ def _bin_warnings(numbers: Numbers) -> list[str]:
 
 
 def _flatness_warnings(numbers: Numbers) -> list[str]:
-    """Adaptation must not shape what is protected more than the plain model does."""
+    """Return warnings if a score depends more on a protected variable than that of the baseline model.
+
+    Only dependences above the limit CVM_LIMIT are considered, and only increases by more than 10 %.
+    """
     said = []
     plain = numbers.models[numbers.plain].flatness
     for model, own in numbers.models.items():
@@ -200,10 +216,19 @@ def _overtraining_warnings(numbers: Numbers) -> list[str]:
 
 
 def training_bias(config: AnalysisConfig, numbers: Numbers) -> dict[str, Any] | None:
-    """Models of the plain kind, by the domains that they were trained on, tested on every domain; None if all are one.
+    """Return how models of the baseline's kind perform on every domain, by the domains of their training.
 
-    Along a row, from domain to domain, the events change (evaluation shift); down a column the training does
-    (training bias): AUC, its difference to the plain model's, and background efficiency at 30 % signal efficiency.
+    From domain to domain along a row the events change (evaluation shift); down a column the training changes (training
+    bias). The numbers are the AUC, its difference to that of the baseline model, and the background efficiency at 30 %
+    signal efficiency.
+
+    Args:
+        config: the analysis.
+        numbers: the numbers of the run.
+
+    Returns:
+        training_bias of metrics.json; None if all these models are trained on the same domains.
+
     """
     plain = plain_model(config)
     chosen = [m for m in numbers.models if m in config.models and _is_plain(config, m, plain)]
@@ -226,7 +251,7 @@ def training_bias(config: AnalysisConfig, numbers: Numbers) -> dict[str, Any] | 
 
 
 def _is_plain(config: AnalysisConfig, model: str, plain: str) -> bool:
-    """Of the same kind as the plain model, and with nothing that adapts it."""
+    """Return whether a model is of the same kind as the baseline model and has no adaptation and no parameter."""
     section: Any = config.models[model]
     told = getattr(section, "parameter", None)
     return section.kind == config.models[plain].kind and adapted_to(config, model) is None and told is None

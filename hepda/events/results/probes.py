@@ -1,4 +1,4 @@
-"""Fresh classifiers that try to tell the domains apart: by the inputs, by a model's embedding, by its score."""
+"""Fresh classifiers that try to separate the domains: by the inputs, by the embedding of a model, by its score."""
 
 from __future__ import annotations
 
@@ -22,16 +22,24 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 Mask = NDArray[np.bool_]
-MAX_PROBE_EVENTS = 6_000  # of each domain: an AUC of 0.51 is one standard deviation from 0.5 then
-MOST_SEEN = 20 * MAX_PROBE_EVENTS  # of each domain: whose features and embedding are in memory
-MAX_REPLICAS = 100  # an error known to 7 % will do
+MAX_PROBE_EVENTS = 6_000  # in each domain; an AUC of 0.51 is then one standard deviation from 0.5
+MOST_SEEN = 20 * MAX_PROBE_EVENTS  # in each domain; their features and embedding are held in memory
+MAX_REPLICAS = 100  # the error is then known to 7 %, which is enough
 
 
 def probes(judged: EvaluationInput, model: str, other: str) -> dict[str, tuple[ProbeResult, ...] | str]:
-    """Both kinds of probes against one other domain, by class: on a model's score and embedding.
+    """Train both kinds of probes to separate one other domain from the source, for each class.
 
-    Without a model ("") they see the inputs. Fold 0 alone: there, score and embedding come from networks which saw
-    none of these events. A reason stands where a class has too few events for two folds.
+    Only events of fold 0 are used: their score and embedding come from networks that saw none of these events.
+
+    Args:
+        judged: the events, scores and networks.
+        model: the model whose score and embedding the probes see; "" for probes of the inputs.
+        other: the domain that is compared with the source.
+
+    Returns:
+        By class: the results, or the reason if a class has too few events for two folds.
+
     """
     table = judged.table
     values: dict[str, Callable[[Mask], Array]] = {"inputs": lambda mask: table.features[mask]}
@@ -52,7 +60,7 @@ def probes(judged: EvaluationInput, model: str, other: str) -> dict[str, tuple[P
 
 
 def _sides(judged: EvaluationInput, other: str) -> list[Sequence[Selection]]:
-    """The events of source and other, in fold 0: of each class, or of all where the class is unknown."""
+    """Return the events of source and other in fold 0: of each class, or of all if the classes are unknown."""
     table, config = judged.table, judged.config
     classes = classes_of(config, table, other)
     pairs = [compared(config, table, other, name) for name in classes] or [compared(config, table, other)]
@@ -60,7 +68,10 @@ def _sides(judged: EvaluationInput, other: str) -> list[Sequence[Selection]]:
 
 
 def _few(table: FeatureTable, mask: Mask) -> Mask:
-    """Those of fold 0, or so many of them, chosen by hash, that a probe still has more than it takes."""
+    """Return the events of fold 0, or a part of them that is chosen by hash.
+
+    The part is still larger than what a probe takes.
+    """
     mine = np.asarray(mask & (table.fold == 0))
     count = int(mine.sum())
     return mine if count <= MOST_SEEN else np.asarray(mine & is_chosen(table.key, MOST_SEEN / count))
@@ -82,7 +93,10 @@ def _ask(
 
 
 def importance(judged: EvaluationInput, other: str) -> FeatureImportance | str:
-    """Which inputs tell another domain from the source, for the class that is compared; or why that is not known."""
+    """Return which inputs separate another domain from the source, for the compared class.
+
+    If this cannot be computed, return the reason instead.
+    """
     table, config = judged.table, judged.config
     one, two = (_few(table, side.mask) for side in compared(config, table, other))
     try:
@@ -95,9 +109,18 @@ def importance(judged: EvaluationInput, other: str) -> FeatureImportance | str:
 
 
 def input_removal(judged: EvaluationInput, other: str, order: Sequence[str]) -> InputRemoval | str:
-    """What the domains and the classes of the source lose without the inputs that come first in `order`; or why not.
+    """Return how well domains and classes are separated without the inputs that come first in `order`.
 
-    The domains are compared as in `importance`, whose order it is; signal and background are those of the source.
+    The domains are compared as in `importance`, which gives the order. Signal and background are those of the source.
+
+    Args:
+        judged: the events, scores and networks.
+        other: the domain that is compared with the source.
+        order: names of the inputs, the most important first.
+
+    Returns:
+        The AUCs by number of removed inputs, or the reason if they cannot be computed.
+
     """
     table, config = judged.table, judged.config
     source = table.of_domain(config.domains[0])
@@ -112,7 +135,7 @@ def input_removal(judged: EvaluationInput, other: str, order: Sequence[str]) -> 
 
 
 def load_network(path: Path, names: tuple[str, ...]) -> Network:
-    """A trained network.
+    """Load a trained network.
 
     Raises:
         ConfigError: its features are not `names`, in their order.

@@ -1,4 +1,4 @@
-"""The events of a finished run as scores.parquet keeps them: no features, but all that a fit needs."""
+"""The events of a finished run as stored in scores.parquet: without features, but with all that a fit needs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hepda.runtime import run_directory
 
 
 def kinds_of(config: AnalysisConfig) -> dict[str, str]:
-    """The columns of scores.parquet and the kinds that `rundir.read_scores` compares them with."""
+    """Return the columns of scores.parquet and the kinds of values that `read_scores` requires."""
     own = {
         "key": "u",
         "weight": "f",
@@ -29,7 +29,11 @@ def kinds_of(config: AnalysisConfig) -> dict[str, str]:
 
 
 def read_scored(config: AnalysisConfig, run: Path) -> tuple[FeatureTable, dict[str, NDArray[np.float32]]]:
-    """The events (features [n, 0]) and the score [n] of each model.
+    """Read the events (features [n, 0]) and the score [n] of each model from a run.
+
+    Args:
+        config: the analysis file of the run.
+        run: the run directory.
 
     Raises:
         ConfigError: the run has no scores, or they are not those of its analysis file.
@@ -58,7 +62,7 @@ def read_scored(config: AnalysisConfig, run: Path) -> tuple[FeatureTable, dict[s
 
 
 def _codes(column: Any) -> tuple[NDArray[np.int16], tuple[str, ...]]:
-    """A column of names as numbers and the names."""
+    """Return a column of names as numbers, and the names."""
     whole = column.combine_chunks()
     whole = whole.chunk(0) if hasattr(whole, "chunk") else whole
     return np.asarray(whole.indices).astype(np.int16), tuple(whole.dictionary.to_pylist())

@@ -1,7 +1,7 @@
-"""Fewer events for the evaluation, where there are more than any figure or interval needs.
+"""Reduction of the number of evaluated events, if there are more than any figure or interval needs.
 
-Every number of the evaluation takes an order of all scores, or hundreds of replicas of them: in time and memory that is
-what limits how many events can be judged, not what could be learnt from more of them.
+Every number of the evaluation needs all scores in order, or hundreds of replicas of them. This limits, in time and
+memory, how many events can be evaluated; it does not limit what more events could show.
 """
 
 from __future__ import annotations
@@ -21,11 +21,14 @@ from hepda.events.table.store import TableWriter, full_disk
 
 Array = NDArray[Any]
 _BLOCK = 1_000_000
-"""Events that are looked at together."""
+"""Number of events that are processed at once."""
 
 
 def shares_of(config: AnalysisConfig, table: FeatureTable) -> dict[tuple[str, str], float]:
-    """Which share of the events of a class (by domain and class) is judged, where that is not all; never of data."""
+    """Return the share of the events that is evaluated, by domain and class, if it is not all of them.
+
+    Data are always evaluated completely.
+    """
     counts: dict[tuple[str, str], int] = {}
     for block in _blocks(table):
         for number, domain in enumerate(table.domain_names):
@@ -40,10 +43,23 @@ def shares_of(config: AnalysisConfig, table: FeatureTable) -> dict[tuple[str, st
 def thinned(
     table: FeatureTable, scores: Mapping[str, Array], shares: Mapping[tuple[str, str], float], folder: Path
 ) -> tuple[FeatureTable, dict[str, Array]]:
-    """The events that are judged, in the order of the table, and their scores, both on the disk in `folder`.
+    """Write the events that are evaluated, and their scores, to the disk.
 
-    Events are chosen by hash of their key; what is left of a sample weighs as much more as there are fewer of it.
-    Raises StorageError for a disk that is full.
+    The order is that of the table. Events are chosen by the hash of their key. The weights of the remaining events of a
+    sample are multiplied by the ratio of the numbers of events before and after.
+
+    Args:
+        table: all events.
+        scores: the score [n] of each model.
+        shares: share of the events that is kept, by domain and class; see `shares_of`.
+        folder: folder of the new table and its scores.
+
+    Returns:
+        The chosen events and the score of each model for them, both stored in `folder`.
+
+    Raises:
+        StorageError: the disk is full.
+
     """
     kept = np.concatenate([_kept(table, shares, block) for block in _blocks(table)])
     heavier = _counts(table, np.ones_like(kept)) / np.maximum(_counts(table, kept), 1)
@@ -67,7 +83,7 @@ def thinned(
 
 
 def _stored(path: Path, values: Array) -> Array:
-    """The same numbers, mapped: processes share them by the file."""
+    """Store numbers in a file and return them as a memory map, so that processes share them by the file."""
     with full_disk(path.parent):
         np.save(path, values, allow_pickle=False)
     found: Array = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -79,7 +95,7 @@ def _blocks(table: FeatureTable) -> Iterator[slice]:
 
 
 def _kept(table: FeatureTable, shares: Mapping[tuple[str, str], float], block: slice) -> NDArray[np.bool_]:
-    share = np.ones((len(table.domain_names), 3))  # the last one is of label -1: data
+    share = np.ones((len(table.domain_names), 3))  # the last column belongs to label -1: data
     for (domain, name), value in shares.items():
         share[table.domain_names.index(domain), LABELS[name]] = value
     wanted = share[table.domain[block], table.label[block]]
@@ -87,14 +103,14 @@ def _kept(table: FeatureTable, shares: Mapping[tuple[str, str], float], block: s
 
 
 def _counts(table: FeatureTable, mask: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Events of the mask by sample."""
+    """Return the number of events of the mask in each sample."""
     names = len(table.sample_names)
     parts = (np.bincount(table.sample[block][mask[block]], minlength=names) for block in _blocks(table))
     return np.asarray(sum(parts, np.zeros(names, np.int64)), dtype=np.float64)
 
 
 def told(shares: Mapping[tuple[str, str], float]) -> str:
-    """In words, for the terminal and the report."""
+    """Return the shares formatted as text, for the terminal and the report."""
     parts = ", ".join(f"{100 * share:.3g} % of the {name} of {domain}" for (domain, name), share in shares.items())
     return (
         f"Numbers and figures of scores and features are those of {parts}, chosen by hash of the event key and with as "

@@ -1,4 +1,4 @@
-"""Numbers -> metrics.json, as the design promises it: null with a `why` where there is no number."""
+"""Conversion of the numbers to metrics.json: a number that does not exist is null with a `why`."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ REPRESENTATIONS = ("score", "embedding", "inputs")
 
 
 def interval(found: Interval) -> dict[str, float]:
-    """An interval as {value, low, high}."""
+    """Return an interval as {value, low, high}."""
     return {"value": found.value, "low": found.low, "high": found.high}
 
 
 def with_why(entry: dict[str, Any], reasons: Iterable[str | None]) -> dict[str, Any]:
-    """The entry and, where there are any, the reasons, each once."""
+    """Return the entry with the reasons, each once, if there are any."""
     said = list(dict.fromkeys(reason for reason in reasons if reason))
     return entry | ({"why": "; ".join(said)} if said else {})
 
 
 def auc_of(numbers: Numbers, model: str) -> dict[str, Any]:
-    """models.<model>.auc: a value with its interval for each domain."""
+    """Return models.<model>.auc: a value with its interval for each domain."""
     known = {domain: interval(numbers.auc(model, domain)) for domain in numbers.rocs}
     reasons = dict.fromkeys(numbers.unlabelled, UNLABELLED)
     reasons |= {domain: f"it has no {missing} events" for domain, missing in numbers.lacking.items()}
@@ -47,18 +47,21 @@ def auc_of(numbers: Numbers, model: str) -> dict[str, Any]:
 
 
 def auc_difference_of(numbers: Numbers, model: str) -> dict[str, Any]:
-    """models.<model>.auc_difference: AUC minus the plain model's on the same events, by domain."""
+    """Return models.<model>.auc_difference: AUC minus that of the baseline on the same events, by domain."""
     found = {domain: curves[model][0].difference for domain, curves in numbers.rocs.items()}
     return {domain: interval(difference) for domain, difference in found.items() if difference is not None}
 
 
 def limit_of_p(is_limit: bool) -> dict[str, bool]:
-    """Beside a p-value by permutation: that it is an upper limit, where no permutation reaches what is tested."""
+    """Return the key which marks a p-value as an upper limit, if it is one.
+
+    A p-value by permutation is an upper limit if no permutation reaches the tested value.
+    """
     return {"p_value_is_upper_limit": True} if is_limit else {}
 
 
 def bias_of(found: BiasResult) -> dict[str, Any]:
-    """models.<model>.bias.<source>:<other>."""
+    """Return models.<model>.bias.<source>:<other>."""
     shifts = found.efficiency_shift
     entry: dict[str, Any] = {
         "class": found.class_name,
@@ -80,7 +83,7 @@ def bias_of(found: BiasResult) -> dict[str, Any]:
 
 
 def tests_of(found: BiasResult) -> dict[str, Any]:
-    """models.<model>.tests.<source>:<other>.<class>: each statistic with its p-value and its null."""
+    """Return models.<model>.tests.<source>:<other>.<class>: each statistic with its p-value and its null."""
     entries = {}
     for name, test in found.tests.items():
         entry = {"value": test.value, "p_value": test.p_value, "null": test.null} | limit_of_p(test.p_is_limit)
@@ -89,7 +92,10 @@ def tests_of(found: BiasResult) -> dict[str, Any]:
 
 
 def ratio_of(found: ShiftRatio) -> dict[str, Any]:
-    """models.<model>.shift_ratio.<source>:<other>.<efficiency>: R, and the two shifts that it is made of."""
+    """Return models.<model>.shift_ratio.<source>:<other>.<efficiency>.
+
+    It has the ratio R and the two shifts that R is formed of.
+    """
     nothing = {"value": None, "low": None, "high": None}
     parts = {
         name: nothing if part is None else interval(part)
@@ -100,11 +106,20 @@ def ratio_of(found: ShiftRatio) -> dict[str, Any]:
 
 
 def verdict_of(config: AnalysisConfig, numbers: Numbers, model: str) -> dict[str, Any] | None:
-    """models.<model>.verdict: what the shifts allow to say, at each signal efficiency; None for a model of another
-    domain's training.
+    """Return models.<model>.verdict: the conclusion from the shifts at each signal efficiency.
 
-    The domain is the one that the model was adapted to, or the first that is compared. Nothing is judged where nothing
-    was adapted: a shift that is smaller by chance or by another model is no fall.
+    The domain of the verdict is the one that the model was adapted to, or the first compared one. A model without
+    adaptation gets no judgement: a shift that is smaller by chance, or because the model is a different one, is not a
+    reduction by adaptation.
+
+    Args:
+        config: the analysis.
+        numbers: the numbers of the run.
+        model: name of the model.
+
+    Returns:
+        The verdict; None for a model that was trained on another domain.
+
     """
     ratios = numbers.models[model].ratios
     unseen = [name for name in held_out_domains(config) if name in ratios]
@@ -125,7 +140,7 @@ def verdict_of(config: AnalysisConfig, numbers: Numbers, model: str) -> dict[str
 
 
 def untold_bias(config: AnalysisConfig, why: str) -> dict[str, Any]:
-    """As `bias_of`, of a domain that was not compared."""
+    """Do the same as `bias_of` for a domain that was not compared."""
     names = ("class", "ks", "ks_null", "wasserstein", "chi2_ndf", "jensen_shannon", "energy", "p_value")
     points = dict.fromkeys((f"{point:g}" for point in shift_points(config)), None)
     shifts = {"efficiency_shift": points, "efficiency_shift_error": dict(points)}
@@ -133,13 +148,13 @@ def untold_bias(config: AnalysisConfig, why: str) -> dict[str, Any]:
 
 
 def untold_closure(why: str) -> dict[str, Any]:
-    """As `closure_of`, of a domain that was not fitted."""
+    """Do the same as `closure_of` for a domain that was not fitted."""
     names = ("mu", "error", "pull", "truth", "sample_error", "background_scale")
     return dict.fromkeys(names, None) | {"why": why}
 
 
 def closure_of(found: ClosureFit) -> dict[str, Any]:
-    """models.<model>.closure.<domain>."""
+    """Return models.<model>.closure.<domain>."""
     entry: dict[str, Any] = {"mu": found.mu, "error": found.error, "pull": found.pull, "truth": found.truth,
              "sample_error": found.sample_error, "background_scale": found.background_scale}  # fmt: skip
     if found.sample_error is None:
@@ -148,7 +163,10 @@ def closure_of(found: ClosureFit) -> dict[str, Any]:
 
 
 def significance_of(found: ModelNumbers) -> dict[str, Any]:
-    """models.<model>.significance; the cut of each part of the events is chosen on the others."""
+    """Return models.<model>.significance.
+
+    The cut of each part of the events is chosen on the other parts.
+    """
     if found.scan is None or found.binned is None:
         raise ValueError("the significance has not been computed")
     scan, binned = found.scan, found.binned
@@ -172,7 +190,7 @@ def significance_of(found: ModelNumbers) -> dict[str, Any]:
 
 
 def working_of(point: WorkingPoint, counting: Significance) -> dict[str, Any]:
-    """models.<model>.working_points.<efficiency>.<domain>, at the cut that the source's signal fixes."""
+    """Return models.<model>.working_points.<efficiency>.<domain>, at the cut that the source's signal fixes."""
     names = ("signal_efficiency", "background_efficiency", "rejection")
     entry = {key: getattr(point, key) for name in names for key in (name, f"{name}_error")}
     if point.background_limit is not None:
@@ -181,7 +199,10 @@ def working_of(point: WorkingPoint, counting: Significance) -> dict[str, Any]:
 
 
 def probes_of(found: tuple[ProbeResult, ...] | str) -> dict[str, Any]:
-    """Of one class, models.<model>.probes.<source>:<other>.<class>: AUC by kind of probe and representation."""
+    """Return models.<model>.probes.<source>:<other>.<class>.
+
+    It has the AUC of one class by kind of probe and representation.
+    """
     if isinstance(found, str):
         return {"bdt": None, "mlp": None, "why": found}
     entry: dict[str, Any] = {}
@@ -191,7 +212,10 @@ def probes_of(found: tuple[ProbeResult, ...] | str) -> dict[str, Any]:
 
 
 def domain_auc_of(config: AnalysisConfig, numbers: Numbers, model: str, other: str) -> dict[str, Any]:
-    """models.<model>.domain_auc.<source>:<other>: the trees among the probes, for the class that is compared."""
+    """Return models.<model>.domain_auc.<source>:<other>.
+
+    The values are those of the probes that are trees, for the compared class.
+    """
     nothing = dict.fromkeys(REPRESENTATIONS)
     if not config.evaluation.probes:
         return nothing | {"why": "`evaluation.probes` is off"}
@@ -211,7 +235,7 @@ def domain_auc_of(config: AnalysisConfig, numbers: Numbers, model: str, other: s
 
 
 def model_metrics(config: AnalysisConfig, numbers: Numbers, model: str, training: dict[str, Any]) -> dict[str, Any]:
-    """models.<model> of metrics.json."""
+    """Return models.<model> of metrics.json."""
     own = numbers.models[model]
     pairs = {other: f"{numbers.source}:{other}" for other in (*own.bias, *numbers.untold)}
     bias = {other: bias_of(found) for other, found in own.bias.items()}
@@ -252,7 +276,10 @@ def model_metrics(config: AnalysisConfig, numbers: Numbers, model: str, training
 
 
 def noise_of(found: TrainingNoise, source: str) -> dict[str, Any]:
-    """models.<model>.training_noise: spread between trainings, and the error of their mean that it makes."""
+    """Return models.<model>.training_noise.
+
+    It has the spread between trainings, and the error of their mean that results from it.
+    """
 
     def entry(spread: FeatureSpread) -> dict[str, float]:
         return {"spread": spread.spread, "error": spread.error}
@@ -269,7 +296,10 @@ def noise_of(found: TrainingNoise, source: str) -> dict[str, Any]:
 
 
 def reweighting_of(trainings: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """models.<model>.reweight and .domain_reweight: means over trainings, the AUC on the inputs before and after."""
+    """Return models.<model>.reweight or .domain_reweight.
+
+    The values are means over trainings; the AUC on the inputs is that before and after the reweighting.
+    """
 
     def mean(*keys: str) -> float:
         values: list[Any] = list(trainings)
@@ -288,7 +318,7 @@ def reweighting_of(trainings: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _guards(own: ModelNumbers) -> dict[str, Any]:
-    """What may deceive, of one model: calibration, bins, overtraining, flatness."""
+    """Return the diagnostics of one model: calibration, bins, overtraining, flatness."""
     nothing = {"ks": None, "p_value": None}
     if isinstance(own.overtraining, str):
         overtraining: dict[str, Any] = nothing | {"why": own.overtraining}

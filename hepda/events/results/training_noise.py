@@ -1,8 +1,8 @@
-"""How much a number moves from training to training: what errors over events leave out.
+"""The spread of a number between trainings, which errors over events do not contain.
 
-Errors of AUC, shifts and significance are those of finite samples of events, for the networks as they are. Another seed
-gives other networks. Members of an ensemble show that noise alone, on the same events; without an ensemble the folds
-show it together with that of their events, which are other ones in each fold.
+Errors of AUC, shifts and significance are those of finite samples of events, for the given networks. Trainings with
+another seed give other networks. The members of an ensemble show this noise separately, on the same events; without an
+ensemble, the folds show it together with the noise of their events, which are different ones in each fold.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 _BLOCK = 500_000
-"""Events that are taken out of the table at once, to be scored again."""
+"""Number of events that are read from the table at once to be scored again."""
 
 
 @dataclass(frozen=True, slots=True)
 class FeatureSpread:
-    """A number of each training; the trainings are one sample of those that other seeds would give."""
+    """The values of a number in each training; the trainings are a sample of those with other seeds."""
 
     values: tuple[float, ...]
 
     @property
     def spread(self) -> float:
-        """Standard deviation between trainings, with n - 1."""
+        """Return the standard deviation between trainings, with n - 1."""
         return float(np.std(self.values, ddof=1))
 
     @property
     def error(self) -> float:
-        """Of the mean of these trainings."""
+        """Return the error of the mean of these trainings."""
         return self.spread / float(np.sqrt(len(self.values)))
 
 
@@ -50,8 +50,8 @@ class FeatureSpread:
 class TrainingNoise:
     """Numbers by training of one model: AUC in the source, shifts by other domain and signal efficiency.
 
-    over: "members" of an ensemble on the same events, or "folds", each on its own events, whose statistics are in the
-    spread then.
+    over: "members" of an ensemble on the same events, or "folds", each on its own events, so that the spread contains
+    their statistical fluctuations.
     """
 
     over: Literal["members", "folds"]
@@ -61,7 +61,14 @@ class TrainingNoise:
 
 
 def training_noise(judged: EvaluationInput, model: str, score: Array) -> TrainingNoise:
-    """The spread over the members of an ensemble, else over folds; score [n]: of all events, as they are judged."""
+    """Return the spread over the members of an ensemble, or over folds if there is no ensemble.
+
+    Args:
+        judged: the events, scores and networks.
+        model: name of the model.
+        score: the score [n] of all events, as used in the evaluation.
+
+    """
     section = judged.config.models.get(model)
     members = section.ensemble if isinstance(section, NetworkConfig) else 1
     everything = np.ones(len(judged.table), dtype=bool)
@@ -75,7 +82,7 @@ def training_noise(judged: EvaluationInput, model: str, score: Array) -> Trainin
 
 
 def _used(judged: EvaluationInput) -> NDArray[np.bool_]:
-    """The events that any of the numbers takes: [n]."""
+    """Return the mask [n] of the events that any of the numbers uses."""
     table, config = judged.table, judged.config
     used = table.of_domain(config.domains[0]) & (table.label >= 0)
     for other in judged.others:
@@ -86,7 +93,7 @@ def _used(judged: EvaluationInput) -> NDArray[np.bool_]:
 def _member_score(
     table: FeatureTable, used: NDArray[np.bool_], model: str, member: int, again: Callable[..., Array]
 ) -> Array:
-    """Score [n] by one member of every fold; NaN for events that are not used."""
+    """Return the score [n] by one member of every fold; NaN for events that are not used."""
     score = np.full(len(table), np.nan)
     for fold in np.unique(table.fold[used]).tolist():
         places = np.flatnonzero(used & (table.fold == fold))
@@ -102,7 +109,15 @@ def _noise(
     trainings: int,
     parts: Iterator[tuple[Array, NDArray[np.bool_]]],
 ) -> TrainingNoise:
-    """Numbers of each part: its score and the events that it is judged on, both [n]."""
+    """Return the numbers of each part.
+
+    Args:
+        judged: the events, scores and networks.
+        over: what the parts are.
+        trainings: number of parts.
+        parts: for each part its score and the mask of the events that it is evaluated on, both [n].
+
+    """
     table, config = judged.table, judged.config
     source = table.of_domain(config.domains[0])
     pairs = {other: [side.mask for side in compared(config, table, other)] for other in judged.others}
@@ -114,7 +129,7 @@ def _noise(
         try:
             areas.append(auc(score[inner], table.label[inner], table.weight[inner]))
         except DataError:
-            continue  # too few events of a class in this fold: no number of it
+            continue  # too few events of a class in this fold, so it gives no number
         signal = inner & (table.label == 1)
         for other, sides in pairs.items():
             own, theirs = (mask & side for side in sides)
@@ -142,5 +157,8 @@ def _noise(
 
 
 def _spread(values: list[float], trainings: int) -> FeatureSpread | None:
-    """None unless every training has the number: those that lack it are not any ones."""
+    """Return the spread of the values; None unless every training has a value.
+
+    The trainings without a value are not a random selection, so the others do not represent all trainings.
+    """
     return FeatureSpread(tuple(values)) if len(values) == trainings > 1 else None

@@ -1,7 +1,8 @@
-"""Any files of events for the models of a run: every event in the file's order, the features of those selected.
+"""Features of the events of any files for the models of a run.
 
-What is selected and how features are formed is what it is in training (`ChunkReader`); the shape systematics of the
-analysis are formed of the same reading, with other branches in place of some.
+Every event is kept in the order of the file; features are formed for the selected ones. The selection and the features
+are formed as in training (`ChunkReader`). The shape systematics of the analysis are formed from the same reading, with
+other branches in place of some.
 """
 
 from __future__ import annotations
@@ -34,15 +35,15 @@ from hepda.events.table.feature_table import FeatureTable
 Array = NDArray[Any]
 
 _ENTRY = "hepda_entry"
-"""A column that every span has: the number of the entry in its file, which the selected events keep."""
+"""Name of a column of every span: the number of the entry in its file, which selected events keep."""
 
 
 @dataclass(frozen=True, slots=True)
 class FriendFile:
     """A file whose features can be formed.
 
-    sample: whose tree, aliases and variables hold, None: the analysis's; variations: shape systematics that its
-    branches allow; absent: of the others, the first branch that it lacks.
+    sample: the sample whose tree, aliases and variables are used, None for those of the analysis; variations: the shape
+    systematics whose branches the file has; absent: for the other shape systematics, the first branch that is missing.
     """
 
     path: str
@@ -54,7 +55,7 @@ class FriendFile:
 
 @dataclass(frozen=True, slots=True)
 class ScoredPart:
-    """The selected events of a span: their places in it, int64 [m], and the table of their features [m, k]."""
+    """The selected events of a span: their positions in it, int64 [m], and the table of their features [m, k]."""
 
     index: NDArray[np.int64]
     table: FeatureTable
@@ -64,8 +65,8 @@ class ScoredPart:
 class EventSpan:
     """Consecutive events of a file, selected or not.
 
-    keys: the branches that identify an event, [n] each; key: their hash [n]; parts: the nominal events by "", those
-    of a shape systematic by `<systematic>_<side>`.
+    keys: the branches that identify an event, [n] each; key: their hash [n]; parts: the nominal events under "", those
+    of a shape systematic under `<systematic>_<side>`.
     """
 
     keys: dict[str, Array]
@@ -75,7 +76,7 @@ class EventSpan:
 
 @dataclass(frozen=True, slots=True)
 class _Columns:
-    """A span in memory as a Source; names: what is read in place of a name."""
+    """A span in memory as a Source; names: the name that is read in place of another one."""
 
     path: str
     columns: Mapping[str, Column]
@@ -87,7 +88,7 @@ class _Columns:
 
 
 def shapes(config: AnalysisConfig) -> dict[str, Mapping[str, str]]:
-    """The shape systematics: branch -> branch in its place, by `<systematic>_<side>`."""
+    """Return the shape systematics by `<systematic>_<side>`: branch -> the branch that replaces it."""
     return {
         f"{name}_{side}": getattr(section, side)
         for name, section in config.systematics.items()
@@ -98,9 +99,17 @@ def shapes(config: AnalysisConfig) -> dict[str, Mapping[str, str]]:
 
 
 def sample_for(config: AnalysisConfig, path: str, named: str | None) -> str | None:
-    """The sample whose tree, aliases and variables a file is read with: the named one, or one that lists the file.
+    """Return the sample whose tree, aliases and variables are used to read a file.
 
-    None: no sample lists it, so the analysis's own hold.
+    It is the sample named by `--sample`, or a sample that lists the file.
+
+    Args:
+        config: the analysis.
+        path: the file.
+        named: the sample named by `--sample`; None if there is none.
+
+    Returns:
+        The name of the sample; None if no sample lists the file, so that those of the analysis itself are used.
 
     Raises:
         ConfigError: there is no sample of that name, or several that read the file differently list it.
@@ -121,7 +130,10 @@ def sample_for(config: AnalysisConfig, path: str, named: str | None) -> str | No
 
 
 def _lists(pattern: str, path: str) -> bool:
-    """Whether a path, glob, folder or URL of the analysis file means the file at `path`; asks no server."""
+    """Return whether a path, glob, folder or URL of the analysis file refers to the file at `path`.
+
+    No server is contacted.
+    """
     if is_remote(pattern) or is_remote(path):
         return fnmatchcase(path, pattern)
     there, wanted = Path(path).resolve(), Path(pattern).resolve()
@@ -131,9 +143,14 @@ def _lists(pattern: str, path: str) -> bool:
 def inspect_file(config: AnalysisConfig, path: str, sample: str | None) -> FriendFile:
     """Open a file and check that its features can be formed, without reading events.
 
+    Args:
+        config: the analysis.
+        path: the file.
+        sample: the sample that the file is read as; None for the analysis itself.
+
     Raises:
         SourceError: the file, its tree or a branch of the key is missing or broken.
-        ExpressionError: a feature or the selection names what the file does not have.
+        ExpressionError: a feature or the selection names a branch that the file does not have.
 
     """
     with _opened(config, path, sample) as tree:
@@ -152,10 +169,16 @@ def inspect_file(config: AnalysisConfig, path: str, sample: str | None) -> Frien
 def spans(
     config: AnalysisConfig, file: FriendFile, usual: int = SPAN_ENTRIES, most: int = MOST_ENTRIES
 ) -> Iterator[EventSpan]:
-    """All events of a file in its order, in `stretches`; at least one span, if an empty one.
+    """Yield all events of a file in its order, in `stretches`; at least one span, which may be empty.
+
+    Args:
+        config: the analysis.
+        file: the file, as `inspect_file` returned it.
+        usual: usual number of entries of a span.
+        most: largest number of entries of a span.
 
     Raises:
-        SourceError: the file cannot be read after all, or has changed since it was opened.
+        SourceError: the file cannot be read, or has changed since `inspect_file` opened it.
         DataError: a feature of a selected event is not a finite number.
 
     """
@@ -186,7 +209,7 @@ def _span(
     columns = tree.read(sorted(nominal.union(*(names.values() for names in instead.values()))), start, stop)
     entries = np.arange(start, stop)
     keys = {name: integers(columns[name], f"{file.path}: the branch {name!r}", entries) for name in key}
-    owner = file.sample or next(iter(config.samples))  # of the rows' class and domain, which no score depends on
+    owner = file.sample or next(iter(config.samples))  # sets class and domain of the rows, on which no score depends
     parts = {}
     for variation, names in instead.items():
         faults = Faults()
@@ -200,7 +223,10 @@ def _span(
 
 
 def _complain(faults: Faults, variation: str) -> None:
-    """Raise DataError for features that are not finite, by name, first place and variation."""
+    """Raise DataError for features that are not finite.
+
+    The message has their names, the first entry and the variation.
+    """
     if faults.found:
         with_variation = f" with {variation}" if variation else ""
         lines = [
@@ -211,9 +237,10 @@ def _complain(faults: Faults, variation: str) -> None:
 
 
 def _plan_of(config: AnalysisConfig, tree: Tree, sample: str | None) -> SamplePlan:
-    """Features and selection alone: a file to be scored needs no weight, no domain and no normalisation.
+    """Return a plan with features and selection only.
 
-    The selection is the analysis's: a sample's own says which events are of it, not which can be scored.
+    A file that is scored needs no weight, no domain and no normalisation. The selection is that of the analysis: the
+    selection of a sample defines which events belong to it, not which events can be scored.
     """
     plan = make_plan(config)
     variables = plan.variables if sample is None else plan.variables_of(sample)
@@ -235,7 +262,10 @@ def _plan_of(config: AnalysisConfig, tree: Tree, sample: str | None) -> SamplePl
 
 
 def _instead(tree: Tree, branches: Mapping[str, str], plan: SamplePlan) -> dict[str, str]:
-    """What is read in place of the names that a plan needs; the length of a collection stays what it is."""
+    """Return the branches that are read in place of the names that a plan needs.
+
+    The length of a collection is not replaced.
+    """
     new = {tree.names[old].name: given for old, given in branches.items()}
     fields = {name: tree.names[name] for name in plan.branches if name != _ENTRY}
     return {name: new[field.name] for name, field in fields.items() if not field.counted and field.name in new}

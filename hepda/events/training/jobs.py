@@ -1,4 +1,4 @@
-"""Every model of an analysis of events, fold by fold and member by member, as jobs."""
+"""The training of every model of an analysis of events, for each fold and member, as jobs."""
 
 from __future__ import annotations
 
@@ -35,11 +35,14 @@ class EventJob(jobs.TrainingJob):
 
     @property
     def shared(self) -> bool:
-        """Networks are trained together, trees by the first process alone."""
+        """Return whether all processes train the model together.
+
+        This holds for networks; trees are trained by the first process only.
+        """
         return isinstance(self.config.models[self.model], NetworkConfig)
 
     def train(self, progress: Callable[[int, int], None]) -> TrainingOutput:
-        """By the kind of the model."""
+        """Train the model according to its kind."""
         section = self.config.models[self.model]
         if isinstance(section, BdtConfig):
             return train_bdt(self)
@@ -48,7 +51,7 @@ class EventJob(jobs.TrainingJob):
 
 
 def jobs_of(config: AnalysisConfig, table: Path, run: Path, work: Path, device: str) -> list[EventJob]:
-    """All trainings of an analysis, the longest kind first."""
+    """Return all trainings of an analysis, the longest kind first."""
     found = []
     networks = any(isinstance(section, NetworkConfig) for section in config.models.values())
     kernels = _kernels(device) if networks else "auto"
@@ -82,13 +85,16 @@ def _check_installed(package: str, extra: str, where: str) -> None:
 
 
 _PER_EVENT = 24
-"""Bytes that the training of a network holds for an event of the table whose features stay on the disk; measured."""
+"""Bytes that the training of a network holds for each event of a table with features on the disk; measured."""
 _PER_NUMBER = 13
-"""Bytes that trees hold for a feature of an event that they are trained on: as it is, as float64, and its bin."""
+"""Bytes that trees hold for each feature of a training event: the value itself, as float64, and its bin."""
 
 
 def memory_of_trainings(config: AnalysisConfig, table: FeatureTable) -> dict[str, int]:
-    """About how many bytes the training of each model holds of a table: of all its rows where it is large."""
+    """Return roughly how many bytes of a table the training of each model holds.
+
+    A large table counts with all its rows.
+    """
     rows, columns = table.features.shape
     trained = rows * (config.split.folds - 1) // config.split.folds
     needs = {}
@@ -108,16 +114,25 @@ def _ratios_of(section: NetworkConfig | BdtConfig) -> list[RatioConfig]:
 
 
 def _ratio_memory(ratio: RatioConfig, table: FeatureTable, trained: int) -> int:
-    """Bytes that a reweighting holds: features of both sides, and those of three parts in five for its trees."""
+    """Return the bytes that a reweighting holds.
+
+    These are the features of both sides, and those of three parts out of five for its trees.
+    """
     columns = len(ratio.features or table.names)
     return trained * columns * (4 + _PER_NUMBER * 3 // 5)
 
 
 def check_memory(config: AnalysisConfig, table: FeatureTable, resources: Resources, processes: int) -> int:
-    """How many trainings fit the memory side by side, of as many as there are processes.
+    """Return how many trainings fit into the memory in parallel, at most the number of processes.
+
+    Args:
+        config: the analysis.
+        table: the events.
+        resources: the memory that may be used.
+        processes: number of processes.
 
     Raises:
-        ConfigError: one of them alone would not fit.
+        ConfigError: a single training would not fit.
 
     """
     needs = memory_of_trainings(config, table)
@@ -132,7 +147,7 @@ def check_memory(config: AnalysisConfig, table: FeatureTable, resources: Resourc
 
 
 def _way_out(section: NetworkConfig | BdtConfig, model: str, table: FeatureTable, resources: Resources) -> str:
-    """How a model that is too large could be trained all the same."""
+    """Return how a model that is too large could be trained nevertheless."""
     if _ratios_of(section):
         return ", take its reweighting out"
     free = resources.budget - 2 * PROCESS - len(table) * _PER_EVENT
@@ -156,7 +171,15 @@ def _cost(section: NetworkConfig | BdtConfig) -> int:
 
 
 def build_network(inputs: int, section: NetworkConfig, seed: int, metadata: dict[str, Any]) -> Network:
-    """The encoder, the class head and, where the config has a domain loss, the heads and terms of its method."""
+    """Return a network with encoder, class head and, if the config has a domain loss, its heads and terms.
+
+    Args:
+        inputs: number of inputs.
+        section: the config of the network.
+        seed: seed of the initial parameters.
+        metadata: what is saved with the network.
+
+    """
     from hepda.adversarial import Head, Network, mlp, seeded
     from hepda.adversarial.methods import Comparison, build
     from hepda.events.training.tensors import ADVERSARY, CLASSES
@@ -175,7 +198,19 @@ def build_network(inputs: int, section: NetworkConfig, seed: int, metadata: dict
 
 
 def train_network(job: EventJob, on_epoch: Callable[[History], None]) -> TrainingOutput:
-    """Fit the network of a job; returns the scores of its fold, facts about the training, and its history."""
+    """Fit the network of a job.
+
+    Args:
+        job: the training.
+        on_epoch: function that receives the history after each epoch.
+
+    Returns:
+        The scores of the fold, facts about the training, and its history.
+
+    Raises:
+        TypeError: the model is not a network.
+
+    """
     from hepda.adversarial import Trainer
     from hepda.adversarial.training.selection import find_scorer
     from hepda.events.table.store import open_table
@@ -221,7 +256,18 @@ def train_network(job: EventJob, on_epoch: Callable[[History], None]) -> Trainin
 
 
 def train_bdt(job: EventJob) -> TrainingOutput:
-    """Fit the trees of a job; returns as `train_network`, without a history."""
+    """Fit the trees of a job.
+
+    Args:
+        job: the training.
+
+    Returns:
+        The same as `train_network`, with an empty history.
+
+    Raises:
+        TypeError: the model is not a BDT.
+
+    """
     from hepda.baselines import bdt
     from hepda.events.table.store import open_table
     from hepda.events.training.tensors import bdt_part
@@ -253,18 +299,21 @@ def train_bdt(job: EventJob) -> TrainingOutput:
 
 
 _SCORED = 500_000
-"""Events that trees score at once."""
+"""Number of events that trees score at once."""
 
 
 def _predicted(trees: Bdt, table: FeatureTable, fold: int) -> NDArray[np.float32]:
-    """Scores of the events of a fold, whose features are never all in memory."""
+    """Return the scores of the events of a fold; their features are never all in memory."""
     blocks = (slice(start, start + _SCORED) for start in range(0, len(table), _SCORED))
     parts = (np.ascontiguousarray(table.features[block][table.fold[block] == fold]) for block in blocks)
     return np.concatenate([trees.predict(part) for part in parts if len(part)])
 
 
 def factors_of(job: EventJob, table: FeatureTable) -> TrainingFactors:
-    """The reweighting of a fold's training events; members of an ensemble share one, which lies in `job.work`."""
+    """Return the reweighting of a fold's training events.
+
+    Members of an ensemble share one reweighting, which is stored in `job.work`.
+    """
     from hepda.events.training.reweighting import read_factors, write_factors
     from hepda.events.training.tensors import training_factors
 
@@ -278,9 +327,9 @@ def factors_of(job: EventJob, table: FeatureTable) -> TrainingFactors:
 
 
 def _metadata(job: EventJob, names: tuple[str, ...]) -> dict[str, Any]:
-    """What stands beside a trained model: enough to score events with it.
+    """Return what is saved with a trained model: enough to score events with it.
 
-    A network with a parameter reads one more column after its features; `value` is what events are scored at.
+    A network with a parameter reads one more column after its features; `value` is that at which events are scored.
     """
     from hepda.events.training.tensors import parameter_of
 

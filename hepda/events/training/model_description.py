@@ -1,4 +1,4 @@
-"""What each model is, in words: for the reader who asks what was trained on what."""
+"""A description of each model as text, for readers who need to know what was trained on what."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ READS = {"features": "features", "score": "score", "features*score": "features Ã
 
 
 def setup_of(config: AnalysisConfig, model: str) -> dict[str, Any]:
-    """models.<model>.setup of metrics.json: kind, samples of the class loss, adaptation, networks averaged a fold."""
+    """Return models.<model>.setup of metrics.json.
+
+    It has the kind, the samples of the class loss, the adaptation, and the number of networks averaged in a fold.
+    """
     section = config.models[model]
     found: dict[str, Any] = {
         "kind": f"network {'-'.join(map(str, section.encoder))}"

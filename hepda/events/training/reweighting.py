@@ -1,4 +1,4 @@
-"""Reweighting of training events by the config: which events, by which features, in which parts."""
+"""Reweighting of training events by the config: the events, the features and the parts of its cross-fit."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from hepda.events.table.feature_table import FeatureTable
 Mask = NDArray[np.bool_]
 Array = NDArray[np.float64]
 PROBE_EVENTS = 10_000
-"""Of each side, at most, that a fresh classifier sees which tells what a ratio has left."""
+"""Largest number of events of each side for the fresh classifier that measures the difference left by a ratio."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingFactors:
-    """On the training weights of the table's events [n]; None is 1 for all.
+    """Factors on the training weights of the table's events [n]; None is 1 for all.
 
-    task: in the class loss; domain: in the domain loss; about: what the manifest says of each.
+    task: factors in the class loss; domain: factors in the domain loss; about: the entry of each in the manifest.
     """
 
     task: Array | None = None
@@ -37,7 +37,7 @@ class TrainingFactors:
 
     @property
     def warnings(self) -> list[str]:
-        """What the user should know, in words: a line for each reweighting that was clipped."""
+        """Return a warning as text for each reweighting whose weights were clipped."""
         clipped = {key: said for key, said in self.about.items() if said["clipped"] > 0.0}
         return [
             f"{key}: {100 * said['clipped']:.2f} % of the source's weights had a ratio that was not within "
@@ -47,7 +47,7 @@ class TrainingFactors:
 
 
 def write_factors(path: Path, factors: TrainingFactors) -> None:
-    """Write factors to a file, whole or not at all."""
+    """Write factors to a file, completely or not at all."""
     arrays = {name: getattr(factors, name) for name in ("task", "domain") if getattr(factors, name) is not None}
     temporary = path.with_suffix(f".{os.getpid()}.tmp.npz")
     np.savez(temporary, text=np.frombuffer(json.dumps(factors.about).encode(), np.uint8), **arrays)
@@ -55,7 +55,7 @@ def write_factors(path: Path, factors: TrainingFactors) -> None:
 
 
 def read_factors(path: Path) -> TrainingFactors:
-    """The factors that `write_factors` wrote."""
+    """Return the factors that `write_factors` wrote."""
     with np.load(path, allow_pickle=False) as file:
         arrays = {name: file[name] for name in ("task", "domain") if name in file}
         return TrainingFactors(**arrays, about=json.loads(file["text"].tobytes().decode()))
@@ -64,7 +64,7 @@ def read_factors(path: Path) -> TrainingFactors:
 def source_factors(
     settings: RatioConfig, table: FeatureTable, sides: tuple[Mask, Mask], weight: Array, seed: int, where: str
 ) -> tuple[Array, dict[str, Any]]:
-    """Factors [n], by which the source's events look like the target's and any other's is 1; and the manifest's part.
+    """Return the factors by which the source's events are distributed like the target's.
 
     Args:
         settings: method, features and limits.
@@ -73,6 +73,9 @@ def source_factors(
         weight: training weights [n] of both sides.
         seed: of the ratio's model.
         where: the key of the config, for messages.
+
+    Returns:
+        The factors [n], which are 1 for events outside of the source, and the entry of the manifest.
 
     Raises:
         DataError: a side has no events, or too few of them.
@@ -101,7 +104,7 @@ def source_factors(
 def _domain_auc(
     source: WeightedEvents, target: WeightedEvents, seed: int, factor: Array | float = 1.0
 ) -> dict[str, float]:
-    """What a fresh classifier tells the sides apart by: 0.5 where the ratio has left nothing."""
+    """Return the AUC by which a fresh classifier separates the sides: 0.5 if the ratio has left no difference."""
     found = probe(
         source.features, target.features, factor * source.weight, target.weight, representation="inputs",
         max_events=PROBE_EVENTS, replicas=50, seed=seed,

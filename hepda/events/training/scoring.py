@@ -1,4 +1,4 @@
-"""Events scored by the saved models of a run: every event by the trainings that did not see it."""
+"""Scores of events by the saved models of a run: every event by the trainings that did not see it."""
 
 from __future__ import annotations
 
@@ -25,11 +25,17 @@ def score_table(
     names: Iterable[str] | None = None,
     value: float | None = None,
 ) -> dict[str, Scores]:
-    """P(signal) [n] of the events of a table by each model, out of fold as in training.
+    """Return P(signal) [n] of the events of a table by each model, out of fold as in training.
 
-    models: the folder of trained models; names: of the models wanted (None: all); value: of their parameter (None:
-    0). An event belongs to a fold by its key, so a varied event is scored by the trainings that did not see the nominal
+    An event belongs to a fold by its key, so a varied event is scored by the trainings that did not see the nominal
     one.
+
+    Args:
+        config: the analysis.
+        models: the folder of trained models.
+        table: the events.
+        names: names of the models; None means all.
+        value: value of the parameter of the models; None means 0.
 
     Raises:
         SourceError: a model's file is missing or broken.
@@ -50,9 +56,18 @@ def score_table(
 def rescore(
     config: AnalysisConfig, models: Path, table: FeatureTable, model: str, fold: int, member: int | None = None
 ) -> Scores:
-    """P(signal) [n] of all events of a table by the trainings of one fold, whatever fold the events are of.
+    """Return P(signal) [n] of all events of a table by the trainings of one fold.
 
-    member: of an ensemble; None: the mean over all.
+    The folds of the events do not matter.
+
+    Args:
+        config: the analysis.
+        models: the folder of trained models.
+        table: the events.
+        model: name of the model.
+        fold: the fold whose trainings are used.
+        member: a member of the ensemble; None means the mean over all members.
+
     """
     return np.asarray(fold_score(config, models, table, model, fold, member=member), dtype=np.float32)
 
@@ -67,9 +82,22 @@ def fold_score(
     value: float | None = None,
     member: int | None = None,
 ) -> NDArray[Any]:
-    """Mean over the members of an ensemble (or the score of one), for the masked rows [n] (None: all).
+    """Return the mean score over the members of an ensemble, or the score of one member.
 
-    Raises as `score_table`.
+    Args:
+        config: the analysis.
+        models: the folder of trained models.
+        table: the events.
+        model: name of the model.
+        fold: the fold whose trainings are used.
+        rows: mask [n] of the events that are scored; None means all.
+        value: value of the parameter of the model; None means 0.
+        member: a member of the ensemble; None means the mean over all members.
+
+    Raises:
+        SourceError: a model's file is missing or broken.
+        ConfigError: a model reads other features than the table has.
+
     """
     from hepda.events.training.tensors import model_features
 

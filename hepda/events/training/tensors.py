@@ -1,8 +1,8 @@
-"""From the FeatureTable to what the core and the baselines train on: one model, one fold.
+"""Conversion of the FeatureTable to the input of the core and the baselines, for one model and one fold.
 
-Physics rules that are kept here: the class loss sees events with a class and weights that balance the classes;
-the domain loss sees its own samples, rows and physical weights; nothing of fold k trains the model of fold k; the
-target's rows carry no class label at all (but for masks, where a domain head is asked for each class).
+Rules of physics that are kept here: the class loss sees events with a class, and weights that balance the classes; the
+domain loss sees its own samples, rows and physical weights; no event of fold k trains the model of fold k; the rows of
+the target carry no class label (except for masks, if there is a domain head for each class).
 """
 
 from __future__ import annotations
@@ -31,17 +31,18 @@ Index = NDArray[np.int32]
 _ALL = slice(None)
 ADVERSARY = "adversary"  # the mask of source rows that the domain loss sees, and the name of its weights
 LARGE = 2**28
-"""Bytes of features from which those of a mapped table stay on the disk, and a training takes them out by batches.
+"""Size in bytes from which the features of a mapped table stay on the disk and a training reads them in batches.
 
-The order of its rows is another one then (`adversarial.stored`), whatever `--memory` says: no number depends on it."""
+The order of its rows is then a different one (`adversarial.data.stored`), independently of `--memory`, so no number
+depends on `--memory`."""
 _BLOCK = 4_000_000
-"""Rows whose roles are worked out at once."""
-CLASSES = {"background": 0, "signal": 1}  # masks of a domain head a class (method conditional), and their labels
+"""Number of rows whose roles are determined at once."""
+CLASSES = {"background": 0, "signal": 1}  # masks of the domain head of each class (method conditional), and labels
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingPart:
-    """The events of one training: rows to train on and to validate on, of the source and of the target."""
+    """The events of one training: rows of source and target, for training and for validation."""
 
     source: DomainRows
     target: DomainRows | None
@@ -50,12 +51,12 @@ class TrainingPart:
 
 
 def held_out(table: FeatureTable, fold: int) -> Mask:
-    """Events [n] that the model of this fold scores."""
+    """Return the mask [n] of the events that the model of this fold scores."""
     return np.asarray(table.fold == fold)
 
 
 def domain_of(config: AnalysisConfig, model: str) -> DomainConfig | None:
-    """The domain loss of a model; None for one that has none (BDTs, `method: none`)."""
+    """Return the domain loss of a model; None for a model that has none (BDTs, `method: none`)."""
     section = config.models[model]
     domain = section.domain if isinstance(section, NetworkConfig) else None
     return None if domain is None or domain.method_name == "none" else domain
@@ -64,20 +65,20 @@ def domain_of(config: AnalysisConfig, model: str) -> DomainConfig | None:
 def model_features(
     config: AnalysisConfig, table: FeatureTable, model: str, value: float | None = None, rows: Mask | None = None
 ) -> NDArray[np.float32] | RowSubset:
-    """What a model reads of the events of a table: float32 [n, k], with a parameter [n, k + 1].
+    """Return what a model reads of the events of a table: float32 [n, k], with a parameter [n, k + 1].
 
     Args:
-        config: says whether the model has a parameter.
+        config: the analysis, which defines whether the model has a parameter.
         table: the events.
-        model: its name.
-        value: of the parameter, for all events; None: 0, the value at which events are scored.
-        rows: a mask [n]; None: all events.
+        model: name of the model.
+        value: value of the parameter for all events; None means 0, the value at which events are scored.
+        rows: a mask [n]; None means all events.
 
     Returns:
-        An array, or rows that are still on the disk where there are many (LARGE).
+        An array, or rows that are still on the disk if the table is large (LARGE).
 
     Raises:
-        ConfigError: a value for a model without a parameter.
+        ConfigError: a value is given for a model without a parameter.
 
     """
     if parameter_of(config, model) is not None:
@@ -89,7 +90,7 @@ def model_features(
 
 
 def parameter_of(config: AnalysisConfig, model: str) -> dict[str, float] | None:
-    """The value of the parameter in each domain, or None for a model without one."""
+    """Return the value of the parameter in each domain, or None for a model without one."""
     section = config.models[model]
     return section.parameter if isinstance(section, NetworkConfig) else None
 
@@ -97,7 +98,10 @@ def parameter_of(config: AnalysisConfig, model: str) -> dict[str, float] | None:
 def _features(
     table: FeatureTable, rows: Mask | NDArray[np.int32] | None, column: Array | None
 ) -> NDArray[np.float32] | RowSubset:
-    """Features of the rows of a mask or at ascending numbers (None: all), and behind them a column."""
+    """Return the features of rows, followed by a column if there is one.
+
+    rows: a mask, ascending row numbers, or None for all rows.
+    """
     if isinstance(table.features, np.memmap) and table.features.nbytes > LARGE:
         numbers = np.arange(len(table)) if rows is None else np.flatnonzero(rows) if rows.dtype == np.bool_ else rows
         index = numbers.astype(np.int32, copy=False)
@@ -110,20 +114,31 @@ def _features(
 def _training_features(
     config: AnalysisConfig, table: FeatureTable, model: str, rows: NDArray[np.int32]
 ) -> NDArray[np.float32] | RowSubset:
-    """What a model reads in training: a parameter has the value of the event's domain."""
+    """Return what a model reads in training, where a parameter has the value of the event's domain."""
     values = parameter_of(config, model)
     if values is None:
         return _features(table, rows, None)
-    # NaN for a domain without a value: the config's checks leave none in the training, the core would refuse it
+    # NaN for a domain without a value: the checks of the config exclude this in trainings, and the core rejects it
     known = np.array([values.get(name, np.nan) for name in table.domain_names])
     return _features(table, rows, known[table.domain[rows]])
 
 
 def training_factors(config: AnalysisConfig, table: FeatureTable, model: str, fold: int) -> TrainingFactors:
-    """The factors of `reweight` and `domain.reweight` for fold `fold`, by models that saw none of the fold's events.
+    """Return the factors of `reweight` and `domain.reweight` for fold `fold`.
 
-    Within the training events every event's factor is by a model that did not see it (`density_ratio`). Raises as
-    `source_factors` does.
+    They are computed by models that saw none of the fold's events. Within the training events, the factor of every
+    event is computed by a model that did not see it (`density_ratio`).
+
+    Args:
+        config: the analysis.
+        table: the events.
+        model: name of the model.
+        fold: the fold whose events are left out.
+
+    Raises:
+        DataError: a side has no events, or too few of them.
+        MissingExtraError: the method needs an extra that is not installed.
+
     """
     section, domain = config.models[model], domain_of(config, model)
     trainable, seed = ~held_out(table, fold), config.seed_for(model) % 2**31
@@ -146,17 +161,24 @@ def training_factors(config: AnalysisConfig, table: FeatureTable, model: str, fo
 def network_part(
     config: AnalysisConfig, table: FeatureTable, model: str, fold: int, factors: TrainingFactors | None = None
 ) -> TrainingPart:
-    """Source and target rows of the network `model` for fold `fold`.
+    """Return the source and target rows of the network `model` for fold `fold`.
 
-    Source rows: every event that the class loss or the source side of the domain loss needs; a row outside
-    one of them has weight 0 there. Target rows: the target side of the domain loss, without labels. `factors`: of
-    `training_factors`, computed here if they are not given.
+    Source rows are all events that the class loss or the source side of the domain loss needs; a row that only one of
+    them needs has weight 0 in the other. Target rows are the target side of the domain loss, without labels.
+
+    Args:
+        config: the analysis.
+        table: the events.
+        model: name of the network.
+        fold: the fold whose events are left out.
+        factors: the result of `training_factors`; None means that they are computed here.
+
     """
     factors = training_factors(config, table, model, fold) if factors is None else factors
     domain = domain_of(config, model)
     by_class = CLASSES if domain is not None and "conditional" in methods_of(domain) else {}
     mapped = isinstance(table.features, np.memmap) and table.features.nbytes > LARGE
-    number = np.float32 if mapped else np.float64  # of the weights: those of a large table take half the memory
+    number = np.float32 if mapped else np.float64  # type of the weights; float32 halves the memory of a large table
 
     def source_rows(index: Index) -> DomainRows:
         in_class = table.of_samples(config.training_samples(model), index)
@@ -191,7 +213,10 @@ def network_part(
 
 
 def _roles(config: AnalysisConfig, table: FeatureTable, model: str, fold: int) -> tuple[Index, Index, Index, Index]:
-    """Numbers of the rows, ascending: source to train and to validate on, target to train and to validate on."""
+    """Return the ascending row numbers of source and target for training and validation.
+
+    The order is source for training, source for validation, target for training, target for validation.
+    """
     found: tuple[list[Index], ...] = ([], [], [], [])
     for start in range(0, len(table), _BLOCK):
         block = slice(start, start + _BLOCK)
@@ -209,7 +234,10 @@ def _roles(config: AnalysisConfig, table: FeatureTable, model: str, fold: int) -
 def _domain_columns(
     config: AnalysisConfig, table: FeatureTable, model: str, rows: Index | slice = _ALL
 ) -> tuple[NDArray[np.int8], Array, Mask]:
-    """Side (0 source, 1 target, -1 neither), training weight and membership [n] of a model's domain loss."""
+    """Return side, training weight and membership [n] of a model's domain loss.
+
+    The side is 0 for source, 1 for target, -1 for neither.
+    """
     name = f"domain:{model}:"
     if domain_of(config, model) is None or name + "side" not in table.columns:
         n = len(table.fold[rows])
@@ -221,9 +249,17 @@ def _domain_columns(
 def bdt_part(
     config: AnalysisConfig, table: FeatureTable, model: str, fold: int, factors: TrainingFactors | None = None
 ) -> tuple[tuple[NDArray[np.float32], NDArray[np.int8], Array], ...]:
-    """(features, label, weight) to train on and to validate on, for the trees `model` of fold `fold`.
+    """Return (features, label, weight) for training and for validation of the trees `model` of fold `fold`.
 
-    Of all events, or of so many as the config's `events` says, chosen by hash.
+    All events are used, or as many as the config's `events` sets; these are chosen by hash.
+
+    Args:
+        config: the analysis.
+        table: the events.
+        model: name of the trees.
+        fold: the fold whose events are left out.
+        factors: the result of `training_factors`; None means that they are computed here.
+
     """
     factors = training_factors(config, table, model, fold) if factors is None else factors
     in_class = table.of_samples(config.training_samples(model)) & ~held_out(table, fold)

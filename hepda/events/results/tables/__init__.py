@@ -1,4 +1,4 @@
-"""The metrics of a run as tables: the same rows for the report's page and for the console."""
+"""The metrics of a run as tables; the report's page and the console show the same rows."""
 
 from hepda.events.results.tables.conclusions import conclude
 from hepda.events.results.tables.diagnostics import (

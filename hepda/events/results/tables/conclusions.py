@@ -1,9 +1,10 @@
-"""What the metrics say of adaptation, in words.
+"""Statements about the effect of adaptation, formatted as text from the metrics.
 
-A smaller difference between the domains of the training is no smaller bias: it is called an apparent difference unless
-a domain that no training saw agrees (Louppe et al., arXiv:1611.01046; Ghosh and Nachman, arXiv:2109.08159). The words
-follow from the shifts of the efficiency in the tail of the score (`shift_ratio` and `verdict` of metrics.json), where
-the significance lives; a KS distance is told, but decides nothing.
+A smaller difference between the domains of the training does not prove a smaller bias: it is called an apparent
+difference unless a domain that no training saw agrees (Louppe et al., arXiv:1611.01046; Ghosh and Nachman,
+arXiv:2109.08159). The statements follow from the shifts of the efficiency in the tail of the score (`shift_ratio` and
+`verdict` of metrics.json), because the tail determines the significance. The KS distance is reported, but it decides
+nothing.
 """
 
 from __future__ import annotations
@@ -14,12 +15,22 @@ from typing import Any
 from hepda.number_format import Quantity
 from hepda.report.reading import entries, get, held_out, null_of, pairs, plain_model
 
-UNCHANGED = 0.9  # as hepda.evaluation.differences.ratios has it
+UNCHANGED = 0.9  # the same value as in hepda.evaluation.differences.ratios
 
 
 def conclude(metrics: Mapping[str, Any], *, plain: str | None = None) -> list[str]:
-    """A paragraph a model, held against the plain model (`network` or the first one by default): a line that says what
-    follows, then the lines that it follows from.
+    """Return one paragraph for each model, which compares it with the baseline model.
+
+    The first line of a paragraph is the conclusion; the further lines are the numbers that it follows from.
+
+    Args:
+        metrics: the content of metrics.json.
+        plain: name of the baseline model; None means `network`, or the first model if there is no `network`.
+
+    Returns:
+        The paragraphs, and sentences about models without adaptation and about a missing held-out domain. The list is
+        empty if there are no models or if no simulated domain of the training is compared.
+
     """
     models = [name for name, _ in entries(metrics, "models")]
     seen = held_out(metrics)
@@ -42,7 +53,7 @@ def conclude(metrics: Mapping[str, Any], *, plain: str | None = None) -> list[st
 
 
 def _paragraph(metrics: Mapping[str, Any], model: str, plain: str, main: str) -> str:
-    """The verdict on one model, then what it rests on."""
+    """Return the verdict on one model, then the numbers that it is based on."""
     entry = metrics["models"][model] or {}
     verdict = entry.get("verdict") or {}
     source = main.partition(":")[0]
@@ -50,7 +61,7 @@ def _paragraph(metrics: Mapping[str, Any], model: str, plain: str, main: str) ->
     ks = _ks(metrics, model, plain, f"{source}:{other}")
     points = verdict.get("points") or {}
     if not points and entry.get("shift_ratio"):
-        return ""  # trained on another domain: its shifts are no matter of adaptation
+        return ""  # trained on another domain: its shifts do not result from adaptation
     if not points:
         return f"{model}: {ks} Shifts in the tail were not compared, so no more can be said." if ks else ""
     third = verdict.get("third")
@@ -66,7 +77,7 @@ def _paragraph(metrics: Mapping[str, Any], model: str, plain: str, main: str) ->
 
 
 def _verdict(source: str, other: str, third: str | None, points: Mapping[str, Any]) -> str:
-    """The conclusion from the judgement at each signal efficiency, the most adverse first."""
+    """Return the conclusion from the judgement at each signal efficiency, the most adverse judgement first."""
     by: dict[str, list[str]] = {}
     for point in sorted(points, key=float, reverse=True):
         by.setdefault(str(points[point].get("judgement")), []).append(point)
@@ -102,13 +113,17 @@ def _verdict(source: str, other: str, third: str | None, points: Mapping[str, An
 
 
 def _fell(ratio: Mapping[str, Any]) -> bool:
-    """As hepda.evaluation.differences.ratios judges it: below one by its interval, and by its size."""
+    """Return whether a shift fell, by the rule of hepda.evaluation.differences.ratios: its interval and its size."""
     value, high = (Quantity.read(ratio, key).value for key in ("value", "high"))
     return bool(ratio.get("resolved")) and value is not None and high is not None and high < 1 and value <= UNCHANGED
 
 
 def _all_the_same(third: str | None, points: Mapping[str, Any], ratios: Mapping[str, Mapping[str, Any]]) -> str:
-    """That the shift to the unseen domain fell where the one to the domain of the training did not, or may not have."""
+    """Return a sentence if the shift to the held-out domain fell where that to the training's domain did not.
+
+    The working points are those whose judgement is "not fallen" or "unresolved". The sentence is empty if there are
+    none.
+    """
     if not third:
         return ""
     judged = {p for p in points if get(points, p, "judgement") in ("not fallen", "unresolved")}
@@ -117,7 +132,11 @@ def _all_the_same(third: str | None, points: Mapping[str, Any], ratios: Mapping[
 
 
 def _tightest(third: str | None, points: Mapping[str, Any], ratios: Mapping[str, Mapping[str, Any]]) -> str:
-    """The unseen domain at the tightest cut, if the verdict has not told that it did not fall there."""
+    """Return a sentence about the held-out domain at the tightest cut.
+
+    It is empty if the verdict already says that the shift did not fall there, if the ratio is not resolved, or if the
+    shift fell.
+    """
     if not third or not ratios.get(third):
         return ""
     point = min(ratios[third], key=float)
@@ -129,7 +148,7 @@ def _tightest(third: str | None, points: Mapping[str, Any], ratios: Mapping[str,
 
 
 def _shifts(plain: str, source: str, other: str, ratios: Mapping[str, Any]) -> str:
-    """Shifts at each signal efficiency, of the model and of the plain one, and their ratios."""
+    """Return the shifts at each signal efficiency, of the model and of the baseline model, and their ratios."""
     told = sorted(
         (p for p, r in ratios.items() if Quantity.read(r, "value").value is not None), key=float, reverse=True
     )
@@ -146,7 +165,7 @@ def _shifts(plain: str, source: str, other: str, ratios: Mapping[str, Any]) -> s
 
 
 def _ks(metrics: Mapping[str, Any], model: str, plain: str, pair: str) -> str:
-    """The KS distance of both models; "" if one of them lacks it."""
+    """Return a sentence with the KS distances of both models; "" if one of the models has none."""
     results = [get(metrics, "models", name, "bias", pair) for name in (model, plain)]
     now, before = (Quantity.read(result, "ks").value for result in results)
     null, plain_null = (null_of(result).value for result in results)

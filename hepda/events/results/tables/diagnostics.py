@@ -1,4 +1,4 @@
-"""What could deceive: label shift, inputs that give the domain away, overtraining, calibration, bins, flatness."""
+"""Tables of diagnostics: label shift, inputs that separate the domains, overtraining, calibration, bins, flatness."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from hepda.events.results.tables.quality import by_domain_table
 from hepda.number_format import Cell, Quantity, Table
 from hepda.report.reading import entries, get, keys, p_cell
 
-MOST = 15  # inputs of the table of importance
-BRIEF = 3  # inputs that a cell names
+MOST = 15  # number of inputs in the table of importance
+BRIEF = 3  # number of inputs that a cell lists by name
 
 
 def priors_table(metrics: Mapping[str, Any]) -> Table:
-    """The share of signal in each domain, and its odds over those of the source."""
+    """Return the share of signal in each domain, and the ratio of its odds to those of the source."""
     priors = get(metrics, "guards", "class_priors") or {}
     rows = [
         [
@@ -23,7 +23,7 @@ def priors_table(metrics: Mapping[str, Any]) -> Table:
             Quantity.read(entry, "odds_ratio").cell(),
         ]
         for domain, entry in priors.items()
-        if len(priors) > 1  # one domain has nothing to shift against
+        if len(priors) > 1  # a single domain cannot be compared with another one
     ]
     note = (
         "Share of signal in the yield. A domain loss that sees both classes learns a difference of it away (label "
@@ -37,7 +37,7 @@ def _per_cent(entry: Mapping[str, Any]) -> Cell:
 
 
 def importance_table(metrics: Mapping[str, Any]) -> Table:
-    """The inputs by which the domains are told apart: fall of a probe's AUC, a pair a column."""
+    """Return the inputs that separate the domains best: the fall of a probe's AUC, one column for each pair."""
     found = {
         pair: entry for pair, entry in (get(metrics, "guards", "importance") or {}).items() if "value" not in entry
     }
@@ -55,7 +55,7 @@ def importance_table(metrics: Mapping[str, Any]) -> Table:
 
 
 def removal_table(metrics: Mapping[str, Any]) -> Table:
-    """What fresh classifiers find of domains and classes without the inputs that tell the domains apart most."""
+    """Return the AUC of domains and of classes without the inputs that separate the domains most."""
     found = {pair: entry for pair, entry in (get(metrics, "guards", "removal") or {}).items() if entry.get("without")}
     rows = []
     for pair, entry in found.items():
@@ -77,14 +77,14 @@ def removal_table(metrics: Mapping[str, Any]) -> Table:
 
 
 def _brief(names: Sequence[str], count: int) -> str:
-    """The names that join those of the row before, as far as a cell takes them."""
+    """Return the names of the inputs that are removed in a row, at most BRIEF of them by name."""
     if count == 0:
         return "all are in"
     return ", ".join(names[:count]) if count <= BRIEF else f"{', '.join(names[:BRIEF])} and {count - BRIEF} more"
 
 
 def reweighting_table(metrics: Mapping[str, Any]) -> Table:
-    """What reweightings of the training events have left of the difference that they are there for."""
+    """Return the difference between source and target before and after each reweighting of training events."""
     words = {"reweight": "class loss", "domain_reweight": "domain loss"}
     rows = [
         [
@@ -107,7 +107,7 @@ def reweighting_table(metrics: Mapping[str, Any]) -> Table:
 
 
 def gradients_table(metrics: Mapping[str, Any]) -> Table:
-    """Cosine between what class loss and domain loss send into the encoder."""
+    """Return the cosine between the gradients that class loss and domain loss send into the encoder."""
     found = get(metrics, "guards", "gradient_cosine") or {}
     rows = [
         [Cell(name, name), *(Quantity.read(entry, key).cell(digits=2) for key in ("first", "last"))]
@@ -121,7 +121,7 @@ def gradients_table(metrics: Mapping[str, Any]) -> Table:
 
 
 def calibration_table(metrics: Mapping[str, Any]) -> Table:
-    """The mean distance of the signal fraction from the score, by domain."""
+    """Return the mean distance of the signal fraction from the score, by domain."""
     flat = {
         "models": {
             name: {"calibration": {d: e.get("expected_error") for d, e in (model.get("calibration") or {}).items()}}
@@ -133,7 +133,10 @@ def calibration_table(metrics: Mapping[str, Any]) -> Table:
 
 
 def bins_table(metrics: Mapping[str, Any]) -> Table:
-    """Bins of the score by domain and class: the lowest number of effective events, and what is empty or negative."""
+    """Return the bins of the score by domain and class.
+
+    A cell has the lowest number of effective events in a bin, and the numbers of empty and of negative bins.
+    """
     found = [(name, model.get("bins")) for name, model in entries(metrics, "models")]
     columns = [(domain, which) for domain in keys(bins for _, bins in found) for which in ("signal", "background")]
     rows = []
@@ -160,7 +163,7 @@ def _lowest(entry: object) -> Cell:
 
 
 def overtraining_table(metrics: Mapping[str, Any]) -> Table:
-    """KS between training and test events, by class."""
+    """Return the KS distance between training and test events, by class."""
     found = [(name, model.get("overtraining") or {}) for name, model in entries(metrics, "models")]
     classes = [which for which in ("signal", "background") if any(isinstance(get(e, which), Mapping) for _, e in found)]
     rows = [
@@ -179,7 +182,7 @@ def overtraining_table(metrics: Mapping[str, Any]) -> Table:
 
 
 def flatness_table(metrics: Mapping[str, Any]) -> Table:
-    """Dependence of the score on protected variables, by class."""
+    """Return the dependence of the score on protected variables, by class."""
     found = [(name, model.get("flatness") or {}) for name, model in entries(metrics, "models")]
     columns = [
         (variable, which)

@@ -1,4 +1,4 @@
-"""What differs between the domains, and what adaptation changed of it."""
+"""Tables of the differences between the domains, and of how adaptation changed them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ KINDS = {"bdt": "trees", "mlp": "network"}
 
 
 def bias_tables(metrics: Mapping[str, Any]) -> list[Table]:
-    """One table a pair of domains: KS with its null, shifts of the efficiency, the other distances."""
+    """Return one table for each pair of domains: KS with its null, shifts of the efficiency, other distances."""
     tables = []
     for pair in pairs(metrics):
         results = [(name, get(model, "bias", pair)) for name, model in entries(metrics, "models")]
@@ -75,7 +75,7 @@ def bias_tables(metrics: Mapping[str, Any]) -> list[Table]:
 
 
 def processes_table(metrics: Mapping[str, Any]) -> Table:
-    """Which processes of two domains are compared; empty where all have a counterpart."""
+    """Return which processes of two domains are compared; the table is empty if all have a counterpart."""
     rows = []
     for pair, by_class in (metrics.get("processes") or {}).items():
         source, _, other = pair.partition(":")
@@ -99,7 +99,7 @@ def processes_table(metrics: Mapping[str, Any]) -> Table:
 
 
 def two_sample_tables(metrics: Mapping[str, Any]) -> list[Table]:
-    """Two-sample tests of the score, a table a pair and class: each statistic with its p-value."""
+    """Return two-sample tests of the score, one table for each pair and class: statistics with p-values."""
     tables = []
     note = (
         "Each statistic with its p-value by permutation; marked where it lies inside what two parts of one generator "
@@ -119,7 +119,7 @@ def two_sample_tables(metrics: Mapping[str, Any]) -> list[Table]:
 
 
 def _test(results: object, key: str) -> Cell:
-    """A statistic and its p-value in one cell."""
+    """Return a statistic and its p-value in one cell."""
     entry = get(results, key)
     value, p_value, null = (Quantity.read(entry, name) for name in ("value", "p_value", "null"))
     cell = value.cell()
@@ -131,7 +131,7 @@ def _test(results: object, key: str) -> Cell:
 
 
 def probe_tables(metrics: Mapping[str, Any]) -> list[Table]:
-    """Fresh classifiers that try to tell the domains apart, a table a pair and class."""
+    """Return the AUC of fresh classifiers of the domains, one table for each pair and class."""
     note = (
         "AUC of classifiers (trees, network) trained afterwards to tell the domains apart, on events that they did not "
         "see; 0.5: they cannot. The same on the inputs of all models is the last row."
@@ -157,7 +157,7 @@ def probe_tables(metrics: Mapping[str, Any]) -> list[Table]:
 
 
 def _trees_alone(metrics: Mapping[str, Any]) -> list[Table]:
-    """Of metrics without `probes`: what `domain_auc` says."""
+    """Return the tables for metrics without `probes`, from `domain_auc`."""
     tables = []
     note = "AUC of classifiers trained afterwards to tell the domains apart; 0.5: they cannot."
     for pair in keys(model.get("domain_auc") for _, model in entries(metrics, "models")):
@@ -173,10 +173,11 @@ def _trees_alone(metrics: Mapping[str, Any]) -> list[Table]:
 
 
 def adaptation_table(metrics: Mapping[str, Any]) -> Table:
-    """What each model cost and bought against the plain one: AUC lost, and its KS over the plain model's, a
-    pair a column.
+    """Return the cost and gain of each model compared with the baseline model.
 
-    Only models with both numbers have a cell. AUC differences are paired; the ratios of KS carry no error.
+    The columns are the difference in AUC in each domain and, for each pair of domains, the KS distance divided by that
+    of the baseline model. Only models with both numbers have a cell. AUC differences are paired; the ratios of KS
+    distances have no error.
     """
     plain, models = plain_model(metrics), dict(entries(metrics, "models"))
     held_against = models.get(plain, {})
@@ -203,7 +204,10 @@ def adaptation_table(metrics: Mapping[str, Any]) -> Table:
 
 
 def ratio_table(metrics: Mapping[str, Any]) -> Table:
-    """Shifts of each model over the plain one's, to every domain, at fixed signal efficiencies."""
+    """Return the shifts of each model divided by those of the baseline model.
+
+    There is one column for each compared domain and signal efficiency.
+    """
     found = [(name, model["shift_ratio"]) for name, model in entries(metrics, "models") if model.get("shift_ratio")]
     columns = [
         (pair, point)
@@ -227,7 +231,10 @@ def ratio_table(metrics: Mapping[str, Any]) -> Table:
 
 
 def _ratio(ratios: object, point: str) -> Cell:
-    """A ratio, in brackets where it is not resolved; the pointer shows the two shifts that it is made of."""
+    """Return a ratio as a cell, in brackets if it is not resolved.
+
+    The title of the cell, which the pointer shows, has the two shifts that the ratio is formed of.
+    """
     cell = Quantity.read(ratios, point).cell(digits=2)
     if cell.sort is None:
         return cell
@@ -237,7 +244,7 @@ def _ratio(ratios: object, point: str) -> Cell:
 
 
 def _two(first: Mapping[str, Any], second: Mapping[str, Any], *path: str) -> tuple[float | None, float | None]:
-    """The same number of two models, None where one lacks it."""
+    """Return the same number of two models, None for a model that does not have it."""
     new, old = (Quantity.read(get(model, *path[:-1]), path[-1]).value for model in (first, second))
     return new, old
 

@@ -1,4 +1,4 @@
-"""What `hepda fit` found, as tables of the report: fit.json in, rows out."""
+"""The results of `hepda fit` as tables of the report, from the content of fit.json."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from typing import Any
 
 from hepda.number_format import Cell, Quantity, Table
 
-MOST = 8  # nuisance parameters a model in the table of impacts
+MOST = 8  # nuisance parameters of each model in the table of impacts
 TITLES = {
     "without_two_point": "Bias of µ when nobody knew of the other generators",
     "all": "Bias of µ with the other generator as a systematic",
 }
-"""Of the variants of the closure."""
+"""Titles of the variants of the closure."""
 
 
 def fit_tables(found: Mapping[str, Any]) -> list[Table]:
-    """The tables of the report's section "fit", from what fit.json holds."""
+    """Return the tables of the report's section "fit", from the content of fit.json."""
     return [
         _summary(found),
         *(_headline(found, variant) for variant in TITLES),
@@ -29,7 +29,7 @@ def fit_tables(found: Mapping[str, Any]) -> list[Table]:
 
 
 def _summary(found: Mapping[str, Any]) -> Table:
-    """A row a model: what is expected, and what was observed where data may be looked at."""
+    """Return one row for each model: the expected results, and the observed ones if data are not blinded."""
     head = ["Model", "Bins", "Expected error of µ", "of that: data", "systematics", "simulation", "Expected Z [σ]",
             "Observed µ", "Observed Z [σ]", "p-value of the fit", "Expected limit (CLs, 95 %)"]  # fmt: skip
     rows = []
@@ -61,7 +61,7 @@ def _with_error(value: float | None, error: float | None) -> Quantity:
 
 
 def _headline(found: Mapping[str, Any], variant: str) -> Table:
-    """The bias at mu = 1 and the coverage: models down, domains that play data across."""
+    """Return the bias at mu = 1 and the coverage: one row for each model, columns for domains used as data."""
     at_one: dict[str, dict[str, Mapping[str, Any]]] = {}
     for model, domain, entry in _entries(found, variant):
         if entry["truth"] == 1:
@@ -88,7 +88,7 @@ def _headline(found: Mapping[str, Any], variant: str) -> Table:
 
 
 def _profiled(found: Mapping[str, Any]) -> Table:
-    """The bias of networks that read their domain, where the fit chooses the value of it."""
+    """Return the bias of networks that read their domain, with the value of the domain chosen by the fit."""
     rows = [
         [
             Cell(name, name),
@@ -110,7 +110,7 @@ def _profiled(found: Mapping[str, Any]) -> Table:
 
 
 def _scores(found: Mapping[str, Any]) -> Table:
-    """The interval score of each model: domains across, without and with the other generator as a systematic."""
+    """Return the interval score by model and domain, without and with the other generator as a systematic."""
     short = {"without_two_point": "nobody knew", "all": "as a systematic"}
     known = {
         name: {(v, d): score for v in short for d, score in ((model.get("interval_score") or {}).get(v) or {}).items()}
@@ -130,7 +130,7 @@ def _scores(found: Mapping[str, Any]) -> Table:
 
 
 def _closure(found: Mapping[str, Any], variant: str) -> Table:
-    """A row a model, domain that plays data and injected strength."""
+    """Return one row for each model, domain that is used as data, and injected strength."""
     head = ["Model", "Data from", "Injected µ", "Bias of µ ± error", "Finite pseudo-data", "Toys: bias", "Pull width",
              "Coverage [%]", "Interval width"]  # fmt: skip
     rows = [
@@ -168,7 +168,7 @@ def _toys(toys: Mapping[str, Any]) -> list[Cell]:
 
 
 def _impacts(found: Mapping[str, Any]) -> Table:
-    """The largest impacts of each model."""
+    """Return the largest impacts of each model."""
     rows = [
         [
             Cell(name, name),
@@ -188,7 +188,7 @@ def _impacts(found: Mapping[str, Any]) -> Table:
 
 
 def _systematics(found: Mapping[str, Any]) -> Table:
-    """What was varied, and how."""
+    """Return what was varied, and how."""
     rows = [
         [Cell(name, name), Cell(entry["kind"], entry["kind"]), Cell(", ".join(entry["samples"])), Cell(entry["how"])]
         for name, entry in found["systematics"].items()

@@ -1,4 +1,4 @@
-"""What was trained on what, how well it separates, what it is worth, and what fits say."""
+"""Tables of the samples and models, of separation and significance, of training noise and of fits."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ KNOWN = ("auc", "auc_difference", "bias", "shift_ratio", "verdict", "tests", "do
 
 
 def samples_table(metrics: Mapping[str, Any]) -> Table:
-    """What was trained on what: a row a sample."""
+    """Return the samples and what each is used for: one row for each sample."""
     head = [
         "Sample",
         "Class",
@@ -46,7 +46,19 @@ def samples_table(metrics: Mapping[str, Any]) -> Table:
 
 
 def by_domain_table(metrics: Mapping[str, Any], metric: str, title: str, note: str = "", digits: int = 4) -> Table:
-    """A metric with an interval a domain (`auc`, `accuracy`): models down, domains across."""
+    """Return a metric that has an interval for each domain (`auc`, `accuracy`).
+
+    Args:
+        metrics: the content of metrics.json.
+        metric: key of the metric in the entry of a model.
+        title: title of the table.
+        note: text below the table.
+        digits: number of digits of the cells.
+
+    Returns:
+        A table with one row for each model and one column for each domain.
+
+    """
     domains = told(metrics, metric)
     rows = [
         [
@@ -59,7 +71,10 @@ def by_domain_table(metrics: Mapping[str, Any], metric: str, title: str, note: s
 
 
 def working_point_tables(metrics: Mapping[str, Any]) -> list[Table]:
-    """What the cuts that keep given shares of the source's signal keep in each domain: a table a domain."""
+    """Return the efficiencies at fixed working points, one table for each domain.
+
+    The cuts keep given shares of the signal in the source.
+    """
     columns = {
         "signal_efficiency": ("Signal efficiency [%]", 100.0),
         "background_efficiency": ("Background efficiency [%]", 100.0),
@@ -91,7 +106,7 @@ def working_point_tables(metrics: Mapping[str, Any]) -> list[Table]:
 
 
 def training_noise_table(metrics: Mapping[str, Any]) -> Table:
-    """How much AUC and shifts differ between the trainings of a model."""
+    """Return the spread of AUC and shifts between the trainings of a model."""
     found = [(name, model["training_noise"]) for name, model in entries(metrics, "models") if "training_noise" in model]
     columns = [
         (pair, point)
@@ -123,7 +138,7 @@ def training_noise_table(metrics: Mapping[str, Any]) -> Table:
 
 
 def training_bias_table(metrics: Mapping[str, Any]) -> Table:
-    """Models by what they were trained on, tested on each domain: AUC and background efficiency."""
+    """Return AUC and background efficiency in each domain, by the domains that a model was trained on."""
     bias = metrics.get("training_bias") or {}
     models = bias.get("models") or {}
     domains = keys(entry.get("tested_on") for entry in models.values())
@@ -156,7 +171,7 @@ def training_bias_table(metrics: Mapping[str, Any]) -> Table:
 
 
 def closure_table(metrics: Mapping[str, Any]) -> Table:
-    """Fitted signal strength and pull, models down, the domain that plays data across."""
+    """Return fitted signal strength and pull: one row for each model, columns for the domains used as data."""
     found = [(name, model.get("closure")) for name, model in entries(metrics, "models")]
     domains = keys(entry for _, entry in found)
     head = ["Model", *(f"{what}, data from {domain}" for domain in domains for what in ("μ", "pull"))]
@@ -179,7 +194,7 @@ def closure_table(metrics: Mapping[str, Any]) -> Table:
 
 
 def models_table(metrics: Mapping[str, Any]) -> Table:
-    """What each model is and what it was trained on."""
+    """Return the kind of each model, its training samples and its adaptation."""
     rows = []
     for name, model in entries(metrics, "models"):
         setup = model.get("setup") or {}
@@ -198,7 +213,7 @@ def models_table(metrics: Mapping[str, Any]) -> Table:
 
 
 def other_tables(metrics: Mapping[str, Any]) -> list[Table]:
-    """Metrics that the other tables do not know (`accuracy`, a wing's own), in the shape of `auc`."""
+    """Return metrics without a table of their own (`accuracy`, those of a kind), in the form of `auc`."""
     names = [k for k in keys(model for _, model in entries(metrics, "models")) if k not in KNOWN]
     shaped = [k for k in names if any(isinstance(model.get(k), Mapping) for _, model in entries(metrics, "models"))]
     tables = [by_domain_table(metrics, name, name.replace("_", " ").capitalize()) for name in shaped]

@@ -1,4 +1,4 @@
-"""The table that a run ends with, in the report and on the console."""
+"""The summary table of a run, for the report and the console."""
 
 from __future__ import annotations
 
@@ -12,10 +12,16 @@ TAIL = ("0.3", "0.2", "0.1")
 
 
 def summary_table(metrics: Mapping[str, Any], *, points: Sequence[str] = TAIL, all_domains: bool = False) -> Table:
-    """Quality in the source, the shifts in the tail to every simulated domain, and the significance.
+    """Return the quality in the source, the shifts in the tail to every simulated domain, and the significance.
 
-    points: signal efficiencies of the shifts; those that no model has are left out. all_domains: the quality in
-    the other domains as well.
+    Args:
+        metrics: the content of metrics.json.
+        points: signal efficiencies of the shifts; those that no model has are left out.
+        all_domains: whether to include the quality in the other domains as well.
+
+    Returns:
+        A table with one row for each model.
+
     """
     models = list(entries(metrics, "models"))
     quality = "auc" if any("auc" in model for _, model in models) else "accuracy"
