@@ -1,4 +1,4 @@
-"""Every figure of an analysis of images, in the order of the report."""
+"""All figures of an analysis of images, in the order of the report."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ Histories = Mapping[str, Any]
 
 
 SHOWN = 60
-"""Images of each side that stand in the figure of images."""
+"""Images of each side in the figure of images."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImageFigureData:
-    """What figures are drawn of; `trains`: the first SHOWN training images of each side."""
+    """Data of the figures; `trains` has the first SHOWN training images of each side."""
 
     config: ImagesConfig
     run: Path
@@ -37,18 +37,18 @@ class ImageFigureData:
     best_epochs: Mapping[str, Any]
 
     def title(self, model: str) -> str:
-        """How figures call a model."""
+        """Return the name of a model in figures."""
         return self.config.models[model].title or model
 
     @property
     def names(self) -> tuple[str, str]:
-        """How figures call source and target."""
+        """Names of source and target in figures."""
         source, target = self.config.source.title, self.config.target.title
         return (source, target) if source != target else (f"{source} (source)", f"{target} (target)")
 
 
 def drawings(scene: ImageFigureData) -> list[Drawing]:
-    """All figures."""
+    """Return all figures."""
     parts = (_grids, _accuracies, _confusions, _embeddings, _trainings)
     return collected(parts, scene)
 
