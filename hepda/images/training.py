@@ -45,7 +45,7 @@ class Stored:
 
 
 def write_parts(parts: dict[str, Images], folder: Path) -> None:
-    """Write the images for the trainings to a folder, and the names of the classes."""
+    """Write the images for the trainings, and the names of the classes, to a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, images in parts.items():
         np.save(folder / f"{name}.pixels.npy", np.ascontiguousarray(images.pixels.transpose(0, 2, 3, 1)))

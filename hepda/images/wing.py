@@ -111,7 +111,7 @@ def protocol(config: ImagesConfig) -> dict[str, Any]:
 
 
 def knowledge(section: ImageModelConfig) -> list[str]:
-    """Return what a model uses of the shift beyond unlabelled target images."""
+    """Return the information about the shift that a model uses beyond unlabelled target images."""
     views = () if section.domain is None else section.domain.view
     found = ["random inversion"] if "invert" in (*section.augment, *views) else []
     return found + (["labels of the target"] if section.train_on != "source" else [])
