@@ -174,10 +174,10 @@ def _by_words(words: Sequence[Sequence[int]], lexicon: Lexicon) -> dict[tuple[in
 
 
 def flat_start(frames: Frames, energy: Tensor, words: Sequence[Sequence[int]], lexicon: Lexicon) -> Tensor:
-    """Return a first guess of the senone of every frame, int64 [f]: silence in quiet frames, equal shares of the others.
+    """Return a first guess of the senone of every frame, int64 [f]: silence in quiet frames, equal shares of the rest.
 
-    Silence is everything before the first and after the last loud frame. A loud frame is neither 30 dB below the loudest
-    frame of the utterance nor within the lowest eighth of its range.
+    Silence is everything before the first and after the last loud frame. A loud frame is neither 30 dB below the
+    loudest frame of the utterance nor within the lowest eighth of its range.
 
     Args:
         frames: the frames of the utterances.
@@ -240,7 +240,8 @@ def train_aligner(
         energy: logarithm of the energy of each frame [f]; where it is low at the ends, the first guess is silence.
         words: the words of each utterance.
         lexicon: the words and their states.
-        mixtures: final number of Gaussians for each senone, a power of two; it doubles each time the alignment is stable.
+        mixtures: final number of Gaussians for each senone, a power of two; it doubles each time the alignment is
+            stable.
         iterations: largest number of realignments.
         stable: largest share of frames that change their senone in an alignment that counts as stable.
 

@@ -33,8 +33,8 @@ class Transcripts:
     def surest(self, share: float, frequency: Tensor) -> Tensor:
         """Return which transcripts to learn, bool [u]: for each word, those with the largest margins.
 
-        Of word w at most `share * frequency[w] * u` are taken, so that a word that the network finds in too many utterances
-        does not displace the other words (class-balanced self-training, Zou et al. 2018).
+        Of word w at most `share * frequency[w] * u` are taken, so that a word that the network finds in too many
+        utterances does not displace the other words (class-balanced self-training, Zou et al. 2018).
 
         Args:
             share: share of the utterances, 0 to 1.

@@ -55,8 +55,8 @@ class NoiseBank:
     def drawn(self, kinds: Tensor, length: Tensor, generator: torch.Generator) -> Noise:
         """Draw a stretch of noise for each of u utterances.
 
-        A recording of the type and the beginning of the stretch in it are drawn at random. A recording that is too short
-        is repeated.
+        A recording of the type and the beginning of the stretch in it are drawn at random. A recording that is too
+        short is repeated.
 
         Args:
             kinds: types of noise [u].

@@ -284,9 +284,9 @@ class TrainingSetup:
     def probes(self) -> dict[str, Any]:
         """Train fresh networks to recognise noises (also noise or none, and rooms) from the embedding.
 
-        They use the validation recordings at 5 dB, with stretches of noise that are in no training. Recordings with even
-        numbers are for training, those with odd numbers for testing. The result also has the accuracy of the domain head
-        of the training.
+        They use the validation recordings at 5 dB, with stretches of noise that are in no training. Recordings with
+        even numbers are for training, those with odd numbers for testing. The result also has the accuracy of the
+        domain head of the training.
         """
         config, material, most = self.job.config, self.material, self.job.config.evaluation.probe
         if not most:
