@@ -90,17 +90,17 @@ def _confusions(scene: ImageFigureData) -> Iterator[Drawing]:
 
 
 def _embeddings(scene: ImageFigureData) -> Iterator[Drawing]:
-    told = scene.config.evaluation.embedding
-    words = {"pca": "two principal components", "tsne": "t-SNE of thirty principal components"}[told.method]
+    settings = scene.config.evaluation.embedding
+    words = {"pca": "two principal components", "tsne": "t-SNE of thirty principal components"}[settings.method]
 
     def draw() -> Figure:
-        chosen = {side: _some(images_, told.images, scene.config.seed) for side, images_ in scene.tests.items()}
+        chosen = {side: _some(images_, settings.images, scene.config.seed) for side, images_ in scene.tests.items()}
         domain = np.repeat([0, 1], [len(chosen["source"]), len(chosen["target"])])
         label = np.concatenate([chosen[side].label for side in ("source", "target")])
         found = {}
         for model in embedded_models(scene.config):
             features = embedding(scene.config, scene.run, model, chosen)
-            plane = plane_of(features, told.method, scene.config.seed)
+            plane = plane_of(features, settings.method, scene.config.seed)
             found[scene.title(model)] = images.Embedded(plane, domain, label)
         classes = scene.tests["target"].classes
         return images.embedding_figure(found, domains=scene.names, classes=classes, axis=words)

@@ -132,9 +132,9 @@ def usps_text(path: Path) -> tuple[Bytes, Numbers]:
 
 def _usps_digit(line: str) -> tuple[NDArray[np.float64], int]:
     """Return the pixels [256] from -1 to 1 and the digit of a line of LIBSVM. Raises ValueError."""
-    told, *values = line.split() or [""]
-    if float(told) not in range(1, 11):
-        raise ValueError(f"its class is {told}; 1 to 10")
+    class_number, *values = line.split() or [""]
+    if float(class_number) not in range(1, 11):
+        raise ValueError(f"its class is {class_number}; 1 to 10")
     grey, seen = np.full(256, -1.0), set[int]()
     for value in values:
         pixel, _, shade = value.partition(":")
@@ -145,7 +145,7 @@ def _usps_digit(line: str) -> tuple[NDArray[np.float64], int]:
             raise ValueError(f"pixel {place} is {shade}; -1 to 1")
         seen.add(place)
         grey[place - 1] = float(shade)
-    return grey, int(float(told)) - 1
+    return grey, int(float(class_number)) - 1
 
 
 def svhn_mat(path: Path) -> tuple[Bytes, Numbers]:

@@ -98,10 +98,10 @@ def numbers_of(scores: Mapping[str, NDArray[Any]], tests: Mapping[str, Images]) 
     found = {}
     border = len(tests["source"])
     for model, score in scores.items():
-        said = {"source": score[:, :border, 0], "target": score[:, border:, 0]}
-        accuracy = {side: accuracy_of(said[side], images.label) for side, images in tests.items()}
+        predicted = {"source": score[:, :border, 0], "target": score[:, border:, 0]}
+        accuracy = {side: accuracy_of(predicted[side], images.label) for side, images in tests.items()}
         target = tests["target"]
-        found[model] = ImageModelNumbers(accuracy, confusion(said["target"], target.label, len(target.classes)))
+        found[model] = ImageModelNumbers(accuracy, confusion(predicted["target"], target.label, len(target.classes)))
     return found
 
 
@@ -123,15 +123,15 @@ def gap_closed(numbers: Mapping[str, ImageModelNumbers], config: ImagesConfig, m
         and (other.encoder, other.augment, other.normalise, other.width)
         == (section.encoder, section.augment, section.normalise, section.width)
     ]
-    plain = next((name for name in same if config.models[name].train_on == "source"), None)
+    source_only = next((name for name in same if config.models[name].train_on == "source"), None)
     ceiling = next((name for name in config.models if config.models[name].train_on == "target"), None)
-    if plain is None or ceiling is None:
+    if source_only is None or ceiling is None:
         return {"value": None, "why": "needs the same network on the source alone, and a model with `train_on: target`"}
-    here, below, above = (numbers[name].accuracy["target"] for name in (model, plain, ceiling))
+    here, below, above = (numbers[name].accuracy["target"] for name in (model, source_only, ceiling))
     if above.low <= below.high:
-        return {"value": None, "why": f"{ceiling} cannot be told from {plain}: there is no gap to close"}
+        return {"value": None, "why": f"{ceiling} cannot be told from {source_only}: there is no gap to close"}
     share = (here.value - below.value) / (above.value - below.value)
-    return {"value": share, "plain": plain, "ceiling": ceiling}
+    return {"value": share, "plain": source_only, "ceiling": ceiling}
 
 
 def embedded_models(config: ImagesConfig) -> list[str]:
@@ -142,9 +142,9 @@ def embedded_models(config: ImagesConfig) -> list[str]:
     named = list(config.evaluation.embedding.models)
     if named:
         return named
-    plain = [name for name, model in config.models.items() if model.domain is None and model.train_on == "source"]
+    source_only = [name for name, model in config.models.items() if model.domain is None and model.train_on == "source"]
     adapted = [name for name, model in config.models.items() if model.domain is not None]
-    return plain[:1] + adapted[-1:] or list(config.models)[:1]
+    return source_only[:1] + adapted[-1:] or list(config.models)[:1]
 
 
 def embedding(config: ImagesConfig, run: Path, model: str, tests: Mapping[str, Images]) -> Floats:

@@ -173,11 +173,11 @@ def model_numbers(
         probes = [about["probes"][what] for about in heard.about if what in about.get("probes", {})]
         if probes:
             found.setdefault("probe", {})[what] = spread([p["value"] for p in probes]) | {"chance": probes[0]["chance"]}
-    told = [about["transcripts"] for about in heard.about if "transcripts" in about]
-    if told:
+    transcripts = [about["transcripts"] for about in heard.about if "transcripts" in about]
+    if transcripts:
         found["transcripts"] = [
             {name: spread([one[name] for one in rounds]) for name in ("share", "right")}
-            for rounds in zip(*told, strict=True)
+            for rounds in zip(*transcripts, strict=True)
         ]
     heads = [about["head"] for about in heard.about if "head" in about]
     if heads:
@@ -201,7 +201,7 @@ def by_speaker(
 
 
 def quoted(config: SpeechConfig, table: TrialTable) -> list[tuple[str, float | None]]:
-    """Return the conditions in tables: those with noise at the quoted ratio, the others (clean, rooms) without a ratio."""
+    """Return the conditions in tables: those with noise at the quoted ratio, the others (clean, rooms) without one."""
     return [
         (name, config.evaluation.quoted if ratios[0] is not None else None)
         for name, ratios in conditions(config, table).items()
@@ -239,7 +239,7 @@ def comparison(config: SpeechConfig, seeds: Mapping[str, Mapping[str, Sequence[f
         for key, values in own.items():
             difference = np.asarray(values) - np.asarray(base[key])
             mean = float(np.mean(base[key]))
-            told: dict[str, Any] = {
+            entry: dict[str, Any] = {
                 "difference": spread(difference.tolist()),
                 "relative": float(difference.mean() / mean) if mean > 0.0 else None,
                 "worse": int((difference > 0.0).sum()),
@@ -247,8 +247,8 @@ def comparison(config: SpeechConfig, seeds: Mapping[str, Mapping[str, Sequence[f
             }
             if ceiling is not None and model != ceiling:
                 gap = mean - float(np.mean(seeds[ceiling][key]))
-                told["gap_closed"] = float(-difference.mean() / gap) if gap > 0.0 else None
-            found[model][key] = told
+                entry["gap_closed"] = float(-difference.mean() / gap) if gap > 0.0 else None
+            found[model][key] = entry
     return found
 
 

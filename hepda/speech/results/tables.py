@@ -87,12 +87,12 @@ def comparison_table(metrics: Mapping[str, Any]) -> Table:
     names, rows = _names(metrics), []
     for model, by_key in metrics.get("comparison", {}).items():
         for key in metrics["quoted"]:
-            told = by_key[key]
-            relative, gap = told["relative"], told.get("gap_closed")
+            entry = by_key[key]
+            relative, gap = entry["relative"], entry.get("gap_closed")
             rows.append([
-                Cell(names[model], names[model]), Cell(heading(key), key), percent(told["difference"]),
+                Cell(names[model], names[model]), Cell(heading(key), key), percent(entry["difference"]),
                 _MISSING if relative is None else Cell(f"{100.0 * relative:+.0f}", relative),
-                Cell(f"{told['worse']} of {told['seeds']}", float(told["worse"])),
+                Cell(f"{entry['worse']} of {entry['seeds']}", float(entry["worse"])),
                 _MISSING if gap is None else Cell(f"{100.0 * gap:.0f}", gap),
             ])  # fmt: skip
     return Table(
@@ -106,9 +106,9 @@ def comparison_table(metrics: Mapping[str, Any]) -> Table:
 def transcripts_table(metrics: Mapping[str, Any]) -> Table:
     """Return the table of the transcripts that each round of self-training learnt."""
     rows = [
-        [Cell(title, title), Cell(f"{number}", float(number)), percent(told["share"]), percent(told["right"])]
+        [Cell(title, title), Cell(f"{number}", float(number)), percent(entry["share"]), percent(entry["right"])]
         for model, title in _names(metrics).items()
-        for number, told in enumerate(metrics["models"][model].get("transcripts", ()), 1)
+        for number, entry in enumerate(metrics["models"][model].get("transcripts", ()), 1)
     ]
     return Table(
         "Own transcripts of the recordings without words",
@@ -178,13 +178,13 @@ def conclusions(metrics: Mapping[str, Any]) -> list[str]:
     for model, by_key in metrics.get("comparison", {}).items():
         who = names[model][:1].upper() + names[model][1:]
         for key in metrics["quoted"]:
-            told = by_key[key]
-            d = told["difference"]
+            entry = by_key[key]
+            d = entry["difference"]
             if d["low"] is None:
                 continue
             verdict = "fewer" if d["high"] < 0.0 else "more" if d["low"] > 0.0 else "no fewer and no more"
             interval = f"{100.0 * d['value']:+.1f} points, {100.0 * d['low']:+.1f} to {100.0 * d['high']:+.1f}"
-            where = f"{in_sentence(key)}: {interval} over {told['seeds']} paired seeds"
+            where = f"{in_sentence(key)}: {interval} over {entry['seeds']} paired seeds"
             lines.append(f"{who} makes {verdict} word errors than {names[metrics['baseline']]} ({where}).")
     chosen = metrics.get("chosen")
     if chosen:

@@ -145,11 +145,11 @@ def fsdd_folder(found: Path) -> Path:
 
 def _check_fsdd(folder: Path, source: Path) -> None:
     """Compare the digest of the recordings in a folder, which come from `source`, with the published one."""
-    told = fsdd_digest(folder)
-    if told != FSDD_DIGEST:
+    digest = fsdd_digest(folder)
+    if digest != FSDD_DIGEST:
         raise DataError(
             f"{source} holds other recordings than version 1.0.10 of the Free Spoken Digit Dataset (its digest is "
-            f"{told}, not {FSDD_DIGEST}); fetch it again, or name the folder as `data: folder`"
+            f"{digest}, not {FSDD_DIGEST}); fetch it again, or name the folder as `data: folder`"
         )
 
 
@@ -221,9 +221,9 @@ def flite(text: str, rate: int, *, voice: str = "kal", stretch: float = 1.0, pit
         command += ["--setf", f"int_f0_target_mean={pitch:g}"]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "speech.wav"
-        told = _run([*command, "-psdur", "-t", text, "-o", str(path)]).decode()
+        listing = _run([*command, "-psdur", "-t", text, "-o", str(path)]).decode()
         samples = read_audio(path, rate)
-    parts = [part.rpartition(":") for part in told.split()]
+    parts = [part.rpartition(":") for part in listing.split()]
     return Segments(samples, tuple(part[0] for part in parts), tuple(float(part[2]) for part in parts))
 
 

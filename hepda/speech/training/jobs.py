@@ -222,15 +222,15 @@ class TrainingSetup:
         listener, tape = self.listener(), takes.tape.select(unlabelled)
         frames = listener.extractor(tape, takes.speaker[unlabelled])
         likelihood = scaled(listener.senones(frames), listener.priors)
-        told = transcribed(likelihood, frames, self.aligner.lexicon, self.aligner.stay)
+        transcripts = transcribed(likelihood, frames, self.aligner.lexicon, self.aligner.stay)
         spoken = [self.material.corpus.words[n][0] for n in takes.recording.tolist()]
         frequency = torch.bincount(torch.tensor(spoken[: self.labelled]), minlength=len(self.aligner.lexicon.words))
-        sure = told.surest(domain.share * number / domain.rounds, frequency / frequency.sum())
-        right = told.word[sure] == torch.tensor(spoken[self.labelled :])[sure]
+        sure = transcripts.surest(domain.share * number / domain.rounds, frequency / frequency.sum())
+        right = transcripts.word[sure] == torch.tensor(spoken[self.labelled :])[sure]
         self.transcripts.append({"share": float(sure.double().mean()), "right": float(right.double().mean())})
         chosen = target.features.numbers - (len(self.bank.frames) - len(frames))
         weight = sure[frames.utterance[chosen]].double()
-        self.target = replace(target, targets={"senone": told.senone[chosen]}, weights={SURE: weight})
+        self.target = replace(target, targets={"senone": transcripts.senone[chosen]}, weights={SURE: weight})
         self.source = replace(self.source, weights={SURE: torch.ones(len(self.source), dtype=torch.float64)})
         head = self.network.heads["senone"]
         self.network.heads["senone"] = replace(head, rows="both", weight=SURE)
@@ -277,8 +277,8 @@ class TrainingSetup:
             kinds = torch.from_numpy(random.choice(np.array(self.noises), len(corpus)))
             trial = Trial("validation", kinds, snr, torch.full((len(corpus),), -1))
             tape = trial_tape(trial, number, seen, corpus.tape, self.job.seed)
-            judged = listener.judge(tape, corpus.speaker, corpus.words, senone)
-            wrong, said = wrong + float(judged[:, 0].sum()), said + sum(len(words) for words in corpus.words)
+            results = listener.judge(tape, corpus.speaker, corpus.words, senone)
+            wrong, said = wrong + float(results[:, 0].sum()), said + sum(len(words) for words in corpus.words)
         return {"validation_word_error_rate": wrong / said}
 
     def probes(self) -> dict[str, Any]:
@@ -400,8 +400,8 @@ def rows_of(
     targets: dict[str, Any] = {"senone": senone[source]}
     domain = section.domain
     if domain is not None and domain.of != "target" and domain.alpha:
-        told = domain_labels(domain.of, takes.noise, rooms, noises)
-        targets[DOMAIN] = told[frames.utterance[source]]
+        labels = domain_labels(domain.of, takes.noise, rooms, noises)
+        targets[DOMAIN] = labels[frames.utterance[source]]
     rows = DomainRows(ComputedRows(source, bank.windows), targets, transform=bank.masked)
     if not len(target):
         return rows, None
