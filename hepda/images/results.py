@@ -108,10 +108,10 @@ def numbers_of(scores: Mapping[str, NDArray[Any]], tests: Mapping[str, Images]) 
 def gap_closed(numbers: Mapping[str, ImageModelNumbers], config: ImagesConfig, model: str) -> dict[str, Any]:
     """Return the part of the gap between source only and training on the target that a model closes.
 
-    The definition follows Ganin & Lempitsky 2015. Source only and the ceiling are the network of the model without
-    adaptation: source only has the same encoder, augmentation, normalisation and width; the ceiling is the first model
-    with `train_on: target`. The value is null if the model does not adapt, if the analysis has no such models, or if
-    their intervals overlap: a part of a gap that may be zero has no meaning.
+    The definition follows Ganin & Lempitsky 2015. Source only is the first model without adaptation that has the same
+    encoder, augmentation, normalisation and width; the ceiling is the first model with `train_on: target`. The value
+    is null if the model does not adapt, if the analysis has no such models, or if the interval of the ceiling is not
+    above that of source only: a part of a gap that may be zero has no meaning.
     """
     section = config.models[model]
     if section.train_on != "source" or section.domain is None:
