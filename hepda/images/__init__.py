@@ -1,1 +1,1 @@
-"""The wing for images: files -> bytes in memory -> tensors -> classes -> numbers and figures."""
+"""The kind `images`: files -> bytes in memory -> tensors -> classes -> numbers and figures."""

@@ -1,4 +1,4 @@
-"""Images in memory: bytes, class numbers, where they came from; and how all are brought to one shape."""
+"""Images in memory (bytes, class numbers, origin) and their conversion to one common shape."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from hepda.errors import DataError
 
-_ROWS = 4096  # images at a time, where floats are made of bytes
+_ROWS = 4096  # images per batch when bytes are converted to floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +24,9 @@ class Images:
     Attributes:
         pixels: uint8 [n, channels, rows, columns].
         label: int64 [n], class numbers from 0.
-        classes: their names.
-        about: what the manifest says of their origin: files with bytes, seeds of what was drawn.
-        remarks: what a reader of the numbers has to know.
+        classes: names of the classes.
+        about: origin as recorded in the manifest: files with their sizes in bytes, seeds of generated images.
+        remarks: warnings that a reader of the numbers has to know.
 
     """
 
@@ -50,22 +50,29 @@ class Images:
         return len(self.label)
 
     def take(self, index: NDArray[Any]) -> Images:
-        """The images of an index or mask."""
+        """Return the images selected by an index array or a mask."""
         return replace(self, pixels=self.pixels[index], label=self.label[index])
 
 
 def digit_names() -> tuple[str, ...]:
-    """0 to 9."""
+    """Return the names of the ten digit classes, "0" to "9"."""
     return tuple(str(digit) for digit in range(10))
 
 
 def entry(path: Path, images: int) -> dict[str, Any]:
-    """A line of the manifest for a file that was read."""
+    """Return the manifest entry of a file that was read: its path, its size in bytes and its number of images."""
     return {"file": str(path), "bytes": path.stat().st_size if path.is_file() else None, "images": images}
 
 
 def limited(images: Images, limit: int | None, seed: int) -> Images:
-    """At most `limit` of the images, drawn with the seed, in their order."""
+    """Return at most `limit` of the images, drawn at random with the seed and kept in their order.
+
+    Args:
+        images: the images to choose from.
+        limit: largest number of images; None: all images are returned.
+        seed: seed of the random choice.
+
+    """
     if limit is None or limit >= len(images):
         return images
     chosen = np.random.default_rng(seed).choice(len(images), limit, replace=False)
@@ -73,7 +80,12 @@ def limited(images: Images, limit: int | None, seed: int) -> Images:
 
 
 def trimmed(images: Images, margin: int) -> Images:
-    """The images without `margin` rows and columns on every side. Raises DataError if less than 8 are left."""
+    """Return the images without `margin` rows and columns on every side.
+
+    Raises:
+        DataError: fewer than 8 rows or columns are left.
+
+    """
     if margin == 0:
         return images
     rows, columns = (side - 2 * margin for side in images.pixels.shape[2:])
@@ -83,9 +95,10 @@ def trimmed(images: Images, margin: int) -> Images:
 
 
 def shaped(images: Images, size: int, channels: int) -> Images:
-    """The images with `size` rows and columns and 1 or 3 channels.
+    """Return the images with `size` rows and columns and 1 or 3 channels.
 
-    Larger ones are averaged over areas, smaller ones interpolated (bilinear); grey is the luma of colour (ITU-R 601).
+    Larger images are averaged over areas, smaller ones are interpolated (bilinear). Grey is the luma of the colours
+    (ITU-R 601).
     """
     n, have, rows, columns = images.pixels.shape
     if (have, rows, columns) == (channels, size, size):
@@ -98,7 +111,7 @@ def shaped(images: Images, size: int, channels: int) -> Images:
 
 
 def resized(x: Tensor, size: int) -> Tensor:
-    """Float images [n, c, h, w] to [n, c, size, size]."""
+    """Resize float images [n, c, h, w] to [n, c, size, size]."""
     rows, columns = x.shape[-2:]
     if (rows, columns) == (size, size):
         return x
@@ -108,7 +121,7 @@ def resized(x: Tensor, size: int) -> Tensor:
 
 
 def coloured(x: Tensor, channels: int) -> Tensor:
-    """Float images [n, c, h, w] to 1 or 3 channels."""
+    """Convert float images [n, c, h, w] to 1 or 3 channels."""
     if x.shape[1] == channels:
         return x
     if x.shape[1] == 1:
@@ -118,5 +131,5 @@ def coloured(x: Tensor, channels: int) -> Tensor:
 
 
 def to_bytes(x: Tensor) -> Tensor:
-    """Values around 0 to 255, rounded and kept within."""
+    """Round values of about 0 to 255 to bytes; values outside this range are clipped."""
     return x.round().clamp_(0.0, 255.0).to(torch.uint8)

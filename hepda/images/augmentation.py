@@ -1,6 +1,6 @@
 """Random changes of training images, on tensors [n, channels, rows, columns] with values 0 to 255.
 
-Every image of a batch is changed by its own random numbers, all from the generator that is given.
+Every image of a batch is changed by its own random numbers, all of which come from the generator in the arguments.
 """
 
 from __future__ import annotations
@@ -22,12 +22,21 @@ def _uniform(x: Tensor, generator: Generator, low: float, high: float, columns: 
 
 
 def _chosen(x: Tensor, generator: Generator, share: float = 0.5) -> Tensor:
-    """True for a random `share` of the images, [n, 1, 1, 1]."""
+    """Return a mask [n, 1, 1, 1] that is True for a random `share` of the images."""
     return (_uniform(x, generator, 0.0, 1.0) < share)[:, :, None, None]
 
 
 def warped(x: Tensor, turn: Tensor, zoom: Tensor, shear: Tensor, move: Tensor) -> Tensor:
-    """Images turned (radian), zoomed, sheared (all [n]) and moved (in half widths, [n, 2]); edges go on outside."""
+    """Rotate, zoom, shear and move images; edge pixels are repeated outside the image.
+
+    Args:
+        x: images [n, channels, rows, columns].
+        turn: rotation angle of each image in radians [n].
+        zoom: zoom factor of each image [n].
+        shear: shear of each image [n].
+        move: displacement of each image in half widths [n, 2].
+
+    """
     cos, sin = turn.cos() / zoom, turn.sin() / zoom
     upper = torch.stack([cos, shear * cos - sin, move[:, 0]], dim=1)
     lower = torch.stack([sin, shear * sin + cos, move[:, 1]], dim=1)
@@ -36,20 +45,20 @@ def warped(x: Tensor, turn: Tensor, zoom: Tensor, shear: Tensor, move: Tensor) -
 
 
 def shift(x: Tensor, generator: Generator) -> Tensor:
-    """Moved by up to two pixels of 28 in each direction; edges go on outside."""
+    """Move each image by up to two pixels of 28 in each direction; edge pixels are repeated outside."""
     most = max(1, round(x.shape[-1] / 14))
     padded = functional.pad(x, (most, most, most, most), mode="replicate")
     down, right = torch.randint(0, 2 * most + 1, (2, len(x)), generator=generator, device=x.device)
     rows = down[:, None] + torch.arange(x.shape[-2], device=x.device)
     columns = right[:, None] + torch.arange(x.shape[-1], device=x.device)
     image = torch.arange(len(x), device=x.device)[:, None, None]
-    # the channels go last in an index like this, as channels_last has them in memory
+    # an index of this form needs the channels last, which is their order in memory with channels_last
     moved = padded.permute(0, 2, 3, 1)[image, rows[:, :, None], columns[:, None, :]]
     return moved.permute(0, 3, 1, 2)
 
 
 def affine(x: Tensor, generator: Generator) -> Tensor:
-    """Turned by up to 15 degrees, zoomed by 0.7 to 1.4, sheared by up to 0.2, moved by up to 7 % of the width."""
+    """Rotate by up to 15 degrees, zoom by 0.7 to 1.4, shear by up to 0.2 and move by up to 7 % of the width."""
     turn = _uniform(x, generator, -math.pi / 12, math.pi / 12)[:, 0]
     zoom = _uniform(x, generator, math.log(0.7), math.log(1.4))[:, 0].exp()
     skew = _uniform(x, generator, -0.2, 0.2)[:, 0]
@@ -57,14 +66,14 @@ def affine(x: Tensor, generator: Generator) -> Tensor:
 
 
 def contrast(x: Tensor, generator: Generator) -> Tensor:
-    """Contrast times 0.5 to 1.5 around the middle, brightness by up to a fifth."""
+    """Multiply the contrast by 0.5 to 1.5 around the middle and change the brightness by up to a fifth."""
     times = _uniform(x, generator, 0.5, 1.5)[:, :, None, None]
     more = _uniform(x, generator, -51.0, 51.0)[:, :, None, None]
     return ((x - 127.5) * times + 127.5 + more).clamp(0.0, 255.0)
 
 
 def colour(x: Tensor, generator: Generator) -> Tensor:
-    """`contrast` with numbers of its own for every channel."""
+    """Change contrast and brightness as in `contrast`, with separate random numbers for every channel."""
     channels = x.shape[1]
     times = _uniform(x, generator, 0.6, 1.4, channels)[:, :, None, None]
     more = _uniform(x, generator, -51.0, 51.0, channels)[:, :, None, None]
@@ -72,14 +81,14 @@ def colour(x: Tensor, generator: Generator) -> Tensor:
 
 
 def noise(x: Tensor, generator: Generator) -> Tensor:
-    """Gaussian noise of a width up to 20 of 255."""
+    """Add Gaussian noise with a width of up to 20 of 255."""
     width = _uniform(x, generator, 0.0, 20.0)[:, :, None, None]
     added = torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
     return (x + width * added).clamp(0.0, 255.0)
 
 
 def blur(x: Tensor, generator: Generator) -> Tensor:
-    """Half of the images averaged over 3 x 3 pixels, with binomial weights."""
+    """Average half of the images over 3 x 3 pixels with binomial weights."""
     line = x.new_tensor([0.25, 0.5, 0.25])
     kernel = (line[:, None] * line).expand(x.shape[1], 1, 3, 3)
     smooth = functional.conv2d(functional.pad(x, (1, 1, 1, 1), mode="replicate"), kernel, groups=x.shape[1])
@@ -87,7 +96,7 @@ def blur(x: Tensor, generator: Generator) -> Tensor:
 
 
 def cutout(x: Tensor, generator: Generator) -> Tensor:
-    """A square of a quarter of the width set to the image's mean."""
+    """Set a square with a side of a quarter of the width to the mean of the image."""
     rows, columns = x.shape[-2:]
     side = max(1, columns // 4)
     extent = x.new_tensor([rows, columns])[:, None, None]
@@ -99,7 +108,7 @@ def cutout(x: Tensor, generator: Generator) -> Tensor:
 
 
 def invert(x: Tensor, generator: Generator) -> Tensor:
-    """Half of the images as negatives, 255 - x."""
+    """Replace half of the images by their negatives, 255 - x."""
     return torch.where(_chosen(x, generator), 255.0 - x, x)
 
 
@@ -117,17 +126,17 @@ CHANGES: dict[str, Change] = {
 
 @dataclass(frozen=True, slots=True)
 class Augmentation:
-    """Changes one after another, as `Rows.transform` and the terms of self-training take them."""
+    """A sequence of changes, in the form that `Rows.transform` and the terms of self-training accept."""
 
     names: tuple[str, ...]
 
     def __call__(self, rows: Tensor, generator: Generator) -> Tensor:
-        """Change a batch."""
+        """Apply the changes to a batch."""
         for name in self.names:
             rows = CHANGES[name](rows, generator)
         return rows
 
 
 def augmentation(names: Sequence[str]) -> Augmentation | None:
-    """The changes of those names, or None for none."""
+    """Return the changes with these names, or None if there are no names."""
     return Augmentation(tuple(names)) if names else None

@@ -23,13 +23,20 @@ _FALLBACK = ("astronaut", "brick", "chelsea", "coffee", "grass", "gravel", "hubb
 
 
 def photographs(split: str) -> tuple[list[NDArray[np.uint8]], list[Path], str]:
-    """The photographs of a split (`train` or `test`) of BSDS500, where they lie, and a remark.
+    """Return the photographs of a split of BSDS500, or of scikit-image if BSDS500 is missing.
 
-    Without BSDS500 they are those that scikit-image ships (the extra `photographs`): half of each is for train, the
-    other half for test, and the remark says so.
+    The photographs of scikit-image (the extra `photographs`) are split in two halves each, one for `train` and the
+    other for `test`.
+
+    Args:
+        split: `train` or `test`.
+
+    Returns:
+        The photographs, the folder or archive that they were read from (none for scikit-image), and a warning, which is
+        empty for BSDS500.
 
     Raises:
-        SourceError: neither is here.
+        SourceError: neither BSDS500 nor the photographs of scikit-image are available.
 
     """
     found = download.find("bsds500")
@@ -78,9 +85,17 @@ def _shipped(split: str) -> list[NDArray[np.uint8]]:
 
 
 def blended(digits: NDArray[np.uint8], photos: Photographs, seed: int) -> NDArray[np.uint8]:
-    """Digits uint8 [n, rows, columns], each blended into a patch of a photograph: uint8 [n, 3, rows, columns].
+    """Blend each digit into a patch of a photograph.
 
-    A photograph and a place within it are drawn for every digit with the seed.
+    The photograph and the position of the patch in it are drawn with the seed for every digit.
+
+    Args:
+        digits: uint8 [n, rows, columns].
+        photos: photographs, uint8 [rows, columns, 3] each.
+        seed: seed of the random choices.
+
+    Returns:
+        The blended images, uint8 [n, 3, rows, columns].
 
     Raises:
         DataError: there are no photographs, or one is smaller than a digit.
@@ -108,7 +123,7 @@ def blended(digits: NDArray[np.uint8], photos: Photographs, seed: int) -> NDArra
 
 
 def _one_strip(photos: Photographs) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """All pixels [m, 3] one after another, and of each photograph its first pixel, rows and columns."""
+    """Return all pixels [m, 3] one after another, and for each photograph its first pixel, its rows and its columns."""
     height = torch.tensor([photo.shape[0] for photo in photos])
     width = torch.tensor([photo.shape[1] for photo in photos])
     begin = torch.cat([torch.zeros(1, dtype=torch.int64), (height * width).cumsum(0)[:-1]])

@@ -14,14 +14,14 @@ from hepda.adversarial import DomainBatchNorm
 from hepda.config.images import ImageModelConfig
 from hepda.errors import MissingExtraError
 
-_LARGE = 24  # rows and columns from which the small network looks at every second pixel only
+_LARGE = 24  # from this number of rows and columns on, the small network reads only every second pixel
 
 
 class PixelInputs(nn.Module):
-    """What the first layer sees of the bytes: values around 0 of order 1.
+    """Normalisation of pixel values in front of the first layer: the output is around 0 and of order 1.
 
-    With `image` every image has mean 0 and width 1 over all its channels and pixels; otherwise the mean of each channel
-    over the source is taken off, in units of 255 (the papers' mean subtraction).
+    With `image` every image has mean 0 and width 1 over all its channels and pixels. Otherwise the mean of each channel
+    over the source is subtracted, in units of 255 (the mean subtraction of the papers).
     """
 
     mean: Tensor
@@ -32,7 +32,7 @@ class PixelInputs(nn.Module):
         self.register_buffer("mean", torch.zeros(channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        """As the class says."""
+        """Normalise the images [n, channels, rows, columns] as described for the class."""
         if self.normalise == "image":
             flat = x.permute(0, 2, 3, 1).reshape(len(x), -1)  # a view in channels_last, ten times as fast as var_mean
             rows = functional.layer_norm(flat, flat.shape[1:], eps=1.0)
@@ -41,7 +41,7 @@ class PixelInputs(nn.Module):
 
 
 def _paper_mnist(channels: int, size: int) -> list[nn.Module]:
-    """Figure 4a of the supplement of Ganin & Lempitsky 2015."""
+    """Return the layers of figure 4a of the supplement of Ganin & Lempitsky 2015."""
     return [
         nn.Conv2d(channels, 32, 5), nn.ReLU(), nn.MaxPool2d(2),
         nn.Conv2d(32, 48, 5), nn.ReLU(), nn.MaxPool2d(2),
@@ -49,7 +49,7 @@ def _paper_mnist(channels: int, size: int) -> list[nn.Module]:
 
 
 def _paper_svhn(channels: int, size: int) -> list[nn.Module]:
-    """Figure 4b: 3 x 3 pooling of stride 2, and a third convolution; dropout as the paper says."""
+    """Return the layers of figure 4b: 3 x 3 pooling of stride 2, and a third convolution; dropout as in the paper."""
     return [
         nn.Conv2d(channels, 64, 5, padding=2), nn.ReLU(), nn.MaxPool2d(3, 2, padding=1), nn.Dropout2d(0.1),
         nn.Conv2d(64, 64, 5, padding=2), nn.ReLU(), nn.MaxPool2d(3, 2, padding=1), nn.Dropout2d(0.25),
@@ -58,7 +58,7 @@ def _paper_svhn(channels: int, size: int) -> list[nn.Module]:
 
 
 def _paper_signs(channels: int, size: int) -> list[nn.Module]:
-    """Figure 4c."""
+    """Return the layers of figure 4c."""
     return [
         nn.Conv2d(channels, 96, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2),
         nn.Conv2d(96, 144, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
@@ -68,7 +68,7 @@ def _paper_signs(channels: int, size: int) -> list[nn.Module]:
 
 @dataclass(frozen=True, slots=True)
 class Paper:
-    """A network of the papers: its convolutions, and the hidden widths of its class and domain heads."""
+    """A network of the papers: its convolutions, and the hidden widths of its class head and domain head."""
 
     layers: Callable[[int, int], list[nn.Module]]
     class_head: tuple[int, ...]
@@ -91,10 +91,11 @@ def _norm(section: ImageModelConfig, channels: int, rank: int) -> list[nn.Module
 
 
 def _small(section: ImageModelConfig, channels: int, size: int) -> list[nn.Module]:
-    """Three convolutions, each with pooling and batch norm after it, and a linear layer.
+    """Return three convolutions, each followed by pooling and batch norm, and a linear layer.
 
-    Pooling comes first: batch norm and activation then see a quarter of the numbers, which takes a third off a step.
-    Large images have a first convolution of stride 2 in its place: pooling them took another third, and gave nothing.
+    Pooling comes first: batch norm and activation then process a quarter of the numbers, which shortens a step by a
+    third. For large images the first convolution has stride 2 instead of pooling: pooling took another third of the
+    time and did not improve the results.
     """
     layers: list[nn.Module] = []
     before, side = channels, size
@@ -126,10 +127,15 @@ def _resnet50() -> list[nn.Module]:
 
 
 def encoder(section: ImageModelConfig, channels: int, size: int) -> nn.Sequential:
-    """The encoder of a model for images of `channels` and `size` rows and columns.
+    """Return the encoder of a model.
+
+    Args:
+        section: settings of the model.
+        channels: channels of the images.
+        size: rows and columns of the images.
 
     Raises:
-        MissingExtraError: `resnet50` without the extra `vision`.
+        MissingExtraError: the encoder is `resnet50` and the extra `vision` is not installed.
 
     """
     inputs = PixelInputs(channels, section.normalise)
@@ -143,7 +149,10 @@ def encoder(section: ImageModelConfig, channels: int, size: int) -> nn.Sequentia
 
 
 def heads(section: ImageModelConfig) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Hidden widths of the class head and of the domain head: the paper's, where the config does not give others."""
+    """Return the hidden widths of the class head and of the domain head.
+
+    They are those of the paper where the config does not give others.
+    """
     widths = section.class_head, (100,) if section.domain is None else section.domain.head
     paper = PAPERS.get(section.encoder)
     if paper is None:
@@ -154,7 +163,7 @@ def heads(section: ImageModelConfig) -> tuple[tuple[int, ...], tuple[int, ...]]:
 
 
 def width_of(module: nn.Module, channels: int, size: int) -> int:
-    """Features that an encoder gives for one image."""
+    """Return the number of features that an encoder computes for one image."""
     was = module.training
     module.eval()
     with torch.no_grad():

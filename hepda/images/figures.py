@@ -1,4 +1,4 @@
-"""Every figure of an analysis of images, in the order of the report."""
+"""All figures of an analysis of images, in the order of the report."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ Histories = Mapping[str, Any]
 
 
 SHOWN = 60
-"""Images of each side that stand in the figure of images."""
+"""Images of each side in the figure of images."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImageFigureData:
-    """What figures are drawn of; `trains`: the first SHOWN training images of each side."""
+    """Data of the figures; `trains` has the first SHOWN training images of each side."""
 
     config: ImagesConfig
     run: Path
@@ -37,18 +37,18 @@ class ImageFigureData:
     best_epochs: Mapping[str, Any]
 
     def title(self, model: str) -> str:
-        """How figures call a model."""
+        """Return the name of a model in figures."""
         return self.config.models[model].title or model
 
     @property
     def names(self) -> tuple[str, str]:
-        """How figures call source and target."""
+        """Names of source and target in figures."""
         source, target = self.config.source.title, self.config.target.title
         return (source, target) if source != target else (f"{source} (source)", f"{target} (target)")
 
 
 def drawings(scene: ImageFigureData) -> list[Drawing]:
-    """All figures."""
+    """Return all figures."""
     parts = (_grids, _accuracies, _confusions, _embeddings, _trainings)
     return collected(parts, scene)
 
@@ -90,17 +90,17 @@ def _confusions(scene: ImageFigureData) -> Iterator[Drawing]:
 
 
 def _embeddings(scene: ImageFigureData) -> Iterator[Drawing]:
-    told = scene.config.evaluation.embedding
-    words = {"pca": "two principal components", "tsne": "t-SNE of thirty principal components"}[told.method]
+    settings = scene.config.evaluation.embedding
+    words = {"pca": "two principal components", "tsne": "t-SNE of thirty principal components"}[settings.method]
 
     def draw() -> Figure:
-        chosen = {side: _some(images_, told.images, scene.config.seed) for side, images_ in scene.tests.items()}
+        chosen = {side: _some(images_, settings.images, scene.config.seed) for side, images_ in scene.tests.items()}
         domain = np.repeat([0, 1], [len(chosen["source"]), len(chosen["target"])])
         label = np.concatenate([chosen[side].label for side in ("source", "target")])
         found = {}
         for model in embedded_models(scene.config):
             features = embedding(scene.config, scene.run, model, chosen)
-            plane = plane_of(features, told.method, scene.config.seed)
+            plane = plane_of(features, settings.method, scene.config.seed)
             found[scene.title(model)] = images.Embedded(plane, domain, label)
         classes = scene.tests["target"].classes
         return images.embedding_figure(found, domains=scene.names, classes=classes, axis=words)

@@ -1,4 +1,4 @@
-"""The files of published data sets, read into bytes and labels. Nothing in a file is run: no pickle is loaded."""
+"""Readers for the files of published data sets: files to bytes and labels. No content is executed or unpickled."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ Bytes = NDArray[np.uint8]
 Numbers = NDArray[np.int64]
 PICTURES = (".png", ".jpg", ".jpeg", ".ppm", ".bmp", ".webp")
 _SIXTEEN = ("PNG", "PPM")
-"""Formats of which Pillow's mode I, of 32 bits, holds grey values of 16 bits."""
+"""Formats whose grey values of 16 bits are in mode I (32 bits) of Pillow."""
 
 
 def idx(path: Path) -> Bytes:
-    """An IDX file of bytes (MNIST's format), gzipped or not: uint8 of the shape that it says.
+    """Read an IDX file of bytes (the format of MNIST), gzipped or not: uint8 with the shape in its header.
 
     Raises:
-        SourceError: it is no such file, it is damaged, or it ends early.
+        SourceError: it is not such a file, it is damaged, or it is truncated.
 
     """
     with reading(f"{path}: is no IDX file of bytes"):
@@ -48,17 +48,20 @@ def idx(path: Path) -> Bytes:
         values = np.frombuffer(raw, np.uint8, offset=4 + 4 * raw[3])
     if values.size != math.prod(shape):
         raise SourceError(f"{path}: says {shape} and holds {values.size} bytes")
-    return values.reshape(shape).copy()  # what is read from a file may be written to
+    return values.reshape(shape).copy()  # a writable copy: the buffer of the file is read-only
 
 
 def mnist_pickle(path: Path) -> tuple[tuple[Bytes, Numbers], ...]:
-    """mnist.pkl.gz of the deep-learning tutorials: 50,000 + 10,000 + 10,000 digits as (pixels [n, 28, 28], labels [n]).
+    """Read mnist.pkl.gz of the deep-learning tutorials: 50,000 + 10,000 + 10,000 digits.
 
-    The pickle is not loaded: its arrays are the long strings among its opcodes, float32 pixels k / 256 and int64 labels
-    by turns, and anything else is refused.
+    The pickle is not loaded. Its arrays are the long strings among its opcodes, alternately float32 pixels k / 256 and
+    int64 labels; anything else is refused.
+
+    Returns:
+        Three pairs of pixels [n, 28, 28] and labels [n].
 
     Raises:
-        SourceError: other strings than these, or a damaged file.
+        SourceError: the strings are other ones, or the file is damaged.
 
     """
     with reading(f"{path}: is no gzipped pickle of MNIST"), gzip.open(path) as file:
@@ -77,15 +80,19 @@ def mnist_pickle(path: Path) -> tuple[tuple[Bytes, Numbers], ...]:
 
 
 def _raw(value: Any) -> bytes:
-    """Pickletools shows the bytes of Python 2's strings as latin-1 text."""
+    """Return the bytes of a string of Python 2, which pickletools shows as latin-1 text."""
     return value if isinstance(value, bytes) else str(value).encode("latin-1")
 
 
 def usps_npz(path: Path, split: str) -> tuple[Bytes, Numbers]:
-    """x_train, y_train, x_test, y_test as bytes: [n, 16, 16] and [n].
+    """Read x_train and y_train, or x_test and y_test, as bytes [n, 16, 16] and labels [n].
+
+    Args:
+        path: an archive of numpy arrays.
+        split: `train` or `test`.
 
     Raises:
-        SourceError: it is no such file, or arrays of another shape or type.
+        SourceError: it is not such a file, or the arrays have another shape or type.
 
     """
     names = f"x_{split}", f"y_{split}"
@@ -102,10 +109,13 @@ def usps_npz(path: Path, split: str) -> tuple[Bytes, Numbers]:
 
 
 def usps_text(path: Path) -> tuple[Bytes, Numbers]:
-    """USPS as LIBSVM publishes it: a line a digit, class 1 to 10, then `pixel:value` with values -1 to 1.
+    """Read USPS in the format of LIBSVM.
+
+    Each line has one digit: its class, 1 to 10, then `pixel:value` with values from -1 to 1.
 
     Raises:
-        SourceError: a line is no such digit (a class, pixel or value out of range, a pixel twice), or a damaged file.
+        SourceError: a line is not such a digit (a class, pixel or value is out of range, or a pixel occurs twice), or
+            the file is damaged.
 
     """
     pixels, labels = [], []
@@ -121,10 +131,10 @@ def usps_text(path: Path) -> tuple[Bytes, Numbers]:
 
 
 def _usps_digit(line: str) -> tuple[NDArray[np.float64], int]:
-    """Pixels [256] from -1 to 1, and the digit, of a line of LIBSVM. Raises ValueError."""
-    told, *values = line.split() or [""]
-    if float(told) not in range(1, 11):
-        raise ValueError(f"its class is {told}; 1 to 10")
+    """Return the pixels [256] from -1 to 1 and the digit of a line of LIBSVM. Raises ValueError."""
+    class_number, *values = line.split() or [""]
+    if float(class_number) not in range(1, 11):
+        raise ValueError(f"its class is {class_number}; 1 to 10")
     grey, seen = np.full(256, -1.0), set[int]()
     for value in values:
         pixel, _, shade = value.partition(":")
@@ -135,14 +145,16 @@ def _usps_digit(line: str) -> tuple[NDArray[np.float64], int]:
             raise ValueError(f"pixel {place} is {shade}; -1 to 1")
         seen.add(place)
         grey[place - 1] = float(shade)
-    return grey, int(float(told)) - 1
+    return grey, int(float(class_number)) - 1
 
 
 def svhn_mat(path: Path) -> tuple[Bytes, Numbers]:
-    """SVHN's cropped digits: X [32, 32, 3, n], y [n, 1] with 10 for the digit 0; to [n, 3, 32, 32] and [n].
+    """Read the cropped digits of SVHN as bytes [n, 3, 32, 32] and labels [n].
+
+    The file has X [32, 32, 3, n] and y [n, 1], where 10 stands for the digit 0.
 
     Raises:
-        SourceError: it is no such file, or it is damaged.
+        SourceError: it is not such a file, or it is damaged.
 
     """
     from scipy.io import loadmat
@@ -159,7 +171,10 @@ def svhn_mat(path: Path) -> tuple[Bytes, Numbers]:
 
 
 def gtsrb_train(path: Path, size: int) -> tuple[Bytes, Numbers]:
-    """GTSRB_Final_Training_Images.zip: a folder a class, with a table of boxes in each; signs cut out, `size` wide."""
+    """Read the signs of GTSRB_Final_Training_Images.zip, cut out and resized to `size` rows and columns.
+
+    The archive has a folder for each class, with a table of boxes in each folder.
+    """
     with _zip(path) as archive:
         tables = sorted(name for name in archive.namelist() if name.endswith(".csv"))
         rows = [
@@ -171,7 +186,7 @@ def gtsrb_train(path: Path, size: int) -> tuple[Bytes, Numbers]:
 
 
 def gtsrb_test(images: Path, truth: Path, size: int) -> tuple[Bytes, Numbers]:
-    """GTSRB_Final_Test_Images.zip with the classes of GTSRB_Final_Test_GT.zip."""
+    """Read the signs of GTSRB_Final_Test_Images.zip with the classes from GTSRB_Final_Test_GT.zip."""
     with _zip(truth) as archive:
         names = [name for name in archive.namelist() if name.endswith(".csv")]
         if len(names) != 1:
@@ -187,7 +202,7 @@ def gtsrb_test(images: Path, truth: Path, size: int) -> tuple[Bytes, Numbers]:
 
 @contextmanager
 def _zip(path: Path) -> Iterator[zipfile.ZipFile]:
-    """An archive of signs, open. Raises SourceError if it is damaged, or what is in it is not what it should be."""
+    """Open an archive of signs. Raises SourceError if it is damaged or has unexpected content."""
     with reading(f"{path}: is no archive of GTSRB"), zipfile.ZipFile(path) as archive:
         yield archive
 
@@ -208,10 +223,16 @@ def _signs(rows: Iterable[tuple[zipfile.ZipFile, str, dict[str, str]]], size: in
 
 
 def picture(content: bytes, size: int, name: str, box: tuple[int, ...] | None = None) -> Bytes:
-    """An image file (within a box: left, top, right, bottom) as uint8 [3, size, size].
+    """Read an image file, or a box of it, as uint8 [3, size, size].
+
+    Args:
+        content: the bytes of the file.
+        size: rows and columns of the result.
+        name: name of the file in error messages.
+        box: left, top, right and bottom edge of the box; None: the whole image.
 
     Raises:
-        SourceError: `name` is no image, or the box is not within it.
+        SourceError: `name` is not an image, or the box is not within it.
 
     """
     whole = rgb(content, name)
@@ -225,13 +246,13 @@ def picture(content: bytes, size: int, name: str, box: tuple[int, ...] | None = 
 
 
 def rgb(content: bytes, name: str) -> Bytes:
-    """An image file as people see it, uint8 [rows, columns, 3].
+    """Read an image file as it is displayed, uint8 [rows, columns, 3].
 
-    It is turned as its EXIF data say. Grey values of 16 bits are scaled to 8 bits, white to white: Pillow's own
-    conversion to RGB cuts them off at 255, and everything but black is white then.
+    The image is rotated according to its EXIF data. Grey values of 16 bits are scaled to 8 bits, white to white: the
+    conversion of Pillow to RGB clips them at 255, which turns everything except black into white.
 
     Raises:
-        SourceError: `name` is no image, or its values have no known range (32 bits, real numbers).
+        SourceError: `name` is not an image, or its values have no known range (32 bits, real numbers).
 
     """
     with reading(f"{name}: cannot be read as an image", Image.DecompressionBombError):
@@ -249,10 +270,14 @@ def rgb(content: bytes, name: str) -> Bytes:
 
 
 def folders(path: Path, size: int) -> tuple[Bytes, Numbers, tuple[str, ...], list[str]]:
-    """A folder of class folders: pixels, labels, class names (sorted), and the files' names below the folder.
+    """Read a folder that has one folder of images for each class.
+
+    Returns:
+        Pixels, labels, class names (sorted), and the names of the files relative to the folder.
 
     Raises:
-        SourceError: there is no such folder, no class folder in it, or a file that is no image.
+        SourceError: the folder does not exist, it has fewer than two class folders, a class folder has no image, or a
+            file is not an image.
 
     """
     if not path.is_dir():
@@ -278,7 +303,12 @@ def _content(file: Path) -> bytes:
 
 
 def office31_archive(path: Path, part: str, size: int) -> tuple[Bytes, Numbers, tuple[str, ...], list[str]]:
-    """domain_adaptation_images.tar.gz: <part>/images/<class>/<file>, as `folders`."""
+    """Read one domain of domain_adaptation_images.tar.gz: <part>/images/<class>/<file>.
+
+    Returns:
+        Pixels, labels, class names and file names, in the same form as from `folders`.
+
+    """
 
     def wanted(name: str) -> bool:
         return part in name.split("/") and Path(name).suffix.lower() in PICTURES
@@ -293,5 +323,8 @@ def office31_archive(path: Path, part: str, size: int) -> tuple[Bytes, Numbers, 
 
 
 def fifth(names: Iterable[str]) -> NDArray[np.bool_]:
-    """True for a fifth of the names, by their hash: the same images whatever else lies in the folder."""
+    """Return True for a fifth of the names, chosen by their hash.
+
+    The choice of an image does not depend on the other images in the folder.
+    """
     return np.array([zlib.crc32(name.encode()) % 5 == 0 for name in names])

@@ -1,4 +1,4 @@
-"""From the classes that networks say to numbers: accuracy with its interval, confusion, and what encoders see."""
+"""From predicted classes to numbers: accuracy with its interval, confusion, and features of the encoders."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class Accuracy:
     """Accuracy of the trainings of one model on one test set.
 
     Attributes:
-        seeds: of each training.
-        value: their mean.
-        spread: standard deviation between them; None for one training.
+        seeds: accuracy of each training.
+        value: mean of the trainings.
+        spread: standard deviation of the trainings; None for one training.
         low, high: 68 % interval of the mean: the spread over the square root of the number of trainings and the
-            binomial error of the test set, in quadrature.
+            binomial error of the test set, added in quadrature.
 
     """
 
@@ -37,7 +37,7 @@ class Accuracy:
     high: float
 
     def as_metrics(self) -> dict[str, Any]:
-        """As metrics.json holds it."""
+        """Return the accuracy in the form of metrics.json."""
         found: dict[str, Any] = {"value": self.value, "low": self.low, "high": self.high, "spread": self.spread}
         if self.spread is None:
             found["spread_why"] = "one training has no spread; ask for more with `seeds`"
@@ -45,7 +45,13 @@ class Accuracy:
 
 
 def accuracy_of(said: NDArray[Any], label: NDArray[np.int64]) -> Accuracy:
-    """Accuracy of classes [trainings, n] that are said, given the true ones [n]."""
+    """Return the accuracy of predicted classes.
+
+    Args:
+        said: predicted classes [trainings, n].
+        label: true classes [n].
+
+    """
     seeds = (said == label).mean(axis=1)
     mean = float(seeds.mean())
     variance = mean * (1.0 - mean) / len(label)
@@ -57,7 +63,17 @@ def accuracy_of(said: NDArray[Any], label: NDArray[np.int64]) -> Accuracy:
 
 
 def confusion(said: NDArray[Any], label: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
-    """Counts [true, said] over all trainings [trainings, n]."""
+    """Count pairs of true and predicted classes over all trainings.
+
+    Args:
+        said: predicted classes [trainings, n].
+        label: true classes [n].
+        classes: number of classes.
+
+    Returns:
+        Counts [true, predicted].
+
+    """
     counts = np.zeros((classes, classes), np.int64)
     np.add.at(counts, (np.broadcast_to(label, said.shape), said.astype(np.int64)), 1)
     return counts
@@ -65,30 +81,37 @@ def confusion(said: NDArray[Any], label: NDArray[np.int64], classes: int) -> NDA
 
 @dataclass(frozen=True, slots=True)
 class ImageModelNumbers:
-    """What is known of one model: accuracy by side, and the confusion matrix of the target."""
+    """Results of one model: the accuracy on each side, and the confusion matrix of the target."""
 
     accuracy: dict[str, Accuracy]
     confusion: NDArray[np.int64]
 
 
 def numbers_of(scores: Mapping[str, NDArray[Any]], tests: Mapping[str, Images]) -> dict[str, ImageModelNumbers]:
-    """Numbers of every model from scores [trainings, n_source + n_target, 2]."""
+    """Return the numbers of every model from its scores.
+
+    Args:
+        scores: for each model, scores [trainings, n_source + n_target, 2].
+        tests: test images of each side.
+
+    """
     found = {}
     border = len(tests["source"])
     for model, score in scores.items():
-        said = {"source": score[:, :border, 0], "target": score[:, border:, 0]}
-        accuracy = {side: accuracy_of(said[side], images.label) for side, images in tests.items()}
+        predicted = {"source": score[:, :border, 0], "target": score[:, border:, 0]}
+        accuracy = {side: accuracy_of(predicted[side], images.label) for side, images in tests.items()}
         target = tests["target"]
-        found[model] = ImageModelNumbers(accuracy, confusion(said["target"], target.label, len(target.classes)))
+        found[model] = ImageModelNumbers(accuracy, confusion(predicted["target"], target.label, len(target.classes)))
     return found
 
 
 def gap_closed(numbers: Mapping[str, ImageModelNumbers], config: ImagesConfig, model: str) -> dict[str, Any]:
-    """The share of the way from source only to training on the target that a model has gone (Ganin & Lempitsky 2015).
+    """Return the part of the gap between source only and training on the target that a model closes.
 
-    Source only and ceiling are the model's own network without adaptation: the same encoder, augmentation and
-    normalisation. Where the analysis has no such model, or where their intervals meet, the value is null: a share of a
-    gap that may be none says nothing.
+    The definition follows Ganin & Lempitsky 2015. Source only is the first model without adaptation that has the same
+    encoder, augmentation, normalisation and width; the ceiling is the first model with `train_on: target`. The value
+    is null if the model does not adapt, if the analysis has no such models, or if the interval of the ceiling is not
+    above that of source only: a part of a gap that may be zero has no meaning.
     """
     section = config.models[model]
     if section.train_on != "source" or section.domain is None:
@@ -100,29 +123,32 @@ def gap_closed(numbers: Mapping[str, ImageModelNumbers], config: ImagesConfig, m
         and (other.encoder, other.augment, other.normalise, other.width)
         == (section.encoder, section.augment, section.normalise, section.width)
     ]
-    plain = next((name for name in same if config.models[name].train_on == "source"), None)
+    source_only = next((name for name in same if config.models[name].train_on == "source"), None)
     ceiling = next((name for name in config.models if config.models[name].train_on == "target"), None)
-    if plain is None or ceiling is None:
+    if source_only is None or ceiling is None:
         return {"value": None, "why": "needs the same network on the source alone, and a model with `train_on: target`"}
-    here, below, above = (numbers[name].accuracy["target"] for name in (model, plain, ceiling))
+    here, below, above = (numbers[name].accuracy["target"] for name in (model, source_only, ceiling))
     if above.low <= below.high:
-        return {"value": None, "why": f"{ceiling} cannot be told from {plain}: there is no gap to close"}
+        return {"value": None, "why": f"{ceiling} cannot be told from {source_only}: there is no gap to close"}
     share = (here.value - below.value) / (above.value - below.value)
-    return {"value": share, "plain": plain, "ceiling": ceiling}
+    return {"value": share, "plain": source_only, "ceiling": ceiling}
 
 
 def embedded_models(config: ImagesConfig) -> list[str]:
-    """The models of the embedding figure: those named, or source only and the last that adapts."""
+    """Return the models of the embedding figure.
+
+    They are those that the config names, or else source only and the last model that adapts.
+    """
     named = list(config.evaluation.embedding.models)
     if named:
         return named
-    plain = [name for name, model in config.models.items() if model.domain is None and model.train_on == "source"]
+    source_only = [name for name, model in config.models.items() if model.domain is None and model.train_on == "source"]
     adapted = [name for name, model in config.models.items() if model.domain is not None]
-    return plain[:1] + adapted[-1:] or list(config.models)[:1]
+    return source_only[:1] + adapted[-1:] or list(config.models)[:1]
 
 
 def embedding(config: ImagesConfig, run: Path, model: str, tests: Mapping[str, Images]) -> Floats:
-    """Features of some test images of both sides, source first, by a model's first training: [n, d]."""
+    """Return the features [n, d] of test images of both sides, source first, from the first training of a model."""
     section, pixels = config.models[model], config.pixels
     classes = len(tests["target"].classes)
     path = run / "models" / model / "fold0-member0.safetensors"
@@ -132,7 +158,14 @@ def embedding(config: ImagesConfig, run: Path, model: str, tests: Mapping[str, I
 
 
 def plane_of(features: Floats, method: str, seed: int) -> Floats:
-    """Features [n, d] in two dimensions [n, 2], by principal components or t-SNE of the first thirty of them."""
+    """Project features [n, d] to two dimensions [n, 2].
+
+    Args:
+        features: features [n, d].
+        method: `pca` (principal components), or else t-SNE of the first thirty principal components.
+        seed: seed of both methods.
+
+    """
     from sklearn.decomposition import PCA
 
     components = 2 if method == "pca" else min(30, *features.shape)

@@ -1,4 +1,4 @@
-"""Data sets by the name that an analysis file gives them: images to train on and images to test on."""
+"""Data sets by their names in an analysis file: images for training and images for testing."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SPLITS = ("train", "test")
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a loader is told: the section of the analysis file, rows and columns, and the seed of what is drawn."""
+    """Input of a loader: the section of the analysis file, the number of rows and columns, and the seed."""
 
     section: ImageSetConfig
     size: int
@@ -29,15 +29,21 @@ class Wanted:
 
 
 Pair = tuple[Images, Images]
-"""Images to train on, and images to test on."""
+"""Images for training, and images for testing."""
 
 
 def load(section: ImageSetConfig, size: int, channels: int, seed: int) -> Pair:
-    """Images of one domain, brought to one shape.
+    """Return the training and test images of one domain, converted to one shape.
+
+    Args:
+        section: section of the analysis file.
+        size: rows and columns of the images.
+        channels: 1 or 3 channels.
+        seed: seed of everything that is drawn at random.
 
     Raises:
-        SourceError: the data set is not here (the message says how it can be had), or a file is not what it should be.
-        DataError: nothing is left within the margin.
+        SourceError: the data set is missing (the message says how to get it), or a file has unexpected content.
+        DataError: the margin leaves too few pixels.
         MissingExtraError: an extra is needed.
 
     """
@@ -49,13 +55,18 @@ def load(section: ImageSetConfig, size: int, channels: int, seed: int) -> Pair:
 
 
 def check(section: ImageSetConfig) -> str:
-    """A line on what would be read. Raises SourceError if it is not here."""
+    """Return one line of text that lists the files or folders of a data set.
+
+    Raises:
+        SourceError: the data set is missing.
+
+    """
     needed = _NEEDS.get(section.data, ())
     paths = [str(path) for name in needed for path in download.path_of(name)]
     if section.train is not None:
         for folder in (section.train, section.test):
             if folder is not None and not Path(folder).is_dir():
-                formats.folders(Path(folder), 8)  # says what is wrong
+                formats.folders(Path(folder), 8)  # raises an error that names the problem
         paths = [folder for folder in (section.train, section.test) if folder]
     return f"{section.title}: {', '.join(paths) or 'made here, no files'}"
 
@@ -65,7 +76,7 @@ def _grey(pixels: NDArray[np.uint8], label: NDArray[Any], about: tuple[dict[str,
 
 
 def _mnist(wanted: Wanted | None = None) -> Pair:
-    """60,000 + 10,000 digits; from the IDX files, or from the pickle that holds them as 50,000 + 10,000 + 10,000."""
+    """Read 60,000 + 10,000 digits from the IDX files, or from the pickle with 50,000 + 10,000 + 10,000 of them."""
     paths = download.path_of("mnist")
     if len(paths) == 1:
         first, second, test = formats.mnist_pickle(paths[0])
@@ -78,7 +89,7 @@ def _mnist(wanted: Wanted | None = None) -> Pair:
 
 
 def _mnist_m(wanted: Wanted) -> Pair:
-    """MNIST blended into photographs: those of BSDS500's train for train, of its test for test."""
+    """Blend MNIST into photographs: those of the train split of BSDS500 for train, those of its test split for test."""
     parts = []
     for number, (split, digits) in enumerate(zip(SPLITS, _mnist(), strict=True)):
         photos, folders, remark = blending.photographs(split)
@@ -116,8 +127,10 @@ def _gtsrb(wanted: Wanted) -> Pair:
 
 
 def _office31(wanted: Wanted) -> Pair:
-    """One of its domains. Fully transductive, as is usual for it: all images are trained on (without labels in the
-    target) and tested on.
+    """Read one domain of Office-31.
+
+    The protocol is fully transductive, as is usual for this data set: all images are used for training (without labels
+    in the target) and for testing.
     """
     paths, part = download.path_of("office31"), wanted.section.part or ""
     if len(paths) == 1:

@@ -1,4 +1,4 @@
-"""scikit-learn's 8 x 8 digits, and the same changed on purpose: a domain shift that needs no download."""
+"""The 8 x 8 digits of scikit-learn, unchanged and with an artificial domain shift that needs no download."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hepda.images.arrays import Images, digit_names, to_bytes
 
 
 def _halves() -> tuple[Images, Images]:
-    """The digits of the two domains, which share no image: even and odd rows of the data set."""
+    """Return the digits of the two domains, which share no image: even and odd rows of the data set."""
     from sklearn.datasets import load_digits
 
     found = load_digits()
@@ -23,18 +23,18 @@ def _halves() -> tuple[Images, Images]:
 
 
 def _split(images: Images) -> tuple[Images, Images]:
-    """Three quarters to train on, a quarter to test on."""
+    """Return three quarters of the images for training and one quarter for testing."""
     test = np.arange(len(images)) % 4 == 3
     return images.take(~test), images.take(test)
 
 
 def digits() -> tuple[Images, Images]:
-    """The source: half of the digits as they are."""
+    """Return the source: half of the digits, unchanged."""
     return _split(_halves()[0])
 
 
 def shifted_digits(seed: int) -> tuple[Images, Images]:
-    """The target: the other half, blended into smooth random backgrounds, |background - digit|, with noise."""
+    """Return the target: the other half, blended into smooth random backgrounds, |background - digit|, with noise."""
     images = _halves()[1]
     generator = torch.Generator().manual_seed(seed)
     n = len(images)

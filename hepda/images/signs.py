@@ -1,7 +1,8 @@
-"""Synthetic traffic signs in the manner of SYN SIGNS (Moiseev et al. 2013): GTSRB's 43 classes, drawn as pictograms.
+"""Synthetic traffic signs similar to SYN SIGNS (Moiseev et al. 2013): the 43 classes of GTSRB, drawn as pictograms.
 
-A sign is a shape, its colours and a short text or arrow; each is drawn once for every font, then turned, lit, blurred
-and put over clutter, on tensors. The pictograms are simpler than the real ones: what is drawn is stated here.
+A sign has a shape, colours and a short text or arrow. Each sign is drawn once for every font; the drawings are then
+rotated, illuminated, blurred and placed over clutter, on tensors. The pictograms are simpler than the real ones; the
+table in this module lists what is drawn.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ _DRAWN: tuple[tuple[str, tuple[str, tuple[int, ...], tuple[int, ...], tuple[int,
     ("roundabout", _BLUE, "\u21bb"), ("end of no passing", _END, "oo/"), ("end of no passing for lorries", _END, "Oo/"),
 )  # fmt: skip
 SIGNS = tuple(name for name, _, _ in _DRAWN)
-"""Names of GTSRB's classes, by number."""
+"""Names of the classes of GTSRB, by number."""
 
 
 def _outline(draw: ImageDraw.ImageDraw, shape: str, colour: tuple[int, ...], radius: float) -> None:
@@ -65,14 +66,14 @@ def _arrows() -> Path:
 
 
 def _sign(number: int, path: Path) -> np.ndarray:
-    """A sign in a font: uint8 [4, 64, 64], colour and opacity."""
+    """Return a sign with the text in a font: uint8 [4, 64, 64], colour and opacity."""
     _, (shape, edge, face, ink), text = _DRAWN[number]
     whole = Image.new("RGBA", (_LARGE, _LARGE))
     draw = ImageDraw.Draw(whole)
     _outline(draw, shape, (*edge, 255), 30)
     _outline(draw, shape, (*face, 255), 23 if shape in ("circle", "diamond", "octagon") else 19)
     letters = text.rstrip("/") if text != "/" else ""
-    # few fonts have arrows; matplotlib ships one that has them
+    # few fonts have arrows; one that is shipped with matplotlib has them
     mask = glyph(letters, path if letters.isascii() else _arrows()) if letters else None
     if mask is not None:
         side = 26 if shape in ("triangle", "down") else 34
@@ -86,7 +87,7 @@ def _sign(number: int, path: Path) -> np.ndarray:
 
 @functools.cache
 def _atlas() -> Tensor:
-    """All signs in a dozen fonts: float [fonts, 43, 4, 64, 64], 0 to 1."""
+    """Return all signs in about a dozen fonts: float [fonts, 43, 4, 64, 64], 0 to 1."""
     chosen = fonts()
     chosen = chosen[:: max(1, len(chosen) // 12)]
     drawn = np.stack([np.stack([_sign(number, path) for number in range(len(_DRAWN))]) for path in chosen])
@@ -94,7 +95,7 @@ def _atlas() -> Tensor:
 
 
 def drawn_signs(n: int, seed: int) -> Images:
-    """`n` signs in colour, uint8 [n, 3, 40, 40]."""
+    """Draw `n` signs in colour, uint8 [n, 3, 40, 40]."""
     generator = torch.Generator().manual_seed(seed)
     signs = _atlas()
     label = torch.randint(len(_DRAWN), (n,), generator=generator)

@@ -30,20 +30,24 @@ class LoadedImages:
 
     @property
     def parts(self) -> dict[str, Images]:
-        """By the names of `training.PARTS`."""
+        """The images by the names in `training.PARTS`."""
         splits = {"train": self.trains, "test": self.tests}
         return {f"{side}_{split}": found[side] for side in SIDES for split, found in splits.items()}
 
     def remarks(self) -> list[str]:
-        """What a reader of the numbers has to know of the data, each once."""
+        """Return the warnings of the data that a reader of the numbers has to know, each once."""
         return list(dict.fromkeys(text for images in self.parts.values() for text in images.remarks))
 
 
 def load(config: ImagesConfig, progress: Send) -> LoadedImages:
     """Read or draw all images; nothing is trained if this raises.
 
+    Args:
+        config: the config of the analysis.
+        progress: called with "images", the number of sides that are loaded, and 2.
+
     Raises:
-        SourceError: a data set is not here, or a file is not what it should be.
+        SourceError: a data set is missing, or a file has unexpected content.
         DataError: source and target have different classes.
 
     """
@@ -64,7 +68,12 @@ def load(config: ImagesConfig, progress: Send) -> LoadedImages:
 
 
 def check(config: ImagesConfig) -> tuple[list[str], list[str]]:
-    """What would be read, a line a side, and what is not here."""
+    """Check which data sets are available, without reading them.
+
+    Returns:
+        A line for each side with the files that would be read, and a line for each side whose data are missing.
+
+    """
     lines, problems = [], []
     for side in SIDES:
         try:
@@ -75,7 +84,7 @@ def check(config: ImagesConfig) -> tuple[list[str], list[str]]:
 
 
 def samples_metrics(config: ImagesConfig, loaded: LoadedImages) -> dict[str, Any]:
-    """The `samples` of metrics.json."""
+    """Return the entry `samples` of metrics.json."""
     return {
         side: {
             "data": getattr(config, side).data,
@@ -90,7 +99,7 @@ def samples_metrics(config: ImagesConfig, loaded: LoadedImages) -> dict[str, Any
 
 
 def protocol(config: ImagesConfig) -> dict[str, Any]:
-    """How numbers came about, in words and numbers."""
+    """Return how the numbers were obtained, as text and numbers."""
     scorers = {m.training.scorer for m in config.models.values()}
     chosen = "last epoch" if scorers == {None} else f"by scorer {', '.join(sorted(s for s in scorers if s))}"
     return {
@@ -102,7 +111,7 @@ def protocol(config: ImagesConfig) -> dict[str, Any]:
 
 
 def knowledge(section: ImageModelConfig) -> list[str]:
-    """What a model is told about the shift beyond unlabelled target images."""
+    """Return the information about the shift that a model uses beyond unlabelled target images."""
     views = () if section.domain is None else section.domain.view
     found = ["random inversion"] if "invert" in (*section.augment, *views) else []
     return found + (["labels of the target"] if section.train_on != "source" else [])
@@ -111,7 +120,7 @@ def knowledge(section: ImageModelConfig) -> list[str]:
 def model_metrics(
     config: ImagesConfig, numbers: Mapping[str, ImageModelNumbers], model: str, training: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The entry of a model in metrics.json."""
+    """Return the entry of a model in metrics.json."""
     section, own = config.models[model], numbers[model]
     recall = np.diag(own.confusion) / np.maximum(own.confusion.sum(axis=1), 1)
     return {
@@ -128,7 +137,11 @@ def model_metrics(
 
 
 def accuracy_table(metrics: Mapping[str, Any]) -> Table:
-    """Ours, model by model, and beside each what has been published for the same method, if anything has."""
+    """Return the table of accuracies, with published numbers for the same methods if there are any.
+
+    Each model has a row. A published number is in the row of the model with the same method; published numbers without
+    such a model have rows of their own.
+    """
     published = metrics.get("published") or []
     beside = {one["model"]: one for one in published if one["model"] is not None}
     head = ["Model", "Knows", "Source", "Target", "Spread", "Lowest seed", "Gap closed [%]"]
@@ -160,7 +173,7 @@ def accuracy_table(metrics: Mapping[str, Any]) -> Table:
 
 
 def _published(one: Mapping[str, Any] | None) -> tuple[Cell, Cell]:
-    """A published accuracy and whose it is."""
+    """Return a published accuracy and its authors as cells."""
     if one is None:
         return Cell("–"), Cell("–")
     who = one["by"] if one["model"] is None else f"{one['method']}, {one['by']}"
@@ -168,7 +181,7 @@ def _published(one: Mapping[str, Any] | None) -> tuple[Cell, Cell]:
 
 
 def images_table(metrics: Mapping[str, Any]) -> Table:
-    """What was trained on and tested on."""
+    """Return the table of the images for training and for testing."""
     rows = [
         [
             Cell(side, side),
@@ -181,7 +194,10 @@ def images_table(metrics: Mapping[str, Any]) -> Table:
 
 
 def score_columns(config: ImagesConfig, tests: Mapping[str, Images], scores: Mapping[str, Array]) -> dict[str, Any]:
-    """The columns of scores.parquet: a row a test image, the class and its probability of every training."""
+    """Return the columns of scores.parquet.
+
+    Each row is a test image; each training has a column of predicted classes and one of their probabilities.
+    """
     import pyarrow as pa
 
     sizes = [len(tests[side]) for side in SIDES]

@@ -1,7 +1,8 @@
-"""Synthetic digits in the manner of SYN NUMBERS (Ganin & Lempitsky 2015): the fonts of a system, on tensors.
+"""Synthetic digits similar to SYN NUMBERS (Ganin & Lempitsky 2015): drawn with the fonts of the system, on tensors.
 
-Every digit of every font is drawn once, large. An image is then one of them, turned, sheared, stretched and moved, with
-other digits at its sides, in two colours, blurred, over clutter and noise: all of it for thousands of images at a time.
+Every digit of every font is drawn once at a large size. An image is one of these digits, rotated, sheared, stretched
+and moved, with other digits at its sides, in two colours, blurred, over clutter and noise. Thousands of images are made
+at a time.
 """
 
 from __future__ import annotations
@@ -24,12 +25,12 @@ _LARGE = 48
 _ROWS = 4096
 _MOST_FONTS = 400
 _NO_DIGITS = ("cmex", "cmsy", "cmmi", "stix", "symbol", "dingbat", "emoji", "wingding", "webding", "lastresort", "icon")
-"""Parts of names of fonts whose digits are signs, or are drawn as boxes."""
+"""Parts of the names of fonts whose digits are symbols, or are drawn as boxes."""
 
 
 @functools.cache
 def fonts() -> tuple[Path, ...]:
-    """Font files that draw ten different digits: the system's, or at least those that matplotlib ships."""
+    """Return font files that draw ten different digits, of the system and of matplotlib."""
     from matplotlib import font_manager, get_data_path
 
     shipped = sorted((Path(get_data_path()) / "fonts" / "ttf").glob("*.ttf"))
@@ -46,7 +47,7 @@ def fonts() -> tuple[Path, ...]:
 
 
 def glyph(text: str, path: Path) -> np.ndarray | None:
-    """A text as uint8 [48, 48], as large as fits; None if the font cannot draw it."""
+    """Draw a text as uint8 [48, 48], as large as fits; return None if the font cannot draw it."""
     try:
         font = ImageFont.truetype(str(path), 2 * _LARGE)
         left, top, right, bottom = font.getbbox(text)
@@ -64,7 +65,7 @@ def glyph(text: str, path: Path) -> np.ndarray | None:
 
 
 def _glyphs(path: Path) -> np.ndarray | None:
-    """The ten digits [10, 48, 48] of a font, or None if it has not ten different ones."""
+    """Return the ten digits [10, 48, 48] of a font, or None if it does not draw ten different digits."""
     drawn = [glyph(name, path) for name in digit_names()]
     if any(one is None for one in drawn):
         return None
@@ -74,7 +75,7 @@ def _glyphs(path: Path) -> np.ndarray | None:
 
 @functools.cache
 def atlas() -> Tensor:
-    """Every digit of every font: float [fonts, 10, 48, 48], 0 to 1.
+    """Return every digit of every font: float [fonts, 10, 48, 48], 0 to 1.
 
     Raises:
         DataError: no font of this system draws digits.
@@ -87,7 +88,7 @@ def atlas() -> Tensor:
 
 
 def drawn_digits(n: int, seed: int) -> Images:
-    """`n` digits in colour, uint8 [n, 3, 32, 32], with the digit in the middle as the label."""
+    """Draw `n` digits in colour, uint8 [n, 3, 32, 32]; the label is the digit in the middle."""
     generator = torch.Generator().manual_seed(seed)
     glyphs = atlas()
     label = torch.randint(10, (n,), generator=generator)
@@ -100,7 +101,7 @@ def drawn_digits(n: int, seed: int) -> Images:
 
 
 def uniform(n: int, generator: Generator, low: float, high: float, columns: int = 1) -> Tensor:
-    """Random numbers [n, columns]."""
+    """Return uniform random numbers [n, columns] between `low` and `high`."""
     return low + (high - low) * torch.rand((n, columns), generator=generator)
 
 
@@ -117,7 +118,7 @@ def _digits(label: Tensor, glyphs: Tensor, generator: Generator) -> Tensor:
 
 
 def _placed(glyph: Tensor, generator: Generator, aside: Tensor) -> Tensor:
-    """Glyphs [n, 48, 48] turned, sheared, stretched and moved aside (in half widths): [n, 32, 32]."""
+    """Rotate, shear, stretch and move glyphs [n, 48, 48] to the side (`aside`, in half widths): [n, 32, 32]."""
     n = len(glyph)
     turn, shear = uniform(n, generator, -0.25, 0.25)[:, 0], uniform(n, generator, -0.25, 0.25)[:, 0]
     across, down = uniform(n, generator, 1.0, 1.8)[:, 0], uniform(n, generator, 0.95, 1.4)[:, 0]
@@ -129,9 +130,17 @@ def _placed(glyph: Tensor, generator: Generator, aside: Tensor) -> Tensor:
 
 
 def finished(mask: Tensor, generator: Generator, ink: Tensor | None = None) -> Tensor:
-    """Masks [n, 1, h, w] in colour over a background with clutter, blurred and with noise: [n, 3, h, w], 0 to 1.
+    """Draw masks in colour over a background with clutter, blur the images and add noise.
 
-    ink: colours [n, 3, 1, 1] or [n, 3, h, w]; None: drawn, brighter or darker than the ground by 0.3 or more.
+    Args:
+        mask: masks [n, 1, h, w].
+        generator: source of all random numbers.
+        ink: colours [n, 3, 1, 1] or [n, 3, h, w]; None: drawn at random, brighter or darker than the background by 0.3
+            or more.
+
+    Returns:
+        Images [n, 3, h, w], 0 to 1.
+
     """
     n, _, rows, columns = mask.shape
     ground = uniform(n, generator, 0.0, 1.0, 3)[:, :, None, None]
@@ -149,7 +158,7 @@ def finished(mask: Tensor, generator: Generator, ink: Tensor | None = None) -> T
 
 
 def smoothed(x: Tensor, sigma: Tensor) -> Tensor:
-    """Images [n, c, h, w], each blurred by a Gaussian of its own width [n] in pixels (cut off at 3 pixels)."""
+    """Blur images [n, c, h, w], each by a Gaussian with its own width [n] in pixels (cut off at 3 pixels)."""
     n, channels, rows, columns = x.shape
     at = torch.arange(-3, 4, dtype=x.dtype)
     line = torch.exp(-0.5 * (at / sigma[:, None]) ** 2)

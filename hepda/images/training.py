@@ -1,4 +1,4 @@
-"""The trainings of an analysis of images: one a model and seed, each with the tensors, the network and the scores."""
+"""The trainings of an analysis of images, one for each model and seed: the tensors, the network and the scores."""
 
 from __future__ import annotations
 
@@ -26,13 +26,18 @@ from hepda.runtime.jobs import TrainingJob, TrainingOutput
 
 PARTS = ("source_train", "source_test", "target_train", "target_test")
 BALANCED = "balanced"
-_HELD_OUT = 10  # of ten training images one is held out where a scorer chooses the epoch
+_HELD_OUT = 10  # one of ten training images is held out if a scorer chooses the epoch
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """The images of one part as they lie on disk, mapped, not read: bytes [n, c, h, w], with the channels of a pixel
-    side by side as convolutions are fastest on, and labels [n].
+    """The images of one part on disk, memory-mapped.
+
+    Attributes:
+        pixels: bytes [n, channels, rows, columns]. In memory the channels of a pixel are adjacent, the layout in which
+            convolutions are fastest.
+        label: labels [n].
+
     """
 
     pixels: NDArray[np.uint8]
@@ -40,7 +45,7 @@ class Stored:
 
 
 def write_parts(parts: dict[str, Images], folder: Path) -> None:
-    """Leave the images where trainings read them, and the names of the classes."""
+    """Write the images for the trainings, and the names of the classes, to a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, images in parts.items():
         np.save(folder / f"{name}.pixels.npy", np.ascontiguousarray(images.pixels.transpose(0, 2, 3, 1)))
@@ -50,9 +55,9 @@ def write_parts(parts: dict[str, Images], folder: Path) -> None:
 
 
 def read_part(folder: Path, name: str) -> Stored:
-    """One of PARTS."""
+    """Read the images of one of PARTS."""
     with reading(f"{folder / name}: cannot be read as the images that hepda wrote there"):
-        # copy-on-write: torch warns of maps that it may not write to
+        # copy-on-write: torch warns about maps that are read-only
         pixels = np.load(folder / f"{name}.pixels.npy", mmap_mode="c")
         grey = pixels.shape[3] == 1  # the same bytes in both orders
         turned = pixels.reshape(len(pixels), 1, *pixels.shape[1:3]) if grey else pixels.transpose(0, 3, 1, 2)
@@ -60,18 +65,21 @@ def read_part(folder: Path, name: str) -> Stored:
 
 
 def classes_in(folder: Path) -> tuple[str, ...]:
-    """Names of the classes."""
+    """Return the names of the classes."""
     return tuple(json.loads((folder / "classes.json").read_text(encoding="utf-8")))
 
 
 @dataclass(frozen=True, slots=True)
 class ImageJob(TrainingJob):
-    """The training of a model; `member` counts the seeds."""
+    """The training of a model; `member` is the number of the seed."""
 
     config: ImagesConfig
 
     def train(self, progress: Callable[[int, int], None]) -> TrainingOutput:
-        """Scores [n_s + n_t, 2] of the test images, source first: the class that is said, and its probability."""
+        """Train the model and return its scores, a description of the training and its history.
+
+        The scores [n_s + n_t, 2] of the test images, source first, are the predicted class and its probability.
+        """
         section = self.config.models[self.model]
         source, target = rows_of(section, self.table)
         network = build_network(section, self.config.pixels.channels, self.config.pixels.size, self.table, self.seed)
@@ -115,7 +123,10 @@ SIDES = ("source", "target")
 
 
 def jobs_of(config: ImagesConfig, table: Path, run: Path, work: Path, device: str) -> list[ImageJob]:
-    """All trainings, seed by seed, so that an interrupted run has every model once before any twice."""
+    """Return all trainings, seed by seed.
+
+    In this order an interrupted run has trained every model once before it trains any model twice.
+    """
     return [
         ImageJob(config, model, 0, member, table, run, work, device, "plain")
         for member in range(config.seeds)
@@ -124,7 +135,10 @@ def jobs_of(config: ImagesConfig, table: Path, run: Path, work: Path, device: st
 
 
 def rows_of(section: ImageModelConfig, table: Path) -> tuple[DomainRows, DomainRows | None]:
-    """Labelled rows of the class head, and unlabelled rows of the target if the model adapts to it."""
+    """Return the labelled rows of the class head, and the unlabelled rows of the target.
+
+    The latter are None for a model that does not adapt to the target.
+    """
     change = augmentation(section.augment)
     other = change if section.augment_target is None else augmentation(section.augment_target)
 
@@ -144,20 +158,29 @@ def rows_of(section: ImageModelConfig, table: Path) -> tuple[DomainRows, DomainR
 
 
 def balanced(label: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Weights [n] with mean 1 that give every class that occurs the same sum."""
+    """Return weights [n] with mean 1 that give all classes in the labels the same sum."""
     _, number, count = np.unique(label, return_inverse=True, return_counts=True)
     shares: NDArray[np.float64] = (len(label) / (len(count) * count))[number]
     return shares
 
 
 def _split(rows: DomainRows, seed: int) -> tuple[DomainRows, DomainRows]:
-    """Rows to train on and a tenth that is held out."""
+    """Return rows for training and a tenth of the rows that is held out."""
     held = np.random.default_rng(seed).permutation(len(rows)) % _HELD_OUT == 0
     return rows.select(~held), rows.select(held)
 
 
 def build_network(section: ImageModelConfig, channels: int, size: int, table: Path, seed: int) -> Network:
-    """The network of a model: encoder, class head, and the heads and terms of its domain loss."""
+    """Build the network of a model: encoder, class head, and the heads and terms of its domain loss.
+
+    Args:
+        section: settings of the model.
+        channels: channels of the images.
+        size: rows and columns of the images.
+        table: folder of `write_parts`.
+        seed: seed of the initial weights.
+
+    """
     classes = classes_in(table)
     metadata = {"classes": list(classes), "channels": channels, "size": size}
     with seeded(seed):
@@ -171,7 +194,7 @@ def build_network(section: ImageModelConfig, channels: int, size: int, table: Pa
 def empty_network(
     section: ImageModelConfig, channels: int, size: int, classes: int, metadata: dict[str, Any] | None = None
 ) -> Network:
-    """A network whose weights are random; also what a saved one is filled into."""
+    """Return a network with random weights, which is also the structure that a saved network is loaded into."""
     body = encoder(section, channels, size)
     width = width_of(body, channels, size)
     class_widths, domain_widths = heads(section)
@@ -188,12 +211,24 @@ def empty_network(
 
 
 def load_network(path: Path, section: ImageModelConfig, channels: int, size: int, classes: int) -> Network:
-    """A network that a training has saved. Raises SourceError as `Network.load`."""
+    """Load a network that a training has saved.
+
+    Args:
+        path: file of the network.
+        section: settings of the model.
+        channels: channels of the images.
+        size: rows and columns of the images.
+        classes: number of classes.
+
+    Raises:
+        SourceError: under the same conditions as in `Network.load`.
+
+    """
     return Network.load(path, encoder=empty_network(section, channels, size, classes).encoder)
 
 
 def channel_means(pixels: NDArray[np.uint8]) -> torch.Tensor:
-    """Mean of every channel over images [n, c, h, w], in units of 255: [c]."""
+    """Return the mean of every channel over images [n, c, h, w], in units of 255: [c]."""
     sums = np.zeros(pixels.shape[1])
     for start in range(0, len(pixels), 8192):
         sums += pixels[start : start + 8192].sum(axis=(0, 2, 3), dtype=np.float64)
@@ -201,7 +236,7 @@ def channel_means(pixels: NDArray[np.uint8]) -> torch.Tensor:
 
 
 def trainer_of(section: ImageModelConfig, job: ImageJob) -> Trainer:
-    """The core's trainer with the settings of a model."""
+    """Return a trainer of the core with the settings of a model."""
     settings, domain = section.training, section.domain
     chooses = settings.scorer is not None
     return Trainer(
@@ -218,14 +253,17 @@ def trainer_of(section: ImageModelConfig, job: ImageJob) -> Trainer:
 
 
 def said(network: Network, images: Stored, side: str) -> NDArray[np.float32]:
-    """[n, 2]: the class that a network says of each image, and its probability."""
+    """Return the class that a network predicts for each image, and its probability: [n, 2]."""
     probability = network.predict(images.pixels, head="class", domain=side)
     label = probability.argmax(axis=1)
     return np.stack([label.astype(np.float32), probability.max(axis=1)], axis=1)
 
 
 def follow(history: History, network: Network, images: Stored) -> None:
-    """Write the accuracy on some target images into the history. It is drawn; nothing is chosen by it."""
+    """Write the accuracy on some target images into the history.
+
+    The accuracy is only drawn in a figure; no choice is made with it.
+    """
     right = said(network, images, "target")[:, 0] == images.label
     column = history.columns.setdefault("target_accuracy", [])
     column += [math.nan] * (history.epochs - len(column))

@@ -1,1 +1,1 @@
-"""The wing for speech: recordings -> features of frames -> tensors; states, words and word error rates."""
+"""The kind `speech`: recordings -> features of frames -> tensors; states, words and word error rates."""

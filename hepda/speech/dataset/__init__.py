@@ -1,1 +1,1 @@
-"""What an analysis of speech is made of: recordings, subsets, test utterances under every condition."""
+"""The data of an analysis of speech: recordings, subsets, test utterances under every condition."""

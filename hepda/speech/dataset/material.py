@@ -1,4 +1,4 @@
-"""What an analysis of speech is made of: utterances, noises, rooms; read once, kept on disk for its trainings."""
+"""The data of an analysis of speech: utterances, noises, rooms; read once, and kept on disk for the trainings."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from hepda.speech.sounds.noises import NoiseTypes, load_noises, load_rooms, reco
 if TYPE_CHECKING:
     from hepda.config import SpeechConfig
 
-_MADE = 12  # recordings of each word by each speaker, of digits made here
-_CEPSTRA = 13  # of the aligner
+_MADE = 12  # recordings of each word by each speaker of synthetic digits
+_CEPSTRA = 13  # number of cepstra that the aligner uses
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +34,10 @@ class Material:
 
     Attributes:
         corpus: all utterances.
-        noises: all noises; `seen` and `unseen` are numbers of its types.
-        rooms: responses by name; `seen_rooms` and `unseen_rooms` are numbers of them.
+        noises: all noises.
+        seen, unseen: numbers of the types of `noises` that are used in trainings, and of those that are not.
+        rooms: responses by name.
+        seen_rooms, unseen_rooms: numbers of the rooms that are used in trainings, and of those that are not.
 
     """
 
@@ -49,15 +51,15 @@ class Material:
 
     @property
     def responses(self) -> list[Tensor]:
-        """The rooms by number."""
+        """The responses of the rooms by number."""
         return list(self.rooms.values())
 
 
 def load(config: SpeechConfig) -> Material:
-    """Read everything that the analysis file names.
+    """Read all data that the analysis file names.
 
     Raises:
-        HepdaError: a file is missing or cannot be used, or a name is not there.
+        HepdaError: a file is missing or cannot be used, or a name does not exist.
 
     """
     corpus = load_corpus(config)
@@ -81,7 +83,7 @@ def load(config: SpeechConfig) -> Material:
 
 
 def load_corpus(config: SpeechConfig) -> Corpus:
-    """The utterances that the analysis file names."""
+    """Read or make the utterances that the analysis file names."""
     speech = config.speech
     if speech.data == "fsdd":
         return read_fsdd(fsdd_folder(download.path_of("fsdd")[0]), speech.rate, speech.recordings)
@@ -114,9 +116,9 @@ def _numbers(key: str, names: tuple[str, ...], known: tuple[str, ...]) -> tuple[
 
 
 def aligner_frames(config: SpeechConfig, tape: Tape) -> tuple[Frames, Tensor]:
-    """What the aligner reads: cepstra with two derivatives, normalised by utterance, and log energies [f].
+    """Return the input of the aligner: cepstra with two derivatives, normalised by utterance, and log energies [f].
 
-    Frames are as long and as far apart as the networks' own.
+    Frames have the same length and distance as those of the networks.
     """
     frames = FilterBank(tape.rate, window=config.frames.window, hop=config.frames.hop).of_tape(tape)
     energy = torch.logsumexp(frames.values, dim=1)
@@ -125,7 +127,7 @@ def aligner_frames(config: SpeechConfig, tape: Tape) -> tuple[Frames, Tensor]:
 
 
 def trained_aligner(config: SpeechConfig, corpus: Corpus) -> Aligner:
-    """The aligner of an analysis, trained on the utterances of `corpus`."""
+    """Train the aligner of an analysis on the utterances of `corpus`."""
     states = config.states
     lexicon = Lexicon.of_words(corpus.vocabulary, states.states)
     frames, energy = aligner_frames(config, corpus.tape)
@@ -141,7 +143,10 @@ def trained_aligner(config: SpeechConfig, corpus: Corpus) -> Aligner:
 
 
 def alignment_of(config: SpeechConfig, aligner: Aligner, corpus: Corpus) -> Alignment:
-    """The states of all utterances, whose words are known: to train with, and to judge frames by."""
+    """Return the states of all utterances from their known words.
+
+    They are the targets of trainings and the reference of frame accuracies.
+    """
     frames, _ = aligner_frames(config, corpus.tape)
     return Alignment(aligner.align(frames, corpus.words), frames.count)
 
@@ -150,14 +155,14 @@ def alignment_of(config: SpeechConfig, aligner: Aligner, corpus: Corpus) -> Alig
 
 
 def write_material(material: Material, folder: Path) -> None:
-    """Into a folder, for other processes; nothing is pickled."""
+    """Write the material to a folder, for other processes; nothing is pickled."""
     folder.mkdir(parents=True, exist_ok=True)
     corpus, noises = material.corpus, material.noises
     tensors = {
         **_tape_tensors("corpus", corpus.tape),
         "speaker": corpus.speaker,
         "index": corpus.index,
-        "kind": noises.train.kind,  # of both banks
+        "kind": noises.train.kind,  # the same for both banks
         **{f"room.{number}": room for number, room in enumerate(material.responses)},
     }
     for part, bank in (("train", noises.train), ("test", noises.test)):
@@ -180,7 +185,7 @@ def write_material(material: Material, folder: Path) -> None:
 
 
 def read_material(folder: Path) -> Material:
-    """What `write_material` wrote."""
+    """Read the files of `write_material`."""
     tensors, said = _read(folder / "material.safetensors")
     rate = said["rate"]
     corpus = Corpus(
@@ -211,7 +216,7 @@ def read_material(folder: Path) -> Material:
 
 
 def write_aligner(aligner: Aligner, path: Path) -> None:
-    """To a safetensors file."""
+    """Write an aligner to a safetensors file."""
     lexicon, mixtures = aligner.lexicon, aligner.mixtures
     tensors = {"weight": mixtures.weight, "mean": mixtures.mean, "variance": mixtures.variance, "stay": aligner.stay}
     said = {
@@ -225,7 +230,7 @@ def write_aligner(aligner: Aligner, path: Path) -> None:
 
 
 def read_aligner(path: Path) -> Aligner:
-    """What `write_aligner` wrote."""
+    """Read a file of `write_aligner`."""
     tensors, said = _read(path)
     spelling = tuple(tuple(units) for units in said["spelling"])
     lexicon = Lexicon(tuple(said["words"]), tuple(said["units"]), spelling, said["states"])
@@ -234,12 +239,12 @@ def read_aligner(path: Path) -> Aligner:
 
 
 def write_alignment(alignment: Alignment, path: Path) -> None:
-    """To a safetensors file."""
+    """Write an alignment to a safetensors file."""
     _write(path, {"senone": alignment.senone, "count": alignment.count}, {})
 
 
 def read_alignment(path: Path) -> Alignment:
-    """What `write_alignment` wrote."""
+    """Read a file of `write_alignment`."""
     tensors, _ = _read(path)
     return Alignment(tensors["senone"], tensors["count"])
 

@@ -1,4 +1,4 @@
-"""Which recordings train, validate and test, and how a training hears them."""
+"""The recordings for training, validation and test, and the form in which a training uses them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """Numbers of recordings, int64 each: what is heard with its words, without them, for choices, in the test."""
+    """Numbers of recordings, int64: with known words, without words, for validation, and for the test."""
 
     labelled: Tensor
     unlabelled: Tensor
@@ -33,18 +33,20 @@ class Parts:
 
     @property
     def known(self) -> Tensor:
-        """Those whose words may be looked at before the test: an aligner learns by them."""
+        """Recordings whose words may be used before the test: the aligner is trained on them."""
         return torch.cat([self.labelled, self.validation]).sort().values
 
 
 def folds(config: SpeechConfig, corpus: Corpus) -> int:
-    """How often the corpus is split: once, or once a speaker."""
+    """Return how often the corpus is split: once, or once for each speaker."""
     return len(corpus.speakers) if config.split.by == "speaker" else 1
 
 
 def parts_of(config: SpeechConfig, corpus: Corpus, fold: int) -> Parts:
-    """The recordings of a fold. Those without words are drawn with the analysis's seed, the same for all trainings;
-    without `split.unlabelled` they are all of them.
+    """Return the recordings of a fold.
+
+    Those without words are drawn with the seed of the analysis, the same ones for all trainings. Without
+    `split.unlabelled` they are all training recordings.
 
     Raises:
         DataError: a part is empty.
@@ -70,7 +72,10 @@ def parts_of(config: SpeechConfig, corpus: Corpus, fold: int) -> Parts:
 
 
 def of_fold(config: SpeechConfig, material: Material, fold: int) -> Material:
-    """The material as trainings of a fold hear it: the speaker who is left out is not among the voices of babble."""
+    """Return the material for the trainings of a fold.
+
+    The voices of babble do not include the speaker who is left out.
+    """
     if config.split.by != "speaker" or BABBLE not in config.noise.synthetic:
         return material
     known = parts_of(config, material.corpus, fold).known.tolist()
@@ -80,9 +85,9 @@ def of_fold(config: SpeechConfig, material: Material, fold: int) -> Material:
 
 
 def subset(material: Material, number: int | None, seed: int) -> tuple[int, ...]:
-    """Seen types of noise of a training: `number` of them, drawn with the seed, or all.
+    """Return the seen types of noise of a training: `number` of them, drawn with the seed, or all if it is None.
 
-    A larger subset of the same seed has the smaller one in it.
+    A larger subset with the same seed contains the smaller one.
 
     Raises:
         DataError: there are fewer types.
@@ -97,28 +102,34 @@ def subset(material: Material, number: int | None, seed: int) -> tuple[int, ...]
 
 
 def extractor_of(config: SpeechConfig, tracts: tuple[float, ...] = (1.0,)) -> Extractor:
-    """From tapes to features, as the analysis file says; with factors of the vocal tract in training."""
+    """Return the extractor from tapes to features with the settings of the analysis file.
+
+    Args:
+        config: the config of the analysis.
+        tracts: factors of the vocal tract, which are used in training only.
+
+    """
     f = config.frames
     bank = FilterBank(config.speech.rate, f.bands, f.window, f.hop, warps=tracts)
     return Extractor(bank, f.cepstra, f.deltas, f.normalise, f.variance)
 
 
 def context_of(config: SpeechConfig) -> Context:
-    """The window of a frame."""
+    """Return the window of a frame."""
     c = config.frames.context
     return Context(c.left, c.right, c.step)
 
 
 @dataclass(frozen=True, slots=True)
 class Hearing:
-    """How recordings are heard in a training.
+    """Changes of the recordings in a training.
 
     Attributes:
         copies: takes of each recording.
         speeds: factors, one drawn for each take.
-        noises: types, dealt evenly to the takes; empty: none.
+        noises: types, distributed evenly over the takes; empty: none.
         clean: share of takes without noise.
-        rooms: numbers of rooms, dealt evenly; empty: none.
+        rooms: numbers of rooms, distributed evenly; empty: none.
         room_share: share of the takes in a room.
 
     """
@@ -132,7 +143,7 @@ class Hearing:
 
 
 def heard(material: Material, recordings: Tensor, hearing: Hearing, seed: int) -> tuple[Takes, Tensor]:
-    """The takes of recordings, and the room of each, int64 [u] (-1: none)."""
+    """Return the takes of recordings, and the room of each take, int64 [u] (-1: none)."""
     random = np.random.default_rng(seed)
     numbers = np.tile(recordings.numpy(), hearing.copies)
     noise = _dealt(len(numbers), hearing.noises, hearing.clean, random)
@@ -146,7 +157,7 @@ def heard(material: Material, recordings: Tensor, hearing: Hearing, seed: int) -
 
 
 def _dealt(number: int, kinds: tuple[int, ...], none: float, random: np.random.Generator) -> np.ndarray:
-    """One of `kinds` for each of `number` takes, each as often as the others; -1 for a share of `none`."""
+    """Return one of `kinds` for each of `number` takes, each equally often; -1 for a share of `none`."""
     if not kinds:
         return np.full(number, -1)
     found = np.resize(random.permutation(kinds), number)
@@ -156,8 +167,9 @@ def _dealt(number: int, kinds: tuple[int, ...], none: float, random: np.random.G
 
 
 def every(count: Tensor, step: int) -> Tensor:
-    """Numbers of every `step`-th frame, of utterances of `count` [u] frames; where it begins differs from one to the
-    next.
+    """Return the numbers of every `step`-th frame of utterances with `count` [u] frames.
+
+    The first of these frames differs from one utterance to the next.
     """
     utterance = torch.repeat_interleave(torch.arange(len(count)), count)
     inside = torch.arange(len(utterance)) - (torch.cumsum(count, 0) - count)[utterance]

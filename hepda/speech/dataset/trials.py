@@ -1,4 +1,4 @@
-"""Test utterances under every condition, and what a network makes of them."""
+"""Test utterances under every condition, and the results of a network on them."""
 
 from __future__ import annotations
 
@@ -23,13 +23,21 @@ if TYPE_CHECKING:
     from hepda.config import SpeechConfig
 
 CLEAN, SEEN, UNSEEN, ROOM, NEW_ROOM = "clean", "seen", "unseen", "room", "new_room"
-"""Conditions of tests: no noise; types that trainings hear, and others; in rooms that they hear, and others."""
-_ROWS = 8192  # windows at a time
+"""Test conditions: no noise; types of noise in trainings, and other types; rooms in trainings, and other rooms."""
+_ROWS = 8192  # number of windows at a time
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One condition for all test utterances: its name, the type of noise [u], ratio (dB), room [u]; -1 is none."""
+    """One condition for all test utterances.
+
+    Attributes:
+        condition: its name.
+        noise: the type of noise of each utterance [u]; -1: none.
+        snr: ratio of speech to noise in dB.
+        room: the room of each utterance [u]; -1: none.
+
+    """
 
     condition: str
     noise: Tensor
@@ -38,7 +46,10 @@ class Trial:
 
 
 def trials_of(config: SpeechConfig, material: Material, utterances: int) -> list[Trial]:
-    """All conditions. They follow from the analysis's seed alone: every training is tested on the same sound."""
+    """Return all conditions.
+
+    They depend on the seed of the analysis only: every training is tested on the same sound.
+    """
     random = np.random.default_rng(config.seed + 77)
     none = torch.full((utterances,), -1)
     found = [Trial(CLEAN, none, float("inf"), none)]
@@ -59,7 +70,16 @@ def _dealt(kinds: tuple[int, ...], number: int, random: np.random.Generator) -> 
 
 
 def trial_tape(trial: Trial, number: int, material: Material, tape: Tape, seed: int) -> Tape:
-    """The sound of a trial (the `number`-th of them): test utterances in their room, then in noise."""
+    """Return the sound of a trial: test utterances in their room, then in noise.
+
+    Args:
+        trial: the trial.
+        number: its number among the trials, which is part of the seed.
+        material: noises and rooms.
+        tape: the test utterances.
+        seed: the seed.
+
+    """
     placed = roomy(tape, material.responses, trial.room)
     takes = Takes(placed, trial.noise, trial.noise, trial.noise, trial.noise, torch.ones(len(tape)))
     generator = torch.Generator().manual_seed(seed * 1_000_003 + number)
@@ -68,7 +88,7 @@ def trial_tape(trial: Trial, number: int, material: Material, tape: Tape, seed: 
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """A trained network with all that turns its output into words."""
+    """A trained network with everything that converts its output to words."""
 
     network: Network
     extractor: Extractor
@@ -78,7 +98,7 @@ class Listener:
     vocabulary: tuple[str, ...]
 
     def senones(self, frames: Frames) -> Tensor:
-        """Probabilities [f, senones] of all frames."""
+        """Return the probabilities [f, senones] of all frames."""
         parts = [self.network.predict(windows, "senone", domain="target") for windows in self._windows(frames)]
         return torch.from_numpy(np.concatenate(parts))
 
@@ -90,9 +110,18 @@ class Listener:
     def judge(
         self, tape: Tape, speaker: Tensor, words: tuple[tuple[int, ...], ...], senone: Tensor
     ) -> NDArray[np.float32]:
-        """For each utterance of a tape [u, 3]: wrong words, frames that are right, and the word that was found.
+        """Recognise the utterances of a tape and compare the result with their words and states.
 
-        words: what was said; senone [f]: the states of the clean utterances. The third is -1 for none or several.
+        Args:
+            tape: the utterances.
+            speaker: the speaker of each utterance [u].
+            words: the reference words of each utterance.
+            senone: the states of the clean utterances [f].
+
+        Returns:
+            For each utterance [u, 3]: the number of wrong words, the number of correct frames, and the recognised word
+            (-1 for none or several words).
+
         """
         frames = self.extractor(tape, speaker)
         probability = self.senones(frames)

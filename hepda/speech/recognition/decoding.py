@@ -1,4 +1,4 @@
-"""From a network's senone probabilities to words, and how often they are wrong."""
+"""From the senone probabilities of a network to words, and the rate of wrong words."""
 
 from __future__ import annotations
 
@@ -16,23 +16,26 @@ from hepda.speech.recognition.hmm import Graph, viterbi, words_on
 from hepda.speech.sounds.features import Frames
 
 Array = NDArray[Any]
-_FLOOR = 1e-6  # smallest probability and prior: no senone is impossible
-_UTTERANCES = 512  # decoded at a time
+_FLOOR = 1e-6  # smallest probability and prior, so that no senone is impossible
+_UTTERANCES = 512  # number of utterances that are decoded at a time
 
 
 def log_priors(senone: Tensor, senones: int) -> Tensor:
-    """Log share of each senone among aligned frames [f], float32 [senones]."""
+    """Return the log share of each senone among aligned frames [f], float32 [senones]."""
     number = torch.bincount(senone, minlength=senones).double()
     return torch.log((number / number.sum()).clamp_min(_FLOOR)).float()
 
 
 def scaled(probability: Tensor, priors: Tensor) -> Tensor:
-    """Log likelihoods of senones up to a constant a frame, p(senone | frame) / p(senone) (Bourlard & Morgan 1994)."""
+    """Return log likelihoods of senones up to a constant for each frame (Bourlard & Morgan 1994).
+
+    They are the logarithms of p(senone | frame) / p(senone).
+    """
     return torch.log(probability.clamp_min(_FLOOR)) - priors
 
 
 def decoded(probability: Tensor, frames: Frames, priors: Tensor, graph: Graph) -> list[list[int]]:
-    """The words of each utterance by Viterbi on `scaled` probabilities, float32 [f, senones]."""
+    """Return the words of each utterance by Viterbi on `scaled` probabilities, float32 [f, senones]."""
     likelihood = frames.padded(scaled(probability, priors))
     found: list[list[int]] = []
     for begin in range(0, len(frames.count), _UTTERANCES):
@@ -44,22 +47,26 @@ def decoded(probability: Tensor, frames: Frames, priors: Tensor, graph: Graph) -
 
 @dataclass(frozen=True, slots=True)
 class Errors:
-    """Errors of utterances: of each one the wrong words and the words that were said, float64 [u]."""
+    """Errors of utterances: for each one the number of wrong words and of reference words, float64 [u]."""
 
     wrong: Array
     said: Array
 
     @property
     def rate(self) -> float:
-        """Word error rate: substitutions, deletions and insertions over the words that were said."""
+        """Word error rate: substitutions, deletions and insertions over the number of reference words."""
         return float(self.wrong.sum() / self.said.sum())
 
 
 def word_errors(said: Sequence[str], found: Sequence[str]) -> Errors:
-    """Errors of utterances, by jiwer's alignment of the words said and found, each a text with blanks between words.
+    """Return the errors of utterances by the alignment of jiwer.
+
+    Args:
+        said: reference words, a text with blanks between words for each utterance.
+        found: recognised words in the same form.
 
     Raises:
-        DataError: nothing was said in an utterance.
+        DataError: an utterance has no reference words.
         MissingExtraError: jiwer is not installed.
 
     """
@@ -81,33 +88,33 @@ def word_errors(said: Sequence[str], found: Sequence[str]) -> Errors:
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """A ratio of sums with its interval (68.3 % or as asked); low and high are None where there is but one group."""
+    """A ratio of sums with its interval; low and high are None if there is only one utterance."""
 
     value: float
     low: float | None
     high: float | None
 
     def to_dict(self) -> dict[str, float | None]:
-        """As metrics.json has it."""
+        """Return the rate in the form of metrics.json."""
         return {"value": self.value, "low": self.low, "high": self.high}
 
 
 def over_speakers(
     above: Array, below: Array, speaker: Array, *, seed: int, replicas: int = 1000, level: float = 0.95
 ) -> Rate:
-    """A ratio of sums over utterances with a percentile interval over bootstrapped speakers and their utterances.
+    """Return a ratio of sums over utterances with a percentile interval from a bootstrap of speakers and utterances.
 
-    Speakers are drawn with replacement, then within each its utterances (Bisani & Ney 2004 draw utterances alone):
-    what one says tells more of the next utterance of the same speaker than of another's. With one speaker,
-    utterances alone are drawn.
+    Speakers are drawn with replacement, then the utterances of each (Bisani & Ney 2004 draw utterances alone): an
+    utterance contains more information about the next utterance of the same speaker than about one of another speaker.
+    With one speaker, only utterances are drawn.
 
     Args:
-        above: float64 [u], for example wrong words.
-        below: float64 [u], for example words said.
+        above: numerators, float64 [u], for example wrong words.
+        below: denominators, float64 [u], for example reference words.
         speaker: int [u].
-        seed: of the draws.
-        replicas: how many.
-        level: of the interval.
+        seed: seed of the draws.
+        replicas: number of bootstrap samples.
+        level: probability of the interval.
 
     """
     value = float(above.sum() / below.sum())
@@ -126,12 +133,15 @@ def over_speakers(
 
 
 def text_of(words: Sequence[int], names: Sequence[str]) -> str:
-    """Words by number as a text."""
+    """Return words given by their numbers as a text."""
     return " ".join(names[word] for word in words)
 
 
 def frame_hits(probability: Tensor, senone: Tensor, frames: Frames) -> tuple[Array, Array]:
-    """For each utterance the frames whose most probable senone is the aligned one, and all frames, float64 [u]."""
+    """Return the number of correct frames and of all frames of each utterance, float64 [u].
+
+    A frame is correct if its most probable senone is the aligned one.
+    """
     right = (probability.argmax(dim=1) == senone).double()
     hits = torch.zeros(len(frames.count), dtype=torch.float64).index_add_(0, frames.utterance, right)
     return hits.numpy(), frames.count.double().numpy()

@@ -1,4 +1,4 @@
-"""Hidden Markov models of words: left-to-right states, graphs of them, and Viterbi's best path through a graph."""
+"""Hidden Markov models of words: left-to-right states, graphs of them, and the best path through a graph (Viterbi)."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ _NONE = -math.inf
 
 @dataclass(frozen=True, slots=True)
 class Lexicon:
-    """Words as sequences of units (phones, or the words themselves), each of `states` states from left to right.
+    """Words as sequences of units (phones, or the words themselves), each with `states` states from left to right.
 
-    State s of unit u is the senone `u * states + s`; silence is one senone more, the last.
+    State s of unit u is the senone `u * states + s`; silence is one additional senone, the last.
 
     Attributes:
-        words: what is recognised.
-        units: what they are made of.
+        words: the words of the vocabulary.
+        units: the units of the words.
         spelling: the units of each word, by number.
-        states: of a unit; three or more.
+        states: number of states of a unit; usually three or more.
 
     """
 
@@ -39,12 +39,12 @@ class Lexicon:
 
     @classmethod
     def of_words(cls, words: Sequence[str], states: int) -> Lexicon:
-        """Each word is a unit of its own."""
+        """Make a lexicon in which each word is a unit."""
         return cls(tuple(words), tuple(words), tuple((number,) for number in range(len(words))), states)
 
     @classmethod
     def of_phones(cls, phones: dict[str, Sequence[str]], states: int) -> Lexicon:
-        """Words by their phones."""
+        """Make a lexicon of words with given phones."""
         units = tuple(dict.fromkeys(phone for spelt in phones.values() for phone in spelt))
         number = {unit: i for i, unit in enumerate(units)}
         return cls(tuple(phones), units, tuple(tuple(number[p] for p in spelt) for spelt in phones.values()), states)
@@ -56,32 +56,32 @@ class Lexicon:
 
     @property
     def senones(self) -> int:
-        """Number of senones, silence among them."""
+        """Number of senones, including silence."""
         return self.silence + 1
 
     def senones_of(self, word: int) -> list[int]:
-        """The senones of a word from left to right."""
+        """Return the senones of a word from left to right."""
         return [unit * self.states + s for unit in self.spelling[word] for s in range(self.states)]
 
     def names(self) -> list[str]:
-        """A name for each senone."""
+        """Return a name for each senone."""
         return [f"{unit} {s + 1}" for unit in self.units for s in range(self.states)] + ["silence"]
 
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """States and arcs. For each of k states and its at most p predecessors:
+    """States and arcs, for k states with at most p predecessors each.
+
+    All attributes except `before` may have an additional first axis, with one graph for each utterance (`stacked`).
 
     Attributes:
-        senone: what each state emits, int64 [k].
-        before: predecessors, the state itself among them, int64 [k, p]; k stands for none.
-        arc: log probabilities of coming from there, float32 [k, p]; -inf for none.
+        senone: the senone of each state, int64 [k].
+        before: predecessors, including the state itself, int64 [k, p]; k stands for none.
+        arc: log probabilities of the transition from each predecessor, float32 [k, p]; -inf for none.
         start: log probability of beginning in a state, float32 [k].
         final: log probability of ending in it, float32 [k].
-        word: the word that a state belongs to, int64 [k]; -1 for silence.
-        opens: whether a path begins a word where it enters this state from another one, bool [k].
-
-    All but `before` may have a first axis more, one graph an utterance (`stacked`).
+        word: the word of a state, int64 [k]; -1 for silence.
+        opens: whether a path begins a word when it enters this state from another one, bool [k].
 
     """
 
@@ -95,10 +95,17 @@ class Graph:
 
 
 def graph_of(lexicon: Lexicon, stay: Tensor, words: Sequence[int], *, loop: bool = False, cost: float = 0.0) -> Graph:
-    """One of `words` between optional silences; with `loop` one or more of them, silence or none between.
+    """Return the graph of one word, or with `loop` of one or more words, between optional silences.
 
-    stay: probability of staying in a senone, float [senones]; leaving has the rest. cost: log probability added for
-    every word (with `loop`: negative inserts fewer).
+    With `loop` there is silence or none between words.
+
+    Args:
+        lexicon: the words and their states.
+        stay: probability of staying in a senone, float [senones]; the rest is the probability of leaving it.
+        words: numbers of the possible words.
+        loop: whether several words can follow each other.
+        cost: log probability that is added for every word (with `loop`, a negative value leads to fewer insertions).
+
     """
     states: list[tuple[int, int, bool]] = [(lexicon.silence, -1, False)]
     arcs: dict[int, list[int]] = {0: []}
@@ -123,7 +130,7 @@ def graph_of(lexicon: Lexicon, stay: Tensor, words: Sequence[int], *, loop: bool
 
 
 def graph_of_sequence(lexicon: Lexicon, stay: Tensor, words: Sequence[int]) -> Graph:
-    """These words one after the other, with optional silence before, between and after: for alignment."""
+    """Return the graph of a sequence of words, with optional silence before, between and after them, for alignment."""
     states: list[tuple[int, int, bool]] = [(lexicon.silence, -1, False)]
     arcs: dict[int, list[int]] = {0: []}
     ends = [0]
@@ -143,7 +150,7 @@ def graph_of_sequence(lexicon: Lexicon, stay: Tensor, words: Sequence[int]) -> G
 
 
 def stacked(graphs: Sequence[Graph], which: Tensor) -> Graph:
-    """Graphs with the same arcs as one for many utterances; which [u]: the graph of each."""
+    """Combine graphs with the same arcs into one for many utterances; which [u]: the graph of each utterance."""
     fields = ("senone", "arc", "start", "final", "word", "opens")
     many = {name: torch.stack([getattr(graph, name) for graph in graphs])[which] for name in fields}
     return Graph(before=graphs[0].before, **many)
@@ -182,15 +189,16 @@ def _graph(
 
 
 def viterbi(likelihood: Tensor, length: Tensor, graph: Graph) -> tuple[Tensor, Tensor]:
-    """The best path of each utterance through a graph.
+    """Find the best path of each utterance through a graph.
 
     Args:
-        likelihood: log likelihoods of senones, float32 [u, t, senones]; what is behind an utterance's end is not read.
+        likelihood: log likelihoods of senones, float32 [u, t, senones]; values after the end of an utterance are not
+            read.
         length: frames of each utterance, int64 [u].
-        graph: states and arcs, for all utterances or `stacked` for each its own.
+        graph: states and arcs, common to all utterances, or `stacked` with one graph for each.
 
     Returns:
-        The states, int64 [u, t] (-1 behind the end), and the log probability of each path, float32 [u].
+        The states, int64 [u, t] (-1 after the end), and the log probability of each path, float32 [u].
 
     Raises:
         DataError: an utterance has fewer frames than the shortest path through the graph.
@@ -230,7 +238,7 @@ def viterbi(likelihood: Tensor, length: Tensor, graph: Graph) -> tuple[Tensor, T
 
 
 def words_on(path: Tensor, graph: Graph) -> list[int]:
-    """The words along one path of states [t], in their order."""
+    """Return the words along one path of states [t], in their order."""
     states = path[path >= 0]
     entered = torch.ones(len(states), dtype=torch.bool)
     entered[1:] = states[1:] != states[:-1]

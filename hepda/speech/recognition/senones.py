@@ -1,4 +1,4 @@
-"""Which state each frame is in: a small GMM-HMM from a flat start, aligned and estimated again until it is stable."""
+"""The state of each frame: a small GMM-HMM from a flat start, aligned and estimated again until it is stable."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from hepda.errors import DataError
 from hepda.speech.recognition.hmm import Lexicon, graph_of_sequence, stacked, viterbi
 from hepda.speech.sounds.features import FilterBank, Frames
 
-_VARIANCE = 0.05  # smallest, of that of all frames
+_VARIANCE = 0.05  # smallest variance, as a share of that of all frames
 _QUIET = 3.0 * math.log(10.0)  # 30 dB
-_SPLIT = 0.2  # how far the halves of a Gaussian move apart, in standard deviations
+_SPLIT = 0.2  # displacement of each half of a split Gaussian, in standard deviations
 
 
 @dataclass(frozen=True, slots=True)
 class Mixtures:
-    """Diagonal Gaussian mixtures, one a senone: weight [s, m], mean and variance [s, m, d]."""
+    """Diagonal Gaussian mixtures, one for each senone: weight [s, m], mean and variance [s, m, d]."""
 
     weight: Tensor
     mean: Tensor
     variance: Tensor
 
     def components(self, values: Tensor) -> Tensor:
-        """Log of weight times density of every component, [f, s, m], of values [f, d]."""
+        """Return the log of weight times density of every component, [f, s, m], at values [f, d]."""
         s, m, d = self.mean.shape
         precision = 1.0 / self.variance
         constant = (
@@ -42,11 +42,11 @@ class Mixtures:
         return found.reshape(len(values), s, m)
 
     def log_likelihood(self, values: Tensor) -> Tensor:
-        """Log density [f, s] of each senone at values [f, d]."""
+        """Return the log density [f, s] of each senone at values [f, d]."""
         return torch.logsumexp(self.components(values), dim=2)
 
     def split(self) -> Mixtures:
-        """Twice as many components, each pair a little apart."""
+        """Return twice as many components: each is split into two that are a little apart."""
         step = _SPLIT * self.variance.sqrt()
         return Mixtures(
             torch.cat([self.weight, self.weight], dim=1) / 2.0,
@@ -55,9 +55,14 @@ class Mixtures:
         )
 
     def estimated(self, values: Tensor, senone: Tensor) -> Mixtures:
-        """One step of expectation and maximisation with the senone [f] of each frame given.
+        """Do one step of expectation and maximisation with given senones.
 
-        A component that has fewer than two frames keeps what it has.
+        A component with fewer than two frames keeps its mean and its variance.
+
+        Args:
+            values: values of the frames [f, d].
+            senone: senone of each frame [f].
+
         """
         s, m, d = self.mean.shape
         own = torch.softmax(self.components(values)[torch.arange(len(values)), senone], dim=1)
@@ -83,9 +88,9 @@ class Aligner:
 
     Attributes:
         lexicon: the words and their states.
-        mixtures: what the states emit.
+        mixtures: distributions of the values in each state.
         stay: probability of staying in each senone, float64 [senones].
-        changed: share of the frames that changed their senone, realignment by realignment.
+        changed: share of the frames that changed their senone in each realignment.
 
     """
 
@@ -95,26 +100,33 @@ class Aligner:
     changed: tuple[float, ...]
 
     def align(self, frames: Frames, words: Sequence[Sequence[int]]) -> Tensor:
-        """The senone of every frame, int64 [f], of utterances whose words are known."""
+        """Return the senone of every frame, int64 [f], of utterances with known words."""
         likelihood = frames.padded(self.mixtures.log_likelihood(frames.values))
         return aligned(likelihood, frames, self.lexicon, self.stay, words)
 
 
 @dataclass(frozen=True, slots=True)
 class Alignment:
-    """The senone of every frame of a corpus, int64 [f], and the frames of each utterance, int64 [u]."""
+    """The senone of every frame of a corpus, int64 [f], and the number of frames of each utterance, int64 [u]."""
 
     senone: Tensor
     count: Tensor
 
     def of(self, utterances: Tensor) -> Tensor:
-        """The senones of some utterances [k], one after the other."""
+        """Return the senones of some utterances [k], one after the other."""
         return self._at(utterances, Frames.laid_out(self.count[utterances]), torch.ones(len(utterances)), 0.0)
 
     def at_speeds(self, utterances: Tensor, speed: Tensor, count: Tensor, bank: FilterBank) -> Tensor:
-        """The senones of utterances [k] that are played at speeds [k] and have `count` [k] frames of `bank` then.
+        """Return the senones of utterances that are played at other speeds.
 
-        A frame is in the state of the recording's frame whose middle is nearest to what it plays.
+        A frame has the state of the frame of the recording whose middle is nearest to the part that the frame plays.
+
+        Args:
+            utterances: numbers of the utterances [k].
+            speed: their speeds [k].
+            count: their numbers of frames at these speeds [k].
+            bank: the filterbank of the frames.
+
         """
         return self._at(utterances, Frames.laid_out(count), speed, 0.5 * bank.size / bank.hop_samples)
 
@@ -129,9 +141,14 @@ class Alignment:
 def aligned(
     likelihood: Tensor, frames: Frames, lexicon: Lexicon, stay: Tensor, words: Sequence[Sequence[int]]
 ) -> Tensor:
-    """The senone of every frame, int64 [f], by the best path through the words of each utterance.
+    """Return the senone of every frame, int64 [f], by the best path through the words of each utterance.
 
-    likelihood: log likelihoods, float32 [u, t, senones]: of the mixtures, or of a network.
+    Args:
+        likelihood: log likelihoods of the mixtures or of a network, float32 [u, t, senones].
+        frames: the frames of the utterances.
+        lexicon: the words and their states.
+        stay: probability of staying in each senone.
+        words: the words of each utterance.
 
     Raises:
         DataError: an utterance is too short for its words.
@@ -149,7 +166,7 @@ def aligned(
 
 
 def _by_words(words: Sequence[Sequence[int]], lexicon: Lexicon) -> dict[tuple[int, ...], list[int]]:
-    """Utterances whose graphs have the same arcs: those with the same numbers of states, word by word."""
+    """Group utterances whose graphs have the same arcs: those with the same numbers of states, word by word."""
     found: dict[tuple[int, ...], list[int]] = defaultdict(list)
     for number, spoken in enumerate(words):
         found[tuple(len(lexicon.spelling[word]) for word in spoken)].append(number)
@@ -157,10 +174,20 @@ def _by_words(words: Sequence[Sequence[int]], lexicon: Lexicon) -> dict[tuple[in
 
 
 def flat_start(frames: Frames, energy: Tensor, words: Sequence[Sequence[int]], lexicon: Lexicon) -> Tensor:
-    """A first guess of the senone of every frame, int64 [f]: silence where it is quiet, equal shares of the rest.
+    """Return a first guess of the senone of every frame, int64 [f]: silence in quiet frames, equal shares of the rest.
 
-    energy [f]: the logarithm of each frame's energy. Silence is what comes before the first and after the last frame
-    that is neither 30 dB below the utterance's loudest one nor within the lowest eighth of its range.
+    Silence is everything before the first and after the last loud frame. A loud frame is neither 30 dB below the
+    loudest frame of the utterance nor within the lowest eighth of its range.
+
+    Args:
+        frames: the frames of the utterances.
+        energy: logarithm of the energy of each frame [f].
+        words: the words of each utterance.
+        lexicon: the words and their states.
+
+    Raises:
+        DataError: an utterance has fewer frames than its words have states.
+
     """
     senone = torch.full((len(frames),), lexicon.silence)
     begin = 0
@@ -181,7 +208,14 @@ def flat_start(frames: Frames, energy: Tensor, words: Sequence[Sequence[int]], l
 
 
 def staying(senone: Tensor, frames: Frames, senones: int) -> Tensor:
-    """Probability of staying in each senone, float64 [senones]: 1 less visits over frames, from aligned frames [f]."""
+    """Return the probability of staying in each senone, float64 [senones]: 1 minus visits over frames.
+
+    Args:
+        senone: senones of aligned frames [f].
+        frames: the frames of the utterances.
+        senones: number of senones.
+
+    """
     entered = torch.ones(len(senone), dtype=torch.bool)
     entered[1:] = (senone[1:] != senone[:-1]) | (frames.utterance[1:] != frames.utterance[:-1])
     number = torch.bincount(senone, minlength=senones).double()
@@ -199,16 +233,17 @@ def train_aligner(
     iterations: int = 20,
     stable: float = 0.01,
 ) -> Aligner:
-    """Mixtures and staying probabilities by Viterbi training from a flat start.
+    """Estimate mixtures and staying probabilities by Viterbi training from a flat start.
 
     Args:
         frames: cepstra with derivatives, normalised.
-        energy: of each frame, logarithmic [f]; where it is low at the ends, the first guess is silence.
-        words: what is said in each utterance.
+        energy: logarithm of the energy of each frame [f]; where it is low at the ends, the first guess is silence.
+        words: the words of each utterance.
         lexicon: the words and their states.
-        mixtures: Gaussians a senone in the end, a power of two; they double each time the alignment is stable.
-        iterations: realignments at most.
-        stable: share of frames that may change their senone in an alignment that is taken for stable.
+        mixtures: final number of Gaussians for each senone, a power of two; it doubles each time the alignment is
+            stable.
+        iterations: largest number of realignments.
+        stable: largest share of frames that change their senone in an alignment that counts as stable.
 
     """
     senone = flat_start(frames, energy, words, lexicon)

@@ -1,4 +1,4 @@
-"""Words for utterances that came without: what a network hears by Viterbi, and which of it is sure enough to learn."""
+"""Words for utterances without transcripts: recognition by Viterbi, and the choice of those that are certain enough."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hepda.speech.recognition.hmm import Lexicon, graph_of, viterbi
 from hepda.speech.recognition.senones import aligned
 from hepda.speech.sounds.features import Frames
 
-_UTTERANCES = 512  # transcribed at a time
+_UTTERANCES = 512  # number of utterances that are transcribed at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +20,8 @@ class Transcripts:
 
     Attributes:
         word: the best one, int64 [u].
-        margin: the logarithm by which its best path is more probable than that of any other word, over the frames of
-            the utterance, float32 [u].
+        margin: difference in log probability between its best path and the best path of any other word, divided by the
+            number of frames of the utterance, float32 [u].
         senone: the states of all frames on that path, int64 [f].
 
     """
@@ -31,12 +31,15 @@ class Transcripts:
     senone: Tensor
 
     def surest(self, share: float, frequency: Tensor) -> Tensor:
-        """Which transcripts to learn, bool [u]: of each word, those with the largest margins.
+        """Return which transcripts to learn, bool [u]: for each word, those with the largest margins.
 
-        Of word w at most `share * frequency[w] * u` are taken, so that a word that the network hears everywhere does
-        not take the place of the others (class-balanced self-training, Zou et al. 2018).
+        Of word w at most `share * frequency[w] * u` are taken, so that a word that the network finds in too many
+        utterances does not displace the other words (class-balanced self-training, Zou et al. 2018).
 
-        share: of the utterances, 0 to 1; frequency [words]: how often each word is said, which adds up to 1.
+        Args:
+            share: share of the utterances, 0 to 1.
+            frequency: relative frequency of each word [words], with sum 1.
+
         """
         taken = torch.zeros(len(self.word), dtype=torch.bool)
         for word, part in enumerate(frequency.tolist()):
@@ -47,9 +50,14 @@ class Transcripts:
 
 
 def transcribed(likelihood: Tensor, frames: Frames, lexicon: Lexicon, stay: Tensor) -> Transcripts:
-    """The best word of each utterance, by the best path through each word between optional silences.
+    """Return the best word of each utterance, by the best path through each word between optional silences.
 
-    likelihood: log likelihoods of senones, float32 [f, senones]; stay: probability of staying in each.
+    Args:
+        likelihood: log likelihoods of senones, float32 [f, senones].
+        frames: the frames of the utterances.
+        lexicon: the words and their states.
+        stay: probability of staying in each senone.
+
     """
     scores = torch.empty(len(frames.count), len(lexicon.words))
     graphs = [graph_of(lexicon, stay, [word]) for word in range(len(lexicon.words))]

@@ -1,4 +1,4 @@
-"""What is drawn of a run: numbers to figures, in the order of the report."""
+"""The figures of a run of speech, in the order of the report."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ TITLES = {
     CLEAN: "Clean", SEEN: "Noises heard in training", UNSEEN: "Noises never heard",
     ROOM: "Rooms heard in training", NEW_ROOM: "Rooms never heard",
 }  # fmt: skip
-CONFUSIONS = 3  # panels at most
+CONFUSIONS = 3  # largest number of panels
 
 
 @dataclass(frozen=True, slots=True)
 class SpeechFigureData:
-    """All that figures are made of."""
+    """The data of the figures."""
 
     config: SpeechConfig
     material: Material
@@ -41,12 +41,12 @@ class SpeechFigureData:
     histories: Mapping[str, Sequence[Mapping[str, Sequence[float | None]]]]
 
     def title(self, model: str) -> str:
-        """How a model is called."""
+        """Return the name of a model in figures."""
         return self.config.models[model].title or model
 
 
 def drawings(scene: SpeechFigureData) -> list[Drawing]:
-    """Everything that is drawn of a run."""
+    """Return all figures of a run."""
     return collected((_errors, _probes, _confusions, _sounds, _trainings), scene)
 
 
@@ -65,7 +65,7 @@ def _trainings(scene: SpeechFigureData) -> Iterator[Drawing]:
 
 
 def _curve(points: Sequence[tuple[float, Mapping[str, Any]]]) -> plots.ErrorCurve:
-    """A curve of (place, {value, low, high}); a missing interval has no width."""
+    """Return a curve of points (x, {value, low, high}); a missing interval has no width."""
     value = np.array([entry["value"] for _, entry in points])
     low, high = (
         np.array([entry["value"] if entry[k] is None else entry[k] for _, entry in points]) for k in ("low", "high")
@@ -87,7 +87,7 @@ def _errors(scene: SpeechFigureData) -> Iterator[Drawing]:
         "speakers and utterances, of the mean of all seeds."
     )
     by_number = _by_number(scene)
-    if len(ratios) > 1 or not by_number:  # a column of points over one ratio says less than the figure by number
+    if len(ratios) > 1 or not by_number:  # with a single ratio the figure by number of noises contains more
         yield Drawing(
             "summary", "errors", "Word error rate against the ratio of speech to noise", tested,
             lambda: plots.error_figure(panels, xlabel="Speech over noise [dB]"),
@@ -102,7 +102,10 @@ def _errors(scene: SpeechFigureData) -> Iterator[Drawing]:
 
 
 def _by_number(scene: SpeechFigureData) -> dict[str, dict[str, plots.ErrorCurve]]:
-    """Curves against the number of types, of models that differ in nothing but it; empty if there is one number."""
+    """Return curves against the number of types of noise, each of models that differ in this number only.
+
+    The result is empty if there is only one number.
+    """
     groups: dict[str, list[tuple[float, str]]] = {}
     for model, section in scene.config.models.items():
         if "noisy" not in section.train_on:
@@ -170,7 +173,7 @@ def _confusions(scene: SpeechFigureData) -> Iterator[Drawing]:
 
 
 def _sounds(scene: SpeechFigureData) -> Iterator[Drawing]:
-    """Spectrograms of one utterance, clean and mixed, and alignments of some."""
+    """Return spectrograms of one utterance, clean and mixed with noise, and alignments of some utterances."""
     config, material = scene.config, scene.material
     test = material.corpus.select(parts_of(config, material.corpus, 0).test)
     first = test.select(torch.tensor([len(test) // 2]))

@@ -1,4 +1,4 @@
-"""From what trainings made of the trials to the numbers of metrics.json; arrays in, plain values out."""
+"""From the results of trainings on the trials to the numbers of metrics.json; arrays in, plain values out."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ WRONG, HITS, WORD = range(3)
 
 @dataclass(frozen=True, slots=True)
 class TrialTable:
-    """What each row of a score is: an utterance under a condition.
+    """The meaning of each row of a score: an utterance under a condition.
 
     Attributes:
         utterance, speaker: numbers in the corpus [n].
-        fold: whose networks heard it [n].
-        condition: its name [n].
+        fold: the fold whose networks are tested on it [n].
+        condition: name of the condition [n].
         noise, room: numbers of types, -1: none [n].
         snr: in dB, infinite without noise [n].
-        said, frames: words that were said and frames [n].
+        said, frames: number of reference words and of frames [n].
 
     """
 
@@ -48,13 +48,13 @@ class TrialTable:
     frames: Array
 
     def where(self, condition: str, snr: float | None = None) -> Array:
-        """Rows of a condition (at a ratio), bool [n]."""
+        """Return the rows of a condition (at a ratio if `snr` is given), bool [n]."""
         found: Array = self.condition == condition
         return found if snr is None else found & (self.snr == snr)
 
 
 def table_of(config: SpeechConfig, material: Material) -> TrialTable:
-    """The rows of scores: fold by fold, trial by trial, utterance by utterance."""
+    """Return the rows of scores: fold by fold, trial by trial, utterance by utterance."""
     corpus, bank = material.corpus, extractor_of(config).bank
     parts: dict[str, list[Array]] = {name: [] for name in TrialTable.__dataclass_fields__}
     for fold in range(folds(config, corpus)):
@@ -81,11 +81,11 @@ def table_of(config: SpeechConfig, material: Material) -> TrialTable:
 
 @dataclass(frozen=True, slots=True)
 class TrainingLog:
-    """What is known of a model's trainings besides its scores.
+    """Information on the trainings of a model in addition to its scores.
 
     Attributes:
-        noises: names of the types that each member trained with, by member.
-        about: what each training left, in no order.
+        noises: for each member, the names of the types in its training.
+        about: the description that each training returned, in no particular order.
 
     """
 
@@ -94,7 +94,17 @@ class TrainingLog:
 
 
 def counted(table: TrialTable, heard: TrainingLog, names: Sequence[str], rows: Array) -> Array:
-    """Which of the chosen rows count for each member, bool [members, n]: of seen noises, those that it did hear."""
+    """Return which of the chosen rows count for each member, bool [members, n].
+
+    Of rows with seen noises, a member counts only those with noises that are in its training.
+
+    Args:
+        table: the rows of the scores.
+        heard: the noises of each member.
+        names: names of the types of noise.
+        rows: the chosen rows, bool [n].
+
+    """
     known = np.array([[name in noises for name in names] for noises in heard.noises])
     seen = (table.condition == SEEN) & (table.noise >= 0)
     masks = np.tile(rows, (len(heard.noises), 1))
@@ -103,7 +113,16 @@ def counted(table: TrialTable, heard: TrainingLog, names: Sequence[str], rows: A
 
 
 def rate(table: TrialTable, score: Array, masks: Array, what: int, seed: int) -> Rate:
-    """Word error rate (WRONG) or frame accuracy (HITS) over the rows and members that count."""
+    """Return the word error rate (WRONG) or the frame accuracy (HITS) over the rows and members that count.
+
+    Args:
+        table: the rows of the scores.
+        score: scores [members, n, 3].
+        masks: rows that count for each member, bool [members, n].
+        what: WRONG or HITS.
+        seed: seed of the bootstrap.
+
+    """
     below = table.said if what == WRONG else table.frames
     above_sum = (score[:, :, what] * masks).sum(axis=0)
     below_sum = below * masks.sum(axis=0)
@@ -112,13 +131,13 @@ def rate(table: TrialTable, score: Array, masks: Array, what: int, seed: int) ->
 
 
 def by_member(table: TrialTable, score: Array, masks: Array) -> Array:
-    """Word error rate of each member, float64 [members]."""
+    """Return the word error rate of each member, float64 [members]."""
     found: Array = (score[:, :, WRONG] * masks).sum(axis=1) / (table.said * masks).sum(axis=1)
     return found
 
 
 def conditions(config: SpeechConfig, table: TrialTable) -> dict[str, tuple[float | None, ...]]:
-    """The conditions that were tested, each with its ratios (None: no noise)."""
+    """Return the conditions that were tested, each with its ratios (None: no noise)."""
     return {
         str(name): config.evaluation.snr if np.isfinite(table.snr[table.where(str(name))]).all() else (None,)
         for name in dict.fromkeys(table.condition.tolist())
@@ -126,14 +145,14 @@ def conditions(config: SpeechConfig, table: TrialTable) -> dict[str, tuple[float
 
 
 def key_of(condition: str, snr: float | None) -> str:
-    """How metrics.json calls a condition at a ratio: `clean`, `unseen 0 dB`."""
+    """Return the name of a condition at a ratio in metrics.json: `clean`, `unseen 0 dB`."""
     return condition if snr is None else f"{condition} {snr:g} dB"
 
 
 def model_numbers(
     config: SpeechConfig, material: Material, table: TrialTable, score: Array, heard: TrainingLog
 ) -> dict[str, Any]:
-    """Word error rates and frame accuracies by condition, for each seed too, and what the probes found."""
+    """Return word error rates and frame accuracies by condition, also for each seed, and the results of the probes."""
     errors, accuracy, seeds = {}, {}, {}
     for condition, ratios in conditions(config, table).items():
         for snr in ratios:
@@ -154,11 +173,11 @@ def model_numbers(
         probes = [about["probes"][what] for about in heard.about if what in about.get("probes", {})]
         if probes:
             found.setdefault("probe", {})[what] = spread([p["value"] for p in probes]) | {"chance": probes[0]["chance"]}
-    told = [about["transcripts"] for about in heard.about if "transcripts" in about]
-    if told:
+    transcripts = [about["transcripts"] for about in heard.about if "transcripts" in about]
+    if transcripts:
         found["transcripts"] = [
             {name: spread([one[name] for one in rounds]) for name in ("share", "right")}
-            for rounds in zip(*told, strict=True)
+            for rounds in zip(*transcripts, strict=True)
         ]
     heads = [about["head"] for about in heard.about if "head" in about]
     if heads:
@@ -169,7 +188,7 @@ def model_numbers(
 def by_speaker(
     config: SpeechConfig, material: Material, table: TrialTable, score: Array, heard: TrainingLog
 ) -> dict[str, dict[str, float]]:
-    """Word error rates of each speaker, clean and in unseen (or else seen) noise at the quoted ratio."""
+    """Return the word error rates of each speaker at the quoted conditions."""
     found: dict[str, dict[str, float]] = {}
     for condition, snr in quoted(config, table):
         masks = counted(table, heard, material.noises.names, table.where(condition, snr))
@@ -182,7 +201,7 @@ def by_speaker(
 
 
 def quoted(config: SpeechConfig, table: TrialTable) -> list[tuple[str, float | None]]:
-    """The conditions of tables: clean, and each in noise at the quoted ratio."""
+    """Return the conditions in tables: those with noise at the quoted ratio, the others (clean, rooms) without one."""
     return [
         (name, config.evaluation.quoted if ratios[0] is not None else None)
         for name, ratios in conditions(config, table).items()
@@ -190,7 +209,7 @@ def quoted(config: SpeechConfig, table: TrialTable) -> list[tuple[str, float | N
 
 
 def spread(values: Sequence[float]) -> dict[str, float | None]:
-    """Mean of values and its 95 % interval by Student's t (None for one value)."""
+    """Return the mean of values and its 95 % interval by Student's t (None for one value)."""
     from scipy.stats import t
 
     mean = float(np.mean(values))
@@ -201,10 +220,15 @@ def spread(values: Sequence[float]) -> dict[str, float | None]:
 
 
 def comparison(config: SpeechConfig, seeds: Mapping[str, Mapping[str, Sequence[float]]]) -> dict[str, dict[str, Any]]:
-    """Differences of word error rates to the baseline, seed by seed, and the part of the gap to the ceiling.
+    """Return differences of word error rates to the baseline, paired by seed, and the closed part of the gap.
 
-    seeds: of each model, by condition, the rate of each seed. The relative change is that of the means; `worse` counts
-    seeds with more errors than the baseline's.
+    The gap is the one between the baseline and the ceiling. The relative change is that of the means; `worse` counts
+    seeds with more errors than the baseline has.
+
+    Args:
+        config: the config of the analysis.
+        seeds: for each model and condition, the rate of each seed.
+
     """
     base, ceiling = seeds[config.baseline], config.evaluation.ceiling
     found: dict[str, dict[str, Any]] = {}
@@ -215,7 +239,7 @@ def comparison(config: SpeechConfig, seeds: Mapping[str, Mapping[str, Sequence[f
         for key, values in own.items():
             difference = np.asarray(values) - np.asarray(base[key])
             mean = float(np.mean(base[key]))
-            told: dict[str, Any] = {
+            entry: dict[str, Any] = {
                 "difference": spread(difference.tolist()),
                 "relative": float(difference.mean() / mean) if mean > 0.0 else None,
                 "worse": int((difference > 0.0).sum()),
@@ -223,15 +247,23 @@ def comparison(config: SpeechConfig, seeds: Mapping[str, Mapping[str, Sequence[f
             }
             if ceiling is not None and model != ceiling:
                 gap = mean - float(np.mean(seeds[ceiling][key]))
-                told["gap_closed"] = float(-difference.mean() / gap) if gap > 0.0 else None
-            found[model][key] = told
+                entry["gap_closed"] = float(-difference.mean() / gap) if gap > 0.0 else None
+            found[model][key] = entry
     return found
 
 
 def confusion(table: TrialTable, score: Array, said: Array, classes: int, rows: Array) -> Array:
-    """Shares [classes, classes] of the words found (columns; None in none) where each word was said (rows).
+    """Return the shares [classes, classes] of recognised words (columns) for each reference word (rows).
 
-    said [n]: the word of each row's utterance.
+    Only utterances with a single recognised word count. A row without any is 0.
+
+    Args:
+        table: the rows of the scores.
+        score: scores [members, n, 3].
+        said: the reference word of the utterance of each row [n].
+        classes: number of words.
+        rows: the rows to use, bool [n].
+
     """
     found = np.zeros((classes, classes))
     for member in score:
@@ -243,5 +275,5 @@ def confusion(table: TrialTable, score: Array, said: Array, classes: int, rows: 
 
 
 def is_quoted(config: SpeechConfig, table: TrialTable, condition: str) -> Array:
-    """Rows of a condition at the quoted ratio, bool [n]."""
+    """Return the rows of a condition at the quoted ratio, bool [n]."""
     return table.where(condition) if condition == CLEAN else table.where(condition, config.evaluation.quoted)

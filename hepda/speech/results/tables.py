@@ -1,4 +1,4 @@
-"""The numbers of a run of speech as tables of the report, and what they say in words."""
+"""The results of a run of speech as tables of the report, and its conclusions as text."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ _CONDITIONS = {
 
 
 def heading(key: str) -> str:
-    """A condition as metrics.json calls it (`unseen 0 dB`), as tables do."""
+    """Return the name of a condition in tables; `key` is its name in metrics.json (`unseen 0 dB`)."""
     name, _, ratio = key.partition(" ")
     return f"{_CONDITIONS.get(name, name)}{f', {ratio}' if ratio else ''}"
 
 
 def in_sentence(key: str) -> str:
-    """The same within a sentence."""
+    """Return the name of a condition within a sentence."""
     said = heading(key)
     return said[:1].lower() + said[1:]
 
 
 def percent(entry: Mapping[str, Any] | float | None, digits: int = 1) -> Cell:
-    """A rate in percent, with its interval if there is one."""
+    """Return a rate in percent, with its interval if there is one."""
     if entry is None:
         return _MISSING
     if not isinstance(entry, Mapping):
@@ -46,7 +46,7 @@ def _names(metrics: Mapping[str, Any]) -> dict[str, str]:
 
 
 def errors_table(metrics: Mapping[str, Any]) -> Table:
-    """Word error rates at the quoted conditions, beside the validation and the probe."""
+    """Return word error rates at the quoted conditions, and those of the validation."""
     keys: list[str] = metrics["quoted"]
     rows = []
     for model, title in _names(metrics).items():
@@ -66,7 +66,14 @@ def errors_table(metrics: Mapping[str, Any]) -> Table:
 
 
 def all_errors_table(metrics: Mapping[str, Any], what: str, title: str) -> Table:
-    """`word_error_rate` or `frame_accuracy` under every condition: conditions down, models across."""
+    """Return a rate under every condition, with conditions as rows and models as columns.
+
+    Args:
+        metrics: the content of metrics.json.
+        what: `word_error_rate` or `frame_accuracy`.
+        title: title of the table.
+
+    """
     names = _names(metrics)
     keys = list(next(iter(metrics["models"].values()))[what])
     rows = [[Cell(heading(key)), *(percent(metrics["models"][m][what].get(key)) for m in names)] for key in keys]
@@ -76,16 +83,16 @@ def all_errors_table(metrics: Mapping[str, Any], what: str, title: str) -> Table
 
 
 def comparison_table(metrics: Mapping[str, Any]) -> Table:
-    """Paired differences to the baseline at the quoted conditions."""
+    """Return paired differences to the baseline at the quoted conditions."""
     names, rows = _names(metrics), []
     for model, by_key in metrics.get("comparison", {}).items():
         for key in metrics["quoted"]:
-            told = by_key[key]
-            relative, gap = told["relative"], told.get("gap_closed")
+            entry = by_key[key]
+            relative, gap = entry["relative"], entry.get("gap_closed")
             rows.append([
-                Cell(names[model], names[model]), Cell(heading(key), key), percent(told["difference"]),
+                Cell(names[model], names[model]), Cell(heading(key), key), percent(entry["difference"]),
                 _MISSING if relative is None else Cell(f"{100.0 * relative:+.0f}", relative),
-                Cell(f"{told['worse']} of {told['seeds']}", float(told["worse"])),
+                Cell(f"{entry['worse']} of {entry['seeds']}", float(entry["worse"])),
                 _MISSING if gap is None else Cell(f"{100.0 * gap:.0f}", gap),
             ])  # fmt: skip
     return Table(
@@ -97,11 +104,11 @@ def comparison_table(metrics: Mapping[str, Any]) -> Table:
 
 
 def transcripts_table(metrics: Mapping[str, Any]) -> Table:
-    """What each round of self-training learnt."""
+    """Return the table of the transcripts that each round of self-training learnt."""
     rows = [
-        [Cell(title, title), Cell(f"{number}", float(number)), percent(told["share"]), percent(told["right"])]
+        [Cell(title, title), Cell(f"{number}", float(number)), percent(entry["share"]), percent(entry["right"])]
         for model, title in _names(metrics).items()
-        for number, told in enumerate(metrics["models"][model].get("transcripts", ()), 1)
+        for number, entry in enumerate(metrics["models"][model].get("transcripts", ()), 1)
     ]
     return Table(
         "Own transcripts of the recordings without words",
@@ -112,7 +119,7 @@ def transcripts_table(metrics: Mapping[str, Any]) -> Table:
 
 
 def probe_table(metrics: Mapping[str, Any]) -> Table:
-    """What fresh probes and the trained heads tell of the noise."""
+    """Return the accuracies of fresh probes and of the trained heads in recognising the noise."""
     rows = []
     for model, title in _names(metrics).items():
         found = metrics["models"][model]
@@ -132,7 +139,7 @@ def probe_table(metrics: Mapping[str, Any]) -> Table:
 
 
 def speakers_table(metrics: Mapping[str, Any]) -> Table:
-    """Word error rates speaker by speaker."""
+    """Return the word error rates of each speaker."""
     names, rows = _names(metrics), []
     keys: list[str] = metrics["quoted"]
     for model, title in names.items():
@@ -145,7 +152,7 @@ def speakers_table(metrics: Mapping[str, Any]) -> Table:
 
 
 def tables(metrics: Mapping[str, Any]) -> dict[str, list[Table]]:
-    """All tables by section of the report."""
+    """Return all tables by section of the report."""
     return {
         "summary": [errors_table(metrics)],
         "separation": [
@@ -162,19 +169,22 @@ def tables(metrics: Mapping[str, Any]) -> dict[str, list[Table]]:
 
 
 def conclusions(metrics: Mapping[str, Any]) -> list[str]:
-    """What the numbers say in words: each model against the baseline, where the interval excludes 0 or does not."""
+    """Return the conclusions from the numbers as sentences.
+
+    They compare each model with the baseline and state whether the interval of the difference excludes 0.
+    """
     names = _names(metrics)
     lines = []
     for model, by_key in metrics.get("comparison", {}).items():
         who = names[model][:1].upper() + names[model][1:]
         for key in metrics["quoted"]:
-            told = by_key[key]
-            d = told["difference"]
+            entry = by_key[key]
+            d = entry["difference"]
             if d["low"] is None:
                 continue
             verdict = "fewer" if d["high"] < 0.0 else "more" if d["low"] > 0.0 else "no fewer and no more"
             interval = f"{100.0 * d['value']:+.1f} points, {100.0 * d['low']:+.1f} to {100.0 * d['high']:+.1f}"
-            where = f"{in_sentence(key)}: {interval} over {told['seeds']} paired seeds"
+            where = f"{in_sentence(key)}: {interval} over {entry['seeds']} paired seeds"
             lines.append(f"{who} makes {verdict} word errors than {names[metrics['baseline']]} ({where}).")
     chosen = metrics.get("chosen")
     if chosen:

@@ -17,19 +17,19 @@ from hepda.datasets.download import reading
 from hepda.errors import DataError, MissingExtraError, SourceError
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".aiff", ".aif", ".au")
-"""Files of a folder that are taken for recordings."""
+"""Suffixes of the files of a folder that are treated as recordings."""
 RATES = (1000, 1_000_000)
 """The lowest and highest rate (Hz) of a recording; memory for resampling grows with the rate that a file claims."""
-_FRAMES = 1 << 20  # read at a time: memory grows with the samples that are there, not with what a header claims
-_UNKNOWN = 1 << 62  # frames, from here on: the header does not say how many
+_FRAMES = 1 << 20  # frames per read: memory grows with the actual samples, not with the number in the header
+_UNKNOWN = 1 << 62  # from this number of frames on, the header does not contain the actual number
 
 
 def read_audio(path: Path, rate: int) -> Tensor:
-    """The samples of a file, float32 [n] in [-1, 1], channels averaged, resampled to `rate` (Hz).
+    """Read the samples of a file, float32 [n] in [-1, 1], with averaged channels, resampled to `rate` (Hz).
 
     Raises:
         MissingExtraError: soundfile is not installed.
-        SourceError: there is no such file, it is not a sound file, it is damaged, or its rate is none of a recording.
+        SourceError: the file does not exist, is not a sound file, is damaged, or has a rate outside RATES.
         DataError: it is empty or holds values that are not finite.
 
     """
@@ -57,7 +57,7 @@ def read_audio(path: Path, rate: int) -> Tensor:
 
 
 def resample(samples: NDArray[np.float32], own: int, rate: int) -> NDArray[np.float32]:
-    """Samples [n] at `own` Hz as they are at `rate` Hz, by scipy's polyphase filter."""
+    """Resample samples [n] from `own` Hz to `rate` Hz, by the polyphase filter of scipy."""
     if own == rate:
         return np.ascontiguousarray(samples)
     from scipy.signal import resample_poly
@@ -70,7 +70,7 @@ def resample(samples: NDArray[np.float32], own: int, rate: int) -> NDArray[np.fl
 
 @cache
 def _filter(up: int, down: int) -> NDArray[np.float32]:
-    """The filter that `resample_poly` designs anew at each call, which takes longer than a short utterance."""
+    """Return the filter of `resample_poly`, which would design it at each call: longer than a short utterance takes."""
     from scipy.signal import firwin
 
     most = max(up, down)
@@ -79,10 +79,10 @@ def _filter(up: int, down: int) -> NDArray[np.float32]:
 
 
 def sound_files(folder: Path) -> list[Path]:
-    """The sound files within a folder and the folders in it, in the order of their names.
+    """Return the sound files in a folder and its subfolders, in the order of their names.
 
     Raises:
-        SourceError: there is no such folder, or no sound file in it.
+        SourceError: the folder does not exist, or has no sound file.
 
     """
     if not folder.is_dir():
@@ -95,7 +95,7 @@ def sound_files(folder: Path) -> list[Path]:
 
 @dataclass(frozen=True, slots=True)
 class Tape:
-    """Utterances one after the other on one tensor: nothing is padded to the longest.
+    """Utterances one after the other in one tensor, without padding.
 
     Attributes:
         samples: float32 [n].
@@ -115,25 +115,25 @@ class Tape:
 
     @property
     def seconds(self) -> float:
-        """Of all utterances together."""
+        """Duration of all utterances together."""
         return float(self.length.sum()) / self.rate
 
     def utterance(self, number: int) -> Tensor:
-        """The samples of one utterance."""
+        """Return the samples of one utterance."""
         start = int(self.start[number])
         return self.samples[start : start + int(self.length[number])]
 
     def select(self, numbers: Tensor) -> Tape:
-        """Some utterances, in the order of `numbers` [k], on a tape of their own."""
+        """Return a new tape with some utterances, in the order of `numbers` [k]."""
         return on_tape([self.utterance(int(number)) for number in numbers], self.rate)
 
     def replaced(self, samples: Tensor) -> Tape:
-        """The same utterances with other samples [n]."""
+        """Return the same utterances with other samples [n]."""
         return Tape(samples, self.start, self.length, self.rate)
 
 
 def on_tape(utterances: Sequence[Tensor], rate: int) -> Tape:
-    """Utterances [n_i] on one tape.
+    """Put utterances [n_i] on one tape.
 
     Raises:
         DataError: there are none.

@@ -1,9 +1,9 @@
-"""What a training reads: frames of utterances, mixed with noise anew in every epoch, as windows of a batch.
+"""The input of a training: frames of utterances, mixed with new noise in every epoch, as windows of a batch.
 
-An utterance of a training is a take: a recording at a speed, in a room or none, with a type of noise or none. What the
-heads are told (senone, noise, room) belongs to the take and stays; how loud the noise is, which stretch of it, and
-how long the vocal tract is, are drawn again in every epoch. The rows of the core are numbers of frames; `Bank.windows`
-is the transform that turns them into features.
+An utterance of a training is a take: a recording at a speed, in a room or none, with a type of noise or none. The
+targets of the heads (senone, noise, room) belong to the take and do not change. The ratio to the noise, the stretch of
+noise and the length of the vocal tract are drawn again in every epoch. The rows of the core are numbers of frames;
+`Bank.windows` turns them into features.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from hepda.speech.sounds.mixing import NoiseBank, in_rooms, mixed
 
 @dataclass(frozen=True, slots=True)
 class Extractor:
-    """From a tape to the features of its frames.
+    """Computation of the features of all frames of a tape.
 
     Attributes:
         bank: the filterbank.
         cepstra: number of cosine coefficients; 0: log energies.
-        deltas: order of the highest derivative beside them.
-        by: `utterance` or `speaker`: what is brought to mean 0; `none`: nothing.
-        variance: whether it is brought to variance 1 too.
+        deltas: order of the highest derivative that is appended.
+        by: the group of frames that is normalised to mean 0, `utterance` or `speaker`; `none`: no normalisation.
+        variance: whether the group is normalised to variance 1, too.
 
     """
 
@@ -40,11 +40,18 @@ class Extractor:
 
     @property
     def width(self) -> int:
-        """Numbers a frame."""
+        """Number of features of a frame."""
         return (self.cepstra or self.bank.bands) * (1 + self.deltas)
 
     def __call__(self, tape: Tape, speaker: Tensor, warp: Tensor | None = None) -> Frames:
-        """Features of all frames; speaker [u]: who speaks; warp [u]: which filterbank of `bank.warps`."""
+        """Compute the features of all frames.
+
+        Args:
+            tape: the utterances.
+            speaker: the speaker of each utterance [u].
+            warp: index of each utterance into the filterbanks of `bank.warps` [u].
+
+        """
         frames = self.bank.of_tape(tape, warp)
         if self.cepstra:
             frames = frames.with_values(cepstra(frames.values, self.cepstra))
@@ -58,7 +65,7 @@ class Extractor:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """Frames around one that the network reads with it: every `step`-th from `left` before to `right` after."""
+    """Frames that the network reads for one frame: every `step`-th from `left` before to `right` after it."""
 
     left: int
     right: int
@@ -66,26 +73,26 @@ class Context:
 
     @property
     def offsets(self) -> Tensor:
-        """Of the frames, int64."""
+        """Offsets of the frames, int64."""
         return torch.arange(-self.left, self.right + 1, self.step)
 
     @property
     def middle(self) -> int:
-        """The step that is the frame itself."""
+        """Index of the step of the frame itself."""
         return self.left // self.step
 
 
 @dataclass(frozen=True, slots=True)
 class Takes:
-    """Utterances as a training hears them.
+    """Utterances as they are in a training.
 
     Attributes:
-        tape: recordings at their speeds and in their rooms, without noise.
+        tape: recordings at their speeds and in their rooms, with noise only if it is fixed (`recorded`).
         speaker: int64 [u].
-        noise: the type of noise that is heard, int64 [u]; -1: none.
+        noise: the type of noise of the take, int64 [u]; -1: none.
         added: the type that is added anew in each epoch, int64 [u]; -1: none, or it is on the tape already.
         recording: the number of the recording in the corpus, int64 [u].
-        speed: factor at which it is played, float64 [u].
+        speed: factor on the speed of the recording, float64 [u].
 
     """
 
@@ -102,18 +109,26 @@ class Takes:
 
 @dataclass(frozen=True, slots=True)
 class Levels:
-    """Ratios of speech to noise, in dB, drawn evenly from `low` to `high`."""
+    """Ratios of speech to noise in dB, uniformly distributed from `low` to `high`."""
 
     low: float
     high: float
 
     def drawn(self, number: int, generator: torch.Generator) -> Tensor:
-        """Ratios [number]."""
+        """Draw ratios [number]."""
         return self.low + (self.high - self.low) * torch.rand(number, generator=generator)
 
 
 def noisy(takes: Takes, noises: NoiseBank | None, snr: Tensor, generator: torch.Generator) -> Tape:
-    """The takes with what is added to them at ratios `snr` [u]; those to which nothing is stay as they are."""
+    """Return the tape of the takes with their noise added; takes without added noise are unchanged.
+
+    Args:
+        takes: the takes.
+        noises: the bank of noises, or None.
+        snr: ratios in dB [u].
+        generator: source of the random numbers.
+
+    """
     if noises is None or not bool((takes.added >= 0).any()):
         return takes.tape
     noise = noises.drawn(takes.added.clamp_min(0), takes.tape.length, generator)
@@ -121,34 +136,38 @@ def noisy(takes: Takes, noises: NoiseBank | None, snr: Tensor, generator: torch.
 
 
 def recorded(takes: Takes, noises: NoiseBank, levels: Levels, seed: int) -> Takes:
-    """The takes with noise on their tapes, once and for all: recordings that were made in noise, not mixed here."""
+    """Return the takes with fixed noise on their tapes: recordings that were made in noise.
+
+    In contrast to other takes, no noise is added to them in the epochs.
+    """
     generator = torch.Generator().manual_seed(seed)
     tape = noisy(takes, noises, levels.drawn(len(takes), generator), generator)
     return replace(takes, tape=tape, added=torch.full_like(takes.added, -1))
 
 
 def roomy(tape: Tape, rooms: list[Tensor], which: Tensor) -> Tape:
-    """As `in_rooms`; the tape itself where nobody is in a room."""
+    """Do the same as `in_rooms`, but return the tape itself if no utterance is in a room."""
     return in_rooms(tape, rooms, which) if bool((which >= 0).any()) else tape
 
 
 @dataclass(slots=True)
 class Bank:
-    """The frames of a training, made anew for each epoch by `turn`.
+    """The frames of a training, which `turn` recomputes for each epoch.
 
-    While an epoch trains, a thread makes the frames of the next: torch's kernels leave it a core where there is one.
-    Epoch n has the same frames whether or not the epochs before it were made here, so a resumed training goes on with
-    those that it would have had.
+    During an epoch a thread computes the frames of the next one, on a core that torch's kernels leave free if there is
+    one. The frames of epoch n do not depend on whether the earlier epochs were computed in the same process, so a
+    resumed training has the same frames as one without an interruption.
 
     Attributes:
-        takes: what is heard.
-        noises: what is mixed in; None: nothing.
-        levels: how loud.
-        extractor: what is made of it.
-        context: what a row becomes.
-        seed: of everything that is drawn.
-        masks: bands and steps of a window that are blanked at most (SpecAugment, Park et al. 2019), each drawn.
-        frames: those of the epoch that is on.
+        takes: the utterances.
+        noises: noises that are mixed in; None: nothing.
+        levels: ratios of speech to noise.
+        extractor: computation of the features.
+        context: the window of a row.
+        seed: seed of everything that is drawn.
+        masks: largest numbers of bands and steps of a window that are blanked (SpecAugment, Park et al. 2019); the
+            actual numbers are drawn.
+        frames: the frames of the current epoch.
 
     """
 
@@ -174,7 +193,7 @@ class Bank:
         return len(self.extractor.bank.warps) == 1 and not bool((self.takes.added >= 0).any())
 
     def turn(self, epoch: int) -> None:
-        """Take the frames of an epoch, and begin with those of the next."""
+        """Make the frames of an epoch current, and start to compute those of the next one."""
         if epoch == self._epoch or (self.fixed and self._epoch >= 0):
             return
         ahead, self._next = self._next, None
@@ -184,7 +203,7 @@ class Bank:
             self._next = self._thread.submit(self.made, epoch + 1)
 
     def made(self, epoch: int) -> Frames:
-        """The frames of an epoch."""
+        """Return the frames of an epoch."""
         generator = torch.Generator().manual_seed((self.seed * 1_000_003 + epoch * 7919) % (2**63))
         with torch.no_grad():
             number = len(self.takes)
@@ -193,11 +212,11 @@ class Bank:
             return self.extractor(noisy(self.takes, self.noises, snr, generator), self.takes.speaker, warp)
 
     def windows(self, frames: Tensor) -> Tensor:
-        """Return the windows [n, steps, width] of the frames at numbers [n], as they are in this epoch."""
+        """Return the windows [n, steps, width] of the frames with numbers [n], as they are in this epoch."""
         return window_of(self.frames, self.context, frames)
 
     def masked(self, windows: Tensor, generator: torch.Generator) -> Tensor:
-        """Return windows [n, steps, width] with stretches blanked: the transform of the core's rows."""
+        """Return windows [n, steps, width] with blanked stretches: the transform of the rows of the core."""
         return blanked(windows, generator, self.masks)
 
     def close(self) -> None:
@@ -207,15 +226,19 @@ class Bank:
 
 
 def window_of(frames: Frames, context: Context, rows: Tensor) -> Tensor:
-    """Windows [k, steps, width] around the frames `rows` [k]."""
+    """Return windows [k, steps, width] around the frames `rows` [k]."""
     beside = frames.beside(context.offsets, rows)
     return torch.index_select(frames.values, 0, beside.flatten()).reshape(*beside.shape, -1)
 
 
 def blanked(windows: Tensor, generator: torch.Generator, most: tuple[int, int]) -> Tensor:
-    """Windows [n, steps, width] with a stretch of bands and one of steps set to 0, the mean of an utterance.
+    """Set a stretch of bands and a stretch of steps of each window to 0, the mean of an utterance.
 
-    most: bands and steps at most.
+    Args:
+        windows: windows [n, steps, width].
+        generator: source of the random numbers.
+        most: largest number of bands and of steps.
+
     """
     for axis, longest in ((2, most[0]), (1, most[1])):
         if longest:
@@ -225,7 +248,7 @@ def blanked(windows: Tensor, generator: torch.Generator, most: tuple[int, int]) 
 
 
 def masking(rows: int, size: int, most: int, generator: torch.Generator) -> Tensor:
-    """Factors [rows, size]: 0 within a stretch of 0 to `most` places that begins anywhere, 1 elsewhere."""
+    """Return factors [rows, size]: 0 within a stretch of 0 to `most` places at a random position, 1 elsewhere."""
     draw = torch.rand(2, rows, 1, generator=generator, device=generator.device)
     length = (draw[0] * (most + 1)).floor()
     begin = draw[1] * (size - length)

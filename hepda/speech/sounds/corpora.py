@@ -1,4 +1,4 @@
-"""Speech whose words are known: the Free Spoken Digit Dataset, and digits made here where there is none."""
+"""Speech with known words: the Free Spoken Digit Dataset, and synthetic digits where it is not available."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from hepda.speech.sounds.audio import Tape, on_tape, read_audio, resample, sound
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 FSDD_DIGEST = "45a9b976ba3397a2fd5c70a9f2e43c34f442a3a6be47392ecfc41174b678f37e"
-"""Of version 1.0.10: 3,000 recordings, which `fsdd_digest` reads; the catalogue has it too, for `hepda data fetch`."""
+"""`fsdd_digest` of version 1.0.10 (3,000 recordings); the catalogue has the same value for `hepda data fetch`."""
 FLITE_VOICES = ("kal", "awb", "rms", "slt")
 ESPEAK_VOICES = ("en+m3", "en+f2", "en-us+m1", "en-us+f4")
 _TONES = (300.0, 500.0, 750.0, 1050.0, 1400.0, 1800.0)  # Hz
@@ -36,12 +36,12 @@ class Corpus:
 
     Attributes:
         tape: the samples.
-        words: what is said, by number of `vocabulary`, utterance by utterance.
-        speaker: of each utterance, int64 [u], of `speakers`.
-        index: which recording of the same words by the same speaker it is, int64 [u].
-        names: of the utterances; no two are the same.
+        words: the words of each utterance, as numbers in `vocabulary`.
+        speaker: the speaker of each utterance as a number in `speakers`, int64 [u].
+        index: number of the recording among those of the same words by the same speaker, int64 [u].
+        names: unique names of the utterances.
         vocabulary, speakers: names.
-        origin: where it comes from, for the manifest.
+        origin: source of the corpus, for the manifest.
 
     """
 
@@ -58,7 +58,7 @@ class Corpus:
         return len(self.names)
 
     def select(self, numbers: Tensor) -> Corpus:
-        """Some utterances, in the order of `numbers` [k]."""
+        """Return some utterances, in the order of `numbers` [k]."""
         chosen: list[int] = numbers.tolist()
         return Corpus(
             self.tape.select(numbers),
@@ -74,7 +74,7 @@ class Corpus:
 
 @dataclass(frozen=True, slots=True)
 class Spoken:
-    """One utterance on its way into a corpus."""
+    """One utterance before it is part of a corpus."""
 
     samples: Tensor
     digit: int
@@ -83,7 +83,12 @@ class Spoken:
 
 
 def corpus_of(spoken: Sequence[Spoken], rate: int, origin: str) -> Corpus:
-    """A corpus of spoken digits. Raises DataError if there are none."""
+    """Return a corpus of spoken digits.
+
+    Raises:
+        DataError: there are no digits.
+
+    """
     speakers = tuple(dict.fromkeys(one.speaker for one in spoken))
     return Corpus(
         on_tape([one.samples for one in spoken], rate),
@@ -98,9 +103,12 @@ def corpus_of(spoken: Sequence[Spoken], rate: int, origin: str) -> Corpus:
 
 
 def read_fsdd(folder: Path, rate: int, recordings: int | None = None) -> Corpus:
-    """Files `<digit>_<speaker>_<index>.wav` of a folder, as the Free Spoken Digit Dataset names them.
+    """Read files `<digit>_<speaker>_<index>.wav` of a folder, the file names of the Free Spoken Digit Dataset.
 
-    recordings: of each digit by each speaker at most, those with the lowest index; None: all.
+    Args:
+        folder: the folder.
+        rate: rate of the samples in Hz.
+        recordings: largest number for each digit and speaker, those with the lowest index; None: all.
 
     Raises:
         SourceError: a file has another name, or there is none.
@@ -115,7 +123,10 @@ def read_fsdd(folder: Path, rate: int, recordings: int | None = None) -> Corpus:
 
 
 def fsdd_folder(found: Path) -> Path:
-    """The folder of the recordings of the published data set: `found` itself, or what its archive holds, taken out.
+    """Return the folder of the recordings of the published data set.
+
+    Args:
+        found: this folder, or the archive; an archive is unpacked.
 
     Raises:
         DataError: the recordings are not those that were published as version 1.0.10.
@@ -133,17 +144,20 @@ def fsdd_folder(found: Path) -> Path:
 
 
 def _check_fsdd(folder: Path, source: Path) -> None:
-    """Compare the digest of a folder's recordings, which come from `source`, with the published one."""
-    told = fsdd_digest(folder)
-    if told != FSDD_DIGEST:
+    """Compare the digest of the recordings in a folder, which come from `source`, with the published one."""
+    digest = fsdd_digest(folder)
+    if digest != FSDD_DIGEST:
         raise DataError(
             f"{source} holds other recordings than version 1.0.10 of the Free Spoken Digit Dataset (its digest is "
-            f"{told}, not {FSDD_DIGEST}); fetch it again, or name the folder as `data: folder`"
+            f"{digest}, not {FSDD_DIGEST}); fetch it again, or name the folder as `data: folder`"
         )
 
 
 def _unpack(archive: Path, folder: Path) -> None:
-    """The recordings of an archive into a folder, which is there when all of them are, and are those published."""
+    """Unpack the recordings of an archive into a folder.
+
+    The folder exists only when it has all recordings and they are the published ones.
+    """
     temporary = folder.with_name("recordings.part")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
@@ -156,7 +170,7 @@ def _unpack(archive: Path, folder: Path) -> None:
 
 
 def fsdd_digest(folder: Path) -> str:
-    """SHA-256 over the names and contents of the recordings of a folder, in the order of their names."""
+    """Return the SHA-256 of the names and contents of the recordings in a folder, in the order of their names."""
     digest = hashlib.sha256()
     for path in sorted(folder.glob("*.wav"), key=lambda path: path.name):
         digest.update(path.name.encode())
@@ -176,12 +190,12 @@ def _fsdd_order(path: Path) -> tuple[str, int, int]:
     return speaker, digit, index
 
 
-# ---- digits made here ----
+# ---- synthetic digits ----
 
 
 @dataclass(frozen=True, slots=True)
 class Segments:
-    """Speech whose boundaries are known: samples [n], and each phone with the time (s) at which it ends."""
+    """Speech with known boundaries: samples [n], and each phone with the time (s) of its end."""
 
     samples: Tensor
     phones: tuple[str, ...]
@@ -189,9 +203,14 @@ class Segments:
 
 
 def flite(text: str, rate: int, *, voice: str = "kal", stretch: float = 1.0, pitch: float | None = None) -> Segments:
-    """Speech by flite with the phones it says and where each ends.
+    """Synthesise speech with flite, which also returns the phones and their ends.
 
-    stretch: factor on durations; pitch: mean of the fundamental frequency, in Hz (None: the voice's own).
+    Args:
+        text: the text to speak.
+        rate: rate of the samples in Hz.
+        voice: name of the voice.
+        stretch: factor on durations.
+        pitch: mean of the fundamental frequency in Hz; None: the default of the voice.
 
     Raises:
         SourceError: flite is not installed, or fails.
@@ -202,14 +221,26 @@ def flite(text: str, rate: int, *, voice: str = "kal", stretch: float = 1.0, pit
         command += ["--setf", f"int_f0_target_mean={pitch:g}"]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "speech.wav"
-        told = _run([*command, "-psdur", "-t", text, "-o", str(path)]).decode()
+        listing = _run([*command, "-psdur", "-t", text, "-o", str(path)]).decode()
         samples = read_audio(path, rate)
-    parts = [part.rpartition(":") for part in told.split()]
+    parts = [part.rpartition(":") for part in listing.split()]
     return Segments(samples, tuple(part[0] for part in parts), tuple(float(part[2]) for part in parts))
 
 
 def espeak(text: str, rate: int, *, voice: str = "en", speed: int = 150, pitch: int = 50) -> Tensor:
-    """Speech by espeak-ng. speed: words a minute; pitch: 0 to 99. Raises SourceError if it is absent or fails."""
+    """Synthesise speech with espeak-ng.
+
+    Args:
+        text: the text to speak.
+        rate: rate of the samples in Hz.
+        voice: name of the voice.
+        speed: words per minute.
+        pitch: 0 to 99.
+
+    Raises:
+        SourceError: espeak-ng is not installed, or fails.
+
+    """
     import soundfile
 
     sound = _run(["espeak-ng", "-v", voice, "-s", str(speed), "-p", str(pitch), "--stdout", text])
@@ -228,10 +259,18 @@ def _run(command: list[str]) -> bytes:
 
 
 def tones(digit: int, rate: int, *, pitch: float, speed: float, generator: torch.Generator) -> Tensor:
-    """A digit as three pairs of tones one after the other, which ring in a voice of its own: no synthesizer needed.
+    """Make a digit from three pairs of tones one after the other; no synthesizer is needed.
 
-    The pairs of two digits differ in one at least. pitch: factor on the frequencies, which tells speakers apart;
-    speed: factor on the rate of speaking. Levels, phases and durations vary a little, drawn from the generator.
+    The sequences of two digits differ in at least one pair. Levels, phases and durations vary a little, drawn from the
+    generator.
+
+    Args:
+        digit: 0 to 9.
+        rate: rate of the samples in Hz.
+        pitch: factor on the frequencies, which distinguishes speakers.
+        speed: factor on the rate of speaking.
+        generator: source of the random numbers.
+
     """
     parts = [torch.zeros(round(0.03 * rate))]
     draw = torch.rand(3, 4, generator=generator)
@@ -252,13 +291,19 @@ def tones(digit: int, rate: int, *, pitch: float, speed: float, generator: torch
 
 
 def made_digits(by: str, rate: int, recordings: int, seed: int) -> Corpus:
-    """Digits by `flite`, `espeak` or `tones`; `synthetic` takes both synthesizers where they are installed, else tones.
+    """Make a corpus of synthetic digits.
 
-    Four voices of each synthesizer are the speakers, six pitches those of tones; recordings differ in rate and pitch.
+    The speakers are four voices of each synthesizer, or six pitches of tones. Recordings differ in rate and pitch.
+
+    Args:
+        by: `flite`, `espeak`, `tones` or `synthetic`: the synthesizers that are installed, or else tones.
+        rate: rate of the samples in Hz.
+        recordings: number of recordings of each digit by each speaker.
+        seed: seed of the variations.
 
     Raises:
-        ConfigError: another maker.
-        SourceError: the synthesizer that was asked for is not installed.
+        ConfigError: `by` is none of these.
+        SourceError: the synthesizer is not installed.
 
     """
     makers = [by]
@@ -314,7 +359,7 @@ MAKERS = (*_MAKERS, "synthetic")
 
 
 def trimmed(samples: Tensor, rate: int, keep: float = 0.03) -> Tensor:
-    """Samples without what is 50 dB below the loudest at both ends, but for `keep` seconds.
+    """Cut off both ends of the samples where they are 50 dB below the loudest one, except for `keep` seconds.
 
     Raises:
         DataError: all samples are zero.
@@ -331,7 +376,7 @@ def trimmed(samples: Tensor, rate: int, keep: float = 0.03) -> Tensor:
 
 
 def at_speed(samples: Tensor, speed: float) -> Tensor:
-    """Samples played `speed` times as fast: duration, pitch and formants change together (Ko et al. 2015)."""
+    """Return samples played `speed` times as fast: duration, pitch and formants change together (Ko et al. 2015)."""
     if speed == 1.0:
         return samples
     ratio = Fraction(speed).limit_denominator(40)

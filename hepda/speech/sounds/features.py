@@ -1,7 +1,7 @@
-"""Log-mel filterbanks and cepstra of frames, their derivatives, context windows and normalisation; tensors throughout.
+"""Log-mel filterbanks and cepstra of frames, their derivatives, context windows and normalisation, as tensors.
 
-All frames of all utterances are the rows of one matrix. A frame that a derivative or a window asks for beyond the
-end of an utterance is that utterance's last one.
+All frames of all utterances are the rows of one matrix. If a derivative or a window needs a frame beyond an end of an
+utterance, the first or last frame of that utterance is used instead.
 """
 
 from __future__ import annotations
@@ -17,28 +17,34 @@ from hepda.errors import ConfigError, DataError
 from hepda.speech.sounds.audio import Tape
 
 FLOOR = 1e-8
-"""Smallest energy of a band: about that of the rounding of 16-bit samples, so digital silence is no outlier."""
-_CHUNK = 512  # frames a transform: its spectra stay within the processor's cache
+"""Smallest energy of a band: about that of rounding to 16 bits, so that digital silence is not an outlier."""
+_CHUNK = 512  # frames in a transform: its spectra fit into the cache of the processor
 
 
 def mel(frequency: Tensor) -> Tensor:
-    """Hz to mel, 2595 log10(1 + f / 700) (O'Shaughnessy 1987; HTK)."""
+    """Convert Hz to mel, 2595 log10(1 + f / 700) (O'Shaughnessy 1987; HTK)."""
     return 2595.0 * torch.log10(1.0 + frequency / 700.0)
 
 
 def hertz(mels: Tensor) -> Tensor:
-    """Mel to Hz, the inverse of `mel`."""
+    """Convert mel to Hz, the inverse of `mel`."""
     return 700.0 * (torch.pow(10.0, mels / 2595.0) - 1.0)
 
 
 def mel_matrix(bins: int, bands: int, rate: int, low: float, high: float, warp: float = 1.0) -> Tensor:
-    """Triangles, evenly spaced in mel and of height 1, from power spectra [bins] to bands: [bins, bands].
+    """Return triangles of height 1, evenly spaced in mel: the matrix [bins, bands] from power spectra to bands.
 
-    warp: factor on the edges' frequencies between `low` and a knee at 0.85 `high` / max(warp, 1), and linear to
-    `high` from there: the length of the vocal tract, changed (Jaitly & Hinton 2013).
+    Args:
+        bins: bins of the power spectrum.
+        bands: number of mel bands.
+        rate: rate of the audio in Hz.
+        low: lower edge of the lowest band in Hz.
+        high: upper edge of the highest band in Hz.
+        warp: factor on the frequencies of the edges between `low` and a knee at 0.85 `high` / max(warp, 1), linear from
+            there to `high`: a change of the length of the vocal tract (Jaitly & Hinton 2013).
 
     Raises:
-        ConfigError: bands so narrow that one holds no bin of the spectrum.
+        ConfigError: the bands are so narrow that one of them has no bin of the spectrum.
 
     """
     ends = mel(torch.tensor([low, high], dtype=torch.float64))
@@ -62,15 +68,15 @@ def mel_matrix(bins: int, bands: int, rate: int, low: float, high: float, warp: 
 
 @dataclass(frozen=True)
 class FilterBank:
-    """Logarithms of the energies in mel bands, frame by frame.
+    """Logarithms of the energies in mel bands of each frame.
 
     Attributes:
         rate: of the audio, in Hz.
         bands: number of mel bands.
         window, hop: length and distance of frames, in seconds.
         low, high: edges of the lowest and highest band, in Hz; high None: half the rate.
-        warps: factors of the vocal tract, one filterbank each (`mel_matrix`); which one an utterance gets is said
-            at the call.
+        warps: factors of the vocal tract, one filterbank for each (`mel_matrix`); the call selects one for each
+            utterance.
 
     """
 
@@ -112,7 +118,9 @@ class FilterBank:
         return torch.hann_window(self.window_samples, periodic=True)
 
     def __call__(self, audio: Tensor, warp: float = 1.0) -> Tensor:
-        """Log energies [..., frames, bands] of audio [..., samples]; frame t is made of the `size` samples from t hops.
+        """Return log energies [..., frames, bands] of audio [..., samples].
+
+        Frame t is computed from the `size` samples that begin at t times the hop.
 
         Raises:
             DataError: the audio is shorter than one frame.
@@ -134,7 +142,7 @@ class FilterBank:
                 center=False,
                 return_complex=True,
             )
-            # torch lays the transform out frame by frame: turned back, nothing is copied
+            # the memory of the transform is in the order of frames, so this transpose copies nothing
             result[..., first:last, :] = self._log_energies(spectrum.transpose(-1, -2), warp)
         return result
 
@@ -143,11 +151,15 @@ class FilterBank:
         return torch.matmul(power, self._matrices[warp]).clamp_min_(FLOOR).log_()
 
     def frames(self, samples: int) -> int:
-        """Whole frames in so many samples."""
+        """Return the number of whole frames in a number of samples."""
         return max(0, (samples - self.size) // self.hop_samples + 1)
 
     def of_tape(self, tape: Tape, warp: Tensor | None = None) -> Frames:
-        """The frames of every utterance of a tape. warp [u]: index into `warps`; None: 0 for all.
+        """Return the frames of every utterance of a tape.
+
+        Args:
+            tape: the utterances.
+            warp: index of each utterance into `warps` [u]; None: 0 for all.
 
         Raises:
             ConfigError: the tape has another rate than this filterbank.
@@ -172,7 +184,7 @@ class FilterBank:
         return frames.with_values(values)
 
     def _of_places(self, samples: Tensor, begins: Tensor, warp: float) -> Tensor:
-        """Log energies [k, bands] of the frames that begin at the samples `begins` [k]."""
+        """Return the log energies [k, bands] of the frames that begin at the samples `begins` [k]."""
         views, pad = samples.unfold(0, self.size, 1), (self.size - self.window_samples) // 2
         window = torch.zeros(self.size)
         window[pad : pad + self.window_samples] = self._window
@@ -203,7 +215,7 @@ class Frames:
 
     @classmethod
     def laid_out(cls, count: Tensor) -> Frames:
-        """Frames without values: `count` [u] of each utterance."""
+        """Make frames without values, `count` [u] of them for each utterance."""
         utterance = torch.repeat_interleave(torch.arange(len(count)), count)
         ends = torch.cumsum(count, 0)
         return cls(torch.empty(int(ends[-1]), 0), count, utterance, (ends - count)[utterance], ends[utterance] - 1)
@@ -212,29 +224,29 @@ class Frames:
         return len(self.utterance)
 
     def with_values(self, values: Tensor) -> Frames:
-        """The same frames with other values [f, d]."""
+        """Return the same frames with other values [f, d]."""
         return Frames(values, self.count, self.utterance, self.first, self.last)
 
     def beside(self, offsets: Tensor, rows: Tensor | None = None) -> Tensor:
-        """Row numbers [k, o] of the frames `offsets` [o] away from those of `rows` [k] (None: all)."""
+        """Return row numbers [k, o] of the frames `offsets` [o] away from those of `rows` [k] (None: all)."""
         middle = torch.arange(len(self)) if rows is None else rows
         first, last = (self.first, self.last) if rows is None else (self.first[rows], self.last[rows])
         wanted = middle[:, None] + offsets[None, :]
         return torch.minimum(torch.maximum(wanted, first[:, None]), last[:, None])
 
     def windows(self, left: int, right: int, rows: Tensor | None = None) -> Tensor:
-        """Values [k, left + 1 + right, d] of frames and those around them."""
+        """Return values [k, left + 1 + right, d] of frames and of their neighbours."""
         return self.values[self.beside(torch.arange(-left, right + 1), rows)]
 
     def padded(self, values: Tensor) -> Tensor:
-        """Values [f, ...] of the frames as [u, longest, ...], zeros behind the end of an utterance."""
+        """Return values [f, ...] of the frames as [u, longest, ...], with zeros after the end of an utterance."""
         result = values.new_zeros((len(self.count), int(self.count.max()), *values.shape[1:]))
         result[self.utterance, torch.arange(len(self)) - self.first] = values
         return result
 
 
 def deltas(frames: Frames, reach: int = 2) -> Tensor:
-    """Derivatives in time [f, d]: slopes of straight lines through 2 `reach` + 1 frames (Furui 1986)."""
+    """Return derivatives in time [f, d]: slopes of straight lines through 2 `reach` + 1 frames (Furui 1986)."""
     offsets = torch.arange(-reach, reach + 1)
     around = frames.values[frames.beside(offsets)]
     slope = offsets.to(around.dtype) / float(offsets.square().sum())
@@ -242,7 +254,7 @@ def deltas(frames: Frames, reach: int = 2) -> Tensor:
 
 
 def with_deltas(frames: Frames, order: int, reach: int = 2) -> Frames:
-    """Frames with derivatives up to `order` beside their values."""
+    """Append derivatives up to `order` to the values of frames."""
     parts = [frames]
     for _ in range(order):
         parts.append(frames.with_values(deltas(parts[-1], reach)))
@@ -250,7 +262,10 @@ def with_deltas(frames: Frames, order: int, reach: int = 2) -> Frames:
 
 
 def cepstra(log_mel: Tensor, number: int) -> Tensor:
-    """The first `number` cosine coefficients [..., number] of log energies [..., bands]: orthonormal DCT-II (MFCC)."""
+    """Return the first `number` cosine coefficients [..., number] of log energies [..., bands].
+
+    The transform is an orthonormal DCT-II (MFCC).
+    """
     bands = log_mel.shape[-1]
     angle = math.pi / bands * (torch.arange(bands) + 0.5)[:, None] * torch.arange(number)[None, :]
     matrix = torch.cos(angle) * math.sqrt(2.0 / bands)
@@ -259,10 +274,16 @@ def cepstra(log_mel: Tensor, number: int) -> Tensor:
 
 
 def normalised(values: Tensor, group: Tensor, groups: int, *, variance: bool = True) -> Tensor:
-    """Values [f, d] less the mean of their group, over its standard deviation where `variance` says so.
+    """Subtract from values [f, d] the mean of their group and, with `variance`, divide by its standard deviation.
 
-    group: int64 [f], of `groups`: the utterance of a frame, or its speaker. A coefficient that is constant within a
-    group is left at 0.
+    A coefficient that is constant within a group is 0 in the result.
+
+    Args:
+        values: values of the frames [f, d].
+        group: the utterance or the speaker of each frame, int64 [f].
+        groups: number of groups.
+        variance: whether to divide by the standard deviation.
+
     """
     number = torch.bincount(group, minlength=groups).clamp_min(1).to(values.dtype)[:, None]
 

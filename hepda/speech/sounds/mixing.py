@@ -1,4 +1,4 @@
-"""Noise at a stated ratio, and rooms: on tapes of utterances, all at once, every draw from a seeded generator."""
+"""Mixing of noise at a given ratio, and rooms, on whole tapes of utterances with a seeded generator."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 from hepda.errors import DataError
 from hepda.speech.sounds.audio import Tape
 
-_QUIET = 1e-3  # of a recording's mean power: a stretch below it is taken for as loud as that
+_QUIET = 1e-3  # share of a recording's mean power below which a stretch counts as loud as the recording
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class NoiseBank:
     Attributes:
         tape: the recordings.
         kind: the type of each recording, int64 [r].
-        names: of the types.
+        names: names of the types.
         power: mean square of each recording, float64 [r].
 
     """
@@ -32,7 +32,12 @@ class NoiseBank:
 
     @classmethod
     def of(cls, tape: Tape, kind: Tensor, names: tuple[str, ...]) -> NoiseBank:
-        """A bank of the recordings of a tape.
+        """Make a bank of the recordings of a tape.
+
+        Args:
+            tape: the recordings.
+            kind: the type of each recording, int64 [r].
+            names: names of the types.
 
         Raises:
             DataError: a recording is silent, or a type has none.
@@ -48,9 +53,16 @@ class NoiseBank:
         return cls(tape, kind, names, power)
 
     def drawn(self, kinds: Tensor, length: Tensor, generator: torch.Generator) -> Noise:
-        """A stretch of noise for each of u utterances: of the types `kinds` [u], of `length` [u] samples.
+        """Draw a stretch of noise for each of u utterances.
 
-        A recording of the type is drawn, and where in it the stretch begins; one that is too short is repeated.
+        A recording of the type and the beginning of the stretch in it are drawn at random. A recording that is too
+        short is repeated.
+
+        Args:
+            kinds: types of noise [u].
+            length: lengths of the stretches in samples [u].
+            generator: source of the random numbers.
+
         """
         draw = torch.rand(2, len(kinds), generator=generator, dtype=torch.float64)
         order = torch.argsort(self.kind, stable=True)
@@ -64,7 +76,7 @@ class NoiseBank:
             whole = self.tape.utterance(number)
             if count > len(whole):
                 whole = whole.repeat(count // len(whole) + 1)
-            # slices are copied ten times as fast as samples are gathered by their numbers
+            # copying slices is ten times as fast as gathering samples by their numbers
             samples[end : end + count] = whole[start : start + count]
             end += count
         return Noise(samples, self.power[recording])
@@ -72,26 +84,31 @@ class NoiseBank:
 
 @dataclass(frozen=True, slots=True)
 class Noise:
-    """Samples [n] for all utterances of a tape, and the mean square of the recording behind each, float64 [u]."""
+    """Samples [n] for all utterances of a tape, and the mean square of the recording of each, float64 [u]."""
 
     samples: Tensor
     power: Tensor
 
 
 def energies(samples: Tensor, tape: Tape) -> Tensor:
-    """Sums of squares [u] of samples [n] over each utterance of a tape, float64."""
+    """Return the sums of squares [u] of samples [n] over each utterance of a tape, float64."""
     parts = torch.split(samples, tape.length.tolist())
     return torch.tensor([float(torch.dot(part, part)) for part in parts], dtype=torch.float64)
 
 
 def mixed(speech: Tape, noise: Noise, snr: Tensor) -> Tape:
-    """Speech and noise at the ratios `snr` [u]: 10 log10 of the powers of speech and noise in the utterance, in dB.
+    """Mix speech and noise at given ratios.
 
-    Infinite is none. A stretch of noise more than 30 dB below its recording (a pause between keystrokes) is not
-    blown up: it is taken for as loud as the recording, so that the ratio is larger than stated.
+    A stretch of noise more than 30 dB below its recording (a pause between keystrokes) is not amplified to the given
+    ratio: it is treated as if it were as loud as the recording, so that the ratio is larger than given.
+
+    Args:
+        speech: the utterances.
+        noise: noise for all utterances.
+        snr: 10 log10 of the ratio of the powers of speech and noise in the utterance, in dB [u]; infinite: no noise.
 
     Raises:
-        DataError: an utterance is silent and a finite ratio is asked.
+        DataError: an utterance is silent and its ratio is finite.
 
     """
     signal = energies(speech.samples, speech)
@@ -110,10 +127,16 @@ def mixed(speech: Tape, noise: Noise, snr: Tensor) -> Tape:
 
 
 def in_rooms(speech: Tape, rooms: list[Tensor], which: Tensor) -> Tape:
-    """Utterances convolved with room responses; which [u]: the number of the room, or -1 for none.
+    """Convolve utterances with room responses.
 
-    A response begins with its largest sample, so that frames keep their labels; the reverberation after the end of
-    an utterance is cut off, and each utterance keeps its power.
+    A response begins with its largest sample, so that frames keep their labels. The reverberation after the end of an
+    utterance is cut off, and each utterance keeps its power.
+
+    Args:
+        speech: the utterances.
+        rooms: room responses.
+        which: the number of the room of each utterance [u], or -1 for none.
+
     """
     samples = speech.samples.clone()
     for number in sorted(set(which.tolist())):
@@ -131,7 +154,7 @@ def in_rooms(speech: Tape, rooms: list[Tensor], which: Tensor) -> Tape:
 
 
 def direct_first(response: Tensor) -> Tensor:
-    """A response [m] from its largest sample (the direct sound) on.
+    """Return a response [m] from its largest sample (the direct sound) on.
 
     Raises:
         DataError: it is zero throughout.
@@ -143,7 +166,7 @@ def direct_first(response: Tensor) -> Tensor:
 
 
 def convolved(dry: Tensor, response: Tensor) -> Tensor:
-    """The first n samples of the convolution of dry [n] with a response [m], by FFT."""
+    """Return the first n samples of the convolution of dry [n] with a response [m], by FFT."""
     response = response[: len(dry)]
     size = 1 << (len(dry) + len(response) - 1).bit_length()
     product = torch.fft.rfft(dry, size) * torch.fft.rfft(response, size)

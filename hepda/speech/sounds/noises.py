@@ -1,4 +1,4 @@
-"""Noise by type: recordings of any folder, and synthetic ones that are always there; rooms likewise."""
+"""Types of noise, from recordings in a folder or synthetic ones that need no file; rooms likewise."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from hepda.speech.sounds.audio import on_tape, read_audio, sound_files
 from hepda.speech.sounds.mixing import NoiseBank
 
 BABBLE = "babble"
-"""The synthetic noise that is made of utterances."""
+"""The synthetic noise that is made from utterances."""
 SYNTHETIC = ("white", "pink", "brown", "hum", BABBLE)
 """Noises that need no file."""
-_SECONDS = 20.0  # of synthetic noise, for each part
-_TRAIN_SHARE = 0.6  # of every recording: its beginning is mixed in training, the rest in tests
-_VOICES = 6  # speaking at a time in babble
+_SECONDS = 20.0  # mean length of synthetic noise in each part (training and test)
+_TRAIN_SHARE = 0.6  # share of every recording for training (its beginning); the rest is for tests
+_VOICES = 6  # simultaneous voices in babble
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +30,8 @@ class NoiseTypes:
 
     Attributes:
         train: beginnings of the recordings, for training and validation.
-        test: their ends.
-        files: what was read, by type.
+        test: ends of the recordings.
+        files: the files that were read, by type.
 
     """
 
@@ -41,12 +41,14 @@ class NoiseTypes:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of the types."""
+        """Names of the types."""
         return self.train.names
 
 
 def recorded(folder: Path) -> dict[str, tuple[Path, ...]]:
-    """The recordings of a folder by type: its folders' names (DEMAND, MUSAN), or each file a type of its own.
+    """Return the recordings of a folder by type.
+
+    The types are the names of the folders in it (DEMAND, MUSAN); a file that is in no such folder is a type of its own.
 
     Raises:
         SourceError: there is no sound file.
@@ -62,13 +64,18 @@ def recorded(folder: Path) -> dict[str, tuple[Path, ...]]:
 def load_noises(
     files: dict[str, tuple[Path, ...]], synthetic: Sequence[str], rate: int, voices: Sequence[Tensor], seed: int
 ) -> NoiseTypes:
-    """Recorded and synthetic noises at a rate (Hz), cut into a part to train on and one to test on.
+    """Load recorded and synthetic noises, each cut into a part for training and one for testing.
 
-    voices: utterances that babble is made of, at the same rate.
+    Args:
+        files: recordings by type.
+        synthetic: names of synthetic noises.
+        rate: rate of the samples in Hz.
+        voices: utterances for babble, at the same rate.
+        seed: seed of the synthetic noises.
 
     Raises:
-        ConfigError: no synthetic noise of that name, or one that is recorded too.
-        DataError: a recording is shorter than a second, or no noise is left.
+        ConfigError: there is no synthetic noise of a name, or a name is used twice.
+        DataError: a recording is shorter than a second, or there is no noise.
 
     """
     names = (*files, *synthetic)
@@ -105,7 +112,7 @@ def _generator(name: str, seed: int) -> torch.Generator:
 
 
 def babble_of(bank: NoiseBank, voices: Sequence[Tensor], seed: int) -> NoiseBank:
-    """A bank with the same recordings but for its synthetic babble, which is made of other voices."""
+    """Return a bank whose synthetic babble is made of other voices; all other recordings are the same."""
     tape = bank.tape
     recordings = [tape.utterance(number) for number in range(len(tape))]
     for number in torch.nonzero(bank.kind == bank.names.index(BABBLE)).flatten().tolist():
@@ -117,13 +124,20 @@ def babble_of(bank: NoiseBank, voices: Sequence[Tensor], seed: int) -> NoiseBank
 def synthetic_noise(
     name: str, samples: int, rate: int, generator: torch.Generator, voices: Sequence[Tensor] = ()
 ) -> Tensor:
-    """Noise [samples] with a mean square of 0.01.
+    """Return noise [samples] with a mean square of 0.01.
 
-    white, pink and brown have power spectra that go as 1, 1/f and 1/f^2 above 20 Hz; hum is 50 Hz and its harmonics,
-    the n-th with 1/n of the amplitude; babble is `voices` one after the other, six at a time.
+    The power spectra of white, pink and brown are proportional to 1, 1/f and 1/f^2 above 20 Hz. Hum is 50 Hz and its
+    harmonics, the n-th with 1/n of the amplitude. Babble has six voices at a time, each a sequence of `voices`.
+
+    Args:
+        name: one of SYNTHETIC.
+        samples: number of samples.
+        rate: rate of the samples in Hz.
+        generator: source of the random numbers.
+        voices: utterances for babble.
 
     Raises:
-        ConfigError: another name.
+        ConfigError: the name is another one.
         DataError: babble without voices.
 
     """
@@ -150,7 +164,7 @@ def synthetic_noise(
 
 
 def _talk(samples: int, generator: torch.Generator, voices: Sequence[Tensor]) -> Tensor:
-    """One voice: utterances drawn from `voices`, each with a mean square of 1, until there are enough samples."""
+    """Return one voice: utterances drawn from `voices`, each with a mean square of 1, up to the number of samples."""
     parts: list[Tensor] = []
     missing = samples
     while missing > 0:
@@ -161,16 +175,25 @@ def _talk(samples: int, generator: torch.Generator, voices: Sequence[Tensor]) ->
 
 
 def load_rooms(folder: Path | None, synthetic: Sequence[float], rate: int, seed: int) -> dict[str, Tensor]:
-    """Room responses [m] by name: the recordings of a folder, and synthetic rooms of reverberation times (s)."""
+    """Return room responses [m] by name: the recordings of a folder, and synthetic rooms.
+
+    Args:
+        folder: folder of recorded responses, or None.
+        synthetic: reverberation times of the synthetic rooms in seconds.
+        rate: rate of the samples in Hz.
+        seed: seed of the synthetic rooms.
+
+    """
     rooms = {} if folder is None else {path.stem: read_audio(path, rate) for path in sound_files(folder)}
     generator = torch.Generator().manual_seed(seed)
     return rooms | {f"room {t60:g} s": synthetic_room(t60, rate, generator) for t60 in synthetic}
 
 
 def synthetic_room(t60: float, rate: int, generator: torch.Generator) -> Tensor:
-    """A response [t60 * rate]: the direct sound, then noise that falls by 60 dB in `t60` seconds (Polack 1988).
+    """Return a room response [t60 * rate] (Polack 1988).
 
-    The reverberation has as much energy as the direct sound.
+    It has the direct sound, then noise that decreases by 60 dB in `t60` seconds. The reverberation has as much energy
+    as the direct sound.
     """
     length = max(2, round(t60 * rate))
     time = torch.arange(length) / rate

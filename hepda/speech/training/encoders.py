@@ -1,4 +1,4 @@
-"""Encoders of windows [n, steps, width]: the papers' feed-forward network, and a small convolutional one."""
+"""Encoders of windows [n, steps, width]: feed-forward (the network of the papers), convolutional and recurrent."""
 
 from __future__ import annotations
 
@@ -12,23 +12,24 @@ from hepda.errors import ConfigError
 
 
 class FeedForward(nn.Module):
-    """A window as one row of numbers, through layers of ReLUs: the acoustic models of both papers."""
+    """Layers with ReLU on a window that is flattened to one row of numbers: the acoustic models of both papers."""
 
     def __init__(self, steps: int, width: int, layers: Sequence[int], dropout: float = 0.0) -> None:
         super().__init__()
         self.layers = mlp(steps * width, layers, dropout=dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Windows [n, steps, width] to features [n, d]."""
+        """Compute features [n, d] of windows [n, steps, width]."""
         found: Tensor = self.layers(x.flatten(1))
         return found
 
 
 class Convolutional(nn.Module):
-    """A time-delay network (Waibel et al. 1989; Peddinti et al. 2015): three convolutions over time, two of them of
-    stride 2, batch normalisation between, and one layer over all that is left.
+    """A time-delay network (Waibel et al. 1989; Peddinti et al. 2015).
 
-    domains: statistics of the batch normalisation for each domain (DomainBatchNorm), or else for both together.
+    It has three convolutions over time, two of them with stride 2, with batch normalisation in between, and one linear
+    layer over all remaining steps. With `domains` the batch normalisation has separate statistics for each domain
+    (DomainBatchNorm), otherwise common ones.
     """
 
     def __init__(
@@ -49,7 +50,7 @@ class Convolutional(nn.Module):
         self.last = nn.Linear(left * 2 * channels, features)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Windows [n, steps, width] to features [n, d]."""
+        """Compute features [n, d] of windows [n, steps, width]."""
         found = self.convolutions(x)
         return torch.relu(self.last(self.drop(found.flatten(1))))
 
@@ -57,8 +58,8 @@ class Convolutional(nn.Module):
 class Delays(nn.Module):
     """A convolution over time, batch normalisation and ReLU: [n, steps, inside] to [n, fewer steps, outside].
 
-    The convolution is one matrix product of the delayed steps side by side; on windows of 21 steps a processor takes
-    1.6 times as long for torch's own.
+    The convolution is one matrix product with the concatenated delayed steps. On windows of 21 steps the convolution of
+    torch takes a processor 1.6 times as long.
     """
 
     def __init__(self, inside: int, outside: int, kernel: int, stride: int, norm: nn.Module) -> None:
@@ -67,16 +68,16 @@ class Delays(nn.Module):
         self.weights = nn.Linear(kernel * inside, outside, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """As the class says."""
+        """Apply the convolution, the batch normalisation and ReLU to [n, steps, inside]."""
         reach = x.shape[1] - self.kernel + 1
         delayed = [x[:, first : first + reach : self.stride] for first in range(self.kernel)]
         found = self.weights(torch.cat(delayed, dim=2))
-        # as an image of one row, its channels last in memory, it is normalised as it lies
+        # as an image of one row with channels last in memory, it is normalised without a copy
         return torch.relu(self.norm(found.transpose(1, 2).unsqueeze(2)).squeeze(2).transpose(1, 2))
 
 
 class Recurrent(nn.Module):
-    """A bidirectional GRU over the window; the states at the frame itself and at both ends are the features."""
+    """A bidirectional GRU over the window; the features are the states at the frame itself and at both ends."""
 
     def __init__(self, steps: int, width: int, features: int, middle: int) -> None:
         super().__init__()
@@ -86,6 +87,6 @@ class Recurrent(nn.Module):
         self.gru = nn.GRU(width, features // 4, batch_first=True, bidirectional=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Windows [n, steps, width] to features [n, d]."""
+        """Compute features [n, d] of windows [n, steps, width]."""
         states, ends = self.gru(x)
         return torch.cat([states[:, self.middle], ends[0], ends[1]], dim=1)

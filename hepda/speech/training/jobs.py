@@ -1,4 +1,4 @@
-"""A training of speech: takes to rows, a network of the core fitted to them, and what it makes of every trial."""
+"""Trainings of speech: takes to rows, a network of the core fitted to them, and its results on every trial."""
 
 from __future__ import annotations
 
@@ -44,20 +44,23 @@ if TYPE_CHECKING:
     from hepda.speech.recognition.senones import Aligner, Alignment
 
 SURE = "sure"
-"""Weights of frames: 1 with words, and of transcripts 1 or 0."""
+"""Weights of frames: 1 for known words, 1 or 0 for transcripts of the network."""
 _VALIDATION_SNR = (0.0, 10.0)
 _PROBE_SNR = 5.0
-_HELD_OUT = 10  # of ten recordings one is held out where a scorer or patience chooses the epoch
+_HELD_OUT = 10  # one of ten recordings is held out if a scorer or patience chooses the epoch
 
 
 @dataclass(frozen=True, slots=True)
 class SpeechJob(jobs.TrainingJob):
-    """The training of a model of speech; `table` is a folder of `write_material` and aligners, one a fold."""
+    """The training of a model of speech.
+
+    `table` is a folder of `write_material` that also has the aligners, one for each fold.
+    """
 
     config: SpeechConfig
 
     def train(self, progress: Callable[[int, int], None]) -> TrainingOutput:
-        """Fit, test, probe; leaves the network in `folder`."""
+        """Fit, test and probe the network, and save it in `folder`."""
         torch.manual_seed(self.seed)
         lesson = TrainingSetup.of(self)
         try:
@@ -79,7 +82,10 @@ class SpeechJob(jobs.TrainingJob):
 def jobs_of(
     config: SpeechConfig, material: Material, table: Path, run: Path, work: Path, device: str
 ) -> list[SpeechJob]:
-    """All trainings, seed by seed, so that an interrupted run has whole pairs."""
+    """Return all trainings, seed by seed.
+
+    In this order an interrupted run has complete pairs of trainings with the same seed.
+    """
     return [
         SpeechJob(config, model, fold, member, table, run, work, device, "plain")
         for member in range(config.seeds)
@@ -90,10 +96,23 @@ def jobs_of(
 
 @dataclass(slots=True)
 class TrainingSetup:
-    """What a job trains on, and its network.
+    """The data of a training, and its network.
 
-    `labelled`: how many takes, the first ones, came with their words; `transcripts`: of each round of self-training,
-    the share of the others that was learnt, and the part of it that was right, which is told and not used.
+    Attributes:
+        job: the training.
+        section: settings of the model.
+        material: utterances, noises and rooms, as the fold of the training uses them.
+        aligner: the aligner of the fold.
+        alignment: the senones of all utterances.
+        noises: types of noise in the training.
+        bank: frames of the takes.
+        source: rows of the labelled takes.
+        target: rows of the unlabelled takes; None without adaptation to them.
+        network: the network.
+        labelled: number of takes with known words; these are the first ones.
+        transcripts: for each round of self-training, the share of the unlabelled takes that was learnt, and the share
+            of correct words among them. The latter is reported only; no training uses it.
+
     """
 
     job: SpeechJob
@@ -111,19 +130,19 @@ class TrainingSetup:
 
     @property
     def rounds(self) -> int:
-        """Of self-training, after the training of `epochs`."""
+        """Number of rounds of self-training, after the training of `epochs`."""
         domain = self.section.domain
         return 0 if domain is None else domain.rounds
 
     @property
     def epochs(self) -> int:
-        """Of the training and all rounds."""
+        """Number of epochs of the training and of all rounds together."""
         domain = self.section.domain
         return self.section.training.epochs + (0 if domain is None else domain.rounds * domain.round_epochs)
 
     @classmethod
     def of(cls, job: SpeechJob) -> TrainingSetup:
-        """Takes, frames and rows of a job, and the network that it begins with."""
+        """Prepare the takes, frames and rows of a job, and its initial network."""
         config, section = job.config, job.config.models[job.model]
         material = of_fold(config, read_material(job.table), job.fold)
         aligner = read_aligner(job.table / f"aligner-fold{job.fold}.safetensors")
@@ -139,7 +158,10 @@ class TrainingSetup:
         return cls(job, section, material, aligner, alignment, noises, bank, source, target, network, labelled)
 
     def fit(self, on_epoch: Callable[[History], None]) -> History:
-        """Train, then the rounds of self-training; goes on from the checkpoints of an interrupted training."""
+        """Train, then do the rounds of self-training.
+
+        An interrupted training resumes from its checkpoints.
+        """
         history = self._fitted(History(), 0, on_epoch)
         for number in range(1, self.rounds + 1):
             self._transcribe(number)
@@ -147,7 +169,7 @@ class TrainingSetup:
         return history
 
     def _fitted(self, before: History, number: int, on_epoch: Callable[[History], None]) -> History:
-        """What was trained before, and the training (number 0) or a round of self-training after it."""
+        """Do the training (number 0) or a round of self-training; return its history after the history `before`."""
         job, settings, domain = self.job, self.section.training, self.section.domain
         adapts = domain is not None and self.target is not None
         epochs = domain.round_epochs if domain is not None and number else settings.epochs
@@ -178,7 +200,7 @@ class TrainingSetup:
         return before.then(history)
 
     def _held_out(self) -> tuple[DomainRows, DomainRows | None, tuple[DomainRows, DomainRows | None]]:
-        """Return rows to train on, and those of one recording in ten, which say when to stop."""
+        """Return the rows for training, and the rows of one recording in ten, which determine when to stop."""
         recordings, number = torch.unique(self.bank.takes.recording, return_inverse=True)
         drawn = np.random.default_rng(self.job.seed).permutation(len(recordings)) % _HELD_OUT == 0
         held = torch.from_numpy(drawn)[number][self.bank.frames.utterance]
@@ -192,7 +214,7 @@ class TrainingSetup:
         return source, target, (held_source, held_target)
 
     def _transcribe(self, number: int) -> None:
-        """Give the unlabelled utterances the words that the network hears in them, for a round of self-training."""
+        """Label the unlabelled utterances with the words that the network recognises, for a round of self-training."""
         domain, target, takes = self.section.domain, self.target, self.bank.takes
         if domain is None or target is None:
             return
@@ -200,21 +222,21 @@ class TrainingSetup:
         listener, tape = self.listener(), takes.tape.select(unlabelled)
         frames = listener.extractor(tape, takes.speaker[unlabelled])
         likelihood = scaled(listener.senones(frames), listener.priors)
-        told = transcribed(likelihood, frames, self.aligner.lexicon, self.aligner.stay)
+        transcripts = transcribed(likelihood, frames, self.aligner.lexicon, self.aligner.stay)
         spoken = [self.material.corpus.words[n][0] for n in takes.recording.tolist()]
         frequency = torch.bincount(torch.tensor(spoken[: self.labelled]), minlength=len(self.aligner.lexicon.words))
-        sure = told.surest(domain.share * number / domain.rounds, frequency / frequency.sum())
-        right = told.word[sure] == torch.tensor(spoken[self.labelled :])[sure]
+        sure = transcripts.surest(domain.share * number / domain.rounds, frequency / frequency.sum())
+        right = transcripts.word[sure] == torch.tensor(spoken[self.labelled :])[sure]
         self.transcripts.append({"share": float(sure.double().mean()), "right": float(right.double().mean())})
         chosen = target.features.numbers - (len(self.bank.frames) - len(frames))
         weight = sure[frames.utterance[chosen]].double()
-        self.target = replace(target, targets={"senone": told.senone[chosen]}, weights={SURE: weight})
+        self.target = replace(target, targets={"senone": transcripts.senone[chosen]}, weights={SURE: weight})
         self.source = replace(self.source, weights={SURE: torch.ones(len(self.source), dtype=torch.float64)})
         head = self.network.heads["senone"]
         self.network.heads["senone"] = replace(head, rows="both", weight=SURE)
 
     def listener(self) -> Listener:
-        """The trained network with its decoder."""
+        """Return the trained network with its decoder."""
         config, corpus = self.job.config, self.material.corpus
         loop = config.evaluation.grammar == "loop"
         cost = config.evaluation.insertion if loop else 0.0
@@ -225,7 +247,10 @@ class TrainingSetup:
         return Listener(self.network, extractor_of(config), context_of(config), priors, graph, corpus.vocabulary)
 
     def tests(self) -> NDArray[np.float32]:
-        """All trials of the fold's test utterances, [trials * u, 3] as `Listener.judge` gives them."""
+        """Return the results of all trials of the test utterances of the fold.
+
+        The array [trials * u, 3] has the columns of `Listener.judge`.
+        """
         config, material = self.job.config, self.material
         test = parts_of(config, material.corpus, self.job.fold).test
         corpus = material.corpus.select(test)
@@ -237,7 +262,10 @@ class TrainingSetup:
         return np.concatenate(found)
 
     def chosen_by(self) -> dict[str, Any]:
-        """Word error rate on validation recordings in the noises of this training: what strengths are chosen by."""
+        """Return the word error rate on validation recordings, by which the strength of the adaptation is chosen.
+
+        The recordings are mixed with the noises of this training.
+        """
         config, material = self.job.config, self.material
         validation = parts_of(config, material.corpus, self.job.fold).validation
         corpus = material.corpus.select(validation)
@@ -249,15 +277,16 @@ class TrainingSetup:
             kinds = torch.from_numpy(random.choice(np.array(self.noises), len(corpus)))
             trial = Trial("validation", kinds, snr, torch.full((len(corpus),), -1))
             tape = trial_tape(trial, number, seen, corpus.tape, self.job.seed)
-            judged = listener.judge(tape, corpus.speaker, corpus.words, senone)
-            wrong, said = wrong + float(judged[:, 0].sum()), said + sum(len(words) for words in corpus.words)
+            results = listener.judge(tape, corpus.speaker, corpus.words, senone)
+            wrong, said = wrong + float(results[:, 0].sum()), said + sum(len(words) for words in corpus.words)
         return {"validation_word_error_rate": wrong / said}
 
     def probes(self) -> dict[str, Any]:
-        """Fresh networks that tell noises (and noise from none, and rooms) by the embedding, and the training's head.
+        """Train fresh networks to recognise noises (also noise or none, and rooms) from the embedding.
 
-        They hear the validation recordings at 5 dB in stretches that no training heard: even ones to learn by, odd
-        ones to be asked.
+        They use the validation recordings at 5 dB, with stretches of noise that are in no training. Recordings with
+        even numbers are for training, those with odd numbers for testing. The result also has the accuracy of the
+        domain head of the training.
         """
         config, material, most = self.job.config, self.material, self.job.config.evaluation.probe
         if not most:
@@ -297,7 +326,7 @@ class TrainingSetup:
     def _head(
         self, windows: Tensor, labels: dict[str, Any], utterance: NDArray[Any], test: NDArray[Any]
     ) -> dict[str, Any]:
-        """The accuracy of the training's own domain head on the frames that the probes are asked."""
+        """Return the accuracy of the domain head of the training on the test frames of the probes."""
         domain = self.section.domain
         what = None if domain is None else {"target": "pair"}.get(domain.of, domain.of)
         if what not in labels or DOMAIN not in self.network.heads:
@@ -314,10 +343,10 @@ class TrainingSetup:
 def takes_of(
     job: SpeechJob, section: SpeechModelConfig, material: Material, noises: tuple[int, ...]
 ) -> tuple[Takes, Tensor, int]:
-    """All takes of a job, the labelled ones first; the room of each; and how many are labelled.
+    """Return all takes of a job, the labelled ones first, the room of each, and the number of labelled takes.
 
-    Recordings without words were made in noise: each take of them has its noise at its ratio for good, and is the same
-    one for a model that adapts to it and for the one that is told its words.
+    Recordings without words were made in noise: each take of them has a fixed noise at a fixed ratio. This noise is the
+    same for a model that adapts to these takes and for a model that is trained with their words.
     """
     config, copies = job.config, section.training.copies
     parts = parts_of(config, material.corpus, job.fold)
@@ -342,7 +371,7 @@ def takes_of(
 
 
 def joined(parts: list[Takes]) -> Takes:
-    """Several takes as one."""
+    """Join several sets of takes into one."""
     if len(parts) == 1:
         return parts[0]
     names = ("speaker", "noise", "added", "recording", "speed")
@@ -359,7 +388,10 @@ def rows_of(
     labelled: int,
     noises: tuple[int, ...],
 ) -> tuple[DomainRows, DomainRows | None]:
-    """Return rows of the core: windows of frames, made when a batch asks for them, and what the heads learn."""
+    """Return rows of the core: windows of frames, computed when a batch needs them, and the targets of the heads.
+
+    The first are the rows of the labelled takes, the second those of the unlabelled takes (None if there are none).
+    """
     takes, frames, own = bank.takes, bank.frames, slice(labelled)
     senone = alignment.at_speeds(takes.recording[own], takes.speed[own], frames.count[own], bank.extractor.bank)
     begin = len(senone)
@@ -368,8 +400,8 @@ def rows_of(
     targets: dict[str, Any] = {"senone": senone[source]}
     domain = section.domain
     if domain is not None and domain.of != "target" and domain.alpha:
-        told = domain_labels(domain.of, takes.noise, rooms, noises)
-        targets[DOMAIN] = told[frames.utterance[source]]
+        labels = domain_labels(domain.of, takes.noise, rooms, noises)
+        targets[DOMAIN] = labels[frames.utterance[source]]
     rows = DomainRows(ComputedRows(source, bank.windows), targets, transform=bank.masked)
     if not len(target):
         return rows, None
@@ -377,7 +409,10 @@ def rows_of(
 
 
 def domain_labels(of: str, noise: Tensor, room: Tensor, noises: tuple[int, ...]) -> Tensor:
-    """What a domain head is told of each take, int64 [u]: 0 is no noise (or no room), others from 1 on."""
+    """Return the targets of a domain head for each take, int64 [u].
+
+    0 is no noise (or no room); types of noise (or rooms) are numbered from 1.
+    """
     if of == "pair":
         return (noise >= 0).long()
     if of == "noise":

@@ -1,4 +1,4 @@
-"""The network of a model of speech: an encoder of windows, a senone head, and what keeps or makes it tell domains."""
+"""The network of a model of speech: an encoder of windows, a senone head, and domain heads or terms."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ if TYPE_CHECKING:
     from hepda.speech.training.jobs import SpeechJob
 
 DOMAIN = "domain"
-"""The head that is told the noise, the room or the domain."""
+"""The head that learns the noise, the room or the domain."""
 STRONG = (16, 16)
-"""Bands and steps that are blanked at most in the second view of an unlabelled window."""
+"""Largest numbers of bands and steps that are blanked in the second view of an unlabelled window."""
 
 
 def classes_of(section: SpeechModelConfig, material: Material, noises: tuple[int, ...]) -> int:
-    """Classes of the domain head."""
+    """Return the number of classes of the domain head."""
     of = None if section.domain is None else section.domain.of
     return {"noise": len(noises) + 1, "room": len(material.rooms) + 1}.get(of or "", 2)
 
 
 def network_of(job: SpeechJob, section: SpeechModelConfig, aligner: Aligner, width: int, classes: int) -> Network:
-    """Encoder, senone head and, where the model has a domain, its head or terms."""
+    """Build the encoder, the senone head and, if the model has a domain, its head or terms."""
     steps, senones = job.config.frames.context.steps, aligner.lexicon.senones
     with seeded(job.seed):
         encoder, features = encoder_of(section, steps, width, context_of(job.config).middle)
@@ -52,7 +52,7 @@ def network_of(job: SpeechJob, section: SpeechModelConfig, aligner: Aligner, wid
 
 
 def _told_head(alpha: float, domain: SpeechDomainConfig, features: int, classes: int) -> Head:
-    """A head that is told the noise or the room: reversed with alpha above 0, a second task below."""
+    """Return a head that learns the noise or the room: reversed if alpha is above 0, a second task if it is below."""
     return Head(
         DOMAIN,
         mlp(features, domain.head, classes),
@@ -65,7 +65,15 @@ def _told_head(alpha: float, domain: SpeechDomainConfig, features: int, classes:
 
 
 def encoder_of(section: SpeechModelConfig, steps: int, width: int, middle: int) -> tuple[nn.Module, int]:
-    """The encoder of a model and the width of its output; middle: the step that is the frame itself."""
+    """Return the encoder of a model and the width of its output.
+
+    Args:
+        section: settings of the model.
+        steps: steps of a window.
+        width: features of a step.
+        middle: the step of the frame itself.
+
+    """
     if section.encoder == "feedforward":
         return FeedForward(steps, width, section.layers, section.dropout), section.layers[-1]
     if section.encoder == "recurrent":

@@ -1,4 +1,4 @@
-"""How much of the noise an embedding still tells: a fresh network asked, beside the head that was trained along."""
+"""Information about the noise in an embedding: a fresh network as a probe, in addition to the trained domain head."""
 
 from __future__ import annotations
 
@@ -14,10 +14,14 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """A fresh classifier's accuracy on utterances that it did not see.
+    """Accuracy of a fresh classifier on utterances that are not in its training.
 
-    value: accuracy, of classes that count the same; low, high: 95 % over bootstrapped utterances; chance: of one who
-    hears nothing; classes: how many.
+    Attributes:
+        value: accuracy, with the same weight for all classes.
+        low, high: 95 % interval from bootstrapped utterances.
+        chance: accuracy of a random choice.
+        classes: number of classes.
+
     """
 
     value: float
@@ -27,19 +31,28 @@ class Probe:
     classes: int
 
     def to_dict(self) -> dict[str, float]:
-        """As metrics.json has it."""
+        """Return the probe in the form of metrics.json."""
         return {
             "value": self.value, "low": self.low, "high": self.high, "chance": self.chance, "classes": self.classes,
         }  # fmt: skip
 
 
 def balanced(right: Array, label: Array) -> float:
-    """Accuracy averaged over the classes that there are."""
+    """Return the accuracy averaged over the classes that occur."""
     return float(np.mean([right[label == kind].mean() for kind in np.unique(label)]))
 
 
 def asked(right: Array, label: Array, utterance: Array, seed: int, replicas: int = 200) -> Probe:
-    """A probe from its answers: right [n] bool, classes [n], and the utterance that each frame is of [n]."""
+    """Return a probe from the answers of a classifier.
+
+    Args:
+        right: whether each answer is correct, bool [n].
+        label: classes [n].
+        utterance: the utterance of each frame [n].
+        seed: seed of the bootstrap.
+        replicas: number of bootstrap samples.
+
+    """
     classes = len(np.unique(label))
     names, group = np.unique(utterance, return_inverse=True)
     table = np.zeros((len(names), int(label.max()) + 1, 2))
@@ -57,17 +70,18 @@ def asked(right: Array, label: Array, utterance: Array, seed: int, replicas: int
 def probed(
     embedding: Array, label: Array, utterance: Array, test: Array, *, seed: int, hidden: int = 64
 ) -> tuple[Probe, Array]:
-    """A fresh network's accuracy, and its test answers.
+    """Return the accuracy of a fresh network, and its answers on the test frames.
 
-    A standardised MLP of one layer, trained until a tenth of its frames that is held back says enough.
+    The network is a standardised MLP with one hidden layer. Its training stops when the accuracy on a held-out tenth of
+    its frames no longer improves.
 
     Args:
         embedding: float32 [n, d].
-        label: int [n], what is to be told.
-        utterance: int [n]; no utterance is on both sides.
-        test: bool [n]: frames that are asked.
-        seed: of the network and of the interval.
-        hidden: its width.
+        label: int [n], the classes to recognise.
+        utterance: int [n]; no utterance is in both training and test.
+        test: bool [n]: the test frames.
+        seed: seed of the network and of the interval.
+        hidden: width of the hidden layer.
 
     """
     from sklearn.exceptions import ConvergenceWarning
@@ -80,7 +94,7 @@ def probed(
     )
     model = make_pipeline(StandardScaler(), network)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # 60 passes are a limit that is meant
+        warnings.simplefilter("ignore", ConvergenceWarning)  # the limit of 60 passes is intended
         model.fit(embedding[~test], label[~test])
     answers = model.predict(embedding[test])
     return asked(answers == label[test], label[test], utterance[test], seed), answers
