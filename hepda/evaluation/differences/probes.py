@@ -81,7 +81,8 @@ def probe(
         seed: seed of folds, thinning, fits and bootstrap.
 
     Raises:
-        DataError: a fold has no events of a domain.
+        DataError: a fold has no positive sum of weights of a domain, or there are fewer than two given folds.
+        ValueError: the domains have different columns, folds are given for one domain only, or fewer than two are drawn.
 
     """
     check_bootstrap(replicas, level)
