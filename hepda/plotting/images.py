@@ -121,7 +121,7 @@ def _key(axes: Axes, names: Sequence[str], colours: Sequence[str]) -> None:
 
 @styled
 def confusion_figure(counts: NDArray[np.int64], *, classes: Sequence[str], title: str) -> Figure:
-    """Draw counts [true, predicted] as shares of the true class, in per cent, with numbers in the cells if few."""
+    """Draw counts [true, predicted] as shares of the true class in per cent; small matrices show the numbers."""
     share = 100.0 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     small = len(classes) <= 12
     drawn, axes = figure(COLUMN, COLUMN * 0.92, left=0.42 if small else 0.5)

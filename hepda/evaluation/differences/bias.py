@@ -142,8 +142,8 @@ def efficiency_shift(
 
     The error, (e_other / e_source) sqrt[(d_other / e_other)^2 + (d_source / e_source)^2] with d from sumw2, treats the
     domains as independent and the cut as exact. Shift and error are None, and `why` has the reason, if the efficiency
-    of the source is not positive at the cut. Where no event of the other domain passes it, the shift of -100 % has no
-    error, and `upper` is the limit on the shift at 95 % confidence.
+    of the source is not positive at the cut, or if no event of the other domain passes it. In the second case the shift
+    would be -100 % without an error, and `upper` is the limit on the shift at 95 % confidence.
     """
     signal = sample(signal_score, signal_weight, "signal of the source")
     source = sample(source_score, source_weight, "the source")

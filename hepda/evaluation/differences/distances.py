@@ -4,8 +4,8 @@ Convention. Each sample is normalised to unit sum of weights, F(x) = sumw(score 
 weights F need not rise; it is used as it is, never clipped or made monotone, and a maximum or an integral
 is taken over all scores of both samples. So no treatment of signs biases a distance, and its
 noise is that of the signed weights: if the weights do not depend on the score, F fluctuates like that of n_eff
-events. KS does not change when the score is mapped monotonically; Wasserstein and energy do, because they have
-its units.
+events. KS does not change when the score is mapped monotonically; Wasserstein and energy do, because
+their units are those of the score.
 """
 
 from __future__ import annotations

@@ -233,7 +233,7 @@ def same_generator_nulls(
     Args:
         source: the sample of the source.
         other: the sample of the other domain.
-        edges: edges of the bins of chi2 and Jensen-Shannon, which are omitted where they are undefined.
+        edges: edges of the bins of chi2 and Jensen-Shannon; these two are omitted where they are undefined.
         replicas: number of replicas.
         level: level of the quantile.
         seed: seed of permutations and bootstrap.

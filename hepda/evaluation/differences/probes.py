@@ -82,7 +82,7 @@ def probe(
 
     Raises:
         DataError: a fold has no positive sum of weights of a domain, or there are fewer than two given folds.
-        ValueError: the domains have different columns, folds are given for one domain only, or fewer than two are drawn.
+        ValueError: the numbers of columns differ, folds are given for one domain only, or fewer than two are drawn.
 
     """
     check_bootstrap(replicas, level)

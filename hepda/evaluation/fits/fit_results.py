@@ -87,7 +87,7 @@ class Impact:
 
 @dataclass(frozen=True, slots=True)
 class ErrorBudget:
-    """The error of mu by origin; each part is the squared total minus the other parts."""
+    """The error of mu by origin; the parts add up to the total in quadrature."""
 
     total: float | None
     data: float | None  # all nuisance parameters fixed

@@ -122,8 +122,8 @@ class _Filled:
 def guess_label(name: str) -> str:
     """Return an axis label for a feature without one in the config: its name, with GeV where the name implies it.
 
-    The usual abbreviations (pt, ht, met, m, mass, energy) imply GeV; quantities without a unit (counts, angles, eta)
-    get none.
+    The guess takes usual abbreviations (pt, ht, met, m, mass, energy) as GeV; quantities without a unit (counts,
+    angles, eta) get none.
     """
     words = set(name.lower().replace("-", "_").split("_"))
     energy = {"pt", "ht", "st", "met", "mass", "m", "mbb", "mjj", "mjjj", "mtw", "mt", "energy", "e"}
