@@ -1,1 +1,1 @@
-"""Boosted decision trees: what every network is held against."""
+"""Boosted decision trees: the baseline with which every network is compared."""

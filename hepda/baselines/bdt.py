@@ -1,16 +1,16 @@
-"""Boosted decision trees with one contract: fit on weighted events, predict a score, save without pickle.
+"""Boosted decision trees with one interface: fit on weighted events, predict a score, save without pickle.
 
-The yardstick of every network. scikit-learn's histogram trees are always there; XGBoost and LightGBM come by
-an extra. All of them see the same features and the same weights.
+They are the baseline of every network. scikit-learn's histogram trees are always available; XGBoost and
+LightGBM are installed as extras. All of them use the same features and the same weights.
 
-Trees are not trained with negative weights. A leaf's value is -sum(g)/(sum(h) + l2) and a split's gain goes
-with sum(g)^2/sum(h), where g and h carry the event's weight: with signs in them, sum(h) can come near zero
-while sum(g) does not, and growing a tree looks for just those leaves. (20,000 events with 15 % of negative
+Trees are not trained with negative weights. A leaf's value is -sum(g)/(sum(h) + l2) and a split's gain is
+proportional to sum(g)^2/sum(h), where g and h carry the event's weight: with signed weights, sum(h) can come near
+zero while sum(g) does not, and growing a tree selects exactly those leaves. (20,000 events with 15 % of negative
 weights, ten features: AUC 0.676 with the signs, 0.702 without, and scores of exactly 0 and 1.) XGBoost
 refuses such weights, LightGBM's manual asks for none, and scikit-learn's binning fails on them from 200,000
-events on. So `fit` takes the absolute value, scales each class back to its signed sum, and says so:
-`Bdt.note`, and `negative_weights` in the metadata. That is right where the sign does not depend on the
-features; evaluation keeps every sign.
+events on. So `fit` takes the absolute value, scales each class back to its signed sum, and reports it in
+`Bdt.note` and in `negative_weights` of the metadata. That is right where the sign does not depend on the
+features; the evaluation keeps every sign.
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ TRUSTED = (
     "sklearn._loss.link.Interval",
     "sklearn.preprocessing._label.LabelEncoder",
 )
-"""What a file of scikit-learn's trees may hold beside what skops itself takes for harmless."""
+"""Types that a file of scikit-learn's trees may contain besides those that skops itself considers harmless."""
 
 
 class BdtSettings(Protocol):
-    """What a BDT is told; `hepda.config.BdtConfig` says each in words."""
+    """Settings of a BDT; the fields of `hepda.config.BdtConfig` describe each of them."""
 
     @property
     def library(self) -> str:
@@ -57,31 +57,31 @@ class BdtSettings(Protocol):
 
     @property
     def iterations(self) -> int:
-        """Trees at most."""
+        """Largest number of trees."""
 
     @property
     def learning_rate(self) -> float:
-        """Factor on each tree."""
+        """Factor on the contribution of each tree."""
 
     @property
     def max_leaves(self) -> int | None:
-        """Leaves of a tree at most."""
+        """Largest number of leaves of a tree."""
 
     @property
     def max_depth(self) -> int | None:
-        """Depth of a tree at most."""
+        """Largest depth of a tree."""
 
     @property
     def min_samples(self) -> int:
-        """Events in a leaf at least."""
+        """Smallest number of events in a leaf."""
 
     @property
     def l2(self) -> float:
-        """Penalty on the leaves' values."""
+        """L2 penalty on the leaves' values."""
 
     @property
     def patience(self) -> int | None:
-        """Iterations without improvement before it ends."""
+        """Iterations without improvement after which the training stops."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ class TrainingEvents:
 
 @dataclass(frozen=True, slots=True)
 class Bdt:
-    """Trained trees: `predict`, `save`, how many there are, and what became of negative weights."""
+    """Trained trees, their number, and the share of training events with negative weights."""
 
     library: str
     model: Any
@@ -105,7 +105,7 @@ class Bdt:
 
     @property
     def note(self) -> str | None:
-        """What the user should know of the training weights; None if they were taken as they are."""
+        """Message about the treatment of negative training weights; None if there were none."""
         if not self.negative:
             return None
         return (
@@ -114,7 +114,7 @@ class Bdt:
         )
 
     def predict(self, features: Features) -> NDArray[np.float32]:
-        """P(signal) [n] of features [n, k]."""
+        """Return P(signal) [n] of features [n, k]."""
         if self.library == "sklearn":
             score = self.model.predict_proba(features)[:, 1]
         elif self.library == "xgboost":
@@ -124,7 +124,7 @@ class Bdt:
         return np.asarray(score, dtype=np.float32)
 
     def save(self, folder: Path, stem: str, metadata: dict[str, Any]) -> None:
-        """Write the trees and their metadata: skops, or the library's own text; never a pickle."""
+        """Write the trees and their metadata, as skops or in the library's own text format; never as a pickle."""
         suffix = SUFFIX[self.library]
         policy = {"policy": "absolute", "share": self.negative} if self.negative else None
         about = metadata | {"library": self.library, "trees": self.trees, "negative_weights": policy}
@@ -138,18 +138,21 @@ class Bdt:
             import skops.io
 
             skops.io.dump(self.model, path)
-        elif self.library == "lightgbm":  # whose own writer does not say that a disk is full
+        elif self.library == "lightgbm":  # LightGBM's own writer does not report a full disk
             path.write_text(self.model.model_to_string(), encoding="utf-8")
         else:
             try:
                 self.model.save_model(path)
-            except ValueError as error:  # XGBoostError, its word for what the disk refuses
+            except ValueError as error:  # XGBoostError, raised when the file cannot be written
                 raise StorageError(f"{path}: cannot be written: {error}; make space, or name another place.") from error
 
 
 @contextmanager
 def _put(path: Path, suffix: str) -> Iterator[Path]:
-    """A name to write to that becomes `path` when the block ends well; libraries go by its suffix."""
+    """Yield a temporary path that replaces `path` when the block ends without an error.
+
+    The temporary name keeps the suffix, because the libraries choose the file format by it.
+    """
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{suffix}")
     try:
         with writing(path):
@@ -161,13 +164,19 @@ def _put(path: Path, suffix: str) -> Iterator[Path]:
 
 
 def usable(events: TrainingEvents) -> tuple[TrainingEvents, float]:
-    """Events with positive weights for trees, and the share of events whose weight was negative.
+    """Return events with positive weights for trees, and the share of events whose weight was negative.
 
-    Weights of 0 leave (they would count in the least number of events of a leaf); |w| stands for w, scaled so
-    that the sum of each class stays the signed one.
+    Events of weight 0 are removed (they would count in the smallest number of events of a leaf). The weight w is
+    replaced by |w|, scaled so that the sum of each class stays the signed one.
+
+    Args:
+        events: the training events with signed weights.
+
+    Returns:
+        The events with positive weights, and the share of all events whose weight was negative.
 
     Raises:
-        DataError: a class whose weights do not add up to more than 0.
+        DataError: the weights of a class do not add up to more than 0.
 
     """
     negative = float(np.mean(events.weight < 0.0)) if len(events.weight) else 0.0
@@ -186,7 +195,7 @@ def usable(events: TrainingEvents) -> tuple[TrainingEvents, float]:
 
 
 def fit_sklearn(settings: BdtSettings, train: TrainingEvents, validation: TrainingEvents | None, seed: int) -> Bdt:
-    """scikit-learn's HistGradientBoostingClassifier with its own early stopping on our validation events."""
+    """Train scikit-learn's HistGradientBoostingClassifier; its early stopping uses the given validation events."""
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     stop = settings.patience is not None and validation is not None
@@ -212,17 +221,17 @@ def fit_sklearn(settings: BdtSettings, train: TrainingEvents, validation: Traini
     model.fit(train.features, train.label, sample_weight=train.weight, **extra)
     if stop:
         # scikit-learn keeps the trees after the best one, the other libraries do not; validation_score_[0] is
-        # that of no tree at all.
+        # the score without any tree.
         best = max(1, int(np.argmax(model.validation_score_)))
         model._predictors = model._predictors[:best]
     return Bdt("sklearn", model, int(model.n_iter_))
 
 
 def fit_xgboost(settings: BdtSettings, train: TrainingEvents, validation: TrainingEvents | None, seed: int) -> Bdt:
-    """XGBoost's histogram trees.
+    """Train XGBoost's histogram trees.
 
-    XGBoost knows no least number of events in a leaf but a least sum of w p (1 - p), so that of `min_samples`
-    events of weight 1 at p = 1/2 is asked for.
+    XGBoost has no option for the smallest number of events in a leaf, only for the smallest sum of w p (1 - p). It is
+    set to the sum of `min_samples` events of weight 1 at p = 1/2.
     """
     xgboost = _import("xgboost")
     stop = settings.patience is not None and validation is not None
@@ -249,13 +258,13 @@ def fit_xgboost(settings: BdtSettings, train: TrainingEvents, validation: Traini
 
 
 def most_leaves(settings: BdtSettings, events: int) -> int:
-    """Leaves of a tree whose number nothing else limits; LightGBM wants a number, at most 131072."""
+    """Return the number of leaves of a tree that no setting limits; LightGBM requires a number, at most 131072."""
     by_depth: int = 2 ** (settings.max_depth or 17)
     return max(2, min(events // settings.min_samples, by_depth, 2**17))
 
 
 def fit_lightgbm(settings: BdtSettings, train: TrainingEvents, validation: TrainingEvents | None, seed: int) -> Bdt:
-    """LightGBM's leaf-wise trees."""
+    """Train LightGBM's leaf-wise trees."""
     lightgbm = _import("lightgbm")
     data = lightgbm.Dataset(train.features, train.label, weight=train.weight)
     stop = settings.patience is not None and validation is not None
@@ -289,12 +298,18 @@ def fit(
 ) -> Bdt:
     """Train the library that the settings name; the same seed gives the same trees.
 
-    Weights may be negative; what trees make of them stands at the head of this page. With `patience` and
-    validation events the trees after the best one are left out.
+    Weights may be negative; the docstring of this module describes their treatment. With `patience` and
+    validation events, the trees after the best one are removed.
+
+    Args:
+        settings: the library and its settings.
+        train: events to fit.
+        validation: events for early stopping; None disables it.
+        seed: seed of the library.
 
     Raises:
         ConfigError: hepda does not know the library.
-        DataError: a class whose weights do not add up to more than 0.
+        DataError: the weights of a class do not add up to more than 0.
         MissingExtraError: the library is not installed.
 
     """
@@ -306,10 +321,19 @@ def fit(
 
 
 def load(folder: Path, stem: str) -> tuple[Bdt, dict[str, Any]]:
-    """The trees that `Bdt.save` wrote, and their metadata; their structure is checked before a library follows it.
+    """Read the trees that `Bdt.save` wrote, and their metadata.
+
+    The structure of the trees is checked before a library uses it.
+
+    Args:
+        folder: folder of the files.
+        stem: name of the files without their suffixes.
+
+    Returns:
+        The trees and the metadata.
 
     Raises:
-        SourceError: a file is missing or holds something else than trees.
+        SourceError: a file is missing or does not contain trees.
         ConfigError: the metadata name a library that hepda does not know.
         MissingExtraError: the library is not installed.
 
@@ -339,7 +363,7 @@ def load(folder: Path, stem: str) -> tuple[Bdt, dict[str, Any]]:
 
 @contextmanager
 def _reading(path: Path, what: str) -> Iterator[None]:
-    """What cannot be read or checked within the block is a SourceError: the boundary of all files of trees."""
+    """Raise SourceError for everything that cannot be read or checked within the block; used for all files of trees."""
     import zipfile
     import zlib
 
@@ -373,7 +397,7 @@ def _load_xgboost(path: Path) -> tuple[Any, int, int]:
     model = xgboost.XGBClassifier()
     with _reading(path, "a model of XGBoost"):
         text, features, trees = structure.checked_xgboost(path.read_text(encoding="utf-8"))
-        model.load_model(text)  # its XGBoostError is a ValueError
+        model.load_model(text)  # raises XGBoostError, which is a ValueError
     return model, features, trees
 
 

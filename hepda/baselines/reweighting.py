@@ -1,14 +1,14 @@
-"""Density ratios: factors on the weights of one sample with which it looks like another.
+"""Density ratios: factors on the weights of one sample that make its distributions those of another sample.
 
-`density_ratio` gives every event a factor by a model that was trained, and calibrated, on other events: with p parts,
-the events of part k get theirs from a model of the parts that are neither k nor k + 1; part k + 1 stops and calibrates
-it. Two ways:
+`density_ratio` computes the factor of every event with a model that was trained, and calibrated, on other events. With
+p parts, the model for the events of part k is trained on the parts that are neither k nor k + 1; part k + 1 is used for
+early stopping and calibration. There are two methods:
 
-* classifier: the odds p/(1 - p) of boosted trees that tell target from source, both with the same sum of weights
+* classifier: the odds p/(1 - p) of boosted trees that separate target from source, both with the same sum of weights
   (the likelihood-ratio trick: Cranmer, Pavez & Louppe, arXiv:1506.02169), calibrated by a logistic curve on events that
   the trees did not see (Platt 1999): trees that over- or underfit have odds that are too far from, or too near to, 1;
-* hep_ml: Rogozhnikov's gradient-boosted reweighter (arXiv:1608.05806), whose trees look for the leaves in which the two
-  differ most; it has no calibration.
+* hep_ml: Rogozhnikov's gradient-boosted reweighter (arXiv:1608.05806), whose trees search for the leaves in which the
+  two samples differ most; it has no calibration.
 """
 
 from __future__ import annotations
@@ -29,25 +29,25 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class WeightedEvents:
-    """Features [n, k], signed weights [n], and the part [n] of each event, from 0."""
+    """Features [n, k], signed weights [n], and the part [n] of each event, counted from 0."""
 
     features: bdt.Features
     weight: Array
     part: NDArray[np.integer[Any]]
 
     def of(self, mask: NDArray[np.bool_]) -> WeightedEvents:
-        """The events of a mask."""
+        """Return the events that a mask selects."""
         return WeightedEvents(np.ascontiguousarray(self.features[mask]), self.weight[mask], self.part[mask])
 
 
 @dataclass(frozen=True, slots=True)
 class Ratio:
-    """What `density_ratio` found.
+    """Result of `density_ratio`.
 
     Attributes:
-        factor: on the weights of the source [n]; the sum of weights stays what it was.
+        factor: factors on the weights of the source [n]; the sum of weights is unchanged.
         clipped: share of the events (by absolute weight) whose ratio was outside the limits.
-        limits: of the ratio over its mean.
+        limits: limits on the ratio divided by its mean.
         n_eff: effective number of source events, before and after.
 
     """
@@ -58,7 +58,7 @@ class Ratio:
     n_eff: tuple[float, float]
 
     def as_manifest(self) -> dict[str, Any]:
-        """All but the factors."""
+        """Return everything except the factors."""
         return {
             "clipped": self.clipped,
             "limits": list(self.limits),
@@ -70,7 +70,7 @@ class Ratio:
 
 @dataclass(frozen=True, slots=True)
 class Trees:
-    """Settings of the classifier: small trees, many events a leaf, for a ratio that is smooth rather than sharp."""
+    """Settings of the classifier: small trees with many events per leaf, which give a smooth ratio."""
 
     library: str = "sklearn"
     iterations: int = 200
@@ -89,18 +89,18 @@ Estimate = Callable[[bdt.Features], Array]
 def density_ratio(
     source: WeightedEvents, target: WeightedEvents, *, method: str = "classifier", clip: float = 10.0, seed: int = 0
 ) -> Ratio:
-    """Factors with which the source's distribution of features becomes the target's; its total stays.
+    """Return factors that give the source the target's distribution of features, with an unchanged sum of weights.
 
     Args:
         source: the events that get a factor.
-        target: what they shall look like.
+        target: the events whose distribution the source shall have.
         method: `classifier` or `hep_ml`.
-        clip: ratios over their mean are kept between 1/clip and clip.
-        seed: of the trees.
+        clip: ratios divided by their mean are limited to the range from 1/clip to clip.
+        seed: seed of the trees.
 
     Raises:
         ConfigError: hepda does not know the method.
-        DataError: fewer than three parts, a part without events of one side, or weights without a positive sum.
+        DataError: fewer than three parts, a part without events of one sample, or weights without a positive sum.
         MissingExtraError: hep_ml is not installed.
 
     """
@@ -122,7 +122,7 @@ def density_ratio(
 
 
 def _pair(source: WeightedEvents, target: WeightedEvents) -> bdt.TrainingEvents:
-    """Events of both sides, 1 for the target, with positive weights that add up to half the events on each side."""
+    """Join both samples, label 1 for the target; positive weights of each sum to half the number of events."""
     label = np.concatenate([np.zeros(len(source.weight)), np.ones(len(target.weight))]).astype(np.int8)
     weight = np.concatenate([source.weight, target.weight])
     for value, side in ((0, "source"), (1, "target")):
@@ -135,7 +135,7 @@ def _pair(source: WeightedEvents, target: WeightedEvents) -> bdt.TrainingEvents:
 
 
 def _classifier(train: bdt.TrainingEvents, held: bdt.TrainingEvents, seed: int) -> Estimate:
-    """Calibrated log odds of trees that tell the target from the source."""
+    """Return the calibrated log odds of trees that separate the target from the source."""
     from sklearn.linear_model import LogisticRegression
 
     trees = bdt.fit(Trees(), train, held, seed=seed)
@@ -146,13 +146,13 @@ def _classifier(train: bdt.TrainingEvents, held: bdt.TrainingEvents, seed: int) 
         return odds
 
     curve = LogisticRegression(C=np.inf).fit(log_odds(held.features)[:, None], held.label, held.weight)
-    # a slope below 0 would say that trees know less than nothing: then there is nothing that they know
+    # A slope below 0 means that the trees are worse than chance; the ratio is then constant.
     slope = max(0.0, float(curve.coef_[0, 0]))
     return lambda features: slope * log_odds(features) + float(curve.intercept_[0])
 
 
 def _hep_ml(train: bdt.TrainingEvents, held: bdt.TrainingEvents, seed: int) -> Estimate:
-    """hep_ml's reweighter with its documentation's settings, on the training and the calibration part."""
+    """Fit hep_ml's reweighter, with the settings of its documentation, on the training and the calibration part."""
     try:
         reweight = importlib.import_module("hep_ml.reweight")
     except ModuleNotFoundError as error:
@@ -176,7 +176,7 @@ METHODS: dict[str, Callable[[bdt.TrainingEvents, bdt.TrainingEvents, int], Estim
 
 
 def _ratio(weight: Array, logs: Array, clip: float) -> Ratio:
-    """Ratios from their logarithms: divided by their mean, clipped, and with the sum of weights kept."""
+    """Compute the ratios from their logarithms: divided by their mean, clipped, with an unchanged sum of weights."""
     size = np.abs(weight)
     raw = np.exp(logs - logs.max())
     raw /= float(size @ raw) / float(size.sum())

@@ -1,9 +1,9 @@
-"""The structure of saved trees, checked before a library is given them.
+"""Checks of the structure of saved trees before a library reads them.
 
-scikit-learn, XGBoost and LightGBM follow the indices of a tree without looking at them. The fault is theirs: an index
-out of range ends the process (SIGSEGV, SIGABRT), and one that leads back never ends it. So trees are followed here
-first: every child is in range and reached once, every feature exists, every array has its length. Texts are given to
-a library as they were understood here, so that it reads nothing else in them.
+scikit-learn, XGBoost and LightGBM follow the indices of a tree without checking them. That is a fault of these
+libraries: an index out of range ends the process (SIGSEGV, SIGABRT), and an index that forms a cycle never ends it. So
+the trees are followed here first: every child is in range and reached once, every feature exists, every array has its
+length. A library gets the text as it was parsed here, so that it cannot interpret it differently.
 """
 
 from __future__ import annotations
@@ -19,17 +19,21 @@ Numbers = NDArray[Any]
 
 
 class StructureError(ValueError):
-    """Trees that no library of hepda has written."""
+    """Error for trees that no library of hepda has written."""
 
 
 def check_tree(left: Numbers, right: Numbers, inner: NDArray[np.bool_], feature: Numbers, features: int) -> None:
     """Follow a tree from its root, node 0.
 
-    left, right: numbers of the children [n]; inner: which nodes have children [n]; feature: what an inner node
-    compares [n]; features: how many features there are.
+    Args:
+        left: numbers of the left children [n].
+        right: numbers of the right children [n].
+        inner: whether a node has children [n].
+        feature: feature that an inner node compares [n].
+        features: number of features.
 
     Raises:
-        StructureError: a child or a feature is out of range, or a node is reached twice, as in a circle.
+        StructureError: a child or a feature is out of range, or a node is reached twice, as in a cycle.
 
     """
     n = len(inner)
@@ -58,11 +62,14 @@ def _require(fits: bool, what: str) -> None:
 
 
 def check_sklearn(model: Any) -> int:
-    """Check a HistGradientBoostingClassifier that skops has read; returns how many features it has.
+    """Check a HistGradientBoostingClassifier that skops has read, and return its number of features.
+
+    Args:
+        model: the object that skops returned.
 
     Raises:
-        StructureError: it is not one of two classes on numbers that `fit` made.
-        AttributeError, TypeError: parts of it are missing or something else.
+        StructureError: it is not a classifier of two classes on numbers, as `fit` makes it.
+        AttributeError, TypeError: parts of it are missing or have another type.
 
     """
     from sklearn._loss.loss import HalfBinomialLoss
@@ -94,11 +101,17 @@ _XGBOOST_NONE = ("categories", "categories_nodes", "categories_segments", "categ
 
 
 def checked_xgboost(text: str) -> tuple[bytearray, int, int]:
-    """A model of XGBoost as JSON, checked and written anew; with its number of features and of trees.
+    """Check an XGBoost model in JSON.
+
+    Args:
+        text: the model as JSON.
+
+    Returns:
+        The model as newly written JSON, its number of features, and its number of trees.
 
     Raises:
-        StructureError: it is not one of two classes on numbers that `fit` made.
-        ValueError, KeyError, TypeError: it is no JSON, or parts of it are missing or something else.
+        StructureError: it is not a classifier of two classes on numbers, as `fit` makes it.
+        ValueError, KeyError, TypeError: it is not JSON, or parts of it are missing or have another type.
 
     """
     model = json.loads(text, object_pairs_hook=_once)
@@ -122,7 +135,7 @@ def checked_xgboost(text: str) -> tuple[bytearray, int, int]:
 
 
 def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object none of whose keys is there twice, of which two readers might take two."""
+    """Return a JSON object as a dict; reject a key that occurs twice, since readers may choose different values."""
     found = dict(pairs)
     _require(len(found) == len(pairs), "a key is there twice")
     return found
@@ -146,7 +159,7 @@ def _check_xgboost(tree: Mapping[str, Any], features: int) -> None:
 
 
 def _array(values: Any, kind: type) -> Numbers:
-    """A list of numbers; one with anything else is a StructureError. kind: int64 or float64."""
+    """Convert a list of numbers to an array of `kind`, int64 or float64; raise StructureError for other contents."""
     types = (int, bool) if kind is np.int64 else (int, float)
     numbers = isinstance(values, list) and all(isinstance(value, types) for value in values)
     _require(numbers, "it has something else than numbers")
@@ -169,11 +182,17 @@ _INTEGERS = ("split_feature", "decision_type", "left_child", "right_child", "int
 
 
 def checked_lightgbm(text: str) -> tuple[str, int, int]:
-    """The header and the trees of a model of LightGBM, checked; with its number of features and of trees.
+    """Check the header and the trees of a LightGBM model.
+
+    Args:
+        text: the model in LightGBM's text format.
+
+    Returns:
+        The header and the trees as text, the number of features, and the number of trees.
 
     Raises:
-        StructureError: it is not one of two classes on numbers that `fit` made.
-        ValueError, KeyError: it is no such text, or parts of it are missing or something else.
+        StructureError: it is not a classifier of two classes on numbers, as `fit` makes it.
+        ValueError, KeyError: it is not such a text, or parts of it are missing or have another type.
 
     """
     _require(text.isascii() and "\0" not in text, "it has letters that no model has")
@@ -198,7 +217,7 @@ def checked_lightgbm(text: str) -> tuple[str, int, int]:
 
 
 def _entries(lines: Sequence[str], known: Sequence[str]) -> dict[str, str]:
-    """Lines of `key=value` with known keys, each of them once."""
+    """Parse lines of `key=value` with known keys, each of which occurs once."""
     found: dict[str, str] = {}
     for line in filter(None, lines):
         key, is_entry, value = line.partition("=")
@@ -208,7 +227,7 @@ def _entries(lines: Sequence[str], known: Sequence[str]) -> dict[str, str]:
 
 
 def _check_sizes(trees: str, sizes: Sequence[int]) -> int:
-    """LightGBM jumps from tree to tree by these sizes; returns how many there are."""
+    """Check the sizes that LightGBM uses as offsets from tree to tree; return the number of trees."""
     at = 0
     for number, size in enumerate(sizes):
         _require(size > 0 and trees.startswith(f"Tree={number}\n", at), "the sizes of its trees are wrong")
@@ -222,7 +241,7 @@ def _check_lightgbm(tree: Mapping[str, str], features: int) -> None:
     _require(all(len(numbers[name]) == 1 for name in _ONE), "a tree says something twice")
     leaves = int(numbers["num_leaves"][0])
     _require(numbers["num_cat"][0] == 0 and numbers["is_linear"][0] == 0, "it has categories or linear leaves")
-    # A tree of one leaf leaves out what it does not have.
+    # A tree with a single leaf omits the entries that it does not have.
     for names, length in ((_INNER, leaves - 1), (_LEAF, leaves)):
         for name in names:
             there = len(numbers.get(name, ()))

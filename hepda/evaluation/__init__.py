@@ -1,1 +1,1 @@
-"""Scores to numbers: arrays in, frozen dataclasses out. Import from its modules: this file is empty."""
+"""Numbers computed from scores: arrays are the input, frozen dataclasses the output. Import from the modules."""

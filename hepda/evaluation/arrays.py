@@ -1,4 +1,4 @@
-"""Checks and sums that every module of the evaluation begins with."""
+"""Checks and sums that all modules of the evaluation use."""
 
 from __future__ import annotations
 
@@ -36,10 +36,17 @@ class WeightedScores:
 
 
 def vector(values: ArrayLike, name: str, length: int | None = None) -> FloatArray:
-    """`values` as a finite float64 vector.
+    """Return `values` as a finite float64 vector.
 
-    Raises ValueError if it is not one-dimensional or not of the given length, DataError if it is empty or
-    holds a value that is not finite.
+    Args:
+        values: the numbers to convert.
+        name: name of the values in error messages.
+        length: required length; None accepts any.
+
+    Raises:
+        ValueError: the array is not one-dimensional or not of the given length.
+        DataError: the array is empty or contains a value that is not finite.
+
     """
     array = np.asarray(values, dtype=np.float64)
     if array.ndim != 1:
@@ -55,7 +62,18 @@ def vector(values: ArrayLike, name: str, length: int | None = None) -> FloatArra
 
 
 def sample(score: ArrayLike, weight: ArrayLike | None = None, name: str = "sample") -> WeightedScores:
-    """Check scores [n] and weights [n] (None: ones). DataError also if the sum of weights is not positive."""
+    """Check scores [n] and weights [n].
+
+    Args:
+        score: scores [n].
+        weight: signed weights [n]; None means ones.
+        name: name of the sample in error messages.
+
+    Raises:
+        ValueError: an array is not one-dimensional or the lengths differ.
+        DataError: an array is empty or has a value that is not finite, or the sum of weights is not positive.
+
+    """
     scores = vector(score, f"score of {name}")
     weights = np.ones(len(scores)) if weight is None else vector(weight, f"weight of {name}", len(scores))
     if weights.sum() <= 0:
@@ -67,7 +85,7 @@ def sample(score: ArrayLike, weight: ArrayLike | None = None, name: str = "sampl
 
 
 def signal_mask(label: ArrayLike, length: int) -> BoolArray:
-    """True where label is 1, False where it is 0; anything else is an error (-1, unknown, has no class)."""
+    """Return True where the label is 1 and False where it is 0; other labels (-1 means unknown class) are an error."""
     labels = np.asarray(label)
     if labels.shape != (length,):
         raise ValueError(f"label has shape {labels.shape} where ({length},) is needed")
@@ -81,7 +99,7 @@ def signal_mask(label: ArrayLike, length: int) -> BoolArray:
 def by_class(
     score: ArrayLike, label: ArrayLike, weight: ArrayLike | None = None, name: str = "sample"
 ) -> tuple[WeightedScores, WeightedScores]:
-    """The signal (label 1) and the background (label 0) of a sample, each checked as `sample` does."""
+    """Return the signal (label 1) and the background (label 0) of a sample, each checked as `sample` does."""
     scores = vector(score, f"score of {name}")
     weights = np.ones(len(scores)) if weight is None else vector(weight, f"weight of {name}", len(scores))
     mask = signal_mask(label, len(scores))
@@ -95,13 +113,13 @@ def by_class(
 
 
 def effective(weight: FloatArray) -> float:
-    """n_eff = sumw^2 / sumw2; 0 for no events or weights that are all zero."""
+    """Return n_eff = sumw^2 / sumw2; 0 if there are no events or all weights are zero."""
     sumw2 = float(np.dot(weight, weight))
     return float(weight.sum()) ** 2 / sumw2 if sumw2 > 0 else 0.0
 
 
 def bin_edges(edges: ArrayLike, name: str = "edges") -> FloatArray:
-    """Bin edges [b + 1], checked to rise strictly; ValueError otherwise. Infinite ends are allowed."""
+    """Return bin edges [b + 1]; raise ValueError unless they rise strictly. Infinite ends are allowed."""
     array = np.asarray(edges, dtype=np.float64)
     if array.ndim != 1 or len(array) < 2 or not np.all(np.diff(array) > 0):
         raise ValueError(f"{name} must be at least two rising numbers, not {array.tolist()[:10]}")
@@ -109,15 +127,15 @@ def bin_edges(edges: ArrayLike, name: str = "edges") -> FloatArray:
 
 
 def bin_index(values: FloatArray, edges: FloatArray) -> NDArray[np.intp]:
-    """Bin of each value, in [0, b); a value on an edge belongs to the bin above it.
+    """Return the bin of each value, in [0, b); a value on an edge belongs to the bin above it.
 
-    What lies beyond the ends counts to the first or the last bin: no event is ever lost from a sum.
+    Values beyond the ends belong to the first or the last bin, so that no event is lost from a sum.
     """
     return np.asarray(np.searchsorted(edges[1:-1], values, side="right"))
 
 
 def histogram(values: FloatArray, weight: FloatArray, edges: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Sums of weights [b] and of squared weights [b] in bins whose ends are open (see `bin_index`)."""
+    """Return sums of weights [b] and of squared weights [b] in bins whose ends are open (see `bin_index`)."""
     index, bins = bin_index(values, edges), len(edges) - 1
     sumw = np.bincount(index, weights=weight, minlength=bins)
     sumw2 = np.bincount(index, weights=weight * weight, minlength=bins)

@@ -1,11 +1,11 @@
 """Bootstrap by Poisson weights, on scores that are binned once.
 
-A replica multiplies every weight by an independent Poisson(1) count, which is resampling with replacement for
-large samples and keeps events in place: several models and several statistics see the same replica, so their
+A replica multiplies every weight by an independent Poisson(1) count. For large samples this is resampling with
+replacement, and events keep their positions: several models and several statistics use the same replica, so their
 differences are paired. A replica costs one pass over the events per model, because the scores are put into
-some thousand quantile bins beforehand. Only the replicas' deviations from the binned central value are used,
-about the exact central value, so the binning enters the interval alone (tests/evaluation/test_bootstrap.py
-holds it to 1 % of the interval's width).
+some thousand quantile bins beforehand. Only the deviations of the replicas from the binned central value are used;
+they are applied to the exact central value, so the binning affects the interval alone
+(tests/evaluation/test_bootstrap.py requires the effect to be below 1 % of the interval's width).
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ MOST_FAILED = 0.05
 
 
 def poisson_counts(events: int, replicas: int, seed: int) -> Iterator[FloatArray]:
-    """`replicas` arrays [events] of Poisson(1) counts.
+    """Yield `replicas` arrays [events] of Poisson(1) counts.
 
-    Drawn by looking 16 random bits up in the inverse distribution, twenty times faster than an exact
-    generator; probabilities are good to 2^-16 and counts end at 8.
+    The counts are drawn by looking up 16 random bits in the inverse distribution, which is twenty times faster than an
+    exact generator; probabilities are accurate to 2^-16 and counts are at most 8.
     """
     generator = np.random.default_rng(seed)
     for _ in range(replicas):
@@ -44,14 +44,14 @@ _TABLE = _inverse_poisson()
 
 
 class ScoreBins:
-    """Scores in fine bins, apart by category (class, domain): sums of any weights are one pass.
+    """Scores in fine bins, separated by category (class, domain): sums of any weights take one pass.
 
-    The bins' limits are quantiles of each category in turn, so each tail is resolved by its own events; if
+    The limits of the bins are quantiles of each category in turn, so each tail is resolved by its own events; if
     there are fewer different scores than bins, every score has its own bin and nothing is approximated.
     """
 
     def __init__(self, score: FloatArray, category: NDArray[np.intp], categories: int, bins: int = 4096):
-        """Take scores [n] and categories [n] in [0, categories), none of which may be empty."""
+        """Store scores [n] and categories [n] in [0, categories); no category may be empty."""
         limits = _limits(score, category, categories, bins)
         self.bins = len(limits) + 1
         self.categories = categories
@@ -60,7 +60,7 @@ class ScoreBins:
         self._index = np.asarray(inside + category * self.bins, dtype=np.intp)
 
     def sums(self, weight: FloatArray) -> FloatArray:
-        """Sum of weight [n] in each category and bin, [categories, bins], bins rising in score."""
+        """Return the sum of weights [n] in each category and bin, [categories, bins]; bins rise in score."""
         flat = np.bincount(self._index, weights=weight, minlength=self.bins * self.categories)
         return np.asarray(flat, dtype=np.float64).reshape(self.categories, self.bins)
 
@@ -75,15 +75,23 @@ def _limits(score: FloatArray, category: NDArray[np.intp], categories: int, bins
 
 
 def _quantiles(score: FloatArray, share: FloatArray) -> FloatArray:
-    # Order statistics, not interpolated: a limit must be a score, for ties to stay in one bin.
+    # Order statistics without interpolation: a limit must be a score, so that ties stay in one bin.
     ordered = np.sort(score)
     return ordered[(share * (len(ordered) - 1)).astype(np.intp)]
 
 
 def interval(value: float, centre: float, replicas: FloatArray, level: float) -> Interval:
-    """Central interval at `level` of replicas [r] about their own central value, moved to `value`.
+    """Return the central interval at `level` of replicas [r] about their own central value, shifted to `value`.
 
-    Raises DataError if more than 5 % of the replicas are NaN: the sample is too small to be resampled.
+    Args:
+        value: exact central value.
+        centre: central value that belongs to the replicas (from bins).
+        replicas: values of the replicas [r]; NaN where one is undefined.
+        level: coverage of the interval.
+
+    Raises:
+        DataError: more than 5 % of the replicas are NaN; the sample is too small to be resampled.
+
     """
     good = replicas[np.isfinite(replicas)]
     if len(good) < (1 - MOST_FAILED) * len(replicas) or len(good) < 2:
@@ -96,6 +104,6 @@ def interval(value: float, centre: float, replicas: FloatArray, level: float) ->
 
 
 def check_bootstrap(replicas: int, level: float) -> None:
-    """ValueError unless there are at least two replicas and 0 < level < 1."""
+    """Raise ValueError unless there are at least two replicas and 0 < level < 1."""
     if replicas < 2 or not 0 < level < 1:
         raise ValueError(f"a bootstrap needs 2 replicas or more and a level in (0, 1): {replicas}, {level}")

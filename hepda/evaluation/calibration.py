@@ -1,4 +1,4 @@
-"""Reliability of a score read as a probability, with signed weights and errors."""
+"""Reliability of a score interpreted as a probability, with signed weights and errors."""
 
 from __future__ import annotations
 
@@ -18,13 +18,22 @@ def calibration_curve(
     edges: ArrayLike | None = None,
     balance: bool = False,
 ) -> CalibrationCurve:
-    """Signal fraction f = sumw(signal) / sumw in bins of the score, against the bin's mean score.
+    """Return the signal fraction f = sumw(signal) / sumw in bins of the score, against the bin's mean score.
 
-    score [n] in [0, 1], label [n] (1 signal, 0 background), signed weight [n]. edges: ten equal bins of [0,
-    1] if not given. balance: weights scaled so that both classes have the same sum, as a classifier trained
-    with balanced classes means its probabilities. Variance of f: [(1 - f)^2 sumw2(signal) + f^2
-    sumw2(background)] / sumw^2. A bin with sumw <= 0 is NaN and left out of `expected_error`, which `why`
-    then says. Raises DataError for scores outside [0, 1].
+    The variance of f is [(1 - f)^2 sumw2(signal) + f^2 sumw2(background)] / sumw^2. A bin with sumw <= 0 is NaN and
+    excluded from `expected_error`; `why` then says so.
+
+    Args:
+        score: scores [n] in [0, 1].
+        label: labels [n] (1 signal, 0 background).
+        weight: signed weights [n].
+        edges: edges of the bins; by default ten equal bins of [0, 1].
+        balance: scale the weights so that both classes have the same sum, which is what the probabilities of a
+            classifier trained with balanced classes refer to.
+
+    Raises:
+        DataError: scores are outside [0, 1].
+
     """
     signal, background = by_class(score, label, weight)
     scores = vector(score, "score")

@@ -1,4 +1,4 @@
-"""Weighted efficiencies: of a cut, cuts at a given one, working points, against a variable."""
+"""Weighted efficiencies: efficiency of a cut, cut at an efficiency, working points, efficiency against a variable."""
 
 from __future__ import annotations
 
@@ -14,12 +14,20 @@ _ONE_SIGMA = 0.6827
 
 
 def weighted_efficiency(passed: ArrayLike, weight: ArrayLike) -> tuple[float, float]:
-    """Efficiency sumw(passed) / sumw and its standard deviation, for signed weights.
+    """Return the efficiency sumw(passed) / sumw and its standard deviation, for signed weights.
 
-    passed [n] bool, weight [n]. The variance is that of a ratio of correlated sums,
+    The variance is that of a ratio of correlated sums,
     [(1 - e)^2 sumw2(passed) + e^2 sumw2(failed)] / sumw^2, which for weights of one is e (1 - e) / n.
-    Where no event passes that is zero, which no finite sample tells: the error is the limit at 68 % confidence then.
-    Raises DataError if the sum of weights is not positive.
+    Where no event passes this variance is zero, which a finite sample cannot establish: the error is then the limit at
+    68 % confidence.
+
+    Args:
+        passed: whether an event passes [n], bool.
+        weight: signed weights [n].
+
+    Raises:
+        DataError: the sum of weights is not positive.
+
     """
     mask = np.asarray(passed, dtype=bool)
     checked = sample(np.zeros(len(mask)), weight, "the sample whose efficiency is asked")
@@ -38,21 +46,30 @@ def _efficiency(passed: np.ndarray[tuple[int], np.dtype[np.bool_]], weight: Floa
 
 
 def limit_of_none(weight: FloatArray, level: float = 0.95) -> float:
-    """Upper limit on the efficiency of a sample of which no event passes: -ln(1 - level) / n_eff.
+    """Return the upper limit on the efficiency of a sample of which no event passes: -ln(1 - level) / n_eff.
 
-    The Poisson limit for no event, times the weight sumw2 / sumw that an event of the sample counts with (Bohm and
-    Zech, arXiv:1309.1287), over sumw.
+    It is the Poisson limit for no event, times the average weight sumw2 / sumw with which an event of the sample counts
+    (Bohm and Zech, arXiv:1309.1287), divided by sumw.
     """
     return float(-np.log1p(-level) / effective(weight))
 
 
 def cut_at_efficiency(score: ArrayLike, weight: ArrayLike | None, efficiency: float) -> float:
-    """The tightest cut whose efficiency reaches `efficiency`: the largest score t with
-    sumw(score >= t) / sumw >= efficiency.
+    """Return the tightest cut whose efficiency reaches `efficiency`.
 
-    Ties stay together, so the efficiency reached may lie above the one asked for. With negative weights the
-    cumulative sum is not monotone; "tightest" then means the first crossing when the cut is loosened.
-    Raises ValueError unless 0 < efficiency <= 1, DataError on an unusable sample.
+    This is the largest score t with sumw(score >= t) / sumw >= efficiency. Ties are kept together, so the efficiency
+    reached may be higher than the requested one. With negative weights the cumulative sum is not monotone; "tightest"
+    then means the first crossing when the cut is loosened.
+
+    Args:
+        score: scores [n].
+        weight: signed weights [n]; None means ones.
+        efficiency: the requested efficiency.
+
+    Raises:
+        ValueError: the efficiency is not in (0, 1].
+        DataError: the sample is not usable (see `sample`).
+
     """
     return _cut(sample(score, weight, "the sample that fixes the cut"), efficiency)
 
@@ -64,17 +81,23 @@ def _cut(events: WeightedScores, efficiency: float) -> float:
     score = events.score[order]
     total = np.cumsum(events.weight[order])
     last = np.append(np.flatnonzero(np.diff(score)), len(score) - 1)  # last event of each group of ties
-    # The relative tolerance keeps the rounding of the sum from loosening the cut by an event.
+    # The relative tolerance prevents the rounding of the sum from loosening the cut by an event.
     reached = np.flatnonzero(total[last] >= efficiency * total[-1] * (1 - 1e-12))
     return float(score[last[reached[0]]])
 
 
 def working_point(score: ArrayLike, label: ArrayLike, weight: ArrayLike | None, cut: float) -> WorkingPoint:
-    """Efficiencies and background rejection at a cut.
+    """Return the efficiencies and the background rejection at a cut.
 
-    Takes score [n], label [n] (1 signal, 0 background), signed weight [n].
+    The rejection is None, with a reason in `why`, where no background passes or the passing background has a negative
+    sum.
 
-    The rejection is None, with why, where no background or a negative sum of it passes.
+    Args:
+        score: scores [n].
+        label: labels [n] (1 signal, 0 background).
+        weight: signed weights [n]; None means ones.
+        cut: an event passes if its score is at least this value.
+
     """
     signal, background = by_class(score, label, weight)
     return _working_point(signal, background, cut)
@@ -99,7 +122,7 @@ def working_points(
     weight: ArrayLike | None = None,
     efficiencies: Sequence[float] = (0.1, 0.2, 0.3, 0.5, 0.7),
 ) -> tuple[WorkingPoint, ...]:
-    """Working points at given signal efficiencies, measured on this sample's own signal."""
+    """Return the working points at given signal efficiencies, measured on the signal of this sample."""
     signal, background = by_class(score, label, weight)
     return tuple(_working_point(signal, background, _cut(signal, e)) for e in efficiencies)
 
@@ -107,7 +130,7 @@ def working_points(
 def efficiency_curve(
     variable: ArrayLike, score: ArrayLike, weight: ArrayLike | None, cut: float, edges: ArrayLike
 ) -> EfficiencyCurve:
-    """Efficiency of score >= cut in bins of `variable` [n] (open ends; bins with sumw <= 0 are NaN)."""
+    """Return the efficiency of score >= cut in bins of `variable` [n]; open end bins, NaN where sumw <= 0."""
     events = sample(score, weight)
     values = vector(variable, "variable", len(events.score))
     limits = bin_edges(edges)
@@ -124,10 +147,15 @@ def efficiency_curve(
 
 
 def quantile_edges(variable: ArrayLike, bins: int = 8) -> FloatArray:
-    """Edges [b + 1] of at most `bins` bins of about equal numbers of events; a bin a value if there are few.
+    """Return edges [b + 1] of at most `bins` bins with about equal numbers of events, or one bin per value if few.
 
-    variable [n]. The first and the last per cent of the events lie beyond the ends, whose bins are open. Whole
-    numbers, such as those of jets, with up to 2 `bins` different values between get a bin each.
+    The first and the last per cent of the events are beyond the ends, whose bins are open. Whole numbers, such as
+    numbers of jets, with up to 2 `bins` different values get one bin each.
+
+    Args:
+        variable: values of the variable [n].
+        bins: largest number of bins.
+
     """
     ordered = np.sort(vector(variable, "variable"))
     inner = ordered[len(ordered) // 100 : len(ordered) - len(ordered) // 100]

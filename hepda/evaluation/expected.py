@@ -1,10 +1,10 @@
 """Expected significance: one cut, a scan of cuts, bins of the score; with the bias as an uncertainty.
 
-Weights are expected events at the stated luminosity. The background's uncertainty adds in quadrature a share
-of the background, the statistics of its simulation (sumw2), and the bias |b_source - b_other|: what the
-background above the cut would be if the other generator were right, both normalised to the source's yield.
-That last one follows Louppe, Kagan, Cranmer (arXiv:1611.01046); if the model was trained to make the two
-domains alike it is too small by construction, so take "other" from a third generator where there is one.
+Weights are expected events at the stated luminosity. The uncertainty of the background is the sum in quadrature of a
+share of the background, the statistics of its simulation (sumw2), and the bias |b_source - b_other|, where b_other is
+the background above the cut if the other generator were right, both normalised to the source's yield.
+The bias follows Louppe, Kagan, Cranmer (arXiv:1611.01046). If the model was trained to make the two domains alike
+it is too small by construction, so "other" should be a held-out generator where there is one.
 """
 
 from __future__ import annotations
@@ -23,18 +23,25 @@ from hepda.evaluation.differences.distances import merge_bins
 from hepda.evaluation.results import BinnedSignificance, FloatArray, Significance, SignificanceScan
 from hepda.evaluation.significance import asimov
 
-_GROUPS, _WAYS = 5, 10  # of a cross-fit: groups of events, and ways to make them that are averaged over
+_GROUPS, _WAYS = 5, 10  # in a cross-fit: number of groups of events, and number of random divisions that are averaged
 _OTHER = "background of the other domain"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Counting:
-    """What a counting experiment is expected to see, and how well its background is known.
+    """Inputs of a counting experiment and the uncertainties of its background.
 
-    score, label (1 signal, 0 background), weight [n] of the source; relative_uncertainty: of the background;
-    mc_statistics: whether the statistics of its simulation count; other_score, other_weight [m]: background of
-    another domain, which adds the bias; matched: mask [n] of the source's events whose background it is held against
-    (None: all), the rest having no counterpart there.
+    Attributes:
+        score: scores of the source [n].
+        label: labels of the source [n] (1 signal, 0 background).
+        weight: signed weights of the source [n].
+        relative_uncertainty: relative uncertainty of the background.
+        mc_statistics: whether the statistics of its simulation count.
+        other_score: scores [m] of the background of another domain, which adds the bias; None adds none.
+        other_weight: signed weights [m] of that background.
+        matched: mask [n] of the source's events whose background is compared with it, the others having no
+            counterpart there; None means all.
+
     """
 
     score: ArrayLike
@@ -48,9 +55,9 @@ class Counting:
 
 
 def significance_at(experiment: Counting, cut: float) -> Significance:
-    """Asimov significance of the events at score >= cut.
+    """Return the Asimov significance of the events at score >= cut.
 
-    None, with why, where the background is not positive or the signal negative.
+    It is None, with a reason in `why`, where the background is not positive or the signal is negative.
     """
     yields = _yields(experiment, np.array([cut], dtype=np.float64))
     return _at(yields, yields.curves(experiment)[-1], 0)
@@ -67,15 +74,26 @@ def scan_cuts(
     seed: int = 0,
     level: float = 0.6827,
 ) -> SignificanceScan:
-    """Significance at every cut, and the best cut among those whose background has n_eff >= min_n_eff.
+    """Return the significance at every cut, and the best cut among those whose background has n_eff >= min_n_eff.
 
-    cuts [m], rising (default: 200 quantiles of the signal's score). groups [n], other_groups [m]: parts 0, 1, ... of
-    the experiment's events for a cross-fit: the cut of each part is the best of all other parts, and the significance
-    is that of what the parts keep together, so that no event chooses the cut that it is counted at and every event is
-    counted. More than five parts are joined to five in ten ways, and the significance is the mean over those, so that
-    it hardly depends on which events choose; the cut that is returned is the median of all. Without groups the best cut
-    is biased upwards by the fluctuations that it was chosen on. replicas: of a bootstrap over all events, the choice of
-    the cuts included, for the interval of the significance at `level`; 0: none. The curves are of all events.
+    With `groups`, the cuts are chosen in a cross-fit: the cut of each part is the best of all other parts, and the
+    significance is that of the selected events of all parts together, so that no event chooses the cut at which it is
+    counted, and every event is counted. More than five parts are joined to five in ten ways, and the significance is
+    the mean over those, so that it hardly depends on which events choose; the cut that is returned is the median of
+    all. Without groups the best cut is biased upwards by the fluctuations on which it was chosen. The curves use all
+    events.
+
+    Args:
+        experiment: the events and their uncertainties.
+        cuts: cuts [m], rising; by default 200 quantiles of the signal's score.
+        groups: parts 0, 1, ... of the events of the source [n] for a cross-fit.
+        other_groups: parts of the events of the other domain [m].
+        min_n_eff: smallest effective number of background events above a cut that may be chosen.
+        replicas: number of replicas of a bootstrap over all events, including the choice of the cuts, for the
+            interval of the significance; 0 omits it.
+        seed: seed of divisions and replicas.
+        level: coverage of the interval.
+
     """
     signal, _ = by_class(experiment.score, experiment.label, experiment.weight)
     if cuts is None:
@@ -112,12 +130,18 @@ def scan_cuts(
 
 
 def binned_significance(experiment: Counting, edges: ArrayLike, *, min_n_eff: float = 5.0) -> BinnedSignificance:
-    """sqrt(sum of Z_i^2) over bins of the score, edges [b + 1], open ends.
+    """Return sqrt(sum of Z_i^2) over bins of the score, whose end bins are open.
 
-    Uncertainties are taken as independent between bins. For a common normalisation that is optimistic or
-    pessimistic as the shape has it; the fit (`closure`) treats it as common. Bins whose background is not
+    Uncertainties are treated as independent between bins. For a common normalisation that is optimistic or
+    pessimistic, depending on the shape; the fit (`closure`) treats it as common. Bins whose background is not
     positive or has n_eff < min_n_eff, or whose signal is negative, are merged with their neighbours from the
-    signal end down and counted in `merged`; None with why if that fails for all together.
+    signal end down and counted in `merged`. If even all bins together fail, the value is None with a reason in `why`.
+
+    Args:
+        experiment: the events and their uncertainties.
+        edges: edges of the bins [b + 1].
+        min_n_eff: smallest effective number of background events in a bin.
+
     """
     signal, background = by_class(experiment.score, experiment.label, experiment.weight)
     limits = bin_edges(edges)
@@ -149,7 +173,7 @@ def binned_significance(experiment: Counting, edges: ArrayLike, *, min_n_eff: fl
 def _uncertainty(
     experiment: Counting, background: FloatArray, background2: FloatArray, bias: FloatArray | None
 ) -> FloatArray:
-    """One standard deviation of the background [m], all sources in quadrature."""
+    """Return one standard deviation of the background [m], all sources in quadrature."""
     if experiment.relative_uncertainty < 0:
         raise ValueError(f"a relative uncertainty is never negative: {experiment.relative_uncertainty}")
     variance = (experiment.relative_uncertainty * background) ** 2
@@ -159,7 +183,10 @@ def _uncertainty(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Counterpart:
-    """Background above each cut [..., m] that the other domain has too, that of the other domain, and all of both."""
+    """Background above each cut [..., m] in both domains, and the totals.
+
+    `own` is the background of the source that has a counterpart in the other domain.
+    """
 
     own: FloatArray
     other: FloatArray
@@ -168,7 +195,7 @@ class _Counterpart:
 
     @property
     def difference(self) -> FloatArray:
-        """Normalised alike: a difference in rate is a cross section's, not the score's."""
+        """Difference at equal normalisation: a difference in rate belongs to the cross section, not to the score."""
         known = self.other_total > 0
         scale = np.where(known, self.own_total / np.where(known, self.other_total, 1.0), np.nan)
         return self.own - scale * self.other
@@ -179,7 +206,7 @@ class _Counterpart:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Yields:
-    """Expected events above each cut [m]; of parts and replicas [..., m]."""
+    """Expected events above each cut [m], or of parts and replicas [..., m]."""
 
     cut: FloatArray  # [m]
     signal: FloatArray
@@ -205,11 +232,11 @@ class _Yields:
         return np.where(known, self.background**2 / np.where(known, self.background2, 1.0), 0.0)
 
     def curves(self, experiment: Counting) -> list[tuple[FloatArray, FloatArray]]:
-        """Significance (NaN without background) and its uncertainty: none, without bias, with it."""
+        """Return pairs of significance (NaN without background) and uncertainty: none, without bias, with bias."""
         return _curves(experiment, self.signal, self.background, self.background2, self.difference)
 
     def each(self, function: Callable[[FloatArray], FloatArray]) -> _Yields:
-        """The same function of all sums."""
+        """Apply the same function to all sums."""
         return _Yields(
             self.cut,
             function(self.signal),
@@ -219,7 +246,7 @@ class _Yields:
         )
 
     def total(self) -> _Yields:
-        """All parts [..., parts, m] together."""
+        """Return the sum of all parts [..., parts, m]."""
         return self.each(lambda x: x.sum(axis=-2))
 
 
@@ -230,7 +257,7 @@ def _curves(
     background2: FloatArray,
     difference: FloatArray | None,
 ) -> list[tuple[FloatArray, FloatArray]]:
-    """Significance (NaN without background) and its uncertainty: none, without bias, with it."""
+    """Return pairs of significance (NaN without background) and uncertainty: none, without bias, with bias."""
     sigmas = [np.zeros_like(background), _uncertainty(experiment, background, background2, None)]
     if difference is not None:
         sigmas.append(_uncertainty(experiment, background, background2, difference))
@@ -238,7 +265,7 @@ def _curves(
 
 
 class _Above:
-    """Which events pass which of the cuts: yields of any multiplicities of the events are one pass over them."""
+    """Which events pass which of the cuts; yields for any multiplicities of the events take one pass over them."""
 
     def __init__(
         self,
@@ -249,7 +276,7 @@ class _Above:
     ) -> None:
         if cuts.ndim != 1 or len(cuts) == 0 or not np.all(np.isfinite(cuts)):
             raise DataError("a scan needs at least one finite cut")
-        by_class(experiment.score, experiment.label, experiment.weight)  # for its checks
+        by_class(experiment.score, experiment.label, experiment.weight)  # called for its checks
         self.cuts = cuts
         self.weight = np.asarray(experiment.weight, dtype=np.float64)
         signal = np.asarray(experiment.label) == 1
@@ -269,11 +296,11 @@ class _Above:
             self._other_place = self._places(other.score, theirs)
 
     def _places(self, score: FloatArray, group: NDArray[np.intp]) -> NDArray[np.intp]:
-        """One number for the group of an event and how many cuts it passes."""
+        """Return one number that encodes the group of an event and the number of cuts that it passes."""
         return np.asarray(group * (len(self.cuts) + 1) + np.searchsorted(self.cuts, score, side="right"))
 
     def yields(self, count: FloatArray | None = None, other_count: FloatArray | None = None) -> _Yields:
-        """Yields [parts, m] above each cut of each part of the events, each event taken `count` times."""
+        """Return the yields [parts, m] above each cut of each part of the events, each event taken `count` times."""
         weight = self.weight if count is None else self.weight * count
         square = weight * self.weight
         signal, background, background2 = (
@@ -290,7 +317,7 @@ class _Above:
         return _Yields(self.cuts, signal, background, background2, counterpart)
 
     def replicas(self, number: int, seed: int) -> _Yields:
-        """Yields [number, parts, m] of events with Poisson multiplicities."""
+        """Return the yields [number, parts, m] of events with Poisson multiplicities."""
         theirs: Iterator[FloatArray | None] = repeat(None, number)
         if self.other is not None:
             theirs = poisson_counts(len(self.other), number, seed + 1)
@@ -307,12 +334,12 @@ class _Above:
         return _Yields(self.cuts, signal, background, background2, counterpart)
 
     def _totals(self, place: NDArray[np.intp], weight: FloatArray) -> FloatArray:
-        """Sums of weights of all events [parts, 1]."""
+        """Return the sums of weights of all events [parts, 1]."""
         flat = np.bincount(place // (len(self.cuts) + 1), weights=weight, minlength=self.parts)
         return np.asarray(flat, dtype=np.float64)[:, None]
 
     def _sums(self, place: NDArray[np.intp], weight: FloatArray) -> FloatArray:
-        """Sums of weights above each cut [parts, m]; exactly 0 where no event passes."""
+        """Return the sums of weights above each cut [parts, m]; exactly 0 where no event passes."""
         width = len(self.cuts) + 1
         flat = np.bincount(place, weights=weight, minlength=self.parts * width)
         passed = np.cumsum(flat.reshape(self.parts, width)[:, ::-1], axis=1)[:, ::-1]
@@ -325,7 +352,7 @@ def _yields(experiment: Counting, cuts: FloatArray) -> _Yields:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Fit:
-    """What a cross-fit came to, [...] of replicas: NaN where a part has no cut with enough background."""
+    """Result of a cross-fit, [...] of replicas: NaN where a part has no cut with enough background."""
 
     z: FloatArray
     signal: FloatArray
@@ -336,18 +363,21 @@ class _Fit:
 
 
 def _cross_fit(experiment: Counting, parts: _Yields, min_n_eff: float) -> list[_Fit]:
-    """The best significance of each set of uncertainties, of parts [..., parts, m]; one part is cut at its own best."""
+    """Return the best significance for each set of uncertainties, of parts [..., parts, m].
+
+    A single part uses its own best cut.
+    """
     count = parts.signal.shape[-2]
     others = np.ones((count, count)) - np.eye(count) if count > 1 else np.ones((1, 1))
     rest = parts.each(lambda x: np.einsum("gh,...hm->...gm", others, x))
     enough = (rest.n_eff >= min_n_eff) & (rest.background > 0)
-    # What they would be if they were all events: a part's share of the yield is about its share of the parts.
+    # Scaled as if they were all events: a part's share of the yield is about its share of the parts.
     factor = count / max(count - 1, 1)
     found = []
     for what, (z, _) in enumerate(rest.each(lambda x: factor * x).curves(experiment)):
         usable = enough & np.isfinite(z)
         at = np.argmax(np.where(usable, z, -np.inf), axis=-1)[..., None]
-        # The two domains are normalised alike within each part: parts differ by chance in what they have of either.
+        # The two domains are normalised alike within each part: by chance, parts have different shares of both.
         columns = (parts.signal, parts.background, parts.background2, parts.difference)
         s, b, b2, bias = (None if x is None else np.take_along_axis(x, at, -1)[..., 0].sum(axis=-1) for x in columns)
         value, sigma = _curves(experiment, s, b, b2, bias)[what]  # type: ignore[arg-type]
@@ -358,7 +388,7 @@ def _cross_fit(experiment: Counting, parts: _Yields, min_n_eff: float) -> list[_
 
 
 def _divisions(parts: int, seed: int) -> FloatArray:
-    """Which parts [divisions, groups, parts] are one group: each its own, or five groups in ten random ways."""
+    """Return which parts [divisions, groups, parts] form a group: each its own, or five groups in ten random ways."""
     if parts <= _GROUPS:
         return np.eye(parts)[None]
     generator = np.random.default_rng(seed)
@@ -367,7 +397,7 @@ def _divisions(parts: int, seed: int) -> FloatArray:
 
 
 def _averaged(fit: _Fit, min_n_eff: float) -> Significance:
-    """The mean over cross-fits [divisions] of the events as they are."""
+    """Return the mean over cross-fits [divisions] of the observed events."""
     if not fit.enough.all():
         reason = f"no cut leaves signal on a background of n_eff >= {min_n_eff:g}"
         return Significance(None, 0.0, 0.0, 0.0, None, reason)
@@ -376,7 +406,7 @@ def _averaged(fit: _Fit, min_n_eff: float) -> Significance:
 
 
 def _with_interval(found: Significance, replicas: FloatArray, level: float) -> Significance:
-    """With the interval that covers `level` of the replicas, the value included; as it is if there are too few."""
+    """Add the interval that covers `level` of the replicas and includes the value; add none for too few replicas."""
     good = replicas[np.isfinite(replicas)]
     if found.value is None or len(good) < 2 or len(good) < 0.95 * len(replicas):
         return found

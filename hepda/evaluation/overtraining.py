@@ -1,4 +1,4 @@
-"""Does a network remember its training events? The score of one class on training and on test events."""
+"""Overtraining: the score of one class on training and on test events."""
 
 from __future__ import annotations
 
@@ -22,11 +22,22 @@ def overtraining_test(
     permutations: int = 200,
     seed: int = 0,
 ) -> OvertrainingTest:
-    """KS between scores of training events [n] and test events [m] of one class, with permutation p-value.
+    """Return the KS distance between scores of training and test events of one class, with a permutation p-value.
 
-    edges: 30 equal bins over all scores if not given; the densities are per unit of score, each of unit sum,
-    with errors from sumw2; events beyond the ends count to the outermost bins. A small p-value says that the
-    score has another shape on events that were trained on; it does not say that the network is bad on others.
+    The densities are per unit of score, each of unit sum, with errors from sumw2; events beyond the ends count in the
+    outermost bins. A small p-value means that the score has another shape on events that were used in the training; it
+    does not mean that the network is bad on other events.
+
+    Args:
+        train_score: scores of training events [n].
+        train_weight: signed weights of training events [n]; None means ones.
+        test_score: scores of test events [m].
+        test_weight: signed weights of test events [m]; None means ones.
+        class_name: name of the class.
+        edges: edges of the bins; by default 30 equal bins over all scores.
+        permutations: number of permutations.
+        seed: seed of the permutations.
+
     """
     train = sample(train_score, train_weight, f"{class_name} in training")
     test = sample(test_score, test_weight, f"{class_name} in test")

@@ -1,13 +1,14 @@
-"""What the evaluation returns: frozen dataclasses, and nothing that computes.
+"""Results of the evaluation: frozen dataclasses without computation.
 
-Conventions that hold for every number of this room:
+Conventions for every number of this package:
 
 - Weights are signed. sumw is the sum of weights, sumw2 the sum of their squares, n_eff = sumw^2 / sumw2.
 - A score is large for signal; an event passes a cut if score >= cut.
-- "source" is the domain that the templates and the cuts come from (simulation), "other" the one it is
-  compared with (alternative, third, data). Shifts are other minus source, or other over source minus one.
-- A number that cannot be computed is None and `why` says the reason; in arrays (a bin, a cut) it is NaN.
-- Arrays are float64 unless said otherwise; `level` is the coverage of an interval (0.6827 by default).
+- "source" is the domain of the templates and the cuts (simulation), "other" the one that is
+  compared with it (alternative, held-out generator, data). Shifts are other minus source, or other over source minus
+  one.
+- A number that cannot be computed is None and `why` contains the reason; in arrays (a bin, a cut) it is NaN.
+- Arrays are float64 unless stated otherwise; `level` is the coverage of an interval (0.6827 by default).
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class Interval:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Roc:
-    """Efficiencies of signal and background for score >= threshold, from the tightest cut to none.
+    """Efficiencies of signal and background for score >= threshold, from the tightest cut to no cut.
 
     The first point is (0, 0) at threshold +inf, the last one (1, 1). With negative weights the curve need
     not be monotone and may leave the unit square; it is not clipped.
@@ -64,7 +65,7 @@ class RocBand:
 
 @dataclass(frozen=True, slots=True)
 class WorkingPoint:
-    """A cut, what it keeps, and what it rejects. Errors are one standard deviation, from sumw2."""
+    """A cut with its efficiencies and its rejection. Errors are one standard deviation, from sumw2."""
 
     cut: float
     signal_efficiency: float
@@ -94,7 +95,7 @@ class EfficiencyShift:
     shift = other_efficiency / source_efficiency - 1, `error` one standard deviation from sumw2 of both.
     """
 
-    signal_efficiency: float  # asked for, on the source's signal
+    signal_efficiency: float  # requested efficiency of the source's signal
     cut: float
     source_efficiency: float
     other_efficiency: float
@@ -106,11 +107,11 @@ class EfficiencyShift:
 
 @dataclass(frozen=True, slots=True)
 class ShiftRatio:
-    """|shift| of an adapted model over |shift| of the plain one, same cut efficiency, same events.
+    """|shift| of an adapted model over |shift| of the baseline, at the same cut efficiency and for the same events.
 
-    `ratio` comes with a bootstrap interval over events that both models score (so it is paired). Below 1 the
-    shift fell. `resolved` says whether the plain model's shift is more than two errors from zero: if not,
-    the ratio says nothing. Shifts are None, with why, where they could not be computed.
+    `ratio` has a bootstrap interval over events that both models score (so it is paired). A value below 1 means that
+    the shift fell. `resolved` is True if the shift of the baseline is more than two errors from zero: if not, the ratio
+    has no meaning. Shifts are None, with a reason in `why`, where they could not be computed.
     """
 
     other: str  # name of the domain
@@ -124,14 +125,14 @@ class ShiftRatio:
 
 @dataclass(frozen=True, slots=True)
 class TwoSampleTest:
-    """One statistic between two samples, with its permutation p-value, 1 / (1 + permutations) or more."""
+    """One statistic between two samples, with its permutation p-value, which is at least 1 / (1 + permutations)."""
 
     statistic: str  # "ks", "wasserstein", "chi2", "jensen_shannon" or "energy"
     value: float | None
     p_value: float | None
     permutations: int
     why: str | None = None
-    null: float | None = None  # what parts of one generator reach, at the null's level
+    null: float | None = None  # value that parts of one generator reach, at the null's level
     p_is_limit: bool = False  # no permutation reaches the value: the p-value is an upper limit
 
 
@@ -149,14 +150,14 @@ class NullDistribution:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BiasResult:
-    """How the score of one class differs between two domains, each normalised to unit sum of weights.
+    """Differences of the score of one class between two domains, each normalised to unit sum of weights.
 
-    `p_value` is that of the KS statistic by permutation; those of all statistics stand in `tests`.
+    `p_value` is that of the KS statistic by permutation; those of all statistics are in `tests`.
     """
 
     class_name: str  # "background", "signal" or "all"
     ks: float
-    ks_signed: float  # F_other - F_source where it is largest: positive if the other scores lower
+    ks_signed: float  # F_other - F_source where it is largest: positive if the other domain has lower scores
     ks_location: float  # the score there
     wasserstein: float
     chi2: float | None
@@ -164,7 +165,7 @@ class BiasResult:
     jensen_shannon: float | None  # bits, 0 to 1
     energy: float
     p_value: float | None = None
-    null: NullDistribution | None = None  # of the KS; those of all statistics stand in `tests`
+    null: NullDistribution | None = None  # of the KS; those of all statistics are in `tests`
     efficiency_shift: tuple[EfficiencyShift, ...] = ()
     tests: Mapping[str, TwoSampleTest] = field(default_factory=dict)
     n_eff_source: float = 0.0
@@ -173,12 +174,12 @@ class BiasResult:
 
     @property
     def chi2_ndf(self) -> float | None:
-        """chi2 over its degrees of freedom, None where there are none."""
+        """chi2 over its degrees of freedom; None where there are none."""
         return None if self.chi2 is None or self.ndf < 1 else self.chi2 / self.ndf
 
     @property
     def inside_null(self) -> bool | None:
-        """Whether the KS lies inside the null's quantile; None without a null."""
+        """Whether the KS is inside the null's quantile; None without a null."""
         return None if self.null is None else self.ks <= self.null.quantile
 
     @property
@@ -189,7 +190,7 @@ class BiasResult:
 
 @dataclass(frozen=True, slots=True)
 class ProbeResult:
-    """A fresh classifier that tries to tell the domains apart: AUC 0.5 means that it cannot."""
+    """A newly trained classifier that tries to separate the domains: AUC 0.5 means that it cannot."""
 
     representation: str  # "score", "embedding", "inputs"
     kind: str  # "bdt" or "mlp"
@@ -223,10 +224,10 @@ class SignificanceScan:
     background: FloatArray  # [m]
     background_mc_error: FloatArray  # [m], sqrt(sumw2)
     background_n_eff: FloatArray  # [m]
-    bias: FloatArray | None  # [m], |background - background of the other domain|, normalised alike
+    bias: FloatArray | None  # [m], |background - background of the other domain|, at equal normalisation
     asimov: FloatArray  # [m], Poisson fluctuations alone
     asimov_with_uncertainty: FloatArray  # [m], with relative and MC-statistical uncertainty
-    asimov_with_bias: FloatArray | None  # [m], and with `bias`
+    asimov_with_bias: FloatArray | None  # [m], with `bias` in addition
     best: Significance  # of asimov, among cuts with enough background; see `scan_cuts` for its events
     best_with_uncertainty: Significance
     best_with_bias: Significance | None
@@ -242,7 +243,7 @@ class BinnedSignificance:
     background: FloatArray  # [b]
     background_uncertainty: FloatArray  # [b]
     per_bin: FloatArray  # [b]
-    merged: int  # how many bins vanished into a neighbour
+    merged: int  # number of bins that were merged into a neighbour
     why: str | None = None
 
 
@@ -256,8 +257,8 @@ class ClosureFit:
     high: float | None
     truth: float
     pull: float | None  # (mu - truth) / error
-    sample_error: float | None  # on mu, from the finite simulation that plays data; None if it is real data
-    background_scale: float | None  # fitted, over the template's
+    sample_error: float | None  # on mu, from the finite simulation used as data; None for real data
+    background_scale: float | None  # fitted scale relative to the template
     edges: FloatArray  # [b + 1]
     observed: FloatArray  # [b]
     fitted: FloatArray  # [b]
@@ -267,7 +268,7 @@ class ClosureFit:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ToyClosure:
-    """What fits to Poisson fluctuations of the pseudo-data say."""
+    """Results of fits to Poisson fluctuations of the pseudo-data."""
 
     truth: float
     mu: FloatArray  # [toys]
@@ -276,7 +277,7 @@ class ToyClosure:
     bias_error: float
     pull_mean: float
     pull_width: float
-    coverage: float  # fraction of intervals that hold the truth; 0.6827 is right
+    coverage: float  # fraction of intervals that contain the truth; 0.6827 is right
     coverage_error: float
     failed: int = 0
     width: float | None = None  # mean width of those intervals
@@ -312,7 +313,7 @@ class OvertrainingTest:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FeatureImportance:
-    """By how much a probe's domain AUC falls if one input is shuffled; largest first."""
+    """Decrease of a probe's domain AUC if one input is shuffled; largest first."""
 
     names: tuple[str, ...]
     drop: FloatArray  # [k], mean over repeats
@@ -322,22 +323,22 @@ class FeatureImportance:
 
 @dataclass(frozen=True, slots=True)
 class InputRemoval:
-    """What fresh classifiers still find once the inputs that tell two domains apart most are gone; see `removal`."""
+    """AUCs of newly trained classifiers after the inputs that separate two domains most are removed; see `removal`."""
 
-    names: tuple[str, ...]  # in the order in which they are taken out
-    counts: tuple[int, ...]  # how many of them are out, from 0
-    domains: tuple[Interval, ...]  # AUC of other against source, a count each
-    classes: tuple[Interval, ...]  # AUC of signal against background, a count each
+    names: tuple[str, ...]  # in the order in which they are removed
+    counts: tuple[int, ...]  # how many of them are removed, from 0
+    domains: tuple[Interval, ...]  # AUC of other against source, one per count
+    classes: tuple[Interval, ...]  # AUC of signal against background, one per count
 
 
 @dataclass(frozen=True, slots=True)
 class Flatness:
-    """How the score of one class depends on a variable that it should not shape; see `flatness`."""
+    """Dependence of the score of one class on a variable that it should not shape; see `flatness`."""
 
     variable: str
     class_name: str
     cvm: float
-    cvm_expected: float  # of a score that knows nothing of the variable
+    cvm_expected: float  # of a score that is independent of the variable
     ks: float  # the largest, between a tenth of the variable and all events
     p_value: float  # of cvm, by shuffling the variable
     n_eff: float
@@ -346,7 +347,7 @@ class Flatness:
 
 @dataclass(frozen=True, slots=True)
 class BinContents:
-    """What bins of the score hold of one class."""
+    """Counts of unusable bins of the score, for one class."""
 
     class_name: str
     bins: int

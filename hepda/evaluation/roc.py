@@ -2,7 +2,7 @@
 
 AUC = sum_ij w_i w_j [s_i > s_j + (s_i = s_j) / 2] / (sum_i w_i sum_j w_j), i over signal, j over background:
 the Mann-Whitney form of the area, which stays defined for negative weights (the curve is then not monotone,
-and the AUC may in principle leave [0, 1]). It is computed from cumulative sums in one sort.
+and the AUC may in principle leave [0, 1]). It is computed from cumulative sums after one sort.
 """
 
 from __future__ import annotations
@@ -21,10 +21,17 @@ _GRID = tuple(np.round(np.linspace(0.01, 1.0, 100), 2).tolist())
 
 
 def auc(score: ArrayLike, label: ArrayLike, weight: ArrayLike | None = None) -> float:
-    """Area under the ROC curve; score [n], label [n] (1 signal, 0 background), signed weight [n].
+    """Return the area under the ROC curve.
 
-    Raises DataError if a class is absent or its weights do not sum to a positive number, or on values that
-    are not finite; ValueError on lengths that do not agree.
+    Args:
+        score: scores [n].
+        label: labels [n] (1 signal, 0 background).
+        weight: signed weights [n]; None means ones.
+
+    Raises:
+        DataError: a class is absent or its weights do not sum to a positive number, or values are not finite.
+        ValueError: the lengths differ.
+
     """
     _, signal, background = _group_sums(score, label, weight)
     return area(signal, background)
@@ -33,10 +40,16 @@ def auc(score: ArrayLike, label: ArrayLike, weight: ArrayLike | None = None) -> 
 def roc_curve(
     score: ArrayLike, label: ArrayLike, weight: ArrayLike | None = None, points: int = 2000
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Thresholds [m], signal efficiency [m] and background efficiency [m], from the tightest cut down.
+    """Return thresholds [m], signal efficiency [m] and background efficiency [m], from the tightest cut down.
 
-    Starts at (inf, 0, 0), ends at (lowest score, 1, 1). Curves longer than `points` are thinned evenly in
-    both efficiencies; every point kept is exact. Errors as `auc`.
+    The curve starts at (inf, 0, 0) and ends at (lowest score, 1, 1). Errors as in `auc`.
+
+    Args:
+        score: scores [n].
+        label: labels [n] (1 signal, 0 background).
+        weight: signed weights [n]; None means ones.
+        points: curves with more points are thinned evenly in both efficiencies; every point kept is exact.
+
     """
     value, signal, background = _group_sums(score, label, weight)
     threshold = np.concatenate([[np.inf], value[::-1]])
@@ -62,11 +75,22 @@ def rocs(
     grid: Sequence[float] = _GRID,
     points: int = 2000,
 ) -> dict[str, tuple[Roc, RocBand]]:
-    """ROC, AUC with interval, and band of background efficiency at the signal efficiencies `grid`.
+    """Return ROC, AUC with interval, and the band of background efficiency at the signal efficiencies `grid`.
 
-    scores: one array [n] a model, over the same events; all models see the same Poisson replicas. A signal
-    efficiency with negative weights is taken where it is first reached as the cut is loosened. reference: the
-    model whose AUC is subtracted in `Roc.difference`, replica by replica.
+    All models use the same Poisson replicas. With negative weights, a signal efficiency is taken where it is first
+    reached as the cut is loosened.
+
+    Args:
+        scores: one array [n] per model, over the same events.
+        label: labels [n] (1 signal, 0 background).
+        weight: signed weights [n]; None means ones.
+        reference: the model whose AUC is subtracted in `Roc.difference`, replica by replica.
+        replicas: number of bootstrap replicas.
+        seed: seed of the replicas.
+        level: coverage of the intervals.
+        grid: signal efficiencies of the band.
+        points: largest number of points of a curve, as in `roc_curve`.
+
     """
     wanted = np.asarray(grid, dtype=np.float64)
     found = _Areas.draw(scores, label, weight, replicas, seed, level, wanted)
@@ -90,7 +114,7 @@ def auc_intervals(
     seed: int = 0,
     level: float = 0.6827,
 ) -> dict[str, Interval]:
-    """AUC of each model with its bootstrap interval; arguments and errors as `rocs`."""
+    """Return the AUC of each model with its bootstrap interval; arguments and errors as in `rocs`."""
     found = _Areas.draw(scores, label, weight, replicas, seed, level)
     return {model: found.interval(model) for model in scores}
 
@@ -105,7 +129,7 @@ def auc_differences(
     seed: int = 0,
     level: float = 0.6827,
 ) -> dict[str, Interval]:
-    """AUC of each model minus that of the model `reference`, with an interval from paired replicas."""
+    """Return the AUC of each model minus that of the model `reference`, with an interval from paired replicas."""
     found = _Areas.draw(scores, label, weight, replicas, seed, level)
     return {model: found.difference(model, reference) for model in scores if model != reference}
 
@@ -151,11 +175,11 @@ class _Areas:
         return cls(exact, centre, areas, curves, sums, level)
 
     def interval(self, model: str) -> Interval:
-        """The AUC of a model."""
+        """Return the AUC of a model with its interval."""
         return interval(self.exact[model], self.centre[model], self.areas[model], self.level)
 
     def difference(self, model: str, reference: str) -> Interval:
-        """The AUC of a model minus that of another one."""
+        """Return the AUC of a model minus that of another one, with its interval."""
         if reference not in self.exact:
             raise ValueError(f"{reference!r} is none of the models {sorted(self.exact)}")
         exact, centre = (x[model] - x[reference] for x in (self.exact, self.centre))
@@ -165,13 +189,13 @@ class _Areas:
 def _bin_models(
     scores: Mapping[str, ArrayLike], label: ArrayLike, weight: ArrayLike | None
 ) -> tuple[dict[str, ScoreBins], FloatArray]:
-    """Every model's scores in bins (category 0 background, 1 signal), and the weights [n]."""
+    """Return every model's scores in bins (category 0 background, 1 signal), and the weights [n]."""
     if not scores:
         raise ValueError("there is no model to evaluate")
     binned = {}
     length = len(np.asarray(label))
     for model, score in scores.items():
-        by_class(score, label, weight, model)  # for its checks
+        by_class(score, label, weight, model)  # called for its checks
         category = signal_mask(label, length).astype(np.intp)
         binned[model] = ScoreBins(vector(score, f"score of {model}", length), category, 2)
     return binned, np.ones(length) if weight is None else vector(weight, "weight", length)
@@ -180,7 +204,7 @@ def _bin_models(
 def _group_sums(
     score: ArrayLike, label: ArrayLike, weight: ArrayLike | None
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Different scores [u], rising, and the sums of weights of signal [u] and background [u] at each."""
+    """Return different scores [u], rising, and the sums of weights of signal [u] and background [u] at each."""
     signal, background = by_class(score, label, weight)
     values = np.concatenate([signal.score, background.score])
     different, index = np.unique(values, return_inverse=True)
@@ -193,13 +217,13 @@ def _group_sums(
 
 
 def area(signal: FloatArray, background: FloatArray) -> float:
-    """AUC from sums of weights [u] at rising scores: below counts one, equal one half."""
+    """Return the AUC from sums of weights [u] at rising scores: lower background counts one, equal one half."""
     below = np.cumsum(background) - 0.5 * background
     return float(np.dot(signal, below) / (signal.sum() * background.sum()))
 
 
 def _background_at(wanted: FloatArray, signal: FloatArray, background: FloatArray) -> FloatArray:
-    """Background efficiency where the signal efficiency first reaches `wanted` [g], linear within a bin."""
+    """Return the background efficiency where the signal efficiency first reaches `wanted` [g], linear within a bin."""
     kept_s = np.concatenate([[0.0], np.cumsum(signal[::-1])]) / signal.sum()
     kept_b = np.concatenate([[0.0], np.cumsum(background[::-1])]) / background.sum()
     reached = np.maximum.accumulate(kept_s)

@@ -1,4 +1,4 @@
-"""Asimov discovery significance: closed forms that are stable in every limit, scans of the cut, bins.
+"""Asimov discovery significance: closed forms that are numerically stable in every limit.
 
 For s expected signal events on b background events, known to sigma_b, the median significance of a
 discovery is that of the Asimov data set n = s + b (Cowan, Cranmer, Gross, Vitells, arXiv:1007.1727; with
@@ -16,7 +16,7 @@ _SMALL = 0.05  # below it differences cancel, and series are used
 
 
 def asimov(signal: ArrayLike, background: ArrayLike, uncertainty: ArrayLike = 0.0) -> FloatArray:
-    """Median discovery significance with a Poisson (gamma) constraint of the background; broadcasts.
+    """Return the median discovery significance with a Poisson (gamma) constraint of the background; broadcasts.
 
     With v = sigma_b^2,
     Z^2 / 2 = (s + b) ln[(s + b)(b + v) / (b^2 + (s + b) v)] - (b^2 / v) ln[1 + v s / (b (b + v))],
@@ -24,10 +24,19 @@ def asimov(signal: ArrayLike, background: ArrayLike, uncertainty: ArrayLike = 0.
 
     With x = s / b, k = v / b, u = x / (1 + k + k x), w = k x / (1 + k) and h(t) = t - ln(1 + t) it equals
     Z^2 / 2b = x^2 / [(1 + k)(1 + k + k x)] - (1 + x) h(u) + h(w) / k,
-    without the first orders that cancel above: good to rounding for s << b, sigma_b -> 0 and b -> 0.
+    without the first orders that cancel above: accurate to rounding for s << b, sigma_b -> 0 and b -> 0.
 
-    NaN for s < 0 or b < 0 (a sum of signed weights may be: merge or drop that bin); at b = 0 infinite if
-    sigma_b = 0 and s > 0, else 0. Raises ValueError for sigma_b < 0.
+    The result is NaN for s < 0 or b < 0 (sums of signed weights may be negative: merge or drop such bins); at b = 0 it
+    is infinite if sigma_b = 0 and s > 0, else 0.
+
+    Args:
+        signal: expected signal events s.
+        background: expected background events b.
+        uncertainty: absolute uncertainty sigma_b of the background.
+
+    Raises:
+        ValueError: sigma_b is negative.
+
     """
     s, b, sigma = _broadcast(signal, background, uncertainty)
     valid = (s >= 0) & (b > 0)
@@ -43,7 +52,7 @@ def asimov(signal: ArrayLike, background: ArrayLike, uncertainty: ArrayLike = 0.
 
 
 def ams1(signal: ArrayLike, background: ArrayLike, uncertainty: ArrayLike = 0.0) -> FloatArray:
-    """The figure of merit of Louppe, Kagan, Cranmer (arXiv:1611.01046, released code), AMS1; broadcasts.
+    """Return AMS1, the figure of merit of Louppe, Kagan, Cranmer (arXiv:1611.01046, released code); broadcasts.
 
     AMS1^2 = 2 [(s + b) ln((s + b) / b0) - s - b + b0] + (b - b0)^2 / v,
     b0 = [b - v + sqrt((b - v)^2 + 4 (s + b) v)] / 2, v = sigma_b^2.
@@ -51,10 +60,16 @@ def ams1(signal: ArrayLike, background: ArrayLike, uncertainty: ArrayLike = 0.0)
     It is the Asimov significance of the same counting experiment with a Gaussian constraint of fixed width
     sigma_b in place of the Poisson control region of `asimov`; b0 is the background fitted without signal.
     Both are s / sqrt(b + v) for s << b and (s + b) ln(1 + s / b) - s at v = 0, where the form above is 0 / 0.
-    Elsewhere AMS1 is the larger one, because a gamma constraint has the longer upper tail.
+    Elsewhere AMS1 is larger, because a gamma constraint has the longer upper tail.
     With q = 2 s / [b + v + sqrt((b + v)^2 + 4 s v)], b0 = b + q v exactly, and
     AMS1^2 = 2 b0 [(1 + q) ln(1 + q) - q] + v q^2, which has no singular point. NaN, 0 and inf as in
     `asimov`, except that at b = 0 with sigma_b > 0 it is finite.
+
+    Args:
+        signal: expected signal events s.
+        background: expected background events b.
+        uncertainty: absolute uncertainty sigma_b of the background.
+
     """
     s, b, sigma = _broadcast(signal, background, uncertainty)
     v = sigma * sigma
@@ -76,7 +91,7 @@ def _broadcast(*values: ArrayLike) -> tuple[FloatArray, FloatArray, FloatArray]:
 
 
 def _h(t: FloatArray) -> FloatArray:
-    """Return t - ln(1 + t) for t >= 0, to rounding: by its series where the difference cancels."""
+    """Return t - ln(1 + t) for t >= 0, accurate to rounding: by its series where the difference cancels."""
     small = np.minimum(t, _SMALL)
     series = np.zeros_like(small)
     for power in range(13, 1, -1):  # t^2/2 - t^3/3 + ...; the next term is below 1e-16 of the first

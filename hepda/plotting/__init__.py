@@ -1,1 +1,1 @@
-"""Numbers to figures, one file a family. Arrays and evaluation's dataclasses in, matplotlib Figures out."""
+"""Figures of numbers, one file per family: arrays and evaluation's dataclasses in, matplotlib Figures out."""

@@ -1,4 +1,4 @@
-"""Several runs side by side: one number a model and run, with its interval."""
+"""Comparison of several runs: one number per model and run, with its interval."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ COLUMNS = 3
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """A value with the ends of its interval, None where it has none; null: what no difference reaches (95 %)."""
+    """A value with the ends of its interval, None where it has none; null: the 95 % limit without a difference."""
 
     value: float
     low: float | None = None
@@ -44,10 +44,20 @@ def comparison_figure(
     *,
     label: Label | None = None,
 ) -> Figure:
-    """Rows of panels, three in a row at most; models down, within a model a marker a run.
+    """Draw rows of panels, three in a row at most; models are listed downwards, with one marker per run.
 
-    A grey bar before a marker is the null of that run: a value within it shows no difference. A model that a run
-    lacks has no marker there. Raises DataError where no panel has a value.
+    A grey bar before a marker is the null of that run: a value within it shows no difference. A model that is missing
+    in a run has no marker there.
+
+    Args:
+        panels: rows of panels.
+        models: names of the models.
+        runs: names of the runs.
+        label: label over the axes.
+
+    Raises:
+        DataError: no panel has a value.
+
     """
     told = [[panel for panel in row if panel.values] for row in panels]
     lines = [row[i : i + COLUMNS] for row in told for i in range(0, len(row), COLUMNS)]
@@ -102,7 +112,7 @@ def _fill(axes: Axes, panel: ComparisonPanel, models: Sequence[str], runs: Seque
 def _grid(
     lines: Sequence[Sequence[ComparisonPanel]], models: Sequence[str], runs: Sequence[str]
 ) -> tuple[Figure, list[list[Axes]]]:
-    """Axes for each panel; names of the models at the left of each line, room for the legend below."""
+    """Make axes for each panel, with the names of the models at the left of each row and room for the legend below."""
     columns = max(len(line) for line in lines)
     width = COLUMN if columns == 1 else PAGE
     left, right, top, bottom, gap = 0.2 + 0.062 * max(len(model) for model in models), 0.14, 0.24, 0.40, 0.26

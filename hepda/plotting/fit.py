@@ -1,4 +1,4 @@
-"""What does the fit say? Templates after the fit, pulls, impacts, correlations; the bias of mu is in `closure`."""
+"""Figures of a fit: templates after the fit, pulls, impacts, correlations. The bias of mu is in `closure`."""
 
 from __future__ import annotations
 
@@ -48,12 +48,24 @@ def postfit_figure(
     blind: tuple[float, float] | None = None,
     label: Label | None = None,
 ) -> Figure:
-    """The fitted templates as a stack with the band of all fitted errors, data, and their ratio.
+    """Draw the fitted templates as a stack with the band of all fitted errors, data, and their ratio.
 
-    Bins are drawn equally wide, with their edges in the score written below. labels, colours: of the samples.
-    blind: the range of the score where data are hidden, in whole bins. The dashed line is what was expected
-    before the fit, at mu = 1. A sample fitted to negative contents cannot be stacked and is left out of the
-    fills, not of the total. Raises DataError if the fit has no minimum.
+    Bins are drawn equally wide, with their edges in the score written below. The dashed line is the expectation
+    before the fit, at mu = 1. A sample fitted to negative contents cannot be stacked and is excluded from the
+    fills, but not from the total.
+
+    Args:
+        result: the fit.
+        model: name of the model.
+        labels: labels of the samples.
+        colours: colours of the samples.
+        data: label of the data.
+        blind: range of the score where data are hidden, in whole bins.
+        label: label over the axes.
+
+    Raises:
+        DataError: the fit has no minimum.
+
     """
     if result.mu is None:
         raise DataError(f"the fit of {model} has no minimum; there is nothing to draw")
@@ -64,7 +76,7 @@ def postfit_figure(
     prefit = Histogram(edges, result.prefit, np.zeros_like(result.prefit))
     draw_line(main, prefit, colour="black", dashes=(0, (3, 1.5)), label="Before the fit")
     hidden = hidden_bins(result.edges, blind)
-    whole = bool(np.all(result.observed == np.round(result.observed)))  # Poisson's intervals are for counts
+    whole = bool(np.all(result.observed == np.round(result.observed)))  # Poisson intervals are for counts
     seen = Histogram(edges, result.observed, result.observed * (1.0 if whole else 1 + 1e-9))
     down, up = seen.interval()
     draw_points(main, seen, hidden=hidden, label=data)
@@ -96,11 +108,20 @@ def pulls_figure(
     most: int = 40,
     label: Label | None = None,
 ) -> Figure:
-    """Where the fit puts each nuisance parameter, in units of what was known before, with its error.
+    """Draw the fitted value of each nuisance parameter relative to its prior, in prior errors, with its error.
 
-    Grey bands: one and two standard deviations of what was known. Parameters without a prior (mu) are left
-    out; of more than `most`, those with the largest pulls or the tightest constraints stay, and the figure says
-    so. Raises DataError if there is none.
+    Grey bands are one and two standard deviations of the prior. Parameters without a prior (mu) are excluded.
+
+    Args:
+        parameters: the fitted parameters.
+        labels: labels of the parameters.
+        most: largest number of parameters; of more, those with the largest pulls or the tightest constraints are drawn,
+            and the figure states how many are not.
+        label: label over the axes.
+
+    Raises:
+        DataError: there is no parameter to draw.
+
     """
     known = [p for p in parameters if p.pull is not None and p.constraint is not None]
     if not known:
@@ -125,10 +146,19 @@ def impacts_figure(
     most: int = 20,
     label: Label | None = None,
 ) -> Figure:
-    """The usual ranking: pulls and constraints on the left, shifts of mu on the right, the largest on top.
+    """Draw the usual ranking: pulls and constraints on the left, shifts of mu on the right, the largest on top.
 
-    impacts: largest first; `most` of them are drawn, and the figure says how many are not. Raises DataError
-    if there is none.
+    Args:
+        impacts: the impacts, largest first.
+        mu: the fitted strength.
+        error: the error of mu.
+        labels: labels of the parameters.
+        most: largest number of impacts that are drawn; the figure states how many are not.
+        label: label over the axes.
+
+    Raises:
+        DataError: there is no impact.
+
     """
     if not impacts:
         raise DataError("the fit has no nuisance parameter; there is no impact to draw")
@@ -166,9 +196,17 @@ def impacts_figure(
 def correlation_figure(
     result: FitResultLike, *, labels: Mapping[str, str] | None = None, most: int = 15, label: Label | None = None
 ) -> Figure:
-    """Correlations of mu and the systematics after the fit, and of the largest among the simulation's statistics.
+    """Draw the correlations after the fit of mu, the systematics, and the largest among the simulation's statistics.
 
-    Raises DataError if the fit has no minimum.
+    Args:
+        result: the fit.
+        labels: labels of the parameters.
+        most: largest number of parameters.
+        label: label over the axes.
+
+    Raises:
+        DataError: the fit has no minimum.
+
     """
     if not len(result.correlation):
         raise DataError("the fit has no minimum; there is no correlation to draw")
@@ -201,12 +239,12 @@ def correlation_figure(
 def _draw_fitted(
     main: Axes, result: FitResultLike, total: Histogram, labels: Mapping[str, str], colours: Mapping[str, str]
 ) -> None:
-    """The stack, smallest background lowest and signal on top; a negative sample cannot stand in it."""
+    """Draw the stack, the smallest background lowest and signal on top; a negative sample cannot be part of it."""
     palette = sample_colours(list(result.samples), result.signal) | dict(colours)
     names = sorted(result.samples, key=lambda name: (name in result.signal, result.samples[name].sum()))
     names = [name for name in names if np.all(result.samples[name] >= 0)]
     parts = [Histogram(total.edges, result.samples[name], np.zeros_like(total.sumw)) for name in names]
-    if parts:  # the band of the fit instead of the stack's
+    if parts:  # the band of the fit replaces that of the stack
         parts[0] = Histogram(total.edges, parts[0].sumw, total.sumw2)
         draw_stack(main, parts, [labels.get(name, name) for name in names], [palette[n] for n in names], "Fit unc.")
 
@@ -219,7 +257,7 @@ def _fit_note(result: FitResultLike) -> str:
 
 
 def _edge_labels(axes: Axes, edges: Floats) -> None:
-    """Write the edges of the score under bins that are drawn equally wide; every other one where many are."""
+    """Write the edges of the score under bins that are drawn equally wide; every other one where there are many."""
     step = 1 + len(edges) // 10
     places = range(0, len(edges), step)
     axes.set_xticks(list(places), [f"{edges[i]:.2f}" if np.isfinite(edges[i]) else "" for i in places])
@@ -227,7 +265,7 @@ def _edge_labels(axes: Axes, edges: Floats) -> None:
 
 
 def _nice(name: str, kind: str, labels: Mapping[str, str] | None) -> str:
-    """A name for people; the simulation's statistics are told by their bin, counted from 1."""
+    """Return a readable name; the simulation's statistics are identified by their bin, counted from 1."""
     if labels and name in labels:
         return labels[name]
     if kind == "strength":
@@ -240,7 +278,7 @@ def _nice(name: str, kind: str, labels: Mapping[str, str] | None) -> str:
 def _named_rows(
     names: Sequence[str], label: Label | None, shares: Sequence[float], width: float, *, bottom: float
 ) -> tuple[Figure, list[Axes], float]:
-    """Axes side by side that share the names at their left, first on top; and where the first begins (inches)."""
+    """Make axes that share the names at their left, first on top; return also where the first begins (inches)."""
     left, right, top, gap = 0.12 + 0.056 * max(len(name) for name in names), 0.12, 0.22, 0.08
     height = bottom + top + _LINE * len(names) + 0.05
     drawn = Figure(figsize=(width, height))
@@ -275,7 +313,7 @@ def _draw_pulls(axes: Axes, pulls: Sequence[float], constraints: Sequence[float]
 
 
 def _say_left_out(drawn: Figure, count: int, left: float, *, bottom: float = 0.05) -> None:
-    """Nothing is silent: how many parameters are not drawn."""
+    """Write how many parameters are not drawn."""
     if count:
         width, height = drawn.get_size_inches()
         drawn.text(0.05 / width, bottom / height, f"{count} smaller not shown", fontsize=6.5, va="bottom")

@@ -1,4 +1,4 @@
-"""Figures for images: grids of them, what encoders make of two domains, confusion of classes, accuracy by epoch."""
+"""Figures for images: grids of images, embeddings of two domains, confusion of classes, accuracy by epoch."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Floats = NDArray[np.float64]
 
 @styled
 def grid_figure(domains: Mapping[str, Pixels], *, rows: int = 6, columns: int = 10) -> Figure:
-    """Images of every domain side by side: uint8 [n, channels, h, w] each, the first rows x columns of them."""
+    """Draw images of every domain next to each other: uint8 [n, channels, h, w], the first rows x columns of each."""
     names = list(domains)
     width = PAGE if len(names) > 1 else COLUMN
     gap, top = 0.12, 0.22
@@ -41,7 +41,7 @@ def grid_figure(domains: Mapping[str, Pixels], *, rows: int = 6, columns: int = 
 
 
 def mosaic(pixels: Pixels, rows: int, columns: int) -> Pixels:
-    """The first rows x columns images [n, c, h, w] beside each other, a white line between: [.., .., 3] or grey."""
+    """Join the first rows x columns images [n, c, h, w], separated by a white line: [.., .., 3] or grey."""
     _, channels, height, width = pixels.shape
     whole = np.full((rows * (height + 1) - 1, columns * (width + 1) - 1, channels), 255, np.uint8)
     for number, image in enumerate(pixels[: rows * columns]):
@@ -53,7 +53,7 @@ def mosaic(pixels: Pixels, rows: int, columns: int) -> Pixels:
 
 @dataclass(frozen=True, slots=True)
 class Embedded:
-    """What one encoder makes of images of both domains: plane [n, 2], domain and class [n] as numbers."""
+    """Embedding by one encoder of images of both domains: plane [n, 2], domain and class [n] as numbers."""
 
     plane: Floats
     domain: NDArray[np.int64]
@@ -64,7 +64,15 @@ class Embedded:
 def embedding_figure(
     models: Mapping[str, Embedded], *, domains: Sequence[str], classes: Sequence[str], axis: str
 ) -> Figure:
-    """A column a model: the same points coloured by domain above, by class below. axis: `t-SNE` or `Component`."""
+    """Draw one column per model: the same points coloured by domain above and by class below.
+
+    Args:
+        models: the embedding of each model.
+        domains: names of the domains.
+        classes: names of the classes.
+        axis: `t-SNE` or `Component`.
+
+    """
     count = len(models)
     width = COLUMN if count == 1 else PAGE
     side = (width - 0.06) / count
@@ -82,7 +90,7 @@ def embedding_figure(
                 side * 0.8 / height,
             )
             axes = drawn.add_axes(box)
-            order = np.random.default_rng(0).permutation(len(codes))  # neither domain lies over the other
+            order = np.random.default_rng(0).permutation(len(codes))  # so that neither domain is drawn over the other
             axes.scatter(
                 found.plane[order, 0], found.plane[order, 1], s=2.2, linewidths=0,
                 c=[colours[code] for code in codes[order]], rasterized=True,
@@ -113,7 +121,7 @@ def _key(axes: Axes, names: Sequence[str], colours: Sequence[str]) -> None:
 
 @styled
 def confusion_figure(counts: NDArray[np.int64], *, classes: Sequence[str], title: str) -> Figure:
-    """Counts [true, said] as shares of the true class, in per cent; numbers stand in the cells of a small matrix."""
+    """Draw counts [true, predicted] as shares of the true class in per cent; small matrices show the numbers."""
     share = 100.0 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     small = len(classes) <= 12
     drawn, axes = figure(COLUMN, COLUMN * 0.92, left=0.42 if small else 0.5)
@@ -137,7 +145,7 @@ def confusion_figure(counts: NDArray[np.int64], *, classes: Sequence[str], title
 
 @styled
 def accuracy_figure(curves: Mapping[str, Sequence[Sequence[float | None]]], *, images: int, target: str) -> Figure:
-    """Accuracy on target images against the epoch: a line a model (mean over its trainings) with the range of them."""
+    """Draw accuracy on target images against the epoch: a line per model (mean over trainings) and their range."""
     drawn, axes = figure(PAGE * 0.72, COLUMN * 0.95)
     styles = model_styles(curves)
     longest, bottom = 1, 1.0
@@ -170,7 +178,7 @@ def accuracy_figure(curves: Mapping[str, Sequence[Sequence[float | None]]], *, i
     legend_above(axes)
     low, high = axes.get_ylim()
     ticks = axes.get_yticks()
-    axes.set_yticks(ticks[(ticks >= low) & (ticks < 1.0 + 1e-9)])  # no accuracy stands beside the legend
+    axes.set_yticks(ticks[(ticks >= low) & (ticks < 1.0 + 1e-9)])  # no ticks next to the legend
     axes.minorticks_off()
     axes.set_ylim(low, high)
     return drawn

@@ -1,7 +1,6 @@
-"""What the figures read of evaluation's dataclasses. Structural types: plotting imports nothing of the
-evaluation.
+"""Structural types of evaluation's dataclasses for the figures: plotting imports nothing from the evaluation.
 
-Only the attributes that are drawn are named; anything that has them will do.
+Only the attributes that are drawn are named; any object with these attributes is accepted.
 """
 
 from __future__ import annotations
@@ -53,7 +52,7 @@ class ShiftLike(Protocol):
 
 
 class ShiftRatioLike(Protocol):
-    """The ratio of an adapted model's shift to the plain one's at a signal efficiency."""
+    """The ratio of an adapted model's shift to that of the baseline at a signal efficiency."""
 
     @property
     def signal_efficiency(self) -> float: ...  # noqa: D102
@@ -136,7 +135,7 @@ class EfficiencyCurveLike(Protocol):
 
 
 class ImportanceLike(Protocol):
-    """By how much an AUC falls if an input is shuffled [k], largest first."""
+    """Decrease of an AUC if an input is shuffled [k], largest first."""
 
     @property
     def names(self) -> Sequence[str]: ...  # noqa: D102
@@ -181,7 +180,7 @@ class ClosureLike(Protocol):
 
 
 class ParameterLike(Protocol):
-    """A fitted parameter against what was known before; `pull` is None where nothing was."""
+    """A fitted parameter relative to its prior; `pull` is None without a prior."""
 
     @property
     def name(self) -> str: ...  # noqa: D102
@@ -194,7 +193,7 @@ class ParameterLike(Protocol):
 
 
 class ImpactLike(Protocol):
-    """What a nuisance parameter does to mu."""
+    """The impact of a nuisance parameter on mu."""
 
     @property
     def name(self) -> str: ...  # noqa: D102
@@ -240,7 +239,7 @@ class FitResultLike(Protocol):
 
 
 class CoverageLike(Protocol):
-    """How often the interval of toys holds the truth."""
+    """How often the interval of toys contains the truth."""
 
     @property
     def truth(self) -> float: ...  # noqa: D102

@@ -1,4 +1,4 @@
-"""What a scan shows: separation against bias along the strength, and what the choice saw, a curve a method."""
+"""Figures of a scan: separation against bias along the strength, and the selection criterion; one curve per method."""
 
 from __future__ import annotations
 
@@ -35,10 +35,15 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class ScanPoint:
-    """One point: where it lies along the curve, how it is called there, and its numbers.
+    """One point of a scan.
 
-    at: the value of the key along which the scan goes; numbers: by name, those that could be had; failed: whether a
-    training of it did.
+    Attributes:
+        at: the value of the key along which the scan goes.
+        text: text at the point.
+        numbers: the numbers of the point by name, as far as they are available.
+        chosen: whether the point was chosen.
+        failed: whether a training of it failed.
+
     """
 
     at: float
@@ -50,9 +55,9 @@ class ScanPoint:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """One axes: the names of its numbers, their labels and factors, and what is shaded.
+    """One axes: the names of its numbers, their labels and factors, and the shaded range.
 
-    band: limits of the same-generator null on x (trade-off) or of what the choice allows on y (criterion).
+    band: limits of the same-generator null on x (trade-off) or of the values that may be chosen on y (criterion).
     """
 
     y: str
@@ -74,11 +79,20 @@ def scan_tradeoff_figure(
     connected: bool = True,
     label: Label | None = None,
 ) -> Figure:
-    """AUC against bias, a panel for each pair of names in `panels` (rows of columns), a curve a name.
+    """Draw AUC against bias, one panel for each pair of names in `panels` and one curve for each name in `curves`.
 
-    Points carry means and standard deviations over seeds; along a curve they stand in the order given and are
-    labelled by `text` where there is room; a chosen one is ringed, one of which a training failed is crossed.
-    connected: join them by lines. Raises DataError where no point has both numbers of any panel.
+    Points have means and standard deviations over seeds; along a curve they are in the order given and are
+    labelled by `text` where there is room. A chosen point has a ring, a point with a failed training a cross.
+
+    Args:
+        curves: name of the curve -> its points.
+        panels: rows of columns of panels.
+        connected: whether lines join the points.
+        label: label over the axes.
+
+    Raises:
+        DataError: no point has both numbers of any panel.
+
     """
     if not any(
         _known(point, p.x, p.y) for points in curves.values() for point in points for row in panels for p in row
@@ -119,11 +133,23 @@ def scan_criterion_figure(
     words: bool = False,
     label: Label | None = None,
 ) -> Figure:
-    """What the choice saw against the value of `key`, panels above one another, a curve a name.
+    """Draw the selection criterion against the value of `key`, panels above one another, one curve for each name.
 
-    The axis is logarithmic where the values span more than a factor of 30; a value of 0 then stands at the left,
-    apart. With words, values are places in a list and the points' texts are written there. band_text: what the
-    shaded range of a panel means. Raises DataError without points.
+    The axis is logarithmic where the values span more than a factor of 30; a value of 0 is then drawn separately at the
+    left.
+
+    Args:
+        curves: name of the curve -> its points.
+        panels: the panels, from top to bottom.
+        key: the key along which the scan goes.
+        connected: whether lines join the points.
+        band_text: meaning of the shaded range of a panel.
+        words: values are positions in a list, and the points' texts are written there.
+        label: label over the axes.
+
+    Raises:
+        DataError: there are no points.
+
     """
     shown = [point for points in curves.values() for point in points]
     if not any(_known(point, panel.y) for point in shown for panel in panels):
@@ -138,7 +164,7 @@ def scan_criterion_figure(
             able = [point for point in points if _known(point, panel.y)]
             where = [Spread(place(point.at)) for point in able]
             _curve(axes, styles[name], able, where, panel, texts=False, connected=connected)
-        # Where every seed failed there is no number: the cross stands at the foot of the axes.
+        # Where every seed failed there is no number: the cross is at the lower end of the axes.
         for point in [point for point in shown if point.failed and not _known(point, panel.y)]:
             axes.plot(place(point.at), 0.06, transform=axes.get_xaxis_transform(), **CROSS)
         axes.set_ylabel(panel.y_label)
@@ -168,7 +194,7 @@ def _curve(
     texts: bool = True,
     connected: bool,
 ) -> None:
-    """Points with bars of a standard deviation, the line along them, rings and words."""
+    """Draw points with bars of a standard deviation, the line along them, rings and texts."""
     if not points:
         return
     x, x_error = (panel.x_factor * np.array(values) for values in _columns(where))
@@ -193,11 +219,11 @@ def _columns(spreads: Sequence[Spread]) -> tuple[list[float], list[float]]:
 
 
 def _axis(values: Sequence[float]) -> tuple[Callable[[float], float], Callable[[Axes], None]]:
-    """Where a value stands on the axis, and what makes the axis's ticks."""
+    """Return the position of a value on the axis, and the function that makes the ticks of the axis."""
     positive = [value for value in values if value > 0]
     if not positive or min(values) < 0 or max(positive) < 30 * min(positive):
         return (lambda value: value), (lambda axes: axes.xaxis.set_major_locator(MaxNLocator(6)))
-    left = min(positive) / 10**0.5  # where 0 stands
+    left = min(positive) / 10**0.5  # position of 0
 
     def ticks(axes: Axes) -> None:
         axes.set_xscale("log")
@@ -205,7 +231,7 @@ def _axis(values: Sequence[float]) -> tuple[Callable[[float], float], Callable[[
         axes.xaxis.set_major_locator(LogLocator(numticks=8))
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
         if min(values) == 0:
-            # The decades that lie on the axis, and the word for none at its left end.
+            # The decades on the axis, and the label of 0 at its left end.
             low, high = left / 1.3, max(positive) * 1.3
             decades = [10.0**k for k in range(-12, 13) if min(positive) <= 10.0**k <= high]
             axes.set_xticks([left, *decades], ["0", *(f"{d:g}" for d in decades)])
@@ -217,9 +243,9 @@ def _axis(values: Sequence[float]) -> tuple[Callable[[float], float], Callable[[
 def _grid(
     rows: int, columns: int, height: float, *, entries: int, shared: bool = False
 ) -> tuple[Figure, list[list[Axes]]]:
-    """Axes in rows of columns at stated margins; with `shared` one x axis below all rows.
+    """Make axes in rows of columns at stated margins, with room below for `entries` of the legend.
 
-    entries: of the legend, for which there is room below.
+    With `shared`, all rows have one x axis at the bottom.
     """
     width = COLUMN if columns == 1 else PAGE
     left, right, top, bottom = 0.58, 0.1, 0.24, 0.40
@@ -245,7 +271,7 @@ def _grid(
 
 
 def _legend(drawn: Figure, styles: Mapping[str, LineStyle], curves: Curves, band: str, *, connected: bool) -> None:
-    """One legend below all axes: curves, the ring, the cross, the band."""
+    """Draw one legend below all axes: curves, the ring, the cross, the band."""
     handles: list[Any] = []
     for name in curves:
         style = styles[name]

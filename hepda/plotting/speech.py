@@ -1,4 +1,4 @@
-"""How often words are wrong, in which noise; what an embedding still tells of it; mixtures and alignments."""
+"""Figures for speech: word error rates by noise, probes of embeddings, confusions of words, spectra, alignments."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True, slots=True)
 class ErrorCurve:
-    """A number and its interval at places on an axis, all [n]."""
+    """A number and its interval at positions on an axis, all [n]."""
 
     x: Array
     value: Array
@@ -28,9 +28,15 @@ class ErrorCurve:
 
 @styled
 def error_figure(panels: Mapping[str, Mapping[str, ErrorCurve]], *, xlabel: str) -> Figure:
-    """Word error rates (in percent) against `xlabel`, a panel each condition, a curve each model, intervals as bars.
+    """Draw word error rates (in percent) against `xlabel`; one panel per condition, one curve per model, interval bars.
 
-    Raises DataError if there is no curve.
+    Args:
+        panels: condition -> model -> curve.
+        xlabel: label of the x axis.
+
+    Raises:
+        DataError: there is no curve.
+
     """
     curves = [curve for panel in panels.values() for curve in panel.values()]
     if not curves:
@@ -67,9 +73,16 @@ def error_figure(panels: Mapping[str, Mapping[str, ErrorCurve]], *, xlabel: str)
 def probe_figure(
     probe: Mapping[str, ErrorCurve], head: Mapping[str, ErrorCurve], chance: Mapping[str, float]
 ) -> Figure:
-    """Accuracies of fresh probes on the embedding, and of the heads that were trained along, against alpha.
+    """Draw accuracies against alpha of new probes on the embedding, and of the heads that were trained with it.
 
-    All by what is told (noise, pair). Dotted: of one who hears nothing. Raises DataError if there is no probe.
+    Args:
+        probe: accuracies of the probes, by the quantity that they predict (noise, pair).
+        head: accuracies of the heads, by the same quantities.
+        chance: accuracies without information, by the same quantities; drawn as dotted lines.
+
+    Raises:
+        DataError: there is no probe.
+
     """
     if not probe:
         raise DataError("no embedding was probed; there is no accuracy to draw")
@@ -96,7 +109,7 @@ def probe_figure(
 
 @styled
 def confusion_figure(panels: Mapping[str, Array], words: Sequence[str]) -> Figure:
-    """Shares of the words that were found (columns) where each was said (rows), a panel a condition."""
+    """Draw the shares of the recognised words (columns) for each spoken word (rows), one panel per condition."""
     size = min(PAGE, 3.2 * len(panels) + 0.4), 3.5 if len(panels) < 3 else 2.7
     drawn = Figure(figsize=size, layout="constrained", dpi=DPI)
     axes = drawn.subplots(1, len(panels), squeeze=False)[0]
@@ -121,7 +134,7 @@ def confusion_figure(panels: Mapping[str, Array], words: Sequence[str]) -> Figur
 
 @styled
 def spectrogram_figure(panels: Mapping[str, Array], *, hop: float) -> Figure:
-    """Log energies [frames, bands] of the same utterance under several conditions, on one scale."""
+    """Draw log energies [frames, bands] of the same utterance under several conditions, on one scale."""
     drawn = Figure(figsize=(PAGE, 2.3), layout="constrained", dpi=DPI)
     axes = drawn.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     decibels = {title: values.T * 10.0 / np.log(10.0) for title, values in panels.items()}
@@ -149,9 +162,15 @@ def alignment_figure(
     hop: float,
     silence: int,
 ) -> Figure:
-    """Log energies [frames, bands] of utterances with the state of each frame [frames] over them, numbers from 1.
+    """Draw log energies [frames, bands] of utterances with the state of each frame [frames] over them, numbers from 1.
 
-    silence: the senone that is drawn as 0; the others are counted from the first state of their word.
+    Args:
+        energies: log energies of the utterances, [frames, bands] each.
+        states: senone of each frame, [frames] each.
+        titles: titles of the panels.
+        hop: time between two frames.
+        silence: the senone that is drawn as 0; the others are counted from the first state of their word.
+
     """
     drawn = Figure(figsize=(PAGE, 2.5), layout="constrained", dpi=DPI)
     axes = drawn.subplots(1, len(energies), squeeze=False)[0]

@@ -1,4 +1,4 @@
-"""Did the training do what it should? Losses, the adversary against its blind limits, gradients."""
+"""Figures of a training: losses, the adversary compared with its blind limits, gradients."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from hepda.plotting.numbers import Floats
 LN2 = float(np.log(2.0))
 
 
-Epochs = Sequence[float | None]  # one value an epoch; None or NaN where nothing was measured
-Panels = Mapping[str, Mapping[str, Sequence[Epochs]]]  # y label -> name of the series -> one Epochs a fold
-Levels = Mapping[str, tuple[float, str]]  # y label -> the line that the quantity is judged by, and its name
+Epochs = Sequence[float | None]  # one value per epoch; None or NaN where nothing was measured
+Panels = Mapping[str, Mapping[str, Sequence[Epochs]]]  # y label -> name of the series -> one Epochs per fold
+Levels = Mapping[str, tuple[float, str]]  # y label -> the reference line of the quantity, and its name
 
 
 @styled
@@ -41,11 +41,20 @@ def training_figure(
     best_epochs: Sequence[int] = (),
     label: Label | None = None,
 ) -> Figure:
-    """The history of one model: a panel a quantity against the epoch, one colour a series, one line a fold.
+    """Draw the history of one model: a panel per quantity against the epoch, a colour per series, a line per fold.
 
-    panels and levels come from `history_panels`; levels are lines such as ln 2 for the domain loss and 0.5
-    for its accuracy. best_epochs: the epochs that were kept, counted from 1, marked on the axis. A panel
-    without a single finite value is not drawn; DataError is raised if none is left.
+    A panel without a single finite value is not drawn.
+
+    Args:
+        panels: result of `history_panels`.
+        model: name of the model.
+        levels: result of `history_panels`: lines such as ln 2 for the domain loss and 0.5 for its accuracy.
+        best_epochs: the epochs that were kept, counted from 1, marked on the axis.
+        label: label over the axes.
+
+    Raises:
+        DataError: no panel is left.
+
     """
     levels = levels or {}
     filled: dict[str, dict[str, list[Floats]]] = {}
@@ -66,12 +75,12 @@ def training_figure(
 
 
 def history_panels(*histories: Mapping[str, Epochs]) -> tuple[Panels, Levels]:
-    """The panels and levels of `training_figure` from the columns of a training's history, one a fold.
+    """Return panels and levels of `training_figure` from the columns of a training's history, one history per fold.
 
-    For each head: its loss in training and validation. For each reversed head (one with a strength): the loss
-    that a blind head has (`<head>_chance`: ln 2 for two domains, times sum w / sum |w| where weights are
-    negative) and its accuracy with the line at 0.5. Then the strengths, the gradients in the encoder, and the
-    cosine between them.
+    For each head there is its loss in training and validation. For each reversed head (one with a strength) there is
+    the loss of a blind head (`<head>_chance`: ln 2 for two domains, times sum w / sum |w| where weights are negative)
+    and its accuracy with the line at 0.5. Then follow the strengths, the gradients in the encoder, and the cosine
+    between them.
     """
     panels: dict[str, dict[str, list[Epochs]]] = {}
     levels: dict[str, tuple[float, str]] = {}
@@ -121,7 +130,7 @@ def _panel(
     for index, (key, folds) in enumerate(series.items()):
         style = LineStyle(PALETTE[index % len(PALETTE)], DASHES[index % len(DASHES)], "o")
         for number, fold in enumerate(folds):
-            # Gradients are not measured in every epoch: what was measured is joined.
+            # Gradients are not measured in every epoch: the measured values are joined.
             measured = np.isfinite(fold)
             axes.plot(
                 np.arange(1, len(fold) + 1)[measured],
@@ -159,7 +168,7 @@ def _panel(
 
 
 def _grid(count: int) -> tuple[Figure, list[Axes]]:
-    """Three panels a row, fewer if there are fewer; no axes for what is not there."""
+    """Make three panels per row, or fewer if there are fewer; unused positions get no axes."""
     columns = min(count, 3)
     rows = -(-count // columns)
     width = {1: COLUMN, 2: PAGE * 0.72, 3: PAGE}[columns]

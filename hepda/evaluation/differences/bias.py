@@ -1,7 +1,7 @@
-"""What differs between two domains: distances of the score with p-values and null, shifts of efficiencies.
+"""Differences between two domains: distances of the score with p-values and null, shifts of efficiencies.
 
 Each domain is normalised to unit sum of weights: a difference of yields is not a bias of the score.
-Conventions for signed weights stand in `distances`; "source" and "other" are defined in `results`.
+The conventions for signed weights are in `distances`; "source" and "other" are defined in `results`.
 """
 
 from __future__ import annotations
@@ -46,10 +46,25 @@ def compare(
 ) -> BiasResult:
     """Compare the score of one class between the source [n] and another domain [m].
 
-    signal_score [s]: the source's signal, whose efficiency fixes the cuts of the efficiency shifts; without
-    it there are none. edges: the analysis bins of chi2 and Jensen-Shannon, ten equal shares of the source
-    if not given. permutations or null_replicas 0 leave the p-values or the null out. Raises DataError if a
-    sample is empty, not finite or without a positive sum of weights.
+    Args:
+        source_score: scores of the source [n].
+        source_weight: signed weights of the source [n]; None means ones.
+        other_score: scores of the other domain [m].
+        other_weight: signed weights of the other domain [m]; None means ones.
+        signal_score: scores of the source's signal [s], whose efficiency fixes the cuts of the efficiency shifts;
+            without them no shifts are computed.
+        signal_weight: signed weights of the source's signal [s].
+        efficiencies: signal efficiencies at which the shifts are computed.
+        class_name: name of the class that is compared.
+        edges: analysis bins of chi2 and Jensen-Shannon; by default ten bins with equal shares of the source.
+        permutations: number of permutations for the p-values; 0 omits them.
+        null_replicas: number of replicas for the null; 0 omits it.
+        level: level of the null's quantile.
+        seed: seed of permutations and replicas.
+
+    Raises:
+        DataError: a sample is empty, has values that are not finite or has no positive sum of weights.
+
     """
     source = sample(source_score, source_weight, f"{class_name} of the source")
     other = sample(other_score, other_weight, f"{class_name} of the other domain")
@@ -77,7 +92,7 @@ def compare(
 
 
 def _distances(source: WeightedScores, other: WeightedScores, edges: FloatArray, class_name: str) -> BiasResult:
-    """The five statistics, without what random numbers say of them."""
+    """Compute the five statistics, without the quantities that need random numbers."""
     signed, location = distances.kolmogorov_smirnov(source, other)
     squared, ndf = distances.chi2(source, other, edges)
     return BiasResult(
@@ -104,7 +119,7 @@ def _nulls(
     seed: int,
     permuted: Permuted | None,
 ) -> tuple[dict[str, NullDistribution], str | None]:
-    """The same-generator null of every statistic, or why there is none."""
+    """Return the same-generator null of every statistic, or the reason why there is none."""
     if not replicas:
         return {}, "no replicas of the null were asked for"
     try:
@@ -123,12 +138,12 @@ def efficiency_shift(
     other_weight: ArrayLike | None,
     efficiencies: Sequence[float] = EFFICIENCIES,
 ) -> tuple[EfficiencyShift, ...]:
-    """Shift e_other / e_source - 1 of an efficiency at the cuts that fix the source's signal efficiency.
+    """Compute the shift e_other / e_source - 1 of an efficiency at the cuts that fix the source's signal efficiency.
 
-    The error, (e_other / e_source) sqrt[(d_other / e_other)^2 + (d_source / e_source)^2] with d from sumw2,
-    treats the domains as independent and the cut as exact. Shift and error are None, with why, if the
-    efficiency of the source is not positive at the cut, and where no event of the other domain passes it: -100 % has
-    no error then, and `upper` is the limit on the shift at 95 % confidence.
+    The error, (e_other / e_source) sqrt[(d_other / e_other)^2 + (d_source / e_source)^2] with d from sumw2, treats the
+    domains as independent and the cut as exact. Shift and error are None, and `why` has the reason, if the efficiency
+    of the source is not positive at the cut, or if no event of the other domain passes it. In the second case the shift
+    would be -100 % without an error, and `upper` is the limit on the shift at 95 % confidence.
     """
     signal = sample(signal_score, signal_weight, "signal of the source")
     source = sample(source_score, source_weight, "the source")
@@ -137,7 +152,7 @@ def efficiency_shift(
 
 
 def shift(signal: WeightedScores, source: WeightedScores, other: WeightedScores, efficiency: float) -> EfficiencyShift:
-    """One point of `efficiency_shift`, of samples that are checked."""
+    """Compute one point of `efficiency_shift` from samples that are already checked."""
     cut = cut_at_efficiency(signal.score, signal.weight, efficiency)
     kept, kept_error = weighted_efficiency(source.score >= cut, source.weight)
     other_kept, other_error = weighted_efficiency(other.score >= cut, other.weight)
@@ -156,7 +171,7 @@ def shift(signal: WeightedScores, source: WeightedScores, other: WeightedScores,
 
 
 def _equal_shares(events: WeightedScores, bins: int) -> FloatArray:
-    """Open-ended edges of bins that hold equal shares of the |weights|; fewer bins where scores tie."""
+    """Return open-ended edges of bins with equal shares of the |weights|; there are fewer bins where scores tie."""
     order = np.argsort(events.score)
     share = np.cumsum(np.abs(events.weight[order]))
     at = np.searchsorted(share, share[-1] * np.arange(1, bins) / bins)

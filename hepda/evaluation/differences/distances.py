@@ -2,10 +2,10 @@
 
 Convention. Each sample is normalised to unit sum of weights, F(x) = sumw(score <= x) / sumw. With negative
 weights F need not rise; it is used as it is, never clipped or made monotone, and a maximum or an integral
-runs over all scores of both samples. So no treatment of signs biases a distance, and its
-noise is what the signs bring: if the weights do not depend on the score, F fluctuates as that of n_eff
-events would. KS does not change when the score is mapped monotonically, Wasserstein and energy do: they are
-in its units.
+is taken over all scores of both samples. So no treatment of signs biases a distance, and its
+noise is that of the signed weights: if the weights do not depend on the score, F fluctuates like that of n_eff
+events. KS does not change when the score is mapped monotonically; Wasserstein and energy do, because
+their units are those of the score.
 """
 
 from __future__ import annotations
@@ -21,21 +21,22 @@ _NO_VARIANCE = 1e-300  # below it, a bin is empty in both samples
 
 
 def cumulative_difference(source: WeightedScores, other: WeightedScores) -> tuple[FloatArray, FloatArray]:
-    """All different scores of both samples [u], rising, and F_other - F_source at each [u]."""
+    """Return all different scores of both samples [u], rising, and F_other - F_source at each [u]."""
     score = np.concatenate([source.score, other.score])
     share = np.concatenate([-source.weight / source.sumw, other.weight / other.sumw])
     order = np.argsort(score, kind="stable")
     score, running = score[order], np.cumsum(share[order])
-    last = np.append(np.flatnonzero(np.diff(score)), len(score) - 1)  # ties step together
+    last = np.append(np.flatnonzero(np.diff(score)), len(score) - 1)  # events of equal score are added together
     difference = running[last]
-    difference[-1] = 0.0  # both end at one; the sum's rounding must not pass for a distance
+    difference[-1] = 0.0  # both end at one; the rounding of the sum must not count as a distance
     return score[last], difference
 
 
 def kolmogorov_smirnov(source: WeightedScores, other: WeightedScores) -> tuple[float, float]:
-    """F_other - F_source where its size is largest, and the score there. The KS statistic is the size.
+    """Return F_other - F_source where its absolute value is largest, and the score there.
 
-    Positive if the other sample lies at lower scores. Without weights the size is that of scipy's ks_2samp.
+    The KS statistic is the absolute value. The difference is positive if the other sample has lower scores. Without
+    weights the absolute value is that of scipy's ks_2samp.
     """
     score, difference = cumulative_difference(source, other)
     at = int(np.argmax(np.abs(difference)))
@@ -43,32 +44,32 @@ def kolmogorov_smirnov(source: WeightedScores, other: WeightedScores) -> tuple[f
 
 
 def wasserstein(source: WeightedScores, other: WeightedScores) -> float:
-    """Wasserstein-1 distance, the integral of |F_other - F_source|, in units of the score."""
+    """Return the Wasserstein-1 distance, the integral of |F_other - F_source|, in units of the score."""
     score, difference = cumulative_difference(source, other)
     return float(np.dot(np.abs(difference[:-1]), np.diff(score)))
 
 
 def energy_distance(source: WeightedScores, other: WeightedScores) -> float:
-    """sqrt(2 integral (F_other - F_source)^2), Szekely's energy distance as scipy has it.
+    """Return sqrt(2 integral (F_other - F_source)^2), Szekely's energy distance as scipy defines it.
 
-    In units of the square root of the score's.
+    Its unit is the square root of the unit of the score.
     """
     score, difference = cumulative_difference(source, other)
     return float(np.sqrt(2 * np.dot(difference[:-1] ** 2, np.diff(score))))
 
 
 def chi2(source: WeightedScores, other: WeightedScores, edges: FloatArray) -> tuple[float | None, int]:
-    """Chi2 between the two normalised histograms, with sumw2 of both, and its degrees of freedom.
+    """Return chi2 between the two normalised histograms, with sumw2 of both, and its degrees of freedom.
 
-    sum over bins of (p - q)^2 / (var p + var q), p = sumw_i / sumw, var p = sumw2_i / sumw^2 (Gagunashvili,
-    arXiv:physics/0605123), with one degree of freedom less than bins, for the normalisation. Bins empty in
-    both samples do not count; (None, 0) if fewer than two are left.
+    It is the sum over bins of (p - q)^2 / (var p + var q), p = sumw_i / sumw, var p = sumw2_i / sumw^2 (Gagunashvili,
+    arXiv:physics/0605123), with one degree of freedom less than bins because of the normalisation. Bins that are empty
+    in both samples do not count; the result is (None, 0) if fewer than two bins are left.
     """
     return chi2_of(*histogram(source.score, source.weight, edges), *histogram(other.score, other.weight, edges))
 
 
 def chi2_of(source: FloatArray, source2: FloatArray, other: FloatArray, other2: FloatArray) -> tuple[float | None, int]:
-    """`chi2` from sumw and sumw2 in bins [b] of the two samples."""
+    """Compute `chi2` from sumw and sumw2 in bins [b] of the two samples."""
     total, total_other = source.sum(), other.sum()
     variance = source2 / total**2 + other2 / total_other**2
     used = variance > _NO_VARIANCE
@@ -79,11 +80,11 @@ def chi2_of(source: FloatArray, source2: FloatArray, other: FloatArray, other2: 
 
 
 def jensen_shannon(source: WeightedScores, other: WeightedScores, edges: FloatArray) -> float | None:
-    """Jensen-Shannon divergence of the two normalised histograms in bits: 0 for equal, 1 for disjoint.
+    """Return the Jensen-Shannon divergence of the two normalised histograms in bits: 0 for equal, 1 for disjoint.
 
-    Bins with a negative sum in either sample are merged with their neighbours first; None if that leaves one.
-    The divergence of two finite samples of the same distribution is not 0 but near (bins - 1) / (8 ln 2)
-    times (1 / n_eff + 1 / n_eff): judge it by its permutation p-value.
+    Bins with a negative sum in either sample are merged with their neighbours first; the result is None if that leaves
+    one bin. The divergence of two finite samples of the same distribution is not 0 but near (bins - 1) / (8 ln 2)
+    times (1 / n_eff + 1 / n_eff): use its permutation p-value to interpret it.
     """
     return jensen_shannon_of(
         histogram(source.score, source.weight, edges)[0], histogram(other.score, other.weight, edges)[0]
@@ -91,7 +92,7 @@ def jensen_shannon(source: WeightedScores, other: WeightedScores, edges: FloatAr
 
 
 def jensen_shannon_of(source: FloatArray, other: FloatArray) -> float | None:
-    """`jensen_shannon` from sumw in bins [b] of the two samples."""
+    """Compute `jensen_shannon` from sumw in bins [b] of the two samples."""
     content = np.stack([source / source.sum(), other / other.sum()])
     if np.any(content < 0):
         kept = merge_bins(content, lambda bin_content: bool(np.all(bin_content >= 0)))
@@ -108,9 +109,15 @@ def merge_bins(
 ) -> np.ndarray[tuple[int], np.dtype[np.intp]] | None:
     """Merge neighbours, from the highest bin down, until every bin is accepted.
 
-    content [m, b] holds m sums per bin; `accept` judges the sums [m] of a (merged) bin. What is left over at
-    the low end joins the bin above it. Returns indices of the edges kept, rising, from 0 to b, or None if
-    even all bins together are not accepted.
+    Bins that are left over at the low end are joined with the bin above them.
+
+    Args:
+        content: m sums per bin, [m, b].
+        accept: whether a (merged) bin with the sums [m] is acceptable.
+
+    Returns:
+        Indices of the edges that remain, rising, from 0 to b; None if even all bins together are not accepted.
+
     """
     bins = content.shape[1]
     kept, running = [bins], np.zeros(content.shape[0])
@@ -119,7 +126,7 @@ def merge_bins(
         if accept(running):
             kept.append(b)
             running = np.zeros_like(running)
-    if kept[-1] != 0:  # the rest was not accepted: give it to its neighbours until it is
+    if kept[-1] != 0:  # the remainder was not accepted: merge it with its neighbours until it is
         while len(kept) > 1:
             kept.pop()
             start = kept[-1]

@@ -1,10 +1,10 @@
-"""P-values by permutation of the domain labels, and what two samples of one generator come to.
+"""P-values by permutation of the domain labels, and the null distribution of two samples of one generator.
 
 Under the null both samples have the same joint distribution of score and weight (in units of the mean
 weight), so the labels can be exchanged. Each statistic is multiplied by the power of n_eff that makes its
-null distribution independent of the sample's sizes, with the n_eff of the permuted samples: the p-values
-then stay right when the two samples have different weights (Janssen 1997; Chung and Romano,
-arXiv:1304.5939). All replicas, and the observed value that they are compared with, are computed in some
+null distribution independent of the sizes of the samples, with the n_eff of the permuted samples: the p-values
+then remain correct when the two samples have different weights (Janssen 1997; Chung and Romano,
+arXiv:1304.5939). All replicas, and the observed value with which they are compared, are computed in some
 thousand quantile bins.
 """
 
@@ -28,12 +28,12 @@ _POWER = {"ks": 0.5, "wasserstein": 0.5, "energy": 0.5, "chi2": 0.0, "jensen_sha
 
 
 class _Pool:
-    """Events in fine bins, sorted, so that any division into two is compared in a pass over them."""
+    """Events in fine bins, sorted, so that any division into two samples is compared in one pass over them."""
 
     def __init__(self, score: FloatArray, weight: FloatArray, edges: FloatArray, bins: int = 2048):
         order = np.argsort(score, kind="stable")
         ordered = score[order]
-        self.order = order  # of the caller's events
+        self.order = order  # positions in the caller's events
         self.weight, self.weight2 = weight[order], weight[order] ** 2
         limits = np.concatenate([edges[1:-1], ordered[np.linspace(0, len(order) - 1, bins).astype(np.intp)]])
         different = np.flatnonzero(np.diff(ordered, prepend=-np.inf))
@@ -53,18 +53,24 @@ class _Pool:
         )
 
     def statistics(self, chosen: BoolArray) -> tuple[dict[str, float], float]:
-        """Statistics between the events chosen [n] (sorted by score) and the rest, and n_eff of the pair.
+        """Return the statistics between the selected events [n] (sorted by score) and the rest, and n_eff of the pair.
 
-        All NaN, with n_eff 0, if a part has no positive sum of weights.
+        All are NaN, with n_eff 0, if a part has no positive sum of weights.
         """
         first, first2 = self._sums(chosen.astype(np.float64))
         return self._compare(first, first2, self._total - first, self._total2 - first2)
 
     def bootstrap(self, first: BoolArray, replicas: int, seed: int) -> dict[str, FloatArray]:
-        """Statistics [replicas] of the difference between resampled events of two samples minus the observed one.
+        """Return statistics [replicas] of the resampled difference between two samples minus the observed difference.
 
-        first: mask [n] of the events of the one. Every event is taken a Poisson(1) number of times, with its weight.
-        NaN where a sample has no positive sum of weights.
+        Every event is taken a Poisson(1) number of times, with its weight.
+        The result is NaN where a sample has no positive sum of weights.
+
+        Args:
+            first: mask [n] of the events of the first sample.
+            replicas: number of replicas.
+            seed: seed of the resampling.
+
         """
         own = first.astype(np.float64)
         centre = self._difference(own, 1 - own)
@@ -80,7 +86,7 @@ class _Pool:
         return drawn
 
     def _difference(self, first: FloatArray, second: FloatArray) -> FloatArray | None:
-        """F_second - F_first at the limits of the bins, of events with these multiplicities [n]."""
+        """Return F_second - F_first at the limits of the bins, for events with these multiplicities [n]."""
         sums = [np.add.reduceat(self.weight * count, self._starts) for count in (first, second)]
         totals = [part.sum() for part in sums]
         if min(totals) <= 0:
@@ -109,10 +115,10 @@ class _Pool:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Permuted:
-    """Two samples whose labels were exchanged at random: scaled statistics as observed and of each permutation."""
+    """Scaled statistics of two samples, as observed and after each random exchange of their labels."""
 
     pool: _Pool
-    first: BoolArray  # [n] of the events of both, sorted by score: those of the source
+    first: BoolArray  # [n], over the events of both samples sorted by score: whether an event is of the source
     observed: Mapping[str, float]
     pair: float  # n_eff of the pair
     drawn: Mapping[str, FloatArray]  # [permutations]
@@ -121,10 +127,19 @@ class Permuted:
 def permute(
     source: WeightedScores, other: WeightedScores, edges: ArrayLike, permutations: int = 200, seed: int = 0
 ) -> Permuted:
-    """Exchange the labels of two samples `permutations` times; edges [b + 1]: bins of chi2 and Jensen-Shannon."""
+    """Exchange the labels of two samples `permutations` times.
+
+    Args:
+        source: the sample of the source.
+        other: the sample of the other domain.
+        edges: edges of the bins of chi2 and Jensen-Shannon [b + 1].
+        permutations: number of permutations.
+        seed: seed of the permutations.
+
+    """
     if permutations < 1:
         raise ValueError(f"a permutation test needs at least one permutation, not {permutations}")
-    # Units of the mean weight: exchanging labels must not mix normalisations.
+    # In units of the mean weight: exchanging labels must not mix normalisations.
     parts = [s.weight * (len(s.weight) / s.sumw) for s in (source, other)]
     pool = _Pool(np.concatenate([source.score, other.score]), np.concatenate(parts), bin_edges(edges))
     first = np.asarray(pool.order < len(source.score))
@@ -148,11 +163,19 @@ def permutation_tests(
     seed: int = 0,
     permuted: Permuted | None = None,
 ) -> dict[str, TwoSampleTest]:
-    """Each statistic's p-value, (1 + permutations that reach it) / (1 + permutations).
+    """Return the p-value of each statistic, (1 + permutations that reach its value) / (1 + permutations).
 
-    edges [b + 1]: bins of chi2 and Jensen-Shannon. exact: the values to report (computed without binning), by
-    the names in STATISTICS. permuted: of these samples, if they have been permuted already. A statistic that is
-    undefined gets p None and a why.
+    A statistic that is undefined has p-value None and a reason in `why`.
+
+    Args:
+        source: the sample of the source.
+        other: the sample of the other domain.
+        edges: edges of the bins of chi2 and Jensen-Shannon [b + 1].
+        exact: the values to report (computed without binning), by the names in STATISTICS.
+        permutations: number of permutations.
+        seed: seed of the permutations.
+        permuted: result of `permute` for these samples, if it is available already.
+
     """
     done = permuted or permute(source, other, edges, permutations, seed)
     found = {}
@@ -164,10 +187,10 @@ def permutation_tests(
 
 
 def _subset(events: int, size: int, generator: np.random.Generator) -> BoolArray:
-    """Mask [events] of `size` of them, every subset equally likely, ten times faster than a shuffle.
+    """Return a mask [events] of `size` events; every subset is equally likely, ten times faster than a shuffle.
 
-    Each event is drawn alone, and the excess or lack made up by drawing without replacement: given its
-    size, the first draw is uniform over subsets, and so is what remains.
+    Each event is drawn independently, and the excess or deficit is corrected by drawing without replacement: given its
+    size, the first draw is uniform over subsets, and so is the corrected one.
     """
     drawn = generator.integers(0, 1 << 16, size=events, dtype=np.uint16)
     chosen = np.asarray(drawn < round(size / events * (1 << 16)))
@@ -199,15 +222,26 @@ def same_generator_nulls(
     seed: int = 0,
     permuted: Permuted | None = None,
 ) -> dict[str, NullDistribution]:
-    """What each statistic comes to between two samples of ONE generator with the sizes and weights of these two.
+    """Return the null of each statistic: for two samples of ONE generator with the sizes and weights of these two.
 
-    Twice: by permutation of the labels, which is exact if score and weight have one joint distribution in both samples,
-    however heavy the weights are or much they depend on the score; and for KS, Wasserstein and energy by a bootstrap
-    about the observed difference, which keeps the weights of each sample with its events, and is right in large samples
-    if they are weighted in different ways, such as simulation and data. The one with the larger quantile is returned.
-    edges: bins of chi2 and Jensen-Shannon, which are left out where they are undefined; permuted: of these samples, if
-    they have been permuted already. A statistic inside its quantile cannot be told from no difference at all.
-    Raises DataError if the samples are too small.
+    It is computed in two ways: by permutation of the labels, which is exact if score and weight have one joint
+    distribution in both samples, however broad the weights are or however much they depend on the score; and for KS,
+    Wasserstein and energy by a bootstrap about the observed difference, which keeps the weights of each sample with its
+    events, and is valid in large samples if they are weighted in different ways, such as simulation and data. The one
+    with the larger quantile is returned. A statistic inside its quantile is compatible with no difference.
+
+    Args:
+        source: the sample of the source.
+        other: the sample of the other domain.
+        edges: edges of the bins of chi2 and Jensen-Shannon; these two are omitted where they are undefined.
+        replicas: number of replicas.
+        level: level of the quantile.
+        seed: seed of permutations and bootstrap.
+        permuted: result of `permute` for these samples, if it is available already.
+
+    Raises:
+        DataError: the samples are too small.
+
     """
     if replicas < 2 or not 0 < level < 1:
         raise ValueError("a null needs two replicas or more and a level in (0, 1)")
@@ -233,5 +267,5 @@ def same_generator_nulls(
 
 
 def _order_statistic(ordered: FloatArray, level: float) -> float:
-    """The value that one more draw exceeds in a share 1 - level of cases."""
+    """Return the value that one more draw exceeds with probability 1 - level."""
     return float(ordered[min(int(np.ceil(level * (len(ordered) + 1))), len(ordered)) - 1])

@@ -1,4 +1,4 @@
-"""The two classifiers that probe a representation. Each returns a function from features to a score."""
+"""The two classifiers that probe a representation. Each fit returns a function from features to a score."""
 
 from __future__ import annotations
 
@@ -20,12 +20,20 @@ _BATCHES = (128, 2048)  # rows of a batch, at least and at most
 
 
 def fit_bdt(features: Matrix, label: Labels, weight: FloatArray, seed: int) -> Scorer:
-    """Histogram gradient boosting, small enough not to learn the noise of some thousand events.
+    """Fit histogram gradient boosting that is small enough not to learn the noise of some thousand events.
 
-    features [n, k], label [n], weight [n] >= 0. The returned score is the log odds.
+    Args:
+        features: inputs [n, k].
+        label: labels [n].
+        weight: weights [n], >= 0.
+        seed: seed of the fit.
+
+    Returns:
+        A function from features to the log odds.
+
     """
     leaf = max(20, len(label) // 200)
-    # Binned before: scikit-learn would bin by weighted quantiles, which takes ten times as long as the trees.
+    # Binned beforehand: scikit-learn would bin by weighted quantiles, which takes ten times as long as the trees.
     ordered = np.sort(features, axis=0)[(_QUANTILES * (len(features) - 1)).astype(np.intp)]
     edges = [np.unique(column) for column in ordered.T]
 
@@ -39,7 +47,7 @@ def fit_bdt(features: Matrix, label: Labels, weight: FloatArray, seed: int) -> S
         max_bins=_BINS,
         learning_rate=_SHRINKAGE,
         min_samples_leaf=leaf,
-        early_stopping=False,  # its inner split would not know the weights' signs
+        early_stopping=False,  # its internal split would ignore the signs of the weights
         random_state=seed,
     )
     model.fit(binned(features), label, sample_weight=weight)
@@ -47,9 +55,16 @@ def fit_bdt(features: Matrix, label: Labels, weight: FloatArray, seed: int) -> S
 
 
 def fit_mlp(features: Matrix, label: Labels, weight: FloatArray, seed: int) -> Scorer:
-    """Two hidden layers of 32, AdamW with a one-cycle rate, inputs standardised and limited to five widths.
+    """Fit a network with two hidden layers of 32 nodes, AdamW and a one-cycle rate.
 
-    features [n, k], label [n], weight [n] >= 0. Seeded without touching torch's global generator.
+    The inputs are standardised and limited to five widths. The seed does not change torch's global generator.
+
+    Args:
+        features: inputs [n, k].
+        label: labels [n].
+        weight: weights [n], >= 0.
+        seed: seed of initial weights and batches.
+
     """
     centre = np.average(features, axis=0, weights=weight)
     width = np.sqrt(np.average((features - centre) ** 2, axis=0, weights=weight))
@@ -85,11 +100,11 @@ def fit_mlp(features: Matrix, label: Labels, weight: FloatArray, seed: int) -> S
 
 
 def _network(columns: int, generator: torch.Generator) -> torch.nn.Sequential:
-    """A small network whose initial weights come from `generator` alone."""
+    """Return a small network whose initial weights come from `generator` alone."""
     sizes = [columns, _HIDDEN, _HIDDEN, 1]
     layers: list[torch.nn.Module] = []
     for inputs, outputs in pairwise(sizes):
-        linear = torch.nn.Linear(inputs, outputs, device="meta").to_empty(device="cpu")  # draws nothing
+        linear = torch.nn.Linear(inputs, outputs, device="meta").to_empty(device="cpu")  # draws no random numbers
         bound = inputs**-0.5
         with torch.no_grad():
             linear.weight.uniform_(-bound * 3**0.5, bound * 3**0.5, generator=generator)

@@ -1,8 +1,9 @@
-"""Fresh classifiers that try to tell two domains apart, cross-validated: what adaptation left to find.
+"""Newly trained classifiers that separate two domains, cross-validated: the difference that adaptation left.
 
-The domain head that was trained against the encoder proves nothing at 0.5: it may be weak, or behind. A probe
-is trained afterwards on what the network makes of events that it need not have seen (score, embedding; or the
-inputs, for comparison), and its AUC on held-out folds is quoted with an interval; 0.5 is indistinguishable.
+An accuracy of 0.5 of the domain head that was trained against the encoder proves nothing: the head may be weak, or
+lag behind. A probe is trained afterwards on the output of the network for events that the network need not have seen
+(score, embedding; or the inputs, for comparison), and its AUC on held-out folds is quoted with an interval; 0.5 means
+indistinguishable.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ KINDS: tuple[Kind, ...] = ("bdt", "mlp")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Events:
-    """Both domains stacked: the other one has label 1. `weight` sums to 1 in each domain."""
+    """Both domains stacked; the other domain has label 1. `weight` sums to 1 in each domain."""
 
     features: Matrix  # [n, k]
     label: Labels  # [n]
@@ -52,20 +53,37 @@ def probe(
     level: float = 0.6827,
     seed: int = 0,
 ) -> ProbeResult:
-    """AUC with which a fresh classifier tells `other` from `source`, on events it was not fitted on.
+    """Return the AUC with which a new classifier separates `other` from `source`, on events that it was not fitted to.
 
-    source [n] or [n, k], other [m] or [m, k]: the score, embedding or inputs of one class's events. Signed
-    weights [n], [m]; each domain is scaled to unit sum. The fit uses |w| (a classifier cannot use negative
-    ones), the AUC the signs. Folds: given by number ([n], [m], each value a fold) or drawn; the AUC is the
-    mean of the folds', because scores of different fits do not compare. More than max_events in a domain
-    are thinned at random. kind "bdt": scikit-learn's histogram boosting; "mlp": two hidden layers of 32, in
-    torch. Raises DataError if a fold lacks a domain.
+    Each domain is scaled to unit sum of weights. The fit uses |w| (a classifier cannot use negative weights), the AUC
+    the signed weights. The AUC is the mean over the folds, because scores of different fits are not comparable.
 
-    The interval is the bootstrap's over held-out events, at fixed fits, times sqrt(2): where there is
-    nothing to find, what a fit takes for a difference is noise of the other folds, d_j, and fold i has
+    The interval is that of the bootstrap over held-out events, at fixed fits, times sqrt(2). Where there is
+    no difference, a fit learns the noise of the other folds, d_j, and fold i has
     AUC - 1/2 ~ d_i . sum_j d_j, so each pair of folds enters twice with the same value, and the mean over any
     number of folds has twice the variance of independent ones (an upper bound for fits that are not
-    linear). Where the domains do differ the interval is wide by up to that factor.
+    linear). Where the domains do differ the interval is too wide by up to that factor.
+
+    Args:
+        source: score, embedding or inputs of the events of one class in the source, [n] or [n, k].
+        other: the same of the other domain, [m] or [m, k].
+        source_weight: signed weights [n]; None means ones.
+        other_weight: signed weights [m]; None means ones.
+        kind: "bdt" for scikit-learn's histogram boosting, "mlp" for two hidden layers of 32 nodes in torch.
+        representation: name of the representation in the result.
+        class_name: name of the class in the result.
+        source_fold: numbers of the folds [n], each value being a fold; None draws them.
+        other_fold: numbers of the folds [m]; None draws them.
+        folds: number of folds that are drawn.
+        max_events: a domain with more events is thinned at random to this number; None keeps all.
+        replicas: number of bootstrap replicas.
+        level: coverage of the interval.
+        seed: seed of folds, thinning, fits and bootstrap.
+
+    Raises:
+        DataError: a fold has no positive sum of weights of a domain, or there are fewer than two given folds.
+        ValueError: the numbers of columns differ, folds are given for one domain only, or fewer than two are drawn.
+
     """
     check_bootstrap(replicas, level)
     if kind not in KINDS:
@@ -104,10 +122,22 @@ def permutation_importance(
     repeats: int = 3,
     seed: int = 0,
 ) -> FeatureImportance:
-    """Which inputs drive the domain AUC: its fall when one column is shuffled within the held-out fold.
+    """Return which inputs cause the domain AUC: its decrease when one column is shuffled within the held-out fold.
 
-    source [n, k], other [m, k], names [k]; otherwise as `probe`. Correlated inputs share, and hide,
-    importance.
+    Correlated inputs share their importance, so that each of them appears less important.
+
+    Args:
+        source: inputs of the source [n, k].
+        other: inputs of the other domain [m, k].
+        names: names of the inputs [k].
+        source_weight: signed weights [n], as in `probe`.
+        other_weight: signed weights [m], as in `probe`.
+        kind: classifier, as in `probe`.
+        folds: number of folds, as in `probe`.
+        max_events: largest number of events of a domain, as in `probe`.
+        repeats: number of shuffles of each input.
+        seed: seed, as in `probe`.
+
     """
     generator = np.random.default_rng(seed)
     events = _stack((source, source_weight, None), (other, other_weight, None), folds, max_events, generator)
@@ -131,7 +161,7 @@ def permutation_importance(
 
 
 Pair = tuple[ArrayLike, ArrayLike, ArrayLike | None, ArrayLike | None]
-"""Two samples that a probe tells apart: inputs [n, k] and [m, k], weights [n] and [m]."""
+"""Two samples that a probe separates: inputs [n, k] and [m, k], weights [n] and [m]."""
 
 
 def removal(
@@ -146,14 +176,23 @@ def removal(
     replicas: int = 200,
     seed: int = 0,
 ) -> InputRemoval:
-    """What becomes of both AUCs if the inputs that tell the domains apart most are taken out and probes fitted anew.
+    """Return both AUCs after the inputs that separate the domains most are removed and the probes fitted again.
 
-    domains: source and other domain; classes: background and signal; names [k] of the columns of both; order: names,
-    those that tell the domains apart most first, as `permutation_importance` has them. Counts that would leave no
-    input are left out. Otherwise as `probe`.
+    Where the AUC of the classes falls with that of the domains, the information that separates the domains is the same
+    that separates the classes, and a domain loss cannot remove one without the other (arXiv:2212.10493).
 
-    Where the AUC of the classes falls with that of the domains, what tells the domains apart is what tells the
-    classes apart, and a domain loss cannot take the one without the other (arXiv:2212.10493).
+    Args:
+        domains: source and other domain.
+        classes: background and signal.
+        names: names [k] of the columns of both.
+        order: names of the inputs that separate the domains, the most important first, as in the result of
+            `permutation_importance`.
+        counts: numbers of inputs to remove; those that would leave no input are omitted.
+        kind: classifier, as in `probe`.
+        max_events: largest number of events of a domain, as in `probe`.
+        replicas: number of bootstrap replicas, as in `probe`.
+        seed: seed, as in `probe`.
+
     """
     known = [count for count in sorted({0, *counts}) if count < len(names)]
     found: dict[str, list[Interval]] = {"domains": [], "classes": []}
@@ -206,7 +245,7 @@ def _domain(
     max_events: int | None,
     generator: np.random.Generator,
 ) -> tuple[Matrix, FloatArray, NDArray[np.generic] | None]:
-    """Features [n, k], weights of unit sum [n] and folds of one domain, thinned to max_events."""
+    """Return features [n, k], weights of unit sum [n] and folds of one domain, thinned to max_events."""
     features = np.asarray(values, dtype=np.float32)
     features = features[:, None] if features.ndim == 1 else features
     if features.ndim != 2 or features.size == 0:
@@ -229,7 +268,7 @@ def _domain(
 
 
 def _fits(events: _Events, kind: Kind, seed: int) -> list[tuple[int, Scorer]]:
-    """For each fold, a scorer fitted on the others with |w|, both domains of equal sum."""
+    """Fit, for each fold, a scorer to the other folds with |w|, both domains having equal sums."""
     from hepda.evaluation.differences.probe_models import fit_bdt, fit_mlp
 
     fitter = fit_bdt if kind == "bdt" else fit_mlp
@@ -244,7 +283,7 @@ def _fits(events: _Events, kind: Kind, seed: int) -> list[tuple[int, Scorer]]:
 
 
 def _mean_auc(events: _Events, scores: FloatArray, replicas: int, seed: int) -> tuple[float, float, FloatArray]:
-    """Mean over folds of the AUC: exact, from bins, and its bootstrap replicas from bins [replicas]."""
+    """Return the mean over folds of the AUC: exact, from bins, and its bootstrap replicas from bins [replicas]."""
     binned = []
     value = 0.0
     for f in range(events.folds):

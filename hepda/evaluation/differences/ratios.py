@@ -1,8 +1,8 @@
-"""Did a shift fall? An adapted model's shift over the plain one's, in several domains, and what may be said of it.
+"""Ratios of shifts: the shift of an adapted model over that of the baseline, in several domains, and their meaning.
 
 Removing the difference between two generators is not removing the distance of either to the truth (Ghosh,
-Nachman, arXiv:2109.08159). So the ratio for the domain that a training saw is held against that for a domain
-which no training saw, at cuts of the same signal efficiency, where the significance of a search comes from.
+Nachman, arXiv:2109.08159). So the ratio for the domain that was used in a training is compared with that for a domain
+that no training used, at cuts of the same signal efficiency, where the significance of a search comes from.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from hepda.evaluation.differences.bias import shift
 from hepda.evaluation.results import EfficiencyShift, FloatArray, Interval, ShiftRatio
 
 TAIL = (0.3, 0.2, 0.1)
-UNCHANGED = 0.9  # a ratio above it is no fall worth the name, however well it is measured
+UNCHANGED = 0.9  # a ratio above it is not called a decrease, however precisely it is measured
 _BACKGROUND, _SIGNAL = 0, 1  # labels
 
 Judgement = Literal["unresolved", "not fallen", "untested", "cannot tell", "apparent only", "fell less", "fell"]
@@ -29,7 +29,7 @@ Judgement = Literal["unresolved", "not fallen", "untested", "cannot tell", "appa
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Events:
-    """The events that any of the shifts needs, by category: those of the source (background, signal), the others.
+    """The events that the shifts need, by category: those of the source (background, signal), then the other domains.
 
     Where domains are compared with different processes of the source, its class has a category for each set of domains.
     """
@@ -42,7 +42,7 @@ class _Events:
     others: tuple[str, ...]
 
     def own(self, other: str) -> int:
-        """The category of another domain."""
+        """Return the category of another domain."""
         return self.first + self.others.index(other)
 
     @property
@@ -67,16 +67,32 @@ def shift_ratios(
     level: float = 0.6827,
     left_out: Mapping[str, ArrayLike] | None = None,
 ) -> dict[str, dict[str, tuple[ShiftRatio, ...]]]:
-    """R = |shift of a model| / |shift of the plain one| by model, other domain and signal efficiency.
+    """Return R = |shift of a model| / |shift of the baseline| by model, other domain and signal efficiency.
 
-    scores: one array [n] a model, over the same events; label [n] (1 signal, 0 background, -1 unknown);
-    domain [n]: names or numbers. Each model has its own cut, fixed by the source's signal. The class
-    `compared` is held against the source's; a domain whose events have no class, against all of the source
-    at its physical mixture. left_out: by other domain, a mask [n] of the events of the class `compared` (of the source
-    and of that domain) that its comparison leaves out, such as processes without a counterpart. Every replica
-    resamples all events, the cut's signal too, and is the same for all models and domains, so the intervals are
-    paired. Where a shift is undefined there is no ratio, but a why.
-    Raises DataError if a class of the source or a domain has no positive sum of weights.
+    Each model has its own cut, fixed by the source's signal. A domain whose events have no class is compared with all
+    events of the source at its physical mixture. Every replica resamples all events, including the signal that fixes
+    the cut, and is the same for all models and domains, so the intervals are paired. Where a shift is undefined there
+    is no ratio, but a reason in `why`.
+
+    Args:
+        scores: one array [n] per model, over the same events.
+        plain: name of the baseline.
+        label: labels [n] (1 signal, 0 background, -1 unknown).
+        domain: names or numbers of the domains [n].
+        weight: signed weights [n]; None means ones.
+        source: the domain of the source.
+        others: the domains that are compared with it.
+        efficiencies: signal efficiencies of the cuts.
+        compared: the class that is compared with that of the source.
+        replicas: number of bootstrap replicas.
+        seed: seed of the replicas.
+        level: coverage of the intervals.
+        left_out: by other domain, a mask [n] of the events of the class `compared` (of the source and of that domain)
+            that its comparison excludes, such as processes without a counterpart.
+
+    Raises:
+        DataError: a class of the source or a domain has no positive sum of weights.
+
     """
     check_bootstrap(replicas, level)
     if plain not in scores:
@@ -116,7 +132,7 @@ def _select(
     compared: str,
     left_out: Mapping[str, ArrayLike],
 ) -> tuple[NDArray[np.bool_], _Events]:
-    """Which events are used [n], and those events."""
+    """Return which events are used [n], and those events."""
     labels, domains = np.asarray(label), np.asarray(domain)
     if labels.shape != domains.shape:
         raise ValueError(f"label has shape {labels.shape} where {domains.shape} is needed")
@@ -125,7 +141,7 @@ def _select(
     category = np.full(len(domains), -1, dtype=np.intp)
     known = [bool(np.any(labels[domains == other] >= 0)) for other in others]
     out = [np.asarray(left_out.get(str(other), np.zeros(len(domains))), dtype=bool) for other in others]
-    # A bit for each other domain that leaves an event of the source out: events of equal bits are one category.
+    # One bit for each other domain that excludes an event of the source: events with equal bits form one category.
     bits = sum((mask.astype(np.int64) << i for i, mask in enumerate(out) if known[i]), np.zeros(len(domains), np.int64))
     own: dict[int, list[tuple[int, int]]] = {_BACKGROUND: [], _SIGNAL: []}  # by label: category and its bits
     first = 0
@@ -147,7 +163,7 @@ def _select(
     checked |= {f"{compared} of {other}": (first + index,) for index, other in enumerate(others)}
     for text, row in checked.items():
         mask = np.isin(category, row)
-        sample(np.zeros(int(np.sum(mask))), weights[mask], text)  # for its checks
+        sample(np.zeros(int(np.sum(mask))), weights[mask], text)  # called for its checks
     used = category >= 0
     return used, _Events(weights[used], category[used], rows, signal, first, tuple(map(str, others)))
 
@@ -161,7 +177,7 @@ def _exact(score: FloatArray, events: _Events, other: str, efficiency: float) ->
 
 
 def _binned_shifts(sums: FloatArray, events: _Events, efficiencies: Sequence[float]) -> FloatArray:
-    """Shifts [others, efficiencies] from sums [categories, bins]; NaN where they are undefined."""
+    """Return shifts [others, efficiencies] from sums [categories, bins]; NaN where they are undefined."""
     kept = np.cumsum(sums[:, ::-1], axis=1)
     found = np.full((len(events.others), len(efficiencies)), np.nan)
     signal = kept[list(events.signal)].sum(axis=0)
@@ -184,7 +200,7 @@ def _ratio(
     drawn: tuple[FloatArray, FloatArray],
     level: float,
 ) -> ShiftRatio:
-    """The ratio at one signal efficiency, each argument for (plain, adapted): exact, binned, replicas [r]."""
+    """Return the ratio at one signal efficiency; arguments are for (baseline, adapted): exact, binned, replicas [r]."""
     at = points[0].signal_efficiency
     shifts: list[Interval] = []
     for point, middle, replicas in zip(points, centre, drawn, strict=True):
@@ -207,10 +223,11 @@ def _ratio(
 
 
 def judge(trained: ShiftRatio, third: ShiftRatio | None) -> Judgement:
-    """What the ratio for the domain of the training, and that for a third that no training saw, allow to say.
+    """Classify the change from the ratio for the training domain and the ratio for a held-out domain.
 
-    A shift has fallen if its ratio lies below 1 by its interval and below UNCHANGED by its size. "fell": the
-    third's fell by at least half as much; "fell less": by less than that; "apparent only": it did not fall.
+    A shift has fallen if the interval of its ratio is below 1 and its ratio is not above UNCHANGED. "fell": the
+    shift of the held-out domain fell by at least half as much; "fell less": by less than that; "apparent only": it
+    did not fall.
     """
     if not trained.resolved or trained.ratio is None:
         return "unresolved"
@@ -230,7 +247,10 @@ def _has_fallen(ratio: Interval) -> bool:
 
 
 def verdict(trained: ShiftRatio, third: ShiftRatio | None) -> str:
-    """`judge` in words. Without a third, or against it, a fall is one of the apparent difference only."""
+    """Return the result of `judge` as text.
+
+    Without a held-out domain, or if its shift did not fall, only the apparent difference has fallen.
+    """
     pair = f"apparent difference to {trained.other} at {trained.signal_efficiency:.0%} signal efficiency"
     judgement = judge(trained, third)
     if judgement == "unresolved" or trained.ratio is None:

@@ -11,7 +11,7 @@ from hepda.evaluation.differences.distances import merge_bins
 from hepda.evaluation.results import BinContents, FloatArray
 
 MIN_N_EFF = 25.0
-"""Effective background events that a bin holds at least."""
+"""Smallest number of effective background events in a bin."""
 
 
 def automatic_edges(
@@ -22,14 +22,24 @@ def automatic_edges(
     max_bins: int = 10,
     min_n_eff: float = MIN_N_EFF,
 ) -> FloatArray:
-    """Edges [b + 1] of at most `max_bins` bins, built from the signal end of the score downwards.
+    """Return edges [b + 1] of at most `max_bins` bins, built from the signal end of the score downwards.
 
-    score, label (1 signal, 0 background), weight [n]. With each class normalised to one half, so that both
-    tails are resolved, a bin closes once it holds 1 / max_bins of their sum, if its sums are positive and its
-    background has an n_eff of at least min_n_eff. Neighbours whose S/B does not rise with the score are then
-    merged (pool adjacent violators). The ends are the extreme scores. Choose the bins on other events than
-    those that are evaluated: a bin that closes on an upward fluctuation of S/B is one that was looked for.
-    Raises DataError if not even one bin satisfies the floor.
+    Each class is normalised to one half, so that both tails are resolved. A bin is complete once it contains 1 /
+    max_bins of their sum, if its sums are positive and its background has an n_eff of at least min_n_eff. Neighbours
+    whose S/B does not rise with the score are then merged (pool adjacent violators). The ends are the extreme scores.
+    Choose the bins on other events than those that are evaluated: otherwise a bin that ends at an upward fluctuation of
+    S/B is biased, because it was chosen on it.
+
+    Args:
+        score: scores [n].
+        label: labels [n] (1 signal, 0 background).
+        weight: signed weights [n]; None means ones.
+        max_bins: largest number of bins.
+        min_n_eff: smallest effective number of background events in a bin.
+
+    Raises:
+        DataError: not even one bin has enough effective background events.
+
     """
     if max_bins < 1:
         raise ValueError(f"at least one bin is needed, not {max_bins}")
@@ -58,7 +68,7 @@ def automatic_edges(
 
 
 def _fine_edges(signal: WeightedScores, background: WeightedScores, bins: int) -> FloatArray:
-    """Quantiles of both classes: scores, so that ties stay together, with the extremes as ends."""
+    """Return quantiles of both classes; they are scores, so that ties stay together, with the extremes as ends."""
     share = np.linspace(0, 1, bins + 1)
     values = [np.sort(s.score)[(share * (len(s.score) - 1)).astype(np.intp)] for s in (signal, background)]
     edges = np.unique(np.concatenate(values))
@@ -68,7 +78,7 @@ def _fine_edges(signal: WeightedScores, background: WeightedScores, bins: int) -
 
 
 def _monotone(kept: np.ndarray[tuple[int], np.dtype[np.intp]], signal: FloatArray, background: FloatArray) -> list[int]:
-    """Indices of edges after merging neighbours until S/B rises with the bin."""
+    """Return the indices of the edges after merging neighbours until S/B rises with the bin."""
     pools: list[list[float]] = []  # first edge, signal, background
     for start, s, b in zip(kept[:-1].tolist(), signal.tolist(), background.tolist(), strict=True):
         pools.append([start, s, b])
@@ -80,7 +90,7 @@ def _monotone(kept: np.ndarray[tuple[int], np.dtype[np.intp]], signal: FloatArra
 
 
 def bin_contents(score: ArrayLike, weight: ArrayLike | None, edges: ArrayLike, *, class_name: str) -> BinContents:
-    """What the bins [b + 1 edges, open ends] hold of one class, score [n]: how many are empty or below zero."""
+    """Count the bins [b + 1 edges, open ends] that are empty or have a negative sum, for one class with scores [n]."""
     events, limits = sample(score, weight, class_name), bin_edges(edges)
     sumw, sumw2 = histogram(events.score, events.weight, limits)
     filled = sumw2 > 0

@@ -1,8 +1,8 @@
 """Closure: fit the signal strength in pseudo-data of one domain with the templates of another.
 
-A light version for metrics.json, with one signal, one background and the templates' statistics; systematic
-variations, toys and the full workspace are the fit's (`fitting`, `toys`). The difference between mu and the truth that
-was put in is the bias that a wrong generator causes; it is resolved if it is well above `sample_error`.
+This is a light version for metrics.json, with one signal, one background and the templates' statistics; systematic
+variations, toys and the full workspace are in `fitting` and `toys`. The difference between mu and the injected truth
+is the bias that a wrong generator causes; it is resolved if it is much larger than `sample_error`.
 """
 
 from __future__ import annotations
@@ -33,11 +33,25 @@ def fit_mu(
 ) -> ClosureFit:
     """Fit mu to binned contents [b]: observed = mu signal + k background.
 
-    signal_sumw2, background_sumw2: the templates' statistics (none: exact). observed_sumw2: given if
-    simulation plays data, to tell `sample_error`. background_uncertainty: relative, of k; 0 fixes it, None
-    leaves it free. truth: the mu that was put in, for the pull. mu is None, with why, if there is no
-    minimum. Raises ValueError on lengths that differ, DataError on contents that are not finite, a bin
-    without background or with a negative sum (merge it first: `closure` does).
+    The fitted mu is None, with a reason in `why`, if there is no minimum.
+
+    Args:
+        signal: contents of the signal template [b].
+        background: contents of the background template [b].
+        observed: contents to fit [b].
+        signal_sumw2: sums of squared weights of the signal template [b]; None means that it is exact.
+        background_sumw2: sums of squared weights of the background template [b]; None means that it is exact.
+        observed_sumw2: sums of squared weights of the observed contents [b], given if they are simulated, to compute
+            `sample_error`.
+        background_uncertainty: relative uncertainty of k; 0 fixes it, None leaves it free.
+        truth: the injected mu, for the pull.
+        edges: edges of the bins [b + 1], for the result.
+
+    Raises:
+        ValueError: the lengths differ.
+        DataError: contents are not finite, or a bin is without background or has a negative sum (merge it first:
+            `closure` does).
+
     """
     s = vector(signal, "signal template")
     b = vector(background, "background template", len(s))
@@ -88,12 +102,24 @@ def closure(
     simulated: bool = True,
     min_n_eff: float = 10.0,
 ) -> ClosureFit:
-    """Templates from the source's events, data from data_score [m]; fit mu in bins of the score.
+    """Fit mu in bins of the score, with templates from the source's events and data from data_score [m].
 
-    score, label (1 signal, 0 background), weight [n]: the source, weights expected events. data_weight [m]:
-    expected events too if simulation plays data (then its signal was scaled by `truth`), None for real
-    data, with `simulated` False. Bins whose background is not positive or below min_n_eff, or whose signal
-    or data are negative, are merged with their neighbours first and counted in `merged`.
+    Bins whose background is not positive or has n_eff below min_n_eff, or whose signal or data are negative, are merged
+    with their neighbours first and counted in `merged`.
+
+    Args:
+        score: scores of the source [n].
+        label: labels of the source [n] (1 signal, 0 background).
+        weight: weights of the source [n], in expected events.
+        data_score: scores of the data [m].
+        data_weight: weights of the data [m], also in expected events, if they are simulated (their signal was then
+            scaled by `truth`); None for real data.
+        edges: edges of the bins of the score.
+        truth: the injected mu.
+        background_uncertainty: relative uncertainty of the background's scale; 0 fixes it, None leaves it free.
+        simulated: whether the data are simulated; False for real data.
+        min_n_eff: smallest effective number of background events in a bin.
+
     """
     templates, kept = _templates(score, label, weight, data_score, data_weight, edges, min_n_eff)
     limits = bin_edges(edges)
@@ -124,7 +150,7 @@ def _templates(
     edges: ArrayLike,
     min_n_eff: float,
 ) -> tuple[FloatArray, np.ndarray[tuple[int], np.dtype[np.intp]] | None]:
-    """Contents [6, b] (sumw and sumw2 of signal, background, data) and the edges that merging keeps."""
+    """Return the contents [6, b] (sumw and sumw2 of signal, background, data) and the edges that merging keeps."""
     limits = bin_edges(edges)
     signal, background = by_class(score, label, weight, "templates")
     data = sample(data_score, data_weight, "data")

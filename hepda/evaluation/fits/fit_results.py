@@ -1,4 +1,4 @@
-"""What a fit of templates returns: frozen dataclasses, and nothing that computes (as `results`)."""
+"""Results of a fit of templates: frozen dataclasses without computation (as in `results`)."""
 
 from __future__ import annotations
 
@@ -10,31 +10,34 @@ from hepda.evaluation.results import FloatArray
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A fitted parameter: the best value, its error from the curvature, and what was known before."""
+    """A fitted parameter: the best value, its error from the curvature, and its prior value."""
 
     name: str  # of the systematic, or "staterror_<region>[bin]", or "mu"
     kind: str  # "strength", "systematic" or "statistics"
     value: float
     error: float
-    prior_value: float | None = None  # None: nothing was known (mu)
+    prior_value: float | None = None  # None: no prior (mu)
     prior_error: float | None = None
 
     @property
     def pull(self) -> float | None:
-        """Shift against the value known before, in its errors."""
+        """Shift from the prior value, in units of the prior error."""
         if self.prior_value is None or self.prior_error is None:
             return None
         return (self.value - self.prior_value) / self.prior_error
 
     @property
     def constraint(self) -> float | None:
-        """Error over the one known before: below 1 where the data know better."""
+        """Fitted error over the prior error: below 1 where the data constrain it further."""
         return None if self.prior_error is None else self.error / self.prior_error
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FitResult:
-    """A fit of all parameters to one data set. mu and what follows from it is None, with why, if it failed."""
+    """A fit of all parameters to one data set.
+
+    If it failed, mu and what follows from it is None, and `why` has the reason.
+    """
 
     mu: float | None
     error: float | None  # from the curvature
@@ -43,7 +46,7 @@ class FitResult:
     nll: float | None  # -ln L at the minimum, as pyhf counts it
     parameters: tuple[Parameter, ...]  # mu first, then systematics, then the templates' statistics
     correlation: FloatArray  # [parameters, parameters]
-    not_fitted: Mapping[str, str]  # parameters that no data can pull, and why
+    not_fitted: Mapping[str, str]  # parameters on which the data have no effect, and why
     edges: FloatArray  # [b + 1]
     observed: FloatArray  # [b]
     prefit: FloatArray  # [b], expected at mu = 1 before the fit
@@ -58,7 +61,7 @@ class FitResult:
     why: str | None = None
 
     def parameter(self, name: str) -> Parameter:
-        """The parameter of that name. Raises KeyError if it was not fitted."""
+        """Return the parameter of that name; raise KeyError if it was not fitted."""
         for found in self.parameters:
             if found.name == name:
                 return found
@@ -67,24 +70,24 @@ class FitResult:
 
 @dataclass(frozen=True, slots=True)
 class Impact:
-    """What one nuisance parameter does to mu: shifts if it is fixed one post-fit error off, all else refitted."""
+    """Impact of one nuisance parameter on mu: shifts if it is fixed one post-fit error away, all others refitted."""
 
     name: str
     kind: str  # "systematic" or "statistics"
     pull: float
     constraint: float
-    mu_up: float | None  # shift of mu with the parameter at value + error; None where that has no minimum
+    mu_up: float | None  # shift of mu with the parameter at value + error; None where that fit has no minimum
     mu_down: float | None
 
     @property
     def size(self) -> float:
-        """The larger of the two shifts, without sign."""
+        """The larger absolute value of the two shifts."""
         return max(abs(self.mu_up or 0.0), abs(self.mu_down or 0.0))
 
 
 @dataclass(frozen=True, slots=True)
 class ErrorBudget:
-    """The error of mu by origin; each part is what the others leave of the squared total."""
+    """The error of mu by origin; the parts add up to the total in quadrature."""
 
     total: float | None
     data: float | None  # all nuisance parameters fixed
@@ -95,7 +98,7 @@ class ErrorBudget:
 
 @dataclass(frozen=True, slots=True)
 class IntervalScore:
-    """How good the intervals of mu are: narrow, and as often right as they say."""
+    """Quality of the intervals of mu: they should be narrow and have the stated coverage."""
 
     value: float  # -ln of width times a penalty on the coverage; the larger the better
     width: float  # mean

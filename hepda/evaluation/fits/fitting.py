@@ -1,8 +1,8 @@
 """The fit of templates with pyhf: workspace, best parameters, impacts, significance.
 
 pyhf (Heinrich, Feickert, Stark, Cranmer, JOSS 6 (2021) 2823) builds the likelihood from the workspace, MINUIT
-finds its maximum. Impacts and the error's origins take many fits: they are done on the same likelihood in
-`histfactory`, and tests hold the two to each other. pyhf is imported where it is used.
+finds its maximum. Impacts and the origins of the error need many fits: they use the same likelihood in
+`histfactory`, and tests compare the two implementations. pyhf is imported where it is used.
 """
 
 from __future__ import annotations
@@ -24,26 +24,34 @@ from hepda.evaluation.fits.templates import POI, STATISTICS, SampleTemplate, Tem
 from hepda.evaluation.fits.toys import discovery_toys
 from hepda.evaluation.results import FloatArray
 
-_FLOOR = 1e-9  # events of a bin, where a step of the minimiser would make it negative
-_STEP = 1e-4  # of a parameter, in its errors, for the derivative of what is expected
-_MINUIT = {"tolerance": 1e-3}  # of the distance to the minimum: mu to some 1e-3 of its error
+_FLOOR = 1e-9  # smallest number of events of a bin, where a step of the minimiser would make it negative
+_STEP = 1e-4  # step of a parameter, in units of its error, for the derivative of the expectation
+_MINUIT = {"tolerance": 1e-3}  # of the distance to the minimum: mu is then within about 1e-3 of its error
 _CAREFULLY = {"tolerance": 1e-3, "strategy": 2}
 
 
 class _NoMinimumError(ValueError):
-    """The fit fails."""
+    """Error for a fit that fails."""
 
     def __init__(self, why: str = "MINUIT finds no valid minimum; use fewer or wider bins") -> None:
         super().__init__(why)
 
 
 def workspace(templates: Templates, observed: ArrayLike, *, name: str = "score") -> dict[str, Any]:
-    """The fit as a workspace of pyhf's JSON (schema 1.0.0): channel `name`, its data, POI "mu".
+    """Return the fit as a workspace in pyhf's JSON (schema 1.0.0): channel `name`, its data, POI "mu".
 
     Rates are `normsys`, shapes `histosys` (a shape's change of the rate becomes a normsys of the same name),
-    the statistics of the simulation one `staterror` of all samples, mu a `normfactor` of the signals.
-    Systematics without any effect are left out. observed [b]. Raises DataError if a bin cannot be fitted
-    (`Templates.check`) or observed is negative.
+    the statistics of the simulation are one `staterror` of all samples, mu is a `normfactor` of the signals.
+    Systematics without any effect are omitted.
+
+    Args:
+        templates: the samples and their variations.
+        observed: counts [b].
+        name: name of the channel.
+
+    Raises:
+        DataError: a bin cannot be fitted (`Templates.check`) or an observed count is negative.
+
     """
     templates.check()
     counts = templates.counts(observed)
@@ -64,8 +72,16 @@ def workspace(templates: Templates, observed: ArrayLike, *, name: str = "score")
 def fit(templates: Templates, observed: ArrayLike, *, name: str = "score") -> FitResult:
     """Fit mu and all nuisance parameters to observed [b]: MIGRAD, then HESSE, and MINOS for mu.
 
-    Errors and correlations are HESSE's. Raises DataError as `workspace`; without a valid minimum the result
-    says why.
+    Errors and correlations are those of HESSE. Without a valid minimum the result contains the reason.
+
+    Args:
+        templates: the samples and their variations.
+        observed: counts [b].
+        name: name of the channel.
+
+    Raises:
+        DataError: as in `workspace`.
+
     """
     counts = templates.counts(observed)
     spec = workspace(templates, counts, name=name)
@@ -79,9 +95,15 @@ def fit(templates: Templates, observed: ArrayLike, *, name: str = "score") -> Fi
 
 
 def impacts(templates: Templates, observed: ArrayLike, result: FitResult | None = None) -> tuple[Impact, ...]:
-    """What each nuisance parameter does to mu, largest first: it is fixed one post-fit error up or down.
+    """Return the impact of each nuisance parameter on mu, largest first: it is fixed one post-fit error up or down.
 
-    result: of `fit` to the same counts (fitted anew if None). Empty if that fit has no minimum.
+    The result is empty if the fit has no minimum.
+
+    Args:
+        templates: the samples and their variations.
+        observed: counts [b].
+        result: result of `fit` to the same counts; None runs that fit.
+
     """
     counts = templates.counts(observed)
     result = fit(templates, counts) if result is None else result
@@ -115,10 +137,10 @@ def impacts(templates: Templates, observed: ArrayLike, result: FitResult | None 
 
 
 def error_budget(templates: Templates, observed: ArrayLike) -> ErrorBudget:
-    """The error of mu (from the curvature) by origin: data, systematics, statistics of the simulation.
+    """Return the error of mu (from the curvature) by origin: data, systematics, statistics of the simulation.
 
-    data: with all nuisance parameters fixed where they fit best; simulation: what freeing its factors adds to
-    that in quadrature; systematics: the rest.
+    The part of the data is the error with all nuisance parameters fixed at their best values. The part of the
+    simulation is what freeing its factors adds to that in quadrature. The part of the systematics is the rest.
     """
     model = Model.of(templates)
     data = model.nominally(templates.counts(observed)[None])
@@ -144,9 +166,16 @@ def significance(
     toys: int = 0,
     seed: int = 0,
 ) -> SignificanceResult:
-    """Discovery significance sqrt(q0): expected, of the Asimov data set at `mu`, and observed where there are data.
+    """Return the discovery significance sqrt(q0), expected and observed.
 
-    toys: the observed one (without data: that of the Asimov set) also from so many toys without signal.
+    Args:
+        templates: the samples and their variations.
+        observed: counts [b]; None computes the expected significance only.
+        mu: strength of the Asimov data set of the expected significance.
+        toys: number of toys without signal from which the observed significance (without data: that of the Asimov
+            data set) is computed in addition; 0 omits it.
+        seed: seed of the toys.
+
     """
     counts = templates.total(mu) if observed is None else observed
     spec = workspace(templates, counts)
@@ -163,13 +192,13 @@ def significance(
 
 
 def _rough_error(templates: Templates, observed: FloatArray) -> float:
-    """Error of mu without systematics, for ranges."""
+    """Return the error of mu without systematics, used for ranges."""
     variance = np.maximum(observed, templates.total()) + templates.sumw2
     return float(1 / np.sqrt(np.sum(templates.signal**2 / variance)))
 
 
 def _modifiers(sample: SampleTemplate, templates: Templates, region: str) -> list[dict[str, Any]]:
-    """The modifiers of one sample; those of a systematic that leaves it alone are left out."""
+    """Return the modifiers of one sample, without systematics that do not change it."""
     found: list[dict[str, Any]] = [{"name": POI, "type": "normfactor", "data": None}] if sample.signal else []
     for name in templates.active:
         if not sample.changed_by(name):
@@ -185,16 +214,16 @@ def _modifiers(sample: SampleTemplate, templates: Templates, region: str) -> lis
 
 @contextmanager
 def _pyhf() -> Iterator[Any]:
-    """Give pyhf with numpy and MINUIT, silent; what was set before comes back."""
+    """Yield pyhf with numpy and MINUIT and without output; the previous settings are restored afterwards."""
     import pyhf
 
     before, log = pyhf.get_backend(), logging.getLogger("pyhf")
     level = log.level
-    log.setLevel(logging.CRITICAL + 1)  # its errors are raised as well, and become ours
+    log.setLevel(logging.CRITICAL + 1)  # its errors are raised as well, and are converted here
     pyhf.set_backend("numpy", pyhf.optimize.minuit_optimizer(**_MINUIT))
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what goes wrong is an error here
+            warnings.simplefilter("ignore")  # problems are raised as errors here
             yield pyhf
     finally:
         pyhf.set_backend(*before)
@@ -208,10 +237,10 @@ def _model(pyhf: Any, spec: dict[str, Any]) -> tuple[Any, Any]:
 
 
 def _minimise(pyhf: Any, model: Any, data: Any) -> Any:
-    """The Minuit object at its minimum; a second, careful attempt where the first fails.
+    """Return the Minuit object at its minimum; a second, more careful attempt follows if the first fails.
 
-    HESSE is run again without limits: the mapping that keeps parameters within them bends the likelihood,
-    by which errors of nuisance parameters came out up to 3 % small.
+    HESSE is run again without limits: the mapping that keeps parameters within them distorts the likelihood,
+    which made errors of nuisance parameters up to 3 % too small.
     """
     options = {"return_result_obj": True, "return_uncertainties": True}
     try:
@@ -228,16 +257,16 @@ def _minimise(pyhf: Any, model: Any, data: Any) -> Any:
 
 
 def _tried(pyhf: Any, function: Any, *arguments: Any, **options: Any) -> Any:
-    """A fit of pyhf; _NoMinimumError where it fails."""
+    """Run a fit of pyhf; raise _NoMinimumError if it fails."""
     try:
         return function(*arguments, **options)
     except (pyhf.exceptions.FailedMinimization, AttributeError) as reason:
-        # AttributeError: pyhf 0.7 asks MINUIT for a correlation where HESSE has found none
+        # AttributeError: pyhf 0.7 reads a correlation from MINUIT where HESSE has found none
         raise _NoMinimumError from reason
 
 
 def _discovery(pyhf: Any, model: Any, data: Any) -> tuple[float | None, str | None]:
-    """The square root of q0 (0 where the best mu is negative), or None and why."""
+    """Return the square root of q0 (0 where the best mu is negative), or None and the reason."""
     mle, poi = pyhf.infer.mle, model.config.poi_index
     start, fixed = model.config.suggested_init(), model.config.suggested_fixed()
     start[poi], fixed[poi] = 0.0, True
@@ -245,7 +274,7 @@ def _discovery(pyhf: Any, model: Any, data: Any) -> tuple[float | None, str | No
         best, least = _tried(pyhf, mle.fit, data, model, return_fitted_val=True)
         if best[poi] <= 0:
             return 0.0, None
-        if all(fixed):  # nothing is left to fit, which MINUIT refuses
+        if all(fixed):  # no free parameter is left, which MINUIT refuses
             without = mle.twice_nll(pyhf.tensorlib.astensor(start), pyhf.tensorlib.astensor(data), model)
         else:
             _, without = _tried(pyhf, mle.fixed_poi_fit, 0.0, data, model, return_fitted_val=True)
@@ -255,7 +284,7 @@ def _discovery(pyhf: Any, model: Any, data: Any) -> tuple[float | None, str | No
 
 
 def _goodness(pyhf: Any, model: Any, data: Any, counts: FloatArray, fval: float) -> float:
-    """-2 ln of L over L of the saturated model, where every bin and every constraint is met exactly."""
+    """Return -2 ln of L over L of the saturated model, in which every bin and every constraint is met exactly."""
     backend = pyhf.tensorlib
     met = backend.sum(backend.poisson_logpdf(counts, np.maximum(counts, _FLOOR)))
     nominal = backend.astensor(model.config.suggested_init())
@@ -327,10 +356,10 @@ def _by_sample(model: Any, values: FloatArray) -> FloatArray:
 
 
 def _minos(minuit: Any) -> tuple[float | None, float | None]:
-    """Ends of mu's interval; None where MINOS does not get there."""
+    """Return the ends of mu's interval; None where MINOS does not find one."""
     try:
         minuit.minos(POI)
-    except RuntimeError:  # of a minimum that MINUIT does not trust
+    except RuntimeError:  # raised for a minimum that MINUIT considers invalid
         return None, None
     found, mu = minuit.merrors[POI], minuit.values[POI]
     return (
@@ -349,7 +378,7 @@ def _parameter(name: str, value: float, error: float, templates: Templates) -> P
 
 
 def _bin(name: str) -> int:
-    """Of a parameter staterror_<region>[bin]."""
+    """Return the bin of a parameter staterror_<region>[bin]."""
     return int(name[name.rindex("[") + 1 : -1])
 
 

@@ -1,10 +1,10 @@
-"""The likelihood of HistFactory in numpy, for many data sets side by side, with all derivatives.
+"""The likelihood of HistFactory in numpy, for many data sets in parallel, with all derivatives.
 
     n_i ~ Poisson(g_i nu_i),   nu_i = sum over samples of [mu] prod_p f_ps(alpha_p) (h_si + sum_p d_psi(alpha_p)),
 
 with mu on the signal, rates f and shapes d interpolated as in `interpolation`, alpha_p ~ Normal(0, 1), and one
-factor g_i ~ Normal(1, d_i) a bin for the templates' statistics (Barlow-Beeston lite: Conway, arXiv:1103.0354).
-It is the likelihood of the workspace that `fitting` gives to pyhf; tests hold it to that. The g_i are
+factor g_i ~ Normal(1, d_i) per bin for the templates' statistics (Barlow-Beeston lite: Conway, arXiv:1103.0354).
+It is the likelihood of the workspace that `fitting` gives to pyhf; tests compare the two. The g_i are
 profiled in closed form (see `likelihood`), so that a fit has 1 + p parameters: mu and the alphas.
 """
 
@@ -19,14 +19,14 @@ from hepda.evaluation.fits.newton import Derivatives, Minimum, Rows, minimise, s
 from hepda.evaluation.fits.templates import Templates
 from hepda.evaluation.results import FloatArray
 
-_LONGEST = 2.0  # step of an alpha: rates are exponentials of it
+_LONGEST = 2.0  # longest step of an alpha, because rates are exponentials of it
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Observations:
-    """What t experiments have seen: counts, and the auxiliary measurements of the nuisance parameters."""
+    """Data of t experiments: counts, and the auxiliary measurements of the nuisance parameters."""
 
-    observed: FloatArray  # [t, b], >= 0, need not be whole
+    observed: FloatArray  # [t, b], >= 0, may be non-integer
     alpha: FloatArray  # [t, p], centres of the systematics' constraints
     gamma: FloatArray  # [t, b], centres of the constraints of the factors g
     held: FloatArray | None = None  # [t, b], factors g that are fixed at a value; NaN where they are profiled
@@ -38,7 +38,7 @@ class Observations:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Expected:
-    """nu and what its derivatives are made of; lists have an entry a sample."""
+    """nu and the quantities from which its derivatives are computed; lists have one entry per sample."""
 
     nu: FloatArray  # [t, b]
     slopes: FloatArray  # [t, 1 + p, b]
@@ -63,7 +63,7 @@ class Model:
 
     @classmethod
     def of(cls, templates: Templates) -> Model:
-        """Raises DataError if a bin cannot be fitted (`Templates.check`)."""
+        """Build the model from templates; raise DataError if a bin cannot be fitted (`Templates.check`)."""
         templates.check()
         names, samples = templates.active, templates.samples
         nominal = np.stack([s.sumw for s in samples])
@@ -89,7 +89,7 @@ class Model:
         return int(self.nominal.shape[1])
 
     def nominally(self, observed: FloatArray) -> Observations:
-        """Counts [t, b] with auxiliary measurements at their nominal values."""
+        """Return counts [t, b] with auxiliary measurements at their nominal values."""
         return Observations(observed, np.zeros((len(observed), len(self.names))), np.ones_like(observed))
 
     def fluctuated(
@@ -100,7 +100,7 @@ class Model:
         alpha: FloatArray | float = 0.0,
         gamma: FloatArray | float = 1.0,
     ) -> Observations:
-        """Toys: Poisson counts about `truth` [b], auxiliary measurements about alpha [p] and gamma [b]."""
+        """Return toys: Poisson counts about `truth` [b], auxiliary measurements about alpha [p] and gamma [b]."""
         return Observations(
             generator.poisson(truth, (toys, self.bins)).astype(np.float64),
             generator.normal(alpha, 1.0, (toys, len(self.names))),
@@ -108,22 +108,22 @@ class Model:
         )
 
     def expected(self, theta: FloatArray) -> FloatArray:
-        """Expected events nu [t, b] of mu and the alphas, theta [t, 1 + p]; without the factors g."""
+        """Return the expected events nu [t, b] of mu and the alphas, theta [t, 1 + p], without the factors g."""
         return self._expected(theta).nu
 
     def gamma(self, nu: FloatArray, data: Observations) -> FloatArray:
-        """The profiled factors g [t, b] of the templates' statistics."""
+        """Return the profiled factors g [t, b] of the templates' statistics."""
         d2 = self.error**2
         half = 0.5 * (data.gamma - nu * d2)
         root = np.sqrt(half**2 + data.observed * d2)
-        far = np.where(half < 0, root - half, 1.0)  # there the sum below would cancel
+        far = np.where(half < 0, root - half, 1.0)  # for half < 0 the sum below would cancel
         profiled = np.where(half < 0, data.observed * d2 / far, half + root)
         return profiled if data.held is None else np.where(np.isnan(data.held), profiled, data.held)
 
     def derivatives(self, theta: FloatArray, data: Observations) -> Derivatives:
-        """-ln L and its derivatives by mu and the alphas, theta [t, 1 + p]; 0 for a perfect description.
+        """Return -ln L and its derivatives by mu and the alphas, theta [t, 1 + p]; it is 0 for a perfect description.
 
-        Inf where some bin expects no events. `positive` replaces each bin's curvature by its expectation.
+        It is infinite where a bin expects no events. `positive` replaces each bin's curvature by its expectation.
         """
         at = self._expected(theta)
         allowed = at.nu.min(axis=1) > 0
@@ -132,7 +132,7 @@ class Model:
         free = np.ones_like(nu) if data.held is None else np.isnan(data.held)
         n = data.observed
         by_nu = gamma - n / nu
-        root = 2 * gamma + nu * d2 - data.gamma  # positive unless n = 0 and g runs to 0, where it does not move
+        root = 2 * gamma + nu * d2 - data.gamma  # positive unless n = 0 and g approaches 0, where it does not change
         moving = free * d2 / np.where(root > 0, root, 1.0)
         curvature = n / nu**2 - np.where(root > 0, moving * gamma, 0.0)
         information = gamma**2 / (nu * (gamma + free * nu * d2))
@@ -149,7 +149,7 @@ class Model:
         return Derivatives(np.where(allowed, value, np.inf), gradient, hessian, positive)
 
     def response(self, theta: FloatArray, data: Observations, hessian: FloatArray) -> FloatArray:
-        """d(mu) / d(n) at the best fit [t, b]: -H^-1 d(gradient) / dn, by the implicit function theorem."""
+        """Return d(mu) / d(n) at the best fit [t, b]: -H^-1 d(gradient) / dn, by the implicit function theorem."""
         at = self._expected(theta)
         gamma, d2 = self.gamma(at.nu, data), self.error**2
         root = 2 * gamma + at.nu * d2 - data.gamma
@@ -212,7 +212,7 @@ class Model:
 
 
 def fit(model: Model, data: Observations, start: FloatArray | None = None, free: np.ndarray | None = None) -> Minimum:
-    """Best mu and alphas of every data set; start [t, 1 + p] (mu = 1), free [t, 1 + p] as in `minimise`."""
+    """Fit mu and the alphas to every data set; start [t, 1 + p] (default mu = 1), free [t, 1 + p] as in `minimise`."""
     if start is None:
         start = np.zeros((len(data.observed), 1 + len(model.names)))
         start[:, 0] = 1.0

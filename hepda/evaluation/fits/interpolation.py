@@ -1,7 +1,7 @@
-"""Between the nominal, the up and the down variation: the interpolations of HistFactory, with derivatives.
+"""Interpolations of HistFactory between the nominal, the up and the down variation, with derivatives.
 
 `additive` is for shapes (pyhf's code4p) and `factors` for rates (code4): smooth polynomials for |alpha| < 1,
-straight lines or exponentials beyond, where up stands at alpha = +1 and down at -1 (Cranmer et al.,
+straight lines or exponentials beyond, where up is at alpha = +1 and down at -1 (Cranmer et al.,
 CERN-OPEN-2012-016; pyhf's documentation of its interpolators).
 """
 
@@ -31,9 +31,13 @@ _POWERS = np.arange(1, 7)
 
 
 def additive(alpha: FloatArray) -> FloatArray:
-    """Weights [3, 2, ...] of (up - nominal) and (nominal - down): values, first and second derivatives.
+    """Return weights [3, 2, ...] of (up - nominal) and (nominal - down): values, first and second derivatives.
 
-    alpha: any shape. What is added to the nominal contents is w_up (up - nominal) + w_down (nominal - down).
+    The contents added to the nominal ones are w_up (up - nominal) + w_down (nominal - down).
+
+    Args:
+        alpha: values of the parameters, of any shape.
+
     """
     square = alpha * alpha
     inside = np.abs(alpha) <= 1
@@ -61,13 +65,13 @@ class RateFactors:
 
     @classmethod
     def of(cls, up: FloatArray, down: FloatArray) -> RateFactors:
-        """From the factors themselves."""
+        """Build the interpolation from the factors themselves."""
         log_up, log_down = np.log(up), np.log(down)
         ends = np.stack([up - 1, down - 1, log_up * up, -log_down * down, log_up**2 * up, log_down**2 * down])
         return cls(log_up, log_down, np.tensordot(_CODE4, ends, axes=1))
 
     def at(self, alpha: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Logarithms of the factors, their first and second derivatives by alpha; alpha [t, p] -> [t, p, s]."""
+        """Return logarithms of the factors, their first and second derivatives by alpha; alpha [t, p] -> [t, p, s]."""
         inside = np.abs(alpha) <= 1
         a = np.where(inside, alpha, 0.0)  # outside, the polynomial may be negative
         powers = a[..., None] ** np.arange(7)

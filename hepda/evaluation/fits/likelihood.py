@@ -1,14 +1,14 @@
 """The binned likelihood of a signal strength, with the statistics of the templates (Barlow-Beeston lite).
 
-n_i ~ Poisson(g_i nu_i), nu_i = mu s_i + k b_i, with one factor g_i a bin, g_i ~ Normal(a_i, d_i), a_i = 1,
+n_i ~ Poisson(g_i nu_i), nu_i = mu s_i + k b_i, with one factor g_i per bin, g_i ~ Normal(a_i, d_i), a_i = 1,
 d_i^2 = sumw2_i / sumw_i^2 of the summed template at mu = 1 (Conway, arXiv:1103.0354; pyhf's `staterror`), and
 the background's scale k ~ Normal(1, u), fixed for u = 0, free for u = None. The g_i are profiled in closed
 form,
 
     g = [a - nu d^2 + sqrt((a - nu d^2)^2 + 4 n d^2)] / 2,
 
-k by one root of its derivative, mu by another; so a fit has no start value and no tolerance to tune.
-With systematics of rates and shapes it is `histfactory`.
+k by finding the root of its derivative, mu by finding another root; so a fit has no start value and no tolerance to
+tune. The likelihood with systematics of rates and shapes is in `histfactory`.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from scipy.optimize import brentq
 from hepda.evaluation.results import FloatArray
 
 _TOLERANCE = 1e-12
-_DOUBLINGS = 40  # steps towards a bracket: a factor 1e12
+_DOUBLINGS = 40  # steps towards a bracket: a factor of 1e12
 
 
 class NoMinimumError(ValueError):
-    """The likelihood has no minimum inside its range: it runs to a boundary."""
+    """The likelihood has no minimum inside its range: the fit runs to a boundary."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,24 +35,24 @@ class Likelihood:
 
     signal: FloatArray  # >= 0
     background: FloatArray  # > 0
-    observed: FloatArray  # >= 0, need not be whole
+    observed: FloatArray  # >= 0, may be non-integer
     relative_error: FloatArray  # d
     scale_error: float | None  # u
-    centre: FloatArray  # a, what the control measurements of g say
+    centre: FloatArray  # a, the control measurements of g
     scale_centre: float = 1.0
 
     def gamma(self, nu: FloatArray) -> FloatArray:
-        """The profiled factors of the templates' statistics."""
+        """Return the profiled factors of the templates' statistics."""
         d2 = self.relative_error**2
         half = 0.5 * (self.centre - nu * d2)
         return np.asarray(half + np.sqrt(half**2 + self.observed * d2), dtype=np.float64)
 
     def expected(self, mu: float, scale: float) -> FloatArray:
-        """The template mu s + k b, without the factors g."""
+        """Return the template mu s + k b, without the factors g."""
         return mu * self.signal + scale * self.background
 
     def value(self, mu: float, scale: float) -> float:
-        """-2 ln L, zero for a perfect description."""
+        """Return -2 ln L, which is zero for a perfect description."""
         nu = self.expected(mu, scale)
         gamma = self.gamma(nu)
         rate, n = gamma * nu, self.observed
@@ -66,7 +66,7 @@ class Likelihood:
         return total
 
     def slopes(self, mu: float, scale: float) -> tuple[float, float]:
-        """Derivatives of -2 ln L by mu and by k, with g profiled."""
+        """Return the derivatives of -2 ln L by mu and by k, with g profiled."""
         nu = self.expected(mu, scale)
         per_nu = 2 * (self.gamma(nu) - self.observed / nu)
         by_scale = float(np.dot(per_nu, self.background))
@@ -75,7 +75,7 @@ class Likelihood:
         return float(np.dot(per_nu, self.signal)), by_scale
 
     def best_scale(self, mu: float, start: float = 1.0) -> float:
-        """The k that is best for a given mu; a `start` near it saves steps."""
+        """Return the best k for a given mu; a `start` near it saves steps."""
         if self.scale_error == 0:
             return self.scale_centre
         scale = self._newton_scale(mu, start)
@@ -85,7 +85,7 @@ class Likelihood:
         return _root(lambda k: self.slopes(mu, k)[1], max(1.0, 1.5 * lowest), lowest)
 
     def _newton_scale(self, mu: float, scale: float) -> float | None:
-        """The same by Newton's method, a few steps where it converges; None where it does not."""
+        """Return the best k by Newton's method, in a few steps where it converges; None where it does not."""
         constraint = 1 / self.scale_error**2 if self.scale_error else 0.0
         for _ in range(12):
             nu = self.expected(mu, scale)
@@ -103,20 +103,20 @@ class Likelihood:
         return None
 
     def curvature(self, nu: FloatArray, gamma: FloatArray) -> FloatArray:
-        """Half the second derivative of each bin's -2 ln L by nu, with g profiled."""
+        """Return half the second derivative of each bin's -2 ln L by nu, with g profiled."""
         d2 = self.relative_error**2
-        root = 2 * gamma + nu * d2 - self.centre  # positive unless d = 0 and a <= 0, where g does not move
+        root = 2 * gamma + nu * d2 - self.centre  # positive unless d = 0 and a <= 0, where g does not change
         return np.asarray(self.observed / nu**2 - d2 * gamma / np.where(root > 0, root, 1.0), dtype=np.float64)
 
     def lowest_mu(self) -> float:
-        """Where a fixed background leaves no event in some bin; -inf if it can be scaled."""
+        """Return the mu at which a fixed background leaves no event in some bin; -inf if it can be scaled."""
         if self.scale_error != 0:
             return -np.inf
         some = self.signal > 0
         return -float(np.min(self.scale_centre * self.background[some] / self.signal[some]))
 
     def profiled(self, mu: float, start: float = 1.0) -> float:
-        """-2 ln L at the best k, sought from `start`."""
+        """Return -2 ln L at the best k, searched from `start`."""
         return self.value(mu, self.best_scale(mu, start))
 
 
@@ -136,7 +136,7 @@ class LikelihoodFit:
 
 
 def fit(likelihood: Likelihood) -> LikelihoodFit:
-    """Maximise the likelihood. Raises NoMinimumError if it runs to a boundary."""
+    """Maximise the likelihood; raise NoMinimumError if it runs to a boundary."""
     lowest = likelihood.lowest_mu()
 
     def slope(mu: float) -> float:
@@ -154,14 +154,14 @@ def fit(likelihood: Likelihood) -> LikelihoodFit:
     try:
         low = 2 * mu - _root(lambda x: rise(2 * mu - x), mu + step, mu, limit=2 * mu - lowest)
     except NoMinimumError:
-        low = lowest  # the likelihood ends before it has risen by one: no signal strength below is possible
+        low = lowest  # the likelihood ends before it has risen by one: no lower signal strength is possible
     return LikelihoodFit(mu, scale, low, high)
 
 
 def sample_error(likelihood: Likelihood, found: LikelihoodFit, variance: FloatArray) -> float:
-    """Standard deviation of mu from variances [b] of the observed contents, to first order.
+    """Return the standard deviation of mu from variances [b] of the observed contents, to first order.
 
-    By the implicit function theorem: d(mu, k) / dn = -H^-1 dg / dn with H the Hessian and g the gradient.
+    It follows from the implicit function theorem: d(mu, k) / dn = -H^-1 dg / dn with H the Hessian and g the gradient.
     """
     s, b, d2 = likelihood.signal, likelihood.background, likelihood.relative_error**2
     nu = likelihood.expected(found.mu, found.scale)
@@ -180,7 +180,7 @@ def sample_error(likelihood: Likelihood, found: LikelihoodFit, variance: FloatAr
 
 
 def _root(function: Callable[[float], float], start: float, lowest: float, limit: float = np.inf) -> float:
-    """Where a function that is negative on the left becomes positive, between `lowest` and `limit`."""
+    """Find where a function that is negative on the left becomes positive, between `lowest` and `limit`."""
     left = right = start
     width = 0.5 * (start - lowest) if np.isfinite(lowest) else 1.0
     for _ in range(_DOUBLINGS):

@@ -22,11 +22,19 @@ _UNBOUNDED = (
 
 
 def upper_limit(templates: Templates, observed: ArrayLike | None = None, *, level: float = 0.05) -> UpperLimit:
-    """Largest mu with CLs >= level: observed [b], and expected without signal with its bands.
+    """Return the largest mu with CLs >= level: observed, and expected without signal with its bands.
 
-    The Asimov data set has the nuisance parameters that fit the observed data (without them: the nominal
-    ones) best at mu = 0. Raises DataError if the templates cannot be fitted; without a minimum, or where no strength
-    is excluded, it says why.
+    The Asimov data set has the nuisance parameters that fit the observed data best at mu = 0 (without data: the
+    nominal ones). Without a minimum, or where no strength is excluded, `why` contains the reason.
+
+    Args:
+        templates: the samples and their variations.
+        observed: counts [b]; None computes the expected limit only.
+        level: 1 minus the confidence level of the limit.
+
+    Raises:
+        DataError: the templates cannot be fitted.
+
     """
     from scipy import stats
 
@@ -65,7 +73,7 @@ def upper_limit(templates: Templates, observed: ArrayLike | None = None, *, leve
 
 
 def _root_q(model: Model, data: Observations, start: FloatArray, mu: float, least: float) -> Callable[[float], float]:
-    """sqrt(q~) of a data set as a function of the strength that is tested."""
+    """Return sqrt(q~) of a data set as a function of the tested strength."""
 
     def at(tested: float) -> float:
         if tested <= mu:
@@ -77,7 +85,7 @@ def _root_q(model: Model, data: Observations, start: FloatArray, mu: float, leas
 
 
 def _cls(q: float, asimov: float) -> float:
-    """CLs from the roots of q~ of the data and of the Asimov set (equations 62 to 66 there)."""
+    """Return CLs from the roots of q~ of the data and of the Asimov set (equations 62 to 66 of arXiv:1007.1727)."""
     from scipy import stats
 
     if asimov == 0:
@@ -89,10 +97,10 @@ def _cls(q: float, asimov: float) -> float:
 
 
 def _rising(function: Callable[[float], float], scale: float) -> float | None:
-    """Where a rising function of mu > 0 crosses zero; None if it does not.
+    """Return where a rising function of mu > 0 crosses zero; None if it does not.
 
     The statistics of the signal's template are an uncertainty that grows with mu, so q~ has a bound: where the data
-    are far below the templates, no strength need be excluded.
+    are far below the templates, possibly no strength is excluded.
     """
     from scipy.optimize import brentq
 

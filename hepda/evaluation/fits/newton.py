@@ -1,4 +1,4 @@
-"""Newton's method on many small problems side by side: as many fits as there are toys, in a few steps of arrays."""
+"""Newton's method on many small problems in parallel: as many fits as there are toys, in a few steps of arrays."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Rows = NDArray[np.intp]
 
 _STEPS = 60
 _PRECISION = 1e-9  # of the function: a parameter is then within 5e-5 of its error
-_SUFFICIENT = 1e-4  # share of the expected decrease that a step must bring
+_SUFFICIENT = 1e-4  # share of the expected decrease that a step must achieve
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -24,7 +24,7 @@ class Derivatives:
     value: FloatArray  # [t], inf where the point is not allowed
     gradient: FloatArray  # [t, q]
     hessian: FloatArray  # [t, q, q]
-    positive: FloatArray  # [t, q, q], positive definite and near the Hessian: for where that is not
+    positive: FloatArray  # [t, q, q], positive definite and near the Hessian: used where that is not
 
     def put(self, rows: Rows | NDArray[np.bool_], other: Derivatives) -> None:
         """Overwrite some rows."""
@@ -37,7 +37,7 @@ class Derivatives:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Minimum:
-    """Where the functions are least; meaningless in the rows that have not converged."""
+    """Points where the functions are smallest; without meaning in the rows that have not converged."""
 
     point: FloatArray  # [t, q]
     at: Derivatives
@@ -53,13 +53,18 @@ def minimise(
     free: NDArray[np.bool_] | None = None,
     largest: FloatArray | None = None,
 ) -> Minimum:
-    """Minimise t functions of q parameters, from `start` [t, q].
+    """Minimise t functions of q parameters.
 
-    function(points [k, q], rows [k]) gives the derivatives of the problems `rows`. free [t, q]: parameters
-    that move (all by default); largest [q]: the longest step of each parameter, by which a step is scaled down
-    as a whole. Each step is Newton's, or one with the matrix `positive` where Newton's would
-    lead uphill, and is halved until the function falls enough (Armijo). Rows end when the decrease to come is
-    below 1e-9; those that have not after 60 steps have not converged.
+    Each step is Newton's, or one with the matrix `positive` where Newton's would lead uphill, and is halved until the
+    function decreases enough (Armijo). A row ends when its expected decrease is below 1e-9; rows that have not reached
+    this after 60 steps have not converged.
+
+    Args:
+        function: function(points [k, q], rows [k]) returns the derivatives of the problems `rows`.
+        start: start values [t, q].
+        free: parameters that are varied [t, q]; by default all.
+        largest: the longest step of each parameter [q]; a step that exceeds it is scaled down as a whole.
+
     """
     point = start.copy()
     rows = np.arange(len(point))
@@ -90,11 +95,11 @@ def minimise(
 
 
 def direction(at: Derivatives, free: NDArray[np.bool_] | None) -> tuple[FloatArray, FloatArray]:
-    """Steps [t, q] downhill and the slopes [t] along them (not positive)."""
+    """Return steps [t, q] downhill and the slopes [t] along them (not positive)."""
     gradient = at.gradient if free is None else np.where(free, at.gradient, 0.0)
     step = _step(at.hessian, gradient, free)
     slope = np.einsum("tq,tq->t", step, gradient)
-    uphill = ~(slope < 0) & np.any(gradient != 0, axis=1)  # NaN too, and where a singular Hessian leads nowhere
+    uphill = ~(slope < 0) & np.any(gradient != 0, axis=1)  # also NaN, and where a singular Hessian gives no step
     if uphill.any():
         fixed = None if free is None else free[uphill]
         step[uphill] = _step(at.positive[uphill], gradient[uphill], fixed)
@@ -103,10 +108,10 @@ def direction(at: Derivatives, free: NDArray[np.bool_] | None) -> tuple[FloatArr
 
 
 def solve(matrix: FloatArray, vector: FloatArray) -> FloatArray:
-    """Solutions [t, q] of symmetric systems [t, q, q]; the shortest of the nearest ones if one is singular."""
+    """Solve symmetric systems [t, q, q]; for a singular system, return the shortest of the least-squares solutions."""
     try:
         return np.asarray(np.linalg.solve(matrix, vector[..., None])[..., 0], dtype=np.float64)
-    except np.linalg.LinAlgError:  # one singular matrix stops all of them
+    except np.linalg.LinAlgError:  # one singular matrix makes the call fail for all
         inverse = np.linalg.pinv(matrix, hermitian=True)
         return np.asarray(np.einsum("tqr,tr->tq", inverse, vector), dtype=np.float64)
 
@@ -115,5 +120,5 @@ def _step(matrix: FloatArray, gradient: FloatArray, free: NDArray[np.bool_] | No
     if free is not None:
         matrix = np.where(free[:, :, None] & free[:, None, :], matrix, 0.0)
         index = np.arange(matrix.shape[-1])
-        matrix[:, index, index] += ~free  # ones on the diagonal of what does not move
+        matrix[:, index, index] += ~free  # ones on the diagonal of fixed parameters
     return -solve(matrix, gradient)

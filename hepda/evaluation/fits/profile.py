@@ -1,4 +1,4 @@
-"""The signal strength of many data sets at once: best value, curvature error, likelihood interval, q0."""
+"""The signal strength of many data sets in parallel: best value, curvature error, likelihood interval, q0."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PRECISION = 1e-5  # of the ends of an interval, in standard deviations
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Strengths:
-    """mu of t data sets; NaN where there is no minimum (the fit runs to where a bin expects no events)."""
+    """mu of t data sets; NaN where there is no minimum (the fit runs to a point where a bin expects no events)."""
 
     mu: FloatArray  # [t]
     error: FloatArray  # [t], from the curvature at the minimum
@@ -42,7 +42,7 @@ class Strengths:
 
 
 def fit_strengths(model: Model, data: Observations, *, intervals: bool = True) -> Strengths:
-    """Fit every data set; without `intervals` low and high are NaN."""
+    """Fit every data set; without `intervals`, low and high are NaN."""
     found = fit(model, data)
     nothing = np.full(len(found.point), np.nan)
     error = nothing.copy()
@@ -58,7 +58,7 @@ def fit_strengths(model: Model, data: Observations, *, intervals: bool = True) -
 
 
 def curvature_error(hessian: FloatArray) -> FloatArray:
-    """Error of the first parameter [t] from Hessians [t, q, q] of -ln L; NaN where that is not a minimum's."""
+    """Return the error of the first parameter [t] from Hessians [t, q, q] of -ln L; NaN where there is no minimum."""
     first = np.zeros(hessian.shape[:2])
     first[:, 0] = 1.0
     variance = solve(hessian, first)[:, 0]
@@ -66,7 +66,7 @@ def curvature_error(hessian: FloatArray) -> FloatArray:
 
 
 def profile(model: Model, data: Observations, mu: FloatArray, start: FloatArray) -> Minimum:
-    """Best alphas for given mu [t], from `start` [t, 1 + p]."""
+    """Return the best alphas for given mu [t], from `start` [t, 1 + p]."""
     free = np.ones(start.shape, dtype=np.bool_)
     free[:, 0] = False
     point = start.copy()
@@ -75,7 +75,7 @@ def profile(model: Model, data: Observations, mu: FloatArray, start: FloatArray)
 
 
 def q0(model: Model, data: Observations, best: Strengths) -> FloatArray:
-    """The discovery test statistic [t]: -2 ln of L at mu = 0 over L at its maximum; 0 for mu < 0."""
+    """Return the discovery test statistic [t]: -2 ln of L at mu = 0 over L at its maximum; 0 for mu < 0."""
     start = best.theta.copy()
     start[:, 1:] = np.where(best.converged[:, None], start[:, 1:], 0.0)
     without = profile(model, data, np.zeros(len(start)), start)
@@ -84,15 +84,16 @@ def q0(model: Model, data: Observations, best: Strengths) -> FloatArray:
 
 
 def _ends(model: Model, data: Observations, best: Strengths) -> tuple[FloatArray, FloatArray]:
-    """Where -2 ln L has risen by one, below and above the best mu [t]: Newton on its root, nearly a straight line.
+    """Find where -2 ln L has risen by one, below and above the best mu [t].
 
-    Where the likelihood ends before that (a bin would expect no events), its end is taken.
+    Newton's method is applied to the square root of the rise, which is nearly a straight line. Where the likelihood
+    ends before that (a bin would expect no events), its end is taken.
     """
     both = np.tile(np.arange(len(best.mu)), 2)
     side = np.repeat([-1.0, 1.0], len(best.mu))
     data, error, least = data[both], best.error[both], best.value[both]
     distance = error.copy()
-    near, far = np.zeros_like(error), np.full_like(error, np.inf)  # known to lie within, and beyond
+    near, far = np.zeros_like(error), np.full_like(error, np.inf)  # distances inside the interval, and beyond its end
     theta = best.theta[both]
     theta[:, 1:] += (side * distance)[:, None] * _ridge(best.hessian)[both]
     rows = np.arange(len(both))
@@ -121,7 +122,7 @@ def _ends(model: Model, data: Observations, best: Strengths) -> tuple[FloatArray
 
 
 def _ridge(hessian: FloatArray) -> FloatArray:
-    """d(alpha) / d(mu) [t, p] along which the gradient by the alphas stays zero."""
+    """Return d(alpha) / d(mu) [t, p] along which the gradient by the alphas stays zero."""
     if hessian.shape[1] == 1:
         return np.zeros((len(hessian), 0))
     return -solve(hessian[:, 1:, 1:], hessian[:, 1:, 0])

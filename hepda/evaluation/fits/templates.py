@@ -1,7 +1,7 @@
-"""Template histograms of one region and how systematics change them: what a fit is built of.
+"""Template histograms of one region and their changes by systematics: the input of a fit.
 
 Contents are expected events at the stated luminosity, signal at mu = 1. Nothing is clipped: bins that a fit
-cannot use are merged (`usable_bins`, `Templates.merged`), and what cannot be mended is an error.
+cannot use are merged (`usable_bins`, `Templates.merged`), and what merging cannot fix is an error.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from hepda.evaluation.fits.interpolation import RateFactors, additive
 from hepda.evaluation.results import FloatArray
 
 POI = "mu"
-STATISTICS = "staterror"  # parameters of the templates' statistics are called staterror_<region>[bin]
+STATISTICS = "staterror"  # parameters of the templates' statistics are named staterror_<region>[bin]
 
 Variation = tuple[FloatArray, FloatArray]  # up, down
 
@@ -28,8 +28,10 @@ Variation = tuple[FloatArray, FloatArray]  # up, down
 class SampleTemplate:
     """Contents of one sample and its variations.
 
-    Raises DataError if lengths differ, a value is not finite, the sum of the contents or of a variation is
-    not positive, or a factor is not positive.
+    Raises:
+        DataError: lengths differ, a value is not finite, the sum of the contents or of a variation is not positive, or
+            a factor is not positive.
+
     """
 
     name: str
@@ -68,11 +70,11 @@ class SampleTemplate:
 
     @property
     def systematics(self) -> tuple[str, ...]:
-        """Names of what varies this sample."""
+        """Names of the systematics that vary this sample."""
         return tuple(dict.fromkeys([*self.shapes, *self.norms]))
 
     def split(self, name: str) -> tuple[tuple[float, float], Variation]:
-        """A variation as factors (up, down) on the rate and contents (up [b], down [b]) of the nominal sum.
+        """Split a variation into factors (up, down) on the rate and contents (up [b], down [b]) of the nominal sum.
 
         A shape's change of the rate becomes a factor, as is usual, so that it extrapolates exponentially
         and never below zero; a sample without this systematic gives (1, 1) and the nominal contents.
@@ -85,13 +87,13 @@ class SampleTemplate:
         return (up * rates[0], down * rates[1]), shape
 
     def changed_by(self, name: str) -> bool:
-        """Whether a systematic changes anything, beyond rounding."""
+        """Return whether a systematic changes anything, beyond rounding."""
         rates, shape = self.split(name)
         moved = np.max(np.abs(np.stack(shape) - self.sumw)) / np.max(np.abs(self.sumw))
         return bool(max(abs(rates[0] - 1), abs(rates[1] - 1), moved) > 1e-9)
 
     def merged(self, kept: NDArray[np.intp]) -> SampleTemplate:
-        """The same in wider bins; kept: indices of the edges that stay."""
+        """Return the same sample in wider bins; `kept` are the indices of the edges that remain."""
         shapes = {name: (rebin(up, kept), rebin(down, kept)) for name, (up, down) in self.shapes.items()}
         return replace(self, sumw=rebin(self.sumw, kept), sumw2=rebin(self.sumw2, kept), shapes=shapes)
 
@@ -100,8 +102,11 @@ class SampleTemplate:
 class Templates:
     """The samples of one region (channel), in bins of one variable.
 
-    Raises DataError if there is no signal or no background, names repeat or are reserved, or lengths differ.
-    `check` (which every fit calls) says whether the bins can be fitted.
+    `check`, which every fit calls, raises an error if the bins cannot be fitted.
+
+    Raises:
+        DataError: there is no signal or no background, names repeat or are reserved, or lengths differ.
+
     """
 
     edges: FloatArray  # [b + 1], rising
@@ -133,7 +138,7 @@ class Templates:
 
     @property
     def active(self) -> tuple[str, ...]:
-        """The systematics that change a template at all: no data can pull the others."""
+        """The systematics that change a template at all; data have no effect on the others."""
         return tuple(name for name in self.systematics if any(s.changed_by(name) for s in self.samples))
 
     @property
@@ -153,24 +158,24 @@ class Templates:
 
     @property
     def statistical_error(self) -> FloatArray:
-        """Relative error [b] of the total at mu = 1 by the finite simulation: what the staterrors allow."""
+        """Relative error [b] of the total at mu = 1 due to the finite simulation: the width of the staterrors."""
         return np.asarray(np.sqrt(self.sumw2) / self.total(), dtype=np.float64)
 
     def total(self, mu: float = 1.0) -> FloatArray:
-        """Expected events [b] at the nominal of every systematic."""
+        """Return the expected events [b] at the nominal value of every systematic."""
         return np.asarray(mu * self.signal + self.background, dtype=np.float64)
 
     def expected(self, mu: float = 1.0, values: Mapping[str, float] | None = None) -> FloatArray:
-        """Expected events [b] with systematics at `values` (in standard deviations; 0 where not named)."""
+        """Return the expected events [b] with systematics at `values` (in standard deviations; 0 where not named)."""
         return _sum([(mu if s.signal else 1.0) * _varied(s, values or {}) for s in self.samples])
 
     def varied(self, name: str, *, background: bool = False) -> Variation:
-        """The total [b] at mu = 1 (or of the background alone), with one systematic up and down."""
+        """Return the total [b] at mu = 1 (or of the background alone), with one systematic up and down."""
         samples = [s for s in self.samples if not (background and s.signal)]
         return _sum([_varied(s, {name: 1.0}) for s in samples]), _sum([_varied(s, {name: -1.0}) for s in samples])
 
     def counts(self, contents: ArrayLike, name: str = "the observed counts") -> FloatArray:
-        """Contents [b] that are to be fitted; DataError for a wrong length, or what is negative or not finite."""
+        """Return contents [b] for a fit; raise DataError for a wrong length and for negative or non-finite values."""
         found = _contents(contents, len(self.edges) - 1, name)
         bad = np.flatnonzero(found < 0)
         if len(bad):
@@ -178,7 +183,7 @@ class Templates:
         return found
 
     def uncertainty(self) -> FloatArray:
-        """Error [b] of the total at mu = 1 before a fit: statistics and the larger side of each systematic."""
+        """Return the error [b] of the total at mu = 1 before a fit: statistics, larger side of each systematic."""
         total, variance = self.total(), self.sumw2
         for name in self.active:
             up, down = self.varied(name)
@@ -186,7 +191,7 @@ class Templates:
         return np.asarray(np.sqrt(variance), dtype=np.float64)
 
     def merged(self, kept: ArrayLike) -> Templates:
-        """The same in wider bins; kept: indices [k + 1] of the edges that stay, from 0 to b."""
+        """Return the same templates in wider bins; `kept` are the indices [k + 1] of the remaining edges (0 to b)."""
         indices = np.asarray(kept, dtype=np.intp)
         return Templates(self.edges[indices], tuple(sample.merged(indices) for sample in self.samples))
 
@@ -209,11 +214,19 @@ class Templates:
 
 
 def usable_bins(templates: Templates, *, others: Sequence[ArrayLike] = (), min_n_eff: float = 10.0) -> NDArray[np.intp]:
-    """Indices of the edges to keep, so that every bin can be fitted; for `merged` and `rebin`.
+    """Return the indices of the edges to keep, so that every bin can be fitted; for `merged` and `rebin`.
 
     A bin is merged with its neighbour (from the signal end down) if its background is not positive, nominal
-    or varied, has n_eff < min_n_eff, or its signal or one of `others` ([b] each: pseudo-data of signed
-    weights) is negative. Raises DataError if all bins together cannot be used.
+    or varied, or has n_eff < min_n_eff, or its signal or one of `others` is negative.
+
+    Args:
+        templates: the samples and their variations.
+        others: further contents that must not be negative, [b] each, such as pseudo-data of signed weights.
+        min_n_eff: smallest effective number of background events in a bin.
+
+    Raises:
+        DataError: all bins together cannot be used.
+
     """
     varied = [c for name in templates.systematics for c in templates.varied(name, background=True)]
     other = [vector(o, "pseudo-data", len(templates.edges) - 1) for o in others]
@@ -234,16 +247,22 @@ def usable_bins(templates: Templates, *, others: Sequence[ArrayLike] = (), min_n
 
 
 def rebin(contents: ArrayLike, kept: ArrayLike) -> FloatArray:
-    """Sums [..., k] of contents [..., b] between the edges that stay (`usable_bins`)."""
+    """Return the sums [..., k] of contents [..., b] between the edges that remain (`usable_bins`)."""
     start = np.asarray(kept, dtype=np.intp)[:-1]
     return np.asarray(np.add.reduceat(np.asarray(contents, dtype=np.float64), start, axis=-1))
 
 
 def two_point(nominal: ArrayLike, other: ArrayLike, *, rate: bool = False) -> Variation:
-    """Up and down of a difference between two generators: up is the other, down its mirror image.
+    """Return up and down variations from two generators: up is the other generator, down its mirror image.
 
-    nominal, other [b]. Without `rate`, the other is scaled to the nominal sum first. The mirror image is
-    2 nominal - other, and nominal^2 / other (the same to first order) in bins where that is not positive.
+    The mirror image is 2 nominal - other, and nominal^2 / other (the same to first order) in bins where that is not
+    positive.
+
+    Args:
+        nominal: contents of the nominal generator [b].
+        other: contents of the other generator [b].
+        rate: keep the difference in the sums; by default, the other is scaled to the nominal sum first.
+
     """
     n = vector(nominal, "nominal template")
     up = vector(other, "template of the other generator", len(n))
@@ -273,7 +292,7 @@ def _varied(sample: SampleTemplate, values: Mapping[str, float]) -> FloatArray:
 def _contents(values: ArrayLike, bins: int, name: str) -> FloatArray:
     try:
         return vector(values, name, bins)
-    except ValueError as reason:  # a wrong length comes from the caller's histograms: the user's to mend
+    except ValueError as reason:  # a wrong length comes from the caller's histograms: the user has to fix it
         raise DataError(str(reason)) from None
 
 

@@ -1,6 +1,6 @@
-"""Toys: pseudo-experiments fitted side by side; bias, pulls and coverage of mu, and what chance does without signal.
+"""Toys: pseudo-experiments fitted in parallel; bias, pulls and coverage of mu, and fluctuations without signal.
 
-Counts and auxiliary measurements fluctuate both, as the frequentist coverage wants; every toy is fitted with the
+Both counts and auxiliary measurements fluctuate, as the frequentist coverage requires; every toy is fitted with the
 full likelihood of `histfactory`.
 """
 
@@ -18,17 +18,27 @@ from hepda.evaluation.fits.profile import Strengths, fit_strengths, profile, q0
 from hepda.evaluation.fits.templates import Templates
 from hepda.evaluation.results import ClosureFit, FloatArray, ToyClosure
 
-_CHUNK = 5000  # toys fitted at once: some 100 MB
+_CHUNK = 5000  # toys fitted at once: about 100 MB
 _ALLOWED_FAILURES = 0.05
 
 
 def toy_fits(templates: Templates, truth: ArrayLike, mu: float, *, toys: int = 1000, seed: int = 0) -> ToyClosure:
-    """Fits of `templates` to Poisson fluctuations about `truth` [b], in which the strength is `mu`.
+    """Fit `templates` to Poisson fluctuations about `truth` [b].
 
-    truth: expected events with signal at mu, of any generator: `templates.total(mu)` for the templates' own.
-    `error` and the pulls are of the curvature; coverage and width of the interval where -2 ln L rises by one.
-    Raises DataError if the templates cannot be fitted, a truth is negative, or more than 5 % of the toys have
-    no minimum; ValueError for fewer than two toys.
+    `error` and the pulls use the curvature; coverage and width are those of the interval where -2 ln L rises by one.
+
+    Args:
+        templates: the samples and their variations.
+        truth: expected events [b] with signal at mu, of any generator: `templates.total(mu)` for the generator of the
+            templates.
+        mu: the strength in `truth`.
+        toys: number of toys.
+        seed: seed of the toys.
+
+    Raises:
+        DataError: the templates cannot be fitted, a truth is negative, or more than 5 % of the toys have no minimum.
+        ValueError: there are fewer than two toys.
+
     """
     if toys < 2:
         raise ValueError(f"at least two toys are needed, not {toys}")
@@ -48,10 +58,19 @@ def toy_fits(templates: Templates, truth: ArrayLike, mu: float, *, toys: int = 1
 def expected_fits(
     templates: Templates, truths: ArrayLike, mus: ArrayLike, *, variances: ArrayLike | None = None
 ) -> tuple[ClosureFit, ...]:
-    """Fits to expected events without fluctuations, truths [k, b] with strengths mus [k]: the bias at once.
+    """Fit expected events without fluctuations, which gives the bias at once.
 
-    variances [k, b]: sumw2 of the simulation that makes up a truth, for `sample_error` (None without). mu is
-    None, with why, where there is no minimum. Raises DataError as `toy_fits`.
+    The fitted mu is None, with a reason in `why`, where there is no minimum.
+
+    Args:
+        templates: the samples and their variations.
+        truths: expected events [k, b].
+        mus: strengths in the truths [k].
+        variances: sumw2 of the simulation of each truth [k, b], for `sample_error`; None omits it.
+
+    Raises:
+        DataError: as in `toy_fits`.
+
     """
     model = Model.of(templates)
     rows = np.stack([templates.counts(truth, "the pseudo-data") for truth in np.atleast_2d(np.asarray(truths))])
@@ -69,11 +88,17 @@ def expected_fits(
 
 
 def interval_score(toys: Sequence[ToyClosure]) -> IntervalScore:
-    """Width and coverage of intervals in one number, the larger the better (FAIR Universe, arXiv:2410.02867).
+    """Return width and coverage of intervals as one number, the larger the better (FAIR Universe, arXiv:2410.02867).
 
-    toys: of several truths, taken together. s = -ln((w + 0.001) f(c)) with the mean width w and the coverage c of N
-    intervals; f is 1 within two binomial errors s68 of 0.6827, else 1 + (d / s68)^4 below and 1 + (d / s68)^3 above
-    with d counted from there. Raises ValueError without toys, or if their widths are not known.
+    s = -ln((w + 0.001) f(c)) with the mean width w and the coverage c of N intervals; f is 1 within two binomial errors
+    s68 of 0.6827, else 1 + (d / s68)^4 below and 1 + (d / s68)^3 above with d counted from there.
+
+    Args:
+        toys: toys of several truths, which are combined.
+
+    Raises:
+        ValueError: there are no toys, or their widths are not known.
+
     """
     counts = np.array([len(own.mu) for own in toys])
     widths = [own.width for own in toys if own.width is not None]
@@ -90,10 +115,20 @@ def interval_score(toys: Sequence[ToyClosure]) -> IntervalScore:
 
 
 def discovery_toys(templates: Templates, observed: ArrayLike, *, toys: int = 10_000, seed: int = 0) -> ToySignificance:
-    """How often a world without signal looks at least as much like signal as `observed` [b].
+    """Return how often data without signal look at least as much like signal as `observed` [b].
 
     The toys are drawn at the nuisance parameters that fit the observed data best at mu = 0, and their
-    auxiliary measurements fluctuate about those. Raises DataError as `toy_fits`.
+    auxiliary measurements fluctuate about those.
+
+    Args:
+        templates: the samples and their variations.
+        observed: counts [b].
+        toys: number of toys.
+        seed: seed of the toys.
+
+    Raises:
+        DataError: as in `toy_fits`.
+
     """
     model = Model.of(templates)
     data = model.nominally(templates.counts(observed)[None])
@@ -168,7 +203,7 @@ def _fit(
     gamma = model.gamma(nu, model.nominally(observed[None]))
     background = model.expected(np.where(np.arange(theta.shape[1]) == 0, 0.0, theta))
     mu, low, high = float(found.mu[row]), float(found.low[row]), float(found.high[row])
-    whole = high > low  # else another minimum lies beside this one, and -2 ln L never rises
+    whole = high > low  # else there is another minimum next to this one, and -2 ln L never rises
     error = 0.5 * (high - low) if whole else float(found.error[row])
     return ClosureFit(
         mu=mu,

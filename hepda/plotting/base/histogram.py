@@ -1,4 +1,4 @@
-"""Weighted histograms for drawing: sumw and sumw2 a bin, signs kept, nothing lost beyond the edges."""
+"""Weighted histograms for drawing: sumw and sumw2 per bin, signs kept, nothing lost beyond the edges."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ONE_SIGMA = float(stats.norm.cdf(1.0) - stats.norm.cdf(-1.0))  # 68.27 %
 
 @dataclass(frozen=True, slots=True)
 class Histogram:
-    """edges [b+1], sumw [b], sumw2 [b]: sums of weights and of squared weights."""
+    """Sums of weights and of squared weights in bins: edges [b+1], sumw [b], sumw2 [b]."""
 
     edges: Floats
     sumw: Floats
@@ -44,21 +44,21 @@ class Histogram:
         return Histogram(self.edges, self.sumw + other.sumw, self.sumw2 + other.sumw2)
 
     def scaled(self, factor: float) -> Histogram:
-        """Times a constant: sumw by the factor, sumw2 by its square."""
+        """Multiply by a constant: sumw by the factor, sumw2 by its square."""
         return Histogram(self.edges, self.sumw * factor, self.sumw2 * factor**2)
 
     def unit_area(self) -> Histogram:
-        """Normalised so that the bins add up to 1. Raises DataError if sumw is not positive."""
+        """Normalise so that the bins add up to 1; raise DataError if sumw is not positive."""
         total = float(self.sumw.sum())
         if not total > 0:
             raise DataError(f"a histogram with sum of weights {total:g} has no shape to draw; give it more events")
         return self.scaled(1.0 / total)
 
     def interval(self) -> tuple[Floats, Floats]:
-        """Lengths of the error bars downwards and upwards, [b] each.
+        """Return the lengths of the error bars downwards and upwards, [b] each.
 
-        Plain counts get the central 68.27 % interval of Garwood (Biometrika 28 (1936) 437), which also says
-        something of an empty bin; weighted bins get sqrt(sumw2) on both sides.
+        Plain counts get the central 68.27 % interval of Garwood (Biometrika 28 (1936) 437), which is also
+        defined for an empty bin; weighted bins get sqrt(sumw2) on both sides.
         """
         if not self.counts:
             return self.error, self.error
@@ -70,10 +70,17 @@ class Histogram:
 
 
 def histogram(values: ArrayLike, weights: ArrayLike | None, edges: ArrayLike, *, fold: bool = True) -> Histogram:
-    """Histogram values [n] with signed weights [n] (1 each if None) in edges [b+1].
+    """Histogram values [n] with signed weights [n] in edges [b+1].
 
-    fold: what lies beyond an end is counted in the bin at that end, else left out.
-    Raises DataError for values or weights that are not finite and for arrays of unequal length.
+    Args:
+        values: values [n].
+        weights: signed weights [n]; None means 1 each.
+        edges: edges of the bins [b+1].
+        fold: whether values beyond an end are counted in the bin at that end; otherwise they are excluded.
+
+    Raises:
+        DataError: values or weights are not finite, or the arrays have different lengths.
+
     """
     x = np.asarray(values, dtype=np.float64).ravel()
     w = np.ones_like(x) if weights is None else np.asarray(weights, dtype=np.float64).ravel()
@@ -91,20 +98,29 @@ def histogram(values: ArrayLike, weights: ArrayLike | None, edges: ArrayLike, *,
 
 
 def ratio(numerator: Histogram, denominator: Histogram) -> Histogram:
-    """Bin by bin ratio with the numerator's error alone; NaN where the denominator is not positive.
+    """Return the ratio bin by bin with the numerator's error alone; NaN where the denominator is not positive.
 
-    The denominator's error is drawn as a band around 1, by convention, not added to the points.
+    By convention the denominator's error is drawn as a band around 1 and not added to the points.
     """
     below = np.where(denominator.sumw > 0, denominator.sumw, np.nan)
     return Histogram(numerator.edges, numerator.sumw / below, numerator.sumw2 / below**2)
 
 
 def choose_edges(arrays: Sequence[ArrayLike], *, bins: int = 25, tail: float = 0.005) -> Floats:
-    """Round edges for one feature from all its arrays, so that every sample is drawn in the same bins.
+    """Choose round edges for one feature from all its arrays, so that every sample is drawn in the same bins.
 
-    Whole numbers of few values get one bin a value, centred. Others get about `bins` bins of a width of 1, 2,
-    2.5 or 5 times a power of ten between the quantiles `tail` and 1 - `tail`; what lies beyond is folded into
-    the end bins. Raises DataError when there is no finite value at all.
+    Whole numbers with few different values get one centred bin per value. Others get about `bins` bins with a width of
+    1, 2, 2.5 or 5 times a power of ten between the quantiles `tail` and 1 - `tail`; values beyond are folded into the
+    end bins.
+
+    Args:
+        arrays: values of the feature in each sample.
+        bins: approximate number of bins.
+        tail: share of the values beyond each end.
+
+    Raises:
+        DataError: there is no finite value at all.
+
     """
     finite = [a[np.isfinite(a)] for a in (np.asarray(array, dtype=np.float64).ravel() for array in arrays)]
     finite = [a for a in finite if a.size]
@@ -112,7 +128,7 @@ def choose_edges(arrays: Sequence[ArrayLike], *, bins: int = 25, tail: float = 0
         raise DataError("a feature without a single finite value cannot be drawn; leave it out of the figures")
     low = min(float(np.quantile(a, tail)) for a in finite)
     high = max(float(np.quantile(a, 1 - tail)) for a in finite)
-    least = max(1e-9 * max(abs(low), abs(high)), 1e-300)  # a narrower axis has no numbers that differ
+    least = max(1e-9 * max(abs(low), abs(high)), 1e-300)  # on a narrower axis, floating-point numbers do not differ
     if all(np.array_equal(a, np.round(a)) for a in finite) and least <= high - low + 1 <= 31:
         return np.arange(np.floor(low), np.ceil(high) + 2) - 0.5
     if high <= low or high - low < least:
@@ -128,11 +144,11 @@ def _round_up(width: float) -> float:
 
 
 def hidden_bins(edges: Floats, blind: tuple[float, float] | None) -> NDArray[np.bool_]:
-    """Which bins [b] touch the blinded range (low, high): a bin that reaches into it is hidden whole."""
+    """Return which bins [b] touch the blinded range (low, high): a bin that overlaps it is hidden completely."""
     if blind is None:
         return np.zeros(len(edges) - 1, dtype=np.bool_)
     low, high = blind
-    # A hair of tolerance: an edge meant to be 0.7 may be 0.7000000000000001.
+    # A small tolerance: an edge meant to be 0.7 may be 0.7000000000000001.
     hair = 1e-9 * float(edges[-1] - edges[0])
     touching: NDArray[np.bool_] = (edges[1:] > low + hair) & (edges[:-1] < high - hair)
     return touching

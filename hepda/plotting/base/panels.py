@@ -1,4 +1,4 @@
-"""The parts that several figures share: stacks, bands, points, ratio panels, blinded regions."""
+"""Parts that several figures share: stacks, bands, points, ratio panels, blinded regions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hepda.plotting.base.histogram import Floats, Histogram
 from hepda.plotting.base.style import COLUMN
 
 BAND: dict[str, Any] = {"facecolor": "none", "edgecolor": "#555555", "hatch": "////////", "linewidth": 0.0}
-# Usual ranges of a ratio, and their ticks: none at the ends, where the main panel's stand.
+# Usual ranges of a ratio, and their ticks: none at the ends, where those of the main panel are.
 RATIO_RANGES = {
     (0.94, 1.06): (0.97, 1.0, 1.03),
     (0.88, 1.12): (0.95, 1.0, 1.05),
@@ -34,7 +34,7 @@ def draw_stack(
     colours: Sequence[str],
     band: str = "MC stat. unc.",
 ) -> Histogram:
-    """Draw filled histograms, first one lowest, with the band of their total; returns the total."""
+    """Draw filled histograms, the first one lowest, with the band of their total; return the total."""
     edges = histograms[0].edges
     mplhep.histplot(
         [h.sumw for h in histograms],
@@ -56,7 +56,7 @@ def draw_stack(
 
 
 def draw_band(axes: Axes, total: Histogram, *, label: str | None = None, relative: bool = False) -> None:
-    """A hatched band of one standard error around the total, or around 1 when relative."""
+    """Draw a hatched band of one standard error around the total, or around 1 when relative."""
     centre, error = total.sumw, total.error
     if relative:
         below = np.where(centre > 0, centre, np.nan)
@@ -73,7 +73,7 @@ def draw_points(
     label: str | None = None,
     colour: str = "black",
 ) -> ErrorbarContainer:
-    """Points with vertical error bars at the bin centres; hidden bins are not drawn at all."""
+    """Draw points with vertical error bars at the bin centres; hidden bins are not drawn at all."""
     down, up = values.interval() if bars is None else bars
     shown = np.isfinite(values.sumw)
     if hidden is not None:
@@ -101,7 +101,7 @@ def draw_line(
     dashes: Any = "solid",
     errors: bool = False,
 ) -> None:
-    """An outline of the histogram, with error bars of sqrt(sumw2) at the bin centres on request."""
+    """Draw an outline of the histogram, with error bars of sqrt(sumw2) at the bin centres on request."""
     axes.stairs(values.sumw, values.edges, color=colour, label=label, linestyle=dashes, linewidth=1.2, baseline=None)
     if errors:
         shown = np.isfinite(values.sumw)
@@ -116,9 +116,13 @@ def draw_line(
 
 
 def hide_region(axes: Axes, blind: tuple[float, float], *, text_top: float | None = None) -> None:
-    """Grey the blinded range and say so: missing points must not be taken for missing data.
+    """Grey the blinded range and label it, so that missing points are not mistaken for missing data.
 
-    text_top: the height of the text's upper end, in fractions of the axes; None writes none.
+    Args:
+        axes: the axes to draw on.
+        blind: the blinded range (low, high).
+        text_top: height of the upper end of the text, in fractions of the axes; None writes no text.
+
     """
     low, high = axes.get_xlim()
     left, right = max(blind[0], low), min(blind[1], high)
@@ -145,10 +149,10 @@ def hide_region(axes: Axes, blind: tuple[float, float], *, text_top: float | Non
 
 
 def finish_ratio(axes: Axes, values: Sequence[Histogram], *, colours: Sequence[str], label: str, xlabel: str) -> None:
-    """Limits, the line at 1 and labels of a ratio panel.
+    """Draw the limits, the line at 1 and the labels of a ratio panel.
 
-    The range is the narrowest of the usual ones that holds every ratio known to better than half its value, the
-    widest where none is; points beyond it get an arrow at the edge, so that a far point is never just absent.
+    The range is the narrowest of the usual ones that contains every ratio known to better than half its value, or the
+    widest where none does; points beyond it get an arrow at the edge, so that a distant point is always indicated.
     """
     told = any(_known(v).any() for v in values)
     fitting = (bounds for bounds in RATIO_RANGES if told and all(_inside(v, bounds) for v in values))
@@ -186,7 +190,7 @@ def _inside(values: Histogram, bounds: tuple[float, float]) -> bool:
 def column_of_panels(
     count: int, *, first: float, others: float = 1.15, width: float = COLUMN
 ) -> tuple[Figure, list[Axes]]:
-    """Panels below each other on one x axis (inches high); the first is taller, for the legend stands in it."""
+    """Make panels below each other on one x axis (inches high); the first is taller, because it contains the legend."""
     left, right, bottom, top, gap = 0.54, 0.16, 0.38, 0.22, 0.08
     heights = [first] + [others] * (count - 1)
     total = sum(heights) + gap * (count - 1) + bottom + top

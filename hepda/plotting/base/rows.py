@@ -1,4 +1,4 @@
-"""A figure with a row a model and, within it, a line a domain: for what is one number each."""
+"""A figure with one row per model and, within it, one line per domain: for quantities that are one number each."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hepda.plotting.base.style import COLUMN, Label, axes_label, domain_colours,
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RowsFigure:
-    """The figure, and where models and domains stand in it; `height` is of a line, models are 1 apart."""
+    """The figure, and the positions of models and domains in it; `height` is that of a line, models are 1 apart."""
 
     figure: Figure
     panels: Sequence[Axes]
@@ -30,11 +30,11 @@ class RowsFigure:
         return self.panels[0]
 
     def position(self, model: str, domain: str) -> float:
-        """The y of a model's line for a domain."""
+        """Return the y of a model's line for a domain."""
         return self.models.index(model) + (self.domains.index(domain) - 0.5 * (len(self.domains) - 1)) * self.height
 
     def legend(self, handles: Sequence[Artist], names: Sequence[str], columns: int = 2) -> None:
-        """Put the legend below the axes, where no row is."""
+        """Put the legend below the axes, where there are no rows."""
         self.figure.legend(
             list(handles),
             list(names),
@@ -55,9 +55,17 @@ def model_rows(
     width: float = COLUMN,
     columns: int = 2,
 ) -> RowsFigure:
-    """Axes with the models at the left, first on top; `entries` of the legend join the domains.
+    """Make axes with the models at the left, the first on top; the legend has `entries` in addition to the domains.
 
-    panels: so many axes side by side, in a figure `width` inches wide; columns: of the legend.
+    Args:
+        models: names of the models.
+        domains: names of the domains.
+        label: label over the axes.
+        entries: number of legend entries besides the domains.
+        panels: number of axes next to each other.
+        width: width of the figure in inches.
+        columns: number of columns of the legend.
+
     """
     legend_rows = -(-(len(domains) + entries) // columns)
     left, bottom = 0.2 + 0.057 * max(len(model) for model in models), 0.42 + 0.15 * legend_rows

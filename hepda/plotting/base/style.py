@@ -1,12 +1,12 @@
-"""How every figure of hepda looks: sizes, fonts, colours, the label over the axes, and how it is saved.
+"""Style of all figures of hepda: sizes, fonts, colours, the label over the axes, and saving.
 
 The style is mplhep's CMS style made neutral and set at print size: figures are drawn at the width of a
 journal column (8.6 cm) or of a page (17.8 cm) with 7 to 9 pt letters, so that they are included without
-scaling. Colours are the palette of M. Petroff (arXiv:2107.02270, ten colours), told apart with colour-vision
-deficiency; lines differ in dashes and markers as well, so that a grey print still reads.
+scaling. Colours are the palette of M. Petroff (arXiv:2107.02270, ten colours), which is distinguishable with
+colour-vision deficiency; lines differ in dashes and markers as well, so that a grey print is still readable.
 
-Nothing here touches pyplot's global state: figures are `matplotlib.figure.Figure` objects, and the style is
-in force only while `styled` functions run.
+Nothing here changes pyplot's global state: figures are `matplotlib.figure.Figure` objects, and the style is
+active only while `styled` functions run.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ from hepda.plotting.base.files import write_atomically
 
 COLUMN = 8.6 / 2.54  # inches: one column of a journal
 PAGE = 17.8 / 2.54  # inches: both columns
-DPI = 200  # 8.6 cm are then 677 pixels: sharp on a screen, and small enough to stand inside the report
+DPI = 200  # 8.6 cm are then 677 pixels: sharp on a screen, and small enough to embed in the report
 
-# Petroff's ten, ordered here so that the ones that read as thin lines on white come first.
+# Petroff's ten, ordered here so that the ones that are visible as thin lines on white come first.
 PALETTE = (
     "#3f90da",
     "#bd1f01",
@@ -66,7 +66,7 @@ DOMAIN_COLOURS = {
     "source": "#3f90da",
     "target": "#e76300",
 }
-# Fills of a stack: none of them is the colour of an alternative's line that runs over them.
+# Fills of a stack: none of them is the colour of an alternative's line that is drawn over them.
 FILLS = ("#3f90da", "#92dadb", "#717581", "#b9ac70", "#a96b59", "#94a4a2", "#ffa90e")
 GREY = "#717581"
 
@@ -116,7 +116,7 @@ R = TypeVar("R")
 
 @contextmanager
 def look() -> Iterator[None]:
-    """Put hepda's style in force for a block; whatever the caller had set comes back afterwards."""
+    """Apply hepda's style within a block; the caller's settings are restored afterwards."""
     with mpl.rc_context(STYLE):
         yield
 
@@ -134,10 +134,14 @@ def styled(function: Callable[P, R]) -> Callable[P, R]:
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """What stands over the axes: on the left what the events are, on the right where they come from.
+    """Label over the axes: on the left the kind of events, on the right their origin.
 
-    status: "Simulation", "Pseudo-data", "Data", ... (bold); energy in TeV and luminosity in 1/fb are left out
-    when None, as for images and speech; note: one more line inside the axes, such as the selection.
+    Attributes:
+        status: "Simulation", "Pseudo-data", "Data", ... (bold).
+        energy: in TeV; omitted when None, as for images and speech.
+        luminosity: in 1/fb; omitted when None.
+        note: one more line inside the axes, such as the selection.
+
     """
 
     status: str = "Simulation"
@@ -159,7 +163,7 @@ class Label:
 
 @dataclass(frozen=True, slots=True)
 class LineStyle:
-    """How one model is drawn in every figure."""
+    """Line style of one model in every figure."""
 
     colour: str
     dashes: Any
@@ -167,11 +171,11 @@ class LineStyle:
 
 
 def model_styles(names: Iterable[str]) -> dict[str, LineStyle]:
-    """One colour, dash pattern and marker a model, the same in every figure and in every run.
+    """Return one colour, dash pattern and marker per model, the same in every figure and in every run.
 
-    `network`, `dann`, `dann_data` and `bdt` have theirs reserved, so that a colour never changes its meaning
-    from run to run; the others take what is free, in the order given. A run without any of those names has
-    the whole palette. Beyond ten models colours come back with other dashes and markers.
+    `network`, `dann`, `dann_data` and `bdt` have reserved styles, so that a colour never changes its meaning
+    from run to run; the other models take the free styles, in the order given. A run without any of those names has
+    the whole palette. Beyond ten models colours are repeated with other dashes and markers.
     """
     names = list(dict.fromkeys(names))
     taken = {name: RESERVED_MODELS[name] for name in names if name in RESERVED_MODELS}
@@ -188,7 +192,7 @@ def model_styles(names: Iterable[str]) -> dict[str, LineStyle]:
 
 
 def domain_colours(names: Iterable[str]) -> dict[str, str]:
-    """One colour a domain; the usual ones (simulation, alternative, third, data) are fixed."""
+    """Return one colour per domain; the usual ones (simulation, alternative, third, data) are fixed."""
     names = list(dict.fromkeys(names))
     known = {name: DOMAIN_COLOURS[name] for name in names if name in DOMAIN_COLOURS}
     free = [colour for colour in PALETTE if colour not in DOMAIN_COLOURS.values()]
@@ -197,7 +201,7 @@ def domain_colours(names: Iterable[str]) -> dict[str, str]:
 
 
 def sample_colours(names: Iterable[str], signal: Iterable[str] = ()) -> dict[str, str]:
-    """One colour a sample of a stack, in the order given: signal samples red, the others from the palette."""
+    """Return one colour per sample of a stack, in the order given: red for signal, the palette for the others."""
     signal = set(signal)
     background = [name for name in names if name not in signal]
     reds = (PALETTE[1], "#e5533b", "#7d1500")
@@ -225,7 +229,7 @@ def axes_label(axes: Axes, label: Label | None, *, left: float = 0.0) -> None:
 def figure(
     width: float = COLUMN, height: float = COLUMN * 0.8, *, left: float = 0.54, bottom: float = 0.38
 ) -> tuple[Figure, Axes]:
-    """A figure of one axes at the stated size (inches), with margins (inches) that hold its labels."""
+    """Make a figure of one axes at the stated size (inches), with margins (inches) that hold its labels."""
     made = Figure(figsize=(width, height))
     FigureCanvasAgg(made)
     right, top = 0.16, 0.22
@@ -234,7 +238,7 @@ def figure(
 
 
 def ratio_figure(width: float = COLUMN, height: float = COLUMN * 0.95) -> tuple[Figure, Axes, Axes]:
-    """A figure with a main panel and, below it on the same x axis, a ratio panel of 28 % of the height."""
+    """Make a figure with a main panel and, below it on the same x axis, a ratio panel of 28 % of the height."""
     made = Figure(figsize=(width, height))
     FigureCanvasAgg(made)
     left, right, bottom, top, gap = 0.54, 0.16, 0.38, 0.22, 0.10
@@ -255,10 +259,10 @@ def ratio_figure(width: float = COLUMN, height: float = COLUMN * 0.95) -> tuple[
 
 
 def legend_above(axes: Axes, *, columns: int | None = None, note: str = "", **options: Any) -> Legend:
-    """Put the legend at the top of the axes and raise the upper limit until everything drawn lies below it.
+    """Put the legend at the top of the axes and raise the upper limit until everything drawn is below it.
 
-    The limits that stand when this is called must enclose what is drawn. Works for linear and logarithmic
-    axes. Columns are as many as fit (three at most) unless given; `note` stands over the entries.
+    The limits at the time of the call must enclose what is drawn. Works for linear and logarithmic
+    axes. There are as many columns as fit (three at most) unless given; `note` is above the entries.
     """
     handles, labels = axes.get_legend_handles_labels()
     if "handles" in options:
@@ -284,12 +288,12 @@ def legend_above(axes: Axes, *, columns: int | None = None, note: str = "", **op
 
 
 def legend_bottom(legend: Legend) -> float:
-    """Where a legend ends below, in fractions of the height of its axes."""
+    """Return the lower end of a legend, in fractions of the height of its axes."""
     return float(legend.get_window_extent().transformed(legend.axes.transAxes.inverted()).y0)
 
 
 def height_for(entries: int, base: float, *, columns: int = 2) -> float:
-    """The height (inches) of a figure with a long legend: what goes beyond six entries is added to `base`."""
+    """Return the height (inches) of a figure with a long legend: entries beyond six add height to `base`."""
     return base + 0.14 * max(0, -(-entries // columns) - 6 // columns)
 
 
@@ -311,9 +315,9 @@ def log_axis(axes: Axes, low: float, high: float) -> None:
 
 
 def scale_counts(axes: Axes, label: str) -> None:
-    """Label y with `label`; from 100 000 on, ticks count thousands or millions and the label says so.
+    """Label y with `label`; from 100 000 on, ticks count thousands or millions and the label states it.
 
-    matplotlib's own "x10^3" stands where the label over the axes stands.
+    matplotlib's own "x10^3" would overlap the label over the axes.
     """
     top = max(abs(v) for v in axes.get_ylim())
     exponent = 0 if top < 1e5 or axes.get_yscale() == "log" else 3 * int((np.log10(top) - 1) // 3)
@@ -324,16 +328,16 @@ def scale_counts(axes: Axes, label: str) -> None:
 
 
 def is_colour(text: str) -> bool:
-    """Whether matplotlib knows the colour."""
+    """Return whether matplotlib knows the colour."""
     return bool(mpl.colors.is_color_like(text))
 
 
 def formula_error(text: str) -> str | None:
-    """What is wrong with the formula in a text of a figure, in matplotlib's words on one line; None if it is right."""
+    """Return matplotlib's error message for a formula in a text of a figure, on one line; None if there is no error."""
     from matplotlib.font_manager import FontProperties
     from matplotlib.mathtext import MathTextParser
 
-    if text.replace(r"\$", "").count("$") % 2:  # matplotlib writes such a text as it is
+    if text.replace(r"\$", "").count("$") % 2:  # matplotlib writes such a text unchanged
         return None
     with look():
         try:
@@ -345,7 +349,7 @@ def formula_error(text: str) -> str | None:
 
 
 def png(drawn: Figure, dpi: int = DPI) -> bytes:
-    """The figure as PNG bytes, the same bytes for the same figure."""
+    """Return the figure as PNG bytes, the same bytes for the same figure."""
     buffer = io.BytesIO()
     with look():
         drawn.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
@@ -353,7 +357,7 @@ def png(drawn: Figure, dpi: int = DPI) -> bytes:
 
 
 def pdf(drawn: Figure) -> bytes:
-    """The figure as PDF bytes, without dates, so that the same figure gives the same bytes."""
+    """Return the figure as PDF bytes, without dates, so that the same figure gives the same bytes."""
     buffer = io.BytesIO()
     with look():
         drawn.savefig(buffer, format="pdf", metadata={"CreationDate": None, "Producer": None, "Creator": "hepda"})
@@ -361,9 +365,16 @@ def pdf(drawn: Figure) -> bytes:
 
 
 def save(drawn: Figure, folder: str | Path, name: str) -> tuple[Path, Path]:
-    """Write `folder/name.png` and `folder/name.pdf`, each complete or not at all; returns both paths.
+    """Write `folder/name.png` and `folder/name.pdf`, each complete or not at all; return both paths.
 
-    Raises OSError where the folder cannot be made or written.
+    Args:
+        drawn: the figure.
+        folder: folder of the files.
+        name: name of the files without their suffixes.
+
+    Raises:
+        OSError: the folder cannot be made or written.
+
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)

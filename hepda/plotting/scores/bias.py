@@ -1,4 +1,4 @@
-"""By how much do the domains differ? Efficiency shifts at each working point, and KS with its null."""
+"""Figures of the bias: efficiency shifts at each working point, and KS with its null."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from hepda.plotting.base.style import (
 from hepda.plotting.numbers import BiasLike, ShiftLike
 
 _ARROW = 8.0  # per cent: the length of the arrow of a limit
-MANY_POINTS = 8  # from here on a curve with a band reads better than points with bars
+MANY_POINTS = 8  # from this number on a curve with a band is more readable than points with bars
 
 
 @styled
@@ -38,12 +38,22 @@ def shift_figure(
     label: Label | None = None,
     models: Iterable[str] | None = None,
 ) -> Figure:
-    """Relative shift of the efficiency from `source` to `other` against the signal efficiency of the cut, all
-    models.
+    """Draw the relative shift of the efficiency from `source` to `other` against the signal efficiency of the cut.
 
-    shifts: model -> its working points. Few points are drawn with error bars, side by side; many as a curve
-    with a band. Where there is only a limit, since no event passes, an arrow points down from it. Working points
-    without either are left out. Raises DataError if none is left.
+    Few points are drawn with error bars, next to each other; many as a curve with a band. Where there is only a limit,
+    because no event passes, an arrow points down from it. Working points without either are excluded.
+
+    Args:
+        shifts: model -> its working points.
+        source: name of the source.
+        other: name of the other domain.
+        class_name: name of the class.
+        label: label over the axes.
+        models: all models of the run, so that colours agree between figures.
+
+    Raises:
+        DataError: no working point is left.
+
     """
     styles = model_styles(models or shifts)
     drawn, axes = figure(height=height_for(len(shifts), COLUMN * 0.85))
@@ -92,11 +102,20 @@ def ks_figure(
     class_name: str = "background",
     label: Label | None = None,
 ) -> Figure:
-    """KS distance of the score between `source` and each other domain, a bar a model, with the null.
+    """Draw the KS distance of the score between `source` and each other domain, one bar per model, with the null.
 
-    bias: other domain -> model -> result. The black mark on a bar is what two halves of the same generator
-    reach (the null's quantile): a bar that ends left of it shows no difference.
-    Raises DataError without results.
+    The black mark on a bar is the value that two halves of the same generator reach (the null's quantile): a bar that
+    ends left of it shows no difference.
+
+    Args:
+        bias: other domain -> model -> result.
+        source: name of the source.
+        class_name: name of the class.
+        label: label over the axes.
+
+    Raises:
+        DataError: there are no results.
+
     """
     models = list(dict.fromkeys(model for results in bias.values() for model in results))
     if not models:

@@ -1,4 +1,4 @@
-"""Can a score be taken at its word? Calibration, and training events against test events."""
+"""Figures of the reliability of a score: calibration, and training events against test events."""
 
 from __future__ import annotations
 
@@ -31,10 +31,18 @@ from hepda.plotting.numbers import CalibrationLike, OvertrainingLike
 def calibration_figure(
     curves: Mapping[str, CalibrationLike], *, label: Label | None = None, models: Iterable[str] | None = None
 ) -> Figure:
-    """Signal fraction against the mean score of each bin, all models; a calibrated score lies on the
-    diagonal.
+    """Draw the signal fraction against the mean score of each bin, all models.
 
-    Bins without a fraction (NaN) are left out. Raises DataError if no model has one.
+    A calibrated score is on the diagonal. Bins without a fraction (NaN) are excluded.
+
+    Args:
+        curves: model -> its calibration.
+        label: label over the axes.
+        models: all models of the run, so that colours agree between figures.
+
+    Raises:
+        DataError: no model has a fraction.
+
     """
     styles = model_styles(models or curves)
     drawn, axes = figure(height=height_for(len(curves), COLUMN * 0.92))
@@ -60,7 +68,7 @@ def calibration_figure(
     if not count:
         raise DataError("no model has a signal fraction in any bin of its score; there is nothing to draw")
     axes.set_xlim(0.0, 1.0)
-    # Where negative weights cancel a fraction has an error of any size; it runs off the top, and 0 to 1 can be read.
+    # Where negative weights cancel, a fraction can have any error; it exceeds the axes so that 0 to 1 stays readable.
     axes.set_ylim(0.0, min(1.02 * highest, 1.4))
     axes.set_yticks(np.linspace(0.0, 1.0, 6))
     axes.set_xlabel("Mean score in bin")
@@ -72,9 +80,16 @@ def calibration_figure(
 
 @styled
 def overtraining_figure(tests: Mapping[str, OvertrainingLike], *, model: str, label: Label | None = None) -> Figure:
-    """Score of training events (filled) and of test events (points) of each class, with their ratio and KS.
+    """Draw the score of training events (filled) and test events (points) of each class, with ratio and KS.
 
-    tests: class name -> result; "signal" and "background" have their colours. Raises DataError without tests.
+    Args:
+        tests: class name -> result; "signal" and "background" have fixed colours.
+        model: name of the model.
+        label: label over the axes.
+
+    Raises:
+        DataError: there are no tests.
+
     """
     if not tests:
         raise DataError(f"{model} has no comparison of training with test events; there is nothing to draw")

@@ -1,4 +1,4 @@
-"""Does a fit to pseudo-data find what was put in? Bias in mu, expected error and coverage, side by side."""
+"""Figures of fits to pseudo-data with known truth: bias in mu, expected error and coverage."""
 
 from __future__ import annotations
 
@@ -20,12 +20,20 @@ from hepda.plotting.numbers import ClosureLike, CoverageLike
 
 @styled
 def closure_figure(fits: Mapping[str, Mapping[str, ClosureLike]], *, source: str, label: Label | None = None) -> Figure:
-    """Fitted signal strength of every model, templates from `source`, with the domain that plays data by
-    colour.
+    """Draw the fitted signal strength of every model, with templates from `source`.
 
-    fits: domain -> model -> fit. Thin bars: the error of the fit; thick bars: what the finite simulation that
-    plays data adds to it (where known). The dashed lines stand at the truths. A fit without mu (None) is left
-    out; its reason belongs to the report. Raises DataError if no fit has one.
+    The colours are those of the domains used as data. Thin bars are the error of the fit; thick bars are the
+    contribution of the finite simulation used as data (where known). The dashed lines are the truths. A fit without mu
+    (None) is excluded; the report contains its reason.
+
+    Args:
+        fits: domain -> model -> fit.
+        source: name of the source.
+        label: label over the axes.
+
+    Raises:
+        DataError: no fit has a mu.
+
     """
     known = {
         domain: {model: fit for model, fit in results.items() if fit.mu is not None} for domain, results in fits.items()
@@ -65,13 +73,21 @@ def closure_bias_figure(
     coverage: Mapping[str, Mapping[str, Sequence[CoverageLike]]] | None = None,
     label: Label | None = None,
 ) -> Figure:
-    """The bias of the fitted signal strength and its expected error, all models side by side.
+    """Draw the bias of the fitted signal strength and its expected error for all models.
 
-    fits: domain that plays data -> model -> fits of different truths (injected mu), a panel each. Points: mu
-    minus truth; thin bars: the error of the fit; thick bars: what the finite simulation of the domain adds.
-    coverage, in the same shape: one more panel with the share of toys whose 68.27 % interval holds the truth
-    (of the truth nearest to 1), in per cent with its binomial error. Fits without mu are left out. Raises
-    DataError if no fit has one.
+    Points are mu minus truth; thin bars are the error of the fit; thick bars are the contribution of the finite
+    simulation of the domain. Fits without mu are excluded.
+
+    Args:
+        fits: domain used as data -> model -> fits of different truths (injected mu), one panel each.
+        source: name of the source.
+        coverage: in the same form; adds one panel with the share of toys whose 68.27 % interval contains the truth
+            (of the truth nearest to 1), in per cent with its binomial error.
+        label: label over the axes.
+
+    Raises:
+        DataError: no fit has a mu.
+
     """
     known = _with_mu(fits)
     models = list(dict.fromkeys(model for results in fits.values() for model in results))
@@ -117,7 +133,7 @@ Fits = Mapping[str, Mapping[str, Sequence[ClosureLike]]]
 
 
 def _with_mu(fits: Fits) -> dict[str, dict[str, list[ClosureLike]]]:
-    """The fits that have a signal strength, of the domains that have one. Raises DataError if none has."""
+    """Return the fits that have a signal strength, of the domains that have one; raise DataError if none has."""
     known = {
         domain: {model: [fit for fit in found if fit.mu is not None] for model, found in results.items()}
         for domain, results in fits.items()
@@ -129,7 +145,7 @@ def _with_mu(fits: Fits) -> dict[str, dict[str, list[ClosureLike]]]:
 
 
 def _draw_biases(rows: RowsFigure, known: Fits, truths: Sequence[float]) -> tuple[float, float]:
-    """A panel a truth; returns the limits that hold all points with their errors, and no bias."""
+    """Draw one panel per truth; return the limits that enclose all points with their errors, and zero bias."""
     reach = [0.0]
     for index, (domain, results) in enumerate(known.items()):
         for model, found in results.items():
@@ -150,7 +166,7 @@ def _draw_bias(axes: Axes, bias: float, y: float, fit: ClosureLike, marker: str,
 def _draw_coverage(
     rows: RowsFigure, coverage: Mapping[str, Mapping[str, Sequence[CoverageLike]]], truths: Sequence[float]
 ) -> None:
-    """The last panel; toys of the truth that is nearest to 1 among those with a panel."""
+    """Draw the last panel, with toys of the truth that is nearest to 1 among those with a panel."""
     axes, wanted = rows.panels[-1], min(truths, key=lambda truth: abs(truth - 1))
     for domain, results in coverage.items():
         if domain not in rows.domains:

@@ -1,4 +1,4 @@
-"""How does a cut on the score shape a variable? Efficiency in bins of it; and which inputs tell the domains apart."""
+"""Figures of efficiency in bins of a variable that a cut may shape, and of the inputs that separate the domains."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hepda.plotting.base.rows import model_rows
 from hepda.plotting.base.style import Label, axes_label, height_for, legend_above, model_styles, raise_limit, styled
 from hepda.plotting.numbers import EfficiencyCurveLike, ImportanceLike
 
-MOST = 12  # inputs of an importance figure
+MOST = 12  # largest number of inputs of an importance figure
 
 
 @styled
@@ -27,10 +27,20 @@ def efficiency_figure(
     label: Label | None = None,
     models: Iterable[str] | None = None,
 ) -> Figure:
-    """Efficiency of each model's cut in bins of a variable: a panel a class, all models.
+    """Draw the efficiency of each model's cut in bins of a variable: one panel per class, all models.
 
-    curves: class -> model -> curve; a class's curves share their bins. cut: what fixes it, in words. Bins
-    without a positive sum of weights are left out. Raises DataError if there is no bin.
+    Bins without a positive sum of weights are excluded.
+
+    Args:
+        curves: class -> model -> curve; the curves of a class share their bins.
+        xlabel: label of the variable.
+        cut: text that describes how the cut is fixed.
+        label: label over the axes.
+        models: all models of the run, so that colours agree between figures.
+
+    Raises:
+        DataError: there is no bin.
+
     """
     if not any(np.isfinite(c.efficiency).any() for of in curves.values() for c in of.values()):
         raise DataError(f"no efficiency against {xlabel} is defined in any bin; there is nothing to draw")
@@ -64,10 +74,18 @@ def efficiency_figure(
 
 @styled
 def importance_figure(importance: Mapping[str, ImportanceLike], *, source: str, label: Label | None = None) -> Figure:
-    """The inputs by which a fresh classifier tells each domain from `source`: the loss of AUC if one is shuffled.
+    """Draw the inputs by which a classifier separates each domain from `source`: the AUC lost if one is shuffled.
 
-    importance: other domain -> result. The inputs that matter most in any domain are drawn, a bar a domain,
-    with the spread over shuffles. Raises DataError without results.
+    The inputs that matter most in any domain are drawn, one bar per domain, with the spread over shuffles.
+
+    Args:
+        importance: other domain -> result.
+        source: name of the source.
+        label: label over the axes.
+
+    Raises:
+        DataError: there are no results.
+
     """
     if not importance:
         raise DataError(f"no domain was probed against {source}; there is no importance to draw")

@@ -1,5 +1,4 @@
-"""Does the simulation describe the inputs? Stacked simulation against data, one figure a feature and one for
-all.
+"""Figures of the inputs: stacked simulation against data, one figure per feature and one for all.
 
 The stacked figure of a score (`scores.stack_figure`) is the same drawing with a blinded range.
 """
@@ -37,9 +36,15 @@ from hepda.plotting.base.style import (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FeatureSample:
-    """One entry of a figure: values [n] of the quantity drawn and signed weights [n] (None: data, 1 each).
+    """One sample of a figure.
 
-    signal: drawn in red on top of the stack and once more as a scaled line. colour: None takes the palette's.
+    Attributes:
+        name: name of the sample.
+        values: values [n] of the quantity that is drawn.
+        weights: signed weights [n]; None for data, which count 1 each.
+        signal: whether it is drawn in red on top of the stack and again as a scaled line.
+        colour: None takes the colour of the palette.
+
     """
 
     name: str
@@ -51,13 +56,20 @@ class FeatureSample:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Feature:
-    """One quantity to draw: its label with the unit in brackets, the samples of the stack and what it is held
-    against.
+    """One quantity to draw, the samples of its stack, and the samples with which the stack is compared.
 
-    stack: simulated samples, lowest first. data: points. others: alternative totals (say another generator's
-    tt + jets plus the same signal), drawn as lines and in the ratio. edges: None chooses round ones from the
-    simulation. missing: the value that encodes "there is none"; such events are left out of the histogram,
-    and their share is stated. blind: the range (low, high) of the quantity where data must not be seen.
+    Attributes:
+        name: name of the quantity.
+        label: its label, with the unit in brackets.
+        stack: simulated samples, lowest first.
+        data: sample that is drawn as points.
+        others: alternative totals (such as another generator's tt + jets plus the same signal), drawn as lines and in
+            the ratio.
+        edges: edges of the bins; None chooses round ones from the simulation.
+        missing: the value that means "there is none"; such events are excluded from the histogram, and their
+            share is stated.
+        blind: the range (low, high) of the quantity where data must not be seen.
+
     """
 
     name: str
@@ -92,7 +104,7 @@ class _Filled:
 
     @property
     def without_data(self) -> NDArray[np.bool_]:
-        """Bins [b] without a point: hidden ones, and those where neither simulation nor data have anything."""
+        """Return the bins [b] without a point: hidden ones, and those with neither simulation nor data."""
         if self.data is None:
             return self.hidden
         nothing: NDArray[np.bool_] = (self.total.sumw2 == 0) & (self.data.sumw == 0)
@@ -100,7 +112,7 @@ class _Filled:
 
     @property
     def top(self) -> float:
-        """The highest thing that is drawn; hidden data do not count, or the axis would give them away."""
+        """Return the highest value that is drawn; hidden data do not count, because the axis would reveal them."""
         heights = [self.total.sumw + self.total.error, *(part.sumw for part in self.others)]
         if self.data is not None:
             heights.append(np.where(self.hidden, 0.0, self.data.sumw + self.data.interval()[1]))
@@ -108,10 +120,10 @@ class _Filled:
 
 
 def guess_label(name: str) -> str:
-    """An axis label for a feature without one in the config: its name, with GeV where the name says so.
+    """Return an axis label for a feature without one in the config: its name, with GeV where the name implies it.
 
-    A guess by the usual abbreviations (pt, ht, met, m, mass, energy); what has no unit (counts, angles, eta)
-    gets none.
+    The guess takes usual abbreviations (pt, ht, met, m, mass, energy) as GeV; quantities without a unit (counts,
+    angles, eta) get none.
     """
     words = set(name.lower().replace("-", "_").split("_"))
     energy = {"pt", "ht", "st", "met", "mass", "m", "mbb", "mjj", "mjjj", "mtw", "mt", "energy", "e"}
@@ -121,12 +133,19 @@ def guess_label(name: str) -> str:
 
 @styled
 def feature_figure(feature: Feature, *, label: Label | None = None, log: bool = False) -> Figure:
-    """Stack, statistical band, scaled signal, alternatives and data, with a ratio panel of each to the
-    stack's total.
+    """Draw stack, statistical band, scaled signal, alternatives and data, with a panel of ratios to the stack's total.
 
-    Bins of data that touch `feature.blind` are drawn neither above nor in the ratio; the region is hatched
-    grey. Without data and alternatives the ratio panel shows the statistical band alone. Raises DataError without
-    a stack.
+    Bins of data that touch `feature.blind` are drawn neither in the main panel nor in the ratio; the region is hatched
+    grey. Without data and alternatives the ratio panel shows the statistical band alone.
+
+    Args:
+        feature: the quantity and its samples.
+        label: label over the axes.
+        log: whether y is logarithmic.
+
+    Raises:
+        DataError: there is no stack.
+
     """
     filled = _fill(feature)
     drawn, main, below = ratio_figure()
@@ -146,9 +165,16 @@ def feature_figure(feature: Feature, *, label: Label | None = None, log: bool = 
 
 @styled
 def overview_figure(features: Sequence[Feature], *, label: Label | None = None, columns: int = 5) -> Figure:
-    """All features on one page: a small panel and a small ratio each, one legend for all, no empty panel.
+    """Draw all features on one page: a small panel and a small ratio each, one legend for all, no empty panel.
 
-    Raises DataError without features.
+    Args:
+        features: the quantities and their samples.
+        label: label over the axes.
+        columns: number of columns.
+
+    Raises:
+        DataError: there are no features.
+
     """
     if not features:
         raise DataError("an overview of the features was asked for without any; name some")
@@ -192,7 +218,7 @@ def overview_figure(features: Sequence[Feature], *, label: Label | None = None, 
 
 
 def _fit_label(axes: Axes, width: float) -> None:
-    """Shrink the label of x until it is no wider than `width` (inches): no label runs into its neighbour."""
+    """Shrink the label of x until it is no wider than `width` (inches), so that neighbouring labels do not overlap."""
     text = axes.xaxis.label
     wide = text.get_window_extent().width / DPI
     if wide > width:
@@ -226,7 +252,7 @@ def _fill(feature: Feature) -> _Filled:
     if not feature.stack:
         raise DataError(f"the figure of {feature.name!r} has no simulated sample to stack")
     stack = sorted(feature.stack, key=lambda sample: sample.signal)  # signal on top
-    # Edges come from simulation alone: where data lie may be blinded, and must not choose the bins anyway.
+    # Edges come from simulation alone: the range of the data may be blinded, and must not determine the bins.
     edges = choose_edges([_present(sample, feature.missing)[0] for sample in (*stack, *feature.others)])
     if feature.edges is not None:
         edges = np.asarray(feature.edges, dtype=np.float64)
@@ -234,7 +260,7 @@ def _fill(feature: Feature) -> _Filled:
     def fill(sample: FeatureSample) -> Histogram:
         return histogram(*_present(sample, feature.missing), edges)
 
-    told = [*stack, *feature.others]  # what lies beyond the end bins; hidden data must leave no trace in the note
+    told = [*stack, *feature.others]  # samples for the overflow note; it must not reveal hidden data
     if feature.data is not None and feature.blind is None:
         told.append(feature.data)
     colours = sample_colours([s.name for s in stack], [s.name for s in stack if s.signal])
@@ -278,7 +304,10 @@ def _draw_main(main: Axes, feature: Feature, filled: _Filled, *, log: bool, scal
 
 
 def _draw_ratio(below: Axes, filled: _Filled) -> tuple[list[Histogram], list[str]]:
-    """What is compared with the total, and its colours; the total itself where nothing is: its band sets the range."""
+    """Draw what is compared with the total, and return it with its colours.
+
+    If nothing is compared, the total itself is returned, so that its band sets the range.
+    """
     draw_band(below, filled.total, relative=True)
     if filled.data is None and not filled.others:
         return [ratio(filled.total, filled.total)], ["black"]
@@ -305,7 +334,7 @@ def _hidden_range(filled: _Filled) -> tuple[float, float]:
 
 
 def _signal_factor(signal: Histogram, total: Histogram) -> float:
-    """The factor 1, 2 or 5 times a power of ten that lifts the signal's peak to at most half the total's."""
+    """Return the factor 1, 2 or 5 times a power of ten that raises the signal's peak to at most half the total's."""
     peak = float(signal.sumw.max())
     if peak <= 0:
         return 1.0
@@ -332,7 +361,7 @@ def _missing_note(feature: Feature) -> str:
         return ""
 
     def share(samples: Sequence[FeatureSample]) -> float:
-        """Of the sum of weights, what has no value."""
+        """Return the share of the sum of weights that has no value."""
         kept = everything = 0.0
         for sample in samples:
             values, weights = _present(sample, feature.missing)
@@ -341,7 +370,7 @@ def _missing_note(feature: Feature) -> str:
         return 1 - kept / everything if everything else 0.0
 
     lost = {"simulation": share(feature.stack)}
-    # With a blinded range the share among data would be a number from the signal region.
+    # With a blinded range the share among data would be information about the signal region.
     if feature.data is not None and feature.blind is None:
         lost["data"] = share([feature.data])
     if not any(lost.values()):

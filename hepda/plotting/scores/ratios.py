@@ -1,4 +1,4 @@
-"""Did the bias fall, or only the difference that one looked at? Ratios of shifts, a panel a domain."""
+"""Figures of ratios of shifts, one panel per domain: whether the bias fell, or only the apparent difference."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from hepda.plotting.base.style import (
 )
 from hepda.plotting.numbers import ShiftRatioLike
 
-HIGHEST = 2.5  # a ratio beyond it is told by an arrow
-MANY = 10  # models, beyond which the figure is as wide as the page
+HIGHEST = 2.5  # a ratio above it is drawn as an arrow
+MANY = 10  # number of models above which the figure is as wide as the page
 
 
 @styled
@@ -39,11 +39,22 @@ def ratio_figure(
     label: Label | None = None,
     models: Iterable[str] | None = None,
 ) -> Figure:
-    """|shift| of each adapted model over the plain model's at each signal efficiency; a panel a domain.
+    """Draw |shift| of each adapted model over that of the baseline at each signal efficiency; one panel per domain.
 
-    ratios: other domain -> model -> its points. unseen: domains that no training saw. A point below the line at
-    one says that the difference to this domain fell. Open points are not resolved: the plain model's shift is
-    within two errors of zero. Raises DataError if no point has a ratio.
+    A point below the line at one means that the difference to this domain fell. Open points are not resolved: the shift
+    of the baseline is within two errors of zero.
+
+    Args:
+        ratios: other domain -> model -> its points.
+        plain: name of the baseline.
+        source: name of the source.
+        unseen: domains that no training used.
+        label: label over the axes.
+        models: all models of the run, so that colours agree between figures.
+
+    Raises:
+        DataError: no point has a ratio.
+
     """
     known = {
         other: {m: [p for p in points if p.ratio is not None] for m, points in of.items()}
@@ -90,7 +101,7 @@ def _about(source: str, other: str, unseen: set[str]) -> str:
 
 
 def _draw(axes: Axes, x: np.ndarray, points: Sequence[ShiftRatioLike], style: LineStyle, name: str) -> float:
-    """Points with bars; returns how high they reach. What is not resolved is open, what is too high an arrow."""
+    """Draw points with bars, unresolved ones open, those above the range as arrows; return the highest value."""
     value, low, high = (np.array([getattr(p.ratio, key) for p in points]) for key in ("value", "low", "high"))
     shown = np.minimum(value, HIGHEST)
     axes.errorbar(

@@ -1,4 +1,4 @@
-"""How well does each model separate? Background rejection against signal efficiency, with bands."""
+"""Figures of separation: background rejection against signal efficiency, with bands."""
 
 from __future__ import annotations
 
@@ -34,14 +34,21 @@ def roc_figure(
     models: Iterable[str] | None = None,
     lowest_efficiency: float = 0.05,
 ) -> Figure:
-    """Background rejection (logarithmic) of every model in one domain, and its ratio to the reference
-    model's.
+    """Draw the background rejection (logarithmic) of every model in one domain, and its ratio to that of the reference.
 
-    bands: model -> background efficiency at signal efficiencies, with an interval that is drawn as a band.
-    auc: model -> interval that stands in the legend. models: every model of the run, so that colours agree
-    between figures. Points below `lowest_efficiency` are left out: a handful of events makes the rejection
-    there. The band of the ratio is the model's own; the reference's stands about 1. Raises DataError if
-    `reference` is not among the bands.
+    The band of the ratio is the model's own; that of the reference is drawn about 1.
+
+    Args:
+        bands: model -> background efficiency at signal efficiencies, with an interval that is drawn as a band.
+        reference: name of the reference model.
+        auc: model -> interval that is written in the legend.
+        label: label over the axes.
+        models: all models of the run, so that colours agree between figures.
+        lowest_efficiency: points below it are excluded, because very few events determine the rejection there.
+
+    Raises:
+        DataError: `reference` is not among the bands.
+
     """
     if reference not in bands:
         raise DataError(f"the reference model {reference!r} of the ROC figure has no curve; there are {sorted(bands)}")
@@ -69,7 +76,7 @@ def roc_figure(
 
 
 def _ratio_limits(below: Axes) -> None:
-    """Hold every central line; the bands, wide where hardly an event is left, may run out of the panel."""
+    """Set the limits to contain every central line; the bands, wide where few events are left, may exceed the panel."""
     heights = np.concatenate([np.asarray(line.get_ydata(), dtype=np.float64) for line in below.get_lines()])
     low, high = float(np.nanmin(heights)), float(np.nanmax(heights))
     pad = max(0.35 * (high - low), 0.04)
@@ -77,7 +84,7 @@ def _ratio_limits(below: Axes) -> None:
 
 
 def _rejection(band: RocBandLike, lowest: float) -> tuple[Floats, Floats, Floats, Floats]:
-    """Signal efficiency, 1 / background efficiency and its ends; NaN where that is not positive."""
+    """Return signal efficiency, 1 / background efficiency and its ends; NaN where that is not positive."""
     keep = band.signal_efficiency >= lowest
 
     def inverse(efficiency: Floats) -> Floats:

@@ -1,4 +1,4 @@
-"""What differs between the domains? Shapes of the score with ratios, and simulation against data."""
+"""Figures of the score: shapes in several domains with ratios, and simulation against data."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from hepda.plotting.base.style import (
 )
 from hepda.plotting.scores.features import Feature, FeatureSample, feature_figure
 
-SCORE_EDGES = np.linspace(0.0, 1.0, 21)  # of 0.05: the usual thresholds of a blinding lie on edges
+SCORE_EDGES = np.linspace(0.0, 1.0, 21)  # in steps of 0.05: the usual thresholds of blinding are edges
 
 Scores = Mapping[str, tuple[ArrayLike, ArrayLike | None]]
 
@@ -40,12 +40,23 @@ def shape_figure(
     label: Label | None = None,
     log: bool = False,
 ) -> Figure:
-    """Distributions of one model's score, one class in several domains, each normalised to unit area.
+    """Draw distributions of one model's score, one class in several domains, each normalised to unit area.
 
-    scores: domain -> (score [n], signed weight [n] or None). reference: the domain that stands below in the
-    ratio. context: more curves that are drawn thin and without a ratio, such as the signal. Error bars are
-    sqrt(sumw2); the reference's own stand as a band about 1. Data do not belong here while blinded: see
-    `stack_figure`. Raises DataError if `reference` is missing or a sum of weights is not positive.
+    Error bars are sqrt(sumw2); those of the reference are drawn as a band about 1. Do not pass data while they are
+    blinded: see `stack_figure`.
+
+    Args:
+        scores: domain -> (score [n], signed weight [n] or None).
+        reference: the domain that is the denominator of the ratio.
+        model: name of the model.
+        context: further curves that are drawn thin and without a ratio, such as the signal.
+        edges: edges of the bins.
+        label: label over the axes.
+        log: whether y is logarithmic.
+
+    Raises:
+        DataError: `reference` is missing or a sum of weights is not positive.
+
     """
     if reference not in scores:
         raise DataError(f"the reference domain {reference!r} has no scores of {model}; there are {sorted(scores)}")
@@ -86,11 +97,21 @@ def stack_figure(
     label: Label | None = None,
     log: bool = True,
 ) -> Figure:
-    """The score of stacked simulation against data, with the statistical band and a ratio panel.
+    """Draw the score of stacked simulation against data, with the statistical band and a ratio panel.
 
-    blind: the range (low, high) of the score where data are hidden, in the points and in the ratio alike; a
-    bin that reaches into it is hidden whole, and neither limits nor labels depend on what is hidden. Errors
-    as `feature_figure`.
+    Errors as in `feature_figure`.
+
+    Args:
+        stack: simulated samples, lowest first.
+        model: name of the model.
+        data: sample that is drawn as points.
+        others: alternative totals, drawn as lines and in the ratio.
+        blind: the range (low, high) of the score where data are hidden, in the points and in the ratio alike; a
+            bin that overlaps it is hidden completely, and neither limits nor labels depend on what is hidden.
+        edges: edges of the bins.
+        label: label over the axes.
+        log: whether y is logarithmic.
+
     """
     drawn_of = Feature(
         name=f"{model} score",

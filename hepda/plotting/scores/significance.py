@@ -1,4 +1,4 @@
-"""What is the separation worth? Expected significance of a cut, without and with uncertainties."""
+"""Figures of the expected significance of a cut, without and with uncertainties."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PANELS = (
     ("asimov_with_uncertainty", "best_with_uncertainty", "+ background and MC unc."),
     ("asimov_with_bias", "best_with_bias", "+ bias between domains"),
 )
-FLOOR = 25.0  # effective background events above a cut, below which a curve is noise
+FLOOR = 25.0  # effective background events above a cut, below which a curve is dominated by noise
 
 
 @styled
@@ -37,15 +37,23 @@ def significance_figure(
     label: Label | None = None,
     models: Iterable[str] | None = None,
 ) -> Figure:
-    """Median expected discovery significance against the cut, all models; a panel for each set of
-    uncertainties.
+    """Draw the median expected discovery significance against the cut; one panel for each set of uncertainties.
 
-    scans: model -> significance at each cut. x: "efficiency" puts the signal efficiency of the cut on the
-    axis, which compares models whose scores mean different things; "cut" puts the score. The panels share it,
-    and their y axes differ: what the second and third lose against the first is what the uncertainties cost.
-    A marker stands at the cut that was chosen as the best one, as high as the significance that is quoted for it: on
-    other events than it was chosen on. Curves end where fewer than 25 effective background events are left. Panels that
-    no model has numbers for are not drawn. Raises DataError if there is none.
+    The panels share the x axis, and their y axes differ: the decrease of the second and third relative to the first is
+    the effect of the uncertainties. A marker is drawn at the cut that was chosen as the best one, at the significance
+    that is quoted for it: on other events than those on which it was chosen. Curves end where fewer than 25 effective
+    background events are left. Panels for which no model has numbers are not drawn.
+
+    Args:
+        scans: model -> significance at each cut.
+        x: "efficiency" uses the signal efficiency of the cut as the x axis, which makes models comparable whose scores
+            have different meanings; "cut" uses the score.
+        label: label over the axes.
+        models: all models of the run, so that colours agree between figures.
+
+    Raises:
+        DataError: there is no panel to draw.
+
     """
     panels = [panel for panel in PANELS if any(_finite(_values(scan, panel[0])) for scan in scans.values())]
     if not panels:
@@ -80,7 +88,7 @@ def significance_figure(
 
 
 def _values(scan: SignificanceScanLike, name: str) -> Floats | None:
-    """A curve [m], NaN where too little background is left to believe it."""
+    """Return a curve [m], NaN where too little background is left for a reliable value."""
     values = getattr(scan, name)
     return None if values is None else np.where(scan.background_n_eff >= FLOOR, values, np.nan)
 

@@ -1,4 +1,4 @@
-"""What did adaptation cost, and what did it buy? Separation against bias, all models and scans."""
+"""Figures of the trade-off of an adaptation: separation against bias, all models and scans."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from hepda.plotting.base.style import (
 
 @dataclass(frozen=True, slots=True)
 class TradeoffPoint:
-    """One training: bias and AUC, the ends of their intervals if known, and a word beside the point."""
+    """One training: bias and AUC, the ends of their intervals if known, and a text next to the point."""
 
     bias: float
     auc: float
@@ -46,11 +46,23 @@ def tradeoff_figure(
     label: Label | None = None,
     names: Iterable[str] | None = None,
 ) -> Figure:
-    """AUC against bias: a marker a model with error bars, a connected line where a model was scanned.
+    """Draw AUC against bias: one marker per model with error bars, a connected line where a model was scanned.
 
-    models: model -> one point, or the points of its scan in order of strength. null: the quantile of the bias
-    between two samples of one generator; below it, in the shaded region, no bias can be seen. The best corner
-    is the upper left. Raises DataError without points.
+    The best corner is the upper left.
+
+    Args:
+        models: model -> one point, or the points of its scan in order of strength.
+        null: the quantile of the bias between two samples of one generator; below it, in the shaded region, no bias
+            can be resolved.
+        null_text: legend text of the shaded region.
+        bias_name: label of the x axis.
+        auc_name: label of the y axis.
+        label: label over the axes.
+        names: all models of the run, so that colours agree between figures.
+
+    Raises:
+        DataError: there are no points.
+
     """
     curves = {name: [p] if isinstance(p, TradeoffPoint) else list(p) for name, p in models.items()}
     curves = {name: points for name, points in curves.items() if points}
@@ -80,7 +92,7 @@ def tradeoff_figure(
 
 
 def _curve(axes: Axes, name: str, points: Sequence[TradeoffPoint], style: LineStyle) -> None:
-    """One model: its points with error bars, joined if it was scanned, and the words beside them."""
+    """Draw one model: its points with error bars, joined if it was scanned, and the texts next to them."""
     x, y = [p.bias for p in points], [p.auc for p in points]
     axes.errorbar(
         x,
