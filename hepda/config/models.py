@@ -45,10 +45,10 @@ class TrainingConfig(Section):
     seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None
     """Seed of the network; null takes the analysis's."""
     processes: Literal["auto"] | Annotated[int, Field(ge=1, le=4096)] = "auto"
-    """Trainings, parts of the evaluation and figures that run side by side; auto: one a core."""
+    """Trainings, parts of the evaluation and figures that run in parallel; auto: one a core."""
 
     def settings(self) -> dict[str, Any]:
-        """What the section says whatever the kind of data, in the words of `hepda.adversarial.Trainer`."""
+        """Return the keys that apply to all kinds of data, as arguments of `hepda.adversarial.Trainer`."""
         return {
             "epochs": self.epochs,
             "batch_size": self.batch_size,
@@ -62,7 +62,7 @@ class TrainingConfig(Section):
         }
 
     def with_own(self, own: TrainingConfig) -> Self:
-        """The section of the analysis with the keys that a model's own section gives on top."""
+        """Return the section of the analysis with the keys that a model's own section gives on top."""
         return self.model_copy(update={key: getattr(own, key) for key in own.model_fields_set})
 
 
@@ -192,7 +192,7 @@ class AdversaryConfig(Section):
         return methods_of(self.method_name, **(found | settings | own))
 
     def target_size(self, batch_size: int) -> int:
-        """Target rows that join `batch_size` source rows."""
+        """Return the number of target rows that join `batch_size` source rows."""
         return round(batch_size * self.batch_share / (1.0 - self.batch_share))
 
 
@@ -218,7 +218,7 @@ class DomainConfig(AdversaryConfig):
     selection: Expression | None = None
     """A region for the domain loss, on top of the analysis's selection, e.g. a control region."""
     weight: Expression = "physical"
-    """Event weight in the domain loss: `physical`, or an expression where it may stand; data: 1."""
+    """Event weight in the domain loss: `physical`, or an expression that may contain it; data: 1."""
 
 
 class NetworkConfig(Section):
@@ -237,9 +237,9 @@ class NetworkConfig(Section):
     ensemble: Annotated[int, Field(ge=1, le=100)] = 1
     """Networks with different seeds whose scores are averaged."""
     train_on: Names | None = None
-    """Samples of the class loss; null: every sample with a class and `use: train` of the first domain."""
+    """Samples of the class loss; null: every sample with a class and `use: train` of the nominal domain."""
     domain: DomainConfig | None = None
-    """The domain loss; null: none, the network is a plain one."""
+    """The domain loss; null: none, the network is a baseline."""
     reweight: ReweightConfig | None = None
     """Weights of the class loss that make one sample look like another."""
     parameter: dict[Name, float] | None = None
