@@ -1,4 +1,4 @@
-"""The sections that say what is trained and how: models, their domain loss, reweighting, training."""
+"""The sections that define what is trained and how: models, their domain loss, reweighting, training."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ FIELDS = {
 
 
 class AdversaryConfig(Section):
-    """How a network is kept from telling domains apart: by which method, and how strongly."""
+    """How a network is kept from distinguishing domains: by which method, and how strongly."""
 
     method: str | method_union(METHODS) = "dann"  # type: ignore[valid-type]
     """A method of the core, or several joined by commas: none, dann, cdan, cdan+e, conditional, pivot, mmd, joint-mmd,
@@ -156,7 +156,7 @@ class AdversaryConfig(Section):
     head: Widths = (64, 64)
     """Hidden widths of the domain head."""
     steps: Annotated[int, Field(ge=1, le=1000)] = 1
-    """Updates of the domain head (or critic, where 1 stands for its usual 5) for one of the encoder."""
+    """Updates of the domain head (or critic, where 1 means its usual 5) for one of the encoder."""
     learning_rate_factor: Positive = 1.0
     """Learning rate of the domain head over that of the encoder."""
     smoothing: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
@@ -178,7 +178,7 @@ class AdversaryConfig(Section):
     def methods(self, **settings: Any) -> list[Method]:
         """Return the methods of the core with the settings of the section.
 
-        What `method` itself says goes before the keys of the section.
+        Settings within `method` itself have priority over the keys of the section and over `settings`.
 
         Args:
             settings: values of fields of methods, where they differ from the section's.
@@ -206,7 +206,7 @@ class DomainConfig(AdversaryConfig):
     source: Names
     """Samples of the domain that the classifier is trained on."""
     target: Names
-    """Samples of the domain that the encoder must not tell from the source."""
+    """Samples of the domain that the encoder must not distinguish from the source."""
     rows: Literal["background", "signal", "all"] = "background"
     """Classes that the domain loss sees; `all` for data, whose class is unknown."""
     tail: Fraction | None = None

@@ -100,7 +100,17 @@ def overrides(values: Mapping[str, Any]) -> list[str]:
 
 
 def check_vary(config: AnalysisConfig, varied: Sequence[Vary], *, guided: bool) -> None:
-    """Raise ConfigError for a key that does not exist or is given twice, or a range without a guided search."""
+    """Check the varied keys against the analysis.
+
+    Args:
+        config: the analysis.
+        varied: the varied keys.
+        guided: whether the scan is a guided search, which ranges need.
+
+    Raises:
+        ConfigError: a key does not exist or is given twice, or there is a range without a guided search.
+
+    """
     for vary in varied:
         value_at(config, vary.key, vary.option)
         if sum(other.key == vary.key for other in varied) > 1:
@@ -171,6 +181,15 @@ def left_out(config: AnalysisConfig, model: str, method: str) -> dict[str, Any]:
     """Return the keys of a model's domain section that another method does not read, with their defaults.
 
     For `mdd`, which reads a single width, `head` is cut to its first width.
+
+    Args:
+        config: the analysis.
+        model: the name of the model.
+        method: the other method, or several joined by commas.
+
+    Returns:
+        Values by dotted key; empty for a model without a domain section and for an unknown method.
+
     """
     section = config.models[model]
     domain = section.domain if isinstance(section, NetworkConfig) else None

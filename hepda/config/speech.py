@@ -239,7 +239,7 @@ class SpeechEvaluationConfig(Section):
     ceiling: Name | None = None
     """The model with all labels, to which the gap from the baseline is measured."""
     probe: Annotated[int, Field(ge=0, le=10_000_000)] = 4000
-    """Frames on which a fresh network learns to tell the noises by the embedding; as many test it. 0: no probe."""
+    """Frames on which a fresh network learns to distinguish noises by the embedding; as many test it. 0: no probe."""
 
 
 class SpeechConfig(BaseConfig):

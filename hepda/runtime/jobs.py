@@ -161,7 +161,15 @@ def attempt(_: None, job: TrainingJob, send: Send) -> TrainingResult | FailedTra
 
 
 def run_jobs(jobs: Sequence[TrainingJob], processes: int, progress: Send) -> list[TrainingResult]:
-    """Run all jobs, `processes` at a time; return their results in the order given.
+    """Run all jobs.
+
+    Args:
+        jobs: the trainings.
+        processes: number of trainings in parallel.
+        progress: called with the name of a training, its epochs done, and its epochs in all.
+
+    Returns:
+        The results of the trainings, in the order of the jobs.
 
     Raises:
         TrainingError: some failed. All others are done in this case, and their results stay in `TrainingJob.work`.

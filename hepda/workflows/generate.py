@@ -91,7 +91,12 @@ def seeds_of(sample: str, spec: SampleSpec, seed: int) -> list[int]:
 
 
 def chosen_samples(module: ModuleType, names: list[str] | None, scale: float) -> dict[str, SampleSpec]:
-    """Return the samples of the page, or the named ones, with `scale` times their events.
+    """Return the samples to generate, by name.
+
+    Args:
+        module: the generator page.
+        names: the samples to take; None for all.
+        scale: factor on the number of events of each sample; at least one event is generated.
 
     Raises:
         ConfigError: the page has no sample of one of the names.
@@ -121,7 +126,19 @@ def _work(page: str, sample: str, seed: int, target: str) -> str:
 def generate_chunks(
     page: Path, specs: dict[str, SampleSpec], folder: Path, *, seed: int, processes: int
 ) -> Iterator[tuple[str, int, int]]:
-    """Generate the chunks that are not in `folder` yet; yield (sample, done, all) as they finish."""
+    """Generate the chunks that are not in `folder` yet.
+
+    Args:
+        page: the generator page.
+        specs: the samples by name.
+        folder: the folder of the chunks.
+        seed: of the run.
+        processes: number of processes.
+
+    Yields:
+        (sample, done, all): first ("", number of chunks present, all), then one for each chunk as it finishes.
+
+    """
     folder.mkdir(parents=True, exist_ok=True)
     tasks = [
         (name, spec, number, chunk_path(folder, name, spec, number))
@@ -187,7 +204,18 @@ def compact(name: str, values: Any) -> Any:
 
 
 def write_ntuple(path: Path, columns: dict[str, Any], about: dict[str, float], run: int) -> int:
-    """Write the TTrees `events` and `metadata` (one entry), whole or not at all; return the number of events."""
+    """Write the TTrees `events` and `metadata` (one entry), whole or not at all.
+
+    Args:
+        path: the ROOT file.
+        columns: the branches of the events, flat or jagged.
+        about: the branches of `metadata`.
+        run: the run number of the events.
+
+    Returns:
+        The number of events.
+
+    """
     import uproot
 
     n = len(next(iter(columns.values())))
