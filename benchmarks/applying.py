@@ -1,11 +1,11 @@
-"""How fast `hepda apply` is, against reading the same features and onnxruntime alone.
+"""Speed of `hepda apply`, compared with reading the same features and onnxruntime alone.
 
     python benchmarks/applying.py [--events 400000] [--repeats 5] [--folder DIR]
 
 The files, variables and features are those of benchmarks/reading.py; the model is one network of the default widths.
-`alone` reads the features by hepda's own reader and gives them to onnxruntime, nothing is written; `hepda apply` reads,
-scores out of fold and writes a TTree of friends. In one process on one thread, interleaved; CPU time, medians.
-Needs onnx and onnxruntime.
+`alone` reads the features by hepda's own reader and gives them to onnxruntime, and writes nothing; `hepda apply` reads,
+scores out of fold and writes a TTree of friends. Both run in one process on one thread, interleaved; numbers are
+medians of the CPU time. Needs onnx and onnxruntime.
 """
 
 from __future__ import annotations
@@ -39,20 +39,20 @@ WIDTHS = (128, 128, 64)
 
 
 class Silent:
-    """Progress that nobody sees."""
+    """A progress that shows nothing."""
 
     def stage(self, name: str) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def step(self, what: str, done: int, total: int) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def say(self, line: str) -> None:
-        """Nothing."""
+        """Do nothing."""
 
 
 def trained(folder: Path, config: AnalysisConfig) -> Path:
-    """A run directory with one network, trained for one epoch."""
+    """Return a run directory with one network, trained for one epoch."""
     run = folder / "run"
     for left in ("run", "table", "work"):
         shutil.rmtree(folder / left, ignore_errors=True)
@@ -65,7 +65,7 @@ def trained(folder: Path, config: AnalysisConfig) -> Path:
 
 
 def session() -> Any:
-    """The same layers in onnxruntime: features [n, 20] to a score [n, 1]."""
+    """Return the same layers in onnxruntime: features [n, 20] to a score [n, 1]."""
     import onnx
     import onnxruntime
     from onnx import TensorProto, helper, numpy_helper
@@ -91,7 +91,7 @@ def session() -> Any:
 
 
 def alone(config: AnalysisConfig, path: str, network: Any) -> int:
-    """Read and score, and no more; events."""
+    """Read and score, without writing; return the number of events."""
     done = 0
     for span in friends.spans(config, friends.inspect_file(config, path, None)):
         table = span.parts[""].table

@@ -1,10 +1,10 @@
-"""Time of the evaluation: five models on 300k events, 200 bootstrap replicas; 20 s on 2 cores wanted.
+"""Time of the evaluation of five models on 300k events with 200 bootstrap replicas; the goal is 20 s on 2 cores.
 
     python benchmarks/evaluation.py [--events 300000] [--models 5] [--replicas 200] [--processes 2] [--parts]
 
-The whole evaluation as `hepda evaluate` does it (`hepda.events.results.evaluate.evaluate`, probes on scores,
-embeddings and inputs included), on several processes by the clock, and on one in processor time, which a busy
-machine hardly moves. With --parts also single steps on one core.
+The whole evaluation as in `hepda evaluate` (`hepda.events.results.evaluate.evaluate`, with probes on scores,
+embeddings and inputs) is timed on several processes by wall clock, and on one process in processor time, which
+hardly depends on the load of the machine. With --parts, single steps are timed on one core as well.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from hepda.events.table.feature_table import FeatureTable
 
 
 def events(n: int, models: int) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Scores of correlated models, labels, domains (0, 1, 2), signed weights and an embedding [n, 32]."""
+    """Return scores of correlated models, labels, domains (0, 1, 2), signed weights and an embedding [n, 32]."""
     generator = np.random.default_rng(0)
     label = (generator.random(n) < 0.4).astype(np.int8)
     domain = generator.integers(0, 3, n).astype(np.int8)
@@ -56,7 +56,7 @@ DOMAINS = ("simulation", "alternative", "third")
 
 
 def whole(options: argparse.Namespace) -> None:
-    """Print what the whole evaluation of a run costs: the last model is without an embedding, as trees are."""
+    """Print the time of the whole evaluation of a run: the last model has no embedding, like trees."""
     scores, label, domain, weight, embedding = events(options.events, options.models)
     key = np.random.default_rng(1).integers(0, 2**63, len(label)).astype(np.uint64)
     names = tuple(f"x{i}" for i in range(embedding.shape[1]))
@@ -87,12 +87,12 @@ def whole(options: argparse.Namespace) -> None:
             start, used = time.perf_counter(), time.process_time()
             evaluate(judged, processes, lambda *_: None)
             wall, used = time.perf_counter() - start, time.process_time() - used
-            own = f", {used:.1f} s of processor time" * (processes == 1)  # others' is not seen from here
+            own = f", {used:.1f} s of processor time" * (processes == 1)  # that of other processes is not measured here
             print(f"whole evaluation, processes: {processes}: {wall:.1f} s by the clock{own}", flush=True)
 
 
 def main() -> None:
-    """Run the whole, and the parts if asked for."""
+    """Time the whole evaluation, and its parts if requested."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--events", type=int, default=300_000)
     parser.add_argument("--models", type=int, default=5)
@@ -107,7 +107,7 @@ def main() -> None:
 
 
 def parts(options: argparse.Namespace) -> None:
-    """Run every step alone and print the sum."""
+    """Time every step alone and print the sum."""
     scores, label, domain, weight, embedding = events(options.events, options.models)
     n, total = options.replicas, []
     signal, background = label == 1, label == 0

@@ -1,13 +1,13 @@
-"""How fast a training of images is, against the same network stepped in plain eager torch on one fixed batch.
+"""Speed of a training of images, compared with the same network stepped in plain eager torch on one fixed batch.
 
     python benchmarks/images.py [--repeats 7] [--steps 50] [--json FILE]
 
-DANN with 128 + 128 random images a step (64 + 64 for the paper's network), bytes in memory. `fit` is everything between
-the first epoch and the return of the call, by step: the draw of rows, bytes to floats, augmentation, losses, schedules,
-meters. The floor is the same network, made by the same function, with torch's own losses and fused Adam on one batch of
-floats that lies in memory already. One thread, CPU time, interleaved; ratios are medians of the ratios within a repeat.
-Wanted: at most 1.08 without augmentation. Beside it: how many images a second are augmented, and how many digits are
-blended into photographs.
+DANN with 128 + 128 random images for each step (64 + 64 for the paper's network), bytes in memory. `fit` is everything
+between the first epoch and the return of the call, for each step: the draw of rows, bytes to floats, augmentation,
+losses, schedules, meters. The floor is the same network, made by the same function, with torch's own losses and fused
+Adam on one batch of floats that is in memory already. One thread, CPU time, interleaved; ratios are medians of the
+ratios within a repeat. The goal is at most 1.08 without augmentation. In addition: how many images are augmented in a
+second, and how many digits are blended into photographs.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Case:
     augment: tuple[str, ...] = ()
 
     def network(self) -> Network:
-        """With a domain head."""
+        """Return the network, with a domain head."""
         told = {"encoder": self.encoder, "normalise": "image", "domain": {"method": "dann"}}
         with seeded(1):
             return empty_network(ImageModelConfig.model_validate(told), self.channels, self.size, CLASSES)
@@ -69,7 +69,7 @@ CASES = (
 
 
 def floor(case: Case) -> Callable[[int], float]:
-    """CPU seconds of some steps on one fixed batch."""
+    """Return a function that gives the CPU seconds of some steps on one fixed batch."""
     network = case.network().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     network.train()
     encoder, heads = network.encoder, network.head_modules
@@ -99,9 +99,9 @@ def floor(case: Case) -> Callable[[int], float]:
 
 
 def fit(case: Case, steps: int) -> float:
-    """CPU seconds of a fit after its first epoch, which has as many steps."""
+    """Return the CPU seconds of a fit after its first epoch, which has the same number of steps."""
     rng, change = np.random.default_rng(1), augmentation(case.augment)
-    # in memory as an analysis of images keeps them
+    # in memory, in the form in which an analysis of images keeps them
     pixels = rng.integers(0, 256, (2, steps * case.rows, case.size, case.size, case.channels), dtype=np.uint8)
     pixels = pixels.transpose(0, 1, 4, 2, 3)
     label = rng.integers(0, CLASSES, steps * case.rows)
@@ -123,7 +123,7 @@ def fit(case: Case, steps: int) -> float:
 
 
 def rates(repeats: int) -> dict[str, float]:
-    """Images a second of each augmentation (256 of 28 x 28 x 3 at a time), and digits blended a second."""
+    """Return the images per second of each augmentation (256 of 28 x 28 x 3 at a time), and of blending digits."""
     x = 255.0 * torch.rand(256, 3, 28, 28)
     x = x.contiguous(memory_format=torch.channels_last)
     generator = torch.Generator().manual_seed(1)

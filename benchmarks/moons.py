@@ -2,10 +2,10 @@
 
     python benchmarks/moons.py [--seeds 0-9] [--methods dann vada dann,mcc] [--json FILE] [--markdown FILE]
 
-1000 points a domain, noise 0.08, centred; the target is another draw, turned. `DANNClassifier` with its defaults but
-for widths and epochs. No label of the target is looked at before the last epoch; no epoch, seed or setting is
+1000 points in each domain, noise 0.08, centred; the target is another draw, turned. `DANNClassifier` with its defaults
+except for widths and epochs. No label of the target is used before the last epoch; no epoch, seed or setting is
 chosen by one. The defaults were tuned on seeds 100 to 109, so the table is of seeds 0 to 9. One thread. With
-`--json` a run that was stopped goes on where it was.
+`--json`, a run that was stopped continues where it was.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ Moons = tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float32], NDArr
 Found = dict[str, dict[str, list[float]]]
 WIDTHS: dict[str, Any] = {"encoder": (64, 64), "domain_head": (64, 64), "epochs": 1500}
 TEXTBOOK = {"activation": "relu", "training": TrainSettings(optimizer="adam")}
-"""What a loop after Ganin & Lempitsky does; the row `textbook`."""
-LEFT_OUT = ("conditional", "contrast")  # one needs masks, the other three classes
+"""Settings of a training loop after Ganin & Lempitsky; the row `textbook`."""
+LEFT_OUT = ("conditional", "contrast")  # the first needs masks, the second three classes
 
 
 def moons(seed: int, degrees: float = 35.0, points: int = 1000, noise: float = 0.08) -> Moons:
-    """Source points and labels, target points and labels."""
+    """Return source points and labels, target points and labels."""
     x, y = make_moons(points, noise=noise, random_state=seed)
     other, there = make_moons(points, noise=noise, random_state=seed + 1000)
     angle = np.deg2rad(degrees)
@@ -44,28 +44,28 @@ def moons(seed: int, degrees: float = 35.0, points: int = 1000, noise: float = 0
 
 
 def accuracy(seed: int, **settings: Any) -> float:
-    """Accuracy on the target after training with these settings."""
+    """Return the accuracy on the target after training with these settings."""
     x, y, other, there = moons(seed)
     model = DANNClassifier(**{**WIDTHS, "device": "cpu", "random_state": seed, **settings})
     return float(model.fit(x, y, X_target=other).score(other, there))
 
 
 def line(name: str, found: dict[str, list[float]]) -> list[str]:
-    """A row of the table."""
+    """Return a row of the table."""
     values, seconds = np.array(found["accuracy"]), np.median(found["seconds"])
     spread = f"{values.std(ddof=1):.3f}" if len(values) > 1 else ""
     return [name, f"{values.mean():.3f}", spread, f"{values.min():.3f}", f"{values.max():.3f}", f"{seconds:.1f}"]
 
 
 def table(found: Found) -> str:
-    """All rows as Markdown."""
+    """Return all rows as Markdown."""
     head = ["method", "mean", "spread", "lowest", "highest", "s a fit"]
     rows = [head, ["---"] * len(head), *(line(name, values) for name, values in found.items())]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n"
 
 
 def measure(method: str, seeds: range, found: Found, keep: Path | None) -> None:
-    """Train with each seed that is not there yet; write what there is after every one."""
+    """Train with each seed that is not done yet; write the results after every seed."""
     row = found.setdefault(method, {"accuracy": [], "seconds": []})
     settings = TEXTBOOK if method == "textbook" else {"method": method}
     for seed in seeds[len(row["accuracy"]) :]:
@@ -78,7 +78,7 @@ def measure(method: str, seeds: range, found: Found, keep: Path | None) -> None:
 
 
 def main() -> None:
-    """Measure, print a line a method, write the table."""
+    """Measure, print a line for each method, write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", default="0-9", help="first and last")
     parser.add_argument("--methods", nargs="*", default=["textbook", *(m for m in METHODS if m not in LEFT_OUT)])

@@ -1,9 +1,9 @@
-"""How fast events are read: from jagged TTrees to 20 features of tth.yaml, against the same by hand.
+"""Speed of reading events: from jagged TTrees to 20 features of tth.yaml, compared with the same code by hand.
 
     python benchmarks/reading.py [--events 2000000] [--repeats 5] [--threads 2] [--folder DIR] [--json FILE]
                                  [--root PYTHON] [--coffea PYTHON]
 
-Two files (zstd), signal and background, are written once into --folder. From them come 20 features, the weight and the
+Two files (zstd), signal and background, are written once into --folder. They give 20 features, the weight and the
 key of every event:
 
     hepda       `load_table` on an analysis file with the expressions of tth.yaml
@@ -11,10 +11,10 @@ key of every event:
     RDataFrame  the same formulas in C++ and `AsNumpy`, on one thread and on --threads (--root: a Python that has ROOT)
     coffea      NanoEvents over the same files, the formulas by hand (--coffea: a Python that has coffea)
 
-The first two are interleaved in one process on one thread and timed by the CPU; the others run in processes of their
-own, in between. Numbers are medians over the repeats, ratios medians of the ratios within a repeat. All four must give
-the same sums of features. What is not there is skipped, with the reason. The wall's times mean something on a
-machine that has nothing else to do.
+The first two are interleaved in one process on one thread and measured in CPU time; the others run in processes of
+their own, in between. Numbers are medians over the repeats, ratios medians of the ratios within a repeat. All four must
+give the same sums of features. What is not installed is skipped, with the reason. Times by wall clock are meaningful
+only on a machine without other load.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ CHUNK = 100_000
 
 
 def write(path: Path, events: int, seed: int) -> None:
-    """Events with 4 to 12 jets, falling in pt, in one TTree."""
+    """Write events with 4 to 12 jets, falling in pt, in one TTree."""
     rng = np.random.default_rng(seed)
     temporary = path.with_suffix(".tmp")
     with uproot.recreate(temporary, compression=uproot.ZSTD(5)) as file:
@@ -92,7 +92,7 @@ def write(path: Path, events: int, seed: int) -> None:
 
 
 def chunk(rng: np.random.Generator, n: int, start: int) -> dict[str, Any]:
-    """Branches of n events."""
+    """Return the branches of n events."""
     number = 4 + np.minimum(rng.poisson(1.6, n), 8)
     m, owner = int(number.sum()), np.repeat(np.arange(n), number)
     pt = 20 + rng.exponential(55, m)
@@ -120,7 +120,7 @@ def chunk(rng: np.random.Generator, n: int, start: int) -> dict[str, Any]:
 
 
 def analysis(folder: Path, files: list[Path]) -> AnalysisConfig:
-    """The analysis file of the benchmark."""
+    """Return the analysis file of the benchmark."""
     samples = {
         name: {"files": str(path), "class": name, "domain": "simulation"}
         for name, path in zip(("signal", "background"), files, strict=True)
@@ -136,7 +136,7 @@ def analysis(folder: Path, files: list[Path]) -> AnalysisConfig:
 
 
 def timed(action: Callable[[], np.ndarray]) -> dict[str, Any]:
-    """Events, seconds of CPU and of the wall, and sums of features."""
+    """Return the number of events, the seconds in CPU time and by wall clock, and the sums of features."""
     cpu, wall = time.process_time(), time.perf_counter()
     with np.errstate(all="ignore"):
         table = action()
@@ -145,7 +145,7 @@ def timed(action: Callable[[], np.ndarray]) -> dict[str, Any]:
 
 
 def others(options: argparse.Namespace, files: list[Path]) -> dict[str, list[str] | str]:
-    """Commands of the ways that run elsewhere, or why they do not."""
+    """Return the commands of the programs that run in other processes, or the reason why they do not run."""
     paths = [str(path) for path in files]
     found: dict[str, list[str] | str] = {}
     for threads in (1, options.threads):
@@ -164,7 +164,7 @@ def others(options: argparse.Namespace, files: list[Path]) -> dict[str, list[str
 
 
 def measure(options: argparse.Namespace, folder: Path) -> dict[str, list[dict[str, Any]]]:
-    """One entry a repeat, by the way."""
+    """Return one entry for each repeat, by program."""
     files = [folder / f"{name}-{options.events}.root" for name in ("signal", "background")]
     for seed, path in enumerate(files):
         if not path.exists():

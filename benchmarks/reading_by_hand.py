@@ -1,8 +1,8 @@
 """The 20 features of benchmarks/reading.py by hand in awkward: the floor, also over coffea's NanoEvents.
 
-    python benchmarks/reading_by_hand.py [--coffea] FILE FILE ...    # JSON: events, seconds of CPU and of the wall
+    python benchmarks/reading_by_hand.py [--coffea] FILE FILE ...    # JSON: events, seconds of CPU and of wall clock
 
-Knows nothing of hepda, so that it runs in an environment of its own.
+It does not import hepda, so that it runs in an environment of its own.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ JETS = ["jet_pt", "jet_eta", "jet_phi", "jet_mass", "jet_b"]
 BRANCHES = [
     *JETS, "lepton_pt", "lepton_eta", "lepton_phi", "met", "met_phi", "run", "event", "gen_weight", "b_weight",
 ]  # fmt: skip
-STEP = 100_000  # events at once: the fastest of 20,000, 100,000 and 400,000
+STEP = 100_000  # events in a chunk: the fastest of 20,000, 100,000 and 400,000
 
 
 def features(events: Any) -> np.ndarray:
-    """All features of a chunk, float32 [n, 20], -1 where one is missing."""
+    """Return all features of a chunk, float32 [n, 20], -1 for a missing one."""
     good = events.jet_pt > 25
     pt, eta, phi, mass, tag = (events[name][good] for name in JETS)
     px, py, pz = pt * np.cos(phi), pt * np.sin(phi), pt * np.sinh(eta)
@@ -44,7 +44,7 @@ def features(events: Any) -> np.ndarray:
 
 
 def _pairs(jets: dict[str, Any]) -> list[Any]:
-    """Mass of the closest pair, largest mass, smallest and mean delta R, largest delta eta."""
+    """Return the mass of the closest pair, the largest mass, smallest and mean delta R, and the largest delta eta."""
     first, second = ak.unzip(ak.argcombinations(jets["px"], 2))
     a, b = ({name: values[index] for name, values in jets.items()} for index in (first, second))
     e, x, y, z = (a[name] + b[name] for name in ("energy", "px", "py", "pz"))
@@ -80,7 +80,7 @@ def _filled(column: Any) -> Any:
 
 
 def by_uproot(paths: list[str]) -> np.ndarray:
-    """Features of all events of the files, read by uproot: exactly the branches that are needed."""
+    """Return the features of all events of the files, read by uproot: exactly the branches that are needed."""
     found = []
     for path in paths:
         with uproot.open(path) as file:
@@ -91,7 +91,7 @@ def by_uproot(paths: list[str]) -> np.ndarray:
 
 
 def by_coffea(paths: list[str]) -> np.ndarray:
-    """The same over NanoEvents, which reads a branch when it is asked for."""
+    """Do the same over NanoEvents, which reads a branch when it is used."""
     from coffea.nanoevents import BaseSchema, NanoEventsFactory
 
     found = []

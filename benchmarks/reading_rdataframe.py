@@ -1,9 +1,9 @@
-"""The 20 features of benchmarks/reading.py by ROOT's RDataFrame: formulas in C++, JITted, and AsNumpy.
+"""The 20 features of benchmarks/reading.py by ROOT's RDataFrame: formulas in C++, compiled just in time, and AsNumpy.
 
     python benchmarks/reading_rdataframe.py THREADS REPEATS FILE FILE ...   # JSON lines: events, CPU and wall seconds
 
-Knows nothing of hepda, so that it runs in an environment that has ROOT. The formulas are compiled before the clock
-starts; what RDataFrame compiles of each chain counts, as it does for an analyst.
+It does not import hepda, so that it runs in an environment that has ROOT. The formulas are compiled before the clock
+starts; the code that RDataFrame compiles for each chain counts, as it does in an analysis.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ ARGUMENTS = "jet_pt, jet_eta, jet_phi, jet_mass, jet_b, lepton_pt, lepton_eta, l
 
 
 def read(paths: list[str]) -> dict[str, np.ndarray]:
-    """All features, weights and keys, by name."""
+    """Return all features, weights and keys, by name."""
     frame = ROOT.RDataFrame("events", paths).Define("all", f"features_of({ARGUMENTS})")
     names = [f"feature{i}" for i in range(20)]
     for i, name in enumerate(names):

@@ -1,10 +1,10 @@
-"""Whether two commits make the same numbers, to the last bit: trains analysis files with both and compares.
+"""Check whether two commits give the same numbers, to the last bit: train analysis files with both and compare.
 
     python benchmarks/same_numbers.py OLD NEW [--configs digits speech_tones tth] [--folder DIR]
 
 Each commit is checked out beside the working tree and trains with the Python that runs this script. Compared are every
-number of metrics.json but times and rates, and every column of scores.parquet. A run that is in --folder already is
-taken from there. Exit status 1 if anything differs; the differences are printed with both values.
+number of metrics.json except times and rates, and every column of scores.parquet. A run that is in --folder already is
+used again. Exit status 1 if anything differs; the differences are printed with both values.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SHOWN = 20
 
 
 def differences(old: Any, new: Any, place: str = "") -> Iterator[str]:
-    """Yield a line for every value of `old` that `new` lacks or has otherwise; keys that only `new` has are no harm."""
+    """Yield a line for every value of `old` that is missing or different in `new`; keys of `new` alone are ignored."""
     if isinstance(old, dict) and isinstance(new, dict):
         for key, value in old.items():
             if key in TIMES:
@@ -73,7 +73,7 @@ def train(commit: str, config: str, folder: Path) -> Path:
         subprocess.run(["git", "worktree", "add", "--quiet", "--detach", str(tree), name], check=True)
     plots = folder / name[:12] / "plots" / config
     command = [sys.executable, "-m", "hepda", "train", "--config", f"{config}.yaml", "--output", str(run)]
-    # Plots beside the run: later commits keep figures in the run itself.
+    # Plots are outside the run: later commits keep figures in the run itself.
     subprocess.run([*command, "--plots", str(plots)], cwd=tree, check=True, env=os.environ | {"PYTHONPATH": str(tree)})
     return run
 

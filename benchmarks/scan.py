@@ -1,9 +1,9 @@
-"""What a scan costs beside the trainings in it: `python benchmarks/scan.py` (some minutes; --help lists the settings).
+"""The cost of a scan besides its trainings: `python benchmarks/scan.py` (some minutes; --help lists the settings).
 
 Both sides run the same jobs on the same processes. The trainings: `hepda.runtime.jobs.run_jobs` on a table that is
-on disk already, nothing else. The scan: the whole `hepda scan`, from reading the ROOT files to the page. Wall clock,
-and CPU time of all processes (with `getrusage` of the ended children); `loops` is what the training loops themselves
-took.
+on disk already, nothing else. The scan: the whole `hepda scan`, from reading the ROOT files to the page. Measured are
+wall clock, and CPU time of all processes (with `getrusage` of the ended children); `loops` is the time of the training
+loops themselves.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ if __name__ == "__main__":
 
 
 def timed(command: list[str]) -> tuple[float, float, str]:
-    """Wall clock and CPU time (s) of a command and all processes that it starts, and what it printed."""
+    """Return wall clock and CPU time (s) of a command and all processes that it starts, and its output."""
     before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     wall, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)

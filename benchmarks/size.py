@@ -1,18 +1,18 @@
-"""How much memory reading and training take, and how the time grows, from 10^5 events to as many as the disk holds.
+"""Memory of reading and training, and growth of the time, from 10^5 events to as many as the disk holds.
 
     python benchmarks/size.py [--events 100000 1000000 10000000] [--table 50000000] [--memory 2GB] [--folder DIR]
                               [--stages load,again,train,evaluate,whole] [--json FILE]
 
 `--events`: jagged trees (5 to 11 jets an event, float32, zstd) in files of a million events, read into 14 features and
-trained on: `load` reads them into the table, `again` takes it from the cache, `train` trains a plain and an adversarial
-network for one epoch on both folds, `evaluate` makes the numbers of the scores, `whole` is
-`hepda train` from the files to the report, told by the parts of its story. `--table`: a table of 30 features that
-is written without files of events, for more than can be generated; it has no `load`.
+trained on: `load` reads them into the table, `again` takes it from the cache, `train` trains a baseline and an
+adversarial network for one epoch on both folds, `evaluate` computes the numbers of the scores, `whole` is `hepda train`
+from the files to the report, reported by its stages. `--table`: a table of 30 features that is written without files
+of events, for numbers of events that are too large to generate; it has no `load`.
 
-Each stage is a process of its own, with those that it starts. Memory is the largest sum over all of them, looked at
-every 50 ms, of what they hold themselves (anonymous pages, PSS: what two share counts once) and of what is in memory
-at all (PSS with mapped files: those of the table, and those of the libraries). Times are CPU times.
-What is written to --folder stays until it is removed, and is used again.
+Each stage is a process of its own, with the processes that it starts. Memory is the largest sum over all of them,
+measured every 50 ms, of their own memory (anonymous pages, PSS: a page that two share counts once) and of everything in
+memory (PSS with mapped files: those of the table, and those of the libraries). Times are CPU times.
+The files in --folder stay until they are removed, and are used again.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ TRAINING = {"epochs": 1, "batch_size": 1024, "patience": None}
 
 
 def events(generator: np.random.Generator, n: int, first: int, harder: float) -> dict[str, Any]:
-    """Branches of n events."""
+    """Return the branches of n events."""
     number = 5 + np.minimum(generator.poisson(1.3, n), 6)
     total = int(number.sum())
 
@@ -82,7 +82,7 @@ def events(generator: np.random.Generator, n: int, first: int, harder: float) ->
 
 
 def write_files(folder: Path, n: int) -> Path:
-    """Three samples of n events together, and the analysis file that trains on them."""
+    """Write three samples of n events together; return the analysis file that trains on them."""
     folder.mkdir(parents=True, exist_ok=True)
     text: dict[str, Any] = {
         "name": f"size{n}", "luminosity": 1.0, "normalisation": None, "samples": {}, "variables": VARIABLES,
@@ -121,7 +121,7 @@ def _write_file(path: Path, first: int, n: int, harder: float) -> None:
 
 
 def models() -> dict[str, Any]:
-    """A plain and an adversarial network."""
+    """Return the sections of a baseline and an adversarial network."""
     domain = {"source": ["background"], "target": ["background_alt"]}
     return {
         "network": {"kind": "network", "encoder": [64, 64]},
@@ -130,9 +130,9 @@ def models() -> dict[str, Any]:
 
 
 def write_table(folder: Path, n: int) -> Path:
-    """A table of n events and 30 features, streamed to the disk, and an analysis file with its names."""
+    """Write a table of n events and 30 features to the disk as a stream; return an analysis file with its names."""
     from hepda.config import load_config
-    from hepda.events.dataset.load import _column_defaults  # the columns that the models ask for
+    from hepda.events.dataset.load import _column_defaults  # the columns that the models need
     from hepda.events.dataset.splits import event_key, fold_of, is_validation
     from hepda.events.table.feature_table import FeatureTable
     from hepda.events.table.store import TableWriter
@@ -195,7 +195,7 @@ def write_table(folder: Path, n: int) -> Path:
 
 
 def stage(name: str, config: str, memory: str, processes: int) -> None:
-    """What one process does and says."""
+    """Run a stage in this process and print its results."""
     from hepda.config import load_config
     from hepda.events import steps
     from hepda.events.dataset.load import LoadedEvents
@@ -237,22 +237,22 @@ def stage(name: str, config: str, memory: str, processes: int) -> None:
 
 
 class Telling:
-    """The progress of a story, as lines that `measure` reads."""
+    """A progress that prints the stages as lines for `measure`."""
 
     def stage(self, name: str) -> None:
-        """A stage of the story begins."""
+        """Print that a stage begins."""
         print(f"stage {name}", flush=True)
 
     def step(self, what: str, done: int, total: int) -> None:
-        """Not told."""
+        """Do nothing."""
 
     def say(self, line: str) -> None:
-        """Told."""
+        """Print the line."""
         print(line, flush=True)
 
 
 def tree_of(pid: int) -> Iterator[int]:
-    """A process and all that it has started."""
+    """Yield a process and all that it has started."""
     yield pid
     try:
         for task in Path(f"/proc/{pid}/task").iterdir():
@@ -263,7 +263,7 @@ def tree_of(pid: int) -> Iterator[int]:
 
 
 class Watch(threading.Thread):
-    """Looks at the memory of a process and its descendants until it ends: peaks in MB, and those of each part."""
+    """Measures the memory of a process and its descendants until it ends: peaks in MB, in total and of each part."""
 
     def __init__(self, pid: int) -> None:
         super().__init__(daemon=True)
@@ -271,7 +271,7 @@ class Watch(threading.Thread):
         self.part, self.parts = "start", dict[str, tuple[float, float]]()
 
     def run(self) -> None:
-        """Look every 50 ms."""
+        """Measure every 50 ms."""
         while not self.over:
             own = resident = 0.0
             for pid in tree_of(self.pid):
@@ -289,7 +289,7 @@ class Watch(threading.Thread):
 
 
 def measure(name: str, config: Path, memory: str, processes: int) -> dict[str, Any]:
-    """A stage in a process of its own: what it says, its CPU time (s) and its peaks (MB)."""
+    """Run a stage in a process of its own; return what it prints, its CPU time (s) and its peaks (MB)."""
     command = [sys.executable, __file__, "--stage", name, "--config", str(config), "--memory", memory,
                "--processes", str(processes)]  # fmt: skip
     start = time.perf_counter()
@@ -316,7 +316,7 @@ def measure(name: str, config: Path, memory: str, processes: int) -> dict[str, A
 
 
 def main() -> None:
-    """Measure, print, and write what was asked for."""
+    """Measure, print, and write the requested files."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--events", type=int, nargs="*", default=[100_000, 1_000_000, 10_000_000])
     parser.add_argument("--table", type=int, nargs="*", default=[])

@@ -1,11 +1,12 @@
-"""Time of the speech wing: audio to log-mel features against torch.stft and one matmul, and mixing against training.
+"""Speed of the speech package: audio to log-mel features compared with torch.stft and one matmul, and mixing of noise.
 
     python benchmarks/speech.py [--seconds 300] [--repeats 9] [--utterances 600]
 
-On one thread. Wanted: 16 kHz audio to 40 log-mel bands at least 500 times real time, and within 1.2 of torch.stft and
-one matmul in the same run; and a training whose noise is mixed anew in every epoch no slower than one on fixed frames
-where a second core is free (with one core, mixing adds the share that is printed). Ratios are medians over repeats of
-processor time, which a busy machine hardly moves; the last is by the clock, and wants a second core that is free.
+On one thread. The goals: 16 kHz audio to 40 log-mel bands at least 500 times faster than real time, and within 1.2 of
+torch.stft and one matmul in the same run; and a training whose noise is mixed in every epoch is not slower than one on
+fixed frames if a second core is free (with one core, mixing adds the share that is printed). Ratios are medians over
+repeats of processor time, which hardly depends on the load of the machine; the last is by wall clock, and needs a
+second core that is free.
 """
 
 from __future__ import annotations
@@ -27,25 +28,25 @@ from hepda.speech.training.encoders import Convolutional
 
 RATE = 16000
 EPOCHS = 4
-"""Of a training with noise that is mixed on the way, and of one without."""
+"""Number of epochs of a training with noise that is mixed during the training, and of one without."""
 
 
 def clocked(work: Callable[[], object]) -> float:
-    """Processor time of a call, in s."""
+    """Return the processor time of a call, in s."""
     begin = time.process_time()
     work()
     return time.process_time() - begin
 
 
 def by_the_clock(work: Callable[[], object]) -> float:
-    """Time of a call, in s."""
+    """Return the wall-clock time of a call, in s."""
     begin = time.perf_counter()
     work()
     return time.perf_counter() - begin
 
 
 def features(seconds: float, repeats: int) -> None:
-    """Log-mel features of one long signal, and of utterances on a tape, against the floor."""
+    """Measure log-mel features of one long signal, and of utterances on a tape, and compare them with the floor."""
     bank = FilterBank(RATE, 40)
     audio = 0.1 * torch.randn(round(seconds * RATE), generator=torch.Generator().manual_seed(1))
     length = RATE * 2
@@ -53,7 +54,7 @@ def features(seconds: float, repeats: int) -> None:
     window, matrix = torch.hann_window(bank.window_samples), torch.rand(bank.size // 2 + 1, 40)
 
     def floor() -> torch.Tensor:
-        """torch.stft of the whole signal and one matmul of its magnitudes' real parts, nothing else."""
+        """Compute torch.stft of the whole signal and one matmul of its real part, nothing else."""
         found = torch.stft(
             audio, bank.size, bank.hop_samples, bank.window_samples, window, center=False, return_complex=True
         )
@@ -73,7 +74,7 @@ def features(seconds: float, repeats: int) -> None:
 
 
 def training(utterances: int, repeats: int) -> None:
-    """One epoch of a small convolutional network, with frames made anew and with fixed ones."""
+    """Measure one epoch of a small convolutional network, with frames made in each epoch and with fixed ones."""
     generator = torch.Generator().manual_seed(2)
     tape = on_tape(list(0.1 * torch.randn(utterances, RATE // 2, generator=generator)), RATE)
     recordings = [0.1 * torch.randn(20 * RATE, generator=generator) for _ in range(17)]
@@ -98,7 +99,7 @@ def training(utterances: int, repeats: int) -> None:
         mixing.append(clocked(lambda repeat=repeat: bank.made(repeat + 5)))  # type: ignore[misc]
         fixed = by_the_clock(lambda: fit(EPOCHS))
         begin = 100 * (repeat + 1)
-        bank.turn(begin)  # the thread begins with the next epoch's frames
+        bank.turn(begin)  # the thread begins with the frames of the next epoch
         ratios.append(by_the_clock(lambda: fit(EPOCHS, lambda h: bank.turn(begin + h.epochs))) / fixed)  # noqa: B023
     bank.close()
     share = statistics.median(m / t for m, t in zip(mixing, times, strict=True))
@@ -108,7 +109,7 @@ def training(utterances: int, repeats: int) -> None:
 
 
 def main() -> None:
-    """Both."""
+    """Measure features and training."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=300.0)
     parser.add_argument("--repeats", type=int, default=9)

@@ -1,13 +1,13 @@
-"""How fast `DANNClassifier.fit` is, against the same network stepped in plain eager torch on one fixed batch.
+"""Speed of `DANNClassifier.fit`, compared with the same network stepped in plain eager torch on one fixed batch.
 
     python benchmarks/training.py [--repeats 7] [--compile] [--json FILE]
 
 30 float features, encoder 128-128-64, class head 64-1, domain head 64-64-1, BCE, Adam, float32, 1024 + 1024
-rows a step, 200k + 200k rows in memory. Everything runs in one process on one thread, interleaved; times are
+rows in each step, 200k + 200k rows in memory. Everything runs in one process on one thread, interleaved; times are
 CPU time of the process, medians over the repeats, and ratios are medians of the ratios within a repeat. `fit` is
-everything from the end of the first pass over the rows to the return of the call, by step; the floor is the same
+everything from the end of the first pass over the rows to the return of the call, for each step; the floor is the same
 number of forward, backward and optimizer steps on one batch. `set-up` is everything from the call to the first step,
-the choice of the kernels included. Beside it: how much the peak of the memory grows in a fit, and the time for twice
+including the choice of the kernels. In addition: the growth of the peak memory in a fit, and the time for twice
 the rows over twice the time.
 """
 
@@ -50,7 +50,7 @@ Data = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 def floor(optimizer: str = "plain", *, compiled: bool = False) -> Callable[[int], None]:
-    """A function that takes steps on one fixed batch."""
+    """Return a function that takes steps on one fixed batch."""
     encoder = nn.Sequential(
         nn.Linear(COLUMNS, 128), nn.ReLU(), nn.Linear(128, 128), nn.ReLU(), nn.Linear(128, 64), nn.ReLU()
     )
@@ -81,7 +81,7 @@ def floor(optimizer: str = "plain", *, compiled: bool = False) -> Callable[[int]
 
 
 def rows(count: int, seed: int = 0) -> Data:
-    """Source features and labels, and target features, float32."""
+    """Return source features and labels, and target features, float32."""
     rng = np.random.default_rng(seed)
     source, target = (rng.standard_normal((count, COLUMNS), dtype=np.float32) for _ in range(2))
     target[:, 1] += 0.5
@@ -90,7 +90,7 @@ def rows(count: int, seed: int = 0) -> Data:
 
 @contextmanager
 def marks() -> Iterator[list[float]]:
-    """CPU time at the beginning of each pass over the rows, and at its end."""
+    """Provide the CPU time at the beginning of each pass over the rows, and at its end."""
     found: list[float] = []
     epoch = TrainingState.epoch
 
@@ -104,7 +104,7 @@ def marks() -> Iterator[list[float]]:
 
 
 def fit(data: Data, passes: int, **settings: object) -> tuple[float, float, float]:
-    """CPU seconds of a fit: before the first step, after the first pass, and in all."""
+    """Return the CPU seconds of a fit: before the first step, after the first pass, and in all."""
     x, y, other = data
     said = {"activation": "relu", "training": ADAM, "random_state": 0, "device": "cpu", **settings}
     with marks() as times:
@@ -116,12 +116,12 @@ def fit(data: Data, passes: int, **settings: object) -> tuple[float, float, floa
 
 
 def peak() -> float:
-    """The most memory that this process has had, in MB."""
+    """Return the largest memory of this process so far, in MB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def steps_of(data: Data, repeats: int, *, compiled: bool) -> dict[str, list[float]]:
-    """CPU milliseconds a step of each variant, interleaved."""
+    """Return the CPU milliseconds of a step of each variant, interleaved."""
     floors = {"floor (Adam)": floor(), "floor, fused Adam": floor("fused")}
     if compiled:
         floors["floor, fused Adam, compiled"] = floor("fused", compiled=True)
@@ -138,7 +138,7 @@ def steps_of(data: Data, repeats: int, *, compiled: bool) -> dict[str, list[floa
 
 
 def set_up(data: Data, repeats: int) -> float:
-    """Median seconds before the first step, in a process that has not chosen its kernels yet."""
+    """Return the median seconds before the first step, in a process that has not chosen its kernels yet."""
     times = []
     for _ in range(repeats):
         kernels.worthwhile.cache_clear()
@@ -147,7 +147,7 @@ def set_up(data: Data, repeats: int) -> float:
 
 
 def doubling(data: Data, repeats: int) -> float:
-    """Time of a fit on twice the rows, over twice the time of one."""
+    """Return the time of a fit on twice the rows, over twice the time of one."""
     twice = tuple(np.concatenate([part, part]) for part in data)
     return statistics.median(fit(twice, 1)[2] / (2 * fit(data, 1)[2]) for _ in range(repeats))
 
@@ -160,7 +160,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    torch.empty(28 * 2**18).fill_(1.0)  # glibc keeps freed memory from now on: no page faults, in the floor neither
+    torch.empty(28 * 2**18).fill_(1.0)  # glibc keeps freed memory from now on: no page faults, nor in the floor
     fit(rows(20_000), 1)
     data = rows(ROWS)
     before = peak()

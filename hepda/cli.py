@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from hepda.workflows.train import TrainOutcome
 
 SOME_FAILED = 3
-"""Exit status of a scan that is done and written although some of its trainings failed."""
+"""Exit status of a scan that is finished and written although some of its trainings failed."""
 
 app = typer.Typer(
     name="hepda", no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False,
@@ -66,7 +66,7 @@ def train(
     from hepda.runtime import torchrun
     from hepda.workflows import train as analysis
 
-    if torchrun.follows():  # another process of torchrun tells the story
+    if torchrun.follows():  # another process of torchrun does the whole run
         torchrun.follow()
         return
     loaded = load_any(config, set_ or [])
@@ -330,10 +330,15 @@ def _print_outcome(outcome: TrainOutcome, bars: Bars) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; returns the exit status.
+    """Run the command line and return the exit status.
 
-    0 done; 2 the user's input is wrong (one message, no traceback); 3 a scan is done and some of its trainings failed;
-    1 hepda's own fault; 130 interrupted.
+    Args:
+        arguments: of the command line; None for those of the process.
+
+    Returns:
+        0: finished; 1: a fault of hepda; 2: the user's input is wrong (one message, no traceback); 3: a scan is
+        finished and some of its trainings failed; 130: interrupted.
+
     """
     from hepda.runtime.terminal import write_anything
 
@@ -348,12 +353,12 @@ def main(arguments: list[str] | None = None) -> int:
         status = 130
     except typer.Exit as done:
         status = done.exit_code
-    except Exception as error:  # noqa: BLE001 - the last stop: usage errors are the user's, the rest is hepda's
+    except Exception as error:  # noqa: BLE001 - the outermost handler: usage errors are the user's, all others are hepda's
         if isinstance(error, OSError) and is_full(error):
             typer.echo(f"hepda: {full_in_words(error)}", err=True)
             return 2
         return _last_stop(error)
-    if status == 130:  # some versions of typer turn Ctrl-C into a status themselves
+    if status == 130:  # some versions of typer turn Ctrl-C into an exit status
         typer.echo(f"hepda: interrupted{_what_next(arguments)}", err=True)
     return status
 
@@ -382,5 +387,5 @@ def _last_stop(error: Exception) -> int:
 
 
 def entry() -> None:
-    """What the `hepda` command calls."""
+    """Run the `hepda` command and exit."""
     sys.exit(main())

@@ -1,7 +1,7 @@
-"""One exception a purpose. Each message says what is wrong, where, and what to do about it.
+"""One exception for each purpose. Each message says what is wrong, where, and how to fix it.
 
-Every `HepdaError` is the user's to mend: the command line prints the message alone and ends with exit
-status 2. Anything else that escapes is hepda's own fault and ends with status 1 and a traceback.
+Every `HepdaError` is one that the user can fix: the command line prints the message alone and ends with exit
+status 2. Any other exception is a fault of hepda and ends with status 1 and a traceback.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from pathlib import Path, PurePath
 
 
 class HepdaError(Exception):
-    """Something that the user can mend: input, configuration or environment."""
+    """An error that the user can fix: input, configuration or environment."""
 
 
 class ConfigError(HepdaError):
-    """The analysis file does not say something that can be run."""
+    """The analysis file or an option is wrong, or does not describe something that can be run."""
 
 
 class ExpressionError(HepdaError):
@@ -31,15 +31,15 @@ class SourceError(HepdaError):
 
 
 class MissingTreeError(SourceError):
-    """A file opens and does not have the tree of events that is wanted."""
+    """A file opens but does not contain the wanted tree of events."""
 
 
 class DataError(HepdaError):
-    """What was read cannot be used: not finite, empty, or without one of the classes."""
+    """The data cannot be used: not finite, empty, or with a class missing."""
 
 
 class StorageError(HepdaError):
-    """A table of events cannot be written or read back: a full disk, a folder that is gone."""
+    """A table of events cannot be written or read back: a full disk, a deleted folder."""
 
 
 class TrainingError(HepdaError):
@@ -51,7 +51,7 @@ class ProcessError(HepdaError):
 
 
 class MissingExtraError(HepdaError):
-    """A package of an optional extra is needed and not installed. where: what of the analysis file needs it."""
+    """A package of an optional extra is needed but not installed. where: what of the analysis file needs it."""
 
     def __init__(self, package: str, extra: str, where: str = "") -> None:
         told = f"{where}: " if where else ""
@@ -59,39 +59,39 @@ class MissingExtraError(HepdaError):
         self.package, self.extra, self.where = package, extra, where
 
     def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str, str]]:
-        """How the error travels from a worker; without it the message would be taken for `package`."""
+        """Return how the error is pickled for a worker process; the default would take the message for `package`."""
         return type(self), (self.package, self.extra, self.where)
 
 
 def nearest(name: str, candidates: Iterable[str]) -> str:
-    """A clause that suggests the candidate nearest to `name`, or an empty string if none is near."""
+    """Return a clause that suggests the candidate nearest to `name`, or an empty string if none is near."""
     lowered = {str(c).lower(): str(c) for c in candidates}
     found = difflib.get_close_matches(name.lower(), list(lowered), n=1, cutoff=0.6)
     return f" Did you mean {lowered[found[0]]!r}?" if found else ""
 
 
 def nearest_file(name: str, candidates: Iterable[str]) -> str:
-    """As `nearest`, for names of files: an ending that they share (`.yaml`) makes no two of them alike."""
+    """Do the same as `nearest` for names of files, without their endings: a shared `.yaml` makes no names similar."""
     stems = {PurePath(c).stem.lower(): str(c) for c in candidates}
     found = difflib.get_close_matches(PurePath(name).stem.lower(), list(stems), n=1, cutoff=0.6)
     return f" Did you mean {stems[found[0]]!r}?" if found else ""
 
 
-# --- what a disk refuses, the boundary of everything that is written to a run directory ------------------------------
+# --- errors of the disk, the boundary of everything that is written to a run directory --------------------------------
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-"""Numbers of errors of a disk that takes no more."""
+"""Error numbers of a full disk."""
 _REFUSED = (*FULL, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE)
-_NUMPY = re.compile(r"\d+ requested and \d+ written")  # numpy's tofile keeps no number of the error
+_NUMPY = re.compile(r"\d+ requested and \d+ written")  # the error of numpy's tofile has no error number
 
 
 def is_full(error: BaseException) -> bool:
-    """Whether an error says that a disk, or the memory that processes share, takes no more."""
+    """Return whether an error says that a disk, or the memory that processes share, is full."""
     return isinstance(error, OSError) and (error.errno in FULL or bool(_NUMPY.search(str(error))))
 
 
 def full_in_words(error: OSError) -> str:
-    """What a user should know of an error of `is_full` that nobody nearer to the file has told."""
+    """Return the message for an error of `is_full` that no code nearer to the file has turned into one."""
     where = error.filename or "a file, or the memory that processes share (/dev/shm)"
     ways = "make space there, or name another place (--output, --plots, --cache, TMPDIR)"
     return f"{where}: {error.strerror or error}; {ways}."
@@ -99,7 +99,7 @@ def full_in_words(error: OSError) -> str:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """What the disk refuses within the block is a StorageError that names `path`; other errors stay as they are."""
+    """Turn errors of the disk within the block into a StorageError that names `path`; other errors stay as they are."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""One number of the metrics, its interval, and what a table shows of it."""
+"""One number of the metrics, its interval, and how a table shows it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ THIN = "\u202f"  # narrow no-break space, between thousands
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """What a cell shows, what it is sorted by (None: last), the number in full for a pointer over it."""
+    """The text of a cell, the key it is sorted by (None: last), and the number with all digits for a tooltip."""
 
     text: str
     sort: float | str | None = None
@@ -21,7 +21,7 @@ class Cell:
 
     @property
     def short(self) -> str:
-        """For narrow places: the error in brackets, in units of the last digit."""
+        """The text for narrow places: the error in brackets, in units of the last digit."""
         return self.brief or self.text
 
 
@@ -29,7 +29,7 @@ class Cell:
 class Table:
     """A titled table; the first cell of each row names it. `note` is a sentence below the title.
 
-    fold: what tables are called that the page folds away together; "" shows the table.
+    fold: the heading under which the page folds tables together; "" shows the table.
     """
 
     title: str
@@ -40,19 +40,19 @@ class Table:
 
     @property
     def tells(self) -> bool:
-        """Whether any cell but the names of its rows says something."""
+        """Whether any cell besides the names of the rows has a value."""
         return any(cell.sort is not None for row in self.rows for cell in row[1:])
 
     @property
     def filled(self) -> Table:
-        """The same without columns that say nothing of any row."""
+        """The same table without columns that have no value in any row."""
         columns = [i for i in range(len(self.head)) if not i or any(row[i].sort is not None for row in self.rows)]
         return replace(self, head=[self.head[i] for i in columns], rows=[[r[i] for i in columns] for r in self.rows])
 
 
 @dataclass(frozen=True, slots=True)
 class Quantity:
-    """A number with its interval, as far as the metrics give them."""
+    """A number with its interval, as far as the metrics contain them."""
 
     value: float | None
     low: float | None = None
@@ -61,7 +61,7 @@ class Quantity:
 
     @classmethod
     def read(cls, holder: object, key: str) -> Quantity:
-        """From holder[key]; not `present` if the holder is no mapping or lacks the key."""
+        """Read a quantity from holder[key]; it is not `present` if the holder is not a mapping or has no such key."""
         if not isinstance(holder, Mapping) or key not in holder:
             return cls(None, present=False)
         entry = holder[key]
@@ -82,19 +82,26 @@ class Quantity:
         return None if self.low is None or self.high is None else 0.5 * (self.high - self.low)
 
     def scaled(self, factor: float) -> Quantity:
-        """Times a constant."""
+        """Return the quantity times a constant."""
         value, low, high = (None if x is None else factor * x for x in (self.value, self.low, self.high))
         return Quantity(value, low, high, self.present)
 
     def below(self, *, digits: int = 3, unit: str = "") -> Cell:
-        """The value as a bound from above: "< 0.005"."""
+        """Return the value as an upper bound: "< 0.005"."""
         cell = self.cell(digits=digits, unit=unit)
         if self.value is None:
             return cell
         return replace(cell, text=f"< {cell.text}", title=f"below {cell.title}", brief=f"<{cell.short}")
 
     def cell(self, *, digits: int = 3, unit: str = "", good: bool = False) -> Cell:
-        """Value ± error, with two digits of the error; `digits` significant ones of a value without error."""
+        """Format as value ± error.
+
+        Args:
+            digits: number of significant digits of a value without an error; an error has two digits.
+            unit: appended to the text.
+            good: whether the cell is marked.
+
+        """
         if not self.present:
             return Cell("", None, "not computed for this model")
         if self.value is None:
@@ -117,12 +124,19 @@ class Quantity:
 
 
 def _last_digits(half: float, places: int) -> str:
-    """The error in units of the last digit, or as it is from 1 on: (21), (3.5)."""
+    """Return the error in units of the last digit, or unchanged if it is 1 or more: (21), (3.5)."""
     return f"{half:.{places}f}" if half >= 1 else f"{half * 10**places:.0f}"
 
 
 def p_text(value: float, is_limit: bool, digits: int = 2) -> str:
-    """A p-value as "= 0.031", or as "< 0.005" where no permutation reaches what is tested: rounded up to a digit."""
+    """Return a p-value as "= 0.031", or as "< 0.005" for an upper limit.
+
+    Args:
+        value: the p-value.
+        is_limit: whether no permutation reaches the tested value; the limit is rounded up to one digit.
+        digits: significant digits of a p-value that is not a limit.
+
+    """
     if not is_limit or not 0 < value < 1:
         return f"= {value:.{digits}g}"
     power = math.floor(math.log10(value))
@@ -130,12 +144,12 @@ def p_text(value: float, is_limit: bool, digits: int = 2) -> str:
 
 
 def spaced(value: float, places: int) -> str:
-    """A number with thin spaces between thousands: 34 812.5."""
+    """Return a number with thin spaces between thousands: 34 812.5."""
     return f"{value:,.{places}f}".replace(",", THIN)
 
 
 def number(value: object) -> float | None:
-    """The value as a float if it is a finite number, else None (true and false are no numbers)."""
+    """Return the value as a float if it is a finite number, else None (true and false are not numbers)."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return float(value) if math.isfinite(value) else None

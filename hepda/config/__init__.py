@@ -1,4 +1,4 @@
-"""The analysis file: load, check, resolve, JSON schema. Imports pydantic and yaml, nothing heavier."""
+"""The analysis file: load, check, resolve, JSON schema. Imports no package heavier than pydantic and yaml."""
 
 from hepda.config.events.analysis import (
     AnalysisConfig,

@@ -1,4 +1,4 @@
-"""What the analysis file of every kind of data does after loading: all its problems at once, complete trainings."""
+"""The steps after loading an analysis file of any kind of data: report all its problems, complete the trainings."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class BaseConfig(Section):
         seed: int
 
     def problems(self) -> Iterable[str]:
-        """What crosses the sections and does not fit, each in a line that names the key."""
+        """Return or yield the problems that involve several sections, each as a line that names the key."""
         raise NotImplementedError
 
     @model_validator(mode="after")
@@ -33,7 +33,7 @@ class BaseConfig(Section):
 
     @model_validator(mode="after")
     def _complete_training(self) -> Self:
-        """Give each model that has a training the complete section: the analysis's, with its own keys on top."""
+        """Give each model that has a training the complete section: that of the analysis, with its own keys on top."""
         for name, model in self.models.items():
             own = getattr(model, "training", None)
             if isinstance(own, TrainingConfig):
@@ -41,6 +41,6 @@ class BaseConfig(Section):
         return self
 
     def seed_for(self, model: str) -> int:
-        """The seed of a model's trainings: its own, or the analysis's."""
+        """Return the seed of the trainings of a model: its own, or that of the analysis."""
         own = getattr(self.models[model], "training", None)
         return own.seed if isinstance(own, TrainingConfig) and own.seed is not None else self.seed

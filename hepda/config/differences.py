@@ -1,4 +1,4 @@
-"""Where two configs differ, key by key, and walks along dotted keys with the nearest name for a wrong one."""
+"""Differences of two configs, key by key, and values at dotted keys, with a suggestion for a wrong key."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hepda.errors import ConfigError, nearest
 
 
 class Difference(NamedTuple):
-    """A dotted key and its value on both sides; `ABSENT` where a side has no such key."""
+    """A dotted key and its value on both sides; `ABSENT` if a side has no such key."""
 
     key: str
     first: Any
@@ -21,7 +21,7 @@ ABSENT = "(not given)"
 
 
 def differences(first: Any, second: Any, path: str = "") -> list[Difference]:
-    """Every dotted key at which two nested mappings differ, in the order of the first."""
+    """Return every dotted key at which two nested mappings differ, in the order of the first."""
     if isinstance(first, Mapping) and isinstance(second, Mapping):
         found = []
         for key in dict.fromkeys([*first, *second]):
@@ -36,10 +36,16 @@ def _same(first: Any, second: Any) -> bool:
 
 
 def value_at(config: Section, key: str, option: str) -> Any:
-    """The value of a dotted key of a loaded config, with every default that it has.
+    """Return the value of a dotted key of a loaded config, defaults included.
+
+    Args:
+        config: the loaded config.
+        key: the dotted key.
+        option: the option that gave the key, for the message.
 
     Raises:
-        ConfigError: there is no such key; names `option`, how far the key is right, and the nearest name.
+        ConfigError: there is no such key; the message has `option`, the part of the key that exists, and the nearest
+            name.
 
     """
     here: Any = config

@@ -1,4 +1,4 @@
-"""An analysis file as a mapping: read, its paths made absolute, laid over the file that it includes."""
+"""An analysis file as a mapping: read it, make its paths absolute, merge it with the file that it includes."""
 
 from __future__ import annotations
 
@@ -14,19 +14,25 @@ from hepda.errors import ConfigError, nearest, nearest_file
 
 _VARIABLE = re.compile(r"\$(?:\{([A-Za-z_]\w*)\}|([A-Za-z_]\w*))")
 NAMED = ("samples", "variables", "columns", "plots", "models", "systematics")
-"""Sections whose keys are names that the user gives: there a null takes the name away."""
+"""Sections whose keys are names that the user gives: a null as the value removes the name."""
 SOUND = {"speech": ("folder", ""), "noise": ("recordings", "ambient"), "rooms": ("recordings", "measured")}
-"""Sections of speech that name a folder, and what stands there for a published data set instead."""
+"""Sections of speech that name a folder: the key of the folder, and its value for a published data set."""
 
 
 def read_mapping(path: Path, above: tuple[Path, ...] = ()) -> tuple[dict[str, Any], Lines]:
-    """The mapping of the analysis file at `path`, and the line of each of its keys.
+    """Read the analysis file at `path` as a mapping, with the line of each of its keys.
 
-    With `include: other.yaml` (relative to the file itself) it is laid over that file: mappings are joined key by
-    key, anything else replaces, and a null in place of a sample, variable, column, plot, model or systematic takes it
-    away (elsewhere null is a value, as in any file). `above`: the files that include this one.
+    A file with `include: other.yaml` (relative to the file itself) is merged into that file: mappings are joined key by
+    key, any other value replaces that of the included file, and a null as the value of a sample, variable, column,
+    plot, model or systematic removes it (elsewhere null is a value, as in any file).
 
-    Raises ConfigError for a file that cannot be read, that is no mapping, or that includes itself.
+    Args:
+        path: the file.
+        above: the files that include this one.
+
+    Raises:
+        ConfigError: the file cannot be read, is not a mapping, or includes itself.
+
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -45,12 +51,12 @@ def read_mapping(path: Path, above: tuple[Path, ...] = ()) -> tuple[dict[str, An
 
 
 def _included(path: Path, given: Any, line: int | str, above: tuple[Path, ...]) -> Path:
-    """The file that `include: given` of the file at `path` means."""
+    """Return the file that `include: given` of the file at `path` names."""
     where = f"{path}: include (line {line})"
     if not isinstance(given, str) or not given:
         raise ConfigError(f"{where}: must be the path of one analysis file, not {given!r}.")
     found = path.resolve().parent / Path(given).expanduser()
-    # Messages quote what an analysis file says: no other file may be opened as one, by a link neither.
+    # Messages quote the content of an analysis file: no other file may be opened as one, not even by a link.
     if not {found.suffix.lower(), found.resolve().suffix.lower()} <= {".yaml", ".yml"}:
         raise ConfigError(f"{where}: {given!r} is not the name of an analysis file, which ends in .yaml or .yml.")
     if not found.is_file():
@@ -65,7 +71,7 @@ def _included(path: Path, given: Any, line: int | str, above: tuple[Path, ...]) 
 def _lay_over(
     below: dict[str, Any], above: dict[str, Any], path: tuple[str, ...], lines: Lines, known: Lines, where: str
 ) -> dict[str, Any]:
-    """`above` laid over `below`; `known`, the lines of `below`, loses those of keys that are replaced."""
+    """Return `below` with the values of `above` on top; remove replaced keys from `known`, the lines of `below`."""
     joined = dict(below)
     for key, value in above.items():
         here = (*path, key)
@@ -87,10 +93,13 @@ def _lay_over(
 
 
 def resolve_files(data: dict[str, Any], folder: Path) -> None:
-    """Make relative paths of samples and of folders of images or sound absolute, in place, `$NAME` from the
-    environment; URLs stay.
+    """Make paths of samples and of folders of images or sound absolute in place.
 
-    Raises ConfigError for a name that the environment has not.
+    Relative paths are relative to `folder`, `$NAME` is replaced from the environment, and URLs stay as they are.
+
+    Raises:
+        ConfigError: a variable is not set in the environment.
+
     """
 
     def absolute(path: Any, where: str) -> Any:
@@ -120,7 +129,7 @@ def resolve_files(data: dict[str, Any], folder: Path) -> None:
 
 
 def _with_files(section: dict[str, Any], absolute: Callable[[Any], Any]) -> dict[str, Any]:
-    """A sample, or its truth, with absolute paths."""
+    """Return a sample, or its truth, with absolute paths."""
     found = dict(section)
     if "files" in found:
         files = found["files"]
@@ -140,7 +149,7 @@ def _environment(name: str, where: str) -> str:
 
 
 def _normal(path: Path) -> Path:
-    """Without `..`, and without following links or touching the disk (the path may hold a glob)."""
+    """Return the path without `..`, without following links or accessing the disk (the path may contain a glob)."""
     parts: list[str] = []
     for part in path.parts:
         if part == ".." and parts:

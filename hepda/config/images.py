@@ -49,7 +49,7 @@ class ImageSetConfig(Section):
 
     @property
     def title(self) -> str:
-        """How it is called."""
+        """Its name in tables and figures."""
         return self.name or (self.part if self.part else self.data)
 
 
@@ -128,7 +128,7 @@ class ImageModelConfig(Section):
     train_on: Literal["source", "target", "both"] = "source"
     """Whose labels the class head sees; `target` is the ceiling that no adaptation may know of."""
     domain: ImageDomainConfig | None = None
-    """The domain loss; null: none, the network is a plain one."""
+    """The domain loss; null: none, the network is a baseline."""
     training: ImageTrainingConfig = ImageTrainingConfig()
     """Overrides of the analysis's `training:`; after loading, the complete section."""
 
@@ -143,7 +143,7 @@ class PublishedConfig(Section):
     by: str
     """Who: authors and year."""
     model: Name | None = None
-    """Beside which of our models it stands; null: at the end."""
+    """The model of ours beside which it is shown; null: at the end."""
 
 
 class EmbeddingConfig(Section):
@@ -154,7 +154,7 @@ class EmbeddingConfig(Section):
     images: Annotated[int, Field(ge=1, le=100_000)] = 600
     """Of each domain."""
     models: Annotated[tuple[Name, ...], Field(strict=False)] = ()
-    """Those that are drawn side by side; empty: the first and the last that is trained on the source alone."""
+    """Models that are drawn next to each other; empty: the first and the last that is trained on the source alone."""
 
 
 class ImageEvaluationConfig(Section):
@@ -195,7 +195,7 @@ class ImagesConfig(BaseConfig):
     """Of every random number: equal seeds, equal results."""
 
     def problems(self) -> Iterator[str]:
-        """What crosses the sections and does not fit."""
+        """Yield the problems that involve several sections."""
         for check in (_sets, _models, _names):
             yield from check(self)
 

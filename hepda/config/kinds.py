@@ -1,4 +1,4 @@
-"""The kinds of data that an analysis file may be of, each with its type: `kind:` tells them apart."""
+"""The kinds of data that an analysis file can have, each with its type; `kind:` selects one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,12 @@ KINDS: dict[str, type[AnyConfig]] = {"events": AnalysisConfig, "images": ImagesC
 
 
 def model_for(data: Mapping[str, Any], where: str) -> type[AnyConfig]:
-    """The type of an analysis file, by its `kind` (events if it says none). Raises ConfigError for an unknown one."""
+    """Return the type of an analysis file, by its `kind` (events if it has none).
+
+    Raises:
+        ConfigError: the kind is unknown.
+
+    """
     kind = data.get("kind", "events")
     if not isinstance(kind, str) or kind not in KINDS:
         hint = nearest(str(kind), KINDS) or f" There are: {', '.join(KINDS)}."

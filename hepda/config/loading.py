@@ -1,4 +1,4 @@
-"""From a name, a path or a mapping to the types of an analysis file, and back to text."""
+"""Load a name, a path or a mapping as the types of an analysis file, and write them as text."""
 
 from __future__ import annotations
 
@@ -22,7 +22,12 @@ REPOSITORY_CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 
 
 def load_config(name: str | Path, overrides: Sequence[str] = ()) -> AnalysisConfig:
-    """Load and check an analysis file of events, as `load_any` does. Raises ConfigError for another kind too."""
+    """Do the same as `load_any` for an analysis file of events.
+
+    Raises:
+        ConfigError: the file is wrong or of another kind.
+
+    """
     config = load_any(name, overrides)
     if not isinstance(config, AnalysisConfig):
         raise ConfigError(
@@ -33,11 +38,18 @@ def load_config(name: str | Path, overrides: Sequence[str] = ()) -> AnalysisConf
 
 
 def load_any(name: str | Path, overrides: Sequence[str] = ()) -> AnyConfig:
-    """Load and check the analysis file `name`: a path, or the name of a file in configs/.
+    """Load and check the analysis file `name`.
 
-    `overrides` are `key.key=value` with a YAML value, as `--set` takes them. Relative file paths in the
-    analysis file (and in overrides) are relative to its folder; `include: other.yaml` starts from another
-    file (`read_mapping` says how). Its `kind` says of which type it is. Raises ConfigError.
+    Relative file paths in the analysis file (and in overrides) are relative to its folder. `include: other.yaml` starts
+    from another file (see `read_mapping`). The key `kind` selects the type.
+
+    Args:
+        name: a path, or the name of a file in configs/.
+        overrides: texts `key.key=value` with a YAML value, as for `--set`.
+
+    Raises:
+        ConfigError: the file is missing or wrong, or an override is.
+
     """
     path = find_config(name)
     data, lines = read_mapping(path)
@@ -50,7 +62,12 @@ def load_any(name: str | Path, overrides: Sequence[str] = ()) -> AnyConfig:
 
 
 def find_config(name: str | Path) -> Path:
-    """The file that `name` means: the path itself, ./configs/name or the repository's configs/name."""
+    """Return the file of a name: the path itself, ./configs/name or configs/name of the repository.
+
+    Raises:
+        ConfigError: there is no such file.
+
+    """
     given = Path(name).expanduser()
     folders = [Path(), Path("configs"), REPOSITORY_CONFIGS]
     for folder in folders[:1] if given.is_absolute() else folders:
@@ -63,12 +80,32 @@ def find_config(name: str | Path) -> Path:
 
 
 def validate(data: Mapping[str, Any], where: str = "analysis", lines: Lines | None = None) -> AnalysisConfig:
-    """Check a mapping as it stands in an analysis file of events. Raises ConfigError with one line a problem."""
+    """Check a mapping with the content of an analysis file of events.
+
+    Args:
+        data: the mapping.
+        where: the file or another origin, for the message.
+        lines: the line of each key, for the message.
+
+    Raises:
+        ConfigError: there are problems; the message has one line for each.
+
+    """
     return _checked(AnalysisConfig, data, where, lines)
 
 
 def validate_any(data: Mapping[str, Any], where: str = "analysis", lines: Lines | None = None) -> AnyConfig:
-    """Check a mapping as it stands in an analysis file of any kind. Raises ConfigError with one line a problem."""
+    """Check a mapping with the content of an analysis file of any kind.
+
+    Args:
+        data: the mapping.
+        where: the file or another origin, for the message.
+        lines: the line of each key, for the message.
+
+    Raises:
+        ConfigError: there are problems; the message has one line for each.
+
+    """
     return _checked(model_for(data, where), data, where, lines)
 
 
@@ -82,11 +119,14 @@ def _checked(model: type[Checked], data: Mapping[str, Any], where: str, lines: L
 
 
 NEEDED = {"models": "kind", "samples": "files", "systematics": "kind"}
-"""Sections of named things, and the key without which `--set` of another key of a new name is a misspelt name."""
+"""Sections with names of the user, and the key that a new name needs: `--set` of other keys alone is a misspelling."""
 
 
 def _check_new_names(data: Mapping[str, Any], before: Mapping[str, set[str]], overrides: Sequence[str]) -> None:
-    """Raise ConfigError where `--set models.dan.domain.strength=3` would begin a new model instead of changing one."""
+    """Raise ConfigError if an override with a misspelt name would begin a new model instead of changing one.
+
+    An example is `--set models.dan.domain.strength=3` for a model `dann`.
+    """
     for override in overrides:
         section, *rest = override.partition("=")[0].strip().split(".")
         if section not in before or len(rest) < 2 or rest[0] in before[section]:
@@ -104,9 +144,16 @@ def _check_new_names(data: Mapping[str, Any], before: Mapping[str, set[str]], ov
 def apply_override(data: dict[str, Any], override: str, lines: Lines | None = None) -> None:
     """Set one key of `data` in place from `key.key=value`; the value is YAML.
 
-    lines: of the keys, which forget those that are replaced: a mistake in a value is not that of a line.
+    A null as the value of a name that the user gave (a model, a sample) removes it, as in a file with `include`.
 
-    A null in place of a name that the user gave (a model, a sample) takes it away, as in a file with `include`.
+    Args:
+        data: the mapping of the analysis file.
+        override: the text.
+        lines: the line of each key; replaced keys get "--set" instead, since a mistake in their value is not in a line.
+
+    Raises:
+        ConfigError: the text has another form, or leads through a key that is not a mapping.
+
     """
     dotted, equals, text = override.partition("=")
     keys = dotted.strip().split(".")
@@ -118,7 +165,7 @@ def apply_override(data: dict[str, Any], override: str, lines: Lines | None = No
         inner = here.get(key)
         if not isinstance(inner, dict | None):
             raise ConfigError(f"--set {override}: {'.'.join(keys[: depth + 1])} has no keys of its own.")
-        # Anchors make two keys share one mapping; a copy keeps the override to the one that is named.
+        # Anchors make two keys share one mapping; a copy restricts the override to the named key.
         copy: dict[str, Any] = dict(inner or {})
         here[key] = copy
         here = copy
@@ -136,20 +183,21 @@ def apply_override(data: dict[str, Any], override: str, lines: Lines | None = No
 
 
 def resolved_yaml(config: AnyConfig) -> str:
-    """The whole analysis with every default written out; loading it gives an equal config."""
+    """Return the whole analysis as YAML with every default; loading it gives an equal config."""
     data = config.model_dump(mode="json", by_alias=True)
     for model in data["models"].values():
         if "training" in model:
-            # Only what differs, so that `--set training.epochs=5` still reaches every model.
+            # Only the keys that differ, so that `--set training.epochs=5` still reaches every model.
             own = model.pop("training")
             model["training"] = {k: v for k, v in own.items() if v != data["training"][k]}
     return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=110)
 
 
 def json_schema() -> dict[str, Any]:
-    """The JSON schema of the analysis file: that of its kind, and for a file with `include` that of parts of any kind.
+    """Return the JSON schema of the analysis file: that of its kind, or, with `include`, that of a part of any kind.
 
-    Such a file may leave out all that the included one says, its kind too, and take names away by a null.
+    A file with `include` may leave out everything that the included file has, including its kind, and remove names by
+    a null.
     """
     found = {name: _schema_of(model) for name, model in KINDS.items()}
     shared = {name: part for schema in found.values() for name, part in schema.pop("$defs").items()}
@@ -175,10 +223,10 @@ INCLUDE = {"type": "string", "description": "Another analysis file, relative to 
 
 
 def _schema_of(model: type[Section]) -> dict[str, Any]:
-    """The schema of a kind without its title. An `include` is among the properties for editors to propose.
+    """Return the schema of a kind without its title. `include` is added to the properties, so that editors propose it.
 
-    Every property has a description: pydantic leaves those out that are the ones of the section that they refer to, and
-    editors do not look there.
+    Every property has a description: pydantic omits a description that is that of the section it refers to, and editors
+    do not look it up there.
     """
     schema = model.model_json_schema(by_alias=True)
     for part in (schema, *schema["$defs"].values()):
@@ -191,9 +239,9 @@ def _schema_of(model: type[Section]) -> dict[str, Any]:
 
 
 def _partial(schema: dict[str, Any]) -> dict[str, Any]:
-    """The schema of what is laid over an included file: nothing is required, a null takes a name away."""
+    """Return the schema of a file that includes another one: nothing is required, a null removes a name."""
     found: dict[str, Any] = _unrequired(schema)
-    if "kind" not in found["properties"] or "models" not in found["properties"]:  # a section, no whole file
+    if "kind" not in found["properties"] or "models" not in found["properties"]:  # a section, not a whole file
         return found
     for name in NAMED:
         if name in found["properties"]:
@@ -211,7 +259,7 @@ def _nullable(section: dict[str, Any]) -> None:
 
 
 def _unrequired(schema: Any) -> Any:
-    """A copy in which no key is required, a choice is one of any that fit, and references are to such copies."""
+    """Return a copy: no key is required, a choice accepts any option that fits, and references are to such copies."""
     if isinstance(schema, list):
         return [_unrequired(part) for part in schema]
     if not isinstance(schema, dict):
@@ -230,7 +278,7 @@ def _unrequired(schema: Any) -> Any:
 
 
 def _problems(error: ValidationError, data: Any, lines: Lines) -> list[str]:
-    """One line a problem: the dotted path (without pydantic's union tags), the line, what is wrong."""
+    """Return one line for each problem: the dotted path (without pydantic's union tags), the line, and the message."""
     found: dict[str, list[str]] = {}
     for item in error.errors(include_url=False):
         path = _path_in(item["loc"], data, missing=item["type"] == "missing")
@@ -247,7 +295,7 @@ def _problems(error: ValidationError, data: Any, lines: Lines) -> list[str]:
 
 
 def _path_in(loc: tuple[int | str, ...], data: Any, *, missing: bool) -> tuple[str, ...]:
-    """The part of pydantic's location that exists in the file: tags of unions and functions do not."""
+    """Return the part of pydantic's location that exists in the file: tags of unions and functions do not."""
     path: list[str] = []
     for index, part in enumerate(loc):
         last = index == len(loc) - 1
@@ -292,5 +340,5 @@ def _message(item: dict[str, Any]) -> str:
 
 
 def to_json_schema_text() -> str:
-    """The JSON schema as text, for `hepda schema`."""
+    """Return the JSON schema as text, for `hepda schema`."""
     return json.dumps(json_schema(), indent=2)

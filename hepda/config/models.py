@@ -1,8 +1,10 @@
-"""The sections that say what is trained and how: models, their domain loss, reweighting, training."""
+"""The sections that define what is trained and how: models, their domain loss, reweighting, training."""
 
 from __future__ import annotations
 
 import dataclasses
+import inspect
+import re
 from collections.abc import Mapping
 from functools import reduce
 from operator import or_
@@ -45,10 +47,10 @@ class TrainingConfig(Section):
     seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None
     """Seed of the network; null takes the analysis's."""
     processes: Literal["auto"] | Annotated[int, Field(ge=1, le=4096)] = "auto"
-    """Trainings, parts of the evaluation and figures that run side by side; auto: one a core."""
+    """Trainings, parts of the evaluation and figures that run in parallel; auto: one a core."""
 
     def settings(self) -> dict[str, Any]:
-        """What the section says whatever the kind of data, in the words of `hepda.adversarial.Trainer`."""
+        """Return the keys that apply to all kinds of data, as arguments of `hepda.adversarial.Trainer`."""
         return {
             "epochs": self.epochs,
             "batch_size": self.batch_size,
@@ -62,7 +64,7 @@ class TrainingConfig(Section):
         }
 
     def with_own(self, own: TrainingConfig) -> Self:
-        """The section of the analysis with the keys that a model's own section gives on top."""
+        """Return the section of the analysis with the keys that a model's own section gives on top."""
         return self.model_copy(update={key: getattr(own, key) for key in own.model_fields_set})
 
 
@@ -105,15 +107,27 @@ def method_union(methods: Mapping[str, type[Method]]) -> Any:
     sections = []
     for name, method in methods.items():
         hints = get_type_hints(method)
-        fields: dict[str, Any] = {"name": (Literal[name], ...)}
+        texts = field_texts(method)
+        fields: dict[str, Any] = {"name": (Literal[name], Field(description="Of the method."))}
         for field in dataclasses.fields(method):
             if field.name in _COMMON:
                 continue
             hint = Widths if field.name == "hidden" else hints[field.name]
-            fields[field.name] = (hint, field.default)
+            fields[field.name] = (hint, Field(field.default, description=texts[field.name]))
         title = "".join(part.capitalize() for part in name.replace("+", "-e").split("-"))
         sections.append(create_model(f"{title}MethodConfig", __base__=MethodConfig, __doc__=method.summary, **fields))
     return Annotated[reduce(or_, sections), Field(discriminator="name")]
+
+
+def field_texts(method: type[Method]) -> dict[str, str]:
+    """Return what the docstrings of a method and its bases say of each field, from their `Attributes:` sections."""
+    found: dict[str, str] = {}
+    for base in reversed(method.__mro__):
+        section = (inspect.getdoc(base) or "").partition("Attributes:\n")[2].partition("\n\n")[0]
+        for name, text in re.findall(r"^    (\w+): (.*(?:\n {5,}.*)*)", section, re.MULTILINE):
+            words = " ".join(text.split())
+            found[name] = words[:1].upper() + words[1:]
+    return found
 
 
 FIELDS = {
@@ -136,7 +150,7 @@ FIELDS = {
 
 
 class AdversaryConfig(Section):
-    """How a network is kept from telling domains apart: by which method, and how strongly."""
+    """How a network is kept from distinguishing domains: by which method, and how strongly."""
 
     method: str | method_union(METHODS) = "dann"  # type: ignore[valid-type]
     """A method of the core, or several joined by commas: none, dann, cdan, cdan+e, conditional, pivot, mmd, joint-mmd,
@@ -156,7 +170,7 @@ class AdversaryConfig(Section):
     head: Widths = (64, 64)
     """Hidden widths of the domain head."""
     steps: Annotated[int, Field(ge=1, le=1000)] = 1
-    """Updates of the domain head (or critic, where 1 stands for its usual 5) for one of the encoder."""
+    """Updates of the domain head (or critic, where 1 means its usual 5) for one of the encoder."""
     learning_rate_factor: Positive = 1.0
     """Learning rate of the domain head over that of the encoder."""
     smoothing: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
@@ -178,7 +192,7 @@ class AdversaryConfig(Section):
     def methods(self, **settings: Any) -> list[Method]:
         """Return the methods of the core with the settings of the section.
 
-        What `method` itself says goes before the keys of the section.
+        Settings within `method` itself have priority over the keys of the section and over `settings`.
 
         Args:
             settings: values of fields of methods, where they differ from the section's.
@@ -192,7 +206,7 @@ class AdversaryConfig(Section):
         return methods_of(self.method_name, **(found | settings | own))
 
     def target_size(self, batch_size: int) -> int:
-        """Target rows that join `batch_size` source rows."""
+        """Return the number of target rows that join `batch_size` source rows."""
         return round(batch_size * self.batch_share / (1.0 - self.batch_share))
 
 
@@ -206,7 +220,7 @@ class DomainConfig(AdversaryConfig):
     source: Names
     """Samples of the domain that the classifier is trained on."""
     target: Names
-    """Samples of the domain that the encoder must not tell from the source."""
+    """Samples of the domain that the encoder must not distinguish from the source."""
     rows: Literal["background", "signal", "all"] = "background"
     """Classes that the domain loss sees; `all` for data, whose class is unknown."""
     tail: Fraction | None = None
@@ -218,7 +232,7 @@ class DomainConfig(AdversaryConfig):
     selection: Expression | None = None
     """A region for the domain loss, on top of the analysis's selection, e.g. a control region."""
     weight: Expression = "physical"
-    """Event weight in the domain loss: `physical`, or an expression where it may stand; data: 1."""
+    """Event weight in the domain loss: `physical`, or an expression that may contain it; data: 1."""
 
 
 class NetworkConfig(Section):
@@ -237,9 +251,9 @@ class NetworkConfig(Section):
     ensemble: Annotated[int, Field(ge=1, le=100)] = 1
     """Networks with different seeds whose scores are averaged."""
     train_on: Names | None = None
-    """Samples of the class loss; null: every sample with a class and `use: train` of the first domain."""
+    """Samples of the class loss; null: every sample with a class and `use: train` of the nominal domain."""
     domain: DomainConfig | None = None
-    """The domain loss; null: none, the network is a plain one."""
+    """The domain loss; null: none, the network is a baseline."""
     reweight: ReweightConfig | None = None
     """Weights of the class loss that make one sample look like another."""
     parameter: dict[Name, float] | None = None

@@ -1,4 +1,4 @@
-"""How problems of the analysis file are found and said; the checks are in checks.py and model_checks.py."""
+"""Texts of problems of the analysis file; the checks are in events/checks.py, events/model_checks.py and others."""
 
 from __future__ import annotations
 
@@ -9,27 +9,39 @@ from hepda.errors import nearest
 
 
 def given(section: Section, *keys: str) -> list[str]:
-    """The keys among `keys`, if the section has them, that are not at their defaults (which a resolved file writes)."""
+    """Return those of `keys` that the section has and that differ from their defaults.
+
+    Keys at their defaults do not count, since a resolved file contains them all.
+    """
     fields = type(section).model_fields
     return [key for key in keys if key in fields and getattr(section, key) != fields[key].default]
 
 
 def unknown(path: str, name: str, kind: str, known: Iterable[str]) -> str:
-    """That `name` at `path` is not a `kind`, with the nearest of the known ones, or all of them."""
+    """Return the message that `name` at `path` is not a `kind`, with the nearest of the known names, or all of them."""
     known = list(known)
     hint = nearest(name, known) or f" There are: {', '.join(known)}."
     return f"{path}: {name!r} is not a {kind}.{hint}"
 
 
 def no_feature(path: str, name: str, known: Iterable[str], variables: Iterable[str], kind: str = "feature") -> str:
-    """That `name` at `path` is not a feature; one that is a variable is only missing from `features`."""
+    """Return the message that `name` at `path` is not a feature, or that it is a variable missing from `features`.
+
+    Args:
+        path: the key.
+        name: the wrong name.
+        known: the names that are allowed.
+        variables: the variables of the analysis.
+        kind: what the name should be.
+
+    """
     if name in variables:
         return f"{path}: {name!r} is a variable, but not in `features`: add it there, or take it out here."
     return unknown(path, name, kind, known)
 
 
 def one_file(names: Iterable[str]) -> Iterator[str]:
-    """A problem for models whose files would be the same on a disk that takes capitals and small letters for equal."""
+    """Yield a problem for models whose files would be the same on a disk that ignores upper and lower case."""
     found: dict[str, str] = {}
     for name in names:
         twin = found.setdefault(name.casefold(), name)
@@ -41,6 +53,6 @@ def one_file(names: Iterable[str]) -> Iterator[str]:
 
 
 def duplicates(path: str, names: tuple[str, ...]) -> Iterator[str]:
-    """A problem for every name that is listed twice."""
+    """Yield a problem for every name that is listed twice."""
     for name in dict.fromkeys(n for n in names if names.count(n) > 1):
         yield f"{path}: {name!r} is listed twice."

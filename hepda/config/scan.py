@@ -1,4 +1,4 @@
-"""What a scan varies: `--vary key=values` as typed values, checked against the analysis file."""
+"""The variations of a scan: `--vary key=values` as typed values, checked against the analysis file."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _RANGE = re.compile(rf"^\s*({_NUMBER}):({_NUMBER})(?::(\w+))?\s*$")
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """Numbers from low to high, evenly by value or by logarithm; integers where both ends are."""
+    """Numbers from low to high, uniform in the value or its logarithm; integers if both ends are integers."""
 
     low: float
     high: float
@@ -32,7 +32,7 @@ class Range:
 
     @property
     def integer(self) -> bool:
-        """Whether only whole numbers are meant."""
+        """Whether only integers are allowed."""
         return isinstance(self.low, int) and isinstance(self.high, int)
 
     def __str__(self) -> str:
@@ -41,7 +41,7 @@ class Range:
 
 @dataclass(frozen=True, slots=True)
 class Vary:
-    """A key and what it takes: the values of a grid, or a range for a guided search."""
+    """A key and its values: those of a grid, or a range for a guided search."""
 
     key: str
     values: tuple[Any, ...] = ()
@@ -49,25 +49,25 @@ class Vary:
 
     @property
     def model(self) -> str | None:
-        """The model whose key it is, None for a key of the whole analysis."""
+        """The model that the key belongs to, None for a key of the whole analysis."""
         parts = self.key.split(".")
         return parts[1] if parts[0] == "models" and len(parts) > 2 else None
 
     @property
     def option(self) -> str:
-        """How messages call it."""
+        """The name of the option in messages."""
         return f"--vary {self.key}"
 
     def ends(self) -> tuple[Any, ...]:
-        """Values that the config has to accept: all of a grid, both ends of a range."""
+        """Return values that the config has to accept: all of a grid, both ends of a range."""
         return self.values if self.range is None else (self.range.low, self.range.high)
 
 
 def parse_vary(text: str) -> Vary:
-    """`key=v1,v2,...` with YAML values, or `key=low:high[:log]`.
+    """Parse `key=v1,v2,...` with YAML values, or `key=low:high[:log]`.
 
     Raises:
-        ConfigError: the text has neither form, or names a value twice.
+        ConfigError: the text has neither form, or contains a value twice.
 
     """
     key, equals, values = text.partition("=")
@@ -95,12 +95,22 @@ def _range(text: str, low: str, high: str, scale: str | None) -> Range:
 
 
 def overrides(values: Mapping[str, Any]) -> list[str]:
-    """Values by key as `--set` takes them (JSON is YAML)."""
+    """Return values by key as texts for `--set` (JSON is YAML)."""
     return [f"{key}={json.dumps(value)}" for key, value in values.items()]
 
 
 def check_vary(config: AnalysisConfig, varied: Sequence[Vary], *, guided: bool) -> None:
-    """Raise ConfigError for a key that does not exist or is given twice, or a range without a guided search."""
+    """Check the varied keys against the analysis.
+
+    Args:
+        config: the analysis.
+        varied: the varied keys.
+        guided: whether the scan is a guided search, which ranges need.
+
+    Raises:
+        ConfigError: a key does not exist or is given twice, or there is a range without a guided search.
+
+    """
     for vary in varied:
         value_at(config, vary.key, vary.option)
         if sum(other.key == vary.key for other in varied) > 1:
@@ -115,10 +125,19 @@ def check_vary(config: AnalysisConfig, varied: Sequence[Vary], *, guided: bool) 
 def scanned_models(
     config: AnalysisConfig, varied: Sequence[Vary], named: Sequence[str] | None, methods: Sequence[str]
 ) -> list[str]:
-    """The models that a scan trains: those named; or whose keys are varied; or, with methods, those with a domain.
+    """Return the models that a scan trains.
+
+    They are those named; or those whose keys are varied; or, with methods, those with a domain section; or all.
+
+    Args:
+        config: the analysis.
+        varied: the varied keys.
+        named: names of `--models`, None if the option is not given.
+        methods: names of `--methods`.
 
     Raises:
-        ConfigError: a name is no model, has no domain that methods could act on, or is varied but not scanned.
+        ConfigError: a name is not that of a model, a model has no domain that methods could act on, or a model has a
+            varied key but is not scanned.
 
     """
     known = list(config.models)
@@ -145,7 +164,10 @@ def _has_domain(config: AnalysisConfig, model: str) -> bool:
 
 
 def grid(varied: Sequence[Vary], model: str, methods: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """Values by key of every point of a model: its own keys and those of the whole analysis, methods outermost."""
+    """Yield the values by key of every point of a model.
+
+    The keys are its own and those of the whole analysis; methods vary slowest.
+    """
     keys = [vary for vary in varied if vary.model in (None, model)]
     lists: list[Sequence[Any]] = [vary.values for vary in keys]
     names = [vary.key for vary in keys]
@@ -156,11 +178,23 @@ def grid(varied: Sequence[Vary], model: str, methods: Sequence[str]) -> Iterator
 
 
 def left_out(config: AnalysisConfig, model: str, method: str) -> dict[str, Any]:
-    """Keys of a model's domain section that another method does not read, at their defaults; mdd reads one width."""
+    """Return the keys of a model's domain section that another method does not read, with their defaults.
+
+    For `mdd`, which reads a single width, `head` is cut to its first width.
+
+    Args:
+        config: the analysis.
+        model: the name of the model.
+        method: the other method, or several joined by commas.
+
+    Returns:
+        Values by dotted key; empty for a model without a domain section and for an unknown method.
+
+    """
     section = config.models[model]
     domain = section.domain if isinstance(section, NetworkConfig) else None
     if domain is None or not set(methods_of(domain.model_copy(update={"method": method}))) <= set(METHODS):
-        return {}  # the config says what is wrong
+        return {}  # loading the config reports the unknown method
     defaults = DomainConfig.model_fields
     found = {key: defaults[key].default for key in without_effect(domain, method)}
     if method == "mdd" and len(domain.head) != 1 and "head" in domain.model_fields_set:
@@ -169,10 +203,10 @@ def left_out(config: AnalysisConfig, model: str, method: str) -> dict[str, Any]:
 
 
 def method_key(model: str) -> str:
-    """The key that says which method acts in a model's domain section."""
+    """Return the key of the method in the domain section of a model."""
     return f"models.{model}.domain.method"
 
 
 def strength_key(model: str) -> str:
-    """The key of the strength of adaptation, along which curves are drawn."""
+    """Return the key of the strength of adaptation, along which curves are drawn."""
     return f"models.{model}.domain.strength"

@@ -1,4 +1,4 @@
-"""What every section of the analysis file shares: strict types, no unknown keys, no change after loading."""
+"""Common properties of all sections of the analysis file: strict types, no unknown keys, no change after loading."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Section(BaseModel):
 
     @classmethod
     def keys(cls) -> list[str]:
-        """The keys as they are written in the file."""
+        """Return the keys as they are written in the file."""
         return [field.alias or name for name, field in cls.model_fields.items()]
 
     @model_validator(mode="before")
@@ -46,7 +46,7 @@ class Section(BaseModel):
         known = {*cls.keys(), *cls.model_fields}
         unknown = [str(key) for key in data if key not in known]
         if unknown:
-            # The loader turns `unknown` into one line a key, with the full path: see hepda.config.loading.
+            # The loader turns `unknown_keys` into one line for each key, with the full path: see hepda.config.loading.
             raise PydanticCustomError(
                 "unknown_keys",
                 "unknown keys: {joined}",
@@ -63,7 +63,7 @@ def _listing(keys: list[str]) -> str:
 
 
 def _as_text(value: Any) -> Any:
-    """`weight: 1` is as good an expression as `weight: "1"`."""
+    """Return a number as text: `weight: 1` is the same expression as `weight: "1"`."""
     return repr(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
@@ -75,7 +75,7 @@ Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_+-]*$"
 """A sample, domain or model: it becomes a folder and a key of `--set`, hence no dots and no slashes."""
 
 Identifier = Annotated[str, StringConstraints(pattern=r"^[^\W\d]\w*$", max_length=100)]
-"""A variable: it may stand in an expression."""
+"""A variable: it may be part of an expression."""
 
 _Text = Annotated[str, StringConstraints(min_length=1, max_length=4000)]
 Expression = Annotated[_Text, BeforeValidator(_as_text, json_schema_input_type=_Text | int | float)]
@@ -85,14 +85,14 @@ Fraction = Annotated[float, Field(gt=0.0, lt=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
 Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
 Epochs = Annotated[int, Field(ge=1, le=100_000)]
-"""Passes over the rows. Like the other limits it is far above what is of use, and below what no machine finishes."""
+"""Passes over the rows. Like the other limits, it is far above useful values and below what no machine can finish."""
 Bins = Annotated[int, Field(ge=1, le=10_000)]
 Width = Annotated[int, Field(ge=1, le=65_536)]
 """Units of a layer."""
 _NameList = Annotated[tuple[Name, ...], Strict(strict=False)]
 _StringList = Annotated[tuple[str, ...], Strict(strict=False), Field(min_length=1)]
 _ColumnList = Annotated[tuple[str, ...], Strict(strict=False)]
-# One name may stand for a list of one; the JSON schema of the analysis file says so as well.
+# A single name is accepted as a list of one; the JSON schema of the analysis file contains this as well.
 Names = Annotated[_NameList, BeforeValidator(_as_list, json_schema_input_type=Name | _NameList)]
 Strings = Annotated[_StringList, BeforeValidator(_as_list, json_schema_input_type=str | _StringList)]
 Columns = Annotated[_ColumnList, BeforeValidator(_as_list, json_schema_input_type=str | _ColumnList)]

@@ -91,7 +91,7 @@ class ContextConfig(Section):
 
     @property
     def steps(self) -> int:
-        """Frames of a window."""
+        """Return the number of frames of a window."""
         return (self.left + self.right) // self.step + 1
 
 
@@ -141,11 +141,11 @@ class VoiceConfig(Section):
 
 
 class SpeechDomainConfig(AdversaryConfig):
-    """What the encoder must not tell, or (`alpha` below 0) is to learn beside the words."""
+    """What the encoder must not distinguish, or (`alpha` below 0) is to learn in addition to the words."""
 
     of: Literal["noise", "pair", "room", "target"] = "noise"
-    """`noise`: the type of noise, none being one more; `pair`: noise or none; `room`: which room. These are told of the
-    labelled utterances. `target`: labelled utterances against the unlabelled ones in noise, by any `method`."""
+    """`noise`: the type of noise, none being one more; `pair`: noise or none; `room`: which room. These are known
+    for the labelled utterances. `target`: labelled utterances against the unlabelled ones in noise, by any `method`."""
     alpha: float | None = None
     """Strength of the reversal of `noise`, `pair` and `room`: below 0 the head is not reversed (multi-task), 0 is no
     head. For `target`, `strength` says it."""
@@ -216,7 +216,7 @@ class SpeechModelConfig(Section):
     voice: bool = True
     """Whether utterances are changed as `voice:` says."""
     domain: SpeechDomainConfig | None = None
-    """What the encoder must not tell, or is to learn as well; null: nothing, the network is a plain one."""
+    """What the encoder must not distinguish, or is to learn as well; null: nothing, the network is a baseline."""
     training: SpeechTrainingConfig = SpeechTrainingConfig()
     """Overrides of the analysis's `training:`; after loading, the complete section."""
 
@@ -239,7 +239,7 @@ class SpeechEvaluationConfig(Section):
     ceiling: Name | None = None
     """The model with all labels, to which the gap from the baseline is measured."""
     probe: Annotated[int, Field(ge=0, le=10_000_000)] = 4000
-    """Frames on which a fresh network learns to tell the noises by the embedding; as many test it. 0: no probe."""
+    """Frames on which a fresh network learns to distinguish noises by the embedding; as many test it. 0: no probe."""
 
 
 class SpeechConfig(BaseConfig):
@@ -276,7 +276,7 @@ class SpeechConfig(BaseConfig):
     """Of every random number: equal seeds, equal results."""
 
     def problems(self) -> Iterator[str]:
-        """What crosses the sections and does not fit."""
+        """Yield the problems that involve several sections."""
         for check in (_data, _models, _evaluation):
             yield from check(self)
 

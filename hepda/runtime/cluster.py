@@ -1,7 +1,7 @@
-"""Tasks one after the other, here, in processes of this machine or on a cluster; results in the order of the tasks.
+"""A stream of tasks, done in this process, in processes of this machine or on a cluster; results in the order of tasks.
 
-Whoever does a task may be lost on the way, killed by a batch system or by a full memory: what it had not yet given
-back is done again by another one, and nothing else is.
+A worker may be lost on the way, killed by a batch system or by a full memory: the tasks whose results it had not
+returned yet are done again by another worker, and no other task is.
 """
 
 from __future__ import annotations
@@ -20,28 +20,30 @@ from hepda.runtime.processes import submit, workers
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 Stream = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]
-"""stream(task, items): task(item) of each item, in their order; a few are done ahead of the one that is asked for."""
+"""stream(task, items): task(item) of each item, in their order; a few are done ahead of the requested one."""
 
 BATCH_SYSTEMS = {"slurm": "SLURMCluster", "htcondor": "HTCondorCluster"}
 JOBS = 10
-"""Jobs of a batch system, unless a number is given."""
+"""Number of jobs of a batch system, unless another one is given."""
 LIVES = 3
-"""How often a task may lose the one who does it: one that always does is at fault itself."""
+"""How many workers in sequence a task may lose: a task that always loses its worker is at fault itself."""
 _AHEAD = 2
-"""Tasks that are asked for at once, by worker."""
+"""Tasks that are submitted at once, for each worker."""
 _WAIT = 60.0
-"""Seconds until a scheduler must have answered, and in which one without workers must get some."""
+"""Seconds in which a scheduler must answer, and in which one without workers must get some."""
 _LOOK = 2.0
-"""Seconds between looks at the workers while a result is awaited."""
+"""Seconds between checks of the workers while waiting for a result."""
 
 
 @contextmanager
 def crew(cluster: str | None, processes: int) -> Iterator[Stream]:
-    """Who does tasks while the block lasts.
+    """Provide the workers that do tasks within the block.
 
-    cluster: None for this machine: this process, or `processes` others. A number: so many workers of Dask on this
-    machine. `tcp://host:port`: a scheduler of Dask that is running. `slurm`, `htcondor`, `slurm:20`: jobs of a batch
-    system (10, or as many as are named), as dask-jobqueue's own configuration describes them.
+    Args:
+        cluster: None for this machine: this process, or `processes` others. A number: so many workers of Dask on this
+            machine. `tcp://host:port`: a Dask scheduler that is running. `slurm`, `htcondor`, `slurm:20`: jobs of a
+            batch system (10, or the given number), as the configuration of dask-jobqueue describes them.
+        processes: number of processes of this machine; 1 for this process alone.
 
     Raises:
         ConfigError: `cluster` is none of these, or does not answer.
@@ -58,7 +60,7 @@ def crew(cluster: str | None, processes: int) -> Iterator[Stream]:
 
 
 def check_cluster(text: str | None) -> None:
-    """Raise ConfigError for a `--cluster` that means nothing."""
+    """Raise ConfigError if the value of `--cluster` has no meaning."""
     if text is None or _SCHEDULER.match(text) or (text.isdigit() and int(text) > 0):
         return
     name, _, number = text.partition(":")
@@ -73,7 +75,12 @@ _SCHEDULER = re.compile(r"(tcp|tls|ucx|ws|wss)://\S+:\d+$")
 
 
 def _pooled(processes: int, task: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """In processes of this machine. Raises ProcessError if the same task loses its process again and again."""
+    """Do the tasks in processes of this machine.
+
+    Raises:
+        ProcessError: the same task loses its process again and again.
+
+    """
     source, asked = iter(items), deque[Item]()
     lives = LIVES
     while True:
@@ -108,7 +115,7 @@ def _dask(cluster: str) -> Iterator[Stream]:
             client = stack.enter_context(dask.Client(place, timeout=_WAIT, set_as_default=False))
         except (OSError, TimeoutError, ValueError) as error:
             raise ConfigError(f"--cluster {cluster}: the scheduler does not answer: {error}") from error
-        # A batch system may let its jobs wait for hours; whoever else has no worker will have none.
+        # A batch system may let its jobs wait for hours; any other scheduler without a worker will not get one.
         patience = None if cluster.partition(":")[0] in BATCH_SYSTEMS else _WAIT
         yield lambda task, items: _remote(client, task, items, patience)
 
@@ -122,7 +129,7 @@ def _distributed() -> Any:
 
 
 def _local(number: int) -> Any:
-    # The budget of `--memory` is kept by the size of the spans; Dask shall not kill by a limit of its own.
+    # The size of the spans respects the budget of `--memory`; Dask must not kill workers by its own limit.
     return _distributed().LocalCluster(
         n_workers=number, threads_per_worker=1, memory_limit=0, dashboard_address=None, silence_logs=50
     )
@@ -145,12 +152,12 @@ def _batch(text: str) -> Any:
 
     async def hand_in() -> None:
         cluster.scale(jobs=int(number or JOBS))
-        await cluster._correct_state()  # nobody else awaits it: what refuses the jobs would only be logged
+        await cluster._correct_state()  # not awaited anywhere else: an error of the batch system would only be logged
 
     try:
         cluster.sync(hand_in)
     except (RuntimeError, OSError) as error:
-        with suppress(AssertionError):  # distributed is sure that every job was taken once
+        with suppress(AssertionError):  # distributed asserts that every job was accepted once
             cluster.close()
         said = [line for line in str(error).splitlines() if line.strip() and not line.endswith(":")]
         raise ConfigError(
@@ -163,9 +170,11 @@ def _batch(text: str) -> Any:
 def _remote(
     client: Any, task: Callable[[Item], Result], items: Iterable[Item], patience: float | None
 ) -> Iterator[Result]:
-    """On the workers of a Dask scheduler, as many as there are.
+    """Do the tasks on the workers of a Dask scheduler, as many as there are.
 
-    Raises ProcessError for a task that loses them all, or if there is none for `patience` seconds.
+    Raises:
+        ProcessError: a task loses one worker after another, or there is no worker for `patience` seconds.
+
     """
     dask = _distributed()
     source, waiting = iter(items), deque[Any]()
@@ -202,7 +211,7 @@ def _result(client: Any, future: Any, patience: float | None) -> Any:
         try:
             return future.result(timeout=_LOOK)
         except TimeoutError:
-            if future.status == "error":  # what the task ended with, be it a TimeoutError of its own
+            if future.status == "error":  # the error that ended the task, which may be its own TimeoutError
                 return future.result()
         alone = 0.0 if _threads(client) else alone + _LOOK
         if patience is not None and alone >= patience:

@@ -1,4 +1,4 @@
-"""What a run tells while it goes on: bars on a terminal, single lines elsewhere."""
+"""The output of a run while it is going on: bars on a terminal, single lines elsewhere."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from hepda.runtime.terminal import NumberTable
 
 
 class Bars:
-    """A bar a step on a terminal; where the output is not one, only what stays is printed."""
+    """A bar for each step on a terminal; if the output is not a terminal, only permanent lines are printed."""
 
     def __init__(self) -> None:
         self.console = Console()
-        if not self.console.is_terminal:  # a log: wide enough for the table, wrapped by whoever reads it
+        if not self.console.is_terminal:  # a log: wide enough for the table; the reader's program wraps it
             self.console = Console(width=140)
         self._progress = Progress(
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
@@ -33,7 +33,7 @@ class Bars:
         self._progress.stop()
 
     def stage(self, name: str) -> None:
-        """A stage begins: the bars of the last one go."""
+        """Begin a stage: remove the bars of the last one."""
         for task in self._tasks.values():
             self._progress.remove_task(task)
         self._tasks = {}
@@ -41,15 +41,15 @@ class Bars:
             self.console.print(f"[bold]{name}[/bold]")
 
     def step(self, what: str, done: int, total: int) -> None:
-        """`what` is `done` of `total`."""
+        """Show that `what` is at `done` of `total`."""
         if what not in self._tasks:
             self._tasks[what] = self._progress.add_task(what, total=total)
         self._progress.update(self._tasks[what], completed=done, total=total)
 
     def say(self, line: str) -> None:
-        """A line that stays."""
+        """Print a permanent line."""
         self.console.print(line, markup=False, highlight=False)
 
     def table(self, table: NumberTable) -> None:
-        """A table that stays; where it has no place on the terminal at all, its lines go on beyond its edge."""
+        """Print a permanent table; if it is wider than the terminal, its lines continue beyond the edge."""
         self.console.print(table, crop=False)

@@ -1,9 +1,9 @@
-"""How a run gets into its directory: trained beside what lies there, and put in its place when it is complete.
+"""How a run gets into its directory: it is trained in a working folder and moved into place when it is complete.
 
-A training works in `.work` of the run directory. When everything of the new run is written, a journal says which
-files go and which come; then they are moved, one rename each. Whoever writes into the directory after a crash in
-between finishes what the journal says, so that a directory never keeps files of two runs. Files that hepda did not
-write stay where they are.
+A training works in `.work` of the run directory. When everything of the new run is written, a journal lists the
+files to remove and the files to add; then they are moved, one rename each. After a crash in between, the next writer
+into the directory finishes what the journal lists, so that a directory never keeps files of two runs. Files that
+hepda did not write stay where they are.
 """
 
 from __future__ import annotations
@@ -20,21 +20,24 @@ from hepda.runtime import run_directory
 from hepda.runtime.locks import LOCK, locked
 
 WORK = ".work"
-"""The folder of a run directory where a training works; it goes when the run is complete."""
+"""The folder of a run directory where a training works; it is removed when the run is complete."""
 SECTIONS = "models.json"
-"""The file beside unfinished trainings that says of which models they are."""
+"""The file beside unfinished trainings that contains the sections of their models."""
 DATA = "data"
-"""The folder in WORK where the data are that no cache keeps."""
+"""The folder in WORK with the data that no cache keeps."""
 
 _MARK = "hepda.json"
-"""The file in WORK that says which verb made it, so that no other program's folder is taken for hepda's."""
+"""The file in WORK that names the command that made it, so that a folder of another program is not taken for one."""
 _JOURNAL, _OLD = "exchange.json", "replaced"
 _LAST = "manifest.json"
-"""The first to go and the last to come: a directory that has it holds a whole run."""
+"""The first file to be removed and the last to be added: a directory with this file holds a complete run."""
 
 
 def is_finished(run: Path) -> bool:
-    """Whether `run` holds a run that `hepda train` completed, by what only hepda writes into a manifest."""
+    """Return whether `run` holds a run that `hepda train` completed.
+
+    The check uses entries that only hepda writes into a manifest.
+    """
     try:
         manifest = run_directory.read_json(run / "manifest.json")
     except ConfigError:
@@ -49,27 +52,27 @@ def is_finished(run: Path) -> bool:
 
 
 def is_begun(run: Path) -> bool:
-    """Whether `run` has the working folder of a training that was interrupted or is under way."""
+    """Return whether `run` has the working folder of a training that was interrupted or is under way."""
     if is_marked(run, "train"):
         return True
     return any(
         re.fullmatch(r"[0-9a-f]{8}", path.parent.name) and isinstance(_content(path), dict)
-        for path in (run / WORK).glob(f"*/{SECTIONS}")  # as hepda 0 left it, without a mark
+        for path in (run / WORK).glob(f"*/{SECTIONS}")  # the layout of hepda 0, without a mark
     )
 
 
 def mark(folder: Path, verb: str) -> None:
-    """Make WORK in `folder` that of a verb of hepda."""
+    """Mark WORK in `folder` as made by a command of hepda."""
     run_directory.write_json(folder / WORK / _MARK, {"made_by": f"hepda {verb}"})
 
 
 def is_marked(folder: Path, verb: str) -> bool:
-    """Whether `mark` was called for the folder and the verb."""
+    """Return whether `mark` was called for the folder and the command."""
     return bool(_content(folder / WORK / _MARK) == {"made_by": f"hepda {verb}"})
 
 
 def check_ours(run: Path, option: str) -> None:
-    """Raise ConfigError if `run` holds files, and they are not those of a run of hepda."""
+    """Raise ConfigError if `run` holds files that are not those of a run of hepda."""
     if is_finished(run) or ((run / WORK / _JOURNAL).is_file() and is_begun(run)):
         return
     if not run.is_dir():
@@ -86,7 +89,7 @@ def check_ours(run: Path, option: str) -> None:
 
 @contextmanager
 def workplace(run: Path) -> Iterator[None]:
-    """A training works in `run` within the block; what can be resumed stays if it is cut off, and nothing else."""
+    """Let a training work in `run` within the block; if it is interrupted, only what can be resumed stays."""
     mark(run, "train")
     try:
         yield
@@ -96,14 +99,14 @@ def workplace(run: Path) -> Iterator[None]:
 
 
 def resumable(run: Path) -> bool:
-    """Whether some training was interrupted in `run`."""
+    """Return whether a training was interrupted in `run`."""
     return any((run / WORK).glob(f"*/{SECTIONS}"))
 
 
 def put_in_place(new: Path, run: Path) -> None:
-    """The complete run in the folder `new`, which is in WORK of `run`, becomes that of `run`; WORK goes.
+    """Make the complete run in the folder `new`, which is in WORK of `run`, the one of `run`, and remove WORK.
 
-    What an earlier run and its fit left is removed then, and other files are not.
+    The files of an earlier run and of its fit are removed; other files stay.
     """
     coming = [path.relative_to(new).as_posix() for path in sorted(new.rglob("*")) if path.is_file()]
     going = sorted({*run_directory.own_files(run), *(name for name in coming if (run / name).exists())})
@@ -113,10 +116,10 @@ def put_in_place(new: Path, run: Path) -> None:
 
 
 def settle(run: Path, verb: str) -> None:
-    """Finish what a training that was killed while it put its results in place has left to do.
+    """Finish the work of a training that was killed while it moved its results into place.
 
     Raises:
-        ConfigError: another process writes into `run`, such as that very training.
+        ConfigError: another process writes into `run`, such as that training itself.
 
     """
     if (run / WORK / _JOURNAL).is_file() and is_begun(run):
@@ -125,7 +128,7 @@ def settle(run: Path, verb: str) -> None:
 
 
 def finish(run: Path) -> None:
-    """As `settle`, for whoever holds the lock of `run`."""
+    """Do the same as `settle` for a caller that holds the lock of `run`."""
     if (run / WORK / _JOURNAL).is_file() and is_begun(run):
         _finish(run)
 
@@ -137,18 +140,18 @@ def _finish(run: Path) -> None:
     new, old = work / _inside(journal["new"]), work / _OLD
     going, coming = ([_inside(name) for name in journal[key]] for key in ("going", "coming"))
     for name in sorted(going, key=lambda name: name != _LAST):
-        # A file that is in `old` already is gone; what has its name now is the new one.
+        # A file that is in `old` was moved already; a file with its name in `run` is the new one.
         if (run / name).exists() and not (old / name).exists():
             _move(run / name, old / name)
     for name in sorted(coming, key=lambda name: name == _LAST):
         if (new / name).exists():
             _move(new / name, run / name)
     for folder in {parent for name in going for parent in PurePosixPath(name).parents if parent.name}:
-        with suppress(OSError):  # not empty, or gone with one below it
+        with suppress(OSError):  # not empty, or removed with a folder below it
             (run / folder).rmdir()
     for sections in work.glob(f"*/{SECTIONS}"):
         sections.unlink()
-    (work / _JOURNAL).unlink()  # before the replaced files go, or they would be looked for
+    (work / _JOURNAL).unlink()  # before the replaced files are removed, or a restart would look for them
     shutil.rmtree(work)
 
 
@@ -158,7 +161,12 @@ def _move(source: Path, target: Path) -> None:
 
 
 def _inside(name: str) -> str:
-    """A name of the journal. Raises ConfigError for one that leads out of the run directory."""
+    """Return a name of the journal.
+
+    Raises:
+        ConfigError: it leads out of the run directory.
+
+    """
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts:
         raise ConfigError(f"{WORK}/{_JOURNAL} names {name!r}, outside of the run directory; remove {WORK}.")

@@ -1,8 +1,8 @@
-"""What data contain, in a few numbers a part: a run's manifest keeps them, and later verbs compare what they read.
+"""The contents of data as a few numbers for each part, kept in the manifest; later commands compare what they read.
 
 A part is an array with a name: the weights of a sample, the pixels of a test set. Its fingerprint is a checksum of
-type, shape and bytes, and for floating-point numbers three sums a column beside it: another processor or library may
-round a feature in another way, and a run that was copied there must still be evaluated.
+type, shape and bytes, and for floating-point numbers also three sums for each column: another processor or library may
+round a feature in another way, and a run that was copied to such a machine must still be evaluated.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from hepda.errors import ConfigError
 Parts = Mapping[str, Mapping[str, Any]]
 """Fingerprints by the name of the part, as JSON."""
 OPTIONAL = "column "
-"""How the name of a part begins that may be added to an analysis, or taken from it, after the training."""
+"""Prefix of the names of parts that may be added to an analysis, or removed from it, after the training."""
 ROUNDING = 1e-7
-"""Difference of two sums, relative to the sum of absolute values, that rounding alone explains."""
+"""Difference of two sums, relative to the sum of absolute values, that rounding alone can cause."""
 _BLOCK = 2**14
 _GOLDEN = 0.6180339887498949
 
 
 def fingerprints(parts: Iterable[tuple[str, NDArray[Any]]]) -> dict[str, dict[str, Any]]:
-    """The fingerprint of each part, by its name."""
+    """Return the fingerprint of each part, by its name."""
     return {name: fingerprint(values) for name, values in parts}
 
 
 def fingerprint(values: NDArray[Any]) -> dict[str, Any]:
-    """Of an array [n, ...]: `checksum`, and for floating-point numbers `sums` [columns, 3]."""
+    """Return the fingerprint of an array [n, ...]: `checksum`, and for floating-point numbers `sums` [columns, 3]."""
     data = np.ascontiguousarray(values)
     value = zlib.crc32(f"{data.dtype.str} {data.shape}".encode())
     value = zlib.crc32(data.reshape(-1).view(np.uint8).data, value) if data.size else value
@@ -44,9 +44,10 @@ def fingerprint(values: NDArray[Any]) -> dict[str, Any]:
 
 
 def _sums(data: NDArray[Any]) -> NDArray[np.float64]:
-    """Of each column: sum of absolute values, sum, and sum with a weight by row, which sees the order [columns, 3].
+    """Return for each column the sum of absolute values, the sum, and the sum with a weight for each row [columns, 3].
 
-    A number that is not finite counts as 0 in all of them and is seen by the last, to which its row alone is added.
+    The last one depends on the order of the rows. A number that is not finite counts as 0 in all of them; in addition
+    the last sum gets 1 + the weight of its row, so that the number has an effect.
     """
     found = np.zeros((data.shape[1], 3))
     for start in range(0, len(data), _BLOCK):
@@ -62,7 +63,7 @@ def _sums(data: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def equal(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether two fingerprints are of the same content, but for rounding."""
+    """Return whether two fingerprints are of the same content, except for rounding."""
     if one.get("checksum") == other.get("checksum"):
         return True
     first, second = (np.asarray(found.get("sums") or [], dtype=np.float64) for found in (one, other))
@@ -72,7 +73,7 @@ def equal(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 
 
 def differences(before: Parts, now: Parts) -> list[str]:
-    """The names of parts that are not what they were: with other content, gone, or new."""
+    """Return the names of parts that have changed: with other content, removed, or new."""
     names = dict.fromkeys([*before, *now])
     return [
         name
@@ -82,13 +83,13 @@ def differences(before: Parts, now: Parts) -> list[str]:
 
 
 def in_words(names: Iterable[str], most: int = 4) -> str:
-    """The names of parts for a message, the first of them where there are many."""
+    """Return the names of parts for a message, only the first of them if there are many."""
     listed = list(names)
     return ", ".join(listed[:most]) + (f" and {len(listed) - most} more" if len(listed) > most else "")
 
 
 def recorded(run: Path, manifest: Mapping[str, Any]) -> dict[str, Any] | None:
-    """What the manifest of a run says of its data: `parts` and `made_of`; None for a run of an earlier hepda.
+    """Return what the manifest of a run records of its data: `parts` and `made_of`; None for a run of an earlier hepda.
 
     Raises:
         ConfigError: the record is damaged.
@@ -104,7 +105,7 @@ def recorded(run: Path, manifest: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def complain(run: Path, names: Iterable[str]) -> None:
-    """Raise ConfigError if there are parts whose content is another one than the run was trained on."""
+    """Raise ConfigError if there are parts whose content is not the one that the run was trained on."""
     others = list(names)
     if others:
         raise ConfigError(

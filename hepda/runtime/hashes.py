@@ -1,4 +1,4 @@
-"""SHA-256 of what a training leaves: the manifest records them, and a verb compares before it reads a model."""
+"""SHA-256 of the files of a training: the manifest records them, and a command compares before it reads a model."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from hepda.errors import ConfigError, SourceError
 
 
 def hashes_of(run: Path) -> dict[str, str]:
-    """SHA-256 of scores.parquet and of every file of the models of a run, by path within it."""
+    """Return the SHA-256 of scores.parquet and of every file of the models of a run, by path within the run."""
     return {path.relative_to(run).as_posix(): _hash(path) for path in _files(run)}
 
 
 def check_hashes(run: Path, manifest: Mapping[str, Any]) -> None:
-    """Compare the models and scores of a run with its manifest; one of an earlier hepda has nothing to compare.
+    """Compare the models and scores of a run with its manifest; that of an earlier hepda contains nothing to compare.
 
-    A file that is missing is for whoever needs it to name.
+    A missing file is not an error here: the code that needs the file reports it.
 
     Raises:
-        SourceError: a file has another content than the training wrote, or is not one that it wrote.
+        SourceError: a file has another content than the training wrote, or was not written by the training.
         ConfigError: the record is damaged.
 
     """

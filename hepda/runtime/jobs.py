@@ -1,8 +1,8 @@
-"""A training as a job: its names and files, run side by side with others, kept so that it is not done again.
+"""A training as a job: its names and files, run in parallel with others, kept so that it is not repeated.
 
-Every kind of data trains by jobs: (model, fold, member). Jobs share nothing but what their kind has written to disk,
+Every kind of data trains by jobs: (model, fold, member). Jobs share only what their kind of data has written to disk,
 each runs on one thread with its own seed, and each leaves its model, its scores and its history in files. So the
-numbers do not depend on how many processes there are, and an interrupted run goes on with the jobs that are missing.
+numbers do not depend on the number of processes, and an interrupted run continues with the jobs that are missing.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from hepda.runtime import processes as parallel
 from hepda.runtime.processes import Send
 
 TrainingOutput = tuple[NDArray[np.float32], dict[str, Any], dict[str, list[float | None]]]
-"""What a training leaves: scores, facts about it (seconds, rows_per_second, epochs, ...), its history by column."""
+"""The result of a training: scores, facts about it (seconds, rows_per_second, epochs, ...), its history by column."""
 ITS_OWN = (ConfigError, DataError, TrainingError)
-"""What is wrong with one training alone, and no reason to stop others; a full disk or a lost process is one."""
+"""Errors of one training alone, which do not stop the others; a full disk or a lost process stops all."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingJob(ABC):
-    """One training. `table` is the folder where the wing wrote its data; `run` the run directory; `work` holds what
-    resumes.
+    """One training.
 
-    `kernels` is a setting of the trainer: the processes of a run do not measure for themselves which are the faster.
+    `table` is the folder where the kind of data wrote its data; `run` is the run directory; `work` holds the files for
+    resuming. `kernels` is a setting of the trainer: the processes of a run do not measure themselves which are faster.
     """
 
     config: Any
@@ -55,36 +55,36 @@ class TrainingJob(ABC):
 
     @property
     def name(self) -> str:
-        """Name of the job's files within `work`, and what progress is called."""
+        """Name of the job's files within `work`, and of its progress bar."""
         return f"{self.model}-{self.stem}"
 
     @property
     def folder(self) -> Path:
-        """Where the trained model goes."""
+        """The folder of the trained model."""
         return self.run / "models" / self.model
 
     @property
     def seed(self) -> int:
-        """Of initialisation, shuffles and dropout: fixed by the analysis's seed and what is trained.
+        """Seed of initialisation, shuffles and dropout: fixed by the seed of the analysis and what is trained.
 
-        Models of the same shape start from the same weights, so that they differ by what they are trained on.
+        Models of the same shape start from the same weights, so that they differ only by what they are trained on.
         """
         text = f"{self.config.seed_for(self.model)}:{self.fold}:{self.member}"
         return zlib.crc32(text.encode())
 
     @property
     def shared(self) -> bool:
-        """Whether the processes of torchrun compute it together (together.py): what a `Trainer` fits."""
+        """Whether the processes of torchrun compute it together (hepda.adversarial.distributed), as for a `Trainer`."""
         return True
 
     @abstractmethod
     def train(self, progress: Callable[[int, int], None]) -> TrainingOutput:
-        """Train, and save the model in `folder`; progress(done, total) tells the epochs."""
+        """Train, and save the model in `folder`; progress(done, total) is called with the epochs."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingResult:
-    """What a job left: scores of the rows that it did not see, and what is known of its training."""
+    """The result of a job: scores of the rows that it was not trained on, and facts about its training."""
 
     model: str
     fold: int
@@ -95,30 +95,30 @@ class TrainingResult:
 
     @property
     def name(self) -> str:
-        """As `TrainingJob.name`."""
+        """The same as `TrainingJob.name`."""
         return f"{self.model}-fold{self.fold}-member{self.member}"
 
 
 @dataclass(frozen=True, slots=True)
 class FailedTraining:
-    """A training that could not be done, and why."""
+    """A training that failed, and the reason."""
 
     name: str
     why: str
 
 
 def model_of(name: str) -> str:
-    """The model of a training, from the training's name."""
+    """Return the model of a training, from the name of the training."""
     return name.rpartition("-fold")[0]
 
 
 def done(job: TrainingJob) -> Path:
-    """The file that `run_job` leaves when a job is done."""
+    """Return the file that `run_job` leaves when a job is done."""
     return job.work / f"{job.name}.npz"
 
 
 def run_job(_: None, job: TrainingJob, send: Send) -> TrainingResult:
-    """Train, and leave scores and history in `job.work`; a job that is done already is not done again."""
+    """Train, and leave scores and history in `job.work`; a job that is done already is not repeated."""
     path = done(job)
     if not path.exists():
         score, about, history = job.train(lambda epochs, total: send(job.name, epochs, total))
@@ -135,7 +135,12 @@ def run_job(_: None, job: TrainingJob, send: Send) -> TrainingResult:
 
 
 def read_job(job: TrainingJob) -> TrainingResult:
-    """What `run_job` left. Raises StorageError if it cannot be read."""
+    """Read what `run_job` left.
+
+    Raises:
+        StorageError: it cannot be read.
+
+    """
     try:
         with np.load(done(job), allow_pickle=False) as file:
             text = json.loads(file["text"].tobytes().decode())
@@ -148,7 +153,7 @@ def read_job(job: TrainingJob) -> TrainingResult:
 
 
 def attempt(_: None, job: TrainingJob, send: Send) -> TrainingResult | FailedTraining:
-    """As `run_job`; what is wrong with this training alone is told, not raised."""
+    """Do the same as `run_job`, but return an error of this training alone instead of raising it."""
     try:
         return run_job(None, job, send)
     except ITS_OWN as error:
@@ -156,17 +161,30 @@ def attempt(_: None, job: TrainingJob, send: Send) -> TrainingResult | FailedTra
 
 
 def run_jobs(jobs: Sequence[TrainingJob], processes: int, progress: Send) -> list[TrainingResult]:
-    """All jobs, `processes` at a time; returns what they left, in the order given.
+    """Run all jobs.
+
+    Args:
+        jobs: the trainings.
+        processes: number of trainings in parallel.
+        progress: called with the name of a training, its epochs done, and its epochs in all.
+
+    Returns:
+        The results of the trainings, in the order of the jobs.
 
     Raises:
-        TrainingError: some failed. All others have been done then, and what they left stays in `TrainingJob.work`.
+        TrainingError: some failed. All others are done in this case, and their results stay in `TrainingJob.work`.
 
     """
     return all_trained(parallel.run(attempt, jobs, processes, shared=None, progress=progress))
 
 
 def all_trained(results: Sequence[TrainingResult | FailedTraining]) -> list[TrainingResult]:
-    """The results, none of which may be a failure. Raises TrainingError with name and reason of each that is one."""
+    """Return the results if none of them is a failure.
+
+    Raises:
+        TrainingError: some are; the message contains name and reason of each.
+
+    """
     failed = [result for result in results if isinstance(result, FailedTraining)]
     if failed:
         told = "\n".join(f"  {one.name}: {one.why}" for one in failed)

@@ -1,8 +1,8 @@
-"""One writer at a time: the lock of a folder that a verb writes into, and who holds it.
+"""One writer at a time: the lock of a folder that a command writes into, and its owner.
 
-The lock is a file of the folder that names its owner. Where the system has advisory locks, it holds one on that
-file and takes it back from a process that is killed; where it has none (some network file systems), the owner's
-name decides: a process of this machine that no longer runs owns nothing.
+The lock is a file of the folder that names its owner. If the system has advisory locks, the writer holds one on that
+file, and the system releases it when the process is killed. If the system has none (some network file systems), the
+name of the owner decides: a process of this machine that no longer runs does not own the lock.
 """
 
 from __future__ import annotations
@@ -20,17 +20,19 @@ from pathlib import Path
 from hepda.errors import ConfigError
 
 LOCK = ".hepda-lock"
-"""The file, in the folder that is written into; it is there as long as somebody writes."""
+"""The file, in the folder that is written into; it exists as long as a process writes."""
 
 _HELD = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
-"""What the system answers where it has no advisory locks on this file system."""
+"""Error numbers of a file system without advisory locks."""
 
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Who writes: process id, host, verb of hepda, when the verb started (UTC), and the process's start (of the
-    system's clock ticks; None where it tells none), by which another process with the same id is told apart.
+    """The writer: process id, host, command of hepda, when the command started (UTC), and the start of the process.
+
+    `born` is the start in ticks of the system's clock, None if the system does not provide it; it distinguishes the
+    process from a later one with the same id.
     """
 
     pid: int
@@ -51,7 +53,7 @@ class Owner:
             os.kill(self.pid, 0)
         except ProcessLookupError:
             return True
-        except PermissionError:  # it runs, and is another user's
+        except PermissionError:  # it runs, and belongs to another user
             pass
         now = _born(self.pid)
         return self.born is not None and now is not None and now != self.born
@@ -59,12 +61,15 @@ class Owner:
 
 @contextmanager
 def locked(folder: Path, verb: str, option: str = "") -> Iterator[None]:
-    """Nobody else writes into `folder` within the block. The folder is made if it is missing.
+    """Prevent other processes from writing into `folder` within the block. The folder is created if it is missing.
 
-    verb: of hepda, for the message that others get; option: that named the folder, for this verb's own message.
+    Args:
+        folder: the folder to lock.
+        verb: the command of hepda, for the message that other processes show.
+        option: the option that named the folder, for the message of this command.
 
     Raises:
-        ConfigError: another process writes there, and who it is; or the folder cannot be written to.
+        ConfigError: another process writes there (the message names it), or the folder cannot be written to.
 
     """
     place = f"{option} {folder}" if option else str(folder)
@@ -84,13 +89,13 @@ def locked(folder: Path, verb: str, option: str = "") -> Iterator[None]:
         os.pwrite(handle, json.dumps(asdict(owner)).encode(), 0)
         yield
     finally:
-        path.unlink(missing_ok=True)  # while it is held: whoever opened it meanwhile finds that it is gone
+        path.unlink(missing_ok=True)  # while it is held: a process that has opened it notices the removal
         os.close(handle)
         _remove_empty(made)
 
 
 def owner_of(folder: Path) -> Owner | None:
-    """Who the lock of a folder names; None without a lock, or with one that names nobody."""
+    """Return the owner that the lock of a folder names; None without a lock, or if it names no owner."""
     try:
         return _read((folder / LOCK).read_bytes())
     except OSError:
@@ -98,7 +103,12 @@ def owner_of(folder: Path) -> Owner | None:
 
 
 def _take(path: Path, place: str) -> int:
-    """Open and lock the file. Raises ConfigError if somebody has it."""
+    """Open and lock the file.
+
+    Raises:
+        ConfigError: another process holds the lock.
+
+    """
     while True:
         try:
             handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
@@ -131,7 +141,7 @@ def _lock(handle: int, path: Path, place: str) -> None:
             if error.errno not in _NO_LOCKS:
                 raise
         else:
-            owner = _read(os.pread(handle, 4096, 0))  # what was read before may be of the last but one
+            owner = _read(os.pread(handle, 4096, 0))  # what was read before may name an earlier owner
     if owner is not None and not owner.ended:
         raise ConfigError(
             f"{place}: another {owner} is writing there; wait until it has ended. If it no longer runs, remove {path}."
@@ -145,7 +155,7 @@ def _read(text: bytes) -> Owner | None:
 
 
 def _born(pid: int) -> int | None:
-    """When a process started, in clock ticks since the system did; None where the system does not tell."""
+    """Return when a process started, in clock ticks since the system did; None if the system does not provide it."""
     try:
         return int(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[19])
     except (OSError, ValueError, IndexError):
@@ -153,7 +163,7 @@ def _born(pid: int) -> int | None:
 
 
 def _make(folder: Path, place: str) -> list[Path]:
-    """Make the folder; the folders that were missing, the innermost first."""
+    """Create the folder; return the folders that were missing, the innermost first."""
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -163,7 +173,7 @@ def _make(folder: Path, place: str) -> list[Path]:
 
 
 def _remove_empty(folders: list[Path]) -> None:
-    """What was made and holds nothing goes again."""
+    """Remove the folders that were created and are empty."""
     with suppress(OSError):
         for folder in folders:
             folder.rmdir()

@@ -1,6 +1,6 @@
-"""Tasks side by side in processes of their own: one thread each, results in order, progress on the way.
+"""Tasks in parallel in processes of their own: one thread each, results in order, progress while they run.
 
-Results do not depend on the number of processes: a task sees what is shared and its own item, nothing else.
+Results do not depend on the number of processes: a task uses only the shared value and its own item.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ _WORKER: dict[str, Any] = {}
 
 
 def prepare(modules: Sequence[str] = ()) -> BaseContext:
-    """How processes are started; where the system allows it, from one that has imported `modules` for all of them.
+    """Return how processes are started; on Linux, from one that has imported `modules` for all of them.
 
-    Importing torch, scikit-learn and matplotlib takes a process three seconds. Processes that are forked from one
-    that has imported them, and done nothing else, start at once; it imports while this one goes on, and ends with
-    it. The modules of the first call count. Elsewhere than on Linux every process imports for itself.
+    Importing torch, scikit-learn and matplotlib takes a process three seconds. Processes that are forked from one that
+    has imported them, and done nothing else, start at once. That process imports while this one continues, and ends
+    with this one. Only the modules of the first call count. On other systems every process imports by itself.
     """
     if sys.platform != "linux":
         return multiprocessing.get_context("spawn")
@@ -49,7 +49,7 @@ def prepare(modules: Sequence[str] = ()) -> BaseContext:
 
 @contextmanager
 def _threads_of_libraries(count: int) -> Iterator[None]:
-    """Processes started in the block have so many threads in BLAS and OpenMP: a fork keeps no more than one."""
+    """Give processes started in the block `count` threads in BLAS and OpenMP: a fork keeps no more than one."""
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     before = {name: os.environ.get(name) for name in names}
     os.environ.update(dict.fromkeys(names, str(count)))
@@ -65,7 +65,7 @@ def _threads_of_libraries(count: int) -> Iterator[None]:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """One thread for torch and for OpenMP within the block: sums come out the same whatever the cores."""
+    """Use one thread for torch and for OpenMP within the block: sums do not depend on the number of cores."""
     import threadpoolctl
     import torch
 
@@ -79,7 +79,7 @@ def one_thread() -> Iterator[None]:
 
 
 def cores() -> int:
-    """Cores that this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -91,10 +91,20 @@ def run(
     shared: Shared,
     progress: Send,
 ) -> list[Result]:
-    """task(shared, item, send) for each item, `processes` at a time; with 1, or one item, in this process.
+    """Call task(shared, item, send) for each item, `processes` at a time; with 1, or one item, in this process.
 
-    `task` is a function of a module; `shared` and the items travel to the workers once. Whatever a task raises is
-    raised here, and so is an interrupt; the workers are ended then.
+    Whatever a task raises is raised here, and so is an interrupt; in both cases the workers are ended.
+
+    Args:
+        task: a function of a module.
+        items: sent to the workers once.
+        processes: number of processes.
+        shared: sent to the workers once.
+        progress: called with the arguments of `send`.
+
+    Returns:
+        The results, in the order of the items.
+
     """
     if processes == 1 or len(items) < 2:
         with one_thread():
@@ -106,7 +116,16 @@ def run(
 
 @contextmanager
 def crew(processes: int, *, shared: Any, progress: Send) -> Iterator[Callable[..., list[Any]]]:
-    """share_out(task, items), as `run`, for several lists of items in the same processes: they start once."""
+    """Provide share_out(task, items), which does the same as `run`, for several lists of items in the same processes.
+
+    The processes start once.
+
+    Args:
+        processes: number of processes; 1 for this process alone.
+        shared: sent to the workers once.
+        progress: called with what is done, how far it is, and how far it goes.
+
+    """
     if processes == 1:
 
         def alone(task: Callable[[Any, Any, Send], Any], items: Sequence[Any]) -> list[Any]:
@@ -135,7 +154,7 @@ def _share_out(
             progress(*queue.get())
         for future in finished:
             future.result()
-    with contextlib.suppress(Empty):  # what the workers said last is still on its way
+    with contextlib.suppress(Empty):  # the last messages of the workers may still be on their way
         while True:
             progress(*queue.get(timeout=0.05))
     return [future.result() for future in futures]
@@ -143,10 +162,15 @@ def _share_out(
 
 @contextmanager
 def workers(processes: int, start: Callable[..., None] | None = None, *arguments: Any) -> Iterator[ProcessPoolExecutor]:
-    """A pool whose processes end with the block, however it ends, and with this process, however that ends.
+    """Provide a pool whose processes end with the block, however it ends, and with this process, however that ends.
 
     Each process calls start(*arguments) first. Ctrl-C reaches the whole group of processes: the workers ignore it,
     and are ended here when it is raised in the block.
+
+    Args:
+        processes: number of processes.
+        start: called first in each process, None for nothing.
+        *arguments: of `start`.
 
     Raises:
         ProcessError: a worker was ended from outside.
@@ -156,7 +180,7 @@ def workers(processes: int, start: Callable[..., None] | None = None, *arguments
     try:
         yield pool
     except BaseException as error:
-        # The pool's manager is told first, or it would take the ended workers for a crash of its own.
+        # The pool's manager is shut down first, or it would take the ended workers for a crash.
         pool.shutdown(wait=False, cancel_futures=True)
         for child in multiprocessing.active_children():
             child.terminate()
@@ -172,10 +196,11 @@ def workers(processes: int, start: Callable[..., None] | None = None, *arguments
 def submit(
     pool: ProcessPoolExecutor, task: Callable[..., Result], calls: Sequence[tuple[Any, ...]]
 ) -> list[Future[Result]]:
-    """A future of task(*call) for each call, in processes that Ctrl-C does not reach while they start.
+    """Return a future of task(*call) for each call, in processes that Ctrl-C does not reach while they start.
 
-    Each call starts a process until there are enough, and the pool's manager watches those that it had seen when it
-    was last woken: without one call more, the end of the last process would go unnoticed until another task is done.
+    Each call starts a process until there are enough, and the manager of the pool watches those that existed when it
+    was last woken. Therefore one more call is submitted: without it, the end of the last process would go unnoticed
+    until another task is done.
     """
     with shielded():
         futures = [pool.submit(task, *call) for call in calls]
@@ -189,7 +214,10 @@ def _nothing() -> None:
 
 @contextmanager
 def shielded() -> Iterator[None]:
-    """Processes that are made in the block never see Ctrl-C, not even while they start; this one sees it after."""
+    """Shield processes that are created in the block from Ctrl-C, even while they start.
+
+    This process gets an interrupt of the block after the block.
+    """
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
@@ -208,7 +236,7 @@ def _begin(start: Callable[..., None] | None, arguments: tuple[Any, ...]) -> Non
 
 
 def _end_with_parent() -> None:
-    # A worker waits for work in a pipe that it holds open itself: nothing else tells it that the parent was killed.
+    # A worker waits for work in a pipe that it holds open itself: it has no other sign that the parent was killed.
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

@@ -1,4 +1,4 @@
-"""What a verb may use of the machine and of others: memory, processes, a cluster, and where tables are kept."""
+"""What a command may use of the machine and of other machines: memory, processes, a cluster, folders of tables."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from hepda.errors import ConfigError
 CACHE = ".hepda-cache"
 """The folder of tables beside the run directories, unless `--cache` or HEPDA_CACHE names another."""
 LEAST_MEMORY = 400_000_000
-"""Bytes. Below that Python with its libraries leaves no room for events."""
+"""In bytes. With less memory, Python and its libraries leave no room for events."""
 PROCESS = 250_000_000
-"""Bytes that a process takes before it holds any event."""
+"""Bytes of a process before it holds any event."""
 
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "KI": 2**10, "MI": 2**20, "GI": 2**30, "TI": 2**40}
 _LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
-"""Where Linux tells what a batch system or a container gives to its processes."""
+"""Files in which Linux gives the memory limit of a batch job or a container."""
 
 
 @dataclass(frozen=True, slots=True)
 class Resources:
     """What reading and training may use.
 
-    memory: bytes that all processes together hold of events, None for half of the machine's; cluster: see
+    memory: bytes of events that all processes together may hold, None for half of the machine's memory; cluster: see
     `hepda.runtime.cluster`, None for processes of this machine; processes: of this machine, in parallel; cache: the
-    folder of tables that are kept, None to keep none; folder: where a table goes that is not kept, None for the memory.
+    folder of tables that are kept, None to keep none; folder: that of a table that is not kept, None for the memory.
     """
 
     memory: int | None = None
@@ -38,22 +38,27 @@ class Resources:
 
     @property
     def budget(self) -> int:
-        """Bytes."""
+        """The memory in bytes."""
         return machine_memory() // 2 if self.memory is None else self.memory
 
     def share(self, processes: int) -> int:
-        """Bytes that each of so many processes may hold of events, with this one beside them."""
+        """Return the bytes of events that each of so many processes may hold, in addition to this process."""
         free = self.budget - (processes + 1) * PROCESS
         return max(free, self.budget // 8) // processes
 
     def side_by_side(self, wanted: int, each: int) -> int:
-        """How many of `wanted` processes fit that hold `each` bytes of events; at least one."""
+        """Return how many of `wanted` processes that hold `each` bytes of events fit into the memory; at least one."""
         fitting = (self.budget - PROCESS) // (each + PROCESS)
         return int(max(1, min(wanted, fitting)))
 
 
 def memory_of(text: str) -> int:
-    """`2GB`, `1.5 GiB`, `800M`: bytes. Raises ConfigError for anything else, and for less than hepda can work in."""
+    """Return the bytes of `2GB`, `1.5 GiB` or `800M`.
+
+    Raises:
+        ConfigError: the text is anything else, or less than hepda needs.
+
+    """
     found = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([KMGT]?I?)B?\s*", text.upper())
     if found is None or found.group(2) not in _UNITS:
         raise ConfigError(f"--memory {text}: is not an amount of memory; say it as 2GB, 1.5GiB or 800MB.")
@@ -64,7 +69,7 @@ def memory_of(text: str) -> int:
 
 
 def machine_memory() -> int:
-    """Bytes of memory that this process can have: the machine's, or what its batch job or container is given."""
+    """Return the bytes of memory available to this process: those of the machine, or of its batch job or container."""
     sizes = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
     for place in _LIMITS:
         try:
@@ -75,7 +80,17 @@ def machine_memory() -> int:
 
 
 def cache_folder(runs: Path, given: Path | None = None, none: bool = False) -> Path | None:
-    """Where tables are kept: `given`, or HEPDA_CACHE, or a folder beside the run directories in `runs`."""
+    """Return the folder of kept tables: `given`, or HEPDA_CACHE, or a folder beside the run directories in `runs`.
+
+    Args:
+        runs: the folder of the run directories.
+        given: the value of `--cache`.
+        none: whether `--no-cache` was given; the result is None in this case.
+
+    Raises:
+        ConfigError: both options were given.
+
+    """
     if none:
         if given is not None:
             raise ConfigError("--cache and --no-cache: say one of them.")
@@ -85,7 +100,7 @@ def cache_folder(runs: Path, given: Path | None = None, none: bool = False) -> P
 
 
 def in_words(size: float) -> str:
-    """`3.1 GB`."""
+    """Format a number of bytes with a unit: `3.1 GB`."""
     for unit in ("bytes", "kB", "MB", "GB"):
         if size < 1000:
             return f"{size:.3g} {unit}"

@@ -1,4 +1,4 @@
-"""The run directory: what a run leaves, written whole or not at all."""
+"""The run directory: the files of a run, each written whole or not at all."""
 
 from __future__ import annotations
 
@@ -27,16 +27,18 @@ PACKAGES = ("hepda", "torch", "numpy", "scikit-learn", "uproot", "awkward", "xgb
 FILES = (
     "manifest.json", "metrics.json", "config.yaml", "scores.parquet", "history.csv", "figures.json", "report.html",
 )  # fmt: skip
-"""What a complete run directory holds, besides models/ and plots/."""
+"""The files of a complete run directory, besides models/ and plots/."""
 MODELS, PLOTS = "models", "plots"
 """The folders of a run directory: trained models by name, and figures as PNG and PDF."""
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A name to write to that becomes `path` when the block ends well, and is removed when it does not.
+    """Provide a name to write to; its file becomes `path` when the block succeeds, and is removed when it fails.
 
-    Raises StorageError for what the disk refuses.
+    Raises:
+        StorageError: the disk is full or does not allow the writing.
+
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -49,7 +51,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def check_writable(folder: Path, option: str) -> None:
-    """Raise ConfigError, naming the option that gave it, for a folder that cannot be made or written to."""
+    """Raise ConfigError, naming the option that gave it, for a folder that cannot be created or written to."""
     there = folder.absolute()
     while not there.exists():
         there = there.parent
@@ -66,7 +68,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def plain(value: Any) -> Any:
-    """A value as JSON can say it: numpy numbers as Python's; a NaN is an error, a missing number is None."""
+    """Return a value in types of JSON: numpy numbers become Python's; a NaN is an error, a missing number is None."""
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -104,7 +106,7 @@ def read_json(path: Path) -> Any:
 
 @contextmanager
 def readable(path: Path) -> Iterator[None]:
-    """What cannot be read or is not of the shape that hepda writes is, within the block, a ConfigError that says so."""
+    """Turn errors of reading in the block, and content that is not of hepda, into a ConfigError that names `path`."""
     try:
         yield
     except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError, csv.Error) as error:
@@ -115,7 +117,7 @@ def readable(path: Path) -> Iterator[None]:
 
 
 def history_csv(histories: Mapping[str, Mapping[str, Sequence[float | None]]]) -> str:
-    """All histories as one table: a row an epoch of a job; empty where a quantity was not measured."""
+    """Return all histories as one table: a row for each epoch of a job; empty cells if a quantity was not measured."""
     names = list(dict.fromkeys(name for columns in histories.values() for name in columns))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -130,7 +132,12 @@ def history_csv(histories: Mapping[str, Mapping[str, Sequence[float | None]]]) -
 
 
 def read_history(path: Path) -> dict[str, dict[str, list[float | None]]]:
-    """What `history_csv` wrote. Raises ConfigError for a file that is missing or something else."""
+    """Read what `history_csv` wrote.
+
+    Raises:
+        ConfigError: the file is missing or of another kind.
+
+    """
     histories: dict[str, dict[str, list[float | None]]] = {}
     with readable(path), path.open(newline="", encoding="utf-8") as file:
         reader = csv.DictReader(file, strict=True)
@@ -151,7 +158,7 @@ def read_history(path: Path) -> dict[str, dict[str, list[float | None]]]:
 
 
 def write_scores(path: Path, columns: Mapping[str, Any]) -> None:
-    """scores.parquet: equal-length columns; names (sample, domain) as dictionaries."""
+    """Write scores.parquet: columns of equal length; names (sample, domain) as dictionaries."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -160,11 +167,18 @@ def write_scores(path: Path, columns: Mapping[str, Any]) -> None:
 
 
 NAMES = "names"
-"""The kind of a column of names, which is a dictionary; others are the letters of numpy's kinds."""
+"""The kind of a column of names, which is a dictionary; the other kinds are the letters of numpy's kinds."""
 
 
 def read_scores(run: Path, kinds: Mapping[str, str] | None = None) -> Any:
-    """The table of `write_scores` of a run directory, as pyarrow has it; kinds: of the columns that it must have.
+    """Read the table of `write_scores` of a run directory.
+
+    Args:
+        run: the run directory.
+        kinds: the columns that the table must have, with their kinds.
+
+    Returns:
+        The table of pyarrow.
 
     Raises:
         ConfigError: there is no such file, it cannot be read, or a column is missing, of another kind or has gaps.
@@ -194,7 +208,7 @@ def read_scores(run: Path, kinds: Mapping[str, str] | None = None) -> Any:
 
 
 def _kind_of(kind: Any) -> str:
-    """The letter that numpy has for a type of pyarrow; "O" for one that numpy does not have."""
+    """Return the letter that numpy has for a type of pyarrow; "O" for one that numpy does not have."""
     try:
         return str(np.dtype(kind.to_pandas_dtype()).kind)
     except (NotImplementedError, TypeError):
@@ -202,7 +216,7 @@ def _kind_of(kind: Any) -> str:
 
 
 def provenance(seed: int) -> dict[str, Any]:
-    """What the numbers were made with: versions, machine, git commit of the working folder, seed, time."""
+    """Return the origin of the numbers: versions, machine, git commit of the working folder, seed, time."""
     versions = {}
     for package in PACKAGES:
         try:
@@ -219,7 +233,7 @@ def provenance(seed: int) -> dict[str, Any]:
 
 
 def git_commit() -> str | None:
-    """Commit of the working folder, with `+` if it has changes; None outside a repository."""
+    """Return the commit of the working folder, with `+` if it has changes; None outside a repository."""
 
     def git(*arguments: str) -> str:
         command = ["git", *arguments]
@@ -233,16 +247,16 @@ def git_commit() -> str | None:
 
 
 def own_files(run: Path) -> list[str]:
-    """Names of the files in `run` that hepda wrote, relative to it: of the run, its models, its figures, its fit."""
+    """Return the names of the files in `run` that hepda wrote, relative to it: of run, models, figures and fit."""
     patterns = (*FILES, f"{MODELS}/*/fold*-member*")
     found = [*(path for pattern in patterns for path in run.glob(pattern)), *fitted_files(run)]
-    with suppress(ConfigError):  # a list that cannot be read says of no file that hepda wrote it
+    with suppress(ConfigError):  # an unreadable list does not show of any file that hepda wrote it
         found += _drawn(run, _figure_entries(run))
     return [path.relative_to(run).as_posix() for path in found if path.is_file()]
 
 
 Figure = tuple[str, str, str, Path]
-"""Of the report: section, title, caption, PNG."""
+"""A figure of the report: section, title, caption, PNG."""
 
 
 def write_figures(
@@ -251,10 +265,18 @@ def write_figures(
     figures: Iterable[tuple[str, str, str, Any]],
     failed: Iterable[tuple[str, str, str]] = (),
 ) -> None:
-    """Write figures.json: the figures of the verb `by`, and after them those that other verbs have left.
+    """Write figures.json: the figures of the command `by`, and those of other commands.
 
-    failed: section, title, and why it could not be drawn. Paths are relative to `run`, so that it may be moved and
-    copied. Files in its plots/ that an earlier `by` drew and that are no longer among the figures are removed.
+    The figures of `hepda evaluate` come first, those of other commands in the order of their writing. Paths are
+    relative to `run`, so that it may be moved and copied. Files in its plots/ that an earlier `by` drew and that are no
+    longer among the figures are removed.
+
+    Args:
+        run: the run directory.
+        by: the command that drew the figures.
+        figures: section, title, caption and PNG of each.
+        failed: section, title, and the reason for which it could not be drawn.
+
     """
     old = _figure_entries(run)
     kept = [entry for entry in old if entry["by"] != by]
@@ -270,13 +292,18 @@ def write_figures(
 
 
 def _drawn(run: Path, entries: Iterable[Mapping[str, Any]]) -> list[Path]:
-    """PNG and PDF of the figures in plots/ of the run."""
+    """Return PNG and PDF of the figures in plots/ of the run."""
     own = [run / entry["file"] for entry in entries if Path(entry.get("file", "")).parent == Path(PLOTS)]
     return [path.with_suffix(suffix) for path in own for suffix in (".png", ".pdf")]
 
 
 def _figure_entries(run: Path) -> list[dict[str, str]]:
-    """What figures.json lists, none if there is no such file. Raises ConfigError for another content."""
+    """Return the entries of figures.json, none if there is no such file.
+
+    Raises:
+        ConfigError: it has another content.
+
+    """
     path = run / "figures.json"
     found = read_json(path) if path.is_file() else []
     with readable(path):
@@ -294,7 +321,12 @@ def _place(path: Path, run: Path) -> str:
 
 
 def read_figures(run: Path) -> tuple[list[tuple[str, Figure]], list[str]]:
-    """The figures of figures.json, each with the verb that drew it; and in words which of them are missing, and why."""
+    """Read the figures of figures.json.
+
+    Returns:
+        Each figure with the command that drew it; and a sentence for each missing figure, with the reason.
+
+    """
     found: list[tuple[str, Figure]] = []
     lost = []
     for entry in _figure_entries(run):
@@ -312,7 +344,17 @@ def read_figures(run: Path) -> tuple[list[tuple[str, Figure]], list[str]]:
 
 
 def copy_figures(run: Path, folder: Path, by: str) -> list[Path]:
-    """Copy PNG and PDF of the figures of the verb `by` into `folder`; the PNGs there, in the order of figures.json."""
+    """Copy PNG and PDF of the figures of the command `by` into `folder`.
+
+    Args:
+        run: the run directory.
+        folder: the target.
+        by: the command that drew the figures.
+
+    Returns:
+        The PNGs in `folder`, in the order of figures.json.
+
+    """
     copied = []
     for verb, (_, _, _, png) in read_figures(run)[0]:
         if verb == by:
@@ -325,7 +367,7 @@ def copy_figures(run: Path, folder: Path, by: str) -> list[Path]:
 
 
 def fitted_files(folder: Path) -> list[Path]:
-    """fit.json and the workspaces that `hepda fit` left in `folder`; none if its fit.json is not hepda's."""
+    """Return fit.json and the workspaces that `hepda fit` left in `folder`; none if its fit.json is not hepda's."""
     try:
         found = read_json(folder / "fit.json")
     except ConfigError:
@@ -336,7 +378,7 @@ def fitted_files(folder: Path) -> list[Path]:
 
 
 def stamp(run: Path) -> str:
-    """What a fit was made of: a checksum of a run's analysis file and scores."""
+    """Return a checksum of the input of a fit: the analysis file and the scores of a run."""
     value = 0
     for name in ("config.yaml", "scores.parquet"):
         value = zlib.crc32((run / name).read_bytes(), value)
@@ -344,7 +386,12 @@ def stamp(run: Path) -> str:
 
 
 def read_fit(folder: Path, run: Path) -> tuple[Any, list[str]]:
-    """fit.json of `folder`, or None; and in words, if it is there, why it is not shown."""
+    """Read fit.json of `folder`.
+
+    Returns:
+        Its content, or None; and a sentence if the file exists but is not shown, with the reason.
+
+    """
     if not (folder / "fit.json").is_file():
         return None, []
     found = read_json(folder / "fit.json")

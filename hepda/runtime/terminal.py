@@ -1,4 +1,4 @@
-"""Tables of numbers on a terminal of any width and any encoding: no number is cut, and nothing cannot be written."""
+"""Tables of numbers on a terminal of any width and any encoding: no number is cut, every character can be written."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     from hepda.number_format import Table as ReportTable
 
 _GAP, _FRAME = 1, 2
-"""Cells between two columns, and those at both sides of a table."""
+"""Number of cells between two columns, and of cells at both sides of a table."""
 
 
 @dataclass(frozen=True, slots=True)
 class NumberTable:
     """A table for the terminal: the first column names the rows, the others hold numbers.
 
-    A number is never cut, whatever the width of the terminal: headings break between words and names anywhere, and
-    where the columns still do not fit side by side, they are printed below each other in parts, each with the names.
+    A number is never cut, whatever the width of the terminal: headings break between words, and names anywhere. If the
+    columns still do not fit, they are printed below each other in parts, each with the names.
     """
 
     head: Sequence[str]
@@ -37,7 +37,7 @@ class NumberTable:
     caption: str = ""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """What rich prints: the table, or its parts."""
+        """Yield what rich prints: the table, or its parts."""
         cells = [[legible(text, options.encoding) for text in row] for row in (self.head, *self.rows)]
         title, caption = (Text(legible(text, options.encoding)) for text in (self.title, self.caption))
         columns = [_Column.of([row[i] for row in cells], i == 0) for i in range(len(self.head))]
@@ -60,7 +60,7 @@ class NumberTable:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Column:
-    """The heading and the cells of a column; the cells of the terminal that it takes at least, and on one line."""
+    """The heading and the cells of a column, with its smallest width and its width on one line in terminal cells."""
 
     texts: Sequence[str]
     least: int
@@ -68,13 +68,13 @@ class _Column:
 
     @classmethod
     def of(cls, texts: Sequence[str], names: bool) -> _Column:
-        """names: it may break anywhere, from 16 cells on."""
+        """Make a column of its texts; `names` means that it may break anywhere, from 16 cells on."""
         words = max(map(cell_len, [*texts[1:], *texts[0].split()]), default=0)
         return cls(texts, min(words, 16) if names else words, max(map(cell_len, texts), default=0))
 
 
 def _parts(columns: Sequence[_Column], width: int) -> list[list[_Column]]:
-    """The columns of each part: the first, and as many others as fit into `width` with it, but one at least."""
+    """Return the columns of each part: the first, and as many others as fit into `width` with it, but at least one."""
     first, *others = columns
     parts: list[list[_Column]] = [[first]]
     for column in others:
@@ -87,7 +87,7 @@ def _parts(columns: Sequence[_Column], width: int) -> list[list[_Column]]:
 
 
 def _widths(part: Sequence[_Column], width: int) -> list[int]:
-    """What is left of `width` goes to the columns that lack the most for one line."""
+    """Return the width of each column; the rest of `width` goes to the columns that need most to be on one line."""
     widths = [column.least for column in part]
     for _ in range(width - sum(widths) - _GAP * (len(part) - 1)):
         lacks = [column.whole - own for column, own in zip(part, widths, strict=True)]
@@ -117,11 +117,11 @@ _WORDS = {
     "\N{LESS-THAN OR EQUAL TO}": "<=", "\N{GREATER-THAN OR EQUAL TO}": ">=", "\N{CHECK MARK}": "*",
     "\N{SUPERSCRIPT MINUS}": "^-", "\N{SUPERSCRIPT ONE}": "1", "\N{SUPERSCRIPT TWO}": "^2",
 }  # fmt: skip
-"""What stands for a character where the encoding has none; others lose their accents, or are shown by number."""
+"""Replacements of characters that an encoding lacks; other characters lose their accents, or are shown by number."""
 
 
 def legible(text: str, encoding: str) -> str:
-    """The text in characters that `encoding` has."""
+    """Return the text in characters that `encoding` has."""
     try:
         text.encode(encoding)
     except (UnicodeEncodeError, LookupError):
@@ -142,7 +142,7 @@ def _in_words(character: str, encoding: str) -> str:
 
 
 def _replace(error: UnicodeError) -> tuple[str, int]:
-    """The error handler of the streams: what an encoding lacks is written in words."""
+    """Replace, as the error handler of the streams, characters that an encoding lacks by text."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     lost = error.object[error.start : error.end]
@@ -150,7 +150,7 @@ def _replace(error: UnicodeError) -> tuple[str, int]:
 
 
 def write_anything() -> None:
-    """From now on stdout and stderr take every text, in an encoding that lacks characters too: none is an error."""
+    """Let stdout and stderr accept every text from now on, even if their encoding lacks characters."""
     codecs.register_error("hepda", _replace)
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)

@@ -1,9 +1,9 @@
-"""Several processes of torchrun as one run: the first tells the story, the others take part in its trainings.
+"""Several processes of torchrun as one run: the first does the whole run, the others take part in its trainings.
 
     torchrun --nproc-per-node 2 -m hepda train --config tth.yaml
 
-Each training is shared by all processes, one after the other: every process computes its part of each batch, and the
-gradients are summed. On several machines the run directory has to lie where all of them can read it.
+Each training is shared by all processes, one training after the other: every process computes its part of each batch,
+and the gradients are summed. On several machines the run directory must be readable by all of them.
 """
 
 from __future__ import annotations
@@ -20,17 +20,24 @@ from hepda.runtime.processes import Send, one_thread
 
 
 def started() -> bool:
-    """Whether torchrun started this process as one of several."""
+    """Return whether torchrun started this process as one of several."""
     return int(os.environ.get("WORLD_SIZE", "1")) > 1 and "RANK" in os.environ
 
 
 def follows() -> bool:
-    """Whether it is not the first of them."""
+    """Return whether this process is one of torchrun, but not the first of them."""
     return started() and int(os.environ["RANK"]) > 0
 
 
 def run_jobs(jobs: Sequence[TrainingJob], processes: int, progress: Send) -> list[TrainingResult]:
-    """As `jobs.run_jobs`, with the help of the other processes where torchrun started some."""
+    """Do the same as `jobs.run_jobs`, together with the other processes if torchrun started some.
+
+    Args:
+        jobs: the trainings.
+        processes: number of processes if torchrun started none.
+        progress: receives the progress of the trainings.
+
+    """
     from hepda.adversarial import distributed
 
     if not started():
@@ -45,8 +52,9 @@ def run_jobs(jobs: Sequence[TrainingJob], processes: int, progress: Send) -> lis
 
 
 def follow() -> None:
-    """What a process that is not the first does: its part of every training. Its models and scores, which are those
-    of the first, go nowhere.
+    """Do the part of a process that is not the first: its share of every training.
+
+    Its models and scores are those of the first process and are discarded.
     """
     from hepda.adversarial import distributed
 
@@ -54,5 +62,6 @@ def follow() -> None:
     jobs: list[TrainingJob] = distributed.broadcast([])
     with tempfile.TemporaryDirectory() as folder, one_thread():
         for job in jobs:
-            single.attempt(None, replace(job, run=Path(folder), work=Path(folder)), lambda *_: None)  # the first tells
+            # The first process reports the progress.
+            single.attempt(None, replace(job, run=Path(folder), work=Path(folder)), lambda *_: None)
     distributed.shutdown()

@@ -1,12 +1,12 @@
 """`hepda apply`: the scores of a run's models for every event of any files, as friends of their trees.
 
-A friend has the events of its file, all of them and in their order: the branches that identify an event, `fold`,
-`selected`, and `score_<model>` (NaN where the selection fails), then `selected_<systematic>_<side>` and
+A friend has all the events of its file, in the same order: the branches that identify an event, `fold`, `selected`,
+and `score_<model>` (NaN where the selection fails), then `selected_<systematic>_<side>` and
 `score_<model>_<systematic>_<side>` for the shape systematics of the analysis. An event is scored by the trainings of
 its own fold, so an event that was trained on gets the score of a model that did not see it.
 
-Each finished file leaves a record in `.apply`. The same command goes on where it was interrupted: files whose record
-fits the run, the input and the output are kept, all others are written anew.
+Each finished file leaves a record in `.apply`. The same command continues an interrupted one: files whose record
+fits the run, the input and the output are kept, all other files are written again.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ from hepda.workflows.train import Progress, processes_of
 
 Array = NDArray[Any]
 LAYOUT = 1
-"""Of the friends; a record of another one does not fit."""
+"""Version of the layout of the friends; a record of another version does not fit."""
 SUMMARY, RECORDS = "apply.json", ".apply"
 
 
 @dataclass(frozen=True, slots=True)
 class ScoringTask:
-    """A file to be scored: its path, where its friends go, and the sample whose aliases and variables hold."""
+    """A file to score: its path, the file of its friends, and the sample whose aliases and variables apply to it."""
 
     path: str
     output: Path
@@ -53,13 +53,13 @@ class ScoringTask:
 
     @property
     def record(self) -> Path:
-        """Where it stands that the file is finished."""
+        """The file that records that the file is finished."""
         return self.output.parent / RECORDS / f"{self.output.name}.json"
 
 
 @dataclass(frozen=True, slots=True)
 class Applying:
-    """What every file shares. stamp: checksum of the analysis file and of all models; kind: the format."""
+    """What all files share. stamp: checksum of the analysis file and of all models; kind: the format."""
 
     config: AnalysisConfig
     models: Path
@@ -69,7 +69,7 @@ class Applying:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What was done: records of all files in their order, how many of them were there already, further lines."""
+    """The result: records of all files in their order, how many of them were finished before, and further lines."""
 
     records: list[dict[str, Any]]
     kept: int
@@ -86,15 +86,24 @@ def apply(
     sample: str | None = None,
     processes: int | None = None,
 ) -> Applied:
-    """Score `files` (paths, globs, folders, URLs) by the models of `run`; one file of friends each into `output`.
+    """Score `files` by the models of `run`; write one file of friends for each into `output`.
 
     Every file that is not finished is opened and checked before the first is scored.
 
+    Args:
+        run: the run directory.
+        files: paths, globs, folders or URLs.
+        output: the folder of the friends.
+        progress: receives stages and steps.
+        kind: the format of the friends, a key of `SUFFIX`.
+        sample: the sample whose aliases and variables apply to the files; None lets `sample_for` find it for each file.
+        processes: number of processes; None for those of the analysis.
+
     Raises:
-        ConfigError: `run` is no run directory, `output` holds something else or the scores of another run, or two
-            files would get one output.
+        ConfigError: `run` is not a run directory, `output` holds other files or the scores of another run, or two
+            files would get the same output.
         SourceError: a file is missing or broken.
-        ExpressionError: the features cannot be formed of a file's branches.
+        ExpressionError: the features cannot be formed from the branches of a file.
         DataError: a feature is not a finite number.
 
     """
@@ -151,7 +160,7 @@ def _tasks(
 
 @contextmanager
 def _owned(output: Path, shared: Applying, run: Path) -> Iterator[None]:
-    """The folder, made or found good, and locked for the block."""
+    """Create or check the folder, and lock it for the block."""
     run_directory.check_writable(output, "--output")
     summary = output / SUMMARY
     others = [path for path in output.iterdir() if path.name != LOCK] if output.is_dir() else []
@@ -174,7 +183,7 @@ def _write_summary(output: Path, shared: Applying, run: Path, records: list[dict
 
 
 def _state(path: str) -> dict[str, Any]:
-    """Size (bytes) and time of change (ns) of a local file; a URL tells neither, and is taken to be unchanged."""
+    """Return size (bytes) and time of change (ns) of a local file; a URL has neither, and is taken to be unchanged."""
     if is_remote(path):
         return {"path": path, "bytes": None, "modified": None}
     stat = Path(path).stat()
@@ -182,7 +191,7 @@ def _state(path: str) -> dict[str, Any]:
 
 
 def _kept(shared: Applying, task: ScoringTask) -> dict[str, Any] | None:
-    """The record of a finished file that fits the run, the input and the output."""
+    """Return the record of a finished file if it fits the run, the input and the output, otherwise None."""
     if not task.record.is_file() or not task.output.is_file():
         return None
     try:
@@ -232,14 +241,14 @@ def _apply_file(shared: Applying, item: tuple[ScoringTask, FriendFile], send: Se
 
 
 def _branches(config: AnalysisConfig, keys: Sequence[str], variations: Sequence[str]) -> list[str]:
-    """The branches in their order, by what they hold."""
+    """Return the branches in their order, named by their content."""
     endings = ["", *(f"_{variation}" for variation in variations)]
     scores = [text + e for e in endings for text in ("selected", *(f"score_{model}" for model in config.models))]
     return [*keys, "fold", *scores]
 
 
 def _columns(shared: Applying, span: EventSpan, variations: Sequence[str]) -> dict[str, Array]:
-    """All branches of a span, [n] each."""
+    """Return all branches of a span, [n] each."""
     config, n = shared.config, len(span.key)
     columns: dict[str, Array] = {**span.keys, "fold": fold_of(span.key, config.split.folds)}
     for variation in ("", *variations):
@@ -257,7 +266,7 @@ def _columns(shared: Applying, span: EventSpan, variations: Sequence[str]) -> di
 
 
 def _absences(records: Sequence[dict[str, Any]]) -> list[str]:
-    """In words, which variations some files could not have."""
+    """Return lines that say which variations are missing in which files."""
     lost: dict[tuple[str, str], list[str]] = {}
     for record in records:
         for variation, branch in record["absent"].items():
@@ -274,17 +283,17 @@ def _some(names: Sequence[str]) -> str:
 
 
 class _Told:
-    """Adds up what the files tell, for one bar."""
+    """Adds up the progress of the files for one bar."""
 
     def __init__(self, progress: Progress) -> None:
         self._step: Callable[[str, int, int], None] = progress.step
         self.expect("", 0)
 
     def expect(self, what: str, total: int) -> None:
-        """From now on `what` is counted, up to `total`."""
+        """Start to count `what`, up to `total`."""
         self._what, self._total, self._done = what, total, dict[str, int]()
 
     def __call__(self, path: str, done: int, _: int) -> None:
-        """The file at `path` is at `done`."""
+        """Set the progress of the file at `path` to `done`."""
         self._done[path] = done
         self._step(self._what, sum(self._done.values()), self._total)

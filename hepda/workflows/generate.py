@@ -1,8 +1,9 @@
-"""Running a generator page (such as analyses/tth/generate.py) on several processes, and writing its ntuples.
+"""Run a generator page (such as analyses/tth/generate.py) on several processes, and write its ntuples.
 
 A page is a Python file that the user names and that holds the physics: `SAMPLES` (name -> SampleSpec),
-`generate_chunk(spec, seed) -> Chunk` and `assemble(samples) -> files`. This module does the rest: chunks with seeds of
-their own on several processes, finished chunks kept so that an interrupted run goes on, rounding, and ROOT files.
+`generate_chunk(spec, seed) -> Chunk` and `assemble(samples) -> files`. This module does the rest: it generates chunks
+with their own seeds on several processes, keeps finished chunks so that an interrupted run can continue, rounds the
+values, and writes ROOT files.
 """
 
 from __future__ import annotations
@@ -26,14 +27,14 @@ import numpy as np
 from hepda.errors import ConfigError, MissingExtraError, nearest
 from hepda.runtime.processes import submit, workers
 
-# Bits of mantissa that are kept of float32 branches: a pt to 0.1 %, an angle near 1 to 0.001, a mass to 0.4 %.
+# Bits of mantissa kept of float32 branches: a pt has a precision of 0.1 %, an angle near 1 of 0.001, a mass of 0.4 %.
 MANTISSA_BITS = {"mass": 7}
 DEFAULT_BITS = 9
 
 
 @dataclass(frozen=True)
 class SampleSpec:
-    """A sample to generate: `events` collisions in chunks of `chunk`; `physics` is the page's own."""
+    """A sample to generate: `events` collisions in chunks of `chunk`; the page defines the content of `physics`."""
 
     events: int
     chunk: int
@@ -43,7 +44,7 @@ class SampleSpec:
 
 @dataclass(frozen=True)
 class Chunk:
-    """Selected events as columns (flat or jagged), with what was generated to get them."""
+    """Selected events as columns (flat or jagged), with the number and the weights of the events generated for them."""
 
     columns: dict[str, Any]
     generated: int
@@ -80,14 +81,27 @@ def load_page(path: Path) -> ModuleType:
 
 
 def seeds_of(sample: str, spec: SampleSpec, seed: int) -> list[int]:
-    """One seed for each chunk: fixed by the sample's name and the run's seed, whatever else is generated."""
+    """Return one seed for each chunk, fixed by the name of the sample and the seed of the run.
+
+    The seeds do not depend on the other samples that are generated.
+    """
     base = zlib.crc32(f"{sample}:{seed}".encode()) % 400_000
     # Pythia takes seeds up to 900,000,000; the page makes two of each.
     return [base * 1000 + i for i in range(-(-spec.events // spec.chunk))]
 
 
 def chosen_samples(module: ModuleType, names: list[str] | None, scale: float) -> dict[str, SampleSpec]:
-    """The page's samples, or those named, with `scale` times their events."""
+    """Return the samples to generate, by name.
+
+    Args:
+        module: the generator page.
+        names: the samples to take; None for all.
+        scale: factor on the number of events of each sample; at least one event is generated.
+
+    Raises:
+        ConfigError: the page has no sample of one of the names.
+
+    """
     known: dict[str, SampleSpec] = module.SAMPLES
     for name in names or []:
         if name not in known:
@@ -97,7 +111,7 @@ def chosen_samples(module: ModuleType, names: list[str] | None, scale: float) ->
 
 
 def _work(page: str, sample: str, seed: int, target: str) -> str:
-    """One chunk in a process of its own: generated and written whole, or not at all."""
+    """Generate one chunk in a worker process and write it, whole or not at all; return the name of the sample."""
     module = load_page(Path(page))
     chunk: Chunk = module.generate_chunk(module.SAMPLES[sample], seed)
     path = Path(target)
@@ -112,7 +126,19 @@ def _work(page: str, sample: str, seed: int, target: str) -> str:
 def generate_chunks(
     page: Path, specs: dict[str, SampleSpec], folder: Path, *, seed: int, processes: int
 ) -> Iterator[tuple[str, int, int]]:
-    """Make the chunks that `folder` does not hold yet; yields (sample, done, all) as they arrive."""
+    """Generate the chunks that are not in `folder` yet.
+
+    Args:
+        page: the generator page.
+        specs: the samples by name.
+        folder: the folder of the chunks.
+        seed: of the run.
+        processes: number of processes.
+
+    Yields:
+        (sample, done, all): first ("", number of chunks present, all), then one for each chunk as it finishes.
+
+    """
     folder.mkdir(parents=True, exist_ok=True)
     tasks = [
         (name, spec, number, chunk_path(folder, name, spec, number))
@@ -130,12 +156,12 @@ def generate_chunks(
 
 
 def chunk_path(folder: Path, sample: str, spec: SampleSpec, seed: int) -> Path:
-    """Where a chunk is kept; other settings are another file."""
+    """Return the file of a chunk; it depends on the settings of the sample."""
     return folder / f"{sample}-{zlib.crc32(repr((spec.chunk, spec.physics)).encode()):08x}-{seed}.parquet"
 
 
 def collect(folder: Path, name: str, spec: SampleSpec, seed: int) -> Chunk:
-    """All chunks of a sample, in the order of their seeds, as one."""
+    """Return all chunks of a sample as one, in the order of their seeds."""
     paths = [chunk_path(folder, name, spec, number) for number in seeds_of(name, spec, seed)]
     tables = ak.concatenate([ak.from_parquet(path) for path in paths])
     about = [json.loads(path.with_suffix(".json").read_text(encoding="utf-8")) for path in paths]
@@ -147,7 +173,7 @@ def collect(folder: Path, name: str, spec: SampleSpec, seed: int) -> Chunk:
 
 
 def rounded(values: np.ndarray, bits: int) -> np.ndarray:
-    """float32 with `bits` of mantissa, rounded to nearest: what the detector cannot resolve is not stored."""
+    """Round to float32 with `bits` of mantissa, to nearest: digits beyond the detector's resolution are not stored."""
     raw = np.ascontiguousarray(values, dtype=np.float32).view(np.uint32)
     drop = 23 - bits
     kept = (raw + np.uint32(1 << (drop - 1))) & np.uint32(0xFFFFFFFF ^ ((1 << drop) - 1))
@@ -156,7 +182,7 @@ def rounded(values: np.ndarray, bits: int) -> np.ndarray:
 
 
 def smallest_integer(values: np.ndarray) -> np.dtype[Any]:
-    """The smallest signed type that holds all the values; no branch wraps around."""
+    """Return the smallest signed type that holds all the values, so that no branch wraps around."""
     if not len(values):
         return np.dtype(np.int8)
     return np.result_type(
@@ -165,7 +191,7 @@ def smallest_integer(values: np.ndarray) -> np.dtype[Any]:
 
 
 def compact(name: str, values: Any) -> Any:
-    """A branch in its smallest honest type: small integers, floats with rounded mantissas."""
+    """Return a branch in the smallest sufficient type: small integers, floats with rounded mantissas."""
     array = ak.Array(values)
     jagged = array.ndim > 1
     flat = ak.to_numpy(ak.flatten(array)) if jagged else ak.to_numpy(array)
@@ -178,7 +204,18 @@ def compact(name: str, values: Any) -> Any:
 
 
 def write_ntuple(path: Path, columns: dict[str, Any], about: dict[str, float], run: int) -> int:
-    """Write the TTrees `events` and `metadata` (one entry), whole or not at all; returns the number of events."""
+    """Write the TTrees `events` and `metadata` (one entry), whole or not at all.
+
+    Args:
+        path: the ROOT file.
+        columns: the branches of the events, flat or jagged.
+        about: the branches of `metadata`.
+        run: the run number of the events.
+
+    Returns:
+        The number of events.
+
+    """
     import uproot
 
     n = len(next(iter(columns.values())))
@@ -186,7 +223,7 @@ def write_ntuple(path: Path, columns: dict[str, Any], about: dict[str, float], r
     branches = keys | {name: compact(name, values) for name, values in columns.items()}
     jagged = {name: values for name, values in branches.items() if not isinstance(values, np.ndarray)}
     flat = {name: values for name, values in branches.items() if isinstance(values, np.ndarray)}
-    if jagged:  # one counter for all of them, as ntuples have: njet
+    if jagged:  # one counter for all of them, as in usual ntuples: njet
         flat["jet"] = ak.zip({name.removeprefix("jet_"): values for name, values in jagged.items()})
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(f".{os.getpid()}.tmp")
@@ -212,13 +249,26 @@ def generate(
     processes: int | None = None,
     progress: Callable[[str, int, int], None] = lambda sample, done, total: None,
 ) -> dict[Path, int]:
-    """Generate the samples of a page and write its files to `output`; returns file -> events.
+    """Generate the samples of a page and write its files to `output`.
 
-    Finished chunks are kept in `output`/.chunks, so an interrupted run goes on where it stopped; the same page,
-    seed and scale give the same files, whatever the number of processes (default: the cores that may be used).
+    Finished chunks are kept in `output`/.chunks, so an interrupted run continues where it stopped. The same page,
+    seed and scale give the same files, whatever the number of processes.
+
+    Args:
+        page: the generator page.
+        output: the folder of the files.
+        samples: names of the samples to generate; None for all.
+        scale: factor on the number of events of each sample.
+        seed: of the run.
+        processes: number of processes; None for the cores that may be used.
+        progress: called with (sample, done, all) as chunks finish.
+
+    Returns:
+        The number of events of each file.
 
     Raises:
-        ConfigError, MissingExtraError: as `load_page` and for names that the page does not know.
+        ConfigError: the page is missing, lacks one of the names that a page must have, or does not have a given sample.
+        MissingExtraError: Pythia or fastjet is not installed.
 
     """
     module = load_page(page)
@@ -235,5 +285,8 @@ def generate(
 
 
 def run_of(name: str) -> int:
-    """Run number of a file, by its name; a file of truths (`data_truth`) has that of its events (`data`)."""
+    """Return the run number of a file, from its name.
+
+    A file of truths (`data_truth`) has the run number of its events (`data`).
+    """
     return 100_000 + zlib.crc32(name.removesuffix("_truth").encode()) % 900_000

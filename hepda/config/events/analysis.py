@@ -76,7 +76,7 @@ class SampleConfig(Section):
     selection: Expression | None = None
     """Taken besides the analysis's selection: the part of the files that is this sample."""
     truth: TruthConfig | None = None
-    """Of pseudo-data: what tells their classes, so that the closure can scale their signal."""
+    """Of pseudo-data: what contains their classes, so that the closure can scale their signal."""
     label: str | None = None
     """How figures call it."""
     color: str | None = None
@@ -138,7 +138,7 @@ class BiasConfig(Section):
     """Whose scores are compared."""
     between: Annotated[Names, Field(min_length=2)]
     """The domain that is trained on against each of the others; no other domain is compared. Data may be among them:
-    they are held against all of the simulation."""
+    they are compared with all of the simulation."""
 
 
 class EvaluationConfig(Section):
@@ -151,16 +151,16 @@ class EvaluationConfig(Section):
     blind: Expression | None = "score > 0.5"
     """Data are hidden where this expression over `score` holds, and no number is taken from them; null unblinds."""
     events: Annotated[int, Field(ge=1000, le=10**12)] = 1_000_000
-    """Simulated events of a class in a domain that are judged, at most; of more, so many are chosen by hash of their
-    key, and weigh as much more. Data are all kept. What is thinned is said in the report and in metrics.json."""
+    """Simulated events of a class in a domain that are evaluated, at most; of more, so many are chosen by hash of their
+    key, and weigh as much more. Data are all kept. The report and metrics.json contain what is thinned."""
     bootstrap: Annotated[int, Field(ge=0, le=100_000)] = 200
     """Replicas of the confidence intervals."""
     working_points: Annotated[tuple[Fraction, ...], Field(strict=False, min_length=1)] = (0.3, 0.5, 0.7)
     """Signal efficiencies."""
     probes: bool = True
-    """Train fresh classifiers that try to tell the domains apart by inputs, embedding and score."""
+    """Train fresh classifiers that try to distinguish the domains by inputs, embedding and score."""
     protected: Columns = ()
-    """Features or columns that the score of a class should not depend on: its flatness against each is told."""
+    """Features or columns that the score of a class should not depend on: its flatness against each is reported."""
     efficiency_against: Columns = ()
     """Features or columns against which the efficiency of the first working point is drawn."""
 
@@ -177,7 +177,7 @@ class AnalysisConfig(BaseConfig):
     luminosity_label: str | None = None
     """How figures write it; null: from `luminosity`."""
     tree: str | None = None
-    """null: the one that holds the events, where the file tells which that is."""
+    """null: the one that holds the events, where the file shows which that is."""
     reading: ReadingConfig = ReadingConfig()
     """What happens when a file does not open or breaks."""
     normalisation: NormalisationConfig | None = NormalisationConfig()
@@ -196,7 +196,7 @@ class AnalysisConfig(BaseConfig):
     features: Strings
     """Names of variables or of flat branches, in the order that the models see."""
     missing: Annotated[float, Field(ge=-1e38, le=1e38)] = -1.0
-    """The number that stands for a missing value (no second b jet) in every feature, for every model."""
+    """The number that represents a missing value (no second b jet) in every feature, for every model."""
     columns: dict[Identifier, Expression] = Field(default_factory=dict)
     """Further numbers an event carries along; NaN where data lack their branches. `physical` is the physical
     weight: `b_up: physical * b_weight_up / b_weight` is a variation of it."""
@@ -220,7 +220,7 @@ class AnalysisConfig(BaseConfig):
     @model_validator(mode="before")
     @classmethod
     def _seed_from_training(cls, data: Any) -> Any:
-        """`training.seed` is another place for the analysis's seed; here it moves to the one that is read."""
+        """Move `training.seed`, another place for the seed of the analysis, to `seed`."""
         training = data.get("training") if isinstance(data, dict) else None
         if not isinstance(training, dict) or training.get("seed") is None:
             return data
@@ -230,16 +230,16 @@ class AnalysisConfig(BaseConfig):
         return {**data, "training": rest, "seed": training["seed"]}
 
     def problems(self) -> list[str]:
-        """What crosses the sections and does not fit."""
+        """Return the problems that involve several sections."""
         return problems_of(self)
 
     @property
     def domains(self) -> tuple[str, ...]:
-        """Domain names in the order of the samples; the first is the one that is trained on."""
+        """Domain names in the order of the samples; the first is the nominal domain, whose samples are trained on."""
         return tuple(dict.fromkeys(sample.domain for sample in self.samples.values()))
 
     def training_samples(self, model: str) -> tuple[str, ...]:
-        """Samples of the class loss of `model`: its `train_on`, or the labelled ones of the first domain."""
+        """Return the class-loss samples of `model`: its `train_on`, or the labelled ones of the nominal domain."""
         named = self.models[model].train_on
         if named is not None:
             return named

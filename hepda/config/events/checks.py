@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def problems_of(config: AnalysisConfig) -> list[str]:
-    """Every problem as `path: what is wrong`; empty if the sections agree."""
+    """Return every problem as `path: what is wrong`; empty if the sections agree."""
     own = (_samples, _features, _classes, _training_lists, _domain_heads, _bias, _columns, model_names)
     checks = (*own, *sample_checks.CHECKS, *model_checks.CHECKS, problems_of_systematics)
     return [problem for check in checks for problem in check(config)]

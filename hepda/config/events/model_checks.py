@@ -1,4 +1,4 @@
-"""Checks of what models are told beyond their samples: the method of the domain loss, reweighting, the parameter."""
+"""Checks of the settings of models besides their samples: the method of the domain loss, reweighting, the parameter."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _OWN = ("input", "head", "balance", "steps", "learning_rate_factor", "smoothing", "spectral_norm", "gradient_penalty",
         "tail")  # fmt: skip
-"""Keys of a domain loss that not every method has."""
+"""Keys of a domain loss that not every method reads."""
 
 
 def keys_of(method: str) -> set[str]:
@@ -30,14 +30,30 @@ def methods_of(domain: AdversaryConfig) -> tuple[str, ...]:
 
 
 def without_effect(domain: AdversaryConfig, method: str | None = None) -> list[str]:
-    """Keys of the section that are given although its method (or another one) does not read them."""
+    """Return the keys of the section that are given although its method does not read them.
+
+    Args:
+        domain: the section.
+        method: another method to check instead of that of the section.
+
+    """
     names = methods_of(domain if method is None else domain.model_copy(update={"method": method}))
     read = set().union(*map(keys_of, names))
     return [key for key in given(domain, *_OWN) if key not in read]
 
 
 def check_method(path: str, domain: AdversaryConfig, kind: str) -> Generator[str, None, bool]:
-    """Problems of `method` where rows have no masks of classes, as images and speech; returns whether it is known."""
+    """Yield the problems of `method` for images and speech, whose rows have no masks of classes.
+
+    Args:
+        path: the key of the section.
+        domain: the section.
+        kind: the kind of data, for the message.
+
+    Returns:
+        Whether the method is known.
+
+    """
     names = methods_of(domain)
     yield from duplicates(f"{path}.method", names)
     known = [method for method in METHODS if method != "conditional"]
@@ -51,11 +67,11 @@ def check_method(path: str, domain: AdversaryConfig, kind: str) -> Generator[str
 
 
 MOST_WEIGHTS = 200_000_000
-"""Of a network: 3 GB with the optimizer's numbers."""
+"""The largest number of weights of a network: 3 GB with the numbers of the optimizer."""
 
 
 def _sizes(config: AnalysisConfig) -> Iterator[str]:
-    """Networks that no memory holds are refused here, before one is built."""
+    """Yield a problem for networks that do not fit into memory, before one is built."""
     for model, section in config.models.items():
         if not isinstance(section, NetworkConfig):
             continue
@@ -67,7 +83,7 @@ def _sizes(config: AnalysisConfig) -> Iterator[str]:
 
 
 def too_large(path: str, widths: Sequence[int]) -> Iterator[str]:
-    """A problem for layers of these widths, inputs first, that have more weights than MOST_WEIGHTS."""
+    """Yield a problem for layers of these widths, inputs first, that have more weights than MOST_WEIGHTS."""
     weights = sum(one * two for one, two in pairwise(widths))
     if weights > MOST_WEIGHTS:
         yield f"{path}: has {weights:.3g} weights, and at most {MOST_WEIGHTS:.3g} are trained; take narrower layers."
@@ -96,7 +112,7 @@ def _method(config: AnalysisConfig, path: str, domain: DomainConfig) -> Iterator
 
 
 def _needs(config: AnalysisConfig, path: str, domain: DomainConfig, names: tuple[str, ...]) -> Iterator[str]:
-    """What single methods ask of the rest of the section."""
+    """Yield the problems of single methods with the rest of the section."""
     if "contrast" in names:
         yield f"{path}.method: 'contrast' needs three classes or more, events have two; take 'pseudo'."
     for name in ("mcc", "pseudo"):
@@ -176,4 +192,4 @@ def _has_value(config: AnalysisConfig, values: dict[str, float], sample: str) ->
 
 
 CHECKS: tuple[Callable[[AnalysisConfig], Iterator[str]], ...] = (_sizes, _domain_methods, _ratios, _parameters)
-"""Each yields its problems as `path: what is wrong`."""
+"""Functions that yield problems as `path: what is wrong`."""

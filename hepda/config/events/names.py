@@ -1,4 +1,4 @@
-"""Names of models become columns, branches and files: no two things may get one name, and none of hepda's own."""
+"""Names of models become columns, branches and files: two of them, or one and a name of hepda, must not be the same."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ if TYPE_CHECKING:
     from hepda.config.events.analysis import AnalysisConfig
 
 EVENT_COLUMNS = ("key", "sample", "domain", "fold", "weight", "label")
-"""What scores.parquet has of an event beside a column of each model."""
+"""Columns of scores.parquet besides one for each model."""
 
 
 def branch_of(text: str) -> str:
-    """What a text is called as a branch: letters, digits and underscores, as every format takes them."""
+    """Return the name of a branch for a text: letters, digits and underscores, which every format allows."""
     return re.sub(r"\W", "_", text)
 
 
 def model_names(config: AnalysisConfig) -> Iterator[str]:
-    """Problems of models of events whose column in scores.parquet or branch of `hepda apply` is something else's."""
+    """Yield a problem for each model whose column in scores.parquet or branch of `hepda apply` would not be unique."""
     for model in config.models:
         if model in EVENT_COLUMNS:
             yield (
@@ -41,6 +41,6 @@ def model_names(config: AnalysisConfig) -> Iterator[str]:
 
 
 def _variations(config: AnalysisConfig) -> list[str]:
-    """How the branches of shape systematics end."""
+    """Return the endings of the branches of shape systematics."""
     shapes = {name: section for name, section in config.systematics.items() if isinstance(section, ShapeSystematic)}
     return [f"_{name}_{side}" for name, s in shapes.items() for side in ("up", "down") if getattr(s, side) is not None]

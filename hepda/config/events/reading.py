@@ -1,4 +1,4 @@
-"""Where files keep what the normalisation needs, and what happens when one cannot be read."""
+"""Where files contain the numbers of the normalisation, and what happens when a file cannot be read."""
 
 from __future__ import annotations
 
@@ -33,6 +33,6 @@ class ReadingConfig(Section):
     """What happens when a file does not open or breaks."""
 
     on_error: Literal["fail", "skip"] = "fail"
-    """`skip`: go on without the file; the manifest tells what was lost."""
+    """`skip`: go on without the file; the manifest lists what was lost."""
     retries: Annotated[int, Field(ge=0, le=20)] = 3
     """How often a server that does not answer is asked again, after 1, 2, 4, ... seconds."""

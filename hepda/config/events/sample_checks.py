@@ -1,4 +1,4 @@
-"""Checks of what samples are normalised by, alone and together."""
+"""Checks of the normalisation of samples, of each alone and of several together."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NORMALISING = (
 
 
 def data(config: AnalysisConfig) -> Iterator[str]:
-    """Data are counted, not normalised."""
+    """Yield a problem for each key of a sample that has no effect: data are counted, not normalised."""
     for name, sample in config.samples.items():
         if sample.is_data:
             for key in given(sample, *NORMALISING):
@@ -34,7 +34,7 @@ def data(config: AnalysisConfig) -> Iterator[str]:
 
 
 def normalisations(config: AnalysisConfig) -> Iterator[str]:
-    """The sum of weights has one source."""
+    """Yield a problem if the sum of weights has several sources, or a bin is given without a histogram."""
     named = {"normalisation": config.normalisation}
     named |= {f"samples.{name}.normalisation": sample.normalisation for name, sample in config.samples.items()}
     for path, section in named.items():
@@ -51,7 +51,7 @@ def normalisations(config: AnalysisConfig) -> Iterator[str]:
 
 
 def stitched(config: AnalysisConfig) -> Iterator[str]:
-    """Stitched samples are simulation of one kind, each in one group."""
+    """Yield a problem if stitched samples are not simulation of one kind, each in one group."""
     home: dict[str, str] = {}
     for group, members in config.stitched.items():
         path = f"stitched.{group}"

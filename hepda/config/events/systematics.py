@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 Branches = Annotated[dict[str, str], Field(min_length=1)]
 
 RESERVED = ("mu", "staterror")
-"""What a fit calls its own parameters: no systematic may be called the first or begin with the second."""
+"""Names of the fit's own parameters: no systematic may have the first name or begin with the second."""
 
 
 class Systematic(Section):
     """One nuisance parameter: the same for all samples that it acts on."""
 
     samples: Names | None = None
-    """Simulated samples of the first domain that it acts on; null: all of them."""
+    """Simulated samples of the nominal domain that it acts on; null: all of them."""
 
 
 class ShapeSystematic(Systematic):
@@ -32,7 +32,7 @@ class ShapeSystematic(Systematic):
     kind: Literal["shape"]
     """Other branches: events are selected, weighted and scored again."""
     up: Branches
-    """Branch -> branch that stands in for it one standard deviation up: `jet_pt: jet_pt_jes_up`."""
+    """Branch -> branch that replaces it one standard deviation up: `jet_pt: jet_pt_jes_up`."""
     down: Branches | None = None
     """One standard deviation down; null: the mirror image of `up`."""
 
@@ -54,7 +54,7 @@ class TwoPointSystematic(Systematic):
     kind: Literal["two_point"]
     """Another generator."""
     domain: Name
-    """Domain of the other generator; all its samples of a class stand for that class."""
+    """Domain of the other generator; all its samples of a class represent that class."""
     rate: bool = False
     """Whether its yield counts as well as its shape."""
 
@@ -74,18 +74,18 @@ SystematicConfig = Annotated[
 
 
 def template_samples(config: AnalysisConfig) -> tuple[str, ...]:
-    """The samples that templates are made of: the simulated ones of the first domain."""
+    """Return the samples that templates are made of: the simulated ones of the nominal domain."""
     return tuple(n for n, s in config.samples.items() if not s.is_data and s.domain == config.domains[0])
 
 
 def varied_samples(config: AnalysisConfig, name: str) -> tuple[str, ...]:
-    """The samples that a systematic acts on."""
+    """Return the samples that a systematic acts on."""
     named = config.systematics[name].samples
     return template_samples(config) if named is None else named
 
 
 def problems_of_systematics(config: AnalysisConfig) -> Iterator[str]:
-    """Every problem as `path: what is wrong`."""
+    """Yield every problem as `path: what is wrong`."""
     for name, section in config.systematics.items():
         path = f"systematics.{name}"
         if name == RESERVED[0] or name.startswith(RESERVED[1]):

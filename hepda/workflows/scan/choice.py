@@ -1,9 +1,9 @@
 """Means and standard deviations over seeds, and the choice among points without labels of the target.
 
 Criterion `physics`: of the points whose source loss is within a tolerance of the smallest, the one on whose score a
-fresh probe finds least (AUC nearest to 0.5 from above; among equals, the smallest loss). Any other criterion is a
-scorer of hepda.adversarial.training.selection: the point with the largest mean. Criterion `loss`: the smallest
-source loss, which is what `physics` becomes where there is no second domain. All see choosing events alone.
+fresh probe finds least (AUC nearest to 0.5 from above; among equal ones, the smallest loss). Criterion `loss`: the
+point with the smallest source loss; `physics` becomes `loss` if there is no second domain. Any other criterion is a
+scorer of hepda.adversarial.training.selection: the point with the largest mean. All of them use choosing events only.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from hepda.workflows.scan.points import Point
 
 @dataclass(frozen=True, slots=True)
 class Criterion:
-    """How the choice is made. tolerance: of `physics`, relative, on the source's loss."""
+    """The rule of the choice. tolerance: of the criterion `physics`, relative, on the loss of the source."""
 
     name: str = PHYSICS
     tolerance: float = 0.05
 
     @property
     def told(self) -> str:
-        """The rule in words."""
+        """The rule as text."""
         if self.name == PHYSICS:
             return (
                 f"of the points whose source loss is within {100 * self.tolerance:g} % of the smallest, the one with "
@@ -39,7 +39,16 @@ class Criterion:
 
 
 def check_criterion(criterion: Criterion, networks_only: bool) -> None:
-    """Raise ConfigError for a criterion that does not exist, or that these models cannot have."""
+    """Raise ConfigError if the criterion does not exist or cannot be used with these models.
+
+    Args:
+        criterion: the name and the tolerance to check.
+        networks_only: whether all scanned models are networks; the scorers need networks.
+
+    Raises:
+        ConfigError: there is no such criterion, it needs networks, or the tolerance is negative.
+
+    """
     from hepda.adversarial.training.selection import SCORERS
 
     known = [PHYSICS, LOSS, *SCORERS]
@@ -54,7 +63,7 @@ def check_criterion(criterion: Criterion, networks_only: bool) -> None:
 
 @dataclass(slots=True)
 class Result:
-    """A point with what its seeds came to. rows: the judgement of each seed, in the order of the seeds."""
+    """A point with the numbers of its seeds. rows: the evaluation of each seed, in the order of the seeds."""
 
     point: Point
     seeds: Sequence[int]
@@ -78,12 +87,12 @@ class Result:
 
     @property
     def why(self) -> list[str]:
-        """What is missing at any seed, and why."""
+        """What is missing at any seed, and the reason."""
         return list(dict.fromkeys(text for row in self.rows for text in row["why"]))
 
 
 def deviation(values: Sequence[float]) -> float | None:
-    """Standard deviation (n - 1) of values; None for fewer than two."""
+    """Return the standard deviation (n - 1) of the values, None for fewer than two."""
     if len(values) < 2:
         return None
     mean = sum(values) / len(values)
@@ -91,10 +100,14 @@ def deviation(values: Sequence[float]) -> float | None:
 
 
 def choose(results: Sequence[Result], criterion: Criterion, best_loss: float | None = None) -> Result | None:
-    """The chosen point, None if no point has what the criterion needs.
+    """Return the chosen point, or None if no point has what the criterion needs.
 
-    best_loss: the smallest loss that the tolerance counts from, that of `results` if None (other curves' points
-    may have a smaller one).
+    Args:
+        results: the points to choose from.
+        criterion: the rule of the choice.
+        best_loss: the smallest loss, from which the tolerance counts; None takes that of `results` (points of other
+            curves may have a smaller one).
+
     """
     column = f"choice_{criterion.name}"
     if criterion.name == LOSS:
@@ -110,21 +123,27 @@ def choose(results: Sequence[Result], criterion: Criterion, best_loss: float | N
 
 
 def eligible(results: Sequence[Result]) -> list[Result]:
-    """Points with a loss and a probe, none of whose trainings failed."""
+    """Return the points that have a loss and a probe and none of whose trainings failed."""
     names = ("choice_loss", "choice_probe")
     return [r for r in results if not r.failed and all(r.mean.get(name) is not None for name in names)]
 
 
 def smallest_loss(results: Sequence[Result]) -> float | None:
-    """The smallest mean source loss of the points that may be chosen."""
+    """Return the smallest mean source loss of the points that may be chosen, None if there are none."""
     return min((_value(r, "choice_loss") for r in eligible(results)), default=None)
 
 
 def objective(result: Result, earlier: Sequence[Result], criterion: Criterion) -> float | None:
-    """One number for a guided search, the larger the better; None where the point failed.
+    """Return one number for a guided search, the larger the better; None if the point failed or lacks the numbers.
 
-    For `physics`: minus what the probe finds above 0.5, minus the loss's relative excess over the tolerance; the
+    For `physics`: minus what the probe finds above 0.5, minus the relative excess of the loss over the tolerance. The
     smallest loss is that of the points so far.
+
+    Args:
+        result: the point.
+        earlier: the points so far.
+        criterion: the rule of the choice.
+
     """
     if result.failed:
         return None

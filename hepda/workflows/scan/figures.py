@@ -16,13 +16,13 @@ from hepda.workflows.scan.measuring import LOSS, PHYSICS
 from hepda.workflows.scan.points import short
 
 TAIL_POINT = 0.2
-"""Signal efficiency of the shift that is drawn."""
+"""Signal efficiency at which the drawn shift is measured."""
 
 
 def draw(findings: Findings, folder: Path) -> list[ReportFigure]:
-    """The trade-off of all models and what chose among the points of each, as PNG and PDF in `folder`.
+    """Draw the trade-off of all models and the numbers behind the choice of each, as PNG and PDF in `folder`.
 
-    Models that are scanned along keys of one name share the trade-off; the choice is made within a model.
+    Models that are scanned along keys of the same name share the trade-off figure; the choice is made within a model.
     """
     own = {model: [curve for curve in findings.curves if curve.model == model] for model in findings.best}
     alike = len({short(curve.key or "") for curve in findings.curves}) == 1
@@ -34,7 +34,7 @@ def draw(findings: Findings, folder: Path) -> list[ReportFigure]:
             figure = attempt(section, name, partial(make, findings, name, curves, folder, section))
             if isinstance(figure, ReportFigure):
                 drawn.append(figure)
-            else:  # the page lists why
+            else:  # the page lists the reason
                 findings.warnings = [*findings.warnings, f"{name}: {figure.why}"]
     return drawn
 
@@ -45,7 +45,7 @@ def _points(findings: Findings, curve: ScanCurve) -> list[ScanPoint]:
 
 
 def _crosses(findings: Findings, curves: Sequence[ScanCurve]) -> str:
-    """What the crosses are, in words of the caption; "" if no training failed."""
+    """Return the sentence of the caption that explains the crosses; "" if no training failed."""
     failed = [(curve, r) for curve in curves for r in curve.results if r.failed]
     if not failed:
         return ""
@@ -62,7 +62,7 @@ def _seeds(findings: Findings) -> str:
 
 
 def _label(findings: Findings) -> Label:
-    # Scans judge simulation; data have no labels that an AUC could take.
+    # Scans evaluate simulation: an AUC needs labels, which data do not have.
     return Label("Simulation", luminosity=findings.config.luminosity)
 
 
@@ -100,7 +100,7 @@ def _tradeoff(findings: Findings, name: str, curves: Sequence[ScanCurve], folder
 
 
 def _shift_null(curves: Sequence[ScanCurve], name: str) -> float | None:
-    """The error of a shift that is zero: the smallest of the points', most of which have one."""
+    """Return the error of a shift that is zero: the smallest of those of the points, None if no point has one."""
     known = [value for c in curves for r in c.results for value in [r.mean.get(name)] if value is not None]
     return min(known, default=None)
 

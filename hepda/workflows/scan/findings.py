@@ -1,4 +1,4 @@
-"""What a scan found, as its tables, figures and files take it."""
+"""The results of a scan, in the form that its tables, figures and files use."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hepda.workflows.scan.points import along, plain, short
 
 @dataclass(frozen=True, slots=True)
 class ScanCurve:
-    """The points of one model and method along the scanned key, and the one that is chosen of them."""
+    """The points of one model and method along the scanned key, and the chosen one of them."""
 
     name: str
     model: str
@@ -23,11 +23,11 @@ class ScanCurve:
     chosen: Result | None
 
     def at(self, result: Result) -> float:
-        """Where a point stands along the curve."""
+        """Return the position of a point along the curve."""
         return float(self.results.index(result) if self.key is None else result.point.values[self.key])
 
     def text(self, result: Result) -> str:
-        """How a point is called within its curve."""
+        """Return the name of a point within its curve."""
         if self.key is not None:
             return plain(result.point.values[self.key])
         return ", ".join(plain(v) for k, v in result.point.values.items() if k != method_key(self.model)) or self.name
@@ -35,7 +35,7 @@ class ScanCurve:
 
 @dataclass(slots=True)
 class Findings:
-    """All that a scan found, as its files take it."""
+    """All results of a scan, in the form that its files use."""
 
     config: AnalysisConfig
     curves: list[ScanCurve]
@@ -57,7 +57,7 @@ class Findings:
 
     @property
     def failures(self) -> list[str]:
-        """A line a point at which a training failed, with the reasons."""
+        """One line for each point at which a training failed, with the reasons."""
         return [
             f"{r.point.name}: {r.failed} of {len(r.rows)} seeds failed: {'; '.join(r.why)}"
             for r in self.results
@@ -66,7 +66,7 @@ class Findings:
 
     @property
     def others(self) -> list[str]:
-        """Domains that are compared with the source, from the names of the numbers."""
+        """Comparison domains: those that are compared with the source, from the names of the numbers."""
         return _suffixes(self.results, "ks_")
 
     @property
@@ -83,9 +83,16 @@ def _suffixes(results: Sequence[Result], prefix: str) -> list[str]:
 def curves_of(
     results: Sequence[Result], criterion: Criterion, methods: Sequence[str], apart: Collection[str]
 ) -> list[ScanCurve]:
-    """The results of each model as curves along the strength (or the first number).
+    """Return the results of each model as curves along the strength (or the first key with numbers).
 
     Each method has a curve of its own, and so has each value of the other keys that are listed in `apart`.
+
+    Args:
+        results: the points of all models.
+        criterion: the rule by which each curve's point is chosen.
+        methods: the methods that the scan compares, empty if it compares none.
+        apart: keys whose values get a curve each.
+
     """
     found = []
     models = list(dict.fromkeys(result.point.model for result in results))
@@ -116,7 +123,7 @@ def _curve_name(
 
 
 def events_told(findings: Findings) -> str:
-    """Which events choose and which report, in words."""
+    """Return the sentence that says which events choose and which report."""
     part = findings.config.split.validation
     return (
         f"Of the events that a network was not trained on, the {100 * part:g} % that the hash of the event calls "

@@ -1,7 +1,7 @@
-"""A guided search by optuna: each trial is a point, its value the criterion's mean over seeds.
+"""A guided search by optuna: each trial is a point, its value the mean of the criterion over seeds.
 
-The study is a journal in the scan's folder. The sampler of a trial is seeded by the trial's number, so a search
-that was interrupted goes on as if it had not been; the trial that was under way is done first.
+The study is a journal in the folder of the scan. The sampler of a trial is seeded by the number of the trial, so an
+interrupted search continues with the same results as an uninterrupted one; the interrupted trial is done first.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from hepda.errors import MissingExtraError
 from hepda.workflows.scan.choice import Criterion, Result, objective
 
 Measure = Callable[[Mapping[str, Any]], Result]
-"""Trains and judges the point of these values at every seed."""
+"""Trains and evaluates the point of these values at every seed."""
 
 
 def load_optuna() -> Any:
-    """The package.
+    """Import the package `optuna` and return it.
 
     Raises:
         MissingExtraError: it is not installed.
@@ -48,9 +48,20 @@ def search(
     seed: int,
     reference: Sequence[Result] = (),
 ) -> list[Result]:
-    """Results of `trials` trials, those of an earlier call of the same search among them.
+    """Run a guided search and return the results of its trials, including those of an earlier call of the same search.
 
-    reference: points that the criterion's tolerance may count from, besides the trials.
+    Args:
+        folder: the folder of the scan, which holds the journal of the study.
+        model: the scanned model.
+        varied: the varied keys with their values or ranges.
+        methods: the methods to choose from; empty keeps the method of the model.
+        trials: number of trials in all.
+        criterion: the rule of the choice.
+        seeds: number of seeds of each point; a part of the identity of the search.
+        measure: trains and evaluates a point.
+        seed: seed of the sampler.
+        reference: points that the tolerance of the criterion may count from, besides the trials.
+
     """
     optuna = load_optuna()
     told = json.dumps(
@@ -73,14 +84,14 @@ def search(
 
 
 def _ask_again(optuna: Any, study: Any) -> None:
-    """Have the trial that was under way asked for again; what it trained is kept by its values."""
+    """Queue an interrupted trial again; its finished trainings are found by its values."""
     for trial in study.get_trials(states=(optuna.trial.TrialState.RUNNING,)):
         study.enqueue_trial(trial.params)
-        study.tell(trial.number, state=optuna.trial.TrialState.FAIL)  # the sampler does not look at these
+        study.tell(trial.number, state=optuna.trial.TrialState.FAIL)  # the sampler ignores failed trials
 
 
 def _suggest(trial: Any, varied: Sequence[Vary], methods: Sequence[str], model: str) -> dict[str, Any]:
-    """Values by key; lists are categories of their JSON text."""
+    """Return values by key; values of a list are categories of their JSON text."""
     for vary in varied:
         if vary.range is None:
             trial.suggest_categorical(vary.key, [json.dumps(value) for value in vary.values])

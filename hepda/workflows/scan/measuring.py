@@ -1,9 +1,9 @@
-"""The numbers of one unit: what the choice may see, and what is reported, on different events.
+"""The numbers of one unit: those that the choice may use, and those that are reported, on different events.
 
 Every event is scored by networks that were not trained on it (its fold was held out). Of these test events, the
 part that the hash calls validation (`split.validation`) chooses, and all others report: no event does both. The
-choosing part yields the source's loss, a fresh probe's AUC between the domains that the adversary compares, and a
-scorer of hepda.adversarial.training.selection if asked for; none looks at a label of the target.
+choosing part yields the loss of the source, the AUC of a fresh probe between the domains that the adversary compares,
+and a scorer of hepda.adversarial.training.selection if requested; none uses a label of the target.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from hepda.events.training.tensors import network_part
 Array = NDArray[Any]
 Mask = NDArray[np.bool_]
 TAIL = (0.1, 0.2, 0.3)
-"""Signal efficiencies at which the shift of the background is told."""
+"""Signal efficiencies at which the shift of the background is reported."""
 MAX_PROBE_EVENTS = 8_000
 PHYSICS = "physics"
 """The criterion that needs no network: the smallest probe AUC among points with a loss near the best."""
@@ -45,7 +45,7 @@ Networks = Sequence[tuple[int, Path]]
 
 @dataclass(frozen=True, slots=True)
 class Sides:
-    """What is compared between two domains: masks [n] and non-negative weights [n] of the choosing events."""
+    """The two sides of a comparison of domains: masks [n] and non-negative weights [n] of the choosing events."""
 
     source: Mask
     target: Mask
@@ -53,10 +53,17 @@ class Sides:
 
 
 def reporting_numbers(config: AnalysisConfig, table: FeatureTable, score: Array) -> tuple[Numbers, list[str]]:
-    """AUC by domain; KS, shifts in the tail and probe to the other domains; and why what is missing is.
+    """Return AUC by domain; KS, shifts in the tail and probe by comparison domain; and the reasons for missing numbers.
 
-    score [n]: P(signal) of test events. Names: auc_<domain>, ks_<other>, shift_<other>_<efficiency>, the same with
-    _error, probe_<other>.
+    Args:
+        config: the analysis.
+        table: the events.
+        score: P(signal) [n] of test events.
+
+    Returns:
+        The numbers by name, and a line for each missing number. Names: auc_<domain>, ks_<other>,
+        shift_<other>_<efficiency>, the same with _error, probe_<other>.
+
     """
     found: Numbers = {}
     why: list[str] = []
@@ -83,7 +90,7 @@ def reporting_numbers(config: AnalysisConfig, table: FeatureTable, score: Array)
 
 
 class _explained:  # noqa: N801 - a context manager reads like a word
-    """A DataError within leaves None under the names, and its message in `why`."""
+    """Turn a DataError within the block into None under the names, and its message into a line of `why`."""
 
     def __init__(self, name: str, found: Numbers, why: list[str], names: Sequence[str] = ()) -> None:
         self.name, self.found, self.why, self.names = name, found, why, names or (name,)
@@ -102,10 +109,22 @@ class _explained:  # noqa: N801 - a context manager reads like a word
 def choosing_numbers(
     config: AnalysisConfig, table: FeatureTable, model: str, score: Array, criterion: str, networks: Networks
 ) -> tuple[Numbers, list[str]]:
-    """What the choice sees: the loss; unless the criterion is `loss`, the probe; of a scorer, choice_<criterion>.
+    """Return the numbers that the choice uses, and the reasons for missing ones.
 
-    networks: fold and file of every trained network of the model. Names: choice_loss (log loss of the source with
-    balanced classes), choice_probe (AUC on the score, 0.5: nothing found).
+    These are the loss; the probe, unless the criterion is `loss`; and choice_<criterion> if the criterion is a scorer.
+
+    Args:
+        config: the analysis.
+        table: the events.
+        model: the name of the model.
+        score: P(signal) [n] of test events.
+        criterion: the name of the criterion.
+        networks: fold and file of every trained network of the model.
+
+    Returns:
+        The numbers by name, and a line for each missing number. Names: choice_loss (log loss of the source with
+        balanced classes), choice_probe (AUC on the score, 0.5: nothing found), choice_<criterion>.
+
     """
     found: Numbers = {}
     why: list[str] = []
@@ -125,7 +144,12 @@ def choosing_numbers(
 
 
 def source_loss(config: AnalysisConfig, table: FeatureTable, model: str, score: Array) -> float:
-    """Log loss of the training samples' choosing events, weighted as in the training: classes balanced."""
+    """Return the log loss of the choosing events of the training samples, with the balanced classes of the training.
+
+    Raises:
+        DataError: no such event has a weight.
+
+    """
     from hepda.adversarial.data.weights import class_weights, negative_weights
 
     mask = table.of_samples(config.training_samples(model)) & np.asarray(table.validation)
@@ -140,10 +164,12 @@ def source_loss(config: AnalysisConfig, table: FeatureTable, model: str, score: 
 
 
 def choosing_sides(config: AnalysisConfig, table: FeatureTable, model: str) -> Sides:
-    """The choosing events that the model's adversary compares, with its weights; without one, those of the bias.
+    """Return the choosing events that the adversary of the model compares, with its weights.
+
+    For a model without an adversary they are those of the comparison of the bias.
 
     Raises:
-        DataError: there is nothing to compare with, or it is data that are blinded.
+        DataError: there is nothing to compare with, or one side is data that are blinded.
 
     """
     choosing = np.asarray(table.validation)
@@ -172,7 +198,7 @@ def _probe(score: Array, one: Mask, two: Mask, weight: Array, seed: int) -> floa
 
 
 def _scorer(config: AnalysisConfig, table: FeatureTable, model: str, criterion: str, networks: Networks) -> float:
-    """Mean of a scorer over the networks of a model, each on the choosing events of the fold that it never saw."""
+    """Return the mean of a scorer over the networks of a model, each on the choosing events of its held-out fold."""
     from hepda.adversarial import Network
     from hepda.adversarial.training.selection import find_scorer
     from hepda.events.training.reweighting import TrainingFactors
@@ -181,16 +207,23 @@ def _scorer(config: AnalysisConfig, table: FeatureTable, model: str, criterion: 
     values = []
     for fold, path in networks:
         unseen = table.select(np.asarray(table.fold == fold))
-        # No fold is held out of what was held out itself, and the choice sees the weights as they are.
+        # fold -1: no fold is excluded from these held-out events; the choice uses the weights without reweighting.
         part = network_part(config, unseen, model, fold=-1, factors=TrainingFactors(None, None, {}))
         values.append(scorer(Network.load(path), part.source_validation, part.target_validation))
     return float(np.mean(values))
 
 
 def null_numbers(config: AnalysisConfig, table: FeatureTable, score: Array) -> dict[str, dict[str, float | str]]:
-    """By other domain: the KS that two parts of one generator reach in 95 % of cases.
+    """Return, by comparison domain, the KS distance that two parts of one generator stay below in 95 % of cases.
 
-    score: of one unit, such as the plain one's: the null hardly depends on the model.
+    Args:
+        config: the analysis.
+        table: the events.
+        score: of one unit, such as that of the baseline: the null hardly depends on the model.
+
+    Returns:
+        For each domain `ks`, or `why` with the reason for which there is none.
+
     """
     reporting = ~np.asarray(table.validation)
     found: dict[str, dict[str, float | str]] = {}
@@ -206,6 +239,6 @@ def null_numbers(config: AnalysisConfig, table: FeatureTable, score: Array) -> d
 
 
 def counts(table: FeatureTable) -> Mapping[str, int]:
-    """How many events choose and how many report."""
+    """Return how many events choose and how many report."""
     choosing = int(np.count_nonzero(table.validation))
     return {"choosing": choosing, "reporting": len(table) - choosing}

@@ -1,7 +1,7 @@
-"""From values of the varied keys to configs: a point is what one set of values makes of one model.
+"""From values of the varied keys to configs: a point is one model with one set of values.
 
-A unit is a point with one seed. What it trains is named by what can change its result (`identity`), so two points
-that train the same share their trainings, and a scan that goes on with more values or seeds trains only those.
+A unit is a point with one seed. Its trainings are named by what can change their result (`identity`), so two points
+with the same trainings share them, and a scan that continues with more values or seeds trains only the new ones.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One model with one set of values. `config` has the scanned models alone, at the seed of the analysis."""
+    """One model with one set of values. `config` has only the scanned models, at the seed of the analysis."""
 
     model: str
     values: Mapping[str, Any]  # by varied key, the method's among them
@@ -35,17 +35,17 @@ class Point:
 
     @property
     def method(self) -> str:
-        """The method of the domain section; "" where it has none."""
+        """The method of the domain section; "" if there is none."""
         return str(self.values.get(method_key(self.model)) or method_of(self.config, self.model))
 
     @property
     def name(self) -> str:
-        """How messages and tables call the point."""
+        """The name of the point in messages and tables."""
         told = ", ".join(f"{short(key)} {plain(value)}" for key, value in self.values.items())
         return f"{self.model}: {told}" if told else self.model
 
     def at_seed(self, number: int) -> AnalysisConfig:
-        """The config of the `number`-th seed (0: the analysis's own); the split of the events stays."""
+        """Return the config of the `number`-th seed (0: that of the analysis); the split of the events is the same."""
         section = self.config.models[self.model]
         models = dict(self.config.models)
         if isinstance(section, NetworkConfig) and section.training.seed is not None:
@@ -56,7 +56,7 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class ScanTrial:
-    """A point at one seed: what it trains, on which table, and the folder where that is kept."""
+    """A point at one seed: its trainings, their table, and the folder where they are kept."""
 
     model: str
     config: AnalysisConfig
@@ -67,29 +67,32 @@ class ScanTrial:
 
     @property
     def seed(self) -> int:
-        """The seed that it trains with."""
+        """The seed of its trainings."""
         return self.config.seed_for(self.model)
 
 
 def short(key: str) -> str:
-    """A key without the sections that the reader knows: `strength` of models.dann.domain.strength."""
+    """Return the last part of a key: `strength` of models.dann.domain.strength."""
     return key.rpartition(".")[2]
 
 
 def plain(value: Any) -> str:
-    """A value as figures and tables write it."""
+    """Return a value as figures and tables write it."""
     return f"{value:g}" if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
 
 
 def method_of(config: AnalysisConfig, model: str) -> str:
-    """The method that a model's domain section names; "" without one."""
+    """Return the method that the domain section of a model names; "" if it has no such section."""
     section = config.models[model]
     domain = section.domain if isinstance(section, NetworkConfig) else None
     return "" if domain is None else domain.method_name
 
 
 def is_plain(config: AnalysisConfig, model: str) -> bool:
-    """Whether no domain loss adapts the model: it has none, its method is `none`, or its strength 0."""
+    """Return whether the model is a baseline, without adaptation by a domain loss.
+
+    That is a model without a domain section, with the method `none`, or with strength 0.
+    """
     section = config.models[model]
     domain = section.domain if isinstance(section, NetworkConfig) else None
     return domain is None or domain.strength == 0.0 or domain.method_name == "none"
@@ -105,9 +108,9 @@ class ScanSource:
     base: AnalysisConfig
 
     def config(self, values: Mapping[str, Any] | None = None) -> AnalysisConfig:
-        """The config with values by key on top, and only the scanned models.
+        """Return the config of the analysis file with `values` by key set in it, and only the scanned models.
 
-        Where a value is a method, keys of the base's domain section that it does not read are left out.
+        If a value is a method, keys of the domain section of the file that this method does not read are left out.
 
         Raises:
             ConfigError: the config refuses a value.
@@ -121,11 +124,21 @@ class ScanSource:
         return config.model_copy(update={"models": {model: config.models[model] for model in self.models}})
 
     def point(self, model: str, values: Mapping[str, Any]) -> Point:
-        """The point of a model with these values. Raises ConfigError as `config`."""
+        """Return the point of a model with these values.
+
+        Raises:
+            ConfigError: the config refuses a value.
+
+        """
         return Point(model, dict(values), self.config(values))
 
     def grid(self, varied: Sequence[Vary], methods: Sequence[str]) -> list[Point]:
-        """Every point of a grid, model by model. Raises ConfigError as `config`."""
+        """Return every point of a grid, model by model.
+
+        Raises:
+            ConfigError: the config refuses a value.
+
+        """
         return [self.point(model, values) for model in self.models for values in grid(varied, model, methods)]
 
 
@@ -133,9 +146,13 @@ _TRAINING_FREE = ("name", "luminosity_label", "plots", "evaluation", "training",
 
 
 def checksum(table: FeatureTable, model: str | None = None) -> int:
-    """A number that changes with any event, weight or role of an event in the table.
+    """Return a number that changes with any event, weight or role of an event in the table.
 
-    model: only what it trains on counts, not the roles that events have for other models of the same scan.
+    Args:
+        table: the events.
+        model: if given, only what this model trains on counts, not the roles that events have for other models of the
+            same scan.
+
     """
     found = zlib.crc32(json.dumps([table.names, table.sample_names, table.domain_names]).encode())
     rows = (table.key, table.features, table.weight, table.label, table.domain, table.sample, table.fold)
@@ -150,7 +167,10 @@ def checksum(table: FeatureTable, model: str | None = None) -> int:
 
 
 def training_part(config: AnalysisConfig) -> dict[str, Any]:
-    """What of a config can change a training, besides the events: for names, and to tell two scans apart."""
+    """Return the part of a config that can change a training, besides the events.
+
+    It gives trainings their names, and shows whether two scans differ.
+    """
     told = _without(config.model_dump(mode="json", by_alias=True), _TRAINING_FREE)
     for sample in told["samples"].values():
         for key in ("files", "label", "color", "truth"):
@@ -161,14 +181,21 @@ def training_part(config: AnalysisConfig) -> dict[str, Any]:
 
 
 def identity(config: AnalysisConfig, model: str, events: int) -> str:
-    """A name of all that a unit trains. events: the `checksum` of its table for the model."""
+    """Return a name of everything that a unit trains.
+
+    Args:
+        config: the config at the seed of the unit.
+        model: the name of the model.
+        events: the `checksum` of the table for the model.
+
+    """
     told = training_part(config)
     told["seed"] = config.seed_for(model)
     section = told["models"][model]
     told["models"] = {model: section}
     (section.get("training") or {}).pop("seed", None)
     if section.get("domain") and is_plain(config, model):
-        # At strength 0 every method is the plain network, but for rounding: it is trained once.
+        # At strength 0 every method equals the baseline network except for rounding: it is trained once.
         section["domain"] = None
     return name_of([told, model, events, __version__])
 
@@ -176,7 +203,18 @@ def identity(config: AnalysisConfig, model: str, events: int) -> str:
 def make_unit(
     point: Point, number: int, table: Path, events: int, trainings: Path, device: str, kernels: str = "auto"
 ) -> ScanTrial:
-    """The unit of a point at its `number`-th seed; `events` is the checksum of `table` for its model."""
+    """Return the unit of a point at its `number`-th seed.
+
+    Args:
+        point: the model and its values.
+        number: of the seed, from 0.
+        table: the folder of the table of events.
+        events: the `checksum` of the table for the model of the point.
+        trainings: the folder that holds a folder for each unit.
+        device: where networks are trained.
+        kernels: which kernels the trainer uses; "auto" keeps those of the jobs that `jobs_of` makes.
+
+    """
     config = point.at_seed(number)
     folder = trainings / identity(config, point.model, events)
     jobs = [job for job in jobs_of(config, table, folder, folder, device) if job.model == point.model]
@@ -186,7 +224,10 @@ def make_unit(
 
 
 def along(points: Sequence[Point]) -> str | None:
-    """The key along which the curves of a model's points are drawn: its strength, or the first key with numbers."""
+    """Return the key along which the curves of a model's points are drawn, None if no key has numbers.
+
+    It is the strength of the model if that is varied, otherwise the first key with numbers.
+    """
     keys = list(dict.fromkeys(key for point in points for key in point.values))
     numeric = [key for key in keys if all(_is_number(p.values[key]) for p in points if key in p.values)]
     strengths = [strength_key(point.model) for point in points if strength_key(point.model) in numeric]

@@ -1,4 +1,4 @@
-"""The scan on one page: check the words, load the events once, train what is missing, choose, report."""
+"""The whole scan: check the options, load the events once, train what is missing, choose, report."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ MARK = "events.json"
 
 @dataclass(frozen=True, slots=True)
 class ScanOptions:
-    """What the command line says."""
+    """The options of the command line."""
 
     config: str
     overrides: tuple[str, ...] = ()
@@ -55,7 +55,7 @@ class ScanOptions:
 
 @dataclass(frozen=True, slots=True)
 class ScanPlan:
-    """The options, checked against the analysis file; `points` of a grid, none for a guided search."""
+    """The options, checked against the analysis file; `points` are those of a grid, none for a guided search."""
 
     options: ScanOptions
     base: AnalysisConfig
@@ -65,25 +65,25 @@ class ScanPlan:
 
     @property
     def folder(self) -> Path:
-        """Where everything of the scan goes."""
+        """The folder of the scan."""
         return self.options.output or Path("runs") / f"{self.base.name}-scan"
 
     @property
     def left_out(self) -> list[str]:
-        """In words, keys of the file that a method of the scan does not read."""
+        """Keys of the file that a method of the scan does not read, as lines of text."""
         pairs = [(model, method) for model in self.source.models for method in self.options.methods]
         found = {f"{model} with {method}": left_out(self.base, model, method) for model, method in pairs}
         return [f"{name}: not read by the method, or cut: {', '.join(keys)}" for name, keys in found.items() if keys]
 
     @property
     def processes(self) -> int:
-        """Trainings side by side."""
+        """Number of trainings in parallel."""
         return self.options.processes or processes_of(self.base)
 
 
 @dataclass(slots=True)
 class ScanOutcome:
-    """Where the scan is, what it found, and how long each stage took (s)."""
+    """The folder of the scan, its page, its results, and how long each stage took (s)."""
 
     folder: Path
     report: Path
@@ -92,11 +92,11 @@ class ScanOutcome:
 
 
 def scan(options: ScanOptions, progress: Progress) -> ScanOutcome:
-    """Everything of `hepda scan`; goes on where an interrupted scan of the same config stopped.
+    """Run `hepda scan`; an interrupted scan of the same config continues.
 
     Raises:
         ConfigError: another process writes into the folder.
-        HepdaError: the input is wrong; nothing has been trained then.
+        HepdaError: the input is wrong; nothing has been trained in this case.
 
     """
     plan = make_plan(options)
@@ -106,7 +106,7 @@ def scan(options: ScanOptions, progress: Progress) -> ScanOutcome:
 
 
 def _scan(plan: ScanPlan, progress: Progress) -> ScanOutcome:
-    """As `scan`, for whoever holds the lock of the folder."""
+    """Do the same as `scan` for a caller that holds the lock of the folder."""
     clock = Clock(progress)
     exchange.mark(plan.folder, "scan")
     ground = EventTables(plan.folder, progress, replace(plan.options.resources, processes=plan.processes))
@@ -129,7 +129,7 @@ def _scan(plan: ScanPlan, progress: Progress) -> ScanOutcome:
     return ScanOutcome(plan.folder, report, findings, clock.seconds)
 
 
-# --- what is asked for --------------------------------------------------------------------------------------------
+# --- the options ---------------------------------------------------------------------------------------------------
 
 
 def make_plan(options: ScanOptions) -> ScanPlan:
@@ -185,7 +185,7 @@ def _check_guided(source: ScanSource, varied: Sequence[Vary], options: ScanOptio
 
 
 def check_folder(plan: ScanPlan) -> None:
-    """Raise ConfigError if the folder cannot be written to, or holds something else, or a scan of another config."""
+    """Raise ConfigError if the folder cannot be written to, or holds other files, or a scan of another config."""
     folder = plan.folder
     run_directory.check_writable(folder, "--output")
     others = [path.name for path in folder.iterdir() if path.name != LOCK] if folder.is_dir() else []
@@ -197,7 +197,7 @@ def check_folder(plan: ScanPlan) -> None:
         )
     earlier = load_config(folder / "config.yaml")
     varied = {vary.key for vary in plan.varied} | {method_key(model) for model in plan.source.models}
-    # A model that only one of the two scans trains says nothing of the other.
+    # Only models that both scans train can be compared.
     shared = [model for model in plan.source.models if model in earlier.models]
     then, now = (
         training_part(config.model_copy(update={"models": {model: config.models[model] for model in shared}}))
@@ -211,7 +211,7 @@ def check_folder(plan: ScanPlan) -> None:
 
 
 def _open_folder(plan: ScanPlan, ground: EventTables) -> None:
-    """Make the folder a scan's, or go on in it with the kernels that it began with, as far as they are there."""
+    """Mark the folder as that of a scan, or continue in it with the kernels of its first run if they are available."""
     from hepda.adversarial.networks.kernels import agrees
 
     jobs = jobs_of(plan.source.config(), plan.folder, plan.folder, plan.folder, plan.options.device)
@@ -222,7 +222,7 @@ def _open_folder(plan: ScanPlan, ground: EventTables) -> None:
 
 
 def _earlier(folder: Path) -> dict[str, Any]:
-    """What the mark of an earlier scan in the folder says."""
+    """Return the content of the mark that an earlier scan left in the folder."""
     mark = folder / MARK
     found = run_directory.read_json(mark) if mark.is_file() else {}
     return found if isinstance(found, dict) else {}
@@ -238,7 +238,7 @@ def _mark(folder: Path, ground: EventTables) -> None:
 
 @dataclass(slots=True)
 class EventTables:
-    """What the trainings of a scan stand on: the events of each config, read once and on disk, and the kernels."""
+    """The input of the trainings of a scan: the events of each config, read once and on disk, and the kernels."""
 
     folder: Path
     progress: Progress
@@ -252,7 +252,7 @@ class EventTables:
     kernels: str = "auto"
 
     def table(self, config: AnalysisConfig) -> tuple[Path, Mapping[str, int]]:
-        """Where the table of a config lies, and its checksum for each model.
+        """Return the folder of the table of a config, and its checksum for each model.
 
         Raises:
             ConfigError: an earlier scan in the folder had other events of this config.
@@ -279,7 +279,7 @@ class EventTables:
         return self.paths[name], self.own[name]
 
     def remove(self) -> None:
-        """Take the tables off the disk."""
+        """Remove the tables from the disk."""
         shutil.rmtree(self.folder / exchange.WORK, ignore_errors=True)
 
 
@@ -295,7 +295,7 @@ def _result(plan: ScanPlan, point: Point, units: Sequence[ScanTrial]) -> Result:
 
 
 def _grid(plan: ScanPlan, ground: EventTables, progress: Progress) -> list[Result]:
-    """Every point of the grid; the first seed of all points comes before the second of any."""
+    """Train and evaluate every point of the grid; the first seed of all points comes before the second of any."""
     units = [_units(plan, ground, point) for point in plan.points]
     tasks = tasks_of([own[n] for n in range(plan.options.seeds) for own in units], plan.options.criterion.name)
     if tasks:
@@ -307,7 +307,10 @@ def _grid(plan: ScanPlan, ground: EventTables, progress: Progress) -> list[Resul
 
 
 def _guided(plan: ScanPlan, ground: EventTables, progress: Progress) -> list[Result]:
-    """The trials of a guided search, in one set of processes; before them, where a strength is sought, strength 0."""
+    """Run the trials of a guided search in one set of processes.
+
+    If a strength is varied, the point with strength 0 is trained before the trials.
+    """
     from hepda.workflows.scan.guided import search
 
     options, model = plan.options, plan.source.models[0]
@@ -337,7 +340,10 @@ def _guided(plan: ScanPlan, ground: EventTables, progress: Progress) -> list[Res
 
 
 def _without_adaptation(plan: ScanPlan, model: str) -> dict[str, Any] | None:
-    """Values of the point that a search over strengths is held against: strength 0, all else as in the file."""
+    """Return the values of the point that a search over strengths is compared with, None if no strength is varied.
+
+    The strength is 0, all other values are those of the file.
+    """
     key = strength_key(model)
     if all(vary.key != key for vary in plan.varied):
         return None
@@ -345,7 +351,7 @@ def _without_adaptation(plan: ScanPlan, model: str) -> dict[str, Any] | None:
     return method | {vary.key: value_at(plan.base, vary.key, vary.option) for vary in plan.varied} | {key: 0.0}
 
 
-# --- what comes out -----------------------------------------------------------------------------------------------
+# --- the results ---------------------------------------------------------------------------------------------------
 
 
 def _findings(plan: ScanPlan, ground: EventTables, results: Sequence[Result], clock: Clock) -> Findings:
@@ -384,7 +390,7 @@ def _findings(plan: ScanPlan, ground: EventTables, results: Sequence[Result], cl
 
 
 def _folded(lines: Sequence[str], most: int = 8) -> list[str]:
-    """The first lines, and how many there are more."""
+    """Return the first lines, and one that says how many more there are."""
     return [
         *lines[:most],
         *([f"{len(lines) - most} more alarms of trainings: see their folders"] if len(lines) > most else []),

@@ -1,4 +1,4 @@
-"""The tables of a scan: plain and chosen, all points, and what the choice saw; for the page and the console."""
+"""The tables of a scan: baseline and chosen points, all points, and the numbers of the choice; for page and console."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hepda.workflows.scan.points import is_plain, plain, short
 
 
 def chosen_table(findings: Findings) -> Table:
-    """The plain point beside the chosen one of every curve, on reporting events."""
+    """Return the table of the baseline and the chosen point of every curve, on reporting events."""
     head = ["Point", *(f"AUC {domain}" for domain in findings.domains), *(f"KS {other}" for other in findings.others)]
     head += [f"Shift at {100 * point:g} %, {other}" for other in findings.others for point in TAIL]
     rows: dict[str, list[Cell]] = {}
@@ -26,7 +26,7 @@ def chosen_table(findings: Findings) -> Table:
 
 
 def _cells(findings: Findings, model: str, result: Result) -> list[Cell]:
-    """AUC a domain, KS another domain, shifts in the tail."""
+    """Return the AUC of each domain, the KS to each comparison domain, and the shifts in the tail."""
     cells = [_cell(result, f"auc_{domain}") for domain in findings.domains]
     cells += [_cell(result, f"ks_{other}", good=_inside(findings, model, result, other)) for other in findings.others]
     return cells + [
@@ -35,7 +35,7 @@ def _cells(findings: Findings, model: str, result: Result) -> list[Cell]:
 
 
 def points_table(findings: Findings) -> Table:
-    """Every point with its means and standard deviations on reporting events; the chosen ones are marked."""
+    """Return the table of every point: means and standard deviations on reporting events, chosen points with a mark."""
     keys = list(dict.fromkeys(short(key) for key in _shown_keys(findings)))  # the strengths of all models in one column
     head = ["Curve", *keys, *(f"AUC {domain}" for domain in findings.domains)]
     head += [f"KS {other}" for other in findings.others]
@@ -67,7 +67,7 @@ def points_table(findings: Findings) -> Table:
 
 
 def _shown_keys(findings: Findings) -> list[str]:
-    """The keys that need a column: those along curves; in a guided search all that have numbers."""
+    """Return the keys that need a column: those along curves; in a guided search all that have numbers."""
     if not findings.guided:
         return list(dict.fromkeys(curve.key for curve in findings.curves if curve.key))
     values = [result.point.values for result in findings.results]
@@ -75,7 +75,7 @@ def _shown_keys(findings: Findings) -> list[str]:
 
 
 def choice_table(findings: Findings) -> Table:
-    """What the choice saw: the loss of the source, the probe and the criterion on choosing events."""
+    """Return the table of the choice: the loss of the source, the probe and the criterion on choosing events."""
     names = {"choice_loss": "Source loss"}
     if findings.criterion.name != LOSS:
         names["choice_probe"] = "Probe AUC"
@@ -103,7 +103,7 @@ def choice_table(findings: Findings) -> Table:
 
 
 def _value_cell(result: Result, name: str, chosen: bool) -> Cell:
-    """The value of the point's key of that last name."""
+    """Return the value of the key of the point whose last part is `name`."""
     key = next((key for key in result.point.values if short(key) == name), None)
     if key is None:
         return Cell("", None)
@@ -126,7 +126,7 @@ def _inside(findings: Findings, model: str, result: Result, other: str) -> bool:
 
 
 def console_table(findings: Findings) -> NumberTable:
-    """All points for the terminal: AUC, KS and one shift a domain, probe; the chosen ones are marked."""
+    """Return all points for the terminal: AUC, KS and one shift for each domain, probe; the chosen ones are marked."""
     table = points_table(findings)
     shown = [i for i, heading in enumerate(table.head) if "Shift" not in heading or "20 %" in heading]
     marks = ["chosen" if r is curve.chosen else "" for curve in findings.curves for r in curve.results]
@@ -135,12 +135,12 @@ def console_table(findings: Findings) -> NumberTable:
 
 
 def told(curve: ScanCurve, result: Result) -> str:
-    """How a point is called after the name of its curve."""
+    """Return how a point is named after the name of its curve."""
     return f"at {short(curve.key)} {curve.text(result)}" if curve.key else f"with {curve.text(result)}"
 
 
 def spread(result: Result, name: str) -> dict[str, float | None]:
-    """A mean with the ends of a standard deviation over seeds, where there is one."""
+    """Return a mean with the ends of a standard deviation over seeds, if there is one."""
     value, std = result.mean.get(name), result.std.get(name)
     if value is None or std is None:
         return {"value": value}

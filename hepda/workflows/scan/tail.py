@@ -1,7 +1,7 @@
-"""Did the bias fall in the tail of the score? A point's shifts over those of its model without adaptation.
+"""Whether the bias decreased in the tail of the score: a point's shifts over those of its model without adaptation.
 
-The words of the report follow from these ratios (`hepda.evaluation.differences.ratios`): what fell towards the
-domain of the training is an apparent difference unless the shift to a domain that no training saw fell as well.
+The sentences of the report follow from these ratios (`hepda.evaluation.differences.ratios`): a decrease towards the
+domain of the training is an apparent difference unless the shift to a held-out domain decreased as well.
 """
 
 from __future__ import annotations
@@ -19,10 +19,17 @@ from hepda.workflows.scan.measuring import TAIL
 
 
 def shift_ratio(before: Result, after: Result, other: str, point: float) -> ShiftRatio:
-    """R = |mean shift of `after`| / |mean shift of `before`| over seeds, at a signal efficiency.
+    """Return R = |mean shift of `after`| / |mean shift of `before`| over seeds, at a signal efficiency.
 
     Intervals: the spread over seeds and the error of the finite samples, in quadrature. The latter is the same for all
-    seeds and partly cancels in R, which is not used: the interval of R is on the safe side.
+    seeds and partly cancels in R. This is not used, so the interval of R is conservative.
+
+    Args:
+        before: the point without adaptation.
+        after: the point with adaptation.
+        other: the comparison domain.
+        point: the signal efficiency.
+
     """
     name = f"shift_{other}_{point:g}"
     old, new = (_shift(result, name) for result in (before, after))
@@ -40,7 +47,7 @@ def shift_ratio(before: Result, after: Result, other: str, point: float) -> Shif
 
 
 def _shift(result: Result, name: str) -> Interval | None:
-    """The mean over seeds with its error; None where it is missing, or for one seed."""
+    """Return the mean over seeds with its error; None if it is missing, or for a single seed."""
     value, spread, error = result.mean.get(name), result.std.get(name), result.mean.get(f"{name}_error")
     if value is None or spread is None or error is None:
         return None
@@ -49,7 +56,14 @@ def _shift(result: Result, name: str) -> Interval | None:
 
 
 def judged(plain: Result | None, result: Result, others: Sequence[str]) -> dict[str, Any]:
-    """The keys `shift_ratio` and `verdict` of a model of metrics.json; empty where there is nothing to compare."""
+    """Return the keys `shift_ratio` and `verdict` of a model of metrics.json; empty if there is nothing to compare.
+
+    Args:
+        plain: the point of the model without adaptation, None if there is none.
+        result: the point to compare with it.
+        others: the comparison domains.
+
+    """
     config, model = result.point.config, result.point.model
     if plain is None or plain is result:
         return {}

@@ -1,7 +1,7 @@
-"""Every unit's trainings, side by side; what is finished stays in the scan's folder and is not done again.
+"""The trainings of every unit, in parallel; a finished training is kept in the folder of the scan and not repeated.
 
-A training is a job of hepda.events.training.jobs. Whoever finishes a unit's last job judges the unit at once, in the
-same process, so that judging is shared out as the trainings are.
+A training is a job of hepda.events.training.jobs. The process that finishes the last job of a unit evaluates the unit
+at once, so that evaluations are distributed over the processes like the trainings.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from hepda.workflows.scan.points import ScanTrial
 
 @dataclass(frozen=True, slots=True)
 class ScanTask:
-    """One training of a unit; without a job only the judgement is missing."""
+    """One training of a unit; a task without a job only evaluates the unit."""
 
     unit: ScanTrial
     job: EventJob | None
@@ -32,7 +32,7 @@ class ScanTask:
 
 @dataclass(slots=True)
 class ScanProgress:
-    """Sums what many trainings report into two bars: trainings, and their epochs."""
+    """Adds up the progress of many trainings into two bars: trainings, and their epochs."""
 
     progress: Send
     tasks: int = 0
@@ -41,14 +41,14 @@ class ScanProgress:
     finished: int = 0
 
     def begin(self, tasks: Sequence[ScanTask]) -> None:
-        """These tasks come on top of those before."""
+        """Add these tasks to those before."""
         self.tasks += len(tasks)
         for task in tasks:
             section = None if task.job is None else task.job.config.models[task.job.model]
             self.epochs += section.training.epochs if isinstance(section, NetworkConfig) else 0
 
     def __call__(self, what: str, done: int, total: int) -> None:
-        """`what`: the training, or "" when a task is finished."""
+        """Update the bars. `what` is the training, or "" when a task is finished."""
         if not what:
             self.finished += 1
             self.progress("trainings", self.finished, self.tasks)
@@ -58,7 +58,7 @@ class ScanProgress:
 
 
 def tasks_of(units: Sequence[ScanTrial], criterion: str) -> list[ScanTask]:
-    """What is left to do, seed by seed as the units are given; a unit that is given twice is done once."""
+    """Return the remaining tasks, seed by seed as the units are given; a unit that is given twice is done once."""
     tasks = []
     for unit in {unit.folder: unit for unit in units}.values():
         left = [job for job in unit.jobs if not _is_over(unit, job)]
@@ -70,20 +70,20 @@ def tasks_of(units: Sequence[ScanTrial], criterion: str) -> list[ScanTask]:
 
 
 def run_tasks(tasks: Sequence[ScanTask], share_out: Callable[..., list[None]]) -> None:
-    """Do the tasks with `share_out(function, items)`, as of `hepda.runtime.processes.crew`."""
+    """Do the tasks with `share_out(function, items)` of `hepda.runtime.processes.crew`."""
     for task in tasks:
         task.unit.folder.mkdir(parents=True, exist_ok=True)
     share_out(perform, list(tasks))
 
 
 def perform(_: None, task: ScanTask, send: Send) -> None:
-    """Train what the task says; judge its unit if nothing of it is left to train."""
+    """Do the training of a task; evaluate its unit if no training of it is left."""
     unit, job = task.unit, task.job
     if job is not None:
         name = f"{unit.folder.name}/{job.name}"
         try:
             run_job(None, job, lambda _, done, total: send(name, done, total))
-        except ITS_OWN as error:  # a value that cannot be trained with is a result of the scan
+        except ITS_OWN as error:  # a value with which training is impossible is a result of the scan
             run_directory.write_text(_failure(unit, job), str(error))
         (job.work / f"{job.name}.checkpoint").unlink(missing_ok=True)
     if all(_is_over(unit, other) for other in unit.jobs) and not judgement_path(unit, task.criterion).exists():
@@ -92,7 +92,7 @@ def perform(_: None, task: ScanTask, send: Send) -> None:
 
 
 def judge(unit: ScanTrial, criterion: str) -> dict[str, Any]:
-    """The record of a finished unit: its numbers, what they lack and why, and the cost of its trainings."""
+    """Return the record of a finished unit: its numbers, which are missing and why, and the cost of its trainings."""
     from hepda.events.table.store import open_table
     from hepda.workflows.scan.measuring import choosing_numbers, reporting_numbers
 
@@ -117,7 +117,7 @@ def judge(unit: ScanTrial, criterion: str) -> dict[str, Any]:
 
 
 def unit_score(unit: ScanTrial) -> Any:
-    """P(signal) [n] of a finished unit, in the order of its table."""
+    """Return P(signal) [n] of a finished unit, in the order of its table."""
     from hepda.events.table.store import open_table
 
     only = unit.config.model_copy(update={"models": {unit.model: unit.config.models[unit.model]}})
@@ -125,13 +125,13 @@ def unit_score(unit: ScanTrial) -> Any:
 
 
 def read_judgement(unit: ScanTrial, criterion: str) -> dict[str, Any]:
-    """What `judge` found for a unit."""
+    """Read the record that `judge` made for a unit."""
     found: dict[str, Any] = run_directory.read_json(judgement_path(unit, criterion))
     return found
 
 
 def judgement_path(unit: ScanTrial, criterion: str) -> Any:
-    """The record's file: another criterion or another `evaluation:` section is another record."""
+    """Return the file of the record: another criterion or another `evaluation:` section has another record."""
     told = json.dumps([criterion, unit.config.evaluation.model_dump(mode="json", by_alias=True)], sort_keys=True)
     return unit.folder / f"judged-{zlib.crc32(told.encode()):08x}.json"
 
