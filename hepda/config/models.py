@@ -113,7 +113,7 @@ def method_union(methods: Mapping[str, type[Method]]) -> Any:
             if field.name in _COMMON:
                 continue
             hint = Widths if field.name == "hidden" else hints[field.name]
-            fields[field.name] = (hint, Field(field.default, description=texts[field.name]))
+            fields[field.name] = (hint, Field(field.default, description=texts.get(field.name)))
         title = "".join(part.capitalize() for part in name.replace("+", "-e").split("-"))
         sections.append(create_model(f"{title}MethodConfig", __base__=MethodConfig, __doc__=method.summary, **fields))
     return Annotated[reduce(or_, sections), Field(discriminator="name")]

@@ -23,7 +23,14 @@ class NoAdaptation(Method):
 
 @dataclass(frozen=True, kw_only=True)
 class MeanDiscrepancy(Method):
-    """Multi-kernel MMD; `kernels`, `width` and `scale` as in `terms.discrepancy.MMD`."""
+    """Multi-kernel MMD of the features.
+
+    Attributes:
+        kernels: number of Gaussian kernels, whose squared widths are successive powers of two.
+        width: factor on the widths of the kernels.
+        scale: factor on the discrepancy, so that a strength of 1 trains steadily.
+
+    """
 
     name = "mmd"
     summary = "multi-kernel MMD of the features"
@@ -75,7 +82,12 @@ class DeepCoral(Method):
 
 @dataclass(frozen=True, kw_only=True)
 class DistanceCorrelation(Method):
-    """Distance correlation of the domain with the score, or with the features (`on`)."""
+    """Distance correlation of the domain with the score or the features.
+
+    Attributes:
+        on: `score` or `features`.
+
+    """
 
     name = "disco"
     summary = "distance correlation of score and domain"
@@ -127,7 +139,14 @@ class WassersteinCritic(Method):
 
 @dataclass(frozen=True, kw_only=True)
 class SecondClassifier(Method):
-    """Margin disparity: a second classifier, of one hidden layer (the first width of `hidden`)."""
+    """Margin disparity: a second classifier that disagrees on the target.
+
+    Attributes:
+        hidden: width of its one hidden layer (the first number).
+        rate: factor on its learning rate.
+        margin: factor on its loss on the source.
+
+    """
 
     name = "mdd"
     summary = "a second classifier that disagrees on the target"

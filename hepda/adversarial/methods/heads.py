@@ -89,7 +89,12 @@ class DomainHeadMethod(Method):
 
 @dataclass(frozen=True, kw_only=True)
 class Dann(DomainHeadMethod):
-    """Domain-adversarial training; `input`: what the head reads: `features`, `score` or `features*score`."""
+    """Domain-adversarial training.
+
+    Attributes:
+        input: what the head reads: `features`, `score` or `features*score`.
+
+    """
 
     name = "dann"
     summary = "domain head on the features, reversed"

@@ -14,7 +14,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class MinimumConfusion(Method):
-    """Minimum class confusion, of probabilities at a `temperature`."""
+    """Minimum class confusion.
+
+    Attributes:
+        temperature: by which the logits are divided before the softmax.
+
+    """
 
     name = "mcc"
     summary = "minimum class confusion"
@@ -58,7 +63,13 @@ class SelfTraining(Method):
 
 @dataclass(frozen=True, kw_only=True)
 class Contrast(SelfTraining):
-    """Pseudo-labels and complementary contrast; `confidence` and `dropout` as in `ComplementaryContrast`."""
+    """Pseudo-labels and complementary contrast.
+
+    Attributes:
+        confidence: probability from which a target row is sure.
+        dropout: share of the features that is set to zero in each of the two views of a row.
+
+    """
 
     name = "contrast"
     summary = "pseudo-labels and complementary contrast"
@@ -83,7 +94,15 @@ class Contrast(SelfTraining):
 
 @dataclass(frozen=True, kw_only=True)
 class Smoothness(Method):
-    """Virtual adversarial training; the fields as in `terms.smoothness.VirtualAdversarial`."""
+    """Virtual adversarial training.
+
+    Attributes:
+        radius: length of the step, in widths of the normalized inputs.
+        source: factor on the roughness of the predictions on the source.
+        target: factor on the roughness of the predictions on the target.
+        entropy: factor on the entropy of the predictions on the target.
+
+    """
 
     name = "vat"
     summary = "predictions smooth on both domains and sure on the target"
