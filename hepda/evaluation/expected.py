@@ -402,7 +402,16 @@ def _averaged(fit: _Fit, min_n_eff: float) -> Significance:
         reason = f"no cut leaves signal on a background of n_eff >= {min_n_eff:g}"
         return Significance(None, 0.0, 0.0, 0.0, None, reason)
     s, b, sigma = (float(np.mean(x)) for x in (fit.signal, fit.background, fit.sigma))
-    return _significance(float(np.mean(fit.z)), s, b, sigma, float(np.median(fit.cut)))
+    cut = float(np.median(fit.cut))
+    if s >= 0 and b > 0 and not np.isfinite(fit.z).all():
+        known = np.isfinite(sigma)
+        why = "a fifth of the events " + (
+            "leaves no positive background above the cut that the others choose"
+            if known
+            else "has no positive sum of weights of the other domain: too few to say what the bias is"
+        )
+        return Significance(None, s, b, sigma if known else 0.0, cut, why)
+    return _significance(float(np.mean(fit.z)), s, b, sigma, cut)
 
 
 def _with_interval(found: Significance, replicas: FloatArray, level: float) -> Significance:

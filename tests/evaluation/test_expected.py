@@ -148,6 +148,16 @@ def test_the_interval_holds_the_spread_over_samples_and_the_parts_matter_less():
     assert np.std(again) < 0.5 * np.mean(widths)
 
 
+def test_too_few_events_of_the_other_domain_say_why():
+    score, label, weight = toy(2000)
+    few = Counting(score, label, np.abs(weight), 0.1, other_score=[0.1, 0.5, 1.0])
+    groups = np.random.default_rng(0).integers(0, 20, 2000)
+    scan = scan_cuts(few, groups=groups, other_groups=[0, 1, 2], replicas=5)
+    assert scan.best.value > 0 and scan.best.low is not None
+    assert scan.best_with_bias.value is None and "other domain" in scan.best_with_bias.why
+    assert np.isfinite(scan.best_with_bias.background_uncertainty) and scan.best_with_bias.low is None
+
+
 def test_what_has_no_counterpart_adds_to_the_background_and_not_to_the_bias():
     score, label, weight = toy(2000)
     extra = np.random.default_rng(4).normal(-1, 1, 500)
