@@ -19,7 +19,7 @@ from hepda.evaluation.results import (
 from hepda.events.domains.roles import UNLABELLED, adapted_to, held_out_domains, trained_on
 from hepda.events.results.evaluate import Numbers
 from hepda.events.results.per_model import ModelNumbers, shift_points
-from hepda.events.results.training_noise import FeatureSpread, TrainingNoise
+from hepda.events.results.training_noise import TrainingSpread, TrainingNoise
 from hepda.events.training.model_description import setup_of
 
 REWEIGHTINGS = ("reweight", "domain_reweight")
@@ -281,7 +281,7 @@ def noise_of(found: TrainingNoise, source: str) -> dict[str, Any]:
     It has the spread between trainings, and the error of their mean that results from it.
     """
 
-    def entry(spread: FeatureSpread) -> dict[str, float]:
+    def entry(spread: TrainingSpread) -> dict[str, float]:
         return {"spread": spread.spread, "error": spread.error}
 
     return {

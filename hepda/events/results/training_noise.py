@@ -30,7 +30,7 @@ _BLOCK = 500_000
 
 
 @dataclass(frozen=True, slots=True)
-class FeatureSpread:
+class TrainingSpread:
     """The values of a number in each training; the trainings are a sample of those with other seeds."""
 
     values: tuple[float, ...]
@@ -56,8 +56,8 @@ class TrainingNoise:
 
     over: Literal["members", "folds"]
     trainings: int
-    auc: FeatureSpread | None
-    shifts: dict[str, dict[float, FeatureSpread]] = field(default_factory=dict)
+    auc: TrainingSpread | None
+    shifts: dict[str, dict[float, TrainingSpread]] = field(default_factory=dict)
 
 
 def training_noise(judged: EvaluationInput, model: str, score: Array) -> TrainingNoise:
@@ -156,9 +156,9 @@ def _noise(
     )
 
 
-def _spread(values: list[float], trainings: int) -> FeatureSpread | None:
+def _spread(values: list[float], trainings: int) -> TrainingSpread | None:
     """Return the spread of the values; None unless every training has a value.
 
     The trainings without a value are not a random selection, so the others do not represent all trainings.
     """
-    return FeatureSpread(tuple(values)) if len(values) == trainings > 1 else None
+    return TrainingSpread(tuple(values)) if len(values) == trainings > 1 else None
