@@ -107,7 +107,7 @@ def init(
     tree: Annotated[str | None, typer.Option("--tree", help="[the one that holds the events]")] = None,
     output: Annotated[Path | None, typer.Option("--output", help="Write it there [the terminal].")] = None,
 ) -> None:
-    """A starting analysis file, guessed from the branches of a file; lines with TODO need you."""
+    """Write a starting analysis file, guessed from the branches of a file; lines with TODO need you."""
     from hepda.errors import ConfigError
     from hepda.events.init import starting_yaml
     from hepda.runtime import run_directory

@@ -90,7 +90,9 @@ class Kind(ABC):
         return (values for _, values in self.contents())
 
     def made_of(self) -> str | None:
-        """A name of the files that were read, as they were, and of the keys they were read by; None: not known."""
+        """Return a name of the files that were read, as they were, and of the keys they were read by; None: not
+        known.
+        """
         return None
 
     @abstractmethod
@@ -99,19 +101,19 @@ class Kind(ABC):
 
     @abstractmethod
     def combine(self, results: Sequence[TrainingResult]) -> dict[str, NDArray[Any]]:
-        """The scores of each model from those of its trainings."""
+        """Return the scores of each model from those of its trainings."""
 
     @abstractmethod
     def saved_scores(self, run: Path) -> dict[str, NDArray[Any]]:
-        """The scores of scores.parquet. Raises ConfigError if they are not those of the data that are loaded."""
+        """Return the scores of scores.parquet. Raises ConfigError if they are not those of the data that are loaded."""
 
     @abstractmethod
     def score_columns(self, scores: Scores) -> dict[str, Any]:
-        """The columns of scores.parquet."""
+        """Return the columns of scores.parquet."""
 
     @abstractmethod
     def files(self) -> Any:
-        """The `files` of manifest.json: what was read."""
+        """Return the `files` of manifest.json: what was read."""
 
     @abstractmethod
     def measure(self, scores: Scores, judging: RunContext) -> dict[str, Any]:
@@ -128,11 +130,11 @@ class Kind(ABC):
         return processes
 
     def warnings(self) -> list[str]:
-        """What stands at the top of the report."""
+        """Return the warnings at the top of the report."""
         return []
 
     def notes(self) -> list[str]:
-        """What is not shown on purpose, in words."""
+        """Return what is not shown on purpose, as text."""
         return []
 
     @abstractmethod
@@ -159,7 +161,7 @@ class Kind(ABC):
 
 
 def kind_of(config: AnyConfig) -> Kind:
-    """The kind of data that an analysis file names, which has loaded nothing yet."""
+    """Return the kind of data that an analysis file names, which has loaded nothing yet."""
     if config.kind not in KINDS:
         raise ConfigError(f"kind: {config.kind!r} cannot be trained; there are {', '.join(KINDS)}.")
     module, name = KINDS[config.kind].split(":")

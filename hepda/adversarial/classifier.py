@@ -105,7 +105,7 @@ class DANNRegressor(RegressorMixin, AdversarialEstimator):  # type: ignore[misc]
     """
 
     def _numbers(self, y: Array) -> Array:
-        """The values as float64 [n]."""
+        """Return the values as float64 [n]."""
         values = np.asarray(y, dtype=np.float64)
         assert_all_finite(values, input_name="y")
         return values

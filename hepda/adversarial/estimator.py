@@ -149,7 +149,7 @@ class AdversarialEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
         raise TypeError("use DANNClassifier or DANNRegressor")
 
     def _wanted(self, domains: Domains) -> Array:
-        """What the class head shall say of each source row [n]."""
+        """Return what the class head shall say of each source row [n]."""
         return domains.y
 
     def _merged(self, domains: Domains) -> Domains:
@@ -299,7 +299,7 @@ class AdversarialEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
         return tags
 
     def _exact(self) -> Network:
-        """The network in float64, whatever it was trained in.
+        """Return the network in float64, whatever it was trained in.
 
         How a product of float32 matrices is rounded depends on the number of rows and on the processor: a row alone
         and the same row among others would differ in the seventh digit.

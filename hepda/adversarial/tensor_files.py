@@ -40,7 +40,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """The tensors of a safetensors file by name, and its metadata.
+    """Return the tensors of a safetensors file by name, and its metadata.
 
     Raises:
         SourceError: there is no such file, or it cannot be read as one.
@@ -54,14 +54,16 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def read_said(path: Path, metadata: Mapping[str, str], key: str) -> Any:
-    """What the metadata of a file say as JSON under `key`. Raises SourceError if they do not."""
+    """Return what the metadata of a file say as JSON under `key`. Raises SourceError if they do not."""
     with described(path):
         return json.loads(metadata[key])
 
 
 @contextmanager
 def described(path: Path) -> Iterator[None]:
-    """What does not fit within the block is a SourceError: it was made of what the file at `path` says of itself."""
+    """Raise a SourceError for what does not fit within the block: it was made of what the file at `path` says of
+    itself.
+    """
     try:
         yield
     except (

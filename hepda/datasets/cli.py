@@ -11,7 +11,7 @@ data = typer.Typer(no_args_is_help=True, help="Data sets of the image and speech
 
 @data.command("list")
 def data_list() -> None:
-    """What there is: name, whether it is here or made here, title, licence."""
+    """List what there is: name, whether it is here or made here, title, licence."""
     from hepda.datasets import download
 
     for name, where, title in download.listing():

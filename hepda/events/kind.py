@@ -67,7 +67,9 @@ class EventsKind(Kind):
         return self._loaded
 
     def check(self, progress: Send, *, every_file: bool = False) -> tuple[list[str], list[str]]:
-        """Yields, cut flows, weights, features of the events of every sample; packages that a training would miss."""
+        """Return yields, cut flows, weights, features of the events of every sample; packages that a training would
+        miss.
+        """
         from hepda.events import steps
         from hepda.events.training.jobs import check_extras
 
@@ -117,7 +119,7 @@ class EventsKind(Kind):
         return contents_of(self.config, self.table)
 
     def made_of(self) -> str | None:
-        """The name of the table in a cache, if no file was left out."""
+        """Return the name of the table in a cache, if no file was left out."""
         return self.loaded.name
 
     def jobs(self, run: Path, work: Path, device: str) -> list[EventJob]:
@@ -139,7 +141,7 @@ class EventsKind(Kind):
         return saved_scores(self.config, self.table, run)
 
     def score_columns(self, scores: Mapping[str, Array]) -> dict[str, Any]:
-        """A row an event in the order of the table."""
+        """Return a row an event in the order of the table."""
         from hepda.events import steps
 
         return steps.scores_columns(self.table, scores)
@@ -169,7 +171,7 @@ class EventsKind(Kind):
         }
 
     def _thinned(self, scores: Mapping[str, Array], run: Path) -> tuple[FeatureTable, Mapping[str, Array]]:
-        """The events that are judged and their scores: all, or a part that lies in `run` as long as it is needed."""
+        """Return the evaluated events and their scores: all, or a part, kept in `run` as long as it is needed."""
         from hepda.events.results import thinning
 
         self._shares = thinning.shares_of(self.config, self.table)
@@ -216,8 +218,8 @@ class EventsKind(Kind):
         return terminal_table(metrics)
 
     def warnings(self) -> list[str]:
-        """What the policy for negative weights touches, which processes have no counterpart in another domain, which
-        trainings see data of the signal region, and features that give class, domain or event away.
+        """Return what the policy for negative weights touches, which processes have no counterpart in another domain,
+        which trainings see data of the signal region, and features that give class, domain or event away.
         """
         from hepda.events.domains.blinding import uncontrolled
         from hepda.events.domains.counterparts import composition_lines
@@ -229,7 +231,7 @@ class EventsKind(Kind):
         return [*policy_lines(config, self.table), *composition_lines(config), *uncontrolled(config), *self._leaks]
 
     def notes(self) -> list[str]:
-        """What is hidden or scaled, and whether all events were judged."""
+        """Return what is hidden or scaled, and whether all events were evaluated."""
         from hepda.events import steps
         from hepda.events.results import thinning
 
@@ -249,7 +251,7 @@ def combine(config: AnalysisConfig, table: FeatureTable, results: Sequence[Train
 
 
 def saved_scores(config: AnalysisConfig, table: FeatureTable, run: Path) -> dict[str, Array]:
-    """The scores of scores.parquet.
+    """Return the scores of scores.parquet.
 
     Raises:
         ConfigError: they are not those of the events that the config reads now.
@@ -276,7 +278,7 @@ def saved_scores(config: AnalysisConfig, table: FeatureTable, run: Path) -> dict
 
 
 def policy_lines(config: AnalysisConfig, table: FeatureTable) -> list[str]:
-    """The policy for negative weights and the share that it touches, for the log and the report."""
+    """Return the policy for negative weights and the share that it touches, for the log and the report."""
     from hepda.adversarial.data.weights import negative_share
 
     names = list(dict.fromkeys(name for model in config.models for name in config.training_samples(model)))

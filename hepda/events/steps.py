@@ -63,7 +63,7 @@ def check(
 
 
 def samples_metrics(config: AnalysisConfig, loaded: LoadedEvents) -> dict[str, Any]:
-    """The `samples` of metrics.json."""
+    """Return the `samples` of metrics.json."""
     entries = {}
     for name, summary in loaded.samples.items():
         sample = config.samples[name]
@@ -73,7 +73,9 @@ def samples_metrics(config: AnalysisConfig, loaded: LoadedEvents) -> dict[str, A
 
 
 def processes_metrics(config: AnalysisConfig) -> dict[str, Any]:
-    """The `processes` of metrics.json: by pair of domains and class, what is compared with what, and what is not."""
+    """Return the `processes` of metrics.json: by pair of domains and class, what is compared with what, and what is
+    not.
+    """
     found = {
         f"{config.domains[0]}:{other}": {name: c.as_metrics() for name, c in by_class.items()}
         for other, by_class in composition(config).items()
@@ -100,14 +102,14 @@ def numbers_of(
 
 
 def models_metrics(config: AnalysisConfig, numbers: Numbers, training: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
-    """The `models` of metrics.json."""
+    """Return the `models` of metrics.json."""
     return {model: to_json.model_metrics(config, numbers, model, training[model]) for model in numbers.models}
 
 
 def whole_metrics(
     config: AnalysisConfig, numbers: Numbers, histories: Mapping[str, Sequence[Mapping[str, Sequence[float | None]]]]
 ) -> dict[str, Any]:
-    """What metrics.json says of the run as a whole: `guards`, and `training_bias` where there is one."""
+    """Return what metrics.json says of the run as a whole: `guards`, and `training_bias` where there is one."""
     return per_run.run_metrics(config, numbers, histories)
 
 
@@ -128,7 +130,7 @@ def draw(
 
 
 def notes(config: AnalysisConfig) -> list[str]:
-    """What is hidden on purpose or cannot be compared, in words."""
+    """Return what is hidden on purpose or cannot be compared, as text."""
     found = [note] if (note := alone(config)) else []
     hidden = hidden_range(config)
     if hidden is not None:
@@ -144,7 +146,7 @@ def notes(config: AnalysisConfig) -> list[str]:
 
 
 def scores_columns(table: FeatureTable, scores: Mapping[str, Array]) -> dict[str, Any]:
-    """The columns of scores.parquet, a row an event in the order of the table."""
+    """Return the columns of scores.parquet, a row an event in the order of the table."""
     import pyarrow as pa
 
     def named(codes: Array, names: Sequence[str]) -> Any:

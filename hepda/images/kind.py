@@ -53,7 +53,7 @@ class ImagesKind(Kind):
         return self._loaded
 
     def check(self, progress: Send, *, every_file: bool = False) -> tuple[list[str], list[str]]:
-        """What would be read, a line a side; a data set that is not here is a problem."""
+        """Return what would be read, a line a side; a data set that is not here is a problem."""
         from hepda.images import steps
 
         return steps.check(self.config)
@@ -79,7 +79,7 @@ class ImagesKind(Kind):
         return jobs_of(self.config, work / "table", run, work, device)
 
     def combine(self, results: Sequence[TrainingResult]) -> dict[str, Array]:
-        """The trainings of each model one above the other."""
+        """Return the trainings of each model one above the other."""
         return {
             model: np.stack([r.score for r in sorted(results, key=lambda r: r.member) if r.model == model])
             for model in self.config.models
@@ -104,13 +104,13 @@ class ImagesKind(Kind):
         return found
 
     def score_columns(self, scores: Mapping[str, Array]) -> dict[str, Any]:
-        """A row a test image, source first."""
+        """Return a row a test image, source first."""
         from hepda.images import steps
 
         return steps.score_columns(self.config, self.loaded.tests, scores)
 
     def files(self) -> Any:
-        """What was read or drawn, by part."""
+        """Return what was read or drawn, by part."""
         return {name: list(images.about) for name, images in self.loaded.parts.items()}
 
     def measure(self, scores: Mapping[str, Array], judging: RunContext) -> dict[str, Any]:
@@ -140,11 +140,11 @@ class ImagesKind(Kind):
         return save_drawings(figures.drawings, scene, folder, judging.processes, judging.progress)
 
     def warnings(self) -> list[str]:
-        """What makes these numbers others than the published ones."""
+        """Return what makes these numbers others than the published ones."""
         return self.loaded.remarks()
 
     def conclusions(self, metrics: Mapping[str, Any]) -> list[str]:
-        """The best adapted model against source only and the ceiling."""
+        """Return the best adapted model against source only and the ceiling."""
         found = {name: entry["accuracy"]["target"]["value"] for name, entry in metrics["models"].items()}
         adapted = {name: value for name, value in found.items() if self.config.models[name].domain is not None}
         said = [

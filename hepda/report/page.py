@@ -85,7 +85,7 @@ def attempt(section: str, title: str, make: Callable[[], ReportFigure]) -> Repor
 def sorted_out(
     found: Iterable[ReportFigure | NotDrawn],
 ) -> tuple[list[ReportFigure], list[NotDrawn]]:
-    """The figures that were drawn, and those that were not."""
+    """Return the figures that were drawn, and those that were not."""
     both = list(found)
     return [f for f in both if isinstance(f, ReportFigure)], [f for f in both if isinstance(f, NotDrawn)]
 
@@ -113,7 +113,9 @@ class Drawing:
 
 
 def collected(parts: Iterable[Callable[[Scene], Iterable[Drawing]]], scene: Scene) -> list[Drawing]:
-    """The drawings of all parts. What a part fails to prepare is a drawing that fails, and costs no other part."""
+    """Return the drawings of all parts. What a part fails to prepare is a drawing that fails, and costs no other
+    part.
+    """
     found: list[Drawing] = []
     for part in parts:
         try:
@@ -159,7 +161,7 @@ class _Work:
 
 
 def with_own_names(drawings: Iterable[Drawing]) -> list[Drawing]:
-    """The drawings, each with a file name of its own: a number follows where two would be one file on some disk.
+    """Return the drawings, each with a file name of its own: a number follows where two would be one file on some disk.
 
     The stack of the model `x` and the score of a model `stack_x` have one name, for example.
     """
@@ -259,7 +261,7 @@ def write_report(
 
 
 def _by_section(figures: Iterable[tuple[str, str, str, Path | str | bytes]]) -> dict[str, list[_Picture]]:
-    """The figures of each section, read and encoded. Raises ValueError for a section that the page has not."""
+    """Return the figures of each section, read and encoded. Raises ValueError for a section that the page has not."""
     pictures: dict[str, list[_Picture]] = {key: [] for key in SECTIONS}
     for section, title, caption, image in figures:
         if section not in SECTIONS:
@@ -277,7 +279,7 @@ def _picture(title: str, caption: str, image: Path | str | bytes) -> _Picture:
 
 
 def _facts(metrics: Mapping[str, Any], manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The line under the title: luminosity, seed, version, commit, as far as they are known."""
+    """Return the line under the title: luminosity, seed, version, commit, as far as they are known."""
     versions = manifest.get("versions")
     facts = [
         ("Luminosity", f"{metrics['luminosity']:g} fb⁻¹" if metrics.get("luminosity") is not None else None),

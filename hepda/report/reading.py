@@ -178,7 +178,7 @@ def headings(names: Iterable[str]) -> list[str]:
 
 
 def numbers_table(metrics: Mapping[str, Any], metric: str, title: str, note: str = "", digits: int = 3) -> Table:
-    """A flat metric (`significance`, `training`): models down, its numbers across."""
+    """Return a flat metric (`significance`, `training`): models down, its numbers across."""
     found = [(name, model.get(metric)) for name, model in entries(metrics, "models")]
     names = [k for k in keys(entry for _, entry in found) if is_number(entry.get(k) for _, entry in found if entry)]
     names = [k for k in names if not k.endswith(("_error", "_interval"))]  # of a number beside them

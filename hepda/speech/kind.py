@@ -62,7 +62,7 @@ class SpeechKind(Kind):
         return self._material
 
     def check(self, progress: Send, *, every_file: bool = False) -> tuple[list[str], list[str]]:
-        """A line each on utterances, noises and rooms; all of them are read, and what is missing is a problem."""
+        """Return a line each on utterances, noises and rooms; all are read, and what is missing is a problem."""
         try:
             self.load(progress)
         except (SourceError, DataError) as error:
@@ -102,7 +102,7 @@ class SpeechKind(Kind):
         yield "words and speakers", np.frombuffer(json.dumps(told).encode(), np.uint8)
 
     def aligner(self, fold: int) -> Aligner:
-        """The aligner of a fold, trained on the recordings that come with their words."""
+        """Return the aligner of a fold, trained on the recordings that come with their words."""
         from hepda.speech.dataset.material import trained_aligner
         from hepda.speech.dataset.subsets import parts_of
 
@@ -146,13 +146,13 @@ class SpeechKind(Kind):
         return found
 
     def table(self) -> TrialTable:
-        """What each row of a score is."""
+        """Return what each row of a score is."""
         from hepda.speech.results.numbers import table_of
 
         return table_of(self.config, self.material)
 
     def score_columns(self, scores: Mapping[str, Array]) -> dict[str, Any]:
-        """A row an utterance under a condition, and columns for every model and seed."""
+        """Return a row an utterance under a condition, and columns for every model and seed."""
         table, corpus, names = self.table(), self.material.corpus, self.material.noises.names
         columns: dict[str, Any] = {
             "utterance": [corpus.names[number] for number in table.utterance],
@@ -171,7 +171,7 @@ class SpeechKind(Kind):
         return columns
 
     def saved_scores(self, run: Path) -> dict[str, Array]:
-        """The scores of scores.parquet. Raises ConfigError if they are not those of the recordings read now."""
+        """Return the scores of scores.parquet. Raises ConfigError if they are not those of the recordings read now."""
         wanted = [f"{m}.{s}.{c}" for m in self.config.models for s in range(self.config.seeds) for c in _COLUMNS]
         saved, table = run_directory.read_scores(run, {"utterance": "OUS"} | dict.fromkeys(wanted, "f")), self.table()
         names = [self.material.corpus.names[number] for number in table.utterance]
@@ -199,7 +199,7 @@ class SpeechKind(Kind):
         }
 
     def heard(self, model: str, run: Path) -> TrainingLog:
-        """What the trainings of a model told of themselves."""
+        """Return what is known of the trainings of a model."""
         from hepda.speech.results.numbers import TrainingLog
 
         told = run_directory.read_json(run / "manifest.json")["training"]

@@ -90,7 +90,7 @@ def compare(folders: Sequence[Path], output: Path) -> ComparisonOutcome:
 
 
 def read_runs(folders: Sequence[Path]) -> list[FinishedRun]:
-    """The runs of these folders, by the shortest names that tell them apart. Raises ConfigError as `compare`."""
+    """Return the runs of these folders, by the shortest names that tell them apart. Raises ConfigError as `compare`."""
     places = [folder.resolve() for folder in folders]
     if len(places) < 2:
         raise ConfigError("a comparison needs two runs or more; name their folders.")
@@ -142,7 +142,7 @@ def _check_shape(run: FinishedRun) -> None:
 
 
 def _names(places: Sequence[Path]) -> list[str]:
-    """The last parts of the paths, as few as tell them apart."""
+    """Return the last parts of the paths, as few as tell them apart."""
     deepest = max(len(place.parts) for place in places)
     for count in range(1, deepest + 1):
         names = ["/".join(place.parts[-count:]) for place in places]
@@ -178,7 +178,7 @@ def merged(runs: Sequence[FinishedRun]) -> dict[str, Any]:
 
 
 def _titled(entry: Mapping[str, Any], run: str) -> Mapping[str, Any]:
-    """A model's entry; the name that it shows, if it has one of its own, with the run."""
+    """Return a model's entry; the name that it shows, if it has one of its own, with the run."""
     return {**entry, "title": f"{entry['title']}{BETWEEN}{run}"} if "title" in entry else entry
 
 
@@ -267,7 +267,7 @@ def _word(value: Any, most: int = 60) -> Cell:
 
 
 def files_table(runs: Sequence[FinishedRun]) -> Table:
-    """The events that each run read and selected: a row a sample, a column a run."""
+    """Return the events that each run read and selected: a row a sample, a column a run."""
     samples = list(dict.fromkeys(str(file["sample"]) for run in runs for file in run.manifest["files"]))
     rows = []
     for sample in samples:
@@ -336,7 +336,7 @@ def _event_panels(runs: Sequence[FinishedRun], models: Sequence[str]) -> list[li
 def _panel(
     name: str, holders: Mapping[tuple[str, str], Any], key: str, factor: float = 1.0, **more: Any
 ) -> ComparisonPanel:
-    """The number `key` of every (model, run) that has one."""
+    """Return the number `key` of every (model, run) that has one."""
     from hepda.plotting.comparison import ComparisonPanel, Measurement
 
     values = {}
@@ -354,7 +354,7 @@ def _keys(holders: Any) -> list[str]:
 
 
 def _shift_point(bias: Mapping[str, Mapping[Any, Any]]) -> str:
-    """The signal efficiency at which every result has a shift; "" if there is none."""
+    """Return the signal efficiency at which every result has a shift; "" if there is none."""
     results = [result for found in bias.values() for result in found.values() if isinstance(result, Mapping)]
     return next((p for p in SHIFT_AT if results and all(p in (r.get("efficiency_shift") or {}) for r in results)), "")
 

@@ -217,7 +217,7 @@ def _check_contents(config: AnalysisConfig, run: Path, table: FeatureTable, prog
 
 
 def _samples_read(config: AnalysisConfig) -> list[str]:
-    """The samples whose files a fit reads."""
+    """Return the samples whose files a fit reads."""
     if any(values_of(config, model) for model in config.models):
         return list(config.samples)
     return list(dict.fromkeys(reading.sample for reading in readings(config)))
@@ -261,7 +261,9 @@ def _scores_at(shared: _Shared, table: FeatureTable) -> dict[tuple[str, float], 
 def _read_at(
     shared: _Shared, table: FeatureTable, truth: Array, varied: Sequence[_Varied], progress: Progress
 ) -> dict[str, dict[float, Region]]:
-    """What is fitted of networks with a parameter where they are read at its other values; events are read again."""
+    """Return what is fitted of networks with a parameter where they are read at its other values; events are read
+    again.
+    """
     config = shared.config
     if not any(values_of(config, model) for model in shared.models):
         return {}
@@ -299,7 +301,7 @@ def _region(
 
 
 def _take_figures(run: Path, output: Path) -> None:
-    """The figures of the run itself, copied so that the report in `output` needs nothing else."""
+    """Copy the figures of the run itself, so that the report in `output` needs nothing else."""
     figures = [figure for by, figure in run_directory.read_figures(run)[0] if by == "evaluate"]
     copies = run_directory.copy_figures(run, output / run_directory.PLOTS, "evaluate")
     run_directory.write_figures(output, "evaluate", [(*f[:3], copy) for f, copy in zip(figures, copies, strict=True)])
@@ -332,7 +334,7 @@ def _page(
     mains: Mapping[str, MainFit],
     closures: Mapping[str, Mapping[str, dict[str, tuple[Closed, ...]]]],
 ) -> dict[str, Any]:
-    """What fit.json holds."""
+    """Return what fit.json holds."""
     pages = {}
     for region in regions:
         own = {variant: found[region.model] for variant, found in closures.items()}

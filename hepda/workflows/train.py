@@ -42,13 +42,13 @@ class Progress(Protocol):
     """What a run tells of itself while it goes on; the command line draws bars of it."""
 
     def stage(self, name: str) -> None:
-        """A stage of the story begins."""
+        """Begin a stage of the workflow."""
 
     def step(self, what: str, done: int, total: int) -> None:
         """Within the stage, `what` is `done` of `total`."""
 
     def say(self, line: str) -> None:
-        """A line that stays."""
+        """Show a line that stays."""
 
 
 @dataclass(slots=True)
@@ -71,7 +71,7 @@ class Clock:
 
     @contextmanager
     def __call__(self, stage: str) -> Iterator[None]:
-        """The block is the stage."""
+        """Time the block as a stage."""
         self.progress.stage(stage)
         start = perf_counter()
         yield
@@ -198,7 +198,7 @@ def config_differences(one: AnyConfig, two: AnyConfig) -> list[str]:
 
 
 def _as_it_is(config: AnyConfig, kind: Kind, run: Path, inputs: str, clock: Clock) -> TrainOutcome:
-    """The finished run, of which there is nothing to resume. Raises ConfigError if it is of other data."""
+    """Return the finished run, of which there is nothing to resume. Raises ConfigError if it is of other data."""
     check_same_config(config, run)
     known = run_directory.read_json(run / "manifest.json").get("inputs")
     if known is None:  # trained before hepda wrote it: the events tell
@@ -302,7 +302,7 @@ def _judge(config: AnyConfig, kind: Kind, scores: Scores, run: Path, clock: Cloc
 def write_page(
     config: AnyConfig, kind: Kind, run: Path, output: Path | None = None, *, say: Callable[[str], None]
 ) -> Path:
-    """The report of a run from what every verb has left: metrics, figures, the fit.
+    """Write the report of a run from what every command has left: metrics, figures, the fit.
 
     run: has metrics.json and manifest.json; output: has figures.json and, after `hepda fit`, fit.json, and takes
     the report (None: the run itself). kind: with its data, of which its warnings speak. say: takes a line on each
@@ -403,7 +403,9 @@ def check_device(device: str) -> None:
 
 
 def inputs_of(config: AnyConfig, kind: Kind) -> str:
-    """A checksum of the data that are loaded and of the config without its models, which can change a training."""
+    """Return a checksum of the data that are loaded and of the config without its models, which can change a
+    training.
+    """
     alone = config.training.model_copy(update={"processes": "auto"})  # how many there are changes no number
     rest = config.model_copy(update={"models": {}, "training": alone})
     value = zlib.crc32(resolved_yaml(rest).encode())
@@ -450,7 +452,7 @@ def _forget_changed(folder: Path, told: Mapping[str, Any], progress: Progress) -
 
 
 def processes_of(config: AnyConfig) -> int:
-    """Processes side by side: as many as the config says, or one a core for `auto`."""
+    """Return the number of processes in parallel: as many as the config says, or one a core for `auto`."""
     asked = config.training.processes
     return parallel.cores() if asked == "auto" else asked
 
@@ -475,7 +477,7 @@ def training_metrics(config: AnyConfig, about: Mapping[str, dict[str, Any]]) -> 
 def saved_histories(
     config: AnyConfig, run: Path, about: Mapping[str, dict[str, Any]]
 ) -> tuple[dict[str, list[dict[str, list[float | None]]]], dict[str, list[int]]]:
-    """The history of every training of each network, and the epoch (from 1) whose weights it kept."""
+    """Return the history of every training of each network, and the epoch (from 1) whose weights it kept."""
     saved = run_directory.read_history(run / "history.csv")
     histories: dict[str, list[dict[str, list[float | None]]]] = {}
     best: dict[str, list[int]] = {}
@@ -494,7 +496,7 @@ def saved_histories(
 
 
 def alarms(about: Mapping[str, dict[str, Any]]) -> list[str]:
-    """What looks wrong in a training, in words. about: of each training, by its name.
+    """Return what looks wrong in a training, as text. about: of each training, by its name.
 
     What differs by numbers alone among the trainings of a model is told once.
     """

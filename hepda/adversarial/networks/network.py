@@ -324,7 +324,7 @@ class Network(nn.Module):
         encoder: nn.Module | None,
         heads: Mapping[str, nn.Module] | None,
     ) -> Network:
-        """The network that `parts` describe, with weights of its own; tensors: how many the file has."""
+        """Return the network that `parts` describe, with weights of its own; tensors: how many the file has."""
         made = encoder or _module_from(parts["encoder"], tensors, "encoder", path)
         found = []
         for spec in parts["heads"]:

@@ -76,7 +76,7 @@ def _format_of(path: str) -> FormatEntry:
 
 
 def choose_tree(trees: Sequence[str] | None, wanted: str | None, path: str) -> str:
-    """The tree that is meant: the one that is named, the only one, or the usual one.
+    """Return the tree that is meant: the one that is named, the only one, or the usual one.
 
     Raises SourceError, naming those that there are, if it is not there or cannot be told.
     """

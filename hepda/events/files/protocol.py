@@ -52,7 +52,7 @@ class Format(Protocol):
         ...
 
     def reader(self, tree: str) -> Reader:
-        """The tree of this name, which is one of `trees`."""
+        """Return the tree of this name, which is one of `trees`."""
         ...
 
     def histograms(self) -> Sequence[str]:
@@ -69,7 +69,7 @@ class Format(Protocol):
 
 
 def told_apart(names: Sequence[str]) -> list[str]:
-    """The names in their order; one that occurs more than once gets numbers, `pt;1` and `pt;2`."""
+    """Return the names in their order; one that occurs more than once gets numbers, `pt;1` and `pt;2`."""
     number, seen = Counter(names), Counter[str]()
     found = []
     for name in names:
@@ -79,7 +79,7 @@ def told_apart(names: Sequence[str]) -> list[str]:
 
 
 def opened(path: str, how: Callable[[Any], Any]) -> Any:
-    """A local path, or an open stream of a URL, handed to a library that reads either."""
+    """Return a local path, or an open stream of a URL, handed to a library that reads either."""
     if "://" not in path:
         return how(path)
     import fsspec

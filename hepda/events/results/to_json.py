@@ -19,7 +19,7 @@ from hepda.evaluation.results import (
 from hepda.events.domains.roles import UNLABELLED, adapted_to, held_out_domains, trained_on
 from hepda.events.results.evaluate import Numbers
 from hepda.events.results.per_model import ModelNumbers, shift_points
-from hepda.events.results.training_noise import TrainingSpread, TrainingNoise
+from hepda.events.results.training_noise import TrainingNoise, TrainingSpread
 from hepda.events.training.model_description import setup_of
 
 REWEIGHTINGS = ("reweight", "domain_reweight")

@@ -24,7 +24,9 @@ ONE_SEED = "one seed has no standard deviation"
 
 
 def rows_csv(findings: Findings) -> str:
-    """A row a point and seed: varied values, seed, every number; empty where there is none, with the reason last."""
+    """Return a row a point and seed: varied values, seed, every number; empty where there is none, with the reason
+    last.
+    """
     results = findings.results
     keys = list(dict.fromkeys(key for result in results for key in result.point.values))
     names = list(dict.fromkeys(name for result in results for name in result.mean))
@@ -42,7 +44,7 @@ def rows_csv(findings: Findings) -> str:
 
 
 def plain_cell(value: Any) -> str:
-    """A value as a table in a file holds it: all digits; empty for None."""
+    """Return a value as a table in a file holds it: all digits; empty for None."""
     return "" if value is None else repr(value) if isinstance(value, float) else str(value)
 
 
@@ -93,7 +95,7 @@ def _point(curve: ScanCurve, result: Result) -> dict[str, Any]:
 
 
 def as_metrics(findings: Findings, model: str) -> dict[str, Any]:
-    """The plain and the chosen points of a model in the shape of metrics.json, for the report's own conclusions."""
+    """Return the baseline and the chosen points of a model in the form of metrics.json, for the conclusions."""
     models: dict[str, Any] = {}
     for curve in [curve for curve in findings.curves if curve.model == model]:
         plain = next((r for r in curve.results if is_plain(r.point.config, curve.model)), None)
@@ -126,7 +128,7 @@ def _model_entry(findings: Findings, model: str, result: Result) -> dict[str, An
 
 
 def conclusions(findings: Findings) -> list[str]:
-    """What was chosen, and what the choice came to on the events that did not choose."""
+    """Return what was chosen, and what the choice came to on the events that did not choose."""
     said = []
     for model, result in findings.best.items():
         if result is None:
