@@ -158,7 +158,7 @@ def test_what_has_no_counterpart_is_told(same):
 
 def test_figures_and_fits_take_the_same_processes(same):
     asked, numbers = same
-    scene = figures.Scene(asked.config, asked.table, asked.scores, numbers, {}, {})
+    scene = figures.FigureData(asked.config, asked.table, asked.scores, numbers, {}, {})
     shown = {drawing.name: drawing for drawing in figures.score_drawings(scene)}
     assert shown["score_one"].caption.startswith("Without w.")
     (rival,) = scene.rivals(asked.scores["one"])

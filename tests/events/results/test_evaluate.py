@@ -63,7 +63,7 @@ def shown(loaded):
 
 
 def scene(asked, numbers):
-    return figures.Scene(asked.config, asked.table, asked.scores, numbers, {}, {})
+    return figures.FigureData(asked.config, asked.table, asked.scores, numbers, {}, {})
 
 
 def test_which_class_a_domain_lacks(loaded):

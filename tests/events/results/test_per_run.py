@@ -156,6 +156,6 @@ def test_probes_of_each_class_and_kind_are_asked_and_drawn(path):
     assert set(found.importance["alternative"].names) == set(table.names)
     out = found.removal["alternative"]
     assert out.names == found.importance["alternative"].names[:5] and out.counts == (0, 1, 3, 5)
-    scene = figures.Scene(config, table, {"network": score}, found, {}, {})
+    scene = figures.FigureData(config, table, {"network": score}, found, {}, {})
     (drawn,) = [d for d in figures.drawings(scene) if d.name == "importance"]
     assert drawn.draw().axes
