@@ -214,7 +214,7 @@ class DomainConfig(AdversaryConfig):
     """The domain loss: by which method, which rows it sees, with which weights, and how strongly it acts.
 
     The class loss balances signal and background; the domain loss must not, or confusing the domains erases
-    the signal. Therefore it has its own samples, rows, selection and weight (PEERS.md, finding 3).
+    the signal. Therefore it has its own samples, rows, selection and weight.
     """
 
     source: Names
