@@ -17,10 +17,11 @@ from hepda.runtime.terminal import NumberTable, legible
 SUMMARY = """
 import json, sys, pathlib, types
 from hepda import cli
+from hepda.events.results.tables.sections import terminal_table
 from hepda.runtime.console import Bars
 metrics = json.loads(pathlib.Path(sys.argv[1]).read_text(encoding="utf-8"))
 report = pathlib.Path("runs/\\u00e9t\\u00e9/report.html")
-outcome = types.SimpleNamespace(report=report, metrics=metrics, table=None, seconds={"train": 1.0})
+outcome = types.SimpleNamespace(report=report, metrics=metrics, table=terminal_table(metrics), seconds={"train": 1.0})
 def told(*_):
     bars = Bars()
     bars.say("training samples: 15 % \\u00b1 1 \\u2192 \\u201ckeep\\u201d")
