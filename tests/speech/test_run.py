@@ -76,7 +76,7 @@ def test_words_are_learnt_and_noise_makes_them_wrong(run):
 def test_the_terminal_shows_word_errors_with_their_intervals(run):
     table = run[1].table
     assert table.head[1:4] == ["Clean", "Seen noises, -5 dB", "Unseen noises, -5 dB"]
-    assert " to " in table.rows[0][1].text
+    assert " to " in table.rows[0][1]
 
 
 def test_numbers_are_those_of_the_saved_scores(run):
