@@ -102,6 +102,8 @@ def read_runs(folders: Sequence[Path]) -> list[FinishedRun]:
         if run.config["kind"] != runs[0].config["kind"]:
             kinds = f"{runs[0].folder} is of {runs[0].config['kind']}, {run.folder} of {run.config['kind']}"
             raise ConfigError(f"{kinds}: runs of different kinds of data share no number; compare those of one kind.")
+    for run in runs:
+        _check_shape(run)
     return runs
 
 
@@ -112,9 +114,7 @@ def _read(name: str, folder: Path) -> FinishedRun:
         if not isinstance(content, dict) or key not in content:
             raise ConfigError(f"{folder / file}.json was not written by `hepda train`; name a run directory.")
     config = load_any(folder / "config.yaml")
-    run = FinishedRun(name, folder, metrics, manifest, config.model_dump(mode="json", by_alias=True), kind_of(config))
-    _check_shape(run)
-    return run
+    return FinishedRun(name, folder, metrics, manifest, config.model_dump(mode="json", by_alias=True), kind_of(config))
 
 
 def _check_shape(run: FinishedRun) -> None:

@@ -32,7 +32,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 def loaded(folder: Path, *overrides: str) -> LoadedEvents:
-    return load_table(load_config(folder / "small.yaml", overrides))
+    # With so few events the signed weights of a part of a fold may add up to less than 0, which no training takes.
+    return load_table(load_config(folder / "small.yaml", [*overrides, "negative_weights=absolute"]))
 
 
 def two(folder: Path, **spoil: Any) -> str:
