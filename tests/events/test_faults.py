@@ -27,13 +27,13 @@ N = 80
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    write_analysis(tmp_path, N)
+    # With so few events the signed weights of a part of a fold may add up to less than 0, which no training takes.
+    write_analysis(tmp_path, N, negative_weights="absolute")
     return tmp_path
 
 
 def loaded(folder: Path, *overrides: str) -> LoadedEvents:
-    # With so few events the signed weights of a part of a fold may add up to less than 0, which no training takes.
-    return load_table(load_config(folder / "small.yaml", [*overrides, "negative_weights=absolute"]))
+    return load_table(load_config(folder / "small.yaml", overrides))
 
 
 def two(folder: Path, **spoil: Any) -> str:
@@ -172,7 +172,7 @@ def test_events_that_repeat_are_counted_told_and_in_one_fold(folder: Path) -> No
 
 def test_unicode_in_names_of_files_branches_and_features(tmp_path: Path) -> None:
     place = tmp_path / "é – data"
-    write_analysis(place, N)
+    write_analysis(place, N, negative_weights="absolute")
     for name, seed in (("signal", 1), ("background", 2), ("signal_alt", 3), ("background_alt", 4), ("third", 5)):
         # µ is the micro sign here; an expression turns it into the Greek letter, as Python does with names.
         extra = {"µ_pt": np.arange(N).astype(np.float32), "größe.β": np.ones(N, np.float32)}
