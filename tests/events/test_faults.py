@@ -154,10 +154,12 @@ def test_infinite_and_missing_numbers_are_placed_by_sample_and_entry(folder: Pat
             loaded(folder)
 
 
-def test_events_that_repeat_are_counted_told_and_in_one_fold(folder: Path) -> None:
-    event = np.arange(N).astype(np.uint64) + np.uint64(2**63)  # numbers that no signed integer holds
+def test_events_that_repeat_are_counted_told_and_in_one_fold(tmp_path: Path) -> None:
+    folder, n = tmp_path, 2000  # enough for a training, which `load` asks for
+    write_analysis(folder, n)
+    event = np.arange(n).astype(np.uint64) + np.uint64(2**63)  # numbers that no signed integer holds
     event[40:60] = event[:20]
-    write_sample(folder / "third.root", N, 5, signal=False, cross_section=20.0, spoil={"event": event})
+    write_sample(folder / "third.root", n, 5, signal=False, cross_section=20.0, spoil={"event": event})
     kind = EventsKind(load_config(folder / "small.yaml"))
     lines = kind.load(lambda *_: None)
     count = kind.loaded.samples["third"].duplicates
