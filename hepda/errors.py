@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import errno
+import os
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -107,3 +108,25 @@ def writing(path: Path) -> Iterator[None]:
             raise
         todo = "make space there, or name another place" if is_full(error) else "name another place"
         raise StorageError(f"{path}: cannot be written: {error.strerror or error}; {todo}.") from error
+
+
+@contextmanager
+def replacing(path: Path, suffix: str = "") -> Iterator[Path]:
+    """Provide a name to write to; its file becomes `path` when the block succeeds, and is removed when it fails.
+
+    Args:
+        path: the file that is complete or does not change; its folder is made.
+        suffix: how the name to write to ends, for libraries that choose the format by it.
+
+    Raises:
+        StorageError: the disk is full or does not allow the writing.
+
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp{suffix}")
+    try:
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

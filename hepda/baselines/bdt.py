@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -28,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hepda.baselines import structure
-from hepda.errors import ConfigError, DataError, MissingExtraError, SourceError, StorageError, nearest, writing
+from hepda.errors import ConfigError, DataError, MissingExtraError, SourceError, StorageError, nearest, replacing
 
 Features = NDArray[np.float32]
 Labels = NDArray[np.int8]
@@ -128,9 +127,9 @@ class Bdt:
         suffix = SUFFIX[self.library]
         policy = {"policy": "absolute", "share": self.negative} if self.negative else None
         about = metadata | {"library": self.library, "trees": self.trees, "negative_weights": policy}
-        with _put(folder / f"{stem}{suffix}", suffix) as temporary:
+        with replacing(folder / f"{stem}{suffix}", suffix) as temporary:
             self._write(temporary)
-        with _put(folder / f"{stem}.metadata.json", ".json") as temporary:
+        with replacing(folder / f"{stem}.metadata.json") as temporary:
             temporary.write_text(json.dumps(about, indent=1), encoding="utf-8")
 
     def _write(self, path: Path) -> None:
@@ -145,22 +144,6 @@ class Bdt:
                 self.model.save_model(path)
             except ValueError as error:  # XGBoostError, raised when the file cannot be written
                 raise StorageError(f"{path}: cannot be written: {error}; make space, or name another place.") from error
-
-
-@contextmanager
-def _put(path: Path, suffix: str) -> Iterator[Path]:
-    """Yield a temporary path that replaces `path` when the block ends without an error.
-
-    The temporary name keeps the suffix, because the libraries choose the file format by it.
-    """
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{suffix}")
-    try:
-        with writing(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            yield temporary
-            temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def usable(events: TrainingEvents) -> tuple[TrainingEvents, float]:

@@ -8,7 +8,6 @@ numbers do not depend on the number of processes, and an interrupted run continu
 from __future__ import annotations
 
 import json
-import os
 import zipfile
 import zlib
 from abc import ABC, abstractmethod
@@ -20,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hepda.errors import ConfigError, DataError, StorageError, TrainingError, writing
+from hepda.errors import ConfigError, DataError, StorageError, TrainingError, replacing
 from hepda.runtime import processes as parallel
 from hepda.runtime.processes import Send
 
@@ -123,13 +122,8 @@ def run_job(_: None, job: TrainingJob, send: Send) -> TrainingResult:
     if not path.exists():
         score, about, history = job.train(lambda epochs, total: send(job.name, epochs, total))
         text = json.dumps({"about": about, "history": history})
-        temporary = path.with_suffix(f".{os.getpid()}.tmp.npz")
-        try:
-            with writing(path):
-                np.savez(temporary, score=score, text=np.frombuffer(text.encode(), np.uint8))
-                temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with replacing(path, ".npz") as temporary:
+            np.savez(temporary, score=score, text=np.frombuffer(text.encode(), np.uint8))
     send(job.name, 1, 1)
     return read_job(job)
 

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from hepda.errors import ConfigError, writing
+from hepda.errors import ConfigError, replacing
 
 PACKAGES = ("hepda", "torch", "numpy", "scikit-learn", "uproot", "awkward", "xgboost", "xgboost-cpu", "lightgbm")
 
@@ -30,24 +30,6 @@ FILES = (
 """The files of a complete run directory, besides models/ and plots/."""
 MODELS, PLOTS = "models", "plots"
 """The folders of a run directory: trained models by name, and figures as PNG and PDF."""
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Provide a name to write to; its file becomes `path` when the block succeeds, and is removed when it fails.
-
-    Raises:
-        StorageError: the disk is full or does not allow the writing.
-
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with writing(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            yield temporary
-            temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def check_writable(folder: Path, option: str) -> None:

@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hepda.config.events.names import branch_of
-from hepda.errors import ConfigError
-from hepda.runtime.run_directory import replacing
+from hepda.errors import ConfigError, replacing
 
 Array = NDArray[Any]
 Write = Callable[[Mapping[str, Array]], None]

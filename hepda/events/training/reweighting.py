@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 
 from hepda.baselines.reweighting import WeightedEvents, density_ratio
 from hepda.config import RatioConfig
-from hepda.errors import DataError
+from hepda.errors import DataError, replacing
 from hepda.evaluation.differences.probes import probe
 from hepda.events.dataset.splits import PARTS, part_of
 from hepda.events.table.feature_table import FeatureTable
@@ -49,9 +48,8 @@ class TrainingFactors:
 def write_factors(path: Path, factors: TrainingFactors) -> None:
     """Write factors to a file, completely or not at all."""
     arrays = {name: getattr(factors, name) for name in ("task", "domain") if getattr(factors, name) is not None}
-    temporary = path.with_suffix(f".{os.getpid()}.tmp.npz")
-    np.savez(temporary, text=np.frombuffer(json.dumps(factors.about).encode(), np.uint8), **arrays)
-    temporary.replace(path)
+    with replacing(path, ".npz") as temporary:
+        np.savez(temporary, text=np.frombuffer(json.dumps(factors.about).encode(), np.uint8), **arrays)
 
 
 def read_factors(path: Path) -> TrainingFactors:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
-from uuid import uuid4
 
-from hepda.errors import writing
+from hepda.errors import replacing
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -16,10 +14,5 @@ def write_atomically(path: Path, content: bytes) -> None:
         StorageError: the file cannot be written.
 
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{uuid4().hex[:8]}.tmp")
-    try:
-        with writing(path):
-            temporary.write_bytes(content)  # with the permissions of the umask
-            temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)  # with the permissions of the umask
