@@ -12,13 +12,12 @@ from hepda.config import load_any
 from hepda.config.differences import ABSENT, differences
 from hepda.errors import ConfigError
 from hepda.events.results.tables import nulls
-from hepda.events.results.tables.sections import section_tables, terminal_table
 from hepda.kinds import Kind, kind_of
 from hepda.number_format import Cell, Quantity, Table
 from hepda.report.page import ReportFigure, attempt, sorted_out, write_report
 from hepda.report.reading import training_table
 from hepda.runtime import exchange, run_directory
-from hepda.runtime.terminal import NumberTable, number_table
+from hepda.runtime.terminal import NumberTable
 
 if TYPE_CHECKING:
     from hepda.plotting.comparison import ComparisonPanel
@@ -70,13 +69,10 @@ def compare(folders: Sequence[Path], output: Path) -> ComparisonOutcome:
     warnings += [f"no figure: {one.why}" for one in failed]
     few, many = ([keys], []) if len(keys.rows) <= FEW else ([], [keys])
     if kind.own_tables:
-        headline = kind.headline_table(metrics)
-        tables = {"summary": [headline], "samples": few, "training": [training_table(metrics)]}
-        terminal = number_table(metrics, headline)
+        tables = {"summary": [kind.headline_table(metrics)], "samples": few, "training": [training_table(metrics)]}
     else:
-        tables = section_tables(metrics)
+        tables = kind.tables(metrics)
         tables["samples"] += [files_table(runs), *few]
-        terminal = terminal_table(metrics)
     page = write_report(
         output,
         metrics,
@@ -86,7 +82,7 @@ def compare(folders: Sequence[Path], output: Path) -> ComparisonOutcome:
         warnings=warnings,
         sections=kind.sections,
     )
-    return ComparisonOutcome(page, terminal, warnings)
+    return ComparisonOutcome(page, kind.terminal(metrics), warnings)
 
 
 def read_runs(folders: Sequence[Path]) -> list[FinishedRun]:
@@ -129,7 +125,7 @@ def _check_shape(run: FinishedRun) -> None:
         if run.kind.own_tables:
             _own_panels([run])
         else:
-            section_tables(metrics)
+            run.kind.tables(metrics)
             _event_panels([run], list(run.metrics["models"]))
     with run_directory.readable(run.folder / "manifest.json"):
         if not isinstance(run.manifest.get("versions", {}), dict):
