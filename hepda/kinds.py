@@ -85,10 +85,6 @@ class Kind(ABC):
         A part whose name begins with `fingerprint.OPTIONAL` may come and go with a key of the analysis file.
         """
 
-    def columns(self) -> Iterable[NDArray[Any]]:
-        """Arrays that tell these data from others: an interrupted run goes on only with the same."""
-        return (values for _, values in self.contents())
-
     def made_of(self) -> str | None:
         """Return a name of the files that were read, as they were, and of the keys they were read by; None: not
         known.

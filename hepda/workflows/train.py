@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import zlib
@@ -11,8 +12,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol
-
-import numpy as np
 
 from hepda.config import AnyConfig, load_any, resolved_yaml
 from hepda.config.differences import differences
@@ -136,7 +135,8 @@ def _train(
     with clock("load"):
         for line in kind.load(progress.step, means):
             progress.say(line)
-        inputs = inputs_of(config, kind)
+        contents = fingerprint.fingerprints(kind.contents())
+        inputs = inputs_of(config, contents)
     if earlier is not None and not (run / exchange.WORK / inputs / exchange.SECTIONS).exists():
         return _as_it_is(config, kind, earlier, inputs, clock)
     with clock("train"):
@@ -158,7 +158,7 @@ def _train(
         "training": {r.name: r.about for r in results},
         "files": kind.files(),
         "sha256": hashes_of(new),
-        "data": {"made_of": kind.made_of(), "parts": fingerprint.fingerprints(kind.contents())},
+        "data": {"made_of": kind.made_of(), "parts": contents},
     }
     run_directory.write_json(new / "manifest.json", manifest)
     outcome = _judge(config, kind, scores, new, clock)
@@ -402,16 +402,15 @@ def check_device(device: str) -> None:
         )
 
 
-def inputs_of(config: AnyConfig, kind: Kind) -> str:
-    """Return a checksum of the data that are loaded and of the config without its models, which can change a
+def inputs_of(config: AnyConfig, contents: fingerprint.Parts) -> str:
+    """Return a checksum of the data, by their fingerprints, and of the config without its models, which can change a
     training.
     """
     alone = config.training.model_copy(update={"processes": "auto"})  # how many there are changes no number
     rest = config.model_copy(update={"models": {}, "training": alone})
+    checksums = {name: part["checksum"] for name, part in contents.items()}
     value = zlib.crc32(resolved_yaml(rest).encode())
-    for column in kind.columns():
-        value = zlib.crc32(np.ascontiguousarray(column).data, value)
-    return f"{value:08x}"
+    return f"{zlib.crc32(json.dumps(checksums).encode(), value):08x}"
 
 
 def work_folder(config: AnyConfig, inputs: str, run: Path, resume: bool, progress: Progress) -> Path:
