@@ -212,3 +212,19 @@ def write_analysis(folder: Path, n: int = 2000, **overrides: Any) -> Path:
     path = folder / "small.yaml"
     path.write_text(yaml.safe_dump(analysis(**overrides), sort_keys=False))
     return path
+
+
+class Silent:
+    """Progress that nobody sees; `lines` are those that would stay."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def stage(self, name: str) -> None:
+        pass
+
+    def step(self, what: str, done: int, total: int) -> None:
+        pass
+
+    def say(self, line: str) -> None:
+        self.lines.append(line)

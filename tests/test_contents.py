@@ -26,26 +26,12 @@ from hepda.events.kind import EventsKind
 from hepda.runtime import run_directory
 from hepda.runtime.resources import Resources
 from hepda.workflows import fit, train
-from tests.factory import write_analysis, write_sample
+from tests.factory import Silent, write_analysis, write_sample
 
 SYSTEMATICS = {
     "jes": {"kind": "shape", "up": {"jet_pt": "jet_pt_jes_up"}, "down": {"jet_pt": "jet_pt_jes_down"}},
     "b_tag": {"kind": "weight", "up": "b_weight_up / b_weight", "down": "b_weight_down / b_weight"},
 }
-
-
-class Silent:
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def stage(self, name: str) -> None:
-        pass
-
-    def step(self, what: str, done: int, total: int) -> None:
-        pass
-
-    def say(self, line: str) -> None:
-        self.lines.append(line)
 
 
 @pytest.fixture(scope="module")

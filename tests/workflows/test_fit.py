@@ -16,7 +16,7 @@ from hepda import cli
 from hepda.config import load_config
 from hepda.events import steps
 from hepda.workflows import train
-from tests.factory import write_analysis
+from tests.factory import Silent, write_analysis
 
 SYSTEMATICS = {
     "jes": {"kind": "shape", "up": {"jet_pt": "jet_pt_jes_up"}, "down": {"jet_pt": "jet_pt_jes_down"}},
@@ -25,17 +25,6 @@ SYSTEMATICS = {
     "rate": {"kind": "norm", "value": 0.3, "samples": ["background"]},
     "generator": {"kind": "two_point", "domain": "alternative"},
 }
-
-
-class Silent:
-    def stage(self, name: str) -> None:
-        pass
-
-    def step(self, what: str, done: int, total: int) -> None:
-        pass
-
-    def say(self, line: str) -> None:
-        pass
 
 
 @pytest.fixture(scope="module")

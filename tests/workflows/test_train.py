@@ -19,7 +19,7 @@ from hepda.runtime import exchange, run_directory
 from hepda.runtime.locks import locked
 from hepda.workflows import fit
 from hepda.workflows import train as analysis
-from tests.factory import write_analysis
+from tests.factory import Silent, write_analysis
 
 TINY = {
     "models": {"bdt": {"kind": "bdt", "iterations": 5}}, "features": ["ht", "m_bb"],
@@ -27,20 +27,6 @@ TINY = {
                    "bias": {"between": ["simulation", "alternative", "data"]}},
     "training": {"epochs": 1, "processes": 1},
 }  # fmt: skip
-
-
-class Told:
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def stage(self, name: str) -> None:
-        pass
-
-    def step(self, what: str, done: int, total: int) -> None:
-        pass
-
-    def say(self, line: str) -> None:
-        self.lines.append(line)
 
 
 @pytest.fixture(autouse=True)
@@ -60,7 +46,7 @@ def original(page: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("original")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(figures, "drawings", lambda scene: list(figures.input_drawings(scene))[:2])
-        analysis.train(load_config(page), folder / "run", None, Told())
+        analysis.train(load_config(page), folder / "run", None, Silent())
     return folder / "run"
 
 
@@ -78,7 +64,7 @@ def content(run: Path) -> dict[str, bytes]:
 
 
 def train(page: Path, run: Path, *overrides: str, **more: Any) -> tuple[analysis.TrainOutcome, list[str]]:
-    told = Told()
+    told = Silent()
     return analysis.train(load_config(page, overrides), run, None, told, **more), told.lines
 
 
@@ -163,7 +149,7 @@ def test_the_default_run_has_its_figures_in_plots_too_and_no_other_run_draws_ove
 def test_a_run_that_was_moved_keeps_its_report_and_a_fit_of_a_copy_all_figures(original: Path, tmp_path: Path) -> None:
     moved = tmp_path / "far" / "away"
     shutil.copytree(original, moved)
-    told = Told()
+    told = Silent()
     options = fit.FitOptions(toys=0, processes=1)
     fit.fit(moved, options, told)
     listed = json.loads((moved / "figures.json").read_text())
@@ -234,7 +220,7 @@ def test_a_figure_that_fails_costs_neither_the_run_nor_the_other_figures(
     text = (tmp_path / "run" / "report.html").read_text()
     assert said in text and text.count("data:image/png") == 1
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == sorted([*analysis.FILES, "models", "plots"])
-    fit.fit(tmp_path / "run", fit.FitOptions(toys=0, processes=1), Told())
+    fit.fit(tmp_path / "run", fit.FitOptions(toys=0, processes=1), Silent())
     assert said in (tmp_path / "run" / "report.html").read_text()
 
 
