@@ -94,14 +94,6 @@ def locked(folder: Path, verb: str, option: str = "") -> Iterator[None]:
         _remove_empty(made)
 
 
-def owner_of(folder: Path) -> Owner | None:
-    """Return the owner that the lock of a folder names; None without a lock, or if it names no owner."""
-    try:
-        return _read((folder / LOCK).read_bytes())
-    except OSError:
-        return None
-
-
 def _take(path: Path, place: str) -> int:
     """Open and lock the file.
 

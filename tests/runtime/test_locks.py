@@ -11,7 +11,7 @@ import pytest
 
 from hepda.errors import ConfigError
 from hepda.runtime import locks
-from hepda.runtime.locks import LOCK, Owner, locked, owner_of
+from hepda.runtime.locks import LOCK, Owner, locked
 
 HOLD = """
 import sys, pathlib
@@ -20,6 +20,12 @@ with locked(pathlib.Path(sys.argv[1]), "train"):
     print("held", flush=True)
     sys.stdin.read()
 """
+
+
+def owner_of(folder: Path) -> Owner | None:
+    """The owner that the lock of a folder names; None without a lock, or if it names no owner."""
+    lock = folder / LOCK
+    return locks._read(lock.read_bytes()) if lock.exists() else None
 
 
 def holder(folder: Path) -> subprocess.Popen[str]:
