@@ -104,7 +104,7 @@ def test_the_same_events_in_files_made_again_are_the_same(folder: Path, verb: st
 def test_the_same_keys_with_another_content_are_refused(folder: Path, verb: str, name: str, part: str) -> None:
     signal(folder, **{name: branch(folder, name) * 1.1})
     assert run_verb(verb, folder) == 2
-    assert part in _SAID[0] and "train again" in _SAID[0]
+    assert part in _SAID[0] and "Train again" in _SAID[0]
 
 
 def edit(folder: Path, **keys: Any) -> None:
@@ -117,7 +117,7 @@ def edit(folder: Path, **keys: Any) -> None:
 def test_another_analysis_file_is_refused(folder: Path, verb: str, keys: dict[str, Any]) -> None:
     edit(folder, **keys)
     assert run_verb(verb, folder) == 2
-    assert "train again" in _SAID[0]
+    assert "Train again" in _SAID[0]
 
 
 def test_keys_that_make_no_row_may_change(folder: Path) -> None:

@@ -109,6 +109,6 @@ def complain(run: Path, names: Iterable[str]) -> None:
     others = list(names)
     if others:
         raise ConfigError(
-            f"the data that {run / 'config.yaml'} reads now are not those that {run} was trained on: "
-            f"{in_words(others)} differ. Files or the analysis file have changed since; train again."
+            f"the data that {run / 'config.yaml'} reads now are not those of the training of {run}: "
+            f"{in_words(others)} differ. Files or the analysis file have changed since. Train again."
         )

@@ -67,11 +67,11 @@ def test_what_goes_wrong_in_a_process_ends_the_others(tmp_path, shared, error, s
 
 SCRIPT = """
 import sys
-from hepda import parallel
+from hepda.runtime import processes
 from tests.runtime.test_processes import silent, square
 
 if __name__ == "__main__":
-    parallel.run(square, [1, 2], 2, shared={"waits": 1, "note": sys.argv[1]}, progress=silent)
+    processes.run(square, [1, 2], 2, shared={"waits": 1, "note": sys.argv[1]}, progress=silent)
 """
 
 
