@@ -179,7 +179,8 @@ def read_scores(run: Path, kinds: Mapping[str, str] | None = None) -> Any:
     for name, kind in (kinds or {}).items():
         if table.column_names.count(name) != 1:
             raise ConfigError(
-                f"{path} has no scores of the model or no column {name!r} of {run / 'config.yaml'}. Train again."
+                f"{path} has no scores of the model {name!r}, or no column of that name, as {run / 'config.yaml'} "
+                "asks for. Train again."
             )
         column = table[name]
         dictionary = pa.types.is_dictionary(column.type)
