@@ -87,9 +87,11 @@ def test_a_null_key_of_an_event_that_is_cut_away_harms_nobody(tmp_path: Path) ->
     config = written(tmp_path, event=[11])
     found = loaded(config, "samples.signal.selection=not is_missing(event)")
     assert found.samples["signal"].cut_flow[0] == ("not is_missing(event)", N - 1)
-    checked = check_events(load_config(config, ["samples.signal.selection=not is_missing(event)"]), lambda *_: None)
-    # So few validation events are worth too little for the bins of the score: the one problem there is.
-    assert [problem for problem in checked.problems if "n_eff" not in problem] == []
+    cut = ["samples.signal.selection=not is_missing(event)"]
+    checked = check_events(load_config(config, cut), lambda *_: None)
+    whole = check_events(load_config(written(tmp_path / "whole")), lambda *_: None)
+    assert len(whole.problems) == 1 and "n_eff" in whole.problems[0]  # these few events are not enough for a training
+    assert len(checked.problems) == 1 and "n_eff" in checked.problems[0]
     assert any("the weighted cut flow is not told" in line for line in checked.warnings)
 
 

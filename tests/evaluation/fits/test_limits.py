@@ -49,5 +49,5 @@ def test_a_limit_that_the_statistics_of_the_simulation_hide_is_missing_and_says_
     # with an error of the simulation as large as the yield q~ saturates: no strength is ever excluded
     none = upper_limit(one_bin(1.0, 5.0, background_error=5.0), counts)
     assert none.observed is none.expected is none.band is None
-    assert none.why
+    assert "no strength is excluded" in none.why
     assert upper_limit(one_bin(1.0, 5.0, background_error=0.5), counts).expected > 0
