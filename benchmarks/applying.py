@@ -28,6 +28,7 @@ import reading
 
 from hepda.config import AnalysisConfig, load_config, resolved_yaml
 from hepda.events import steps
+from hepda.events.resolve import dataset_spec, model_specs
 from hepda.events.table.store import write_table
 from hepda.events.training import friends
 from hepda.events.training.jobs import jobs_of
@@ -58,7 +59,7 @@ def trained(folder: Path, config: AnalysisConfig) -> Path:
         shutil.rmtree(folder / left, ignore_errors=True)
     loaded = steps.load(config, lambda *_: None)
     write_table(loaded.table, folder / "table")
-    run_jobs(jobs_of(config, folder / "table", run, folder / "work", "cpu"), 1, lambda *_: None)
+    run_jobs(jobs_of(model_specs(config), folder / "table", run, folder / "work", "cpu"), 1, lambda *_: None)
     run_directory.write_text(run / "config.yaml", resolved_yaml(config))
     run_directory.write_json(run / "manifest.json", {"training": {}})
     return run
@@ -93,7 +94,7 @@ def session() -> Any:
 def alone(config: AnalysisConfig, path: str, network: Any) -> int:
     """Read and score, without writing; return the number of events."""
     done = 0
-    for span in friends.spans(config, friends.inspect_file(config, path, None)):
+    for span in friends.spans(dataset_spec(config), friends.inspect_file(dataset_spec(config), path, None)):
         table = span.parts[""].table
         done += len(network.run(None, {"x": table.features})[0])
     return done

@@ -27,6 +27,7 @@ from hepda.evaluation.expected import Counting, binned_significance, scan_cuts
 from hepda.evaluation.fits.binning import automatic_edges
 from hepda.evaluation.fits.closure import closure
 from hepda.evaluation.roc import auc, rocs
+from hepda.events.resolve import evaluation_spec
 from hepda.events.results.evaluate import EvaluationInput, evaluate
 from hepda.events.table.feature_table import FeatureTable
 
@@ -82,7 +83,7 @@ def whole(options: argparse.Namespace) -> None:
         path = Path(folder) / "network.safetensors"
         head = Head("class", mlp(64, [], 1), loss="binary")
         Network(mlp(len(names), [64, 64]), [head], metadata={"features": list(names)}).save(path)
-        judged = EvaluationInput(config, table, scores, dict.fromkeys(list(scores)[:-1], path))
+        judged = EvaluationInput(evaluation_spec(config), table, scores, dict.fromkeys(list(scores)[:-1], path))
         for processes in dict.fromkeys([options.processes, 1]):
             start, used = time.perf_counter(), time.process_time()
             evaluate(judged, processes, lambda *_: None)

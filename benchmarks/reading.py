@@ -41,6 +41,7 @@ import yaml
 
 from hepda.config import AnalysisConfig, load_config
 from hepda.events.dataset.load import load_table
+from hepda.events.resolve import dataset_spec
 
 HERE = Path(__file__).parent
 VARIABLES = {
@@ -171,7 +172,7 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, list[dict[st
             write(path, options.events // 2, seed)
     config = analysis(folder, files)
     here: dict[str, Callable[[], np.ndarray]] = {
-        "hepda": lambda: load_table(config).table.features,
+        "hepda": lambda: load_table(dataset_spec(config)).table.features,
         "by hand": lambda: reading_by_hand.by_uproot([str(path) for path in files]),
     }
     elsewhere = others(options, files)

@@ -34,6 +34,8 @@ import numpy as np
 import uproot
 import yaml
 
+from hepda.events.resolve import model_specs
+
 FILE = 1_000_000
 CHUNK = 50_000
 COLUMNS = 30
@@ -225,8 +227,8 @@ def stage(name: str, config: str, memory: str, processes: int) -> None:
     if name == "train":
         work = run / ".work" / "size"
         work.mkdir(parents=True, exist_ok=True)
-        number = check_memory(loaded_config, loaded.table, means)
-        jobs = jobs_of(loaded_config, loaded.folder, run, work, "auto")
+        number = check_memory(model_specs(loaded_config), loaded.table, means)
+        jobs = jobs_of(model_specs(loaded_config), loaded.folder, run, work, "auto")
         scores = combine(loaded_config, loaded.table, run_jobs(jobs, number, lambda *_: None))
         for model, score in scores.items():
             np.save(folder / f"{model}.npy", score)

@@ -20,7 +20,7 @@ from hepda.config import AnalysisConfig
 from hepda.errors import DataError, HepdaError, SourceError
 from hepda.evaluation.arrays import sample as weighted
 from hepda.evaluation.differences.distances import chi2, kolmogorov_smirnov
-from hepda.events.dataset.checks import unjudged
+from hepda.events.dataset.checks import evaluation_problems
 from hepda.events.dataset.chunks import ChunkReader, Faults, SelectedRows, stretches
 from hepda.events.dataset.inputs import InputFile, inspect, open_inputs, sample_tree
 from hepda.events.dataset.load import LoadedEvents, load_table
@@ -28,12 +28,13 @@ from hepda.events.dataset.plan import PHYSICAL, ReadingPlan, SamplePlan, make_pl
 from hepda.events.dataset.samples import SampleSummary, rows_by_key
 from hepda.events.dataset.skipped_files import Skips
 from hepda.events.dataset.stitching import Stitching
-from hepda.events.domains.blinding import hidden_range
 from hepda.events.domains.counterparts import composition_lines
-from hepda.events.domains.roles import alone
+from hepda.events.domains.spec import EvaluationSpec
 from hepda.events.expressions.parser import Expression, needed_names, parse
 from hepda.events.files.opening import expand
 from hepda.events.leaks import leaks, spread
+from hepda.events.resolve import dataset_spec, evaluation_spec
+from hepda.events.specs import DatasetSpec
 from hepda.events.table.feature_table import FeatureTable
 from hepda.runtime.resources import Resources
 
@@ -110,67 +111,67 @@ def check_events(config: AnalysisConfig, progress: Progress, *, every_file: bool
         HepdaError: the analysis file itself is wrong, so that no file needs to be opened.
 
     """
-    hidden_range(config)
-    plan = make_plan(config)
-    found = Checkup()
-    listed = _files(config, found)
-    if found.problems:
-        return found
-    looked = _restricted(config, {name: files if every_file else files[:1] for name, files in listed.items()})
-    inputs = _opened(looked, plan, found)
-    if found.problems:
-        return found
+    evaluation, spec = evaluation_spec(config), dataset_spec(config)
+    plan = make_plan(spec)
+    result = Checkup()
+    listed = _files(spec, result)
+    if result.problems:
+        return result
+    opened = _restricted(spec, {name: files if every_file else files[:1] for name, files in listed.items()})
+    inputs = _opened(opened, plan, result)
+    if result.problems:
+        return result
     try:
-        inspect(looked)  # checks that need all samples: plots, systematics
+        inspect(opened)  # checks that need all samples: plots, systematics
         with TemporaryDirectory(prefix="hepda-check-") as folder:  # the events of all files may exceed the memory
-            loaded = load_table(looked, progress, Resources(folder=Path(folder) / "table"))
-            _samples(looked, plan, inputs, loaded, listed, found)
-            _judging(looked, loaded.table, found, whole=looked.samples == _restricted(config, listed).samples)
-            _keys(looked, loaded.table, found)
-            found.notes.extend(filter(None, [alone(config)]))
-            found.warnings.extend(composition_lines(config))
-            _features(looked, loaded, found)
-            _agreement(looked, loaded.table, found)
+            loaded = load_table(opened, progress, Resources(folder=Path(folder) / "table"))
+            _samples(opened, plan, inputs, loaded, listed, result)
+            _evaluation(evaluation, loaded.table, result, complete=opened.samples == _restricted(spec, listed).samples)
+            _keys(opened, loaded.table, result)
+            result.notes.extend(filter(None, [evaluation.domains.only_one_simulated]))
+            result.warnings.extend(composition_lines(evaluation.domains.nominal, evaluation.domains.composition))
+            _features(opened, loaded, result)
+            _agreement(evaluation, loaded.table, result)
     except HepdaError as error:
-        found.problems.append(str(error))
-    return found
+        result.problems.append(str(error))
+    return result
 
 
-def _files(config: AnalysisConfig, found: Checkup) -> dict[str, list[str]]:
+def _files(spec: DatasetSpec, result: Checkup) -> dict[str, list[str]]:
     listed = {}
-    for name, sample in config.samples.items():
+    for name, sample in spec.samples.items():
         try:
             listed[name] = expand(sample.files, f"samples.{name}.files")
         except SourceError as error:
-            found.problems.append(str(error))
+            result.problems.append(str(error))
     return listed
 
 
-def _restricted(config: AnalysisConfig, files: Mapping[str, list[str]]) -> AnalysisConfig:
+def _restricted(spec: DatasetSpec, files: Mapping[str, list[str]]) -> DatasetSpec:
     """Return the same analysis with these files only."""
-    samples = {name: s.model_copy(update={"files": tuple(files[name])}) for name, s in config.samples.items()}
-    return config.model_copy(update={"samples": samples})
+    samples = {name: s.model_copy(update={"files": tuple(files[name])}) for name, s in spec.samples.items()}
+    return replace(spec, samples=samples)
 
 
-def _opened(config: AnalysisConfig, plan: ReadingPlan, found: Checkup) -> dict[str, list[InputFile]]:
+def _opened(spec: DatasetSpec, plan: ReadingPlan, result: Checkup) -> dict[str, list[InputFile]]:
     """Open and check the files of every sample.
 
     The problems of every sample are recorded, not only the first one.
     """
     inputs: dict[str, list[InputFile]] = {}
-    skips = Skips(config)
+    skips = Skips(spec)
     messages: dict[str, str] = {}
-    for name in config.samples:
+    for name in spec.samples:
         try:
-            inputs[name] = open_inputs(config, plan, name, skips)
+            inputs[name] = open_inputs(spec, plan, name, skips)
         except HepdaError as error:
             messages[name] = str(error)
-    found.problems.extend(_told_once(config, messages))
-    found.warnings.extend(file.line() for file in skips.files)
+    result.problems.extend(_merged(spec, messages))
+    result.warnings.extend(file.line() for file in skips.files)
     return inputs
 
 
-def _told_once(config: AnalysisConfig, messages: Mapping[str, str]) -> list[str]:
+def _merged(spec: DatasetSpec, messages: Mapping[str, str]) -> list[str]:
     """Return the messages of samples, with equal ones merged.
 
     Messages that differ only in files and in the name of the sample become one, which lists the samples.
@@ -178,7 +179,7 @@ def _told_once(config: AnalysisConfig, messages: Mapping[str, str]) -> list[str]
     alike: dict[str, list[str]] = {}
     for name, message in messages.items():
         bare = message.replace(f"samples.{name}", "samples")
-        for path in sorted(config.samples[name].files, key=len, reverse=True):
+        for path in sorted(spec.samples[name].files, key=len, reverse=True):
             bare = bare.replace(path, "FILE")
         alike.setdefault(bare, []).append(name)
     return [
@@ -189,27 +190,27 @@ def _told_once(config: AnalysisConfig, messages: Mapping[str, str]) -> list[str]
 
 
 def _samples(
-    config: AnalysisConfig,
+    spec: DatasetSpec,
     plan: ReadingPlan,
     inputs: Mapping[str, list[InputFile]],
     loaded: LoadedEvents,
     listed: Mapping[str, list[str]],
-    found: Checkup,
+    result: Checkup,
 ) -> None:
     read = {file.path for file in loaded.files}
     for name, summary in loaded.samples.items():
         files = [file for file in inputs[name] if file.path in read]
-        branches = {branch for file in files for branch in file.plan.branches} | set(config.split.key)
-        flow = _cut_flow(config, plan, name, files, loaded.samples)
+        branches = {branch for file in files for branch in file.plan.branches} | set(spec.split.key)
+        flow = _cut_flow(spec, plan, name, files, loaded.samples)
         if isinstance(flow, str):
-            found.warnings.append(f"{name}: the weighted cut flow is not told: {flow}")
+            result.warnings.append(f"{name}: the weighted cut flow is not told: {flow}")
             flow = tuple(Step(cut, entries) for cut, entries in ((ALL, summary.entries), *summary.cut_flow))
-        found.samples[name] = SampleCheck(summary, (len(files), len(listed[name])), len(branches), flow)
-        _weights(config, name, summary, found)
+        result.samples[name] = SampleCheck(summary, (len(files), len(listed[name])), len(branches), flow)
+        _weights(spec, name, summary, result)
 
 
 def _cut_flow(
-    config: AnalysisConfig, plan: ReadingPlan, name: str, files: list[InputFile], samples: Mapping[str, SampleSummary]
+    spec: DatasetSpec, plan: ReadingPlan, name: str, files: list[InputFile], samples: Mapping[str, SampleSummary]
 ) -> tuple[Step, ...] | str:
     """Return events and weights after each cut, or the reason why the weights are not known."""
     cuts = plan.cuts_of(name)
@@ -221,9 +222,9 @@ def _cut_flow(
         # Columns are floats, which cannot hold flag bits above 2^53 exactly, so the result of each cut is stored.
         holds = {f"cut {i}": parse(f"({cut.text}) != 0", cut.what) for i, cut in enumerate(cuts)}
         lean = _lean(file, holds, plan, name)
-        reader = ChunkReader(name, file.plan.variables, lean, factor, 0.0, config.split.key, faults, {})
+        reader = ChunkReader(name, file.plan.variables, lean, factor, 0.0, spec.split.key, faults, {})
         try:
-            with sample_tree(config, name, file.path) as tree:
+            with sample_tree(spec, name, file.path) as tree:
                 for start, stop in stretches(file.entries, file.ends):
                     for rows in reader.read(tree, start, stop):
                         sums += _after_cuts(rows, len(cuts))
@@ -237,14 +238,14 @@ def _cut_flow(
 
 def _after_cuts(rows: SelectedRows, cuts: int) -> NDArray[np.float64]:
     """Return entries, sumw and sumw2 before all cuts and after each of the cuts, [cuts + 1, 3]."""
-    passed, found = np.ones(len(rows.weight), dtype=bool), []
+    passed, result = np.ones(len(rows.weight), dtype=bool), []
     for i in range(cuts + 1):
         if i:
             passed &= np.nan_to_num(rows.columns[f"cut {i - 1}"]) != 0  # a missing condition is false
         weight = rows.weight[passed]
         with np.errstate(all="ignore"):  # numbers that are not finite are reported, see `faults`
-            found.append((len(weight), weight.sum(), np.square(weight).sum()))
-    return np.array(found)
+            result.append((len(weight), weight.sum(), np.square(weight).sum()))
+    return np.array(result)
 
 
 def _lean(file: InputFile, columns: Mapping[str, Expression], plan: ReadingPlan, name: str) -> SamplePlan:
@@ -256,31 +257,31 @@ def _lean(file: InputFile, columns: Mapping[str, Expression], plan: ReadingPlan,
     return replace(own, features=(), cuts=(), columns=dict(columns), domains={}, branches=branches)
 
 
-def _weights(config: AnalysisConfig, name: str, summary: SampleSummary, found: Checkup) -> None:
+def _weights(spec: DatasetSpec, name: str, summary: SampleSummary, result: Checkup) -> None:
     sums = summary.sums
     if sums.sumw <= 0:
-        found.warnings.append(f"{name}: its yield is {sums.sumw:.4g}; the negative weights outweigh the others")
+        result.warnings.append(f"{name}: its yield is {sums.sumw:.4g}; the negative weights outweigh the others")
     elif sums.n_eff < 0.1 * sums.entries:
-        found.warnings.append(
+        result.warnings.append(
             f"{name}: {sums.entries} events are worth {sums.n_eff:.0f} (n_eff): few of them carry the yield"
         )
     if summary.duplicates:
-        found.warnings.append(
-            f"{name}: {summary.duplicates} selected events have the {_and(config.split.key)} of another one; they "
+        result.warnings.append(
+            f"{name}: {summary.duplicates} selected events have the {_and(spec.split.key)} of another one; they "
             "count twice, or `split.key` needs a further branch (the luminosity block?)"
         )
 
 
-def _judging(config: AnalysisConfig, table: FeatureTable, found: Checkup, *, whole: bool) -> None:
+def _evaluation(spec: EvaluationSpec, table: FeatureTable, result: Checkup, *, complete: bool) -> None:
     """Record the reasons for which a training would end without numbers.
 
-    whole: whether every file was read, so that no other file can provide the missing events.
+    complete: whether every file was read, so that no other file can provide the missing events.
     """
-    for text in unjudged(config, table):
-        if whole:
-            found.problems.append(text)
+    for text in evaluation_problems(spec, table):
+        if complete:
+            result.problems.append(text)
         else:
-            found.warnings.append(f"{text} These are the events of one file of each sample; --all looks at every file")
+            result.warnings.append(f"{text} These are the events of one file of each sample; --all looks at every file")
 
 
 def _and(names: tuple[str, ...]) -> str:
@@ -290,7 +291,7 @@ def _and(names: tuple[str, ...]) -> str:
 # --- keys ---------------------------------------------------------------------------------------------------------
 
 
-def _keys(config: AnalysisConfig, table: FeatureTable, found: Checkup) -> None:
+def _keys(spec: DatasetSpec, table: FeatureTable, result: Checkup) -> None:
     """Record events that are in two samples.
 
     Identical events (same key, same features) in one domain count twice.
@@ -306,32 +307,34 @@ def _keys(config: AnalysisConfig, table: FeatureTable, found: Checkup) -> None:
     for (a, b), (common, same) in counts.items():
         if not common:
             continue
-        one_domain = config.samples[a].domain == config.samples[b].domain
+        one_domain = spec.samples[a].domain == spec.samples[b].domain
         if same and one_domain:
-            found.warnings.append(f"{a} and {b} share {same} selected events, with the same features: they count twice")
+            result.warnings.append(
+                f"{a} and {b} share {same} selected events, with the same features: they count twice"
+            )
         elif same:
-            found.notes.append(f"{a} and {b}, of two domains, share {same} selected events, with the same features")
+            result.notes.append(f"{a} and {b}, of two domains, share {same} selected events, with the same features")
         else:
-            found.notes.append(f"{a} and {b} have {common} keys in common, of different events: no harm")
+            result.notes.append(f"{a} and {b} have {common} keys in common, of different events: no harm")
 
 
 # --- features -----------------------------------------------------------------------------------------------------
 
 
-def _features(config: AnalysisConfig, loaded: LoadedEvents, found: Checkup) -> None:
+def _features(spec: DatasetSpec, loaded: LoadedEvents, result: Checkup) -> None:
     table = loaded.table
     rows = np.asarray(table.features[spread(len(table))], dtype=np.float64)
     varying = []
     for i, name in enumerate(table.names):
         low, high = rows[:, i].min(), rows[:, i].max()
         if low == high:
-            found.warnings.append(f"the feature {name} is {low:g} in every selected event")
+            result.warnings.append(f"the feature {name} is {low:g} in every selected event")
             continue
         varying.append(i)
         for flag in FLAGS:
             share = float(np.mean(rows[:, i] == flag))
-            if share > 0 and flag != config.missing and flag in (low, high):
-                found.warnings.append(
+            if share > 0 and flag != spec.missing and flag in (low, high):
+                result.warnings.append(
                     f"the feature {name} is {flag:g} in {share:.1%} of the selected events: if that stands for a "
                     "missing number, say so, for example where(x > -900, x, ...)"
                 )
@@ -339,18 +342,18 @@ def _features(config: AnalysisConfig, loaded: LoadedEvents, found: Checkup) -> N
     for i, j in combinations(range(len(varying)), 2):
         if abs(correlation[i, j]) >= SAME:
             first, second = table.names[varying[i]], table.names[varying[j]]
-            found.warnings.append(
+            result.warnings.append(
                 f"the features {first} and {second} are nearly equal (correlation {correlation[i, j]:.4f})"
             )
-    found.warnings.extend(leaks(config, table))
-    _missing(loaded, found)
+    result.warnings.extend(leaks(spec, table))
+    _missing(loaded, result)
 
 
-def _missing(loaded: LoadedEvents, found: Checkup) -> None:
+def _missing(loaded: LoadedEvents, result: Checkup) -> None:
     """Record features that some events do not have, and conditions that are missing in some events, by sample."""
     for sample, summary in loaded.samples.items():
         for condition in (name for name in summary.missing if name not in loaded.table.names):
-            found.warnings.append(
+            result.warnings.append(
                 f"{sample}: {condition} is missing (null) in {summary.missing[condition]} events, which are left out"
             )
     for name in loaded.table.names:
@@ -361,18 +364,18 @@ def _missing(loaded: LoadedEvents, found: Checkup) -> None:
         }
         if shares:
             told = ", ".join(f"{sample} {share:.1%}" for sample, share in shares.items())
-            found.notes.append(f"the feature {name} is missing in selected events: {told}")
+            result.notes.append(f"the feature {name} is missing in selected events: {told}")
 
 
-def _agreement(config: AnalysisConfig, table: FeatureTable, found: Checkup) -> None:
+def _agreement(spec: EvaluationSpec, table: FeatureTable, result: Checkup) -> None:
     """Compare the shapes of the features of data with those of the simulation of the nominal domain."""
     data = [d for d in table.domain_names if (of := table.of_domain(d)).any() and np.all(table.label[of] < 0)]
-    simulation = table.of_domain(config.domains[0]) & (table.label >= 0)
+    simulation = table.of_domain(spec.domains.nominal) & (table.label >= 0)
     if not data:
-        found.notes.append("no sample of data: nothing to hold the simulation against")
+        result.notes.append("no sample of data: nothing to hold the simulation against")
         return
-    if config.evaluation.blind is not None:
-        found.notes.append("data are blinded (`evaluation.blind`): their features are not held against the simulation")
+    if spec.settings.blind is not None:
+        result.notes.append("data are blinded (`evaluation.blind`): their features are not held against the simulation")
         return
     expected = np.flatnonzero(simulation)
     total = float(table.weight[expected].sum())
@@ -381,13 +384,13 @@ def _agreement(config: AnalysisConfig, table: FeatureTable, found: Checkup) -> N
         rows = np.flatnonzero(table.of_domain(domain))
         seen = float(table.weight[rows].sum())
         ratio = f", {seen / total:.3f} of it" if total > 0 else ""
-        found.notes.append(f"{domain}: {seen:.6g} events, where the simulation expects {total:.6g}{ratio}")
+        result.notes.append(f"{domain}: {seen:.6g} events, where the simulation expects {total:.6g}{ratio}")
         rows = rows[spread(len(rows))]
         for i, name in enumerate(table.names):
             try:
-                found.agreement.append(_compared(name, domain, table, i, rows, expected))
+                result.agreement.append(_compared(name, domain, table, i, rows, expected))
             except DataError as error:
-                found.warnings.append(f"{name}: data and simulation cannot be compared: {error}")
+                result.warnings.append(f"{name}: data and simulation cannot be compared: {error}")
 
 
 def _compared(

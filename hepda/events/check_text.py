@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-from hepda.config import AnalysisConfig
 from hepda.events.check import Agreement, Checkup, SampleCheck
 from hepda.events.dataset.samples import effective_number
 
@@ -14,20 +13,25 @@ UNLIKELY = 1e-3
 """P-value below which a row is marked because data and simulation differ."""
 
 
-def lines(config: AnalysisConfig, found: Checkup) -> Iterator[str]:
+def lines(name: str, luminosity: float, found: Checkup) -> Iterator[str]:
     """Yield the lines of the page.
 
     These are samples, cut flows, features, notes and warnings; problems are only counted.
+
+    Args:
+        name: the name of the analysis.
+        luminosity: in 1/fb.
+        found: the results.
+
     """
     if found.samples:
-        yield from _table("Samples", _SAMPLES, [_sample(name, check) for name, check in found.samples.items()])
-        yield f"  at {config.luminosity:g}/fb, after the selection; n_eff = sumw^2 / sumw2"
-        for name, check in found.samples.items():
-            own = found.samples[name].flow
-            first = own[0]
-            rows = [_step(step.cut, step.entries, step.sumw, step.sumw2, first.entries) for step in own]
-            yield from _table(f"Cut flow of {name}", _FLOW, rows)
-            yield f"  {_normalisation(config, check)}"
+        yield from _table("Samples", _SAMPLES, [_sample(sample, check) for sample, check in found.samples.items()])
+        yield f"  at {luminosity:g}/fb, after the selection; n_eff = sumw^2 / sumw2"
+        for sample, check in found.samples.items():
+            entries = check.flow[0].entries
+            rows = [_step(step.cut, step.entries, step.sumw, step.sumw2, entries) for step in check.flow]
+            yield from _table(f"Cut flow of {sample}", _FLOW, rows)
+            yield f"  {_normalisation(check)}"
     if found.agreement:
         yield from _table("Data against simulation, shapes", _AGREEMENT, [_agreement(a) for a in found.agreement])
     for title, texts in (("Notes", found.notes), ("Warnings", found.warnings)):
@@ -36,13 +40,13 @@ def lines(config: AnalysisConfig, found: Checkup) -> Iterator[str]:
             yield title
             yield from (f"  {line}" for text in texts for line in text.splitlines())
     yield ""
-    yield _verdict(config, found)
+    yield _verdict(name, found)
 
 
-def _verdict(config: AnalysisConfig, found: Checkup) -> str:
+def _verdict(name: str, found: Checkup) -> str:
     if found.problems:
-        return f"{config.name}: training may not start: {_count(len(found.problems), 'problem')}"
-    return f"{config.name}: training may start; {_count(len(found.warnings), 'warning')}"
+        return f"{name}: training may not start: {_count(len(found.problems), 'problem')}"
+    return f"{name}: training may start; {_count(len(found.warnings), 'warning')}"
 
 
 def _count(number: int, what: str) -> str:
@@ -80,7 +84,7 @@ def _step(cut: str, entries: int, sumw: float | None, sumw2: float | None, all_e
     return [cut, str(entries), share, _yield(sumw, sumw2), f"{effective_number(sumw, sumw2):.0f}"]
 
 
-def _normalisation(config: AnalysisConfig, check: SampleCheck) -> str:
+def _normalisation(check: SampleCheck) -> str:
     about = check.summary
     if about.class_ is None:
         return "data: every event counts one" if about.sums.sumw == about.sums.entries else "data, with weights"

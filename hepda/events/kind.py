@@ -20,7 +20,7 @@ from hepda.runtime.resources import Resources
 
 if TYPE_CHECKING:
     from hepda.events.dataset.load import LoadedEvents
-    from hepda.events.results.evaluate import Numbers
+    from hepda.events.results.evaluate import EvaluationInput, Numbers
     from hepda.events.table.feature_table import FeatureTable
     from hepda.events.training.jobs import EventJob
     from hepda.number_format import Table
@@ -46,7 +46,7 @@ class EventsKind(Kind):
         self._table = table
         self._loaded: LoadedEvents | None = None
         self._numbers: Numbers | None = None
-        self._judged: tuple[FeatureTable, Mapping[str, Array]] | None = None
+        self._evaluated: EvaluationInput | None = None
         self._shares: dict[tuple[str, str], float] = {}
         self._folder: TemporaryDirectory[str] | None = None
         self._leaks: list[str] | None = None
@@ -75,7 +75,7 @@ class EventsKind(Kind):
 
         missing = []
         try:
-            check_extras(self.config)
+            check_extras(self.config.models)
         except HepdaError as error:
             missing.append(str(error))
         return steps.check(self.config, progress, every_file=every_file, known=missing)
@@ -87,14 +87,16 @@ class EventsKind(Kind):
         DataError for events whose scores could not be judged after the training.
         """
         from hepda.events import steps
-        from hepda.events.dataset.checks import unjudged
+        from hepda.events.dataset.checks import evaluation_problems
+        from hepda.events.resolve import evaluation_spec
         from hepda.events.training.jobs import check_extras
 
-        check_extras(self.config)
+        check_extras(self.config.models)
         self._resources = resources
+        spec = evaluation_spec(self.config)
         self._loaded = steps.load(self.config, progress, resources)
         self._table = self._loaded.table
-        if hopeless := list(unjudged(self.config, self._table)):
+        if hopeless := list(evaluation_problems(spec, self._table)):
             raise DataError("\n".join(hopeless))
         note = [self._loaded.note] if self._loaded.note else []
         keys = " and ".join(self.config.split.key)
@@ -104,19 +106,20 @@ class EventsKind(Kind):
             for name, summary in self._loaded.samples.items()
             if summary.duplicates
         ]
-        return [*note, *(file.line() for file in self._loaded.skipped), *twice, *self.warnings()]
+        return [spec.describe(), *note, *(file.line() for file in self._loaded.skipped), *twice, *self.warnings()]
 
     def side_by_side(self, processes: int) -> int:
         """As many as the budget holds with what they take of these events; one that is too large is a ConfigError."""
+        from hepda.events.resolve import model_specs
         from hepda.events.training.jobs import check_memory
 
-        return check_memory(self.config, self.table, self._resources or Resources(), processes)
+        return check_memory(model_specs(self.config), self.table, self._resources or Resources(), processes)
 
     def contents(self) -> Iterable[tuple[str, Array]]:
         """Every column of the table, sample by sample."""
         from hepda.events.dataset.contents import contents_of
 
-        return contents_of(self.config, self.table)
+        return contents_of(self.config.columns, self.table)
 
     def made_of(self) -> str | None:
         """Return the name of the table in a cache, if no file was left out."""
@@ -124,13 +127,14 @@ class EventsKind(Kind):
 
     def jobs(self, run: Path, work: Path, device: str) -> list[EventJob]:
         """Every model, fold and member of an ensemble."""
+        from hepda.events.resolve import model_specs
         from hepda.events.table.store import write_table
         from hepda.events.training.jobs import jobs_of
 
         folder = self.loaded.folder or work / "table"
         if self.loaded.folder is None:
             write_table(self.table, folder)
-        return jobs_of(self.config, folder, run, work, device)
+        return jobs_of(model_specs(self.config), folder, run, work, device)
 
     def combine(self, results: Sequence[TrainingResult]) -> dict[str, Array]:
         """Score [n] of each model for every event."""
@@ -153,28 +157,33 @@ class EventsKind(Kind):
     def measure(self, scores: Mapping[str, Array], judging: RunContext) -> dict[str, Any]:
         """Numbers of samples, models and of the run as a whole."""
         from hepda.events import steps
+        from hepda.events.resolve import evaluation_spec
+        from hepda.events.results.evaluate import EvaluationInput
+        from hepda.events.results.per_run import run_metrics
         from hepda.events.training.scoring import rescore
 
-        config, models = self.config, judging.run / "models"
-        again = partial(rescore, config, models)
-        table, own = self._judged = self._thinned(scores, judging.run)
-        numbers = steps.numbers_of(config, table, own, models, judging.processes, judging.progress, again)
-        self._numbers = numbers
-        thin = {f"{domain}:{name}": share for (domain, name), share in self._shares.items()}
+        spec, models = evaluation_spec(self.config), judging.run / "models"
+        table, own = self._thinned(scores, judging.run)
+        evaluated = EvaluationInput(spec, table, own, rescore=partial(rescore, spec.models, models))
+        numbers = steps.numbers_of(evaluated, models, judging.processes, judging.progress)
+        self._evaluated, self._numbers = evaluated, numbers
+        shares = {f"{domain}:{name}": share for (domain, name), share in self._shares.items()}
         return {
-            "luminosity": config.luminosity,
-            **({"judged": thin} if thin else {}),
-            "samples": steps.samples_metrics(config, self.loaded),
-            **steps.processes_metrics(config),
-            "models": steps.models_metrics(config, numbers, judging.training),
-            **steps.whole_metrics(config, numbers, judging.histories),
+            "luminosity": self.config.luminosity,
+            "nominal": numbers.source,
+            "baseline": numbers.baseline,
+            **({"judged": shares} if shares else {}),
+            "samples": steps.samples_metrics(self.config, self.loaded),
+            **steps.processes_metrics(spec.domains),
+            "models": steps.models_metrics(spec, numbers, judging.training),
+            **run_metrics(spec, numbers, judging.histories),
         }
 
     def _thinned(self, scores: Mapping[str, Array], run: Path) -> tuple[FeatureTable, Mapping[str, Array]]:
         """Return the evaluated events and their scores: all, or a part, kept in `run` as long as it is needed."""
         from hepda.events.results import thinning
 
-        self._shares = thinning.shares_of(self.config, self.table)
+        self._shares = thinning.shares_of(self.config.evaluation.events, self.table)
         if not self._shares:
             return self.table, scores
         (run / ".work").mkdir(exist_ok=True)
@@ -184,15 +193,22 @@ class EventsKind(Kind):
     def draw(self, scores: Mapping[str, Array], judging: RunContext, folder: Path) -> list[ReportFigure | NotDrawn]:
         """Every figure of the numbers that `measure` found."""
         from hepda.events import steps
+        from hepda.events.resolve import appearance
+        from hepda.events.results.figure_data import FigureData
 
-        if self._numbers is None or self._judged is None:
+        if self._numbers is None or self._evaluated is None:
             raise RuntimeError("figures are drawn of numbers: call measure first")
-        table, own = self._judged
-        drawn = steps.draw(
-            self.config, table, own, self._numbers, judging.histories, judging.best_epochs, folder,
-            judging.processes, judging.progress,
-        )  # fmt: skip
-        self._judged = None
+        data = FigureData(
+            self._evaluated.spec,
+            appearance(self.config),
+            self._evaluated.table,
+            self._evaluated.scores,
+            self._numbers,
+            judging.histories,
+            judging.best_epochs,
+        )
+        drawn = steps.draw(data, folder, judging.processes, judging.progress)
+        self._evaluated = None
         if self._folder is not None:
             self._folder.cleanup()
             with suppress(OSError):  # a run that is not complete keeps its trainings there
@@ -224,18 +240,24 @@ class EventsKind(Kind):
         from hepda.events.domains.blinding import uncontrolled
         from hepda.events.domains.counterparts import composition_lines
         from hepda.events.leaks import leaks
+        from hepda.events.resolve import dataset_spec, domains_of
 
         if self._leaks is None:  # asked for by the log and by the report
-            self._leaks = leaks(self.config, self.table)
-        config = self.config
-        return [*policy_lines(config, self.table), *composition_lines(config), *uncontrolled(config), *self._leaks]
+            self._leaks = leaks(dataset_spec(self.config), self.table)
+        config, domains = self.config, domains_of(self.config)
+        return [
+            *policy_lines(config, self.table),
+            *composition_lines(domains.nominal, domains.composition),
+            *uncontrolled(config.models, config.samples),
+            *self._leaks,
+        ]
 
     def notes(self) -> list[str]:
         """Return what is hidden or scaled, and whether all events were evaluated."""
         from hepda.events import steps
         from hepda.events.results import thinning
 
-        return [*([thinning.told(self._shares)] if self._shares else []), *steps.notes(self.config)]
+        return [*([thinning.as_text(self._shares)] if self._shares else []), *steps.notes(self.config)]
 
 
 def combine(config: AnalysisConfig, table: FeatureTable, results: Sequence[TrainingResult]) -> dict[str, Array]:
@@ -257,10 +279,11 @@ def saved_scores(config: AnalysisConfig, table: FeatureTable, run: Path) -> dict
         ConfigError: they are not those of the events that the config reads now.
 
     """
+    from hepda.events.resolve import dataset_spec
     from hepda.events.results.saved_scores import read_scored
 
     path = run / "scores.parquet"
-    saved, scores = read_scored(config, run)
+    saved, scores = read_scored(dataset_spec(config), run)
     others = [
         name
         for name in ("key", "label", "domain", "sample", "fold")

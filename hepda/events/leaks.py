@@ -7,16 +7,16 @@ reads the number of an event memorises events. The result is a warning, because 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hepda.config import AnalysisConfig
 from hepda.evaluation.roc import auc
 from hepda.events.dataset.plan import ReadingPlan, make_plan
 from hepda.events.expressions.parser import Expression, dotted_name, needed_names
 from hepda.events.identifiers import ROLES, role_of
+from hepda.events.specs import DatasetSpec
 from hepda.events.table.feature_table import FeatureTable
 
 MOST_ROWS = 200_000
@@ -34,11 +34,11 @@ def spread(n: int) -> NDArray[np.int64]:
     return np.arange(n) if n <= MOST_ROWS else np.linspace(0, n - 1, MOST_ROWS).astype(np.int64)
 
 
-def leaks(config: AnalysisConfig, table: FeatureTable) -> list[str]:
+def leaks(spec: DatasetSpec, table: FeatureTable) -> list[str]:
     """Return a line for each feature that looks like a leak, with every reason: its name, its AUC, its values."""
     rows = spread(len(table))
-    seen = _Seen(config, table, rows)
-    names = _by_name(config, make_plan(config))
+    seen = _ComparedRows(spec, table, rows)
+    names = _by_name(spec, make_plan(spec))
     found = []
     for i, feature in enumerate(table.names):
         values = np.asarray(table.features[rows, i], dtype=np.float64)
@@ -54,20 +54,20 @@ def leaks(config: AnalysisConfig, table: FeatureTable) -> list[str]:
 # --- by name ------------------------------------------------------------------------------------------------------
 
 
-def _by_name(config: AnalysisConfig, plan: ReadingPlan) -> dict[str, list[str]]:
+def _by_name(spec: DatasetSpec, plan: ReadingPlan) -> dict[str, list[str]]:
     """Return the reasons by feature that follow from names.
 
     A feature is suspicious if it is, or is computed from, a branch that names an event, a sample, a label or a weight.
     """
     found: dict[str, dict[str, None]] = {}
-    for name, sample in config.samples.items():
+    for name, sample in spec.samples.items():
         variables = plan.variables_of(name)
         factors = _factors(plan.weights[name], variables) if name in plan.weights else set()
         for feature in plan.features:
             plain = _plain(feature, variables)
             for branch in sorted(needed_names([feature], variables)):
                 original = sample.aliases.get(branch, branch)
-                what = _what(config, branch, original)
+                what = _what(spec.split.key, branch, original)
                 if what is None and plain == branch and branch in factors:
                     what = "a factor of `weight`"
                 if what is not None:
@@ -76,8 +76,8 @@ def _by_name(config: AnalysisConfig, plan: ReadingPlan) -> dict[str, list[str]]:
     return {feature: list(reasons) for feature, reasons in found.items()}
 
 
-def _what(config: AnalysisConfig, branch: str, original: str) -> str | None:
-    if branch in config.split.key:
+def _what(key: Sequence[str], branch: str, original: str) -> str | None:
+    if branch in key:
         return "a branch of `split.key`"
     role = role_of(branch) or role_of(original)
     return None if role is None else f"by its name {ROLES[role]}"
@@ -115,22 +115,23 @@ def _factors(weight: Expression, variables: dict[str, Expression]) -> set[str]:
 # --- by numbers ---------------------------------------------------------------------------------------------------
 
 
-class _Seen:
+class _ComparedRows:
     """The rows on which features are evaluated, and the groups of rows that are compared."""
 
-    def __init__(self, config: AnalysisConfig, table: FeatureTable, rows: NDArray[np.int64]) -> None:
+    def __init__(self, spec: DatasetSpec, table: FeatureTable, rows: NDArray[np.int64]) -> None:
         label, domain = table.label[rows], table.domain[rows]
         self.sample = table.sample[rows]
         self.pairs: list[tuple[str, NDArray[np.bool_], NDArray[np.bool_]]] = []
-        trained = table.of_samples(list(dict.fromkeys(n for m in config.models for n in config.training_samples(m))))
-        trained = trained[rows]
+        names = dict.fromkeys(name for model in spec.models.values() for name in model.samples)
+        trained = table.of_samples(list(names))[rows]
+        nominal = spec.domains[0]
         self._add("signal from background", trained & (label == 1), trained & (label == 0))
-        first = domain == table.domain_names.index(config.domains[0])
+        first = domain == table.domain_names.index(nominal)
         for number, name in enumerate(table.domain_names):
             other = domain == number
-            if name == config.domains[0] or not other.any():
+            if name == nominal or not other.any():
                 continue
-            what = f"the domain {name} from {config.domains[0]}"
+            what = f"the domain {name} from {nominal}"
             if np.all(label[other] < 0):
                 self._add(what, other, first & (label >= 0))
             for value, of in ((1, "signal"), (0, "background")):

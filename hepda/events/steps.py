@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,11 @@ from hepda.errors import HepdaError
 from hepda.events import check_text
 from hepda.events.check import check_events
 from hepda.events.dataset.load import LoadedEvents, load_table
-from hepda.events.domains.blinding import hidden_range
-from hepda.events.domains.counterparts import composition
-from hepda.events.domains.roles import alone
+from hepda.events.domains.spec import Domains, EvaluationSpec
 from hepda.events.fit.truth import check_truth
-from hepda.events.results import figures, per_run, to_json
-from hepda.events.results.evaluate import EvaluationInput, Numbers, Rescore, evaluate
+from hepda.events.resolve import dataset_spec, domains_of, evaluation_spec
+from hepda.events.results import figures, to_json
+from hepda.events.results.evaluate import EvaluationInput, Numbers, evaluate
 from hepda.events.results.figure_data import FigureData
 from hepda.events.table.feature_table import FeatureTable
 from hepda.report.page import NotDrawn, ReportFigure, save_drawings
@@ -33,9 +33,9 @@ def load(
     config: AnalysisConfig, progress: Callable[[str, int, int], None], resources: Resources | None = None
 ) -> LoadedEvents:
     """Read and check everything, or take it from the cache; nothing is trained if this raises."""
-    hidden_range(config)
-    check_truth(config)
-    return load_table(config, progress, resources)
+    spec = dataset_spec(config)
+    check_truth(spec, domains_of(config))
+    return load_table(spec, progress, resources)
 
 
 def check(
@@ -56,10 +56,13 @@ def check(
     found = check_events(config, progress, every_file=every_file)
     found.problems.extend(known)
     try:
-        check_truth(config)
+        check_truth(dataset_spec(config), domains_of(config))
     except HepdaError as error:
         found.problems.append(str(error))
-    return list(check_text.lines(config, found)), found.problems
+    return [
+        evaluation_spec(config).describe(),
+        *check_text.lines(config.name, config.luminosity, found),
+    ], found.problems
 
 
 def samples_metrics(config: AnalysisConfig, loaded: LoadedEvents) -> dict[str, Any]:
@@ -72,77 +75,59 @@ def samples_metrics(config: AnalysisConfig, loaded: LoadedEvents) -> dict[str, A
     return entries
 
 
-def processes_metrics(config: AnalysisConfig) -> dict[str, Any]:
+def processes_metrics(domains: Domains) -> dict[str, Any]:
     """Return the `processes` of metrics.json: by pair of domains and class, what is compared with what, and what is
     not.
     """
-    found = {
-        f"{config.domains[0]}:{other}": {name: c.as_metrics() for name, c in by_class.items()}
-        for other, by_class in composition(config).items()
+    processes = {
+        f"{domains.nominal}:{other}": {name: c.as_metrics() for name, c in by_class.items()}
+        for other, by_class in domains.composition.items()
     }
-    return {"processes": found} if found else {}
+    return {"processes": processes} if processes else {}
 
 
-def numbers_of(
-    config: AnalysisConfig,
-    table: FeatureTable,
-    scores: Mapping[str, Array],
-    models: Path,
-    processes: int,
-    progress: Send,
-    rescore: Rescore | None = None,
-) -> Numbers:
-    """All numbers of a run; `models` is the folder of trained models, `rescore` scores events by them once more."""
+def numbers_of(evaluated: EvaluationInput, models: Path, processes: int, progress: Send) -> Numbers:
+    """Return all numbers of a run.
+
+    Args:
+        evaluated: the events and their scores; the networks of `models` are added to them.
+        models: the folder of trained models.
+        processes: number of processes.
+        progress: function that receives the progress of the parts.
+
+    """
     networks = {
         name: models / name / "fold0-member0.safetensors"
-        for name, section in config.models.items()
-        if section.kind == "network"
+        for name, model in evaluated.spec.models.items()
+        if model.section.kind == "network"
     }
-    return evaluate(EvaluationInput(config, table, scores, networks, rescore), processes, progress)
+    return evaluate(replace(evaluated, networks=networks), processes, progress)
 
 
-def models_metrics(config: AnalysisConfig, numbers: Numbers, training: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+def models_metrics(spec: EvaluationSpec, numbers: Numbers, training: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
     """Return the `models` of metrics.json."""
-    return {model: to_json.model_metrics(config, numbers, model, training[model]) for model in numbers.models}
+    return {model: to_json.model_metrics(spec, numbers, model, training[model]) for model in numbers.models}
 
 
-def whole_metrics(
-    config: AnalysisConfig, numbers: Numbers, histories: Mapping[str, Sequence[Mapping[str, Sequence[float | None]]]]
-) -> dict[str, Any]:
-    """Return what metrics.json says of the run as a whole: `guards`, and `training_bias` where there is one."""
-    return per_run.run_metrics(config, numbers, histories)
-
-
-def draw(
-    config: AnalysisConfig,
-    table: FeatureTable,
-    scores: Mapping[str, Array],
-    numbers: Numbers,
-    histories: Mapping[str, Sequence[Mapping[str, Sequence[float | None]]]],
-    best_epochs: Mapping[str, Sequence[int]],
-    folder: Path,
-    processes: int,
-    progress: Send,
-) -> list[ReportFigure | NotDrawn]:
+def draw(data: FigureData, folder: Path, processes: int, progress: Send) -> list[ReportFigure | NotDrawn]:
     """Draw every figure into `folder`, PNG and PDF; returns them as the report takes them."""
-    scene = FigureData(config, table, scores, numbers, histories, best_epochs)
-    return save_drawings(figures.drawings, scene, folder, processes, progress)
+    return save_drawings(figures.drawings, data, folder, processes, progress)
 
 
 def notes(config: AnalysisConfig) -> list[str]:
     """Return what is hidden on purpose or cannot be compared, as text."""
-    found = [note] if (note := alone(config)) else []
-    hidden = hidden_range(config)
-    if hidden is not None:
-        found.append(
+    domains = domains_of(config)
+    lines = [note] if (note := domains.only_one_simulated) else []
+    if domains.hidden is not None:
+        lines.append(
             f"Data are hidden where {config.evaluation.blind} (`evaluation.blind`), in figures and ratios; no "
             "number is taken from their scores, and no input is drawn with them."
         )
     scaled = {name: s.scale for name, s in config.samples.items() if s.scale != 1}
     if scaled:
         text = ", ".join(f"{name} × {scale:g}" for name, scale in scaled.items())
-        found.append(f"Samples are scaled in every number and figure: {text} (`scale` of the sample).")
-    return found
+        lines.append(f"Samples are scaled in every number and figure: {text} (`scale` of the sample).")
+    return lines
 
 
 def scores_columns(table: FeatureTable, scores: Mapping[str, Array]) -> dict[str, Any]:
@@ -152,7 +137,7 @@ def scores_columns(table: FeatureTable, scores: Mapping[str, Array]) -> dict[str
     def named(codes: Array, names: Sequence[str]) -> Any:
         return pa.DictionaryArray.from_arrays(pa.array(codes, pa.int16()), pa.array(list(names)))
 
-    own = {
+    columns = {
         "key": table.key,
         "sample": named(table.sample, table.sample_names),
         "domain": named(table.domain, table.domain_names),
@@ -160,4 +145,4 @@ def scores_columns(table: FeatureTable, scores: Mapping[str, Array]) -> dict[str
         "weight": table.weight,
         "label": table.label,
     }
-    return own | {model: np.asarray(score, np.float32) for model, score in scores.items()}
+    return columns | {model: np.asarray(score, np.float32) for model, score in scores.items()}

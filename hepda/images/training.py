@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +73,7 @@ def classes_in(folder: Path) -> tuple[str, ...]:
 class ImageJob(TrainingJob):
     """The training of a model; `member` is the number of the seed."""
 
-    config: ImagesConfig
+    config: ImagesConfig = field(kw_only=True)
 
     def train(self, progress: Callable[[int, int], None]) -> TrainingOutput:
         """Train the model and return its scores, a description of the training and its history.
@@ -128,7 +128,7 @@ def jobs_of(config: ImagesConfig, table: Path, run: Path, work: Path, device: st
     In this order an interrupted run has trained every model once before it trains any model twice.
     """
     return [
-        ImageJob(config, model, 0, member, table, run, work, device, "plain")
+        ImageJob(config.seed_for(model), model, 0, member, table, run, work, device, "plain", config=config)
         for member in range(config.seeds)
         for model in config.models
     ]

@@ -33,11 +33,12 @@ ITS_OWN = (ConfigError, DataError, TrainingError)
 class TrainingJob(ABC):
     """One training.
 
-    `table` is the folder where the kind of data wrote its data; `run` is the run directory; `work` holds the files for
-    resuming. `kernels` is a setting of the trainer: the processes of a run do not measure themselves which are faster.
+    `base_seed` is the seed of all trainings of the model; `table` is the folder where the kind of data wrote its data;
+    `run` is the run directory; `work` holds the files for resuming. `kernels` is a setting of the trainer: the
+    processes of a run do not measure themselves which are faster.
     """
 
-    config: Any
+    base_seed: int
     model: str
     fold: int
     member: int
@@ -68,7 +69,7 @@ class TrainingJob(ABC):
 
         Models of the same shape start from the same weights, so that they differ only by what they are trained on.
         """
-        text = f"{self.config.seed_for(self.model)}:{self.fold}:{self.member}"
+        text = f"{self.base_seed}:{self.fold}:{self.member}"
         return zlib.crc32(text.encode())
 
     @property

@@ -28,6 +28,7 @@ from hepda.errors import ConfigError, HepdaError
 from hepda.events.dataset.splits import fold_of
 from hepda.events.files.friend_trees import SUFFIX, TREE, branch_names, friend_file
 from hepda.events.files.locations import expand, is_remote
+from hepda.events.resolve import dataset_spec, model_specs, systematics_spec
 from hepda.events.training.friends import EventSpan, FriendFile, inspect_file, sample_for, shapes, spans
 from hepda.events.training.scoring import score_table
 from hepda.runtime import exchange, run_directory
@@ -110,7 +111,7 @@ def apply(
     if kind not in SUFFIX:
         raise ConfigError(f"--format {kind}: must be one of {', '.join(SUFFIX)}.")
     shared = _shared(run, kind)
-    branch_names(_branches(shared.config, shared.config.split.key, tuple(shapes(shared.config))))
+    branch_names(_branches(shared.config, shared.config.split.key, tuple(shapes(systematics_spec(shared.config)))))
     tasks = _tasks(shared.config, expand(files, "FILES"), output, kind, sample)
     with _owned(output, shared, run):
         pending = [task for task in tasks if _kept(shared, task) is None]
@@ -144,13 +145,13 @@ def _shared(run: Path, kind: str) -> Applying:
 def _tasks(
     config: AnalysisConfig, paths: Sequence[str], output: Path, kind: str, sample: str | None
 ) -> list[ScoringTask]:
-    tasks = []
+    spec, tasks = dataset_spec(config), []
     for path in paths:
         name = Path(path.partition("?")[0]).name if is_remote(path) else Path(path).name
         name = name if Path(name).suffix == SUFFIX[kind] else Path(name).stem + SUFFIX[kind]
         if not is_remote(path) and Path(path).resolve() == (output / name).resolve():
             raise ConfigError(f"--output {output}: the scores of {path} would replace it; name another folder.")
-        tasks.append(ScoringTask(path, output / name, sample_for(config, path, sample)))
+        tasks.append(ScoringTask(path, output / name, sample_for(spec, path, sample)))
     twice = [name for name, n in Counter(task.output for task in tasks).items() if n > 1]
     if twice:
         same = ", ".join(task.path for task in tasks if task.output == twice[0])
@@ -209,7 +210,7 @@ def _kept(shared: Applying, task: ScoringTask) -> dict[str, Any] | None:
 
 
 def _inspect(shared: Applying, task: ScoringTask, send: Send) -> FriendFile:
-    found = inspect_file(shared.config, task.path, task.sample)
+    found = inspect_file(dataset_spec(shared.config), task.path, task.sample)
     send(task.path, 1, 1)
     return found
 
@@ -219,7 +220,7 @@ def _apply_file(shared: Applying, item: tuple[ScoringTask, FriendFile], send: Se
     task, file = item
     before, selected = _state(task.path), 0
     task.record.unlink(missing_ok=True)
-    stream = spans(shared.config, file)
+    stream = spans(dataset_spec(shared.config), file)
     (first,) = islice(stream, 1)
     names = branch_names(_branches(shared.config, tuple(first.keys), file.variations))
     columns = _columns(shared, first, file.variations)
@@ -250,6 +251,7 @@ def _branches(config: AnalysisConfig, keys: Sequence[str], variations: Sequence[
 def _columns(shared: Applying, span: EventSpan, variations: Sequence[str]) -> dict[str, Array]:
     """Return all branches of a span, [n] each."""
     config, n = shared.config, len(span.key)
+    models = model_specs(config)
     columns: dict[str, Array] = {**span.keys, "fold": fold_of(span.key, config.split.folds)}
     for variation in ("", *variations):
         ending = f"_{variation}" if variation else ""
@@ -258,7 +260,7 @@ def _columns(shared: Applying, span: EventSpan, variations: Sequence[str]) -> di
         scores = {model: np.full(n, np.nan, dtype=np.float32) for model in config.models}
         if part is not None and len(part.index):
             selected[part.index] = True
-            for model, score in score_table(config, shared.models, part.table).items():
+            for model, score in score_table(models.values(), shared.models, part.table).items():
                 scores[model][part.index] = score
         columns["selected" + ending] = selected
         columns |= {f"score_{model}{ending}": score for model, score in scores.items()}

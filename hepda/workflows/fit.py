@@ -26,7 +26,9 @@ from hepda.events.fit.parametric import Profiled, profile, values_of
 from hepda.events.fit.templates import Events, Region, ScoredEvents
 from hepda.events.fit.to_json import CHOICES, model_page, profile_page, systematics_page
 from hepda.events.fit.truth import read_truth
+from hepda.events.resolve import appearance, dataset_spec, domains_of, model_spec, systematics_spec
 from hepda.events.results.saved_scores import read_scored
+from hepda.events.specs import ModelSpec
 from hepda.events.table.feature_table import FeatureTable
 from hepda.events.training.scoring import score_table
 from hepda.report.page import NotDrawn, ReportFigure, sorted_out
@@ -72,6 +74,11 @@ class _Shared:
     figures: Path
     models: tuple[str, ...]
     toys: int
+
+    @property
+    def specs(self) -> dict[str, ModelSpec]:
+        """Return the models that are fitted, by name."""
+        return {model: model_spec(self.config, model) for model in self.models}
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,16 +163,16 @@ def _fit_all(
 ) -> FitOutcome:
     """As `fit`, for whoever holds the lock of `output`."""
     stamp = run_directory.stamp(run) if (run / "scores.parquet").is_file() else ""
-    table, scores = read_scored(config, run)
+    table, scores = read_scored(dataset_spec(config), run)
     clock = Clock(progress)
     with clock("compare"):
         _check_contents(config, run, table, progress)
-    truth = read_truth(config, table)
+    truth = read_truth(dataset_spec(config), domains_of(config), table)
     processes = options.processes or train.processes_of(config)
     shared = _Shared(config, run, output / run_directory.PLOTS, models, options.toys)
     with parallel.crew(processes, shared=shared, progress=progress.step) as share_out:
         with clock("vary"):
-            varied = share_out(_vary, readings(config))
+            varied = share_out(_vary, readings(dataset_spec(config)))
             regions = [_region(config, table, model, scores[model], truth, varied) for model in models]
             others = _read_at(shared, table, truth, varied, progress)
         with clock("fit"):
@@ -186,7 +193,10 @@ def _fit_all(
         else:
             closures[part.what][part.region.model] = result
     with clock("report"):
-        headline = [drawing.attempt(shared.figures) for drawing in closure_drawings(config, closures)]
+        headline = [
+            drawing.attempt(shared.figures)
+            for drawing in closure_drawings(appearance(config), config.nominal_domain, closures)
+        ]
         if run_directory.stamp(run) != stamp:
             raise ConfigError(f"{run} was trained again while it was fitted: nothing is written. Fit it again.")
         page = _page(config, run, options, regions, mains, closures)
@@ -206,21 +216,26 @@ def _check_contents(config: AnalysisConfig, run: Path, table: FeatureTable, prog
     if recorded is None:
         progress.say(f"{run} was made by an earlier hepda, which kept no record of its data: keys alone are compared.")
         return
-    check_scored(config, run, recorded["parts"], table)
+    check_scored(run, recorded["parts"], table)
     entries: dict[str, int] = {}
 
     def report(sample: str, read: int) -> None:
         entries[sample] = entries.get(sample, 0) + read
         progress.step(sample, entries[sample], entries[sample])
 
-    check_samples(config, run, recorded, _samples_read(config), report)
+    check_samples(dataset_spec(config), run, recorded, _samples_read(config), report)
 
 
 def _samples_read(config: AnalysisConfig) -> list[str]:
     """Return the samples whose files a fit reads."""
-    if any(values_of(config, model) for model in config.models):
+    if any(_values_of(config, model) for model in config.models):
         return list(config.samples)
-    return list(dict.fromkeys(reading.sample for reading in readings(config)))
+    return list(dict.fromkeys(reading.sample for reading in readings(dataset_spec(config))))
+
+
+def _values_of(config: AnalysisConfig, model: str) -> dict[float, tuple[str, ...]]:
+    """Return the values of the parameter of a model other than 0, each with its two-point systematics."""
+    return values_of(model_spec(config, model), systematics_spec(config))
 
 
 def _models(config: AnalysisConfig, names: Sequence[str]) -> tuple[str, ...]:
@@ -241,10 +256,10 @@ def _vary(shared: _Shared, reading: Reading, send: Send) -> _Varied:
         send(reading.name, entries, entries)
 
     if reading.systematic is None:
-        key, factors = read_factors(shared.config, reading.sample, report)
+        key, factors = read_factors(dataset_spec(shared.config), reading.sample, report)
         return _Varied(reading, key=key, factors=factors)
-    table = read_varied(shared.config, reading, report)
-    scores = score_table(shared.config, shared.run / "models", table, shared.models)
+    table = read_varied(dataset_spec(shared.config), reading, report)
+    scores = score_table(shared.specs.values(), shared.run / "models", table)
     return _Varied(reading, weight=table.weight, scores=scores, read_at=_scores_at(shared, table))
 
 
@@ -252,9 +267,9 @@ def _scores_at(shared: _Shared, table: FeatureTable) -> dict[tuple[str, float], 
     """Scores of the networks with a parameter at its other values."""
     folder = shared.run / "models"
     return {
-        (model, value): score_table(shared.config, folder, table, [model], value)[model]
+        (model, value): score_table([shared.specs[model]], folder, table, value)[model]
         for model in shared.models
-        for value in values_of(shared.config, model)
+        for value in _values_of(shared.config, model)
     }
 
 
@@ -265,12 +280,12 @@ def _read_at(
     again.
     """
     config = shared.config
-    if not any(values_of(config, model) for model in shared.models):
+    if not any(_values_of(config, model) for model in shared.models):
         return {}
     events = steps.load(config, progress.step).table
     others = fingerprint.differences(
-        fingerprint.fingerprints(contents_of(config, table, SCORED)),
-        fingerprint.fingerprints(contents_of(config, events, SCORED)),
+        fingerprint.fingerprints(contents_of(config.columns, table, SCORED)),
+        fingerprint.fingerprints(contents_of(config.columns, events, SCORED)),
     )
     fingerprint.complain(shared.run, others)
     found: dict[str, dict[float, Region]] = {}
@@ -297,7 +312,9 @@ def _region(
             factors |= {(sample, name): values for name, values in one.factors.items()}
         elif one.scores is not None and one.weight is not None:
             shapes[sample, str(one.reading.systematic), one.reading.side] = (one.scores[model], one.weight)
-    return ScoredEvents(config, table, model, score, shapes, factors, truth).region()
+    return ScoredEvents(
+        domains_of(config), systematics_spec(config), table, model, score, shapes, factors, truth
+    ).region()
 
 
 def _take_figures(run: Path, output: Path) -> None:
@@ -316,10 +333,10 @@ def _fit(shared: _Shared, part: _Part, send: Send) -> tuple[Any, list[ReportFigu
     result: MainFit | dict[str, tuple[Closed, ...]] | dict[str, list[Profiled]]
     if part.what == MAIN:
         result = main_fit(region, shared.toys, seed)
-        drawings = model_drawings(shared.config, region.model, result)
+        drawings = model_drawings(appearance(shared.config), region.model, result)
         figures = [drawing.attempt(shared.figures) for drawing in drawings]
     elif part.what == PROFILE:
-        result = profile({0.0: region, **part.others}, values_of(shared.config, region.model))
+        result = profile({0.0: region, **part.others}, _values_of(shared.config, region.model))
     else:
         result = closure_of(region, part.what, shared.toys, seed)
     send(name, 1, 1)
@@ -347,10 +364,10 @@ def _page(
         "stamp": run_directory.stamp(run),
         "seed": config.seed,
         "luminosity": config.luminosity,
-        "source": config.domains[0],
+        "source": config.nominal_domain,
         "toys": options.toys,
         "choices": CHOICES,
-        "systematics": systematics_page(config),
+        "systematics": systematics_page(systematics_spec(config)),
         "models": pages,
     }
 

@@ -44,6 +44,10 @@ def looked_at(config: AnalysisConfig, *, every_file: bool = False) -> Checkup:
     return check_events(config, lambda *_: None, every_file=every_file)
 
 
+def page_of(config: AnalysisConfig, found: Checkup) -> list[str]:
+    return list(check_text.lines(config.name, config.luminosity, found))
+
+
 def test_cut_flow_is_that_of_sums_by_hand(good: Path, tmp_path: Path) -> None:
     found = looked_at(configured(good, tmp_path))
     assert found.problems == []
@@ -61,7 +65,7 @@ def test_cut_flow_is_that_of_sums_by_hand(good: Path, tmp_path: Path) -> None:
         assert step.sumw2 == pytest.approx(np.square(weight[passed]).sum())
     assert [step.cut for step in check.flow] == ["all entries", "n_jets >= 5", "n_b >= 2"]
     assert check.summary.sums.sumw == pytest.approx(check.flow[-1].sumw)
-    page = "\n".join(check_text.lines(configured(good, tmp_path), found))
+    page = "\n".join(page_of(configured(good, tmp_path), found))
     assert f"{weight.sum():.0f}"[:2] in page
     assert "small: training may start; no warnings" in page
 
@@ -86,7 +90,7 @@ def test_every_faulty_sample_is_told_at_once(good: Path, tmp_path: Path) -> None
     assert "samples.signal" in found.problems[0]
     assert "Did you mean 'gen_weight'" in found.problems[0]
     assert "is truncated" in found.problems[1]
-    assert list(check_text.lines(config, found))[-1] == "small: training may not start: 2 problems"
+    assert list(page_of(config, found))[-1] == "small: training may not start: 2 problems"
     missing = looked_at(configured(good, tmp_path, samples__third__files="no.root", samples__data__files="not.root"))
     assert [problem.partition(":")[0] for problem in missing.problems] == ["samples.data.files", "samples.third.files"]
 
@@ -170,7 +174,7 @@ def test_data_are_held_against_the_simulation_unless_they_are_blinded(good: Path
     assert by_name["met"].p_value < 1e-6
     assert by_name["met"].means[0] > by_name["met"].means[1] + 30
     assert by_name["central"].p_value > 1e-4
-    page = list(check_text.lines(config, found))
+    page = list(page_of(config, found))
     (line,) = [line for line in page if line.split()[:2] == ["met", "data"]]
     assert line.endswith("differs")
     assert any(note.startswith("data: ") and "the simulation expects" in note for note in found.notes)

@@ -20,6 +20,7 @@ from hepda.events.dataset import chunks
 from hepda.events.dataset.load import LoadedEvents, load_table
 from hepda.events.files.opening import open_tree
 from hepda.events.kind import EventsKind
+from hepda.events.resolve import dataset_spec
 from tests.factory import write_analysis, write_sample
 
 N = 80
@@ -33,7 +34,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def loaded(folder: Path, *overrides: str) -> LoadedEvents:
-    return load_table(load_config(folder / "small.yaml", overrides))
+    return load_table(dataset_spec(load_config(folder / "small.yaml", overrides)))
 
 
 def two(folder: Path, **spoil: Any) -> str:
@@ -57,7 +58,7 @@ def test_bits_that_flip_are_told_or_change_numbers_alone(folder: Path) -> None:
         broken[place] ^= 1 << int(generator.integers(8))
         path.write_bytes(bytes(broken))
         try:
-            found = load_table(load_config(folder / "small.yaml", ["samples.third.use=evaluate"]))
+            found = load_table(dataset_spec(load_config(folder / "small.yaml", ["samples.third.use=evaluate"])))
         except HepdaError as error:
             told += 1
             assert "third" in str(error), error
@@ -180,7 +181,7 @@ def test_unicode_in_names_of_files_branches_and_features(tmp_path: Path) -> None
         extra = {"µ_pt": np.arange(N).astype(np.float32), "größe.β": np.ones(N, np.float32)}
         write_sample(place / f"{name}.root", N, seed, signal="signal" in name, cross_section=1.0, spoil=extra)
     write_sample(place / "data.root", N, 6, signal=False, data=True, spoil=extra)
-    found = load_table(load_config(place / "small.yaml", ["features=[ht, μ_pt, größe_β]"]))
+    found = load_table(dataset_spec(load_config(place / "small.yaml", ["features=[ht, μ_pt, größe_β]"])))
     assert found.table.names == ("ht", "μ_pt", "größe_β")
     assert (found.table.features[:, 2] == 1).all() and found.table.features[:, 1].max() > 10
     assert "é – data" in found.files[0].path

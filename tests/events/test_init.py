@@ -16,6 +16,7 @@ from hepda.events.check import check_events
 from hepda.events.dataset.load import load_table
 from hepda.events.identifiers import role_of
 from hepda.events.init import starting_yaml
+from hepda.events.resolve import dataset_spec
 from tests.factory import write_sample
 
 DATA = Path(os.environ.get("HEPDA_DATA", "")) / "events"
@@ -37,7 +38,7 @@ def test_the_page_passes_the_check_and_can_be_read_once_its_samples_are_real(fil
     lines, problems = steps.check(config, lambda *_: None)
     assert problems == []
     assert lines[-1].endswith("training may start; no warnings")
-    table = load_table(config).table
+    table = load_table(dataset_spec(config)).table
     assert len(table) == 1000
     assert {"n_jet", "sum_pt_jet", "jet_pt_1", "mass_jet", "lepton_pt", "met"} <= set(table.names)
     assert config.weight == "gen_weight"
@@ -193,7 +194,7 @@ def test_names_that_no_expression_can_say_get_aliases(tmp_path):
     assert config.split.key == ("run", "evtNum")
     assert config.weight == "genWeight"
     assert {"evt/fPx", "lambda", "pi", "2nd-x", "other/fPx"} <= {aliases.get(name, name) for name in config.features}
-    table = load_table(config).table
+    table = load_table(dataset_spec(config)).table
     px = table.features[table.sample == 0, table.names.index("fPx")]
     np.testing.assert_array_equal(px, X.astype("f4"))
     assert (table.features[:, table.names.index("n_trk")] == 3).all()

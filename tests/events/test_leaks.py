@@ -14,6 +14,7 @@ from hepda.events.check import check_events
 from hepda.events.dataset.load import load_table
 from hepda.events.identifiers import role_of
 from hepda.events.leaks import leaks
+from hepda.events.resolve import dataset_spec
 from hepda.kinds import kind_of
 from tests.factory import analysis, write_sample
 
@@ -39,7 +40,7 @@ def told(folder: Path, features: list[str], **changes: Any) -> dict[str, str]:
     path = folder / "leaks.yaml"
     path.write_text(yaml.safe_dump(analysis(features=["ht", *features], plots={}, **changes)))
     config = load_config(path)
-    lines = leaks(config, load_table(config).table)
+    lines = leaks(dataset_spec(config), load_table(dataset_spec(config)).table)
     return {line.split()[2]: line for line in lines}
 
 

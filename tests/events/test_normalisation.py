@@ -15,6 +15,7 @@ from hepda.config import load_config
 from hepda.errors import ConfigError, HepdaError
 from hepda.events.dataset import samples
 from hepda.events.dataset.load import LoadedEvents, load_table
+from hepda.events.resolve import dataset_spec
 from tests.factory import analysis, write_analysis, write_sample
 
 N = 300
@@ -27,7 +28,7 @@ def loaded(folder: Path, change: dict[str, Any] | None = None, **samples: dict[s
     for name, keys in samples.items():
         text["samples"].setdefault(name, {}).update(keys)
     (folder / "small.yaml").write_text(yaml.safe_dump(text))
-    return load_table(load_config(folder / "small.yaml"))
+    return load_table(dataset_spec(load_config(folder / "small.yaml")))
 
 
 @pytest.fixture(scope="module")

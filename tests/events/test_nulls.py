@@ -24,6 +24,7 @@ from hepda.events.expressions.columns import Column, offsets_of
 from hepda.events.expressions.evaluator import Evaluator
 from hepda.events.expressions.parser import parse
 from hepda.events.files.opening import open_file, open_tree
+from hepda.events.resolve import dataset_spec
 from tests.factory import write_analysis
 
 N = 60
@@ -49,7 +50,7 @@ def written(folder: Path, **spoil: Any) -> Path:
 
 
 def loaded(config: Path, *overrides: str) -> LoadedEvents:
-    return load_table(load_config(config, overrides))
+    return load_table(dataset_spec(load_config(config, overrides)))
 
 
 def of_signal(found: LoadedEvents, feature: str) -> np.ndarray:

@@ -236,7 +236,7 @@ def test_a_saved_network_says_what_it_said(table, tmp_path):
 def test_every_method_trains_and_leaves_classes_and_probabilities(method, table, tmp_path):
     (tmp_path / "work").mkdir()
     config = config_of(domain={"method": method}, augment=["shift"], normalise="image")
-    job = ImageJob(config, "m", 0, 0, table, tmp_path / "run", tmp_path / "work", "cpu", "plain")
+    job = ImageJob(config.seed, "m", 0, 0, table, tmp_path / "run", tmp_path / "work", "cpu", "plain", config=config)
     with one_thread():
         done = run_job(None, job, lambda *_: None)
     assert done.score.shape == (64, 2) and set(done.score[:, 0]) <= {0.0, 1.0}
@@ -248,7 +248,7 @@ def test_every_method_trains_and_leaves_classes_and_probabilities(method, table,
 def test_a_scorer_chooses_the_epoch_without_target_labels(table, tmp_path):
     (tmp_path / "work").mkdir()
     config = config_of(domain={"method": "dann"}, training={"scorer": "nuclear-norm"})
-    job = ImageJob(config, "m", 0, 0, table, tmp_path / "run", tmp_path / "work", "cpu", "plain")
+    job = ImageJob(config.seed, "m", 0, 0, table, tmp_path / "run", tmp_path / "work", "cpu", "plain", config=config)
     with one_thread():
         done = run_job(None, job, lambda *_: None)
     assert "score" in done.history and done.about["best_epoch"] is not None

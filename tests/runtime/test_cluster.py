@@ -17,6 +17,7 @@ from hepda.config import load_config
 from hepda.errors import ConfigError, DataError, ProcessError, SourceError
 from hepda.events.dataset import load, reading, spans
 from hepda.events.dataset.load import load_table
+from hepda.events.resolve import dataset_spec
 from hepda.events.table import fingerprint
 from hepda.runtime.cluster import _result, check_cluster, crew
 from hepda.runtime.resources import Resources
@@ -138,7 +139,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_worker_that_is_killed_in_the_middle_of_an_analysis(
     path: Path, cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain = load_table(load_config(path))
+    plain = load_table(dataset_spec(load_config(path)))
     monkeypatch.setattr(reading, "MOST_ENTRIES", 50)
     scheduler = whole(cluster).scheduler
     killed: list[str] = []
@@ -151,7 +152,7 @@ def test_a_worker_that_is_killed_in_the_middle_of_an_analysis(
 
     started = len(scheduler.transition_log)
     means = Resources(cluster=scheduler.address, folder=tmp_path / "table")
-    found = load_table(load_config(path), kill, means)
+    found = load_table(dataset_spec(load_config(path)), kill, means)
     for name in ("features", "weight", "key", "fold", "label"):
         np.testing.assert_array_equal(getattr(found.table, name), getattr(plain.table, name))
     assert found.samples == plain.samples and found.files == plain.files
@@ -165,7 +166,7 @@ def test_a_worker_that_is_killed_in_the_middle_of_an_analysis(
 
 def test_a_worker_of_another_hepda_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = load_config(path)
-    plan, inputs = load.inspect(config)
+    plan, inputs = load.inspect(dataset_spec(config))
     sample = load.sample_spans(config, plan, "signal", inputs["signal"], version="another")
     with pytest.raises(ProcessError, match="another version of hepda"):
         spans.read_span(sample.spans[0])
@@ -183,7 +184,7 @@ def test_a_broken_file_is_told_from_another_process(
         third.unlink(missing_ok=True)
 
     with pytest.raises(SourceError, match=r"third\.root: cannot be opened"):
-        load_table(load_config(path, [f"samples.third.files={third}"]), vanish, Resources(processes=2))
+        load_table(dataset_spec(load_config(path, [f"samples.third.files={third}"])), vanish, Resources(processes=2))
 
 
 @pytest.mark.parametrize("text", ["0", "-2", "slurm:0", "slurn", "host:8786", "tcp://host", "htcondor:x", ""])

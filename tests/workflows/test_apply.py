@@ -18,6 +18,7 @@ from hepda.events import steps
 from hepda.events.dataset.splits import event_key, fold_of
 from hepda.events.files.friend_trees import branch_names, friend_file
 from hepda.events.kind import combine
+from hepda.events.resolve import dataset_spec, model_specs
 from hepda.events.table.store import write_table
 from hepda.events.training import friends
 from hepda.events.training.jobs import jobs_of
@@ -70,7 +71,7 @@ def trained(tmp_path_factory):
     run = folder / "run"
     loaded = steps.load(config, lambda *_: None)
     write_table(loaded.table, folder / "table")
-    results = run_jobs(jobs_of(config, folder / "table", run, folder / "work", "cpu"), 1, lambda *_: None)
+    results = run_jobs(jobs_of(model_specs(config), folder / "table", run, folder / "work", "cpu"), 1, lambda *_: None)
     columns = steps.scores_columns(loaded.table, combine(config, loaded.table, results))
     run_directory.write_scores(run / "scores.parquet", columns)
     run_directory.write_text(run / "config.yaml", resolved_yaml(config))
@@ -128,10 +129,10 @@ def test_variations_are_scored_as_by_the_fit(trained, tmp_path):
     got, config = friend(tmp_path / "out" / "signal.root"), load_config(run / "config.yaml")
     key = event_key(got["run"], got["event"])
     for side in ("up", "down"):
-        table = read_varied(config, Reading("signal", "jes", side), lambda *_: None)
+        table = read_varied(dataset_spec(config), Reading("signal", "jes", side), lambda *_: None)
         chosen = got[f"selected_jes_{side}"]
         assert np.array_equal(key[chosen], table.key)
-        for model, score in score_table(config, run / "models", table).items():
+        for model, score in score_table(model_specs(config).values(), run / "models", table).items():
             np.testing.assert_allclose(got[f"score_{model}_jes_{side}"][chosen], score, rtol=1e-6)
             assert np.isnan(got[f"score_{model}_jes_{side}"][~chosen]).all()
     moved = got["score_network_jes_up"] != got["score_network"]
@@ -169,9 +170,9 @@ def test_every_format_holds_the_same(trained, tmp_path, kind):
 def test_spans_do_not_change_what_is_scored(trained, monkeypatch):
     folder, run = trained
     config = load_config(run / "config.yaml")
-    file = friends.inspect_file(config, str(folder / "signal.root"), "signal")
-    (whole,) = friends.spans(config, file)
-    parts = list(friends.spans(config, file, usual=70, most=70))
+    file = friends.inspect_file(dataset_spec(config), str(folder / "signal.root"), "signal")
+    (whole,) = friends.spans(dataset_spec(config), file)
+    parts = list(friends.spans(dataset_spec(config), file, usual=70, most=70))
     assert [len(span.key) for span in parts] == [70, 70, 70, 70, 20]
     assert np.array_equal(np.concatenate([span.key for span in parts]), whole.key)
     for variation, part in whole.parts.items():
@@ -185,7 +186,7 @@ def test_a_file_in_several_spans_is_written_whole(trained, tmp_path, monkeypatch
     folder, run = trained
     path = str(folder / "signal.root")
     apply.apply(run, [path], tmp_path / "whole", Silent(), processes=1)
-    monkeypatch.setattr(apply, "spans", lambda config, file: friends.spans(config, file, usual=70, most=70))
+    monkeypatch.setattr(apply, "spans", lambda spec, file: friends.spans(spec, file, usual=70, most=70))
     apply.apply(run, [path], tmp_path / "parts", Silent(), processes=1)
     whole, parts = (friend(tmp_path / name / "signal.root") for name in ("whole", "parts"))
     for name, values in whole.items():
@@ -225,18 +226,21 @@ def renamed(config, **samples):
 def test_a_file_is_read_as_the_sample_that_lists_it(trained):
     folder, run = trained
     config = load_config(run / "config.yaml")
-    assert friends.sample_for(config, str(folder / "signal.root"), None) == "signal"
-    assert friends.sample_for(config, "elsewhere.root", None) is None
-    assert friends.sample_for(config, "elsewhere.root", "data") == "data"
+    assert friends.sample_for(dataset_spec(config), str(folder / "signal.root"), None) == "signal"
+    assert friends.sample_for(dataset_spec(config), "elsewhere.root", None) is None
+    assert friends.sample_for(dataset_spec(config), "elsewhere.root", "data") == "data"
     with pytest.raises(ConfigError, match="Did you mean 'signal'"):
-        friends.sample_for(config, "elsewhere.root", "signl")
+        friends.sample_for(dataset_spec(config), "elsewhere.root", "signl")
     url = renamed(config, third={"files": ("root://eos.cern.ch//x/*.root",)})
-    assert friends.sample_for(url, "root://eos.cern.ch//x/a.root", None) == "third"
+    assert friends.sample_for(dataset_spec(url), "root://eos.cern.ch//x/a.root", None) == "third"
     both = {"files": (str(folder),)}
-    assert friends.sample_for(renamed(config, signal=both, third=both), str(folder / "a.root"), None) == "signal"
+    assert (
+        friends.sample_for(dataset_spec(renamed(config, signal=both, third=both)), str(folder / "a.root"), None)
+        == "signal"
+    )
     with pytest.raises(ConfigError, match=r"signal, third.*--sample"):
         own = renamed(config, signal=both, third=both | {"variables": {"ht": "met"}})
-        friends.sample_for(own, str(folder / "a.root"), None)
+        friends.sample_for(dataset_spec(own), str(folder / "a.root"), None)
 
 
 def test_aliases_of_a_sample_hold_for_its_files(trained, tmp_path):
@@ -244,14 +248,13 @@ def test_aliases_of_a_sample_hold_for_its_files(trained, tmp_path):
     config = renamed(load_config(run / "config.yaml"), third={"aliases": {"met": "missing"}})
     met = events(folder / "third.root", "met")["met"]
     write_sample(tmp_path / "a.root", N, 5, signal=False, shift=-1.0, spoil={"met": None, "missing": met})
-    file = friends.inspect_file(config, str(tmp_path / "a.root"), "third")
-    (span,) = friends.spans(config, file)
-    other = friends.inspect_file(config.model_copy(update={"samples": load_config(run / "config.yaml").samples}),
-                                 str(folder / "third.root"), "third")  # fmt: skip
-    (want,) = friends.spans(load_config(run / "config.yaml"), other)
+    file = friends.inspect_file(dataset_spec(config), str(tmp_path / "a.root"), "third")
+    (span,) = friends.spans(dataset_spec(config), file)
+    original = dataset_spec(load_config(run / "config.yaml"))
+    (want,) = friends.spans(original, friends.inspect_file(original, str(folder / "third.root"), "third"))
     assert np.array_equal(span.parts[""].table.features, want.parts[""].table.features)
     with pytest.raises(Exception, match=r"'met' is neither.*\n(.*\n)*.*--sample"):
-        friends.inspect_file(config, str(tmp_path / "a.root"), None)
+        friends.inspect_file(dataset_spec(config), str(tmp_path / "a.root"), None)
 
 
 # --- interrupted, resumed, refused ----------------------------------------------------------------------------------
@@ -334,7 +337,7 @@ def test_a_file_whose_features_cannot_be_formed_is_refused(trained, tmp_path, sp
 def friends_selected(run, path):
     """Which events of a file with a NaN among its features are selected."""
     config = load_config(run / "config.yaml").model_copy(update={"features": ("ht",)})
-    (span,) = friends.spans(config, friends.inspect_file(config, str(path), None))
+    (span,) = friends.spans(dataset_spec(config), friends.inspect_file(dataset_spec(config), str(path), None))
     return np.isin(np.arange(50), span.parts[""].index)
 
 

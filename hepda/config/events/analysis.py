@@ -137,8 +137,8 @@ class BiasConfig(Section):
     class_: Literal["signal", "background"] = Field(default="background", alias="class")
     """Whose scores are compared."""
     between: Annotated[Names, Field(min_length=2)]
-    """The domain that is trained on against each of the others; no other domain is compared. Data may be among them:
-    they are compared with all of the simulation."""
+    """The nominal domain against each of the others; no other domain is compared. Data may be among them: they are
+    compared with all of the simulation."""
 
 
 class EvaluationConfig(Section):
@@ -147,7 +147,7 @@ class EvaluationConfig(Section):
     significance: SignificanceConfig = SignificanceConfig()
     """The expected significance of a cut on the score."""
     bias: BiasConfig | None = None
-    """Which domains are compared; null: the background of every domain with that of the first."""
+    """Which domains are compared; null: the background of every domain with that of the nominal one."""
     blind: Expression | None = "score > 0.5"
     """Data are hidden where this expression over `score` holds, and no number is taken from them; null unblinds."""
     events: Annotated[int, Field(ge=1000, le=10**12)] = 1_000_000
@@ -156,7 +156,8 @@ class EvaluationConfig(Section):
     bootstrap: Annotated[int, Field(ge=0, le=100_000)] = 200
     """Replicas of the confidence intervals."""
     working_points: Annotated[tuple[Fraction, ...], Field(strict=False, min_length=1)] = (0.3, 0.5, 0.7)
-    """Signal efficiencies."""
+    """Signal efficiencies at which models are compared. Efficiency shifts between domains are given at 0.1, 0.2 and 0.3
+    as well, the tail of the score where signal is searched for (`hepda check` prints all of them)."""
     probes: bool = True
     """Train fresh classifiers that try to distinguish the domains by inputs, embedding and score."""
     protected: Columns = ()
@@ -183,7 +184,10 @@ class AnalysisConfig(BaseConfig):
     normalisation: NormalisationConfig | None = NormalisationConfig()
     """null: the weight expression is the physical weight already."""
     samples: Annotated[dict[Name, SampleConfig], Field(min_length=1)]
-    """Processes by name; each becomes a part of one domain. The first one's domain is the one that is trained on."""
+    """Processes by name; each becomes a part of one domain."""
+    nominal: Name | None = None
+    """The domain that models are trained on and that makes the templates of a fit, and with which every other domain is
+    compared; null: that of the first sample."""
     stitched: dict[Name, dict[Name, Expression]] = Field(default_factory=dict)
     """Samples that overlap: for each group, the generated events that each of its samples covers, as a condition
     (`wjets: {w: "True", w1: LHE_Njets == 1}`). An event counts with the luminosities of all that cover it."""
@@ -208,6 +212,8 @@ class AnalysisConfig(BaseConfig):
     """Which events train, validate and test."""
     models: Annotated[dict[Name, ModelConfig], Field(min_length=1)]
     """What is trained, by name: networks and boosted trees."""
+    baseline: Name | None = None
+    """The model with which the others are compared; null: `network`, or the first model if none has this name."""
     training: TrainingConfig = TrainingConfig()
     """How networks are trained, where a model's own `training:` does not say otherwise."""
     negative_weights: Literal["keep", "absolute", "drop", "reject"] = "keep"
@@ -235,17 +241,28 @@ class AnalysisConfig(BaseConfig):
 
     @property
     def domains(self) -> tuple[str, ...]:
-        """Domain names in the order of the samples; the first is the nominal domain, whose samples are trained on."""
-        return tuple(dict.fromkeys(sample.domain for sample in self.samples.values()))
+        """Domain names: the nominal domain, then the others in the order of the samples."""
+        names = dict.fromkeys(sample.domain for sample in self.samples.values())
+        first = [self.nominal] if self.nominal in names else []
+        return tuple(dict.fromkeys([*first, *names]))
+
+    @property
+    def nominal_domain(self) -> str:
+        """Return the domain that is trained on: `nominal`, or that of the first sample."""
+        return self.domains[0]
+
+    @property
+    def baseline_model(self) -> str:
+        """Return the model that the others are compared with: `baseline`, or else `network`, or else the first."""
+        return next((name for name in (self.baseline, "network") if name in self.models), next(iter(self.models)))
 
     def training_samples(self, model: str) -> tuple[str, ...]:
         """Return the class-loss samples of `model`: its `train_on`, or the labelled ones of the nominal domain."""
         named = self.models[model].train_on
         if named is not None:
             return named
-        first = self.domains[0]
         return tuple(
             name
             for name, sample in self.samples.items()
-            if sample.class_ is not None and sample.use == "train" and sample.domain == first
+            if sample.class_ is not None and sample.use == "train" and sample.domain == self.nominal_domain
         )

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 def problems_of(config: AnalysisConfig) -> list[str]:
     """Return every problem as `path: what is wrong`; empty if the sections agree."""
-    own = (_samples, _features, _classes, _training_lists, _domain_heads, _bias, _columns, model_names)
-    checks = (*own, *sample_checks.CHECKS, *model_checks.CHECKS, problems_of_systematics)
+    general = (_samples, _features, _classes, _references, _training_lists, _domain_heads, _bias, _columns, model_names)
+    checks = (*general, *sample_checks.CHECKS, *model_checks.CHECKS, problems_of_systematics)
     return [problem for check in checks for problem in check(config)]
 
 
@@ -43,6 +43,20 @@ def _classes(config: AnalysisConfig) -> Iterator[str]:
             yield f"samples: none has `class: {wanted}` and `use: train`; a classifier needs both classes."
 
 
+def _references(config: AnalysisConfig) -> Iterator[str]:
+    """Yield a problem for `nominal` and `baseline` that name no domain or model, or one that cannot be trained on."""
+    simulated = [s.domain for s in config.samples.values() if not s.is_data]
+    if config.nominal is not None and config.nominal not in config.domains:
+        yield unknown("nominal", config.nominal, "domain", config.domains)
+    elif config.nominal is not None and config.nominal not in simulated:
+        yield (
+            f"nominal: {config.nominal!r} is data, whose classes are unknown, so no model can be trained on it; name "
+            f"a simulated domain: {', '.join(dict.fromkeys(simulated))}."
+        )
+    if config.baseline is not None and config.baseline not in config.models:
+        yield unknown("baseline", config.baseline, "model", config.models)
+
+
 def _training_lists(config: AnalysisConfig) -> Iterator[str]:
     for model in config.models:
         path = f"models.{model}.train_on"
@@ -58,7 +72,7 @@ def _training_lists(config: AnalysisConfig) -> Iterator[str]:
                 yield f"{path}: {name!r} is marked `use: evaluate`; no model may train on it."
         for wanted in ("signal", "background"):
             if not any(n in config.samples and config.samples[n].class_ == wanted for n in names):
-                origin = "the list" if named is not None else f"the first domain, {config.domains[0]!r},"
+                origin = "the list" if named is not None else f"the nominal domain, {config.nominal_domain!r},"
                 yield f"{path}: {origin} has no {wanted} sample; name samples of both classes."
 
 
@@ -102,10 +116,10 @@ def _bias(config: AnalysisConfig) -> Iterator[str]:
     if bias is None:
         return
     yield from duplicates("evaluation.bias.between", bias.between)
-    if bias.between[0] in config.domains and bias.between[0] != config.domains[0]:
+    if bias.between[0] in config.domains and bias.between[0] != config.nominal_domain:
         yield (
-            f"evaluation.bias.between: must begin with {config.domains[0]!r}, the first domain of the samples: it is "
-            "trained on, and its signal fixes the cuts."
+            f"evaluation.bias.between: must begin with {config.nominal_domain!r}, the nominal domain: it is trained "
+            "on, and its signal fixes the cuts. Another one is chosen by `nominal`."
         )
     for name in bias.between:
         own = [s for s in config.samples.values() if s.domain == name]

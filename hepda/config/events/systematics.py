@@ -75,7 +75,7 @@ SystematicConfig = Annotated[
 
 def template_samples(config: AnalysisConfig) -> tuple[str, ...]:
     """Return the samples that templates are made of: the simulated ones of the nominal domain."""
-    return tuple(n for n, s in config.samples.items() if not s.is_data and s.domain == config.domains[0])
+    return tuple(n for n, s in config.samples.items() if not s.is_data and s.domain == config.nominal_domain)
 
 
 def varied_samples(config: AnalysisConfig, name: str) -> tuple[str, ...]:
@@ -97,7 +97,7 @@ def problems_of_systematics(config: AnalysisConfig) -> Iterator[str]:
 
 
 def _named(config: AnalysisConfig, path: str, names: tuple[str, ...]) -> Iterator[str]:
-    known, source = template_samples(config), config.domains[0]
+    known, source = template_samples(config), config.nominal_domain
     yield from duplicates(path, names)
     if not names:
         yield f"{path}: is empty; name at least one sample, or leave it out for all."
@@ -109,7 +109,7 @@ def _named(config: AnalysisConfig, path: str, names: tuple[str, ...]) -> Iterato
 
 
 def _two_point(config: AnalysisConfig, name: str, section: TwoPointSystematic) -> Iterator[str]:
-    path, source = f"systematics.{name}.domain", config.domains[0]
+    path, source = f"systematics.{name}.domain", config.nominal_domain
     own = [s for s in config.samples.values() if s.domain == section.domain]
     if not own:
         yield unknown(path, section.domain, "domain", [d for d in config.domains if d != source])

@@ -7,13 +7,12 @@ must be enough effective events for every number that a run needs.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hepda.adversarial.data.weights import negative_weights
-from hepda.config import AnalysisConfig, NetworkConfig
 from hepda.errors import DataError
 from hepda.evaluation.arrays import effective
 from hepda.evaluation.bootstrap import MOST_FAILED, poisson_counts
@@ -21,6 +20,8 @@ from hepda.evaluation.fits.binning import MIN_N_EFF
 from hepda.events.dataset.samples import SampleSummary
 from hepda.events.dataset.splits import PARTS, part_of
 from hepda.events.domains.roles import LABELS, labelled_domains
+from hepda.events.domains.spec import EvaluationSpec
+from hepda.events.specs import DatasetSpec, ModelSpec
 from hepda.events.table.feature_table import FeatureTable
 
 _BLOCK = 4_000_000
@@ -68,44 +69,43 @@ def _check_magnitude(summary: SampleSummary) -> None:
     )
 
 
-def check_table(config: AnalysisConfig, table: FeatureTable) -> None:
+def check_table(spec: DatasetSpec, table: FeatureTable) -> None:
     """Raise DataError if a model could not be trained or evaluated on `table`."""
-    if config.negative_weights == "reject":
-        _check_signs(config, table)
-    for model in config.models:
-        _check_classes(config, table, model)
-        _check_domain(config, table, model)
-        _check_ratios(config, table, model)
+    _check_signs(list(spec.models.values()), table)
+    for model in spec.models.values():
+        _check_classes(model, table)
+        _check_domain(model, table)
+        _check_ratios(model, table)
 
 
-def _check_classes(config: AnalysisConfig, table: FeatureTable, model: str) -> None:
+def _check_classes(model: ModelSpec, table: FeatureTable) -> None:
     """Raise DataError unless both classes can be used in every fold's training and validation events.
 
     Each must have events there, and positive sums of weights.
     """
-    used = table.of_samples(config.training_samples(model))
+    used = table.of_samples(model.samples)
     for label, name in ((1, "signal"), (0, "background")):
         of_class = used & (table.label == label)
-        for fold in range(config.split.folds):
+        for fold in range(model.folds):
             for validation, part in ((False, "training"), (True, "validation")):
                 rows = of_class & (table.fold == fold) & (table.validation == validation)
                 if not rows.any():
                     raise DataError(
-                        f"models.{model}: fold {fold} has no {name} among its {part} events "
+                        f"models.{model.name}: fold {fold} has no {name} among its {part} events "
                         f"({int(of_class.sum())} {name} events in all). Use fewer folds (`split.folds`), "
                         "another `split.validation`, a looser selection or more events."
                     )
         total = float(np.sum(table.weight, where=of_class))  # does not copy the weights
         if total <= 0:
             raise DataError(
-                f"models.{model}: the weights of its {name} events add up to {total:.6g}: the negative ones "
+                f"models.{model.name}: the weights of its {name} events add up to {total:.6g}: the negative ones "
                 "outweigh the others. Look at `weight` and the sums of weights."
             )
-        _check_sums(config, table, f"models.{model}", name, of_class, table.weight)
+        _check_sums(model, table, f"models.{model.name}", name, of_class, table.weight)
 
 
 def _check_sums(
-    config: AnalysisConfig,
+    model: ModelSpec,
     table: FeatureTable,
     where: str,
     name: str,
@@ -117,12 +117,12 @@ def _check_sums(
     These are the events of all other folds, with the weights [n] that remain under the policy for negative ones: the
     weights that a training uses.
     """
-    folds = config.split.folds
+    folds = model.folds
     sums = np.zeros((folds, len(TRAINED)))
     for start in range(0, len(table), _BLOCK):
         block = slice(start, start + _BLOCK)
         rows = np.flatnonzero(chosen[block]) + start
-        kept = negative_weights(weight[rows], config.negative_weights).weight
+        kept = negative_weights(weight[rows], model.negative_weights).weight
         np.add.at(sums, (table.fold[rows], table.validation[rows].astype(int)), kept)
     for fold, part in np.ndindex(*sums.shape):
         total = float(np.delete(sums[:, part], fold).sum())
@@ -134,55 +134,56 @@ def _check_sums(
             )
 
 
-def _check_domain(config: AnalysisConfig, table: FeatureTable, model: str) -> None:
+def _check_domain(model: ModelSpec, table: FeatureTable) -> None:
     """Raise DataError unless both sides of a domain head have events in every fold.
 
     They must also have weights by which they can be balanced in every fold's training.
     """
-    section = config.models[model]
-    if not isinstance(section, NetworkConfig) or section.domain is None:
+    section = model.domain_section
+    if section is None:
         return
-    mask, side = table.columns[f"domain:{model}:mask"], table.columns[f"domain:{model}:side"]
+    mask, side = table.columns[f"domain:{model.name}:mask"], table.columns[f"domain:{model.name}:side"]
     for index, name in enumerate(("source", "target")):
-        for fold in range(config.split.folds):
+        for fold in range(model.folds):
             if not np.any(mask & (side == index) & (table.fold == fold)):
                 raise DataError(
-                    f"models.{model}.domain.{name}: no event is left in fold {fold} after `rows: "
-                    f"{section.domain.rows}` and `selection: {section.domain.selection}`; loosen them."
+                    f"models.{model.name}.domain.{name}: no event is left in fold {fold} after `rows: "
+                    f"{section.rows}` and `selection: {section.selection}`; loosen them."
                 )
-        own, weight = np.asarray(mask & (side == index)), table.columns[f"domain:{model}:weight"]
+        chosen, weight = np.asarray(mask & (side == index)), table.columns[f"domain:{model.name}:weight"]
         for part, validation in zip(TRAINED, (False, True), strict=True):
-            if not np.any(own & (table.validation == validation)):
+            if not np.any(chosen & (table.validation == validation)):
                 raise DataError(
-                    f"models.{model}.domain.{name}: has no {part} events; loosen its selection or use more events."
+                    f"models.{model.name}.domain.{name}: has no {part} events; loosen its selection or use more events."
                 )
-        idle = section.domain.method == "none" or not section.domain.balance
-        if not idle and (index == 0 or np.any(weight, where=own)):  # a target whose weights are all 0 is not used
-            _check_sums(config, table, f"models.{model}.domain.{name}", section.domain.rows, own, weight)
+        idle = section.method_name == "none" or not section.balance
+        if not idle and (index == 0 or np.any(weight, where=chosen)):  # a target whose weights are all 0 is not used
+            _check_sums(model, table, f"models.{model.name}.domain.{name}", section.rows, chosen, weight)
 
 
-def _check_ratios(config: AnalysisConfig, table: FeatureTable, model: str) -> None:
+def _check_ratios(model: ModelSpec, table: FeatureTable) -> None:
     """Raise DataError unless both sides of a reweighting have positive sums of weights.
 
     They must have them in every part from which a fold's ratio is learnt.
     """
-    section = config.models[model]
+    reweight, domain = model.section.reweight, model.domain_section
     sides = []
-    if section.reweight is not None:
-        for side, names in (("source", section.reweight.source), ("target", section.reweight.target)):
-            sides.append((f"models.{model}.reweight.{side}", table.of_samples(names), table.weight))
-    domain = section.domain if isinstance(section, NetworkConfig) else None
+    if reweight is not None:
+        for side, names in (("source", reweight.source), ("target", reweight.target)):
+            sides.append((f"models.{model.name}.reweight.{side}", table.of_samples(names), table.weight))
     if domain is not None and domain.reweight is not None:
-        mask, number = table.columns[f"domain:{model}:mask"], table.columns[f"domain:{model}:side"]
+        mask, number = table.columns[f"domain:{model.name}:mask"], table.columns[f"domain:{model.name}:side"]
         for index, side in enumerate(("source", "target")):
-            own = np.asarray(mask & (number == index))
-            sides.append((f"models.{model}.domain.reweight ({side})", own, table.columns[f"domain:{model}:weight"]))
+            chosen = np.asarray(mask & (number == index))
+            sides.append(
+                (f"models.{model.name}.domain.reweight ({side})", chosen, table.columns[f"domain:{model.name}:weight"])
+            )
     for where, chosen, weight in sides:
         rows = np.flatnonzero(chosen)
-        sums = np.zeros((config.split.folds, PARTS))
-        kept = negative_weights(weight[rows], config.negative_weights).weight
+        sums = np.zeros((model.folds, PARTS))
+        kept = negative_weights(weight[rows], model.negative_weights).weight
         np.add.at(sums, (table.fold[rows], part_of(table.key[rows], PARTS)), kept)
-        for fold in range(config.split.folds):
+        for fold in range(model.folds):
             held = np.delete(sums, fold, axis=0).sum(axis=0)  # each part calibrates once; all but two are learnt from
             learnt = held.sum() - held - np.roll(held, -1)
             if not (np.all(held > 0) and np.all(learnt > 0)):
@@ -193,9 +194,10 @@ def _check_ratios(config: AnalysisConfig, table: FeatureTable, model: str) -> No
                 )
 
 
-def _check_signs(config: AnalysisConfig, table: FeatureTable) -> None:
+def _check_signs(models: Sequence[ModelSpec], table: FeatureTable) -> None:
     """Raise DataError if an event that a model trains on has a negative weight and the policy is `reject`."""
-    for name in dict.fromkeys(n for model in config.models for n in config.training_samples(model)):
+    names = (name for model in models if model.negative_weights == "reject" for name in model.samples)
+    for name in dict.fromkeys(names):
         negative = int((table.weight[table.of_samples([name])] < 0).sum())
         if negative:
             raise DataError(
@@ -204,7 +206,7 @@ def _check_signs(config: AnalysisConfig, table: FeatureTable) -> None:
             )
 
 
-def unjudged(config: AnalysisConfig, table: FeatureTable) -> Iterator[str]:
+def evaluation_problems(spec: EvaluationSpec, table: FeatureTable) -> Iterator[str]:
     """Yield a line for each reason why the scores of these events could not be evaluated after a training.
 
     A run needs a positive sum of weights of every class in every domain, an interval of the AUC in domains with both
@@ -220,16 +222,16 @@ def unjudged(config: AnalysisConfig, table: FeatureTable) -> Iterator[str]:
                     f"the {name} events of the domain {domain} have weights that add up to {total:.6g}; to judge "
                     "scores they must add up to more than 0. Look at `weight`, or use more events."
                 )
-    source = table.of_domain(config.domains[0])
+    source = table.of_domain(spec.domains.nominal)
     chosen = source & table.validation & (table.label == LABELS["background"])
-    found = effective(table.weight[chosen])
-    if found < MIN_N_EFF:
+    n_eff = effective(table.weight[chosen])
+    if n_eff < MIN_N_EFF:
         yield (
-            f"the {int(chosen.sum())} validation events of the background of {config.domains[0]} are worth {found:.3g} "
-            f"(n_eff), and the bins of the score need {MIN_N_EFF:g}: {_WAYS_OUT}"
+            f"the {int(chosen.sum())} validation events of the background of {spec.domains.nominal} are worth "
+            f"{n_eff:.3g} (n_eff), and the bins of the score need {MIN_N_EFF:g}: {_WAYS_OUT}"
         )
     for domain in labelled_domains(table):
-        yield from _resampled(config, table, domain)
+        yield from _resampled(spec, table, domain)
 
 
 _WAYS_OUT = (
@@ -238,22 +240,22 @@ _WAYS_OUT = (
 )
 
 
-def _resampled(config: AnalysisConfig, table: FeatureTable, domain: str) -> Iterator[str]:
+def _resampled(spec: EvaluationSpec, table: FeatureTable, domain: str) -> Iterator[str]:
     """Yield a line for each class of which too many bootstrap replicas have no positive sum of weights.
 
     The replicas are drawn as `hepda.evaluation.roc` draws them.
     """
     rows = np.flatnonzero(table.of_domain(domain) & (table.label >= 0))
     label, weight = table.label[rows], table.weight[rows]
-    replicas = max(2, config.evaluation.bootstrap)
+    replicas = spec.replicas
     for name, of in LABELS.items():
-        own = np.where(label == of, weight, 0.0)
-        if not own.sum() > 0 or effective(own) >= MIN_N_EFF:
+        of_class = np.where(label == of, weight, 0.0)
+        if not of_class.sum() > 0 or effective(of_class) >= MIN_N_EFF:
             continue  # reported already, or five standard deviations from 0
-        failed = sum(float(own @ counts) <= 0 for counts in poisson_counts(len(own), replicas, config.seed))
+        failed = sum(float(of_class @ counts) <= 0 for counts in poisson_counts(len(of_class), replicas, spec.seed))
         if failed > MOST_FAILED * replicas or replicas - failed < 2:
             yield (
                 f"the {int(np.count_nonzero(label == of))} {name} events of the domain {domain} are worth "
-                f"{effective(own):.3g} (n_eff): in {failed} of {replicas} bootstrap replicas their weights do not add "
-                f"up to more than 0, so no interval can be told; {_WAYS_OUT}"
+                f"{effective(of_class):.3g} (n_eff): in {failed} of {replicas} bootstrap replicas their weights do not "
+                f"add up to more than 0, so no interval can be told; {_WAYS_OUT}"
             )

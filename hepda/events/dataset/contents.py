@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hepda.config import AnalysisConfig
 from hepda.errors import ConfigError, SourceError
 from hepda.events.files.locations import expand
+from hepda.events.specs import DatasetSpec
 from hepda.events.table.feature_table import FeatureTable
 from hepda.events.table.fingerprint import states_of, table_name
 from hepda.runtime import fingerprint
@@ -23,11 +23,17 @@ COLUMNS = (*SCORED, "validation", "features")
 
 
 def contents_of(
-    config: AnalysisConfig, table: FeatureTable, names: Iterable[str] = COLUMNS
+    columns: Mapping[str, str], table: FeatureTable, names: Iterable[str] = COLUMNS
 ) -> Iterator[tuple[str, Array]]:
     """Yield the columns `names` of each sample, with their names.
 
     Where features are among them, the further columns of the table are included.
+
+    Args:
+        columns: the expressions of the further columns.
+        table: the events.
+        names: the columns.
+
     """
     names = tuple(names)
     for number, sample in enumerate(table.sample_names):
@@ -36,20 +42,20 @@ def contents_of(
             yield f"{name} of {sample}", getattr(table, name)[rows]
         for name, values in table.columns.items() if "features" in names else ():
             # The same name with another expression is another column.
-            said = name if name not in config.columns else f"{name} = {config.columns[name]}"
-            yield f"{fingerprint.OPTIONAL}{said} of {sample}", values[rows]
+            title = name if name not in columns else f"{name} = {columns[name]}"
+            yield f"{fingerprint.OPTIONAL}{title} of {sample}", values[rows]
 
 
 def _rows(samples: NDArray[np.int16], number: int) -> slice | NDArray[np.intp]:
     """Return the rows of a sample: a slice, because tables have them sample by sample, or else their numbers."""
-    found = np.flatnonzero(samples == number)
-    whole = not len(found) or found[-1] - found[0] + 1 == len(found)
-    return slice(found[0], found[-1] + 1) if whole and len(found) else found
+    rows = np.flatnonzero(samples == number)
+    together = not len(rows) or rows[-1] - rows[0] + 1 == len(rows)
+    return slice(rows[0], rows[-1] + 1) if together and len(rows) else rows
 
 
-def check_scored(config: AnalysisConfig, run: Path, recorded: fingerprint.Parts, table: FeatureTable) -> None:
+def check_scored(run: Path, recorded: fingerprint.Parts, table: FeatureTable) -> None:
     """Raise ConfigError if scores.parquet, read as `table`, does not have the events that the run was trained on."""
-    now = fingerprint.fingerprints(contents_of(config, table, SCORED))
+    now = fingerprint.fingerprints(contents_of({}, table, SCORED))
     shared = {name: found for name, found in recorded.items() if name.partition(" of ")[0] in SCORED}
     others = fingerprint.differences(shared, now)
     if others:
@@ -60,7 +66,7 @@ def check_scored(config: AnalysisConfig, run: Path, recorded: fingerprint.Parts,
 
 
 def check_samples(
-    config: AnalysisConfig,
+    spec: DatasetSpec,
     run: Path,
     recorded: Mapping[str, Any],
     samples: Iterable[str],
@@ -72,7 +78,7 @@ def check_samples(
     by the same keys; otherwise the samples are read again.
 
     Args:
-        config: the analysis.
+        spec: what determines the table.
         run: the folder of the run.
         recorded: what `manifest.json` has under `data`.
         samples: the samples to compare.
@@ -83,7 +89,7 @@ def check_samples(
         HepdaError: as `load_table`, where the samples are read again.
 
     """
-    name = _name_now(config)
+    name = _name_now(spec)
     if name is not None and name == recorded.get("made_of"):
         return
     others = []
@@ -91,7 +97,7 @@ def check_samples(
         # The table of one sample has parts of all samples, which are empty for the other samples.
         now = {
             name: fingerprint.fingerprint(values)
-            for name, values in contents_of(config, _read(config, sample, report))
+            for name, values in contents_of(spec.columns, _read(spec, sample, report))
             if _of(name, sample)
         }
         before = {name: found for name, found in recorded["parts"].items() if _of(name, sample)}
@@ -104,21 +110,21 @@ def _of(part: str, sample: str) -> bool:
     return part in {f"{name} of {sample}" for name in COLUMNS}
 
 
-def _name_now(config: AnalysisConfig) -> str | None:
+def _name_now(spec: DatasetSpec) -> str | None:
     try:
-        files = {name: expand(sample.files, f"samples.{name}.files") for name, sample in config.samples.items()}
+        files = {name: expand(sample.files, f"samples.{name}.files") for name, sample in spec.samples.items()}
     except SourceError:  # missing files that are needed are reported when they are read
         return None
-    return table_name(config, files, states_of(files))
+    return table_name(spec, files, states_of(files))
 
 
-def _read(config: AnalysisConfig, sample: str, report: Callable[[str, int], None]) -> FeatureTable:
+def _read(spec: DatasetSpec, sample: str, report: Callable[[str, int], None]) -> FeatureTable:
     """Read the events of one sample."""
     from hepda.events.dataset.inputs import open_inputs
     from hepda.events.dataset.plan import make_plan
     from hepda.events.dataset.reading import read_rows, table_of
     from hepda.events.dataset.skipped_files import Skips
 
-    plan = make_plan(config)
-    files = open_inputs(config, plan, sample, Skips(config))
-    return table_of(config, sample, read_rows(config, plan, sample, files, report).rows)
+    plan = make_plan(spec)
+    files = open_inputs(spec, plan, sample, Skips(spec))
+    return table_of(spec, sample, read_rows(spec, plan, sample, files, report).rows)

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
-from hepda.config import AnalysisConfig
 from hepda.errors import HepdaError, MissingTreeError, SourceError
 from hepda.events.dataset.plan import ReadingPlan, SamplePlan, check_plots, make_plan
 from hepda.events.dataset.samples import Metadata, Normalisation, metadata_of, normalisation_config, normalisation_of
@@ -15,6 +14,7 @@ from hepda.events.dataset.stitching import Stitching
 from hepda.events.dataset.systematics import check_systematics
 from hepda.events.files.formats import SIDE
 from hepda.events.files.opening import Tree, expand, open_file, open_tree
+from hepda.events.specs import DatasetSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,30 +36,30 @@ class InputFile:
     has_events: bool = True
 
 
-def inspect(config: AnalysisConfig, skips: Skips | None = None) -> tuple[ReadingPlan, dict[str, list[InputFile]]]:
+def inspect(spec: DatasetSpec, skips: Skips | None = None) -> tuple[ReadingPlan, dict[str, list[InputFile]]]:
     """Parse every expression and open every file, without reading events.
 
     Args:
-        config: the analysis.
+        spec: what determines the table.
         skips: records the files that are left out.
 
     Raises:
         HepdaError: as `load_table`.
 
     """
-    plan = make_plan(config)
-    skips = skips or Skips(config)
-    inputs = {name: open_inputs(config, plan, name, skips) for name in config.samples}
-    check_plots(config, {branch for files in inputs.values() for file in files for branch in file.branches})
-    check_systematics(config, plan, inputs)
+    plan = make_plan(spec)
+    skips = skips or Skips(spec)
+    inputs = {name: open_inputs(spec, plan, name, skips) for name in spec.samples}
+    check_plots(spec, {branch for files in inputs.values() for file in files for branch in file.branches})
+    check_systematics(spec, plan, inputs)
     return plan, inputs
 
 
-def open_inputs(config: AnalysisConfig, plan: ReadingPlan, name: str, skips: Skips) -> list[InputFile]:
+def open_inputs(spec: DatasetSpec, plan: ReadingPlan, name: str, skips: Skips) -> list[InputFile]:
     """Open each file of a sample; check its tree, branches, expressions and metadata.
 
     Args:
-        config: the analysis.
+        spec: what determines the table.
         plan: its parsed expressions.
         name: the sample.
         skips: records the files that are left out.
@@ -71,12 +71,12 @@ def open_inputs(config: AnalysisConfig, plan: ReadingPlan, name: str, skips: Ski
     inputs = []
     empty: list[tuple[str, Metadata, MissingTreeError]] = []
     first: SourceError | None = None
-    for path in expand(config.samples[name].files, f"samples.{name}.files"):
+    for path in expand(spec.samples[name].files, f"samples.{name}.files"):
         try:
-            inputs.append(_open_input(config, plan, name, path))
+            inputs.append(_open_input(spec, plan, name, path))
         except MissingTreeError as error:
             first = first or error
-            metadata = _metadata_without_events(config, plan, name, path)
+            metadata = _metadata_without_events(spec, plan, name, path)
             if metadata is None:
                 skips.take(name, path, error)
             else:
@@ -92,44 +92,44 @@ def open_inputs(config: AnalysisConfig, plan: ReadingPlan, name: str, skips: Ski
     return inputs
 
 
-def _metadata_without_events(config: AnalysisConfig, plan: ReadingPlan, name: str, path: str) -> Metadata | None:
+def _metadata_without_events(spec: DatasetSpec, plan: ReadingPlan, name: str, path: str) -> Metadata | None:
     """Return what normalises the sample, from a file without its tree; None if there is nothing.
 
     A job that selected nothing leaves such a file. A sample that is normalised by something else has no such files:
     nothing distinguishes them from files in which the tree has another name.
     """
-    if config.samples[name].is_data or config.samples[name].sum_of_weights != "file":
+    if spec.samples[name].is_data or spec.samples[name].sum_of_weights != "file":
         return None
     try:
-        with open_file(path, config.reading.retries) as file:
-            found = metadata_of(config, name, file, None, plan.variables_of(name))
+        with open_file(path, spec.reading.retries) as file:
+            found = metadata_of(spec, name, file, None, plan.variables_of(name))
     except HepdaError:
         return None
     return None if found.sum_of_weights is None else found
 
 
-def _open_input(config: AnalysisConfig, plan: ReadingPlan, name: str, path: str) -> InputFile:
-    with sample_tree(config, name, path) as tree:
+def _open_input(spec: DatasetSpec, plan: ReadingPlan, name: str, path: str) -> InputFile:
+    with sample_tree(spec, name, path) as tree:
         sample_plan = plan.for_sample(name, tree.branches, path, tree.refused)
-        tree.require(config.split.key)
-        metadata = metadata_of(config, name, tree.file, tree, sample_plan.variables)
-        ends = tree.ends([*sample_plan.branches, *config.split.key])
+        tree.require(spec.split.key)
+        metadata = metadata_of(spec, name, tree.file, tree, sample_plan.variables)
+        ends = tree.ends([*sample_plan.branches, *spec.split.key])
         return InputFile(path, tree.entries, tree.branches, metadata, sample_plan, ends=ends, refused=tree.refused)
 
 
 @contextmanager
-def sample_tree(config: AnalysisConfig, name: str, path: str) -> Iterator[Tree]:
+def sample_tree(spec: DatasetSpec, name: str, path: str) -> Iterator[Tree]:
     """Open the tree of one file of a sample, with the sample's aliases."""
-    sample = config.samples[name]
-    wanted, where = sample.tree or config.tree, normalisation_config(config, name)
-    with open_tree(path, wanted, sample.aliases, config.reading.retries) as tree:
+    sample = spec.samples[name]
+    wanted, where = sample.tree or spec.tree, normalisation_config(spec, name)
+    with open_tree(path, wanted, sample.aliases, spec.reading.retries) as tree:
         if wanted is None and where is not None and tree.tree in SIDE and tree.tree == where.tree:
             raise MissingTreeError(f"{path}: has no tree of events, only {tree.tree!r} of what normalises them.")
         yield tree
 
 
 def factor_of(
-    config: AnalysisConfig,
+    spec: DatasetSpec,
     plan: ReadingPlan,
     name: str,
     own: Normalisation,
@@ -138,7 +138,7 @@ def factor_of(
     """Return the factor from the weight expression to the physical weight, or the stitching with other samples.
 
     Args:
-        config: the analysis.
+        spec: what determines the table.
         plan: its parsed expressions.
         name: the sample.
         own: the sample's own normalisation.
@@ -150,6 +150,6 @@ def factor_of(
         return own.factor
     factors = {name: own.factor}
     for other in covers.keys() - {name}:
-        files = open_inputs(config, plan, other, Skips(config)) if inputs is None else inputs[other]
-        factors[other] = normalisation_of(config, other, [file.metadata for file in files]).factor
+        files = open_inputs(spec, plan, other, Skips(spec)) if inputs is None else inputs[other]
+        factors[other] = normalisation_of(spec, other, [file.metadata for file in files]).factor
     return Stitching(name, factors, covers)

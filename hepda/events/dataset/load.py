@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from hepda.config import AnalysisConfig, NetworkConfig
 from hepda.errors import DataError, SourceError
 from hepda.events.dataset.checks import check_sample, check_table
 from hepda.events.dataset.chunks import Faults
@@ -28,6 +27,7 @@ from hepda.events.dataset.spans import SpanRows, close_files, read_span
 from hepda.events.dataset.systematics import check_systematics
 from hepda.events.files.locations import is_remote
 from hepda.events.files.opening import expand, size_of
+from hepda.events.specs import DatasetSpec
 from hepda.events.table import cache
 from hepda.events.table.feature_table import FeatureTable
 from hepda.events.table.fingerprint import State, data_version, state_of, states_of, table_name
@@ -64,14 +64,14 @@ class LoadedEvents:
 
 
 def load_table(
-    config: AnalysisConfig, on_progress: Progress | None = None, resources: Resources | None = None
+    spec: DatasetSpec, on_progress: Progress | None = None, resources: Resources | None = None
 ) -> LoadedEvents:
-    """Read every sample of `config`: only the branches that are needed, each file's events once.
+    """Read every sample: only the branches that are needed, each file's events once.
 
     All files are opened and checked before the first is read. Each error message contains the place and what to do.
 
     Args:
-        config: the analysis.
+        spec: what determines the table.
         on_progress: called as events are read.
         resources: how much memory spans may use, which processes read them, and where the table is stored; None: this
             process reads, and the table is in memory.
@@ -84,18 +84,18 @@ def load_table(
 
     """
     means = resources or Resources()
-    files = {name: expand(sample.files, f"samples.{name}.files") for name, sample in config.samples.items()}
+    files = {name: expand(sample.files, f"samples.{name}.files") for name, sample in spec.samples.items()}
     states = states_of(files)
-    name = table_name(config, files, states)
+    name = table_name(spec, files, states)
     if name is None or means.cache is None:
-        loaded = _read(config, on_progress, means, means.folder, states)[0]
+        loaded = _read(spec, on_progress, means, means.folder, states)[0]
         return loaded if loaded.skipped else replace(loaded, name=name)
     found = cache.find(means.cache, name)
     if found is not None:
-        return replace(_from_cache(config, found, means.cache), name=name)
+        return replace(_from_cache(spec, found, means.cache), name=name)
     damaged = (means.cache / name).exists()
     with cache.making(means.cache) as folder:
-        loaded, inputs = _read(config, on_progress, means, folder, states)
+        loaded, inputs = _read(spec, on_progress, means, folder, states)
         if loaded.skipped:  # the file may be readable the next time: such a table is used by this run only
             return _moved(loaded, folder, means.folder)
         entry = cache.publish(folder, means.cache, name, _about(loaded, inputs))
@@ -104,19 +104,19 @@ def load_table(
 
 
 def _read(
-    config: AnalysisConfig,
+    spec: DatasetSpec,
     on_progress: Progress | None,
     means: Resources,
     folder: Path | None,
     states: Mapping[str, State | None],
 ) -> tuple[LoadedEvents, dict[str, list[InputFile]]]:
     """Read everything into `folder`, or into memory; also return what was found when the files were opened."""
-    skips = Skips(config)
-    plan, inputs = inspect(config, skips)
+    skips = Skips(spec)
+    plan, inputs = inspect(spec, skips)
     while True:
         try:
-            with _collector(config, folder) as collector:
-                loaded = _load(config, plan, inputs, skips, on_progress, means, collector)
+            with _collector(spec, folder) as collector:
+                loaded = _load(spec, plan, inputs, skips, on_progress, means, collector)
             break
         except BrokenFileError as error:
             # Its sum of weights is in the factors of what was already read, so everything is read again without it.
@@ -131,11 +131,11 @@ def _read(
 
 
 @contextmanager
-def _collector(config: AnalysisConfig, folder: Path | None) -> Iterator[Collector]:
+def _collector(spec: DatasetSpec, folder: Path | None) -> Iterator[Collector]:
     if folder is None:
-        yield MemoryCollector(_column_defaults(config))
+        yield MemoryCollector(_column_defaults(spec))
         return
-    writer = TableWriter(folder, _column_defaults(config))
+    writer = TableWriter(folder, _column_defaults(spec))
     try:
         yield writer
     except BaseException:
@@ -154,7 +154,7 @@ def _check_unchanged(inputs: Mapping[str, list[InputFile]], states: Mapping[str,
 
 
 def _load(
-    config: AnalysisConfig,
+    spec: DatasetSpec,
     plan: ReadingPlan,
     inputs: dict[str, list[InputFile]],
     skips: Skips,
@@ -178,11 +178,11 @@ def _load(
     version = data_version() if means.cluster else ""
     memory = means.share(processes)
     try:
-        samples = [sample_spans(config, plan, n, files, inputs, memory, version) for n, files in inputs.items()]
+        samples = [sample_spans(spec, plan, n, files, inputs, memory, version) for n, files in inputs.items()]
         with crew(means.cluster, processes) as stream:
             results = stream(read_span, [span for sample in samples for span in sample.spans])
             for sample in samples:
-                summary, read = _read_sample(config, plan, sample, results, report, collector)
+                summary, read = _read_sample(spec, plan, sample, results, report, collector)
                 check_sample(summary)
                 summaries[sample.name] = summary
                 records.extend(read)
@@ -191,12 +191,12 @@ def _load(
     if not summaries:
         raise DataError("There is no sample to read.")
     table = collector.finish()
-    check_table(config, table)
+    check_table(spec, table)
     return LoadedEvents(table, summaries, tuple(records), tuple(skips.files))
 
 
 def _read_sample(
-    config: AnalysisConfig,
+    spec: DatasetSpec,
     plan: ReadingPlan,
     sample: SampleSpans,
     results: Iterator[SpanRows],
@@ -213,13 +213,13 @@ def _read_sample(
         if not file.has_events:
             continue
         for part in rows_of_file(sample, number, results, faults, gaps, report):
-            collector.append(table_of(config, sample.name, [part]))
+            collector.append(table_of(spec, sample.name, [part]))
             left += part.cut_counts
         sums = WeightSums.of(collector.since("weight", rows))
         rows = collector.rows
         records.append(FileRecord(sample.name, file.path, size_of(file.path), file.entries, sums))
     faults.complain()
-    about = config.samples[sample.name]
+    about = spec.samples[sample.name]
     summary = SampleSummary(
         name=sample.name,
         class_=about.class_,
@@ -236,15 +236,14 @@ def _read_sample(
     return summary, records
 
 
-def _column_defaults(config: AnalysisConfig) -> dict[str, Any]:
+def _column_defaults(spec: DatasetSpec) -> dict[str, Any]:
     """Return the values of an event in the columns that its sample does not fill."""
     defaults: dict[str, Any] = {}
-    for model, section in config.models.items():
-        if isinstance(section, NetworkConfig) and section.domain is not None:
-            defaults[f"domain:{model}:mask"] = np.bool_(False)
-            defaults[f"domain:{model}:weight"] = np.float64(0.0)
-            defaults[f"domain:{model}:side"] = np.int8(-1)
-    return defaults | {name: np.float64(np.nan) for name in config.columns}
+    for model in spec.domain_sections:
+        defaults[f"domain:{model}:mask"] = np.bool_(False)
+        defaults[f"domain:{model}:weight"] = np.float64(0.0)
+        defaults[f"domain:{model}:side"] = np.int8(-1)
+    return defaults | {name: np.float64(np.nan) for name in spec.columns}
 
 
 # --- what the cache stores with a table ---------------------------------------------------------------------------
@@ -265,13 +264,13 @@ def _about(loaded: LoadedEvents, inputs: Mapping[str, list[InputFile]]) -> dict[
     }
 
 
-def _from_cache(config: AnalysisConfig, entry: cache.Entry, folder: Path) -> LoadedEvents:
+def _from_cache(spec: DatasetSpec, entry: cache.Entry, folder: Path) -> LoadedEvents:
     """Return what `load_table` returned when the table was read.
 
-    The checks that the other sections of the config require are done again.
+    The checks of what does not determine the table are done again.
     """
     about = entry.about
-    plan = make_plan(config)
+    plan = make_plan(spec)
     inputs = {
         name: [
             InputFile(path, entries, branches, Metadata(**metadata), plan.for_sample(name, branches, path))
@@ -279,14 +278,14 @@ def _from_cache(config: AnalysisConfig, entry: cache.Entry, folder: Path) -> Loa
         ]
         for name, files in about["inputs"].items()
     }
-    check_plots(config, {branch for files in inputs.values() for file in files for branch in file.branches})
-    check_systematics(config, plan, inputs)
+    check_plots(spec, {branch for files in inputs.values() for file in files for branch in file.branches})
+    check_systematics(spec, plan, inputs)
     samples = {}
     for name, told in about["samples"].items():
         cut_flow = tuple((text, left) for text, left in told["cut_flow"])
         samples[name] = SampleSummary(**(told | {"sums": WeightSums(**told["sums"]), "cut_flow": cut_flow}))
         check_sample(samples[name])
-    check_table(config, entry.table)
+    check_table(spec, entry.table)
     files = tuple(FileRecord(**(told | {"sums": WeightSums(**told["sums"])})) for told in about["files"])
     return LoadedEvents(entry.table, samples, files, (), entry.folder, cache.told(entry, folder, fresh=False))
 

@@ -6,7 +6,6 @@ import ast
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from hepda.config import AnalysisConfig, NetworkConfig
 from hepda.errors import ConfigError, ExpressionError, nearest
 from hepda.events.expressions.branch_names import is_name
 from hepda.events.expressions.parser import (
@@ -18,6 +17,7 @@ from hepda.events.expressions.parser import (
     parse,
     refuse_constant,
 )
+from hepda.events.specs import DatasetSpec
 
 PHYSICAL = "physical"
 """The name of the physical weight in a domain's weight and in `columns`."""
@@ -58,7 +58,7 @@ class SamplePlan:
 class ReadingPlan:
     """All parsed expressions of an analysis; `for_sample` checks them against a sample's branches."""
 
-    config: AnalysisConfig
+    spec: DatasetSpec
     variables: dict[str, Expression]
     own_variables: dict[str, dict[str, Expression]]
     features: tuple[Expression, ...]
@@ -96,7 +96,7 @@ class ReadingPlan:
             ExpressionError: a name is neither a variable nor a branch; the message suggests the nearest one.
 
         """
-        sample = self.config.samples[name]
+        sample = self.spec.samples[name]
         weight = self.weights.get(name)
         domains = self._domains_of(name)
         variables, cuts = self.variables_of(name), self.cuts_of(name)
@@ -122,79 +122,76 @@ class ReadingPlan:
 
     def _domains_of(self, name: str) -> dict[str, DomainPlan]:
         """Return what the sample contributes to the domain heads of the models."""
-        sample = self.config.samples[name]
+        sample = self.spec.samples[name]
         plans = {}
         for model, (selection, weight) in self.domains.items():
-            section = self.config.models[model]
-            if not isinstance(section, NetworkConfig) or section.domain is None:
-                continue
-            side = 0 if name in section.domain.source else 1 if name in section.domain.target else -1
+            section = self.spec.domain_sections[model]
+            side = 0 if name in section.source else 1 if name in section.target else -1
             if side >= 0:
-                rows = section.domain.rows in ("all", sample.class_)
+                rows = section.rows in ("all", sample.class_)
                 plans[model] = DomainPlan(side, rows, selection, None if sample.is_data else weight)
         return plans
 
 
-def make_plan(config: AnalysisConfig) -> ReadingPlan:
+def make_plan(spec: DatasetSpec) -> ReadingPlan:
     """Parse every expression of the analysis.
 
     Raises:
         ExpressionError: an expression or a name is not valid.
 
     """
-    _refuse_constants(config)
-    variables = {name: parse(text, f"variables.{name}") for name, text in config.variables.items()}
-    if PHYSICAL in variables or any(PHYSICAL in sample.variables for sample in config.samples.values()):
+    _refuse_constants(spec)
+    variables = {name: parse(text, f"variables.{name}") for name, text in spec.variables.items()}
+    if PHYSICAL in variables or any(PHYSICAL in sample.variables for sample in spec.samples.values()):
         raise ExpressionError(f"variables.{PHYSICAL}: the name is taken by the physical weight; choose another.")
-    for name in config.features:
+    for name in spec.features:
         if not is_name(name.strip()) or name.strip() in CONSTANTS:
             raise ExpressionError(
                 f"features: {name}: a feature is the name of a variable or of a branch; "
                 "give an expression a name in `variables` first, and a branch whose name is no identifier another one "
                 "in its sample's `aliases`."
             )
-    features = tuple(parse(name, f"features: {name}") for name in config.features)
+    features = tuple(parse(name, f"features: {name}") for name in spec.features)
     weights = {
-        name: parse(sample.weight or config.weight, f"samples.{name}.weight" if sample.weight else "weight")
-        for name, sample in config.samples.items()
+        name: parse(sample.weight or spec.weight, f"samples.{name}.weight" if sample.weight else "weight")
+        for name, sample in spec.samples.items()
         if not sample.is_data or sample.weight
     }
     domains: dict[str, tuple[Expression | None, Expression | None]] = {}
-    for model, section in config.models.items():
-        if isinstance(section, NetworkConfig) and section.domain is not None:
-            where, own = f"models.{model}.domain", section.domain
-            selection = parse(own.selection, f"{where}.selection") if own.selection else None
-            weight = None if own.weight.strip() == PHYSICAL else parse(own.weight, f"{where}.weight")
-            domains[model] = (selection, weight)
+    for model, section in spec.domain_sections.items():
+        where = f"models.{model}.domain"
+        selection = parse(section.selection, f"{where}.selection") if section.selection else None
+        weight = None if section.weight.strip() == PHYSICAL else parse(section.weight, f"{where}.weight")
+        domains[model] = (selection, weight)
     plan = ReadingPlan(
-        config=config,
+        spec=spec,
         variables=variables,
         own_variables={
             name: {own: parse(text, f"samples.{name}.variables.{own}") for own, text in sample.variables.items()}
-            for name, sample in config.samples.items()
+            for name, sample in spec.samples.items()
         },
         features=features,
-        cuts=cuts_of(config.selection),
-        own_cuts={name: cuts_of(s.selection, f"samples.{name}.selection") for name, s in config.samples.items()},
+        cuts=cuts_of(spec.selection),
+        own_cuts={name: cuts_of(s.selection, f"samples.{name}.selection") for name, s in spec.samples.items()},
         weights=weights,
         stitched={
             group: {name: parse(text, f"stitched.{group}.{name}") for name, text in members.items()}
-            for group, members in config.stitched.items()
+            for group, members in spec.stitched.items()
         },
-        columns={name: parse(text, f"columns.{name}") for name, text in config.columns.items()},
+        columns={name: parse(text, f"columns.{name}") for name, text in spec.columns.items()},
         domains=domains,
     )
-    for name in config.samples:  # circular definitions are refused even where nothing uses them
+    for name in spec.samples:  # circular definitions are refused even where nothing uses them
         every = plan.variables_of(name)
         needed_names(every.values(), every)
     return plan
 
 
-def _refuse_constants(config: AnalysisConfig) -> None:
+def _refuse_constants(spec: DatasetSpec) -> None:
     """Raise ExpressionError for a variable or an alias with the name of a constant, or of the physical weight."""
-    for name in config.variables:
+    for name in spec.variables:
         refuse_constant(name, f"variables.{name}")
-    for sample, section in config.samples.items():
+    for sample, section in spec.samples.items():
         for name in section.variables:
             refuse_constant(name, f"samples.{sample}.variables.{name}")
         for name in section.aliases:
@@ -205,10 +202,10 @@ def _refuse_constants(config: AnalysisConfig) -> None:
                 )
 
 
-def check_plots(config: AnalysisConfig, branches: Collection[str]) -> None:
+def check_plots(spec: DatasetSpec, branches: Collection[str]) -> None:
     """Raise ConfigError for a name in `plots` that is neither a variable nor a branch of any sample."""
-    known = list(dict.fromkeys([*config.features, *config.variables, *branches]))
-    for name in config.plots:
+    known = list(dict.fromkeys([*spec.features, *spec.variables, *branches]))
+    for name in spec.plots:
         if name not in known:
             raise ConfigError(f"plots.{name}: there is no such feature or variable.{nearest(name, known)}")
 

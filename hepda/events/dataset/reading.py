@@ -10,7 +10,6 @@ from uuid import uuid4
 
 import numpy as np
 
-from hepda.config import AnalysisConfig
 from hepda.errors import SourceError
 from hepda.events.dataset.chunks import MOST_ENTRIES, SPAN_ENTRIES, Faults, SelectedRows
 from hepda.events.dataset.inputs import InputFile, factor_of
@@ -28,6 +27,7 @@ from hepda.events.dataset.spans import (
     spans_of,
 )
 from hepda.events.dataset.splits import fold_of, is_validation
+from hepda.events.specs import DatasetSpec
 from hepda.events.table.feature_table import FeatureTable
 
 Report = Callable[[str, int], None]
@@ -82,7 +82,7 @@ class SampleRows:
 
 
 def sample_spans(
-    config: AnalysisConfig,
+    spec: DatasetSpec,
     plan: ReadingPlan,
     name: str,
     files: Sequence[InputFile],
@@ -93,7 +93,7 @@ def sample_spans(
     """Return the files of a sample in spans, each of which can be processed in `memory` bytes.
 
     Args:
-        config: the analysis.
+        spec: what determines the table.
         plan: its parsed expressions.
         name: the sample.
         files: its files.
@@ -105,15 +105,15 @@ def sample_spans(
         BrokenFileError: a file cannot be read.
 
     """
-    sample = config.samples[name]
-    normalisation = normalisation_of(config, name, [file.metadata for file in files])
-    factor = factor_of(config, plan, name, normalisation, inputs)
+    sample = spec.samples[name]
+    normalisation = normalisation_of(spec, name, [file.metadata for file in files])
+    factor = factor_of(spec, plan, name, normalisation, inputs)
     token = uuid4().hex
     spans = []
     for file in files:
         found = SpanFile(
-            name, file.path, sample.tree or config.tree, sample.aliases, config.reading.retries, file.plan,
-            file.replaced, factor, config.missing, config.split.key, file.entries, token,
+            name, file.path, sample.tree or spec.tree, sample.aliases, spec.reading.retries, file.plan,
+            file.replaced, factor, spec.missing, spec.split.key, file.entries, token,
         )  # fmt: skip
         try:
             most = MOST_ENTRIES if memory is None else entries_that_fit(found, memory, MOST_ENTRIES)
@@ -149,13 +149,11 @@ def rows_of_file(
         raise BrokenFileError(sample.name, file.path, error) from error
 
 
-def read_rows(
-    config: AnalysisConfig, plan: ReadingPlan, name: str, files: list[InputFile], report: Report
-) -> SampleRows:
+def read_rows(spec: DatasetSpec, plan: ReadingPlan, name: str, files: list[InputFile], report: Report) -> SampleRows:
     """Read the files of one sample, span by span, in this process.
 
     Args:
-        config: the analysis.
+        spec: what determines the table.
         plan: its parsed expressions.
         name: the sample.
         files: its files.
@@ -166,7 +164,7 @@ def read_rows(
         DataError: a number is not finite.
 
     """
-    sample, faults, gaps = sample_spans(config, plan, name, files), Faults(), dict[str, int]()
+    sample, faults, gaps = sample_spans(spec, plan, name, files), Faults(), dict[str, int]()
     results = (read_span(span) for span in sample.spans)
     try:
         rows = [r for i in range(len(files)) for r in rows_of_file(sample, i, results, faults, gaps, report)]
@@ -179,22 +177,22 @@ def read_rows(
 _LABELS = {"signal": 1, "background": 0, None: -1}
 
 
-def table_of(config: AnalysisConfig, name: str, rows: list[SelectedRows]) -> FeatureTable:
+def table_of(spec: DatasetSpec, name: str, rows: list[SelectedRows]) -> FeatureTable:
     """Return the table of the rows of one sample."""
-    sample = config.samples[name]
+    sample = spec.samples[name]
     key = np.concatenate([r.key for r in rows])
     n = len(key)
     return FeatureTable(
         features=np.concatenate([r.features for r in rows]),
-        names=config.features,
+        names=spec.features,
         weight=np.concatenate([r.weight for r in rows]),
         label=np.full(n, _LABELS[sample.class_], dtype=np.int8),
-        domain=np.full(n, config.domains.index(sample.domain), dtype=np.int16),
-        domain_names=config.domains,
-        sample=np.full(n, list(config.samples).index(name), dtype=np.int16),
-        sample_names=tuple(config.samples),
-        fold=fold_of(key, config.split.folds),
-        validation=is_validation(key, config.split.validation),
+        domain=np.full(n, spec.domains.index(sample.domain), dtype=np.int16),
+        domain_names=spec.domains,
+        sample=np.full(n, list(spec.samples).index(name), dtype=np.int16),
+        sample_names=tuple(spec.samples),
+        fold=fold_of(key, spec.split.folds),
+        validation=is_validation(key, spec.split.validation),
         key=key,
         columns={name: np.concatenate([r.columns[name] for r in rows]) for name in rows[0].columns},
     )

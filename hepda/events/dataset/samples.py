@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hepda.config import AnalysisConfig, NormalisationConfig
+from hepda.config import NormalisationConfig
 from hepda.errors import DataError, SourceError
 from hepda.events.expressions.evaluator import Evaluator
 from hepda.events.expressions.parser import Expression, check_names, needed_names, parse
 from hepda.events.files.opening import EventFile, Tree, tree_of
+from hepda.events.specs import DatasetSpec
 
 PB_IN_INVERSE_FB = 1000.0
 """1 pb is 1000 events in 1/fb."""
@@ -122,18 +123,18 @@ class Normalisation:
     cross_section: float | None = None
 
 
-def normalisation_config(config: AnalysisConfig, name: str) -> NormalisationConfig | None:
+def normalisation_config(spec: DatasetSpec, name: str) -> NormalisationConfig | None:
     """Return where the files of a sample contain its normalisation: its own section, or the analysis's."""
-    return config.samples[name].normalisation or config.normalisation
+    return spec.samples[name].normalisation or spec.normalisation
 
 
 def metadata_of(
-    config: AnalysisConfig, name: str, file: EventFile, tree: Tree | None, variables: Mapping[str, Expression]
+    spec: DatasetSpec, name: str, file: EventFile, tree: Tree | None, variables: Mapping[str, Expression]
 ) -> Metadata:
     """Return what a file contains for the normalisation of the sample `name`; nothing is read of data.
 
     Args:
-        config: the analysis.
+        spec: what determines the table.
         name: the sample.
         file: the open file.
         tree: the tree of its events; None for the file of a job that selected none.
@@ -144,7 +145,7 @@ def metadata_of(
         ExpressionError: a name in an expression is not there.
 
     """
-    sample, where = config.samples[name], normalisation_config(config, name)
+    sample, where = spec.samples[name], normalisation_config(spec, name)
     wants_sum = not sample.is_data and sample.sum_of_weights == "file"
     wants_section = not sample.is_data and sample.cross_section is None
     if where is None or not (wants_sum or wants_section):
@@ -273,14 +274,14 @@ def _agreed(values: NDArray[Any], path: str) -> float:
     return high
 
 
-def normalisation_of(config: AnalysisConfig, name: str, files: Sequence[Metadata]) -> Normalisation:
+def normalisation_of(spec: DatasetSpec, name: str, files: Sequence[Metadata]) -> Normalisation:
     """Return the factor from the weight expression to the physical weight; 1 for data.
 
     It is luminosity x cross section x k factor x filter efficiency x scale / sum of generated weights. The luminosity
     is the sample's own (that of its era), or the analysis's.
 
     Args:
-        config: the analysis.
+        spec: what determines the table.
         name: the sample.
         files: the metadata of its files.
 
@@ -288,11 +289,11 @@ def normalisation_of(config: AnalysisConfig, name: str, files: Sequence[Metadata
         DataError: the sum of weights or the cross section cannot be used for a normalisation.
 
     """
-    sample = config.samples[name]
+    sample = spec.samples[name]
     if sample.is_data:
         return Normalisation(1.0)
     corrections = sample.k_factor * sample.filter_efficiency * sample.scale
-    if normalisation_config(config, name) is None:
+    if normalisation_config(spec, name) is None:
         return Normalisation(_usable(corrections, f"samples.{name}: k_factor x filter_efficiency x scale"))
     sums = [f.sum_of_weights for f in files if f.sum_of_weights is not None]
     total = sum(sums) if sample.sum_of_weights == "file" else sample.sum_of_weights
@@ -304,7 +305,7 @@ def normalisation_of(config: AnalysisConfig, name: str, files: Sequence[Metadata
         raise DataError(f"samples.{name}: the sum of generated weights is {total}; it must be positive.")
     if section <= 0:
         raise DataError(f"samples.{name}: the cross section is {section} pb; it must be positive.")
-    luminosity = sample.luminosity or config.luminosity
+    luminosity = sample.luminosity or spec.luminosity
     factor = luminosity * PB_IN_INVERSE_FB * section * corrections / total
     parts = f"{luminosity:g}/fb x {section:g} pb x corrections {corrections:g} / sum of weights {total:g}"
     return Normalisation(_usable(factor, f"samples.{name}: {parts}"), total, section)

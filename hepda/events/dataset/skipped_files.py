@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from hepda.config import AnalysisConfig
 from hepda.errors import MissingTreeError, SourceError
 from hepda.events.dataset.samples import Metadata, normalisation_config, normalisation_of
 from hepda.events.files.locations import size_of
+from hepda.events.specs import DatasetSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ def _reason(error: SourceError, path: str) -> str:
 class Skips:
     """The files that were left out so far, under the policy of the analysis."""
 
-    config: AnalysisConfig
+    spec: DatasetSpec
     files: list[SkippedFile] = field(default_factory=list)
 
     def take(
@@ -80,7 +80,7 @@ class Skips:
                 file.
 
         """
-        if self.config.reading.on_error == "fail":
+        if self.spec.reading.on_error == "fail":
             raise error
         fixed = self._fixed(sample)
         if fixed is not None:
@@ -102,7 +102,7 @@ class Skips:
             MissingTreeError: the policy is to fail; the message names the option.
 
         """
-        if self.config.reading.on_error == "fail":
+        if self.spec.reading.on_error == "fail":
             raise MissingTreeError(
                 f"{error} It has what the sample is normalised by: if the job that wrote it selected nothing, "
                 "`reading: {on_error: skip}` counts its sum of weights and goes on without its events."
@@ -113,10 +113,10 @@ class Skips:
 
     def _fixed(self, name: str) -> str | None:
         """Return why the yield of a sample would be wrong without one of its files; None if it would not."""
-        sample = self.config.samples[name]
+        sample = self.spec.samples[name]
         if sample.is_data:
             return None
-        if normalisation_config(self.config, name) is None:
+        if normalisation_config(self.spec, name) is None:
             return "the weights are physical already (`normalisation: null`), so the yield would lack its events."
         if sample.sum_of_weights != "file":
             return "`sum_of_weights` is given for all files of the sample together; say `file`, or take the file out."
@@ -127,9 +127,9 @@ class Skips:
 
         For simulation it follows from the sum of weights of the file; files of data do not contain it.
         """
-        if self.config.samples[name].is_data:
+        if self.spec.samples[name].is_data:
             return None, "a file of data does not tell its luminosity"
         if metadata is None or entries is None:
             return None, None
-        luminosity = self.config.samples[name].luminosity or self.config.luminosity
-        return luminosity / normalisation_of(self.config, name, [metadata]).factor, None
+        luminosity = self.spec.samples[name].luminosity or self.spec.luminosity
+        return luminosity / normalisation_of(self.spec, name, [metadata]).factor, None

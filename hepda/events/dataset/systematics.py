@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from hepda.config import AnalysisConfig
-from hepda.config.events.systematics import ShapeSystematic, WeightSystematic, template_samples, varied_samples
+from hepda.config.events.systematics import ShapeSystematic, WeightSystematic
 from hepda.errors import ConfigError, nearest
 from hepda.events.dataset.plan import PHYSICAL, ReadingPlan
 from hepda.events.expressions.parser import Expression, check_names, parse
+from hepda.events.specs import DatasetSpec
 
 if TYPE_CHECKING:
     from hepda.events.dataset.inputs import InputFile
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 SIDES = ("up", "down")
 
 
-def check_systematics(config: AnalysisConfig, plan: ReadingPlan, inputs: Mapping[str, Sequence[InputFile]]) -> None:
+def check_systematics(spec: DatasetSpec, plan: ReadingPlan, inputs: Mapping[str, Sequence[InputFile]]) -> None:
     """Raise before anything is trained if a branch or a name in `systematics` is not in the files.
 
     Raises:
@@ -25,15 +25,15 @@ def check_systematics(config: AnalysisConfig, plan: ReadingPlan, inputs: Mapping
         ExpressionError: a factor does not parse, or contains a name that is neither a variable nor a branch.
 
     """
-    for name, section in config.systematics.items():
+    for name, section in spec.systematics.sections.items():
         if isinstance(section, ShapeSystematic):
-            for sample in varied_samples(config, name):
+            for sample in spec.systematics.varied_samples(name):
                 for side in SIDES:
                     for file in inputs[sample]:
                         where = f"systematics.{name}.{side}"
                         _check_branches(where, getattr(section, side) or {}, plan.variables_of(sample), file)
-    for sample in template_samples(config):
-        factors = factors_of(config, sample).values()
+    for sample in spec.systematics.templates:
+        factors = factors_of(spec, sample).values()
         for file in inputs[sample]:
             check_names(factors, plan.variables_of(sample), {*file.branches, PHYSICAL}, file.path, file.refused)
 
@@ -52,11 +52,11 @@ def _check_branches(where: str, replaced: Mapping[str, str], variables: Collecti
             raise ConfigError(f"{where}.{old}: there is no branch {new!r} in {path}.{nearest(new, known)}")
 
 
-def factors_of(config: AnalysisConfig, sample: str) -> dict[str, Expression]:
+def factors_of(spec: DatasetSpec, sample: str) -> dict[str, Expression]:
     """Return the factors of the weight systematics on the weights of a sample, by `systematic:side`."""
     found = {}
-    for name, section in config.systematics.items():
-        if isinstance(section, WeightSystematic) and sample in varied_samples(config, name):
+    for name, section in spec.systematics.sections.items():
+        if isinstance(section, WeightSystematic) and sample in spec.systematics.varied_samples(name):
             for side in SIDES:
                 text = getattr(section, side)
                 if text is not None:

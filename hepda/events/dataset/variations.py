@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hepda.config import AnalysisConfig
-from hepda.config.events.systematics import ShapeSystematic, template_samples, varied_samples
+from hepda.config.events.systematics import ShapeSystematic
 from hepda.errors import DataError
 from hepda.events.dataset.inputs import InputFile, open_inputs
 from hepda.events.dataset.plan import PHYSICAL, ReadingPlan, make_plan
@@ -22,6 +21,7 @@ from hepda.events.dataset.reading import read_rows, table_of
 from hepda.events.dataset.skipped_files import Skips
 from hepda.events.dataset.systematics import SIDES, factors_of
 from hepda.events.expressions.parser import needed_names
+from hepda.events.specs import DatasetSpec
 from hepda.events.table.feature_table import FeatureTable
 
 Array = NDArray[Any]
@@ -41,31 +41,31 @@ class Reading:
         return self.sample if self.systematic is None else f"{self.sample} {self.systematic} {self.side}"
 
 
-def readings(config: AnalysisConfig) -> list[Reading]:
+def readings(spec: DatasetSpec) -> list[Reading]:
     """Return every pass that the systematics of the analysis need."""
     found = [
         Reading(sample, name, side)
-        for name, section in config.systematics.items()
+        for name, section in spec.systematics.sections.items()
         if isinstance(section, ShapeSystematic)
-        for sample in varied_samples(config, name)
+        for sample in spec.systematics.varied_samples(name)
         for side in SIDES
         if getattr(section, side) is not None
     ]
-    return found + [Reading(s) for s in template_samples(config) if factors_of(config, s)]
+    return found + [Reading(s) for s in spec.systematics.templates if factors_of(spec, s)]
 
 
-def read_varied(config: AnalysisConfig, reading: Reading, report: Callable[[str, int], None]) -> FeatureTable:
+def read_varied(spec: DatasetSpec, reading: Reading, report: Callable[[str, int], None]) -> FeatureTable:
     """Read the events of a sample with the branches of a shape systematic replaced.
 
     Raises:
         HepdaError: as `load_table`.
 
     """
-    plan, files = _open(config, reading.sample)
-    section = config.systematics[str(reading.systematic)]
+    plan, files = _open(spec, reading.sample)
+    section = spec.systematics.sections[str(reading.systematic)]
     varied = [replace(file, replaced=getattr(section, reading.side)) for file in files]
-    read = read_rows(config, plan, reading.sample, varied, report)
-    table = table_of(config, reading.sample, read.rows)
+    read = read_rows(spec, plan, reading.sample, varied, report)
+    table = table_of(spec, reading.sample, read.rows)
     if not len(table):
         raise DataError(
             f"systematics.{reading.systematic}.{reading.side}: no event of {reading.sample} passes the selection; "
@@ -75,7 +75,7 @@ def read_varied(config: AnalysisConfig, reading: Reading, report: Callable[[str,
 
 
 def read_factors(
-    config: AnalysisConfig, sample: str, report: Callable[[str, int], None]
+    spec: DatasetSpec, sample: str, report: Callable[[str, int], None]
 ) -> tuple[NDArray[np.uint64], dict[str, Array]]:
     """Return keys [n] of the nominal events of a sample and, by `factors_of`, the factors [n] on their weights.
 
@@ -83,8 +83,8 @@ def read_factors(
         HepdaError: as `load_table`; DataError for a factor that is not finite.
 
     """
-    plan, files = _open(config, sample)
-    factors = factors_of(config, sample)
+    plan, files = _open(spec, sample)
+    factors = factors_of(spec, sample)
     lean = []
     for file in files:
         own = file.plan
@@ -92,7 +92,7 @@ def read_factors(
         expressions = [*own.cuts, *weights, *plan.stitched_to(sample).values(), *factors.values()]
         branches = tuple(sorted(needed_names(expressions, own.variables) - {PHYSICAL}))
         lean.append(replace(file, plan=replace(own, features=(), columns=factors, domains={}, branches=branches)))
-    read = read_rows(config, plan, sample, lean, report)
+    read = read_rows(spec, plan, sample, lean, report)
     found = {name: np.concatenate([np.zeros(0), *(rows.columns[name] for rows in read.rows)]) for name in factors}
     for name, values in found.items():
         bad = int(np.sum(~np.isfinite(values)))
@@ -104,6 +104,6 @@ def read_factors(
     return np.concatenate([np.zeros(0, np.uint64), *(rows.key for rows in read.rows)]), found
 
 
-def _open(config: AnalysisConfig, sample: str) -> tuple[ReadingPlan, list[InputFile]]:
-    plan = make_plan(config)
-    return plan, open_inputs(config, plan, sample, Skips(config))
+def _open(spec: DatasetSpec, sample: str) -> tuple[ReadingPlan, list[InputFile]]:
+    plan = make_plan(spec)
+    return plan, open_inputs(spec, plan, sample, Skips(spec))

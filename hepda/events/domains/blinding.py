@@ -2,60 +2,56 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
-from hepda.config import AnalysisConfig, NetworkConfig
+from hepda.config import ModelConfig, NetworkConfig, SampleConfig
 from hepda.errors import ConfigError
 from hepda.events.expressions.columns import Column
 from hepda.events.expressions.evaluator import Evaluator
 from hepda.events.expressions.parser import parse
-from hepda.events.table.feature_table import FeatureTable
 
 BLINDED = "blinded: `evaluation.blind` hides scores of these data, so no number is taken from them"
 
 
-def hidden_range(config: AnalysisConfig) -> tuple[float, float] | None:
+def hidden_range(blind: str | None, samples: Mapping[str, SampleConfig]) -> tuple[float, float] | None:
     """Return the range (low, high) of the score in which data are hidden; None without blinding, or without data.
+
+    Args:
+        blind: the condition over `score` of `evaluation.blind`.
+        samples: the samples of the analysis.
 
     Raises:
         ConfigError: the condition is not one range of the score.
 
     """
-    if config.evaluation.blind is None:
+    if blind is None:
         return None
     score = np.linspace(0.0, 1.0, 10_001)
-    expression = parse(config.evaluation.blind, "evaluation.blind")
+    expression = parse(blind, "evaluation.blind")
     hidden = np.flatnonzero(Evaluator({"score": Column(score)}, {}, len(score)).condition(expression))
-    if len(hidden) == 0 or not any(sample.is_data for sample in config.samples.values()):
+    if len(hidden) == 0 or not any(sample.is_data for sample in samples.values()):
         return None
     if len(hidden) != hidden[-1] - hidden[0] + 1:
-        raise ConfigError(
-            f"evaluation.blind: {config.evaluation.blind!r} hides more than one range of the score; give one"
-        )
+        raise ConfigError(f"evaluation.blind: {blind!r} hides more than one range of the score; give one")
     return float(score[hidden[0]]), float(score[hidden[-1]]) if hidden[-1] < len(score) - 1 else np.inf
 
 
-def uncontrolled(config: AnalysisConfig) -> list[str]:
+def uncontrolled(models: Mapping[str, ModelConfig], samples: Mapping[str, SampleConfig]) -> list[str]:
     """Return a line for each model whose domain loss uses data of every region.
 
     The data in which a signal is fitted have then shaped the score.
     """
-    said = []
-    for model, section in config.models.items():
+    lines = []
+    for model, section in models.items():
         domain = section.domain if isinstance(section, NetworkConfig) else None
         if domain is None or domain.selection is not None or domain.method_name == "none":
             continue
-        data = [name for name in (*domain.source, *domain.target) if config.samples[name].is_data]
+        data = [name for name in (*domain.source, *domain.target) if samples[name].is_data]
         if data:
-            said.append(
+            lines.append(
                 f"{model}: its domain loss sees all selected events of {', '.join(data)}, those of the signal region "
                 f"too; keep it to a control region by `models.{model}.domain.selection`"
             )
-    return said
-
-
-def blinded_domains(config: AnalysisConfig, table: FeatureTable) -> tuple[str, ...]:
-    """Return domains of data whose scores are hidden in a range: no number is taken from their scores or embeddings."""
-    if hidden_range(config) is None:
-        return ()
-    return tuple(name for name in table.domain_names if np.all(table.label[table.of_domain(name)] < 0))
+    return lines

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Mapping
 
 from matplotlib.figure import Figure
 
-from hepda.config import AnalysisConfig
 from hepda.evaluation.results import ClosureFit, ToyClosure
 from hepda.events.fit.fits import ALL, UNAWARE, Closed, MainFit
+from hepda.events.specs import Appearance
 from hepda.plotting import fit as plots
 from hepda.plotting.base.style import Label
 from hepda.report.page import Drawing
@@ -17,21 +17,19 @@ Closures = Mapping[str, Mapping[str, tuple[Closed, ...]]]
 """By model and domain, with one entry for each injected strength."""
 
 
-def label_of(config: AnalysisConfig, status: str) -> Label:
+def label_of(appearance: Appearance, status: str) -> Label:
     """Return the line above the axes, which states the scale of signals that have one."""
-    scales = {s.scale for s in config.samples.values() if s.class_ == "signal" and s.scale != 1}
-    note = "signal × " + ", ".join(f"{scale:g}" for scale in sorted(scales)) if scales else ""
-    return Label(status, luminosity=config.luminosity, note=note)
+    return Label(status, luminosity=appearance.luminosity, note=appearance.signal_scale)
 
 
-def model_drawings(config: AnalysisConfig, model: str, main: MainFit) -> Iterator[Drawing]:
+def model_drawings(appearance: Appearance, model: str, main: MainFit) -> Iterator[Drawing]:
     """Yield the figures of one model; they show the Asimov data if the data are blinded or absent."""
     shown, seen = main.shown, not isinstance(main.observed, str)
-    data = _data_label(config, main.fitted_to) if seen else "Asimov data"
+    data = appearance.label_of(main.fitted_to) if seen else "Asimov data"
     if shown.mu is None:
         return
-    label = label_of(config, "Pseudo-data" if seen else "Simulation")
-    samples = {n: s for n, s in config.samples.items() if n in shown.samples}
+    label = label_of(appearance, "Pseudo-data" if seen else "Simulation")
+    samples = {n: s for n, s in appearance.samples.items() if n in shown.samples}
     names = {n: s.label for n, s in samples.items() if s.label}
     colours = {n: s.color for n, s in samples.items() if s.color}
 
@@ -58,15 +56,15 @@ def model_drawings(config: AnalysisConfig, model: str, main: MainFit) -> Iterato
         )  # fmt: skip
 
 
-def closure_drawings(config: AnalysisConfig, closures: Mapping[str, Closures]) -> Iterator[Drawing]:
+def closure_drawings(appearance: Appearance, source: str, closures: Mapping[str, Closures]) -> Iterator[Drawing]:
     """Yield the main result: bias in mu and expected error of all models in one figure.
 
     Args:
-        config: the analysis.
+        appearance: how samples are drawn.
+        source: the nominal domain.
         closures: the fits to pseudo-data, by variant of the closure, model and domain.
 
     """
-    source = config.domains[0]
     texts = {
         UNAWARE: (
             "Bias of the signal strength that nobody knew of",
@@ -83,10 +81,10 @@ def closure_drawings(config: AnalysisConfig, closures: Mapping[str, Closures]) -
     for variant, (title, caption) in texts.items():
         found = closures.get(variant)
         if found and any(e.fit.mu is not None for own in found.values() for d, es in own.items() for e in es):
-            yield Drawing("fit", f"fit_bias_{variant}", title, caption, _bias(config, source, found))
+            yield Drawing("fit", f"fit_bias_{variant}", title, caption, _bias(appearance, source, found))
 
 
-def _bias(config: AnalysisConfig, source: str, found: Closures) -> Callable[[], Figure]:
+def _bias(appearance: Appearance, source: str, found: Closures) -> Callable[[], Figure]:
     fits: dict[str, dict[str, list[ClosureFit]]] = {}
     toys: dict[str, dict[str, list[ToyClosure]]] = {}
     for model, domains in found.items():
@@ -95,10 +93,5 @@ def _bias(config: AnalysisConfig, source: str, found: Closures) -> Callable[[], 
             thrown = [entry.toys for entry in entries if not isinstance(entry.toys, str)]
             if thrown:
                 toys.setdefault(domain, {})[model] = thrown
-    label = label_of(config, "Simulation")
+    label = label_of(appearance, "Simulation")
     return lambda: plots.closure_bias_figure(fits, source=source, coverage=toys or None, label=label)
-
-
-def _data_label(config: AnalysisConfig, domain: str) -> str:
-    named = {s.label for s in config.samples.values() if s.domain == domain and s.label}
-    return named.pop() if len(named) == 1 else domain

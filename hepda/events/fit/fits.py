@@ -67,7 +67,7 @@ def main_fit(region: Region, toys: int, seed: int) -> MainFit:
     expected = fitting.fit(templates, asimov, name=region.model)
     observed: FitResult | str
     if counts is None:
-        observed = BLINDED if BLINDED in region.untold.values() else "there are no data"
+        observed = BLINDED if BLINDED in region.excluded.values() else "there are no data"
     else:
         observed = fitting.fit(templates, counts, name=region.model)
     shown, to = (expected, asimov) if isinstance(observed, str) or counts is None else (observed, counts)

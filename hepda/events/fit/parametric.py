@@ -16,13 +16,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hepda.config import AnalysisConfig, NetworkConfig
 from hepda.config.events.systematics import TwoPointSystematic
 from hepda.errors import DataError
 from hepda.evaluation.fits import fitting
 from hepda.evaluation.fits.fit_results import FitResult
 from hepda.evaluation.fits.templates import SampleTemplate, Templates
 from hepda.events.fit.templates import TRUTHS, PseudoData, Region
+from hepda.events.specs import ModelSpec, SystematicsSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,23 +41,21 @@ class Profiled:
     why: str | None = None
 
 
-def values_of(config: AnalysisConfig, model: str) -> dict[float, tuple[str, ...]]:
+def values_of(model: ModelSpec, systematics: SystematicsSpec) -> dict[float, tuple[str, ...]]:
     """Return the values of the parameter of a model other than 0, each with the two-point systematics of its domain.
 
     The mapping is empty for a model without a parameter. It does not contain values whose domain no systematic names.
     """
-    section = config.models[model]
-    parameter = section.parameter if isinstance(section, NetworkConfig) else None
-    found: dict[float, tuple[str, ...]] = {}
-    for domain, value in (parameter or {}).items():
+    values: dict[float, tuple[str, ...]] = {}
+    for domain, value in (model.parameter or {}).items():
         names = tuple(
             name
-            for name, own in config.systematics.items()
-            if isinstance(own, TwoPointSystematic) and own.domain == domain
+            for name, section in systematics.sections.items()
+            if isinstance(section, TwoPointSystematic) and section.domain == domain
         )
         if value != 0.0 and names:
-            found[value] = names
-    return found
+            values[value] = names
+    return values
 
 
 def profile(regions: Mapping[float, Region], shifted: Mapping[float, tuple[str, ...]]) -> dict[str, list[Profiled]]:
@@ -74,22 +72,22 @@ def profile(regions: Mapping[float, Region], shifted: Mapping[float, tuple[str, 
 
     """
     templates = {v: r.unaware if v == 0.0 else moved(r.templates, shifted[v]) for v, r in regions.items()}
-    found: dict[str, list[Profiled]] = {}
+    by_domain: dict[str, list[Profiled]] = {}
     for domain, nominal in regions[0.0].domains.items():
-        alone = nominal.observed is not None and nominal.background is None
-        found[domain] = []
-        for mu in (1.0,) if alone else TRUTHS:
+        truth_unknown = nominal.observed is not None and nominal.background is None
+        by_domain[domain] = []
+        for mu in (1.0,) if truth_unknown else TRUTHS:
             counts = {v: _counts(region.domains[domain], mu) for v, region in regions.items()}
-            if any(own is None for own in counts.values()):
-                found[domain].append(Profiled(mu, why="the domain lacks a class"))
+            if any(contents is None for contents in counts.values()):
+                by_domain[domain].append(Profiled(mu, why="the domain lacks a class"))
                 continue
             try:
                 fits = {v: fitting.fit(templates[v], np.asarray(counts[v])) for v in regions}
             except DataError as reason:
-                found[domain].append(Profiled(mu, why=str(reason)))
+                by_domain[domain].append(Profiled(mu, why=str(reason)))
                 continue
-            found[domain].append(envelope(fits, mu))
-    return found
+            by_domain[domain].append(envelope(fits, mu))
+    return by_domain
 
 
 def _counts(data: PseudoData, mu: float) -> np.ndarray | None:

@@ -9,22 +9,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hepda.config import AnalysisConfig
 from hepda.config.events.systematics import (
     NormSystematic,
     ShapeSystematic,
     TwoPointSystematic,
     WeightSystematic,
-    template_samples,
-    varied_samples,
 )
 from hepda.errors import DataError
 from hepda.evaluation.arrays import histogram
 from hepda.evaluation.fits.binning import automatic_edges
 from hepda.evaluation.fits.templates import SampleTemplate, Templates, rebin, two_point, usable_bins
-from hepda.events.domains.blinding import BLINDED, blinded_domains
-from hepda.events.domains.counterparts import counterparts, unknown_composition
-from hepda.events.domains.roles import lent_to, own_of
+from hepda.events.domains.blinding import BLINDED
+from hepda.events.domains.counterparts import ClassName
+from hepda.events.domains.roles import blinded_domains, borrowed, with_counterpart
+from hepda.events.domains.spec import Domains
+from hepda.events.specs import SystematicsSpec
 from hepda.events.table.feature_table import FeatureTable
 
 Array = NDArray[Any]
@@ -73,7 +72,7 @@ class Region:
     templates: Templates  # with every systematic
     two_points: tuple[str, ...]  # names of the systematics that are another generator
     domains: Mapping[str, PseudoData]  # used as data, the source first
-    untold: Mapping[str, str]  # domains that are not used as data, with the reason
+    excluded: Mapping[str, str]  # domains that are not used as data, with the reason
     merged: int  # bins that were joined to a neighbour
 
     @property
@@ -97,7 +96,8 @@ class ScoredEvents:
     pseudo-data whose truth is known (`hepda.events.fit.truth`).
     """
 
-    config: AnalysisConfig
+    domains: Domains
+    systematics: SystematicsSpec
     table: FeatureTable
     model: str
     score: Array
@@ -114,16 +114,16 @@ class ScoredEvents:
             DataError: there are no such bins, or a template has no positive sum.
 
         """
-        config, table = self.config, self.table
-        inner = table.of_domain(config.domains[0]) & (table.label >= 0)
+        nominal, table = self.domains.nominal, self.table
+        inner = table.of_domain(nominal) & (table.label >= 0)
         chooser = inner & table.validation
         edges = automatic_edges(self.score[chooser], table.label[chooser], table.weight[chooser])
-        samples = {name: self._sample(name, edges) for name in template_samples(config)}
-        hidden = dict.fromkeys(blinded_domains(config, table), BLINDED) | unknown_composition(config)
+        samples = {name: self._sample(name, edges) for name in self.systematics.templates}
+        hidden = dict.fromkeys(blinded_domains(self.domains, table), BLINDED) | self.domains.unknown_composition
         domains = {d: self._pseudo_data(d, edges) for d in table.domain_names if d not in hidden}
-        others = [found[0] for data in domains.values() for mu in TRUTHS if (found := data.at(mu)) is not None]
-        if not any(config.samples[name].class_ == "signal" for name in samples):
-            raise DataError(f"the domain {config.domains[0]!r} has no signal sample; there is no strength to fit")
+        others = [contents[0] for data in domains.values() for mu in TRUTHS if (contents := data.at(mu)) is not None]
+        if "signal" not in self.systematics.templates.values():
+            raise DataError(f"the domain {nominal!r} has no signal sample; there is no strength to fit")
         plain = Templates(edges, tuple(sample for sample, _ in samples.values()))
         kept = usable_bins(plain, others=others)
         others = [rebin(other, kept) for other in others]
@@ -136,7 +136,7 @@ class ScoredEvents:
         return Region(
             self.model,
             full.merged(kept),
-            tuple(n for n, s in config.systematics.items() if isinstance(s, TwoPointSystematic)),
+            tuple(n for n, s in self.systematics.sections.items() if isinstance(s, TwoPointSystematic)),
             {name: data.merged(kept) for name, data in domains.items()},
             hidden,
             len(edges) - len(kept),
@@ -148,42 +148,40 @@ class ScoredEvents:
 
     def _sample(self, name: str, edges: Array) -> tuple[SampleTemplate, dict[str, Array]]:
         """Return the template of a sample with its two-sided variations, and the `up` [b] of its one-sided ones."""
-        config = self.config
         mask = self.table.of_samples([name])
         sumw, sumw2 = self._binned(mask, edges)
         shapes: dict[str, tuple[Array, Array]] = {}
         norms: dict[str, tuple[float, float]] = {}
         one_sided: dict[str, Array] = {}
-        for what, section in config.systematics.items():
-            if name not in varied_samples(config, what) or isinstance(section, TwoPointSystematic):
+        for what, section in self.systematics.sections.items():
+            if name not in self.systematics.varied_samples(what) or isinstance(section, TwoPointSystematic):
                 continue
             if isinstance(section, NormSystematic):
                 norms[what] = (1 + section.value, 1 / (1 + section.value))
                 continue
             sides = ("up",) if section.down is None else ("up", "down")
-            contents = [self._side(section, mask, name, what, side, edges) for side in sides]
+            contents = [self._side(section, name, what, side, edges) for side in sides]
             if len(contents) == 1:
                 one_sided[what] = contents[0]
             else:
                 shapes[what] = (contents[0], contents[1])
-        return SampleTemplate(name, config.samples[name].class_ == "signal", sumw, sumw2, shapes, norms), one_sided
+        is_signal = self.systematics.templates[name] == "signal"
+        return SampleTemplate(name, is_signal, sumw, sumw2, shapes, norms), one_sided
 
     def _side(
-        self, section: ShapeSystematic | WeightSystematic, mask: NDArray[np.bool_], name: str, what: str, side: str,
-        edges: Array,
-    ) -> Array:  # fmt: skip
+        self, section: ShapeSystematic | WeightSystematic, name: str, what: str, side: str, edges: Array
+    ) -> Array:
         if isinstance(section, WeightSystematic):
-            return self._binned(mask, edges, self.factors[name, f"{what}:{side}"])[0]
+            return self._binned(self.table.of_samples([name]), edges, self.factors[name, f"{what}:{side}"])[0]
         return _histogram(self.varied[name, what, side], edges)[0]
 
     def _complete(
         self, samples: Mapping[str, tuple[SampleTemplate, Mapping[str, Array]]], name: str, edges: Array
     ) -> SampleTemplate:
         """Return a template including its one-sided variations, in the order of the analysis file."""
-        config = self.config
         sample, one_sided = samples[name]
         shapes: dict[str, tuple[Array, Array]] = {}
-        for what, section in config.systematics.items():
+        for what, section in self.systematics.sections.items():
             if what in sample.shapes:
                 shapes[what] = sample.shapes[what]
             elif what in one_sided:
@@ -205,8 +203,8 @@ class ScoredEvents:
         The varied samples of a class change together as their counterparts do; each of the samples by the same share in
         a bin.
         """
-        own, others = self._with_counterpart(what, section, name)
-        nominal = np.sum([samples[s][0].sumw for s in own], axis=0)
+        varied, others = self._with_counterpart(what, section, name)
+        nominal = np.sum([samples[s][0].sumw for s in varied], axis=0)
         other = self._binned(self.table.of_samples(others), edges)[0]
         sample = samples[name][0].sumw
         up, down = two_point(nominal, other, rate=section.rate)
@@ -225,17 +223,21 @@ class ScoredEvents:
             DataError: none of the samples has a counterpart.
 
         """
-        config, wanted = self.config, self.config.samples[name].class_
-        own = [s for s in varied_samples(config, what) if config.samples[s].class_ == wanted]
-        if wanted is None or not own:
+        classes = self.systematics.templates
+        wanted: ClassName = "signal" if classes[name] == "signal" else "background"
+        varied = [sample for sample in self.systematics.varied_samples(what) if classes[sample] == wanted]
+        if not varied:
             return (), ()
-        found = counterparts(config, section.domain, wanted)
-        pairs = [sides for sides in found.processes.values() if set(sides[0]) & set(own)]
-        if own and not pairs:
-            why = found.why or f"{', '.join(own)} has no counterpart in {section.domain}; take it out of `samples`"
+        counterparts = self.domains.counterparts_of(section.domain, wanted)
+        pairs = [sides for sides in counterparts.processes.values() if set(sides[0]) & set(varied)]
+        if not pairs:
+            why = (
+                counterparts.why
+                or f"{', '.join(varied)} has no counterpart in {section.domain}; take it out of `samples`"
+            )
             raise DataError(f"systematics.{what}: {why}.")
         matched = {sample for ours, _ in pairs for sample in ours}
-        return [s for s in own if s in matched], [sample for _, theirs in pairs for sample in theirs]
+        return [sample for sample in varied if sample in matched], [sample for _, theirs in pairs for sample in theirs]
 
     def _pseudo_data(self, domain: str, edges: Array) -> PseudoData:
         """Return the contents of a domain.
@@ -243,16 +245,18 @@ class ScoredEvents:
         Processes that the domain does not have are taken from the source; those that the source does not have are left
         out.
         """
-        config, table = self.config, self.table
+        table = self.table
         mask = table.of_domain(domain)
-        if domain != config.domains[0]:
-            mask = own_of(config, table, domain) | lent_to(config, table, domain)
+        if domain != self.domains.nominal:
+            mask = with_counterpart(self.domains, table, domain) | borrowed(self.domains, table, domain)
         observed = self._binned(mask, edges)[0] if np.all(table.label[mask] < 0) else None
         known = table.label if self.truth is None else self.truth
         if np.any(known[mask] < 0):
             return PseudoData(observed=observed)
-        found = [self._binned(m, edges) if (m := mask & (known == label)).any() else None for label in (1, 0)]
-        return PseudoData(found[0], found[1], observed)
+        signal, background = (
+            self._binned(of_class, edges) if (of_class := mask & (known == label)).any() else None for label in (1, 0)
+        )
+        return PseudoData(signal, background, observed)
 
 
 def _histogram(events: Events, edges: Array) -> Contents:

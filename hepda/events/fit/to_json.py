@@ -8,13 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from hepda.config import AnalysisConfig
 from hepda.config.events.systematics import (
     NormSystematic,
     ShapeSystematic,
     TwoPointSystematic,
     WeightSystematic,
-    varied_samples,
 )
 from hepda.evaluation.fits.fit_results import FitResult, Impact, Parameter
 from hepda.evaluation.fits.templates import Templates
@@ -23,6 +21,7 @@ from hepda.evaluation.results import ToyClosure
 from hepda.events.fit.fits import Closed, MainFit
 from hepda.events.fit.parametric import Profiled
 from hepda.events.fit.templates import Region
+from hepda.events.specs import SystematicsSpec
 
 CHOICES = {
     "interval": "68.27 %: where -2 ln L, profiled, has risen by one; error: half of it",
@@ -75,7 +74,7 @@ def model_page(
             variant: {domain: score_page(entries) for domain, entries in found.items()}
             for variant, found in closure.items()
         },
-        "not_played": dict(region.untold),
+        "not_played": dict(region.excluded),
     }
 
 
@@ -176,11 +175,11 @@ def templates_page(templates: Templates) -> dict[str, Any]:
     }
 
 
-def systematics_page(config: AnalysisConfig) -> dict[str, Any]:
+def systematics_page(systematics: SystematicsSpec) -> dict[str, Any]:
     """Return the description of each systematic, as text and by sample."""
     return {
-        name: {"kind": section.kind, "samples": list(varied_samples(config, name)), "how": _how(section)}
-        for name, section in config.systematics.items()
+        name: {"kind": section.kind, "samples": list(systematics.varied_samples(name)), "how": _how(section)}
+        for name, section in systematics.sections.items()
     }
 
 

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hepda.config import AnalysisConfig
 from hepda.errors import DataError
 from hepda.evaluation.differences.ratios import TAIL, shift_ratios
 from hepda.evaluation.efficiency import weighted_efficiency
@@ -28,17 +27,15 @@ from hepda.evaluation.results import (
     ShiftRatio,
 )
 from hepda.evaluation.roc import rocs
-from hepda.events.domains.blinding import blinded_domains
-from hepda.events.domains.counterparts import unknown_composition
 from hepda.events.domains.roles import (
-    alone_in,
-    compared_class,
+    blinded_domains,
     compared_domains,
+    excluded_domains,
     labelled_domains,
-    lacking_class,
-    plain_model,
-    untold_domains,
+    missing_class,
+    without_counterpart,
 )
+from hepda.events.domains.spec import EvaluationSpec
 from hepda.events.results.per_model import ModelNumbers, model_numbers
 from hepda.events.results.probes import importance, input_removal, probes
 from hepda.events.table.feature_table import FeatureTable
@@ -57,8 +54,8 @@ the events; a fourth argument selects one member of an ensemble."""
 class Numbers:
     """The numbers of a run in the form that figures need; `to_json.py` converts them to metrics.json."""
 
-    source: str
-    plain: str = ""  # the baseline model, with which the others are compared
+    source: str  # the nominal domain
+    baseline: str = ""  # the model with which the others are compared
     rocs: dict[str, dict[str, tuple[Roc, RocBand]]] = field(default_factory=dict)  # by domain and model
     models: dict[str, ModelNumbers] = field(default_factory=dict)
     inputs: dict[str, dict[str, tuple[ProbeResult, ...] | str]] = field(default_factory=dict)  # by domain and class
@@ -66,8 +63,8 @@ class Numbers:
     removal: dict[str, InputRemoval | str] = field(default_factory=dict)  # of the most separating inputs, by domain
     priors: dict[str, tuple[float, float]] = field(default_factory=dict)  # share of signal and its error, by domain
     unlabelled: tuple[str, ...] = ()  # other domains whose classes are unknown: data
-    lacking: dict[str, str] = field(default_factory=dict)  # other domain -> the class of which it has no events
-    untold: dict[str, str] = field(default_factory=dict)  # other domain that is not compared -> reason
+    missing_class: dict[str, str] = field(default_factory=dict)  # other domain -> the class of which it has no events
+    excluded: dict[str, str] = field(default_factory=dict)  # other domain that is not compared -> reason
     blinded: tuple[str, ...] = ()  # domains of data for which no number is given
 
     def auc(self, model: str, domain: str) -> Interval:
@@ -79,16 +76,16 @@ class Numbers:
 class EvaluationInput:
     """The input of the evaluation: P(signal) [n] of each model, and the files of networks with an embedding."""
 
-    config: AnalysisConfig
+    spec: EvaluationSpec
     table: FeatureTable
     scores: Mapping[str, Array]
-    networks: Mapping[str, Path]  # by model: its network of fold 0
+    networks: Mapping[str, Path] = field(default_factory=dict)  # by model: its network of fold 0
     rescore: Rescore | None = None  # a function of a module, because it is sent to other processes
 
     @property
     def others(self) -> list[str]:
         """Return the domains that are compared with the source."""
-        return compared_domains(self.config, self.table)
+        return compared_domains(self.spec, self.table)
 
     @property
     def fitted(self) -> list[str]:
@@ -97,17 +94,17 @@ class EvaluationInput:
         These are all domains except the source, those that are blinded, those of unknown composition, and those whose
         compared class is missing.
         """
-        hidden = (self.config.domains[0], *blinded_domains(self.config, self.table))
-        wanted = compared_class(self.config)
-        hidden = (*hidden, *unknown_composition(self.config))
-        return [n for n in self.table.domain_names if n not in hidden and lacking_class(self.table, n) != wanted]
+        domains, table = self.spec.domains, self.table
+        hidden = (domains.nominal, *blinded_domains(domains, table), *domains.unknown_composition)
+        wanted = self.spec.compared_class
+        return [name for name in table.domain_names if name not in hidden and missing_class(table, name) != wanted]
 
 
-def evaluate(judged: EvaluationInput, processes: int, progress: Send) -> Numbers:
+def evaluate(evaluated: EvaluationInput, processes: int, progress: Send) -> Numbers:
     """Compute all numbers; the parts are computed in parallel.
 
     Args:
-        judged: the events, scores and networks.
+        evaluated: the events, scores and networks.
         processes: number of processes.
         progress: function that receives the progress of the parts.
 
@@ -115,25 +112,25 @@ def evaluate(judged: EvaluationInput, processes: int, progress: Send) -> Numbers
         DataError: the source has no events of a class, or a number cannot be computed from these events.
 
     """
-    config, table = judged.config, judged.table
-    source, labelled = config.domains[0], labelled_domains(table)
+    spec, table = evaluated.spec, evaluated.table
+    source, labelled = spec.domains.nominal, labelled_domains(table)
     if source not in labelled:
-        raise DataError(f"the domain {source!r} lacks signal or background events; its scores cannot be judged")
-    parts = _parts(judged, labelled)
-    results = parallel.run(_compute, parts, processes, shared=judged, progress=progress)
-    lacking = {name: lacking_class(table, name) for name in table.domain_names if name not in labelled}
+        raise DataError(f"the domain {source!r} lacks signal or background events; its scores cannot be evaluated")
+    parts = _parts(evaluated, labelled)
+    results = parallel.run(_compute, parts, processes, shared=evaluated, progress=progress)
+    missing = {name: missing_class(table, name) for name in table.domain_names if name not in labelled}
     numbers = Numbers(
         source,
-        _reference(judged),
+        _reference(evaluated),
         priors={name: _prior(table, name) for name in labelled},
-        unlabelled=tuple(name for name, missing in lacking.items() if missing is None),
-        lacking={name: missing for name, missing in lacking.items() if missing is not None},
-        untold=untold_domains(config, table),
-        blinded=blinded_domains(config, table),
+        unlabelled=tuple(name for name, class_name in missing.items() if class_name is None),
+        missing_class={name: class_name for name, class_name in missing.items() if class_name is not None},
+        excluded=excluded_domains(spec, table),
+        blinded=blinded_domains(spec.domains, table),
     )
-    found = dict(zip(parts, results, strict=True))
-    numbers.models = {model: found["model", model, ""] for model in judged.scores}
-    for (kind, model, domain), result in found.items():
+    by_part = dict(zip(parts, results, strict=True))
+    numbers.models = {model: by_part["model", model, ""] for model in evaluated.scores}
+    for (kind, model, domain), result in by_part.items():
         if kind == "roc":
             numbers.rocs[domain] = result
         elif kind == "importance":
@@ -152,77 +149,77 @@ Part = tuple[str, str, str]
 """A part of the evaluation: kind, model ("" for none) and domain ("" for all)."""
 
 
-def _parts(judged: EvaluationInput, labelled: tuple[str, ...]) -> list[Part]:
+def _parts(evaluated: EvaluationInput, labelled: tuple[str, ...]) -> list[Part]:
     """Return the parts of the evaluation, the longest first, so that no process waits long for the last one."""
     parts: list[Part] = []
-    if judged.config.evaluation.probes:
-        parts += [("probe", model, other) for other in judged.others for model in judged.networks]
-        parts += [("importance", "", other) for other in judged.others]
-    parts += [("model", model, "") for model in judged.scores]
-    if judged.others and len(judged.scores) > 1:
+    if evaluated.spec.settings.probes:
+        parts += [("probe", model, other) for other in evaluated.others for model in evaluated.networks]
+        parts += [("importance", "", other) for other in evaluated.others]
+    parts += [("model", model, "") for model in evaluated.scores]
+    if evaluated.others and len(evaluated.scores) > 1:
         parts.append(("ratio", "", ""))
-    if judged.config.evaluation.probes:
-        rest = ["", *(model for model in judged.scores if model not in judged.networks)]
-        parts += [("probe", model, other) for other in judged.others for model in rest]
+    if evaluated.spec.settings.probes:
+        rest = ["", *(model for model in evaluated.scores if model not in evaluated.networks)]
+        parts += [("probe", model, other) for other in evaluated.others for model in rest]
     return parts + [("roc", "", domain) for domain in labelled]
 
 
-def _compute(judged: EvaluationInput, part: Part, send: Send) -> Any:
+def _compute(evaluated: EvaluationInput, part: Part, send: Send) -> Any:
     kind, model, domain = part
     result: Any
     if kind == "roc":
-        result = _rocs(judged, domain)
+        result = _rocs(evaluated, domain)
     elif kind == "model":
-        result = model_numbers(judged, model)
+        result = model_numbers(evaluated, model)
     elif kind == "ratio":
-        result = _ratios(judged)
+        result = _ratios(evaluated)
     elif kind == "importance":
-        result = _telling_inputs(judged, domain)
+        result = _separating_inputs(evaluated, domain)
     else:
-        result = probes(judged, model, domain)
+        result = probes(evaluated, model, domain)
     send(" ".join(word for word in part if word), 1, 1)
     return result
 
 
-def _telling_inputs(judged: EvaluationInput, other: str) -> tuple[FeatureImportance | str, InputRemoval | str]:
+def _separating_inputs(evaluated: EvaluationInput, other: str) -> tuple[FeatureImportance | str, InputRemoval | str]:
     """Return which inputs separate another domain from the source, and what is lost without them."""
-    found = importance(judged, other)
-    return found, found if isinstance(found, str) else input_removal(judged, other, found.names)
+    result = importance(evaluated, other)
+    return result, result if isinstance(result, str) else input_removal(evaluated, other, result.names)
 
 
-def _rocs(judged: EvaluationInput, domain: str) -> dict[str, tuple[Roc, RocBand]]:
-    table, config = judged.table, judged.config
+def _rocs(evaluated: EvaluationInput, domain: str) -> dict[str, tuple[Roc, RocBand]]:
+    table = evaluated.table
     mask = table.of_domain(domain) & (table.label >= 0)
-    of_domain = {model: score[mask] for model, score in judged.scores.items()}
-    replicas = max(2, config.evaluation.bootstrap)
+    of_domain = {model: score[mask] for model, score in evaluated.scores.items()}
     return rocs(
         of_domain,
         table.label[mask],
         table.weight[mask],
-        reference=_reference(judged),
-        replicas=replicas,
-        seed=config.seed,
+        reference=_reference(evaluated),
+        replicas=evaluated.spec.replicas,
+        seed=evaluated.spec.seed,
     )
 
 
-def _reference(judged: EvaluationInput) -> str:
+def _reference(evaluated: EvaluationInput) -> str:
     """Return the baseline model, or the first model with scores if the baseline has none."""
-    plain = plain_model(judged.config)
-    return plain if plain in judged.scores else next(iter(judged.scores))
+    baseline = evaluated.spec.baseline
+    return baseline if baseline in evaluated.scores else next(iter(evaluated.scores))
 
 
-def _ratios(judged: EvaluationInput) -> dict[str, dict[str, tuple[ShiftRatio, ...]]]:
+def _ratios(evaluated: EvaluationInput) -> dict[str, dict[str, tuple[ShiftRatio, ...]]]:
     """Return the shifts of every model divided by those of the baseline model.
 
     They are given by other domain, at the signal efficiencies of the tail.
     """
-    table, config = judged.table, judged.config
+    table, spec = evaluated.table, evaluated.spec
+    wanted = spec.compared_class
     names = np.asarray(table.domain_names)[table.domain]
     return shift_ratios(
-        judged.scores, _reference(judged), table.label, names, table.weight, source=config.domains[0],
-        others=judged.others, efficiencies=TAIL, compared=compared_class(config),
-        left_out={other: alone_in(config, table, other, compared_class(config)) for other in judged.others},
-        replicas=max(2, config.evaluation.bootstrap), seed=config.seed,
+        evaluated.scores, _reference(evaluated), table.label, names, table.weight, source=spec.domains.nominal,
+        others=evaluated.others, efficiencies=TAIL, compared=wanted,
+        left_out={other: without_counterpart(spec.domains, table, other, wanted) for other in evaluated.others},
+        replicas=spec.replicas, seed=spec.seed,
     )  # fmt: skip
 
 

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hepda.config import AnalysisConfig, PlotConfig
-from hepda.events.domains.roles import LABELS, lent_to, own_of
+from hepda.config import PlotConfig
+from hepda.events.domains.roles import LABELS, borrowed, with_counterpart
+from hepda.events.domains.spec import EvaluationSpec
 from hepda.events.results.evaluate import Numbers
+from hepda.events.specs import Appearance
 from hepda.events.table.feature_table import FeatureTable
 from hepda.plotting.base import style
 from hepda.plotting.scores import features
@@ -23,7 +25,8 @@ Array = NDArray[Any]
 class FigureData:
     """The data that all figures are drawn from."""
 
-    config: AnalysisConfig
+    spec: EvaluationSpec
+    appearance: Appearance
     table: FeatureTable
     scores: Mapping[str, Array]
     numbers: Numbers
@@ -37,22 +40,21 @@ class FigureData:
 
     @property
     def source(self) -> str:
-        """Return the domain that is trained on."""
+        """Return the nominal domain, which is trained on."""
         return self.numbers.source
 
     @property
-    def rival_domains(self) -> list[str]:
+    def compared_domains(self) -> list[str]:
         """Return the simulated domains that are compared with the source.
 
         The compared class is the background, or the one that `bias.class` names.
         """
-        known = (*self.numbers.rocs, *self.numbers.lacking)
-        return [d for d in known if d != self.source and d not in self.numbers.untold]
+        return [name for name in self.other_domains if name not in self.numbers.excluded]
 
     @property
     def other_domains(self) -> list[str]:
         """Return every simulated domain except the source, compared or not."""
-        return [name for name in (*self.numbers.rocs, *self.numbers.lacking) if name != self.source]
+        return [name for name in (*self.numbers.rocs, *self.numbers.missing_class) if name != self.source]
 
     @property
     def has_data(self) -> bool:
@@ -81,18 +83,15 @@ class FigureData:
             data: whether the figure shows data if there are any.
 
         """
-        scales = {s.scale for s in self.config.samples.values() if s.class_ == "signal" and s.scale != 1}
-        said = [note] if note else []
-        if scales:
-            said.append("signal × " + ", ".join(f"{scale:g}" for scale in sorted(scales)))
+        notes = [text for text in (note, self.appearance.signal_scale) if text]
         status = "Pseudo-data" if data and self.has_data else "Simulation"
-        return style.Label(status, luminosity=self.config.luminosity, note=", ".join(said))
+        return style.Label(status, luminosity=self.appearance.luminosity, note=", ".join(notes))
 
     def stack(self, values: Array) -> list[features.FeatureSample]:
         """Return the samples of the source as a stack, background first."""
         chosen = [
             (name, sample)
-            for name, sample in self.config.samples.items()
+            for name, sample in self.appearance.samples.items()
             if sample.domain == self.source and sample.class_ is not None
         ]
         chosen.sort(key=lambda pair: pair[1].class_ == "signal")
@@ -110,7 +109,7 @@ class FigureData:
             )
         return parts
 
-    def rivals(self, values: Array) -> list[features.FeatureSample]:
+    def others(self, values: Array) -> list[features.FeatureSample]:
         """Return the other simulated domains, each as one total scaled to the yield of the source.
 
         Events of a class or process that a domain does not have are taken from the source, because the whole
@@ -123,18 +122,21 @@ class FigureData:
         table, weight = self.table, self.table.weight
         known = table.of_domain(self.source) & (table.label >= 0)
         parts = []
-        lacking, domains = self.numbers.lacking, self.other_domains
+        missing, domains = self.numbers.missing_class, self.other_domains
         colours = style.domain_colours([self.source, *domains])
         for domain in domains:
-            own, name = own_of(self.config, table, domain) & (table.label >= 0), domain
-            lent = lent_to(self.config, table, domain)
-            if lent.any():
+            simulated, name = with_counterpart(self.spec.domains, table, domain) & (table.label >= 0), domain
+            nominal = borrowed(self.spec.domains, table, domain)
+            if nominal.any():
                 name = f"{domain} + {self.source} without counterpart"
-            if domain in lacking:
-                lent, name = lent | known & (table.label == LABELS[lacking[domain]]), f"{name} + {lacking[domain]}"
-            scale = weight[known & ~lent].sum() / weight[own].sum()
-            both = own | lent
-            scaled = np.where(own[both], scale, 1.0) * weight[both]
+            if domain in missing:
+                nominal, name = (
+                    nominal | known & (table.label == LABELS[missing[domain]]),
+                    f"{name} + {missing[domain]}",
+                )
+            scale = weight[known & ~nominal].sum() / weight[simulated].sum()
+            both = simulated | nominal
+            scaled = np.where(simulated[both], scale, 1.0) * weight[both]
             parts.append(features.FeatureSample(f"{name} (scaled)", values[both], scaled, colour=colours[domain]))
         return parts
 
@@ -142,8 +144,7 @@ class FigureData:
         """Return the events of the first domain without labels as points, None if there is no such domain."""
         for domain in self.numbers.unlabelled:
             mask = self.table.of_domain(domain)
-            named = {s.label for s in self.config.samples.values() if s.domain == domain and s.label}
-            return features.FeatureSample(named.pop() if len(named) == 1 else domain, values[mask])
+            return features.FeatureSample(self.appearance.label_of(domain), values[mask])
         return None
 
 

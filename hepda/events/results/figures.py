@@ -7,9 +7,7 @@ from typing import overload
 
 import numpy as np
 
-from hepda.events.domains.blinding import hidden_range
-from hepda.events.domains.counterparts import counterparts
-from hepda.events.domains.roles import adapted_to, compared, compared_class, held_out_domains
+from hepda.events.domains.roles import compared
 from hepda.events.results.figure_data import Array, FigureData, axis
 from hepda.plotting import training
 from hepda.plotting.scores import (
@@ -47,22 +45,22 @@ class DrawnFeatures(Sequence[features.Feature]):
         if isinstance(number, slice):
             return [self[i] for i in range(*number.indices(len(self)))]
         scene, name = self._scene, self._scene.table.names[number]
-        text, edges = axis(name, scene.config.plots.get(name))
+        text, edges = axis(name, scene.appearance.plots.get(name))
         values = np.asarray(scene.table.features[:, number])
         return features.Feature(
             name,
             text,
             scene.stack(values),
-            data=None if hidden_range(scene.config) else scene.data(values),
-            others=scene.rivals(values),
+            data=None if scene.spec.domains.hidden else scene.data(values),
+            others=scene.others(values),
             edges=edges,
-            missing=scene.config.missing,
+            missing=scene.appearance.missing,
         )
 
 
 def input_drawings(scene: FigureData) -> Iterator[Drawing]:
     """Yield simulation compared with data for every feature, and all features on one page."""
-    hidden = hidden_range(scene.config)
+    hidden = scene.spec.domains.hidden
     drawn = DrawnFeatures(scene)
     note = "data blinded" if hidden else ""
     label = scene.label(note, data=not hidden)
@@ -72,7 +70,7 @@ def input_drawings(scene: FigureData) -> Iterator[Drawing]:
         lambda: features.overview_figure(drawn, label=label),
     )  # fmt: skip
     for number, name in enumerate(scene.table.names):
-        plot = scene.config.plots.get(name)
+        plot = scene.appearance.plots.get(name)
         text, log = axis(name, plot)[0], plot is not None and plot.log
         yield Drawing(
             "inputs", f"feature_{name}",
@@ -84,7 +82,7 @@ def input_drawings(scene: FigureData) -> Iterator[Drawing]:
 
 def separation_drawings(scene: FigureData) -> Iterator[Drawing]:
     """Yield the ROC curves of all models in every labelled domain, and the calibration."""
-    adapted = {m for m in scene.config.models if adapted_to(scene.config, m) is not None}
+    adapted = {name for name, model in scene.spec.models.items() if model.adapted_to is not None}
     reference = next((m for m in scene.models if m not in scene.histories and m not in adapted), scene.models[0])
     for domain, found in scene.numbers.rocs.items():
         bands = {model: pair[1] for model, pair in found.items()}
@@ -110,11 +108,11 @@ def separation_drawings(scene: FigureData) -> Iterator[Drawing]:
 
 def _efficiencies(scene: FigureData) -> Iterator[Drawing]:
     """Yield the efficiency of the first working point against each variable of `evaluation.efficiency_against`."""
-    at = f"cut at {100 * scene.config.evaluation.working_points[0]:g} % signal efficiency"
-    for variable in scene.config.evaluation.efficiency_against:
+    at = f"cut at {100 * scene.spec.settings.working_points[0]:g} % signal efficiency"
+    for variable in scene.spec.settings.efficiency_against:
         found = {m: own.efficiency[variable] for m, own in scene.numbers.models.items()}
         curves = {name: {m: of[name] for m, of in found.items()} for name in ("signal", "background")}
-        text, _ = axis(variable, scene.config.plots.get(variable))
+        text, _ = axis(variable, scene.appearance.plots.get(variable))
         yield Drawing(
             "separation", f"efficiency_{variable}", f"Efficiency against {variable}",
             f"Of signal and background in {scene.source}, {at}.",
@@ -129,7 +127,7 @@ def score_drawings(scene: FigureData) -> Iterator[Drawing]:
 
     These are the compared class by domain, if there is a second domain, and the stack.
     """
-    blind = hidden_range(scene.config)
+    blind = scene.spec.domains.hidden
     against = "simulation against data" if scene.has_data else "simulation"
     for model in scene.models:
         score = np.asarray(scene.scores[model])
@@ -149,7 +147,7 @@ def score_drawings(scene: FigureData) -> Iterator[Drawing]:
             f"score_stack_{model}", f"Score, {against}, {model}",
             f"{scene.contents(data=True)}.",
             lambda score=score, model=model: shapes.stack_figure(  # type: ignore[misc]
-                scene.stack(score), model=model, data=scene.data(score), others=scene.rivals(score),
+                scene.stack(score), model=model, data=scene.data(score), others=scene.others(score),
                 blind=blind, label=scene.label(data=True),
             ),
         )  # fmt: skip
@@ -161,15 +159,15 @@ def _alike(scene: FigureData) -> list[tuple[list[str], str]]:
     Each group has a text that names the processes of the source that are left out; it is empty if there are none.
     """
     groups: dict[tuple[str, ...], list[str]] = {}
-    for other in scene.rival_domains:
-        left = counterparts(scene.config, other, compared_class(scene.config)).source_alone
+    for other in scene.compared_domains:
+        left = scene.spec.domains.counterparts_of(other, scene.spec.compared_class).source_excluded
         groups.setdefault(left, []).append(other)
     return [(others, f"Without {', '.join(left)}. " if left else "") for left, others in groups.items()]
 
 
 def _shapes(scene: FigureData, score: Array, others: Sequence[str]) -> dict[str, tuple[Array, Array]]:
     """Return scores and weights of the compared class by domain, the source first."""
-    pairs = {other: compared(scene.config, scene.table, other) for other in others}
+    pairs = {other: compared(scene.spec, scene.table, other) for other in others}
     chosen = {scene.source: pairs[others[0]][0], **{other: two for other, (_, two) in pairs.items()}}
     return {name: (score[of.mask], scene.table.weight[of.mask]) for name, of in chosen.items()}
 
@@ -182,7 +180,7 @@ def _signal(scene: FigureData, score: Array) -> dict[str, tuple[Array, Array]]:
 def bias_drawings(scene: FigureData) -> Iterator[Drawing]:
     """Yield efficiency shifts, KS distances, the trade-off and the closure of mu."""
     own = scene.numbers.models
-    for other in scene.rival_domains:
+    for other in scene.compared_domains:
         curves = {model: own[model].shift_curve[other] for model in scene.models}
         name = own[scene.models[0]].bias[other].class_name
         yield Drawing(
@@ -192,7 +190,7 @@ def bias_drawings(scene: FigureData) -> Iterator[Drawing]:
                 curves, source=scene.source, other=other, class_name=name, label=scene.label(), models=scene.models
             ),
         )  # fmt: skip
-    distances = {other: {model: own[model].bias[other] for model in scene.models} for other in scene.rival_domains}
+    distances = {other: {model: own[model].bias[other] for model in scene.models} for other in scene.compared_domains}
     if distances:
         yield Drawing(
             "domains", "ks", "KS distance of the background's score",
@@ -224,15 +222,15 @@ def _ratios(scene: FigureData) -> Iterator[Drawing]:
     own = scene.numbers.models
     found = {
         other: {model: own[model].ratios[other] for model in scene.models if own[model].ratios}
-        for other in scene.rival_domains
+        for other in scene.compared_domains
     }
     if any(point.ratio is not None for of in found.values() for points in of.values() for point in points):
         yield Drawing(
             "adaptation", "shift_ratio", "Did the bias fall, or the apparent difference?",
-            f"Efficiency shift of each model over that of {scene.numbers.plain}, at the same signal efficiency; 68 % "
-            "of paired bootstrap replicas. Open points: the plain model's shift is within two errors of zero.",
+            f"Efficiency shift of each model over that of {scene.numbers.baseline}, at the same signal efficiency; "
+            "68 % of paired bootstrap replicas. Open points: the plain model's shift is within two errors of zero.",
             lambda: ratios.ratio_figure(
-                found, plain=scene.numbers.plain, source=scene.source, unseen=held_out_domains(scene.config),
+                found, plain=scene.numbers.baseline, source=scene.source, unseen=scene.spec.domains.held_out,
                 label=scene.label(), models=scene.models,
             ),
         )  # fmt: skip

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hepda.config import AnalysisConfig
 from hepda.errors import DataError
 from hepda.evaluation.calibration import calibration_curve
 from hepda.evaluation.differences import bias as bias_tests
@@ -38,15 +37,15 @@ from hepda.evaluation.results import (
 from hepda.events.dataset.splits import part_of
 from hepda.events.domains.roles import (
     LABELS,
-    classes_of,
+    borrowed,
+    common_classes,
     compared,
     compared_domains,
-    held_out_domains,
     labelled_domains,
-    lacking_class,
-    lent_to,
-    own_of,
+    missing_class,
+    with_counterpart,
 )
+from hepda.events.domains.spec import EvaluationSpec
 from hepda.events.results.training_noise import TrainingNoise, training_noise
 from hepda.events.table.feature_table import FeatureTable
 
@@ -73,7 +72,7 @@ class ModelNumbers:
     probes: dict[str, dict[str, tuple[ProbeResult, ...] | str]] = field(default_factory=dict)  # and by class
     scan: SignificanceScan | None = None
     binned: BinnedSignificance | None = None
-    rival: str | None = None  # the domain whose difference is the bias in the significance
+    bias_from: str | None = None  # the domain whose difference is the bias in the significance
     working: dict[float, dict[str, tuple[WorkingPoint, Significance]]] = field(default_factory=dict)  # efficiency first
     closure: dict[str, ClosureFit] = field(default_factory=dict)
     calibration: dict[str, CalibrationCurve] = field(default_factory=dict)  # by labelled domain
@@ -84,23 +83,23 @@ class ModelNumbers:
     noise: TrainingNoise | None = None
 
 
-def model_numbers(judged: EvaluationInput, model: str) -> ModelNumbers:
+def model_numbers(evaluated: EvaluationInput, model: str) -> ModelNumbers:
     """Return all numbers of a model that need neither other models or domains nor fits.
 
     ROC curves and ratios of shifts are shared by several models; probes are fitted. These are computed elsewhere.
     """
-    config, table = judged.config, judged.table
-    score = np.asarray(judged.scores[model], np.float64)
-    inner = table.of_domain(config.domains[0]) & (table.label >= 0)
+    spec, table = evaluated.spec, evaluated.table
+    score = np.asarray(evaluated.scores[model], np.float64)
+    inner = table.of_domain(spec.domains.nominal) & (table.label >= 0)
     # The bins are chosen on the validation half of the hash, and used on all events.
     chooser = inner & table.validation
     edges = automatic_edges(score[chooser], table.label[chooser], table.weight[chooser])
     numbers = ModelNumbers()
-    for other in compared_domains(config, table):
-        _compare(numbers, config, table, score, other, edges)
-    for other in judged.fitted:
-        numbers.closure[other] = _closure(config, table, score, inner, other, edges)
-    _significance(numbers, config, table, score, inner, edges)
+    for other in compared_domains(spec, table):
+        _compare(numbers, spec, table, score, other, edges)
+    for other in evaluated.fitted:
+        numbers.closure[other] = _closure(spec, table, score, inner, other, edges)
+    _significance(numbers, spec, table, score, inner, edges)
     for domain in labelled_domains(table):
         mask = table.of_domain(domain) & (table.label >= 0)
         events = (score[mask], table.label[mask], table.weight[mask])
@@ -110,62 +109,54 @@ def model_numbers(judged: EvaluationInput, model: str) -> ModelNumbers:
                                edges, class_name=name)
             for name, label in LABELS.items()
         }  # fmt: skip
-    _against_variables(numbers, config, table, score)
-    numbers.overtraining = overtraining(judged, model)
-    numbers.noise = training_noise(judged, model, score)
+    _against_variables(numbers, spec, table, score)
+    numbers.overtraining = overtraining(evaluated, model)
+    numbers.noise = training_noise(evaluated, model, score)
     return numbers
 
 
-def shift_points(config: AnalysisConfig) -> list[float]:
-    """Return the signal efficiencies at which the shift of the background is given.
-
-    These are the working points of the config, and those of the tail.
-    """
-    return sorted({*config.evaluation.working_points, 0.1, 0.2, 0.3})
-
-
 def _compare(
-    numbers: ModelNumbers, config: AnalysisConfig, table: FeatureTable, score: Array, other: str, edges: Array
+    numbers: ModelNumbers, spec: EvaluationSpec, table: FeatureTable, score: Array, other: str, edges: Array
 ) -> None:
     """Fill in the two-sample tests of each class, and the shifts of the compared class."""
-    signal = table.of_domain(config.domains[0]) & (table.label == 1)
-    common: dict[str, Any] = {"edges": edges if len(edges) > 2 else None, "seed": config.seed}
-    one, two = compared(config, table, other)
+    signal = table.of_domain(spec.domains.nominal) & (table.label == 1)
+    common: dict[str, Any] = {"edges": edges if len(edges) > 2 else None, "seed": spec.seed}
+    one, two = compared(spec, table, other)
     pair = (score[one.mask], table.weight[one.mask], score[two.mask], table.weight[two.mask])
     numbers.bias[other] = bias_tests.compare(
-        *pair, signal_score=score[signal], signal_weight=table.weight[signal], efficiencies=shift_points(config),
+        *pair, signal_score=score[signal], signal_weight=table.weight[signal], efficiencies=spec.shift_points,
         class_name=one.class_name, **common,
     )  # fmt: skip
     numbers.shift_curve[other] = bias_tests.efficiency_shift(score[signal], table.weight[signal], *pair, CURVE)
     numbers.tests[other] = {one.class_name: numbers.bias[other]}
-    for wanted in classes_of(config, table, other):
+    for wanted in common_classes(spec.domains, table, other):
         if wanted != one.class_name:
-            first, second = (side.mask for side in compared(config, table, other, wanted))
+            first, second = (side.mask for side in compared(spec, table, other, wanted))
             numbers.tests[other][wanted] = bias_tests.compare(
                 score[first], table.weight[first], score[second], table.weight[second], class_name=wanted, **common
             )
 
 
 def _closure(
-    config: AnalysisConfig, table: FeatureTable, score: Array, inner: Mask, other: str, edges: Array
+    spec: EvaluationSpec, table: FeatureTable, score: Array, inner: Mask, other: str, edges: Array
 ) -> ClosureFit:
     """Fit mu to another domain.
 
     The true mu is 1, the signal of the templates, if the domain has signal, and 0 if it has none. Processes that the
     domain does not have are taken from the source; those that the source does not have are left out.
     """
-    mask = own_of(config, table, other) | lent_to(config, table, other)
-    truth = 0.0 if lacking_class(table, other) == "signal" else 1.0
+    mask = with_counterpart(spec.domains, table, other) | borrowed(spec.domains, table, other)
+    truth = 0.0 if missing_class(table, other) == "signal" else 1.0
     simulated = bool(np.any(table.label[mask] >= 0))
     return closure(
         score[inner], table.label[inner], table.weight[inner], score[mask],
         table.weight[mask] if simulated else None, edges, truth=truth, simulated=simulated,
-        background_uncertainty=config.evaluation.significance.background_uncertainty,
+        background_uncertainty=spec.settings.significance.background_uncertainty,
     )  # fmt: skip
 
 
 def _significance(
-    numbers: ModelNumbers, config: AnalysisConfig, table: FeatureTable, score: Array, inner: Mask, edges: Array
+    numbers: ModelNumbers, spec: EvaluationSpec, table: FeatureTable, score: Array, inner: Mask, edges: Array
 ) -> None:
     """Fill in the expected significance in the source.
 
@@ -175,32 +166,27 @@ def _significance(
     The bias is the difference of the background to a domain that no training saw, or to the first compared domain if
     there is no such domain.
     """
-    rivals = [
-        d for d in compared_domains(config, table) if compared(config, table, d, "background")[0].class_name != "all"
-    ]
-    seen_by_none = held_out_domains(config)
-    numbers.rival = next((d for d in rivals if d in seen_by_none), rivals[0] if rivals else None)
-    rival: dict[str, Any] = {}
+    others = [d for d in compared_domains(spec, table) if compared(spec, table, d, "background")[0].class_name != "all"]
+    numbers.bias_from = next((d for d in others if d in spec.domains.held_out), others[0] if others else None)
+    bias: dict[str, Any] = {}
     groups: dict[str, Any] = {"groups": part_of(table.key[inner], CUT_PARTS)}
-    if numbers.rival is not None:
-        one, two = compared(config, table, numbers.rival, "background")
-        rival = {"other_score": score[two.mask], "other_weight": table.weight[two.mask], "matched": one.mask[inner]}
+    if numbers.bias_from is not None:
+        one, two = compared(spec, table, numbers.bias_from, "background")
+        bias = {"other_score": score[two.mask], "other_weight": table.weight[two.mask], "matched": one.mask[inner]}
         groups["other_groups"] = part_of(table.key[two.mask], CUT_PARTS)
-    relative = config.evaluation.significance.background_uncertainty
+    relative = spec.settings.significance.background_uncertainty
     events = (score[inner], table.label[inner], table.weight[inner])
-    numbers.scan = scan_cuts(
-        Counting(*events, relative, **rival), **groups, replicas=max(2, config.evaluation.bootstrap), seed=config.seed
-    )
+    numbers.scan = scan_cuts(Counting(*events, relative, **bias), **groups, replicas=spec.replicas, seed=spec.seed)
     numbers.binned = binned_significance(Counting(*events, relative), edges)
     signal = inner & (table.label == 1)
-    for efficiency in config.evaluation.working_points:
+    for efficiency in spec.settings.working_points:
         cut = cut_at_efficiency(score[signal], table.weight[signal], efficiency)
         numbers.working[efficiency] = {}
         for domain in labelled_domains(table):
             mask = table.of_domain(domain) & (table.label >= 0)
-            own = (score[mask], table.label[mask], table.weight[mask])
-            counting = significance_at(Counting(*own, relative), cut)
-            numbers.working[efficiency][domain] = working_point(*own, cut), counting
+            in_domain = (score[mask], table.label[mask], table.weight[mask])
+            counting = significance_at(Counting(*in_domain, relative), cut)
+            numbers.working[efficiency][domain] = working_point(*in_domain, cut), counting
 
 
 def column(table: FeatureTable, name: str) -> Array:
@@ -209,27 +195,27 @@ def column(table: FeatureTable, name: str) -> Array:
     return np.asarray(values, dtype=np.float64)
 
 
-def _against_variables(numbers: ModelNumbers, config: AnalysisConfig, table: FeatureTable, score: Array) -> None:
+def _against_variables(numbers: ModelNumbers, spec: EvaluationSpec, table: FeatureTable, score: Array) -> None:
     """Fill in efficiency and flatness, in the source.
 
     The efficiency is that of the first working point against variables; the flatness is against protected variables.
     """
-    of_source = table.of_domain(config.domains[0])
+    of_source = table.of_domain(spec.domains.nominal)
     masks = {name: of_source & (table.label == label) for name, label in LABELS.items()}
-    first = config.evaluation.working_points[0]
+    first = spec.settings.working_points[0]
     cut = cut_at_efficiency(score[masks["signal"]], table.weight[masks["signal"]], first)
-    for variable in config.evaluation.efficiency_against:
+    for variable in spec.settings.efficiency_against:
         values = column(table, variable)
         edges = quantile_edges(values[masks["background"]])
         numbers.efficiency[variable] = {
             name: efficiency_curve(values[mask], score[mask], table.weight[mask], cut, edges)
             for name, mask in masks.items()
         }
-    for variable in config.evaluation.protected:
+    for variable in spec.settings.protected:
         values = column(table, variable)
         numbers.flatness[variable] = {
             name: _or_reason(flatness, values[mask], score[mask], table.weight[mask], name=variable, class_name=name,
-                             seed=config.seed)
+                             seed=spec.seed)
             for name, mask in masks.items()
         }  # fmt: skip
 
@@ -241,39 +227,39 @@ def _or_reason(function: Callable[..., Flatness], *values: Array, **options: Any
         return str(reason)
 
 
-def overtraining(judged: EvaluationInput, model: str) -> dict[str, OvertrainingTest] | str:
+def overtraining(evaluated: EvaluationInput, model: str) -> dict[str, OvertrainingTest] | str:
     """Compare the scores of training events and of unseen events by the models of fold 0.
 
     The training events are those that the models of fold 0 were trained on; the unseen ones are the events of fold 0.
     Both are events of the samples that the model was trained on, without validation events.
 
     Args:
-        judged: the events, scores and networks.
+        evaluated: the events, scores and networks.
         model: name of the model.
 
     Returns:
         The test of each class, or the reason if there is none.
 
     """
-    if judged.rescore is None:
+    if evaluated.rescore is None:
         return "the trained models were not at hand"
-    config, table = judged.config, judged.table
-    used = table.of_samples(config.training_samples(model)) & ~table.validation
+    spec, table = evaluated.spec, evaluated.table
+    used = table.of_samples(spec.models[model].samples) & ~table.validation
     trained, unseen = used & (table.fold != 0), used & (table.fold == 0)
     places = np.flatnonzero(trained)
     blocks = [places[start : start + _RESCORED] for start in range(0, len(places), _RESCORED)] or [places]
-    score = np.concatenate([judged.rescore(table.select(rows), model, 0) for rows in blocks])
+    score = np.concatenate([evaluated.rescore(table.select(rows), model, 0) for rows in blocks])
     label_of, weight_of = table.label[places], table.weight[places]
-    tested = np.asarray(judged.scores[model])
-    found: dict[str, OvertrainingTest] = {}
+    tested = np.asarray(evaluated.scores[model])
+    tests: dict[str, OvertrainingTest] = {}
     for name, label in LABELS.items():
         of_class = label_of == label
         rows = unseen & (table.label == label)
         try:
-            found[name] = overtraining_test(
+            tests[name] = overtraining_test(
                 score[of_class], weight_of[of_class], tested[rows], table.weight[rows],
-                class_name=name, edges=np.linspace(0.0, 1.0, 21), seed=config.seed,
+                class_name=name, edges=np.linspace(0.0, 1.0, 21), seed=spec.seed,
             )  # fmt: skip
         except DataError as reason:
             return str(reason)
-    return found
+    return tests

@@ -13,7 +13,7 @@ from hepda.errors import ConfigError, DataError
 from hepda.evaluation.differences.probes import KINDS, permutation_importance, probe, removal
 from hepda.evaluation.results import FeatureImportance, InputRemoval, ProbeResult
 from hepda.events.dataset.splits import is_chosen
-from hepda.events.domains.roles import Selection, classes_of, compared
+from hepda.events.domains.roles import Selection, common_classes, compared
 from hepda.events.table.feature_table import FeatureTable
 
 if TYPE_CHECKING:
@@ -27,13 +27,13 @@ MOST_SEEN = 20 * MAX_PROBE_EVENTS  # in each domain; their features and embeddin
 MAX_REPLICAS = 100  # the error is then known to 7 %, which is enough
 
 
-def probes(judged: EvaluationInput, model: str, other: str) -> dict[str, tuple[ProbeResult, ...] | str]:
+def probes(evaluated: EvaluationInput, model: str, other: str) -> dict[str, tuple[ProbeResult, ...] | str]:
     """Train both kinds of probes to separate one other domain from the source, for each class.
 
     Only events of fold 0 are used: their score and embedding come from networks that saw none of these events.
 
     Args:
-        judged: the events, scores and networks.
+        evaluated: the events, scores and networks.
         model: the model whose score and embedding the probes see; "" for probes of the inputs.
         other: the domain that is compared with the source.
 
@@ -41,29 +41,30 @@ def probes(judged: EvaluationInput, model: str, other: str) -> dict[str, tuple[P
         By class: the results, or the reason if a class has too few events for two folds.
 
     """
-    table = judged.table
+    table = evaluated.table
     values: dict[str, Callable[[Mask], Array]] = {"inputs": lambda mask: table.features[mask]}
     if model:
-        values = {"score": lambda mask: judged.scores[model][mask]}
-        if model in judged.networks:
+        values = {"score": lambda mask: evaluated.scores[model][mask]}
+        if model in evaluated.networks:
             from hepda.events.training.tensors import model_features
 
-            network = load_network(judged.networks[model], table.names)
-            values["embedding"] = lambda mask: network.embed(model_features(judged.config, table, model, rows=mask))
-    found: dict[str, tuple[ProbeResult, ...] | str] = {}
-    for sides in _sides(judged, other):
+            network = load_network(evaluated.networks[model], table.names)
+            spec = evaluated.spec.models[model]
+            values["embedding"] = lambda mask: network.embed(model_features(spec, table, rows=mask))
+    by_class: dict[str, tuple[ProbeResult, ...] | str] = {}
+    for sides in _sides(evaluated, other):
         try:
-            found[sides[0].class_name] = tuple(_ask(judged, values, sides))
+            by_class[sides[0].class_name] = tuple(_probe_all(evaluated, values, sides))
         except DataError as reason:
-            found[sides[0].class_name] = str(reason)
-    return found
+            by_class[sides[0].class_name] = str(reason)
+    return by_class
 
 
-def _sides(judged: EvaluationInput, other: str) -> list[Sequence[Selection]]:
+def _sides(evaluated: EvaluationInput, other: str) -> list[Sequence[Selection]]:
     """Return the events of source and other in fold 0: of each class, or of all if the classes are unknown."""
-    table, config = judged.table, judged.config
-    classes = classes_of(config, table, other)
-    pairs = [compared(config, table, other, name) for name in classes] or [compared(config, table, other)]
+    table, spec = evaluated.table, evaluated.spec
+    classes = common_classes(spec.domains, table, other)
+    pairs = [compared(spec, table, other, name) for name in classes] or [compared(spec, table, other)]
     return [[Selection(_few(table, side.mask), side.class_name) for side in pair] for pair in pairs]
 
 
@@ -72,49 +73,49 @@ def _few(table: FeatureTable, mask: Mask) -> Mask:
 
     The part is still larger than what a probe takes.
     """
-    mine = np.asarray(mask & (table.fold == 0))
-    count = int(mine.sum())
-    return mine if count <= MOST_SEEN else np.asarray(mine & is_chosen(table.key, MOST_SEEN / count))
+    in_fold = np.asarray(mask & (table.fold == 0))
+    count = int(in_fold.sum())
+    return in_fold if count <= MOST_SEEN else np.asarray(in_fold & is_chosen(table.key, MOST_SEEN / count))
 
 
-def _ask(
-    judged: EvaluationInput, values: Mapping[str, Callable[[Mask], Array]], sides: Sequence[Selection]
+def _probe_all(
+    evaluated: EvaluationInput, values: Mapping[str, Callable[[Mask], Array]], sides: Sequence[Selection]
 ) -> Iterator[ProbeResult]:
-    config = judged.config
-    weights = [judged.table.weight[side.mask] for side in sides]
-    replicas = min(max(2, config.evaluation.bootstrap), MAX_REPLICAS)
+    spec = evaluated.spec
+    weights = [evaluated.table.weight[side.mask] for side in sides]
+    replicas = min(spec.replicas, MAX_REPLICAS)
     for name, of in values.items():
         seen = [of(side.mask) for side in sides]
         for kind in KINDS:
             yield probe(
                 *seen, *weights, kind=kind, representation=name, class_name=sides[0].class_name,
-                seed=config.seed, max_events=MAX_PROBE_EVENTS, replicas=replicas,
+                seed=spec.seed, max_events=MAX_PROBE_EVENTS, replicas=replicas,
             )  # fmt: skip
 
 
-def importance(judged: EvaluationInput, other: str) -> FeatureImportance | str:
+def importance(evaluated: EvaluationInput, other: str) -> FeatureImportance | str:
     """Return which inputs separate another domain from the source, for the compared class.
 
     If this cannot be computed, return the reason instead.
     """
-    table, config = judged.table, judged.config
-    one, two = (_few(table, side.mask) for side in compared(config, table, other))
+    table, spec = evaluated.table, evaluated.spec
+    one, two = (_few(table, side.mask) for side in compared(spec, table, other))
     try:
         return permutation_importance(
             table.features[one], table.features[two], table.names, table.weight[one], table.weight[two],
-            kind="mlp", seed=config.seed, max_events=MAX_PROBE_EVENTS,
+            kind="mlp", seed=spec.seed, max_events=MAX_PROBE_EVENTS,
         )  # fmt: skip
     except DataError as reason:
         return str(reason)
 
 
-def input_removal(judged: EvaluationInput, other: str, order: Sequence[str]) -> InputRemoval | str:
+def input_removal(evaluated: EvaluationInput, other: str, order: Sequence[str]) -> InputRemoval | str:
     """Return how well domains and classes are separated without the inputs that come first in `order`.
 
     The domains are compared as in `importance`, which gives the order. Signal and background are those of the source.
 
     Args:
-        judged: the events, scores and networks.
+        evaluated: the events, scores and networks.
         other: the domain that is compared with the source.
         order: names of the inputs, the most important first.
 
@@ -122,14 +123,14 @@ def input_removal(judged: EvaluationInput, other: str, order: Sequence[str]) -> 
         The AUCs by number of removed inputs, or the reason if they cannot be computed.
 
     """
-    table, config = judged.table, judged.config
-    source = table.of_domain(config.domains[0])
+    table, spec = evaluated.table, evaluated.spec
+    source = table.of_domain(spec.domains.nominal)
     classes = [_few(table, source & (table.label == label)) for label in (0, 1)]
-    domains = [_few(table, side.mask) for side in compared(config, table, other)]
+    domains = [_few(table, side.mask) for side in compared(spec, table, other)]
     one, two = ((table.features[a], table.features[b], table.weight[a], table.weight[b]) for a, b in (domains, classes))
-    replicas = min(max(2, config.evaluation.bootstrap), MAX_REPLICAS)
+    replicas = min(spec.replicas, MAX_REPLICAS)
     try:
-        return removal(one, two, table.names, order, max_events=MAX_PROBE_EVENTS, replicas=replicas, seed=config.seed)
+        return removal(one, two, table.names, order, max_events=MAX_PROBE_EVENTS, replicas=replicas, seed=spec.seed)
     except DataError as reason:
         return str(reason)
 

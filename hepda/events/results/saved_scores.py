@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hepda.config import AnalysisConfig
 from hepda.errors import ConfigError
 from hepda.events.dataset.splits import is_validation
+from hepda.events.specs import DatasetSpec
 from hepda.events.table.feature_table import FeatureTable
 from hepda.runtime import run_directory
 
 
-def kinds_of(config: AnalysisConfig) -> dict[str, str]:
+def kinds_of(models: Iterable[str]) -> dict[str, str]:
     """Return the columns of scores.parquet and the kinds of values that `read_scores` requires."""
-    own = {
+    columns = {
         "key": "u",
         "weight": "f",
         "label": "i",
@@ -25,24 +26,28 @@ def kinds_of(config: AnalysisConfig) -> dict[str, str]:
         "sample": run_directory.NAMES,
         "domain": run_directory.NAMES,
     }
-    return own | dict.fromkeys(config.models, "f")
+    return columns | dict.fromkeys(models, "f")
 
 
-def read_scored(config: AnalysisConfig, run: Path) -> tuple[FeatureTable, dict[str, NDArray[np.float32]]]:
+def read_scored(spec: DatasetSpec, run: Path) -> tuple[FeatureTable, dict[str, NDArray[np.float32]]]:
     """Read the events (features [n, 0]) and the score [n] of each model from a run.
 
     Args:
-        config: the analysis file of the run.
+        spec: the samples, domains, models and the split of the run's analysis file.
         run: the run directory.
 
     Raises:
         ConfigError: the run has no scores, or they are not those of its analysis file.
 
     """
-    saved, path, page = run_directory.read_scores(run, kinds_of(config)), run / "scores.parquet", run / "config.yaml"
-    sample, names = _codes(saved["sample"])
-    domain, domains = _codes(saved["domain"])
-    if names != tuple(config.samples) or domains != config.domains:
+    saved, path, page = (
+        run_directory.read_scores(run, kinds_of(spec.models)),
+        run / "scores.parquet",
+        run / "config.yaml",
+    )
+    sample, sample_names = _codes(saved["sample"])
+    domain, domain_names = _codes(saved["domain"])
+    if sample_names != tuple(spec.samples) or domain_names != spec.domains:
         raise ConfigError(f"{path} has not the samples and domains of {page}: it was changed. Train again.")
     key = saved["key"].to_numpy()
     table = FeatureTable(
@@ -51,18 +56,18 @@ def read_scored(config: AnalysisConfig, run: Path) -> tuple[FeatureTable, dict[s
         weight=saved["weight"].to_numpy(),
         label=saved["label"].to_numpy(),
         domain=domain,
-        domain_names=domains,
+        domain_names=domain_names,
         sample=sample,
-        sample_names=names,
+        sample_names=sample_names,
         fold=saved["fold"].to_numpy(),
-        validation=is_validation(key, config.split.validation),
+        validation=is_validation(key, spec.split.validation),
         key=key,
     )
-    return table, {model: saved[model].to_numpy() for model in config.models}
+    return table, {model: saved[model].to_numpy() for model in spec.models}
 
 
 def _codes(column: Any) -> tuple[NDArray[np.int16], tuple[str, ...]]:
     """Return a column of names as numbers, and the names."""
-    whole = column.combine_chunks()
-    whole = whole.chunk(0) if hasattr(whole, "chunk") else whole
-    return np.asarray(whole.indices).astype(np.int16), tuple(whole.dictionary.to_pylist())
+    codes = column.combine_chunks()
+    codes = codes.chunk(0) if hasattr(codes, "chunk") else codes
+    return np.asarray(codes.indices).astype(np.int16), tuple(codes.dictionary.to_pylist())

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hepda.config import AnalysisConfig
 from hepda.events.dataset.splits import is_chosen
 from hepda.events.domains.roles import LABELS
 from hepda.events.table.feature_table import FeatureTable
@@ -24,10 +23,15 @@ _BLOCK = 1_000_000
 """Number of events that are processed at once."""
 
 
-def shares_of(config: AnalysisConfig, table: FeatureTable) -> dict[tuple[str, str], float]:
+def shares_of(most: int, table: FeatureTable) -> dict[tuple[str, str], float]:
     """Return the share of the events that is evaluated, by domain and class, if it is not all of them.
 
     Data are always evaluated completely.
+
+    Args:
+        most: largest number of evaluated events of a class in a domain.
+        table: the events.
+
     """
     counts: dict[tuple[str, str], int] = {}
     for block in _blocks(table):
@@ -36,7 +40,6 @@ def shares_of(config: AnalysisConfig, table: FeatureTable) -> dict[tuple[str, st
             for name, label in LABELS.items():
                 here = int(np.count_nonzero(inside & (table.label[block] == label)))
                 counts[domain, name] = counts.get((domain, name), 0) + here
-    most = config.evaluation.events
     return {key: most / count for key, count in counts.items() if count > most}
 
 
@@ -64,7 +67,7 @@ def thinned(
     kept = np.concatenate([_kept(table, shares, block) for block in _blocks(table)])
     heavier = _counts(table, np.ones_like(kept)) / np.maximum(_counts(table, kept), 1)
     writer = TableWriter(folder, dict.fromkeys(table.columns, np.nan))
-    judged = {model: np.empty(int(kept.sum()), np.float32) for model in scores}
+    evaluated = {model: np.empty(int(kept.sum()), np.float32) for model in scores}
     done = 0
     try:
         for block in _blocks(table):
@@ -73,13 +76,14 @@ def thinned(
             part.weight[:] *= heavier[part.sample]
             writer.append(part)
             for model, score in scores.items():
-                judged[model][done : done + len(rows)] = score[rows]
+                evaluated[model][done : done + len(rows)] = score[rows]
             done += len(rows)
         small = writer.finish()
     except BaseException:
         writer.abandon()
         raise
-    return small, {model: _stored(folder / f"score{i}.npy", score) for i, (model, score) in enumerate(judged.items())}
+    stored = {model: _stored(folder / f"score{i}.npy", score) for i, (model, score) in enumerate(evaluated.items())}
+    return small, stored
 
 
 def _stored(path: Path, values: Array) -> Array:
@@ -109,7 +113,7 @@ def _counts(table: FeatureTable, mask: NDArray[np.bool_]) -> NDArray[np.float64]
     return np.asarray(sum(parts, np.zeros(names, np.int64)), dtype=np.float64)
 
 
-def told(shares: Mapping[tuple[str, str], float]) -> str:
+def as_text(shares: Mapping[tuple[str, str], float]) -> str:
     """Return the shares formatted as text, for the terminal and the report."""
     parts = ", ".join(f"{100 * share:.3g} % of the {name} of {domain}" for (domain, name), share in shares.items())
     return (

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from hepda.config import AnalysisConfig
 from hepda.evaluation.differences.ratios import judge, verdict
 from hepda.evaluation.results import (
     BiasResult,
@@ -16,9 +15,10 @@ from hepda.evaluation.results import (
     Significance,
     WorkingPoint,
 )
-from hepda.events.domains.roles import UNLABELLED, adapted_to, held_out_domains, trained_on
+from hepda.events.domains.roles import UNLABELLED
+from hepda.events.domains.spec import EvaluationSpec
 from hepda.events.results.evaluate import Numbers
-from hepda.events.results.per_model import ModelNumbers, shift_points
+from hepda.events.results.per_model import ModelNumbers
 from hepda.events.results.training_noise import TrainingNoise, TrainingSpread
 from hepda.events.training.model_description import setup_of
 
@@ -41,7 +41,7 @@ def auc_of(numbers: Numbers, model: str) -> dict[str, Any]:
     """Return models.<model>.auc: a value with its interval for each domain."""
     known = {domain: interval(numbers.auc(model, domain)) for domain in numbers.rocs}
     reasons = dict.fromkeys(numbers.unlabelled, UNLABELLED)
-    reasons |= {domain: f"it has no {missing} events" for domain, missing in numbers.lacking.items()}
+    reasons |= {domain: f"it has no {missing} events" for domain, missing in numbers.missing_class.items()}
     nothing = {"value": None, "low": None, "high": None}
     return known | {domain: nothing | {"why": why} for domain, why in reasons.items()}
 
@@ -105,7 +105,7 @@ def ratio_of(found: ShiftRatio) -> dict[str, Any]:
     return with_why(ratio | parts | {"resolved": found.resolved}, [found.why])
 
 
-def verdict_of(config: AnalysisConfig, numbers: Numbers, model: str) -> dict[str, Any] | None:
+def verdict_of(spec: EvaluationSpec, numbers: Numbers, model: str) -> dict[str, Any] | None:
     """Return models.<model>.verdict: the conclusion from the shifts at each signal efficiency.
 
     The domain of the verdict is the one that the model was adapted to, or the first compared one. A model without
@@ -113,7 +113,7 @@ def verdict_of(config: AnalysisConfig, numbers: Numbers, model: str) -> dict[str
     reduction by adaptation.
 
     Args:
-        config: the analysis.
+        spec: the settings of the evaluation.
         numbers: the numbers of the run.
         model: name of the model.
 
@@ -122,11 +122,12 @@ def verdict_of(config: AnalysisConfig, numbers: Numbers, model: str) -> dict[str
 
     """
     ratios = numbers.models[model].ratios
-    unseen = [name for name in held_out_domains(config) if name in ratios]
+    unseen = [name for name in spec.domains.held_out if name in ratios]
     seen = [name for name in ratios if name not in unseen and name not in numbers.unlabelled]
-    target = adapted_to(config, model) if model in config.models else None
+    about = spec.models.get(model)
+    target = None if about is None else about.adapted_to
     trained = target if target in ratios else next(iter(seen), None)
-    if trained is None or (model in config.models and trained_on(config, model)[:1] != (numbers.source,)):
+    if trained is None or (about is not None and about.trained_on[:1] != (numbers.source,)):
         return None
     third = unseen[0] if unseen else None
     head = {"domain": trained, "third": third, "adapted": target is not None}
@@ -139,15 +140,15 @@ def verdict_of(config: AnalysisConfig, numbers: Numbers, model: str) -> dict[str
     return head | {"points": said}
 
 
-def untold_bias(config: AnalysisConfig, why: str) -> dict[str, Any]:
+def excluded_bias(spec: EvaluationSpec, why: str) -> dict[str, Any]:
     """Do the same as `bias_of` for a domain that was not compared."""
     names = ("class", "ks", "ks_null", "wasserstein", "chi2_ndf", "jensen_shannon", "energy", "p_value")
-    points = dict.fromkeys((f"{point:g}" for point in shift_points(config)), None)
+    points = dict.fromkeys((f"{point:g}" for point in spec.shift_points), None)
     shifts = {"efficiency_shift": points, "efficiency_shift_error": dict(points)}
     return dict.fromkeys(names, None) | shifts | {"why": why}
 
 
-def untold_closure(why: str) -> dict[str, Any]:
+def excluded_closure(why: str) -> dict[str, Any]:
     """Do the same as `closure_of` for a domain that was not fitted."""
     names = ("mu", "error", "pull", "truth", "sample_error", "background_scale")
     return dict.fromkeys(names, None) | {"why": why}
@@ -185,7 +186,7 @@ def significance_of(found: ModelNumbers) -> dict[str, Any]:
         if one is not None and one.low is not None and one.high is not None:
             entry[f"{name}_error"] = 0.5 * (one.high - one.low)
             entry[f"{name}_interval"] = {"low": one.low, "high": one.high}
-    told = {} if found.rival is None else {"bias_from": found.rival}
+    told = {} if found.bias_from is None else {"bias_from": found.bias_from}
     return with_why(entry | told, [*reasons, binned.why])
 
 
@@ -211,16 +212,16 @@ def probes_of(found: tuple[ProbeResult, ...] | str) -> dict[str, Any]:
     return entry
 
 
-def domain_auc_of(config: AnalysisConfig, numbers: Numbers, model: str, other: str) -> dict[str, Any]:
+def domain_auc_of(spec: EvaluationSpec, numbers: Numbers, model: str, other: str) -> dict[str, Any]:
     """Return models.<model>.domain_auc.<source>:<other>.
 
     The values are those of the probes that are trees, for the compared class.
     """
     nothing = dict.fromkeys(REPRESENTATIONS)
-    if not config.evaluation.probes:
+    if not spec.settings.probes:
         return nothing | {"why": "`evaluation.probes` is off"}
-    if other in numbers.untold:
-        return nothing | {"why": numbers.untold[other]}
+    if other in numbers.excluded:
+        return nothing | {"why": numbers.excluded[other]}
     wanted = numbers.models[model].bias[other].class_name
     entry: dict[str, Any] = {}
     reasons = []
@@ -234,15 +235,15 @@ def domain_auc_of(config: AnalysisConfig, numbers: Numbers, model: str, other: s
     return with_why(nothing | entry, reasons)
 
 
-def model_metrics(config: AnalysisConfig, numbers: Numbers, model: str, training: dict[str, Any]) -> dict[str, Any]:
+def model_metrics(spec: EvaluationSpec, numbers: Numbers, model: str, training: dict[str, Any]) -> dict[str, Any]:
     """Return models.<model> of metrics.json."""
     own = numbers.models[model]
-    pairs = {other: f"{numbers.source}:{other}" for other in (*own.bias, *numbers.untold)}
+    pairs = {other: f"{numbers.source}:{other}" for other in (*own.bias, *numbers.excluded)}
     bias = {other: bias_of(found) for other, found in own.bias.items()}
-    bias |= {other: untold_bias(config, why) for other, why in numbers.untold.items()}
+    bias |= {other: excluded_bias(spec, why) for other, why in numbers.excluded.items()}
     closure = {other: closure_of(found) for other, found in own.closure.items()}
-    untold = {other: why for other, why in numbers.untold.items() if other not in closure}
-    setup = {"setup": setup_of(config, model)} if model in config.models else {}
+    excluded = {other: why for other, why in numbers.excluded.items() if other not in closure}
+    setup = {"setup": setup_of(spec.models[model])} if model in spec.models else {}
     entry: dict[str, Any] = {**setup, "auc": auc_of(numbers, model)}
     if own.ratios:
         entry["auc_difference"] = auc_difference_of(numbers, model)
@@ -250,12 +251,12 @@ def model_metrics(config: AnalysisConfig, numbers: Numbers, model: str, training
             pairs[other]: {f"{r.signal_efficiency:g}": ratio_of(r) for r in found}
             for other, found in own.ratios.items()
         }
-        said = verdict_of(config, numbers, model)
+        said = verdict_of(spec, numbers, model)
         entry |= {} if said is None else {"verdict": said}
     entry |= {
         "bias": {pairs[other]: found for other, found in bias.items()},
         "tests": {pairs[other]: {name: tests_of(t) for name, t in found.items()} for other, found in own.tests.items()},
-        "domain_auc": {pair: domain_auc_of(config, numbers, model, other) for other, pair in pairs.items()},
+        "domain_auc": {pair: domain_auc_of(spec, numbers, model, other) for other, pair in pairs.items()},
     }
     if own.probes:
         entry["probes"] = {
@@ -269,7 +270,7 @@ def model_metrics(config: AnalysisConfig, numbers: Numbers, model: str, training
         },
         **_guards(own),
         **({} if own.noise is None else {"training_noise": noise_of(own.noise, numbers.source)}),
-        "closure": closure | {other: untold_closure(why) for other, why in untold.items()},
+        "closure": closure | {other: excluded_closure(why) for other, why in excluded.items()},
         **{key: reweighting_of(training[key]) for key in REWEIGHTINGS if key in training},
         "training": {key: value for key, value in training.items() if key not in REWEIGHTINGS},
     }

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from hepda.config import NetworkConfig
 from hepda.errors import DataError
 from hepda.evaluation.differences.bias import efficiency_shift
 from hepda.evaluation.roc import auc
@@ -60,33 +59,33 @@ class TrainingNoise:
     shifts: dict[str, dict[float, TrainingSpread]] = field(default_factory=dict)
 
 
-def training_noise(judged: EvaluationInput, model: str, score: Array) -> TrainingNoise:
+def training_noise(evaluated: EvaluationInput, model: str, score: Array) -> TrainingNoise:
     """Return the spread over the members of an ensemble, or over folds if there is no ensemble.
 
     Args:
-        judged: the events, scores and networks.
+        evaluated: the events, scores and networks.
         model: name of the model.
         score: the score [n] of all events, as used in the evaluation.
 
     """
-    section = judged.config.models.get(model)
-    members = section.ensemble if isinstance(section, NetworkConfig) else 1
-    everything = np.ones(len(judged.table), dtype=bool)
-    if members > 1 and judged.rescore is not None:
-        again = judged.rescore
-        used = _used(judged)
-        parts = ((_member_score(judged.table, used, model, member, again), everything) for member in range(members))
-        return _noise(judged, "members", members, parts)
-    folds = judged.config.split.folds
-    return _noise(judged, "folds", folds, ((score, judged.table.fold == fold) for fold in range(folds)))
+    about = evaluated.spec.models.get(model)
+    members = 1 if about is None else about.members
+    everything = np.ones(len(evaluated.table), dtype=bool)
+    if members > 1 and evaluated.rescore is not None:
+        again = evaluated.rescore
+        used = _used(evaluated)
+        parts = ((_member_score(evaluated.table, used, model, member, again), everything) for member in range(members))
+        return _noise(evaluated, "members", members, parts)
+    folds = evaluated.spec.folds
+    return _noise(evaluated, "folds", folds, ((score, evaluated.table.fold == fold) for fold in range(folds)))
 
 
-def _used(judged: EvaluationInput) -> NDArray[np.bool_]:
+def _used(evaluated: EvaluationInput) -> NDArray[np.bool_]:
     """Return the mask [n] of the events that any of the numbers uses."""
-    table, config = judged.table, judged.config
-    used = table.of_domain(config.domains[0]) & (table.label >= 0)
-    for other in judged.others:
-        used |= compared(config, table, other)[1].mask
+    table, spec = evaluated.table, evaluated.spec
+    used = table.of_domain(spec.domains.nominal) & (table.label >= 0)
+    for other in evaluated.others:
+        used |= compared(spec, table, other)[1].mask
     return used
 
 
@@ -104,7 +103,7 @@ def _member_score(
 
 
 def _noise(
-    judged: EvaluationInput,
+    evaluated: EvaluationInput,
     over: Literal["members", "folds"],
     trainings: int,
     parts: Iterator[tuple[Array, NDArray[np.bool_]]],
@@ -112,16 +111,16 @@ def _noise(
     """Return the numbers of each part.
 
     Args:
-        judged: the events, scores and networks.
+        evaluated: the events, scores and networks.
         over: what the parts are.
         trainings: number of parts.
         parts: for each part its score and the mask of the events that it is evaluated on, both [n].
 
     """
-    table, config = judged.table, judged.config
-    source = table.of_domain(config.domains[0])
-    pairs = {other: [side.mask for side in compared(config, table, other)] for other in judged.others}
-    points = config.evaluation.working_points
+    table, spec = evaluated.table, evaluated.spec
+    source = table.of_domain(spec.domains.nominal)
+    pairs = {other: [side.mask for side in compared(spec, table, other)] for other in evaluated.others}
+    points = spec.settings.working_points
     areas: list[float] = []
     shifts: dict[str, dict[float, list[float]]] = {other: {point: [] for point in points} for other in pairs}
     for score, mask in parts:
@@ -132,15 +131,15 @@ def _noise(
             continue  # too few events of a class in this fold, so it gives no number
         signal = inner & (table.label == 1)
         for other, sides in pairs.items():
-            own, theirs = (mask & side for side in sides)
+            one, two = (mask & side for side in sides)
             try:
-                found = efficiency_shift(
-                    score[signal], table.weight[signal], score[own], table.weight[own], score[theirs],
-                    table.weight[theirs], points,
+                shifts_of_part = efficiency_shift(
+                    score[signal], table.weight[signal], score[one], table.weight[one], score[two], table.weight[two],
+                    points,
                 )  # fmt: skip
             except DataError:
                 continue
-            for shift in found:
+            for shift in shifts_of_part:
                 if shift.shift is not None:
                     shifts[other][shift.signal_efficiency].append(shift.shift)
     return TrainingNoise(
@@ -149,9 +148,11 @@ def _noise(
         _spread(areas, trainings),
         {
             other: {
-                point: spread for point, values in found.items() if (spread := _spread(values, trainings)) is not None
+                point: spread
+                for point, values in by_point.items()
+                if (spread := _spread(values, trainings)) is not None
             }
-            for other, found in shifts.items()
+            for other, by_point in shifts.items()
         },
     )
 

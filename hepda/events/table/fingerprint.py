@@ -6,14 +6,17 @@ import hashlib
 import json
 import stat
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from hepda.config import AnalysisConfig
+from hepda.config import ModelConfig
+from hepda.config.section import Section
 from hepda.events.expressions.user_functions import registered_versions
 from hepda.events.files.locations import is_remote
+from hepda.events.specs import DatasetSpec
 
 State = tuple[int, str]
 """Bytes of a file, and a text that changes with its content: see `state_of`."""
@@ -22,7 +25,7 @@ _ENDS = 65_536
 last."""
 
 # Keys on which no row of the table depends. A new key that is not listed here only causes another reading.
-_TABLE_FREE = ("name", "luminosity_label", "plots", "evaluation", "training", "seed", "negative_weights", "systematics")
+_TABLE_FREE = ("systematics", "plots")
 _SAMPLE_FREE = ("label", "color")
 _SECTION_FREE = (
     "encoder", "class_head", "dropout", "activation", "ensemble", "training", "library", "iterations", "learning_rate",
@@ -34,22 +37,31 @@ _DOMAIN_FREE = (
 )  # fmt: skip
 
 
-def table_identity(config: AnalysisConfig) -> str:
-    """Return a name of the events that a config reads.
+def table_identity(spec: DatasetSpec) -> str:
+    """Return a name of the events that an analysis reads.
 
-    Configs with the same name make the same rows of the same files.
+    Specifications with the same name make the same rows of the same files.
     """
-    told = config.model_dump(mode="json", by_alias=True)
-    told = {key: value for key, value in told.items() if key not in _TABLE_FREE}
-    for sample in told["samples"].values():
-        for key in _SAMPLE_FREE:
-            sample.pop(key, None)
-    for section in told["models"].values():
-        for key in _SECTION_FREE:
-            section.pop(key, None)
-        for key in _DOMAIN_FREE:
-            (section.get("domain") or {}).pop(key, None)
-    return name_of(told)
+    keys = [field.name for field in fields(spec) if field.name not in (*_TABLE_FREE, "models", "samples")]
+    identity = {key: _plain(getattr(spec, key)) for key in keys}
+    identity["samples"] = {name: _plain(sample, _SAMPLE_FREE) for name, sample in spec.samples.items()}
+    identity["models"] = {name: _model_identity(model.section) for name, model in spec.models.items()}
+    return name_of(identity)
+
+
+def _model_identity(section: ModelConfig) -> Any:
+    """Return the part of a model's section on which the columns of its domain loss depend."""
+    identity = _plain(section, _SECTION_FREE)
+    for key in _DOMAIN_FREE:
+        (identity.get("domain") or {}).pop(key, None)
+    return identity
+
+
+def _plain(value: Any, without: Sequence[str] = ()) -> Any:
+    """Return a section, or a mapping of sections, as JSON values, without some keys."""
+    if isinstance(value, Section):
+        return {k: v for k, v in value.model_dump(mode="json", by_alias=True).items() if k not in without}
+    return {k: _plain(v) for k, v in value.items()} if isinstance(value, Mapping) else value
 
 
 def name_of(value: Any) -> str:
@@ -114,20 +126,18 @@ def states_of(files: Mapping[str, Sequence[str]]) -> dict[str, State | None]:
     return {path: state_of(path) for paths in files.values() for path in paths}
 
 
-def table_name(
-    config: AnalysisConfig, files: Mapping[str, Sequence[str]], states: Mapping[str, State | None]
-) -> str | None:
-    """Return a name of the table that a config makes of the present files of its samples.
+def table_name(spec: DatasetSpec, files: Mapping[str, Sequence[str]], states: Mapping[str, State | None]) -> str | None:
+    """Return a name of the table that is made of the present files of the samples.
 
     It is None if the state of a file is not known.
 
     Args:
-        config: the analysis.
+        spec: what determines the table.
         files: the paths of the files, by sample.
         states: the states of the files, by path.
 
     """
     if any(state is None for state in states.values()):
         return None
-    told = {name: [[path, *(states[path] or ())] for path in paths] for name, paths in files.items()}
-    return name_of([table_identity(config), told, data_version()])
+    present = {name: [[path, *(states[path] or ())] for path in paths] for name, paths in files.items()}
+    return name_of([table_identity(spec), present, data_version()])

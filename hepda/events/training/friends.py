@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hepda.config import AnalysisConfig
 from hepda.config.events.systematics import ShapeSystematic
 from hepda.errors import ConfigError, DataError, ExpressionError, SourceError, nearest
 from hepda.events.dataset.chunks import MOST_ENTRIES, SPAN_ENTRIES, ChunkReader, Faults, stretches
@@ -30,6 +29,7 @@ from hepda.events.expressions.columns import Column
 from hepda.events.expressions.parser import check_names, needed_names, parse
 from hepda.events.files.locations import is_remote
 from hepda.events.files.opening import Tree, integers, open_tree
+from hepda.events.specs import DatasetSpec, SystematicsSpec
 from hepda.events.table.feature_table import FeatureTable
 
 Array = NDArray[Any]
@@ -87,24 +87,24 @@ class _Columns:
         return found | {_ENTRY: Column(np.arange(start, stop))}
 
 
-def shapes(config: AnalysisConfig) -> dict[str, Mapping[str, str]]:
+def shapes(systematics: SystematicsSpec) -> dict[str, Mapping[str, str]]:
     """Return the shape systematics by `<systematic>_<side>`: branch -> the branch that replaces it."""
     return {
         f"{name}_{side}": getattr(section, side)
-        for name, section in config.systematics.items()
+        for name, section in systematics.sections.items()
         if isinstance(section, ShapeSystematic)
         for side in SIDES
         if getattr(section, side) is not None
     }
 
 
-def sample_for(config: AnalysisConfig, path: str, named: str | None) -> str | None:
+def sample_for(spec: DatasetSpec, path: str, named: str | None) -> str | None:
     """Return the sample whose tree, aliases and variables are used to read a file.
 
     It is the sample named by `--sample`, or a sample that lists the file.
 
     Args:
-        config: the analysis.
+        spec: what determines the tables of the analysis.
         path: the file.
         named: the sample named by `--sample`; None if there is none.
 
@@ -116,17 +116,17 @@ def sample_for(config: AnalysisConfig, path: str, named: str | None) -> str | No
 
     """
     if named is not None:
-        if named not in config.samples:
-            raise ConfigError(f"--sample {named}: the run has no such sample.{nearest(named, config.samples)}")
+        if named not in spec.samples:
+            raise ConfigError(f"--sample {named}: the run has no such sample.{nearest(named, spec.samples)}")
         return named
-    own = [name for name, sample in config.samples.items() if any(_lists(text, path) for text in sample.files)]
-    ways = {repr((s.tree, s.aliases, s.variables)) for s in (config.samples[name] for name in own)}
+    names = [name for name, sample in spec.samples.items() if any(_lists(text, path) for text in sample.files)]
+    ways = {repr((s.tree, s.aliases, s.variables)) for s in (spec.samples[name] for name in names)}
     if len(ways) > 1:
         raise ConfigError(
-            f"{path} is of several samples with variables or aliases of their own ({', '.join(own)}); "
+            f"{path} is of several samples with variables or aliases of their own ({', '.join(names)}); "
             "say which is meant by --sample."
         )
-    return own[0] if own else None
+    return names[0] if names else None
 
 
 def _lists(pattern: str, path: str) -> bool:
@@ -140,11 +140,11 @@ def _lists(pattern: str, path: str) -> bool:
     return there == wanted or wanted in there.parents or fnmatchcase(str(there), str(wanted))
 
 
-def inspect_file(config: AnalysisConfig, path: str, sample: str | None) -> FriendFile:
+def inspect_file(spec: DatasetSpec, path: str, sample: str | None) -> FriendFile:
     """Open a file and check that its features can be formed, without reading events.
 
     Args:
-        config: the analysis.
+        spec: what determines the tables of the analysis.
         path: the file.
         sample: the sample that the file is read as; None for the analysis itself.
 
@@ -153,26 +153,26 @@ def inspect_file(config: AnalysisConfig, path: str, sample: str | None) -> Frien
         ExpressionError: a feature or the selection names a branch that the file does not have.
 
     """
-    with _opened(config, path, sample) as tree:
-        _plan_of(config, tree, sample)
+    with _opened(spec, path, sample) as tree:
+        _plan_of(spec, tree, sample)
         absent: dict[str, str] = {}
-        for name, branches in shapes(config).items():
+        for name, branches in shapes(spec.systematics).items():
             lost = [b for b in (*branches, *branches.values()) if b not in tree.names]
             if lost:
                 absent[name] = lost[0]
             else:
                 tree.replaced(branches)
-        given = tuple(name for name in shapes(config) if name not in absent)
+        given = tuple(name for name in shapes(spec.systematics) if name not in absent)
         return FriendFile(path, sample, tree.entries, given, absent)
 
 
 def spans(
-    config: AnalysisConfig, file: FriendFile, usual: int = SPAN_ENTRIES, most: int = MOST_ENTRIES
+    spec: DatasetSpec, file: FriendFile, usual: int = SPAN_ENTRIES, most: int = MOST_ENTRIES
 ) -> Iterator[EventSpan]:
     """Yield all events of a file in its order, in `stretches`; at least one span, which may be empty.
 
     Args:
-        config: the analysis.
+        spec: what determines the tables of the analysis.
         file: the file, as `inspect_file` returned it.
         usual: usual number of entries of a span.
         most: largest number of entries of a span.
@@ -182,21 +182,21 @@ def spans(
         DataError: a feature of a selected event is not a finite number.
 
     """
-    with _opened(config, file.path, file.sample) as tree:
-        plan = _plan_of(config, tree, file.sample)
+    with _opened(spec, file.path, file.sample) as tree:
+        plan = _plan_of(spec, tree, file.sample)
         if tree.entries != file.entries:
             raise SourceError(
                 f"{file.path}: had {file.entries} entries and has {tree.entries}: it has changed; start again."
             )
-        replaced = shapes(config)
+        replaced = shapes(spec.systematics)
         instead = {"": dict[str, str]()} | {v: _instead(tree, replaced[v], plan) for v in file.variations}
-        ends = tree.ends([name for name in (*plan.branches, *config.split.key) if name != _ENTRY])
+        ends = tree.ends([name for name in (*plan.branches, *spec.split.key) if name != _ENTRY])
         for bounds in [*stretches(file.entries, ends, usual, most)] or [(0, 0)]:
-            yield _span(config, file, tree, plan, instead, bounds)
+            yield _span(spec, file, tree, plan, instead, bounds)
 
 
 def _span(
-    config: AnalysisConfig,
+    spec: DatasetSpec,
     file: FriendFile,
     tree: Tree,
     plan: SamplePlan,
@@ -204,20 +204,20 @@ def _span(
     bounds: tuple[int, int],
 ) -> EventSpan:
     start, stop = bounds
-    key = config.split.key
+    key = spec.split.key
     nominal = {name for name in (*plan.branches, *key) if name != _ENTRY}
     columns = tree.read(sorted(nominal.union(*(names.values() for names in instead.values()))), start, stop)
     entries = np.arange(start, stop)
     keys = {name: integers(columns[name], f"{file.path}: the branch {name!r}", entries) for name in key}
-    owner = file.sample or next(iter(config.samples))  # sets class and domain of the rows, on which no score depends
+    owner = file.sample or next(iter(spec.samples))  # sets class and domain of the rows, on which no score depends
     parts = {}
     for variation, names in instead.items():
         faults = Faults()
-        reader = ChunkReader(owner, plan.variables, plan, 1.0, config.missing, key, faults, {})
+        reader = ChunkReader(owner, plan.variables, plan, 1.0, spec.missing, key, faults, {})
         rows = list(reader.read(_Columns(file.path, columns, names), start, stop))
         _complain(faults, variation)
         if rows:
-            table = table_of(config, owner, rows)
+            table = table_of(spec, owner, rows)
             parts[variation] = ScoredPart(table.columns[_ENTRY].astype(np.int64) - start, table)
     return EventSpan(keys, event_key(*keys.values()), parts)
 
@@ -230,26 +230,26 @@ def _complain(faults: Faults, variation: str) -> None:
     if faults.found:
         with_variation = f" with {variation}" if variation else ""
         lines = [
-            f"{path}: {told.partition(': ')[2]} in {count} selected events{with_variation}, first in entry {entry}."
-            for told, (count, path, entry) in faults.found.items()
+            f"{path}: {fault.partition(': ')[2]} in {count} selected events{with_variation}, first in entry {entry}."
+            for fault, (count, path, entry) in faults.found.items()
         ]
         raise DataError("\n".join([*lines, "The models cannot score such events; correct the file, or leave it out."]))
 
 
-def _plan_of(config: AnalysisConfig, tree: Tree, sample: str | None) -> SamplePlan:
+def _plan_of(spec: DatasetSpec, tree: Tree, sample: str | None) -> SamplePlan:
     """Return a plan with features and selection only.
 
     A file that is scored needs no weight, no domain and no normalisation. The selection is that of the analysis: the
     selection of a sample defines which events belong to it, not which events can be scored.
     """
-    plan = make_plan(config)
+    plan = make_plan(spec)
     variables = plan.variables if sample is None else plan.variables_of(sample)
     needed = [*plan.features, *plan.cuts]
     try:
         check_names(needed, variables, tree.branches, tree.path)
-        tree.require(config.split.key)
+        tree.require(spec.split.key)
     except (ExpressionError, SourceError) as error:
-        own = [name for name, s in config.samples.items() if s.aliases or s.variables]
+        own = [name for name, s in spec.samples.items() if s.aliases or s.variables]
         if sample is not None or not own:
             raise
         raise type(error)(
@@ -272,10 +272,10 @@ def _instead(tree: Tree, branches: Mapping[str, str], plan: SamplePlan) -> dict[
 
 
 @contextmanager
-def _opened(config: AnalysisConfig, path: str, sample: str | None) -> Iterator[Tree]:
+def _opened(spec: DatasetSpec, path: str, sample: str | None) -> Iterator[Tree]:
     if sample is None:
-        with open_tree(path, config.tree, {}, config.reading.retries) as tree:
+        with open_tree(path, spec.tree, {}, spec.reading.retries) as tree:
             yield tree
     else:
-        with sample_tree(config, sample, path) as tree:
+        with sample_tree(spec, sample, path) as tree:
             yield tree

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hepda.config import AnalysisConfig, BdtConfig, NetworkConfig, RatioConfig
+from hepda.config import BdtConfig, ModelConfig, NetworkConfig, RatioConfig
 from hepda.errors import ConfigError, MissingExtraError
+from hepda.events.specs import ModelSpec
 from hepda.runtime import jobs
 from hepda.runtime.jobs import TrainingOutput
 from hepda.runtime.resources import LEAST_MEMORY, PROCESS, Resources, in_words
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 class EventJob(jobs.TrainingJob):
     """The training of a model of events; `table` is a folder of `write_table`."""
 
-    config: AnalysisConfig
+    spec: ModelSpec = field(kw_only=True)
 
     @property
     def shared(self) -> bool:
@@ -39,36 +40,33 @@ class EventJob(jobs.TrainingJob):
 
         This holds for networks; trees are trained by the first process only.
         """
-        return isinstance(self.config.models[self.model], NetworkConfig)
+        return isinstance(self.spec.section, NetworkConfig)
 
     def train(self, progress: Callable[[int, int], None]) -> TrainingOutput:
         """Train the model according to its kind."""
-        section = self.config.models[self.model]
+        section = self.spec.section
         if isinstance(section, BdtConfig):
             return train_bdt(self)
         epochs = section.training.epochs
         return train_network(self, lambda history: progress(history.epochs, epochs))
 
 
-def jobs_of(config: AnalysisConfig, table: Path, run: Path, work: Path, device: str) -> list[EventJob]:
-    """Return all trainings of an analysis, the longest kind first."""
-    found = []
-    networks = any(isinstance(section, NetworkConfig) for section in config.models.values())
+def jobs_of(models: Mapping[str, ModelSpec], table: Path, run: Path, work: Path, device: str) -> list[EventJob]:
+    """Return all trainings of the models, the longest kind first."""
+    networks = any(isinstance(model.section, NetworkConfig) for model in models.values())
     kernels = _kernels(device) if networks else "auto"
-    for model, section in config.models.items():
-        members = section.ensemble if isinstance(section, NetworkConfig) else 1
-        found += [
-            EventJob(config, model, fold, member, table, run, work, device, kernels)
-            for fold in range(config.split.folds)
-            for member in range(members)
-        ]
-    weight = {model: _cost(section) for model, section in config.models.items()}
-    return sorted(found, key=lambda job: -weight[job.model])
+    trainings = [
+        EventJob(model.seed, name, fold, member, table, run, work, device, kernels, spec=model)
+        for name, model in models.items()
+        for fold in range(model.folds)
+        for member in range(model.members)
+    ]
+    return sorted(trainings, key=lambda job: -_cost(job.spec.section))
 
 
-def check_extras(config: AnalysisConfig) -> None:
+def check_extras(models: Mapping[str, ModelConfig]) -> None:
     """Raise MissingExtraError, before anything is read, for a model whose library is not installed."""
-    for model, section in config.models.items():
+    for model, section in models.items():
         if isinstance(section, BdtConfig) and section.library != "sklearn":
             _check_installed(section.library, section.library, f"models.{model}.library")
         ratios: dict[str, RatioConfig | None] = {"reweight": section.reweight}
@@ -90,21 +88,21 @@ _PER_NUMBER = 13
 """Bytes that trees hold for each feature of a training event: the value itself, as float64, and its bin."""
 
 
-def memory_of_trainings(config: AnalysisConfig, table: FeatureTable) -> dict[str, int]:
+def memory_of_trainings(models: Mapping[str, ModelSpec], table: FeatureTable) -> dict[str, int]:
     """Return roughly how many bytes of a table the training of each model holds.
 
     A large table counts with all its rows.
     """
     rows, columns = table.features.shape
-    trained = rows * (config.split.folds - 1) // config.split.folds
     needs = {}
-    for model, section in config.models.items():
+    for name, model in models.items():
+        section, trained = model.section, rows * (model.folds - 1) // model.folds
         if isinstance(section, BdtConfig):
             most = min(trained, section.events or trained)
-            needs[model] = rows * _PER_EVENT + most * columns * _PER_NUMBER
+            needs[name] = rows * _PER_EVENT + most * columns * _PER_NUMBER
         else:
-            needs[model] = rows * _PER_EVENT
-        needs[model] += sum(_ratio_memory(ratio, table, trained) for ratio in _ratios_of(section))
+            needs[name] = rows * _PER_EVENT
+        needs[name] += sum(_ratio_memory(ratio, table, trained) for ratio in _ratios_of(section))
     return needs
 
 
@@ -122,11 +120,11 @@ def _ratio_memory(ratio: RatioConfig, table: FeatureTable, trained: int) -> int:
     return trained * columns * (4 + _PER_NUMBER * 3 // 5)
 
 
-def check_memory(config: AnalysisConfig, table: FeatureTable, resources: Resources, processes: int) -> int:
+def check_memory(models: Mapping[str, ModelSpec], table: FeatureTable, resources: Resources, processes: int) -> int:
     """Return how many trainings fit into the memory in parallel, at most the number of processes.
 
     Args:
-        config: the analysis.
+        models: the models by name.
         table: the events.
         resources: the memory that may be used.
         processes: number of processes.
@@ -135,13 +133,14 @@ def check_memory(config: AnalysisConfig, table: FeatureTable, resources: Resourc
         ConfigError: a single training would not fit.
 
     """
-    needs = memory_of_trainings(config, table)
+    needs = memory_of_trainings(models, table)
     for model, need in needs.items():
         if need + 2 * PROCESS > max(resources.budget, LEAST_MEMORY + PROCESS):
             raise ConfigError(
                 f"models.{model}: its training holds about {in_words(need)} of these {len(table)} events, and "
                 f"--memory leaves {in_words(resources.budget - 2 * PROCESS)}; give more by --memory"
-                f"{_way_out(config.models[model], model, table, resources)}, read fewer events, or leave the model out."
+                f"{_way_out(models[model].section, model, table, resources)}, read fewer events, or leave the model "
+                "out."
             )
     return resources.side_by_side(processes, max(needs.values()))
 
@@ -216,12 +215,12 @@ def train_network(job: EventJob, on_epoch: Callable[[History], None]) -> Trainin
     from hepda.events.table.store import open_table
     from hepda.events.training.tensors import held_out, model_features, network_part
 
-    section = job.config.models[job.model]
+    section = job.spec.section
     if not isinstance(section, NetworkConfig):
         raise TypeError(f"{job.model} is not a network")
     table = open_table(job.table)
     factors = factors_of(job, table)
-    part = network_part(job.config, table, job.model, job.fold, factors)
+    part = network_part(job.spec, table, job.fold, factors)
     network = build_network(part.source.features.shape[1], section, job.seed, _metadata(job, table.names))
     settings, domain = section.training, section.domain
     trainer = Trainer(
@@ -246,7 +245,7 @@ def train_network(job: EventJob, on_epoch: Callable[[History], None]) -> Trainin
     job.folder.mkdir(parents=True, exist_ok=True)
     network.save(job.folder / f"{job.stem}.safetensors")
     unseen = held_out(table, job.fold)
-    score = network.predict(model_features(job.config, table, job.model, rows=unseen), head="class")
+    score = network.predict(model_features(job.spec, table, rows=unseen), head="class")
     about = {
         **history.about(),
         "alarms": [*history.warnings, *factors.warnings],
@@ -272,15 +271,15 @@ def train_bdt(job: EventJob) -> TrainingOutput:
     from hepda.events.table.store import open_table
     from hepda.events.training.tensors import bdt_part
 
-    section = job.config.models[job.model]
+    section = job.spec.section
     if not isinstance(section, BdtConfig):
         raise TypeError(f"{job.model} is not a BDT")
     table = open_table(job.table)
     factors = factors_of(job, table)
-    parts = bdt_part(job.config, table, job.model, job.fold, factors)
+    parts = bdt_part(job.spec, table, job.fold, factors)
     train, validation = (bdt.TrainingEvents(*part) for part in parts)
     seen = len(train.label) + len(validation.label)
-    there = int((table.of_samples(job.config.training_samples(job.model)) & (table.fold != job.fold)).sum())
+    there = int((table.of_samples(job.spec.samples) & (table.fold != job.fold)).sum())
     part = [f"trained on {seen} of {there} events, chosen by hash (`events`)"] if seen < there else []
     start = time.perf_counter()
     trees = bdt.fit(section, train, validation, seed=job.seed % 2**31)
@@ -319,7 +318,7 @@ def factors_of(job: EventJob, table: FeatureTable) -> TrainingFactors:
 
     path = job.work / f"{job.model}-fold{job.fold}.factors.npz"
     if not path.exists():
-        factors = training_factors(job.config, table, job.model, job.fold)
+        factors = training_factors(job.spec, table, job.fold)
         if not factors.about:
             return factors
         write_factors(path, factors)
@@ -331,14 +330,12 @@ def _metadata(job: EventJob, names: tuple[str, ...]) -> dict[str, Any]:
 
     A network with a parameter reads one more column after its features; `value` is that at which events are scored.
     """
-    from hepda.events.training.tensors import parameter_of
-
-    values = parameter_of(job.config, job.model)
-    parameter = {} if values is None else {"parameter": {"domains": values, "value": 0.0}}
+    values = job.spec.parameter
+    parameter = {} if values is None else {"parameter": {"domains": dict(values), "value": 0.0}}
     return parameter | {
         "features": list(names),
         "model": job.model,
         "fold": job.fold,
         "member": job.member,
-        "missing": job.config.missing,
+        "missing": job.spec.missing,
     }

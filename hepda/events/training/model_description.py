@@ -4,36 +4,36 @@ from __future__ import annotations
 
 from typing import Any
 
-from hepda.config import AnalysisConfig, NetworkConfig
-from hepda.config.models import DomainConfig
+from hepda.config import DomainConfig, NetworkConfig
+from hepda.events.specs import ModelSpec
 
 READS = {"features": "features", "score": "score", "features*score": "features × score"}
 
 
-def setup_of(config: AnalysisConfig, model: str) -> dict[str, Any]:
+def setup_of(model: ModelSpec) -> dict[str, Any]:
     """Return models.<model>.setup of metrics.json.
 
     It has the kind, the samples of the class loss, the adaptation, and the number of networks averaged in a fold.
     """
-    section = config.models[model]
-    found: dict[str, Any] = {
+    section = model.section
+    setup: dict[str, Any] = {
         "kind": f"network {'-'.join(map(str, section.encoder))}"
         if isinstance(section, NetworkConfig)
         else f"trees, {section.library}",
-        "class_loss": list(config.training_samples(model)),
+        "class_loss": list(model.samples),
     }
-    said = []
+    adaptation = []
     if isinstance(section, NetworkConfig):
-        found["members"] = section.ensemble
+        setup["members"] = section.ensemble
         if section.domain is not None:
-            found |= {"strength": section.domain.strength}
-            said.append(_domain(section.domain))
+            setup |= {"strength": section.domain.strength}
+            adaptation.append(_domain(section.domain))
         if section.parameter is not None:
-            told = ", ".join(f"{domain} {value:g}" for domain, value in section.parameter.items())
-            said.append(f"reads its domain ({told}), scored at 0")
+            values = ", ".join(f"{domain} {value:g}" for domain, value in section.parameter.items())
+            adaptation.append(f"reads its domain ({values}), scored at 0")
     if section.reweight is not None:
-        said.append(f"{' + '.join(section.reweight.source)} weighted as {' + '.join(section.reweight.target)}")
-    return found | {"adaptation": "; ".join(said)}
+        adaptation.append(f"{' + '.join(section.reweight.source)} weighted as {' + '.join(section.reweight.target)}")
+    return setup | {"adaptation": "; ".join(adaptation)}
 
 
 def _domain(domain: DomainConfig) -> str:

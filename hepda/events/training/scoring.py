@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hepda.config import AnalysisConfig, BdtConfig, NetworkConfig
+from hepda.config import BdtConfig
 from hepda.errors import ConfigError, SourceError
 
 if TYPE_CHECKING:
+    from hepda.events.specs import ModelSpec
     from hepda.events.table.feature_table import FeatureTable
 
 Scores = NDArray[np.float32]
 
 
 def score_table(
-    config: AnalysisConfig,
-    models: Path,
-    table: FeatureTable,
-    names: Iterable[str] | None = None,
-    value: float | None = None,
+    models: Iterable[ModelSpec], folder: Path, table: FeatureTable, value: float | None = None
 ) -> dict[str, Scores]:
     """Return P(signal) [n] of the events of a table by each model, out of fold as in training.
 
@@ -31,10 +28,9 @@ def score_table(
     one.
 
     Args:
-        config: the analysis.
-        models: the folder of trained models.
+        models: the models.
+        folder: the folder of trained models.
         table: the events.
-        names: names of the models; None means all.
         value: value of the parameter of the models; None means 0.
 
     Raises:
@@ -42,42 +38,47 @@ def score_table(
         ConfigError: a model reads other features than the table has.
 
     """
-    found = {}
-    for model in config.models if names is None else names:
+    scores = {}
+    for model in models:
         score = np.zeros(len(table), dtype=np.float64)
-        for fold in range(config.split.folds):
+        for fold in range(model.folds):
             rows = np.asarray(table.fold == fold)
             if rows.any():
-                score[rows] = fold_score(config, models, table, model, fold, rows, value)
-        found[model] = score.astype(np.float32)
-    return found
+                score[rows] = fold_score(model, folder, table, fold, rows=rows, value=value)
+        scores[model.name] = score.astype(np.float32)
+    return scores
 
 
 def rescore(
-    config: AnalysisConfig, models: Path, table: FeatureTable, model: str, fold: int, member: int | None = None
+    models: Mapping[str, ModelSpec],
+    folder: Path,
+    table: FeatureTable,
+    model: str,
+    fold: int,
+    member: int | None = None,
 ) -> Scores:
     """Return P(signal) [n] of all events of a table by the trainings of one fold.
 
     The folds of the events do not matter.
 
     Args:
-        config: the analysis.
-        models: the folder of trained models.
+        models: the models by name.
+        folder: the folder of trained models.
         table: the events.
         model: name of the model.
         fold: the fold whose trainings are used.
         member: a member of the ensemble; None means the mean over all members.
 
     """
-    return np.asarray(fold_score(config, models, table, model, fold, member=member), dtype=np.float32)
+    return np.asarray(fold_score(models[model], folder, table, fold, member=member), dtype=np.float32)
 
 
 def fold_score(
-    config: AnalysisConfig,
-    models: Path,
+    model: ModelSpec,
+    folder: Path,
     table: FeatureTable,
-    model: str,
     fold: int,
+    *,
     rows: NDArray[np.bool_] | None = None,
     value: float | None = None,
     member: int | None = None,
@@ -85,10 +86,9 @@ def fold_score(
     """Return the mean score over the members of an ensemble, or the score of one member.
 
     Args:
-        config: the analysis.
-        models: the folder of trained models.
+        model: the model.
+        folder: the folder of trained models.
         table: the events.
-        model: name of the model.
         fold: the fold whose trainings are used.
         rows: mask [n] of the events that are scored; None means all.
         value: value of the parameter of the model; None means 0.
@@ -101,22 +101,20 @@ def fold_score(
     """
     from hepda.events.training.tensors import model_features
 
-    section, folder = config.models[model], models / model
-    features = model_features(config, table, model, value, rows)
-    members = section.ensemble if isinstance(section, NetworkConfig) else 1
+    features = model_features(model, table, value, rows)
     parts = []
-    for number in range(members) if member is None else (member,):
+    for number in range(model.members) if member is None else (member,):
         stem = f"fold{fold}-member{number}"
-        if isinstance(section, BdtConfig):
+        if isinstance(model.section, BdtConfig):
             from hepda.baselines import bdt
 
-            trees, about = bdt.load(folder, stem)
-            _check_features(folder / stem, about, table)
+            trees, about = bdt.load(folder / model.name, stem)
+            _check_features(folder / model.name / stem, about, table)
             parts.append(trees.predict(np.ascontiguousarray(features)))
         else:
             from hepda.adversarial import Network
 
-            path = folder / f"{stem}.safetensors"
+            path = folder / model.name / f"{stem}.safetensors"
             if not path.is_file():
                 raise SourceError(f"there is no {path}; train again, or name a run directory with all its models.")
             network = Network.load(path)

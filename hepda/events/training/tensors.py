@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 from hepda.adversarial.data.batches import DomainRows, as_tensor
 from hepda.adversarial.data.stored import RowSubset
 from hepda.adversarial.data.weights import class_weights, negative_weights
-from hepda.config import AnalysisConfig, BdtConfig, DomainConfig, NetworkConfig
+from hepda.config import BdtConfig
 from hepda.config.events.model_checks import methods_of
 from hepda.errors import ConfigError
 from hepda.events.dataset.splits import is_chosen
+from hepda.events.specs import ModelSpec
 from hepda.events.table.feature_table import FeatureTable
 from hepda.events.table.store import release
 from hepda.events.training.reweighting import TrainingFactors, source_factors
@@ -55,22 +56,14 @@ def held_out(table: FeatureTable, fold: int) -> Mask:
     return np.asarray(table.fold == fold)
 
 
-def domain_of(config: AnalysisConfig, model: str) -> DomainConfig | None:
-    """Return the domain loss of a model; None for a model that has none (BDTs, `method: none`)."""
-    section = config.models[model]
-    domain = section.domain if isinstance(section, NetworkConfig) else None
-    return None if domain is None or domain.method_name == "none" else domain
-
-
 def model_features(
-    config: AnalysisConfig, table: FeatureTable, model: str, value: float | None = None, rows: Mask | None = None
+    model: ModelSpec, table: FeatureTable, value: float | None = None, rows: Mask | None = None
 ) -> NDArray[np.float32] | RowSubset:
     """Return what a model reads of the events of a table: float32 [n, k], with a parameter [n, k + 1].
 
     Args:
-        config: the analysis, which defines whether the model has a parameter.
+        model: the model, which may have a parameter.
         table: the events.
-        model: name of the model.
         value: value of the parameter for all events; None means 0, the value at which events are scored.
         rows: a mask [n]; None means all events.
 
@@ -81,18 +74,12 @@ def model_features(
         ConfigError: a value is given for a model without a parameter.
 
     """
-    if parameter_of(config, model) is not None:
+    if model.parameter is not None:
         n = len(table) if rows is None else int(rows.sum())
         return _features(table, rows, np.full(n, 0.0 if value is None else value))
     if value is not None:
-        raise ConfigError(f"models.{model}: has no `parameter`, so it cannot be scored at {value:g}")
+        raise ConfigError(f"models.{model.name}: has no `parameter`, so it cannot be scored at {value:g}")
     return _features(table, rows, None)
-
-
-def parameter_of(config: AnalysisConfig, model: str) -> dict[str, float] | None:
-    """Return the value of the parameter in each domain, or None for a model without one."""
-    section = config.models[model]
-    return section.parameter if isinstance(section, NetworkConfig) else None
 
 
 def _features(
@@ -112,10 +99,10 @@ def _features(
 
 
 def _training_features(
-    config: AnalysisConfig, table: FeatureTable, model: str, rows: NDArray[np.int32]
+    model: ModelSpec, table: FeatureTable, rows: NDArray[np.int32]
 ) -> NDArray[np.float32] | RowSubset:
     """Return what a model reads in training, where a parameter has the value of the event's domain."""
-    values = parameter_of(config, model)
+    values = model.parameter
     if values is None:
         return _features(table, rows, None)
     # NaN for a domain without a value: the checks of the config exclude this in trainings, and the core rejects it
@@ -123,16 +110,15 @@ def _training_features(
     return _features(table, rows, known[table.domain[rows]])
 
 
-def training_factors(config: AnalysisConfig, table: FeatureTable, model: str, fold: int) -> TrainingFactors:
+def training_factors(model: ModelSpec, table: FeatureTable, fold: int) -> TrainingFactors:
     """Return the factors of `reweight` and `domain.reweight` for fold `fold`.
 
     They are computed by models that saw none of the fold's events. Within the training events, the factor of every
     event is computed by a model that did not see it (`density_ratio`).
 
     Args:
-        config: the analysis.
+        model: the model.
         table: the events.
-        model: name of the model.
         fold: the fold whose events are left out.
 
     Raises:
@@ -140,26 +126,26 @@ def training_factors(config: AnalysisConfig, table: FeatureTable, model: str, fo
         MissingExtraError: the method needs an extra that is not installed.
 
     """
-    section, domain = config.models[model], domain_of(config, model)
-    trainable, seed = ~held_out(table, fold), config.seed_for(model) % 2**31
+    reweight, domain = model.section.reweight, model.domain_loss
+    trainable, seed = ~held_out(table, fold), model.seed % 2**31
     task: Array | None = None
     other: Array | None = None
     about: dict[str, Any] = {}
-    if section.reweight is not None:
-        source, target = (table.of_samples(n) & trainable for n in (section.reweight.source, section.reweight.target))
-        weight = negative_weights(table.weight, config.negative_weights).weight
-        where = f"models.{model}.reweight"
-        task, about["reweight"] = source_factors(section.reweight, table, (source, target), weight, seed, where)
+    if reweight is not None:
+        source, target = (table.of_samples(names) & trainable for names in (reweight.source, reweight.target))
+        weight = negative_weights(table.weight, model.negative_weights).weight
+        where = f"models.{model.name}.reweight"
+        task, about["reweight"] = source_factors(reweight, table, (source, target), weight, seed, where)
     if domain is not None and domain.reweight is not None:
-        side, weight, seen = _domain_columns(config, table, model)
+        side, weight, seen = _domain_columns(model, table)
         source, target = (seen & (side == number) & trainable for number in (0, 1))
-        where = f"models.{model}.domain.reweight"
+        where = f"models.{model.name}.domain.reweight"
         other, about["domain_reweight"] = source_factors(domain.reweight, table, (source, target), weight, seed, where)
     return TrainingFactors(task, other, about)
 
 
 def network_part(
-    config: AnalysisConfig, table: FeatureTable, model: str, fold: int, factors: TrainingFactors | None = None
+    model: ModelSpec, table: FeatureTable, fold: int, factors: TrainingFactors | None = None
 ) -> TrainingPart:
     """Return the source and target rows of the network `model` for fold `fold`.
 
@@ -167,52 +153,51 @@ def network_part(
     them needs has weight 0 in the other. Target rows are the target side of the domain loss, without labels.
 
     Args:
-        config: the analysis.
+        model: the network.
         table: the events.
-        model: name of the network.
         fold: the fold whose events are left out.
         factors: the result of `training_factors`; None means that they are computed here.
 
     """
-    factors = training_factors(config, table, model, fold) if factors is None else factors
-    domain = domain_of(config, model)
+    factors = training_factors(model, table, fold) if factors is None else factors
+    domain = model.domain_loss
     by_class = CLASSES if domain is not None and "conditional" in methods_of(domain) else {}
     mapped = isinstance(table.features, np.memmap) and table.features.nbytes > LARGE
     number = np.float32 if mapped else np.float64  # type of the weights; float32 halves the memory of a large table
 
     def source_rows(index: Index) -> DomainRows:
-        in_class = table.of_samples(config.training_samples(model), index)
+        in_class = table.of_samples(model.samples, index)
         label = np.where(in_class, table.label[index], -1)
-        weight = negative_weights(table.weight[index], config.negative_weights).weight
+        weight = negative_weights(table.weight[index], model.negative_weights).weight
         weight = weight if factors.task is None else weight * factors.task[index]
         weights = {"class": class_weights(label, weight).astype(number, copy=False)}
         masks = {}
         if domain is not None:
-            side, other, seen = _domain_columns(config, table, model, index)
+            side, other, seen = _domain_columns(model, table, index)
             other = other if factors.domain is None else other * factors.domain[index]
             here = seen & (side == 0)
             weights[ADVERSARY] = other.astype(number, copy=False)
             masks = {ADVERSARY: here} | {name: here & (table.label[index] == n) for name, n in by_class.items()}
         target = np.maximum(label, 0).astype(np.float32)
-        features = _training_features(config, table, model, index)
+        features = _training_features(model, table, index)
         return DomainRows(features, targets={"class": target}, weights=weights, masks=masks)
 
     def target_rows(index: Index) -> DomainRows | None:
         if domain is None:
             return None
         masks = {name: table.label[index] == n for name, n in by_class.items()}
-        weight = _domain_columns(config, table, model, index)[1]
+        weight = _domain_columns(model, table, index)[1]
         weight = weight if factors.domain is None else weight * factors.domain[index]
-        features = _training_features(config, table, model, index)
+        features = _training_features(model, table, index)
         return DomainRows(features, weights={ADVERSARY: weight.astype(number, copy=False)}, masks=masks)
 
-    source, source_validation, target, target_validation = _roles(config, table, model, fold)
+    source, source_validation, target, target_validation = _roles(model, table, fold)
     return TrainingPart(
         source_rows(source), target_rows(target), source_rows(source_validation), target_rows(target_validation)
     )
 
 
-def _roles(config: AnalysisConfig, table: FeatureTable, model: str, fold: int) -> tuple[Index, Index, Index, Index]:
+def _roles(model: ModelSpec, table: FeatureTable, fold: int) -> tuple[Index, Index, Index, Index]:
     """Return the ascending row numbers of source and target for training and validation.
 
     The order is source for training, source for validation, target for training, target for validation.
@@ -220,8 +205,8 @@ def _roles(config: AnalysisConfig, table: FeatureTable, model: str, fold: int) -
     found: tuple[list[Index], ...] = ([], [], [], [])
     for start in range(0, len(table), _BLOCK):
         block = slice(start, start + _BLOCK)
-        side, _, seen = _domain_columns(config, table, model, block)
-        source = table.of_samples(config.training_samples(model), block) | (side == 0)
+        side, _, seen = _domain_columns(model, table, block)
+        source = table.of_samples(model.samples, block) | (side == 0)
         target = (side == 1) & seen
         trainable, validation = table.fold[block] != fold, table.validation[block]
         masks = (source & ~validation, source & validation, target & ~validation, target & validation)
@@ -232,42 +217,41 @@ def _roles(config: AnalysisConfig, table: FeatureTable, model: str, fold: int) -
 
 
 def _domain_columns(
-    config: AnalysisConfig, table: FeatureTable, model: str, rows: Index | slice = _ALL
+    model: ModelSpec, table: FeatureTable, rows: Index | slice = _ALL
 ) -> tuple[NDArray[np.int8], Array, Mask]:
     """Return side, training weight and membership [n] of a model's domain loss.
 
     The side is 0 for source, 1 for target, -1 for neither.
     """
-    name = f"domain:{model}:"
-    if domain_of(config, model) is None or name + "side" not in table.columns:
+    name = f"domain:{model.name}:"
+    if model.domain_loss is None or name + "side" not in table.columns:
         n = len(table.fold[rows])
         return np.full(n, -1, np.int8), np.zeros(n), np.zeros(n, np.bool_)
-    weight = negative_weights(table.columns[name + "weight"][rows], config.negative_weights).weight
+    weight = negative_weights(table.columns[name + "weight"][rows], model.negative_weights).weight
     return table.columns[name + "side"][rows], weight, np.asarray(table.columns[name + "mask"][rows], dtype=np.bool_)
 
 
 def bdt_part(
-    config: AnalysisConfig, table: FeatureTable, model: str, fold: int, factors: TrainingFactors | None = None
+    model: ModelSpec, table: FeatureTable, fold: int, factors: TrainingFactors | None = None
 ) -> tuple[tuple[NDArray[np.float32], NDArray[np.int8], Array], ...]:
     """Return (features, label, weight) for training and for validation of the trees `model` of fold `fold`.
 
-    All events are used, or as many as the config's `events` sets; these are chosen by hash.
+    All events are used, or as many as the key `events` of the trees sets; these are chosen by hash.
 
     Args:
-        config: the analysis.
+        model: the trees.
         table: the events.
-        model: name of the trees.
         fold: the fold whose events are left out.
         factors: the result of `training_factors`; None means that they are computed here.
 
     """
-    factors = training_factors(config, table, model, fold) if factors is None else factors
-    in_class = table.of_samples(config.training_samples(model)) & ~held_out(table, fold)
-    section = config.models[model]
+    factors = training_factors(model, table, fold) if factors is None else factors
+    in_class = table.of_samples(model.samples) & ~held_out(table, fold)
+    section = model.section
     most, there = section.events if isinstance(section, BdtConfig) else None, int(in_class.sum())
     if most is not None and there > most:
         in_class &= is_chosen(table.key, most / there)
-    weight = negative_weights(table.weight, config.negative_weights).weight
+    weight = negative_weights(table.weight, model.negative_weights).weight
     weight = weight if factors.task is None else weight * factors.task
     parts = []
     for mask in (in_class & ~table.validation, in_class & table.validation):

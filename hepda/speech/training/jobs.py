@@ -57,7 +57,7 @@ class SpeechJob(jobs.TrainingJob):
     `table` is a folder of `write_material` that also has the aligners, one for each fold.
     """
 
-    config: SpeechConfig
+    config: SpeechConfig = field(kw_only=True)
 
     def train(self, progress: Callable[[int, int], None]) -> TrainingOutput:
         """Fit, test and probe the network, and save it in `folder`."""
@@ -87,7 +87,7 @@ def jobs_of(
     In this order an interrupted run has complete pairs of trainings with the same seed.
     """
     return [
-        SpeechJob(config, model, fold, member, table, run, work, device, "plain")
+        SpeechJob(config.seed_for(model), model, fold, member, table, run, work, device, "plain", config=config)
         for member in range(config.seeds)
         for fold in range(folds(config, material.corpus))
         for model in config.models

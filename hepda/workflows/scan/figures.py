@@ -67,7 +67,7 @@ def _label(findings: Findings) -> Label:
 
 
 def _tradeoff(findings: Findings, name: str, curves: Sequence[ScanCurve], folder: Path, section: str) -> ReportFigure:
-    source, others = findings.config.domains[0], findings.others[:2]
+    source, others = findings.config.nominal_domain, findings.others[:2]
     models = {curve.model for curve in curves}
     if not others:
         raise DataError("there is no second domain whose scores could be compared; there is no trade-off")
@@ -114,7 +114,7 @@ def _criterion(findings: Findings, model: str, curves: Sequence[ScanCurve], fold
         panels.append(Panel("choice_probe", "AUC of a fresh probe"))
     if findings.criterion.name not in (PHYSICS, LOSS):
         panels.insert(0, Panel(f"choice_{findings.criterion.name}", f"Criterion: {findings.criterion.name}"))
-    source, other = findings.config.domains[0], findings.others[:1]
+    source, other = findings.config.nominal_domain, findings.others[:1]
     panels.append(Panel(f"auc_{source}", f"AUC ({source})"))
     panels += [Panel(f"ks_{name}", f"KS to {name}") for name in other]
     key = curves[0].key

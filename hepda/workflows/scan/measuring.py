@@ -24,8 +24,9 @@ from hepda.evaluation.differences.bias import efficiency_shift
 from hepda.evaluation.differences.permutation import same_generator_nulls
 from hepda.evaluation.differences.probes import probe
 from hepda.evaluation.roc import auc
-from hepda.events.domains.blinding import BLINDED, blinded_domains
-from hepda.events.domains.roles import compared, compared_domains, labelled_domains
+from hepda.events.domains.blinding import BLINDED
+from hepda.events.domains.roles import blinded_domains, compared, compared_domains, labelled_domains
+from hepda.events.resolve import domains_of, evaluation_spec, model_spec
 from hepda.events.table.feature_table import FeatureTable
 from hepda.events.training.tensors import network_part
 
@@ -72,9 +73,10 @@ def reporting_numbers(config: AnalysisConfig, table: FeatureTable, score: Array)
         mask = reporting & table.of_domain(domain) & (table.label >= 0)
         with _explained(f"auc_{domain}", found, why):
             found[f"auc_{domain}"] = auc(score[mask], table.label[mask], table.weight[mask])
-    signal = reporting & table.of_domain(config.domains[0]) & (table.label == 1)
-    for other in compared_domains(config, table):
-        one, two = (side.mask & reporting for side in compared(config, table, other))
+    spec = evaluation_spec(config)
+    signal = reporting & table.of_domain(spec.domains.nominal) & (table.label == 1)
+    for other in compared_domains(spec, table):
+        one, two = (side.mask & reporting for side in compared(spec, table, other))
         pair = (score[one], table.weight[one], score[two], table.weight[two])
         with _explained(f"ks_{other}", found, why):
             signed, _ = distances.kolmogorov_smirnov(sample(*pair[:2], "the source"), sample(*pair[2:], other))
@@ -179,16 +181,17 @@ def choosing_sides(config: AnalysisConfig, table: FeatureTable, model: str) -> S
         _check_open(config, table, seen)
         weight = np.abs(np.asarray(table.columns[name + "weight"], dtype=np.float64))
         return Sides(choosing & seen & (side == 0), choosing & seen & (side == 1), weight)
-    rivals = compared_domains(config, table)
-    if not rivals:
+    spec = evaluation_spec(config)
+    others = compared_domains(spec, table)
+    if not others:
         raise DataError("there is no second domain to compare with")
-    one, two = compared(config, table, rivals[0])
+    one, two = compared(spec, table, others[0])
     return Sides(choosing & one.mask, choosing & two.mask, np.abs(np.asarray(table.weight)))
 
 
 def _check_open(config: AnalysisConfig, table: FeatureTable, seen: Mask) -> None:
     """Raise DataError if any event of `seen` [n] is of data that are blinded."""
-    if any(np.any(seen & table.of_domain(hidden)) for hidden in blinded_domains(config, table)):
+    if any(np.any(seen & table.of_domain(hidden)) for hidden in blinded_domains(domains_of(config), table)):
         raise DataError(BLINDED)
 
 
@@ -208,7 +211,7 @@ def _scorer(config: AnalysisConfig, table: FeatureTable, model: str, criterion: 
     for fold, path in networks:
         unseen = table.select(np.asarray(table.fold == fold))
         # fold -1: no fold is excluded from these held-out events; the choice uses the weights without reweighting.
-        part = network_part(config, unseen, model, fold=-1, factors=TrainingFactors(None, None, {}))
+        part = network_part(model_spec(config, model), unseen, fold=-1, factors=TrainingFactors(None, None, {}))
         values.append(scorer(Network.load(path), part.source_validation, part.target_validation))
     return float(np.mean(values))
 
@@ -227,8 +230,9 @@ def null_numbers(config: AnalysisConfig, table: FeatureTable, score: Array) -> d
     """
     reporting = ~np.asarray(table.validation)
     found: dict[str, dict[str, float | str]] = {}
-    for other in compared_domains(config, table):
-        one, two = (side.mask & reporting for side in compared(config, table, other))
+    spec = evaluation_spec(config)
+    for other in compared_domains(spec, table):
+        one, two = (side.mask & reporting for side in compared(spec, table, other))
         try:
             sides = (sample(score[one], table.weight[one], "the source"), sample(score[two], table.weight[two], other))
             nulls = same_generator_nulls(*sides, replicas=200, seed=config.seed)

@@ -112,7 +112,7 @@ def as_metrics(findings: Findings, model: str) -> dict[str, Any]:
 
 
 def _model_entry(findings: Findings, model: str, result: Result) -> dict[str, Any]:
-    source = findings.config.domains[0]
+    source = findings.config.nominal_domain
     bias, domain_auc = {}, {}
     for other in findings.others:
         null = findings.nulls.get(model, {}).get(other, {})

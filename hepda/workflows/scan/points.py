@@ -18,6 +18,7 @@ import numpy as np
 from hepda import __version__
 from hepda.config import AnalysisConfig, NetworkConfig, load_config
 from hepda.config.scan import Vary, grid, left_out, method_key, overrides, strength_key
+from hepda.events.resolve import model_specs
 from hepda.events.table.fingerprint import name_of
 from hepda.events.training.jobs import EventJob, jobs_of
 
@@ -142,7 +143,7 @@ class ScanSource:
         return [self.point(model, values) for model in self.models for values in grid(varied, model, methods)]
 
 
-_TRAINING_FREE = ("name", "luminosity_label", "plots", "evaluation", "training", "systematics")
+_TRAINING_FREE = ("name", "luminosity_label", "plots", "evaluation", "training", "systematics", "baseline")
 
 
 def checksum(table: FeatureTable, model: str | None = None) -> int:
@@ -177,6 +178,8 @@ def training_part(config: AnalysisConfig) -> dict[str, Any]:
             sample.pop(key, None)
     for section in told["models"].values():
         (section.get("training") or {}).pop("processes", None)
+    if told["nominal"] is None:  # a scan of a hepda without this key has the same trainings
+        del told["nominal"]
     return told
 
 
@@ -217,7 +220,7 @@ def make_unit(
     """
     config = point.at_seed(number)
     folder = trainings / identity(config, point.model, events)
-    jobs = [job for job in jobs_of(config, table, folder, folder, device) if job.model == point.model]
+    jobs = [job for job in jobs_of(model_specs(config), table, folder, folder, device) if job.model == point.model]
     if kernels != "auto":
         jobs = [replace(job, kernels=kernels) for job in jobs]
     return ScanTrial(point.model, config, table, folder, device, tuple(jobs))

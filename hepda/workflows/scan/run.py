@@ -15,8 +15,8 @@ from hepda.config.differences import differences, value_at
 from hepda.config.scan import Vary, check_vary, left_out, method_key, parse_vary, scanned_models, strength_key
 from hepda.errors import ConfigError, nearest
 from hepda.events.domains.counterparts import composition_lines
-from hepda.events.domains.roles import has_second_domain
 from hepda.events.kind import policy_lines
+from hepda.events.resolve import dataset_spec, domains_of, model_specs
 from hepda.events.table.fingerprint import table_identity
 from hepda.events.training.jobs import check_extras, jobs_of
 from hepda.runtime import exchange, run_directory
@@ -155,7 +155,7 @@ def make_plan(options: ScanOptions) -> ScanPlan:
         value_at(base, method_key(model), "--methods")
         if any(vary.key == method_key(model) for vary in varied):
             raise ConfigError(f"--methods: {method_key(model)} is varied already; give one of them.")
-    if options.criterion.name == PHYSICS and not has_second_domain(base):
+    if options.criterion.name == PHYSICS and not domains_of(base).has_second:
         # The rule's probe compares domains; without a second one the loss is all that a choice can see.
         options = replace(options, criterion=Criterion(LOSS, options.criterion.tolerance))
     check_criterion(options.criterion, not any(isinstance(base.models[model], BdtConfig) for model in models))
@@ -167,7 +167,7 @@ def make_plan(options: ScanOptions) -> ScanPlan:
         return ScanPlan(options, base, source, varied, ())
     points = tuple(source.grid(varied, options.methods))
     for point in points:
-        check_extras(point.config)
+        check_extras(point.config.models)
     return ScanPlan(options, base, source, varied, points)
 
 
@@ -179,7 +179,7 @@ def _check_guided(source: ScanSource, varied: Sequence[Vary], options: ScanOptio
         raise ConfigError(f"--guided searches one model; name one of {', '.join(source.models)} with --models.")
     for vary in varied:
         for value in vary.ends():
-            check_extras(source.config({vary.key: value}))
+            check_extras(source.config({vary.key: value}).models)
     for method in options.methods:
         source.config({method_key(source.models[0]): method})
 
@@ -214,7 +214,7 @@ def _open_folder(plan: ScanPlan, ground: EventTables) -> None:
     """Mark the folder as that of a scan, or continue in it with the kernels of its first run if they are available."""
     from hepda.adversarial.networks.kernels import agrees
 
-    jobs = jobs_of(plan.source.config(), plan.folder, plan.folder, plan.folder, plan.options.device)
+    jobs = jobs_of(model_specs(plan.source.config()), plan.folder, plan.folder, plan.folder, plan.options.device)
     began = _earlier(plan.folder).get("kernels")
     ground.kernels = began if began == "plain" or (began == "onednn" and agrees()) else jobs[0].kernels
     run_directory.write_text(plan.folder / "config.yaml", resolved_yaml(plan.base))
@@ -260,7 +260,7 @@ class EventTables:
         """
         from hepda.events import steps
 
-        name = table_identity(config)
+        name = table_identity(dataset_spec(config))
         if name not in self.paths:
             means = replace(self.resources, folder=self.folder / exchange.WORK / name)
             loaded = steps.load(config, self.progress.step, means)
@@ -272,7 +272,12 @@ class EventTables:
                 )
             self.own[name] = {model: checksum(loaded.table, model) for model in config.models}
             self.paths[name] = loaded.folder or self.folder / exchange.WORK / name
-            lines = [*self.policy, *policy_lines(config, loaded.table), *composition_lines(config)]
+            domains = domains_of(config)
+            lines = [
+                *self.policy,
+                *policy_lines(config, loaded.table),
+                *composition_lines(domains.nominal, domains.composition),
+            ]
             self.policy = list(dict.fromkeys(lines))
             if not self.samples:
                 self.samples, self.files = steps.samples_metrics(config, loaded), loaded.manifest()

@@ -12,7 +12,7 @@ from typing import Any
 
 from hepda.evaluation.differences.ratios import judge, verdict
 from hepda.evaluation.results import Interval, ShiftRatio
-from hepda.events.domains.roles import adapted_to, held_out_domains
+from hepda.events.resolve import domains_of, model_spec
 from hepda.events.results.to_json import ratio_of
 from hepda.workflows.scan.choice import Result
 from hepda.workflows.scan.measuring import TAIL
@@ -67,13 +67,13 @@ def judged(plain: Result | None, result: Result, others: Sequence[str]) -> dict[
     config, model = result.point.config, result.point.model
     if plain is None or plain is result:
         return {}
-    source = config.domains[0]
+    source = config.nominal_domain
     found = {other: [shift_ratio(plain, result, other, point) for point in TAIL] for other in others}
     ratios = {
         f"{source}:{other}": {f"{r.signal_efficiency:g}": ratio_of(r) for r in row} for other, row in found.items()
     }
-    unseen = next((other for other in held_out_domains(config) if other in found), None)
-    trained = adapted_to(config, model)
+    unseen = next((other for other in domains_of(config).held_out if other in found), None)
+    trained = model_spec(config, model).adapted_to
     if trained not in found or all(r.ratio is None for r in found[trained]):
         return {"shift_ratio": ratios} if any(r.ratio for row in found.values() for r in row) else {}
     pairs = zip(found[trained], found[unseen] if unseen else [None] * len(TAIL), strict=True)

@@ -44,7 +44,7 @@ class ScanProgress:
         """Add these tasks to those before."""
         self.tasks += len(tasks)
         for task in tasks:
-            section = None if task.job is None else task.job.config.models[task.job.model]
+            section = None if task.job is None else task.job.spec.section
             self.epochs += section.training.epochs if isinstance(section, NetworkConfig) else 0
 
     def __call__(self, what: str, done: int, total: int) -> None:

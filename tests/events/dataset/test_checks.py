@@ -12,8 +12,9 @@ from hepda.config import AnalysisConfig, load_config
 from hepda.errors import DataError, HepdaError, MissingExtraError
 from hepda.events import check_text
 from hepda.events.check import check_events
-from hepda.events.dataset.checks import check_table, unjudged
+from hepda.events.dataset.checks import check_table, evaluation_problems
 from hepda.events.dataset.load import load_table
+from hepda.events.resolve import dataset_spec, evaluation_spec, model_spec
 from hepda.events.table.feature_table import FeatureTable
 from hepda.events.training.tensors import bdt_part, network_part
 from hepda.kinds import kind_of
@@ -26,7 +27,7 @@ N = 500
 def good(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, AnalysisConfig, FeatureTable]:
     path = write_analysis(tmp_path_factory.mktemp("guards"), N)
     config = load_config(path)
-    return path, config, load_table(config).table
+    return path, config, load_table(dataset_spec(config)).table
 
 
 def rows(table: FeatureTable, sample: str, **where: Any) -> np.ndarray:
@@ -49,18 +50,18 @@ def heavy(table: FeatureTable, sample: str, weight: float, **where: Any) -> Feat
 
 def test_a_negative_sum_in_one_fold_is_found_although_the_whole_is_positive(good):
     _, config, table = good
-    check_table(config, table)
+    check_table(dataset_spec(config), table)
     total = float(table.weight[rows(table, "background")].sum())
     one = heavy(heavy(table, "background", -2 * total, fold=0, validation=False), "background", 9 * total, fold=1)
     assert one.weight[one.of_samples(["background"])].sum() > 0
     with pytest.raises(DataError, match=r"models\.network: the weights of its background events add up to -.* fold 1"):
-        check_table(config, one)
+        check_table(dataset_spec(config), one)
     for part in (network_part, bdt_part):  # what the training itself would have said
         with pytest.raises(DataError, match="add up to"):
-            part(config, one, "bdt" if part is bdt_part else "network", 1)
+            part(model_spec(config, "bdt" if part is bdt_part else "network"), one, 1)
     kinder = config.model_copy(update={"negative_weights": "absolute"})
-    check_table(kinder, one)
-    network_part(kinder, one, "network", 1)
+    check_table(dataset_spec(kinder), one)
+    network_part(model_spec(kinder, "network"), one, 1)
 
 
 def test_the_validation_and_the_sides_of_a_domain_loss_are_looked_at_too(good):
@@ -68,39 +69,39 @@ def test_the_validation_and_the_sides_of_a_domain_loss_are_looked_at_too(good):
     total = float(table.weight[rows(table, "signal")].sum())
     one = heavy(heavy(table, "signal", -total, fold=1, validation=True), "signal", 9 * total, fold=0, validation=True)
     with pytest.raises(DataError, match=r"its signal events add up to -\S+ in the validation of fold 0"):
-        check_table(config, one)
+        check_table(dataset_spec(config), one)
     total = float(table.weight[rows(table, "background_alt")].sum())
     one = heavy(table, "background_alt", -2 * total, fold=0, validation=False)
     with pytest.raises(DataError, match=r"models\.dann\.domain\.target: .* in the training of fold 1"):
-        check_table(config, one)
+        check_table(dataset_spec(config), one)
     free = config.models["dann"].model_copy(
         update={"domain": config.models["dann"].domain.model_copy(update={"balance": False})}
     )
-    check_table(config.model_copy(update={"models": {"dann": free}}), one)
+    check_table(dataset_spec(config.model_copy(update={"models": {"dann": free}})), one)
 
 
 def test_a_part_of_a_reweighting_without_a_positive_sum(good):
     path, _, table = good
     config = load_config(path, ["models.bdt.reweight={source: background, target: background_alt}"])
-    check_table(config, table)
+    check_table(dataset_spec(config), table)
     total = float(table.weight[rows(table, "background_alt")].sum())
     one = heavy(table, "background_alt", -total, fold=0, validation=True)
     only = config.model_copy(update={"models": {"bdt": config.models["bdt"]}})
     with pytest.raises(DataError, match=r"models\.bdt\.reweight\.target: in the training of fold 1"):
-        check_table(only, one)
+        check_table(dataset_spec(only), one)
 
 
 def test_scores_that_could_not_be_judged(good):
     _, config, table = good
-    assert list(unjudged(config, table)) == []
-    (said,) = unjudged(config, heavy(table, "background", 1e9, validation=True))
+    assert list(evaluation_problems(evaluation_spec(config), table)) == []
+    (said,) = evaluation_problems(evaluation_spec(config), heavy(table, "background", 1e9, validation=True))
     assert "validation events of the background of simulation are worth 1 (n_eff)" in said
     total = float(table.weight[rows(table, "third")].sum())
-    (said,) = unjudged(config, heavy(table, "third", -2 * total))
+    (said,) = evaluation_problems(evaluation_spec(config), heavy(table, "third", -2 * total))
     assert "the background events of the domain third have weights that add up to -" in said
     total = float(table.weight[rows(table, "signal_alt")].sum())
     cancelled = heavy(heavy(table, "signal_alt", -50 * total, fold=0), "signal_alt", 60 * total, fold=1)
-    (said,) = unjudged(config, cancelled)
+    (said,) = evaluation_problems(evaluation_spec(config), cancelled)
     assert "signal events of the domain alternative are worth" in said
     assert "bootstrap replicas" in said
 
@@ -140,7 +141,7 @@ def test_numbers_beyond_all_numbers_are_refused_with_the_sample(good, override, 
     config = load_config(good[0], [override])
     (problem,) = check_events(config, lambda *_: None).problems
     with pytest.raises(HepdaError, match=said) as refused:
-        load_table(config)
+        load_table(dataset_spec(config))
     assert str(refused.value) == problem
 
 

@@ -21,6 +21,7 @@ from hepda.events.dataset.inputs import inspect
 from hepda.events.dataset.load import LoadedEvents, load_table
 from hepda.events.dataset.plan import cuts_of
 from hepda.events.files.opening import Tree
+from hepda.events.resolve import dataset_spec
 from tests.factory import SIMULATION_ONLY, analysis, write_analysis, write_sample
 
 N = 400
@@ -35,7 +36,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def loaded(folder: Path, *overrides: str) -> LoadedEvents:
-    return load_table(load_config(folder / "small.yaml", overrides))
+    return load_table(dataset_spec(load_config(folder / "small.yaml", overrides)))
 
 
 def complaint(folder: Path, kind: type[HepdaError], *overrides: str) -> str:
@@ -60,7 +61,7 @@ def test_the_analysis_file_of_the_readme_fits_the_ntuples_that_come_with_the_pro
         place = tmp_path / "ntuples" / f"{name}.root"
         place.parent.mkdir(parents=True, exist_ok=True)
         place.symlink_to(root / "analyses" / "tth" / "ntuples" / f"{shipped}.root")
-    _, inputs = inspect(load_config(tmp_path / "mine.yaml"))
+    _, inputs = inspect(dataset_spec(load_config(tmp_path / "mine.yaml")))
     assert set(inputs) == {"ttH", "ttjets", "ttjets_alt", "ttH_alt", "data"} and all(inputs.values())
 
 
@@ -212,7 +213,7 @@ def test_only_needed_branches_and_each_once(folder: Path, monkeypatch: pytest.Mo
 
 def test_progress_reaches_the_end(folder: Path) -> None:
     calls: list[tuple[str, int, int]] = []
-    load_table(load_config(folder / "small.yaml"), lambda *call: calls.append(call))
+    load_table(dataset_spec(load_config(folder / "small.yaml")), lambda *call: calls.append(call))
     assert calls[-1] == ("data", 6 * N, 6 * N)
 
 
@@ -268,11 +269,11 @@ def test_a_branch_of_a_reserved_name_is_meant_or_refused(tmp_path: Path, name: s
     path = write_analysis(tmp_path, 60, columns={"twice": f"2 * {name}"})
     write_sample(tmp_path / "signal.root", 60, 1, signal=True, cross_section=0.5, spoil={name: np.full(60, 7.0)})
     with pytest.raises(ExpressionError, match=rf"signal\.root has a branch .*own_{name}: {name}"):
-        load_table(load_config(path))
+        load_table(dataset_spec(load_config(path)))
     aliased = (f"samples.signal.aliases={{own_{name}: {name}}}", f"samples.signal.variables={{met: own_{name} + 1}}")
     if name == "pi":
         aliased = (*aliased, "columns.twice=2 * 3.141592653589793")
-    found = load_table(load_config(path, aliased)).table
+    found = load_table(dataset_spec(load_config(path, aliased))).table
     signal = found.of_samples(["signal"])
     assert np.all(found.features[signal, found.names.index("met")] == 8.0)
     expected = 2 * (found.weight if name == "physical" else np.full(len(found), np.pi))

@@ -13,6 +13,7 @@ from hepda.errors import ConfigError, ExpressionError, HepdaError, SourceError
 from hepda.events.dataset.load import inspect, load_table
 from hepda.events.dataset.variations import Reading, read_factors, read_varied, readings
 from hepda.events.files.opening import Tree, open_tree
+from hepda.events.resolve import dataset_spec
 from tests.factory import write_analysis, write_sample
 
 JES = "systematics.jes={kind: shape, up: {jet_pt: jet_pt_jes_up}, down: {jet_pt: jet_pt_jes_down}}"
@@ -38,10 +39,12 @@ def test_a_shape_is_what_a_file_with_shifted_branches_gives(path: Path, tmp_path
     # A selection on the momenta, so that other events pass.
     cut = "selection=(n_jets >= 5) & (n_b >= 2) & (ht > 500)"
     config = load_config(path, [JES, cut])
-    nominal = load_table(config).table
-    wanted = load_table(load_config(path, [cut, f"samples.background.files={tmp_path / 'shifted.root'}"])).table
+    nominal = load_table(dataset_spec(config)).table
+    wanted = load_table(
+        dataset_spec(load_config(path, [cut, f"samples.background.files={tmp_path / 'shifted.root'}"]))
+    ).table
     wanted = wanted.select(wanted.of_samples(["background"]))
-    found = read_varied(config, Reading("background", "jes", "up"), silent)
+    found = read_varied(dataset_spec(config), Reading("background", "jes", "up"), silent)
     assert np.array_equal(found.features, wanted.features) and np.array_equal(found.weight, wanted.weight)
     assert np.array_equal(found.key, wanted.key) and np.array_equal(found.fold, wanted.fold)
     assert len(found) > int(nominal.of_samples(["background"]).sum())
@@ -49,8 +52,8 @@ def test_a_shape_is_what_a_file_with_shifted_branches_gives(path: Path, tmp_path
 
 def test_factors_are_those_of_the_branches(path: Path) -> None:
     config = load_config(path, [B_TAG])
-    table = load_table(config).table
-    key, factors = read_factors(config, "background", silent)
+    table = load_table(dataset_spec(config)).table
+    key, factors = read_factors(dataset_spec(config), "background", silent)
     assert np.array_equal(key, table.key[table.of_samples(["background"])])
     with uproot.open(path.parent / "background.root") as file:
         events = file["events"].arrays(["b_weight", "b_weight_up", "b_weight_down", "jet_b"], library="np")
@@ -62,7 +65,7 @@ def test_factors_are_those_of_the_branches(path: Path) -> None:
 
 def test_each_pass_is_named_once(path: Path) -> None:
     config = load_config(path, [JES, B_TAG, "systematics.one={kind: shape, up: {met: lepton_pt}, samples: [signal]}"])
-    assert readings(config) == [
+    assert readings(dataset_spec(config)) == [
         Reading("signal", "jes", "up"), Reading("signal", "jes", "down"), Reading("background", "jes", "up"),
         Reading("background", "jes", "down"), Reading("signal", "one", "up"), Reading("background"),
     ]  # fmt: skip
@@ -78,9 +81,9 @@ def test_training_reads_nothing_for_systematics(path: Path, monkeypatch: pytest.
         return read(tree, names, start, stop)
 
     monkeypatch.setattr(Tree, "read", spy)
-    load_table(load_config(path))
+    load_table(dataset_spec(load_config(path)))
     without, asked[:] = list(asked), []
-    load_table(load_config(path, [JES, B_TAG]))
+    load_table(dataset_spec(load_config(path, [JES, B_TAG])))
     assert asked == without and without
 
 
@@ -98,14 +101,14 @@ def test_a_wrong_name_is_refused_before_anything_is_read(
     path: Path, override: str, kind: type[HepdaError], expected: str
 ) -> None:
     with pytest.raises(kind, match=r".*") as caught:
-        inspect(load_config(path, [override]))
+        inspect(dataset_spec(load_config(path, [override])))
     assert expected in str(caught.value) and "systematics.x" in str(caught.value)
 
 
 def test_a_factor_that_is_not_finite_is_named(path: Path) -> None:
     config = load_config(path, ["systematics.x={kind: weight, up: 1 / (n_extra_b - n_extra_b)}"])
     with pytest.raises(HepdaError, match=r"systematics\.x\.up"):
-        read_factors(config, "background", silent)
+        read_factors(dataset_spec(config), "background", silent)
 
 
 def test_a_replaced_branch_by_any_of_its_names(tmp_path: Path) -> None:

@@ -1,17 +1,18 @@
 """Which processes of two domains are the same, and that only those are compared."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 
-from hepda.config import load_config, validate
+from hepda.config import AnalysisConfig, load_config, validate
 from hepda.events import steps
 from hepda.events.check import check_events
 from hepda.events.check_text import lines
 from hepda.events.dataset.load import load_table
-from hepda.events.domains.counterparts import composition_lines, counterparts, unknown_composition
+from hepda.events.domains.counterparts import composition_lines
 from hepda.events.fit.templates import ScoredEvents
+from hepda.events.resolve import appearance, dataset_spec, domains_of, evaluation_spec, systematics_spec
 from hepda.events.results import figures, to_json
 from hepda.events.results.evaluate import EvaluationInput, evaluate
 from hepda.events.results.tables import processes_table
@@ -38,8 +39,13 @@ def config_of(source, other, stitched=None, domain="alternative"):
     return validate(analysis(samples=samples, models=models, plots={}, evaluation={"bias": bias}, **more), "test")
 
 
+def lines_of(config):
+    domains = domains_of(config)
+    return composition_lines(domains.nominal, domains.composition)
+
+
 @pytest.mark.parametrize(
-    ("source", "other", "compared", "alone"),
+    ("source", "other", "compared", "excluded"),
     [
         (["background"], ["third"], [("background", "third")], ([], [])),
         (["ttjets", "wjets"], ["ttjets_alt"], [("ttjets", "ttjets_alt")], (["wjets"], [])),
@@ -55,25 +61,27 @@ def config_of(source, other, stitched=None, domain="alternative"):
         ([("tt_x", "tt"), ("tt_y", "ttbb")], [("tt_z", "ttbb")], [("tt_y", "tt_z")], (["tt_x"], [])),
     ],
 )
-def test_processes_are_declared_or_follow_from_the_names(source, other, compared, alone):
-    found = counterparts(config_of(source, other), "alternative", "background")
+def test_processes_are_declared_or_follow_from_the_names(source, other, compared, excluded):
+    found = domains_of(config_of(source, other)).counterparts_of("alternative", "background")
     pairs = [(a, b) for ours, theirs in found.processes.values() for a in ours for b in theirs]
     assert sorted(pairs) == sorted(compared) and found.why is None
-    assert (list(found.source_alone), list(found.other_alone)) == alone
+    assert (list(found.source_excluded), list(found.other_excluded)) == excluded
 
 
 def test_stitched_samples_are_one_process():
     stitched = {"wjets": {"w0": "True", "w1": "LHE == 1"}}
-    found = counterparts(config_of(["w0", "w1", "tt"], ["wjets_alt"], stitched), "alternative", "background")
-    assert found.processes == {"wjets": (("w0", "w1"), ("wjets_alt",))} and found.source_alone == ("tt",)
+    found = domains_of(config_of(["w0", "w1", "tt"], ["wjets_alt"], stitched)).counterparts_of(
+        "alternative", "background"
+    )
+    assert found.processes == {"wjets": (("w0", "w1"), ("wjets_alt",))} and found.source_excluded == ("tt",)
 
 
 @pytest.mark.parametrize("other", [["herwig"], [("herwig", "z")]])
 def test_what_no_name_tells_is_not_compared(other):
     config = config_of(["tt", "w"], other)
-    why = unknown_composition(config)["alternative"]
+    why = domains_of(config).unknown_composition["alternative"]
     assert "give the samples of one process the same `process`" in why
-    assert composition_lines(config) == [f"simulation against alternative: {why}"]
+    assert lines_of(config) == [f"simulation against alternative: {why}"]
 
 
 # --- the same events under the names of two generators ------------------------------------------------------------
@@ -94,11 +102,18 @@ def judged(folder, **more):
     models = {name: {"kind": "bdt", "iterations": 5} for name in ("one", "two")}
     path = write_analysis(folder, n=700, samples=samples(**more), models=models, evaluation={"bias": bias})
     config = load_config(path, OVERRIDES)
-    table = load_table(config).table
+    table = load_table(dataset_spec(config)).table
     rng = np.random.default_rng(0).normal(size=1000)[table.key % np.uint64(1000)]  # equal events have equal scores
     score = table.features[:, 0] / 400 - 1.5 + 0.5 * rng - 0.6 * table.of_samples(["w"])
     scores = {"one": 1 / (1 + np.exp(-score)), "two": 1 / (1 + np.exp(-0.5 * score + 0.4 * rng))}
-    return EvaluationInput(config, table, scores, {})
+    return Evaluated(evaluation_spec(config), table, scores, config=config)
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated(EvaluationInput):
+    """The input of an evaluation, and the analysis that it is made of."""
+
+    config: AnalysisConfig | None = None
 
 
 def silent(what, done, total):
@@ -114,7 +129,7 @@ def same(tmp_path_factory):
 def test_two_generators_that_are_the_same_events_show_no_shift(same):
     asked, numbers = same
     for model in ("one", "two"):
-        found = plain(to_json.model_metrics(asked.config, numbers, model, {"seconds": 1.0}))
+        found = plain(to_json.model_metrics(asked.spec, numbers, model, {"seconds": 1.0}))
         bias = found["bias"]["simulation:alternative"]
         assert bias["ks"] == pytest.approx(0, abs=1e-12) and bias["p_value"] == 1.0
         assert bias["n_eff"]["source"] == pytest.approx(bias["n_eff"]["other"])
@@ -136,35 +151,37 @@ def test_with_all_backgrounds_compared_as_one_there_would_be_a_shift(same):
         name: s.model_copy(update={"process": "all" if s.class_ == "background" else None})
         for name, s in asked.config.samples.items()
     }})  # fmt: skip
-    numbers = evaluate(replace(asked, config=told), 1, silent)
+    numbers = evaluate(replace(asked, spec=evaluation_spec(told)), 1, silent)
     bias = numbers.models["one"].bias["alternative"]
     assert bias.p_value < 0.01 and bias.efficiency_shift[0].shift > 0.1
 
 
 def test_what_has_no_counterpart_is_told(same):
     asked, _ = same
-    (line,) = composition_lines(asked.config)
+    (line,) = lines_of(asked.config)
     assert "w of simulation has no counterpart in alternative" in line and "tt with tt_alt" in line
-    found = steps.processes_metrics(asked.config)["processes"]["simulation:alternative"]["background"]
+    found = steps.processes_metrics(asked.spec.domains)["processes"]["simulation:alternative"]["background"]
     assert found == {
         "compared": {"tt": {"source": ["tt"], "other": ["tt_alt"]}},
         "without_counterpart": {"source": ["w"], "other": []},
     }
-    (row,) = processes_table(steps.processes_metrics(asked.config)).rows
+    (row,) = processes_table(steps.processes_metrics(asked.spec.domains)).rows
     assert [cell.text for cell in row] == ["simulation against alternative", "background", "tt with tt_alt", "w", ""]
-    page = "\n".join(lines(asked.config, check_events(asked.config, silent)))
+    page = "\n".join(lines("small", 0.5, check_events(asked.config, silent)))
     assert "w of simulation has no counterpart" in page
 
 
 def test_figures_and_fits_take_the_same_processes(same):
     asked, numbers = same
-    scene = figures.FigureData(asked.config, asked.table, asked.scores, numbers, {}, {})
+    scene = figures.FigureData(asked.spec, appearance(asked.config), asked.table, asked.scores, numbers, {}, {})
     shown = {drawing.name: drawing for drawing in figures.score_drawings(scene)}
     assert shown["score_one"].caption.startswith("Without w.")
-    (rival,) = scene.rivals(asked.scores["one"])
+    (other,) = scene.others(asked.scores["one"])
     total = sum(sample.weights.sum() for sample in scene.stack(asked.scores["one"]))
-    assert rival.weights.sum() == pytest.approx(total) and "without counterpart" in rival.name
-    region = ScoredEvents(asked.config, asked.table, "one", asked.scores["one"], {}, {}).region()
+    assert other.weights.sum() == pytest.approx(total) and "without counterpart" in other.name
+    region = ScoredEvents(
+        asked.spec.domains, systematics_spec(asked.config), asked.table, "one", asked.scores["one"], {}, {}
+    ).region()
     templates = sum(sample.sumw for sample in region.templates.samples if not sample.signal)
     assert region.domains["alternative"].background[0] == pytest.approx(templates)
 
@@ -177,7 +194,9 @@ def test_a_second_generator_varies_the_process_that_it_has(tmp_path):
                                          systematics={"generator": {**systematics["generator"], "samples": ["tt"]}}),
                                 "test").systematics
     })  # fmt: skip
-    region = ScoredEvents(config, asked.table, "one", asked.scores["one"], {}, {}).region()
+    region = ScoredEvents(
+        asked.spec.domains, systematics_spec(config), asked.table, "one", asked.scores["one"], {}, {}
+    ).region()
     found = {sample.name: sample for sample in region.templates.samples}
     assert "generator" in found["tt"].shapes and "generator" not in found["w"].shapes
     up, _ = found["tt"].shapes["generator"]
@@ -188,13 +207,13 @@ def test_with_a_counterpart_for_everything_no_event_is_left_out(tmp_path):
     more = {"w_alt": {"files": "third.root", "class": "background", "domain": "alternative"}}
     asked = judged(tmp_path, **more)
     whole = evaluate(asked, 1, silent)
-    assert composition_lines(asked.config) == []
+    assert lines_of(asked.config) == []
     declared = asked.config.model_copy(update={"samples": {
         name: s.model_copy(update={"process": s.class_}) for name, s in asked.config.samples.items()
     }})  # fmt: skip
-    total = evaluate(replace(asked, config=declared), 1, silent)
+    total = evaluate(replace(asked, spec=evaluation_spec(declared)), 1, silent)
     for model in ("one", "two"):
         first, second = (
-            plain(to_json.model_metrics(asked.config, numbers, model, {"seconds": 1.0})) for numbers in (whole, total)
+            plain(to_json.model_metrics(asked.spec, numbers, model, {"seconds": 1.0})) for numbers in (whole, total)
         )
         assert first == second

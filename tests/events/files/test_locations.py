@@ -29,6 +29,7 @@ from hepda.errors import SourceError
 from hepda.events.dataset.load import load_table
 from hepda.events.files import locations
 from hepda.events.files.opening import expand, open_tree
+from hepda.events.resolve import dataset_spec
 from tests.factory import analysis, write_analysis, write_sample
 
 for setting, value in locations._XROOTD.items():  # as hepda does; here fixtures load the client before it
@@ -117,7 +118,10 @@ def test_an_analysis_by_xrootd_is_the_one_of_the_local_files(xrootd: XRootD, fol
         shutil.copy(folder / sample["files"], xrootd.folder / f"{name}-1.root")
         sample["files"] = xrootd.url(f"{name}-*.root" if name != "data" else "data-1.root")
     (tmp_path / "far.yaml").write_text(yaml.safe_dump(text, sort_keys=False))
-    near, far = load_table(load_config(folder / "small.yaml")), load_table(load_config(tmp_path / "far.yaml"))
+    near, far = (
+        load_table(dataset_spec(load_config(folder / "small.yaml"))),
+        load_table(dataset_spec(load_config(tmp_path / "far.yaml"))),
+    )
     np.testing.assert_array_equal(near.table.features, far.table.features)
     np.testing.assert_array_equal(near.table.weight, far.table.weight)
     np.testing.assert_array_equal(near.table.key, far.table.key)
@@ -125,7 +129,9 @@ def test_an_analysis_by_xrootd_is_the_one_of_the_local_files(xrootd: XRootD, fol
     assert [file.entries for file in near.files] == [file.entries for file in far.files]
     started = time.monotonic()
     with pytest.raises(SourceError, match=r"nothing\.root: cannot be reached.*no such file"):
-        load_table(load_config(tmp_path / "far.yaml", [f"samples.data.files={xrootd.url('nothing.root')}"]))
+        load_table(
+            dataset_spec(load_config(tmp_path / "far.yaml", [f"samples.data.files={xrootd.url('nothing.root')}"]))
+        )
     with pytest.raises(SourceError, match=r"samples\.x: no file matches root://.*none-\*\.root"):
         expand([xrootd.url("none-*.root")], "samples.x")
     assert time.monotonic() - started < 20  # asked once: more would not help
@@ -356,9 +362,9 @@ def with_a_broken_file(folder: Path, tmp_path: Path, *, basket: bool) -> Path:
 def test_a_broken_file_fails_or_is_left_out_with_what_it_cost(folder: Path, tmp_path: Path, basket: bool) -> None:
     path = with_a_broken_file(folder, tmp_path, basket=basket)
     with pytest.raises(SourceError, match=r"broken\.root"):
-        load_table(load_config(path))
-    found = load_table(load_config(path, ["reading.on_error=skip"]))
-    alone = load_table(load_config(folder / "small.yaml"))
+        load_table(dataset_spec(load_config(path)))
+    found = load_table(dataset_spec(load_config(path, ["reading.on_error=skip"])))
+    alone = load_table(dataset_spec(load_config(folder / "small.yaml")))
     # The sum of weights is that of the file that is left, so the yield is the same as without the broken one.
     assert found.samples["background"].sums == alone.samples["background"].sums
     np.testing.assert_array_equal(found.table.weight, alone.table.weight)
@@ -382,4 +388,4 @@ def test_no_file_is_left_out_where_the_yield_would_be_wrong(folder: Path, tmp_pa
     path = with_a_broken_file(folder, tmp_path, basket=False)
     overrides = ["reading.on_error=skip", "samples.background.sum_of_weights=1000"]
     with pytest.raises(SourceError, match=r"cannot be skipped: `sum_of_weights` is given for all files"):
-        load_table(load_config(path, overrides))
+        load_table(dataset_spec(load_config(path, overrides)))

@@ -25,6 +25,7 @@ from hepda.events.expressions.columns import Column
 from hepda.events.expressions.evaluator import Evaluator
 from hepda.events.expressions.parser import check_names, needed_names, parse
 from hepda.events.files.opening import Tree, open_tree
+from hepda.events.resolve import dataset_spec
 from tests.factory import analysis, write_analysis
 from tests.root_files import write_split
 
@@ -162,12 +163,12 @@ def test_an_analysis_of_other_formats_is_the_same(tmp_path: Path, suffix: str) -
     for sample in ("signal", "background"):
         text["samples"][sample] |= given
     path.write_text(yaml.safe_dump(text))
-    expected = load_table(load_config(path)).table
+    expected = load_table(dataset_spec(load_config(path))).table
     for sample in ("signal", "background", "data"):
         twin(tmp_path, sample, suffix)
         text["samples"][sample]["files"] = f"{sample}.{suffix}"
     path.write_text(yaml.safe_dump(text))
-    found = load_table(load_config(path))
+    found = load_table(dataset_spec(load_config(path)))
     np.testing.assert_array_equal(found.table.features, expected.features)
     np.testing.assert_array_equal(found.table.weight, expected.weight)
     np.testing.assert_array_equal(found.table.key, expected.key)
@@ -467,7 +468,7 @@ def test_samples_may_differ_in_names_variables_and_selection(tmp_path: Path) -> 
     text["samples"]["signal"]["selection"] = "met > 20"
     text["features"] = [*text["features"], "truth"]
     path.write_text(yaml.safe_dump(text))
-    found = load_table(load_config(path))
+    found = load_table(dataset_spec(load_config(path)))
     table = found.table
     truth = table.features[:, table.names.index("truth")]
     assert (truth[table.of_domain("data")] == -1).all()
@@ -475,7 +476,7 @@ def test_samples_may_differ_in_names_variables_and_selection(tmp_path: Path) -> 
     met = table.features[:, table.names.index("met")]
     assert met[table.of_samples(["signal"])].min() > 20 > met[table.of_samples(["background"])].min()
     assert found.samples["signal"].cut_flow[0][0] == "met > 20"
-    plain = load_table(load_config(write_analysis(tmp_path, 200))).table
+    plain = load_table(dataset_spec(load_config(write_analysis(tmp_path, 200)))).table
     there = plain.of_domain("data")
     np.testing.assert_array_equal(plain.features[there], table.features[table.of_domain("data"), :-1])
 

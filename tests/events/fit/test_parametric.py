@@ -10,6 +10,7 @@ from hepda.evaluation.fits.fitting import fit
 from hepda.evaluation.fits.templates import SampleTemplate, Templates
 from hepda.events.fit.parametric import envelope, moved, profile, values_of
 from hepda.events.fit.templates import PseudoData, Region
+from hepda.events.resolve import model_spec, systematics_spec
 from tests.factory import analysis
 
 SIGNAL = 100 * np.array([5.0, 15.0, 30.0, 60.0])
@@ -68,7 +69,10 @@ def test_only_values_whose_generator_is_a_systematic_are_read():
                     "train_on": ["signal", "background", "signal_alt", "background_alt"]}  # fmt: skip
         return validate(analysis(models={"informed": informed, "bdt": {"kind": "bdt"}}, systematics=systematics))
 
+    def values(asked, model):
+        return values_of(model_spec(asked, model), systematics_spec(asked))
+
     two_point = {"generator": {"kind": "two_point", "domain": "alternative", "samples": "background"}}
-    assert values_of(config({"simulation": 0.0, "alternative": 1.0}, **two_point), "informed") == {1.0: ("generator",)}
-    assert values_of(config({"simulation": 0.0, "alternative": 1.0}), "informed") == {}
-    assert values_of(config({"simulation": 0.0, "alternative": 1.0}, **two_point), "bdt") == {}
+    assert values(config({"simulation": 0.0, "alternative": 1.0}, **two_point), "informed") == {1.0: ("generator",)}
+    assert values(config({"simulation": 0.0, "alternative": 1.0}), "informed") == {}
+    assert values(config({"simulation": 0.0, "alternative": 1.0}, **two_point), "bdt") == {}

@@ -13,6 +13,7 @@ from hepda.evaluation.fits.fitting import workspace
 from hepda.events.domains.blinding import BLINDED
 from hepda.events.fit import fits, to_json
 from hepda.events.fit.templates import PseudoData, Region, ScoredEvents
+from hepda.events.resolve import domains_of, systematics_spec
 from hepda.events.table.feature_table import FeatureTable
 from hepda.runtime import run_directory
 
@@ -98,7 +99,7 @@ def unexplained(value: Any, path: str = "", excused: bool = False) -> list[str]:
 
 def region_of(config: AnalysisConfig, events: Any) -> Region:
     table, score, varied, factors = events
-    return ScoredEvents(config, table, "bdt", score, varied, factors).region()
+    return ScoredEvents(domains_of(config), systematics_spec(config), table, "bdt", score, varied, factors).region()
 
 
 @pytest.fixture(scope="module")
@@ -184,7 +185,7 @@ def test_pseudo_data_scale_the_signal_alone(events: Any, region: Region) -> None
 
 def test_blinded_data_are_not_counted(events: Any) -> None:
     hidden = region_of(analysis(evaluation={"blind": "score > 0.5"}), events)
-    assert "data" not in hidden.domains and hidden.untold == {"data": BLINDED}
+    assert "data" not in hidden.domains and hidden.excluded == {"data": BLINDED}
     main = fits.main_fit(hidden, toys=0, seed=1)
     page = to_json.model_page(hidden, main, {})
     assert page["observed"]["mu"] is None and page["observed"]["why"] == BLINDED
@@ -222,6 +223,6 @@ def test_the_page_is_json_and_every_null_has_its_reason(region: Region) -> None:
     assert not unexplained(page)
     assert page["closure"]["all"]["alternative"][1]["toys"]["toys"] == 20
     assert page["templates"]["tt"]["sumw"] == pytest.approx(sample_of(region, "tt").sumw.tolist())
-    about = to_json.systematics_page(analysis())
+    about = to_json.systematics_page(systematics_spec(analysis()))
     assert about["rate"] == {"kind": "norm", "samples": ["wjets"], "how": "rate × 1.5 and × 0.6667"}
     assert about["jes"]["how"] == "pt_up for pt; pt_down for pt" and "mirrored" in about["one_sided"]["how"]

@@ -11,6 +11,7 @@ from hepda.errors import ConfigError, DataError, ExpressionError, SourceError
 from hepda.events.dataset.splits import event_key
 from hepda.events.fit.templates import PseudoData, ScoredEvents
 from hepda.events.fit.truth import check_truth, read_truth
+from hepda.events.resolve import dataset_spec, domains_of, systematics_spec
 from hepda.events.table.feature_table import FeatureTable
 from tests.factory import write_analysis
 
@@ -56,38 +57,47 @@ def events(tmp_path):
     return path, table, right
 
 
+def truth_of(config, table):
+    return read_truth(dataset_spec(config), domains_of(config), table)
+
+
+def look_at_truth(config):
+    check_truth(dataset_spec(config), domains_of(config))
+
+
 def test_labels_are_matched_by_event_and_scale_the_signal_of_pseudo_data(events):
     path, table, right = events
     asked = config(path)
-    found = read_truth(asked, table)
+    specs = domains_of(asked), systematics_spec(asked)
+    found = truth_of(asked, table)
     np.testing.assert_array_equal(found, right)
     score = np.random.default_rng(2).beta(np.where(right == 1, 3, 1), np.where(right == 1, 1, 3)).astype(np.float32)
-    data: PseudoData = ScoredEvents(asked, table, "bdt", score, {}, {}, found).region().domains["data"]
+    data: PseudoData = ScoredEvents(*specs, table, "bdt", score, {}, {}, found).region().domains["data"]
     np.testing.assert_array_equal(data.at(1.0)[0], data.observed)
     np.testing.assert_array_equal(data.at(2.0)[0] - data.at(1.0)[0], data.signal[0])
     assert data.signal[0].sum() == (right[2 * N :] == 1).sum() and data.at(0.0)[0].sum() == (right[2 * N :] == 0).sum()
-    without = ScoredEvents(asked, table, "bdt", score, {}, {}).region().domains["data"]
+    without = ScoredEvents(*specs, table, "bdt", score, {}, {}).region().domains["data"]
     assert without.at(1.0) is None and without.background is None
 
 
 def test_files_are_looked_at_before_anything_is_trained(events):
     path, _, _ = events
-    check_truth(config(path))
+    look_at_truth(config(path))
     with pytest.raises(ExpressionError, match="Did you mean 'kind'"):
         samples = config(path).model_dump(mode="json", by_alias=True)["samples"]
         samples["data"]["truth"]["signal"] = "kinds == 2"
-        check_truth(config(path, samples=samples))
+        look_at_truth(config(path, samples=samples))
     with pytest.raises(SourceError, match="has no branch 'number'"):
-        check_truth(config(path, split={"key": ["run", "number"]}))
-    check_truth(config("absent.root", evaluation={"blind": "score > 0.5"}))
+        look_at_truth(config(path, split={"key": ["run", "number"]}))
+    look_at_truth(config("absent.root", evaluation={"blind": "score > 0.5"}))
 
 
 def test_blinded_data_and_other_kinds_of_samples_have_no_truth(events, tmp_path):
     _, table, _ = events
     blind = config(tmp_path / "absent.root", evaluation={"blind": "score > 0.5"})
-    np.testing.assert_array_equal(read_truth(blind, table), table.label)  # the file is not even there
+    np.testing.assert_array_equal(truth_of(blind, table), table.label)  # the file is not even there
     with pytest.raises(SourceError, match="absent"):
-        read_truth(config(tmp_path / "absent.root"), table)
+        truth_of(config(tmp_path / "absent.root"), table)
     samples = config("truth.root").model_dump(mode="json", by_alias=True)["samples"]
     samples["signal"]["truth"] = samples["data"]["truth"]
     with pytest.raises(ConfigError, match=r"samples\.signal\.truth: the class of its events is known already"):
@@ -98,10 +108,10 @@ def test_events_that_are_not_told_of_once_are_an_error(events, tmp_path):
     _, table, _ = events
     some = write(tmp_path / "some.root", np.arange(N - 3), np.zeros(N - 3))
     with pytest.raises(DataError, match=f"3 of {N} selected events"):
-        read_truth(config(some), table)
+        truth_of(config(some), table)
     twice = write(tmp_path / "twice.root", np.arange(2 * N) % N, np.zeros(2 * N))
     with pytest.raises(DataError, match="more than once"):
-        read_truth(config(twice), table)
+        truth_of(config(twice), table)
 
 
 def test_the_files_of_the_truth_are_relative_to_the_analysis_file(tmp_path):

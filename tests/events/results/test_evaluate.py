@@ -1,20 +1,22 @@
 """Numbers and figures of scores that the test makes: blinded data, domains without a class, closed forms."""
 
 import json
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 import pytest
 import yaml
 
-from hepda.config import load_config, validate
+from hepda.config import AnalysisConfig, load_config, validate
 from hepda.evaluation.expected import Counting, scan_cuts
 from hepda.evaluation.roc import auc
 from hepda.events import steps
 from hepda.events.dataset.load import load_table
 from hepda.events.dataset.splits import part_of
-from hepda.events.domains.blinding import BLINDED, hidden_range, uncontrolled
-from hepda.events.domains.roles import lacking_class
+from hepda.events.domains.blinding import BLINDED, uncontrolled
+from hepda.events.domains.roles import missing_class
+from hepda.events.resolve import appearance, dataset_spec, domains_of, evaluation_spec, model_spec
 from hepda.events.results import figures, to_json
 from hepda.events.results.evaluate import EvaluationInput, evaluate
 from hepda.events.results.per_model import CUT_PARTS
@@ -28,6 +30,13 @@ DOMAIN = {"source": ["background"], "target": ["background_alt"]}
 TRAINING = {"seconds": 1.0, "rows_per_second": 1.0, "epochs": 1.0, "trainings": 1}
 
 
+@dataclass(frozen=True, slots=True)
+class Evaluated(EvaluationInput):
+    """The input of an evaluation, and the analysis that it is made of."""
+
+    config: AnalysisConfig | None = None
+
+
 def silent(what, done, total):
     pass
 
@@ -35,7 +44,7 @@ def silent(what, done, total):
 @pytest.fixture(scope="module")
 def loaded(tmp_path_factory):
     path = write_analysis(tmp_path_factory.mktemp("numbers"), n=400)
-    return path, load_table(load_config(path, OVERRIDES)).table
+    return path, load_table(dataset_spec(load_config(path, OVERRIDES))).table
 
 
 def judged(loaded, *overrides):
@@ -43,11 +52,12 @@ def judged(loaded, *overrides):
     path, table = loaded
     rng = np.random.default_rng(3)
     scores = {model: 1 / (1 + np.exp(-(0.8 * table.label + rng.normal(0, 1, len(table))))) for model in ("one", "two")}
-    return EvaluationInput(load_config(path, [*OVERRIDES, *overrides]), table, scores, {})
+    config = load_config(path, [*OVERRIDES, *overrides])
+    return Evaluated(evaluation_spec(config), table, scores, config=config)
 
 
 def model_metrics(asked, numbers, model="one"):
-    return plain(to_json.model_metrics(asked.config, numbers, model, TRAINING))
+    return plain(to_json.model_metrics(asked.spec, numbers, model, TRAINING))
 
 
 @pytest.fixture(scope="module")
@@ -63,12 +73,12 @@ def shown(loaded):
 
 
 def scene(asked, numbers):
-    return figures.FigureData(asked.config, asked.table, asked.scores, numbers, {}, {})
+    return figures.FigureData(asked.spec, appearance(asked.config), asked.table, asked.scores, numbers, {}, {})
 
 
 def test_which_class_a_domain_lacks(loaded):
     table = loaded[1]
-    assert [lacking_class(table, name) for name in table.domain_names] == [None, None, "signal", None]
+    assert [missing_class(table, name) for name in table.domain_names] == [None, None, "signal", None]
 
 
 def test_without_blinding_data_are_compared_and_fitted(shown):
@@ -76,7 +86,7 @@ def test_without_blinding_data_are_compared_and_fitted(shown):
     found = model_metrics(asked, numbers)
     assert found["closure"]["data"]["mu"] is not None and found["closure"]["data"]["truth"] == 1
     assert found["bias"]["simulation:data"]["class"] == "all" and found["bias"]["simulation:data"]["ks"] > 0
-    assert numbers.untold == {} and numbers.unlabelled == ("data",)
+    assert numbers.excluded == {} and numbers.unlabelled == ("data",)
 
 
 def test_of_blinded_data_nothing_is_measured_and_the_reason_is_given(blind, shown):
@@ -108,26 +118,32 @@ def test_data_are_hidden_until_the_config_says_otherwise(loaded):
     silent_config = path.with_name("silent.yaml")
     silent_config.write_text(yaml.safe_dump(told))
     config = load_config(silent_config)
-    assert hidden_range(config) == (0.5001, np.inf) and any("Data are hidden" in note for note in steps.notes(config))
-    assert hidden_range(load_config(silent_config, ["evaluation.blind=null"])) is None
+    assert domains_of(config).hidden == (0.5001, np.inf) and any(
+        "Data are hidden" in note for note in steps.notes(config)
+    )
+    assert domains_of(load_config(silent_config, ["evaluation.blind=null"])).hidden is None
     without = load_config(silent_config, ["samples.data=null", "evaluation.bias.between=[simulation, alternative]"])
-    assert hidden_range(without) is None and steps.notes(without) == []
+    assert domains_of(without).hidden is None and steps.notes(without) == []
+
+
+def warned(config):
+    return uncontrolled(config.models, config.samples)
 
 
 def test_a_domain_loss_that_sees_data_of_every_region_is_told(loaded):
     """PAPERS 1.9, C15: data of a control region against simulation, never of the signal region."""
     path, to_data = loaded[0], "models.dann.domain={source: [signal, background], target: [data], rows: all}"
-    (said,) = uncontrolled(load_config(path, [to_data]))
+    (said,) = warned(load_config(path, [to_data]))
     assert said.startswith("dann: ") and "signal region" in said and "`models.dann.domain.selection`" in said
-    assert uncontrolled(load_config(path, [to_data, "models.dann.domain.selection=n_jets == 5"])) == []
-    assert uncontrolled(load_config(path)) == []
+    assert warned(load_config(path, [to_data, "models.dann.domain.selection=n_jets == 5"])) == []
+    assert warned(load_config(path)) == []
 
 
 def test_blinded_numbers_do_not_depend_on_the_data(loaded, blind):
     asked, numbers = blind
     of_data = asked.table.of_domain("data")
     scores = {name: np.where(of_data, 0.99, score) for name, score in asked.scores.items()}
-    other = evaluate(EvaluationInput(asked.config, asked.table, scores, {}), 1, silent)
+    other = evaluate(replace(asked, scores=scores), 1, silent)
     for model in scores:
         assert json.dumps(model_metrics(asked, other, model)) == json.dumps(model_metrics(asked, numbers, model))
 
@@ -166,7 +182,7 @@ def test_no_figure_depends_on_data_that_are_blinded(blind, loaded):
     of_data = asked.table.of_domain("data")
     shifted = {name: np.where(of_data & (s > 0.7), 0.99, s) for name, s in asked.scores.items()}
     one = figures.drawings(scene(asked, numbers))
-    two = figures.drawings(scene(EvaluationInput(asked.config, asked.table, shifted, {}), numbers))
+    two = figures.drawings(scene(replace(asked, scores=shifted), numbers))
     for a, b in zip(one, two, strict=True):
         if a.name.startswith("score"):
             first, second = a.draw(), b.draw()
@@ -183,7 +199,7 @@ def test_a_domain_with_background_alone_has_no_auc_but_a_bias_and_figures(shown)
     assert found["bias"]["simulation:third"]["class"] == "background"
     assert found["closure"]["third"]["truth"] == 0
     own = scene(asked, numbers)
-    assert own.rival_domains == ["alternative", "third"]
+    assert own.compared_domains == ["alternative", "third"]
     # Data are the domain without classes, whatever other domains lack.
     assert len(own.data(asked.scores["one"]).values) == asked.table.of_domain("data").sum()
     names = [d.name for d in figures.drawings(own)]
@@ -254,11 +270,11 @@ def test_no_event_chooses_the_cut_that_it_is_counted_at(shown):
     asked, numbers = shown
     table, score = asked.table, asked.scores["two"]
     best = numbers.models["two"].scan.best
-    assert best.value is not None and numbers.models["two"].rival == "third"  # the one that no training sees
+    assert best.value is not None and numbers.models["two"].bias_from == "third"  # the one that no training sees
     inner = table.of_domain("simulation") & (table.label >= 0)
     part = part_of(table.key, CUT_PARTS)
     experiment = Counting(score[inner], table.label[inner], table.weight[inner], 0.1)
-    again = scan_cuts(experiment, groups=part[inner], seed=asked.config.seed).best
+    again = scan_cuts(experiment, groups=part[inner], seed=asked.spec.seed).best
     assert (best.value, best.signal, best.cut) == pytest.approx((again.value, again.signal, again.cut))
     assert best.value < scan_cuts(experiment).best.value  # where every event chooses
     found = model_metrics(asked, numbers, "two")["significance"]
@@ -309,12 +325,12 @@ def test_training_events_are_scored_again_and_told_apart_from_those_that_were_no
     config = load_config(path, [*OVERRIDES, "evaluation.blind=null"])
     rng = np.random.default_rng(5)
     scores = {m: 1 / (1 + np.exp(-(0.8 * table.label + rng.normal(0, 1, len(table))))) for m in ("network", "bdt")}
-    asked = EvaluationInput(config, table, scores, {}, partial(remembering, shift))
+    asked = Evaluated(evaluation_spec(config), table, scores, {}, partial(remembering, shift), config)
     numbers = evaluate(asked, 1, silent)
     found = model_metrics(asked, numbers, "network")["overtraining"]
     assert found["background"]["p_value"] > 0.02
     assert (found["signal"]["p_value"] < 0.02) == (shift > 0)
-    said = run_metrics(config, numbers, {})["guards"]["warnings"]
+    said = run_metrics(evaluation_spec(config), numbers, {})["guards"]["warnings"]
     assert any("network: the score of signal has another shape" in line for line in said) == (shift > 0)
     assert "overtraining_network" in [d.name for d in figures.drawings(scene(asked, numbers))]
 
@@ -333,7 +349,7 @@ def test_what_each_model_is_stands_in_words(loaded):
         "trees": {"kind": "bdt", "reweight": DOMAIN},
     }  # fmt: skip
     asked = validate(analysis(models=models))
-    found = {model: setup_of(asked, model) for model in models}
+    found = {model: setup_of(model_spec(asked, model)) for model in models}
     assert found["network"] == {
         "kind": "network 8-4", "members": 3, "class_loss": ["signal", "background"], "adaptation": "",
     }  # fmt: skip

@@ -7,7 +7,7 @@ from hepda.config import load_config
 from hepda.evaluation.results import BinContents, FeatureImportance, Flatness, InputRemoval, Interval
 from hepda.evaluation.roc import auc
 from hepda.events.dataset.load import load_table
-from hepda.events.domains.roles import adapted_to, held_out_domains, plain_model, trained_on
+from hepda.events.resolve import appearance, dataset_spec, evaluation_spec
 from hepda.events.results import figures
 from hepda.events.results.evaluate import EvaluationInput, Numbers, evaluate
 from hepda.events.results.per_model import ModelNumbers
@@ -31,14 +31,14 @@ def numbers(priors, **models):
 
 
 def warnings(config, found, histories=None):
-    return run_metrics(config, found, histories or {})["guards"]["warnings"]
+    return run_metrics(evaluation_spec(config), found, histories or {})["guards"]["warnings"]
 
 
 def test_class_priors_have_odds_and_a_strong_shift_is_told_with_the_model_that_it_hurts(path):
     config = load_config(path, [ALL, "models.data.domain.target=[signal_alt, background_alt]"])
     found = numbers({"simulation": (0.05, 0.001), "alternative": (0.10, 0.002)})
-    found.unlabelled, found.lacking = ("data",), {"third": "signal"}
-    entry = plain(run_metrics(config, found, {}))["guards"]["class_priors"]
+    found.unlabelled, found.missing_class = ("data",), {"third": "signal"}
+    entry = plain(run_metrics(evaluation_spec(config), found, {}))["guards"]["class_priors"]
     assert entry["alternative"]["odds_ratio"] == pytest.approx((0.1 / 0.9) / (0.05 / 0.95))
     assert entry["data"] == {"value": None, "odds_ratio": None, "why": "the classes of its events are unknown"}
     assert entry["third"]["why"] == "it has no signal events"
@@ -49,7 +49,9 @@ def test_class_priors_have_odds_and_a_strong_shift_is_told_with_the_model_that_i
 
 
 def test_a_share_of_signal_below_zero_has_no_odds(path):
-    entry = run_metrics(load_config(path), numbers({"simulation": (-0.01, 0.1)}), {})["guards"]["class_priors"]
+    entry = run_metrics(evaluation_spec(load_config(path)), numbers({"simulation": (-0.01, 0.1)}), {})["guards"][
+        "class_priors"
+    ]
     assert entry["simulation"]["odds_ratio"] is None and "no odds" in entry["simulation"]["why"]
 
 
@@ -82,7 +84,7 @@ def test_importance_is_told_by_input(path):
         "alternative": FeatureImportance(("ht", "met"), np.array([0.02, 0.01]), np.array([0.003, 0.002]), 0.57),
         "third": "too few",
     }
-    entry = plain(run_metrics(load_config(path), found, {}))["guards"]["importance"]
+    entry = plain(run_metrics(evaluation_spec(load_config(path)), found, {}))["guards"]["importance"]
     assert entry["simulation:alternative"]["ht"] == {"value": 0.02, "error": 0.003}
     assert entry["simulation:third"] == {"value": None, "why": "too few"}
 
@@ -95,7 +97,7 @@ def test_inputs_that_carry_domains_and_classes_alike_are_told(path, left, warned
     found = numbers({"simulation": (0.1, 0.0)})
     out = InputRemoval(("ht", "met"), (0, 1, 2), near(0.60, 0.58, 0.54), near(0.80, 0.75, left))
     found.removal = {"alternative": out, "third": "too few"}
-    guards = plain(run_metrics(load_config(path), found, {}))["guards"]
+    guards = plain(run_metrics(evaluation_spec(load_config(path)), found, {}))["guards"]
     entry = guards["removal"]["simulation:alternative"]
     assert entry["inputs"] == ["ht", "met"] and list(entry["without"]) == ["0", "1", "2"]
     assert entry["without"]["2"]["domains"]["value"] == 0.54 and entry["without"]["1"]["classes"]["value"] == 0.75
@@ -106,26 +108,27 @@ def test_inputs_that_carry_domains_and_classes_alike_are_told(path, left, warned
 
 def test_what_a_model_is_trained_on_and_adapted_to(path):
     config = load_config(path, [OTHER, ALL, OFF])
-    assert trained_on(config, "network") == ("simulation",) and trained_on(config, "other") == ("alternative",)
-    adapted = {m: adapted_to(config, m) for m in config.models}
-    assert adapted == {
+    spec = evaluation_spec(config)
+    models = spec.models
+    assert models["network"].trained_on == ("simulation",) and models["other"].trained_on == ("alternative",)
+    assert {name: model.adapted_to for name, model in models.items()} == {
         "network": None, "dann": "alternative", "bdt": None, "other": None, "data": "data", "off": None,
     }  # fmt: skip
-    assert held_out_domains(config) == ("third",)
-    assert plain_model(config) == "network"
+    assert spec.domains.held_out == ("third",)
+    assert spec.baseline == "network"
 
 
 def test_training_bias_stands_apart_from_evaluation_shift(path):
     """A model of each domain, tested on both: AUC by the arrays, differences paired, the adapted model left out."""
     config = load_config(path, [OTHER, "evaluation.blind=null", "evaluation.probes=false"])
-    table = load_table(config).table
+    table = load_table(dataset_spec(config)).table
     rng = np.random.default_rng(2)
     noise = rng.normal(0, 1, len(table))
     scores = {
         m: 1 / (1 + np.exp(-(k * table.label + noise))) for m, k in (("network", 1.0), ("dann", 0.7), ("other", 0.9))
     }
-    found = evaluate(EvaluationInput(config, table, scores, {}), 1, lambda *_: None)
-    entry = plain(run_metrics(config, found, {}))["training_bias"]
+    found = evaluate(EvaluationInput(evaluation_spec(config), table, scores, {}), 1, lambda *_: None)
+    entry = plain(run_metrics(evaluation_spec(config), found, {}))["training_bias"]
     assert {m: e["trained_on"] for m, e in entry["models"].items()} == {"network": "simulation", "other": "alternative"}
     mask = table.of_domain("alternative")
     both = {m: auc(scores[m][mask], table.label[mask], table.weight[mask]) for m in ("network", "other")}
@@ -137,15 +140,15 @@ def test_training_bias_stands_apart_from_evaluation_shift(path):
     assert 0 < tested["background_efficiency"]["value"] < 0.3
     assert entry["models"]["network"]["tested_on"]["simulation"]["auc_difference"] == {"value": 0.0}
     one = load_config(path, ["evaluation.probes=false"])
-    assert "training_bias" not in run_metrics(one, found, {})
+    assert "training_bias" not in run_metrics(evaluation_spec(one), found, {})
 
 
 def test_probes_of_each_class_and_kind_are_asked_and_drawn(path):
     config = load_config(path, ["evaluation.blind=null", "evaluation.bootstrap=4", BETWEEN])
-    table = load_table(config).table
+    table = load_table(dataset_spec(config)).table
     shifted = np.where(table.of_domain("alternative") & (table.label == 0), 1.5, 0.0)
     score = 1 / (1 + np.exp(-(table.label + shifted + np.random.default_rng(0).normal(0, 1, len(table)))))
-    found = evaluate(EvaluationInput(config, table, {"network": score}, {}), 1, lambda *_: None)
+    found = evaluate(EvaluationInput(evaluation_spec(config), table, {"network": score}, {}), 1, lambda *_: None)
     probes = found.models["network"].probes
     assert set(probes["alternative"]) == {"background", "signal"} and set(probes["third"]) == {"background"}
     values = {(name, p.kind): p.auc for name, ps in probes["alternative"].items() for p in ps}
@@ -156,6 +159,6 @@ def test_probes_of_each_class_and_kind_are_asked_and_drawn(path):
     assert set(found.importance["alternative"].names) == set(table.names)
     out = found.removal["alternative"]
     assert out.names == found.importance["alternative"].names[:5] and out.counts == (0, 1, 3, 5)
-    scene = figures.FigureData(config, table, {"network": score}, found, {}, {})
+    scene = figures.FigureData(evaluation_spec(config), appearance(config), table, {"network": score}, found, {}, {})
     (drawn,) = [d for d in figures.drawings(scene) if d.name == "importance"]
     assert drawn.draw().axes

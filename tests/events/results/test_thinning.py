@@ -11,6 +11,7 @@ import yaml
 from hepda.config import load_config
 from hepda.evaluation.roc import auc
 from hepda.events.dataset.load import load_table
+from hepda.events.resolve import dataset_spec
 from hepda.events.results import thinning
 from hepda.events.results.saved_scores import read_scored
 from hepda.events.table.feature_table import FeatureTable
@@ -41,9 +42,9 @@ def test_as_many_events_as_are_asked_for_with_the_weight_of_all(
 ) -> None:
     monkeypatch.setattr(thinning, "_BLOCK", 700)
     config = load_config(path, SMALL)
-    table = load_table(config).table
+    table = load_table(dataset_spec(config)).table
     scores = {"one": np.random.default_rng(1).random(len(table), np.float32)}
-    shares = thinning.shares_of(config, table)
+    shares = thinning.shares_of(config.evaluation.events, table)
     assert ("simulation", "background") in shares and not any(domain == "data" for domain, _ in shares)
     small, own = thinning.thinned(table, scores, shares, tmp_path / "part")
     before, after = sums(table), sums(small)
@@ -84,7 +85,7 @@ def test_a_run_says_so_and_its_numbers_are_those_of_all_events_within_their_erro
     assert 0 < thin.metrics["judged"]["simulation:background"] < 1
     assert "chosen by hash of the event key" in thin.report.read_text()
     assert not (thin.folder / ".work").exists()
-    table, scores = read_scored(load_config(path, few), thin.folder)
+    table, scores = read_scored(dataset_spec(load_config(path, few)), thin.folder)
     whole = table.of_domain("simulation") & (table.label >= 0)
     for model, score in scores.items():
         part = thin.metrics["models"][model]["auc"]["simulation"]["value"]

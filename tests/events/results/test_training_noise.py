@@ -6,6 +6,7 @@ import pytest
 from hepda.config import load_config
 from hepda.evaluation.roc import auc
 from hepda.events.dataset.load import load_table
+from hepda.events.resolve import dataset_spec, evaluation_spec
 from hepda.events.results.evaluate import EvaluationInput
 from hepda.events.results.tables import training_noise_table
 from hepda.events.results.to_json import noise_of
@@ -32,9 +33,11 @@ def again(table, model, fold, member=None):
 def asked(tmp_path_factory):
     path = write_analysis(tmp_path_factory.mktemp("noise"), n=600)
     config = load_config(path, [*OVERRIDES, f"models.network.ensemble={MEMBERS}"])
-    table = load_table(config).table
+    table = load_table(dataset_spec(config)).table
     members = [score_of(table, member) for member in range(MEMBERS)]
-    return EvaluationInput(config, table, {"network": np.mean(members, axis=0), "bdt": members[0]}, {}, again), members
+    return EvaluationInput(
+        evaluation_spec(config), table, {"network": np.mean(members, axis=0), "bdt": members[0]}, {}, again
+    ), members
 
 
 def test_members_are_judged_on_the_same_events(asked):

@@ -21,6 +21,7 @@ from hepda.errors import ConfigError, DataError, ExpressionError, HepdaError, So
 from hepda.events.dataset import load, spans
 from hepda.events.dataset.load import LoadedEvents, load_table
 from hepda.events.files.opening import EventFile
+from hepda.events.resolve import dataset_spec
 from hepda.events.table import fingerprint
 from hepda.events.table.store import ROWS, TableWriter, open_table
 from hepda.runtime.resources import Resources
@@ -45,13 +46,13 @@ def folder(files: Path, tmp_path: Path) -> Path:
 
 def loaded(where: Path, *overrides: str, **means: Any) -> LoadedEvents:
     resources = Resources(**({"cache": where / "cache"} | means))
-    return load_table(load_config(where / "small.yaml", overrides), resources=resources)
+    return load_table(dataset_spec(load_config(where / "small.yaml", overrides)), resources=resources)
 
 
 def name_of(where: Path, *overrides: str) -> str | None:
     config = load_config(where / "small.yaml", overrides)
     files = {name: list(sample.files) for name, sample in config.samples.items()}
-    return fingerprint.table_name(config, files, fingerprint.states_of(files))
+    return fingerprint.table_name(dataset_spec(config), files, fingerprint.states_of(files))
 
 
 def same_table(one: Any, other: Any) -> None:
@@ -71,7 +72,7 @@ def refuse(*_: Any, **__: Any) -> None:
 def test_the_second_run_opens_no_file_and_finds_all_that_the_first_found(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain = load_table(load_config(folder / "small.yaml"))
+    plain = load_table(dataset_spec(load_config(folder / "small.yaml")))
     first = loaded(folder)
     assert "kept in" in first.note and "1 table, any" in first.note
     monkeypatch.setattr(EventFile, "do", refuse)
@@ -185,7 +186,7 @@ def test_what_a_killed_run_left_is_no_table_and_goes_after_a_day(folder: Path) -
 
 
 def test_a_table_that_is_not_whole_is_read_again(folder: Path) -> None:
-    first, whole = loaded(folder), load_table(load_config(folder / "small.yaml")).table
+    first, whole = loaded(folder), load_table(dataset_spec(load_config(folder / "small.yaml"))).table
     assert first.folder is not None
     for spoil in ("key.npy", "names.json", "about.json"):
         content = (first.folder / spoil).read_bytes()
@@ -198,7 +199,7 @@ def test_a_table_that_is_not_whole_is_read_again(folder: Path) -> None:
 def test_without_a_cache_the_table_lies_where_the_run_says(folder: Path) -> None:
     one = loaded(folder, cache=None, folder=folder / "here")
     assert one.folder == folder / "here" and one.note == "" and not (folder / "cache").exists()
-    same_table(one.table, load_table(load_config(folder / "small.yaml")).table)
+    same_table(one.table, load_table(dataset_spec(load_config(folder / "small.yaml"))).table)
 
 
 def test_an_error_leaves_nothing(folder: Path) -> None:
@@ -226,7 +227,7 @@ def test_a_file_that_vanishes_while_it_is_read(folder: Path, monkeypatch: pytest
         (folder / "third.root").unlink(missing_ok=True)
 
     with pytest.raises(SourceError, match=r"third\.root: cannot be opened: No such file"):
-        load_table(load_config(folder / "small.yaml"), vanish)
+        load_table(dataset_spec(load_config(folder / "small.yaml")), vanish)
 
 
 @pytest.mark.parametrize("longer", [False, True])
@@ -237,7 +238,7 @@ def test_a_file_that_changes_while_it_is_read(folder: Path, longer: bool) -> Non
             os.utime(folder / "third.root", ns=(1, 1))
 
     with pytest.raises(SourceError, match=r"third\.root: .*has changed while it was read"):
-        load_table(load_config(folder / "small.yaml"), change, Resources(cache=folder / "cache"))
+        load_table(dataset_spec(load_config(folder / "small.yaml")), change, Resources(cache=folder / "cache"))
     assert not list(folder.glob("cache/*"))
 
 
@@ -299,7 +300,7 @@ def test_a_cache_that_cannot_be_written_to(folder: Path) -> None:
 def test_spans_are_as_long_as_the_memory_allows(folder: Path) -> None:
     write_sample(folder / "signal.root", 5000, 1, signal=True, cross_section=0.5)
     config = load_config(folder / "small.yaml")
-    plan, inputs = load.inspect(config)
+    plan, inputs = load.inspect(dataset_spec(config))
 
     def longest(memory: int) -> int:
         sample = load.sample_spans(config, plan, "signal", inputs["signal"], memory=memory)
@@ -401,7 +402,7 @@ def test_the_ends_of_a_file_alone_tell_where_the_system_keeps_no_times(
 
 @pytest.mark.parametrize("name", [*ROWS, "column0"])
 def test_a_flipped_bit_anywhere_in_a_table_makes_it_again(folder: Path, name: str) -> None:
-    first, whole = loaded(folder), load_table(load_config(folder / "small.yaml")).table
+    first, whole = loaded(folder), load_table(dataset_spec(load_config(folder / "small.yaml"))).table
     assert first.folder is not None
     path = first.folder / f"{name}.npy"
     content = bytearray(path.read_bytes())
@@ -420,7 +421,7 @@ def exchanged(value: Any, one: str, two: str) -> Any:
 
 @pytest.mark.parametrize("spoil", ["names", "samples", "about", "byte order", "type", "fortran", "shape", "no JSON"])
 def test_a_table_with_other_names_or_types_is_made_again(folder: Path, spoil: str) -> None:
-    first, whole = loaded(folder), load_table(load_config(folder / "small.yaml")).table
+    first, whole = loaded(folder), load_table(dataset_spec(load_config(folder / "small.yaml"))).table
     assert first.folder is not None
     names, about = first.folder / "names.json", first.folder / "about.json"
     if spoil == "names":

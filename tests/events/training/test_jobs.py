@@ -13,6 +13,7 @@ from hepda.baselines import bdt
 from hepda.config import DomainConfig, ReweightConfig, load_config
 from hepda.errors import ConfigError, MissingExtraError, StorageError, TrainingError
 from hepda.events.dataset.load import load_table
+from hepda.events.resolve import dataset_spec, model_spec, model_specs
 from hepda.events.table.store import write_table
 from hepda.events.training import jobs as training
 from hepda.events.training.jobs import build_network, check_extras, jobs_of, train_network
@@ -34,7 +35,7 @@ def prepared(tmp_path_factory):
     """The config, the table in memory, and the folder where it is written."""
     folder = tmp_path_factory.mktemp("analysis")
     config = load_config(write_analysis(folder, n=300), SMALL)
-    table = load_table(config).table
+    table = load_table(dataset_spec(config)).table
     write_table(table, folder / "table")
     return config, table, folder / "table"
 
@@ -42,7 +43,7 @@ def prepared(tmp_path_factory):
 def jobs_in(prepared, folder):
     config, _, table = prepared
     (folder / "work").mkdir(parents=True, exist_ok=True)
-    return jobs_of(config, table, folder / "run", folder / "work", "cpu")
+    return jobs_of(model_specs(config), table, folder / "run", folder / "work", "cpu")
 
 
 def only(jobs, *names):
@@ -77,7 +78,7 @@ def test_seeds_are_fixed_by_the_seed_of_the_analysis_fold_and_member(prepared, t
     # Models are compared: they start from the same weights and see the same batches.
     assert jobs["dann-fold0-member0"] == jobs["network-fold0-member0"]
     config, _, table = prepared
-    other = jobs_of(config.model_copy(update={"seed": 2}), table, tmp_path, tmp_path, "cpu")
+    other = jobs_of(model_specs(config.model_copy(update={"seed": 2})), table, tmp_path, tmp_path, "cpu")
     assert {job.name: job.seed for job in other}.keys() == jobs.keys()
     assert all(job.seed != jobs[job.name] for job in other)
 
@@ -229,7 +230,7 @@ def test_a_parameter_is_in_the_metadata_and_the_score_is_that_at_0(prepared, tmp
     assert network.metadata["parameter"] == {"domains": {"simulation": 0.0, "alternative": 1.0}, "value": 0.0}
     rows = table.fold == 1
     for value, same in ((None, True), (0.0, True), (1.0, False)):
-        score = network.predict(model_features(changed, table, "network", value, rows=rows))
+        score = network.predict(model_features(model_spec(changed, "network"), table, value, rows=rows))
         assert np.array_equal(score, result.score) == same
 
 
@@ -281,7 +282,7 @@ def test_trees_may_be_trained_on_a_part_of_the_events_and_score_all(prepared, tm
         bdt_config = config.models["bdt"].model_copy(update={"events": most})
         some = config.model_copy(update={"models": {"bdt": bdt_config}})
         (tmp_path / str(most)).mkdir()
-        (job, _) = jobs_of(some, folder, tmp_path / f"run{most}", tmp_path / str(most), "cpu")
+        (job, _) = jobs_of(model_specs(some), folder, tmp_path / f"run{most}", tmp_path / str(most), "cpu")
         found[most] = run_job(None, job, silent)
     whole, part, all_ = found[None], found[150], found[10**6]
     there = int((table.of_samples(config.training_samples("bdt")) & (table.fold != 0)).sum())
@@ -296,15 +297,15 @@ def test_what_does_not_fit_the_memory_is_refused_with_what_would(prepared, monke
     monkeypatch.setattr(training, "_PER_NUMBER", 10**6)
     means = Resources(memory=2 * 10**9)
     with pytest.raises(ConfigError, match=r"models\.bdt: its training holds .*train it on a part of them .*") as caught:
-        training.check_memory(config, table, means, 2)
+        training.check_memory(model_specs(config), table, means, 2)
     (events,) = re.findall(r"models\.bdt\.events: (\d+)\)", str(caught.value))
     section = config.models["bdt"]
     part = config.model_copy(update={"models": {"bdt": section.model_copy(update={"events": int(events)})}})
-    assert training.check_memory(part, table, means, 2) == 1
+    assert training.check_memory(model_specs(part), table, means, 2) == 1
     ratio = ReweightConfig(**{name: SIDES[name] for name in ("source", "target")})
     weighted = config.model_copy(update={"models": {"bdt": section.model_copy(update={"reweight": ratio})}})
     with pytest.raises(ConfigError, match="take its reweighting out"):
-        training.check_memory(weighted, table, means, 2)
+        training.check_memory(model_specs(weighted), table, means, 2)
 
 
 def test_finished_jobs_are_not_done_again_and_missing_ones_give_the_same_numbers(prepared, tmp_path):

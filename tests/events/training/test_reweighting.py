@@ -12,6 +12,7 @@ import pytest
 from hepda.config import AnalysisConfig, validate
 from hepda.errors import ConfigError, DataError
 from hepda.events.dataset.splits import fold_of, is_validation, part_of
+from hepda.events.resolve import model_spec
 from hepda.events.results.to_json import reweighting_of
 from hepda.events.table.feature_table import FeatureTable
 from hepda.events.training.reweighting import TrainingFactors, read_factors, write_factors
@@ -82,7 +83,7 @@ def test_parts_are_independent_of_folds_and_validation() -> None:
 def test_factors_move_the_training_source_alone(table: FeatureTable) -> None:
     config = config_of(weighted=network(reweight=REWEIGHT))
     before = table.weight.copy()
-    factors = training_factors(config, table, "weighted", 0)
+    factors = training_factors(model_spec(config, "weighted"), table, 0)
     assert factors.domain is None and factors.task is not None
     source = (table.sample == 1) & ~held_out(table, 0)
     target = (table.sample == 3) & ~held_out(table, 0)
@@ -109,9 +110,12 @@ def test_factors_move_the_training_source_alone(table: FeatureTable) -> None:
 
 def test_the_class_loss_sees_the_factors_and_the_events_of_the_fold_do_not_matter(table: FeatureTable) -> None:
     config = config_of(weighted=network(reweight=REWEIGHT), weighted_trees={"kind": "bdt", "reweight": REWEIGHT})
-    factors = training_factors(config, table, "weighted", 0)
+    factors = training_factors(model_spec(config, "weighted"), table, 0)
     assert factors.task is not None
-    part, plain = network_part(config, table, "weighted", 0, factors), network_part(config, table, "plain", 0)
+    part, plain = (
+        network_part(model_spec(config, "weighted"), table, 0, factors),
+        network_part(model_spec(config, "plain"), table, 0),
+    )
     for rows, same, chosen in (
         (part.source, plain.source, ~table.validation),
         (part.source_validation, plain.source_validation, table.validation),
@@ -123,20 +127,20 @@ def test_the_class_loss_sees_the_factors_and_the_events_of_the_fold_do_not_matte
             assert found == pytest.approx(np.full(len(found), found[0])) and found[0] > 0
         assert np.array_equal(rows.weights["class"][label == 1], same.weights["class"][label == 1])
         assert np.array_equal(rows.features, same.features)
-    trees = bdt_part(config, table, "weighted_trees", 0)
+    trees = bdt_part(model_spec(config, "weighted_trees"), table, 0)
     assert np.array_equal(trees[0][2], part.source.weights["class"])
     unseen = table.features.copy()
     unseen[held_out(table, 0)] += 5.0
-    again = training_factors(config, dataclasses.replace(table, features=unseen), "weighted", 0)
+    again = training_factors(model_spec(config, "weighted"), dataclasses.replace(table, features=unseen), 0)
     assert again.task is not None and np.array_equal(again.task, factors.task)
 
 
 def test_the_domain_loss_may_see_a_source_that_is_reweighted_in_one_feature(table: FeatureTable) -> None:
     domain = DOMAIN | {"reweight": {"features": ["n"]}}
     config = config_of(adapted=network(domain=domain))
-    factors = training_factors(config, table, "adapted", 1)
+    factors = training_factors(model_spec(config, "adapted"), table, 1)
     assert factors.task is None and factors.domain is not None and list(factors.about) == ["domain_reweight"]
-    part = network_part(config, table, "adapted", 1)
+    part = network_part(model_spec(config, "adapted"), table, 1)
     rows, target = part.source, part.target
     assert target is not None
     here = np.asarray(rows.masks[ADVERSARY])
@@ -154,7 +158,7 @@ def test_the_domain_loss_may_see_a_source_that_is_reweighted_in_one_feature(tabl
         for n in (2, 3, 4):
             values = factors.domain[mask & (table.features[:, 1] == n)]
             assert len(values) > 5 and np.ptp(values) < 1e-6
-    class_only = network_part(config, table, "plain", 1)
+    class_only = network_part(model_spec(config, "plain"), table, 1)
     assert np.array_equal(part.source.weights["class"], class_only.source.weights["class"])
 
 
@@ -173,7 +177,7 @@ def test_too_few_events_are_named(table: FeatureTable) -> None:
     config = config_of(weighted=network(reweight=REWEIGHT))
     few = table.select(np.flatnonzero((table.sample != 3) | (np.arange(N) % 500 == 0)))
     with pytest.raises(DataError, match=r"models\.weighted\.reweight: the \d target events are too few"):
-        training_factors(config, few, "weighted", 0)
+        training_factors(model_spec(config, "weighted"), few, 0)
 
 
 PARAMETER = {"train_on": list(SAMPLES), "parameter": {"simulation": 0, "alternative": 1}}
@@ -181,33 +185,33 @@ PARAMETER = {"train_on": list(SAMPLES), "parameter": {"simulation": 0, "alternat
 
 def test_a_parameter_is_the_domain_in_training_and_0_in_scoring(table: FeatureTable) -> None:
     config = config_of(informed=network(**PARAMETER))
-    part = network_part(config, table, "informed", 0)
+    part = network_part(model_spec(config, "informed"), table, 0)
     trainable = ~held_out(table, 0)
     for rows, chosen in ((part.source, ~table.validation), (part.source_validation, table.validation)):
         assert rows.features.shape == ((trainable & chosen).sum(), 4) and rows.features.dtype == np.float32
         assert np.array_equal(rows.features[:, :3], table.features[trainable & chosen])
         assert np.array_equal(rows.features[:, 3], table.domain[trainable & chosen])
-    scored = model_features(config, table, "informed")
+    scored = model_features(model_spec(config, "informed"), table)
     assert scored.shape == (N, 4) and scored.dtype == np.float32 and (scored[:, 3] == 0).all()
-    assert (model_features(config, table, "informed", 0.25)[:, 3] == 0.25).all()
-    some = model_features(config, table, "informed", rows=table.label == 1)
+    assert (model_features(model_spec(config, "informed"), table, 0.25)[:, 3] == 0.25).all()
+    some = model_features(model_spec(config, "informed"), table, rows=table.label == 1)
     assert np.array_equal(some, scored[table.label == 1])
 
 
 def test_the_target_of_a_domain_loss_has_its_parameter(table: FeatureTable) -> None:
     config = config_of(adapted=network(**PARAMETER, domain=DOMAIN))
-    target = network_part(config, table, "adapted", 0).target
+    target = network_part(model_spec(config, "adapted"), table, 0).target
     assert target is not None and (target.features[:, 3] == 1).all()
 
 
 def test_a_model_without_parameter_reads_the_table(table: FeatureTable) -> None:
     config = config_of()
     for model in ("plain", "trees"):
-        assert model_features(config, table, model) is table.features
+        assert model_features(model_spec(config, model), table) is table.features
         mask = table.label == 0
-        assert np.array_equal(model_features(config, table, model, rows=mask), table.features[mask])
+        assert np.array_equal(model_features(model_spec(config, model), table, rows=mask), table.features[mask])
         with pytest.raises(ConfigError, match="has no `parameter`, so it cannot be scored at 1"):
-            model_features(config, table, model, 1.0)
+            model_features(model_spec(config, model), table, 1.0)
 
 
 def test_a_domain_head_a_class_gets_its_masks(table: FeatureTable) -> None:
@@ -215,7 +219,7 @@ def test_a_domain_head_a_class_gets_its_masks(table: FeatureTable) -> None:
     config = config_of(adapted=network(domain=domain | {"method": "conditional"}))
     everything = {"domain:adapted:mask": np.ones(N, np.bool_), "domain:adapted:side": table.domain.astype(np.int8),
                   "domain:adapted:weight": table.weight}  # fmt: skip
-    part = network_part(config, dataclasses.replace(table, columns=everything), "adapted", 0)
+    part = network_part(model_spec(config, "adapted"), dataclasses.replace(table, columns=everything), 0)
     assert part.target is not None
     for rows, other in ((part.source, 0), (part.target, 1)):
         mask = (table.domain == other) & ~held_out(table, 0) & ~table.validation
@@ -225,6 +229,9 @@ def test_a_domain_head_a_class_gets_its_masks(table: FeatureTable) -> None:
 
 def test_method_none_is_no_domain_loss(table: FeatureTable) -> None:
     config = config_of(adapted=network(domain=DOMAIN | {"method": "none", "reweight": {}}))
-    part, plain = network_part(config, table, "adapted", 0), network_part(config, table, "plain", 0)
+    part, plain = (
+        network_part(model_spec(config, "adapted"), table, 0),
+        network_part(model_spec(config, "plain"), table, 0),
+    )
     assert part.target is None and list(part.source.weights) == ["class"]
     assert np.array_equal(part.source.features, plain.source.features)

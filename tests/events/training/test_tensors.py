@@ -10,6 +10,7 @@ from hepda.adversarial.data.stored import RowSubset
 from hepda.config import load_config, validate
 from hepda.errors import DataError
 from hepda.events.dataset.load import load_table
+from hepda.events.resolve import dataset_spec, model_spec
 from hepda.events.table.feature_table import FeatureTable
 from hepda.events.table.store import open_table, write_table
 from hepda.events.training import tensors
@@ -92,7 +93,7 @@ def same_rows(one, other):
 @pytest.mark.parametrize("fold", [0, 1])
 def test_training_excludes_the_fold_and_the_validation_events(domain, fold):
     table = table_of(domain)
-    part = network_part(config_of(domain), table, "dann", fold)
+    part = network_part(model_spec(config_of(domain), "dann"), table, fold)
     used = np.zeros(N, dtype=int)
     for rows, validating in (
         (part.source, False),
@@ -118,7 +119,7 @@ def test_every_event_is_held_out_once():
 
 def test_the_third_generator_and_other_domains_train_nothing():
     table = table_of(BACKGROUND)
-    part = network_part(config_of(BACKGROUND), table, "dann", 0)
+    part = network_part(model_spec(config_of(BACKGROUND), "dann"), table, 0)
     for rows in (part.source, part.target, part.source_validation, part.target_validation):
         assert not np.isin(table.sample[rows_of(rows)], [SAMPLES.index("third"), SAMPLES.index("data")]).any()
     assert set(table.sample[rows_of(part.source)]) == {0, 1}
@@ -128,21 +129,21 @@ def test_the_third_generator_and_other_domains_train_nothing():
 @pytest.mark.parametrize("domain", [BACKGROUND, DATA])
 def test_the_target_carries_no_class_label(domain):
     table = table_of(domain)
-    part = network_part(config_of(domain), table, "dann", 0)
+    part = network_part(model_spec(config_of(domain), "dann"), table, 0)
     for rows in (part.target, part.target_validation):
         assert rows.targets == {} and list(rows.weights) == [ADVERSARY] and rows.masks == {}
     # Whatever the labels of the target are, all that the core gets is the same.
     label = table.label.copy()
     foreign = ~np.isin(table.sample, [0, 1])
     label[foreign] = np.random.default_rng(3).integers(0, 2, foreign.sum())
-    other = network_part(config_of(domain), dataclasses.replace(table, label=label), "dann", 0)
+    other = network_part(model_spec(config_of(domain), "dann"), dataclasses.replace(table, label=label), 0)
     for name in ("source", "target", "source_validation", "target_validation"):
         same_rows(getattr(part, name), getattr(other, name))
 
 
 def trained(config, table, model="dann"):
     network = build_network(len(table.names), config.models[model], 3, {})
-    part = network_part(config, table, model, 0)
+    part = network_part(model_spec(config, model), table, 0)
     trainer = Trainer(epochs=2, batch_size=128, patience=None, seed=3)
     history = trainer.fit(
         network, part.source, part.target, validation=(part.source_validation, part.target_validation)
@@ -154,7 +155,7 @@ def test_the_labels_of_data_never_reach_the_class_loss(tmp_path):
     """From the files to the scores: data whose classes are told, and told wrongly, change no digit."""
     path = write_analysis(tmp_path, n=400)
     config = load_config(path, ["models.dann.domain={source: [signal, background], target: [data], rows: all}"])
-    table = load_table(config).table
+    table = load_table(dataset_spec(config)).table
     data = table.of_domain("data")
     assert (table.label[data] == -1).all() and data.sum() > 50
     score, history = trained(config, table)
@@ -174,7 +175,7 @@ def test_the_labels_of_data_never_reach_the_class_loss(tmp_path):
 @pytest.mark.parametrize("domain", [BACKGROUND, DATA])
 def test_class_weights_balance_the_classes_and_keep_signs_and_ratios(domain):
     table = table_of(domain)
-    part = network_part(config_of(domain), table, "dann", 0)
+    part = network_part(model_spec(config_of(domain), "dann"), table, 0)
     for rows in (part.source, part.source_validation):
         index, weight, label = rows_of(rows), rows.weights["class"], rows.targets["class"]
         assert np.array_equal(label, table.label[index])
@@ -189,7 +190,7 @@ def test_class_weights_balance_the_classes_and_keep_signs_and_ratios(domain):
 @pytest.mark.parametrize("domain", [BACKGROUND, DATA])
 def test_adversary_weights_are_the_physical_ones(domain):
     table = table_of(domain)
-    part = network_part(config_of(domain), table, "dann", 0)
+    part = network_part(model_spec(config_of(domain), "dann"), table, 0)
     for rows in (part.source, part.source_validation):
         index, mask = rows_of(rows), rows.masks[ADVERSARY]
         assert mask.dtype == bool
@@ -201,7 +202,7 @@ def test_adversary_weights_are_the_physical_ones(domain):
 
 def test_the_adversary_sees_background_alone():
     table = table_of(BACKGROUND)
-    part = network_part(config_of(BACKGROUND), table, "dann", 0)
+    part = network_part(model_spec(config_of(BACKGROUND), "dann"), table, 0)
     index, mask = rows_of(part.source), part.source.masks[ADVERSARY]
     region = table.columns["domain:dann:mask"]
     assert np.array_equal(mask, (table.label[index] == 0) & region[index])
@@ -212,7 +213,7 @@ def test_the_adversary_sees_background_alone():
 def test_a_sample_of_the_adversary_alone_has_no_class():
     domain = {"source": ["background_alt"], "target": ["data"], "rows": "all"}
     table = table_of(domain)
-    part = network_part(config_of(domain), table, "dann", 0)
+    part = network_part(model_spec(config_of(domain), "dann"), table, 0)
     index = rows_of(part.source)
     only = table.sample[index] == SAMPLES.index("background_alt")
     assert only.any() and (part.source.weights["class"][only] == 0).all()
@@ -222,7 +223,7 @@ def test_a_sample_of_the_adversary_alone_has_no_class():
 
 def test_a_network_without_adversary_has_no_target():
     table = table_of()
-    part = network_part(config_of(), table, "network", 0)
+    part = network_part(model_spec(config_of(), "network"), table, 0)
     assert part.target is None and part.target_validation is None
     assert part.source.masks == {} and list(part.source.weights) == ["class"]
     wanted = np.isin(table.sample, [0, 1]) & (table.fold == 1) & ~table.validation
@@ -232,7 +233,7 @@ def test_a_network_without_adversary_has_no_target():
 @pytest.mark.parametrize("policy", ["keep", "absolute", "drop"])
 def test_the_policy_for_negative_weights_reaches_both_losses(policy):
     table = table_of(BACKGROUND)
-    part = network_part(config_of(BACKGROUND, negative_weights=policy), table, "dann", 0)
+    part = network_part(model_spec(config_of(BACKGROUND, negative_weights=policy), "dann"), table, 0)
     index, mask = rows_of(part.source), part.source.masks[ADVERSARY]
     negative = table.weight[index] < 0
     expected = {
@@ -250,13 +251,13 @@ def test_the_policy_for_negative_weights_reaches_both_losses(policy):
 @pytest.mark.parametrize("fold", [0, 1])
 def test_the_trees_see_what_the_network_sees(fold):
     table, config = table_of(), config_of()
-    part = network_part(config, table, "network", fold)
+    part = network_part(model_spec(config, "network"), table, fold)
     for (features, label, weight), rows in zip(
-        bdt_part(config, table, "bdt", fold), (part.source, part.source_validation), strict=True
+        bdt_part(model_spec(config, "bdt"), table, fold), (part.source, part.source_validation), strict=True
     ):
         assert np.array_equal(features, rows.features) and np.array_equal(label, rows.targets["class"])
         assert np.array_equal(weight, rows.weights["class"])
-    index = bdt_part(config, table, "bdt", fold)[0][0][:, 0].astype(int)
+    index = bdt_part(model_spec(config, "bdt"), table, fold)[0][0][:, 0].astype(int)
     assert (table.fold[index] != fold).all() and not table.validation[index].any()
 
 
@@ -265,14 +266,14 @@ def test_a_model_with_samples_of_its_own():
     section = config.models["network"].model_copy(update={"train_on": ("signal_alt", "background_alt")})
     config = config.model_copy(update={"models": dict(config.models) | {"network": section}})
     table = table_of()
-    assert set(table.sample[rows_of(network_part(config, table, "network", 0).source)]) == {2, 3}
+    assert set(table.sample[rows_of(network_part(model_spec(config, "network"), table, 0).source)]) == {2, 3}
 
 
 def test_a_fold_without_one_class_is_an_error():
     table = table_of()
     fold = np.where(table.label == 1, 0, table.fold).astype(np.int8)
     with pytest.raises(DataError, match=r"classes \[0\]"):
-        network_part(config_of(), dataclasses.replace(table, fold=fold), "network", 0)
+        network_part(model_spec(config_of(), "network"), dataclasses.replace(table, fold=fold), 0)
 
 
 @pytest.mark.parametrize("parameter", [None, {"simulation": 0, "alternative": 1, "third": 2, "data": 3}])
@@ -281,13 +282,13 @@ def test_rows_of_a_large_table_stay_on_the_disk_and_are_the_same(tmp_path, monke
     if parameter:
         section = config.models["dann"].model_copy(update={"parameter": parameter})
         config = config.model_copy(update={"models": dict(config.models) | {"dann": section}})
-    inside = network_part(config, table, "dann", 0)
+    inside = network_part(model_spec(config, "dann"), table, 0)
     write_table(table, tmp_path / "table")
     mapped = open_table(tmp_path / "table")
-    small = network_part(config, mapped, "dann", 0)
+    small = network_part(model_spec(config, "dann"), mapped, 0)
     monkeypatch.setattr(tensors, "LARGE", 100)
     monkeypatch.setattr(tensors, "_BLOCK", 77)
-    outside = network_part(config, mapped, "dann", 0)
+    outside = network_part(model_spec(config, "dann"), mapped, 0)
     unseen = held_out(mapped, 0)
     for name in ("source", "target", "source_validation", "target_validation"):
         same_rows(getattr(small, name), getattr(inside, name))
@@ -298,5 +299,6 @@ def test_rows_of_a_large_table_stay_on_the_disk_and_are_the_same(tmp_path, monke
         for key, values in other.weights.items():
             np.testing.assert_allclose(one.weights[key], values, rtol=1e-6)
     assert np.array_equal(
-        model_features(config, mapped, "dann", rows=unseen), model_features(config, table, "dann", rows=unseen)
+        model_features(model_spec(config, "dann"), mapped, rows=unseen),
+        model_features(model_spec(config, "dann"), table, rows=unseen),
     )

@@ -1,0 +1,111 @@
+"""From the analysis file of events to what its parts are evaluated, trained and drawn by: resolved once, here."""
+
+from __future__ import annotations
+
+from hepda.config import AnalysisConfig, ModelConfig, NetworkConfig
+from hepda.config.events.systematics import template_samples
+from hepda.events.domains.blinding import hidden_range
+from hepda.events.domains.counterparts import SampleLayout, all_counterparts
+from hepda.events.domains.spec import Domains, EvaluationSpec
+from hepda.events.specs import Appearance, DatasetSpec, ModelSpec, SystematicsSpec
+
+
+def evaluation_spec(config: AnalysisConfig) -> EvaluationSpec:
+    """Return what determines the numbers of an evaluation.
+
+    Raises:
+        ConfigError: `evaluation.blind` is not one range of the score.
+
+    """
+    return EvaluationSpec(
+        domains_of(config),
+        model_specs(config),
+        config.baseline_model,
+        config.evaluation,
+        config.seed,
+        config.split.folds,
+    )
+
+
+def domains_of(config: AnalysisConfig) -> Domains:
+    """Return the domains of an analysis and how they are compared.
+
+    Raises:
+        ConfigError: `evaluation.blind` is not one range of the score.
+
+    """
+    uses: dict[str, set[str]] = {name: set() for name in config.domains}
+    for sample in config.samples.values():
+        uses[sample.domain].add("data" if sample.is_data else sample.use)
+    return Domains(
+        config.nominal_domain,
+        config.domains,
+        data=tuple(name for name, of in uses.items() if of == {"data"}),
+        held_out=tuple(name for name, of in uses.items() if of == {"evaluate"}),
+        counterparts=all_counterparts(SampleLayout(config.samples, config.domains, config.stitched)),
+        hidden=hidden_range(config.evaluation.blind, config.samples),
+    )
+
+
+def dataset_spec(config: AnalysisConfig) -> DatasetSpec:
+    """Return what determines the table of events of an analysis."""
+    return DatasetSpec(
+        samples=config.samples,
+        domains=config.domains,
+        features=config.features,
+        luminosity=config.luminosity,
+        models=model_specs(config),
+        systematics=systematics_spec(config),
+        variables=config.variables,
+        selection=config.selection,
+        weight=config.weight,
+        missing=config.missing,
+        columns=config.columns,
+        stitched=config.stitched,
+        split=config.split,
+        tree=config.tree,
+        normalisation=config.normalisation,
+        reading=config.reading,
+        plots=tuple(config.plots),
+    )
+
+
+def systematics_spec(config: AnalysisConfig) -> SystematicsSpec:
+    """Return what is uncertain in the templates of an analysis."""
+    templates = {name: str(config.samples[name].class_) for name in template_samples(config)}
+    return SystematicsSpec(templates, config.systematics)
+
+
+def model_specs(config: AnalysisConfig) -> dict[str, ModelSpec]:
+    """Return the models of an analysis by name, each with what is resolved of its training."""
+    return {name: model_spec(config, name) for name in config.models}
+
+
+def model_spec(config: AnalysisConfig, model: str) -> ModelSpec:
+    """Return one model of an analysis with what is resolved of its training."""
+    section, samples = config.models[model], config.training_samples(model)
+    return ModelSpec(
+        model,
+        section,
+        samples,
+        trained_on=tuple(d for d in config.domains if any(config.samples[name].domain == d for name in samples)),
+        adapted_to=_adapted_to(config, section),
+        seed=config.seed_for(model),
+        folds=config.split.folds,
+        negative_weights=config.negative_weights,
+        missing=config.missing,
+    )
+
+
+def _adapted_to(config: AnalysisConfig, section: ModelConfig) -> str | None:
+    """Return the domain that a model is adapted to, by its domain loss or its reweighting; None without either."""
+    domain = section.domain if isinstance(section, NetworkConfig) else None
+    target = domain.target if domain is not None and domain.method_name != "none" else None
+    if target is None and section.reweight is not None:
+        target = section.reweight.target
+    return None if target is None else config.samples[target[0]].domain
+
+
+def appearance(config: AnalysisConfig) -> Appearance:
+    """Return how the samples and features of an analysis are drawn."""
+    return Appearance(config.samples, config.luminosity, config.plots, config.missing)

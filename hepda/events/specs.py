@@ -1,0 +1,137 @@
+"""What the analysis file says of a model, of the table of events and of figures, resolved for those that need it.
+
+`hepda.events.resolve` makes these of an analysis file; they can be made by hand as well, for a library without one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from hepda.config import (
+    BdtConfig,
+    DomainConfig,
+    ModelConfig,
+    NetworkConfig,
+    NormalisationConfig,
+    PlotConfig,
+    ReadingConfig,
+    SampleConfig,
+    SplitConfig,
+)
+from hepda.config.events.systematics import SystematicConfig
+
+Policy = str
+"""What a training does with negative weights: keep, absolute, drop, reject."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """A model and what is resolved of its training.
+
+    section: its section of the analysis file; samples: those of its class loss; trained_on: the domains of these
+    samples; adapted_to: the domain of the target of its domain loss or of its reweighting; seed: of its trainings;
+    folds: number of folds; negative_weights: the policy; missing: the number for a missing value in a feature.
+    """
+
+    name: str
+    section: ModelConfig
+    samples: tuple[str, ...] = ()
+    trained_on: tuple[str, ...] = ()
+    adapted_to: str | None = None
+    seed: int = 1
+    folds: int = 2
+    negative_weights: Policy = "keep"
+    missing: float = -1.0
+
+    @property
+    def domain_section(self) -> DomainConfig | None:
+        """Return the section `domain`, also with `method: none`; None without one."""
+        return self.section.domain if isinstance(self.section, NetworkConfig) else None
+
+    @property
+    def domain_loss(self) -> DomainConfig | None:
+        """Return the section of the domain loss; None for a model that has none (BDTs, `method: none`)."""
+        domain = self.domain_section
+        return None if domain is None or domain.method_name == "none" else domain
+
+    @property
+    def parameter(self) -> Mapping[str, float] | None:
+        """Return the value of the parameter in each domain, or None for a model without one."""
+        return self.section.parameter if isinstance(self.section, NetworkConfig) else None
+
+    @property
+    def members(self) -> int:
+        """Return the number of networks that are averaged in a fold; trees are one."""
+        return 1 if isinstance(self.section, BdtConfig) else self.section.ensemble
+
+
+@dataclass(frozen=True, slots=True)
+class SystematicsSpec:
+    """What is uncertain in the templates of a fit.
+
+    templates: the class of each sample that templates are made of, those of simulation in the nominal domain; sections:
+    the systematics by name.
+    """
+
+    templates: Mapping[str, str]
+    sections: Mapping[str, SystematicConfig] = field(default_factory=dict)
+
+    def varied_samples(self, name: str) -> tuple[str, ...]:
+        """Return the samples that a systematic acts on."""
+        named = self.sections[name].samples
+        return tuple(self.templates) if named is None else named
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetSpec:
+    """What determines the table of events: the samples, the expressions, and the models, which see parts of it.
+
+    domains: their names, the nominal domain first; plots: names of features that are drawn. The other fields are the
+    sections of the analysis file of the same name.
+    """
+
+    samples: Mapping[str, SampleConfig]
+    domains: tuple[str, ...]
+    features: tuple[str, ...]
+    luminosity: float
+    models: Mapping[str, ModelSpec]
+    systematics: SystematicsSpec
+    variables: Mapping[str, str] = field(default_factory=dict)
+    selection: str | None = None
+    weight: str = "1"
+    missing: float = -1.0
+    columns: Mapping[str, str] = field(default_factory=dict)
+    stitched: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    split: SplitConfig = field(default_factory=SplitConfig)
+    tree: str | None = None
+    normalisation: NormalisationConfig | None = None
+    reading: ReadingConfig = field(default_factory=ReadingConfig)
+    plots: tuple[str, ...] = ()
+
+    @property
+    def domain_sections(self) -> dict[str, DomainConfig]:
+        """Return the section `domain` of each model that has one, also with `method: none`."""
+        sections = ((name, model.domain_section) for name, model in self.models.items())
+        return {name: section for name, section in sections if section is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class Appearance:
+    """How samples and features are drawn. luminosity: in 1/fb; plots: by feature; missing: as in `ModelSpec`."""
+
+    samples: Mapping[str, SampleConfig]
+    luminosity: float
+    plots: Mapping[str, PlotConfig] = field(default_factory=dict)
+    missing: float = -1.0
+
+    @property
+    def signal_scale(self) -> str:
+        """Return the factors on the yields of signals that have one, as text; empty without any."""
+        scales = {sample.scale for sample in self.samples.values() if sample.class_ == "signal" and sample.scale != 1}
+        return "signal × " + ", ".join(f"{scale:g}" for scale in sorted(scales)) if scales else ""
+
+    def label_of(self, domain: str) -> str:
+        """Return the label of the samples of a domain if they have one in common, or else the name of the domain."""
+        labels = {s.label for s in self.samples.values() if s.domain == domain and s.label}
+        return labels.pop() if len(labels) == 1 else domain
