@@ -34,7 +34,6 @@ import numpy as np
 import uproot
 import yaml
 
-from hepda.events.resolve import model_specs
 
 FILE = 1_000_000
 CHUNK = 50_000
@@ -202,6 +201,8 @@ def stage(name: str, config: str, memory: str, processes: int) -> None:
     from hepda.events import steps
     from hepda.events.dataset.load import LoadedEvents
     from hepda.events.kind import EventsKind, combine
+    from hepda.events.resolve import evaluation_spec, model_specs
+    from hepda.events.results.evaluate import EvaluationInput
     from hepda.events.table.store import open_table
     from hepda.events.training.jobs import check_memory, jobs_of
     from hepda.runtime import processes as parallel
@@ -227,14 +228,15 @@ def stage(name: str, config: str, memory: str, processes: int) -> None:
     if name == "train":
         work = run / ".work" / "size"
         work.mkdir(parents=True, exist_ok=True)
-        number = check_memory(model_specs(loaded_config), loaded.table, means)
+        number = check_memory(model_specs(loaded_config), loaded.table, means, processes)
         jobs = jobs_of(model_specs(loaded_config), loaded.folder, run, work, "auto")
         scores = combine(loaded_config, loaded.table, run_jobs(jobs, number, lambda *_: None))
         for model, score in scores.items():
             np.save(folder / f"{model}.npy", score)
     if name == "evaluate":
         scores = {model: np.load(folder / f"{model}.npy", mmap_mode="r") for model in loaded_config.models}
-        steps.numbers_of(loaded_config, loaded.table, scores, run / "models", processes, lambda *_: None)
+        evaluated = EvaluationInput(evaluation_spec(loaded_config), loaded.table, scores)
+        steps.numbers_of(evaluated, run / "models", processes, lambda *_: None)
     print(json.dumps({"rows": len(loaded.table), "note": loaded.note}))
 
 

@@ -21,6 +21,9 @@ LIGHT = (
     "hepda.baselines.bdt", "hepda.events.table.feature_table", "hepda.events.dataset.splits",
     "hepda.events.table.store",
 )  # fmt: skip
+WITH_ANALYSIS_FILE = ("hepda.config", "hepda.workflows", "hepda.kinds", "hepda.cli", "hepda.events.kind",
+                      "hepda.events.steps", "hepda.events.check", "hepda.events.resolve")  # fmt: skip
+"""Modules and packages that take the analysis file of events as a whole; below them, what is resolved from it."""
 ARRAYS = ("adversarial", "baselines", "evaluation", "plotting")
 """Packages that take arrays and know nothing of hepda but its errors."""
 
@@ -78,6 +81,13 @@ def test_the_command_line_is_on_top_and_errors_below(graph):
     users = set().union(*(graph.find_modules_that_directly_import(module) for module in workflows)) - workflows
     assert users == {"hepda.cli"}
     assert not imports_of(graph, "hepda.errors") & graph.find_descendants("hepda")
+
+
+def test_nothing_below_the_workflows_takes_the_whole_analysis_file():
+    pages = [page for page in (ROOT / "hepda").rglob("*.py") if "AnalysisConfig" in page.read_text()]
+    modules = [".".join(page.relative_to(ROOT).with_suffix("").parts) for page in pages]
+    assert modules
+    assert [m for m in modules if not f"{m}.".startswith(tuple(f"{name}." for name in WITH_ANALYSIS_FILE))] == []
 
 
 def test_no_folder_has_more_than_fifteen_modules():
