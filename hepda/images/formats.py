@@ -140,7 +140,7 @@ def _usps_digit(line: str) -> tuple[NDArray[np.float64], int]:
         pixel, _, shade = value.partition(":")
         place = int(pixel)
         if not 1 <= place <= 256 or place in seen:
-            raise ValueError(f"pixel {place} is there twice" if place in seen else f"pixel {place}; there are 1 to 256")
+            raise ValueError(f"pixel {place} is given twice" if place in seen else f"pixel {place}; there are 1 to 256")
         if not abs(float(shade)) <= 1.001:  # decimals are rounded
             raise ValueError(f"pixel {place} is {shade}; -1 to 1")
         seen.add(place)

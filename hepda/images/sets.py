@@ -177,8 +177,8 @@ LOADERS: dict[str, Callable[[LoadRequest], Pair]] = {
     "synthetic_signs": _synthetic_signs,
     "gtsrb": _gtsrb,
     "office31": _office31,
-    "digits": lambda wanted: shifted.digits(),
-    "shifted_digits": lambda wanted: shifted.shifted_digits(wanted.seed),
+    "digits": lambda request: shifted.digits(),
+    "shifted_digits": lambda request: shifted.shifted_digits(request.seed),
     "folders": _folders,
 }
 _NEEDS = {name: (name,) for name in ("mnist", "usps", "svhn", "gtsrb", "office31")} | {"mnist_m": ("mnist",)}

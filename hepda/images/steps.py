@@ -140,7 +140,7 @@ def accuracy_table(metrics: Mapping[str, Any]) -> Table:
     """Return the table of accuracies, with published numbers for the same methods if there are any.
 
     Each model has a row. A published number is in the row of the model with the same method; published numbers without
-    such a model have rows of their own.
+    such a model have separate rows.
     """
     published = metrics.get("published") or []
     published_for = {number["model"]: number for number in published if number["model"] is not None}

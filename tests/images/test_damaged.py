@@ -79,7 +79,7 @@ def test_a_picture_is_turned_as_its_exif_data_say(orientation):
         ("3 0:0.5", "pixel 0; there are 1 to 256"),
         ("3 -4:0.5", "pixel -4; there are 1 to 256"),
         ("3 257:0.5", "pixel 257; there are 1 to 256"),
-        ("3 4:0.5 4:0.5", "pixel 4 is there twice"),
+        ("3 4:0.5 4:0.5", "pixel 4 is given twice"),
         ("3 4:1.5", "pixel 4 is 1.5; -1 to 1"),
         ("3 4:nan", "pixel 4 is nan; -1 to 1"),
         ("3.5 4:0", "its class is 3.5; 1 to 10"),
@@ -219,5 +219,5 @@ def test_a_damaged_header_does_not_end_an_archive_early(tmp_path):
     (tmp_path / "a.tar").write_bytes(plain)
     with tarfile.open(tmp_path / "a.tar") as archive:
         assert len(archive.getnames()) == 1
-    with pytest.raises(SourceError, match="something else than a file at byte"):
+    with pytest.raises(SourceError, match="something other than a file at byte"):
         download.tar_files(tmp_path / "a.tar", lambda name: True)

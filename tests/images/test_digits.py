@@ -96,7 +96,7 @@ def test_runs_of_different_kinds_are_not_compared(run, tmp_path, capsys):
 
 def test_verbs_of_events_refuse_images(run, capsys):
     assert main(["fit", str(run)]) == 2
-    assert "is of `kind: images`, and this verb reads events alone" in capsys.readouterr().err
+    assert "is of `kind: images`, and this verb reads only events" in capsys.readouterr().err
 
 
 def test_one_table_is_made_of_runs_that_were_trained_as_it_says(run, metrics, tmp_path, monkeypatch, capsys):

@@ -285,7 +285,7 @@ TEXT = {
         ({"models": {"m": {"domain": {"method": "mmd", "head": [7]}}}}, "models.m.domain.head: has no effect"),
         ({"models": {"m": {"domain": {"view": ["noise"]}}}}, "models.m.domain.view: has an effect with the methods"),
         ({"models": {"m": {"train_on": "target", "domain": {}}}}, "no domain to adapt to"),
-        ({"models": {"m": {"encoder": "paper-mnist", "batch_norm": "joint"}}}, "an effect on `encoder: small` alone"),
+        ({"models": {"m": {"encoder": "paper-mnist", "batch_norm": "joint"}}}, "an effect only on `encoder: small`"),
         ({"evaluation": {"confusion": ["n"]}}, "evaluation.confusion: 'n' is not a model"),
         ({"modelz": {}}, "modelz: unknown key. Did you mean 'models'?"),
     ],
