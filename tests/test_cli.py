@@ -285,7 +285,7 @@ def trained(monkeypatch):
         ("tree=event", ("signal.root", "no tree 'event'", "Did you mean 'events'?")),
         ("weight=gen_wieght", ("gen_wieght", "signal.root", "'gen_weight'")),
         ("variables.ht=sum(jet_ptt)", ("jet_ptt", "'jet_pt'", "ht")),
-        ("models.bdtt=null", ("--set models.bdtt=null", "takes a name away", "'bdt'")),
+        ("models.bdtt=null", ("--set models.bdtt=null", "removes a name", "'bdt'")),
         ("trainig.epochs=3", ("trainig", "unknown key", "'training'")),
         ("training.epoch=3", ("training.epoch", "unknown key", "'epochs'")),
         ("models.dann.domain.strenght=3", ("strenght", "'strength'")),

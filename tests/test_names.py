@@ -41,7 +41,7 @@ def test_a_model_with_the_name_of_a_column_is_refused(tmp_path: Path, name: str)
     [
         (("a-b", "a_b"), "one branch, 'score_a_b', of `hepda apply`"),
         (("a", "a_jes_up"), "models.a with jes_up and models.a_jes_up would be one branch"),
-        (("Net", "net"), "differs from models.Net by capital letters alone"),
+        (("Net", "net"), "differs from models.Net only by capital letters"),
     ],
 )
 def test_models_that_would_share_a_branch_or_a_file_are_refused(
@@ -62,7 +62,7 @@ def test_models_of_images_and_speech_that_would_share_a_folder_are_refused(tmp_p
     path.write_text(yaml.safe_dump(text))
     from hepda.config import load_any
 
-    with pytest.raises(ConfigError, match="by capital letters alone"):
+    with pytest.raises(ConfigError, match="only by capital letters"):
         load_any(path)
 
 

@@ -1,7 +1,7 @@
 """The adversarial core: an encoder, named heads, some of them reversed, and terms that align domains.
 
-Tensors in, a trained network out; it knows no ROOT file, image or sound. Names are loaded on demand: whoever asks for a
-method's fields alone does not wait for torch.
+The input is tensors, the result a trained network; nothing here depends on ROOT files, images or sound. Names are
+loaded on demand: reading the fields of a method does not load torch.
 """
 
 from importlib import import_module

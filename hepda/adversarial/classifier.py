@@ -1,4 +1,4 @@
-"""scikit-learn's face of the core: DANNClassifier and DANNRegressor."""
+"""The core with the interface of scikit-learn: DANNClassifier and DANNRegressor."""
 
 from __future__ import annotations
 
@@ -17,53 +17,52 @@ Array = NDArray[Any]
 
 
 class DANNClassifier(ClassifierMixin, AdversarialEstimator):  # type: ignore[misc]
-    """A classifier that is trained on source rows and cannot tell them from target rows.
+    """A classifier that is trained on source rows and whose features do not distinguish them from target rows.
 
-    Without target rows it is a plain network. Both losses carry event weights, of either sign.
+    Without target rows it is a network without adaptation. Both losses use event weights, of either sign.
 
-    The defaults are those that make the adversary steady. `activation` tanh: bounded features cannot run away from
-    the domain head, nor stretch until it sees nothing. Of `estimator.STEADY`, the training's defaults,
-    `adversary_rate` 0.3: a fast domain head drives the encoder to any match of the domains, often one that mixes the
-    classes, a slow one to the nearest; `average` 0.99: the encoder circles around the match, and the mean of its
-    weights does not depend on where it was last. `schedule` ganin: the adversary is there while the encoder still
-    moves; one that comes late finds the classes settled. Longer training gains most: `epochs`, or `learning_rate` in
-    a small problem. What was tried and what each gives: benchmarks/README.md. Where a gap divides the classes,
-    `method="vada"` does better than any of these.
+    The defaults make the adversary stable. `activation` tanh: bounded features cannot grow until the domain head no
+    longer follows or saturates. Of `estimator.STEADY`, the training's defaults, `adversary_rate` 0.3: a fast domain
+    head drives the encoder to any match of the domains, often one that mixes the classes, a slow one to the nearest;
+    `average` 0.99: the encoder oscillates around the match, and the mean of its weights does not depend on the last
+    step. `schedule` ganin: the adversary acts while the encoder still changes; a late one has little effect. Longer
+    training helps most: `epochs`, or `learning_rate` in a small problem. benchmarks/README.md has the results of other
+    settings. If a gap separates the classes, `method="vada"` is better than any of these.
 
     Args:
         encoder: widths of the hidden layers of the encoder.
         class_head: hidden widths of the class head.
         domain_head: hidden widths of the domain head.
-        strength: of the reversal (or term), at the end of its schedule.
+        strength: strength of the reversal (or term), at the end of its schedule.
         schedule: `ganin`, `linear`, `cosine` or `constant`.
         warmup: epochs without the adversary at the start.
         method: a name of `methods.METHODS`, or several joined by commas, which take the widths, the activation and the
             strength of the estimator; or a method with its own settings, `Dann(smoothing=0.1, strength=2.0)`.
-        batch_size: source rows a step.
+        batch_size: source rows of a step.
         epochs: passes over the source rows.
         learning_rate: of the encoder and the class head.
         dropout: in encoder and class head.
         activation: of all hidden layers.
-        training: everything else about the training (`TrainSettings`: optimizer, precision, patience, scorer, ...),
-            but for `epochs`, `batch_size`, `learning_rate`, `seed` and `device`, which are arguments here; None:
+        training: other settings of the training (`TrainSettings`: optimizer, precision, patience, scorer, ...), except
+            `epochs`, `batch_size`, `learning_rate`, `seed` and `device`, which are arguments here; None:
             `estimator.STEADY`.
         negative_weights: `keep`, `absolute`, `drop` or `reject`.
-        validation_fraction: part of the rows held out for patience.
+        validation_fraction: share of the rows that is held out for patience.
         random_state: seed, or a numpy RandomState.
         device: `auto`, `cpu`, `cuda`, ...
 
     Attributes:
         classes_: the class labels.
         network_: the trained `Network`.
-        history_: one value an epoch of each quantity (see `History`), `seconds` of training among them.
+        history_: values of each quantity for each epoch (see `History`), including `seconds` of training.
         training_: the `History` itself, with warnings.
         n_iter_: epochs done.
-        n_features_in_, feature_names_in_: as everywhere in scikit-learn.
+        n_features_in_, feature_names_in_: as in all estimators of scikit-learn.
 
     """
 
     def _numbers(self, y: Array) -> Array:
-        """Numbers of the classes [n]; sets `classes_`."""
+        """Return the numbers of the classes [n]; set `classes_`."""
         if np.asarray(y).dtype.kind == "f":
             assert_all_finite(y, input_name="y")
         check_classification_targets(y)
@@ -78,28 +77,28 @@ class DANNClassifier(ClassifierMixin, AdversarialEstimator):  # type: ignore[mis
         return (1, "binary", 2) if classes == 2 else (classes, "multiclass", classes)
 
     def decision_function(self, X: ArrayLike) -> Array:
-        """Logits: [n] of the second class for two classes, else [n, classes]."""
+        """Return logits: [n] of the second class for two classes, else [n, classes]."""
         raw = self._raw(X)
         return raw[:, 0] if raw.ndim == 2 and raw.shape[1] == 1 else raw
 
     def predict_proba(self, X: ArrayLike) -> Array:
-        """Probabilities [n, classes], in the order of `classes_`."""
+        """Return probabilities [n, classes], in the order of `classes_`."""
         raw = self.decision_function(X)
         if raw.ndim == 1:
-            second = expit(raw)
-            return np.stack([1.0 - second, second], axis=1)
+            positive = expit(raw)
+            return np.stack([1.0 - positive, positive], axis=1)
         result: Array = softmax(raw, axis=1)
         return result
 
     def predict(self, X: ArrayLike) -> Array:
-        """Return the likelier class of each row [n]."""
+        """Return the most probable class of each row [n]."""
         raw = self.decision_function(X)
         result: Array = self.classes_[(raw > 0).astype(int) if raw.ndim == 1 else raw.argmax(axis=1)]
         return result
 
 
 class DANNRegressor(RegressorMixin, AdversarialEstimator):  # type: ignore[misc]
-    """As `DANNClassifier`, for a real target: the head minimises the squared error of the standardised y.
+    """A regressor in the form of `DANNClassifier`: the head minimises the squared error of the standardised y.
 
     Parameters and attributes are those of `DANNClassifier`, without classes.
     """
@@ -110,8 +109,8 @@ class DANNRegressor(RegressorMixin, AdversarialEstimator):  # type: ignore[misc]
         assert_all_finite(values, input_name="y")
         return values
 
-    def _wanted(self, domains: Domains) -> Array:
-        """Values [n] of weighted mean 0 and width 1; sets `mean_` and `scale_`."""
+    def _class_targets(self, domains: Domains) -> Array:
+        """Return the values [n] with weighted mean 0 and width 1; set `mean_` and `scale_`."""
         values, weight = domains.y, np.abs(domains.task_weight)
         self.mean_ = float(np.average(values, weights=weight))
         width = float(np.sqrt(np.average((values - self.mean_) ** 2, weights=weight)))
@@ -122,5 +121,5 @@ class DANNRegressor(RegressorMixin, AdversarialEstimator):  # type: ignore[misc]
         return 1, "regression", 1
 
     def predict(self, X: ArrayLike) -> Array:
-        """Predicted values [n]."""
+        """Return the predicted values [n]."""
         return self._raw(X).reshape(-1) * self.scale_ + self.mean_

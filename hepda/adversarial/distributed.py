@@ -1,8 +1,8 @@
-"""Several processes as one: sums over all workers, through torch.distributed; alone, nothing happens.
+"""A training in several processes: sums over all workers, by torch.distributed; with one worker they have no effect.
 
-Started by `torchrun --nproc-per-node 2 -m hepda train ...`; gloo on CPUs, nccl on GPUs. Each worker has its part of
-every batch, and the numbers are those of one worker with the whole of it: losses are divided by the weights of all, and
-what compares rows with each other gathers them. Only dropout and random transforms draw other numbers.
+`torchrun --nproc-per-node 2 -m hepda train ...` starts them; gloo on CPUs, nccl on GPUs. Each worker has its part of
+every batch, and the numbers are those of one worker with the entire batch: losses are divided by the weights of all,
+and terms that compare rows with each other gather them. Only dropout and random transforms draw other numbers.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from torch import Tensor, distributed
 from torch.nn import functional
 
 _PATIENCE = timedelta(days=2)  # the first worker reads events and grows trees while the others wait
-_left = False
+_shut_down = False
 
 
 def init() -> tuple[int, int]:
-    """Join the workers that torchrun started, if it did. Returns this worker's rank and their number.
+    """Join the workers that torchrun started, if there are any; return this worker's rank and their number.
 
-    On GPUs each worker of a machine takes one. A process that left, or that a worker started, works alone.
+    On GPUs each worker of a machine uses one. A process after `shutdown`, or started by a worker, is a single worker.
     """
     if not distributed.is_available():
         return 0, 1
-    wanted = int(os.environ.get("WORLD_SIZE", "1")) > 1 and not _left and multiprocessing.parent_process() is None
-    if not distributed.is_initialized() and wanted:
-        # Its functions keep the workers of the time when it is first imported, and an optimizer imports it: `shutdown`
-        # could not end gloo's threads, and one that still held a tensor at the end of the process would abort it
+    joins = int(os.environ.get("WORLD_SIZE", "1")) > 1 and not _shut_down and multiprocessing.parent_process() is None
+    if not distributed.is_initialized() and joins:
+        # Its functions keep the workers that exist at its first import, and an optimizer imports it: `shutdown`
+        # could not end gloo's threads, and one that still has a tensor at the end of the process would abort it
         # (https://github.com/pytorch/pytorch/issues/190489).
         import torch.distributed.nn
 
@@ -44,20 +44,20 @@ def init() -> tuple[int, int]:
 
 
 def shutdown() -> None:
-    """Work alone from now on."""
-    global _left
+    """Leave the other workers: from now on this process is a single worker."""
+    global _shut_down
     if is_distributed():
         distributed.destroy_process_group()
-    _left = True
+    _shut_down = True
 
 
 def broadcast(value: Any) -> Any:
-    """Return the first worker's value, on all of them; alone, the value itself."""
+    """Return the first worker's value on all workers."""
     if not is_distributed():
         return value
-    held = [value]
-    distributed.broadcast_object_list(held, 0)
-    return held[0]
+    values = [value]
+    distributed.broadcast_object_list(values, 0)
+    return values[0]
 
 
 def rank() -> int:
@@ -66,17 +66,17 @@ def rank() -> int:
 
 
 def world_size() -> int:
-    """Return number of workers."""
+    """Return the number of workers."""
     return 1 if not is_distributed() else distributed.get_world_size()
 
 
 def is_distributed() -> bool:
-    """Return whether this process works alone."""
+    """Return whether this process is one of several workers."""
     return distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1
 
 
 class _Sum(torch.autograd.Function):
-    """The sum of a tensor over all workers. What is minimised is the sum of their losses, so gradients add up too."""
+    """The sum of a tensor over all workers. The sum of their losses is minimised, so gradients are added as well."""
 
     @staticmethod
     def forward(ctx: Any, value: Tensor) -> Tensor:
@@ -90,7 +90,7 @@ class _Sum(torch.autograd.Function):
 
 
 def all_reduce(value: Tensor) -> Tensor:
-    """Return the sum of a tensor over all workers, differentiable; alone, the tensor itself."""
+    """Return the sum of a tensor over all workers, differentiable."""
     if not is_distributed():
         return value
     total: Tensor = _Sum.apply(value)  # type: ignore[no-untyped-call]
@@ -98,25 +98,25 @@ def all_reduce(value: Tensor) -> Tensor:
 
 
 def shard(rows: int, rank: int, ranks: int) -> slice:
-    """Return the rows of a batch that are a worker's."""
+    """Return the rows of a batch that belong to a worker."""
     return slice(rows * rank // ranks, rows * (rank + 1) // ranks)
 
 
 def local_rows(rows: int) -> slice:
-    """Return the rows of a batch that are this worker's."""
+    """Return the rows of a batch that belong to this worker."""
     return slice(0, rows) if not is_distributed() else shard(rows, distributed.get_rank(), world_size())
 
 
 def gather(value: Tensor, rows: int) -> Tensor:
-    """Rows [rows, ...] of the whole batch from this worker's part of them, differentiable; alone, the tensor itself.
+    """Return the rows [rows, ...] of the entire batch from this worker's part of them, differentiable.
 
-    A loss that every worker computes from gathered rows counts once where each divides it by their `world_size`.
+    A loss that every worker computes from gathered rows counts once if each divides it by `world_size`.
     """
     if not is_distributed():
         return value
-    place = local_rows(rows)
-    others = functional.pad(value.movedim(0, -1), (place.start, rows - place.stop)).movedim(-1, 0)
-    return all_reduce(others)
+    local = local_rows(rows)
+    padded = functional.pad(value.movedim(0, -1), (local.start, rows - local.stop)).movedim(-1, 0)
+    return all_reduce(padded)
 
 
 @torch.no_grad()

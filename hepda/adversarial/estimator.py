@@ -1,4 +1,4 @@
-"""What `DANNClassifier` and `DANNRegressor` share: parameters, the checks of what comes in, the training."""
+"""The common part of `DANNClassifier` and `DANNRegressor`: parameters, checks of the input, the training."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ from hepda.adversarial.training.trainer import Trainer
 
 Array = NDArray[Any]
 STEADY = TrainSettings(average=0.99, adversary_rate=0.3)
-"""The defaults of the estimators where they differ from `TrainSettings`, which `hepda train` begins with.
+"""The defaults of the estimators where they differ from `TrainSettings`, the defaults of `hepda train`.
 
-An analysis file says the strength, rate and average that were chosen for its data, mostly by `hepda scan`; who calls an
-estimator with its defaults has chosen nothing, so these are the settings that make the adversary steady."""
+An analysis file has the strength, rate and average that were chosen for its data, usually by `hepda scan`; an estimator
+with its defaults has no such choice, so these are the settings that make the adversary stable."""
 
 
 @dataclass(frozen=True, slots=True)
 class Domains:
-    """Rows of both domains as arrays; target is None for a plain network."""
+    """Rows of both domains as arrays; target is None for a network without adaptation."""
 
     X: Array
     y: Array
@@ -51,13 +51,13 @@ class Domains:
 def without_repeats(keys: Array, weights: Array) -> tuple[Array, Array]:
     """Find the distinct rows of a table, and sum the weights of those that are equal.
 
-    A training whose batch is the whole table depends on the sum of the weights of equal rows alone, but for rounding.
-    With equal rows added up, rows without a weight left out, and the rest in the order of their values, a weight of 3
-    and a row that is there three times are the same to the last bit. Positive and negative weights are not added to
-    each other: losses are divided by the sum of absolute weights.
+    A training whose batch is the entire table depends only on the sum of the weights of equal rows, except for
+    rounding. With equal rows added up, rows without a weight omitted, and the others in the order of their values, a
+    weight of 3 and a row that occurs three times are the same to the last bit. Positive and negative weights are not
+    added to each other: losses are divided by the sum of absolute weights.
 
     Args:
-        keys: what makes rows equal [n, k].
+        keys: columns in which equal rows agree [n, k].
         weights: one or more weights of each row [n, w].
 
     Returns:
@@ -76,7 +76,7 @@ def without_repeats(keys: Array, weights: Array) -> tuple[Array, Array]:
 
 
 class AdversarialEstimator(TransformerMixin, BaseEstimator):  # type: ignore[misc]
-    """What classifier and regressor share."""
+    """The common base of classifier and regressor."""
 
     def __init__(
         self,
@@ -106,7 +106,7 @@ class AdversarialEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
         self.negative_weights, self.validation_fraction = negative_weights, validation_fraction
         self.random_state, self.device = random_state, device
 
-    # ---- what comes in ----
+    # ---- training ----
 
     def fit(
         self,
@@ -124,36 +124,35 @@ class AdversarialEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
 
         Args:
             X: features of the source; with `sample_domain`, of both domains.
-            y: class labels, or values; those of target rows are not looked at.
-            X_target: features of the target [m, k]; None: a plain network.
+            y: class labels, or values; those of target rows are not used.
+            X_target: features of the target [m, k]; None: a network without adaptation.
             sample_weight: event weights of X, for the class loss, and the domain loss unless it has its own.
             target_weight: event weights of X_target.
-            domain_mask: source rows that take part in the comparison of domains (background only, say); all
-                if None.
+            domain_mask: source rows of the comparison of domains (for example only background); None: all.
             domain_weight: event weights of X for the domain loss, where those of the class loss are balanced.
             sample_domain: skada's convention: 0 or more for source rows of X, negative for target rows.
 
         Raises:
-            ValueError: shapes, labels or domains that do not fit.
-            HepdaError: what the trainer raises.
+            ValueError: shapes, labels or domains are inconsistent.
+            HepdaError: an error of the trainer.
 
         """
-        given = X, y, X_target, sample_weight, target_weight, domain_mask, domain_weight, sample_domain
-        domains = self._domains(*given)
+        arguments = X, y, X_target, sample_weight, target_weight, domain_mask, domain_weight, sample_domain
+        domains = self._domains(*arguments)
         domains = self._merged(replace(domains, y=self._numbers(domains.y)))
-        self._train(domains, self._wanted(domains))
+        self._train(domains, self._class_targets(domains))
         return self
 
     def _numbers(self, y: Array) -> Array:
         """Return labels or values of the source rows, checked, as numbers [n]."""
         raise TypeError("use DANNClassifier or DANNRegressor")
 
-    def _wanted(self, domains: Domains) -> Array:
-        """Return what the class head shall say of each source row [n]."""
+    def _class_targets(self, domains: Domains) -> Array:
+        """Return the target of the class head for each source row [n]."""
         return domains.y
 
     def _merged(self, domains: Domains) -> Domains:
-        """Without repeated rows in a domain that is one batch (`without_repeats`)."""
+        """Return the domains without repeated rows in a domain that is one batch (`without_repeats`)."""
         if len(domains.X) <= self.batch_size:
             keys = np.column_stack([domains.X, domains.y, domains.mask])
             rows, weights = without_repeats(keys, np.stack([domains.task_weight, domains.domain_weight], axis=1))
@@ -181,7 +180,7 @@ class AdversarialEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
         domain_weight: Any,
         sample_domain: Any,
     ) -> Domains:
-        """Return what `fit` was given, checked, and split into domains."""
+        """Return the arguments of `fit`, checked, and split into domains."""
         X = validate_data(self, X, dtype=[np.float64, np.float32], ensure_min_samples=2)
         y = self._column(y, X, "y")
         weight = _check_sample_weight(sample_weight, X, dtype=np.float64)
@@ -200,11 +199,11 @@ class AdversarialEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
             return Domains(X[source], y[source], weight[source], compared[source], mask[source], *pair)
         if X_target is None:
             return Domains(X, y, weight, compared, mask, None, None)
-        other = validate_data(self, X_target, dtype=[np.float64, np.float32], reset=False)
+        target_rows = validate_data(self, X_target, dtype=[np.float64, np.float32], reset=False)
         if target_weight is not None and not np.any(target_weight):  # zero target weight is no target
             return Domains(X, y, weight, compared, mask, None, None)
-        there = _check_sample_weight(target_weight, other, dtype=np.float64)
-        return Domains(X, y, weight, compared, mask, other, there)
+        other_weight = _check_sample_weight(target_weight, target_rows, dtype=np.float64)
+        return Domains(X, y, weight, compared, mask, target_rows, other_weight)
 
     @staticmethod
     def _column(values: Any, X: Array, name: str) -> Array:
@@ -213,12 +212,9 @@ class AdversarialEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
             raise ValueError(f"X has {len(X)} samples, but {name} has {len(column)}")
         return column
 
-    def _float(self) -> type[np.floating[Any]]:
-        return np.float64 if self._settings().precision == "float64" else np.float32
-
     def _train(self, domains: Domains, y: Array) -> None:
-        """Train on rows that were checked; `y` as the head wants it."""
-        policy, real = self.negative_weights, self._float()
+        """Train on checked rows; `y`: targets of the class head."""
+        policy, real = self.negative_weights, np.float64 if self._settings().precision == "float64" else np.float32
         weights = {
             "task": negative_weights(domains.task_weight, policy).weight,
             "domain": negative_weights(domains.domain_weight, policy).weight,
@@ -226,31 +222,32 @@ class AdversarialEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
         source = DomainRows(domains.X.astype(real, copy=False), {"class": y}, weights, {"compared": domains.mask})
         target = None
         if domains.target is not None:
-            there = negative_weights(np.asarray(domains.target_weight), policy).weight
-            target = DomainRows(domains.target.astype(real, copy=False), weights={"domain": there})
+            target_weight = negative_weights(np.asarray(domains.target_weight), policy).weight
+            target = DomainRows(domains.target.astype(real, copy=False), weights={"domain": target_weight})
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         with seeded(seed):
             self.network_ = self._network(domains.X.shape[1], target is not None)
-        source, target, look = self._held_out(source, target, seed)
-        self.training_ = Trainer(self._settings(seed)).fit(self.network_, source, target, validation=look)
+        source, target, validation = self._held_out(source, target, seed)
+        self.training_ = Trainer(self._settings(seed)).fit(self.network_, source, target, validation=validation)
         self.history_: dict[str, list[float]] = self.training_.columns
         self.n_iter_ = self.training_.epochs
 
     def _held_out(
         self, source: DomainRows, target: DomainRows | None, seed: int
     ) -> tuple[DomainRows, DomainRows | None, tuple[DomainRows, DomainRows | None] | None]:
-        """Training rows of both domains, and validation rows if patience needs them."""
+        """Return training rows of both domains, and validation rows if patience needs them."""
         if self._settings().patience is None:
             return source, target, None
         rng = np.random.default_rng(seed)
-        away = rng.random(len(source)) < self.validation_fraction
+        held_source = rng.random(len(source)) < self.validation_fraction
         if target is None:
-            return source.select(~away), None, (source.select(away), None)
-        also = rng.random(len(target)) < self.validation_fraction
-        return source.select(~away), target.select(~also), (source.select(away), target.select(also))
+            return source.select(~held_source), None, (source.select(held_source), None)
+        held_target = rng.random(len(target)) < self.validation_fraction
+        validation = source.select(held_source), target.select(held_target)
+        return source.select(~held_source), target.select(~held_target), validation
 
     def _settings(self, seed: int = 0) -> TrainSettings:
-        """Return the settings of the training: `training`, with what the estimator's own arguments say."""
+        """Return the settings of the training: `training`, with the values of the estimator's arguments."""
         return replace(
             STEADY if self.training is None else self.training,
             epochs=self.epochs,
@@ -274,7 +271,7 @@ class AdversarialEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
         return Network(encoder, heads, terms=terms)
 
     def _methods(self) -> list[Method]:
-        """Return the method, or those that are named, with the widths, activation and strength of the estimator."""
+        """Return the method, or the named methods, with the widths, activation and strength of the estimator."""
         if isinstance(self.method, Method):
             return [self.method]
         return methods_of(
@@ -287,22 +284,22 @@ class AdversarialEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
         )
 
     def _outputs(self) -> tuple[int, str, int]:
-        """Raw outputs, loss and classes of the class head."""
+        """Return the number of raw outputs, the loss and the number of classes of the class head."""
         raise TypeError("use DANNClassifier or DANNRegressor")
 
-    # ---- what goes out ----
+    # ---- prediction ----
 
     def __sklearn_tags__(self) -> Any:
-        """As those of scikit-learn, and that `transform` gives the type that it is given."""
+        """Return the tags of scikit-learn; `transform` keeps the type of its input."""
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
 
-    def _exact(self) -> Network:
-        """Return the network in float64, whatever it was trained in.
+    def _network_in_float64(self) -> Network:
+        """Return the network in float64, whatever the precision of its training.
 
-        How a product of float32 matrices is rounded depends on the number of rows and on the processor: a row alone
-        and the same row among others would differ in the seventh digit.
+        The rounding of a product of float32 matrices depends on the number of rows and on the processor: the prediction
+        for a single row and for the same row among others would differ in the seventh digit.
         """
         network = deepcopy(self.network_)
         if network.device.type == "mps":  # it has no float64
@@ -312,20 +309,20 @@ class AdversarialEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
     def _raw(self, X: Any) -> Array:
         check_is_fitted(self, "network_")
         X = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
-        raw: Array = self._exact().predict(X, "class", raw=True)
+        raw: Array = self._network_in_float64().predict(X, "class", raw=True)
         return raw
 
     def transform(self, X: ArrayLike) -> Array:
-        """Return the embedding: features [n, d] of the encoder, float32 where X is and float64 otherwise."""
+        """Return the embedding: features [n, d] of the encoder, float32 if X is float32 and float64 otherwise."""
         check_is_fitted(self, "network_")
         rows: Array = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
-        return self._exact().embed(rows).astype(rows.dtype, copy=False)
+        return self._network_in_float64().embed(rows).astype(rows.dtype, copy=False)
 
     @property
     def _n_features_out(self) -> int:
         return int(tuple(self.encoder)[-1])
 
     def get_feature_names_out(self, input_features: Any = None) -> Array:
-        """Names of the embedding's columns: `embedding0`, `embedding1`, ..."""
+        """Return the names of the embedding's columns: `embedding0`, `embedding1`, ..."""
         check_is_fitted(self, "network_")
         return np.asarray([f"embedding{i}" for i in range(self._n_features_out)], dtype=object)

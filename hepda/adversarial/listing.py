@@ -1,4 +1,4 @@
-"""Names that a configuration may use, each with what it is: methods, losses, schedules and so on."""
+"""Names that a configuration may use, each with a description: methods, losses, schedules and so on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Safetensors files, the one place where they are written and read: whole or not at all, and never a traceback."""
+"""Read and write safetensors files, completely or not at all; an unreadable file is a SourceError."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from hepda.errors import SourceError, StorageError, writing
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Write a safetensors file under another name, then rename it: it is there whole, or not at all.
+    """Write a safetensors file under another name, then rename it: it is complete, or does not exist.
 
-    Its permissions are those that the umask leaves; safetensors itself gives them to the owner alone.
+    Its permissions are those of the umask; safetensors itself gives them only to the owner.
 
     Raises:
         StorageError: the disk is full or refuses the file.
@@ -33,7 +33,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
             save_file(dict(tensors), part, metadata=dict(metadata))
             part.chmod(mode)
             part.replace(path)
-    except SafetensorError as error:  # its word for what the disk refuses
+    except SafetensorError as error:  # raised when the disk refuses the file
         raise StorageError(f"{path}: cannot be written: {error}; make space there, or name another place.") from error
     finally:
         part.unlink(missing_ok=True)
@@ -48,22 +48,20 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """
     if not path.is_file():
         raise SourceError(f"{path}: no such file; was the model trained and saved there?")
-    with described(path), safe_open(path, framework="pt") as file:
+    with reading_saved(path), safe_open(path, framework="pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
         return tensors, dict(file.metadata() or {})
 
 
-def read_said(path: Path, metadata: Mapping[str, str], key: str) -> Any:
-    """Return what the metadata of a file say as JSON under `key`. Raises SourceError if they do not."""
-    with described(path):
+def read_description(path: Path, metadata: Mapping[str, str], key: str) -> Any:
+    """Return the JSON that the metadata of a file have under `key`. Raises SourceError if there is none."""
+    with reading_saved(path):
         return json.loads(metadata[key])
 
 
 @contextmanager
-def described(path: Path) -> Iterator[None]:
-    """Raise a SourceError for what does not fit within the block: it was made of what the file at `path` says of
-    itself.
-    """
+def reading_saved(path: Path) -> Iterator[None]:
+    """Raise a SourceError for errors within the block, in which the content of the file at `path` is used."""
     try:
         yield
     except (
@@ -72,5 +70,5 @@ def described(path: Path) -> Iterator[None]:
     ) as error:  # fmt: skip
         raise SourceError(
             f"{path} cannot be read as a file that hepda wrote ({type(error).__name__}: {error}); it is truncated or "
-            "of something else. Copy it again, or train again."
+            "another kind of file. Copy it again, or train again."
         ) from error

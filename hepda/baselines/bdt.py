@@ -7,9 +7,9 @@ Trees are not trained with negative weights. A leaf's value is -sum(g)/(sum(h) +
 proportional to sum(g)^2/sum(h), where g and h carry the event's weight: with signed weights, sum(h) can come near
 zero while sum(g) does not, and growing a tree selects exactly those leaves. (20,000 events with 15 % of negative
 weights, ten features: AUC 0.676 with the signs, 0.702 without, and scores of exactly 0 and 1.) XGBoost
-refuses such weights, LightGBM's manual asks for none, and scikit-learn's binning fails on them from 200,000
-events on. So `fit` takes the absolute value, scales each class back to its signed sum, and reports it in
-`Bdt.note` and in `negative_weights` of the metadata. That is right where the sign does not depend on the
+refuses such weights, LightGBM's manual excludes them, and scikit-learn's binning fails on them from 200,000
+events on. Therefore `fit` uses the absolute value, scales each class to its signed sum, and reports it in
+`Bdt.note` and in `negative_weights` of the metadata. This is correct if the sign does not depend on the
 features; the evaluation keeps every sign.
 """
 
@@ -48,7 +48,7 @@ TRUSTED = (
 
 
 class BdtSettings(Protocol):
-    """Settings of a BDT; the fields of `hepda.config.BdtConfig` describe each of them."""
+    """Settings of a BDT, with the descriptions of `hepda.config.BdtConfig`."""
 
     @property
     def library(self) -> str:
@@ -171,10 +171,10 @@ def usable(events: TrainingEvents) -> tuple[TrainingEvents, float]:
             raise DataError(f"the weights of class {value} add up to {signed:g}; trees need more than 0")
         if signed != total:
             weight[rows] *= signed / total
-    kept = weight > 0.0
-    if kept.all():
+    positive = weight > 0.0
+    if positive.all():
         return replace(events, weight=weight), negative
-    return TrainingEvents(events.features[kept], events.label[kept], weight[kept]), negative
+    return TrainingEvents(events.features[positive], events.label[positive], weight[positive]), negative
 
 
 def fit_sklearn(settings: BdtSettings, train: TrainingEvents, validation: TrainingEvents | None, seed: int) -> Bdt:
@@ -233,8 +233,8 @@ def fit_xgboost(settings: BdtSettings, train: TrainingEvents, validation: Traini
     )
     extra: dict[str, Any] = {}
     if stop and validation is not None:
-        held = [(validation.features, validation.label)]
-        extra = {"eval_set": held, "sample_weight_eval_set": [validation.weight], "verbose": False}
+        validation_sets = [(validation.features, validation.label)]
+        extra = {"eval_set": validation_sets, "sample_weight_eval_set": [validation.weight], "verbose": False}
     model.fit(train.features, train.label, sample_weight=train.weight, **extra)
     best = model.best_iteration + 1 if stop else settings.iterations
     return Bdt("xgboost", model, int(best))
@@ -251,10 +251,12 @@ def fit_lightgbm(settings: BdtSettings, train: TrainingEvents, validation: Train
     lightgbm = _import("lightgbm")
     data = lightgbm.Dataset(train.features, train.label, weight=train.weight)
     stop = settings.patience is not None and validation is not None
-    held: list[Any] = []
+    validation_sets: list[Any] = []
     callbacks: list[Any] = []
     if stop and validation is not None:
-        held = [lightgbm.Dataset(validation.features, validation.label, weight=validation.weight, reference=data)]
+        validation_sets = [
+            lightgbm.Dataset(validation.features, validation.label, weight=validation.weight, reference=data)
+        ]
         callbacks = [lightgbm.early_stopping(settings.patience or 10, verbose=False)]
     parameters = {
         "objective": "binary",
@@ -268,7 +270,7 @@ def fit_lightgbm(settings: BdtSettings, train: TrainingEvents, validation: Train
         "num_threads": 1,
         "verbosity": -1,
     }
-    booster = lightgbm.train(parameters, data, settings.iterations, valid_sets=held, callbacks=callbacks)
+    booster = lightgbm.train(parameters, data, settings.iterations, valid_sets=validation_sets, callbacks=callbacks)
     return Bdt("lightgbm", booster, int(booster.best_iteration if stop else settings.iterations))
 
 
@@ -299,8 +301,8 @@ def fit(
     if settings.library not in LIBRARIES:
         raise ConfigError(_unknown("the settings of a BDT", settings.library))
     train, negative = usable(train)
-    held = usable(validation)[0] if validation is not None else None
-    return replace(LIBRARIES[settings.library](settings, train, held, seed), negative=negative)
+    usable_validation = usable(validation)[0] if validation is not None else None
+    return replace(LIBRARIES[settings.library](settings, train, usable_validation, seed), negative=negative)
 
 
 def load(folder: Path, stem: str) -> tuple[Bdt, dict[str, Any]]:
@@ -321,26 +323,28 @@ def load(folder: Path, stem: str) -> tuple[Bdt, dict[str, Any]]:
         MissingExtraError: the library is not installed.
 
     """
-    page = folder / f"{stem}.metadata.json"
+    metadata_path = folder / f"{stem}.metadata.json"
     try:
-        about = json.loads(page.read_text(encoding="utf-8"))
+        about = json.loads(metadata_path.read_text(encoding="utf-8"))
         library, trees, policy = about["library"], int(about["trees"]), about["negative_weights"]
         negative = float(policy["share"]) if policy else 0.0
     except FileNotFoundError as error:
-        raise SourceError(f"there is no {page}; name the folder of a BDT that hepda trained") from error
+        raise SourceError(f"there is no {metadata_path}; name the folder of a BDT that hepda trained") from error
     except (KeyError, TypeError, ValueError) as error:
-        raise SourceError(f"{page} is not the metadata of a BDT that hepda wrote: {error!r}") from error
+        raise SourceError(f"{metadata_path} is not the metadata of a BDT that hepda wrote: {error!r}") from error
     if library not in LIBRARIES:
-        raise ConfigError(_unknown(str(page), library))
+        raise ConfigError(_unknown(str(metadata_path), library))
     path = folder / f"{stem}{SUFFIX[library]}"
     if not path.is_file():
-        raise SourceError(f"{page} belongs to {path.name}, which is missing; copy both files")
-    model, features, there = _LOAD[library](path)
-    if not 1 <= trees <= there:
-        raise SourceError(f"{page} tells of {trees} trees, {path.name} has {there}; copy both files again")
+        raise SourceError(f"{metadata_path} belongs to {path.name}, which is missing; copy both files")
+    model, features, available = _LOAD[library](path)
+    if not 1 <= trees <= available:
+        raise SourceError(f"{metadata_path} has {trees} trees, but {path.name} has {available}; copy both files again")
     if isinstance(about.get("features"), list) and len(about["features"]) != features:
-        named = len(about["features"])
-        raise SourceError(f"{page} names {named} features, {path.name} has {features}; copy both files again")
+        n_features = len(about["features"])
+        raise SourceError(
+            f"{metadata_path} has {n_features} features, but {path.name} has {features}; copy both files again"
+        )
     return Bdt(library, model, trees, negative), about
 
 
@@ -350,13 +354,13 @@ def _reading(path: Path, what: str) -> Iterator[None]:
     import zipfile
     import zlib
 
-    broken = (
+    errors = (
         OSError, ValueError, KeyError, IndexError, TypeError, AttributeError, EOFError, RecursionError,
         NotImplementedError, zipfile.BadZipFile, zlib.error,
     )  # fmt: skip
     try:
         yield
-    except broken as error:
+    except errors as error:
         raise SourceError(f"{path} cannot be read as {what}: {error or type(error).__name__}") from error
 
 
@@ -369,9 +373,9 @@ def _load_sklearn(path: Path) -> tuple[Any, int, int]:
         try:
             model = skops.io.load(path, trusted=TRUSTED)
         except UntrustedTypesFoundException as error:
-            raise SourceError(f"{path} asks for types that no trees need; it is not loaded: {error}") from error
+            raise SourceError(f"{path} contains types that no trees need; it is not loaded: {error}") from error
         if not isinstance(model, HistGradientBoostingClassifier):
-            raise SourceError(f"{path} holds a {type(model).__name__}, not the trees of a BDT")
+            raise SourceError(f"{path} contains a {type(model).__name__}, not the trees of a BDT")
         return model, structure.check_sklearn(model), len(model._predictors)
 
 
@@ -409,5 +413,5 @@ def _import(library: str) -> Any:
 
 
 def _unknown(where: str, library: str) -> str:
-    known = f"one of {', '.join(LIBRARIES)}.{nearest(library, LIBRARIES)}"
-    return f"{where}: there is no library {library!r}; {known}"
+    hint = f"one of {', '.join(LIBRARIES)}.{nearest(library, LIBRARIES)}"
+    return f"{where}: there is no library {library!r}; {hint}"

@@ -111,13 +111,15 @@ def density_ratio(
         raise DataError(f"events in {len(parts)} parts; a ratio out of fold needs three: train, calibrate, apply")
     logs = np.zeros(len(source.weight))
     for number, part in enumerate(parts):
-        held = parts[(number + 1) % len(parts)]
-        sides = [[s.of((s.part != part) & (s.part != held)), s.of(s.part == held)] for s in (source, target)]
-        (train_s, held_s), (train_t, held_t) = sides
-        apply = source.part == part
-        if apply.any():
-            estimate = METHODS[method](_pair(train_s, train_t), _pair(held_s, held_t), seed + number)
-            logs[apply] = estimate(np.ascontiguousarray(source.features[apply]))
+        held_out = parts[(number + 1) % len(parts)]
+        sides = [[s.of((s.part != part) & (s.part != held_out)), s.of(s.part == held_out)] for s in (source, target)]
+        (train_source, held_out_source), (train_target, held_out_target) = sides
+        applied = source.part == part
+        if applied.any():
+            estimate = METHODS[method](
+                _pair(train_source, train_target), _pair(held_out_source, held_out_target), seed + number
+            )
+            logs[applied] = estimate(np.ascontiguousarray(source.features[applied]))
     return _ratio(source.weight, logs, clip)
 
 
@@ -134,38 +136,41 @@ def _pair(source: WeightedEvents, target: WeightedEvents) -> bdt.TrainingEvents:
     return bdt.usable(bdt.TrainingEvents(np.concatenate([source.features, target.features]), label, weight))[0]
 
 
-def _classifier(train: bdt.TrainingEvents, held: bdt.TrainingEvents, seed: int) -> Estimate:
+def _classifier(train: bdt.TrainingEvents, held_out: bdt.TrainingEvents, seed: int) -> Estimate:
     """Return the calibrated log odds of trees that separate the target from the source."""
     from sklearn.linear_model import LogisticRegression
 
-    trees = bdt.fit(Trees(), train, held, seed=seed)
+    trees = bdt.fit(Trees(), train, held_out, seed=seed)
 
     def log_odds(features: bdt.Features) -> Array:
-        said = np.clip(trees.predict(features).astype(np.float64), 1e-7, 1.0 - 1e-7)
-        odds: Array = np.log(said / (1.0 - said))
+        probability = np.clip(trees.predict(features).astype(np.float64), 1e-7, 1.0 - 1e-7)
+        odds: Array = np.log(probability / (1.0 - probability))
         return odds
 
-    curve = LogisticRegression(C=np.inf).fit(log_odds(held.features)[:, None], held.label, held.weight)
+    curve = LogisticRegression(C=np.inf).fit(log_odds(held_out.features)[:, None], held_out.label, held_out.weight)
     # A slope below 0 means that the trees are worse than chance; the ratio is then constant.
     slope = max(0.0, float(curve.coef_[0, 0]))
     return lambda features: slope * log_odds(features) + float(curve.intercept_[0])
 
 
-def _hep_ml(train: bdt.TrainingEvents, held: bdt.TrainingEvents, seed: int) -> Estimate:
+def _hep_ml(train: bdt.TrainingEvents, held_out: bdt.TrainingEvents, seed: int) -> Estimate:
     """Fit hep_ml's reweighter, with the settings of its documentation, on the training and the calibration part."""
     try:
         reweight = importlib.import_module("hep_ml.reweight")
     except ModuleNotFoundError as error:
         raise MissingExtraError("hep_ml", "reweight") from error
     features, label, weight = (
-        np.concatenate([getattr(events, name) for events in (train, held)]) for name in ("features", "label", "weight")
+        np.concatenate([getattr(events, name) for events in (train, held_out)])
+        for name in ("features", "label", "weight")
     )
     model = reweight.GBReweighter(
         n_estimators=60, learning_rate=0.1, max_depth=3, min_samples_leaf=200,
         gb_args={"subsample": 0.6, "random_state": seed},
     )  # fmt: skip
-    here, there = label == 0, label == 1
-    model.fit(features[here], features[there], original_weight=weight[here], target_weight=weight[there])
+    is_source, is_target = label == 0, label == 1
+    model.fit(
+        features[is_source], features[is_target], original_weight=weight[is_source], target_weight=weight[is_target]
+    )
     return lambda rows: np.log(np.asarray(model.predict_weights(rows), dtype=np.float64))
 
 

@@ -1,9 +1,9 @@
 """Checks of the structure of saved trees before a library reads them.
 
-scikit-learn, XGBoost and LightGBM follow the indices of a tree without checking them. That is a fault of these
-libraries: an index out of range ends the process (SIGSEGV, SIGABRT), and an index that forms a cycle never ends it. So
-the trees are followed here first: every child is in range and reached once, every feature exists, every array has its
-length. A library gets the text as it was parsed here, so that it cannot interpret it differently.
+scikit-learn, XGBoost and LightGBM follow the indices of a tree without checking them. An index out of range ends the
+process (SIGSEGV, SIGABRT), and an index that forms a cycle leads to an infinite loop. Therefore the trees are followed
+here first: every child is in range and reached once, every feature exists, every array has the correct length. A
+library gets the text as it was parsed here, so that it cannot interpret it differently.
 """
 
 from __future__ import annotations
@@ -76,13 +76,16 @@ def check_sklearn(model: Any) -> int:
     from sklearn.ensemble._hist_gradient_boosting.common import PREDICTOR_RECORD_DTYPE
 
     features = model._n_features
-    _require(isinstance(features, int) and features == model.n_features_in_, "the number of features is two numbers")
+    _require(isinstance(features, int) and features == model.n_features_in_, "it has two different numbers of features")
     _require(isinstance(model._loss, HalfBinomialLoss) and len(model.classes_) == 2, "it is not of two classes")
     _require(model.n_trees_per_iteration_ == 1 and model._preprocessor is None, "it is not of two classes on numbers")
     start = model._baseline_prediction
     _require(isinstance(start, np.ndarray) and start.shape == (1, 1) and start.dtype == np.float64, "no first value")
-    known = model._bin_mapper.is_categorical_
-    _require(isinstance(known, np.ndarray) and known.shape == (features,) and not known.any(), "it has categories")
+    is_categorical = model._bin_mapper.is_categorical_
+    _require(
+        isinstance(is_categorical, np.ndarray) and is_categorical.shape == (features,) and not is_categorical.any(),
+        "it has categories",
+    )
     _require(isinstance(model._predictors, list) and len(model._predictors) > 0, "it has no trees")
     for (tree,) in model._predictors:
         nodes = tree.nodes
@@ -123,8 +126,8 @@ def checked_xgboost(text: str) -> tuple[bytearray, int, int]:
     _require(not learner["feature_names"] and not learner["feature_types"], "it names features, which hepda does not")
     _require(isinstance(trees, list) and len(trees) > 0, "it has no trees")
     count, forest = len(trees), booster["model"]
-    _require(int(forest["gbtree_model_param"]["num_trees"]) == count, "it has another number of trees than it says")
-    _require(int(forest["gbtree_model_param"]["num_parallel_tree"]) == 1, "it has several trees an iteration")
+    _require(int(forest["gbtree_model_param"]["num_trees"]) == count, "its number of trees is wrong")
+    _require(int(forest["gbtree_model_param"]["num_parallel_tree"]) == 1, "it has several trees per iteration")
     _require(forest["tree_info"] == [0] * count, "its trees are of several classes")
     order = list(range(count + 1))
     _require(forest.get("iteration_indptr", order) == order, "its trees are not in their order")
@@ -136,9 +139,9 @@ def checked_xgboost(text: str) -> tuple[bytearray, int, int]:
 
 def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     """Return a JSON object as a dict; reject a key that occurs twice, since readers may choose different values."""
-    found = dict(pairs)
-    _require(len(found) == len(pairs), "a key is there twice")
-    return found
+    result = dict(pairs)
+    _require(len(result) == len(pairs), "a key is given twice")
+    return result
 
 
 def _check_xgboost(tree: Mapping[str, Any], features: int) -> None:
@@ -148,21 +151,21 @@ def _check_xgboost(tree: Mapping[str, Any], features: int) -> None:
     _require(not any(tree.get(name) for name in _XGBOOST_NONE), "it has categories")
     for name in _XGBOOST_NUMBERS:
         _require(len(_array(tree[name], np.float64)) == n, f"{name} has another length than its tree")
-    whole = {name: _array(tree[name], np.int64) for name in _XGBOOST_WHOLE}
-    for name, values in whole.items():
+    integers = {name: _array(tree[name], np.int64) for name in _XGBOOST_WHOLE}
+    for name, values in integers.items():
         _require(len(values) == n, f"{name} has another length than its tree")
-    left, right, parents = whole["left_children"], whole["right_children"], whole["parents"]
+    left, right, parents = integers["left_children"], integers["right_children"], integers["parents"]
     _require(bool(np.array_equal(left == -1, right == -1)), "a node has one child")
-    _require(not whole["split_type"].any(), "it has categories")
+    _require(not integers["split_type"].any(), "it has categories")
     _require(bool(np.all(((parents >= 0) & (parents < n)) | (parents == 2**31 - 1))), "a parent is none of its nodes")
-    check_tree(left, right, left != -1, whole["split_indices"], features)
+    check_tree(left, right, left != -1, integers["split_indices"], features)
 
 
 def _array(values: Any, kind: type) -> Numbers:
     """Convert a list of numbers to an array of `kind`, int64 or float64; raise StructureError for other contents."""
     types = (int, bool) if kind is np.int64 else (int, float)
     numbers = isinstance(values, list) and all(isinstance(value, types) for value in values)
-    _require(numbers, "it has something else than numbers")
+    _require(numbers, "it has values that are not numbers")
     try:
         return np.array(values, dtype=kind)
     except OverflowError as error:
@@ -195,9 +198,9 @@ def checked_lightgbm(text: str) -> tuple[str, int, int]:
         ValueError, KeyError: it is not such a text, or parts of it are missing or have another type.
 
     """
-    _require(text.isascii() and "\0" not in text, "it has letters that no model has")
+    _require(text.isascii() and "\0" not in text, "it has characters that no model has")
     body, end, _ = text.partition("end of trees\n")
-    head, first, rest = body.partition("\nTree=0\n")
+    head, first, other_trees = body.partition("\nTree=0\n")
     lines = head.splitlines()
     _require(bool(end) and bool(first) and lines[:1] == ["tree"], "it has no trees, or no end")
     about = _entries(lines[1:], _HEADER)
@@ -206,9 +209,9 @@ def checked_lightgbm(text: str) -> tuple[str, int, int]:
     _require(about["objective"].split() == ["binary", "sigmoid:1"], "it has another objective")
     for name in ("feature_names", "feature_infos"):
         _require(len(about[name].split()) == features, f"{name} are not {features}")
-    count = _check_sizes("Tree=0\n" + rest, [int(size) for size in about["tree_sizes"].split()])
-    trees = ("Tree=0\n" + rest).split("\n\n\n")[:-1]
-    _require(len(trees) == count, "its trees are not apart")
+    count = _check_sizes("Tree=0\n" + other_trees, [int(size) for size in about["tree_sizes"].split()])
+    trees = ("Tree=0\n" + other_trees).split("\n\n\n")[:-1]
+    _require(len(trees) == count, "its trees are not separated")
     for number, tree in enumerate(trees):
         name, _, entries = tree.partition("\n")
         _require(name == f"Tree={number}", "its trees are not in their order")
@@ -218,34 +221,34 @@ def checked_lightgbm(text: str) -> tuple[str, int, int]:
 
 def _entries(lines: Sequence[str], known: Sequence[str]) -> dict[str, str]:
     """Parse lines of `key=value` with known keys, each of which occurs once."""
-    found: dict[str, str] = {}
+    entries: dict[str, str] = {}
     for line in filter(None, lines):
         key, is_entry, value = line.partition("=")
-        _require(bool(is_entry) and key in known and key not in found, f"{line[:40]!r} is not expected there")
-        found[key] = value
-    return found
+        _require(bool(is_entry) and key in known and key not in entries, f"{line[:40]!r} is not expected there")
+        entries[key] = value
+    return entries
 
 
 def _check_sizes(trees: str, sizes: Sequence[int]) -> int:
     """Check the sizes that LightGBM uses as offsets from tree to tree; return the number of trees."""
-    at = 0
+    position = 0
     for number, size in enumerate(sizes):
-        _require(size > 0 and trees.startswith(f"Tree={number}\n", at), "the sizes of its trees are wrong")
-        at += size
-    _require(at == len(trees) and trees.count("Tree=") == len(sizes), "the sizes of its trees are wrong")
+        _require(size > 0 and trees.startswith(f"Tree={number}\n", position), "the sizes of its trees are wrong")
+        position += size
+    _require(position == len(trees) and trees.count("Tree=") == len(sizes), "the sizes of its trees are wrong")
     return len(sizes)
 
 
 def _check_lightgbm(tree: Mapping[str, str], features: int) -> None:
     numbers = {name: _tokens(name, value) for name, value in tree.items()}
-    _require(all(len(numbers[name]) == 1 for name in _ONE), "a tree says something twice")
+    _require(all(len(numbers[name]) == 1 for name in _ONE), "an entry of a tree has several values")
     leaves = int(numbers["num_leaves"][0])
     _require(numbers["num_cat"][0] == 0 and numbers["is_linear"][0] == 0, "it has categories or linear leaves")
     # A tree with a single leaf omits the entries that it does not have.
     for names, length in ((_INNER, leaves - 1), (_LEAF, leaves)):
         for name in names:
-            there = len(numbers.get(name, ()))
-            _require(there == length or (leaves == 1 and there <= 1), f"{name} has another length than its tree")
+            size = len(numbers.get(name, ()))
+            _require(size == length or (leaves == 1 and size <= 1), f"{name} has another length than its tree")
     _require(leaves >= 1 and len(numbers["leaf_value"]) == leaves, "a tree has no leaf values")
     if leaves == 1:
         return
@@ -257,13 +260,13 @@ def _check_lightgbm(tree: Mapping[str, str], features: int) -> None:
     )
     for children in (numbers["left_child"], numbers["right_child"]):
         _require(bool(np.all((children < leaves - 1) & (children >= -leaves))), "a child is no node of its tree")
-    inner, more = np.arange(2 * leaves - 1) < leaves - 1, np.zeros(leaves, dtype=np.int64)
-    check_tree(np.r_[left, more], np.r_[right, more], inner, np.r_[numbers["split_feature"], more], features)
+    inner, zeros = np.arange(2 * leaves - 1) < leaves - 1, np.zeros(leaves, dtype=np.int64)
+    check_tree(np.r_[left, zeros], np.r_[right, zeros], inner, np.r_[numbers["split_feature"], zeros], features)
 
 
 def _tokens(name: str, value: str) -> Numbers:
     if name not in _INTEGERS:
         return np.array([float(word) for word in value.split()])
-    whole = np.array([int(word) for word in value.split()], dtype=object)
-    _require(all(abs(number) < 2**31 for number in whole), f"{name} has a number that is too large")
-    return whole.astype(np.int64)
+    integers = np.array([int(word) for word in value.split()], dtype=object)
+    _require(all(abs(number) < 2**31 for number in integers), f"{name} has a number that is too large")
+    return integers.astype(np.int64)

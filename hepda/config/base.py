@@ -13,7 +13,7 @@ from hepda.config.section import Section
 
 
 class BaseConfig(Section):
-    """An analysis with `models`, `training` and `seed`, which each kind declares with types of its own."""
+    """An analysis with `models`, `training` and `seed`, whose types each kind declares."""
 
     if TYPE_CHECKING:
         models: dict[str, Any]
@@ -33,14 +33,14 @@ class BaseConfig(Section):
 
     @model_validator(mode="after")
     def _complete_training(self) -> Self:
-        """Give each model that has a training the complete section: that of the analysis, with its own keys on top."""
+        """Complete the `training` of each model: the section of the analysis, overridden by the keys of the model."""
         for name, model in self.models.items():
-            own = getattr(model, "training", None)
-            if isinstance(own, TrainingConfig):
-                self.models[name] = model.model_copy(update={"training": self.training.with_own(own)})
+            training = getattr(model, "training", None)
+            if isinstance(training, TrainingConfig):
+                self.models[name] = model.model_copy(update={"training": self.training.overridden_by(training)})
         return self
 
     def seed_for(self, model: str) -> int:
-        """Return the seed of the trainings of a model: its own, or that of the analysis."""
-        own = getattr(self.models[model], "training", None)
-        return own.seed if isinstance(own, TrainingConfig) and own.seed is not None else self.seed
+        """Return the seed of the trainings of a model, by default that of the analysis."""
+        training = getattr(self.models[model], "training", None)
+        return training.seed if isinstance(training, TrainingConfig) and training.seed is not None else self.seed

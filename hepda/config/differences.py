@@ -23,16 +23,13 @@ ABSENT = "(not given)"
 def differences(first: Any, second: Any, path: str = "") -> list[Difference]:
     """Return every dotted key at which two nested mappings differ, in the order of the first."""
     if isinstance(first, Mapping) and isinstance(second, Mapping):
-        found = []
+        result = []
         for key in dict.fromkeys([*first, *second]):
             inner = f"{path}.{key}" if path else str(key)
-            found += differences(first.get(key, ABSENT), second.get(key, ABSENT), inner)
-        return found
-    return [] if _same(first, second) else [Difference(path, first, second)]
-
-
-def _same(first: Any, second: Any) -> bool:
-    return bool(first == second) and isinstance(first, bool) == isinstance(second, bool)
+            result += differences(first.get(key, ABSENT), second.get(key, ABSENT), inner)
+        return result
+    same = bool(first == second) and isinstance(first, bool) == isinstance(second, bool)
+    return [] if same else [Difference(path, first, second)]
 
 
 def value_at(config: Section, key: str, option: str) -> Any:
@@ -48,27 +45,27 @@ def value_at(config: Section, key: str, option: str) -> Any:
             name.
 
     """
-    here: Any = config
+    value: Any = config
     parts = key.split(".")
     for depth, part in enumerate(parts):
-        known = _children(here)
+        known = _children(value)
         if part not in known:
             before = ".".join(parts[:depth])
-            raise ConfigError(f"{option}: there is no key {key!r}{_place(before, part, here, known)}")
-        here = known[part]
-    return here
+            raise ConfigError(f"{option}: there is no key {key!r}{_place(before, part, value, known)}")
+        value = known[part]
+    return value
 
 
-def _children(here: Any) -> dict[str, Any]:
-    if isinstance(here, Section):
-        return {field.alias or name: getattr(here, name) for name, field in type(here).model_fields.items()}
-    return dict(here) if isinstance(here, Mapping) else {}
+def _children(value: Any) -> dict[str, Any]:
+    if isinstance(value, Section):
+        return {field.alias or name: getattr(value, name) for name, field in type(value).model_fields.items()}
+    return dict(value) if isinstance(value, Mapping) else {}
 
 
-def _place(before: str, part: str, here: Any, known: Mapping[str, Any]) -> str:
-    if here is None:
+def _place(before: str, part: str, value: Any, known: Mapping[str, Any]) -> str:
+    if value is None:
         return f"; {before} is not given in this analysis file, so it has no keys."
     if not known:
-        return f"; {before or 'the analysis'} holds no keys of its own."
+        return f"; {before or 'the analysis'} has no keys."
     hint = nearest(part, known) or f" It has: {', '.join(known)}."
     return f"; {before or 'the analysis'} has no {part!r}.{hint}"

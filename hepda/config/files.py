@@ -50,22 +50,22 @@ def read_mapping(path: Path, above: tuple[Path, ...] = ()) -> tuple[dict[str, An
     return _lay_over(below, data, (), lines, known, str(path)), known | lines
 
 
-def _included(path: Path, given: Any, line: int | str, above: tuple[Path, ...]) -> Path:
+def _included(path: Path, include: Any, line: int | str, above: tuple[Path, ...]) -> Path:
     """Return the file that `include: given` of the file at `path` names."""
     where = f"{path}: include (line {line})"
-    if not isinstance(given, str) or not given:
-        raise ConfigError(f"{where}: must be the path of one analysis file, not {given!r}.")
-    found = path.resolve().parent / Path(given).expanduser()
+    if not isinstance(include, str) or not include:
+        raise ConfigError(f"{where}: must be the path of one analysis file, not {include!r}.")
+    target = path.resolve().parent / Path(include).expanduser()
     # Messages quote the content of an analysis file: no other file may be opened as one, not even by a link.
-    if not {found.suffix.lower(), found.resolve().suffix.lower()} <= {".yaml", ".yml"}:
-        raise ConfigError(f"{where}: {given!r} is not the name of an analysis file, which ends in .yaml or .yml.")
-    if not found.is_file():
-        known = sorted(file.name for file in found.parent.glob("*.yaml")) if found.parent.is_dir() else []
-        raise ConfigError(f"{where}: there is no file {found}.{nearest_file(found.name, known)}")
-    if found.resolve() in above:
-        circle = " -> ".join(file.name for file in (*above, found))
+    if not {target.suffix.lower(), target.resolve().suffix.lower()} <= {".yaml", ".yml"}:
+        raise ConfigError(f"{where}: {include!r} is not the name of an analysis file, which ends in .yaml or .yml.")
+    if not target.is_file():
+        known = sorted(file.name for file in target.parent.glob("*.yaml")) if target.parent.is_dir() else []
+        raise ConfigError(f"{where}: there is no file {target}.{nearest_file(target.name, known)}")
+    if target.resolve() in above:
+        circle = " -> ".join(file.name for file in (*above, target))
         raise ConfigError(f"{where}: the files include each other in a circle ({circle}); remove one `include`.")
-    return found
+    return target
 
 
 def _lay_over(
@@ -74,18 +74,18 @@ def _lay_over(
     """Return `below` with the values of `above` on top; remove replaced keys from `known`, the lines of `below`."""
     joined = dict(below)
     for key, value in above.items():
-        here = (*path, key)
+        key_path = (*path, key)
         old = joined.get(key)
         if isinstance(value, dict) and isinstance(old, dict):
-            joined[key] = _lay_over(old, value, here, lines, known, where)
+            joined[key] = _lay_over(old, value, key_path, lines, known, where)
             continue
-        for line in [line for line in known if line[: len(here)] == here]:
+        for line in [line for line in known if line[: len(key_path)] == key_path]:
             del known[line]
         if value is None and len(path) == 1 and path[0] in NAMED:
             if key not in below:
-                place = f"{'.'.join(here)} (line {lines.get(here)})"
+                place = f"{'.'.join(key_path)} (line {lines.get(key_path)})"
                 hint = nearest(key, below)
-                raise ConfigError(f"{where}: {place}: null takes a name away, and the included file has none.{hint}")
+                raise ConfigError(f"{where}: {place}: null removes a name, and the included file has none.{hint}")
             del joined[key]
         else:
             joined[key] = value
@@ -105,11 +105,11 @@ def resolve_files(data: dict[str, Any], folder: Path) -> None:
     def absolute(path: Any, where: str) -> Any:
         if not isinstance(path, str) or not path:
             return path
-        path = _VARIABLE.sub(lambda found: _environment(found.group(1) or found.group(2), where), path)
+        path = _VARIABLE.sub(lambda match: _environment_variable(match.group(1) or match.group(2), where), path)
         if "://" in path:
             return path
         expanded = Path(path).expanduser()
-        return str(expanded if expanded.is_absolute() else Path(_normal(folder / expanded)))
+        return str(expanded if expanded.is_absolute() else Path(_normalised(folder / expanded)))
 
     for side in ("source", "target"):  # of images
         section = data.get(side)
@@ -130,16 +130,16 @@ def resolve_files(data: dict[str, Any], folder: Path) -> None:
 
 def _with_files(section: dict[str, Any], absolute: Callable[[Any], Any]) -> dict[str, Any]:
     """Return a sample, or its truth, with absolute paths."""
-    found = dict(section)
-    if "files" in found:
-        files = found["files"]
-        found["files"] = [absolute(file) for file in files] if isinstance(files, list) else absolute(files)
-    if isinstance(found.get("truth"), dict):
-        found["truth"] = _with_files(found["truth"], absolute)
-    return found
+    result = dict(section)
+    if "files" in result:
+        files = result["files"]
+        result["files"] = [absolute(file) for file in files] if isinstance(files, list) else absolute(files)
+    if isinstance(result.get("truth"), dict):
+        result["truth"] = _with_files(result["truth"], absolute)
+    return result
 
 
-def _environment(name: str, where: str) -> str:
+def _environment_variable(name: str, where: str) -> str:
     if name not in os.environ:
         raise ConfigError(
             f"{where}: ${name} is not set in the environment; set it to the folder that is meant, as in "
@@ -148,7 +148,7 @@ def _environment(name: str, where: str) -> str:
     return os.environ[name]
 
 
-def _normal(path: Path) -> Path:
+def _normalised(path: Path) -> Path:
     """Return the path without `..`, without following links or accessing the disk (the path may contain a glob)."""
     parts: list[str] = []
     for part in path.parts:

@@ -32,7 +32,7 @@ class ImageSetConfig(Section):
     """mnist, mnist_m, usps, svhn, synthetic_digits, synthetic_signs, gtsrb, office31, digits (scikit-learn's 8 x 8),
     shifted_digits (the same, changed), or folders (a folder a class)."""
     name: Name | None = None
-    """How tables and figures call it; null: as `data`."""
+    """Its name in tables and figures; null: as `data`."""
     part: Literal["amazon", "dslr", "webcam"] | None = None
     """Of office31: which of its domains."""
     train: str | None = None
@@ -54,10 +54,10 @@ class ImageSetConfig(Section):
 
 
 class PixelsConfig(Section):
-    """What every image is brought to."""
+    """Common shape of all images."""
 
     size: Annotated[int, Field(ge=8, le=512)] = 28
-    """Rows and columns: smaller images are padded or enlarged, larger ones shrunk (area average)."""
+    """Rows and columns: smaller images are enlarged, larger ones shrunk (area average)."""
     channels: Literal[1, 3] = 3
     """1: grey; 3: colours, where grey images have three equal ones."""
 
@@ -71,10 +71,10 @@ class ImageDomainConfig(AdversaryConfig):
     head: Widths = (100,)
     """Hidden widths of the domain head."""
     threshold: Fraction = 0.9
-    """Of `pseudo`: from which probability on (over the source's mean one) a target image is taken for sure."""
+    """Of `pseudo`: probability, relative to the mean one of the source, from which a target label is certain."""
     align: bool = True
     """Of `pseudo` and `contrast`: move the target's predictions to the class shares of the source before labels are
-    taken, which keeps them from running into few classes; wrong where the target's shares are others."""
+    taken, which prevents that all labels are of few classes; wrong if the target has other class shares."""
     view: tuple[Augmentation, ...] = Field(default=(), strict=False)
     """Of `pseudo` and `contrast`: how the second view of a target image is changed, beyond `augment`."""
 
@@ -85,9 +85,9 @@ class ImageTrainingConfig(TrainingConfig):
     epochs: Epochs = 20
     """Passes over the source images at most."""
     batch_size: Annotated[int, Field(ge=1, le=2**24)] = 128
-    """Source images a step."""
+    """Source images of a step."""
     learning_rate: Positive = 2.0e-3
-    """Size of a step where the schedule is at its highest."""
+    """Learning rate at the maximum of the schedule."""
     patience: Count | None = None
     """Epochs without a better value of `scorer` before stopping; null trains all epochs."""
     scorer: Scorer | None = None
@@ -101,7 +101,7 @@ class ImageModelConfig(Section):
     kind: Literal["network"] = "network"
     """A network, the only kind of model for images."""
     title: str | None = None
-    """How tables call it; null: its key."""
+    """Its name in tables; null: its key."""
     encoder: Literal["paper-mnist", "paper-svhn", "paper-signs", "small", "resnet50"] = "small"
     """The papers' networks (Ganin & Lempitsky 2015, supplement), a small one (three convolutions, batch norm), or a
     ResNet-50 with pretrained weights (the extra `vision`)."""
@@ -112,7 +112,7 @@ class ImageModelConfig(Section):
     batch_norm: Literal["domain", "joint", "none"] = "domain"
     """Of `small`: statistics for each domain, for both together, or no batch norm."""
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
-    """Share of the units that a step leaves out."""
+    """Share of the units that are set to zero in a step."""
     normalise: Literal["mean", "image"] = "mean"
     """Channels to the mean and width of the source, or every image to mean 0 and width 1 by itself."""
     class_head: Widths = ()
@@ -126,7 +126,7 @@ class ImageModelConfig(Section):
     """Give every class of the labelled images the same weight in every loss, whatever its share of them: for a source
     whose shares are its own (USPS has twice as many 0 as 8)."""
     train_on: Literal["source", "target", "both"] = "source"
-    """Whose labels the class head sees; `target` is the ceiling that no adaptation may know of."""
+    """Images whose labels the class head learns; `target` is the ceiling, with labels that no adaptation uses."""
     domain: ImageDomainConfig | None = None
     """The domain loss; null: none, the network is a baseline."""
     training: ImageTrainingConfig = ImageTrainingConfig()
@@ -134,65 +134,65 @@ class ImageModelConfig(Section):
 
 
 class PublishedConfig(Section):
-    """A number that somebody has published, for the table beside ours."""
+    """A published number, for the table of accuracies."""
 
     method: str
-    """How the publication calls what it did."""
+    """Name of the method in the publication."""
     accuracy: Fraction
     """On the target's test set."""
     by: str
-    """Who: authors and year."""
+    """Authors and year."""
     model: Name | None = None
-    """The model of ours beside which it is shown; null: at the end."""
+    """The model of this analysis in whose row it is shown; null: at the end."""
 
 
 class EmbeddingConfig(Section):
-    """The figure of what encoders make of source and target."""
+    """The figure of the embeddings of source and target."""
 
     method: Literal["pca", "tsne"] = "pca"
-    """How the embedding is brought to two dimensions: principal components or t-SNE."""
+    """How the embedding is projected to two dimensions: principal components or t-SNE."""
     images: Annotated[int, Field(ge=1, le=100_000)] = 600
     """Of each domain."""
     models: Annotated[tuple[Name, ...], Field(strict=False)] = ()
-    """Models that are drawn next to each other; empty: the first and the last that is trained on the source alone."""
+    """Models that are drawn; empty: the first and the last that is trained only on labels of the source."""
 
 
 class ImageEvaluationConfig(Section):
     """What is measured on test images."""
 
     track: Count | None = 2000
-    """Target images whose accuracy is followed through the epochs, for the figure alone; null: none."""
+    """Target images whose accuracy is recorded in each epoch, only for a figure; null: none."""
     embedding: EmbeddingConfig = EmbeddingConfig()
     """The figure of the embedding."""
     confusion: Annotated[tuple[Name, ...], Field(strict=False)] = ()
     """Models whose confusion matrices are drawn; empty: all."""
     published: tuple[PublishedConfig, ...] = Field(default=(), strict=False)
-    """Numbers of others, for the table."""
+    """Published numbers, for the table."""
 
 
 class ImagesConfig(BaseConfig):
     """An analysis of images. Load it by `hepda.config.load_any`."""
 
     name: Name
-    """Of the analysis: run directory, figures and report are called by it."""
+    """Of the analysis: name of the run directory, in figures and in the report."""
     kind: Literal["images"]
     """Of the data: images."""
     source: ImageSetConfig
     """The images with labels, which are trained on."""
     target: ImageSetConfig
-    """The images whose labels no adapted training sees."""
+    """The images whose labels no adapted training uses."""
     pixels: PixelsConfig = PixelsConfig()
-    """What every image is brought to."""
+    """Common shape of all images."""
     models: Annotated[dict[Name, ImageModelConfig], Field(min_length=1)]
     """What is trained, by name."""
     training: ImageTrainingConfig = ImageTrainingConfig()
-    """How networks are trained, where a model's own `training:` does not say otherwise."""
+    """How networks are trained, unless a model has other values in its `training:`."""
     seeds: Annotated[int, Field(ge=1, le=100)] = 3
     """Trainings of each model, which differ in every random number."""
     evaluation: ImageEvaluationConfig = ImageEvaluationConfig()
     """What is measured on test images."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 1
-    """Of every random number: equal seeds, equal results."""
+    """Of every random number: equal seeds give equal results."""
 
     def problems(self) -> Iterator[str]:
         """Yield the problems that involve several sections."""
@@ -217,9 +217,9 @@ def _models(config: ImagesConfig) -> Iterator[str]:
     for name, model in config.models.items():
         path = f"models.{name}"
         if model.encoder != "small" and given(model, "batch_norm"):
-            yield f"{path}.batch_norm: has an effect on `encoder: small` alone; remove it."
+            yield f"{path}.batch_norm: has an effect only on `encoder: small`; remove it."
         if model.train_on == "target" and model.domain is not None:
-            yield f"{path}.domain: a model that sees the target's labels has no domain to adapt to; remove it."
+            yield f"{path}.domain: a model that is trained on the target's labels has no domain to adapt to; remove it."
         yield from too_large(f"{path}.class_head", (model.features, *model.class_head))
         if model.domain is not None:
             yield from too_large(f"{path}.domain.head", (model.features, *model.domain.head))
@@ -232,14 +232,14 @@ def _domain(path: str, domain: ImageDomainConfig) -> Iterator[str]:
         return
     for key in given(domain, "threshold", "align", "view"):
         if not {"pseudo", "contrast"} & set(methods_of(domain)):
-            yield f"{path}.{key}: has an effect with the methods pseudo and contrast alone; remove it."
+            yield f"{path}.{key}: has an effect only with the methods pseudo and contrast; remove it."
 
 
 def _names(config: ImagesConfig) -> Iterator[str]:
     lists = {
         "evaluation.embedding.models": config.evaluation.embedding.models,
         "evaluation.confusion": config.evaluation.confusion,
-        "evaluation.published": [one.model for one in config.evaluation.published if one.model is not None],
+        "evaluation.published": [number.model for number in config.evaluation.published if number.model is not None],
     }
     for path, names in lists.items():
         for name in names:

@@ -31,7 +31,7 @@ def load_config(name: str | Path, overrides: Sequence[str] = ()) -> AnalysisConf
     config = load_any(name, overrides)
     if not isinstance(config, AnalysisConfig):
         raise ConfigError(
-            f"{name}: is of `kind: {config.kind}`, and this verb reads events alone; `hepda train`, `check` and "
+            f"{name}: is of `kind: {config.kind}`, and this verb reads only events; `hepda train`, `check` and "
             "`evaluate` take every kind."
         )
     return config
@@ -53,7 +53,7 @@ def load_any(name: str | Path, overrides: Sequence[str] = ()) -> AnyConfig:
     """
     path = find_config(name)
     data, lines = read_mapping(path)
-    before = {section: set(found) for section in NEEDED if isinstance(found := data.get(section), dict)}
+    before = {section: set(entries) for section in NEEDED if isinstance(entries := data.get(section), dict)}
     for override in overrides:
         apply_override(data, override, lines)
     _check_new_names(data, before, overrides)
@@ -68,14 +68,14 @@ def find_config(name: str | Path) -> Path:
         ConfigError: there is no such file.
 
     """
-    given = Path(name).expanduser()
+    path = Path(name).expanduser()
     folders = [Path(), Path("configs"), REPOSITORY_CONFIGS]
-    for folder in folders[:1] if given.is_absolute() else folders:
-        for candidate in (folder / given, folder / f"{given}.yaml"):
+    for folder in folders[:1] if path.is_absolute() else folders:
+        for candidate in (folder / path, folder / f"{path}.yaml"):
             if candidate.is_file():
                 return candidate
     known = sorted({file.name for folder in folders[1:] for file in folder.glob("*.yaml")})
-    hint = nearest_file(given.name, known) or (f" There are: {', '.join(known)}." if known else "")
+    hint = nearest_file(path.name, known) or (f" There are: {', '.join(known)}." if known else "")
     raise ConfigError(f"No analysis file {str(name)!r}, neither as a path nor in configs/.{hint}")
 
 
@@ -119,7 +119,7 @@ def _checked(model: type[Checked], data: Mapping[str, Any], where: str, lines: L
 
 
 NEEDED = {"models": "kind", "samples": "files", "systematics": "kind"}
-"""Sections with names of the user, and the key that a new name needs: `--set` of other keys alone is a misspelling."""
+"""Sections with names of the user, and the key that a new name needs; `--set` without it is a misspelling."""
 
 
 def _check_new_names(data: Mapping[str, Any], before: Mapping[str, set[str]], overrides: Sequence[str]) -> None:
@@ -131,8 +131,8 @@ def _check_new_names(data: Mapping[str, Any], before: Mapping[str, set[str]], ov
         section, *rest = override.partition("=")[0].strip().split(".")
         if section not in before or len(rest) < 2 or rest[0] in before[section]:
             continue
-        found = data[section].get(rest[0])
-        if isinstance(found, dict) and NEEDED[section] not in found:
+        entry = data[section].get(rest[0])
+        if isinstance(entry, dict) and NEEDED[section] not in entry:
             known = sorted(before[section])
             hint = nearest(rest[0], known) or f" There are: {', '.join(known)}."
             raise ConfigError(
@@ -160,21 +160,21 @@ def apply_override(data: dict[str, Any], override: str, lines: Lines | None = No
     if not equals or not all(keys):
         raise ConfigError(f"--set {override}: is not of the form key.key=value.")
     value, _ = parse(text, f"--set {override}")
-    here: dict[str, Any] = data
+    mapping: dict[str, Any] = data
     for depth, key in enumerate(keys[:-1]):
-        inner = here.get(key)
+        inner = mapping.get(key)
         if not isinstance(inner, dict | None):
-            raise ConfigError(f"--set {override}: {'.'.join(keys[: depth + 1])} has no keys of its own.")
+            raise ConfigError(f"--set {override}: {'.'.join(keys[: depth + 1])} has no keys.")
         # Anchors make two keys share one mapping; a copy restricts the override to the named key.
         copy: dict[str, Any] = dict(inner or {})
-        here[key] = copy
-        here = copy
+        mapping[key] = copy
+        mapping = copy
     if value is None and len(keys) == 2 and keys[0] in NAMED:
-        if keys[1] not in here:
-            raise ConfigError(f"--set {override}: null takes a name away, and there is none.{nearest(keys[1], here)}")
-        del here[keys[1]]
+        if keys[1] not in mapping:
+            raise ConfigError(f"--set {override}: null removes a name, and there is none.{nearest(keys[1], mapping)}")
+        del mapping[keys[1]]
     else:
-        here[keys[-1]] = value
+        mapping[keys[-1]] = value
     if lines is not None:
         path = tuple(keys)
         for line in [line for line in lines if line[: len(path)] == path]:
@@ -183,13 +183,13 @@ def apply_override(data: dict[str, Any], override: str, lines: Lines | None = No
 
 
 def resolved_yaml(config: AnyConfig) -> str:
-    """Return the whole analysis as YAML with every default; loading it gives an equal config."""
+    """Return the complete analysis as YAML with every default; loading it gives an equal config."""
     data = config.model_dump(mode="json", by_alias=True)
     for model in data["models"].values():
         if "training" in model:
             # Only the keys that differ, so that `--set training.epochs=5` still reaches every model.
-            own = model.pop("training")
-            model["training"] = {k: v for k, v in own.items() if v != data["training"][k]}
+            training = model.pop("training")
+            model["training"] = {k: v for k, v in training.items() if v != data["training"][k]}
     return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=110)
 
 
@@ -199,15 +199,15 @@ def json_schema() -> dict[str, Any]:
     A file with `include` may leave out everything that the included file has, including its kind, and remove names by
     a null.
     """
-    found = {name: _schema_of(model) for name, model in KINDS.items()}
-    shared = {name: part for schema in found.values() for name, part in schema.pop("$defs").items()}
-    parts = [_partial(schema) for schema in found.values()]
+    schemas = {name: _schema_of(model) for name, model in KINDS.items()}
+    shared = {name: part for schema in schemas.values() for name, part in schema.pop("$defs").items()}
+    parts = [_partial(schema) for schema in schemas.values()]
     shared |= {f"Partial{name}": _partial(part) for name, part in shared.items()}
-    others = [name for name in found if name != "events"]
-    whole = {"not": {"required": ["include"]}}
-    kinds = {name: {"properties": {"kind": {"const": name}}, "required": ["kind"]} for name in others}
-    branches = [{"if": {"allOf": [whole, kinds[name]]}, "then": found[name]} for name in others]
-    plain = {"if": {"allOf": [whole, {"not": {"anyOf": list(kinds.values())}}]}, "then": found["events"]}
+    other_kinds = [name for name in schemas if name != "events"]
+    not_included = {"not": {"required": ["include"]}}
+    kinds = {name: {"properties": {"kind": {"const": name}}, "required": ["kind"]} for name in other_kinds}
+    branches = [{"if": {"allOf": [not_included, kinds[name]]}, "then": schemas[name]} for name in other_kinds]
+    plain = {"if": {"allOf": [not_included, {"not": {"anyOf": list(kinds.values())}}]}, "then": schemas["events"]}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "hepda analysis file",
@@ -230,9 +230,10 @@ def _schema_of(model: type[Section]) -> dict[str, Any]:
     """
     schema = model.model_json_schema(by_alias=True)
     for part in (schema, *schema["$defs"].values()):
-        for own in part.get("properties", {}).values():
-            if "$ref" in own and "description" not in own:
-                own["description"] = schema["$defs"][own["$ref"].rpartition("/")[2]]["description"]
+        for property_schema in part.get("properties", {}).values():
+            if "$ref" in property_schema and "description" not in property_schema:
+                section = property_schema["$ref"].rpartition("/")[2]
+                property_schema["description"] = schema["$defs"][section]["description"]
     schema["properties"] = {"include": INCLUDE} | schema["properties"]
     del schema["title"]
     return schema
@@ -240,20 +241,20 @@ def _schema_of(model: type[Section]) -> dict[str, Any]:
 
 def _partial(schema: dict[str, Any]) -> dict[str, Any]:
     """Return the schema of a file that includes another one: nothing is required, a null removes a name."""
-    found: dict[str, Any] = _unrequired(schema)
-    if "kind" not in found["properties"] or "models" not in found["properties"]:  # a section, not a whole file
-        return found
+    result: dict[str, Any] = _unrequired(schema)
+    if "kind" not in result["properties"] or "models" not in result["properties"]:  # a section, not a whole file
+        return result
     for name in NAMED:
-        if name in found["properties"]:
-            _nullable(found["properties"][name])
-    return found
+        if name in result["properties"]:
+            _nullable(result["properties"][name])
+    return result
 
 
 def _nullable(section: dict[str, Any]) -> None:
     """Let the values of a mapping of names be null."""
     if "patternProperties" in section:
         values = section["patternProperties"]
-        section["patternProperties"] = {name: {"anyOf": [one, {"type": "null"}]} for name, one in values.items()}
+        section["patternProperties"] = {name: {"anyOf": [value, {"type": "null"}]} for name, value in values.items()}
     elif isinstance(section.get("additionalProperties"), dict):
         section["additionalProperties"] = {"anyOf": [section["additionalProperties"], {"type": "null"}]}
 
@@ -264,34 +265,34 @@ def _unrequired(schema: Any) -> Any:
         return [_unrequired(part) for part in schema]
     if not isinstance(schema, dict):
         return schema
-    found = {}
+    result = {}
     for key, value in schema.items():
         if key == "$ref":
-            found[key] = value.replace("#/$defs/", "#/$defs/Partial")
+            result[key] = value.replace("#/$defs/", "#/$defs/Partial")
         elif key == "oneOf":
-            found["anyOf"] = _unrequired(value)
+            result["anyOf"] = _unrequired(value)
         elif key in ("properties", "patternProperties", "$defs"):  # their keys are names
-            found[key] = {name: _unrequired(part) for name, part in value.items()}
+            result[key] = {name: _unrequired(part) for name, part in value.items()}
         elif key not in ("required", "minProperties", "discriminator"):
-            found[key] = value if key in ("default", "enum", "const") else _unrequired(value)
-    return found
+            result[key] = value if key in ("default", "enum", "const") else _unrequired(value)
+    return result
 
 
 def _problems(error: ValidationError, data: Any, lines: Lines) -> list[str]:
     """Return one line for each problem: the dotted path (without pydantic's union tags), the line, and the message."""
-    found: dict[str, list[str]] = {}
+    messages_at: dict[str, list[str]] = {}
     for item in error.errors(include_url=False):
         path = _path_in(item["loc"], data, missing=item["type"] == "missing")
         if item["type"] == "unknown_keys":
             for key, hint in item["ctx"]["hints"].items():
-                found.setdefault(_place((*path, key), lines), []).append(f"unknown key.{hint}")
+                messages_at.setdefault(_place((*path, key), lines), []).append(f"unknown key.{hint}")
         elif item["type"] == "value_error" and not item["loc"]:
             for problem in str(item["ctx"]["error"]).split("\n"):
                 dotted, _, message = problem.partition(": ")
-                found.setdefault(_place(tuple(dotted.split(".")), lines), []).append(message)
+                messages_at.setdefault(_place(tuple(dotted.split(".")), lines), []).append(message)
         else:
-            found.setdefault(_place(path, lines), []).append(_message(dict(item)))
-    return [f"{place}: {' Or: '.join(dict.fromkeys(messages))}" for place, messages in found.items()]
+            messages_at.setdefault(_place(path, lines), []).append(_message(dict(item)))
+    return [f"{place}: {' Or: '.join(dict.fromkeys(messages))}" for place, messages in messages_at.items()]
 
 
 def _path_in(loc: tuple[int | str, ...], data: Any, *, missing: bool) -> tuple[str, ...]:
@@ -311,15 +312,15 @@ def _path_in(loc: tuple[int | str, ...], data: Any, *, missing: bool) -> tuple[s
 
 def _place(path: tuple[str, ...], lines: Lines) -> str:
     dotted = ".".join(path) or "analysis"
-    known = next((lines[path[:n]] for n in range(len(path), 0, -1) if path[:n] in lines), None)
-    if known is None:
+    line = next((lines[path[:n]] for n in range(len(path), 0, -1) if path[:n] in lines), None)
+    if line is None:
         return dotted
-    return f"{dotted} ({known})" if known == "--set" else f"{dotted} (line {known})"
+    return f"{dotted} ({line})" if line == "--set" else f"{dotted} (line {line})"
 
 
 def _message(item: dict[str, Any]) -> str:
-    given = repr(item["input"])
-    given = given if len(given) <= 60 else f"{given[:57]}..."
+    shown = repr(item["input"])
+    shown = shown if len(shown) <= 60 else f"{shown[:57]}..."
     if item["type"] == "missing":
         return "is required and not given."
     if item["type"] in ("literal_error", "union_tag_invalid"):
@@ -330,13 +331,13 @@ def _message(item: dict[str, Any]) -> str:
     if item["type"] == "union_tag_not_found":
         return "`kind` is required: network or bdt."
     if item["type"] in ("tuple_type", "list_type"):
-        return "is empty; give a list." if item["input"] is None else f"must be a list, not {given}."
+        return "is empty; give a list." if item["input"] is None else f"must be a list, not {shown}."
     if item["type"] in ("model_type", "dict_type"):
-        return f"must hold keys of its own, not {given}."
+        return f"must have keys, not {shown}."
     if item["type"] == "string_pattern_mismatch":
-        return f"{given} is not allowed as a name; use letters, digits and underscores."
+        return f"{shown} is not allowed as a name; use letters, digits and underscores."
     message = str(item["msg"])
-    return f"{message[:1].lower()}{message[1:]}, not {given}."
+    return f"{message[:1].lower()}{message[1:]}, not {shown}."
 
 
 def to_json_schema_text() -> str:

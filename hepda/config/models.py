@@ -25,29 +25,29 @@ class TrainingConfig(Section):
     epochs: Epochs = 40
     """Passes over the source rows at most; `patience` may end it before."""
     batch_size: Annotated[int, Field(ge=1, le=2**24)] = 1024
-    """Source rows a step (of all processes together)."""
+    """Source rows of a step (of all processes together)."""
     optimizer: Literal["adamw", "adam", "nadam", "sgd"] = "adamw"
-    """How gradients become steps."""
+    """The optimizer."""
     learning_rate: Positive = 1.0e-3
-    """Size of a step where the schedule is at its highest."""
+    """Learning rate at the maximum of the schedule."""
     weight_decay: Annotated[float, Field(ge=0.0)] = 1.0e-4
-    """Pull of the weights towards zero at each step."""
+    """Decay of the weights towards zero at each step."""
     momentum: Fraction | None = None
-    """Of the optimizer (Adam's first beta); null: 0.9. Little of it keeps encoder and domain head from circling."""
+    """Of the optimizer (Adam's first beta); null: 0.9. A small one prevents oscillations of encoder and domain head."""
     schedule: Literal["constant", "one-cycle", "cosine", "ganin"] = "cosine"
     """Course of the learning rate over the run."""
     patience: Count | None = 8
     """Epochs without a better value of `scorer` before stopping; null trains all epochs."""
     scorer: Scorer | None = None
-    """What the best epoch is best in, on validation events and without labels of the target; null: the class loss."""
+    """Criterion of the best epoch, on validation events and without labels of the target; null: the class loss."""
     precision: Literal["float32", "bfloat16", "float64"] = "float32"
-    """Of the training: bfloat16 multiplies faster where the processor has it, at three digits."""
+    """Of the training: bfloat16 is faster if the processor supports it, and has three digits."""
     average: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
-    """Decay of the exponential moving average of the weights that is kept in their place; 0 is off."""
+    """Decay of the exponential moving average of the weights that replaces them; 0 is off."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None
     """Seed of the network; null takes the analysis's."""
     processes: Literal["auto"] | Annotated[int, Field(ge=1, le=4096)] = "auto"
-    """Trainings, parts of the evaluation and figures that run in parallel; auto: one a core."""
+    """Trainings, parts of the evaluation and figures that run in parallel; auto: one per core."""
 
     def settings(self) -> dict[str, Any]:
         """Return the keys that apply to all kinds of data, as arguments of `hepda.adversarial.Trainer`."""
@@ -63,33 +63,33 @@ class TrainingConfig(Section):
             "average": self.average,
         }
 
-    def with_own(self, own: TrainingConfig) -> Self:
-        """Return the section of the analysis with the keys that a model's own section gives on top."""
-        return self.model_copy(update={key: getattr(own, key) for key in own.model_fields_set})
+    def overridden_by(self, section: TrainingConfig) -> Self:
+        """Return the section with the values of the keys that another section, that of a model, gives."""
+        return self.model_copy(update={key: getattr(section, key) for key in section.model_fields_set})
 
 
 class RatioConfig(Section):
-    """How a density ratio of two samples is estimated; every event's by a model that did not see it."""
+    """How a density ratio of two samples is estimated: for every event by a model that was not trained on it."""
 
     method: Literal["classifier", "hep_ml"] = "classifier"
     """Calibrated odds of a scikit-learn BDT, or hep_ml's GBReweighter (the extra `reweight`)."""
     features: Strings | None = None
-    """What the ratio may depend on; null: all features."""
+    """Features on which the ratio may depend; null: all."""
     clip: Annotated[float, Field(gt=1.0)] = 10.0
-    """Ratios are kept between 1/clip and clip times their mean; the share that this touches is in the manifest."""
+    """Ratios are limited to 1/clip to clip times their mean; the share of limited events is in the manifest."""
 
 
 class ReweightConfig(RatioConfig):
-    """Training weights that make the source look like the target; the evaluation keeps its own."""
+    """Training weights that give the source the distribution of the target; the evaluation uses the original ones."""
 
     source: Names
-    """Samples whose weights in the class loss are multiplied; their total stays."""
+    """Samples whose weights in the class loss are multiplied; their sum is unchanged."""
     target: Names
-    """Samples that they shall look like."""
+    """Samples whose distribution they get."""
 
 
 class MethodConfig(Section):
-    """A method with settings of its own; for each method there is a class with its fields (`method_union`)."""
+    """A method with its settings; for each method there is a class with its fields (`method_union`)."""
 
     name: str
 
@@ -120,14 +120,14 @@ def method_union(methods: Mapping[str, type[Method]]) -> Any:
 
 
 def field_texts(method: type[Method]) -> dict[str, str]:
-    """Return what the docstrings of a method and its bases say of each field, from their `Attributes:` sections."""
-    found: dict[str, str] = {}
+    """Return the descriptions of the fields of a method, from the `Attributes:` of its docstring and of its bases."""
+    descriptions: dict[str, str] = {}
     for base in reversed(method.__mro__):
         section = (inspect.getdoc(base) or "").partition("Attributes:\n")[2].partition("\n\n")[0]
         for name, text in re.findall(r"^    (\w+): (.*(?:\n {5,}.*)*)", section, re.MULTILINE):
             words = " ".join(text.split())
-            found[name] = words[:1].upper() + words[1:]
-    return found
+            descriptions[name] = words[:1].upper() + words[1:]
+    return descriptions
 
 
 FIELDS = {
@@ -154,10 +154,10 @@ class AdversaryConfig(Section):
 
     method: str | method_union(METHODS) = "dann"  # type: ignore[valid-type]
     """A method of the core, or several joined by commas: none, dann, cdan, cdan+e, conditional, pivot, mmd, joint-mmd,
-    coral, disco, wasserstein, mdd, mcc, pseudo, vat, vada (`hepda schema` says what each is); or one with settings of
-    its own, `{name: mmd, width: 2}`."""
+    coral, disco, wasserstein, mdd, mcc, pseudo, vat, vada (`hepda schema` describes each); or one with its settings,
+    `{name: mmd, width: 2}`."""
     input: Literal["features", "score", "features*score"] = "features"
-    """What the domain head of `dann` sees: the encoder's output (DANN), the class head's output (pivot,
+    """Input of the domain head of `dann`: the encoder's output (DANN), the class head's output (pivot,
     arXiv:1611.01046), or their product (CDAN, arXiv:1705.10667)."""
     balance: bool = True
     """Scale both sides to the same total weight (keeps the mixture within a side, removes the prior)."""
@@ -180,9 +180,9 @@ class AdversaryConfig(Section):
     gradient_penalty: Annotated[float, Field(ge=0.0)] = 0.0
     """Factor on the squared norm of the gradient of the domain head's output by its input."""
     self_correction: bool = False
-    """Take off the part of the domain loss's gradient that opposes that of the class loss."""
+    """Remove the part of the domain loss's gradient that opposes that of the class loss."""
     batch_share: Fraction = 0.5
-    """Share of target rows in a batch: batch_size source rows are joined by share/(1-share) as many."""
+    """Share of target rows in a batch: share/(1-share) target rows for each of the batch_size source rows."""
 
     @property
     def method_name(self) -> str:
@@ -199,11 +199,11 @@ class AdversaryConfig(Section):
 
         """
         keys = [key for key in FIELDS if key in type(self).model_fields]
-        found = {FIELDS[key]: getattr(self, key) for key in keys}
+        values = {FIELDS[key]: getattr(self, key) for key in keys}
         if self.steps == 1:  # a critic has its own number
-            del found["steps"]
-        own = {} if isinstance(self.method, str) else self.method.settings()
-        return methods_of(self.method_name, **(found | settings | own))
+            del values["steps"]
+        method_settings = {} if isinstance(self.method, str) else self.method.settings()
+        return methods_of(self.method_name, **(values | settings | method_settings))
 
     def target_size(self, batch_size: int) -> int:
         """Return the number of target rows that join `batch_size` source rows."""
@@ -211,10 +211,10 @@ class AdversaryConfig(Section):
 
 
 class DomainConfig(AdversaryConfig):
-    """The domain loss: by which method, which rows it sees, with which weights, and how strongly it acts.
+    """The domain loss: its method, its rows, their weights, and its strength.
 
     The class loss balances signal and background; the domain loss must not, or confusing the domains erases
-    the signal. Therefore it has its own samples, rows, selection and weight.
+    the signal. Therefore it has separate samples, rows, selection and weight.
     """
 
     source: Names
@@ -222,15 +222,15 @@ class DomainConfig(AdversaryConfig):
     target: Names
     """Samples of the domain that the encoder must not distinguish from the source."""
     rows: Literal["background", "signal", "all"] = "background"
-    """Classes that the domain loss sees; `all` for data, whose class is unknown."""
+    """Classes of the domain loss; `all` for data, whose class is unknown."""
     tail: Fraction | None = None
-    """Look at the tail: rows of the domain head with a score above the cut of this signal efficiency count fully,
+    """Emphasise the tail: rows of the domain head with a score above the cut of this signal efficiency count fully,
     those below little (hepda.adversarial.networks.tail)."""
     reweight: RatioConfig | None = None
-    """Before the domain loss sees them, the source's weights are multiplied so that it looks like the target in
-    `features`: a difference of composition or kinematics that is known, and is not to be learnt away."""
+    """For the domain loss, the source's weights are multiplied so that it has the target's distribution of `features`:
+    a known difference of composition or kinematics, which the encoder shall not remove."""
     selection: Expression | None = None
-    """A region for the domain loss, on top of the analysis's selection, e.g. a control region."""
+    """A region for the domain loss, in addition to the analysis's selection, e.g. a control region."""
     weight: Expression = "physical"
     """Event weight in the domain loss: `physical`, or an expression that may contain it; data: 1."""
 
@@ -245,9 +245,9 @@ class NetworkConfig(Section):
     class_head: Widths = ()
     """Hidden widths of the class head; empty: one linear layer."""
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
-    """Share of the units of each hidden layer that a step leaves out."""
+    """Share of the units of each hidden layer that are set to zero in a step."""
     activation: Literal["relu", "leaky_relu", "elu", "gelu", "silu", "tanh"] = "relu"
-    """What follows each hidden layer."""
+    """Activation after each hidden layer."""
     ensemble: Annotated[int, Field(ge=1, le=100)] = 1
     """Networks with different seeds whose scores are averaged."""
     train_on: Names | None = None
@@ -255,39 +255,39 @@ class NetworkConfig(Section):
     domain: DomainConfig | None = None
     """The domain loss; null: none, the network is a baseline."""
     reweight: ReweightConfig | None = None
-    """Weights of the class loss that make one sample look like another."""
+    """Weights of the class loss that give one sample the distribution of another."""
     parameter: dict[Name, float] | None = None
-    """One more input, a number a domain, e.g. `{simulation: 0, alternative: 1}`: the network is trained on the
-    domains of `train_on` together and learns how they differ. Scored at 0."""
+    """One more input with a number for each domain, e.g. `{simulation: 0, alternative: 1}`: the network is trained on
+    the domains of `train_on` together and learns how they differ. Its scores are those at 0."""
     training: TrainingConfig = TrainingConfig()
     """Overrides of the analysis's `training:`; after loading, the complete section."""
 
 
 class BdtConfig(Section):
-    """Boosted decision trees, the yardstick of every network."""
+    """Boosted decision trees, the baseline of every network."""
 
     kind: Literal["bdt"]
     """Boosted decision trees."""
     library: Literal["sklearn", "xgboost", "lightgbm"] = "sklearn"
-    """Whose trees: scikit-learn's, or those of XGBoost or LightGBM (the extras of these names)."""
+    """The library: scikit-learn, or XGBoost or LightGBM (the extras of these names)."""
     iterations: Annotated[int, Field(ge=1, le=1_000_000)] = 300
-    """Trees at most."""
+    """Largest number of trees."""
     learning_rate: Positive = 0.1
-    """Share of each tree that counts."""
+    """Factor on the contribution of each tree."""
     max_leaves: Annotated[int, Field(ge=2, le=131_072)] | None = 31
     """Of a tree; null: no limit."""
     max_depth: Annotated[int, Field(ge=1, le=1000)] | None = None
-    """Of a tree, in cuts one after another; null: no limit."""
+    """Depth of a tree; null: no limit."""
     min_samples: Count = 20
-    """Events in a leaf, at least."""
+    """Smallest number of events in a leaf."""
     l2: Annotated[float, Field(ge=0.0)] = 0.0
     """Penalty on the squares of the values of leaves."""
     patience: Count | None = 20
     """Iterations without improvement on validation events before stopping; null: all iterations."""
     events: Annotated[int, Field(ge=100)] | None = None
-    """At most so many events of a fold are trained and validated on, chosen by hash of their key; null: all.
+    """Largest number of events of a fold for training and validation, chosen by hash of their key; null: all.
 
-    Trees hold all of their events in memory: where those are too many, this is the way. Every event is scored.
+    Trees need all of their events in memory: this limits them. Every event is scored.
     """
     train_on: Names | None = None
     """As for a network."""

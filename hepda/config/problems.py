@@ -42,12 +42,12 @@ def no_feature(path: str, name: str, known: Iterable[str], variables: Iterable[s
 
 def one_file(names: Iterable[str]) -> Iterator[str]:
     """Yield a problem for models whose files would be the same on a disk that ignores upper and lower case."""
-    found: dict[str, str] = {}
+    first_names: dict[str, str] = {}
     for name in names:
-        twin = found.setdefault(name.casefold(), name)
+        twin = first_names.setdefault(name.casefold(), name)
         if twin != name:
             yield (
-                f"models.{name}: differs from models.{twin} by capital letters alone, and on many disks their files "
+                f"models.{name}: differs from models.{twin} only by capital letters, and on many disks their files "
                 "would be the same; choose another name."
             )
 

@@ -49,7 +49,7 @@ class Vary:
 
     @property
     def model(self) -> str | None:
-        """The model that the key belongs to, None for a key of the whole analysis."""
+        """The model that the key belongs to, None for a key of the analysis."""
         parts = self.key.split(".")
         return parts[1] if parts[0] == "models" and len(parts) > 2 else None
 
@@ -74,13 +74,13 @@ def parse_vary(text: str) -> Vary:
     key = key.strip()
     if not equals or not values.strip() or not all(key.split(".")):
         raise ConfigError(f"--vary {text}: is not of the form key.key=value,value,... or key.key=low:high[:log].")
-    found = _RANGE.match(values)
-    if found:
-        return Vary(key, range=_range(text, *found.groups()))
+    match = _RANGE.match(values)
+    if match:
+        return Vary(key, range=_range(text, *match.groups()))
     listed, _ = parse(f"[{values}]", f"--vary {text}")
-    told = [json.dumps(value) for value in listed]
-    for value in told:
-        if told.count(value) > 1:
+    texts = [json.dumps(value) for value in listed]
+    for value in texts:
+        if texts.count(value) > 1:
             raise ConfigError(f"--vary {text}: {value} is listed twice.")
     return Vary(key, tuple(listed))
 
@@ -117,8 +117,8 @@ def check_vary(config: AnalysisConfig, varied: Sequence[Vary], *, guided: bool) 
             raise ConfigError(f"{vary.option}: is given twice; list all values in one.")
         if vary.range is not None and not guided:
             raise ConfigError(
-                f"{vary.option}={vary.range}: a range is for a guided search (--guided N); list values, or say how "
-                "many trials there shall be."
+                f"{vary.option}={vary.range}: a range is for a guided search (--guided N); list values, or give the "
+                "number of trials."
             )
 
 
@@ -145,9 +145,13 @@ def scanned_models(
         if name not in known:
             hint = nearest(name, known) or f" There are: {', '.join(known)}."
             raise ConfigError(f"--models: there is no model {name!r}.{hint}")
-    own = list(dict.fromkeys(vary.model for vary in varied if vary.model is not None))
-    with_domain = [name for name in known if _has_domain(config, name)]
-    models = list(named or own or (with_domain if methods else known))
+    varied_models = list(dict.fromkeys(vary.model for vary in varied if vary.model is not None))
+    with_domain = [
+        name
+        for name, section in config.models.items()
+        if isinstance(section, NetworkConfig) and section.domain is not None
+    ]
+    models = list(named or varied_models or (with_domain if methods else known))
     for vary in varied:
         if vary.model is not None and vary.model not in models:
             raise ConfigError(f"{vary.option}: {vary.model} is not among --models {','.join(models)}.")
@@ -156,11 +160,6 @@ def scanned_models(
             hint = f"; name models that have one with --models: {', '.join(with_domain)}" if with_domain else ""
             raise ConfigError(f"--methods: the model {name!r} has no `domain:` that a method could act on{hint}.")
     return models
-
-
-def _has_domain(config: AnalysisConfig, model: str) -> bool:
-    section = config.models[model]
-    return isinstance(section, NetworkConfig) and section.domain is not None
 
 
 def grid(varied: Sequence[Vary], model: str, methods: Sequence[str]) -> Iterator[dict[str, Any]]:
@@ -196,10 +195,10 @@ def left_out(config: AnalysisConfig, model: str, method: str) -> dict[str, Any]:
     if domain is None or not set(methods_of(domain.model_copy(update={"method": method}))) <= set(METHODS):
         return {}  # loading the config reports the unknown method
     defaults = DomainConfig.model_fields
-    found = {key: defaults[key].default for key in without_effect(domain, method)}
+    values = {key: defaults[key].default for key in without_effect(domain, method)}
     if method == "mdd" and len(domain.head) != 1 and "head" in domain.model_fields_set:
-        found["head"] = domain.head[:1]
-    return {f"models.{model}.domain.{key}": value for key, value in found.items()}
+        values["head"] = domain.head[:1]
+    return {f"models.{model}.domain.{key}": value for key, value in values.items()}
 
 
 def method_key(model: str) -> str:

@@ -46,20 +46,17 @@ class Section(BaseModel):
         known = {*cls.keys(), *cls.model_fields}
         unknown = [str(key) for key in data if key not in known]
         if unknown:
+            all_keys = f" Known keys here: {', '.join(cls.keys())}."
             # The loader turns `unknown_keys` into one line for each key, with the full path: see hepda.config.loading.
             raise PydanticCustomError(
                 "unknown_keys",
                 "unknown keys: {joined}",
                 {
                     "joined": ", ".join(unknown),
-                    "hints": {key: nearest(key, cls.keys()) or _listing(cls.keys()) for key in unknown},
+                    "hints": {key: nearest(key, cls.keys()) or all_keys for key in unknown},
                 },
             )
         return data
-
-
-def _listing(keys: list[str]) -> str:
-    return f" Known keys here: {', '.join(keys)}."
 
 
 def _as_text(value: Any) -> Any:

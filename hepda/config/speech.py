@@ -25,18 +25,18 @@ class SpokenConfig(Section):
     """The utterances."""
 
     data: Literal["fsdd", "folder", "synthetic", "flite", "espeak", "tones"] = "fsdd"
-    """The Free Spoken Digit Dataset; a folder of files named as its own; or digits made here: by flite, espeak-ng,
-    both of them where they are installed (`synthetic`; tones where neither is), or as tones, which need nothing."""
+    """The Free Spoken Digit Dataset; a folder of files named as in it; or synthetic digits: by flite, by espeak-ng, by
+    both if they are installed (`synthetic`; tones if neither is), or as tones, which need no program."""
     folder: str | None = None
     """Of `folder`: relative to the analysis file."""
     rate: Annotated[int, Field(ge=4000, le=48000)] = 8000
-    """To which everything is resampled, in Hz."""
+    """Rate to which all recordings are resampled, in Hz."""
     recordings: Count | None = None
     """Of each word by each speaker at most; null: all (of digits made here: 12)."""
 
 
 class SpokenSplitConfig(Section):
-    """Who or what is in the test."""
+    """The split into training, validation and test."""
 
     by: Literal["recording", "speaker"] = "recording"
     """`recording`: the first recordings of each word by each speaker (FSDD's official split); `speaker`: every speaker
@@ -44,37 +44,37 @@ class SpokenSplitConfig(Section):
     test: Count = 5
     """Recordings of each word and speaker that are tested on."""
     validation: Count = 3
-    """Recordings of each word and speaker after those that are neither trained nor tested on."""
+    """Recordings of each word and speaker, after those of the test, that are neither trained nor tested on."""
     unlabelled: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
-    """Share of the training recordings that are heard in noise alone, without their words: the target of an adaptation.
-    With 0 the target is all of them."""
+    """Share of the training recordings that are used only in noise and without their words: the target of an
+    adaptation. With 0 the target is all of them."""
 
 
 class NoiseConfig(Section):
-    """What is mixed with the speech."""
+    """Noise that is mixed with the speech."""
 
     recordings: str | None = None
     """A folder of recordings (relative to the analysis file), each file or each folder in it a type; `ambient`: the 22
-    recordings that come beside the project, wherever HEPDA_DATA has them. null: none."""
+    recordings of the data set of this name, in a folder of HEPDA_DATA. null: none."""
     synthetic: Annotated[tuple[Literal["white", "pink", "brown", "hum", "babble"], ...], Field(strict=False)] = ()
     """Types that need no file."""
     unseen: Annotated[tuple[str, ...], Field(strict=False)] = ()
-    """Types that no training hears; the others are seen."""
+    """Types that no training uses; the others are seen."""
     snr: tuple[Decibels, Decibels] = Field(default=(0.0, 20.0), strict=False)
-    """Ratios in training are drawn evenly between these, in dB."""
+    """Ratios in training are uniformly distributed between these, in dB."""
     clean: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
-    """Share of noisy training utterances that get none."""
+    """Share of noisy training utterances without noise."""
 
 
 class RoomsConfig(Section):
     """Room responses that utterances are convolved with."""
 
     recordings: str | None = None
-    """A folder of responses, relative to the analysis file, or `measured`: those that come beside the project."""
+    """A folder of responses, relative to the analysis file, or `measured`: those of the data set `rooms`."""
     synthetic: Annotated[tuple[Seconds, ...], Field(strict=False)] = ()
     """Rooms of these reverberation times, in s."""
     unseen: Annotated[tuple[str, ...], Field(strict=False)] = ()
-    """Rooms that no training hears."""
+    """Rooms that no training uses."""
     share: Fraction = 0.8
     """Of noisy training utterances that are in a room; each in any of the seen ones."""
 
@@ -107,71 +107,71 @@ class FramesConfig(Section):
     cepstra: Annotated[int, Field(ge=0, le=200)] = 0
     """Cosine coefficients of the log energies (MFCC); 0: the log energies themselves."""
     deltas: Annotated[int, Field(ge=0, le=3)] = 0
-    """Order of the highest derivative in time beside them."""
+    """Order of the highest derivative in time that is added to them."""
     normalise: Literal["utterance", "speaker", "none"] = "utterance"
-    """What is brought to mean 0."""
+    """Group of frames that is normalised to mean 0."""
     variance: bool = True
-    """And to variance 1."""
+    """Whether it is also normalised to variance 1."""
     context: ContextConfig = ContextConfig()
     """Frames that the network reads with each frame."""
 
 
 class StatesConfig(Section):
-    """The hidden Markov models that say which state a frame is in."""
+    """The hidden Markov models that determine the state of each frame."""
 
     states: Annotated[int, Field(ge=3, le=30)] = 6
     """Of a word, from left to right."""
     mixtures: Literal[1, 2, 4, 8] = 2
-    """Gaussians of a state in the end."""
+    """Final number of Gaussians of a state."""
     iterations: Repeats = 20
-    """Realignments at most."""
+    """Largest number of realignments."""
     stable: Fraction = 0.02
     """Share of the frames that may still change their state."""
 
 
 class VoiceConfig(Section):
-    """How training utterances are changed, so that speakers that are not there are met too."""
+    """How training utterances are changed, so that the network also learns from voices that are not recorded."""
 
     speeds: Annotated[tuple[Factor, ...], Field(strict=False, min_length=1)] = (0.9, 1.0, 1.1)
     """Factors; duration, pitch and formants change together."""
     tracts: Annotated[tuple[Factor, ...], Field(strict=False, min_length=1)] = (0.9, 0.95, 1.0, 1.05, 1.1)
-    """Factors of the vocal tract: frequencies alone, drawn anew in each epoch."""
+    """Factors of the vocal tract: only frequencies change; drawn again in each epoch."""
     masks: tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=0)]] = Field(default=(8, 8), strict=False)
-    """Bands and steps of a window that are blanked at most."""
+    """Largest number of bands and steps of a window that are blanked."""
 
 
 class SpeechDomainConfig(AdversaryConfig):
-    """What the encoder must not distinguish, or (`alpha` below 0) is to learn in addition to the words."""
+    """What the encoder must not distinguish, or (`alpha` below 0) learns in addition to the words."""
 
     of: Literal["noise", "pair", "room", "target"] = "noise"
     """`noise`: the type of noise, none being one more; `pair`: noise or none; `room`: which room. These are known
     for the labelled utterances. `target`: labelled utterances against the unlabelled ones in noise, by any `method`."""
     alpha: float | None = None
     """Strength of the reversal of `noise`, `pair` and `room`: below 0 the head is not reversed (multi-task), 0 is no
-    head. For `target`, `strength` says it."""
+    head. For `target`, the key is `strength`."""
     threshold: Fraction = 0.8
-    """Of `pseudo`: from which probability on (over the source's mean one) an unlabelled frame is taken for sure."""
+    """Of `pseudo`: probability, relative to the mean one of the source, from which a frame's label is certain."""
     rounds: Annotated[int, Field(ge=0, le=1000)] = 0
     """Self-training on `target` after the training of `epochs`: times that the network transcribes the unlabelled
-    utterances by Viterbi and goes on training with the transcripts that it is sure of as their words."""
+    utterances by Viterbi and continues the training with its certain transcripts as their words."""
     round_epochs: Epochs = 2
     """Of each round."""
     share: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
-    """Of the transcripts, the surest of each word, that the last of R rounds learns; round r learns r/R of it
-    (curriculum labelling, Cascante-Bonilla et al. 2021)."""
+    """Share of the transcripts, those of each word with the largest margins, that the last of R rounds learns; round r
+    learns r/R of it (curriculum labelling, Cascante-Bonilla et al. 2021)."""
 
 
 class SpeechTrainingConfig(TrainingConfig):
-    """As for events; an epoch hears every utterance `copies` times, and the weights are those of the last one
+    """As for events; an epoch uses every utterance `copies` times, and the weights are those of the last one
     unless `patience` or a scorer chooses.
     """
 
     epochs: Epochs = 4
     """Passes over the utterances."""
     batch_size: Annotated[int, Field(ge=1, le=2**24)] = 512
-    """Frames a step."""
+    """Frames of a step."""
     learning_rate: Positive = 2.0e-3
-    """Size of a step where the schedule is at its highest."""
+    """Learning rate at the maximum of the schedule."""
     weight_decay: Annotated[float, Field(ge=0.0)] = 1.0e-3
     """Pull of the weights towards zero at each step."""
     schedule: Literal["constant", "one-cycle", "cosine", "ganin"] = "one-cycle"
@@ -179,12 +179,12 @@ class SpeechTrainingConfig(TrainingConfig):
     patience: Count | None = None
     """Epochs without a better value of `scorer`, on one recording in ten, before stopping; null: all epochs."""
     scorer: Scorer | None = None
-    """What the best epoch is best in on these recordings; null: the senone loss, with `patience`; without both the last
-    epoch is taken and nothing is held out."""
+    """Criterion of the best epoch on these recordings; null: the senone loss, with `patience`; without both the last
+    epoch is used and nothing is held out."""
     copies: Repeats = 3
-    """Takes of each utterance in an epoch, each at a speed and with a type of noise of its own."""
+    """Takes of each utterance in an epoch, each with its speed and type of noise."""
     every: Repeats = 2
-    """An epoch trains on every so many frames: neighbours say nearly the same, and noise is new in each epoch."""
+    """An epoch trains on every n-th frame: neighbouring frames are similar, and noise is new in each epoch."""
 
 
 class SpeechModelConfig(Section):
@@ -193,7 +193,7 @@ class SpeechModelConfig(Section):
     kind: Literal["network"] = "network"
     """A network, the only kind of model for speech."""
     title: str | None = None
-    """How tables call it; null: its key."""
+    """Its name in tables; null: its key."""
     encoder: Literal["feedforward", "convolution", "recurrent"] = "convolution"
     """The papers' network over context windows, a time-delay network, or a bidirectional GRU."""
     layers: Widths = (512, 512)
@@ -203,20 +203,20 @@ class SpeechModelConfig(Section):
     batch_norm: Literal["domain", "joint"] = "joint"
     """Of `convolution`: statistics for each domain, or for both together."""
     features: Width = 256
-    """Width of the encoder's output, but for `feedforward`."""
+    """Width of the encoder's output, except for `feedforward`."""
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.2
-    """Share of the units that a step leaves out."""
+    """Share of the units that are set to zero in a step."""
     senone_head: Widths = ()
     """Hidden widths of the senone head; empty: one linear layer."""
     train_on: Annotated[tuple[Part, ...], Field(strict=False, min_length=1)] = ("noisy",)
-    """Whose words the senone head sees: `clean` and `noisy` are the labelled recordings without and with noise;
-    `target` the unlabelled ones in noise, which is the ceiling that no adaptation may know of."""
+    """Recordings whose words the senone head learns: `clean` and `noisy` are the labelled recordings without and with
+    noise; `target` the unlabelled ones in noise: the ceiling, with words that no adaptation uses."""
     noises: Count | None = None
     """Types of noise in training, drawn with the seed of the training; null: all that are seen."""
     voice: bool = True
-    """Whether utterances are changed as `voice:` says."""
+    """Whether utterances are changed by the settings of `voice:`."""
     domain: SpeechDomainConfig | None = None
-    """What the encoder must not distinguish, or is to learn as well; null: nothing, the network is a baseline."""
+    """What the encoder must not distinguish, or also learns; null: nothing, the network is a baseline."""
     training: SpeechTrainingConfig = SpeechTrainingConfig()
     """Overrides of the analysis's `training:`; after loading, the complete section."""
 
@@ -225,15 +225,15 @@ class SpeechEvaluationConfig(Section):
     """What is measured on test utterances."""
 
     snr: Annotated[tuple[Decibels, ...], Field(strict=False, min_length=1)] = (20.0, 15.0, 10.0, 5.0, 0.0, -5.0)
-    """Ratios that are tested at, in dB."""
+    """Ratios of the tests, in dB."""
     repeats: Repeats = 2
-    """Times that each test utterance is heard at each ratio, each time in another noise."""
+    """Number of tests of each utterance at each ratio, each in another noise."""
     grammar: Literal["word", "loop"] = "word"
-    """One word an utterance, or any number of them."""
+    """One word per utterance, or any number of them."""
     insertion: Annotated[float, Field(le=0.0)] = -10.0
-    """Of `loop`: log probability that a word costs."""
+    """Of `loop`: log probability that is added for each word."""
     quoted: Decibels = 0.0
-    """The ratio that tables and paired differences quote, besides clean speech."""
+    """The ratio of tables and paired differences, in addition to clean speech."""
     baseline: Name | None = None
     """The model that others are compared with, seed by seed; null: the first."""
     ceiling: Name | None = None
@@ -246,34 +246,34 @@ class SpeechConfig(BaseConfig):
     """An analysis of speech. Load it by `hepda.config.load_any`."""
 
     name: Name
-    """Of the analysis: run directory, figures and report are called by it."""
+    """Of the analysis: name of the run directory, in figures and in the report."""
     kind: Literal["speech"]
     """Of the data: speech."""
     speech: SpokenConfig = SpokenConfig()
     """The utterances."""
     split: SpokenSplitConfig = SpokenSplitConfig()
-    """Who or what is in the test."""
+    """The split into training, validation and test."""
     noise: NoiseConfig = NoiseConfig()
-    """What is mixed with the speech."""
+    """Noise that is mixed with the speech."""
     rooms: RoomsConfig | None = None
     """Room responses that utterances are convolved with; null: none."""
     frames: FramesConfig = FramesConfig()
     """From sound to the numbers of a frame."""
     states: StatesConfig = StatesConfig()
-    """The hidden Markov models that say which state a frame is in."""
+    """The hidden Markov models that determine the state of each frame."""
     voice: VoiceConfig = VoiceConfig()
     """How training utterances are changed."""
     models: Annotated[dict[Name, SpeechModelConfig], Field(min_length=1)]
     """What is trained, by name."""
     training: SpeechTrainingConfig = SpeechTrainingConfig()
-    """How networks are trained, where a model's own `training:` does not say otherwise."""
+    """How networks are trained, unless a model has other values in its `training:`."""
     seeds: Annotated[int, Field(ge=1, le=100)] = 3
     """Trainings of each model (for each speaker left out), which differ in every random number and in the subset of
     noises; the same seed of two models is the same draw."""
     evaluation: SpeechEvaluationConfig = SpeechEvaluationConfig()
     """What is measured on test utterances."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 1
-    """Of every random number: equal seeds, equal results."""
+    """Of every random number: equal seeds give equal results."""
 
     def problems(self) -> Iterator[str]:
         """Yield the problems that involve several sections."""
@@ -310,11 +310,11 @@ def _models(config: SpeechConfig) -> Iterator[str]:
         if model.domain is not None:
             yield from _domain(f"{path}.domain", model, config)
         if "target" in model.train_on and config.split.unlabelled == 0.0:
-            yield f"{path}.train_on: `target` needs recordings that others do not see the words of: split.unlabelled."
+            yield f"{path}.train_on: `target` needs recordings whose words other models do not use: split.unlabelled."
 
 
 _TARGET = ("method", "strength", "threshold", "batch_share", "self_correction", "rounds", "round_epochs", "share")
-"""Keys that have an effect with `of: target` alone."""
+"""Keys that have an effect only with `of: target`."""
 
 
 def _domain(path: str, model: SpeechModelConfig, config: SpeechConfig) -> Iterator[str]:
@@ -323,9 +323,9 @@ def _domain(path: str, model: SpeechModelConfig, config: SpeechConfig) -> Iterat
         return
     if domain.of == "target":
         if domain.alpha is not None:
-            yield f"{path}.alpha: is for noise, pair and room; for `of: target` say `strength`."
+            yield f"{path}.alpha: is for noise, pair and room; for `of: target` give `strength`."
         if "target" in model.train_on:
-            yield f"{path}.of: a model that sees the words of the target has nothing to adapt to; remove the domain."
+            yield f"{path}.of: a model that is trained on the words of the target has nothing to adapt to; remove it."
         if domain.rounds and config.evaluation.grammar == "loop":
             yield f"{path}.rounds: transcribes single words; take `evaluation.grammar: word`, or no rounds."
         yield from check_method(path, domain, "speech")
@@ -333,11 +333,11 @@ def _domain(path: str, model: SpeechModelConfig, config: SpeechConfig) -> Iterat
     if domain.alpha is None:
         yield f"{path}.alpha: is required for `of: {domain.of}`: above 0 reversed, below 0 multi-task."
     for key in given(domain, *_TARGET):
-        yield f"{path}.{key}: has an effect with `of: target` alone; remove it."
+        yield f"{path}.{key}: has an effect only with `of: target`; remove it."
     if domain.of == "room" and config.rooms is None:
         yield f"{path}.of: there are no rooms; give `rooms:`."
     if "noisy" not in model.train_on and "target" not in model.train_on:
-        yield f"{path}.of: a training on clean speech alone hears no {domain.of}; take `train_on: [noisy]`."
+        yield f"{path}.of: a training on only clean speech has no {domain.of}; take `train_on: [noisy]`."
 
 
 def _evaluation(config: SpeechConfig) -> Iterator[str]:

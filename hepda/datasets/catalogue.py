@@ -1,4 +1,4 @@
-"""The published data sets: what each is, its home page, its files with size and checksum; and those that hepda makes.
+"""The published data sets with home page, files, sizes and checksums, and the data sets that hepda makes.
 
 `download.py` finds and fetches them.
 """
@@ -27,7 +27,7 @@ class File:
 class Contents:
     """A checksum over the files of a data set: the same for its folders and for the archive they are published in.
 
-    An archive that a server makes for each request (a tag of GitHub) has no permanent checksum; the files in it have.
+    An archive that a server makes for each request (a tag of GitHub) has no permanent checksum; its files have one.
 
     digest: SHA-256 over the name and the content of each file, in the order of the names, where a name is
     `<folder>/<file>`, or `<file>` if there is one folder. suffix, folders: these select the files.
@@ -89,8 +89,8 @@ _MNIST_FILES = (
 )
 
 SETS: dict[str, Published] = {
-    one.name: one
-    for one in (
+    data_set.name: data_set
+    for data_set in (
         Published(
             "mnist",
             "MNIST handwritten digits, 28 x 28, 60,000 to train on and 10,000 to test on",
@@ -237,7 +237,7 @@ class Made:
 
 MADE: dict[str, Made] = {
     "mnist_m": Made("MNIST blended into photographs, |photograph - digit|, 28 x 28 in colour", ("mnist", "bsds500")),
-    "synthetic_digits": Made("digits drawn from the fonts of this system, 32 x 32 in colour, as many as are asked for"),
+    "synthetic_digits": Made("digits drawn from the fonts of this system, 32 x 32 in colour, any number of them"),
     "synthetic_signs": Made("traffic signs of the 43 classes of GTSRB, drawn, 40 x 40 in colour"),
     "digits": Made("scikit-learn's handwritten digits, 8 x 8"),
     "shifted_digits": Made("the same, blended into smooth random backgrounds"),

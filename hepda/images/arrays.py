@@ -100,14 +100,14 @@ def shaped(images: Images, size: int, channels: int) -> Images:
     Larger images are averaged over areas, smaller ones are interpolated (bilinear). Grey is the luma of the colours
     (ITU-R 601).
     """
-    n, have, rows, columns = images.pixels.shape
-    if (have, rows, columns) == (channels, size, size):
+    n, present, rows, columns = images.pixels.shape
+    if (present, rows, columns) == (channels, size, size):
         return images
-    made = np.empty((n, channels, size, size), np.uint8)
+    result = np.empty((n, channels, size, size), np.uint8)
     for start in range(0, n, _ROWS):
         part = torch.from_numpy(np.ascontiguousarray(images.pixels[start : start + _ROWS])).float()
-        made[start : start + _ROWS] = to_bytes(resized(coloured(part, channels), size)).numpy()
-    return replace(images, pixels=made)
+        result[start : start + _ROWS] = to_bytes(resized(coloured(part, channels), size)).numpy()
+    return replace(images, pixels=result)
 
 
 def resized(x: Tensor, size: int) -> Tensor:

@@ -39,12 +39,12 @@ def photographs(split: str) -> tuple[list[NDArray[np.uint8]], list[Path], str]:
         SourceError: neither BSDS500 nor the photographs of scikit-image are available.
 
     """
-    found = download.find("bsds500")
-    if found is not None and found[0].is_dir():
-        folder = found[0] if split == "train" else found[1]
+    paths = download.find("bsds500")
+    if paths is not None and paths[0].is_dir():
+        folder = paths[0] if split == "train" else paths[1]
         return [rgb(path.read_bytes(), str(path)) for path in sorted(folder.glob("*.jpg"))], [folder], ""
-    if found is not None:
-        return _from_archive(found[0], split), [found[0]], ""
+    if paths is not None:
+        return _from_archive(paths[0], split), [paths[0]], ""
     try:
         shipped = _shipped(split)
     except MissingExtraError as error:
@@ -61,8 +61,8 @@ def photographs(split: str) -> tuple[list[NDArray[np.uint8]], list[Path], str]:
 
 
 def _from_archive(path: Path, split: str) -> list[NDArray[np.uint8]]:
-    found = download.tar_files(path, lambda name: f"/images/{split}/" in name and name.endswith(".jpg"))
-    return [rgb(found[name], f"{path}, {name}") for name in sorted(found)]
+    files = download.tar_files(path, lambda name: f"/images/{split}/" in name and name.endswith(".jpg"))
+    return [rgb(files[name], f"{path}, {name}") for name in sorted(files)]
 
 
 def _shipped(split: str) -> list[NDArray[np.uint8]]:
@@ -70,18 +70,18 @@ def _shipped(split: str) -> list[NDArray[np.uint8]]:
         from skimage import data
     except ImportError as error:
         raise MissingExtraError("scikit-image", "photographs") from error
-    made = []
+    halves = []
     for name in _FALLBACK:
         if not (Path(data.__file__).parent / f"{name}.png").exists() and not hasattr(data, name):
             continue
         try:
-            whole = np.asarray(getattr(data, name)())
+            photo = np.asarray(getattr(data, name)())
         except (ConnectionError, OSError, ModuleNotFoundError):
             continue  # this version of scikit-image does not ship it
-        picture = whole if whole.ndim == 3 else np.repeat(whole[:, :, None], 3, axis=2)
-        middle = picture.shape[1] // 2
-        made.append(np.ascontiguousarray(picture[:, :middle, :3] if split == "train" else picture[:, middle:, :3]))
-    return made
+        colour = photo if photo.ndim == 3 else np.repeat(photo[:, :, None], 3, axis=2)
+        middle = colour.shape[1] // 2
+        halves.append(np.ascontiguousarray(colour[:, :middle, :3] if split == "train" else colour[:, middle:, :3]))
+    return halves
 
 
 def blended(digits: NDArray[np.uint8], photos: Photographs, seed: int) -> NDArray[np.uint8]:
@@ -104,25 +104,25 @@ def blended(digits: NDArray[np.uint8], photos: Photographs, seed: int) -> NDArra
     n, rows, columns = digits.shape
     if not photos or any(p.shape[0] < rows or p.shape[1] < columns for p in photos):
         raise DataError(f"digits of {rows} x {columns} pixels need photographs of at least that size")
-    pixels, begin, height, width = _one_strip(photos)
+    pixels, begin, height, width = _pixel_strip(photos)
     generator = torch.Generator().manual_seed(seed)
-    which = torch.randint(len(photos), (n,), generator=generator)
-    at = torch.rand((2, n), generator=generator, dtype=torch.float64)
-    top = (at[0] * (height[which] - rows + 1)).long()
-    left = (at[1] * (width[which] - columns + 1)).long()
-    first = begin[which] + top * width[which] + left
-    made = np.empty((n, 3, rows, columns), np.uint8)
+    photo = torch.randint(len(photos), (n,), generator=generator)
+    position = torch.rand((2, n), generator=generator, dtype=torch.float64)
+    top = (position[0] * (height[photo] - rows + 1)).long()
+    left = (position[1] * (width[photo] - columns + 1)).long()
+    first = begin[photo] + top * width[photo] + left
+    result = np.empty((n, 3, rows, columns), np.uint8)
     across = torch.arange(columns)
     for start in range(0, n, _ROWS):
         part = slice(start, start + _ROWS)
-        down = torch.arange(rows)[None, :, None] * width[which[part]][:, None, None]
+        down = torch.arange(rows)[None, :, None] * width[photo[part]][:, None, None]
         patch = pixels[first[part][:, None, None] + down + across]  # [n, rows, columns, 3]
         digit = torch.from_numpy(digits[part]).to(torch.int16)[..., None]
-        made[part] = (patch.to(torch.int16) - digit).abs().to(torch.uint8).permute(0, 3, 1, 2).numpy()
-    return made
+        result[part] = (patch.to(torch.int16) - digit).abs().to(torch.uint8).permute(0, 3, 1, 2).numpy()
+    return result
 
 
-def _one_strip(photos: Photographs) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _pixel_strip(photos: Photographs) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return all pixels [m, 3] one after another, and for each photograph its first pixel, its rows and its columns."""
     height = torch.tensor([photo.shape[0] for photo in photos])
     width = torch.tensor([photo.shape[1] for photo in photos])

@@ -158,15 +158,15 @@ def heads(section: ImageModelConfig) -> tuple[tuple[int, ...], tuple[int, ...]]:
     if paper is None:
         return widths
     untouched = ImageModelConfig.model_fields["class_head"].default
-    own = widths[1] if section.domain is not None and section.domain.head != (100,) else paper.domain_head
-    return (paper.class_head if widths[0] == untouched else widths[0]), own
+    domain_head = widths[1] if section.domain is not None and section.domain.head != (100,) else paper.domain_head
+    return (paper.class_head if widths[0] == untouched else widths[0]), domain_head
 
 
 def width_of(module: nn.Module, channels: int, size: int) -> int:
     """Return the number of features that an encoder computes for one image."""
-    was = module.training
+    was_training = module.training
     module.eval()
     with torch.no_grad():
-        found: Any = module(torch.zeros(1, channels, size, size)).shape[1]
-    module.train(was)
-    return int(found)
+        features: Any = module(torch.zeros(1, channels, size, size)).shape[1]
+    module.train(was_training)
+    return int(features)

@@ -47,7 +47,7 @@ def idx(path: Path) -> Bytes:
         shape = struct.unpack_from(f">{raw[3]}I", raw, 4)
         values = np.frombuffer(raw, np.uint8, offset=4 + 4 * raw[3])
     if values.size != math.prod(shape):
-        raise SourceError(f"{path}: says {shape} and holds {values.size} bytes")
+        raise SourceError(f"{path}: has the shape {shape} in its header, but holds {values.size} bytes")
     return values.reshape(shape).copy()  # a writable copy: the buffer of the file is read-only
 
 
@@ -66,9 +66,9 @@ def mnist_pickle(path: Path) -> tuple[tuple[Bytes, Numbers], ...]:
     """
     with reading(f"{path}: is no gzipped pickle of MNIST"), gzip.open(path) as file:
         opcodes = pickletools.genops(file.read())
-        found = [_raw(value) for opcode, value, _ in opcodes if opcode.name == "BINSTRING"]
-    pairs = list(zip(found[::2], found[1::2], strict=False))
-    if len(found) != 6 or any(len(pixels) != len(label) // 8 * 28 * 28 * 4 for pixels, label in pairs):
+        strings = [_raw(value) for opcode, value, _ in opcodes if opcode.name == "BINSTRING"]
+    pairs = list(zip(strings[::2], strings[1::2], strict=False))
+    if len(strings) != 6 or any(len(pixels) != len(label) // 8 * 28 * 28 * 4 for pixels, label in pairs):
         raise SourceError(f"{path}: does not hold three pairs of digits and labels")
     parts = []
     for pixels, label in pairs:
@@ -103,7 +103,7 @@ def usps_npz(path: Path, split: str) -> tuple[Bytes, Numbers]:
     if pixels.dtype != np.uint8 or pixels.shape != (*label.shape, 16, 16) or label.dtype.kind not in "iu":
         raise SourceError(
             f"{path}: {names[0]} is {pixels.dtype} {pixels.shape} and {names[1]} {label.dtype} {label.shape}; "
-            "wanted are uint8 (n, 16, 16) and integers (n,)"
+            "expected are uint8 (n, 16, 16) and integers (n,)"
         )
     return pixels, label.astype(np.int64)
 
@@ -140,7 +140,7 @@ def _usps_digit(line: str) -> tuple[NDArray[np.float64], int]:
         pixel, _, shade = value.partition(":")
         place = int(pixel)
         if not 1 <= place <= 256 or place in seen:
-            raise ValueError(f"pixel {place} is there twice" if place in seen else f"pixel {place}; there are 1 to 256")
+            raise ValueError(f"pixel {place} is given twice" if place in seen else f"pixel {place}; there are 1 to 256")
         if not abs(float(shade)) <= 1.001:  # decimals are rounded
             raise ValueError(f"pixel {place} is {shade}; -1 to 1")
         seen.add(place)
@@ -151,7 +151,7 @@ def _usps_digit(line: str) -> tuple[NDArray[np.float64], int]:
 def svhn_mat(path: Path) -> tuple[Bytes, Numbers]:
     """Read the cropped digits of SVHN as bytes [n, 3, 32, 32] and labels [n].
 
-    The file has X [32, 32, 3, n] and y [n, 1], where 10 stands for the digit 0.
+    The file has X [32, 32, 3, n] and y [n, 1], where 10 is the digit 0.
 
     Raises:
         SourceError: it is not such a file, or it is damaged.
@@ -161,8 +161,8 @@ def svhn_mat(path: Path) -> tuple[Bytes, Numbers]:
     from scipy.io.matlab import MatReadError
 
     with reading(f"{path}: is no file of SVHN's cropped digits", MatReadError):
-        found = loadmat(path, variable_names=["X", "y"])
-        pixels, label = np.asarray(found["X"]), np.asarray(found["y"]).reshape(-1)
+        content = loadmat(path, variable_names=["X", "y"])
+        pixels, label = np.asarray(content["X"]), np.asarray(content["y"]).reshape(-1)
         if pixels.dtype != np.uint8 or pixels.shape != (32, 32, 3, len(label)):
             raise ValueError(f"X is {pixels.dtype} {pixels.shape}; uint8 (32, 32, 3, {len(label)}) for {len(label)} y")
         if not np.isin(label, range(11)).all():
@@ -235,13 +235,13 @@ def picture(content: bytes, size: int, name: str, box: tuple[int, ...] | None = 
         SourceError: `name` is not an image, or the box is not within it.
 
     """
-    whole = rgb(content, name)
+    image = rgb(content, name)
     if box is not None:
         left, top, right, bottom = box
-        if not (0 <= left < right <= whole.shape[1] and 0 <= top < bottom <= whole.shape[0]):
-            raise SourceError(f"{name}: the box {box} is not within its {whole.shape[1]} x {whole.shape[0]} pixels")
-        whole = whole[top:bottom, left:right]
-    pixels = torch.from_numpy(whole.copy()).permute(2, 0, 1)[None].float()
+        if not (0 <= left < right <= image.shape[1] and 0 <= top < bottom <= image.shape[0]):
+            raise SourceError(f"{name}: the box {box} is not within its {image.shape[1]} x {image.shape[0]} pixels")
+        image = image[top:bottom, left:right]
+    pixels = torch.from_numpy(image.copy()).permute(2, 0, 1)[None].float()
     return np.asarray(to_bytes(resized(pixels, size))[0].numpy())
 
 
@@ -310,16 +310,16 @@ def office31_archive(path: Path, part: str, size: int) -> tuple[Bytes, Numbers, 
 
     """
 
-    def wanted(name: str) -> bool:
+    def is_selected(name: str) -> bool:
         return part in name.split("/") and Path(name).suffix.lower() in PICTURES
 
-    found = {"/".join(name.split("/")[-2:]): content for name, content in tar_files(path, wanted).items()}
-    if not found:
+    files = {"/".join(name.split("/")[-2:]): content for name, content in tar_files(path, is_selected).items()}
+    if not files:
         raise SourceError(f"{path}: holds no image of {part}")
-    names = sorted(found)
+    names = sorted(files)
     classes = tuple(sorted({name.split("/")[0] for name in names}))
     label = np.array([classes.index(name.split("/")[0]) for name in names], np.int64)
-    return np.stack([picture(found[name], size, f"{path}, {name}") for name in names]), label, classes, names
+    return np.stack([picture(files[name], size, f"{path}, {name}") for name in names]), label, classes, names
 
 
 def fifth(names: Iterable[str]) -> NDArray[np.bool_]:

@@ -36,7 +36,7 @@ class ImagesKind(Kind):
     sections: ClassVar[Mapping[str, tuple[str, str]] | None] = {
         "samples": ("Images", "What was trained on what"),
         "inputs": ("Pictures", "What do the domains look like?"),
-        "separation": ("Accuracy", "How well are the classes told apart?"),
+        "separation": ("Accuracy", "How well are the classes separated?"),
         "domains": ("Domains", "What do encoders make of the two domains?"),
     }
 
@@ -53,40 +53,40 @@ class ImagesKind(Kind):
         return self._loaded
 
     def check(self, progress: Send, *, every_file: bool = False) -> tuple[list[str], list[str]]:
-        """Return what would be read, a line a side; a data set that is not here is a problem."""
+        """Return a line for each side with what would be read; a data set that is missing is a problem."""
         from hepda.images import steps
 
         return steps.check(self.config)
 
     def load(self, progress: Send, resources: Resources | None = None) -> list[str]:
-        """Read or draw the images; tells what a reader has to know of them."""
+        """Read or draw the images, and return the warnings about them."""
         from hepda.images import steps
 
         self._loaded = steps.load(self.config, progress)
         return self.warnings()
 
     def contents(self) -> Iterable[tuple[str, Array]]:
-        """Pixels and labels of every part."""
+        """Yield the pixels and the labels of every part."""
         for name, images in self.loaded.parts.items():
             yield f"pixels of {name}", images.pixels
             yield f"labels of {name}", images.label
 
     def jobs(self, run: Path, work: Path, device: str) -> Sequence[ImageJob]:
-        """Every model and seed."""
+        """Return the trainings of every model and seed."""
         from hepda.images.training import jobs_of, write_parts
 
         write_parts(self.loaded.parts, work / "table")
         return jobs_of(self.config, work / "table", run, work, device)
 
     def combine(self, results: Sequence[TrainingResult]) -> dict[str, Array]:
-        """Return the trainings of each model one above the other."""
+        """Return the scores of each model, stacked over its trainings."""
         return {
             model: np.stack([r.score for r in sorted(results, key=lambda r: r.member) if r.model == model])
             for model in self.config.models
         }
 
     def saved_scores(self, run: Path) -> dict[str, Array]:
-        """As they stand in scores.parquet."""
+        """Read the scores of scores.parquet, in the form of `combine`."""
         members = [f"{model}-{member}" for model in self.config.models for member in range(self.config.seeds)]
         kinds = {"label": "iu"} | dict.fromkeys(members, "iu") | {f"{name}-probability": "f" for name in members}
         saved, path = run_directory.read_scores(run, kinds), run / "scores.parquet"
@@ -96,15 +96,15 @@ class ImagesKind(Kind):
                 f"the test images that {run / 'config.yaml'} reads are not those of {path}: files have changed. Train "
                 "again."
             )
-        found = {}
+        scores = {}
         for model in self.config.models:
             names = [f"{model}-{member}" for member in range(self.config.seeds)]
             columns = [[saved[name].to_numpy(), saved[f"{name}-probability"].to_numpy()] for name in names]
-            found[model] = np.stack([np.stack(pair, axis=1) for pair in columns])
-        return found
+            scores[model] = np.stack([np.stack(pair, axis=1) for pair in columns])
+        return scores
 
     def score_columns(self, scores: Mapping[str, Array]) -> dict[str, Any]:
-        """Return a row a test image, source first."""
+        """Return the columns of scores.parquet: a row for each test image, source first."""
         from hepda.images import steps
 
         return steps.score_columns(self.config, self.loaded.tests, scores)
@@ -114,7 +114,7 @@ class ImagesKind(Kind):
         return {name: list(images.about) for name, images in self.loaded.parts.items()}
 
     def measure(self, scores: Mapping[str, Array], judging: RunContext) -> dict[str, Any]:
-        """Accuracies of every model, and the protocol that they were found by."""
+        """Return the accuracies of every model, and how they were obtained."""
         from hepda.images import results as evaluation
         from hepda.images import steps
 
@@ -124,11 +124,11 @@ class ImagesKind(Kind):
             "samples": steps.samples_metrics(config, self.loaded),
             "protocol": steps.protocol(config),
             "models": {m: steps.model_metrics(config, self._numbers, m, judging.training[m]) for m in config.models},
-            "published": [one.model_dump() for one in config.evaluation.published],
+            "published": [number.model_dump() for number in config.evaluation.published],
         }
 
     def draw(self, scores: Mapping[str, Array], judging: RunContext, folder: Path) -> list[ReportFigure | NotDrawn]:
-        """Every figure."""
+        """Draw every figure."""
         from hepda.images import figures
         from hepda.report.page import save_drawings
 
@@ -140,26 +140,26 @@ class ImagesKind(Kind):
         return save_drawings(figures.drawings, scene, folder, judging.processes, judging.progress)
 
     def warnings(self) -> list[str]:
-        """Return what makes these numbers others than the published ones."""
+        """Return the reasons why these numbers cannot be compared with published ones."""
         return self.loaded.remarks()
 
     def conclusions(self, metrics: Mapping[str, Any]) -> list[str]:
         """Return the best adapted model against source only and the ceiling."""
-        found = {name: entry["accuracy"]["target"]["value"] for name, entry in metrics["models"].items()}
-        adapted = {name: value for name, value in found.items() if self.config.models[name].domain is not None}
-        said = [
-            f"{metrics['models'][name]['title']}: {found[name]:.4f} on the target."
+        accuracies = {name: entry["accuracy"]["target"]["value"] for name, entry in metrics["models"].items()}
+        adapted = {name: value for name, value in accuracies.items() if self.config.models[name].domain is not None}
+        lines = [
+            f"{metrics['models'][name]['title']}: {accuracies[name]:.4f} on the target."
             for name, model in self.config.models.items()
             if model.domain is None
         ]
         if adapted:
             best = max(adapted, key=lambda name: adapted[name])
-            said.append(f"Best adapted model: {metrics['models'][best]['title']}, {adapted[best]:.4f} on the target.")
-        words = metrics["protocol"]
-        return ["\n".join([*said, f"Weights of the {words['epoch']}; target labels {words['target_labels']}."])]
+            lines.append(f"Best adapted model: {metrics['models'][best]['title']}, {adapted[best]:.4f} on the target.")
+        protocol = metrics["protocol"]
+        return ["\n".join([*lines, f"Weights of the {protocol['epoch']}; target labels {protocol['target_labels']}."])]
 
     def tables(self, metrics: Mapping[str, Any]) -> dict[str, list[Table]]:
-        """Return accuracies beside published ones, and what the images are."""
+        """Return the tables of accuracies (with published ones), of the images and of the trainings."""
         from hepda.images import steps
         from hepda.report.reading import training_table
 
@@ -174,12 +174,12 @@ class ImagesKind(Kind):
         return number_table(metrics, self.headline_table(metrics))
 
     def headline_table(self, metrics: Mapping[str, Any]) -> Table:
-        """Accuracies with their intervals."""
+        """Return the table of accuracies with their intervals."""
         from hepda.images import steps
 
         return steps.accuracy_table(metrics)
 
     def headline_metrics(self, metrics: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-        """Accuracy on each side."""
+        """Return the accuracies on each side."""
         models, sides = metrics["models"].items(), ("source", "target")
         return {f"Accuracy, {side}": {m: entry["accuracy"][side] for m, entry in models} for side in sides}

@@ -20,7 +20,7 @@ SPLITS = ("train", "test")
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class LoadRequest:
     """Input of a loader: the section of the analysis file, the number of rows and columns, and the seed."""
 
     section: ImageSetConfig
@@ -47,10 +47,10 @@ def load(section: ImageSetConfig, size: int, channels: int, seed: int) -> Pair:
         MissingExtraError: an extra is needed.
 
     """
-    train, test = LOADERS[section.data](Wanted(section, size, seed))
+    train, test = LOADERS[section.data](LoadRequest(section, size, seed))
     train = limited(train, section.limit, seed)
-    cut = (trimmed(images, section.margin) for images in (train, test))
-    first, second = (shaped(images, size, channels) for images in cut)
+    trimmed_images = (trimmed(images, section.margin) for images in (train, test))
+    first, second = (shaped(images, size, channels) for images in trimmed_images)
     return first, second
 
 
@@ -75,7 +75,7 @@ def _grey(pixels: NDArray[np.uint8], label: NDArray[Any], about: tuple[dict[str,
     return Images(pixels[:, None], label.astype(np.int64), digit_names(), about)
 
 
-def _mnist(wanted: Wanted | None = None) -> Pair:
+def _mnist(request: LoadRequest | None = None) -> Pair:
     """Read 60,000 + 10,000 digits from the IDX files, or from the pickle with 50,000 + 10,000 + 10,000 of them."""
     paths = download.path_of("mnist")
     if len(paths) == 1:
@@ -88,19 +88,19 @@ def _mnist(wanted: Wanted | None = None) -> Pair:
     return _grey(x, y, about[0]), _grey(x_test, y_test, about[1])
 
 
-def _mnist_m(wanted: Wanted) -> Pair:
+def _mnist_m(request: LoadRequest) -> Pair:
     """Blend MNIST into photographs: those of the train split of BSDS500 for train, those of its test split for test."""
     parts = []
     for number, (split, digits) in enumerate(zip(SPLITS, _mnist(), strict=True)):
         photos, folders, remark = blending.photographs(split)
-        pixels = blending.blended(digits.pixels[:, 0], photos, seed=1000 * wanted.seed + number)
+        pixels = blending.blended(digits.pixels[:, 0], photos, seed=1000 * request.seed + number)
         about = (*digits.about, *({"folder": str(folder), "photographs": len(photos)} for folder in folders))
         remarks = (remark,) if remark else ()
         parts.append(replace(digits, pixels=pixels, about=about, remarks=remarks))
     return parts[0], parts[1]
 
 
-def _usps(wanted: Wanted) -> Pair:
+def _usps(request: LoadRequest) -> Pair:
     paths = download.path_of("usps")
     if len(paths) == 1:
         return tuple(  # type: ignore[return-value]
@@ -111,7 +111,7 @@ def _usps(wanted: Wanted) -> Pair:
     )
 
 
-def _svhn(wanted: Wanted) -> Pair:
+def _svhn(request: LoadRequest) -> Pair:
     paths = download.path_of("svhn")
     return tuple(  # type: ignore[return-value]
         Images(*part, digit_names(), (entry(path, len(part[1])),))
@@ -119,56 +119,56 @@ def _svhn(wanted: Wanted) -> Pair:
     )
 
 
-def _gtsrb(wanted: Wanted) -> Pair:
+def _gtsrb(request: LoadRequest) -> Pair:
     train, images, truth = download.path_of("gtsrb")
-    first, second = formats.gtsrb_train(train, wanted.size), formats.gtsrb_test(images, truth, wanted.size)
+    first, second = formats.gtsrb_train(train, request.size), formats.gtsrb_test(images, truth, request.size)
     about = (entry(train, len(first[1])),), (entry(images, len(second[1])),)
     return Images(*first, SIGNS, about[0]), Images(*second, SIGNS, about[1])
 
 
-def _office31(wanted: Wanted) -> Pair:
+def _office31(request: LoadRequest) -> Pair:
     """Read one domain of Office-31.
 
     The protocol is fully transductive, as is usual for this data set: all images are used for training (without labels
     in the target) and for testing.
     """
-    paths, part = download.path_of("office31"), wanted.section.part or ""
+    paths, part = download.path_of("office31"), request.section.part or ""
     if len(paths) == 1:
-        pixels, label, classes, _ = formats.office31_archive(paths[0], part, wanted.size)
+        pixels, label, classes, _ = formats.office31_archive(paths[0], part, request.size)
         about = entry(paths[0], len(label))
     else:
         folder = next(path for path in paths if path.name == part)
         folder = folder / "images" if (folder / "images").is_dir() else folder
-        pixels, label, classes, _ = formats.folders(folder, wanted.size)
+        pixels, label, classes, _ = formats.folders(folder, request.size)
         about = {"folder": str(folder), "images": len(label)}
     remark = f"all images of {part} are trained on and tested on (the transductive protocol of the papers)"
     images = Images(pixels, label, classes, (about,), (remark,))
     return images, images
 
 
-def _folders(wanted: Wanted) -> Pair:
-    section = wanted.section
-    whole = formats.folders(Path(section.train or ""), wanted.size)
-    made = Images(*whole[:3], ({"folder": section.train, "images": len(whole[1])},))
+def _folders(request: LoadRequest) -> Pair:
+    section = request.section
+    train = formats.folders(Path(section.train or ""), request.size)
+    images = Images(*train[:3], ({"folder": section.train, "images": len(train[1])},))
     if section.test is None:
-        held = formats.fifth(whole[3])
-        return made.take(~held), made.take(held)
-    pixels, label, classes, _ = formats.folders(Path(section.test), wanted.size)
-    renumbered = np.array([whole[2].index(name) if name in whole[2] else -1 for name in classes])
-    return made, Images(pixels, renumbered[label], whole[2], ({"folder": section.test, "images": len(label)},))
+        held_out = formats.fifth(train[3])
+        return images.take(~held_out), images.take(held_out)
+    pixels, label, classes, _ = formats.folders(Path(section.test), request.size)
+    numbers = np.array([train[2].index(name) if name in train[2] else -1 for name in classes])
+    return images, Images(pixels, numbers[label], train[2], ({"folder": section.test, "images": len(label)},))
 
 
-def _synthetic_digits(wanted: Wanted) -> Pair:
-    n = wanted.section.images
-    return synthetic.drawn_digits(n, 2 * wanted.seed), synthetic.drawn_digits(max(1, n // 10), 2 * wanted.seed + 1)
+def _synthetic_digits(request: LoadRequest) -> Pair:
+    n = request.section.images
+    return synthetic.drawn_digits(n, 2 * request.seed), synthetic.drawn_digits(max(1, n // 10), 2 * request.seed + 1)
 
 
-def _synthetic_signs(wanted: Wanted) -> Pair:
-    n = wanted.section.images
-    return drawn_signs(n, 2 * wanted.seed), drawn_signs(max(1, n // 10), 2 * wanted.seed + 1)
+def _synthetic_signs(request: LoadRequest) -> Pair:
+    n = request.section.images
+    return drawn_signs(n, 2 * request.seed), drawn_signs(max(1, n // 10), 2 * request.seed + 1)
 
 
-LOADERS: dict[str, Callable[[Wanted], Pair]] = {
+LOADERS: dict[str, Callable[[LoadRequest], Pair]] = {
     "mnist": _mnist,
     "mnist_m": _mnist_m,
     "usps": _usps,
@@ -177,8 +177,8 @@ LOADERS: dict[str, Callable[[Wanted], Pair]] = {
     "synthetic_signs": _synthetic_signs,
     "gtsrb": _gtsrb,
     "office31": _office31,
-    "digits": lambda wanted: shifted.digits(),
-    "shifted_digits": lambda wanted: shifted.shifted_digits(wanted.seed),
+    "digits": lambda request: shifted.digits(),
+    "shifted_digits": lambda request: shifted.shifted_digits(request.seed),
     "folders": _folders,
 }
 _NEEDS = {name: (name,) for name in ("mnist", "usps", "svhn", "gtsrb", "office31")} | {"mnist_m": ("mnist",)}

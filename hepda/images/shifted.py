@@ -15,11 +15,11 @@ def _halves() -> tuple[Images, Images]:
     """Return the digits of the two domains, which share no image: even and odd rows of the data set."""
     from sklearn.datasets import load_digits
 
-    found = load_digits()
-    pixels = (found.images * (255.0 / 16.0)).round().astype(np.uint8)[:, None]
-    whole = Images(pixels, found.target.astype(np.int64), digit_names(), ({"data": "sklearn.datasets.load_digits"},))
-    even = np.arange(len(whole)) % 2 == 0
-    return whole.take(even), whole.take(~even)
+    dataset = load_digits()
+    pixels = (dataset.images * (255.0 / 16.0)).round().astype(np.uint8)[:, None]
+    images = Images(pixels, dataset.target.astype(np.int64), digit_names(), ({"data": "sklearn.datasets.load_digits"},))
+    even = np.arange(len(images)) % 2 == 0
+    return images.take(even), images.take(~even)
 
 
 def _split(images: Images) -> tuple[Images, Images]:

@@ -59,7 +59,7 @@ def _outline(draw: ImageDraw.ImageDraw, shape: str, colour: tuple[int, ...], rad
     draw.polygon([(middle + radius * math.cos(a), middle + radius * math.sin(a)) for a in turns], fill=colour)
 
 
-def _arrows() -> Path:
+def _arrow_font() -> Path:
     from matplotlib import get_data_path
 
     return Path(get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
@@ -68,21 +68,21 @@ def _arrows() -> Path:
 def _sign(number: int, path: Path) -> np.ndarray:
     """Return a sign with the text in a font: uint8 [4, 64, 64], colour and opacity."""
     _, (shape, edge, face, ink), text = _DRAWN[number]
-    whole = Image.new("RGBA", (_LARGE, _LARGE))
-    draw = ImageDraw.Draw(whole)
+    canvas = Image.new("RGBA", (_LARGE, _LARGE))
+    draw = ImageDraw.Draw(canvas)
     _outline(draw, shape, (*edge, 255), 30)
     _outline(draw, shape, (*face, 255), 23 if shape in ("circle", "diamond", "octagon") else 19)
     letters = text.rstrip("/") if text != "/" else ""
     # few fonts have arrows; one that is shipped with matplotlib has them
-    mask = glyph(letters, path if letters.isascii() else _arrows()) if letters else None
+    mask = glyph(letters, path if letters.isascii() else _arrow_font()) if letters else None
     if mask is not None:
         side = 26 if shape in ("triangle", "down") else 34
         small = Image.fromarray(mask).resize((side, side))
         down = 5 if shape == "triangle" else 0
-        whole.paste((*ink, 255), ((_LARGE - side) // 2, (_LARGE - side) // 2 + down), small)
+        canvas.paste((*ink, 255), ((_LARGE - side) // 2, (_LARGE - side) // 2 + down), small)
     if text.endswith("/"):
         draw.line((46, 14, 18, 50), fill=(*ink, 255), width=4)
-    return np.asarray(whole).transpose(2, 0, 1)
+    return np.asarray(canvas).transpose(2, 0, 1)
 
 
 @functools.cache
@@ -105,8 +105,8 @@ def drawn_signs(n: int, seed: int) -> Images:
         font = torch.randint(len(signs), (len(part),), generator=generator)
         placed = _placed(signs[font, part], generator)
         light = uniform(len(part), generator, 0.25, 1.1)[:, :, None, None]
-        made = finished(placed[:, 3:], generator, light * placed[:, :3])
-        pixels[start : start + _ROWS] = to_bytes(255.0 * made).numpy()
+        images = finished(placed[:, 3:], generator, light * placed[:, :3])
+        pixels[start : start + _ROWS] = to_bytes(255.0 * images).numpy()
     about = ({"drawn": "synthetic signs", "fonts": len(signs), "seed": seed, "images": n},)
     return Images(pixels, label.numpy(), SIGNS, about)
 

@@ -32,7 +32,7 @@ class LoadedImages:
     def parts(self) -> dict[str, Images]:
         """The images by the names in `training.PARTS`."""
         splits = {"train": self.trains, "test": self.tests}
-        return {f"{side}_{split}": found[side] for side in SIDES for split, found in splits.items()}
+        return {f"{side}_{split}": images[side] for side in SIDES for split, images in splits.items()}
 
     def remarks(self) -> list[str]:
         """Return the warnings of the data that a reader of the numbers has to know, each once."""
@@ -55,8 +55,8 @@ def load(config: ImagesConfig, progress: Send) -> LoadedImages:
     for number, side in enumerate(SIDES):
         section: ImageSetConfig = getattr(config, side)
         progress("images", number, 2)
-        found = sets.load(section, config.pixels.size, config.pixels.channels, config.seed)
-        trains[side], tests[side] = found
+        pair = sets.load(section, config.pixels.size, config.pixels.channels, config.seed)
+        trains[side], tests[side] = pair
         progress("images", number + 1, 2)
     names = [trains[side].classes for side in SIDES]
     if names[0] != names[1]:
@@ -113,23 +113,23 @@ def protocol(config: ImagesConfig) -> dict[str, Any]:
 def knowledge(section: ImageModelConfig) -> list[str]:
     """Return the information about the shift that a model uses beyond unlabelled target images."""
     views = () if section.domain is None else section.domain.view
-    found = ["random inversion"] if "invert" in (*section.augment, *views) else []
-    return found + (["labels of the target"] if section.train_on != "source" else [])
+    information = ["random inversion"] if "invert" in (*section.augment, *views) else []
+    return information + (["labels of the target"] if section.train_on != "source" else [])
 
 
 def model_metrics(
     config: ImagesConfig, numbers: Mapping[str, ImageModelNumbers], model: str, training: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return the entry of a model in metrics.json."""
-    section, own = config.models[model], numbers[model]
-    recall = np.diag(own.confusion) / np.maximum(own.confusion.sum(axis=1), 1)
+    section, model_numbers = config.models[model], numbers[model]
+    recall = np.diag(model_numbers.confusion) / np.maximum(model_numbers.confusion.sum(axis=1), 1)
     return {
         "title": section.title or model,
         "method": "source only" if section.domain is None and section.train_on == "source" else (
             f"trained on {section.train_on}" if section.domain is None else section.domain.method_name
         ),
         "knows": knowledge(section),
-        "accuracy": {side: found.as_metrics() for side, found in own.accuracy.items()},
+        "accuracy": {side: accuracy.as_metrics() for side, accuracy in model_numbers.accuracy.items()},
         "recall": {"target": [float(value) for value in recall]},
         "gap_closed": gap_closed(numbers, config, model),
         "training": dict(training),
@@ -140,10 +140,10 @@ def accuracy_table(metrics: Mapping[str, Any]) -> Table:
     """Return the table of accuracies, with published numbers for the same methods if there are any.
 
     Each model has a row. A published number is in the row of the model with the same method; published numbers without
-    such a model have rows of their own.
+    such a model have separate rows.
     """
     published = metrics.get("published") or []
-    beside = {one["model"]: one for one in published if one["model"] is not None}
+    published_for = {number["model"]: number for number in published if number["model"] is not None}
     head = ["Model", "Knows", "Source", "Target", "Spread", "Lowest seed", "Gap closed [%]"]
     rows = []
     for name, entry in metrics["models"].items():
@@ -155,29 +155,29 @@ def accuracy_table(metrics: Mapping[str, Any]) -> Table:
             Quantity(target["spread"]).cell(digits=2),
             Quantity(min(target["seeds"])).cell(digits=4),
             Quantity(entry["gap_closed"]["value"]).scaled(100.0).cell(digits=3),
-            *(_published(beside.get(name)) if published else ()),
+            *(_published(published_for.get(name)) if published else ()),
         ])  # fmt: skip
-    for one in published:
-        if one["model"] is None:
-            rows.append([Cell(one["method"], one["method"]), *[Cell("", None)] * 6, *_published(one)])
+    for number in published:
+        if number["model"] is None:
+            rows.append([Cell(number["method"], number["method"]), *[Cell("", None)] * 6, *_published(number)])
     counts = sorted({len(entry["accuracy"]["target"]["seeds"]) for entry in metrics["models"].values()})
     note = (
         f"Mean over {' or '.join(map(str, counts))} trainings, whole test sets; the interval has the spread of the "
-        "seeds and the size of the test set. A row that knows of random inversion was told something about the shift, "
-        "and stands beside the row that was not."
+        "seeds and the size of the test set. A model that knows of random inversion uses information about the shift; "
+        "compare it with the same model without this information."
     )
     if not published:
         return Table("Accuracy", head, rows, note)
     note += " Published numbers are of other networks and schedules."
-    return Table("Accuracy beside published numbers", [*head, "Published", "By"], rows, note)
+    return Table("Accuracy and published numbers", [*head, "Published", "By"], rows, note)
 
 
-def _published(one: Mapping[str, Any] | None) -> tuple[Cell, Cell]:
+def _published(number: Mapping[str, Any] | None) -> tuple[Cell, Cell]:
     """Return a published accuracy and its authors as cells."""
-    if one is None:
+    if number is None:
         return Cell("–"), Cell("–")
-    who = one["by"] if one["model"] is None else f"{one['method']}, {one['by']}"
-    return Quantity(one["accuracy"]).cell(digits=4), Cell(who, one["by"])
+    source = number["by"] if number["model"] is None else f"{number['method']}, {number['by']}"
+    return Quantity(number["accuracy"]).cell(digits=4), Cell(source, number["by"])
 
 
 def images_table(metrics: Mapping[str, Any]) -> Table:
@@ -185,10 +185,10 @@ def images_table(metrics: Mapping[str, Any]) -> Table:
     rows = [
         [
             Cell(side, side),
-            Cell(str(found["data"]), str(found["data"])),
-            *(Quantity.read(found, key).cell(digits=12) for key in ("train", "test", "classes")),
+            Cell(str(sample["data"]), str(sample["data"])),
+            *(Quantity.read(sample, key).cell(digits=12) for key in ("train", "test", "classes")),
         ]
-        for side, found in metrics["samples"].items()
+        for side, sample in metrics["samples"].items()
     ]
     return Table("Images", ["Side", "Data set", "To train on", "To test on", "Classes"], rows)
 
@@ -207,7 +207,7 @@ def score_columns(config: ImagesConfig, tests: Mapping[str, Images], scores: Map
         "label": np.concatenate([tests[side].label for side in SIDES]).astype(np.int16),
     }
     for model, score in scores.items():
-        for member, one in enumerate(score):
-            columns[f"{model}-{member}"] = one[:, 0].astype(np.int16)
-            columns[f"{model}-{member}-probability"] = one[:, 1].astype(np.float32)
+        for member, member_score in enumerate(score):
+            columns[f"{model}-{member}"] = member_score[:, 0].astype(np.int16)
+            columns[f"{model}-{member}-probability"] = member_score[:, 1].astype(np.float32)
     return columns

@@ -2,7 +2,7 @@
 
 Every digit of every font is drawn once at a large size. An image is one of these digits, rotated, sheared, stretched
 and moved, with other digits at its sides, in two colours, blurred, over clutter and noise. Thousands of images are made
-at a time.
+in a batch.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ def fonts() -> tuple[Path, ...]:
     from matplotlib import font_manager, get_data_path
 
     shipped = sorted((Path(get_data_path()) / "fonts" / "ttf").glob("*.ttf"))
-    found = sorted({Path(path) for path in font_manager.findSystemFonts()} | set(shipped))
-    named = [path for path in found if not any(part in path.name.lower() for part in _NO_DIGITS)]
+    paths = sorted({Path(path) for path in font_manager.findSystemFonts()} | set(shipped))
+    candidates = [path for path in paths if not any(part in path.name.lower() for part in _NO_DIGITS)]
     usable, seen = [], set()
-    for path in named:
+    for path in candidates:
         glyphs = _glyphs(path)
         if glyphs is None or glyphs.tobytes() in seen:
             continue
@@ -59,18 +59,18 @@ def glyph(text: str, path: Path) -> np.ndarray | None:
     ImageDraw.Draw(canvas).text((-left, -top), text, fill=255, font=font)
     scale = 0.8 * _LARGE / max(canvas.size)
     small = canvas.resize([max(1, round(side * scale)) for side in canvas.size], Image.Resampling.LANCZOS)
-    whole = Image.new("L", (_LARGE, _LARGE))
-    whole.paste(small, ((_LARGE - small.width) // 2, (_LARGE - small.height) // 2))
-    return np.asarray(whole)
+    image = Image.new("L", (_LARGE, _LARGE))
+    image.paste(small, ((_LARGE - small.width) // 2, (_LARGE - small.height) // 2))
+    return np.asarray(image)
 
 
 def _glyphs(path: Path) -> np.ndarray | None:
     """Return the ten digits [10, 48, 48] of a font, or None if it does not draw ten different digits."""
     drawn = [glyph(name, path) for name in digit_names()]
-    if any(one is None for one in drawn):
+    if any(digit is None for digit in drawn):
         return None
-    whole = np.stack([one for one in drawn if one is not None])
-    return whole if len({one.tobytes() for one in whole}) == 10 else None
+    digits = np.stack([digit for digit in drawn if digit is not None])
+    return digits if len({digit.tobytes() for digit in digits}) == 10 else None
 
 
 @functools.cache
@@ -111,19 +111,19 @@ def _digits(label: Tensor, glyphs: Tensor, generator: Generator) -> Tensor:
     masks = [_placed(glyphs[font, label], generator, uniform(n, generator, -0.1, 0.1)[:, 0])]
     for side in (-1.0, 1.0):
         other = torch.randint(10, (n,), generator=generator)
-        beside = _placed(glyphs[font, other], generator, side * uniform(n, generator, 1.25, 1.7)[:, 0])
-        masks.append(beside * (uniform(n, generator, 0.0, 1.0) < 0.5)[:, :, None].float())
+        neighbour = _placed(glyphs[font, other], generator, side * uniform(n, generator, 1.25, 1.7)[:, 0])
+        masks.append(neighbour * (uniform(n, generator, 0.0, 1.0) < 0.5)[:, :, None].float())
     mask = torch.stack(masks).amax(dim=0)[:, None]
     return finished(mask, generator)
 
 
-def _placed(glyph: Tensor, generator: Generator, aside: Tensor) -> Tensor:
-    """Rotate, shear, stretch and move glyphs [n, 48, 48] to the side (`aside`, in half widths): [n, 32, 32]."""
+def _placed(glyph: Tensor, generator: Generator, offset: Tensor) -> Tensor:
+    """Rotate, shear and stretch glyphs [n, 48, 48] and move them sideways (`offset`, in half widths): [n, 32, 32]."""
     n = len(glyph)
     turn, shear = uniform(n, generator, -0.25, 0.25)[:, 0], uniform(n, generator, -0.25, 0.25)[:, 0]
     across, down = uniform(n, generator, 1.0, 1.8)[:, 0], uniform(n, generator, 0.95, 1.4)[:, 0]
     cos, sin = turn.cos(), turn.sin()
-    upper = torch.stack([across * cos, across * (shear * cos - sin), -across * aside], dim=1)
+    upper = torch.stack([across * cos, across * (shear * cos - sin), -across * offset], dim=1)
     lower = torch.stack([down * sin, down * (shear * sin + cos), uniform(n, generator, -0.12, 0.12)[:, 0]], dim=1)
     grid = functional.affine_grid(torch.stack([upper, lower], dim=1), [n, 1, SIZE, SIZE], align_corners=False)
     return functional.grid_sample(glyph[:, None], grid, align_corners=False)[:, 0]
@@ -143,27 +143,27 @@ def finished(mask: Tensor, generator: Generator, ink: Tensor | None = None) -> T
 
     """
     n, _, rows, columns = mask.shape
-    ground = uniform(n, generator, 0.0, 1.0, 3)[:, :, None, None]
+    background = uniform(n, generator, 0.0, 1.0, 3)[:, :, None, None]
     coarse = torch.rand((n, 3, 4, 4), generator=generator) - 0.5
     clutter = functional.interpolate(coarse, size=(rows, columns), mode="bilinear", align_corners=False)
-    ground = ground + uniform(n, generator, 0.0, 0.5)[:, :, None, None] * clutter
+    background = background + uniform(n, generator, 0.0, 0.5)[:, :, None, None] * clutter
     if ink is None:
-        grey = ground.mean(dim=(1, 2, 3))
+        grey = background.mean(dim=(1, 2, 3))
         sign = torch.where(grey + uniform(n, generator, -0.3, 0.3)[:, 0] < 0.5, 1.0, -1.0)
         ink = (grey + sign * uniform(n, generator, 0.3, 0.8)[:, 0])[:, None, None, None]
         ink = ink + uniform(n, generator, -0.2, 0.2, 3)[:, :, None, None]
-    made = smoothed(ground * (1.0 - mask) + ink * mask, uniform(n, generator, 0.05, 1.3)[:, 0])
-    noise = uniform(n, generator, 0.0, 0.06)[:, :, None, None] * torch.randn(made.shape, generator=generator)
-    return (made + noise).clamp(0.0, 1.0)
+    images = smoothed(background * (1.0 - mask) + ink * mask, uniform(n, generator, 0.05, 1.3)[:, 0])
+    noise = uniform(n, generator, 0.0, 0.06)[:, :, None, None] * torch.randn(images.shape, generator=generator)
+    return (images + noise).clamp(0.0, 1.0)
 
 
 def smoothed(x: Tensor, sigma: Tensor) -> Tensor:
     """Blur images [n, c, h, w], each by a Gaussian with its own width [n] in pixels (cut off at 3 pixels)."""
     n, channels, rows, columns = x.shape
-    at = torch.arange(-3, 4, dtype=x.dtype)
-    line = torch.exp(-0.5 * (at / sigma[:, None]) ** 2)
-    line = (line / line.sum(dim=1, keepdim=True)).repeat_interleave(channels, dim=0)
+    offset = torch.arange(-3, 4, dtype=x.dtype)
+    kernel = torch.exp(-0.5 * (offset / sigma[:, None]) ** 2)
+    kernel = (kernel / kernel.sum(dim=1, keepdim=True)).repeat_interleave(channels, dim=0)
     flat = functional.pad(x, (3, 3, 3, 3), mode="replicate").reshape(1, n * channels, rows + 6, columns + 6)
-    flat = functional.conv2d(flat, line[:, None, None, :], groups=n * channels)
-    flat = functional.conv2d(flat, line[:, None, :, None], groups=n * channels)
+    flat = functional.conv2d(flat, kernel[:, None, None, :], groups=n * channels)
+    flat = functional.conv2d(flat, kernel[:, None, :, None], groups=n * channels)
     return flat.reshape(n, channels, rows, columns)

@@ -60,8 +60,8 @@ def read_part(folder: Path, name: str) -> Stored:
         # copy-on-write: torch warns about maps that are read-only
         pixels = np.load(folder / f"{name}.pixels.npy", mmap_mode="c")
         grey = pixels.shape[3] == 1  # the same bytes in both orders
-        turned = pixels.reshape(len(pixels), 1, *pixels.shape[1:3]) if grey else pixels.transpose(0, 3, 1, 2)
-        return Stored(turned, np.load(folder / f"{name}.label.npy"))
+        channels_first = pixels.reshape(len(pixels), 1, *pixels.shape[1:3]) if grey else pixels.transpose(0, 3, 1, 2)
+        return Stored(channels_first, np.load(folder / f"{name}.label.npy"))
 
 
 def classes_in(folder: Path) -> tuple[str, ...]:
@@ -89,11 +89,11 @@ class ImageJob(TrainingJob):
             source, held_source = _split(source, self.seed)
             target, held_target = (None, None) if target is None else _split(target, self.seed + 1)
             validation = held_source, held_target
-        followed = self._followed()
+        tracked = self._tracked_images()
 
         def on_epoch(history: History) -> None:
-            if followed is not None:
-                follow(history, network, followed)
+            if tracked is not None:
+                record_target_accuracy(history, network, tracked)
             progress(history.epochs, section.training.epochs)
 
         history = trainer.fit(
@@ -102,7 +102,9 @@ class ImageJob(TrainingJob):
         )  # fmt: skip
         self.folder.mkdir(parents=True, exist_ok=True)
         network.save(self.folder / f"{self.stem}.safetensors")
-        score = np.concatenate([said(network, read_part(self.table, f"{side}_test"), side) for side in SIDES])
+        score = np.concatenate(
+            [predicted_classes(network, read_part(self.table, f"{side}_test"), side) for side in SIDES]
+        )
         about = {
             **history.about(),
             "seed": self.seed,
@@ -110,13 +112,13 @@ class ImageJob(TrainingJob):
         }
         return score, about, history.to_dict()["columns"]
 
-    def _followed(self) -> Stored | None:
+    def _tracked_images(self) -> Stored | None:
         images = self.config.evaluation.track
         if images is None:
             return None
-        whole = read_part(self.table, "target_test")
-        chosen = np.sort(np.random.default_rng(self.config.seed).permutation(len(whole.label))[:images])
-        return Stored(whole.pixels[chosen], whole.label[chosen])
+        test = read_part(self.table, "target_test")
+        rows = np.sort(np.random.default_rng(self.config.seed).permutation(len(test.label))[:images])
+        return Stored(test.pixels[rows], test.label[rows])
 
 
 SIDES = ("source", "target")
@@ -140,7 +142,7 @@ def rows_of(section: ImageModelConfig, table: Path) -> tuple[DomainRows, DomainR
     The latter are None for a model that does not adapt to the target.
     """
     change = augmentation(section.augment)
-    other = change if section.augment_target is None else augmentation(section.augment_target)
+    target_change = change if section.augment_target is None else augmentation(section.augment_target)
 
     def rows(parts: Sequence[Stored], labelled: bool) -> DomainRows:
         pixels = parts[0].pixels if len(parts) == 1 else np.concatenate([part.pixels for part in parts])
@@ -149,10 +151,10 @@ def rows_of(section: ImageModelConfig, table: Path) -> tuple[DomainRows, DomainR
         weights = {BALANCED: weight} if section.balance else {}
         if labelled:
             return DomainRows(pixels, {"class": label}, weights, transform=change)
-        return DomainRows(pixels, weights=weights, transform=other)
+        return DomainRows(pixels, weights=weights, transform=target_change)
 
-    named = {"source": ("source_train",), "target": ("target_train",), "both": ("source_train", "target_train")}
-    labelled = rows([read_part(table, name) for name in named[section.train_on]], labelled=True)
+    parts_of_side = {"source": ("source_train",), "target": ("target_train",), "both": ("source_train", "target_train")}
+    labelled = rows([read_part(table, name) for name in parts_of_side[section.train_on]], labelled=True)
     adapts = section.domain is not None and section.domain.method_name != "none"
     return labelled, rows([read_part(table, "target_train")], labelled=False) if adapts else None
 
@@ -166,8 +168,8 @@ def balanced(label: NDArray[np.int64]) -> NDArray[np.float64]:
 
 def _split(rows: DomainRows, seed: int) -> tuple[DomainRows, DomainRows]:
     """Return rows for training and a tenth of the rows that is held out."""
-    held = np.random.default_rng(seed).permutation(len(rows)) % _HELD_OUT == 0
-    return rows.select(~held), rows.select(held)
+    held_out = np.random.default_rng(seed).permutation(len(rows)) % _HELD_OUT == 0
+    return rows.select(~held_out), rows.select(held_out)
 
 
 def build_network(section: ImageModelConfig, channels: int, size: int, table: Path, seed: int) -> Network:
@@ -184,11 +186,11 @@ def build_network(section: ImageModelConfig, channels: int, size: int, table: Pa
     classes = classes_in(table)
     metadata = {"classes": list(classes), "channels": channels, "size": size}
     with seeded(seed):
-        made = empty_network(section, channels, size, len(classes), metadata)
-    inputs = made.encoder[0]  # type: ignore[index]
+        network = empty_network(section, channels, size, len(classes), metadata)
+    inputs = network.encoder[0]  # type: ignore[index]
     if isinstance(inputs, PixelInputs):
         inputs.mean.copy_(channel_means(read_part(table, "source_train").pixels))
-    return made
+    return network
 
 
 def empty_network(
@@ -205,8 +207,8 @@ def empty_network(
         domain = section.domain
         view = augmentation((*section.augment, *domain.view)) if domain.view else None
         comparison = Comparison(width, classes, weight=weight, transform=view)
-        more, terms = build(domain.methods(hidden=domain_widths), comparison)
-        parts += more
+        domain_heads, terms = build(domain.methods(hidden=domain_widths), comparison)
+        parts += domain_heads
     return Network(body, parts, terms=terms, normalization=None, metadata=metadata)
 
 
@@ -252,19 +254,19 @@ def trainer_of(section: ImageModelConfig, job: ImageJob) -> Trainer:
     )
 
 
-def said(network: Network, images: Stored, side: str) -> NDArray[np.float32]:
+def predicted_classes(network: Network, images: Stored, side: str) -> NDArray[np.float32]:
     """Return the class that a network predicts for each image, and its probability: [n, 2]."""
     probability = network.predict(images.pixels, head="class", domain=side)
     label = probability.argmax(axis=1)
     return np.stack([label.astype(np.float32), probability.max(axis=1)], axis=1)
 
 
-def follow(history: History, network: Network, images: Stored) -> None:
+def record_target_accuracy(history: History, network: Network, images: Stored) -> None:
     """Write the accuracy on some target images into the history.
 
     The accuracy is only drawn in a figure; no choice is made with it.
     """
-    right = said(network, images, "target")[:, 0] == images.label
+    correct = predicted_classes(network, images, "target")[:, 0] == images.label
     column = history.columns.setdefault("target_accuracy", [])
     column += [math.nan] * (history.epochs - len(column))
-    column[-1] = float(right.mean())
+    column[-1] = float(correct.mean())

@@ -40,9 +40,9 @@ class SpeechKind(Kind):
     )  # fmt: skip
     sections: ClassVar[Mapping[str, tuple[str, str]]] = {
         "summary": ("Words", "How often are words wrong?"),
-        "inputs": ("Sound", "What is heard, and in which state is it?"),
+        "inputs": ("Sound", "What are the recordings, and the state of each frame?"),
         "separation": ("Conditions", "Which words, which speakers, which noises?"),
-        "domains": ("Noise", "Does the embedding still tell the noise?"),
+        "domains": ("Noise", "Can the noise still be recognised from the embedding?"),
         "adaptation": ("Adaptation", "What did the domain head change?"),
     }
 
@@ -62,7 +62,7 @@ class SpeechKind(Kind):
         return self._material
 
     def check(self, progress: Send, *, every_file: bool = False) -> tuple[list[str], list[str]]:
-        """Return a line each on utterances, noises and rooms; all are read, and what is missing is a problem."""
+        """Read everything; return a line for utterances, noises and rooms each, or the problem if a file is missing."""
         try:
             self.load(progress)
         except (SourceError, DataError) as error:
@@ -85,21 +85,21 @@ class SpeechKind(Kind):
         corpus, noises = self.material.corpus, self.material.noises
         lines = [
             f"{len(corpus)} utterances, {len(corpus.speakers)} speakers, {corpus.tape.seconds:.0f} s: {corpus.origin}",
-            f"{len(self.material.seen)} noises in training, {len(self.material.unseen)} in tests alone: "
+            f"{len(self.material.seen)} noises in training, {len(self.material.unseen)} only in tests: "
             f"{', '.join(noises.names[number] for number in self.material.unseen) or 'none'}",
         ]
         return [*lines, *([f"{len(self.material.rooms)} rooms"] if self.material.rooms else [])]
 
     def contents(self) -> Iterable[tuple[str, Array]]:
-        """All samples of speech and noise, the rooms, who speaks and what is said."""
+        """Yield all samples of speech and noise, the rooms, and the words and speakers."""
         material, corpus = self.material, self.material.corpus
         yield "speech", corpus.tape.samples.numpy()
         yield "noise to train on", material.noises.train.tape.samples.numpy()
         yield "noise to test with", material.noises.test.tape.samples.numpy()
         for name, room in zip(material.rooms, material.responses, strict=True):
             yield f"room {name}", room.numpy()
-        told = [corpus.names, corpus.words, corpus.vocabulary, corpus.speakers, corpus.speaker.tolist()]
-        yield "words and speakers", np.frombuffer(json.dumps(told).encode(), np.uint8)
+        description = [corpus.names, corpus.words, corpus.vocabulary, corpus.speakers, corpus.speaker.tolist()]
+        yield "words and speakers", np.frombuffer(json.dumps(description).encode(), np.uint8)
 
     def aligner(self, fold: int) -> Aligner:
         """Return the aligner of a fold, trained on the recordings that come with their words."""
@@ -113,7 +113,7 @@ class SpeechKind(Kind):
         return self._aligners[fold]
 
     def jobs(self, run: Path, work: Path, device: str) -> list[SpeechJob]:
-        """Every model for every seed and fold; leaves recordings and aligners in `work`."""
+        """Return the trainings of every model, seed and fold; write recordings and aligners to `work`."""
         from hepda.speech.dataset.material import (
             alignment_of,
             read_aligner,
@@ -137,22 +137,22 @@ class SpeechKind(Kind):
         return jobs_of(self.config, self.material, table, run, work, device)
 
     def combine(self, results: Sequence[TrainingResult]) -> dict[str, Array]:
-        """Scores [members, rows, 3] of each model: its trainings fold after fold."""
-        found = {}
+        """Return the scores [members, rows, 3] of each model: its trainings, fold after fold."""
+        scores = {}
         for model in self.config.models:
-            own = sorted((r for r in results if r.model == model), key=lambda r: (r.member, r.fold))
-            members = [[r.score for r in own if r.member == member] for member in range(self.config.seeds)]
-            found[model] = np.stack([np.concatenate(parts) for parts in members])
-        return found
+            of_model = sorted((r for r in results if r.model == model), key=lambda r: (r.member, r.fold))
+            members = [[r.score for r in of_model if r.member == member] for member in range(self.config.seeds)]
+            scores[model] = np.stack([np.concatenate(parts) for parts in members])
+        return scores
 
     def table(self) -> TrialTable:
-        """Return what each row of a score is."""
+        """Return the table that describes each row of a score."""
         from hepda.speech.results.numbers import table_of
 
         return table_of(self.config, self.material)
 
     def score_columns(self, scores: Mapping[str, Array]) -> dict[str, Any]:
-        """Return a row an utterance under a condition, and columns for every model and seed."""
+        """Return the columns of scores.parquet: a row for each utterance and condition."""
         table, corpus, names = self.table(), self.material.corpus, self.material.noises.names
         columns: dict[str, Any] = {
             "utterance": [corpus.names[number] for number in table.utterance],
@@ -172,8 +172,8 @@ class SpeechKind(Kind):
 
     def saved_scores(self, run: Path) -> dict[str, Array]:
         """Return the scores of scores.parquet. Raises ConfigError if they are not those of the recordings read now."""
-        wanted = [f"{m}.{s}.{c}" for m in self.config.models for s in range(self.config.seeds) for c in _COLUMNS]
-        saved, table = run_directory.read_scores(run, {"utterance": "OUS"} | dict.fromkeys(wanted, "f")), self.table()
+        columns = [f"{m}.{s}.{c}" for m in self.config.models for s in range(self.config.seeds) for c in _COLUMNS]
+        saved, table = run_directory.read_scores(run, {"utterance": "OUS"} | dict.fromkeys(columns, "f")), self.table()
         names = [self.material.corpus.names[number] for number in table.utterance]
         if saved["utterance"].to_pylist() != names:
             raise ConfigError(
@@ -188,7 +188,7 @@ class SpeechKind(Kind):
         }  # fmt: skip
 
     def files(self) -> Any:
-        """Where the utterances are from, every file of noise, the rooms."""
+        """Return the origin of the utterances, every file of noise, and the rooms."""
         return {
             "speech": self.material.corpus.origin,
             "utterances": len(self.material.corpus),
@@ -198,24 +198,24 @@ class SpeechKind(Kind):
             "rooms": list(self.material.rooms),
         }
 
-    def heard(self, model: str, run: Path) -> TrainingLog:
-        """Return what is known of the trainings of a model."""
+    def training_log(self, model: str, run: Path) -> TrainingLog:
+        """Return the manifest entries of the trainings of a model."""
         from hepda.speech.results.numbers import TrainingLog
 
-        told = run_directory.read_json(run / "manifest.json")["training"]
-        about = {name: entry for name, entry in told.items() if name.rpartition("-fold")[0] == model}
+        trainings = run_directory.read_json(run / "manifest.json")["training"]
+        about = {name: entry for name, entry in trainings.items() if name.rpartition("-fold")[0] == model}
         noises = tuple(tuple(about[f"{model}-fold0-member{member}"]["noises"]) for member in range(self.config.seeds))
         return TrainingLog(noises, tuple(about.values()))
 
     def measure(self, scores: Mapping[str, Array], judging: RunContext) -> dict[str, Any]:
-        """Word error rates, frame accuracies, probes, paired differences."""
+        """Return word error rates, frame accuracies, probes and paired differences."""
         from hepda.speech.results.numbers import comparison, key_of, model_numbers, quoted
 
         table, models = self.table(), {}
         for model, score in scores.items():
-            found = model_numbers(self.config, self.material, table, score, self.heard(model, judging.run))
+            numbers = model_numbers(self.config, self.material, table, score, self.training_log(model, judging.run))
             models[model] = {
-                "title": self.config.models[model].title or model, **found, "training": judging.training[model],
+                "title": self.config.models[model].title or model, **numbers, "training": judging.training[model],
             }  # fmt: skip
         self._numbers = models
         reversing = [m for m, s in self.config.models.items() if s.domain and (s.domain.alpha or 0.0) > 0.0]
@@ -226,11 +226,11 @@ class SpeechKind(Kind):
             "baseline": self.config.baseline,
             "chosen": chosen,
             "models": models,
-            "comparison": comparison(self.config, {m: found["seeds"] for m, found in models.items()}),
+            "comparison": comparison(self.config, {m: numbers["seeds"] for m, numbers in models.items()}),
         }
 
     def draw(self, scores: Mapping[str, Array], judging: RunContext, folder: Path) -> list[ReportFigure | NotDrawn]:
-        """Every figure, PNG and PDF."""
+        """Draw every figure, as PNG and PDF."""
         from hepda.report.page import save_drawings
         from hepda.speech.results.figures import SpeechFigureData, drawings
 
@@ -240,36 +240,36 @@ class SpeechKind(Kind):
         return save_drawings(drawings, scene, folder, judging.processes, judging.progress)
 
     def conclusions(self, metrics: Mapping[str, Any]) -> list[str]:
-        """Which models make fewer word errors than the baseline, and which cannot be told from it."""
+        """Say which models make fewer word errors than the baseline, and which cannot be distinguished from it."""
         from hepda.speech.results.tables import conclusions
 
         return conclusions(metrics)
 
     def tables(self, metrics: Mapping[str, Any]) -> dict[str, list[PageTable]]:
-        """Errors, differences, probes, speakers."""
+        """Return the tables of errors, differences, probes and speakers."""
         from hepda.report.reading import training_table
         from hepda.speech.results.tables import tables
 
-        found = tables(metrics)
-        return found | {"training": [training_table(metrics), *found.get("training", [])]}
+        by_section = tables(metrics)
+        return by_section | {"training": [training_table(metrics), *by_section.get("training", [])]}
 
     def terminal(self, metrics: Mapping[str, Any]) -> NumberTable:
         """Return the word error rates."""
         return number_table(metrics, self.headline_table(metrics))
 
     def headline_table(self, metrics: Mapping[str, Any]) -> PageTable:
-        """Word error rates with their intervals."""
+        """Return the table of word error rates with their intervals."""
         from hepda.speech.results.tables import errors_table
 
         return errors_table(metrics)
 
     def headline_metrics(self, metrics: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-        """Word error rates at the quoted conditions."""
+        """Return the word error rates at the quoted conditions."""
         from hepda.speech.results.tables import in_sentence
 
         def rate(entry: Mapping[str, Any], key: str) -> dict[str, float | None]:
-            found = entry["word_error_rate"][key]
-            return {end: None if found[end] is None else 100.0 * found[end] for end in ("value", "low", "high")}
+            errors = entry["word_error_rate"][key]
+            return {end: None if errors[end] is None else 100.0 * errors[end] for end in ("value", "low", "high")}
 
         models, keys = metrics["models"].items(), metrics["quoted"]
         return {f"Word errors, {in_sentence(key)} [%]": {m: rate(e, key) for m, e in models} for key in keys}

@@ -59,11 +59,11 @@ def test_scikit_learn_compares_numbers_in_other_settings(kind: type, settings: d
 def test_a_weight_is_as_many_rows_to_the_last_bit() -> None:
     x, y, other = data(60)
     rng = np.random.default_rng(3)
-    times, there = rng.integers(0, 4, 60), rng.integers(0, 4, 60)
-    weighted = DANNClassifier(**SMALL).fit(x, y, X_target=other, sample_weight=times, target_weight=there)
+    times, target_times = rng.integers(0, 4, 60), rng.integers(0, 4, 60)
+    weighted = DANNClassifier(**SMALL).fit(x, y, X_target=other, sample_weight=times, target_weight=target_times)
     order = rng.permutation(times.sum())
     repeated = DANNClassifier(**SMALL).fit(
-        x.repeat(times, axis=0)[order], y.repeat(times)[order], X_target=other.repeat(there, axis=0)
+        x.repeat(times, axis=0)[order], y.repeat(times)[order], X_target=other.repeat(target_times, axis=0)
     )
     assert np.array_equal(weighted.decision_function(x), repeated.decision_function(x))
     assert np.array_equal(weighted.transform(other), repeated.transform(other))
@@ -82,8 +82,8 @@ def test_weights_of_both_signs_are_not_added_to_each_other() -> None:
 def test_a_row_alone_is_scored_as_among_others_and_the_type_is_kept() -> None:
     x, y, other = data(100)
     model = DANNClassifier(random_state=0).fit(x, y, X_target=other)
-    whole, alone = model.decision_function(x), np.concatenate([model.decision_function(row[None]) for row in x])
-    assert np.abs(whole - alone).max() < 1e-12
+    together, single = model.decision_function(x), np.concatenate([model.decision_function(row[None]) for row in x])
+    assert np.abs(together - single).max() < 1e-12
     assert model.transform(x).dtype == np.float64
     assert model.transform(x.astype(np.float32)).dtype == np.float32
     assert next(model.network_.parameters()).dtype == torch.float32
@@ -122,9 +122,9 @@ def test_one_table_with_sample_domain_is_the_same_as_two_tables() -> None:
     two = DANNClassifier(**SMALL).fit(x, y, X_target=other, sample_weight=weight[:400], target_weight=weight[400:])
     together, label = np.concatenate([x, other]), np.concatenate([y, np.full(400, "unknown")])
     domain = np.repeat([1, -2], 400)
-    one = DANNClassifier(**SMALL).fit(together, label, sample_weight=weight, sample_domain=domain)
-    assert np.array_equal(one.decision_function(x), two.decision_function(x))
-    assert one.classes_.tolist() == ["background", "signal"]
+    joint = DANNClassifier(**SMALL).fit(together, label, sample_weight=weight, sample_domain=domain)
+    assert np.array_equal(joint.decision_function(x), two.decision_function(x))
+    assert joint.classes_.tolist() == ["background", "signal"]
 
 
 def test_mask_and_domain_weight_choose_what_is_compared() -> None:
@@ -149,8 +149,8 @@ def test_without_target_or_strength_it_is_a_plain_network() -> None:
 
 def test_pandas_names_are_kept_and_asked_for() -> None:
     x, y, other = data()
-    frame, there = pd.DataFrame(x, columns=list("abcd")), pd.DataFrame(other, columns=list("abcd"))
-    model = DANNClassifier(**SMALL).fit(frame, y, X_target=there)
+    frame, target_frame = pd.DataFrame(x, columns=list("abcd")), pd.DataFrame(other, columns=list("abcd"))
+    model = DANNClassifier(**SMALL).fit(frame, y, X_target=target_frame)
     assert model.feature_names_in_.tolist() == list("abcd")
     with pytest.raises(ValueError, match="feature names"):
         model.predict(frame[list("dcba")])

@@ -66,8 +66,8 @@ def by_layer(layer: Callable[[int], nn.Module]) -> Found:
         encoder = nn.Sequential(nn.Linear(6, 8), layer(8), nn.ReLU())
         heads, terms = build(methods_of("vada", schedule="constant", hidden=(8,)), Comparison(8, weight="domain"))
         net = Network(encoder, [Head("class", mlp(8, [], 1)), *heads], terms=terms)
-    found = trained(net, *rows(2), precision="float64")  # torch sums the rows of a batch in another order
-    return np.concatenate([found, *(b.double().numpy().ravel() for b in net.buffers())])
+    history = trained(net, *rows(2), precision="float64")  # torch sums the rows of a batch in another order
+    return np.concatenate([history, *(b.double().numpy().ravel() for b in net.buffers())])
 
 
 def by_tail() -> Found:
@@ -107,11 +107,11 @@ def worker(folder: str) -> None:
     """What each of the two processes runs; it starts below."""
     torch.set_num_threads(1)
     init()
-    found = {name: case() for name, case in CASES.items()} | {"resumed": resumed(folder)}
+    results = {name: case() for name, case in CASES.items()} | {"resumed": resumed(folder)}
     shutdown()
     threads = [comm.read_text() for comm in Path("/proc/self/task").glob("*/comm")]
     assert not any("gloo" in name for name in threads), threads  # one that works on would abort the process at its end
-    np.savez(Path(folder) / f"found{os.environ['RANK']}.npz", **found)
+    np.savez(Path(folder) / f"found{os.environ['RANK']}.npz", **results)
 
 
 @pytest.fixture(scope="module")
@@ -127,11 +127,13 @@ def of_two(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Found]]:
         Trainer(**STEPS, batch_size=101).fit(network(), *rows(2), checkpoint=folder / "checkpoint0", on_epoch=stop)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        said = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
+        environment = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
     call = f"from tests.adversarial.test_distributed import worker; worker({str(folder)!r})"
     path = {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
     started = [
-        subprocess.Popen([sys.executable, "-c", call], env={**os.environ, **said, **path, "RANK": str(rank)}, cwd=ROOT)
+        subprocess.Popen(
+            [sys.executable, "-c", call], env={**os.environ, **environment, **path, "RANK": str(rank)}, cwd=ROOT
+        )
         for rank in range(2)
     ]
     assert [process.wait(timeout=240) for process in started] == [0, 0]
@@ -142,14 +144,14 @@ def of_two(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Found]]:
 @pytest.mark.parametrize("case", CASES)
 def test_two_processes_are_one_with_the_same_batch(of_two: list[dict[str, Found]], case: str) -> None:
     expected = CASES[case]()
-    for found in of_two:
-        assert np.abs(found[case] - expected).max() < 1e-5
+    for results in of_two:
+        assert np.abs(results[case] - expected).max() < 1e-5
 
 
 @pytest.mark.slow
 def test_a_checkpoint_is_read_by_all_processes(of_two: list[dict[str, Found]], tmp_path: Path) -> None:
-    for found in of_two:
-        assert np.abs(found["resumed"] - resumed(str(tmp_path))).max() < 1e-5
+    for results in of_two:
+        assert np.abs(results["resumed"] - resumed(str(tmp_path))).max() < 1e-5
 
 
 def test_alone_there_is_nothing_to_join() -> None:
@@ -162,8 +164,8 @@ def test_alone_there_is_nothing_to_join() -> None:
 
 
 def test_a_batch_is_not_smaller_than_the_processes_are_many() -> None:
-    from hepda.adversarial.data.batches import DomainTable, PairedBatches
+    from hepda.adversarial.data.batches import DomainTable, PairedBatches, Placement
 
     table = DomainTable(torch.zeros(3, 2), torch.zeros(3, 1))
     with pytest.raises(ConfigError, match="3 rows of a domain cannot be shared by 4"):
-        PairedBatches(table, None, 10, None, 0, torch.device("cpu"), 3, 4)
+        PairedBatches(table, None, 10, None, 0, Placement(torch.device("cpu"), 3, 4))

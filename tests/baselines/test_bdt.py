@@ -46,17 +46,17 @@ def train(library, train_events, validation=None, seed=1, **keys):
     return bdt.fit(settings(library, **keys), train_events, validation, seed=seed)
 
 
-def rows(given, index):
-    return bdt.TrainingEvents(given.features[index], given.label[index], given.weight[index])
+def rows(events, index):
+    return bdt.TrainingEvents(events.features[index], events.label[index], events.weight[index])
 
 
 def test_trees_separate_and_scores_are_probabilities(library):
-    found = train(library, events())
+    trees = train(library, events())
     test = events(seed=9)
-    score = found.predict(test.features)
+    score = trees.predict(test.features)
     assert score.dtype == np.float32 and score.shape == (1500,) and 0 <= score.min() < score.max() <= 1
     assert auc(score[:400], test.label[:400], np.ones(400)) > 0.65
-    assert found.trees == 15 and found.library == library and found.note is None
+    assert trees.trees == 15 and trees.library == library and trees.note is None
 
 
 def test_the_same_seed_gives_the_same_numbers(library):
@@ -66,12 +66,12 @@ def test_the_same_seed_gives_the_same_numbers(library):
 
 
 def test_weights_reach_the_fit(library):
-    given = events()
-    region = given.features[:, 3] > 0
+    train_events = events()
+    region = train_events.features[:, 3] > 0
     # There the signal counts next to nothing, so the score must fall; elsewhere all is as it was.
-    light = np.where(region & (given.label == 1), 0.05, 1.0)
-    plain = train(library, dataclasses.replace(given, weight=np.ones(1500)))
-    tilted = train(library, dataclasses.replace(given, weight=light))
+    light = np.where(region & (train_events.label == 1), 0.05, 1.0)
+    plain = train(library, dataclasses.replace(train_events, weight=np.ones(1500)))
+    tilted = train(library, dataclasses.replace(train_events, weight=light))
     test = events(seed=9).features
     up = test[:, 3] > 0.2
     assert tilted.predict(test[up]).mean() < 0.6 * plain.predict(test[up]).mean()
@@ -81,67 +81,71 @@ def test_weights_reach_the_fit(library):
 def test_a_weight_of_two_is_a_duplicated_row(library):
     # scikit-learn and LightGBM count rows in a leaf, so the least number is 1 here: with any other, a doubled
     # row counts twice in it and a weight of 2 once. Few feature values keep the bins the same.
-    given = events(levels=12)
+    train_events = events(levels=12)
     twice = np.random.default_rng(5).random(1500) < 0.3
-    heavy = dataclasses.replace(given, weight=np.where(twice, 2.0, 1.0))
-    copied = rows(given, np.concatenate([np.arange(1500), np.flatnonzero(twice)]))
+    heavy = dataclasses.replace(train_events, weight=np.where(twice, 2.0, 1.0))
+    copied = rows(train_events, np.concatenate([np.arange(1500), np.flatnonzero(twice)]))
     copied = dataclasses.replace(copied, weight=np.ones(len(copied.label)))
     test = events(seed=9, levels=12).features
     keys = {"min_samples": 1, "l2": 1.0}
     by_weight, by_copy = (train(library, part, **keys).predict(test) for part in (heavy, copied))
     assert by_weight == pytest.approx(by_copy, abs=2e-5)
-    unweighted = train(library, dataclasses.replace(given, weight=np.ones(1500)), **keys).predict(test)
+    unweighted = train(library, dataclasses.replace(train_events, weight=np.ones(1500)), **keys).predict(test)
     assert np.abs(by_weight - unweighted).max() > 0.01
 
 
 def test_a_weight_of_zero_is_an_absent_row(library):
-    given = events()
+    train_events = events()
     absent = np.random.default_rng(5).random(1500) < 0.4
-    silent = dataclasses.replace(given, weight=np.where(absent, 0.0, given.weight))
+    silent = dataclasses.replace(train_events, weight=np.where(absent, 0.0, train_events.weight))
     test = events(seed=9).features
-    assert np.array_equal(train(library, silent).predict(test), train(library, rows(given, ~absent)).predict(test))
+    assert np.array_equal(
+        train(library, silent).predict(test), train(library, rows(train_events, ~absent)).predict(test)
+    )
 
 
 def test_negative_weights_count_by_their_absolute_value_and_it_is_said(library, tmp_path):
-    given = events(negative=0.15)
-    found = train(library, given, events(seed=3, negative=0.15), patience=5)
-    share = np.mean(given.weight < 0)
-    assert found.negative == pytest.approx(share)
-    assert "absolute value" in found.note and f"{100 * share:.1f} %" in found.note
-    found.save(tmp_path, "fold0", {})
+    train_events = events(negative=0.15)
+    trees = train(library, train_events, events(seed=3, negative=0.15), patience=5)
+    share = np.mean(train_events.weight < 0)
+    assert trees.negative == pytest.approx(share)
+    assert "absolute value" in trees.note and f"{100 * share:.1f} %" in trees.note
+    trees.save(tmp_path, "fold0", {})
     loaded, about = bdt.load(tmp_path, "fold0")
-    assert about["negative_weights"] == {"policy": "absolute", "share": share} and loaded.note == found.note
-    scaled = np.abs(given.weight)
+    assert about["negative_weights"] == {"policy": "absolute", "share": share} and loaded.note == trees.note
+    scaled = np.abs(train_events.weight)
     for value in (0, 1):
-        scaled[given.label == value] *= given.weight[given.label == value].sum() / scaled[given.label == value].sum()
-    by_hand = train(library, dataclasses.replace(given, weight=scaled)).predict(given.features)
-    assert np.array_equal(train(library, given).predict(given.features), by_hand)
+        scaled[train_events.label == value] *= (
+            train_events.weight[train_events.label == value].sum() / scaled[train_events.label == value].sum()
+        )
+    by_hand = train(library, dataclasses.replace(train_events, weight=scaled)).predict(train_events.features)
+    assert np.array_equal(train(library, train_events).predict(train_events.features), by_hand)
 
 
 def test_signs_do_not_spoil_the_trees():
     """With the signs in the sums of a leaf this AUC is 0.03 lower and scores of 0 and 1 appear."""
-    given, test = events(4000, negative=0.2), events(seed=9)
+    train_events, test = events(4000, negative=0.2), events(seed=9)
     keys = {"iterations": 40, "max_leaves": 31}
-    signed = train("sklearn", given, **keys).predict(test.features)
-    unsigned = train("sklearn", dataclasses.replace(given, weight=np.abs(given.weight)), **keys)
+    signed = train("sklearn", train_events, **keys).predict(test.features)
+    unsigned = train("sklearn", dataclasses.replace(train_events, weight=np.abs(train_events.weight)), **keys)
     expected = auc(unsigned.predict(test.features), test.label, np.ones(1500))
     assert auc(signed, test.label, np.ones(1500)) == pytest.approx(expected, abs=0.01)
     assert signed.min() > 0.001 and signed.max() < 0.999
 
 
 def test_usable_weights_keep_the_signed_sum_of_each_class():
-    given = bdt.TrainingEvents(
+    signed = bdt.TrainingEvents(
         np.arange(6, dtype=np.float32)[:, None],
         np.array([1, 1, 1, 0, 0, 0], np.int8),
         np.array([2.0, -1.0, 1.0, 3.0, 0.0, 1.0]),
     )
-    kept, negative = bdt.usable(given)
+    positive, negative = bdt.usable(signed)
     assert negative == pytest.approx(1 / 6)
-    assert kept.weight == pytest.approx([1.0, 0.5, 0.5, 3.0, 1.0])
-    assert kept.features[:, 0].tolist() == [0, 1, 2, 3, 5] and kept.label.tolist() == [1, 1, 1, 0, 0]
-    assert given.weight[1] == -1.0  # what was handed in stays
+    assert positive.weight == pytest.approx([1.0, 0.5, 0.5, 3.0, 1.0])
+    assert positive.features[:, 0].tolist() == [0, 1, 2, 3, 5] and positive.label.tolist() == [1, 1, 1, 0, 0]
+    assert signed.weight[1] == -1.0  # what was handed in stays
     with pytest.raises(DataError, match=r"class 1 add up to -1"):
-        bdt.usable(dataclasses.replace(given, weight=np.array([1.0, -2.0, 0.0, 1.0, 1.0, 1.0])))
+        bdt.usable(dataclasses.replace(signed, weight=np.array([1.0, -2.0, 0.0, 1.0, 1.0, 1.0])))
 
 
 def test_training_stops_on_the_validation_events(library):
@@ -158,28 +162,30 @@ def test_training_stops_on_the_validation_events(library):
 
 
 def test_only_the_trees_up_to_the_best_are_kept(library):
-    given, held = events(), events(seed=3)
+    train_events, validation = events(), events(seed=3)
     keys = {"iterations": 150, "learning_rate": 0.3, "max_leaves": 16}
-    stopped = train(library, given, held, patience=10, **keys)
-    again = train(library, given, **(keys | {"iterations": stopped.trees}))
+    stopped = train(library, train_events, validation, patience=10, **keys)
+    again = train(library, train_events, **(keys | {"iterations": stopped.trees}))
     assert stopped.trees < 140
-    assert stopped.predict(held.features) == pytest.approx(again.predict(held.features), abs=1e-6)
+    assert stopped.predict(validation.features) == pytest.approx(again.predict(validation.features), abs=1e-6)
 
     def loss(trees):
-        score = train(library, given, **(keys | {"iterations": trees})).predict(held.features).astype(float)
-        right = np.where(held.label == 1, score, 1 - score)
-        return -np.average(np.log(right), weights=held.weight)
+        score = (
+            train(library, train_events, **(keys | {"iterations": trees})).predict(validation.features).astype(float)
+        )
+        right = np.where(validation.label == 1, score, 1 - score)
+        return -np.average(np.log(right), weights=validation.weight)
 
     assert loss(stopped.trees) <= min(loss(stopped.trees + 1), loss(stopped.trees + 5), loss(stopped.trees + 10))
 
 
 def test_save_and_load_give_the_same_scores_without_a_pickle(library, tmp_path):
-    found = train(library, events(), events(seed=3), patience=5)
-    found.save(tmp_path / "models" / "bdt", "fold0-member0", {"features": ["a", "b", "c", "d"]})
+    trees = train(library, events(), events(seed=3), patience=5)
+    trees.save(tmp_path / "models" / "bdt", "fold0-member0", {"features": ["a", "b", "c", "d"]})
     loaded, about = bdt.load(tmp_path / "models" / "bdt", "fold0-member0")
     test = events(seed=9).features
-    assert np.array_equal(loaded.predict(test), found.predict(test))
-    assert loaded.trees == found.trees and about["features"] == ["a", "b", "c", "d"]
+    assert np.array_equal(loaded.predict(test), trees.predict(test))
+    assert loaded.trees == trees.trees and about["features"] == ["a", "b", "c", "d"]
     assert about["library"] == library and about["negative_weights"] is None
     files = {path.name for path in (tmp_path / "models" / "bdt").iterdir()}
     assert files == {f"fold0-member0{bdt.SUFFIX[library]}", "fold0-member0.metadata.json"}
@@ -190,8 +196,8 @@ def test_save_and_load_give_the_same_scores_without_a_pickle(library, tmp_path):
 
 
 def test_leaves_without_limit(library):
-    found = train(library, events(), max_leaves=None, max_depth=None, iterations=3, min_samples=50)
-    assert found.trees == 3
+    trees = train(library, events(), max_leaves=None, max_depth=None, iterations=3, min_samples=50)
+    assert trees.trees == 3
     deep = train(library, events(), max_leaves=None, max_depth=2, iterations=3)
     assert len(np.unique(deep.predict(events(seed=9).features))) <= 4**3
 
@@ -204,16 +210,16 @@ def swap(folder, model):
 def test_only_the_types_of_trees_are_loaded(tmp_path):
     train("sklearn", events()).save(tmp_path, "a", {})
     assert set(skops.io.get_untrusted_types(file=tmp_path / "a.skops")) <= set(bdt.TRUSTED)
-    given = events(50)
+    train_events = events(50)
     # Of scikit-learn, and harmless to skops, but no BDT.
-    swap(tmp_path, LogisticRegression().fit(given.features, given.label))
+    swap(tmp_path, LogisticRegression().fit(train_events.features, train_events.label))
     with pytest.raises(SourceError, match="holds a LogisticRegression"):
         bdt.load(tmp_path, "a")
     model = DecisionTreeClassifier()
-    model.fit(given.features, given.label)
+    model.fit(train_events.features, train_events.label)
     model.hook = json.JSONDecodeError  # a type that nobody vouches for
     swap(tmp_path, model)
-    with pytest.raises(SourceError, match=r"asks for types.*JSONDecodeError"):
+    with pytest.raises(SourceError, match=r"contains types.*JSONDecodeError"):
         bdt.load(tmp_path, "a")
 
 

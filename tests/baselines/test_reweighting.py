@@ -40,23 +40,23 @@ def test_a_known_ratio_is_found_and_moves_the_source_onto_the_target(method: str
     if method == "hep_ml":
         pytest.importorskip("hep_ml", reason="the extra `reweight` is not installed")
     source, target = sides()
-    found = density_ratio(source, target, method=method, seed=1)
+    ratio = density_ratio(source, target, method=method, seed=1)
     truth = SHIFT * source.features[:, 0] - SHIFT**2 / 2
-    assert np.corrcoef(np.log(found.factor), truth)[0, 1] > 0.94
-    assert np.std(np.log(found.factor) - truth) < 0.25 < np.std(truth)
-    assert found.factor @ source.weight == pytest.approx(source.weight.sum(), rel=1e-12)
-    means = np.average(source.features, axis=0, weights=source.weight * found.factor)
-    wanted = np.average(target.features, axis=0, weights=target.weight)
+    assert np.corrcoef(np.log(ratio.factor), truth)[0, 1] > 0.94
+    assert np.std(np.log(ratio.factor) - truth) < 0.25 < np.std(truth)
+    assert ratio.factor @ source.weight == pytest.approx(source.weight.sum(), rel=1e-12)
+    averages = np.average(source.features, axis=0, weights=source.weight * ratio.factor)
+    expected = np.average(target.features, axis=0, weights=target.weight)
     # errors of the two means: 0.017 and 0.013; a ratio that is a little too flat adds some
-    assert means == pytest.approx(wanted, abs=0.08)
-    assert abs(np.average(source.features[:, 0], weights=source.weight) - wanted[0]) > 0.5
-    assert found.n_eff[1] < found.n_eff[0] == pytest.approx(source.weight.sum() ** 2 / (source.weight**2).sum())
+    assert averages == pytest.approx(expected, abs=0.08)
+    assert abs(np.average(source.features[:, 0], weights=source.weight) - expected[0]) > 0.5
+    assert ratio.n_eff[1] < ratio.n_eff[0] == pytest.approx(source.weight.sum() ** 2 / (source.weight**2).sum())
 
 
 def test_samples_that_are_alike_keep_their_weights() -> None:
     source, target = sides(4000, shift=0.0)
-    found = density_ratio(source, target)
-    assert np.std(found.factor) < 0.1 and found.clipped == 0.0
+    ratio = density_ratio(source, target)
+    assert np.std(ratio.factor) < 0.1 and ratio.clipped == 0.0
 
 
 def test_no_event_is_weighted_by_a_model_that_saw_its_part() -> None:
@@ -65,28 +65,28 @@ def test_no_event_is_weighted_by_a_model_that_saw_its_part() -> None:
     features = target.features.copy()
     features[target.part == 2] += 3.0
     after = density_ratio(source, replace(target, features=features)).factor
-    own = source.part == 2
+    in_part = source.part == 2
     ratio = after / before
     # the mean over all events has changed, within the part nothing else
-    assert ratio[own] == pytest.approx(np.full(own.sum(), ratio[own][0]), rel=1e-9)
+    assert ratio[in_part] == pytest.approx(np.full(in_part.sum(), ratio[in_part][0]), rel=1e-9)
     for part in (0, 1, 3, 4):
         assert np.ptp(ratio[source.part == part]) > 0.01
 
 
 def test_the_same_seed_gives_the_same_factors() -> None:
     source, target = sides(1500)
-    one, two = (density_ratio(source, target, seed=7).factor for _ in range(2))
-    assert np.array_equal(one, two)
+    first, second = (density_ratio(source, target, seed=7).factor for _ in range(2))
+    assert np.array_equal(first, second)
 
 
 def test_clipping_by_hand() -> None:
     weight = np.array([1.0, 1.0, -1.0, 1.0])
-    found = reweighting._ratio(weight, np.log([4.0, 1.0, 2.0, 0.001]), clip=2.0)
+    ratio = reweighting._ratio(weight, np.log([4.0, 1.0, 2.0, 0.001]), clip=2.0)
     raw = np.array([4.0, 1.0, 2.0, 0.001]) / (7.001 / 4)
     clipped = np.array([2.0, raw[1], raw[2], 0.5])
-    assert found.clipped == pytest.approx(0.5) and found.limits == (0.5, 2.0)
-    assert found.factor == pytest.approx(clipped * 2.0 / (weight @ clipped))
-    assert found.as_manifest()["clipped"] == found.clipped
+    assert ratio.clipped == pytest.approx(0.5) and ratio.limits == (0.5, 2.0)
+    assert ratio.factor == pytest.approx(clipped * 2.0 / (weight @ clipped))
+    assert ratio.as_manifest()["clipped"] == ratio.clipped
     source, target = sides(1500, shift=2.5)
     narrow = density_ratio(source, target, clip=1.5)
     assert narrow.clipped > 0.3 and narrow.factor.max() / narrow.factor.min() <= 1.5**2 + 1e-9

@@ -156,10 +156,10 @@ def test_text_that_is_no_model_of_xgboost(saved: Path, tmp_path: Path, broken: s
 def test_lightgbm(saved: Path, tmp_path: Path, pattern: str, instead: str) -> None:
     path = crafted(saved, tmp_path, "lightgbm")
     content = path.read_text()
-    found = re.search(pattern, content)
-    assert found is not None
+    match = re.search(pattern, content)
+    assert match is not None
     # of the same length where that is possible: the sizes of the trees alone would not tell
-    path.write_text(content.replace(found.group(), instead.ljust(len(found.group())), 1))
+    path.write_text(content.replace(match.group(), instead.ljust(len(match.group())), 1))
     with pytest.raises(SourceError, match=r"lightgbm\.txt cannot be read as a model of LightGBM"):
         bdt.load(tmp_path, "lightgbm")
 
@@ -169,9 +169,9 @@ def test_metadata_that_ask_for_more_than_there_is(saved: Path, tmp_path: Path, l
     crafted(saved, tmp_path, library)
     page = tmp_path / f"{library}.metadata.json"
     about = json.loads(page.read_text())
-    for change, said in (({"trees": 4}, "tells of 4 trees"), ({"features": ["a"]}, "names 1 features")):
+    for change, message in (({"trees": 4}, "has 4 trees, but"), ({"features": ["a"]}, "has 1 features, but")):
         page.write_text(json.dumps(about | change))
-        with pytest.raises(SourceError, match=said):
+        with pytest.raises(SourceError, match=message):
             bdt.load(tmp_path, library)
 
 
@@ -182,11 +182,11 @@ def test_a_tree_is_followed_from_its_root() -> None:
 
     check([1, -1, -1], [2, -1, -1])
     check([3, 7, -1, -1], [2, 7, -1, -1])  # a node that a pruning left is not reached, and not looked at
-    for left, right, said in (
+    for left, right, message in (
         ([1, -1], [1, -1], "twice"), ([1, 0, -1], [2, 2, -1], "twice"), ([1, -1, -1], [3, -1, -1], "none of the 3"),
         ([], [], "lengths"),
     ):  # fmt: skip
-        with pytest.raises(StructureError, match=said):
+        with pytest.raises(StructureError, match=message):
             check(left, right)
     with pytest.raises(StructureError, match="a feature that is none of 0"):
         check([1, -1, -1], [2, -1, -1], 0)

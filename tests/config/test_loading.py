@@ -203,7 +203,7 @@ def test_override_does_not_leak_through_an_anchor(path: Path) -> None:
         ),
         ("models.dann.parameter={simulation: 0}", "gives no value for the domain 'alternative' of 'alt'"),
         ("seed=9", "differs from training.seed"),
-        ("training.seed.x=3", "training.seed has no keys of its own"),
+        ("training.seed.x=3", "training.seed has no keys"),
         ("training.epochs=1000000000000", "input should be less than or equal to 100000, not 1000000000000"),
         ("training.epochs=1e12", "training.epochs"),
         ("training.batch_size=10000000000", "training.batch_size"),
@@ -241,14 +241,14 @@ def test_a_value_of_the_command_line_is_not_blamed_on_a_line(path: Path) -> None
 
 def test_a_name_of_no_file_is_not_like_every_name_that_ends_alike(monkeypatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    for name, said in (
+    for name, message in (
         ("nofile.yaml", "There are: "),
         ("tht.yaml", "Did you mean 'tth.yaml'?"),
         ("tht", "'tth.yaml'?"),
     ):
         with pytest.raises(ConfigError) as refused:
             find_config(name)
-        assert said in str(refused.value)
+        assert message in str(refused.value)
         assert ("Did you mean" in str(refused.value)) == (name != "nofile.yaml")
 
 
@@ -361,7 +361,7 @@ def test_files_of_an_included_file_are_beside_that_file(path: Path, tmp_path: Pa
         ("include: [small.yaml]", "must be the path of one analysis file, not ['small.yaml']"),
         ("include: more.yaml", "include each other in a circle (more.yaml -> more.yaml)"),
         ("include: circle.yaml", "in a circle (more.yaml -> circle.yaml -> more.yaml)"),
-        ("include: small.yaml\nmodels: {bdtt: null}", "models.bdtt (line 2): null takes a name away, and the included"),
+        ("include: small.yaml\nmodels: {bdtt: null}", "models.bdtt (line 2): null removes a name, and the included"),
         ("include: small.yaml\nmodels: {bdtt: null}", "Did you mean 'bdt'?"),
         (
             "include: small.yaml\nmodels: {dann: {domain: {strenght: 2}}}",
@@ -373,7 +373,7 @@ def test_files_of_an_included_file_are_beside_that_file(path: Path, tmp_path: Pa
             "domain.target (line 17 of small.yaml): 'alt' is not a",
         ),
         ("include: small.yaml\ntraining: {seed: 5}\nseed: 6", "seed (line 3): differs from training.seed"),
-        ("include: small.yaml\ntraining: null", "training (line 2): must hold keys of its own, not None"),
+        ("include: small.yaml\ntraining: null", "training (line 2): must have keys, not None"),
     ],
 )
 def test_each_mistake_of_an_include_has_its_message(path: Path, text: str, expected: str) -> None:
@@ -407,9 +407,9 @@ def test_schema_names_every_section(path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def schema() -> Draft202012Validator:
-    found = json.loads(json.dumps(json_schema()))
-    Draft202012Validator.check_schema(found)
-    return Draft202012Validator(found)
+    schema_of_files = json.loads(json.dumps(json_schema()))
+    Draft202012Validator.check_schema(schema_of_files)
+    return Draft202012Validator(schema_of_files)
 
 
 def errors(schema: Draft202012Validator, text: str) -> list[str]:
@@ -450,9 +450,9 @@ def test_every_key_of_the_schema_is_described(schema: Draft202012Validator) -> N
             for value in node:
                 yield from properties(value)
 
-    found = list(properties(schema.schema))
-    assert len(found) > 289
-    assert [name for name, about in found if not about.get("description")] == []
+    descriptions = list(properties(schema.schema))
+    assert len(descriptions) > 289
+    assert [name for name, about in descriptions if not about.get("description")] == []
 
 
 @pytest.mark.parametrize(
@@ -516,5 +516,5 @@ def test_choices_are_those_of_the_core() -> None:
     assert choices("DomainConfig", "schedule") <= set(STRENGTH_SCHEDULES)
     assert choices("NetworkConfig", "activation") <= set(ACTIVATIONS)
     assert list(SCORERS) == list(get_args(Scorer))
-    said = sections["DomainConfig"]["properties"]["method"]["description"]
-    assert [name for name in METHODS if name not in said] == ["contrast"]  # two classes are too few for it
+    description = sections["DomainConfig"]["properties"]["method"]["description"]
+    assert [name for name in METHODS if name not in description] == ["contrast"]  # two classes are too few for it

@@ -22,9 +22,9 @@ from tests.factory import analysis
     ],
 )
 def test_values_and_ranges(text, expected):
-    found = parse_vary(text)
-    assert found == expected
-    assert [type(value) for value in found.values] == [type(value) for value in expected.values]
+    vary = parse_vary(text)
+    assert vary == expected
+    assert [type(value) for value in vary.values] == [type(value) for value in expected.values]
 
 
 def test_whole_numbers_are_sought_between_whole_numbers():
@@ -74,14 +74,14 @@ def test_values_are_found_with_their_defaults_and_wrong_keys_named():
     config = validate(analysis())
     assert value_at(config, "models.dann.domain.strength", "--x") == 1.0
     assert value_at(config, "samples.signal.class", "--x") == "signal" and value_at(config, "variables.ht", "--x")
-    for key, said in (
+    for key, message in (
         ("models.dann.domain.strenght", "models.dann.domain has no 'strenght'. Did you mean 'strength'?"),
         ("models.network.domain.strength", "models.network.domain is not given"),
         ("seed.x", "seed holds no keys"), ("features.0", "features holds no keys"), ("l", "the analysis has no 'l'"),
     ):  # fmt: skip
         with pytest.raises(ConfigError) as error:
             value_at(config, key, "--x")
-        assert said in str(error.value) and str(error.value).startswith("--x: ")
+        assert message in str(error.value) and str(error.value).startswith("--x: ")
 
 
 def test_differences_name_the_deepest_key():

@@ -24,12 +24,12 @@ class Server(http.server.BaseHTTPRequestHandler):
     content = CONTENT
 
     def do_GET(self):
-        wanted = self.headers.get("Range")
-        self.asked.append(wanted)
+        byte_range = self.headers.get("Range")
+        self.asked.append(byte_range)
         if self.headers.get("If-Range") not in (None, self.tag):
-            wanted = None
-        start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted else 0
-        self.send_response(206 if wanted else 200)
+            byte_range = None
+        start = int(byte_range.removeprefix("bytes=").rstrip("-")) if byte_range else 0
+        self.send_response(206 if byte_range else 200)
         part = self.content[start:]
         if self.tag:
             self.send_header("ETag", self.tag)
@@ -60,8 +60,8 @@ def here(tmp_path, monkeypatch):
 
 def one_set(monkeypatch, *files):
     form = tuple(file.name for file in files)
-    made = catalogue.Published("toy", "A toy", "http://toy", "free", (form,), files, by_hand="toys")
-    monkeypatch.setitem(catalogue.SETS, "toy", made)
+    data_set = catalogue.Published("toy", "A toy", "http://toy", "free", (form,), files, by_hand="toys")
+    monkeypatch.setitem(catalogue.SETS, "toy", data_set)
 
 
 def file_at(*urls, digest=None):
@@ -70,10 +70,10 @@ def file_at(*urls, digest=None):
 
 def test_a_file_is_downloaded_once(address, here, monkeypatch):
     one_set(monkeypatch, file_at(address))
-    told = []
-    (path,) = download.fetch("toy", lambda *step: told.append(step))
+    steps = []
+    (path,) = download.fetch("toy", lambda *step: steps.append(step))
     assert path == here / "cache" / "toy" / "file.bin" and path.read_bytes() == CONTENT
-    assert told[-1] == ("file.bin", len(CONTENT), len(CONTENT))
+    assert steps[-1] == ("file.bin", len(CONTENT), len(CONTENT))
     assert download.fetch("toy") == (path,) and Server.asked == [None]
 
 
@@ -83,12 +83,12 @@ def test_a_download_goes_on_where_it_ended(address, here, monkeypatch):
     with pytest.raises(SourceError, match="cannot be downloaded"):
         download.fetch("toy")
     part = here / "cache" / "toy" / "file.bin.part"
-    there = part.stat().st_size
-    assert 0 < there < len(CONTENT)
+    present = part.stat().st_size
+    assert 0 < present < len(CONTENT)
     Server.broken = False
     (path,) = download.fetch("toy")
     assert path.read_bytes() == CONTENT and not part.exists()
-    assert Server.asked == [None, f"bytes={there}-"]
+    assert Server.asked == [None, f"bytes={present}-"]
 
 
 def interrupted(here, address):
@@ -119,19 +119,19 @@ def test_a_file_that_the_server_has_changed_is_not_continued(address, here, monk
     Server.tag, Server.content = '"1"', CONTENT[::-1]
     one_set(monkeypatch, file_at(address))
     part = interrupted(here, address)
-    there = part.stat().st_size
+    present = part.stat().st_size
     Server.tag, Server.content = '"2"', CONTENT
     assert download.fetch("toy")[0].read_bytes() == CONTENT and not part.exists()
-    assert Server.asked == [f"bytes={there}-"]  # with If-Range: the server sends the whole
+    assert Server.asked == [f"bytes={present}-"]  # with If-Range: the server sends the whole
 
 
 def test_a_part_that_went_on_and_became_another_file_is_begun_anew(address, here, monkeypatch):
     one_set(monkeypatch, file_at(address))
     part = interrupted(here, address)
-    there = part.stat().st_size
-    part.write_bytes(b"x" * there)  # damaged on the disk, and the server tells no version
+    present = part.stat().st_size
+    part.write_bytes(b"x" * present)  # damaged on the disk, and the server tells no version
     assert download.fetch("toy")[0].read_bytes() == CONTENT
-    assert Server.asked == [f"bytes={there}-", None] and not part.exists()
+    assert Server.asked == [f"bytes={present}-", None] and not part.exists()
     assert sorted(path.name for path in part.parent.iterdir()) == ["file.bin"]
 
 
@@ -141,15 +141,15 @@ def test_what_is_here_already_is_verified(address, here, monkeypatch, capsys):
     assert download.verify("toy", [path]) == "the sha256 of each file"
     path.write_bytes(b"y" * len(CONTENT))  # in the cache: fetched again
     assert download.fetch("toy") == (path,) and path.read_bytes() == CONTENT and len(Server.asked) == 2
-    own = here / "data" / "toy" / "file.bin"
-    own.parent.mkdir(parents=True)
-    own.write_bytes(b"z")  # put there by somebody: an error, and it stays
+    users_file = here / "data" / "toy" / "file.bin"
+    users_file.parent.mkdir(parents=True)
+    users_file.write_bytes(b"z")  # put there by somebody: an error, and it stays
     assert main(["data", "fetch", "toy"]) == 2
-    assert "file.bin is not what was published: its sha256 is" in capsys.readouterr().err and own.exists()
-    own.write_bytes(CONTENT)
+    assert "file.bin is not what was published: its sha256 is" in capsys.readouterr().err and users_file.exists()
+    users_file.write_bytes(CONTENT)
     assert main(["data", "fetch", "toy"]) == 0
-    told = capsys.readouterr()
-    assert told.out.split() == [str(own)] and "toy: verified by the sha256 of each file" in told.err
+    output = capsys.readouterr()
+    assert output.out.split() == [str(users_file)] and "toy: verified by the sha256 of each file" in output.err
 
 
 def test_a_download_with_another_checksum_than_sha256_gets_one(address, here, monkeypatch):
@@ -168,13 +168,19 @@ def test_a_download_with_another_checksum_than_sha256_gets_one(address, here, mo
 
 def archives(tmp_path):
     """The same four photographs in folders, a zip and a tar, with others that do not count."""
-    made = {"train/1.jpg": b"one", "train/2.jpg": b"two", "test/1.jpg": b"three", "val/1.jpg": b"x", "test/a.mat": b"y"}
-    for name, content in made.items():
+    files = {
+        "train/1.jpg": b"one",
+        "train/2.jpg": b"two",
+        "test/1.jpg": b"three",
+        "val/1.jpg": b"x",
+        "test/a.mat": b"y",
+    }
+    for name, content in files.items():
         path = tmp_path / "bsds500" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive, tarfile.open(tmp_path / "a.tgz", "w:gz") as tar:
-        for name in reversed(made):
+        for name in reversed(files):
             archive.write(tmp_path / "bsds500" / name, f"BSR/images/{name}")
             tar.add(tmp_path / "bsds500" / name, f"BSR/images/{name}")
     folders = [tmp_path / "bsds500" / name for name in ("train", "test")]
@@ -182,10 +188,10 @@ def archives(tmp_path):
 
 
 def test_contents_are_the_same_in_folders_and_in_archives(tmp_path, monkeypatch):
-    wanted = hashlib.sha256(b"test/1.jpgthreetrain/1.jpgonetrain/2.jpgtwo").hexdigest()
-    contents = catalogue.Contents(wanted, ".jpg", ("train", "test"))
-    one = catalogue.Published("toy", "A toy", "http://toy", "free", ((),), contents=contents)
-    monkeypatch.setitem(catalogue.SETS, "toy", one)
+    digest = hashlib.sha256(b"test/1.jpgthreetrain/1.jpgonetrain/2.jpgtwo").hexdigest()
+    contents = catalogue.Contents(digest, ".jpg", ("train", "test"))
+    data_set = catalogue.Published("toy", "A toy", "http://toy", "free", ((),), contents=contents)
+    monkeypatch.setitem(catalogue.SETS, "toy", data_set)
     for paths in archives(tmp_path):
         assert download.verify("toy", paths) == "the sha256 over the files within"
     (tmp_path / "bsds500" / "train" / "2.jpg").write_bytes(b"twO")
@@ -206,7 +212,7 @@ def test_the_digests_of_contents_are_those_of_the_files_of_the_project(name):
 
 def test_another_checksum_is_refused_and_the_next_address_is_tried(address, here, monkeypatch):
     one_set(monkeypatch, file_at(address, digest="sha256:" + "0" * 64))
-    with pytest.raises(SourceError, match="what came is not file") as error:
+    with pytest.raises(SourceError, match="the download is not file") as error:
         download.fetch("toy")
     assert "put into a folder that HEPDA_DATA names: toys" in str(error.value)
     assert not (here / "cache" / "toy" / "file.bin").exists()
@@ -235,15 +241,15 @@ def test_what_its_publishers_hand_out_by_form_says_so(here):
 
 def test_every_published_file_has_an_address_and_a_checksum_that_pooch_knows():
     kinds = {"sha256": 64, "sha1": 40, "md5": 32}
-    for one in catalogue.SETS.values():  # a digest of ours over the contents, where no file has one
-        assert one.contents is None or len(one.contents.digest) == 64
-        assert all(file.digest or one.contents for file in one.files), one.name
-        for file in one.files:  # by http alone only what is compared with a SHA-256
-            sha256 = file.digest.startswith("sha256:") or one.contents is not None
+    for data_set in catalogue.SETS.values():  # a digest of ours over the contents, where no file has one
+        assert data_set.contents is None or len(data_set.contents.digest) == 64
+        assert all(file.digest or data_set.contents for file in data_set.files), data_set.name
+        for file in data_set.files:  # by http alone only what is compared with a SHA-256
+            sha256 = file.digest.startswith("sha256:") or data_set.contents is not None
             assert sha256 or all(url.startswith("https://") for url in file.urls), file.name
-    for name, one in catalogue.SETS.items():
-        assert one.home.startswith("http") and one.licence and one.by_hand, name
-        for file in one.files:
+    for name, data_set in catalogue.SETS.items():
+        assert data_set.home.startswith("http") and data_set.licence and data_set.by_hand, name
+        for file in data_set.files:
             ending = file.name.rpartition(".")[2]  # an archive of a tag is called after the tag
             assert file.urls and all(url.startswith("http") and url.endswith(ending) for url in file.urls)
             kind, _, digest = file.digest.partition(":")

@@ -39,13 +39,13 @@ def png16(values):
 def test_grey_of_16_bits_is_scaled_to_8():
     # Pillow: convert("RGB") of its modes I and I;16 cuts values off at 255
     values = np.array([[0, 128, 129], [256, 25700, 65535]], np.uint16)
-    wanted = [[0, 0, 1], [1, 100, 255]]
+    expected = [[0, 0, 1], [1, 100, 255]]
     pgm = b"P5 3 2 65535\n" + values.astype(">u2").tobytes()
     tiff = io.BytesIO()
     Image.fromarray(values).save(tiff, "TIFF")
     for content in (png16(values), pgm, tiff.getvalue()):
-        found = formats.rgb(content, "a.png")
-        assert found.dtype == np.uint8 and all(found[:, :, channel].tolist() == wanted for channel in range(3))
+        pixels = formats.rgb(content, "a.png")
+        assert pixels.dtype == np.uint8 and all(pixels[:, :, channel].tolist() == expected for channel in range(3))
     assert formats.picture(png16(np.full((8, 8), 0x8000, np.uint16)), 8, "a.png").max() == 128
 
 
@@ -74,12 +74,12 @@ def test_a_picture_is_turned_as_its_exif_data_say(orientation):
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "message"),
     [
         ("3 0:0.5", "pixel 0; there are 1 to 256"),
         ("3 -4:0.5", "pixel -4; there are 1 to 256"),
         ("3 257:0.5", "pixel 257; there are 1 to 256"),
-        ("3 4:0.5 4:0.5", "pixel 4 is there twice"),
+        ("3 4:0.5 4:0.5", "pixel 4 is given twice"),
         ("3 4:1.5", "pixel 4 is 1.5; -1 to 1"),
         ("3 4:nan", "pixel 4 is nan; -1 to 1"),
         ("3.5 4:0", "its class is 3.5; 1 to 10"),
@@ -88,29 +88,29 @@ def test_a_picture_is_turned_as_its_exif_data_say(orientation):
         ("", "could not convert string to float"),
     ],
 )
-def test_a_line_of_usps_that_is_no_digit_is_named(tmp_path, line, said):
+def test_a_line_of_usps_that_is_no_digit_is_named(tmp_path, line, message):
     path = tmp_path / "usps"
     path.write_text(f"1 1:0.5\n{line}\n")
     with pytest.raises(SourceError) as error:
         formats.usps_text(path)
-    assert f"usps, line 2: is no USPS digit: {said}" in str(error.value)
+    assert f"usps, line 2: is no USPS digit: {message}" in str(error.value)
 
 
 def test_arrays_of_another_shape_type_or_range_name_their_file(tmp_path):
     pixels, label = np.zeros((3, 16, 16), np.uint8), np.arange(3)
     for x, y in ((pixels.astype(float), label), (pixels[:2], label), (pixels, label / 2), (pixels[0], label)):
         np.savez(tmp_path / "usps.npz", x_train=x, y_train=y)
-        with pytest.raises(SourceError, match=r"usps\.npz: x_train is .* wanted are uint8"):
+        with pytest.raises(SourceError, match=r"usps\.npz: x_train is .* expected are uint8"):
             formats.usps_npz(tmp_path / "usps.npz", "train")
     pixels, label = np.zeros((32, 32, 3, 2), np.uint8), np.array([[1], [10]])
-    for x, y, said in (
+    for x, y, message in (
         (pixels[..., :1], label, "X is uint8"), (pixels * 1.0, label, "X is float64"), (pixels, -label, "other number"),
     ):  # fmt: skip
         savemat(tmp_path / "svhn.mat", {"X": x, "y": y})
-        with pytest.raises(SourceError, match=rf"svhn\.mat: is no file of SVHN's cropped digits: .*{said}"):
+        with pytest.raises(SourceError, match=rf"svhn\.mat: is no file of SVHN's cropped digits: .*{message}"):
             formats.svhn_mat(tmp_path / "svhn.mat")
     (tmp_path / "idx").write_bytes(b"\x00\x00\x08\x04" + struct.pack(">4I", 1 << 31, 1 << 31, 4, 1))
-    with pytest.raises(SourceError, match="and holds 0 bytes"):  # the product of the sides is 0 in 64 bits
+    with pytest.raises(SourceError, match="but holds 0 bytes"):  # the product of the sides is 0 in 64 bits
         formats.idx(tmp_path / "idx")
     content = io.BytesIO()
     Image.new("RGB", (9, 9)).save(content, "PPM")
@@ -190,7 +190,7 @@ def test_a_damaged_file_is_an_error_with_its_name_or_changes_nothing(tmp_path, k
     path = tmp_path / f"{kind}.file"
     path = path.with_suffix({"text": ".bz2", "recordings": ".zip"}.get(kind, ".file"))
     read = made(kind, path)
-    whole, content, draw = [np.asarray(part) for part in read()], path.read_bytes(), random.Random(kind)
+    original, content, draw = [np.asarray(part) for part in read()], path.read_bytes(), random.Random(kind)
     damaged = [content[: draw.randrange(len(content))] for _ in range(20)] + [b"", b"<html>not found</html>"]
     for _ in range(60):
         mutated = bytearray(content)
@@ -206,7 +206,7 @@ def test_a_damaged_file_is_an_error_with_its_name_or_changes_nothing(tmp_path, k
             assert path.name in str(error)
             refused += 1
         else:
-            assert all(np.array_equal(one, other) for one, other in zip(whole, again, strict=True))
+            assert all(np.array_equal(before, after) for before, after in zip(original, again, strict=True))
     assert refused >= 22
 
 
@@ -219,5 +219,5 @@ def test_a_damaged_header_does_not_end_an_archive_early(tmp_path):
     (tmp_path / "a.tar").write_bytes(plain)
     with tarfile.open(tmp_path / "a.tar") as archive:
         assert len(archive.getnames()) == 1
-    with pytest.raises(SourceError, match="something else than a file at byte"):
+    with pytest.raises(SourceError, match="something other than a file at byte"):
         download.tar_files(tmp_path / "a.tar", lambda name: True)

@@ -42,9 +42,9 @@ def test_every_number_has_its_seeds_and_the_protocol_is_told(metrics):
     assert metrics["kind"] == "images" and metrics["protocol"]["epoch"] == "last epoch"
     for entry in metrics["models"].values():
         for side in ("source", "target"):
-            found = entry["accuracy"][side]
-            assert len(found["seeds"]) == 2 and found["low"] <= found["value"] <= found["high"]
-            assert found["value"] == pytest.approx(sum(found["seeds"]) / 2)
+            accuracy = entry["accuracy"][side]
+            assert len(accuracy["seeds"]) == 2 and accuracy["low"] <= accuracy["value"] <= accuracy["high"]
+            assert accuracy["value"] == pytest.approx(sum(accuracy["seeds"]) / 2)
         assert len(entry["recall"]["target"]) == 10
     closed = metrics["models"]["dann"]["gap_closed"]
     assert (closed["plain"], closed["ceiling"]) == ("source_only", "ceiling") and closed["value"] > 0.3
@@ -96,7 +96,7 @@ def test_runs_of_different_kinds_are_not_compared(run, tmp_path, capsys):
 
 def test_verbs_of_events_refuse_images(run, capsys):
     assert main(["fit", str(run)]) == 2
-    assert "is of `kind: images`, and this verb reads events alone" in capsys.readouterr().err
+    assert "is of `kind: images`, and this verb reads only events" in capsys.readouterr().err
 
 
 def test_one_table_is_made_of_runs_that_were_trained_as_it_says(run, metrics, tmp_path, monkeypatch, capsys):
@@ -104,20 +104,20 @@ def test_one_table_is_made_of_runs_that_were_trained_as_it_says(run, metrics, tm
     output = tmp_path / "results.json"
     monkeypatch.setattr("sys.argv", ["results.py", str(run / "config.yaml"), str(run), "--output", str(output)])
     assert runpy.run_path(str(place))["main"]() == 0
-    found = json.loads(output.read_text())
-    assert found["models"]["dann"]["accuracy"] == metrics["models"]["dann"]["accuracy"]
-    assert found["models"]["dann"]["training"]["trainings"] == 2 and "trainings_per_model" not in found["protocol"]
+    table = json.loads(output.read_text())
+    assert table["models"]["dann"]["accuracy"] == metrics["models"]["dann"]["accuracy"]
+    assert table["models"]["dann"]["training"]["trainings"] == 2 and "trainings_per_model" not in table["protocol"]
     assert "dann" in capsys.readouterr().out
     # without the run, the rows of before stay as long as the analysis file says the same of them
     other = tmp_path / "other.yaml"
-    whole = yaml.safe_load((run / "config.yaml").read_text())
-    whole["models"]["dann"]["features"] = 64
-    other.write_text(yaml.safe_dump(whole))
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    config["models"]["dann"]["features"] = 64
+    other.write_text(yaml.safe_dump(config))
     monkeypatch.setattr("sys.argv", ["results.py", str(other), "--output", str(output)])
     assert runpy.run_path(str(place))["main"]() == 0
-    kept = json.loads(output.read_text())["models"]
-    assert kept["ceiling"] == found["models"]["ceiling"]
-    assert kept["dann"]["accuracy"]["target"] == {"value": None, "why": "not run yet"}
+    models = json.loads(output.read_text())["models"]
+    assert models["ceiling"] == table["models"]["ceiling"]
+    assert models["dann"]["accuracy"]["target"] == {"value": None, "why": "not run yet"}
     monkeypatch.setattr("sys.argv", ["results.py", "digits.yaml", str(run)])
     assert runpy.run_path(str(place))["main"]() == 2
     assert "models.source_only is not that of the analysis file" in capsys.readouterr().err

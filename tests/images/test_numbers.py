@@ -10,15 +10,15 @@ from hepda.plotting import images
 
 def test_accuracy_has_the_spread_of_the_seeds_and_the_error_of_the_test_set():
     label = np.zeros(100, np.int64)
-    said = np.zeros((2, 100))
-    said[0, :10], said[1, :20] = 1, 1
-    found = results.accuracy_of(said, label)
-    assert found.seeds == (0.9, 0.8) and found.value == pytest.approx(0.85)
-    assert found.spread == pytest.approx(np.sqrt(0.005))
+    predicted = np.zeros((2, 100))
+    predicted[0, :10], predicted[1, :20] = 1, 1
+    accuracy = results.accuracy_of(predicted, label)
+    assert accuracy.seeds == (0.9, 0.8) and accuracy.value == pytest.approx(0.85)
+    assert accuracy.spread == pytest.approx(np.sqrt(0.005))
     half = np.sqrt(0.85 * 0.15 / 100 + 0.005 / 2)
-    assert (found.low, found.high) == (pytest.approx(0.85 - half), pytest.approx(0.85 + half))
-    one = results.accuracy_of(said[:1], label).as_metrics()
-    assert one["spread"] is None and "one training" in one["spread_why"]
+    assert (accuracy.low, accuracy.high) == (pytest.approx(0.85 - half), pytest.approx(0.85 + half))
+    single = results.accuracy_of(predicted[:1], label).as_metrics()
+    assert single["spread"] is None and "one training" in single["spread_why"]
 
 
 def test_confusion_counts_every_training():
@@ -40,29 +40,29 @@ def test_the_gap_is_that_of_the_same_network():
     label = np.zeros(10, np.int64)
 
     def numbers(right):
-        said = np.ones((1, 10))
-        said[0, :right] = 0
-        return results.ImageModelNumbers({"target": results.accuracy_of(said, label)}, np.zeros((2, 2), np.int64))
+        predicted = np.ones((1, 10))
+        predicted[0, :right] = 0
+        return results.ImageModelNumbers({"target": results.accuracy_of(predicted, label)}, np.zeros((2, 2), np.int64))
 
-    found = {name: numbers(right) for name, right in zip(chosen.models, (4, 1, 7, 9, 10), strict=True)}
-    assert results.gap_closed(found, chosen, "dann")["value"] == pytest.approx(0.5)
-    assert results.gap_closed(found, chosen, "wide")["value"] is None
-    assert results.gap_closed(found, chosen, "plain")["why"] == "this model adapts to nothing"
-    near = found | {"top": numbers(5)}  # ten images do not tell 4 right from 5
-    said = results.gap_closed(near, chosen, "dann")
-    assert said["value"] is None and "cannot be told from" in said["why"]
+    results_of = {name: numbers(right) for name, right in zip(chosen.models, (4, 1, 7, 9, 10), strict=True)}
+    assert results.gap_closed(results_of, chosen, "dann")["value"] == pytest.approx(0.5)
+    assert results.gap_closed(results_of, chosen, "wide")["value"] is None
+    assert results.gap_closed(results_of, chosen, "plain")["why"] == "this model adapts to nothing"
+    near = results_of | {"top": numbers(5)}  # ten images do not tell 4 right from 5
+    gap = results.gap_closed(near, chosen, "dann")
+    assert gap["value"] is None and "cannot be told from" in gap["why"]
 
 
 def test_a_row_that_was_told_of_inversion_says_so():
     chosen = config(a={"augment": ["invert"]}, b={"augment": ["shift"]}, c={"train_on": "target"})
-    told = {name: steps.knowledge(section) for name, section in chosen.models.items()}
-    assert told == {"a": ["random inversion"], "b": [], "c": ["labels of the target"]}
+    information = {name: steps.knowledge(section) for name, section in chosen.models.items()}
+    assert information == {"a": ["random inversion"], "b": [], "c": ["labels of the target"]}
 
 
 def test_the_mosaic_has_every_image_in_its_place():
     pixels = np.arange(6, dtype=np.uint8)[:, None, None, None] * np.ones((1, 3, 4, 4), np.uint8)
-    whole = images.mosaic(pixels, 2, 3)
-    assert whole.shape == (9, 14, 3) and whole[0, 0, 0] == 0 and whole[8, 13, 0] == 5 and whole[4, 0, 0] == 255
+    mosaic = images.mosaic(pixels, 2, 3)
+    assert mosaic.shape == (9, 14, 3) and mosaic[0, 0, 0] == 0 and mosaic[8, 13, 0] == 5 and mosaic[4, 0, 0] == 255
 
 
 def test_figures_show_what_they_are_given():

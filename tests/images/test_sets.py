@@ -1,4 +1,4 @@
-"""Every loader on small files of its format, made here, and what each says of a file that is not what it should be."""
+"""Every loader on small files of its format, made in the test, and their messages about wrong files."""
 
 import bz2
 import gzip
@@ -23,7 +23,7 @@ from hepda.images.signs import SIGNS
 
 
 @pytest.fixture
-def here(tmp_path, monkeypatch):
+def data_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("HEPDA_DATA", str(tmp_path))
     monkeypatch.setenv("HEPDA_CACHE", str(tmp_path / "cache"))
     return tmp_path
@@ -43,12 +43,12 @@ def write_idx(path, values):
 
 
 def write_mnist(folder, rng, train=40, test=12):
-    made = {}
+    splits = {}
     for name, n in (("train", train), ("t10k", test)):
-        made[name] = digits(rng, n, 28, 28), (np.arange(n) % 10).astype(np.uint8)
-        write_idx(folder / f"{name}-images-idx3-ubyte.gz", made[name][0])
-        write_idx(folder / f"{name}-labels-idx1-ubyte.gz", made[name][1])
-    return made
+        splits[name] = digits(rng, n, 28, 28), (np.arange(n) % 10).astype(np.uint8)
+        write_idx(folder / f"{name}-images-idx3-ubyte.gz", splits[name][0])
+        write_idx(folder / f"{name}-labels-idx1-ubyte.gz", splits[name][1])
+    return splits
 
 
 def picture(rng, size, suffix="png"):
@@ -57,13 +57,13 @@ def picture(rng, size, suffix="png"):
     return file.getvalue()
 
 
-def test_mnist_from_its_four_files(here):
-    made = write_mnist(here, np.random.default_rng(1))
+def test_mnist_from_its_four_files(data_folder):
+    splits = write_mnist(data_folder, np.random.default_rng(1))
     train, test = load(data="mnist", channels=1)
-    assert np.array_equal(train.pixels[:, 0], made["train"][0]) and np.array_equal(test.label, made["t10k"][1])
+    assert np.array_equal(train.pixels[:, 0], splits["train"][0]) and np.array_equal(test.label, splits["t10k"][1])
     assert train.about[0]["file"].endswith("train-images-idx3-ubyte.gz")
-    (here / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(b"\x00\x00\x08\x01\x00\x00\x00\x05abc"))
-    with pytest.raises(SourceError, match=r"says \(5,\) and holds 3 bytes"):
+    (data_folder / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(b"\x00\x00\x08\x01\x00\x00\x00\x05abc"))
+    with pytest.raises(SourceError, match=r"shape \(5,\) in its header, but holds 3 bytes"):
         load(data="mnist")
 
 
@@ -77,32 +77,32 @@ def old_pickle(*pairs):
     return b"\x80\x02(" + b"".join(array(a) + array(b) for a, b in pairs) + b"t."
 
 
-def test_mnist_from_the_pickle_of_the_wheel_without_loading_it(here):
+def test_mnist_from_the_pickle_of_the_wheel_without_loading_it(data_folder):
     rng = np.random.default_rng(2)
     parts = [(digits(rng, n, 28, 28), np.arange(n) % 10) for n in (5, 3, 4)]
     pairs = [((pixels / 256.0).astype("<f4"), label.astype("<i8")) for pixels, label in parts]
-    (here / "mnist.pkl.gz").write_bytes(gzip.compress(old_pickle(*pairs)))
+    (data_folder / "mnist.pkl.gz").write_bytes(gzip.compress(old_pickle(*pairs)))
     train, test = load(data="mnist", channels=1)
     assert np.array_equal(train.pixels[:, 0], np.concatenate([parts[0][0], parts[1][0]]))
     assert np.array_equal(test.pixels[:, 0], parts[2][0]) and np.array_equal(test.label, parts[2][1])
 
 
-def test_a_pickle_that_would_run_something_is_refused_and_runs_nothing(here):
+def test_a_pickle_that_would_run_something_is_refused_and_runs_nothing(data_folder):
     class Evil:
         def __reduce__(self):
-            return (here.joinpath("touched").touch, ())
+            return (data_folder.joinpath("touched").touch, ())
 
-    (here / "mnist.pkl.gz").write_bytes(gzip.compress(pickle.dumps(Evil())))
+    (data_folder / "mnist.pkl.gz").write_bytes(gzip.compress(pickle.dumps(Evil())))
     with pytest.raises(SourceError, match="does not hold three pairs"):
         load(data="mnist")
-    assert not (here / "touched").exists()
+    assert not (data_folder / "touched").exists()
 
 
-def test_mnist_m_needs_photographs_of_its_own_for_each_split(here):
+def test_mnist_m_needs_photographs_of_its_own_for_each_split(data_folder):
     rng = np.random.default_rng(3)
-    write_mnist(here, rng)
+    write_mnist(data_folder, rng)
     for split, grey in (("train", 0), ("test", 200)):
-        folder = here / "bsds500" / split
+        folder = data_folder / "bsds500" / split
         folder.mkdir(parents=True)
         Image.fromarray(np.full((40, 50, 3), grey, np.uint8)).save(folder / "one.jpg", quality=95)
     mnist, mixed = load(data="mnist"), load(data="mnist_m")
@@ -112,63 +112,63 @@ def test_mnist_m_needs_photographs_of_its_own_for_each_split(here):
     assert np.array_equal(mixed[1].label, mnist[1].label) and mixed[0].remarks == ()
 
 
-def test_usps_in_both_forms(here):
+def test_usps_in_both_forms(data_folder):
     rng = np.random.default_rng(4)
-    made = {"train": (digits(rng, 6, 16, 16), np.arange(6, dtype=np.uint8))}
-    made["test"] = digits(rng, 3, 16, 16), np.array([9, 0, 5], np.uint8)
+    splits = {"train": (digits(rng, 6, 16, 16), np.arange(6, dtype=np.uint8))}
+    splits["test"] = digits(rng, 3, 16, 16), np.array([9, 0, 5], np.uint8)
     for split, name in (("train", "usps.bz2"), ("test", "usps.t.bz2")):
-        pixels, label = made[split]
+        pixels, label = splits[split]
         lines = []
         for image, digit in zip(pixels, label, strict=True):
             values = " ".join(f"{i + 1}:{value / 127.5 - 1.0:.6f}" for i, value in enumerate(image.ravel()) if value)
             lines.append(f"{digit + 1} {values}")
-        (here / name).write_bytes(bz2.compress(("\n".join(lines) + "\n").encode()))
+        (data_folder / name).write_bytes(bz2.compress(("\n".join(lines) + "\n").encode()))
     text = load(data="usps", size=16, channels=1)
-    assert np.array_equal(text[0].pixels[:, 0], made["train"][0]) and np.array_equal(text[1].label, made["test"][1])
-    np.savez(here / "usps_16x16.npz", **{f"{x}_{s}": made[s][i] for s in made for i, x in enumerate("xy")})
+    assert np.array_equal(text[0].pixels[:, 0], splits["train"][0]) and np.array_equal(text[1].label, splits["test"][1])
+    np.savez(data_folder / "usps_16x16.npz", **{f"{x}_{s}": splits[s][i] for s in splits for i, x in enumerate("xy")})
     arrays = load(data="usps", size=16, channels=1)
     assert all(np.array_equal(a.pixels, b.pixels) for a, b in zip(text, arrays, strict=True))
-    (here / "usps_16x16.npz").unlink()
-    (here / "usps.bz2").write_bytes(bz2.compress(b"3 1:0.5 900:1\n"))
+    (data_folder / "usps_16x16.npz").unlink()
+    (data_folder / "usps.bz2").write_bytes(bz2.compress(b"3 1:0.5 900:1\n"))
     with pytest.raises(SourceError, match="line 1: is no USPS digit"):
         load(data="usps")
 
 
-def test_svhn_turns_its_tens_into_zeros(here):
+def test_svhn_turns_its_tens_into_zeros(data_folder):
     rng = np.random.default_rng(5)
     for name, n in (("train_32x32.mat", 11), ("test_32x32.mat", 4)):
-        savemat(here / name, {"X": digits(rng, 32, 32, 3, n), "y": (np.arange(n) % 10 + 1).reshape(-1, 1)})
+        savemat(data_folder / name, {"X": digits(rng, 32, 32, 3, n), "y": (np.arange(n) % 10 + 1).reshape(-1, 1)})
     train, test = load(data="svhn", size=32)
     assert train.pixels.shape == (11, 3, 32, 32) and list(test.label) == [1, 2, 3, 4] and train.label[9] == 0
-    (here / "test_32x32.mat").write_bytes(b"no matlab")
+    (data_folder / "test_32x32.mat").write_bytes(b"no matlab")
     with pytest.raises(SourceError, match="is no file of SVHN"):
         load(data="svhn", size=32)
 
 
-def test_gtsrb_cuts_the_signs_out(here):
+def test_gtsrb_cuts_the_signs_out(data_folder):
     rng = np.random.default_rng(6)
     head = "Filename;Width;Height;Roi.X1;Roi.Y1;Roi.X2;Roi.Y2;ClassId\n"
     inside = np.zeros((30, 30, 3), np.uint8)
     inside[5:25, 5:25] = 255
     file = io.BytesIO()
     Image.fromarray(inside).save(file, "PPM")
-    with zipfile.ZipFile(here / "GTSRB_Final_Training_Images.zip", "w") as archive:
+    with zipfile.ZipFile(data_folder / "GTSRB_Final_Training_Images.zip", "w") as archive:
         for number in (0, 7):
             folder = f"GTSRB/Final_Training/Images/{number:05d}"
             archive.writestr(f"{folder}/a.ppm", file.getvalue())
             archive.writestr(f"{folder}/GT-{number:05d}.csv", f"{head}a.ppm;30;30;5;5;25;25;{number}\n")
-    with zipfile.ZipFile(here / "GTSRB_Final_Test_Images.zip", "w") as archive:
+    with zipfile.ZipFile(data_folder / "GTSRB_Final_Test_Images.zip", "w") as archive:
         archive.writestr("GTSRB/Final_Test/Images/00000.ppm", picture(rng, 20, "ppm"))
-    with zipfile.ZipFile(here / "GTSRB_Final_Test_GT.zip", "w") as archive:
+    with zipfile.ZipFile(data_folder / "GTSRB_Final_Test_GT.zip", "w") as archive:
         archive.writestr("GT-final_test.csv", f"{head}00000.ppm;20;20;2;2;18;18;42\n")
     train, test = load(data="gtsrb", size=40)
     assert train.pixels.shape == (2, 3, 40, 40) and bool((train.pixels == 255).all())
     assert list(train.label) == [0, 7] and list(test.label) == [42] and train.classes == SIGNS and len(SIGNS) == 43
 
 
-def test_office31_in_both_forms(here):
+def test_office31_in_both_forms(data_folder):
     rng = np.random.default_rng(7)
-    with tarfile.open(here / "domain_adaptation_images.tar.gz", "w:gz") as archive:
+    with tarfile.open(data_folder / "domain_adaptation_images.tar.gz", "w:gz") as archive:
         for part in ("amazon", "webcam"):
             for name in ("bike", "mug"):
                 content = picture(rng, 24)
@@ -177,10 +177,10 @@ def test_office31_in_both_forms(here):
                 archive.addfile(member, io.BytesIO(content))
     packed = load(data="office31", part="webcam", size=32)
     assert packed[0].classes == ("bike", "mug") and len(packed[0]) == 2 and "transductive" in packed[0].remarks[0]
-    with tarfile.open(here / "domain_adaptation_images.tar.gz") as archive:
-        archive.extractall(here, filter="data")
-    (here / "dslr").mkdir()
-    (here / "domain_adaptation_images.tar.gz").unlink()
+    with tarfile.open(data_folder / "domain_adaptation_images.tar.gz") as archive:
+        archive.extractall(data_folder, filter="data")
+    (data_folder / "dslr").mkdir()
+    (data_folder / "domain_adaptation_images.tar.gz").unlink()
     unpacked = load(data="office31", part="webcam", size=32)
     assert np.array_equal(packed[0].pixels, unpacked[0].pixels)
 
@@ -193,11 +193,14 @@ def folder_of(path, rng, *names, images=10):
     return path
 
 
-def test_folders_of_classes(here):
+def test_folders_of_classes(data_folder):
     rng = np.random.default_rng(8)
-    train, test = folder_of(here / "a", rng, "cat", "dog"), folder_of(here / "b", rng, "cat", "dog", images=2)
-    whole = load(data="folders", train=str(train), test=str(test), size=8)
-    assert (len(whole[0]), len(whole[1]), whole[0].classes) == (20, 4, ("cat", "dog"))
+    train, test = (
+        folder_of(data_folder / "a", rng, "cat", "dog"),
+        folder_of(data_folder / "b", rng, "cat", "dog", images=2),
+    )
+    separate = load(data="folders", train=str(train), test=str(test), size=8)
+    assert (len(separate[0]), len(separate[1]), separate[0].classes) == (20, 4, ("cat", "dog"))
     split = load(data="folders", train=str(train), size=8)
     assert 0 < len(split[1]) < 10 and len(split[0]) + len(split[1]) == 20
     again = load(data="folders", train=str(train), size=8)
@@ -205,15 +208,17 @@ def test_folders_of_classes(here):
     (train / "cat" / "bad.png").write_bytes(b"no picture")
     with pytest.raises(SourceError, match=r"bad\.png: cannot be read as an image"):
         load(data="folders", train=str(train), size=8)
-    folder_of(here / "c", rng, "bird", images=1)
+    folder_of(data_folder / "c", rng, "bird", images=1)
     with pytest.raises(SourceError, match="has 1 folders"):
-        load(data="folders", train=str(here / "c"))
+        load(data="folders", train=str(data_folder / "c"))
     with pytest.raises(DataError, match="labels are -1"):
-        load(data="folders", train=str(test), test=str(folder_of(here / "d", rng, "cat", "cow", images=1)), size=8)
+        load(
+            data="folders", train=str(test), test=str(folder_of(data_folder / "d", rng, "cat", "cow", images=1)), size=8
+        )
 
 
 @pytest.mark.parametrize("name", ["mnist", "mnist_m", "usps", "svhn", "gtsrb"])
-def test_what_is_not_here_says_how_it_can_be_had(here, name):
+def test_what_is_not_here_says_how_it_can_be_had(data_folder, name):
     with pytest.raises(SourceError, match="hepda data fetch"):
         load(data=name)
     with pytest.raises(SourceError, match="hepda data fetch"):
@@ -271,7 +276,7 @@ TEXT = {
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"source": {"data": "mnits"}}, "Did you mean 'mnist'?"),
         ({"source": {"data": "office31"}}, "source.part: is given for office31"),
@@ -280,15 +285,15 @@ TEXT = {
         ({"models": {"m": {"domain": {"method": "mmd", "head": [7]}}}}, "models.m.domain.head: has no effect"),
         ({"models": {"m": {"domain": {"view": ["noise"]}}}}, "models.m.domain.view: has an effect with the methods"),
         ({"models": {"m": {"train_on": "target", "domain": {}}}}, "no domain to adapt to"),
-        ({"models": {"m": {"encoder": "paper-mnist", "batch_norm": "joint"}}}, "an effect on `encoder: small` alone"),
+        ({"models": {"m": {"encoder": "paper-mnist", "batch_norm": "joint"}}}, "an effect only on `encoder: small`"),
         ({"evaluation": {"confusion": ["n"]}}, "evaluation.confusion: 'n' is not a model"),
         ({"modelz": {}}, "modelz: unknown key. Did you mean 'models'?"),
     ],
 )
-def test_mistakes_in_the_analysis_file(change, said):
+def test_mistakes_in_the_analysis_file(change, message):
     with pytest.raises(ConfigError) as error:
         validate_any(TEXT | change)
-    assert said in str(error.value)
+    assert message in str(error.value)
 
 
 def test_an_unknown_kind_is_told():
@@ -303,7 +308,7 @@ CONFIGS = (
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-def test_every_config_loads_and_says_what_it_lacks(here, name):
+def test_every_config_loads_and_says_what_it_lacks(data_folder, name):
     config = load_any(f"{name}.yaml")
     assert config.kind == "images" and config.seeds >= 3
     methods = {m.domain.method for m in config.models.values() if m.domain is not None}

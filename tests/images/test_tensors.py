@@ -39,9 +39,9 @@ def images(n=64, channels=3, size=28, seed=1):
 @pytest.mark.parametrize("name", augmentation.CHANGES)
 def test_changes_are_those_of_the_generator_and_keep_the_range(name):
     change, x = augmentation.augmentation([name]), images()
-    one, same, other = change(x, generator(3)), change(x, generator(3)), change(x, generator(4))
-    assert torch.equal(one, same) and not torch.equal(one, other) and not torch.equal(one, x)
-    assert one.shape == x.shape and float(one.min()) >= -1e-3 and float(one.max()) <= 255.001
+    changed, same, other = change(x, generator(3)), change(x, generator(3)), change(x, generator(4))
+    assert torch.equal(changed, same) and not torch.equal(changed, other) and not torch.equal(changed, x)
+    assert changed.shape == x.shape and float(changed.min()) >= -1e-3 and float(changed.max()) <= 255.001
     assert torch.equal(x, images())  # the rows that were given are as they were
 
 
@@ -61,9 +61,9 @@ def test_half_of_the_images_are_inverted():
 
 
 def test_a_warp_by_nothing_is_nothing_and_a_turn_by_half_is_a_point_reflection():
-    x, zero, one = images(3, 1, 9), torch.zeros(3), torch.ones(3)
-    assert torch.allclose(augmentation.warped(x, zero, one, zero, torch.zeros(3, 2)), x, atol=1e-3)
-    turned = augmentation.warped(x, torch.full((3,), torch.pi), one, zero, torch.zeros(3, 2))
+    x, zero, ones = images(3, 1, 9), torch.zeros(3), torch.ones(3)
+    assert torch.allclose(augmentation.warped(x, zero, ones, zero, torch.zeros(3, 2)), x, atol=1e-3)
+    turned = augmentation.warped(x, torch.full((3,), torch.pi), ones, zero, torch.zeros(3, 2))
     assert torch.allclose(turned, x.flip(2, 3), atol=0.05)
 
 
@@ -84,14 +84,14 @@ def reference_blend(digits, photos, seed):
     n, rows, columns = digits.shape
     which = torch.randint(len(photos), (n,), generator=draw).numpy()
     at = torch.rand((2, n), generator=draw, dtype=torch.float64).numpy()
-    made = []
+    blended = []
     for i in range(n):
         photo = photos[which[i]]
         top = int(at[0, i] * (photo.shape[0] - rows + 1))
         left = int(at[1, i] * (photo.shape[1] - columns + 1))
         patch = photo[top : top + rows, left : left + columns].astype(int)
-        made.append(np.abs(patch - digits[i][:, :, None].astype(int)).transpose(2, 0, 1))
-    return np.array(made, np.uint8)
+        blended.append(np.abs(patch - digits[i][:, :, None].astype(int)).transpose(2, 0, 1))
+    return np.array(blended, np.uint8)
 
 
 def test_blending_is_the_loop_that_it_replaces():
@@ -127,9 +127,9 @@ def test_without_photographs_those_of_scikit_image_are_taken_or_the_extra_is_nam
 )
 def test_the_papers_networks_have_the_papers_sizes(name, size, features, parameters):
     section = ImageModelConfig(encoder=name, domain=ImageDomainConfig())
-    made = encoder(section, 3, size)
-    assert width_of(made, 3, size) == features
-    assert sum(p.numel() for p in made.parameters()) == parameters
+    network = encoder(section, 3, size)
+    assert width_of(network, 3, size) == features
+    assert sum(p.numel() for p in network.parameters()) == parameters
     widths = {"paper-mnist": ((100, 100), (100,)), "paper-svhn": ((3072, 2048), (1024, 1024))}
     assert heads(section) == widths.get(name, ((512,), (1024, 1024)))
 
@@ -137,18 +137,18 @@ def test_the_papers_networks_have_the_papers_sizes(name, size, features, paramet
 def test_the_small_network_has_statistics_a_domain_unless_told_otherwise():
     kinds = {"domain": DomainBatchNorm, "joint": torch.nn.BatchNorm2d}
     for word, kind in kinds.items():
-        made = encoder(ImageModelConfig(batch_norm=word, width=4, features=8), 1, 16)
-        assert any(isinstance(layer, kind) for layer in made.modules())
-        assert width_of(made, 1, 16) == 8
+        network = encoder(ImageModelConfig(batch_norm=word, width=4, features=8), 1, 16)
+        assert any(isinstance(layer, kind) for layer in network.modules())
+        assert width_of(network, 1, 16) == 8
     none = encoder(ImageModelConfig(batch_norm="none", width=4, features=8), 1, 16)
     assert not any("Norm" in type(layer).__name__ for layer in none.modules())
 
 
 def test_images_are_normalised_each_by_itself_or_by_the_mean_of_the_source():
     x = images(5)
-    own = PixelInputs(3, "image")(x)
-    assert torch.allclose(own.mean(dim=(1, 2, 3)), torch.zeros(5), atol=1e-5)
-    assert torch.allclose(own.std(dim=(1, 2, 3)), torch.ones(5), atol=1e-2)
+    normalised = PixelInputs(3, "image")(x)
+    assert torch.allclose(normalised.mean(dim=(1, 2, 3)), torch.zeros(5), atol=1e-5)
+    assert torch.allclose(normalised.std(dim=(1, 2, 3)), torch.ones(5), atol=1e-2)
     mean = PixelInputs(3, "mean")
     mean.mean.copy_(channel_means(x.to(torch.uint8).numpy()))
     assert torch.allclose(mean(x.to(torch.uint8).float()).mean(dim=(0, 2, 3)), torch.zeros(3), atol=1e-5)
@@ -162,12 +162,12 @@ def table(tmp_path):
     pixels = rng.integers(0, 40, (96, 1, 8, 8), dtype=np.uint8)
     pixels[label == 1, :, :4] += 180
     parts = {"source": pixels, "target": 255 - pixels}
-    made = {
-        f"{side}_{split}": Images(found[chosen], label[chosen].astype(np.int64), digit_names()[:2])
-        for side, found in parts.items()
+    sets = {
+        f"{side}_{split}": Images(pair[chosen], label[chosen].astype(np.int64), digit_names()[:2])
+        for side, pair in parts.items()
         for split, chosen in (("train", slice(0, 64)), ("test", slice(64, 96)))
     }
-    write_parts(made, tmp_path / "table")
+    write_parts(sets, tmp_path / "table")
     return tmp_path / "table"
 
 
@@ -176,9 +176,9 @@ def test_images_come_back_from_disk_with_channels_last(tmp_path, channels):
     pixels = np.random.default_rng(1).integers(0, 256, (7, channels, 4, 5), dtype=np.uint8)
     images = Images(pixels, np.zeros(7, dtype=np.int64), digit_names())
     write_parts({"source_train": images}, tmp_path)
-    found = read_part(tmp_path, "source_train").pixels
-    assert np.array_equal(found, pixels) and isinstance(found, np.memmap)
-    assert channels_last(as_tensor(found)) == (channels == 3)
+    stored = read_part(tmp_path, "source_train").pixels
+    assert np.array_equal(stored, pixels) and isinstance(stored, np.memmap)
+    assert channels_last(as_tensor(stored)) == (channels == 3)
 
 
 def config_of(**model):
@@ -200,12 +200,12 @@ def test_the_target_gives_pixels_and_no_labels(table):
 
 
 def test_the_target_may_be_changed_in_another_way_than_the_source(table):
-    told = {"augment": ["invert"], "domain": {"method": "dann"}}
-    source, target = rows_of(config_of(**told).models["m"], table)
+    section = {"augment": ["invert"], "domain": {"method": "dann"}}
+    source, target = rows_of(config_of(**section).models["m"], table)
     assert source.transform is target.transform
-    source, target = rows_of(config_of(**told, augment_target=[]).models["m"], table)
+    source, target = rows_of(config_of(**section, augment_target=[]).models["m"], table)
     assert source.transform.names == ("invert",) and target.transform is None
-    source, target = rows_of(config_of(**told, augment_target=["shift"]).models["m"], table)
+    source, target = rows_of(config_of(**section, augment_target=["shift"]).models["m"], table)
     assert target.transform.names == ("shift",)
 
 

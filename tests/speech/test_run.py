@@ -17,7 +17,7 @@ from hepda.speech.kind import SpeechKind
 from hepda.speech.results.numbers import spread
 from hepda.speech.results.tables import transcripts_table
 from hepda.speech.training.jobs import TrainingSetup
-from hepda.speech.training.probes import probed
+from hepda.speech.training.probes import fit_probe
 from hepda.workflows import compare, train
 from tests.speech.analysis import SMALL, small
 
@@ -58,9 +58,9 @@ def test_runs_of_speech_are_compared_by_their_word_errors(run, tmp_path):
     changed = json.loads((tmp_path / "other" / "metrics.json").read_text())
     changed["quoted"] = changed["quoted"][:1]
     (tmp_path / "other" / "metrics.json").write_text(json.dumps(changed))
-    found = compare.compare([folder / "run", tmp_path / "other"], tmp_path / "both.html")
-    assert found.table.head[1] == "Clean"
-    assert len(found.table.rows) == 2 * len(outcome.metrics["models"]) and not found.warnings
+    comparison = compare.compare([folder / "run", tmp_path / "other"], tmp_path / "both.html")
+    assert comparison.table.head[1] == "Clean"
+    assert len(comparison.table.rows) == 2 * len(outcome.metrics["models"]) and not comparison.warnings
     page = (tmp_path / "both.html").read_text()
     assert page.count("data:image/png") == 1 and "How often are words wrong?" in page and "Area under" not in page
 
@@ -84,12 +84,12 @@ def test_numbers_are_those_of_the_saved_scores(run):
 
     folder, outcome = run
     table = pd.read_parquet(folder / "run" / "scores.parquet")
-    own = table[(table["condition"] == "unseen") & (table["snr"] == -5)]
-    assert set(own["noise"]) == {"pink"}
-    wrong = [own[f"adversarial.{member}.wrong"].sum() / own["words"].sum() for member in range(2)]
-    told = outcome.metrics["models"]["adversarial"]
-    assert told["seeds"]["unseen -5 dB"] == pytest.approx(wrong)
-    assert told["word_error_rate"]["unseen -5 dB"]["value"] == pytest.approx(np.mean(wrong))
+    rows = table[(table["condition"] == "unseen") & (table["snr"] == -5)]
+    assert set(rows["noise"]) == {"pink"}
+    wrong = [rows[f"adversarial.{member}.wrong"].sum() / rows["words"].sum() for member in range(2)]
+    model = outcome.metrics["models"]["adversarial"]
+    assert model["seeds"]["unseen -5 dB"] == pytest.approx(wrong)
+    assert model["word_error_rate"]["unseen -5 dB"]["value"] == pytest.approx(np.mean(wrong))
     other = outcome.metrics["models"]["clean"]["seeds"]["unseen -5 dB"]
     difference = outcome.metrics["comparison"]["adversarial"]["unseen -5 dB"]["difference"]["value"]
     assert difference == pytest.approx(np.mean(wrong) - np.mean(other))
@@ -97,16 +97,18 @@ def test_numbers_are_those_of_the_saved_scores(run):
 
 def test_what_rounds_learnt_is_told_with_what_of_it_was_right():
     rounds = [{"share": 0.2, "right": 0.9}, {"share": 0.4, "right": 0.8}]
-    told = {"transcripts": [{name: spread([value, value + 0.02]) for name, value in one.items()} for one in rounds]}
-    table = transcripts_table({"models": {"m": told, "clean": {}}})
+    model = {
+        "transcripts": [{name: spread([value, value + 0.02]) for name, value in entry.items()} for entry in rounds]
+    }
+    table = transcripts_table({"models": {"m": model, "clean": {}}})
     assert [[cell.text for cell in row[:2]] for row in table.rows] == [["m", "1"], ["m", "2"]]
     assert [row[3].brief for row in table.rows] == ["91.0", "81.0"]
 
 
 def test_the_probe_stands_beside_the_head(run):
-    told = run[1].metrics["models"]["adversarial"]
-    assert told["probe"]["noise"]["chance"] == pytest.approx(1 / 3)
-    assert 0.0 <= told["head"]["noise"]["value"] <= 1.0
+    model = run[1].metrics["models"]["adversarial"]
+    assert model["probe"]["noise"]["chance"] == pytest.approx(1 / 3)
+    assert 0.0 <= model["head"]["noise"]["value"] <= 1.0
     assert "head" not in run[1].metrics["models"]["clean"]
 
 
@@ -114,7 +116,7 @@ def test_the_saved_scores_give_the_same_numbers_again(run):
     folder, outcome = run
     kind = kind_of(load_any(folder / "run" / "config.yaml"))
     kind.load(lambda *_: None)
-    training = {name: found["training"] for name, found in outcome.metrics["models"].items()}
+    training = {name: entry["training"] for name, entry in outcome.metrics["models"].items()}
     judging = RunContext(folder / "run", training, {}, {}, 1, lambda *_: None)
     again = kind.measure(kind.saved_scores(folder / "run"), judging)
     assert again == {name: outcome.metrics[name] for name in again}
@@ -124,7 +126,7 @@ def test_check_reads_everything_and_trains_nothing(tmp_path):
     lines, problems = train.check(small(), Quiet())
     assert problems == []
     assert lines[0].startswith("300 utterances, 6 speakers, ")
-    assert lines[1] == "2 noises in training, 1 in tests alone: pink"
+    assert lines[1] == "2 noises in training, 1 only in tests: pink"
     lines, problems = train.check(small(noise={"recordings": str(tmp_path / "none")}), Quiet())
     assert lines == []
     assert "no such folder of recordings" in problems[0]
@@ -154,25 +156,25 @@ def test_a_training_that_was_interrupted_ends_as_one_that_was_not(tmp_path, mode
         models=models, seeds=1, split={"unlabelled": 0.5}, training={"epochs": 3},
         evaluation={"baseline": None, "probe": 0},
     )  # fmt: skip
-    whole = jobs(config, tmp_path)[0]
+    job = jobs(config, tmp_path)[0]
     (tmp_path / "work").mkdir(exist_ok=True)
 
     def weights(stop: int | None) -> dict[str, torch.Tensor]:
-        lesson = TrainingSetup.of(whole)
+        setup = TrainingSetup.of(job)
 
         def on_epoch(history):
             if history.epochs == stop:
                 raise KeyboardInterrupt
 
         try:
-            lesson.fit(on_epoch)
+            setup.fit(on_epoch)
         except KeyboardInterrupt:
-            lesson.bank.close()
+            setup.bank.close()
             return weights(None)
-        lesson.bank.close()
+        setup.bank.close()
         for checkpoint in (tmp_path / "work").glob("*.checkpoint"):
             checkpoint.unlink()
-        return {name: value.clone() for name, value in lesson.network.state_dict().items()}
+        return {name: value.clone() for name, value in setup.network.state_dict().items()}
 
     through, resumed = weights(None), weights(stop)
     assert all(torch.equal(through[name], resumed[name]) for name in through)
@@ -188,24 +190,24 @@ def test_a_training_that_was_interrupted_ends_as_one_that_was_not(tmp_path, mode
 )
 def test_the_sign_of_alpha_is_what_becomes_of_the_domain_head(tmp_path, model, checks):
     config = small(models={"m": model | {"encoder": "feedforward", "layers": [32]}}, evaluation={"baseline": None})
-    lesson = TrainingSetup.of(jobs(config, tmp_path)[0])
-    lesson.bank.close()
-    head = lesson.network.heads["domain"]
+    setup = TrainingSetup.of(jobs(config, tmp_path)[0])
+    setup.bank.close()
+    head = setup.network.heads["domain"]
     assert head.scale == checks["scale"]
     assert (head.reversal is not None) == checks["reversed"]
-    assert lesson.network.predict(torch.zeros(2, 7, 20), "domain", raw=True).shape == (2, checks["classes"])
-    assert lesson.target is None
-    told = lesson.source.targets["domain"]
-    frame = lesson.source.features.numbers
-    kinds = lesson.bank.takes.noise[lesson.bank.frames.utterance[frame]]
-    assert bool(((kinds >= 0) == (told > 0)).all())
+    assert setup.network.predict(torch.zeros(2, 7, 20), "domain", raw=True).shape == (2, checks["classes"])
+    assert setup.target is None
+    domains = setup.source.targets["domain"]
+    frame = setup.source.features.numbers
+    kinds = setup.bank.takes.noise[setup.bank.frames.utterance[frame]]
+    assert bool(((kinds >= 0) == (domains > 0)).all())
 
 
 def test_alpha_of_zero_is_no_head(tmp_path):
     models = {"m": {"encoder": "feedforward", "layers": [32], "domain": {"of": "noise", "alpha": 0.0}}}
-    lesson = TrainingSetup.of(jobs(small(models=models, evaluation={"baseline": None}), tmp_path)[0])
-    lesson.bank.close()
-    assert list(lesson.network.heads) == ["senone"]
+    setup = TrainingSetup.of(jobs(small(models=models, evaluation={"baseline": None}), tmp_path)[0])
+    setup.bank.close()
+    assert list(setup.network.heads) == ["senone"]
 
 
 def test_an_adaptation_sees_noisy_recordings_without_their_words(tmp_path):
@@ -220,26 +222,26 @@ def test_an_adaptation_sees_noisy_recordings_without_their_words(tmp_path):
         evaluation={"baseline": None, "probe": 0}, training={"epochs": 1},
     )  # fmt: skip
     job = jobs(config, tmp_path)[0]
-    lesson = TrainingSetup.of(job)
-    assert lesson.target is not None
-    assert dict(lesson.target.targets) == {}
-    takes, frames = lesson.bank.takes, lesson.bank.frames
+    setup = TrainingSetup.of(job)
+    assert setup.target is not None
+    assert dict(setup.target.targets) == {}
+    takes, frames = setup.bank.takes, setup.bank.frames
 
     def recordings(rows):
         return set(takes.recording[frames.utterance[rows.features.numbers]].tolist())
 
-    assert not recordings(lesson.source) & recordings(lesson.target)
-    assert bool((takes.noise[frames.utterance[lesson.source.features.numbers]] == -1).all())
-    assert lesson.network.terms[0].threshold == 0.7
-    history = lesson.fit(lambda h: None)
-    lesson.bank.close()
+    assert not recordings(setup.source) & recordings(setup.target)
+    assert bool((takes.noise[frames.utterance[setup.source.features.numbers]] == -1).all())
+    assert setup.network.terms[0].threshold == 0.7
+    history = setup.fit(lambda h: None)
+    setup.bank.close()
     assert {"senone_loss", "domain_loss", "pseudo_loss"} <= set(history.columns)
-    lesson.network.save(tmp_path / "m.safetensors")
+    setup.network.save(tmp_path / "m.safetensors")
     from hepda.speech.training.encoders import Convolutional
 
     again = Network.load(tmp_path / "m.safetensors", encoder=Convolutional(25, 20, 8, 16))
     windows = torch.randn(3, 25, 20, generator=torch.Generator().manual_seed(1))
-    np.testing.assert_allclose(again.predict(windows), lesson.network.predict(windows), atol=1e-6)
+    np.testing.assert_allclose(again.predict(windows), setup.network.predict(windows), atol=1e-6)
 
 
 def test_rounds_teach_what_was_heard_in_recordings_that_stay_as_they_were_made(tmp_path):
@@ -248,21 +250,21 @@ def test_rounds_teach_what_was_heard_in_recordings_that_stay_as_they_were_made(t
     config = small(
         models=models, split={"unlabelled": 0.5}, noise={"snr": [10, 20]}, evaluation={"baseline": None, "probe": 0}
     )
-    lesson = TrainingSetup.of(jobs(config, tmp_path)[0])
-    unlabelled = lesson.bank.takes.recording[lesson.labelled :]
-    before = lesson.bank.frames.values[lesson.target.features.numbers].clone()
-    history = lesson.fit(lambda h: None)
-    lesson.bank.turn(7)
-    assert torch.equal(lesson.bank.frames.values[lesson.target.features.numbers], before)
-    lesson.bank.close()
-    assert history.epochs == lesson.epochs == 6
-    shares = [told["share"] for told in lesson.transcripts]
+    setup = TrainingSetup.of(jobs(config, tmp_path)[0])
+    unlabelled = setup.bank.takes.recording[setup.labelled :]
+    before = setup.bank.frames.values[setup.target.features.numbers].clone()
+    history = setup.fit(lambda h: None)
+    setup.bank.turn(7)
+    assert torch.equal(setup.bank.frames.values[setup.target.features.numbers], before)
+    setup.bank.close()
+    assert history.epochs == setup.epochs == 6
+    shares = [entry["share"] for entry in setup.transcripts]
     assert 0.1 < shares[0] <= 0.3  # half of the share in the first of two rounds, less where a word is heard too seldom
     assert shares[0] < shares[1] <= 0.6
-    assert lesson.transcripts[-1]["right"] > 0.3  # nine of ten are wrong by chance
-    assert float(lesson.target.weights["sure"].mean()) == pytest.approx(shares[1], abs=0.1)
-    assert lesson.network.heads["senone"].rows == "both"
-    assert len(set(unlabelled.tolist()) & set(lesson.bank.takes.recording[: lesson.labelled].tolist())) == 0
+    assert setup.transcripts[-1]["right"] > 0.3  # nine of ten are wrong by chance
+    assert float(setup.target.weights["sure"].mean()) == pytest.approx(shares[1], abs=0.1)
+    assert setup.network.heads["senone"].rows == "both"
+    assert len(set(unlabelled.tolist()) & set(setup.bank.takes.recording[: setup.labelled].tolist())) == 0
 
 
 def test_a_probe_finds_what_is_there_and_nothing_where_nothing_is():
@@ -270,14 +272,14 @@ def test_a_probe_finds_what_is_there_and_nothing_where_nothing_is():
     utterance = np.repeat(np.arange(80), 20)
     label, test = utterance % 4, utterance >= 40
     embedding = random.normal(size=(1600, 6)).astype(np.float32)
-    blind, _ = probed(embedding, label, utterance, test, seed=1)
+    blind, _ = fit_probe(embedding, label, utterance, test, seed=1)
     assert blind.chance == 0.25
     assert blind.low < 0.27
     assert blind.value < 0.32
     embedding[:, 0] += 3.0 * (label == 2)
-    seen, answers = probed(embedding, label, utterance, test, seed=1)
-    assert seen.value > blind.high
-    assert (answers == label[test]).mean() == pytest.approx(seen.value, abs=0.02)
+    informed, answers = fit_probe(embedding, label, utterance, test, seed=1)
+    assert informed.value > blind.high
+    assert (answers == label[test]).mean() == pytest.approx(informed.value, abs=0.02)
 
 
 @pytest.mark.parametrize("scorer", [None, "source-loss"])

@@ -1,7 +1,7 @@
-"""Rows of a domain, and shuffled batches of source and target rows side by side.
+"""Rows of a domain, and shuffled batches of source and target rows.
 
 The shuffle of a domain is an endless stream of rows: one permutation of all rows after another. Which rows a
-step sees follows from the seed and the number of the step alone, so a resumed run needs no saved position,
+step uses depends only on the seed and the number of the step, so a resumed run needs no saved position,
 and the rows drawn from one domain never depend on the other.
 """
 
@@ -23,7 +23,7 @@ from hepda.errors import ConfigError, DataError
 
 Column = Any  # a numpy array or a tensor
 Transform = Callable[[Tensor, torch.Generator], Tensor]
-"""From rows [n, ...] and the random numbers of the step to rows of the same number: augmentation, for one."""
+"""From rows [n, ...] and the random numbers of the step to the same number of rows: augmentation, for example."""
 
 
 def as_tensor(values: Any) -> Tensor:
@@ -33,13 +33,13 @@ def as_tensor(values: Any) -> Tensor:
     array = values if isinstance(values, np.ndarray) else np.asarray(values)
     last = array.ndim == 4 and array.transpose(0, 2, 3, 1).flags.c_contiguous
     with warnings.catch_warnings():
-        # torch warns of arrays it may not write to; nothing here writes to rows
+        # torch warns about read-only arrays; nothing here writes to rows
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
         return torch.from_numpy(array if last else np.ascontiguousarray(array))
 
 
 def channels_last(features: Tensor | RowSource) -> bool:
-    """Return whether rows [n, c, h, w] of several channels lie in memory with the channels of a pixel side by side."""
+    """Return whether rows [n, c, h, w] of several channels have the channels of a pixel adjacent in memory."""
     if isinstance(features, RowSource) or features.dim() != 4 or features.shape[1] == 1:
         return False
     return features.is_contiguous(memory_format=torch.channels_last)
@@ -50,14 +50,14 @@ class DomainRows:
     """The rows of one domain. Arrays, tensors, memory maps or a `RowSource`; nothing is copied.
 
     Attributes:
-        features: [n, ...], float32 (anything else is converted once; uint8 and half precision stay as they are
-            stored, and are converted in the batch).
-        targets: what heads predict, by name: [n] or [n, d]. Labels 0/1, class numbers, or real values.
+        features: [n, ...], float32 (other types are converted once; uint8 and half precision are converted in the
+            batch).
+        targets: targets of the heads, by name: [n] or [n, d]. Labels 0/1, class numbers, or real values.
         weights: event weights by name [n]; signs are kept.
         masks: which rows belong to a group, by name: bool [n].
-        transform: what is done to the rows of a batch in training, as floats on the training's device; validation,
-            scorers and predictions see the rows as they are. Its random numbers follow from the seed and the number
-            of the step (and the worker), so a resumed training draws the same.
+        transform: change of the rows of a batch in training, as floats on the training's device; validation, scorers
+            and predictions use unchanged rows. Its random numbers depend only on the seed and the number of the step
+            (and the worker), so a resumed training draws the same.
 
     """
 
@@ -99,9 +99,7 @@ class DomainRows:
 
 @dataclass(frozen=True, slots=True)
 class DomainTable:
-    """A domain as the loop reads it: features [n, ...], one float matrix [n, c] of targets and weights, and what is
-    done to its rows in a batch.
-    """
+    """A domain in the form of the training loop: features [n, ...], targets and weights [n, c], and the transform."""
 
     features: Tensor | RowSource
     columns: Tensor
@@ -118,8 +116,8 @@ class Batch:
     Attributes:
         features: [n, ...].
         columns: targets and weights [n, c].
-        n_source: how many are source.
-        whole: source and target rows of all workers; None: these are all.
+        n_source: number of source rows.
+        all_rows: source and target rows of all workers; None: these are all.
         generator: the step's random numbers, of this worker.
         common: the same numbers on all workers.
 
@@ -128,18 +126,18 @@ class Batch:
     features: Tensor
     columns: Tensor
     n_source: int
-    whole: tuple[int, int] | None = None
+    all_rows: tuple[int, int] | None = None
     generator: torch.Generator | None = None
     common: torch.Generator | None = None
 
     @property
     def rows(self) -> tuple[int, int]:
         """Source and target rows of all workers."""
-        return self.whole or (self.n_source, len(self.features) - self.n_source)
+        return self.all_rows or (self.n_source, len(self.features) - self.n_source)
 
 
 class Stream:
-    """Row numbers of one domain in shuffled order, without end; every row once before any comes again."""
+    """Row numbers of one domain in shuffled order, without end; every row occurs once before any is repeated."""
 
     def __init__(self, rows: int, seed: int) -> None:
         self.rows, self.seed = rows, seed
@@ -153,44 +151,59 @@ class Stream:
         return self._order
 
     def take(self, start: int, size: int) -> Tensor:
-        """DomainRows `start` to `start + size` of the stream."""
+        """Return the numbers `start` to `start + size` of the stream."""
         number, offset = divmod(start, self.rows)
         order = self._permutation(number)
         if offset + size <= self.rows:
             return order[offset : offset + size]
         parts = [order[offset:].clone()]
-        rest = size - len(parts[0])
-        while rest > 0:
+        missing = size - len(parts[0])
+        while missing > 0:
             number += 1
-            parts.append(self._permutation(number)[:rest].clone())
-            rest -= len(parts[-1])
+            parts.append(self._permutation(number)[:missing].clone())
+            missing -= len(parts[-1])
         return torch.cat(parts)
 
 
 def _stream(table: DomainTable, seed: int) -> Stream | NearStream:
-    """Return the order of a domain's rows; one that stays near where they are taken out of a file."""
+    """Return the order of a domain's rows: `NearStream` if they are read from a file."""
     kind = NearStream if isinstance(table.features, RowSource) and table.features.near else Stream
     return kind(len(table), seed)
 
 
 def batch_sizes(batch_size: int, target_size: int | None, source_rows: int, target_rows: int) -> tuple[int, int]:
-    """Source and target rows of a step: what is asked for, or all rows if there are fewer."""
+    """Return source and target rows of a step: the requested numbers, or all rows if there are fewer."""
     return min(batch_size, source_rows), min(target_size or batch_size, target_rows)
 
 
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where batches are used, and by which process.
+
+    Attributes:
+        device: device of the batches.
+        rank: number of this process.
+        ranks: number of processes; each has its part of every batch.
+        memory_format: memory format of batches of four dimensions.
+
+    """
+
+    device: torch.device
+    rank: int = 0
+    ranks: int = 1
+    memory_format: torch.memory_format = torch.preserve_format
+
+
 class PairedBatches:
-    """Batches of `batch_size` source rows and their share of target rows, gathered into buffers that are
-    kept.
+    """Batches of `batch_size` source rows and their share of target rows, in buffers that are used again.
 
     Args:
         source: the source table.
         target: the target table, or None.
-        batch_size: source rows a step (all of them, if there are fewer).
-        target_size: target rows a step; None: as many as source rows.
-        seed: of the shuffles.
-        device: where the batch is wanted.
-        memory_format: of batches of four dimensions.
-        rank, ranks: this process and their number; each takes its part of every batch.
+        batch_size: source rows of a step (all of them, if there are fewer).
+        target_size: target rows of a step; None: as many as source rows.
+        seed: seed of the shuffles.
+        placement: device and process.
 
     """
 
@@ -201,11 +214,9 @@ class PairedBatches:
         batch_size: int,
         target_size: int | None,
         seed: int,
-        device: torch.device,
-        rank: int = 0,
-        ranks: int = 1,
-        memory_format: torch.memory_format = torch.preserve_format,
+        placement: Placement,
     ) -> None:
+        device, rank, ranks = placement.device, placement.rank, placement.ranks
         self.source, self.target, self.device = source, target, device
         self.rank, self.seed = rank, seed
         target_rows = 0 if target is None else len(target)
@@ -221,8 +232,8 @@ class PairedBatches:
         rows = self.local_source + local_target
         features, columns = source.features, source.columns
         self._columns = torch.empty((rows, columns.shape[1]), dtype=columns.dtype, device=columns.device)
-        self._format = memory_format if features.dim() == 4 else torch.preserve_format
-        # Rows that lie in memory as the batch wants them are copied whole: to turn them takes as long as half a layer.
+        self._format = placement.memory_format if features.dim() == 4 else torch.preserve_format
+        # Rows in the memory order of the batch are copied entirely: a change of order takes as long as half a layer.
         self._last = self._format == torch.channels_last and all(
             channels_last(table.features) for table in (source, target) if table is not None
         )
@@ -233,7 +244,7 @@ class PairedBatches:
         self._generator, self._common = torch.Generator(device), torch.Generator(device)
 
     def __call__(self, step: int) -> Batch:
-        """Return the batch of a step. It, and its random numbers, live until the next one is asked for."""
+        """Return the batch of a step. It, and its random numbers, are valid until the next call."""
         n = self.local_source
         index = self._source.take(step * self.n_source, self.n_source)[self._parts[0]]
         self._gather(self.source, index, slice(0, n))
@@ -248,17 +259,17 @@ class PairedBatches:
             features = features.contiguous(memory_format=self._format)
         features = features.to(self.device, dtype, non_blocking=True)
         columns = self._columns.to(self.device, non_blocking=True)
-        whole = self.n_source, self.n_target
-        return Batch(self._transformed(features, n), columns, n, whole, self._generator, self._common)
+        all_rows = self.n_source, self.n_target
+        return Batch(self._transformed(features, n), columns, n, all_rows, self._generator, self._common)
 
     def _transformed(self, features: Tensor, n: int) -> Tensor:
-        """Rows of a batch after the transforms of their domains; one that both have is called once, for all."""
-        here, there = self.source.transform, None if self.target is None else self.target.transform
-        if here is None and there is None:
+        """Return the rows after the transforms of their domains; a common transform is called once, for all rows."""
+        of_source, of_target = self.source.transform, None if self.target is None else self.target.transform
+        if of_source is None and of_target is None:
             return features
-        if here is not None and (self.target is None or here is there):
-            return here(features, self._generator)
-        parts = [(here, features[:n]), (there, features[n:])]
+        if of_source is not None and (self.target is None or of_source is of_target):
+            return of_source(features, self._generator)
+        parts = [(of_source, features[:n]), (of_target, features[n:])]
         return torch.cat([rows if change is None else change(rows, self._generator) for change, rows in parts])
 
     def _gather(self, table: DomainTable, index: Tensor, rows: slice) -> None:

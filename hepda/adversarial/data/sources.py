@@ -1,4 +1,4 @@
-"""Rows that are made when a batch asks for them: mapped from the disk (stored.py), or computed."""
+"""Rows that are made when a batch needs them: mapped from the disk (stored.py), or computed."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from torch import Tensor
 
 
 class RowSource(ABC):
-    """Rows [n, ...] that are taken by number; the features of a domain where they are no array or tensor.
+    """Rows [n, ...] that are taken by number; the features of a domain if they are no array or tensor.
 
     Attributes:
         shape: [n, ...].
         dtype, device: of what `take` gives.
-        near: whether rows that are near each other are taken faster: a training then draws them in an order that stays
-            near (stored.py).
+        near: whether neighbouring rows are taken faster: a training then draws them in an order of `NearStream`
+            (stored.py).
 
     """
 
@@ -34,7 +34,7 @@ class RowSource(ABC):
 
     @abstractmethod
     def select(self, chosen: NDArray[Any]) -> Self:
-        """Return the rows of a mask [n] or at numbers, as a source again."""
+        """Return the rows of a mask [n] or at numbers, as another source."""
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -51,11 +51,11 @@ class RowSource(ABC):
 
 
 class ComputedRows(RowSource):
-    """Rows that a function makes from numbers: windows of a recording, rows of another source after a change.
+    """Rows that a function makes from numbers: windows of a recording, or changed rows of another source.
 
     Args:
-        numbers: what the function is given of each row, int64 [n].
-        compute: from numbers [j] to rows [j, ...]; called for each batch, so what it reads may change between epochs.
+        numbers: the argument of the function for each row, int64 [n].
+        compute: from numbers [j] to rows [j, ...]; it is called for each batch, so its data may change between epochs.
 
     """
 

@@ -1,7 +1,8 @@
-"""Rows of a matrix that is larger than the memory: taken out by number when a batch asks, in an order that stays near.
+"""Rows of a matrix that is larger than the memory: read by number when a batch needs them, in an order with few seeks.
 
-A random order over a whole file on disk costs a seek a row. Here the rows are cut into runs of consecutive ones; each
-pass shuffles the runs, takes a block of many of them, from all over the file, and shuffles the rows within the block.
+A random order over an entire file on disk costs a seek for each row. Here the rows are cut into runs of consecutive
+rows; each pass shuffles the runs, takes a block of many of them from the entire file, and shuffles the rows of the
+block.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ from torch import Tensor
 from hepda.adversarial.data.sources import RowSource
 
 RUN, RUNS = 256, 1024
-"""Rows of a run, and runs of a block: 262 144 rows are shuffled at once, of a thousand places."""
+"""Rows of a run, and runs of a block: 262 144 rows, from a thousand places, are shuffled together."""
 _PAGE, _PAGES = 4096, 32768
-"""Bytes that a row brings into memory with it, at least, and how many such pieces are held before they are let go."""
+"""Bytes that are read into memory with a row, at least, and the number of such pages before they are released."""
 
 
 def _nothing() -> None:
@@ -27,13 +28,13 @@ def _nothing() -> None:
 
 
 class RowSubset(RowSource):
-    """Rows [n, k] of a larger matrix [m, k], each taken out when it is asked for.
+    """Rows [n, k] of a larger matrix [m, k], each read when it is needed.
 
     Args:
-        matrix: float32, mostly mapped from the disk; it is not copied.
+        matrix: float32, usually mapped from the disk; it is not copied.
         index: the numbers of the rows, ascending, [n].
-        column: one more column [n] behind the others, or None.
-        let_go: called now and then: what was brought into memory is no longer needed.
+        column: one more column [n] after the others, or None.
+        release: called from time to time, when the pages in memory are no longer needed.
 
     """
 
@@ -44,9 +45,9 @@ class RowSubset(RowSource):
         matrix: Tensor,
         index: NDArray[np.integer[Any]],
         column: NDArray[np.float32] | None = None,
-        let_go: Callable[[], None] = _nothing,
+        release: Callable[[], None] = _nothing,
     ) -> None:
-        self.matrix, self._numbers, self._let_go = matrix, torch.from_numpy(index), let_go
+        self.matrix, self._numbers, self._release = matrix, torch.from_numpy(index), release
         self._column = None if column is None else torch.from_numpy(column)[:, None]
         self.shape = (len(index), matrix.shape[1] + (column is not None))
         self.dtype, self.device = matrix.dtype, matrix.device
@@ -57,21 +58,21 @@ class RowSubset(RowSource):
         numbers = self._numbers[index]
         self._held += len(numbers)
         if self._held > _PAGES:
-            self._let_go()
+            self._release()
             self._held = len(numbers)
         values = torch.index_select(self.matrix, 0, numbers)
         return values if self._column is None else torch.cat([values, self._column[index]], dim=1)
 
     def select(self, chosen: NDArray[Any]) -> RowSubset:
-        """Return the rows of a mask [n] or at numbers, still where they are."""
+        """Return the rows of a mask [n] or at numbers, without reading them."""
         column = None if self._column is None else self._column[:, 0].numpy()[chosen]
-        return RowSubset(self.matrix, self._numbers.numpy()[chosen], column, self._let_go)
+        return RowSubset(self.matrix, self._numbers.numpy()[chosen], column, self._release)
 
 
 class NearStream:
-    """Row numbers as of `Stream`, such that those which come soon after one another lie in a thousand places.
+    """Row numbers like those of `Stream`, of which consecutive ones are from a thousand places of the file.
 
-    Which rows come follows from the seed and the position alone; every row once before any comes again.
+    They depend only on the seed and the position; every row occurs once before any is repeated.
     """
 
     def __init__(self, rows: int, seed: int) -> None:
@@ -80,7 +81,7 @@ class NearStream:
         self._runs = self._starts = self._rows = torch.empty(0, dtype=torch.int64)
 
     def take(self, start: int, size: int) -> Tensor:
-        """DomainRows `start` to `start + size` of the stream."""
+        """Return the numbers `start` to `start + size` of the stream."""
         parts = []
         while size > 0:
             number, offset = divmod(start, self.rows)
@@ -90,7 +91,7 @@ class NearStream:
         return torch.cat(parts) if len(parts) > 1 else parts[0]
 
     def _from(self, number: int, offset: int, size: int) -> Tensor:
-        """At most `size` rows of a pass from a place on, as far as its block goes."""
+        """Return at most `size` rows of a pass from a position on, up to the end of its block."""
         if number != self._pass:
             self._runs = torch.randperm(-(-self.rows // RUN), generator=self._random(number, 0))
             lengths = (self.rows - self._runs * RUN).clamp_max(RUN)

@@ -20,13 +20,13 @@ POLICIES: dict[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class NegativeWeights:
-    """What a policy did.
+    """The effect of a policy.
 
     Attributes:
-        weight: the weights to train with [n], float64.
-        policy: its name.
-        rows: fraction of rows that it touched.
-        sumw: their part of the sum of absolute weights.
+        weight: the weights for the training [n], float64.
+        policy: name of the policy.
+        rows: fraction of rows that were changed.
+        sumw: their share of the sum of absolute weights.
 
     """
 
@@ -75,18 +75,18 @@ def negative_weights(weight: ArrayLike, policy: str = "keep") -> NegativeWeights
 
 
 def negative_share(blocks: Iterable[NDArray[np.float64]], policy: str = "keep") -> NegativeWeights:
-    """Return what a policy does to weights that come in blocks; `weight` of the result is empty. Raises as above."""
+    """Return the effect of a policy on weights in blocks; `weight` of the result is empty. Raises as above."""
     rows, negative, total, part = 0, 0, 0.0, 0.0
     for block in blocks:
-        told = negative_weights(block, policy)
+        treated = negative_weights(block, policy)
         size = float(np.abs(block).sum())
-        rows, negative = rows + len(block), negative + round(told.rows * len(block))
-        total, part = total + size, part + told.sumw * size
+        rows, negative = rows + len(block), negative + round(treated.rows * len(block))
+        total, part = total + size, part + treated.sumw * size
     return NegativeWeights(np.zeros(0), policy, negative / rows if rows else 0.0, part / total if total else 0.0)
 
 
 def class_weights(label: ArrayLike, weight: ArrayLike | None = None) -> NDArray[np.float64]:
-    """Weights [n] that give every class the same sum, and 1 a row on average; labels below 0 (unknown) get 0.
+    """Return weights [n] with the same sum for every class and mean 1; labels below 0 (unknown) have weight 0.
 
     Within a class the weights keep their ratios and signs.
 
@@ -95,15 +95,15 @@ def class_weights(label: ArrayLike, weight: ArrayLike | None = None) -> NDArray[
 
     """
     classes = np.asarray(label)
-    given = np.ones(len(classes)) if weight is None else np.asarray(weight, dtype=np.float64)
-    known = np.unique(classes[classes >= 0])
-    if len(known) < 2:
-        raise DataError(f"the training rows hold the classes {known.tolist()}; a classifier needs two or more")
+    event_weight = np.ones(len(classes)) if weight is None else np.asarray(weight, dtype=np.float64)
+    known_classes = np.unique(classes[classes >= 0])
+    if len(known_classes) < 2:
+        raise DataError(f"the training rows hold the classes {known_classes.tolist()}; a classifier needs two or more")
     result = np.zeros(len(classes))
-    for value in known:
+    for value in known_classes:
         rows = classes == value
-        total = float(given[rows].sum())
+        total = float(event_weight[rows].sum())
         if not total > 0.0:
             raise DataError(f"the weights of class {value} add up to {total:g}; they must add up to more than 0")
-        result[rows] = given[rows] * (int((classes >= 0).sum()) / (len(known) * total))
+        result[rows] = event_weight[rows] * (int((classes >= 0).sum()) / (len(known_classes) * total))
     return result

@@ -1,4 +1,4 @@
-"""Methods whose terms pull the features or the scores of the domains together (terms/)."""
+"""Methods whose terms align the features or the scores of the domains (terms/)."""
 
 from __future__ import annotations
 
@@ -161,5 +161,6 @@ class SecondClassifier(Method):
         """Return the term."""
         from hepda.adversarial.terms.alignment import MarginDisparity
 
-        own: dict[str, Any] = {"hidden": tuple(self.hidden)[:1], "margin": self.margin, "rate": self.rate}
-        return [], [MarginDisparity(comparison.features, comparison.classes, **own, **self.term_settings(comparison))]
+        settings: dict[str, Any] = {"hidden": tuple(self.hidden)[:1], "margin": self.margin, "rate": self.rate}
+        settings |= self.term_settings(comparison)
+        return [], [MarginDisparity(comparison.features, comparison.classes, **settings)]

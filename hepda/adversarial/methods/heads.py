@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class DomainHeadMethod(Method):
-    """A method with a reversed head that tells domains apart.
+    """A method with a reversed head that separates domains.
 
     Attributes:
         hidden: widths of the head.
@@ -58,7 +58,7 @@ class DomainHeadMethod(Method):
         from hepda.adversarial.networks.network import Head
         from hepda.adversarial.networks.tail import Tail
 
-        features, classes, many = comparison.features, comparison.classes, comparison.domains > 2
+        features, classes, several = comparison.features, comparison.classes, comparison.domains > 2
         inputs = {
             "features": features,
             "score": 1 if classes <= 2 else classes,
@@ -67,9 +67,9 @@ class DomainHeadMethod(Method):
         if read not in inputs:
             known = ", ".join(inputs)
             raise ConfigError(f"unknown input {read!r} of a domain head; one of {known}.{nearest(read, inputs)}")
-        outputs = comparison.domains if many else 1
+        outputs = comparison.domains if several else 1
         settings: dict[str, Any] = {
-            "loss": "multiclass" if many else "binary",
+            "loss": "multiclass" if several else "binary",
             "rows": comparison.rows,
             "target": "domain",
             "weight": comparison.weight,
@@ -123,10 +123,10 @@ class Cdan(DomainHeadMethod):
 
 @dataclass(frozen=True, kw_only=True)
 class CdanEntropy(DomainHeadMethod):
-    """CDAN+E: rows whose prediction is sure count more."""
+    """CDAN+E: rows with certain predictions count more."""
 
     name = "cdan+e"
-    summary = "CDAN, sure rows count more"
+    summary = "CDAN, rows with certain predictions count more"
     reference = "Long et al. 2018"
     classes = 2
 
@@ -140,7 +140,7 @@ class Conditional(DomainHeadMethod):
     """A domain head for each mask of the comparison."""
 
     name = "conditional"
-    summary = "one reversed domain head a mask"
+    summary = "one reversed domain head for each mask"
     reference = "Clavijo et al. 2020, one mask"
 
     def build(self, comparison: Comparison) -> Parts:

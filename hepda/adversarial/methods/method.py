@@ -1,4 +1,4 @@
-"""What a method of adaptation is: a class whose fields are its settings, and that makes heads and terms."""
+"""The base class of methods of adaptation: its fields are the settings, and it makes heads and terms."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Parts = tuple[list["Head"], list["Term"]]
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What is compared, and by which network: what a method has to know beside its own settings.
+    """The comparison of domains, and the network: the input of a method in addition to its settings.
 
     Attributes:
         features: width of the encoder's output.
@@ -25,7 +25,7 @@ class Comparison:
         main: name of the main head.
         rows: rows that are compared: `both`, or a mask.
         weight: key of the weights of the comparison.
-        domains: number of domains; from three on, `DomainRows.targets["domain"]` says which.
+        domains: number of domains; from three on, `DomainRows.targets["domain"]` has the numbers.
         masks: for methods with a domain head for each of several masks.
         transform: for methods with a second view of a target row (selftraining.py).
 
@@ -46,7 +46,7 @@ class Method:
     """A method of adaptation; derive from it, define `build`, and add the class to `registry.METHODS`.
 
     Class attributes: `name` in configurations, `summary`, `reference`, and `classes`, the fewest classes that the main
-    head must have (1: a regression will do).
+    head must have (1: a regression is sufficient).
 
     Attributes:
         strength, schedule, warmup: of the reversal or the term (reversal.py).

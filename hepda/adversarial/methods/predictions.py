@@ -40,13 +40,13 @@ class SelfTraining(Method):
     """Pseudo-labels.
 
     Attributes:
-        threshold: from which confidence on a target row is sure, over the source's mean one.
+        threshold: confidence from which a target row is certain, relative to the mean confidence on the source.
         align: move the target's predictions to the source's class fractions first.
 
     """
 
     name = "pseudo"
-    summary = "the target's own sure predictions"
+    summary = "certain predictions on the target as labels"
     reference = "Berthelot et al. 2022"
     classes = 2
 
@@ -66,7 +66,7 @@ class Contrast(SelfTraining):
     """Pseudo-labels and complementary contrast.
 
     Attributes:
-        confidence: probability from which a target row is sure.
+        confidence: probability from which a target row is certain.
         dropout: share of the features that is set to zero in each of the two views of a row.
 
     """
@@ -83,12 +83,12 @@ class Contrast(SelfTraining):
         """Return both terms."""
         from hepda.adversarial.terms.selftraining import ComplementaryContrast
 
-        own: dict[str, Any] = {
+        settings: dict[str, Any] = {
             "confidence": self.confidence,
             "dropout": self.dropout,
             "transform": comparison.transform,
         }
-        contrast: Term = ComplementaryContrast(**own, **self.term_settings(comparison))
+        contrast: Term = ComplementaryContrast(**settings, **self.term_settings(comparison))
         return [], [*super().build(comparison)[1], contrast]
 
 
@@ -105,7 +105,7 @@ class Smoothness(Method):
     """
 
     name = "vat"
-    summary = "predictions smooth on both domains and sure on the target"
+    summary = "predictions smooth on both domains and certain on the target"
     reference = "Miyato et al. 2018"
     classes = 2
 

@@ -64,7 +64,7 @@ def methods_of(names: str, **settings: Any) -> list[Method]:
 def build(methods: str | Method | Sequence[Method], comparison: Comparison) -> Parts:
     """Return the heads and terms of a method, or of several.
 
-    A second head of the same name (`"dann,pivot"`) is called after its method too: `domain_pivot`.
+    A second head of the same name (`"dann,pivot"`) also has the name of its method: `domain_pivot`.
 
     Raises:
         ConfigError: an unknown name, or a method that this network cannot have.
@@ -74,20 +74,20 @@ def build(methods: str | Method | Sequence[Method], comparison: Comparison) -> P
         methods = methods_of(methods)
     elif isinstance(methods, Method):
         methods = [methods]
-    found_heads: list[Head] = []
-    found_terms: list[Term] = []
+    all_heads: list[Head] = []
+    all_terms: list[Term] = []
     for method in methods:
         if comparison.classes < method.classes:
-            needed = {2: "a head that says a class", 3: "three classes or more; for two, take 'pseudo'"}
+            needed = {2: "a head that predicts a class", 3: "three classes or more; for two, take 'pseudo'"}
             raise ConfigError(f"method {method.name!r} needs {needed[method.classes]}")
         more_heads, more_terms = method.build(comparison)
         for head in more_heads:
-            taken = any(head.name == other.name for other in found_heads)
-            name = f"{head.name}_{method.name.replace('+', '_')}" if taken else head.name
-            found_heads.append(replace(head, name=name, target=head.key))
-        twice = {term.name for term in found_terms} & {term.name for term in more_terms}
+            repeated = any(head.name == other.name for other in all_heads)
+            name = f"{head.name}_{method.name.replace('+', '_')}" if repeated else head.name
+            all_heads.append(replace(head, name=name, target=head.key))
+        twice = {term.name for term in all_terms} & {term.name for term in more_terms}
         if twice:
-            names = ",".join(each.name for each in methods)
+            names = ",".join(other.name for other in methods)
             raise ConfigError(f"method {names!r} has {', '.join(twice)} twice; leave one of the two out")
-        found_terms += more_terms
-    return found_heads, found_terms
+        all_terms += more_terms
+    return all_heads, all_terms

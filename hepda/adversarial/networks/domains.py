@@ -1,6 +1,4 @@
-"""Layers that treat the rows of the two domains differently, how they are told which row is whose, and batch norms over
-the rows of several workers.
-"""
+"""Layers that treat the rows of the two domains differently, and batch norms over the rows of several workers."""
 
 from __future__ import annotations
 
@@ -14,10 +12,10 @@ from hepda.adversarial.distributed import all_reduce, is_distributed
 
 
 class DomainLayer(nn.Module):
-    """A layer that wants to know the domain of its rows; anywhere within an encoder, or the encoder itself.
+    """A layer that needs the domain of its rows; anywhere within an encoder, or the encoder itself.
 
     `Network.encode` sets `n_source` before each pass: the first `n_source` rows of the input are source, the others
-    target. It is 0 where nobody says otherwise: a trained network is for the target.
+    target. The default is 0: a trained network is for the target.
     """
 
     n_source: int = 0
@@ -25,9 +23,9 @@ class DomainLayer(nn.Module):
 
 
 def set_domains(module: nn.Module, n_source: int, *, update_stats: bool = True) -> None:
-    """Tell the domain layers of a module how many of the rows that it will see are source; those are the first.
+    """Set in the domain layers of a module how many of the next rows are source; those are the first rows.
 
-    Without `update_stats` these rows are changed ones (a second view), which no running statistics follow.
+    Without `update_stats` these rows are changed ones (a second view), with which running statistics are not updated.
     """
     for layer in module.modules():
         if isinstance(layer, DomainLayer):
@@ -35,7 +33,7 @@ def set_domains(module: nn.Module, n_source: int, *, update_stats: bool = True) 
 
 
 class DomainBatchNorm(DomainLayer):
-    """Batch norm with statistics of its own for each domain (DSBN, Chang et al. 2019).
+    """Batch norm with separate statistics for each domain (DSBN, Chang et al. 2019).
 
     Input [n, channels, ...], output of the same shape: `(x - mean_d) / sqrt(var_d + eps) * weight + bias`, with mean
     and variance over the rows of domain d (and the dimensions after the channels): those of the batch in training,
@@ -75,20 +73,20 @@ class DomainBatchNorm(DomainLayer):
         return torch.cat([self._normalized(source, 0), self._normalized(target, 1)])
 
     def _normalized(self, x: Tensor, domain: int) -> Tensor:
-        own = domain if len(self.weight) == 2 else 0
+        affine_set = domain if len(self.weight) == 2 else 0
         if self.training:
             self.seen[domain] = True
         elif not bool(self.seen[domain]):
             domain = 1 - domain
         running = self.mean[domain], self.var[domain]
-        affine = self.weight[own], self.bias[own]
+        affine = self.weight[affine_set], self.bias[affine_set]
         momentum = 0.0 if not self.update_stats else self.momentum
         if self.training and is_distributed():
-            return batch_norm_of_all(x, *running, *affine, momentum, self.eps)
+            return global_batch_norm(x, *running, *affine, momentum, self.eps)
         return functional.batch_norm(x, *running, *affine, self.training, momentum, self.eps)
 
 
-def batch_norm_of_all(
+def global_batch_norm(
     x: Tensor,
     mean: Tensor | None,
     var: Tensor | None,
@@ -97,28 +95,29 @@ def batch_norm_of_all(
     momentum: float,
     eps: float,
 ) -> Tensor:
-    """Batch norm of rows [n, channels, ...] in training, by mean and variance over the rows of all workers; running
-    statistics follow in place.
+    """Return the batch norm of rows [n, channels, ...] in training, by mean and variance over the rows of all workers.
+
+    Running statistics are updated in place.
     """
-    given, x = x.dtype, x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
-    over = [d for d in range(x.dim()) if d != 1]
+    dtype, x = x.dtype, x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
+    dimensions = [d for d in range(x.dim()) if d != 1]
     shape = [1, -1, *[1] * (x.dim() - 2)]
-    counted = all_reduce(x.new_tensor(float(x.numel() // x.shape[1])))
-    here = all_reduce(x.sum(over)) / counted
-    centred = x - here.reshape(shape)
-    spread = all_reduce(centred.square().sum(over)) / counted
+    count = all_reduce(x.new_tensor(float(x.numel() // x.shape[1])))
+    batch_mean = all_reduce(x.sum(dimensions)) / count
+    centred = x - batch_mean.reshape(shape)
+    variance = all_reduce(centred.square().sum(dimensions)) / count
     if mean is not None and var is not None:
         with torch.no_grad():
-            mean.lerp_(here, momentum)
-            var.lerp_(spread * (counted / (counted - 1.0).clamp_min(1.0)), momentum)
-    result = centred * torch.rsqrt(spread + eps).reshape(shape)
+            mean.lerp_(batch_mean, momentum)
+            var.lerp_(variance * (count / (count - 1.0).clamp_min(1.0)), momentum)
+    result = centred * torch.rsqrt(variance + eps).reshape(shape)
     result = result if weight is None else result * weight.reshape(shape)
     result = result if bias is None else result + bias.reshape(shape)
-    return result.to(given)
+    return result.to(dtype)
 
 
-class Joined:
-    """Within the block the batch norms of a network are those of all workers, in training; alone, nothing changes."""
+class GlobalBatchNorms:
+    """Within the block the batch norms of a network use the rows of all workers in training."""
 
     def __init__(self, network: nn.Module) -> None:
         kinds = nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d
@@ -126,14 +125,14 @@ class Joined:
 
     def __enter__(self) -> None:
         for module in self.modules:
-            module.forward = partial(_joined, module)  # type: ignore[method-assign]
+            module.forward = partial(_forward, module)  # type: ignore[method-assign]
 
     def __exit__(self, *what: object) -> None:
         for module in self.modules:
             del module.forward
 
 
-def _joined(module: nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d, x: Tensor) -> Tensor:
+def _forward(module: nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d, x: Tensor) -> Tensor:
     if not module.training:
         return type(module).forward(module, x)
     factor = module.momentum
@@ -141,4 +140,4 @@ def _joined(module: nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d, x: Tensor)
         module.num_batches_tracked.add_(1)
         factor = factor if factor is not None else 1.0 / float(module.num_batches_tracked)
     affine = module.running_mean, module.running_var, module.weight, module.bias
-    return batch_norm_of_all(x, *affine, 0.0 if factor is None else factor, module.eps)
+    return global_batch_norm(x, *affine, 0.0 if factor is None else factor, module.eps)

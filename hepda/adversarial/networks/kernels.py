@@ -6,7 +6,7 @@ more kernels than the matrix products need, and each product is taken from where
 - `plain`: torch's own.
 - `onednn`: float32 by oneDNN instead of the BLAS that torch is built with. On AMD's processors with AVX-512 it
   multiplies about twice as fast as MKL, on Intel's it is no faster. The operator is private to torch, so it is used
-  only if it is there, gives the same output and gradients, and is measured to be faster.
+  only if it exists, gives the same output and gradients, and is measured to be faster.
 - `bfloat16`: inputs, weights and outputs rounded to bfloat16, sums in float32, as torch.autocast does it.
 
 Second derivatives (gradient penalties) are those of torch's own layers, computed again from the inputs. Where torch
@@ -42,7 +42,7 @@ class Products:
         forward: (x [n, k], weight [o, k], bias [o], relu) to x W^T + b [n, o], with a ReLU after it or not.
         to_input: (gradient [n, o], weight [o, k]) to G W [n, k].
         to_weight: (gradient [n, o], x [n, k]) to G^T x [o, k].
-        dtype: what they compute in; None: what they are given.
+        dtype: the type that they compute in; None: the type of their arguments.
 
     """
 
@@ -81,7 +81,7 @@ def _onednn_to_input(gradient: Tensor, weight: Tensor) -> Tensor:
 
 
 def _onednn_to_weight(gradient: Tensor, x: Tensor) -> Tensor:
-    """Of the two, one is copied, transposed: the smaller."""
+    """Multiply such that the smaller of the two matrices is the one that is copied to transpose it."""
     if min(gradient.shape[1], x.shape[1]) < NARROW:
         return _to_weight(gradient, x)
     if x.shape[1] < gradient.shape[1]:
@@ -102,7 +102,7 @@ PRODUCTS: dict[str, Products] = {
 
 @dataclass(frozen=True, slots=True)
 class _Activation:
-    """value(before) and slope(gradient, before, after), the gradient of what stands before it."""
+    """An activation: value(before), and slope(gradient, before, after), the gradient with respect to its input."""
 
     value: Callable[[Tensor], Tensor]
     slope: Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -120,7 +120,7 @@ _ACTIVATIONS: dict[type[nn.Module], _Activation] = {
 def keep_where_positive(gradient: Tensor, after: Tensor) -> None:
     """Set a gradient to 0, in place, where the output of a ReLU is not above 0."""
     if gradient.dtype == torch.bfloat16:
-        # as whole numbers of 16 bits, whose signs are those of the numbers: torch takes a fifth of the time for them
+        # as integers of 16 bits, which have the same signs: torch is five times as fast with them
         gradient.view(torch.int16).mul_(after.view(torch.int16).clamp(0, 1))
     else:
         _aten.threshold_backward.grad_input(gradient, after, 0, grad_input=gradient)
@@ -146,10 +146,10 @@ class Stack:
         result: Tensor = _Passed.apply(self, x, *self.parameters)  # type: ignore[no-untyped-call]
         return result
 
-    def as_computed(self, *given: Tensor) -> Sequence[Tensor]:
+    def as_computed(self, *tensors: Tensor) -> Sequence[Tensor]:
         """Input and parameters in the type of the products."""
         dtype = self.products.dtype
-        return given if dtype is None else [value.to(dtype) for value in given]
+        return tensors if dtype is None else [value.to(dtype) for value in tensors]
 
     def forward(self, x: Tensor, parameters: Sequence[Tensor]) -> list[Tensor]:
         """Return the input, then what is before and after each activation: one tensor twice for a ReLU or none."""
@@ -167,7 +167,7 @@ class Stack:
         parameters: Sequence[Tensor],
         to_input: bool,
     ) -> Iterator[tuple[int, Tensor, Tensor]]:
-        """From the last layer to the first: its number, the gradient of what stands before its activation, its input.
+        """Yield for each layer, last first: its number, the gradient before its activation, and its input.
 
         Args:
             gradient: of the output.
@@ -179,7 +179,7 @@ class Stack:
         last = len(self.activations) - 1
         for i in range(last, -1, -1):
             activation, (inputs, before, after) = self.activations[i], passed[2 * i : 2 * i + 3]
-            if activation is _RELU and i < last:  # the first gradient is not ours to write over
+            if activation is _RELU and i < last:  # the gradient of the caller must not be overwritten
                 keep_where_positive(gradient, after)
             elif activation is not None:
                 gradient = activation.slope(gradient, before, after)
@@ -190,7 +190,7 @@ class Stack:
             yield -1, gradient, passed[0]
 
     def plain(self, x: Tensor, parameters: Sequence[Tensor]) -> Tensor:
-        """Return the same by torch's own layers, differentiable as often as one likes."""
+        """Return the same by torch's own layers, which can be differentiated any number of times."""
         for i, activation in enumerate(self.activations):
             x = functional.linear(x, parameters[2 * i], parameters[2 * i + 1])
             x = x if activation is None else activation.value(x)
@@ -201,48 +201,48 @@ class _Passed(torch.autograd.Function):
     """A `Stack` for autograd."""
 
     @staticmethod
-    def forward(ctx: Any, stack: Stack, *given: Tensor) -> Tensor:
-        x, *parameters = stack.as_computed(*given)
+    def forward(ctx: Any, stack: Stack, *tensors: Tensor) -> Tensor:
+        x, *parameters = stack.as_computed(*tensors)
         passed = stack.forward(x, parameters)
         ctx.stack = stack
-        ctx.save_for_backward(*given, *parameters, *passed)
+        ctx.save_for_backward(*tensors, *parameters, *passed)
         return passed[-1]
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         stack: Stack = ctx.stack
-        saved, n, wanted = ctx.saved_tensors, len(stack.parameters), ctx.needs_input_grad[1:]
-        given, parameters, passed = saved[: n + 1], saved[n + 1 : 2 * n + 1], saved[2 * n + 1 :]
+        saved, n, needs = ctx.saved_tensors, len(stack.parameters), ctx.needs_input_grad[1:]
+        tensors, parameters, passed = saved[: n + 1], saved[n + 1 : 2 * n + 1], saved[2 * n + 1 :]
         if torch.is_grad_enabled():  # the gradient will be differentiated
-            return None, *_derivatives(stack, gradients[0], given, wanted)
-        found: list[Tensor | None] = [None] * len(wanted)
-        for i, gradient, inputs in stack.backward(gradients[0].contiguous(), passed, parameters, wanted[0]):
+            return None, *_second_derivatives(stack, gradients[0], tensors, needs)
+        result: list[Tensor | None] = [None] * len(needs)
+        for i, gradient, inputs in stack.backward(gradients[0].contiguous(), passed, parameters, needs[0]):
             if i < 0:
-                found[0] = gradient
+                result[0] = gradient
                 continue
-            if wanted[2 * i + 1]:
-                found[2 * i + 1] = stack.products.to_weight(gradient, inputs)
-            if wanted[2 * i + 2]:
-                found[2 * i + 2] = gradient.sum(dim=0)
+            if needs[2 * i + 1]:
+                result[2 * i + 1] = stack.products.to_weight(gradient, inputs)
+            if needs[2 * i + 2]:
+                result[2 * i + 2] = gradient.sum(dim=0)
         if stack.products.dtype is not None:
-            found = [f if f is None else f.to(g.dtype) for f, g in zip(found, given, strict=True)]
-        return None, *found
+            result = [f if f is None else f.to(g.dtype) for f, g in zip(result, tensors, strict=True)]
+        return None, *result
 
 
-def _derivatives(
-    stack: Stack, gradient: Tensor, given: Sequence[Tensor], wanted: Sequence[bool]
+def _second_derivatives(
+    stack: Stack, gradient: Tensor, tensors: Sequence[Tensor], needs: Sequence[bool]
 ) -> list[Tensor | None]:
-    """As `Stack.backward`, with a graph: from torch's own layers, in the type of the parameters."""
-    x, *parameters = given
+    """Return the gradients of `Stack.backward` with a graph: from torch's own layers, in the type of the parameters."""
+    x, *parameters = tensors
     output = stack.plain(x.to(parameters[0].dtype), parameters)
-    inputs = [value for value, needed in zip(given, wanted, strict=True) if needed]
-    found = iter(torch.autograd.grad(output, inputs, gradient.to(output.dtype), create_graph=True))
-    return [next(found) if needed else None for needed in wanted]
+    inputs = [value for value, needed in zip(tensors, needs, strict=True) if needed]
+    gradients = iter(torch.autograd.grad(output, inputs, gradient.to(output.dtype), create_graph=True))
+    return [next(gradients) if needed else None for needed in needs]
 
 
 def parts(module: MLP, products: Products) -> list[Callable[[Tensor], Tensor]]:
     """Return the layers of an MLP in order, those that can be joined into a `Stack`."""
-    found: list[Callable[[Tensor], Tensor]] = []
+    pieces: list[Callable[[Tensor], Tensor]] = []
     joined: list[tuple[nn.Linear, _Activation | None]] = []
     layers = list(module)
     for i, layer in enumerate(layers):
@@ -252,45 +252,45 @@ def parts(module: MLP, products: Products) -> list[Callable[[Tensor], Tensor]]:
         elif type(before) is nn.Linear and type(layer) in _ACTIVATIONS:
             joined[-1] = before, _ACTIVATIONS[type(layer)]
         else:
-            found += [Stack(joined, products)] if joined else []
+            pieces += [Stack(joined, products)] if joined else []
             joined = []
-            found.append(layer)
-    return [*found, Stack(joined, products)] if joined else found
+            pieces.append(layer)
+    return [*pieces, Stack(joined, products)] if joined else pieces
 
 
 def _passes(stack: Stack, x: Tensor) -> list[Tensor]:
     """Output, and gradients of input and parameters, for a fixed gradient of the output."""
-    given = x.detach().requires_grad_(True)
-    output = stack(given)
-    return [output, *torch.autograd.grad(output, [given, *stack.parameters], torch.ones_like(output))]
+    inputs = x.detach().requires_grad_(True)
+    output = stack(inputs)
+    return [output, *torch.autograd.grad(output, [inputs, *stack.parameters], torch.ones_like(output))]
 
 
-def there() -> bool:
+def operator_available() -> bool:
     """Return whether torch has oneDNN's operator for a linear layer and its activation."""
-    found: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
-    return found and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+    available: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    return available and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
 
 @functools.cache
 def fuses() -> bool:
-    """Return whether that operator is there and right in bfloat16."""
-    if not there():
+    """Return whether that operator is available and correct in bfloat16."""
+    if not operator_available():
         return False
     x, weight = torch.linspace(-1.0, 1.0, 64 * 30).reshape(64, 30), torch.linspace(-1.0, 2.0, 32 * 30).reshape(32, 30)
     bias = torch.linspace(-1.0, 1.0, 32)
     x, weight, bias = (value.bfloat16() for value in (x, weight, bias))
     try:
-        found = _multiply(x, weight, bias, "relu").float()
+        output = _multiply(x, weight, bias, "relu").float()
     except (RuntimeError, NotImplementedError, TypeError):
         return False
-    with torch.autocast("cpu", enabled=False):  # this is asked from within a training, which may be under autocast
+    with torch.autocast("cpu", enabled=False):  # a training may call this under autocast
         expected = _forward(x.float(), weight.float(), bias.float(), True)
-    return bool(torch.allclose(found, expected, rtol=1e-2, atol=1e-2 * float(expected.max())))
+    return bool(torch.allclose(output, expected, rtol=1e-2, atol=1e-2 * float(expected.max())))
 
 
 def agrees() -> bool:
-    """Return whether oneDNN's operators are there and give torch's output and gradients to 1 part in 10^4."""
-    if not there():
+    """Return whether oneDNN's operators are available and give torch's output and gradients to 1 part in 10^4."""
+    if not operator_available():
         return False
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
         torch.manual_seed(0)
@@ -300,19 +300,19 @@ def agrees() -> bool:
                 torch.randn(rows, columns),
             )
             try:
-                found = _passes(Stack(layers, PRODUCTS["onednn"]), x)
+                results = _passes(Stack(layers, PRODUCTS["onednn"]), x)
             except (RuntimeError, NotImplementedError, TypeError):
                 return False  # another version of torch: the private operator has changed
-            for a, b in zip(found, _passes(Stack(layers, PRODUCTS["plain"]), x), strict=True):
+            for a, b in zip(results, _passes(Stack(layers, PRODUCTS["plain"]), x), strict=True):
                 if not torch.allclose(a, b, rtol=1e-4, atol=1e-4 * float(b.detach().abs().max())):
                     return False
     return True
 
 
 def gain(repeats: int = 9) -> float:
-    """How many times faster oneDNN passes forward and backward through a layer of 128, on one thread.
+    """Return how many times faster oneDNN passes forward and backward through a layer of 128, on one thread.
 
-    Seconds of this thread alone, the best of interleaved repeats: other work on the machine changes little.
+    The time is that of this thread only, the best of interleaved repeats: other work on the machine changes little.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -334,16 +334,16 @@ def gain(repeats: int = 9) -> float:
 
 @functools.cache
 def worthwhile() -> bool:
-    """Return whether oneDNN is there, right, and faster by `MARGIN`; asked once a process, about 50 ms.
+    """Return whether oneDNN is available, correct, and faster by `MARGIN`; measured once in a process, about 50 ms.
 
-    Processes of one run do not ask each for itself: the one that starts them passes its answer on
-    (`Trainer.with_kernels`), so that their numbers do not depend on who measured what.
+    Processes of one run do not measure it themselves: the process that starts them passes its result on
+    (`TrainSettings.with_kernels`), so that their numbers do not depend on separate measurements.
     """
     return agrees() and gain() > MARGIN
 
 
 class Fast:
-    """Within the block the MLPs of a network take these products; None: everything goes on as torch does it.
+    """Within the block the MLPs of a network use these products; None: those of torch.
 
     Only float networks on the CPU.
     """

@@ -26,10 +26,9 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
 
 @contextmanager
 def seeded(seed: int | None) -> Iterator[None]:
-    """Within the block torch's random numbers start from `seed`; after it they go on as if nothing had
-    happened.
+    """Within the block torch's random numbers start from `seed`; after it they continue as before the block.
 
-    Networks made inside come out the same each time. None leaves the random numbers alone.
+    Networks made inside are the same each time. None does not change the random numbers.
     """
     if seed is None:
         yield
@@ -135,7 +134,7 @@ class Standardize(nn.Module):
         self.register_buffer("fitted", torch.tensor(False))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(x - mean) * scale."""
+        """Return (x - mean) * scale."""
         shift, scale = -self.mean * self.scale, self.scale
         if x.dim() > 2:
             channels = len(scale), *[1] * (x.dim() - 2)
@@ -144,13 +143,13 @@ class Standardize(nn.Module):
 
     @torch.no_grad()
     def fit(self, features: Tensor | RowSource, weight: Tensor | None = None, chunk: int = 65536) -> Standardize:
-        """Take mean and width from rows [n, k, ...], each counted with its absolute weight [n] (1 if None).
+        """Take mean and width from rows [n, k, ...], each with its absolute weight [n] (1 if None).
 
-        One pass in float64 over chunks, around the first chunk's mean: a memory-mapped table is never held
-        whole.
+        One pass in float64 over chunks, around the first chunk's mean: a memory-mapped table is never entirely in
+        memory.
 
         Raises:
-            DataError: a value is not finite, or no row has a weight, or there are more or fewer columns.
+            DataError: a value is not finite, no row has a weight, or the number of columns differs.
 
         """
         if features.shape[1] != len(self.mean):
@@ -169,7 +168,7 @@ class Standardize(nn.Module):
             square += w @ x.square_()
         if not bool(torch.isfinite(square).all()):
             column = int((~torch.isfinite(square)).nonzero()[0])
-            raise DataError(f"feature column {column} holds NaN or infinity; repair or drop these rows first")
+            raise DataError(f"feature column {column} holds NaN or infinity; correct or drop these rows first")
         if not total > 0.0:
             raise DataError("the normalization has no rows with a weight; check the training rows and their weights")
         shift /= total

@@ -1,7 +1,7 @@
-"""Losses of heads: one number a row, from the head's raw output (logits), never from a sigmoid's output.
+"""Losses of heads: one number for each row, from the head's raw output (logits), never from a sigmoid's output.
 
 Every loss takes the raw output [n, d] and the targets as float columns [n, t] and returns [n]. The weighted
-mean over rows is taken elsewhere (`objective.py`), with the sum of the absolute weights below the line.
+mean over rows is taken elsewhere (`objective.py`), with the sum of the absolute weights as the denominator.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from hepda.errors import ConfigError, nearest
 
 
 def _real(output: Tensor) -> Tensor:
-    """Losses and probabilities are computed in float32 at least, whatever autocast made of the output."""
+    """Return the output in float32 at least, in which losses and probabilities are computed."""
     return output.float() if output.dtype in (torch.bfloat16, torch.float16) else output
 
 
@@ -33,8 +33,8 @@ def binary(output: Tensor, target: Tensor, smoothing: float = 0.0) -> Tensor:
 
 
 def _smoothed(target: Tensor, smoothing: float) -> Tensor:
-    wanted = target[:, 0]
-    return wanted * (1.0 - smoothing) + 0.5 * smoothing if smoothing else wanted
+    values = target[:, 0]
+    return values * (1.0 - smoothing) + 0.5 * smoothing if smoothing else values
 
 
 def multiclass(output: Tensor, target: Tensor, smoothing: float = 0.0) -> Tensor:
@@ -53,8 +53,7 @@ def absolute(output: Tensor, target: Tensor, smoothing: float = 0.0) -> Tensor:
 
 
 def mixture_parameters(output: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Log weights, means and log widths [n, k] of a Gaussian mixture from a raw output [n, 3 k] (Bishop
-    1994).
+    """Return log weights, means and log widths [n, k] of a Gaussian mixture, from a raw output [n, 3 k] (Bishop 1994).
 
     The log width is kept within -7 and 7 by a tanh, so no component can shrink onto a single row.
     """
@@ -66,8 +65,7 @@ def mixture(output: Tensor, target: Tensor, smoothing: float = 0.0) -> Tensor:
     """Minus log density of the target [n, 1] under a mixture of Gaussians, output [n, 3 k].
 
     Louppe, Kagan & Cranmer (1611.01046): the adversary that models p(z | score). For a Gaussian z of width
-    sigma that the score says nothing about, the loss is its entropy, log(sigma sqrt(2 pi e)) (1.419 for sigma
-    = 1).
+    sigma that is independent of the score, the loss is its entropy, log(sigma sqrt(2 pi e)) (1.419 for sigma = 1).
     """
     log_weight, mean, log_width = mixture_parameters(output)
     pull = (target[:, :1] - mean) * torch.exp(-log_width)
@@ -76,7 +74,7 @@ def mixture(output: Tensor, target: Tensor, smoothing: float = 0.0) -> Tensor:
 
 
 def probabilities(output: Tensor, loss: str) -> Tensor:
-    """Return the prediction that a raw output stands for.
+    """Return the prediction of a raw output.
 
     Returns [n, 1] for `binary` (probability of 1), [n, k] for `multiclass` (softmax), [n, 1] for `mixture`
     (its mean), and the output itself for the regressions.
@@ -93,7 +91,7 @@ def probabilities(output: Tensor, loss: str) -> Tensor:
 
 
 def class_probabilities(output: Tensor, loss: str) -> Tensor:
-    """Probabilities of all classes [n, k]; a binary logit gives the two columns (1 - p, p)."""
+    """Return the probabilities of all classes [n, k]; a binary logit gives the two columns (1 - p, p)."""
     output = _real(output)
     if loss == "binary":
         logit = output[:, :1]
@@ -103,7 +101,7 @@ def class_probabilities(output: Tensor, loss: str) -> Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """A loss, and whether its head says a class (then an accuracy is recorded)."""
+    """A loss, and whether its head predicts a class (then an accuracy is recorded)."""
 
     rows: Callable[[Tensor, Tensor, float], Tensor]
     classes: bool
@@ -127,7 +125,7 @@ def find_loss(name: str) -> Loss:
 
 
 def weighted_sum(loss: str, output: Tensor, target: Tensor, weight: Tensor, smoothing: float = 0.0) -> Tensor:
-    """Sum over rows of weight times loss: `sum_i w_i l_i`."""
+    """Return the sum over rows of weight times loss: `sum_i w_i l_i`."""
     if loss == "binary":  # one kernel
         return functional.binary_cross_entropy_with_logits(
             _real(output).squeeze(1), _smoothed(target, smoothing), weight, reduction="sum"
@@ -136,7 +134,7 @@ def weighted_sum(loss: str, output: Tensor, target: Tensor, weight: Tensor, smoo
 
 
 def correct(output: Tensor, target: Tensor, loss: str) -> Tensor:
-    """1.0 where the head says the right class, else 0.0 [n]."""
+    """Return 1.0 where the head predicts the correct class, else 0.0 [n]."""
     if loss == "binary":
         return ((output[:, 0] > 0) == (target[:, 0] > 0.5)).to(target.dtype)
     return (output.argmax(dim=1) == target[:, 0].long()).to(target.dtype)

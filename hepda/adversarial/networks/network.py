@@ -21,12 +21,12 @@ from hepda.adversarial.networks.losses import class_probabilities, find_loss, pr
 from hepda.adversarial.networks.reversal import Reversal
 from hepda.adversarial.networks.tail import Tail
 from hepda.adversarial.networks.term import Term
-from hepda.adversarial.tensor_files import described, read_said, read_tensors, write_tensors
+from hepda.adversarial.tensor_files import read_description, read_tensors, reading_saved, write_tensors
 from hepda.errors import ConfigError, SourceError, TrainingError, nearest
 
 _NESTED: dict[str, Any] = {"reversal": Reversal, "tail": Tail}
-"""Fields of a head that are settings of their own; files hold them as mappings."""
-_NUMBERS = 2**20  # see rows_at_once
+"""Fields of a head that are sections of settings; files hold them as mappings."""
+_NUMBERS = 2**20  # see rows_per_pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +34,13 @@ class Head:
     """What is predicted from the features: on which rows, with which weights, reversed or not.
 
     Attributes:
-        name: how the head is called, in histories too.
+        name: name of the head, also in histories.
         module: from its input [n, d] to raw outputs [n, k].
         loss: `binary`, `multiclass`, `regression`, `absolute` or `mixture` (losses.py).
         rows: `source`, `target`, `both`, or the name of a mask in `DomainRows.masks`: rows of both domains where it
             is True (a domain without that mask takes part with all its rows).
-        target: key of `DomainRows.targets`; None: the head's name. A head that asks for `domain` where the rows
-            have no such target is told 0 for source and 1 for target.
+        target: key of `DomainRows.targets`; None: the head's name. If the target is `domain` and the rows have no such
+            target, it is 0 for source and 1 for target.
         weight: key of `DomainRows.weights`; None: every row counts 1.
         scale: factor on its loss.
         reversal: its gradient is reversed on the way into what it reads.
@@ -54,7 +54,7 @@ class Head:
         smoothing: label smoothing, 0 to 1.
         gradient_penalty: factor on the squared norm of the gradient of its output by its input (a stabiliser
             of reversed heads; Mescheder et al. 2018, R1).
-        tail: rows count by where the main head's score of them stands among signal (tail.py); in training alone,
+        tail: rows count by the signal efficiency of a cut at their score of the main head (tail.py); only in training,
             and for a main head of one logit.
 
     """
@@ -95,7 +95,7 @@ class Head:
         return self.target or self.name
 
     def spec(self) -> dict[str, Any]:
-        """Everything but the module, for the metadata of a saved network."""
+        """Return all fields except the module, for the metadata of a saved network."""
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "module"}
         for name in _NESTED:
             fields[name] = None if fields[name] is None else dataclasses.asdict(fields[name])
@@ -103,7 +103,7 @@ class Head:
 
 
 class Network(nn.Module):
-    """An encoder, named heads, alignment terms beside them, and the normalization of the inputs.
+    """An encoder, named heads, alignment terms, and the normalization of the inputs.
 
     Args:
         encoder: module from inputs [n, ...] to features [n, d].
@@ -111,7 +111,7 @@ class Network(nn.Module):
         terms: alignment terms (alignment.py).
         normalization: `Standardize` (fitted by the trainer if it is not yet; of columns, or of the channels of
             images), None, or `auto`: a `Standardize` for an MLP, nothing for another encoder.
-        metadata: anything JSON can say, saved with the weights (feature names, for one).
+        metadata: anything that JSON can represent, saved with the weights (feature names, for example).
 
     """
 
@@ -173,9 +173,9 @@ class Network(nn.Module):
 
         Args:
             x: rows of both domains, those of the source first.
-            n_source: how many of them are source: for layers that want to know (domains.py).
-            normalized: whether they have been through the normalization already.
-            update_stats: whether running statistics follow them; not those of changed rows.
+            n_source: how many of them are source, for layers that treat domains differently (domains.py).
+            normalized: whether they are normalized already.
+            update_stats: whether running statistics are updated with them; not with changed rows.
 
         """
         set_domains(self.encoder, n_source, update_stats=update_stats)
@@ -183,8 +183,7 @@ class Network(nn.Module):
         return features
 
     def head_input(self, head: Head, features: Tensor, output: Tensor | None) -> Tensor:
-        """Return what a head reads, from the features [n, d] and the raw output of the head it names, if it names
-        one.
+        """Return the input of a head, from the features [n, d] and the raw output of the head that it reads, if any.
 
         The product of CDAN takes the prediction as given (no gradient through it), as its authors' code does.
         """
@@ -193,11 +192,11 @@ class Network(nn.Module):
         read = self.heads[head.reads]
         if head.input == head.reads:
             return probabilities(output, read.loss)
-        said = class_probabilities(output.detach(), read.loss)
-        return (features.unsqueeze(2) * said.unsqueeze(1).to(features.dtype)).flatten(1)
+        prediction = class_probabilities(output.detach(), read.loss)
+        return (features.unsqueeze(2) * prediction.unsqueeze(1).to(features.dtype)).flatten(1)
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
-        """Raw outputs [n, k] of every head."""
+        """Return the raw outputs [n, k] of every head."""
         features = self.encode(x)
         outputs: dict[str, Tensor] = {}
         for head in sorted(self.heads.values(), key=lambda h: h.reads is not None):
@@ -205,20 +204,20 @@ class Network(nn.Module):
         return outputs
 
     def _output(self, head: Head, features: Tensor, outputs: dict[str, Tensor]) -> Tensor:
-        given = None
+        read_output = None
         if head.reads is not None:
-            given = outputs.get(head.reads)
-            if given is None:
-                given = self._output(self.heads[head.reads], features, outputs)
-        raw: Tensor = self.head_modules[head.name](self.head_input(head, features, given))
+            read_output = outputs.get(head.reads)
+            if read_output is None:
+                read_output = self._output(self.heads[head.reads], features, outputs)
+        raw: Tensor = self.head_modules[head.name](self.head_input(head, features, read_output))
         return raw
 
     def _encoded(self, x: ArrayLike | Tensor | RowSource, domain: str, batch: int | None) -> Iterator[Tensor]:
-        """Features of rows of one domain, batch by batch."""
+        """Yield the features of rows of one domain, batch by batch."""
         if domain not in ("source", "target"):
             raise ConfigError(f"rows are of the domain 'source' or 'target', not {domain!r}")
         rows = x if isinstance(x, Tensor | RowSource) else torch.from_numpy(np.ascontiguousarray(x))
-        size = batch or rows_at_once(rows)
+        size = batch or rows_per_pass(rows)
         for start in range(0, max(len(rows), 1), size):
             part = rows[start : start + size].to(self.device, next(self.parameters()).dtype)
             yield self.encode(part, len(part) if domain == "source" else 0)
@@ -232,14 +231,14 @@ class Network(nn.Module):
         domain: str = "target",
         batch: int | None = None,
     ) -> NDArray[np.float32]:
-        """Predictions of a head for inputs [n, ...], in evaluation mode, batch by batch.
+        """Return the predictions of a head for inputs [n, ...], in evaluation mode, batch by batch.
 
         Args:
             x: inputs of one domain.
             head: its name; None: the main one.
             raw: the outputs before the sigmoid or softmax.
-            domain: `source` or `target`; it matters where the encoder wants to know (domains.py).
-            batch: rows at a time; None: `rows_at_once`.
+            domain: `source` or `target`; it matters where the encoder treats domains differently (domains.py).
+            batch: rows of a batch; None: `rows_per_pass`.
 
         Returns:
             [n] for one output (the probability of 1 of a binary head), else [n, k].
@@ -263,7 +262,7 @@ class Network(nn.Module):
     def embed(
         self, x: ArrayLike | Tensor | RowSource, *, domain: str = "target", batch: int | None = None
     ) -> NDArray[np.float32]:
-        """Features [n, d] of the encoder for inputs [n, ...], in evaluation mode; arguments as those of `predict`."""
+        """Return the features [n, d] for inputs [n, ...], in evaluation mode; arguments as those of `predict`."""
         with self._evaluating():
             parts = [as_array(features) for features in self._encoded(x, domain, batch)]
         result: NDArray[np.float32] = np.concatenate(parts)
@@ -306,17 +305,17 @@ class Network(nn.Module):
         tensors, metadata = read_tensors(where)
         if "network" not in metadata:
             raise SourceError(f"{path}: a safetensors file, but not a network that hepda saved")
-        parts = read_said(where, metadata, "network")
-        with described(where):
+        parts = read_description(where, metadata, "network")
+        with reading_saved(where):
             # Without memory first: what a file describes may be larger than what it has.
             with torch.device("meta"):
-                _fits(cls._described(parts, len(tensors), path, encoder, heads), tensors)
-            network = cls._described(parts, len(tensors), path, encoder, heads)
+                _fits(cls._from_description(parts, len(tensors), path, encoder, heads), tensors)
+            network = cls._from_description(parts, len(tensors), path, encoder, heads)
             network.load_state_dict(tensors)
         return network.eval()
 
     @classmethod
-    def _described(
+    def _from_description(
         cls,
         parts: Mapping[str, Any],
         tensors: int,
@@ -324,59 +323,60 @@ class Network(nn.Module):
         encoder: nn.Module | None,
         heads: Mapping[str, nn.Module] | None,
     ) -> Network:
-        """Return the network that `parts` describe, with weights of its own; tensors: how many the file has."""
-        made = encoder or _module_from(parts["encoder"], tensors, "encoder", path)
-        found = []
+        """Return the network that `parts` describe, with initial weights; tensors: how many the file has."""
+        body = encoder or _module_from(parts["encoder"], tensors, "encoder", path)
+        described_heads = []
         for spec in parts["heads"]:
             fields = dict(spec)
-            built, told = (heads or {}).get(fields["name"]), fields.pop("module")
-            module = built or _module_from(told, tensors, f"head {fields['name']!r}", path)
+            built, module_spec = (heads or {}).get(fields["name"]), fields.pop("module")
+            module = built or _module_from(module_spec, tensors, f"head {fields['name']!r}", path)
             for name, kind in _NESTED.items():
                 fields[name] = None if fields.get(name) is None else kind(**fields[name])
-            found.append(Head(module=module, **fields))
+            described_heads.append(Head(module=module, **fields))
         columns = parts["normalization"]
         normalization = None if columns is None else Standardize(columns)
-        return cls(made, found, normalization=normalization, metadata=parts["metadata"])
+        return cls(body, described_heads, normalization=normalization, metadata=parts["metadata"])
 
 
-def rows_at_once(features: Tensor | RowSource) -> int:
-    """Rows [n, ...] that are passed at a time outside of training: some million numbers, which fit into memory also as
-    the many channels of a convolution.
+def rows_per_pass(features: Tensor | RowSource) -> int:
+    """Return the number of rows [n, ...] in a batch outside of training.
+
+    They have some million numbers, which fit into memory also as the many channels of a convolution.
     """
     return max(64, min(16384, _NUMBERS // max(1, features[:1].numel())))
 
 
 def as_array(x: Tensor) -> NDArray[np.float32]:
-    """In memory as numpy holds it, which has no bfloat16: layers give that in the middle of such a training."""
-    found: NDArray[np.float32] = (x.float() if x.dtype == torch.bfloat16 else x).cpu().numpy()
-    return found
+    """Return a tensor as an array; numpy has no bfloat16, in which layers compute during such a training."""
+    array: NDArray[np.float32] = (x.float() if x.dtype == torch.bfloat16 else x).cpu().numpy()
+    return array
 
 
 class _Evaluating:
-    """Evaluation mode and no gradients within; the mode before, after."""
+    """Within the block evaluation mode and no gradients; afterwards the mode from before."""
 
     def __init__(self, network: Network) -> None:
         self.network, self.inference = network, torch.inference_mode()
 
     def __enter__(self) -> None:
-        self.was = self.network.training
+        self.was_training = self.network.training
         self.network.eval()
         self.inference.__enter__()
 
     def __exit__(self, *what: object) -> None:
         self.inference.__exit__(None, None, None)
-        self.network.train(self.was)
+        self.network.train(self.was_training)
 
 
 def _fits(empty: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Raise ValueError for tensors that are not those of the network, by name and shape."""
-    wanted = {name: tuple(value.shape) for name, value in empty.state_dict().items()}
-    there = {name: tuple(value.shape) for name, value in tensors.items()}
-    for name in sorted(wanted.keys() | there.keys()):
-        if wanted.get(name) != there.get(name):
+    """Raise ValueError if names or shapes of the tensors are not those of the network."""
+    expected = {name: tuple(value.shape) for name, value in empty.state_dict().items()}
+    present = {name: tuple(value.shape) for name, value in tensors.items()}
+    for name in sorted(expected.keys() | present.keys()):
+        if expected.get(name) != present.get(name):
             raise ValueError(
-                f"the weights do not fit the network that is described: {name} is {there.get(name, 'missing')}, not "
-                f"{wanted.get(name, 'part of it')}"
+                f"the weights do not fit the network that is described: {name} is {present.get(name, 'missing')}, not "
+                f"{expected.get(name, 'part of it')}"
             )
 
 

@@ -1,8 +1,7 @@
 """Gradient reversal: the identity on the way forward, minus the strength times the gradient on the way back.
 
-Ganin & Lempitsky (ICML 2015): `R(x) = x`, `dR/dx = -strength`. The strength stands inside the reversal, so
-what lies behind it (the domain head) trains at full strength and only the gradient that enters the encoder is
-scaled.
+Ganin & Lempitsky (ICML 2015): `R(x) = x`, `dR/dx = -strength`. The strength is inside the reversal, so that the
+domain head behind it trains at full strength and only the gradient that enters the encoder is scaled.
 """
 
 from __future__ import annotations
@@ -46,8 +45,8 @@ def gradient_reversal(x: Tensor, strength: float | Tensor = 1.0) -> Tensor:
     if not isinstance(strength, Tensor):
         strength = torch.tensor(strength, dtype=x.dtype, device=x.device)
     if transformed(x):
-        still = x.detach()
-        return still - strength * (x - still)
+        detached = x.detach()
+        return detached - strength * (x - detached)
     result: Tensor = _Reverse.apply(x, strength)  # type: ignore[no-untyped-call]
     return result
 
@@ -55,9 +54,9 @@ def gradient_reversal(x: Tensor, strength: float | Tensor = 1.0) -> Tensor:
 def transformed(x: Tensor) -> bool:
     """Return whether torch.compile, torch.func or forward mode is at work.
 
-    They go by the derivatives of what is computed. Of a function with derivatives of its own, torch.compile drops the
-    backward within torch.func without a word, and refuses the forward mode. Zero times minus the strength is the same
-    to the last bit, and right under all of them.
+    They use the derivatives of what is computed. For a function that defines its own derivatives, torch.compile ignores
+    the backward within torch.func without a warning, and refuses the forward mode. Zero times minus the strength is the
+    same to the last bit, and correct under all of them.
     """
     if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
         return True
@@ -88,11 +87,10 @@ class GradientReversal(nn.Module):
 
 @dataclass(frozen=True, slots=True)
 class Reversal:
-    """That a head is reversed, how strongly, and when.
+    """The reversal of a head: how strong it is, and when.
 
     Attributes:
-        strength: the lambda of the reversal at the end of its schedule, at least 0. At exactly 0 the head is
-            not
+        strength: the lambda of the reversal at the end of its schedule, at least 0. At exactly 0 the head is not
             trained at all: the run is, bit for bit, the run without it.
         schedule: `ganin` (2 / (1 + exp(-10 p)) - 1), `linear`, `cosine` or `constant`; p is the fraction done
             of what follows the warm-up.
@@ -112,7 +110,7 @@ class Reversal:
             raise ConfigError(f"the warm-up of a reversal is {self.warmup} epochs; it must be 0 or more")
 
     def at(self, epoch: float, epochs: float) -> float:
-        """Strength after `epoch` (a fraction is allowed) of `epochs` epochs."""
+        """Return the strength after `epoch` (a fraction is allowed) of `epochs` epochs."""
         if epoch < self.warmup:
             return 0.0
         progress = min(1.0, (epoch - self.warmup) / max(epochs - self.warmup, 1e-9))

@@ -20,7 +20,7 @@ def ganin_strength(progress: float, gamma: float = 10.0) -> float:
 
 
 def linear_strength(progress: float) -> float:
-    """Rise in proportion to the run: p."""
+    """Rise linearly over the run: p."""
     return progress
 
 
@@ -30,7 +30,7 @@ def cosine_strength(progress: float) -> float:
 
 
 def constant(progress: float) -> float:
-    """One value for the whole run: 1."""
+    """One value for the entire run: 1."""
     return 1.0
 
 

@@ -1,6 +1,4 @@
-"""What an alignment term sees of a batch, and how it says its strength. The terms themselves:
-alignment.py.
-"""
+"""The base class of alignment terms, and the batch that they read. The terms are in terms/."""
 
 from __future__ import annotations
 
@@ -64,8 +62,9 @@ class View:
         return replace(self, features=features, outputs=outputs, weights=weights, labels=labels)
 
     def forward(self, x: Tensor, n_source: int = 0, *, normalized: bool = False) -> tuple[Tensor, Tensor]:
-        """Features and raw outputs of the main head of other rows, of which the first `n_source` are source, in the
-        precision of the training. Running statistics do not follow them.
+        """Return features and raw outputs of the main head for other rows, in the precision of the training.
+
+        The first `n_source` rows are source. Running statistics are not updated.
         """
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self.half):
             features = self.encode(x, n_source, normalized=normalized, update_stats=False)
@@ -91,24 +90,23 @@ class View:
 
 
 def shares(weight: Tensor) -> Tensor:
-    """Weights [n] divided by their signed sum, which is kept above 5 % of the absolute one.
+    """Return weights [n] divided by their signed sum, which is at least 5 % of the absolute one.
 
-    The guard matters for a batch in which negative weights nearly cancel the positive ones.
+    The limit matters for a batch in which negative weights nearly cancel the positive ones.
     """
     total = weight.sum().clamp_min(0.05 * weight.abs().sum()).clamp_min(torch.finfo(weight.dtype).tiny)
     return weight / total
 
 
 class Term(nn.Module):
-    """A loss beside the heads that compares source and target rows of a batch; add one with
-    `Network(terms=[...])`.
+    """A loss in addition to the heads that compares source and target rows of a batch: `Network(terms=[...])`.
 
     Args:
-        name: how histories call it.
+        name: its name in histories.
         strength, schedule, warmup: as of a `Reversal`.
         rows: `both`, or the name of a mask.
         weight: key of `DomainRows.weights`; None: every row counts 1.
-        rate: factor on the learning rate of its own parameters, if it has some.
+        rate: factor on the learning rate of its parameters, if it has any.
         steps: updates of these parameters for one of the encoder.
 
     """
@@ -133,10 +131,10 @@ class Term(nn.Module):
         self.reversal = Reversal(strength, schedule, warmup)
 
     def forward(self, view: View, strength: Tensor) -> Tensor:
-        """Return the loss of a batch, a tensor without dimensions. Each term says its own.
+        """Return the loss of a batch, a tensor without dimensions; each term defines it.
 
         `strength` is for terms with an adversary inside (`adversarial` is True), which put it into a
-        reversal; the loss of any other term is multiplied by it afterwards. Of several workers each sees the rows of
-        all, unless it takes them `per_rank`: then it sees its own, and the loss is the sum of what the workers say.
+        reversal; the loss of any other term is multiplied by it afterwards. Each of several workers has the rows of
+        all, unless the term is `per_rank`: then each has its own rows, and the loss is the sum over the workers.
         """
-        raise TypeError(f"{type(self).__name__} does not say its loss; derive from Term and define forward")
+        raise TypeError(f"{type(self).__name__} does not define its loss; derive from Term and define forward")

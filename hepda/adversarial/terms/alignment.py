@@ -1,7 +1,6 @@
-"""Terms that pull source and target features together without a domain head, and two with a critic of their
-own.
+"""Terms that align source and target features without a domain head, and two with a critic.
 
-Every function stands alone: features of both domains and their event weights in, a number out. Signs of
+Every function can be used separately: from features of both domains and their event weights to a number. Signs of
 weights are kept; each domain's weights are divided by their sum, so a term compares two distributions
 whatever the number of rows. The classes below them are the same as parts of a `Network`.
 """
@@ -22,32 +21,30 @@ from hepda.adversarial.networks.term import Term, View, shares
 
 
 def covariance(x: Tensor, weight: Tensor) -> Tensor:
-    """Weighted covariance [d, d] of rows [n, d]."""
+    """Return the weighted covariance [d, d] of rows [n, d]."""
     share = shares(weight)
     centred = x - share @ x
     return (centred * share[:, None]).T @ centred
 
 
 def coral(source: Tensor, target: Tensor, source_weight: Tensor, target_weight: Tensor) -> Tensor:
-    """Deep CORAL (Sun & Saenko 2016): `|C_s - C_t|_F^2 / (4 d^2)`, C the weighted covariances of [n, d]
-    features.
-    """
+    """Return `|C_s - C_t|_F^2 / (4 d^2)`, C the weighted covariances of features [n, d] (Sun & Saenko 2016)."""
     difference = covariance(source, source_weight) - covariance(target, target_weight)
     return difference.square().sum() / (4.0 * source.shape[1] ** 2)
 
 
 def distance_correlation(a: Tensor, b: Tensor, weight: Tensor) -> Tensor:
-    """Squared distance correlation of two variables, weighted (DisCo, Kasieczka & Shih 2020, 2001.05310).
+    """Return the squared, weighted distance correlation of two variables (DisCo, Kasieczka & Shih 2020, 2001.05310).
 
     `dCov^2(a, b) / sqrt(dCov^2(a, a) dCov^2(b, b))`, with distances A_ij = |a_i - a_j| centred by weighted
-    row and column means. a and b are [n] or [n, d], weights [n]; 0 if and only if independent, 1 at most (for
-    weights >= 0).
+    row and column means. a and b are [n] or [n, d], weights [n]. It is 0 if and only if they are independent, and
+    at most 1 (for weights >= 0).
     """
     share = shares(weight)
-    left, right = (_centred_distances(x if x.dim() > 1 else x[:, None], share) for x in (a, b))
-    both = share @ (left * right) @ share
-    alone = (share @ left.square() @ share) * (share @ right.square() @ share)
-    return both / alone.clamp_min(1e-20).sqrt()
+    distances_a, distances_b = (_centred_distances(x if x.dim() > 1 else x[:, None], share) for x in (a, b))
+    joint = share @ (distances_a * distances_b) @ share
+    norm = (share @ distances_a.square() @ share) * (share @ distances_b.square() @ share)
+    return joint / norm.clamp_min(1e-20).sqrt()
 
 
 def _centred_distances(x: Tensor, share: Tensor) -> Tensor:
@@ -58,7 +55,7 @@ def _centred_distances(x: Tensor, share: Tensor) -> Tensor:
 
 
 def energy_terms(values: Tensor, weight: Tensor) -> Tensor:
-    """`sum_j w_j |a_i - a_j|` [n, c] for values a [n] and c columns of weights [n, c], in n log n steps."""
+    """Return `sum_j w_j |a_i - a_j|` [n, c] for values a [n] and columns of weights [n, c], in n log n steps."""
     ordered, order = values.sort()
     sorted_weight = weight[order]
     below, moment = sorted_weight.cumsum(0), (sorted_weight * ordered[:, None]).cumsum(0)
@@ -67,15 +64,15 @@ def energy_terms(values: Tensor, weight: Tensor) -> Tensor:
 
 
 def domain_correlation(source: Tensor, target: Tensor, source_weight: Tensor, target_weight: Tensor) -> Tensor:
-    """`distance_correlation` of a number and its domain, without the matrix of distances: n log n steps.
+    """Return the `distance_correlation` of a number and its domain in n log n steps, without a matrix of distances.
 
-    For a domain of 0 or 1, B_ij = -2 (b_i - 1/2)(b_j - 1/2) with both domains counted the same, and so
+    For a domain of 0 or 1, B_ij = -2 (b_i - 1/2)(b_j - 1/2) with equal sums of weights of both domains, and so
 
         dCor^2 = E / (4 dVar),   E = 2 E|X - Y| - E|X - X'| - E|Y - Y'|,
         dVar^2 = sum_ij w_i w_j (a_i - a_j)^2 + (sum_i w_i r_i)^2 - 2 sum_i w_i r_i^2,   r_i = sum_j w_j |a_i - a_j|
 
     with E the energy distance (Szekely & Rizzo 2013) and w half of each domain's shares. Values [n_s] and [n_t]; in
-    float64, for E is a small difference of large sums.
+    float64, since E is a small difference of large sums.
     """
     p, q = shares(source_weight.double()), shares(target_weight.double())
     values, n = torch.cat([source, target]).double(), len(source)
@@ -103,8 +100,8 @@ class DisCo(Term):
     """Distance correlation between a row's domain (0 or 1) and its features, or its prediction
     (`on="score"`).
 
-    Both domains count the same in it. On a single number, such as the score of two classes, it costs a sort; else
-    memory grows with the square of the rows of a batch.
+    Both domains have the same sum of weights in it. For a single number, such as the score of two classes, it costs a
+    sort; otherwise memory grows with the square of the rows of a batch.
     """
 
     def __init__(self, name: str = "disco", *, on: str = "score", **settings: Any) -> None:
@@ -115,8 +112,8 @@ class DisCo(Term):
         """`distance_correlation` of domain and score (or features)."""
         pair = view.features
         if self.on == "score":
-            said = [class_probabilities(output, view.loss) for output in view.outputs]
-            pair = said[0][:, 1:], said[1][:, 1:]
+            probabilities = [class_probabilities(output, view.loss) for output in view.outputs]
+            pair = probabilities[0][:, 1:], probabilities[1][:, 1:]
         source, target = pair
         if source.shape[1] == 1:
             return domain_correlation(source[:, 0], target[:, 0], *view.weights)
@@ -150,7 +147,7 @@ class Wasserstein(Term):
         self.critic, self.penalty = mlp(features, hidden, 1), penalty
 
     def forward(self, view: View, strength: Tensor) -> Tensor:
-        """Loss of the critic; the encoder sees it reversed."""
+        """Return the loss of the critic; its gradient in the encoder is reversed."""
         source, target = (gradient_reversal(x, strength) for x in view.features)
         p, q = (shares(w) for w in view.weights)
         distance = p @ self.critic(source)[:, 0].to(p.dtype) - q @ self.critic(target)[:, 0].to(q.dtype)
@@ -158,7 +155,7 @@ class Wasserstein(Term):
         return loss
 
     def _penalty(self, view: View) -> Tensor:
-        """`E (|grad c(x)| - 1)^2` between source and target rows; a pair counts with the product of its weights."""
+        """Return `E (|grad c(x)| - 1)^2` between source and target rows; a pair has the product of its weights."""
         rows = min(map(len, view.features))
         source, target = (x[:rows].detach() for x in view.features)
         p, q = (w[:rows].abs() for w in view.weights)
@@ -193,11 +190,11 @@ class MarginDisparity(Term):
         self.margin = margin
 
     def forward(self, view: View, strength: Tensor) -> Tensor:
-        """Loss of the second classifier; the encoder sees it reversed."""
+        """Return the loss of the second classifier; its gradient in the encoder is reversed."""
         answers = [class_probabilities(output, view.loss).argmax(dim=1) for output in view.outputs]
         p, q = (shares(w) for w in view.weights)
         source, target = (self.second(gradient_reversal(x, strength)).to(p.dtype) for x in view.features)
         agree = p @ functional.cross_entropy(source, answers[0], reduction="none")
-        said = functional.softmax(target, dim=1).gather(1, answers[1][:, None])[:, 0]
-        differ = q @ -torch.log1p(-said.clamp_max(1.0 - 1e-6))
+        probability = functional.softmax(target, dim=1).gather(1, answers[1][:, None])[:, 0]
+        differ = q @ -torch.log1p(-probability.clamp_max(1.0 - 1e-6))
         return self.margin * agree + differ

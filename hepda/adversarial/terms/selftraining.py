@@ -1,9 +1,7 @@
-"""Terms that learn from the network's own predictions on the target: class confusion, pseudo-labels,
-contrast.
+"""Terms that learn from the network's own predictions on the target: class confusion, pseudo-labels, contrast.
 
-They take for granted that the target holds the same classes. A pseudo-label carries the class fractions of
-the
-source into the target: where these differ (label shift), say the fractions (`prior`), or do without.
+They assume that the target has the same classes. Pseudo-labels transfer the class fractions of the source to the
+target: if these differ (label shift), give the fractions (`prior`), or do not use these terms.
 """
 
 from __future__ import annotations
@@ -23,21 +21,21 @@ _TINY = 1e-12
 
 
 def all_logits(output: Tensor, loss: str) -> Tensor:
-    """Logits of all classes [n, k]; a binary logit z gives (0, z)."""
+    """Return the logits of all classes [n, k]; a binary logit z gives (0, z)."""
     return torch.cat([torch.zeros_like(output), output], dim=1) if loss == "binary" else output
 
 
 def class_confusion(logits: Tensor, weight: Tensor, temperature: float = 2.5) -> Tensor:
-    """Minimum class confusion (MCC, Jin et al. 2020) of target logits [n, k] with event weights [n].
+    """Return the minimum class confusion (MCC, Jin et al. 2020) of target logits [n, k] with event weights [n].
 
     Probabilities at a temperature, rows weighted by `1 + exp(-entropy)`; the loss is the mean over classes of
     the off-diagonal part of their normalised correlation.
     """
-    said = functional.softmax(logits / temperature, dim=1)
-    entropy = -(said * said.clamp_min(_TINY).log()).sum(dim=1).detach()
+    probability = functional.softmax(logits / temperature, dim=1)
+    entropy = -(probability * probability.clamp_min(_TINY).log()).sum(dim=1).detach()
     sure = shares(weight * (1.0 + torch.exp(-entropy)))
-    together = (said * sure[:, None]).T @ said
-    confusion = together / together.sum(dim=1, keepdim=True).clamp_min(_TINY)
+    correlation = (probability * sure[:, None]).T @ probability
+    confusion = correlation / correlation.sum(dim=1, keepdim=True).clamp_min(_TINY)
     return (confusion.sum() - confusion.trace()) / logits.shape[1]
 
 
@@ -53,27 +51,24 @@ class ClassConfusion(Term):
         return class_confusion(all_logits(view.outputs[1], view.loss), view.weights[1], self.temperature)
 
 
-def aligned(said: Tensor, weight: Tensor, wanted: Tensor) -> Tensor:
-    """Predictions [n, k] rescaled so that their weighted mean over classes moves to `wanted` [k]
-    (ReMixMatch).
-    """
-    moved = said * (wanted / (shares(weight) @ said).clamp_min(_TINY))
+def aligned(prediction: Tensor, weight: Tensor, fractions: Tensor) -> Tensor:
+    """Return predictions [n, k], rescaled so that their weighted mean becomes `fractions` [k] (ReMixMatch)."""
+    moved = prediction * (fractions / (shares(weight) @ prediction).clamp_min(_TINY))
     return moved / moved.sum(dim=1, keepdim=True).clamp_min(_TINY)
 
 
 class PseudoLabels(Term):
-    """Cross entropy of the target with its own sure predictions (AdaMatch, Berthelot et al. 2022).
+    """Cross entropy of the target with its own certain predictions (AdaMatch, Berthelot et al. 2022).
 
-    A row is sure where its largest probability is at least `threshold` times the mean largest probability on
-    the source. Before that, predictions are moved to the class fractions of the source's predictions, or to
-    `prior`.
+    A row is certain if its largest probability is at least `threshold` times the mean largest probability on the
+    source. Before that, predictions are rescaled to the class fractions of the source's predictions, or to `prior`.
 
     Args:
         threshold: relative confidence.
-        prior: class fractions of the target if they are known; `align=False`: leave predictions as they are.
-        align: whether to move predictions to these fractions.
-        transform: the network learns the labels on target rows so changed (a strong augmentation), while it says them
-            on the rows of the batch; None: on these too. It costs one more pass.
+        prior: class fractions of the target if they are known.
+        align: whether to rescale predictions to these fractions.
+        transform: change of the target rows (a strong augmentation) on which the network learns the labels that it
+            predicts on the unchanged rows of the batch; None: no change. It costs one more pass.
 
     """
 
@@ -91,7 +86,7 @@ class PseudoLabels(Term):
         self.threshold, self.prior, self.align, self.transform = threshold, prior, align, transform
 
     def forward(self, view: View, strength: Tensor) -> Tensor:
-        """Weighted cross entropy over the sure rows, divided by the sum of all absolute target weights."""
+        """Return the weighted cross entropy over the certain rows, divided by the sum of absolute target weights."""
         output = view.outputs[1] if self.transform is None else view.second_view(self.transform)[1]
         logits = all_logits(output, view.loss)
         with torch.no_grad():
@@ -104,66 +99,64 @@ class PseudoLabels(Term):
     def labels(
         self, source: Tensor, target: Tensor, source_weight: Tensor, target_weight: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Pseudo-labels [n_t] and 1.0 where they are sure, from predictions [n_s, k] and [n_t, k]."""
+        """Return pseudo-labels [n_t], and 1.0 where they are certain, from predictions [n_s, k] and [n_t, k]."""
         p = shares(source_weight)
         if self.align:
-            wanted = p @ source if self.prior is None else target.new_tensor(list(self.prior))
-            target = aligned(target, target_weight, wanted)
+            fractions = p @ source if self.prior is None else target.new_tensor(list(self.prior))
+            target = aligned(target, target_weight, fractions)
         largest, label = target.max(dim=1)
         return label, (largest >= self.threshold * (p @ source.max(dim=1).values)).to(target.dtype)
 
 
 def complementary_contrast(
     features: Tensor,
-    said: Tensor,
+    prediction: Tensor,
     weight: Tensor,
     *,
     confidence: float = 0.95,
     fraction: float = 0.7,
     temperature: float = 0.07,
 ) -> Tensor:
-    """Contrastive loss with complementary labels (CCL, Deng et al., 2212.06643), formula of its abstract and
-    code.
+    """Return the contrastive loss with complementary labels (CCL, Deng et al., 2212.06643; abstract and code).
 
     `-1/N sum_i mean_{p in P_i} log( exp(z_i z_p / t) / sum_{a in P_i u N_i} exp(z_i z_a / t) )` over two
-    views of every target row. A row is sure if its largest probability reaches `confidence`; positives are
-    rows of the same sure label and the other view of the row itself; negatives are sure rows of another
-    label, and pairs of a sure
-    row with a row that excludes its label: the int(fraction k) least likely classes of a row that is not
-    sure.
+    views of every target row. A row is certain if its largest probability reaches `confidence`; positives are
+    rows of the same certain label and the other view of the row itself; negatives are certain rows of another
+    label, and pairs of a certain row with a row that excludes its label: the int(fraction k) least probable
+    classes of a row that is not certain.
 
     Args:
-        features: [2 n, d], two views one below the other.
-        said: predictions [n, k]; of use for three classes or more.
+        features: [2 n, d], two views, one after the other.
+        prediction: predictions [n, k]; useful for three classes or more.
         weight: event weights [n].
-        confidence: probability from which a row is sure.
-        fraction: part of the classes that a row which is not sure excludes.
+        confidence: probability from which a row is certain.
+        fraction: share of the classes that a row which is not certain excludes.
         temperature: t.
 
     """
-    n, classes = said.shape
-    largest, label = said.max(dim=1)
+    n, classes = prediction.shape
+    largest, label = prediction.max(dim=1)
     sure, label = (largest >= confidence).repeat(2), label.repeat(2)
-    excluded = torch.zeros_like(said)
-    excluded.scatter_(1, said.argsort(dim=1)[:, : max(1, int(fraction * classes))], 1.0)
+    excluded = torch.zeros_like(prediction)
+    excluded.scatter_(1, prediction.argsort(dim=1)[:, : max(1, int(fraction * classes))], 1.0)
     excluded = excluded.repeat(2, 1).bool()
     both, same = sure[:, None] & sure[None], label[:, None] == label[None]
-    itself = torch.eye(2 * n, dtype=torch.bool, device=said.device)
+    itself = torch.eye(2 * n, dtype=torch.bool, device=prediction.device)
     views = itself.roll(n, dims=0)
     positive = ((both & same) | views) & ~itself
-    against = excluded[:, label] & ~sure[:, None] & sure[None]
-    negative = (both & ~same) | against | against.T
+    complementary = excluded[:, label] & ~sure[:, None] & sure[None]
+    negative = (both & ~same) | complementary | complementary.T
     unit = functional.normalize(features, dim=1)
     near = unit @ unit.T / temperature
     near = near.masked_fill(~(positive | negative), -torch.inf)
     log_share = torch.where(positive, near - near.logsumexp(dim=1, keepdim=True), torch.zeros_like(near))
-    each = -log_share.sum(dim=1) / positive.sum(dim=1).clamp_min(1)
+    row_loss = -log_share.sum(dim=1) / positive.sum(dim=1).clamp_min(1)
     doubled = weight.repeat(2)
-    return torch.dot(doubled, each) / doubled.abs().sum().clamp_min(_TINY)
+    return torch.dot(doubled, row_loss) / doubled.abs().sum().clamp_min(_TINY)
 
 
 def dropped(features: Tensor, probability: float, generator: torch.Generator) -> Tensor:
-    """Dropout of features [n, d] by the random numbers of a generator."""
+    """Return features [n, d] after a dropout with the random numbers of a generator."""
     drawn = torch.rand(features.shape, generator=generator, device=features.device, dtype=features.dtype)
     return features * (drawn >= probability) / (1.0 - probability)
 
@@ -194,5 +187,5 @@ class ComplementaryContrast(Term):
             views = torch.cat([dropped(features, self.dropout, view.common) for _ in range(2)])
         else:
             views = torch.cat([features, view.second_view(self.transform)[0]])
-        said = class_probabilities(view.outputs[1], view.loss).detach()
-        return complementary_contrast(views, said, view.weights[1], confidence=self.confidence)
+        prediction = class_probabilities(view.outputs[1], view.loss).detach()
+        return complementary_contrast(views, prediction, view.weights[1], confidence=self.confidence)

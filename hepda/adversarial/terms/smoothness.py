@@ -23,55 +23,55 @@ Predict = Callable[[Tensor], Tensor]
 
 
 def _unit(rows: Tensor) -> Tensor:
-    """Rows [n, ...] divided by their length."""
+    """Return rows [n, ...] divided by their length."""
     length = rows.flatten(1).norm(dim=1).clamp_min(torch.finfo(rows.dtype).tiny)
     result: Tensor = rows / length.reshape(-1, *[1] * (rows.dim() - 1))
     return result
 
 
-def worst_direction(predict: Predict, x: Tensor, said: Tensor, noise: Tensor) -> Tensor:
+def worst_direction(predict: Predict, x: Tensor, probability: Tensor, noise: Tensor) -> Tensor:
     """Return unit vectors [n, ...] along which predictions change most (Miyato et al. 2018, one power iteration).
 
     Args:
         predict: from rows to logits [n, k].
         x: rows [n, ...].
-        said: probabilities [n, k] at x.
-        noise: normal random numbers [n, ...], the directions that it begins with.
+        probability: probabilities [n, k] at x.
+        noise: normal random numbers [n, ...], the initial directions.
 
     """
     start = (_PROBE * _unit(noise)).requires_grad_(True)
     with torch.enable_grad():
-        change = -(said * functional.log_softmax(predict(x + start), dim=1)).sum()
+        change = -(probability * functional.log_softmax(predict(x + start), dim=1)).sum()
         (gradient,) = torch.autograd.grad(change, start)
     return _unit(gradient)
 
 
 def roughness(predict: Predict, x: Tensor, logits: Tensor, radius: float, noise: Tensor) -> Tensor:
-    """KL divergence [n] of the predictions at a distance `radius`, in the worst direction, from those at x.
+    """Return the KL divergence [n] of the predictions at a distance `radius`, in the worst direction, from those at x.
 
-    The prediction at x is taken as given: neighbours come to it, it does not go to them.
+    The prediction at x has no gradient: the predictions of neighbours move to it.
     """
     sure = functional.log_softmax(logits.detach(), dim=1)
-    away = x + radius * worst_direction(predict, x, sure.exp(), noise)
-    return (sure.exp() * (sure - functional.log_softmax(predict(away), dim=1))).sum(dim=1)
+    moved = x + radius * worst_direction(predict, x, sure.exp(), noise)
+    return (sure.exp() * (sure - functional.log_softmax(predict(moved), dim=1))).sum(dim=1)
 
 
 def mean(rows: Tensor, weight: Tensor) -> Tensor:
-    """Sum of weight times value, divided by the sum of absolute weights of all workers."""
+    """Return the sum of weight times value, divided by the sum of absolute weights of all workers."""
     return torch.dot(weight.to(rows.dtype), rows) / all_reduce(weight.abs().sum()).clamp_min(_TINY)
 
 
 class VirtualAdversarial(Term):
     """`source E_s[roughness] + target E_t[roughness] + entropy E_t[H]`, H the entropy of the prediction.
 
-    The entropy is what moves the boundary off the target's rows; without the roughness a network can satisfy it by
-    steps between neighbours. It costs two more passes forward and two backward.
+    The entropy moves the boundary away from the target's rows; without the roughness a network can minimise it by
+    steps between neighbours. The term costs two more passes forward and two backward.
 
     Args:
         radius: length of the step, in widths of the (normalized) inputs. It should be less than the gap between
             the classes and more than the distance of a row to its neighbours.
         source, target, entropy: factors on the three parts; the paper has 1 for the first and 0.01 to 0.1 for the
-            others, of which the larger is the more steady (benchmarks/moons.py).
+            others, of which the larger is more stable (benchmarks/moons.py).
 
     """
 
@@ -101,8 +101,8 @@ class VirtualAdversarial(Term):
         if view.normalization is not None:
             x = view.normalization(x)
         rough = roughness(predict, x, logits, self.radius, view.noise())
-        log_said = functional.log_softmax(logits[n:], dim=1)
-        entropy = -(log_said.exp() * log_said).sum(dim=1)
-        here, there = view.weights
-        loss: Tensor = self.source * mean(rough[:n], here) + self.target * mean(rough[n:], there)
-        return loss + self.entropy * mean(entropy, there)
+        log_probability = functional.log_softmax(logits[n:], dim=1)
+        entropy = -(log_probability.exp() * log_probability).sum(dim=1)
+        source_weight, target_weight = view.weights
+        loss: Tensor = self.source * mean(rough[:n], source_weight) + self.target * mean(rough[n:], target_weight)
+        return loss + self.entropy * mean(entropy, target_weight)

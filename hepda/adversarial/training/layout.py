@@ -1,4 +1,4 @@
-"""Which rows and weights every head and term reads, laid out as columns of a table before the loop."""
+"""The rows and weights of every head and term, as columns of a table that is made before the loop."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SMALL = (torch.uint8, torch.float16, torch.bfloat16)  # stay as they are stored
 
 @dataclass(frozen=True, slots=True)
 class ColumnLayout:
-    """Where a head finds its rows and columns in a batch: rows by domain, columns by number."""
+    """The rows (by domain) and columns (by number) of a head in a batch."""
 
     source: bool
     target: bool
@@ -27,8 +27,9 @@ class ColumnLayout:
     weight: int
 
     def rows(self, values: Tensor, n_source: int) -> Tensor:
-        """Its rows of a batch's values [n, ...], of which the first `n_source` are source. All of them are no slice:
-        autograd would copy the gradient of one.
+        """Return its rows of a batch's values [n, ...], of which the first `n_source` are source.
+
+        If they are all rows, it is no slice: autograd would copy the gradient of one.
         """
         if self.source and (self.target or len(values) == n_source):
             return values
@@ -38,15 +39,15 @@ class ColumnLayout:
 def _lookup(kind: str, name: str, head: Head | Term, domain: str, rows: DomainRows) -> Column:
     table: Mapping[str, Column] = getattr(rows, kind)
     if name not in table:
-        there = ", ".join(table) or "none"
+        names = ", ".join(table) or "none"
         raise ConfigError(
-            f"head {head.name!r} needs {kind}[{name!r}] of the {domain} rows, which have {there}.{nearest(name, table)}"
+            f"head {head.name!r} needs {kind}[{name!r}] of the {domain} rows, which have {names}.{nearest(name, table)}"
         )
     return table[name]
 
 
 def is_domain_head(head: Head, source: DomainRows, target: DomainRows | None) -> bool:
-    """Return whether a head tells the two domains apart: it asks for `domain` and the rows have no such target."""
+    """Return whether a head separates the two domains: its target is `domain` and the rows have no such target."""
     return (
         head.key == "domain" and "domain" not in source.targets and (target is None or "domain" not in target.targets)
     )
@@ -55,21 +56,21 @@ def is_domain_head(head: Head, source: DomainRows, target: DomainRows | None) ->
 def reads(head: Head, source: DomainRows, target: DomainRows | None) -> tuple[bool, bool]:
     """Return whether a head is trained on source rows, and on target rows."""
     if head.rows in ("source", "target", "both"):
-        wanted = head.rows in ("source", "both"), head.rows in ("target", "both")
+        used = head.rows in ("source", "both"), head.rows in ("target", "both")
     else:
         if head.rows not in source.masks and (target is None or head.rows not in target.masks):
-            there = sorted({*source.masks, *(target.masks if target else ())})
+            names = sorted({*source.masks, *(target.masks if target else ())})
             raise ConfigError(
                 f"head {head.name!r} is trained on rows {head.rows!r}: no mask of that name; "
-                f"there are source, target, both, {', '.join(there)}.{nearest(head.rows, there)}"
+                f"there are source, target, both, {', '.join(names)}.{nearest(head.rows, names)}"
             )
-        # a mask in both domains: a domain that lacks the target (unlabelled data) takes no part
-        wanted = True, True
+        # a mask in both domains: a domain without the target (unlabelled data) is not used
+        used = True, True
         if not is_domain_head(head, source, target):
-            wanted = head.key in source.targets, target is not None and head.key in target.targets
+            used = head.key in source.targets, target is not None and head.key in target.targets
     if target is None and is_domain_head(head, source, target):
         return False, False
-    return wanted[0], wanted[1] and target is not None
+    return used[0], used[1] and target is not None
 
 
 def _weight(head: Head | Term, rows: DomainRows, domain: str) -> Tensor:
@@ -90,8 +91,7 @@ def _balanced(weights: dict[str, Tensor], head: Head, sizes: dict[str, int]) -> 
     for domain, total in sums.items():
         if not total > 0.0:
             raise DataError(
-                f"head {head.name!r}: the weights of its {domain} rows add up to {total:g}; a domain needs "
-                "a positive "
+                f"head {head.name!r}: the weights of its {domain} rows add up to {total:g}; a domain needs a positive "
                 "sum. Check its mask and weights, or set balance=False"
             )
     mean = {domain: w * (len(w) / sums[domain]) for domain, w in weights.items()}
@@ -100,7 +100,7 @@ def _balanced(weights: dict[str, Tensor], head: Head, sizes: dict[str, int]) -> 
 
 @dataclass(frozen=True, slots=True)
 class BatchLayout:
-    """What the heads read: a table for each domain and a layout for each head that takes part."""
+    """A table for each domain, and a layout for each head and term that is trained."""
 
     source: DomainTable
     target: DomainTable | None
@@ -113,18 +113,17 @@ def batch_layout(
 ) -> BatchLayout:
     """Lay out targets and weights of all heads and terms as columns, once, before the loop.
 
-    A head that tells domains apart, or a term, whose target weights are all zero is left out; if nothing
-    reads the
-    target then, there is none: zero target weight is no target, to the last bit.
+    A head that separates domains, or a term, is omitted if its target weights are all zero; if nothing uses the target
+    then, there is none: a training with zero target weights is, to the last bit, one without a target.
 
     Args:
-        network: its heads and terms say what they read.
+        network: the network, whose heads and terms name what they use.
         source: rows of the source domain.
         target: rows of the target domain, or None.
         sizes: rows of each domain in a batch; None: as many as there are.
 
     Raises:
-        ConfigError: a head asks for a target, weight or mask that is not there.
+        ConfigError: a target, weight or mask of a head does not exist.
         DataError: values that are not finite, or a domain whose weights do not add up to more than 0.
 
     """
@@ -145,10 +144,10 @@ def batch_layout(
             continue
         if compares and head.balance and len(weights) == 2:
             weights = _balanced(weights, head, batch)
-        told = _told(head, source, target, used, dtype)
-        size = next(iter(told.values())).shape[1]
+        targets = _target_columns(head, source, target, used, dtype)
+        size = next(iter(targets.values())).shape[1]
         for domain, rows in domains.items():
-            columns[domain].append(told.get(domain, torch.zeros(len(rows), size, dtype=dtype)))
+            columns[domain].append(targets.get(domain, torch.zeros(len(rows), size, dtype=dtype)))
             columns[domain].append(_column(weights.get(domain), len(rows), dtype))
         layouts[head.name] = ColumnLayout(used["source"], used["target"], slice(width, width + size), width + size)
         width += size + 1
@@ -161,7 +160,7 @@ def batch_layout(
         terms[term.name] = ColumnLayout(True, True, slice(width, width), width)
         width += 1
     stored = {domain: _features(rows, domain, dtype) for domain, rows in domains.items()}
-    _alike(stored)
+    _check_same_shape(stored)
     tables = {
         domain: DomainTable(stored[domain], torch.cat(columns[domain], dim=1), rows.transform)
         for domain, rows in domains.items()
@@ -178,16 +177,16 @@ def _column(weight: Tensor | None, rows: int, dtype: torch.dtype) -> Tensor:
     return torch.zeros(rows, 1, dtype=dtype) if weight is None else weight.to(dtype)[:, None]
 
 
-def _told(
+def _target_columns(
     head: Head, source: DomainRows, target: DomainRows | None, used: dict[str, bool], dtype: torch.dtype
 ) -> dict[str, Tensor]:
-    """Targets of a head as float columns, by domain."""
-    told: dict[str, Tensor] = {}
+    """Return the targets of a head as float columns, by domain."""
+    targets: dict[str, Tensor] = {}
     for number, (domain, rows) in enumerate((("source", source), ("target", target))):
         if rows is None or not used[domain]:
             continue
         if is_domain_head(head, source, target):
-            told[domain] = torch.full((len(rows), 1), float(number), dtype=dtype)
+            targets[domain] = torch.full((len(rows), 1), float(number), dtype=dtype)
             continue
         values = as_tensor(_lookup("targets", head.key, head, domain, rows)).to("cpu", dtype)
         values = values[:, None] if values.dim() == 1 else values.flatten(1)
@@ -197,8 +196,8 @@ def _told(
             raise DataError(
                 f"targets[{head.key!r}] of the {domain} rows must be between 0 and 1 for head {head.name!r}"
             )
-        told[domain] = values
-    return told
+        targets[domain] = values
+    return targets
 
 
 def _features(rows: DomainRows, domain: str, dtype: torch.dtype) -> Tensor | RowSource:
@@ -212,9 +211,9 @@ def _features(rows: DomainRows, domain: str, dtype: torch.dtype) -> Tensor | Row
     return features
 
 
-def _alike(stored: dict[str, Tensor | RowSource]) -> None:
-    """Rows of both domains go into one batch: they need one shape and one type."""
+def _check_same_shape(stored: dict[str, Tensor | RowSource]) -> None:
+    """Raise DataError if the rows of the domains, which are joined in a batch, differ in shape or type."""
     kinds = {domain: (tuple(rows.shape[1:]), str(rows.dtype)) for domain, rows in stored.items()}
     if len(set(kinds.values())) > 1:
-        said = "; ".join(f"{domain} rows {shape}, {kind}" for domain, (shape, kind) in kinds.items())
-        raise DataError(f"the domains have features of different shape or type: {said}")
+        descriptions = "; ".join(f"{domain} rows {shape}, {kind}" for domain, (shape, kind) in kinds.items())
+        raise DataError(f"the domains have features of different shape or type: {descriptions}")

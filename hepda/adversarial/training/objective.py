@@ -1,6 +1,4 @@
-"""From a batch to losses: every head on its rows with its weights, the reversed ones behind their
-reversal.
-"""
+"""From a batch to losses: every head on its rows with its weights, reversed heads behind their reversal."""
 
 from __future__ import annotations
 
@@ -31,7 +29,7 @@ class Losses:
     Attributes:
         task: sum over heads that are not reversed, each times its scale.
         adversaries: losses of reversed heads and alignment terms by name, each times its scale.
-        meters: by name, [weighted sum of losses, sum of absolute weights, weighted sum of right answers, sum
+        meters: by name, [weighted sum of losses, sum of absolute weights, weighted sum of correct predictions, sum
             of weights], without gradient.
 
     """
@@ -42,19 +40,19 @@ class Losses:
 
     @property
     def adversary(self) -> Tensor | None:
-        """The sum over adversaries; None if none takes part."""
+        """The sum over adversaries; None if there are none."""
         return functools.reduce(operator.add, self.adversaries.values()) if self.adversaries else None
 
     @property
     def total(self) -> Tensor:
-        """What is minimised; the reversal turns the adversary's sign on its way into the encoder."""
+        """The loss that is minimised; the reversal changes the sign of the adversary's gradient in the encoder."""
         adversary = self.adversary
         return self.task if adversary is None else self.task + adversary
 
 
 @dataclass(slots=True)
-class _Seen:
-    """A batch on its way through the network: what heads and terms read of it, and the meters they leave."""
+class _ForwardPass:
+    """A batch with the features and outputs that heads and terms use, and the meters that they add."""
 
     batch: Batch
     features: Tensor
@@ -65,7 +63,7 @@ class _Seen:
 class Objective:
     """Computes the losses of batches laid out by a `BatchLayout`.
 
-    Strengths are tensors that stay where they are, so a compiled step is compiled once.
+    Strengths are tensors that are changed in place, so that a compiled step is compiled once.
     """
 
     def __init__(self, network: Network, plan: BatchLayout, device: torch.device) -> None:
@@ -79,9 +77,7 @@ class Objective:
         self._activate()
 
     def advance(self, epoch: float, epochs: float) -> None:
-        """Set every strength to its value after `epoch` of `epochs` epochs; a strength of 0 leaves its head
-        out.
-        """
+        """Set every strength to its value after `epoch` of `epochs` epochs; a head with strength 0 is omitted."""
         changed = False
         for part in self.parts:
             if part.reversal is not None:
@@ -95,9 +91,9 @@ class Objective:
     def _activate(self) -> None:
         self.active = [h for h in self.heads if self.value.get(h.name, 1.0) > 0.0]
         self.active_terms = [t for t in self.terms if self.value[t.name] > 0.0]
-        self._whole = {h.reads for h in self.active if h.reads}
+        self._shared_outputs = {h.reads for h in self.active if h.reads}
         if self.active_terms or any(h.tail for h in self.active):
-            self._whole.add(self.network.main.name)
+            self._shared_outputs.add(self.network.main.name)
         self._needs_target = bool(self.active_terms) or any(self.layouts[h.name].target for h in self.active)
 
     @property
@@ -106,94 +102,92 @@ class Objective:
         return [h for h in self.active if h.reversal] + list(self.active_terms)
 
     def __call__(self, batch: Batch, measure: bool = True) -> Losses:
-        """Losses of a batch with every part whose strength is not 0; meters if they are wanted."""
+        """Return the losses of a batch with every part whose strength is not 0, and meters if `measure` is True."""
         n = batch.n_source
         features = self.network.encode(batch.features if self._needs_target else batch.features[:n], n)
-        outputs = {name: self.network.head_modules[name](features) for name in self._whole}
-        seen = _Seen(batch, features, outputs, {} if measure else None)
+        outputs = {name: self.network.head_modules[name](features) for name in self._shared_outputs}
+        passed = _ForwardPass(batch, features, outputs, {} if measure else None)
         task: Tensor | None = None
         adversaries: dict[str, Tensor] = {}
         for head in self.active:
-            loss = self._head_loss(head, seen)
+            loss = self._head_loss(head, passed)
             loss = loss if head.scale == 1.0 else loss * head.scale
             if head.reversal is None:
                 task = loss if task is None else task + loss
             else:
                 adversaries[head.name] = loss
         for term in self.active_terms:
-            loss = self._term_loss(term, seen)
+            loss = self._term_loss(term, passed)
             adversaries[term.name] = loss if term.adversarial else loss * self.strength[term.name]
-        return Losses(features.new_zeros(()) if task is None else task, adversaries, seen.meters or {})
+        return Losses(features.new_zeros(()) if task is None else task, adversaries, passed.meters or {})
 
-    def adversary_alone(self, batch: Batch, step: int) -> Tensor | None:
-        """Loss of the adversaries that take more than `step` steps, on features that are given (no
-        gradient).
-        """
+    def adversary_loss(self, batch: Batch, step: int) -> Tensor | None:
+        """Return the loss of the adversaries with more than `step` steps, without gradient of the features."""
         parts = [p for p in self.adversaries if p.steps > step]
         if not parts:
             return None
         with torch.no_grad():
             features = self.network.encode(batch.features, batch.n_source)
-            outputs = {name: self.network.head_modules[name](features) for name in self._whole}
-        seen, total = _Seen(batch, features, outputs), features.new_zeros(())
+            outputs = {name: self.network.head_modules[name](features) for name in self._shared_outputs}
+        passed, total = _ForwardPass(batch, features, outputs), features.new_zeros(())
         for part in parts:
             if isinstance(part, Head):
-                total = total + part.scale * self._head_loss(part, seen)
+                total = total + part.scale * self._head_loss(part, passed)
             else:
-                total = total + self._term_loss(part, seen)
+                total = total + self._term_loss(part, passed)
         return total
 
     @torch.no_grad()
     def meters(self, batch: Batch) -> dict[str, Tensor]:
         """Return sums over a batch of validation rows for every head, whatever its strength.
 
-        Label smoothing and tail take no part.
+        Label smoothing and tail are not used.
         """
         features = self.network.encode(batch.features, batch.n_source)
         outputs = {h.name: self.network.head_modules[h.name](features) for h in self.heads if h.reads is None}
         meters: dict[str, Tensor] = {}
-        seen = _Seen(batch, features, outputs, meters)
+        passed = _ForwardPass(batch, features, outputs, meters)
         for head in self.heads:
-            self._head_loss(head, seen)
+            self._head_loss(head, passed)
         return meters
 
-    def _head_loss(self, head: Head, seen: _Seen) -> Tensor:
-        """Weighted mean of a head's losses; its denominator is that of all workers."""
-        layout, n, outputs = self.layouts[head.name], seen.batch.n_source, seen.outputs
-        columns = layout.rows(seen.batch.columns, n)
+    def _head_loss(self, head: Head, passed: _ForwardPass) -> Tensor:
+        """Return the weighted mean of a head's losses; its denominator is that of all workers."""
+        layout, n, outputs = self.layouts[head.name], passed.batch.n_source, passed.outputs
+        columns = layout.rows(passed.batch.columns, n)
         target, weight = columns[:, layout.columns], columns[:, layout.weight]
-        given = layout.rows(outputs[head.reads], n) if head.reads else None
-        if given is None and head.name in outputs:
+        read_output = layout.rows(outputs[head.reads], n) if head.reads else None
+        if read_output is None and head.name in outputs:
             output, penalty = layout.rows(outputs[head.name], n), None
         else:
-            output, penalty = self._output(head, layout.rows(seen.features, n), given)
+            output, penalty = self._output(head, layout.rows(passed.features, n), read_output)
         check_output(output, head)
-        if head.entropy and head.reads and given is not None:
-            weight = weight * certainty(class_probabilities(given.detach(), self.network.heads[head.reads].loss))
+        if head.entropy and head.reads and read_output is not None:
+            weight = weight * certainty(class_probabilities(read_output.detach(), self.network.heads[head.reads].loss))
         if head.tail is not None and self.network.training:
-            weight = weight * layout.rows(self._tail(head.tail, seen), n)
+            weight = weight * layout.rows(self._tail(head.tail, passed), n)
         smoothing = head.smoothing if self.network.training else 0.0
         below = total_weight(weight)
         loss = weighted_sum(head.loss, output, target, weight / below, smoothing)
-        if seen.meters is not None:
-            seen.meters[head.name] = self.meter(head, output, target, weight, loss * below)
+        if passed.meters is not None:
+            passed.meters[head.name] = self.meter(head, output, target, weight, loss * below)
         if penalty is None:
             return loss
         rows = loss.new_tensor(float(len(columns)))  # the penalty is a mean over rows: over those of all workers
         return loss + penalty * (rows / all_reduce(rows))
 
-    def _tail(self, tail: Tail, seen: _Seen) -> Tensor:
-        """Factors [n] of a tail for all rows of a batch, by the main head's logit."""
-        batch, layout = seen.batch, self.layouts[self.network.main.name]
+    def _tail(self, tail: Tail, passed: _ForwardPass) -> Tensor:
+        """Return the factors [n] of a tail for all rows of a batch, by the main head's logit."""
+        batch, layout = passed.batch, self.layouts[self.network.main.name]
         n = batch.n_source
-        score = seen.outputs[self.network.main.name][:, 0].detach().to(batch.columns.dtype)
+        score = passed.outputs[self.network.main.name][:, 0].detach().to(batch.columns.dtype)
         label, weight = batch.columns[:n, layout.columns.start], batch.columns[:n, layout.weight]
         source, signal = (gather(values, batch.rows[0]) for values in (score[:n], weight * (label > 0.5)))
         return tail.factors(score, source, signal)
 
-    def _output(self, head: Head, features: Tensor, given: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """Raw output of a head and its gradient penalty."""
-        read = self.network.head_input(head, features, given)
+    def _output(self, head: Head, features: Tensor, read_output: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Return the raw output of a head and its gradient penalty."""
+        read = self.network.head_input(head, features, read_output)
         module, penalty = self.network.head_modules[head.name], None
         if head.gradient_penalty > 0.0 and torch.is_grad_enabled():
             penalty = head.gradient_penalty * input_gradient_penalty(module, read)
@@ -204,18 +198,18 @@ class Objective:
     @staticmethod
     @torch.no_grad()
     def meter(head: Head, output: Tensor, target: Tensor, weight: Tensor, above: Tensor) -> Tensor:
-        """[weighted sum of losses, sum of absolute weights, weighted sum of right answers, sum of weights]."""
-        right = above.new_zeros(())
+        """Return sums over rows: weighted losses, absolute weights, weights of correct predictions, weights."""
+        correct_weight = above.new_zeros(())
         if LOSSES[head.loss].classes:
-            right = torch.dot(weight, correct(output, target, head.loss))
-        return torch.stack([above.detach(), weight.abs().sum(), right, weight.sum()])
+            correct_weight = torch.dot(weight, correct(output, target, head.loss))
+        return torch.stack([above.detach(), weight.abs().sum(), correct_weight, weight.sum()])
 
-    def _term_loss(self, term: Term, seen: _Seen) -> Tensor:
-        """Loss of a term, the part of it that is this worker's."""
-        batch, features, main = seen.batch, seen.features, self.network.main
+    def _term_loss(self, term: Term, passed: _ForwardPass) -> Tensor:
+        """Return this worker's part of the loss of a term."""
+        batch, features, main = passed.batch, passed.features, self.network.main
         n, layout = batch.n_source, self.term_layouts[term.name]
         weight, device = batch.columns[:, layout.weight], features.device.type
-        features, output = (value.to(weight.dtype) for value in (features, seen.outputs[main.name]))
+        features, output = (value.to(weight.dtype) for value in (features, passed.outputs[main.name]))
         view = View(
             (features[:n], features[n:]),
             (output[:n], output[n:]),
@@ -234,22 +228,21 @@ class Objective:
         with torch.autocast(device, enabled=False):  # small differences of large sums
             loss: Tensor = term(view if term.per_rank else view.global_batch(), self.strength[term.name])
         loss = loss if term.per_rank else loss / world_size()
-        if seen.meters is not None:
-            one = torch.ones_like(loss) / world_size()
-            seen.meters[term.name] = torch.stack([loss.detach(), one, torch.zeros_like(one), one])
+        if passed.meters is not None:
+            share = torch.ones_like(loss) / world_size()
+            passed.meters[term.name] = torch.stack([loss.detach(), share, torch.zeros_like(share), share])
         return loss
 
 
 def total_weight(weight: Tensor) -> Tensor:
-    """Sum of the absolute weights [n] of the rows of all workers, which a batch's losses are divided by; of several
-    columns [n, c] the sums [c].
+    """Return the sum of the absolute weights [n] of all workers' rows, the denominator of a batch's losses.
+
+    For several columns [n, c] it returns the sums [c].
     """
     return all_reduce(weight.abs().sum(dim=0)).clamp_min(_TINY)
 
 
 def certainty(probability: Tensor) -> Tensor:
-    """1 + exp(-H) of predictions [n, k]: rows that the classifier is sure of count more (CDAN+E, Long et al.
-    2018).
-    """
+    """Return 1 + exp(-H) of predictions [n, k]: rows with certain predictions count more (CDAN+E, Long et al. 2018)."""
     entropy = -(probability * probability.clamp_min(1e-12).log()).sum(dim=1)
     return 1.0 + torch.exp(-entropy)

@@ -42,7 +42,7 @@ OPTIMIZERS: dict[str, Callable[[list[dict[str, Any]], float, float, bool], torch
 
 @dataclass(frozen=True, slots=True)
 class OptimizerSettings:
-    """What an optimizer is made with; see `Trainer`."""
+    """The settings of an optimizer; see `TrainSettings`."""
 
     name: str
     rate: float
@@ -52,29 +52,29 @@ class OptimizerSettings:
 
 
 class _Groups:
-    """Parameter groups by learning rate and decay: the fewer there are, the fewer kernels a step starts."""
+    """Parameter groups by learning rate and decay: with fewer groups, a step starts fewer kernels."""
 
     def __init__(self) -> None:
-        self.found: dict[tuple[float, float], list[nn.Parameter]] = {}
+        self.parameters: dict[tuple[float, float], list[nn.Parameter]] = {}
 
     def add(self, module: nn.Module, rate: float, decay: float) -> None:
         """Add the parameters of a module; vectors (biases) do not decay."""
         for p in module.parameters():
             if p.requires_grad:
-                self.found.setdefault((rate, decay if p.dim() > 1 else 0.0), []).append(p)
+                self.parameters.setdefault((rate, decay if p.dim() > 1 else 0.0), []).append(p)
 
     def groups(self) -> list[dict[str, Any]]:
-        """As torch wants them."""
+        """Return the groups in the form of torch."""
         return [
             {"params": parameters, "lr": rate, "weight_decay": decay, "base": rate}
-            for (rate, decay), parameters in self.found.items()
+            for (rate, decay), parameters in self.parameters.items()
         ]
 
 
 class Optimizers:
-    """One optimizer of everything; what has no gradient (an adversary that is off) stays as it is.
+    """One optimizer of everything; parameters without a gradient (of an inactive adversary) are not changed.
 
-    Fused kernels, whose states are tensors only.
+    It uses fused kernels, whose states are only tensors.
     """
 
     def __init__(self, network: Network, settings: OptimizerSettings) -> None:
@@ -90,12 +90,12 @@ class Optimizers:
         self.parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
 
     def set_rate(self, factor: float) -> None:
-        """Learning rates of this step: their base values times the schedule's factor."""
+        """Set the learning rates of this step: their base values times the schedule's factor."""
         for group in self.optimizer.param_groups:
             group["lr"] = group["base"] * factor
 
     def clear(self) -> None:
-        """Forget the gradients."""
+        """Clear the gradients."""
         for parameter in self.parameters:
             parameter.grad = None
 

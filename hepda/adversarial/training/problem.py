@@ -1,7 +1,7 @@
 """Problems: players with an optimizer each, the epochs that train them, and the checkpoint of all of it.
 
-A classifier with its reversed heads is one player (state.py): the reversal makes a game of it within one step. A
-generator and a discriminator are two, which take turns (`Game`).
+A classifier with its reversed heads is one player (state.py): the reversal makes it a game within one step. A
+generator and a discriminator are two players, which take turns (`Game`).
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from hepda.errors import ConfigError
 
 @dataclass(frozen=True, slots=True)
 class Player:
-    """A module that is trained by an optimizer of its own.
+    """A module with its optimizer.
 
     Attributes:
-        name: a word; checkpoints and histories call the player by it.
-        module: what is trained.
-        optimizer: of the module's parameters.
-        steps: its updates in a turn.
+        name: its name in checkpoints and histories.
+        module: the module that is trained.
+        optimizer: the optimizer of the module's parameters.
+        steps: number of updates in a turn.
 
     """
 
@@ -51,17 +51,17 @@ class Player:
         return tensors | optimizer_tensors(self.optimizer, f"{self.name}_optimizer")
 
     def load(self, tensors: dict[str, Tensor]) -> None:
-        """Put back what `tensors` returned."""
+        """Restore the state that `tensors` returned."""
         self.module.load_state_dict(below(f"{self.name}.", tensors))
         restore_optimizer(self.optimizer, f"{self.name}_optimizer", tensors)
 
 
 class Problem(ABC):
-    """What is trained, epoch by epoch.
+    """A training, epoch by epoch.
 
     Args:
-        players: who is trained, in the order of their turns.
-        epochs: how long.
+        players: the players, in the order of their turns.
+        epochs: number of epochs.
 
     """
 
@@ -81,18 +81,18 @@ class Problem(ABC):
 
     @abstractmethod
     def fingerprint(self) -> str:
-        """Return what a checkpoint must agree in, to be resumed."""
+        """Return a text that must be the same in a checkpoint for the training to be resumed."""
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Return what a checkpoint holds beside players and history: tensors, and what JSON can say."""
+        """Return the state in addition to players and history: tensors, and values for JSON."""
         return {}, {}
 
     def load_state(self, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
-        """Put back what `state` returned."""
+        """Restore the state that `state` returned."""
         return
 
     def finish(self) -> None:
-        """End the training; modules are left in evaluation mode."""
+        """End the training; modules are then in evaluation mode."""
         for player in self.players.values():
             player.module.eval()
 
@@ -105,13 +105,13 @@ class Problem(ABC):
         write_checkpoint(path, tensors, values)
 
     def resume(self, path: Path | None) -> None:
-        """Go on from a checkpoint if there is one; of several workers, the first looks."""
+        """Continue from a checkpoint if there is one; the first of several workers decides whether there is."""
         path = distributed.broadcast(path)
         if path is not None and distributed.broadcast(path.is_file()):
             self.restore(path)
 
     def restore(self, path: Path) -> None:
-        """Go on from a checkpoint.
+        """Continue from a checkpoint.
 
         Args:
             path: the file.
@@ -141,9 +141,9 @@ def train(
     """Train a problem to its end.
 
     Args:
-        problem: what is trained.
+        problem: the training.
         checkpoint: a file that is written after each epoch; of several workers, by the first, and read by all.
-        resume: go on from the checkpoint if there is one.
+        resume: continue from the checkpoint if there is one.
         on_epoch: called after each epoch with the history so far.
 
     """
@@ -165,13 +165,13 @@ Loss = Callable[[int, torch.Generator], Tensor]
 
 
 class Game(Problem):
-    """Players that take turns: each minimises a loss of its own, the others being held.
+    """Players that take turns: each minimises its loss while the parameters of the others are fixed.
 
     Args:
         players: in the order of their turns.
-        losses: of each player, by name.
-        turns: of all players in an epoch.
-        epochs: how many.
+        losses: the loss of each player, by name.
+        turns: number of turns of all players in an epoch.
+        epochs: number of epochs.
         seed: of the random numbers of the losses, which follow from it and the number of the update, so that a resumed
             training draws the same.
         device: of these random numbers.
@@ -210,7 +210,7 @@ class Game(Problem):
         self.history.add(line | {"seconds": time.perf_counter() - begin})
 
     def _update(self, player: Player, update: int) -> float:
-        """Take a step of one player; its loss before it."""
+        """Take a step of one player; return its loss before the step."""
         parameters = [p for group in player.optimizer.param_groups for p in group["params"]]
         loss = self.losses[player.name](update, self.random)
         gradients = torch.autograd.grad(loss, parameters)

@@ -18,7 +18,7 @@ from hepda.adversarial.training.optimizers import OPTIMIZERS, OptimizerSettings
 from hepda.errors import ConfigError, nearest
 
 Scorer = Callable[[Network, DomainRows, DomainRows | None], float]
-"""A network, source rows and target rows to a number, the larger the better."""
+"""From a network, source rows and target rows to a number; a larger one is better."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,8 +27,8 @@ class TrainSettings:
 
     Attributes:
         epochs: passes over the source rows.
-        batch_size: source rows a step; all of them if there are fewer.
-        target_size: target rows a step; None: as many as source rows.
+        batch_size: source rows of a step; all of them if there are fewer.
+        target_size: target rows of a step; None: as many as source rows.
         learning_rate: of the encoder and the heads that are not reversed.
         rate_schedule: `constant`, `one-cycle`, `cosine` or `ganin`.
         adversary_rate: factor on the learning rate of reversed heads and of terms with parameters.
@@ -36,22 +36,20 @@ class TrainSettings:
         weight_decay: on weight matrices, not on biases.
         momentum: beta_1 of the Adams, momentum of sgd; None: 0.9.
         average: decay of the moving average of the weights (0.99, for example); 0: none. With it, the network
-            ends with the average, and validation looks at the average.
+            ends with the average, and validation uses the average.
         clip: largest norm of the encoder's gradient; 0: no limit.
-        projection: take off the part of the adversary's gradient that opposes the task's (stabilisers.py).
-        precision: `float32`; `bfloat16` for autocast; `float64` for all of it.
+        projection: remove the part of the adversary's gradient that opposes the task's (stabilizers.py).
+        precision: `float32`; `bfloat16` for autocast; `float64` for everything.
         patience: epochs without a better value on the validation rows before it ends; None: never. The
             network then has the weights of the best epoch. Epochs in which an adversary is below 0.9 of its
-            final strength are
-            no candidates: the class loss is lowest before the adversary works.
-        scorer: what is compared, the larger the better (selection.py); None: minus the main head's weighted
-            loss.
+            final strength are no candidates: the class loss is lowest before the adversary acts.
+        scorer: the value that is compared; larger is better (selection.py); None: minus the main head's weighted loss.
         seed: of the shuffles and of dropout.
         device: `auto` (a GPU if there is one), `cpu`, `cuda`, ...
-        kernels: `plain`, `onednn`, or `auto`: oneDNN's linear layers where they are there, right and measured
+        kernels: `plain`, `onednn`, or `auto`: oneDNN's linear layers where they are available, correct and measured
             to be faster (kernels.py).
         channels_last: keep batches and weights of four dimensions in torch's channels_last order, in which
-            convolutions are faster; the numbers are the same but for rounding.
+            convolutions are faster; the numbers are the same except for rounding.
 
     """
 
@@ -99,7 +97,7 @@ class TrainSettings:
             raise ConfigError(f"average is {self.average}; it must be at least 0 and below 1")
 
     def with_kernels(self) -> TrainSettings:
-        """Return the settings with the kernels that `auto` stands for here, for other processes to use the same."""
+        """Return the settings with the kernels that `auto` selects on this machine, for use by other processes."""
         if self.kernels != "auto" or self.precision != "float32" or self.chosen_device() != "cpu":
             return self
         return replace(self, kernels="onednn" if worthwhile() else "plain")
@@ -112,26 +110,26 @@ class TrainSettings:
         return "onednn" if distributed.broadcast(onednn) else "plain"
 
     def chosen_device(self) -> str:
-        """Return the device that `auto` stands for, or the one that was named."""
+        """Return the device that `auto` selects, or the one that was named."""
         if self.device != "auto":
             return self.device
         return "cuda" if torch.cuda.is_available() else "cpu"
 
     def dtype(self) -> torch.dtype:
-        """Of the parameters and of the rows of a batch."""
+        """Return the type of the parameters and of the rows of a batch."""
         return torch.float64 if self.precision == "float64" else torch.float32
 
     def memory_format(self) -> torch.memory_format:
-        """Of tensors of four dimensions."""
+        """Return the memory format of tensors of four dimensions."""
         return torch.channels_last if self.channels_last else torch.preserve_format
 
     def for_optimizer(self) -> OptimizerSettings:
-        """Return what the optimizer is made with."""
+        """Return the settings of the optimizer."""
         momentum = 0.9 if self.momentum is None else self.momentum
         return OptimizerSettings(self.optimizer, self.learning_rate, self.adversary_rate, self.weight_decay, momentum)
 
     def fingerprint(self, network: Network) -> str:
-        """Return a short hash of the settings and the network's shape: only a run of the same one can be resumed."""
+        """Return a short hash of the settings and the network's shape; a run can be resumed only with the same one."""
         left_out = "scorer", "device", "kernels"  # a resumed run keeps to the kernels that it began with
         settings = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in left_out}
         heads = [head.spec() for head in network.heads.values()]

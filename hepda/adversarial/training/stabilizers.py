@@ -1,4 +1,4 @@
-"""What steadies an adversarial training; each is off unless asked for.
+"""Stabilizers of adversarial trainings; each is off by default.
 
 Label smoothing is in losses.py, spectral norm in `mlp`, warm-up in `Reversal`, own rate and steps in `Head`.
 """
@@ -12,19 +12,18 @@ from torch import Tensor, nn
 
 
 def input_gradient_penalty(module: nn.Module, x: Tensor) -> Tensor:
-    """Mean squared norm of the gradient of a head's output by its input: `E |d output / d x|^2`.
+    """Return the mean squared norm of the gradient of a head's output by its input: `E |d output / d x|^2`.
 
-    The R1 penalty of Mescheder, Geiger & Nowozin (2018) at the rows of both domains. It reaches the head, not
-    the
-    encoder: x [n, d] is taken as given.
+    This is the R1 penalty of Mescheder, Geiger & Nowozin (2018) at the rows of both domains. Its gradient acts on the
+    head, not on the encoder: x [n, d] is detached.
     """
-    given = x.detach().requires_grad_(True)
-    (gradient,) = torch.autograd.grad(module(given).sum(), given, create_graph=True)
+    inputs = x.detach().requires_grad_(True)
+    (gradient,) = torch.autograd.grad(module(inputs).sum(), inputs, create_graph=True)
     return gradient.square().sum(dim=1).mean()
 
 
 def inner(a: Sequence[Tensor | None], b: Sequence[Tensor | None]) -> Tensor:
-    """Sum over tensors of the inner products of gradients; a gradient that is None counts as zero."""
+    """Return the sum over tensors of the inner products of gradients; a gradient that is None counts as zero."""
     terms = [torch.dot(x.flatten(), y.flatten()) for x, y in zip(a, b, strict=True) if x is not None and y is not None]
     return torch.stack(terms).sum() if terms else torch.zeros(())
 
@@ -54,15 +53,15 @@ class MovingAverage:
 
     @torch.no_grad()
     def update(self) -> None:
-        """Take one more step into the average."""
+        """Add the current parameters to the average."""
         self.steps += 1
         decay = min(self.decay, (1.0 + self.steps) / (10.0 + self.steps))
         torch._foreach_lerp_(self.mean, self.parameters, 1.0 - decay)
 
     @torch.no_grad()
     def swap(self) -> None:
-        """Exchange the average and the parameters; call it again to have them back."""
+        """Exchange the average and the parameters; a second call restores them."""
         for mean, parameter in zip(self.mean, self.parameters, strict=True):
-            aside = parameter.detach().clone()
+            saved = parameter.detach().clone()
             parameter.copy_(mean)
-            mean.copy_(aside)
+            mean.copy_(saved)

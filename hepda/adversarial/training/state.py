@@ -1,4 +1,4 @@
-"""A training under way: its state, a step, an epoch, the look at validation rows, and the checkpoint."""
+"""A training: its state, a step, an epoch, the validation, and the checkpoint."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from hepda.adversarial import distributed
-from hepda.adversarial.data.batches import Batch, DomainRows, DomainTable, PairedBatches, batch_sizes
-from hepda.adversarial.networks.network import Head, Network, rows_at_once
+from hepda.adversarial.data.batches import Batch, DomainRows, DomainTable, PairedBatches, Placement, batch_sizes
+from hepda.adversarial.networks.network import Head, Network, rows_per_pass
 from hepda.adversarial.networks.schedules import RATE_SCHEDULES
 from hepda.adversarial.training.history import LN2, diagnose
 from hepda.adversarial.training.layout import BatchLayout, batch_layout, is_domain_head
@@ -24,7 +24,7 @@ from hepda.adversarial.training.settings import TrainSettings
 from hepda.adversarial.training.stabilizers import MovingAverage, inner, self_correct
 from hepda.errors import TrainingError
 
-_METER_EVERY = 8  # in long epochs, training losses and accuracies are those of every eighth batch
+_METER_EVERY = 8  # in long epochs, training losses and accuracies are measured on every eighth batch
 _STEPS_PER_MEASUREMENT = 20  # gradient norms cost two more passes backward: not on every epoch of few steps
 
 
@@ -38,10 +38,9 @@ class TrainingState(Problem):
         source: DomainRows,
         target: DomainRows | None,
         validation: tuple[DomainRows, DomainRows | None] | None,
-        device: torch.device,
-        rank: int,
-        ranks: int,
+        placement: Placement,
     ) -> None:
+        device = placement.device
         self.settings, self.network, self.device, self.validation = settings, network, device, validation
         self.rows = len(source), 0 if target is None else len(target)
         sizes = batch_sizes(settings.batch_size, settings.target_size, *self.rows)
@@ -53,26 +52,28 @@ class TrainingState(Problem):
             )
         self.objective = Objective(network, plan, device)
         batches = partial(PairedBatches, plan.source, plan.target, settings.batch_size, settings.target_size)
-        where = device, rank, ranks, settings.memory_format()
-        self.batches = batches(settings.seed, *where)
-        # the adversary's extra steps draw rows of their own
-        self.more = batches(settings.seed + 104729, *where)
+        self.batches = batches(settings.seed, placement)
+        # the adversary's extra steps draw separate rows
+        self.adversary_batches = batches(settings.seed + 104729, placement)
         self.most_steps = max([part.steps for part in self.objective.parts])
         self.optimizers = Optimizers(network, settings.for_optimizer())
         self.domain_heads = {h.name for h in self.objective.heads if is_domain_head(h, source, target)}
-        self.look = None if validation is None else self._validation_plan(validation)
+        self.validation_objective: tuple[Objective, BatchLayout] | None = None
+        if validation is not None:
+            validation_layout = batch_layout(network, *validation)
+            self.validation_objective = Objective(network, validation_layout, device), validation_layout
         self.parameters = [p for p in network.parameters() if p.requires_grad]
         self.average = MovingAverage(self.parameters, settings.average) if settings.average else None
         super().__init__([Player("network", network, self.optimizers.optimizer)], settings.epochs)
         self.best: dict[str, Tensor] = {}
         self.best_score = -math.inf
         self.waited = 0
-        self.silent: set[str] = set()  # reversed heads that sent nothing in their first step
+        self.silent: set[str] = set()  # reversed heads whose gradient was zero in their first step
 
     # ---- an epoch ----
 
     def epoch(self) -> None:
-        """Train one pass over the source rows, look at the validation rows, add a line to the history."""
+        """Train one pass over the source rows, evaluate the validation rows, add a line to the history."""
         self.network.train()
         number, steps = self.history.epochs, self.batches.steps
         every = 1 if steps < 10 * _METER_EVERY else _METER_EVERY
@@ -83,8 +84,8 @@ class TrainingState(Problem):
         for i in range(steps):
             step = number * steps + i
             self.objective.advance(step / steps, self.epochs)
-            look = (i == 0 and number % measured == 0) or self._unproven(line)
-            meters = self._step(step, line if look else None, look or i % every == 0)
+            measures = (i == 0 and number % measured == 0) or self._needs_gradient_check(line)
+            meters = self._step(step, line if measures else None, measures or i % every == 0)
             for name, meter in meters.items():
                 sums[name] = sums[name] + meter if name in sums else meter
         line |= self._read(sums, "")  # waits for the device
@@ -107,7 +108,7 @@ class TrainingState(Problem):
         return RATE_SCHEDULES[self.settings.rate_schedule](progress)
 
     def _step(self, step: int, line: dict[str, float] | None, measure: bool) -> dict[str, Tensor]:
-        """One update of everything. `line`, if given, receives the gradient norms."""
+        """Do one update of everything. `line`, if given, receives the gradient norms."""
         settings, optimizers = self.settings, self.optimizers
         optimizers.set_rate(self._rate_factor(step))
         self._adversary_steps(step)
@@ -122,7 +123,7 @@ class TrainingState(Problem):
         return meters
 
     def _gradients(self, batch: Batch, measure: bool, line: dict[str, float] | None) -> dict[str, Tensor]:
-        """Set all gradients; returns the meters. `line`, if given, receives the gradient norms."""
+        """Set all gradients and return the meters. `line`, if given, receives the gradient norms."""
         losses = self._losses(batch, measure)
         if line is not None:
             self._measure_gradients(losses, line)
@@ -139,10 +140,10 @@ class TrainingState(Problem):
             return self.objective(batch, measure)
 
     def _adversary_steps(self, step: int) -> None:
-        """Update the adversaries alone, each on rows of its own, before the encoder moves."""
+        """Update only the adversaries, on separate rows, before the step of the encoder."""
         for k in range(1, self.most_steps):
-            batch = self.more(step * (self.most_steps - 1) + k - 1)
-            loss = self.objective.adversary_alone(batch, k)
+            batch = self.adversary_batches(step * (self.most_steps - 1) + k - 1)
+            loss = self.objective.adversary_loss(batch, k)
             if loss is None:
                 return
             self.optimizers.clear()
@@ -156,62 +157,63 @@ class TrainingState(Problem):
 
     @staticmethod
     def _gradient(loss: Tensor, parameters: Sequence[Tensor]) -> list[Tensor | None]:
-        """Of a loss of all workers."""
+        """Return the gradient of a loss, summed over all workers."""
         if not loss.requires_grad:
             return [None] * len(parameters)
-        found = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
-        distributed.all_reduce_in_place([gradient for gradient in found if gradient is not None])
-        return list(found)
+        gradients = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
+        distributed.all_reduce_in_place([gradient for gradient in gradients if gradient is not None])
+        return list(gradients)
 
     def _projected_backward(self, losses: Losses, adversary: Tensor) -> None:
         against, along = (self._gradient(loss, self._encoder) for loss in (adversary, losses.task))
         torch.autograd.backward(losses.total)
-        # these gradients are of all workers, and will be summed over them once more
+        # these gradients are sums over all workers, and will be summed again
         share = 1.0 / distributed.world_size()
         for p, g, a in zip(self._encoder, along, self_correct(along, against), strict=True):
-            whole = g if a is None else a if g is None else g + a
-            p.grad = None if whole is None else _laid_out_as(p, whole * share)
+            total = g if a is None else a if g is None else g + a
+            p.grad = None if total is None else _laid_out_as(p, total * share)
 
     def _measure_gradients(self, losses: Losses, line: dict[str, float]) -> None:
-        """Norms of what task and adversaries send into the encoder, and the cosine between the task's and their sum."""
+        """Record the norms of the gradients of task and adversaries in the encoder, and the cosine of task and sum."""
         if not losses.task.requires_grad or not self._encoder:
             return
         task = self._gradient(losses.task, self._encoder)
         line["task_gradient"] = math.sqrt(float(inner(task, task)))
-        whole: list[Tensor | None] = [None] * len(task)
+        total: list[Tensor | None] = [None] * len(task)
         for name, loss in losses.adversaries.items():
-            own = self._gradient(loss, self._encoder)
-            line[f"{name}_gradient"] = math.sqrt(float(inner(own, own)))
-            whole = [a if b is None else b if a is None else a + b for a, b in zip(whole, own, strict=True)]
+            gradients = self._gradient(loss, self._encoder)
+            line[f"{name}_gradient"] = math.sqrt(float(inner(gradients, gradients)))
+            total = [a if b is None else b if a is None else a + b for a, b in zip(total, gradients, strict=True)]
         self._check_alive(losses, line)
-        norm = math.sqrt(float(inner(whole, whole)))
+        norm = math.sqrt(float(inner(total, total)))
         if norm > 0.0 and line["task_gradient"] > 0.0:
-            line["gradient_cosine"] = float(inner(task, whole)) / (norm * line["task_gradient"])
+            line["gradient_cosine"] = float(inner(task, total)) / (norm * line["task_gradient"])
 
-    # ---- whether the adversaries live ----
+    # ---- whether the adversaries act ----
 
-    def _sent(self, head: Head, line: dict[str, float]) -> bool:
-        """Return whether a reversed head has been seen to send the encoder something."""
+    def _has_sent_gradient(self, head: Head, line: dict[str, float]) -> bool:
+        """Return whether a nonzero gradient of a reversed head in the encoder has been measured."""
         name = f"{head.name}_gradient"
         return line.get(name, 0.0) > 0.0 or any(value > 0.0 for value in self.history.columns.get(name, []))
 
-    def _unproven(self, line: dict[str, float]) -> bool:
-        """Return whether a reversed head is on that was not seen to send anything: its first steps tell."""
-        return bool(self._encoder) and any(h.reversal and not self._sent(h, line) for h in self.objective.active)
+    def _needs_gradient_check(self, line: dict[str, float]) -> bool:
+        """Return whether an active reversed head has no measured nonzero gradient yet: its first steps are measured."""
+        adversaries = [head for head in self.objective.active if head.reversal]
+        return bool(self._encoder) and any(not self._has_sent_gradient(head, line) for head in adversaries)
 
     def _check_alive(self, losses: Losses, line: dict[str, float]) -> None:
-        """Raise a TrainingError for a reversed head that never sent the encoder anything, with rows and a strength.
+        """Raise a TrainingError for a reversed head with rows and a strength whose gradient was always zero.
 
-        One that did is saturated, which the next rows can end: a warning (history.py). One whose last layer begins at
-        zero trains before it sends anything: it has a second step.
+        If it was not zero before, the head is saturated, which further rows can end: a warning (history.py). A head
+        whose last layer begins at zero trains before its gradient is nonzero: it has a second step.
         """
         for head in [h for h in self.objective.active if h.reversal]:
             rows = float(distributed.all_reduce(losses.meters[head.name])[1]) > 0.0
-            if self._sent(head, line) or not rows or math.isnan(line[f"{head.name}_gradient"]):
+            if self._has_sent_gradient(head, line) or not rows or math.isnan(line[f"{head.name}_gradient"]):
                 continue
             parameters = [p for p in head.module.parameters() if p.requires_grad]
-            own = self._gradient(losses.adversaries[head.name], parameters)
-            if head.name in self.silent or float(inner(own, own)) == 0.0:
+            gradients = self._gradient(losses.adversaries[head.name], parameters)
+            if head.name in self.silent or float(inner(gradients, gradients)) == 0.0:
                 raise TrainingError(
                     f"the adversary {head.name!r} is dead: its gradient in the encoder is exactly zero at strength "
                     f"{self.objective.value[head.name]:.3g}. A softmax or sigmoid inside the head, a layer that is cut "
@@ -222,16 +224,16 @@ class TrainingState(Problem):
     # ---- numbers ----
 
     def _read(self, sums: dict[str, Tensor], prefix: str) -> dict[str, float]:
-        """Weighted losses and accuracies from sums over batches."""
+        """Return weighted losses and accuracies from sums over batches."""
         line: dict[str, float] = {}
         for name, meter in sums.items():
-            above, below, right, signed = distributed.all_reduce(meter).tolist()
+            above, below, correct, signed = distributed.all_reduce(meter).tolist()
             if not below > 0.0:
                 continue
             line[f"{prefix}{name}_loss"] = above / below
             head = self.network.heads.get(name)
             if head is not None and head.loss in ("binary", "multiclass") and signed > 0.0:
-                line[f"{prefix}{name}_accuracy"] = right / signed
+                line[f"{prefix}{name}_accuracy"] = correct / signed
             if name in self.domain_heads:
                 line[f"{prefix}{name}_chance"] = LN2 * signed / below
         return line
@@ -240,21 +242,16 @@ class TrainingState(Problem):
         for name, value in line.items():
             if name.endswith("_loss") and not math.isfinite(value):
                 raise TrainingError(
-                    f"{name} is {value} in epoch {epoch + 1}: the training diverged. Lower the learning "
-                    "rate or the "
+                    f"{name} is {value} in epoch {epoch + 1}: the training diverged. Lower the learning rate or the "
                     "strength, or set clip; with negative weights, try the policy absolute or drop"
                 )
 
     # ---- validation ----
 
-    def _validation_plan(self, validation: tuple[DomainRows, DomainRows | None]) -> tuple[Objective, BatchLayout]:
-        plan = batch_layout(self.network, *validation)
-        return Objective(self.network, plan, self.device), plan
-
     def _validate(self) -> dict[str, float]:
-        if self.look is None or self.validation is None:
+        if self.validation_objective is None or self.validation is None:
             return {}
-        objective, plan = self.look
+        objective, plan = self.validation_objective
         sums: dict[str, Tensor] = {}
         with torch.no_grad():
             for table, is_source in ((plan.source, True), (plan.target, False)):
@@ -269,9 +266,9 @@ class TrainingState(Problem):
         return line
 
     def _keep_best(self, line: dict[str, float]) -> None:
-        """Remember the weights of the best epoch, and stop when patience is at its end."""
+        """Keep the weights of the best epoch, and stop when patience is exceeded."""
         patience, score = self.settings.patience, line.get("score", math.nan)
-        if patience is None or self._growing():
+        if patience is None or self._strength_rising():
             return
         if score > self.best_score:
             self.best_score, self.waited = score, 0
@@ -282,7 +279,7 @@ class TrainingState(Problem):
         if self.waited >= patience:
             self.history.stopped = f"no better value on the validation rows for {patience} epochs"
 
-    def _growing(self) -> bool:
+    def _strength_rising(self) -> bool:
         """Return whether a strength is still below 0.9 of its final value."""
         parts = [part.reversal for part in self.objective.parts if part.reversal is not None]
         epoch, epochs = self.history.epochs, self.epochs
@@ -291,7 +288,7 @@ class TrainingState(Problem):
     # ---- the end, and checkpoints ----
 
     def finish(self) -> None:
-        """Give the network the weights it ends with, and add the warnings."""
+        """Set the final weights of the network, and add the warnings."""
         if self.best:
             self.network.load_state_dict(self.best)
         elif self.average is not None:
@@ -301,7 +298,7 @@ class TrainingState(Problem):
         self.network.eval()
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Return the best weights, the average of the weights, and what stops the training."""
+        """Return the best weights, the average of the weights, and the state of early stopping."""
         tensors = {f"best.{k}": v for k, v in self.best.items()}
         if self.average is not None:
             tensors |= {f"average.{i}": v for i, v in enumerate(self.average.mean)}
@@ -312,7 +309,7 @@ class TrainingState(Problem):
         }
 
     def load_state(self, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
-        """Put back what `state` returned."""
+        """Restore the state that `state` returned."""
         self.best = below("best.", tensors)
         if self.average is not None:
             self.average.steps = values["averaged"]
@@ -334,10 +331,10 @@ def _laid_out_as(parameter: Tensor, gradient: Tensor) -> Tensor:
 
 
 def _chunks(table: DomainTable | None, source: bool, device: torch.device) -> Iterator[Batch]:
-    """Batches of rows of one domain, in order."""
+    """Yield batches of the rows of one domain, in order."""
     if table is None:
         return
-    size = rows_at_once(table.features)
+    size = rows_per_pass(table.features)
     for start in range(0, len(table), size):
         part = slice(start, start + size)
         features = table.features[part].to(device, table.columns.dtype)

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 
 from hepda.adversarial import distributed
-from hepda.adversarial.data.batches import DomainRows
-from hepda.adversarial.networks.domains import Joined
+from hepda.adversarial.data.batches import DomainRows, Placement
+from hepda.adversarial.networks.domains import GlobalBatchNorms
 from hepda.adversarial.networks.kernels import PRODUCTS, Fast
 from hepda.adversarial.networks.layers import seeded
 from hepda.adversarial.networks.network import Network
@@ -26,7 +26,7 @@ class Trainer:
     """Train networks with given settings.
 
     Args:
-        settings: of the training; None: the defaults.
+        settings: settings of the training; None: the defaults.
         changes: single settings that replace those (`Trainer(epochs=5)`).
 
     """
@@ -48,19 +48,19 @@ class Trainer:
         """Train a network, in place.
 
         Args:
-            network: what is trained; its normalization is fitted to the source rows if it is not yet.
-            source: rows with what the task's heads predict.
-            target: rows of the other domain; without it, heads that compare domains take no part.
-            validation: source and target rows that are not trained on, looked at after each epoch.
+            network: the network; its normalization is fitted to the source rows if it is not yet.
+            source: rows with the targets of the task's heads.
+            target: rows of the other domain; without it, heads that compare domains are not trained.
+            validation: source and target rows that are not trained on, evaluated after each epoch.
             checkpoint: a file that is written after each epoch; of several workers, by the first, and read by all.
-            resume: go on from the checkpoint if there is one.
+            resume: continue from the checkpoint if there is one.
             on_epoch: called after each epoch with the history so far.
 
         Returns:
             The history. The network is left in evaluation mode on the CPU or GPU it was trained on.
 
         Raises:
-            ConfigError: settings, or what the heads ask of the rows, that do not fit.
+            ConfigError: settings are inconsistent, or rows do not have what the heads need.
             DataError: rows that are not finite or have no weights.
             TrainingError: a loss that is not finite, or an adversary whose gradient is zero.
 
@@ -76,10 +76,11 @@ class Trainer:
             network = network.to(device, settings.dtype())
             if settings.channels_last:
                 network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-            run = TrainingState(settings, network, source, target, validation, device, rank, ranks)
+            placement = Placement(device, rank, ranks, settings.memory_format())
+            run = TrainingState(settings, network, source, target, validation, placement)
             run.history.kernels = settings.products()
             path = None if checkpoint is None else Path(checkpoint)
-            if resume:  # with the kernels that it began with
+            if resume:  # with the kernels of its beginning
                 run.resume(path)
-            with Fast(network, PRODUCTS[run.history.kernels]), Joined(network):
+            with Fast(network, PRODUCTS[run.history.kernels]), GlobalBatchNorms(network):
                 return train(run, path, on_epoch=on_epoch)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from hepda.adversarial.tensor_files import read_said, read_tensors, write_tensors
+from hepda.adversarial.tensor_files import read_description, read_tensors, write_tensors
 from hepda.datasets import download
 from hepda.errors import ConfigError, DataError, nearest
 from hepda.speech.recognition.hmm import Lexicon
@@ -63,7 +63,9 @@ def load(config: SpeechConfig) -> Material:
 
     """
     corpus = load_corpus(config)
-    files = {} if config.noise.recordings is None else recorded(_noise_folder(config.noise.recordings))
+    files: dict[str, tuple[Path, ...]] = {}
+    if config.noise.recordings is not None:
+        files = recorded(_folder(config.noise.recordings, "ambient", "ambient"))
     training = torch.nonzero(corpus.index >= config.split.test).flatten()
     if config.split.by == "recording" and not 0 < len(training) < len(corpus):
         raise DataError(
@@ -76,10 +78,10 @@ def load(config: SpeechConfig) -> Material:
     seen = tuple(number for number in range(len(noises.names)) if number not in unseen)
     if not seen:
         raise ConfigError("noise.unseen: names every noise there is; one at least must be left to train with")
-    rooms = _rooms(config)
-    away = () if config.rooms is None else _numbers("rooms.unseen", config.rooms.unseen, tuple(rooms))
-    there = tuple(number for number in range(len(rooms)) if number not in away)
-    return Material(corpus, noises, seen, unseen, rooms, there, away)
+    rooms = _load_rooms(config)
+    unseen_rooms = () if config.rooms is None else _numbers("rooms.unseen", config.rooms.unseen, tuple(rooms))
+    seen_rooms = tuple(number for number in range(len(rooms)) if number not in unseen_rooms)
+    return Material(corpus, noises, seen, unseen, rooms, seen_rooms, unseen_rooms)
 
 
 def load_corpus(config: SpeechConfig) -> Corpus:
@@ -92,24 +94,25 @@ def load_corpus(config: SpeechConfig) -> Corpus:
     return made_digits(speech.data, speech.rate, speech.recordings or _MADE, config.seed)
 
 
-def _noise_folder(named: str) -> Path:
-    return download.path_of("ambient")[0] if named == "ambient" else Path(named)
-
-
-def _rooms(config: SpeechConfig) -> dict[str, Tensor]:
+def _load_rooms(config: SpeechConfig) -> dict[str, Tensor]:
     if config.rooms is None:
         return {}
-    named = config.rooms.recordings
-    folder = None if named is None else download.path_of("rooms")[0] if named == "measured" else Path(named)
+    recordings = config.rooms.recordings
+    folder = None if recordings is None else _folder(recordings, "measured", "rooms")
     return load_rooms(folder, config.rooms.synthetic, config.speech.rate, config.seed)
 
 
-def _numbers(key: str, names: tuple[str, ...], known: tuple[str, ...]) -> tuple[int, ...]:
+def _folder(recordings: str, published: str, data_set: str) -> Path:
+    """Return the folder of a data set if the recordings are its `published` ones, otherwise their own path."""
+    return download.path_of(data_set)[0] if recordings == published else Path(recordings)
+
+
+def _numbers(key: str, names: tuple[str, ...], existing: tuple[str, ...]) -> tuple[int, ...]:
     for name in names:
-        if name not in known:
-            hint = nearest(name, known) or f" There are: {', '.join(known)}."
+        if name not in existing:
+            hint = nearest(name, existing) or f" There are: {', '.join(existing)}."
             raise ConfigError(f"{key}: {name!r} is not there.{hint}")
-    return tuple(known.index(name) for name in names)
+    return tuple(existing.index(name) for name in names)
 
 
 # ---- alignment ----
@@ -122,8 +125,8 @@ def aligner_frames(config: SpeechConfig, tape: Tape) -> tuple[Frames, Tensor]:
     """
     frames = FilterBank(tape.rate, window=config.frames.window, hop=config.frames.hop).of_tape(tape)
     energy = torch.logsumexp(frames.values, dim=1)
-    found = with_deltas(frames.with_values(cepstra(frames.values, _CEPSTRA)), 2)
-    return found.with_values(normalised(found.values, found.utterance, len(tape))), energy
+    features = with_deltas(frames.with_values(cepstra(frames.values, _CEPSTRA)), 2)
+    return features.with_values(normalised(features.values, features.utterance, len(tape))), energy
 
 
 def trained_aligner(config: SpeechConfig, corpus: Corpus) -> Aligner:
@@ -167,7 +170,7 @@ def write_material(material: Material, folder: Path) -> None:
     }
     for part, bank in (("train", noises.train), ("test", noises.test)):
         tensors |= _tape_tensors(part, bank.tape) | {f"{part}.power": bank.power}
-    said: dict[str, Any] = {
+    description: dict[str, Any] = {
         "rate": corpus.tape.rate,
         "words": corpus.words,
         "names": corpus.names,
@@ -181,37 +184,37 @@ def write_material(material: Material, folder: Path) -> None:
         "seen_rooms": material.seen_rooms,
         "unseen_rooms": material.unseen_rooms,
     }
-    _write(folder / "material.safetensors", tensors, said)
+    _write(folder / "material.safetensors", tensors, description)
 
 
 def read_material(folder: Path) -> Material:
     """Read the files of `write_material`."""
-    tensors, said = _read(folder / "material.safetensors")
-    rate = said["rate"]
+    tensors, description = _read(folder / "material.safetensors")
+    rate = description["rate"]
     corpus = Corpus(
         _tape(tensors, "corpus", rate),
-        tuple(tuple(words) for words in said["words"]),
+        tuple(tuple(words) for words in description["words"]),
         tensors["speaker"],
         tensors["index"],
-        tuple(said["names"]),
-        tuple(said["vocabulary"]),
-        tuple(said["speakers"]),
-        said["origin"],
+        tuple(description["names"]),
+        tuple(description["vocabulary"]),
+        tuple(description["speakers"]),
+        description["origin"],
     )
-    names = tuple(said["noises"])
+    names = tuple(description["noises"])
     banks = [
         NoiseBank(_tape(tensors, part, rate), tensors["kind"], names, tensors[f"{part}.power"])
         for part in ("train", "test")
     ]
-    rooms = {name: tensors[f"room.{number}"] for number, name in enumerate(said["rooms"])}
+    rooms = {name: tensors[f"room.{number}"] for number, name in enumerate(description["rooms"])}
     return Material(
         corpus,
         NoiseTypes(banks[0], banks[1], {}),
-        tuple(said["seen"]),
-        tuple(said["unseen"]),
+        tuple(description["seen"]),
+        tuple(description["unseen"]),
         rooms,
-        tuple(said["seen_rooms"]),
-        tuple(said["unseen_rooms"]),
+        tuple(description["seen_rooms"]),
+        tuple(description["unseen_rooms"]),
     )
 
 
@@ -219,23 +222,23 @@ def write_aligner(aligner: Aligner, path: Path) -> None:
     """Write an aligner to a safetensors file."""
     lexicon, mixtures = aligner.lexicon, aligner.mixtures
     tensors = {"weight": mixtures.weight, "mean": mixtures.mean, "variance": mixtures.variance, "stay": aligner.stay}
-    said = {
+    description = {
         "words": lexicon.words,
         "units": lexicon.units,
         "spelling": lexicon.spelling,
         "states": lexicon.states,
         "changed": aligner.changed,
     }
-    _write(path, tensors, said)
+    _write(path, tensors, description)
 
 
 def read_aligner(path: Path) -> Aligner:
     """Read a file of `write_aligner`."""
-    tensors, said = _read(path)
-    spelling = tuple(tuple(units) for units in said["spelling"])
-    lexicon = Lexicon(tuple(said["words"]), tuple(said["units"]), spelling, said["states"])
+    tensors, description = _read(path)
+    spelling = tuple(tuple(units) for units in description["spelling"])
+    lexicon = Lexicon(tuple(description["words"]), tuple(description["units"]), spelling, description["states"])
     mixtures = Mixtures(tensors["weight"], tensors["mean"], tensors["variance"])
-    return Aligner(lexicon, mixtures, tensors["stay"], tuple(said["changed"]))
+    return Aligner(lexicon, mixtures, tensors["stay"], tuple(description["changed"]))
 
 
 def write_alignment(alignment: Alignment, path: Path) -> None:
@@ -257,10 +260,12 @@ def _tape(tensors: dict[str, Tensor], name: str, rate: int) -> Tape:
     return Tape(tensors[f"{name}.samples"], tensors[f"{name}.start"], tensors[f"{name}.length"], rate)
 
 
-def _write(path: Path, tensors: dict[str, Tensor], said: dict[str, Any]) -> None:
-    write_tensors(path, {name: tensor.contiguous() for name, tensor in tensors.items()}, {"said": json.dumps(said)})
+def _write(path: Path, tensors: dict[str, Tensor], description: dict[str, Any]) -> None:
+    write_tensors(
+        path, {name: tensor.contiguous() for name, tensor in tensors.items()}, {"said": json.dumps(description)}
+    )
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     tensors, metadata = read_tensors(path)
-    return tensors, read_said(path, metadata, "said")
+    return tensors, read_description(path, metadata, "said")

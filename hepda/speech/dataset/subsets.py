@@ -64,11 +64,11 @@ def parts_of(config: SpeechConfig, corpus: Corpus, fold: int) -> Parts:
         order = torch.randperm(len(training), generator=torch.Generator().manual_seed(config.seed))
         cut = round(split.unlabelled * len(training))
         unlabelled, labelled = training[order[:cut].sort().values], training[order[cut:].sort().values]
-    found = Parts(labelled, unlabelled, torch.nonzero(validation).flatten(), torch.nonzero(test).flatten())
+    parts = Parts(labelled, unlabelled, torch.nonzero(validation).flatten(), torch.nonzero(test).flatten())
     for name in ("labelled", "unlabelled", "validation", "test"):
-        if len(getattr(found, name)) == 0:
+        if len(getattr(parts, name)) == 0:
             raise DataError(f"split: no recording is left for the part {name!r}; see split.test and split.validation")
-    return found
+    return parts
 
 
 def of_fold(config: SpeechConfig, material: Material, fold: int) -> Material:
@@ -96,7 +96,7 @@ def subset(material: Material, number: int | None, seed: int) -> tuple[int, ...]
     if number is None:
         return material.seen
     if number > len(material.seen):
-        raise DataError(f"noises: {number} types are asked for, and {len(material.seen)} are seen")
+        raise DataError(f"noises: {number} types are requested, but training has only {len(material.seen)}")
     order = np.random.default_rng(seed).permutation(material.seen)
     return tuple(sorted(order[:number].tolist()))
 
@@ -121,7 +121,7 @@ def context_of(config: SpeechConfig) -> Context:
 
 
 @dataclass(frozen=True, slots=True)
-class Hearing:
+class TakeChanges:
     """Changes of the recordings in a training.
 
     Attributes:
@@ -142,13 +142,13 @@ class Hearing:
     room_share: float = 0.0
 
 
-def heard(material: Material, recordings: Tensor, hearing: Hearing, seed: int) -> tuple[Takes, Tensor]:
+def takes_from(material: Material, recordings: Tensor, changes: TakeChanges, seed: int) -> tuple[Takes, Tensor]:
     """Return the takes of recordings, and the room of each take, int64 [u] (-1: none)."""
     random = np.random.default_rng(seed)
-    numbers = np.tile(recordings.numpy(), hearing.copies)
-    noise = _dealt(len(numbers), hearing.noises, hearing.clean, random)
-    room = _dealt(len(numbers), hearing.rooms, 1.0 - hearing.room_share, random)
-    speed = random.choice(np.array(hearing.speeds), len(numbers))
+    numbers = np.tile(recordings.numpy(), changes.copies)
+    noise = _dealt(len(numbers), changes.noises, changes.clean, random)
+    room = _dealt(len(numbers), changes.rooms, 1.0 - changes.room_share, random)
+    speed = random.choice(np.array(changes.speeds), len(numbers))
     corpus = material.corpus
     utterances = [at_speed(corpus.tape.utterance(n), s) for n, s in zip(numbers.tolist(), speed.tolist(), strict=True)]
     rooms, recording, kinds = torch.from_numpy(room), torch.from_numpy(numbers), torch.from_numpy(noise)
@@ -160,10 +160,10 @@ def _dealt(number: int, kinds: tuple[int, ...], none: float, random: np.random.G
     """Return one of `kinds` for each of `number` takes, each equally often; -1 for a share of `none`."""
     if not kinds:
         return np.full(number, -1)
-    found = np.resize(random.permutation(kinds), number)
-    random.shuffle(found)
-    found[random.random(number) < none] = -1
-    return found
+    dealt = np.resize(random.permutation(kinds), number)
+    random.shuffle(dealt)
+    dealt[random.random(number) < none] = -1
+    return dealt
 
 
 def every(count: Tensor, step: int) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 
 CLEAN, SEEN, UNSEEN, ROOM, NEW_ROOM = "clean", "seen", "unseen", "room", "new_room"
 """Test conditions: no noise; types of noise in trainings, and other types; rooms in trainings, and other rooms."""
-_ROWS = 8192  # number of windows at a time
+_ROWS = 8192  # number of windows in a batch
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +51,15 @@ def trials_of(config: SpeechConfig, material: Material, utterances: int) -> list
     """
     random = np.random.default_rng(config.seed + 77)
     none = torch.full((utterances,), -1)
-    found = [Trial(CLEAN, none, float("inf"), none)]
+    trials = [Trial(CLEAN, none, float("inf"), none)]
     for snr in config.evaluation.snr:
         for condition, kinds in ((SEEN, material.seen), (UNSEEN, material.unseen)):
             for _ in range(config.evaluation.repeats if kinds else 0):
-                found.append(Trial(condition, _dealt(kinds, utterances, random), snr, none))
+                trials.append(Trial(condition, _dealt(kinds, utterances, random), snr, none))
     for condition, kinds in ((ROOM, material.seen_rooms), (NEW_ROOM, material.unseen_rooms)):
         for _ in range(config.evaluation.repeats if kinds else 0):
-            found.append(Trial(condition, none, float("inf"), _dealt(kinds, utterances, random)))
-    return found
+            trials.append(Trial(condition, none, float("inf"), _dealt(kinds, utterances, random)))
+    return trials
 
 
 def _dealt(kinds: tuple[int, ...], number: int, random: np.random.Generator) -> Tensor:
@@ -99,15 +98,14 @@ class Listener:
 
     def senones(self, frames: Frames) -> Tensor:
         """Return the probabilities [f, senones] of all frames."""
-        parts = [self.network.predict(windows, "senone", domain="target") for windows in self._windows(frames)]
-        return torch.from_numpy(np.concatenate(parts))
-
-    def _windows(self, frames: Frames) -> Iterator[Tensor]:
+        parts = []
         for begin in range(0, len(frames), _ROWS):
             rows = torch.arange(begin, min(begin + _ROWS, len(frames)))
-            yield window_of(frames, self.context, rows)
+            windows = window_of(frames, self.context, rows)
+            parts.append(self.network.predict(windows, "senone", domain="target"))
+        return torch.from_numpy(np.concatenate(parts))
 
-    def judge(
+    def evaluate(
         self, tape: Tape, speaker: Tensor, words: tuple[tuple[int, ...], ...], senone: Tensor
     ) -> NDArray[np.float32]:
         """Recognise the utterances of a tape and compare the result with their words and states.
@@ -125,10 +123,10 @@ class Listener:
         """
         frames = self.extractor(tape, speaker)
         probability = self.senones(frames)
-        found = decoded(probability, frames, self.priors, self.graph)
-        said = [text_of(spoken, self.vocabulary) for spoken in words]
-        errors = word_errors(said, [text_of(spoken, self.vocabulary) for spoken in found])
+        recognised = decoded(probability, frames, self.priors, self.graph)
+        reference = [text_of(spoken, self.vocabulary) for spoken in words]
+        errors = word_errors(reference, [text_of(spoken, self.vocabulary) for spoken in recognised])
         hits, _ = frame_hits(probability, senone, frames)
-        single = np.array([spoken[0] if len(spoken) == 1 else -1 for spoken in found])
+        single = np.array([spoken[0] if len(spoken) == 1 else -1 for spoken in recognised])
         result: NDArray[np.float32] = np.stack([errors.wrong, hits, single], axis=1).astype(np.float32)
         return result

@@ -17,7 +17,7 @@ from hepda.speech.sounds.features import Frames
 
 Array = NDArray[Any]
 _FLOOR = 1e-6  # smallest probability and prior, so that no senone is impossible
-_UTTERANCES = 512  # number of utterances that are decoded at a time
+_UTTERANCES = 512  # number of utterances in a batch
 
 
 def log_priors(senone: Tensor, senones: int) -> Tensor:
@@ -37,12 +37,12 @@ def scaled(probability: Tensor, priors: Tensor) -> Tensor:
 def decoded(probability: Tensor, frames: Frames, priors: Tensor, graph: Graph) -> list[list[int]]:
     """Return the words of each utterance by Viterbi on `scaled` probabilities, float32 [f, senones]."""
     likelihood = frames.padded(scaled(probability, priors))
-    found: list[list[int]] = []
+    words: list[list[int]] = []
     for begin in range(0, len(frames.count), _UTTERANCES):
         part = slice(begin, begin + _UTTERANCES)
         path, _ = viterbi(likelihood[part], frames.count[part], graph)
-        found += [words_on(states, graph) for states in path]
-    return found
+        words += [words_on(states, graph) for states in path]
+    return words
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,20 +50,20 @@ class Errors:
     """Errors of utterances: for each one the number of wrong words and of reference words, float64 [u]."""
 
     wrong: Array
-    said: Array
+    reference: Array
 
     @property
     def rate(self) -> float:
         """Word error rate: substitutions, deletions and insertions over the number of reference words."""
-        return float(self.wrong.sum() / self.said.sum())
+        return float(self.wrong.sum() / self.reference.sum())
 
 
-def word_errors(said: Sequence[str], found: Sequence[str]) -> Errors:
+def word_errors(reference: Sequence[str], recognised: Sequence[str]) -> Errors:
     """Return the errors of utterances by the alignment of jiwer.
 
     Args:
-        said: reference words, a text with blanks between words for each utterance.
-        found: recognised words in the same form.
+        reference: reference words, a text with blanks between words for each utterance.
+        recognised: recognised words in the same form.
 
     Raises:
         DataError: an utterance has no reference words.
@@ -74,16 +74,16 @@ def word_errors(said: Sequence[str], found: Sequence[str]) -> Errors:
         import jiwer
     except ImportError as error:
         raise MissingExtraError("jiwer", "speech") from error
-    if not said or not all(text.strip() for text in said):
+    if not reference or not all(text.strip() for text in reference):
         raise DataError("an utterance without words has no word error rate")
-    wrong, many = np.zeros(len(said)), np.zeros(len(said))
-    aligned = jiwer.process_words(list(said), list(found)).alignments
+    wrong, n_words = np.zeros(len(reference)), np.zeros(len(reference))
+    aligned = jiwer.process_words(list(reference), list(recognised)).alignments
     for number, chunks in enumerate(aligned):
         wrong[number] = sum(
             max(c.ref_end_idx - c.ref_start_idx, c.hyp_end_idx - c.hyp_start_idx) for c in chunks if c.type != "equal"
         )
-        many[number] = len(said[number].split())
-    return Errors(wrong, many)
+        n_words[number] = len(reference[number].split())
+    return Errors(wrong, n_words)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,7 @@ def over_speakers(
 ) -> Rate:
     """Return a ratio of sums over utterances with a percentile interval from a bootstrap of speakers and utterances.
 
-    Speakers are drawn with replacement, then the utterances of each (Bisani & Ney 2004 draw utterances alone): an
+    Speakers are drawn with replacement, then the utterances of each (Bisani & Ney 2004 draw only utterances): an
     utterance contains more information about the next utterance of the same speaker than about one of another speaker.
     With one speaker, only utterances are drawn.
 

@@ -76,7 +76,7 @@ class Graph:
 
     Attributes:
         senone: the senone of each state, int64 [k].
-        before: predecessors, including the state itself, int64 [k, p]; k stands for none.
+        before: predecessors, including the state itself, int64 [k, p]; k is none.
         arc: log probabilities of the transition from each predecessor, float32 [k, p]; -inf for none.
         start: log probability of beginning in a state, float32 [k].
         final: log probability of ending in it, float32 [k].
@@ -164,15 +164,15 @@ def _graph(
     finals: set[int],
     cost: float,
 ) -> Graph:
-    k, width = len(states), 1 + max(len(found) for found in arcs.values())
+    k, width = len(states), 1 + max(len(predecessors) for predecessors in arcs.values())
     before = torch.full((k, width), k)
     arc = torch.full((k, width), _NONE)
     senone = torch.tensor([state[0] for state in states])
     stays, leaves = torch.log(stay).float(), torch.log1p(-stay).float()
     opens = torch.tensor([state[2] for state in states])
-    for number, found in arcs.items():
+    for number, predecessors in arcs.items():
         before[number, 0], arc[number, 0] = number, stays[senone[number]]
-        for place, other in enumerate(found, 1):
+        for place, other in enumerate(predecessors, 1):
             before[number, place] = other
             arc[number, place] = leaves[senone[other]] + (cost if opens[number] else 0.0)
 
@@ -211,11 +211,11 @@ def viterbi(likelihood: Tensor, length: Tensor, graph: Graph) -> tuple[Tensor, T
     lengths, sorted_likelihood = length[order], likelihood[order]
     score = torch.full((count, k + 1), _NONE)
     score[:, :k] = start + torch.gather(sorted_likelihood[:, 0], 1, senone)
-    came = torch.zeros((steps, count, k), dtype=torch.int16)
+    best_predecessor = torch.zeros((steps, count, k), dtype=torch.int16)
     for t in range(1, steps):
         n = int((lengths > t).sum())
         best, place = torch.max(score[:n, graph.before] + (arc if arc.dim() == 2 else arc[:n]), dim=2)
-        came[t, :n] = place.to(torch.int16)
+        best_predecessor[t, :n] = place.to(torch.int16)
         score[:n, :k] = best + torch.gather(sorted_likelihood[:n, t], 1, senone[:n])
     total, state = torch.max(score[:, :k] + final, dim=1)
     if not bool(torch.isfinite(total).all()):
@@ -227,11 +227,11 @@ def viterbi(likelihood: Tensor, length: Tensor, graph: Graph) -> tuple[Tensor, T
     path = torch.full((count, steps), -1)
     rows = torch.arange(count)
     for t in range(steps - 1, -1, -1):
-        here = lengths > t
-        path[here, t] = state[here]
+        active = lengths > t
+        path[active, t] = state[active]
         if t > 0:
-            moved = graph.before[state, came[t, rows, state].long()]
-            state = torch.where(here, moved, state)
+            moved = graph.before[state, best_predecessor[t, rows, state].long()]
+            state = torch.where(active, moved, state)
     back = torch.empty_like(order)
     back[order] = rows
     return path[back], total[back]
@@ -242,5 +242,5 @@ def words_on(path: Tensor, graph: Graph) -> list[int]:
     states = path[path >= 0]
     entered = torch.ones(len(states), dtype=torch.bool)
     entered[1:] = states[1:] != states[:-1]
-    found: list[int] = graph.word[states[entered & graph.opens[states]]].tolist()
-    return found
+    words: list[int] = graph.word[states[entered & graph.opens[states]]].tolist()
+    return words

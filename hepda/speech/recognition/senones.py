@@ -38,15 +38,15 @@ class Mixtures:
         )
         linear = (self.mean * precision).reshape(s * m, d)
         square = (-0.5 * precision).reshape(s * m, d)
-        found = torch.addmm(constant.reshape(-1), values, linear.T).addmm_(values.square(), square.T)
-        return found.reshape(len(values), s, m)
+        log_densities = torch.addmm(constant.reshape(-1), values, linear.T).addmm_(values.square(), square.T)
+        return log_densities.reshape(len(values), s, m)
 
     def log_likelihood(self, values: Tensor) -> Tensor:
         """Return the log density [f, s] of each senone at values [f, d]."""
         return torch.logsumexp(self.components(values), dim=2)
 
     def split(self) -> Mixtures:
-        """Return twice as many components: each is split into two that are a little apart."""
+        """Return twice as many components: each is split into two with slightly different means."""
         step = _SPLIT * self.variance.sqrt()
         return Mixtures(
             torch.cat([self.weight, self.weight], dim=1) / 2.0,
@@ -65,13 +65,13 @@ class Mixtures:
 
         """
         s, m, d = self.mean.shape
-        own = torch.softmax(self.components(values)[torch.arange(len(values)), senone], dim=1)
-        place = senone[:, None] * m + torch.arange(m)[None, :]
-        number = torch.zeros(s * m).index_add_(0, place.flatten(), own.flatten())
+        share = torch.softmax(self.components(values)[torch.arange(len(values)), senone], dim=1)
+        component = senone[:, None] * m + torch.arange(m)[None, :]
+        number = torch.zeros(s * m).index_add_(0, component.flatten(), share.flatten())
         first, second = torch.zeros(s * m, d), torch.zeros(s * m, d)
         for j in range(m):
-            first.index_add_(0, place[:, j], own[:, j, None] * values)
-            second.index_add_(0, place[:, j], own[:, j, None] * values.square())
+            first.index_add_(0, component[:, j], share[:, j, None] * values)
+            second.index_add_(0, component[:, j], share[:, j, None] * values.square())
         enough = (number >= 2.0)[:, None]
         below = number.clamp_min(1e-3)[:, None]
         mean = torch.where(enough, first / below, self.mean.reshape(s * m, d))
@@ -154,23 +154,23 @@ def aligned(
         DataError: an utterance is too short for its words.
 
     """
-    chosen = torch.empty((len(words), likelihood.shape[1]), dtype=torch.int64)
-    for same in _by_words(words, lexicon).values():
-        index = torch.tensor(same)
-        texts = list(dict.fromkeys(tuple(words[number]) for number in same))
-        which = torch.tensor([texts.index(tuple(words[number])) for number in same])
-        graph = stacked([graph_of_sequence(lexicon, stay, text) for text in texts], which)
+    senones = torch.empty((len(words), likelihood.shape[1]), dtype=torch.int64)
+    for group in _with_same_arcs(words, lexicon).values():
+        index = torch.tensor(group)
+        texts = list(dict.fromkeys(tuple(words[number]) for number in group))
+        graph_number = torch.tensor([texts.index(tuple(words[number])) for number in group])
+        graph = stacked([graph_of_sequence(lexicon, stay, text) for text in texts], graph_number)
         path, _ = viterbi(likelihood[index], frames.count[index], graph)
-        chosen[index, : path.shape[1]] = torch.gather(graph.senone, 1, path.clamp_min(0))
-    return chosen[frames.utterance, torch.arange(len(frames)) - frames.first]
+        senones[index, : path.shape[1]] = torch.gather(graph.senone, 1, path.clamp_min(0))
+    return senones[frames.utterance, torch.arange(len(frames)) - frames.first]
 
 
-def _by_words(words: Sequence[Sequence[int]], lexicon: Lexicon) -> dict[tuple[int, ...], list[int]]:
+def _with_same_arcs(words: Sequence[Sequence[int]], lexicon: Lexicon) -> dict[tuple[int, ...], list[int]]:
     """Group utterances whose graphs have the same arcs: those with the same numbers of states, word by word."""
-    found: dict[tuple[int, ...], list[int]] = defaultdict(list)
+    groups: dict[tuple[int, ...], list[int]] = defaultdict(list)
     for number, spoken in enumerate(words):
-        found[tuple(len(lexicon.spelling[word]) for word in spoken)].append(number)
-    return found
+        groups[tuple(len(lexicon.spelling[word]) for word in spoken)].append(number)
+    return groups
 
 
 def flat_start(frames: Frames, energy: Tensor, words: Sequence[Sequence[int]], lexicon: Lexicon) -> Tensor:

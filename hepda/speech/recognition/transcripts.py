@@ -11,7 +11,7 @@ from hepda.speech.recognition.hmm import Lexicon, graph_of, viterbi
 from hepda.speech.recognition.senones import aligned
 from hepda.speech.sounds.features import Frames
 
-_UTTERANCES = 512  # number of utterances that are transcribed at a time
+_UTTERANCES = 512  # number of utterances in a batch
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +41,12 @@ class Transcripts:
             frequency: relative frequency of each word [words], with sum 1.
 
         """
-        taken = torch.zeros(len(self.word), dtype=torch.bool)
+        chosen = torch.zeros(len(self.word), dtype=torch.bool)
         for word, part in enumerate(frequency.tolist()):
-            own = torch.nonzero(self.word == word).flatten()
-            order = torch.argsort(self.margin[own], descending=True, stable=True)
-            taken[own[order[: round(share * part * len(self.word))]]] = True
-        return taken
+            candidates = torch.nonzero(self.word == word).flatten()
+            order = torch.argsort(self.margin[candidates], descending=True, stable=True)
+            chosen[candidates[order[: round(share * part * len(self.word))]]] = True
+        return chosen
 
 
 def transcribed(likelihood: Tensor, frames: Frames, lexicon: Lexicon, stay: Tensor) -> Transcripts:
@@ -65,9 +65,9 @@ def transcribed(likelihood: Tensor, frames: Frames, lexicon: Lexicon, stay: Tens
     for begin in range(0, len(scores), _UTTERANCES):
         part = slice(begin, begin + _UTTERANCES)
         count = frames.count[part]
-        heard = padded[part, : int(count.max())]
+        batch = padded[part, : int(count.max())]
         for word, graph in enumerate(graphs):
-            scores[part, word] = viterbi(heard, count, graph)[1]
+            scores[part, word] = viterbi(batch, count, graph)[1]
     best = scores.topk(2, dim=1)
     spoken = best.indices[:, 0]
     senone = aligned(padded, frames, lexicon, stay, [(number,) for number in spoken.tolist()])

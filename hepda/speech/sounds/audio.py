@@ -40,9 +40,9 @@ def read_audio(path: Path, rate: int) -> Tensor:
     if not path.is_file():
         raise SourceError(f"{path}: no such sound file")
     with reading(f"{path} cannot be read as sound"), soundfile.SoundFile(path) as file:
-        own: int = file.samplerate
-        if not RATES[0] <= own <= RATES[1]:
-            raise ValueError(f"it claims {own} samples a second; {RATES[0]} to {RATES[1]}")
+        native_rate: int = file.samplerate
+        if not RATES[0] <= native_rate <= RATES[1]:
+            raise ValueError(f"it claims {native_rate} samples a second; {RATES[0]} to {RATES[1]}")
         parts = []
         while len(part := file.read(_FRAMES, dtype="float32", always_2d=True)):
             parts.append(part.mean(axis=1))
@@ -53,29 +53,31 @@ def read_audio(path: Path, rate: int) -> Tensor:
         raise DataError(f"{path} holds no samples; take it out of the list")
     if not np.isfinite(samples).all():
         raise DataError(f"{path} holds samples that are not finite; take it out of the list")
-    return torch.from_numpy(resample(samples, own, rate))
+    return torch.from_numpy(resample(samples, native_rate, rate))
 
 
-def resample(samples: NDArray[np.float32], own: int, rate: int) -> NDArray[np.float32]:
-    """Resample samples [n] from `own` Hz to `rate` Hz, by the polyphase filter of scipy."""
-    if own == rate:
+def resample(samples: NDArray[np.float32], native_rate: int, rate: int) -> NDArray[np.float32]:
+    """Resample samples [n] from `native_rate` to `rate` (Hz), by the polyphase filter of scipy."""
+    if native_rate == rate:
         return np.ascontiguousarray(samples)
     from scipy.signal import resample_poly
 
-    common = math.gcd(own, rate)
-    up, down = rate // common, own // common
-    result: NDArray[np.float32] = resample_poly(samples, up, down, window=_filter(up, down)).astype(np.float32)
+    common = math.gcd(native_rate, rate)
+    up, down = rate // common, native_rate // common
+    result: NDArray[np.float32] = resample_poly(samples, up, down, window=_resampling_filter(up, down)).astype(
+        np.float32
+    )
     return result
 
 
 @cache
-def _filter(up: int, down: int) -> NDArray[np.float32]:
+def _resampling_filter(up: int, down: int) -> NDArray[np.float32]:
     """Return the filter of `resample_poly`, which would design it at each call: longer than a short utterance takes."""
     from scipy.signal import firwin
 
     most = max(up, down)
-    found: NDArray[np.float32] = firwin(20 * most + 1, 1.0 / most, window=("kaiser", 5.0)).astype(np.float32)
-    return found
+    coefficients: NDArray[np.float32] = firwin(20 * most + 1, 1.0 / most, window=("kaiser", 5.0)).astype(np.float32)
+    return coefficients
 
 
 def sound_files(folder: Path) -> list[Path]:
@@ -87,10 +89,10 @@ def sound_files(folder: Path) -> list[Path]:
     """
     if not folder.is_dir():
         raise SourceError(f"{folder}: no such folder of recordings")
-    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
-    if not found:
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    if not paths:
         raise SourceError(f"{folder} holds no sound file ({', '.join(SUFFIXES)})")
-    return found
+    return paths
 
 
 @dataclass(frozen=True, slots=True)

@@ -145,9 +145,9 @@ def recorded(takes: Takes, noises: NoiseBank, levels: Levels, seed: int) -> Take
     return replace(takes, tape=tape, added=torch.full_like(takes.added, -1))
 
 
-def roomy(tape: Tape, rooms: list[Tensor], which: Tensor) -> Tape:
+def roomy(tape: Tape, rooms: list[Tensor], room_numbers: Tensor) -> Tape:
     """Do the same as `in_rooms`, but return the tape itself if no utterance is in a room."""
-    return in_rooms(tape, rooms, which) if bool((which >= 0).any()) else tape
+    return in_rooms(tape, rooms, room_numbers) if bool((room_numbers >= 0).any()) else tape
 
 
 @dataclass(slots=True)
@@ -196,8 +196,8 @@ class Bank:
         """Make the frames of an epoch current, and start to compute those of the next one."""
         if epoch == self._epoch or (self.fixed and self._epoch >= 0):
             return
-        ahead, self._next = self._next, None
-        self.frames = ahead.result() if ahead is not None and epoch == self._epoch + 1 else self.made(epoch)
+        next_frames, self._next = self._next, None
+        self.frames = next_frames.result() if next_frames is not None and epoch == self._epoch + 1 else self.made(epoch)
         self._epoch = epoch
         if not self.fixed:
             self._next = self._thread.submit(self.made, epoch + 1)
@@ -227,8 +227,8 @@ class Bank:
 
 def window_of(frames: Frames, context: Context, rows: Tensor) -> Tensor:
     """Return windows [k, steps, width] around the frames `rows` [k]."""
-    beside = frames.beside(context.offsets, rows)
-    return torch.index_select(frames.values, 0, beside.flatten()).reshape(*beside.shape, -1)
+    neighbours = frames.neighbours(context.offsets, rows)
+    return torch.index_select(frames.values, 0, neighbours.flatten()).reshape(*neighbours.shape, -1)
 
 
 def blanked(windows: Tensor, generator: torch.Generator, most: tuple[int, int]) -> Tensor:
@@ -242,8 +242,8 @@ def blanked(windows: Tensor, generator: torch.Generator, most: tuple[int, int]) 
     """
     for axis, longest in ((2, most[0]), (1, most[1])):
         if longest:
-            kept = masking(len(windows), windows.shape[axis], min(longest, windows.shape[axis] - 1), generator)
-            windows = windows * kept.unsqueeze(3 - axis)
+            factors = masking(len(windows), windows.shape[axis], min(longest, windows.shape[axis] - 1), generator)
+            windows = windows * factors.unsqueeze(3 - axis)
     return windows
 
 

@@ -89,13 +89,13 @@ def corpus_of(spoken: Sequence[Spoken], rate: int, origin: str) -> Corpus:
         DataError: there are no digits.
 
     """
-    speakers = tuple(dict.fromkeys(one.speaker for one in spoken))
+    speakers = tuple(dict.fromkeys(utterance.speaker for utterance in spoken))
     return Corpus(
-        on_tape([one.samples for one in spoken], rate),
-        tuple((one.digit,) for one in spoken),
-        torch.tensor([speakers.index(one.speaker) for one in spoken]),
-        torch.tensor([one.index for one in spoken]),
-        tuple(f"{one.digit}_{one.speaker}_{one.index}" for one in spoken),
+        on_tape([utterance.samples for utterance in spoken], rate),
+        tuple((utterance.digit,) for utterance in spoken),
+        torch.tensor([speakers.index(utterance.speaker) for utterance in spoken]),
+        torch.tensor([utterance.index for utterance in spoken]),
+        tuple(f"{utterance.digit}_{utterance.speaker}_{utterance.index}" for utterance in spoken),
         DIGITS,
         speakers,
         origin,
@@ -122,24 +122,24 @@ def read_fsdd(folder: Path, rate: int, recordings: int | None = None) -> Corpus:
     return corpus_of(spoken, rate, str(folder))
 
 
-def fsdd_folder(found: Path) -> Path:
+def fsdd_folder(path: Path) -> Path:
     """Return the folder of the recordings of the published data set.
 
     Args:
-        found: this folder, or the archive; an archive is unpacked.
+        path: this folder, or the archive; an archive is unpacked.
 
     Raises:
         DataError: the recordings are not those that were published as version 1.0.10.
 
     """
-    if found.suffix != ".zip":
-        _check_fsdd(found, found)
-        return found
-    folder = found.with_suffix("") / "recordings"
+    if path.suffix != ".zip":
+        _check_fsdd(path, path)
+        return path
+    folder = path.with_suffix("") / "recordings"
     if folder.is_dir():
         _check_fsdd(folder, folder)
     else:
-        _unpack(found, folder)
+        _unpack(path, folder)
     return folder
 
 
@@ -245,8 +245,8 @@ def espeak(text: str, rate: int, *, voice: str = "en", speed: int = 150, pitch: 
 
     sound = _run(["espeak-ng", "-v", voice, "-s", str(speed), "-p", str(pitch), "--stdout", text])
     with reading(f"what espeak-ng says with {voice!r} cannot be read as sound"):
-        samples, own = soundfile.read(io.BytesIO(sound), dtype="float32")
-    return torch.from_numpy(resample(samples, own, rate))
+        samples, native_rate = soundfile.read(io.BytesIO(sound), dtype="float32")
+    return torch.from_numpy(resample(samples, native_rate, rate))
 
 
 def _run(command: list[str]) -> bytes:
@@ -286,8 +286,8 @@ def tones(digit: int, rate: int, *, pitch: float, speed: float, generator: torch
             wave += torch.sin(2.0 * math.pi * pitch * frequency * time + phase)
         parts.append((0.1 + 0.1 * float(draw[step, 3])) * envelope * wave)
     parts.append(torch.zeros(round(0.03 * rate)))
-    whole = torch.cat(parts)
-    return whole + 1e-4 * torch.randn(len(whole), generator=generator)
+    samples = torch.cat(parts)
+    return samples + 1e-4 * torch.randn(len(samples), generator=generator)
 
 
 def made_digits(by: str, rate: int, recordings: int, seed: int) -> Corpus:
@@ -320,38 +320,38 @@ def made_digits(by: str, rate: int, recordings: int, seed: int) -> Corpus:
 
 def _by_flite(rate: int, recordings: int, seed: int) -> list[Spoken]:
     random = np.random.default_rng(seed)
-    made = []
+    digits = []
     for number, voice in enumerate(FLITE_VOICES):
         for digit, word in enumerate(DIGITS):
             for index in range(recordings):
                 stretch, pitch = random.uniform(0.8, 1.3), random.uniform(0.85, 1.15) * (110.0 + 30.0 * number)
                 samples = flite(word, rate, voice=voice, stretch=stretch, pitch=pitch).samples
-                made.append(Spoken(trimmed(samples, rate), digit, f"flite-{voice}", index))
-    return made
+                digits.append(Spoken(trimmed(samples, rate), digit, f"flite-{voice}", index))
+    return digits
 
 
 def _by_espeak(rate: int, recordings: int, seed: int) -> list[Spoken]:
     random = np.random.default_rng(seed + 1)
-    made = []
+    digits = []
     for voice in ESPEAK_VOICES:
         for digit, word in enumerate(DIGITS):
             for index in range(recordings):
                 speed, pitch = int(random.integers(120, 190)), int(random.integers(30, 71))
                 samples = espeak(word, rate, voice=voice, speed=speed, pitch=pitch)
-                made.append(Spoken(trimmed(samples, rate), digit, f"espeak-{voice}", index))
-    return made
+                digits.append(Spoken(trimmed(samples, rate), digit, f"espeak-{voice}", index))
+    return digits
 
 
 def _by_tones(rate: int, recordings: int, seed: int) -> list[Spoken]:
     generator = torch.Generator().manual_seed(seed)
-    made = []
+    digits = []
     for speaker, pitch in enumerate((0.8, 0.9, 1.0, 1.1, 1.2, 1.3)):
         for digit in range(len(DIGITS)):
             for index in range(recordings):
                 speed = 0.8 + 0.5 * float(torch.rand(1, generator=generator))
                 samples = tones(digit, rate, pitch=pitch, speed=speed, generator=generator)
-                made.append(Spoken(samples, digit, f"tones-{speaker}", index))
-    return made
+                digits.append(Spoken(samples, digit, f"tones-{speaker}", index))
+    return digits
 
 
 _MAKERS = {"flite": _by_flite, "espeak": _by_espeak, "tones": _by_tones}
@@ -368,8 +368,8 @@ def trimmed(samples: Tensor, rate: int, keep: float = 0.03) -> Tensor:
     loud = torch.nonzero(samples.abs() > 10.0 ** (-50.0 / 20.0) * samples.abs().max()).flatten()
     if len(loud) == 0:
         raise DataError("an utterance is silent throughout")
-    room = round(keep * rate)
-    return samples[max(0, int(loud[0]) - room) : int(loud[-1]) + 1 + room]
+    margin = round(keep * rate)
+    return samples[max(0, int(loud[0]) - margin) : int(loud[-1]) + 1 + margin]
 
 
 # ---- changes of the voice ----

@@ -179,8 +179,8 @@ class FilterBank:
             return frames.with_values(self._of_places(tape.samples, begins, self.warps[0]))
         values = torch.empty(len(frames), self.bands)
         for number in sorted(set(warp.tolist())):
-            mine = torch.nonzero((warp == number)[frames.utterance]).flatten()
-            values[mine] = self._of_places(tape.samples, begins[mine], self.warps[number])
+            rows = torch.nonzero((warp == number)[frames.utterance]).flatten()
+            values[rows] = self._of_places(tape.samples, begins[rows], self.warps[number])
         return frames.with_values(values)
 
     def _of_places(self, samples: Tensor, begins: Tensor, warp: float) -> Tensor:
@@ -227,16 +227,16 @@ class Frames:
         """Return the same frames with other values [f, d]."""
         return Frames(values, self.count, self.utterance, self.first, self.last)
 
-    def beside(self, offsets: Tensor, rows: Tensor | None = None) -> Tensor:
+    def neighbours(self, offsets: Tensor, rows: Tensor | None = None) -> Tensor:
         """Return row numbers [k, o] of the frames `offsets` [o] away from those of `rows` [k] (None: all)."""
         middle = torch.arange(len(self)) if rows is None else rows
         first, last = (self.first, self.last) if rows is None else (self.first[rows], self.last[rows])
-        wanted = middle[:, None] + offsets[None, :]
-        return torch.minimum(torch.maximum(wanted, first[:, None]), last[:, None])
+        positions = middle[:, None] + offsets[None, :]
+        return torch.minimum(torch.maximum(positions, first[:, None]), last[:, None])
 
     def windows(self, left: int, right: int, rows: Tensor | None = None) -> Tensor:
         """Return values [k, left + 1 + right, d] of frames and of their neighbours."""
-        return self.values[self.beside(torch.arange(-left, right + 1), rows)]
+        return self.values[self.neighbours(torch.arange(-left, right + 1), rows)]
 
     def padded(self, values: Tensor) -> Tensor:
         """Return values [f, ...] of the frames as [u, longest, ...], with zeros after the end of an utterance."""
@@ -248,7 +248,7 @@ class Frames:
 def deltas(frames: Frames, reach: int = 2) -> Tensor:
     """Return derivatives in time [f, d]: slopes of straight lines through 2 `reach` + 1 frames (Furui 1986)."""
     offsets = torch.arange(-reach, reach + 1)
-    around = frames.values[frames.beside(offsets)]
+    around = frames.values[frames.neighbours(offsets)]
     slope = offsets.to(around.dtype) / float(offsets.square().sum())
     return torch.einsum("fod,o->fd", around, slope)
 

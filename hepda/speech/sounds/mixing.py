@@ -1,4 +1,4 @@
-"""Mixing of noise at a given ratio, and rooms, on whole tapes of utterances with a seeded generator."""
+"""Mixing of noise at a given ratio, and rooms, on tapes of utterances with a seeded generator."""
 
 from __future__ import annotations
 
@@ -73,11 +73,11 @@ class NoiseBank:
         begin = (draw[1] * (slack + 1)).long()
         samples, end = torch.empty(int(length.sum())), 0
         for number, start, count in zip(recording.tolist(), begin.tolist(), length.tolist(), strict=True):
-            whole = self.tape.utterance(number)
-            if count > len(whole):
-                whole = whole.repeat(count // len(whole) + 1)
+            source = self.tape.utterance(number)
+            if count > len(source):
+                source = source.repeat(count // len(source) + 1)
             # copying slices is ten times as fast as gathering samples by their numbers
-            samples[end : end + count] = whole[start : start + count]
+            samples[end : end + count] = source[start : start + count]
             end += count
         return Noise(samples, self.power[recording])
 
@@ -116,17 +116,17 @@ def mixed(speech: Tape, noise: Noise, snr: Tensor) -> Tape:
         silent = int(torch.nonzero((signal <= 0.0) & torch.isfinite(snr))[0])
         raise DataError(f"utterance {silent} is silent; no ratio to noise can be made")
     level = noise.power * speech.length
-    found = energies(noise.samples, speech)
-    found = torch.where(found < _QUIET * level, level, found)
-    gain = torch.sqrt(signal / found) * torch.pow(10.0, -snr.double() / 20.0)
+    energy = energies(noise.samples, speech)
+    energy = torch.where(energy < _QUIET * level, level, energy)
+    gain = torch.sqrt(signal / energy) * torch.pow(10.0, -snr.double() / 20.0)
     samples, length = torch.empty_like(speech.samples), speech.length.tolist()
-    parts = (torch.split(whole, length) for whole in (samples, speech.samples, noise.samples))
+    parts = (torch.split(tape_samples, length) for tape_samples in (samples, speech.samples, noise.samples))
     for both, clean, added, factor in zip(*parts, gain.tolist(), strict=True):
         torch.add(clean, added, alpha=factor, out=both)
     return speech.replaced(samples)
 
 
-def in_rooms(speech: Tape, rooms: list[Tensor], which: Tensor) -> Tape:
+def in_rooms(speech: Tape, rooms: list[Tensor], room_numbers: Tensor) -> Tape:
     """Convolve utterances with room responses.
 
     A response begins with its largest sample, so that frames keep their labels. The reverberation after the end of an
@@ -135,21 +135,21 @@ def in_rooms(speech: Tape, rooms: list[Tensor], which: Tensor) -> Tape:
     Args:
         speech: the utterances.
         rooms: room responses.
-        which: the number of the room of each utterance [u], or -1 for none.
+        room_numbers: the number of the room of each utterance [u], or -1 for none.
 
     """
     samples = speech.samples.clone()
-    for number in sorted(set(which.tolist())):
+    for number in sorted(set(room_numbers.tolist())):
         if number < 0:
             continue
         response = direct_first(rooms[number])
-        for utterance in torch.nonzero(which == number).flatten().tolist():
+        for utterance in torch.nonzero(room_numbers == number).flatten().tolist():
             start, length = int(speech.start[utterance]), int(speech.length[utterance])
             dry = speech.samples[start : start + length]
             wet = convolved(dry, response)
-            loud = wet.square().sum()
-            if float(loud) > 0.0:
-                samples[start : start + length] = wet * torch.sqrt(dry.square().sum() / loud)
+            energy = wet.square().sum()
+            if float(energy) > 0.0:
+                samples[start : start + length] = wet * torch.sqrt(dry.square().sum() / energy)
     return speech.replaced(samples)
 
 
@@ -170,5 +170,5 @@ def convolved(dry: Tensor, response: Tensor) -> Tensor:
     response = response[: len(dry)]
     size = 1 << (len(dry) + len(response) - 1).bit_length()
     product = torch.fft.rfft(dry, size) * torch.fft.rfft(response, size)
-    whole: Tensor = torch.fft.irfft(product, size)
-    return whole[: len(dry)]
+    result: Tensor = torch.fft.irfft(product, size)
+    return result[: len(dry)]

@@ -1,4 +1,4 @@
-"""Types of noise, from recordings in a folder or synthetic ones that need no file; rooms likewise."""
+"""Types of noise, from recordings in a folder or synthetic ones that need no file; the same for rooms."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class NoiseTypes:
 def recorded(folder: Path) -> dict[str, tuple[Path, ...]]:
     """Return the recordings of a folder by type.
 
-    The types are the names of the folders in it (DEMAND, MUSAN); a file that is in no such folder is a type of its own.
+    The types are the names of the folders in it (DEMAND, MUSAN); any other file is a type by itself.
 
     Raises:
         SourceError: there is no sound file.
@@ -81,7 +81,7 @@ def load_noises(
     names = (*files, *synthetic)
     twice = [name for name in synthetic if name in files or names.count(name) > 1]
     if twice:
-        raise ConfigError(f"noise.synthetic: {twice[0]} is there already; each type of noise needs a name of its own.")
+        raise ConfigError(f"noise.synthetic: {twice[0]} is used already; each type of noise needs its own name.")
     if not names:
         raise DataError("no noise: name a folder of recordings, or synthetic ones")
     parts: dict[str, list[Tensor]] = {"train": [], "test": []}
@@ -95,7 +95,7 @@ def load_noises(
             parts["test"].append(samples[cut:])
             kinds.append(number)
     kind = torch.tensor(kinds)
-    banks = {part: NoiseBank.of(on_tape(found, rate), kind, names) for part, found in parts.items()}
+    banks = {part: NoiseBank.of(on_tape(recordings, rate), kind, names) for part, recordings in parts.items()}
     return NoiseTypes(banks["train"], banks["test"], files)
 
 
@@ -127,7 +127,7 @@ def synthetic_noise(
     """Return noise [samples] with a mean square of 0.01.
 
     The power spectra of white, pink and brown are proportional to 1, 1/f and 1/f^2 above 20 Hz. Hum is 50 Hz and its
-    harmonics, the n-th with 1/n of the amplitude. Babble has six voices at a time, each a sequence of `voices`.
+    harmonics, the n-th with 1/n of the amplitude. Babble has six simultaneous voices, each a sequence of `voices`.
 
     Args:
         name: one of SYNTHETIC.
@@ -144,26 +144,26 @@ def synthetic_noise(
     if name in ("white", "pink", "brown"):
         spectrum = torch.fft.rfft(torch.randn(samples, generator=generator, dtype=torch.float64))
         frequency = torch.linspace(0.0, rate / 2.0, len(spectrum), dtype=torch.float64).clamp_min(20.0)
-        made = torch.fft.irfft(spectrum / frequency ** {"white": 0.0, "pink": 0.5, "brown": 1.0}[name], samples)
+        noise = torch.fft.irfft(spectrum / frequency ** {"white": 0.0, "pink": 0.5, "brown": 1.0}[name], samples)
     elif name == "hum":
         time = torch.arange(samples, dtype=torch.float64) / rate
         order = torch.arange(1, int(min(rate / 2.0, 2000.0) // 50.0) + 1)
         phase = 2.0 * math.pi * torch.rand(len(order), generator=generator, dtype=torch.float64)
-        made = torch.zeros(samples, dtype=torch.float64)
+        noise = torch.zeros(samples, dtype=torch.float64)
         for n, begin in zip(order.tolist(), phase.tolist(), strict=True):
-            made += torch.sin(2.0 * math.pi * 50.0 * n * time + begin) / n
+            noise += torch.sin(2.0 * math.pi * 50.0 * n * time + begin) / n
     elif name == BABBLE:
         if not voices:
             raise DataError("babble is made of utterances, and there are none")
-        made = torch.stack([_talk(samples, generator, voices) for _ in range(_VOICES)]).sum(dim=0)
+        noise = torch.stack([_voice(samples, generator, voices) for _ in range(_VOICES)]).sum(dim=0)
     else:
         raise ConfigError(f"no synthetic noise {name!r}; one of {', '.join(SYNTHETIC)}.{nearest(name, SYNTHETIC)}")
-    level = float(made.double().square().mean().sqrt())
-    scaled: Tensor = made.mul(0.1 / level).float()
+    level = float(noise.double().square().mean().sqrt())
+    scaled: Tensor = noise.mul(0.1 / level).float()
     return scaled
 
 
-def _talk(samples: int, generator: torch.Generator, voices: Sequence[Tensor]) -> Tensor:
+def _voice(samples: int, generator: torch.Generator, voices: Sequence[Tensor]) -> Tensor:
     """Return one voice: utterances drawn from `voices`, each with a mean square of 1, up to the number of samples."""
     parts: list[Tensor] = []
     missing = samples

@@ -20,8 +20,8 @@ class FeedForward(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Compute features [n, d] of windows [n, steps, width]."""
-        found: Tensor = self.layers(x.flatten(1))
-        return found
+        features: Tensor = self.layers(x.flatten(1))
+        return features
 
 
 class Convolutional(nn.Module):
@@ -38,21 +38,21 @@ class Convolutional(nn.Module):
         super().__init__()
         sizes = [(width, channels, 5, 2), (channels, channels, 3, 2), (channels, 2 * channels, 3, 1)]
         parts: list[nn.Module] = []
-        left = steps
+        steps_left = steps
         for inside, outside, kernel, stride in sizes:
-            left = (left - kernel) // stride + 1
-            if left < 1:
+            steps_left = (steps_left - kernel) // stride + 1
+            if steps_left < 1:
                 raise ConfigError(f"a convolutional encoder needs a context of 17 steps or more, not {steps}")
             norm = DomainBatchNorm(outside) if domains else nn.BatchNorm2d(outside)
             parts.append(Delays(inside, outside, kernel, stride, norm))
         self.convolutions = nn.Sequential(*parts)
         self.drop = nn.Dropout(dropout)
-        self.last = nn.Linear(left * 2 * channels, features)
+        self.last = nn.Linear(steps_left * 2 * channels, features)
 
     def forward(self, x: Tensor) -> Tensor:
         """Compute features [n, d] of windows [n, steps, width]."""
-        found = self.convolutions(x)
-        return torch.relu(self.last(self.drop(found.flatten(1))))
+        features = self.convolutions(x)
+        return torch.relu(self.last(self.drop(features.flatten(1))))
 
 
 class Delays(nn.Module):
@@ -71,9 +71,9 @@ class Delays(nn.Module):
         """Apply the convolution, the batch normalisation and ReLU to [n, steps, inside]."""
         reach = x.shape[1] - self.kernel + 1
         delayed = [x[:, first : first + reach : self.stride] for first in range(self.kernel)]
-        found = self.weights(torch.cat(delayed, dim=2))
+        products = self.weights(torch.cat(delayed, dim=2))
         # as an image of one row with channels last in memory, it is normalised without a copy
-        return torch.relu(self.norm(found.transpose(1, 2).unsqueeze(2)).squeeze(2).transpose(1, 2))
+        return torch.relu(self.norm(products.transpose(1, 2).unsqueeze(2)).squeeze(2).transpose(1, 2))
 
 
 class Recurrent(nn.Module):

@@ -21,15 +21,15 @@ from hepda.runtime import jobs
 from hepda.runtime.jobs import TrainingOutput
 from hepda.speech.dataset.material import Material, read_aligner, read_alignment, read_material
 from hepda.speech.dataset.subsets import (
-    Hearing,
+    TakeChanges,
     context_of,
     every,
     extractor_of,
     folds,
-    heard,
     of_fold,
     parts_of,
     subset,
+    takes_from,
 )
 from hepda.speech.dataset.trials import Listener, Trial, trial_tape, trials_of
 from hepda.speech.recognition.decoding import log_priors, scaled
@@ -38,7 +38,7 @@ from hepda.speech.recognition.transcripts import transcribed
 from hepda.speech.sounds.audio import on_tape
 from hepda.speech.sounds.bank import Bank, Levels, Takes, noisy, recorded, roomy, window_of
 from hepda.speech.training.networks import DOMAIN, classes_of, network_of
-from hepda.speech.training.probes import asked, probed
+from hepda.speech.training.probes import fit_probe, probe_of
 
 if TYPE_CHECKING:
     from hepda.speech.recognition.senones import Aligner, Alignment
@@ -62,21 +62,21 @@ class SpeechJob(jobs.TrainingJob):
     def train(self, progress: Callable[[int, int], None]) -> TrainingOutput:
         """Fit, test and probe the network, and save it in `folder`."""
         torch.manual_seed(self.seed)
-        lesson = TrainingSetup.of(self)
+        setup = TrainingSetup.of(self)
         try:
-            history = lesson.fit(lambda h: progress(h.epochs, lesson.epochs))
+            history = setup.fit(lambda h: progress(h.epochs, setup.epochs))
         finally:
-            lesson.bank.close()
+            setup.bank.close()
         self.folder.mkdir(parents=True, exist_ok=True)
-        lesson.network.save(self.folder / f"{self.stem}.safetensors")
+        setup.network.save(self.folder / f"{self.stem}.safetensors")
         about = {
             **history.about(),
-            "noises": [lesson.material.noises.names[number] for number in lesson.noises],
-            **lesson.chosen_by(),
-            **lesson.probes(),
-            **({"transcripts": lesson.transcripts} if lesson.transcripts else {}),
+            "noises": [setup.material.noises.names[number] for number in setup.noises],
+            **setup.chosen_by(),
+            **setup.probes(),
+            **({"transcripts": setup.transcripts} if setup.transcripts else {}),
         }
-        return lesson.tests(), about, history.to_dict()["columns"]
+        return setup.tests(), about, history.to_dict()["columns"]
 
 
 def jobs_of(
@@ -187,26 +187,34 @@ class TrainingSetup:
         )
         checkpoint = job.work / f"{job.name}{f'.round{number}' if number else ''}.checkpoint"
 
-        def turned(history: History) -> None:
+        def on_epoch_end(history: History) -> None:
             if history.epochs < epochs:
                 self.bank.turn(before.epochs + history.epochs)
             on_epoch(before.then(history))
 
-        done = len(read_checkpoint(checkpoint)[1]["history"]["columns"]["seconds"]) if checkpoint.is_file() else 0
-        self.bank.turn(before.epochs + min(done, epochs - 1))
+        epochs_done = (
+            len(read_checkpoint(checkpoint)[1]["history"]["columns"]["seconds"]) if checkpoint.is_file() else 0
+        )
+        self.bank.turn(before.epochs + min(epochs_done, epochs - 1))
         history = trainer.fit(
-            self.network, source, target, validation=validation, checkpoint=checkpoint, resume=True, on_epoch=turned
+            self.network,
+            source,
+            target,
+            validation=validation,
+            checkpoint=checkpoint,
+            resume=True,
+            on_epoch=on_epoch_end,
         )
         return before.then(history)
 
     def _held_out(self) -> tuple[DomainRows, DomainRows | None, tuple[DomainRows, DomainRows | None]]:
         """Return the rows for training, and the rows of one recording in ten, which determine when to stop."""
         recordings, number = torch.unique(self.bank.takes.recording, return_inverse=True)
-        drawn = np.random.default_rng(self.job.seed).permutation(len(recordings)) % _HELD_OUT == 0
-        held = torch.from_numpy(drawn)[number][self.bank.frames.utterance]
+        chosen = np.random.default_rng(self.job.seed).permutation(len(recordings)) % _HELD_OUT == 0
+        held_out = torch.from_numpy(chosen)[number][self.bank.frames.utterance]
 
         def split(rows: DomainRows) -> tuple[DomainRows, DomainRows]:
-            mask = held[rows.features.numbers].numpy()
+            mask = held_out[rows.features.numbers].numpy()
             return rows.select(~mask), rows.select(mask)
 
         source, held_source = split(self.source)
@@ -249,17 +257,17 @@ class TrainingSetup:
     def tests(self) -> NDArray[np.float32]:
         """Return the results of all trials of the test utterances of the fold.
 
-        The array [trials * u, 3] has the columns of `Listener.judge`.
+        The array [trials * u, 3] has the columns of `Listener.evaluate`.
         """
         config, material = self.job.config, self.material
         test = parts_of(config, material.corpus, self.job.fold).test
         corpus = material.corpus.select(test)
         senone = self.alignment.of(test)
-        listener, found = self.listener(), []
+        listener, results = self.listener(), []
         for number, trial in enumerate(trials_of(config, material, len(corpus))):
             tape = trial_tape(trial, number, material, corpus.tape, config.seed)
-            found.append(listener.judge(tape, corpus.speaker, corpus.words, senone))
-        return np.concatenate(found)
+            results.append(listener.evaluate(tape, corpus.speaker, corpus.words, senone))
+        return np.concatenate(results)
 
     def chosen_by(self) -> dict[str, Any]:
         """Return the word error rate on validation recordings, by which the strength of the adaptation is chosen.
@@ -269,17 +277,19 @@ class TrainingSetup:
         config, material = self.job.config, self.material
         validation = parts_of(config, material.corpus, self.job.fold).validation
         corpus = material.corpus.select(validation)
-        listener, wrong, said = self.listener(), 0.0, 0.0
+        listener, wrong, spoken = self.listener(), 0.0, 0.0
         senone = self.alignment.of(validation)
-        seen = replace(material, seen=self.noises, noises=replace(material.noises, test=material.noises.train))
+        training_noises = replace(
+            material, seen=self.noises, noises=replace(material.noises, test=material.noises.train)
+        )
         random = np.random.default_rng(self.job.seed)
         for number, snr in enumerate(_VALIDATION_SNR):
             kinds = torch.from_numpy(random.choice(np.array(self.noises), len(corpus)))
             trial = Trial("validation", kinds, snr, torch.full((len(corpus),), -1))
-            tape = trial_tape(trial, number, seen, corpus.tape, self.job.seed)
-            results = listener.judge(tape, corpus.speaker, corpus.words, senone)
-            wrong, said = wrong + float(results[:, 0].sum()), said + sum(len(words) for words in corpus.words)
-        return {"validation_word_error_rate": wrong / said}
+            tape = trial_tape(trial, number, training_noises, corpus.tape, self.job.seed)
+            results = listener.evaluate(tape, corpus.speaker, corpus.words, senone)
+            wrong, spoken = wrong + float(results[:, 0].sum()), spoken + sum(len(words) for words in corpus.words)
+        return {"validation_word_error_rate": wrong / spoken}
 
     def probes(self) -> dict[str, Any]:
         """Train fresh networks to recognise noises (also noise or none, and rooms) from the embedding.
@@ -288,23 +298,23 @@ class TrainingSetup:
         even numbers are for training, those with odd numbers for testing. The result also has the accuracy of the
         domain head of the training.
         """
-        config, material, most = self.job.config, self.material, self.job.config.evaluation.probe
-        if not most:
+        config, material, n_frames = self.job.config, self.material, self.job.config.evaluation.probe
+        if not n_frames:
             return {}
         corpus = material.corpus.select(parts_of(config, material.corpus, self.job.fold).validation)
         random = np.random.default_rng(self.job.seed + 1)
         copies = 8
         numbers = torch.arange(len(corpus)).repeat(copies)
         kinds = torch.from_numpy(random.choice([-1, *self.noises], len(numbers)))
-        places = torch.full((len(numbers),), -1)
+        rooms = torch.full((len(numbers),), -1)
         if material.seen_rooms:
-            places = torch.from_numpy(random.choice([-1, *material.seen_rooms], len(numbers)))
-        tape = roomy(corpus.tape.select(numbers), material.responses, places)
+            rooms = torch.from_numpy(random.choice([-1, *material.seen_rooms], len(numbers)))
+        tape = roomy(corpus.tape.select(numbers), material.responses, rooms)
         generator = torch.Generator().manual_seed(self.job.seed)
         takes = Takes(tape, corpus.speaker[numbers], kinds, kinds, numbers, torch.ones(len(numbers)))
         sound = noisy(takes, material.noises.test, torch.full((len(numbers),), _PROBE_SNR), generator)
         frames = extractor_of(config)(sound, takes.speaker)
-        chosen = torch.from_numpy(np.sort(random.permutation(len(frames))[: 2 * most]))
+        chosen = torch.from_numpy(np.sort(random.permutation(len(frames))[: 2 * n_frames]))
         windows = window_of(frames, context_of(config), chosen)
         embedding = self.network.embed(windows, domain="target")
         utterance = frames.utterance[chosen]
@@ -312,14 +322,14 @@ class TrainingSetup:
         kind = kinds[utterance].numpy()
         labels = {"noise": np.searchsorted(np.array([-1, *self.noises]), kind), "pair": (kind >= 0).astype(np.int64)}
         if material.seen_rooms:
-            labels["room"] = places[utterance].numpy() + 1
-        found: dict[str, Any] = {}
+            labels["room"] = rooms[utterance].numpy() + 1
+        probes: dict[str, Any] = {}
         for name, label in labels.items():
             if len(np.unique(label[~test])) > 1:
-                probe, _ = probed(embedding, label, numbers[utterance].numpy(), test, seed=self.job.seed)
-                found[name] = probe.to_dict()
+                probe, _ = fit_probe(embedding, label, numbers[utterance].numpy(), test, seed=self.job.seed)
+                probes[name] = probe.to_dict()
         return {
-            "probes": found,
+            "probes": probes,
             **self._head(windows[torch.from_numpy(test)], labels, numbers[utterance].numpy(), test),
         }
 
@@ -328,13 +338,15 @@ class TrainingSetup:
     ) -> dict[str, Any]:
         """Return the accuracy of the domain head of the training on the test frames of the probes."""
         domain = self.section.domain
-        what = None if domain is None else {"target": "pair"}.get(domain.of, domain.of)
-        if what not in labels or DOMAIN not in self.network.heads:
+        label_name = None if domain is None else {"target": "pair"}.get(domain.of, domain.of)
+        if label_name not in labels or DOMAIN not in self.network.heads:
             return {}
         output = self.network.predict(windows, DOMAIN, raw=True, domain="target")
         answers = output.argmax(axis=1) if output.ndim == 2 else (output > 0.0).astype(np.int64)
-        label = labels[what][test]
-        return {"head": {"of": what, **asked(answers == label, label, utterance[test], self.job.seed).to_dict()}}
+        label = labels[label_name][test]
+        return {
+            "head": {"of": label_name, **probe_of(answers == label, label, utterance[test], self.job.seed).to_dict()}
+        }
 
 
 # ---- what a network is trained on ----
@@ -351,23 +363,23 @@ def takes_of(
     config, copies = job.config, section.training.copies
     parts = parts_of(config, material.corpus, job.fold)
     speeds = config.voice.speeds if section.voice else (1.0,)
-    clean = Hearing(copies, speeds)
+    clean = TakeChanges(copies, speeds)
     noise = replace(clean, noises=noises, clean=config.noise.clean)
     if config.rooms is not None:
         noise = replace(noise, rooms=material.seen_rooms, room_share=config.rooms.share)
-    wanted = {"clean": clean, "noisy": noise}
+    changes = {"clean": clean, "noisy": noise}
 
     def part_of(number: int, part: str) -> tuple[Takes, Tensor]:
         if part == "target":
-            takes, rooms = heard(material, parts.unlabelled, noise, job.seed + 99)
+            takes, rooms = takes_from(material, parts.unlabelled, noise, job.seed + 99)
             return recorded(takes, material.noises.train, Levels(*config.noise.snr), job.seed + 98), rooms
-        return heard(material, parts.labelled, wanted[part], job.seed + 11 * number)
+        return takes_from(material, parts.labelled, changes[part], job.seed + 11 * number)
 
-    heard_parts = [part_of(number, part) for number, part in enumerate(section.train_on)]
-    labelled = sum(len(takes) for takes, _ in heard_parts)
+    takes_and_rooms = [part_of(number, part) for number, part in enumerate(section.train_on)]
+    labelled = sum(len(takes) for takes, _ in takes_and_rooms)
     if section.domain is not None and section.domain.of == "target":
-        heard_parts.append(part_of(0, "target"))
-    return joined([takes for takes, _ in heard_parts]), torch.cat([rooms for _, rooms in heard_parts]), labelled
+        takes_and_rooms.append(part_of(0, "target"))
+    return joined([takes for takes, _ in takes_and_rooms]), torch.cat([rooms for _, rooms in takes_and_rooms]), labelled
 
 
 def joined(parts: list[Takes]) -> Takes:
@@ -392,8 +404,10 @@ def rows_of(
 
     The first are the rows of the labelled takes, the second those of the unlabelled takes (None if there are none).
     """
-    takes, frames, own = bank.takes, bank.frames, slice(labelled)
-    senone = alignment.at_speeds(takes.recording[own], takes.speed[own], frames.count[own], bank.extractor.bank)
+    takes, frames, labelled_takes = bank.takes, bank.frames, slice(labelled)
+    senone = alignment.at_speeds(
+        takes.recording[labelled_takes], takes.speed[labelled_takes], frames.count[labelled_takes], bank.extractor.bank
+    )
     begin = len(senone)
     chosen = every(frames.count, section.training.every)
     source, target = chosen[chosen < begin], chosen[chosen >= begin]

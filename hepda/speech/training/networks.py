@@ -43,15 +43,15 @@ def network_of(job: SpeechJob, section: SpeechModelConfig, aligner: Aligner, wid
         terms: list[Term] = []
         if domain is not None and domain.of == "target":
             comparison = Comparison(features, senones, "senone", transform=partial(blanked, most=STRONG))
-            more, terms = build(domain.methods(), comparison)
-            heads += more
+            domain_heads, terms = build(domain.methods(), comparison)
+            heads += domain_heads
         elif domain is not None and domain.alpha:
-            heads.append(_told_head(domain.alpha, domain, features, classes))
+            heads.append(_label_head(domain.alpha, domain, features, classes))
     metadata = {"model": job.model, "fold": job.fold, "member": job.member, "names": aligner.lexicon.names()}
     return Network(encoder, heads, terms=terms, normalization=None, metadata=metadata)
 
 
-def _told_head(alpha: float, domain: SpeechDomainConfig, features: int, classes: int) -> Head:
+def _label_head(alpha: float, domain: SpeechDomainConfig, features: int, classes: int) -> Head:
     """Return a head that learns the noise or the room: reversed if alpha is above 0, a second task if it is below."""
     return Head(
         DOMAIN,

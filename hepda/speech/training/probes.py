@@ -37,16 +37,16 @@ class Probe:
         }  # fmt: skip
 
 
-def balanced(right: Array, label: Array) -> float:
+def balanced(correct: Array, label: Array) -> float:
     """Return the accuracy averaged over the classes that occur."""
-    return float(np.mean([right[label == kind].mean() for kind in np.unique(label)]))
+    return float(np.mean([correct[label == kind].mean() for kind in np.unique(label)]))
 
 
-def asked(right: Array, label: Array, utterance: Array, seed: int, replicas: int = 200) -> Probe:
+def probe_of(correct: Array, label: Array, utterance: Array, seed: int, replicas: int = 200) -> Probe:
     """Return a probe from the answers of a classifier.
 
     Args:
-        right: whether each answer is correct, bool [n].
+        correct: whether each answer is correct, bool [n].
         label: classes [n].
         utterance: the utterance of each frame [n].
         seed: seed of the bootstrap.
@@ -56,18 +56,18 @@ def asked(right: Array, label: Array, utterance: Array, seed: int, replicas: int
     classes = len(np.unique(label))
     names, group = np.unique(utterance, return_inverse=True)
     table = np.zeros((len(names), int(label.max()) + 1, 2))
-    for column, values in enumerate((right.astype(float), np.ones(len(right)))):
+    for column, values in enumerate((correct.astype(float), np.ones(len(correct)))):
         np.add.at(table[:, :, column], (group, label), values)
     random = np.random.default_rng(seed)
-    found = []
+    accuracies = []
     for _ in range(replicas):
         above, below = table[random.integers(0, len(names), len(names))].sum(axis=0).T
-        found.append(np.mean((above / np.maximum(below, 1.0))[below > 0.0]))
-    low, high = np.quantile(found, [0.025, 0.975])
-    return Probe(balanced(right, label), float(low), float(high), 1.0 / classes, classes)
+        accuracies.append(np.mean((above / np.maximum(below, 1.0))[below > 0.0]))
+    low, high = np.quantile(accuracies, [0.025, 0.975])
+    return Probe(balanced(correct, label), float(low), float(high), 1.0 / classes, classes)
 
 
-def probed(
+def fit_probe(
     embedding: Array, label: Array, utterance: Array, test: Array, *, seed: int, hidden: int = 64
 ) -> tuple[Probe, Array]:
     """Return the accuracy of a fresh network, and its answers on the test frames.
@@ -97,4 +97,4 @@ def probed(
         warnings.simplefilter("ignore", ConvergenceWarning)  # the limit of 60 passes is intended
         model.fit(embedding[~test], label[~test])
     answers = model.predict(embedding[test])
-    return asked(answers == label[test], label[test], utterance[test], seed), answers
+    return probe_of(answers == label[test], label[test], utterance[test], seed), answers

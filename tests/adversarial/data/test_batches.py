@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from hepda.adversarial import DomainRows
-from hepda.adversarial.data.batches import DomainTable, PairedBatches, Stream, as_tensor, batch_sizes
+from hepda.adversarial.data.batches import DomainTable, PairedBatches, Placement, Stream, as_tensor, batch_sizes
 from hepda.errors import DataError
 
 CPU = torch.device("cpu")
@@ -17,11 +17,11 @@ CPU = torch.device("cpu")
 
 def test_a_stream_gives_every_row_once_before_any_comes_again() -> None:
     stream = Stream(10, seed=3)
-    taken = torch.cat([stream.take(4 * i, 4) for i in range(5)])
-    assert sorted(taken[:10].tolist()) == sorted(taken[10:].tolist()) == list(range(10))
-    assert taken[:10].tolist() != taken[10:].tolist()
+    numbers = torch.cat([stream.take(4 * i, 4) for i in range(5)])
+    assert sorted(numbers[:10].tolist()) == sorted(numbers[10:].tolist()) == list(range(10))
+    assert numbers[:10].tolist() != numbers[10:].tolist()
     # what a step sees follows from its number alone
-    assert torch.equal(Stream(10, seed=3).take(12, 4), taken[12:16])
+    assert torch.equal(Stream(10, seed=3).take(12, 4), numbers[12:16])
     assert Stream(3, seed=0).take(1, 8).bincount().tolist() in ([3, 3, 2], [3, 2, 3], [2, 3, 3])
 
 
@@ -31,7 +31,7 @@ def table(rows: int, offset: int) -> DomainTable:
 
 
 def test_batches_pair_the_domains_and_keep_rows_with_their_columns() -> None:
-    batches = PairedBatches(table(100, 0), table(30, 1000), 20, 10, 1, CPU)
+    batches = PairedBatches(table(100, 0), table(30, 1000), 20, 10, 1, Placement(CPU))
     assert batches.steps == 5
     seen = []
     for step in range(5):
@@ -46,16 +46,16 @@ def test_batches_pair_the_domains_and_keep_rows_with_their_columns() -> None:
 
 
 def test_the_parts_of_workers_make_the_whole_batch() -> None:
-    whole = PairedBatches(table(50, 0), table(50, 1000), 11, None, 1, CPU)(2)
-    parts = [PairedBatches(table(50, 0), table(50, 1000), 11, None, 1, CPU, rank, 3)(2) for rank in range(3)]
+    batch = PairedBatches(table(50, 0), table(50, 1000), 11, None, 1, Placement(CPU))(2)
+    parts = [PairedBatches(table(50, 0), table(50, 1000), 11, None, 1, Placement(CPU, rank, 3))(2) for rank in range(3)]
     together = torch.cat([p.columns for p in parts])
-    assert sorted(together[:, 0].tolist()) == sorted(whole.columns[:, 0].tolist())
+    assert sorted(together[:, 0].tolist()) == sorted(batch.columns[:, 0].tolist())
 
 
 def test_fewer_rows_than_a_batch() -> None:
     assert batch_sizes(1024, None, 10, 2000) == (10, 1024)
     assert batch_sizes(1024, 100, 2000, 0) == (1024, 0)
-    assert PairedBatches(table(10, 0), None, 1024, None, 0, CPU).steps == 1
+    assert PairedBatches(table(10, 0), None, 1024, None, 0, Placement(CPU)).steps == 1
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.float32])
@@ -63,20 +63,20 @@ def test_rows_that_lie_with_channels_last_make_the_same_batches(kind: type) -> N
     """Whichever order they lie in, and whether both domains lie in the same one."""
     rng = np.random.default_rng(1)
     rows = rng.integers(0, 256, (2, 20, 3, 4, 5)).astype(kind)
-    turned = [np.ascontiguousarray(one.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2) for one in rows]
+    channels_last = [np.ascontiguousarray(images.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2) for images in rows]
     columns = torch.arange(20.0)[:, None]
 
     def batches(source: NDArray[Any], target: NDArray[Any]) -> list[torch.Tensor]:
         tables = [DomainTable(as_tensor(values), columns) for values in (source, target)]
         last = [table.features.is_contiguous(memory_format=torch.channels_last) for table in tables]
-        assert last == [values is turned[n] for n, values in enumerate((source, target))]
-        made = PairedBatches(*tables, 8, None, 3, torch.device("cpu"), memory_format=torch.channels_last)
-        return [made(step).features.clone() for step in range(4)]
+        assert last == [values is channels_last[n] for n, values in enumerate((source, target))]
+        paired = PairedBatches(*tables, 8, None, 3, Placement(CPU, memory_format=torch.channels_last))
+        return [paired(step).features.clone() for step in range(4)]
 
     expected = batches(rows[0], rows[1])
-    for given in ((turned[0], turned[1]), (turned[0], rows[1]), (rows[0], turned[1])):
-        found = batches(*given)
-        assert all(torch.equal(a, b) and a.stride() == b.stride() for a, b in zip(expected, found, strict=True))
+    for pair in ((channels_last[0], channels_last[1]), (channels_last[0], rows[1]), (rows[0], channels_last[1])):
+        actual = batches(*pair)
+        assert all(torch.equal(a, b) and a.stride() == b.stride() for a, b in zip(expected, actual, strict=True))
 
 
 def test_memory_maps_stay_maps(tmp_path: Path) -> None:

@@ -37,18 +37,18 @@ def windows(rows: DomainRows) -> tuple[DomainRows, DomainRows]:
 @pytest.mark.parametrize("scorer", [None, "reverse", "probe-auc"])
 def test_computed_rows_train_validate_and_score_as_those_in_memory(scorer: str | None) -> None:
     (source, computed), (target, other) = (windows(rows) for rows in shifted(600))
-    held, kept = np.arange(600) < 150, np.arange(600) >= 150
+    held_out, trained = np.arange(600) < 150, np.arange(600) >= 150
     score = None if scorer is None else find_scorer(scorer)
     trainer = Trainer(epochs=4, batch_size=100, patience=3, scorer=score, seed=3, device="cpu", kernels="plain")
 
-    def fit(here: DomainRows, there: DomainRows) -> tuple[History, Network]:
+    def fit(source_rows: DomainRows, target_rows: DomainRows) -> tuple[History, Network]:
         network = net()
-        look = here.select(held), there.select(held)
-        return trainer.fit(network, here.select(kept), there.select(kept), validation=look), network
+        look = source_rows.select(held_out), target_rows.select(held_out)
+        return trainer.fit(network, source_rows.select(trained), target_rows.select(trained), validation=look), network
 
-    (one, first), (two, second) = fit(source, target), fit(computed, other)
-    assert one["class_loss"] == two["class_loss"] and one["score"] == two["score"]
-    assert one.best_epoch == two.best_epoch
+    (history, first), (other_history, second) = fit(source, target), fit(computed, other)
+    assert history["class_loss"] == other_history["class_loss"] and history["score"] == other_history["score"]
+    assert history.best_epoch == other_history.best_epoch
     assert np.array_equal(first.predict(source.features), second.predict(computed.features))
 
 

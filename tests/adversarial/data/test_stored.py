@@ -20,20 +20,20 @@ def small(monkeypatch):
 @pytest.mark.parametrize("rows", [1, 3, 31, 32, 33, 257])
 def test_every_row_comes_once_a_pass(small, rows):
     stream = NearStream(rows, 7)
-    taken = torch.cat([stream.take(start, 5) for start in range(0, 5 * rows, 5)])
-    passes = taken.reshape(5, rows)
-    for one in passes:
-        assert sorted(one.tolist()) == list(range(rows))
+    numbers = torch.cat([stream.take(start, 5) for start in range(0, 5 * rows, 5)])
+    passes = numbers.reshape(5, rows)
+    for numbers_of_pass in passes:
+        assert sorted(numbers_of_pass.tolist()) == list(range(rows))
     if rows > 30:
         assert not torch.equal(passes[0], passes[1])
 
 
 def test_a_row_follows_from_the_seed_and_its_place_alone(small):
-    whole = NearStream(100, 3).take(0, 400)
+    numbers = NearStream(100, 3).take(0, 400)
     again = NearStream(100, 3)
     for start, size in ((350, 50), (0, 10), (95, 30), (12, 1), (199, 2)):  # across blocks and passes, back and forth
-        assert torch.equal(again.take(start, size), whole[start : start + size])
-    assert not torch.equal(NearStream(100, 4).take(0, 100), whole[:100])
+        assert torch.equal(again.take(start, size), numbers[start : start + size])
+    assert not torch.equal(NearStream(100, 4).take(0, 100), numbers[:100])
 
 
 def test_what_comes_together_is_from_everywhere_and_lies_in_few_places():
@@ -90,6 +90,6 @@ def test_a_training_on_picked_rows_is_that_on_the_rows_in_memory(monkeypatch):
     monkeypatch.setattr(batches, "Stream", NearStream)  # the same order of rows
     plain, history = trained(matrix[index], label, weight)
     assert history.columns["class_loss"] == other.columns["class_loss"]
-    for one, two in zip(picked.parameters(), plain.parameters(), strict=True):
-        assert torch.equal(one, two)
+    for parameter, two in zip(picked.parameters(), plain.parameters(), strict=True):
+        assert torch.equal(parameter, two)
     assert np.array_equal(picked.predict(RowSubset(torch.from_numpy(matrix), index)), plain.predict(matrix[index]))

@@ -29,10 +29,10 @@ def test_each_policy_and_what_it_says() -> None:
 
 def test_class_weights_give_classes_one_sum_and_keep_signs() -> None:
     label, weight = np.array([0, 0, 0, 1, -1]), np.array([2.0, -1.0, 1.0, 8.0, 5.0])
-    found = class_weights(label, weight)
-    assert found[label == 0].sum() == found[label == 1].sum() == pytest.approx(2.0)
-    assert found[1] < 0
-    assert found[4] == 0
+    balanced = class_weights(label, weight)
+    assert balanced[label == 0].sum() == balanced[label == 1].sum() == pytest.approx(2.0)
+    assert balanced[1] < 0
+    assert balanced[4] == 0
     with pytest.raises(DataError, match="two or more"):
         class_weights(np.zeros(3))
     with pytest.raises(DataError, match="class 0 add up to"):

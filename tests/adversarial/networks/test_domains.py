@@ -94,12 +94,12 @@ def test_running_statistics_do_not_follow_a_second_view() -> None:
 def test_a_network_can_be_asked_in_the_middle_of_a_training_in_bfloat16() -> None:
     source, target = pictures()
     net, x = network(), source.features
-    found: list[Any] = []
+    predictions: list[Any] = []
     trainer(precision="bfloat16", epochs=1).fit(
-        net, source, target, on_epoch=lambda history: found.extend([net.predict(x), net.embed(x)])
+        net, source, target, on_epoch=lambda history: predictions.extend([net.predict(x), net.embed(x)])
     )
-    assert [values.dtype for values in found] == [np.float32, np.float32]
-    assert np.abs(found[0].sum(axis=1) - 1.0).max() < 1e-6
+    assert [values.dtype for values in predictions] == [np.float32, np.float32]
+    assert np.abs(predictions[0].sum(axis=1) - 1.0).max() < 1e-6
 
 
 def test_a_domain_that_was_never_seen_takes_the_statistics_of_the_other() -> None:
@@ -129,8 +129,8 @@ def test_bytes_stay_bytes_until_they_are_in_a_batch() -> None:
     source, target = pictures()
     assert batch_layout(network(), source, target).source.features.dtype == torch.uint8
     as_floats = [replace(rows, features=np.asarray(rows.features, np.float32)) for rows in (source, target)]
-    one, two = network(), network()
-    assert trainer().fit(one, source, target).columns["class_loss"] == trainer().fit(two, *as_floats)["class_loss"]
+    first, second = network(), network()
+    assert trainer().fit(first, source, target).columns["class_loss"] == trainer().fit(second, *as_floats)["class_loss"]
     with pytest.raises(DataError, match=r"different shape or type: source rows.*uint8; target rows"):
         trainer().fit(network(), source, as_floats[1])
 
@@ -178,8 +178,8 @@ class StopError(Exception):
 def test_a_resumed_training_draws_the_same_transforms(tmp_path: Path, channels_last: bool) -> None:
     source, target = (replace(rows, transform=shifted) for rows in pictures())
     settings = trainer(epochs=4, channels_last=channels_last, projection=True, average=0.9)
-    whole, part = network(), network()
-    history = settings.fit(whole, source, target)
+    uninterrupted, part = network(), network()
+    history = settings.fit(uninterrupted, source, target)
 
     def stop(so_far: History) -> None:
         if so_far.epochs == 2:

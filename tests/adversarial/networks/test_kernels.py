@@ -27,23 +27,23 @@ def made(**settings: object) -> tuple[MLP, torch.Tensor]:
 
 def passes(module: MLP, x: torch.Tensor) -> list[torch.Tensor]:
     """Output, and gradients of input and parameters."""
-    given = x.clone().requires_grad_(True)
-    output = module(given)
-    wanted = [given, *(p for p in module.parameters() if p.requires_grad)]
-    return [output, *torch.autograd.grad(output.float().square().sum(), wanted)]
+    inputs = x.clone().requires_grad_(True)
+    output = module(inputs)
+    variables = [inputs, *(p for p in module.parameters() if p.requires_grad)]
+    return [output, *torch.autograd.grad(output.float().square().sum(), variables)]
 
 
-def assert_close(found: list[torch.Tensor], wanted: list[torch.Tensor], part: float = 1e-4) -> None:
-    assert len(found) == len(wanted)
-    for a, b in zip(found, wanted, strict=True):
+def assert_close(actual: list[torch.Tensor], expected: list[torch.Tensor], part: float = 1e-4) -> None:
+    assert len(actual) == len(expected)
+    for a, b in zip(actual, expected, strict=True):
         assert a.shape == b.shape
         assert float(b.detach().abs().max()) > 0
         assert torch.allclose(a.to(b.dtype), b, rtol=part, atol=part * float(b.detach().abs().max()))
 
 
-def assert_near(found: list[torch.Tensor], wanted: list[torch.Tensor], part: float) -> None:
+def assert_near(actual: list[torch.Tensor], expected: list[torch.Tensor], part: float) -> None:
     """Within a part of the whole tensor's length: rounding to bfloat16 switches single ReLUs."""
-    for a, b in zip(found, wanted, strict=True):
+    for a, b in zip(actual, expected, strict=True):
         assert float((a.float() - b.float()).detach().norm()) < part * float(b.detach().float().norm())
 
 
@@ -51,13 +51,13 @@ def assert_near(found: list[torch.Tensor], wanted: list[torch.Tensor], part: flo
 @pytest.mark.parametrize("activation", ["relu", "gelu", "silu", "tanh", "elu", "leaky_relu"])
 def test_outputs_and_gradients_are_those_of_torch(name: str, activation: str) -> None:
     module, x = made(activation=activation)
-    wanted = passes(module, x)
+    expected = passes(module, x)
     with kernels.Fast(module, PRODUCTS[name]):
-        found = passes(module, x)
+        actual = passes(module, x)
         with torch.no_grad():
-            assert torch.equal(module(x), found[0])
+            assert torch.equal(module(x), actual[0])
     assert module.parts is None
-    assert_close(found, wanted)
+    assert_close(actual, expected)
 
 
 def test_layers_are_joined_but_for_those_that_are_not_plain() -> None:
@@ -78,11 +78,11 @@ def test_dropout_and_spectral_norm_stay_what_they_are(name: str) -> None:
         module, x = made(**settings)
         module.train()
         with seeded(3):
-            wanted = passes(module, x)
+            expected = passes(module, x)
         module, _ = made(**settings)  # a pass in training moves the estimate of the largest singular value
         module.train()
         with kernels.Fast(module, PRODUCTS[name]), seeded(3):
-            assert_close(passes(module, x), wanted)
+            assert_close(passes(module, x), expected)
 
 
 @exact
@@ -91,9 +91,9 @@ def test_frozen_layers_and_inputs_without_gradient(name: str) -> None:
     layers = [layer for layer in module if isinstance(layer, torch.nn.Linear)]
     layers[0].requires_grad_(False)
     layers[2].weight.requires_grad_(False)
-    wanted = passes(module, x)
+    expected = passes(module, x)
     with kernels.Fast(module, PRODUCTS[name]):
-        assert_close(passes(module, x), wanted)
+        assert_close(passes(module, x), expected)
         module(x).sum().backward()
     assert layers[0].weight.grad is None
     assert layers[2].weight.grad is None
@@ -105,9 +105,9 @@ def test_frozen_layers_and_inputs_without_gradient(name: str) -> None:
 def test_any_number_of_rows_and_any_layout(name: str, rows: int) -> None:
     module, _ = made()
     x = torch.randn(30, 2 * rows).t()[::2]
-    wanted = passes(module, x)
+    expected = passes(module, x)
     with kernels.Fast(module, PRODUCTS[name]):
-        assert_close(passes(module, x), wanted)
+        assert_close(passes(module, x), expected)
 
 
 @exact
@@ -118,12 +118,12 @@ def test_second_derivatives_are_those_of_torch(name: str, activation: str) -> No
 
     def penalty() -> list[torch.Tensor]:
         (slope,) = torch.autograd.grad(module(x).square().sum(), x, create_graph=True)
-        wanted = [x, *module.parameters()]
-        return list(torch.autograd.grad(slope.norm(dim=1).sub(1).square().mean(), wanted))
+        variables = [x, *module.parameters()]
+        return list(torch.autograd.grad(slope.norm(dim=1).sub(1).square().mean(), variables))
 
-    wanted = penalty()
+    expected = penalty()
     with kernels.Fast(module, PRODUCTS[name]):
-        assert_close(penalty(), wanted, 1e-3)
+        assert_close(penalty(), expected, 1e-3)
 
 
 def test_second_derivatives_in_float64_by_finite_differences() -> None:
@@ -142,7 +142,7 @@ def test_torch_transforms_what_it_wants_to(name: str) -> None:
     def f(row: torch.Tensor) -> torch.Tensor:
         return module(row[None]).sum()
 
-    def found() -> list[torch.Tensor]:
+    def derivative() -> list[torch.Tensor]:
         direction = torch.ones_like(x[0])
         with forward_ad.dual_level():
             tangent = forward_ad.unpack_dual(f(forward_ad.make_dual(x[0], direction))).tangent
@@ -155,42 +155,42 @@ def test_torch_transforms_what_it_wants_to(name: str) -> None:
             torch.func.jvp(torch.func.grad(f), (x[0],), (direction,))[1],
         ]
 
-    wanted = found()
+    expected = derivative()
     with kernels.Fast(module, PRODUCTS[name]):
-        assert_close(found(), wanted)
+        assert_close(derivative(), expected)
 
 
 @pytest.mark.slow
 @exact
 def test_compiles_whole(name: str) -> None:
     module, x = made()
-    wanted = passes(module, x)
+    expected = passes(module, x)
     with kernels.Fast(module, PRODUCTS[name]):
         compiled = torch.compile(module, fullgraph=True, backend="aot_eager")
-        assert_close(passes(compiled, x), wanted)
+        assert_close(passes(compiled, x), expected)
 
 
 def test_bfloat16_is_what_autocast_gives() -> None:
     module, x = made()
     exact = passes(module, x)
     with torch.autocast("cpu", torch.bfloat16):
-        wanted = passes(module, x)
+        expected = passes(module, x)
         with kernels.Fast(module, PRODUCTS["bfloat16"]):
-            found = passes(module, x)
-    assert found[0].dtype == torch.bfloat16
-    assert {gradient.dtype for gradient in found[1:]} == {torch.float32}
-    assert_near(found, wanted, 0.001)
-    assert_near(found, exact, 0.15)
-    assert not torch.allclose(found[1], exact[1], rtol=1e-4, atol=1e-6)  # it is not float32 in disguise
+            actual = passes(module, x)
+    assert actual[0].dtype == torch.bfloat16
+    assert {gradient.dtype for gradient in actual[1:]} == {torch.float32}
+    assert_near(actual, expected, 0.001)
+    assert_near(actual, exact, 0.15)
+    assert not torch.allclose(actual[1], exact[1], rtol=1e-4, atol=1e-6)  # it is not float32 in disguise
 
 
 @exact
 def test_under_autocast_the_parameters_keep_their_type(name: str) -> None:
     module, x = made()
     with kernels.Fast(module, PRODUCTS[name]), torch.autocast("cpu", torch.bfloat16):
-        found = passes(module, x)
-    assert {gradient.dtype for gradient in found[1:]} == {torch.float32}
-    assert_near(found, passes(module, x), 0.15)
+        actual = passes(module, x)
+    assert {gradient.dtype for gradient in actual[1:]} == {torch.float32}
+    assert_near(actual, passes(module, x), 0.15)
 
 
 @present
@@ -255,8 +255,8 @@ def test_a_trainer_passes_its_choice_on(faster: bool, monkeypatch: pytest.Monkey
         "hepda.adversarial.training.settings.worthwhile", lambda: not faster
     )  # as another process may measure
     assert chosen.with_kernels() is chosen
-    for said in ({"kernels": "plain"}, {"precision": "float64"}, {"precision": "bfloat16"}):
-        assert replace(settings, **said).with_kernels() == replace(settings, **said)
+    for change in ({"kernels": "plain"}, {"precision": "float64"}, {"precision": "bfloat16"}):
+        assert replace(settings, **change).with_kernels() == replace(settings, **change)
 
 
 @present
@@ -264,8 +264,8 @@ def test_a_resumed_training_keeps_to_its_kernels(tmp_path: Path) -> None:
     """Whatever is chosen when it goes on."""
     source, target = shifted(600)
     trainer = Trainer(epochs=4, batch_size=200, device="cpu", kernels="onednn")
-    whole, parts = network(), network()
-    trainer.fit(whole, source, target)
+    uninterrupted, parts = network(), network()
+    trainer.fit(uninterrupted, source, target)
     file = tmp_path / "checkpoint"
 
     def stop(history: object) -> None:
@@ -275,13 +275,13 @@ def test_a_resumed_training_keeps_to_its_kernels(tmp_path: Path) -> None:
         trainer.fit(parts, source, target, checkpoint=file, on_epoch=stop)
     parts = network()
     Trainer(trainer.settings, kernels="plain").fit(parts, source, target, checkpoint=file, resume=True)
-    assert np.array_equal(parts.predict(source.features), whole.predict(source.features))
+    assert np.array_equal(parts.predict(source.features), uninterrupted.predict(source.features))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_a_gradient_passes_where_the_output_of_a_relu_is_positive(dtype: torch.dtype) -> None:
     after = torch.tensor([[0.0, -0.0, 1e-30, 3.0, float("inf")], [0.5, 0.0, 2.0, 0.0, 1e30]]).to(dtype)
     gradient = torch.tensor([[1.0, -2.0, -3.0, 4.0, -0.0], [float("inf"), 7.0, -8.0, -9.0, 1e-38]]).to(dtype)
-    wanted = torch.where(after > 0, gradient, torch.zeros((), dtype=dtype))
+    expected = torch.where(after > 0, gradient, torch.zeros((), dtype=dtype))
     kernels.keep_where_positive(gradient, after)
-    assert torch.equal(gradient, wanted)
+    assert torch.equal(gradient, expected)

@@ -180,10 +180,10 @@ def test_steps_rate_and_penalty_of_an_adversary_change_what_it_learns() -> None:
 def crafted(path: Path, change: Callable[[dict[str, Any]], None], **tensors: torch.Tensor) -> None:
     """A saved network whose description is another one than its weights have."""
     Network(mlp(3, [4]), [Head("class", mlp(4, [], 1))], metadata={"features": ["a", "b", "c"]}).save(path)
-    found, metadata = read_tensors(path)
+    stored, metadata = read_tensors(path)
     parts = json.loads(metadata["network"])
     change(parts)
-    save_file(found | tensors, path, {"network": json.dumps(parts)})
+    save_file(stored | tensors, path, {"network": json.dumps(parts)})
 
 
 def put(value: Any, *keys: Any) -> Callable[[dict[str, Any]], None]:
@@ -220,15 +220,15 @@ def test_truncated_and_foreign_files_are_named(tmp_path: Path, size: int, read: 
     path = tmp_path / "a.safetensors"
     crafted(path, lambda parts: None)
     path.write_bytes(path.read_bytes()[:size])
-    given = path
+    argument = path
     if read is read_material:
-        given, path = tmp_path, path.rename(tmp_path / "material.safetensors")
+        argument, path = tmp_path, path.rename(tmp_path / "material.safetensors")
     with pytest.raises(SourceError, match=rf"{path.name} cannot be read as a file that hepda wrote"):
-        read(given)
+        read(argument)
     save_file({"a": torch.ones(1)}, path)
     if read is not read_tensors:
         with pytest.raises(SourceError, match=path.name):
-            read(given)
+            read(argument)
 
 
 def test_weights_of_another_name_are_no_part_of_the_network(tmp_path: Path) -> None:

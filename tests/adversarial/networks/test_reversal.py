@@ -64,22 +64,22 @@ def cubes(x: torch.Tensor, strength: float | torch.Tensor = 0.5) -> torch.Tensor
 @pytest.mark.parametrize("transform", [torch.func.grad, torch.func.jacrev, torch.func.jacfwd])
 def test_under_torch_func(transform: Callable[..., Callable[[torch.Tensor], torch.Tensor]]) -> None:
     x = torch.randn(5, 3)
-    wanted = -0.5 * 3 * x**2
-    assert torch.allclose(transform(cubes)(x), wanted)
-    assert torch.allclose(torch.func.vmap(transform(cubes))(x), wanted)
+    expected = -0.5 * 3 * x**2
+    assert torch.allclose(transform(cubes)(x), expected)
+    assert torch.allclose(torch.func.vmap(transform(cubes))(x), expected)
     each = torch.func.vmap(transform(cubes), in_dims=(0, 0))(x, torch.arange(5.0))
     assert torch.allclose(each, -torch.arange(5.0)[:, None] * 3 * x**2)
 
 
 def test_forward_mode_turns_the_tangent_as_backward_the_gradient() -> None:
     x, direction = torch.randn(5, 3), torch.randn(5, 3)
-    wanted = (-0.5 * 3 * x**2 * direction).sum()
+    expected = (-0.5 * 3 * x**2 * direction).sum()
     value, tangent = torch.func.jvp(cubes, (x,), (direction,))
     assert torch.equal(value, cubes(x))
-    assert tangent == pytest.approx(float(wanted), rel=1e-5)
+    assert tangent == pytest.approx(float(expected), rel=1e-5)
     with forward_ad.dual_level():
-        found = forward_ad.unpack_dual(cubes(forward_ad.make_dual(x, direction))).tangent
-    assert found == pytest.approx(float(wanted), rel=1e-5)
+        result = forward_ad.unpack_dual(cubes(forward_ad.make_dual(x, direction))).tangent
+    assert result == pytest.approx(float(expected), rel=1e-5)
 
 
 @pytest.mark.parametrize("outer", [torch.func.jacrev, torch.func.jacfwd])

@@ -35,11 +35,11 @@ def test_factors_are_the_formula_and_know_the_order_alone() -> None:
     source, score = (torch.tensor(rng.normal(size=50)) for _ in range(2))
     signal = torch.tensor(rng.normal(1.0, 0.8, 50) * (rng.random(50) < 0.5))
     tail = Tail(0.3, floor=0.1, width=0.2)
-    found = tail.factors(score, source, signal)
+    factors = tail.factors(score, source, signal)
     u = np.array([float((signal * (source > s)).sum() / signal.sum()) for s in score])
-    assert found.numpy() == pytest.approx(0.1 + 0.9 / (1.0 + np.exp((u - 0.3) / 0.06)))
-    assert torch.equal(tail.factors(score.sigmoid(), source.sigmoid(), signal), found)
-    assert torch.allclose(tail.factors(score, source, 7.0 * signal), found)
+    assert factors.numpy() == pytest.approx(0.1 + 0.9 / (1.0 + np.exp((u - 0.3) / 0.06)))
+    assert torch.equal(tail.factors(score.sigmoid(), source.sigmoid(), signal), factors)
+    assert torch.allclose(tail.factors(score, source, 7.0 * signal), factors)
     # on the cut, far above, far below
     cut = Tail(0.5).factors(torch.tensor([0.5, 9.0, -9.0]), torch.tensor([0.0, 1.0]), torch.ones(2))
     assert cut.tolist() == pytest.approx([0.525, 1.0, 0.05], abs=1e-4)
@@ -47,8 +47,8 @@ def test_factors_are_the_formula_and_know_the_order_alone() -> None:
 
 @pytest.mark.parametrize("signal", [[0.0, 0.0], [1.0, -1.0], [0.5, -1.0]])
 def test_without_signal_every_row_counts(signal: list[float]) -> None:
-    found = Tail(0.2).factors(torch.tensor([-5.0, 0.5, 5.0]), torch.tensor([0.0, 1.0]), torch.tensor(signal))
-    assert found.tolist() == pytest.approx([1.0] * 3, abs=1e-4)
+    factors = Tail(0.2).factors(torch.tensor([-5.0, 0.5, 5.0]), torch.tensor([0.0, 1.0]), torch.tensor(signal))
+    assert factors.tolist() == pytest.approx([1.0] * 3, abs=1e-4)
 
 
 def test_the_domain_loss_is_the_formula_written_out() -> None:
@@ -91,7 +91,7 @@ def test_strength_zero_is_no_adversary_to_the_last_bit() -> None:
 
 def test_it_trains_on_the_score_and_is_another_training() -> None:
     source, target = shifted(600)
-    found = {}
+    scores = {}
     for name, tail in {"all": None, "tail": Tail(0.3), "wide": Tail(0.9, floor=1.0)}.items():
         heads, _ = build(Pivot(schedule="constant"), Comparison(16, rows="background", weight="domain"))
         net = network(domain=False)
@@ -101,9 +101,9 @@ def test_it_trains_on_the_score_and_is_another_training() -> None:
             torch.nn.init.normal_(parameter, std=0.3)
         history = Trainer(epochs=3, batch_size=128, seed=3, device="cpu").fit(net, source, target)
         assert np.isfinite(history["domain_loss"]).all() and history["domain_gradient"][0] > 0.0
-        found[name] = net.predict(source.features)
-    assert np.abs(found["tail"] - found["all"]).max() > 1e-3
-    assert np.abs(found["wide"] - found["all"]).max() < 1e-5  # a floor of 1 is no tail
+        scores[name] = net.predict(source.features)
+    assert np.abs(scores["tail"] - scores["all"]).max() > 1e-3
+    assert np.abs(scores["wide"] - scores["all"]).max() < 1e-5  # a floor of 1 is no tail
 
 
 def test_a_saved_head_keeps_its_tail(tmp_path: Path) -> None:

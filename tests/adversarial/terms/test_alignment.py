@@ -62,25 +62,25 @@ def test_mmd_and_its_gradient_are_the_double_sum(n: int, m: int) -> None:
     u, v = (torch.randn(rows, generator=random, dtype=torch.float64) + 1.5 for rows in (n, m))
     for layers in (1, 2):
         a, b = source[:layers], target[:layers]
-        found, expected = joint_mmd(a, b, u, v, width=0.7), slow_mmd(a, b, u, v, width=0.7)
-        assert found.item() == pytest.approx(expected.item(), rel=1e-9)
-        pairs = zip(torch.autograd.grad(3 * found, a + b), torch.autograd.grad(3 * expected, a + b), strict=True)
-        assert all(torch.allclose(one, other, rtol=1e-8, atol=1e-12) for one, other in pairs)
+        actual, expected = joint_mmd(a, b, u, v, width=0.7), slow_mmd(a, b, u, v, width=0.7)
+        assert actual.item() == pytest.approx(expected.item(), rel=1e-9)
+        pairs = zip(torch.autograd.grad(3 * actual, a + b), torch.autograd.grad(3 * expected, a + b), strict=True)
+        assert all(torch.allclose(ours, other, rtol=1e-8, atol=1e-12) for ours, other in pairs)
     twice = []
     for total in (joint_mmd(source, target, u, v), slow_mmd(source, target, u, v)):
         (gradient,) = torch.autograd.grad(total, source[0], create_graph=True)
         twice.append(torch.autograd.grad(gradient.square().sum(), [source[0], target[1]]))
-    assert all(torch.allclose(one, other, rtol=1e-7, atol=1e-14) for one, other in zip(*twice, strict=True))
+    assert all(torch.allclose(ours, other, rtol=1e-7, atol=1e-14) for ours, other in zip(*twice, strict=True))
 
 
 def test_mmd_does_not_depend_on_where_the_features_lie() -> None:
-    one, other = (x.float() for x in (A, B))
+    a, b = (x.float() for x in (A, B))
     u, v = U.float(), V.float()
-    assert mmd(one + 100.0, other + 100.0, u, v).item() == pytest.approx(mmd(one, other, u, v).item(), rel=1e-3)
+    assert mmd(a + 100.0, b + 100.0, u, v).item() == pytest.approx(mmd(a, b, u, v).item(), rel=1e-3)
 
 
 def test_an_mmd_has_a_middle_kernel() -> None:
-    with pytest.raises(ConfigError, match="say 5"):
+    with pytest.raises(ConfigError, match="take 5"):
         mmd(A, B, U, V, kernels=4)
 
 
@@ -102,9 +102,9 @@ def test_distance_correlation_is_its_definition() -> None:
         d = np.abs(x[:, None] - x[None])
         return d - (d @ p)[:, None] - (p @ d)[None] + p @ d @ p
 
-    left, right = centred(a.numpy()), centred(b.numpy())
-    top = p @ (left * right) @ p
-    expected = top / np.sqrt((p @ left**2 @ p) * (p @ right**2 @ p))
+    centred_a, centred_b = centred(a.numpy()), centred(b.numpy())
+    top = p @ (centred_a * centred_b) @ p
+    expected = top / np.sqrt((p @ centred_a**2 @ p) * (p @ centred_b**2 @ p))
     assert distance_correlation(a, b, w).item() == pytest.approx(expected, rel=1e-4)
     assert distance_correlation(a, 3 * a + 1, w).item() == pytest.approx(1.0, rel=1e-4)
     torch.manual_seed(1)
@@ -118,10 +118,10 @@ def test_correlation_with_the_domain_is_the_distance_correlation(n: int, m: int)
     rng = np.random.default_rng(n)
     a, b = torch.tensor(rng.random(n).round(2)), torch.tensor((rng.random(m) ** 1.3).round(2))
     w, v = (torch.tensor(rng.normal(1.0, 0.4, k)) for k in (n, m))
-    found = domain_correlation(a, b, w, v)
+    actual = domain_correlation(a, b, w, v)
     domain, both = torch.cat([torch.zeros(n), torch.ones(m)]).double(), torch.cat([shares(w), shares(v)])
-    assert found.item() == pytest.approx(distance_correlation(torch.cat([a, b]), domain, both).item(), rel=1e-4)
-    assert found.item() == pytest.approx(domain_correlation(b, a, v, w).item(), rel=1e-12)
+    assert actual.item() == pytest.approx(distance_correlation(torch.cat([a, b]), domain, both).item(), rel=1e-4)
+    assert actual.item() == pytest.approx(domain_correlation(b, a, v, w).item(), rel=1e-12)
     a, b = a + 1e-3 * torch.arange(n) / n, b + 7e-4 + 1e-3 * torch.arange(m) / m  # no two alike: it has a gradient
     assert torch.autograd.gradcheck(
         lambda x, y: domain_correlation(x, y, w, v), (a.requires_grad_(), b.requires_grad_()), eps=1e-8, atol=1e-5
@@ -189,34 +189,34 @@ def test_pseudo_labels_follow_the_threshold_and_the_prior() -> None:
 
 
 def test_aligned_predictions_move_towards_the_wanted_fractions() -> None:
-    said = torch.softmax(torch.randn(500, 3) + torch.tensor([1.0, 0.0, 0.0]), 1)
-    wanted, ones = torch.full((3,), 1 / 3), torch.ones(500)
-    moved = aligned(said, ones, wanted)
+    prediction = torch.softmax(torch.randn(500, 3) + torch.tensor([1.0, 0.0, 0.0]), 1)
+    fractions, ones = torch.full((3,), 1 / 3), torch.ones(500)
+    moved = aligned(prediction, ones, fractions)
     assert torch.allclose(moved.sum(1), ones)
-    assert (moved.mean(0) - wanted).abs().sum() < 0.3 * (said.mean(0) - wanted).abs().sum()
+    assert (moved.mean(0) - fractions).abs().sum() < 0.3 * (prediction.mean(0) - fractions).abs().sum()
 
 
 def test_contrast_is_its_formula_where_all_rows_are_sure() -> None:
     """Then it is the supervised contrastive loss: positives of the same label, all other rows negatives."""
-    said = torch.eye(3)[[0, 0, 1, 2]]
+    prediction = torch.eye(3)[[0, 0, 1, 2]]
     views = torch.randn(8, 5)
     z = torch.nn.functional.normalize(views, dim=1)
     label = [0, 0, 1, 2] * 2
     expected = 0.0
     for i in range(8):
-        others = [a for a in range(8) if a != i]
-        below = sum(float(torch.exp(z[i] @ z[a] / 0.07)) for a in others)
-        same = [p for p in others if label[p] == label[i]]
+        partners = [a for a in range(8) if a != i]
+        below = sum(float(torch.exp(z[i] @ z[a] / 0.07)) for a in partners)
+        same = [p for p in partners if label[p] == label[i]]
         expected -= np.mean([np.log(float(torch.exp(z[i] @ z[p] / 0.07)) / below) for p in same]) / 8
-    found = complementary_contrast(views, said, torch.ones(4))
-    assert found.item() == pytest.approx(float(expected), rel=1e-4)
+    actual = complementary_contrast(views, prediction, torch.ones(4))
+    assert actual.item() == pytest.approx(float(expected), rel=1e-4)
 
 
 def test_contrast_of_unsure_rows_leaves_pairs_of_them_out() -> None:
-    said = torch.tensor([[0.4, 0.35, 0.25], [0.35, 0.4, 0.25]])
+    prediction = torch.tensor([[0.4, 0.35, 0.25], [0.35, 0.4, 0.25]])
     views = torch.randn(4, 5)
     # each row has its other view and nothing else: a share of 1, a loss of 0
-    assert complementary_contrast(views, said, torch.ones(2)).item() == pytest.approx(0.0, abs=1e-6)
+    assert complementary_contrast(views, prediction, torch.ones(2)).item() == pytest.approx(0.0, abs=1e-6)
 
 
 def toy(classes: int) -> tuple[DomainRows, DomainRows]:
@@ -239,23 +239,23 @@ def test_every_method_of_the_registry_trains_and_moves_the_encoder(method: str, 
         heads, terms = build(methods_of(method, schedule="constant", hidden=(8,)), comparison)
         main = Head("class", mlp(8, [], 1 if classes == 2 else 3), loss="binary" if classes == 2 else "multiclass")
         net = Network(mlp(3, [16, 8]), [main, *heads], terms=terms)
-    kept = net.encoder[0].weight.detach().clone()
+    before = net.encoder[0].weight.detach().clone()
     history = Trainer(epochs=2, batch_size=200, device="cpu", precision=precision).fit(net, source, target)
     assert all(np.isfinite(v) for v in history["class_loss"])
-    assert not torch.equal(net.encoder[0].weight, kept)
+    assert not torch.equal(net.encoder[0].weight, before)
     for name in [h.name for h in heads] + [t.name for t in terms]:
         assert np.isfinite(history[f"{name}_loss"][-1])
 
 
 def test_inputs_of_the_domain_head_are_methods_by_another_name() -> None:
-    for said, method in {"features": "dann", "score": "pivot", "features*score": "cdan"}.items():
-        one, other = [], []
+    for input_name, method in {"features": "dann", "score": "pivot", "features*score": "cdan"}.items():
+        heads, expected = [], []
         with seeded(1):
-            one, _ = build(methods_of("dann", input=said, balance=False), Comparison(8))
+            heads, _ = build(methods_of("dann", input=input_name, balance=False), Comparison(8))
         with seeded(1):
-            other, _ = build(methods_of(method, balance=False), Comparison(8))
-        assert one[0].spec() == other[0].spec() and not one[0].balance
-        for a, b in zip(one[0].module.parameters(), other[0].module.parameters(), strict=True):
+            expected, _ = build(methods_of(method, balance=False), Comparison(8))
+        assert heads[0].spec() == expected[0].spec() and not heads[0].balance
+        for a, b in zip(heads[0].module.parameters(), expected[0].module.parameters(), strict=True):
             assert torch.equal(a, b)
     with pytest.raises(ConfigError, match="Did you mean 'score'"):
         build(methods_of("dann", input="scores"), Comparison(4))
@@ -284,9 +284,9 @@ def test_names_that_are_not_there() -> None:
         build("contrast", Comparison(4))
     with pytest.raises(ConfigError, match="masks"):
         build("conditional", Comparison(4))
-    said = listing()
-    assert set(said["methods"]) == set(METHODS)
-    assert all(text for text in said["methods"].values())
+    names = listing()
+    assert set(names["methods"]) == set(METHODS)
+    assert all(text for text in names["methods"].values())
 
 
 def gradients(net: Network, source: DomainRows, target: DomainRows) -> Tensor:
@@ -296,8 +296,8 @@ def gradients(net: Network, source: DomainRows, target: DomainRows) -> Tensor:
     tables = plan.source, plan.target
     batch = Batch(torch.cat([t.features for t in tables]), torch.cat([t.columns for t in tables]), len(source))
     loss = Objective(net, plan, torch.device("cpu"))(batch).total
-    found = torch.autograd.grad(loss, list(net.parameters()), allow_unused=True)
-    return torch.cat([g.flatten() for g in found if g is not None])
+    result = torch.autograd.grad(loss, list(net.parameters()), allow_unused=True)
+    return torch.cat([g.flatten() for g in result if g is not None])
 
 
 @pytest.mark.parametrize("method", sorted(set(METHODS) - {"none", "vat", "vada", "wasserstein"}))  # these draw by row
@@ -325,5 +325,5 @@ def test_in_every_method_a_weight_of_two_is_a_row_twice_and_a_weight_of_zero_non
         (gradients(net, source, weighted(target, 7, 2.0)), gradients(net, source, target.select(twice[1]))),
         (gradients(net, source, weighted(target, 59, 0.0)), gradients(net, source, target.select(np.arange(59)))),
     ]
-    for found, expected in pairs:
-        assert float((found - expected).abs().max()) < 1e-11 * float(expected.abs().max())
+    for actual, expected in pairs:
+        assert float((actual - expected).abs().max()) < 1e-11 * float(expected.abs().max())

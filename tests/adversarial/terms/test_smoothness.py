@@ -42,9 +42,9 @@ def test_the_roughness_of_a_linear_logit_is_a_step_along_its_slope() -> None:
     x, radius = 0.3 * rows(50, 1), 0.2
     logit = x @ SLOPE
     with seeded(0):
-        found = roughness(linear, x, linear(x), radius, torch.randn_like(x))
+        actual = roughness(linear, x, linear(x), radius, torch.randn_like(x))
     steps = torch.stack([kl(logit, logit + sign * radius * 5.0) for sign in (-1.0, 1.0)])
-    assert bool((found[None] - steps).abs().min(dim=0).values.max() < 1e-12)
+    assert bool((actual[None] - steps).abs().min(dim=0).values.max() < 1e-12)
     assert torch.equal(roughness(linear, x, linear(x), 0.0, torch.randn_like(x)), torch.zeros(50, dtype=torch.float64))
 
 
@@ -71,13 +71,23 @@ def test_the_three_parts_and_their_weights(part: str) -> None:
     with seeded(0):
         net = Network(mlp(2, [8]), [Head("class", mlp(8, [], 1))], normalization=None).double()
     x, other = rows(30, 4), rows(20, 5)
-    one = VirtualAdversarial(**{**dict.fromkeys(("source", "target", "entropy"), 0.0), part: 2.0})
+    term = VirtualAdversarial(**{**dict.fromkeys(("source", "target", "entropy"), 0.0), part: 2.0})
 
     def loss(p: Tensor, q: Tensor) -> float:
-        said, features = (net(x)["class"], net(other)["class"]), (net.encode(x), net.encode(other))
+        outputs, features = (net(x)["class"], net(other)["class"]), (net.encode(x), net.encode(other))
         random = torch.Generator().manual_seed(7)
-        rest = "binary", (x, other), net.encode, net.head_modules["class"], None, (30, 20), random, random, False
-        return float(one(View(features, said, (p, q), torch.zeros(30, 1), *rest), torch.ones(())).detach())
+        other_fields = (
+            "binary",
+            (x, other),
+            net.encode,
+            net.head_modules["class"],
+            None,
+            (30, 20),
+            random,
+            random,
+            False,
+        )
+        return float(term(View(features, outputs, (p, q), torch.zeros(30, 1), *other_fields), torch.ones(())).detach())
 
     p, q = torch.ones(30, dtype=torch.float64), torch.ones(20, dtype=torch.float64)
     half = torch.cat([torch.ones(10, dtype=torch.float64), torch.zeros(10, dtype=torch.float64)])
@@ -94,7 +104,7 @@ def test_the_three_parts_and_their_weights(part: str) -> None:
 def test_a_regression_has_no_classes_to_be_sure_of() -> None:
     x, y = np.random.default_rng(0).normal(size=(40, 2)), np.arange(40.0)
     for method in ("vat", "mcc", "cdan", "mdd", "disco"):
-        with pytest.raises(ConfigError, match="says a class"):
+        with pytest.raises(ConfigError, match="predicts a class"):
             DANNRegressor(method=method, epochs=1, device="cpu").fit(x, y, X_target=x)
     with pytest.raises(ConfigError, match="vat twice"):
         DANNClassifier(method="vada,vat", epochs=1, device="cpu").fit(x, y > 20, X_target=x)

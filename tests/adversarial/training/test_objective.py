@@ -32,8 +32,8 @@ def rows(seed: int = 0, sign: float = 1.0) -> tuple[DomainRows, DomainRows]:
     }
     weight, mask = rng.normal(1.0, 1.0, N) * sign, rng.random(N) < 0.7
     source = DomainRows(x, targets, {"class": weight, "domain": np.abs(weight) - 0.1}, {"background": mask})
-    there = {key: value[::-1].copy() for key, value in targets.items() if key != "class"}
-    return source, DomainRows(other, there, {"domain": rng.normal(1.0, 0.5, N)})
+    target_targets = {key: value[::-1].copy() for key, value in targets.items() if key != "class"}
+    return source, DomainRows(other, target_targets, {"domain": rng.normal(1.0, 0.5, N)})
 
 
 def whole(net: Network, source: DomainRows, target: DomainRows | None) -> tuple[Objective, Batch]:
@@ -81,17 +81,17 @@ def network(fields: dict[str, Any]) -> Network:
 
 def numerical(loss: Any, parameter: Tensor, step: float = 1e-6) -> Tensor:
     """Central differences of `loss()` by every element of a parameter."""
-    found = torch.zeros_like(parameter)
+    gradient = torch.zeros_like(parameter)
     with torch.no_grad():
         for i in range(parameter.numel()):
-            kept = parameter.view(-1)[i].item()
+            value = parameter.view(-1)[i].item()
             values = []
-            for moved in (kept + step, kept - step):
+            for moved in (value + step, value - step):
                 parameter.view(-1)[i] = moved
                 values.append(float(loss()))
-            parameter.view(-1)[i] = kept
-            found.view(-1)[i] = (values[0] - values[1]) / (2 * step)
-    return found
+            parameter.view(-1)[i] = value
+            gradient.view(-1)[i] = (values[0] - values[1]) / (2 * step)
+    return gradient
 
 
 @pytest.mark.parametrize("name", REVERSED)
@@ -106,14 +106,14 @@ def test_gradients_by_finite_differences(name: str) -> None:
         return objective(batch)
 
     def played() -> Tensor:
-        found = losses()
-        assert found.adversary is not None
-        return found.task - STRENGTH * found.adversary
+        losses_now = losses()
+        assert losses_now.adversary is not None
+        return losses_now.task - STRENGTH * losses_now.adversary
 
     def adversary() -> Tensor:
-        found = losses().adversary
-        assert found is not None
-        return found
+        loss = losses().adversary
+        assert loss is not None
+        return loss
 
     # CDAN takes the prediction as given: then the encoder's gradient is not that of the whole function
     encoder = [] if name == "cdan" else list(net.encoder.parameters())
@@ -242,9 +242,9 @@ def test_a_term_has_its_strength_and_leaves_heads_alone() -> None:
             net = Network(mlp(3, [4]), [head], terms=[Coral(strength=strength)], normalization=None).double()
         objective, batch = whole(net, source, target)
         objective.advance(0.0, 1.0)
-        found = objective(batch).adversary
-        assert found is not None
-        values.append(found.item())
+        adversary = objective(batch).adversary
+        assert adversary is not None
+        values.append(adversary.item())
     assert values[1] == pytest.approx(2 * values[0])
 
 

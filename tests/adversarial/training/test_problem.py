@@ -32,9 +32,9 @@ def gan(epochs: int, seed: int = 1, steps: int = 2) -> Game:
 
     def discriminate(update: int, random: torch.Generator) -> Tensor:
         with torch.no_grad():
-            made = drawn(random)
+            generated = drawn(random)
         real = discriminator(mixture(ROWS, random))
-        return (functional.softplus(-real) + functional.softplus(discriminator(made))).mean()
+        return (functional.softplus(-real) + functional.softplus(discriminator(generated))).mean()
 
     def generate(update: int, random: torch.Generator) -> Tensor:
         return functional.softplus(-discriminator(drawn(random))).mean()
@@ -52,8 +52,8 @@ def gan(epochs: int, seed: int = 1, steps: int = 2) -> Game:
 def shares(game: Game) -> Tensor:
     """Shares of generated points that are within 0.8 of each centre."""
     with torch.no_grad():
-        made = game.players["generator"].module(torch.randn(4000, 4, generator=torch.Generator().manual_seed(5)))
-    return (torch.cdist(made, CENTRES) < 0.8).double().mean(dim=0)
+        generated = game.players["generator"].module(torch.randn(4000, 4, generator=torch.Generator().manual_seed(5)))
+    return (torch.cdist(generated, CENTRES) < 0.8).double().mean(dim=0)
 
 
 def test_a_generator_finds_all_parts_of_a_mixture() -> None:
@@ -65,8 +65,8 @@ def test_a_generator_finds_all_parts_of_a_mixture() -> None:
 
 
 def test_an_interrupted_game_goes_on_to_the_last_bit(tmp_path: Path) -> None:
-    whole, broken, resumed = gan(4), gan(4), gan(4)
-    expected = train(whole)
+    uninterrupted, broken, resumed = gan(4), gan(4), gan(4)
+    expected = train(uninterrupted)
 
     def stop(history: History) -> None:
         if history.epochs == 2:
@@ -77,7 +77,7 @@ def test_an_interrupted_game_goes_on_to_the_last_bit(tmp_path: Path) -> None:
     history = train(resumed, tmp_path / "game.safetensors", resume=True)
     for name in ("discriminator", "generator"):
         assert history[f"{name}_loss"] == expected[f"{name}_loss"]
-        state, other = (game.players[name].module.state_dict() for game in (whole, resumed))
+        state, other = (game.players[name].module.state_dict() for game in (uninterrupted, resumed))
         assert all(torch.equal(state[key], other[key]) for key in state)
     with pytest.raises(ConfigError, match="other training settings"):
         gan(4, steps=3).restore(tmp_path / "game.safetensors")
@@ -86,9 +86,9 @@ def test_an_interrupted_game_goes_on_to_the_last_bit(tmp_path: Path) -> None:
 def test_a_turn_moves_its_player_alone_and_as_often_as_it_has_steps() -> None:
     game = gan(1, steps=3)
     train(game)
-    taken = {
+    steps = {
         name: {int(state["step"]) for state in player.optimizer.state.values()} for name, player in game.players.items()
     }
-    assert taken == {"discriminator": {300}, "generator": {100}}
+    assert steps == {"discriminator": {300}, "generator": {100}}
     with pytest.raises(ConfigError, match="generator"):
         Game(list(game.players.values()), {"discriminator": lambda update, random: torch.zeros(())}, 1, 1)

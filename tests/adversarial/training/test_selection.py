@@ -43,9 +43,9 @@ def test_every_scorer_prefers_a_trained_network_to_one_that_guesses(name: str) -
 def test_no_scorer_reads_labels_of_the_target() -> None:
     source, target = rows(0.5)
     net = trained(source, None, epochs=2)
-    told = replace(target, targets={"class": np.ones(1500)})
+    labelled = replace(target, targets={"class": np.ones(1500)})
     for name, scorer in SCORERS.items():
-        assert scorer(net, source, target) == scorer(net, source, told), name
+        assert scorer(net, source, target) == scorer(net, source, labelled), name
 
 
 def test_the_probe_sees_a_shift_and_only_a_shift() -> None:

@@ -120,14 +120,14 @@ def test_interrupted_and_resumed_is_never_interrupted(tmp_path: Path, settings: 
     source, target = shifted()
     trainer = Trainer(SHORT.settings, epochs=6, rate_schedule="one-cycle", **settings)  # type: ignore[arg-type]
     look = (source.select(np.arange(500)), target.select(np.arange(500)))
-    whole, resumed = network(dropout=0.2), network(dropout=0.2)
-    expected = trainer.fit(whole, source, target, validation=look)
+    uninterrupted, resumed = network(dropout=0.2), network(dropout=0.2)
+    expected = trainer.fit(uninterrupted, source, target, validation=look)
     file = tmp_path / "checkpoint.safetensors"
     with pytest.raises(KeyboardInterrupt):
         trainer.fit(resumed, source, target, validation=look, checkpoint=file, on_epoch=stop_after(2))  # type: ignore[arg-type]
     fresh = network(dropout=0.2)
     history = trainer.fit(fresh, source, target, validation=look, checkpoint=file, resume=True)
-    assert np.array_equal(whole.predict(source.features, raw=True), fresh.predict(source.features, raw=True))
+    assert np.array_equal(uninterrupted.predict(source.features, raw=True), fresh.predict(source.features, raw=True))
     assert history["class_loss"] == expected["class_loss"]
     assert history.best_epoch == expected.best_epoch
 
@@ -163,10 +163,10 @@ def test_killed_and_resumed_is_never_interrupted(tmp_path: Path, step: int) -> N
     assert file.is_file()
     source, target = shifted()
     trainer = Trainer(SHORT.settings, epochs=4)
-    whole, resumed = network(dropout=0.2), network(dropout=0.2)
-    trainer.fit(whole, source, target)
+    uninterrupted, resumed = network(dropout=0.2), network(dropout=0.2)
+    trainer.fit(uninterrupted, source, target)
     assert trainer.fit(resumed, source, target, checkpoint=file, resume=True).epochs == 4
-    assert np.array_equal(whole.predict(source.features, raw=True), resumed.predict(source.features, raw=True))
+    assert np.array_equal(uninterrupted.predict(source.features, raw=True), resumed.predict(source.features, raw=True))
 
 
 def test_a_checkpoint_of_other_settings_is_refused(tmp_path: Path) -> None:
@@ -236,8 +236,8 @@ def test_gradients_of_several_adversaries_are_measured_one_by_one() -> None:
     with seeded(2):
         first, second = mlp(16, [16], 1), mlp(16, [], 1)
     two = SHORT.fit(with_adversaries(deepcopy(first), second), source, target)
-    one = SHORT.fit(with_adversaries(first), source, target)
-    assert two["domain0_gradient"][0] == pytest.approx(one["domain0_gradient"][0], rel=1e-5)
+    single = SHORT.fit(with_adversaries(first), source, target)
+    assert two["domain0_gradient"][0] == pytest.approx(single["domain0_gradient"][0], rel=1e-5)
     assert two["domain1_gradient"][0] != pytest.approx(two["domain0_gradient"][0], rel=0.01)
 
 

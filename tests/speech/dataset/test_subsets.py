@@ -15,7 +15,7 @@ from hepda.speech.dataset.material import (
     write_aligner,
     write_material,
 )
-from hepda.speech.dataset.subsets import Hearing, folds, heard, of_fold, parts_of, subset
+from hepda.speech.dataset.subsets import TakeChanges, folds, of_fold, parts_of, subset, takes_from
 from hepda.speech.recognition.senones import Alignment
 from hepda.speech.sounds.features import FilterBank
 from hepda.speech.training.jobs import domain_labels
@@ -95,35 +95,35 @@ def test_a_split_that_leaves_nothing_is_refused(material):
 
 def test_a_subset_of_noises_is_drawn_with_the_seed_and_grows(material):
     assert subset(material, None, 1) == material.seen == (0, 2)
-    one, two = subset(material, 1, 3), subset(material, 2, 3)
-    assert set(one) < set(two) == set(material.seen)
+    first, both = subset(material, 1, 3), subset(material, 2, 3)
+    assert set(first) < set(both) == set(material.seen)
     assert {subset(material, 1, seed) for seed in range(20)} == {(0,), (2,)}
-    with pytest.raises(DataError, match="3 types are asked for, and 2 are seen"):
+    with pytest.raises(DataError, match="3 types are requested, but training has only 2"):
         subset(material, 3, 1)
 
 
 def test_noises_are_dealt_evenly_and_the_unseen_one_never(material):
     numbers = torch.arange(100)
-    takes, rooms = heard(material, numbers, Hearing(4, (0.9, 1.1), noises=(0, 2), clean=0.25), seed=1)
+    takes, rooms = takes_from(material, numbers, TakeChanges(4, (0.9, 1.1), noises=(0, 2), clean=0.25), seed=1)
     assert len(takes) == 400
     assert torch.equal(takes.recording, numbers.repeat(4))
     assert set(takes.noise.tolist()) == {-1, 0, 2}
     assert abs(int((takes.noise == 0).sum()) - int((takes.noise == 2).sum())) < 40
     assert float((takes.noise == -1).double().mean()) == pytest.approx(0.25, abs=0.06)
     assert bool((rooms == -1).all())
-    own = material.corpus.tape.length[takes.recording].double()
-    ratio = (takes.tape.length / own).round(decimals=1)
+    length = material.corpus.tape.length[takes.recording].double()
+    ratio = (takes.tape.length / length).round(decimals=1)
     assert set(ratio.tolist()) == {0.9, 1.1}
 
 
 def test_rooms_change_what_is_heard_and_not_what_is_aligned():
     config = small(rooms={"synthetic": [0.2, 0.6], "unseen": ["room 0.6 s"]})
-    found = load(config)
-    assert (found.seen_rooms, found.unseen_rooms) == ((0,), (1,))
-    takes, rooms = heard(found, torch.arange(20), Hearing(1, (1.0,), rooms=(0,), room_share=0.5), seed=2)
+    material = load(config)
+    assert (material.seen_rooms, material.unseen_rooms) == ((0,), (1,))
+    takes, rooms = takes_from(material, torch.arange(20), TakeChanges(1, (1.0,), rooms=(0,), room_share=0.5), seed=2)
     assert set(rooms.tolist()) == {-1, 0}
     for number, room in enumerate(rooms.tolist()):
-        dry = found.corpus.tape.utterance(int(takes.recording[number]))
+        dry = material.corpus.tape.utterance(int(takes.recording[number]))
         same = torch.equal(takes.tape.utterance(number), dry)
         assert same == (room == -1)
     with pytest.raises(ConfigError, match=r"rooms\.unseen: 'hall' is not there"):
@@ -151,9 +151,9 @@ def test_states_of_a_recording_stretch_with_its_speed():
     alignment = Alignment(torch.tensor([9, 9, 0, 0, 0, 0, 1, 1, 1, 1]), torch.tensor([2, 8]))
     assert alignment.of(torch.tensor([1, 0])).tolist() == [0, 0, 0, 0, 1, 1, 1, 1, 9, 9]
     which, count = torch.tensor([1, 1]), torch.tensor([2, 18])  # frames of 256 samples every 80 in 408 and 1632 of them
-    found = alignment.at_speeds(which, torch.tensor([2.0, 0.5]), count, bank)
-    assert found[:2].tolist() == [0, 1]
-    slow = found[2:]
+    senones = alignment.at_speeds(which, torch.tensor([2.0, 0.5]), count, bank)
+    assert senones[:2].tolist() == [0, 1]
+    slow = senones[2:]
     assert bool((slow.diff() >= 0).all())
     assert abs(int((slow == 0).sum()) - 9) <= 1
 

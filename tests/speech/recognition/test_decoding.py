@@ -11,11 +11,11 @@ from hepda.speech.sounds.features import Frames
 
 
 def test_word_errors_are_substitutions_deletions_and_insertions():
-    said = ["one two three", "four", "five six", "seven"]
-    found = ["one three", "four four", "five nine", "seven"]
-    errors = word_errors(said, found)
+    reference = ["one two three", "four", "five six", "seven"]
+    recognised = ["one three", "four four", "five nine", "seven"]
+    errors = word_errors(reference, recognised)
     assert errors.wrong.tolist() == [1.0, 1.0, 1.0, 0.0]
-    assert errors.said.tolist() == [3.0, 1.0, 2.0, 1.0]
+    assert errors.reference.tolist() == [3.0, 1.0, 2.0, 1.0]
     assert errors.rate == pytest.approx(3.0 / 7.0)
     assert word_errors(["one"], [""]).wrong.tolist() == [1.0]
     with pytest.raises(DataError, match="without words"):
@@ -23,9 +23,9 @@ def test_word_errors_are_substitutions_deletions_and_insertions():
 
 
 def test_priors_are_shares_and_no_senone_is_impossible():
-    found = log_priors(torch.tensor([0, 0, 1, 0]), 3).exp()
-    assert found[:2].tolist() == pytest.approx([0.75, 0.25])
-    assert 0.0 < float(found[2]) < 1e-5
+    priors = log_priors(torch.tensor([0, 0, 1, 0]), 3).exp()
+    assert priors[:2].tolist() == pytest.approx([0.75, 0.25])
+    assert 0.0 < float(priors[2]) < 1e-5
 
 
 def test_likelihoods_are_probabilities_over_priors():
@@ -44,15 +44,15 @@ def test_a_rate_has_an_interval_over_speakers():
     speaker = np.repeat(np.arange(6), 100)
     rates = np.array([0.05, 0.1, 0.1, 0.2, 0.3, 0.45])
     wrong = (random.random(600) < rates[speaker]).astype(float)
-    found = over_speakers(wrong, np.ones(600), speaker, seed=1)
-    assert found.value == pytest.approx(wrong.mean())
+    rate = over_speakers(wrong, np.ones(600), speaker, seed=1)
+    assert rate.value == pytest.approx(wrong.mean())
     per_speaker = np.array([wrong[speaker == s].mean() for s in range(6)])
-    wanted = per_speaker.std() / np.sqrt(6.0)  # the bootstrap's error of a mean of six
-    assert (found.high - found.low) / (2 * 1.96) == pytest.approx(wanted, rel=0.15)
+    expected = per_speaker.std() / np.sqrt(6.0)  # the bootstrap's error of a mean of six
+    assert (rate.high - rate.low) / (2 * 1.96) == pytest.approx(expected, rel=0.15)
     alone = over_speakers(wrong, np.ones(600), np.zeros(600, int), seed=1)
     binomial = np.sqrt(wrong.mean() * (1 - wrong.mean()) / 600)
     assert (alone.high - alone.low) / (2 * 1.96) == pytest.approx(binomial, rel=0.1)
-    assert over_speakers(wrong, np.ones(600), speaker, seed=1) == found
+    assert over_speakers(wrong, np.ones(600), speaker, seed=1) == rate
     assert over_speakers(wrong[:1], np.ones(1), speaker[:1], seed=1).low is None
 
 

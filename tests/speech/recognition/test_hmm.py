@@ -42,8 +42,8 @@ def test_the_best_path_is_the_best_of_all_paths(loop):
     for seed in range(2):
         likelihood = likelihoods(1, 5, seed=seed)
         path, total = viterbi(likelihood, torch.tensor([5]), graph)
-        wanted, states = best_by_hand(likelihood[0], graph)
-        assert float(total[0]) == pytest.approx(wanted, abs=1e-4)
+        expected, states = best_by_hand(likelihood[0], graph)
+        assert float(total[0]) == pytest.approx(expected, abs=1e-4)
         assert path[0].tolist() == list(states)
 
 
@@ -51,8 +51,8 @@ def test_the_words_in_their_order_are_aligned_by_the_best_path():
     graph = graph_of_sequence(LEXICON, STAY, [1, 0])
     likelihood = likelihoods(1, 5, seed=3)
     path, total = viterbi(likelihood, torch.tensor([5]), graph)
-    wanted, states = best_by_hand(likelihood[0], graph)
-    assert (float(total[0]), path[0].tolist()) == (pytest.approx(wanted, abs=1e-4), list(states))
+    expected, states = best_by_hand(likelihood[0], graph)
+    assert (float(total[0]), path[0].tolist()) == (pytest.approx(expected, abs=1e-4), list(states))
     assert words_on(path[0], graph) == [1, 0]
 
 
@@ -73,8 +73,8 @@ def test_each_utterance_may_have_a_graph_of_its_own():
     likelihood, length, which = likelihoods(3, 8), torch.tensor([8, 6, 8]), torch.tensor([1, 0, 1])
     path, total = viterbi(likelihood, length, stacked(graphs, which))
     for number in range(3):
-        own = slice(number, number + 1)
-        alone, score = viterbi(likelihood[own], length[own], graphs[int(which[number])])
+        row = slice(number, number + 1)
+        alone, score = viterbi(likelihood[row], length[row], graphs[int(which[number])])
         assert path[number].tolist()[: int(length[number])] == alone[0].tolist()[: int(length[number])]
         assert float(total[number]) == pytest.approx(float(score[0]), abs=1e-4)
 

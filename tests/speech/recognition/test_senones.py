@@ -21,15 +21,17 @@ HOP, CENTRE = 0.010, 0.016  # s; the middle of a frame of 256 samples at 8 kHz
 
 def read(utterances):
     frames = FilterBank(8000).of_tape(on_tape(utterances, 8000))
-    found = with_deltas(frames.with_values(cepstra(frames.values, 13)), 2)
-    return found.with_values(normalised(found.values, found.utterance, len(utterances))), frames.values.logsumexp(1)
+    features = with_deltas(frames.with_values(cepstra(frames.values, 13)), 2)
+    return features.with_values(
+        normalised(features.values, features.utterance, len(utterances))
+    ), frames.values.logsumexp(1)
 
 
 def beginnings(senone: torch.Tensor, frames: Frames, states: int, number: int) -> list[float]:
     """The times (s) at which the units of an utterance begin, by its aligned frames."""
-    own = senone[frames.utterance == number]
-    unit = torch.div(own, states, rounding_mode="floor")
-    changes = [t for t in range(1, len(own)) if unit[t] != unit[t - 1]]
+    senones = senone[frames.utterance == number]
+    unit = torch.div(senones, states, rounding_mode="floor")
+    changes = [t for t in range(1, len(senones)) if unit[t] != unit[t - 1]]
     return [(t - 0.5) * HOP + CENTRE for t in changes]
 
 
@@ -38,26 +40,28 @@ def test_phones_begin_where_the_synthesizer_says():
     random = np.random.default_rng(1)
     spoken = [flite(word, 8000, voice="rms", stretch=random.uniform(0.8, 1.3)) for _ in range(8) for word in DIGITS]
     words = [[number % 10] for number in range(len(spoken))]
-    phones = {word: tuple(p for p in one.phones if p != "pau") for word, one in zip(DIGITS, spoken, strict=False)}
-    frames, energy = read([one.samples for one in spoken])
+    phones = {
+        word: tuple(p for p in segments.phones if p != "pau") for word, segments in zip(DIGITS, spoken, strict=False)
+    }
+    frames, energy = read([segments.samples for segments in spoken])
     lexicon = Lexicon.of_phones(phones, 3)
     aligner = train_aligner(frames, energy, words, lexicon, mixtures=1, stable=0.005)
-    found = off_by(aligner.align(frames, words), frames, spoken)
+    offsets = off_by(aligner.align(frames, words), frames, spoken)
     flat = off_by(flat_start(frames, energy, words, lexicon), frames, spoken)
-    assert np.median(found["word"]) < 0.015
-    assert np.median(found["end"]) < 0.025
-    assert np.median(found["phone"]) < 0.040
-    assert np.median(found["phone"]) < 0.8 * np.median(flat["phone"])
+    assert np.median(offsets["word"]) < 0.015
+    assert np.median(offsets["end"]) < 0.025
+    assert np.median(offsets["phone"]) < 0.040
+    assert np.median(offsets["phone"]) < 0.8 * np.median(flat["phone"])
     assert aligner.changed[-1] <= 0.005
 
 
 def off_by(senone, frames, spoken) -> dict[str, np.ndarray]:
     """By how much (s) the beginnings of words, those of phones within, and the ends are off."""
     parts: dict[str, list[np.ndarray]] = {"word": [], "phone": [], "end": []}
-    for number, one in enumerate(spoken):
-        found, wanted = beginnings(senone, frames, 3, number), one.ends[:-1]  # a phone begins where another ends
-        assert len(found) == len(wanted)
-        off = np.abs(np.array(found) - np.array(wanted))
+    for number, segments in enumerate(spoken):
+        found, expected = beginnings(senone, frames, 3, number), segments.ends[:-1]  # a phone begins where another ends
+        assert len(found) == len(expected)
+        off = np.abs(np.array(found) - np.array(expected))
         for name, part in (("word", off[:1]), ("phone", off[1:-1]), ("end", off[-1:])):
             parts[name].append(part)
     return {name: np.concatenate(found) for name, found in parts.items()}
@@ -88,11 +92,11 @@ def test_states_that_are_far_apart_are_found_and_the_alignment_becomes_stable():
 def test_one_component_a_state_is_its_mean_and_variance():
     frames, _, truth = two_states(30)
     start = Mixtures(torch.ones(3, 1), torch.zeros(3, 1, 2), torch.ones(3, 1, 2))
-    found = start.estimated(frames.values, truth)
+    estimate = start.estimated(frames.values, truth)
     for state in range(3):
-        own = frames.values[truth == state]
-        torch.testing.assert_close(found.mean[state, 0], own.mean(dim=0), atol=1e-4, rtol=1e-4)
-        torch.testing.assert_close(found.variance[state, 0], own.var(dim=0, unbiased=False), atol=1e-3, rtol=1e-3)
+        values = frames.values[truth == state]
+        torch.testing.assert_close(estimate.mean[state, 0], values.mean(dim=0), atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(estimate.variance[state, 0], values.var(dim=0, unbiased=False), atol=1e-3, rtol=1e-3)
 
 
 def test_several_components_are_scikit_learns():
@@ -112,8 +116,8 @@ def test_several_components_are_scikit_learns():
 def test_staying_is_one_less_visits_over_frames():
     count = torch.tensor([6, 4])
     senone = torch.tensor([0, 0, 0, 1, 1, 1, 0, 0, 0, 1])
-    found = staying(senone, Frames.laid_out(count), 2)
-    assert found.tolist() == pytest.approx([(6 - 2 + 1) / 8, (4 - 2 + 1) / 6])
+    probability = staying(senone, Frames.laid_out(count), 2)
+    assert probability.tolist() == pytest.approx([(6 - 2 + 1) / 8, (4 - 2 + 1) / 6])
 
 
 def test_a_flat_start_gives_equal_shares_and_silence_where_it_is_quiet():

@@ -22,21 +22,25 @@ def frames_that_say(words: list[list[int]], senones: int, sure: list[float]) -> 
 
 def test_an_utterance_is_transcribed_by_its_best_path_and_the_margin_says_how_sure_that_is():
     lexicon = Lexicon.of_words(("a", "b"), 3)  # senones 0 to 2, 3 to 5, silence 6
-    said = [[6, 3, 3, 4, 5, 6], [0, 1, 1, 2, 2], [0, 0, 1, 2, 2]]
-    likelihood, frames = frames_that_say(said, 7, [4.0, 4.0, 0.5])
-    told = transcribed(likelihood, frames, lexicon, torch.full((7,), 0.5, dtype=torch.float64))
-    assert told.word.tolist() == [1, 0, 0]
-    assert told.senone.tolist() == [state for states in said for state in states]
-    assert float(told.margin[1]) > float(told.margin[2]) > 0.0
+    paths = [[6, 3, 3, 4, 5, 6], [0, 1, 1, 2, 2], [0, 0, 1, 2, 2]]
+    likelihood, frames = frames_that_say(paths, 7, [4.0, 4.0, 0.5])
+    transcripts = transcribed(likelihood, frames, lexicon, torch.full((7,), 0.5, dtype=torch.float64))
+    assert transcripts.word.tolist() == [1, 0, 0]
+    assert transcripts.senone.tolist() == [state for states in paths for state in states]
+    assert float(transcripts.margin[1]) > float(transcripts.margin[2]) > 0.0
     # the other word explains none of the 5 frames: 4 less for each, but the same arcs
-    assert float(told.margin[1]) == pytest.approx(4.0, rel=1e-5)
+    assert float(transcripts.margin[1]) == pytest.approx(4.0, rel=1e-5)
 
 
 def test_the_surest_of_each_word_are_taken_and_of_no_word_more_than_are_said():
-    told = Transcripts(torch.tensor([0, 0, 0, 0, 0, 0, 1, 1]), torch.tensor([1.0, 5, 3, 2, 6, 4, 1, 2]), torch.empty(0))
-    half = told.surest(0.5, torch.tensor([0.5, 0.5]))
+    transcripts = Transcripts(
+        torch.tensor([0, 0, 0, 0, 0, 0, 1, 1]), torch.tensor([1.0, 5, 3, 2, 6, 4, 1, 2]), torch.empty(0)
+    )
+    half = transcripts.surest(0.5, torch.tensor([0.5, 0.5]))
     assert half.tolist() == [False, True, False, False, True, False, True, True]
-    assert int(told.surest(1.0, torch.tensor([0.5, 0.5])).sum()) == 6  # 4 of the first word, and both of the other
+    assert (
+        int(transcripts.surest(1.0, torch.tensor([0.5, 0.5])).sum()) == 6
+    )  # 4 of the first word, and both of the other
 
 
 def test_rounds_are_for_single_words_and_for_a_target():
@@ -45,5 +49,5 @@ def test_rounds_are_for_single_words_and_for_a_target():
     assert isinstance(small(models=models, evaluation={"baseline": None}), SpeechConfig)
     with pytest.raises(ConfigError, match=r"models\.m\.domain\.rounds: transcribes single words"):
         small(models=models, evaluation={"baseline": None, "grammar": "loop"})
-    with pytest.raises(ConfigError, match=r"models\.m\.domain\.rounds: has an effect with `of: target` alone"):
+    with pytest.raises(ConfigError, match=r"models\.m\.domain\.rounds: has an effect only with `of: target`"):
         small(models={"m": {"domain": {"of": "noise", "alpha": 0.3, "rounds": 2}}}, evaluation={"baseline": None})

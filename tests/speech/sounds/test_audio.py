@@ -15,17 +15,17 @@ def tone(seconds: float, rate: int, hertz: float) -> np.ndarray:
     return np.sin(2.0 * np.pi * hertz * np.arange(round(seconds * rate)) / rate)
 
 
-@pytest.mark.parametrize(("own", "suffix"), [(8000, "wav"), (16000, "flac"), (44100, "wav"), (11025, "wav")])
-def test_any_rate_and_any_number_of_channels_become_one_channel_at_one_rate(tmp_path, own, suffix):
-    left = 0.5 * tone(0.5, own, 440.0)
+@pytest.mark.parametrize(("native_rate", "suffix"), [(8000, "wav"), (16000, "flac"), (44100, "wav"), (11025, "wav")])
+def test_any_rate_and_any_number_of_channels_become_one_channel_at_one_rate(tmp_path, native_rate, suffix):
+    left = 0.5 * tone(0.5, native_rate, 440.0)
     path = tmp_path / f"tone.{suffix}"
-    soundfile.write(path, np.stack([left, 0.0 * left], axis=1), own)
-    found = read_audio(path, 8000)
-    assert found.dtype == torch.float32
-    assert len(found) == pytest.approx(4000, abs=1)
+    soundfile.write(path, np.stack([left, 0.0 * left], axis=1), native_rate)
+    samples = read_audio(path, 8000)
+    assert samples.dtype == torch.float32
+    assert len(samples) == pytest.approx(4000, abs=1)
     inside = slice(400, 3600)  # away from the edges, where any filter rings
-    wanted = 0.25 * tone(0.5, 8000, 440.0)
-    np.testing.assert_allclose(found.numpy()[inside], wanted[inside], atol=3e-3)
+    expected = 0.25 * tone(0.5, 8000, 440.0)
+    np.testing.assert_allclose(samples.numpy()[inside], expected[inside], atol=3e-3)
 
 
 def test_a_tone_above_half_the_new_rate_is_filtered_and_not_folded(tmp_path):
@@ -51,25 +51,25 @@ def test_what_cannot_be_read_is_named(tmp_path):
 def test_a_rate_that_no_recording_has_is_refused_before_memory_is_asked_for(tmp_path):
     path = tmp_path / "tone.wav"
     soundfile.write(path, tone(0.01, 8000, 440.0), 8000)
-    whole = path.read_bytes()
+    content = path.read_bytes()
     for rate in (0, 1, 999, 1_000_001, 2**31 - 1, 2**31):  # of 2^31 Hz, the filter alone would take 320 GiB
-        path.write_bytes(whole[:24] + struct.pack("<I", rate) + whole[28:])
+        path.write_bytes(content[:24] + struct.pack("<I", rate) + content[28:])
         with pytest.raises(SourceError, match=r"tone\.wav cannot be read as sound"):
             read_audio(path, 8000)
-    path.write_bytes(whole[:24] + struct.pack("<I", 11025) + whole[28:])
+    path.write_bytes(content[:24] + struct.pack("<I", 11025) + content[28:])
     assert len(read_audio(path, 8000)) == 59
 
 
 def test_a_header_that_claims_more_samples_than_there_are_is_an_error(tmp_path):
     path = tmp_path / "tone.flac"
     soundfile.write(path, tone(0.5, 8000, 440.0), 8000)
-    whole = bytearray(path.read_bytes())
-    at = whole.index(struct.pack(">I", 4000))  # the lower 32 of 36 bits of STREAMINFO's number of samples
-    whole[at - 1] |= 0x0F
-    path.write_bytes(whole)
+    content = bytearray(path.read_bytes())
+    at = content.index(struct.pack(">I", 4000))  # the lower 32 of 36 bits of STREAMINFO's number of samples
+    content[at - 1] |= 0x0F
+    path.write_bytes(content)
     with pytest.raises(SourceError, match=r"ends after 4000 of \d+ samples|cannot be read as sound"):
         read_audio(path, 8000)
-    path.write_bytes(bytes(whole[: len(whole) // 2]))
+    path.write_bytes(bytes(content[: len(content) // 2]))
     with pytest.raises(SourceError, match=r"tone\.flac cannot be read as sound"):
         read_audio(path, 8000)
 

@@ -29,15 +29,15 @@ def bank(noise=(-1, 0, 1), warps=(1.0,), masks=(0, 0)) -> Bank:
 
 
 def test_noise_is_new_in_every_epoch_and_what_has_none_stays():
-    found = bank()
-    first = found.frames
-    found.turn(1)
-    second = found.frames
+    frames_bank = bank()
+    first = frames_bank.frames
+    frames_bank.turn(1)
+    second = frames_bank.frames
     clean = first.utterance == 0
     assert torch.equal(first.values[clean], second.values[clean])
     changed = (first.values != second.values).any(dim=1)
     assert float(changed[~clean].double().mean()) > 0.9
-    found.close()
+    frames_bank.close()
 
 
 def test_an_epoch_has_the_same_frames_whatever_came_before_it():
@@ -51,32 +51,32 @@ def test_an_epoch_has_the_same_frames_whatever_came_before_it():
 
 
 def test_clean_takes_alone_are_made_once():
-    found = bank(noise=(-1, -1))
-    before = found.frames
-    found.turn(4)
-    assert found.fixed
-    assert found.frames is before
-    found.close()
+    frames_bank = bank(noise=(-1, -1))
+    before = frames_bank.frames
+    frames_bank.turn(4)
+    assert frames_bank.fixed
+    assert frames_bank.frames is before
+    frames_bank.close()
 
 
 def test_a_batch_of_numbers_becomes_windows_around_those_frames():
-    found = bank()
-    rows = torch.tensor([0, 7, len(found.frames) - 1])
-    windows = found.windows(rows)
+    frames_bank = bank()
+    rows = torch.tensor([0, 7, len(frames_bank.frames) - 1])
+    windows = frames_bank.windows(rows)
     assert windows.shape == (3, 7, 20)
-    assert torch.equal(windows[:, 3], found.frames.values[rows])
-    assert torch.equal(windows, found.frames.windows(3, 3, rows))
+    assert torch.equal(windows[:, 3], frames_bank.frames.values[rows])
+    assert torch.equal(windows, frames_bank.frames.windows(3, 3, rows))
     assert torch.equal(windows[0, 0], windows[0, 3])  # before the first frame there is the first
-    found.close()
+    frames_bank.close()
 
 
 def test_a_context_may_skip_frames():
-    found = bank()
-    begin = int(found.frames.first[-1])
-    windows = window_of(found.frames, Context(3, 3, 3), torch.tensor([begin + 4]))
-    assert torch.equal(windows[0], found.frames.values[begin + torch.tensor([1, 4, 7])])
+    frames_bank = bank()
+    begin = int(frames_bank.frames.first[-1])
+    windows = window_of(frames_bank.frames, Context(3, 3, 3), torch.tensor([begin + 4]))
+    assert torch.equal(windows[0], frames_bank.frames.values[begin + torch.tensor([1, 4, 7])])
     assert Context(6, 6, 3).middle == 2
-    found.close()
+    frames_bank.close()
 
 
 def test_frames_are_normalised_by_utterance_or_by_speaker():
@@ -85,9 +85,9 @@ def test_frames_are_normalised_by_utterance_or_by_speaker():
     for by, group in (("utterance", torch.arange(4)), ("speaker", speaker)):
         frames = Extractor(FilterBank(8000, 20), by=by)(tape, speaker)
         for number in group.unique():
-            own = frames.values[group[frames.utterance] == number]
-            assert float(own.mean(dim=0).abs().max()) < 1e-4
-            assert float((own.std(dim=0, unbiased=False) - 1.0).abs().max()) < 1e-3
+            values = frames.values[group[frames.utterance] == number]
+            assert float(values.mean(dim=0).abs().max()) < 1e-4
+            assert float((values.std(dim=0, unbiased=False) - 1.0).abs().max()) < 1e-3
     raw = Extractor(FilterBank(8000, 20), by="none")(tape, speaker)
     assert torch.equal(raw.values, FilterBank(8000, 20).of_tape(tape).values)
     many = Extractor(FilterBank(8000, 20), cepstra=13, deltas=2)
@@ -96,10 +96,10 @@ def test_frames_are_normalised_by_utterance_or_by_speaker():
 
 
 def test_what_is_blanked_is_one_stretch_no_longer_than_asked():
-    kept = masking(4000, 30, 6, torch.Generator().manual_seed(1))
-    length = (kept == 0.0).sum(dim=1)
+    factors = masking(4000, 30, 6, torch.Generator().manual_seed(1))
+    length = (factors == 0.0).sum(dim=1)
     assert set(length.tolist()) == set(range(7))
-    edges = (kept[:, 1:] != kept[:, :-1]).sum(dim=1)
+    edges = (factors[:, 1:] != factors[:, :-1]).sum(dim=1)
     assert int(edges.max()) <= 2
     windows = blanked(torch.ones(500, 9, 12), torch.Generator().manual_seed(2), (4, 3))
     assert 0.0 < float((windows == 0.0).double().mean()) < 0.5
@@ -107,10 +107,10 @@ def test_what_is_blanked_is_one_stretch_no_longer_than_asked():
 
 
 def test_ratios_are_drawn_evenly_between_the_two():
-    found = Levels(-5.0, 20.0).drawn(20000, torch.Generator().manual_seed(1))
-    assert float(found.min()) == pytest.approx(-5.0, abs=0.05)
-    assert float(found.max()) == pytest.approx(20.0, abs=0.05)
-    assert float(found.mean()) == pytest.approx(7.5, abs=0.2)
+    ratios = Levels(-5.0, 20.0).drawn(20000, torch.Generator().manual_seed(1))
+    assert float(ratios.min()) == pytest.approx(-5.0, abs=0.05)
+    assert float(ratios.max()) == pytest.approx(20.0, abs=0.05)
+    assert float(ratios.mean()) == pytest.approx(7.5, abs=0.2)
 
 
 def test_no_noise_at_all_is_the_tape_itself():

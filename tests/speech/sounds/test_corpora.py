@@ -29,9 +29,9 @@ def test_the_real_recordings_are_read_with_their_words_and_speakers():
     assert corpus.speakers == ("george", "jackson", "lucas", "nicolas", "theo", "yweweler")
     assert corpus.names[21] == "0_jackson_1"
     assert (corpus.words[21], int(corpus.speaker[21]), int(corpus.index[21])) == ((0,), 1, 1)
-    own, rate = soundfile.read(DATA / "fsdd" / "recordings" / "0_jackson_1.wav", dtype="float32")
+    samples, rate = soundfile.read(DATA / "fsdd" / "recordings" / "0_jackson_1.wav", dtype="float32")
     assert rate == 8000
-    assert np.array_equal(corpus.tape.utterance(21).numpy(), own)
+    assert np.array_equal(corpus.tape.utterance(21).numpy(), samples)
     some = corpus.select(torch.tensor([21, 3]))
     assert some.names == ("0_jackson_1", "1_george_1")
     assert torch.equal(some.tape.utterance(0), corpus.tape.utterance(21))
@@ -48,27 +48,27 @@ def test_tones_need_nothing_and_no_two_digits_are_alike():
     assert len(corpus) == 6 * 10 * 2
     again = made_digits("tones", 8000, 2, seed=3)
     assert torch.equal(corpus.tape.samples, again.tape.samples)
-    own = [n for n in range(len(corpus)) if int(corpus.speaker[n]) == 2 and int(corpus.index[n]) == 0]
+    numbers = [n for n in range(len(corpus)) if int(corpus.speaker[n]) == 2 and int(corpus.index[n]) == 0]
     thirds = []
-    for number in own:
+    for number in numbers:
         samples = corpus.tape.utterance(number).numpy()
         parts = np.array_split(samples[240:-240], 3)
         spectra = [np.abs(np.fft.rfft(part * np.hanning(len(part)), 4096)) for part in parts]
         thirds.append(np.stack([s / np.linalg.norm(s) for s in spectra]))
-    for one in range(10):
-        for other in range(one):
-            alike = (thirds[one] * thirds[other]).sum(axis=1)
+    for digit in range(10):
+        for other in range(digit):
+            alike = (thirds[digit] * thirds[other]).sum(axis=1)
             assert alike.min() < 0.6  # one pair of tones at least is another
 
 
 @pytest.mark.skipif(shutil.which("flite") is None, reason="flite is not installed")
 def test_flite_tells_its_phones_and_where_they_end():
-    one = flite("two", 8000, voice="rms")
-    assert one.phones == ("pau", "t", "uw", "pau")
-    assert list(one.ends) == sorted(one.ends)
-    assert len(one.samples) / 8000 == pytest.approx(one.ends[-1], abs=0.02)
+    segments = flite("two", 8000, voice="rms")
+    assert segments.phones == ("pau", "t", "uw", "pau")
+    assert list(segments.ends) == sorted(segments.ends)
+    assert len(segments.samples) / 8000 == pytest.approx(segments.ends[-1], abs=0.02)
     slow = flite("two", 8000, voice="rms", stretch=1.5)
-    assert slow.ends[2] - slow.ends[0] == pytest.approx(1.5 * (one.ends[2] - one.ends[0]), rel=0.1)
+    assert slow.ends[2] - slow.ends[0] == pytest.approx(1.5 * (segments.ends[2] - segments.ends[0]), rel=0.1)
 
 
 @pytest.mark.skipif(shutil.which("espeak-ng") is None, reason="espeak-ng is not installed")
@@ -120,7 +120,7 @@ def test_noises_are_files_or_folders_and_training_never_hears_what_a_test_does(t
         load_noises(recorded(tmp_path), (), 8000, [], seed=1)
     with pytest.raises(DataError, match="no noise"):
         load_noises({}, (), 8000, [], seed=1)
-    with pytest.raises(ConfigError, match="hum is there already"):
+    with pytest.raises(ConfigError, match="hum is used already"):
         load_noises({"hum": ()}, ("white", "hum"), 8000, [], seed=1)
 
 

@@ -78,8 +78,8 @@ def test_every_utterance_of_a_tape_may_have_a_vocal_tract_of_its_own():
     bank = FilterBank(8000, 24, warps=(0.9, 1.0, 1.1))
     parts = [noise(1000, n) for n in range(4)]
     frames = bank.of_tape(on_tape(parts, 8000), torch.tensor([2, 0, 1, 2]))
-    wanted = [bank(part, warp) for part, warp in zip(parts, (1.1, 0.9, 1.0, 1.1), strict=True)]
-    torch.testing.assert_close(frames.values, torch.cat(wanted), atol=1e-5, rtol=1e-5)
+    expected = [bank(part, warp) for part, warp in zip(parts, (1.1, 0.9, 1.0, 1.1), strict=True)]
+    torch.testing.assert_close(frames.values, torch.cat(expected), atol=1e-5, rtol=1e-5)
 
 
 def test_a_longer_tract_moves_a_tone_to_a_lower_band_and_keeps_the_ends():
@@ -104,17 +104,17 @@ def test_cepstra_are_the_orthonormal_cosine_transform():
 def test_derivatives_are_slopes_of_lines_through_the_neighbours(reach):
     values = noise(400, 5).reshape(100, 4)
     count = torch.tensor([30, 70])
-    found = deltas(Frames.laid_out(count).with_values(values), reach)
+    slopes = deltas(Frames.laid_out(count).with_values(values), reach)
     for part in (slice(0, 30), slice(30, 100)):
-        wanted = scipy.signal.savgol_filter(values[part].numpy(), 2 * reach + 1, 1, deriv=1, axis=0, mode="nearest")
-        np.testing.assert_allclose(found[part].numpy(), wanted, atol=1e-6)
+        expected = scipy.signal.savgol_filter(values[part].numpy(), 2 * reach + 1, 1, deriv=1, axis=0, mode="nearest")
+        np.testing.assert_allclose(slopes[part].numpy(), expected, atol=1e-6)
 
 
 def test_derivatives_stand_beside_the_values():
     frames = Frames.laid_out(torch.tensor([12])).with_values(torch.arange(12.0)[:, None] ** 2)
-    found = with_deltas(frames, 2).values
-    assert found.shape == (12, 3)
-    assert found[6].tolist() == pytest.approx([36.0, 12.0, 2.0])
+    values_with_deltas = with_deltas(frames, 2).values
+    assert values_with_deltas.shape == (12, 3)
+    assert values_with_deltas[6].tolist() == pytest.approx([36.0, 12.0, 2.0])
 
 
 def test_windows_repeat_the_ends_of_an_utterance_and_never_reach_into_the_next():
@@ -130,12 +130,12 @@ def test_normalisation_is_by_group_and_leaves_what_is_constant():
     values = noise(600, 3).reshape(200, 3)
     values[:, 2] = 4.0
     group = torch.arange(200) % 4
-    found = normalised(values, group, 4)
+    result = normalised(values, group, 4)
     for number in range(4):
-        own = values[group == number]
-        wanted = (own - own.mean(dim=0)) / own.std(dim=0, unbiased=False)
-        torch.testing.assert_close(found[group == number][:, :2], wanted[:, :2], atol=1e-4, rtol=1e-4)
-    assert float(found[:, 2].abs().max()) < 1e-5
+        group_values = values[group == number]
+        expected = (group_values - group_values.mean(dim=0)) / group_values.std(dim=0, unbiased=False)
+        torch.testing.assert_close(result[group == number][:, :2], expected[:, :2], atol=1e-4, rtol=1e-4)
+    assert float(result[:, 2].abs().max()) < 1e-5
     centred = normalised(values, group, 4, variance=False)
     torch.testing.assert_close(centred[group == 1], values[group == 1] - values[group == 1].mean(dim=0))
 

@@ -31,9 +31,9 @@ def generator(seed: int = 5) -> torch.Generator:
 def test_the_ratio_is_the_one_that_is_stated_in_every_utterance():
     tape, snr = speech(), torch.tensor([10.0, -3.5, 0.0])
     noise = bank().drawn(torch.tensor([1, 0, 1]), tape.length, generator())
-    found = mixed(tape, noise, snr)
+    mixture = mixed(tape, noise, snr)
     for number in range(3):
-        clean, both = tape.utterance(number).double(), found.utterance(number).double()
+        clean, both = tape.utterance(number).double(), mixture.utterance(number).double()
         ratio = 10.0 * torch.log10(clean.square().sum() / (both - clean).square().sum())
         assert float(ratio) == pytest.approx(float(snr[number]), abs=2e-3)
 
@@ -41,10 +41,10 @@ def test_the_ratio_is_the_one_that_is_stated_in_every_utterance():
 def test_an_infinite_ratio_is_the_speech_itself():
     tape = speech()
     noise = bank().drawn(torch.zeros(3, dtype=torch.int64), tape.length, generator())
-    found = mixed(tape, noise, torch.tensor([torch.inf, 5.0, torch.inf]))
-    assert torch.equal(found.utterance(0), tape.utterance(0))
-    assert torch.equal(found.utterance(2), tape.utterance(2))
-    assert not torch.equal(found.utterance(1), tape.utterance(1))
+    mixture = mixed(tape, noise, torch.tensor([torch.inf, 5.0, torch.inf]))
+    assert torch.equal(mixture.utterance(0), tape.utterance(0))
+    assert torch.equal(mixture.utterance(2), tape.utterance(2))
+    assert not torch.equal(mixture.utterance(1), tape.utterance(1))
 
 
 def test_a_pause_in_a_recording_is_not_blown_up():
@@ -55,15 +55,15 @@ def test_a_pause_in_a_recording_is_not_blown_up():
 
 
 def test_noise_is_a_stretch_of_a_recording_of_its_type():
-    found = bank()
-    noise = found.drawn(torch.tensor([1, 1, 0]), torch.tensor([50, 60, 70]), generator())
-    recordings = [found.tape.utterance(number) for number in range(3)]
+    noises = bank()
+    noise = noises.drawn(torch.tensor([1, 1, 0]), torch.tensor([50, 60, 70]), generator())
+    recordings = [noises.tape.utterance(number) for number in range(3)]
     begin = 0
     for kind, length in ((1, 50), (1, 60), (0, 70)):
         part = noise.samples[begin : begin + length]
         begin += length
-        own = [r for r, k in zip(recordings, found.kind.tolist(), strict=True) if k == kind]
-        assert any(bool((r.unfold(0, length, 1) == part).all(dim=1).any()) for r in own)
+        candidates = [r for r, k in zip(recordings, noises.kind.tolist(), strict=True) if k == kind]
+        assert any(bool((r.unfold(0, length, 1) == part).all(dim=1).any()) for r in candidates)
 
 
 def test_a_recording_that_is_too_short_is_repeated():
@@ -74,19 +74,19 @@ def test_a_recording_that_is_too_short_is_repeated():
 
 
 def test_every_recording_of_a_type_and_every_place_in_it_is_drawn():
-    found = bank()
+    noises = bank()
     kinds, length = torch.ones(4000, dtype=torch.int64), torch.ones(4000, dtype=torch.int64)
-    drawn = found.drawn(kinds, length, generator())
-    first = torch.isin(drawn.samples, found.tape.utterance(0))
+    drawn = noises.drawn(kinds, length, generator())
+    first = torch.isin(drawn.samples, noises.tape.utterance(0))
     assert float(first.double().mean()) == pytest.approx(0.5, abs=0.03)
-    quarter = found.tape.utterance(0)[:1250]
+    quarter = noises.tape.utterance(0)[:1250]
     assert float(torch.isin(drawn.samples[first], quarter).double().mean()) == pytest.approx(0.25, abs=0.04)
 
 
 def test_the_same_seed_draws_the_same_noise():
-    one, two, other = (bank().drawn(torch.tensor([1]), torch.tensor([500]), generator(s)).samples for s in (5, 5, 6))
-    assert torch.equal(one, two)
-    assert not torch.equal(one, other)
+    first, two, other = (bank().drawn(torch.tensor([1]), torch.tensor([500]), generator(s)).samples for s in (5, 5, 6))
+    assert torch.equal(first, two)
+    assert not torch.equal(first, other)
 
 
 def test_silence_cannot_be_mixed():
@@ -103,17 +103,17 @@ def test_silence_cannot_be_mixed():
 @pytest.mark.parametrize(("dry", "response"), [(1000, 300), (300, 1000), (1, 1), (513, 512)])
 def test_convolution_is_scipys(dry, response):
     a, b = draw(dry, 1), draw(response, 2)
-    wanted = scipy.signal.fftconvolve(a.double().numpy(), b.double().numpy())[:dry]
-    np.testing.assert_allclose(convolved(a, b).numpy(), wanted, atol=1e-6)
+    expected = scipy.signal.fftconvolve(a.double().numpy(), b.double().numpy())[:dry]
+    np.testing.assert_allclose(convolved(a, b).numpy(), expected, atol=1e-6)
 
 
 def test_a_room_keeps_the_power_and_does_not_delay():
     tape = speech()
     late = torch.cat([torch.zeros(200), synthetic_room(0.3, 8000, generator())])
-    found = in_rooms(tape, [late], torch.tensor([0, -1, 0]))
-    assert torch.equal(found.utterance(1), tape.utterance(1))
+    result = in_rooms(tape, [late], torch.tensor([0, -1, 0]))
+    assert torch.equal(result.utterance(1), tape.utterance(1))
     for number in (0, 2):
-        dry, wet = tape.utterance(number), found.utterance(number)
+        dry, wet = tape.utterance(number), result.utterance(number)
         assert float(wet.square().sum()) == pytest.approx(float(dry.square().sum()), rel=1e-4)
         lags = scipy.signal.correlate(wet.numpy(), dry.numpy())
         assert int(lags.argmax()) - (len(dry) - 1) == 0
@@ -130,16 +130,16 @@ def test_a_synthetic_room_falls_by_sixty_decibels_in_its_time():
 
 @pytest.mark.parametrize(("name", "slope"), [("white", 0.0), ("pink", -1.0), ("brown", -2.0)])
 def test_coloured_noises_have_their_spectra(name, slope):
-    made = synthetic_noise(name, 160000, 16000, generator()).numpy()
-    assert np.mean(made**2) == pytest.approx(0.01, rel=1e-3)
-    frequency, power = scipy.signal.welch(made, 16000, nperseg=4096)
+    noise = synthetic_noise(name, 160000, 16000, generator()).numpy()
+    assert np.mean(noise**2) == pytest.approx(0.01, rel=1e-3)
+    frequency, power = scipy.signal.welch(noise, 16000, nperseg=4096)
     chosen = (frequency > 60.0) & (frequency < 6000.0)
     assert np.polyfit(np.log(frequency[chosen]), np.log(power[chosen]), 1)[0] == pytest.approx(slope, abs=0.1)
 
 
 def test_hum_is_at_multiples_of_fifty_hertz_alone():
-    made = synthetic_noise("hum", 16000, 8000, generator()).numpy()
-    power = np.abs(np.fft.rfft(made)) ** 2
+    noise = synthetic_noise("hum", 16000, 8000, generator()).numpy()
+    power = np.abs(np.fft.rfft(noise)) ** 2
     on_the_lines = power[np.arange(0, len(power), 100)].sum()
     assert on_the_lines / power.sum() > 0.999
 

@@ -327,7 +327,7 @@ def test_a_guided_search_says_which_extra_it_needs(ntuples, tmp_path, monkeypatc
         (["--vary", "models.dan.domain.strength=0,1"], ("models has no 'dan'", "'dann'")),
         (["--vary", "models.network.domain.strength=0,1"], ("models.network.domain is not given",)),
         (["--vary", "trainig.epochs=1,2"], ("'trainig'", "'training'")),
-        (["--vary", "seed.first=1,2"], ("seed holds no keys of its own",)),
+        (["--vary", "seed.first=1,2"], ("seed has no keys",)),
         (["--vary", f"{STRENGTH}=0,-1"], (STRENGTH, "-1", "greater than or equal to 0")),
         (["--vary", f"{STRENGTH}=0,much"], (STRENGTH, "'much'")),
         (["--vary", f"{STRENGTH}=1,1"], ("listed twice",)),
