@@ -50,7 +50,7 @@ def timed(name: str, function: Callable[[], object], total: list[float]) -> None
     wall, start = time.perf_counter(), time.process_time()
     function()
     total.append(time.process_time() - start)
-    print(f"{name:58s} {total[-1]:7.2f} s ({time.perf_counter() - wall:.2f} s by the clock)", flush=True)
+    print(f"{name:58s} {total[-1]:7.2f} s ({time.perf_counter() - wall:.2f} s wall clock)", flush=True)
 
 
 DOMAINS = ("simulation", "alternative", "third")
@@ -89,7 +89,7 @@ def whole(options: argparse.Namespace) -> None:
             evaluate(judged, processes, lambda *_: None)
             wall, used = time.perf_counter() - start, time.process_time() - used
             own = f", {used:.1f} s of processor time" * (processes == 1)  # that of other processes is not measured here
-            print(f"whole evaluation, processes: {processes}: {wall:.1f} s by the clock{own}", flush=True)
+            print(f"whole evaluation, processes: {processes}: {wall:.1f} s wall clock{own}", flush=True)
 
 
 def main() -> None:

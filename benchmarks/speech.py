@@ -105,7 +105,7 @@ def training(utterances: int, repeats: int) -> None:
     share = statistics.median(m / t for m, t in zip(mixing, times, strict=True))
     print(f"an epoch of {frames} frames takes {statistics.median(times):.2f} s, new noise for it {share:.1%} of that")
     print(f"mixing and features: {tape.seconds / statistics.median(mixing):.0f} times real time")
-    print(f"by the clock, {EPOCHS} epochs of new noise over {EPOCHS} of fixed frames: {statistics.median(ratios):.2f}")
+    print(f"wall clock: {EPOCHS} epochs of new noise over {EPOCHS} of fixed frames: {statistics.median(ratios):.2f}")
 
 
 def main() -> None:

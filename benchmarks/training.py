@@ -186,9 +186,9 @@ def main() -> None:
     print(f"load {begin[0]:.1f} at the beginning, {result['load'][1]:.1f} at the end; {arguments.repeats} repeats")
     for name, value in result["ms"].items():
         print(f"{name:34s} {value:7.3f} ms {result['ratio'][name]:6.2f} of the floor")
-    print(f"kernels of this machine: {result['kernels']}; oneDNN passes a layer {result['gain']:.2f} times as fast")
+    print(f"kernels of this machine: {result['kernels']}; oneDNN computes a layer {result['gain']:.2f} times as fast")
     print(f"set-up before the first step {result['set_up_s']:.3f} s")
-    print(f"memory +{memory:.0f} MB; the table, which is there already, is {2 * ROWS * COLUMNS * 4 / 2**20:.0f} MB")
+    print(f"memory +{memory:.0f} MB; the table in memory has {2 * ROWS * COLUMNS * 4 / 2**20:.0f} MB")
     print(f"twice the rows: {result['doubling']:.3f} of twice the time")
     if arguments.json:
         arguments.json.write_text(json.dumps({**result, "all_ms": times}, indent=1))

@@ -2,10 +2,10 @@
 
     python analyses/images/results.py mnist_m.yaml [RUN ...] [--output plots/mnist_m/results.json]
 
-The rows of a long analysis may be trained in several runs, of configs that `include:` the analysis file and take models
-away. A row is taken from a run only if its images, pixels, seed and the whole section of the model are those of the
-analysis file, and from one run only. A row that no run has is kept from the output of an earlier time if its settings
-(of which the output holds a checksum) are still those of the analysis file; otherwise it is null, and says why.
+The rows of a long analysis may be trained in several runs, with configs that `include:` the analysis file and remove
+models. A row is taken from a run only if its images, pixels, seed and the complete section of the model are those of
+the analysis file, and from one run only. A row that is in no run is kept from an earlier output if its settings (the
+output has their checksum) are still those of the analysis file; otherwise it is null, with the reason.
 """
 
 from __future__ import annotations
@@ -30,34 +30,34 @@ SHARED = ("source", "target", "pixels", "seed")
 
 def images_config(path: Path | str) -> ImagesConfig:
     """An analysis file of images. Raises ConfigError for another kind."""
-    found = load_any(path)
-    if not isinstance(found, ImagesConfig):
-        raise ConfigError(f"{path}: is of kind {found.kind}, not images.")
-    return found
+    config = load_any(path)
+    if not isinstance(config, ImagesConfig):
+        raise ConfigError(f"{path}: is of kind {config.kind}, not images.")
+    return config
 
 
 def settings(model: ImageModelConfig) -> dict[str, Any]:
-    """All that its numbers depend on: not how many trainings went on side by side."""
-    said = model.model_dump()
-    del said["training"]["processes"]
-    return said
+    """All settings that the numbers depend on: not the number of parallel trainings."""
+    fields = model.model_dump()
+    del fields["training"]["processes"]
+    return fields
 
 
 def checksum(config: ImagesConfig, model: str) -> str:
-    """Of all that the numbers of a model depend on, but for how many trainings there are."""
-    shared = {key: said for key, said in config.model_dump(mode="json").items() if key in SHARED}
-    whole = json.dumps([shared, settings(config.models[model])], sort_keys=True)
-    return hashlib.sha256(whole.encode()).hexdigest()[:16]
+    """Checksum of all settings that the numbers of a model depend on, except the number of trainings."""
+    shared = {key: value for key, value in config.model_dump(mode="json").items() if key in SHARED}
+    content = json.dumps([shared, settings(config.models[model])], sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
 def rows_of(config: ImagesConfig, run: Path) -> dict[str, Any]:
-    """The rows of a run. Raises ConfigError if it is of other images, or trained a model in another way."""
-    own, metrics = images_config(run / "config.yaml"), run_directory.read_json(run / "metrics.json")
+    """The rows of a run. Raises ConfigError if it has other images, or other settings of a model."""
+    run_config, metrics = images_config(run / "config.yaml"), run_directory.read_json(run / "metrics.json")
     for key in SHARED:
-        if getattr(own, key) != getattr(config, key):
+        if getattr(run_config, key) != getattr(config, key):
             raise ConfigError(f"{run}: `{key}` is not that of the analysis file; train again.")
     rows = {}
-    for name, model in own.models.items():
+    for name, model in run_config.models.items():
         if name not in config.models or settings(model) != settings(config.models[name]):
             raise ConfigError(f"{run}: models.{name} is not that of the analysis file; train it again.")
         entry = metrics["models"][name]
@@ -82,37 +82,35 @@ def _same(config: ImagesConfig, name: str, row: dict[str, Any]) -> bool:
 def why_not(config: ImagesConfig) -> str:
     """Why a row has no number."""
     names = [name for side in (config.source, config.target) for name in needed(side.data)]
-    lacking = [name for name in dict.fromkeys(names) if download.find(name) is None]
-    return f"not run yet: {', '.join(lacking)} could not be had" if lacking else "not run yet"
+    missing = [name for name in dict.fromkeys(names) if download.find(name) is None]
+    return f"not run yet: {', '.join(missing)} not available" if missing else "not run yet"
 
 
 def needed(data: str) -> Sequence[str]:
-    """The published data sets that a `data:` of an analysis file is made of; none for a folder of the user's."""
+    """The published data sets that `data:` of an analysis file needs; none for a folder of the user."""
     return () if data == "folders" else download.parts_of(data)
 
 
 def gathered(config: ImagesConfig, runs: Sequence[Path], output: Path | None = None) -> dict[str, Any]:
-    """Everything that the table says, with the rows that an earlier `output` has. Raises ConfigError if a row is in two
-    runs.
-    """
+    """The complete table, with rows of an earlier `output`. Raises ConfigError if a row is in two runs."""
     rows: dict[str, Any] = {}
     for run in runs:
-        found = rows_of(config, run)
-        twice = sorted(rows.keys() & found.keys())
-        if twice:
-            raise ConfigError(f"{run}: {', '.join(twice)} is in an earlier run too; name one of the two.")
-        rows |= found
+        new_rows = rows_of(config, run)
+        repeated = sorted(rows.keys() & new_rows.keys())
+        if repeated:
+            raise ConfigError(f"{run}: {', '.join(repeated)} is in an earlier run too; give one of the two.")
+        rows |= new_rows
     rows = earlier_rows(config, output) | rows
     missing = {"value": None, "why": why_not(config)}
-    told = protocol(config)
-    del told["trainings_per_model"]  # each row says its own
+    common = protocol(config)
+    del common["trainings_per_model"]  # each row has its own
     return {
         "name": config.name,
         "source": config.source.data,
         "target": config.target.data,
-        "protocol": told,
+        "protocol": common,
         "models": {name: rows.get(name, {"accuracy": {"target": missing}}) for name in config.models},
-        "published": [one.model_dump() for one in config.evaluation.published],
+        "published": [published.model_dump() for published in config.evaluation.published],
     }
 
 
@@ -134,14 +132,14 @@ def main() -> int:
     parser.add_argument("--output", type=Path)
     arguments = parser.parse_args()
     try:
-        found = gathered(images_config(arguments.config), arguments.runs, arguments.output)
+        table = gathered(images_config(arguments.config), arguments.runs, arguments.output)
     except HepdaError as error:
         print(f"results.py: {error}", file=sys.stderr)
         return 2
-    for name, row in found["models"].items():
+    for name, row in table["models"].items():
         print(line(name, row))
     if arguments.output is not None:
-        run_directory.write_json(arguments.output, found)
+        run_directory.write_json(arguments.output, table)
     return 0
 
 

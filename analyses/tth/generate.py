@@ -1,13 +1,13 @@
-"""The ntuples of the ttH(bb) example: the physics, on one page, to be read and argued with.
+"""The ntuples of the ttH(bb) example: all of the physics in one file.
 
 pp at 13 TeV, lepton (e, mu) + jets: ttH with H -> bb, and tt + jets. Pythia 8 makes the hard process, shower and
 hadrons; anti-kt R = 0.4 jets by fastjet; a parametrised detector measures them. `hepda generate` calls
 `generate_chunk` on several processes; the same seed gives the same events.
 
-    hepda generate --config analyses/tth/generate.py            the shipped ntuples again
+    hepda generate --config analyses/tth/generate.py            the ntuples of the example
     hepda generate --config analyses/tth/generate.py --samples ttjets --scale 4     four times the events
 
-The README of this folder says why the settings are what they are, and what the reckoning of statistical power is.
+The README of this folder explains the choice of the settings and the sensitivity.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ ParticleDecays:tau0Max = 10
 TT = "Top:gg2ttbar = on\nTop:qqbar2ttbar = on"
 TTH = "HiggsSM:gg2Httbar = on\nHiggsSM:qqbar2Httbar = on\n25:onMode = off\n25:onIfAny = 5"
 
-# Multiple interactions are not interleaved with the shower but overlaid (UNDERLYING), six times faster; see `overlay`.
+# Multiple interactions are overlaid (UNDERLYING), not interleaved with the shower: six times faster; see `overlay`.
 SHOWER = "PartonLevel:MPI = off\n"
 NOMINAL = SHOWER + "Tune:pp = 14"  # Monash 2013; the space-like shower fills the phase space ("power shower")
 ALTERNATIVE = (
@@ -82,14 +82,14 @@ C_EFFICIENCY = np.array([0.38, 0.19, 0.10, 0.045])
 LIGHT_EFFICIENCY = np.array([0.036, 0.0090, 0.0029, 0.0008])
 TAGGED = 2  # "b-tagged" in the preselection: passes the 77 % working point
 LEPTON_PT, LEPTON_ETA, JET_PT, JET_ETA, MIN_JETS, MIN_TAGS = 27.0, 2.5, 25.0, 2.5, 5, 2
-FILTER_PT = 10.0  # GeV, of the extra b quark that the b-filtered samples ask for
-ENRICHED = 0.25  # share of the simulated events that are drawn with one b tag more than the preselection asks
+FILTER_PT = 10.0  # GeV, of the extra b quark that the b-filtered samples require
+ENRICHED = 0.25  # share of the simulated events with one b tag more than the preselection requires
 NEGATIVE_SHARE = 0.12  # of the generated events, as an NLO generator would have
 
 
 @dataclass(frozen=True)
 class Detector:
-    """What the measurement does to a jet; `nature` differs from the simulation in every entry."""
+    """Response of the detector to a jet; `nature` differs from the simulation in every entry."""
 
     jet_scale: float = 1.0
     jet_resolution: float = 1.0
@@ -113,7 +113,7 @@ class Detector:
 
 SIMULATION = Detector()
 REALITY = Detector(jet_scale=1.02, jet_resolution=1.10, b_efficiency=0.95, light_mistag=1.20, pileup=34.0)
-# Scale factors that the experiment measured, and their errors: near the truth (0.95, 0.95, 1.20), not on it.
+# Measured scale factors and their errors: close to the truth (0.95, 0.95, 1.20), but not equal to it.
 SCALE_FACTORS = {5: (0.97, 0.02), 4: (0.97, 0.06), 0: (1.15, 0.10)}
 
 
@@ -135,7 +135,7 @@ def _spec(
     )
 
 
-# Generated events of each sample; how many are selected stands in the README.
+# Generated events of each sample; the README has the numbers of selected events.
 SAMPLES: dict[str, SampleSpec] = {
     "ttjets_alt": _spec("tt", ALTERNATIVE, 285_000),
     "ttjets": _spec("tt", NOMINAL, 220_000),
@@ -158,12 +158,12 @@ FILES = {
     "ttH_third": ("ttH_third",),
 }
 LUMINOSITY = 0.6  # of the pseudo-data, 1/fb
-SIGNAL_SCALE = 30.0  # ttH in the pseudo-data in units of the Standard Model: stands in every figure and table
+SIGNAL_SCALE = 30.0  # ttH in the pseudo-data in units of the Standard Model: stated in every figure and table
 
 
 # --- Hadrons -> jets, lepton, neutrinos ------------------------------------------------------------------------------
 def pythia(settings: str, seed: int, hook: Any = None) -> Any:
-    """A generator ready to run; a setting that Pythia does not know is an error, not a warning."""
+    """An initialised generator; a setting that Pythia does not know is an error, not a warning."""
     generator = pythia8mc.Pythia("", False)
     fixed = f"Print:quiet = on\nRandom:setSeed = on\nRandom:seed = {seed}"
     for line in f"{fixed}\n{settings}".splitlines():
@@ -210,7 +210,7 @@ def particle_level(events: ak.Array, underlying: ak.Array) -> dict[str, ak.Array
     born = kinematics(particles[((code == 11) | (code == 13)) & (mother == 24)])[:, 0]
     final = kinematics(particles[particles.status > 0])
     neutrino = (abs(final.id) == 12) | (abs(final.id) == 14) | (abs(final.id) == 16)
-    # The W's lepton after photon radiation: the hardest final one of its kind beside where it was born.
+    # The lepton of the W after photon radiation: the hardest final-state one of its kind near the original direction.
     candidate = ak.where((final.id == born.id) & (distance(final, born) < 0.3), final.pt, -1.0)
     bare = ak.flatten(final[ak.from_regular(ak.drop_none(ak.argmax(candidate, axis=1, keepdims=True)))])
     dressing = ((final.id == 22) & (distance(final, bare) < 0.1)) | (
@@ -231,7 +231,7 @@ def particle_level(events: ak.Array, underlying: ak.Array) -> dict[str, ak.Array
     has_b = near(jets, hadrons[contains(hadrons.id, 5)])
     has_c = near(jets, hadrons[contains(hadrons.id, 4)])
     jets["flavour"] = ak.where(has_b, 5, ak.where(has_c, 4, 0))
-    # Quarks from a top, a W or the Higgs are expected; the heavy flavour beside them is "extra".
+    # Quarks from a top, a W or the Higgs are expected; other heavy flavour is "extra".
     quarks = kinematics(particles[(code <= 5) & ((mother == 6) | (mother == 24) | (mother == 25))])
     jets["extra"] = ~near(jets, quarks) & (jets.pt > 20.0)
     extra_quark = (code == 5) & (mother != 5) & (mother != 6) & (mother != 25)
@@ -291,7 +291,7 @@ def draw_tags(probability: np.ndarray, minimum: np.ndarray, rng: np.random.Gener
 
 
 def tag(efficiency: np.ndarray, valid: np.ndarray, simulated: bool, rng: np.random.Generator) -> tuple[Any, Any]:
-    """Tag bins [n, jets] and tag_weight [n]: the weight that makes up for drawing only events with enough tags.
+    """Tag bins [n, jets] and tag_weight [n]: the weight that corrects for drawing only events with enough tags.
 
     Simulation: every event is drawn with at least MIN_TAGS tags, a share ENRICHED with at least one more, and
     tag_weight = p/q is the chance of the outcome over the chance that it was drawn with (so no event is lost
@@ -312,7 +312,7 @@ def tag(efficiency: np.ndarray, valid: np.ndarray, simulated: bool, rng: np.rand
 
 
 def scale_factor(bins: np.ndarray, efficiency: np.ndarray, flavour: np.ndarray, shift: float) -> np.ndarray:
-    """Weight of one jet that brings its tag efficiency to the measured one: SF if tagged, (1 - SF e)/(1 - e) if not."""
+    """Weight of a jet that corrects its tag efficiency to the measured one: SF if tagged, (1 - SF e)/(1 - e) if not."""
     table = {f: central + shift * error for f, (central, error) in SCALE_FACTORS.items()}
     sf = np.select([flavour == 5, flavour == 4], [table[5], table[4]], table[0])
     loosest = efficiency[:, 0]
@@ -320,12 +320,12 @@ def scale_factor(bins: np.ndarray, efficiency: np.ndarray, flavour: np.ndarray, 
 
 
 def pileup_weight(pileup: np.ndarray, data_mean: float) -> np.ndarray:
-    """Ratio of the Poisson laws of the pile-up in data and in simulation."""
+    """Ratio of the Poisson distributions of the pile-up in data and in simulation."""
     return np.exp(SIMULATION.pileup - data_mean) * (data_mean / SIMULATION.pileup) ** pileup
 
 
 def measured_jets(level: dict[str, ak.Array], detector: Detector, pileup: np.ndarray, rng: np.random.Generator) -> Any:
-    """All jets with their true pt, the measured one, and the shift that the uncertainty of the energy scale allows."""
+    """All jets with their true pt, the measured one, and the shift from the uncertainty of the energy scale."""
     jets = level["jets"]
     count, true = ak.to_numpy(ak.num(jets)), ak.to_numpy(ak.flatten(jets.pt))
     width = detector.resolution(true, np.repeat(pileup, count))
@@ -425,7 +425,7 @@ def variations(
 
 # --- One chunk -------------------------------------------------------------------------------------------------------
 class Filter(pythia8mc.UserHooks):
-    """Ends an event early that cannot be selected, and counts it as generated."""
+    """Stop the generation of events that cannot be selected, and count them as generated."""
 
     def __init__(self, b_filter: bool) -> None:
         super().__init__()
@@ -437,17 +437,17 @@ class Filter(pythia8mc.UserHooks):
         return True
 
     def doVetoProcessLevel(self, process: Any) -> bool:  # noqa: N802
-        """True where the lepton of the hard process is far from passing, whatever the recoil adds."""
+        """True if the lepton of the hard process is too soft or too forward to pass after any recoil."""
         self.tried += 1
         lepton = next(p for p in reversed(list(process)) if p.idAbs() in (11, 13))
         return not (lepton.pT() > 18.0 and abs(lepton.eta()) < LEPTON_ETA + 0.25)
 
     def canVetoPartonLevel(self) -> bool:  # noqa: N802
-        """Only samples with `b_filter` are looked at after the shower."""
+        """Only samples with `b_filter` are checked after the shower."""
         return self.b_filter
 
     def doVetoPartonLevel(self, event: Any) -> bool:  # noqa: N802
-        """True where the shower made no extra b quark; looser than FILTER_PT, which is applied to the record."""
+        """True if the shower made no extra b quark; looser than FILTER_PT, which is applied to the event record."""
         return not any(
             p.idAbs() == 5 and p.pT() > 0.9 * FILTER_PT and event[p.mother1()].idAbs() not in (5, 6, 25) for p in event
         )
@@ -463,7 +463,7 @@ def soft_collisions(settings: str, seed: int = 99, size: int = 2000) -> ak.Array
 
 
 def overlay(settings: str, events: int, rng: np.random.Generator) -> ak.Array:
-    """An underlying event for each event: drawn from the pool, turned about the beam, mirrored or not."""
+    """An underlying event for each event: drawn from the pool, rotated about the beam, mirrored or not."""
     pool = soft_collisions(settings)
     drawn = pool[rng.integers(len(pool), size=events)]
     side = rng.choice([-1.0, 1.0], events)
@@ -486,10 +486,10 @@ def generate_chunk(spec: SampleSpec, seed: int) -> Chunk:
         )
         while hook.tried < spec.chunk // 2:
             before = hook.tried
-            # Pythia counts events that pass the filter, so ask for as many as are expected of the rest.
+            # Pythia counts events that pass the filter, so request as many as are expected of the rest.
             batch = generator.nextBatch(max(10, min(500, int(passing * (spec.chunk // 2 - before)))))
             tried = hook.tried - before
-            # Signs as an NLO generator's: independent of the kinematics, so that every mean is kept.
+            # Signs as in an NLO generator, but independent of the kinematics, so that every mean is unchanged.
             sign = np.where(rng.random(tried) < NEGATIVE_SHARE, -1.0, 1.0) / (1 - 2 * NEGATIVE_SHARE)
             sum_of_weights += float(sign.sum())
             generated += tried
@@ -516,14 +516,14 @@ def stitch(inclusive: Chunk, filtered: Chunk | None) -> Chunk:
         weight = np.concatenate([np.where(flags, share, 1.0), np.full(len(filtered.columns["extra_b"]), share)])
         columns = {name: ak.concatenate([values, filtered.columns[name]]) for name, values in columns.items()}
     columns["stitch_weight"] = weight
-    # Filtered events are spread among the others, so that a file read in part is a fair part.
+    # Filtered events are distributed among the others, so that a part of a file is representative.
     order = np.random.default_rng(17).permutation(len(weight))
     columns = {name: values[order] for name, values in columns.items()}
     return Chunk(columns=columns, generated=inclusive.generated, sum_of_weights=inclusive.sum_of_weights)
 
 
 def mix(background: Chunk, signal: Chunk, seed: int) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Pseudo-data and their truth: each event is kept with the chance that LUMINOSITY gives it."""
+    """Pseudo-data and their truth: each event is kept with the probability that corresponds to LUMINOSITY."""
     rng = np.random.default_rng(seed)
     kept = []
     for chunk, expected in ((background, XS_TT), (signal, XS_TTH * SIGNAL_SCALE)):
@@ -539,7 +539,7 @@ def mix(background: Chunk, signal: Chunk, seed: int) -> tuple[dict[str, Any], di
 
 
 def assemble(samples: dict[str, Chunk]) -> dict[str, tuple[dict[str, Any], dict[str, Any]]]:
-    """The files: name -> (branches of `events`, the one entry of `metadata`); only those whose samples are there."""
+    """The files: name -> (branches of `events`, the one entry of `metadata`); only those whose samples exist."""
     files = {}
     for name, parts in FILES.items():
         if parts[0] in samples:

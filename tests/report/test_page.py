@@ -244,7 +244,7 @@ def test_sections_stand_in_the_order_of_the_questions(metrics: dict[str, Any], t
 def test_a_section_without_anything_is_left_out(tmp_path: Path) -> None:
     page, _ = read(write_report(tmp_path / "report.html", {"name": "empty", "models": {}}))
     assert re.findall(r'<section id="(\w+)">', page) == ["missing", "details"]
-    assert "Nothing: every number" in page
+    assert "No number is missing" in page
 
 
 def test_a_table_of_dashes_is_left_out_and_its_reason_is_not(metrics: dict[str, Any], tmp_path: Path) -> None:
@@ -396,7 +396,7 @@ def test_cautions_stand_in_their_section_and_the_summary_points_there(metrics: d
     summary, guards = (
         page[page.index(f'<section id="{key}">') :].split("</section>")[0] for key in ("summary", "guards")
     )
-    assert "1 more warning stands under “What could deceive?”" in summary
+    assert "1 more warning under “What could deceive?”" in summary
     assert "Label shift: &lt;b&gt;signal&lt;/b&gt;" in guards
     assert "WARNING: most of what fell" in summary
 
