@@ -97,6 +97,25 @@ def fit_mu(signal, background, observed, relative_error, scale_error):
     return best[0], nll(best)
 
 
+def profiled(mu, signal, background, observed, relative_error, scale_error):
+    """-2 ln L at its best scale and factors for a given mu, each found by a search along a line."""
+    from scipy.optimize import minimize_scalar
+
+    def in_bin(s, b, n, d, scale):
+        def value(gamma):
+            rate = gamma * (mu * s + scale * b)
+            constraint = ((gamma - 1) / d) ** 2 if d > 0 else 0.0
+            return 2 * (rate - n + n * np.log(n / rate)) + constraint
+
+        return minimize_scalar(value, bounds=(0.01, 3), options={"xatol": 1e-9}).fun if d > 0 else value(1.0)
+
+    def at(scale):
+        total = sum(in_bin(*bin, scale) for bin in zip(signal, background, observed, relative_error, strict=True))
+        return total + (((scale - 1) / scale_error) ** 2 if scale_error else 0.0)
+
+    return minimize_scalar(at, bounds=(0.3, 3), options={"xatol": 1e-9}).fun if scale_error != 0 else at(1.0)
+
+
 def cvm(score, variable, window=200, step=50):
     """The CvM distance of the LHCb challenge "Flavours of Physics": every window, every event, no weights."""
     order = np.argsort(np.argsort(score[np.argsort(variable)]))
