@@ -22,8 +22,8 @@ def data_list() -> None:
 def data_fetch(names: Annotated[list[str], typer.Argument(help="Names of `hepda data list`.")]) -> None:
     """Download data sets that are not here; an interrupted download goes on, a wrong checksum is refused.
 
-    Data sets that are here are compared with their checksums. Downloads are kept in the folder HEPDA_DATASETS, or in the
-    user's cache folder; folders in HEPDA_DATA are searched first.
+    Data sets that are here are compared with their checksums. Downloads are kept in the folder HEPDA_DATASETS (or in
+    the user's cache folder); folders in HEPDA_DATA are searched first.
     """
     from hepda.datasets import download
     from hepda.runtime.console import Bars

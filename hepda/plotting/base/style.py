@@ -68,7 +68,6 @@ DOMAIN_COLOURS = {
 }
 # Fills of a stack: none of them is the colour of an alternative's line that is drawn over them.
 FILLS = ("#3f90da", "#92dadb", "#717581", "#b9ac70", "#a96b59", "#94a4a2", "#ffa90e")
-GREY = "#717581"
 
 _CMS: Mapping[str, Any] = mplhep.style.CMS
 STYLE: Any = {
