@@ -5,34 +5,23 @@ from __future__ import annotations
 import numpy as np
 
 from hepda.config import AnalysisConfig, NetworkConfig
-from hepda.errors import ConfigError
-from hepda.events.expressions.columns import Column
-from hepda.events.expressions.evaluator import Evaluator
-from hepda.events.expressions.parser import parse
+from hepda.events.domains.hidden_scores import hidden_scores
 from hepda.events.table.feature_table import FeatureTable
 
 BLINDED = "blinded: `evaluation.blind` hides scores of these data, so no number is taken from them"
 
 
 def hidden_range(config: AnalysisConfig) -> tuple[float, float] | None:
-    """Return the range (low, high) of the score in which data are hidden; None without blinding, or without data.
+    """Return the range low <= score < high in which data are hidden; None without blinding, or without data.
 
     Raises:
-        ConfigError: the condition is not one range of the score.
+        ConfigError: the condition is not one range of the score (`hidden_scores`).
 
     """
     if config.evaluation.blind is None:
         return None
-    score = np.linspace(0.0, 1.0, 10_001)
-    expression = parse(config.evaluation.blind, "evaluation.blind")
-    hidden = np.flatnonzero(Evaluator({"score": Column(score)}, {}, len(score)).condition(expression))
-    if len(hidden) == 0 or not any(sample.is_data for sample in config.samples.values()):
-        return None
-    if len(hidden) != hidden[-1] - hidden[0] + 1:
-        raise ConfigError(
-            f"evaluation.blind: {config.evaluation.blind!r} hides more than one range of the score; give one"
-        )
-    return float(score[hidden[0]]), float(score[hidden[-1]]) if hidden[-1] < len(score) - 1 else np.inf
+    hidden = hidden_scores(config.evaluation.blind)
+    return hidden if any(sample.is_data for sample in config.samples.values()) else None
 
 
 def uncontrolled(config: AnalysisConfig) -> list[str]:

@@ -108,7 +108,9 @@ def test_data_are_hidden_until_the_config_says_otherwise(loaded):
     silent_config = path.with_name("silent.yaml")
     silent_config.write_text(yaml.safe_dump(told))
     config = load_config(silent_config)
-    assert hidden_range(config) == (0.5001, np.inf) and any("Data are hidden" in note for note in steps.notes(config))
+    assert hidden_range(config) == (np.nextafter(0.5, 1), np.inf) and any(
+        "Data are hidden" in note for note in steps.notes(config)
+    )
     assert hidden_range(load_config(silent_config, ["evaluation.blind=null"])) is None
     without = load_config(silent_config, ["samples.data=null", "evaluation.bias.between=[simulation, alternative]"])
     assert hidden_range(without) is None and steps.notes(without) == []
