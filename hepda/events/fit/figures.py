@@ -21,7 +21,7 @@ def label_of(config: AnalysisConfig, status: str) -> Label:
     """Return the line above the axes, which states the scale of signals that have one."""
     scales = {s.scale for s in config.samples.values() if s.class_ == "signal" and s.scale != 1}
     note = "signal × " + ", ".join(f"{scale:g}" for scale in sorted(scales)) if scales else ""
-    return Label(status, luminosity=config.luminosity, note=note)
+    return Label(status, luminosity=config.luminosity_label or config.luminosity, note=note)
 
 
 def model_drawings(config: AnalysisConfig, model: str, main: MainFit) -> Iterator[Drawing]:

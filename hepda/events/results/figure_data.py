@@ -86,7 +86,8 @@ class FigureData:
         if scales:
             said.append("signal × " + ", ".join(f"{scale:g}" for scale in sorted(scales)))
         status = "Pseudo-data" if data and self.has_data else "Simulation"
-        return style.Label(status, luminosity=self.config.luminosity, note=", ".join(said))
+        luminosity = self.config.luminosity_label or self.config.luminosity
+        return style.Label(status, luminosity=luminosity, note=", ".join(said))
 
     def stack(self, values: Array) -> list[features.FeatureSample]:
         """Return the samples of the source as a stack, background first."""

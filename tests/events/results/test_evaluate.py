@@ -163,6 +163,13 @@ def test_titles_hold_no_mathematics_that_a_page_cannot_set(loaded, shown):
     assert titles == {"features_overview": "All inputs", "feature_ht": "ht", "feature_met": "Missing"}
 
 
+def test_figures_write_the_luminosity_as_the_config_says(loaded, shown):
+    number = scene(judged(loaded), shown[1]).label()
+    text = scene(judged(loaded, "luminosity_label=45 nb$^{-1}$"), shown[1]).label()
+    assert number.right.startswith("√s = 13 TeV, ") and "fb" in number.right
+    assert text.right == "√s = 13 TeV, 45 nb$^{-1}$"
+
+
 def test_no_figure_depends_on_data_that_are_blinded(blind, loaded):
     asked, numbers = blind
     of_data = asked.table.of_domain("data")
