@@ -34,7 +34,6 @@ import numpy as np
 import uproot
 import yaml
 
-
 FILE = 1_000_000
 CHUNK = 50_000
 COLUMNS = 30

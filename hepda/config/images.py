@@ -19,8 +19,6 @@ DATA = (
     "shifted_digits", "folders",
 )  # fmt: skip
 """Data sets that `hepda.images.sets` loads."""
-ENCODERS = ("paper-mnist", "paper-svhn", "paper-signs", "small", "resnet50")
-AUGMENTATIONS = ("shift", "affine", "contrast", "colour", "noise", "blur", "cutout", "invert")
 
 Augmentation = Literal["shift", "affine", "contrast", "colour", "noise", "blur", "cutout", "invert"]
 

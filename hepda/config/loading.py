@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -338,8 +337,3 @@ def _message(item: dict[str, Any]) -> str:
         return f"{shown} is not allowed as a name; use letters, digits and underscores."
     message = str(item["msg"])
     return f"{message[:1].lower()}{message[1:]}, not {shown}."
-
-
-def to_json_schema_text() -> str:
-    """Return the JSON schema as text, for `hepda schema`."""
-    return json.dumps(json_schema(), indent=2)

@@ -14,7 +14,6 @@ from hepda.config.problems import duplicates, given, unknown
 from hepda.config.section import Count, Epochs, Fraction, Name, Positive, Section, Width, Widths
 
 Decibels = Annotated[float, Field(ge=-40.0, le=80.0)]
-Names = Annotated[tuple[Name, ...], Field(strict=False)]
 Part = Literal["clean", "noisy", "target"]
 Factor = Annotated[float, Field(ge=0.25, le=4.0)]
 Seconds = Annotated[float, Field(gt=0.0, le=30.0)]
@@ -206,8 +205,6 @@ class SpeechModelConfig(Section):
     """Width of the encoder's output, except for `feedforward`."""
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.2
     """Share of the units that are set to zero in a step."""
-    senone_head: Widths = ()
-    """Hidden widths of the senone head; empty: one linear layer."""
     train_on: Annotated[tuple[Part, ...], Field(strict=False, min_length=1)] = ("noisy",)
     """Recordings whose words the senone head learns: `clean` and `noisy` are the labelled recordings without and with
     noise; `target` the unlabelled ones in noise: the ceiling, with words that no adaptation uses."""
@@ -306,7 +303,6 @@ def _models(config: SpeechConfig) -> Iterator[str]:
         yield from duplicates(f"{path}.train_on", model.train_on)
         inputs = config.frames.bands * config.frames.context.steps
         yield from too_large(f"{path}.layers", (inputs, *model.layers, model.features))
-        yield from too_large(f"{path}.senone_head", (model.features, *model.senone_head))
         if model.domain is not None:
             yield from _domain(f"{path}.domain", model, config)
         if "target" in model.train_on and config.split.unlabelled == 0.0:

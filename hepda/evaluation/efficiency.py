@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hepda.evaluation.arrays import WeightedScores, bin_edges, bin_index, by_class, effective, sample, vector
+from hepda.evaluation.arrays import bin_edges, bin_index, by_class, effective, sample, vector
 from hepda.evaluation.results import EfficiencyCurve, FloatArray, WorkingPoint
 
 _ONE_SIGMA = 0.6827
@@ -71,19 +69,16 @@ def cut_at_efficiency(score: ArrayLike, weight: ArrayLike | None, efficiency: fl
         DataError: the sample is not usable (see `sample`).
 
     """
-    return _cut(sample(score, weight, "the sample that fixes the cut"), efficiency)
-
-
-def _cut(events: WeightedScores, efficiency: float) -> float:
+    events = sample(score, weight, "the sample that fixes the cut")
     if not 0 < efficiency <= 1:
         raise ValueError(f"an efficiency lies in (0, 1], not at {efficiency}")
     order = np.argsort(events.score)[::-1]
-    score = events.score[order]
+    ordered = events.score[order]
     total = np.cumsum(events.weight[order])
-    last = np.append(np.flatnonzero(np.diff(score)), len(score) - 1)  # last event of each group of ties
+    last = np.append(np.flatnonzero(np.diff(ordered)), len(ordered) - 1)  # last event of each group of ties
     # The relative tolerance prevents the rounding of the sum from loosening the cut by an event.
     reached = np.flatnonzero(total[last] >= efficiency * total[-1] * (1 - 1e-12))
-    return float(score[last[reached[0]]])
+    return float(ordered[last[reached[0]]])
 
 
 def working_point(score: ArrayLike, label: ArrayLike, weight: ArrayLike | None, cut: float) -> WorkingPoint:
@@ -100,10 +95,6 @@ def working_point(score: ArrayLike, label: ArrayLike, weight: ArrayLike | None, 
 
     """
     signal, background = by_class(score, label, weight)
-    return _working_point(signal, background, cut)
-
-
-def _working_point(signal: WeightedScores, background: WeightedScores, cut: float) -> WorkingPoint:
     kept, kept_error = _efficiency(signal.score >= cut, signal.weight)
     faked, faked_error = _efficiency(background.score >= cut, background.weight)
     point = (float(cut), kept, kept_error, faked, faked_error)
@@ -114,17 +105,6 @@ def _working_point(signal: WeightedScores, background: WeightedScores, cut: floa
     if faked <= 0:
         return WorkingPoint(*point, None, None, f"background efficiency {faked:.3g} at the cut: no rejection")
     return WorkingPoint(*point, 1 / faked, faked_error / faked**2)
-
-
-def working_points(
-    score: ArrayLike,
-    label: ArrayLike,
-    weight: ArrayLike | None = None,
-    efficiencies: Sequence[float] = (0.1, 0.2, 0.3, 0.5, 0.7),
-) -> tuple[WorkingPoint, ...]:
-    """Return the working points at given signal efficiencies, measured on the signal of this sample."""
-    signal, background = by_class(score, label, weight)
-    return tuple(_working_point(signal, background, _cut(signal, e)) for e in efficiencies)
 
 
 def efficiency_curve(

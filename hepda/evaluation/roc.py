@@ -105,35 +105,6 @@ def rocs(
     return result
 
 
-def auc_intervals(
-    scores: Mapping[str, ArrayLike],
-    label: ArrayLike,
-    weight: ArrayLike | None = None,
-    *,
-    replicas: int = 200,
-    seed: int = 0,
-    level: float = 0.6827,
-) -> dict[str, Interval]:
-    """Return the AUC of each model with its bootstrap interval; arguments and errors as in `rocs`."""
-    found = _Areas.draw(scores, label, weight, replicas, seed, level)
-    return {model: found.interval(model) for model in scores}
-
-
-def auc_differences(
-    scores: Mapping[str, ArrayLike],
-    reference: str,
-    label: ArrayLike,
-    weight: ArrayLike | None = None,
-    *,
-    replicas: int = 200,
-    seed: int = 0,
-    level: float = 0.6827,
-) -> dict[str, Interval]:
-    """Return the AUC of each model minus that of the model `reference`, with an interval from paired replicas."""
-    found = _Areas.draw(scores, label, weight, replicas, seed, level)
-    return {model: found.difference(model, reference) for model in scores if model != reference}
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class _Areas:
     """The AUC of each model: exact, from bins, and its replicas, which are the same for all models."""
@@ -154,21 +125,20 @@ class _Areas:
         replicas: int,
         seed: int,
         level: float,
-        grid: FloatArray | None = None,
+        grid: FloatArray,
     ) -> _Areas:
-        """Resample all events; without a grid there are no curves."""
+        """Resample all events."""
         check_bootstrap(replicas, level)
         binned, weights = _bin_models(scores, label, weight)
         areas = {m: np.full(replicas, np.nan) for m in scores}
-        curves = {m: np.full((replicas, 0 if grid is None else len(grid)), np.nan) for m in scores}
+        curves = {m: np.full((replicas, len(grid)), np.nan) for m in scores}
         for r, count in enumerate(poisson_counts(len(weights), replicas, seed)):
             drawn = weights * count
             for model, bins in binned.items():
                 background, signal = bins.sums(drawn)
                 if signal.sum() > 0 and background.sum() > 0:
                     areas[model][r] = area(signal, background)
-                    if grid is not None:
-                        curves[model][r] = _background_at(grid, signal, background)
+                    curves[model][r] = _background_at(grid, signal, background)
         sums = {m: b.sums(weights) for m, b in binned.items()}
         centre = {m: area(signal, background) for m, (background, signal) in sums.items()}
         exact = {m: auc(s, label, weight) for m, s in scores.items()}

@@ -38,7 +38,9 @@ def asimov(signal: ArrayLike, background: ArrayLike, uncertainty: ArrayLike = 0.
         ValueError: sigma_b is negative.
 
     """
-    s, b, sigma = _broadcast(signal, background, uncertainty)
+    s, b, sigma = np.broadcast_arrays(*(np.asarray(v, dtype=np.float64) for v in (signal, background, uncertainty)))
+    if np.any(sigma < 0):
+        raise ValueError("an uncertainty of the background is never negative")
     valid = (s >= 0) & (b > 0)
     safe_s, safe_b = np.where(valid, s, 0.0), np.where(valid, b, 1.0)
     x, k = safe_s / safe_b, sigma * (sigma / safe_b)
@@ -49,45 +51,6 @@ def asimov(signal: ArrayLike, background: ArrayLike, uncertainty: ArrayLike = 0.
     z = np.sqrt(2 * safe_b * np.maximum(np.where(u < _SMALL, near, far), 0.0))
     z = np.where(b == 0, np.where((sigma == 0) & (s > 0), np.inf, 0.0), z)
     return np.asarray(np.where((s < 0) | (b < 0), np.nan, z), dtype=np.float64)
-
-
-def ams1(signal: ArrayLike, background: ArrayLike, uncertainty: ArrayLike = 0.0) -> FloatArray:
-    """Return AMS1, the figure of merit of Louppe, Kagan, Cranmer (arXiv:1611.01046, released code); broadcasts.
-
-    AMS1^2 = 2 [(s + b) ln((s + b) / b0) - s - b + b0] + (b - b0)^2 / v,
-    b0 = [b - v + sqrt((b - v)^2 + 4 (s + b) v)] / 2, v = sigma_b^2.
-
-    It is the Asimov significance of the same counting experiment with a Gaussian constraint of fixed width
-    sigma_b in place of the Poisson control region of `asimov`; b0 is the background fitted without signal.
-    Both are s / sqrt(b + v) for s << b and (s + b) ln(1 + s / b) - s at v = 0, where the form above is 0 / 0.
-    Elsewhere AMS1 is larger, because a gamma constraint has the longer upper tail.
-    With q = 2 s / [b + v + sqrt((b + v)^2 + 4 s v)], b0 = b + q v exactly, and
-    AMS1^2 = 2 b0 [(1 + q) ln(1 + q) - q] + v q^2, which has no singular point. NaN, 0 and inf as in
-    `asimov`, except that at b = 0 with sigma_b > 0 it is finite.
-
-    Args:
-        signal: expected signal events s.
-        background: expected background events b.
-        uncertainty: absolute uncertainty sigma_b of the background.
-
-    """
-    s, b, sigma = _broadcast(signal, background, uncertainty)
-    v = sigma * sigma
-    valid = (s >= 0) & (b >= 0)
-    s_, b_ = np.where(valid, s, 0.0), np.where(valid, b, 1.0)
-    root = b_ + v + np.sqrt((b_ + v) ** 2 + 4 * s_ * v)
-    q = 2 * s_ / np.where(root > 0, root, 1.0)
-    poisson = np.where(q < _SMALL, q * q - (1 + q) * _h(q), (1 + q) * np.log1p(q) - q)
-    z = np.sqrt(2 * (b_ + q * v) * poisson + v * q * q)
-    z = np.where((b == 0) & (sigma == 0), np.where(s > 0, np.inf, 0.0), z)
-    return np.asarray(np.where(valid, z, np.nan), dtype=np.float64)
-
-
-def _broadcast(*values: ArrayLike) -> tuple[FloatArray, FloatArray, FloatArray]:
-    s, b, sigma = np.broadcast_arrays(*(np.asarray(v, dtype=np.float64) for v in values))
-    if np.any(sigma < 0):
-        raise ValueError("an uncertainty of the background is never negative")
-    return s, b, sigma
 
 
 def _h(t: FloatArray) -> FloatArray:

@@ -108,4 +108,4 @@ def _adapted_to(config: AnalysisConfig, section: ModelConfig) -> str | None:
 
 def appearance(config: AnalysisConfig) -> Appearance:
     """Return how the samples and features of an analysis are drawn."""
-    return Appearance(config.samples, config.luminosity, config.plots, config.missing)
+    return Appearance(config.samples, config.luminosity_label or config.luminosity, config.plots, config.missing)

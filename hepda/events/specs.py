@@ -118,10 +118,13 @@ class DatasetSpec:
 
 @dataclass(frozen=True, slots=True)
 class Appearance:
-    """How samples and features are drawn. luminosity: in 1/fb; plots: by feature; missing: as in `ModelSpec`."""
+    """How samples and features are drawn.
+
+    luminosity: in 1/fb, or the text that figures write; plots: by feature; missing: as in `ModelSpec`.
+    """
 
     samples: Mapping[str, SampleConfig]
-    luminosity: float
+    luminosity: float | str
     plots: Mapping[str, PlotConfig] = field(default_factory=dict)
     missing: float = -1.0
 

@@ -380,7 +380,7 @@ def _texts(section: Any, key: str = "") -> Iterator[tuple[str, str]]:
         return
     for name, value in section.items():
         inner = f"{key}.{name}" if key else str(name)
-        if name in ("label", "unit", "title", "color") and isinstance(value, str):
+        if name in ("label", "unit", "title", "color", "luminosity_label") and isinstance(value, str):
             yield inner, value
         yield from _texts(value, inner)
     if isinstance(section.get("label"), str) and isinstance(section.get("unit"), str):

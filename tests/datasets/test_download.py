@@ -54,7 +54,7 @@ def address():
 @pytest.fixture
 def here(tmp_path, monkeypatch):
     monkeypatch.setenv("HEPDA_DATA", str(tmp_path / "data"))
-    monkeypatch.setenv("HEPDA_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("HEPDA_DATASETS", str(tmp_path / "cache"))
     return tmp_path
 
 
@@ -232,6 +232,21 @@ def test_hepda_data_comes_first_in_any_of_its_forms(here):
     assert [path.name for path in download.path_of("usps")] == ["usps.bz2", "usps.t.bz2"]
     (folder / "usps_16x16.npz").touch()
     assert [path.name for path in download.path_of("usps")] == ["usps_16x16.npz"]
+
+
+def test_downloads_have_a_folder_of_their_own(here, monkeypatch):
+    """HEPDA_CACHE names tables of events, any of which may be removed."""
+    monkeypatch.setenv("HEPDA_CACHE", str(here / "tables"))
+    assert download.data_folders() == [here / "data", here / "cache"]
+    monkeypatch.delenv("HEPDA_DATASETS")
+    assert here / "tables" not in download.data_folders()
+
+
+def test_a_form_obtained_by_hand_is_verified_too(here):
+    (here / "data").mkdir()
+    (here / "data" / "mnist.pkl.gz").write_bytes(b"something else")
+    with pytest.raises(SourceError, match="not what was published"):
+        download.fetch("mnist")
 
 
 def test_what_its_publishers_hand_out_by_form_says_so(here):

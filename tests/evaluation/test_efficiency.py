@@ -8,7 +8,6 @@ from hepda.evaluation.efficiency import (
     quantile_edges,
     weighted_efficiency,
     working_point,
-    working_points,
 )
 
 
@@ -50,7 +49,7 @@ def test_cut_at_all_of_a_tiny_sample():
 def test_working_points_by_hand():
     score = [0.9, 0.8, 0.7, 0.6, 0.85, 0.3, 0.2, 0.1]
     label = [1, 1, 1, 1, 0, 0, 0, 0]
-    (point,) = working_points(score, label, efficiencies=[0.5])
+    point = working_point(score, label, None, cut_at_efficiency(score[:4], None, 0.5))
     assert (point.cut, point.signal_efficiency, point.background_efficiency) == (0.8, 0.5, 0.25)
     assert point.rejection == 4
     assert point.rejection_error == pytest.approx(16 * np.sqrt(0.25 * 0.75 / 4))

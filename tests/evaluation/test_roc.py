@@ -4,7 +4,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.metrics import roc_curve as sklearn_roc
 
 from hepda.errors import DataError
-from hepda.evaluation.roc import auc, auc_differences, auc_intervals, roc_curve, rocs
+from hepda.evaluation.roc import auc, roc_curve, rocs
 from tests.reference import evaluation as reference
 
 
@@ -80,7 +80,7 @@ def test_signed_curve_has_the_auc_as_its_area_and_thinning_keeps_exact_points():
 
 def test_interval_is_the_width_of_repeated_experiments():
     values = [auc(*toy(2000, seed=s)) for s in range(150)]
-    widths = [auc_intervals({"m": toy(2000, seed=s)[0]}, *toy(2000, seed=s)[1:], seed=s)["m"].error for s in range(8)]
+    widths = [rocs({"m": toy(2000, seed=s)[0]}, *toy(2000, seed=s)[1:], seed=s)["m"][0].auc.error for s in range(8)]
     assert np.mean(widths) == pytest.approx(np.std(values), rel=0.2)
 
 
@@ -88,13 +88,13 @@ def test_paired_difference_is_narrower_than_the_intervals():
     score, label, weight = toy(4000)
     near = score + np.random.default_rng(3).normal(0, 0.1, len(score))
     models = {"plain": score, "near": near}
-    single = auc_intervals(models, label, weight, seed=5)
-    difference = auc_differences(models, "plain", label, weight, seed=5)
-    assert set(difference) == {"near"}
-    assert difference["near"].value == pytest.approx(single["near"].value - single["plain"].value)
-    assert difference["near"].error < 0.4 * single["near"].error
+    curves = {model: roc for model, (roc, _) in rocs(models, label, weight, reference="plain", seed=5).items()}
+    difference = curves["near"].difference
+    assert curves["plain"].difference is None
+    assert difference.value == pytest.approx(curves["near"].auc.value - curves["plain"].auc.value)
+    assert difference.error < 0.4 * curves["near"].auc.error
     with pytest.raises(ValueError, match="none of the models"):
-        auc_differences(models, "absent", label, weight)
+        rocs(models, label, weight, reference="absent")
 
 
 def test_rocs_band_holds_the_curve_and_seeds_repeat():
@@ -104,7 +104,6 @@ def test_rocs_band_holds_the_curve_and_seeds_repeat():
     roc, band = first
     assert roc.auc == again[0].auc
     np.testing.assert_array_equal(band.low, again[1].low)
-    assert roc.auc == auc_intervals({"m": score}, label, weight, replicas=100, seed=2)["m"]
     assert np.all(band.low <= band.high)
     inside = (band.low <= band.background_efficiency) & (band.background_efficiency <= band.high)
     assert inside.mean() > 0.9
@@ -133,6 +132,6 @@ def test_unusable_input_is_named(change, error, message):
 
 def test_too_small_a_sample_for_a_bootstrap_is_an_error():
     with pytest.raises(DataError, match="too few effective events"):
-        auc_intervals({"m": [0.1, 0.9]}, [0, 1], [1.0, 1.0])
+        rocs({"m": [0.1, 0.9]}, [0, 1], [1.0, 1.0])
     with pytest.raises(ValueError, match="level"):
-        auc_intervals({"m": [0.1, 0.9]}, [0, 1], [1.0, 1.0], level=2.0)
+        rocs({"m": [0.1, 0.9]}, [0, 1], [1.0, 1.0], level=2.0)

@@ -25,7 +25,7 @@ from hepda.images.signs import SIGNS
 @pytest.fixture
 def data_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("HEPDA_DATA", str(tmp_path))
-    monkeypatch.setenv("HEPDA_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("HEPDA_DATASETS", str(tmp_path / "cache"))
     return tmp_path
 
 

@@ -106,7 +106,7 @@ def test_blending_is_the_loop_that_it_replaces():
 
 def test_without_photographs_those_of_scikit_image_are_taken_or_the_extra_is_named(tmp_path, monkeypatch):
     monkeypatch.setenv("HEPDA_DATA", str(tmp_path))
-    monkeypatch.setenv("HEPDA_CACHE", str(tmp_path))
+    monkeypatch.setenv("HEPDA_DATASETS", str(tmp_path))
     try:
         photos, places, remark = blending.photographs("train")
     except SourceError as error:

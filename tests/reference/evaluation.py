@@ -63,15 +63,6 @@ def asimov(signal, background, uncertainty):
         return float((2 * (first - b * b / v * (1 + v * s / (b * (b + v))).ln())).sqrt())
 
 
-def ams1(signal, background, uncertainty):
-    """AMS1 of arXiv:1611.01046 as its code prints it, with 300 digits."""
-    with localcontext() as context:
-        context.prec = 300
-        s, b, v = Decimal(float(signal)), Decimal(float(background)), Decimal(float(uncertainty)) ** 2
-        b0 = (b - v + ((b - v) ** 2 + 4 * (s + b) * v).sqrt()) / 2
-        return float((2 * ((s + b) * ((s + b) / b0).ln() - s - b + b0) + (b - b0) ** 2 / v).sqrt())
-
-
 def fit_mu(signal, background, observed, relative_error, scale_error):
     """Minimise -2 ln L over mu, the background's scale and each bin's factor, by a general method."""
     from scipy.optimize import minimize
@@ -95,6 +86,25 @@ def fit_mu(signal, background, observed, relative_error, scale_error):
         for method in ("Powell", "BFGS", "Nelder-Mead"):
             best = minimize(nll, best, method=method).x
     return best[0], nll(best)
+
+
+def profiled(mu, signal, background, observed, relative_error, scale_error):
+    """-2 ln L at its best scale and factors for a given mu, each found by a search along a line."""
+    from scipy.optimize import minimize_scalar
+
+    def in_bin(s, b, n, d, scale):
+        def value(gamma):
+            rate = gamma * (mu * s + scale * b)
+            constraint = ((gamma - 1) / d) ** 2 if d > 0 else 0.0
+            return 2 * (rate - n + n * np.log(n / rate)) + constraint
+
+        return minimize_scalar(value, bounds=(0.01, 3), options={"xatol": 1e-9}).fun if d > 0 else value(1.0)
+
+    def at(scale):
+        total = sum(in_bin(*bin, scale) for bin in zip(signal, background, observed, relative_error, strict=True))
+        return total + (((scale - 1) / scale_error) ** 2 if scale_error else 0.0)
+
+    return minimize_scalar(at, bounds=(0.3, 3), options={"xatol": 1e-9}).fun if scale_error != 0 else at(1.0)
 
 
 def cvm(score, variable, window=200, step=50):

@@ -241,6 +241,7 @@ def test_a_full_disk_is_not_taken_for_a_bad_figure(page: Path, tmp_path: Path, m
         (r"plots={ht: {label: H, unit: '$\foo$'}}", r"plots\.ht\.unit: .*Unknown symbol: .foo"),
         (r"plots={ht: {label: 'a $ b', unit: 'c _$ d'}}", r"plots\.ht: 'a \$ b \[c _\$ d\]' cannot be drawn"),
         (r"samples.signal.label='$t\bar{t$'", r"samples\.signal\.label: .*cannot be drawn"),
+        (r"luminosity_label='45 nb$^{-1$'", r"luminosity_label: .*cannot be drawn"),
         ("samples.signal.color=reddish", r"samples\.signal\.color: 'reddish' is no colour"),
         ("plots={ht: {range: [1500, 0]}}", r"plots\.ht\.range.*from a smaller to a larger"),
         ("plots={ht: {range: [0, .inf]}}", r"plots\.ht\.range"),

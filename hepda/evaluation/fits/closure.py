@@ -1,8 +1,9 @@
 """Closure: fit the signal strength in pseudo-data of one domain with the templates of another.
 
 This is a light version for metrics.json, with one signal, one background and the templates' statistics; systematic
-variations, toys and the full workspace are in `fitting` and `toys`. The difference between mu and the injected truth
-is the bias that a wrong generator causes; it is resolved if it is much larger than `sample_error`.
+variations, toys and the full workspace are in `fitting` and `toys`. The likelihood and its minimum are those of the
+full fit (`histfactory`, `profile`). The difference between mu and the injected truth is the bias that a wrong generator
+causes; it is resolved if it is much larger than `sample_error`.
 """
 
 from __future__ import annotations
@@ -15,8 +16,14 @@ from numpy.typing import ArrayLike
 from hepda.errors import DataError
 from hepda.evaluation.arrays import bin_edges, by_class, histogram, sample, vector
 from hepda.evaluation.differences.distances import merge_bins
-from hepda.evaluation.fits.likelihood import Likelihood, NoMinimumError, fit, sample_error
+from hepda.evaluation.fits.histfactory import Model, Observations
+from hepda.evaluation.fits.interpolation import RateFactors
+from hepda.evaluation.fits.profile import Strengths, fit_strengths
 from hepda.evaluation.results import ClosureFit, FloatArray
+
+_SCALE = "background"
+_FREE = 1e4  # relative uncertainty of a free scale: its constraint then moves mu by less than 1e-8 of its error
+_NO_INTERVAL = "-2 ln L falls again beside this minimum: no interval; the error is of the curvature"
 
 
 def fit_mu(
@@ -65,28 +72,16 @@ def fit_mu(
     for given, name in ((signal_sumw2, "signal_sumw2"), (background_sumw2, "background_sumw2")):
         variance += 0.0 if given is None else vector(given, name, len(s))
     _check_contents(s, b, n)
-    likelihood = Likelihood(s, b, n, np.sqrt(variance) / (s + b), background_uncertainty, np.ones(len(s)))
-    try:
-        found = fit(likelihood)
-    except NoMinimumError as reason:
-        return _unfitted(truth, limits, n, str(reason))
-    nu = likelihood.expected(found.mu, found.scale)
+    width = _FREE if background_uncertainty is None else background_uncertainty
+    model = _two_templates(s, b, np.sqrt(variance) / (s + b), width)
+    data = model.nominally(n[None])
+    fits = fit_strengths(model, data, last_step=True)
     noise = None
     if observed_sumw2 is not None:
-        noise = sample_error(likelihood, found, vector(observed_sumw2, "observed_sumw2", len(s)))
-    return ClosureFit(
-        mu=found.mu,
-        error=found.error,
-        low=found.low,
-        high=found.high,
-        truth=truth,
-        pull=(found.mu - truth) / found.error,
-        sample_error=noise,
-        background_scale=found.scale,
-        edges=limits,
-        observed=n,
-        fitted=likelihood.gamma(nu) * nu,
-    )
+        (noise,) = sample_errors(model, data, fits, vector(observed_sumw2, "observed_sumw2", len(s))[None])
+    scale = 1.0 + width * float(fits.theta[0, 1:].sum())
+    fit = closure_fit(model, data, fits, truth=truth, edges=limits, background_scale=scale)
+    return replace(fit, sample_error=noise)
 
 
 def closure(
@@ -160,6 +155,70 @@ def _templates(
         return bool(x[0] >= 0 and x[2] > 0 and x[2] ** 2 >= min_n_eff * x[3] and x[4] >= 0)
 
     return content, merge_bins(content, usable)
+
+
+def closure_fit(
+    model: Model, data: Observations, fits: Strengths, *, truth: float, edges: FloatArray, background_scale: float
+) -> ClosureFit:
+    """Return the fit of one data set as a result, without `sample_error`; mu is None where there is no minimum.
+
+    Args:
+        model: the templates.
+        data: one data set.
+        fits: its fit with an interval, from `fit_strengths`.
+        truth: the injected mu.
+        edges: edges of the bins [b + 1].
+        background_scale: the fitted scale of the background.
+
+    """
+    (observed,) = data.observed
+    if not fits.converged[0]:
+        return _unfitted(truth, edges, observed, "the fit runs to where a bin expects no events")
+    mu, low, high = float(fits.mu[0]), float(fits.low[0]), float(fits.high[0])
+    nu = model.expected(fits.theta)
+    is_interval = high > low  # else there is another minimum next to this one, and -2 ln L never rises
+    error = 0.5 * (high - low) if is_interval else float(fits.error[0])
+    return ClosureFit(
+        mu=mu,
+        error=error,
+        low=low if is_interval else None,
+        high=high if is_interval else None,
+        truth=truth,
+        pull=(mu - truth) / error,
+        sample_error=None,
+        background_scale=background_scale,
+        edges=edges,
+        observed=observed,
+        fitted=(model.gamma(nu, data) * nu)[0],
+        why=None if is_interval else _NO_INTERVAL,
+    )
+
+
+def sample_errors(model: Model, data: Observations, fits: Strengths, variances: FloatArray) -> list[float | None]:
+    """Return the errors of mu [t] because the data are simulated, with `variances` [t, b]; None without a minimum.
+
+    Linear propagation through the fit: d(mu)/dn by the implicit function theorem.
+    """
+    noise: list[float | None] = [None] * len(data.observed)
+    rows = np.flatnonzero(fits.converged)
+    response = model.response(fits.theta[rows], data[rows], fits.hessian[rows])
+    spread = np.sqrt(np.sum(response**2 * variances[rows], axis=1))
+    for row, value in zip(rows.tolist(), spread.tolist(), strict=True):
+        noise[row] = value
+    return noise
+
+
+def _two_templates(signal: FloatArray, background: FloatArray, error: FloatArray, width: float) -> Model:
+    """Return mu signal + k background with k = 1 + width alpha, which is a straight line in alpha, unlike a `normsys`.
+
+    Without a width, there is no alpha.
+    """
+    names = (_SCALE,) if width else ()
+    change = np.zeros((2, len(names), len(signal)))
+    change[1] = width * background
+    rates = np.ones((len(names), 2))
+    nominal = np.stack([signal, background])
+    return Model(names, (True, False), nominal, change, change, RateFactors.of(rates, rates), error)
 
 
 def _check_contents(signal: FloatArray, background: FloatArray, observed: FloatArray) -> None:

@@ -5,7 +5,11 @@
 with mu on the signal, rates f and shapes d interpolated as in `interpolation`, alpha_p ~ Normal(0, 1), and one
 factor g_i ~ Normal(1, d_i) per bin for the templates' statistics (Barlow-Beeston lite: Conway, arXiv:1103.0354).
 It is the likelihood of the workspace that `fitting` gives to pyhf; tests compare the two. The g_i are
-profiled in closed form (see `likelihood`), so that a fit has 1 + p parameters: mu and the alphas.
+profiled in closed form,
+
+    g = [a - nu d^2 + sqrt((a - nu d^2)^2 + 4 n d^2)] / 2   (a: the centre of the constraint, nominally 1),
+
+so that a fit has 1 + p parameters: mu and the alphas.
 """
 
 from __future__ import annotations

@@ -41,18 +41,30 @@ class Strengths:
         )
 
 
-def fit_strengths(model: Model, data: Observations, *, intervals: bool = True) -> Strengths:
-    """Fit every data set; without `intervals`, low and high are NaN."""
+def fit_strengths(model: Model, data: Observations, *, intervals: bool = True, last_step: bool = False) -> Strengths:
+    """Fit every data set.
+
+    Args:
+        model: the templates.
+        data: the data sets.
+        intervals: find the interval of each; without it, low and high are NaN.
+        last_step: take one more step of Newton's method to the minimum and to the ends, which are within 1e-5 standard
+            deviations without it (enough for toys) and within some 1e-9 with it.
+
+    """
     found = fit(model, data)
     nothing = np.full(len(found.point), np.nan)
     error = nothing.copy()
     error[found.converged] = curvature_error(found.at.hessian[found.converged])
     ok = found.converged & np.isfinite(error)
-    mu = np.where(ok, found.point[:, 0], np.nan)
-    result = Strengths(mu, error, nothing.copy(), nothing, found.at.value, found.point, found.at.hessian, ok)
+    theta = found.point
+    if last_step:
+        theta[ok] -= solve(found.at.hessian[ok], found.at.gradient[ok])
+    mu = np.where(ok, theta[:, 0], np.nan)
+    result = Strengths(mu, error, nothing.copy(), nothing, found.at.value, theta, found.at.hessian, ok)
     if intervals and ok.any():
         rows = np.flatnonzero(ok)
-        ends = _ends(model, data[rows], result[ok])
+        ends = _ends(model, data[rows], result[ok], last_step)
         result.low[rows], result.high[rows] = ends
     return result
 
@@ -83,7 +95,7 @@ def q0(model: Model, data: Observations, best: Strengths) -> FloatArray:
     return np.where(best.converged & without.converged, ratio, np.nan)
 
 
-def _ends(model: Model, data: Observations, best: Strengths) -> tuple[FloatArray, FloatArray]:
+def _ends(model: Model, data: Observations, best: Strengths, last_step: bool) -> tuple[FloatArray, FloatArray]:
     """Find where -2 ln L has risen by one, below and above the best mu [t].
 
     Newton's method is applied to the square root of the rise, which is nearly a straight line. Where the likelihood
@@ -111,7 +123,7 @@ def _ends(model: Model, data: Observations, best: Strengths) -> tuple[FloatArray
         other = np.where(bounded, 0.5 * (near[rows] + np.where(bounded, far[rows], 0.0)), near[rows] + error[rows])
         usable = good & (newton > near[rows]) & (newton < far[rows])
         found = good & (np.abs(z - 1) < _PRECISION)
-        distance[rows] = np.where(found, x, np.where(usable, newton, other))
+        distance[rows] = np.where(found & ~(last_step & usable), x, np.where(usable, newton, other))
         ended = ~found & (far[rows] - near[rows] < _PRECISION * error[rows])
         distance[rows[ended]] = near[rows[ended]]
         rows = rows[~(found | ended)]

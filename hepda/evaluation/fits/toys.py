@@ -7,16 +7,18 @@ full likelihood of `histfactory`.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from hepda.errors import DataError
+from hepda.evaluation.fits.closure import closure_fit, sample_errors
 from hepda.evaluation.fits.fit_results import IntervalScore, ToySignificance
-from hepda.evaluation.fits.histfactory import Model
+from hepda.evaluation.fits.histfactory import Model, Observations
 from hepda.evaluation.fits.profile import Strengths, fit_strengths, profile, q0
 from hepda.evaluation.fits.templates import Templates
-from hepda.evaluation.results import ClosureFit, FloatArray, ToyClosure
+from hepda.evaluation.results import ClosureFit, ToyClosure
 
 _CHUNK = 5000  # toys fitted at once: about 100 MB
 _ALLOWED_FAILURES = 0.05
@@ -76,15 +78,14 @@ def expected_fits(
     rows = np.stack([templates.counts(truth, "the pseudo-data") for truth in np.atleast_2d(np.asarray(truths))])
     strengths = np.broadcast_to(np.asarray(mus, dtype=np.float64), len(rows))
     data = model.nominally(rows)
-    found = fit_strengths(model, data)
+    fits = fit_strengths(model, data)
     noise: list[float | None] = [None] * len(rows)
     if variances is not None:
-        ok = np.flatnonzero(found.converged)
-        response = model.response(found.theta[ok], data[ok], found.hessian[ok])
-        spread = np.sqrt(np.sum(response**2 * np.broadcast_to(np.atleast_2d(variances), rows.shape)[ok], axis=1))
-        for row, value in zip(ok.tolist(), spread.tolist(), strict=True):
-            noise[row] = value
-    return tuple(_fit(model, templates, found, k, rows[k], float(strengths[k]), noise[k]) for k in range(len(rows)))
+        noise = sample_errors(model, data, fits, np.broadcast_to(np.atleast_2d(variances), rows.shape))
+    return tuple(
+        replace(_expected_fit(model, templates, data[[k]], fits[[k]], float(strengths[k])), sample_error=noise[k])
+        for k in range(len(rows))
+    )
 
 
 def interval_score(toys: Sequence[ToyClosure]) -> IntervalScore:
@@ -186,36 +187,8 @@ def _closure(parts: list[Strengths], truth: float, failed: int) -> ToyClosure:
     )
 
 
-def _fit(
-    model: Model,
-    templates: Templates,
-    found: Strengths,
-    row: int,
-    observed: FloatArray,
-    truth: float,
-    noise: float | None,
-) -> ClosureFit:
-    if not found.converged[row]:
-        nothing, why = np.full(len(observed), np.nan), "the fit runs to where a bin expects no events"
-        return ClosureFit(None, None, None, None, truth, None, None, None, templates.edges, observed, nothing, 0, why)
-    theta = found.theta[row : row + 1]
-    nu = model.expected(theta)
-    gamma = model.gamma(nu, model.nominally(observed[None]))
-    background = model.expected(np.where(np.arange(theta.shape[1]) == 0, 0.0, theta))
-    mu, low, high = float(found.mu[row]), float(found.low[row]), float(found.high[row])
-    whole = high > low  # else there is another minimum next to this one, and -2 ln L never rises
-    error = 0.5 * (high - low) if whole else float(found.error[row])
-    return ClosureFit(
-        mu=mu,
-        error=error,
-        low=low if whole else None,
-        high=high if whole else None,
-        truth=truth,
-        pull=(mu - truth) / error,
-        sample_error=noise,
-        background_scale=float((gamma * background).sum() / templates.background.sum()),
-        edges=templates.edges,
-        observed=observed,
-        fitted=(gamma * nu)[0],
-        why=None if whole else "-2 ln L falls again beside this minimum: no interval; the error is of the curvature",
-    )
+def _expected_fit(model: Model, templates: Templates, data: Observations, fits: Strengths, truth: float) -> ClosureFit:
+    mu_is_zero = np.where(np.arange(fits.theta.shape[1]) == 0, 0.0, fits.theta)
+    background = model.gamma(model.expected(fits.theta), data) * model.expected(mu_is_zero)
+    scale = float(background.sum() / templates.background.sum())
+    return closure_fit(model, data, fits, truth=truth, edges=templates.edges, background_scale=scale)

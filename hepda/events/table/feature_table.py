@@ -4,17 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hepda.errors import DataError
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-_PREFIX = "column:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,51 +93,3 @@ class FeatureTable:
         if name not in self.domain_names:
             raise DataError(f"{name!r} is not a domain of this table: {', '.join(self.domain_names)}.")
         return np.asarray(self.domain == self.domain_names.index(name))
-
-    def to_pandas(self) -> pd.DataFrame:
-        """Return features by name, then weight, label, domain and sample (categorical), fold, validation, key.
-
-        Raises:
-            DataError: a feature has the name of one of these columns.
-
-        """
-        import pandas as pd
-
-        data: dict[str, Any] = {name: self.features[:, i] for i, name in enumerate(self.names)}
-        for clash in set(data) & set(self._rows()):
-            raise DataError(f"The feature {clash!r} has the name of a column of the table; rename it.")
-        data |= self._rows()
-        data["domain"] = pd.Categorical.from_codes(self.domain, pd.Index(self.domain_names))
-        data["sample"] = pd.Categorical.from_codes(self.sample, pd.Index(self.sample_names))
-        data |= {_PREFIX + name: values for name, values in self.columns.items()}
-        return pd.DataFrame(data)
-
-    @classmethod
-    def from_pandas(cls, frame: pd.DataFrame) -> FeatureTable:
-        """Return the table of a frame that `to_pandas` returned.
-
-        Raises:
-            DataError: a column is missing.
-
-        """
-        own = ["weight", "label", "domain", "sample", "fold", "validation", "key"]
-        lost = [name for name in own if name not in frame]
-        if lost:
-            raise DataError(f"The frame lacks {', '.join(lost)}; it was not written by FeatureTable.to_pandas.")
-        extra = [str(name) for name in frame if str(name).startswith(_PREFIX)]
-        names = tuple(str(name) for name in frame if name not in own and name not in extra)
-        domain, sample = frame["domain"].cat, frame["sample"].cat
-        return cls(
-            features=np.ascontiguousarray(frame[list(names)].to_numpy(dtype=np.float32)),
-            names=names,
-            weight=frame["weight"].to_numpy(dtype=np.float64),
-            label=frame["label"].to_numpy(dtype=np.int8),
-            domain=domain.codes.to_numpy().astype(np.int16),
-            domain_names=tuple(domain.categories),
-            sample=sample.codes.to_numpy().astype(np.int16),
-            sample_names=tuple(sample.categories),
-            fold=frame["fold"].to_numpy(dtype=np.int8),
-            validation=frame["validation"].to_numpy(dtype=np.bool_),
-            key=frame["key"].to_numpy(dtype=np.uint64),
-            columns={name.removeprefix(_PREFIX): frame[name].to_numpy() for name in extra},
-        )

@@ -144,11 +144,14 @@ def _round_up(width: float) -> float:
 
 
 def hidden_bins(edges: Floats, blind: tuple[float, float] | None) -> NDArray[np.bool_]:
-    """Return which bins [b] touch the blinded range (low, high): a bin that overlaps it is hidden completely."""
+    """Return which bins [b] contain any of the hidden values low <= x < high: such a bin is hidden completely.
+
+    A bin contains its lower edge, and the last bin its upper edge too.
+    """
     if blind is None:
         return np.zeros(len(edges) - 1, dtype=np.bool_)
     low, high = blind
-    # A small tolerance: an edge meant to be 0.7 may be 0.7000000000000001.
-    hair = 1e-9 * float(edges[-1] - edges[0])
-    touching: NDArray[np.bool_] = (edges[1:] > low + hair) & (edges[:-1] < high - hair)
-    return touching
+    exact = np.round(edges, 12)  # an edge meant to be 0.7 may be 0.7000000000000001
+    hidden: NDArray[np.bool_] = (exact[1:] > low) & (exact[:-1] < high)
+    hidden[-1] |= low <= exact[-1] < high
+    return hidden

@@ -68,7 +68,6 @@ DOMAIN_COLOURS = {
 }
 # Fills of a stack: none of them is the colour of an alternative's line that is drawn over them.
 FILLS = ("#3f90da", "#92dadb", "#717581", "#b9ac70", "#a96b59", "#94a4a2", "#ffa90e")
-GREY = "#717581"
 
 _CMS: Mapping[str, Any] = mplhep.style.CMS
 STYLE: Any = {
@@ -139,13 +138,13 @@ class Label:
     Attributes:
         status: "Simulation", "Pseudo-data", "Data", ... (bold).
         energy: in TeV; omitted when None, as for images and speech.
-        luminosity: in 1/fb; omitted when None.
+        luminosity: in 1/fb, or a text that is written as it is; omitted when None.
         note: one more line inside the axes, such as the selection.
 
     """
 
     status: str = "Simulation"
-    luminosity: float | None = None
+    luminosity: float | str | None = None
     energy: float | None = 13.0
     note: str = ""
 
@@ -155,7 +154,9 @@ class Label:
         parts = []
         if self.energy is not None:
             parts.append(f"√s = {self.energy:g} TeV")
-        if self.luminosity is not None:
+        if isinstance(self.luminosity, str):
+            parts.append(self.luminosity)
+        elif self.luminosity is not None:
             number = f"{self.luminosity:.1f}" if self.luminosity < 100 else f"{self.luminosity:.0f}"
             parts.append(rf"{number} fb$^{{-1}}$")
         return ", ".join(parts)

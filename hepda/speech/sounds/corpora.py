@@ -355,7 +355,6 @@ def _by_tones(rate: int, recordings: int, seed: int) -> list[Spoken]:
 
 
 _MAKERS = {"flite": _by_flite, "espeak": _by_espeak, "tones": _by_tones}
-MAKERS = (*_MAKERS, "synthetic")
 
 
 def trimmed(samples: Tensor, rate: int, keep: float = 0.03) -> Tensor:

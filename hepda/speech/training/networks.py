@@ -38,7 +38,7 @@ def network_of(job: SpeechJob, section: SpeechModelConfig, aligner: Aligner, wid
     steps, senones = job.config.frames.context.steps, aligner.lexicon.senones
     with seeded(job.seed):
         encoder, features = encoder_of(section, steps, width, context_of(job.config).middle)
-        heads = [Head("senone", mlp(features, section.senone_head, senones), loss="multiclass")]
+        heads = [Head("senone", mlp(features, (), senones), loss="multiclass")]
         domain = section.domain
         terms: list[Term] = []
         if domain is not None and domain.of == "target":

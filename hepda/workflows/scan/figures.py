@@ -63,7 +63,8 @@ def _seeds(findings: Findings) -> str:
 
 def _label(findings: Findings) -> Label:
     # Scans evaluate simulation: an AUC needs labels, which data do not have.
-    return Label("Simulation", luminosity=findings.config.luminosity)
+    config = findings.config
+    return Label("Simulation", luminosity=config.luminosity_label or config.luminosity)
 
 
 def _tradeoff(findings: Findings, name: str, curves: Sequence[ScanCurve], folder: Path, section: str) -> ReportFigure:

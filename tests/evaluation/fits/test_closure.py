@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from hepda.errors import DataError
+from hepda.evaluation.fits import fitting
 from hepda.evaluation.fits.closure import closure, fit_mu
-from hepda.evaluation.fits.likelihood import Likelihood
-from hepda.evaluation.fits.likelihood import fit as maximise
+from hepda.evaluation.fits.templates import SampleTemplate, Templates
 from tests.reference import evaluation as reference
 
 S, B = np.array([5.0, 10.0, 20.0]), np.array([100.0, 60.0, 30.0])
@@ -61,23 +61,38 @@ def test_asimov_data_give_back_the_truth(truth, uncertainty):
 @pytest.mark.parametrize("error", [0.0, 0.2])
 def test_equals_a_general_minimiser(uncertainty, error):
     observed = np.array([112.0, 61.0, 57.0])
-    relative = np.full(3, error)
     scale = 1e3 if uncertainty is None else uncertainty
-    found = maximise(Likelihood(S, B, observed, relative, uncertainty, np.ones(3)))
-    model = Likelihood(S, B, observed, relative, uncertainty, np.ones(3))
+    found = fit_mu(S, B, observed, background_sumw2=(error * (S + B)) ** 2, background_uncertainty=uncertainty)
+    relative = np.full(3, error)
     mu, least = reference.fit_mu(S, B, observed, relative, scale)
-    assert model.profiled(found.mu) <= least + 1e-6
+
+    def profiled(mu):
+        return reference.profiled(mu, S, B, observed, relative, scale)
+
+    assert profiled(found.mu) <= least + 1e-6
     assert found.mu == pytest.approx(mu, abs=2e-3)
     for end in (found.low, found.high):
-        assert model.profiled(end) - model.profiled(found.mu) == pytest.approx(1, abs=1e-7)
+        assert profiled(end) - profiled(found.mu) == pytest.approx(1, abs=1e-7)
 
 
-def test_slopes_are_derivatives():
-    model = Likelihood(S, B, np.array([90.0, 0.0, 40.0]), np.array([0.1, 0.05, 0.0]), 0.2, np.array([1, 1.1, 1.0]))
-    h = 1e-5
-    by_mu, by_scale = model.slopes(1.3, 0.9)
-    assert (model.value(1.3 + h, 0.9) - model.value(1.3 - h, 0.9)) / (2 * h) == pytest.approx(by_mu, rel=1e-6)
-    assert (model.value(1.3, 0.9 + h) - model.value(1.3, 0.9 - h)) / (2 * h) == pytest.approx(by_scale, rel=1e-6)
+def test_equals_the_full_fit():
+    observed = np.array([112.0, 61.0, 57.0])
+    templates = Templates(np.arange(4.0), (SampleTemplate("signal", True, S, S / 9), SampleTemplate("b", False, B, B)))
+    full = fitting.fit(templates, observed)
+    found = fit_mu(S, B, observed, signal_sumw2=S / 9, background_sumw2=B)
+    assert found.mu == pytest.approx(full.mu, abs=2e-3 * full.error)
+    assert (found.low, found.high) == pytest.approx((full.low, full.high), abs=2e-3 * full.error)
+    np.testing.assert_allclose(found.fitted, full.fitted, rtol=1e-3)
+
+
+def test_an_interval_ends_before_a_bin_expects_no_events():
+    """A first step of the size of the error from the yields would be beyond the lowest possible mu, -1.025."""
+    s, b, n = np.array([1.0, 20.0]), np.array([1000.0, 20.5]), np.array([1000.0, 8.0])
+    found = fit_mu(s, b, n)
+    exact = np.zeros(2)
+    for end in (found.low, found.high):
+        rise = [reference.profiled(mu, s, b, n, exact, 0.0) for mu in (end, found.mu)]
+        assert rise[0] - rise[1] == pytest.approx(1, abs=1e-7)
 
 
 @pytest.mark.parametrize("uncertainty", [0.0, 0.1, None])

@@ -118,7 +118,7 @@ def test_data_are_hidden_until_the_config_says_otherwise(loaded):
     silent_config = path.with_name("silent.yaml")
     silent_config.write_text(yaml.safe_dump(told))
     config = load_config(silent_config)
-    assert domains_of(config).hidden == (0.5001, np.inf) and any(
+    assert domains_of(config).hidden == (np.nextafter(0.5, 1), np.inf) and any(
         "Data are hidden" in note for note in steps.notes(config)
     )
     assert domains_of(load_config(silent_config, ["evaluation.blind=null"])).hidden is None
@@ -175,6 +175,13 @@ def test_titles_hold_no_mathematics_that_a_page_cannot_set(loaded, shown):
     asked = judged(loaded, "evaluation.blind=null", "plots={ht: {label: $H_T$, unit: GeV}, met: {label: Missing}}")
     titles = {d.name: d.title for d in figures.input_drawings(scene(asked, shown[1]))}
     assert titles == {"features_overview": "All inputs", "feature_ht": "ht", "feature_met": "Missing"}
+
+
+def test_figures_write_the_luminosity_as_the_config_says(loaded, shown):
+    number = scene(judged(loaded), shown[1]).label()
+    text = scene(judged(loaded, "luminosity_label=45 nb$^{-1}$"), shown[1]).label()
+    assert number.right.startswith("√s = 13 TeV, ") and "fb" in number.right
+    assert text.right == "√s = 13 TeV, 45 nb$^{-1}$"
 
 
 def test_no_figure_depends_on_data_that_are_blinded(blind, loaded):

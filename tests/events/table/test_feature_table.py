@@ -1,4 +1,4 @@
-"""FeatureTable: rows by mask, to pandas and back."""
+"""FeatureTable: rows by mask."""
 
 from __future__ import annotations
 
@@ -27,22 +27,6 @@ def make_table(n: int = 7) -> FeatureTable:
     )
 
 
-def test_pandas_and_back() -> None:
-    table = make_table()
-    again = FeatureTable.from_pandas(table.to_pandas())
-    for name in ("features", "weight", "label", "domain", "sample", "fold", "validation", "key"):
-        before, after = getattr(table, name), getattr(again, name)
-        assert before.dtype == after.dtype
-        np.testing.assert_array_equal(before, after)
-    assert (again.names, again.domain_names, again.sample_names) == (
-        table.names,
-        table.domain_names,
-        table.sample_names,
-    )
-    np.testing.assert_array_equal(again.columns["domain:dann:mask"], table.columns["domain:dann:mask"])
-    assert again.features.flags.c_contiguous
-
-
 def test_select() -> None:
     table = make_table()
     part = table.select(table.of_samples(["ttjets"]))
@@ -58,8 +42,6 @@ def test_mistakes() -> None:
         table.of_samples(["tth"])
     with pytest.raises(DataError, match="'nature' is not a domain"):
         table.of_domain("nature")
-    with pytest.raises(DataError, match="lacks weight"):
-        FeatureTable.from_pandas(table.to_pandas().drop(columns="weight"))
     with pytest.raises(DataError, match="weight has 2 rows, the features have 7"):
         FeatureTable(
             table.features, table.names, table.weight[:2], table.label, table.domain, table.domain_names,

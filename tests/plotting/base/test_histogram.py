@@ -87,6 +87,9 @@ def test_a_bin_that_reaches_into_the_blinded_range_is_hidden_whole() -> None:
     assert hidden_bins(edges, (0.7, np.inf)).tolist() == [False] * 7 + [True] * 3
     assert hidden_bins(edges, (0.65, np.inf)).tolist() == [False] * 6 + [True] * 4
     assert hidden_bins(edges, (0.3, 0.4)).tolist() == [False] * 3 + [True] + [False] * 6
+    assert hidden_bins(edges, (0.3, np.nextafter(0.4, 1))).tolist() == [False] * 3 + [True] * 2 + [False] * 5
+    assert hidden_bins(edges, (np.nextafter(0.3, 1), 0.4)).tolist() == [False] * 3 + [True] + [False] * 6
+    assert hidden_bins(edges, (1.0, np.inf)).tolist() == [False] * 9 + [True]
     assert not hidden_bins(edges, None).any()
 
 

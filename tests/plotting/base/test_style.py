@@ -38,6 +38,7 @@ def test_signal_is_red_and_no_background_is() -> None:
     [
         (style.Label(luminosity=1.0), "√s = 13 TeV, 1.0 fb$^{-1}$"),
         (style.Label(luminosity=140.0, energy=13.6), "√s = 13.6 TeV, 140 fb$^{-1}$"),
+        (style.Label(luminosity="45 nb$^{-1}$"), "√s = 13 TeV, 45 nb$^{-1}$"),
         (style.Label(energy=None), ""),
     ],
 )
