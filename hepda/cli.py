@@ -311,7 +311,7 @@ def _bars() -> Bars:
 
 
 def _resources(runs: Path, memory: str | None, cluster: str | None, cache: Path | None, no_cache: bool) -> Resources:
-    from hepda.runtime.cluster import check_cluster
+    from hepda.runtime.pool import check_cluster
     from hepda.runtime.resources import Resources, cache_folder, memory_of
 
     check_cluster(cluster)

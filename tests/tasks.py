@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 from hepda.errors import DataError
+
+
+def scaled(factor: int, number: int, send: Callable[[str, int, int], None]) -> int:
+    """The number times the shared factor, with a message."""
+    send(f"item {number}", 1, 1)
+    return factor * number
 
 
 def noted(item: tuple[Path, int, str]) -> int:

@@ -20,8 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hepda.errors import ConfigError, DataError, StorageError, TrainingError, replacing
-from hepda.runtime import processes as parallel
-from hepda.runtime.processes import Send
+from hepda.runtime.pool import Send, open_pool
 
 TrainingOutput = tuple[NDArray[np.float32], dict[str, Any], dict[str, list[float | None]]]
 """The result of a training: scores, facts about it (seconds, rows_per_second, epochs, ...), its history by column."""
@@ -169,7 +168,8 @@ def run_jobs(jobs: Sequence[TrainingJob], processes: int, progress: Send) -> lis
         TrainingError: some failed. All others are done in this case, and their results stay in `TrainingJob.work`.
 
     """
-    return all_trained(parallel.run(attempt, jobs, processes, shared=None, progress=progress))
+    with open_pool(min(processes, len(jobs)), progress=progress) as pool:
+        return all_trained(pool.map(attempt, jobs))
 
 
 def all_trained(results: Sequence[TrainingResult | FailedTraining]) -> list[TrainingResult]:

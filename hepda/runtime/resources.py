@@ -26,8 +26,9 @@ class Resources:
     """What reading and training may use.
 
     memory: bytes of events that all processes together may hold, None for half of the machine's memory; cluster: see
-    `hepda.runtime.cluster`, None for processes of this machine; processes: of this machine, in parallel; cache: the
-    folder of tables that are kept, None to keep none; folder: that of a table that is not kept, None for the memory.
+    `hepda.runtime.pool.open_pool`, None for processes of this machine; processes: of this machine, in parallel; cache:
+    the folder of tables that are kept, None to keep none; folder: that of a table that is not kept, None for the
+    memory.
     """
 
     memory: int | None = None

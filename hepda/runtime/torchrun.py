@@ -16,7 +16,7 @@ from pathlib import Path
 
 from hepda.runtime import jobs as single
 from hepda.runtime.jobs import TrainingJob, TrainingResult
-from hepda.runtime.processes import Send, one_thread
+from hepda.runtime.pool import Send, one_thread
 
 
 def started() -> bool:

@@ -31,10 +31,9 @@ from hepda.events.files.locations import expand, is_remote
 from hepda.events.training.friends import EventSpan, FriendFile, inspect_file, sample_for, shapes, spans
 from hepda.events.training.scoring import score_table
 from hepda.runtime import exchange, run_directory
-from hepda.runtime import processes as parallel
 from hepda.runtime.hashes import check_hashes
 from hepda.runtime.locks import LOCK, locked
-from hepda.runtime.processes import Send
+from hepda.runtime.pool import Send, open_pool
 from hepda.workflows.train import Progress, processes_of
 
 Array = NDArray[Any]
@@ -116,13 +115,13 @@ def apply(
         pending = [task for task in tasks if _kept(shared, task) is None]
         number = processes_of(shared.config) if processes is None else processes
         told = _Told(progress)
-        with parallel.crew(max(1, min(number, len(pending))), shared=shared, progress=told) as share_out:
+        with open_pool(min(number, len(pending)), shared=shared, progress=told) as pool:
             progress.stage("check")
             told.expect("files", len(pending))
-            found = share_out(_inspect, pending)
+            found = pool.map(_inspect, pending)
             progress.stage("apply")
             told.expect("events", sum(file.entries for file in found))
-            share_out(_apply_file, list(zip(pending, found, strict=True)))
+            pool.map(_apply_file, list(zip(pending, found, strict=True)))
         records = [run_directory.read_json(task.record) for task in tasks]
         _write_summary(output, shared, run, records)
     return Applied(records, len(tasks) - len(pending), _absences(records))

@@ -31,10 +31,9 @@ from hepda.events.table.feature_table import FeatureTable
 from hepda.events.training.scoring import score_table
 from hepda.report.page import NotDrawn, ReportFigure, sorted_out
 from hepda.runtime import exchange, fingerprint, run_directory
-from hepda.runtime import processes as parallel
 from hepda.runtime.hashes import check_hashes
 from hepda.runtime.locks import locked
-from hepda.runtime.processes import Send
+from hepda.runtime.pool import Send, open_pool
 from hepda.runtime.terminal import NumberTable
 from hepda.workflows import train
 from hepda.workflows.train import Clock, Progress
@@ -163,16 +162,16 @@ def _fit_all(
     truth = read_truth(config, table)
     processes = options.processes or train.processes_of(config)
     shared = _Shared(config, run, output / run_directory.PLOTS, models, options.toys)
-    with parallel.crew(processes, shared=shared, progress=progress.step) as share_out:
+    with open_pool(processes, shared=shared, progress=progress.step) as pool:
         with clock("vary"):
-            varied = share_out(_vary, readings(config))
+            varied = pool.map(_vary, readings(config))
             regions = [_region(config, table, model, scores[model], truth, varied) for model in models]
             others = _read_at(shared, table, truth, varied, progress)
         with clock("fit"):
             variants = (ALL, UNAWARE) if regions[0].two_points else (UNAWARE,)
             parts = [_Part(region, what) for what in (MAIN, *variants) for region in regions]
             parts += [_Part(region, PROFILE, others[region.model]) for region in regions if region.model in others]
-            found = share_out(_fit, parts)
+            found = pool.map(_fit, parts)
     mains: dict[str, MainFit] = {}
     closures: dict[str, dict[str, dict[str, tuple[Closed, ...]]]] = {variant: {} for variant in variants}
     profiles: dict[str, dict[str, list[Profiled]]] = {}

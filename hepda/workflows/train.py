@@ -18,10 +18,10 @@ from hepda.config.differences import differences
 from hepda.errors import ConfigError
 from hepda.kinds import Kind, RunContext, kind_of
 from hepda.runtime import exchange, fingerprint, run_directory
-from hepda.runtime import processes as parallel
 from hepda.runtime.hashes import check_hashes, hashes_of
 from hepda.runtime.jobs import model_of
 from hepda.runtime.locks import locked
+from hepda.runtime.pool import cores, preload
 from hepda.runtime.resources import Resources
 from hepda.runtime.torchrun import run_jobs
 
@@ -130,7 +130,7 @@ def _train(
     """As `train`, for whoever holds the lock of `run`. earlier: a finished run that may not be overwritten."""
     clock, kind = Clock(progress), kind_of(config)
     if processes_of(config) > 1:
-        parallel.prepare(kind.heavy)
+        preload(kind.heavy)
     means = replace(resources, processes=processes_of(config), folder=run / exchange.WORK / exchange.DATA)
     with clock("load"):
         for line in kind.load(progress.step, means):
@@ -237,7 +237,7 @@ def evaluate(run: Path, plots: Path | None, progress: Progress, resources: Resou
     clock, kind = Clock(progress), kind_of(config)
     with locked(run, "evaluate"):
         if processes_of(config) > 1:
-            parallel.prepare(kind.heavy)
+            preload(kind.heavy)
         with clock("load"):
             kind.load(progress.step, replace(resources or Resources(), processes=processes_of(config)))
             check_contents(run, manifest, kind, clock.progress)
@@ -453,7 +453,7 @@ def _forget_changed(folder: Path, told: Mapping[str, Any], progress: Progress) -
 def processes_of(config: AnyConfig) -> int:
     """Return the number of processes in parallel: as many as the config says, or one a core for `auto`."""
     asked = config.training.processes
-    return parallel.cores() if asked == "auto" else asked
+    return cores() if asked == "auto" else asked
 
 
 def training_metrics(config: AnyConfig, about: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:

@@ -235,7 +235,7 @@ def test_a_chunk_that_fails_leaves_nothing_that_looks_finished(tmp_path, monkeyp
     spec = load_page(page).SAMPLES["signal"]
     target = generation.chunk_path(tmp_path, "signal", spec, 1)
     with pytest.raises(OSError, match="full"):
-        generation._work(str(page), "signal", 1, str(target))
+        generation._generate_chunk((str(page), "signal", 1, str(target)))
     assert not target.exists()
 
 

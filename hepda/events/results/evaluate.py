@@ -42,8 +42,7 @@ from hepda.events.domains.roles import (
 from hepda.events.results.per_model import ModelNumbers, model_numbers
 from hepda.events.results.probes import importance, input_removal, probes
 from hepda.events.table.feature_table import FeatureTable
-from hepda.runtime import processes as parallel
-from hepda.runtime.processes import Send
+from hepda.runtime.pool import Send, open_pool
 
 Array = NDArray[Any]
 Rescore = Callable[..., Array]
@@ -120,7 +119,8 @@ def evaluate(judged: EvaluationInput, processes: int, progress: Send) -> Numbers
     if source not in labelled:
         raise DataError(f"the domain {source!r} lacks signal or background events; its scores cannot be judged")
     parts = _parts(judged, labelled)
-    results = parallel.run(_compute, parts, processes, shared=judged, progress=progress)
+    with open_pool(min(processes, len(parts)), shared=judged, progress=progress) as pool:
+        results = pool.map(_compute, parts)
     lacking = {name: lacking_class(table, name) for name in table.domain_names if name not in labelled}
     numbers = Numbers(
         source,

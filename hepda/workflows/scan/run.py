@@ -20,8 +20,8 @@ from hepda.events.kind import policy_lines
 from hepda.events.table.fingerprint import table_identity
 from hepda.events.training.jobs import check_extras, jobs_of
 from hepda.runtime import exchange, run_directory
-from hepda.runtime import processes as parallel
 from hepda.runtime.locks import LOCK, locked
+from hepda.runtime.pool import one_thread, open_pool
 from hepda.runtime.resources import Resources
 from hepda.workflows.scan.choice import Criterion, Result, check_criterion, choose
 from hepda.workflows.scan.findings import Findings, curves_of
@@ -301,8 +301,8 @@ def _grid(plan: ScanPlan, ground: EventTables, progress: Progress) -> list[Resul
     if tasks:
         bars = ScanProgress(progress.step)
         bars.begin(tasks)
-        with parallel.crew(min(plan.processes, len(tasks)), shared=None, progress=bars) as share_out:
-            run_tasks(tasks, share_out)
+        with open_pool(min(plan.processes, len(tasks)), progress=bars) as pool:
+            run_tasks(tasks, pool)
     return [_result(plan, point, own) for point, own in zip(plan.points, units, strict=True)]
 
 
@@ -318,7 +318,7 @@ def _guided(plan: ScanPlan, ground: EventTables, progress: Progress) -> list[Res
     bars = ScanProgress(progress.step)
     done = 0
     with ExitStack() as stack:
-        share_out = stack.enter_context(parallel.crew(plan.processes, shared=None, progress=bars))
+        pool = stack.enter_context(open_pool(plan.processes, progress=bars))
 
         def measure(values: Mapping[str, Any]) -> Result:
             nonlocal done
@@ -326,7 +326,7 @@ def _guided(plan: ScanPlan, ground: EventTables, progress: Progress) -> list[Res
             units = _units(plan, ground, point)
             tasks = tasks_of(units, options.criterion.name)
             bars.begin(tasks)
-            run_tasks(tasks, share_out)
+            run_tasks(tasks, pool)
             progress.step("trials", min(done, trials), trials)
             done += 1
             return _result(plan, point, units)
@@ -400,6 +400,6 @@ def _folded(lines: Sequence[str], most: int = 8) -> list[str]:
 def _write(plan: ScanPlan, findings: Findings) -> Path:
     from hepda.workflows.scan.figures import draw
 
-    with parallel.one_thread():
+    with one_thread():
         figures = draw(findings, plan.folder / "figures")
     return write_pages(plan.folder, findings, figures, run_directory.provenance(plan.base.seed))

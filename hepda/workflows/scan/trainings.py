@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +17,7 @@ from hepda.events.kind import combine
 from hepda.events.training.jobs import EventJob
 from hepda.runtime import run_directory
 from hepda.runtime.jobs import ITS_OWN, read_job, run_job
-from hepda.runtime.processes import Send
+from hepda.runtime.pool import Pool, Send
 from hepda.workflows.scan.points import ScanTrial
 
 
@@ -69,11 +69,11 @@ def tasks_of(units: Sequence[ScanTrial], criterion: str) -> list[ScanTask]:
     return tasks
 
 
-def run_tasks(tasks: Sequence[ScanTask], share_out: Callable[..., list[None]]) -> None:
-    """Do the tasks with `share_out(function, items)` of `hepda.runtime.processes.crew`."""
+def run_tasks(tasks: Sequence[ScanTask], pool: Pool) -> None:
+    """Do the tasks with the workers of `pool`."""
     for task in tasks:
         task.unit.folder.mkdir(parents=True, exist_ok=True)
-    share_out(perform, list(tasks))
+    pool.map(perform, tasks)
 
 
 def perform(_: None, task: ScanTask, send: Send) -> None:

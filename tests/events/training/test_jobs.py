@@ -19,7 +19,7 @@ from hepda.events.training.jobs import build_network, check_extras, jobs_of, tra
 from hepda.events.training.tensors import model_features
 from hepda.kinds import kind_of
 from hepda.runtime.jobs import read_job, run_job, run_jobs
-from hepda.runtime.processes import one_thread
+from hepda.runtime.pool import one_thread
 from hepda.runtime.resources import Resources
 from hepda.workflows.train import alarms
 from tests.factory import write_analysis
