@@ -246,10 +246,6 @@ class Telling:
     def step(self, what: str, done: int, total: int) -> None:
         """Do nothing."""
 
-    def say(self, line: str) -> None:
-        """Print the line."""
-        print(line, flush=True)
-
 
 def tree_of(pid: int) -> Iterator[int]:
     """Yield a process and all that it has started."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import traceback
 from pathlib import Path
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from hepda.runtime.resources import Resources
     from hepda.workflows.train import TrainOutcome
 
+_level = logging.INFO
+"""The level of the records that the terminal shows; the callback of the options sets it for each command."""
 SOME_FAILED = 3
 """Exit status of a scan that is finished and written although some of its trainings failed."""
 
@@ -295,8 +298,14 @@ app.add_typer(data, name="data")
 
 
 @app.callback(invoke_without_command=True)
-def options(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+def options(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say when stages begin and end.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show results and warnings alone.")] = False,
+) -> None:
     """Options of hepda itself."""
+    global _level
+    _level = logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO
     if version:
         from hepda import __version__
 
@@ -307,7 +316,7 @@ def options(version: Annotated[bool, typer.Option("--version", help="Print the v
 def _bars() -> Bars:
     from hepda.runtime.console import Bars
 
-    return Bars()
+    return Bars(_level)
 
 
 def _resources(runs: Path, memory: str | None, cluster: str | None, cache: Path | None, no_cache: bool) -> Resources:

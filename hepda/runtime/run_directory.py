@@ -21,11 +21,12 @@ from typing import Any
 import numpy as np
 
 from hepda.errors import ConfigError, replacing
+from hepda.runtime.log import LOG
 
 PACKAGES = ("hepda", "torch", "numpy", "scikit-learn", "uproot", "awkward", "xgboost", "xgboost-cpu", "lightgbm")
 
 FILES = (
-    "manifest.json", "metrics.json", "config.yaml", "scores.parquet", "history.csv", "figures.json", "report.html",
+    "manifest.json", "metrics.json", "config.yaml", "scores.parquet", "history.csv", "figures.json", "report.html", LOG,
 )  # fmt: skip
 """The files of a complete run directory, besides models/ and plots/."""
 MODELS, PLOTS = "models", "plots"

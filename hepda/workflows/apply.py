@@ -33,8 +33,10 @@ from hepda.events.training.scoring import score_table
 from hepda.runtime import exchange, run_directory
 from hepda.runtime.hashes import check_hashes
 from hepda.runtime.locks import LOCK, locked
+from hepda.runtime.log import LOG, logged
 from hepda.runtime.pool import Send, open_pool
-from hepda.workflows.train import Progress, processes_of
+from hepda.runtime.progress import Clock, Progress
+from hepda.workflows.train import processes_of
 
 Array = NDArray[Any]
 LAYOUT = 1
@@ -111,17 +113,19 @@ def apply(
     shared = _shared(run, kind)
     branch_names(_branches(shared.config, shared.config.split.key, tuple(shapes(shared.config))))
     tasks = _tasks(shared.config, expand(files, "FILES"), output, kind, sample)
-    with _owned(output, shared, run):
+    clock = Clock(progress)
+    with _owned(output, shared, run), logged("apply") as file:
+        file.write_to(output / LOG)
         pending = [task for task in tasks if _kept(shared, task) is None]
         number = processes_of(shared.config) if processes is None else processes
-        told = _Told(progress)
-        with open_pool(min(number, len(pending)), shared=shared, progress=told) as pool:
-            progress.stage("check")
-            told.expect("files", len(pending))
-            found = pool.map(_inspect, pending)
-            progress.stage("apply")
-            told.expect("events", sum(file.entries for file in found))
-            pool.map(_apply_file, list(zip(pending, found, strict=True)))
+        bar = _FileProgress(progress)
+        with open_pool(min(number, len(pending)), shared=shared, progress=bar) as pool:
+            with clock("check"):
+                bar.expect("files", len(pending))
+                inspected = pool.map(_inspect, pending)
+            with clock("apply"):
+                bar.expect("events", sum(file.entries for file in inspected))
+                pool.map(_apply_file, list(zip(pending, inspected, strict=True)))
         records = [run_directory.read_json(task.record) for task in tasks]
         _write_summary(output, shared, run, records)
     return Applied(records, len(tasks) - len(pending), _absences(records))
@@ -281,7 +285,7 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:3]) + more
 
 
-class _Told:
+class _FileProgress:
     """Adds up the progress of the files for one bar."""
 
     def __init__(self, progress: Progress) -> None:

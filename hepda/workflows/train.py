@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 import shutil
 import zlib
 from collections.abc import Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from time import perf_counter
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from hepda.config import AnyConfig, load_any, resolved_yaml
 from hepda.config.differences import differences
@@ -21,33 +20,23 @@ from hepda.runtime import exchange, fingerprint, run_directory
 from hepda.runtime.hashes import check_hashes, hashes_of
 from hepda.runtime.jobs import model_of
 from hepda.runtime.locks import locked
+from hepda.runtime.log import LOG, LogFile, logged
 from hepda.runtime.pool import cores, preload
+from hepda.runtime.progress import Clock, Progress
 from hepda.runtime.resources import Resources
 from hepda.runtime.torchrun import run_jobs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from hepda.kinds import Scores
     from hepda.runtime.terminal import NumberTable
 
 FILES = run_directory.FILES
 """What a complete run directory holds, besides models/ and plots/."""
+log = logging.getLogger(__name__)
 NEW = "run"
 """The folder of the run in the making, beside its trainings."""
-
-
-class Progress(Protocol):
-    """What a run tells of itself while it goes on; the command line draws bars of it."""
-
-    def stage(self, name: str) -> None:
-        """Begin a stage of the workflow."""
-
-    def step(self, what: str, done: int, total: int) -> None:
-        """Within the stage, `what` is `done` of `total`."""
-
-    def say(self, line: str) -> None:
-        """Show a line that stays."""
 
 
 @dataclass(slots=True)
@@ -59,22 +48,6 @@ class TrainOutcome:
     metrics: dict[str, Any]
     table: NumberTable
     seconds: dict[str, float] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class Clock:
-    """Times the stages."""
-
-    progress: Progress
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def __call__(self, stage: str) -> Iterator[None]:
-        """Time the block as a stage."""
-        self.progress.stage(stage)
-        start = perf_counter()
-        yield
-        self.seconds[stage] = perf_counter() - start
 
 
 def train(
@@ -113,8 +86,8 @@ def train(
         earlier = None if overwrite or not exchange.is_finished(run) else run
         if earlier is not None:
             check_replaceable(config, run, resume)
-        with exchange.workplace(run):
-            return _train(config, run, plots, progress, resume, earlier, device, resources or Resources())
+        with exchange.workplace(run), logged("train") as file:
+            return _train(config, run, plots, progress, resume, earlier, device, resources or Resources(), file)
 
 
 def _train(
@@ -126,6 +99,7 @@ def _train(
     earlier: Path | None,
     device: str,
     resources: Resources,
+    file: LogFile,
 ) -> TrainOutcome:
     """As `train`, for whoever holds the lock of `run`. earlier: a finished run that may not be overwritten."""
     clock, kind = Clock(progress), kind_of(config)
@@ -134,19 +108,20 @@ def _train(
     means = replace(resources, processes=processes_of(config), folder=run / exchange.WORK / exchange.DATA)
     with clock("load"):
         for line in kind.load(progress.step, means):
-            progress.say(line)
+            log.info(line)
         contents = fingerprint.fingerprints(kind.contents())
         inputs = inputs_of(config, contents)
     if earlier is not None and not (run / exchange.WORK / inputs / exchange.SECTIONS).exists():
         return _as_it_is(config, kind, earlier, inputs, clock)
     with clock("train"):
         processes = kind.side_by_side(processes_of(config))
-        work = work_folder(config, inputs, run, resume, progress)
+        work = work_folder(config, inputs, run, resume)
         new = work / NEW
+        file.write_to(new / LOG)
         results = run_jobs(kind.jobs(new, work, device), processes, progress.step)
         scores = kind.combine(results)
         for line in alarms({r.name: r.about for r in results}):
-            progress.say(line)
+            log.warning(line)
     run_directory.write_text(new / "config.yaml", resolved_yaml(config))
     run_directory.write_text(
         new / "history.csv", run_directory.history_csv({r.name: r.history for r in results if r.history})
@@ -163,6 +138,7 @@ def _train(
     run_directory.write_json(new / "manifest.json", manifest)
     outcome = _judge(config, kind, scores, new, clock)
     exchange.put_in_place(new, run)
+    file.write_to(run / LOG)
     if plots is not None:
         run_directory.copy_figures(run, plots, "evaluate")
     return replace(outcome, folder=run, report=run / outcome.report.name)
@@ -208,7 +184,7 @@ def _as_it_is(config: AnyConfig, kind: Kind, run: Path, inputs: str, clock: Cloc
             f"--resume: {run} holds a finished run of other data: the files that the analysis file reads have changed "
             "since. Say --overwrite to train it again, or name another directory with --output."
         )
-    clock.progress.say(f"{run} is finished, with this analysis file and these data: there is nothing to do.")
+    log.info(f"{run} is finished, with this analysis file and these data: there is nothing to do.")
     metrics = run_directory.read_json(run / "metrics.json")
     return TrainOutcome(run, run / "report.html", metrics, kind.terminal(metrics), clock.seconds)
 
@@ -235,13 +211,14 @@ def evaluate(run: Path, plots: Path | None, progress: Progress, resources: Resou
     if plots is not None:
         run_directory.check_writable(plots, "--plots")
     clock, kind = Clock(progress), kind_of(config)
-    with locked(run, "evaluate"):
+    with locked(run, "evaluate"), logged("evaluate") as file:
         if processes_of(config) > 1:
             preload(kind.heavy)
         with clock("load"):
             kind.load(progress.step, replace(resources or Resources(), processes=processes_of(config)))
-            check_contents(run, manifest, kind, clock.progress)
+            check_contents(run, manifest, kind)
             scores = kind.saved_scores(run)
+        file.write_to(run / LOG)
         outcome = _judge(config, kind, scores, run, clock)
         if plots is not None:
             run_directory.copy_figures(run, plots, "evaluate")
@@ -253,12 +230,14 @@ def standard_plots(run: Path, name: str) -> Path | None:
     return Path("plots") / name if run.resolve() == (Path("runs") / name).resolve() else None
 
 
-def check_contents(run: Path, manifest: Mapping[str, Any], kind: Kind, progress: Progress) -> None:
+def check_contents(run: Path, manifest: Mapping[str, Any], kind: Kind) -> None:
     """Raise ConfigError if the data that were loaded are not those that the run was trained on."""
     recorded = fingerprint.recorded(run, manifest)
     if recorded is None:
-        progress.say(f"{run} was made by an earlier hepda, which kept no record of its data: only scores.parquet is "
-                     "compared with them.")  # fmt: skip
+        log.warning(
+            f"{run} was made by an earlier hepda, which kept no record of its data: only scores.parquet is compared "
+            "with them."
+        )
         return
     now = fingerprint.fingerprints(kind.contents())
     fingerprint.complain(run, fingerprint.differences(recorded["parts"], now))
@@ -285,7 +264,6 @@ def _judge(config: AnyConfig, kind: Kind, scores: Scores, run: Path, clock: Cloc
     about = run_directory.read_json(run / "manifest.json")["training"]
     histories, best = saved_histories(config, run, about)
     training = training_metrics(config, about)
-    say = clock.progress.say
     judging = RunContext(run, training, histories, best, processes_of(config), clock.progress.step)
     with clock("evaluate"):
         head = {"schema": 1, "name": config.name, "kind": config.kind, "seed": config.seed}
@@ -295,18 +273,16 @@ def _judge(config: AnyConfig, kind: Kind, scores: Scores, run: Path, clock: Cloc
         run_directory.write_json(run / "metrics.json", metrics)
         run_directory.write_figures(run, "evaluate", drawn, failed)
     with clock("report"):
-        path = write_page(config, kind, run, say=say)
+        path = write_page(config, kind, run)
     return TrainOutcome(run, path, metrics, kind.terminal(metrics), clock.seconds)
 
 
-def write_page(
-    config: AnyConfig, kind: Kind, run: Path, output: Path | None = None, *, say: Callable[[str], None]
-) -> Path:
+def write_page(config: AnyConfig, kind: Kind, run: Path, output: Path | None = None) -> Path:
     """Write the report of a run from what every command has left: metrics, figures, the fit.
 
     run: has metrics.json and manifest.json; output: has figures.json and, after `hepda fit`, fit.json, and takes
-    the report (None: the run itself). kind: with its data, of which its warnings speak. say: takes a line on each
-    figure that is missing, and on a fit that is not shown.
+    the report (None: the run itself).
+    kind: with its data, of which its warnings speak. Figures that are missing and a fit that is not shown are logged.
     """
     from hepda.events.results.tables.fit import fit_tables
     from hepda.report.page import write_report
@@ -316,7 +292,7 @@ def write_page(
     figures, lost = run_directory.read_figures(folder)
     fitted, stale = run_directory.read_fit(folder, run)
     for line in (*lost, *stale):
-        say(line)
+        log.warning(line)
     tables = kind.tables(metrics)
     if fitted is None:
         figures = [(by, figure) for by, figure in figures if by != "fit"]
@@ -413,7 +389,7 @@ def inputs_of(config: AnyConfig, contents: fingerprint.Parts) -> str:
     return f"{zlib.crc32(json.dumps(checksums).encode(), value):08x}"
 
 
-def work_folder(config: AnyConfig, inputs: str, run: Path, resume: bool, progress: Progress) -> Path:
+def work_folder(config: AnyConfig, inputs: str, run: Path, resume: bool) -> Path:
     """Where finished and half-finished trainings with these inputs are kept until the run is complete.
 
     Other models may join, change or go without a loss for those that stay. What was interrupted with other inputs
@@ -426,10 +402,10 @@ def work_folder(config: AnyConfig, inputs: str, run: Path, resume: bool, progres
         for model, section in config.models.items()
     }
     if resume and (folder / exchange.SECTIONS).exists() and (folder / NEW).is_dir():
-        _forget_changed(folder, told, progress)
+        _forget_changed(folder, told)
         return folder
     if resume:
-        progress.say(f"{run} has nothing to resume of this config and these data; everything is trained.")
+        log.info(f"{run} has nothing to resume of this config and these data; everything is trained.")
     for left in work.iterdir():
         if left.is_dir() and left.name != exchange.DATA:
             shutil.rmtree(left)
@@ -438,11 +414,11 @@ def work_folder(config: AnyConfig, inputs: str, run: Path, resume: bool, progres
     return folder
 
 
-def _forget_changed(folder: Path, told: Mapping[str, Any], progress: Progress) -> None:
+def _forget_changed(folder: Path, told: Mapping[str, Any]) -> None:
     """Take away what an interrupted run left of models that are gone or that the config describes in another way."""
     earlier = run_directory.read_json(folder / exchange.SECTIONS)
     for model in [model for model, section in earlier.items() if told.get(model) != section]:
-        progress.say(f"models.{model} is another one than before: what was trained of it is not used.")
+        log.info(f"models.{model} is another one than before: what was trained of it is not used.")
         shutil.rmtree(folder / NEW / run_directory.MODELS / model, ignore_errors=True)
         for file in folder.iterdir():
             if model_of(file.name) == model:

@@ -244,7 +244,9 @@ def test_chunks_are_collected_in_order_and_summed(tmp_path):
     module = load_page(page)
     spec = module.SAMPLES["signal"]
     for seed in reversed(seeds_of("signal", spec, 5)):
-        generation._work(str(page), "signal", seed, str(generation.chunk_path(tmp_path, "signal", spec, seed)))
+        generation._generate_chunk(
+            (str(page), "signal", seed, str(generation.chunk_path(tmp_path, "signal", spec, seed)))
+        )
     found = generation.collect(tmp_path, "signal", spec, 5)
     assert isinstance(found, Chunk) and found.generated == 30
     order = [seed % 1000 for seed in seeds_of("signal", spec, 5)]

@@ -1,6 +1,7 @@
 """What a pool of workers does, and the pool that is this process alone.
 
-Results do not depend on the pool: a task uses only the shared value and its own item.
+Results do not depend on the pool: a task uses only the shared value and its own item. What a task logs under the name
+`hepda` is heard in this process; records of a Dask worker stay in the log that Dask keeps of it.
 """
 
 from __future__ import annotations

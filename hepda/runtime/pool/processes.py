@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import multiprocessing
 import os
 import signal
@@ -14,12 +15,14 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from itertools import islice
+from logging.handlers import QueueHandler
 from multiprocessing.context import BaseContext
 from queue import Empty
 from types import TracebackType
 from typing import Any, Self
 
 from hepda.errors import ProcessError
+from hepda.runtime.log import LOGGER
 from hepda.runtime.pool.interface import Item, Pool, Result, Send, one_thread
 
 RETRIES = 2
@@ -132,6 +135,7 @@ class LocalProcesses(Pool):
                     if not pending:
                         return
                     result = futures.popleft().result()
+                    self._receive(0.0)
                     pending.popleft()
                     retries = RETRIES
                     yield result
@@ -156,18 +160,23 @@ class LocalProcesses(Pool):
             context = _context()
             self._messages = context.Queue()
             self._executor = ProcessPoolExecutor(
-                self._processes, mp_context=context, initializer=_begin, initargs=(self._shared, self._messages)
-            )
+                self._processes, mp_context=context, initializer=_begin,
+                initargs=(self._shared, self._messages, LOGGER.getEffectiveLevel()),
+            )  # fmt: skip
         with shielded():
             futures = [self._executor.submit(task, *call) for call in calls]
             self._executor.submit(_nothing)
         return futures
 
     def _receive(self, patience: float) -> None:
-        """Take the messages of the workers, until there is none for `patience` seconds."""
+        """Take progress and log records of the workers, until there is none for `patience` seconds."""
         with contextlib.suppress(Empty):
             while patience or not self._messages.empty():
-                self._progress(*self._messages.get(timeout=patience or None))
+                message = self._messages.get(timeout=patience or None)
+                if isinstance(message, logging.LogRecord):
+                    logging.getLogger(message.name).handle(message)
+                else:
+                    self._progress(*message)
 
     def _end(self) -> None:
         """End the processes, whatever they do; the next task starts new ones."""
@@ -200,9 +209,11 @@ def shielded() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _begin(shared: Any, messages: Any) -> None:
+def _begin(shared: Any, messages: Any, level: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    LOGGER.setLevel(level)
+    LOGGER.addHandler(QueueHandler(messages))
     _WORKER["shared"] = shared
     _WORKER["send"] = lambda what, done, total: messages.put((what, done, total))
 

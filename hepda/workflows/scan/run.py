@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -21,7 +22,9 @@ from hepda.events.table.fingerprint import table_identity
 from hepda.events.training.jobs import check_extras, jobs_of
 from hepda.runtime import exchange, run_directory
 from hepda.runtime.locks import LOCK, locked
+from hepda.runtime.log import LOG, LogFile, logged
 from hepda.runtime.pool import one_thread, open_pool
+from hepda.runtime.progress import Clock, Progress
 from hepda.runtime.resources import Resources
 from hepda.workflows.scan.choice import Criterion, Result, check_criterion, choose
 from hepda.workflows.scan.findings import Findings, curves_of
@@ -29,8 +32,9 @@ from hepda.workflows.scan.measuring import LOSS, PHYSICS
 from hepda.workflows.scan.pages import write_pages
 from hepda.workflows.scan.points import Point, ScanSource, ScanTrial, checksum, is_plain, make_unit, training_part
 from hepda.workflows.scan.trainings import ScanProgress, read_judgement, run_tasks, tasks_of, unit_score
-from hepda.workflows.train import Clock, Progress, check_device, check_texts, processes_of
+from hepda.workflows.train import check_device, check_texts, processes_of
 
+log = logging.getLogger(__name__)
 MARK = "events.json"
 """The file by which a scan's folder is known: the checksum of every table of events that it trained on."""
 
@@ -101,11 +105,11 @@ def scan(options: ScanOptions, progress: Progress) -> ScanOutcome:
     """
     plan = make_plan(options)
     check_folder(plan)
-    with locked(plan.folder, "scan", "--output"):
-        return _scan(plan, progress)
+    with locked(plan.folder, "scan", "--output"), logged("scan") as file:
+        return _scan(plan, progress, file)
 
 
-def _scan(plan: ScanPlan, progress: Progress) -> ScanOutcome:
+def _scan(plan: ScanPlan, progress: Progress, file: LogFile) -> ScanOutcome:
     """Do the same as `scan` for a caller that holds the lock of the folder."""
     clock = Clock(progress)
     exchange.mark(plan.folder, "scan")
@@ -114,8 +118,9 @@ def _scan(plan: ScanPlan, progress: Progress) -> ScanOutcome:
         for point in plan.points or (Point(plan.source.models[0], {}, plan.source.config()),):
             ground.table(point.config)
         for line in [*plan.left_out, *ground.policy]:
-            progress.say(line)
+            log.info(line)
     _open_folder(plan, ground)
+    file.write_to(plan.folder / LOG)
     with clock("train"):
         results = _guided(plan, ground, progress) if plan.options.guided else _grid(plan, ground, progress)
     with clock("report"):
@@ -123,7 +128,7 @@ def _scan(plan: ScanPlan, progress: Progress) -> ScanOutcome:
         before = len(findings.warnings)
         report = _write(plan, findings)
         for line in findings.warnings[before:]:  # figures that could not be drawn
-            progress.say(line)
+            log.warning(line)
         _mark(plan.folder, ground)  # a guided search may have read more events since
     ground.remove()
     return ScanOutcome(plan.folder, report, findings, clock.seconds)
@@ -188,7 +193,7 @@ def check_folder(plan: ScanPlan) -> None:
     """Raise ConfigError if the folder cannot be written to, or holds other files, or a scan of another config."""
     folder = plan.folder
     run_directory.check_writable(folder, "--output")
-    others = [path.name for path in folder.iterdir() if path.name != LOCK] if folder.is_dir() else []
+    others = [path.name for path in folder.iterdir() if path.name not in (LOCK, LOG)] if folder.is_dir() else []
     if not others or (others == [exchange.WORK] and exchange.is_marked(folder, "scan")):
         return
     if not {"kernels", "tables"} <= set(_earlier(folder)):
