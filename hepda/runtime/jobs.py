@@ -24,8 +24,8 @@ from hepda.runtime.pool import Send, open_pool
 
 TrainingOutput = tuple[NDArray[np.float32], dict[str, Any], dict[str, list[float | None]]]
 """The result of a training: scores, facts about it (seconds, rows_per_second, epochs, ...), its history by column."""
-ITS_OWN = (ConfigError, DataError, TrainingError)
-"""Errors of one training alone, which do not stop the others; a full disk or a lost process stops all."""
+ERRORS_OF_ONE = (ConfigError, DataError, TrainingError)
+"""Errors of one training that do not stop the others; a full disk or a lost process stops all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class TrainingJob(ABC):
 
     @property
     def shared(self) -> bool:
-        """Whether the processes of torchrun compute it together (hepda.adversarial.distributed), as for a `Trainer`."""
+        """Whether all processes of torchrun compute it (hepda.adversarial.distributed), as for a `Trainer`."""
         return True
 
     @abstractmethod
@@ -149,7 +149,7 @@ def attempt(_: None, job: TrainingJob, send: Send) -> TrainingResult | FailedTra
     """Do the same as `run_job`, but return an error of this training alone instead of raising it."""
     try:
         return run_job(None, job, send)
-    except ITS_OWN as error:
+    except ERRORS_OF_ONE as error:
         return FailedTraining(job.name, str(error))
 
 
@@ -181,12 +181,12 @@ def all_trained(results: Sequence[TrainingResult | FailedTraining]) -> list[Trai
     """
     failed = [result for result in results if isinstance(result, FailedTraining)]
     if failed:
-        told = "\n".join(f"  {one.name}: {one.why}" for one in failed)
-        models = list(dict.fromkeys(model_of(one.name) for one in failed))
-        ways = ", ".join(f"models.{model}" for model in models)
+        reasons = "\n".join(f"  {training.name}: {training.why}" for training in failed)
+        models = list(dict.fromkeys(model_of(training.name) for training in failed))
+        keys = ", ".join(f"models.{model}" for model in models)
         raise TrainingError(
-            f"{len(failed)} of {len(results)} trainings failed, the others are done and kept:\n{told}\n"
-            f"Change {ways} and say --resume: only what is changed or missing is trained. To go on without, take it "
+            f"{len(failed)} of {len(results)} trainings failed, the others are done and kept:\n{reasons}\n"
+            f"Change {keys} and say --resume: only what is changed or missing is trained. To go on without, take it "
             f"out: {' '.join(f'--set models.{model}=null' for model in models)} --resume"
         )
     return [result for result in results if isinstance(result, TrainingResult)]

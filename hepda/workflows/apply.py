@@ -212,9 +212,9 @@ def _kept(shared: Applying, task: ScoringTask) -> dict[str, Any] | None:
 
 
 def _inspect(shared: Applying, task: ScoringTask, send: Send) -> FriendFile:
-    found = inspect_file(shared.config, task.path, task.sample)
+    friend = inspect_file(shared.config, task.path, task.sample)
     send(task.path, 1, 1)
-    return found
+    return friend
 
 
 def _apply_file(shared: Applying, item: tuple[ScoringTask, FriendFile], send: Send) -> None:
@@ -270,13 +270,13 @@ def _columns(shared: Applying, span: EventSpan, variations: Sequence[str]) -> di
 
 def _absences(records: Sequence[dict[str, Any]]) -> list[str]:
     """Return lines that say which variations are missing in which files."""
-    lost: dict[tuple[str, str], list[str]] = {}
+    absent: dict[tuple[str, str], list[str]] = {}
     for record in records:
         for variation, branch in record["absent"].items():
-            lost.setdefault((variation, branch), []).append(record["output"])
+            absent.setdefault((variation, branch), []).append(record["output"])
     return [
         f"without {variation}, for want of the branch {branch!r}: {_some(names)}"
-        for (variation, branch), names in lost.items()
+        for (variation, branch), names in absent.items()
     ]
 
 

@@ -19,6 +19,7 @@ from hepda.runtime import exchange, run_directory
 from hepda.runtime.locks import locked
 from hepda.workflows import fit
 from hepda.workflows import train as analysis
+from hepda.workflows.checks import text_problems
 from tests.factory import Silent, heard, write_analysis
 
 TINY = {
@@ -262,7 +263,7 @@ def test_labels_that_look_odd_and_can_be_drawn_are_taken(page: Path) -> None:
     config = load_config(page, ["plots={ht: {label: x}}"])
     config = config.model_copy(update={"plots": {name: config.plots["ht"].model_copy(update=plot)
                                                  for name, plot in plots.items()}})  # fmt: skip
-    assert analysis.text_problems(config) == []
+    assert text_problems(config) == []
 
 
 def test_somebody_elses_folder_is_not_emptied(page: Path, tmp_path: Path) -> None:
