@@ -48,9 +48,6 @@ class Silent:
     def step(self, what: str, done: int, total: int) -> None:
         """Do nothing."""
 
-    def say(self, line: str) -> None:
-        """Do nothing."""
-
 
 def trained(folder: Path, config: AnalysisConfig) -> Path:
     """Return a run directory with one network, trained for one epoch."""

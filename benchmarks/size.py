@@ -204,7 +204,7 @@ def stage(name: str, config: str, memory: str, processes: int) -> None:
     from hepda.events.results.evaluate import EvaluationInput
     from hepda.events.table.store import open_table
     from hepda.events.training.jobs import check_memory, jobs_of
-    from hepda.runtime import processes as parallel
+    from hepda.runtime.pool import preload
     from hepda.runtime.resources import Resources, memory_of
     from hepda.runtime.torchrun import run_jobs
     from hepda.workflows import train
@@ -218,7 +218,7 @@ def stage(name: str, config: str, memory: str, processes: int) -> None:
         print(json.dumps({"rows": sum(s["selected"] for s in done.metrics["samples"].values()), "note": ""}))
         return
     if name in ("train", "evaluate") and processes > 1:
-        parallel.prepare(EventsKind.heavy)
+        preload(EventsKind.heavy)
     if (folder / "table").exists():
         loaded = LoadedEvents(open_table(folder / "table"), {}, (), folder=folder / "table")
     else:
@@ -248,10 +248,6 @@ class Telling:
 
     def step(self, what: str, done: int, total: int) -> None:
         """Do nothing."""
-
-    def say(self, line: str) -> None:
-        """Print the line."""
-        print(line, flush=True)
 
 
 def tree_of(pid: int) -> Iterator[int]:

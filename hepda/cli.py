@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import traceback
 from pathlib import Path
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from hepda.runtime.resources import Resources
     from hepda.workflows.train import TrainOutcome
 
+_level = logging.INFO
+"""The level of the records that the terminal shows; the callback of the options sets it for each command."""
 SOME_FAILED = 3
 """Exit status of a scan that is finished and written although some of its trainings failed."""
 
@@ -25,7 +28,7 @@ app = typer.Typer(
     help="Domain-adversarial training for high-energy physics, and the statistics of what it cost and bought.",
 )  # fmt: skip
 
-Config = Annotated[str, typer.Option("--config", help="A YAML, by path, or by name if it stands in configs/.")]
+Config = Annotated[str, typer.Option("--config", help="A YAML, by path, or by name if it is in configs/.")]
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one key; repeatable.")]
 Plots = Annotated[
     Path | None, typer.Option("--plots", help="Another folder for the figures [plots/<name> of runs/<name>].")
@@ -66,8 +69,8 @@ def train(
     from hepda.runtime import torchrun
     from hepda.workflows import train as analysis
 
-    if torchrun.follows():  # another process of torchrun does the whole run
-        torchrun.follow()
+    if torchrun.rank() > 0:  # rank 0 does the whole run
+        torchrun.train_with_rank_0()
         return
     loaded = load_any(config, set_ or [])
     run = output or Path("runs") / loaded.name
@@ -85,7 +88,7 @@ def check(
     set_: Set = None,
     all_: Annotated[bool, typer.Option("--all", help="Every file of each sample [the first of each].")] = False,
 ) -> None:
-    """Look at the events before training: yields, cut flows, weights, keys, features, data against simulation.
+    """Check the events before training: yields, cut flows, weights, keys, features, data against simulation.
 
     Exit status 0: training may start; 2: it may not.
     """
@@ -107,7 +110,7 @@ def init(
     tree: Annotated[str | None, typer.Option("--tree", help="[the one that holds the events]")] = None,
     output: Annotated[Path | None, typer.Option("--output", help="Write it there [the terminal].")] = None,
 ) -> None:
-    """Write a starting analysis file, guessed from the branches of a file; lines with TODO need you."""
+    """Write a first analysis file, guessed from the branches of a file; complete its lines with TODO."""
     from hepda.errors import ConfigError
     from hepda.events.init import starting_yaml
     from hepda.runtime import run_directory
@@ -119,7 +122,7 @@ def init(
     if output.exists():
         raise ConfigError(f"--output {output}: exists already; name a new file.")
     run_directory.write_text(output, text)
-    typer.echo(f"{output}: mend the lines with TODO, then `hepda check --config {output}`")
+    typer.echo(f"{output}: fix the lines with TODO, then `hepda check --config {output}`")
 
 
 @app.command()
@@ -131,12 +134,12 @@ def evaluate(
     cache: Cache = None,
     no_cache: NoCache = False,
 ) -> None:
-    """Numbers, figures and report again, from the saved scores of a run."""
+    """Make numbers, figures and report again, from the saved scores of a run."""
     from hepda.workflows import train as analysis
 
-    means = _resources(run.parent, memory, cluster, cache, no_cache)
+    resources = _resources(run.parent, memory, cluster, cache, no_cache)
     with _bars() as bars:
-        outcome = analysis.evaluate(run, plots, bars, means)
+        outcome = analysis.evaluate(run, plots, bars, resources)
     _print_outcome(outcome, bars)
 
 
@@ -155,7 +158,7 @@ def fit(
     """
     from hepda.workflows import fit as fits
 
-    options = fits.FitOptions(toys, _words(models), output, plots, processes)
+    options = fits.FitOptions(toys, _names(models), output, plots, processes)
     with _bars() as bars:
         outcome = fits.fit(run, options, bars)
     bars.table(fits.console_table(outcome.found))
@@ -174,7 +177,7 @@ def apply(
     ] = None,
     processes: Annotated[int | None, typer.Option("--processes", min=1, help="[training.processes]")] = None,
 ) -> None:
-    """Scores of all models of a run for every event of any files, as friends: same events, same order.
+    """Write the scores of all models of a run for every event of any files, as friends: same events, same order.
 
     An event is scored by the models of its own fold, which never saw it. The same command goes on where it was
     interrupted.
@@ -182,12 +185,12 @@ def apply(
     from hepda.workflows import apply as applying
 
     with _bars() as bars:
-        done = applying.apply(run, files, output, bars, kind=kind, sample=sample, processes=processes)
-    entries, selected = (sum(record[key] for record in done.records) for key in ("entries", "selected"))
-    for line in done.lines:
+        outcome = applying.apply(run, files, output, bars, kind=kind, sample=sample, processes=processes)
+    entries, selected = (sum(record[key] for record in outcome.records) for key in ("entries", "selected"))
+    for line in outcome.lines:
         typer.echo(line)
-    kept = f", {done.kept} of them were there already" if done.kept else ""
-    typer.echo(f"{output}: {len(done.records)} files{kept}; {entries} events, {selected} selected and scored")
+    kept = f", {outcome.kept} of them were there already" if outcome.kept else ""
+    typer.echo(f"{output}: {len(outcome.records)} files{kept}; {entries} events, {selected} selected and scored")
 
 
 @app.command()
@@ -215,14 +218,14 @@ def scan(
     """Train models with other values of any keys and other seeds: trade-off curve, and a choice without labels.
 
     The same command goes on where it was interrupted; more values or seeds train only what is missing. A training
-    that fails is told as failed in table, figure and page, and the others go on.
+    that fails is marked in table, figure and page, and the others continue.
 
     Exit status 0: all is done; 3: all is done and written, and some trainings failed.
     """
     from hepda.workflows import scan as scanning
 
     options = scanning.ScanOptions(
-        config, tuple(set_ or ()), tuple(vary or ()), seeds, _words(models), _words(methods),
+        config, tuple(set_ or ()), tuple(vary or ()), seeds, _names(models), _names(methods),
         scanning.Criterion(criterion, tolerance), guided, output, processes, device,
         _resources(output.parent if output else Path("runs"), memory, cluster, cache, no_cache),
     )  # fmt: skip
@@ -244,15 +247,15 @@ def compare(
     runs: Annotated[list[Path], typer.Argument(help="Run directories, two or more.")],
     output: Annotated[Path, typer.Option("--output", help="The page.")] = Path("compare.html"),
 ) -> None:
-    """Several runs side by side: tables and figure of all their models, and where files and configs differ."""
+    """Compare several runs: tables and figure of all their models, and where files and configs differ."""
     from hepda.workflows import compare as comparison
 
     bars = _bars()
-    found = comparison.compare(runs, output)
-    bars.table(found.table)
-    for line in found.warnings:
+    outcome = comparison.compare(runs, output)
+    bars.table(outcome.table)
+    for line in outcome.warnings:
         typer.echo(line)
-    typer.echo(f"report: {found.report}")
+    typer.echo(f"report: {outcome.report}")
 
 
 @app.command()
@@ -295,8 +298,14 @@ app.add_typer(data, name="data")
 
 
 @app.callback(invoke_without_command=True)
-def options(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+def options(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say when stages begin and end.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show results and warnings alone.")] = False,
+) -> None:
     """Options of hepda itself."""
+    global _level
+    _level = logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO
     if version:
         from hepda import __version__
 
@@ -307,11 +316,11 @@ def options(version: Annotated[bool, typer.Option("--version", help="Print the v
 def _bars() -> Bars:
     from hepda.runtime.console import Bars
 
-    return Bars()
+    return Bars(_level)
 
 
 def _resources(runs: Path, memory: str | None, cluster: str | None, cache: Path | None, no_cache: bool) -> Resources:
-    from hepda.runtime.cluster import check_cluster
+    from hepda.runtime.pool import check_cluster
     from hepda.runtime.resources import Resources, cache_folder, memory_of
 
     check_cluster(cluster)
@@ -319,7 +328,7 @@ def _resources(runs: Path, memory: str | None, cluster: str | None, cache: Path 
     return Resources(budget, cluster, cache=cache_folder(runs, cache, no_cache))
 
 
-def _words(text: str | None) -> tuple[str, ...]:
+def _names(text: str | None) -> tuple[str, ...]:
     return tuple(word.strip() for word in text.split(",") if word.strip()) if text else ()
 
 
@@ -357,15 +366,15 @@ def main(arguments: list[str] | None = None) -> int:
         if isinstance(error, OSError) and is_full(error):
             typer.echo(f"hepda: {full_in_words(error)}", err=True)
             return 2
-        return _last_stop(error)
+        return _unexpected(error)
     if status == 130:  # some versions of typer turn Ctrl-C into an exit status
         typer.echo(f"hepda: interrupted{_what_next(arguments)}", err=True)
     return status
 
 
 def _what_next(arguments: list[str] | None) -> str:
-    words = sys.argv[1:] if arguments is None else arguments
-    verb = next((word for word in words if not word.startswith("-")), "")
+    given = sys.argv[1:] if arguments is None else arguments
+    verb = next((argument for argument in given if not argument.startswith("-")), "")
     return {
         "train": "; the same command with --resume goes on from the last checkpoint",
         "generate": "; the same command goes on where it stopped",
@@ -374,7 +383,7 @@ def _what_next(arguments: list[str] | None) -> str:
     }.get(verb, "")
 
 
-def _last_stop(error: Exception) -> int:
+def _unexpected(error: Exception) -> int:
     show = getattr(error, "show", None)
     if callable(show):  # click's usage errors
         show()

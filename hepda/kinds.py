@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from hepda.errors import ConfigError
-from hepda.runtime.processes import Send
+from hepda.runtime.pool import Send
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -10,6 +10,9 @@ harder jets (AUC about 0.8); `shift` moves the radiation (number and pt of the e
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,8 @@ import awkward as ak
 import numpy as np
 import uproot
 import yaml
+
+from hepda.runtime.log import STAGES, handled_by
 
 SIMULATION_ONLY = (
     "jet_flavour", "n_extra_b", "n_extra_c", "gen_weight", "tag_weight", "stitch_weight", "b_weight",
@@ -214,17 +219,25 @@ def write_analysis(folder: Path, n: int = 2000, **overrides: Any) -> Path:
     return path
 
 
-class Silent:
-    """Progress that nobody sees; `lines` are those that would stay."""
+@contextmanager
+def heard(level: int = logging.INFO) -> Iterator[list[str]]:
+    """What hepda logs in the block but for its stages, a line each."""
 
-    def __init__(self) -> None:
-        self.lines: list[str] = []
+    class Lines(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if record.name != STAGES.name:
+                lines.append(record.getMessage())
+
+    lines: list[str] = []
+    with handled_by(Lines(level)):
+        yield lines
+
+
+class Silent:
+    """Progress that nobody sees."""
 
     def stage(self, name: str) -> None:
         pass
 
     def step(self, what: str, done: int, total: int) -> None:
         pass
-
-    def say(self, line: str) -> None:
-        self.lines.append(line)

@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 from hepda.errors import DataError
+
+
+def scaled(factor: int, number: int, send: Callable[[str, int, int], None]) -> int:
+    """The number times the shared factor, with a message."""
+    send(f"item {number}", 1, 1)
+    return factor * number
+
+
+def logging_task(number: int) -> int:
+    """The number, which is logged."""
+    logging.getLogger("hepda.tests").info("item %d", number)
+    return number
 
 
 def noted(item: tuple[Path, int, str]) -> int:

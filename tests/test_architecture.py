@@ -16,7 +16,7 @@ HEAVY = (
 )  # fmt: skip
 LIGHT = (
     "hepda", "hepda.errors", "hepda.cli", "hepda.config", "hepda.kinds", "hepda.runtime.run_directory",
-    "hepda.runtime.processes", "hepda.runtime.jobs", "hepda.events.training.jobs", "hepda.events.kind",
+    "hepda.runtime.pool", "hepda.runtime.jobs", "hepda.events.training.jobs", "hepda.events.kind",
     "hepda.report.page", "hepda.events", "hepda.evaluation", "hepda.plotting", "hepda.baselines",
     "hepda.baselines.bdt", "hepda.events.table.feature_table", "hepda.events.dataset.splits",
     "hepda.events.table.store",

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from hepda.config import AnalysisConfig
 from hepda.errors import ConfigError, DataError, HepdaError
 from hepda.kinds import Kind, RunContext
-from hepda.runtime.processes import Send
+from hepda.runtime.pool import Send
 from hepda.runtime.resources import Resources
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ from hepda.events.results.evaluate import EvaluationInput, Numbers, evaluate
 from hepda.events.results.figure_data import FigureData
 from hepda.events.table.feature_table import FeatureTable
 from hepda.report.page import NotDrawn, ReportFigure, save_drawings
-from hepda.runtime.processes import Send
+from hepda.runtime.pool import Send
 from hepda.runtime.resources import Resources
 
 Array = NDArray[Any]

@@ -13,7 +13,7 @@ from hepda.config.images import ImagesConfig
 from hepda.errors import ConfigError
 from hepda.kinds import Kind, RunContext
 from hepda.runtime import run_directory
-from hepda.runtime.processes import Send
+from hepda.runtime.pool import Send
 from hepda.runtime.resources import Resources
 from hepda.runtime.terminal import NumberTable, number_table
 

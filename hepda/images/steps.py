@@ -16,7 +16,7 @@ from hepda.images.arrays import Images
 from hepda.images.results import ImageModelNumbers, gap_closed
 from hepda.images.training import SIDES
 from hepda.number_format import Cell, Quantity, Table
-from hepda.runtime.processes import Send
+from hepda.runtime.pool import Send
 
 Array = NDArray[Any]
 

@@ -22,8 +22,7 @@ from hepda.errors import HepdaError, MissingExtraError, ProcessError, StorageErr
 from hepda.number_format import Table
 from hepda.plotting.base.files import write_atomically
 from hepda.report.reading import nulls
-from hepda.runtime import processes as parallel
-from hepda.runtime.processes import Send
+from hepda.runtime.pool import Send, open_pool
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -147,7 +146,8 @@ def save_drawings(
         done += 1
         progress("figures", done, count)
 
-    return parallel.run(_draw, range(count), processes, shared=_Work(make, scene, folder), progress=told)
+    with open_pool(min(processes, count), shared=_Work(make, scene, folder), progress=told) as pool:
+        return pool.map(_draw, range(count))
 
 
 @dataclass(slots=True)

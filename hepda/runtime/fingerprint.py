@@ -49,17 +49,17 @@ def _sums(data: NDArray[Any]) -> NDArray[np.float64]:
     The last one depends on the order of the rows. A number that is not finite counts as 0 in all of them; in addition
     the last sum gets 1 + the weight of its row, so that the number has an effect.
     """
-    found = np.zeros((data.shape[1], 3))
+    sums = np.zeros((data.shape[1], 3))
     for start in range(0, len(data), _BLOCK):
         block = np.asarray(data[start : start + _BLOCK], dtype=np.float64)
         weights = np.stack([np.ones(len(block)), np.arange(start, start + len(block)) * _GOLDEN % 1.0])
         finite = np.isfinite(block)
         if not finite.all():
-            found[:, 2] += (1.0 + weights[1]) @ ~finite
+            sums[:, 2] += (1.0 + weights[1]) @ ~finite
             block = np.where(finite, block, 0.0)
-        found[:, 1:] += (weights @ block).T
-        found[:, 0] += weights[0] @ np.abs(block)
-    return found
+        sums[:, 1:] += (weights @ block).T
+        sums[:, 0] += weights[0] @ np.abs(block)
+    return sums
 
 
 def equal(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
@@ -97,11 +97,11 @@ def recorded(run: Path, manifest: Mapping[str, Any]) -> dict[str, Any] | None:
     """
     if "data" not in manifest:
         return None
-    found = manifest["data"]
-    parts = found.get("parts") if isinstance(found, dict) else None
+    data = manifest["data"]
+    parts = data.get("parts") if isinstance(data, dict) else None
     if not isinstance(parts, dict) or not all(isinstance(part, dict) for part in parts.values()):
         raise ConfigError(f"{run / 'manifest.json'}: `data` is damaged; copy the file again, or train again.")
-    return {"parts": parts, "made_of": found.get("made_of")}
+    return {"parts": parts, "made_of": data.get("made_of")}
 
 
 def complain(run: Path, names: Iterable[str]) -> None:

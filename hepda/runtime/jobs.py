@@ -20,13 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hepda.errors import ConfigError, DataError, StorageError, TrainingError, replacing
-from hepda.runtime import processes as parallel
-from hepda.runtime.processes import Send
+from hepda.runtime.pool import Send, open_pool
 
 TrainingOutput = tuple[NDArray[np.float32], dict[str, Any], dict[str, list[float | None]]]
 """The result of a training: scores, facts about it (seconds, rows_per_second, epochs, ...), its history by column."""
-ITS_OWN = (ConfigError, DataError, TrainingError)
-"""Errors of one training alone, which do not stop the others; a full disk or a lost process stops all."""
+ERRORS_OF_ONE = (ConfigError, DataError, TrainingError)
+"""Errors of one training that do not stop the others; a full disk or a lost process stops all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +73,7 @@ class TrainingJob(ABC):
 
     @property
     def shared(self) -> bool:
-        """Whether the processes of torchrun compute it together (hepda.adversarial.distributed), as for a `Trainer`."""
+        """Whether all processes of torchrun compute it (hepda.adversarial.distributed), as for a `Trainer`."""
         return True
 
     @abstractmethod
@@ -151,7 +150,7 @@ def attempt(_: None, job: TrainingJob, send: Send) -> TrainingResult | FailedTra
     """Do the same as `run_job`, but return an error of this training alone instead of raising it."""
     try:
         return run_job(None, job, send)
-    except ITS_OWN as error:
+    except ERRORS_OF_ONE as error:
         return FailedTraining(job.name, str(error))
 
 
@@ -170,7 +169,8 @@ def run_jobs(jobs: Sequence[TrainingJob], processes: int, progress: Send) -> lis
         TrainingError: some failed. All others are done in this case, and their results stay in `TrainingJob.work`.
 
     """
-    return all_trained(parallel.run(attempt, jobs, processes, shared=None, progress=progress))
+    with open_pool(min(processes, len(jobs)), progress=progress) as pool:
+        return all_trained(pool.map(attempt, jobs))
 
 
 def all_trained(results: Sequence[TrainingResult | FailedTraining]) -> list[TrainingResult]:
@@ -182,12 +182,12 @@ def all_trained(results: Sequence[TrainingResult | FailedTraining]) -> list[Trai
     """
     failed = [result for result in results if isinstance(result, FailedTraining)]
     if failed:
-        told = "\n".join(f"  {one.name}: {one.why}" for one in failed)
-        models = list(dict.fromkeys(model_of(one.name) for one in failed))
-        ways = ", ".join(f"models.{model}" for model in models)
+        reasons = "\n".join(f"  {training.name}: {training.why}" for training in failed)
+        models = list(dict.fromkeys(model_of(training.name) for training in failed))
+        keys = ", ".join(f"models.{model}" for model in models)
         raise TrainingError(
-            f"{len(failed)} of {len(results)} trainings failed, the others are done and kept:\n{told}\n"
-            f"Change {ways} and say --resume: only what is changed or missing is trained. To go on without, take it "
+            f"{len(failed)} of {len(results)} trainings failed, the others are done and kept:\n{reasons}\n"
+            f"Change {keys} and say --resume: only what is changed or missing is trained. To go on without, take it "
             f"out: {' '.join(f'--set models.{model}=null' for model in models)} --resume"
         )
     return [result for result in results if isinstance(result, TrainingResult)]

@@ -26,8 +26,9 @@ class Resources:
     """What reading and training may use.
 
     memory: bytes of events that all processes together may hold, None for half of the machine's memory; cluster: see
-    `hepda.runtime.cluster`, None for processes of this machine; processes: of this machine, in parallel; cache: the
-    folder of tables that are kept, None to keep none; folder: that of a table that is not kept, None for the memory.
+    `hepda.runtime.pool.open_pool`, None for processes of this machine; processes: of this machine, in parallel; cache:
+    the folder of tables that are kept, None to keep none; folder: that of a table that is not kept, None for the
+    memory.
     """
 
     memory: int | None = None
@@ -59,10 +60,10 @@ def memory_of(text: str) -> int:
         ConfigError: the text is anything else, or less than hepda needs.
 
     """
-    found = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([KMGT]?I?)B?\s*", text.upper())
-    if found is None or found.group(2) not in _UNITS:
+    match = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([KMGT]?I?)B?\s*", text.upper())
+    if match is None or match.group(2) not in _UNITS:
         raise ConfigError(f"--memory {text}: is not an amount of memory; say it as 2GB, 1.5GiB or 800MB.")
-    size = int(float(found.group(1)) * _UNITS[found.group(2)])
+    size = int(float(match.group(1)) * _UNITS[match.group(2)])
     if size < LEAST_MEMORY:
         raise ConfigError(f"--memory {text}: is too little; hepda needs {in_words(LEAST_MEMORY)} or more.")
     return size

@@ -21,11 +21,12 @@ from typing import Any
 import numpy as np
 
 from hepda.errors import ConfigError, replacing
+from hepda.runtime.log import LOG
 
 PACKAGES = ("hepda", "torch", "numpy", "scikit-learn", "uproot", "awkward", "xgboost", "xgboost-cpu", "lightgbm")
 
 FILES = (
-    "manifest.json", "metrics.json", "config.yaml", "scores.parquet", "history.csv", "figures.json", "report.html",
+    "manifest.json", "metrics.json", "config.yaml", "scores.parquet", "history.csv", "figures.json", "report.html", LOG,
 )  # fmt: skip
 """The files of a complete run directory, besides models/ and plots/."""
 MODELS, PLOTS = "models", "plots"
@@ -232,10 +233,10 @@ def git_commit() -> str | None:
 def own_files(run: Path) -> list[str]:
     """Return the names of the files in `run` that hepda wrote, relative to it: of run, models, figures and fit."""
     patterns = (*FILES, f"{MODELS}/*/fold*-member*")
-    found = [*(path for pattern in patterns for path in run.glob(pattern)), *fitted_files(run)]
+    paths = [*(path for pattern in patterns for path in run.glob(pattern)), *fitted_files(run)]
     with suppress(ConfigError):  # an unreadable list does not show of any file that hepda wrote it
-        found += _drawn(run, _figure_entries(run))
-    return [path.relative_to(run).as_posix() for path in found if path.is_file()]
+        paths += _drawn(run, _figure_entries(run))
+    return [path.relative_to(run).as_posix() for path in paths if path.is_file()]
 
 
 Figure = tuple[str, str, str, Path]
@@ -263,12 +264,12 @@ def write_figures(
     """
     old = _figure_entries(run)
     kept = [entry for entry in old if entry["by"] != by]
-    own = [
+    drawn = [
         {"by": by, "section": section, "title": title, "caption": caption, "file": _place(Path(path), run)}
         for section, title, caption, path in figures
     ]
-    own += [{"by": by, "section": section, "title": title, "why": why} for section, title, why in failed]
-    entries = [*own, *kept] if by == "evaluate" else [*kept, *own]
+    drawn += [{"by": by, "section": section, "title": title, "why": why} for section, title, why in failed]
+    entries = [*drawn, *kept] if by == "evaluate" else [*kept, *drawn]
     write_json(run / "figures.json", entries)
     for path in set(_drawn(run, old)) - set(_drawn(run, entries)):
         path.unlink(missing_ok=True)
@@ -276,8 +277,8 @@ def write_figures(
 
 def _drawn(run: Path, entries: Iterable[Mapping[str, Any]]) -> list[Path]:
     """Return PNG and PDF of the figures in plots/ of the run."""
-    own = [run / entry["file"] for entry in entries if Path(entry.get("file", "")).parent == Path(PLOTS)]
-    return [path.with_suffix(suffix) for path in own for suffix in (".png", ".pdf")]
+    in_plots = [run / entry["file"] for entry in entries if Path(entry.get("file", "")).parent == Path(PLOTS)]
+    return [path.with_suffix(suffix) for path in in_plots for suffix in (".png", ".pdf")]
 
 
 def _figure_entries(run: Path) -> list[dict[str, str]]:
@@ -288,13 +289,13 @@ def _figure_entries(run: Path) -> list[dict[str, str]]:
 
     """
     path = run / "figures.json"
-    found = read_json(path) if path.is_file() else []
+    entries = read_json(path) if path.is_file() else []
     with readable(path):
-        for entry in found:
+        for entry in entries:
             kind = ("why",) if "why" in entry else ("caption", "file")
             if not all(isinstance(entry[key], str) for key in ("by", "section", "title", *kind)):
                 raise ValueError("an entry is not that of a figure")
-        return list(found)
+        return list(entries)
 
 
 def _place(path: Path, run: Path) -> str:
@@ -310,20 +311,20 @@ def read_figures(run: Path) -> tuple[list[tuple[str, Figure]], list[str]]:
         Each figure with the command that drew it; and a sentence for each missing figure, with the reason.
 
     """
-    found: list[tuple[str, Figure]] = []
-    lost = []
+    figures: list[tuple[str, Figure]] = []
+    missing = []
     for entry in _figure_entries(run):
         if "why" in entry:
-            lost.append(f"The figure \u201c{entry['title']}\u201d could not be drawn: {entry['why']}")
+            missing.append(f"The figure \u201c{entry['title']}\u201d could not be drawn: {entry['why']}")
             continue
         path = run / entry["file"]
         if path.is_file():
-            found.append((entry["by"], (entry["section"], entry["title"], entry["caption"], path)))
+            figures.append((entry["by"], (entry["section"], entry["title"], entry["caption"], path)))
         else:
-            lost.append(
+            missing.append(
                 f"The figure \u201c{entry['title']}\u201d is no longer at {path}; `hepda {entry['by']}` draws it again."
             )
-    return found, lost
+    return figures, missing
 
 
 def copy_figures(run: Path, folder: Path, by: str) -> list[Path]:
@@ -352,12 +353,12 @@ def copy_figures(run: Path, folder: Path, by: str) -> list[Path]:
 def fitted_files(folder: Path) -> list[Path]:
     """Return fit.json and the workspaces that `hepda fit` left in `folder`; none if its fit.json is not hepda's."""
     try:
-        found = read_json(folder / "fit.json")
+        fit = read_json(folder / "fit.json")
     except ConfigError:
         return []
-    if not isinstance(found, dict) or not {"stamp", "toys", "models"} <= set(found):
+    if not isinstance(fit, dict) or not {"stamp", "toys", "models"} <= set(fit):
         return []
-    return [folder / "fit.json", *(folder / f"workspace-{model}.json" for model in found["models"])]
+    return [folder / "fit.json", *(folder / f"workspace-{model}.json" for model in fit["models"])]
 
 
 def stamp(run: Path) -> str:
@@ -377,9 +378,9 @@ def read_fit(folder: Path, run: Path) -> tuple[Any, list[str]]:
     """
     if not (folder / "fit.json").is_file():
         return None, []
-    found = read_json(folder / "fit.json")
-    if isinstance(found, dict) and found.get("stamp") == stamp(run):
-        return found, []
+    fit = read_json(folder / "fit.json")
+    if isinstance(fit, dict) and fit.get("stamp") == stamp(run):
+        return fit, []
     return None, [
         "fit.json is of other scores or another analysis file than this run now has: `hepda fit` makes it again."
     ]

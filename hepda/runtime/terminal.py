@@ -90,10 +90,10 @@ def _widths(part: Sequence[_Column], width: int) -> list[int]:
     """Return the width of each column; the rest of `width` goes to the columns that need most to be on one line."""
     widths = [column.least for column in part]
     for _ in range(width - sum(widths) - _GAP * (len(part) - 1)):
-        lacks = [column.whole - own for column, own in zip(part, widths, strict=True)]
-        if max(lacks) <= 0:
+        missing = [column.whole - width_of_column for column, width_of_column in zip(part, widths, strict=True)]
+        if max(missing) <= 0:
             break
-        widths[lacks.index(max(lacks))] += 1
+        widths[missing.index(max(missing))] += 1
     return widths
 
 

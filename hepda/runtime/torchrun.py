@@ -1,4 +1,4 @@
-"""Several processes of torchrun as one run: the first does the whole run, the others take part in its trainings.
+"""Several processes of torchrun as one run: that of rank 0 does the whole run, the others compute its trainings too.
 
     torchrun --nproc-per-node 2 -m hepda train --config tth.yaml
 
@@ -16,21 +16,21 @@ from pathlib import Path
 
 from hepda.runtime import jobs as single
 from hepda.runtime.jobs import TrainingJob, TrainingResult
-from hepda.runtime.processes import Send, one_thread
+from hepda.runtime.pool import Send, one_thread
 
 
-def started() -> bool:
-    """Return whether torchrun started this process as one of several."""
-    return int(os.environ.get("WORLD_SIZE", "1")) > 1 and "RANK" in os.environ
+def world_size() -> int:
+    """Return the number of processes that torchrun started; 1 without torchrun."""
+    return int(os.environ.get("WORLD_SIZE", "1")) if "RANK" in os.environ else 1
 
 
-def follows() -> bool:
-    """Return whether this process is one of torchrun, but not the first of them."""
-    return started() and int(os.environ["RANK"]) > 0
+def rank() -> int:
+    """Return the number of this process among those of torchrun; 0 without torchrun."""
+    return int(os.environ["RANK"]) if world_size() > 1 else 0
 
 
 def run_jobs(jobs: Sequence[TrainingJob], processes: int, progress: Send) -> list[TrainingResult]:
-    """Do the same as `jobs.run_jobs`, together with the other processes if torchrun started some.
+    """Do the same as `jobs.run_jobs`, in all processes of torchrun if it started some.
 
     Args:
         jobs: the trainings.
@@ -40,7 +40,7 @@ def run_jobs(jobs: Sequence[TrainingJob], processes: int, progress: Send) -> lis
     """
     from hepda.adversarial import distributed
 
-    if not started():
+    if world_size() == 1:
         return single.run_jobs(jobs, processes, progress)
     distributed.init()
     distributed.broadcast([job for job in jobs if job.shared and not single.done(job).exists()])
@@ -51,10 +51,10 @@ def run_jobs(jobs: Sequence[TrainingJob], processes: int, progress: Send) -> lis
         distributed.shutdown()
 
 
-def follow() -> None:
-    """Do the part of a process that is not the first: its share of every training.
+def train_with_rank_0() -> None:
+    """Compute the part of this process, whose rank is not 0, in every training of the run.
 
-    Its models and scores are those of the first process and are discarded.
+    Its models and scores are those of rank 0 and are discarded.
     """
     from hepda.adversarial import distributed
 
@@ -62,6 +62,6 @@ def follow() -> None:
     jobs: list[TrainingJob] = distributed.broadcast([])
     with tempfile.TemporaryDirectory() as folder, one_thread():
         for job in jobs:
-            # The first process reports the progress.
+            # Rank 0 reports the progress.
             single.attempt(None, replace(job, run=Path(folder), work=Path(folder)), lambda *_: None)
     distributed.shutdown()

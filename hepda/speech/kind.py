@@ -14,7 +14,7 @@ from hepda.config import SpeechConfig
 from hepda.errors import ConfigError, DataError, SourceError
 from hepda.kinds import Kind, RunContext
 from hepda.runtime import run_directory
-from hepda.runtime.processes import Send
+from hepda.runtime.pool import Send
 from hepda.runtime.resources import Resources
 from hepda.runtime.terminal import NumberTable, number_table
 

@@ -32,11 +32,12 @@ from hepda.events.resolve import dataset_spec, model_specs, systematics_spec
 from hepda.events.training.friends import EventSpan, FriendFile, inspect_file, sample_for, shapes, spans
 from hepda.events.training.scoring import score_table
 from hepda.runtime import exchange, run_directory
-from hepda.runtime import processes as parallel
 from hepda.runtime.hashes import check_hashes
 from hepda.runtime.locks import LOCK, locked
-from hepda.runtime.processes import Send
-from hepda.workflows.train import Progress, processes_of
+from hepda.runtime.log import LOG, logged
+from hepda.runtime.pool import Send, open_pool
+from hepda.runtime.progress import Clock, Progress
+from hepda.workflows.train import processes_of
 
 Array = NDArray[Any]
 LAYOUT = 1
@@ -113,17 +114,19 @@ def apply(
     shared = _shared(run, kind)
     branch_names(_branches(shared.config, shared.config.split.key, tuple(shapes(systematics_spec(shared.config)))))
     tasks = _tasks(shared.config, expand(files, "FILES"), output, kind, sample)
-    with _owned(output, shared, run):
+    clock = Clock(progress)
+    with _owned(output, shared, run), logged("apply") as file:
+        file.write_to(output / LOG)
         pending = [task for task in tasks if _kept(shared, task) is None]
         number = processes_of(shared.config) if processes is None else processes
-        told = _Told(progress)
-        with parallel.crew(max(1, min(number, len(pending))), shared=shared, progress=told) as share_out:
-            progress.stage("check")
-            told.expect("files", len(pending))
-            found = share_out(_inspect, pending)
-            progress.stage("apply")
-            told.expect("events", sum(file.entries for file in found))
-            share_out(_apply_file, list(zip(pending, found, strict=True)))
+        bar = _FileProgress(progress)
+        with open_pool(min(number, len(pending)), shared=shared, progress=bar) as pool:
+            with clock("check"):
+                bar.expect("files", len(pending))
+                inspected = pool.map(_inspect, pending)
+            with clock("apply"):
+                bar.expect("events", sum(file.entries for file in inspected))
+                pool.map(_apply_file, list(zip(pending, inspected, strict=True)))
         records = [run_directory.read_json(task.record) for task in tasks]
         _write_summary(output, shared, run, records)
     return Applied(records, len(tasks) - len(pending), _absences(records))
@@ -210,9 +213,9 @@ def _kept(shared: Applying, task: ScoringTask) -> dict[str, Any] | None:
 
 
 def _inspect(shared: Applying, task: ScoringTask, send: Send) -> FriendFile:
-    found = inspect_file(dataset_spec(shared.config), task.path, task.sample)
+    friend = inspect_file(dataset_spec(shared.config), task.path, task.sample)
     send(task.path, 1, 1)
-    return found
+    return friend
 
 
 def _apply_file(shared: Applying, item: tuple[ScoringTask, FriendFile], send: Send) -> None:
@@ -269,13 +272,13 @@ def _columns(shared: Applying, span: EventSpan, variations: Sequence[str]) -> di
 
 def _absences(records: Sequence[dict[str, Any]]) -> list[str]:
     """Return lines that say which variations are missing in which files."""
-    lost: dict[tuple[str, str], list[str]] = {}
+    absent: dict[tuple[str, str], list[str]] = {}
     for record in records:
         for variation, branch in record["absent"].items():
-            lost.setdefault((variation, branch), []).append(record["output"])
+            absent.setdefault((variation, branch), []).append(record["output"])
     return [
         f"without {variation}, for want of the branch {branch!r}: {_some(names)}"
-        for (variation, branch), names in lost.items()
+        for (variation, branch), names in absent.items()
     ]
 
 
@@ -284,7 +287,7 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:3]) + more
 
 
-class _Told:
+class _FileProgress:
     """Adds up the progress of the files for one bar."""
 
     def __init__(self, progress: Progress) -> None:

@@ -6,6 +6,7 @@ scores; every fit is one of HistFactory's likelihood. Data that are blinded are 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -33,13 +34,13 @@ from hepda.events.table.feature_table import FeatureTable
 from hepda.events.training.scoring import score_table
 from hepda.report.page import NotDrawn, ReportFigure, sorted_out
 from hepda.runtime import exchange, fingerprint, run_directory
-from hepda.runtime import processes as parallel
 from hepda.runtime.hashes import check_hashes
 from hepda.runtime.locks import locked
-from hepda.runtime.processes import Send
+from hepda.runtime.log import LOG, LogFile, logged
+from hepda.runtime.pool import Send, open_pool
+from hepda.runtime.progress import Clock, Progress
 from hepda.runtime.terminal import NumberTable
 from hepda.workflows import train
-from hepda.workflows.train import Clock, Progress
 
 Array = NDArray[Any]
 
@@ -108,6 +109,7 @@ class _Part:
     others: Mapping[float, Region] = field(default_factory=dict)
 
 
+log = logging.getLogger(__name__)
 MAIN, PROFILE = "main", "profile"
 
 
@@ -140,8 +142,8 @@ def fit(run: Path, options: FitOptions, progress: Progress) -> FitOutcome:
     check_hashes(run, manifest)
     if output != run:
         _check_output(output, models)
-    with locked(output, "fit", "" if output == run else "--output"):
-        outcome = _fit_all(config, models, run, output, options, progress)
+    with locked(output, "fit", "" if output == run else "--output"), logged("fit") as file:
+        outcome = _fit_all(config, models, run, output, options, progress, file)
         if plots is not None:
             run_directory.copy_figures(output, plots, "fit")
     return outcome
@@ -159,7 +161,13 @@ def _check_output(output: Path, models: Sequence[str]) -> None:
 
 
 def _fit_all(
-    config: AnalysisConfig, models: tuple[str, ...], run: Path, output: Path, options: FitOptions, progress: Progress
+    config: AnalysisConfig,
+    models: tuple[str, ...],
+    run: Path,
+    output: Path,
+    options: FitOptions,
+    progress: Progress,
+    file: LogFile,
 ) -> FitOutcome:
     """As `fit`, for whoever holds the lock of `output`."""
     stamp = run_directory.stamp(run) if (run / "scores.parquet").is_file() else ""
@@ -167,19 +175,20 @@ def _fit_all(
     clock = Clock(progress)
     with clock("compare"):
         _check_contents(config, run, table, progress)
+    file.write_to(output / LOG)
     truth = read_truth(dataset_spec(config), domains_of(config), table)
     processes = options.processes or train.processes_of(config)
     shared = _Shared(config, run, output / run_directory.PLOTS, models, options.toys)
-    with parallel.crew(processes, shared=shared, progress=progress.step) as share_out:
+    with open_pool(processes, shared=shared, progress=progress.step) as pool:
         with clock("vary"):
-            varied = share_out(_vary, readings(dataset_spec(config)))
+            varied = pool.map(_vary, readings(dataset_spec(config)))
             regions = [_region(config, table, model, scores[model], truth, varied) for model in models]
             others = _read_at(shared, table, truth, varied, progress)
         with clock("fit"):
             variants = (ALL, UNAWARE) if regions[0].two_points else (UNAWARE,)
             parts = [_Part(region, what) for what in (MAIN, *variants) for region in regions]
             parts += [_Part(region, PROFILE, others[region.model]) for region in regions if region.model in others]
-            found = share_out(_fit, parts)
+            found = pool.map(_fit, parts)
     mains: dict[str, MainFit] = {}
     closures: dict[str, dict[str, dict[str, tuple[Closed, ...]]]] = {variant: {} for variant in variants}
     profiles: dict[str, dict[str, list[Profiled]]] = {}
@@ -206,7 +215,7 @@ def _fit_all(
         if output != run and not (output / "figures.json").is_file():
             _take_figures(run, output)
         run_directory.write_figures(output, "fit", *sorted_out([*headline, *figures]))
-        report = train.write_page(config, events.EventsKind(config, table), run, output, say=progress.say)
+        report = train.write_page(config, events.EventsKind(config, table), run, output)
     return FitOutcome(output / "fit.json", report, page, clock.seconds)
 
 
@@ -214,7 +223,7 @@ def _check_contents(config: AnalysisConfig, run: Path, table: FeatureTable, prog
     """Raise ConfigError if scores.parquet or the events that are about to be read are not those of the training."""
     recorded = fingerprint.recorded(run, run_directory.read_json(run / "manifest.json"))
     if recorded is None:
-        progress.say(f"{run} was made by an earlier hepda, which kept no record of its data: keys alone are compared.")
+        log.warning(f"{run} was made by an earlier hepda, which kept no record of its data: keys alone are compared.")
         return
     check_scored(run, recorded["parts"], table)
     entries: dict[str, int] = {}

@@ -14,7 +14,6 @@ import os
 import sys
 import zlib
 from collections.abc import Callable, Iterator
-from concurrent.futures import as_completed
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -25,7 +24,7 @@ import awkward as ak
 import numpy as np
 
 from hepda.errors import ConfigError, MissingExtraError, nearest
-from hepda.runtime.processes import submit, workers
+from hepda.runtime.pool import cores, open_pool
 
 # Bits of mantissa kept of float32 branches: a pt has a precision of 0.1 %, an angle near 1 of 0.001, a mass of 0.4 %.
 MANTISSA_BITS = {"mass": 7}
@@ -110,8 +109,9 @@ def chosen_samples(module: ModuleType, names: list[str] | None, scale: float) ->
     return {name: replace(known[name], events=max(1, round(scale * known[name].events))) for name in wanted}
 
 
-def _work(page: str, sample: str, seed: int, target: str) -> str:
-    """Generate one chunk in a worker process and write it, whole or not at all; return the name of the sample."""
+def _generate_chunk(task: tuple[str, str, int, str]) -> str:
+    """Generate one chunk and write it, whole or not at all; return the name of the sample."""
+    page, sample, seed, target = task
     module = load_page(Path(page))
     chunk: Chunk = module.generate_chunk(module.SAMPLES[sample], seed)
     path = Path(target)
@@ -148,11 +148,11 @@ def generate_chunks(
     todo = [task for task in tasks if not task[3].exists()]
     done = len(tasks) - len(todo)
     yield "", done, len(tasks)
-    with workers(processes) as pool:
-        futures = submit(pool, _work, [(str(page), name, number, str(path)) for name, _, number, path in todo])
-        for future in as_completed(futures):
+    chunks = [(str(page), name, number, str(path)) for name, _, number, path in todo]
+    with open_pool(min(processes, len(todo))) as pool:
+        for sample in pool.stream(_generate_chunk, chunks):
             done += 1
-            yield future.result(), done, len(tasks)
+            yield sample, done, len(tasks)
 
 
 def chunk_path(folder: Path, sample: str, spec: SampleSpec, seed: int) -> Path:
@@ -274,7 +274,7 @@ def generate(
     module = load_page(page)
     specs = chosen_samples(module, samples, scale)
     folder = output / ".chunks"
-    processes = processes or len(os.sched_getaffinity(0))
+    processes = processes or cores()
     for sample, done, total in generate_chunks(page, specs, folder, seed=seed, processes=processes):
         progress(sample, done, total)
     chunks = {name: collect(folder, name, spec, seed) for name, spec in specs.items()}

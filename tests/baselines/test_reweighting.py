@@ -12,7 +12,7 @@ import pytest
 from hepda.baselines import reweighting
 from hepda.baselines.reweighting import WeightedEvents, density_ratio
 from hepda.errors import ConfigError, DataError, MissingExtraError
-from hepda.runtime.processes import one_thread
+from hepda.runtime.pool import one_thread
 
 SHIFT = 0.6
 

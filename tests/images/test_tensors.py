@@ -25,7 +25,7 @@ from hepda.images.training import (
     write_parts,
 )
 from hepda.runtime.jobs import run_job
-from hepda.runtime.processes import one_thread
+from hepda.runtime.pool import one_thread
 
 
 def generator(seed=1):

@@ -1,4 +1,4 @@
-"""`torchrun --nproc-per-node 2 -m hepda train`: two processes train as one, and one of them tells the story."""
+"""`torchrun --nproc-per-node 2 -m hepda train`: two processes train as one, and one of them does the rest."""
 
 from __future__ import annotations
 
@@ -54,13 +54,12 @@ def test_what_is_wrong_ends_all_of_them(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
-def test_without_torchrun_nothing_follows(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rank_and_world_size_without_torchrun_and_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("WORLD_SIZE", "RANK"):
         monkeypatch.delenv(name, raising=False)
-    assert not torchrun.started()
+    assert (torchrun.rank(), torchrun.world_size()) == (0, 1)
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("RANK", "0")
-    assert torchrun.started()
-    assert not torchrun.follows()
+    assert (torchrun.rank(), torchrun.world_size()) == (0, 2)
     monkeypatch.setenv("RANK", "1")
-    assert torchrun.follows()
+    assert (torchrun.rank(), torchrun.world_size()) == (1, 2)

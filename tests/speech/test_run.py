@@ -29,9 +29,6 @@ class Quiet:
     def step(self, what: str, done: int, total: int) -> None:
         """Nothing is told."""
 
-    def say(self, line: str) -> None:
-        """Nothing is told."""
-
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):

@@ -43,9 +43,6 @@ class Silent:
     def stage(self, name):
         pass
 
-    def say(self, line):
-        pass
-
     def step(self, what, done, total):
         self.steps.append((what, done, total))
         if what == "events" and self.stop is not None and done >= self.stop:

@@ -168,7 +168,7 @@ def test_blinded_data_give_null_and_one_model_is_enough(
     before = sorted(path.name for path in run.iterdir())
     assert fit(run, "--toys", "0", "--models", "bdt", "--output", str(output)) == 0
     assert sorted(path.name for path in run.iterdir()) == before
-    written = {"fit.json", "workspace-bdt.json", "figures.json", "report.html", "plots"}
+    written = {"fit.json", "workspace-bdt.json", "figures.json", "report.html", "log.txt", "plots"}
     assert {p.name for p in output.iterdir()} == written
     entry = page_of(output)["models"]["bdt"]
     assert [entry["observed"][key] for key in ("mu", "error", "significance", "limit", "p_value")] == [None] * 5

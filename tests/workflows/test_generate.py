@@ -235,7 +235,7 @@ def test_a_chunk_that_fails_leaves_nothing_that_looks_finished(tmp_path, monkeyp
     spec = load_page(page).SAMPLES["signal"]
     target = generation.chunk_path(tmp_path, "signal", spec, 1)
     with pytest.raises(OSError, match="full"):
-        generation._work(str(page), "signal", 1, str(target))
+        generation._generate_chunk((str(page), "signal", 1, str(target)))
     assert not target.exists()
 
 
@@ -244,7 +244,9 @@ def test_chunks_are_collected_in_order_and_summed(tmp_path):
     module = load_page(page)
     spec = module.SAMPLES["signal"]
     for seed in reversed(seeds_of("signal", spec, 5)):
-        generation._work(str(page), "signal", seed, str(generation.chunk_path(tmp_path, "signal", spec, seed)))
+        generation._generate_chunk(
+            (str(page), "signal", seed, str(generation.chunk_path(tmp_path, "signal", spec, seed)))
+        )
     found = generation.collect(tmp_path, "signal", spec, 5)
     assert isinstance(found, Chunk) and found.generated == 30
     order = [seed % 1000 for seed in seeds_of("signal", spec, 5)]

@@ -19,7 +19,8 @@ from hepda.runtime import exchange, run_directory
 from hepda.runtime.locks import locked
 from hepda.workflows import fit
 from hepda.workflows import train as analysis
-from tests.factory import Silent, write_analysis
+from hepda.workflows.checks import text_problems
+from tests.factory import Silent, heard, write_analysis
 
 TINY = {
     "models": {"bdt": {"kind": "bdt", "iterations": 5}}, "features": ["ht", "m_bb"],
@@ -64,8 +65,8 @@ def content(run: Path) -> dict[str, bytes]:
 
 
 def train(page: Path, run: Path, *overrides: str, **more: Any) -> tuple[analysis.TrainOutcome, list[str]]:
-    told = Silent()
-    return analysis.train(load_config(page, overrides), run, None, told, **more), told.lines
+    with heard() as lines:
+        return analysis.train(load_config(page, overrides), run, None, Silent(), **more), lines
 
 
 def test_a_run_holds_its_figures_and_names_them_by_relative_paths(original: Path) -> None:
@@ -149,17 +150,17 @@ def test_the_default_run_has_its_figures_in_plots_too_and_no_other_run_draws_ove
 def test_a_run_that_was_moved_keeps_its_report_and_a_fit_of_a_copy_all_figures(original: Path, tmp_path: Path) -> None:
     moved = tmp_path / "far" / "away"
     shutil.copytree(original, moved)
-    told = Silent()
     options = fit.FitOptions(toys=0, processes=1)
-    fit.fit(moved, options, told)
+    with heard() as lines:
+        fit.fit(moved, options, Silent())
     listed = json.loads((moved / "figures.json").read_text())
     assert [entry["file"] for entry in listed][:2] == ["plots/features_overview.png", "plots/feature_ht.png"]
     assert len(listed) > 4 and all(entry["file"].startswith("plots/") for entry in listed)
-    assert (moved / "report.html").read_text().count("data:image/png") == len(listed) and told.lines == []
+    assert (moved / "report.html").read_text().count("data:image/png") == len(listed) and lines == []
     assert not (original / "plots" / "fit_postfit_bdt.png").exists()
     # A fit elsewhere takes copies along; a figure that is gone is said.
     (moved / "plots" / "feature_ht.png").unlink()
-    fit.fit(moved, fit.FitOptions(toys=0, output=tmp_path / "out", processes=1), told)
+    fit.fit(moved, fit.FitOptions(toys=0, output=tmp_path / "out", processes=1), Silent())
     shutil.rmtree(moved)
     _, lost = run_directory.read_figures(tmp_path / "out")
     assert lost == [] and (tmp_path / "out" / "plots" / "features_overview.pdf").is_file()
@@ -263,7 +264,7 @@ def test_labels_that_look_odd_and_can_be_drawn_are_taken(page: Path) -> None:
     config = load_config(page, ["plots={ht: {label: x}}"])
     config = config.model_copy(update={"plots": {name: config.plots["ht"].model_copy(update=plot)
                                                  for name, plot in plots.items()}})  # fmt: skip
-    assert analysis.text_problems(config) == []
+    assert text_problems(config) == []
 
 
 def test_somebody_elses_folder_is_not_emptied(page: Path, tmp_path: Path) -> None:

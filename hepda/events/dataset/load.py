@@ -32,7 +32,7 @@ from hepda.events.table import cache
 from hepda.events.table.feature_table import FeatureTable
 from hepda.events.table.fingerprint import State, data_version, state_of, states_of, table_name
 from hepda.events.table.store import Collector, MemoryCollector, TableWriter, full_disk, open_table
-from hepda.runtime.cluster import crew
+from hepda.runtime.pool import open_pool
 from hepda.runtime.resources import Resources
 
 Progress = Callable[[str, int, int], None]
@@ -179,8 +179,8 @@ def _load(
     memory = means.share(processes)
     try:
         samples = [sample_spans(spec, plan, n, files, inputs, memory, version) for n, files in inputs.items()]
-        with crew(means.cluster, processes) as stream:
-            results = stream(read_span, [span for sample in samples for span in sample.spans])
+        with open_pool(processes, means.cluster) as pool:
+            results = pool.stream(read_span, [span for sample in samples for span in sample.spans])
             for sample in samples:
                 summary, read = _read_sample(spec, plan, sample, results, report, collector)
                 check_sample(summary)

@@ -39,8 +39,7 @@ from hepda.events.domains.spec import EvaluationSpec
 from hepda.events.results.per_model import ModelNumbers, model_numbers
 from hepda.events.results.probes import importance, input_removal, probes
 from hepda.events.table.feature_table import FeatureTable
-from hepda.runtime import processes as parallel
-from hepda.runtime.processes import Send
+from hepda.runtime.pool import Send, open_pool
 
 Array = NDArray[Any]
 Rescore = Callable[..., Array]
@@ -117,7 +116,8 @@ def evaluate(evaluated: EvaluationInput, processes: int, progress: Send) -> Numb
     if source not in labelled:
         raise DataError(f"the domain {source!r} lacks signal or background events; its scores cannot be evaluated")
     parts = _parts(evaluated, labelled)
-    results = parallel.run(_compute, parts, processes, shared=evaluated, progress=progress)
+    with open_pool(min(processes, len(parts)), shared=evaluated, progress=progress) as pool:
+        results = pool.map(_compute, parts)
     missing = {name: missing_class(table, name) for name in table.domain_names if name not in labelled}
     numbers = Numbers(
         source,

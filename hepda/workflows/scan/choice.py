@@ -26,7 +26,7 @@ class Criterion:
     tolerance: float = 0.05
 
     @property
-    def told(self) -> str:
+    def rule(self) -> str:
         """The rule as text."""
         if self.name == PHYSICS:
             return (
@@ -74,8 +74,7 @@ class Result:
 
     def __post_init__(self) -> None:
         for name in dict.fromkeys(name for row in self.rows for name in row["numbers"]):
-            told = [row["numbers"].get(name) for row in self.rows]
-            values = [value for value in told if value is not None]
+            values = [row["numbers"][name] for row in self.rows if row["numbers"].get(name) is not None]
             self.mean[name] = sum(values) / len(values) if values else None
             self.std[name] = deviation(values)
             self.count[name] = len(values)

@@ -11,7 +11,7 @@ from hepda.plotting.base.style import Label, save
 from hepda.plotting.scan import Panel, ScanPoint, Spread, scan_criterion_figure, scan_tradeoff_figure
 from hepda.report.page import ReportFigure, attempt
 from hepda.workflows.scan.choice import Result, smallest_loss
-from hepda.workflows.scan.findings import Findings, ScanCurve, events_told
+from hepda.workflows.scan.findings import Findings, ScanCurve, events_text
 from hepda.workflows.scan.measuring import LOSS, PHYSICS
 from hepda.workflows.scan.points import short
 
@@ -129,7 +129,7 @@ def _criterion(findings: Findings, model: str, curves: Sequence[ScanCurve], fold
         findings.criterion.name, "criterion, source loss and probe"
     )
     caption = (
-        f"What the choice saw ({seen}) and, below, what it came to on other events. {events_told(findings)}"
+        f"What the choice saw ({seen}) and, below, what it came to on other events. {events_text(findings)}"
         f"{_crosses(findings, curves)}"
     )
     return ReportFigure(section, f"{model}: the choice", caption, path)

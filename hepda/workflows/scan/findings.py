@@ -94,20 +94,20 @@ def curves_of(
         apart: keys whose values get a curve each.
 
     """
-    found = []
+    curves = []
     models = list(dict.fromkeys(result.point.model for result in results))
     for model in models:
-        own = [result for result in results if result.point.model == model]
-        key = along([result.point for result in own])
-        loss = smallest_loss(own)
+        of_model = [result for result in results if result.point.model == model]
+        key = along([result.point for result in of_model])
+        loss = smallest_loss(of_model)
         groups: dict[str, list[Result]] = {}
-        for result in own:
+        for result in of_model:
             groups.setdefault(_curve_name(result, key, models, methods, apart), []).append(result)
         for name, group in groups.items():
             if key is not None:
                 group.sort(key=lambda result: float(result.point.values[key]))
-            found.append(ScanCurve(name, model, key, tuple(group), choose(group, criterion, loss)))
-    return found
+            curves.append(ScanCurve(name, model, key, tuple(group), choose(group, criterion, loss)))
+    return curves
 
 
 def _curve_name(
@@ -122,7 +122,7 @@ def _curve_name(
     return ", ".join(words)
 
 
-def events_told(findings: Findings) -> str:
+def events_text(findings: Findings) -> str:
     """Return the sentence that says which events choose and which report."""
     part = findings.config.split.validation
     return (

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,49 +36,55 @@ def load_optuna() -> Any:
     return optuna
 
 
-def search(
-    folder: Path,
-    model: str,
-    varied: Sequence[Vary],
-    methods: Sequence[str],
-    trials: int,
-    criterion: Criterion,
-    seeds: int,
-    measure: Measure,
-    *,
-    seed: int,
-    reference: Sequence[Result] = (),
-) -> list[Result]:
+@dataclass(frozen=True, slots=True)
+class GuidedSearch:
+    """What is searched, and how.
+
+    model: the scanned model; varied: the varied keys with their values or ranges; methods: those to choose from, empty
+    keeps the method of the model; trials: their number in all; criterion: the rule of the choice; seeds: number of
+    seeds of each point; seed: of the sampler.
+    """
+
+    model: str
+    varied: Sequence[Vary]
+    methods: Sequence[str]
+    trials: int
+    criterion: Criterion
+    seeds: int
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Name of the study: trials of another search are not those of this one."""
+        criterion = self.criterion
+        parts = [self.model, [str(vary) for vary in self.varied], list(self.methods), criterion.name]
+        text = json.dumps([*parts, criterion.tolerance, self.seeds])
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def search(folder: Path, guided: GuidedSearch, measure: Measure, reference: Sequence[Result] = ()) -> list[Result]:
     """Run a guided search and return the results of its trials, including those of an earlier call of the same search.
 
     Args:
         folder: the folder of the scan, which holds the journal of the study.
-        model: the scanned model.
-        varied: the varied keys with their values or ranges.
-        methods: the methods to choose from; empty keeps the method of the model.
-        trials: number of trials in all.
-        criterion: the rule of the choice.
-        seeds: number of seeds of each point; a part of the identity of the search.
+        guided: what is searched.
         measure: trains and evaluates a point.
-        seed: seed of the sampler.
         reference: points that the tolerance of the criterion may count from, besides the trials.
 
     """
     optuna = load_optuna()
-    told = json.dumps(
-        [model, [str(vary) for vary in varied], list(methods), criterion.name, criterion.tolerance, seeds]
-    )
+    trials = guided.trials
     storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(folder / "study.journal")))
-    name = hashlib.sha256(told.encode()).hexdigest()[:16]
-    study = optuna.create_study(study_name=name, storage=storage, direction="maximize", load_if_exists=True)
+    study = optuna.create_study(study_name=guided.name, storage=storage, direction="maximize", load_if_exists=True)
     done, failed = optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED
-    results = [measure(_values(t.params, varied, methods, model)) for t in study.get_trials(states=(done, failed))]
+    results = [measure(_values(trial.params, guided)) for trial in study.get_trials(states=(done, failed))]
     _ask_again(optuna, study)
     while len(results) < trials:
-        study.sampler = optuna.samplers.TPESampler(seed=seed + len(results), n_startup_trials=max(4, trials // 5))
+        seed = guided.seed + len(results)
+        study.sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=max(4, trials // 5))
         trial = study.ask()
-        result = measure(_suggest(trial, varied, methods, model))
-        value = objective(result, [*reference, *results], criterion)
+        result = measure(_suggest(trial, guided))
+        value = objective(result, [*reference, *results], guided.criterion)
         study.tell(trial, value, state=failed if value is None else done)
         results.append(result)
     return results[:trials]
@@ -90,23 +97,24 @@ def _ask_again(optuna: Any, study: Any) -> None:
         study.tell(trial.number, state=optuna.trial.TrialState.FAIL)  # the sampler ignores failed trials
 
 
-def _suggest(trial: Any, varied: Sequence[Vary], methods: Sequence[str], model: str) -> dict[str, Any]:
+def _suggest(trial: Any, guided: GuidedSearch) -> dict[str, Any]:
     """Return values by key; values of a list are categories of their JSON text."""
-    for vary in varied:
+    for vary in guided.varied:
         if vary.range is None:
             trial.suggest_categorical(vary.key, [json.dumps(value) for value in vary.values])
         elif vary.range.integer:
             trial.suggest_int(vary.key, int(vary.range.low), int(vary.range.high), log=vary.range.log)
         else:
             trial.suggest_float(vary.key, vary.range.low, vary.range.high, log=vary.range.log)
-    if methods:
-        trial.suggest_categorical(method_key(model), list(methods))
-    return _values(trial.params, varied, methods, model)
+    if guided.methods:
+        trial.suggest_categorical(method_key(guided.model), list(guided.methods))
+    return _values(trial.params, guided)
 
 
-def _values(params: Mapping[str, Any], varied: Sequence[Vary], methods: Sequence[str], model: str) -> dict[str, Any]:
-    found = {method_key(model): params[method_key(model)]} if methods else {}
-    for vary in varied:
+def _values(params: Mapping[str, Any], guided: GuidedSearch) -> dict[str, Any]:
+    key = method_key(guided.model)
+    values = {key: params[key]} if guided.methods else {}
+    for vary in guided.varied:
         value = params[vary.key]
-        found[vary.key] = json.loads(value) if vary.range is None else value
-    return found
+        values[vary.key] = json.loads(value) if vary.range is None else value
+    return values

@@ -66,29 +66,29 @@ def reporting_numbers(config: AnalysisConfig, table: FeatureTable, score: Array)
         shift_<other>_<efficiency>, the same with _error, probe_<other>.
 
     """
-    found: Numbers = {}
+    numbers: Numbers = {}
     why: list[str] = []
     reporting = ~np.asarray(table.validation)
     for domain in labelled_domains(table):
         mask = reporting & table.of_domain(domain) & (table.label >= 0)
-        with _explained(f"auc_{domain}", found, why):
-            found[f"auc_{domain}"] = auc(score[mask], table.label[mask], table.weight[mask])
+        with _explained(f"auc_{domain}", numbers, why):
+            numbers[f"auc_{domain}"] = auc(score[mask], table.label[mask], table.weight[mask])
     spec = evaluation_spec(config)
     signal = reporting & table.of_domain(spec.domains.nominal) & (table.label == 1)
     for other in compared_domains(spec, table):
         one, two = (side.mask & reporting for side in compared(spec, table, other))
         pair = (score[one], table.weight[one], score[two], table.weight[two])
-        with _explained(f"ks_{other}", found, why):
+        with _explained(f"ks_{other}", numbers, why):
             signed, _ = distances.kolmogorov_smirnov(sample(*pair[:2], "the source"), sample(*pair[2:], other))
-            found[f"ks_{other}"] = abs(signed)
-        with _explained(f"shift_{other}", found, why, [f"shift_{other}_{point:g}" for point in TAIL]):
+            numbers[f"ks_{other}"] = abs(signed)
+        with _explained(f"shift_{other}", numbers, why, [f"shift_{other}_{point:g}" for point in TAIL]):
             for shift in efficiency_shift(score[signal], table.weight[signal], *pair, TAIL):
                 name = f"shift_{other}_{shift.signal_efficiency:g}"
-                found[name], found[f"{name}_error"] = shift.shift, shift.error
+                numbers[name], numbers[f"{name}_error"] = shift.shift, shift.error
                 why += [f"{name}: {shift.why}"] if shift.why else []
-        with _explained(f"probe_{other}", found, why):
-            found[f"probe_{other}"] = _probe(score, one, two, np.asarray(table.weight), config.seed)
-    return found, why
+        with _explained(f"probe_{other}", numbers, why):
+            numbers[f"probe_{other}"] = _probe(score, one, two, np.asarray(table.weight), config.seed)
+    return numbers, why
 
 
 class _explained:  # noqa: N801 - a context manager reads like a word
@@ -128,21 +128,21 @@ def choosing_numbers(
         balanced classes), choice_probe (AUC on the score, 0.5: nothing found), choice_<criterion>.
 
     """
-    found: Numbers = {}
+    numbers: Numbers = {}
     why: list[str] = []
-    with _explained("choice_loss", found, why):
-        found["choice_loss"] = source_loss(config, table, model, score)
+    with _explained("choice_loss", numbers, why):
+        numbers["choice_loss"] = source_loss(config, table, model, score)
     if criterion == LOSS:
-        return found, why
-    with _explained("choice_probe", found, why):
+        return numbers, why
+    with _explained("choice_probe", numbers, why):
         sides = choosing_sides(config, table, model)
-        found["choice_probe"] = _probe(score, sides.source, sides.target, sides.weight, config.seed)
+        numbers["choice_probe"] = _probe(score, sides.source, sides.target, sides.weight, config.seed)
     if criterion != PHYSICS:
         name = f"choice_{criterion}"
-        with _explained(name, found, why):
+        with _explained(name, numbers, why):
             _check_open(config, table, np.asarray(table.columns.get(f"domain:{model}:mask", False)))
-            found[name] = _scorer(config, table, model, criterion, networks)
-    return found, why
+            numbers[name] = _scorer(config, table, model, criterion, networks)
+    return numbers, why
 
 
 def source_loss(config: AnalysisConfig, table: FeatureTable, model: str, score: Array) -> float:
@@ -158,11 +158,11 @@ def source_loss(config: AnalysisConfig, table: FeatureTable, model: str, score: 
     policy = negative_weights(np.asarray(table.weight), config.negative_weights).weight
     label = table.label[mask]
     weight = class_weights(label, policy[mask])
-    said = np.clip(score[mask].astype(np.float64), 1e-7, 1.0 - 1e-7)
+    score_of_event = np.clip(score[mask].astype(np.float64), 1e-7, 1.0 - 1e-7)
     total = np.abs(weight).sum()
     if not total > 0.0:
         raise DataError("no choosing events of the training samples have a weight")
-    return float(weight @ -np.log(np.where(label == 1, said, 1.0 - said)) / total)
+    return float(weight @ -np.log(np.where(label == 1, score_of_event, 1.0 - score_of_event)) / total)
 
 
 def choosing_sides(config: AnalysisConfig, table: FeatureTable, model: str) -> Sides:
@@ -229,17 +229,17 @@ def null_numbers(config: AnalysisConfig, table: FeatureTable, score: Array) -> d
 
     """
     reporting = ~np.asarray(table.validation)
-    found: dict[str, dict[str, float | str]] = {}
+    nulls_of: dict[str, dict[str, float | str]] = {}
     spec = evaluation_spec(config)
     for other in compared_domains(spec, table):
         one, two = (side.mask & reporting for side in compared(spec, table, other))
         try:
             sides = (sample(score[one], table.weight[one], "the source"), sample(score[two], table.weight[two], other))
             nulls = same_generator_nulls(*sides, replicas=200, seed=config.seed)
-            found[other] = {"ks": nulls["ks"].quantile}
+            nulls_of[other] = {"ks": nulls["ks"].quantile}
         except (DataError, ValueError, KeyError) as reason:
-            found[other] = {"why": f"no null: {reason}"}
-    return found
+            nulls_of[other] = {"why": f"no null: {reason}"}
+    return nulls_of
 
 
 def counts(table: FeatureTable) -> Mapping[str, int]:

@@ -14,11 +14,11 @@ from hepda.events.results.tables.sections import section_tables
 from hepda.report.page import ReportFigure, write_report
 from hepda.runtime import run_directory
 from hepda.workflows.scan.choice import Result
-from hepda.workflows.scan.findings import Findings, ScanCurve, events_told
+from hepda.workflows.scan.findings import Findings, ScanCurve, events_text
 from hepda.workflows.scan.measuring import TAIL
 from hepda.workflows.scan.points import is_plain
-from hepda.workflows.scan.tables import choice_table, chosen_table, points_table, spread, told
-from hepda.workflows.scan.tail import judged
+from hepda.workflows.scan.tables import choice_table, chosen_table, points_table, spread, varied_text
+from hepda.workflows.scan.tail import ratios_and_verdict
 
 ONE_SEED = "one seed has no standard deviation"
 
@@ -58,9 +58,9 @@ def scan_json(findings: Findings) -> dict[str, Any]:
         "seeds": findings.seeds,
         "guided": findings.guided,
         "criterion": {
-            "name": findings.criterion.name, "tolerance": findings.criterion.tolerance, "rule": findings.criterion.told,
+            "name": findings.criterion.name, "tolerance": findings.criterion.tolerance, "rule": findings.criterion.rule,
         },
-        "events": {**findings.counts, "rule": events_told(findings)},
+        "events": {**findings.counts, "rule": events_text(findings)},
         "null": findings.nulls,
         "chosen": {model: _chosen(result) for model, result in findings.best.items()},
         "points": [_point(curve, result) for curve in findings.curves for result in curve.results],
@@ -102,9 +102,9 @@ def as_metrics(findings: Findings, model: str) -> dict[str, Any]:
         for result in curve.results:
             bare = is_plain(result.point.config, curve.model)
             if bare or result is curve.chosen:
-                name = "plain" if bare else f"{curve.name} {told(curve, result)}".strip()
+                name = "plain" if bare else f"{curve.name} {varied_text(curve, result)}".strip()
                 entry = _model_entry(findings, curve.model, result)
-                models.setdefault(name, entry | ({} if bare else judged(plain, result, findings.others)))
+                models.setdefault(name, entry | ({} if bare else ratios_and_verdict(plain, result, findings.others)))
     return {
         "samples": findings.samples,
         "models": models,
@@ -129,31 +129,31 @@ def _model_entry(findings: Findings, model: str, result: Result) -> dict[str, An
 
 def conclusions(findings: Findings) -> list[str]:
     """Return what was chosen, and what the choice came to on the events that did not choose."""
-    said = []
+    sentences = []
     for model, result in findings.best.items():
         if result is None:
-            said.append(f"{model}: nothing could be chosen; no point has all that the criterion needs.")
+            sentences.append(f"{model}: nothing could be chosen; no point has all that the criterion needs.")
         else:
-            said.append(f"{model}: chosen is {result.point.name.partition(': ')[2] or 'its only point'}; the rule: "
-                        f"{findings.criterion.told}."
-                        f"{' No label of the target was looked at.' if findings.others else ''}")  # fmt: skip
-    said.append(events_told(findings))
-    said.append(
+            values = result.point.name.partition(": ")[2] or "its only point"
+            labels = " No label of the target was looked at." if findings.others else ""
+            sentences.append(f"{model}: chosen is {values}; the rule: {findings.criterion.rule}.{labels}")
+    sentences.append(events_text(findings))
+    sentences.append(
         f"Every ± in the tables is a standard deviation over {findings.seeds} seeds on the same events"
         + ("; what the finite test samples add to a shift is in scan.csv (shift_..._error), and is in the errors and "
            "verdicts below." if findings.others else ".")
         if findings.seeds > 1 else "One seed: no spread is known; ask for five or more (--seeds)."
     )  # fmt: skip
-    told: list[str] = []
+    comparisons: list[str] = []
     for model in findings.best if findings.others else ():
         metrics = as_metrics(findings, model)
-        told += (
+        comparisons += (
             conclude(metrics, plain="plain")
             if "plain" in metrics["models"]
-            else [f"No point of {model} is without adaptation (strength 0): what it cost and bought is not told."]
+            else [f"No point of {model} is without adaptation (strength 0): its cost and benefit are unknown."]
         )
-    said += dict.fromkeys(told)  # what holds for all of them once
-    return said
+    sentences += dict.fromkeys(comparisons)  # what holds for all of them once
+    return sentences
 
 
 def write_pages(folder: Path, findings: Findings, figures: Sequence[ReportFigure], manifest: Mapping[str, Any]) -> Path:

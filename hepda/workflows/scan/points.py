@@ -42,8 +42,8 @@ class Point:
     @property
     def name(self) -> str:
         """The name of the point in messages and tables."""
-        told = ", ".join(f"{short(key)} {plain(value)}" for key, value in self.values.items())
-        return f"{self.model}: {told}" if told else self.model
+        values = ", ".join(f"{short(key)} {plain(value)}" for key, value in self.values.items())
+        return f"{self.model}: {values}" if values else self.model
 
     def at_seed(self, number: int) -> AnalysisConfig:
         """Return the config of the `number`-th seed (0: that of the analysis); the split of the events is the same."""
@@ -117,11 +117,11 @@ class ScanSource:
             ConfigError: the config refuses a value.
 
         """
-        told = dict(values or {})
+        changed = dict(values or {})
         for model in self.models:
-            if method_key(model) in told:
-                told = left_out(self.base, model, told[method_key(model)]) | told
-        config = load_config(self.name, [*self.overrides, *overrides(told)])
+            if method_key(model) in changed:
+                changed = left_out(self.base, model, changed[method_key(model)]) | changed
+        config = load_config(self.name, [*self.overrides, *overrides(changed)])
         return config.model_copy(update={"models": {model: config.models[model] for model in self.models}})
 
     def point(self, model: str, values: Mapping[str, Any]) -> Point:
@@ -155,7 +155,7 @@ def checksum(table: FeatureTable, model: str | None = None) -> int:
             same scan.
 
     """
-    found = zlib.crc32(json.dumps([table.names, table.sample_names, table.domain_names]).encode())
+    value = zlib.crc32(json.dumps([table.names, table.sample_names, table.domain_names]).encode())
     rows = (table.key, table.features, table.weight, table.label, table.domain, table.sample, table.fold)
     own = [
         values
@@ -163,8 +163,8 @@ def checksum(table: FeatureTable, model: str | None = None) -> int:
         if model is None or not name.startswith("domain:") or name.startswith(f"domain:{model}:")
     ]
     for column in (*rows, table.validation, *own):
-        found = zlib.crc32(np.ascontiguousarray(column).data.cast("B"), found)
-    return found
+        value = zlib.crc32(np.ascontiguousarray(column).data.cast("B"), value)
+    return value
 
 
 def training_part(config: AnalysisConfig) -> dict[str, Any]:
@@ -172,15 +172,15 @@ def training_part(config: AnalysisConfig) -> dict[str, Any]:
 
     It gives trainings their names, and shows whether two scans differ.
     """
-    told = _without(config.model_dump(mode="json", by_alias=True), _TRAINING_FREE)
-    for sample in told["samples"].values():
+    content = _without(config.model_dump(mode="json", by_alias=True), _TRAINING_FREE)
+    for sample in content["samples"].values():
         for key in ("files", "label", "color", "truth"):
             sample.pop(key, None)
-    for section in told["models"].values():
+    for section in content["models"].values():
         (section.get("training") or {}).pop("processes", None)
-    if told["nominal"] is None:  # a scan of a hepda without this key has the same trainings
-        del told["nominal"]
-    return told
+    if content["nominal"] is None:  # a scan of a hepda without this key has the same trainings
+        del content["nominal"]
+    return content
 
 
 def identity(config: AnalysisConfig, model: str, events: int) -> str:
@@ -192,15 +192,15 @@ def identity(config: AnalysisConfig, model: str, events: int) -> str:
         events: the `checksum` of the table for the model.
 
     """
-    told = training_part(config)
-    told["seed"] = config.seed_for(model)
-    section = told["models"][model]
-    told["models"] = {model: section}
+    content = training_part(config)
+    content["seed"] = config.seed_for(model)
+    section = content["models"][model]
+    content["models"] = {model: section}
     (section.get("training") or {}).pop("seed", None)
     if section.get("domain") and is_plain(config, model):
         # At strength 0 every method equals the baseline network except for rounding: it is trained once.
         section["domain"] = None
-    return name_of([told, model, events, __version__])
+    return name_of([content, model, events, __version__])
 
 
 def make_unit(

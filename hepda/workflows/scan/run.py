@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import shutil
+import logging
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -14,25 +14,25 @@ from hepda.config import AnalysisConfig, BdtConfig, load_config, resolved_yaml
 from hepda.config.differences import differences, value_at
 from hepda.config.scan import Vary, check_vary, left_out, method_key, parse_vary, scanned_models, strength_key
 from hepda.errors import ConfigError, nearest
-from hepda.events.domains.counterparts import composition_lines
-from hepda.events.kind import policy_lines
-from hepda.events.resolve import dataset_spec, domains_of, model_specs
-from hepda.events.table.fingerprint import table_identity
+from hepda.events.resolve import domains_of, model_specs
 from hepda.events.training.jobs import check_extras, jobs_of
 from hepda.runtime import exchange, run_directory
-from hepda.runtime import processes as parallel
 from hepda.runtime.locks import LOCK, locked
+from hepda.runtime.log import LOG, LogFile, logged
+from hepda.runtime.pool import one_thread, open_pool
+from hepda.runtime.progress import Clock, Progress
 from hepda.runtime.resources import Resources
+from hepda.workflows.checks import check_device, check_texts
 from hepda.workflows.scan.choice import Criterion, Result, check_criterion, choose
+from hepda.workflows.scan.event_tables import EventTables, earlier_mark
 from hepda.workflows.scan.findings import Findings, curves_of
 from hepda.workflows.scan.measuring import LOSS, PHYSICS
 from hepda.workflows.scan.pages import write_pages
-from hepda.workflows.scan.points import Point, ScanSource, ScanTrial, checksum, is_plain, make_unit, training_part
-from hepda.workflows.scan.trainings import ScanProgress, read_judgement, run_tasks, tasks_of, unit_score
-from hepda.workflows.train import Clock, Progress, check_device, check_texts, processes_of
+from hepda.workflows.scan.points import Point, ScanSource, ScanTrial, is_plain, make_unit, training_part
+from hepda.workflows.scan.trainings import ScanProgress, read_record, run_tasks, tasks_of, unit_score
+from hepda.workflows.train import processes_of
 
-MARK = "events.json"
-"""The file by which a scan's folder is known: the checksum of every table of events that it trained on."""
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +72,8 @@ class ScanPlan:
     def left_out(self) -> list[str]:
         """Keys of the file that a method of the scan does not read, as lines of text."""
         pairs = [(model, method) for model in self.source.models for method in self.options.methods]
-        found = {f"{model} with {method}": left_out(self.base, model, method) for model, method in pairs}
-        return [f"{name}: not read by the method, or cut: {', '.join(keys)}" for name, keys in found.items() if keys]
+        unused = {f"{model} with {method}": left_out(self.base, model, method) for model, method in pairs}
+        return [f"{name}: not read by the method, or cut: {', '.join(keys)}" for name, keys in unused.items() if keys]
 
     @property
     def processes(self) -> int:
@@ -101,31 +101,32 @@ def scan(options: ScanOptions, progress: Progress) -> ScanOutcome:
     """
     plan = make_plan(options)
     check_folder(plan)
-    with locked(plan.folder, "scan", "--output"):
-        return _scan(plan, progress)
+    with locked(plan.folder, "scan", "--output"), logged("scan") as file:
+        return _scan(plan, progress, file)
 
 
-def _scan(plan: ScanPlan, progress: Progress) -> ScanOutcome:
+def _scan(plan: ScanPlan, progress: Progress, file: LogFile) -> ScanOutcome:
     """Do the same as `scan` for a caller that holds the lock of the folder."""
     clock = Clock(progress)
     exchange.mark(plan.folder, "scan")
-    ground = EventTables(plan.folder, progress, replace(plan.options.resources, processes=plan.processes))
+    tables = EventTables(plan.folder, progress, replace(plan.options.resources, processes=plan.processes))
     with clock("load"):
         for point in plan.points or (Point(plan.source.models[0], {}, plan.source.config()),):
-            ground.table(point.config)
-        for line in [*plan.left_out, *ground.policy]:
-            progress.say(line)
-    _open_folder(plan, ground)
+            tables.table(point.config)
+        for line in [*plan.left_out, *tables.policy]:
+            log.info(line)
+    _open_folder(plan, tables)
+    file.write_to(plan.folder / LOG)
     with clock("train"):
-        results = _guided(plan, ground, progress) if plan.options.guided else _grid(plan, ground, progress)
+        results = _guided(plan, tables, progress) if plan.options.guided else _grid(plan, tables, progress)
     with clock("report"):
-        findings = _findings(plan, ground, results, clock)
+        findings = _findings(plan, tables, results, clock)
         before = len(findings.warnings)
         report = _write(plan, findings)
         for line in findings.warnings[before:]:  # figures that could not be drawn
-            progress.say(line)
-        _mark(plan.folder, ground)  # a guided search may have read more events since
-    ground.remove()
+            log.warning(line)
+        tables.write_mark()  # a guided search may have read more events since
+    tables.remove()
     return ScanOutcome(plan.folder, report, findings, clock.seconds)
 
 
@@ -191,7 +192,7 @@ def check_folder(plan: ScanPlan) -> None:
     others = [path.name for path in folder.iterdir() if path.name != LOCK] if folder.is_dir() else []
     if not others or (others == [exchange.WORK] and exchange.is_marked(folder, "scan")):
         return
-    if not {"kernels", "tables"} <= set(_earlier(folder)):
+    if not {"kernels", "tables"} <= set(earlier_mark(folder)):
         raise ConfigError(
             f"--output {folder}: this folder holds files that are not of a scan; name an empty or a new one."
         )
@@ -203,145 +204,82 @@ def check_folder(plan: ScanPlan) -> None:
         training_part(config.model_copy(update={"models": {model: config.models[model] for model in shared}}))
         for config in (earlier, plan.base)
     )
-    found = [d for d in differences(then, now) if d.key not in varied]
-    if found:
-        told = "; ".join(f"{d.key} was {json.dumps(d.first)}, is {json.dumps(d.second)}" for d in found[:3])
-        more = f"; and {len(found) - 3} more" if len(found) > 3 else ""
-        raise ConfigError(f"--output {folder}: holds a scan of another config ({told}{more}); name another folder.")
+    changes = [d for d in differences(then, now) if d.key not in varied]
+    if changes:
+        first = "; ".join(f"{d.key} was {json.dumps(d.first)}, is {json.dumps(d.second)}" for d in changes[:3])
+        more = f"; and {len(changes) - 3} more" if len(changes) > 3 else ""
+        raise ConfigError(f"--output {folder}: holds a scan of another config ({first}{more}); name another folder.")
 
 
-def _open_folder(plan: ScanPlan, ground: EventTables) -> None:
+def _open_folder(plan: ScanPlan, tables: EventTables) -> None:
     """Mark the folder as that of a scan, or continue in it with the kernels of its first run if they are available."""
     from hepda.adversarial.networks.kernels import agrees
 
     jobs = jobs_of(model_specs(plan.source.config()), plan.folder, plan.folder, plan.folder, plan.options.device)
-    began = _earlier(plan.folder).get("kernels")
-    ground.kernels = began if began == "plain" or (began == "onednn" and agrees()) else jobs[0].kernels
+    began = earlier_mark(plan.folder).get("kernels")
+    tables.kernels = began if began == "plain" or (began == "onednn" and agrees()) else jobs[0].kernels
     run_directory.write_text(plan.folder / "config.yaml", resolved_yaml(plan.base))
-    _mark(plan.folder, ground)
-
-
-def _earlier(folder: Path) -> dict[str, Any]:
-    """Return the content of the mark that an earlier scan left in the folder."""
-    mark = folder / MARK
-    found = run_directory.read_json(mark) if mark.is_file() else {}
-    return found if isinstance(found, dict) else {}
-
-
-def _mark(folder: Path, ground: EventTables) -> None:
-    tables = _earlier(folder).get("tables", {}) | ground.checksums
-    run_directory.write_json(folder / MARK, {"kernels": ground.kernels, "tables": tables})
+    tables.write_mark()
 
 
 # --- events and trainings -----------------------------------------------------------------------------------------
 
 
-@dataclass(slots=True)
-class EventTables:
-    """The input of the trainings of a scan: the events of each config, read once and on disk, and the kernels."""
-
-    folder: Path
-    progress: Progress
-    resources: Resources = field(default_factory=Resources)
-    paths: dict[str, Path] = field(default_factory=dict)
-    checksums: dict[str, int] = field(default_factory=dict)
-    own: dict[str, dict[str, int]] = field(default_factory=dict)
-    policy: list[str] = field(default_factory=list)
-    samples: dict[str, Any] = field(default_factory=dict)
-    files: list[dict[str, Any]] = field(default_factory=list)
-    kernels: str = "auto"
-
-    def table(self, config: AnalysisConfig) -> tuple[Path, Mapping[str, int]]:
-        """Return the folder of the table of a config, and its checksum for each model.
-
-        Raises:
-            ConfigError: an earlier scan in the folder had other events of this config.
-
-        """
-        from hepda.events import steps
-
-        name = table_identity(dataset_spec(config))
-        if name not in self.paths:
-            means = replace(self.resources, folder=self.folder / exchange.WORK / name)
-            loaded = steps.load(config, self.progress.step, means)
-            self.checksums[name] = checksum(loaded.table)
-            if _earlier(self.folder).get("tables", {}).get(name, self.checksums[name]) != self.checksums[name]:
-                raise ConfigError(
-                    f"--output {self.folder}: the events of the scan there were others (files have changed since); "
-                    "name another folder."
-                )
-            self.own[name] = {model: checksum(loaded.table, model) for model in config.models}
-            self.paths[name] = loaded.folder or self.folder / exchange.WORK / name
-            domains = domains_of(config)
-            lines = [
-                *self.policy,
-                *policy_lines(config, loaded.table),
-                *composition_lines(domains.nominal, domains.composition),
-            ]
-            self.policy = list(dict.fromkeys(lines))
-            if not self.samples:
-                self.samples, self.files = steps.samples_metrics(config, loaded), loaded.manifest()
-        return self.paths[name], self.own[name]
-
-    def remove(self) -> None:
-        """Remove the tables from the disk."""
-        shutil.rmtree(self.folder / exchange.WORK, ignore_errors=True)
-
-
-def _units(plan: ScanPlan, ground: EventTables, point: Point) -> list[ScanTrial]:
-    table, events = ground.table(point.config)
-    where, device, own = plan.folder / "trainings", plan.options.device, events[point.model]
-    return [make_unit(point, n, table, own, where, device, ground.kernels) for n in range(plan.options.seeds)]
+def _units(plan: ScanPlan, tables: EventTables, point: Point) -> list[ScanTrial]:
+    table, checksums = tables.table(point.config)
+    folder, device, events = plan.folder / "trainings", plan.options.device, checksums[point.model]
+    return [make_unit(point, n, table, events, folder, device, tables.kernels) for n in range(plan.options.seeds)]
 
 
 def _result(plan: ScanPlan, point: Point, units: Sequence[ScanTrial]) -> Result:
-    rows = [read_judgement(unit, plan.options.criterion.name) for unit in units]
+    rows = [read_record(unit, plan.options.criterion.name) for unit in units]
     return Result(point, [unit.seed for unit in units], rows)
 
 
-def _grid(plan: ScanPlan, ground: EventTables, progress: Progress) -> list[Result]:
+def _grid(plan: ScanPlan, tables: EventTables, progress: Progress) -> list[Result]:
     """Train and evaluate every point of the grid; the first seed of all points comes before the second of any."""
-    units = [_units(plan, ground, point) for point in plan.points]
-    tasks = tasks_of([own[n] for n in range(plan.options.seeds) for own in units], plan.options.criterion.name)
+    units = [_units(plan, tables, point) for point in plan.points]
+    in_order = [of_point[n] for n in range(plan.options.seeds) for of_point in units]
+    tasks = tasks_of(in_order, plan.options.criterion.name)
     if tasks:
         bars = ScanProgress(progress.step)
         bars.begin(tasks)
-        with parallel.crew(min(plan.processes, len(tasks)), shared=None, progress=bars) as share_out:
-            run_tasks(tasks, share_out)
-    return [_result(plan, point, own) for point, own in zip(plan.points, units, strict=True)]
+        with open_pool(min(plan.processes, len(tasks)), progress=bars) as pool:
+            run_tasks(tasks, pool)
+    return [_result(plan, point, of_point) for point, of_point in zip(plan.points, units, strict=True)]
 
 
-def _guided(plan: ScanPlan, ground: EventTables, progress: Progress) -> list[Result]:
+def _guided(plan: ScanPlan, tables: EventTables, progress: Progress) -> list[Result]:
     """Run the trials of a guided search in one set of processes.
 
     If a strength is varied, the point with strength 0 is trained before the trials.
     """
-    from hepda.workflows.scan.guided import search
+    from hepda.workflows.scan.guided import GuidedSearch, search
 
     options, model = plan.options, plan.source.models[0]
     trials = options.guided or 0
     bars = ScanProgress(progress.step)
     done = 0
     with ExitStack() as stack:
-        share_out = stack.enter_context(parallel.crew(plan.processes, shared=None, progress=bars))
+        pool = stack.enter_context(open_pool(plan.processes, progress=bars))
 
         def measure(values: Mapping[str, Any]) -> Result:
             nonlocal done
             point = plan.source.point(model, values)
-            units = _units(plan, ground, point)
+            units = _units(plan, tables, point)
             tasks = tasks_of(units, options.criterion.name)
             bars.begin(tasks)
-            run_tasks(tasks, share_out)
+            run_tasks(tasks, pool)
             progress.step("trials", min(done, trials), trials)
             done += 1
             return _result(plan, point, units)
 
         plain = _without_adaptation(plan, model)
         reference = [] if plain is None else [measure(plain)]
-        return reference + search(
-            plan.folder, model, plan.varied, options.methods, trials, options.criterion, options.seeds, measure,
-            seed=plan.base.seed, reference=reference,
-        )  # fmt: skip
+        guided = GuidedSearch(
+            model, plan.varied, options.methods, trials, options.criterion, options.seeds, plan.base.seed
+        )
+        return reference + search(plan.folder, guided, measure, reference)
 
 
 def _without_adaptation(plan: ScanPlan, model: str) -> dict[str, Any] | None:
@@ -359,7 +297,7 @@ def _without_adaptation(plan: ScanPlan, model: str) -> dict[str, Any] | None:
 # --- the results ---------------------------------------------------------------------------------------------------
 
 
-def _findings(plan: ScanPlan, ground: EventTables, results: Sequence[Result], clock: Clock) -> Findings:
+def _findings(plan: ScanPlan, tables: EventTables, results: Sequence[Result], clock: Clock) -> Findings:
     from hepda.events.table.store import open_table
     from hepda.workflows.scan.measuring import counts, null_numbers
 
@@ -367,30 +305,30 @@ def _findings(plan: ScanPlan, ground: EventTables, results: Sequence[Result], cl
     models = list(plan.source.models)
     by_model = {model: [r for r in results if r.point.model == model] for model in models}
     nulls = {}
-    for model, own in by_model.items():
-        able = [r for r in own if not r.failed]
-        if able:
-            reference = next((r for r in able if is_plain(r.point.config, model)), able[0])
-            unit = _units(plan, ground, reference.point)[0]
+    for model, of_model in by_model.items():
+        succeeded = [r for r in of_model if not r.failed]
+        if succeeded:
+            reference = next((r for r in succeeded if is_plain(r.point.config, model)), succeeded[0])
+            unit = _units(plan, tables, reference.point)[0]
             nulls[model] = null_numbers(unit.config, open_table(unit.table), unit_score(unit))
     seconds = {unit.folder: row["seconds"] or 0.0 for r in results
-               for unit, row in zip(_units(plan, ground, r.point), r.rows, strict=True)}  # fmt: skip
-    first = open_table(next(iter(ground.paths.values())))
+               for unit, row in zip(_units(plan, tables, r.point), r.rows, strict=True)}  # fmt: skip
+    first = open_table(next(iter(tables.paths.values())))
     alarms = [f"{r.point.name}, seed {seed}: {text}" for r in results
               for seed, row in zip(r.seeds, r.rows, strict=True) for text in row.get("alarms", ())]  # fmt: skip
     return Findings(
         config=plan.base,
         curves=curves_of(results, criterion, options.methods, [vary.key for vary in plan.varied if vary.values]),
-        best={model: choose(own, criterion) for model, own in by_model.items()},
+        best={model: choose(of_model, criterion) for model, of_model in by_model.items()},
         criterion=criterion,
         seeds=options.seeds,
         guided=options.guided is not None,
         counts=counts(first),
         nulls=nulls,
-        samples=ground.samples,
-        files=ground.files,
+        samples=tables.samples,
+        files=tables.files,
         cost={"training_seconds": sum(seconds.values()), "processes": plan.processes},
-        warnings=[*ground.policy, *_folded(alarms)],
+        warnings=[*tables.policy, *_folded(alarms)],
     )
 
 
@@ -405,6 +343,6 @@ def _folded(lines: Sequence[str], most: int = 8) -> list[str]:
 def _write(plan: ScanPlan, findings: Findings) -> Path:
     from hepda.workflows.scan.figures import draw
 
-    with parallel.one_thread():
+    with one_thread():
         figures = draw(findings, plan.folder / "figures")
     return write_pages(plan.folder, findings, figures, run_directory.provenance(plan.base.seed))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hepda.number_format import Cell, Quantity, Table
 from hepda.runtime.terminal import NumberTable
 from hepda.workflows.scan.choice import Result
-from hepda.workflows.scan.findings import Findings, ScanCurve, events_told
+from hepda.workflows.scan.findings import Findings, ScanCurve, events_text
 from hepda.workflows.scan.measuring import LOSS, TAIL
 from hepda.workflows.scan.points import is_plain, plain, short
 
@@ -19,7 +19,7 @@ def chosen_table(findings: Findings) -> Table:
         for result in curve.results:
             bare = is_plain(result.point.config, curve.model)
             if bare or result is curve.chosen:
-                name = f"{curve.model}, plain" if bare else f"{curve.name} {told(curve, result)}"
+                name = f"{curve.model}, plain" if bare else f"{curve.name} {varied_text(curve, result)}"
                 rows.setdefault(name, [Cell(name, name), *_cells(findings, curve.model, result)])
     note = "Without adaptation, and as chosen, on events that did not choose; ± over seeds."
     return Table("Plain and chosen", head, list(rows.values()) if len(rows) > 1 else [], note)
@@ -71,7 +71,7 @@ def _shown_keys(findings: Findings) -> list[str]:
     if not findings.guided:
         return list(dict.fromkeys(curve.key for curve in findings.curves if curve.key))
     values = [result.point.values for result in findings.results]
-    return list(dict.fromkeys(k for told in values for k, v in told.items() if isinstance(v, int | float)))
+    return list(dict.fromkeys(k for point in values for k, v in point.items() if isinstance(v, int | float)))
 
 
 def choice_table(findings: Findings) -> Table:
@@ -98,7 +98,7 @@ def choice_table(findings: Findings) -> Table:
             rows.append(
                 [Cell(result.point.name, result.point.name), *(_cell(result, name) for name in names), time, chosen]
             )
-    note = f"{events_told(findings)} The rule: {findings.criterion.told}."
+    note = f"{events_text(findings)} The rule: {findings.criterion.rule}."
     return Table("The choice", ["Point", *names.values(), "Training [s]", "Choice"], rows, note)
 
 
@@ -134,7 +134,7 @@ def console_table(findings: Findings) -> NumberTable:
     return NumberTable([*(table.head[i] for i in shown), ""], rows)
 
 
-def told(curve: ScanCurve, result: Result) -> str:
+def varied_text(curve: ScanCurve, result: Result) -> str:
     """Return how a point is named after the name of its curve."""
     return f"at {short(curve.key)} {curve.text(result)}" if curve.key else f"with {curve.text(result)}"
 

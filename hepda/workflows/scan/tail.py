@@ -34,8 +34,8 @@ def shift_ratio(before: Result, after: Result, other: str, point: float) -> Shif
     name = f"shift_{other}_{point:g}"
     old, new = (_shift(result, name) for result in (before, after))
     if old is None or new is None:
-        told = "; ".join(dict.fromkeys(text for r in (before, after) for text in r.why if text.startswith(name)))
-        return ShiftRatio(other, point, None, None, None, False, told or "a shift is not there, or of one seed only")
+        reasons = "; ".join(dict.fromkeys(text for r in (before, after) for text in r.why if text.startswith(name)))
+        return ShiftRatio(other, point, None, None, None, False, reasons or "a shift is not there, or of one seed only")
     if old.value == 0.0:
         return ShiftRatio(other, point, old, new, None, False, "without adaptation there is no shift")
     value = abs(new.value / old.value)
@@ -55,7 +55,7 @@ def _shift(result: Result, name: str) -> Interval | None:
     return Interval(value, value - half, value + half)
 
 
-def judged(plain: Result | None, result: Result, others: Sequence[str]) -> dict[str, Any]:
+def ratios_and_verdict(plain: Result | None, result: Result, others: Sequence[str]) -> dict[str, Any]:
     """Return the keys `shift_ratio` and `verdict` of a model of metrics.json; empty if there is nothing to compare.
 
     Args:

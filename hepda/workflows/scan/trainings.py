@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,8 +16,8 @@ from hepda.config import NetworkConfig
 from hepda.events.kind import combine
 from hepda.events.training.jobs import EventJob
 from hepda.runtime import run_directory
-from hepda.runtime.jobs import ITS_OWN, read_job, run_job
-from hepda.runtime.processes import Send
+from hepda.runtime.jobs import ERRORS_OF_ONE, read_job, run_job
+from hepda.runtime.pool import Pool, Send
 from hepda.workflows.scan.points import ScanTrial
 
 
@@ -64,16 +64,16 @@ def tasks_of(units: Sequence[ScanTrial], criterion: str) -> list[ScanTask]:
         left = [job for job in unit.jobs if not _is_over(unit, job)]
         if left:
             tasks += [ScanTask(unit, job, criterion) for job in left]
-        elif not judgement_path(unit, criterion).exists():
+        elif not record_path(unit, criterion).exists():
             tasks.append(ScanTask(unit, None, criterion))
     return tasks
 
 
-def run_tasks(tasks: Sequence[ScanTask], share_out: Callable[..., list[None]]) -> None:
-    """Do the tasks with `share_out(function, items)` of `hepda.runtime.processes.crew`."""
+def run_tasks(tasks: Sequence[ScanTask], pool: Pool) -> None:
+    """Do the tasks with the workers of `pool`."""
     for task in tasks:
         task.unit.folder.mkdir(parents=True, exist_ok=True)
-    share_out(perform, list(tasks))
+    pool.map(perform, tasks)
 
 
 def perform(_: None, task: ScanTask, send: Send) -> None:
@@ -83,15 +83,15 @@ def perform(_: None, task: ScanTask, send: Send) -> None:
         name = f"{unit.folder.name}/{job.name}"
         try:
             run_job(None, job, lambda _, done, total: send(name, done, total))
-        except ITS_OWN as error:  # a value with which training is impossible is a result of the scan
+        except ERRORS_OF_ONE as error:  # a value with which training is impossible is a result of the scan
             run_directory.write_text(_failure(unit, job), str(error))
         (job.work / f"{job.name}.checkpoint").unlink(missing_ok=True)
-    if all(_is_over(unit, other) for other in unit.jobs) and not judgement_path(unit, task.criterion).exists():
-        run_directory.write_json(judgement_path(unit, task.criterion), judge(unit, task.criterion))
+    if all(_is_over(unit, other) for other in unit.jobs) and not record_path(unit, task.criterion).exists():
+        run_directory.write_json(record_path(unit, task.criterion), evaluate(unit, task.criterion))
     send("", 1, 1)
 
 
-def judge(unit: ScanTrial, criterion: str) -> dict[str, Any]:
+def evaluate(unit: ScanTrial, criterion: str) -> dict[str, Any]:
     """Return the record of a finished unit: its numbers, which are missing and why, and the cost of its trainings."""
     from hepda.events.table.store import open_table
     from hepda.workflows.scan.measuring import choosing_numbers, reporting_numbers
@@ -124,16 +124,16 @@ def unit_score(unit: ScanTrial) -> Any:
     return combine(only, open_table(unit.table), [read_job(job) for job in unit.jobs])[unit.model]
 
 
-def read_judgement(unit: ScanTrial, criterion: str) -> dict[str, Any]:
-    """Read the record that `judge` made for a unit."""
-    found: dict[str, Any] = run_directory.read_json(judgement_path(unit, criterion))
-    return found
+def read_record(unit: ScanTrial, criterion: str) -> dict[str, Any]:
+    """Read the record that `evaluate` made for a unit."""
+    record: dict[str, Any] = run_directory.read_json(record_path(unit, criterion))
+    return record
 
 
-def judgement_path(unit: ScanTrial, criterion: str) -> Any:
+def record_path(unit: ScanTrial, criterion: str) -> Any:
     """Return the file of the record: another criterion or another `evaluation:` section has another record."""
-    told = json.dumps([criterion, unit.config.evaluation.model_dump(mode="json", by_alias=True)], sort_keys=True)
-    return unit.folder / f"judged-{zlib.crc32(told.encode()):08x}.json"
+    content = json.dumps([criterion, unit.config.evaluation.model_dump(mode="json", by_alias=True)], sort_keys=True)
+    return unit.folder / f"judged-{zlib.crc32(content.encode()):08x}.json"
 
 
 def _failure(unit: ScanTrial, job: EventJob) -> Any:

@@ -20,9 +20,9 @@ from hepda.events.training.jobs import build_network, check_extras, jobs_of, tra
 from hepda.events.training.tensors import model_features
 from hepda.kinds import kind_of
 from hepda.runtime.jobs import read_job, run_job, run_jobs
-from hepda.runtime.processes import one_thread
+from hepda.runtime.pool import one_thread
 from hepda.runtime.resources import Resources
-from hepda.workflows.train import alarms
+from hepda.workflows.training_record import training_warnings
 from tests.factory import write_analysis
 
 SMALL = ("models.network.ensemble=2", "models.bdt.iterations=5", "training.epochs=3", "training.patience=2")
@@ -414,7 +414,7 @@ def test_which_kernels_are_the_faster_is_asked_once_for_all_jobs(prepared, tmp_p
 def test_alarms_that_differ_by_numbers_alone_are_told_once_a_model() -> None:
     told = {f"bdt-fold{fold}-member0": {"alarms": [f"weights: 1{fold}.2 % were negative"]} for fold in (0, 1)}
     told |= {"dann-fold0-member0": {"alarms": ["collapse: the loss rose", "weights: 15.1 % were negative"]}}
-    assert alarms(told) == [
+    assert training_warnings(told) == [
         "bdt-fold0-member0: weights: 10.2 % were negative (alike in 1 more trainings of bdt)",
         "dann-fold0-member0: collapse: the loss rose",
         "dann-fold0-member0: weights: 15.1 % were negative",

@@ -17,7 +17,7 @@ from hepda.events.results.to_json import reweighting_of
 from hepda.events.table.feature_table import FeatureTable
 from hepda.events.training.reweighting import TrainingFactors, read_factors, write_factors
 from hepda.events.training.tensors import ADVERSARY, bdt_part, held_out, model_features, network_part, training_factors
-from hepda.runtime.processes import one_thread
+from hepda.runtime.pool import one_thread
 from tests.factory import analysis
 
 N = 6000

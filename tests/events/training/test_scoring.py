@@ -17,7 +17,7 @@ from hepda.events.table.store import write_table
 from hepda.events.training import scoring
 from hepda.events.training.jobs import jobs_of
 from hepda.runtime.jobs import run_jobs
-from hepda.runtime.processes import one_thread
+from hepda.runtime.pool import one_thread
 from tests.factory import write_analysis
 
 

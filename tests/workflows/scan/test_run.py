@@ -78,7 +78,7 @@ def test_a_scan_leaves_a_row_a_point_and_seed_a_page_and_figures(done):
     rows = rows_of(folder)
     assert [(row[STRENGTH], row["seed"]) for row in rows] == [("0", "1"), ("0", "2"), ("5", "1"), ("5", "2")]
     assert {path.name for path in folder.iterdir()} == {
-        "config.yaml", "events.json", "figures", "scan.csv", "scan.html", "scan.json", "trainings",
+        "config.yaml", "events.json", "figures", "log.txt", "scan.csv", "scan.html", "scan.json", "trainings",
     }  # fmt: skip
     assert {path.name for path in (folder / "figures").iterdir()} == {
         f"scan_{what}_dann.{kind}" for what in ("tradeoff", "criterion") for kind in ("png", "pdf")

@@ -9,7 +9,7 @@ from hepda.config import load_config
 from hepda.events.results.tables import conclude
 from hepda.workflows.scan.choice import Result
 from hepda.workflows.scan.points import Point
-from hepda.workflows.scan.tail import judged, shift_ratio
+from hepda.workflows.scan.tail import ratios_and_verdict, shift_ratio
 from tests.factory import analysis, write_analysis
 
 
@@ -55,11 +55,11 @@ def test_the_words_follow_from_the_domain_that_no_training_saw(config, third, ju
     point = Point("dann", {}, config)
     plain = replace(result({"alternative": [-0.40, -0.42], "third": [-0.40, -0.39]}), point=point)
     adapted = replace(result({"alternative": [-0.02, 0.01], "third": third}), point=point)
-    entry = judged(plain, adapted, ["alternative", "third"])
+    entry = ratios_and_verdict(plain, adapted, ["alternative", "third"])
     assert entry["verdict"]["third"] == "third" and entry["verdict"]["domain"] == "alternative"
     assert {p["judgement"] for p in entry["verdict"]["points"].values()} == {judgement}
     samples = {name: {"domain": s["domain"], "use": s.get("use", "train")} for name, s in analysis()["samples"].items()}
     bias = {"bias": {"simulation:alternative": {"ks": 0.1}, "simulation:third": {"ks": 0.1}}}
     said = conclude({"samples": samples, "models": {"plain": bias, "dann": bias | entry}}, plain="plain")
     assert words in said[0] and said[0].startswith("dann")
-    assert judged(plain, plain, ["alternative"]) == {} == judged(None, adapted, ["alternative"])
+    assert ratios_and_verdict(plain, plain, ["alternative"]) == {} == ratios_and_verdict(None, adapted, ["alternative"])

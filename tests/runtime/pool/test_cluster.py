@@ -19,10 +19,12 @@ from hepda.events.dataset import load, reading, spans
 from hepda.events.dataset.load import load_table
 from hepda.events.resolve import dataset_spec
 from hepda.events.table import fingerprint
-from hepda.runtime.cluster import _result, check_cluster, crew
+from hepda.runtime.pool import check_cluster, open_pool
+from hepda.runtime.pool.cluster import Dask
+from hepda.runtime.pool.interface import ignore_progress
 from hepda.runtime.resources import Resources
 from tests.factory import write_analysis, write_sample
-from tests.tasks import noted
+from tests.tasks import noted, scaled
 
 distributed = pytest.importorskip("distributed")
 N = 600
@@ -52,24 +54,32 @@ def whole(cluster: Any) -> Any:
 
 
 @pytest.fixture(params=["here", "processes", pytest.param("dask", marks=pytest.mark.slow)])
-def where(request: pytest.FixtureRequest) -> tuple[str | None, int]:
+def where(request: pytest.FixtureRequest) -> tuple[int, str | None]:
     if request.param == "dask":
-        return whole(request.getfixturevalue("cluster")).scheduler_address, 1
-    return None, {"here": 1, "processes": 2}[request.param]
+        return 1, whole(request.getfixturevalue("cluster")).scheduler_address
+    return {"here": 1, "processes": 2}[request.param], None
 
 
-def test_results_come_in_order_and_errors_as_they_are(where: tuple[str | None, int], tmp_path: Path) -> None:
-    with crew(*where) as stream:
-        assert list(stream(noted, [(tmp_path, n, "") for n in range(12)])) == [n * n for n in range(12)]
+def test_results_come_in_order_and_errors_as_they_are(where: tuple[int, str | None], tmp_path: Path) -> None:
+    with open_pool(*where) as pool:
+        assert list(pool.stream(noted, [(tmp_path, n, "") for n in range(12)])) == [n * n for n in range(12)]
         assert set(times(tmp_path).values()) == {1}
         with pytest.raises(DataError, match="item 20 is wrong"):
-            list(stream(noted, [(tmp_path, 19, ""), (tmp_path, 20, "wrong"), (tmp_path, 21, "")]))
-        assert list(stream(noted, [])) == []
+            list(pool.stream(noted, [(tmp_path, 19, ""), (tmp_path, 20, "wrong"), (tmp_path, 21, "")]))
+        assert list(pool.stream(noted, [])) == []
 
 
-def test_only_a_few_are_done_ahead(where: tuple[str | None, int], tmp_path: Path) -> None:
-    with crew(*where) as stream:
-        results = stream(noted, ((tmp_path, n, "") for n in range(100)))
+def test_a_map_has_the_shared_value_and_tells_its_progress(where: tuple[int, str | None]) -> None:
+    messages: list[tuple[str, int, int]] = []
+    with open_pool(*where, shared=3, progress=lambda *message: messages.append(message)) as pool:
+        assert pool.map(scaled, [4, 1, 2]) == [12, 3, 6]
+        assert pool.map(scaled, []) == []
+    assert sorted(messages) == [(f"item {number}", 1, 1) for number in (1, 2, 4)]
+
+
+def test_only_a_few_are_done_ahead(where: tuple[int, str | None], tmp_path: Path) -> None:
+    with open_pool(*where) as pool:
+        results = pool.stream(noted, ((tmp_path, n, "") for n in range(100)))
         assert next(results) == 0
         time.sleep(1)
         assert len(times(tmp_path)) <= 6
@@ -78,10 +88,10 @@ def test_only_a_few_are_done_ahead(where: tuple[str | None, int], tmp_path: Path
 
 @pytest.mark.slow
 @pytest.mark.parametrize("where", ["processes", "dask"], indirect=True)
-def test_who_is_killed_costs_what_it_had_in_hand(where: tuple[str | None, int], tmp_path: Path) -> None:
-    with crew(*where) as stream:
+def test_who_is_killed_costs_what_it_had_in_hand(where: tuple[int, str | None], tmp_path: Path) -> None:
+    with open_pool(*where) as pool:
         items = [(tmp_path, n, "once" if n == 5 else "") for n in range(16)]
-        assert list(stream(noted, items)) == [n * n for n in range(16)]
+        assert list(pool.stream(noted, items)) == [n * n for n in range(16)]
     found = times(tmp_path)
     assert found[5] >= 2 and set(found) == set(range(16))
     # At most what was asked for when it happened is done again: two a worker.
@@ -91,13 +101,13 @@ def test_who_is_killed_costs_what_it_had_in_hand(where: tuple[str | None, int], 
 @pytest.mark.slow
 @pytest.mark.parametrize("where", ["processes", "dask"], indirect=True)
 def test_a_task_that_ends_whoever_does_it_is_given_up(
-    where: tuple[str | None, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+    where: tuple[int, str | None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
-    monkeypatch.setattr("hepda.runtime.cluster.LIVES", 2)
-    if where[0] is not None:
+    monkeypatch.setattr("hepda.runtime.pool.processes.RETRIES", 1)
+    if where[1] is not None:
         monkeypatch.setattr(request.getfixturevalue("cluster").scheduler, "allowed_failures", 1)
-    with crew(*where) as stream, pytest.raises(ProcessError, match="same part of the work"):
-        list(stream(noted, [(tmp_path, 0, ""), (tmp_path, 1, "always")]))
+    with open_pool(*where) as pool, pytest.raises(ProcessError, match="same part of the work"):
+        list(pool.stream(noted, [(tmp_path, 0, ""), (tmp_path, 1, "always")]))
     assert times(tmp_path)[1] == 2
 
 
@@ -121,10 +131,11 @@ class EndsAtTheLook:
 
 def test_what_ends_just_when_a_look_times_out_is_not_a_time_out(cluster: Any) -> None:
     with distributed.Client(cluster, set_as_default=False) as client:
-        assert _result(client, EndsAtTheLook(None), None) == 7
+        pool = Dask(client, None, None, ignore_progress)
+        assert pool._result(EndsAtTheLook(None)) == 7
         for error in (DataError("item 1 is wrong"), TimeoutError("of the task itself")):
             with pytest.raises(type(error), match=str(error)):
-                _result(client, EndsAtTheLook(error), None)
+                pool._result(EndsAtTheLook(error))
 
 
 # --- an analysis --------------------------------------------------------------------------------------------------
@@ -200,26 +211,26 @@ def test_clusters_that_may_be() -> None:
 
 @pytest.mark.slow
 def test_a_scheduler_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hepda.runtime.cluster._WAIT", 0.5)
-    with pytest.raises(ConfigError, match="the scheduler does not answer"), crew("tcp://127.0.0.1:9", 1):
+    monkeypatch.setattr("hepda.runtime.pool.cluster._WAIT", 0.5)
+    with pytest.raises(ConfigError, match="the scheduler does not answer"), open_pool(1, "tcp://127.0.0.1:9"):
         pass
 
 
 @pytest.mark.slow
 def test_a_cluster_without_workers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hepda.runtime.cluster._WAIT", 3.0)
-    monkeypatch.setattr("hepda.runtime.cluster._LOOK", 0.5)
+    monkeypatch.setattr("hepda.runtime.pool.cluster._WAIT", 3.0)
+    monkeypatch.setattr("hepda.runtime.pool.cluster._LOOK", 0.5)
     with (
         distributed.LocalCluster(n_workers=0, dashboard_address=None, silence_logs=50) as empty,
-        crew(empty.scheduler_address, 1) as stream,
+        open_pool(1, empty.scheduler_address) as pool,
         pytest.raises(ProcessError, match="no worker for 3 s; start workers"),
     ):
-        list(stream(abs, [1]))
+        list(pool.stream(abs, [1]))
 
 
 def test_a_batch_system_that_is_not_described() -> None:
     pytest.importorskip("dask_jobqueue")
-    with pytest.raises(ConfigError, match=r"--cluster slurm: .*jobqueue\.slurm"), crew("slurm", 1):
+    with pytest.raises(ConfigError, match=r"--cluster slurm: .*jobqueue\.slurm"), open_pool(1, "slurm"):
         pass
 
 
@@ -265,9 +276,9 @@ def test_jobs_of_a_batch_system_do_the_work_and_are_cancelled(
     (tmp_path / "notes").mkdir()
     with (
         dask.config.set({f"jobqueue.{system}.{key}": value for key, value in described.items()}),
-        crew(f"{system}:1", 1) as stream,
+        open_pool(1, f"{system}:1") as pool,
     ):
-        assert list(stream(noted, [(tmp_path / "notes", n, "") for n in range(6)])) == [n * n for n in range(6)]
+        assert list(pool.stream(noted, [(tmp_path / "notes", n, "") for n in range(6)])) == [n * n for n in range(6)]
     assert set(times(tmp_path / "notes").values()) == {1}
     assert "cancelled" in log.read_text()
 
@@ -283,6 +294,6 @@ def test_a_batch_system_that_refuses_is_an_error(tmp_path: Path, monkeypatch: py
     with (
         dask.config.set({f"jobqueue.slurm.{key}": value for key, value in described.items()}),
         pytest.raises(ConfigError, match=r"slurm:1: the batch system does not take the job: .*Invalid account"),
-        crew("slurm:1", 1),
+        open_pool(1, "slurm:1"),
     ):
         pass

@@ -1,4 +1,4 @@
-"""Tasks side by side: order, progress, what goes wrong, and no process that stays."""
+"""Tasks in parallel: order, progress, what goes wrong, and no process that stays."""
 
 import multiprocessing
 import os
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from hepda.errors import ConfigError, ProcessError
-from hepda.runtime import processes
+from hepda.runtime.pool import open_pool
 
 
 def silent(what, done, total):
@@ -29,21 +29,27 @@ def square(shared, item, send):
     return item * item, os.getpid()
 
 
+def run(task, items, processes, *, shared, progress):
+    """The results of the tasks, in no more processes than there are tasks."""
+    with open_pool(min(processes, len(items)), shared=shared, progress=progress) as pool:
+        return pool.map(task, items)
+
+
 def test_in_this_process_results_come_in_order_and_errors_as_they_are():
     calls = []
-    found = processes.run(square, [3, 1, 2], 1, shared={}, progress=lambda *call: calls.append(call))
+    found = run(square, [3, 1, 2], 1, shared={}, progress=lambda *call: calls.append(call))
     assert found == [(value, os.getpid()) for value in (9, 1, 4)]
     assert calls == [("item 3", 1, 1), ("item 1", 1, 1), ("item 2", 1, 1)]
-    assert processes.run(square, [5], 8, shared={}, progress=silent) == [(25, os.getpid())]
-    assert processes.run(square, [], 8, shared={}, progress=silent) == []
+    assert run(square, [5], 8, shared={}, progress=silent) == [(25, os.getpid())]
+    assert run(square, [], 8, shared={}, progress=silent) == []
     with pytest.raises(ConfigError, match="item 1 is wrong"):
-        processes.run(square, [3, 1], 1, shared={"wrong": 1}, progress=silent)
+        run(square, [3, 1], 1, shared={"wrong": 1}, progress=silent)
 
 
 @pytest.mark.slow
 def test_in_processes_results_come_in_order_with_all_that_was_said():
     calls = []
-    found = processes.run(square, [3, 1, 2, 0], 2, shared={}, progress=lambda *call: calls.append(call))
+    found = run(square, [3, 1, 2, 0], 2, shared={}, progress=lambda *call: calls.append(call))
     assert [value for value, _ in found] == [9, 1, 4, 0]
     assert os.getpid() not in {process for _, process in found}
     assert sorted(calls) == [(f"item {item}", 1, 1) for item in range(4)]
@@ -59,7 +65,7 @@ def test_what_goes_wrong_in_a_process_ends_the_others(tmp_path, shared, error, s
     shared = shared | {"waits": 1, "note": str(tmp_path / "note")}
     start = time.monotonic()
     with pytest.raises(error, match=said):
-        processes.run(square, [1, 2], 2, shared=shared, progress=silent)
+        run(square, [1, 2], 2, shared=shared, progress=silent)
     while multiprocessing.active_children() and time.monotonic() - start < 30:
         time.sleep(0.05)  # the pool's own thread reaps them: joining them here would race with it
     assert not multiprocessing.active_children() and time.monotonic() - start < 55
@@ -67,11 +73,12 @@ def test_what_goes_wrong_in_a_process_ends_the_others(tmp_path, shared, error, s
 
 SCRIPT = """
 import sys
-from hepda.runtime import processes
-from tests.runtime.test_processes import silent, square
+from hepda.runtime.pool import open_pool
+from tests.runtime.pool.test_processes import silent, square
 
 if __name__ == "__main__":
-    processes.run(square, [1, 2], 2, shared={"waits": 1, "note": sys.argv[1]}, progress=silent)
+    with open_pool(2, shared={"waits": 1, "note": sys.argv[1]}, progress=silent) as pool:
+        pool.map(square, [1, 2])
 """
 
 
@@ -80,7 +87,7 @@ if __name__ == "__main__":
 def test_workers_end_with_a_parent_that_is_killed(tmp_path):
     note, script = tmp_path / "note", tmp_path / "script.py"
     script.write_text(SCRIPT)
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     process = subprocess.Popen([sys.executable, script, note], env={**os.environ, "PYTHONPATH": str(root)})
     try:
         end = time.monotonic() + 50

@@ -1,0 +1,76 @@
+"""What is checked before anything is read or trained: the folders, the device, and texts that figures show."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from hepda.config import AnyConfig
+from hepda.errors import ConfigError
+from hepda.runtime import exchange, run_directory
+
+
+def check_places(run: Path, plots: Path | None) -> None:
+    """Raise ConfigError if `run` or `plots` cannot be written to, or if `run` holds something else than a run."""
+    run_directory.check_writable(run, "--output")
+    if plots is not None:
+        run_directory.check_writable(plots, "--plots")
+    exchange.check_ours(run, "--output")
+
+
+def check_device(device: str) -> None:
+    """Raise ConfigError for a device that torch does not know or that this machine does not have."""
+    if device in ("auto", "cpu"):
+        return
+    import torch
+
+    name, _, number = device.partition(":")
+    if name != "cuda" or (number and not number.isdigit()):
+        raise ConfigError(f"--device {device}: must be auto, cpu or cuda (or cuda:1, the second one).")
+    if int(number or 0) >= torch.cuda.device_count():
+        raise ConfigError(
+            f"--device {device}: torch finds {torch.cuda.device_count()} CUDA devices here; say cpu or auto."
+        )
+
+
+def check_texts(config: AnyConfig) -> None:
+    """Raise ConfigError for labels, units, titles and colours that figures cannot show."""
+    problems = text_problems(config)
+    if problems:
+        raise ConfigError("\n".join(problems))
+
+
+def text_problems(config: AnyConfig) -> list[str]:
+    """Return a line for each label, unit, title and colour of the config that no figure can show, with the reason.
+
+    matplotlib takes what is between two dollar signs for a formula, whose grammar it checks when it draws.
+    """
+    texts = list(_texts(config.model_dump(mode="json", by_alias=True)))
+    colours = [(key, text) for key, text in texts if key.endswith(".color")]
+    formulas = [(key, text) for key, text in texts if not key.endswith(".color") and text.count("$") > 1]
+    if not formulas and not colours:  # no need of matplotlib
+        return []
+    from hepda.plotting.base.style import formula_error, is_colour
+
+    errors = ((key, text, formula_error(text)) for key, text in formulas)
+    unknown = [(key, text) for key, text in colours if not is_colour(text)]
+    return [f"{key}: {text!r} is no colour; give one as '#3f90da' or by name." for key, text in unknown] + [
+        f"{key}: {text!r} cannot be drawn: {error}. Fix the formula between its dollar signs, or write \\$ for a "
+        "dollar sign."
+        for key, text, error in errors
+        if error
+    ]
+
+
+def _texts(section: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    """Yield every text of a config that figures show, with its dotted key: labels, units, titles, colours."""
+    if not isinstance(section, dict):
+        return
+    for name, value in section.items():
+        inner = f"{key}.{name}" if key else str(name)
+        if name in ("label", "unit", "title", "color", "luminosity_label") and isinstance(value, str):
+            yield inner, value
+        yield from _texts(value, inner)
+    if isinstance(section.get("label"), str) and isinstance(section.get("unit"), str):
+        yield key, f"{section['label']} [{section['unit']}]"

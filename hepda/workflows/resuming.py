@@ -1,0 +1,96 @@
+"""What of an earlier training in a run directory is kept: a finished run, or trainings of an interrupted one."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hepda.config import AnyConfig, load_any, resolved_yaml
+from hepda.config.differences import differences
+from hepda.errors import ConfigError
+from hepda.runtime import exchange, fingerprint, run_directory
+from hepda.runtime.jobs import model_of
+
+log = logging.getLogger(__name__)
+NEW = "run"
+"""The folder of the run in the making, beside its trainings."""
+
+
+def check_replaceable(config: AnyConfig, run: Path, resume: bool) -> None:
+    """Raise ConfigError if a finished run may neither be trained again nor is what `resume` asks for."""
+    if not resume:
+        raise ConfigError(
+            f"{run} holds a finished run, which `hepda train` does not replace by itself. Say --overwrite to train it "
+            "again (it is replaced when the new one is complete, with what `hepda fit` made of it), or name another "
+            f"directory with --output. `hepda evaluate {run}` makes its numbers, figures and report again."
+        )
+    if not exchange.resumable(run):
+        check_same_config(config, run)
+
+
+def check_same_config(config: AnyConfig, run: Path) -> None:
+    """Raise ConfigError if `resume` meets a finished run of another analysis file."""
+    keys = config_differences(load_any(run / "config.yaml"), config)
+    if keys:
+        shown = ", ".join(keys[:6]) + (f" and {len(keys) - 6} more" if len(keys) > 6 else "")
+        raise ConfigError(
+            f"--resume: {run} holds a finished run, and its analysis file differs from this one in {shown}. Say "
+            "--overwrite to train it again, or name another directory with --output."
+        )
+
+
+def config_differences(first: AnyConfig, second: AnyConfig) -> list[str]:
+    """Return the dotted keys in which two analysis files differ, but for those that change no number."""
+    before, after = (config.model_dump(mode="json", by_alias=True) for config in (first, second))
+    return [d.key for d in differences(before, after) if not d.key.endswith("training.processes")]
+
+
+def inputs_of(config: AnyConfig, contents: fingerprint.Parts) -> str:
+    """Return a checksum of what a training depends on besides its model: fingerprints of the data, and the config."""
+    training = config.training.model_copy(update={"processes": "auto"})  # how many there are changes no number
+    rest = config.model_copy(update={"models": {}, "training": training})
+    checksums = {name: part["checksum"] for name, part in contents.items()}
+    value = zlib.crc32(resolved_yaml(rest).encode())
+    return f"{zlib.crc32(json.dumps(checksums).encode(), value):08x}"
+
+
+def work_folder(config: AnyConfig, inputs: str, run: Path, resume: bool) -> Path:
+    """Return the folder that keeps finished and unfinished trainings with these inputs until the run is complete.
+
+    Models may be added, changed or removed without a loss for the others. What was interrupted with other inputs is
+    removed. The run in the making is the folder NEW in it: a run directory never holds files of two runs.
+    """
+    work = run / exchange.WORK
+    folder = work / inputs
+    sections = {
+        model: section.model_dump(mode="json", exclude={"training": {"processes"}})
+        for model, section in config.models.items()
+    }
+    if resume and (folder / exchange.SECTIONS).exists() and (folder / NEW).is_dir():
+        _forget_changed(folder, sections)
+        return folder
+    if resume:
+        log.info(f"{run} has nothing to resume of this config and these data; everything is trained.")
+    for left in work.iterdir():
+        if left.is_dir() and left.name != exchange.DATA:
+            shutil.rmtree(left)
+    (folder / NEW).mkdir(parents=True)
+    run_directory.write_json(folder / exchange.SECTIONS, sections)
+    return folder
+
+
+def _forget_changed(folder: Path, sections: Mapping[str, Any]) -> None:
+    """Remove what an interrupted run left of models that the config no longer has, or describes in another way."""
+    earlier = run_directory.read_json(folder / exchange.SECTIONS)
+    for model in [model for model, section in earlier.items() if sections.get(model) != section]:
+        log.info(f"models.{model} has changed: what was trained of it is not used.")
+        shutil.rmtree(folder / NEW / run_directory.MODELS / model, ignore_errors=True)
+        for file in folder.iterdir():
+            if model_of(file.name) == model:
+                file.unlink()
+    run_directory.write_json(folder / exchange.SECTIONS, sections)
