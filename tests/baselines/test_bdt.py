@@ -213,7 +213,7 @@ def test_only_the_types_of_trees_are_loaded(tmp_path):
     train_events = events(50)
     # Of scikit-learn, and harmless to skops, but no BDT.
     swap(tmp_path, LogisticRegression().fit(train_events.features, train_events.label))
-    with pytest.raises(SourceError, match="holds a LogisticRegression"):
+    with pytest.raises(SourceError, match="contains a LogisticRegression"):
         bdt.load(tmp_path, "a")
     model = DecisionTreeClassifier()
     model.fit(train_events.features, train_events.label)

@@ -79,8 +79,8 @@ def test_a_number_may_have_another_type_in_another_file(folder: Path, kind: Any)
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
-        ({"jet_pt": np.ones(N, np.float32)}, "variables.ht.*needs a list|is one number an event|sum"),
-        ({"met": ak.Array([[1.0, 2.0]] * N)}, "met.*is a list an event"),
+        ({"jet_pt": np.ones(N, np.float32)}, "variables.ht.*needs a list|is one number per event|sum"),
+        ({"met": ak.Array([[1.0, 2.0]] * N)}, "met.*is a list per event"),
         ({"met": None}, r"'met'.*more\.root"),
     ],
 )

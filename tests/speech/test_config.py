@@ -32,7 +32,7 @@ def test_folders_are_relative_to_the_analysis_file_and_published_sets_are_names(
     ("changes", "message"),
     [
         ({"models": {"m": {"domain": {"of": "noise"}}}}, r"models\.m\.domain\.alpha: is required"),
-        ({"models": {"m": {"domain": {"of": "target", "alpha": 1.0}}}}, r"for `of: target` say `strength`"),
+        ({"models": {"m": {"domain": {"of": "target", "alpha": 1.0}}}}, r"for `of: target` give `strength`"),
         ({"models": {"m": {"domain": {"of": "noise", "alpha": 1.0, "strength": 2.0}}}}, r"only with `of: target`"),
         ({"models": {"m": {"domain": {"of": "target", "method": "dan"}}}}, r"Did you mean 'dann'"),
         ({"models": {"m": {"domain": {"of": "room", "alpha": 1.0}}}}, r"there are no rooms"),

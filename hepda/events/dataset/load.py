@@ -99,7 +99,7 @@ def load_table(
         if loaded.skipped:  # the file may be readable the next time: such a table is used by this run only
             return _moved(loaded, folder, means.folder)
         entry = cache.publish(folder, means.cache, name, _about(loaded, inputs))
-    note = cache.told(entry, means.cache, fresh=True, damaged=damaged)
+    note = cache.cache_message(entry, means.cache, fresh=True, damaged=damaged)
     return replace(loaded, table=entry.table, folder=entry.folder, note=note, name=name)
 
 
@@ -287,7 +287,7 @@ def _from_cache(spec: DatasetSpec, entry: cache.Entry, folder: Path) -> LoadedEv
         check_sample(samples[name])
     check_table(spec, entry.table)
     files = tuple(FileRecord(**(told | {"sums": WeightSums(**told["sums"])})) for told in about["files"])
-    return LoadedEvents(entry.table, samples, files, (), entry.folder, cache.told(entry, folder, fresh=False))
+    return LoadedEvents(entry.table, samples, files, (), entry.folder, cache.cache_message(entry, folder, fresh=False))
 
 
 def _moved(loaded: LoadedEvents, made: Path, folder: Path | None) -> LoadedEvents:

@@ -23,7 +23,7 @@ from hepda.events.expressions.columns import (
 def column_of(layout: Any) -> Column:
     """Return an awkward layout as a Column: numbers or lists of numbers, some of them perhaps missing.
 
-    A list that is missing as a whole is empty and `absent`.
+    A list that is missing entirely is empty and `absent`.
 
     Raises:
         ValueProblem: the layout holds anything else.
@@ -65,14 +65,14 @@ def _spread(values: Numbers, gone: Bools | None) -> Column:
     return Column(full, None, gone)
 
 
-def _numbers(layout: Any, whole: Any) -> Numbers:
+def _numbers(layout: Any, complete: Any) -> Numbers:
     """Return the flat numbers of a layout.
 
-    Raises ValueProblem, which contains the type of the `whole`, if it holds anything else.
+    Raises ValueProblem, which contains the type of the `complete` layout, if it holds anything else.
     """
     data = getattr(layout, "data", None)
     if data is None or data.ndim != 1 or layout.parameter("__array__") is not None:
-        raise ValueProblem(f"holds {whole.form.type}, not numbers or lists of numbers")
+        raise ValueProblem(f"holds {complete.form.type}, not numbers or lists of numbers")
     return widen(np.asarray(data))
 
 

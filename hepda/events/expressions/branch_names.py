@@ -14,19 +14,19 @@ _AUXILIARY = re.compile(r"Aux(Dyn)?(?=\.)")
 """ATLAS splits a container into `<container>AuxDyn.<variable>`; analysts write `<container>.<variable>`."""
 _SEPARATOR = re.compile(r"[./]*/[./]*")
 """Between a split branch, whose name may end with a dot, and the branches inside."""
-_LOOKED_AT = 3
+_EXAMINED = 3
 """Number of fields of a collection that are examined for lists, for its counter."""
 
 
 _NUMBER = re.compile(r";\d+$")
-"""The number that distinguishes branches of one name, see `told_apart`."""
+"""The number that distinguishes branches of one name, see `unique_names`."""
 _SHOWN = 8
 """Number of branches that a message lists."""
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A field by its name in the file; counted: the name stands for the lengths of its lists."""
+    """A field by its name in the file; counted: the name means the lengths of its lists."""
 
     name: str
     counted: bool = False
@@ -36,7 +36,7 @@ class Field:
 class Names:
     """The names that expressions may use, and those that they may not.
 
-    known: the field that each name stands for; refused: names that mean no field, and why, such as `holds string`.
+    known: the field that each name means; refused: names that mean no field, and why, such as `holds string`.
     """
 
     known: dict[str, Field]
@@ -48,7 +48,7 @@ def names_of(
     is_list: Callable[[str], bool],
     aliases: Mapping[str, str],
     where: str,
-    others: Mapping[str, str] | None = None,
+    not_numbers: Mapping[str, str] | None = None,
 ) -> Names:
     """Return every name that an expression may use; the names in the file have priority over other spellings.
 
@@ -60,9 +60,9 @@ def names_of(
     Args:
         fields: the names in the file.
         is_list: returns whether a field holds a list per event.
-        aliases: the branch that each alias stands for.
+        aliases: the branch of each alias.
         where: the beginning of messages.
-        others: what holds no numbers, by name, and what it holds.
+        not_numbers: fields that are not numbers, by name, with their content.
 
     Raises:
         SourceError: an alias of a branch that is not there.
@@ -77,15 +77,15 @@ def names_of(
             names[spelling] = Field(owners[0])
         else:
             shared[spelling] = owners
-    refused = {name: f"{what}, not numbers or lists of numbers" for name, what in (others or {}).items()}
+    refused = {name: f"{what}, not numbers or lists of numbers" for name, what in (not_numbers or {}).items()}
     # Of several spellings, take the one that is most similar to the name in the file.
     written = {field.name: name for name, field in sorted(names.items(), reverse=True) if is_name(name)}
     refused |= {spelling: _meanings(owners, written) for spelling, owners in shared.items()}
     for counter, members in _collections(names).items():
-        lists = (names[member].name for member in members[:_LOOKED_AT])
-        found = None if counter in names else next((field for field in lists if is_list(field)), None)
-        if found is not None:
-            names[counter] = Field(found, counted=True)
+        lists = (names[member].name for member in members[:_EXAMINED])
+        list_field = None if counter in names else next((field for field in lists if is_list(field)), None)
+        if list_field is not None:
+            names[counter] = Field(list_field, counted=True)
     renamed = {}
     for alias, branch in aliases.items():
         if branch not in names:
@@ -110,46 +110,46 @@ def _meanings(owners: Sequence[str], written: Mapping[str, str]) -> str:
     """
     shown = ", ".join(written.get(owner, owner) for owner in owners[:_SHOWN])
     more = f" and {len(owners) - _SHOWN} more" if len(owners) > _SHOWN else ""
-    how = "write the one that is meant"
+    how = "write the intended one"
     if any(owner not in written for owner in owners):
-        how = "give the one that is meant a name of its own by the sample's `aliases`"
+        how = "give the intended one another name by the sample's `aliases`"
     return f"may be any of {len(owners)} branches ({shown}{more}); {how}"
 
 
 def _spellings(fields: Sequence[str]) -> dict[str, list[str]]:
     """Return other spellings of the fields, and for each the fields that would have it."""
-    found: dict[str, list[str]] = {}
+    fields_of: dict[str, list[str]] = {}
     for field in fields:
         for spelling in _spelled(field):
             if spelling != field:
-                found.setdefault(spelling, []).append(field)
-    return found
+                fields_of.setdefault(spelling, []).append(field)
+    return fields_of
 
 
 def _spelled(field: str) -> set[str]:
     path = _NUMBER.sub("", field)
     leaf = path.rsplit("/", 1)[-1]
-    own = {leaf, _AUXILIARY.sub("", leaf)}
+    spellings = {leaf, _AUXILIARY.sub("", leaf)}
     if leaf != path:
-        own.add(_SEPARATOR.sub(".", path))
-    for name in tuple(own):
-        own.add(name.rstrip("._"))  # NanoAOD has had both genEventSumw and genEventSumw_
-        own.add(name.replace(".", "_"))
+        spellings.add(_SEPARATOR.sub(".", path))
+    for name in tuple(spellings):
+        spellings.add(name.rstrip("._"))  # NanoAOD has had both genEventSumw and genEventSumw_
+        spellings.add(name.replace(".", "_"))
         head, _, tail = name.partition("_")
         if "." not in name and head and tail:
-            own.add(f"{head}.{tail}")
+            spellings.add(f"{head}.{tail}")
     # Expressions are Python's, where a micro sign in a name is a Greek mu.
-    return {normalize("NFKC", name) for name in own if name} | {name for name in own if name}
+    return {normalize("NFKC", name) for name in spellings if name} | {name for name in spellings if name}
 
 
 def _collections(names: Mapping[str, Field]) -> dict[str, list[str]]:
     """Return the counters `n<collection>` and the members of each collection, in the file's order."""
-    found: dict[str, list[str]] = {}
+    members: dict[str, list[str]] = {}
     for name in names:
         head, separator, _ = name.partition("." if "." in name else "_")
         if separator and head:
-            found.setdefault(f"n{head}", []).append(name)
-    return found
+            members.setdefault(f"n{head}", []).append(name)
+    return members
 
 
 def plain_order(names: Mapping[str, Field]) -> Iterator[str]:

@@ -30,12 +30,12 @@ class UnevenLists(ValueProblem):
 
     def __init__(self, event: int, first: int, second: int) -> None:
         self.event, self.lengths = event, (first, second)
-        super().__init__(self.told(f"entry {event}"))
+        super().__init__(self.message(f"entry {event}"))
 
-    def told(self, where: str) -> str:
-        """Return the message; where: how it calls the event."""
+    def message(self, where: str) -> str:
+        """Return the message; where: the text for the event."""
         first, second = self.lengths
-        return f"lists of different lengths meet ({where}: {first} and {second} elements); apply the same mask to both"
+        return f"lists have different lengths ({where}: {first} and {second} elements); apply the same mask to both"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Column:
 
     values: [n], or [offsets[-1]] if every event has a list; offsets: int64 [n + 1] or None; missing: bool, of the same
     length as values, or None if nothing is missing (values there are arbitrary). absent: for a branch of lists, bool
-    [n]: events whose list as a whole is missing in the file (it is empty here), or None; columns that are made of
+    [n]: events whose entire list is missing in the file (it is empty here), or None; columns that are made of
     others do not have it, see `Evaluator`.
     """
 
@@ -102,7 +102,7 @@ class Vectors:
         self.offsets, self.missing = offsets, missing
         self.cache: dict[str, Any] = {}
         """What kinematics has computed for these vectors: many features use the same pairs."""
-        self._known: dict[str, Floats] = {"px": px, "py": py, "pz": pz, "energy": energy}
+        self._components: dict[str, Floats] = {"px": px, "py": py, "pz": pz, "energy": energy}
         self._root: Vectors | None = None
         self._index: NDArray[Any] = np.zeros(0, dtype=np.int64)
 
@@ -126,12 +126,12 @@ class Vectors:
         px, py = from_polar(pt, phi)
         pz = pt * np.sinh(eta)
         energy = np.sqrt(pt * pt + pz * pz + mass * mass)
-        made = cls(px, py, pz, energy, offsets, missing)
-        made._known.update(pt=pt, eta=eta, angle=phi)  # known, so not computed a second time
-        return made
+        vectors = cls(px, py, pz, energy, offsets, missing)
+        vectors._components.update(pt=pt, eta=eta, angle=phi)  # known, so not computed a second time
+        return vectors
 
     def __len__(self) -> int:
-        return len(self._known["px"]) if self._root is None else len(self._index)
+        return len(self._components["px"]) if self._root is None else len(self._index)
 
     @property
     def jagged(self) -> bool:
@@ -140,13 +140,13 @@ class Vectors:
 
     def component(self, name: str) -> Floats:
         """Return px, py, pz, energy, pt, eta, phi, momentum or mass of every element, [m]."""
-        if name not in self._known:
+        if name not in self._components:
             root = self._root
-            if root is not None and name in root._known:
-                self._known[name] = root._known[name][self._index]
+            if root is not None and name in root._components:
+                self._components[name] = root._components[name][self._index]
             else:
-                self._known[name] = _DERIVED[name](self)
-        return self._known[name]
+                self._components[name] = _DERIVED[name](self)
+        return self._components[name]
 
     px = property(lambda self: self.component("px"))
     py = property(lambda self: self.component("py"))
@@ -186,12 +186,12 @@ class Vectors:
     def take(self, index: NDArray[Any], offsets: Offsets | None, missing: Bools | None = None) -> Vectors:
         """Return the elements at `index` of the flat arrays, with `offsets`; arguments as of `Column.take`."""
         gone = self.missing[index] if self.missing is not None else None
-        taken = Vectors.__new__(Vectors)
-        taken.offsets, taken.missing = offsets, either(gone, missing)
-        taken.cache, taken._known = {}, {}
-        taken._root = self if self._root is None else self._root
-        taken._index = index if self._root is None else self._index[index]
-        return taken
+        selected = Vectors.__new__(Vectors)
+        selected.offsets, selected.missing = offsets, either(gone, missing)
+        selected.cache, selected._components = {}, {}
+        selected._root = self if self._root is None else self._root
+        selected._index = index if self._root is None else self._index[index]
+        return selected
 
 
 def from_polar(pt: Floats, phi: Floats) -> tuple[Floats, Floats]:
@@ -333,7 +333,7 @@ def pick(column: Column | Vectors, position: int) -> Column | Vectors:
     """Return the element at `position` of each list (from the end if negative); missing where there is none."""
     offsets = column.offsets
     if offsets is None:
-        raise ValueProblem("is one number an event, so it has no elements to pick")
+        raise ValueProblem("is one number per event, so it has no elements to pick")
     lengths = counts(offsets)
     index = (offsets[:-1] if position >= 0 else offsets[1:]) + position
     absent = lengths <= position if position >= 0 else lengths < -position
@@ -355,16 +355,16 @@ def slice_lists(column: Column | Vectors, start: int | None, stop: int | None, s
     """Return a Python slice of each list; the step must be positive."""
     offsets = column.offsets
     if offsets is None:
-        raise ValueProblem("is one number an event, so it cannot be sliced")
+        raise ValueProblem("is one number per event, so it cannot be sliced")
     if step is not None and step < 1:
         raise ValueProblem("is sliced with a step below 1; use sort() to reverse an order")
     lengths = counts(offsets)
     low = np.zeros_like(lengths) if start is None else np.maximum(lengths + start, 0) if start < 0 else start
     high = lengths if stop is None else np.minimum(lengths, stop) if stop >= 0 else lengths + stop
-    every = 1 if step is None else step
-    made = offsets_of(np.maximum(-(-(high - low) // every), 0))
-    local = np.arange(int(made[-1])) - np.repeat(made[:-1], counts(made))
-    return column.take(np.repeat(offsets[:-1] + low, counts(made)) + every * local, made)
+    stride = 1 if step is None else step
+    new_offsets = offsets_of(np.maximum(-(-(high - low) // stride), 0))
+    local = np.arange(int(new_offsets[-1])) - np.repeat(new_offsets[:-1], counts(new_offsets))
+    return column.take(np.repeat(offsets[:-1] + low, counts(new_offsets)) + stride * local, new_offsets)
 
 
 def filter_lists(column: Column | Vectors, keep: Bools) -> Column | Vectors:
@@ -375,7 +375,7 @@ def filter_lists(column: Column | Vectors, keep: Bools) -> Column | Vectors:
 def kept_of(keep: Bools, offsets: Offsets | None) -> tuple[NDArray[np.int64], Offsets]:
     """Return the flat index of the elements where `keep` [offsets[-1]] holds, and the offsets of the shorter lists."""
     if offsets is None:
-        raise ValueProblem("is one an event, so it has no elements to choose from")
+        raise ValueProblem("is one value per event, so it has no elements to choose from")
     running = np.zeros(len(keep) + 1, dtype=np.int64)
     np.cumsum(keep, out=running[1:])
     return np.flatnonzero(keep), running[offsets]

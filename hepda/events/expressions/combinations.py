@@ -30,8 +30,8 @@ def combination(size: int, place: int) -> Callable[[Value], Value]:
     """Return a function that takes element `place` of each combination of `size` elements of a list, per event.
 
     Combinations are ordered by their last element, then by the one before it: (0, 1), (0, 2), (1, 2), (0, 3), ... The
-    order is the same for every list of these lengths, so that `pair_first(jets)` and `pair_second(jet_b)` belong
-    together.
+    order is the same for every list of these lengths, so that `pair_first(jets)` and `pair_second(jet_b)` are of the
+    same pairs.
 
     Args:
         size: number of elements in a combination, 2 or 3.
@@ -58,22 +58,22 @@ def _combinations(offsets: Offsets, size: int) -> tuple[list[NDArray[np.int64]],
     local = _local(widest, size)
     # Combinations whose last member is below n come first: those of a list of n elements are the head of the table.
     number = np.searchsorted(local[-1], np.arange(widest + 1))[lengths]
-    made = offsets_of(number)
-    within = _within(number, made)
+    new_offsets = offsets_of(number)
+    within = _within(number, new_offsets)
     start = np.repeat(offsets[:-1], number)
-    return [start + row[within] for row in local], made
+    return [start + row[within] for row in local], new_offsets
 
 
-def _within(number: NDArray[np.int64], made: Offsets) -> NDArray[np.int64]:
+def _within(number: NDArray[np.int64], offsets: Offsets) -> NDArray[np.int64]:
     """Return the rank of each combination within its event. Raises ValueProblem if there are too many."""
-    if made[-1] > MAX_COMBINATIONS:
-        raise ValueProblem(f"makes {made[-1]} combinations at once; take the leading objects, as in jets[:12]")
-    return np.arange(int(made[-1])) - np.repeat(made[:-1], number)
+    if offsets[-1] > MAX_COMBINATIONS:
+        raise ValueProblem(f"makes {offsets[-1]} combinations at once; take the leading objects, as in jets[:12]")
+    return np.arange(int(offsets[-1])) - np.repeat(offsets[:-1], number)
 
 
 def _list(value: Value) -> Column | Vectors:
     if not isinstance(value, Column | Vectors) or value.offsets is None:
-        raise ValueProblem("needs a list an event")
+        raise ValueProblem("needs a list per event")
     return value
 
 
@@ -103,13 +103,13 @@ def cross(place: int) -> Callable[[Value, Value], Value]:
     def compute(first: Value, second: Value) -> Value:
         a, b = _offsets(first), _offsets(second)
         number = counts(a) * counts(b)
-        made = offsets_of(number)
-        within = _within(number, made)
-        event = owners(made)
+        offsets = offsets_of(number)
+        within = _within(number, offsets)
+        event = owners(offsets)
         inner = counts(b)[event]
         if place == 0:
-            return _list(first).take(a[:-1][event] + within // np.maximum(inner, 1), made)
-        return _list(second).take(b[:-1][event] + within % np.maximum(inner, 1), made)
+            return _list(first).take(a[:-1][event] + within // np.maximum(inner, 1), offsets)
+        return _list(second).take(b[:-1][event] + within % np.maximum(inner, 1), offsets)
 
     return compute
 
@@ -170,7 +170,7 @@ def in_frame(value: Value, frame: Value) -> Vectors:
 
 
 ENTRIES: tuple[tuple[str, str, Callable[..., Value]], ...] = (
-    *((name, "vectors", component(theirs)) for name, theirs in (
+    *((name, "vectors", component(property_name)) for name, property_name in (
         ("rapidity", "rapidity"), ("theta", "theta"), ("cos_theta", "costheta"), ("et", "Et"), ("mt", "Mt"),
         ("beta", "beta"), ("gamma", "gamma"),
     )),

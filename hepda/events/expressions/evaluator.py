@@ -66,7 +66,7 @@ class Evaluator:
     """Evaluates expressions over one chunk; variables and repeated sub-expressions are evaluated only once.
 
     branches: columns by name; variables: parsed expressions by name; entries: number of events of the chunk; where:
-    returns how messages call an event, given its number in the chunk.
+    returns the text for an event in messages, given its number in the chunk.
     """
 
     def __init__(
@@ -80,13 +80,13 @@ class Evaluator:
         self._branches = dict(branches)
         self._variables = variables
         self._entries = entries
-        self._known: dict[str, Value] = {}
+        self._values: dict[str, Value] = {}
         # Four-vectors do not have this attribute.
         lists = {name: getattr(column, "absent", None) for name, column in branches.items()}
         self._absent = {name: absent for name, absent in lists.items() if absent is not None}
 
     def define(self, name: str, column: Column) -> None:
-        """Make `column` known as `name`, e.g. `physical`."""
+        """Add a column under a name, e.g. `physical`."""
         self._branches[name] = column
 
     def value(self, expression: Expression) -> Value:
@@ -132,8 +132,8 @@ class Evaluator:
     def truth(self, expression: Expression) -> tuple[Bools, Bools | None]:
         """Return one truth value per event, false where it is missing, and a mask of the missing ones (None: none)."""
         column = self._flat(expression)
-        holds = np.asarray(column.values != 0)
-        return (holds, None) if column.missing is None else (holds & ~column.missing, column.missing)
+        is_true = np.asarray(column.values != 0)
+        return (is_true, None) if column.missing is None else (is_true & ~column.missing, column.missing)
 
     def _flat(self, expression: Expression) -> Column:
         value = self.value(expression)
@@ -144,7 +144,7 @@ class Evaluator:
         if value.jagged:
             raise expression.error(
                 expression.tree,
-                "is a list an event; make it one number by [0], sum(), max(), count() or the like.",
+                "is a list per event; make it one number by [0], sum(), max(), count() or the like.",
             )
         return value
 
@@ -156,10 +156,10 @@ class Evaluator:
 
         """
         key = f"name {name}"
-        if key not in self._known:
-            known = name in self._variables
-            self._known[key] = self.value(self._variables[name]) if known else self._branches[name]
-        return self._known[key]
+        if key not in self._values:
+            is_variable = name in self._variables
+            self._values[key] = self.value(self._variables[name]) if is_variable else self._branches[name]
+        return self._values[key]
 
     def without_absent(self, call: ast.Call, arguments: Sequence[Value], result: Value) -> Value:
         """Mark the result of a function as missing where a list that it was made of is missing in the file.
@@ -175,10 +175,10 @@ class Evaluator:
         jagged = any(isinstance(value, Column | Vectors) and value.jagged for value in arguments)
         if not self._absent or not jagged or not isinstance(result, Column | Vectors) or result.jagged:
             return result
-        gone = reduce(either, (self._absent.get(name) for name in self._branches_of(call.args)), result.missing)
+        missing = reduce(either, (self._absent.get(name) for name in self._branches_of(call.args)), result.missing)
         if isinstance(result, Column):
-            return Column(result.values, None, gone)
-        return result.take(np.arange(len(result)), None, gone)
+            return Column(result.values, None, missing)
+        return result.take(np.arange(len(result)), None, missing)
 
     def _branches_of(self, nodes: Iterable[ast.AST]) -> set[str]:
         """Return the names of the branches in parts of an expression, through all variables."""
@@ -189,9 +189,9 @@ class Evaluator:
         return names | (self._branches_of(inner) if inner else set())
 
     @property
-    def known(self) -> dict[str, Value]:
+    def values(self) -> dict[str, Value]:
         """Values of the sub-expressions that were evaluated, by the text of their tree."""
-        return self._known
+        return self._values
 
 
 class _Walk:
@@ -203,18 +203,18 @@ class _Walk:
     def visit(self, node: ast.expr) -> Value:
         """Return the value at `node`; an error message contains the place in the expression."""
         key = self.expression.key(node) if isinstance(node, ast.Call | ast.Subscript) else None
-        if key is not None and key in self.evaluator.known:
-            return self.evaluator.known[key]
+        if key is not None and key in self.evaluator.values:
+            return self.evaluator.values[key]
         try:
             value = self._visit(node)
         except UnevenLists as problem:
-            raise self.expression.error(node, f"{problem.told(self.evaluator.where(problem.event))}.") from problem
+            raise self.expression.error(node, f"{problem.message(self.evaluator.where(problem.event))}.") from problem
         except ValueProblem as problem:
             raise self.expression.error(node, f"{problem}.") from problem
         except (MemoryError, OverflowError, FloatingPointError, ValueError, TypeError) as problem:
-            raise self.expression.error(node, f"cannot be worked out: {problem}.") from problem
+            raise self.expression.error(node, f"cannot be computed: {problem}.") from problem
         if key is not None:
-            self.evaluator.known[key] = value
+            self.evaluator.values[key] = value
         return value
 
     def _visit(self, node: ast.expr) -> Value:
@@ -323,8 +323,8 @@ class _Walk:
 
 
 _COMPLEMENT = (
-    "~ of an integer is the complement of its bits, which as a condition would always hold; write not (...), or "
-    "compare with 0, for a condition (of bits, beside an integer: flags & ~4)"
+    "~ of an integer is the complement of its bits, which as a condition would always be true; write not (...), or "
+    "compare with 0, for a condition (for bits, together with an integer: flags & ~4)"
 )
 
 
@@ -343,11 +343,11 @@ def _by_column(value: Column | Vectors, index: Value) -> Value:
     if not isinstance(index, Column):
         raise ValueProblem("the index must be an integer, a slice, a mask or argsort(...)")
     if value.offsets is None:
-        raise ValueProblem("is one an event, so it cannot be masked; use where() or a selection")
+        raise ValueProblem("is one value per event, so it cannot be masked; use where() or a selection")
     if index.values.dtype.kind == "b":
         if index.offsets is None:  # a mask of events: keeps a whole list, or nothing of it
-            repeated, _, gone = align(Column(np.zeros(int(value.offsets[-1]), bool), value.offsets), index)
-            return filter_lists(value, repeated[1] if gone is None else repeated[1] & ~gone)
+            repeated, _, missing = align(Column(np.zeros(int(value.offsets[-1]), bool), value.offsets), index)
+            return filter_lists(value, repeated[1] if missing is None else repeated[1] & ~missing)
         same_lists(value.offsets, index.offsets)
         return value.take(*index.chosen())
     if index.values.dtype.kind not in "iu":
@@ -365,5 +365,5 @@ def _by_column(value: Column | Vectors, index: Value) -> Value:
     number = counts(index.offsets)
     lengths, starts = (np.repeat(x, number) for x in (counts(value.offsets), value.offsets[:-1]))
     if np.any((local < 0) | (local >= lengths)) or index.missing is not None:
-        raise ValueProblem("an index lies outside its list; are both lists masked alike?")
+        raise ValueProblem("an index is outside its list; do both lists have the same mask?")
     return value.take(starts + local, index.offsets)

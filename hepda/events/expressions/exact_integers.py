@@ -1,10 +1,9 @@
 """Arithmetic on 64-bit integers that neither wraps around nor rounds: a result is exact, or it is refused.
 
-numpy wraps results beyond 64 bits (3 - 5 of unsigned numbers is 18446744073709551614) and converts signed beside
-unsigned integers to float64, which holds integers up to 2^53 only. Here the smallest and the largest number of the
-operands decide: where every result fits int64 or uint64, numpy computes in that type; where it might not, Python's own
-integers are used. Numbers with a fraction are float64 and rounded as usual; so are the results of /, ** and of
-functions like sqrt.
+numpy wraps results beyond 64 bits (3 - 5 of unsigned numbers is 18446744073709551614) and converts signed together with
+unsigned integers to float64, which is exact only for integers up to 2^53. Here the smallest and the largest number of
+the operands decide: if every result fits int64 or uint64, numpy computes in that type; otherwise Python's integers are
+used. Numbers with a fraction are float64 and rounded as usual; so are the results of /, ** and of functions like sqrt.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ def add(a: Numbers, b: Numbers) -> Numbers:
     if not _integers(a, b):
         return np.asarray(np.add(as_numbers(a), as_numbers(b)))
     (a_low, a_high), (b_low, b_high) = bounds(a), bounds(b)
-    return _worked_out(np.add, [a, b], (a_low + b_low, a_high + b_high))
+    return _computed_exactly(np.add, [a, b], (a_low + b_low, a_high + b_high))
 
 
 def subtract(a: Numbers, b: Numbers) -> Numbers:
@@ -46,7 +45,7 @@ def subtract(a: Numbers, b: Numbers) -> Numbers:
     if not _integers(a, b):
         return np.asarray(np.subtract(as_numbers(a), as_numbers(b)))
     (a_low, a_high), (b_low, b_high) = bounds(a), bounds(b)
-    return _worked_out(np.subtract, [a, b], (a_low - b_high, a_high - b_low))
+    return _computed_exactly(np.subtract, [a, b], (a_low - b_high, a_high - b_low))
 
 
 def multiply(a: Numbers, b: Numbers) -> Numbers:
@@ -54,7 +53,7 @@ def multiply(a: Numbers, b: Numbers) -> Numbers:
     if not _integers(a, b):
         return np.asarray(np.multiply(as_numbers(a), as_numbers(b)))
     products = [x * y for x in bounds(a) for y in bounds(b)]
-    return _worked_out(np.multiply, [a, b], (min(products), max(products)))
+    return _computed_exactly(np.multiply, [a, b], (min(products), max(products)))
 
 
 def floor_divide(a: Numbers, b: Numbers) -> Numbers:
@@ -62,14 +61,14 @@ def floor_divide(a: Numbers, b: Numbers) -> Numbers:
     if not _integers(a, b) or _by_zero(a, b):
         return np.asarray(np.floor_divide(as_floats(a), as_floats(b)))
     most = max(map(abs, bounds(a)))
-    return _worked_out(np.floor_divide, [a, b], (-most, most))
+    return _computed_exactly(np.floor_divide, [a, b], (-most, most))
 
 
 def remainder(a: Numbers, b: Numbers) -> Numbers:
     """Return the remainder of `floor_divide`, with the sign of the divisor; NaN for a divisor of 0."""
     if not _integers(a, b) or _by_zero(a, b):
         return np.asarray(np.mod(as_floats(a), as_floats(b)))
-    return _worked_out(np.mod, [a, b])
+    return _computed_exactly(np.mod, [a, b])
 
 
 def _by_zero(a: Numbers, b: Numbers) -> bool:
@@ -88,25 +87,25 @@ def absolute(a: Numbers) -> Numbers:
     """Return the absolute value."""
     if a.dtype.kind == "f":
         return np.asarray(np.abs(a))
-    return _worked_out(np.absolute, [a], (0, max(map(abs, bounds(a)))))
+    return _computed_exactly(np.absolute, [a], (0, max(map(abs, bounds(a)))))
 
 
 def complement(a: Numbers) -> Numbers:
     """Return -a - 1, which inverts all bits of an integer."""
     low, high = bounds(a)
-    return _worked_out(np.invert, [a], (~high, ~low))
+    return _computed_exactly(np.invert, [a], (~high, ~low))
 
 
 def bits(ufunc: np.ufunc) -> Operation:
     """Return a function for &, | or ^ of two integers; negative ones have as many leading ones as needed."""
-    return lambda a, b: _worked_out(ufunc, [a, b])
+    return lambda a, b: _computed_exactly(ufunc, [a, b])
 
 
 def lesser_or_greater(ufunc: np.ufunc) -> Operation:
     """Return a function for np.minimum or np.maximum of two numbers."""
 
     def apply(a: Numbers, b: Numbers) -> Numbers:
-        return _worked_out(ufunc, [a, b]) if _integers(a, b) else np.asarray(ufunc(as_floats(a), as_floats(b)))
+        return _computed_exactly(ufunc, [a, b]) if _integers(a, b) else np.asarray(ufunc(as_floats(a), as_floats(b)))
 
     return apply
 
@@ -116,7 +115,7 @@ def clip(values: Numbers, low: Numbers, high: Numbers) -> Numbers:
     return lesser_or_greater(np.minimum)(lesser_or_greater(np.maximum)(values, low), high)
 
 
-def whole(ufunc: np.ufunc) -> Operation:
+def rounding(ufunc: np.ufunc) -> Operation:
     """Return a function for np.floor or np.ceil that leaves integers unchanged."""
     return lambda a: as_numbers(a) if _integers(a) else np.asarray(ufunc(a))
 
@@ -137,7 +136,7 @@ def choose(condition: Numbers, yes: Numbers, no: Numbers) -> Numbers:
     if yes.dtype.kind == no.dtype.kind == "b":
         return np.asarray(np.where(condition, yes, no))
     if _integers(yes, no):
-        return _worked_out(lambda a, b: np.where(condition, a, b), [yes, no])
+        return _computed_exactly(lambda a, b: np.where(condition, a, b), [yes, no])
     return np.asarray(np.where(condition, as_floats(yes), as_floats(no)))
 
 
@@ -148,7 +147,7 @@ def sums(values: Numbers, offsets: Offsets) -> Numbers:
     longest = int(counts(offsets).max(initial=0))
     low, high = bounds(values)
     span = (min(low * longest, low), max(high * longest, high))
-    return _worked_out(lambda v: reduce_lists(np.add, v, offsets, 0), [values], span)
+    return _computed_exactly(lambda v: reduce_lists(np.add, v, offsets, 0), [values], span)
 
 
 def falling(values: Numbers, sign: int) -> Numbers:
@@ -170,15 +169,15 @@ def as_floats(values: Numbers) -> Numbers:
         ValueProblem: float64 does not hold one of the integers exactly.
 
     """
-    found = values.astype(np.float64, copy=False)
+    floats = values.astype(np.float64, copy=False)
     if not _small(values):
-        for own, rounded in zip(values.ravel().tolist(), found.ravel().tolist(), strict=True):
-            if own != int(rounded):
+        for integer, rounded in zip(values.ravel().tolist(), floats.ravel().tolist(), strict=True):
+            if integer != int(rounded):
                 raise ValueProblem(
-                    f"makes a number with a fraction of the integer {own}, of which float64 would lose digits (it "
-                    "holds integers up to 2^53); keep to integers (2, not 2.0), or divide it: x // 1000000, x % 1000000"
+                    f"makes a number with a fraction of the integer {integer}, of which float64 would lose digits (it "
+                    "is exact up to 2^53); use only integers (2, not 2.0), or divide it: x // 1000000, x % 1000000"
                 )
-    return found
+    return floats
 
 
 def filled(values: Numbers, missing: Bools) -> Numbers:
@@ -188,8 +187,8 @@ def filled(values: Numbers, missing: Bools) -> Numbers:
     """
     if values.dtype.kind not in "iu" or values.ndim == 0:
         return values
-    there = int(np.argmin(missing))
-    return np.where(missing, 1 if missing[there] else values[there], values).astype(values.dtype)
+    present = int(np.argmin(missing))
+    return np.where(missing, 1 if missing[present] else values[present], values).astype(values.dtype)
 
 
 def _integers(*arrays: Numbers) -> bool:
@@ -207,7 +206,7 @@ def _small(values: Numbers) -> bool:
     return low >= -EXACT_FLOAT and high <= EXACT_FLOAT
 
 
-def _worked_out(operation: Callable[..., Any], arrays: list[Numbers], *results: Bounds) -> Numbers:
+def _computed_exactly(operation: Callable[..., Any], arrays: list[Numbers], *results: Bounds) -> Numbers:
     """Apply `operation` to integers, in a type that holds all of them and all numbers within the bounds of the results.
 
     Raises ValueProblem if there is no such type and a result is indeed beyond 64 bits.
@@ -220,14 +219,14 @@ def _worked_out(operation: Callable[..., Any], arrays: list[Numbers], *results: 
     return _narrowed(np.asarray(operation(*(a.astype(object) for a in arrays)), dtype=object))
 
 
-def _narrowed(found: Numbers) -> Numbers:
+def _narrowed(values: Numbers) -> Numbers:
     """Return Python's integers as int64, or else as uint64."""
-    low, high = bounds(found)
+    low, high = bounds(values)
     for (least, greatest), kind in _KINDS:
         if least <= low and high <= greatest:
-            return found.astype(kind)
+            return values.astype(kind)
     beyond = high if high >= 2**64 or low >= -(2**63) else low
-    also = f" beside {low}" if beyond == high and low < 0 and high < 2**64 else ""
+    also = f" together with {low}" if beyond == high and low < 0 and high < 2**64 else ""
     raise ValueProblem(
         f"gives the integer {beyond}{also}, which 64 bits do not hold; multiply by 1.0 to work with rounded numbers"
     )

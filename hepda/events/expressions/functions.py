@@ -27,7 +27,7 @@ class Function:
     """A function of expressions.
 
     compute: takes the arguments and returns the value; arity: smallest and largest number of arguments; usage: the call
-    as messages show it.
+    in messages.
     """
 
     compute: Callable[..., Value]
@@ -146,7 +146,7 @@ def _table() -> dict[str, Function]:
         add(name, "x", lists.by_element(getattr(np, name), as_float=True))
     add("abs", "x", lists.by_element(exact_integers.absolute))
     for name in ("floor", "ceil"):
-        add(name, "x", lists.by_element(exact_integers.whole(getattr(np, name))))
+        add(name, "x", lists.by_element(exact_integers.rounding(getattr(np, name))))
     for name in ("hypot", "arctan2"):
         add(name, "x, y", lists.by_element(getattr(np, name)))
     for name in ("minimum", "maximum"):

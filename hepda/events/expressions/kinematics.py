@@ -70,7 +70,7 @@ def lists_of(vectors: Vectors) -> tuple[Vectors, Offsets]:
     """
     full = drop_missing(vectors)
     if full.offsets is None:
-        raise ValueProblem("needs a list of four-vectors an event, not one")
+        raise ValueProblem("needs a list of four-vectors per event, not one")
     return full, full.offsets
 
 
@@ -82,14 +82,10 @@ def layout(vectors: Vectors) -> Layout:
 
     """
     if "layout" not in vectors.cache:
-        vectors.cache["layout"] = _layout(vectors)
-    kept: Layout = vectors.cache["layout"]
-    return kept
-
-
-def _layout(vectors: Vectors) -> Layout:
-    full, offsets = lists_of(vectors)
-    return Layout(full, ranked(offsets), {}, {})
+        full, offsets = lists_of(vectors)
+        vectors.cache["layout"] = Layout(full, ranked(offsets), {}, {})
+    stored: Layout = vectors.cache["layout"]
+    return stored
 
 
 def _pair_indices(table: Layout) -> Iterator[tuple[int, int]]:
@@ -116,9 +112,9 @@ def _heads(table: Layout, names: Sequence[str], i: int, j: int) -> Iterator[tupl
 
 def _mass2(table: Layout, i: int, j: int) -> Floats:
     """Return the squared invariant mass, (E_i + E_j)^2 - (p_i + p_j)^2."""
-    total, *others = (np.square(a + b) for a, b in _heads(table, ("energy", "px", "py", "pz"), i, j))
-    for other in others:
-        total -= other
+    total, *momenta = (np.square(a + b) for a, b in _heads(table, ("energy", "px", "py", "pz"), i, j))
+    for momentum in momenta:
+        total -= momentum
     return total
 
 
@@ -244,13 +240,13 @@ def triplet_mass(vectors: Vectors, target: float | None = None) -> Column:
             "take the leading ones, as in jets[:12]"
         )
     energy, momentum, x, y = (table.component(name) for name in ("energy", "momentum", "px", "py"))
-    own = [e * e - p * p for e, p in zip(energy, momentum, strict=True)]
+    own_mass2 = [e * e - p * p for e, p in zip(energy, momentum, strict=True)]
     best = _Best(_active(table, 3))
     for k in range(2, table.size):
         m = len(x[k])
         for i, j in combinations(range(k), 2):
             # m_ijk^2 = m_ij^2 + m_ik^2 + m_jk^2 - m_i^2 - m_j^2 - m_k^2
-            cube = mass2[i, j][:m] + mass2[i, k] + mass2[j, k] - own[i][:m] - own[j][:m] - own[k]
+            cube = mass2[i, j][:m] + mass2[i, k] + mass2[j, k] - own_mass2[i][:m] - own_mass2[j][:m] - own_mass2[k]
             if target is None:
                 px, py = (c[i][:m] + c[j][:m] + c[k] for c in (x, y))
                 best.offer(-(px * px + py * py), cube)
@@ -290,12 +286,12 @@ def fox_wolfram(vectors: Vectors, order: int) -> Column:
 
 def legendre(order: int, x: Floats) -> Floats:
     """Return the Legendre polynomial P_l(x) by Bonnet's recursion."""
-    before, now = np.ones_like(x), x
+    previous, current = np.ones_like(x), x
     if order == 0:
-        return before
+        return previous
     for n in range(1, order):
-        before, now = now, ((2 * n + 1) * x * now - n * before) / (n + 1)
-    return now
+        previous, current = current, ((2 * n + 1) * x * current - n * previous) / (n + 1)
+    return current
 
 
 def tensor_eigenvalues(vectors: Vectors, power: float) -> tuple[Floats, Floats, Floats, Any]:

@@ -4,7 +4,7 @@ What is missing (null in the file, or an element that a list does not have) stay
 comparisons, elementwise functions and choices. Logic has three values: `false & missing` is false, `true | missing` is
 true, every other combination with something missing is missing, and so is `not missing`; a cut or a mask takes only
 events or elements for which its condition is true. Functions of lists (sum, count, max, mean, any, argsort, pairs of
-four-vectors) leave missing elements out; the result for a list that is missing as a whole is missing.
+four-vectors) ignore missing elements; the result for a list that is missing entirely is missing.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def _list(value: Value) -> tuple[Column, Offsets]:
     """Return a list column without missing elements, and its offsets."""
     column = drop_missing(_numbers(value))
     if column.offsets is None:
-        raise ValueProblem("needs a list an event; this is one number an event")
+        raise ValueProblem("needs a list per event; this is one number per event")
     return column, column.offsets
 
 
@@ -76,7 +76,7 @@ def constant(value: Value) -> Number:
 
 
 MOST_COMPARED = 40
-"""Lists up to this length are sorted by comparing every two elements, of all events at once."""
+"""Lists up to this length are sorted by comparing every two elements, for all events together."""
 
 
 def total(value: Value) -> Value:
@@ -100,7 +100,7 @@ def count(value: Value) -> Column:
     if isinstance(value, Column) and value.values.dtype.kind == "b":
         raise ValueProblem(
             "counts all elements, whether the condition holds or not; "
-            "write sum(pt > 25), or count(pt[pt > 25]), for how many there are of which it holds"
+            "write sum(pt > 25), or count(pt[pt > 25]), for the number of elements for which it holds"
         )
     _, offsets = kinematics.lists_of(value) if isinstance(value, Vectors) else _list(value)
     return Column(counts(offsets))
@@ -181,7 +181,7 @@ def sort(value: Value, by: Value | None = None) -> Value:
         by = Column(value.pt, value.offsets, value.missing) if isinstance(value, Vectors) else value
     key = _numbers(by)
     if not isinstance(value, Column | Vectors) or value.offsets is None or key.offsets is None:
-        raise ValueProblem("needs a list an event; this is one an event")
+        raise ValueProblem("needs a list per event; this is one value per event")
     if key.missing is not None:
         raise ValueProblem("the list to sort by has missing elements; give them a value by default()")
     return value.take(_order(key, same_lists(value.offsets, key.offsets)), value.offsets)
@@ -189,13 +189,13 @@ def sort(value: Value, by: Value | None = None) -> Value:
 
 def argsort(value: Value, sign: int = -1) -> Column:
     """Return the places within each list in falling order (sign 1: rising), without those of missing elements."""
-    whole = _numbers(value)
-    key, offsets = _list(whole)
+    column = _numbers(value)
+    key, offsets = _list(column)
     order = _order(key, offsets, sign)
-    if whole.missing is None or whole.offsets is None:
+    if column.missing is None or column.offsets is None:
         return Column(order - np.repeat(offsets[:-1], counts(offsets)), offsets)
-    there = np.flatnonzero(~whole.missing)[order]
-    return Column(there - np.repeat(whole.offsets[:-1], counts(offsets)), offsets)
+    present = np.flatnonzero(~column.missing)[order]
+    return Column(present - np.repeat(column.offsets[:-1], counts(offsets)), offsets)
 
 
 def element(position: int) -> Callable[[Value], Value]:
@@ -203,7 +203,7 @@ def element(position: int) -> Callable[[Value], Value]:
 
     def compute(value: Value) -> Value:
         if not isinstance(value, Column | Vectors):
-            raise ValueProblem("needs a list an event, not one constant")
+            raise ValueProblem("needs a list per event, not one constant")
         return pick(value, position)
 
     return compute
@@ -230,8 +230,8 @@ def where(condition: Value, yes: Value, no: Value) -> Value:
         return Column(chosen, offsets)
     # Only the value that was taken decides whether the result is missing, not the other one.
     (undecided, no_yes, no_no), _, _ = align(*map(is_missing, parts))
-    gone = np.broadcast_to(undecided | np.where(arrays[0], no_yes, no_no), chosen.shape)
-    return Column(chosen, offsets, gone if gone.any() else None)
+    result_missing = np.broadcast_to(undecided | np.where(arrays[0], no_yes, no_no), chosen.shape)
+    return Column(chosen, offsets, result_missing if result_missing.any() else None)
 
 
 def truth(value: Value) -> bool | Column:
@@ -270,18 +270,18 @@ def _logic(ufunc: np.ufunc, first: Value, second: Value, *, settles: bool) -> Va
     result = elementwise(ufunc, *parts)
     if not isinstance(result, Column) or result.missing is None:
         return result
-    a, b = (_known_to_be(part, settles) for part in parts)
+    a, b = (_is_certainly(part, settles) for part in parts)
     settled = elementwise(np.logical_or, a, b)
     decided = settled.values if isinstance(settled, Column) else settled
     gone = result.missing & ~np.asarray(decided, dtype=bool)
     return Column(result.values, result.offsets, gone if gone.any() else None)
 
 
-def _known_to_be(condition: bool | Column, value: bool) -> bool | Column:
+def _is_certainly(condition: bool | Column, value: bool) -> bool | Column:
     if not isinstance(condition, Column):
         return condition == value
-    known = condition.values if value else ~condition.values
-    return Column(known if condition.missing is None else known & ~condition.missing, condition.offsets)
+    certain = condition.values if value else ~condition.values
+    return Column(certain if condition.missing is None else certain & ~condition.missing, condition.offsets)
 
 
 def is_missing(value: Value) -> bool | Column:

@@ -6,8 +6,8 @@ access reaches an object (`Jet.pt` is only a name with a dot in it), and length,
 
 Names: a name before a bracket is a function, everywhere else it is a variable or a branch, so that `mass(jets) / mass`
 uses both. A constant (pi) is neither: a variable, an alias or a feature of its name is refused, and so is an expression
-with it where the file has a branch of its name. An expression that is almost certainly a mistake is refused with what
-was probably meant: `a > 1 & b > 2`, `n == 4 or 5`, `count(pt > 25)`, `abs(eta < 2.5)`.
+with it if the file has a branch of its name. An expression that is almost certainly a mistake is refused with the
+probable intention: `a > 1 & b > 2`, `n == 4 or 5`, `count(pt > 25)`, `abs(eta < 2.5)`.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _INNER = (ast.BinOp, ast.UnaryOp, ast.BoolOp, ast.Compare, ast.IfExp, ast.Load)
 
 @dataclass(frozen=True, slots=True)
 class Expression:
-    """A parsed expression. what: how messages call it, e.g. `variables.ht`; names: the branches or variables in it."""
+    """A parsed expression. what: its name in messages, e.g. `variables.ht`; names: the branches or variables in it."""
 
     text: str
     what: str
@@ -68,7 +68,7 @@ def parse(text: str, what: str = "expression") -> Expression:
 
     Args:
         text: the expression.
-        what: how messages call it, e.g. `variables.ht`.
+        what: its name in messages, e.g. `variables.ht`.
 
     Raises:
         ExpressionError: the text is no valid expression; the message has a caret below the place of the error.
@@ -79,14 +79,14 @@ def parse(text: str, what: str = "expression") -> Expression:
     if not clean:
         raise ExpressionError(f"{what}: the expression is empty.")
     if len(clean) > MAX_LENGTH:
-        raise ExpressionError(f"{what}: is longer than {MAX_LENGTH} characters; divide it into variables of their own.")
+        raise ExpressionError(f"{what}: is longer than {MAX_LENGTH} characters; split it into several variables.")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SyntaxWarning)
             tree = ast.parse(clean, mode="eval").body
     except SyntaxError as error:
         place = min(max((error.offset or 1) - 1, 0), len(clean))
-        raise _at(clean, what, place, 1, f"does not parse: {error.msg}.{_hint(clean)}") from error
+        raise _at(clean, what, place, 1, f"does not parse: {error.msg}.{_operator_hint(clean)}") from error
     except (ValueError, RecursionError, MemoryError) as error:
         raise ExpressionError(f"{what}: does not parse: nested too deeply, or not text.") from error
     names: set[str] = set()
@@ -95,7 +95,7 @@ def parse(text: str, what: str = "expression") -> Expression:
     return Expression(clean, what, tree, frozenset(names))
 
 
-def _hint(text: str) -> str:
+def _operator_hint(text: str) -> str:
     if "&&" in text or "||" in text:
         return " Write & and | (or: and, or) for && and ||."
     if "!" in text.replace("!=", ""):
@@ -116,13 +116,13 @@ class _Checker:
     def check(self, node: ast.AST, depth: int) -> None:
         self.nodes += 1
         if depth > MAX_DEPTH or self.nodes > MAX_NODES:
-            raise self.fail(node, "is too large or nested too deeply; divide it into variables of their own.")
+            raise self.fail(node, "is too large or nested too deeply; split it into several variables.")
         if isinstance(node, ast.Constant):
             self._constant(node)
         elif isinstance(node, ast.Name | ast.Attribute):
             name = dotted_name(node)
             if name is None:
-                raise self.fail(node, "a dot may only stand inside the name of a branch, as in Jet.pt.")
+                raise self.fail(node, "a dot may only be inside the name of a branch, as in Jet.pt.")
             if name not in CONSTANTS:
                 self.names.add(name)
         elif isinstance(node, ast.Call):
@@ -139,7 +139,7 @@ class _Checker:
 
     def _constant(self, node: ast.Constant) -> None:
         if not isinstance(node.value, bool | int | float):
-            raise self.fail(node, "only numbers, True and False may stand here.")
+            raise self.fail(node, "only numbers, True and False are allowed here.")
         if not isinstance(node.value, float) and abs(node.value) >= 2**64:
             raise self.fail(node, "this integer is too large for 64 bits; write it as a float.")
 
@@ -157,8 +157,8 @@ class _Checker:
             raise self.fail(node.keywords[0], f"{name}() takes its arguments by position.")
         low, high = function.arity
         if not low <= len(node.args) <= high:
-            wanted = str(low) if low == high else f"{low} to {high}"
-            raise self.fail(node, f"{name}() takes {wanted} arguments, not {len(node.args)}: {function.usage}.")
+            expected = str(low) if low == high else f"{low} to {high}"
+            raise self.fail(node, f"{name}() takes {expected} arguments, not {len(node.args)}: {function.usage}.")
         if is_condition(node.args[0]) if node.args else False:
             self._of_condition(str(name), node)
         for argument in node.args:
@@ -173,14 +173,14 @@ class _Checker:
         if name == "count":
             condition = self._source(argument)
             first = argument.left if isinstance(argument, ast.Compare) else None
-            own = self._source(first) if isinstance(first, ast.Name | ast.Attribute) else None
-            instead = f"sum({condition})" + (f" or count({own}[{condition}])" if own else "")
+            list_name = self._source(first) if isinstance(first, ast.Name | ast.Attribute) else None
+            instead = f"sum({condition})" + (f" or count({list_name}[{condition}])" if list_name else "")
             raise self.fail(
                 node, f"count() of a condition counts all elements, whether it holds or not; write {instead}."
             )
         if name in _OF_NUMBERS and isinstance(argument, ast.Compare):
-            left, rest = self._source(argument.left), self._source(argument)
-            instead = f"{name}({left}){rest.removeprefix(left)}"
+            left, comparison = self._source(argument.left), self._source(argument)
+            instead = f"{name}({left}){comparison.removeprefix(left)}"
             raise self.fail(node, f"{name}() is given a condition, not a number; write {instead}.")
 
     def _source(self, node: ast.AST) -> str:
@@ -193,7 +193,7 @@ class _Checker:
                 if part is not None and constant_integer(part) is None:
                     raise self.fail(part, "a slice takes plain integers, as in jet_pt[:4].")
         elif isinstance(node.slice, ast.Tuple):
-            raise self.fail(node.slice, "one index at a time: jet_pt[0], jet_pt[:4] or jet_pt[jet_b > 0.5].")
+            raise self.fail(node.slice, "only one index: jet_pt[0], jet_pt[:4] or jet_pt[jet_b > 0.5].")
         else:
             self.check(node.slice, depth + 1)
 
@@ -223,7 +223,7 @@ class _Checker:
                 raise self.fail(number, f"is a plain number, not a condition{self._instead(number, operands)}.")
 
     def _instead(self, number: ast.expr, operands: list[ast.expr]) -> str:
-        """Return what was probably meant by a number beside comparisons."""
+        """Return the probable intention of a number that is joined with comparisons."""
         compared = [o for o in operands if isinstance(o, ast.Compare) and len(o.ops) == 1]
         if not compared:
             return "; compare something with it"
@@ -318,14 +318,14 @@ def check_names(
         expressions: the expressions to check.
         variables: parsed variables by name.
         branches: the names of the branches of `where`.
-        where: how messages call the file.
+        where: name of the file in messages.
         refused: names that are in the file and mean no branch or no numbers, and why.
 
     Raises:
         ExpressionError: a name is unknown, refused, or both a constant and a branch.
 
     """
-    seen: set[str] = set()
+    checked: set[str] = set()
 
     def visit(expression: Expression) -> None:
         for node in ast.walk(expression.tree):
@@ -342,8 +342,8 @@ def check_names(
             if name not in expression.names:
                 continue
             if name in variables:
-                if name not in seen:
-                    seen.add(name)
+                if name not in checked:
+                    checked.add(name)
                     visit(variables[name])
             elif name not in branches:
                 if refused is not None and name in refused:
@@ -357,13 +357,13 @@ def check_names(
 
 def _spelling_hint(text: str, branches: Collection[str]) -> str:
     """Return what to do about a branch in the text whose name cannot be written in an expression, else ""."""
-    found = next((branch for branch in branches if not is_name(branch) and branch in text), None)
-    if found is None:
+    unwritable = next((branch for branch in branches if not is_name(branch) and branch in text), None)
+    if unwritable is None:
         return ""
-    alias = re.sub(r"\W", "_", found)
+    alias = re.sub(r"\W", "_", unwritable)
     return (
-        f" There is a branch {found!r}, whose name cannot be written in an expression: give it another one by the "
-        f"sample's `aliases: {{{alias if is_name(alias) else 'b_' + alias}: {found}}}`."
+        f" There is a branch {unwritable!r}, whose name cannot be written in an expression: give it another one by the "
+        f"sample's `aliases: {{{alias if is_name(alias) else 'b_' + alias}: {unwritable}}}`."
     )
 
 
@@ -382,7 +382,7 @@ def _error(text: str, what: str, node: ast.AST | None, message: str) -> Expressi
 
 def _at(text: str, what: str, start: int, width: int, message: str) -> ExpressionError:
     """Return an error that shows at most 100 characters of the text around the place, with carets below it."""
-    left = max(0, min(start - 40, len(text) - 100))
-    shown = text[left : left + 100]
-    carets = " " * (start - left) + "^" * max(1, min(width, len(shown) - (start - left)))
+    first_shown = max(0, min(start - 40, len(text) - 100))
+    shown = text[first_shown : first_shown + 100]
+    carets = " " * (start - first_shown) + "^" * max(1, min(width, len(shown) - (start - first_shown)))
     return ExpressionError(f"{what}: {message}\n    {shown}\n    {carets}")

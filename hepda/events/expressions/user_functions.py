@@ -1,4 +1,4 @@
-"""Functions that users register: Python code of their analysis, found by an entry point and called by name only.
+"""Functions that users register: Python code of their analysis, located by an entry point and called only by name.
 
 A package of the user declares, in its pyproject.toml,
 
@@ -47,27 +47,28 @@ def find_function(name: str) -> Function | None:
 
 @cache
 def _entries() -> dict[str, tuple[EntryPoint, ...]]:
-    found: dict[str, tuple[EntryPoint, ...]] = {}
+    entries: dict[str, tuple[EntryPoint, ...]] = {}
     for entry in entry_points(group=GROUP):
-        found[entry.name] = (*found.get(entry.name, ()), entry)
-    return found
+        entries[entry.name] = (*entries.get(entry.name, ()), entry)
+    return entries
 
 
 def registered_versions() -> list[str]:
     """Return the present state of registered functions as text: their origin, version and a hash of their source."""
-    return sorted(f"{name}={entry.value} {_said_by(entry)}" for name, own in _entries().items() for entry in own)
+    named = [(name, entry) for name, entries in _entries().items() for entry in entries]
+    return sorted(f"{name}={entry.value} {_version_text(entry)}" for name, entry in named)
 
 
-def _said_by(entry: EntryPoint) -> str:
-    found = find_spec(entry.module.partition(".")[0])
-    roots = [Path(place) for place in (found.submodule_search_locations or ())] if found else []
+def _version_text(entry: EntryPoint) -> str:
+    spec = find_spec(entry.module.partition(".")[0])
+    roots = [Path(place) for place in (spec.submodule_search_locations or ())] if spec else []
     files = [file for root in roots for file in sorted(root.rglob("*.py"))]
-    if found is not None and not roots and found.origin is not None:
-        files = [Path(found.origin)]
-    told = hashlib.sha256()
+    if spec is not None and not roots and spec.origin is not None:
+        files = [Path(spec.origin)]
+    digest = hashlib.sha256()
     for file in files:
-        told.update(file.read_bytes())
-    return f"{entry.dist.version if entry.dist else ''} {told.hexdigest()[:16]}"
+        digest.update(file.read_bytes())
+    return f"{entry.dist.version if entry.dist else ''} {digest.hexdigest()[:16]}"
 
 
 @cache

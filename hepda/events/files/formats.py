@@ -1,4 +1,4 @@
-"""Which format a file has, and which of its trees holds the events. A new format is a module and a line of FORMATS."""
+"""The format of a file, and the tree with its events. A new format is a module and a line of FORMATS."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ FORMATS = [
     FormatEntry("Parquet", b"PAR1", (".parquet", ".pq"), "hepda.events.files.parquet:ParquetFile"),
     FormatEntry("HDF5", b"\x89HDF", (".h5", ".hdf5", ".hdf"), "hepda.events.files.hdf5:Hdf5File"),
 ]
-"""The first one is that of URLs whose ending says nothing."""
+"""The first one is that of URLs with another ending."""
 TABLE = "table"
-"""How messages call the one table of a file that has no trees."""
+"""Name in messages of the one table of a file that has no trees."""
 
 SIDE = frozenset(
     ("metadata", "MetaData", "MetaDataTree", "Runs", "LuminosityBlocks", "ParameterSets", "POOLCollectionTree", "Trees")
 )
 """Trees of bookkeeping, not of events, in NanoAOD, xAOD and hepda's own ntuples."""
 _USUAL = ("events", "Events", "CollectionTree", "jets")
-"""Which one is meant where several could be."""
+"""The tree that is taken where several are possible."""
 
 
 def suffixes() -> tuple[str, ...]:
@@ -71,22 +71,22 @@ def _format_of(path: str) -> FormatEntry:
     for entry in FORMATS:
         if magic == entry.magic:
             return entry
-    first, *others = (entry.name for entry in FORMATS)
-    raise SourceError(f"{path}: is not a {first} file (it begins with {magic!r}), nor one of {' or '.join(others)}.")
+    first, *further = (entry.name for entry in FORMATS)
+    raise SourceError(f"{path}: is not a {first} file (it begins with {magic!r}), nor one of {' or '.join(further)}.")
 
 
-def choose_tree(trees: Sequence[str] | None, wanted: str | None, path: str) -> str:
-    """Return the tree that is meant: the one that is named, the only one, or the usual one.
+def choose_tree(trees: Sequence[str] | None, requested: str | None, path: str) -> str:
+    """Return the tree of the events: the named one, the only one, or the usual one.
 
-    Raises SourceError, naming those that there are, if it is not there or cannot be told.
+    Raises SourceError, with the names of the trees, if it does not exist or is not clear.
     """
     if trees is None:
         return TABLE
     listed = f" It has: {', '.join(trees)}." if trees else " It has no trees."
-    if wanted is not None:
-        if wanted not in trees:
-            raise MissingTreeError(f"{path}: has no tree {wanted!r}.{nearest(wanted, trees) or listed}")
-        return wanted
+    if requested is not None:
+        if requested not in trees:
+            raise MissingTreeError(f"{path}: has no tree {requested!r}.{nearest(requested, trees) or listed}")
+        return requested
     if len(trees) == 1:
         return trees[0]
     likely = [name for name in trees if name not in SIDE] or list(trees)
@@ -94,4 +94,4 @@ def choose_tree(trees: Sequence[str] | None, wanted: str | None, path: str) -> s
     if len(likely) == 1 or usual:
         return likely[0] if len(likely) == 1 else usual[0]
     unclear = SourceError if trees else MissingTreeError
-    raise unclear(f"{path}: does not tell which of its trees holds the events.{listed} Name it by `tree`.")
+    raise unclear(f"{path}: does not say which of its trees holds the events.{listed} Name it by `tree`.")

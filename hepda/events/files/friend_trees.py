@@ -19,7 +19,7 @@ Write = Callable[[Mapping[str, Array]], None]
 SUFFIX = {"ttree": ".root", "rntuple": ".root", "parquet": ".parquet"}
 """The formats, and the endings of their file names."""
 TREE = "hepda"
-"""The tree of friends: a name of its own, so that its branches do not hide those of the events."""
+"""The tree of friends, whose name differs from that of the events, so that its branches do not hide theirs."""
 
 
 def branch_names(texts: Iterable[str]) -> dict[str, str]:
@@ -29,14 +29,14 @@ def branch_names(texts: Iterable[str]) -> dict[str, str]:
         ConfigError: two texts would have the same name.
 
     """
-    found: dict[str, str] = {}
+    names: dict[str, str] = {}
     for text in texts:
         name = branch_of(text)
-        twin = next((other for other, own in found.items() if own == name), None)
+        twin = next((other for other, used in names.items() if used == name), None)
         if twin is not None:
             raise ConfigError(f"{twin!r} and {text!r} would be one branch, {name!r}: rename one in the analysis file.")
-        found[text] = name
-    return found
+        names[text] = name
+    return names
 
 
 @contextmanager
@@ -55,13 +55,13 @@ def friend_file(path: Path, kind: str, types: Mapping[str, np.dtype[Any]]) -> It
 
     """
     writer = {"ttree": _ttree, "rntuple": _rntuple, "parquet": _parquet}[kind]
-    for left in path.parent.glob(f".{path.name}.*.tmp"):  # left by a process that was killed
-        left.unlink(missing_ok=True)
-    with replacing(path) as temporary, _full(path), writer(temporary, types) as own:
+    for leftover in path.parent.glob(f".{path.name}.*.tmp"):  # left by a process that was killed
+        leftover.unlink(missing_ok=True)
+    with replacing(path) as temporary, _full(path), writer(temporary, types) as write_columns:
 
         def write(columns: Mapping[str, Array]) -> None:
             with _full(path):
-                own({name: np.asarray(columns[name], dtype=kind) for name, kind in types.items()})
+                write_columns({name: np.asarray(columns[name], dtype=kind) for name, kind in types.items()})
 
         yield write
 

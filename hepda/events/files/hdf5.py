@@ -1,7 +1,7 @@
 """HDF5 as umami and salt read and write it: structured datasets of jets, and of tracks with a flag `valid`.
 
 A tree is a one-dimensional structured dataset (`jets`), or a group of plain one-dimensional ones. In addition to its
-own fields, a tree has, joined by a dot, the fields of those datasets of its group that have as many rows: `tracks.d0`
+fields, a tree has, joined by a dot, the fields of those datasets of its group that have as many rows: `tracks.d0`
 is a list per jet, without the elements that are padding (`valid` false); `lepton.pt`, one number per jet, is missing
 where `lepton.valid` is false. A plain dataset has its own name.
 """
@@ -16,7 +16,7 @@ import numpy as np
 
 from hepda.errors import MissingExtraError, SourceError
 from hepda.events.expressions.columns import Column, Numbers, ValueProblem, offsets_of, widen
-from hepda.events.files.protocol import Reader, opened, told_apart
+from hepda.events.files.protocol import Reader, opened, unique_names
 
 NUMBERS = "biuf"
 VALID = "valid"
@@ -45,11 +45,11 @@ class Hdf5File:
     def reader(self, tree: str) -> Reader:
         """Return the tree of this name, with the other datasets of its group."""
         item = self._file[tree]
-        own = item if hasattr(item, "dtype") else None
-        group = tree.strip("/") if own is None else _parent(own)
-        beside = [d for d in self._datasets if _parent(d) == group and d.ndim and d.name != item.name]
-        first = next(d for d in beside if d.ndim == 1 and not d.dtype.names) if own is None else own
-        return Hdf5Reader(len(first), own, [d for d in beside if len(d) == len(first)])
+        table = item if hasattr(item, "dtype") else None
+        group = tree.strip("/") if table is None else _parent(table)
+        neighbours = [d for d in self._datasets if _parent(d) == group and d.ndim and d.name != item.name]
+        first = next(d for d in neighbours if d.ndim == 1 and not d.dtype.names) if table is None else table
+        return Hdf5Reader(len(first), table, [d for d in neighbours if len(d) == len(first)])
 
     def histograms(self) -> Sequence[str]:
         """Return no names: any plain dataset might be a histogram."""
@@ -57,10 +57,10 @@ class Hdf5File:
 
     def histogram(self, name: str) -> Any:
         """Return a plain dataset of one dimension, [bins]."""
-        found = {d.name.lstrip("/"): d for d in self._datasets if d.ndim == 1 and d.dtype.kind in NUMBERS}
-        if name not in found:
+        datasets = {d.name.lstrip("/"): d for d in self._datasets if d.ndim == 1 and d.dtype.kind in NUMBERS}
+        if name not in datasets:
             raise SourceError(f"{self._path}: has no plain dataset {name!r} to take for a histogram.")
-        return np.asarray(found[name][()], dtype=np.float64)
+        return np.asarray(datasets[name][()], dtype=np.float64)
 
     def close(self) -> None:
         """Close the file."""
@@ -84,21 +84,21 @@ class Place:
 
 
 class Hdf5Reader:
-    """Rows of one tree: its own fields, and those of the datasets `beside` it."""
+    """Rows of one tree: the fields of its table, and those of the `neighbours`, other datasets of its group."""
 
-    def __init__(self, entries: int, own: Any, beside: Sequence[Any]) -> None:
-        self.entries, self._own = entries, own
-        found = [] if own is None else [(name, Place(own, name)) for name in own.dtype.names]
-        for dataset in beside:
+    def __init__(self, entries: int, table: Any, neighbours: Sequence[Any]) -> None:
+        self.entries, self._table = entries, table
+        places = [] if table is None else [(name, Place(table, name)) for name in table.dtype.names]
+        for dataset in neighbours:
             name = dataset.name.rpartition("/")[2]
             if dataset.dtype.names:
-                found += [(f"{name}.{field}", Place(dataset, field)) for field in dataset.dtype.names]
+                places += [(f"{name}.{field}", Place(dataset, field)) for field in dataset.dtype.names]
             else:
-                found.append((name, Place(dataset, None)))
-        whats = [_what(place) for _, place in found]
-        names = told_apart([name for name, _ in found])
-        self._places = {n: place for n, (_, place), what in zip(names, found, whats, strict=True) if what is None}
-        self.others = {name: f"holds {what}" for name, what in zip(names, whats, strict=True) if what is not None}
+                places.append((name, Place(dataset, None)))
+        contents = [_what(place) for _, place in places]
+        names = unique_names([name for name, _ in places])
+        self._places = {n: place for n, (_, place), what in zip(names, places, contents, strict=True) if what is None}
+        self.unreadable = {n: f"holds {what}" for n, what in zip(names, contents, strict=True) if what is not None}
         self.fields = tuple(self._places)
 
     def is_list(self, field: str) -> bool:
@@ -113,13 +113,13 @@ class Hdf5Reader:
 
     def columns(self, fields: Sequence[str], start: int, stop: int | None) -> dict[str, Column]:
         """Return columns of the rows [start, stop); each dataset is read once."""
-        wanted: dict[str, list[str]] = {}
+        fields_of_dataset: dict[str, list[str]] = {}
         for field in fields:
-            wanted.setdefault(self._places[field].dataset.name, []).append(field)
-        found: dict[str, Column] = {}
-        for names in wanted.values():
-            found.update(self._of_dataset(names, start, self.entries if stop is None else stop))
-        return found
+            fields_of_dataset.setdefault(self._places[field].dataset.name, []).append(field)
+        columns: dict[str, Column] = {}
+        for names in fields_of_dataset.values():
+            columns.update(self._of_dataset(names, start, self.entries if stop is None else stop))
+        return columns
 
     def _of_dataset(self, fields: Sequence[str], start: int, stop: int) -> Iterator[tuple[str, Column]]:
         dataset = self._places[fields[0]].dataset
@@ -138,9 +138,9 @@ class Hdf5Reader:
             yield field, _column(field, values, None if is_flag else keep)
 
     def _is_of_rows(self, dataset: Any) -> bool:
-        """Return whether `valid`, if it is there, would describe a row of the tree, not an object in it."""
-        own = self._own is not None and dataset.name == self._own.name
-        return own and dataset.ndim + len(dataset.dtype[VALID].shape) == 1
+        """Return whether `valid`, if it exists, describes a row of the tree, not an object in it."""
+        is_table = self._table is not None and dataset.name == self._table.name
+        return is_table and dataset.ndim + len(dataset.dtype[VALID].shape) == 1
 
 
 def _what(place: Place) -> str | None:

@@ -19,14 +19,14 @@ from hepda.events.files.formats import suffixes
 Result = TypeVar("Result")
 
 RETRIES = 3
-"""How often something that fails temporarily is tried again."""
+"""Number of retries after a temporary error."""
 FIRST_WAIT = 1.0
 """Seconds before the first retry; each further wait is twice as long."""
 
 SCHEMES = ("root", "https", "s3")
 """Schemes of URLs of events. fsspec knows forty more, some of which unpack archives or contact other services."""
 _THIS_MACHINE = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:\d+)?(/|$)")
-"""Hosts from which http is read: the end of a tunnel. From elsewhere anybody on the way could change the events."""
+"""Hosts from which http is read: the end of a tunnel. From other hosts anybody in between could change the events."""
 _EXTRAS = {
     "root": ("fsspec-xrootd and xrootd", "xrootd"),
     "http": ("aiohttp", "https"),
@@ -42,14 +42,14 @@ _XROOTD = {"XRD_CONNECTIONWINDOW": "10", "XRD_CONNECTIONRETRY": "1", "XRD_STREAM
 By default it waits up to ten minutes for a server that does not answer, and half an hour before it retries one whose
 connection broke; `attempt` retries anyway.
 """
-_FOR_GOOD = ("no such file", "not found", "[3011]", "permission denied", "[3010]")
+_PERMANENT = ("no such file", "not found", "[3011]", "permission denied", "[3010]")
 """Parts of messages of XRootD's servers and file systems that mean a permanent error."""
 _NOT_NOW = frozenset((408, 425, 429))
 """A web server's codes below 500 that mean a temporary error: too slow, early, often (RFC 9110, 8470, 6585)."""
 
 
 class UnreachableError(SourceError):
-    """A location does not answer now, and may do so later."""
+    """A location that does not answer now, and may do so later."""
 
 
 def is_remote(path: str) -> bool:
@@ -66,16 +66,16 @@ def check_scheme(path: str) -> None:
     if scheme == "http":
         if _THIS_MACHINE.match(rest):
             return
-        why = "by http anybody on the way may change the events"
+        why = "by http anybody between the server and this machine can change the events"
         raise SourceError(f"{path}: {why}; write https://, or copy the file to a disk.")
-    what = "write the path alone" if scheme == "file" else "copy the file to a disk"
+    what = "write only the path" if scheme == "file" else "copy the file to a disk"
     raise SourceError(f"{path}: files are not read by {scheme}://, only by their paths and by {known}; {what}.")
 
 
 def expand(files: Sequence[str], where: str) -> list[str]:
-    """Return the files that paths, globs, folders and URLs stand for, in order, each once.
+    """Return the files of paths, globs, folders and URLs, in order, each once.
 
-    A folder stands for all files in it, at any depth, whose ending is that of a format of events.
+    A folder means all files in it, at any depth, whose ending is that of a format of events.
 
     Args:
         files: paths, globs, folders and URLs.
@@ -85,7 +85,7 @@ def expand(files: Sequence[str], where: str) -> list[str]:
         SourceError: one of them matches no file, or a file is listed twice.
 
     """
-    found: dict[str, None] = {}
+    paths: dict[str, None] = {}
     for pattern in files:
         try:
             check_scheme(pattern)
@@ -95,27 +95,24 @@ def expand(files: Sequence[str], where: str) -> list[str]:
         if not matches:
             raise SourceError(f"{where}: {_why_nothing(pattern)}")
         for match in matches:
-            if match in found:
+            if match in paths:
                 raise SourceError(f"{where}: {match} is listed twice; its events would count twice.")
-            found[match] = None
-    return list(found)
+            paths[match] = None
+    return list(paths)
 
 
 def _matches(pattern: str) -> list[str]:
     path = Path(pattern)
     if path.is_dir():
-        return sorted(str(file) for file in path.rglob("*") if file.is_file() and _is_events(file.name))
+        files = [file for file in path.rglob("*") if file.is_file() and not file.name.startswith(".")]
+        return sorted(str(file) for file in files if file.suffix.lower() in suffixes())
     if glob.has_magic(pattern) and not path.exists():
         return sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 - Path.glob takes no absolute one
     return [pattern] if path.is_file() else []
 
 
-def _is_events(name: str) -> bool:
-    return Path(name).suffix.lower() in suffixes() and not name.startswith(".")
-
-
 def _remote_matches(pattern: str, where: str) -> list[str]:
-    """Return the URLs that a URL stands for; without a wildcard the server is not contacted."""
+    """Return the URLs that match a URL; without a wildcard the server is not contacted."""
     scheme, _, rest = pattern.partition("://")
     # A question mark begins the query of a web address; elsewhere it is a wildcard for one letter.
     if not any(letter in rest for letter in ("*[" if scheme.startswith("http") else "*[?")):
@@ -164,14 +161,14 @@ def attempt(
 
     Args:
         path: the file, for messages.
-        what: what is wanted of it, for messages.
+        what: what is read from it, for messages.
         remote: whether it is a URL.
         action: what is done; its result is returned.
-        retries: how often it is tried again.
+        retries: number of retries.
         before: called before each retry.
 
     Raises:
-        SourceError: it failed for good; the message has `path` and `what`.
+        SourceError: it failed permanently; the message has `path` and `what`.
 
     """
     if _scheme(path) in ("root", "roots", "xroot"):
@@ -213,7 +210,7 @@ def _scheme(path: str) -> str:
 
 @contextmanager
 def reading(path: str, what: str, remote: bool) -> Iterator[None]:
-    """Turn whatever a library raises for a broken file or connection into one SourceError."""
+    """Turn any error of a library for a broken file or connection into one SourceError."""
     try:
         yield
     except HepdaError:
@@ -222,23 +219,23 @@ def reading(path: str, what: str, remote: bool) -> Iterator[None]:
         raise SourceError(f"{path}: {what}: {problem}.") from problem
     except Exception as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-        told = f"{type(error).__name__}: {reason}"
+        message = f"{type(error).__name__}: {reason}"
         if isinstance(error, ImportError):
             scheme = _scheme(path)
             if remote and scheme in _EXTRAS:
                 raise MissingExtraError(*_EXTRAS[scheme]) from error
             raise SourceError(f"{path}: a package is needed to read it: {reason}") from error
         if passes(error, remote):
-            raise UnreachableError(f"{path}: cannot be reached: {told}.") from error
+            raise UnreachableError(f"{path}: cannot be reached: {message}.") from error
         if remote and _status(error) is not None:
-            raise SourceError(f"{path}: cannot be opened: {told}.") from error
+            raise SourceError(f"{path}: cannot be opened: {message}.") from error
         if remote and isinstance(error, OSError):
-            raise SourceError(f"{path}: cannot be reached: {told}.") from error
+            raise SourceError(f"{path}: cannot be reached: {message}.") from error
         if isinstance(error, FileNotFoundError | PermissionError):
             raise SourceError(f"{path}: cannot be opened: {error.strerror or reason}.") from error
         raise SourceError(
-            f"{path}: cannot read {what}: {told}. The file is truncated or corrupt: copy or produce it again, or take "
-            "it out of the list."
+            f"{path}: cannot read {what}: {message}. The file is truncated or corrupt: copy or produce it again, or "
+            "take it out of the list."
         ) from error
 
 
@@ -251,7 +248,7 @@ def passes(error: BaseException, remote: bool) -> bool:
     status = _status(error) if remote else None
     if status is not None:
         return status >= 500 or status in _NOT_NOW
-    if not remote or any(text in str(error).lower() for text in _FOR_GOOD):
+    if not remote or any(text in str(error).lower() for text in _PERMANENT):
         return False
     of_the_net = type(error).__module__.partition(".")[0] in ("aiohttp", "botocore", "s3fs", "fsspec")
     cut_off = isinstance(error, ValueError) and "closed file" in str(error)  # remains of a broken connection

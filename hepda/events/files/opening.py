@@ -60,16 +60,16 @@ class EventFile:
 
     def close(self) -> None:
         """Close the file; the next reading opens it again."""
-        found, self._format = self._format, None
-        if found is not None:
-            found.close()
+        opened, self._format = self._format, None
+        if opened is not None:
+            opened.close()
 
 
 @dataclass(frozen=True, slots=True)
 class Tree:
     """A tree of an open file.
 
-    names: the names that expressions may use, and the fields of the file that they stand for; refused: names that mean
+    names: the names that expressions may use, and the fields of the file that they mean; refused: names that mean
     no branch or no numbers, and why.
     """
 
@@ -118,12 +118,12 @@ class Tree:
         for name in branches:
             if self.names[name].counted:
                 raise SourceError(f"{self.path}: {name!r} is the length of a collection, no branch to be replaced.")
-        instead = {self.names[old].name: self.names[new] for old, new in branches.items()}
-        names = {n: f if f.counted else instead.get(f.name, f) for n, f in self.names.items()}
+        replacements = {self.names[old].name: self.names[new] for old, new in branches.items()}
+        names = {n: f if f.counted else replacements.get(f.name, f) for n, f in self.names.items()}
         return Tree(self.file, self.tree, self.entries, names, self.refused)
 
     def ends(self, names: Sequence[str]) -> tuple[int, ...]:
-        """Return the entries where a part of the file ends that is unpacked as a whole, see `Reader.ends`."""
+        """Return the entries where a part of the file ends that is unpacked entirely, see `Reader.ends`."""
         fields = list(dict.fromkeys(self.names[name].name for name in names))
         return tuple(self.file.do(f"the tree {self.tree!r}", lambda f: f.reader(self.tree).ends(fields)))
 
@@ -145,22 +145,22 @@ class Tree:
         fields = list(dict.fromkeys(self.names[name].name for name in names))
         rows = max((self.entries if stop is None else min(stop, self.entries)) - start, 0)
 
-        def look(found: Format) -> dict[str, Column]:
-            columns = found.reader(self.tree).columns(fields, start, stop)
-            for own, column in columns.items():
-                check_column(own, column, rows)
+        def look(opened: Format) -> dict[str, Column]:
+            columns = opened.reader(self.tree).columns(fields, start, stop)
+            for field_name, column in columns.items():
+                check_column(field_name, column, rows)
             return columns
 
         columns = self.file.do(f"branches of the tree {self.tree!r}", look)
         return {name: self._named(name, columns) for name in names}
 
     def _named(self, name: str, columns: Mapping[str, Column]) -> Column:
-        own = self.names[name]
-        column = columns[own.name]
-        if not own.counted:
+        source = self.names[name]
+        column = columns[source.name]
+        if not source.counted:
             return column
         if column.offsets is None:
-            raise SourceError(f"{self.path}: {name!r} counts {own.name!r}, which holds no lists.")
+            raise SourceError(f"{self.path}: {name!r} counts {source.name!r}, which holds no lists.")
         return Column(counts(column.offsets), None, column.absent)
 
 
@@ -190,7 +190,7 @@ def tree_of(file: EventFile, path: str, tree: str | None, aliases: Mapping[str, 
 
     Args:
         file: the open file.
-        path: how messages call it.
+        path: its name in messages.
         tree: the name of the tree; None: the one that holds the events.
         aliases: further names of branches.
 
@@ -200,10 +200,10 @@ def tree_of(file: EventFile, path: str, tree: str | None, aliases: Mapping[str, 
     """
     chosen = choose_tree(file.do("the list of trees", lambda f: f.trees()), tree, path)
 
-    def look(found: Format) -> tuple[int, Names]:
-        reader = found.reader(chosen)
+    def look(opened: Format) -> tuple[int, Names]:
+        reader = opened.reader(chosen)
         where = f"{path}: the tree {chosen!r}"
-        return reader.entries, names_of(reader.fields, reader.is_list, aliases or {}, where, reader.others)
+        return reader.entries, names_of(reader.fields, reader.is_list, aliases or {}, where, reader.unreadable)
 
     entries, names = file.do(f"the tree {chosen!r}", look)
     return Tree(file, chosen, entries, names.known, names.refused)
@@ -249,7 +249,7 @@ def integers(column: Column, what: str, entries: NDArray[np.int64] | None = None
 
     """
     if column.offsets is not None or column.values.dtype.kind not in "iu":
-        raise SourceError(f"{what}: must be one integer an event to identify it; see `split.key`.")
+        raise SourceError(f"{what}: must be one integer per event to identify it; see `split.key`.")
     if column.missing is not None and np.any(column.missing):
         places = np.flatnonzero(column.missing)
         entry = int(places[0] if entries is None else entries[places[0]])

@@ -12,16 +12,16 @@ import numpy as np
 from hepda.errors import SourceError
 from hepda.events.expressions.awkward_arrays import column_of
 from hepda.events.expressions.columns import Column, ValueProblem
-from hepda.events.files.protocol import Reader, opened, told_apart
+from hepda.events.files.protocol import Reader, opened, unique_names
 
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """A column without columns of its own.
+    """A column without columns inside.
 
     path: its path in the file; top: the position of the column of the table that it is a part of; way: the names from
     that column down to the leaf; in_list: whether it is inside a list; numeric: whether it holds numbers; kind: Arrow's
-    name of its type; again: whether another leaf has the same path within the same column.
+    name of its type; repeated: whether another leaf has the same path within the same column.
     """
 
     path: str
@@ -30,7 +30,7 @@ class Leaf:
     in_list: bool
     numeric: bool
     kind: str
-    again: bool = False
+    repeated: bool = False
 
 
 class ParquetFile:
@@ -42,9 +42,10 @@ class ParquetFile:
         self._path = path
         self._file = opened(path, pq.ParquetFile)
         self._all = _leaves_of(self._file)
-        names = told_apart([".".join(leaf.way) for leaf in self._all])
+        names = unique_names([".".join(leaf.way) for leaf in self._all])
         self._leaves = {name: leaf for name, leaf in zip(names, self._all, strict=True) if leaf.numeric}
-        self.others = {n: f"holds {leaf.kind}" for n, leaf in zip(names, self._all, strict=True) if not leaf.numeric}
+        unreadable = [(name, leaf) for name, leaf in zip(names, self._all, strict=True) if not leaf.numeric]
+        self.unreadable = {name: f"holds {leaf.kind}" for name, leaf in unreadable}
         sizes = [self._file.metadata.row_group(i).num_rows for i in range(self._file.metadata.num_row_groups)]
         self._edges = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
         self.entries = int(self._edges[-1])
@@ -88,34 +89,34 @@ class ParquetFile:
         groups = list(range(max(first, 0), min(last, len(self._edges) - 1)))
         tops = self._tops(list(dict.fromkeys(self._leaves[field].path for field in fields)), groups)
         offset = int(self._edges[groups[0]]) if groups else 0
-        found = {}
+        result = {}
         for field in fields:
             leaf = self._leaves[field]
-            if leaf.again:
+            if leaf.repeated:
                 raise ValueProblem(f"{field!r} is one of several columns of this name in {leaf.way[0]!r}")
             # Slice the awkward array: from_arrow takes the validity bits of an Arrow slice from the wrong place.
             array = tops[leaf.top][start - offset : max(stop, start) - offset]
             for part in leaf.way[1:]:
                 array = array[part]
             try:
-                found[field] = column_of(ak.to_layout(array))
+                result[field] = column_of(ak.to_layout(array))
             except ValueProblem as problem:
                 raise ValueProblem(f"{field!r} {problem}") from problem
-        return found
+        return result
 
     def _tops(self, paths: Sequence[str], groups: Sequence[int]) -> dict[int, Any]:
         """Return columns of the table, by position, for the rows of `groups`.
 
-        Each has those of its parts that `paths` names. pyarrow takes names alone, and returns everything that has one
+        Each has those of its parts that `paths` names. pyarrow takes only names, and returns everything that has one
         of them, in the order of the names and then of the file.
         """
         import awkward as ak
 
         table = self._file.read_row_groups(list(groups), columns=list(paths), use_threads=False)
-        given = dict.fromkeys(
+        requested = dict.fromkeys(
             leaf.top for path in paths for leaf in self._all if leaf.path == path or leaf.path.startswith(f"{path}.")
         )
-        return {top: ak.from_arrow(column) for top, column in zip(given, table.columns, strict=True)}
+        return {top: ak.from_arrow(column) for top, column in zip(requested, table.columns, strict=True)}
 
 
 def _leaves_of(file: Any) -> list[Leaf]:
@@ -125,9 +126,9 @@ def _leaves_of(file: Any) -> list[Leaf]:
     """
     paths = [file.schema.column(i).path for i in range(len(file.schema))]
     walked = [
-        (top, *found)
+        (top, *leaf)
         for top, field in enumerate(file.schema_arrow)
-        for found in _walk_type(field.type, (field.name,), False)
+        for leaf in _walk_type(field.type, (field.name,), False)
     ]
     number = Counter((top, way) for top, way, *_ in walked)
     return [

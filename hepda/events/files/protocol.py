@@ -1,6 +1,6 @@
-"""Files of events, whatever the format: one face for TTree, RNTuple, Parquet and HDF5.
+"""Files of events in any format: one interface for TTree, RNTuple, Parquet and HDF5.
 
-A format opens a file and says which trees it has; a reader gives columns of one tree. Names, messages, retries
+A format opens a file and lists its trees; a reader gives columns of one tree. Names, messages, retries
 and aliases are the same for all of them: see hepda.events.files.opening.
 """
 
@@ -23,24 +23,24 @@ class Reader(Protocol):
 
     @property
     def fields(self) -> Sequence[str]:
-        """What can be read, by the file's own names, each of them once; see `told_apart`."""
+        """Fields that can be read, by their names in the file, each of them once; see `unique_names`."""
         ...
 
     @property
-    def others(self) -> Mapping[str, str]:
-        """What is in the file and holds no numbers, by name: what it holds instead (`holds string`)."""
+    def unreadable(self) -> Mapping[str, str]:
+        """Fields of the file that are not numbers, by name, with their content (`holds string`)."""
         ...
 
     def is_list(self, field: str) -> bool:
-        """Whether a field holds a list an event."""
+        """Whether a field holds a list per event."""
         ...
 
     def ends(self, fields: Sequence[str]) -> Sequence[int]:
-        """Entries, ascending, where a part of the file ends that is unpacked as a whole; none where that is cheap."""
+        """Entries, ascending, where a part of the file ends that is unpacked entirely; none where that is cheap."""
         ...
 
     def columns(self, fields: Sequence[str], start: int, stop: int | None) -> dict[str, Column]:
-        """Columns of the entries [start, stop). Raises ValueProblem, by name, for what is not numbers."""
+        """Columns of the entries [start, stop). Raises ValueProblem, with its name, for a field that is not numbers."""
         ...
 
 
@@ -48,7 +48,7 @@ class Format(Protocol):
     """An open file."""
 
     def trees(self) -> Sequence[str] | None:
-        """Names of its trees; None if the whole file is one table without a name."""
+        """Names of its trees; None if the file is one table without a name."""
         ...
 
     def reader(self, tree: str) -> Reader:
@@ -68,20 +68,20 @@ class Format(Protocol):
         ...
 
 
-def told_apart(names: Sequence[str]) -> list[str]:
+def unique_names(names: Sequence[str]) -> list[str]:
     """Return the names in their order; one that occurs more than once gets numbers, `pt;1` and `pt;2`."""
-    number, seen = Counter(names), Counter[str]()
-    found = []
+    number, so_far = Counter(names), Counter[str]()
+    result = []
     for name in names:
-        seen[name] += 1
-        found.append(name if number[name] == 1 else f"{name};{seen[name]}")
-    return found
+        so_far[name] += 1
+        result.append(name if number[name] == 1 else f"{name};{so_far[name]}")
+    return result
 
 
-def opened(path: str, how: Callable[[Any], Any]) -> Any:
-    """Return a local path, or an open stream of a URL, handed to a library that reads either."""
+def opened(path: str, open_with: Callable[[Any], Any]) -> Any:
+    """Open a local path, or the stream of a URL, by a library that reads either."""
     if "://" not in path:
-        return how(path)
+        return open_with(path)
     import fsspec
 
-    return how(fsspec.open(path, "rb").open())
+    return open_with(fsspec.open(path, "rb").open())

@@ -13,12 +13,12 @@ import numpy as np
 from hepda.errors import SourceError, nearest
 from hepda.events.expressions.awkward_arrays import column_of
 from hepda.events.expressions.columns import Column, ValueProblem
-from hepda.events.files.protocol import Reader, told_apart
+from hepda.events.files.protocol import Reader, unique_names
 
 TREES = ("TTree", "TNtuple", "TNtupleD", "TChain")
 NTUPLES = ("ROOT::RNTuple", "ROOT::Experimental::RNTuple")
 _AT_ONCE = 8
-"""Number of branches that are requested from a server at a time."""
+"""Number of branches that are requested from a server in parallel."""
 
 
 class RootFile:
@@ -54,9 +54,9 @@ class RootFile:
     def reader(self, tree: str) -> Reader:
         """Return the tree of this name."""
         if tree not in self._readers:
-            found = self._file[tree]
+            tree_object = self._file[tree]
             is_tree = self._kinds[tree] in TREES
-            self._readers[tree] = TreeReader(found, "://" in self._path) if is_tree else NtupleReader(found)
+            self._readers[tree] = TreeReader(tree_object, "://" in self._path) if is_tree else NtupleReader(tree_object)
         return self._readers[tree]
 
     def histograms(self) -> Sequence[str]:
@@ -73,14 +73,14 @@ class RootFile:
             SourceError: there is none, or they have different bins.
 
         """
-        there = self.histograms()
-        found = [own for own in there if fnmatchcase(own, name)]
-        if not found:
-            hint = nearest(name, there) or (f" It has: {', '.join(there[:20])}." if there else " It has none.")
+        names = self.histograms()
+        matches = [match for match in names if fnmatchcase(match, name)]
+        if not matches:
+            hint = nearest(name, names) or (f" It has: {', '.join(names[:20])}." if names else " It has none.")
             raise SourceError(f"{self._path}: has no histogram {name!r}.{hint}")
-        contents = [np.asarray(self._file[own].values(), dtype=np.float64) for own in found]
+        contents = [np.asarray(self._file[match].values(), dtype=np.float64) for match in matches]
         if len({len(bins) for bins in contents}) > 1:
-            raise SourceError(f"{self._path}: the histograms {name!r} ({', '.join(found)}) have different bins.")
+            raise SourceError(f"{self._path}: the histograms {name!r} ({', '.join(matches)}) have different bins.")
         return np.stack(contents)
 
     def close(self) -> None:
@@ -89,19 +89,19 @@ class RootFile:
 
 
 class TreeReader:
-    """A TTree: its branches, and those inside of split branches, each by its whole path.
+    """A TTree: its branches, and those inside of split branches, each by its complete path.
 
-    remote: several branches are requested at a time, because each needs a round trip to the server.
+    remote: several branches are requested in parallel, because each needs a round trip to the server.
     """
 
     def __init__(self, tree: Any, remote: bool = False) -> None:
-        found = tree.items(filter_branch=lambda branch: len(branch.branches) == 0)
-        names = told_apart([name for name, _ in found])
-        self._branches: dict[str, Any] = dict(zip(names, (branch for _, branch in found), strict=True))
+        leaves = tree.items(filter_branch=lambda branch: len(branch.branches) == 0)
+        names = unique_names([name for name, _ in leaves])
+        self._branches: dict[str, Any] = dict(zip(names, (branch for _, branch in leaves), strict=True))
         self._remote = remote
         self.entries = int(tree.num_entries)
         self.fields = tuple(self._branches)
-        self.others: Mapping[str, str] = {}
+        self.unreadable: Mapping[str, str] = {}
 
     def is_list(self, field: str) -> bool:
         """Return whether a branch holds a list per event."""
@@ -139,8 +139,8 @@ class TreeReader:
             # Numbers that cannot be read are a fault of the file; whether objects can be read depends on uproot.
             if _holds_numbers(branch.interpretation) or isinstance(error, OSError):
                 raise
-            told = f"{field!r} holds objects ({branch.typename}), not numbers or lists of numbers"
-            raise ValueProblem(told) from error
+            message = f"{field!r} holds objects ({branch.typename}), not numbers or lists of numbers"
+            raise ValueProblem(message) from error
 
 
 def _holds_numbers(interpretation: Any) -> bool:
@@ -158,12 +158,12 @@ class NtupleReader:
 
     def __init__(self, ntuple: Any) -> None:
         self._ntuple = ntuple
-        found = list(_leaves(ntuple))
-        names = told_apart([name for name, _ in found])
-        self._fields: dict[str, Any] = dict(zip(names, (field for _, field in found), strict=True))
+        leaves = list(_leaves(ntuple))
+        names = unique_names([name for name, _ in leaves])
+        self._fields: dict[str, Any] = dict(zip(names, (field for _, field in leaves), strict=True))
         self.entries = int(ntuple.num_entries)
         self.fields = tuple(self._fields)
-        self.others: Mapping[str, str] = {}
+        self.unreadable: Mapping[str, str] = {}
 
     def is_list(self, field: str) -> bool:
         """Return whether a field holds a list per event."""
@@ -183,7 +183,7 @@ class NtupleReader:
 
 
 def _leaves(ntuple: Any) -> Iterator[tuple[str, Any]]:
-    """Yield the names and fields of those that have no fields of their own.
+    """Yield the names and fields of those that have no fields inside.
 
     uproot's `fields` looks through all records for each of them.
     """

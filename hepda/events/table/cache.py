@@ -73,11 +73,11 @@ def making(cache: Path) -> Iterator[Path]:
             cache.rmdir()
 
 
-def publish(made: Path, cache: Path, name: str, about: Mapping[str, Any]) -> Entry:
-    """Give the table in `made` its name. If another run was faster, its entry is used.
+def publish(part: Path, cache: Path, name: str, about: Mapping[str, Any]) -> Entry:
+    """Give the table in `part` its name. If another run was faster, its entry is used.
 
     Args:
-        made: the folder of the table.
+        part: the folder of the table.
         cache: the folder of the cache.
         name: the name of the table.
         about: what is kept with the table, as JSON.
@@ -86,36 +86,36 @@ def publish(made: Path, cache: Path, name: str, about: Mapping[str, Any]) -> Ent
         StorageError: the disk is full, or the entry cannot be read back.
 
     """
-    with full_disk(made), (made / _ABOUT).open("w", encoding="utf-8") as stream:
+    with full_disk(part), (part / _ABOUT).open("w", encoding="utf-8") as stream:
         json.dump(sealed(about), stream)
         stream.flush()
         os.fsync(stream.fileno())
-    there = cache / name
+    target = cache / name
     if find(cache, name) is None:
-        if there.exists():  # damaged or incomplete: the disk has lost a part of it
-            shutil.rmtree(there, ignore_errors=True)
+        if target.exists():  # damaged or incomplete: the disk has lost a part of it
+            shutil.rmtree(target, ignore_errors=True)
         with suppress(OSError):  # not empty: another run was faster
-            made.rename(there)
+            part.rename(target)
     entry = find(cache, name, verified=True)
     if entry is None:
-        raise StorageError(f"{there}: the table that was written there cannot be read back; look at the disk.")
+        raise StorageError(f"{target}: the table that was written there cannot be read back; look at the disk.")
     return entry
 
 
 def _sweep(cache: Path) -> None:
     """Remove folders of runs that were killed while they wrote."""
-    for left in cache.glob(".*.part"):
-        process = left.name.split(".")[2]
+    for leftover in cache.glob(".*.part"):
+        process = leftover.name.split(".")[2]
         # The process may be running on another machine: only a folder older than a day is surely left over.
         old = False
         with suppress(OSError):
-            old = time.time() - left.stat().st_mtime > 86_400
+            old = time.time() - leftover.stat().st_mtime > 86_400
         if old and not (Path("/proc") / process).exists():
-            shutil.rmtree(left, ignore_errors=True)
+            shutil.rmtree(leftover, ignore_errors=True)
 
 
-def told(entry: Entry, cache: Path, fresh: bool, damaged: bool = False) -> str:
-    """Return one line for the terminal: what was taken or kept, and the sizes of it and of the cache.
+def cache_message(entry: Entry, cache: Path, fresh: bool, damaged: bool = False) -> str:
+    """Return one line for the terminal: the table that was used or written, its size and that of the cache.
 
     Args:
         entry: the entry.
@@ -124,14 +124,14 @@ def told(entry: Entry, cache: Path, fresh: bool, damaged: bool = False) -> str:
         damaged: whether an incomplete entry has been replaced.
 
     """
-    others = [folder for folder in cache.iterdir() if folder.is_dir() and not folder.name.startswith(".")]
-    total = sum(_size(folder) for folder in others)
+    tables = [folder for folder in cache.iterdir() if folder.is_dir() and not folder.name.startswith(".")]
+    total = sum(_size(folder) for folder in tables)
     what = "kept in" if fresh else "taken from"
     if damaged:
         what = f"the table in the cache was damaged and is made again, {what}"
     return (
         f"events: {len(entry.table)} selected, {what} {entry.folder} ({in_words(_size(entry.folder))}; the cache holds "
-        f"{in_words(total)} in {len(others)} table{'s' * (len(others) != 1)}, any of which may be removed)"
+        f"{in_words(total)} in {len(tables)} table{'s' * (len(tables) != 1)}, any of which may be removed)"
     )
 
 

@@ -75,12 +75,12 @@ class MemoryCollector:
 
     def since(self, name: str, start: int) -> NDArray[Any]:
         """Do the same as `Collector.since`."""
-        found = [np.zeros(0, ROWS[name])]
+        parts = [np.zeros(0, ROWS[name])]
         for part in self._parts:
             values = getattr(part, name)
-            found.append(values[min(start, len(values)) :])
+            parts.append(values[min(start, len(values)) :])
             start = max(0, start - len(values))
-        return np.concatenate(found)
+        return np.concatenate(parts)
 
     def finish(self) -> FeatureTable:
         """Do the same as `Collector.finish`."""
@@ -225,12 +225,12 @@ def unsealed(text: str) -> Any:
         ValueError: the text is not the one that was written.
 
     """
-    found = json.loads(text)
-    if not isinstance(found, dict) or found.keys() != {"value", "checksum"}:
+    content = json.loads(text)
+    if not isinstance(content, dict) or content.keys() != {"value", "checksum"}:
         raise ValueError("it has no checksum")
-    if _crc(found["value"]) != found["checksum"]:
+    if _crc(content["value"]) != content["checksum"]:
         raise ValueError("it has another checksum than when it was written")
-    return found["value"]
+    return content["value"]
 
 
 def _crc(value: Any) -> str:
@@ -243,12 +243,12 @@ def full_disk(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        there = folder.absolute()
-        while not there.exists():
-            there = there.parent
+        existing = folder.absolute()
+        while not existing.exists():
+            existing = existing.parent
         free = ""
         with contextlib.suppress(OSError):
-            free = f" ({in_words(shutil.disk_usage(there).free)} are free there)"
+            free = f" ({in_words(shutil.disk_usage(existing).free)} are free there)"
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         todo = "make room, or name another place by --cache" if full else "name another place by --cache"
         what = f"{folder}: the table of events cannot be written: {error.strerror}{free}"
@@ -298,7 +298,7 @@ def verify(folder: Path) -> None:
     """Raise StorageError if a file of the table in `folder` has another content than was written; read all of it."""
     for name, file in _about(folder)["files"].items():
         crc = 0
-        with _whole(folder), (folder / f"{name}.npy").open("rb") as stream:
+        with _readable(folder), (folder / f"{name}.npy").open("rb") as stream:
             stream.seek(_HEADER)
             while block := stream.read(2**22):
                 crc = zlib.crc32(block, crc)
@@ -310,24 +310,24 @@ def verify(folder: Path) -> None:
 
 
 @contextmanager
-def _whole(folder: Path) -> Iterator[None]:
+def _readable(folder: Path) -> Iterator[None]:
     """Turn an error of reading in the block into a StorageError: all files of a table are read within such a block."""
     try:
         yield
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise StorageError(f"{folder}: the table of events there is not whole ({error}); remove the folder.") from error
+        raise StorageError(f"{folder}: the table of events is incomplete ({error}); remove the folder.") from error
 
 
 def _about(folder: Path) -> dict[str, Any]:
     """Return what `TableWriter.finish` wrote about the table."""
-    with _whole(folder):
-        found: dict[str, Any] = unsealed((folder / _NAMES).read_text(encoding="utf-8"))
-        return found
+    with _readable(folder):
+        about: dict[str, Any] = unsealed((folder / _NAMES).read_text(encoding="utf-8"))
+        return about
 
 
 def _mapped(folder: Path, name: str, about: Mapping[str, Any]) -> NDArray[Any]:
     path = folder / f"{name}.npy"
-    with _whole(folder):
+    with _readable(folder):
         array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
         written = about["files"][name]
         dtype = ROWS[name].str if name in ROWS else written["dtype"]
@@ -350,8 +350,8 @@ def release(*arrays: Any) -> None:
 
 
 def _map_of(array: Any) -> mmap.mmap | None:
-    found: mmap.mmap | None = getattr(array, "_mmap", None)
-    return found
+    mapping: mmap.mmap | None = getattr(array, "_mmap", None)
+    return mapping
 
 
 def _keep_small(arrays: Sequence[NDArray[Any]]) -> None:
@@ -362,15 +362,15 @@ def _keep_small(arrays: Sequence[NDArray[Any]]) -> None:
     """
     if sum(array.nbytes for array in arrays) <= RESIDENT or not Path(_STATM).exists():
         return
-    living = [weakref.ref(found) for found in map(_map_of, arrays) if found is not None]
+    living = [weakref.ref(mapping) for mapping in map(_map_of, arrays) if mapping is not None]
     page = os.sysconf("SC_PAGE_SIZE")
 
     def watch() -> None:
-        while maps := [found for found in (ref() for ref in living) if found is not None]:
+        while maps := [mapping for mapping in (ref() for ref in living) if mapping is not None]:
             if int(Path(_STATM).read_text().split()[2]) * page > RESIDENT:
-                for found in maps:
+                for mapping in maps:
                     with contextlib.suppress(ValueError):  # closed in the meantime
-                        found.madvise(mmap.MADV_DONTNEED)
+                        mapping.madvise(mmap.MADV_DONTNEED)
             del maps
             time.sleep(0.05)
 
@@ -384,13 +384,13 @@ _STATM = "/proc/self/statm"
 
 def _by_path(array: np.memmap[Any, Any]) -> Any:
     """Return how a mapped array is passed to another process of this machine: as its position in the file."""
-    whole: Any = array
-    while isinstance(whole.base, np.ndarray):
-        whole = whole.base
-    if not isinstance(whole, np.memmap) or whole.filename is None or not array.flags.c_contiguous or not array.size:
+    base: Any = array
+    while isinstance(base.base, np.ndarray):
+        base = base.base
+    if not isinstance(base, np.memmap) or base.filename is None or not array.flags.c_contiguous or not array.size:
         return np.asarray(array).copy().__reduce_ex__(2)
-    offset = whole.offset + array.__array_interface__["data"][0] - whole.__array_interface__["data"][0]
-    return np.memmap, (str(whole.filename), array.dtype, "r", offset, array.shape)
+    offset = base.offset + array.__array_interface__["data"][0] - base.__array_interface__["data"][0]
+    return np.memmap, (str(base.filename), array.dtype, "r", offset, array.shape)
 
 
 ForkingPickler.register(np.memmap, _by_path)

@@ -23,9 +23,9 @@ def column(lists: list[list[int]], dtype: str = "int64") -> Column:
     return Column(flat, offsets_of(np.array([len(inner) for inner in lists], dtype=np.int64)))
 
 
-def lists_of(found: Column) -> list[list[float]]:
-    assert found.offsets is not None
-    return [found.values[a:b].tolist() for a, b in pairwise(found.offsets)]
+def lists_of(jagged: Column) -> list[list[float]]:
+    assert jagged.offsets is not None
+    return [jagged.values[a:b].tolist() for a, b in pairwise(jagged.offsets)]
 
 
 @given(LISTS, ENDS, ENDS, st.none() | st.integers(1, 4))
@@ -39,8 +39,8 @@ def test_orders_are_stable_sorts(lists: list[list[int]], falling: bool, dtype: s
     key = column(lists, dtype)
     order = _order(key, key.offsets, -1 if falling else 1)
     for a, b in pairwise(key.offsets):
-        own = key.values[a:b].tolist()
-        expected = sorted(range(len(own)), key=own.__getitem__, reverse=falling)
+        keys = key.values[a:b].tolist()
+        expected = sorted(range(len(keys)), key=keys.__getitem__, reverse=falling)
         # A falling stable sort keeps equal elements in their order, as `reverse` does.
         assert (order[a:b] - a).tolist() == expected
 
@@ -61,13 +61,13 @@ def test_long_lists_and_nan_are_sorted_another_way(special: float | None) -> Non
 
 @given(LISTS)
 def test_reductions_and_lists_by_length(lists: list[list[int]]) -> None:
-    found = column(lists)
-    assert reduce_lists(np.add, found.values, found.offsets, 0).tolist() == [sum(inner) for inner in lists]
-    table = ranked(found.offsets)
+    jagged = column(lists)
+    assert reduce_lists(np.add, jagged.values, jagged.offsets, 0).tolist() == [sum(inner) for inner in lists]
+    table = ranked(jagged.offsets)
     by_length = sorted(range(len(lists)), key=lambda i: -len(lists[i]))
     assert table.order.tolist() == by_length
     for j, places in enumerate(table.places):
-        assert found.values[places].tolist() == [lists[i][j] for i in by_length if len(lists[i]) > j]
+        assert jagged.values[places].tolist() == [lists[i][j] for i in by_length if len(lists[i]) > j]
     assert table.size == max(map(len, lists), default=0)
 
 
@@ -90,14 +90,14 @@ def test_light_fast_particles_keep_their_mass() -> None:
 
 def test_elements_taken_of_elements_taken() -> None:
     rng = np.random.default_rng(5)
-    whole = Vectors.from_pt_eta_phi_mass(*rng.uniform(0.1, 3, (4, 20)), np.array([0, 20]))
+    vectors = Vectors.from_pt_eta_phi_mass(*rng.uniform(0.1, 3, (4, 20)), np.array([0, 20]))
     first, second = rng.permutation(20)[:12], rng.permutation(12)[:5]
-    taken = whole.take(first, None, np.arange(12) % 2 == 0).take(second, None)
-    assert len(taken) == 5
-    assert taken.missing is not None
-    assert taken.missing.tolist() == (second % 2 == 0).tolist()
+    selected = vectors.take(first, None, np.arange(12) % 2 == 0).take(second, None)
+    assert len(selected) == 5
+    assert selected.missing is not None
+    assert selected.missing.tolist() == (second % 2 == 0).tolist()
     for name in ("px", "py", "pz", "energy", "pt", "eta", "phi", "momentum", "mass"):
-        np.testing.assert_allclose(getattr(taken, name), getattr(whole, name)[first][second], rtol=1e-12)
+        np.testing.assert_allclose(getattr(selected, name), getattr(vectors, name)[first][second], rtol=1e-12)
 
 
 def test_columns_cut_by_one_mask_have_the_same_lists() -> None:

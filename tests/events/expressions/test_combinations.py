@@ -31,36 +31,38 @@ def worked_out(text: str) -> Column:
 def test_combinations_are_those_of_itertools(size: int) -> None:
     lists = [list(range(a, b)) for a, b in pairwise(OFFSETS)]
     members = [combination(size, place)(Column(np.arange(N), OFFSETS)) for place in range(size)]
-    made = [m.offsets for m in members if isinstance(m, Column)]
+    offsets = [m.offsets for m in members if isinstance(m, Column)]
     for event, objects in enumerate(lists):
-        own = slice(made[0][event], made[0][event + 1])
-        found = list(zip(*(m.values[own].tolist() for m in members), strict=True))
-        assert sorted(found) == sorted(combinations(objects, size))
-        assert len(found) == len(set(found))
+        span = slice(offsets[0][event], offsets[0][event + 1])
+        combinations_of_event = list(zip(*(m.values[span].tolist() for m in members), strict=True))
+        assert sorted(combinations_of_event) == sorted(combinations(objects, size))
+        assert len(combinations_of_event) == len(set(combinations_of_event))
 
 
 def test_crosses_are_those_of_itertools() -> None:
     lengths = RNG.integers(0, 4, len(LENGTHS))
     other = Column(np.arange(lengths.sum()) + 1000, offsets_of(lengths))
-    mine = Column(np.arange(N), OFFSETS)
-    first, second = cross(0)(mine, other), cross(1)(mine, other)
+    elements = Column(np.arange(N), OFFSETS)
+    first, second = cross(0)(elements, other), cross(1)(elements, other)
     assert isinstance(first, Column)
     assert isinstance(second, Column)
     for event in range(len(LENGTHS)):
-        a = mine.values[OFFSETS[event] : OFFSETS[event + 1]].tolist()
+        a = elements.values[OFFSETS[event] : OFFSETS[event + 1]].tolist()
         b = other.values[other.offsets[event] : other.offsets[event + 1]].tolist()
-        own = slice(first.offsets[event], first.offsets[event + 1])
-        assert list(zip(first.values[own], second.values[own], strict=True)) == list(product(a, b))
+        span = slice(first.offsets[event], first.offsets[event + 1])
+        assert list(zip(first.values[span], second.values[span], strict=True)) == list(product(a, b))
 
 
 def test_lists_of_pairs_agree_with_the_reductions() -> None:
     masses = worked_out("min(mass(pair_first(jets) + pair_second(jets)))")
     shortcut = worked_out("pair_mass_min(jets)")
-    there = LENGTHS >= 2
-    np.testing.assert_allclose(masses.values[there], shortcut.values[there], rtol=1e-9)
+    has_pair = LENGTHS >= 2
+    np.testing.assert_allclose(masses.values[has_pair], shortcut.values[has_pair], rtol=1e-9)
     assert (masses.missing == shortcut.missing).all()
     angles = worked_out("max(delta_r(pair_first(jets), pair_second(jets)))")
-    np.testing.assert_allclose(angles.values[there], worked_out("pair_delta_r_max(jets)").values[there], rtol=1e-9)
+    np.testing.assert_allclose(
+        angles.values[has_pair], worked_out("pair_delta_r_max(jets)").values[has_pair], rtol=1e-9
+    )
 
 
 def test_too_many_combinations_are_refused() -> None:
@@ -87,8 +89,8 @@ def test_four_vectors_by_vector_hold_their_closed_forms() -> None:
 
 
 def test_in_its_own_frame_a_sum_is_at_rest() -> None:
-    there = LENGTHS >= 1
-    np.testing.assert_allclose(worked_out("momentum(sum(in_frame(jets, total)))").values[there], 0, atol=1e-6)
+    has_vector = LENGTHS >= 1
+    np.testing.assert_allclose(worked_out("momentum(sum(in_frame(jets, total)))").values[has_vector], 0, atol=1e-6)
     np.testing.assert_allclose(worked_out("mass(jets)").values, 5, rtol=1e-6)
     moved = worked_out("mass(in_frame(jets, total))")
     wide = np.repeat(LENGTHS, LENGTHS) > 1  # one jet alone: its own energy is its mass, to rounding
@@ -101,8 +103,8 @@ def test_coordinates_give_the_same_four_vectors() -> None:
         "p4_xyz(px(jets), py(jets), pz(jets), energy(jets))",
         "p4_energy(pt, eta, phi, energy(jets))",
     ]
-    made = [Evaluator(BRANCHES, VARIABLES, len(LENGTHS)).value(parse(text)) for text in texts]
-    for other in made[1:]:
+    vectors = [Evaluator(BRANCHES, VARIABLES, len(LENGTHS)).value(parse(text)) for text in texts]
+    for other in vectors[1:]:
         assert isinstance(other, Vectors)
         for name in ("px", "py", "pz", "energy"):
-            np.testing.assert_allclose(getattr(other, name), getattr(made[0], name), rtol=1e-12)
+            np.testing.assert_allclose(getattr(other, name), getattr(vectors[0], name), rtol=1e-12)

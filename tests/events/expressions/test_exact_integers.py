@@ -33,13 +33,13 @@ OPERATORS: dict[str, Callable[[int, int], Any]] = {
 def columns(draw: st.DrawFn) -> tuple[Column, Column]:
     """Two columns of the same number of integers, some of them missing."""
     n = draw(st.integers(1, 4))
-    found = []
+    result = []
     for _ in range(2):
         values, dtype = (SIGNED, np.int64) if draw(st.booleans()) else (UNSIGNED, np.uint64)
         drawn = np.array(draw(st.lists(values, min_size=n, max_size=n)), dtype=dtype)
         gone = np.array(draw(st.lists(st.booleans(), min_size=n, max_size=n)))
-        found.append(Column(drawn, None, gone if draw(st.booleans()) else None))
-    return found[0], found[1]
+        result.append(Column(drawn, None, gone if draw(st.booleans()) else None))
+    return result[0], result[1]
 
 
 @given(columns(), st.sampled_from(list(OPERATORS)))
@@ -47,13 +47,13 @@ def columns(draw: st.DrawFn) -> tuple[Column, Column]:
 def test_operators_are_those_of_python_s_integers(pair: tuple[Column, Column], text: str) -> None:
     a, b = ([None if g else v for v, g in zip(c.values.tolist(), _gone(c), strict=True)] for c in pair)
     try:
-        found = Evaluator({"a": pair[0], "b": pair[1]}, {}, len(a)).value(parse(text))
+        result = Evaluator({"a": pair[0], "b": pair[1]}, {}, len(a)).value(parse(text))
     except ExpressionError as error:
         assert text in str(error)
         assert "64 bits" in str(error) or "divides by 0" in str(error)
         return
-    assert isinstance(found, Column)
-    for x, y, value, gone in zip(a, b, found.values.tolist(), _gone(found), strict=True):
+    assert isinstance(result, Column)
+    for x, y, value, gone in zip(a, b, result.values.tolist(), _gone(result), strict=True):
         if x is None or (y is None and "default" not in text):
             assert gone or "default" in text
         elif y == 0 and ("//" in text or "%" in text):
@@ -77,26 +77,26 @@ def test_lists_of_integers_are_summed_and_sorted_exactly(lists: list[list[int]])
     assert ordered.values.tolist() == [v for inner in lists for v in sorted(inner, reverse=True)]
     sums = [sum(inner) for inner in lists]
     try:
-        found = Evaluator(branches, {}, len(lists)).value(parse("sum(a)"))
+        totals = Evaluator(branches, {}, len(lists)).value(parse("sum(a)"))
     except ExpressionError:
         assert max(sums) >= 2**63 or min(sums) < -(2**63)
         return
-    assert isinstance(found, Column)
-    assert found.values.tolist() == sums
+    assert isinstance(totals, Column)
+    assert totals.values.tolist() == sums
 
 
 @given(st.lists(UNSIGNED, min_size=1, max_size=4), st.sampled_from(["<", "<=", "==", "!=", ">", ">="]), UNSIGNED)
 @settings(max_examples=150, deadline=None, derandomize=True)
 def test_an_integer_beside_a_fraction_is_compared_exactly(values: list[int], sign: str, other: int) -> None:
     branches = {"a": Column(np.array(values, dtype=np.uint64)), "x": Column(np.full(len(values), float(other)))}
-    found = Evaluator(branches, {}, len(values)).value(parse(f"a {sign} x"))
-    assert isinstance(found, Column)
-    assert found.values.tolist() == [eval(f"{v} {sign} {float(other)!r}") for v in values]  # noqa: S307
+    value = Evaluator(branches, {}, len(values)).value(parse(f"a {sign} x"))
+    assert isinstance(value, Column)
+    assert value.values.tolist() == [eval(f"{v} {sign} {float(other)!r}") for v in values]  # noqa: S307
 
 
 @pytest.mark.parametrize("chunk", [slice(0, 3), slice(0, 1), slice(0, 0)])
 def test_no_result_depends_on_what_else_is_worked_on(chunk: slice) -> None:
     events = np.array([2**63 + 7, 2, 11], dtype=np.uint64)[chunk]
-    found = Evaluator({"event": Column(events)}, {}, len(events)).value(parse("(event - 1) % 2 == 0"))
-    assert isinstance(found, Column)
-    assert found.values.tolist() == [True, False, True][chunk]
+    value = Evaluator({"event": Column(events)}, {}, len(events)).value(parse("(event - 1) % 2 == 0"))
+    assert isinstance(value, Column)
+    assert value.values.tolist() == [True, False, True][chunk]

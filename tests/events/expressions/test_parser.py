@@ -192,9 +192,9 @@ def test_repeated_parts_are_worked_out_once() -> None:
         ("sun(jet_pt)", "'sun' is not a function of expressions. Did you mean 'sum'?", (0, 3)),
         ("met + jet_ptt", "Did you mean 'jet_pt'?", (6, 7)),
         ("met > 1 & n_b > 1", "write (a > 1) & (b > 2)", (6, 7)),
-        ("met + jet_pt[:1] + jet_pt", "lists of different lengths meet (entry 0: 1 and 3", (0, 25)),
-        ("met[0]", "is one number an event", (0, 6)),
-        ("sum(met)", "needs a list an event", (0, 8)),
+        ("met + jet_pt[:1] + jet_pt", "lists have different lengths (entry 0: 1 and 3", (0, 25)),
+        ("met[0]", "is one number per event", (0, 6)),
+        ("sum(met)", "needs a list per event", (0, 8)),
         ("mass(jet_pt)", "needs four-vectors: p4(pt, eta, phi, mass)", (0, 12)),
         ("jets + 1", "is a four-vector; take its pt()", (0, 8)),
         ("jet_pt[met]", "indexed by a condition", (0, 11)),
@@ -202,13 +202,13 @@ def test_repeated_parts_are_worked_out_once() -> None:
         ("met && good", "does not parse: invalid syntax. Write & and |", (5, 1)),
         ("ünïcode + 1", "'ünïcode' is neither", (0, 7)),
         ("met + 'a'", "only numbers, True and False", (6, 3)),
-        ("jet_pt[0, 1]", "one index at a time", (7, 4)),
+        ("jet_pt[0, 1]", "only one index", (7, 4)),
         ("jet_pt[met:]", "a slice takes plain integers", (7, 3)),
         ("met & good", "take conditions or integers", (0, 10)),
-        ("met + pair_first(met)", "needs a list an event", (6, 15)),
+        ("met + pair_first(met)", "needs a list per event", (6, 15)),
         ("rapidity(met)", "needs four-vectors", (0, 13)),
         ("p4_xyz(1, met, met, met)", "needs its coordinates as numbers of each event", (0, 24)),
-        ("argmax(met)", "needs a list an event", (0, 11)),
+        ("argmax(met)", "needs a list per event", (0, 11)),
         ("met > 1 ^ n_b > 1", "write (a > 1) & (b > 2)", (6, 7)),
         ("n_b == 4 or 5", "is a plain number, not a condition; write the comparison out: n_b == 5", (12, 1)),
         ("5 or n_b == 4", "write the comparison out: n_b == 5", (0, 1)),
@@ -227,7 +227,7 @@ def test_repeated_parts_are_worked_out_once() -> None:
         ("(met > 1) & ~flags", "write not (...), or compare with 0", (0, 18)),
         ("~big & 1", "gives the integer -18446744073709551616, which 64 bits do not hold", (0, 8)),
         ("big + 1", "gives the integer 18446744073709551616, which 64 bits do not hold", (0, 7)),
-        ("big - 6", "gives the integer 18446744073709551609 beside -1", (0, 7)),
+        ("big - 6", "gives the integer 18446744073709551609 together with -1", (0, 7)),
         ("flags * 9223372036854775807", "gives the integer 27670116110564327421", (0, 27)),
         ("minimum(big, 1.5)", "makes a number with a fraction of the integer 18446744073709551615", (0, 17)),
         ("big % 2.0", "makes a number with a fraction of the integer 18446744073709551615", (0, 9)),
@@ -374,8 +374,8 @@ def test_logic_of_three_values(rows: list[tuple[bool | None, ...]], data: st.Dat
     grow = lambda inner: st.builds(str.format, st.sampled_from(forms), inner, inner) | inner.map("(not {})".format)  # noqa: E731
     text = data.draw(st.recursive(leaves, grow, max_leaves=4))
     columns = {
-        name: Column(np.array([bool(v) for v in own]), None, np.array([v is None for v in own]))
-        for name, own in zip("abc", zip(*rows, strict=True), strict=True)
+        name: Column(np.array([bool(v) for v in truths]), None, np.array([v is None for v in truths]))
+        for name, truths in zip("abc", zip(*rows, strict=True), strict=True)
     }
     value = Evaluator(columns, {}, len(rows)).value(parse(text))
     assert not isinstance(value, Vectors)
@@ -384,8 +384,8 @@ def test_logic_of_three_values(rows: list[tuple[bool | None, ...]], data: st.Dat
         if not isinstance(value, Column):
             assert value == kleene
         else:
-            found = None if value.missing is not None and value.missing[i] else bool(value.values[i])
-            assert found == kleene, text
+            result = None if value.missing is not None and value.missing[i] else bool(value.values[i])
+            assert result == kleene, text
 
 
 def _kleene(node: ast.expr, names: dict[str, bool | None]) -> bool | None:
@@ -410,7 +410,7 @@ def test_only_needed_branches() -> None:
 
 def test_lists_are_no_feature() -> None:
     evaluator = Evaluator(BRANCHES, VARIABLES, 3)
-    with pytest.raises(ExpressionError, match="is a list an event; make it one number"):
+    with pytest.raises(ExpressionError, match="is a list per event; make it one number"):
         evaluator.number(parse("jet_pt"))
     with pytest.raises(ExpressionError, match="is a four-vector"):
         evaluator.number(parse("jets[0]"))

@@ -49,7 +49,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
         info.mkdir()
         (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
         names = [line.split("(")[0].removeprefix("def ") for line in text.splitlines() if line.startswith("def ")]
-        lines = [f"{own} = {name}:{own}" for own in names] + list(extra)
+        lines = [f"{function} = {name}:{function}" for function in names] + list(extra)
         (info / "entry_points.txt").write_text("\n".join(["[hepda.functions]", *lines, ""]))
         forget()
 

@@ -152,12 +152,12 @@ print(os.environ["XRD_CONNECTIONWINDOW"], os.environ["XRD_CONNECTIONRETRY"])
 def test_a_server_that_is_not_there_is_an_error_in_seconds_unless_the_user_waits_longer() -> None:
     pytest.importorskip("fsspec_xrootd", reason="the extra `xrootd` is not installed")
     environment = {name: value for name, value in os.environ.items() if not name.startswith("XRD_")}
-    told = subprocess.run(
+    output = subprocess.run(
         [sys.executable, "-c", DEAD], env=environment | {"XRD_CONNECTIONWINDOW": "9"},
         capture_output=True, text=True, check=True, timeout=60,  # the client alone waits ten times as long
     ).stdout  # fmt: skip
-    assert "root://127.0.0.1:1//a.root: cannot be reached: " in told and "It was tried 2 times." in told
-    assert told.endswith("9 1\n")
+    assert "root://127.0.0.1:1//a.root: cannot be reached: " in output and "It was tried 2 times." in output
+    assert output.endswith("9 1\n")
 
 
 def test_a_server_that_comes_back_is_asked_again(xrootd: XRootD, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,10 +170,10 @@ def test_a_server_that_comes_back_is_asked_again(xrootd: XRootD, folder: Path, m
         again = threading.Timer(1.0, xrootd.start)
         again.start()
         try:
-            found = tree.read(["met"])["met"].values
+            values = tree.read(["met"])["met"].values
         finally:
             again.join()
-    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(values, expected)
 
 
 # --- HTTP ---------------------------------------------------------------------------------------------------------
@@ -195,16 +195,16 @@ class Ranges(SimpleHTTPRequestHandler):
         if not path.is_file():
             self.send_error(404)
             return
-        whole = path.read_bytes()
+        content = path.read_bytes()
         asked = self.headers.get("Range", "")
         first, _, last = asked.removeprefix("bytes=").partition("-")
-        start, stop = (int(first), int(last or len(whole) - 1) + 1) if first else (0, len(whole))
-        part = whole[start:stop] if self.command == "GET" else b""
+        start, stop = (int(first), int(last or len(content) - 1) + 1) if first else (0, len(content))
+        part = content[start:stop] if self.command == "GET" else b""
         self.send_response(206 if asked else 200)
         self.send_header("Accept-Ranges", "bytes")
-        self.send_header("Content-Length", str(min(stop, len(whole)) - start))
+        self.send_header("Content-Length", str(min(stop, len(content)) - start))
         if asked:
-            self.send_header("Content-Range", f"bytes {start}-{min(stop, len(whole)) - 1}/{len(whole)}")
+            self.send_header("Content-Range", f"bytes {start}-{min(stop, len(content)) - 1}/{len(content)}")
         self.end_headers()
         self.wfile.write(part)
 
@@ -217,8 +217,8 @@ class Ranges(SimpleHTTPRequestHandler):
 @contextmanager
 def web(folder: Path, certificate: Path | None = None) -> Iterator[tuple[str, type[Ranges]]]:
     """A web server of `folder`: its address, and the class of its answers."""
-    own = type("Own", (Ranges,), {})
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(own, directory=str(folder))) as server:
+    handler = type("Own", (Ranges,), {})
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(handler, directory=str(folder))) as server:
         if certificate is not None:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(certificate)
@@ -227,7 +227,7 @@ def web(folder: Path, certificate: Path | None = None) -> Iterator[tuple[str, ty
         thread.start()
         scheme = "http" if certificate is None else "https"
         try:
-            yield f"{scheme}://127.0.0.1:{server.server_port}", own
+            yield f"{scheme}://127.0.0.1:{server.server_port}", handler
         finally:
             server.shutdown()
             thread.join()
@@ -269,8 +269,8 @@ def test_what_a_server_says_is_its_status_and_not_a_number_in_the_address(status
     url = "http://127.0.0.1:40163/run403/404.root"
     error = aiohttp.ClientResponseError(SimpleNamespace(real_url=url), (), status=status, message="told")
     assert locations.passes(error, remote=True) == again
-    told = "cannot be reached" if again else "cannot be opened"
-    with pytest.raises(SourceError, match=told), locations.reading(url, "the file", remote=True):
+    message = "cannot be reached" if again else "cannot be opened"
+    with pytest.raises(SourceError, match=message), locations.reading(url, "the file", remote=True):
         raise error
 
 
@@ -286,9 +286,20 @@ def test_https(folder: Path, tmp_path: Path) -> None:
     if shutil.which("openssl") is None:
         pytest.skip("no openssl to make a certificate with")
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", str(key), "-out", str(certificate)]
+    request = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-keyout",
+        str(key),
+        "-out",
+        str(certificate),
+    ]
     name = ["-days", "1", "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
-    subprocess.run([*made, *name], check=True, capture_output=True)
+    subprocess.run([*request, *name], check=True, capture_output=True)
     both = tmp_path / "both.pem"
     both.write_text(key.read_text() + certificate.read_text())
     code = "import sys\nfrom hepda.events.files.opening import open_tree\n"
@@ -321,11 +332,11 @@ def test_s3(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         client.create_bucket(Bucket="ntuples")
         for name in ("signal", "background"):
             client.upload_file(str(folder / f"{name}.root"), "ntuples", f"{name}.root")
-        found = expand(["s3://ntuples/*.root"], "samples.x.files")
-        assert found == ["s3://ntuples/background.root", "s3://ntuples/signal.root"]
+        urls = expand(["s3://ntuples/*.root"], "samples.x.files")
+        assert urls == ["s3://ntuples/background.root", "s3://ntuples/signal.root"]
         with uproot.open(folder / "background.root") as file:
             expected = file["events/met"].array(library="np")
-        with open_tree(found[0], "events") as tree:
+        with open_tree(urls[0], "events") as tree:
             np.testing.assert_array_equal(tree.read(["met"])["met"].values, expected)
         with pytest.raises(SourceError, match=r"s3://ntuples/nothing\.root"), open_tree("s3://ntuples/nothing.root"):
             pass
@@ -363,24 +374,24 @@ def test_a_broken_file_fails_or_is_left_out_with_what_it_cost(folder: Path, tmp_
     path = with_a_broken_file(folder, tmp_path, basket=basket)
     with pytest.raises(SourceError, match=r"broken\.root"):
         load_table(dataset_spec(load_config(path)))
-    found = load_table(dataset_spec(load_config(path, ["reading.on_error=skip"])))
+    loaded = load_table(dataset_spec(load_config(path, ["reading.on_error=skip"])))
     alone = load_table(dataset_spec(load_config(folder / "small.yaml")))
     # The sum of weights is that of the file that is left, so the yield is the same as without the broken one.
-    assert found.samples["background"].sums == alone.samples["background"].sums
-    np.testing.assert_array_equal(found.table.weight, alone.table.weight)
-    (told,) = [entry for entry in found.manifest() if "skipped" in entry]
-    assert (told["sample"], told["path"]) == ("background", str(tmp_path / "broken.root"))
+    assert loaded.samples["background"].sums == alone.samples["background"].sums
+    np.testing.assert_array_equal(loaded.table.weight, alone.table.weight)
+    (skipped,) = [entry for entry in loaded.manifest() if "skipped" in entry]
+    assert (skipped["sample"], skipped["path"]) == ("background", str(tmp_path / "broken.root"))
     if not basket:
-        assert "is truncated" in told["skipped"]
-        assert told["lost"] == {"entries": None, "luminosity": None, "why": told["lost"]["why"]}
-        assert "does not open" in told["lost"]["why"]
+        assert "is truncated" in skipped["skipped"]
+        assert skipped["lost"] == {"entries": None, "luminosity": None, "why": skipped["lost"]["why"]}
+        assert "does not open" in skipped["lost"]["why"]
         return
     about = alone.samples["background"]
     mean = about.sum_of_weights / (4 * N)
-    assert told["lost"]["entries"] == N
+    assert skipped["lost"]["entries"] == N
     with uproot.open(folder / "background.root") as file:
         assert about.sum_of_weights == pytest.approx(float(file["metadata/sum_of_weights"].array()[0]))
-    lost = told["lost"]["luminosity"]
+    lost = skipped["lost"]["luminosity"]
     assert 0.3 < lost * 1000 * 20.0 / (mean * 4 * N) < 3  # 1/fb: about as many events at the same cross section
 
 

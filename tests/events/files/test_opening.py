@@ -158,8 +158,8 @@ def test_corrupt_offsets_of_lists_that_are_not_compressed(tmp_path: Path, make: 
     assert content.count(good) == 1
     for offsets in bad:
         (tmp_path / "a.root").write_bytes(content.replace(good, offsets.tobytes()))
-        told = pytest.raises(SourceError, match=r"a\.root: cannot read branches .* truncated or corrupt")
-        with open_tree(str(tmp_path / "a.root"), "events") as tree, told:
+        raises = pytest.raises(SourceError, match=r"a\.root: cannot read branches .* truncated or corrupt")
+        with open_tree(str(tmp_path / "a.root"), "events") as tree, raises:
             tree.read(["x"])
 
 
@@ -208,24 +208,27 @@ def test_a_server_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "told"),
+    ("url", "message"),
     [
         ("ftp://host/a.root", r"not read by ftp://, only by their paths and by root://, https://, s3://; copy"),
         ("zip://a.root::https://host/a.zip", r"not read by zip://"),
         ("zip::https://host/a*.zip", r"not read by zip::https://"),
         ("github://who:what@main/a.root", r"not read by github://"),
         ("simplecache::root://host//a.root", r"not read by simplecache::root://"),
-        ("file:///tmp/a.root", r"not read by file://.*; write the path alone"),
-        ("http://host/a.root", r"by http anybody on the way may change the events; write https://"),
-        ("http://127.0.0.1.host/a.root", r"by http anybody on the way"),
+        ("file:///tmp/a.root", r"not read by file://.*; write only the path"),
+        (
+            "http://host/a.root",
+            r"by http anybody between the server and this machine can change the events; write https://",
+        ),
+        ("http://127.0.0.1.host/a.root", r"by http anybody between"),
         ("nothing://host/a.root", r"not read by nothing://"),
     ],
 )
-def test_only_urls_of_some_schemes_are_followed(url: str, told: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_urls_of_some_schemes_are_followed(url: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(locations, "attempt", lambda *_: pytest.fail("it was followed"))
-    with pytest.raises(SourceError, match=rf"samples\.x\.files: {re.escape(url)}: .*{told}"):
+    with pytest.raises(SourceError, match=rf"samples\.x\.files: {re.escape(url)}: .*{message}"):
         expand([url], "samples.x.files")
-    with pytest.raises(SourceError, match=told), open_file(url):
+    with pytest.raises(SourceError, match=message), open_file(url):
         pass
 
 

@@ -158,20 +158,20 @@ def twin(folder: Path, name: str, suffix: str) -> None:
 @pytest.mark.parametrize("suffix", ["parquet", "h5"])
 def test_an_analysis_of_other_formats_is_the_same(tmp_path: Path, suffix: str) -> None:
     path = write_analysis(tmp_path, 300)
-    given = {"cross_section": 2.0, "sum_of_weights": 500.0}
+    normalisation = {"cross_section": 2.0, "sum_of_weights": 500.0}
     text = analysis()
     for sample in ("signal", "background"):
-        text["samples"][sample] |= given
+        text["samples"][sample] |= normalisation
     path.write_text(yaml.safe_dump(text))
     expected = load_table(dataset_spec(load_config(path))).table
     for sample in ("signal", "background", "data"):
         twin(tmp_path, sample, suffix)
         text["samples"][sample]["files"] = f"{sample}.{suffix}"
     path.write_text(yaml.safe_dump(text))
-    found = load_table(dataset_spec(load_config(path)))
-    np.testing.assert_array_equal(found.table.features, expected.features)
-    np.testing.assert_array_equal(found.table.weight, expected.weight)
-    np.testing.assert_array_equal(found.table.key, expected.key)
+    loaded = load_table(dataset_spec(load_config(path)))
+    np.testing.assert_array_equal(loaded.table.features, expected.features)
+    np.testing.assert_array_equal(loaded.table.weight, expected.weight)
+    np.testing.assert_array_equal(loaded.table.key, expected.key)
 
 
 def test_parquet_tells_what_is_missing_and_what_is_no_number(tmp_path: Path) -> None:
@@ -243,16 +243,18 @@ def test_validity_of_parquet_is_that_of_its_rows_wherever_a_span_starts(
     table = pa.table({name: pa.array(expected[name], kind) for name, kind in NULLABLE.items()})
     pq.write_table(table, tmp_path / "a.parquet", row_group_size=rows)
     with open_tree(str(tmp_path / "a.parquet")) as tree:
-        found = tree.read(["x", "flag", "count", "some", "three", "met.pt", "met.ok", "jets.pt", "jets.b"], start, stop)
+        columns = tree.read(
+            ["x", "flag", "count", "some", "three", "met.pt", "met.ok", "jets.pt", "jets.b"], start, stop
+        )
     part = {name: values[start:stop] for name, values in expected.items()}
     for name in ("x", "flag", "count"):
-        assert plain(found[name]) == part[name]
+        assert plain(columns[name]) == part[name]
     for name in ("some", "three"):
-        assert plain(found[name]) == [values or [] for values in part[name]]
+        assert plain(columns[name]) == [values or [] for values in part[name]]
     for name in ("pt", "ok"):
-        assert plain(found[f"met.{name}"]) == [met and met[name] for met in part["met"]]
+        assert plain(columns[f"met.{name}"]) == [met and met[name] for met in part["met"]]
     for name in ("pt", "b"):
-        assert plain(found[f"jets.{name}"]) == [[jet and jet[name] for jet in jets or []] for jets in part["jets"]]
+        assert plain(columns[f"jets.{name}"]) == [[jet and jet[name] for jet in jets or []] for jets in part["jets"]]
 
 
 @pytest.mark.xfail(strict=True, reason="awkward 2.14: from_arrow forgets where in its bits a sliced array starts")
@@ -270,8 +272,8 @@ def test_columns_of_one_name_are_told_apart(tmp_path: Path) -> None:
         columns = tree.read(["a.c", "y", "x;1", "second", "a.b;1", "part"])
         with pytest.raises(SourceError, match="'x' may be any of 2 branches"):
             tree.read(["x"])
-        told = "'a.b' of f may be any of 2 branches (a.b;1, a.b;2); give the one that is meant a name of its own by"
-        with pytest.raises(HepdaError, match=re.escape(told)):
+        message = "'a.b' of f may be any of 2 branches (a.b;1, a.b;2); give the intended one another name by"
+        with pytest.raises(HepdaError, match=re.escape(message)):
             check_names([parse("a.b + 1")], {}, tree.branches, "f", tree.refused)
     assert {name: plain(column) for name, column in columns.items()} == {
         "a.c": [1, 2], "y": [9, 0], "x;1": [1, 2], "second": [3, 4], "a.b;1": [5, 6], "part": [7, 8],
@@ -285,10 +287,10 @@ def test_what_is_no_number_is_told_as_such_and_not_as_corrupt(tmp_path: Path) ->
     with open_tree(str(tmp_path / "a.parquet")) as tree:
         assert tree.branches == ("x",)
         for name, what in (("d", r"decimal128\(3, 2\)"), ("s", "string"), ("n", "null")):
-            told = f"'{name}' holds {what}, not numbers or lists of numbers"
-            with pytest.raises(SourceError, match=told):
+            message = f"'{name}' holds {what}, not numbers or lists of numbers"
+            with pytest.raises(SourceError, match=message):
                 tree.read([name])
-            with pytest.raises(HepdaError, match=told.replace(" holds", r" of a\.parquet holds")):
+            with pytest.raises(HepdaError, match=message.replace(" holds", r" of a\.parquet holds")):
                 check_names([parse(name)], {}, tree.branches, "a.parquet", tree.refused)
 
 
@@ -301,16 +303,16 @@ def test_datasets_of_one_name_are_told_apart(tmp_path: Path) -> None:
     with open_tree(str(tmp_path / "a.h5"), "jets") as tree:
         columns = tree.read(["tracks.d0;1", "tracks.d0;2", "weights;1", "weights;2"])
         assert [plain(column)[0] for column in columns.values()] == [1, 7, 2, 5]
-        for name, told in (("weights", "may be any of 2"), ("s", r"holds \|S1 of 1 dim.*not numbers")):
-            with pytest.raises(SourceError, match=f"'{name}' {told}"):
+        for name, message in (("weights", "may be any of 2"), ("s", r"holds \|S1 of 1 dim.*not numbers")):
+            with pytest.raises(SourceError, match=f"'{name}' {message}"):
                 tree.read([name])
 
 
 def test_a_branch_whose_name_is_no_identifier_needs_an_alias(tmp_path: Path) -> None:
     tree = names_in(tmp_path, "jet-pt", "x", "lambda")
     for text, alias in (("jet-pt > 20", "jet_pt: jet-pt"), ("x + jet-pt", "jet_pt: jet-pt")):
-        told = rf"'(jet|pt)' is neither .*There is a branch 'jet-pt', .*`aliases: {{{alias}}}`"
-        with pytest.raises(HepdaError, match=told):
+        message = rf"'(jet|pt)' is neither .*There is a branch 'jet-pt', .*`aliases: {{{alias}}}`"
+        with pytest.raises(HepdaError, match=message):
             check_names([parse(text)], {}, tree.branches, tree.path)
     with pytest.raises(HepdaError, match=r"'xx' is neither a variable nor a branch of .*Did you mean 'x'"):
         check_names([parse("xx")], {}, tree.branches, tree.path)
@@ -376,8 +378,8 @@ def test_truncated_files_are_told(tmp_path: Path, name: str, share: float) -> No
     dict(WRITERS)[name](path)
     content = path.read_bytes()
     path.write_bytes(content[: int(share * len(content))])
-    told = pytest.raises(SourceError, match=r"(d\.parquet|f\.h5): cannot read .* truncated or corrupt")
-    with told, open_tree(str(path)) as tree:
+    raises = pytest.raises(SourceError, match=r"(d\.parquet|f\.h5): cannot read .* truncated or corrupt")
+    with raises, open_tree(str(path)) as tree:
         tree.read(["met", "Jet_pt"])
 
 
@@ -408,8 +410,8 @@ def test_the_tree_is_found_where_the_file_tells_it(tmp_path: Path, names: tuple[
             assert tree.tree == chosen
         return
     listed = "has: nominal, jes_up" if names else "has no trees"
-    told = pytest.raises(SourceError, match=rf"does not tell which of its trees .*{listed}.*Name it by `tree`")
-    with told, open_tree(path):
+    raises = pytest.raises(SourceError, match=rf"does not say which of its trees .*{listed}.*Name it by `tree`")
+    with raises, open_tree(path):
         pass
 
 
@@ -468,17 +470,17 @@ def test_samples_may_differ_in_names_variables_and_selection(tmp_path: Path) -> 
     text["samples"]["signal"]["selection"] = "met > 20"
     text["features"] = [*text["features"], "truth"]
     path.write_text(yaml.safe_dump(text))
-    found = load_table(dataset_spec(load_config(path)))
-    table = found.table
+    loaded = load_table(dataset_spec(load_config(path)))
+    table = loaded.table
     truth = table.features[:, table.names.index("truth")]
     assert (truth[table.of_domain("data")] == -1).all()
     assert (truth[~table.of_domain("data")] >= 1).all()
     met = table.features[:, table.names.index("met")]
     assert met[table.of_samples(["signal"])].min() > 20 > met[table.of_samples(["background"])].min()
-    assert found.samples["signal"].cut_flow[0][0] == "met > 20"
+    assert loaded.samples["signal"].cut_flow[0][0] == "met > 20"
     plain = load_table(dataset_spec(load_config(write_analysis(tmp_path, 200)))).table
-    there = plain.of_domain("data")
-    np.testing.assert_array_equal(plain.features[there], table.features[table.of_domain("data"), :-1])
+    is_data = plain.of_domain("data")
+    np.testing.assert_array_equal(plain.features[is_data], table.features[table.of_domain("data"), :-1])
 
 
 SPLIT = {
@@ -510,18 +512,18 @@ def test_branches_of_one_leaf_name_are_read_each_by_itself(split: str) -> None:
         columns = tree.read(["muo.____pt", "jet/____pt", "jet.____ok", "muo.____ok", "once", "first", "thesam;2"])
         assert lists(columns["jet/____pt"]) == SPLIT["jet_pt"].to_list()
         assert lists(columns["muo.____pt"]) == SPLIT["muo_pt"].to_list()
-        for name, own in (("jet.____ok", "jet_ok"), ("muo.____ok", "muo_ok"), ("once", "once"), ("first", "twice1"),
+        for name, key in (("jet.____ok", "jet_ok"), ("muo.____ok", "muo_ok"), ("once", "once"), ("first", "twice1"),
                           ("thesam;2", "twice2")):  # fmt: skip
-            assert columns[name].values.tolist() == SPLIT[own].tolist()
-        whole = "'____pt' may be any of 2 branches (jet.____pt, muo.____pt); write the one that is meant"
-        with pytest.raises(SourceError, match=re.escape(whole)):
+            assert columns[name].values.tolist() == SPLIT[key].tolist()
+        message = "'____pt' may be any of 2 branches (jet.____pt, muo.____pt); write the intended one"
+        with pytest.raises(SourceError, match=re.escape(message)):
             tree.read(["____pt"])
-        with pytest.raises(HepdaError, match=re.escape(whole.replace("' may", f"' of {split} may"))):
+        with pytest.raises(HepdaError, match=re.escape(message.replace("' may", f"' of {split} may"))):
             check_names([parse("sum(____pt) > 3")], {}, tree.branches, split, tree.refused)
         with pytest.raises(SourceError, match=r"'thesam' may be any of 2 branches .*by the sample's `aliases`"):
             tree.read(["thesam"])
-    told = pytest.raises(SourceError, match="the branch '____ok', of which 'ok' is the alias, may be any of 2")
-    with told, open_tree(split, aliases={"ok": "____ok"}):
+    raises = pytest.raises(SourceError, match="the branch '____ok', of which 'ok' is the alias, may be any of 2")
+    with raises, open_tree(split, aliases={"ok": "____ok"}):
         pass
 
 
@@ -638,8 +640,8 @@ def test_a_folder_of_nanoaod_is_its_files(tmp_path: Path) -> None:
         trees(folder / part, "Events", "Runs")
     (folder / "0000" / "log.txt").write_text("")
     (folder / "0000" / ".tree_3.root.tmp").write_text("")
-    found = expand([str(folder)], "samples.tt.files")
-    assert [str(Path(f).relative_to(folder)) for f in found] == [
+    paths = expand([str(folder)], "samples.tt.files")
+    assert [str(Path(f).relative_to(folder)) for f in paths] == [
         "0000/tree_1.root",
         "0000/tree_2.root",
         "0001/tree_1001.root",
@@ -658,6 +660,6 @@ def test_an_extra_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest
         return original(name, *rest, **named)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    told = pytest.raises(HepdaError, match=r"h5py is not installed; install it with: pip install 'hepda\[hdf5\]'")
-    with told, open_tree(str(tmp_path / "a.h5")):
+    raises = pytest.raises(HepdaError, match=r"h5py is not installed; install it with: pip install 'hepda\[hdf5\]'")
+    with raises, open_tree(str(tmp_path / "a.h5")):
         pass

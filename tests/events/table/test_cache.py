@@ -44,8 +44,8 @@ def folder(files: Path, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def loaded(where: Path, *overrides: str, **means: Any) -> LoadedEvents:
-    resources = Resources(**({"cache": where / "cache"} | means))
+def loaded(where: Path, *overrides: str, **settings: Any) -> LoadedEvents:
+    resources = Resources(**({"cache": where / "cache"} | settings))
     return load_table(dataset_spec(load_config(where / "small.yaml", overrides)), resources=resources)
 
 
@@ -55,14 +55,14 @@ def name_of(where: Path, *overrides: str) -> str | None:
     return fingerprint.table_name(dataset_spec(config), files, fingerprint.states_of(files))
 
 
-def same_table(one: Any, other: Any) -> None:
+def same_table(first: Any, second: Any) -> None:
     for name in ROWS:
-        assert getattr(one, name).dtype == getattr(other, name).dtype
-        np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
-    assert list(one.columns) == list(other.columns)
-    for name, values in one.columns.items():
-        assert values.dtype == other.columns[name].dtype
-        np.testing.assert_array_equal(values, other.columns[name])
+        assert getattr(first, name).dtype == getattr(second, name).dtype
+        np.testing.assert_array_equal(getattr(first, name), getattr(second, name))
+    assert list(first.columns) == list(second.columns)
+    for name, values in first.columns.items():
+        assert values.dtype == second.columns[name].dtype
+        np.testing.assert_array_equal(values, second.columns[name])
 
 
 def refuse(*_: Any, **__: Any) -> None:
@@ -145,17 +145,17 @@ def test_registered_functions_are_part_of_the_version(tmp_path: Path, monkeypatc
 
 def test_checks_of_sections_that_make_no_row_are_made_of_a_cached_table(folder: Path) -> None:
     loaded(folder)
-    for kind, override, said in (
+    for kind, override, message in (
         (ConfigError, "plots.n_jts={}", "Did you mean 'n_jets'"),
         (DataError, "negative_weights=reject", "have negative weights"),
         (ExpressionError, "systematics.b={kind: weight, up: b_wieght_up, down: b_weight_down}", "b_wieght_up"),
     ):
-        with pytest.raises(kind, match=said):
+        with pytest.raises(kind, match=message):
             loaded(folder, override)
 
 
 def test_two_runs_at_once_leave_one_table(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    barrier, found = threading.Barrier(2), []
+    barrier, results = threading.Barrier(2), []
     original = load._read
 
     def together(*arguments: Any) -> Any:
@@ -165,41 +165,41 @@ def test_two_runs_at_once_leave_one_table(folder: Path, monkeypatch: pytest.Monk
         return result
 
     monkeypatch.setattr(load, "_read", together)
-    threads = [threading.Thread(target=lambda: found.append(loaded(folder))) for _ in range(2)]
+    threads = [threading.Thread(target=lambda: results.append(loaded(folder))) for _ in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(found) == 2 and found[0].folder == found[1].folder
-    same_table(found[0].table, found[1].table)
-    assert [item.name for item in (folder / "cache").iterdir()] == [found[0].folder.name]
+    assert len(results) == 2 and results[0].folder == results[1].folder
+    same_table(results[0].table, results[1].table)
+    assert [item.name for item in (folder / "cache").iterdir()] == [results[0].folder.name]
 
 
 def test_what_a_killed_run_left_is_no_table_and_goes_after_a_day(folder: Path) -> None:
-    left = folder / "cache" / ".0123456789ab.999999999.part"
-    left.mkdir(parents=True)
+    leftover = folder / "cache" / ".0123456789ab.999999999.part"
+    leftover.mkdir(parents=True)
     loaded(folder)
-    assert left.exists()
-    os.utime(left, (time.time() - 90_000,) * 2)
+    assert leftover.exists()
+    os.utime(leftover, (time.time() - 90_000,) * 2)
     loaded(folder, "missing=-3")
-    assert not left.exists()
+    assert not leftover.exists()
 
 
 def test_a_table_that_is_not_whole_is_read_again(folder: Path) -> None:
-    first, whole = loaded(folder), load_table(dataset_spec(load_config(folder / "small.yaml"))).table
+    first, expected = loaded(folder), load_table(dataset_spec(load_config(folder / "small.yaml"))).table
     assert first.folder is not None
     for spoil in ("key.npy", "names.json", "about.json"):
         content = (first.folder / spoil).read_bytes()
         (first.folder / spoil).write_bytes(content[: len(content) // 2])
         again = loaded(folder)
         assert "kept in" in again.note
-        same_table(again.table, whole)
+        same_table(again.table, expected)
 
 
 def test_without_a_cache_the_table_lies_where_the_run_says(folder: Path) -> None:
-    one = loaded(folder, cache=None, folder=folder / "here")
-    assert one.folder == folder / "here" and one.note == "" and not (folder / "cache").exists()
-    same_table(one.table, load_table(dataset_spec(load_config(folder / "small.yaml"))).table)
+    events = loaded(folder, cache=None, folder=folder / "here")
+    assert events.folder == folder / "here" and events.note == "" and not (folder / "cache").exists()
+    same_table(events.table, load_table(dataset_spec(load_config(folder / "small.yaml"))).table)
 
 
 def test_an_error_leaves_nothing(folder: Path) -> None:
@@ -260,7 +260,7 @@ from hepda.errors import StorageError
 from hepda.events.dataset.load import load_table
 from hepda.runtime.resources import Resources
 try:
-    load_table(load_config(Path("%s/small.yaml")), resources=Resources(cache=Path("%s/disk")))
+    load_table(dataset_spec(load_config(Path("%s/small.yaml"))), resources=Resources(cache=Path("%s/disk")))
 except StorageError as error:
     print(error, sorted(Path("%s/disk").glob("*")))
 """
@@ -314,13 +314,13 @@ def test_spans_are_as_long_as_the_memory_allows(folder: Path) -> None:
 
 def test_rows_do_not_depend_on_memory_or_processes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_sample(folder / "background.root", 9000, 2, signal=False, cross_section=20.0)
-    whole = loaded(folder, cache=None)
+    reference = loaded(folder, cache=None)
     monkeypatch.setattr(load, "_MANY", 1)
     monkeypatch.setattr(spans, "_USUAL", 10**9)
     monkeypatch.setattr(Resources, "share", lambda self, processes: 10**7)
     parts = loaded(folder, cache=None, folder=folder / "here", processes=2)
-    same_table(parts.table, whole.table)
-    assert parts.samples == whole.samples and parts.files == whole.files
+    same_table(parts.table, reference.table)
+    assert parts.samples == reference.samples and parts.files == reference.files
 
 
 PEAK = """
@@ -334,10 +334,10 @@ def memory(name):
     (line,) = (line for line in open("/proc/self/status") if line.startswith(name))
     return int(line.split()[1]) / 1000
 
-load_table(load_config(Path(sys.argv[1]) / "warm" / "small.yaml"))
+load_table(dataset_spec(load_config(Path(sys.argv[1]) / "warm" / "small.yaml")))
 before = memory("VmRSS:")
 means = Resources(memory=int(sys.argv[2]), folder=Path(sys.argv[1]) / sys.argv[3])
-loaded = load_table(load_config(Path(sys.argv[1]) / "small.yaml"), resources=means)
+loaded = load_table(dataset_spec(load_config(Path(sys.argv[1]) / "small.yaml")), resources=means)
 print(before, memory("VmHWM:"), len(loaded.table))
 """
 
@@ -346,12 +346,12 @@ print(before, memory("VmHWM:"), len(loaded.table))
 def test_memory_while_reading_keeps_to_the_budget_and_does_not_grow_with_the_file(tmp_path: Path) -> None:
     write_analysis(tmp_path / "warm", 60)
     write_analysis(tmp_path, 60)
-    whole = write_sample(tmp_path / "0.root", 20_000, 9, signal=False, cross_section=20.0)
+    sample = write_sample(tmp_path / "0.root", 20_000, 9, signal=False, cross_section=20.0)
     grown = {}
     for number in (1, 4):
         copies = [tmp_path / f"{i}.root" for i in range(number)]
         for copy in copies[1:]:
-            shutil.copyfile(whole, copy)
+            shutil.copyfile(sample, copy)
         text = analysis()
         text["samples"]["background"]["files"] = [str(copy) for copy in copies]
         (tmp_path / "small.yaml").write_text(yaml.safe_dump(text, sort_keys=False))
@@ -369,7 +369,7 @@ def test_memory_while_reading_keeps_to_the_budget_and_does_not_grow_with_the_fil
 def test_a_writer_that_is_given_nothing(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="no rows"):
         TableWriter(tmp_path / "t", {}).finish()
-    with pytest.raises(HepdaError, match="is not whole"):
+    with pytest.raises(HepdaError, match="is incomplete"):
         open_table(tmp_path / "t")
 
 
@@ -402,7 +402,7 @@ def test_the_ends_of_a_file_alone_tell_where_the_system_keeps_no_times(
 
 @pytest.mark.parametrize("name", [*ROWS, "column0"])
 def test_a_flipped_bit_anywhere_in_a_table_makes_it_again(folder: Path, name: str) -> None:
-    first, whole = loaded(folder), load_table(dataset_spec(load_config(folder / "small.yaml"))).table
+    first, expected = loaded(folder), load_table(dataset_spec(load_config(folder / "small.yaml"))).table
     assert first.folder is not None
     path = first.folder / f"{name}.npy"
     content = bytearray(path.read_bytes())
@@ -410,7 +410,7 @@ def test_a_flipped_bit_anywhere_in_a_table_makes_it_again(folder: Path, name: st
     path.write_bytes(content)
     again = loaded(folder)
     assert "damaged and is made again" in again.note
-    same_table(again.table, whole)
+    same_table(again.table, expected)
     assert "taken from" in loaded(folder).note
 
 
@@ -421,7 +421,7 @@ def exchanged(value: Any, one: str, two: str) -> Any:
 
 @pytest.mark.parametrize("spoil", ["names", "samples", "about", "byte order", "type", "fortran", "shape", "no JSON"])
 def test_a_table_with_other_names_or_types_is_made_again(folder: Path, spoil: str) -> None:
-    first, whole = loaded(folder), load_table(dataset_spec(load_config(folder / "small.yaml"))).table
+    first, expected = loaded(folder), load_table(dataset_spec(load_config(folder / "small.yaml"))).table
     assert first.folder is not None
     names, about = first.folder / "names.json", first.folder / "about.json"
     if spoil == "names":
@@ -442,4 +442,4 @@ def test_a_table_with_other_names_or_types_is_made_again(folder: Path, spoil: st
         np.save(path, values)
     again = loaded(folder)
     assert "damaged and is made again" in again.note
-    same_table(again.table, whole)
+    same_table(again.table, expected)
