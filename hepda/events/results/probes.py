@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hepda.errors import ConfigError, DataError
-from hepda.evaluation.differences.probes import KINDS, permutation_importance, probe, removal
+from hepda.evaluation.differences.probes import KINDS, ProbeSettings, permutation_importance, probe, removal
 from hepda.evaluation.results import FeatureImportance, InputRemoval, ProbeResult
 from hepda.events.dataset.splits import is_chosen
 from hepda.events.domains.roles import Selection, classes_of, compared
@@ -86,10 +86,8 @@ def _ask(
     for name, of in values.items():
         seen = [of(side.mask) for side in sides]
         for kind in KINDS:
-            yield probe(
-                *seen, *weights, kind=kind, representation=name, class_name=sides[0].class_name,
-                seed=config.seed, max_events=MAX_PROBE_EVENTS, replicas=replicas,
-            )  # fmt: skip
+            settings = ProbeSettings(kind, max_events=MAX_PROBE_EVENTS, replicas=replicas, seed=config.seed)
+            yield probe(*seen, *weights, representation=name, class_name=sides[0].class_name, settings=settings)
 
 
 def importance(judged: EvaluationInput, other: str) -> FeatureImportance | str:
@@ -102,7 +100,7 @@ def importance(judged: EvaluationInput, other: str) -> FeatureImportance | str:
     try:
         return permutation_importance(
             table.features[one], table.features[two], table.names, table.weight[one], table.weight[two],
-            kind="mlp", seed=config.seed, max_events=MAX_PROBE_EVENTS,
+            settings=ProbeSettings("mlp", max_events=MAX_PROBE_EVENTS, seed=config.seed),
         )  # fmt: skip
     except DataError as reason:
         return str(reason)
@@ -128,8 +126,9 @@ def input_removal(judged: EvaluationInput, other: str, order: Sequence[str]) -> 
     domains = [_few(table, side.mask) for side in compared(config, table, other)]
     one, two = ((table.features[a], table.features[b], table.weight[a], table.weight[b]) for a, b in (domains, classes))
     replicas = min(max(2, config.evaluation.bootstrap), MAX_REPLICAS)
+    settings = ProbeSettings(max_events=MAX_PROBE_EVENTS, replicas=replicas, seed=config.seed)
     try:
-        return removal(one, two, table.names, order, max_events=MAX_PROBE_EVENTS, replicas=replicas, seed=config.seed)
+        return removal(one, two, table.names, order, settings=settings)
     except DataError as reason:
         return str(reason)
 
