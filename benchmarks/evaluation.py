@@ -21,7 +21,7 @@ from hepda.adversarial import Head, Network, mlp
 from hepda.config import validate
 from hepda.evaluation.calibration import calibration_curve
 from hepda.evaluation.differences.bias import compare
-from hepda.evaluation.differences.probes import probe
+from hepda.evaluation.differences.probes import ProbeSettings, probe
 from hepda.evaluation.differences.ratios import shift_ratios
 from hepda.evaluation.expected import Counting, binned_significance, scan_cuts
 from hepda.evaluation.fits.binning import automatic_edges
@@ -152,7 +152,11 @@ def parts(options: argparse.Namespace) -> None:
     for kind in ("bdt", "mlp"):
         for name, values in (("score", scores["model0"]), ("embedding of 32", embedding)):
             arguments = (values[a], values[b], weight[a], weight[b])
-            timed(f"probe {kind} on {name}, one model", lambda k=kind, v=arguments: probe(*v, kind=k), some)
+            timed(
+                f"probe {kind} on {name}, one model",
+                lambda k=kind, v=arguments: probe(*v, settings=ProbeSettings(k)),
+                some,
+            )
 
 
 if __name__ == "__main__":

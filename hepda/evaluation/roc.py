@@ -73,7 +73,6 @@ def rocs(
     seed: int = 0,
     level: float = 0.6827,
     grid: Sequence[float] = _GRID,
-    points: int = 2000,
 ) -> dict[str, tuple[Roc, RocBand]]:
     """Return ROC, AUC with interval, and the band of background efficiency at the signal efficiencies `grid`.
 
@@ -89,7 +88,6 @@ def rocs(
         seed: seed of the replicas.
         level: coverage of the intervals.
         grid: signal efficiencies of the band.
-        points: largest number of points of a curve, as in `roc_curve`.
 
     """
     wanted = np.asarray(grid, dtype=np.float64)
@@ -100,7 +98,7 @@ def rocs(
         band = _background_at(wanted, signal, background)
         low, high = np.nanquantile(found.curves[model], [0.5 * (1 - level), 0.5 * (1 + level)], axis=0)
         difference = None if reference in (None, model) else found.difference(model, str(reference))
-        curve = Roc(*roc_curve(score, label, weight, points), found.interval(model), difference)
+        curve = Roc(*roc_curve(score, label, weight), found.interval(model), difference)
         result[model] = curve, RocBand(wanted, band, low, high, level)
     return result
 

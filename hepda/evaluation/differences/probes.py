@@ -25,6 +25,38 @@ Kind = Literal["bdt", "mlp"]
 KINDS: tuple[Kind, ...] = ("bdt", "mlp")
 
 
+@dataclass(frozen=True, slots=True)
+class ProbeSettings:
+    """How probes are fitted and evaluated.
+
+    kind: "bdt" for scikit-learn's histogram boosting, "mlp" for two hidden layers of 32 nodes in torch; folds: number
+    of folds, drawn at random; max_events: a domain with more events is thinned at random to this number, None keeps
+    all; replicas: number of bootstrap replicas; level: coverage of the interval; seed: of folds, thinning, fits and
+    bootstrap.
+
+    Raises:
+        ValueError: a kind is unknown, or there are fewer than two folds.
+
+    """
+
+    kind: Kind = "bdt"
+    folds: int = 2
+    max_events: int | None = 30_000
+    replicas: int = 200
+    level: float = 0.6827
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_bootstrap(self.replicas, self.level)
+        if self.kind not in KINDS:
+            raise ValueError(f"a probe is of kind 'bdt' or 'mlp', not {self.kind!r}")
+        if self.folds < 2:
+            raise ValueError(f"cross-validation needs two folds or more, not {self.folds}")
+
+
+DEFAULT = ProbeSettings()
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Events:
     """Both domains stacked; the other domain has label 1. `weight` sums to 1 in each domain."""
@@ -33,7 +65,6 @@ class _Events:
     label: Labels  # [n]
     weight: FloatArray  # [n], signed
     fold: NDArray[np.intp]  # [n]
-    folds: int
 
 
 def probe(
@@ -42,16 +73,9 @@ def probe(
     source_weight: ArrayLike | None = None,
     other_weight: ArrayLike | None = None,
     *,
-    kind: Kind = "bdt",
     representation: str = "score",
     class_name: str = "background",
-    source_fold: ArrayLike | None = None,
-    other_fold: ArrayLike | None = None,
-    folds: int = 2,
-    max_events: int | None = 30_000,
-    replicas: int = 200,
-    level: float = 0.6827,
-    seed: int = 0,
+    settings: ProbeSettings = DEFAULT,
 ) -> ProbeResult:
     """Return the AUC with which a new classifier separates `other` from `source`, on events that it was not fitted to.
 
@@ -69,41 +93,28 @@ def probe(
         other: the same of the other domain, [m] or [m, k].
         source_weight: signed weights [n]; None means ones.
         other_weight: signed weights [m]; None means ones.
-        kind: "bdt" for scikit-learn's histogram boosting, "mlp" for two hidden layers of 32 nodes in torch.
         representation: name of the representation in the result.
         class_name: name of the class in the result.
-        source_fold: numbers of the folds [n], each value being a fold; None draws them.
-        other_fold: numbers of the folds [m]; None draws them.
-        folds: number of folds that are drawn.
-        max_events: a domain with more events is thinned at random to this number; None keeps all.
-        replicas: number of bootstrap replicas.
-        level: coverage of the interval.
-        seed: seed of folds, thinning, fits and bootstrap.
+        settings: how the probe is fitted.
 
     Raises:
-        DataError: a fold has no positive sum of weights of a domain, or there are fewer than two given folds.
-        ValueError: the numbers of columns differ, folds are given for one domain only, or fewer than two are drawn.
+        DataError: a fold has no positive sum of weights of a domain.
+        ValueError: the numbers of columns differ.
 
     """
-    check_bootstrap(replicas, level)
-    if kind not in KINDS:
-        raise ValueError(f"a probe is of kind 'bdt' or 'mlp', not {kind!r}")
-    generator = np.random.default_rng(seed)
-    events = _stack(
-        (source, source_weight, source_fold), (other, other_weight, other_fold), folds, max_events, generator
-    )
+    events = _stack((source, source_weight), (other, other_weight), settings, np.random.default_rng(settings.seed))
     scores = np.zeros(len(events.label))
-    for fold, scorer in _fits(events, kind, seed):
+    for fold, scorer in _fits(events, settings):
         held = events.fold == fold
         scores[held] = scorer(events.features[held])
-    value, centre, drawn = _mean_auc(events, scores, replicas, seed)
+    value, centre, drawn = _mean_auc(events, scores, settings)
     drawn = centre + np.sqrt(2.0) * (drawn - centre)
     return ProbeResult(
         representation=representation,
-        kind=kind,
+        kind=settings.kind,
         class_name=class_name,
-        auc=interval(value, centre, drawn, level),
-        folds=events.folds,
+        auc=interval(value, centre, drawn, settings.level),
+        folds=settings.folds,
         events_source=int(np.sum(events.label == 0)),
         events_other=int(np.sum(events.label == 1)),
     )
@@ -116,11 +127,8 @@ def permutation_importance(
     source_weight: ArrayLike | None = None,
     other_weight: ArrayLike | None = None,
     *,
-    kind: Kind = "bdt",
-    folds: int = 2,
-    max_events: int | None = 30_000,
     repeats: int = 3,
-    seed: int = 0,
+    settings: ProbeSettings = DEFAULT,
 ) -> FeatureImportance:
     """Return which inputs cause the domain AUC: its decrease when one column is shuffled within the held-out fold.
 
@@ -132,29 +140,26 @@ def permutation_importance(
         names: names of the inputs [k].
         source_weight: signed weights [n], as in `probe`.
         other_weight: signed weights [m], as in `probe`.
-        kind: classifier, as in `probe`.
-        folds: number of folds, as in `probe`.
-        max_events: largest number of events of a domain, as in `probe`.
         repeats: number of shuffles of each input.
-        seed: seed, as in `probe`.
+        settings: how the probes are fitted.
 
     """
-    generator = np.random.default_rng(seed)
-    events = _stack((source, source_weight, None), (other, other_weight, None), folds, max_events, generator)
+    generator = np.random.default_rng(settings.seed)
+    events = _stack((source, source_weight), (other, other_weight), settings, generator)
     columns = events.features.shape[1]
     if len(names) != columns:
         raise ValueError(f"{len(names)} names for {columns} columns")
     base, drops = 0.0, np.zeros((repeats, columns))
-    for fold, scorer in _fits(events, kind, seed):
+    for fold, scorer in _fits(events, settings):
         held = events.fold == fold
         features, label, weight = events.features[held], events.label[held], events.weight[held]
         whole = auc(scorer(features), label, weight)
-        base += whole / events.folds
+        base += whole / settings.folds
         for r in range(repeats):
             for c in range(columns):
                 shuffled = features.copy()
                 shuffled[:, c] = generator.permutation(shuffled[:, c])
-                drops[r, c] += (whole - auc(scorer(shuffled), label, weight)) / events.folds
+                drops[r, c] += (whole - auc(scorer(shuffled), label, weight)) / settings.folds
     order = np.argsort(drops.mean(axis=0))[::-1]
     error = drops.std(axis=0, ddof=1) if repeats > 1 else np.zeros(columns)
     return FeatureImportance(tuple(names[i] for i in order), drops.mean(axis=0)[order], error[order], base)
@@ -171,10 +176,7 @@ def removal(
     order: Sequence[str],
     *,
     counts: Sequence[int] = (0, 1, 3, 5, 10),
-    kind: Kind = "bdt",
-    max_events: int | None = 30_000,
-    replicas: int = 200,
-    seed: int = 0,
+    settings: ProbeSettings = DEFAULT,
 ) -> InputRemoval:
     """Return both AUCs after the inputs that separate the domains most are removed and the probes fitted again.
 
@@ -188,10 +190,7 @@ def removal(
         order: names of the inputs that separate the domains, the most important first, as in the result of
             `permutation_importance`.
         counts: numbers of inputs to remove; those that would leave no input are omitted.
-        kind: classifier, as in `probe`.
-        max_events: largest number of events of a domain, as in `probe`.
-        replicas: number of bootstrap replicas, as in `probe`.
-        seed: seed, as in `probe`.
+        settings: how the probes are fitted.
 
     """
     known = [count for count in sorted({0, *counts}) if count < len(names)]
@@ -200,52 +199,41 @@ def removal(
         kept = [column for column, name in enumerate(names) if name not in order[:count]]
         for what, (one, two, one_weight, two_weight) in (("domains", domains), ("classes", classes)):
             sides = (np.asarray(one)[:, kept], np.asarray(two)[:, kept], one_weight, two_weight)
-            fresh = probe(*sides, kind=kind, max_events=max_events, replicas=replicas, seed=seed)
-            found[what].append(fresh.auc)
+            found[what].append(probe(*sides, settings=settings).auc)
     return InputRemoval(tuple(order[: known[-1]]), tuple(known), tuple(found["domains"]), tuple(found["classes"]))
 
 
 def _stack(
-    source: tuple[ArrayLike, ArrayLike | None, ArrayLike | None],
-    other: tuple[ArrayLike, ArrayLike | None, ArrayLike | None],
-    folds: int,
-    max_events: int | None,
+    source: tuple[ArrayLike, ArrayLike | None],
+    other: tuple[ArrayLike, ArrayLike | None],
+    settings: ProbeSettings,
     generator: np.random.Generator,
 ) -> _Events:
-    parts = [_domain(*d, w, max_events, generator) for d, w in ((source, "source"), (other, "other domain"))]
+    parts = [_domain(*d, w, settings.max_events, generator) for d, w in ((source, "source"), (other, "other domain"))]
     if parts[0][0].shape[1] != parts[1][0].shape[1]:
         raise ValueError(f"{parts[0][0].shape[1]} columns of the source, {parts[1][0].shape[1]} of the other domain")
     label = np.repeat(np.array([0, 1], dtype=np.int8), [len(p[0]) for p in parts])
-    if (parts[0][2] is None) != (parts[1][2] is None):
-        raise ValueError("folds are given for both domains or for neither")
-    if parts[0][2] is None:
-        if folds < 2:
-            raise ValueError(f"cross-validation needs two folds or more, not {folds}")
-        fold = np.concatenate([generator.permutation(len(p[0])) % folds for p in parts])
-    else:
-        fold = np.unique(np.concatenate([p[2] for p in parts if p[2] is not None]), return_inverse=True)[1]
-    count = int(fold.max()) + 1
+    fold = np.concatenate([generator.permutation(len(p[0])) % settings.folds for p in parts])
     weight = np.concatenate([p[1] for p in parts])
-    for f in range(count):
+    for f in range(settings.folds):
         for domain in (0, 1):
-            if weight[(fold == f) & (label == domain)].sum() <= 0 or count < 2:
+            if weight[(fold == f) & (label == domain)].sum() <= 0:
                 name = ("source", "other")[domain]
                 raise DataError(
-                    f"fold {f} of {count} has no positive sum of weights of the {name} domain; "
+                    f"fold {f} of {settings.folds} has no positive sum of weights of the {name} domain; "
                     "a probe needs both domains in two folds or more"
                 )
-    return _Events(np.concatenate([p[0] for p in parts]), label, weight, fold.astype(np.intp), count)
+    return _Events(np.concatenate([p[0] for p in parts]), label, weight, fold.astype(np.intp))
 
 
 def _domain(
     values: ArrayLike,
     weight: ArrayLike | None,
-    fold: ArrayLike | None,
     name: str,
     max_events: int | None,
     generator: np.random.Generator,
-) -> tuple[Matrix, FloatArray, NDArray[np.generic] | None]:
-    """Return features [n, k], weights of unit sum [n] and folds of one domain, thinned to max_events."""
+) -> tuple[Matrix, FloatArray]:
+    """Return features [n, k] and weights of unit sum [n] of one domain, thinned to max_events."""
     features = np.asarray(values, dtype=np.float32)
     features = features[:, None] if features.ndim == 1 else features
     if features.ndim != 2 or features.size == 0:
@@ -255,42 +243,38 @@ def _domain(
         raise DataError(f"{bad} of {len(features)} events of the {name} have values that are not finite")
     n = len(features)
     weights = np.ones(n) if weight is None else vector(weight, f"weight of {name}", n)
-    given = None if fold is None else np.asarray(fold)
-    if given is not None and given.shape != (n,):
-        raise ValueError(f"fold of {name} has shape {given.shape} where ({n},) is needed")
     if max_events is not None and n > max_events:
         chosen = np.sort(generator.choice(n, max_events, replace=False))
         features, weights = features[chosen], weights[chosen]
-        given = None if given is None else given[chosen]
     if weights.sum() <= 0:
         raise DataError(f"the weights of the {name} sum to {weights.sum():.4g}; a probe needs a positive sum")
-    return features, weights / weights.sum(), given
+    return features, weights / weights.sum()
 
 
-def _fits(events: _Events, kind: Kind, seed: int) -> list[tuple[int, Scorer]]:
+def _fits(events: _Events, settings: ProbeSettings) -> list[tuple[int, Scorer]]:
     """Fit, for each fold, a scorer to the other folds with |w|, both domains having equal sums."""
     from hepda.evaluation.differences.probe_models import fit_bdt, fit_mlp
 
-    fitter = fit_bdt if kind == "bdt" else fit_mlp
+    fitter = fit_bdt if settings.kind == "bdt" else fit_mlp
     found = []
-    for fold in range(events.folds):
+    for fold in range(settings.folds):
         used = events.fold != fold
         label, weight = events.label[used], np.abs(events.weight[used])
         for domain in (0, 1):
             weight[label == domain] *= 0.5 * len(weight) / weight[label == domain].sum()
-        found.append((fold, fitter(events.features[used], label, weight, seed + fold)))
+        found.append((fold, fitter(events.features[used], label, weight, settings.seed + fold)))
     return found
 
 
-def _mean_auc(events: _Events, scores: FloatArray, replicas: int, seed: int) -> tuple[float, float, FloatArray]:
+def _mean_auc(events: _Events, scores: FloatArray, settings: ProbeSettings) -> tuple[float, float, FloatArray]:
     """Return the mean over folds of the AUC: exact, from bins, and its bootstrap replicas from bins [replicas]."""
     binned = []
     value = 0.0
-    for f in range(events.folds):
+    for f in range(settings.folds):
         held = np.flatnonzero(events.fold == f)
         category = events.label[held].astype(np.intp)
         binned.append((held, ScoreBins(scores[held], category, 2, bins=1024)))
-        value += auc(scores[held], events.label[held], events.weight[held]) / events.folds
+        value += auc(scores[held], events.label[held], events.weight[held]) / settings.folds
 
     def mean(weight: FloatArray) -> float:
         areas = []
@@ -299,5 +283,5 @@ def _mean_auc(events: _Events, scores: FloatArray, replicas: int, seed: int) -> 
             areas.append(area(other, source) if source.sum() > 0 and other.sum() > 0 else np.nan)
         return float(np.mean(areas))
 
-    counts = poisson_counts(len(scores), replicas, seed)
+    counts = poisson_counts(len(scores), settings.replicas, settings.seed)
     return value, mean(events.weight), np.array([mean(events.weight * c) for c in counts])

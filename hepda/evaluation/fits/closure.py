@@ -36,7 +36,6 @@ def fit_mu(
     observed_sumw2: ArrayLike | None = None,
     background_uncertainty: float | None = 0.0,
     truth: float = 1.0,
-    edges: ArrayLike | None = None,
 ) -> ClosureFit:
     """Fit mu to binned contents [b]: observed = mu signal + k background.
 
@@ -52,7 +51,6 @@ def fit_mu(
             `sample_error`.
         background_uncertainty: relative uncertainty of k; 0 fixes it, None leaves it free.
         truth: the injected mu, for the pull.
-        edges: edges of the bins [b + 1], for the result.
 
     Raises:
         ValueError: the lengths differ.
@@ -63,9 +61,6 @@ def fit_mu(
     s = vector(signal, "signal template")
     b = vector(background, "background template", len(s))
     n = vector(observed, "observed", len(s))
-    limits = np.arange(len(s) + 1.0) if edges is None else bin_edges(edges)
-    if len(limits) != len(s) + 1:
-        raise ValueError(f"{len(limits)} edges do not bound {len(s)} bins")
     if background_uncertainty is not None and background_uncertainty < 0:
         raise ValueError(f"a relative uncertainty is never negative: {background_uncertainty}")
     variance = np.zeros(len(s))
@@ -80,7 +75,7 @@ def fit_mu(
     if observed_sumw2 is not None:
         (noise,) = sample_errors(model, data, fits, vector(observed_sumw2, "observed_sumw2", len(s))[None])
     scale = 1.0 + width * float(fits.theta[0, 1:].sum())
-    fit = closure_fit(model, data, fits, truth=truth, edges=limits, background_scale=scale)
+    fit = closure_fit(model, data, fits, truth=truth, edges=np.arange(len(s) + 1.0), background_scale=scale)
     return replace(fit, sample_error=noise)
 
 
@@ -131,9 +126,8 @@ def closure(
         observed_sumw2=n2 if simulated else None,
         background_uncertainty=background_uncertainty,
         truth=truth,
-        edges=limits[kept],
     )
-    return replace(found, merged=len(limits) - len(kept))
+    return replace(found, edges=limits[kept], merged=len(limits) - len(kept))
 
 
 def _templates(

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hepda.errors import ConfigError, DataError
-from hepda.evaluation.differences.probes import KINDS, permutation_importance, probe, removal
+from hepda.evaluation.differences.probes import KINDS, ProbeSettings, permutation_importance, probe, removal
 from hepda.evaluation.results import FeatureImportance, InputRemoval, ProbeResult
 from hepda.events.dataset.splits import is_chosen
 from hepda.events.domains.roles import Selection, common_classes, compared
@@ -87,10 +87,8 @@ def _probe_all(
     for name, of in values.items():
         seen = [of(side.mask) for side in sides]
         for kind in KINDS:
-            yield probe(
-                *seen, *weights, kind=kind, representation=name, class_name=sides[0].class_name,
-                seed=spec.seed, max_events=MAX_PROBE_EVENTS, replicas=replicas,
-            )  # fmt: skip
+            settings = ProbeSettings(kind, max_events=MAX_PROBE_EVENTS, replicas=replicas, seed=spec.seed)
+            yield probe(*seen, *weights, representation=name, class_name=sides[0].class_name, settings=settings)
 
 
 def importance(evaluated: EvaluationInput, other: str) -> FeatureImportance | str:
@@ -103,7 +101,7 @@ def importance(evaluated: EvaluationInput, other: str) -> FeatureImportance | st
     try:
         return permutation_importance(
             table.features[one], table.features[two], table.names, table.weight[one], table.weight[two],
-            kind="mlp", seed=spec.seed, max_events=MAX_PROBE_EVENTS,
+            settings=ProbeSettings("mlp", max_events=MAX_PROBE_EVENTS, seed=spec.seed),
         )  # fmt: skip
     except DataError as reason:
         return str(reason)
@@ -129,8 +127,9 @@ def input_removal(evaluated: EvaluationInput, other: str, order: Sequence[str]) 
     domains = [_few(table, side.mask) for side in compared(spec, table, other)]
     one, two = ((table.features[a], table.features[b], table.weight[a], table.weight[b]) for a, b in (domains, classes))
     replicas = min(spec.replicas, MAX_REPLICAS)
+    settings = ProbeSettings(max_events=MAX_PROBE_EVENTS, replicas=replicas, seed=spec.seed)
     try:
-        return removal(one, two, table.names, order, max_events=MAX_PROBE_EVENTS, replicas=replicas, seed=spec.seed)
+        return removal(one, two, table.names, order, settings=settings)
     except DataError as reason:
         return str(reason)
 

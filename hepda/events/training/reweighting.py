@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from hepda.baselines.reweighting import WeightedEvents, density_ratio
 from hepda.config import RatioConfig
 from hepda.errors import DataError, replacing
-from hepda.evaluation.differences.probes import probe
+from hepda.evaluation.differences.probes import ProbeSettings, probe
 from hepda.events.dataset.splits import PARTS, part_of
 from hepda.events.table.feature_table import FeatureTable
 
@@ -105,6 +105,6 @@ def _domain_auc(
     """Return the AUC by which a fresh classifier separates the sides: 0.5 if the ratio has left no difference."""
     found = probe(
         source.features, target.features, factor * source.weight, target.weight, representation="inputs",
-        max_events=PROBE_EVENTS, replicas=50, seed=seed,
+        settings=ProbeSettings(max_events=PROBE_EVENTS, replicas=50, seed=seed),
     ).auc  # fmt: skip
     return {"value": found.value, "low": found.low, "high": found.high}

@@ -22,7 +22,7 @@ from hepda.evaluation.arrays import sample
 from hepda.evaluation.differences import distances
 from hepda.evaluation.differences.bias import efficiency_shift
 from hepda.evaluation.differences.permutation import same_generator_nulls
-from hepda.evaluation.differences.probes import probe
+from hepda.evaluation.differences.probes import ProbeSettings, probe
 from hepda.evaluation.roc import auc
 from hepda.events.domains.blinding import BLINDED
 from hepda.events.domains.roles import blinded_domains, compared, compared_domains, labelled_domains
@@ -196,8 +196,8 @@ def _check_open(config: AnalysisConfig, table: FeatureTable, seen: Mask) -> None
 
 
 def _probe(score: Array, one: Mask, two: Mask, weight: Array, seed: int) -> float:
-    found = probe(score[one], score[two], weight[one], weight[two], max_events=MAX_PROBE_EVENTS, replicas=2, seed=seed)
-    return found.auc.value
+    settings = ProbeSettings(max_events=MAX_PROBE_EVENTS, replicas=2, seed=seed)
+    return probe(score[one], score[two], weight[one], weight[two], settings=settings).auc.value
 
 
 def _scorer(config: AnalysisConfig, table: FeatureTable, model: str, criterion: str, networks: Networks) -> float:

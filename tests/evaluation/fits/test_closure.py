@@ -117,7 +117,6 @@ def test_no_minimum_says_why():
         ({"background": [1.0, 0.0, 1.0]}, DataError, "1 bins have no positive background"),
         ({"signal": [1.0, -1.0, 1.0]}, DataError, "nowhere negative"),
         ({"observed": [1.0, -1.0, 1.0]}, DataError, "negative data"),
-        ({"edges": [0, 1]}, ValueError, "do not bound"),
         ({"background_uncertainty": -0.1}, ValueError, "never negative"),
     ],
 )
