@@ -18,7 +18,7 @@ from hepda.errors import DataError
 from hepda.evaluation.arrays import WeightedScores, sample, vector
 from hepda.evaluation.bootstrap import ScoreBins, check_bootstrap, interval, poisson_counts
 from hepda.evaluation.differences.bias import shift
-from hepda.evaluation.results import EfficiencyShift, FloatArray, Interval, ShiftRatio
+from hepda.results.evaluation import EfficiencyShift, FloatArray, Interval, ShiftRatio
 
 TAIL = (0.3, 0.2, 0.1)
 UNCHANGED = 0.9  # a ratio above it is not called a decrease, however precisely it is measured

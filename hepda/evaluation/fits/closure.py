@@ -16,7 +16,7 @@ from hepda.errors import DataError
 from hepda.evaluation.arrays import bin_edges, by_class, histogram, sample, vector
 from hepda.evaluation.differences.distances import merge_bins
 from hepda.evaluation.fits.likelihood import Likelihood, NoMinimumError, fit, sample_error
-from hepda.evaluation.results import ClosureFit, FloatArray
+from hepda.results.evaluation import ClosureFit, FloatArray
 
 
 def fit_mu(

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import brentq
 
-from hepda.evaluation.results import FloatArray
+from hepda.results.evaluation import FloatArray
 
 _TOLERANCE = 1e-12
 _DOUBLINGS = 40  # steps towards a bracket: a factor of 1e12

@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hepda.errors import DataError
-from hepda.evaluation.fits.fit_results import IntervalScore, ToySignificance
 from hepda.evaluation.fits.histfactory import Model
 from hepda.evaluation.fits.profile import Strengths, fit_strengths, profile, q0
 from hepda.evaluation.fits.templates import Templates
-from hepda.evaluation.results import ClosureFit, FloatArray, ToyClosure
+from hepda.results.evaluation import ClosureFit, FloatArray, ToyClosure
+from hepda.results.fits import IntervalScore, ToySignificance
 
 _CHUNK = 5000  # toys fitted at once: about 100 MB
 _ALLOWED_FAILURES = 0.05

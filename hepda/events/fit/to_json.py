@@ -16,13 +16,13 @@ from hepda.config.events.systematics import (
     WeightSystematic,
     varied_samples,
 )
-from hepda.evaluation.fits.fit_results import FitResult, Impact, Parameter
 from hepda.evaluation.fits.templates import Templates
 from hepda.evaluation.fits.toys import interval_score
-from hepda.evaluation.results import ToyClosure
 from hepda.events.fit.fits import Closed, MainFit
 from hepda.events.fit.parametric import Profiled
 from hepda.events.fit.templates import Region
+from hepda.results.evaluation import ToyClosure
+from hepda.results.fits import FitResult, Impact, Parameter
 
 CHOICES = {
     "interval": "68.27 %: where -2 ln L, profiled, has risen by one; error: half of it",

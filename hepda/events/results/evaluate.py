@@ -18,15 +18,6 @@ from hepda.config import AnalysisConfig
 from hepda.errors import DataError
 from hepda.evaluation.differences.ratios import TAIL, shift_ratios
 from hepda.evaluation.efficiency import weighted_efficiency
-from hepda.evaluation.results import (
-    FeatureImportance,
-    InputRemoval,
-    Interval,
-    ProbeResult,
-    Roc,
-    RocBand,
-    ShiftRatio,
-)
 from hepda.evaluation.roc import rocs
 from hepda.events.domains.blinding import blinded_domains
 from hepda.events.domains.counterparts import unknown_composition
@@ -42,6 +33,15 @@ from hepda.events.domains.roles import (
 from hepda.events.results.per_model import ModelNumbers, model_numbers
 from hepda.events.results.probes import importance, input_removal, probes
 from hepda.events.table.feature_table import FeatureTable
+from hepda.results.evaluation import (
+    FeatureImportance,
+    InputRemoval,
+    Interval,
+    ProbeResult,
+    Roc,
+    RocBand,
+    ShiftRatio,
+)
 from hepda.runtime import processes as parallel
 from hepda.runtime.processes import Send
 

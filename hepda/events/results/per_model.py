@@ -19,7 +19,21 @@ from hepda.evaluation.expected import Counting, binned_significance, scan_cuts, 
 from hepda.evaluation.fits.binning import automatic_edges, bin_contents
 from hepda.evaluation.fits.closure import closure
 from hepda.evaluation.overtraining import overtraining_test
-from hepda.evaluation.results import (
+from hepda.events.dataset.splits import part_of
+from hepda.events.domains.roles import (
+    LABELS,
+    classes_of,
+    compared,
+    compared_domains,
+    held_out_domains,
+    labelled_domains,
+    lacking_class,
+    lent_to,
+    own_of,
+)
+from hepda.events.results.training_noise import TrainingNoise, training_noise
+from hepda.events.table.feature_table import FeatureTable
+from hepda.results.evaluation import (
     BiasResult,
     BinContents,
     BinnedSignificance,
@@ -35,20 +49,6 @@ from hepda.evaluation.results import (
     SignificanceScan,
     WorkingPoint,
 )
-from hepda.events.dataset.splits import part_of
-from hepda.events.domains.roles import (
-    LABELS,
-    classes_of,
-    compared,
-    compared_domains,
-    held_out_domains,
-    labelled_domains,
-    lacking_class,
-    lent_to,
-    own_of,
-)
-from hepda.events.results.training_noise import TrainingNoise, training_noise
-from hepda.events.table.feature_table import FeatureTable
 
 if TYPE_CHECKING:
     from hepda.events.results.evaluate import EvaluationInput

@@ -7,7 +7,12 @@ from typing import Any
 
 from hepda.config import AnalysisConfig
 from hepda.evaluation.differences.ratios import judge, verdict
-from hepda.evaluation.results import (
+from hepda.events.domains.roles import UNLABELLED, adapted_to, held_out_domains, trained_on
+from hepda.events.results.evaluate import Numbers
+from hepda.events.results.per_model import ModelNumbers, shift_points
+from hepda.events.results.training_noise import TrainingNoise, TrainingSpread
+from hepda.events.training.model_description import setup_of
+from hepda.results.evaluation import (
     BiasResult,
     ClosureFit,
     Interval,
@@ -16,11 +21,6 @@ from hepda.evaluation.results import (
     Significance,
     WorkingPoint,
 )
-from hepda.events.domains.roles import UNLABELLED, adapted_to, held_out_domains, trained_on
-from hepda.events.results.evaluate import Numbers
-from hepda.events.results.per_model import ModelNumbers, shift_points
-from hepda.events.results.training_noise import TrainingNoise, TrainingSpread
-from hepda.events.training.model_description import setup_of
 
 REWEIGHTINGS = ("reweight", "domain_reweight")
 REPRESENTATIONS = ("score", "embedding", "inputs")
