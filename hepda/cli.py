@@ -158,7 +158,7 @@ def fit(
     options = fits.FitOptions(toys, _words(models), output, plots, processes)
     with _bars() as bars:
         outcome = fits.fit(run, options, bars)
-    bars.table(fits.console_table(outcome.found))
+    bars.table(fits.console_table(outcome.fits))
     times = ", ".join(f"{stage} {seconds:.0f} s" for stage, seconds in outcome.seconds.items())
     typer.echo(f"{times}\nnumbers: {outcome.page}\nreport: {outcome.report}")
 

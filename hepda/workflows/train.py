@@ -310,18 +310,21 @@ def write_page(
     """
     from hepda.events.results.tables.fit import fit_tables
     from hepda.report.page import write_report
+    from hepda.results.fit_file import FitFile
 
     folder = output or run
     manifest, metrics = (run_directory.read_json(run / f"{name}.json") for name in ("manifest", "metrics"))
     figures, lost = run_directory.read_figures(folder)
-    fitted, stale = run_directory.read_fit(folder, run)
+    content, stale = run_directory.read_fit(folder, run)
     for line in (*lost, *stale):
         say(line)
     tables = kind.tables(metrics)
-    if fitted is None:
+    if content is None:
         figures = [(by, figure) for by, figure in figures if by != "fit"]
     else:
-        tables["fit"] = [*tables.get("fit", []), *fit_tables(fitted)]
+        with run_directory.readable(folder / "fit.json"):
+            fits = FitFile.from_json(content)
+        tables["fit"] = [*tables.get("fit", []), *fit_tables(fits)]
     return write_report(
         folder / "report.html",
         metrics,
