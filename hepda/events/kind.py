@@ -14,7 +14,10 @@ from numpy.typing import NDArray
 
 from hepda.config import AnalysisConfig
 from hepda.errors import ConfigError, DataError, HepdaError
-from hepda.kinds import Kind, RunContext
+from hepda.kinds import Comparison, FinishedRun, KindOf, RunContext
+from hepda.results.events import EventMetrics
+from hepda.results.metrics import head
+from hepda.runtime import run_directory
 from hepda.runtime.processes import Send
 from hepda.runtime.resources import Resources
 
@@ -33,9 +36,10 @@ _BLOCK = 4_000_000
 """Events that are looked at together where all are."""
 
 
-class EventsKind(Kind):
+class EventsKind(KindOf[EventMetrics]):
     """An analysis of events; `table` if it is read already."""
 
+    metrics_type = EventMetrics
     heavy = (
         "torch", "sklearn.ensemble", "hepda.events.steps", "hepda.adversarial", "hepda.baselines.bdt",
         "hepda.evaluation.differences.probe_models",
@@ -150,25 +154,27 @@ class EventsKind(Kind):
         """Every file read: entries, sums of weights, what was lost and why."""
         return self.loaded.manifest()
 
-    def measure(self, scores: Mapping[str, Array], judging: RunContext) -> dict[str, Any]:
+    def measure(self, scores: Mapping[str, Array], context: RunContext) -> EventMetrics:
         """Numbers of samples, models and of the run as a whole."""
         from hepda.events import steps
         from hepda.events.training.scoring import rescore
 
-        config, models = self.config, judging.run / "models"
+        config, models = self.config, context.run / "models"
         again = partial(rescore, config, models)
-        table, own = self._judged = self._thinned(scores, judging.run)
-        numbers = steps.numbers_of(config, table, own, models, judging.processes, judging.progress, again)
+        table, own = self._judged = self._thinned(scores, context.run)
+        numbers = steps.numbers_of(config, table, own, models, context.processes, context.progress, again)
         self._numbers = numbers
         thin = {f"{domain}:{name}": share for (domain, name), share in self._shares.items()}
-        return {
+        content = {
+            **head(config),
             "luminosity": config.luminosity,
             **({"judged": thin} if thin else {}),
             "samples": steps.samples_metrics(config, self.loaded),
             **steps.processes_metrics(config),
-            "models": steps.models_metrics(config, numbers, judging.training),
-            **steps.whole_metrics(config, numbers, judging.histories),
+            "models": steps.models_metrics(config, numbers, context.training),
+            **steps.whole_metrics(config, numbers, context.histories),
         }
+        return EventMetrics.from_json(run_directory.plain(content))
 
     def _thinned(self, scores: Mapping[str, Array], run: Path) -> tuple[FeatureTable, Mapping[str, Array]]:
         """Return the evaluated events and their scores: all, or a part, kept in `run` as long as it is needed."""
@@ -181,7 +187,7 @@ class EventsKind(Kind):
         self._folder = TemporaryDirectory(prefix="judged-", dir=run / ".work")
         return thinning.thinned(self.table, scores, self._shares, Path(self._folder.name) / "table")
 
-    def draw(self, scores: Mapping[str, Array], judging: RunContext, folder: Path) -> list[ReportFigure | NotDrawn]:
+    def draw(self, scores: Mapping[str, Array], context: RunContext, folder: Path) -> list[ReportFigure | NotDrawn]:
         """Every figure of the numbers that `measure` found."""
         from hepda.events import steps
 
@@ -189,8 +195,8 @@ class EventsKind(Kind):
             raise RuntimeError("figures are drawn of numbers: call measure first")
         table, own = self._judged
         drawn = steps.draw(
-            self.config, table, own, self._numbers, judging.histories, judging.best_epochs, folder,
-            judging.processes, judging.progress,
+            self.config, table, own, self._numbers, context.histories, context.best_epochs, folder,
+            context.processes, context.progress,
         )  # fmt: skip
         self._judged = None
         if self._folder is not None:
@@ -199,23 +205,35 @@ class EventsKind(Kind):
                 Path(self._folder.name).parent.rmdir()
         return drawn
 
-    def conclusions(self, metrics: Mapping[str, Any]) -> list[str]:
+    def conclusions(self, metrics: EventMetrics) -> list[str]:
         """Return what the metrics say of adaptation."""
         from hepda.events.results.tables import conclude
 
         return conclude(metrics)
 
-    def tables(self, metrics: Mapping[str, Any]) -> dict[str, list[Table]]:
+    def tables(self, metrics: EventMetrics) -> dict[str, list[Table]]:
         """Return every table of samples, separation, domains, significance, diagnostics and trainings."""
         from hepda.events.results.tables.sections import section_tables
 
         return section_tables(metrics)
 
-    def terminal(self, metrics: Mapping[str, Any]) -> NumberTable:
+    def terminal(self, metrics: EventMetrics) -> NumberTable:
         """Return AUC by domain, efficiency shifts and significance of each model."""
         from hepda.events.results.tables.sections import terminal_table
 
         return terminal_table(metrics)
+
+    def comparison(self, runs: Sequence[FinishedRun[EventMetrics]], merged: EventMetrics) -> Comparison:
+        """Return every table, with the events that each run read, and panels of AUC, KS and shifts."""
+        from hepda.events.results.comparison import comparison
+
+        return comparison(runs, merged)
+
+    def file_differences(self, first: FinishedRun[EventMetrics], run: FinishedRun[EventMetrics]) -> list[str]:
+        """Return by sample which files differ, in name, content or selected events."""
+        from hepda.events.results.comparison import file_differences
+
+        return file_differences(first, run)
 
     def warnings(self) -> list[str]:
         """Return what the policy for negative weights touches, which processes have no counterpart in another domain,

@@ -15,7 +15,6 @@ from hepda.images import sets
 from hepda.images.arrays import Images
 from hepda.images.results import ImageModelNumbers, gap_closed
 from hepda.images.training import SIDES
-from hepda.number_format import Cell, Quantity, Table
 from hepda.runtime.processes import Send
 
 Array = NDArray[Any]
@@ -134,63 +133,6 @@ def model_metrics(
         "gap_closed": gap_closed(numbers, config, model),
         "training": dict(training),
     }  # fmt: skip
-
-
-def accuracy_table(metrics: Mapping[str, Any]) -> Table:
-    """Return the table of accuracies, with published numbers for the same methods if there are any.
-
-    Each model has a row. A published number is in the row of the model with the same method; published numbers without
-    such a model have rows of their own.
-    """
-    published = metrics.get("published") or []
-    beside = {one["model"]: one for one in published if one["model"] is not None}
-    head = ["Model", "Knows", "Source", "Target", "Spread", "Lowest seed", "Gap closed [%]"]
-    rows = []
-    for name, entry in metrics["models"].items():
-        target, title = entry["accuracy"]["target"], str(entry["title"])
-        rows.append([
-            Cell(title, title),
-            Cell(", ".join(entry["knows"]) or "–", ", ".join(entry["knows"])),
-            *(Quantity.read(entry["accuracy"], side).cell(digits=4) for side in SIDES),
-            Quantity(target["spread"]).cell(digits=2),
-            Quantity(min(target["seeds"])).cell(digits=4),
-            Quantity(entry["gap_closed"]["value"]).scaled(100.0).cell(digits=3),
-            *(_published(beside.get(name)) if published else ()),
-        ])  # fmt: skip
-    for one in published:
-        if one["model"] is None:
-            rows.append([Cell(one["method"], one["method"]), *[Cell("", None)] * 6, *_published(one)])
-    counts = sorted({len(entry["accuracy"]["target"]["seeds"]) for entry in metrics["models"].values()})
-    note = (
-        f"Mean over {' or '.join(map(str, counts))} trainings, whole test sets; the interval has the spread of the "
-        "seeds and the size of the test set. A row that knows of random inversion was told something about the shift, "
-        "and stands beside the row that was not."
-    )
-    if not published:
-        return Table("Accuracy", head, rows, note)
-    note += " Published numbers are of other networks and schedules."
-    return Table("Accuracy beside published numbers", [*head, "Published", "By"], rows, note)
-
-
-def _published(one: Mapping[str, Any] | None) -> tuple[Cell, Cell]:
-    """Return a published accuracy and its authors as cells."""
-    if one is None:
-        return Cell("–"), Cell("–")
-    who = one["by"] if one["model"] is None else f"{one['method']}, {one['by']}"
-    return Quantity(one["accuracy"]).cell(digits=4), Cell(who, one["by"])
-
-
-def images_table(metrics: Mapping[str, Any]) -> Table:
-    """Return the table of the images for training and for testing."""
-    rows = [
-        [
-            Cell(side, side),
-            Cell(str(found["data"]), str(found["data"])),
-            *(Quantity.read(found, key).cell(digits=12) for key in ("train", "test", "classes")),
-        ]
-        for side, found in metrics["samples"].items()
-    ]
-    return Table("Images", ["Side", "Data set", "To train on", "To test on", "Classes"], rows)
 
 
 def score_columns(config: ImagesConfig, tests: Mapping[str, Images], scores: Mapping[str, Array]) -> dict[str, Any]:

@@ -194,8 +194,6 @@ class ClassOvertraining(Record):
     ks: Number | None = None
     p_value: Number | None = None
     p_value_is_upper_limit: bool = False
-    value: Number | None = None
-    null: Number | None = None
 
 
 class Overtraining(Record):

@@ -11,6 +11,7 @@ from pydantic import (
     ModelWrapValidatorHandler,
     PrivateAttr,
     SerializerFunctionWrapHandler,
+    ValidationError,
     model_serializer,
     model_validator,
 )
@@ -43,7 +44,12 @@ class Record(BaseModel):
             ValueError: a value has another type, or there is a key that such an entry does not have.
 
         """
-        return cls.model_validate(content)
+        try:
+            return cls.model_validate(content)
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = " › ".join(map(str, first["loc"]))
+            raise ValueError(f"{place}: {first['msg']}" if place else str(first["msg"])) from error
 
     def to_json(self) -> dict[str, Any]:
         """Return the content as it stands in the file."""

@@ -377,7 +377,10 @@ def console_table(fits: FitFile) -> NumberTable:
     rows = []
     for name, fitted in fits.models.items():
         at_one = [_at_one(closure[name].get(domain, ())) for domain in domains]
-        cells = [(fitted.expected.error, None), (fitted.expected.significance, None)]
+        cells: list[tuple[float | None, float | None]] = [
+            (fitted.expected.error, None),
+            (fitted.expected.significance, None),
+        ]
         cells += [(fitted.observed.mu, fitted.observed.error)]
         cells += [(None, None) if entry is None else (entry.bias, entry.error) for entry in at_one]
         rows.append([name, *(_cell(value, error) for value, error in cells)])

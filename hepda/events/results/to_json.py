@@ -21,6 +21,8 @@ from hepda.results.evaluation import (
     Significance,
     WorkingPoint,
 )
+from hepda.results.events import EventModel
+from hepda.runtime.run_directory import plain
 
 REWEIGHTINGS = ("reweight", "domain_reweight")
 REPRESENTATIONS = ("score", "embedding", "inputs")
@@ -234,7 +236,7 @@ def domain_auc_of(config: AnalysisConfig, numbers: Numbers, model: str, other: s
     return with_why(nothing | entry, reasons)
 
 
-def model_metrics(config: AnalysisConfig, numbers: Numbers, model: str, training: dict[str, Any]) -> dict[str, Any]:
+def model_metrics(config: AnalysisConfig, numbers: Numbers, model: str, training: dict[str, Any]) -> EventModel:
     """Return models.<model> of metrics.json."""
     own = numbers.models[model]
     pairs = {other: f"{numbers.source}:{other}" for other in (*own.bias, *numbers.untold)}
@@ -261,7 +263,7 @@ def model_metrics(config: AnalysisConfig, numbers: Numbers, model: str, training
         entry["probes"] = {
             pairs[o]: {name: probes_of(p) for name, p in found.items()} for o, found in own.probes.items()
         }
-    return entry | {
+    entry |= {
         "significance": significance_of(own),
         "working_points": {
             f"{efficiency:g}": {domain: working_of(*point) for domain, point in found.items()}
@@ -273,6 +275,7 @@ def model_metrics(config: AnalysisConfig, numbers: Numbers, model: str, training
         **{key: reweighting_of(training[key]) for key in REWEIGHTINGS if key in training},
         "training": {key: value for key, value in training.items() if key not in REWEIGHTINGS},
     }
+    return EventModel.from_json(plain(entry))
 
 
 def noise_of(found: TrainingNoise, source: str) -> dict[str, Any]:
