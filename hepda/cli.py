@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import traceback
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +17,15 @@ if TYPE_CHECKING:
     from hepda.runtime.console import Bars
     from hepda.runtime.resources import Resources
     from hepda.workflows.train import TrainOutcome
+
+
+class SchemaOf(StrEnum):
+    """A file that has a JSON schema."""
+
+    ANALYSIS = "analysis"
+    METRICS = "metrics"
+    FIT = "fit"
+
 
 SOME_FAILED = 3
 """Exit status of a scan that is finished and written although some of its trainings failed."""
@@ -281,14 +291,23 @@ def generate(
 
 
 @app.command()
-def schema() -> None:
-    """Print the JSON schema of the analysis file, with the methods and schedules of the core."""
+def schema(
+    of: Annotated[SchemaOf, typer.Option("--of", help="The file that is described.")] = SchemaOf.ANALYSIS,
+) -> None:
+    """Print the JSON schema of the analysis file, with the methods and schedules of the core, or that of a result."""
     import json
 
     from hepda.adversarial.listing import listing
     from hepda.config import json_schema
+    from hepda.kinds import metrics_types
+    from hepda.results.schema import fit_schema, metrics_schema
 
-    typer.echo(json.dumps(json_schema() | {"x-hepda": listing()}, indent=2))
+    content = {
+        SchemaOf.ANALYSIS: lambda: json_schema() | {"x-hepda": listing()},
+        SchemaOf.METRICS: lambda: metrics_schema(metrics_types()),
+        SchemaOf.FIT: fit_schema,
+    }
+    typer.echo(json.dumps(content[of](), indent=2))
 
 
 app.add_typer(data, name="data")

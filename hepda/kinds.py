@@ -213,3 +213,8 @@ def kind_class(name: str) -> type[Kind]:
     module, class_name = KINDS[name].split(":")
     found: type[Kind] = getattr(import_module(module), class_name)
     return found
+
+
+def metrics_types() -> list[type[RunMetrics]]:
+    """Return the type of metrics.json of every kind of data."""
+    return [kind_class(name).metrics_type for name in KINDS]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
@@ -378,6 +378,7 @@ class TrainingBias(Record):
 class EventMetrics(RunMetrics):
     """metrics.json of events."""
 
+    kind: Literal["events"] | None = None
     nominal: str | None = None
     """The nominal domain; None in a run that was written without it."""
     baseline: str | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 from pydantic import Field
 
@@ -67,6 +68,7 @@ class PublishedNumber(Record):
 class ImageMetrics(RunMetrics):
     """metrics.json of images."""
 
+    kind: Literal["images"] | None = None
     samples: Mapping[str, ImageSamples] = Field(default_factory=dict)
     protocol: Protocol | None = None
     models: Mapping[str, ImageModel] = Field(default_factory=dict)

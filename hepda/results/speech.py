@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 from pydantic import Field
 
@@ -55,6 +56,7 @@ class PairedDifference(Record):
 class SpeechMetrics(RunMetrics):
     """metrics.json of speech."""
 
+    kind: Literal["speech"] | None = None
     split: str | None = None
     quoted: list[str] = Field(default_factory=list)
     """The conditions in tables."""

@@ -137,9 +137,10 @@ def merged(runs: Runs) -> RunMetrics:
                 samples[name] = entry
             elif samples[name] != entry:
                 samples[f"{name}{BETWEEN}{run}"] = entry
-    whole: dict[str, Any] = {"name": " against ".join(contents), "models": models}
+    whole: dict[str, Any] = {"name": " against ".join(contents)}
     if samples:
         whole["samples"] = samples
+    whole["models"] = models
     if all("quoted" in content for content in contents.values()):  # conditions of speech
         whole["quoted"] = list(dict.fromkeys(key for content in contents.values() for key in content["quoted"]))
     for key in ("seed", "luminosity"):
