@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import traceback
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,6 +21,16 @@ if TYPE_CHECKING:
 
 _level = logging.INFO
 """The level of the records that the terminal shows; the callback of the options sets it for each command."""
+
+
+class SchemaOf(StrEnum):
+    """A file that has a JSON schema."""
+
+    ANALYSIS = "analysis"
+    METRICS = "metrics"
+    FIT = "fit"
+
+
 SOME_FAILED = 3
 """Exit status of a scan that is finished and written although some of its trainings failed."""
 
@@ -161,7 +172,7 @@ def fit(
     options = fits.FitOptions(toys, _names(models), output, plots, processes)
     with _bars() as bars:
         outcome = fits.fit(run, options, bars)
-    bars.table(fits.console_table(outcome.found))
+    bars.table(fits.console_table(outcome.fits))
     times = ", ".join(f"{stage} {seconds:.0f} s" for stage, seconds in outcome.seconds.items())
     typer.echo(f"{times}\nnumbers: {outcome.page}\nreport: {outcome.report}")
 
@@ -284,14 +295,23 @@ def generate(
 
 
 @app.command()
-def schema() -> None:
-    """Print the JSON schema of the analysis file, with the methods and schedules of the core."""
+def schema(
+    of: Annotated[SchemaOf, typer.Option("--of", help="The file that is described.")] = SchemaOf.ANALYSIS,
+) -> None:
+    """Print the JSON schema of the analysis file, with the methods and schedules of the core, or that of a result."""
     import json
 
     from hepda.adversarial.listing import listing
     from hepda.config import json_schema
+    from hepda.kinds import metrics_types
+    from hepda.results.schema import fit_schema, metrics_schema
 
-    typer.echo(json.dumps(json_schema() | {"x-hepda": listing()}, indent=2))
+    content = {
+        SchemaOf.ANALYSIS: lambda: json_schema() | {"x-hepda": listing()},
+        SchemaOf.METRICS: lambda: metrics_schema(metrics_types()),
+        SchemaOf.FIT: fit_schema,
+    }
+    typer.echo(json.dumps(content[of](), indent=2))
 
 
 app.add_typer(data, name="data")

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, TypeVar
 
 from hepda.errors import ConfigError
 from hepda.runtime.pool import Send
@@ -17,12 +17,17 @@ if TYPE_CHECKING:
 
     from hepda.config import AnyConfig
     from hepda.number_format import Table
+    from hepda.plotting.comparison import ComparisonPanel
     from hepda.report.page import NotDrawn, ReportFigure
+    from hepda.results.metrics import RunMetrics
     from hepda.runtime.jobs import TrainingJob, TrainingResult
     from hepda.runtime.resources import Resources
     from hepda.runtime.terminal import NumberTable
 
     Scores = Mapping[str, NDArray[Any]]
+
+Metrics = TypeVar("Metrics", bound="RunMetrics")
+"""The type of metrics.json of a kind of data."""
 
 Histories = Mapping[str, Sequence[Mapping[str, Sequence[float | None]]]]
 """Of each model, the history of each of its trainings."""
@@ -40,7 +45,7 @@ class RunContext:
     """What numbers and figures are made with, besides the data and the scores.
 
     run: the run directory, with the trained models; training: what metrics.json says of the training of each model;
-    histories, best_epochs: of every training of each model; processes: side by side.
+    histories, best_epochs: of every training of each model; processes: how many work in parallel.
     """
 
     run: Path
@@ -51,18 +56,44 @@ class RunContext:
     progress: Send = field(compare=False)
 
 
-class Kind(ABC):
-    """The data of one analysis: loaded, given to trainings, judged and drawn.
+@dataclass(frozen=True, slots=True)
+class FinishedRun(Generic[Metrics]):
+    """A finished run that is compared with others: folder, numbers, manifest.json, resolved config and kind of data."""
+
+    name: str
+    folder: Path
+    metrics: Metrics
+    manifest: Mapping[str, Any]
+    config: Mapping[str, Any]
+    kind: KindOf[Metrics]
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Several runs of one kind of data: tables by section of the report, and the panels of one figure, row by row.
+
+    title, caption: of the figure; with_luminosity: whether the figure states it.
+    """
+
+    tables: dict[str, list[Table]]
+    panels: Sequence[Sequence[ComparisonPanel]]
+    title: str = "All runs compared"
+    caption: str = "Every model in every run, with the intervals of the tables."
+    with_luminosity: bool = False
+
+
+class KindOf(ABC, Generic[Metrics]):
+    """The data of one analysis: loaded, given to trainings, evaluated and drawn.
 
     Scores are arrays by model; what a row of them is, the kind says.
     """
 
+    metrics_type: type[Metrics]
+    """The type of metrics.json."""
     heavy: ClassVar[tuple[str, ...]] = ()
     """Modules that the processes of a run need, imported once for all of them while the data are read."""
-    sections: ClassVar[Mapping[str, tuple[str, str]] | None] = None
-    """Sections of the report whose word and question differ from those for events."""
-    own_tables: ClassVar[bool] = False
-    """Whether runs are compared by `terminal` and `headline_metrics` (True), or by the domains of events."""
+    sections: ClassVar[Mapping[str, tuple[str, str]]] = {}
+    """Sections of the report whose word and question differ from those of the page."""
 
     @abstractmethod
     def check(self, progress: Send, *, every_file: bool = False) -> tuple[list[str], list[str]]:
@@ -112,11 +143,11 @@ class Kind(ABC):
         """Return the `files` of manifest.json: what was read."""
 
     @abstractmethod
-    def measure(self, scores: Scores, judging: RunContext) -> dict[str, Any]:
-        """metrics.json after its head: `samples`, `models` and whatever the kind adds."""
+    def measure(self, scores: Scores, context: RunContext) -> Metrics:
+        """Return all numbers of a run: metrics.json, which begins with `hepda.results.metrics.head`."""
 
     @abstractmethod
-    def draw(self, scores: Scores, judging: RunContext, folder: Path) -> list[ReportFigure | NotDrawn]:
+    def draw(self, scores: Scores, context: RunContext, folder: Path) -> list[ReportFigure | NotDrawn]:
         """Draw every figure into `folder`, PNG and PDF, after `measure`; returns them as the report takes them, and
         which could not be drawn.
         """
@@ -134,32 +165,56 @@ class Kind(ABC):
         return []
 
     @abstractmethod
-    def conclusions(self, metrics: Mapping[str, Any]) -> list[str]:
+    def conclusions(self, metrics: Metrics) -> list[str]:
         """Return what the numbers mean, a sentence each."""
 
     @abstractmethod
-    def tables(self, metrics: Mapping[str, Any]) -> dict[str, list[Table]]:
+    def tables(self, metrics: Metrics) -> dict[str, list[Table]]:
         """Return the tables of the report, by section."""
 
     @abstractmethod
-    def terminal(self, metrics: Mapping[str, Any]) -> NumberTable:
+    def terminal(self, metrics: Metrics) -> NumberTable:
         """Return the table that the terminal shows at the end of a run."""
 
-    def headline_metrics(self, metrics: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-        """Return the numbers by which runs are compared, if `own_tables`: under the name of a number, with its unit,
-        that of each model, as metrics.json has it (`value`, `low`, `high`).
-        """
-        return {}
+    @abstractmethod
+    def comparison(self, runs: Sequence[FinishedRun[Metrics]], merged: Metrics) -> Comparison:
+        """Return what several runs of this kind show together.
 
-    def headline_table(self, metrics: Mapping[str, Any]) -> Table:
-        """Return the table of these numbers with their intervals, if `own_tables`."""
-        raise NotImplementedError
+        Args:
+            runs: the runs.
+            merged: the models of all runs, each under its name and that of its run.
+
+        """
+
+    def file_differences(self, first: FinishedRun[Metrics], run: FinishedRun[Metrics]) -> list[str]:
+        """Return in which files a run differs from the first one, a sentence each; here part by part of `files`."""
+        files, others = (r.manifest["files"] for r in (first, run))
+        if not isinstance(files, dict) or not isinstance(others, dict):
+            raise TypeError("`files` are not those of this kind of data")
+        parts = [part for part, content in files.items() if others.get(part) != content]
+        return [f"{part.replace('_', ' ')}: read from other files." for part in parts]
+
+
+Kind: TypeAlias = KindOf[Any]
+"""Any kind of data."""
 
 
 def kind_of(config: AnyConfig) -> Kind:
     """Return the kind of data that an analysis file names, which has loaded nothing yet."""
     if config.kind not in KINDS:
         raise ConfigError(f"kind: {config.kind!r} cannot be trained; there are {', '.join(KINDS)}.")
-    module, name = KINDS[config.kind].split(":")
-    found: Kind = getattr(import_module(module), name)(config)
+    make: Any = kind_class(config.kind)
+    kind: Kind = make(config)
+    return kind
+
+
+def kind_class(name: str) -> type[Kind]:
+    """Return the class of a kind of data by its name in the registry."""
+    module, class_name = KINDS[name].split(":")
+    found: type[Kind] = getattr(import_module(module), class_name)
     return found
+
+
+def metrics_types() -> list[type[RunMetrics]]:
+    """Return the type of metrics.json of every kind of data."""
+    return [kind_class(name).metrics_type for name in KINDS]

@@ -81,6 +81,12 @@ class Quantity:
         """Half the width of the interval."""
         return None if self.low is None or self.high is None else 0.5 * (self.high - self.low)
 
+    def with_error(self, error: float | None) -> Quantity:
+        """Return the quantity with a symmetric interval; unchanged without a value or an error."""
+        if self.value is None or error is None:
+            return self
+        return replace(self, low=self.value - error, high=self.value + error)
+
     def scaled(self, factor: float) -> Quantity:
         """Return the quantity times a constant."""
         value, low, high = (None if x is None else factor * x for x in (self.value, self.low, self.high))

@@ -24,8 +24,8 @@ LIGHT = (
 WITH_ANALYSIS_FILE = ("hepda.config", "hepda.workflows", "hepda.kinds", "hepda.cli", "hepda.events.kind",
                       "hepda.events.steps", "hepda.events.check", "hepda.events.resolve")  # fmt: skip
 """Modules and packages that take the analysis file of events as a whole; below them, what is resolved from it."""
-ARRAYS = ("adversarial", "baselines", "evaluation", "plotting")
-"""Packages that take arrays and know nothing of hepda but its errors."""
+ARRAYS = ("adversarial", "baselines", "evaluation", "plotting", "results")
+"""Packages that take arrays and know nothing of hepda but its errors and the types of results."""
 
 
 def load_diagram():
@@ -142,9 +142,9 @@ def test_the_contracts_can_break(tmp_path):
 
 
 @pytest.mark.parametrize("package", ARRAYS)
-def test_a_package_of_arrays_imports_nothing_of_hepda_but_errors_and_formats(graph, package):
+def test_a_package_of_arrays_imports_nothing_of_hepda_but_errors_formats_and_results(graph, package):
     found = {module for module in imports_of(graph, f"hepda.{package}") if module.split(".")[0] == "hepda"}
-    assert found <= {"hepda.errors", "hepda.number_format"}
+    assert found <= {"hepda.errors", "hepda.number_format"} | graph.find_descendants("hepda.results")
 
 
 def test_the_core_knows_neither_files_nor_figures(graph):

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hepda.errors import DataError
-from hepda.evaluation.results import FloatArray
+from hepda.results.evaluation import FloatArray
 
 BoolArray = NDArray[np.bool_]
 Labels = NDArray[np.int8]

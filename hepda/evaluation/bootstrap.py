@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hepda.errors import DataError
-from hepda.evaluation.results import FloatArray, Interval
+from hepda.results.evaluation import FloatArray, Interval
 
 MOST_FAILED = 0.05
 """Largest share of replicas that may be undefined."""

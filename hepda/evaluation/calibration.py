@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 
 from hepda.errors import DataError
 from hepda.evaluation.arrays import bin_edges, bin_index, by_class, signal_mask, vector
-from hepda.evaluation.results import CalibrationCurve, FloatArray
+from hepda.results.evaluation import CalibrationCurve, FloatArray
 
 
 def calibration_curve(

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hepda.evaluation.arrays import bin_edges, bin_index, by_class, effective, sample, vector
-from hepda.evaluation.results import EfficiencyCurve, FloatArray, WorkingPoint
+from hepda.results.evaluation import EfficiencyCurve, FloatArray, WorkingPoint
 
 _ONE_SIGMA = 0.6827
 

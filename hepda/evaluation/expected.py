@@ -20,8 +20,8 @@ from hepda.errors import DataError
 from hepda.evaluation.arrays import bin_edges, by_class, histogram, sample
 from hepda.evaluation.bootstrap import poisson_counts
 from hepda.evaluation.differences.distances import merge_bins
-from hepda.evaluation.results import BinnedSignificance, FloatArray, Significance, SignificanceScan
 from hepda.evaluation.significance import asimov
+from hepda.results.evaluation import BinnedSignificance, FloatArray, Significance, SignificanceScan
 
 _GROUPS, _WAYS = 5, 10  # in a cross-fit: number of groups of events, and number of random divisions that are averaged
 _OTHER = "background of the other domain"

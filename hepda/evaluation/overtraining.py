@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 from hepda.evaluation.arrays import WeightedScores, bin_edges, histogram, sample
 from hepda.evaluation.differences import distances
 from hepda.evaluation.differences.permutation import permutation_tests
-from hepda.evaluation.results import FloatArray, OvertrainingTest
+from hepda.results.evaluation import FloatArray, OvertrainingTest
 
 
 def overtraining_test(

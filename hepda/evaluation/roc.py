@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 
 from hepda.evaluation.arrays import by_class, signal_mask, vector
 from hepda.evaluation.bootstrap import ScoreBins, check_bootstrap, interval, poisson_counts
-from hepda.evaluation.results import FloatArray, Interval, Roc, RocBand
+from hepda.results.evaluation import FloatArray, Interval, Roc, RocBand
 
 _GRID = tuple(np.round(np.linspace(0.01, 1.0, 100), 2).tolist())
 

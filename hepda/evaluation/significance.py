@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hepda.evaluation.results import FloatArray
+from hepda.results.evaluation import FloatArray
 
 _SMALL = 0.05  # below it differences cancel, and series are used
 

@@ -14,7 +14,10 @@ from numpy.typing import NDArray
 
 from hepda.config import AnalysisConfig
 from hepda.errors import ConfigError, DataError, HepdaError
-from hepda.kinds import Kind, RunContext
+from hepda.kinds import Comparison, FinishedRun, KindOf, RunContext
+from hepda.results.events import EventMetrics
+from hepda.results.metrics import head
+from hepda.runtime import run_directory
 from hepda.runtime.pool import Send
 from hepda.runtime.resources import Resources
 
@@ -33,9 +36,10 @@ _BLOCK = 4_000_000
 """Events that are looked at together where all are."""
 
 
-class EventsKind(Kind):
+class EventsKind(KindOf[EventMetrics]):
     """An analysis of events; `table` if it is read already."""
 
+    metrics_type = EventMetrics
     heavy = (
         "torch", "sklearn.ensemble", "hepda.events.steps", "hepda.adversarial", "hepda.baselines.bdt",
         "hepda.evaluation.differences.probe_models",
@@ -154,7 +158,7 @@ class EventsKind(Kind):
         """Every file read: entries, sums of weights, what was lost and why."""
         return self.loaded.manifest()
 
-    def measure(self, scores: Mapping[str, Array], judging: RunContext) -> dict[str, Any]:
+    def measure(self, scores: Mapping[str, Array], context: RunContext) -> EventMetrics:
         """Numbers of samples, models and of the run as a whole."""
         from hepda.events import steps
         from hepda.events.resolve import evaluation_spec
@@ -162,22 +166,24 @@ class EventsKind(Kind):
         from hepda.events.results.per_run import run_metrics
         from hepda.events.training.scoring import rescore
 
-        spec, models = evaluation_spec(self.config), judging.run / "models"
-        table, own = self._thinned(scores, judging.run)
-        evaluated = EvaluationInput(spec, table, own, rescore=partial(rescore, spec.models, models))
-        numbers = steps.numbers_of(evaluated, models, judging.processes, judging.progress)
+        spec, models = evaluation_spec(self.config), context.run / "models"
+        table, evaluated_scores = self._thinned(scores, context.run)
+        evaluated = EvaluationInput(spec, table, evaluated_scores, rescore=partial(rescore, spec.models, models))
+        numbers = steps.numbers_of(evaluated, models, context.processes, context.progress)
         self._evaluated, self._numbers = evaluated, numbers
         shares = {f"{domain}:{name}": share for (domain, name), share in self._shares.items()}
-        return {
+        content = {
+            **head(self.config),
             "luminosity": self.config.luminosity,
             "nominal": numbers.source,
             "baseline": numbers.baseline,
             **({"judged": shares} if shares else {}),
             "samples": steps.samples_metrics(self.config, self.loaded),
             **steps.processes_metrics(spec.domains),
-            "models": steps.models_metrics(spec, numbers, judging.training),
-            **run_metrics(spec, numbers, judging.histories),
+            "models": steps.models_metrics(spec, numbers, context.training),
+            **run_metrics(spec, numbers, context.histories),
         }
+        return EventMetrics.from_json(run_directory.plain(content))
 
     def _thinned(self, scores: Mapping[str, Array], run: Path) -> tuple[FeatureTable, Mapping[str, Array]]:
         """Return the evaluated events and their scores: all, or a part, kept in `run` as long as it is needed."""
@@ -190,7 +196,7 @@ class EventsKind(Kind):
         self._folder = TemporaryDirectory(prefix="judged-", dir=run / ".work")
         return thinning.thinned(self.table, scores, self._shares, Path(self._folder.name) / "table")
 
-    def draw(self, scores: Mapping[str, Array], judging: RunContext, folder: Path) -> list[ReportFigure | NotDrawn]:
+    def draw(self, scores: Mapping[str, Array], context: RunContext, folder: Path) -> list[ReportFigure | NotDrawn]:
         """Every figure of the numbers that `measure` found."""
         from hepda.events import steps
         from hepda.events.resolve import appearance
@@ -204,10 +210,10 @@ class EventsKind(Kind):
             self._evaluated.table,
             self._evaluated.scores,
             self._numbers,
-            judging.histories,
-            judging.best_epochs,
+            context.histories,
+            context.best_epochs,
         )
-        drawn = steps.draw(data, folder, judging.processes, judging.progress)
+        drawn = steps.draw(data, folder, context.processes, context.progress)
         self._evaluated = None
         if self._folder is not None:
             self._folder.cleanup()
@@ -215,23 +221,35 @@ class EventsKind(Kind):
                 Path(self._folder.name).parent.rmdir()
         return drawn
 
-    def conclusions(self, metrics: Mapping[str, Any]) -> list[str]:
+    def conclusions(self, metrics: EventMetrics) -> list[str]:
         """Return what the metrics say of adaptation."""
         from hepda.events.results.tables import conclude
 
         return conclude(metrics)
 
-    def tables(self, metrics: Mapping[str, Any]) -> dict[str, list[Table]]:
+    def tables(self, metrics: EventMetrics) -> dict[str, list[Table]]:
         """Return every table of samples, separation, domains, significance, diagnostics and trainings."""
         from hepda.events.results.tables.sections import section_tables
 
         return section_tables(metrics)
 
-    def terminal(self, metrics: Mapping[str, Any]) -> NumberTable:
+    def terminal(self, metrics: EventMetrics) -> NumberTable:
         """Return AUC by domain, efficiency shifts and significance of each model."""
         from hepda.events.results.tables.sections import terminal_table
 
         return terminal_table(metrics)
+
+    def comparison(self, runs: Sequence[FinishedRun[EventMetrics]], merged: EventMetrics) -> Comparison:
+        """Return every table, with the events that each run read, and panels of AUC, KS and shifts."""
+        from hepda.events.results.comparison import comparison
+
+        return comparison(runs, merged)
+
+    def file_differences(self, first: FinishedRun[EventMetrics], run: FinishedRun[EventMetrics]) -> list[str]:
+        """Return by sample which files differ, in name, content or selected events."""
+        from hepda.events.results.comparison import file_differences
+
+        return file_differences(first, run)
 
     def warnings(self) -> list[str]:
         """Return what the policy for negative weights touches, which processes have no counterpart in another domain,

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 from hepda.config.images import ImagesConfig
 from hepda.errors import ConfigError
-from hepda.kinds import Kind, RunContext
+from hepda.kinds import Comparison, FinishedRun, KindOf, RunContext
+from hepda.results.images import ImageMetrics
+from hepda.results.metrics import head
 from hepda.runtime import run_directory
 from hepda.runtime.pool import Send
 from hepda.runtime.resources import Resources
@@ -28,12 +30,12 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 
 
-class ImagesKind(Kind):
+class ImagesKind(KindOf[ImageMetrics]):
     """An analysis of images. Scores: [trainings, n_source + n_target, 2], class and probability of test images."""
 
+    metrics_type = ImageMetrics
     heavy = ("torch", "hepda.adversarial", "hepda.images.training", "hepda.images.figures")
-    own_tables = True
-    sections: ClassVar[Mapping[str, tuple[str, str]] | None] = {
+    sections: ClassVar[Mapping[str, tuple[str, str]]] = {
         "samples": ("Images", "What was trained on what"),
         "inputs": ("Pictures", "What do the domains look like?"),
         "separation": ("Accuracy", "How well are the classes separated?"),
@@ -113,21 +115,23 @@ class ImagesKind(Kind):
         """Return what was read or drawn, by part."""
         return {name: list(images.about) for name, images in self.loaded.parts.items()}
 
-    def measure(self, scores: Mapping[str, Array], judging: RunContext) -> dict[str, Any]:
+    def measure(self, scores: Mapping[str, Array], context: RunContext) -> ImageMetrics:
         """Return the accuracies of every model, and how they were obtained."""
         from hepda.images import results as evaluation
         from hepda.images import steps
 
         self._numbers = evaluation.numbers_of(scores, self.loaded.tests)
         config = self.config
-        return {
+        content = {
+            **head(config),
             "samples": steps.samples_metrics(config, self.loaded),
             "protocol": steps.protocol(config),
-            "models": {m: steps.model_metrics(config, self._numbers, m, judging.training[m]) for m in config.models},
+            "models": {m: steps.model_metrics(config, self._numbers, m, context.training[m]) for m in config.models},
             "published": [number.model_dump() for number in config.evaluation.published],
         }
+        return ImageMetrics.from_json(run_directory.plain(content))
 
-    def draw(self, scores: Mapping[str, Array], judging: RunContext, folder: Path) -> list[ReportFigure | NotDrawn]:
+    def draw(self, scores: Mapping[str, Array], context: RunContext, folder: Path) -> list[ReportFigure | NotDrawn]:
         """Draw every figure."""
         from hepda.images import figures
         from hepda.report.page import save_drawings
@@ -135,51 +139,60 @@ class ImagesKind(Kind):
         found = self.loaded
         first = {side: images.take(np.arange(min(len(images), figures.SHOWN))) for side, images in found.trains.items()}
         scene = figures.ImageFigureData(
-            self.config, judging.run, first, found.tests, self._numbers, judging.histories, judging.best_epochs
+            self.config, context.run, first, found.tests, self._numbers, context.histories, context.best_epochs
         )
-        return save_drawings(figures.drawings, scene, folder, judging.processes, judging.progress)
+        return save_drawings(figures.drawings, scene, folder, context.processes, context.progress)
 
     def warnings(self) -> list[str]:
         """Return the reasons why these numbers cannot be compared with published ones."""
         return self.loaded.remarks()
 
-    def conclusions(self, metrics: Mapping[str, Any]) -> list[str]:
+    def conclusions(self, metrics: ImageMetrics) -> list[str]:
         """Return the best adapted model against source only and the ceiling."""
-        accuracies = {name: entry["accuracy"]["target"]["value"] for name, entry in metrics["models"].items()}
-        adapted = {name: value for name, value in accuracies.items() if self.config.models[name].domain is not None}
-        lines = [
-            f"{metrics['models'][name]['title']}: {accuracies[name]:.4f} on the target."
-            for name, model in self.config.models.items()
-            if model.domain is None
+        models = metrics.models
+        accuracy = {name: model.accuracy["target"].value or 0.0 for name, model in models.items()}
+        adapted = [name for name in models if self.config.models[name].domain is not None]
+        sentences = [
+            f"{models[name].title}: {accuracy[name]:.4f} on the target."
+            for name, section in self.config.models.items()
+            if section.domain is None
         ]
         if adapted:
-            best = max(adapted, key=lambda name: adapted[name])
-            lines.append(f"Best adapted model: {metrics['models'][best]['title']}, {adapted[best]:.4f} on the target.")
-        protocol = metrics["protocol"]
-        return ["\n".join([*lines, f"Weights of the {protocol['epoch']}; target labels {protocol['target_labels']}."])]
+            best = max(adapted, key=lambda name: accuracy[name])
+            sentences.append(f"Best adapted model: {models[best].title}, {accuracy[best]:.4f} on the target.")
+        if metrics.protocol is not None:
+            protocol = metrics.protocol
+            sentences.append(f"Weights of the {protocol.epoch}; target labels {protocol.target_labels}.")
+        return ["\n".join(sentences)]
 
-    def tables(self, metrics: Mapping[str, Any]) -> dict[str, list[Table]]:
-        """Return the tables of accuracies (with published ones), of the images and of the trainings."""
-        from hepda.images import steps
-        from hepda.report.reading import training_table
+    def tables(self, metrics: ImageMetrics) -> dict[str, list[Table]]:
+        """Return accuracies beside published ones, and what the images are."""
+        from hepda.images import tables
+        from hepda.report.training import training_table
 
         return {
-            "summary": [steps.accuracy_table(metrics)],
-            "samples": [steps.images_table(metrics)],
+            "summary": [tables.accuracy_table(metrics)],
+            "samples": [tables.images_table(metrics)],
             "training": [training_table(metrics)],
         }
 
-    def terminal(self, metrics: Mapping[str, Any]) -> NumberTable:
+    def terminal(self, metrics: ImageMetrics) -> NumberTable:
         """Return the accuracies."""
-        return number_table(metrics, self.headline_table(metrics))
+        from hepda.images import tables
 
-    def headline_table(self, metrics: Mapping[str, Any]) -> Table:
-        """Return the table of accuracies with their intervals."""
-        from hepda.images import steps
+        return number_table(metrics.name, tables.accuracy_table(metrics))
 
-        return steps.accuracy_table(metrics)
+    def comparison(self, runs: Sequence[FinishedRun[ImageMetrics]], merged: ImageMetrics) -> Comparison:
+        """Return accuracies and trainings, and a panel of the accuracy on each side."""
+        from hepda.images import tables
+        from hepda.images.training import SIDES
+        from hepda.plotting.comparison import ComparisonPanel, Measurement
+        from hepda.report.training import training_table
 
-    def headline_metrics(self, metrics: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-        """Return the accuracies on each side."""
-        models, sides = metrics["models"].items(), ("source", "target")
-        return {f"Accuracy, {side}": {m: entry["accuracy"][side] for m, entry in models} for side in sides}
+        panels = []
+        for side in SIDES:
+            entries = {(name, run.name): m.accuracy[side] for run in runs for name, m in run.metrics.models.items()}
+            values = {place: Measurement(e.value, e.low, e.high) for place, e in entries.items() if e.value is not None}
+            panels.append(ComparisonPanel(f"Accuracy, {side}", values))
+        shown = {"summary": [tables.accuracy_table(merged)], "training": [training_table(merged)]}
+        return Comparison(shown, [panels])

@@ -15,7 +15,6 @@ from hepda.images import sets
 from hepda.images.arrays import Images
 from hepda.images.results import ImageModelNumbers, gap_closed
 from hepda.images.training import SIDES
-from hepda.number_format import Cell, Quantity, Table
 from hepda.runtime.pool import Send
 
 Array = NDArray[Any]
@@ -134,63 +133,6 @@ def model_metrics(
         "gap_closed": gap_closed(numbers, config, model),
         "training": dict(training),
     }  # fmt: skip
-
-
-def accuracy_table(metrics: Mapping[str, Any]) -> Table:
-    """Return the table of accuracies, with published numbers for the same methods if there are any.
-
-    Each model has a row. A published number is in the row of the model with the same method; published numbers without
-    such a model have separate rows.
-    """
-    published = metrics.get("published") or []
-    published_for = {number["model"]: number for number in published if number["model"] is not None}
-    head = ["Model", "Knows", "Source", "Target", "Spread", "Lowest seed", "Gap closed [%]"]
-    rows = []
-    for name, entry in metrics["models"].items():
-        target, title = entry["accuracy"]["target"], str(entry["title"])
-        rows.append([
-            Cell(title, title),
-            Cell(", ".join(entry["knows"]) or "–", ", ".join(entry["knows"])),
-            *(Quantity.read(entry["accuracy"], side).cell(digits=4) for side in SIDES),
-            Quantity(target["spread"]).cell(digits=2),
-            Quantity(min(target["seeds"])).cell(digits=4),
-            Quantity(entry["gap_closed"]["value"]).scaled(100.0).cell(digits=3),
-            *(_published(published_for.get(name)) if published else ()),
-        ])  # fmt: skip
-    for number in published:
-        if number["model"] is None:
-            rows.append([Cell(number["method"], number["method"]), *[Cell("", None)] * 6, *_published(number)])
-    counts = sorted({len(entry["accuracy"]["target"]["seeds"]) for entry in metrics["models"].values()})
-    note = (
-        f"Mean over {' or '.join(map(str, counts))} trainings, whole test sets; the interval has the spread of the "
-        "seeds and the size of the test set. A model that knows of random inversion uses information about the shift; "
-        "compare it with the same model without this information."
-    )
-    if not published:
-        return Table("Accuracy", head, rows, note)
-    note += " Published numbers are of other networks and schedules."
-    return Table("Accuracy and published numbers", [*head, "Published", "By"], rows, note)
-
-
-def _published(number: Mapping[str, Any] | None) -> tuple[Cell, Cell]:
-    """Return a published accuracy and its authors as cells."""
-    if number is None:
-        return Cell("–"), Cell("–")
-    source = number["by"] if number["model"] is None else f"{number['method']}, {number['by']}"
-    return Quantity(number["accuracy"]).cell(digits=4), Cell(source, number["by"])
-
-
-def images_table(metrics: Mapping[str, Any]) -> Table:
-    """Return the table of the images for training and for testing."""
-    rows = [
-        [
-            Cell(side, side),
-            Cell(str(sample["data"]), str(sample["data"])),
-            *(Quantity.read(sample, key).cell(digits=12) for key in ("train", "test", "classes")),
-        ]
-        for side, sample in metrics["samples"].items()
-    ]
-    return Table("Images", ["Side", "Data set", "To train on", "To test on", "Classes"], rows)
 
 
 def score_columns(config: ImagesConfig, tests: Mapping[str, Images], scores: Mapping[str, Array]) -> dict[str, Any]:

@@ -27,8 +27,8 @@ from hepda.plotting.base.style import (
     sample_colours,
     styled,
 )
-from hepda.plotting.numbers import FitResultLike, ImpactLike, ParameterLike
 from hepda.plotting.scores.closure import closure_bias_figure
+from hepda.results.fits import FitResult, Impact, Parameter
 
 __all__ = ["closure_bias_figure", "correlation_figure", "impacts_figure", "postfit_figure", "pulls_figure"]
 
@@ -39,7 +39,7 @@ _LINE = 0.165  # inches: the height of a row of names
 
 @styled
 def postfit_figure(
-    result: FitResultLike,
+    result: FitResult,
     *,
     model: str,
     labels: Mapping[str, str] | None = None,
@@ -102,7 +102,7 @@ def postfit_figure(
 
 @styled
 def pulls_figure(
-    parameters: Sequence[ParameterLike],
+    parameters: Sequence[Parameter],
     *,
     labels: Mapping[str, str] | None = None,
     most: int = 40,
@@ -138,7 +138,7 @@ def pulls_figure(
 
 @styled
 def impacts_figure(
-    impacts: Sequence[ImpactLike],
+    impacts: Sequence[Impact],
     *,
     mu: float,
     error: float,
@@ -194,7 +194,7 @@ def impacts_figure(
 
 @styled
 def correlation_figure(
-    result: FitResultLike, *, labels: Mapping[str, str] | None = None, most: int = 15, label: Label | None = None
+    result: FitResult, *, labels: Mapping[str, str] | None = None, most: int = 15, label: Label | None = None
 ) -> Figure:
     """Draw the correlations after the fit of mu, the systematics, and the largest among the simulation's statistics.
 
@@ -237,7 +237,7 @@ def correlation_figure(
 
 
 def _draw_fitted(
-    main: Axes, result: FitResultLike, total: Histogram, labels: Mapping[str, str], colours: Mapping[str, str]
+    main: Axes, result: FitResult, total: Histogram, labels: Mapping[str, str], colours: Mapping[str, str]
 ) -> None:
     """Draw the stack, the smallest background lowest and signal on top; a negative sample cannot be part of it."""
     palette = sample_colours(list(result.samples), result.signal) | dict(colours)
@@ -249,7 +249,7 @@ def _draw_fitted(
         draw_stack(main, parts, [labels.get(name, name) for name in names], [palette[n] for n in names], "Fit unc.")
 
 
-def _fit_note(result: FitResultLike) -> str:
+def _fit_note(result: FitResult) -> str:
     note = rf"$\hat{{\mu}}$ = {result.mu:.2f} ± {result.error or 0.0:.2f}"
     if result.p_value is None:
         return note

@@ -22,7 +22,7 @@ from hepda.plotting.base.style import (
     legend_above,
     styled,
 )
-from hepda.plotting.numbers import Floats
+from hepda.results.evaluation import FloatArray
 
 LN2 = float(np.log(2.0))
 
@@ -57,7 +57,7 @@ def training_figure(
 
     """
     levels = levels or {}
-    filled: dict[str, dict[str, list[Floats]]] = {}
+    filled: dict[str, dict[str, list[FloatArray]]] = {}
     for name, series in panels.items():
         for key, folds in series.items():
             known = [values for values in map(_array, folds) if np.isfinite(values).any()]
@@ -117,7 +117,7 @@ def _head_levels(title: str, chance: Epochs) -> Levels:
 def _panel(
     axes: Axes,
     name: str,
-    series: Mapping[str, Sequence[Floats]],
+    series: Mapping[str, Sequence[FloatArray]],
     level: tuple[float, str] | None,
     best: Sequence[int],
 ) -> None:
@@ -191,5 +191,5 @@ def _grid(count: int) -> tuple[Figure, list[Axes]]:
     return drawn, axes
 
 
-def _array(values: Sequence[float | None]) -> Floats:
+def _array(values: Sequence[float | None]) -> FloatArray:
     return np.array([np.nan if v is None else v for v in values], dtype=np.float64)

@@ -21,7 +21,7 @@ import jinja2
 from hepda.errors import HepdaError, MissingExtraError, ProcessError, StorageError
 from hepda.number_format import Table
 from hepda.plotting.base.files import write_atomically
-from hepda.report.reading import nulls
+from hepda.report.nulls import nulls
 from hepda.runtime.pool import Send, open_pool
 
 if TYPE_CHECKING:
@@ -197,32 +197,38 @@ class _Picture:
         return self.width > WIDE
 
 
-def write_report(
-    path: str | Path,
-    metrics: Mapping[str, Any],
-    figures: Iterable[tuple[str, str, str, Path | str | bytes]] = (),
-    *,
-    tables: Mapping[str, Sequence[Table]] | None = None,
-    config_text: str = "",
-    manifest: Mapping[str, Any] | None = None,
-    conclusions: Sequence[str] = (),
-    warnings: Sequence[str] = (),
-    notes: Sequence[str] = (),
-    sections: Mapping[str, tuple[str, str]] | None = None,
-) -> Path:
-    """Write the report of a run to `path` (complete or not at all) and return it.
+@dataclass(frozen=True, slots=True)
+class ReportPage:
+    """The content of a report.
 
-    Args:
-        path: where the page goes.
-        metrics: as in metrics.json; models may lack entries.
+    Attributes:
+        numbers: what metrics.json has; its nulls are listed, and all of it is shown folded.
         figures: (section, title, caption, PNG path or bytes), sections as in SECTIONS, shown in the order given.
         tables: the tables of each section; those without any value are not shown.
-        config_text: the resolved analysis file, shown folded, as the manifest is.
-        manifest: what manifest.json says of the run.
         conclusions: what the numbers mean, a sentence each.
         warnings: at the top of the page (warnings of the training, the policy for negative weights and its share).
+        diagnostics: warnings that follow from the numbers, in their own section.
         notes: what is hidden on purpose, such as blinded data.
         sections: words and questions that replace those of SECTIONS.
+        config_text: the resolved analysis file, shown folded, as the manifest is.
+        manifest: what manifest.json says of the run.
+
+    """
+
+    numbers: Mapping[str, Any]
+    figures: Iterable[tuple[str, str, str, Path | str | bytes]] = ()
+    tables: Mapping[str, Sequence[Table]] = field(default_factory=dict)
+    conclusions: Sequence[str] = ()
+    warnings: Sequence[str] = ()
+    diagnostics: Sequence[str] = ()
+    notes: Sequence[str] = ()
+    sections: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    config_text: str = ""
+    manifest: Mapping[str, Any] = field(default_factory=dict)
+
+
+def write_report(path: str | Path, content: ReportPage) -> Path:
+    """Write the report of a run to `path` (complete or not at all) and return it.
 
     Raises:
         ValueError: a section is unknown, or an image is no PNG.
@@ -230,7 +236,7 @@ def write_report(
 
     """
     path = Path(path)
-    pictures = _by_section(figures)
+    pictures = _by_section(content.figures)
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("hepda.report"),
         autoescape=True,
@@ -239,21 +245,21 @@ def write_report(
         lstrip_blocks=True,
     )
     page = environment.get_template("report.html").render(
-        name=str(metrics.get("name") or "run"),
-        facts=_facts(metrics, manifest or {}),
-        sections=SECTIONS | dict(sections or {}),
+        name=str(content.numbers.get("name") or "run"),
+        facts=_facts(content.numbers, content.manifest),
+        sections=SECTIONS | dict(content.sections),
         pictures=pictures,
-        tables={key: [t.filled for t in found if t.tells] for key, found in (tables or {}).items()},
+        tables={key: [table.filled for table in tables if table.tells] for key, tables in content.tables.items()},
         many=MANY,
         first=FIRST,
-        conclusions=conclusions,
-        warnings=warnings,
-        notes=notes,
-        cautions=(metrics.get("guards") or {}).get("warnings") or [],
-        nulls=nulls(metrics),
-        config_text=config_text,
-        metrics_text=_json(metrics),
-        manifest_text=_json(manifest) if manifest else "",
+        conclusions=content.conclusions,
+        warnings=content.warnings,
+        notes=content.notes,
+        cautions=content.diagnostics,
+        nulls=nulls(content.numbers),
+        config_text=content.config_text,
+        metrics_text=_json(content.numbers),
+        manifest_text=_json(content.manifest) if content.manifest else "",
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, page.encode())
@@ -278,12 +284,12 @@ def _picture(title: str, caption: str, image: Path | str | bytes) -> _Picture:
     return _Picture(title, caption, base64.b64encode(content).decode("ascii"), width, height)
 
 
-def _facts(metrics: Mapping[str, Any], manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _facts(numbers: Mapping[str, Any], manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return the line under the title: luminosity, seed, version, commit, as far as they are known."""
     versions = manifest.get("versions")
     facts = [
-        ("Luminosity", f"{metrics['luminosity']:g} fb⁻¹" if metrics.get("luminosity") is not None else None),
-        ("Seed", metrics.get("seed")),
+        ("Luminosity", f"{numbers['luminosity']:g} fb⁻¹" if numbers.get("luminosity") is not None else None),
+        ("Seed", numbers.get("seed")),
         ("hepda", versions.get("hepda") if isinstance(versions, Mapping) else None),
         ("Commit", manifest.get("git_commit") or manifest.get("commit")),
         ("Written", manifest.get("time") or manifest.get("date")),

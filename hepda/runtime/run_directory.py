@@ -54,6 +54,8 @@ def plain(value: Any) -> Any:
     """Return a value in types of JSON: numpy numbers become Python's; a NaN is an error, a missing number is None."""
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
+    if hasattr(value, "to_json"):
+        return value.to_json()
     if isinstance(value, (list, tuple)):
         return [plain(item) for item in value]
     if isinstance(value, np.generic):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import codecs
 import sys
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from rich import box
 from rich.cells import cell_len
@@ -97,10 +97,10 @@ def _widths(part: Sequence[_Column], width: int) -> list[int]:
     return widths
 
 
-def number_table(metrics: Mapping[str, Any], table: ReportTable) -> NumberTable:
-    """Return a table of the report as the terminal shows it, under the name of the run."""
+def number_table(name: str | None, table: ReportTable) -> NumberTable:
+    """Return a table of the report as the terminal shows it, under the name of a run."""
     rows = [[cell.text for cell in row] for row in table.rows]
-    return NumberTable(table.head, rows, str(metrics.get("name") or ""), f"{table.title}. {table.note}")
+    return NumberTable(table.head, rows, name or "", f"{table.title}. {table.note}")
 
 
 # --- terminals and logs without UTF-8 -----------------------------------------------------------------------------

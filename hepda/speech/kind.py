@@ -12,7 +12,10 @@ from numpy.typing import NDArray
 
 from hepda.config import SpeechConfig
 from hepda.errors import ConfigError, DataError, SourceError
-from hepda.kinds import Kind, RunContext
+from hepda.kinds import Comparison, FinishedRun, KindOf, RunContext
+from hepda.results.metrics import head
+from hepda.results.record import quantity_of
+from hepda.results.speech import SpeechMetrics
 from hepda.runtime import run_directory
 from hepda.runtime.pool import Send
 from hepda.runtime.resources import Resources
@@ -31,9 +34,10 @@ Array = NDArray[Any]
 _COLUMNS = ("wrong", "hits", "word")
 
 
-class SpeechKind(Kind):
+class SpeechKind(KindOf[SpeechMetrics]):
     """An analysis of speech. A score is [members, rows, 3]: a row is a test utterance under a condition."""
 
+    metrics_type = SpeechMetrics
     heavy = (
         "torch", "hepda.adversarial", "hepda.speech.training.jobs", "hepda.speech.results.figures", "jiwer",
         "sklearn.neural_network",
@@ -46,13 +50,11 @@ class SpeechKind(Kind):
         "adaptation": ("Adaptation", "What did the domain head change?"),
     }
 
-    own_tables = True
-
     def __init__(self, config: SpeechConfig) -> None:
         self.config = config
         self._material: Material | None = None
         self._aligners: dict[int, Aligner] = {}
-        self._numbers: dict[str, dict[str, Any]] = {}
+        self._metrics: SpeechMetrics | None = None
 
     @property
     def material(self) -> Material:
@@ -207,20 +209,20 @@ class SpeechKind(Kind):
         noises = tuple(tuple(about[f"{model}-fold0-member{member}"]["noises"]) for member in range(self.config.seeds))
         return TrainingLog(noises, tuple(about.values()))
 
-    def measure(self, scores: Mapping[str, Array], judging: RunContext) -> dict[str, Any]:
+    def measure(self, scores: Mapping[str, Array], context: RunContext) -> SpeechMetrics:
         """Return word error rates, frame accuracies, probes and paired differences."""
         from hepda.speech.results.numbers import comparison, key_of, model_numbers, quoted
 
         table, models = self.table(), {}
         for model, score in scores.items():
-            numbers = model_numbers(self.config, self.material, table, score, self.training_log(model, judging.run))
+            numbers = model_numbers(self.config, self.material, table, score, self.training_log(model, context.run))
             models[model] = {
-                "title": self.config.models[model].title or model, **numbers, "training": judging.training[model],
+                "title": self.config.models[model].title or model, **numbers, "training": context.training[model],
             }  # fmt: skip
-        self._numbers = models
         reversing = [m for m, s in self.config.models.items() if s.domain and (s.domain.alpha or 0.0) > 0.0]
         chosen = min(reversing, key=lambda m: models[m]["validation"]["value"]) if len(reversing) > 1 else None
-        return {
+        content = {
+            **head(self.config),
             "split": self.config.split.by,
             "quoted": [key_of(name, snr) for name, snr in quoted(self.config, table)],
             "baseline": self.config.baseline,
@@ -228,48 +230,53 @@ class SpeechKind(Kind):
             "models": models,
             "comparison": comparison(self.config, {m: numbers["seeds"] for m, numbers in models.items()}),
         }
+        self._metrics = SpeechMetrics.from_json(run_directory.plain(content))
+        return self._metrics
 
-    def draw(self, scores: Mapping[str, Array], judging: RunContext, folder: Path) -> list[ReportFigure | NotDrawn]:
+    def draw(self, scores: Mapping[str, Array], context: RunContext, folder: Path) -> list[ReportFigure | NotDrawn]:
         """Draw every figure, as PNG and PDF."""
         from hepda.report.page import save_drawings
         from hepda.speech.results.figures import SpeechFigureData, drawings
 
+        if self._metrics is None:
+            raise RuntimeError("figures are drawn of numbers: call measure first")
         scene = SpeechFigureData(
-            self.config, self.material, self.aligner(0), self.table(), scores, self._numbers, judging.histories
+            self.config, self.material, self.aligner(0), self.table(), scores, self._metrics.models, context.histories
         )
-        return save_drawings(drawings, scene, folder, judging.processes, judging.progress)
+        return save_drawings(drawings, scene, folder, context.processes, context.progress)
 
-    def conclusions(self, metrics: Mapping[str, Any]) -> list[str]:
+    def conclusions(self, metrics: SpeechMetrics) -> list[str]:
         """Say which models make fewer word errors than the baseline, and which cannot be distinguished from it."""
         from hepda.speech.results.tables import conclusions
 
         return conclusions(metrics)
 
-    def tables(self, metrics: Mapping[str, Any]) -> dict[str, list[PageTable]]:
+    def tables(self, metrics: SpeechMetrics) -> dict[str, list[PageTable]]:
         """Return the tables of errors, differences, probes and speakers."""
-        from hepda.report.reading import training_table
+        from hepda.report.training import training_table
         from hepda.speech.results.tables import tables
 
         by_section = tables(metrics)
         return by_section | {"training": [training_table(metrics), *by_section.get("training", [])]}
 
-    def terminal(self, metrics: Mapping[str, Any]) -> NumberTable:
+    def terminal(self, metrics: SpeechMetrics) -> NumberTable:
         """Return the word error rates."""
-        return number_table(metrics, self.headline_table(metrics))
-
-    def headline_table(self, metrics: Mapping[str, Any]) -> PageTable:
-        """Return the table of word error rates with their intervals."""
         from hepda.speech.results.tables import errors_table
 
-        return errors_table(metrics)
+        return number_table(metrics.name, errors_table(metrics))
 
-    def headline_metrics(self, metrics: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-        """Return the word error rates at the quoted conditions."""
-        from hepda.speech.results.tables import in_sentence
+    def comparison(self, runs: Sequence[FinishedRun[SpeechMetrics]], merged: SpeechMetrics) -> Comparison:
+        """Return word error rates and trainings, and a panel of the rates at each quoted condition."""
+        from hepda.plotting.comparison import ComparisonPanel, Measurement
+        from hepda.report.training import training_table
+        from hepda.speech.results.tables import errors_table, in_sentence
 
-        def rate(entry: Mapping[str, Any], key: str) -> dict[str, float | None]:
-            errors = entry["word_error_rate"][key]
-            return {end: None if errors[end] is None else 100.0 * errors[end] for end in ("value", "low", "high")}
-
-        models, keys = metrics["models"].items(), metrics["quoted"]
-        return {f"Word errors, {in_sentence(key)} [%]": {m: rate(e, key) for m, e in models} for key in keys}
+        values: dict[str, dict[tuple[str, str], Measurement]] = {}
+        for run in runs:
+            for key in run.metrics.quoted:
+                for model, entry in run.metrics.models.items():
+                    rate = quantity_of(entry.word_error_rate[key]).scaled(100.0)
+                    if rate.value is not None:
+                        values.setdefault(key, {})[model, run.name] = Measurement(rate.value, rate.low, rate.high)
+        panels = [ComparisonPanel(f"Word errors, {in_sentence(key)} [%]", rates) for key, rates in values.items()]
+        return Comparison({"summary": [errors_table(merged)], "training": [training_table(merged)]}, [panels])

@@ -25,7 +25,7 @@ from hepda.events.fit.figures import closure_drawings, model_drawings
 from hepda.events.fit.fits import ALL, UNAWARE, Closed, MainFit, closure_of, main_fit
 from hepda.events.fit.parametric import Profiled, profile, values_of
 from hepda.events.fit.templates import Events, Region, ScoredEvents
-from hepda.events.fit.to_json import CHOICES, model_page, profile_page, systematics_page
+from hepda.events.fit.to_json import CHOICES, fitted_model, systematics_entries
 from hepda.events.fit.truth import read_truth
 from hepda.events.resolve import appearance, dataset_spec, domains_of, model_spec, systematics_spec
 from hepda.events.results.saved_scores import read_scored
@@ -33,6 +33,7 @@ from hepda.events.specs import ModelSpec
 from hepda.events.table.feature_table import FeatureTable
 from hepda.events.training.scoring import score_table
 from hepda.report.page import NotDrawn, ReportFigure, sorted_out
+from hepda.results.fit_file import ClosedEntry, FitFile, FittedModel
 from hepda.runtime import exchange, fingerprint, run_directory
 from hepda.runtime.hashes import check_hashes
 from hepda.runtime.locks import locked
@@ -62,7 +63,7 @@ class FitOutcome:
 
     page: Path
     report: Path
-    found: dict[str, Any]
+    fits: FitFile
     seconds: dict[str, float]
 
 
@@ -208,15 +209,22 @@ def _fit_all(
         ]
         if run_directory.stamp(run) != stamp:
             raise ConfigError(f"{run} was trained again while it was fitted: nothing is written. Fit it again.")
-        page = _page(config, run, options, regions, mains, closures)
-        for model, found_at in profiles.items():
-            page["models"][model]["profiled"] = profile_page(found_at)
-        _write(output, page, regions, mains)
+        models_fitted = {
+            region.model: fitted_model(
+                region,
+                mains[region.model],
+                {variant: by_model[region.model] for variant, by_model in closures.items()},
+                profiles.get(region.model),
+            )
+            for region in regions
+        }
+        fits = _fit_file(config, run, options, models_fitted)
+        _write(output, fits, regions, mains)
         if output != run and not (output / "figures.json").is_file():
             _take_figures(run, output)
         run_directory.write_figures(output, "fit", *sorted_out([*headline, *figures]))
         report = train.write_page(config, events.EventsKind(config, table), run, output)
-    return FitOutcome(output / "fit.json", report, page, clock.seconds)
+    return FitOutcome(output / "fit.json", report, fits, clock.seconds)
 
 
 def _check_contents(config: AnalysisConfig, run: Path, table: FeatureTable, progress: Progress) -> None:
@@ -352,38 +360,26 @@ def _fit(shared: _Shared, part: _Part, send: Send) -> tuple[Any, list[ReportFigu
     return result, figures
 
 
-def _page(
-    config: AnalysisConfig,
-    run: Path,
-    options: FitOptions,
-    regions: Sequence[Region],
-    mains: Mapping[str, MainFit],
-    closures: Mapping[str, Mapping[str, dict[str, tuple[Closed, ...]]]],
-) -> dict[str, Any]:
-    """Return what fit.json holds."""
-    pages = {}
-    for region in regions:
-        own = {variant: found[region.model] for variant, found in closures.items()}
-        pages[region.model] = model_page(region, mains[region.model], own)
-        if ALL not in own:
-            pages[region.model]["closure"] |= {ALL: None, "why": "`systematics` has no two_point: both are the same"}
-    return {
-        "schema": 1,
-        "name": config.name,
-        "stamp": run_directory.stamp(run),
-        "seed": config.seed,
-        "luminosity": config.luminosity,
-        "source": config.nominal_domain,
-        "toys": options.toys,
-        "choices": CHOICES,
-        "systematics": systematics_page(systematics_spec(config)),
-        "models": pages,
-    }
+def _fit_file(config: AnalysisConfig, run: Path, options: FitOptions, models: Mapping[str, FittedModel]) -> FitFile:
+    return FitFile.from_json(
+        {
+            "schema": 1,
+            "name": config.name,
+            "stamp": run_directory.stamp(run),
+            "seed": config.seed,
+            "luminosity": config.luminosity,
+            "source": config.nominal_domain,
+            "toys": options.toys,
+            "choices": CHOICES,
+            "systematics": systematics_entries(systematics_spec(config)),
+            "models": models,
+        }
+    )
 
 
 def _write(
     output: Path,
-    page: Mapping[str, Any],
+    fits: FitFile,
     regions: Sequence[Region],
     mains: Mapping[str, MainFit],
 ) -> None:
@@ -395,23 +391,31 @@ def _write(
         observed = mains[region.model].shown.observed
         written.append(output / f"workspace-{region.model}.json")
         run_directory.write_json(written[-1], workspace(region.templates, observed, name=region.model))
-    run_directory.write_json(output / "fit.json", page)
+    run_directory.write_json(output / "fit.json", fits.to_json())
     for left in set(earlier) - set(written):
         left.unlink(missing_ok=True)
 
 
-def console_table(found: Mapping[str, Any]) -> NumberTable:
+def console_table(fits: FitFile) -> NumberTable:
     """For the terminal: expected error and significance, and the bias at mu = 1 with data from each domain."""
-    domains = list(dict.fromkeys(d for model in found["models"].values() for d in model["closure"][UNAWARE]))
-    head = ["model", "error", "Z", "observed", *(f"bias, {d}" for d in domains)]
+    closure = {model: fitted.closure.of(UNAWARE) for model, fitted in fits.models.items()}
+    domains = list(dict.fromkeys(domain for by_domain in closure.values() for domain in by_domain))
     rows = []
-    for name, model in found["models"].items():
-        at_one = {d: [e for e in entries if e["truth"] == 1] for d, entries in model["closure"][UNAWARE].items()}
-        biases = [at_one[d][0] if at_one.get(d) else {"bias": None, "error": None} for d in domains]
-        cells = [(model["expected"]["error"], None), (model["expected"]["significance"], None)]
-        cells += [(model["observed"]["mu"], model["observed"]["error"]), *((b["bias"], b["error"]) for b in biases)]
+    for name, fitted in fits.models.items():
+        at_one = [_at_one(closure[name].get(domain, ())) for domain in domains]
+        cells: list[tuple[float | None, float | None]] = [
+            (fitted.expected.error, None),
+            (fitted.expected.significance, None),
+        ]
+        cells += [(fitted.observed.mu, fitted.observed.error)]
+        cells += [(None, None) if entry is None else (entry.bias, entry.error) for entry in at_one]
         rows.append([name, *(_cell(value, error) for value, error in cells)])
+    head = ["model", "error", "Z", "observed", *(f"bias, {domain}" for domain in domains)]
     return NumberTable(head, rows, "signal strength", "bias of mu = 1: templates without the two-point systematics")
+
+
+def _at_one(entries: Sequence[ClosedEntry]) -> ClosedEntry | None:
+    return next((entry for entry in entries if entry.truth == 1), None)
 
 
 def _cell(value: float | None, error: float | None) -> str:

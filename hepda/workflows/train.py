@@ -25,6 +25,7 @@ from hepda.workflows.training_record import saved_histories, training_metrics, t
 
 if TYPE_CHECKING:
     from hepda.kinds import Scores
+    from hepda.results.metrics import RunMetrics
     from hepda.runtime.jobs import TrainingResult
     from hepda.runtime.terminal import NumberTable
 
@@ -39,7 +40,7 @@ class TrainOutcome:
 
     folder: Path
     report: Path
-    metrics: dict[str, Any]
+    metrics: RunMetrics
     table: NumberTable
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -167,7 +168,7 @@ def _as_it_is(config: AnyConfig, kind: Kind, run: Path, inputs: str, clock: Cloc
             "since. Say --overwrite to train it again, or name another directory with --output."
         )
     log.info(f"{run} is finished, with this analysis file and these data: there is nothing to do.")
-    metrics = run_directory.read_json(run / "metrics.json")
+    metrics = read_metrics(kind, run)
     return TrainOutcome(run, run / "report.html", metrics, kind.terminal(metrics), clock.seconds)
 
 
@@ -258,15 +259,27 @@ def _evaluate(config: AnyConfig, kind: Kind, scores: Scores, run: Path, clock: C
     training = training_metrics(config, record)
     context = RunContext(run, training, histories, best_epochs, processes_of(config), clock.progress.step)
     with clock("evaluate"):
-        head = {"schema": 1, "name": config.name, "kind": config.kind, "seed": config.seed}
-        metrics = head | kind.measure(scores, context)
+        metrics = kind.measure(scores, context)
     with clock("draw"):
         drawn, failed = sorted_out(kind.draw(scores, context, run / run_directory.PLOTS))
-        run_directory.write_json(run / "metrics.json", metrics)
+        run_directory.write_json(run / "metrics.json", metrics.to_json())
         run_directory.write_figures(run, "evaluate", drawn, failed)
     with clock("report"):
         path = write_page(config, kind, run)
     return TrainOutcome(run, path, metrics, kind.terminal(metrics), clock.seconds)
+
+
+def read_metrics(kind: Kind, run: Path) -> RunMetrics:
+    """Return the numbers of a run.
+
+    Raises:
+        ConfigError: metrics.json is not of this kind of data.
+
+    """
+    content = run_directory.read_json(run / "metrics.json")
+    with run_directory.readable(run / "metrics.json"):
+        metrics: RunMetrics = kind.metrics_type.from_json(content)
+    return metrics
 
 
 def write_page(config: AnyConfig, kind: Kind, run: Path, output: Path | None = None) -> Path:
@@ -285,30 +298,36 @@ def write_page(config: AnyConfig, kind: Kind, run: Path, output: Path | None = N
 
     """
     from hepda.events.results.tables.fit import fit_tables
-    from hepda.report.page import write_report
+    from hepda.report.page import ReportPage, write_report
+    from hepda.results.fit_file import FitFile
 
     folder = output or run
-    manifest, metrics = (run_directory.read_json(run / f"{name}.json") for name in ("manifest", "metrics"))
+    manifest, metrics = run_directory.read_json(run / "manifest.json"), read_metrics(kind, run)
     figures, lost = run_directory.read_figures(folder)
-    fitted, stale = run_directory.read_fit(folder, run)
+    content, stale = run_directory.read_fit(folder, run)
     for line in (*lost, *stale):
         log.warning(line)
     tables = kind.tables(metrics)
-    if fitted is None:
+    if content is None:
         figures = [(by, figure) for by, figure in figures if by != "fit"]
     else:
-        tables["fit"] = [*tables.get("fit", []), *fit_tables(fitted)]
+        with run_directory.readable(folder / "fit.json"):
+            fits = FitFile.from_json(content)
+        tables["fit"] = [*tables.get("fit", []), *fit_tables(fits)]
     return write_report(
         folder / "report.html",
-        metrics,
-        [figure for _, figure in figures],
-        tables=tables,
-        config_text=resolved_yaml(config),
-        manifest=manifest,
-        conclusions=kind.conclusions(metrics),
-        warnings=[*kind.warnings(), *training_warnings(manifest["training"]), *stale],
-        notes=[*kind.notes(), *lost],
-        sections=kind.sections,
+        ReportPage(
+            metrics.to_json(),
+            [figure for _, figure in figures],
+            tables=tables,
+            conclusions=kind.conclusions(metrics),
+            warnings=[*kind.warnings(), *training_warnings(manifest["training"]), *stale],
+            diagnostics=metrics.diagnostics,
+            notes=[*kind.notes(), *lost],
+            sections=kind.sections,
+            config_text=resolved_yaml(config),
+            manifest=manifest,
+        ),
     )
 
 

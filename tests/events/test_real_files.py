@@ -27,13 +27,13 @@ def test_the_config_of_nanoaod_ends_with_a_report(tmp_path: Path) -> None:
         pytest.skip("HEPDA_DATA has no files of CMS")
     config = load_config(REPOSITORY_CONFIGS / "nanoaod.yaml", QUICK)
     done = train.train(config, tmp_path / "run", tmp_path / "plots", Quiet())
-    samples = done.metrics["samples"]
+    samples = done.metrics.to_json()["samples"]
     assert {name: s["selected"] for name, s in samples.items()} == {
         "ttbb": 17, "ttlight": 139, "ttlight_alt": 10, "data": 10,
     }  # fmt: skip
     assert samples["ttlight_alt"]["yield"] == pytest.approx(10, rel=0.01)  # the luminosity is that of the pseudo-data
     assert done.report.is_file()
     for model in ("network", "bdt"):
-        assert 0 <= done.metrics["models"][model]["auc"]["simulation"]["value"] <= 1
+        assert 0 <= done.metrics.to_json()["models"][model]["auc"]["simulation"]["value"] <= 1
     drawn = {path.stem for path in (tmp_path / "plots").glob("feature_*.png")}
     assert drawn == {f"feature_{feature}" for feature in config.features}

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from hepda.errors import DataError
-from hepda.evaluation.fits.fit_results import FitResult, Impact, Parameter
 from hepda.plotting.base.style import Label
 from hepda.plotting.fit import (
     closure_bias_figure,
@@ -15,6 +14,7 @@ from hepda.plotting.fit import (
     postfit_figure,
     pulls_figure,
 )
+from hepda.results.fits import FitResult, Impact, Parameter
 from tests.plotting.checks import assert_legend_is_clear, assert_nothing_is_cut, marked, points
 
 LABEL = Label("Pseudo-data", 0.6)

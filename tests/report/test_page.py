@@ -19,7 +19,8 @@ from hepda.events.results.tables import conclude
 from hepda.events.results.tables.sections import section_tables, terminal_table
 from hepda.number_format import Cell, Table
 from hepda.report import page as report_page
-from hepda.report.page import SECTIONS, ReportFigure
+from hepda.report.page import SECTIONS, ReportFigure, ReportPage
+from hepda.results.events import EventMetrics
 from hepda.runtime.terminal import number_table
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -28,8 +29,9 @@ NASTY = "tt<script>alert('x')</script>&\"jets\""
 
 def write_report(path: Path, metrics: dict[str, Any], figures: Any = (), **more: Any) -> Path:
     """The report of a run of events."""
-    shown = {"tables": section_tables(metrics), "conclusions": conclude(metrics)}
-    return report_page.write_report(path, metrics, figures, **shown, **more)
+    run = EventMetrics.from_json(metrics)
+    shown = {"tables": section_tables(run), "conclusions": conclude(run), "diagnostics": run.diagnostics}
+    return report_page.write_report(path, ReportPage(metrics, figures, **shown, **more))
 
 
 def png(width: int = 3, height: int = 2) -> bytes:
@@ -312,7 +314,7 @@ def judged(metrics: dict[str, Any], **judgements: str) -> str:
     entry = metrics["models"]["dann"]
     points = {f"0.{key[2:]}": {"judgement": found} for key, found in judgements.items()}
     entry["verdict"]["points"] = points
-    return conclude(metrics)[0]
+    return conclude(EventMetrics.from_json(metrics))[0]
 
 
 @pytest.mark.parametrize(
@@ -325,7 +327,7 @@ def judged(metrics: dict[str, Any], **judgements: str) -> str:
         ({"at3": "fell", "at1": "apparent only"}, "did not (at 10 %)"),
         ({"at3": "not fallen", "at1": "unresolved"}, "did not fall significantly (at 30 %)"),
         ({"at3": "cannot tell"}, "third is too small to say whether a bias did"),
-        ({"at3": "untested"}, "no third domain says whether a bias did, so it must not be quoted"),
+        ({"at3": "untested"}, "no held-out domain says whether a bias did, so it must not be quoted"),
         ({"at3": "unresolved"}, "too few events to tell"),
     ],
 )
@@ -337,7 +339,7 @@ def test_the_shift_ratios_decide_the_wording(metrics: dict[str, Any], judgements
 
 def test_the_evidence_stands_below_the_verdict(metrics: dict[str, Any]) -> None:
     first, trained, third, ks = judged(metrics, at3="fell less").splitlines()
-    assert first.endswith("At 10 % the shift to third is 0.953 ± 0.051 of the plain model's.")
+    assert first.endswith("At 10 % the shift to third is 0.953 ± 0.051 of the baseline's.")
     assert trained == (
         "Shift from simulation to alternative at 30 and 10 % signal efficiency: −7.3 ± 4.7 and −10.3 ± 4.7 %, against "
         "−23.4 ± 4.6 and −23.4 ± 4.6 % for network (ratio 0.31 and 0.44)."
@@ -355,13 +357,13 @@ def test_a_shift_that_fell_to_the_unseen_domain_alone_is_told(metrics: dict[str,
 
 def test_a_model_that_was_trained_elsewhere_is_no_adaptation(metrics: dict[str, Any]) -> None:
     del metrics["models"]["dann"]["verdict"]
-    assert not any("dann" in said for said in conclude(metrics))
+    assert not any("dann" in said for said in conclude(EventMetrics.from_json(metrics)))
 
 
 def test_a_model_that_was_not_adapted_is_not_judged(metrics: dict[str, Any]) -> None:
     metrics["models"]["dann"]["verdict"] = {"domain": "alternative", "third": "third", "adapted": False}
-    *others, last = conclude(metrics)
-    assert last == "Not adapted, so nothing is judged of them; the tables have their shifts: dann."
+    *others, last = conclude(EventMetrics.from_json(metrics))
+    assert last == "Not adapted, so there is no verdict on them; the tables have their shifts: dann."
     assert others and not any("dann" in said for said in others)
 
 
@@ -372,7 +374,7 @@ def test_a_ks_that_falls_says_nothing_of_the_bias(metrics: dict[str, Any]) -> No
     assert judged(metrics, at3="apparent only").startswith("dann: WARNING")
     for key in ("shift_ratio", "verdict"):
         del metrics["models"]["dann"][key]
-    said = conclude(metrics)[0]
+    said = conclude(EventMetrics.from_json(metrics))[0]
     assert "Shifts in the tail were not compared" in said and "bias fell" not in said
 
 
@@ -381,14 +383,14 @@ def test_without_a_third_generator_the_difference_stays_apparent(metrics: dict[s
     for entry in metrics["models"].values():
         del entry["bias"]["simulation:third"], entry["shift_ratio"]["simulation:third"]
         entry["verdict"] |= {"third": None, "points": {"0.3": {"judgement": "untested"}}}
-    *said, last = conclude(metrics)
-    assert last.startswith("No third domain was evaluated")
+    *said, last = conclude(EventMetrics.from_json(metrics))
+    assert last.startswith("No held-out domain was evaluated")
     assert all("systematic uncertainty" in words for words in said)
 
 
 def test_samples_too_small_to_say_anything_are_called_so(metrics: dict[str, Any]) -> None:
     metrics["models"]["network"]["bias"]["simulation:alternative"]["ks"] = 0.0139
-    assert "That of network lies inside the null" in conclude(metrics)[0]
+    assert "That of network lies inside the null" in conclude(EventMetrics.from_json(metrics))[0]
 
 
 def test_cautions_stand_in_their_section_and_the_summary_points_there(metrics: dict[str, Any], tmp_path: Path) -> None:
@@ -409,7 +411,7 @@ def test_the_console_table_fits_and_never_cuts_a_number(metrics: dict[str, Any])
     for entry in metrics["models"].values():
         entry["auc"]["third"] = interval(0.8401, 0.0034)
     console = Console(width=100, record=True, file=open("/dev/null", "w"))  # noqa: PTH123, SIM115
-    console.print(terminal_table(metrics))
+    console.print(terminal_table(EventMetrics.from_json(metrics)))
     text = console.export_text()
     for wanted in ("0.8423(21)", "0.8401(34)", "−10.2(3.5)", "0.605", "0.206", "[bold]x"):
         assert wanted in text
@@ -421,7 +423,7 @@ def test_the_console_shows_the_table_of_the_kind_of_data_with_its_intervals() ->
         "Word errors [%]", ["Model", "Clean"], [[Cell("plain"), Cell("1.9 (0.8 to 3.1)", 0.019, brief="1.9")]], "x"
     )
     console = Console(width=60, record=True, file=open("/dev/null", "w"))  # noqa: PTH123, SIM115
-    console.print(number_table({"name": "digits", "models": {}}, own))
+    console.print(number_table("digits", own))
     text = console.export_text()
     for wanted in ("digits", "Clean", "1.9 (0.8 to 3.1)", "Word errors [%]. x"):
         assert wanted in text

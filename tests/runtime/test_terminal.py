@@ -19,7 +19,8 @@ import json, sys, pathlib, types
 from hepda import cli
 from hepda.events.results.tables.sections import terminal_table
 from hepda.runtime.console import Bars
-metrics = json.loads(pathlib.Path(sys.argv[1]).read_text(encoding="utf-8"))
+from hepda.results.events import EventMetrics
+metrics = EventMetrics.from_json(json.loads(pathlib.Path(sys.argv[1]).read_text(encoding="utf-8")))
 report = pathlib.Path("runs/\\u00e9t\\u00e9/report.html")
 outcome = types.SimpleNamespace(report=report, metrics=metrics, table=terminal_table(metrics), seconds={"train": 1.0})
 def told(*_):

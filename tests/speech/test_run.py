@@ -13,6 +13,7 @@ import torch
 from hepda.adversarial import Network
 from hepda.config import load_any
 from hepda.kinds import RunContext, kind_of
+from hepda.results.speech import SpeechMetrics
 from hepda.speech.kind import SpeechKind
 from hepda.speech.results.numbers import spread
 from hepda.speech.results.tables import transcripts_table
@@ -46,7 +47,7 @@ def test_a_run_leaves_what_every_run_leaves(run):
     for text in ("How often are words wrong?", "Difference to clean, seed by seed", "Does the embedding tell"):
         assert text in page
     assert ">Summary<" not in page  # of events: it would stand there empty
-    assert json.dumps(outcome.metrics, allow_nan=False)
+    assert json.dumps(outcome.metrics.to_json(), allow_nan=False)
 
 
 def test_runs_of_speech_are_compared_by_their_word_errors(run, tmp_path):
@@ -57,13 +58,13 @@ def test_runs_of_speech_are_compared_by_their_word_errors(run, tmp_path):
     (tmp_path / "other" / "metrics.json").write_text(json.dumps(changed))
     comparison = compare.compare([folder / "run", tmp_path / "other"], tmp_path / "both.html")
     assert comparison.table.head[1] == "Clean"
-    assert len(comparison.table.rows) == 2 * len(outcome.metrics["models"]) and not comparison.warnings
+    assert len(comparison.table.rows) == 2 * len(outcome.metrics.models) and not comparison.warnings
     page = (tmp_path / "both.html").read_text()
     assert page.count("data:image/png") == 1 and "How often are words wrong?" in page and "Area under" not in page
 
 
 def test_words_are_learnt_and_noise_makes_them_wrong(run):
-    numbers = run[1].metrics["models"]["clean"]["word_error_rate"]
+    numbers = run[1].metrics.to_json()["models"]["clean"]["word_error_rate"]
     assert numbers["clean"]["value"] < 0.4  # nine of ten by chance
     assert numbers["clean"]["low"] <= numbers["clean"]["value"] <= numbers["clean"]["high"]
     assert numbers["unseen -5 dB"]["value"] > numbers["clean"]["value"]
@@ -84,11 +85,12 @@ def test_numbers_are_those_of_the_saved_scores(run):
     rows = table[(table["condition"] == "unseen") & (table["snr"] == -5)]
     assert set(rows["noise"]) == {"pink"}
     wrong = [rows[f"adversarial.{member}.wrong"].sum() / rows["words"].sum() for member in range(2)]
-    model = outcome.metrics["models"]["adversarial"]
+    metrics = outcome.metrics.to_json()
+    model = metrics["models"]["adversarial"]
     assert model["seeds"]["unseen -5 dB"] == pytest.approx(wrong)
     assert model["word_error_rate"]["unseen -5 dB"]["value"] == pytest.approx(np.mean(wrong))
-    other = outcome.metrics["models"]["clean"]["seeds"]["unseen -5 dB"]
-    difference = outcome.metrics["comparison"]["adversarial"]["unseen -5 dB"]["difference"]["value"]
+    other = metrics["models"]["clean"]["seeds"]["unseen -5 dB"]
+    difference = metrics["comparison"]["adversarial"]["unseen -5 dB"]["difference"]["value"]
     assert difference == pytest.approx(np.mean(wrong) - np.mean(other))
 
 
@@ -97,26 +99,26 @@ def test_what_rounds_learnt_is_told_with_what_of_it_was_right():
     model = {
         "transcripts": [{name: spread([value, value + 0.02]) for name, value in entry.items()} for entry in rounds]
     }
-    table = transcripts_table({"models": {"m": model, "clean": {}}})
+    rest = {"word_error_rate": {}, "frame_accuracy": {}, "validation": {"value": 0.1}, "noises": 1}
+    table = transcripts_table(SpeechMetrics.from_json({"models": {"m": rest | model, "clean": rest}}))
     assert [[cell.text for cell in row[:2]] for row in table.rows] == [["m", "1"], ["m", "2"]]
     assert [row[3].brief for row in table.rows] == ["91.0", "81.0"]
 
 
 def test_the_probe_stands_beside_the_head(run):
-    model = run[1].metrics["models"]["adversarial"]
-    assert model["probe"]["noise"]["chance"] == pytest.approx(1 / 3)
-    assert 0.0 <= model["head"]["noise"]["value"] <= 1.0
-    assert "head" not in run[1].metrics["models"]["clean"]
+    models = run[1].metrics.to_json()["models"]
+    assert models["adversarial"]["probe"]["noise"]["chance"] == pytest.approx(1 / 3)
+    assert 0.0 <= models["adversarial"]["head"]["noise"]["value"] <= 1.0
+    assert "head" not in models["clean"]
 
 
 def test_the_saved_scores_give_the_same_numbers_again(run):
     folder, outcome = run
     kind = kind_of(load_any(folder / "run" / "config.yaml"))
     kind.load(lambda *_: None)
-    training = {name: entry["training"] for name, entry in outcome.metrics["models"].items()}
-    judging = RunContext(folder / "run", training, {}, {}, 1, lambda *_: None)
-    again = kind.measure(kind.saved_scores(folder / "run"), judging)
-    assert again == {name: outcome.metrics[name] for name in again}
+    training = {name: entry["training"] for name, entry in outcome.metrics.to_json()["models"].items()}
+    context = RunContext(folder / "run", training, {}, {}, 1, lambda *_: None)
+    assert kind.measure(kind.saved_scores(folder / "run"), context) == outcome.metrics
 
 
 def test_check_reads_everything_and_trains_nothing(tmp_path):

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from hepda.config import load_config, resolved_yaml
+from hepda.events.results.comparison import files_table
 from hepda.workflows import compare
 from tests.factory import write_analysis
 from tests.test_cli import assert_refused, run_cli
@@ -81,7 +82,7 @@ def test_the_page_and_the_console_hold_the_models_of_all_runs(runs, tmp_path):
 
 
 def test_what_differs_is_said(runs):
-    said = compare.told_differences(compare.read_runs(runs))
+    said = compare.difference_sentences(compare.read_runs(runs))
     assert said == [
         "second against first: another luminosity, 20.0 fb⁻¹ instead of 10.0 fb⁻¹.",
         "second against first: another seed, 2 instead of 1.",
@@ -102,17 +103,17 @@ def test_what_differs_is_said(runs):
 )  # fmt: skip
 def test_other_files_are_flagged(runs, change, said):
     edit(runs[1], "manifest.json", lambda manifest: change(manifest["files"]))
-    found = [text for text in compare.told_differences(compare.read_runs(runs)) if "config" not in text]
+    found = [text for text in compare.difference_sentences(compare.read_runs(runs)) if "config" not in text]
     new = [text for text in found if "luminosity" not in text and "seed" not in text]
     assert (said is None and new == []) or (len(new) == 1 and said in new[0])
 
 
 def test_other_weights_are_flagged_at_the_same_luminosity(runs):
     shutil.copy(runs[0] / "config.yaml", runs[1] / "config.yaml")
-    assert compare.told_differences(compare.read_runs(runs)) == []
+    assert compare.difference_sentences(compare.read_runs(runs)) == []
     edit(runs[1], "manifest.json", lambda manifest: manifest["files"][0].update(sumw=6.0))
     edit(runs[1], "manifest.json", lambda manifest: manifest["versions"].update(hepda="0.2"))
-    weights, version = compare.told_differences(compare.read_runs(runs))
+    weights, version = compare.difference_sentences(compare.read_runs(runs))
     assert "signal: the same files, with other events selected or weighted otherwise" in weights
     assert "hepda 0.2 instead of 0.1" in version
 
@@ -126,7 +127,7 @@ def test_tables_of_differences_hold_every_run(runs):
         "luminosity": ["10.0", "20.0", "20.0"], "seed": ["1", "2", "2"],
         "models.dann.domain.strength": ["1.0", "5.0", "5.0"],
     }  # fmt: skip
-    events = compare.files_table([first, second])
+    events = files_table([first, second])
     assert [[cell.text for cell in row] for row in events.rows] == [
         ["signal", "30", "20", "30", "20"],
         ["background", "30", "20", "30", "20"],

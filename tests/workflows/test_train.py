@@ -113,7 +113,7 @@ def test_resume_of_a_finished_run_does_nothing(page: Path, run: Path, monkeypatc
     monkeypatch.setattr(analysis, "run_jobs", None)  # nothing is trained
     outcome, told = train(page, run, "training.processes=2", resume=True)
     assert told[-1] == f"{run} is finished, with this analysis file and these data: there is nothing to do."
-    assert content(run) == before and outcome.metrics == json.loads((run / "metrics.json").read_text())
+    assert content(run) == before and outcome.metrics.to_json() == json.loads((run / "metrics.json").read_text())
     with pytest.raises(ConfigError, match=r"differs from this one in models\.bdt\.iterations.*--overwrite"):
         train(page, run, "models.bdt.iterations=4", resume=True)
     manifest = json.loads((run / "manifest.json").read_text())

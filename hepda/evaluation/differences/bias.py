@@ -23,7 +23,7 @@ from hepda.evaluation.differences.permutation import (
     same_generator_nulls,
 )
 from hepda.evaluation.efficiency import cut_at_efficiency, limit_of_none, weighted_efficiency
-from hepda.evaluation.results import BiasResult, EfficiencyShift, FloatArray, NullDistribution
+from hepda.results.evaluation import BiasResult, EfficiencyShift, FloatArray, NullDistribution
 
 EFFICIENCIES = (0.1, 0.2, 0.3, 0.5, 0.7)
 

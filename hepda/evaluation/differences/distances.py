@@ -15,7 +15,7 @@ from collections.abc import Callable
 import numpy as np
 
 from hepda.evaluation.arrays import WeightedScores, histogram
-from hepda.evaluation.results import FloatArray
+from hepda.results.evaluation import FloatArray
 
 _NO_VARIANCE = 1e-300  # below it, a bin is empty in both samples
 

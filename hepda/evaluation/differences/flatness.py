@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from hepda.errors import DataError
 from hepda.evaluation.arrays import sample, vector
-from hepda.evaluation.results import Flatness, FloatArray
+from hepda.results.evaluation import Flatness, FloatArray
 
 CVM_LIMIT, KS_LIMIT = 0.002, 0.09
 _WINDOW, _STEPS, _SLICES, _BINS = 200, 4, 10, 64  # effective events, steps per window, slices, score bins

@@ -20,7 +20,7 @@ from hepda.errors import DataError
 from hepda.evaluation.arrays import BoolArray, WeightedScores, bin_edges
 from hepda.evaluation.bootstrap import poisson_counts
 from hepda.evaluation.differences.distances import chi2_of, jensen_shannon_of
-from hepda.evaluation.results import FloatArray, NullDistribution, TwoSampleTest
+from hepda.results.evaluation import FloatArray, NullDistribution, TwoSampleTest
 
 STATISTICS = ("ks", "wasserstein", "energy", "chi2", "jensen_shannon")
 # statistic ~ n_eff^(-power) under the null, with 1 / n_eff = 1 / n_eff(source) + 1 / n_eff(other)

@@ -10,7 +10,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 
 from hepda.errors import DataError
 from hepda.evaluation.arrays import Labels, Matrix, Scorer
-from hepda.evaluation.results import FloatArray
+from hepda.results.evaluation import FloatArray
 
 _BINS = 63
 _QUANTILES = np.arange(1, _BINS) / _BINS

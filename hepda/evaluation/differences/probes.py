@@ -18,8 +18,8 @@ from numpy.typing import ArrayLike, NDArray
 from hepda.errors import DataError
 from hepda.evaluation.arrays import Labels, Matrix, Scorer, vector
 from hepda.evaluation.bootstrap import ScoreBins, check_bootstrap, interval, poisson_counts
-from hepda.evaluation.results import FeatureImportance, FloatArray, InputRemoval, Interval, ProbeResult
 from hepda.evaluation.roc import area, auc
+from hepda.results.evaluation import FeatureImportance, FloatArray, InputRemoval, Interval, ProbeResult
 
 Kind = Literal["bdt", "mlp"]
 KINDS: tuple[Kind, ...] = ("bdt", "mlp")

@@ -18,7 +18,7 @@ from hepda.errors import DataError
 from hepda.evaluation.arrays import WeightedScores, sample, vector
 from hepda.evaluation.bootstrap import ScoreBins, check_bootstrap, interval, poisson_counts
 from hepda.evaluation.differences.bias import shift
-from hepda.evaluation.results import EfficiencyShift, FloatArray, Interval, ShiftRatio
+from hepda.results.evaluation import EfficiencyShift, FloatArray, Interval, ShiftRatio
 
 TAIL = (0.3, 0.2, 0.1)
 UNCHANGED = 0.9  # a ratio above it is not called a decrease, however precisely it is measured
@@ -231,19 +231,20 @@ def judge(trained: ShiftRatio, third: ShiftRatio | None) -> Judgement:
     """
     if not trained.resolved or trained.ratio is None:
         return "unresolved"
-    if not _has_fallen(trained.ratio):
+    if not has_fallen(trained.ratio.value, trained.ratio.high):
         return "not fallen"
     if third is None:
         return "untested"
     if not third.resolved or third.ratio is None:
         return "cannot tell"
-    if not _has_fallen(third.ratio):
+    if not has_fallen(third.ratio.value, third.ratio.high):
         return "apparent only"
     return "fell less" if 1 - third.ratio.value < 0.5 * (1 - trained.ratio.value) else "fell"
 
 
-def _has_fallen(ratio: Interval) -> bool:
-    return ratio.high < 1 and ratio.value <= UNCHANGED
+def has_fallen(value: float, high: float) -> bool:
+    """Return whether a shift fell: the upper end of its ratio is below 1, and its ratio is not above UNCHANGED."""
+    return high < 1 and value <= UNCHANGED
 
 
 def verdict(trained: ShiftRatio, third: ShiftRatio | None) -> str:

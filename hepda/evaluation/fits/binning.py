@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 from hepda.errors import DataError
 from hepda.evaluation.arrays import WeightedScores, bin_edges, by_class, histogram, sample
 from hepda.evaluation.differences.distances import merge_bins
-from hepda.evaluation.results import BinContents, FloatArray
+from hepda.results.evaluation import BinContents, FloatArray
 
 MIN_N_EFF = 25.0
 """Smallest number of effective background events in a bin."""

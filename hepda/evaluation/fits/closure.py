@@ -19,7 +19,7 @@ from hepda.evaluation.differences.distances import merge_bins
 from hepda.evaluation.fits.histfactory import Model, Observations
 from hepda.evaluation.fits.interpolation import RateFactors
 from hepda.evaluation.fits.profile import Strengths, fit_strengths
-from hepda.evaluation.results import ClosureFit, FloatArray
+from hepda.results.evaluation import ClosureFit, FloatArray
 
 _SCALE = "background"
 _FREE = 1e4  # relative uncertainty of a free scale: its constraint then moves mu by less than 1e-8 of its error

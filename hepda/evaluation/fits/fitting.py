@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hepda.evaluation.fits.fit_results import ErrorBudget, FitResult, Impact, Parameter, SignificanceResult
 from hepda.evaluation.fits.histfactory import Model, Observations
 from hepda.evaluation.fits.histfactory import fit as newton_fit
 from hepda.evaluation.fits.profile import curvature_error, fit_strengths
 from hepda.evaluation.fits.templates import POI, STATISTICS, SampleTemplate, Templates
 from hepda.evaluation.fits.toys import discovery_toys
-from hepda.evaluation.results import FloatArray
+from hepda.results.evaluation import FloatArray
+from hepda.results.fits import ErrorBudget, FitResult, Impact, Parameter, SignificanceResult
 
 _FLOOR = 1e-9  # smallest number of events of a bin, where a step of the minimiser would make it negative
 _STEP = 1e-4  # step of a parameter, in units of its error, for the derivative of the expectation

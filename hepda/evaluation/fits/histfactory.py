@@ -21,7 +21,7 @@ import numpy as np
 from hepda.evaluation.fits.interpolation import RateFactors, additive
 from hepda.evaluation.fits.newton import Derivatives, Minimum, Rows, minimise, solve
 from hepda.evaluation.fits.templates import Templates
-from hepda.evaluation.results import FloatArray
+from hepda.results.evaluation import FloatArray
 
 _LONGEST = 2.0  # longest step of an alpha, because rates are exponentials of it
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hepda.evaluation.results import FloatArray
+from hepda.results.evaluation import FloatArray
 
 # Rows: coefficients of alpha^1 ... alpha^6; columns: f(1) - 1, f(-1) - 1, f'(1), f'(-1), f''(1), f''(-1).
 _CODE4 = (

@@ -7,11 +7,11 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hepda.evaluation.fits.fit_results import UpperLimit
 from hepda.evaluation.fits.histfactory import Model, Observations
 from hepda.evaluation.fits.profile import fit_strengths, profile
 from hepda.evaluation.fits.templates import Templates
-from hepda.evaluation.results import FloatArray
+from hepda.results.evaluation import FloatArray
+from hepda.results.fits import UpperLimit
 
 _BAND = (-2.0, -1.0, 0.0, 1.0, 2.0)
 _DOUBLINGS = 60

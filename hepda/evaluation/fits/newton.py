@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hepda.evaluation.results import FloatArray
+from hepda.results.evaluation import FloatArray
 
 Rows = NDArray[np.intp]
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from hepda.evaluation.fits.histfactory import Model, Observations, fit
 from hepda.evaluation.fits.newton import Minimum, solve
-from hepda.evaluation.results import FloatArray
+from hepda.results.evaluation import FloatArray
 
 _STEPS = 40
 _PRECISION = 1e-5  # of the ends of an interval, in standard deviations

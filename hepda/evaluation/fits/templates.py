@@ -16,7 +16,7 @@ from hepda.errors import DataError
 from hepda.evaluation.arrays import vector
 from hepda.evaluation.differences.distances import merge_bins
 from hepda.evaluation.fits.interpolation import RateFactors, additive
-from hepda.evaluation.results import FloatArray
+from hepda.results.evaluation import FloatArray
 
 POI = "mu"
 STATISTICS = "staterror"  # parameters of the templates' statistics are named staterror_<region>[bin]

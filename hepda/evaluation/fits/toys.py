@@ -14,11 +14,11 @@ from numpy.typing import ArrayLike
 
 from hepda.errors import DataError
 from hepda.evaluation.fits.closure import closure_fit, sample_errors
-from hepda.evaluation.fits.fit_results import IntervalScore, ToySignificance
 from hepda.evaluation.fits.histfactory import Model, Observations
 from hepda.evaluation.fits.profile import Strengths, fit_strengths, profile, q0
 from hepda.evaluation.fits.templates import Templates
-from hepda.evaluation.results import ClosureFit, ToyClosure
+from hepda.results.evaluation import ClosureFit, ToyClosure
+from hepda.results.fits import IntervalScore, ToySignificance
 
 _CHUNK = 5000  # toys fitted at once: about 100 MB
 _ALLOWED_FAILURES = 0.05
@@ -82,9 +82,10 @@ def expected_fits(
     noise: list[float | None] = [None] * len(rows)
     if variances is not None:
         noise = sample_errors(model, data, fits, np.broadcast_to(np.atleast_2d(variances), rows.shape))
+    each = np.arange(len(rows))[:, None]  # rows of one, not scalars: the fit of one truth keeps its first axis
     return tuple(
-        replace(_expected_fit(model, templates, data[[k]], fits[[k]], float(strengths[k])), sample_error=noise[k])
-        for k in range(len(rows))
+        replace(_expected_fit(model, templates, data[k], fits[k], float(strengths[k[0]])), sample_error=noise[k[0]])
+        for k in each
     )
 
 

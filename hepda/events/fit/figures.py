@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator, Mapping
 
 from matplotlib.figure import Figure
 
-from hepda.evaluation.results import ClosureFit, ToyClosure
 from hepda.events.fit.fits import ALL, UNAWARE, Closed, MainFit
 from hepda.events.specs import Appearance
 from hepda.plotting import fit as plots
 from hepda.plotting.base.style import Label
 from hepda.report.page import Drawing
+from hepda.results.evaluation import ClosureFit, ToyClosure
 
 Closures = Mapping[str, Mapping[str, tuple[Closed, ...]]]
 """By model and domain, with one entry for each injected strength."""

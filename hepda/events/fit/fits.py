@@ -8,13 +8,13 @@ import numpy as np
 
 from hepda.errors import DataError
 from hepda.evaluation.fits import fitting
-from hepda.evaluation.fits.fit_results import ErrorBudget, FitResult, Impact, SignificanceResult, UpperLimit
 from hepda.evaluation.fits.limits import upper_limit
 from hepda.evaluation.fits.templates import Templates
 from hepda.evaluation.fits.toys import expected_fits, toy_fits
-from hepda.evaluation.results import ClosureFit, ToyClosure
 from hepda.events.domains.blinding import BLINDED
 from hepda.events.fit.templates import TRUTHS, PseudoData, Region
+from hepda.results.evaluation import ClosureFit, ToyClosure
+from hepda.results.fits import ErrorBudget, FitResult, Impact, SignificanceResult, UpperLimit
 
 ALL, UNAWARE = "all", "without_two_point"
 """Variants of the closure: with every systematic, and without the systematics that are another generator."""

@@ -19,10 +19,10 @@ import numpy as np
 from hepda.config.events.systematics import TwoPointSystematic
 from hepda.errors import DataError
 from hepda.evaluation.fits import fitting
-from hepda.evaluation.fits.fit_results import FitResult
 from hepda.evaluation.fits.templates import SampleTemplate, Templates
 from hepda.events.fit.templates import TRUTHS, PseudoData, Region
 from hepda.events.specs import ModelSpec, SystematicsSpec
+from hepda.results.fits import FitResult
 
 
 @dataclass(frozen=True, slots=True)

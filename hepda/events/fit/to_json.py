@@ -14,14 +14,16 @@ from hepda.config.events.systematics import (
     TwoPointSystematic,
     WeightSystematic,
 )
-from hepda.evaluation.fits.fit_results import FitResult, Impact, Parameter
 from hepda.evaluation.fits.templates import Templates
 from hepda.evaluation.fits.toys import interval_score
-from hepda.evaluation.results import ToyClosure
-from hepda.events.fit.fits import Closed, MainFit
+from hepda.events.fit.fits import ALL, Closed, MainFit
 from hepda.events.fit.parametric import Profiled
 from hepda.events.fit.templates import Region
 from hepda.events.specs import SystematicsSpec
+from hepda.results.evaluation import ToyClosure
+from hepda.results.fit_file import FittedModel
+from hepda.results.fits import FitResult, Impact, Parameter
+from hepda.runtime.run_directory import plain
 
 CHOICES = {
     "interval": "68.27 %: where -2 ln L, profiled, has risen by one; error: half of it",
@@ -35,20 +37,31 @@ CHOICES = {
 }
 
 
-def model_page(
-    region: Region, main: MainFit, closure: Mapping[str, Mapping[str, tuple[Closed, ...]]]
-) -> dict[str, Any]:
-    """Return models.<model> of fit.json."""
+def fitted_model(
+    region: Region,
+    main: MainFit,
+    closure: Mapping[str, Mapping[str, tuple[Closed, ...]]],
+    profiled: Mapping[str, Sequence[Profiled]] | None = None,
+) -> FittedModel:
+    """Return models.<model> of fit.json.
+
+    Args:
+        region: templates and pseudo-data of the model.
+        main: the fits with all systematics.
+        closure: by variant and domain, the fits to pseudo-data. Without two-point systematics there is one variant.
+        profiled: by domain, the fits that choose the value of the network's parameter; None for other models.
+
+    """
     seen = main.observed
     significance = main.significance
-    expected = fitted(main.expected) | {
+    expected = fit_entry(main.expected) | {
         "significance": significance.expected,
         "limit": main.limit.expected,
         "limit_band": main.limit.band,
     }
     expected["why"] = "; ".join(w for w in (main.expected.why, significance.why, main.limit.why) if w)
     nothing = dict.fromkeys(("mu", "error", "low", "high", "nll", "goodness", "ndf", "p_value", "parameters"))
-    observed = nothing | {"why": seen} if isinstance(seen, str) else fitted(seen)
+    observed = nothing | {"why": seen} if isinstance(seen, str) else fit_entry(seen)
     observed |= {
         "significance": None if isinstance(seen, str) else significance.observed,
         "limit": None if isinstance(seen, str) else main.limit.observed,
@@ -56,29 +69,35 @@ def model_page(
     observed["why"] = "; ".join(dict.fromkeys(w for w in (observed.get("why"), main.limit.why) if w))
     none = {"value": None, "why": "no toys were asked for"}
     toys = none if significance.toys is None else with_why(asdict(significance.toys))
-    return {
+    variants: dict[str, Any] = {
+        variant: {domain: [closed_entry(entry) for entry in entries] for domain, entries in found.items()}
+        for variant, found in closure.items()
+    }
+    if closure and ALL not in closure:
+        variants |= {ALL: None, "why": "`systematics` has no two_point: both are the same"}
+    content: dict[str, Any] = {
         "edges": region.templates.edges,
         "merged_bins": region.merged,
-        "templates": templates_page(region.templates),
+        "templates": templates_entry(region.templates),
         "expected": with_why(expected),
         "observed": with_why(observed),
         "significance_by_toys": toys,
         "error_budget": with_why(asdict(main.budget)),
         "fitted_to": main.fitted_to,
-        "impacts": [impact_page(impact) for impact in main.impacts],
-        "closure": {
-            variant: {domain: [closed_page(entry) for entry in entries] for domain, entries in found.items()}
-            for variant, found in closure.items()
-        },
+        "impacts": [impact_entry(impact) for impact in main.impacts],
+        "closure": variants,
         "interval_score": {
-            variant: {domain: score_page(entries) for domain, entries in found.items()}
+            variant: {domain: score_entry(entries) for domain, entries in found.items()}
             for variant, found in closure.items()
         },
         "not_played": dict(region.excluded),
     }
+    return FittedModel.from_json(
+        plain(content | ({} if profiled is None else {"profiled": profiled_entries(profiled)}))
+    )
 
 
-def fitted(result: FitResult) -> dict[str, Any]:
+def fit_entry(result: FitResult) -> dict[str, Any]:
     """Return a fit: mu and its interval, goodness of fit, every parameter with its pull."""
     return with_why(
         {
@@ -91,20 +110,20 @@ def fitted(result: FitResult) -> dict[str, Any]:
             "goodness": result.goodness,
             "ndf": result.ndf,
             "p_value": result.p_value,
-            "parameters": [parameter_page(p) for p in result.parameters],
+            "parameters": [parameter_entry(p) for p in result.parameters],
             "not_fitted": dict(result.not_fitted),
             "why": result.why,
         }
     )
 
 
-def parameter_page(found: Parameter) -> dict[str, Any]:
+def parameter_entry(found: Parameter) -> dict[str, Any]:
     """Return a parameter; one without a prior has no pull."""
     entry = asdict(found) | {"pull": found.pull, "constraint": found.constraint}
     return {key: value for key, value in entry.items() if value is not None}
 
 
-def impact_page(found: Impact) -> dict[str, Any]:
+def impact_entry(found: Impact) -> dict[str, Any]:
     """Return an impact: the shifts of mu with the parameter fixed one post-fit error up and down."""
     lost = None in (found.mu_up, found.mu_down)
     return with_why(asdict(found) | {"size": found.size, "why": "the fit with it held has no minimum" if lost else ""})
@@ -117,7 +136,7 @@ def half_interval(result: FitResult) -> float | None:
     return 0.5 * (result.high - result.low)
 
 
-def closed_page(entry: Closed) -> dict[str, Any]:
+def closed_entry(entry: Closed) -> dict[str, Any]:
     """Return a fit to pseudo-data, with its toys."""
     fit, toys = entry.fit, entry.toys
     found = {
@@ -126,25 +145,26 @@ def closed_page(entry: Closed) -> dict[str, Any]:
     if fit.sample_error is None and fit.why is None:
         found["sample_error_why"] = "the data are not simulated: their fluctuations are in the error"
     bias = None if fit.mu is None else fit.mu - fit.truth
-    return with_why(found | {"bias": bias, "toys": toys_page(toys)})
+    return with_why(found | {"bias": bias, "toys": toys_entry(toys)})
 
 
-def profile_page(found: Mapping[str, Sequence[Profiled]]) -> dict[str, Any]:
+def profiled_entries(found: Mapping[str, Sequence[Profiled]]) -> dict[str, Any]:
     """Return models.<model>.profiled: by domain, one entry for each injected strength."""
 
-    def entry(own: Profiled) -> dict[str, Any]:
-        error = None if own.low is None or own.high is None else 0.5 * (own.high - own.low)
-        bias = None if own.mu is None else own.mu - own.truth
-        covered = None if own.low is None or own.high is None else own.low <= own.truth <= own.high
-        told = {"error": error, "bias": bias, "holds_truth": covered}
-        return with_why({k: v for k, v in asdict(own).items() if k != "offset"} | told | {
-            "offset": {f"{value:g}": above for value, above in (own.offset or {}).items()},
-        })  # fmt: skip
+    def entry(fit: Profiled) -> dict[str, Any]:
+        interval = None if fit.low is None or fit.high is None else (fit.low, fit.high)
+        derived = {
+            "error": None if interval is None else 0.5 * (interval[1] - interval[0]),
+            "bias": None if fit.mu is None else fit.mu - fit.truth,
+            "holds_truth": None if interval is None else interval[0] <= fit.truth <= interval[1],
+            "offset": {f"{value:g}": above for value, above in (fit.offset or {}).items()},
+        }
+        return with_why({key: value for key, value in asdict(fit).items() if key != "offset"} | derived)
 
-    return {domain: [entry(own) for own in entries] for domain, entries in found.items()}
+    return {domain: [entry(fit) for fit in fits] for domain, fits in found.items()}
 
 
-def score_page(entries: Sequence[Closed]) -> dict[str, Any]:
+def score_entry(entries: Sequence[Closed]) -> dict[str, Any]:
     """Return one number for the intervals of all injected strengths of a domain."""
     thrown = [entry.toys for entry in entries if isinstance(entry.toys, ToyClosure)]
     lost = [entry.toys for entry in entries if isinstance(entry.toys, str)]
@@ -153,7 +173,7 @@ def score_page(entries: Sequence[Closed]) -> dict[str, Any]:
     return asdict(interval_score(thrown))
 
 
-def toys_page(toys: ToyClosure | str) -> dict[str, Any]:
+def toys_entry(toys: ToyClosure | str) -> dict[str, Any]:
     """Return the results of the toys: bias, pulls, coverage, width of the interval."""
     names = ("bias", "bias_error", "pull_mean", "pull_width", "coverage", "coverage_error", "width", "failed")
     if isinstance(toys, str):
@@ -161,7 +181,7 @@ def toys_page(toys: ToyClosure | str) -> dict[str, Any]:
     return {name: getattr(toys, name) for name in names} | {"toys": len(toys.mu) + toys.failed}
 
 
-def templates_page(templates: Templates) -> dict[str, Any]:
+def templates_entry(templates: Templates) -> dict[str, Any]:
     """Return the contents of every sample, nominal and varied."""
     return {
         s.name: {
@@ -175,7 +195,7 @@ def templates_page(templates: Templates) -> dict[str, Any]:
     }
 
 
-def systematics_page(systematics: SystematicsSpec) -> dict[str, Any]:
+def systematics_entries(systematics: SystematicsSpec) -> dict[str, Any]:
     """Return the description of each systematic, as text and by sample."""
     return {
         name: {"kind": section.kind, "samples": list(systematics.varied_samples(name)), "how": _how(section)}

@@ -17,15 +17,6 @@ from numpy.typing import NDArray
 from hepda.errors import DataError
 from hepda.evaluation.differences.ratios import TAIL, shift_ratios
 from hepda.evaluation.efficiency import weighted_efficiency
-from hepda.evaluation.results import (
-    FeatureImportance,
-    InputRemoval,
-    Interval,
-    ProbeResult,
-    Roc,
-    RocBand,
-    ShiftRatio,
-)
 from hepda.evaluation.roc import rocs
 from hepda.events.domains.roles import (
     blinded_domains,
@@ -39,6 +30,15 @@ from hepda.events.domains.spec import EvaluationSpec
 from hepda.events.results.per_model import ModelNumbers, model_numbers
 from hepda.events.results.probes import importance, input_removal, probes
 from hepda.events.table.feature_table import FeatureTable
+from hepda.results.evaluation import (
+    FeatureImportance,
+    InputRemoval,
+    Interval,
+    ProbeResult,
+    Roc,
+    RocBand,
+    ShiftRatio,
+)
 from hepda.runtime.pool import Send, open_pool
 
 Array = NDArray[Any]

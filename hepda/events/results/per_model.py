@@ -18,7 +18,21 @@ from hepda.evaluation.expected import Counting, binned_significance, scan_cuts, 
 from hepda.evaluation.fits.binning import automatic_edges, bin_contents
 from hepda.evaluation.fits.closure import closure
 from hepda.evaluation.overtraining import overtraining_test
-from hepda.evaluation.results import (
+from hepda.events.dataset.splits import part_of
+from hepda.events.domains.roles import (
+    LABELS,
+    borrowed,
+    common_classes,
+    compared,
+    compared_domains,
+    labelled_domains,
+    missing_class,
+    with_counterpart,
+)
+from hepda.events.domains.spec import EvaluationSpec
+from hepda.events.results.training_noise import TrainingNoise, training_noise
+from hepda.events.table.feature_table import FeatureTable
+from hepda.results.evaluation import (
     BiasResult,
     BinContents,
     BinnedSignificance,
@@ -34,20 +48,6 @@ from hepda.evaluation.results import (
     SignificanceScan,
     WorkingPoint,
 )
-from hepda.events.dataset.splits import part_of
-from hepda.events.domains.roles import (
-    LABELS,
-    borrowed,
-    common_classes,
-    compared,
-    compared_domains,
-    labelled_domains,
-    missing_class,
-    with_counterpart,
-)
-from hepda.events.domains.spec import EvaluationSpec
-from hepda.events.results.training_noise import TrainingNoise, training_noise
-from hepda.events.table.feature_table import FeatureTable
 
 if TYPE_CHECKING:
     from hepda.events.results.evaluate import EvaluationInput

@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hepda.evaluation.differences.flatness import CVM_LIMIT
-from hepda.evaluation.results import FeatureImportance, InputRemoval
 from hepda.events.domains.roles import UNLABELLED
 from hepda.events.domains.spec import EvaluationSpec
 from hepda.events.results.evaluate import Numbers
 from hepda.events.results.to_json import interval, probes_of
 from hepda.events.specs import ModelSpec
 from hepda.number_format import p_text
+from hepda.results.evaluation import FeatureImportance, InputRemoval
 
 STRONG_SHIFT = 1.5  # ratio of the odds of signal from which a domain loss on both classes learns the mixture
 ALIGNED = -0.5  # cosine of the gradients of class loss and adversary below which a warning says that they oppose

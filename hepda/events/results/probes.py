@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from hepda.errors import ConfigError, DataError
 from hepda.evaluation.differences.probes import KINDS, ProbeSettings, permutation_importance, probe, removal
-from hepda.evaluation.results import FeatureImportance, InputRemoval, ProbeResult
 from hepda.events.dataset.splits import is_chosen
 from hepda.events.domains.roles import Selection, common_classes, compared
 from hepda.events.table.feature_table import FeatureTable
+from hepda.results.evaluation import FeatureImportance, InputRemoval, ProbeResult
 
 if TYPE_CHECKING:
     from hepda.adversarial import Network

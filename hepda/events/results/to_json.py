@@ -6,7 +6,13 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from hepda.evaluation.differences.ratios import judge, verdict
-from hepda.evaluation.results import (
+from hepda.events.domains.roles import UNLABELLED
+from hepda.events.domains.spec import EvaluationSpec
+from hepda.events.results.evaluate import Numbers
+from hepda.events.results.per_model import ModelNumbers
+from hepda.events.results.training_noise import TrainingNoise, TrainingSpread
+from hepda.events.training.model_description import setup_of
+from hepda.results.evaluation import (
     BiasResult,
     ClosureFit,
     Interval,
@@ -15,12 +21,8 @@ from hepda.evaluation.results import (
     Significance,
     WorkingPoint,
 )
-from hepda.events.domains.roles import UNLABELLED
-from hepda.events.domains.spec import EvaluationSpec
-from hepda.events.results.evaluate import Numbers
-from hepda.events.results.per_model import ModelNumbers
-from hepda.events.results.training_noise import TrainingNoise, TrainingSpread
-from hepda.events.training.model_description import setup_of
+from hepda.results.events import EventModel
+from hepda.runtime.run_directory import plain
 
 REWEIGHTINGS = ("reweight", "domain_reweight")
 REPRESENTATIONS = ("score", "embedding", "inputs")
@@ -235,7 +237,7 @@ def domain_auc_of(spec: EvaluationSpec, numbers: Numbers, model: str, other: str
     return with_why(nothing | entry, reasons)
 
 
-def model_metrics(spec: EvaluationSpec, numbers: Numbers, model: str, training: dict[str, Any]) -> dict[str, Any]:
+def model_metrics(spec: EvaluationSpec, numbers: Numbers, model: str, training: dict[str, Any]) -> EventModel:
     """Return models.<model> of metrics.json."""
     own = numbers.models[model]
     pairs = {other: f"{numbers.source}:{other}" for other in (*own.bias, *numbers.excluded)}
@@ -262,7 +264,7 @@ def model_metrics(spec: EvaluationSpec, numbers: Numbers, model: str, training: 
         entry["probes"] = {
             pairs[o]: {name: probes_of(p) for name, p in found.items()} for o, found in own.probes.items()
         }
-    return entry | {
+    entry |= {
         "significance": significance_of(own),
         "working_points": {
             f"{efficiency:g}": {domain: working_of(*point) for domain, point in found.items()}
@@ -274,6 +276,7 @@ def model_metrics(spec: EvaluationSpec, numbers: Numbers, model: str, training: 
         **{key: reweighting_of(training[key]) for key in REWEIGHTINGS if key in training},
         "training": {key: value for key, value in training.items() if key not in REWEIGHTINGS},
     }
+    return EventModel.from_json(plain(entry))
 
 
 def noise_of(found: TrainingNoise, source: str) -> dict[str, Any]:

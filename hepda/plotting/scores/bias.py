@@ -22,7 +22,7 @@ from hepda.plotting.base.style import (
     model_styles,
     styled,
 )
-from hepda.plotting.numbers import BiasLike, ShiftLike
+from hepda.results.evaluation import BiasResult, EfficiencyShift
 
 _ARROW = 8.0  # per cent: the length of the arrow of a limit
 MANY_POINTS = 8  # from this number on a curve with a band is more readable than points with bars
@@ -30,7 +30,7 @@ MANY_POINTS = 8  # from this number on a curve with a band is more readable than
 
 @styled
 def shift_figure(
-    shifts: Mapping[str, Sequence[ShiftLike]],
+    shifts: Mapping[str, Sequence[EfficiencyShift]],
     *,
     source: str,
     other: str,
@@ -96,7 +96,7 @@ def shift_figure(
 
 @styled
 def ks_figure(
-    bias: Mapping[str, Mapping[str, BiasLike]],
+    bias: Mapping[str, Mapping[str, BiasResult]],
     *,
     source: str,
     class_name: str = "background",

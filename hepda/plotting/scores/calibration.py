@@ -24,12 +24,12 @@ from hepda.plotting.base.style import (
     ratio_figure,
     styled,
 )
-from hepda.plotting.numbers import CalibrationLike, OvertrainingLike
+from hepda.results.evaluation import CalibrationCurve, OvertrainingTest
 
 
 @styled
 def calibration_figure(
-    curves: Mapping[str, CalibrationLike], *, label: Label | None = None, models: Iterable[str] | None = None
+    curves: Mapping[str, CalibrationCurve], *, label: Label | None = None, models: Iterable[str] | None = None
 ) -> Figure:
     """Draw the signal fraction against the mean score of each bin, all models.
 
@@ -79,7 +79,7 @@ def calibration_figure(
 
 
 @styled
-def overtraining_figure(tests: Mapping[str, OvertrainingLike], *, model: str, label: Label | None = None) -> Figure:
+def overtraining_figure(tests: Mapping[str, OvertrainingTest], *, model: str, label: Label | None = None) -> Figure:
     """Draw the score of training events (filled) and test events (points) of each class, with ratio and KS.
 
     Args:

@@ -15,11 +15,11 @@ from hepda.errors import DataError
 from hepda.plotting.base.histogram import ONE_SIGMA
 from hepda.plotting.base.rows import RowsFigure, model_rows
 from hepda.plotting.base.style import COLUMN, MARKERS, PAGE, Label, styled
-from hepda.plotting.numbers import ClosureLike, CoverageLike
+from hepda.results.evaluation import ClosureFit, ToyClosure
 
 
 @styled
-def closure_figure(fits: Mapping[str, Mapping[str, ClosureLike]], *, source: str, label: Label | None = None) -> Figure:
+def closure_figure(fits: Mapping[str, Mapping[str, ClosureFit]], *, source: str, label: Label | None = None) -> Figure:
     """Draw the fitted signal strength of every model, with templates from `source`.
 
     The colours are those of the domains used as data. Thin bars are the error of the fit; thick bars are the
@@ -67,10 +67,10 @@ def closure_figure(fits: Mapping[str, Mapping[str, ClosureLike]], *, source: str
 
 @styled
 def closure_bias_figure(
-    fits: Mapping[str, Mapping[str, Sequence[ClosureLike]]],
+    fits: Mapping[str, Mapping[str, Sequence[ClosureFit]]],
     *,
     source: str,
-    coverage: Mapping[str, Mapping[str, Sequence[CoverageLike]]] | None = None,
+    coverage: Mapping[str, Mapping[str, Sequence[ToyClosure]]] | None = None,
     label: Label | None = None,
 ) -> Figure:
     """Draw the bias of the fitted signal strength and its expected error for all models.
@@ -129,10 +129,10 @@ def _played_by(domain: str) -> str:
     return "data" if domain == "data" else f"data from {domain}"
 
 
-Fits = Mapping[str, Mapping[str, Sequence[ClosureLike]]]
+Fits = Mapping[str, Mapping[str, Sequence[ClosureFit]]]
 
 
-def _with_mu(fits: Fits) -> dict[str, dict[str, list[ClosureLike]]]:
+def _with_mu(fits: Fits) -> dict[str, dict[str, list[ClosureFit]]]:
     """Return the fits that have a signal strength, of the domains that have one; raise DataError if none has."""
     known = {
         domain: {model: [fit for fit in found if fit.mu is not None] for model, found in results.items()}
@@ -157,14 +157,14 @@ def _draw_biases(rows: RowsFigure, known: Fits, truths: Sequence[float]) -> tupl
     return min(reach) - pad, max(reach) + pad
 
 
-def _draw_bias(axes: Axes, bias: float, y: float, fit: ClosureLike, marker: str, colour: str) -> None:
+def _draw_bias(axes: Axes, bias: float, y: float, fit: ClosureFit, marker: str, colour: str) -> None:
     axes.errorbar([bias], [y], xerr=[fit.error or 0.0], fmt=marker, color=colour, linewidth=0.9)
     if fit.sample_error:
         axes.errorbar([bias], [y], xerr=[fit.sample_error], fmt="none", color=colour, linewidth=2.4)
 
 
 def _draw_coverage(
-    rows: RowsFigure, coverage: Mapping[str, Mapping[str, Sequence[CoverageLike]]], truths: Sequence[float]
+    rows: RowsFigure, coverage: Mapping[str, Mapping[str, Sequence[ToyClosure]]], truths: Sequence[float]
 ) -> None:
     """Draw the last panel, with toys of the truth that is nearest to 1 among those with a panel."""
     axes, wanted = rows.panels[-1], min(truths, key=lambda truth: abs(truth - 1))

@@ -13,14 +13,14 @@ from hepda.errors import DataError
 from hepda.plotting.base.panels import column_of_panels
 from hepda.plotting.base.rows import model_rows
 from hepda.plotting.base.style import Label, axes_label, height_for, legend_above, model_styles, raise_limit, styled
-from hepda.plotting.numbers import EfficiencyCurveLike, ImportanceLike
+from hepda.results.evaluation import EfficiencyCurve, FeatureImportance
 
 MOST = 12  # largest number of inputs of an importance figure
 
 
 @styled
 def efficiency_figure(
-    curves: Mapping[str, Mapping[str, EfficiencyCurveLike]],
+    curves: Mapping[str, Mapping[str, EfficiencyCurve]],
     *,
     xlabel: str,
     cut: str,
@@ -73,7 +73,9 @@ def efficiency_figure(
 
 
 @styled
-def importance_figure(importance: Mapping[str, ImportanceLike], *, source: str, label: Label | None = None) -> Figure:
+def importance_figure(
+    importance: Mapping[str, FeatureImportance], *, source: str, label: Label | None = None
+) -> Figure:
     """Draw the inputs by which a classifier separates each domain from `source`: the AUC lost if one is shuffled.
 
     The inputs that matter most in any domain are drawn, one bar per domain, with the spread over shuffles.

@@ -23,7 +23,7 @@ from hepda.plotting.base.style import (
     raise_limit,
     styled,
 )
-from hepda.plotting.numbers import ShiftRatioLike
+from hepda.results.evaluation import ShiftRatio
 
 HIGHEST = 2.5  # a ratio above it is drawn as an arrow
 MANY = 10  # number of models above which the figure is as wide as the page
@@ -31,7 +31,7 @@ MANY = 10  # number of models above which the figure is as wide as the page
 
 @styled
 def ratio_figure(
-    ratios: Mapping[str, Mapping[str, Sequence[ShiftRatioLike]]],
+    ratios: Mapping[str, Mapping[str, Sequence[ShiftRatio]]],
     *,
     plain: str,
     source: str,
@@ -100,7 +100,7 @@ def _about(source: str, other: str, unseen: set[str]) -> str:
     return f"{source} to {other}" + (", seen by no training" if other in unseen else "")
 
 
-def _draw(axes: Axes, x: np.ndarray, points: Sequence[ShiftRatioLike], style: LineStyle, name: str) -> float:
+def _draw(axes: Axes, x: np.ndarray, points: Sequence[ShiftRatio], style: LineStyle, name: str) -> float:
     """Draw points with bars, unresolved ones open, those above the range as arrows; return the highest value."""
     value, low, high = (np.array([getattr(p.ratio, key) for p in points]) for key in ("value", "low", "high"))
     shown = np.minimum(value, HIGHEST)

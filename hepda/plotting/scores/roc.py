@@ -21,15 +21,15 @@ from hepda.plotting.base.style import (
     ratio_figure,
     styled,
 )
-from hepda.plotting.numbers import Floats, IntervalLike, RocBandLike
+from hepda.results.evaluation import FloatArray, Interval, RocBand
 
 
 @styled
 def roc_figure(
-    bands: Mapping[str, RocBandLike],
+    bands: Mapping[str, RocBand],
     *,
     reference: str,
-    auc: Mapping[str, IntervalLike] | None = None,
+    auc: Mapping[str, Interval] | None = None,
     label: Label | None = None,
     models: Iterable[str] | None = None,
     lowest_efficiency: float = 0.05,
@@ -83,11 +83,11 @@ def _ratio_limits(below: Axes) -> None:
     below.set_ylim(low - pad, high + pad)
 
 
-def _rejection(band: RocBandLike, lowest: float) -> tuple[Floats, Floats, Floats, Floats]:
+def _rejection(band: RocBand, lowest: float) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
     """Return signal efficiency, 1 / background efficiency and its ends; NaN where that is not positive."""
     keep = band.signal_efficiency >= lowest
 
-    def inverse(efficiency: Floats) -> Floats:
+    def inverse(efficiency: FloatArray) -> FloatArray:
         return 1.0 / np.where(efficiency[keep] > 0, efficiency[keep], np.nan)
 
     return (
@@ -98,13 +98,15 @@ def _rejection(band: RocBandLike, lowest: float) -> tuple[Floats, Floats, Floats
     )
 
 
-def _line(axes: Axes, x: Floats, curve: tuple[Floats, Floats, Floats], style: LineStyle, name: str | None) -> None:
+def _line(
+    axes: Axes, x: FloatArray, curve: tuple[FloatArray, FloatArray, FloatArray], style: LineStyle, name: str | None
+) -> None:
     centre, low, high = curve
     axes.fill_between(x, low, high, color=style.colour, alpha=0.22, linewidth=0)
     axes.plot(x, centre, color=style.colour, linestyle=style.dashes, label=name)
 
 
-def _auc_text(auc: IntervalLike) -> str:
+def _auc_text(auc: Interval) -> str:
     half = 0.5 * (auc.high - auc.low)
     digits = 4 if half < 0.001 else 3
     return f"AUC {auc.value:.{digits}f} ± {half:.{digits}f}"

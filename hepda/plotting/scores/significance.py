@@ -19,7 +19,7 @@ from hepda.plotting.base.style import (
     raise_limit,
     styled,
 )
-from hepda.plotting.numbers import Floats, SignificanceScanLike
+from hepda.results.evaluation import FloatArray, SignificanceScan
 
 PANELS = (
     ("asimov", "best", "Statistical only"),
@@ -31,7 +31,7 @@ FLOOR = 25.0  # effective background events above a cut, below which a curve is 
 
 @styled
 def significance_figure(
-    scans: Mapping[str, SignificanceScanLike],
+    scans: Mapping[str, SignificanceScan],
     *,
     x: Literal["efficiency", "cut"] = "efficiency",
     label: Label | None = None,
@@ -87,11 +87,11 @@ def significance_figure(
     return drawn
 
 
-def _values(scan: SignificanceScanLike, name: str) -> Floats | None:
+def _values(scan: SignificanceScan, name: str) -> FloatArray | None:
     """Return a curve [m], NaN where too little background is left for a reliable value."""
     values = getattr(scan, name)
     return None if values is None else np.where(scan.background_n_eff >= FLOOR, values, np.nan)
 
 
-def _finite(values: Floats | None) -> bool:
+def _finite(values: FloatArray | None) -> bool:
     return values is not None and bool(np.isfinite(values).any())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -12,6 +12,8 @@ import torch
 from hepda.plotting import speech as plots
 from hepda.plotting import training as training_plots
 from hepda.report.page import Drawing, collected
+from hepda.results.record import Measured
+from hepda.results.speech import Recognition, SpeechModel
 from hepda.speech.dataset.material import Material, aligner_frames
 from hepda.speech.dataset.subsets import extractor_of, parts_of
 from hepda.speech.dataset.trials import CLEAN, NEW_ROOM, ROOM, SEEN, UNSEEN, Trial, trial_tape
@@ -37,7 +39,7 @@ class SpeechFigureData:
     aligner: Aligner
     table: TrialTable
     scores: Scores
-    models: Mapping[str, Mapping[str, Any]]
+    models: Mapping[str, SpeechModel]
     histories: Mapping[str, Sequence[Mapping[str, Sequence[float | None]]]]
 
     def title(self, model: str) -> str:
@@ -64,12 +66,11 @@ def _trainings(scene: SpeechFigureData) -> Iterator[Drawing]:
         )  # fmt: skip
 
 
-def _curve(points: Sequence[tuple[float, Mapping[str, Any]]]) -> plots.ErrorCurve:
-    """Return a curve of points (x, {value, low, high}); a missing interval has no width."""
-    value = np.array([entry["value"] for _, entry in points])
-    low, high = (
-        np.array([entry["value"] if entry[k] is None else entry[k] for _, entry in points]) for k in ("low", "high")
-    )
+def _curve(points: Sequence[tuple[float, Measured]]) -> plots.ErrorCurve:
+    """Return a curve of points (x, number); a missing interval has no width."""
+    value = np.array([entry.value for _, entry in points])
+    low = np.array([entry.value if entry.low is None else entry.low for _, entry in points])
+    high = np.array([entry.value if entry.high is None else entry.high for _, entry in points])
     return plots.ErrorCurve(np.array([x for x, _ in points]), value, low, high)
 
 
@@ -78,7 +79,7 @@ def _errors(scene: SpeechFigureData) -> Iterator[Drawing]:
     panels: dict[str, dict[str, plots.ErrorCurve]] = {}
     for condition in (SEEN, UNSEEN):
         for model, numbers in scene.models.items():
-            rates = numbers["word_error_rate"]
+            rates = numbers.word_error_rate
             if key_of(condition, ratios[0]) in rates:
                 points = [(snr, rates[key_of(condition, snr)]) for snr in sorted(ratios)]
                 panels.setdefault(TITLES[condition], {})[scene.title(model)] = _curve(points)
@@ -112,12 +113,12 @@ def _by_number(scene: SpeechFigureData) -> dict[str, dict[str, plots.ErrorCurve]
             continue
         alpha = section.domain.alpha if section.domain is not None else None
         name = "no domain head" if not alpha else f"{section.domain.of if section.domain else ''}, α = {alpha:g}"
-        groups.setdefault(name, []).append((float(scene.models[model]["noises"]), model))
+        groups.setdefault(name, []).append((float(scene.models[model].noises), model))
     panels: dict[str, dict[str, plots.ErrorCurve]] = {}
     for condition in (SEEN, UNSEEN):
         key = key_of(condition, scene.config.evaluation.quoted)
         for name, points in groups.items():
-            there = [(x, scene.models[m]["word_error_rate"].get(key)) for x, m in sorted(points)]
+            there = [(x, scene.models[m].word_error_rate.get(key)) for x, m in sorted(points)]
             found = [(x, entry) for x, entry in there if entry is not None]
             if len({x for x, _ in found}) > 1:
                 panels.setdefault(TITLES[condition], {})[name] = _curve(found)
@@ -125,21 +126,20 @@ def _by_number(scene: SpeechFigureData) -> dict[str, dict[str, plots.ErrorCurve]
 
 
 def _probes(scene: SpeechFigureData) -> Iterator[Drawing]:
-    found: dict[str, dict[str, list[tuple[float, Any]]]] = {"probe": {}, "head": {}}
+    found: dict[str, dict[str, list[tuple[float, Recognition]]]] = {"probe": {}, "head": {}}
     chance: dict[str, float] = {}
     for model, section in scene.config.models.items():
         if section.noises is not None or section.domain is None or section.domain.alpha is None:
             continue
-        of, own = section.domain.of, scene.models[model]
-        for kind in ("probe", "head"):
-            entry = own.get(kind, {}).get(of)
-            if entry is not None:
-                found[kind].setdefault(of, []).append((section.domain.alpha, entry))
-                chance[of] = entry["chance"]
+        of, numbers = section.domain.of, scene.models[model]
+        for kind, by_question in (("probe", numbers.probe), ("head", numbers.head)):
+            if of in by_question:
+                found[kind].setdefault(of, []).append((section.domain.alpha, by_question[of]))
+                chance[of] = float(by_question[of].chance or 0.0)
     plain = [
         m for m, s in scene.config.models.items() if s.domain is None and s.train_on == ("noisy",) and not s.noises
     ]
-    base = scene.models[plain[0]].get("probe", {}) if plain else {}
+    base = scene.models[plain[0]].probe if plain else {}
     for what, points in found["probe"].items():
         if all(alpha != 0.0 for alpha, _ in points) and what in base:
             points.append((0.0, base[what]))

@@ -11,7 +11,8 @@ from typing import Any
 from hepda.config import resolved_yaml
 from hepda.events.results.tables.conclusions import conclude
 from hepda.events.results.tables.sections import section_tables
-from hepda.report.page import ReportFigure, write_report
+from hepda.report.page import ReportFigure, ReportPage, write_report
+from hepda.results.events import EventMetrics
 from hepda.runtime import run_directory
 from hepda.workflows.scan.choice import Result
 from hepda.workflows.scan.findings import Findings, ScanCurve, events_text
@@ -94,7 +95,7 @@ def _point(curve: ScanCurve, result: Result) -> dict[str, Any]:
     return entry | ({"why": "; ".join(result.why)} if result.why else {})
 
 
-def as_metrics(findings: Findings, model: str) -> dict[str, Any]:
+def as_metrics(findings: Findings, model: str) -> EventMetrics:
     """Return the baseline and the chosen points of a model in the form of metrics.json, for the conclusions."""
     models: dict[str, Any] = {}
     for curve in [curve for curve in findings.curves if curve.model == model]:
@@ -105,10 +106,7 @@ def as_metrics(findings: Findings, model: str) -> dict[str, Any]:
                 name = "plain" if bare else f"{curve.name} {varied_text(curve, result)}".strip()
                 entry = _model_entry(findings, curve.model, result)
                 models.setdefault(name, entry | ({} if bare else ratios_and_verdict(plain, result, findings.others)))
-    return {
-        "samples": findings.samples,
-        "models": models,
-    }
+    return EventMetrics.from_json(run_directory.plain({"samples": findings.samples, "models": models}))
 
 
 def _model_entry(findings: Findings, model: str, result: Result) -> dict[str, Any]:
@@ -148,8 +146,8 @@ def conclusions(findings: Findings) -> list[str]:
     for model in findings.best if findings.others else ():
         metrics = as_metrics(findings, model)
         comparisons += (
-            conclude(metrics, plain="plain")
-            if "plain" in metrics["models"]
+            conclude(metrics, baseline="plain")
+            if "plain" in metrics.models
             else [f"No point of {model} is without adaptation (strength 0): its cost and benefit are unknown."]
         )
     sentences += dict.fromkeys(comparisons)  # what holds for all of them once
@@ -161,17 +159,18 @@ def write_pages(folder: Path, findings: Findings, figures: Sequence[ReportFigure
     run_directory.write_text(folder / "scan.csv", rows_csv(findings))
     numbers = run_directory.plain(scan_json(findings))
     run_directory.write_json(folder / "scan.json", numbers | {"manifest": manifest})
-    metrics = numbers | {"name": f"Scan of {findings.config.name}"}
-    tables = section_tables(metrics)
+    tables = section_tables(EventMetrics.from_json({"samples": numbers["samples"]}))
     tables["summary"] += [chosen_table(findings), choice_table(findings)]
     tables["adaptation"].append(points_table(findings))
     return write_report(
         folder / "scan.html",
-        metrics,
-        figures,
-        tables=tables,
-        config_text=resolved_yaml(findings.config),
-        manifest=manifest,
-        conclusions=conclusions(findings),
-        warnings=[*findings.failures, *findings.warnings],
+        ReportPage(
+            numbers | {"name": f"Scan of {findings.config.name}"},
+            figures,
+            tables=tables,
+            conclusions=conclusions(findings),
+            warnings=[*findings.failures, *findings.warnings],
+            config_text=resolved_yaml(findings.config),
+            manifest=manifest,
+        ),
     )

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from hepda.evaluation.differences.ratios import judge, verdict
-from hepda.evaluation.results import Interval, ShiftRatio
 from hepda.events.resolve import domains_of, model_spec
 from hepda.events.results.to_json import ratio_of
+from hepda.results.evaluation import Interval, ShiftRatio
 from hepda.workflows.scan.choice import Result
 from hepda.workflows.scan.measuring import TAIL
 

@@ -6,7 +6,7 @@ import pytest
 from hepda.errors import DataError
 from hepda.evaluation.differences.bias import efficiency_shift
 from hepda.evaluation.differences.ratios import judge, shift_ratios, verdict
-from hepda.evaluation.results import Interval, ShiftRatio
+from hepda.results.evaluation import Interval, ShiftRatio
 
 
 def events(seed=0, n=20_000, left=0.04):

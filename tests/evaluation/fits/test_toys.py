@@ -9,7 +9,7 @@ from hepda.evaluation.fits import toys as toys_module
 from hepda.evaluation.fits.histfactory import Model
 from hepda.evaluation.fits.profile import fit_strengths, q0
 from hepda.evaluation.fits.toys import discovery_toys, expected_fits, interval_score, toy_fits
-from hepda.evaluation.results import ToyClosure
+from hepda.results.evaluation import ToyClosure
 from tests.evaluation.fits.regions import one_bin, region
 
 

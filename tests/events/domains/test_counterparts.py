@@ -16,6 +16,7 @@ from hepda.events.resolve import appearance, dataset_spec, domains_of, evaluatio
 from hepda.events.results import figures, to_json
 from hepda.events.results.evaluate import EvaluationInput, evaluate
 from hepda.events.results.tables import processes_table
+from hepda.results.events import EventMetrics
 from hepda.runtime.run_directory import plain
 from tests.factory import analysis, write_analysis
 
@@ -165,7 +166,7 @@ def test_what_has_no_counterpart_is_told(same):
         "compared": {"tt": {"source": ["tt"], "other": ["tt_alt"]}},
         "without_counterpart": {"source": ["w"], "other": []},
     }
-    (row,) = processes_table(steps.processes_metrics(asked.spec.domains)).rows
+    (row,) = processes_table(EventMetrics.from_json(steps.processes_metrics(asked.spec.domains))).rows
     assert [cell.text for cell in row] == ["simulation against alternative", "background", "tt with tt_alt", "w", ""]
     page = "\n".join(lines("small", 0.5, check_events(asked.config, silent)))
     assert "w of simulation has no counterpart" in page

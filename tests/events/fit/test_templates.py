@@ -15,7 +15,6 @@ from hepda.events.fit import fits, to_json
 from hepda.events.fit.templates import PseudoData, Region, ScoredEvents
 from hepda.events.resolve import domains_of, systematics_spec
 from hepda.events.table.feature_table import FeatureTable
-from hepda.runtime import run_directory
 
 SAMPLES = {
     "signal": ("signal", "simulation", 3000, 150.0),
@@ -187,7 +186,7 @@ def test_blinded_data_are_not_counted(events: Any) -> None:
     hidden = region_of(analysis(evaluation={"blind": "score > 0.5"}), events)
     assert "data" not in hidden.domains and hidden.excluded == {"data": BLINDED}
     main = fits.main_fit(hidden, toys=0, seed=1)
-    page = to_json.model_page(hidden, main, {})
+    page = to_json.fitted_model(hidden, main, {}).to_json()
     assert page["observed"]["mu"] is None and page["observed"]["why"] == BLINDED
     assert page["observed"]["significance"] is None and page["observed"]["limit"] is None
     assert page["fitted_to"] == "Asimov data" and page["expected"]["mu"] == pytest.approx(1.0, abs=1e-4)
@@ -219,10 +218,10 @@ def test_closure_finds_what_was_put_in_and_says_what_it_cannot(region: Region) -
 def test_the_page_is_json_and_every_null_has_its_reason(region: Region) -> None:
     main = fits.main_fit(region, toys=0, seed=1)
     closure = {variant: fits.closure_of(region, variant, toys=20, seed=1) for variant in (fits.ALL, fits.UNAWARE)}
-    page = json.loads(json.dumps(run_directory.plain(to_json.model_page(region, main, closure))))
+    page = json.loads(json.dumps(to_json.fitted_model(region, main, closure).to_json()))
     assert not unexplained(page)
     assert page["closure"]["all"]["alternative"][1]["toys"]["toys"] == 20
     assert page["templates"]["tt"]["sumw"] == pytest.approx(sample_of(region, "tt").sumw.tolist())
-    about = to_json.systematics_page(systematics_spec(analysis()))
+    about = to_json.systematics_entries(systematics_spec(analysis()))
     assert about["rate"] == {"kind": "norm", "samples": ["wjets"], "how": "rate × 1.5 and × 0.6667"}
     assert about["jes"]["how"] == "pt_up for pt; pt_down for pt" and "mirrored" in about["one_sided"]["how"]

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from hepda.config import load_config
-from hepda.evaluation.results import BinContents, FeatureImportance, Flatness, InputRemoval, Interval
 from hepda.evaluation.roc import auc
 from hepda.events.dataset.load import load_table
 from hepda.events.resolve import appearance, dataset_spec, evaluation_spec
@@ -12,6 +11,7 @@ from hepda.events.results import figures
 from hepda.events.results.evaluate import EvaluationInput, Numbers, evaluate
 from hepda.events.results.per_model import ModelNumbers
 from hepda.events.results.per_run import gradient_summary, run_metrics
+from hepda.results.evaluation import BinContents, FeatureImportance, Flatness, InputRemoval, Interval
 from hepda.runtime.run_directory import plain
 from tests.factory import write_analysis
 

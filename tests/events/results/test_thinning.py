@@ -78,15 +78,14 @@ def test_a_run_says_so_and_its_numbers_are_those_of_all_events_within_their_erro
     path.write_text(yaml.safe_dump(text))
     few = [text for text in SMALL if not text.startswith("models.")]
     thin = train.train(load_config(path, few), tmp_path / "run", tmp_path / "plots", Quiet())
-    assert run_directory.read_scores(thin.folder).num_rows == sum(
-        s["selected"] for s in thin.metrics["samples"].values()
-    )
-    assert 0 < thin.metrics["judged"]["simulation:background"] < 1
+    selected = sum(sample.selected for sample in thin.metrics.samples.values())
+    assert run_directory.read_scores(thin.folder).num_rows == selected
+    assert 0 < thin.metrics.judged["simulation:background"] < 1
     assert "chosen by hash of the event key" in thin.report.read_text()
     assert not (thin.folder / ".work").exists()
     table, scores = read_scored(dataset_spec(load_config(path, few)), thin.folder)
     whole = table.of_domain("simulation") & (table.label >= 0)
     for model, score in scores.items():
-        part = thin.metrics["models"][model]["auc"]["simulation"]["value"]
+        part = thin.metrics.models[model].auc["simulation"].value
         all_ = auc(score[whole], table.label[whole], table.weight[whole])
         assert part != all_ and part == pytest.approx(all_, abs=0.03)

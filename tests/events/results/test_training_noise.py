@@ -11,6 +11,7 @@ from hepda.events.results.evaluate import EvaluationInput
 from hepda.events.results.tables import training_noise_table
 from hepda.events.results.to_json import noise_of
 from hepda.events.results.training_noise import training_noise
+from hepda.results.events import EventMetrics
 from tests.factory import write_analysis
 
 OVERRIDES = ("features=[ht, met]", "plots={}", "evaluation.probes=false", "evaluation.bootstrap=2", "luminosity=0.5")
@@ -66,7 +67,7 @@ def test_the_table_says_over_what(asked):
     judged, _ = asked
     noises = {name: training_noise(judged, name, judged.scores[name]) for name in ("network", "bdt")}
     entries = {name: {"training_noise": noise_of(noise, "simulation")} for name, noise in noises.items()}
-    table = training_noise_table({"models": entries})
+    table = training_noise_table(EventMetrics.from_json({"models": entries}))
     assert [row[1].text for row in table.rows] == ["4 members", "2 folds"]
     assert table.head[2:4] == ["AUC", "Shift at 30 %, alternative"] and table.rows[0][2].sort > 0
     assert "noise of training, which all other errors leave out" in table.note

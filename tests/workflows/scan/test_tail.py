@@ -7,6 +7,7 @@ import pytest
 
 from hepda.config import load_config
 from hepda.events.results.tables import conclude
+from hepda.results.events import EventMetrics
 from hepda.workflows.scan.choice import Result
 from hepda.workflows.scan.points import Point
 from hepda.workflows.scan.tail import ratios_and_verdict, shift_ratio
@@ -60,6 +61,8 @@ def test_the_words_follow_from_the_domain_that_no_training_saw(config, third, ju
     assert {p["judgement"] for p in entry["verdict"]["points"].values()} == {judgement}
     samples = {name: {"domain": s["domain"], "use": s.get("use", "train")} for name, s in analysis()["samples"].items()}
     bias = {"bias": {"simulation:alternative": {"ks": 0.1}, "simulation:third": {"ks": 0.1}}}
-    said = conclude({"samples": samples, "models": {"plain": bias, "dann": bias | entry}}, plain="plain")
+    said = conclude(
+        EventMetrics.from_json({"samples": samples, "models": {"plain": bias, "dann": bias | entry}}), baseline="plain"
+    )
     assert words in said[0] and said[0].startswith("dann")
     assert ratios_and_verdict(plain, plain, ["alternative"]) == {} == ratios_and_verdict(None, adapted, ["alternative"])

@@ -31,20 +31,8 @@ from hepda.events.results.tables.quality import (
     working_point_tables,
 )
 from hepda.events.results.tables.summary import summary_table
-from hepda.report.reading import (
-    EVENTS_ALONE,
-    Null,
-    held_out,
-    null_of,
-    nulls,
-    pair_title,
-    pairs,
-    plain_model,
-)
 
 __all__ = [
-    "EVENTS_ALONE",
-    "Null",
     "adaptation_table",
     "bias_tables",
     "bins_table",
@@ -54,16 +42,10 @@ __all__ = [
     "conclude",
     "flatness_table",
     "gradients_table",
-    "held_out",
     "importance_table",
     "models_table",
-    "null_of",
-    "nulls",
     "other_tables",
     "overtraining_table",
-    "pair_title",
-    "pairs",
-    "plain_model",
     "priors_table",
     "probe_tables",
     "processes_table",

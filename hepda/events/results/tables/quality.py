@@ -3,55 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
-from hepda.number_format import Cell, Quantity, Table
-from hepda.report.reading import entries, get, keys, told, with_error
-
-KNOWN = ("auc", "auc_difference", "bias", "shift_ratio", "verdict", "tests", "domain_auc", "probes", "significance",
-         "working_points", "calibration", "bins", "overtraining", "flatness", "closure", "training", "fit", "setup",
-         "reweight", "domain_reweight", "training_noise")  # fmt: skip
-"""Metrics of a model that have tables of their own."""
+from hepda.events.results.tables.cells import keys_of, quantity
+from hepda.events.results.tables.summary import domains_with_values
+from hepda.number_format import Cell, Table, number
+from hepda.results.events import EventMetrics
+from hepda.results.record import Value, quantity_in
 
 
-def samples_table(metrics: Mapping[str, Any]) -> Table:
+def samples_table(metrics: EventMetrics) -> Table:
     """Return the samples and what each is used for: one row for each sample."""
-    head = [
-        "Sample",
-        "Class",
-        "Domain",
-        "Use",
-        "Entries",
-        "Selected",
-        "Yield",
-        "Effective events",
-        "Negative weights",
-    ]
+    head = ["Sample", "Class", "Domain", "Use", "Entries", "Selected", "Yield", "Effective events", "Negative weights"]
     rows = []
-    for name, sample in entries(metrics, "samples"):
-        words = [str(sample.get(key) or "–") for key in ("class", "domain", "use")]
+    for name, sample in metrics.samples.items():
+        words = [word or "–" for word in (sample.class_name, sample.domain, sample.use)]
         rows.append(
             [
                 Cell(name, name),
                 *(Cell(word, word) for word in words),
-                Quantity.read(sample, "entries").cell(digits=12),
-                Quantity.read(sample, "selected").cell(digits=12),
-                Quantity.read(sample, "yield").cell(digits=4),
-                Quantity.read(sample, "n_eff").cell(digits=4),
-                Quantity.read(sample, "negative_fraction").scaled(100.0).cell(digits=3, unit=" %"),
+                sample.quantity("entries").cell(digits=12),
+                sample.quantity("selected").cell(digits=12),
+                sample.quantity("yield_").with_error(number(sample.yield_error)).cell(digits=4),
+                sample.quantity("n_eff").cell(digits=4),
+                sample.quantity("negative_fraction").scaled(100.0).cell(digits=3, unit=" %"),
             ]
         )
     note = "Yields are expected events at the stated luminosity after the selection, with signed weights."
     return Table("Samples", head, rows, note)
 
 
-def by_domain_table(metrics: Mapping[str, Any], metric: str, title: str, note: str = "", digits: int = 4) -> Table:
+def by_domain_table(title: str, by_model: Mapping[str, Mapping[str, Value]], note: str = "", digits: int = 4) -> Table:
     """Return a metric that has an interval for each domain (`auc`, `accuracy`).
 
     Args:
-        metrics: the content of metrics.json.
-        metric: key of the metric in the entry of a model.
         title: title of the table.
+        by_model: the metric of each model, by domain.
         note: text below the table.
         digits: number of digits of the cells.
 
@@ -59,18 +45,15 @@ def by_domain_table(metrics: Mapping[str, Any], metric: str, title: str, note: s
         A table with one row for each model and one column for each domain.
 
     """
-    domains = told(metrics, metric)
+    domains = domains_with_values(by_model.values())
     rows = [
-        [
-            Cell(name, name),
-            *(Quantity.read(model.get(metric), domain).cell(digits=digits) for domain in domains),
-        ]
-        for name, model in entries(metrics, "models")
+        [Cell(name, name), *(quantity_in(by_domain, domain).cell(digits=digits) for domain in domains)]
+        for name, by_domain in by_model.items()
     ]
     return Table(title, ["Model", *domains], rows if domains else [], note)
 
 
-def working_point_tables(metrics: Mapping[str, Any]) -> list[Table]:
+def working_point_tables(metrics: EventMetrics) -> list[Table]:
     """Return the efficiencies at fixed working points, one table for each domain.
 
     The cuts keep given shares of the signal in the source.
@@ -82,66 +65,62 @@ def working_point_tables(metrics: Mapping[str, Any]) -> list[Table]:
         "significance": ("Z [σ]", 1.0),
     }
     rows: dict[str, list[list[Cell]]] = {}
-    for name, model in entries(metrics, "models"):
-        for point, by_domain in (model.get("working_points") or {}).items():
+    for name, model in metrics.models.items():
+        for point, by_domain in model.working_points.items():
             for domain, entry in by_domain.items():
-                at = f"{100 * float(point):g} %"
-                cells = [Quantity.read(entry, key).scaled(scale).cell() for key, (_, scale) in columns.items()]
-                limit = Quantity.read(entry, "background_efficiency_upper_limit").scaled(100.0)
+                title = f"{name}, {100 * float(point):g} %"
+                cells = [entry.quantity(key).scaled(scale).cell() for key, (_, scale) in columns.items()]
+                limit = entry.quantity("background_efficiency_upper_limit").scaled(100.0)
                 if limit.value is not None:  # no event passes
                     cells[list(columns).index("background_efficiency")] = limit.below()
-                rows.setdefault(domain, []).append([Cell(f"{name}, {at}", f"{name}, {at}"), *cells])
+                rows.setdefault(domain, []).append([Cell(title, title), *cells])
     head = ["Model, signal efficiency", *(title for title, _ in columns.values())]
     note = (
         "Cuts are fixed by the signal of the domain that is trained on. Z: Asimov significance of the events above the "
         "cut, with the uncertainty of the background."
     )
     first = next(iter(rows), "")
+    folded = "Working points in other domains"
     return [
-        Table(
-            f"Working points, {domain}", head, found, note, "" if domain == first else "Working points in other domains"
-        )
-        for domain, found in rows.items()
+        Table(f"Working points, {domain}", head, of_domain, note, "" if domain == first else folded)
+        for domain, of_domain in rows.items()
     ]
 
 
-def training_noise_table(metrics: Mapping[str, Any]) -> Table:
+def training_noise_table(metrics: EventMetrics) -> Table:
     """Return the spread of AUC and shifts between the trainings of a model."""
-    found = [(name, model["training_noise"]) for name, model in entries(metrics, "models") if "training_noise" in model]
+    noises = {name: model.training_noise for name, model in metrics.models.items() if model.training_noise is not None}
     columns = [
         (pair, point)
-        for pair in keys(get(noise, "efficiency_shift") for _, noise in found)
-        for point in sorted(keys(get(noise, "efficiency_shift", pair) for _, noise in found), key=float)
+        for pair in keys_of(noise.efficiency_shift for noise in noises.values())
+        for point in sorted(keys_of(noise.efficiency_shift.get(pair, {}) for noise in noises.values()), key=float)
     ]
     head = ["Model", "Trainings", "AUC"]
     head += [f"Shift at {100 * float(point):g} %, {pair.partition(':')[2]}" for pair, point in columns]
-    rows = [
-        [
-            Cell(name, name),
-            Cell(f"{noise['trainings']} {noise['over']}", str(noise["over"])),
-            Quantity.read(get(noise, "auc"), "spread").cell(digits=2),
-            *(
-                Quantity.read(get(noise, "efficiency_shift", pair, point), "spread")
-                .scaled(100.0)
-                .cell(digits=2, unit=" %")
-                for pair, point in columns
-            ),
-        ]
-        for name, noise in found
-    ]
+    rows = []
+    for name, noise in noises.items():
+        shifts = [noise.efficiency_shift.get(pair, {}).get(point) for pair, point in columns]
+        rows.append(
+            [
+                Cell(name, name),
+                Cell(f"{noise.trainings} {noise.over}", noise.over),
+                quantity(noise.auc, "spread").cell(digits=2),
+                *(quantity(spread, "spread").scaled(100.0).cell(digits=2, unit=" %") for spread in shifts),
+            ]
+        )
     note = (
-        "Standard deviation between single trainings. Members of an ensemble judge the same events: theirs is the "
+        "Standard deviation between single trainings. Members of an ensemble score the same events: theirs is the "
         "noise of training, which all other errors leave out; divided by the root of their number it adds to them in "
-        "quadrature. Folds judge different events, whose statistics is in it as well."
+        "quadrature. Folds score different events, whose statistics is in it as well."
     )
     return Table("Spread between trainings", head, rows, note)
 
 
-def training_bias_table(metrics: Mapping[str, Any]) -> Table:
+def training_bias_table(metrics: EventMetrics) -> Table:
     """Return AUC and background efficiency in each domain, by the domains that a model was trained on."""
-    bias = metrics.get("training_bias") or {}
-    models = bias.get("models") or {}
-    domains = keys(entry.get("tested_on") for entry in models.values())
+    bias = metrics.training_bias
+    models = {} if bias is None else bias.models
+    domains = keys_of(entry.tested_on for entry in models.values())
     head = [
         "Trained on (model)",
         *(f"AUC on {domain}" for domain in domains),
@@ -150,71 +129,65 @@ def training_bias_table(metrics: Mapping[str, Any]) -> Table:
     ]
     rows = []
     for name, entry in models.items():
-        title = f"{entry.get('trained_on')} ({name})"
-        tested = [get(entry, "tested_on", domain) for domain in domains]
+        title = f"{entry.trained_on} ({name})"
+        tested = [entry.tested_on.get(domain) for domain in domains]
         rows.append(
             [
                 Cell(title, title),
-                *(Quantity.read(found, "auc").cell(digits=4) for found in tested),
-                *(Quantity.read(found, "auc_difference").cell(digits=2) for found in tested),
-                *(Quantity.read(found, "background_efficiency").scaled(100.0).cell() for found in tested),
+                *(quantity(test, "auc").cell(digits=4) for test in tested),
+                *(quantity(test, "auc_difference").cell(digits=2) for test in tested),
+                *(quantity(test, "background_efficiency").scaled(100.0).cell() for test in tested),
             ]
         )
-    point = Quantity.read(bias, "signal_efficiency").value
-    at = f"{100 * point:g} % " if point is not None else ""
+    point = None if bias is None else bias.signal_efficiency
+    efficiency = f"{100 * point:g} % " if point is not None else ""
     note = (
         "Along a row the events change and the training does not: evaluation shift. Down a column the training changes "
-        f"and the events do not: training bias (ΔAUC, paired, to the first). Background: its efficiency at {at}signal "
-        "efficiency in the domain of the test."
+        f"and the events do not: training bias (ΔAUC, paired, to the first). Background: its efficiency at {efficiency}"
+        "signal efficiency in the domain of the test."
     )
     return Table("Trained on one generator, tested on another", head, rows, note)
 
 
-def closure_table(metrics: Mapping[str, Any]) -> Table:
+def closure_table(metrics: EventMetrics) -> Table:
     """Return fitted signal strength and pull: one row for each model, columns for the domains used as data."""
-    found = [(name, model.get("closure")) for name, model in entries(metrics, "models")]
-    domains = keys(entry for _, entry in found)
+    domains = keys_of(model.closure for model in metrics.models.values())
     head = ["Model", *(f"{what}, data from {domain}" for domain in domains for what in ("μ", "pull"))]
     rows = []
-    for name, entry in found:
+    for name, model in metrics.models.items():
         row = [Cell(name, name)]
         for domain in domains:
-            result = get(entry, domain)
-            row += [
-                with_error(result, {"mu": get(result, "error")}, "mu").cell(),
-                Quantity.read(result, "pull").cell(),
-            ]
+            fit = model.closure.get(domain)
+            mu = quantity(fit, "mu").with_error(None if fit is None else number(fit.error))
+            row += [mu.cell(), quantity(fit, "pull").cell()]
         rows.append(row)
-    return Table(
-        "Fits to pseudo-data",
-        head,
-        rows if domains else [],
-        "Templates from the source; the pull is (μ − truth) / error.",
-    )
+    note = "Templates from the source; the pull is (μ − truth) / error."
+    return Table("Fits to pseudo-data", head, rows if domains else [], note)
 
 
-def models_table(metrics: Mapping[str, Any]) -> Table:
+def models_table(metrics: EventMetrics) -> Table:
     """Return the kind of each model, its training samples and its adaptation."""
     rows = []
-    for name, model in entries(metrics, "models"):
-        setup = model.get("setup") or {}
-        words = [setup.get("kind") or "", " + ".join(setup.get("class_loss") or ()), setup.get("adaptation") or "none"]
-        rows.append(
-            [
-                Cell(name, name),
-                *(Cell(word, word) for word in words),
-                Quantity.read(setup, "strength").cell(),
-                Quantity.read(setup, "members").cell(),
-            ]
-        )
+    for name, model in metrics.models.items():
+        setup = model.setup
+        words = ["", "", "none"]
+        if setup is not None:
+            words = [setup.kind or "", " + ".join(setup.class_loss), setup.adaptation or "none"]
+        numbers = [quantity(setup, key).cell() for key in ("strength", "members")]
+        rows.append([Cell(name, name), *(Cell(word, word) for word in words), *numbers])
     head = ["Model", "Kind", "Class loss on", "Adaptation", "Strength", "Networks a fold"]
-    told = any(model.get("setup") for _, model in entries(metrics, "models"))
-    return Table("Models", head, rows if told else [], "Every event is scored by trainings that have not seen it.")
+    described = any(model.setup for model in metrics.models.values())
+    return Table("Models", head, rows if described else [], "Every event is scored by trainings that have not seen it.")
 
 
-def other_tables(metrics: Mapping[str, Any]) -> list[Table]:
-    """Return metrics without a table of their own (`accuracy`, those of a kind), in the form of `auc`."""
-    names = [k for k in keys(model for _, model in entries(metrics, "models")) if k not in KNOWN]
-    shaped = [k for k in names if any(isinstance(model.get(k), Mapping) for _, model in entries(metrics, "models"))]
-    tables = [by_domain_table(metrics, name, name.replace("_", " ").capitalize()) for name in shaped]
+def other_tables(metrics: EventMetrics) -> list[Table]:
+    """Return metrics without a table of their own (`accuracy`, for example), in the form of `auc`."""
+    further = {name: model.further for name, model in metrics.models.items()}
+    tables = [
+        by_domain_table(
+            metric.replace("_", " ").capitalize(),
+            {name: by_metric.get(metric, {}) for name, by_metric in further.items()},
+        )
+        for metric in keys_of(further.values())
+    ]
     return [table for table in tables if table.rows]

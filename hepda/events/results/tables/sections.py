@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from hepda.events.results import tables
+from hepda.events.results.tables.cells import EVENTS_ALONE
 from hepda.number_format import Table
-from hepda.report.reading import EVENTS_ALONE, numbers_table, training_table
+from hepda.report.training import numbers_table, training_table
+from hepda.results.events import EventMetrics
 from hepda.runtime.terminal import NumberTable
 
+SIGNIFICANCE = {
+    "asimov": "Asimov Z [σ], statistical",
+    "asimov_with_uncertainty": "with background unc.",
+    "asimov_with_bias": "with bias",
+    "binned": "binned",
+}
 
-def section_tables(metrics: Mapping[str, Any]) -> dict[str, list[Table]]:
+
+def section_tables(metrics: EventMetrics) -> dict[str, list[Table]]:
     """Return the tables of each section of the report."""
     auc = tables.by_domain_table(
-        metrics,
-        "auc",
         "Area under the ROC curve",
+        {name: model.auc for name, model in metrics.models.items()},
         f"On test events, signed weights; 68 % interval of bootstrap replicas of the events. {EVENTS_ALONE}",
     )
     worth = numbers_table(
-        metrics,
-        "significance",
         "Expected significance",
+        {name: model.significance for name, model in metrics.models.items()},
+        SIGNIFICANCE,
         "Median expected (Asimov) discovery significance, with the spread over bootstrap replicas of the events, the "
         f"choice of the cut included. {EVENTS_ALONE}",
     )
@@ -55,11 +60,11 @@ def section_tables(metrics: Mapping[str, Any]) -> dict[str, list[Table]]:
     }
 
 
-def terminal_table(metrics: Mapping[str, Any]) -> NumberTable:
+def terminal_table(metrics: EventMetrics) -> NumberTable:
     """Return the summary for the terminal, a row for each model: AUC by domain, efficiency shifts, significance."""
     summary = tables.summary_table(metrics, points=("0.3",), all_domains=True)
     head = [f"{name} [%]" if name.startswith("Shift") else name for name in summary.head]
     rows = [[first.text, *(cell.short for cell in row)] for first, *row in summary.rows]
     shifts = any(heading.startswith("Shift") for heading in summary.head)
     caption = "Shifts: of the background's efficiency, from the first domain." if shifts else ""
-    return NumberTable(head, rows, str(metrics.get("name") or ""), caption)
+    return NumberTable(head, rows, metrics.name or "", caption)

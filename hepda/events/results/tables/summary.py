@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
 
-from hepda.number_format import Cell, Quantity, Table
-from hepda.report.reading import EVENTS_ALONE, entries, get, held_out, keys, pairs, shift_cell, told
+from hepda.events.results.tables.cells import EVENTS_ALONE, keys_of, quantity, shift_cell
+from hepda.number_format import Cell, Table
+from hepda.results.events import EventMetrics, EventModel
+from hepda.results.record import Value, quantity_in
 
 TAIL = ("0.3", "0.2", "0.1")
+SIGNIFICANCE = {"asimov": "Z [σ]", "asimov_with_bias": "Z with bias [σ]"}
 
 
-def summary_table(metrics: Mapping[str, Any], *, points: Sequence[str] = TAIL, all_domains: bool = False) -> Table:
+def domains_with_values(by_model: Iterable[Mapping[str, Value]]) -> list[str]:
+    """Return the domains for which some model has a value; the page states elsewhere why the others have none."""
+    values = list(by_model)
+    return [d for d in keys_of(values) if any(quantity_in(by_domain, d).value is not None for by_domain in values)]
+
+
+def summary_table(metrics: EventMetrics, *, points: Sequence[str] = TAIL, all_domains: bool = False) -> Table:
     """Return the quality in the source, the shifts in the tail to every simulated domain, and the significance.
 
     Args:
-        metrics: the content of metrics.json.
+        metrics: the numbers of the run.
         points: signal efficiencies of the shifts; those that no model has are left out.
         all_domains: whether to include the quality in the other domains as well.
 
@@ -23,58 +31,64 @@ def summary_table(metrics: Mapping[str, Any], *, points: Sequence[str] = TAIL, a
         A table with one row for each model.
 
     """
-    models = list(entries(metrics, "models"))
-    quality = "auc" if any("auc" in model for _, model in models) else "accuracy"
-    domains = told(metrics, quality)
-    domains = domains if all_domains or quality != "auc" else domains[:1]
-    compared = [pair for pair in pairs(metrics) if _class_of(models, pair) != "all"]
-    shifts = [
-        (pair, point)
-        for pair in compared
-        for point in points
-        if point in keys(get(model, "bias", pair, "efficiency_shift") for _, model in models)
+    models = metrics.models
+    is_auc = any(model.auc for model in models.values())
+    quality = {name: model.auc if is_auc else model.further.get("accuracy", {}) for name, model in models.items()}
+    domains = domains_with_values(quality.values())
+    domains = domains if all_domains or not is_auc else domains[:1]
+    shifts = _compared_shifts(metrics, points)
+    worth = [
+        key
+        for key in SIGNIFICANCE
+        if any(m.significance and getattr(m.significance, key) is not None for m in models.values())
     ]
-    short = {"asimov": "Z [σ]", "asimov_with_bias": "Z with bias [σ]"}
-    worth = [k for k in short if any(get(model, "significance", k) is not None for _, model in models)]
-    unseen = held_out(metrics)
-    head = ["Model", *(f"{'AUC' if quality == 'auc' else 'Accuracy'} {domain}" for domain in domains)]
+    head = ["Model", *(f"{'AUC' if is_auc else 'Accuracy'} {domain}" for domain in domains)]
     for pair, point in shifts:
         other = pair.partition(":")[2]
-        mark = " (unseen)" if other in unseen else ""
+        mark = " (unseen)" if other in metrics.held_out else ""
         head.append(f"Shift at {100 * float(point):g} %, {other}{mark}")
     rows = [
         [
             Cell(name, name),
-            *(Quantity.read(model.get(quality), d).cell(digits=4) for d in domains),
-            *(shift_cell(get(model, "bias", pair), point) for pair, point in shifts),
-            *(Quantity.read(model.get("significance"), k).cell() for k in worth),
+            *(quantity_in(quality[name], domain).cell(digits=4) for domain in domains),
+            *(shift_cell(model.bias.get(pair), point) for pair, point in shifts),
+            *(quantity(model.significance, key).cell() for key in worth),
         ]
-        for name, model in models
+        for name, model in models.items()
     ]
-    return Table("Summary", [*head, *(short[k] for k in worth)], rows, _note(models, bool(shifts), bool(unseen)))
+    head += [SIGNIFICANCE[key] for key in worth]
+    return Table("Summary", head, rows, _note(models.values(), bool(shifts), bool(metrics.held_out)))
 
 
-def _class_of(models: Sequence[tuple[str, Mapping[str, Any]]], pair: str) -> str | None:
-    return next((found for _, model in models if (found := get(model, "bias", pair, "class"))), "all")
+def _compared_shifts(metrics: EventMetrics, points: Sequence[str]) -> list[tuple[str, str]]:
+    """Return the pairs and signal efficiencies with a shift of the compared class; data have none that is known."""
+    shifts = []
+    for pair in metrics.pairs:
+        entries = [model.bias[pair] for model in metrics.models.values() if pair in model.bias]
+        class_name = next((entry.class_name for entry in entries if entry.class_name), "all")
+        known = keys_of(entry.efficiency_shift for entry in entries)
+        shifts += [(pair, point) for point in points if point in known and class_name != "all"]
+    return shifts
 
 
-def _note(models: Sequence[tuple[str, Mapping[str, Any]]], shifts: bool, unseen: bool) -> str:
-    said = []
-    if shifts:
-        said.append(
+def _note(models: Iterable[EventModel], has_shifts: bool, has_unseen: bool) -> str:
+    sentences = []
+    significances = [model.significance for model in models if model.significance]
+    if has_shifts:
+        sentences.append(
             "Shifts: relative, of the background's efficiency from the first domain to another, at the cut that keeps "
             "this share of the signal; there the significance lives, and a KS is blind."
         )
-    if unseen:
-        said.append("Unseen: no training saw this domain.")
-    rival = next((found for _, model in models if (found := get(model, "significance", "bias_from"))), None)
-    if rival:
-        said.append(f"Z with bias: the difference to {rival} is an uncertainty.")
-    if any(get(model, "significance", "asimov") is not None for _, model in models):
-        said.append(
+    if has_unseen:
+        sentences.append("Unseen: no training saw this domain.")
+    bias_from = next((entry.bias_from for entry in significances if entry.bias_from), None)
+    if bias_from:
+        sentences.append(f"Z with bias: the difference to {bias_from} is an uncertainty.")
+    if any(entry.asimov is not None for entry in significances):
+        sentences.append(
             "The cut of each fifth of the events is chosen on the others, averaged over ten ways; the error of Z "
             "is the spread over bootstrap replicas of all events, that choice included."
         )
-    if said:
-        said.append(EVENTS_ALONE)
-    return " ".join(said)
+    if sentences:
+        sentences.append(EVENTS_ALONE)
+    return " ".join(sentences)

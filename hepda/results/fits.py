@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from hepda.evaluation.results import FloatArray
+from hepda.results.evaluation import FloatArray
 
 
 @dataclass(frozen=True, slots=True)

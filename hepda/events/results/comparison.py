@@ -1,0 +1,139 @@
+"""Several runs of events together: tables, the events that each run read, and the panels of a figure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from hepda.events.results.tables.cells import keys_of
+from hepda.events.results.tables.sections import section_tables
+from hepda.kinds import Comparison, FinishedRun
+from hepda.number_format import Cell, Quantity, Table, number
+from hepda.plotting.comparison import ComparisonPanel, Measurement
+from hepda.results.events import BiasEntry, EventMetrics, EventModel
+from hepda.results.record import quantity_in, quantity_of
+
+SHIFT_AT = ("0.2", "0.3", "0.1", "0.5")
+"""Signal efficiencies at which the shift is drawn: the first that every run has."""
+Place = tuple[str, str]
+"""Names of a model and of its run."""
+
+
+class InputFile(NamedTuple):
+    """A file that a run read: its name, and what tells other content from it."""
+
+    name: str
+    bytes: Any
+    entries: Any
+    sumw: Any
+
+
+def comparison(runs: Sequence[FinishedRun[EventMetrics]], merged: EventMetrics) -> Comparison:
+    """Return the tables of all models of all runs, and the panels of separation and bias."""
+    tables = section_tables(merged)
+    tables["samples"].append(files_table(runs))
+    caption = (
+        "Separation and bias of every model in every run, with 68 % intervals where the runs have them. A bar before "
+        "a KS is what two samples of one generator show in 95 % of cases. Shifts: of the efficiency, relative."
+    )
+    return Comparison(tables, panels(runs), "Separation and bias of all runs", caption, with_luminosity=True)
+
+
+def panels(runs: Sequence[FinishedRun[EventMetrics]]) -> list[list[ComparisonPanel]]:
+    """Return rows of panels: separation by domain, KS and shift by pair of domains."""
+    models = {(name, run.name): model for run in runs for name, model in run.metrics.models.items()}
+    pairs = keys_of(model.bias for model in models.values())
+    bias = {pair: {place: m.bias[pair] for place, m in models.items() if pair in m.bias} for pair in pairs}
+    point = _shift_point([entry for by_place in bias.values() for entry in by_place.values()])
+    return [
+        [_auc_panel(domain, models) for domain in keys_of(model.auc for model in models.values())],
+        [_ks_panel(pair, entries) for pair, entries in bias.items()],
+        [_shift_panel(pair, entries, point) for pair, entries in bias.items() if point],
+    ]
+
+
+def _auc_panel(domain: str, models: Mapping[Place, EventModel]) -> ComparisonPanel:
+    return _panel(f"AUC ({domain})", {place: quantity_in(model.auc, domain) for place, model in models.items()}, {})
+
+
+def _ks_panel(pair: str, entries: Mapping[Place, BiasEntry]) -> ComparisonPanel:
+    nulls = {place: quantity_of(entry.ks_null).value for place, entry in entries.items()}
+    values = {place: quantity_of(entry.ks) for place, entry in entries.items()}
+    return _panel(f"KS to {pair.partition(':')[2]}", values, nulls)
+
+
+def _shift_panel(pair: str, entries: Mapping[Place, BiasEntry], point: str) -> ComparisonPanel:
+    values = {}
+    for place, entry in entries.items():
+        shift = quantity_in(entry.efficiency_shift, point)
+        values[place] = shift.with_error(number(entry.efficiency_shift_error.get(point))).scaled(100.0)
+    return _panel(f"Shift at {100 * float(point):g} %, {pair.partition(':')[2]} [%]", values, {}, line=0.0)
+
+
+def _panel(
+    name: str, values: Mapping[Place, Quantity], nulls: Mapping[Place, float | None], **options: Any
+) -> ComparisonPanel:
+    """Return a panel of the numbers that are known."""
+    measurements = {
+        place: Measurement(quantity.value, quantity.low, quantity.high, nulls.get(place))
+        for place, quantity in values.items()
+        if quantity.value is not None
+    }
+    return ComparisonPanel(name, measurements, **options)
+
+
+def _shift_point(entries: Sequence[BiasEntry]) -> str:
+    """Return the signal efficiency at which every entry has a shift; "" if there is none."""
+    return next((p for p in SHIFT_AT if entries and all(p in entry.efficiency_shift for entry in entries)), "")
+
+
+def files_table(runs: Sequence[FinishedRun[EventMetrics]]) -> Table:
+    """Return the events that each run read and selected: a row a sample, a column a run."""
+    samples = list(dict.fromkeys(str(file["sample"]) for run in runs for file in run.manifest["files"]))
+    rows = []
+    for sample in samples:
+        row = [Cell(sample, sample)]
+        for run in runs:
+            files = [file for file in run.manifest["files"] if file["sample"] == sample]
+            for key in ("entries", "selected"):
+                total = float(sum(file[key] for file in files)) if files else None
+                row.append(Quantity(total, present=bool(files)).cell(digits=12))
+        rows.append(row)
+    head = ["Sample", *(f"{word}, {run.name}" for run in runs for word in ("Entries", "Selected"))]
+    return Table("Events read and selected", head, rows)
+
+
+def _files(run: FinishedRun[EventMetrics]) -> dict[str, list[InputFile]]:
+    """Return the files that were read, by sample."""
+    by_sample: dict[str, list[InputFile]] = {}
+    for file in run.manifest["files"]:
+        name = Path(str(file.get("path"))).name
+        read = InputFile(name, file.get("bytes"), file.get("entries"), file.get("sumw"))
+        by_sample.setdefault(str(file.get("sample")), []).append(read)
+    return {sample: sorted(files, key=str) for sample, files in by_sample.items()}
+
+
+def file_differences(first: FinishedRun[EventMetrics], run: FinishedRun[EventMetrics]) -> list[str]:
+    """Return by sample in which files a run differs from the first one, a sentence each."""
+    files, others = _files(first), _files(run)
+    sentences = []
+    for name, read, not_read in ((first.name, files, others), (run.name, others, files)):
+        alone = [sample for sample in read if sample not in not_read]
+        if alone:
+            sentences.append(f"read by {name} alone: {', '.join(alone)}.")
+    same_luminosity = first.config.get("luminosity") == run.config.get("luminosity")
+    for sample in [sample for sample in files if sample in others]:
+        before, now = files[sample], others[sample]
+        names = [[file.name for file in side] for side in (before, now)]
+        if names[0] != names[1]:
+            sentences.append(f"{sample} is read from other files, {_listed(names[1])} instead of {_listed(names[0])}.")
+        elif [file[1:3] for file in before] != [file[1:3] for file in now]:
+            sentences.append(f"{sample}: files of the same name with other content.")
+        elif [file.sumw for file in before] != [file.sumw for file in now] and same_luminosity:
+            sentences.append(f"{sample}: the same files, with other events selected or weighted otherwise.")
+    return sentences
+
+
+def _listed(names: Sequence[str], most: int = 3) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -1,0 +1,58 @@
+"""Cells and texts that several tables of events share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
+
+from hepda.number_format import Cell, Quantity, number, p_text
+from hepda.results.events import BiasEntry, EventMetrics
+from hepda.results.record import Record, quantity_in
+
+EVENTS_ALONE = (
+    "Errors are those of the finite samples of events; the noise of training is not in them (see the spread between "
+    "trainings)."
+)
+"""The statement of a table about its errors."""
+REPRESENTATIONS = {"score": "on the score", "embedding": "on the embedding", "inputs": "on the inputs"}
+"""Headings of the representations of a probe."""
+
+Key = TypeVar("Key")
+
+
+def keys_of(mappings: Iterable[Mapping[Key, object]]) -> list[Key]:
+    """Return the keys of all mappings, each once, in order."""
+    return list(dict.fromkeys(key for mapping in mappings for key in mapping))
+
+
+def pair_title(metrics: EventMetrics, pair: str) -> str:
+    """Return the heading of a pair: an apparent difference, with a remark if no training saw the domain."""
+    source, _, other = pair.partition(":")
+    unseen = " (seen by no training)" if other in metrics.held_out else ""
+    return f"Apparent {source}–{other} difference{unseen}"
+
+
+def quantity(entry: Record | None, name: str) -> Quantity:
+    """Return a number of an entry; it is not `present` if a model has no such entry."""
+    return Quantity(None, present=False) if entry is None else entry.quantity(name)
+
+
+def shift_cell(bias: BiasEntry | None, point: str) -> Cell:
+    """Return the shift at a working point in per cent, or the limit on it if no event passes."""
+    if bias is None:
+        return Quantity(None, present=False).cell(unit=" %")
+    limit = quantity_in(bias.efficiency_shift_upper_limit, point).scaled(100.0)
+    if limit.value is not None:
+        return limit.below(unit=" %")
+    shift = quantity_in(bias.efficiency_shift, point)
+    if shift.low is None:
+        shift = shift.with_error(number(bias.efficiency_shift_error.get(point)))
+    return shift.scaled(100.0).cell(unit=" %")
+
+
+def p_cell(p_value: Quantity, is_limit: bool, digits: int = 3) -> Cell:
+    """Return a p-value, as a limit ("< 0.005") if no permutation reaches the tested value."""
+    cell = p_value.cell(digits=digits)
+    if not is_limit or not isinstance(cell.sort, float):
+        return cell
+    return Cell(p_text(cell.sort, is_limit=True), cell.sort, f"at most {cell.title}: no permutation reaches the value")

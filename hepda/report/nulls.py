@@ -1,0 +1,52 @@
+"""Every number of a file of results that does not exist, with the reason.
+
+The reason of a null is its `why`: that of the entry that it stands in, `<key>_why` beside it, or the `why` of an entry
+further out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+NOT_NUMBERS = ("class", "domain", "use", "name", "third", "trained_on", "bias_from", "over")
+"""Keys of an entry that are not numbers, and that are absent for data."""
+NO_REASON = "no reason is given"
+
+
+@dataclass(frozen=True, slots=True)
+class Null:
+    """A number that is missing: its path in the file, and the reason."""
+
+    path: str
+    why: str
+
+
+def nulls(content: Mapping[str, Any]) -> list[Null]:
+    """Return every null of a content as JSON has it, with its reason: the `why` of its own or of an enclosing entry."""
+    return list(_walk(content, "", ""))
+
+
+def _walk(node: object, path: str, why: str) -> Iterator[Null]:
+    if isinstance(node, Mapping):
+        given = node.get("why")
+        reasons = given if isinstance(given, Mapping) else {}
+        inherited = str(given) if isinstance(given, str) and given else why
+        children = {k: v for k, v in node.items() if k not in NOT_NUMBERS and k != "why" and not k.endswith("_why")}
+        if len(children) > 1 and not reasons and all(_is_null(child) for child in children.values()):
+            yield Null(path, inherited or NO_REASON)  # one line for the whole entry
+            return
+        for key, child in children.items():
+            reason = str(reasons.get(key) or node.get(f"{key}_why") or inherited)
+            yield from _walk(child, f"{path} › {key}" if path else str(key), reason)
+    elif isinstance(node, list | tuple):
+        for index, child in enumerate(node):
+            yield from _walk(child, f"{path} › {index}", why)
+    elif _is_null(node):
+        yield Null(path, why or NO_REASON)
+
+
+def _is_null(value: object) -> bool:
+    return value is None or (isinstance(value, float) and not math.isfinite(value))

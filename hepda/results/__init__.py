@@ -1,0 +1,1 @@
+"""The results that evaluation, fits and reports share: types without computation, which import no other package."""
