@@ -163,8 +163,8 @@ class EventsKind(Kind):
         from hepda.events.training.scoring import rescore
 
         spec, models = evaluation_spec(self.config), judging.run / "models"
-        table, own = self._thinned(scores, judging.run)
-        evaluated = EvaluationInput(spec, table, own, rescore=partial(rescore, spec.models, models))
+        table, evaluated_scores = self._thinned(scores, judging.run)
+        evaluated = EvaluationInput(spec, table, evaluated_scores, rescore=partial(rescore, spec.models, models))
         numbers = steps.numbers_of(evaluated, models, judging.processes, judging.progress)
         self._evaluated, self._numbers = evaluated, numbers
         shares = {f"{domain}:{name}": share for (domain, name), share in self._shares.items()}
@@ -264,10 +264,10 @@ def combine(config: AnalysisConfig, table: FeatureTable, results: Sequence[Train
     """Score [n] of each model for every event: its fold's, averaged over the members of an ensemble."""
     scores: dict[str, Array] = {}
     for model in config.models:
-        own = [result for result in results if result.model == model]
+        of_model = [result for result in results if result.model == model]
         score = np.full(len(table), np.nan, dtype=np.float32)
         for fold in range(config.split.folds):
-            score[table.fold == fold] = np.mean([r.score for r in own if r.fold == fold], axis=0)
+            score[table.fold == fold] = np.mean([r.score for r in of_model if r.fold == fold], axis=0)
         scores[model] = score
     return scores
 

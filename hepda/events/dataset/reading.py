@@ -111,15 +111,15 @@ def sample_spans(
     token = uuid4().hex
     spans = []
     for file in files:
-        found = SpanFile(
+        span_file = SpanFile(
             name, file.path, sample.tree or spec.tree, sample.aliases, spec.reading.retries, file.plan,
             file.replaced, factor, spec.missing, spec.split.key, file.entries, token,
         )  # fmt: skip
         try:
-            most = MOST_ENTRIES if memory is None else entries_that_fit(found, memory, MOST_ENTRIES)
+            most = MOST_ENTRIES if memory is None else entries_that_fit(span_file, memory, MOST_ENTRIES)
         except SourceError as error:
             raise BrokenFileError(name, file.path, error) from error
-        spans.append((file, spans_of(found, file.ends, min(SPAN_ENTRIES, most), most, version)))
+        spans.append((file, spans_of(span_file, file.ends, min(SPAN_ENTRIES, most), most, version)))
     return SampleSpans(name, normalisation, spans)
 
 

@@ -125,12 +125,12 @@ class FeatureTable:
             DataError: a column is missing.
 
         """
-        own = ["weight", "label", "domain", "sample", "fold", "validation", "key"]
-        lost = [name for name in own if name not in frame]
+        columns = ["weight", "label", "domain", "sample", "fold", "validation", "key"]
+        lost = [name for name in columns if name not in frame]
         if lost:
             raise DataError(f"The frame lacks {', '.join(lost)}; it was not written by FeatureTable.to_pandas.")
         extra = [str(name) for name in frame if str(name).startswith(_PREFIX)]
-        names = tuple(str(name) for name in frame if name not in own and name not in extra)
+        names = tuple(str(name) for name in frame if name not in columns and name not in extra)
         domain, sample = frame["domain"].cat, frame["sample"].cat
         return cls(
             features=np.ascontiguousarray(frame[list(names)].to_numpy(dtype=np.float32)),

@@ -75,12 +75,12 @@ class MemoryCollector:
 
     def since(self, name: str, start: int) -> NDArray[Any]:
         """Do the same as `Collector.since`."""
-        found = [np.zeros(0, ROWS[name])]
+        parts = [np.zeros(0, ROWS[name])]
         for part in self._parts:
             values = getattr(part, name)
-            found.append(values[min(start, len(values)) :])
+            parts.append(values[min(start, len(values)) :])
             start = max(0, start - len(values))
-        return np.concatenate(found)
+        return np.concatenate(parts)
 
     def finish(self) -> FeatureTable:
         """Do the same as `Collector.finish`."""
@@ -225,12 +225,12 @@ def unsealed(text: str) -> Any:
         ValueError: the text is not the one that was written.
 
     """
-    found = json.loads(text)
-    if not isinstance(found, dict) or found.keys() != {"value", "checksum"}:
+    content = json.loads(text)
+    if not isinstance(content, dict) or content.keys() != {"value", "checksum"}:
         raise ValueError("it has no checksum")
-    if _crc(found["value"]) != found["checksum"]:
+    if _crc(content["value"]) != content["checksum"]:
         raise ValueError("it has another checksum than when it was written")
-    return found["value"]
+    return content["value"]
 
 
 def _crc(value: Any) -> str:
@@ -321,8 +321,8 @@ def _whole(folder: Path) -> Iterator[None]:
 def _about(folder: Path) -> dict[str, Any]:
     """Return what `TableWriter.finish` wrote about the table."""
     with _whole(folder):
-        found: dict[str, Any] = unsealed((folder / _NAMES).read_text(encoding="utf-8"))
-        return found
+        names: dict[str, Any] = unsealed((folder / _NAMES).read_text(encoding="utf-8"))
+        return names
 
 
 def _mapped(folder: Path, name: str, about: Mapping[str, Any]) -> NDArray[Any]:
@@ -350,8 +350,8 @@ def release(*arrays: Any) -> None:
 
 
 def _map_of(array: Any) -> mmap.mmap | None:
-    found: mmap.mmap | None = getattr(array, "_mmap", None)
-    return found
+    mapping: mmap.mmap | None = getattr(array, "_mmap", None)
+    return mapping
 
 
 def _keep_small(arrays: Sequence[NDArray[Any]]) -> None:
@@ -362,15 +362,15 @@ def _keep_small(arrays: Sequence[NDArray[Any]]) -> None:
     """
     if sum(array.nbytes for array in arrays) <= RESIDENT or not Path(_STATM).exists():
         return
-    living = [weakref.ref(found) for found in map(_map_of, arrays) if found is not None]
+    living = [weakref.ref(mapping) for mapping in map(_map_of, arrays) if mapping is not None]
     page = os.sysconf("SC_PAGE_SIZE")
 
     def watch() -> None:
-        while maps := [found for found in (ref() for ref in living) if found is not None]:
+        while maps := [mapping for mapping in (ref() for ref in living) if mapping is not None]:
             if int(Path(_STATM).read_text().split()[2]) * page > RESIDENT:
-                for found in maps:
+                for mapping in maps:
                     with contextlib.suppress(ValueError):  # closed in the meantime
-                        found.madvise(mmap.MADV_DONTNEED)
+                        mapping.madvise(mmap.MADV_DONTNEED)
             del maps
             time.sleep(0.05)
 
