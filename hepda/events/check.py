@@ -215,8 +215,10 @@ def _cut_flow(
     """Return events and weights after each cut, or the reason why the weights are not known."""
     cuts = plan.cuts_of(name)
     covers = plan.stitched_to(name)
-    own = samples[name].normalisation
-    factor = Stitching(name, {other: samples[other].normalisation for other in covers}, covers) if covers else own
+    factor_alone = samples[name].normalisation
+    factor = (
+        Stitching(name, {other: samples[other].normalisation for other in covers}, covers) if covers else factor_alone
+    )
     sums, faults = np.zeros((len(cuts) + 1, 3)), Faults()
     for file in files:
         # Columns are floats, which cannot hold flag bits above 2^53 exactly, so the result of each cut is stored.
@@ -250,11 +252,11 @@ def _after_cuts(rows: SelectedRows, cuts: int) -> NDArray[np.float64]:
 
 def _lean(file: InputFile, columns: Mapping[str, Expression], plan: ReadingPlan, name: str) -> SamplePlan:
     """Return a plan with only the cuts and the weight, for every event."""
-    own = file.plan
-    weights = [] if own.weight is None else [own.weight]
-    needed = needed_names([*columns.values(), *weights, *plan.stitched_to(name).values()], own.variables)
+    original = file.plan
+    weights = [] if original.weight is None else [original.weight]
+    needed = needed_names([*columns.values(), *weights, *plan.stitched_to(name).values()], original.variables)
     branches = tuple(sorted(needed - {PHYSICAL}))
-    return replace(own, features=(), cuts=(), columns=dict(columns), domains={}, branches=branches)
+    return replace(original, features=(), cuts=(), columns=dict(columns), domains={}, branches=branches)
 
 
 def _weights(spec: DatasetSpec, name: str, summary: SampleSummary, result: Checkup) -> None:
@@ -299,10 +301,10 @@ def _keys(spec: DatasetSpec, table: FeatureTable, result: Checkup) -> None:
     pairs = list(combinations(table.sample_names, 2))
     counts = dict.fromkeys(pairs, (0, 0))
     for rows in rows_by_key(table.key):
-        own = {name: rows[table.sample[rows] == i] for i, name in enumerate(table.sample_names)}
+        by_sample = {name: rows[table.sample[rows] == i] for i, name in enumerate(table.sample_names)}
         for a, b in pairs:
-            shared, in_a, in_b = np.intersect1d(table.key[own[a]], table.key[own[b]], return_indices=True)
-            alike = np.all(table.features[own[a][in_a]] == table.features[own[b][in_b]], axis=1)
+            shared, in_a, in_b = np.intersect1d(table.key[by_sample[a]], table.key[by_sample[b]], return_indices=True)
+            alike = np.all(table.features[by_sample[a][in_a]] == table.features[by_sample[b][in_b]], axis=1)
             counts[a, b] = counts[a, b][0] + len(shared), counts[a, b][1] + int(alike.sum())
     for (a, b), (common, same) in counts.items():
         if not common:
@@ -363,8 +365,8 @@ def _missing(loaded: LoadedEvents, result: Checkup) -> None:
             if summary.missing.get(name)
         }
         if shares:
-            told = ", ".join(f"{sample} {share:.1%}" for sample, share in shares.items())
-            result.notes.append(f"the feature {name} is missing in selected events: {told}")
+            listed = ", ".join(f"{sample} {share:.1%}" for sample, share in shares.items())
+            result.notes.append(f"the feature {name} is missing in selected events: {listed}")
 
 
 def _agreement(spec: EvaluationSpec, table: FeatureTable, result: Checkup) -> None:

@@ -13,7 +13,7 @@ UNLIKELY = 1e-3
 """P-value below which a row is marked because data and simulation differ."""
 
 
-def lines(name: str, luminosity: float, found: Checkup) -> Iterator[str]:
+def lines(name: str, luminosity: float, result: Checkup) -> Iterator[str]:
     """Yield the lines of the page.
 
     These are samples, cut flows, features, notes and warnings; problems are only counted.
@@ -21,32 +21,32 @@ def lines(name: str, luminosity: float, found: Checkup) -> Iterator[str]:
     Args:
         name: the name of the analysis.
         luminosity: in 1/fb.
-        found: the results.
+        result: the results.
 
     """
-    if found.samples:
-        yield from _table("Samples", _SAMPLES, [_sample(sample, check) for sample, check in found.samples.items()])
+    if result.samples:
+        yield from _table("Samples", _SAMPLES, [_sample(sample, check) for sample, check in result.samples.items()])
         yield f"  at {luminosity:g}/fb, after the selection; n_eff = sumw^2 / sumw2"
-        for sample, check in found.samples.items():
+        for sample, check in result.samples.items():
             entries = check.flow[0].entries
             rows = [_step(step.cut, step.entries, step.sumw, step.sumw2, entries) for step in check.flow]
             yield from _table(f"Cut flow of {sample}", _FLOW, rows)
             yield f"  {_normalisation(check)}"
-    if found.agreement:
-        yield from _table("Data against simulation, shapes", _AGREEMENT, [_agreement(a) for a in found.agreement])
-    for title, texts in (("Notes", found.notes), ("Warnings", found.warnings)):
+    if result.agreement:
+        yield from _table("Data against simulation, shapes", _AGREEMENT, [_agreement(a) for a in result.agreement])
+    for title, texts in (("Notes", result.notes), ("Warnings", result.warnings)):
         if texts:
             yield ""
             yield title
             yield from (f"  {line}" for text in texts for line in text.splitlines())
     yield ""
-    yield _verdict(name, found)
+    yield _verdict(name, result)
 
 
-def _verdict(name: str, found: Checkup) -> str:
-    if found.problems:
-        return f"{name}: training may not start: {_count(len(found.problems), 'problem')}"
-    return f"{name}: training may start; {_count(len(found.warnings), 'warning')}"
+def _verdict(name: str, result: Checkup) -> str:
+    if result.problems:
+        return f"{name}: training may not start: {_count(len(result.problems), 'problem')}"
+    return f"{name}: training may start; {_count(len(result.warnings), 'warning')}"
 
 
 def _count(number: int, what: str) -> str:
@@ -99,12 +99,12 @@ def _normalisation(check: SampleCheck) -> str:
 _AGREEMENT = ("feature", "in", "mean", "simulation", "KS", "chi2/ndf", "p", "")
 
 
-def _agreement(found: Agreement) -> list[str]:
-    ratio = "" if found.chi2 is None else f"{found.chi2:.1f}/{found.ndf}"
-    p = "" if found.p_value is None else f"{found.p_value:.2g}"
-    mark = "differs" if found.p_value is not None and found.p_value < UNLIKELY else ""
-    means = [f"{mean:.4g}" for mean in found.means]
-    return [found.feature, found.data, *means, f"{found.ks:.3f}", ratio, p, mark]
+def _agreement(entry: Agreement) -> list[str]:
+    ratio = "" if entry.chi2 is None else f"{entry.chi2:.1f}/{entry.ndf}"
+    p = "" if entry.p_value is None else f"{entry.p_value:.2g}"
+    mark = "differs" if entry.p_value is not None and entry.p_value < UNLIKELY else ""
+    means = [f"{mean:.4g}" for mean in entry.means]
+    return [entry.feature, entry.data, *means, f"{entry.ks:.3f}", ratio, p, mark]
 
 
 def _yield(sumw: float, sumw2: float) -> str:

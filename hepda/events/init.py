@@ -80,12 +80,12 @@ def starting_yaml(path: str, tree: str | None = None, folder: Path | None = None
         source = tree_of(file, path, tree or _likely_tree(path, entries))
         if not source.entries:
             raise SourceError(f"{path}: the tree {source.tree!r} has no entries to look at; name another file or tree.")
-        found, books = classify(source), books_of(source.file, source.tree)
-    others = ", ".join(told for name, told in _listed(entries).items() if name != source.tree)
+        entries_found, books = classify(source), books_of(source.file, source.tree)
+    others = ", ".join(listed for name, listed in _listed(entries).items() if name != source.tree)
     note = "--tree chooses others: " if tree else "the likely one; --tree chooses: "
     note = note + others if others else ""
     where = f"{path}: the tree {source.tree!r}"
-    lines = _lines(_seen_from(path, folder), source.tree, note, found, books, where)
+    lines = _lines(_seen_from(path, folder), source.tree, note, entries_found, books, where)
     return "\n".join(lines) + "\n"
 
 
@@ -104,19 +104,19 @@ def _entries_of_trees(file: EventFile) -> dict[str, int | None]:
 
     The number is None for a tree that cannot be read. The mapping is empty for a file with one table without a name.
     """
-    found: dict[str, int | None] = {}
+    groups: dict[str, int | None] = {}
     for name in file.do("the list of trees", lambda f: f.trees()) or ():
         try:
-            found[name] = file.do(f"the tree {name!r}", lambda f, name=name: f.reader(name).entries)  # type: ignore[misc]
+            groups[name] = file.do(f"the tree {name!r}", lambda f, name=name: f.reader(name).entries)  # type: ignore[misc]
         except SourceError:
-            found[name] = None
-    return found
+            groups[name] = None
+    return groups
 
 
 def _listed(entries: Mapping[str, int | None]) -> dict[str, str]:
     """Return each tree with its number of entries, formatted as text."""
     words = {name: "cannot be read" if count is None else f"{count} entries" for name, count in entries.items()}
-    return {name: f"{name} ({told})" for name, told in words.items()}
+    return {name: f"{name} ({text})" for name, text in words.items()}
 
 
 def _likely_tree(path: str, entries: Mapping[str, int | None]) -> str | None:
@@ -148,11 +148,11 @@ def _likely_tree(path: str, entries: Mapping[str, int | None]) -> str | None:
 def classify(source: Tree) -> Found:
     """Classify all branches by their names and by their first entries."""
     found = Found()
-    own = list(source.own_names)
-    kinds = source.file.do("the kinds of branches", lambda f: list(map(f.reader(source.tree).is_list, own)))
-    words = _words(own, found.aliases)
-    flat = [name for name, is_list in zip(own, kinds, strict=True) if not is_list]
-    parts_of = {name: _split(name.rpartition("/")[2]) for name in own if name not in flat}
+    names = list(source.own_names)
+    kinds = source.file.do("the kinds of branches", lambda f: list(map(f.reader(source.tree).is_list, names)))
+    words = _words(names, found.aliases)
+    flat = [name for name, is_list in zip(names, kinds, strict=True) if not is_list]
+    parts_of = {name: _split(name.rpartition("/")[2]) for name in names if name not in flat}
     columns = _read(source, flat) | _read(source, [name for name, (_, part) in parts_of.items() if part in KINEMATIC])
     for name, (collection, part) in parts_of.items():
         if part in KINEMATIC and name not in columns:
@@ -184,25 +184,25 @@ def classify(source: Tree) -> Found:
     return found
 
 
-def _words(own: Sequence[str], aliases: dict[str, str]) -> dict[str, str]:
+def _words(names: Sequence[str], aliases: dict[str, str]) -> dict[str, str]:
     """Return for each branch a name that is valid in an expression.
 
     It is the name of the branch, or a new one, which is added to `aliases`.
     """
-    taken, found = {name for name in own if _may_stand(name)}, {}
-    for name in own:
+    taken, words = {name for name in names if _may_stand(name)}, {}
+    for name in names:
         if _may_stand(name):
-            found[name] = name
+            words[name] = name
             continue
         leaf = re.sub(r"\W+", "_", name.rpartition("/")[2]).strip("_")
-        whole = re.sub(r"\W+", "_", name).strip("_")
-        bases = [base if base and not base[0].isdigit() else f"b_{base}" for base in (leaf, whole)]
+        cleaned = re.sub(r"\W+", "_", name).strip("_")
+        bases = [base if base and not base[0].isdigit() else f"b_{base}" for base in (leaf, cleaned)]
         choices = chain(bases, (f"{bases[-1]}_{n}" for n in count(2)))
         word = next(word for word in choices if word not in taken and _may_stand(word))
         taken.add(word)
-        found[name] = word
+        words[name] = word
         aliases[word] = name
-    return found
+    return words
 
 
 def _may_stand(name: str) -> bool:
@@ -273,8 +273,8 @@ def _split(name: str) -> tuple[str, str]:
     Examples are Jet_pt, jet.pt, AnalysisJetsAuxDyn.pt and tracks.fPx.
     """
     for mark in (".", "_"):
-        collection, found, part = name.rpartition(mark)
-        if found and collection and part:
+        collection, separator, part = name.rpartition(mark)
+        if separator and collection and part:
             return collection, re.sub(r"^f(?=[A-Z])", "", part).lower()
     return name, ""
 
@@ -297,8 +297,8 @@ def _lines(path: str, tree: str, note: str, found: Found, books: Books | None, w
         variables, features = _last_resort(found, where)
     keys = [name for name in (found.run, found.event) if name]
     normalisation, section = _normalisation(books)
-    said = {*re.findall(r"[\w.]+", "\n".join(variables)), *features, *keys, found.weight}
-    aliases = {word: name for word, name in found.aliases.items() if word in said}
+    mentioned = {*re.findall(r"[\w.]+", "\n".join(variables)), *features, *keys, found.weight}
+    aliases = {word: name for word, name in found.aliases.items() if word in mentioned}
     named = ", ".join(f"{word}: {_text(name)}" for word, name in aliases.items())
     first, other = (f", aliases: &names {{{named}}}", ", aliases: *names") if aliases else ("", "")
     stem = re.sub(r"[^A-Za-z0-9_]+", "_", PurePath(path).stem).strip("_")[:80]

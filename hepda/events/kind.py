@@ -282,10 +282,10 @@ def combine(config: AnalysisConfig, table: FeatureTable, results: Sequence[Train
     """Score [n] of each model for every event: its fold's, averaged over the members of an ensemble."""
     scores: dict[str, Array] = {}
     for model in config.models:
-        own = [result for result in results if result.model == model]
+        of_model = [result for result in results if result.model == model]
         score = np.full(len(table), np.nan, dtype=np.float32)
         for fold in range(config.split.folds):
-            score[table.fold == fold] = np.mean([r.score for r in own if r.fold == fold], axis=0)
+            score[table.fold == fold] = np.mean([r.score for r in of_model if r.fold == fold], axis=0)
         scores[model] = score
     return scores
 

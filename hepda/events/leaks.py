@@ -39,16 +39,16 @@ def leaks(spec: DatasetSpec, table: FeatureTable) -> list[str]:
     rows = spread(len(table))
     seen = _ComparedRows(spec, table, rows)
     names = _by_name(spec, make_plan(spec))
-    found = []
+    lines = []
     for i, feature in enumerate(table.names):
         values = np.asarray(table.features[rows, i], dtype=np.float64)
         reasons = [*names.get(feature, ()), *seen.reasons(values)]
         if reasons:
-            found.append(
+            lines.append(
                 f"the feature {feature} {'; it '.join(reasons)}. A model that reads it may learn this instead of "
                 "physics: take it out of `features` unless it is meant"
             )
-    return found
+    return lines
 
 
 # --- by name ------------------------------------------------------------------------------------------------------
@@ -59,7 +59,7 @@ def _by_name(spec: DatasetSpec, plan: ReadingPlan) -> dict[str, list[str]]:
 
     A feature is suspicious if it is, or is computed from, a branch that names an event, a sample, a label or a weight.
     """
-    found: dict[str, dict[str, None]] = {}
+    reasons_of: dict[str, dict[str, None]] = {}
     for name, sample in spec.samples.items():
         variables = plan.variables_of(name)
         factors = _factors(plan.weights[name], variables) if name in plan.weights else set()
@@ -72,8 +72,8 @@ def _by_name(spec: DatasetSpec, plan: ReadingPlan) -> dict[str, list[str]]:
                     what = "a factor of `weight`"
                 if what is not None:
                     verb = "is" if plain == branch else "is computed from"
-                    found.setdefault(feature.text, {})[f"{verb} the branch {original}, {what}"] = None
-    return {feature: list(reasons) for feature, reasons in found.items()}
+                    reasons_of.setdefault(feature.text, {})[f"{verb} the branch {original}, {what}"] = None
+    return {feature: list(reasons) for feature, reasons in reasons_of.items()}
 
 
 def _what(key: Sequence[str], branch: str, original: str) -> str | None:
@@ -96,20 +96,20 @@ def _plain(expression: Expression, variables: dict[str, Expression]) -> str | No
 
 def _factors(weight: Expression, variables: dict[str, Expression]) -> set[str]:
     """Return the branches that a weight is a product of."""
-    found: set[str] = set()
+    branches: set[str] = set()
 
     def walk(node: ast.expr) -> None:
         name = dotted_name(node)
         if name is not None and name in variables:
             walk(variables[name].tree)
         elif name is not None:
-            found.add(name)
+            branches.add(name)
         elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult | ast.Div):
             walk(node.left)
             walk(node.right)
 
     walk(weight.tree)
-    return found
+    return branches
 
 
 # --- by numbers ---------------------------------------------------------------------------------------------------
@@ -166,8 +166,8 @@ def _separation(one: NDArray[np.float64], two: NDArray[np.float64]) -> float:
     different, which = np.unique(values, return_inverse=True)
     if len(different) <= max(2, len(values) // 20):
         values = (np.bincount(which, label) / np.bincount(which))[which]
-    found = auc(values, label)
-    return max(found, 1.0 - found)
+    area = auc(values, label)
+    return max(area, 1.0 - area)
 
 
 def _never_repeats(values: NDArray[np.float64]) -> bool:

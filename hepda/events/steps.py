@@ -53,16 +53,16 @@ def check(
         HepdaError: the analysis file itself is wrong.
 
     """
-    found = check_events(config, progress, every_file=every_file)
-    found.problems.extend(known)
+    result = check_events(config, progress, every_file=every_file)
+    result.problems.extend(known)
     try:
         check_truth(dataset_spec(config), domains_of(config))
     except HepdaError as error:
-        found.problems.append(str(error))
+        result.problems.append(str(error))
     return [
         evaluation_spec(config).describe(),
-        *check_text.lines(config.name, config.luminosity, found),
-    ], found.problems
+        *check_text.lines(config.name, config.luminosity, result),
+    ], result.problems
 
 
 def samples_metrics(config: AnalysisConfig, loaded: LoadedEvents) -> dict[str, Any]:

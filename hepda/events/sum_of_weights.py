@@ -71,8 +71,8 @@ def _candidates(file: EventFile, events: str) -> Iterator[NormalisationConfig]:
         for text in [*texts, *(name for name in names if SUMS.match(name))]:
             keys = {"tree": tree, "sum_of_weights": text} | ({} if cross is None else {"cross_section": cross})
             yield NormalisationConfig.model_validate(keys)
-    own = file.do("the list of histograms", lambda f: f.histograms())
+    histograms = file.do("the list of histograms", lambda f: f.histograms())
     for pattern, number in HISTOGRAMS:
-        if any(fnmatchcase(name, pattern) for name in own):
+        if any(fnmatchcase(name, pattern) for name in histograms):
             held = {} if number is None else {"bin": number}
             yield NormalisationConfig.model_validate({"histogram": pattern, **held})

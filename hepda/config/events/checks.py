@@ -122,10 +122,10 @@ def _bias(config: AnalysisConfig) -> Iterator[str]:
             "on, and its signal fixes the cuts. Another one is chosen by `nominal`."
         )
     for name in bias.between:
-        own = [s for s in config.samples.values() if s.domain == name]
-        if not own:
+        samples = [s for s in config.samples.values() if s.domain == name]
+        if not samples:
             yield unknown("evaluation.bias.between", name, "domain", list(config.domains))
-        elif not any(s.class_ == bias.class_ or s.is_data for s in own):
+        elif not any(s.class_ == bias.class_ or s.is_data for s in samples):
             yield f"evaluation.bias.between: the domain {name!r} has no {bias.class_} sample to compare."
 
 

@@ -127,8 +127,8 @@ def _needs(config: AnalysisConfig, path: str, domain: DomainConfig, names: tuple
     if domain.rows != "all":
         yield f"{path}.rows: method 'conditional' has a domain head a class, so it needs `rows: all`."
     for side, samples in (("source", domain.source), ("target", domain.target)):
-        found = {config.samples[name].class_ for name in samples if name in config.samples}
-        if found != {"signal", "background"}:
+        classes = {config.samples[name].class_ for name in samples if name in config.samples}
+        if classes != {"signal", "background"}:
             yield f"{path}.{side}: method 'conditional' needs samples of both classes here, and no data."
 
 

@@ -110,8 +110,8 @@ def _named(config: AnalysisConfig, path: str, names: tuple[str, ...]) -> Iterato
 
 def _two_point(config: AnalysisConfig, name: str, section: TwoPointSystematic) -> Iterator[str]:
     path, source = f"systematics.{name}.domain", config.nominal_domain
-    own = [s for s in config.samples.values() if s.domain == section.domain]
-    if not own:
+    samples = [s for s in config.samples.values() if s.domain == section.domain]
+    if not samples:
         yield unknown(path, section.domain, "domain", [d for d in config.domains if d != source])
         return
     if section.domain == source:
@@ -119,7 +119,7 @@ def _two_point(config: AnalysisConfig, name: str, section: TwoPointSystematic) -
         return
     classes = {config.samples[n].class_ for n in varied_samples(config, name) if n in config.samples}
     for wanted in ("signal", "background"):
-        if wanted in classes and not any(s.class_ == wanted for s in own):
+        if wanted in classes and not any(s.class_ == wanted for s in samples):
             yield (
                 f"{path}: {section.domain!r} has no {wanted} sample to compare with; take the {wanted} out of "
                 "`samples`, or name another domain."

@@ -79,18 +79,18 @@ class Faults:
             bad &= ~gone
         self._count(f"samples.{sample}: {what} is not a finite number", bad, path, entries)
 
-    def _count(self, told: str, bad: Bools, path: str, entries: NDArray[np.int64]) -> None:
+    def _count(self, what: str, bad: Bools, path: str, entries: NDArray[np.int64]) -> None:
         places = np.flatnonzero(bad)
         if len(places):
-            count, where, entry = self.found.get(told, (0, path, int(entries[places[0]])))
-            self.found[told] = (count + len(places), where, entry)
+            count, where, entry = self.found.get(what, (0, path, int(entries[places[0]])))
+            self.found[what] = (count + len(places), where, entry)
 
     def complain(self) -> None:
         """Raise DataError if anything was found."""
         if self.found:
             lines = [
-                f"{told} in {count} selected events, first in entry {entry} of {path}."
-                for told, (count, path, entry) in self.found.items()
+                f"{what} in {count} selected events, first in entry {entry} of {path}."
+                for what, (count, path, entry) in self.found.items()
             ]
             lines.append(
                 "Correct the expression (a division by zero, the log of 0? default(x, 1) gives what is missing a "

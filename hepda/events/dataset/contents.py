@@ -56,7 +56,7 @@ def _rows(samples: NDArray[np.int16], number: int) -> slice | NDArray[np.intp]:
 def check_scored(run: Path, recorded: fingerprint.Parts, table: FeatureTable) -> None:
     """Raise ConfigError if scores.parquet, read as `table`, does not have the events that the run was trained on."""
     now = fingerprint.fingerprints(contents_of({}, table, SCORED))
-    shared = {name: found for name, found in recorded.items() if name.partition(" of ")[0] in SCORED}
+    shared = {name: part for name, part in recorded.items() if name.partition(" of ")[0] in SCORED}
     others = fingerprint.differences(shared, now)
     if others:
         raise ConfigError(
@@ -100,7 +100,7 @@ def check_samples(
             for name, values in contents_of(spec.columns, _read(spec, sample, report))
             if _of(name, sample)
         }
-        before = {name: found for name, found in recorded["parts"].items() if _of(name, sample)}
+        before = {name: part for name, part in recorded["parts"].items() if _of(name, sample)}
         others += fingerprint.differences(before, now)
     fingerprint.complain(run, others)
 

@@ -102,10 +102,10 @@ def _metadata_without_events(spec: DatasetSpec, plan: ReadingPlan, name: str, pa
         return None
     try:
         with open_file(path, spec.reading.retries) as file:
-            found = metadata_of(spec, name, file, None, plan.variables_of(name))
+            metadata = metadata_of(spec, name, file, None, plan.variables_of(name))
     except HepdaError:
         return None
-    return None if found.sum_of_weights is None else found
+    return None if metadata.sum_of_weights is None else metadata
 
 
 def _open_input(spec: DatasetSpec, plan: ReadingPlan, name: str, path: str) -> InputFile:
@@ -132,7 +132,7 @@ def factor_of(
     spec: DatasetSpec,
     plan: ReadingPlan,
     name: str,
-    own: Normalisation,
+    normalisation: Normalisation,
     inputs: Mapping[str, list[InputFile]] | None,
 ) -> float | Stitching:
     """Return the factor from the weight expression to the physical weight, or the stitching with other samples.
@@ -141,14 +141,14 @@ def factor_of(
         spec: what determines the table.
         plan: its parsed expressions.
         name: the sample.
-        own: the sample's own normalisation.
+        normalisation: the sample's own normalisation.
         inputs: the files of the samples that it is stitched to; None: they are opened here.
 
     """
     covers = plan.stitched_to(name)
     if not covers:
-        return own.factor
-    factors = {name: own.factor}
+        return normalisation.factor
+    factors = {name: normalisation.factor}
     for other in covers.keys() - {name}:
         files = open_inputs(spec, plan, other, Skips(spec)) if inputs is None else inputs[other]
         factors[other] = normalisation_of(spec, other, [file.metadata for file in files]).factor

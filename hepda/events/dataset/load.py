@@ -83,30 +83,30 @@ def load_table(
         StorageError: the disk is full.
 
     """
-    means = resources or Resources()
+    available = resources or Resources()
     files = {name: expand(sample.files, f"samples.{name}.files") for name, sample in spec.samples.items()}
     states = states_of(files)
     name = table_name(spec, files, states)
-    if name is None or means.cache is None:
-        loaded = _read(spec, on_progress, means, means.folder, states)[0]
+    if name is None or available.cache is None:
+        loaded = _read(spec, on_progress, available, available.folder, states)[0]
         return loaded if loaded.skipped else replace(loaded, name=name)
-    found = cache.find(means.cache, name)
-    if found is not None:
-        return replace(_from_cache(spec, found, means.cache), name=name)
-    damaged = (means.cache / name).exists()
-    with cache.making(means.cache) as folder:
-        loaded, inputs = _read(spec, on_progress, means, folder, states)
+    cached = cache.find(available.cache, name)
+    if cached is not None:
+        return replace(_from_cache(spec, cached, available.cache), name=name)
+    damaged = (available.cache / name).exists()
+    with cache.making(available.cache) as folder:
+        loaded, inputs = _read(spec, on_progress, available, folder, states)
         if loaded.skipped:  # the file may be readable the next time: such a table is used by this run only
-            return _moved(loaded, folder, means.folder)
-        entry = cache.publish(folder, means.cache, name, _about(loaded, inputs))
-    note = cache.cache_message(entry, means.cache, fresh=True, damaged=damaged)
+            return _moved(loaded, folder, available.folder)
+        entry = cache.publish(folder, available.cache, name, _about(loaded, inputs))
+    note = cache.cache_message(entry, available.cache, fresh=True, damaged=damaged)
     return replace(loaded, table=entry.table, folder=entry.folder, note=note, name=name)
 
 
 def _read(
     spec: DatasetSpec,
     on_progress: Progress | None,
-    means: Resources,
+    resources: Resources,
     folder: Path | None,
     states: Mapping[str, State | None],
 ) -> tuple[LoadedEvents, dict[str, list[InputFile]]]:
@@ -116,7 +116,7 @@ def _read(
     while True:
         try:
             with _collector(spec, folder) as collector:
-                loaded = _load(spec, plan, inputs, skips, on_progress, means, collector)
+                loaded = _load(spec, plan, inputs, skips, on_progress, resources, collector)
             break
         except BrokenFileError as error:
             # Its sum of weights is in the factors of what was already read, so everything is read again without it.
@@ -159,7 +159,7 @@ def _load(
     inputs: dict[str, list[InputFile]],
     skips: Skips,
     on_progress: Progress | None,
-    means: Resources,
+    resources: Resources,
     collector: Collector,
 ) -> LoadedEvents:
     """Read the files of `inputs`. Raises BrokenFileError for one that cannot be read after all."""
@@ -174,12 +174,12 @@ def _load(
         if on_progress is not None:
             on_progress(name, done, total)
 
-    processes = means.processes if total >= _MANY or means.cluster else 1
-    version = data_version() if means.cluster else ""
-    memory = means.share(processes)
+    processes = resources.processes if total >= _MANY or resources.cluster else 1
+    version = data_version() if resources.cluster else ""
+    memory = resources.share(processes)
     try:
         samples = [sample_spans(spec, plan, n, files, inputs, memory, version) for n, files in inputs.items()]
-        with open_pool(processes, means.cluster) as pool:
+        with open_pool(processes, resources.cluster) as pool:
             results = pool.stream(read_span, [span for sample in samples for span in sample.spans])
             for sample in samples:
                 summary, read = _read_sample(spec, plan, sample, results, report, collector)

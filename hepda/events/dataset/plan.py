@@ -101,16 +101,16 @@ class ReadingPlan:
         domains = self._domains_of(name)
         variables, cuts = self.variables_of(name), self.cuts_of(name)
         needed = [*self.features, *cuts, *([weight] if weight else []), *self.stitched_to(name).values()]
-        own = [e for plan in domains.values() for e in (plan.selection, plan.weight) if e is not None]
+        of_domains = [e for plan in domains.values() for e in (plan.selection, plan.weight) if e is not None]
         check_names(needed, variables, branches, path, refused)
-        check_names(own, variables, {*branches, PHYSICAL}, path, refused)
+        check_names(of_domains, variables, {*branches, PHYSICAL}, path, refused)
         columns = {}
         for column, expression in self.columns.items():
             known = {*branches, PHYSICAL}
             if needed_names([expression], variables) <= known or not sample.is_data:
                 check_names([expression], variables, known, path, refused)
                 columns[column] = expression
-        names = needed_names([*needed, *own, *columns.values()], variables)
+        names = needed_names([*needed, *of_domains, *columns.values()], variables)
         if PHYSICAL in names and PHYSICAL in branches and PHYSICAL not in sample.aliases.values():
             raise ExpressionError(
                 f"{path} has a branch {PHYSICAL!r}, and in expressions that is the physical weight. Give the branch "
@@ -167,7 +167,10 @@ def make_plan(spec: DatasetSpec) -> ReadingPlan:
         spec=spec,
         variables=variables,
         own_variables={
-            name: {own: parse(text, f"samples.{name}.variables.{own}") for own, text in sample.variables.items()}
+            name: {
+                variable: parse(text, f"samples.{name}.variables.{variable}")
+                for variable, text in sample.variables.items()
+            }
             for name, sample in spec.samples.items()
         },
         features=features,
@@ -214,7 +217,7 @@ def cuts_of(selection: str | None, what: str = "selection") -> tuple[Expression,
     """Return the parts of a selection that are joined by `&` or `and`, for the cut flow."""
     if selection is None:
         return ()
-    whole = parse(selection, what)
+    expression = parse(selection, what)
     parts: list[ast.expr] = []
 
     def split(node: ast.expr) -> None:
@@ -228,5 +231,5 @@ def cuts_of(selection: str | None, what: str = "selection") -> tuple[Expression,
         else:
             parts.append(node)
 
-    split(whole.tree)
-    return tuple(parse(ast.get_source_segment(whole.text, part) or whole.text, what) for part in parts)
+    split(expression.tree)
+    return tuple(parse(ast.get_source_segment(expression.text, part) or expression.text, what) for part in parts)

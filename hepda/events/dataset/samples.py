@@ -258,11 +258,11 @@ def sum_over_events(tree: Tree, expression: Expression, variables: Mapping[str, 
             return f"entry {start + event} of {tree.path}"
 
         values, gone = Evaluator(tree.read(names, start, stop), variables, stop - start, where).number(expression)
-        for bad, told in ((gone, "is missing"), (~np.isfinite(values), "is not a finite number")):
+        for bad, problem in ((gone, "is missing"), (~np.isfinite(values), "is not a finite number")):
             if bad is not None and bad.any():
                 entry = start + int(np.flatnonzero(bad)[0])
                 what = f"{expression.what} ({expression.text})"
-                raise DataError(f"{tree.path}: {what} {told} in entry {entry}.")
+                raise DataError(f"{tree.path}: {what} {problem} in entry {entry}.")
         total += float(values.sum())
     return total
 
@@ -330,11 +330,11 @@ def duplicates(key: NDArray[np.uint64]) -> int:
 
     np.unique would fill a hash table, which takes a hundred times the time of a sort and several times the memory.
     """
-    found = 0
+    repeated = 0
     for rows in rows_by_key(key):
         ordered = np.sort(key[rows])
-        found += int(np.count_nonzero(ordered[1:] == ordered[:-1]))
-    return found
+        repeated += int(np.count_nonzero(ordered[1:] == ordered[:-1]))
+    return repeated
 
 
 def rows_by_key(key: NDArray[np.uint64]) -> Iterator[NDArray[np.int64]]:
@@ -346,8 +346,8 @@ def rows_by_key(key: NDArray[np.uint64]) -> Iterator[NDArray[np.int64]]:
     step = 2**64 // parts + 1
     for part in range(parts):
         low, high = np.uint64(part * step), np.uint64(min((part + 1) * step, 2**64) - 1)
-        found = [np.zeros(0, np.int64)]
+        numbers = [np.zeros(0, np.int64)]
         for start in range(0, len(key), _BLOCK):
             block = key[start : start + _BLOCK]
-            found.append(np.flatnonzero((block >= low) & (block <= high)) + start)
-        yield np.concatenate(found)
+            numbers.append(np.flatnonzero((block >= low) & (block <= high)) + start)
+        yield np.concatenate(numbers)

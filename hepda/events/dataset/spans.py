@@ -205,10 +205,10 @@ def _bytes(column: Column) -> int:
 
 
 def merge(
-    found: Iterator[SpanRows] | Sequence[SpanRows], faults: Faults, gaps: dict[str, int]
+    spans: Iterator[SpanRows] | Sequence[SpanRows], faults: Faults, gaps: dict[str, int]
 ) -> Iterator[SelectedRows]:
     """Yield the rows of spans in their order; their faults and missing features are added to `faults` and `gaps`."""
-    for part in found:
+    for part in spans:
         for what, (count, path, entry) in part.faults.found.items():
             before, where, first = faults.found.get(what, (0, path, entry))
             faults.found[what] = (before + count, where, first)

@@ -54,11 +54,11 @@ def _check_branches(where: str, replaced: Mapping[str, str], variables: Collecti
 
 def factors_of(spec: DatasetSpec, sample: str) -> dict[str, Expression]:
     """Return the factors of the weight systematics on the weights of a sample, by `systematic:side`."""
-    found = {}
+    factors = {}
     for name, section in spec.systematics.sections.items():
         if isinstance(section, WeightSystematic) and sample in spec.systematics.varied_samples(name):
             for side in SIDES:
                 text = getattr(section, side)
                 if text is not None:
-                    found[f"{name}:{side}"] = parse(text, f"systematics.{name}.{side}")
-    return found
+                    factors[f"{name}:{side}"] = parse(text, f"systematics.{name}.{side}")
+    return factors

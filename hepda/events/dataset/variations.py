@@ -43,7 +43,7 @@ class Reading:
 
 def readings(spec: DatasetSpec) -> list[Reading]:
     """Return every pass that the systematics of the analysis need."""
-    found = [
+    shapes = [
         Reading(sample, name, side)
         for name, section in spec.systematics.sections.items()
         if isinstance(section, ShapeSystematic)
@@ -51,7 +51,7 @@ def readings(spec: DatasetSpec) -> list[Reading]:
         for side in SIDES
         if getattr(section, side) is not None
     ]
-    return found + [Reading(s) for s in spec.systematics.templates if factors_of(spec, s)]
+    return shapes + [Reading(s) for s in spec.systematics.templates if factors_of(spec, s)]
 
 
 def read_varied(spec: DatasetSpec, reading: Reading, report: Callable[[str, int], None]) -> FeatureTable:
@@ -87,21 +87,21 @@ def read_factors(
     factors = factors_of(spec, sample)
     lean = []
     for file in files:
-        own = file.plan
-        weights = [] if own.weight is None else [own.weight]
-        expressions = [*own.cuts, *weights, *plan.stitched_to(sample).values(), *factors.values()]
-        branches = tuple(sorted(needed_names(expressions, own.variables) - {PHYSICAL}))
-        lean.append(replace(file, plan=replace(own, features=(), columns=factors, domains={}, branches=branches)))
+        original = file.plan
+        weights = [] if original.weight is None else [original.weight]
+        expressions = [*original.cuts, *weights, *plan.stitched_to(sample).values(), *factors.values()]
+        branches = tuple(sorted(needed_names(expressions, original.variables) - {PHYSICAL}))
+        lean.append(replace(file, plan=replace(original, features=(), columns=factors, domains={}, branches=branches)))
     read = read_rows(spec, plan, sample, lean, report)
-    found = {name: np.concatenate([np.zeros(0), *(rows.columns[name] for rows in read.rows)]) for name in factors}
-    for name, values in found.items():
+    values_of = {name: np.concatenate([np.zeros(0), *(rows.columns[name] for rows in read.rows)]) for name in factors}
+    for name, values in values_of.items():
         bad = int(np.sum(~np.isfinite(values)))
         if bad:
             raise DataError(
                 f"systematics.{name.replace(':', '.')}: is not a finite number in {bad} selected events of {sample}; "
                 "mend the expression (a division by zero?)."
             )
-    return np.concatenate([np.zeros(0, np.uint64), *(rows.key for rows in read.rows)]), found
+    return np.concatenate([np.zeros(0, np.uint64), *(rows.key for rows in read.rows)]), values_of
 
 
 def _open(spec: DatasetSpec, sample: str) -> tuple[ReadingPlan, list[InputFile]]:

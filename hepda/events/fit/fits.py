@@ -112,19 +112,19 @@ def _closed_data(templates: Templates, counts: np.ndarray) -> tuple[Closed, ...]
 
 
 def _closed(templates: Templates, data: PseudoData, toys: int, seed: int) -> tuple[Closed, ...]:
-    found = []
+    closed = []
     for number, mu in enumerate(TRUTHS):
         contents = data.at(mu)
         if contents is None:
             lacks = "background" if data.background is None else "signal"
-            found.append(_unfitted(templates, mu, f"the domain has no {lacks} events"))
+            closed.append(_unfitted(templates, mu, f"the domain has no {lacks} events"))
             continue
         try:
             (fit,) = expected_fits(templates, contents[0][None], [mu], variances=contents[1][None])
-            found.append(Closed(fit, _toys(templates, contents[0], mu, toys, seed + number)))
+            closed.append(Closed(fit, _toys(templates, contents[0], mu, toys, seed + number)))
         except DataError as reason:
-            found.append(_unfitted(templates, mu, str(reason)))
-    return tuple(found)
+            closed.append(_unfitted(templates, mu, str(reason)))
+    return tuple(closed)
 
 
 def _unfitted(templates: Templates, mu: float, why: str) -> Closed:

@@ -109,11 +109,11 @@ def moved(templates: Templates, names: tuple[str, ...]) -> Templates:
 
 
 def _moved(sample: SampleTemplate, names: tuple[str, ...]) -> SampleTemplate:
-    own = next((name for name in names if name in sample.shapes), None)
+    systematic = next((name for name in names if name in sample.shapes), None)
     shapes = {name: shape for name, shape in sample.shapes.items() if name not in names}
-    if own is None:
+    if systematic is None:
         return replace(sample, shapes=shapes)
-    factor = np.divide(sample.shapes[own][0], sample.sumw, out=np.ones_like(sample.sumw), where=sample.sumw != 0)
+    factor = np.divide(sample.shapes[systematic][0], sample.sumw, out=np.ones_like(sample.sumw), where=sample.sumw != 0)
     return replace(
         sample,
         sumw=sample.sumw * factor,
@@ -132,15 +132,15 @@ def envelope(fits: Mapping[float, FitResult], truth: float) -> Profiled:
         truth: the true mu of the pseudo-data.
 
     """
-    told = {}
+    levels = {}
     for value, fit in fits.items():
         if fit.mu is None or fit.goodness is None or fit.low is None or fit.high is None:
             continue
-        told[value] = fit.goodness - fit.ndf + (0.0 if value == 0.0 else 1.0)
-    if not told:
+        levels[value] = fit.goodness - fit.ndf + (0.0 if value == 0.0 else 1.0)
+    if not levels:
         return Profiled(truth, why="; ".join(dict.fromkeys(str(fit.why) for fit in fits.values())))
-    best = min(told, key=lambda value: told[value])
-    offset = {value: level - told[best] for value, level in told.items()}
+    best = min(levels, key=lambda value: levels[value])
+    offset = {value: level - levels[best] for value, level in levels.items()}
     lows, highs = [], []
     for value, above in offset.items():
         fit, share = fits[value], math.sqrt(max(0.0, 1.0 - above))

@@ -142,10 +142,10 @@ def gradient_summary(trainings: Sequence[Columns]) -> dict[str, float] | None:
 def _gradient_warnings(gradients: Mapping[str, Mapping[str, float]]) -> list[str]:
     return [
         f"{model}: from its first epochs on, the gradient of the domain loss opposes that of the class loss (cosine "
-        f"{found['first']:.2f}): what tells the domains apart is what tells the classes apart, and separation will be "
+        f"{cosine['first']:.2f}): what tells the domains apart is what tells the classes apart, and separation will be "
         "lost."
-        for model, found in gradients.items()
-        if found["first"] < ALIGNED
+        for model, cosine in gradients.items()
+        if cosine["first"] < ALIGNED
     ]
 
 

@@ -90,8 +90,8 @@ def _stored(path: Path, values: Array) -> Array:
     """Store numbers in a file and return them as a memory map, so that processes share them by the file."""
     with full_disk(path.parent):
         np.save(path, values, allow_pickle=False)
-    found: Array = np.load(path, mmap_mode="r", allow_pickle=False)
-    return found
+    stored: Array = np.load(path, mmap_mode="r", allow_pickle=False)
+    return stored
 
 
 def _blocks(table: FeatureTable) -> Iterator[slice]:

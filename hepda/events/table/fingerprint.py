@@ -77,12 +77,12 @@ def data_version() -> str:
     """
     events = Path(__file__).parents[1]
     places = [events / "files", events / "expressions", events / "dataset", events / "table", events.parent / "config"]
-    told = hashlib.sha256()
+    checksum = hashlib.sha256()
     for path in sorted(page for folder in places for page in folder.rglob("*.py")):
-        told.update(path.name.encode())
-        told.update(path.read_bytes())
+        checksum.update(path.name.encode())
+        checksum.update(path.read_bytes())
     libraries = {name: version(name) for name in ("numpy", "awkward", "uproot", "vector", "pyarrow")}
-    return name_of([told.hexdigest(), libraries, registered_versions()])
+    return name_of([checksum.hexdigest(), libraries, registered_versions()])
 
 
 def state_of(path: str) -> State | None:
@@ -110,15 +110,15 @@ def state_of(path: str) -> State | None:
 
 
 def _local_state(path: Path) -> State:
-    found = path.stat()
+    status = path.stat()
     ends = b""
-    if stat.S_ISREG(found.st_mode):
+    if stat.S_ISREG(status.st_mode):
         with path.open("rb") as file:
             ends = file.read(_ENDS)
-            file.seek(max(_ENDS, found.st_size - _ENDS))
+            file.seek(max(_ENDS, status.st_size - _ENDS))
             ends += file.read(_ENDS)
     content = hashlib.sha256(ends).hexdigest()[:16]
-    return found.st_size, f"{found.st_mtime_ns} {found.st_ctime_ns} {found.st_ino} {content}"
+    return status.st_size, f"{status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino} {content}"
 
 
 def states_of(files: Mapping[str, Sequence[str]]) -> dict[str, State | None]:

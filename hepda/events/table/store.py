@@ -321,8 +321,8 @@ def _readable(folder: Path) -> Iterator[None]:
 def _about(folder: Path) -> dict[str, Any]:
     """Return what `TableWriter.finish` wrote about the table."""
     with _readable(folder):
-        about: dict[str, Any] = unsealed((folder / _NAMES).read_text(encoding="utf-8"))
-        return about
+        names: dict[str, Any] = unsealed((folder / _NAMES).read_text(encoding="utf-8"))
+        return names
 
 
 def _mapped(folder: Path, name: str, about: Mapping[str, Any]) -> NDArray[Any]:

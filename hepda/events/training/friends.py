@@ -83,8 +83,8 @@ class _Columns:
     names: Mapping[str, str]
 
     def read(self, names: Sequence[str], start: int, stop: int) -> dict[str, Column]:
-        found = {name: self.columns[self.names.get(name, name)] for name in names if name != _ENTRY}
-        return found | {_ENTRY: Column(np.arange(start, stop))}
+        columns = {name: self.columns[self.names.get(name, name)] for name in names if name != _ENTRY}
+        return columns | {_ENTRY: Column(np.arange(start, stop))}
 
 
 def shapes(systematics: SystematicsSpec) -> dict[str, Mapping[str, str]]:
@@ -249,12 +249,12 @@ def _plan_of(spec: DatasetSpec, tree: Tree, sample: str | None) -> SamplePlan:
         check_names(needed, variables, tree.branches, tree.path)
         tree.require(spec.split.key)
     except (ExpressionError, SourceError) as error:
-        own = [name for name, s in spec.samples.items() if s.aliases or s.variables]
-        if sample is not None or not own:
+        special = [name for name, s in spec.samples.items() if s.aliases or s.variables]
+        if sample is not None or not special:
             raise
         raise type(error)(
             f"{error}\nNo sample of the run lists {tree.path}; if it is to be read as one of them, say which by "
-            f"--sample ({', '.join(own)} have aliases or variables of their own)."
+            f"--sample ({', '.join(special)} have aliases or variables of their own)."
         ) from error
     branches = tuple(sorted(needed_names(needed, variables)))
     columns = {_ENTRY: parse(_ENTRY, "entry")}

@@ -37,11 +37,11 @@ class TrainingFactors:
     @property
     def warnings(self) -> list[str]:
         """Return a warning as text for each reweighting whose weights were clipped."""
-        clipped = {key: said for key, said in self.about.items() if said["clipped"] > 0.0}
+        clipped = {key: entry for key, entry in self.about.items() if entry["clipped"] > 0.0}
         return [
-            f"{key}: {100 * said['clipped']:.2f} % of the source's weights had a ratio that was not within "
-            f"{said['limits'][0]:g} and {said['limits'][1]:g} of the mean, and were clipped"
-            for key, said in clipped.items()
+            f"{key}: {100 * entry['clipped']:.2f} % of the source's weights had a ratio that was not within "
+            f"{entry['limits'][0]:g} and {entry['limits'][1]:g} of the mean, and were clipped"
+            for key, entry in clipped.items()
         ]
 
 
@@ -95,16 +95,16 @@ def source_factors(
     ratio = density_ratio(one, two, method=settings.method, clip=settings.clip, seed=seed)
     factors = np.ones(len(table))
     factors[source] = ratio.factor
-    told = {"before": _domain_auc(one, two, seed), "after": _domain_auc(one, two, seed, ratio.factor)}
-    return factors, {"method": settings.method, **ratio.as_manifest(), "domain_auc": told}
+    separation = {"before": _domain_auc(one, two, seed), "after": _domain_auc(one, two, seed, ratio.factor)}
+    return factors, {"method": settings.method, **ratio.as_manifest(), "domain_auc": separation}
 
 
 def _domain_auc(
     source: WeightedEvents, target: WeightedEvents, seed: int, factor: Array | float = 1.0
 ) -> dict[str, float]:
     """Return the AUC by which a fresh classifier separates the sides: 0.5 if the ratio has left no difference."""
-    found = probe(
+    result = probe(
         source.features, target.features, factor * source.weight, target.weight, representation="inputs",
         settings=ProbeSettings(max_events=PROBE_EVENTS, replicas=50, seed=seed),
     ).auc  # fmt: skip
-    return {"value": found.value, "low": found.low, "high": found.high}
+    return {"value": result.value, "low": result.low, "high": result.high}

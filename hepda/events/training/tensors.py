@@ -202,7 +202,7 @@ def _roles(model: ModelSpec, table: FeatureTable, fold: int) -> tuple[Index, Ind
 
     The order is source for training, source for validation, target for training, target for validation.
     """
-    found: tuple[list[Index], ...] = ([], [], [], [])
+    roles: tuple[list[Index], ...] = ([], [], [], [])
     for start in range(0, len(table), _BLOCK):
         block = slice(start, start + _BLOCK)
         side, _, seen = _domain_columns(model, table, block)
@@ -210,9 +210,9 @@ def _roles(model: ModelSpec, table: FeatureTable, fold: int) -> tuple[Index, Ind
         target = (side == 1) & seen
         trainable, validation = table.fold[block] != fold, table.validation[block]
         masks = (source & ~validation, source & validation, target & ~validation, target & validation)
-        for role, mask in zip(found, masks, strict=True):
+        for role, mask in zip(roles, masks, strict=True):
             role.append((np.flatnonzero(mask & trainable) + start).astype(np.int32))
-    one, two, three, four = (np.concatenate([np.zeros(0, np.int32), *role]) for role in found)
+    one, two, three, four = (np.concatenate([np.zeros(0, np.int32), *role]) for role in roles)
     return one, two, three, four
 
 

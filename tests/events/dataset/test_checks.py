@@ -150,7 +150,7 @@ def test_a_cut_flow_of_huge_weights_that_are_cut_away(good):
     config = load_config(good[0], cut)
     found = check_events(config, lambda *_: None)
     assert found.problems == []
-    assert any("yield" in line for line in check_text.lines(config, found))
+    assert any("yield" in line for line in check_text.lines(config.name, config.luminosity, found))
 
 
 def test_a_package_that_is_missing_is_a_problem_for_check(good, monkeypatch):

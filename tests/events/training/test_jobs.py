@@ -341,9 +341,7 @@ def test_an_interrupted_training_goes_on_as_if_it_had_not_been(prepared, tmp_pat
 
 def test_the_seed_decides_the_numbers(prepared, tmp_path):
     (job,) = only(jobs_in(prepared, tmp_path / "a"), "network-fold0-member0")
-    other = dataclasses.replace(
-        job, config=job.config.model_copy(update={"seed": 9}), work=tmp_path / "b", run=tmp_path / "b"
-    )
+    other = dataclasses.replace(job, base_seed=9, work=tmp_path / "b", run=tmp_path / "b")
     other.work.mkdir()
     one, two = run_jobs([job], 1, silent)[0], run_jobs([other], 1, silent)[0]
     assert not np.array_equal(one.score, two.score)
@@ -393,7 +391,7 @@ def test_a_library_that_is_missing_is_told_before_anything_is_read(
     tmp_path, monkeypatch, package, extra, override, where
 ):
     config = load_config(write_analysis(tmp_path, n=20), [override])
-    check_extras(config)
+    check_extras(config.models)
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(MissingExtraError) as told:
         kind_of(config).load(silent)

@@ -54,7 +54,7 @@ def jobs(monkeypatch):
     original = trainings.run_job
 
     def counted(shared, job, send):
-        started.append((job.name, job.config.seed))
+        started.append((job.name, job.base_seed))
         return original(shared, job, send)
 
     monkeypatch.setattr(trainings, "run_job", counted)
@@ -240,7 +240,7 @@ def test_a_training_that_fails_is_a_result(ntuples, tmp_path, monkeypatch):
     original = trainings.run_job
 
     def failing(shared, job, send):
-        if job.config.models["dann"].domain.strength == 5.0 and job.config.seed == 2:
+        if job.spec.domain_section.strength == 5.0 and job.base_seed == 2:
             raise DataError("it diverged")
         return original(shared, job, send)
 
