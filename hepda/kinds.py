@@ -69,7 +69,7 @@ class FinishedRun(Generic[Metrics]):
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class RunComparison:
     """Several runs of one kind of data: tables by section of the report, and the panels of one figure, row by row.
 
     title, caption: of the figure; with_luminosity: whether the figure states it.
@@ -177,7 +177,7 @@ class KindOf(ABC, Generic[Metrics]):
         """Return the table that the terminal shows at the end of a run."""
 
     @abstractmethod
-    def comparison(self, runs: Sequence[FinishedRun[Metrics]], merged: Metrics) -> Comparison:
+    def comparison(self, runs: Sequence[FinishedRun[Metrics]], merged: Metrics) -> RunComparison:
         """Return what several runs of this kind show together.
 
         Args:
@@ -211,8 +211,8 @@ def kind_of(config: AnyConfig) -> Kind:
 def kind_class(name: str) -> type[Kind]:
     """Return the class of a kind of data by its name in the registry."""
     module, class_name = KINDS[name].split(":")
-    found: type[Kind] = getattr(import_module(module), class_name)
-    return found
+    kind: type[Kind] = getattr(import_module(module), class_name)
+    return kind
 
 
 def metrics_types() -> list[type[RunMetrics]]:

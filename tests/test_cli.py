@@ -19,8 +19,11 @@ from sklearn.metrics import roc_auc_score
 
 from hepda import __version__
 from hepda.cli import main
+from hepda.config import load_any
+from hepda.kinds import kind_of
 from hepda.workflows import train as analysis
 from tests.factory import write_analysis, write_sample
+from tests.reports import assert_no_table_is_empty
 
 SMALL = (
     "training.processes=1", "features=[ht, m_bb]", "plots={}", "evaluation.bootstrap=5", "models.bdt.iterations=5",
@@ -105,6 +108,17 @@ def ks_by_definition(one, weight_one, two, weight_two):
     f_one = np.array([weight_one[one <= x].sum() for x in grid]) / weight_one.sum()
     f_two = np.array([weight_two[two <= x].sum() for x in grid]) / weight_two.sum()
     return float(np.abs(f_one - f_two).max())
+
+
+NOT_ASKED_FOR = {
+    "Trained on one generator, tested on another", "Reweighting", "Which processes are compared",
+    "Flatness against protected variables", "Spread between trainings",
+}  # fmt: skip
+
+
+def test_the_report_has_every_table_that_the_analysis_asks_for_and_its_numbers_are_typed(done):
+    run, *_ = done
+    assert_no_table_is_empty(run, kind_of(load_any(run / "config.yaml")), NOT_ASKED_FOR)
 
 
 @pytest.mark.slow
@@ -438,6 +452,13 @@ def test_check_says_what_it_found_and_trains_nothing(ntuples, good, tmp_path, mo
     assert "Cut flow of background_alt" in out and "cross section 20 pb" in out
     assert out.splitlines()[-1] == "small: training may start; no warnings"
     assert_refused(run_cli("check", "--config", good, *sets("tree=evnts")), "'evnts'", "'events'")
+
+
+def test_results_have_schemas_too():
+    for name, key in (("metrics", "EventMetrics"), ("fit", "FittedModel")):
+        status, out, err = run_cli("schema", "--of", name)
+        schema = json.loads(out)
+        assert (status, err) == (0, "") and key in schema["$defs"] and schema["title"] == f"{name}.json"
 
 
 def test_schema_is_that_of_the_analysis_file_with_the_names_of_the_core():

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from hepda.config import AnalysisConfig
 from hepda.errors import ConfigError, DataError, HepdaError
-from hepda.kinds import Comparison, FinishedRun, KindOf, RunContext
+from hepda.kinds import FinishedRun, KindOf, RunComparison, RunContext
 from hepda.results.events import EventMetrics
 from hepda.results.metrics import head
 from hepda.runtime import run_directory
@@ -239,7 +239,7 @@ class EventsKind(KindOf[EventMetrics]):
 
         return terminal_table(metrics)
 
-    def comparison(self, runs: Sequence[FinishedRun[EventMetrics]], merged: EventMetrics) -> Comparison:
+    def comparison(self, runs: Sequence[FinishedRun[EventMetrics]], merged: EventMetrics) -> RunComparison:
         """Return every table, with the events that each run read, and panels of AUC, KS and shifts."""
         from hepda.events.results.comparison import comparison
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from hepda.config.images import ImagesConfig
 from hepda.errors import ConfigError
-from hepda.kinds import Comparison, FinishedRun, KindOf, RunContext
+from hepda.kinds import FinishedRun, KindOf, RunComparison, RunContext
 from hepda.results.images import ImageMetrics
 from hepda.results.metrics import head
 from hepda.runtime import run_directory
@@ -182,7 +182,7 @@ class ImagesKind(KindOf[ImageMetrics]):
 
         return number_table(metrics.name, tables.accuracy_table(metrics))
 
-    def comparison(self, runs: Sequence[FinishedRun[ImageMetrics]], merged: ImageMetrics) -> Comparison:
+    def comparison(self, runs: Sequence[FinishedRun[ImageMetrics]], merged: ImageMetrics) -> RunComparison:
         """Return accuracies and trainings, and a panel of the accuracy on each side."""
         from hepda.images import tables
         from hepda.images.training import SIDES
@@ -195,4 +195,4 @@ class ImagesKind(KindOf[ImageMetrics]):
             values = {place: Measurement(e.value, e.low, e.high) for place, e in entries.items() if e.value is not None}
             panels.append(ComparisonPanel(f"Accuracy, {side}", values))
         shown = {"summary": [tables.accuracy_table(merged)], "training": [training_table(merged)]}
-        return Comparison(shown, [panels])
+        return RunComparison(shown, [panels])

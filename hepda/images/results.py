@@ -44,15 +44,15 @@ class Accuracy:
         return found | {"seeds": list(self.seeds)}
 
 
-def accuracy_of(said: NDArray[Any], label: NDArray[np.int64]) -> Accuracy:
+def accuracy_of(predicted: NDArray[Any], label: NDArray[np.int64]) -> Accuracy:
     """Return the accuracy of predicted classes.
 
     Args:
-        said: predicted classes [trainings, n].
+        predicted: predicted classes [trainings, n].
         label: true classes [n].
 
     """
-    seeds = (said == label).mean(axis=1)
+    seeds = (predicted == label).mean(axis=1)
     mean = float(seeds.mean())
     variance = mean * (1.0 - mean) / len(label)
     spread = float(seeds.std(ddof=1)) if len(seeds) > 1 else None
@@ -62,11 +62,11 @@ def accuracy_of(said: NDArray[Any], label: NDArray[np.int64]) -> Accuracy:
     return Accuracy(tuple(map(float, seeds)), mean, spread, max(0.0, mean - half), min(1.0, mean + half))
 
 
-def confusion(said: NDArray[Any], label: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
+def confusion(predicted: NDArray[Any], label: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
     """Count pairs of true and predicted classes over all trainings.
 
     Args:
-        said: predicted classes [trainings, n].
+        predicted: predicted classes [trainings, n].
         label: true classes [n].
         classes: number of classes.
 
@@ -75,7 +75,7 @@ def confusion(said: NDArray[Any], label: NDArray[np.int64], classes: int) -> NDA
 
     """
     counts = np.zeros((classes, classes), np.int64)
-    np.add.at(counts, (np.broadcast_to(label, said.shape), said.astype(np.int64)), 1)
+    np.add.at(counts, (np.broadcast_to(label, predicted.shape), predicted.astype(np.int64)), 1)
     return counts
 
 
@@ -95,14 +95,14 @@ def numbers_of(scores: Mapping[str, NDArray[Any]], tests: Mapping[str, Images]) 
         tests: test images of each side.
 
     """
-    found = {}
+    numbers = {}
     border = len(tests["source"])
     for model, score in scores.items():
         predicted = {"source": score[:, :border, 0], "target": score[:, border:, 0]}
         accuracy = {side: accuracy_of(predicted[side], images.label) for side, images in tests.items()}
         target = tests["target"]
-        found[model] = ImageModelNumbers(accuracy, confusion(predicted["target"], target.label, len(target.classes)))
-    return found
+        numbers[model] = ImageModelNumbers(accuracy, confusion(predicted["target"], target.label, len(target.classes)))
+    return numbers
 
 
 def gap_closed(numbers: Mapping[str, ImageModelNumbers], config: ImagesConfig, model: str) -> dict[str, Any]:

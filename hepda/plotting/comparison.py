@@ -59,8 +59,8 @@ def comparison_figure(
         DataError: no panel has a value.
 
     """
-    told = [[panel for panel in row if panel.values] for row in panels]
-    lines = [row[i : i + COLUMNS] for row in told for i in range(0, len(row), COLUMNS)]
+    filled = [[panel for panel in row if panel.values] for row in panels]
+    lines = [row[i : i + COLUMNS] for row in filled for i in range(0, len(row), COLUMNS)]
     if not lines:
         raise DataError("the runs share no number that could be drawn")
     drawn, grid = _grid(lines, models, runs)
@@ -84,23 +84,23 @@ def comparison_figure(
 
 
 def _fill(axes: Axes, panel: ComparisonPanel, models: Sequence[str], runs: Sequence[str], step: float) -> None:
-    for (model, run), found in panel.values.items():
+    for (model, run), point in panel.values.items():
         i = runs.index(run)
         y = models.index(model) + (i - 0.5 * (len(runs) - 1)) * step
-        if found.null is not None:
+        if point.null is not None:
             axes.plot(
-                [0.0, found.null], [y, y], color="#d0d0d0", linewidth=4.0, solid_capstyle="butt", zorder=1, gid="null"
+                [0.0, point.null], [y, y], color="#d0d0d0", linewidth=4.0, solid_capstyle="butt", zorder=1, gid="null"
             )
         bars = None
-        if found.low is not None and found.high is not None:
-            bars = [[max(found.value - found.low, 0.0)], [max(found.high - found.value, 0.0)]]
-        axes.errorbar([found.value], [y], xerr=bars, fmt=MARKERS[i % len(MARKERS)], color=PALETTE[i % len(PALETTE)],
+        if point.low is not None and point.high is not None:
+            bars = [[max(point.value - point.low, 0.0)], [max(point.high - point.value, 0.0)]]
+        axes.errorbar([point.value], [y], xerr=bars, fmt=MARKERS[i % len(MARKERS)], color=PALETTE[i % len(PALETTE)],
                       markersize=3.4, linewidth=0.9, zorder=3)  # fmt: skip
     for between in range(len(models) - 1):
         axes.axhline(between + 0.5, color="#e4e4e4", linewidth=0.5, zorder=0)
     if panel.line is not None:
         axes.axvline(panel.line, color="black", linewidth=0.5, zorder=1)
-    if any(found.null is not None for found in panel.values.values()):
+    if any(point.null is not None for point in panel.values.values()):
         axes.set_xlim(left=0.0)
     axes.set_ylim(len(models) - 0.5, -0.5)
     axes.yaxis.set_minor_locator(NullLocator())

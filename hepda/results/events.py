@@ -30,7 +30,7 @@ class EventSample(Record):
     why: str | None = None
 
 
-class Sides(Record):
+class MatchedSamples(Record):
     """Samples of the nominal domain and of the other one."""
 
     source: list[str] = Field(default_factory=list)
@@ -40,8 +40,8 @@ class Sides(Record):
 class ComparedProcesses(Record):
     """processes.<source>:<other>.<class>: which samples are of the same process, by its name."""
 
-    compared: Mapping[str, Sides]
-    without_counterpart: Sides
+    compared: Mapping[str, MatchedSamples]
+    without_counterpart: MatchedSamples
     why: str | None = None
 
 
@@ -220,7 +220,7 @@ class FlatnessEntry(Record):
     why: str | None = None
 
 
-class Spread(Record):
+class SpreadEntry(Record):
     """Standard deviation between trainings, and the error of their mean."""
 
     spread: Number | None = None
@@ -232,8 +232,8 @@ class TrainingNoiseEntry(Record):
 
     over: str
     trainings: int
-    auc: Spread | None = None
-    efficiency_shift: Mapping[str, Mapping[str, Spread]] = Field(default_factory=dict)
+    auc: SpreadEntry | None = None
+    efficiency_shift: Mapping[str, Mapping[str, SpreadEntry]] = Field(default_factory=dict)
     """By pair of domains and signal efficiency."""
 
 

@@ -22,7 +22,7 @@ class ImageSamples(Record):
     remarks: list[str] = Field(default_factory=list)
 
 
-class Protocol(Record):
+class EvaluationProtocol(Record):
     """protocol: how the numbers were obtained."""
 
     epoch: str
@@ -70,6 +70,6 @@ class ImageMetrics(RunMetrics):
 
     kind: Literal["images"] | None = None
     samples: Mapping[str, ImageSamples] = Field(default_factory=dict)
-    protocol: Protocol | None = None
+    protocol: EvaluationProtocol | None = None
     models: Mapping[str, ImageModel] = Field(default_factory=dict)
     published: list[PublishedNumber] = Field(default_factory=list)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from hepda.config import SpeechConfig
 from hepda.errors import ConfigError, DataError, SourceError
-from hepda.kinds import Comparison, FinishedRun, KindOf, RunContext
+from hepda.kinds import FinishedRun, KindOf, RunComparison, RunContext
 from hepda.results.metrics import head
 from hepda.results.record import quantity_of
 from hepda.results.speech import SpeechMetrics
@@ -265,7 +265,7 @@ class SpeechKind(KindOf[SpeechMetrics]):
 
         return number_table(metrics.name, errors_table(metrics))
 
-    def comparison(self, runs: Sequence[FinishedRun[SpeechMetrics]], merged: SpeechMetrics) -> Comparison:
+    def comparison(self, runs: Sequence[FinishedRun[SpeechMetrics]], merged: SpeechMetrics) -> RunComparison:
         """Return word error rates and trainings, and a panel of the rates at each quoted condition."""
         from hepda.plotting.comparison import ComparisonPanel, Measurement
         from hepda.report.training import training_table
@@ -279,4 +279,4 @@ class SpeechKind(KindOf[SpeechMetrics]):
                     if rate.value is not None:
                         values.setdefault(key, {})[model, run.name] = Measurement(rate.value, rate.low, rate.high)
         panels = [ComparisonPanel(f"Word errors, {in_sentence(key)} [%]", rates) for key, rates in values.items()]
-        return Comparison({"summary": [errors_table(merged)], "training": [training_table(merged)]}, [panels])
+        return RunComparison({"summary": [errors_table(merged)], "training": [training_table(merged)]}, [panels])

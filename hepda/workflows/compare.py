@@ -11,7 +11,7 @@ from typing import Any
 from hepda.config import load_any
 from hepda.config.differences import ABSENT, differences
 from hepda.errors import ConfigError
-from hepda.kinds import Comparison, FinishedRun, kind_of
+from hepda.kinds import FinishedRun, RunComparison, kind_of
 from hepda.number_format import Cell, Table
 from hepda.report.page import ReportFigure, ReportPage, attempt, sorted_out, write_report
 from hepda.results.metrics import RunMetrics
@@ -204,7 +204,7 @@ def _word(value: Any, most: int = 60) -> Cell:
     return Cell(text if len(text) <= most else f"{text[: most - 1]}…", text, text)
 
 
-def _figure(runs: Runs, compared: Comparison) -> ReportFigure:
+def _figure(runs: Runs, compared: RunComparison) -> ReportFigure:
     """Return the figure of all runs. Raises DataError where they share no number."""
     from hepda.plotting.base.style import Label, png
     from hepda.plotting.comparison import comparison_figure

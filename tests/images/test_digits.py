@@ -11,6 +11,8 @@ import yaml
 
 from hepda.cli import main
 from hepda.config import load_any
+from hepda.kinds import kind_of
+from tests.reports import assert_no_table_is_empty
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +38,10 @@ def test_adaptation_gives_back_most_of_what_the_shift_took(metrics):
     assert value["source_only"] < 0.78
     assert value["dann"] > value["source_only"] + 0.1 and value["dann"] > 0.83
     assert value["self_training"] > 0.88 and value["ceiling"] > 0.9
+
+
+def test_the_report_has_every_table_and_its_numbers_are_typed(run):
+    assert_no_table_is_empty(run, kind_of(load_any(run / "config.yaml")))
 
 
 def test_every_number_has_its_seeds_and_the_protocol_is_told(metrics):

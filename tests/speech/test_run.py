@@ -20,6 +20,7 @@ from hepda.speech.results.tables import transcripts_table
 from hepda.speech.training.jobs import TrainingSetup
 from hepda.speech.training.probes import fit_probe
 from hepda.workflows import compare, train
+from tests.reports import assert_no_table_is_empty
 from tests.speech.analysis import SMALL, small
 
 
@@ -48,6 +49,11 @@ def test_a_run_leaves_what_every_run_leaves(run):
         assert text in page
     assert ">Summary<" not in page  # of events: it would stand there empty
     assert json.dumps(outcome.metrics.to_json(), allow_nan=False)
+
+
+def test_the_report_has_every_table_and_its_numbers_are_typed(run):
+    folder, _ = run
+    assert_no_table_is_empty(folder / "run", kind_of(load_any(folder / "run" / "config.yaml")))
 
 
 def test_runs_of_speech_are_compared_by_their_word_errors(run, tmp_path):

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -15,6 +16,9 @@ import yaml
 from hepda import cli
 from hepda.config import load_config
 from hepda.events import steps
+from hepda.events.results.tables.fit import fit_tables
+from hepda.results.fit_file import FitFile
+from hepda.results.schema import fit_schema
 from hepda.workflows import train
 from tests.factory import Silent, write_analysis
 
@@ -61,6 +65,14 @@ def fit(run: Path, *options: str) -> int:
 
 def page_of(run: Path) -> dict[str, Any]:
     return json.loads((run / "fit.json").read_text())
+
+
+def test_fit_json_is_as_its_schema_says_and_typed_without_a_loss(fitted: Path) -> None:
+    text = (fitted / "fit.json").read_text(encoding="utf-8")
+    jsonschema.Draft202012Validator(fit_schema()).validate(json.loads(text))
+    fits = FitFile.from_json(json.loads(text))
+    assert json.dumps(fits.to_json(), indent=1, ensure_ascii=False) + "\n" == text
+    assert [table.title for table in fit_tables(fits) if not table.tells] == []
 
 
 def refit(run: Path, model: str) -> tuple[float, float]:

@@ -67,11 +67,11 @@ def fitted_model(
         "limit": None if isinstance(seen, str) else main.limit.observed,
     }
     observed["why"] = "; ".join(dict.fromkeys(w for w in (observed.get("why"), main.limit.why) if w))
-    none = {"value": None, "why": "no toys were asked for"}
-    toys = none if significance.toys is None else with_why(asdict(significance.toys))
+    no_toys = {"value": None, "why": "no toys were asked for"}
+    toys = no_toys if significance.toys is None else with_why(asdict(significance.toys))
     variants: dict[str, Any] = {
-        variant: {domain: [closed_entry(entry) for entry in entries] for domain, entries in found.items()}
-        for variant, found in closure.items()
+        variant: {domain: [closed_entry(entry) for entry in entries] for domain, entries in by_domain.items()}
+        for variant, by_domain in closure.items()
     }
     if closure and ALL not in closure:
         variants |= {ALL: None, "why": "`systematics` has no two_point: both are the same"}
@@ -87,8 +87,8 @@ def fitted_model(
         "impacts": [impact_entry(impact) for impact in main.impacts],
         "closure": variants,
         "interval_score": {
-            variant: {domain: score_entry(entries) for domain, entries in found.items()}
-            for variant, found in closure.items()
+            variant: {domain: score_entry(entries) for domain, entries in by_domain.items()}
+            for variant, by_domain in closure.items()
         },
         "not_played": dict(region.excluded),
     }
@@ -117,16 +117,17 @@ def fit_entry(result: FitResult) -> dict[str, Any]:
     )
 
 
-def parameter_entry(found: Parameter) -> dict[str, Any]:
+def parameter_entry(parameter: Parameter) -> dict[str, Any]:
     """Return a parameter; one without a prior has no pull."""
-    entry = asdict(found) | {"pull": found.pull, "constraint": found.constraint}
+    entry = asdict(parameter) | {"pull": parameter.pull, "constraint": parameter.constraint}
     return {key: value for key, value in entry.items() if value is not None}
 
 
-def impact_entry(found: Impact) -> dict[str, Any]:
+def impact_entry(impact: Impact) -> dict[str, Any]:
     """Return an impact: the shifts of mu with the parameter fixed one post-fit error up and down."""
-    lost = None in (found.mu_up, found.mu_down)
-    return with_why(asdict(found) | {"size": found.size, "why": "the fit with it held has no minimum" if lost else ""})
+    failed = None in (impact.mu_up, impact.mu_down)
+    why = "the fit with it held has no minimum" if failed else ""
+    return with_why(asdict(impact) | {"size": impact.size, "why": why})
 
 
 def half_interval(result: FitResult) -> float | None:
@@ -139,16 +140,16 @@ def half_interval(result: FitResult) -> float | None:
 def closed_entry(entry: Closed) -> dict[str, Any]:
     """Return a fit to pseudo-data, with its toys."""
     fit, toys = entry.fit, entry.toys
-    found = {
+    content = {
         name: getattr(fit, name) for name in ("truth", "mu", "error", "low", "high", "pull", "sample_error", "why")
     }
     if fit.sample_error is None and fit.why is None:
-        found["sample_error_why"] = "the data are not simulated: their fluctuations are in the error"
+        content["sample_error_why"] = "the data are not simulated: their fluctuations are in the error"
     bias = None if fit.mu is None else fit.mu - fit.truth
-    return with_why(found | {"bias": bias, "toys": toys_entry(toys)})
+    return with_why(content | {"bias": bias, "toys": toys_entry(toys)})
 
 
-def profiled_entries(found: Mapping[str, Sequence[Profiled]]) -> dict[str, Any]:
+def profiled_entries(by_domain: Mapping[str, Sequence[Profiled]]) -> dict[str, Any]:
     """Return models.<model>.profiled: by domain, one entry for each injected strength."""
 
     def entry(fit: Profiled) -> dict[str, Any]:
@@ -161,7 +162,7 @@ def profiled_entries(found: Mapping[str, Sequence[Profiled]]) -> dict[str, Any]:
         }
         return with_why({key: value for key, value in asdict(fit).items() if key != "offset"} | derived)
 
-    return {domain: [entry(fit) for fit in fits] for domain, fits in found.items()}
+    return {domain: [entry(fit) for fit in fits] for domain, fits in by_domain.items()}
 
 
 def score_entry(entries: Sequence[Closed]) -> dict[str, Any]:
@@ -217,5 +218,5 @@ def _how(section: ShapeSystematic | WeightSystematic | TwoPointSystematic | Norm
 
 def with_why(entry: dict[str, Any]) -> dict[str, Any]:
     """Return the entry without an empty `why`, and with None for numbers that are not finite."""
-    found = {key: value for key, value in entry.items() if key != "why" or value}
-    return {k: None if isinstance(v, float) and not np.isfinite(v) else v for k, v in found.items()}
+    kept = {key: value for key, value in entry.items() if key != "why" or value}
+    return {k: None if isinstance(v, float) and not np.isfinite(v) else v for k, v in kept.items()}

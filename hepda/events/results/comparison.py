@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from hepda.events.results.tables.cells import keys_of
 from hepda.events.results.tables.sections import section_tables
-from hepda.kinds import Comparison, FinishedRun
+from hepda.kinds import FinishedRun, RunComparison
 from hepda.number_format import Cell, Quantity, Table, number
 from hepda.plotting.comparison import ComparisonPanel, Measurement
 from hepda.results.events import BiasEntry, EventMetrics, EventModel
@@ -20,7 +20,7 @@ Place = tuple[str, str]
 """Names of a model and of its run."""
 
 
-class InputFile(NamedTuple):
+class ComparedFile(NamedTuple):
     """A file that a run read: its name, and what tells other content from it."""
 
     name: str
@@ -29,7 +29,7 @@ class InputFile(NamedTuple):
     sumw: Any
 
 
-def comparison(runs: Sequence[FinishedRun[EventMetrics]], merged: EventMetrics) -> Comparison:
+def comparison(runs: Sequence[FinishedRun[EventMetrics]], merged: EventMetrics) -> RunComparison:
     """Return the tables of all models of all runs, and the panels of separation and bias."""
     tables = section_tables(merged)
     tables["samples"].append(files_table(runs))
@@ -37,7 +37,7 @@ def comparison(runs: Sequence[FinishedRun[EventMetrics]], merged: EventMetrics) 
         "Separation and bias of every model in every run, with 68 % intervals where the runs have them. A bar before "
         "a KS is what two samples of one generator show in 95 % of cases. Shifts: of the efficiency, relative."
     )
-    return Comparison(tables, panels(runs), "Separation and bias of all runs", caption, with_luminosity=True)
+    return RunComparison(tables, panels(runs), "Separation and bias of all runs", caption, with_luminosity=True)
 
 
 def panels(runs: Sequence[FinishedRun[EventMetrics]]) -> list[list[ComparisonPanel]]:
@@ -104,12 +104,12 @@ def files_table(runs: Sequence[FinishedRun[EventMetrics]]) -> Table:
     return Table("Events read and selected", head, rows)
 
 
-def _files(run: FinishedRun[EventMetrics]) -> dict[str, list[InputFile]]:
+def _files(run: FinishedRun[EventMetrics]) -> dict[str, list[ComparedFile]]:
     """Return the files that were read, by sample."""
-    by_sample: dict[str, list[InputFile]] = {}
+    by_sample: dict[str, list[ComparedFile]] = {}
     for file in run.manifest["files"]:
         name = Path(str(file.get("path"))).name
-        read = InputFile(name, file.get("bytes"), file.get("entries"), file.get("sumw"))
+        read = ComparedFile(name, file.get("bytes"), file.get("entries"), file.get("sumw"))
         by_sample.setdefault(str(file.get("sample")), []).append(read)
     return {sample: sorted(files, key=str) for sample, files in by_sample.items()}
 

@@ -28,15 +28,15 @@ REWEIGHTINGS = ("reweight", "domain_reweight")
 REPRESENTATIONS = ("score", "embedding", "inputs")
 
 
-def interval(found: Interval) -> dict[str, float]:
+def interval(result: Interval) -> dict[str, float]:
     """Return an interval as {value, low, high}."""
-    return {"value": found.value, "low": found.low, "high": found.high}
+    return {"value": result.value, "low": result.low, "high": result.high}
 
 
 def with_why(entry: dict[str, Any], reasons: Iterable[str | None]) -> dict[str, Any]:
     """Return the entry with the reasons, each once, if there are any."""
-    said = list(dict.fromkeys(reason for reason in reasons if reason))
-    return entry | ({"why": "; ".join(said)} if said else {})
+    unique = list(dict.fromkeys(reason for reason in reasons if reason))
+    return entry | ({"why": "; ".join(unique)} if unique else {})
 
 
 def auc_of(numbers: Numbers, model: str) -> dict[str, Any]:
@@ -50,8 +50,8 @@ def auc_of(numbers: Numbers, model: str) -> dict[str, Any]:
 
 def auc_difference_of(numbers: Numbers, model: str) -> dict[str, Any]:
     """Return models.<model>.auc_difference: AUC minus that of the baseline on the same events, by domain."""
-    found = {domain: curves[model][0].difference for domain, curves in numbers.rocs.items()}
-    return {domain: interval(difference) for domain, difference in found.items() if difference is not None}
+    differences = {domain: curves[model][0].difference for domain, curves in numbers.rocs.items()}
+    return {domain: interval(difference) for domain, difference in differences.items() if difference is not None}
 
 
 def limit_of_p(is_limit: bool) -> dict[str, bool]:
@@ -62,38 +62,38 @@ def limit_of_p(is_limit: bool) -> dict[str, bool]:
     return {"p_value_is_upper_limit": True} if is_limit else {}
 
 
-def bias_of(found: BiasResult) -> dict[str, Any]:
+def bias_of(bias: BiasResult) -> dict[str, Any]:
     """Return models.<model>.bias.<source>:<other>."""
-    shifts = found.efficiency_shift
+    shifts = bias.efficiency_shift
     entry: dict[str, Any] = {
-        "class": found.class_name,
-        "ks": found.ks,
-        "ks_null": None if found.null is None else found.null.quantile,
-        "wasserstein": found.wasserstein,
-        "chi2_ndf": found.chi2_ndf,
-        "jensen_shannon": found.jensen_shannon,
-        "energy": found.energy,
-        "p_value": found.p_value,
+        "class": bias.class_name,
+        "ks": bias.ks,
+        "ks_null": None if bias.null is None else bias.null.quantile,
+        "wasserstein": bias.wasserstein,
+        "chi2_ndf": bias.chi2_ndf,
+        "jensen_shannon": bias.jensen_shannon,
+        "energy": bias.energy,
+        "p_value": bias.p_value,
         "efficiency_shift": {f"{s.signal_efficiency:g}": s.shift for s in shifts},
         "efficiency_shift_error": {f"{s.signal_efficiency:g}": s.error for s in shifts},
-        "n_eff": {"source": found.n_eff_source, "other": found.n_eff_other},
+        "n_eff": {"source": bias.n_eff_source, "other": bias.n_eff_other},
     }
     limits = {f"{s.signal_efficiency:g}": s.upper for s in shifts if s.upper is not None}
-    entry |= limit_of_p(found.p_is_limit)
+    entry |= limit_of_p(bias.p_is_limit)
     entry |= {"efficiency_shift_upper_limit": limits} if limits else {}
-    return with_why(entry, [*(s.why for s in shifts), found.why])
+    return with_why(entry, [*(s.why for s in shifts), bias.why])
 
 
-def tests_of(found: BiasResult) -> dict[str, Any]:
+def tests_of(bias: BiasResult) -> dict[str, Any]:
     """Return models.<model>.tests.<source>:<other>.<class>: each statistic with its p-value and its null."""
     entries = {}
-    for name, test in found.tests.items():
+    for name, test in bias.tests.items():
         entry = {"value": test.value, "p_value": test.p_value, "null": test.null} | limit_of_p(test.p_is_limit)
-        entries[name] = with_why(entry, [test.why, found.why if test.null is None else None])
+        entries[name] = with_why(entry, [test.why, bias.why if test.null is None else None])
     return entries
 
 
-def ratio_of(found: ShiftRatio) -> dict[str, Any]:
+def ratio_of(shift_ratio: ShiftRatio) -> dict[str, Any]:
     """Return models.<model>.shift_ratio.<source>:<other>.<efficiency>.
 
     It has the ratio R and the two shifts that R is formed of.
@@ -101,10 +101,10 @@ def ratio_of(found: ShiftRatio) -> dict[str, Any]:
     nothing = {"value": None, "low": None, "high": None}
     parts = {
         name: nothing if part is None else interval(part)
-        for name, part in (("plain", found.plain), ("adapted", found.adapted))
+        for name, part in (("plain", shift_ratio.plain), ("adapted", shift_ratio.adapted))
     }
-    ratio = nothing if found.ratio is None else interval(found.ratio)
-    return with_why(ratio | parts | {"resolved": found.resolved}, [found.why])
+    ratio = nothing if shift_ratio.ratio is None else interval(shift_ratio.ratio)
+    return with_why(ratio | parts | {"resolved": shift_ratio.resolved}, [shift_ratio.why])
 
 
 def verdict_of(spec: EvaluationSpec, numbers: Numbers, model: str) -> dict[str, Any] | None:
@@ -131,15 +131,16 @@ def verdict_of(spec: EvaluationSpec, numbers: Numbers, model: str) -> dict[str, 
     trained = target if target in ratios else next(iter(seen), None)
     if trained is None or (about is not None and about.trained_on[:1] != (numbers.source,)):
         return None
-    third = unseen[0] if unseen else None
-    head = {"domain": trained, "third": third, "adapted": target is not None}
+    held_out = unseen[0] if unseen else None
+    head = {"domain": trained, "third": held_out, "adapted": target is not None}
     if target is None:
         return head
-    points = zip(ratios[trained], ratios[third] if third else [None] * len(ratios[trained]), strict=True)
-    said = {
-        f"{one.signal_efficiency:g}": {"judgement": judge(one, two), "text": verdict(one, two)} for one, two in points
+    points = zip(ratios[trained], ratios[held_out] if held_out else [None] * len(ratios[trained]), strict=True)
+    judgements = {
+        f"{ratio.signal_efficiency:g}": {"judgement": judge(ratio, of_held_out), "text": verdict(ratio, of_held_out)}
+        for ratio, of_held_out in points
     }
-    return head | {"points": said}
+    return head | {"points": judgements}
 
 
 def excluded_bias(spec: EvaluationSpec, why: str) -> dict[str, Any]:
@@ -156,23 +157,23 @@ def excluded_closure(why: str) -> dict[str, Any]:
     return dict.fromkeys(names, None) | {"why": why}
 
 
-def closure_of(found: ClosureFit) -> dict[str, Any]:
+def closure_of(fit: ClosureFit) -> dict[str, Any]:
     """Return models.<model>.closure.<domain>."""
-    entry: dict[str, Any] = {"mu": found.mu, "error": found.error, "pull": found.pull, "truth": found.truth,
-             "sample_error": found.sample_error, "background_scale": found.background_scale}  # fmt: skip
-    if found.sample_error is None:
+    entry: dict[str, Any] = {"mu": fit.mu, "error": fit.error, "pull": fit.pull, "truth": fit.truth,
+             "sample_error": fit.sample_error, "background_scale": fit.background_scale}  # fmt: skip
+    if fit.sample_error is None:
         entry["sample_error_why"] = "the data are not simulated: their fluctuations are in the error"
-    return with_why(entry, [found.why])
+    return with_why(entry, [fit.why])
 
 
-def significance_of(found: ModelNumbers) -> dict[str, Any]:
+def significance_of(model: ModelNumbers) -> dict[str, Any]:
     """Return models.<model>.significance.
 
     The cut of each part of the events is chosen on the other parts.
     """
-    if found.scan is None or found.binned is None:
+    if model.scan is None or model.binned is None:
         raise ValueError("the significance has not been computed")
-    scan, binned = found.scan, found.binned
+    scan, binned = model.scan, model.binned
     reasons = [s.why for s in (scan.best, scan.best_with_uncertainty, scan.best_with_bias) if s]
     biased = scan.best_with_bias
     if biased is None:
@@ -184,12 +185,12 @@ def significance_of(found: ModelNumbers) -> dict[str, Any]:
         "binned": binned.value,
     }
     best = {"asimov": scan.best, "asimov_with_uncertainty": scan.best_with_uncertainty, "asimov_with_bias": biased}
-    for name, one in best.items():
-        if one is not None and one.low is not None and one.high is not None:
-            entry[f"{name}_error"] = 0.5 * (one.high - one.low)
-            entry[f"{name}_interval"] = {"low": one.low, "high": one.high}
-    told = {} if found.bias_from is None else {"bias_from": found.bias_from}
-    return with_why(entry | told, [*reasons, binned.why])
+    for name, significance in best.items():
+        if significance is not None and significance.low is not None and significance.high is not None:
+            entry[f"{name}_error"] = 0.5 * (significance.high - significance.low)
+            entry[f"{name}_interval"] = {"low": significance.low, "high": significance.high}
+    bias_from = {} if model.bias_from is None else {"bias_from": model.bias_from}
+    return with_why(entry | bias_from, [*reasons, binned.why])
 
 
 def working_of(point: WorkingPoint, counting: Significance) -> dict[str, Any]:
@@ -201,15 +202,15 @@ def working_of(point: WorkingPoint, counting: Significance) -> dict[str, Any]:
     return with_why(entry | {"significance": counting.value}, [point.why, counting.why])
 
 
-def probes_of(found: tuple[ProbeResult, ...] | str) -> dict[str, Any]:
+def probes_of(probes: tuple[ProbeResult, ...] | str) -> dict[str, Any]:
     """Return models.<model>.probes.<source>:<other>.<class>.
 
     It has the AUC of one class by kind of probe and representation.
     """
-    if isinstance(found, str):
-        return {"bdt": None, "mlp": None, "why": found}
+    if isinstance(probes, str):
+        return {"bdt": None, "mlp": None, "why": probes}
     entry: dict[str, Any] = {}
-    for result in found:
+    for result in probes:
         entry.setdefault(result.kind, {})[result.representation] = interval(result.auc)
     return entry
 
@@ -227,11 +228,11 @@ def domain_auc_of(spec: EvaluationSpec, numbers: Numbers, model: str, other: str
     wanted = numbers.models[model].bias[other].class_name
     entry: dict[str, Any] = {}
     reasons = []
-    for found in (numbers.models[model].probes[other][wanted], numbers.inputs[other][wanted]):
-        if isinstance(found, str):
-            reasons.append(found)
+    for probes in (numbers.models[model].probes[other][wanted], numbers.inputs[other][wanted]):
+        if isinstance(probes, str):
+            reasons.append(probes)
             continue
-        entry |= {result.representation: interval(result.auc) for result in found if result.kind == "bdt"}
+        entry |= {result.representation: interval(result.auc) for result in probes if result.kind == "bdt"}
     if not reasons and "embedding" not in entry:
         entry |= {"embedding": None, "embedding_why": "trees have no embedding"}
     return with_why(nothing | entry, reasons)
@@ -239,39 +240,43 @@ def domain_auc_of(spec: EvaluationSpec, numbers: Numbers, model: str, other: str
 
 def model_metrics(spec: EvaluationSpec, numbers: Numbers, model: str, training: dict[str, Any]) -> EventModel:
     """Return models.<model> of metrics.json."""
-    own = numbers.models[model]
-    pairs = {other: f"{numbers.source}:{other}" for other in (*own.bias, *numbers.excluded)}
-    bias = {other: bias_of(found) for other, found in own.bias.items()}
+    model_numbers = numbers.models[model]
+    pairs = {other: f"{numbers.source}:{other}" for other in (*model_numbers.bias, *numbers.excluded)}
+    bias = {other: bias_of(result) for other, result in model_numbers.bias.items()}
     bias |= {other: excluded_bias(spec, why) for other, why in numbers.excluded.items()}
-    closure = {other: closure_of(found) for other, found in own.closure.items()}
+    closure = {other: closure_of(fit) for other, fit in model_numbers.closure.items()}
     excluded = {other: why for other, why in numbers.excluded.items() if other not in closure}
     setup = {"setup": setup_of(spec.models[model])} if model in spec.models else {}
     entry: dict[str, Any] = {**setup, "auc": auc_of(numbers, model)}
-    if own.ratios:
+    if model_numbers.ratios:
         entry["auc_difference"] = auc_difference_of(numbers, model)
         entry["shift_ratio"] = {
-            pairs[other]: {f"{r.signal_efficiency:g}": ratio_of(r) for r in found}
-            for other, found in own.ratios.items()
+            pairs[other]: {f"{r.signal_efficiency:g}": ratio_of(r) for r in of_domain}
+            for other, of_domain in model_numbers.ratios.items()
         }
-        said = verdict_of(spec, numbers, model)
-        entry |= {} if said is None else {"verdict": said}
+        verdict = verdict_of(spec, numbers, model)
+        entry |= {} if verdict is None else {"verdict": verdict}
     entry |= {
-        "bias": {pairs[other]: found for other, found in bias.items()},
-        "tests": {pairs[other]: {name: tests_of(t) for name, t in found.items()} for other, found in own.tests.items()},
+        "bias": {pairs[other]: content for other, content in bias.items()},
+        "tests": {
+            pairs[other]: {name: tests_of(t) for name, t in by_class.items()}
+            for other, by_class in model_numbers.tests.items()
+        },
         "domain_auc": {pair: domain_auc_of(spec, numbers, model, other) for other, pair in pairs.items()},
     }
-    if own.probes:
+    if model_numbers.probes:
         entry["probes"] = {
-            pairs[o]: {name: probes_of(p) for name, p in found.items()} for o, found in own.probes.items()
+            pairs[o]: {name: probes_of(p) for name, p in by_class.items()}
+            for o, by_class in model_numbers.probes.items()
         }
     entry |= {
-        "significance": significance_of(own),
+        "significance": significance_of(model_numbers),
         "working_points": {
-            f"{efficiency:g}": {domain: working_of(*point) for domain, point in found.items()}
-            for efficiency, found in own.working.items()
+            f"{efficiency:g}": {domain: working_of(*point) for domain, point in by_domain.items()}
+            for efficiency, by_domain in model_numbers.working.items()
         },
-        **_guards(own),
-        **({} if own.noise is None else {"training_noise": noise_of(own.noise, numbers.source)}),
+        **_guards(model_numbers),
+        **({} if model_numbers.noise is None else {"training_noise": noise_of(model_numbers.noise, numbers.source)}),
         "closure": closure | {other: excluded_closure(why) for other, why in excluded.items()},
         **{key: reweighting_of(training[key]) for key in REWEIGHTINGS if key in training},
         "training": {key: value for key, value in training.items() if key not in REWEIGHTINGS},
@@ -279,7 +284,7 @@ def model_metrics(spec: EvaluationSpec, numbers: Numbers, model: str, training: 
     return EventModel.from_json(plain(entry))
 
 
-def noise_of(found: TrainingNoise, source: str) -> dict[str, Any]:
+def noise_of(noise: TrainingNoise, source: str) -> dict[str, Any]:
     """Return models.<model>.training_noise.
 
     It has the spread between trainings, and the error of their mean that results from it.
@@ -289,12 +294,12 @@ def noise_of(found: TrainingNoise, source: str) -> dict[str, Any]:
         return {"spread": spread.spread, "error": spread.error}
 
     return {
-        "over": found.over,
-        "trainings": found.trainings,
-        **({} if found.auc is None else {"auc": entry(found.auc)}),
+        "over": noise.over,
+        "trainings": noise.trainings,
+        **({} if noise.auc is None else {"auc": entry(noise.auc)}),
         "efficiency_shift": {
             f"{source}:{other}": {f"{point:g}": entry(spread) for point, spread in by_point.items()}
-            for other, by_point in found.shifts.items()
+            for other, by_point in noise.shifts.items()
         },
     }
 
@@ -321,35 +326,35 @@ def reweighting_of(trainings: Sequence[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _guards(own: ModelNumbers) -> dict[str, Any]:
+def _guards(model: ModelNumbers) -> dict[str, Any]:
     """Return the diagnostics of one model: calibration, bins, overtraining, flatness."""
     nothing = {"ks": None, "p_value": None}
-    if isinstance(own.overtraining, str):
-        overtraining: dict[str, Any] = nothing | {"why": own.overtraining}
+    if isinstance(model.overtraining, str):
+        overtraining: dict[str, Any] = nothing | {"why": model.overtraining}
     else:
         overtraining = {
             name: {"ks": test.ks, "p_value": test.p_value} | limit_of_p(test.p_is_limit)
-            for name, test in own.overtraining.items()
+            for name, test in model.overtraining.items()
         }
     flat = {
         variable: {
             name: {"cvm": None, "ks": None, "p_value": None, "why": result} if isinstance(result, str)
             else {"cvm": result.cvm, "ks": result.ks, "p_value": result.p_value} | limit_of_p(result.p_is_limit)
-            for name, result in found.items()
+            for name, result in by_class.items()
         }
-        for variable, found in own.flatness.items()
+        for variable, by_class in model.flatness.items()
     }  # fmt: skip
     bins = {
         domain: {
             name: {"bins": b.bins, "empty": b.empty, "negative": b.negative, "lowest_n_eff": b.lowest_n_eff}
-            for name, b in found.items()
+            for name, b in by_class.items()
         }
-        for domain, found in own.bins.items()
+        for domain, by_class in model.bins.items()
     }
     return {
         "calibration": {
             domain: with_why({"expected_error": curve.expected_error}, [curve.why])
-            for domain, curve in own.calibration.items()
+            for domain, curve in model.calibration.items()
         },
         "bins": bins,
         "overtraining": overtraining,

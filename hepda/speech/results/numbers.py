@@ -132,8 +132,8 @@ def rate(table: TrialTable, score: Array, masks: Array, what: int, seed: int) ->
 
 def by_member(table: TrialTable, score: Array, masks: Array) -> Array:
     """Return the word error rate of each member, float64 [members]."""
-    found: Array = (score[:, :, WRONG] * masks).sum(axis=1) / (table.said * masks).sum(axis=1)
-    return found
+    rates: Array = (score[:, :, WRONG] * masks).sum(axis=1) / (table.said * masks).sum(axis=1)
+    return rates
 
 
 def conditions(config: SpeechConfig, table: TrialTable) -> dict[str, tuple[float | None, ...]]:
@@ -161,7 +161,7 @@ def model_numbers(
             errors[key] = rate(table, score, masks, WRONG, config.seed).to_dict()
             accuracy[key] = rate(table, score, masks, HITS, config.seed).to_dict()
             seeds[key] = by_member(table, score, masks).tolist()
-    found: dict[str, Any] = {
+    numbers: dict[str, Any] = {
         "word_error_rate": errors,
         "frame_accuracy": accuracy,
         "seeds": seeds,
@@ -172,32 +172,33 @@ def model_numbers(
     for what in ("noise", "pair", "room"):
         probes = [about["probes"][what] for about in heard.about if what in about.get("probes", {})]
         if probes:
-            found.setdefault("probe", {})[what] = spread([p["value"] for p in probes]) | {"chance": probes[0]["chance"]}
+            accuracies = spread([probe["value"] for probe in probes])
+            numbers.setdefault("probe", {})[what] = accuracies | {"chance": probes[0]["chance"]}
     transcripts = [about["transcripts"] for about in heard.about if "transcripts" in about]
     if transcripts:
-        found["transcripts"] = [
+        numbers["transcripts"] = [
             {name: spread([one[name] for one in rounds]) for name in ("share", "right")}
             for rounds in zip(*transcripts, strict=True)
         ]
     heads = [about["head"] for about in heard.about if "head" in about]
     if heads:
-        found["head"] = {heads[0]["of"]: spread([h["value"] for h in heads]) | {"chance": heads[0]["chance"]}}
-    return found
+        numbers["head"] = {heads[0]["of"]: spread([h["value"] for h in heads]) | {"chance": heads[0]["chance"]}}
+    return numbers
 
 
 def by_speaker(
     config: SpeechConfig, material: Material, table: TrialTable, score: Array, heard: TrainingLog
 ) -> dict[str, dict[str, float]]:
     """Return the word error rates of each speaker at the quoted conditions."""
-    found: dict[str, dict[str, float]] = {}
+    rates: dict[str, dict[str, float]] = {}
     for condition, snr in quoted(config, table):
         masks = counted(table, heard, material.noises.names, table.where(condition, snr))
         for number, name in enumerate(material.corpus.speakers):
-            own = masks & (table.speaker == number)
-            if own.any():
-                wrong, said = (score[:, :, WRONG] * own).sum(), (table.said * own).sum()
-                found.setdefault(name, {})[key_of(condition, snr)] = float(wrong / said)
-    return found
+            of_speaker = masks & (table.speaker == number)
+            if of_speaker.any():
+                wrong, said = (score[:, :, WRONG] * of_speaker).sum(), (table.said * of_speaker).sum()
+                rates.setdefault(name, {})[key_of(condition, snr)] = float(wrong / said)
+    return rates
 
 
 def quoted(config: SpeechConfig, table: TrialTable) -> list[tuple[str, float | None]]:
@@ -231,12 +232,12 @@ def comparison(config: SpeechConfig, seeds: Mapping[str, Mapping[str, Sequence[f
 
     """
     base, ceiling = seeds[config.baseline], config.evaluation.ceiling
-    found: dict[str, dict[str, Any]] = {}
-    for model, own in seeds.items():
+    differences: dict[str, dict[str, Any]] = {}
+    for model, by_condition in seeds.items():
         if model == config.baseline:
             continue
-        found[model] = {}
-        for key, values in own.items():
+        differences[model] = {}
+        for key, values in by_condition.items():
             difference = np.asarray(values) - np.asarray(base[key])
             mean = float(np.mean(base[key]))
             entry: dict[str, Any] = {
@@ -248,8 +249,8 @@ def comparison(config: SpeechConfig, seeds: Mapping[str, Mapping[str, Sequence[f
             if ceiling is not None and model != ceiling:
                 gap = mean - float(np.mean(seeds[ceiling][key]))
                 entry["gap_closed"] = float(-difference.mean() / gap) if gap > 0.0 else None
-            found[model][key] = entry
-    return found
+            differences[model][key] = entry
+    return differences
 
 
 def confusion(table: TrialTable, score: Array, said: Array, classes: int, rows: Array) -> Array:
