@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 import traceback
 from enum import StrEnum
@@ -19,8 +18,8 @@ if TYPE_CHECKING:
     from hepda.runtime.resources import Resources
     from hepda.workflows.train import TrainOutcome
 
-_level = logging.INFO
-"""The level of the records that the terminal shows; the callback of the options sets it for each command."""
+_verbosity = 0
+"""1 for --verbose, -1 for --quiet; the callback of the options sets it for each command."""
 
 
 class SchemaOf(StrEnum):
@@ -324,8 +323,8 @@ def options(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show results and warnings alone.")] = False,
 ) -> None:
     """Options of hepda itself."""
-    global _level
-    _level = logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO
+    global _verbosity
+    _verbosity = verbose - quiet
     if version:
         from hepda import __version__
 
@@ -334,9 +333,11 @@ def options(
 
 
 def _bars() -> Bars:
+    import logging
+
     from hepda.runtime.console import Bars
 
-    return Bars(_level)
+    return Bars({-1: logging.WARNING, 0: logging.INFO, 1: logging.DEBUG}[_verbosity])
 
 
 def _resources(runs: Path, memory: str | None, cluster: str | None, cache: Path | None, no_cache: bool) -> Resources:

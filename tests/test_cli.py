@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import logging
 import os
 import shutil
 import signal
@@ -440,6 +441,16 @@ def test_an_interrupt_says_how_to_go_on(good, tmp_path, monkeypatch, verb, said)
         monkeypatch.setattr(f"hepda.{name}", interrupt)
     status, _, err = run_cli(verb, *([] if verb == "schema" else ["--config", good]))
     assert status == 130 and said in err and ("--resume" in err) == (verb == "train")
+
+
+@pytest.mark.parametrize(
+    ("options", "level"), [((), logging.INFO), (("--quiet",), logging.WARNING), (("-v",), logging.DEBUG)]
+)
+def test_how_much_the_terminal_shows(tmp_path, monkeypatch, options, level):
+    levels = []
+    monkeypatch.setattr("hepda.runtime.console.Bars", levels.append)
+    assert run_cli(*options, "compare", tmp_path / "none", tmp_path / "neither")[0] == 2
+    assert levels == [level]
 
 
 # --- the other verbs ----------------------------------------------------------------------------------------------

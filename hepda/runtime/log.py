@@ -16,6 +16,7 @@ LOG = "log.txt"
 """The log of a run directory."""
 LOGGER = logging.getLogger("hepda")
 """The parent of all loggers of hepda."""
+LOGGER.addHandler(logging.NullHandler())  # without it, Python would print warnings where nobody has asked for them
 STAGES = logging.getLogger("hepda.stages")
 """When a command and its stages begin and end: for the log, a terminal shows bars instead."""
 

@@ -123,29 +123,33 @@ class LocalProcesses(Pool):
 
     def stream(self, task: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
         """Do the tasks in the processes; after the loss of one, new processes do what is pending."""
-        source, pending = iter(items), deque[Item]()
+        source, pending, futures = iter(items), deque[Item](), deque[Future[Result]]()
         retries = RETRIES
-        while True:
-            try:
-                futures = deque(self._submit(task, [(item,) for item in pending]))
-                while True:
-                    fresh = list(islice(source, AHEAD * self._processes - len(pending)))
-                    pending.extend(fresh)
-                    futures.extend(self._submit(task, [(item,) for item in fresh]))
+        try:
+            while True:
+                fresh = list(islice(source, AHEAD * self._processes - len(pending)))
+                pending.extend(fresh)
+                try:
+                    futures.extend(self._submit(task, [(item,) for item in (fresh if futures else pending)]))
                     if not pending:
                         return
                     result = futures.popleft().result()
-                    self._receive(0.0)
-                    pending.popleft()
-                    retries = RETRIES
-                    yield result
-            except BrokenProcessPool as error:
-                self._end()
-                if not retries:
-                    raise ProcessError(
-                        f"{_LOST} It happened {RETRIES + 1} times with the same part of the work."
-                    ) from error
-                retries -= 1
+                except BrokenProcessPool as error:
+                    self._end()
+                    futures.clear()
+                    if not retries:
+                        raise ProcessError(
+                            f"{_LOST} It happened {RETRIES + 1} times with the same part of the work."
+                        ) from error
+                    retries -= 1
+                    continue
+                pending.popleft()
+                retries = RETRIES
+                self._receive(0.0)
+                yield result
+        finally:
+            for future in futures:  # whoever asked wants no more results
+                future.cancel()
 
     def _submit(self, task: Callable[..., Result], calls: Sequence[tuple[Any, ...]]) -> list[Future[Result]]:
         """Return a future of task(*call) for each call, in processes that Ctrl-C does not reach while they start.
