@@ -59,8 +59,9 @@ def significance_at(experiment: Counting, cut: float) -> Significance:
 
     It is None, with a reason in `why`, where the background is not positive or the signal is negative.
     """
-    yields = _yields(experiment, np.array([cut], dtype=np.float64))
-    return _at(yields, yields.curves(experiment)[-1], 0)
+    yields = _Above(experiment, np.array([cut], dtype=np.float64)).yields().total()
+    z, sigma = (float(curve[0]) for curve in yields.curves(experiment)[-1])
+    return _significance(z, float(yields.signal[0]), float(yields.background[0]), sigma, float(cut))
 
 
 def scan_cuts(
@@ -346,10 +347,6 @@ class _Above:
         return np.asarray(passed[:, 1:], dtype=np.float64)
 
 
-def _yields(experiment: Counting, cuts: FloatArray) -> _Yields:
-    return _Above(experiment, cuts).yields().total()
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class _Fit:
     """Result of a cross-fit, [...] of replicas: NaN where a part has no cut with enough background."""
@@ -421,11 +418,6 @@ def _with_interval(found: Significance, replicas: FloatArray, level: float) -> S
         return found
     low, high = np.quantile(good, [0.5 * (1 - level), 0.5 * (1 + level)])
     return replace(found, low=min(float(low), found.value), high=max(float(high), found.value))
-
-
-def _at(yields: _Yields, curve: tuple[FloatArray, FloatArray], i: int) -> Significance:
-    z, sigma = (float(x[i]) for x in curve)
-    return _significance(z, float(yields.signal[i]), float(yields.background[i]), sigma, float(yields.cut[i]))
 
 
 def _significance(z: float, signal: float, background: float, sigma: float, cut: float) -> Significance:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from hepda.evaluation.bootstrap import ScoreBins, poisson_counts
-from hepda.evaluation.roc import auc, auc_intervals
+from hepda.evaluation.roc import auc, rocs
 
 
 def test_counts_are_poisson_and_repeat_with_the_seed():
@@ -36,7 +36,7 @@ def test_binned_replicas_err_by_less_than_the_intervals_rounding():
     score = 1 / (1 + np.exp(-generator.normal(label, 1)))
     weight = np.where(generator.random(n) < 0.15, -1.0, 1.0)
     assert len(np.unique(score)) == n  # so that they are binned
-    found = auc_intervals({"m": score}, label, weight, replicas=40, seed=3)["m"]
+    found = rocs({"m": score}, label, weight, replicas=40, seed=3)["m"][0].auc
     value = auc(score, label, weight)
     exact = [auc(score, label, weight * c) for c in poisson_counts(n, 40, seed=3)]
     low, high = np.quantile(exact, [0.5 * (1 - 0.6827), 0.5 * (1 + 0.6827)])

@@ -63,6 +63,15 @@ def asimov(signal, background, uncertainty):
         return float((2 * (first - b * b / v * (1 + v * s / (b * (b + v))).ln())).sqrt())
 
 
+def gaussian_asimov(signal, background, uncertainty):
+    """The significance with a Gaussian constraint of the background (AMS1 of arXiv:1611.01046), with 300 digits."""
+    with localcontext() as context:
+        context.prec = 300
+        s, b, v = Decimal(float(signal)), Decimal(float(background)), Decimal(float(uncertainty)) ** 2
+        b0 = (b - v + ((b - v) ** 2 + 4 * (s + b) * v).sqrt()) / 2
+        return float((2 * ((s + b) * ((s + b) / b0).ln() - s - b + b0) + (b - b0) ** 2 / v).sqrt())
+
+
 def fit_mu(signal, background, observed, relative_error, scale_error):
     """Minimise -2 ln L over mu, the background's scale and each bin's factor, by a general method."""
     from scipy.optimize import minimize

@@ -182,7 +182,12 @@ def permutation_tests(
     for name in STATISTICS:
         drawn, observed = done.drawn[name], done.observed[name]
         reached = int(np.count_nonzero(drawn >= observed * (1 - 1e-12)))
-        found[name] = _verdict(name, exact.get(name), observed, reached, int(np.isfinite(drawn).sum()))
+        value, valid = exact.get(name), int(np.isfinite(drawn).sum())
+        if value is None or not np.isfinite(observed) or valid == 0:
+            why = f"{name} is undefined: fewer than two bins with a positive sum of weights in both samples"
+            found[name] = TwoSampleTest(name, value, None, valid, why)
+        else:
+            found[name] = TwoSampleTest(name, value, (1 + reached) / (1 + valid), valid, p_is_limit=reached == 0)
     return found
 
 
@@ -203,13 +208,6 @@ def _subset(events: int, size: int, generator: np.random.Generator) -> BoolArray
 
 def _scaled(values: dict[str, float], pair: float) -> dict[str, float]:
     return {name: value * pair ** _POWER[name] for name, value in values.items()}
-
-
-def _verdict(name: str, value: float | None, observed: float, reached: int, valid: int) -> TwoSampleTest:
-    if value is None or not np.isfinite(observed) or valid == 0:
-        why = f"{name} is undefined: fewer than two bins with a positive sum of weights in both samples"
-        return TwoSampleTest(name, value, None, valid, why)
-    return TwoSampleTest(name, value, (1 + reached) / (1 + valid), valid, p_is_limit=reached == 0)
 
 
 def same_generator_nulls(
