@@ -77,7 +77,7 @@ def test_values_are_found_with_their_defaults_and_wrong_keys_named():
     for key, message in (
         ("models.dann.domain.strenght", "models.dann.domain has no 'strenght'. Did you mean 'strength'?"),
         ("models.network.domain.strength", "models.network.domain is not given"),
-        ("seed.x", "seed holds no keys"), ("features.0", "features holds no keys"), ("l", "the analysis has no 'l'"),
+        ("seed.x", "seed has no keys"), ("features.0", "features has no keys"), ("l", "the analysis has no 'l'"),
     ):  # fmt: skip
         with pytest.raises(ConfigError) as error:
             value_at(config, key, "--x")

@@ -283,7 +283,7 @@ TEXT = {
         ({"target": {"data": "folders"}}, "target.train: is given for `data: folders`"),
         ({"models": {"m": {"domain": {"method": "dan"}}}}, "Did you mean 'dann'?"),
         ({"models": {"m": {"domain": {"method": "mmd", "head": [7]}}}}, "models.m.domain.head: has no effect"),
-        ({"models": {"m": {"domain": {"view": ["noise"]}}}}, "models.m.domain.view: has an effect with the methods"),
+        ({"models": {"m": {"domain": {"view": ["noise"]}}}}, "domain.view: has an effect only with the methods"),
         ({"models": {"m": {"train_on": "target", "domain": {}}}}, "no domain to adapt to"),
         ({"models": {"m": {"encoder": "paper-mnist", "batch_norm": "joint"}}}, "an effect only on `encoder: small`"),
         ({"evaluation": {"confusion": ["n"]}}, "evaluation.confusion: 'n' is not a model"),

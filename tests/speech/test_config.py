@@ -36,7 +36,7 @@ def test_folders_are_relative_to_the_analysis_file_and_published_sets_are_names(
         ({"models": {"m": {"domain": {"of": "noise", "alpha": 1.0, "strength": 2.0}}}}, r"only with `of: target`"),
         ({"models": {"m": {"domain": {"of": "target", "method": "dan"}}}}, r"Did you mean 'dann'"),
         ({"models": {"m": {"domain": {"of": "room", "alpha": 1.0}}}}, r"there are no rooms"),
-        ({"models": {"m": {"train_on": ["clean"], "domain": {"of": "pair", "alpha": 1.0}}}}, r"hears no pair"),
+        ({"models": {"m": {"train_on": ["clean"], "domain": {"of": "pair", "alpha": 1.0}}}}, r"has no pair"),
         ({"models": {"m": {"train_on": ["target"]}}}, r"split\.unlabelled"),
         ({"models": {"m": {"train_on": ["noisy", "noisy"]}}}, r"listed twice"),
         ({"noise": {"synthetic": []}}, r"names no noise"),
