@@ -125,8 +125,8 @@ def draw(
     progress: Send,
 ) -> list[ReportFigure | NotDrawn]:
     """Draw every figure into `folder`, PNG and PDF; returns them as the report takes them."""
-    scene = FigureData(config, table, scores, numbers, histories, best_epochs)
-    return save_drawings(figures.drawings, scene, folder, processes, progress)
+    figure_data = FigureData(config, table, scores, numbers, histories, best_epochs)
+    return save_drawings(figures.drawings, figure_data, folder, processes, progress)
 
 
 def notes(config: AnalysisConfig) -> list[str]:

@@ -134,10 +134,10 @@ class ImagesKind(Kind):
 
         found = self.loaded
         first = {side: images.take(np.arange(min(len(images), figures.SHOWN))) for side, images in found.trains.items()}
-        scene = figures.ImageFigureData(
+        figure_data = figures.ImageFigureData(
             self.config, judging.run, first, found.tests, self._numbers, judging.histories, judging.best_epochs
         )
-        return save_drawings(figures.drawings, scene, folder, judging.processes, judging.progress)
+        return save_drawings(figures.drawings, figure_data, folder, judging.processes, judging.progress)
 
     def warnings(self) -> list[str]:
         """Return what makes these numbers others than the published ones."""

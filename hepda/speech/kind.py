@@ -234,10 +234,10 @@ class SpeechKind(Kind):
         from hepda.report.page import save_drawings
         from hepda.speech.results.figures import SpeechFigureData, drawings
 
-        scene = SpeechFigureData(
+        figure_data = SpeechFigureData(
             self.config, self.material, self.aligner(0), self.table(), scores, self._numbers, judging.histories
         )
-        return save_drawings(drawings, scene, folder, judging.processes, judging.progress)
+        return save_drawings(drawings, figure_data, folder, judging.processes, judging.progress)
 
     def conclusions(self, metrics: Mapping[str, Any]) -> list[str]:
         """Which models make fewer word errors than the baseline, and which cannot be told from it."""

@@ -12,8 +12,10 @@ from hepda.events.check_text import lines
 from hepda.events.dataset.load import load_table
 from hepda.events.domains.counterparts import composition_lines, counterparts, unknown_composition
 from hepda.events.fit.templates import ScoredEvents
-from hepda.events.results import figures, to_json
+from hepda.events.results import to_json
 from hepda.events.results.evaluate import EvaluationInput, evaluate
+from hepda.events.results.figure_data import FigureData
+from hepda.events.results.figures import scores
 from hepda.events.results.tables import processes_table
 from hepda.runtime.run_directory import plain
 from tests.factory import analysis, write_analysis
@@ -158,8 +160,8 @@ def test_what_has_no_counterpart_is_told(same):
 
 def test_figures_and_fits_take_the_same_processes(same):
     asked, numbers = same
-    scene = figures.FigureData(asked.config, asked.table, asked.scores, numbers, {}, {})
-    shown = {drawing.name: drawing for drawing in figures.score_drawings(scene)}
+    scene = FigureData(asked.config, asked.table, asked.scores, numbers, {}, {})
+    shown = {drawing.name: drawing for drawing in scores.score_drawings(scene)}
     assert shown["score_one"].caption.startswith("Without w.")
     (rival,) = scene.rivals(asked.scores["one"])
     total = sum(sample.weights.sum() for sample in scene.stack(asked.scores["one"]))
