@@ -269,6 +269,19 @@ def compare(
 
 
 @app.command()
+def export(
+    run: Annotated[Path, typer.Argument(help="A run directory.")],
+    format_: Annotated[str, typer.Option("--format", help="latex, csv or workspace.")],
+    output: Annotated[Path | None, typer.Option("--output", help="A new folder [RUN-FORMAT, beside the run].")] = None,
+) -> None:
+    """Write the tables of a run as LaTeX or CSV, or its fits as pyhf workspaces."""
+    from hepda import export as exports
+
+    files = exports.export(run, format_, output)
+    typer.echo(f"{files[0].parent if files else run}: {', '.join(path.name for path in files) or 'nothing to write'}")
+
+
+@app.command()
 def generate(
     config: Annotated[Path, typer.Option("--config", help="A generator page, such as analyses/tth/generate.py.")],
     output: Annotated[

@@ -36,6 +36,7 @@ KINDS = {
     "events": "hepda.events.kind:EventsKind",
     "images": "hepda.images.kind:ImagesKind",
     "speech": "hepda.speech.kind:SpeechKind",
+    "tabular": "hepda.tabular.kind:TabularKind",
 }
 """The registry of kinds of data, `module:class`; the module is imported when an analysis file names the kind."""
 

@@ -93,7 +93,7 @@ def _lay_over(
 
 
 def resolve_files(data: dict[str, Any], folder: Path) -> None:
-    """Make paths of samples and of folders of images or sound absolute in place.
+    """Make paths of samples, of tables and of folders of images or sound absolute in place.
 
     Relative paths are relative to `folder`, `$NAME` is replaced from the environment, and URLs stay as they are.
 
@@ -120,6 +120,8 @@ def resolve_files(data: dict[str, Any], folder: Path) -> None:
         section = data.get(key)
         if isinstance(section, dict) and section.get(name) not in (None, published):
             data[key] = section | {name: absolute(section[name], f"{key}.{name}")}
+    if "files" in data:  # of tables
+        data |= _with_files({"files": data["files"]}, partial(absolute, where="files"))
     samples = data.get("samples")
     if not isinstance(samples, dict):
         return

@@ -8,12 +8,18 @@ from typing import Any
 from hepda.config.events.analysis import AnalysisConfig
 from hepda.config.images import ImagesConfig
 from hepda.config.speech import SpeechConfig
+from hepda.config.tabular import TabularConfig
 from hepda.errors import ConfigError, nearest
 
-AnyConfig = AnalysisConfig | ImagesConfig | SpeechConfig
+AnyConfig = AnalysisConfig | ImagesConfig | SpeechConfig | TabularConfig
 """The type of an analysis file of any kind."""
 
-KINDS: dict[str, type[AnyConfig]] = {"events": AnalysisConfig, "images": ImagesConfig, "speech": SpeechConfig}
+KINDS: dict[str, type[AnyConfig]] = {
+    "events": AnalysisConfig,
+    "images": ImagesConfig,
+    "speech": SpeechConfig,
+    "tabular": TabularConfig,
+}
 
 
 def model_for(data: Mapping[str, Any], where: str) -> type[AnyConfig]:

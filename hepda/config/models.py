@@ -235,8 +235,8 @@ class DomainConfig(AdversaryConfig):
     """Event weight in the domain loss: `physical`, or an expression that may contain it; data: 1."""
 
 
-class NetworkConfig(Section):
-    """A network: an encoder, a class head and, with `domain:`, a domain loss."""
+class LayersConfig(Section):
+    """The layers of a network for rows of columns: an encoder and a class head."""
 
     kind: Literal["network"]
     """A network, trained by gradient descent."""
@@ -250,6 +250,11 @@ class NetworkConfig(Section):
     """Activation after each hidden layer."""
     ensemble: Annotated[int, Field(ge=1, le=100)] = 1
     """Networks with different seeds whose scores are averaged."""
+
+
+class NetworkConfig(LayersConfig):
+    """A network: an encoder, a class head and, with `domain:`, a domain loss."""
+
     train_on: Names | None = None
     """Samples of the class loss; null: every sample with a class and `use: train` of the nominal domain."""
     domain: DomainConfig | None = None
@@ -263,8 +268,8 @@ class NetworkConfig(Section):
     """Overrides of the analysis's `training:`; after loading, the complete section."""
 
 
-class BdtConfig(Section):
-    """Boosted decision trees, the baseline of every network."""
+class TreesConfig(Section):
+    """Boosted decision trees: the library and the settings of its trees."""
 
     kind: Literal["bdt"]
     """Boosted decision trees."""
@@ -284,6 +289,11 @@ class BdtConfig(Section):
     """Penalty on the squares of the values of leaves."""
     patience: Count | None = 20
     """Iterations without improvement on validation events before stopping; null: all iterations."""
+
+
+class BdtConfig(TreesConfig):
+    """Boosted decision trees, the yardstick of every network."""
+
     events: Annotated[int, Field(ge=100)] | None = None
     """Largest number of events of a fold for training and validation, chosen by hash of their key; null: all.
 

@@ -1,4 +1,4 @@
-"""All figures of an analysis of images, in the order of the report."""
+"""All figures of an analysis of images. A new figure is a function, in any module, and a line of FIGURES."""
 
 from __future__ import annotations
 
@@ -15,11 +15,19 @@ from hepda.errors import DataError
 from hepda.images.arrays import Images
 from hepda.images.results import ImageModelNumbers, embedded_models, embedding, plane_of
 from hepda.plotting import images, training
-from hepda.report.page import Drawing, collected
+from hepda.report.page import Drawing
+from hepda.report.registry import drawings_of
 
 Histories = Mapping[str, Any]
 
-
+FIGURES = {
+    "grids": "hepda.images.figures:grids",
+    "accuracies": "hepda.images.figures:accuracies",
+    "confusions": "hepda.images.figures:confusions",
+    "embeddings": "hepda.images.figures:embeddings",
+    "trainings": "hepda.images.figures:trainings",
+}
+"""Groups of figures, `module:function`, in the order of the report; a function yields drawings of ImageFigureData."""
 SHOWN = 60
 """Images of each side in the figure of images."""
 
@@ -47,63 +55,66 @@ class ImageFigureData:
         return (source, target) if source != target else (f"{source} (source)", f"{target} (target)")
 
 
-def drawings(scene: ImageFigureData) -> list[Drawing]:
+def drawings(data: ImageFigureData) -> list[Drawing]:
     """Return all figures."""
-    parts = (_grids, _accuracies, _confusions, _embeddings, _trainings)
-    return collected(parts, scene)
+    return drawings_of(FIGURES, data)
 
 
-def _grids(scene: ImageFigureData) -> Iterator[Drawing]:
-    shown = dict(zip(scene.names, (scene.trains[side].pixels for side in ("source", "target")), strict=True))
+def grids(data: ImageFigureData) -> Iterator[Drawing]:
+    """Yield the first images of both domains."""
+    shown = dict(zip(data.names, (data.trains[side].pixels for side in ("source", "target")), strict=True))
     caption = "The first training images of each domain, as the networks see them; labels of the target are never used."
     yield Drawing("inputs", "images", "Source and target", caption, lambda: images.grid_figure(shown))
 
 
-def _accuracies(scene: ImageFigureData) -> Iterator[Drawing]:
+def accuracies(data: ImageFigureData) -> Iterator[Drawing]:
+    """Yield the accuracy on the target during the training."""
     curves = {
-        scene.title(model): [columns["target_accuracy"] for columns in found if "target_accuracy" in columns]
-        for model, found in scene.histories.items()
+        data.title(model): [columns["target_accuracy"] for columns in histories if "target_accuracy" in columns]
+        for model, histories in data.histories.items()
     }
     curves = {name: seeds for name, seeds in curves.items() if seeds}
     if curves:
-        count = min(scene.config.evaluation.track or 0, len(scene.tests["target"]))
+        count = min(data.config.evaluation.track or 0, len(data.tests["target"]))
         caption = (
             f"On {count} images of the target's test set, mean and range over the trainings. Drawn only: no epoch and "
             "no model was chosen by it."
         )
         yield Drawing(
             "separation", "accuracy", "Target accuracy against the epoch", caption,
-            lambda: images.accuracy_figure(curves, images=count, target=scene.names[1]),
+            lambda: images.accuracy_figure(curves, images=count, target=data.names[1]),
         )  # fmt: skip
 
 
-def _confusions(scene: ImageFigureData) -> Iterator[Drawing]:
-    for model in scene.config.evaluation.confusion or scene.config.models:
-        counts = scene.numbers[model].confusion
+def confusions(data: ImageFigureData) -> Iterator[Drawing]:
+    """Yield the confusion matrix of each model on the target."""
+    for model in data.config.evaluation.confusion or data.config.models:
+        counts = data.numbers[model].confusion
         yield Drawing(
-            "separation", f"confusion_{model}", f"Confusion on the target, {scene.title(model)}",
+            "separation", f"confusion_{model}", f"Confusion on the target, {data.title(model)}",
             "Of all test images of the target, over all trainings of the model.",
             lambda counts=counts, model=model: images.confusion_figure(  # type: ignore[misc]
-                counts, classes=scene.tests["target"].classes, title=scene.title(model)
+                counts, classes=data.tests["target"].classes, title=data.title(model)
             ),
         )  # fmt: skip
 
 
-def _embeddings(scene: ImageFigureData) -> Iterator[Drawing]:
-    settings = scene.config.evaluation.embedding
+def embeddings(data: ImageFigureData) -> Iterator[Drawing]:
+    """Yield the features of the encoders in two dimensions."""
+    settings = data.config.evaluation.embedding
     words = {"pca": "two principal components", "tsne": "t-SNE of thirty principal components"}[settings.method]
 
     def draw() -> Figure:
-        chosen = {side: _some(images_, settings.images, scene.config.seed) for side, images_ in scene.tests.items()}
+        chosen = {side: _some(images_, settings.images, data.config.seed) for side, images_ in data.tests.items()}
         domain = np.repeat([0, 1], [len(chosen["source"]), len(chosen["target"])])
         label = np.concatenate([chosen[side].label for side in ("source", "target")])
-        found = {}
-        for model in embedded_models(scene.config):
-            features = embedding(scene.config, scene.run, model, chosen)
-            plane = plane_of(features, settings.method, scene.config.seed)
-            found[scene.title(model)] = images.Embedded(plane, domain, label)
-        classes = scene.tests["target"].classes
-        return images.embedding_figure(found, domains=scene.names, classes=classes, axis=words)
+        embedded = {}
+        for model in embedded_models(data.config):
+            features = embedding(data.config, data.run, model, chosen)
+            plane = plane_of(features, settings.method, data.config.seed)
+            embedded[data.title(model)] = images.Embedded(plane, domain, label)
+        classes = data.tests["target"].classes
+        return images.embedding_figure(embedded, domains=data.names, classes=classes, axis=words)
 
     yield Drawing(
         "domains", "embedding", "What encoders make of the domains",
@@ -111,23 +122,24 @@ def _embeddings(scene: ImageFigureData) -> Iterator[Drawing]:
     )  # fmt: skip
 
 
-def _some(found: Images, count: int, seed: int) -> Images:
-    return found.take(np.random.default_rng(seed).permutation(len(found))[:count])
+def _some(all_images: Images, count: int, seed: int) -> Images:
+    return all_images.take(np.random.default_rng(seed).permutation(len(all_images))[:count])
 
 
-def _trainings(scene: ImageFigureData) -> Iterator[Drawing]:
-    for model, found in scene.histories.items():
-        kept = [{k: v for k, v in columns.items() if k != "target_accuracy"} for columns in found]
+def trainings(data: ImageFigureData) -> Iterator[Drawing]:
+    """Yield the history of each model."""
+    for model, histories in data.histories.items():
+        kept = [{k: v for k, v in columns.items() if k != "target_accuracy"} for columns in histories]
         panels, levels = training.history_panels(*kept)
 
         def draw(panels: Any = panels, levels: Any = levels, model: str = model) -> Figure:
-            best = scene.best_epochs.get(model, ())
-            return training.training_figure(panels, model=scene.title(model), levels=levels, best_epochs=best)
+            best = data.best_epochs.get(model, ())
+            return training.training_figure(panels, model=data.title(model), levels=levels, best_epochs=best)
 
         if not panels:
             raise DataError(f"the history of {model} is empty")
         yield Drawing(
-            "training", f"training_{model}", f"Training of {scene.title(model)}",
+            "training", f"training_{model}", f"Training of {data.title(model)}",
             "Losses, the domain head against what a blind one loses (ln 2), strengths and gradients; a line a seed.",
             draw,
         )  # fmt: skip

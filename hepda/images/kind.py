@@ -138,10 +138,10 @@ class ImagesKind(KindOf[ImageMetrics]):
 
         found = self.loaded
         first = {side: images.take(np.arange(min(len(images), figures.SHOWN))) for side, images in found.trains.items()}
-        scene = figures.ImageFigureData(
+        figure_data = figures.ImageFigureData(
             self.config, context.run, first, found.tests, self._numbers, context.histories, context.best_epochs
         )
-        return save_drawings(figures.drawings, scene, folder, context.processes, context.progress)
+        return save_drawings(figures.drawings, figure_data, folder, context.processes, context.progress)
 
     def warnings(self) -> list[str]:
         """Return the reasons why these numbers cannot be compared with published ones."""

@@ -240,10 +240,10 @@ class SpeechKind(KindOf[SpeechMetrics]):
 
         if self._metrics is None:
             raise RuntimeError("figures are drawn of numbers: call measure first")
-        scene = SpeechFigureData(
+        figure_data = SpeechFigureData(
             self.config, self.material, self.aligner(0), self.table(), scores, self._metrics.models, context.histories
         )
-        return save_drawings(drawings, scene, folder, context.processes, context.progress)
+        return save_drawings(drawings, figure_data, folder, context.processes, context.progress)
 
     def conclusions(self, metrics: SpeechMetrics) -> list[str]:
         """Say which models make fewer word errors than the baseline, and which cannot be distinguished from it."""

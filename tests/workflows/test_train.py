@@ -14,6 +14,7 @@ from hepda import cli
 from hepda.config import load_config
 from hepda.errors import ConfigError, HepdaError
 from hepda.events.results import figures
+from hepda.events.results.figures import inputs
 from hepda.report.page import Drawing
 from hepda.runtime import exchange, run_directory
 from hepda.runtime.locks import locked
@@ -33,7 +34,7 @@ TINY = {
 @pytest.fixture(autouse=True)
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
     """All that is drawn are the two figures of one feature: figures cost more than all else."""
-    monkeypatch.setattr(figures, "drawings", lambda scene: list(figures.input_drawings(scene))[:2])
+    monkeypatch.setattr(figures, "drawings", lambda scene: list(inputs.input_drawings(scene))[:2])
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +47,7 @@ def original(page: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run."""
     folder = tmp_path_factory.mktemp("original")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(figures, "drawings", lambda scene: list(figures.input_drawings(scene))[:2])
+        patch.setattr(figures, "drawings", lambda scene: list(inputs.input_drawings(scene))[:2])
         analysis.train(load_config(page), folder / "run", None, Silent())
     return folder / "run"
 
@@ -212,7 +213,7 @@ def test_a_figure_that_fails_costs_neither_the_run_nor_the_other_figures(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def drawings(scene: Any) -> list[Drawing]:
-        return [Drawing("inputs", "bad", "A bad one", "", failing), next(figures.input_drawings(scene))]
+        return [Drawing("inputs", "bad", "A bad one", "", failing), next(inputs.input_drawings(scene))]
 
     monkeypatch.setattr(figures, "drawings", drawings)
     _, told = train(page, tmp_path / "run")

@@ -1,8 +1,12 @@
-"""The figures of `hepda fit`: for each model its templates after the fit, pulls and impacts; for all the bias in mu."""
+"""The figures of `hepda fit`: for each model its templates after the fit, pulls and impacts; for all the bias in mu.
+
+A new figure is a function, in any module, and a line of a registry.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
@@ -11,10 +15,52 @@ from hepda.events.specs import Appearance
 from hepda.plotting import fit as plots
 from hepda.plotting.base.style import Label
 from hepda.report.page import Drawing
+from hepda.report.registry import drawings_of
 from hepda.results.evaluation import ClosureFit, ToyClosure
 
 Closures = Mapping[str, Mapping[str, tuple[Closed, ...]]]
 """By model and domain, with one entry for each injected strength."""
+
+MODEL_FIGURES = {
+    "postfit": "hepda.events.fit.figures:postfit_drawings",
+    "pulls": "hepda.events.fit.figures:pull_drawings",
+    "impacts": "hepda.events.fit.figures:impact_drawings",
+}
+"""Figures of each model, `module:function`, in the order of the report; a function yields drawings of ModelFitData."""
+CLOSURE_FIGURES = {"bias": "hepda.events.fit.figures:bias_drawings"}
+"""Figures of all models together; a function yields drawings of ClosureData."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFitData:
+    """The data of the figures of one model: its fit, to data or, if they are blinded or absent, to Asimov data."""
+
+    appearance: Appearance
+    model: str
+    main: MainFit
+
+    @property
+    def observed(self) -> bool:
+        """Return whether the fit shown is one to data."""
+        return not isinstance(self.main.observed, str)
+
+    @property
+    def fitted_to(self) -> str:
+        """Return the name of what was fitted."""
+        return self.appearance.label_of(self.main.fitted_to) if self.observed else "Asimov data"
+
+    def label(self) -> Label:
+        """Return the line above the axes."""
+        return label_of(self.appearance, "Pseudo-data" if self.observed else "Simulation")
+
+
+@dataclass(frozen=True, slots=True)
+class ClosureData:
+    """The fits to pseudo-data, by variant of the closure, model and domain."""
+
+    appearance: Appearance
+    source: str
+    closures: Mapping[str, Closures]
 
 
 def label_of(appearance: Appearance, status: str) -> Label:
@@ -22,42 +68,52 @@ def label_of(appearance: Appearance, status: str) -> Label:
     return Label(status, luminosity=appearance.luminosity, note=appearance.signal_scale)
 
 
-def model_drawings(appearance: Appearance, model: str, main: MainFit) -> Iterator[Drawing]:
-    """Yield the figures of one model; they show the Asimov data if the data are blinded or absent."""
-    shown, seen = main.shown, not isinstance(main.observed, str)
-    data = appearance.label_of(main.fitted_to) if seen else "Asimov data"
-    if shown.mu is None:
-        return
-    label = label_of(appearance, "Pseudo-data" if seen else "Simulation")
-    samples = {n: s for n, s in appearance.samples.items() if n in shown.samples}
+def model_drawings(appearance: Appearance, model: str, main: MainFit) -> list[Drawing]:
+    """Return the figures of one model; there are none if its fit failed."""
+    return drawings_of(MODEL_FIGURES, ModelFitData(appearance, model, main)) if main.shown.mu is not None else []
+
+
+def postfit_drawings(fit: ModelFitData) -> Iterator[Drawing]:
+    """Yield the templates after the fit."""
+    samples = {n: s for n, s in fit.appearance.samples.items() if n in fit.main.shown.samples}
     names = {n: s.label for n, s in samples.items() if s.label}
     colours = {n: s.color for n, s in samples.items() if s.color}
-
-    def postfit() -> Figure:
-        return plots.postfit_figure(shown, model=model, labels=names, colours=colours, data=data, label=label)
-
     yield Drawing(
-        "fit", f"fit_postfit_{model}", f"Templates after the fit: {model}",
-        f"Score of {model} in the bins of the fit, {data} over the fitted templates with the band of all fitted "
-        "errors; dashed: what was expected before the fit at µ = 1.", postfit,
+        "fit", f"fit_postfit_{fit.model}", f"Templates after the fit: {fit.model}",
+        f"Score of {fit.model} in the bins of the fit, {fit.fitted_to} over the fitted templates with the band of all "
+        "fitted errors; dashed: what was expected before the fit at µ = 1.",
+        lambda: plots.postfit_figure(
+            fit.main.shown, model=fit.model, labels=names, colours=colours, data=fit.fitted_to, label=fit.label()
+        ),
     )  # fmt: skip
-    if any(p.pull is not None and p.constraint is not None for p in shown.parameters):
+
+
+def pull_drawings(fit: ModelFitData) -> Iterator[Drawing]:
+    """Yield the pulls of the nuisance parameters, if any is constrained."""
+    parameters = fit.main.shown.parameters
+    if any(p.pull is not None and p.constraint is not None for p in parameters):
         yield Drawing(
-            "fit", f"fit_pulls_{model}", f"Pulls: {model}",
-            f"Where the fit to {data} puts each nuisance parameter, in units of what was known before, with its error; "
-            "bands: one and two standard deviations.", lambda: plots.pulls_figure(shown.parameters, label=label),
-        )  # fmt: skip
-    if main.impacts and shown.error is not None:
-        mu, error = shown.mu, shown.error
-        yield Drawing(
-            "fit", f"fit_impacts_{model}", f"Impacts: {model}",
-            f"How far µ moves in the fit to {data} if a nuisance parameter is fixed one post-fit error up or down; "
-            "left: its pull.", lambda: plots.impacts_figure(main.impacts, mu=mu, error=error, label=label),
+            "fit", f"fit_pulls_{fit.model}", f"Pulls: {fit.model}",
+            f"Where the fit to {fit.fitted_to} puts each nuisance parameter, in units of what was known before, with "
+            "its error; bands: one and two standard deviations.",
+            lambda: plots.pulls_figure(parameters, label=fit.label()),
         )  # fmt: skip
 
 
-def closure_drawings(appearance: Appearance, source: str, closures: Mapping[str, Closures]) -> Iterator[Drawing]:
-    """Yield the main result: bias in mu and expected error of all models in one figure.
+def impact_drawings(fit: ModelFitData) -> Iterator[Drawing]:
+    """Yield the impacts of the nuisance parameters on µ, if they were calculated."""
+    mu, error, impacts = fit.main.shown.mu, fit.main.shown.error, fit.main.impacts
+    if impacts and mu is not None and error is not None:
+        yield Drawing(
+            "fit", f"fit_impacts_{fit.model}", f"Impacts: {fit.model}",
+            f"How far µ moves in the fit to {fit.fitted_to} if a nuisance parameter is fixed one post-fit error up or "
+            "down; left: its pull.",
+            lambda: plots.impacts_figure(impacts, mu=mu, error=error, label=fit.label()),
+        )  # fmt: skip
+
+
+def closure_drawings(appearance: Appearance, source: str, closures: Mapping[str, Closures]) -> list[Drawing]:
+    """Return the figures of all models together.
 
     Args:
         appearance: how samples are drawn.
@@ -65,10 +121,15 @@ def closure_drawings(appearance: Appearance, source: str, closures: Mapping[str,
         closures: the fits to pseudo-data, by variant of the closure, model and domain.
 
     """
+    return drawings_of(CLOSURE_FIGURES, ClosureData(appearance, source, closures))
+
+
+def bias_drawings(data: ClosureData) -> Iterator[Drawing]:
+    """Yield the main result: bias in mu and expected error of all models in one figure."""
     texts = {
         UNAWARE: (
             "Bias of the signal strength that nobody knew of",
-            f"Templates from {source}, data from another domain, all systematics but the other generator: what bias "
+            f"Templates from {data.source}, data from another domain, all systematics but the other generator: what bias "
             "remains, model by model. Thin bars: error of the fit; thick bars: the finite simulation that plays data; "
             "last panel: the share of toys whose 68.27 % interval holds the truth.",
         ),
@@ -79,15 +140,16 @@ def closure_drawings(appearance: Appearance, source: str, closures: Mapping[str,
         ),
     }
     for variant, (title, caption) in texts.items():
-        found = closures.get(variant)
-        if found and any(e.fit.mu is not None for own in found.values() for d, es in own.items() for e in es):
-            yield Drawing("fit", f"fit_bias_{variant}", title, caption, _bias(appearance, source, found))
+        by_model = data.closures.get(variant, {})
+        fits = [entry.fit for domains in by_model.values() for entries in domains.values() for entry in entries]
+        if any(fit.mu is not None for fit in fits):
+            yield Drawing("fit", f"fit_bias_{variant}", title, caption, _bias(data.appearance, data.source, by_model))
 
 
-def _bias(appearance: Appearance, source: str, found: Closures) -> Callable[[], Figure]:
+def _bias(appearance: Appearance, source: str, closures: Closures) -> Callable[[], Figure]:
     fits: dict[str, dict[str, list[ClosureFit]]] = {}
     toys: dict[str, dict[str, list[ToyClosure]]] = {}
-    for model, domains in found.items():
+    for model, domains in closures.items():
         for domain, entries in domains.items():
             fits.setdefault(domain, {})[model] = [entry.fit for entry in entries]
             thrown = [entry.toys for entry in entries if not isinstance(entry.toys, str)]

@@ -1,4 +1,4 @@
-"""The figures of a run of speech, in the order of the report."""
+"""The figures of a run of speech. A new figure is a function, in any module, and a line of FIGURES."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import torch
 
 from hepda.plotting import speech as plots
 from hepda.plotting import training as training_plots
-from hepda.report.page import Drawing, collected
+from hepda.report.page import Drawing
+from hepda.report.registry import drawings_of
 from hepda.results.record import Measured
 from hepda.results.speech import Recognition, SpeechModel
 from hepda.speech.dataset.material import Material, aligner_frames
@@ -23,6 +24,14 @@ if TYPE_CHECKING:
     from hepda.config import SpeechConfig
     from hepda.speech.recognition.senones import Aligner
 
+FIGURES = {
+    "errors": "hepda.speech.results.figures:errors",
+    "probes": "hepda.speech.results.figures:probes",
+    "confusions": "hepda.speech.results.figures:confusions",
+    "sounds": "hepda.speech.results.figures:sounds",
+    "trainings": "hepda.speech.results.figures:trainings",
+}
+"""Groups of figures, `module:function`, in the order of the report; a function yields drawings of SpeechFigureData."""
 TITLES = {
     CLEAN: "Clean", SEEN: "Noises heard in training", UNSEEN: "Noises never heard",
     ROOM: "Rooms heard in training", NEW_ROOM: "Rooms never heard",
@@ -47,21 +56,22 @@ class SpeechFigureData:
         return self.config.models[model].title or model
 
 
-def drawings(scene: SpeechFigureData) -> list[Drawing]:
+def drawings(run: SpeechFigureData) -> list[Drawing]:
     """Return all figures of a run."""
-    return collected((_errors, _probes, _confusions, _sounds, _trainings), scene)
+    return drawings_of(FIGURES, run)
 
 
-def _trainings(scene: SpeechFigureData) -> Iterator[Drawing]:
-    for model, columns in scene.histories.items():
+def trainings(run: SpeechFigureData) -> Iterator[Drawing]:
+    """Yield the history of each model."""
+    for model, columns in run.histories.items():
         panels, levels = training_plots.history_panels(
-            *({name: [np.nan if x is None else x for x in values] for name, values in one.items()} for one in columns)
+            *({name: [np.nan if x is None else x for x in values] for name, values in c.items()} for c in columns)
         )
         yield Drawing(
-            "training", f"history_{model}", f"Training of {scene.title(model)}",
+            "training", f"history_{model}", f"Training of {run.title(model)}",
             "A line a training. A domain head at chance does not say that nothing is there: the fresh probes do.",
             lambda panels=panels, levels=levels, model=model: training_plots.training_figure(  # type: ignore[misc]
-                panels, model=scene.title(model), levels=levels, best_epochs=()
+                panels, model=run.title(model), levels=levels, best_epochs=()
             ),
         )  # fmt: skip
 
@@ -74,78 +84,80 @@ def _curve(points: Sequence[tuple[float, Measured]]) -> plots.ErrorCurve:
     return plots.ErrorCurve(np.array([x for x, _ in points]), value, low, high)
 
 
-def _errors(scene: SpeechFigureData) -> Iterator[Drawing]:
-    ratios = scene.config.evaluation.snr
+def errors(run: SpeechFigureData) -> Iterator[Drawing]:
+    """Yield word error rates against the ratio of speech to noise, and against the number of noises in training."""
+    ratios = run.config.evaluation.snr
     panels: dict[str, dict[str, plots.ErrorCurve]] = {}
     for condition in (SEEN, UNSEEN):
-        for model, numbers in scene.models.items():
+        for model, numbers in run.models.items():
             rates = numbers.word_error_rate
             if key_of(condition, ratios[0]) in rates:
                 points = [(snr, rates[key_of(condition, snr)]) for snr in sorted(ratios)]
-                panels.setdefault(TITLES[condition], {})[scene.title(model)] = _curve(points)
-    tested = (
+                panels.setdefault(TITLES[condition], {})[run.title(model)] = _curve(points)
+    caption = (
         "Utterances that no training heard, noise of stretches that no training heard. Bars: 95 % over bootstrapped "
         "speakers and utterances, of the mean of all seeds."
     )
-    by_number = _by_number(scene)
+    by_number = _by_number(run)
     if len(ratios) > 1 or not by_number:  # with a single ratio the figure by number of noises contains more
         yield Drawing(
-            "summary", "errors", "Word error rate against the ratio of speech to noise", tested,
+            "summary", "errors", "Word error rate against the ratio of speech to noise", caption,
             lambda: plots.error_figure(panels, xlabel="Speech over noise [dB]"),
         )  # fmt: skip
     if by_number:
         yield Drawing(
             "summary", "noises", "Word error rate against the number of noises in training",
-            f"At {scene.config.evaluation.quoted:g} dB; subsets of noises are drawn with the seed, the same for all "
-            f"models. {tested}",
+            f"At {run.config.evaluation.quoted:g} dB; subsets of noises are drawn with the seed, the same for all "
+            f"models. {caption}",
             lambda: plots.error_figure(by_number, xlabel="Types of noise in training"),
         )  # fmt: skip
 
 
-def _by_number(scene: SpeechFigureData) -> dict[str, dict[str, plots.ErrorCurve]]:
+def _by_number(run: SpeechFigureData) -> dict[str, dict[str, plots.ErrorCurve]]:
     """Return curves against the number of types of noise, each of models that differ in this number only.
 
     The result is empty if there is only one number.
     """
     groups: dict[str, list[tuple[float, str]]] = {}
-    for model, section in scene.config.models.items():
+    for model, section in run.config.models.items():
         if "noisy" not in section.train_on:
             continue
         alpha = section.domain.alpha if section.domain is not None else None
         name = "no domain head" if not alpha else f"{section.domain.of if section.domain else ''}, α = {alpha:g}"
-        groups.setdefault(name, []).append((float(scene.models[model].noises), model))
+        groups.setdefault(name, []).append((float(run.models[model].noises), model))
     panels: dict[str, dict[str, plots.ErrorCurve]] = {}
     for condition in (SEEN, UNSEEN):
-        key = key_of(condition, scene.config.evaluation.quoted)
+        key = key_of(condition, run.config.evaluation.quoted)
         for name, points in groups.items():
-            there = [(x, scene.models[m].word_error_rate.get(key)) for x, m in sorted(points)]
-            found = [(x, entry) for x, entry in there if entry is not None]
-            if len({x for x, _ in found}) > 1:
-                panels.setdefault(TITLES[condition], {})[name] = _curve(found)
+            rates = [(x, run.models[m].word_error_rate.get(key)) for x, m in sorted(points)]
+            known = [(x, entry) for x, entry in rates if entry is not None]
+            if len({x for x, _ in known}) > 1:
+                panels.setdefault(TITLES[condition], {})[name] = _curve(known)
     return panels
 
 
-def _probes(scene: SpeechFigureData) -> Iterator[Drawing]:
-    found: dict[str, dict[str, list[tuple[float, Recognition]]]] = {"probe": {}, "head": {}}
+def probes(run: SpeechFigureData) -> Iterator[Drawing]:
+    """Yield how well fresh networks, and the domain heads themselves, distinguish the noises."""
+    measured: dict[str, dict[str, list[tuple[float, Recognition]]]] = {"probe": {}, "head": {}}
     chance: dict[str, float] = {}
-    for model, section in scene.config.models.items():
+    for model, section in run.config.models.items():
         if section.noises is not None or section.domain is None or section.domain.alpha is None:
             continue
-        of, numbers = section.domain.of, scene.models[model]
+        of, numbers = section.domain.of, run.models[model]
         for kind, by_question in (("probe", numbers.probe), ("head", numbers.head)):
             if of in by_question:
-                found[kind].setdefault(of, []).append((section.domain.alpha, by_question[of]))
+                measured[kind].setdefault(of, []).append((section.domain.alpha, by_question[of]))
                 chance[of] = float(by_question[of].chance or 0.0)
-    plain = [
-        m for m, s in scene.config.models.items() if s.domain is None and s.train_on == ("noisy",) and not s.noises
+    baselines = [
+        m for m, s in run.config.models.items() if s.domain is None and s.train_on == ("noisy",) and not s.noises
     ]
-    base = scene.models[plain[0]].probe if plain else {}
-    for what, points in found["probe"].items():
-        if all(alpha != 0.0 for alpha, _ in points) and what in base:
-            points.append((0.0, base[what]))
+    at_zero = run.models[baselines[0]].probe if baselines else {}
+    for question, points in measured["probe"].items():
+        if all(alpha != 0.0 for alpha, _ in points) and question in at_zero:
+            points.append((0.0, at_zero[question]))
     curves = {
-        kind: {of: _curve(sorted(points, key=lambda point: point[0])) for of, points in own.items()}
-        for kind, own in found.items()
+        kind: {of: _curve(sorted(points, key=lambda point: point[0])) for of, points in by_domain.items()}
+        for kind, by_domain in measured.items()
     }
     if curves["probe"]:
         yield Drawing(
@@ -156,25 +168,26 @@ def _probes(scene: SpeechFigureData) -> Iterator[Drawing]:
         )  # fmt: skip
 
 
-def _confusions(scene: SpeechFigureData) -> Iterator[Drawing]:
-    corpus = scene.material.corpus
-    said = np.array([words[0] if len(words) == 1 else -1 for words in corpus.words])[scene.table.utterance]
-    for model in scene.models:
+def confusions(run: SpeechFigureData) -> Iterator[Drawing]:
+    """Yield which words each model takes for which."""
+    corpus = run.material.corpus
+    spoken = np.array([words[0] if len(words) == 1 else -1 for words in corpus.words])[run.table.utterance]
+    for model in run.models:
         panels = {}
-        for condition, snr in quoted(scene.config, scene.table)[:CONFUSIONS]:
-            rows = is_quoted(scene.config, scene.table, condition) & (said >= 0)
+        for condition, snr in quoted(run.config, run.table)[:CONFUSIONS]:
+            rows = is_quoted(run.config, run.table, condition) & (spoken >= 0)
             title = TITLES[condition] if snr is None else f"{TITLES[condition]}, {snr:g} dB"
-            panels[title] = confusion(scene.table, scene.scores[model], said, len(corpus.vocabulary), rows)
+            panels[title] = confusion(run.table, run.scores[model], spoken, len(corpus.vocabulary), rows)
         yield Drawing(
-            "separation", f"confusion_{model}", f"Which words are taken for which, {scene.title(model)}",
+            "separation", f"confusion_{model}", f"Which words are taken for which, {run.title(model)}",
             "Percent of each word that was said, all seeds together.",
             lambda panels=panels: plots.confusion_figure(panels, corpus.vocabulary),  # type: ignore[misc]
         )  # fmt: skip
 
 
-def _sounds(scene: SpeechFigureData) -> Iterator[Drawing]:
-    """Return spectrograms of one utterance, clean and mixed with noise, and alignments of some utterances."""
-    config, material = scene.config, scene.material
+def sounds(run: SpeechFigureData) -> Iterator[Drawing]:
+    """Yield spectrograms of one utterance, clean and mixed with noise, and alignments of some utterances."""
+    config, material = run.config, run.material
     test = material.corpus.select(parts_of(config, material.corpus, 0).test)
     first = test.select(torch.tensor([len(test) // 2]))
     bank, none = extractor_of(config).bank, torch.tensor([-1])
@@ -191,7 +204,7 @@ def _sounds(scene: SpeechFigureData) -> Iterator[Drawing]:
     )  # fmt: skip
     shown = test.select(torch.linspace(0, len(test) - 1, 4).long())
     frames, _ = aligner_frames(config, shown.tape)
-    senone = scene.aligner.align(frames, shown.words)
+    senone = run.aligner.align(frames, shown.words)
     energies = bank.of_tape(shown.tape).values
     parts = [(frames.utterance == number).numpy() for number in range(len(shown))]
     titles = [
@@ -204,6 +217,6 @@ def _sounds(scene: SpeechFigureData) -> Iterator[Drawing]:
         "their labels from.",
         lambda: plots.alignment_figure(
             [energies.numpy()[part] for part in parts], [senone.numpy()[part] for part in parts], titles, hop=hop,
-            silence=scene.aligner.lexicon.silence,
+            silence=run.aligner.lexicon.silence,
         ),
     )  # fmt: skip

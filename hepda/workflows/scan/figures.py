@@ -1,20 +1,24 @@
-"""The figures of a scan, from its findings."""
+"""The figures of a scan, from its findings. A new figure is a function, in any module, and a line of FIGURES."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from hepda.errors import DataError
-from hepda.plotting.base.style import Label, save
+from hepda.plotting.base.style import Label
 from hepda.plotting.scan import Panel, ScanPoint, Spread, scan_criterion_figure, scan_tradeoff_figure
-from hepda.report.page import ReportFigure, attempt
+from hepda.report.page import Drawing, ReportFigure
+from hepda.report.registry import drawings_of
 from hepda.workflows.scan.choice import Result, smallest_loss
 from hepda.workflows.scan.findings import Findings, ScanCurve, events_text
 from hepda.workflows.scan.measuring import LOSS, PHYSICS
 from hepda.workflows.scan.points import short
 
+FIGURES = {
+    "tradeoff": "hepda.workflows.scan.figures:tradeoffs",
+    "criterion": "hepda.workflows.scan.figures:criteria",
+}
+"""Groups of figures, `module:function`, in the order of the page; a function yields drawings of Findings."""
 TAIL_POINT = 0.2
 """Signal efficiency at which the drawn shift is measured."""
 
@@ -22,21 +26,40 @@ TAIL_POINT = 0.2
 def draw(findings: Findings, folder: Path) -> list[ReportFigure]:
     """Draw the trade-off of all models and the numbers behind the choice of each, as PNG and PDF in `folder`.
 
-    Models that are scanned along keys of the same name share the trade-off figure; the choice is made within a model.
+    The warnings of the findings get a line for each figure that could not be drawn.
     """
-    own = {model: [curve for curve in findings.curves if curve.model == model] for model in findings.best}
-    alike = len({short(curve.key or "") for curve in findings.curves}) == 1
-    shared = {", ".join(own): findings.curves} if alike else own
     drawn = []
-    parts = [("adaptation", _tradeoff, shared), ("summary", _criterion, own)]
-    for section, make, groups in parts if findings.others else parts[1:]:
-        for name, curves in groups.items():
-            figure = attempt(section, name, partial(make, findings, name, curves, folder, section))
-            if isinstance(figure, ReportFigure):
-                drawn.append(figure)
-            else:  # the page lists the reason
-                findings.warnings = [*findings.warnings, f"{name}: {figure.why}"]
+    for drawing in drawings_of(FIGURES, findings):
+        figure = drawing.attempt(folder)
+        if isinstance(figure, ReportFigure):
+            drawn.append(figure)
+        else:  # the page lists the reason
+            findings.warnings = [*findings.warnings, f"{figure.title}: {figure.why}"]
     return drawn
+
+
+def tradeoffs(findings: Findings) -> Iterator[Drawing]:
+    """Yield separation against bias, if there is a second domain.
+
+    Models that are scanned along keys of the same name share the figure.
+    """
+    if not findings.others:
+        return
+    by_model = _curves_by_model(findings)
+    one_key = len({short(curve.key or "") for curve in findings.curves}) == 1
+    groups = {", ".join(by_model): findings.curves} if one_key else by_model
+    for name, curves in groups.items():
+        yield _tradeoff(findings, name, curves)
+
+
+def criteria(findings: Findings) -> Iterator[Drawing]:
+    """Yield the numbers behind the choice of each model, which is made within the model."""
+    for model, curves in _curves_by_model(findings).items():
+        yield _criterion(findings, model, curves)
+
+
+def _curves_by_model(findings: Findings) -> dict[str, list[ScanCurve]]:
+    return {model: [curve for curve in findings.curves if curve.model == model] for model in findings.best}
 
 
 def _points(findings: Findings, curve: ScanCurve) -> list[ScanPoint]:
@@ -49,8 +72,8 @@ def _crosses(findings: Findings, curves: Sequence[ScanCurve]) -> str:
     failed = [(curve, r) for curve in curves for r in curve.results if r.failed]
     if not failed:
         return ""
-    told = ", ".join(f"{curve.name} at {curve.text(r)} ({r.failed} of {len(r.rows)} seeds)" for curve, r in failed)
-    return f" Crossed: trainings failed, and the mean is that of the other seeds, if any: {told}."
+    points = ", ".join(f"{curve.name} at {curve.text(r)} ({r.failed} of {len(r.rows)} seeds)" for curve, r in failed)
+    return f" Crossed: trainings failed, and the mean is that of the other seeds, if any: {points}."
 
 
 def _numbers(result: Result) -> dict[str, Spread]:
@@ -67,11 +90,9 @@ def _label(findings: Findings) -> Label:
     return Label("Simulation", luminosity=config.luminosity_label or config.luminosity)
 
 
-def _tradeoff(findings: Findings, name: str, curves: Sequence[ScanCurve], folder: Path, section: str) -> ReportFigure:
+def _tradeoff(findings: Findings, name: str, curves: Sequence[ScanCurve]) -> Drawing:
     source, others = findings.config.nominal_domain, findings.others[:2]
     models = {curve.model for curve in curves}
-    if not others:
-        raise DataError("there is no second domain whose scores could be compared; there is no trade-off")
     lines = [(source, others[0]), *((other if other in findings.domains else source, other) for other in others)]
     lines = list(dict.fromkeys(lines))
     panels = []
@@ -85,11 +106,6 @@ def _tradeoff(findings: Findings, name: str, curves: Sequence[ScanCurve], folder
                   f"Background shift at {100 * TAIL_POINT:g} % signal, {other} [%]", 100.0,
                   band=None if shift is None else (-1.96 * shift, 1.96 * shift)),
         ])  # fmt: skip
-    figure = scan_tradeoff_figure(
-        {curve.name: _points(findings, curve) for curve in curves}, panels, connected=not findings.guided,
-        label=_label(findings),
-    )  # fmt: skip
-    path, _ = save(figure, folder, f"scan_tradeoff_{curves[0].model}" if len(models) == 1 else "scan_tradeoff")
     along = next((short(curve.key) for curve in curves if curve.key), "value")
     caption = (
         f"Area under the ROC curve against the bias of the background's score, {along} written at the points; means "
@@ -97,7 +113,14 @@ def _tradeoff(findings: Findings, name: str, curves: Sequence[ScanCurve], folder
         "of one generator show in 95 % of cases. Ringed: the point chosen without labels of the target. The best "
         f"corner is the upper left, or the middle for a shift.{_crosses(findings, curves)}"
     )
-    return ReportFigure(section, f"{name}: separation against bias", caption, path)
+    return Drawing(
+        "adaptation", f"scan_tradeoff_{curves[0].model}" if len(models) == 1 else "scan_tradeoff",
+        f"{name}: separation against bias", caption,
+        lambda: scan_tradeoff_figure(
+            {curve.name: _points(findings, curve) for curve in curves}, panels, connected=not findings.guided,
+            label=_label(findings),
+        ),
+    )  # fmt: skip
 
 
 def _shift_null(curves: Sequence[ScanCurve], name: str) -> float | None:
@@ -106,7 +129,7 @@ def _shift_null(curves: Sequence[ScanCurve], name: str) -> float | None:
     return min(known, default=None)
 
 
-def _criterion(findings: Findings, model: str, curves: Sequence[ScanCurve], folder: Path, section: str) -> ReportFigure:
+def _criterion(findings: Findings, model: str, curves: Sequence[ScanCurve]) -> Drawing:
     best = smallest_loss([result for curve in curves for result in curve.results])
     physics = findings.criterion.name == PHYSICS
     allowed = (best, best * (1.0 + findings.criterion.tolerance)) if physics and best is not None else None
@@ -119,12 +142,6 @@ def _criterion(findings: Findings, model: str, curves: Sequence[ScanCurve], fold
     panels.append(Panel(f"auc_{source}", f"AUC ({source})"))
     panels += [Panel(f"ks_{name}", f"KS to {name}") for name in other]
     key = curves[0].key
-    figure = scan_criterion_figure(
-        {curve.name: _points(findings, curve) for curve in curves}, panels, key=short(key) if key else "value",
-        connected=not findings.guided, band_text="allowed by the loss" if allowed else "", words=key is None,
-        label=_label(findings),
-    )  # fmt: skip
-    path, _ = save(figure, folder, f"scan_criterion_{model}")
     seen = {PHYSICS: "source loss and probe", LOSS: "source loss"}.get(
         findings.criterion.name, "criterion, source loss and probe"
     )
@@ -132,4 +149,11 @@ def _criterion(findings: Findings, model: str, curves: Sequence[ScanCurve], fold
         f"What the choice saw ({seen}) and, below, what it came to on other events. {events_text(findings)}"
         f"{_crosses(findings, curves)}"
     )
-    return ReportFigure(section, f"{model}: the choice", caption, path)
+    return Drawing(
+        "summary", f"scan_criterion_{model}", f"{model}: the choice", caption,
+        lambda: scan_criterion_figure(
+            {curve.name: _points(findings, curve) for curve in curves}, panels, key=short(key) if key else "value",
+            connected=not findings.guided, band_text="allowed by the loss" if allowed else "", words=key is None,
+            label=_label(findings),
+        ),
+    )  # fmt: skip

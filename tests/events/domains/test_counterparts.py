@@ -13,8 +13,10 @@ from hepda.events.dataset.load import load_table
 from hepda.events.domains.counterparts import composition_lines
 from hepda.events.fit.templates import ScoredEvents
 from hepda.events.resolve import appearance, dataset_spec, domains_of, evaluation_spec, systematics_spec
-from hepda.events.results import figures, to_json
+from hepda.events.results import to_json
 from hepda.events.results.evaluate import EvaluationInput, evaluate
+from hepda.events.results.figure_data import FigureData
+from hepda.events.results.figures import scores
 from hepda.events.results.tables import processes_table
 from hepda.results.events import EventMetrics
 from hepda.runtime.run_directory import plain
@@ -174,8 +176,8 @@ def test_what_has_no_counterpart_is_told(same):
 
 def test_figures_and_fits_take_the_same_processes(same):
     asked, numbers = same
-    scene = figures.FigureData(asked.spec, appearance(asked.config), asked.table, asked.scores, numbers, {}, {})
-    shown = {drawing.name: drawing for drawing in figures.score_drawings(scene)}
+    scene = FigureData(asked.spec, appearance(asked.config), asked.table, asked.scores, numbers, {}, {})
+    shown = {drawing.name: drawing for drawing in scores.score_drawings(scene)}
     assert shown["score_one"].caption.startswith("Without w.")
     (other,) = scene.others(asked.scores["one"])
     total = sum(sample.weights.sum() for sample in scene.stack(asked.scores["one"]))

@@ -19,6 +19,8 @@ from hepda.events.domains.roles import missing_class
 from hepda.events.resolve import appearance, dataset_spec, domains_of, evaluation_spec, model_spec
 from hepda.events.results import figures, to_json
 from hepda.events.results.evaluate import EvaluationInput, evaluate
+from hepda.events.results.figure_data import FigureData
+from hepda.events.results.figures import inputs
 from hepda.events.results.per_model import CUT_PARTS
 from hepda.events.results.per_run import run_metrics
 from hepda.events.training.model_description import setup_of
@@ -73,7 +75,7 @@ def shown(loaded):
 
 
 def scene(asked, numbers):
-    return figures.FigureData(asked.spec, appearance(asked.config), asked.table, asked.scores, numbers, {}, {})
+    return FigureData(asked.spec, appearance(asked.config), asked.table, asked.scores, numbers, {}, {})
 
 
 def test_which_class_a_domain_lacks(loaded):
@@ -173,7 +175,7 @@ def test_no_figure_shows_what_is_blinded(blind, shown):
 
 def test_titles_hold_no_mathematics_that_a_page_cannot_set(loaded, shown):
     asked = judged(loaded, "evaluation.blind=null", "plots={ht: {label: $H_T$, unit: GeV}, met: {label: Missing}}")
-    titles = {d.name: d.title for d in figures.input_drawings(scene(asked, shown[1]))}
+    titles = {d.name: d.title for d in inputs.input_drawings(scene(asked, shown[1]))}
     assert titles == {"features_overview": "All inputs", "feature_ht": "ht", "feature_met": "Missing"}
 
 

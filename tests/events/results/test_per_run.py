@@ -9,6 +9,7 @@ from hepda.events.dataset.load import load_table
 from hepda.events.resolve import appearance, dataset_spec, evaluation_spec
 from hepda.events.results import figures
 from hepda.events.results.evaluate import EvaluationInput, Numbers, evaluate
+from hepda.events.results.figure_data import FigureData
 from hepda.events.results.per_model import ModelNumbers
 from hepda.events.results.per_run import gradient_summary, run_metrics
 from hepda.results.evaluation import BinContents, FeatureImportance, Flatness, InputRemoval, Interval
@@ -159,6 +160,6 @@ def test_probes_of_each_class_and_kind_are_asked_and_drawn(path):
     assert set(found.importance["alternative"].names) == set(table.names)
     out = found.removal["alternative"]
     assert out.names == found.importance["alternative"].names[:5] and out.counts == (0, 1, 3, 5)
-    scene = figures.FigureData(evaluation_spec(config), appearance(config), table, {"network": score}, found, {}, {})
+    scene = FigureData(evaluation_spec(config), appearance(config), table, {"network": score}, found, {}, {})
     (drawn,) = [d for d in figures.drawings(scene) if d.name == "importance"]
     assert drawn.draw().axes

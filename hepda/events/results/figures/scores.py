@@ -1,0 +1,67 @@
+"""Figures of the scores: by domain, and stacked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from hepda.events.domains.roles import compared
+from hepda.events.results.figure_data import Array, FigureData
+from hepda.plotting.scores import shapes
+from hepda.report.page import Drawing
+
+
+def score_drawings(run: FigureData) -> Iterator[Drawing]:
+    """Yield the scores of each model.
+
+    These are the compared class by domain, if there is a second domain, and the stack.
+    """
+    blind = run.spec.domains.hidden
+    against = "simulation against data" if run.has_data else "simulation"
+    for model in run.models:
+        score = np.asarray(run.scores[model])
+        for number, (others, omitted) in enumerate(_with_same_processes(run)):
+            suffix = f"_{others[0]}" if number else ""
+            yield Drawing(
+                "domains", f"score_{model}{suffix}", f"Score of the background by domain, {model}",
+                f"{omitted}Each normalised to unit area, errors from sumw2; below, the ratio to the domain trained on.",
+                lambda score=score, model=model, others=others: shapes.shape_figure(  # type: ignore[misc]
+                    _shapes(run, score, others), reference=run.source, model=model,
+                    context=_signal(run, score), label=run.label(),
+                ),
+            )  # fmt: skip
+        yield Drawing(
+            # With a single domain, the shape of a score is a matter of separation.
+            "domains" if run.other_domains or run.has_data else "separation",
+            f"score_stack_{model}", f"Score, {against}, {model}",
+            f"{run.contents(data=True)}.",
+            lambda score=score, model=model: shapes.stack_figure(  # type: ignore[misc]
+                run.stack(score), model=model, data=run.data(score), others=run.others(score),
+                blind=blind, label=run.label(data=True),
+            ),
+        )  # fmt: skip
+
+
+def _with_same_processes(run: FigureData) -> list[tuple[list[str], str]]:
+    """Group the domains that are compared with the same processes of the source.
+
+    Each group has a text that names the processes of the source that are left out; it is empty if there are none.
+    """
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for other in run.compared_domains:
+        omitted = run.spec.domains.counterparts_of(other, run.spec.compared_class).source_excluded
+        groups.setdefault(omitted, []).append(other)
+    return [(others, f"Without {', '.join(omitted)}. " if omitted else "") for omitted, others in groups.items()]
+
+
+def _shapes(run: FigureData, score: Array, others: Sequence[str]) -> dict[str, tuple[Array, Array]]:
+    """Return scores and weights of the compared class by domain, the source first."""
+    pairs = {other: compared(run.spec, run.table, other) for other in others}
+    chosen = {run.source: pairs[others[0]][0], **{other: two for other, (_, two) in pairs.items()}}
+    return {name: (score[of.mask], run.table.weight[of.mask]) for name, of in chosen.items()}
+
+
+def _signal(run: FigureData, score: Array) -> dict[str, tuple[Array, Array]]:
+    signal = run.table.of_domain(run.source) & (run.table.label == 1)
+    return {"signal": (score[signal], run.table.weight[signal])}

@@ -1,0 +1,19 @@
+"""The figure of the expected significance against the cut."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from hepda.events.results.figure_data import FigureData
+from hepda.plotting.scores import significance
+from hepda.report.page import Drawing
+
+
+def significance_drawings(run: FigureData) -> Iterator[Drawing]:
+    """Yield the expected significance against the cut."""
+    scans = {m: numbers.scan for m, numbers in run.numbers.models.items() if numbers.scan is not None}
+    yield Drawing(
+        "significance", "significance", "Expected significance against the cut",
+        "Asimov, with Poisson fluctuations alone, with background uncertainty, and with what the bias implies.",
+        lambda: significance.significance_figure(scans, label=run.label(), models=run.models),
+    )  # fmt: skip

@@ -1,0 +1,43 @@
+"""Figures of the trainings: histories, and training events compared with test events."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from hepda.events.results.figure_data import FigureData
+from hepda.plotting import training
+from hepda.plotting.scores import calibration
+from hepda.report.page import Drawing
+
+
+def training_drawings(run: FigureData) -> Iterator[Drawing]:
+    """Yield the history of each network."""
+    for model, columns in run.histories.items():
+        panels, levels = training.history_panels(
+            *({name: [np.nan if x is None else x for x in values] for name, values in c.items()} for c in columns)
+        )
+        best = run.best_epochs.get(model, ())
+        yield Drawing(
+            "training", f"history_{model}", f"Training of {model}",
+            "A line a fold and member. A domain loss at its dashed line (ln 2 without negative weights) and an "
+            "accuracy of 0.5 are a head that sees nothing; whether nothing is there, the fresh probes say.",
+            lambda panels=panels, levels=levels, model=model, best=best: training.training_figure(  # type: ignore[misc]
+                panels, model=model, levels=levels, best_epochs=best, label=run.label()
+            ),
+        )  # fmt: skip
+
+
+def overtraining_drawings(run: FigureData) -> Iterator[Drawing]:
+    """Yield training events compared with events that no training saw."""
+    for model, numbers in run.numbers.models.items():
+        if isinstance(numbers.overtraining, str):
+            continue
+        yield Drawing(
+            "guards", f"overtraining_{model}", f"Training against test events, {model}",
+            "The score of the trainings of fold 0 on events that they saw and on those of fold 0; p by permutation.",
+            lambda tests=numbers.overtraining, model=model: calibration.overtraining_figure(  # type: ignore[misc]
+                tests, model=model, label=run.label()
+            ),
+        )  # fmt: skip

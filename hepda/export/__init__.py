@@ -1,0 +1,48 @@
+"""Finished runs in the formats of other programs. A new format is a module and a line of EXPORTS."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+
+from hepda.errors import ConfigError, nearest
+from hepda.export.finished_run import FinishedRun, read_run
+from hepda.runtime import run_directory
+
+EXPORTS = {
+    "latex": "hepda.export.latex:write",
+    "csv": "hepda.export.comma_separated:write",
+    "workspace": "hepda.export.workspace:write",
+}
+"""Formats, `module:function`; a function writes a FinishedRun into a folder and returns the files."""
+
+Writer = Callable[[FinishedRun, Path], list[Path]]
+
+
+def export(run: Path, name: str, output: Path | None = None) -> list[Path]:
+    """Write a finished run in a format.
+
+    Args:
+        run: the run directory.
+        name: of the format, a key of EXPORTS.
+        output: a new folder; None: beside the run, with the name of the run and of the format.
+
+    Returns:
+        The files.
+
+    Raises:
+        ConfigError: there is no such format, `run` is not a finished run or has not what the format needs, or `output`
+            exists or cannot be written.
+
+    """
+    if name not in EXPORTS:
+        raise ConfigError(f"--format {name}: is no format. There are: {', '.join(EXPORTS)}.{nearest(name, EXPORTS)}")
+    folder = output or run.resolve().parent / f"{run.resolve().name}-{name}"
+    if folder.exists():
+        raise ConfigError(f"--output {folder}: exists already; name a new folder.")
+    run_directory.check_writable(folder, "--output")
+    finished = read_run(run)
+    module, function = EXPORTS[name].split(":")
+    write: Writer = getattr(import_module(module), function)
+    return write(finished, folder)

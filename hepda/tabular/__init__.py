@@ -1,0 +1,1 @@
+"""The kind `tabular`: CSV or Parquet files -> a table of numbers -> classes -> numbers and figures."""

@@ -1,0 +1,159 @@
+"""All figures of an analysis of a table. A new figure is a function, in any module, and a line of FIGURES."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from hepda.config.tabular import TabularConfig
+from hepda.plotting import images, training
+from hepda.plotting.scores import calibration, roc, shapes
+from hepda.report.page import Drawing
+from hepda.report.registry import drawings_of
+from hepda.tabular.results import Quality, TableModelNumbers, compared_rows, roc_bands, shown_classes
+from hepda.tabular.table import Table
+
+FIGURES = {
+    "roc": "hepda.tabular.figures:roc_curves",
+    "confusion": "hepda.tabular.figures:confusions",
+    "calibration": "hepda.tabular.figures:calibrations",
+    "scores": "hepda.tabular.figures:scores",
+    "training": "hepda.tabular.figures:trainings",
+}
+"""Groups of figures, `module:function`, in the order of the report; a function yields drawings of TableFigureData."""
+
+
+@dataclass(frozen=True, slots=True)
+class TableFigureData:
+    """The data of the figures."""
+
+    config: TabularConfig
+    table: Table
+    scores: Mapping[str, Any]
+    numbers: Mapping[str, TableModelNumbers]
+    histories: Mapping[str, Any]
+    best_epochs: Mapping[str, Any]
+
+    def quality(self, domain: str) -> dict[str, Quality]:
+        """Return how well each model does in a domain, by title; empty if its labels do not allow to say."""
+        found = {self.config.title(model): numbers.quality[domain] for model, numbers in self.numbers.items()}
+        return {title: quality for title, quality in found.items() if not isinstance(quality, str)}
+
+
+def drawings(run: TableFigureData) -> list[Drawing]:
+    """Return all figures."""
+    return drawings_of(FIGURES, run)
+
+
+def file_name(*parts: str) -> str:
+    """Return a file name of texts of any characters."""
+    return re.sub(r"\W+", "_", "_".join(parts))
+
+
+def roc_curves(run: TableFigureData) -> Iterator[Drawing]:
+    """Yield the ROC curves of all models, for each domain with labels and each class against the rest."""
+    titles = {model: run.config.title(model) for model in run.scores}
+    for number, domain in enumerate(run.table.domains):
+        qualities = run.quality(domain)
+        for code in shown_classes(run.table) if qualities else ():
+            name = run.table.classes[code]
+
+            def draw(number: int = number, code: int = code, areas: Any = qualities, name: str = name) -> Figure:
+                bands = roc_bands(run.config, run.table, run.scores, number, code)
+                drawn = roc.roc_figure(
+                    {titles[model]: band for model, band in bands.items()},
+                    reference=next(iter(titles.values())),
+                    auc={title: quality.by_class[name] for title, quality in areas.items()},
+                )
+                drawn.axes[0].set_ylabel("1 / false positive rate")
+                drawn.axes[1].set_xlabel(f"True positive rate of {name}")
+                return drawn
+
+            yield Drawing(
+                "separation", file_name("roc", domain, name), f"ROC curves, {domain}: {name} against the rest",
+                "Rows that no training saw; bands: 68 % of bootstrap replicas; below, the ratio to "
+                f"{next(iter(titles.values()))}.", draw,
+            )  # fmt: skip
+
+
+def confusions(run: TableFigureData) -> Iterator[Drawing]:
+    """Yield the confusion matrix of each model in each domain with labels, for three classes or more."""
+    for domain in run.table.domains if len(run.table.classes) > 2 else ():
+        for title, quality in run.quality(domain).items():
+            yield Drawing(
+                "separation", file_name("confusion", domain, title), f"Confusion, {domain}: {title}",
+                "Share of the rows of each class that are given each class.",
+                lambda counts=quality.confusion, title=title: images.confusion_figure(  # type: ignore[misc]
+                    counts, classes=run.table.classes, title=title
+                ),
+            )  # fmt: skip
+
+
+def calibrations(run: TableFigureData) -> Iterator[Drawing]:
+    """Yield the calibration of all models in each domain with labels."""
+    binary = len(run.table.classes) == 2
+    what = f"Share of {run.table.classes[1]}" if binary else "Share of right classes"
+    for domain in run.table.domains:
+        curves = {title: quality.calibration for title, quality in run.quality(domain).items()}
+
+        def draw(curves: Any = curves) -> Figure:
+            drawn = calibration.calibration_figure(curves)
+            drawn.axes[0].set_xlabel("Mean probability in bin")
+            drawn.axes[0].set_ylabel(f"{what} in bin")
+            return drawn
+
+        if curves:
+            yield Drawing(
+                "separation", file_name("calibration", domain), f"Calibration, {domain}",
+                f"{what} against the probability {'of it' if binary else 'of the most probable class'}"
+                f"{', both classes scaled to the same weight' if binary and run.config.balance else ''}.", draw,
+            )  # fmt: skip
+
+
+def scores(run: TableFigureData) -> Iterator[Drawing]:
+    """Yield the score of each class by domain, for each model."""
+    table = run.table
+    for model, score in run.scores.items():
+        title = run.config.title(model)
+        for code in shown_classes(table):
+            by_domain: dict[str, tuple[Any, Any]] = {}
+            for number, domain in enumerate(table.domains[1:], 1):
+                source, other, rows = compared_rows(table, code, number)
+                # the source is compared as the last domain asks for it
+                by_domain |= {table.domains[0]: (score[source, code], table.weight[source])}
+                by_domain |= {domain: (score[other, code], table.weight[other])}
+            name = table.classes[code]
+
+            def draw(by_domain: Any = by_domain, title: str = title, name: str = name) -> Figure:
+                drawn = shapes.shape_figure(by_domain, reference=table.domains[0], model=title)
+                drawn.axes[0].set_ylabel("Fraction of rows / 0.05")
+                drawn.axes[1].set_xlabel(f"Probability of {name}, {title}")
+                return drawn
+
+            yield Drawing(
+                "domains", file_name("score", title, name), f"Probability of {name} by domain, {title}",
+                f"Of {'all rows' if rows == 'all' else f'rows that are {rows}'}, each domain normalised to unit area; "
+                "below, the ratio to the source.", draw,
+            )  # fmt: skip
+
+
+def trainings(run: TableFigureData) -> Iterator[Drawing]:
+    """Yield the history of each network."""
+    for model, histories in run.histories.items():
+        title = run.config.title(model)
+        panels, levels = training.history_panels(
+            *({k: [np.nan if x is None else x for x in values] for k, values in c.items()} for c in histories)
+        )
+        yield Drawing(
+            "training", file_name("history", model), f"Training of {title}",
+            "A line a fold and member. A domain loss at its dashed line is a head that sees nothing; whether nothing "
+            "is there, the fresh probes say.",
+            lambda panels=panels, levels=levels, model=model, title=title: training.training_figure(  # type: ignore[misc]
+                panels, model=title, levels=levels, best_epochs=run.best_epochs.get(model, ())
+            ),
+        )  # fmt: skip

@@ -1,0 +1,218 @@
+"""Tables as a kind of data: what is loaded and trained, and the probabilities of classes that rows are given."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hepda.config.tabular import TableNetworkConfig, TabularConfig
+from hepda.errors import ConfigError, HepdaError
+from hepda.kinds import Kind, RunContext
+from hepda.runtime import run_directory
+from hepda.runtime.processes import Send
+from hepda.runtime.resources import Resources
+from hepda.runtime.terminal import NumberTable, number_table
+
+if TYPE_CHECKING:
+    from hepda.number_format import Table as ReportTable
+    from hepda.report.page import NotDrawn, ReportFigure
+    from hepda.runtime.jobs import TrainingResult
+    from hepda.tabular.results import TableModelNumbers
+    from hepda.tabular.table import Table
+    from hepda.tabular.training import TableJob
+
+Array = NDArray[Any]
+_CONTENTS = ("row", "features", "label", "weight", "domain", "fold", "validation")
+
+
+class TabularKind(Kind):
+    """An analysis of a table. Scores: [n, classes], the probability of each class of each row."""
+
+    heavy = ("torch", "hepda.adversarial", "hepda.tabular.training", "hepda.tabular.figures")
+    own_tables = True
+    sections: ClassVar[Mapping[str, tuple[str, str]] | None] = {
+        "samples": ("Rows", "What was trained on what"),
+        "separation": ("Classes", "How well are the classes told apart?"),
+        "domains": ("Domains", "What differs between the domains?"),
+    }
+
+    def __init__(self, config: TabularConfig) -> None:
+        self.config = config
+        self._table: Table | None = None
+        self._files: dict[str, int] = {}
+        self._warnings: list[str] = []
+        self._numbers: dict[str, TableModelNumbers] = {}
+
+    @property
+    def table(self) -> Table:
+        """The rows, after `load`."""
+        if self._table is None:
+            raise RuntimeError("the table has not been loaded")
+        return self._table
+
+    def check(self, progress: Send, *, every_file: bool = False) -> tuple[list[str], list[str]]:
+        """Read everything: rows, classes and weights of each domain, or what is wrong with them."""
+        try:
+            warnings = self.load(progress)
+        except HepdaError as error:
+            return [], str(error).split("\n")
+        table = self.table
+        lines = [f"{len(table)} rows of {len(self._files)} files, {len(table.names)} inputs: {', '.join(table.names)}"]
+        for domain, entry in self._samples().items():
+            shares = ", ".join(f"{name} {count}" for name, count in entry["classes"].items())
+            lines.append(f"{domain} ({entry['role']}): {entry['rows']} rows; {shares or 'no labels'}")
+        return [*lines, *warnings], []
+
+    def load(self, progress: Send, resources: Resources | None = None) -> list[str]:
+        """Read the files; tells what a reader has to know of them."""
+        from hepda.tabular.table import load
+
+        self._table, self._files, self._warnings = load(self.config, progress)
+        return self._warnings
+
+    def contents(self) -> Iterable[tuple[str, Array]]:
+        """All columns of the table."""
+        for name in _CONTENTS:
+            yield name, getattr(self.table, name)
+
+    def jobs(self, run: Path, work: Path, device: str) -> Sequence[TableJob]:
+        """Every model, fold and member."""
+        from hepda.tabular.training import jobs_of, write_table
+
+        write_table(self.table, work / "table")
+        return jobs_of(self.config, work / "table", run, work, device)
+
+    def combine(self, results: Sequence[TrainingResult]) -> dict[str, Array]:
+        """Return the mean probabilities of the members of each model, in the order of the rows."""
+        table = self.table
+        scores = {m: np.zeros((len(table), len(table.classes)), np.float32) for m in self.config.models}
+        for model, score in scores.items():
+            for fold in range(self.config.split.folds):
+                members = [result.score for result in results if (result.model, result.fold) == (model, fold)]
+                score[table.fold == fold] = np.mean(members, axis=0)
+        return scores
+
+    def _columns(self, model: str) -> list[str]:
+        """Return the columns of a model in scores.parquet."""
+        return [f"{model}:{name}" for name in self.table.classes]
+
+    def saved_scores(self, run: Path) -> dict[str, Array]:
+        """As they stand in scores.parquet."""
+        columns = {model: self._columns(model) for model in self.config.models}
+        kinds = {"row": "iu"} | {name: "f" for names in columns.values() for name in names}
+        saved, path = run_directory.read_scores(run, kinds), run / "scores.parquet"
+        if not np.array_equal(saved["row"].to_numpy(), self.table.row):
+            raise ConfigError(
+                f"the rows that {run / 'config.yaml'} reads are not those of {path}: files have changed. Train again."
+            )
+        return {m: np.stack([saved[name].to_numpy() for name in names], axis=1) for m, names in columns.items()}
+
+    def score_columns(self, scores: Mapping[str, Array]) -> dict[str, Any]:
+        """Return a row for each row of the files that has a domain; a column for each model and class."""
+        import pyarrow as pa
+
+        table = self.table
+
+        def named(codes: Array, names: Sequence[str]) -> Any:
+            return pa.DictionaryArray.from_arrays(pa.array(codes, pa.int32(), mask=codes < 0), pa.array(list(names)))
+
+        columns: dict[str, Any] = {
+            "row": table.row,
+            "label": named(table.label, table.classes),
+            "domain": named(table.domain, table.domains),
+            "fold": table.fold,
+            "weight": table.weight,
+        }
+        for model, score in scores.items():
+            columns |= dict(zip(self._columns(model), np.asarray(score, np.float32).T, strict=True))
+        return columns
+
+    def files(self) -> Any:
+        """Return the files that were read, with their rows."""
+        return dict(self._files)
+
+    def _samples(self) -> dict[str, Any]:
+        """Return the entry `samples` of metrics.json."""
+        table = self.table
+        roles = ["source", *["target"] * table.targets, *["held out"] * (len(table.domains) - 1 - table.targets)]
+        found = {}
+        for number, (domain, role) in enumerate(zip(table.domains, roles, strict=True)):
+            rows = table.domain == number
+            counts = {name: int((rows & (table.label == code)).sum()) for code, name in enumerate(table.classes)}
+            found[domain] = {
+                "role": role,
+                "rows": int(rows.sum()),
+                "labelled": sum(counts.values()),
+                "sum_of_weights": float(table.weight[rows].sum()),
+                "classes": {name: count for name, count in counts.items() if count},
+            }
+        return found
+
+    def measure(self, scores: Mapping[str, Array], judging: RunContext) -> dict[str, Any]:
+        """Accuracy, AUC, differences between domains, probes and calibration of every model."""
+        from hepda.tabular.results import evaluate, model_metrics
+
+        self._numbers = evaluate(self.config, self.table, scores, judging.run)
+        return {
+            "classes": list(self.table.classes),
+            "features": list(self.table.names),
+            "samples": self._samples(),
+            "models": {
+                model: {
+                    "title": self.config.title(model),
+                    "adapted": isinstance(section, TableNetworkConfig) and section.domain is not None,
+                    **model_metrics(self._numbers[model]),
+                    "training": dict(judging.training[model]),
+                }
+                for model, section in self.config.models.items()
+            },
+        }
+
+    def draw(self, scores: Mapping[str, Array], judging: RunContext, folder: Path) -> list[ReportFigure | NotDrawn]:
+        """Every figure."""
+        from hepda.report.page import save_drawings
+        from hepda.tabular.figures import TableFigureData, drawings
+
+        figure_data = TableFigureData(
+            self.config, self.table, scores, self._numbers, judging.histories, judging.best_epochs
+        )
+        return save_drawings(drawings, figure_data, folder, judging.processes, judging.progress)
+
+    def warnings(self) -> list[str]:
+        """Return what a reader has to know of the rows."""
+        return self._warnings
+
+    def conclusions(self, metrics: Mapping[str, Any]) -> list[str]:
+        """Return which model is best in each domain, and what adaptation gained."""
+        from hepda.tabular.tables import conclusions
+
+        return conclusions(metrics)
+
+    def tables(self, metrics: Mapping[str, Any]) -> dict[str, list[ReportTable]]:
+        """Return accuracy and AUC, rows, classes, differences, probes and trainings."""
+        from hepda.tabular.tables import tables
+
+        return tables(metrics)
+
+    def terminal(self, metrics: Mapping[str, Any]) -> NumberTable:
+        """Return accuracy and AUC."""
+        return number_table(metrics, self.headline_table(metrics))
+
+    def headline_table(self, metrics: Mapping[str, Any]) -> ReportTable:
+        """Return accuracy and AUC with their intervals."""
+        from hepda.tabular.tables import quality_table
+
+        return quality_table(metrics)
+
+    def headline_metrics(self, metrics: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+        """Return the AUC of each model in each domain with labels."""
+        models = metrics["models"].items()
+        return {
+            f"AUC, {domain}": {model: entry["auc"][domain] for model, entry in models}
+            for domain in metrics["samples"]
+            if any(entry["auc"][domain]["value"] is not None for _, entry in models)
+        }

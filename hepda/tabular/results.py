@@ -1,0 +1,263 @@
+"""From probabilities of classes to numbers: accuracy and AUC by domain, differences of domains, probes, calibration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hepda.config.tabular import TableNetworkConfig, TabularConfig
+from hepda.evaluation import roc
+from hepda.evaluation.bootstrap import interval, poisson_counts
+from hepda.evaluation.calibration import calibration_curve
+from hepda.evaluation.differences.bias import compare
+from hepda.evaluation.differences.probes import probe
+from hepda.evaluation.results import BiasResult, CalibrationCurve, Interval, ProbeResult, RocBand
+from hepda.tabular.table import UNKNOWN, Table
+
+Floats = NDArray[np.float64]
+Scores = Mapping[str, NDArray[Any]]
+LEVEL = 0.6827
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Quality:
+    """How well a model sorts the labelled rows of one domain into classes.
+
+    Attributes:
+        accuracy: share of the weight whose most probable class is the true one.
+        auc: mean of the areas of all classes, each against the rest.
+        by_class: these areas, by class.
+        calibration: of the probability of the second of two classes; of several, of the most probable one.
+        confusion: number of rows [true, predicted].
+
+    """
+
+    accuracy: Interval
+    auc: Interval
+    by_class: Mapping[str, Interval]
+    calibration: CalibrationCurve
+    confusion: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TableModelNumbers:
+    """The results of one model: by domain; those of `differences` and `probes` without the source.
+
+    `quality` holds the reason where a domain has none. `differences` are by class: of the score of the class, for rows
+    of that class where the labels of the domain are known, else for all rows. `probes` are by what they read.
+    """
+
+    quality: Mapping[str, Quality | str]
+    differences: Mapping[str, Mapping[str, BiasResult]]
+    probes: Mapping[str, Mapping[str, ProbeResult]]
+
+
+def shown_classes(table: Table) -> list[int]:
+    """Return the classes whose scores are shown: the second of two, since the first is its complement, or all."""
+    return [1] if len(table.classes) == 2 else list(range(len(table.classes)))
+
+
+def labelled(table: Table, domain: int) -> NDArray[np.bool_]:
+    """Return the rows of a domain whose class is known [n]."""
+    return np.asarray((table.domain == domain) & (table.label != UNKNOWN))
+
+
+def evaluate(config: TabularConfig, table: Table, scores: Scores, run: Path) -> dict[str, TableModelNumbers]:
+    """Return the numbers of every model.
+
+    Args:
+        config: the analysis.
+        table: its rows.
+        scores: by model, the probabilities of the classes [n, classes].
+        run: the run directory, whose networks give the embeddings of the probes.
+
+    """
+    inputs = {domain: _probe(config, table, table.features, domain, "inputs") for domain in _others(config, table)}
+    numbers = {}
+    for model, score in scores.items():
+        probability = np.asarray(score, dtype=np.float64)
+        probability /= probability.sum(axis=1, keepdims=True)
+        quality = {name: _quality(config, table, probability, d) for d, name in enumerate(table.domains)}
+        differences = {
+            name: {table.classes[c]: _difference(config, table, probability[:, c], c, d) for c in shown_classes(table)}
+            for d, name in enumerate(table.domains)
+            if d
+        }
+        probes = {}
+        embedded = _embedding(config, table, model, run) if config.evaluation.probes else None
+        for domain in _others(config, table):
+            read = {"score": _probe(config, table, probability[:, 1:], domain, "score")}
+            if embedded is not None:
+                features, rows = embedded
+                read["embedding"] = _probe(config, table, features, domain, "embedding", rows)
+            probes[table.domains[domain]] = read | {"inputs": inputs[domain]}
+        numbers[model] = TableModelNumbers(quality, differences, probes)
+    return numbers
+
+
+def _others(config: TabularConfig, table: Table) -> range:
+    return range(1, len(table.domains) if config.evaluation.probes else 1)
+
+
+def _quality(config: TabularConfig, table: Table, probability: Floats, domain: int) -> Quality | str:
+    rows = labelled(table, domain)
+    if not rows.any():
+        return f"the rows of {table.domains[domain]} have no labels"
+    label, weight, score = table.label[rows], table.weight[rows], probability[rows]
+    absent = [name for number, name in enumerate(table.classes) if not weight[label == number].sum() > 0.0]
+    if absent:
+        return f"{table.domains[domain]} has no labelled rows of positive total weight of the class {', '.join(absent)}"
+    predicted = score.argmax(axis=1)
+    areas = [_RankedScores.of(score[:, number], label == number) for number in range(len(table.classes))]
+    right = predicted == label
+
+    def measures(weights: Floats) -> Floats:
+        """Accuracy and areas with these weights [1 + classes]."""
+        return np.array([weights[right].sum() / weights.sum(), *(area.auc(weights) for area in areas)])
+
+    exact = measures(weight)
+    counts = poisson_counts(len(weight), config.evaluation.bootstrap, config.seed)
+    with np.errstate(divide="ignore", invalid="ignore"):  # a replica without rows of a class is NaN
+        replicas = np.array([measures(weight * count) for count in counts])
+
+    def with_interval(value: float, replica: Floats) -> Interval:
+        return interval(value, value, replica, LEVEL)
+
+    by_class = {n: with_interval(exact[1 + c], replicas[:, 1 + c]) for c, n in enumerate(table.classes)}
+    confusion = np.zeros((len(table.classes), len(table.classes)), np.int64)
+    np.add.at(confusion, (label, predicted), 1)
+    binary = len(table.classes) == 2
+    chance, hit = (score[:, 1], label == 1) if binary else (score.max(axis=1), right)
+    return Quality(
+        with_interval(exact[0], replicas[:, 0]),
+        with_interval(float(exact[1:].mean()), replicas[:, 1:].mean(axis=1)),
+        {n: by_class[n] for c, n in enumerate(table.classes) if c in shown_classes(table)},
+        calibration_curve(np.clip(chance, 0.0, 1.0), hit.astype(np.int64), weight, balance=binary and config.balance),
+        confusion,
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _RankedScores:
+    """Scores as ranks [n] among `count` different ones: the area for other weights needs no other sort."""
+
+    rank: NDArray[np.intp]
+    count: int
+    positive: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, score: Floats, positive: NDArray[np.bool_]) -> _RankedScores:
+        values, rank = np.unique(score, return_inverse=True)
+        return cls(rank, len(values), positive)
+
+    def auc(self, weight: Floats) -> float:
+        sums = (np.bincount(self.rank, weight * part, self.count) for part in (self.positive, ~self.positive))
+        return roc.area(*sums)
+
+
+def roc_bands(config: TabularConfig, table: Table, scores: Scores, domain: int, number: int) -> dict[str, RocBand]:
+    """Return the curves of a class against the rest in a domain, by model; rows as in `Quality`."""
+    rows = labelled(table, domain)
+    curves = roc.rocs(
+        {model: score[rows, number] for model, score in scores.items()},
+        (table.label[rows] == number).astype(np.int64),
+        table.weight[rows],
+        replicas=config.evaluation.bootstrap,
+        seed=config.seed,
+    )
+    return {model: band for model, (_, band) in curves.items()}
+
+
+def compared_rows(table: Table, number: int, domain: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_], str]:
+    """Return the rows of the source and of a domain whose score of a class is compared, and what they are.
+
+    They are the rows of the class where the domain has any that are labelled so, else all.
+    """
+    source, other = table.in_source, table.domain == domain
+    if (other & (table.label == number)).any() and not (other & (table.label == UNKNOWN)).any():
+        of_class = table.label == number
+        return source & of_class, other & of_class, table.classes[number]
+    return source, np.asarray(other), "all"
+
+
+def _difference(config: TabularConfig, table: Table, score: Floats, number: int, domain: int) -> BiasResult:
+    source, other, name = compared_rows(table, number, domain)
+    replicas = config.evaluation.permutations
+    return compare(
+        score[source], table.weight[source], score[other], table.weight[other],
+        class_name=name, permutations=replicas, null_replicas=replicas, seed=config.seed,
+    )  # fmt: skip
+
+
+def _probe(
+    config: TabularConfig,
+    table: Table,
+    values: NDArray[Any],
+    domain: int,
+    representation: str,
+    rows: NDArray[np.bool_] | None = None,
+) -> ProbeResult:
+    """Return how well a fresh classifier tells a domain from the source by `values`, of all rows or of `rows` [n]."""
+    kept = np.ones(len(table), np.bool_) if rows is None else rows
+    source, other = table.in_source & kept, (table.domain == domain) & kept
+    whole = np.zeros((len(table), values.shape[1]), np.float64)
+    whole[kept] = values
+    return probe(
+        whole[source], whole[other], table.weight[source], table.weight[other],
+        representation=representation, class_name="all", replicas=config.evaluation.bootstrap, seed=config.seed,
+    )  # fmt: skip
+
+
+def _embedding(
+    config: TabularConfig, table: Table, model: str, run: Path
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]] | None:
+    """Return the embedding of the rows of fold 0 by the first network, and which these are; None for trees."""
+    if not isinstance(config.models[model], TableNetworkConfig):
+        return None
+    from hepda.adversarial import Network
+
+    rows = np.asarray(table.fold == 0)
+    network = Network.load(run / "models" / model / "fold0-member0.safetensors")
+    return network.embed(table.features[rows]), rows
+
+
+def model_metrics(numbers: TableModelNumbers) -> dict[str, Any]:
+    """Return the numbers of a model as metrics.json has them."""
+    metrics: dict[str, Any] = {"accuracy": {}, "auc": {}, "auc_of_class": {}, "calibration_error": {}}
+    for domain, quality in numbers.quality.items():
+        if isinstance(quality, str):
+            for entry in (metrics["accuracy"], metrics["auc"]):
+                entry[domain] = {"value": None, "why": quality}
+            continue
+        metrics["accuracy"][domain] = _interval(quality.accuracy)
+        metrics["auc"][domain] = _interval(quality.auc)
+        metrics["auc_of_class"][domain] = {name: _interval(area) for name, area in quality.by_class.items()}
+        metrics["calibration_error"][domain] = quality.calibration.expected_error
+    metrics["difference"] = {
+        domain: {name: _difference_metrics(result) for name, result in by_class.items()}
+        for domain, by_class in numbers.differences.items()
+    }
+    metrics["probe"] = {
+        domain: {what: _interval(result.auc) for what, result in by_input.items()}
+        for domain, by_input in numbers.probes.items()
+    }
+    return metrics
+
+
+def _interval(measured: Interval) -> dict[str, Any]:
+    return {"value": measured.value, "low": measured.low, "high": measured.high}
+
+
+def _difference_metrics(result: BiasResult) -> dict[str, Any]:
+    found: dict[str, Any] = {"rows": result.class_name}
+    for name in ("ks", "wasserstein"):
+        test = result.tests[name]
+        found[name] = {
+            "value": test.value, "null": test.null, "p_value": test.p_value, "p_value_is_upper_limit": test.p_is_limit,
+        }  # fmt: skip
+    return found

@@ -1,0 +1,193 @@
+"""The trainings of an analysis of a table, for each model, fold and member, as jobs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hepda.adversarial.data.weights import class_weights, negative_weights
+from hepda.config.tabular import TableNetworkConfig, TableTreesConfig, TabularConfig
+from hepda.runtime.jobs import TrainingJob, TrainingOutput
+from hepda.tabular.table import Table
+
+if TYPE_CHECKING:
+    from hepda.adversarial import DomainRows, Network
+    from hepda.adversarial.networks.term import Term
+
+Mask = NDArray[np.bool_]
+DOMAIN = "domain"
+"""The weights of the domain loss."""
+
+
+def write_table(table: Table, folder: Path) -> None:
+    """Write the table for the trainings to a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    np.savez(folder / "table.npz", **{field.name: np.asarray(getattr(table, field.name)) for field in fields(Table)})
+
+
+def open_table(folder: Path) -> Table:
+    """Read what `write_table` wrote."""
+    with np.load(folder / "table.npz", allow_pickle=False) as file:
+        parts: dict[str, Any] = {field.name: file[field.name] for field in fields(Table)}
+    for name in ("names", "classes", "domains"):
+        parts[name] = tuple(map(str, parts[name]))
+    return Table(**parts | {"targets": int(parts["targets"])})
+
+
+@dataclass(frozen=True, slots=True)
+class TableJob(TrainingJob):
+    """The training of a model; its scores [n, classes] are those of the rows of its fold."""
+
+    config: TabularConfig
+
+    @property
+    def shared(self) -> bool:
+        """Return whether all processes train the model together: a network, but no trees."""
+        return isinstance(self.config.models[self.model], TableNetworkConfig)
+
+    def train(self, progress: Callable[[int, int], None]) -> TrainingOutput:
+        """Train the model according to its kind."""
+        section = self.config.models[self.model]
+        table = open_table(self.table)
+        if isinstance(section, TableTreesConfig):
+            return _train_trees(self, section, table)
+        return _train_network(self, section, table, progress)
+
+
+def jobs_of(config: TabularConfig, table: Path, run: Path, work: Path, device: str) -> list[TableJob]:
+    """Return all trainings, networks first because they take longest."""
+    jobs = [
+        TableJob(config, model, fold, member, table, run, work, device, "plain")
+        for model, section in config.models.items()
+        for fold in range(config.split.folds)
+        for member in range(section.ensemble if isinstance(section, TableNetworkConfig) else 1)
+    ]
+    return sorted(jobs, key=lambda job: not job.shared)
+
+
+def training_weights(config: TabularConfig, table: Table, rows: Mask) -> NDArray[np.float64]:
+    """Return the weights of the class loss of source rows [n], 1 a row on average."""
+    weight = negative_weights(table.weight[rows], config.negative_weights).weight
+    return class_weights(table.label[rows], weight) if config.balance else weight * (len(weight) / weight.sum())
+
+
+def rows_of(config: TabularConfig, table: Table, rows: Mask) -> DomainRows:
+    """Return the rows of a mask [n] for a training: those of the source with labels, those of targets without."""
+    from hepda.adversarial import DomainRows
+
+    weights = {DOMAIN: negative_weights(table.weight[rows], config.negative_weights).weight}
+    if not table.in_source[rows].all():
+        return DomainRows(table.features[rows], weights=weights)
+    weights["class"] = training_weights(config, table, rows)
+    return DomainRows(table.features[rows], {"class": table.label[rows]}, weights)
+
+
+def build_network(section: TableNetworkConfig, table: Table, seed: int, metadata: dict[str, Any]) -> Network:
+    """Return a network with encoder, class head and, if the model has a domain loss, its heads and terms."""
+    from hepda.adversarial import Head, Network, mlp, seeded
+    from hepda.adversarial.methods import Comparison, build
+
+    width, classes = section.encoder[-1], len(table.classes)
+    layers = partial(mlp, activation=section.activation, dropout=section.dropout)
+    with seeded(seed):
+        encoder = layers(len(table.names), section.encoder)
+        heads = [Head("class", layers(width, section.class_head, classes), loss="multiclass", weight="class")]
+        terms: list[Term] = []
+        if section.domain is not None:
+            more, terms = build(section.domain.methods(), Comparison(width, classes, weight=DOMAIN))
+            heads += more
+    return Network(encoder, heads, terms=terms, metadata=metadata)
+
+
+def _train_network(
+    job: TableJob, section: TableNetworkConfig, table: Table, progress: Callable[[int, int], None]
+) -> TrainingOutput:
+    from hepda.adversarial import Trainer
+    from hepda.adversarial.training.selection import find_scorer
+
+    settings, domain = section.training, section.domain
+    seen = table.fold != job.fold
+    source, target = (seen & side for side in (table.in_source, table.in_target))
+    adapts = domain is not None and domain.method_name != "none"
+
+    def part(rows: Mask) -> DomainRows:
+        return rows_of(job.config, table, rows)
+
+    network = build_network(section, table, job.seed, _metadata(job, table))
+    trainer = Trainer(
+        **settings.settings(),
+        target_size=None if domain is None else domain.target_size(settings.batch_size),
+        projection=domain is not None and domain.self_correction,
+        patience=settings.patience,
+        scorer=None if settings.scorer is None else find_scorer(settings.scorer),
+        seed=job.seed,
+        device=job.device,
+        kernels=job.kernels,
+    )
+    history = trainer.fit(
+        network,
+        part(source & ~table.validation),
+        part(target & ~table.validation) if adapts else None,
+        validation=(part(source & table.validation), part(target & table.validation) if adapts else None),
+        checkpoint=job.work / f"{job.name}.checkpoint",
+        resume=True,
+        on_epoch=lambda history: progress(history.epochs, settings.epochs),
+    )
+    job.folder.mkdir(parents=True, exist_ok=True)
+    network.save(job.folder / f"{job.stem}.safetensors")
+    score = network.predict(table.features[table.fold == job.fold], head="class")
+    return score, history.about(), history.to_dict()["columns"]
+
+
+def _train_trees(job: TableJob, section: TableTreesConfig, table: Table) -> TrainingOutput:
+    """Fit trees of the second class, or of each of several classes, against the rest.
+
+    With several classes, the probabilities of a row are those of the classes, divided by their sum.
+    """
+    from hepda.baselines import bdt
+
+    seen, held = table.in_source & (table.fold != job.fold), table.features[table.fold == job.fold]
+    masks = (seen & ~table.validation, seen & table.validation)
+    weights = [training_weights(job.config, table, rows) for rows in masks]
+    binary = len(table.classes) == 2
+    start, scores, trees, notes = time.perf_counter(), [], 0, []
+    job.folder.mkdir(parents=True, exist_ok=True)
+    for number in (1,) if binary else range(len(table.classes)):
+        train, validation = (
+            bdt.TrainingEvents(table.features[rows], (table.label[rows] == number).astype(np.int8), weight)
+            for rows, weight in zip(masks, weights, strict=True)
+        )
+        fitted = bdt.fit(section, train, validation, seed=job.seed % 2**31)
+        fitted.save(job.folder, job.stem if binary else f"{job.stem}-class{number}", _metadata(job, table))
+        scores.append(fitted.predict(held))
+        trees += fitted.trees
+        notes += [fitted.note] if fitted.note else []
+    seconds = time.perf_counter() - start
+    score = np.stack([1.0 - scores[0], scores[0]] if binary else scores, axis=1)
+    score /= np.maximum(score.sum(axis=1, keepdims=True), np.finfo(np.float32).tiny)
+    about = {
+        "seconds": seconds,
+        "rows_per_second": int(masks[0].sum()) * trees / seconds,
+        "epochs": trees,
+        "alarms": list(dict.fromkeys(notes)),
+    }
+    return score.astype(np.float32), about, {}
+
+
+def _metadata(job: TableJob, table: Table) -> dict[str, Any]:
+    """Return what is saved with a model: enough to score other rows with it."""
+    return {
+        "features": list(table.names),
+        "classes": list(table.classes),
+        "model": job.model,
+        "fold": job.fold,
+        "member": job.member,
+        "missing": job.config.missing,
+    }
