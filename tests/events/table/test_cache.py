@@ -258,9 +258,10 @@ from pathlib import Path
 from hepda.config import load_config
 from hepda.errors import StorageError
 from hepda.events.dataset.load import load_table
+from hepda.events.resolve import dataset_spec
 from hepda.runtime.resources import Resources
 try:
-    load_table(load_config(Path("%s/small.yaml")), resources=Resources(cache=Path("%s/disk")))
+    load_table(dataset_spec(load_config(Path("%s/small.yaml"))), resources=Resources(cache=Path("%s/disk")))
 except StorageError as error:
     print(error, sorted(Path("%s/disk").glob("*")))
 """
@@ -303,7 +304,7 @@ def test_spans_are_as_long_as_the_memory_allows(folder: Path) -> None:
     plan, inputs = load.inspect(dataset_spec(config))
 
     def longest(memory: int) -> int:
-        sample = load.sample_spans(config, plan, "signal", inputs["signal"], memory=memory)
+        sample = load.sample_spans(dataset_spec(config), plan, "signal", inputs["signal"], memory=memory)
         return max(span.stop - span.start for span in sample.spans)
 
     assert 2000 <= longest(8 * 10**6) < longest(12 * 10**6) <= longest(10**12) == 5000
@@ -328,16 +329,17 @@ import sys
 from pathlib import Path
 from hepda.config import load_config
 from hepda.events.dataset.load import load_table
+from hepda.events.resolve import dataset_spec
 from hepda.runtime.resources import Resources
 
 def memory(name):
     (line,) = (line for line in open("/proc/self/status") if line.startswith(name))
     return int(line.split()[1]) / 1000
 
-load_table(load_config(Path(sys.argv[1]) / "warm" / "small.yaml"))
+load_table(dataset_spec(load_config(Path(sys.argv[1]) / "warm" / "small.yaml")))
 before = memory("VmRSS:")
 means = Resources(memory=int(sys.argv[2]), folder=Path(sys.argv[1]) / sys.argv[3])
-loaded = load_table(load_config(Path(sys.argv[1]) / "small.yaml"), resources=means)
+loaded = load_table(dataset_spec(load_config(Path(sys.argv[1]) / "small.yaml")), resources=means)
 print(before, memory("VmHWM:"), len(loaded.table))
 """
 
