@@ -258,6 +258,7 @@ from pathlib import Path
 from hepda.config import load_config
 from hepda.errors import StorageError
 from hepda.events.dataset.load import load_table
+from hepda.events.resolve import dataset_spec
 from hepda.runtime.resources import Resources
 try:
     load_table(dataset_spec(load_config(Path("%s/small.yaml"))), resources=Resources(cache=Path("%s/disk")))
@@ -303,7 +304,7 @@ def test_spans_are_as_long_as_the_memory_allows(folder: Path) -> None:
     plan, inputs = load.inspect(dataset_spec(config))
 
     def longest(memory: int) -> int:
-        sample = load.sample_spans(config, plan, "signal", inputs["signal"], memory=memory)
+        sample = load.sample_spans(dataset_spec(config), plan, "signal", inputs["signal"], memory=memory)
         return max(span.stop - span.start for span in sample.spans)
 
     assert 2000 <= longest(8 * 10**6) < longest(12 * 10**6) <= longest(10**12) == 5000
@@ -328,6 +329,7 @@ import sys
 from pathlib import Path
 from hepda.config import load_config
 from hepda.events.dataset.load import load_table
+from hepda.events.resolve import dataset_spec
 from hepda.runtime.resources import Resources
 
 def memory(name):

@@ -178,7 +178,7 @@ def test_a_worker_that_is_killed_in_the_middle_of_an_analysis(
 def test_a_worker_of_another_hepda_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = load_config(path)
     plan, inputs = load.inspect(dataset_spec(config))
-    sample = load.sample_spans(config, plan, "signal", inputs["signal"], version="another")
+    sample = load.sample_spans(dataset_spec(config), plan, "signal", inputs["signal"], version="another")
     with pytest.raises(ProcessError, match="another version of hepda"):
         spans.read_span(sample.spans[0])
     assert fingerprint.data_version() != "another"
