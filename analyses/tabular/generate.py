@@ -27,7 +27,7 @@ def main(path: Path) -> None:
         writer.writerow(["tree", "place", "length", "width", "mass", "edge", "species"])
         tree = 0
         for place, count in ROWS.items():
-            scale, noise = (1.0, 0.0) if place == "laboratory" else (1.12, 0.35)
+            scale, noise = (1.0, 0.0) if place == "laboratory" else (1.3, 0.2)
             for number in range(count):
                 tree += number % 3 == 0  # three leaves of a tree
                 species = list(SPECIES)[tree % 3]

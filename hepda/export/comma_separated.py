@@ -23,7 +23,7 @@ def rows_of(table: Table) -> list[list[str]]:
         columns.append([heading, *map(_value, cells)])
         if any(ends):
             for end, word in enumerate(("low", "high"), 1):
-                columns.append([f"{heading} ({word})", *(found.group(end) if found else "" for found in ends)])
+                columns.append([f"{heading} ({word})", *(match.group(end) if match else "" for match in ends)])
     return [list(row) for row in zip(*columns, strict=True)]
 
 

@@ -33,15 +33,15 @@ class FinishedRun:
             sections = kind_of(self.config).tables(self.metrics)
         fitted = [] if self.fit is None else fit_tables(self.fit)
         ordered = sorted((s for s in sections if s != "fit"), key=list(SECTIONS).index)
-        found: dict[str, Table] = {}
+        tables: dict[str, Table] = {}
         for table in [*(t for s in ordered for t in sections[s]), *sections.get("fit", []), *fitted]:
             if table.tells:
                 stem = re.sub(r"\W+", "_", table.title).strip("_").lower() or "table"
                 name, number = stem, 2
-                while name in found:
+                while name in tables:
                     name, number = f"{stem}-{number}", number + 1
-                found[name] = table.filled
-        return found
+                tables[name] = table.filled
+        return tables
 
 
 def read_run(folder: Path) -> FinishedRun:

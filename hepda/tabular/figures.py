@@ -41,8 +41,8 @@ class TableFigureData:
 
     def quality(self, domain: str) -> dict[str, Quality]:
         """Return how well each model does in a domain, by title; empty if its labels do not allow to say."""
-        found = {self.config.title(model): numbers.quality[domain] for model, numbers in self.numbers.items()}
-        return {title: quality for title, quality in found.items() if not isinstance(quality, str)}
+        qualities = {self.config.title(model): numbers.quality[domain] for model, numbers in self.numbers.items()}
+        return {title: quality for title, quality in qualities.items() if not isinstance(quality, str)}
 
 
 def drawings(run: TableFigureData) -> list[Drawing]:

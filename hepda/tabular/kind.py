@@ -139,18 +139,18 @@ class TabularKind(Kind):
         """Return the entry `samples` of metrics.json."""
         table = self.table
         roles = ["source", *["target"] * table.targets, *["held out"] * (len(table.domains) - 1 - table.targets)]
-        found = {}
+        samples = {}
         for number, (domain, role) in enumerate(zip(table.domains, roles, strict=True)):
             rows = table.domain == number
             counts = {name: int((rows & (table.label == code)).sum()) for code, name in enumerate(table.classes)}
-            found[domain] = {
+            samples[domain] = {
                 "role": role,
                 "rows": int(rows.sum()),
                 "labelled": sum(counts.values()),
                 "sum_of_weights": float(table.weight[rows].sum()),
                 "classes": {name: count for name, count in counts.items() if count},
             }
-        return found
+        return samples
 
     def measure(self, scores: Mapping[str, Array], judging: RunContext) -> dict[str, Any]:
         """Accuracy, AUC, differences between domains, probes and calibration of every model."""

@@ -24,16 +24,16 @@ def find_files(patterns: Sequence[str]) -> list[Path]:
         SourceError: there is no such file, or its ending is that of no format.
 
     """
-    found: dict[Path, None] = {}
+    paths: dict[Path, None] = {}
     for pattern in patterns:
-        paths = sorted(glob.glob(pattern)) or ([pattern] if Path(pattern).is_file() else [])  # noqa: PTH207 - absolute
-        if not paths:
+        matches = sorted(glob.glob(pattern)) or ([pattern] if Path(pattern).is_file() else [])  # noqa: PTH207 - absolute
+        if not matches:
             raise SourceError(f"files: there is no file {pattern}.")
-        found |= dict.fromkeys(map(Path, paths))
-    for path in found:
+        paths |= dict.fromkeys(map(Path, matches))
+    for path in paths:
         if _ending(path) not in (*CSV, *PARQUET):
             raise SourceError(f"{path}: is neither CSV ({', '.join(CSV)}) nor Parquet ({', '.join(PARQUET)}).")
-    return list(found)
+    return list(paths)
 
 
 def _ending(path: Path) -> str:
@@ -117,10 +117,10 @@ def features_of(config: TabularConfig, columns: Iterable[Any]) -> list[str]:
     """
     if config.features != "all":
         return list(config.features)
-    found = [str(c) for c in columns if str(c) not in config.roles and str(c) not in config.ignore]
-    if not found:
+    names = [str(c) for c in columns if str(c) not in config.roles and str(c) not in config.ignore]
+    if not names:
         raise DataError("features: no column is left for the models to read; every one has another role or is ignored.")
-    return found
+    return names
 
 
 def as_text(column: pd.Series[Any]) -> pd.Series[Any]:

@@ -156,8 +156,10 @@ class _RankedScores:
         return cls(rank, len(values), positive)
 
     def auc(self, weight: Floats) -> float:
-        sums = (np.bincount(self.rank, weight * part, self.count) for part in (self.positive, ~self.positive))
-        return roc.area(*sums)
+        """Return the area under the ROC curve for these weights [n]."""
+        parts = (weight * mask for mask in (self.positive, ~self.positive))
+        positive, negative = (np.bincount(self.rank, part, self.count).astype(np.float64) for part in parts)
+        return roc.area(positive, negative)
 
 
 def roc_bands(config: TabularConfig, table: Table, scores: Scores, domain: int, number: int) -> dict[str, RocBand]:
@@ -254,10 +256,10 @@ def _interval(measured: Interval) -> dict[str, Any]:
 
 
 def _difference_metrics(result: BiasResult) -> dict[str, Any]:
-    found: dict[str, Any] = {"rows": result.class_name}
+    metrics: dict[str, Any] = {"rows": result.class_name}
     for name in ("ks", "wasserstein"):
         test = result.tests[name]
-        found[name] = {
+        metrics[name] = {
             "value": test.value, "null": test.null, "p_value": test.p_value, "p_value_is_upper_limit": test.p_is_limit,
         }  # fmt: skip
-    return found
+    return metrics

@@ -168,7 +168,7 @@ def _weights(config: TabularConfig, frame: pd.DataFrame) -> NDArray[np.float64]:
 def _numbers(column: pd.Series[Any], what: str, hint: str = "") -> NDArray[np.float64]:
     """Return a column as float64, missing values as NaN. Raises DataError for text."""
     try:
-        return pd.to_numeric(column).astype(np.float64).to_numpy(na_value=np.nan)
+        return np.asarray(pd.to_numeric(column).astype(np.float64).to_numpy(na_value=np.nan), dtype=np.float64)
     except (ValueError, TypeError):
         numbers = pd.to_numeric(column, errors="coerce")
         text = next((str(value) for value in column[numbers.isna() & column.notna()]), "?")

@@ -58,7 +58,8 @@ def difference_table(metrics: Metrics) -> Table:
                 ]
                 what = f"{entry['title']}, {domain}, probability of {name}"
                 rows.append([Cell(what, what), Cell(result["rows"], result["rows"]), *cells])
-    head = ["Model, domain and score", "Rows", "KS", "Null", "p", "Wasserstein", "Null", "p"]
+    tests = [f"{name}{what}" for name in ("KS", "Wasserstein") for what in ("", ", null", ", p")]
+    head = ["Model, domain and score", "Rows", *tests]
     note = (
         f"Distance of the score between {next(iter(metrics['samples']))} and the domain, of rows of the class where "
         "labels are known, else of all. Null: what two samples of one domain come to in 95 % of cases."

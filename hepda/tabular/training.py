@@ -29,7 +29,8 @@ DOMAIN = "domain"
 def write_table(table: Table, folder: Path) -> None:
     """Write the table for the trainings to a folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    np.savez(folder / "table.npz", **{field.name: np.asarray(getattr(table, field.name)) for field in fields(Table)})
+    arrays: dict[str, Any] = {field.name: np.asarray(getattr(table, field.name)) for field in fields(Table)}
+    np.savez(folder / "table.npz", **arrays)
 
 
 def open_table(folder: Path) -> Table:
