@@ -101,7 +101,7 @@ def test_sample_error_is_the_spread_of_mu_over_samples(uncertainty):
     variance = np.array([9.0, 16.0, 4.0])
     options = {"background_sumw2": 0.5 * B, "background_uncertainty": uncertainty}
     found = fit_mu(S, B, S + B, observed_sumw2=variance, **options)
-    mus = [fit_mu(S, B, generator.normal(S + B, np.sqrt(variance)), **options).mu for _ in range(150)]
+    mus = [fit_mu(S, B, generator.normal(S + B, np.sqrt(variance)), **options).mu for _ in range(80)]
     assert found.sample_error == pytest.approx(np.std(mus), rel=0.17)
 
 
