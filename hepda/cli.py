@@ -35,26 +35,30 @@ SOME_FAILED = 3
 
 app = typer.Typer(
     name="hepda", no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False,
-    help="Domain-adversarial training for high-energy physics, and the statistics of what it cost and bought.",
+    help="Domain-adversarial training for high-energy physics, and the statistics of its cost and gain.",
 )  # fmt: skip
 
 Config = Annotated[str, typer.Option("--config", help="A YAML, by path, or by name if it is in configs/.")]
-Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one key; repeatable.")]
-Plots = Annotated[
-    Path | None, typer.Option("--plots", help="Another folder for the figures [plots/<name> of runs/<name>].")
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override one key of the analysis file; repeatable."),
 ]
-Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
+Plots = Annotated[
+    Path | None, typer.Option("--plots", help="Second folder for the figures [plots/<name> for runs/<name>].")
+]
+Device = Annotated[str, typer.Option("--device", help="Device: auto, cpu or cuda.")]
 Memory = Annotated[
-    str | None, typer.Option("--memory", help="For the events, as 2GB: of all processes [half of the machine's].")
+    str | None,
+    typer.Option("--memory", help="Memory for events in all processes, such as 2GB [half of the machine's]."),
 ]
 Cluster = Annotated[
     str | None,
-    typer.Option("--cluster", help="Who reads: a number of Dask workers, a scheduler's address, slurm, htcondor:20."),
+    typer.Option("--cluster", help="Read with Dask: number of local workers, scheduler address, slurm or htcondor:20."),
 ]
 Cache = Annotated[
-    Path | None, typer.Option("--cache", help="Folder of tables that were read [HEPDA_CACHE, or .hepda-cache in runs].")
+    Path | None, typer.Option("--cache", help="Folder of cached event tables [HEPDA_CACHE, or .hepda-cache in runs].")
 ]
-NoCache = Annotated[bool, typer.Option("--no-cache", help="Read the files, and keep no table.")]
+NoCache = Annotated[bool, typer.Option("--no-cache", help="Read the files without caching the events.")]
 
 
 @app.command()
@@ -63,8 +67,10 @@ def train(
     output: Annotated[Path | None, typer.Option("--output", help="Run directory [runs/<name>].")] = None,
     plots: Plots = None,
     set_: Set = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run stopped.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a finished run when this one is.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a finished run once this one is complete.")
+    ] = False,
     device: Device = "auto",
     memory: Memory = None,
     cluster: Cluster = None,
@@ -73,7 +79,7 @@ def train(
 ) -> None:
     """Train and evaluate every model of an analysis: from ROOT files to numbers, figures and a report.
 
-    The events that were read are kept as a table: the next run on the same files and expressions opens no file.
+    The events are cached as a table: the next run on the same files and expressions opens no file.
     """
     from hepda.config import load_any
     from hepda.runtime import torchrun
@@ -96,11 +102,11 @@ def train(
 def check(
     config: Config,
     set_: Set = None,
-    all_: Annotated[bool, typer.Option("--all", help="Every file of each sample [the first of each].")] = False,
+    all_: Annotated[bool, typer.Option("--all", help="Read every file of each sample [the first of each].")] = False,
 ) -> None:
     """Check the events before training: yields, cut flows, weights, keys, features, data against simulation.
 
-    Exit status 0: training may start; 2: it may not.
+    Exit status 0: training may start; 2: there are problems to fix first.
     """
     from hepda.config import load_any
     from hepda.workflows import train as analysis
@@ -117,8 +123,8 @@ def check(
 @app.command()
 def init(
     file: Annotated[str, typer.Argument(help="A file of events.")],
-    tree: Annotated[str | None, typer.Option("--tree", help="[the one that holds the events]")] = None,
-    output: Annotated[Path | None, typer.Option("--output", help="Write it there [the terminal].")] = None,
+    tree: Annotated[str | None, typer.Option("--tree", help="Tree of the events [guessed].")] = None,
+    output: Annotated[Path | None, typer.Option("--output", help="Output file [the terminal].")] = None,
 ) -> None:
     """Write a first analysis file, guessed from the branches of a file; complete its lines with TODO."""
     from hepda.errors import ConfigError
@@ -130,7 +136,7 @@ def init(
         typer.echo(text, nl=False)
         return
     if output.exists():
-        raise ConfigError(f"--output {output}: exists already; name a new file.")
+        raise ConfigError(f"--output {output}: exists already; give a new file name.")
     run_directory.write_text(output, text)
     typer.echo(f"{output}: fix the lines with TODO, then `hepda check --config {output}`")
 
@@ -156,15 +162,19 @@ def evaluate(
 @app.command()
 def fit(
     run: Annotated[Path, typer.Argument(help="A run directory.")],
-    toys: Annotated[int, typer.Option("--toys", min=0, help="Of each pseudo-data set and of the significance.")] = 500,
-    models: Annotated[str | None, typer.Option("--models", help="Only these, separated by commas.")] = None,
-    output: Annotated[Path | None, typer.Option("--output", help="Folder of the results [the run].")] = None,
+    toys: Annotated[
+        int, typer.Option("--toys", min=0, help="Number of toys for each pseudo-data set and for the significance.")
+    ] = 500,
+    models: Annotated[str | None, typer.Option("--models", help="Only these names, separated by commas.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", help="Folder for the results [the run].")] = None,
     plots: Plots = None,
-    processes: Annotated[int | None, typer.Option("--processes", min=1, help="[training.processes]")] = None,
+    processes: Annotated[
+        int | None, typer.Option("--processes", min=1, help="Number of processes [training.processes].")
+    ] = None,
 ) -> None:
     """Fit the signal strength: significance, impacts, pulls, and the bias with data from other generators.
 
-    Systematics are those of the analysis file. Writes fit.json, pyhf workspaces and figures, and the report again.
+    Uses the systematics of the analysis file. Writes fit.json, pyhf workspaces and figures, and updates the report.
     """
     from hepda.workflows import fit as fits
 
@@ -180,17 +190,20 @@ def fit(
 def apply(
     run: Annotated[Path, typer.Argument(help="A run directory.")],
     files: Annotated[list[str], typer.Argument(help="Paths, globs, folders or URLs of events.")],
-    output: Annotated[Path, typer.Option("--output", help="Folder of the scores, one file for each of FILES.")],
-    kind: Annotated[str, typer.Option("--format", help="ttree, rntuple or parquet.")] = "ttree",
+    output: Annotated[Path, typer.Option("--output", help="Folder for the scores, one file for each input file.")],
+    kind: Annotated[str, typer.Option("--format", help="Format: ttree, rntuple or parquet.")] = "ttree",
     sample: Annotated[
-        str | None, typer.Option("--sample", help="Read them with its aliases and variables [that which lists them].")
+        str | None,
+        typer.Option("--sample", help="Sample whose aliases and variables are used [the sample that lists the file]."),
     ] = None,
-    processes: Annotated[int | None, typer.Option("--processes", min=1, help="[training.processes]")] = None,
+    processes: Annotated[
+        int | None, typer.Option("--processes", min=1, help="Number of processes [training.processes].")
+    ] = None,
 ) -> None:
     """Write the scores of all models of a run for every event of any files, as friends: same events, same order.
 
-    An event is scored by the models of its own fold, which never saw it. The same command goes on where it was
-    interrupted.
+    An event is scored by the models of its own fold, which were not trained on it. After an interruption, the same
+    command continues.
     """
     from hepda.workflows import apply as applying
 
@@ -199,7 +212,7 @@ def apply(
     entries, selected = (sum(record[key] for record in outcome.records) for key in ("entries", "selected"))
     for line in outcome.lines:
         typer.echo(line)
-    kept = f", {outcome.kept} of them were there already" if outcome.kept else ""
+    kept = f", {outcome.kept} of them existed already" if outcome.kept else ""
     typer.echo(f"{output}: {len(outcome.records)} files{kept}; {entries} events, {selected} selected and scored")
 
 
@@ -210,14 +223,24 @@ def scan(
         list[str] | None,
         typer.Option("--vary", metavar="KEY=VALUES", help="Values 0,1,10 of a key, or a range 0.1:9:log; repeatable."),
     ] = None,
-    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Trainings of each point; the events' split stays.")] = 5,
+    seeds: Annotated[
+        int, typer.Option("--seeds", min=1, help="Trainings per point, with the same split of the events.")
+    ] = 5,
     models: Annotated[str | None, typer.Option("--models", help="Models to train [those that --vary names].")] = None,
-    methods: Annotated[str | None, typer.Option("--methods", help="Of the domain loss: dann,disco,mmd.")] = None,
-    criterion: Annotated[str, typer.Option("--criterion", help="What chooses, or a scorer's name.")] = "physics",
-    tolerance: Annotated[float, typer.Option("--tolerance", help="Of `physics`, on the loss.")] = 0.05,
-    guided: Annotated[int | None, typer.Option("--guided", min=1, help="Trials by optuna instead of a grid.")] = None,
-    output: Annotated[Path | None, typer.Option("--output", help="Folder of the scan [runs/<name>-scan].")] = None,
-    processes: Annotated[int | None, typer.Option("--processes", min=1, help="[training.processes]")] = None,
+    methods: Annotated[
+        str | None, typer.Option("--methods", help="Methods of the domain loss, such as dann,disco,mmd.")
+    ] = None,
+    criterion: Annotated[
+        str, typer.Option("--criterion", help="Selection criterion: physics, loss, or a scorer.")
+    ] = "physics",
+    tolerance: Annotated[float, typer.Option("--tolerance", help="Tolerance on the loss for `physics`.")] = 0.05,
+    guided: Annotated[
+        int | None, typer.Option("--guided", min=1, help="Number of optuna trials instead of a grid.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option("--output", help="Folder for the scan [runs/<name>-scan].")] = None,
+    processes: Annotated[
+        int | None, typer.Option("--processes", min=1, help="Number of processes [training.processes].")
+    ] = None,
     set_: Set = None,
     device: Device = "auto",
     memory: Memory = None,
@@ -225,12 +248,12 @@ def scan(
     cache: Cache = None,
     no_cache: NoCache = False,
 ) -> int:
-    """Train models with other values of any keys and other seeds: trade-off curve, and a choice without labels.
+    """Train models for several values of any keys and several seeds: trade-off curves and selection without labels.
 
     The same command goes on where it was interrupted; more values or seeds train only what is missing. A training
     that fails is marked in table, figure and page, and the others continue.
 
-    Exit status 0: all is done; 3: all is done and written, and some trainings failed.
+    Exit status 0: done; 3: done and written, but some trainings failed.
     """
     from hepda.workflows import scan as scanning
 
@@ -255,7 +278,7 @@ def scan(
 @app.command()
 def compare(
     runs: Annotated[list[Path], typer.Argument(help="Run directories, two or more.")],
-    output: Annotated[Path, typer.Option("--output", help="The page.")] = Path("compare.html"),
+    output: Annotated[Path, typer.Option("--output", help="Output page.")] = Path("compare.html"),
 ) -> None:
     """Compare several runs: tables and figure of all their models, and where files and configs differ."""
     from hepda.workflows import compare as comparison
@@ -283,16 +306,20 @@ def export(
 
 @app.command()
 def generate(
-    config: Annotated[Path, typer.Option("--config", help="A generator page, such as analyses/tth/generate.py.")],
+    config: Annotated[
+        Path, typer.Option("--config", help="Python file of the generator, such as analyses/tth/generate.py.")
+    ],
     output: Annotated[
-        Path | None, typer.Option("--output", help="Folder of the files [ntuples beside the page].")
+        Path | None, typer.Option("--output", help="Folder for the ntuples [ntuples in the folder of --config].")
     ] = None,
-    samples: Annotated[str | None, typer.Option("--samples", help="Only these, separated by commas.")] = None,
-    scale: Annotated[float, typer.Option("--scale", min=1e-6, help="Times the page's number of events.")] = 1.0,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Another seed, other events.")] = 1,
-    processes: Annotated[int | None, typer.Option("--processes", min=1, help="[the cores at hand]")] = None,
+    samples: Annotated[str | None, typer.Option("--samples", help="Only these names, separated by commas.")] = None,
+    scale: Annotated[float, typer.Option("--scale", min=1e-6, help="Factor on the number of events.")] = 1.0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Random seed.")] = 1,
+    processes: Annotated[
+        int | None, typer.Option("--processes", min=1, help="Number of processes [all available cores].")
+    ] = None,
 ) -> None:
-    """Make the ntuples of an example with its generator; goes on where it was interrupted."""
+    """Make the ntuples of an example with its generator; continue if interrupted."""
     from hepda.workflows.generate import generate as run_page
 
     with _bars() as bars:
@@ -410,10 +437,10 @@ def _what_next(arguments: list[str] | None) -> str:
     given = sys.argv[1:] if arguments is None else arguments
     verb = next((argument for argument in given if not argument.startswith("-")), "")
     return {
-        "train": "; the same command with --resume goes on from the last checkpoint",
-        "generate": "; the same command goes on where it stopped",
-        "scan": "; the same command goes on where it stopped",
-        "apply": "; the same command goes on where it stopped",
+        "train": "; the same command with --resume continues from the last checkpoint",
+        "generate": "; the same command continues",
+        "scan": "; the same command continues",
+        "apply": "; the same command continues",
     }.get(verb, "")
 
 
@@ -422,7 +449,7 @@ def _unexpected(error: Exception) -> int:
     if callable(show):  # click's usage errors
         show()
         if "extra argument" in str(error) and "=" in str(error):
-            typer.echo("hepda: each key takes an option of its own: --set first=1 --set second=2", err=True)
+            typer.echo("hepda: use one --set for each key: --set first=1 --set second=2", err=True)
         return 2
     traceback.print_exception(error)
     typer.echo("hepda: this is a fault of hepda, not yours; please report it with the lines above", err=True)

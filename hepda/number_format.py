@@ -111,7 +111,7 @@ class Quantity:
         if not self.present:
             return Cell("", None, "not computed for this model")
         if self.value is None:
-            return Cell("–", None, "not available: see what is not shown and why")
+            return Cell("–", None, "not available: see the section on missing numbers")
         title = f"{self.value!r}"
         if self.low is not None and self.high is not None:
             title += f" [{self.low!r}, {self.high!r}]"

@@ -431,7 +431,7 @@ def test_a_fault_of_hepda_itself_is_said_to_be_one(good, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("verb", "said"), [("train", "--resume"), ("generate", "goes on where it stopped"), ("schema", "interrupted")]
+    ("verb", "said"), [("train", "--resume"), ("generate", "the same command continues"), ("schema", "interrupted")]
 )
 def test_an_interrupt_says_how_to_go_on(good, tmp_path, monkeypatch, verb, said):
     def interrupt(*_, **__):
@@ -566,7 +566,7 @@ def test_ctrl_c_leaves_a_checkpoint_and_no_process(going):
     os.killpg(process.pid, signal.SIGINT)
     _, err = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert err == "hepda: interrupted; the same command with --resume goes on from the last checkpoint\n"
+    assert err == "hepda: interrupted; the same command with --resume continues from the last checkpoint\n"
     wait_until(lambda: not processes_of_group(process.pid), 10)
     assert list((folder / "run").glob(".work/*/*.checkpoint"))
     assert not (folder / "run" / "metrics.json").exists()

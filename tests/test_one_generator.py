@@ -72,7 +72,7 @@ def test_evaluate_fit_and_apply_follow(trained, tmp_path):
     assert (status, err) == (0, "")
     fitted = json.loads((run / "fit.json").read_text())
     assert list(nulls_without_why(fitted)) == []
-    assert "What does the fit say?" in (run / "report.html").read_text()
+    assert "Fit of the signal strength" in (run / "report.html").read_text()
     file = path.parent / "data.root"
     assert run_cli("apply", run, file, "--output", tmp_path / "out.root")[::2] == (0, "")
 

@@ -169,8 +169,8 @@ SETS: dict[str, Published] = {
             "free for research",
             (("domain_adaptation_images.tar.gz",), ("amazon", "dslr", "webcam")),
             by_hand=(
-                "domain_adaptation_images.tar.gz (sha1 7aa25a86f3880b6e79283227816f9d4d8506d636; its publishers hand "
-                "it out behind a form), or its folders amazon, dslr and webcam"
+                "domain_adaptation_images.tar.gz (sha1 7aa25a86f3880b6e79283227816f9d4d8506d636; available from its "
+                "publishers after filling in a form), or its folders amazon, dslr and webcam"
             ),
         ),
         Published(

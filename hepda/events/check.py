@@ -203,7 +203,7 @@ def _samples(
         branches = {branch for file in files for branch in file.plan.branches} | set(spec.split.key)
         flow = _cut_flow(spec, plan, name, files, loaded.samples)
         if isinstance(flow, str):
-            result.warnings.append(f"{name}: the weighted cut flow is not told: {flow}")
+            result.warnings.append(f"{name}: no weighted cut flow: {flow}")
             flow = tuple(Step(cut, entries) for cut, entries in ((ALL, summary.entries), *summary.cut_flow))
         result.samples[name] = SampleCheck(summary, (len(files), len(listed[name])), len(branches), flow)
         _weights(spec, name, summary, result)
@@ -317,7 +317,7 @@ def _keys(spec: DatasetSpec, table: FeatureTable, result: Checkup) -> None:
         elif same:
             result.notes.append(f"{a} and {b}, of two domains, share {same} selected events, with the same features")
         else:
-            result.notes.append(f"{a} and {b} have {common} keys in common, of different events: no harm")
+            result.notes.append(f"{a} and {b} have {common} keys in common, of different events: this is harmless")
 
 
 # --- features -----------------------------------------------------------------------------------------------------
@@ -337,8 +337,8 @@ def _features(spec: DatasetSpec, loaded: LoadedEvents, result: Checkup) -> None:
             share = float(np.mean(rows[:, i] == flag))
             if share > 0 and flag != spec.missing and flag in (low, high):
                 result.warnings.append(
-                    f"the feature {name} is {flag:g} in {share:.1%} of the selected events: if that stands for a "
-                    "missing number, say so, for example where(x > -900, x, ...)"
+                    f"the feature {name} is {flag:g} in {share:.1%} of the selected events: if this means a missing "
+                    "number, say so, for example where(x > -900, x, ...)"
                 )
     correlation = np.atleast_2d(np.corrcoef(rows[:, varying], rowvar=False)) if len(varying) > 1 else np.eye(1)
     for i, j in combinations(range(len(varying)), 2):
@@ -374,10 +374,12 @@ def _agreement(spec: EvaluationSpec, table: FeatureTable, result: Checkup) -> No
     data = [d for d in table.domain_names if (of := table.of_domain(d)).any() and np.all(table.label[of] < 0)]
     simulation = table.of_domain(spec.domains.nominal) & (table.label >= 0)
     if not data:
-        result.notes.append("no sample of data: nothing to hold the simulation against")
+        result.notes.append("no sample of data to compare with the simulation")
         return
     if spec.settings.blind is not None:
-        result.notes.append("data are blinded (`evaluation.blind`): their features are not held against the simulation")
+        result.notes.append(
+            "data are blinded (`evaluation.blind`): their features are not compared with the simulation"
+        )
         return
     expected = np.flatnonzero(simulation)
     total = float(table.weight[expected].sum())

@@ -140,7 +140,7 @@ def _likely_tree(path: str, entries: Mapping[str, int | None]) -> str | None:
     except SourceError as error:
         likely = max(entries, key=lambda name: (name not in SIDE, entries[name] or 0))
         raise SourceError(
-            f"{path}: does not tell which of its trees holds the events: {', '.join(_listed(entries).values())}. "
+            f"{path}: it is unclear which of its trees has the events: {', '.join(_listed(entries).values())}. "
             f"Choose by --tree; {likely} is the likely one."
         ) from error
 
@@ -303,8 +303,7 @@ def _lines(path: str, tree: str, note: str, found: Found, books: Books | None, w
     first, other = (f", aliases: &names {{{named}}}", ", aliases: *names") if aliases else ("", "")
     stem = re.sub(r"[^A-Za-z0-9_]+", "_", PurePath(path).stem).strip("_")[:80]
     lines = [
-        f"# A starting point, guessed from the branches of {PurePath(path).name} by `hepda init`. Lines with TODO need "
-        "you.",
+        f"# First version, made from the branches of {PurePath(path).name} by `hepda init`. Edit the lines with TODO.",
         f"name: {_text(stem or 'analysis')}",
         "kind: events",
         "luminosity: 140                       # TODO 1/fb",
@@ -316,20 +315,20 @@ def _lines(path: str, tree: str, note: str, found: Found, books: Books | None, w
         f"  background: {{files: {_text(path)}, class: background, domain: simulation{section}{other}}}"
         "   # TODO others",
         "  # background_alt: {files: ..., class: background, domain: alternative}   # another generator",
-        "  # background_third: {files: ..., class: background, domain: third, use: evaluate}   # trained on by nothing",
+        "  # background_third: {files: ..., class: background, domain: third, use: evaluate}   # held out",
         "  # data: {files: ..., domain: data}",
         "",
     ]
     lines += ["variables:", *variables, ""] if variables else []
     lines += ["selection: null                       # TODO such as (n_jet >= 5)"]
     lines += [f"weight: {_text(found.weight) if found.weight else 1}" + _also("other weights", found.weights)]
-    lines += ["", "features:                             # TODO leave out what data lack or what you would not trust"]
+    lines += ["", "features:                             # TODO remove what data do not have or what you do not trust"]
     lines += [f"  - {_text(name)}" for name in features]
     for what, names in (
         (f"more than the first {MOST}", found.flat[MOST:]),
         ("constant in the first events", found.constant),
-        ("what identifies an event or a sample, and labels, by names or numbers: no features", found.ids),
-        ("of the simulation's truth, by their names: no features", found.truth),
+        ("identifiers of events or samples, and labels, by names or numbers: not used as features", found.ids),
+        ("truth of the simulation, by their names: not used as features", found.truth),
         ("systematic variations, by their names: see `systematics` in `hepda schema`", found.varied),
         ("lengths of lists", found.counts),
     ):
@@ -373,7 +372,7 @@ _REST = (
     "  # dann: {kind: network, domain: {source: [background], target: [background_alt], input: score, strength: 30}}",
     "  bdt: {kind: bdt}",
     "",
-    "# evaluation: {bias: {between: [simulation, alternative, third]}, blind: null}   # else data are hidden",
+    "# evaluation: {bias: {between: [simulation, alternative, third]}, blind: null}   # default: data are blinded",
     "seed: 1",
 )
 

@@ -45,8 +45,8 @@ def leaks(spec: DatasetSpec, table: FeatureTable) -> list[str]:
         reasons = [*names.get(feature, ()), *seen.reasons(values)]
         if reasons:
             lines.append(
-                f"the feature {feature} {'; it '.join(reasons)}. A model that reads it may learn this instead of "
-                "physics: take it out of `features` unless it is meant"
+                f"the feature {feature} {'; it '.join(reasons)}. A model with this input may learn it instead of "
+                "physics: remove it from `features` unless it is intended"
             )
     return lines
 
@@ -148,12 +148,12 @@ class _ComparedRows:
         for what, one, two in self.pairs:
             area = _separation(values[one], values[two])
             if area > TELLING:
-                yield f"tells {what} alone (AUC {area:.4f})"
+                yield f"separates {what} by itself (AUC {area:.4f})"
         parts = [values[self.sample == number] for number in np.unique(self.sample)]
         if all(part.min() == part.max() for part in parts):
             yield "has one value in each sample"
         if sum(map(len, parts)) >= MANY and all(map(_never_repeats, parts)):
-            yield "is a whole number that never repeats within a sample, as the number of an event is"
+            yield "is an integer that never repeats within a sample, like an event number"
 
 
 def _separation(one: NDArray[np.float64], two: NDArray[np.float64]) -> float:

@@ -120,8 +120,8 @@ def notes(config: AnalysisConfig) -> list[str]:
     lines = [note] if (note := domains.only_one_simulated) else []
     if domains.hidden is not None:
         lines.append(
-            f"Data are hidden where {config.evaluation.blind} (`evaluation.blind`), in figures and ratios; no "
-            "number is taken from their scores, and no input is drawn with them."
+            f"Data are blinded where {config.evaluation.blind} (`evaluation.blind`), in figures and ratios; no "
+            "number uses their scores, and they are omitted from the figures of the inputs."
         )
     scaled = {name: s.scale for name, s in config.samples.items() if s.scale != 1}
     if scaled:

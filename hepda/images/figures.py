@@ -63,7 +63,7 @@ def drawings(data: ImageFigureData) -> list[Drawing]:
 def grids(data: ImageFigureData) -> Iterator[Drawing]:
     """Yield the first images of both domains."""
     shown = dict(zip(data.names, (data.trains[side].pixels for side in ("source", "target")), strict=True))
-    caption = "The first training images of each domain, as the networks see them; labels of the target are never used."
+    caption = "First training images of each domain, as used by the networks; labels of the target are never used."
     yield Drawing("inputs", "images", "Source and target", caption, lambda: images.grid_figure(shown))
 
 
@@ -77,8 +77,8 @@ def accuracies(data: ImageFigureData) -> Iterator[Drawing]:
     if curves:
         count = min(data.config.evaluation.track or 0, len(data.tests["target"]))
         caption = (
-            f"On {count} images of the target's test set, mean and range over the trainings. Drawn only: no epoch and "
-            "no model was chosen by it."
+            f"On {count} images of the target's test set, mean and range over the trainings. For illustration only: "
+            "no epoch and no model was chosen with it."
         )
         yield Drawing(
             "separation", "accuracy", "Target accuracy against the epoch", caption,
@@ -117,8 +117,9 @@ def embeddings(data: ImageFigureData) -> Iterator[Drawing]:
         return images.embedding_figure(embedded, domains=data.names, classes=classes, axis=words)
 
     yield Drawing(
-        "domains", "embedding", "What encoders make of the domains",
-        f"Test images of both domains in the encoder's output, {words}; above by domain, below by class.", draw,
+        "domains", "embedding", "Embedding of the domains",
+        f"Encoder output for test images of both domains, {words}; coloured by domain (top) and by class "
+        "(bottom).", draw,
     )  # fmt: skip
 
 
@@ -140,6 +141,6 @@ def trainings(data: ImageFigureData) -> Iterator[Drawing]:
             raise DataError(f"the history of {model} is empty")
         yield Drawing(
             "training", f"training_{model}", f"Training of {data.title(model)}",
-            "Losses, the domain head against what a blind one loses (ln 2), strengths and gradients; a line a seed.",
+            "Losses (dashed: domain head at chance, ln 2), strengths and gradients; one line per seed.",
             draw,
         )  # fmt: skip

@@ -36,10 +36,10 @@ class ImagesKind(KindOf[ImageMetrics]):
     metrics_type = ImageMetrics
     heavy = ("torch", "hepda.adversarial", "hepda.images.training", "hepda.images.figures")
     sections: ClassVar[Mapping[str, tuple[str, str]]] = {
-        "samples": ("Images", "What was trained on what"),
-        "inputs": ("Pictures", "What do the domains look like?"),
+        "samples": ("Images", "Models and images"),
+        "inputs": ("Examples", "Images of the domains"),
         "separation": ("Accuracy", "How well are the classes separated?"),
-        "domains": ("Domains", "What do encoders make of the two domains?"),
+        "domains": ("Domains", "Embedding of the two domains"),
     }
 
     def __init__(self, config: ImagesConfig) -> None:

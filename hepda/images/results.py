@@ -115,7 +115,7 @@ def gap_closed(numbers: Mapping[str, ImageModelNumbers], config: ImagesConfig, m
     """
     section = config.models[model]
     if section.train_on != "source" or section.domain is None:
-        return {"value": None, "why": "this model adapts to nothing"}
+        return {"value": None, "why": "this model has no adaptation"}
     same = [
         name
         for name, other in config.models.items()
@@ -126,10 +126,13 @@ def gap_closed(numbers: Mapping[str, ImageModelNumbers], config: ImagesConfig, m
     source_only = next((name for name in same if config.models[name].train_on == "source"), None)
     ceiling = next((name for name in config.models if config.models[name].train_on == "target"), None)
     if source_only is None or ceiling is None:
-        return {"value": None, "why": "needs the same network on the source alone, and a model with `train_on: target`"}
+        return {
+            "value": None,
+            "why": "needs the same network trained on the source only, and a model with `train_on: target`",
+        }
     here, below, above = (numbers[name].accuracy["target"] for name in (model, source_only, ceiling))
     if above.low <= below.high:
-        return {"value": None, "why": f"{ceiling} cannot be told from {source_only}: there is no gap to close"}
+        return {"value": None, "why": f"{ceiling} is compatible with {source_only}: there is no gap to close"}
     share = (here.value - below.value) / (above.value - below.value)
     return {"value": share, "plain": source_only, "ceiling": ceiling}
 

@@ -105,7 +105,7 @@ def protocol(config: ImagesConfig) -> dict[str, Any]:
         "epoch": chosen,
         "target_labels": "used by no adapted model, neither in training nor to choose an epoch or a setting of a run",
         "trainings_per_model": config.seeds,
-        "test": "the whole test set of each side",
+        "test": "the full test set of each domain",
     }
 
 

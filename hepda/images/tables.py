@@ -33,14 +33,14 @@ def accuracy_table(metrics: ImageMetrics) -> Table:
             rows.append([Cell(number.method, number.method), *[Cell("", None)] * 6, *_published(number)])
     counts = sorted({len(model.accuracy["target"].seeds) for model in metrics.models.values()})
     note = (
-        f"Mean over {' or '.join(map(str, counts))} trainings, whole test sets; the interval has the spread of the "
-        "seeds and the size of the test set. A row that knows of random inversion was told something about the shift, "
-        "and stands beside the row that was not."
+        f"Mean over {' or '.join(map(str, counts))} trainings, full test sets; the interval includes the spread of "
+        "the seeds and the size of the test set. A row with random inversion uses knowledge of the shift; compare it "
+        "with the row without."
     )
     if not metrics.published:
         return Table("Accuracy", head, rows, note)
-    note += " Published numbers are of other networks and schedules."
-    return Table("Accuracy beside published numbers", [*head, "Published", "By"], rows, note)
+    note += " Published numbers are from other networks and schedules."
+    return Table("Accuracy and published numbers", [*head, "Published", "By"], rows, note)
 
 
 def _published(number: PublishedNumber | None) -> tuple[Cell, Cell]:
@@ -61,4 +61,4 @@ def images_table(metrics: ImageMetrics) -> Table:
         ]
         for side, images in metrics.samples.items()
     ]
-    return Table("Images", ["Side", "Data set", "To train on", "To test on", "Classes"], rows)
+    return Table("Images", ["Side", "Data set", "Training images", "Test images", "Classes"], rows)

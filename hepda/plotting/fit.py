@@ -68,7 +68,7 @@ def postfit_figure(
 
     """
     if result.mu is None:
-        raise DataError(f"the fit of {model} has no minimum; there is nothing to draw")
+        raise DataError(f"the fit of {model} has no minimum; it cannot be drawn")
     edges = np.arange(len(result.observed) + 1.0)
     drawn, main, below = ratio_figure(height=COLUMN)
     total = Histogram(edges, result.fitted, result.fitted_error**2)

@@ -136,7 +136,7 @@ def confusion_figure(counts: NDArray[np.int64], *, classes: Sequence[str], title
                 text = f"{value:.0f}" if value >= 9.95 else f"{value:.1f}"
                 ink = "white" if value > 55 else "black"
                 axes.text(column, row, text, ha="center", va="center", fontsize=6.0, color=ink)
-    axes.set_xlabel("Class that is said")
+    axes.set_xlabel("Predicted class")
     axes.set_ylabel("True class")
     axes.text(0.0, 1.015, title, transform=axes.transAxes, ha="left", va="bottom", weight="bold")
     axes.text(1.0, 1.015, "% of the true class", transform=axes.transAxes, ha="right", va="bottom")

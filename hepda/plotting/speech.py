@@ -128,7 +128,7 @@ def confusion_figure(panels: Mapping[str, Array], words: Sequence[str]) -> Figur
         panel.set_xlabel("Found")
     axes[0].set_ylabel("Said")
     if image is not None:
-        drawn.colorbar(image, ax=list(axes), label="Share of what was said [%]", shrink=0.8)
+        drawn.colorbar(image, ax=list(axes), label="Fraction of the spoken word [%]", shrink=0.8)
     return drawn
 
 

@@ -30,20 +30,20 @@ if TYPE_CHECKING:
 Scene = TypeVar("Scene")
 """What a kind of data draws its figures of."""
 
-# The sections of the page, in order: key (figures name it), word in the navigation, question.
+# The sections of the page, in order: key (figures name it), word in the navigation, heading.
 SECTIONS = {
-    "summary": ("Results", "What came out"),
-    "samples": ("Samples", "What was trained on what"),
-    "inputs": ("Inputs", "Does the simulation describe the inputs?"),
-    "separation": ("Separation", "How well does it separate?"),
-    "domains": ("Domains", "What differs between the domains?"),
-    "adaptation": ("Adaptation", "What did adaptation change?"),
-    "significance": ("Significance", "What is it worth?"),
-    "fit": ("Fit", "What does the fit say?"),
-    "guards": ("Guards", "What could deceive?"),
-    "training": ("Training", "How did the training go?"),
-    "missing": ("Not shown", "What is not shown, and why"),
-    "details": ("Details", "Everything else"),
+    "summary": ("Results", "Results"),
+    "samples": ("Samples", "Models and samples"),
+    "inputs": ("Inputs", "Modelling of the inputs"),
+    "separation": ("Separation", "Separation of signal and background"),
+    "domains": ("Domains", "Differences between the domains"),
+    "adaptation": ("Adaptation", "Effect of the adaptation"),
+    "significance": ("Significance", "Expected significance"),
+    "fit": ("Fit", "Fit of the signal strength"),
+    "guards": ("Checks", "Caveats and checks"),
+    "training": ("Training", "Course of the training"),
+    "missing": ("Missing", "Missing numbers and figures"),
+    "details": ("Details", "Configuration and provenance"),
 }
 WIDE = 900  # pixels: a figure wider than that has the width of the page
 MANY = 6  # small figures of one section beyond which they are folded away

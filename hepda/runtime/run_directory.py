@@ -63,7 +63,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         return plain(value.tolist())
     if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(f"{value} cannot stand in a JSON file; say None and why")
+        raise ValueError(f"{value} cannot be written to a JSON file; use None and a reason")
     return value
 
 

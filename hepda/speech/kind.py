@@ -43,11 +43,11 @@ class SpeechKind(KindOf[SpeechMetrics]):
         "sklearn.neural_network",
     )  # fmt: skip
     sections: ClassVar[Mapping[str, tuple[str, str]]] = {
-        "summary": ("Words", "How often are words wrong?"),
+        "summary": ("Words", "Word error rates"),
         "inputs": ("Sound", "What are the recordings, and the state of each frame?"),
-        "separation": ("Conditions", "Which words, which speakers, which noises?"),
+        "separation": ("Conditions", "Errors by word, speaker and noise"),
         "domains": ("Noise", "Can the noise still be recognised from the embedding?"),
-        "adaptation": ("Adaptation", "What did the domain head change?"),
+        "adaptation": ("Adaptation", "Effect of the domain head"),
     }
 
     def __init__(self, config: SpeechConfig) -> None:

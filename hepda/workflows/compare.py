@@ -74,7 +74,7 @@ def read_runs(folders: Sequence[Path]) -> list[FinishedRun[Any]]:
         raise ConfigError("a comparison needs two runs or more; name their folders.")
     for place in places:
         if places.count(place) > 1:
-            raise ConfigError(f"{place} is named twice; a run cannot be compared with itself.")
+            raise ConfigError(f"{place} is given twice; a run cannot be compared with itself.")
     runs = [_read(name, folder) for name, folder in zip(_names(places), folders, strict=True)]
     for run in runs[1:]:
         if run.config["kind"] != runs[0].config["kind"]:
@@ -196,7 +196,7 @@ def config_table(runs: Runs) -> Table:
         for key, before, now in differences(runs[0].config, run.config):
             by_key.setdefault(key, [before] * len(runs))[number] = now
     rows = [[Cell(key, key), *(_word(value) for value in values)] for key, values in by_key.items()]
-    return Table("Where the configs differ", ["Key", *(run.name for run in runs)], rows)
+    return Table("Differences between the configs", ["Key", *(run.name for run in runs)], rows)
 
 
 def _word(value: Any, most: int = 60) -> Cell:

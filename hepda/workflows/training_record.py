@@ -80,6 +80,6 @@ def training_warnings(record: Record) -> list[str]:
             kind = (model_of(name) or name, re.sub(r"[0-9.]+", "#", text))
             alike.setdefault(kind, []).append(f"{name}: {text}")
     return [
-        texts[0] + (f" (alike in {len(texts) - 1} more trainings of {model})" if len(texts) > 1 else "")
+        texts[0] + (f" (and in {len(texts) - 1} more trainings of {model})" if len(texts) > 1 else "")
         for (model, _), texts in alike.items()
     ]

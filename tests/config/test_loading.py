@@ -161,7 +161,7 @@ def test_override_does_not_leak_through_an_anchor(path: Path) -> None:
             "method (--set): 'dan' is not a method. Did you mean 'dann'?",
         ),
         ("models.dann.domain.method=dann,dann", "'dann' is listed twice"),
-        ("models.dann.domain.method=none,dann", "'none' stands alone"),
+        ("models.dann.domain.method=none,dann", "'none' cannot be combined"),
         ("models.dann.domain.method=contrast", "needs three classes or more"),
         ("models.dann.domain.method=pseudo", "method 'pseudo' sorts the target into classes, so it needs `rows: all`"),
         ("models.dann.domain.method=conditional", "has a domain head a class, so it needs `rows: all`"),

@@ -250,7 +250,7 @@ def test_a_form_obtained_by_hand_is_verified_too(here):
 
 
 def test_what_its_publishers_hand_out_by_form_says_so(here):
-    with pytest.raises(SourceError, match="behind a form"):
+    with pytest.raises(SourceError, match="after filling in a form"):
         download.fetch("office31")
 
 

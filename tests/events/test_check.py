@@ -90,7 +90,7 @@ def test_every_faulty_sample_is_told_at_once(good: Path, tmp_path: Path) -> None
     assert "samples.signal" in found.problems[0]
     assert "Did you mean 'gen_weight'" in found.problems[0]
     assert "is truncated" in found.problems[1]
-    assert list(page_of(config, found))[-1] == "small: training may not start: 2 problems"
+    assert list(page_of(config, found))[-1] == "small: 2 problems; fix before training"
     missing = looked_at(configured(good, tmp_path, samples__third__files="no.root", samples__data__files="not.root"))
     assert [problem.partition(":")[0] for problem in missing.problems] == ["samples.data.files", "samples.third.files"]
 
@@ -188,4 +188,4 @@ def test_weights_that_are_not_finite_outside_the_selection_do_not_hide_the_flow(
     flow = found.samples["background"].flow
     assert [step.sumw for step in flow] == [None] * 3
     assert flow[0].entries == N
-    assert any("the weighted cut flow is not told" in warning for warning in found.warnings)
+    assert any("no weighted cut flow" in warning for warning in found.warnings)

@@ -170,7 +170,7 @@ def test_numbers_of_events_samples_and_labels_are_no_features(tmp_path):
     config = loads(text, tmp_path)
     assert config.features == ("nTracks", "pt")
     assert config.split.key == ("RunNo", "evtNum")
-    (ids,) = (line for line in text.splitlines() if "what identifies an event or a sample" in line)
+    (ids,) = (line for line in text.splitlines() if "identifiers of events or samples" in line)
     assert all(name in ids for name in ("event_id", "dsid", "isSignal", "mystery"))
 
 

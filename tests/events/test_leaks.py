@@ -54,10 +54,10 @@ def test_each_leak_is_named_with_its_reason(tmp_path: Path) -> None:
     assert "never repeats within a sample" in found["copy"]  # above 2**24, where float32 rounds
     assert "is computed from the branch evtNum" in found["parity"]
     assert "has one value in each sample" in found["station"]
-    assert "tells signal from background alone (AUC 1.0000)" in found["kind"]  # in no order of its values
-    assert "tells signal from background alone (AUC " in found["answer"]
-    assert "tells the domain alternative from simulation (signal) alone (AUC 1.0000)" in found["tune"]
-    assert all("take it out of `features`" in line for line in found.values())
+    assert "separates signal from background by itself (AUC 1.0000)" in found["kind"]  # in no order of its values
+    assert "separates signal from background by itself (AUC " in found["answer"]
+    assert "separates the domain alternative from simulation (signal) by itself (AUC 1.0000)" in found["tune"]
+    assert all("remove it from `features`" in line for line in found.values())
 
 
 def test_weights_keys_and_aliases_are_seen_through(tmp_path: Path) -> None:

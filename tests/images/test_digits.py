@@ -54,7 +54,7 @@ def test_every_number_has_its_seeds_and_the_protocol_is_told(metrics):
         assert len(entry["recall"]["target"]) == 10
     closed = metrics["models"]["dann"]["gap_closed"]
     assert (closed["plain"], closed["ceiling"]) == ("source_only", "ceiling") and closed["value"] > 0.3
-    assert metrics["models"]["source_only"]["gap_closed"] == {"value": None, "why": "this model adapts to nothing"}
+    assert metrics["models"]["source_only"]["gap_closed"] == {"value": None, "why": "this model has no adaptation"}
 
 
 def test_the_run_directory_is_complete_and_can_be_judged_again(run, metrics, tmp_path):
@@ -63,7 +63,7 @@ def test_the_run_directory_is_complete_and_can_be_judged_again(run, metrics, tmp
     assert len(list((run / "models").glob("*/*.safetensors"))) == 8 and not (run / ".work").exists()
     page = (run / "report.html").read_text()
     assert "Published" not in page  # nobody has published numbers of these digits
-    for words in ("Lowest seed", "What do encoders make of the two domains?", "self-training"):
+    for words in ("Lowest seed", "Embedding of the two domains", "self-training"):
         assert words in page
     before = {name: entry["accuracy"] for name, entry in metrics["models"].items()}
     assert main(["evaluate", str(run), "--plots", str(tmp_path)]) == 0

@@ -233,7 +233,7 @@ def test_ratios_have_a_panel_a_domain_and_open_points_where_nothing_is_resolved(
     assert bars[0][:, 1] == pytest.approx([0.2, 0.4])
     beyond = [line for line in second.get_lines() if line.get_marker() == "^" and len(line.get_xdata())]
     assert float(beyond[0].get_ydata()[0]) == 2.5  # an arrow at the top, for a ratio of 4
-    assert "simulation to third, seen by no training" in [t.get_text() for t in second.texts]
+    assert "simulation to third, held out from training" in [t.get_text() for t in second.texts]
     assert [t.get_text() for t in second.get_xticklabels()] == ["30 %", "10 %"]
     assert_nothing_is_cut(figure)
     with pytest.raises(DataError, match="no shift of network has a ratio"):

@@ -57,7 +57,7 @@ def test_json_keeps_every_digit_and_every_none(tmp_path):
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, np.float64("nan"), np.array([1.0, np.nan])])
 def test_a_number_that_is_none_is_not_written_as_nan(tmp_path, bad):
-    with pytest.raises(ValueError, match="say None and why"):
+    with pytest.raises(ValueError, match="use None and a reason"):
         run_directory.write_json(tmp_path / "metrics.json", {"models": [{"auc": bad}]})
     assert not (tmp_path / "metrics.json").exists()
 

@@ -45,7 +45,7 @@ def test_a_run_leaves_what_every_run_leaves(run):
         assert (folder / "run" / name).is_file(), name
     assert {path.suffix for path in (folder / "plots").iterdir()} == {".png", ".pdf"}
     page = (folder / "run" / "report.html").read_text()
-    for text in ("How often are words wrong?", "Difference to clean, seed by seed", "Does the embedding tell"):
+    for text in ("Word error rates", "Difference to clean, seed by seed", "Information on the noise in the embedding"):
         assert text in page
     assert ">Summary<" not in page  # of events: it would stand there empty
     assert json.dumps(outcome.metrics.to_json(), allow_nan=False)
@@ -66,7 +66,7 @@ def test_runs_of_speech_are_compared_by_their_word_errors(run, tmp_path):
     assert comparison.table.head[1] == "Clean"
     assert len(comparison.table.rows) == 2 * len(outcome.metrics.models) and not comparison.warnings
     page = (tmp_path / "both.html").read_text()
-    assert page.count("data:image/png") == 1 and "How often are words wrong?" in page and "Area under" not in page
+    assert page.count("data:image/png") == 1 and "Word error rates" in page and "Area under" not in page
 
 
 def test_words_are_learnt_and_noise_makes_them_wrong(run):

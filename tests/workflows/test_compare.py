@@ -96,8 +96,8 @@ def test_what_differs_is_said(runs):
         (lambda files: files[0].update(path="/signal_v2.root"), "other files, signal_v2.root instead of signal.root"),
         (lambda files: files[0].update(bytes=11), "signal: files of the same name with other content"),
         (lambda files: files[1].update(entries=31), "background: files of the same name with other content"),
-        (lambda files: files.pop(0), "read by first alone: signal"),
-        (lambda files: files.append(files[0] | {"sample": "data"}), "read by second alone: data"),
+        (lambda files: files.pop(0), "read only by first: signal"),
+        (lambda files: files.append(files[0] | {"sample": "data"}), "read only by second: data"),
         (lambda files: files[0].update(path="/elsewhere/signal.root"), None),
     ],
 )  # fmt: skip
@@ -114,7 +114,7 @@ def test_other_weights_are_flagged_at_the_same_luminosity(runs):
     edit(runs[1], "manifest.json", lambda manifest: manifest["files"][0].update(sumw=6.0))
     edit(runs[1], "manifest.json", lambda manifest: manifest["versions"].update(hepda="0.2"))
     weights, version = compare.difference_sentences(compare.read_runs(runs))
-    assert "signal: the same files, with other events selected or weighted otherwise" in weights
+    assert "signal: the same files, with another selection or other weights" in weights
     assert "hepda 0.2 instead of 0.1" in version
 
 
@@ -144,7 +144,7 @@ def test_runs_of_the_same_name_are_told_apart_by_their_folders(runs, tmp_path):
 def test_what_is_no_run_is_refused(runs, tmp_path):
     out = ("--output", tmp_path / "x.html")
     assert_refused(run_cli("compare", runs[0], *out), "two runs or more")
-    assert_refused(run_cli("compare", runs[0], runs[0], *out), "named twice")
+    assert_refused(run_cli("compare", runs[0], runs[0], *out), "given twice")
     assert_refused(run_cli("compare", runs[0], tmp_path / "no", *out), "not a run directory")
     (runs[1] / "metrics.json").write_text("{}")
     assert_refused(run_cli("compare", *runs, *out), "metrics.json", "not written by")

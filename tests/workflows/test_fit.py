@@ -145,7 +145,7 @@ def test_figures_and_tables_are_in_the_report_and_stay_there(fitted: Path, capsy
     assert {Path(f["file"]).stem for f in listed} == drawn
     assert listed[0]["file"] == "plots/fit_bias_without_two_point.png"
     assert all((fitted / f["file"]).is_file() and f["section"] == "fit" for f in listed)
-    headline = "Bias of µ when nobody knew of the other generators"
+    headline = "Bias of µ without the other generators as systematics"
     text = (fitted / "report.html").read_text()
     assert headline in text and text.count("data:image/png") == len(listed) and "Impacts" in text
     with pytest.MonkeyPatch.context() as patch:

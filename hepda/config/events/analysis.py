@@ -149,7 +149,7 @@ class EvaluationConfig(Section):
     bias: BiasConfig | None = None
     """Which domains are compared; null: the background of every domain with that of the nominal one."""
     blind: Expression | None = "score > 0.5"
-    """Data are hidden where this expression over `score` holds, and no number is taken from them; null unblinds."""
+    """Data are blinded where this expression over `score` holds, and no number is taken from them; null unblinds."""
     events: Annotated[int, Field(ge=1000, le=10**12)] = 1_000_000
     """Simulated events of a class in a domain that are evaluated, at most; of more, so many are chosen by hash of their
     key, and weigh as much more. Data are all kept. The report and metrics.json contain what is thinned."""

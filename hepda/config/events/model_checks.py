@@ -104,7 +104,7 @@ def _method(config: AnalysisConfig, path: str, domain: DomainConfig) -> Iterator
     if strange:
         return
     if "none" in names and len(names) > 1:
-        yield f"{path}.method: 'none' stands alone; remove it, or the others."
+        yield f"{path}.method: 'none' cannot be combined with other methods; remove it, or the others."
     for key in without_effect(domain):
         takers = ", ".join(name for name in METHODS if key in keys_of(name) and name != "none")
         yield f"{path}.{key}: has no effect with `method: {domain.method_name}` (it has with {takers}); remove it."

@@ -87,7 +87,7 @@ def compare(
         null=nulls.get("ks"),
         efficiency_shift=shifts,
         tests=tests,
-        why=why if tests else "no permutations were asked for",
+        why=why if tests else "no permutations were requested",
     )
 
 
@@ -121,7 +121,7 @@ def _nulls(
 ) -> tuple[dict[str, NullDistribution], str | None]:
     """Return the same-generator null of every statistic, or the reason why there is none."""
     if not replicas:
-        return {}, "no replicas of the null were asked for"
+        return {}, "no replicas of the null were requested"
     try:
         found = same_generator_nulls(source, other, edges, replicas=replicas, level=level, seed=seed, permuted=permuted)
     except DataError as reason:

@@ -55,8 +55,9 @@ def flatness(
     window = int(np.ceil(_WINDOW * len(values) / events.n_eff))
     if len(values) < 2 * window:
         raise DataError(
-            f"{events.n_eff:.0f} effective {class_name} events are fewer than two windows of {_WINDOW}; "
-            f"the flatness against {name} cannot be told"
+            f"{events.n_eff:.0f} effective {class_name} events are fewer than two windows of {_WINDOW}; the flatness "
+            "against "
+            f"{name} is undefined"
         )
     generator = np.random.default_rng(seed)
     order = np.lexsort((generator.random(len(values)), values))

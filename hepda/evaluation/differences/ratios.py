@@ -212,12 +212,12 @@ def _ratio(
             return ShiftRatio(other, at, None, None, None, False, str(reason))
     before, after = shifts
     if before.value == 0:
-        return ShiftRatio(other, at, before, after, None, False, "the plain model shows no shift")
+        return ShiftRatio(other, at, before, after, None, False, "the baseline has no shift")
     value = abs(after.value / before.value)
     usable = np.where(drawn[0] != 0, drawn[0], np.nan)
     low, high = np.nanquantile(np.abs(drawn[1] / usable), [0.5 * (1 - level), 0.5 * (1 + level)])
     resolved = abs(before.value) > 2 * before.error
-    why = None if resolved else "the plain model's shift is within two errors of zero: the ratio says nothing"
+    why = None if resolved else "the shift of the baseline is within two errors of zero: the ratio is undefined"
     ratio = Interval(value, min(float(low), value), max(float(high), value), level)
     return ShiftRatio(other, at, before, after, ratio, resolved, why)
 
@@ -257,20 +257,22 @@ def verdict(trained: ShiftRatio, third: ShiftRatio | None) -> str:
     if judgement == "unresolved" or trained.ratio is None:
         return f"The {pair} is not resolved even without adaptation: {trained.why}."
     if judgement == "not fallen":
-        return f"The {pair} did not fall significantly (ratio {_text(trained.ratio)})."
-    fell = f"The {pair} fell to {_text(trained.ratio)} of the plain model's"
+        return f"The {pair} did not decrease significantly (ratio {_text(trained.ratio)})."
+    fell = f"The {pair} decreased to {_text(trained.ratio)} of that of the baseline"
     if third is None:
-        return f"{fell}; no third generator tests it, so it must not be quoted as a systematic uncertainty."
+        return (
+            f"{fell}; there is no held-out generator to test it, so it must not be quoted as a systematic uncertainty."
+        )
     if third.ratio is None or judgement == "cannot tell":
-        return f"{fell}; the third generator ({third.other}) cannot tell: {third.why}."
-    unseen = f"that to {third.other}, which no training saw, to {_text(third.ratio)}"
+        return f"{fell}; the held-out generator ({third.other}) gives no answer: {third.why}."
+    unseen = f"that to the held-out domain {third.other} to {_text(third.ratio)}"
     if judgement == "fell":
-        return f"{fell}, and {unseen}: the bias fell."
+        return f"{fell}, and {unseen}: the bias decreased."
     if judgement == "fell less":
-        return f"{fell}, but {unseen} only: most of what fell is the apparent difference."
+        return f"{fell}, but {unseen} only: the decrease is mostly in the apparent difference."
     return (
-        f"WARNING: {fell}, but that to {third.other}, which no training saw, did not "
-        f"(ratio {_text(third.ratio)}): the apparent uncertainty fell, the actual one need not have."
+        f"WARNING: {fell}, but that to the held-out domain {third.other} did not "
+        f"(ratio {_text(third.ratio)}): the smaller difference must not be taken as a smaller uncertainty."
     )
 
 

@@ -99,7 +99,7 @@ def read_factors(
         if bad:
             raise DataError(
                 f"systematics.{name.replace(':', '.')}: is not a finite number in {bad} selected events of {sample}; "
-                "mend the expression (a division by zero?)."
+                "fix the expression (a division by zero?)."
             )
     return np.concatenate([np.zeros(0, np.uint64), *(rows.key for rows in read.rows)]), values_of
 

@@ -81,7 +81,7 @@ def postfit_drawings(fit: ModelFitData) -> Iterator[Drawing]:
     yield Drawing(
         "fit", f"fit_postfit_{fit.model}", f"Templates after the fit: {fit.model}",
         f"Score of {fit.model} in the bins of the fit, {fit.fitted_to} over the fitted templates with the band of all "
-        "fitted errors; dashed: what was expected before the fit at µ = 1.",
+        "fitted errors; dashed: expectation before the fit at µ = 1.",
         lambda: plots.postfit_figure(
             fit.main.shown, model=fit.model, labels=names, colours=colours, data=fit.fitted_to, label=fit.label()
         ),
@@ -128,15 +128,14 @@ def bias_drawings(data: ClosureData) -> Iterator[Drawing]:
     """Yield the main result: bias in mu and expected error of all models in one figure."""
     texts = {
         UNAWARE: (
-            "Bias of the signal strength that nobody knew of",
+            "Bias of the signal strength without the other generators as systematics",
             f"Templates from {data.source}, data from another domain, all systematics except the other generator: the "
             "bias that remains, model by model. Thin bars: error of the fit; thick bars: the finite simulation that "
             "plays data; last panel: the share of toys whose 68.27 % interval holds the truth.",
         ),
         ALL: (
             "Bias of the signal strength with the other generator as a systematic",
-            "As before, but the fit knows of the alternative generator; only a domain that it does not know of tests "
-            "it.",
+            "As before, with the alternative generator as a systematic of the fit; only another domain is a test.",
         ),
     }
     for variant, (title, caption) in texts.items():

@@ -136,7 +136,7 @@ def _unfitted(templates: Templates, mu: float, why: str) -> Closed:
 
 def _toys(templates: Templates, truth: np.ndarray, mu: float, toys: int, seed: int) -> ToyClosure | str:
     if toys < 2:
-        return "no toys were asked for"
+        return "no toys were requested"
     try:
         return toy_fits(templates, truth, mu, toys=toys, seed=seed)
     except DataError as reason:

@@ -67,7 +67,7 @@ def fitted_model(
         "limit": None if isinstance(seen, str) else main.limit.observed,
     }
     observed["why"] = "; ".join(dict.fromkeys(w for w in (observed.get("why"), main.limit.why) if w))
-    no_toys = {"value": None, "why": "no toys were asked for"}
+    no_toys = {"value": None, "why": "no toys were requested"}
     toys = no_toys if significance.toys is None else with_why(asdict(significance.toys))
     variants: dict[str, Any] = {
         variant: {domain: [closed_entry(entry) for entry in entries] for domain, entries in by_domain.items()}

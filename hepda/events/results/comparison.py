@@ -34,8 +34,8 @@ def comparison(runs: Sequence[FinishedRun[EventMetrics]], merged: EventMetrics) 
     tables = section_tables(merged)
     tables["samples"].append(files_table(runs))
     caption = (
-        "Separation and bias of every model in every run, with 68 % intervals where the runs have them. A bar before "
-        "a KS is what two samples of one generator show in 95 % of cases. Shifts: of the efficiency, relative."
+        "Separation and bias of every model in every run, with 68 % intervals if available. Bars at KS distances: 95 "
+        "% quantile for two samples of one generator. Shift: relative change of the efficiency."
     )
     return RunComparison(tables, panels(runs), "Separation and bias of all runs", caption, with_luminosity=True)
 
@@ -121,7 +121,7 @@ def file_differences(first: FinishedRun[EventMetrics], run: FinishedRun[EventMet
     for name, read, not_read in ((first.name, files, others), (run.name, others, files)):
         alone = [sample for sample in read if sample not in not_read]
         if alone:
-            sentences.append(f"read by {name} alone: {', '.join(alone)}.")
+            sentences.append(f"read only by {name}: {', '.join(alone)}.")
     same_luminosity = first.config.get("luminosity") == run.config.get("luminosity")
     for sample in [sample for sample in files if sample in others]:
         before, now = files[sample], others[sample]
@@ -131,7 +131,7 @@ def file_differences(first: FinishedRun[EventMetrics], run: FinishedRun[EventMet
         elif [file[1:3] for file in before] != [file[1:3] for file in now]:
             sentences.append(f"{sample}: files of the same name with other content.")
         elif [file.sumw for file in before] != [file.sumw for file in now] and same_luminosity:
-            sentences.append(f"{sample}: the same files, with other events selected or weighted otherwise.")
+            sentences.append(f"{sample}: the same files, with another selection or other weights.")
     return sentences
 
 

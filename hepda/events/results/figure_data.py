@@ -69,7 +69,7 @@ class FigureData:
 
         """
         parts = ["simulation with its statistical band"]
-        parts += ["the other generators scaled to its yield"] if self.other_domains else []
+        parts += ["the other generators scaled to the yield of the simulation"] if self.other_domains else []
         parts += ["data with Poisson errors"] if data and self.has_data else []
         return f"Stacked {', '.join(parts[:-1])} and {parts[-1]}" if len(parts) > 1 else f"Stacked {parts[0]}"
 

@@ -79,7 +79,7 @@ class ModelNumbers:
     bins: dict[str, dict[str, BinContents]] = field(default_factory=dict)  # by labelled domain and class
     efficiency: dict[str, dict[str, EfficiencyCurve]] = field(default_factory=dict)  # by variable and class
     flatness: dict[str, dict[str, Flatness | str]] = field(default_factory=dict)  # by variable and class
-    overtraining: dict[str, OvertrainingTest] | str = "the trained models were not at hand"  # by class
+    overtraining: dict[str, OvertrainingTest] | str = "the trained models were not available"  # by class
     noise: TrainingNoise | None = None
 
 
@@ -242,7 +242,7 @@ def overtraining(evaluated: EvaluationInput, model: str) -> dict[str, Overtraini
 
     """
     if evaluated.rescore is None:
-        return "the trained models were not at hand"
+        return "the trained models were not available"
     spec, table = evaluated.spec, evaluated.table
     used = table.of_samples(spec.models[model].samples) & ~table.validation
     trained, unseen = used & (table.fold != 0), used & (table.fold == 0)

@@ -106,14 +106,14 @@ def _prior_warnings(spec: EvaluationSpec, numbers: Numbers, priors: Mapping[str,
             if model.domain_loss is not None and model.domain_loss.rows == "all" and model.adapted_to == domain
         ]
         who = (
-            f"{', '.join(mixed)} sees both classes and learns"
+            f"{', '.join(mixed)} uses both classes and removes"
             if mixed
-            else "No model here sees both classes; it would learn"
+            else "No model here uses both classes; such a model would remove"
         )
         lines.append(
             f"Label shift: signal is {100 * prior['value']:.3g} % of the yield in {domain} and "
-            f"{100 * priors[numbers.source]['value']:.3g} % in {numbers.source}. {who} the mixture away, not the "
-            "generator."
+            f"{100 * priors[numbers.source]['value']:.3g} % in {numbers.source}. {who} the difference in composition "
+            "instead of that of the generators."
         )
     return lines
 
@@ -142,8 +142,7 @@ def gradient_summary(trainings: Sequence[Columns]) -> dict[str, float] | None:
 def _gradient_warnings(gradients: Mapping[str, Mapping[str, float]]) -> list[str]:
     return [
         f"{model}: from its first epochs on, the gradient of the domain loss opposes that of the class loss (cosine "
-        f"{cosine['first']:.2f}): what tells the domains apart is what tells the classes apart, and separation will be "
-        "lost."
+        f"{cosine['first']:.2f}): the same information separates domains and classes, so separation will be lost."
         for model, cosine in gradients.items()
         if cosine["first"] < ALIGNED
     ]
@@ -165,10 +164,12 @@ def _removal_warnings(numbers: Numbers) -> list[str]:
         domains, classes = ((of[0].value - of[-1].value) / (of[0].value - 0.5) for of in both)
         if classes > ALIGNED_SHARE * domains:
             lines.append(
-                f"{numbers.source} against {other}: without the {result.counts[-1]} inputs that tell the domains apart "
-                f"most, a fresh classifier's AUC of the domains falls from {result.domains[0].value:.3f} to "
+                f"{numbers.source} against {other}: without the {result.counts[-1]} inputs that differ most between "
+                "the domains, the AUC of a fresh domain classifier decreases from "
+                f"{result.domains[0].value:.3f} to "
                 f"{result.domains[-1].value:.3f}, and that of the classes from {result.classes[0].value:.3f} to "
-                f"{result.classes[-1].value:.3f}: the same inputs carry both, and adaptation will cost separation."
+                f"{result.classes[-1].value:.3f}: the same inputs carry both kinds of information, and adaptation "
+                "will reduce the separation."
             )
     return lines
 
@@ -209,7 +210,8 @@ def _flatness_warnings(numbers: Numbers) -> list[str]:
 
 def _overtraining_warnings(numbers: Numbers) -> list[str]:
     return [
-        f"{model}: the score of {name} has another shape on events that were trained on (KS {test.ks:.3f}, "
+        f"{model}: the score of {name} differs in shape between training and test events: overtraining (KS "
+        f"{test.ks:.3f}, "
         f"p {p_text(test.p_value, test.p_is_limit, 3)})."
         for model, of_model in numbers.models.items()
         if not isinstance(of_model.overtraining, str)

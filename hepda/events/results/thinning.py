@@ -117,6 +117,6 @@ def as_text(shares: Mapping[tuple[str, str], float]) -> str:
     """Return the shares formatted as text, for the terminal and the report."""
     parts = ", ".join(f"{100 * share:.3g} % of the {name} of {domain}" for (domain, name), share in shares.items())
     return (
-        f"Numbers and figures of scores and features are those of {parts}, chosen by hash of the event key and with as "
-        "much more weight (`evaluation.events`); yields of samples, scores.parquet and the trainings are of all events."
+        f"Numbers and figures of scores and features are those of {parts}, selected by hash of the event key and "
+        "weighted up (`evaluation.events`); yields of samples, scores.parquet and the trainings include all events."
     )

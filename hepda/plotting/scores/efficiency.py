@@ -103,7 +103,7 @@ def importance_figure(
                 color=rows.colours[domain], alpha=0.85, error_kw={"linewidth": 0.7},
             )  # fmt: skip
     rows.axes.axvline(0.0, color="black", linewidth=0.6)
-    rows.axes.set_xlabel(f"Fall of the domain AUC to {source}")
+    rows.axes.set_xlabel(f"Decrease of the domain AUC to {source}")
     handles: list[Artist] = [Patch(color=rows.colours[domain], alpha=0.85) for domain in importance]
     rows.legend(handles, list(importance))
     return rows.figure

@@ -91,13 +91,13 @@ def ratio_figure(
             raise_limit(panel, 0.84)
     axes[-1].set_xlabel(f"Signal efficiency of the cut in {source}")
     axes_label(axes[0], label)
-    notes = [label.note if label else "", f"|shift| over that of {plain}", _about(source, next(iter(known)), unseen)]
+    notes = [label.note if label else "", f"|shift| / |shift of {plain}|", _about(source, next(iter(known)), unseen)]
     legend_above(axes[0], note="\n".join(note for note in notes if note), columns=5 if len(names) > MANY else None)
     return drawn
 
 
 def _about(source: str, other: str, unseen: set[str]) -> str:
-    return f"{source} to {other}" + (", seen by no training" if other in unseen else "")
+    return f"{source} to {other}" + (", held out from training" if other in unseen else "")
 
 
 def _draw(axes: Axes, x: np.ndarray, points: Sequence[ShiftRatio], style: LineStyle, name: str) -> float:

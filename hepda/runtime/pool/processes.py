@@ -31,7 +31,7 @@ AHEAD = 2
 """Tasks of a stream that are submitted at once, for each worker."""
 _LOST = (
     "a process of the run was ended from outside, most often because the memory was full; run fewer in parallel "
-    "(`training.processes`, or `--processes` of generate) and go on where this one stopped"
+    "(`training.processes`, or `--processes` of generate) and continue this one"
 )
 _WORKER: dict[str, Any] = {}
 """In a worker: `shared`, the value of its pool, and `send`, which sends progress to the parent."""

@@ -33,8 +33,8 @@ FIGURES = {
 }
 """Groups of figures, `module:function`, in the order of the report; a function yields drawings of SpeechFigureData."""
 TITLES = {
-    CLEAN: "Clean", SEEN: "Noises heard in training", UNSEEN: "Noises never heard",
-    ROOM: "Rooms heard in training", NEW_ROOM: "Rooms never heard",
+    CLEAN: "Clean", SEEN: "Noises of the training", UNSEEN: "Unseen noises",
+    ROOM: "Rooms of the training", NEW_ROOM: "Unseen rooms",
 }  # fmt: skip
 CONFUSIONS = 3  # largest number of panels
 
@@ -69,7 +69,8 @@ def trainings(run: SpeechFigureData) -> Iterator[Drawing]:
         )
         yield Drawing(
             "training", f"history_{model}", f"Training of {run.title(model)}",
-            "A line a training. A domain head at chance does not say that nothing is there: the fresh probes do.",
+            "One line per training. A domain head at chance does not prove that no information is left; see the "
+            "fresh probes.",
             lambda panels=panels, levels=levels, model=model: training_plots.training_figure(  # type: ignore[misc]
                 panels, model=run.title(model), levels=levels, best_epochs=()
             ),
@@ -95,8 +96,8 @@ def errors(run: SpeechFigureData) -> Iterator[Drawing]:
                 points = [(snr, rates[key_of(condition, snr)]) for snr in sorted(ratios)]
                 panels.setdefault(TITLES[condition], {})[run.title(model)] = _curve(points)
     caption = (
-        "Utterances that no training heard, noise of stretches that no training heard. Bars: 95 % over bootstrapped "
-        "speakers and utterances, of the mean of all seeds."
+        "Test utterances, with parts of the noise recordings that are not used in training. Bars: 95 % intervals of "
+        "the mean of all seeds, from a bootstrap over speakers and utterances."
     )
     by_number = _by_number(run)
     if len(ratios) > 1 or not by_number:  # with a single ratio the figure by number of noises contains more
@@ -161,9 +162,9 @@ def probes(run: SpeechFigureData) -> Iterator[Drawing]:
     }
     if curves["probe"]:
         yield Drawing(
-            "domains", "probes", "What the embedding still tells of the noise",
-            "A fresh network asked on utterances that it did not learn by, and the training's own head; α below 0 "
-            "is a head that is not reversed, 0 the model without one. Bars: 95 % over seeds.",
+            "domains", "probes", "Information on the noise in the embedding",
+            "Accuracy of a fresh network on its test utterances, and of the trained head; α below 0: head not "
+            "reversed, 0: no head. Bars: 95 % over seeds.",
             lambda: plots.probe_figure(curves["probe"], curves["head"], chance),
         )  # fmt: skip
 
@@ -179,8 +180,8 @@ def confusions(run: SpeechFigureData) -> Iterator[Drawing]:
             title = TITLES[condition] if snr is None else f"{TITLES[condition]}, {snr:g} dB"
             panels[title] = confusion(run.table, run.scores[model], spoken, len(corpus.vocabulary), rows)
         yield Drawing(
-            "separation", f"confusion_{model}", f"Which words are taken for which, {run.title(model)}",
-            "Percent of each word that was said, all seeds together.",
+            "separation", f"confusion_{model}", f"Confusion of words, {run.title(model)}",
+            "In percent of each spoken word, all seeds together.",
             lambda panels=panels: plots.confusion_figure(panels, corpus.vocabulary),  # type: ignore[misc]
         )  # fmt: skip
 
@@ -212,9 +213,9 @@ def sounds(run: SpeechFigureData) -> Iterator[Drawing]:
         for words, who in zip(shown.words, shown.speaker, strict=True)
     ]
     yield Drawing(
-        "inputs", "alignment", "Which state each frame is in",
-        "Test utterances with their known words, by Viterbi through the hidden Markov models that the trainings take "
-        "their labels from.",
+        "inputs", "alignment", "State of each frame",
+        "Test utterances with their known words, by Viterbi through the hidden Markov models that provide the labels "
+        "of the trainings.",
         lambda: plots.alignment_figure(
             [energies.numpy()[part] for part in parts], [senone.numpy()[part] for part in parts], titles, hop=hop,
             silence=run.aligner.lexicon.silence,

@@ -59,8 +59,8 @@ def errors_table(metrics: SpeechMetrics) -> Table:
         "Word error rate [%]",
         ["Model", *(heading(key) for key in metrics.quoted), "Validation, seen 0 and 10 dB"],
         rows,
-        "Mean of all seeds; 95 % over bootstrapped speakers and their utterances (validation: over seeds). Choices are "
-        "made by the validation, which knows no unseen noise.",
+        "Mean of all seeds; 95 % intervals from a bootstrap over speakers and their utterances (validation: over "
+        "seeds). Choices are made with the validation set, which has no unseen noise.",
     )
 
 
@@ -74,7 +74,9 @@ def all_conditions_table(title: str, rates: Mapping[str, Mapping[str, Measured]]
     """
     keys = list(next(iter(rates.values())))
     rows = [[Cell(heading(key)), *(percent(by_key.get(key)) for by_key in rates.values())] for key in keys]
-    return Table(title, ["Condition", *rates], rows, "95 % over bootstrapped speakers.", fold="Every condition")
+    return Table(
+        title, ["Condition", *rates], rows, "95 % intervals from a bootstrap over speakers.", fold="Every condition"
+    )
 
 
 def comparison_table(metrics: SpeechMetrics) -> Table:
@@ -92,7 +94,7 @@ def comparison_table(metrics: SpeechMetrics) -> Table:
             ])  # fmt: skip
     return Table(
         f"Difference to {names[str(metrics.baseline)]}, seed by seed",
-        ["Model", "Condition", "Points of word error rate", "Relative [%]", "Seeds that are worse", "Gap closed [%]"],
+        ["Model", "Condition", "Percentage points", "Relative [%]", "Worse seeds", "Gap closed [%]"],
         rows,
         "95 % interval by Student's t over paired seeds: same utterances, noises and ratios in training and test.",
     )
@@ -106,10 +108,10 @@ def transcripts_table(metrics: SpeechMetrics) -> Table:
         for number, entry in enumerate(metrics.models[model].transcripts, 1)
     ]
     return Table(
-        "Own transcripts of the recordings without words",
-        ["Model", "Round", "Learnt [% of the recordings]", "Of these right [%]"],
+        "Self-training: transcripts of the recordings without words",
+        ["Model", "Round", "Used [% of the recordings]", "Of these correct [%]"],
         rows,
-        "95 % over seeds. What is right is told here alone: no training and no choice knows it.",
+        "95 % over seeds. The correct words are used only in this table, in no training and no choice.",
     )
 
 
@@ -125,11 +127,10 @@ def probe_table(metrics: SpeechMetrics) -> Table:
                 percent(entry.chance),
             ])  # fmt: skip
     return Table(
-        "Does the embedding tell the noise?",
-        ["Model", "What is asked", "Fresh probe [%]", "Trained head [%]", "Chance [%]"],
+        "Information on the noise in the embedding",
+        ["Model", "Quantity", "Fresh probe [%]", "Trained head [%]", "Chance [%]"],
         rows,
-        "Accuracy over classes that count the same, on utterances that neither learnt by; 95 % over seeds. A trained "
-        "head at chance proves nothing.",
+        "Balanced accuracy on test utterances; 95 % over seeds. A trained head at chance proves nothing.",
     )
 
 
@@ -140,7 +141,7 @@ def speakers_table(metrics: SpeechMetrics) -> Table:
         for speaker, rates in metrics.models[model].speakers.items():
             rows.append([Cell(title, title), Cell(speaker, speaker), *(percent(rates.get(key)) for key in keys)])
     return Table(
-        "Speaker by speaker", ["Model", "Speaker", *(heading(key) for key in keys)], rows,
+        "Results by speaker", ["Model", "Speaker", *(heading(key) for key in keys)], rows,
         "Word error rate in %, all seeds together.", fold="" if metrics.split == "speaker" else "Every speaker",
     )  # fmt: skip
 
@@ -178,7 +179,7 @@ def conclusions(metrics: SpeechMetrics) -> list[str]:
             difference = by_key[key].difference
             if difference.value is None or difference.low is None or difference.high is None:
                 continue
-            verdict = "fewer" if difference.high < 0.0 else "more" if difference.low > 0.0 else "no fewer and no more"
+            verdict = "fewer" if difference.high < 0.0 else "more" if difference.low > 0.0 else "neither fewer nor more"
             value, low, high = (100.0 * end for end in (difference.value, difference.low, difference.high))
             interval = f"{value:+.1f} points, {low:+.1f} to {high:+.1f}"
             where = f"{in_sentence(key)}: {interval} over {by_key[key].seeds} paired seeds"

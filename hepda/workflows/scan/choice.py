@@ -56,7 +56,9 @@ def check_criterion(criterion: Criterion, networks_only: bool) -> None:
         hint = nearest(criterion.name, known) or f" There are: {', '.join(known)}."
         raise ConfigError(f"--criterion {criterion.name}: there is no such criterion.{hint}")
     if criterion.name not in (PHYSICS, LOSS) and not networks_only:
-        raise ConfigError(f"--criterion {criterion.name}: asks a network, and trees are none; say {PHYSICS} or {LOSS}.")
+        raise ConfigError(
+            f"--criterion {criterion.name}: needs a network, which trees are not; use {PHYSICS} or {LOSS}."
+        )
     if not criterion.tolerance >= 0.0:
         raise ConfigError(f"--tolerance {criterion.tolerance:g}: must be 0 or more.")
 

@@ -73,7 +73,7 @@ def _crosses(findings: Findings, curves: Sequence[ScanCurve]) -> str:
     if not failed:
         return ""
     points = ", ".join(f"{curve.name} at {curve.text(r)} ({r.failed} of {len(r.rows)} seeds)" for curve, r in failed)
-    return f" Crossed: trainings failed, and the mean is that of the other seeds, if any: {points}."
+    return f" Crosses: some trainings failed; means are over the other seeds, if any: {points}."
 
 
 def _numbers(result: Result) -> dict[str, Spread]:
@@ -108,10 +108,11 @@ def _tradeoff(findings: Findings, name: str, curves: Sequence[ScanCurve]) -> Dra
         ])  # fmt: skip
     along = next((short(curve.key) for curve in curves if curve.key), "value")
     caption = (
-        f"Area under the ROC curve against the bias of the background's score, {along} written at the points; means "
-        f"and standard deviations over {_seeds(findings)}, on the events that did not choose. Grey: what two samples "
-        "of one generator show in 95 % of cases. Ringed: the point chosen without labels of the target. The best "
-        f"corner is the upper left, or the middle for a shift.{_crosses(findings, curves)}"
+        f"Area under the ROC curve against the bias of the background score, {along} at the points; means "
+        f"and standard deviations over {_seeds(findings)}, on events not used for the selection. Grey: 95 % quantile "
+        "for two samples of one generator. Circle: point selected without labels of the target. The best corner is "
+        "the upper left, or the middle for a shift."
+        f"{_crosses(findings, curves)}"
     )
     return Drawing(
         "adaptation", f"scan_tradeoff_{curves[0].model}" if len(models) == 1 else "scan_tradeoff",
@@ -146,11 +147,11 @@ def _criterion(findings: Findings, model: str, curves: Sequence[ScanCurve]) -> D
         findings.criterion.name, "criterion, source loss and probe"
     )
     caption = (
-        f"What the choice saw ({seen}) and, below, what it came to on other events. {events_text(findings)}"
+        f"Criteria of the selection ({seen}); lower panels: results on other events. {events_text(findings)}"
         f"{_crosses(findings, curves)}"
     )
     return Drawing(
-        "summary", f"scan_criterion_{model}", f"{model}: the choice", caption,
+        "summary", f"scan_criterion_{model}", f"{model}: selection", caption,
         lambda: scan_criterion_figure(
             {curve.name: _points(findings, curve) for curve in curves}, panels, key=short(key) if key else "value",
             connected=not findings.guided, band_text="allowed by the loss" if allowed else "", words=key is None,

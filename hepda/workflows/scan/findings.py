@@ -126,6 +126,8 @@ def events_text(findings: Findings) -> str:
     """Return the sentence that says which events choose and which report."""
     part = findings.config.split.validation
     return (
-        f"Of the events that a network was not trained on, the {100 * part:g} % that the hash of the event calls "
-        f"validation ({findings.counts['choosing']}) choose, all others ({findings.counts['reporting']}) report."
+        f"Of the events that a network was not trained on, the {100 * part:g} % in the validation set by "
+        "hash "
+        f"({findings.counts['choosing']}) are used for the selection, all others "
+        f"({findings.counts['reporting']}) for the results."
     )

@@ -73,7 +73,7 @@ def scan_json(findings: Findings) -> dict[str, Any]:
 
 def _chosen(result: Result | None) -> dict[str, Any]:
     if result is None:
-        return {"values": None, "why": "no point has all that the criterion needs"}
+        return {"values": None, "why": "no point has all inputs of the criterion"}
     return {"values": dict(result.point.values), "point": result.point.name}
 
 
@@ -130,17 +130,17 @@ def conclusions(findings: Findings) -> list[str]:
     sentences = []
     for model, result in findings.best.items():
         if result is None:
-            sentences.append(f"{model}: nothing could be chosen; no point has all that the criterion needs.")
+            sentences.append(f"{model}: nothing was selected; no point has all inputs of the criterion.")
         else:
             values = result.point.name.partition(": ")[2] or "its only point"
-            labels = " No label of the target was looked at." if findings.others else ""
+            labels = " No label of the target was used." if findings.others else ""
             sentences.append(f"{model}: chosen is {values}; the rule: {findings.criterion.rule}.{labels}")
     sentences.append(events_text(findings))
     sentences.append(
         f"Every ± in the tables is a standard deviation over {findings.seeds} seeds on the same events"
-        + ("; what the finite test samples add to a shift is in scan.csv (shift_..._error), and is in the errors and "
-           "verdicts below." if findings.others else ".")
-        if findings.seeds > 1 else "One seed: no spread is known; ask for five or more (--seeds)."
+        + ("; the additional error of a shift from the finite test samples is in scan.csv (shift_..._error), and is "
+            "included in the errors and verdicts below." if findings.others else ".")
+        if findings.seeds > 1 else "With one seed, the spread is unknown; use five or more (--seeds)."
     )  # fmt: skip
     comparisons: list[str] = []
     for model in findings.best if findings.others else ():

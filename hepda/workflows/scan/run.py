@@ -150,7 +150,7 @@ def make_plan(options: ScanOptions) -> ScanPlan:
             known = nearest(name, METHODS) or f" There are: {', '.join(METHODS)}."
             raise ConfigError(f"--methods: there is no method {name!r}.{known}")
     if not varied and not options.methods:
-        raise ConfigError("a scan varies something: give --vary key=values, or --methods.")
+        raise ConfigError("there is nothing to vary: give --vary key=values, or --methods.")
     models = scanned_models(base, varied, options.models or None, options.methods)
     for model in models if options.methods else ():
         value_at(base, method_key(model), "--methods")
@@ -336,7 +336,7 @@ def _folded(lines: Sequence[str], most: int = 8) -> list[str]:
     """Return the first lines, and one that says how many more there are."""
     return [
         *lines[:most],
-        *([f"{len(lines) - most} more alarms of trainings: see their folders"] if len(lines) > most else []),
+        *([f"{len(lines) - most} more warnings of trainings: see their folders"] if len(lines) > most else []),
     ]
 
 

@@ -21,8 +21,8 @@ def chosen_table(findings: Findings) -> Table:
             if bare or result is curve.chosen:
                 name = f"{curve.model}, plain" if bare else f"{curve.name} {varied_text(curve, result)}"
                 rows.setdefault(name, [Cell(name, name), *_cells(findings, curve.model, result)])
-    note = "Without adaptation, and as chosen, on events that did not choose; ± over seeds."
-    return Table("Plain and chosen", head, list(rows.values()) if len(rows) > 1 else [], note)
+    note = "Without adaptation, and at the selected point, on events not used for the selection; ± over seeds."
+    return Table("Baseline and selected point", head, list(rows.values()) if len(rows) > 1 else [], note)
 
 
 def _cells(findings: Findings, model: str, result: Result) -> list[Cell]:
@@ -53,16 +53,19 @@ def points_table(findings: Findings) -> Table:
             rows.append(row)
     note = (
         f"On reporting events; means and standard deviations over {findings.seeds} seed"
-        f"{'s' * (findings.seeds > 1)}. A tick beside a value: chosen of its curve"
+        f"{'s' * (findings.seeds > 1)}. Tick: selected point of the curve"
     )
     note += (
-        "; beside a KS: no larger than two samples of one generator show. Probe: AUC of a fresh classifier of the "
-        "domain on the score, 0.5 is blind."
+        "; at a KS distance: compatible with two samples of one generator. Probe: AUC of a fresh domain classifier "
+        "on the score (0.5: no separation)."
         if findings.others
         else "."
     )
     if findings.failures:
-        note += " Failed: seeds whose training failed; means are those of the others, and the point is never chosen."
+        note += (
+            " Failed: number of seeds with a failed training; means are over the others, and the point is never "
+            "selected."
+        )
     return Table("All points", head, rows, note)
 
 

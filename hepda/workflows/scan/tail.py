@@ -35,13 +35,13 @@ def shift_ratio(before: Result, after: Result, other: str, point: float) -> Shif
     old, new = (_shift(result, name) for result in (before, after))
     if old is None or new is None:
         reasons = "; ".join(dict.fromkeys(text for r in (before, after) for text in r.why if text.startswith(name)))
-        return ShiftRatio(other, point, None, None, None, False, reasons or "a shift is not there, or of one seed only")
+        return ShiftRatio(other, point, None, None, None, False, reasons or "a shift is missing, or from a single seed")
     if old.value == 0.0:
         return ShiftRatio(other, point, old, new, None, False, "without adaptation there is no shift")
     value = abs(new.value / old.value)
     error = math.hypot(new.error, value * old.error) / abs(old.value)
     resolved = abs(old.value) > 2.0 * old.error
-    why = None if resolved else "the shift without adaptation is within two errors of zero: the ratio says nothing"
+    why = None if resolved else "the shift without adaptation is within two errors of zero: the ratio is undefined"
     ratio = Interval(value, max(0.0, value - error), value + error)
     return ShiftRatio(other, point, old, new, ratio, resolved, why)
 

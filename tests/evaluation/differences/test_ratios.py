@@ -103,14 +103,14 @@ def ratio(other, value, width=0.1, resolved=True):
     ("trained", "third", "judgement", "words"),
     [
         (ratio("B", 0.3, resolved=False), None, "unresolved", "not resolved"),
-        (ratio("B", 0.95), None, "not fallen", "did not fall"),
-        (ratio("B", 0.92, 0.01), None, "not fallen", "did not fall"),
+        (ratio("B", 0.95), None, "not fallen", "did not decrease"),
+        (ratio("B", 0.92, 0.01), None, "not fallen", "did not decrease"),
         (ratio("B", 0.3), None, "untested", "must not be quoted as a systematic"),
-        (ratio("B", 0.3), ratio("C", 0.5, resolved=False), "cannot tell", "cannot tell: too few events"),
+        (ratio("B", 0.3), ratio("C", 0.5, resolved=False), "cannot tell", "gives no answer: too few events"),
         (ratio("B", 0.3), ratio("C", 1.0), "apparent only", "WARNING"),
         (ratio("B", 0.3), ratio("C", 0.95, 0.01), "apparent only", "WARNING"),
-        (ratio("B", 0.3), ratio("C", 0.8), "fell less", "most of what fell is the apparent difference"),
-        (ratio("B", 0.3), ratio("C", 0.5), "fell", "the bias fell"),
+        (ratio("B", 0.3), ratio("C", 0.8), "fell less", "the decrease is mostly in the apparent difference"),
+        (ratio("B", 0.3), ratio("C", 0.5), "fell", "the bias decreased"),
     ],
 )
 def test_what_may_be_said(trained, third, judgement, words):

@@ -160,4 +160,4 @@ def test_a_package_that_is_missing_is_a_problem_for_check(good, monkeypatch):
     monkeypatch.setattr("hepda.events.training.jobs.check_extras", missing)
     lines, problems = kind_of(good[1]).check(lambda *_: None)
     assert problems == ["models.bdt: xgboost is not installed; install it with: pip install 'hepda[xgboost]'"]
-    assert "training may not start: 1 problem" in lines[-1]
+    assert "1 problem; fix before training" in lines[-1]

@@ -212,7 +212,7 @@ def test_closure_finds_what_was_put_in_and_says_what_it_cannot(region: Region) -
     aware = fits.closure_of(region, fits.ALL, toys=0, seed=1)
     # The generator's own shape, with its rate alone left: knowing of it takes most of the bias away.
     assert abs(aware["alternative"][1].fit.mu - 1) != pytest.approx(abs(found["alternative"][1].fit.mu - 1), abs=1e-3)
-    assert aware["alternative"][1].toys == "no toys were asked for"
+    assert aware["alternative"][1].toys == "no toys were requested"
 
 
 def test_the_page_is_json_and_every_null_has_its_reason(region: Region) -> None:

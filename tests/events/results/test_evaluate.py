@@ -121,7 +121,7 @@ def test_data_are_hidden_until_the_config_says_otherwise(loaded):
     silent_config.write_text(yaml.safe_dump(told))
     config = load_config(silent_config)
     assert domains_of(config).hidden == (np.nextafter(0.5, 1), np.inf) and any(
-        "Data are hidden" in note for note in steps.notes(config)
+        "Data are blinded" in note for note in steps.notes(config)
     )
     assert domains_of(load_config(silent_config, ["evaluation.blind=null"])).hidden is None
     without = load_config(silent_config, ["samples.data=null", "evaluation.bias.between=[simulation, alternative]"])
@@ -340,13 +340,13 @@ def test_training_events_are_scored_again_and_told_apart_from_those_that_were_no
     assert found["background"]["p_value"] > 0.02
     assert (found["signal"]["p_value"] < 0.02) == (shift > 0)
     said = run_metrics(evaluation_spec(config), numbers, {})["guards"]["warnings"]
-    assert any("network: the score of signal has another shape" in line for line in said) == (shift > 0)
+    assert any("network: the score of signal differs in shape" in line for line in said) == (shift > 0)
     assert "overtraining_network" in [d.name for d in figures.drawings(scene(asked, numbers))]
 
 
 def test_without_the_models_there_is_a_reason_for_the_missing_overtraining(shown):
     entry = model_metrics(*shown)["overtraining"]
-    assert entry == {"ks": None, "p_value": None, "why": "the trained models were not at hand"}
+    assert entry == {"ks": None, "p_value": None, "why": "the trained models were not available"}
 
 
 def test_what_each_model_is_stands_in_words(loaded):

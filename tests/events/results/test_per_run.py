@@ -44,8 +44,8 @@ def test_class_priors_have_odds_and_a_strong_shift_is_told_with_the_model_that_i
     assert entry["data"] == {"value": None, "odds_ratio": None, "why": "the classes of its events are unknown"}
     assert entry["third"]["why"] == "it has no signal events"
     (said,) = warnings(config, found)
-    assert "signal is 10 % of the yield in alternative and 5 % in simulation. data sees both classes" in said
-    assert "No model here sees both classes" in warnings(load_config(path), found)[0]
+    assert "signal is 10 % of the yield in alternative and 5 % in simulation. data uses both classes" in said
+    assert "No model here uses both classes" in warnings(load_config(path), found)[0]
     assert warnings(config, numbers({"simulation": (0.05, 0.001), "alternative": (0.06, 0.002)})) == []
 
 

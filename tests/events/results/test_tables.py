@@ -147,7 +147,7 @@ def test_the_first_table_has_the_shifts_in_the_tail_to_every_simulated_domain() 
     assert [c.text for c in table.rows[0][1:]] == [
         f"{x} ± 3.0 %" for x in ("−10.0", "−20.0", "−30.0", "−20.0", "−40.0", "−60.0")
     ]
-    assert "Unseen: no training saw this domain" in table.note
+    assert "Unseen: held out from all trainings" in table.note
 
 
 def test_a_statistic_inside_its_null_is_marked() -> None:
@@ -243,7 +243,7 @@ def test_removal_says_how_many_and_which_inputs_are_out() -> None:
     guards = {"removal": {"A:B": {"inputs": names, "without": without}, "A:C": {"inputs": [], "without": None}}}
     table = tables.removal_table(EventMetrics.from_json({"guards": guards}))
     assert [[cell.text for cell in row] for row in table.rows] == [
-        ["A against B", "0", "0.580 ± 0.010", "0.840 ± 0.010", "all are in"],
+        ["A against B", "0", "0.580 ± 0.010", "0.840 ± 0.010", "none removed"],
         ["A against B", "1", "0.580 ± 0.010", "0.840 ± 0.010", "a"],
         ["A against B", "5", "0.580 ± 0.010", "0.840 ± 0.010", "a, b, c and 2 more"],
     ]

@@ -81,7 +81,7 @@ def test_a_run_says_so_and_its_numbers_are_those_of_all_events_within_their_erro
     selected = sum(sample.selected for sample in thin.metrics.samples.values())
     assert run_directory.read_scores(thin.folder).num_rows == selected
     assert 0 < thin.metrics.judged["simulation:background"] < 1
-    assert "chosen by hash of the event key" in thin.report.read_text()
+    assert "selected by hash of the event key" in thin.report.read_text()
     assert not (thin.folder / ".work").exists()
     table, scores = read_scored(dataset_spec(load_config(path, few)), thin.folder)
     whole = table.of_domain("simulation") & (table.label >= 0)

@@ -70,4 +70,4 @@ def test_the_table_says_over_what(asked):
     table = training_noise_table(EventMetrics.from_json({"models": entries}))
     assert [row[1].text for row in table.rows] == ["4 members", "2 folds"]
     assert table.head[2:4] == ["AUC", "Shift at 30 %, alternative"] and table.rows[0][2].sort > 0
-    assert "noise of training, which all other errors leave out" in table.note
+    assert "noise of the training, which is not included in other errors" in table.note

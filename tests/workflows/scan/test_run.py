@@ -195,7 +195,7 @@ def test_an_interrupted_scan_goes_on(done, ntuples, tmp_path, monkeypatch):
     monkeypatch.setattr(trainings, "run_job", interrupted)
     arguments = ("--vary", f"{STRENGTH}=0,5", "--seeds", 2)
     status, _, err = scan(ntuples, tmp_path / "scan", *arguments)
-    assert status == 130 and "goes on where it stopped" in err
+    assert status == 130 and "the same command continues" in err
     kept = {path: path.stat().st_mtime_ns for path in tmp_path.glob("scan/trainings/*/*.npz")}
     assert len(kept) == 3
     monkeypatch.setattr(trainings, "run_job", lambda *job: started.append(job[1].name) or original(*job))

@@ -50,7 +50,7 @@ def config(tmp_path_factory):
 
 @pytest.mark.parametrize(
     ("third", "judgement", "words"),
-    [([-0.38, -0.40], "apparent only", "WARNING"), ([-0.05, -0.04], "fell", "the bias fell")],
+    [([-0.38, -0.40], "apparent only", "WARNING"), ([-0.05, -0.04], "fell", "the bias decreased")],
 )
 def test_the_words_follow_from_the_domain_that_no_training_saw(config, third, judgement, words):
     point = Point("dann", {}, config)

@@ -17,7 +17,7 @@ def bias_drawings(run: FigureData) -> Iterator[Drawing]:
         name = models[run.models[0]].bias[other].class_name
         yield Drawing(
             "domains", f"efficiency_shift_{other}", f"Efficiency shift, {run.source} to {other}",
-            "Relative difference of the background efficiency at cuts that keep the given share of the signal.",
+            "Relative difference of the background efficiency at cuts with the given signal efficiency.",
             lambda curves=curves, other=other, name=name: bias.shift_figure(  # type: ignore[misc]
                 curves, source=run.source, other=other, class_name=name, label=run.label(), models=run.models
             ),
@@ -25,16 +25,16 @@ def bias_drawings(run: FigureData) -> Iterator[Drawing]:
     distances = {other: {model: models[model].bias[other] for model in run.models} for other in run.compared_domains}
     if distances:
         yield Drawing(
-            "domains", "ks", "KS distance of the background's score",
-            "Black bar: what two samples of one generator come to in 95 % of cases.",
+            "domains", "ks", "KS distance of the background score",
+            "Black bar: 95 % quantile for two samples of one generator.",
             lambda: bias.ks_figure(distances, source=run.source, label=run.label()),
         )  # fmt: skip
     importance = {d: entry for d, entry in run.numbers.importance.items() if not isinstance(entry, str)}
     if importance:
         yield Drawing(
-            "domains", "importance", "Which inputs tell the domains apart",
-            "By how much the AUC of a fresh classifier of the domains falls if one input is shuffled; correlated "
-            "inputs share, and hide, importance.",
+            "domains", "importance", "Inputs that differ between the domains",
+            "Decrease of the AUC of a fresh domain classifier when the input is permuted; correlated inputs share "
+            "importance, which can hide it.",
             lambda: efficiency.importance_figure(importance, source=run.source, label=run.label()),
         )  # fmt: skip
     if distances:
@@ -44,7 +44,8 @@ def bias_drawings(run: FigureData) -> Iterator[Drawing]:
     if any(fit.mu is not None for by_model in fits.values() for fit in by_model.values()):
         yield Drawing(
             "fit", "closure", "Signal strength fitted to other domains",
-            f"Templates from {run.source}; thick bars: the finite simulation that plays data.",
+            f"Templates from {run.source}; without systematics; thick bars: error from the finite simulation used as "
+            "data.",
             lambda: closure.closure_figure(fits, source=run.source, label=run.label()),
         )  # fmt: skip
 
@@ -58,7 +59,7 @@ def _ratios(run: FigureData) -> Iterator[Drawing]:
     }
     if any(point.ratio is not None for by_model in curves.values() for points in by_model.values() for point in points):
         yield Drawing(
-            "adaptation", "shift_ratio", "Did the bias fall, or the apparent difference?",
+            "adaptation", "shift_ratio", "Shifts relative to the baseline",
             f"Efficiency shift of each model over that of {run.numbers.baseline}, at the same signal efficiency; 68 % "
             "of paired bootstrap replicas. Open points: the baseline's shift is within two errors of zero.",
             lambda: ratios.ratio_figure(
@@ -77,8 +78,8 @@ def _tradeoff(run: FigureData, other: str) -> Iterator[Drawing]:
         points[model] = tradeoff.TradeoffPoint(difference.ks, area.value, auc_low=area.low, auc_high=area.high)
         nulls += [difference.null.quantile] if difference.null is not None else []
     yield Drawing(
-        "adaptation", "tradeoff", "What adaptation costs and buys",
-        f"AUC in {run.source} against the KS distance of the background's score to {other}.",
+        "adaptation", "tradeoff", "Separation against bias",
+        f"AUC in {run.source} against the KS distance of the background score to {other}.",
         lambda: tradeoff.tradeoff_figure(
             points, null=max(nulls) if nulls else None, label=run.label(), names=run.models,
             bias_name=f"Background KS distance, {run.source} to {other}", auc_name=f"AUC ({run.source})",

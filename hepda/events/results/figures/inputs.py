@@ -53,7 +53,7 @@ def input_drawings(run: FigureData) -> Iterator[Drawing]:
     label = run.label(note, data=not hidden)
     yield Drawing(
         "inputs", "features_overview", "All inputs",
-        f"{run.contents(data=not hidden)}; below, ratios to the simulation.",
+        f"{run.contents(data=not hidden)}; lower panels: ratios to the simulation.",
         lambda: features.overview_figure(drawn, label=label),
     )  # fmt: skip
     for number, name in enumerate(run.table.names):

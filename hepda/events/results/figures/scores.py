@@ -25,7 +25,7 @@ def score_drawings(run: FigureData) -> Iterator[Drawing]:
             suffix = f"_{others[0]}" if number else ""
             yield Drawing(
                 "domains", f"score_{model}{suffix}", f"Score of the background by domain, {model}",
-                f"{omitted}Each normalised to unit area, errors from sumw2; below, the ratio to the domain trained on.",
+                f"{omitted}Normalised to unit area, errors from sumw2; lower panel: ratio to the nominal domain.",
                 lambda score=score, model=model, others=others: shapes.shape_figure(  # type: ignore[misc]
                     _shapes(run, score, others), reference=run.source, model=model,
                     context=_signal(run, score), label=run.label(),

@@ -18,7 +18,7 @@ def separation_drawings(run: FigureData) -> Iterator[Drawing]:
         areas = {model: pair[0].auc for model, pair in pairs.items()}
         yield Drawing(
             "separation", f"roc_{domain}", f"Background rejection, {domain}",
-            f"Events no model was trained on; bands: 68 % of bootstrap replicas; below, the ratio to {reference}.",
+            f"Test events; bands: 68 % of bootstrap replicas; lower panel: ratio to {reference}.",
             lambda bands=bands, areas=areas, domain=domain: roc.roc_figure(  # type: ignore[misc]
                 bands, reference=reference, auc=areas, label=run.label(domain), models=run.models
             ),

@@ -14,6 +14,7 @@ def significance_drawings(run: FigureData) -> Iterator[Drawing]:
     scans = {m: numbers.scan for m, numbers in run.numbers.models.items() if numbers.scan is not None}
     yield Drawing(
         "significance", "significance", "Expected significance against the cut",
-        "Asimov, with Poisson fluctuations alone, with background uncertainty, and with what the bias implies.",
+        "Asimov significance with Poisson fluctuations only, with background uncertainty, and with the uncertainty "
+        "from the bias.",
         lambda: significance.significance_figure(scans, label=run.label(), models=run.models),
     )  # fmt: skip

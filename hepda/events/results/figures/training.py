@@ -21,8 +21,9 @@ def training_drawings(run: FigureData) -> Iterator[Drawing]:
         best = run.best_epochs.get(model, ())
         yield Drawing(
             "training", f"history_{model}", f"Training of {model}",
-            "A line a fold and member. A domain loss at its dashed line (ln 2 without negative weights) and an "
-            "accuracy of 0.5 are a head that sees nothing; whether nothing is there, the fresh probes say.",
+            "One line per fold and ensemble member. A domain loss at the dashed line (ln 2 without negative weights) "
+            "and an accuracy of 0.5 mean that the head does not separate the domains; the fresh probes show whether "
+            "a difference is left.",
             lambda panels=panels, levels=levels, model=model, best=best: training.training_figure(  # type: ignore[misc]
                 panels, model=model, levels=levels, best_epochs=best, label=run.label()
             ),
@@ -36,7 +37,8 @@ def overtraining_drawings(run: FigureData) -> Iterator[Drawing]:
             continue
         yield Drawing(
             "guards", f"overtraining_{model}", f"Training against test events, {model}",
-            "The score of the trainings of fold 0 on events that they saw and on those of fold 0; p by permutation.",
+            "Score of the trainings of fold 0 on their training events and on the test events of fold 0; p-value "
+            "from permutations.",
             lambda tests=numbers.overtraining, model=model: calibration.overtraining_figure(  # type: ignore[misc]
                 tests, model=model, label=run.label()
             ),

@@ -10,8 +10,7 @@ from hepda.results.events import BiasEntry, EventMetrics
 from hepda.results.record import Record, quantity_in
 
 EVENTS_ALONE = (
-    "Errors are those of the finite samples of events; the noise of training is not in them (see the spread between "
-    "trainings)."
+    "Errors are those of the finite samples; they do not include the spread between trainings (see that table)."
 )
 """The statement of a table about its errors."""
 REPRESENTATIONS = {"score": "on the score", "embedding": "on the embedding", "inputs": "on the inputs"}
@@ -28,7 +27,7 @@ def keys_of(mappings: Iterable[Mapping[Key, object]]) -> list[Key]:
 def pair_title(metrics: EventMetrics, pair: str) -> str:
     """Return the heading of a pair: an apparent difference, with a remark if no training saw the domain."""
     source, _, other = pair.partition(":")
-    unseen = " (seen by no training)" if other in metrics.held_out else ""
+    unseen = " (held out from training)" if other in metrics.held_out else ""
     return f"Apparent {source}–{other} difference{unseen}"
 
 

@@ -52,7 +52,7 @@ def conclude(metrics: EventMetrics, *, baseline: str | None = None) -> list[str]
         source, _, other = compared[0].partition(":")
         paragraphs.append(
             "No held-out domain was evaluated: whether a bias fell or only the apparent "
-            f"{source}–{other} difference cannot be told; do not quote it as a systematic uncertainty."
+            f"{source}–{other} difference; do not quote it as a systematic uncertainty."
         )
     return [paragraph for paragraph in paragraphs if paragraph]
 
@@ -69,7 +69,7 @@ def _paragraph(metrics: EventMetrics, model: str, baseline: str, main: str) -> s
     if not points and entry.shift_ratio:
         return ""  # trained on another domain: its shifts do not result from adaptation
     if not points:
-        return f"{model}: {ks} Shifts in the tail were not compared, so no more can be said." if ks else ""
+        return f"{model}: {ks} Shifts in the tail were not compared, so there is no verdict." if ks else ""
     held_out = None if verdict is None else verdict.third
     ratios = {name: entry.shift_ratio.get(f"{source}:{name}", {}) for name in (other, held_out) if name}
     of_held_out = ratios[held_out] if held_out else {}
@@ -93,18 +93,18 @@ def _verdict(source: str, other: str, held_out: str | None, points: Points) -> s
     sentences = []
     if "apparent only" in by:
         sentences.append(
-            f"WARNING: {apparent} fell, {unseen} did not ({_at(by['apparent only'])}): the apparent uncertainty fell, "
-            "the actual one need not have."
+            f"WARNING: {apparent} decreased, but {unseen} did not ({_at(by['apparent only'])}): the smaller "
+            "difference must not be taken as a smaller uncertainty."
         )
     if "fell less" in by:
         sentences.append(
-            f"WARNING: most of what fell is {apparent}; {unseen} fell much less ({_at(by['fell less'])}), so the "
-            "difference is no measure of the bias any more."
+            f"WARNING: {apparent} decreased much more than {unseen} ({_at(by['fell less'])}): it no longer measures "
+            "the bias."
         )
     if "fell" in by:
-        alone = "" if set(by) <= {"fell", "unresolved"} else " alone"
-        end = ": the bias fell." if not alone else "; elsewhere it does not."
-        sentences.append(f"{_upper(apparent)} fell, and {unseen} agrees {_at(by['fell'])}{alone}{end}")
+        alone = "" if set(by) <= {"fell", "unresolved"} else " only"
+        end = ": the bias decreased." if not alone else "; not at the other working points."
+        sentences.append(f"{_upper(apparent)} decreased, and so did {unseen}, {_at(by['fell'])}{alone}{end}")
     if "untested" in by:
         sentences.append(
             f"{_upper(apparent)} fell ({_at(by['untested'])}); no held-out domain says whether a bias did, so it must "
@@ -115,7 +115,7 @@ def _verdict(source: str, other: str, held_out: str | None, points: Points) -> s
             f"{_upper(apparent)} fell ({_at(by['cannot tell'])}); {held_out} is too small to say whether a bias did."
         )
     if "not fallen" in by and not {"apparent only", "fell less", "fell"} & set(by):
-        sentences.append(f"{_upper(apparent)} did not fall significantly ({_at(by['not fallen'])}).")
+        sentences.append(f"{_upper(apparent)} did not decrease significantly ({_at(by['not fallen'])}).")
     return " ".join(sentences) or "The baseline's shifts are within two errors of zero: too few events to tell."
 
 
@@ -175,7 +175,7 @@ def _ks(metrics: EventMetrics, model: str, baseline: str, pair: str) -> str:
     null, null_of_baseline = (quantity(entry, "ks_null").value for entry in entries)
     if now is None or before is None or before <= 0:
         return ""
-    inside = ", inside the same-generator null" if null is not None and now <= null else ""
+    inside = ", compatible with two samples of one generator" if null is not None and now <= null else ""
     text = f"KS distance to {pair.partition(':')[2]}: {now:.3f}{inside}, against {before:.3f}."
     if null_of_baseline is not None and before <= null_of_baseline:
         text += f" That of {baseline} lies inside the null: the KS of these samples cannot show any difference."

@@ -29,10 +29,10 @@ def priors_table(metrics: EventMetrics) -> Table:
         if len(priors) > 1  # a single domain cannot be compared with another one
     ]
     note = (
-        "Share of signal in the yield. A domain loss that sees both classes learns a difference of it away (label "
-        "shift); one that sees a single class does not."
+        "Fraction of signal in the yield. A domain loss on both classes removes a difference in this fraction (label "
+        "shift); a domain loss on one class does not."
     )
-    return Table("Label shift", ["Domain", "Signal [%]", "Odds over the first"], rows, note)
+    return Table("Label shift", ["Domain", "Signal [%]", "Odds ratio to the first"], rows, note)
 
 
 def importance_table(metrics: EventMetrics) -> Table:
@@ -44,11 +44,11 @@ def importance_table(metrics: EventMetrics) -> Table:
         [Cell(name, name), *(quantity_in(entry, name).cell() for entry in by_pair.values())] for name in names[:MOST]
     ]
     note = (
-        "By how much the AUC of a fresh classifier of the domains falls if the input is shuffled, with the spread over "
-        "shuffles; correlated inputs share, and hide, importance."
+        "Decrease of the AUC of a fresh domain classifier when the input is permuted, with the spread over "
+        "permutations; correlated inputs share importance, which can hide it."
     )
     head = ["Input", *(pair.replace(":", " against ") for pair in by_pair)]
-    return Table("Which inputs tell the domains apart", head, rows, note)
+    return Table("Inputs that differ between the domains", head, rows, note)
 
 
 def removal_table(metrics: EventMetrics) -> Table:
@@ -68,18 +68,18 @@ def removal_table(metrics: EventMetrics) -> Table:
                 ]
             )
     note = (
-        "AUC of fresh trees, fitted again without the inputs that tell the domains apart most: between the domains, "
-        "and between signal and background of the first. If both fall together, the same inputs carry both, and no "
-        "domain loss can take the one without the other (arXiv:2212.10493)."
+        "AUC of fresh trees without the inputs that differ most between the domains: for the domains, and for signal "
+        "against background in the first. If both decrease together, the same inputs carry both kinds of "
+        "information, and no domain loss can remove one without the other (arXiv:2212.10493)."
     )
-    head = ["Domains", "Out", "Domain AUC", "Class AUC", "Inputs"]
-    return Table("Without the inputs that tell most", head, rows, note)
+    head = ["Domains", "Removed", "Domain AUC", "Class AUC", "Inputs"]
+    return Table("Without the inputs that differ most", head, rows, note)
 
 
 def _brief(names: Sequence[str], count: int) -> str:
     """Return the names of the inputs that are removed in a row, at most BRIEF of them by name."""
     if count == 0:
-        return "all are in"
+        return "none removed"
     return ", ".join(names[:count]) if count <= BRIEF else f"{', '.join(names[:BRIEF])} and {count - BRIEF} more"
 
 
@@ -100,8 +100,8 @@ def reweighting_table(metrics: EventMetrics) -> Table:
                 )
     head = ["Model", "Weights of", "Domain AUC before", "after", "Effective events before", "after", "Clipped [%]"]
     note = (
-        "AUC with which a fresh classifier tells reweighted source from target by the inputs, on events that neither "
-        "it nor the ratio was fitted on; 0.5: nothing is left. Means over trainings."
+        "AUC of a fresh classifier of the reweighted source against the target on the inputs, for events that were "
+        "not used to fit it or the ratio; 0.5: no difference is left. Means over trainings."
     )
     return Table("Reweighting", head, rows, note)
 
@@ -113,8 +113,9 @@ def gradients_table(metrics: EventMetrics) -> Table:
         for name, entry in metrics.guards.gradient_cosine.items()
     ]
     note = (
-        "Mean over trainings. Below zero they oppose each other. At the end they balance, and a value near −1 says no "
-        "more than that; in the first epochs it says that what tells the domains apart is what tells the classes apart."
+        "Mean over trainings. Below zero, the gradients oppose each other. At the end of a training they balance, so "
+        "a value near −1 is expected; in the first epochs it means that the same information separates domains and "
+        "classes."
     )
     return Table("Cosine of class and domain gradients", ["Model", "First third", "Last third"], rows, note)
 
@@ -125,7 +126,7 @@ def calibration_table(metrics: EventMetrics) -> Table:
         name: {domain: entry.expected_error for domain, entry in model.calibration.items()}
         for name, model in metrics.models.items()
     }
-    note = "Mean |signal fraction − score|, both classes scaled to the same yield; 0 is a score that is a probability."
+    note = "Mean |signal fraction − score|, both classes scaled to the same yield; 0: the score is a probability."
     return by_domain_table("Calibration", errors, note, digits=2)
 
 
@@ -143,8 +144,8 @@ def bins_table(metrics: EventMetrics) -> Table:
         rows.append([Cell(name, name), Quantity(number(count)).cell(), *cells])
     head = ["Model", "Bins", *(f"{which}, {domain}" for domain, which in columns)]
     note = (
-        "The fewest effective events in a bin, and how many bins are empty or negative. The bins are chosen on the "
-        "validation half of the hash in the first domain, and filled with all events."
+        "Smallest number of effective events in a bin, and number of empty or negative bins. The bins are chosen "
+        "with the validation half (by hash) of the nominal domain and filled with all events."
     )
     return Table("Bins of the score", head, rows, note)
 
@@ -173,8 +174,8 @@ def overtraining_table(metrics: EventMetrics) -> Table:
         rows.append(row)
     head = ["Model", *(text for which in classes for text in (f"{which}: KS", "p-value"))]
     note = (
-        "The score of trainings of the first fold on events that they were trained on, against events that they never "
-        "saw. A small p-value says that the shape differs, not that the model is bad: all numbers are of unseen events."
+        "Scores of the trainings of the first fold on their training events and on test events. A small p-value "
+        "means that the shapes differ, not that the model is bad: all numbers are from test events."
     )
     return Table("Training against test events", head, rows if classes else [], note)
 
@@ -199,8 +200,8 @@ def flatness_table(metrics: EventMetrics) -> Table:
         rows.append(row)
     head = ["Model", *(t for v, w in columns for t in (f"{w} against {v}: CvM", "KS", "p-value"))]
     note = (
-        "Cramér-von Mises distance between the score in windows of the variable and everywhere, and the largest KS "
-        "of a tenth of it; marked below the limits of the LHCb challenge on flavours (0.002, 0.09). A score that knows "
-        "nothing of the variable has CvM 0.0008."
+        "Cramér-von Mises distance between the score in windows of the variable and in the full range, and the "
+        "largest KS distance for a tenth of it; marked below the limits of the LHCb flavour challenge (0.002, 0.09). "
+        "A score that is independent of the variable has CvM 0.0008."
     )
     return Table("Flatness against protected variables", head, rows if columns else [], note)

@@ -39,9 +39,10 @@ def bias_tables(metrics: EventMetrics) -> list[Table]:
         rows = [[Cell(name, name), *_bias_cells(entry, points)] for name, entry in entries.items()]
         which = next((entry.class_name for entry in entries.values() if entry.class_name), "background")
         note = (
-            f"The score of {which} in both domains. Null: what two parts of one generator reach; a KS below "
-            "it (marked) shows no difference. Shifts: relative, of the efficiency at the cut that keeps this "
-            f"share ε of the signal, with errors from sumw2 of both domains. {EVENTS_ALONE}"
+            f"The score of {which} in both domains. Null: 95 % quantile for two samples of one generator; a KS below "
+            "it (marked) is no evidence of a difference. Shift: relative change of the efficiency at the cut with "
+            "this signal efficiency ε, with errors from sumw2 of both domains. "
+            f"{EVENTS_ALONE}"
         )
         tables.append(Table(pair_title(metrics, pair), head, rows, note))
     return tables
@@ -71,24 +72,24 @@ def processes_table(metrics: EventMetrics) -> Table:
             like = "; ".join(
                 f"{', '.join(sides.source)} with {', '.join(sides.other)}" for sides in processes.compared.values()
             )
-            words = [which, like or "nothing: not known", ", ".join(alone.source), ", ".join(alone.other)]
+            words = [which, like or "none: unknown", ", ".join(alone.source), ", ".join(alone.other)]
             name = f"{source} against {other}"
             rows.append([Cell(name, name), *(Cell(word, word or None) for word in words)])
-    head = ["Domains", "Class", "Compared", "Of the first alone", "Of the other alone"]
+    head = ["Domains", "Class", "Compared", "Only in the first", "Only in the other"]
     note = (
-        "Differences between domains are those of the processes that both have; a process without a counterpart is "
-        "left out of them, and is the first domain's in the significance with bias and in the fits to another domain. "
-        "`process` of a sample says which are the same."
+        "Domains are compared for the processes that both have. A process without a counterpart is omitted; in the "
+        "significance with bias and in fits to another domain, it is taken from the nominal domain. `process` of a "
+        "sample defines which processes are the same."
     )
-    return Table("Which processes are compared", head, rows, note)
+    return Table("Compared processes", head, rows, note)
 
 
 def two_sample_tables(metrics: EventMetrics) -> list[Table]:
     """Return two-sample tests of the score, one table for each pair and class: statistics with p-values."""
     tables = []
     note = (
-        "Each statistic with its p-value by permutation; marked where it lies inside what two parts of one generator "
-        "reach (95 %)."
+        "Each statistic with its p-value from permutations; marked if it is below the 95 % quantile for two samples "
+        "of one generator."
     )
     for pair in keys_of(model.tests for model in metrics.models.values()):
         by_model = {name: model.tests.get(pair, {}) for name, model in metrics.models.items()}
@@ -118,8 +119,8 @@ def _test(entry: StatisticEntry | None) -> Cell:
 def probe_tables(metrics: EventMetrics) -> list[Table]:
     """Return the AUC of fresh classifiers of the domains, one table for each pair and class."""
     note = (
-        "AUC of classifiers (trees, network) trained afterwards to tell the domains apart, on events that they did not "
-        "see; 0.5: they cannot. The same on the inputs of all models is the last row."
+        "AUC of classifiers of the domains (trees, network) that are trained afterwards, on their test events; 0.5: "
+        "no separation. Last row: the same on the inputs of all models."
     )
     columns = [(representation, kind) for representation in ("score", "embedding") for kind in CLASSIFIERS]
     head = ["Model", *(f"{REPRESENTATIONS[what]}: {CLASSIFIERS[kind]}" for what, kind in columns)]
@@ -148,7 +149,7 @@ def _probe(entry: ProbeEntry, kind: str, representation: str) -> Cell:
 def _trees_alone(metrics: EventMetrics) -> list[Table]:
     """Return the tables for metrics without `probes`, from `domain_auc`."""
     tables = []
-    note = "AUC of classifiers trained afterwards to tell the domains apart; 0.5: they cannot."
+    note = "AUC of classifiers of the domains that are trained afterwards; 0.5: no separation."
     for pair in keys_of(model.domain_auc for model in metrics.models.values()):
         entries = {name: model.domain_auc[pair] for name, model in metrics.models.items() if pair in model.domain_auc}
         given = {name for entry in entries.values() for name in entry.model_fields_set}
@@ -219,7 +220,7 @@ def ratio_table(metrics: EventMetrics) -> Table:
         "efficiency; 68 % interval of paired bootstrap replicas. Below 1 it fell. In brackets: the baseline's shift "
         "is within two errors of zero, so the ratio says nothing."
     )
-    return Table("Did the bias fall?", head, rows, note)
+    return Table("Shifts relative to the baseline", head, rows, note)
 
 
 def _ratio(entry: ShiftRatioEntry | None) -> Cell:

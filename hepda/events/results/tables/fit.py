@@ -9,7 +9,7 @@ from hepda.results.fit_file import ClosedEntry, FitFile, ToysEntry
 
 MOST = 8  # nuisance parameters of each model in the table of impacts
 TITLES = {
-    "without_two_point": "Bias of µ when nobody knew of the other generators",
+    "without_two_point": "Bias of µ without the other generators as systematics",
     "all": "Bias of µ with the other generator as a systematic",
 }
 """Titles of the variants of the closure."""
@@ -47,8 +47,8 @@ def _summary(fits: FitFile) -> Table:
         ]
         rows.append([Cell(name, name), *(number.cell() for number in numbers)])
     note = (
-        "Templates of the score with all systematics. The error is half of the interval where −2 ln L rises by one; "
-        "its parts are from the curvature."
+        "Templates of the score with all systematics. The error is half of the interval in which −2 ln L rises by "
+        "less than one; its components are from the curvature."
     )
     return Table("Signal strength", head, rows, note)
 
@@ -77,8 +77,8 @@ def _headline(fits: FitFile, variant: str) -> Table:
                 cells.append(Cell("") if closed is None else _coverage(closed.toys))
         rows.append(cells)
     note = (
-        f"Templates from {fits.source}, data from another domain at µ = 1 (data themselves: µ = 1 is taken for the "
-        "truth); the error is that of the fit. Coverage: of the 68.27 % interval, by toys of the pseudo-data."
+        f"Templates from {fits.source}, data from another domain at µ = 1 (data: µ = 1 is assumed as the truth); the "
+        "error is that of the fit. Coverage of the 68.27 % interval, from toys of the pseudo-data."
     )
     return Table(TITLES[variant], head, rows, note)
 
@@ -98,16 +98,16 @@ def _profiled(fits: FitFile) -> Table:
         for entry in entries
     ]
     note = (
-        "The network is read at the value of its parameter with the better fit, at each with the templates of that "
-        "domain; the error is half of the envelope's interval (discrete profiling, arXiv:1408.6865)."
+        "The network is evaluated at the value of its parameter that fits best, with the templates of that domain; "
+        "the error is half of the interval of the envelope (discrete profiling, arXiv:1408.6865)."
     )
     head = ["Model", "Data from", "Injected µ", "Bias of µ ± error", "Value"]
-    return Table("Networks that read their domain, profiled", head, rows, note)
+    return Table("Networks with the domain as an input, profiled", head, rows, note)
 
 
 def _scores(fits: FitFile) -> Table:
     """Return the interval score by model and domain, without and with the other generator as a systematic."""
-    short = {"without_two_point": "nobody knew", "all": "as a systematic"}
+    short = {"without_two_point": "without generator systematic", "all": "as a systematic"}
     scores = {
         name: {
             (variant, domain): score
@@ -127,8 +127,8 @@ def _scores(fits: FitFile) -> Table:
         for name, by_column in scores.items()
     ]
     note = (
-        "−ln of the mean width of the 68.27 % intervals times a penalty where their coverage is wrong (FAIR Universe, "
-        "arXiv:2410.02867), all injected strengths together; the larger the better."
+        "−ln of the mean width of the 68.27 % intervals times a penalty for wrong coverage (FAIR Universe, "
+        "arXiv:2410.02867), for all injected signal strengths together; larger is better."
     )
     head = ["Model", *(f"{domain}, {short[variant]}" for variant, domain in columns)]
     return Table("Score of the intervals", head, rows if columns else [], note)
@@ -153,8 +153,9 @@ def _closure(fits: FitFile, variant: str) -> Table:
         for model, domain, entry in _entries(fits, variant)
     ]
     note = (
-        "All systematics but the two-point ones (fit.json has both variants). Finite pseudo-data: what the finite "
-        "simulation that plays data adds to the fitted strength. Toys fluctuate counts and auxiliary measurements."
+        "All systematics except the two-point ones (fit.json has both variants). Finite pseudo-data: contribution of "
+        "the finite simulation used as data to the error of the fitted strength. Toys fluctuate counts and auxiliary "
+        "measurements."
     )
     return Table("Closure at every injected strength", head, rows, note)
 

@@ -76,8 +76,8 @@ def working_point_tables(metrics: EventMetrics) -> list[Table]:
                 rows.setdefault(domain, []).append([Cell(title, title), *cells])
     head = ["Model, signal efficiency", *(title for title, _ in columns.values())]
     note = (
-        "Cuts are fixed by the signal of the domain that is trained on. Z: Asimov significance of the events above the "
-        "cut, with the uncertainty of the background."
+        "Cuts are defined by the signal efficiency in the nominal domain. Z: Asimov significance of the events above "
+        "the cut, with the uncertainty of the background."
     )
     first = next(iter(rows), "")
     folded = "Working points in other domains"
@@ -152,7 +152,14 @@ def training_bias_table(metrics: EventMetrics) -> Table:
 def closure_table(metrics: EventMetrics) -> Table:
     """Return fitted signal strength and pull: one row for each model, columns for the domains used as data."""
     domains = keys_of(model.closure for model in metrics.models.values())
-    head = ["Model", *(f"{what}, data from {domain}" for domain in domains for what in ("μ", "pull"))]
+    head = [
+        "Model",
+        *(
+            f"{what}, {'data' if domain == 'data' else f'data from {domain}'}"
+            for domain in domains
+            for what in ("μ", "pull")
+        ),
+    ]
     rows = []
     for name, model in metrics.models.items():
         row = [Cell(name, name)]
@@ -161,7 +168,7 @@ def closure_table(metrics: EventMetrics) -> Table:
             mu = quantity(fit, "mu").with_error(None if fit is None else number(fit.error))
             row += [mu.cell(), quantity(fit, "pull").cell()]
         rows.append(row)
-    note = "Templates from the source; the pull is (μ − truth) / error."
+    note = "Without systematics. Templates from the source; pull: (μ − truth) / error."
     return Table("Fits to pseudo-data", head, rows if domains else [], note)
 
 
@@ -175,9 +182,11 @@ def models_table(metrics: EventMetrics) -> Table:
             words = [setup.kind or "", " + ".join(setup.class_loss), setup.adaptation or "none"]
         numbers = [quantity(setup, key).cell() for key in ("strength", "members")]
         rows.append([Cell(name, name), *(Cell(word, word) for word in words), *numbers])
-    head = ["Model", "Kind", "Class loss on", "Adaptation", "Strength", "Networks a fold"]
+    head = ["Model", "Kind", "Class loss on", "Adaptation", "Strength", "Networks per fold"]
     described = any(model.setup for model in metrics.models.values())
-    return Table("Models", head, rows if described else [], "Every event is scored by trainings that have not seen it.")
+    return Table(
+        "Models", head, rows if described else [], "Every event is scored by models that were not trained on it."
+    )
 
 
 def other_tables(metrics: EventMetrics) -> list[Table]:

@@ -28,8 +28,9 @@ def section_tables(metrics: EventMetrics) -> dict[str, list[Table]]:
         "Expected significance",
         {name: model.significance for name, model in metrics.models.items()},
         SIGNIFICANCE,
-        "Median expected (Asimov) discovery significance, with the spread over bootstrap replicas of the events, the "
-        f"choice of the cut included. {EVENTS_ALONE}",
+        "Median expected (Asimov) discovery significance, with the spread over bootstrap replicas of the events, "
+        "including the choice of the cut. "
+        f"{EVENTS_ALONE}",
     )
     return {
         "summary": [tables.summary_table(metrics)],
@@ -66,5 +67,5 @@ def terminal_table(metrics: EventMetrics) -> NumberTable:
     head = [f"{name} [%]" if name.startswith("Shift") else name for name in summary.head]
     rows = [[first.text, *(cell.short for cell in row)] for first, *row in summary.rows]
     shifts = any(heading.startswith("Shift") for heading in summary.head)
-    caption = "Shifts: of the background's efficiency, from the first domain." if shifts else ""
+    caption = "Shift: of the background efficiency, from the nominal domain." if shifts else ""
     return NumberTable(head, rows, metrics.name or "", caption)

@@ -76,18 +76,18 @@ def _note(models: Iterable[EventModel], has_shifts: bool, has_unseen: bool) -> s
     significances = [model.significance for model in models if model.significance]
     if has_shifts:
         sentences.append(
-            "Shifts: relative, of the background's efficiency from the first domain to another, at the cut that keeps "
-            "this share of the signal; there the significance lives, and a KS is blind."
+            "Shift: relative change of the background efficiency from the nominal domain to another one, at the cut "
+            "with this signal efficiency. The significance comes from this tail, to which a KS distance is insensitive."
         )
     if has_unseen:
-        sentences.append("Unseen: no training saw this domain.")
+        sentences.append("Unseen: held out from all trainings.")
     bias_from = next((entry.bias_from for entry in significances if entry.bias_from), None)
     if bias_from:
         sentences.append(f"Z with bias: the difference to {bias_from} is an uncertainty.")
     if any(entry.asimov is not None for entry in significances):
         sentences.append(
-            "The cut of each fifth of the events is chosen on the others, averaged over ten ways; the error of Z "
-            "is the spread over bootstrap replicas of all events, that choice included."
+            "Cuts are optimised on four fifths of the events and applied to the rest, averaged over ten divisions; "
+            "the error of Z is the spread over bootstrap replicas of the events and includes the choice of the cut."
         )
     if sentences:
         sentences.append(EVENTS_ALONE)
