@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hepda.evaluation.fits.histfactory import Model, Observations, fit
-from hepda.evaluation.fits.newton import Minimum, solve
+from hepda.evaluation.fits.newton import Minimum, Rows, solve
 from hepda.evaluation.results import FloatArray
 
 _STEPS = 40
@@ -28,7 +28,7 @@ class Strengths:
     hessian: FloatArray  # [t, 1 + p, 1 + p], of -ln L with the templates' statistics profiled
     converged: NDArray[np.bool_]  # [t]
 
-    def __getitem__(self, rows: NDArray[np.bool_]) -> Strengths:
+    def __getitem__(self, rows: Rows | NDArray[np.bool_]) -> Strengths:
         return Strengths(
             self.mu[rows],
             self.error[rows],

@@ -82,10 +82,12 @@ def expected_fits(
     noise: list[float | None] = [None] * len(rows)
     if variances is not None:
         noise = sample_errors(model, data, fits, np.broadcast_to(np.atleast_2d(variances), rows.shape))
-    return tuple(
-        replace(_expected_fit(model, templates, data[[k]], fits[[k]], float(strengths[k])), sample_error=noise[k])
-        for k in range(len(rows))
-    )
+    fitted = []
+    for k in range(len(rows)):
+        row = np.array([k])
+        fit = _expected_fit(model, templates, data[row], fits[row], float(strengths[k]))
+        fitted.append(replace(fit, sample_error=noise[k]))
+    return tuple(fitted)
 
 
 def interval_score(toys: Sequence[ToyClosure]) -> IntervalScore:
