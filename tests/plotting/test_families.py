@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from hepda.errors import DataError
-from hepda.evaluation import results
 from hepda.plotting.base.style import Label, model_styles
 from hepda.plotting.scores.bias import ks_figure, shift_figure
 from hepda.plotting.scores.calibration import calibration_figure, overtraining_figure
@@ -16,6 +15,7 @@ from hepda.plotting.scores.ratios import ratio_figure
 from hepda.plotting.scores.roc import roc_figure
 from hepda.plotting.scores.significance import significance_figure
 from hepda.plotting.scores.tradeoff import TradeoffPoint, tradeoff_figure
+from hepda.results import evaluation as results
 from tests.plotting.checks import assert_legend_is_clear, assert_nothing_is_cut, marked, points
 
 NAMES = ["network", "dann", "dann_data_control_region", "hist_gradient_boosting"]

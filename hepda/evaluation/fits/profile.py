@@ -8,8 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hepda.evaluation.fits.histfactory import Model, Observations, fit
+<<<<<<< HEAD
 from hepda.evaluation.fits.newton import Minimum, solve
 from hepda.results.evaluation import FloatArray
+=======
+from hepda.evaluation.fits.newton import Minimum, Rows, solve
+from hepda.evaluation.results import FloatArray
+>>>>>>> h15-faults
 
 _STEPS = 40
 _PRECISION = 1e-5  # of the ends of an interval, in standard deviations
@@ -28,7 +33,7 @@ class Strengths:
     hessian: FloatArray  # [t, 1 + p, 1 + p], of -ln L with the templates' statistics profiled
     converged: NDArray[np.bool_]  # [t]
 
-    def __getitem__(self, rows: NDArray[np.bool_]) -> Strengths:
+    def __getitem__(self, rows: Rows | NDArray[np.bool_]) -> Strengths:
         return Strengths(
             self.mu[rows],
             self.error[rows],
