@@ -8,13 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hepda.evaluation.fits.histfactory import Model, Observations, fit
-<<<<<<< HEAD
-from hepda.evaluation.fits.newton import Minimum, solve
-from hepda.results.evaluation import FloatArray
-=======
 from hepda.evaluation.fits.newton import Minimum, Rows, solve
-from hepda.evaluation.results import FloatArray
->>>>>>> h15-faults
+from hepda.results.evaluation import FloatArray
 
 _STEPS = 40
 _PRECISION = 1e-5  # of the ends of an interval, in standard deviations

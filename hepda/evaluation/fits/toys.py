@@ -82,20 +82,12 @@ def expected_fits(
     noise: list[float | None] = [None] * len(rows)
     if variances is not None:
         noise = sample_errors(model, data, fits, np.broadcast_to(np.atleast_2d(variances), rows.shape))
-<<<<<<< HEAD
-    each = np.arange(len(rows))[:, None]  # rows of one, not scalars: the fit of one truth keeps its first axis
-    return tuple(
-        replace(_expected_fit(model, templates, data[k], fits[k], float(strengths[k[0]])), sample_error=noise[k[0]])
-        for k in each
-    )
-=======
     fitted = []
     for k in range(len(rows)):
         row = np.array([k])
         fit = _expected_fit(model, templates, data[row], fits[row], float(strengths[k]))
         fitted.append(replace(fit, sample_error=noise[k]))
     return tuple(fitted)
->>>>>>> h15-faults
 
 
 def interval_score(toys: Sequence[ToyClosure]) -> IntervalScore:
