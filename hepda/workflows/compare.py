@@ -75,17 +75,17 @@ def read_runs(folders: Sequence[Path]) -> list[FinishedRun[Any]]:
     for place in places:
         if places.count(place) > 1:
             raise ConfigError(f"{place} is given twice; a run cannot be compared with itself.")
-    runs = [_read(name, folder) for name, folder in zip(_names(places), folders, strict=True)]
-    for run in runs[1:]:
-        if run.config["kind"] != runs[0].config["kind"]:
-            kinds = f"{runs[0].folder} is of {runs[0].config['kind']}, {run.folder} of {run.config['kind']}"
-            raise ConfigError(f"{kinds}: runs of different kinds of data share no number; compare those of one kind.")
+    kinds: dict[str, Path] = {}
+    runs = []
+    for name, folder in zip(_names(places), folders, strict=True):
+        runs.append(_read(name, folder, kinds))
     for run in runs:
         _check_shape(run)
     return runs
 
 
-def _read(name: str, folder: Path) -> FinishedRun[Any]:
+def _read(name: str, folder: Path, kinds: dict[str, Path]) -> FinishedRun[Any]:
+    """Read a run; `kinds` has the kinds of data of the runs before, each with its first folder."""
     exchange.settle(folder, "compare")
     content, manifest = (run_directory.read_json(folder / f"{file}.json") for file in ("metrics", "manifest"))
     for file, found, key in (("metrics", content, "models"), ("manifest", manifest, "files")):
@@ -93,6 +93,10 @@ def _read(name: str, folder: Path) -> FinishedRun[Any]:
             raise ConfigError(f"{folder / file}.json was not written by `hepda train`; name a run directory.")
     config = load_any(folder / "config.yaml")
     kind = kind_of(config)
+    kinds.setdefault(config.kind, folder)
+    if len(kinds) > 1:
+        each = ", ".join(f"{path} is of {kind_name}" for kind_name, path in kinds.items())
+        raise ConfigError(f"{each}: runs of different kinds of data share no number; compare those of one kind.")
     with run_directory.readable(folder / "metrics.json"):
         metrics = kind.metrics_type.from_json(content)
     return FinishedRun(name, folder, metrics, manifest, config.model_dump(mode="json", by_alias=True), kind)
