@@ -129,9 +129,9 @@ def bias_drawings(data: ClosureData) -> Iterator[Drawing]:
     texts = {
         UNAWARE: (
             "Bias of the signal strength that nobody knew of",
-            f"Templates from {data.source}, data from another domain, all systematics but the other generator: what bias "
-            "remains, model by model. Thin bars: error of the fit; thick bars: the finite simulation that plays data; "
-            "last panel: the share of toys whose 68.27 % interval holds the truth.",
+            f"Templates from {data.source}, data from another domain, all systematics but the other generator: what "
+            "bias remains, model by model. Thin bars: error of the fit; thick bars: the finite simulation that plays "
+            "data; last panel: the share of toys whose 68.27 % interval holds the truth.",
         ),
         ALL: (
             "Bias of the signal strength with the other generator as a systematic",
