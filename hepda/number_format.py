@@ -149,6 +149,14 @@ def p_text(value: float, is_limit: bool, digits: int = 2) -> str:
     return f"< {math.ceil(value / 10.0**power - 1e-9) * 10.0**power:.1g}"
 
 
+def p_cell(p_value: Quantity, is_limit: bool, digits: int = 3) -> Cell:
+    """Return a p-value, as a limit ("< 0.005") if no permutation reaches the tested value."""
+    cell = p_value.cell(digits=digits)
+    if not is_limit or not isinstance(cell.sort, float):
+        return cell
+    return Cell(p_text(cell.sort, is_limit=True), cell.sort, f"at most {cell.title}: no permutation reaches the value")
+
+
 def spaced(value: float, places: int) -> str:
     """Return a number with thin spaces between thousands: 34 812.5."""
     return f"{value:,.{places}f}".replace(",", THIN)

@@ -4,7 +4,7 @@ The toy: coins that are thrown; a model is the share of heads, a training counts
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -20,10 +20,12 @@ from hepda.config.base import BaseConfig
 from hepda.config.models import TrainingConfig
 from hepda.config.section import Name, Section
 from hepda.errors import ConfigError
-from hepda.kinds import Kind, RunContext
+from hepda.kinds import FinishedRun, KindOf, RunComparison, RunContext
 from hepda.number_format import Cell as TableCell
 from hepda.number_format import Quantity, Table
+from hepda.plotting.comparison import ComparisonPanel, Measurement
 from hepda.report.page import NotDrawn, ReportFigure
+from hepda.results.metrics import ModelMetrics, RunMetrics, head
 from hepda.runtime import run_directory
 from hepda.runtime.jobs import TrainingJob, TrainingOutput, TrainingResult
 from hepda.runtime.resources import Resources
@@ -58,6 +60,8 @@ class CoinsConfig(BaseConfig):
 class CoinJob(TrainingJob):
     """The share of heads."""
 
+    config: CoinsConfig = field(kw_only=True)
+
     def train(self, progress: Callable[[int, int], None]) -> TrainingOutput:
         heads = np.load(self.table / "heads.npy")
         prior = self.config.models[self.model].prior
@@ -67,10 +71,23 @@ class CoinJob(TrainingJob):
         return np.array([share], np.float32), {"seconds": 1e-3, "rows_per_second": 1.0, "epochs": 1, "alarms": []}, {}
 
 
-class CoinsKind(Kind):
+class CoinsModelMetrics(ModelMetrics):
+    """models.<model> of coins."""
+
+    heads: float
+
+
+class CoinsMetrics(RunMetrics):
+    """metrics.json of coins."""
+
+    throws: int = 0
+    models: Mapping[str, CoinsModelMetrics] = Field(default_factory=dict)
+
+
+class CoinsKind(KindOf[CoinsMetrics]):
     """Coins. Scores: [1], the share of heads."""
 
-    own_tables = True
+    metrics_type = CoinsMetrics
 
     def __init__(self, config: CoinsConfig) -> None:
         self.config = config
@@ -90,7 +107,8 @@ class CoinsKind(Kind):
     def jobs(self, run: Path, work: Path, device: str) -> Sequence[TrainingJob]:
         (work / "table").mkdir(parents=True, exist_ok=True)
         np.save(work / "table" / "heads.npy", self.heads())
-        return [CoinJob(self.config, model, 0, 0, work / "table", run, work, device) for model in self.config.models]
+        table, config = work / "table", self.config
+        return [CoinJob(config.seed, model, 0, 0, table, run, work, device, config=config) for model in config.models]
 
     def combine(self, results: Sequence[TrainingResult]) -> dict[str, NDArray[Any]]:
         return {result.model: result.score for result in results}
@@ -105,31 +123,27 @@ class CoinsKind(Kind):
     def files(self) -> Any:
         return {}
 
-    def measure(self, scores: Scores, judging: RunContext) -> dict[str, Any]:
-        return {
-            "samples": {"coins": {"throws": self.config.throws}},
-            "models": {m: {"heads": float(s[0]), "training": dict(judging.training[m])} for m, s in scores.items()},
-        }
+    def measure(self, scores: Scores, context: RunContext) -> CoinsMetrics:
+        models = {m: {"heads": float(s[0]), "training": context.training[m]} for m, s in scores.items()}
+        content = {**head(self.config), "throws": self.config.throws, "models": models}
+        return CoinsMetrics.from_json(run_directory.plain(content))
 
-    def draw(self, scores: Scores, judging: RunContext, folder: Path) -> list[ReportFigure | NotDrawn]:
+    def draw(self, scores: Scores, context: RunContext, folder: Path) -> list[ReportFigure | NotDrawn]:
         return []
 
-    def conclusions(self, metrics: Mapping[str, Any]) -> list[str]:
-        return [f"{name}: heads in {entry['heads']:.0%} of throws." for name, entry in metrics["models"].items()]
+    def conclusions(self, metrics: CoinsMetrics) -> list[str]:
+        return [f"{name}: heads in {model.heads:.0%} of throws." for name, model in metrics.models.items()]
 
-    def tables(self, metrics: Mapping[str, Any]) -> dict[str, list[Table]]:
-        return {"summary": [self.headline_table(metrics)]}
+    def tables(self, metrics: CoinsMetrics) -> dict[str, list[Table]]:
+        rows = [[TableCell(name, name), Quantity(model.heads).cell()] for name, model in metrics.models.items()]
+        return {"summary": [Table("Shares", ["Model", "Heads"], rows)]}
 
-    def terminal(self, metrics: Mapping[str, Any]) -> NumberTable:
-        return number_table(metrics, self.headline_table(metrics))
+    def terminal(self, metrics: CoinsMetrics) -> NumberTable:
+        return number_table(metrics.name, *self.tables(metrics)["summary"])
 
-    def headline_table(self, metrics: Mapping[str, Any]) -> Table:
-        rows = [[TableCell(name, name), Quantity(entry["heads"]).cell()] for name, entry in metrics["models"].items()]
-        return Table("Shares", ["Model", "Heads"], rows)
-
-    def headline_metrics(self, metrics: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-        models = metrics["models"].items()
-        return {"Heads": {m: dict.fromkeys(("value", "low", "high"), entry["heads"]) for m, entry in models}}
+    def comparison(self, runs: Sequence[FinishedRun[CoinsMetrics]], merged: CoinsMetrics) -> RunComparison:
+        shares = {(name, run.name): Measurement(m.heads) for run in runs for name, m in run.metrics.models.items()}
+        return RunComparison(self.tables(merged), [[ComparisonPanel("Heads", shares)]])
 
 
 ANALYSIS = "name: coins\nkind: coins\nthrows: 400\nmodels: {plain: {}, fair: {prior: 1000}}\n"

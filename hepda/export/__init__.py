@@ -7,7 +7,7 @@ from importlib import import_module
 from pathlib import Path
 
 from hepda.errors import ConfigError, nearest
-from hepda.export.finished_run import FinishedRun, read_run
+from hepda.export.finished_run import ExportedRun, read_run
 from hepda.runtime import run_directory
 
 EXPORTS = {
@@ -15,9 +15,9 @@ EXPORTS = {
     "csv": "hepda.export.comma_separated:write",
     "workspace": "hepda.export.workspace:write",
 }
-"""Formats, `module:function`; a function writes a FinishedRun into a folder and returns the files."""
+"""Formats, `module:function`; a function writes a ExportedRun into a folder and returns the files."""
 
-Writer = Callable[[FinishedRun, Path], list[Path]]
+Writer = Callable[[ExportedRun, Path], list[Path]]
 
 
 def export(run: Path, name: str, output: Path | None = None) -> list[Path]:

@@ -7,7 +7,7 @@ import io
 import re
 from pathlib import Path
 
-from hepda.export.finished_run import FinishedRun
+from hepda.export.finished_run import ExportedRun
 from hepda.number_format import Cell, Table
 from hepda.runtime.run_directory import write_text
 
@@ -35,7 +35,7 @@ def _value(cell: Cell) -> str:
     return f"{cell.sort:.0f}" if float(cell.sort).is_integer() else repr(float(cell.sort))
 
 
-def write(run: FinishedRun, folder: Path) -> list[Path]:
+def write(run: ExportedRun, folder: Path) -> list[Path]:
     """Write a file for each table."""
     files = []
     for name, table in run.tables().items():

@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from hepda.config import AnyConfig, load_any
+from hepda.config import load_any
 from hepda.errors import ConfigError
-from hepda.kinds import kind_of
+from hepda.kinds import Kind, kind_of
 from hepda.number_format import Table
+from hepda.results.fit_file import FitFile
+from hepda.results.metrics import RunMetrics
 from hepda.runtime import exchange, run_directory
 
 
 @dataclass(frozen=True, slots=True)
-class FinishedRun:
-    """A run directory that is complete: its analysis, its metrics, and the results of `hepda fit` if there are any."""
+class ExportedRun:
+    """A run directory that is complete: its kind of data, its metrics, and the results of `hepda fit`, if any."""
 
     folder: Path
-    config: AnyConfig
-    metrics: Mapping[str, Any]
-    fit: Mapping[str, Any] | None
+    kind: Kind
+    metrics: RunMetrics
+    fit: FitFile | None
 
     def tables(self) -> dict[str, Table]:
         """Return the tables of the report that have content, in its order, by file name."""
@@ -30,7 +30,7 @@ class FinishedRun:
         from hepda.report.page import SECTIONS
 
         with run_directory.readable(self.folder / "metrics.json"):
-            sections = kind_of(self.config).tables(self.metrics)
+            sections = self.kind.tables(self.metrics)
         fitted = [] if self.fit is None else fit_tables(self.fit)
         ordered = sorted((s for s in sections if s != "fit"), key=list(SECTIONS).index)
         tables: dict[str, Table] = {}
@@ -44,20 +44,25 @@ class FinishedRun:
         return tables
 
 
-def read_run(folder: Path) -> FinishedRun:
+def read_run(folder: Path) -> ExportedRun:
     """Read a run directory.
 
     Raises:
-        ConfigError: it is not one of a finished run.
+        ConfigError: it is not one of a finished run, or its files are damaged.
 
     """
     if not (folder / "metrics.json").is_file():
         raise ConfigError(f"{folder}: is not the directory of a finished run; name one that `hepda train` made.")
     exchange.settle(folder, "export")
-    metrics = run_directory.read_json(folder / "metrics.json")
-    if not isinstance(metrics, dict) or "models" not in metrics:
-        raise ConfigError(f"{folder / 'metrics.json'}: was not written by `hepda train`; name a run directory.")
-    fit, stale = run_directory.read_fit(folder, folder)
+    kind = kind_of(load_any(folder / "config.yaml"))
+    content = run_directory.read_json(folder / "metrics.json")
+    with run_directory.readable(folder / "metrics.json"):
+        metrics: RunMetrics = kind.metrics_type.from_json(content)
+    fit_content, stale = run_directory.read_fit(folder, folder)
     if stale:
         raise ConfigError(f"{folder}: {stale[0]}")
-    return FinishedRun(folder, load_any(folder / "config.yaml"), metrics, fit)
+    fit = None
+    if fit_content is not None:
+        with run_directory.readable(folder / "fit.json"):
+            fit = FitFile.from_json(fit_content)
+    return ExportedRun(folder, kind, metrics, fit)

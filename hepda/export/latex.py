@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from hepda.export.finished_run import FinishedRun
+from hepda.export.finished_run import ExportedRun
 from hepda.number_format import THIN, Table
 from hepda.runtime.run_directory import write_text
 
@@ -68,12 +68,12 @@ def latex_table(table: Table, label: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def write(run: FinishedRun, folder: Path) -> list[Path]:
+def write(run: ExportedRun, folder: Path) -> list[Path]:
     r"""Write a file for each table, and tables.tex, which a document reads by `\input`."""
     files = []
     for name, table in run.tables().items():
         files.append(folder / f"{name}.tex")
         write_text(files[-1], latex_table(table, name.replace("_", "-")))
-    head = f"% Tables of the run {run.metrics.get('name')}. Needs \\usepackage{{booktabs}}.\n"
+    head = f"% Tables of the run {run.metrics.name}. Needs \\usepackage{{booktabs}}.\n"
     write_text(folder / "tables.tex", head + "".join(f"\\input{{{path.stem}}}\n" for path in files))
     return [*files, folder / "tables.tex"]

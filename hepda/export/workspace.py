@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from hepda.errors import ConfigError
-from hepda.export.finished_run import FinishedRun
+from hepda.export.finished_run import ExportedRun
 from hepda.runtime.run_directory import read_json, write_json
 
 
-def write(run: FinishedRun, folder: Path) -> list[Path]:
+def write(run: ExportedRun, folder: Path) -> list[Path]:
     """Write the workspace of each fitted model.
 
     Raises:
@@ -18,7 +18,7 @@ def write(run: FinishedRun, folder: Path) -> list[Path]:
     """
     if run.fit is None:
         raise ConfigError(f"{run.folder}: has no fit, from which workspaces are made; `hepda fit {run.folder}` first.")
-    workspaces = {model: read_json(run.folder / f"workspace-{model}.json") for model in run.fit["models"]}
+    workspaces = {model: read_json(run.folder / f"workspace-{model}.json") for model in run.fit.models}
     files = []
     for model, workspace in workspaces.items():
         if not isinstance(workspace, dict) or not {"channels", "observations", "measurements"} <= set(workspace):

@@ -16,7 +16,7 @@ from hepda.plotting.scores import calibration, roc, shapes
 from hepda.report.page import Drawing
 from hepda.report.registry import drawings_of
 from hepda.tabular.results import Quality, TableModelNumbers, compared_rows, roc_bands, shown_classes
-from hepda.tabular.table import Table
+from hepda.tabular.table import DataTable
 
 FIGURES = {
     "roc": "hepda.tabular.figures:roc_curves",
@@ -33,7 +33,7 @@ class TableFigureData:
     """The data of the figures."""
 
     config: TabularConfig
-    table: Table
+    table: DataTable
     scores: Mapping[str, Any]
     numbers: Mapping[str, TableModelNumbers]
     histories: Mapping[str, Any]

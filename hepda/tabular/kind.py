@@ -9,32 +9,34 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from hepda.config.tabular import TableNetworkConfig, TabularConfig
+from hepda.config.tabular import TabularConfig
 from hepda.errors import ConfigError, HepdaError
-from hepda.kinds import Kind, RunContext
+from hepda.kinds import FinishedRun, KindOf, RunComparison, RunContext
+from hepda.results.metrics import head
+from hepda.results.tabular import DomainRowsEntry, TabularMetrics
 from hepda.runtime import run_directory
-from hepda.runtime.processes import Send
+from hepda.runtime.pool import Send
 from hepda.runtime.resources import Resources
 from hepda.runtime.terminal import NumberTable, number_table
 
 if TYPE_CHECKING:
-    from hepda.number_format import Table as ReportTable
+    from hepda.number_format import Table
     from hepda.report.page import NotDrawn, ReportFigure
     from hepda.runtime.jobs import TrainingResult
     from hepda.tabular.results import TableModelNumbers
-    from hepda.tabular.table import Table
+    from hepda.tabular.table import DataTable
     from hepda.tabular.training import TableJob
 
 Array = NDArray[Any]
 _CONTENTS = ("row", "features", "label", "weight", "domain", "fold", "validation")
 
 
-class TabularKind(Kind):
+class TabularKind(KindOf[TabularMetrics]):
     """An analysis of a table. Scores: [n, classes], the probability of each class of each row."""
 
+    metrics_type = TabularMetrics
     heavy = ("torch", "hepda.adversarial", "hepda.tabular.training", "hepda.tabular.figures")
-    own_tables = True
-    sections: ClassVar[Mapping[str, tuple[str, str]] | None] = {
+    sections: ClassVar[Mapping[str, tuple[str, str]]] = {
         "samples": ("Rows", "What was trained on what"),
         "separation": ("Classes", "How well are the classes told apart?"),
         "domains": ("Domains", "What differs between the domains?"),
@@ -42,13 +44,13 @@ class TabularKind(Kind):
 
     def __init__(self, config: TabularConfig) -> None:
         self.config = config
-        self._table: Table | None = None
+        self._table: DataTable | None = None
         self._files: dict[str, int] = {}
         self._warnings: list[str] = []
         self._numbers: dict[str, TableModelNumbers] = {}
 
     @property
-    def table(self) -> Table:
+    def table(self) -> DataTable:
         """The rows, after `load`."""
         if self._table is None:
             raise RuntimeError("the table has not been loaded")
@@ -63,8 +65,8 @@ class TabularKind(Kind):
         table = self.table
         lines = [f"{len(table)} rows of {len(self._files)} files, {len(table.names)} inputs: {', '.join(table.names)}"]
         for domain, entry in self._samples().items():
-            shares = ", ".join(f"{name} {count}" for name, count in entry["classes"].items())
-            lines.append(f"{domain} ({entry['role']}): {entry['rows']} rows; {shares or 'no labels'}")
+            shares = ", ".join(f"{name} {count}" for name, count in entry.classes.items())
+            lines.append(f"{domain} ({entry.role}): {entry.rows} rows; {shares or 'no labels'}")
         return [*lines, *warnings], []
 
     def load(self, progress: Send, resources: Resources | None = None) -> list[str]:
@@ -135,7 +137,7 @@ class TabularKind(Kind):
         """Return the files that were read, with their rows."""
         return dict(self._files)
 
-    def _samples(self) -> dict[str, Any]:
+    def _samples(self) -> dict[str, DomainRowsEntry]:
         """Return the entry `samples` of metrics.json."""
         table = self.table
         roles = ["source", *["target"] * table.targets, *["held out"] * (len(table.domains) - 1 - table.targets)]
@@ -143,76 +145,76 @@ class TabularKind(Kind):
         for number, (domain, role) in enumerate(zip(table.domains, roles, strict=True)):
             rows = table.domain == number
             counts = {name: int((rows & (table.label == code)).sum()) for code, name in enumerate(table.classes)}
-            samples[domain] = {
-                "role": role,
-                "rows": int(rows.sum()),
-                "labelled": sum(counts.values()),
-                "sum_of_weights": float(table.weight[rows].sum()),
-                "classes": {name: count for name, count in counts.items() if count},
-            }
+            samples[domain] = DomainRowsEntry(
+                role=role,
+                rows=int(rows.sum()),
+                labelled=sum(counts.values()),
+                sum_of_weights=float(table.weight[rows].sum()),
+                classes={name: count for name, count in counts.items() if count},
+            )
         return samples
 
-    def measure(self, scores: Mapping[str, Array], judging: RunContext) -> dict[str, Any]:
-        """Accuracy, AUC, differences between domains, probes and calibration of every model."""
+    def measure(self, scores: Mapping[str, Array], context: RunContext) -> TabularMetrics:
+        """Return accuracy, AUC, differences between domains, probes and calibration of every model."""
         from hepda.tabular.results import evaluate, model_metrics
 
-        self._numbers = evaluate(self.config, self.table, scores, judging.run)
-        return {
+        self._numbers = evaluate(self.config, self.table, scores, context.run)
+        content = {
+            **head(self.config),
             "classes": list(self.table.classes),
             "features": list(self.table.names),
             "samples": self._samples(),
             "models": {
-                model: {
-                    "title": self.config.title(model),
-                    "adapted": isinstance(section, TableNetworkConfig) and section.domain is not None,
-                    **model_metrics(self._numbers[model]),
-                    "training": dict(judging.training[model]),
-                }
-                for model, section in self.config.models.items()
+                model: model_metrics(self.config, model, numbers, context.training[model])
+                for model, numbers in self._numbers.items()
             },
         }
+        return TabularMetrics.from_json(run_directory.plain(content))
 
-    def draw(self, scores: Mapping[str, Array], judging: RunContext, folder: Path) -> list[ReportFigure | NotDrawn]:
+    def draw(self, scores: Mapping[str, Array], context: RunContext, folder: Path) -> list[ReportFigure | NotDrawn]:
         """Every figure."""
         from hepda.report.page import save_drawings
         from hepda.tabular.figures import TableFigureData, drawings
 
         figure_data = TableFigureData(
-            self.config, self.table, scores, self._numbers, judging.histories, judging.best_epochs
+            self.config, self.table, scores, self._numbers, context.histories, context.best_epochs
         )
-        return save_drawings(drawings, figure_data, folder, judging.processes, judging.progress)
+        return save_drawings(drawings, figure_data, folder, context.processes, context.progress)
 
     def warnings(self) -> list[str]:
         """Return what a reader has to know of the rows."""
         return self._warnings
 
-    def conclusions(self, metrics: Mapping[str, Any]) -> list[str]:
+    def conclusions(self, metrics: TabularMetrics) -> list[str]:
         """Return which model is best in each domain, and what adaptation gained."""
         from hepda.tabular.tables import conclusions
 
         return conclusions(metrics)
 
-    def tables(self, metrics: Mapping[str, Any]) -> dict[str, list[ReportTable]]:
+    def tables(self, metrics: TabularMetrics) -> dict[str, list[Table]]:
         """Return accuracy and AUC, rows, classes, differences, probes and trainings."""
         from hepda.tabular.tables import tables
 
         return tables(metrics)
 
-    def terminal(self, metrics: Mapping[str, Any]) -> NumberTable:
+    def terminal(self, metrics: TabularMetrics) -> NumberTable:
         """Return accuracy and AUC."""
-        return number_table(metrics, self.headline_table(metrics))
-
-    def headline_table(self, metrics: Mapping[str, Any]) -> ReportTable:
-        """Return accuracy and AUC with their intervals."""
         from hepda.tabular.tables import quality_table
 
-        return quality_table(metrics)
+        return number_table(metrics.name, quality_table(metrics))
 
-    def headline_metrics(self, metrics: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-        """Return the AUC of each model in each domain with labels."""
-        models = metrics["models"].items()
-        return {
-            f"AUC, {domain}": {model: entry["auc"][domain] for model, entry in models}
-            for domain in metrics["samples"]
-            if any(entry["auc"][domain]["value"] is not None for _, entry in models)
-        }
+    def comparison(self, runs: Sequence[FinishedRun[TabularMetrics]], merged: TabularMetrics) -> RunComparison:
+        """Return the tables of all models, and a panel of the AUC in each domain with labels."""
+        from hepda.plotting.comparison import ComparisonPanel, Measurement
+        from hepda.tabular.tables import domains_of, tables
+
+        panels = []
+        for domain in domains_of(merged):
+            places = {(name, run.name): m.auc.get(domain) for run in runs for name, m in run.metrics.models.items()}
+            values = {
+                place: Measurement(area.value, area.low, area.high)
+                for place, area in places.items()
+                if area is not None and area.value is not None
+            }
+            panels.append(ComparisonPanel(f"AUC, {domain}", values))
+        return RunComparison(tables(merged), [panels])

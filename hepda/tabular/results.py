@@ -15,9 +15,12 @@ from hepda.evaluation import roc
 from hepda.evaluation.bootstrap import interval, poisson_counts
 from hepda.evaluation.calibration import calibration_curve
 from hepda.evaluation.differences.bias import compare
-from hepda.evaluation.differences.probes import probe
-from hepda.evaluation.results import BiasResult, CalibrationCurve, Interval, ProbeResult, RocBand
-from hepda.tabular.table import UNKNOWN, Table
+from hepda.evaluation.differences.probes import ProbeSettings, probe
+from hepda.results.evaluation import BiasResult, CalibrationCurve, Interval, ProbeResult, RocBand
+from hepda.results.metrics import ModelTraining
+from hepda.results.record import Measured
+from hepda.results.tabular import ScoreDifference, ScoreDistance, TabularModel
+from hepda.tabular.table import UNKNOWN, DataTable
 
 Floats = NDArray[np.float64]
 Scores = Mapping[str, NDArray[Any]]
@@ -57,17 +60,17 @@ class TableModelNumbers:
     probes: Mapping[str, Mapping[str, ProbeResult]]
 
 
-def shown_classes(table: Table) -> list[int]:
+def shown_classes(table: DataTable) -> list[int]:
     """Return the classes whose scores are shown: the second of two, since the first is its complement, or all."""
     return [1] if len(table.classes) == 2 else list(range(len(table.classes)))
 
 
-def labelled(table: Table, domain: int) -> NDArray[np.bool_]:
+def labelled(table: DataTable, domain: int) -> NDArray[np.bool_]:
     """Return the rows of a domain whose class is known [n]."""
     return np.asarray((table.domain == domain) & (table.label != UNKNOWN))
 
 
-def evaluate(config: TabularConfig, table: Table, scores: Scores, run: Path) -> dict[str, TableModelNumbers]:
+def evaluate(config: TabularConfig, table: DataTable, scores: Scores, run: Path) -> dict[str, TableModelNumbers]:
     """Return the numbers of every model.
 
     Args:
@@ -100,11 +103,11 @@ def evaluate(config: TabularConfig, table: Table, scores: Scores, run: Path) -> 
     return numbers
 
 
-def _others(config: TabularConfig, table: Table) -> range:
+def _others(config: TabularConfig, table: DataTable) -> range:
     return range(1, len(table.domains) if config.evaluation.probes else 1)
 
 
-def _quality(config: TabularConfig, table: Table, probability: Floats, domain: int) -> Quality | str:
+def _quality(config: TabularConfig, table: DataTable, probability: Floats, domain: int) -> Quality | str:
     rows = labelled(table, domain)
     if not rows.any():
         return f"the rows of {table.domains[domain]} have no labels"
@@ -162,7 +165,7 @@ class _RankedScores:
         return roc.area(positive, negative)
 
 
-def roc_bands(config: TabularConfig, table: Table, scores: Scores, domain: int, number: int) -> dict[str, RocBand]:
+def roc_bands(config: TabularConfig, table: DataTable, scores: Scores, domain: int, number: int) -> dict[str, RocBand]:
     """Return the curves of a class against the rest in a domain, by model; rows as in `Quality`."""
     rows = labelled(table, domain)
     curves = roc.rocs(
@@ -175,7 +178,7 @@ def roc_bands(config: TabularConfig, table: Table, scores: Scores, domain: int, 
     return {model: band for model, (_, band) in curves.items()}
 
 
-def compared_rows(table: Table, number: int, domain: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_], str]:
+def compared_rows(table: DataTable, number: int, domain: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_], str]:
     """Return the rows of the source and of a domain whose score of a class is compared, and what they are.
 
     They are the rows of the class where the domain has any that are labelled so, else all.
@@ -187,7 +190,7 @@ def compared_rows(table: Table, number: int, domain: int) -> tuple[NDArray[np.bo
     return source, np.asarray(other), "all"
 
 
-def _difference(config: TabularConfig, table: Table, score: Floats, number: int, domain: int) -> BiasResult:
+def _difference(config: TabularConfig, table: DataTable, score: Floats, number: int, domain: int) -> BiasResult:
     source, other, name = compared_rows(table, number, domain)
     replicas = config.evaluation.permutations
     return compare(
@@ -198,7 +201,7 @@ def _difference(config: TabularConfig, table: Table, score: Floats, number: int,
 
 def _probe(
     config: TabularConfig,
-    table: Table,
+    table: DataTable,
     values: NDArray[Any],
     domain: int,
     representation: str,
@@ -211,12 +214,13 @@ def _probe(
     whole[kept] = values
     return probe(
         whole[source], whole[other], table.weight[source], table.weight[other],
-        representation=representation, class_name="all", replicas=config.evaluation.bootstrap, seed=config.seed,
+        representation=representation, class_name="all",
+        settings=ProbeSettings(replicas=config.evaluation.bootstrap, seed=config.seed),
     )  # fmt: skip
 
 
 def _embedding(
-    config: TabularConfig, table: Table, model: str, run: Path
+    config: TabularConfig, table: DataTable, model: str, run: Path
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]] | None:
     """Return the embedding of the rows of fold 0 by the first network, and which these are; None for trees."""
     if not isinstance(config.models[model], TableNetworkConfig):
@@ -228,38 +232,49 @@ def _embedding(
     return network.embed(table.features[rows]), rows
 
 
-def model_metrics(numbers: TableModelNumbers) -> dict[str, Any]:
-    """Return the numbers of a model as metrics.json has them."""
-    metrics: dict[str, Any] = {"accuracy": {}, "auc": {}, "auc_of_class": {}, "calibration_error": {}}
-    for domain, quality in numbers.quality.items():
-        if isinstance(quality, str):
-            for entry in (metrics["accuracy"], metrics["auc"]):
-                entry[domain] = {"value": None, "why": quality}
-            continue
-        metrics["accuracy"][domain] = _interval(quality.accuracy)
-        metrics["auc"][domain] = _interval(quality.auc)
-        metrics["auc_of_class"][domain] = {name: _interval(area) for name, area in quality.by_class.items()}
-        metrics["calibration_error"][domain] = quality.calibration.expected_error
-    metrics["difference"] = {
-        domain: {name: _difference_metrics(result) for name, result in by_class.items()}
-        for domain, by_class in numbers.differences.items()
-    }
-    metrics["probe"] = {
-        domain: {what: _interval(result.auc) for what, result in by_input.items()}
-        for domain, by_input in numbers.probes.items()
-    }
-    return metrics
+def model_metrics(
+    config: TabularConfig, model: str, numbers: TableModelNumbers, training: Mapping[str, Any]
+) -> TabularModel:
+    """Return the entry of a model in metrics.json.
+
+    Args:
+        config: the analysis.
+        model: name of the model.
+        numbers: its results.
+        training: facts about its trainings.
+
+    """
+    section = config.models[model]
+    known = {domain: quality for domain, quality in numbers.quality.items() if not isinstance(quality, str)}
+    unknown = {domain: Measured(value=None, why=why) for domain, why in numbers.quality.items() if isinstance(why, str)}
+    return TabularModel(
+        title=config.title(model),
+        adapted=isinstance(section, TableNetworkConfig) and section.domain is not None,
+        accuracy={d: unknown[d] if d in unknown else _measured(known[d].accuracy) for d in numbers.quality},
+        auc={d: unknown[d] if d in unknown else _measured(known[d].auc) for d in numbers.quality},
+        auc_of_class={d: {name: _measured(a) for name, a in q.by_class.items()} for d, q in known.items()},
+        calibration_error={d: quality.calibration.expected_error for d, quality in known.items()},
+        difference={
+            d: {name: _difference_entry(result) for name, result in by_class.items()}
+            for d, by_class in numbers.differences.items()
+        },
+        probe={
+            d: {what: _measured(result.auc) for what, result in by_input.items()}
+            for d, by_input in numbers.probes.items()
+        },
+        training=ModelTraining.from_json(training),
+    )
 
 
-def _interval(measured: Interval) -> dict[str, Any]:
-    return {"value": measured.value, "low": measured.low, "high": measured.high}
+def _measured(number: Interval) -> Measured:
+    return Measured(value=float(number.value), low=float(number.low), high=float(number.high))
 
 
-def _difference_metrics(result: BiasResult) -> dict[str, Any]:
-    metrics: dict[str, Any] = {"rows": result.class_name}
+def _difference_entry(result: BiasResult) -> ScoreDifference:
+    distances = {}
     for name in ("ks", "wasserstein"):
         test = result.tests[name]
-        metrics[name] = {
-            "value": test.value, "null": test.null, "p_value": test.p_value, "p_value_is_upper_limit": test.p_is_limit,
-        }  # fmt: skip
-    return metrics
+        distances[name] = ScoreDistance(
+            value=test.value, null=test.null, p_value=test.p_value, p_value_is_upper_limit=test.p_is_limit
+        )
+    return ScoreDifference(rows=result.class_name, ks=distances["ks"], wasserstein=distances["wasserstein"])

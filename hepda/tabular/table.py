@@ -22,7 +22,7 @@ UNKNOWN = -1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Table:
+class DataTable:
     """The rows of an analysis that have a domain, in the order of the files.
 
     Attributes:
@@ -66,7 +66,9 @@ class Table:
         return np.asarray((self.domain > 0) & (self.domain <= self.targets))
 
 
-def load(config: TabularConfig, progress: Callable[[str, int, int], None]) -> tuple[Table, dict[str, int], list[str]]:
+def load(
+    config: TabularConfig, progress: Callable[[str, int, int], None]
+) -> tuple[DataTable, dict[str, int], list[str]]:
     """Read and check everything.
 
     Args:
@@ -95,7 +97,7 @@ def load(config: TabularConfig, progress: Callable[[str, int, int], None]) -> tu
     fold = (_hashed(key, "fold") % np.uint64(config.split.folds)).astype(np.int8)
     uniform = (_hashed(key, "validation") >> np.uint64(11)).astype(np.float64) * 2.0**-53
     weight = _weights(config, frame)
-    table = Table(
+    table = DataTable(
         kept.astype(np.int64), features, names, label, classes, weight, domain, domains, len(config.domain.target),
         fold, np.asarray(uniform < config.split.validation),
     )  # fmt: skip
@@ -215,7 +217,7 @@ def _hashed(key: NDArray[Any], purpose: str) -> NDArray[np.uint64]:
     return pd.util.hash_array(key.astype(str).astype(object), hash_key=f"{purpose:16}")
 
 
-def _empty_parts(table: Table, folds: int) -> Iterator[str]:
+def _empty_parts(table: DataTable, folds: int) -> Iterator[str]:
     """Yield a problem for each training that would have no rows of a class or of a target."""
     for fold in range(folds):
         for word, part in (("train", ~table.validation), ("validate", table.validation)):
@@ -233,7 +235,7 @@ def _empty_parts(table: Table, folds: int) -> Iterator[str]:
             yield f"domain: the weights of {name} do not add up to more than 0."
 
 
-def _absent_classes(table: Table) -> Iterator[str]:
+def _absent_classes(table: DataTable) -> Iterator[str]:
     for number, domain in enumerate(table.domains[1:], 1):
         known = set(table.label[table.domain == number].tolist()) - {UNKNOWN}
         absent = [name for code, name in enumerate(table.classes) if known and code not in known]

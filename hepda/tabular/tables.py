@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
 
-from hepda.number_format import Cell, Quantity, Table
-from hepda.report.reading import p_cell, training_table
+from hepda.number_format import Cell, Quantity, Table, p_cell
+from hepda.report.training import training_table
+from hepda.results.record import quantity_in
+from hepda.results.tabular import ScoreDifference, TabularMetrics, TabularModel
 
-Metrics = Mapping[str, Any]
+PROBES = {"score": "By the score", "embedding": "By the embedding", "inputs": "By the features"}
+"""What classifiers of the domains read, and its heading."""
 
 
-def quality_table(metrics: Metrics) -> Table:
+def domains_of(metrics: TabularMetrics) -> list[str]:
+    """Return the domains in which models are evaluated, the source first."""
+    return _keys(model.accuracy for model in metrics.models.values())
+
+
+def _keys(mappings: Iterable[Mapping[str, object]]) -> list[str]:
+    return list(dict.fromkeys(key for mapping in mappings for key in mapping))
+
+
+def quality_table(metrics: TabularMetrics) -> Table:
     """Return accuracy and AUC of every model in every domain."""
-    domains = list(metrics["samples"])
-    head = ["Model", *(f"{word}, {domain}" for word in ("Accuracy", "AUC") for domain in domains)]
+    domains = domains_of(metrics)
     rows = [
-        [
-            _title(entry),
-            *(Quantity.read(entry[key], domain).cell() for key in ("accuracy", "auc") for domain in domains),
-        ]
-        for entry in metrics["models"].values()
+        [_title(model), *(quantity_in(v, d).cell() for v in (model.accuracy, model.auc) for d in domains)]
+        for model in metrics.models.values()
     ]
+    head = ["Model", *(f"{word}, {domain}" for word in ("Accuracy", "AUC") for domain in domains)]
     note = (
         "Rows that no training saw; intervals: 68 % of bootstrap replicas. Of three classes or more, the AUC is the "
         "mean of those of each class against the rest."
@@ -29,72 +37,76 @@ def quality_table(metrics: Metrics) -> Table:
     return Table("Accuracy and AUC", head, rows, note).filled
 
 
-def class_table(metrics: Metrics) -> Table:
+def class_table(metrics: TabularMetrics) -> Table:
     """Return the AUC of each class against the rest, and the error of the calibration."""
+    names = _keys(areas for model in metrics.models.values() for areas in model.auc_of_class.values())
     rows = [
         [
-            Cell(f"{entry['title']}, {domain}", f"{entry['title']}, {domain}"),
-            *(Quantity.read(areas, name).cell() for name in metrics["classes"]),
-            Quantity.read(entry["calibration_error"], domain).cell(),
+            _title(model, domain),
+            *(quantity_in(areas, name).cell() for name in names),
+            quantity_in(model.calibration_error, domain).cell(),
         ]
-        for entry in metrics["models"].values()
-        for domain, areas in entry["auc_of_class"].items()
+        for model in metrics.models.values()
+        for domain, areas in model.auc_of_class.items()
     ]
-    head = ["Model and domain", *(f"AUC, {name}" for name in metrics["classes"]), "Calibration error"]
+    head = ["Model and domain", *(f"AUC, {name}" for name in names), "Calibration error"]
     note = "Calibration error: mean distance of the probability from the share that is observed at it."
     return Table("Classes", head, rows, note).filled
 
 
-def difference_table(metrics: Metrics) -> Table:
+def difference_table(metrics: TabularMetrics) -> Table:
     """Return the distances of the scores between the source and each other domain."""
     rows = []
-    for entry in metrics["models"].values():
-        for domain, by_class in entry["difference"].items():
-            for name, result in by_class.items():
+    for model in metrics.models.values():
+        for domain, by_class in model.difference.items():
+            for name, difference in by_class.items():
                 cells = [
                     cell
-                    for test in (result["ks"], result["wasserstein"])
-                    for cell in (Quantity(test["value"]).cell(), Quantity(test["null"]).cell(), p_cell(test))
+                    for distance in (difference.ks, difference.wasserstein)
+                    for cell in (
+                        distance.quantity("value").cell(),
+                        distance.quantity("null").cell(),
+                        p_cell(distance.quantity("p_value"), distance.p_value_is_upper_limit),
+                    )
                 ]
-                what = f"{entry['title']}, {domain}, probability of {name}"
-                rows.append([Cell(what, what), Cell(result["rows"], result["rows"]), *cells])
-    tests = [f"{name}{what}" for name in ("KS", "Wasserstein") for what in ("", ", null", ", p")]
-    head = ["Model, domain and score", "Rows", *tests]
+                score = _title(model, domain, f"probability of {name}")
+                rows.append([score, Cell(difference.rows, difference.rows), *cells])
+    statistics = [f"{name}{what}" for name in ("KS", "Wasserstein") for what in ("", ", null", ", p")]
+    head = ["Model, domain and score", "Rows", *statistics]
     note = (
-        f"Distance of the score between {next(iter(metrics['samples']))} and the domain, of rows of the class where "
-        "labels are known, else of all. Null: what two samples of one domain come to in 95 % of cases."
+        "Distance of the score between the source and the domain, of rows of the class where labels are known, else of "
+        "all. Null: what two samples of one domain reach in 95 % of cases."
     )
     return Table("Differences of the score", head, rows, note)
 
 
-def probe_table(metrics: Metrics) -> Table:
-    """Return how well fresh classifiers tell each domain from the source."""
-    reads = ("score", "embedding", "inputs")
-    rows = []
-    for entry in metrics["models"].values():
-        for domain, by_input in entry["probe"].items():
-            what = f"{entry['title']}, {domain}"
-            rows.append([Cell(what, what), *(Quantity.read(by_input, read).cell() for read in reads)])
-    head = ["Model and domain", "By the score", "By the embedding", "By the features"]
-    return Table("AUC of fresh classifiers of the domains", head, rows, "0.5: the domains cannot be told apart.").filled
+def probe_table(metrics: TabularMetrics) -> Table:
+    """Return how well newly trained classifiers separate each domain from the source."""
+    rows = [
+        [_title(model, domain), *(quantity_in(by_input, what).cell() for what in PROBES)]
+        for model in metrics.models.values()
+        for domain, by_input in model.probe.items()
+    ]
+    note = "0.5: the domains cannot be told apart."
+    return Table("AUC of fresh classifiers of the domains", ["Model and domain", *PROBES.values()], rows, note).filled
 
 
-def rows_table(metrics: Metrics) -> Table:
+def rows_table(metrics: TabularMetrics) -> Table:
     """Return what the table holds, by domain."""
     rows = [
         [
             Cell(domain, domain),
-            Cell(entry["role"], entry["role"]),
-            *(Quantity.read(entry, key).cell(digits=5) for key in ("rows", "labelled", "sum_of_weights")),
+            Cell(entry.role, entry.role),
+            *(entry.quantity(name).cell(digits=5) for name in ("rows", "labelled", "sum_of_weights")),
         ]
-        for domain, entry in metrics["samples"].items()
+        for domain, entry in metrics.samples.items()
     ]
     return Table("Rows", ["Domain", "Role", "Rows", "With a label", "Sum of weights"], rows)
 
 
-def tables(metrics: Metrics) -> dict[str, list[Table]]:
+def tables(metrics: TabularMetrics) -> dict[str, list[Table]]:
     """Return the tables of the report, by section."""
-    probes = [probe_table(metrics)] if any(entry["probe"] for entry in metrics["models"].values()) else []
+    probes = [probe_table(metrics)] if any(model.probe for model in metrics.models.values()) else []
     return {
         "summary": [quality_table(metrics)],
         "samples": [rows_table(metrics)],
@@ -104,52 +116,54 @@ def tables(metrics: Metrics) -> dict[str, list[Table]]:
     }
 
 
-def conclusions(metrics: Metrics) -> list[str]:
+def conclusions(metrics: TabularMetrics) -> list[str]:
     """Return what the numbers mean, in a paragraph."""
-    source, *others = metrics["samples"]
-    text = [f"{_best(metrics, source)}."]
+    source, *others = domains_of(metrics)
+    models = list(metrics.models.values())
+    text = [f"{_best(models, source)}."]
     for domain in others:
-        if not any(entry["accuracy"][domain]["value"] is not None for entry in metrics["models"].values()):
+        if any(model.auc[domain].value is not None for model in models):
+            text.append(f"{_best(models, domain)}{_gain(models, domain)}.")
+        else:
             text.append(f"{domain} has no labels by which models could be compared there.")
-            continue
-        text.append(f"{_best(metrics, domain)}{_gain(metrics, domain)}.")
     for domain in others:
-        closest = min(metrics["models"].values(), key=lambda entry: _largest(entry["difference"][domain])[0])
-        distance, null = _largest(closest["difference"][domain])
-        inside = "no more than two samples of one domain come to" if distance <= null else f"where {null:.3f} is chance"
+        closest = min(models, key=lambda model: _largest_ks(model.difference[domain])[0])
+        distance, null = _largest_ks(closest.difference[domain])
+        inside = "no more than two samples of one domain reach" if distance <= null else f"where {null:.3f} is chance"
         text.append(
-            f"The score differs least between {source} and {domain} for {closest['title']} (KS distance "
+            f"The score differs least between {source} and {domain} for {closest.title} (KS distance "
             f"{distance:.3f}, {inside})."
         )
     return [" ".join(text)]
 
 
-def _best(metrics: Metrics, domain: str) -> str:
-    best = max(metrics["models"].values(), key=lambda entry: entry["auc"][domain]["value"] or 0.0)
-    area, share = (Quantity.read(best[key], domain).cell().text for key in ("auc", "accuracy"))
-    return f"Best in {domain}: {best['title']} with an AUC of {area} and an accuracy of {share}"
+def _best(models: Iterable[TabularModel], domain: str) -> str:
+    best = max(models, key=lambda model: model.auc[domain].value or 0.0)
+    area, share = (quantity_in(values, domain).cell().text for values in (best.auc, best.accuracy))
+    return f"Best in {domain}: {best.title} with an AUC of {area} and an accuracy of {share}"
 
 
-def _gain(metrics: Metrics, domain: str) -> str:
+def _gain(models: Iterable[TabularModel], domain: str) -> str:
     """Return the gain of the best adapted model over the best other one, and whether it exceeds the intervals."""
-    groups: dict[bool, list[Any]] = {True: [], False: []}
-    for entry in metrics["models"].values():
-        groups[entry["adapted"]].append(entry["auc"][domain])
-    if not groups[True] or not groups[False]:
+    areas: dict[bool, list[Quantity]] = {True: [], False: []}
+    for model in models:
+        areas[model.adapted].append(quantity_in(model.auc, domain))
+    if not areas[True] or not areas[False]:
         return ""
-    adapted, other = (max(groups[kind], key=lambda area: area["value"]) for kind in (True, False))
-    error = (((adapted["high"] - adapted["low"]) / 2) ** 2 + ((other["high"] - other["low"]) / 2) ** 2) ** 0.5
-    gain = adapted["value"] - other["value"]
+    adapted, other = (max(areas[kind], key=lambda area: area.value or 0.0) for kind in (True, False))
+    error = ((adapted.half or 0.0) ** 2 + (other.half or 0.0) ** 2) ** 0.5
+    gain = (adapted.value or 0.0) - (other.value or 0.0)
     sure = "more than two standard deviations" if abs(gain) > 2 * error else "within two standard deviations of none"
     return f"; the best adapted model gains {gain:+.3f} over the best other one, {sure}"
 
 
-def _largest(by_class: Mapping[str, Any]) -> tuple[float, float]:
-    """Return the largest KS distance of the classes and its null."""
-    tests = [result["ks"] for result in by_class.values()]
-    largest = max(tests, key=lambda test: test["value"])
-    return largest["value"], largest["null"] or 0.0
+def _largest_ks(by_class: Mapping[str, ScoreDifference]) -> tuple[float, float]:
+    """Return the largest KS distance of the classes, and its null."""
+    largest = max((difference.ks for difference in by_class.values()), key=lambda ks: ks.value or 0.0)
+    return largest.value or 0.0, largest.null or 0.0
 
 
-def _title(entry: Metrics) -> Cell:
-    return Cell(entry["title"], entry["title"])
+def _title(model: TabularModel, *more: str) -> Cell:
+    """Return a cell with the name of a model, and of what the row is about."""
+    text = ", ".join([str(model.title), *more])
+    return Cell(text, text)

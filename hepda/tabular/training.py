@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from hepda.adversarial.data.weights import class_weights, negative_weights
 from hepda.config.tabular import TableNetworkConfig, TableTreesConfig, TabularConfig
 from hepda.runtime.jobs import TrainingJob, TrainingOutput
-from hepda.tabular.table import Table
+from hepda.tabular.table import DataTable
 
 if TYPE_CHECKING:
     from hepda.adversarial import DomainRows, Network
@@ -26,27 +26,27 @@ DOMAIN = "domain"
 """The weights of the domain loss."""
 
 
-def write_table(table: Table, folder: Path) -> None:
+def write_table(table: DataTable, folder: Path) -> None:
     """Write the table for the trainings to a folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    arrays: dict[str, Any] = {field.name: np.asarray(getattr(table, field.name)) for field in fields(Table)}
+    arrays: dict[str, Any] = {part.name: np.asarray(getattr(table, part.name)) for part in fields(DataTable)}
     np.savez(folder / "table.npz", **arrays)
 
 
-def open_table(folder: Path) -> Table:
+def open_table(folder: Path) -> DataTable:
     """Read what `write_table` wrote."""
     with np.load(folder / "table.npz", allow_pickle=False) as file:
-        parts: dict[str, Any] = {field.name: file[field.name] for field in fields(Table)}
+        parts: dict[str, Any] = {part.name: file[part.name] for part in fields(DataTable)}
     for name in ("names", "classes", "domains"):
         parts[name] = tuple(map(str, parts[name]))
-    return Table(**parts | {"targets": int(parts["targets"])})
+    return DataTable(**parts | {"targets": int(parts["targets"])})
 
 
 @dataclass(frozen=True, slots=True)
 class TableJob(TrainingJob):
     """The training of a model; its scores [n, classes] are those of the rows of its fold."""
 
-    config: TabularConfig
+    config: TabularConfig = field(kw_only=True)
 
     @property
     def shared(self) -> bool:
@@ -65,7 +65,7 @@ class TableJob(TrainingJob):
 def jobs_of(config: TabularConfig, table: Path, run: Path, work: Path, device: str) -> list[TableJob]:
     """Return all trainings, networks first because they take longest."""
     jobs = [
-        TableJob(config, model, fold, member, table, run, work, device, "plain")
+        TableJob(config.seed_for(model), model, fold, member, table, run, work, device, "plain", config=config)
         for model, section in config.models.items()
         for fold in range(config.split.folds)
         for member in range(section.ensemble if isinstance(section, TableNetworkConfig) else 1)
@@ -73,13 +73,13 @@ def jobs_of(config: TabularConfig, table: Path, run: Path, work: Path, device: s
     return sorted(jobs, key=lambda job: not job.shared)
 
 
-def training_weights(config: TabularConfig, table: Table, rows: Mask) -> NDArray[np.float64]:
+def training_weights(config: TabularConfig, table: DataTable, rows: Mask) -> NDArray[np.float64]:
     """Return the weights of the class loss of source rows [n], 1 a row on average."""
     weight = negative_weights(table.weight[rows], config.negative_weights).weight
     return class_weights(table.label[rows], weight) if config.balance else weight * (len(weight) / weight.sum())
 
 
-def rows_of(config: TabularConfig, table: Table, rows: Mask) -> DomainRows:
+def rows_of(config: TabularConfig, table: DataTable, rows: Mask) -> DomainRows:
     """Return the rows of a mask [n] for a training: those of the source with labels, those of targets without."""
     from hepda.adversarial import DomainRows
 
@@ -90,7 +90,7 @@ def rows_of(config: TabularConfig, table: Table, rows: Mask) -> DomainRows:
     return DomainRows(table.features[rows], {"class": table.label[rows]}, weights)
 
 
-def build_network(section: TableNetworkConfig, table: Table, seed: int, metadata: dict[str, Any]) -> Network:
+def build_network(section: TableNetworkConfig, table: DataTable, seed: int, metadata: dict[str, Any]) -> Network:
     """Return a network with encoder, class head and, if the model has a domain loss, its heads and terms."""
     from hepda.adversarial import Head, Network, mlp, seeded
     from hepda.adversarial.methods import Comparison, build
@@ -108,7 +108,7 @@ def build_network(section: TableNetworkConfig, table: Table, seed: int, metadata
 
 
 def _train_network(
-    job: TableJob, section: TableNetworkConfig, table: Table, progress: Callable[[int, int], None]
+    job: TableJob, section: TableNetworkConfig, table: DataTable, progress: Callable[[int, int], None]
 ) -> TrainingOutput:
     from hepda.adversarial import Trainer
     from hepda.adversarial.training.selection import find_scorer
@@ -147,7 +147,7 @@ def _train_network(
     return score, history.about(), history.to_dict()["columns"]
 
 
-def _train_trees(job: TableJob, section: TableTreesConfig, table: Table) -> TrainingOutput:
+def _train_trees(job: TableJob, section: TableTreesConfig, table: DataTable) -> TrainingOutput:
     """Fit trees of the second class, or of each of several classes, against the rest.
 
     With several classes, the probabilities of a row are those of the classes, divided by their sum.
@@ -182,7 +182,7 @@ def _train_trees(job: TableJob, section: TableTreesConfig, table: Table) -> Trai
     return score.astype(np.float32), about, {}
 
 
-def _metadata(job: TableJob, table: Table) -> dict[str, Any]:
+def _metadata(job: TableJob, table: DataTable) -> dict[str, Any]:
     """Return what is saved with a model: enough to score other rows with it."""
     return {
         "features": list(table.names),

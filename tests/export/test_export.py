@@ -9,7 +9,7 @@ import pytest
 from hepda import export
 from hepda.cli import main
 from hepda.export.comma_separated import rows_of
-from hepda.export.finished_run import FinishedRun
+from hepda.export.finished_run import ExportedRun
 from hepda.export.latex import escaped, latex_table
 from hepda.number_format import Cell, Quantity, Table
 from hepda.runtime.run_directory import stamp, write_json, write_text
@@ -84,16 +84,28 @@ def test_the_tables_of_a_run_are_those_of_its_report(run: Path, tmp_path: Path) 
     assert {path.stem for path in (tmp_path / "csv").iterdir()} | {"tables"} == {p.stem for p in folder.iterdir()}
 
 
+def fit_of(run: Path) -> dict[str, object]:
+    """A fit.json of one model without any number."""
+    keys = ("mu", "error", "low", "high", "nll", "goodness", "ndf", "p_value", "parameters", "significance", "limit")
+    model = {
+        "edges": [0.0, 1.0], "merged_bins": 0, "templates": {}, "expected": dict.fromkeys(keys),
+        "observed": dict.fromkeys(keys), "significance_by_toys": {"value": None}, "fitted_to": "simulation",
+        "error_budget": dict.fromkeys(("total", "data", "systematics", "simulation")), "impacts": [], "closure": {},
+    }  # fmt: skip
+    head = {"name": "animals", "stamp": stamp(run), "seed": 1, "luminosity": 1.0, "source": "home", "toys": 0}
+    return {**head, "choices": {}, "systematics": {}, "models": {"trees_1": model}}
+
+
 def test_a_workspace_is_what_the_fit_wrote(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["export", str(run), "--format", "workspace"]
     assert main(command) == 2 and "has no fit" in capsys.readouterr().err
     workspace = {"channels": [], "observations": [], "measurements": [], "version": "1.0.0"}
     try:
-        write_json(run / "fit.json", {"stamp": stamp(run), "toys": 0, "models": {"trees_1": {}}})
+        write_json(run / "fit.json", fit_of(run))
         write_json(run / "workspace-trees_1.json", workspace)
         folder = exported(run, "workspace", tmp_path / "workspace")
         assert json.loads((folder / "trees_1.json").read_text()) == workspace
-        write_json(run / "fit.json", {"stamp": "another", "toys": 0, "models": {"trees_1": {}}})
+        write_json(run / "fit.json", {**fit_of(run), "stamp": "another"})
         assert main(command) == 2 and "`hepda fit` makes it again" in capsys.readouterr().err
     finally:
         (run / "fit.json").unlink()
@@ -111,8 +123,8 @@ def test_what_cannot_be_exported_is_said(run: Path, tmp_path: Path, capsys: pyte
     assert list(tmp_path.iterdir()) == []
 
 
-def write_names(run: FinishedRun, folder: Path) -> list[Path]:
-    write_text(folder / "names.txt", "\n".join(run.metrics["models"]))
+def write_names(run: ExportedRun, folder: Path) -> list[Path]:
+    write_text(folder / "names.txt", "\n".join(run.metrics.models))
     return [folder / "names.txt"]
 
 

@@ -11,7 +11,7 @@ from hepda.adversarial.methods import METHODS
 from hepda.config import load_any
 from hepda.config.tabular import TableNetworkConfig, TabularConfig
 from hepda.tabular.results import Quality, evaluate, model_metrics
-from hepda.tabular.table import Table, load
+from hepda.tabular.table import DataTable, load
 from hepda.tabular.training import TableJob, jobs_of, open_table, write_table
 from tests.factory import Silent
 from tests.tabular.factory import frame, write_analysis
@@ -19,13 +19,13 @@ from tests.tabular.factory import frame, write_analysis
 QUICK = {"evaluation": {"bootstrap": 50, "permutations": 40, "probes": False}}
 
 
-def analysis(folder: Path, classes: int = 2, n: int = 600, **keys: object) -> tuple[TabularConfig, Table]:
+def analysis(folder: Path, classes: int = 2, n: int = 600, **keys: object) -> tuple[TabularConfig, DataTable]:
     config = load_any(write_analysis(folder, frame(n, classes), **QUICK | keys))
     assert isinstance(config, TabularConfig)
     return config, load(config, Silent().step)[0]
 
 
-def probabilities(table: Table, power: float, seed: int = 0) -> np.ndarray:
+def probabilities(table: DataTable, power: float, seed: int = 0) -> np.ndarray:
     """Scores that contain the label to some degree, the same way in every domain."""
     rng = np.random.default_rng(seed)
     raw = rng.normal(0.0, 1.0, (len(table), len(table.classes))) + power * np.eye(len(table.classes))[table.label]
@@ -55,20 +55,21 @@ def test_scores_that_do_not_depend_on_the_domain_are_inside_the_null_and_others_
     same, shifted = probabilities(table, 1.0, seed=1), probabilities(table, 1.0, seed=1)
     shifted[table.domain == 1] = shifted[table.domain == 1] ** 2
     numbers = evaluate(config, table, {"plain": same, "dann": shifted}, tmp_path)
-    found = {name: model_metrics(entry)["difference"]["away"]["dog"] for name, entry in numbers.items()}
-    assert found["plain"]["rows"] == "dog" and found["plain"]["ks"]["p_value"] > 0.05
-    assert found["dann"]["ks"]["p_value"] < 0.05 and found["dann"]["ks"]["value"] > found["dann"]["ks"]["null"]
+    plain, dann = (model_metrics(config, m, numbers[m], {}).difference["away"]["dog"] for m in ("plain", "dann"))
+    assert plain.rows == "dog" and plain.ks.p_value > 0.05
+    assert dann.ks.p_value < 0.05 and dann.ks.value > dann.ks.null
 
 
 def test_a_domain_without_labels_has_differences_and_says_why_it_has_no_area(tmp_path: Path) -> None:
     config, table = analysis(tmp_path)
     table = replace(table, label=np.where(table.domain == 1, -1, table.label))
-    metrics = model_metrics(evaluate(config, table, {"plain": probabilities(table, 1.0)}, tmp_path)["plain"])
-    assert metrics["auc"]["away"] == {"value": None, "why": "the rows of away have no labels"}
-    assert metrics["difference"]["away"]["dog"]["rows"] == "all" and "away" not in metrics["auc_of_class"]
+    numbers = evaluate(config, table, {"plain": probabilities(table, 1.0)}, tmp_path)["plain"]
+    metrics = model_metrics(config, "plain", numbers, {})
+    assert metrics.auc["away"].to_json() == {"value": None, "why": "the rows of away have no labels"}
+    assert metrics.difference["away"]["dog"].rows == "all" and "away" not in metrics.auc_of_class
 
 
-def job_of(config: TabularConfig, table: Table, folder: Path, model: str) -> TableJob:
+def job_of(config: TabularConfig, table: DataTable, folder: Path, model: str) -> TableJob:
     folder.mkdir(parents=True, exist_ok=True)
     write_table(table, folder / "table")
     return next(job for job in jobs_of(config, folder / "table", folder / "run", folder, "cpu") if job.model == model)

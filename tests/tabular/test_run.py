@@ -9,7 +9,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from hepda.cli import main
+from hepda.config import load_any
+from hepda.kinds import kind_of
 from hepda.tabular import figures
+from tests.reports import assert_no_table_is_empty
 from tests.tabular.factory import frame, write_analysis
 
 FEW = {"roc": figures.FIGURES["roc"], "scores": figures.FIGURES["scores"]}
@@ -53,6 +56,7 @@ def test_the_report_has_filled_tables_and_the_figures(run: Path) -> None:
                  "ROC curves, away: dog against the rest", "Probability of dog by domain, DANN"):  # fmt: skip
         assert text in page, text
     assert page.count("data:image/png") == 4
+    assert_no_table_is_empty(run, kind_of(load_any(run / "config.yaml")))
 
 
 def test_a_finished_run_is_resumed_at_once_and_evaluated_again_alike(
@@ -68,7 +72,10 @@ def test_a_finished_run_is_resumed_at_once_and_evaluated_again_alike(
     assert one == two
     page = tmp_path / "comparison.html"
     assert main(["compare", str(run), str(tmp_path / "run"), "--output", str(page)]) == 0
-    assert "Accuracy and AUC" in page.read_text()
+    text = page.read_text()
+    for title in ("Accuracy and AUC", "Classes", "Differences of the score", "All runs compared"):
+        assert title in text, title
+    assert text.count("data:image/png") == 1 and "no figure" not in text
 
 
 def test_a_run_whose_table_has_changed_is_not_evaluated(

@@ -11,12 +11,12 @@ from hepda.cli import main
 from hepda.config import load_any
 from hepda.config.tabular import TabularConfig
 from hepda.errors import ConfigError, HepdaError
-from hepda.tabular.table import UNKNOWN, Table, load
+from hepda.tabular.table import UNKNOWN, DataTable, load
 from tests.factory import Silent
 from tests.tabular.factory import frame, write_analysis
 
 
-def loaded(path: Path) -> tuple[Table, list[str]]:
+def loaded(path: Path) -> tuple[DataTable, list[str]]:
     config = load_any(path)
     assert isinstance(config, TabularConfig)
     table, files, warnings = load(config, Silent().step)

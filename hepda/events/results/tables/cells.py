@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
-from hepda.number_format import Cell, Quantity, number, p_text
+from hepda.number_format import Cell, Quantity, number
 from hepda.results.events import BiasEntry, EventMetrics
 from hepda.results.record import Record, quantity_in
 
@@ -47,11 +47,3 @@ def shift_cell(bias: BiasEntry | None, point: str) -> Cell:
     if shift.low is None:
         shift = shift.with_error(number(bias.efficiency_shift_error.get(point)))
     return shift.scaled(100.0).cell(unit=" %")
-
-
-def p_cell(p_value: Quantity, is_limit: bool, digits: int = 3) -> Cell:
-    """Return a p-value, as a limit ("< 0.005") if no permutation reaches the tested value."""
-    cell = p_value.cell(digits=digits)
-    if not is_limit or not isinstance(cell.sort, float):
-        return cell
-    return Cell(p_text(cell.sort, is_limit=True), cell.sort, f"at most {cell.title}: no permutation reaches the value")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hepda.events.results.tables.cells import keys_of, p_cell, quantity
+from hepda.events.results.tables.cells import keys_of, quantity
 from hepda.events.results.tables.quality import by_domain_table
-from hepda.number_format import Cell, Quantity, Table, number
+from hepda.number_format import Cell, Quantity, Table, number, p_cell
 from hepda.results.events import BinsEntry, EventMetrics, NotComputed
 from hepda.results.record import quantity_in, quantity_of
 

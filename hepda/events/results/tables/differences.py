@@ -8,13 +8,12 @@ from hepda.events.results.tables.cells import (
     EVENTS_ALONE,
     REPRESENTATIONS,
     keys_of,
-    p_cell,
     pair_title,
     quantity,
     shift_cell,
 )
 from hepda.events.results.tables.summary import domains_with_values
-from hepda.number_format import Cell, Quantity, Table
+from hepda.number_format import Cell, Quantity, Table, p_cell
 from hepda.results.events import BiasEntry, EventMetrics, ProbeEntry, ShiftRatioEntry, StatisticEntry
 from hepda.results.record import quantity_in, quantity_of
 
