@@ -128,17 +128,10 @@ def bias_drawings(data: ClosureData) -> Iterator[Drawing]:
     """Yield the main result: bias in mu and expected error of all models in one figure."""
     texts = {
         UNAWARE: (
-<<<<<<< HEAD
             "Bias of the signal strength without the other generators as systematics",
             f"Templates from {data.source}, data from another domain, all systematics except the other generator: the "
             "bias that remains, model by model. Thin bars: error of the fit; thick bars: the finite simulation that "
             "plays data; last panel: the share of toys whose 68.27 % interval holds the truth.",
-=======
-            "Bias of the signal strength that nobody knew of",
-            f"Templates from {data.source}, data from another domain, all systematics but the other generator: what "
-            "bias remains, model by model. Thin bars: error of the fit; thick bars: the finite simulation that plays "
-            "data; last panel: the share of toys whose 68.27 % interval holds the truth.",
->>>>>>> h15-adapt
         ),
         ALL: (
             "Bias of the signal strength with the other generator as a systematic",
