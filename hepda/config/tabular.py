@@ -142,6 +142,19 @@ class TabularConfig(BaseConfig):
         named |= {} if self.weight is None else {self.weight: "weight"}
         return dict.fromkeys(self.split.key, "split.key") | named
 
+    def adapts(self, model: str) -> bool:
+        """Return whether a model has a domain loss."""
+        section = self.models[model]
+        if not isinstance(section, TableNetworkConfig) or section.domain is None:
+            return False
+        return section.domain.method_name != "none"
+
+    @property
+    def baseline(self) -> str | None:
+        """The model that adapted ones are compared with: the first network without a domain loss, else trees."""
+        others = [model for model in self.models if not self.adapts(model)]
+        return next((m for m in others if isinstance(self.models[m], TableNetworkConfig)), next(iter(others), None))
+
     def title(self, model: str) -> str:
         """Return the name of a model in tables and figures."""
         return self.models[model].title or model

@@ -119,17 +119,30 @@ def _key(axes: Axes, names: Sequence[str], colours: Sequence[str]) -> None:
     )  # fmt: skip
 
 
+_CHARACTER = 0.062
+"""Width of a character of a tick label (inches)."""
+_NAMES = 2.4
+"""Room for the names of all classes below a confusion matrix (inches)."""
+
+
 @styled
 def confusion_figure(counts: NDArray[np.int64], *, classes: Sequence[str], title: str) -> Figure:
     """Draw counts [true, predicted] as shares of the true class in per cent; small matrices show the numbers."""
     share = 100.0 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     small = len(classes) <= 12
-    drawn, axes = figure(COLUMN, COLUMN * 0.92, left=0.42 if small else 0.5)
+    longest = _CHARACTER * max(map(len, classes)) if small else 0.0
+    steep = longest * len(classes) > _NAMES  # names side by side would overlap
+    drawn, axes = figure(
+        COLUMN,
+        COLUMN * 0.92 + (longest if steep else 0.0),
+        left=0.36 + longest if small else 0.5,
+        bottom=0.38 + (longest if steep else 0.0),
+    )
     axes.imshow(share, cmap="Blues", vmin=0.0, vmax=100.0, interpolation="nearest", aspect="auto")
     axes.minorticks_off()
     axes.tick_params(length=0, top=False, right=False)
     if small:
-        axes.set_xticks(range(len(classes)), classes)
+        axes.set_xticks(range(len(classes)), classes, rotation=90 if steep else 0)
         axes.set_yticks(range(len(classes)), classes)
         for (row, column), value in np.ndenumerate(share):
             if value >= 0.05:

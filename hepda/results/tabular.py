@@ -51,6 +51,8 @@ class TabularModel(ModelMetrics):
     """By domain."""
     auc: Mapping[str, Measured] = Field(default_factory=dict)
     """By domain: the mean of those of the classes."""
+    auc_difference: Mapping[str, Measured] = Field(default_factory=dict)
+    """AUC minus that of the baseline on the same rows, by domain; of models that adapt."""
     auc_of_class: Mapping[str, Mapping[str, Measured]] = Field(default_factory=dict)
     """By domain with labels and class, each against the rest."""
     calibration_error: Mapping[str, Number] = Field(default_factory=dict)
@@ -65,6 +67,8 @@ class TabularMetrics(RunMetrics):
     """metrics.json of tables."""
 
     kind: Literal["tabular"] | None = None
+    baseline: str | None = None
+    """The model without adaptation that the others are compared with; None if there is none."""
     classes: list[str] = Field(default_factory=list)
     features: list[str] = Field(default_factory=list)
     samples: Mapping[str, DomainRowsEntry] = Field(default_factory=dict)

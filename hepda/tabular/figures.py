@@ -58,6 +58,7 @@ def file_name(*parts: str) -> str:
 def roc_curves(run: TableFigureData) -> Iterator[Drawing]:
     """Yield the ROC curves of all models, for each domain with labels and each class against the rest."""
     titles = {model: run.config.title(model) for model in run.scores}
+    reference = titles[run.config.baseline or next(iter(titles))]
     for number, domain in enumerate(run.table.domains):
         qualities = run.quality(domain)
         for code in shown_classes(run.table) if qualities else ():
@@ -67,17 +68,17 @@ def roc_curves(run: TableFigureData) -> Iterator[Drawing]:
                 bands = roc_bands(run.config, run.table, run.scores, number, code)
                 drawn = roc.roc_figure(
                     {titles[model]: band for model, band in bands.items()},
-                    reference=next(iter(titles.values())),
+                    reference=reference,
                     auc={title: quality.by_class[name] for title, quality in areas.items()},
                 )
                 drawn.axes[0].set_ylabel("1 / false positive rate")
-                drawn.axes[1].set_xlabel(f"True positive rate of {name}")
+                drawn.axes[1].set_xlabel(f"True positive rate of {name}, {run.table.domains[number]}")
                 return drawn
 
             yield Drawing(
                 "separation", file_name("roc", domain, name), f"ROC curves, {domain}: {name} against the rest",
                 "Rows that no training saw; bands: 68 % of bootstrap replicas; below, the ratio to "
-                f"{next(iter(titles.values()))}.", draw,
+                f"{reference}.", draw,
             )  # fmt: skip
 
 
@@ -88,8 +89,8 @@ def confusions(run: TableFigureData) -> Iterator[Drawing]:
             yield Drawing(
                 "separation", file_name("confusion", domain, title), f"Confusion, {domain}: {title}",
                 "Share of the rows of each class that are given each class.",
-                lambda counts=quality.confusion, title=title: images.confusion_figure(  # type: ignore[misc]
-                    counts, classes=run.table.classes, title=title
+                lambda counts=quality.confusion, title=title, domain=domain: images.confusion_figure(  # type: ignore[misc]
+                    counts, classes=run.table.classes, title=f"{title}, {domain}"
                 ),
             )  # fmt: skip
 
@@ -101,9 +102,9 @@ def calibrations(run: TableFigureData) -> Iterator[Drawing]:
     for domain in run.table.domains:
         curves = {title: quality.calibration for title, quality in run.quality(domain).items()}
 
-        def draw(curves: Any = curves) -> Figure:
+        def draw(curves: Any = curves, domain: str = domain) -> Figure:
             drawn = calibration.calibration_figure(curves)
-            drawn.axes[0].set_xlabel("Mean probability in bin")
+            drawn.axes[0].set_xlabel(f"Mean probability in bin, {domain}")
             drawn.axes[0].set_ylabel(f"{what} in bin")
             return drawn
 
@@ -121,25 +122,27 @@ def scores(run: TableFigureData) -> Iterator[Drawing]:
     for model, score in run.scores.items():
         title = run.config.title(model)
         for code in shown_classes(table):
-            by_domain: dict[str, tuple[Any, Any]] = {}
+            name = table.classes[code]
+            groups: dict[str, dict[str, tuple[Any, Any]]] = {}  # a domain without labels is compared by all rows
             for number, domain in enumerate(table.domains[1:], 1):
                 source, other, rows = compared_rows(table, code, number)
-                # the source is compared as the last domain asks for it
-                by_domain |= {table.domains[0]: (score[source, code], table.weight[source])}
-                by_domain |= {domain: (score[other, code], table.weight[other])}
-            name = table.classes[code]
+                group = groups.setdefault(rows, {table.domains[0]: (score[source, code], table.weight[source])})
+                group[domain] = (score[other, code], table.weight[other])
+            for rows, by_domain in groups.items():
+                what = "all rows" if rows == "all" else f"rows of {rows}"
 
-            def draw(by_domain: Any = by_domain, title: str = title, name: str = name) -> Figure:
-                drawn = shapes.shape_figure(by_domain, reference=table.domains[0], model=title)
-                drawn.axes[0].set_ylabel("Fraction of rows / 0.05")
-                drawn.axes[1].set_xlabel(f"Probability of {name}, {title}")
-                return drawn
+                def draw(by_domain: Any = by_domain, title: str = title, name: str = name, what: str = what) -> Figure:
+                    drawn = shapes.shape_figure(by_domain, reference=table.domains[0], model=title)
+                    drawn.axes[0].set_ylabel(f"Fraction of {what} / 0.05")
+                    drawn.axes[1].set_ylabel("Ratio to source")
+                    drawn.axes[1].set_xlabel(f"Probability of {name}, {title}")
+                    return drawn
 
-            yield Drawing(
-                "domains", file_name("score", title, name), f"Probability of {name} by domain, {title}",
-                f"Of {'all rows' if rows == 'all' else f'rows that are {rows}'}, each domain normalised to unit area; "
-                "below, the ratio to the source.", draw,
-            )  # fmt: skip
+                yield Drawing(
+                    "domains", file_name("score", title, name, *(["all"] if len(groups) > 1 and rows == "all" else [])),
+                    f"Probability of {name} by domain, {title}",
+                    f"Of {what}, each domain normalised to unit area; below, the ratio to the source.", draw,
+                )  # fmt: skip
 
 
 def trainings(run: TableFigureData) -> Iterator[Drawing]:
@@ -151,8 +154,8 @@ def trainings(run: TableFigureData) -> Iterator[Drawing]:
         )
         yield Drawing(
             "training", file_name("history", model), f"Training of {title}",
-            "A line a fold and member. A domain loss at its dashed line is a head that sees nothing; whether nothing "
-            "is there, the fresh probes say.",
+            "A line for each fold and member. At the dashed line the domain head cannot separate the domains; whether "
+            "a new classifier can, the table of fresh classifiers shows.",
             lambda panels=panels, levels=levels, model=model, title=title: training.training_figure(  # type: ignore[misc]
                 panels, model=title, levels=levels, best_epochs=run.best_epochs.get(model, ())
             ),

@@ -161,6 +161,7 @@ class TabularKind(KindOf[TabularMetrics]):
         self._numbers = evaluate(self.config, self.table, scores, context.run)
         content = {
             **head(self.config),
+            "baseline": self.config.baseline,
             "classes": list(self.table.classes),
             "features": list(self.table.names),
             "samples": self._samples(),

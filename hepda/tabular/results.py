@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ class Quality:
         by_class: these areas, by class.
         calibration: of the probability of the second of two classes; of several, of the most probable one.
         confusion: number of rows [true, predicted].
+        replicas: `auc` of the bootstrap replicas [r], which are the same rows for every model.
 
     """
 
@@ -45,6 +46,7 @@ class Quality:
     by_class: Mapping[str, Interval]
     calibration: CalibrationCurve
     confusion: NDArray[np.int64]
+    replicas: Floats
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,11 +55,13 @@ class TableModelNumbers:
 
     `quality` holds the reason where a domain has none. `differences` are by class: of the score of the class, for rows
     of that class where the labels of the domain are known, else for all rows. `probes` are by what they read.
+    `gain` is the AUC minus that of the baseline, for a model that adapts, where both are known.
     """
 
     quality: Mapping[str, Quality | str]
     differences: Mapping[str, Mapping[str, BiasResult]]
     probes: Mapping[str, Mapping[str, ProbeResult]]
+    gain: Mapping[str, Interval] = field(default_factory=dict)
 
 
 def shown_classes(table: DataTable) -> list[int]:
@@ -100,7 +104,19 @@ def evaluate(config: TabularConfig, table: DataTable, scores: Scores, run: Path)
                 read["embedding"] = _probe(config, table, features, domain, "embedding", rows)
             probes[table.domains[domain]] = read | {"inputs": inputs[domain]}
         numbers[model] = TableModelNumbers(quality, differences, probes)
-    return numbers
+    return {model: replace(entry, gain=_gain(config, numbers, model)) for model, entry in numbers.items()}
+
+
+def _gain(config: TabularConfig, numbers: Mapping[str, TableModelNumbers], model: str) -> dict[str, Interval]:
+    baseline, gain = config.baseline, {}
+    if baseline is None or baseline not in numbers or not config.adapts(model):
+        return {}
+    for domain, plain in numbers[baseline].quality.items():
+        adapted = numbers[model].quality[domain]
+        if not isinstance(plain, str) and not isinstance(adapted, str):
+            difference = adapted.auc.value - plain.auc.value
+            gain[domain] = interval(difference, difference, adapted.replicas - plain.replicas, LEVEL)
+    return gain
 
 
 def _others(config: TabularConfig, table: DataTable) -> range:
@@ -136,12 +152,14 @@ def _quality(config: TabularConfig, table: DataTable, probability: Floats, domai
     np.add.at(confusion, (label, predicted), 1)
     binary = len(table.classes) == 2
     chance, hit = (score[:, 1], label == 1) if binary else (score.max(axis=1), right)
+    mean = replicas[:, 1:].mean(axis=1)
     return Quality(
         with_interval(exact[0], replicas[:, 0]),
-        with_interval(float(exact[1:].mean()), replicas[:, 1:].mean(axis=1)),
+        with_interval(float(exact[1:].mean()), mean),
         {n: by_class[n] for c, n in enumerate(table.classes) if c in shown_classes(table)},
         calibration_curve(np.clip(chance, 0.0, 1.0), hit.astype(np.int64), weight, balance=binary and config.balance),
         confusion,
+        mean,
     )
 
 
@@ -244,14 +262,14 @@ def model_metrics(
         training: facts about its trainings.
 
     """
-    section = config.models[model]
     known = {domain: quality for domain, quality in numbers.quality.items() if not isinstance(quality, str)}
     unknown = {domain: Measured(value=None, why=why) for domain, why in numbers.quality.items() if isinstance(why, str)}
     return TabularModel(
         title=config.title(model),
-        adapted=isinstance(section, TableNetworkConfig) and section.domain is not None,
+        adapted=config.adapts(model),
         accuracy={d: unknown[d] if d in unknown else _measured(known[d].accuracy) for d in numbers.quality},
         auc={d: unknown[d] if d in unknown else _measured(known[d].auc) for d in numbers.quality},
+        auc_difference={d: _measured(difference) for d, difference in numbers.gain.items()},
         auc_of_class={d: {name: _measured(a) for name, a in q.by_class.items()} for d, q in known.items()},
         calibration_error={d: quality.calibration.expected_error for d, quality in known.items()},
         difference={

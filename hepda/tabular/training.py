@@ -116,7 +116,7 @@ def _train_network(
     settings, domain = section.training, section.domain
     seen = table.fold != job.fold
     source, target = (seen & side for side in (table.in_source, table.in_target))
-    adapts = domain is not None and domain.method_name != "none"
+    adapts = job.config.adapts(job.model)
 
     def part(rows: Mask) -> DomainRows:
         return rows_of(job.config, table, rows)

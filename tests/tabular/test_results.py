@@ -10,6 +10,7 @@ from sklearn.metrics import roc_auc_score
 from hepda.adversarial.methods import METHODS
 from hepda.config import load_any
 from hepda.config.tabular import TableNetworkConfig, TabularConfig
+from hepda.tabular.figures import TableFigureData, scores
 from hepda.tabular.results import Quality, evaluate, model_metrics
 from hepda.tabular.table import DataTable, load
 from hepda.tabular.training import TableJob, jobs_of, open_table, write_table
@@ -116,3 +117,26 @@ def test_balance_and_the_policy_of_negative_weights_hold_in_training(tmp_path: P
     target = rows_of(config, table, table.in_target)
     assert not target.targets and set(target.weights) == {DOMAIN}
     assert isinstance(config.models["dann"], TableNetworkConfig)
+
+
+def test_the_gain_over_the_baseline_is_paired(tmp_path: Path) -> None:
+    config, table = analysis(tmp_path)
+    assert config.baseline == "plain"  # a network before trees, which stand first
+    score = probabilities(table, 1.0)
+    better = score * (1.0 + 0.3 * np.eye(2, dtype=np.float32)[table.label])
+    numbers = evaluate(config, table, {"trees": score, "plain": score, "dann": better}, tmp_path)
+    assert not numbers["trees"].gain and not numbers["plain"].gain
+    gain, quality = numbers["dann"].gain["away"], numbers["dann"].quality["away"]
+    assert isinstance(quality, Quality) and 0.0 < gain.low < gain.value < gain.high
+    assert gain.error < 0.5 * quality.auc.error
+    same = evaluate(config, table, {"plain": score, "dann": score}, tmp_path)["dann"].gain["away"]
+    assert (same.low, same.value, same.high) == (0.0, 0.0, 0.0)
+
+
+def test_a_domain_without_labels_has_a_figure_of_its_own(tmp_path: Path) -> None:
+    config, table = analysis(tmp_path)
+    table = replace(table, label=np.where(table.domain == 1, -1, table.label))
+    data = TableFigureData(config, table, {"plain": probabilities(table, 1.0)}, {}, {}, {})
+    drawn = {drawing.name: drawing.caption for drawing in scores(data)}
+    assert list(drawn) == ["score_plain_dog_all", "score_plain_dog"]
+    assert drawn["score_plain_dog_all"].startswith("Of all rows,")
