@@ -38,7 +38,7 @@ class TabularKind(KindOf[TabularMetrics]):
     heavy = ("torch", "hepda.adversarial", "hepda.tabular.training", "hepda.tabular.figures")
     sections: ClassVar[Mapping[str, tuple[str, str]]] = {
         "samples": ("Rows", "What was trained on what"),
-        "separation": ("Classes", "How well are the classes told apart?"),
+        "separation": ("Classes", "How well are the classes separated?"),
         "domains": ("Domains", "What differs between the domains?"),
     }
 

@@ -184,8 +184,13 @@ class _RankedScores:
 
 
 def roc_bands(config: TabularConfig, table: DataTable, scores: Scores, domain: int, number: int) -> dict[str, RocBand]:
-    """Return the curves of a class against the rest in a domain, by model; rows as in `Quality`."""
+    """Return the curves of a class against the rest in a domain, by model; rows as in `Quality`.
+
+    Where interpolation yields less than the weight of a single row of the rest, the false positive rate is NaN.
+    """
     rows = labelled(table, domain)
+    rest = table.weight[rows & (table.label != number)]
+    least = rest[rest > 0.0].min() / rest.sum() * (1.0 - 1e-9)
     curves = roc.rocs(
         {model: score[rows, number] for model, score in scores.items()},
         (table.label[rows] == number).astype(np.int64),
@@ -193,7 +198,11 @@ def roc_bands(config: TabularConfig, table: DataTable, scores: Scores, domain: i
         replicas=config.evaluation.bootstrap,
         seed=config.seed,
     )
-    return {model: band for model, (_, band) in curves.items()}
+    bands = {}
+    for model, (_, band) in curves.items():
+        rate = band.background_efficiency
+        bands[model] = replace(band, background_efficiency=np.where(rate < least, np.nan, rate))
+    return bands
 
 
 def compared_rows(table: DataTable, number: int, domain: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_], str]:

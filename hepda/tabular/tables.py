@@ -34,7 +34,7 @@ def quality_table(metrics: TabularMetrics) -> Table:
     note = (
         "Rows that no training saw. Intervals: 68 % of bootstrap replicas, in which rows count as independent; the "
         "noise of training is not in them. Of three classes or more, the AUC is the mean of those of each class "
-        "against the rest. Baseline: the first network without a domain loss, compared on the same rows."
+        "against the rest. Baseline: the first network without a domain loss, or else trees, compared on the same rows."
     )
     return Table("Accuracy and AUC", head, rows, note).filled
 
@@ -89,7 +89,7 @@ def probe_table(metrics: TabularMetrics) -> Table:
         for model in metrics.models.values()
         for domain, by_input in model.probe.items()
     ]
-    note = "0.5: the domains cannot be told apart."
+    note = "0.5: the domains cannot be separated."
     return Table("AUC of fresh classifiers of the domains", ["Model and domain", *PROBES.values()], rows, note).filled
 
 
@@ -158,7 +158,11 @@ def _gains(metrics: TabularMetrics, domain: str) -> list[str]:
     ]
     if not gains or metrics.baseline is None:
         return []
-    return [f"{domain}: adaptation changes the AUC of {metrics.models[metrics.baseline].title} by: {', '.join(gains)}."]
+    baseline = metrics.models[metrics.baseline].title
+    return [
+        f"{domain}: adaptation changes the AUC of {baseline} by: {', '.join(gains)} (the noise of training is not in "
+        "these errors)."
+    ]
 
 
 def _largest_ks(by_class: Mapping[str, ScoreDifference]) -> tuple[float, float]:

@@ -11,7 +11,7 @@ from hepda.adversarial.methods import METHODS
 from hepda.config import load_any
 from hepda.config.tabular import TableNetworkConfig, TabularConfig
 from hepda.tabular.figures import TableFigureData, scores
-from hepda.tabular.results import Quality, evaluate, model_metrics
+from hepda.tabular.results import Quality, evaluate, model_metrics, roc_bands
 from hepda.tabular.table import DataTable, load
 from hepda.tabular.training import TableJob, jobs_of, open_table, write_table
 from tests.factory import Silent
@@ -140,3 +140,10 @@ def test_a_domain_without_labels_has_a_figure_of_its_own(tmp_path: Path) -> None
     drawn = {drawing.name: drawing.caption for drawing in scores(data)}
     assert list(drawn) == ["score_plain_dog_all", "score_plain_dog"]
     assert drawn["score_plain_dog_all"].startswith("Of all rows,")
+
+
+def test_no_false_positive_rate_is_below_that_of_one_row(tmp_path: Path) -> None:
+    config, table = analysis(tmp_path, weight=None)
+    band = roc_bands(config, table, {"plain": probabilities(table, 3.0)}, 1, 1)["plain"]
+    rate = band.background_efficiency
+    assert np.isnan(rate).any() and np.nanmin(rate) * ((table.domain == 1) & (table.label == 0)).sum() > 0.999
