@@ -31,7 +31,7 @@ from hepda.adversarial.networks.domains import tell
 from hepda.adversarial.training.state import TrainingState
 from hepda.config.images import ImageModelConfig
 from hepda.images.augmentation import CHANGES, augmentation
-from hepda.images.blending import blended
+from hepda.images.sources.blending import blended
 from hepda.images.training import empty_network
 
 CLASSES = 10

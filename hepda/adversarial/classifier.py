@@ -11,7 +11,7 @@ from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import assert_all_finite
 
-from hepda.adversarial.estimator import AdversarialEstimator, Domains
+from hepda.adversarial.estimator import AdversarialEstimator, DomainArrays
 
 Array = NDArray[Any]
 
@@ -109,7 +109,7 @@ class DANNRegressor(RegressorMixin, AdversarialEstimator):  # type: ignore[misc]
         assert_all_finite(values, input_name="y")
         return values
 
-    def _class_targets(self, domains: Domains) -> Array:
+    def _class_targets(self, domains: DomainArrays) -> Array:
         """Return the values [n] with weighted mean 0 and width 1; set `mean_` and `scale_`."""
         values, weight = domains.y, np.abs(domains.task_weight)
         self.mean_ = float(np.average(values, weights=weight))

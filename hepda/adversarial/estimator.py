@@ -36,7 +36,7 @@ with its defaults has no such choice, so these are the settings that make the ad
 
 
 @dataclass(frozen=True, slots=True)
-class Domains:
+class DomainArrays:
     """Rows of both domains as arrays; target is None for a network without adaptation."""
 
     X: Array
@@ -147,11 +147,11 @@ class AdversarialEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
         """Return labels or values of the source rows, checked, as numbers [n]."""
         raise TypeError("use DANNClassifier or DANNRegressor")
 
-    def _class_targets(self, domains: Domains) -> Array:
+    def _class_targets(self, domains: DomainArrays) -> Array:
         """Return the target of the class head for each source row [n]."""
         return domains.y
 
-    def _merged(self, domains: Domains) -> Domains:
+    def _merged(self, domains: DomainArrays) -> DomainArrays:
         """Return the domains without repeated rows in a domain that is one batch (`without_repeats`)."""
         if len(domains.X) <= self.batch_size:
             keys = np.column_stack([domains.X, domains.y, domains.mask])
@@ -179,7 +179,7 @@ class AdversarialEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
         domain_mask: Any,
         domain_weight: Any,
         sample_domain: Any,
-    ) -> Domains:
+    ) -> DomainArrays:
         """Return the arguments of `fit`, checked, and split into domains."""
         X = validate_data(self, X, dtype=[np.float64, np.float32], ensure_min_samples=2)
         y = self._column(y, X, "y")
@@ -196,14 +196,14 @@ class AdversarialEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
                 raise ValueError("sample_domain has no source rows: source is 0 or more, target is negative")
             source = ~target
             pair = (X[target], compared[target]) if target.any() else (None, None)
-            return Domains(X[source], y[source], weight[source], compared[source], mask[source], *pair)
+            return DomainArrays(X[source], y[source], weight[source], compared[source], mask[source], *pair)
         if X_target is None:
-            return Domains(X, y, weight, compared, mask, None, None)
+            return DomainArrays(X, y, weight, compared, mask, None, None)
         target_rows = validate_data(self, X_target, dtype=[np.float64, np.float32], reset=False)
         if target_weight is not None and not np.any(target_weight):  # zero target weight is no target
-            return Domains(X, y, weight, compared, mask, None, None)
+            return DomainArrays(X, y, weight, compared, mask, None, None)
         other_weight = _check_sample_weight(target_weight, target_rows, dtype=np.float64)
-        return Domains(X, y, weight, compared, mask, target_rows, other_weight)
+        return DomainArrays(X, y, weight, compared, mask, target_rows, other_weight)
 
     @staticmethod
     def _column(values: Any, X: Array, name: str) -> Array:
@@ -212,7 +212,7 @@ class AdversarialEstimator(TransformerMixin, BaseEstimator):  # type: ignore[mis
             raise ValueError(f"X has {len(X)} samples, but {name} has {len(column)}")
         return column
 
-    def _train(self, domains: Domains, y: Array) -> None:
+    def _train(self, domains: DomainArrays, y: Array) -> None:
         """Train on checked rows; `y`: targets of the class head."""
         policy, real = self.negative_weights, np.float64 if self._settings().precision == "float64" else np.float32
         weights = {

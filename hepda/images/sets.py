@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from hepda.config.images import ImageSetConfig
 from hepda.datasets import download
-from hepda.images import blending, formats, shifted, synthetic
 from hepda.images.arrays import Images, digit_names, entry, limited, shaped, trimmed
-from hepda.images.signs import SIGNS, drawn_signs
+from hepda.images.sources import blending, formats, shifted, synthetic
+from hepda.images.sources.signs import SIGNS, drawn_signs
 
 SPLITS = ("train", "test")
 

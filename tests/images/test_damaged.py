@@ -20,7 +20,7 @@ from scipy.io import savemat
 
 from hepda.datasets import download
 from hepda.errors import HepdaError, SourceError
-from hepda.images import blending, formats
+from hepda.images.sources import blending, formats
 from hepda.speech.sounds import corpora
 
 

@@ -17,9 +17,10 @@ from hepda.config import load_any, validate_any
 from hepda.config.images import ImageSetConfig
 from hepda.datasets import download
 from hepda.errors import ConfigError, DataError, SourceError
-from hepda.images import formats, sets, steps
+from hepda.images import sets, steps
 from hepda.images.arrays import Images, digit_names, limited, shaped, trimmed
-from hepda.images.signs import SIGNS
+from hepda.images.sources import formats
+from hepda.images.sources.signs import SIGNS
 
 
 @pytest.fixture

@@ -9,9 +9,10 @@ from hepda.adversarial.data.batches import as_tensor, channels_last
 from hepda.config import validate_any
 from hepda.config.images import ImageDomainConfig, ImageModelConfig
 from hepda.errors import DataError, SourceError
-from hepda.images import augmentation, blending, synthetic
+from hepda.images import augmentation
 from hepda.images.arrays import Images, digit_names
 from hepda.images.encoders import PixelInputs, encoder, heads, width_of
+from hepda.images.sources import blending, synthetic
 from hepda.images.training import (
     BALANCED,
     ImageJob,

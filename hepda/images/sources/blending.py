@@ -12,7 +12,7 @@ from torch import Tensor
 
 from hepda.datasets import download
 from hepda.errors import DataError, MissingExtraError, SourceError
-from hepda.images.formats import rgb
+from hepda.images.sources.formats import rgb
 
 Photographs = Sequence[NDArray[np.uint8]]
 """Photographs, uint8 [rows, columns, 3] each."""

@@ -18,7 +18,7 @@ from torch import Generator, Tensor
 from torch.nn import functional
 
 from hepda.images.arrays import Images, to_bytes
-from hepda.images.synthetic import finished, fonts, glyph, uniform
+from hepda.images.sources.synthetic import finished, fonts, glyph, uniform
 
 SIZE = 40
 _LARGE = 64

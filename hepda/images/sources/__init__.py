@@ -1,0 +1,1 @@
+"""Where images come from: files of published data sets, drawn digits and signs, blended backgrounds."""
