@@ -14,7 +14,7 @@ from hepda.config.tabular import TableNetworkConfig, TabularConfig
 from hepda.evaluation import roc
 from hepda.evaluation.bootstrap import interval, poisson_counts
 from hepda.evaluation.calibration import calibration_curve
-from hepda.evaluation.differences.bias import compare
+from hepda.evaluation.differences.bias import BiasSettings, compare
 from hepda.evaluation.differences.probes import probe
 from hepda.evaluation.results import BiasResult, CalibrationCurve, Interval, ProbeResult, RocBand
 from hepda.tabular.table import UNKNOWN, Table
@@ -192,7 +192,7 @@ def _difference(config: TabularConfig, table: Table, score: Floats, number: int,
     replicas = config.evaluation.permutations
     return compare(
         score[source], table.weight[source], score[other], table.weight[other],
-        class_name=name, permutations=replicas, null_replicas=replicas, seed=config.seed,
+        settings=BiasSettings(class_name=name, permutations=replicas, null_replicas=replicas, seed=config.seed),
     )  # fmt: skip
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hepda.errors import DataError
-from hepda.evaluation.differences.ratios import TAIL, shift_ratios
+from hepda.evaluation.differences.ratios import DomainComparison, RatioSettings, shift_ratios
 from hepda.evaluation.efficiency import weighted_efficiency
 from hepda.evaluation.roc import rocs
 from hepda.events.domains.roles import (
@@ -213,13 +213,15 @@ def _ratios(evaluated: EvaluationInput) -> dict[str, dict[str, tuple[ShiftRatio,
     They are given by other domain, at the signal efficiencies of the tail.
     """
     table, spec = evaluated.table, evaluated.spec
-    wanted = spec.compared_class
+    class_name = spec.compared_class
     names = np.asarray(table.domain_names)[table.domain]
     return shift_ratios(
-        evaluated.scores, _reference(evaluated), table.label, names, table.weight, source=spec.domains.nominal,
-        others=evaluated.others, efficiencies=TAIL, compared=wanted,
-        left_out={other: without_counterpart(spec.domains, table, other, wanted) for other in evaluated.others},
-        replicas=spec.replicas, seed=spec.seed,
+        evaluated.scores, _reference(evaluated), table.label, names, table.weight,
+        comparison=DomainComparison(
+            spec.domains.nominal, evaluated.others, class_name,
+            {other: without_counterpart(spec.domains, table, other, class_name) for other in evaluated.others},
+        ),
+        settings=RatioSettings(replicas=spec.replicas, seed=spec.seed),
     )  # fmt: skip
 
 

@@ -101,7 +101,7 @@ def ratio_of(shift_ratio: ShiftRatio) -> dict[str, Any]:
     nothing = {"value": None, "low": None, "high": None}
     parts = {
         name: nothing if part is None else interval(part)
-        for name, part in (("plain", shift_ratio.plain), ("adapted", shift_ratio.adapted))
+        for name, part in (("plain", shift_ratio.baseline), ("adapted", shift_ratio.adapted))
     }
     ratio = nothing if shift_ratio.ratio is None else interval(shift_ratio.ratio)
     return with_why(ratio | parts | {"resolved": shift_ratio.resolved}, [shift_ratio.why])

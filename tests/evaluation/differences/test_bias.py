@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from hepda.evaluation.arrays import sample
-from hepda.evaluation.differences.bias import compare, efficiency_shift
+from hepda.evaluation.differences.bias import BiasSettings, compare, efficiency_shift
 from hepda.evaluation.differences.distances import chi2
 
 
@@ -18,7 +18,8 @@ def domains(seed=0, n=4000, shift=0.15):
 
 def test_compare_sees_a_shift_and_not_its_absence():
     a, b, s = domains()
-    found = compare(*a, *b, signal_score=s[0], signal_weight=s[1], permutations=99, null_replicas=99, seed=1)
+    settings = BiasSettings(permutations=99, null_replicas=99, seed=1)
+    found = compare(*a, *b, signal_score=s[0], signal_weight=s[1], settings=settings)
     assert found.ks > found.null.quantile and found.inside_null is False
     assert found.p_value == pytest.approx(0.01)
     assert found.ks_signed < 0  # the other domain scores higher
@@ -30,24 +31,25 @@ def test_compare_sees_a_shift_and_not_its_absence():
     for name, test in found.tests.items():
         assert test.null < getattr(found, name), name  # all five see it
     a, b, s = domains(2, shift=0.0)
-    same = compare(*a, *b, permutations=99, null_replicas=99, seed=1)
+    same = compare(*a, *b, settings=settings)
     assert same.inside_null and same.p_value > 0.05 and same.efficiency_shift == ()
-    plain = compare(*a, *b, permutations=0, null_replicas=0)
+    plain = compare(*a, *b, settings=BiasSettings(permutations=0, null_replicas=0))
     assert plain.p_value is None and plain.null is None and plain.inside_null is None and "permutations" in plain.why
     assert plain.ks == same.ks
 
 
 def test_a_constant_score_and_a_tiny_sample_are_answered():
-    found = compare(np.full(50, 0.5), None, np.full(40, 0.5), None, permutations=20, null_replicas=20)
+    few = BiasSettings(permutations=20, null_replicas=20)
+    found = compare(np.full(50, 0.5), None, np.full(40, 0.5), None, settings=few)
     assert found.ks == found.wasserstein == 0 and found.p_value == 1 and found.inside_null
     assert found.chi2 is None and found.chi2_ndf is None and found.tests["chi2"].p_value is None
-    tiny = compare([0.1, 0.2, 0.3], [1.0, -0.9, 0.1], [0.1, 0.3], None, permutations=20, null_replicas=20)
+    tiny = compare([0.1, 0.2, 0.3], [1.0, -0.9, 0.1], [0.1, 0.3], None, settings=few)
     assert tiny.null is None and tiny.why.startswith("no null") and tiny.ks > 0
 
 
 def test_given_edges_are_the_bins_of_chi2():
     a, b, _ = domains()
-    found = compare(*a, *b, edges=[-1, 0, 1], permutations=0, null_replicas=0)
+    found = compare(*a, *b, settings=BiasSettings(edges=[-1, 0, 1], permutations=0, null_replicas=0))
     assert (found.chi2, found.ndf) == chi2(sample(*a), sample(*b), np.array([-1.0, 0, 1]))
 
 

@@ -3,7 +3,7 @@ import pytest
 
 from hepda.errors import DataError
 from hepda.evaluation.fits import fitting
-from hepda.evaluation.fits.closure import closure, fit_mu
+from hepda.evaluation.fits.closure import ClosureSettings, closure, fit_mu
 from hepda.evaluation.fits.templates import SampleTemplate, Templates
 from tests.reference import evaluation as reference
 
@@ -146,15 +146,23 @@ def test_closure_on_the_same_generator_and_bias_on_another():
     biased = closure(*source, other[0], other[2], EDGES)
     assert biased.mu - 1 > 8 * biased.sample_error
     assert biased.pull == pytest.approx((biased.mu - 1) / biased.error)
-    data = closure(*source, np.random.default_rng(3).normal(0, 1, 3000), None, EDGES, simulated=False, truth=0.0)
+    data = closure(
+        *source,
+        np.random.default_rng(3).normal(0, 1, 3000),
+        None,
+        EDGES,
+        settings=ClosureSettings(0.0, simulated=False),
+    )
     assert data.sample_error is None and abs(data.pull) < 3
     np.testing.assert_allclose(data.observed.sum(), 3000)
 
 
 def test_thin_bins_are_merged():
     source = events(0, 2000)
-    found = closure(*source, source[0], source[2], [-np.inf, 0, 1, 2, 5, 5.5, np.inf], min_n_eff=20)
+    found = closure(
+        *source, source[0], source[2], [-np.inf, 0, 1, 2, 5, 5.5, np.inf], settings=ClosureSettings(min_n_eff=20)
+    )
     assert found.merged == 2 and len(found.observed) == 4
     assert found.mu == pytest.approx(1, abs=1e-6)
-    none = closure(*source, source[0], source[2], EDGES, min_n_eff=1e6)
+    none = closure(*source, source[0], source[2], EDGES, settings=ClosureSettings(min_n_eff=1e6))
     assert none.mu is None and "floor" in none.why

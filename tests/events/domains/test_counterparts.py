@@ -144,7 +144,7 @@ def test_two_generators_that_are_the_same_events_show_no_shift(same):
         assert numbers.models[model].scan.bias == pytest.approx(0, abs=1e-9)
     (ratio, *_) = numbers.models["two"].ratios["alternative"]
     assert ratio.adapted.value == pytest.approx(0, abs=1e-12)
-    assert ratio.plain.value == pytest.approx(0, abs=1e-12)
+    assert ratio.baseline.value == pytest.approx(0, abs=1e-12)
 
 
 def test_with_all_backgrounds_compared_as_one_there_would_be_a_shift(same):

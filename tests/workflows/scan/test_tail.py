@@ -30,8 +30,8 @@ def test_the_ratio_is_of_the_means_and_its_error_has_both_parts():
     plain, adapted = result({"b": [-0.4, -0.5, -0.6]}), result({"b": [0.05, 0.15, 0.1]})
     found = shift_ratio(plain, adapted, "b", 0.2)
     old, new = (np.hypot(np.std(v, ddof=1), 0.02) for v in ([-0.4, -0.5, -0.6], [0.05, 0.15, 0.1]))
-    assert found.ratio.value == pytest.approx(0.2) and found.plain.value == pytest.approx(-0.5)
-    assert found.plain.error == pytest.approx(old) and found.adapted.error == pytest.approx(new)
+    assert found.ratio.value == pytest.approx(0.2) and found.baseline.value == pytest.approx(-0.5)
+    assert found.baseline.error == pytest.approx(old) and found.adapted.error == pytest.approx(new)
     assert found.ratio.error == pytest.approx(np.hypot(new / 0.5, 0.2 * old / 0.5)) and found.resolved
 
 
