@@ -39,7 +39,7 @@ class Table:
     fold: str = ""
 
     @property
-    def tells(self) -> bool:
+    def has_values(self) -> bool:
         """Whether any cell besides the names of the rows has a value."""
         return any(cell.sort is not None for row in self.rows for cell in row[1:])
 

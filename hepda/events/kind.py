@@ -112,7 +112,7 @@ class EventsKind(KindOf[EventMetrics]):
         ]
         return [spec.describe(), *note, *(file.line() for file in self._loaded.skipped), *twice, *self.warnings()]
 
-    def side_by_side(self, processes: int) -> int:
+    def parallel_trainings(self, processes: int) -> int:
         """As many as the budget holds with what they take of these events; one that is too large is a ConfigError."""
         from hepda.events.resolve import model_specs
         from hepda.events.training.jobs import check_memory

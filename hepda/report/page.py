@@ -249,7 +249,7 @@ def write_report(path: str | Path, content: ReportPage) -> Path:
         facts=_facts(content.numbers, content.manifest),
         sections=SECTIONS | dict(content.sections),
         pictures=pictures,
-        tables={key: [table.filled for table in tables if table.tells] for key, tables in content.tables.items()},
+        tables={key: [table.filled for table in tables if table.has_values] for key, tables in content.tables.items()},
         many=MANY,
         first=FIRST,
         conclusions=content.conclusions,

@@ -1,4 +1,4 @@
-"""One writer at a time: the lock of a folder that a command writes into, and its owner.
+"""Only one writer: the lock of a folder that a command writes into, and its owner.
 
 The lock is a file of the folder that names its owner. If the system has advisory locks, the writer holds one on that
 file, and the system releases it when the process is killed. If the system has none (some network file systems), the

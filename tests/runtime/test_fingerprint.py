@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hepda.runtime.fingerprint import differences, equal, fingerprint, fingerprints, in_words
+from hepda.runtime.fingerprint import differences, equal, fingerprint, fingerprints, names_text
 
 RNG = np.random.default_rng(3)
 FEATURES = RNG.normal(50.0, 20.0, (4000, 3)).astype(np.float32)
@@ -53,4 +53,4 @@ def test_parts_that_may_come_and_go_and_those_that_may_not() -> None:
     assert differences(recorded, fingerprints([("column ht", np.ones(5)), ("label", np.ones(5))])) == [
         "weight", "column ht", "label",
     ]  # fmt: skip
-    assert in_words("abcdef") == "a, b, c, d and 2 more"
+    assert names_text("abcdef") == "a, b, c, d and 2 more"

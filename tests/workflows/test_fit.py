@@ -72,7 +72,7 @@ def test_fit_json_is_as_its_schema_says_and_typed_without_a_loss(fitted: Path) -
     jsonschema.Draft202012Validator(fit_schema()).validate(json.loads(text))
     fits = FitFile.from_json(json.loads(text))
     assert json.dumps(fits.to_json(), indent=1, ensure_ascii=False) + "\n" == text
-    assert [table.title for table in fit_tables(fits) if not table.tells] == []
+    assert [table.title for table in fit_tables(fits) if not table.has_values] == []
 
 
 def refit(run: Path, model: str) -> tuple[float, float]:

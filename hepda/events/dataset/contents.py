@@ -61,7 +61,7 @@ def check_scored(run: Path, recorded: fingerprint.Parts, table: FeatureTable) ->
     if others:
         raise ConfigError(
             f"{run / 'scores.parquet'} is not of the events that {run / 'manifest.json'} records: "
-            f"{fingerprint.in_words(others)} differ. It was changed, or copied from another run; train again."
+            f"{fingerprint.names_text(others)} differ. It was changed, or copied from another run; train again."
         )
 
 

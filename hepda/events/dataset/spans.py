@@ -16,7 +16,7 @@ from hepda.events.dataset.plan import SamplePlan
 from hepda.events.dataset.stitching import Stitching
 from hepda.events.expressions.columns import Column
 from hepda.events.files.opening import Tree, open_tree
-from hepda.runtime.resources import in_words
+from hepda.runtime.resources import size_text
 
 LEAST_ENTRIES = 2_000
 """Number of events of the shortest span."""
@@ -193,8 +193,8 @@ def entries_that_fit(file: SpanFile, memory: int, most: int) -> int:
     fitting = int(memory / each)
     if fitting < LEAST_ENTRIES:
         raise DataError(
-            f"{file.path}: {LEAST_ENTRIES} events of it need {in_words(LEAST_ENTRIES * each)} while they are "
-            f"read, and there are {in_words(memory)} for them; give more by --memory, or read fewer branches."
+            f"{file.path}: {LEAST_ENTRIES} events of it need {size_text(LEAST_ENTRIES * each)} while they are "
+            f"read, and there are {size_text(memory)} for them; give more by --memory, or read fewer branches."
         )
     return min(fitting, most)
 

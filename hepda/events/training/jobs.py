@@ -18,7 +18,7 @@ from hepda.errors import ConfigError, MissingExtraError
 from hepda.events.specs import ModelSpec
 from hepda.runtime import jobs
 from hepda.runtime.jobs import TrainingOutput
-from hepda.runtime.resources import LEAST_MEMORY, PROCESS, Resources, in_words
+from hepda.runtime.resources import LEAST_MEMORY, PROCESS, Resources, size_text
 
 if TYPE_CHECKING:
     from hepda.adversarial import History, Network
@@ -137,12 +137,12 @@ def check_memory(models: Mapping[str, ModelSpec], table: FeatureTable, resources
     for model, need in needs.items():
         if need + 2 * PROCESS > max(resources.budget, LEAST_MEMORY + PROCESS):
             raise ConfigError(
-                f"models.{model}: its training holds about {in_words(need)} of these {len(table)} events, and "
-                f"--memory leaves {in_words(resources.budget - 2 * PROCESS)}; give more by --memory"
+                f"models.{model}: its training holds about {size_text(need)} of these {len(table)} events, and "
+                f"--memory leaves {size_text(resources.budget - 2 * PROCESS)}; give more by --memory"
                 f"{_way_out(models[model].section, model, table, resources)}, read fewer events, or leave the model "
                 "out."
             )
-    return resources.side_by_side(processes, max(needs.values()))
+    return resources.fitting_processes(processes, max(needs.values()))
 
 
 def _way_out(section: NetworkConfig | BdtConfig, model: str, table: FeatureTable, resources: Resources) -> str:

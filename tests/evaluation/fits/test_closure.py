@@ -115,7 +115,7 @@ def test_no_minimum_says_why():
     [
         ({"observed": [1.0]}, ValueError, "observed has 1"),
         ({"background": [1.0, 0.0, 1.0]}, DataError, "1 bins have no positive background"),
-        ({"signal": [1.0, -1.0, 1.0]}, DataError, "nowhere negative"),
+        ({"signal": [1.0, -1.0, 1.0]}, DataError, "no negative bin"),
         ({"observed": [1.0, -1.0, 1.0]}, DataError, "negative data"),
         ({"background_uncertainty": -0.1}, ValueError, "never negative"),
     ],

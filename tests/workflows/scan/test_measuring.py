@@ -23,8 +23,8 @@ from hepda.workflows.scan.measuring import (
     reporting_numbers,
     source_loss,
 )
-from hepda.workflows.scan.points import ScanSource, checksum, identity, make_unit
-from hepda.workflows.scan.trainings import unit_score
+from hepda.workflows.scan.points import ScanSource, checksum, make_trial, trial_fingerprint
+from hepda.workflows.scan.trainings import trial_score
 from tests.factory import write_analysis
 
 OVER = ("features=[ht, m_bb]", "plots={}", "evaluation.blind=null", "negative_weights=absolute", "training.epochs=1")
@@ -134,7 +134,7 @@ def test_names_of_trainings_change_with_all_that_changes_them_and_nothing_else(e
     def name(*overrides, model="dann", number=0):
         over = (*OVER, *overrides)
         source = ScanSource(str(path), over, ("dann", "network"), load_config(path, over))
-        return identity(source.point(model, {}).at_seed(number), model, 7)
+        return trial_fingerprint(source.point(model, {}).at_seed(number), model, 7)
 
     same = ("evaluation.bootstrap=7", "plots={ht: {bins: 7}}", "training.processes=3", "samples.data.label=Data")
     assert {name(override) for override in same} == {name()}
@@ -183,13 +183,13 @@ def test_at_strength_zero_all_methods_are_the_plain_network_to_the_last_bit(even
     source = ScanSource(str(path), OVER, ("dann", "network"), config)
     zero = {parse_vary("models.dann.domain.strength=0").key: 0}
     points = [source.point("dann", zero | {"models.dann.domain.method": method}) for method in ("dann", "disco", "mmd")]
-    units = [make_unit(point, 0, tmp_path / "table", 0, tmp_path / "trainings", "auto") for point in points]
-    assert len({unit.folder for unit in units}) == 1
-    units = [make_unit(point, 0, tmp_path / "table", 0, tmp_path / str(i), "auto") for i, point in enumerate(points)]
-    units.append(make_unit(source.point("network", {}), 0, tmp_path / "table", 0, tmp_path / "plain", "auto"))
-    for unit in units:
-        for job in unit.jobs:
+    trials = [make_trial(point, 0, tmp_path / "table", 0, tmp_path / "trainings", "auto") for point in points]
+    assert len({trial.folder for trial in trials}) == 1
+    trials = [make_trial(point, 0, tmp_path / "table", 0, tmp_path / str(i), "auto") for i, point in enumerate(points)]
+    trials.append(make_trial(source.point("network", {}), 0, tmp_path / "table", 0, tmp_path / "plain", "auto"))
+    for trial in trials:
+        for job in trial.jobs:
             job.work.mkdir(parents=True, exist_ok=True)
             run_job(None, job, lambda *_: None)
-    scores = [unit_score(unit).tobytes() for unit in units]
+    scores = [trial_score(trial).tobytes() for trial in trials]
     assert len(set(scores)) == 1
