@@ -123,13 +123,13 @@ def _table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> It
     Columns of words are aligned to the left, columns of numbers to the right.
     """
     widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
-    left = [
+    is_left = [
         i == 0 or not any(character.isdigit() for row in rows for character in row[i][:1]) for i in range(len(head))
     ]
     yield ""
     yield title
     for row in (head, *rows):
         cells = (
-            text.ljust(w) if to_left else text.rjust(w) for text, w, to_left in zip(row, widths, left, strict=True)
+            text.ljust(w) if to_left else text.rjust(w) for text, w, to_left in zip(row, widths, is_left, strict=True)
         )
         yield f"  {'  '.join(cells)}".rstrip()

@@ -204,4 +204,4 @@ def test_negative_and_empty_bins_are_merged_and_nothing_is_lost():
     assert found.background.sum() == 36 and found.signal.sum() == 3
     assert found.merged == 2 and found.edges.tolist() == [0, 0.1, 0.2, 1]
     hopeless = binned_significance(Counting(score, label, weight), [0, 0.5, 1], min_n_eff=1e3)
-    assert hopeless.value is None and "floor" in hopeless.why and hopeless.background.tolist() == [36]
+    assert hopeless.value is None and "smallest n_eff" in hopeless.why and hopeless.background.tolist() == [36]

@@ -334,7 +334,7 @@ def judged(metrics: dict[str, Any], **judgements: str) -> str:
         ({"at3": "fell", "at1": "apparent only"}, "did not (at 10 %)"),
         ({"at3": "not fallen", "at1": "unresolved"}, "did not decrease significantly (at 30 %)"),
         ({"at3": "cannot tell"}, "third has too few events to test whether the bias did"),
-        ({"at3": "untested"}, "no held-out domain says whether a bias did, so it must not be quoted"),
+        ({"at3": "untested"}, "no held-out domain tests whether a bias did, so it must not be quoted"),
         ({"at3": "unresolved"}, "too few events for a conclusion"),
     ],
 )

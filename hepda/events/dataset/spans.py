@@ -82,7 +82,7 @@ def spans_of(file: SpanFile, ends: Sequence[int], usual: int, most: int, version
 
     Args:
         file: the file.
-        ends: entries where a part of the file ends that is unpacked as a whole, ascending.
+        ends: entries where a part of the file ends that is unpacked at once, ascending.
         usual: the usual number of entries of a span.
         most: the largest number of entries of a span.
         version: as of `Span`.
@@ -190,13 +190,13 @@ def entries_that_fit(file: SpanFile, memory: int, most: int) -> int:
         close_files()
         raise
     each = _COPIES * sum(_bytes(column) for column in columns.values()) / probed + row
-    fitting = int(memory / each)
-    if fitting < LEAST_ENTRIES:
+    possible = int(memory / each)
+    if possible < LEAST_ENTRIES:
         raise DataError(
             f"{file.path}: {LEAST_ENTRIES} events of it need {size_text(LEAST_ENTRIES * each)} while they are "
             f"read, and there are {size_text(memory)} for them; give more by --memory, or read fewer branches."
         )
-    return min(fitting, most)
+    return min(possible, most)
 
 
 def _bytes(column: Column) -> int:

@@ -151,8 +151,8 @@ def _bias(appearance: Appearance, source: str, closures: Closures) -> Callable[[
     for model, domains in closures.items():
         for domain, entries in domains.items():
             fits.setdefault(domain, {})[model] = [entry.fit for entry in entries]
-            thrown = [entry.toys for entry in entries if not isinstance(entry.toys, str)]
-            if thrown:
-                toys.setdefault(domain, {})[model] = thrown
+            with_toys = [entry.toys for entry in entries if not isinstance(entry.toys, str)]
+            if with_toys:
+                toys.setdefault(domain, {})[model] = with_toys
     label = label_of(appearance, "Simulation")
     return lambda: plots.closure_bias_figure(fits, source=source, coverage=toys or None, label=label)

@@ -21,7 +21,7 @@ Place = tuple[str, str]
 
 
 class ComparedFile(NamedTuple):
-    """A file that a run read: its name, and what tells other content from it."""
+    """A file that a run read: its name, and numbers that differ for other content."""
 
     name: str
     bytes: Any
@@ -116,15 +116,15 @@ def _files(run: FinishedRun[EventMetrics]) -> dict[str, list[ComparedFile]]:
 
 def file_differences(first: FinishedRun[EventMetrics], run: FinishedRun[EventMetrics]) -> list[str]:
     """Return by sample in which files a run differs from the first one, a sentence each."""
-    files, others = _files(first), _files(run)
+    before_files, now_files = _files(first), _files(run)
     sentences = []
-    for name, read, not_read in ((first.name, files, others), (run.name, others, files)):
-        alone = [sample for sample in read if sample not in not_read]
-        if alone:
-            sentences.append(f"read only by {name}: {', '.join(alone)}.")
+    for name, read, not_read in ((first.name, before_files, now_files), (run.name, now_files, before_files)):
+        only_here = [sample for sample in read if sample not in not_read]
+        if only_here:
+            sentences.append(f"read only by {name}: {', '.join(only_here)}.")
     same_luminosity = first.config.get("luminosity") == run.config.get("luminosity")
-    for sample in [sample for sample in files if sample in others]:
-        before, now = files[sample], others[sample]
+    for sample in [sample for sample in before_files if sample in now_files]:
+        before, now = before_files[sample], now_files[sample]
         names = [[file.name for file in side] for side in (before, now)]
         if names[0] != names[1]:
             sentences.append(f"{sample} is read from other files, {_listed(names[1])} instead of {_listed(names[0])}.")

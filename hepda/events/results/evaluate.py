@@ -95,8 +95,8 @@ class EvaluationInput:
         """
         domains, table = self.spec.domains, self.table
         hidden = (domains.nominal, *blinded_domains(domains, table), *domains.unknown_composition)
-        wanted = self.spec.compared_class
-        return [name for name in table.domain_names if name not in hidden and missing_class(table, name) != wanted]
+        class_name = self.spec.compared_class
+        return [name for name in table.domain_names if name not in hidden and missing_class(table, name) != class_name]
 
 
 def evaluate(evaluated: EvaluationInput, processes: int, progress: Send) -> Numbers:
@@ -159,8 +159,8 @@ def _parts(evaluated: EvaluationInput, labelled: tuple[str, ...]) -> list[Part]:
     if evaluated.others and len(evaluated.scores) > 1:
         parts.append(("ratio", "", ""))
     if evaluated.spec.settings.probes:
-        rest = ["", *(model for model in evaluated.scores if model not in evaluated.networks)]
-        parts += [("probe", model, other) for other in evaluated.others for model in rest]
+        without_network = ["", *(model for model in evaluated.scores if model not in evaluated.networks)]
+        parts += [("probe", model, other) for other in evaluated.others for model in without_network]
     return parts + [("roc", "", domain) for domain in labelled]
 
 

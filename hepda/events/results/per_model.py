@@ -168,14 +168,22 @@ def _significance(
     The bias is the difference of the background to a domain that no training saw, or to the first compared domain if
     there is no such domain.
     """
-    others = [d for d in compared_domains(spec, table) if compared(spec, table, d, "background")[0].class_name != "all"]
-    numbers.bias_from = next((d for d in others if d in spec.domains.held_out), others[0] if others else None)
+    candidates = [
+        d for d in compared_domains(spec, table) if compared(spec, table, d, "background")[0].class_name != "all"
+    ]
+    numbers.bias_from = next(
+        (d for d in candidates if d in spec.domains.held_out), candidates[0] if candidates else None
+    )
     bias: dict[str, Any] = {}
     groups: dict[str, Any] = {"groups": part_of(table.key[inner], CUT_PARTS)}
     if numbers.bias_from is not None:
-        one, two = compared(spec, table, numbers.bias_from, "background")
-        bias = {"other_score": score[two.mask], "other_weight": table.weight[two.mask], "matched": one.mask[inner]}
-        groups["other_groups"] = part_of(table.key[two.mask], CUT_PARTS)
+        source, target = compared(spec, table, numbers.bias_from, "background")
+        bias = {
+            "other_score": score[target.mask],
+            "other_weight": table.weight[target.mask],
+            "matched": source.mask[inner],
+        }
+        groups["other_groups"] = part_of(table.key[target.mask], CUT_PARTS)
     relative = spec.settings.significance.background_uncertainty
     events = (score[inner], table.label[inner], table.weight[inner])
     numbers.scan = scan_cuts(Counting(*events, relative, **bias), **groups, replicas=spec.replicas, seed=spec.seed)

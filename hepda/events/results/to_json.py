@@ -41,11 +41,11 @@ def with_why(entry: dict[str, Any], reasons: Iterable[str | None]) -> dict[str, 
 
 def auc_of(numbers: Numbers, model: str) -> dict[str, Any]:
     """Return models.<model>.auc: a value with its interval for each domain."""
-    known = {domain: interval(numbers.auc(model, domain)) for domain in numbers.rocs}
+    intervals = {domain: interval(numbers.auc(model, domain)) for domain in numbers.rocs}
     reasons = dict.fromkeys(numbers.unlabelled, UNLABELLED)
     reasons |= {domain: f"it has no {missing} events" for domain, missing in numbers.missing_class.items()}
     nothing = {"value": None, "low": None, "high": None}
-    return known | {domain: nothing | {"why": why} for domain, why in reasons.items()}
+    return intervals | {domain: nothing | {"why": why} for domain, why in reasons.items()}
 
 
 def auc_difference_of(numbers: Numbers, model: str) -> dict[str, Any]:
@@ -225,10 +225,10 @@ def domain_auc_of(spec: EvaluationSpec, numbers: Numbers, model: str, other: str
         return nothing | {"why": "`evaluation.probes` is off"}
     if other in numbers.excluded:
         return nothing | {"why": numbers.excluded[other]}
-    wanted = numbers.models[model].bias[other].class_name
+    class_name = numbers.models[model].bias[other].class_name
     entry: dict[str, Any] = {}
     reasons = []
-    for probes in (numbers.models[model].probes[other][wanted], numbers.inputs[other][wanted]):
+    for probes in (numbers.models[model].probes[other][class_name], numbers.inputs[other][class_name]):
         if isinstance(probes, str):
             reasons.append(probes)
             continue

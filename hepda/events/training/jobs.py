@@ -83,7 +83,7 @@ def _check_installed(package: str, extra: str, where: str) -> None:
 
 
 _PER_EVENT = 24
-"""Bytes that the training of a network holds for each event of a table with features on the disk; measured."""
+"""Bytes that the training of a network needs for each event of a table with features on the disk; measured."""
 _PER_NUMBER = 13
 """Bytes that trees hold for each feature of a training event: the value itself, as float64, and its bin."""
 
@@ -150,11 +150,11 @@ def _way_out(section: NetworkConfig | BdtConfig, model: str, table: FeatureTable
     if _ratios_of(section):
         return ", take its reweighting out"
     free = resources.budget - 2 * PROCESS - len(table) * _PER_EVENT
-    fitting = free // (table.features.shape[1] * _PER_NUMBER)
-    if not isinstance(section, BdtConfig) or fitting < 100:
+    possible = free // (table.features.shape[1] * _PER_NUMBER)
+    if not isinstance(section, BdtConfig) or possible < 100:
         return ""
-    digits = 10 ** (len(str(fitting)) - 2)  # two are enough
-    return f", train it on a part of them (models.{model}.events: {fitting // digits * digits})"
+    digits = 10 ** (len(str(possible)) - 2)  # two are enough
+    return f", train it on a part of them (models.{model}.events: {possible // digits * digits})"
 
 
 def _kernels(device: str) -> str:
@@ -279,8 +279,8 @@ def train_bdt(job: EventJob) -> TrainingOutput:
     parts = bdt_part(job.spec, table, job.fold, factors)
     train, validation = (bdt.TrainingEvents(*part) for part in parts)
     seen = len(train.label) + len(validation.label)
-    there = int((table.of_samples(job.spec.samples) & (table.fold != job.fold)).sum())
-    part = [f"trained on {seen} of {there} events, chosen by hash (`events`)"] if seen < there else []
+    available = int((table.of_samples(job.spec.samples) & (table.fold != job.fold)).sum())
+    part = [f"trained on {seen} of {available} events, chosen by hash (`events`)"] if seen < available else []
     start = time.perf_counter()
     trees = bdt.fit(section, train, validation, seed=job.seed % 2**31)
     seconds = time.perf_counter() - start

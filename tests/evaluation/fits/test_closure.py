@@ -165,4 +165,4 @@ def test_thin_bins_are_merged():
     assert found.merged == 2 and len(found.observed) == 4
     assert found.mu == pytest.approx(1, abs=1e-6)
     none = closure(*source, source[0], source[2], EDGES, settings=ClosureSettings(min_n_eff=1e6))
-    assert none.mu is None and "floor" in none.why
+    assert none.mu is None and "smallest n_eff" in none.why

@@ -66,8 +66,8 @@ def _compared_shifts(metrics: EventMetrics, points: Sequence[str]) -> list[tuple
     for pair in metrics.pairs:
         entries = [model.bias[pair] for model in metrics.models.values() if pair in model.bias]
         class_name = next((entry.class_name for entry in entries if entry.class_name), "all")
-        known = keys_of(entry.efficiency_shift for entry in entries)
-        shifts += [(pair, point) for point in points if point in known and class_name != "all"]
+        available = keys_of(entry.efficiency_shift for entry in entries)
+        shifts += [(pair, point) for point in points if point in available and class_name != "all"]
     return shifts
 
 
