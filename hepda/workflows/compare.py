@@ -13,7 +13,7 @@ from hepda.config.differences import ABSENT, differences
 from hepda.errors import ConfigError
 from hepda.kinds import FinishedRun, RunComparison, kind_of
 from hepda.number_format import Cell, Table
-from hepda.report.page import ReportFigure, ReportPage, attempt, sorted_out, write_report
+from hepda.report.page import ReportFigure, ReportPage, attempt, drawn_and_failed, write_report
 from hepda.results.metrics import RunMetrics
 from hepda.runtime import exchange, run_directory
 from hepda.runtime.terminal import NumberTable
@@ -48,7 +48,7 @@ def compare(folders: Sequence[Path], output: Path) -> ComparisonOutcome:
     metrics = merged(runs)
     compared = kind.comparison(runs, metrics)
     warnings = difference_sentences(runs)
-    figures, failed = sorted_out([attempt("summary", compared.title, lambda: _figure(runs, compared))])
+    figures, failed = drawn_and_failed([attempt("summary", compared.title, lambda: _figure(runs, compared))])
     warnings += [f"no figure: {figure.why}" for figure in failed]
     keys = config_table(runs)
     section = "samples" if len(keys.rows) <= FEW else "details"

@@ -32,7 +32,7 @@ from hepda.events.results.saved_scores import read_scored
 from hepda.events.specs import ModelSpec
 from hepda.events.table.feature_table import FeatureTable
 from hepda.events.training.scoring import score_table
-from hepda.report.page import NotDrawn, ReportFigure, sorted_out
+from hepda.report.page import NotDrawn, ReportFigure, drawn_and_failed
 from hepda.results.fit_file import ClosedEntry, FitFile, FittedModel
 from hepda.runtime import exchange, fingerprint, run_directory
 from hepda.runtime.hashes import check_hashes
@@ -224,7 +224,7 @@ def _fit_all(
         _write(output, fits, regions, mains)
         if output != run and not (output / "figures.json").is_file():
             _take_figures(run, output)
-        run_directory.write_figures(output, "fit", *sorted_out([*headline, *figures]))
+        run_directory.write_figures(output, "fit", *drawn_and_failed([*headline, *figures]))
         report = train.write_page(config, events.EventsKind(config, table), run, output)
     return FitOutcome(output / "fit.json", report, fits, clock.seconds)
 

@@ -252,7 +252,7 @@ def check(config: AnyConfig, progress: Progress, *, every_file: bool = False) ->
 
 def _evaluate(config: AnyConfig, kind: Kind, scores: Scores, run: Path, clock: Clock) -> TrainOutcome:
     """Write numbers, figures and the report of scores into `run`."""
-    from hepda.report.page import sorted_out
+    from hepda.report.page import drawn_and_failed
 
     record = run_directory.read_json(run / "manifest.json")["training"]
     histories, best_epochs = saved_histories(config, run, record)
@@ -261,7 +261,7 @@ def _evaluate(config: AnyConfig, kind: Kind, scores: Scores, run: Path, clock: C
     with clock("evaluate"):
         metrics = kind.measure(scores, context)
     with clock("draw"):
-        drawn, failed = sorted_out(kind.draw(scores, context, run / run_directory.PLOTS))
+        drawn, failed = drawn_and_failed(kind.draw(scores, context, run / run_directory.PLOTS))
         run_directory.write_json(run / "metrics.json", metrics.to_json())
         run_directory.write_figures(run, "evaluate", drawn, failed)
     with clock("report"):

@@ -224,7 +224,7 @@ def test_ratios_have_a_panel_a_domain_and_open_points_where_nothing_is_resolved(
         "alternative": {"dann": [shift_ratio(0.3, 0.3), shift_ratio(0.1, 0.4, resolved=False)]},
         "third": {"dann": [shift_ratio(0.3, 0.8), shift_ratio(0.1, 4.0)], "bdt": [shift_ratio(0.3, None)]},
     }
-    figure = ratio_figure(ratios, plain="network", source="simulation", unseen=["third"], label=LABEL)
+    figure = ratio_figure(ratios, baseline="network", source="simulation", held_out=["third"], label=LABEL)
     first, second = figure.axes
     drawn = [line for line in first.get_lines() if line.get_linestyle() == "None" and len(line.get_xdata())]
     assert [float(line.get_ydata()[0]) for line in drawn] == [0.3, 0.4]
@@ -237,7 +237,7 @@ def test_ratios_have_a_panel_a_domain_and_open_points_where_nothing_is_resolved(
     assert [t.get_text() for t in second.get_xticklabels()] == ["30 %", "10 %"]
     assert_nothing_is_cut(figure)
     with pytest.raises(DataError, match="no shift of network has a ratio"):
-        ratio_figure({"third": {"bdt": [shift_ratio(0.3, None)]}}, plain="network", source="simulation")
+        ratio_figure({"third": {"bdt": [shift_ratio(0.3, None)]}}, baseline="network", source="simulation")
 
 
 def test_efficiencies_stand_in_their_bins_and_gaps_are_left_out() -> None:

@@ -66,8 +66,8 @@ def shape_figure(
     bins = np.asarray(edges, dtype=np.float64)
     colours = domain_colours(scores)
     shapes = {name: histogram(s, w, bins).unit_area() for name, (s, w) in scores.items()}
-    aside = {name: histogram(s, w, bins).unit_area() for name, (s, w) in (context or {}).items()}
-    for name, shape in aside.items():
+    context_shapes = {name: histogram(s, w, bins).unit_area() for name, (s, w) in (context or {}).items()}
+    for name, shape in context_shapes.items():
         main.stairs(shape.sumw, bins, color="#94a4a2", linewidth=0.9, linestyle=(0, (2, 1)), label=name)
     compared, lines = [], []
     for index, (name, shape) in enumerate(shapes.items()):
@@ -79,7 +79,7 @@ def shape_figure(
             draw_line(below, compared[-1], colour=colours[name], dashes=dashes, errors=True)
     draw_band(below, shapes[reference], relative=True)
     finish_ratio(below, compared, colours=lines, label=f"Ratio to {_short(reference)}", xlabel=f"Score of {model}")
-    _shape_limits(main, [*shapes.values(), *aside.values()], log=log)
+    _shape_limits(main, [*shapes.values(), *context_shapes.values()], log=log)
     main.set_ylabel(f"Fraction of events / {bins[1] - bins[0]:.3g}")
     axes_label(main, label)
     legend_above(main, note=label.note if label else "")

@@ -63,7 +63,7 @@ def _ratios(run: FigureData) -> Iterator[Drawing]:
             f"Efficiency shift of each model over that of {run.numbers.baseline}, at the same signal efficiency; 68 % "
             "of paired bootstrap replicas. Open points: the baseline's shift is within two errors of zero.",
             lambda: ratios.ratio_figure(
-                curves, plain=run.numbers.baseline, source=run.source, unseen=run.spec.domains.held_out,
+                curves, baseline=run.numbers.baseline, source=run.source, held_out=run.spec.domains.held_out,
                 label=run.label(), models=run.models,
             ),
         )  # fmt: skip
