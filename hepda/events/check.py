@@ -232,7 +232,7 @@ def _cut_flow(
                         sums += _after_cuts(rows, len(cuts))
         except DataError as error:
             return str(error)
-    if faults.found:
+    if faults.by_description:
         return "a weight is not a finite number in events that fail the selection"
     texts = [ALL, *(cut.text for cut in cuts)]
     return tuple(Step(text, int(n), float(w), float(w2)) for text, (n, w, w2) in zip(texts, sums, strict=True))
@@ -269,8 +269,8 @@ def _weights(spec: DatasetSpec, name: str, summary: SampleSummary, result: Check
         )
     if summary.duplicates:
         result.warnings.append(
-            f"{name}: {summary.duplicates} selected events have the {_and(spec.split.key)} of another one; they "
-            "count twice, or `split.key` needs a further branch (the luminosity block?)"
+            f"{name}: {summary.duplicates} selected events have the {' and '.join(spec.split.key)} of another one; "
+            "they count twice, or `split.key` needs a further branch (the luminosity block?)"
         )
 
 
@@ -284,10 +284,6 @@ def _evaluation(spec: EvaluationSpec, table: FeatureTable, result: Checkup, *, c
             result.problems.append(text)
         else:
             result.warnings.append(f"{text} These are the events of one file of each sample; --all looks at every file")
-
-
-def _and(names: tuple[str, ...]) -> str:
-    return " and ".join(names)
 
 
 # --- keys ---------------------------------------------------------------------------------------------------------

@@ -56,7 +56,7 @@ class BranchRoles:
     constant: list[str] = field(default_factory=list)
     truth: list[str] = field(default_factory=list)
     ids: list[str] = field(default_factory=list)  # identifiers of an event or a sample, and labels
-    left: list[str] = field(default_factory=list)  # bookkeeping, and branches without numbers
+    unused: list[str] = field(default_factory=list)  # bookkeeping, and branches without numbers
     aliases: dict[str, str] = field(default_factory=dict)  # valid names for branches whose own name is not valid
 
 
@@ -156,7 +156,7 @@ def classify(source: Tree) -> BranchRoles:
     columns = _read(source, flat) | _read(source, [name for name, (_, part) in parts_of.items() if part in KINEMATIC])
     for name, (collection, part) in parts_of.items():
         if part in KINEMATIC and name not in columns:
-            roles.left.append(name)
+            roles.unused.append(name)
         else:
             roles.lists.setdefault(collection, {})[part] = words[name]
     branches = (branch for parts in roles.lists.values() for branch in parts.values())
@@ -169,7 +169,7 @@ def classify(source: Tree) -> BranchRoles:
             continue
         column = columns.get(name)
         if column is None:
-            roles.left.append(name)
+            roles.unused.append(name)
         elif role_of(name) in (RUN, EVENT) and column.offsets is None and column.values.dtype.kind in "iu":
             (runs if role_of(name) == RUN else events)[name] = column
         else:
@@ -250,11 +250,11 @@ def _place(roles: BranchRoles, name: str, word: str, column: Column) -> None:
     elif VARIED.search(name):
         roles.varied.append(word)
     elif BOOKKEEPING.search(name) or is_identifier(name) or column.offsets is not None:
-        roles.left.append(word)
+        roles.unused.append(word)
     elif _constant(column):
         roles.constant.append(word)
     elif not np.all(np.isfinite(column.values)):
-        roles.left.append(word)
+        roles.unused.append(word)
     elif _counts_entries(column):
         roles.ids.append(word)
     else:
@@ -321,7 +321,8 @@ def _lines(path: str, tree: str, note: str, roles: BranchRoles, books: Books | N
     ]
     lines += ["variables:", *variables, ""] if variables else []
     lines += ["selection: null                       # TODO such as (n_jet >= 5)"]
-    lines += [f"weight: {_text(roles.weight) if roles.weight else 1}" + _also("other weights", roles.weights)]
+    others = f"                     # other weights: {', '.join(roles.weights[:MOST])}" if roles.weights else ""
+    lines += [f"weight: {_text(roles.weight) if roles.weight else 1}{others}"]
     lines += ["", "features:                             # TODO remove what data do not have or what you do not trust"]
     lines += [f"  - {_text(name)}" for name in features]
     for what, names in (
@@ -357,7 +358,7 @@ def _last_resort(roles: BranchRoles, where: str) -> tuple[list[str], list[str]]:
     for candidates in (roles.counts, roles.varied, roles.truth, roles.constant):
         features = features or candidates[:MOST]
     if not features:
-        available = [*roles.ids, *roles.weights, *filter(None, (roles.run, roles.event, roles.weight)), *roles.left]
+        available = [*roles.ids, *roles.weights, *filter(None, (roles.run, roles.event, roles.weight)), *roles.unused]
         raise SourceError(
             f"{where} has no branch of numbers that a model could read; it has "
             f"{', '.join(available[:MOST]) or 'none'}. Name another tree by --tree, or another file."
@@ -419,10 +420,6 @@ def _comment(what: str, names: Iterable[str]) -> list[str]:
         return []
     more = f" and {len(shown) - MOST} more" if len(shown) > MOST else ""
     return [f"  # {what}: {', '.join(shown[:MOST])}{more}"]
-
-
-def _also(what: str, names: list[str]) -> str:
-    return f"                     # {what}: {', '.join(names[:MOST])}" if names else ""
 
 
 def _text(value: str) -> str:

@@ -82,7 +82,7 @@ class EventsKind(KindOf[EventMetrics]):
             check_extras(self.config.models)
         except HepdaError as error:
             missing.append(str(error))
-        return steps.check(self.config, progress, every_file=every_file, known=missing)
+        return steps.check(self.config, progress, every_file=every_file, further=missing)
 
     def load(self, progress: Send, resources: Resources | None = None) -> list[str]:
         """Read the files, or take their table from the cache.

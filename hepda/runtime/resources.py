@@ -80,12 +80,12 @@ def machine_memory() -> int:
     return min(sizes)
 
 
-def cache_folder(runs: Path, given: Path | None = None, none: bool = False) -> Path | None:
-    """Return the folder of kept tables: `given`, or HEPDA_CACHE, or a folder next to the run directories in `runs`.
+def cache_folder(runs: Path, from_option: Path | None = None, none: bool = False) -> Path | None:
+    """Return the folder of kept tables: that of the option, or of HEPDA_CACHE, or one next to the run directories.
 
     Args:
         runs: the folder of the run directories.
-        given: the value of `--cache`.
+        from_option: the value of `--cache`.
         none: whether `--no-cache` was given; the result is None in this case.
 
     Raises:
@@ -93,11 +93,11 @@ def cache_folder(runs: Path, given: Path | None = None, none: bool = False) -> P
 
     """
     if none:
-        if given is not None:
+        if from_option is not None:
             raise ConfigError("--cache and --no-cache: give only one of them.")
         return None
     from_environment = os.environ.get("HEPDA_CACHE")
-    return given or (Path(from_environment).expanduser() if from_environment else runs / CACHE)
+    return from_option or (Path(from_environment).expanduser() if from_environment else runs / CACHE)
 
 
 def size_text(size: float) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -128,12 +128,13 @@ def merged(runs: Runs) -> RunMetrics:
     """Return all models of all runs as the numbers of one run, the same model of different runs one after the other."""
     contents = {run.name: run.metrics.to_json() for run in runs}
     names = list(dict.fromkeys(model for content in contents.values() for model in content["models"]))
-    models = {
-        f"{model}{BETWEEN}{run}": _titled(content["models"][model], run)
-        for model in names
-        for run, content in contents.items()
-        if model in content["models"]
-    }
+    models: dict[str, Any] = {}
+    for model in names:
+        for run, content in contents.items():
+            if model in content["models"]:
+                entry = content["models"][model]
+                title = {"title": f"{entry['title']}{BETWEEN}{run}"} if "title" in entry else {}
+                models[f"{model}{BETWEEN}{run}"] = {**entry, **title}
     samples: dict[str, Any] = {}
     for run, content in contents.items():
         for name, entry in content.get("samples", {}).items():
@@ -153,11 +154,6 @@ def merged(runs: Runs) -> RunMetrics:
             combined[key] = values[0]
     metrics: RunMetrics = runs[0].kind.metrics_type.from_json(combined)
     return metrics
-
-
-def _titled(entry: Mapping[str, Any], run: str) -> Mapping[str, Any]:
-    """Return a model's entry; its title, if it has one, with the run."""
-    return {**entry, "title": f"{entry['title']}{BETWEEN}{run}"} if "title" in entry else entry
 
 
 # --- what differs -------------------------------------------------------------------------------------------------

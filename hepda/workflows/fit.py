@@ -33,7 +33,7 @@ from hepda.events.specs import ModelSpec
 from hepda.events.table.feature_table import FeatureTable
 from hepda.events.training.scoring import score_table
 from hepda.report.page import NotDrawn, ReportFigure, drawn_and_failed
-from hepda.results.fit_file import ClosedEntry, FitFile, FittedModel
+from hepda.results.fit_file import FitFile, FittedModel
 from hepda.runtime import exchange, fingerprint, run_directory
 from hepda.runtime.hashes import check_hashes
 from hepda.runtime.locks import locked
@@ -404,7 +404,7 @@ def console_table(fits: FitFile) -> NumberTable:
     domains = list(dict.fromkeys(domain for by_domain in closure.values() for domain in by_domain))
     rows = []
     for name, fitted in fits.models.items():
-        at_one = [_at_one(closure[name].get(domain, ())) for domain in domains]
+        at_one = [next((e for e in closure[name].get(domain, ()) if e.truth == 1), None) for domain in domains]
         cells: list[tuple[float | None, float | None]] = [
             (fitted.expected.error, None),
             (fitted.expected.significance, None),
@@ -414,10 +414,6 @@ def console_table(fits: FitFile) -> NumberTable:
         rows.append([name, *(_cell(value, error) for value, error in cells)])
     head = ["model", "error", "Z", "observed", *(f"bias, {domain}" for domain in domains)]
     return NumberTable(head, rows, "signal strength", "bias of mu = 1: templates without the two-point systematics")
-
-
-def _at_one(entries: Sequence[ClosedEntry]) -> ClosedEntry | None:
-    return next((entry for entry in entries if entry.truth == 1), None)
 
 
 def _cell(value: float | None, error: float | None) -> str:

@@ -178,17 +178,14 @@ def _parameters(config: AnalysisConfig) -> Iterator[str]:
         for domain, sample in domains.items():
             if domain not in values:
                 yield f"{path}: gives no value for the domain {domain!r} of {sample!r}, which the model trains on."
-        if len({values[config.samples[n].domain] for n in trained if _has_value(config, values, n)}) < 2:
+        trained_domains = {config.samples[n].domain for n in trained if n in config.samples}
+        if len({values[domain] for domain in trained_domains if domain in values}) < 2:
             yield (
                 f"{path}: `train_on` ({', '.join(trained)}) has samples of one value only, so the network cannot "
                 "learn what the parameter does; add samples of another domain."
             )
         if 0.0 not in values.values():
             yield f"{path}: no domain has the value 0, at which events are scored; give it to the nominal one."
-
-
-def _has_value(config: AnalysisConfig, values: dict[str, float], sample: str) -> bool:
-    return sample in config.samples and config.samples[sample].domain in values
 
 
 CHECKS: tuple[Callable[[AnalysisConfig], Iterator[str]], ...] = (_sizes, _domain_methods, _ratios, _parameters)

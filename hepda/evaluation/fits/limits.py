@@ -56,8 +56,8 @@ def upper_limit(templates: Templates, observed: ArrayLike | None = None, *, leve
     crossings: list[float | None] = []
     for shift in _BAND:
         # CLs = (1 - Phi(r - shift)) / Phi(shift) with r = sqrt(q~ of Asimov)
-        wanted = float(stats.norm.isf(level * stats.norm.cdf(shift)) + shift)
-        crossings.append(_rising(lambda mu, r=wanted: root_of_asimov(mu) - r, scale))  # type: ignore[misc]
+        threshold = float(stats.norm.isf(level * stats.norm.cdf(shift)) + shift)
+        crossings.append(_rising(lambda mu, r=threshold: root_of_asimov(mu) - r, scale))  # type: ignore[misc]
     observed_limit: float | None = None
     if observed is not None:
         mu, least = float(best.mu[0]), float(best.value[0])

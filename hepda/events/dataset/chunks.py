@@ -47,11 +47,11 @@ class SelectedRows:
 class Faults:
     """Numbers that are not finite, or missing where none may be.
 
-    found: by description, how many there are, and the file and entry of the first. The descriptions are sentences that
+    by_description: how many there are, and the file and entry of the first. The descriptions are sentences that
     continue with the number and the place: `samples.tt: weight (w) is missing`.
     """
 
-    found: dict[str, tuple[int, str, int]] = field(default_factory=dict)
+    by_description: dict[str, tuple[int, str, int]] = field(default_factory=dict)
 
     def look(
         self,
@@ -82,15 +82,15 @@ class Faults:
     def _count(self, what: str, bad: Bools, path: str, entries: NDArray[np.int64]) -> None:
         places = np.flatnonzero(bad)
         if len(places):
-            count, where, entry = self.found.get(what, (0, path, int(entries[places[0]])))
-            self.found[what] = (count + len(places), where, entry)
+            count, where, entry = self.by_description.get(what, (0, path, int(entries[places[0]])))
+            self.by_description[what] = (count + len(places), where, entry)
 
     def complain(self) -> None:
         """Raise DataError if anything was found."""
-        if self.found:
+        if self.by_description:
             lines = [
                 f"{what} in {count} selected events, first in entry {entry} of {path}."
-                for what, (count, path, entry) in self.found.items()
+                for what, (count, path, entry) in self.by_description.items()
             ]
             lines.append(
                 "Correct the expression (a division by zero, the log of 0? default(x, 1) gives what is missing a "

@@ -290,12 +290,12 @@ def _from_cache(spec: DatasetSpec, entry: cache.Entry, folder: Path) -> LoadedEv
     return LoadedEvents(entry.table, samples, files, (), entry.folder, cache.cache_message(entry, folder, fresh=False))
 
 
-def _moved(loaded: LoadedEvents, made: Path, folder: Path | None) -> LoadedEvents:
+def _moved(loaded: LoadedEvents, written: Path, folder: Path | None) -> LoadedEvents:
     """Move a table that the cache does not keep into `folder`, or into memory."""
     if folder is None:
         return replace(loaded, table=loaded.table.select(np.arange(len(loaded.table))), folder=None)
     shutil.rmtree(folder, ignore_errors=True)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with full_disk(folder):
-        shutil.move(made, folder)
+        shutil.move(written, folder)
     return replace(loaded, table=open_table(folder), folder=folder)

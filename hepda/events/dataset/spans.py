@@ -209,9 +209,9 @@ def merge(
 ) -> Iterator[SelectedRows]:
     """Yield the rows of spans in their order; their faults and missing features are added to `faults` and `gaps`."""
     for part in spans:
-        for what, (count, path, entry) in part.faults.found.items():
-            before, where, first = faults.found.get(what, (0, path, entry))
-            faults.found[what] = (before + count, where, first)
+        for what, (count, path, entry) in part.faults.by_description.items():
+            before, where, first = faults.by_description.get(what, (0, path, entry))
+            faults.by_description[what] = (before + count, where, first)
         for name, count in part.gaps.items():
             gaps[name] = gaps.get(name, 0) + count
         yield part.rows

@@ -82,7 +82,7 @@ def compared_domains(spec: EvaluationSpec, table: FeatureTable) -> list[str]:
 
 
 def compared(
-    spec: EvaluationSpec, table: FeatureTable, other: str, wanted: ClassName | None = None
+    spec: EvaluationSpec, table: FeatureTable, other: str, class_name: ClassName | None = None
 ) -> tuple[Selection, Selection]:
     """Return the events of the nominal domain and of another one that are compared.
 
@@ -93,10 +93,10 @@ def compared(
         spec: the settings of the evaluation.
         table: the events.
         other: the other domain.
-        wanted: the class; None: the compared one.
+        class_name: the class; None: the compared one.
 
     """
-    name = wanted or spec.compared_class
+    name = class_name or spec.compared_class
     in_source, in_other = table.of_domain(spec.domains.nominal), table.of_domain(other)
     of_class = table.label == LABELS[name]
     if np.any(in_other & of_class):

@@ -100,15 +100,11 @@ def closure_of(region: Region, variant: str, toys: int, seed: int) -> dict[str, 
     """
     templates = region.templates if variant == ALL else region.unaware
     return {
-        domain: _closed_data(templates, data.observed)
+        domain: (Closed(expected_fits(templates, data.observed[None], [1.0])[0], NO_TOYS),)
         if data.observed is not None and data.background is None
         else _closed(templates, data, toys, seed + 1000 * index)
         for index, (domain, data) in enumerate(region.domains.items())
     }
-
-
-def _closed_data(templates: Templates, counts: np.ndarray) -> tuple[Closed, ...]:
-    return (Closed(expected_fits(templates, counts[None], [1.0])[0], NO_TOYS),)
 
 
 def _closed(templates: Templates, data: PseudoData, toys: int, seed: int) -> tuple[Closed, ...]:

@@ -45,7 +45,8 @@ def panels(runs: Sequence[FinishedRun[EventMetrics]]) -> list[list[ComparisonPan
     models = {(name, run.name): model for run in runs for name, model in run.metrics.models.items()}
     pairs = keys_of(model.bias for model in models.values())
     bias = {pair: {place: m.bias[pair] for place, m in models.items() if pair in m.bias} for pair in pairs}
-    point = _shift_point([entry for by_place in bias.values() for entry in by_place.values()])
+    entries_of = [entry for by_place in bias.values() for entry in by_place.values()]
+    point = next((p for p in SHIFT_AT if entries_of and all(p in entry.efficiency_shift for entry in entries_of)), "")
     return [
         [_auc_panel(domain, models) for domain in keys_of(model.auc for model in models.values())],
         [_ks_panel(pair, entries) for pair, entries in bias.items()],
@@ -81,11 +82,6 @@ def _panel(
         if quantity.value is not None
     }
     return ComparisonPanel(name, measurements, **options)
-
-
-def _shift_point(entries: Sequence[BiasEntry]) -> str:
-    """Return the signal efficiency at which every entry has a shift; "" if there is none."""
-    return next((p for p in SHIFT_AT if entries and all(p in entry.efficiency_shift for entry in entries)), "")
 
 
 def files_table(runs: Sequence[FinishedRun[EventMetrics]]) -> Table:

@@ -125,10 +125,10 @@ def verdict_of(spec: EvaluationSpec, numbers: Numbers, model: str) -> dict[str, 
     """
     ratios = numbers.models[model].ratios
     unseen = [name for name in spec.domains.held_out if name in ratios]
-    seen = [name for name in ratios if name not in unseen and name not in numbers.unlabelled]
+    of_training = [name for name in ratios if name not in unseen and name not in numbers.unlabelled]
     about = spec.models.get(model)
     target = None if about is None else about.adapted_to
-    trained = target if target in ratios else next(iter(seen), None)
+    trained = target if target in ratios else next(iter(of_training), None)
     if trained is None or (about is not None and about.trained_on[:1] != (numbers.source,)):
         return None
     held_out = unseen[0] if unseen else None

@@ -226,11 +226,11 @@ def _complain(faults: Faults, variation: str) -> None:
 
     The message has their names, the first entry and the variation.
     """
-    if faults.found:
+    if faults.by_description:
         with_variation = f" with {variation}" if variation else ""
         lines = [
             f"{path}: {fault.partition(': ')[2]} in {count} selected events{with_variation}, first in entry {entry}."
-            for fault, (count, path, entry) in faults.found.items()
+            for fault, (count, path, entry) in faults.by_description.items()
         ]
         raise DataError("\n".join([*lines, "The models cannot score such events; correct the file, or leave it out."]))
 

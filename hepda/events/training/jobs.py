@@ -278,9 +278,9 @@ def train_bdt(job: EventJob) -> TrainingOutput:
     factors = factors_of(job, table)
     parts = bdt_part(job.spec, table, job.fold, factors)
     train, validation = (bdt.TrainingEvents(*part) for part in parts)
-    seen = len(train.label) + len(validation.label)
+    used = len(train.label) + len(validation.label)
     available = int((table.of_samples(job.spec.samples) & (table.fold != job.fold)).sum())
-    part = [f"trained on {seen} of {available} events, chosen by hash (`events`)"] if seen < available else []
+    part = [f"trained on {used} of {available} events, chosen by hash (`events`)"] if used < available else []
     start = time.perf_counter()
     trees = bdt.fit(section, train, validation, seed=job.seed % 2**31)
     seconds = time.perf_counter() - start
@@ -290,7 +290,7 @@ def train_bdt(job: EventJob) -> TrainingOutput:
         "seconds": seconds,
         "rows_per_second": len(train.label) * trees.trees / seconds,
         "epochs": trees.trees,
-        "events": seen,
+        "events": used,
         "alarms": [*([trees.note] if trees.note else []), *part, *factors.warnings],
         **factors.about,
     }

@@ -214,8 +214,10 @@ def _roles(model: ModelSpec, table: FeatureTable, fold: int) -> tuple[Index, Ind
         masks = (source & ~validation, source & validation, target & ~validation, target & validation)
         for role, mask in zip(roles, masks, strict=True):
             role.append((np.flatnonzero(mask & trainable) + start).astype(np.int32))
-    one, two, three, four = (np.concatenate([np.zeros(0, np.int32), *role]) for role in roles)
-    return one, two, three, four
+    source_train, source_validation, target_train, target_validation = (
+        np.concatenate([np.zeros(0, np.int32), *role]) for role in roles
+    )
+    return source_train, source_validation, target_train, target_validation
 
 
 def _domain_columns(

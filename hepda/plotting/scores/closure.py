@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.artist import Artist
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
@@ -155,16 +154,13 @@ def _draw_biases(rows: RowsFigure, fitted: Fits, truths: Sequence[float]) -> tup
         for model, fits_of_model in results.items():
             for fit in fits_of_model:
                 axes, bias, error = rows.panels[truths.index(fit.truth)], (fit.mu or 0.0) - fit.truth, fit.error or 0.0
-                _draw_bias(axes, bias, rows.position(model, domain), fit, MARKERS[index], rows.colours[domain])
+                y, colour = rows.position(model, domain), rows.colours[domain]
+                axes.errorbar([bias], [y], xerr=[error], fmt=MARKERS[index], color=colour, linewidth=0.9)
+                if fit.sample_error:
+                    axes.errorbar([bias], [y], xerr=[fit.sample_error], fmt="none", color=colour, linewidth=2.4)
                 reach += [bias - error, bias + error]
     pad = 0.05 * (max(reach) - min(reach))
     return min(reach) - pad, max(reach) + pad
-
-
-def _draw_bias(axes: Axes, bias: float, y: float, fit: ClosureFit, marker: str, colour: str) -> None:
-    axes.errorbar([bias], [y], xerr=[fit.error or 0.0], fmt=marker, color=colour, linewidth=0.9)
-    if fit.sample_error:
-        axes.errorbar([bias], [y], xerr=[fit.sample_error], fmt="none", color=colour, linewidth=2.4)
 
 
 def _draw_coverage(

@@ -151,7 +151,8 @@ def feature_figure(feature: Feature, *, label: Label | None = None, log: bool = 
     drawn, main, below = ratio_figure()
     _draw_main(main, feature, filled, log=log)
     compared, colours = _draw_ratio(below, filled)
-    finish_ratio(below, compared, colours=colours, label=_ratio_label(feature), xlabel=feature.label)
+    ratio_label = "Data / sim." if feature.data is not None and not feature.others else "Ratio to sim."
+    finish_ratio(below, compared, colours=colours, label=ratio_label, xlabel=feature.label)
     scale_counts(main, _count_label(filled.total.edges, feature.label))
     axes_label(main, label)
     first = (label.note if label else "", "end bins with overflow" if filled.overflow else "")
@@ -340,10 +341,6 @@ def _signal_factor(signal: Histogram, total: Histogram) -> float:
         return 1.0
     largest = 0.5 * float(total.sumw.max()) / peak
     return max((m * 10.0**k for k in range(7) for m in (1, 2, 5) if m * 10.0**k <= largest), default=1.0)
-
-
-def _ratio_label(feature: Feature) -> str:
-    return "Data / sim." if feature.data is not None and not feature.others else "Ratio to sim."
 
 
 def _count_label(edges: Floats, label: str) -> str:

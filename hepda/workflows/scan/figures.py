@@ -80,10 +80,6 @@ def _numbers(result: Result) -> dict[str, Spread]:
     return {name: Spread(value, result.std[name]) for name, value in result.mean.items() if value is not None}
 
 
-def _seeds(findings: Findings) -> str:
-    return f"{findings.seeds} seed{'s' * (findings.seeds > 1)}"
-
-
 def _label(findings: Findings) -> Label:
     # Scans evaluate simulation: an AUC needs labels, which data do not have.
     config = findings.config
@@ -109,8 +105,8 @@ def _tradeoff(findings: Findings, name: str, curves: Sequence[ScanCurve]) -> Dra
     along = next((short(curve.key) for curve in curves if curve.key), "value")
     caption = (
         f"Area under the ROC curve against the bias of the background score, {along} at the points; means "
-        f"and standard deviations over {_seeds(findings)}, on events not used for the selection. Grey: 95 % quantile "
-        "for two samples of one generator. Circle: point selected without labels of the target. The best corner is "
+        f"and standard deviations over {findings.seeds} seed{'s' * (findings.seeds > 1)}, on events not used for the selection. "
+        "Grey: 95 % quantile for two samples of one generator. Circle: point selected without labels of the target. The best corner is "
         "the upper left, or the middle for a shift."
         f"{_crosses(findings, curves)}"
     )

@@ -172,7 +172,8 @@ def training_part(config: AnalysisConfig) -> dict[str, Any]:
 
     It gives trainings their names, and shows whether two scans differ.
     """
-    content = _without(config.model_dump(mode="json", by_alias=True), _TRAINING_FREE)
+    sections = config.model_dump(mode="json", by_alias=True)
+    content = {key: value for key, value in sections.items() if key not in _TRAINING_FREE}
     for sample in content["samples"].values():
         for key in ("files", "label", "color", "truth"):
             sample.pop(key, None)
@@ -239,7 +240,3 @@ def curve_key(points: Sequence[Point]) -> str | None:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _without(mapping: dict[str, Any], keys: Sequence[str]) -> dict[str, Any]:
-    return {key: value for key, value in mapping.items() if key not in keys}

@@ -49,7 +49,9 @@ def points_table(findings: Findings) -> Table:
             row += [_value_cell(result, key, result is curve.chosen) for key in keys]
             row += _cells(findings, curve.model, result)
             row += [_cell(result, f"probe_{other}") for other in findings.compared]
-            row += [_failed_cell(result)] if findings.failures else []
+            if findings.failures:
+                text = f"{result.failed} of {len(result.rows)}" if result.failed else ""
+                row.append(Cell(text, result.failed, "; ".join(result.why) if result.failed else ""))
             rows.append(row)
     note = (
         f"On reporting events; means and standard deviations over {findings.seeds} seed"
@@ -112,11 +114,6 @@ def _value_cell(result: Result, name: str, chosen: bool) -> Cell:
         return Cell("", None)
     value = result.point.values[key]
     return Cell(value_text(value), float(value), key, chosen)
-
-
-def _failed_cell(result: Result) -> Cell:
-    text = f"{result.failed} of {len(result.rows)}" if result.failed else ""
-    return Cell(text, result.failed, "; ".join(result.why) if result.failed else "")
 
 
 def _cell(result: Result, name: str, factor: float = 1.0, unit: str = "", *, good: bool = False) -> Cell:
