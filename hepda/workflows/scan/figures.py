@@ -105,9 +105,9 @@ def _tradeoff(findings: Findings, name: str, curves: Sequence[ScanCurve]) -> Dra
     along = next((short(curve.key) for curve in curves if curve.key), "value")
     caption = (
         f"Area under the ROC curve against the bias of the background score, {along} at the points; means "
-        f"and standard deviations over {findings.seeds} seed{'s' * (findings.seeds > 1)}, on events not used for the selection. "
-        "Grey: 95 % quantile for two samples of one generator. Circle: point selected without labels of the target. The best corner is "
-        "the upper left, or the middle for a shift."
+        f"and standard deviations over {findings.seeds} seed{'s' * (findings.seeds > 1)}, on events not used for the "
+        "selection. Grey: 95 % quantile for two samples of one generator. Circle: point selected without labels of "
+        "the target. The best corner is the upper left, or the middle for a shift."
         f"{_crosses(findings, curves)}"
     )
     return Drawing(
