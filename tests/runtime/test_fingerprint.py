@@ -35,8 +35,8 @@ def test_another_content_is_seen(other: np.ndarray) -> None:
 
 def test_rounding_is_no_other_content() -> None:
     rounded = np.nextafter(FEATURES, np.where(RNG.random(FEATURES.shape) < 0.5, np.inf, -np.inf).astype(np.float32))
-    one, other = fingerprint(FEATURES), fingerprint(rounded)
-    assert one["checksum"] != other["checksum"] and equal(one, other)
+    exact, of_rounded = fingerprint(FEATURES), fingerprint(rounded)
+    assert exact["checksum"] != of_rounded["checksum"] and equal(exact, of_rounded)
 
 
 @pytest.mark.parametrize("kind", [np.int8, np.uint64, np.bool_])

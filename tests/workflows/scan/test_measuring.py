@@ -54,8 +54,8 @@ def test_no_event_both_chooses_and_reports(events):
     assert other_choosing[0] == reported and all(other_choosing[1][name] != chosen[name] for name in chosen)
     other_reporting = numbers(config, table, np.where(table.validation, score, noise))
     assert other_reporting[1] == chosen and all(other_reporting[0][name] != reported[name] for name in reported)
-    told = counts(table)
-    assert told["choosing"] == table.validation.sum() and told["choosing"] + told["reporting"] == len(table)
+    n_events = counts(table)
+    assert n_events["choosing"] == table.validation.sum() and n_events["choosing"] + n_events["reporting"] == len(table)
 
 
 def test_the_choice_looks_at_no_label_of_the_target(events):
@@ -83,12 +83,12 @@ def test_the_probe_compares_what_the_adversary_compares_and_finds_what_is_there(
     sides = choosing_sides(config, table, "dann")
     for mask, domain in ((sides.source, "simulation"), (sides.target, "alternative")):
         assert np.array_equal(mask, table.of_domain(domain) & (table.label == 0) & table.validation)
-    plain = choosing_sides(config, table, "bdt")  # without an adversary: the first domain of the bias
-    assert np.array_equal(plain.target, sides.target)
+    baseline = choosing_sides(config, table, "bdt")  # without an adversary: the first domain of the bias
+    assert np.array_equal(baseline.target, sides.target)
     shifted = np.where(table.of_domain("alternative"), 1 - 0.3 * (1 - score), score).astype(np.float32)
-    blind, found = (choosing_numbers(config, table, "dann", s, "physics", [])[0]["choice_probe"]
+    blind, result = (choosing_numbers(config, table, "dann", s, "physics", [])[0]["choice_probe"]
                     for s in (np.random.default_rng(3).random(len(table)), shifted))  # fmt: skip
-    assert abs(blind - 0.5) < 0.08 and found > 0.65
+    assert abs(blind - 0.5) < 0.08 and result > 0.65
 
 
 def test_blinded_data_choose_nothing_and_are_not_reported(events):
@@ -140,8 +140,8 @@ def test_names_of_trainings_change_with_all_that_changes_them_and_nothing_else(e
     assert {name(override) for override in same} == {name()}
     other = ("models.dann.domain.strength=2", "training.epochs=2", "seed=2", "models.dann.dropout=0.5", "split.folds=3",
              "models.dann.domain.method=cdan", "negative_weights=keep", "missing=-2")  # fmt: skip
-    found = [name(override) for override in other]
-    assert len({name(), *found}) == 1 + len(other)
+    result = [name(override) for override in other]
+    assert len({name(), *result}) == 1 + len(other)
     assert name(number=1) == name("seed=2") != name()
     assert name(model="network") == name("models.dann.domain.strength=2", model="network") != name()
     weights = replace(table, weight=1.5 * table.weight)
@@ -153,8 +153,8 @@ def test_what_events_are_to_another_model_of_the_scan_changes_no_training(events
     seen = table.columns["domain:dann:mask"]
     other = replace(table, columns={**table.columns, "domain:disco:mask": ~seen})
     assert checksum(other, "dann") == checksum(table, "dann") and checksum(other) != checksum(table)
-    own = replace(table, columns={**table.columns, "domain:dann:mask": ~seen})
-    assert checksum(own, "dann") != checksum(table, "dann")
+    changed = replace(table, columns={**table.columns, "domain:dann:mask": ~seen})
+    assert checksum(changed, "dann") != checksum(table, "dann")
 
 
 def test_events_are_read_again_only_for_what_changes_them(events):
