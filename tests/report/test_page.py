@@ -334,7 +334,7 @@ def judged(metrics: dict[str, Any], **judgements: str) -> str:
         ({"at3": "fell", "at1": "apparent only"}, "did not (at 10 %)"),
         ({"at3": "not fallen", "at1": "unresolved"}, "did not decrease significantly (at 30 %)"),
         ({"at3": "cannot tell"}, "third has too few events to test whether the bias did"),
-        ({"at3": "untested"}, "no held-out domain tests whether a bias did, so it must not be quoted"),
+        ({"at3": "untested"}, "there is no held-out domain to test whether the bias did, so it must not be quoted"),
         ({"at3": "unresolved"}, "too few events for a conclusion"),
     ],
 )
@@ -346,7 +346,7 @@ def test_the_shift_ratios_decide_the_wording(metrics: dict[str, Any], judgements
 
 def test_the_evidence_stands_below_the_verdict(metrics: dict[str, Any]) -> None:
     first, trained, third, ks = judged(metrics, at3="fell less").splitlines()
-    assert first.endswith("At 10 % the shift to third is 0.953 ± 0.051 of the baseline's.")
+    assert first.endswith("At 10 % the shift to third is 0.953 ± 0.051 of that of the baseline.")
     assert trained == (
         "Shift from simulation to alternative at 30 and 10 % signal efficiency: −7.3 ± 4.7 and −10.3 ± 4.7 %, against "
         "−23.4 ± 4.6 and −23.4 ± 4.6 % for network (ratio 0.31 and 0.44)."
@@ -370,7 +370,7 @@ def test_a_model_that_was_trained_elsewhere_is_no_adaptation(metrics: dict[str, 
 def test_a_model_that_was_not_adapted_is_not_judged(metrics: dict[str, Any]) -> None:
     metrics["models"]["dann"]["verdict"] = {"domain": "alternative", "third": "third", "adapted": False}
     *paragraphs, last = conclude(EventMetrics.from_json(metrics))
-    assert last == "Not adapted, so there is no verdict on them; the tables have their shifts: dann."
+    assert last == "No verdict without adaptation (the tables have the shifts): dann."
     assert paragraphs and not any("dann" in message for message in paragraphs)
 
 

@@ -47,11 +47,11 @@ def conclude(metrics: EventMetrics, *, baseline: str | None = None) -> list[str]
     without_verdict = [model for model in not_adapted if model != baseline]
     if without_verdict:
         names = ", ".join(without_verdict)
-        paragraphs.append(f"Not adapted, so there is no verdict on them; the tables have their shifts: {names}.")
+        paragraphs.append(f"No verdict without adaptation (the tables have the shifts): {names}.")
     if not any(pair.partition(":")[2] in unseen for pair in metrics.pairs):
         source, _, other = compared[0].partition(":")
         paragraphs.append(
-            "No held-out domain was evaluated: whether a bias decreased or only the apparent "
+            "No held-out domain was evaluated. It is unknown whether the bias decreased, or only the apparent "
             f"{source}–{other} difference; do not quote it as a systematic uncertainty."
         )
     return [paragraph for paragraph in paragraphs if paragraph]
@@ -75,7 +75,7 @@ def _paragraph(metrics: EventMetrics, model: str, baseline: str, main: str) -> s
     of_held_out = ratios[held_out] if held_out else {}
     words = [
         _verdict(source, other, held_out, points),
-        _fell_all_the_same(held_out, points, of_held_out),
+        _fell_nevertheless(held_out, points, of_held_out),
         _tightest(held_out, points, of_held_out),
     ]
     conclusion = f"{model}: {' '.join(word for word in words if word)}"
@@ -89,7 +89,7 @@ def _verdict(source: str, other: str, held_out: str | None, points: Points) -> s
     for point in _falling(points):
         by.setdefault(points[point].judgement, []).append(point)
     apparent = f"the apparent {source}–{other} difference"
-    unseen = f"that to {held_out}, which no training saw,"
+    unseen = f"the difference to the held-out domain {held_out}"
     sentences = []
     if "apparent only" in by:
         sentences.append(
@@ -107,18 +107,19 @@ def _verdict(source: str, other: str, held_out: str | None, points: Points) -> s
         sentences.append(f"{_upper(apparent)} decreased, and so did {unseen}, {_at(by['fell'])}{only}{end}")
     if "untested" in by:
         sentences.append(
-            f"{_upper(apparent)} decreased ({_at(by['untested'])}); no held-out domain tests whether a bias did, so "
-            "it must not be quoted as a systematic uncertainty."
+            f"{_upper(apparent)} decreased ({_at(by['untested'])}); there is no held-out domain to test whether "
+            "the bias did, so it must not be quoted as a systematic uncertainty."
         )
     if "cannot tell" in by:
         sentences.append(
-            f"{_upper(apparent)} decreased ({_at(by['cannot tell'])}); {held_out} is too small to test whether a bias "
-            "did."
+            f"{_upper(apparent)} decreased ({_at(by['cannot tell'])}); {held_out} has too few events to test "
+            "whether the bias did."
         )
     if "not fallen" in by and not {"apparent only", "fell less", "fell"} & set(by):
         sentences.append(f"{_upper(apparent)} did not decrease significantly ({_at(by['not fallen'])}).")
     return (
-        " ".join(sentences) or "The baseline's shifts are within two errors of zero: too few events for a conclusion."
+        " ".join(sentences)
+        or "The shifts of the baseline are within two errors of zero: there are too few events for a conclusion."
     )
 
 
@@ -129,7 +130,7 @@ def _fell(ratio: ShiftRatioEntry | None) -> bool:
     return has_fallen(ratio.value, ratio.high)
 
 
-def _fell_all_the_same(held_out: str | None, points: Points, ratios: Ratios) -> str:
+def _fell_nevertheless(held_out: str | None, points: Points, ratios: Ratios) -> str:
     """Return a sentence if the shift to the held-out domain decreased where that to the training's did not.
 
     The working points are those whose judgement is "not fallen" or "unresolved". The sentence is empty if there are
@@ -137,7 +138,7 @@ def _fell_all_the_same(held_out: str | None, points: Points, ratios: Ratios) -> 
     """
     not_fallen = [p for p in _falling(points) if points[p].judgement in ("not fallen", "unresolved")]
     fallen = [point for point in not_fallen if _fell(ratios.get(point))]
-    return f"That to {held_out}, which no training saw, decreased nevertheless ({_at(fallen)})." if fallen else ""
+    return f"The difference to the held-out domain {held_out} decreased nevertheless ({_at(fallen)})." if fallen else ""
 
 
 def _tightest(held_out: str | None, points: Points, ratios: Ratios) -> str:
@@ -154,7 +155,7 @@ def _tightest(held_out: str | None, points: Points, ratios: Ratios) -> str:
     if already_said or not ratio.resolved or ratio.value is None or _fell(ratio):
         return ""
     size = quantity_of(ratio).cell(digits=2).text
-    return f"At {100 * float(point):g} % the shift to {held_out} is {size} of the baseline's."
+    return f"At {100 * float(point):g} % the shift to {held_out} is {size} of that of the baseline."
 
 
 def _shifts(baseline: str, source: str, other: str, ratios: Ratios) -> str:
@@ -182,7 +183,8 @@ def _ks(metrics: EventMetrics, model: str, baseline: str, pair: str) -> str:
     text = f"KS distance to {pair.partition(':')[2]}: {now:.3f}{inside}, against {before:.3f}."
     if null_of_baseline is not None and before <= null_of_baseline:
         text += (
-            f" That of {baseline} is compatible with one generator: the KS of these samples cannot show any difference."
+            f" That of {baseline} is compatible with two samples of one generator: these samples are too small to show "
+            "a difference in KS."
         )
     return text
 
