@@ -45,7 +45,7 @@ def lines(name: str, luminosity: float, result: Checkup) -> Iterator[str]:
 
 def _verdict(name: str, result: Checkup) -> str:
     if result.problems:
-        return f"{name}: training may not start: {_count(len(result.problems), 'problem')}"
+        return f"{name}: {_count(len(result.problems), 'problem')}; fix before training"
     return f"{name}: training may start; {_count(len(result.warnings), 'warning')}"
 
 

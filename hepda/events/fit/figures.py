@@ -94,8 +94,8 @@ def pull_drawings(fit: ModelFitData) -> Iterator[Drawing]:
     if any(p.pull is not None and p.constraint is not None for p in parameters):
         yield Drawing(
             "fit", f"fit_pulls_{fit.model}", f"Pulls: {fit.model}",
-            f"Where the fit to {fit.fitted_to} puts each nuisance parameter, in units of what was known before, with "
-            "its error; bands: one and two standard deviations.",
+            f"Value of each nuisance parameter in the fit to {fit.fitted_to}, in units of its uncertainty before the "
+            "fit, with its error; bands: one and two standard deviations.",
             lambda: plots.pulls_figure(parameters, label=fit.label()),
         )  # fmt: skip
 
@@ -106,7 +106,7 @@ def impact_drawings(fit: ModelFitData) -> Iterator[Drawing]:
     if impacts and mu is not None and error is not None:
         yield Drawing(
             "fit", f"fit_impacts_{fit.model}", f"Impacts: {fit.model}",
-            f"How far µ moves in the fit to {fit.fitted_to} if a nuisance parameter is fixed one post-fit error up or "
+            f"Change of µ in the fit to {fit.fitted_to} if a nuisance parameter is fixed one post-fit error up or "
             "down; left: its pull.",
             lambda: plots.impacts_figure(impacts, mu=mu, error=error, label=fit.label()),
         )  # fmt: skip

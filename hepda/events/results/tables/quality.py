@@ -142,9 +142,9 @@ def training_bias_table(metrics: EventMetrics) -> Table:
     point = None if bias is None else bias.signal_efficiency
     efficiency = f"{100 * point:g} % " if point is not None else ""
     note = (
-        "Along a row the events change and the training does not: evaluation shift. Down a column the training changes "
-        f"and the events do not: training bias (ΔAUC, paired, to the first). Background: its efficiency at {efficiency}"
-        "signal efficiency in the domain of the test."
+        "Along a row, the training is the same and the events differ: shift in the evaluation. Along a column, the "
+        "events are the same and the training differs: bias of the training (ΔAUC, paired, to the first). Background: "
+        f"efficiency in the domain of the test at {efficiency}signal efficiency."
     )
     return Table("Trained on one generator, tested on another", head, rows, note)
 
