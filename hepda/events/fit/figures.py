@@ -129,9 +129,9 @@ def bias_drawings(data: ClosureData) -> Iterator[Drawing]:
     texts = {
         UNAWARE: (
             "Bias of the signal strength without the other generators as systematics",
-            f"Templates from {data.source}, data from another domain, all systematics except the other generator: the "
-            "bias that remains, model by model. Thin bars: error of the fit; thick bars: the finite simulation that "
-            "plays data; last panel: the share of toys whose 68.27 % interval holds the truth.",
+            f"Templates from {data.source}, data from another domain, all systematics except the other generator: bias "
+            "of each model. Thin bars: error of the fit; thick bars: error from the finite simulation used as data; "
+            "last panel: fraction of toys with the truth in their 68.27 % interval.",
         ),
         ALL: (
             "Bias of the signal strength with the other generator as a systematic",

@@ -150,7 +150,7 @@ def conclusions(findings: Findings) -> list[str]:
         comparisons += (
             conclude(metrics, baseline="baseline")
             if "baseline" in metrics.models
-            else [f"No point of {model} is without adaptation (strength 0): its cost and benefit are unknown."]
+            else [f"No point of {model} is without adaptation (strength 0), so cost and gain are unknown."]
         )
     sentences += dict.fromkeys(comparisons)  # what holds for all of them once
     return sentences

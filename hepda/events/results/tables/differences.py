@@ -187,7 +187,7 @@ def adaptation_table(metrics: EventMetrics) -> Table:
             new, old = (quantity(m.bias.get(pair), "ks").value for m in (model, baseline))
             cells.append(_computed(new, old, lambda new, old: new / old if old > 0 else None))
         rows.append([Cell(name, name), *cells])
-    note = f"Against {name_of_baseline}: below 1, the apparent difference to that domain decreased."
+    note = f"Relative to {name_of_baseline}; below 1, the apparent difference to that domain decreased."
     return Table("Cost and gain", head, rows if pairs else [], note)
 
 
@@ -216,9 +216,9 @@ def ratio_table(metrics: EventMetrics) -> Table:
         for name, by_pair in by_model.items()
     ]
     note = (
-        f"|shift of the efficiency| over that of {metrics.baseline_model}, to each domain, at cuts of the same signal "
-        "efficiency; 68 % interval of paired bootstrap replicas. Below 1 it decreased. In brackets: the baseline's "
-        "shift is within two errors of zero, so the ratio has no meaning."
+        f"|shift of the efficiency| divided by that of {metrics.baseline_model}, for each domain, at cuts of the same "
+        "signal efficiency; 68 % interval of paired bootstrap replicas. Below 1, the shift decreased. In parentheses: "
+        "not significant, because the shift of the baseline is within two errors of zero; the ratio is undefined."
     )
     return Table("Shifts relative to the baseline", head, rows, note)
 

@@ -109,9 +109,10 @@ def training_noise_table(metrics: EventMetrics) -> Table:
             ]
         )
     note = (
-        "Standard deviation between single trainings. Members of an ensemble score the same events: theirs is the "
-        "noise of training, which all other errors leave out; divided by the root of their number it adds to them in "
-        "quadrature. Folds score different events, whose statistics is in it as well."
+        "Standard deviation between single trainings. Members of an ensemble score the same events: their spread is "
+        "the noise of the training, which is not included in other errors; divided by the square root of their number, "
+        "it adds to them in quadrature. Folds score different events, so their spread includes the statistics of the "
+        "events."
     )
     return Table("Spread between trainings", head, rows, note)
 
