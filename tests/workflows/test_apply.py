@@ -144,7 +144,7 @@ def test_data_have_no_variations_and_that_is_said(trained, tmp_path):
     done = apply.apply(run, [str(folder / "data.root")], tmp_path / "out", Silent(), processes=1)
     assert not [name for name in friend(tmp_path / "out" / "data.root") if "jes" in name]
     assert done.lines == [
-        f"without jes_{side}, for want of the branch 'jet_pt_jes_{side}': data.root" for side in ("up", "down")
+        f"without jes_{side}, because the branch 'jet_pt_jes_{side}' is missing: data.root" for side in ("up", "down")
     ]
 
 
