@@ -20,12 +20,12 @@ import numpy as np
 from hepda.adversarial import Head, Network, mlp
 from hepda.config import validate
 from hepda.evaluation.calibration import calibration_curve
-from hepda.evaluation.differences.bias import compare
+from hepda.evaluation.differences.bias import BiasSettings, compare
 from hepda.evaluation.differences.probes import ProbeSettings, probe
-from hepda.evaluation.differences.ratios import shift_ratios
+from hepda.evaluation.differences.ratios import DomainComparison, RatioSettings, shift_ratios
 from hepda.evaluation.expected import Counting, binned_significance, scan_cuts
 from hepda.evaluation.fits.binning import automatic_edges
-from hepda.evaluation.fits.closure import closure
+from hepda.evaluation.fits.closure import ClosureSettings, closure
 from hepda.evaluation.roc import auc, rocs
 from hepda.events.resolve import evaluation_spec
 from hepda.events.results.evaluate import EvaluationInput, evaluate
@@ -122,11 +122,12 @@ def parts(options: argparse.Namespace) -> None:
     def biases(other: int) -> None:
         a, b, s = background & (domain == 0), background & (domain == other), signal & (domain == 0)
         for x in scores.values():
-            own = {"signal_score": x[s], "signal_weight": weight[s], "permutations": n, "null_replicas": n}
-            compare(x[a], weight[a], x[b], weight[b], **own)
+            settings = BiasSettings(permutations=n, null_replicas=n)
+            compare(x[a], weight[a], x[b], weight[b], signal_score=x[s], signal_weight=weight[s], settings=settings)
 
     def ratios() -> None:
-        shift_ratios(scores, "model0", label, domain, weight, source=0, others=[1, 2], replicas=n)
+        comparison, settings = DomainComparison(0, [1, 2]), RatioSettings(replicas=n)
+        shift_ratios(scores, "model0", label, domain, weight, comparison=comparison, settings=settings)
 
     def expected() -> None:
         a, b = domain == 0, background & (domain == 1)
@@ -137,8 +138,8 @@ def parts(options: argparse.Namespace) -> None:
             binned_significance(experiment, edges)
             calibration_curve(x[a], label[a], weight[a], balance=True)
             for d in range(3):
-                source = (x[a], label[a], weight[a])
-                closure(*source, x[domain == d], weight[domain == d], edges, background_uncertainty=0.1)
+                source, settings = (x[a], label[a], weight[a]), ClosureSettings(background_uncertainty=0.1)
+                closure(*source, x[domain == d], weight[domain == d], edges, settings=settings)
 
     timed("exact AUC of all events", lambda: [auc(s, label, weight) for s in scores.values()], total)
     timed("ROC, AUC, bands: each of three domains", per_domain, total)

@@ -22,14 +22,14 @@ import json, sys
 from pathlib import Path
 from hepda.events import steps
 from hepda.events.table.store import write_table
-from hepda.workflows.scan.points import Source, make_unit
+from hepda.workflows.scan.points import ScanSource, make_trial
 from hepda.config import load_config
 from hepda.config.scan import parse_vary
 from hepda.runtime.jobs import run_jobs
 
 config, vary, seeds, processes, folder, *base = sys.argv[1:]
 key = parse_vary(vary)
-source = Source(config, tuple(base), (key.model,), load_config(config, base))
+source = ScanSource(config, tuple(base), (key.model,), load_config(config, base))
 points = source.grid([key], ())
 if __name__ == "__main__":
     table = Path(folder) / "table"
@@ -39,7 +39,7 @@ if __name__ == "__main__":
         jobs = []
         for number in range(int(seeds)):
             for point in points:
-                jobs += make_unit(point, number, table, 0, Path(folder) / "trainings", "auto").jobs
+                jobs += make_trial(point, number, table, 0, Path(folder) / "trainings", "auto").jobs
         for job in jobs:
             job.work.mkdir(parents=True, exist_ok=True)
         found = run_jobs(jobs, int(processes), lambda *_: None)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hepda.datasets.cli import data
-from hepda.errors import HepdaError, full_in_words, is_full
+from hepda.errors import HepdaError, disk_full_message, is_full
 
 if TYPE_CHECKING:
     from hepda.runtime.console import Bars
@@ -85,7 +85,7 @@ def train(
     from hepda.runtime import torchrun
     from hepda.workflows import train as analysis
 
-    if torchrun.rank() > 0:  # rank 0 does the whole run
+    if torchrun.rank() > 0:  # rank 0 does the run
         torchrun.train_with_rank_0()
         return
     loaded = load_any(config, set_ or [])
@@ -250,7 +250,7 @@ def scan(
 ) -> int:
     """Train models for several values of any keys and several seeds: trade-off curves and selection without labels.
 
-    The same command goes on where it was interrupted; more values or seeds train only what is missing. A training
+    The same command continues an interrupted scan; more values or seeds train only what is missing. A training
     that fails is marked in table, figure and page, and the others continue.
 
     Exit status 0: done; 3: done and written, but some trainings failed.
@@ -295,7 +295,7 @@ def compare(
 def export(
     run: Annotated[Path, typer.Argument(help="A run directory.")],
     format_: Annotated[str, typer.Option("--format", help="latex, csv or workspace.")],
-    output: Annotated[Path | None, typer.Option("--output", help="A new folder [RUN-FORMAT, beside the run].")] = None,
+    output: Annotated[Path | None, typer.Option("--output", help="A new folder [RUN-FORMAT, next to the run].")] = None,
 ) -> None:
     """Write the tables of a run as LaTeX or CSV, or its fits as pyhf workspaces."""
     from hepda import export as exports
@@ -359,8 +359,8 @@ app.add_typer(data, name="data")
 @app.callback(invoke_without_command=True)
 def options(
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say when stages begin and end.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show results and warnings alone.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log when stages begin and end.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show only results and warnings.")] = False,
 ) -> None:
     """Options of hepda itself."""
     global _verbosity
@@ -425,7 +425,7 @@ def main(arguments: list[str] | None = None) -> int:
         status = done.exit_code
     except Exception as error:  # noqa: BLE001 - the outermost handler: usage errors are the user's, all others are hepda's
         if isinstance(error, OSError) and is_full(error):
-            typer.echo(f"hepda: {full_in_words(error)}", err=True)
+            typer.echo(f"hepda: {disk_full_message(error)}", err=True)
             return 2
         return _unexpected(error)
     if status == 130:  # some versions of typer turn Ctrl-C into an exit status
@@ -434,8 +434,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _what_next(arguments: list[str] | None) -> str:
-    given = sys.argv[1:] if arguments is None else arguments
-    verb = next((argument for argument in given if not argument.startswith("-")), "")
+    words = sys.argv[1:] if arguments is None else arguments
+    verb = next((argument for argument in words if not argument.startswith("-")), "")
     return {
         "train": "; the same command with --resume continues from the last checkpoint",
         "generate": "; the same command continues",

@@ -1,6 +1,6 @@
-"""One exception for each purpose. Each message says what is wrong, where, and how to fix it.
+"""One exception for each purpose. Each message has what is wrong, where, and how to fix it.
 
-Every `HepdaError` is one that the user can fix: the command line prints the message alone and ends with exit
+Every `HepdaError` is one that the user can fix: the command line prints only the message and ends with exit
 status 2. Any other exception is a fault of hepda and ends with status 1 and a traceback.
 """
 
@@ -32,7 +32,7 @@ class SourceError(HepdaError):
 
 
 class MissingTreeError(SourceError):
-    """A file opens but does not contain the wanted tree of events."""
+    """A file opens but does not contain the requested tree of events."""
 
 
 class DataError(HepdaError):
@@ -55,8 +55,8 @@ class MissingExtraError(HepdaError):
     """A package of an optional extra is needed but not installed. where: what of the analysis file needs it."""
 
     def __init__(self, package: str, extra: str, where: str = "") -> None:
-        told = f"{where}: " if where else ""
-        super().__init__(f"{told}{package} is not installed; install it with: pip install 'hepda[{extra}]'")
+        prefix = f"{where}: " if where else ""
+        super().__init__(f"{prefix}{package} is not installed; install it with: pip install 'hepda[{extra}]'")
         self.package, self.extra, self.where = package, extra, where
 
     def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str, str]]:
@@ -67,15 +67,15 @@ class MissingExtraError(HepdaError):
 def nearest(name: str, candidates: Iterable[str]) -> str:
     """Return a clause that suggests the candidate nearest to `name`, or an empty string if none is near."""
     lowered = {str(c).lower(): str(c) for c in candidates}
-    found = difflib.get_close_matches(name.lower(), list(lowered), n=1, cutoff=0.6)
-    return f" Did you mean {lowered[found[0]]!r}?" if found else ""
+    matches = difflib.get_close_matches(name.lower(), list(lowered), n=1, cutoff=0.6)
+    return f" Did you mean {lowered[matches[0]]!r}?" if matches else ""
 
 
 def nearest_file(name: str, candidates: Iterable[str]) -> str:
     """Do the same as `nearest` for names of files, without their endings: a shared `.yaml` makes no names similar."""
     stems = {PurePath(c).stem.lower(): str(c) for c in candidates}
-    found = difflib.get_close_matches(PurePath(name).stem.lower(), list(stems), n=1, cutoff=0.6)
-    return f" Did you mean {stems[found[0]]!r}?" if found else ""
+    matches = difflib.get_close_matches(PurePath(name).stem.lower(), list(stems), n=1, cutoff=0.6)
+    return f" Did you mean {stems[matches[0]]!r}?" if matches else ""
 
 
 # --- errors of the disk, the boundary of everything that is written to a run directory --------------------------------
@@ -87,11 +87,11 @@ _NUMPY = re.compile(r"\d+ requested and \d+ written")  # the error of numpy's to
 
 
 def is_full(error: BaseException) -> bool:
-    """Return whether an error says that a disk, or the memory that processes share, is full."""
+    """Return whether an error means that a disk, or the memory that processes share, is full."""
     return isinstance(error, OSError) and (error.errno in FULL or bool(_NUMPY.search(str(error))))
 
 
-def full_in_words(error: OSError) -> str:
+def disk_full_message(error: OSError) -> str:
     """Return the message for an error of `is_full` that no code nearer to the file has turned into one."""
     where = error.filename or "a file, or the memory that processes share (/dev/shm)"
     ways = "make space there, or name another place (--output, --plots, --cache, TMPDIR)"

@@ -45,7 +45,7 @@ KINDS = {
 class RunContext:
     """What numbers and figures are made with, besides the data and the scores.
 
-    run: the run directory, with the trained models; training: what metrics.json says of the training of each model;
+    run: the run directory, with the trained models; training: the entries of the models in metrics.json;
     histories, best_epochs: of every training of each model; processes: how many work in parallel.
     """
 
@@ -86,7 +86,7 @@ class RunComparison:
 class KindOf(ABC, Generic[Metrics]):
     """The data of one analysis: loaded, given to trainings, evaluated and drawn.
 
-    Scores are arrays by model; what a row of them is, the kind says.
+    Scores are arrays by model; the kind defines what a row of them is.
     """
 
     metrics_type: type[Metrics]
@@ -98,34 +98,34 @@ class KindOf(ABC, Generic[Metrics]):
 
     @abstractmethod
     def check(self, progress: Send, *, every_file: bool = False) -> tuple[list[str], list[str]]:
-        """Look at the data without training: lines of what was found, and problems for which none may be trained.
+        """Check the data without training; return lines about them, and the problems that prevent a training.
 
         every_file: of each sample, not only the first. Raises HepdaError for what the analysis file itself gets wrong.
         """
 
     @abstractmethod
     def load(self, progress: Send, resources: Resources | None = None) -> list[str]:
-        """Read and check everything; lines to be told. Nothing is trained if this raises HepdaError.
+        """Read and check everything; return lines for the user. Nothing is trained if this raises HepdaError.
 
-        resources: memory, cluster and cache, of which a kind takes what it has use for.
+        resources: memory, cluster and cache, of which a kind uses what it needs.
         """
 
     @abstractmethod
     def contents(self) -> Iterable[tuple[str, NDArray[Any]]]:
-        """All that the data contain, as parts with a name: a finished run is evaluated with the same content alone.
+        """Return all that the data contain, as named parts; a finished run is evaluated only with the same content.
 
         A part whose name begins with `fingerprint.OPTIONAL` may come and go with a key of the analysis file.
         """
 
     def made_of(self) -> str | None:
-        """Return a name of the files that were read, as they were, and of the keys they were read by; None: not
-        known.
+        """Return a name of the files that were read, in their state, and of the keys that read them; None if there is
+        none.
         """
         return None
 
     @abstractmethod
     def jobs(self, run: Path, work: Path, device: str) -> Sequence[TrainingJob]:
-        """All trainings; leaves in `work` what they read."""
+        """Return all trainings; write their input into `work`."""
 
     @abstractmethod
     def combine(self, results: Sequence[TrainingResult]) -> dict[str, NDArray[Any]]:
@@ -149,12 +149,12 @@ class KindOf(ABC, Generic[Metrics]):
 
     @abstractmethod
     def draw(self, scores: Scores, context: RunContext, folder: Path) -> list[ReportFigure | NotDrawn]:
-        """Draw every figure into `folder`, PNG and PDF, after `measure`; returns them as the report takes them, and
-        which could not be drawn.
+        """Draw every figure into `folder`, PNG and PDF, after `measure`; return those of the report, and those that
+        could not be drawn.
         """
 
-    def side_by_side(self, processes: int) -> int:
-        """How many trainings the memory holds at once, of as many as there are processes."""
+    def parallel_trainings(self, processes: int) -> int:
+        """Return how many trainings fit into the memory at once, at most `processes`."""
         return processes
 
     def warnings(self) -> list[str]:
@@ -167,7 +167,7 @@ class KindOf(ABC, Generic[Metrics]):
 
     @abstractmethod
     def conclusions(self, metrics: Metrics) -> list[str]:
-        """Return what the numbers mean, a sentence each."""
+        """Return the conclusions from the numbers, a sentence each."""
 
     @abstractmethod
     def tables(self, metrics: Metrics) -> dict[str, list[Table]]:
@@ -189,10 +189,10 @@ class KindOf(ABC, Generic[Metrics]):
 
     def file_differences(self, first: FinishedRun[Metrics], run: FinishedRun[Metrics]) -> list[str]:
         """Return in which files a run differs from the first one, a sentence each; here part by part of `files`."""
-        files, others = (r.manifest["files"] for r in (first, run))
-        if not isinstance(files, dict) or not isinstance(others, dict):
+        before, now = (r.manifest["files"] for r in (first, run))
+        if not isinstance(before, dict) or not isinstance(now, dict):
             raise TypeError("`files` are not those of this kind of data")
-        parts = [part for part, content in files.items() if others.get(part) != content]
+        parts = [part for part, content in before.items() if now.get(part) != content]
         return [f"{part.replace('_', ' ')}: read from other files." for part in parts]
 
 

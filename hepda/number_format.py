@@ -39,7 +39,7 @@ class Table:
     fold: str = ""
 
     @property
-    def tells(self) -> bool:
+    def has_values(self) -> bool:
         """Whether any cell besides the names of the rows has a value."""
         return any(cell.sort is not None for row in self.rows for cell in row[1:])
 
@@ -119,7 +119,9 @@ class Quantity:
         if half is not None and half > 0:
             places = max(0, 1 - math.floor(math.log10(half)))
             text = f"{spaced(self.value, places)} ± {spaced(half, places)}"
-            brief = f"{spaced(self.value, places)}({_last_digits(half, places)})"
+            # The error is in units of the last digit, or unchanged if it is 1 or more: (21), (3.5).
+            digits_of_error = f"{half:.{places}f}" if half >= 1 else f"{half * 10**places:.0f}"
+            brief = f"{spaced(self.value, places)}({digits_of_error})"
         elif self.value.is_integer():
             text = spaced(self.value, 0)
         else:
@@ -127,11 +129,6 @@ class Quantity:
             text = spaced(self.value, min(max(places, 0), 8))
         text, brief = (t.replace("-", "−") for t in (text, brief or text))
         return Cell(text + unit, self.value, title, good, brief)
-
-
-def _last_digits(half: float, places: int) -> str:
-    """Return the error in units of the last digit, or unchanged if it is 1 or more: (21), (3.5)."""
-    return f"{half:.{places}f}" if half >= 1 else f"{half * 10**places:.0f}"
 
 
 def p_text(value: float, is_limit: bool, digits: int = 2) -> str:

@@ -32,8 +32,8 @@ def assert_no_table_is_empty(run: Path, kind: Kind, without: set[str] = frozense
     """Every table of the report has a number, but for those `without`, which the analysis does not ask for."""
     metrics = assert_numbers_are_typed(run, kind)
     tables = [table for of_section in kind.tables(metrics).values() for table in of_section]
-    empty = {table.title for table in tables if not table.tells}
+    empty = {table.title for table in tables if not table.has_values}
     assert empty == set(without), sorted(empty ^ set(without))
     page = (run / "report.html").read_text(encoding="utf-8")
-    assert [table.title for table in tables if table.tells and f"<h3>{table.title}</h3>" not in page] == []
+    assert [table.title for table in tables if table.has_values and f"<h3>{table.title}</h3>" not in page] == []
     assert kind.conclusions(metrics) and kind.terminal(metrics).rows

@@ -63,9 +63,9 @@ def without_clock(value):
 def nulls_without_why(value, path="", excused=False):
     """Every null that neither it nor what encloses it explains."""
     if isinstance(value, dict):
-        here = excused or bool(value.get("why"))
+        has_reason = excused or bool(value.get("why"))
         for key, item in value.items():
-            yield from nulls_without_why(item, f"{path}/{key}", here or bool(value.get(f"{key}_why")))
+            yield from nulls_without_why(item, f"{path}/{key}", has_reason or bool(value.get(f"{key}_why")))
     elif value is None and not excused:
         yield path
 
@@ -153,10 +153,10 @@ def test_the_manifest_and_the_config_say_what_was_done(done, ntuples):
     manifest = json.loads((run / "manifest.json").read_text())
     assert {Path(file["path"]).name for file in manifest["files"]} == {p.name for p in ntuples.parent.glob("*.root")}
     for file in manifest["files"]:
-        own = metrics["samples"][file["sample"]]
-        assert (file["entries"], file["selected"]) == (own["entries"], own["selected"])
-        assert file["sumw"] == pytest.approx(own["yield"], rel=1e-12)
-        assert file["lost"] == {"selection": own["entries"] - own["selected"]}
+        sample = metrics["samples"][file["sample"]]
+        assert (file["entries"], file["selected"]) == (sample["entries"], sample["selected"])
+        assert file["sumw"] == pytest.approx(sample["yield"], rel=1e-12)
+        assert file["lost"] == {"selection": sample["entries"] - sample["selected"]}
     assert manifest["seed"] == 1 and manifest["versions"]["hepda"] == __version__
     config = yaml.safe_load((run / "config.yaml").read_text())
     assert config["features"] == ["ht", "m_bb"] and config["training"]["epochs"] == 2
@@ -194,20 +194,22 @@ def test_auc_and_ks_are_those_of_the_saved_scores(done, model):
     for domain in ("simulation", "alternative"):
         mask = rows(columns, domain)
         score, label, weight = columns[model][mask], columns["label"][mask], columns["weight"][mask]
-        found = metrics["models"][model]["auc"][domain]
-        assert found["value"] == pytest.approx(auc_by_pairs(score, label, weight), abs=1e-12)
-        assert (weight < 0).any() and found["low"] < found["high"]
+        result = metrics["models"][model]["auc"][domain]
+        assert result["value"] == pytest.approx(auc_by_pairs(score, label, weight), abs=1e-12)
+        assert (weight < 0).any() and result["low"] < result["high"]
         # The reference itself, where scikit-learn can say it: without signs.
         unsigned = np.abs(weight)
         assert auc_by_pairs(score, label, unsigned) == pytest.approx(
             roc_auc_score(label, score, sample_weight=unsigned), abs=1e-12
         )
-    one = rows(columns, "simulation", 0)
+    of_simulation = rows(columns, "simulation", 0)
     for other in ("alternative", "third"):
         two = rows(columns, other, 0)
-        found = metrics["models"][model]["bias"][f"simulation:{other}"]
-        expected = ks_by_definition(*(columns[name][mask] for mask in (one, two) for name in (model, "weight")))
-        assert found["class"] == "background" and found["ks"] == pytest.approx(expected, abs=1e-12)
+        result = metrics["models"][model]["bias"][f"simulation:{other}"]
+        expected = ks_by_definition(
+            *(columns[name][mask] for mask in (of_simulation, two) for name in (model, "weight"))
+        )
+        assert result["class"] == "background" and result["ks"] == pytest.approx(expected, abs=1e-12)
 
 
 @pytest.mark.slow
@@ -223,12 +225,12 @@ def test_yields_are_luminosity_times_cross_section_over_the_sum_of_weights(done,
         jets = np.array([len(pt) for pt in events["jet_pt"]])
         weight = np.asarray(events["gen_weight"], np.float64) * np.asarray(events["b_weight"], np.float64)
         weight = weight[(jets >= 5) & (tags >= 2)] * (0.5 * 1000 * section / generated)
-        own = metrics["samples"][name]
-        assert own["yield"] == pytest.approx(weight.sum(), rel=1e-6) and own["selected"] == len(weight)
-        assert own["yield_error"] == pytest.approx(np.sqrt((weight**2).sum()), rel=1e-6)
-        assert own["n_eff"] == pytest.approx(weight.sum() ** 2 / (weight**2).sum(), rel=1e-6)
-        assert own["negative_fraction"] == pytest.approx((weight < 0).mean())
-        assert columns["weight"][columns["sample"] == name].sum() == pytest.approx(own["yield"], rel=1e-12)
+        sample = metrics["samples"][name]
+        assert sample["yield"] == pytest.approx(weight.sum(), rel=1e-6) and sample["selected"] == len(weight)
+        assert sample["yield_error"] == pytest.approx(np.sqrt((weight**2).sum()), rel=1e-6)
+        assert sample["n_eff"] == pytest.approx(weight.sum() ** 2 / (weight**2).sum(), rel=1e-6)
+        assert sample["negative_fraction"] == pytest.approx((weight < 0).mean())
+        assert columns["weight"][columns["sample"] == name].sum() == pytest.approx(sample["yield"], rel=1e-12)
     assert metrics["samples"]["data"]["yield"] == metrics["samples"]["data"]["selected"]
 
 
@@ -293,7 +295,7 @@ def trained(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("override", "said"),
+    ("override", "message"),
     [
         ("samples.signal.files=signl.root", ("samples.signal.files", "signl.root does not exist", "'signal.root'")),
         ("samples.signal.files=no*.root", ("samples.signal.files", "no file matches")),
@@ -320,8 +322,8 @@ def trained(monkeypatch):
         ("training.epochs=many", ("training.epochs", "'many'")),
     ],
 )
-def test_a_mistake_in_the_analysis_file(good, tmp_path, trained, override, said):
-    assert_refused(train(tmp_path, good, override), *said)
+def test_a_mistake_in_the_analysis_file(good, tmp_path, trained, override, message):
+    assert_refused(train(tmp_path, good, override), *message)
     assert trained == [] and list(tmp_path.iterdir()) == []
 
 
@@ -329,7 +331,7 @@ NAN, INFINITE = np.full(80, np.nan, np.float32), np.full(80, np.inf, np.float32)
 
 
 @pytest.mark.parametrize(
-    ("spoil", "said"),
+    ("spoil", "message"),
     [
         ({"met": NAN}, ("samples.background", "met")),
         ({"met": INFINITE}, ("samples.background", "met")),
@@ -340,10 +342,10 @@ NAN, INFINITE = np.full(80, np.nan, np.float32), np.full(80, np.inf, np.float32)
         ({"event": None}, ("background.root", "no branch 'event'")),
     ],
 )
-def test_a_mistake_in_a_file(good, tmp_path, trained, spoil, said):
+def test_a_mistake_in_a_file(good, tmp_path, trained, spoil, message):
     path = write_sample(tmp_path / "in" / "background.root", 80, 2, signal=False, spoil=spoil)
     over = ("features=[ht, met]", f"samples.background.files={path}")
-    assert_refused(train(tmp_path, good, *over), *said)
+    assert_refused(train(tmp_path, good, *over), *message)
     assert trained == [] and [item.name for item in tmp_path.iterdir()] == ["in"]
 
 
@@ -364,7 +366,7 @@ def spoiled_middle(path, whole):
 
 
 @pytest.mark.parametrize(
-    ("spoil", "said"),
+    ("spoil", "message"),
     [
         (spoiled_truncated, "is truncated"),
         (spoiled_empty, "is empty"),
@@ -372,11 +374,11 @@ def spoiled_middle(path, whole):
         (spoiled_middle, "no tree"),
     ],
 )
-def test_a_broken_file(good, tmp_path, trained, spoil, said):
+def test_a_broken_file(good, tmp_path, trained, spoil, message):
     path = tmp_path / "in.root"
     spoil(path, (good.parent / "third.root").read_bytes())
-    assert_refused(train(tmp_path, good, f"samples.third.files={path}"), str(path), said)
-    assert_refused(run_cli("check", "--config", good, *sets(f"samples.third.files={path}")), str(path), said)
+    assert_refused(train(tmp_path, good, f"samples.third.files={path}"), str(path), message)
+    assert_refused(run_cli("check", "--config", good, *sets(f"samples.third.files={path}")), str(path), message)
     assert trained == [] and [item.name for item in tmp_path.iterdir()] == ["in.root"]
 
 
@@ -407,7 +409,7 @@ def test_a_device_that_is_not_there(good, tmp_path, trained):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["train", "--config", "x", "--outptu", "y"], "--outptu"),
         (["trian"], "trian"),
@@ -416,9 +418,9 @@ def test_a_device_that_is_not_there(good, tmp_path, trained):
         (["generate", "--config", "x", "--scale", "-1"], "--scale"),
     ],
 )
-def test_wrong_usage(arguments, said):
+def test_wrong_usage(arguments, message):
     status, out, err = run_cli(*arguments)
-    assert status == 2 and said in err and "Traceback" not in out + err
+    assert status == 2 and message in err and "Traceback" not in out + err
 
 
 def test_a_fault_of_hepda_itself_is_said_to_be_one(good, tmp_path, monkeypatch):
@@ -431,16 +433,16 @@ def test_a_fault_of_hepda_itself_is_said_to_be_one(good, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("verb", "said"), [("train", "--resume"), ("generate", "the same command continues"), ("schema", "interrupted")]
+    ("verb", "message"), [("train", "--resume"), ("generate", "the same command continues"), ("schema", "interrupted")]
 )
-def test_an_interrupt_says_how_to_go_on(good, tmp_path, monkeypatch, verb, said):
+def test_an_interrupt_says_how_to_go_on(good, tmp_path, monkeypatch, verb, message):
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
     for name in ("workflows.train.train", "workflows.generate.generate", "config.json_schema"):
         monkeypatch.setattr(f"hepda.{name}", interrupt)
     status, _, err = run_cli(verb, *([] if verb == "schema" else ["--config", good]))
-    assert status == 130 and said in err and ("--resume" in err) == (verb == "train")
+    assert status == 130 and message in err and ("--resume" in err) == (verb == "train")
 
 
 @pytest.mark.parametrize(
@@ -526,14 +528,14 @@ def start(ntuples, folder, *more):
 
 def processes_of_group(group):
     """Processes of a group that have not ended."""
-    found = []
+    result = []
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit():
             with contextlib.suppress(OSError):
                 after = (folder / "stat").read_text().rpartition(")")[2].split()
                 if int(after[2]) == group and after[0] not in "ZX":
-                    found.append(int(folder.name))
-    return found
+                    result.append(int(folder.name))
+    return result
 
 
 def wait_until(condition, seconds=150.0):
@@ -641,8 +643,8 @@ def test_a_resumed_run_is_the_run_that_was_not_interrupted(ntuples, tmp_path, mo
     ]  # fmt: skip
     status, out, _ = run_cli(*words)
     assert status == 0 and "nothing to resume" not in out
-    whole, parts = (pq.read_table(tmp_path / name / "scores.parquet") for name in ("whole", "parts"))
-    assert whole.equals(parts)
-    one, two = (json.loads((tmp_path / name / "metrics.json").read_text()) for name in ("whole", "parts"))
-    assert without_clock(one) == without_clock(two)
+    complete, parts = (pq.read_table(tmp_path / name / "scores.parquet") for name in ("whole", "parts"))
+    assert complete.equals(parts)
+    first, second = (json.loads((tmp_path / name / "metrics.json").read_text()) for name in ("whole", "parts"))
+    assert without_clock(first) == without_clock(second)
     assert not (tmp_path / "parts" / ".work").exists()

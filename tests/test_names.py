@@ -14,7 +14,7 @@ from hepda.config.events.names import EVENT_COLUMNS
 from hepda.errors import ConfigError
 from hepda.events.steps import scores_columns
 from hepda.events.table.feature_table import FeatureTable
-from hepda.report.page import Drawing, with_own_names
+from hepda.report.page import Drawing, with_unique_names
 from hepda.runtime.jobs import model_of
 from tests.factory import analysis
 
@@ -89,5 +89,5 @@ def test_columns_and_files_of_trainings_tell_every_model_from_every_other() -> N
 def test_figures_that_would_be_one_file_have_two() -> None:
     names = ["score_stack_x", "score_x", "score_stack_x", "Score_X", "score_x-2"]
     drawings = [Drawing("s", name, "", "", lambda: None) for name in names]  # type: ignore[arg-type, return-value]
-    found = [drawing.name for drawing in with_own_names(drawings)]
+    found = [drawing.name for drawing in with_unique_names(drawings)]
     assert found == ["score_stack_x", "score_x", "score_stack_x-2", "Score_X-2", "score_x-2-2"]

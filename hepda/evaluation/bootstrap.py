@@ -4,7 +4,7 @@ A replica multiplies every weight by an independent Poisson(1) count. For large 
 replacement, and events keep their positions: several models and several statistics use the same replica, so their
 differences are paired. A replica costs one pass over the events per model, because the scores are put into
 some thousand quantile bins beforehand. Only the deviations of the replicas from the binned central value are used;
-they are applied to the exact central value, so the binning affects the interval alone
+they are applied to the exact central value, so the binning affects only the interval
 (tests/evaluation/test_bootstrap.py requires the effect to be below 1 % of the interval's width).
 """
 
@@ -70,8 +70,8 @@ def _limits(score: FloatArray, category: NDArray[np.intp], categories: int, bins
     if len(different) <= bins:
         return different[1:]
     share = np.arange(1, bins // categories) / (bins // categories)
-    found = [_quantiles(score[category == c], share) for c in range(categories)]
-    return np.unique(np.concatenate(found))
+    limits = [_quantiles(score[category == c], share) for c in range(categories)]
+    return np.unique(np.concatenate(limits))
 
 
 def _quantiles(score: FloatArray, share: FloatArray) -> FloatArray:
@@ -93,13 +93,13 @@ def interval(value: float, centre: float, replicas: FloatArray, level: float) ->
         DataError: more than 5 % of the replicas are NaN; the sample is too small to be resampled.
 
     """
-    good = replicas[np.isfinite(replicas)]
-    if len(good) < (1 - MOST_FAILED) * len(replicas) or len(good) < 2:
+    defined = replicas[np.isfinite(replicas)]
+    if len(defined) < (1 - MOST_FAILED) * len(replicas) or len(defined) < 2:
         raise DataError(
-            f"{len(replicas) - len(good)} of {len(replicas)} bootstrap replicas have no positive sum of "
+            f"{len(replicas) - len(defined)} of {len(replicas)} bootstrap replicas have no positive sum of "
             "weights in some class; there are too few effective events for an interval"
         )
-    low, high = np.quantile(good, [0.5 * (1 - level), 0.5 * (1 + level)])
+    low, high = np.quantile(defined, [0.5 * (1 - level), 0.5 * (1 + level)])
     return Interval(value, value + float(low) - centre, value + float(high) - centre, level)
 
 

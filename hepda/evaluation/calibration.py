@@ -21,7 +21,7 @@ def calibration_curve(
     """Return the signal fraction f = sumw(signal) / sumw in bins of the score, against the bin's mean score.
 
     The variance of f is [(1 - f)^2 sumw2(signal) + f^2 sumw2(background)] / sumw^2. A bin with sumw <= 0 is NaN and
-    excluded from `expected_error`; `why` then says so.
+    excluded from `expected_error`, with the reason in `why`.
 
     Args:
         score: scores [n] in [0, 1].

@@ -28,18 +28,18 @@ def weighted_efficiency(passed: ArrayLike, weight: ArrayLike) -> tuple[float, fl
 
     """
     mask = np.asarray(passed, dtype=bool)
-    checked = sample(np.zeros(len(mask)), weight, "the sample whose efficiency is asked")
+    checked = sample(np.zeros(len(mask)), weight, "the sample whose efficiency is computed")
     return _efficiency(mask, checked.weight)
 
 
 def _efficiency(passed: np.ndarray[tuple[int], np.dtype[np.bool_]], weight: FloatArray) -> tuple[float, float]:
     total = weight.sum()
-    kept = weight[passed]
-    if len(kept) == 0:
+    passing = weight[passed]
+    if len(passing) == 0:
         return 0.0, limit_of_none(weight, _ONE_SIGMA)
-    efficiency = kept.sum() / total
-    sumw2, kept2 = np.dot(weight, weight), np.dot(kept, kept)
-    variance = ((1 - efficiency) ** 2 * kept2 + efficiency**2 * max(sumw2 - kept2, 0.0)) / total**2
+    efficiency = passing.sum() / total
+    sumw2, passing2 = np.dot(weight, weight), np.dot(passing, passing)
+    variance = ((1 - efficiency) ** 2 * passing2 + efficiency**2 * max(sumw2 - passing2, 0.0)) / total**2
     return float(efficiency), float(np.sqrt(variance))
 
 
@@ -71,7 +71,7 @@ def cut_at_efficiency(score: ArrayLike, weight: ArrayLike | None, efficiency: fl
     """
     events = sample(score, weight, "the sample that fixes the cut")
     if not 0 < efficiency <= 1:
-        raise ValueError(f"an efficiency lies in (0, 1], not at {efficiency}")
+        raise ValueError(f"an efficiency must be in (0, 1], not {efficiency}")
     order = np.argsort(events.score)[::-1]
     ordered = events.score[order]
     total = np.cumsum(events.weight[order])
@@ -95,16 +95,16 @@ def working_point(score: ArrayLike, label: ArrayLike, weight: ArrayLike | None, 
 
     """
     signal, background = by_class(score, label, weight)
-    kept, kept_error = _efficiency(signal.score >= cut, signal.weight)
-    faked, faked_error = _efficiency(background.score >= cut, background.weight)
-    point = (float(cut), kept, kept_error, faked, faked_error)
+    signal_efficiency, signal_error = _efficiency(signal.score >= cut, signal.weight)
+    background_rate, background_rate_error = _efficiency(background.score >= cut, background.weight)
+    point = (float(cut), signal_efficiency, signal_error, background_rate, background_rate_error)
     if not np.any(background.score >= cut):
         limit = limit_of_none(background.weight)
         why = f"no background event passes the cut: an efficiency below {limit:.2g} at 95 % confidence, no rejection"
         return WorkingPoint(*point, None, None, why, limit)
-    if faked <= 0:
-        return WorkingPoint(*point, None, None, f"background efficiency {faked:.3g} at the cut: no rejection")
-    return WorkingPoint(*point, 1 / faked, faked_error / faked**2)
+    if background_rate <= 0:
+        return WorkingPoint(*point, None, None, f"background efficiency {background_rate:.3g} at the cut: no rejection")
+    return WorkingPoint(*point, 1 / background_rate, background_rate_error / background_rate**2)
 
 
 def efficiency_curve(

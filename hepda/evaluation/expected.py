@@ -98,10 +98,10 @@ def scan_cuts(
     """
     signal, _ = by_class(experiment.score, experiment.label, experiment.weight)
     if cuts is None:
-        found = np.unique(np.quantile(signal.score, np.linspace(0, 0.995, 200)))
+        cut_values = np.unique(np.quantile(signal.score, np.linspace(0, 0.995, 200)))
     else:
-        found = np.unique(np.asarray(cuts, dtype=np.float64))
-    above = _Above(experiment, found, groups, other_groups)
+        cut_values = np.unique(np.asarray(cuts, dtype=np.float64))
+    above = _Above(experiment, cut_values, groups, other_groups)
     parts = above.yields()
     yields = parts.total()
     curves = yields.curves(experiment)
@@ -112,10 +112,10 @@ def scan_cuts(
         one_each = divisions[np.arange(replicas) % len(divisions)]
         resampled = above.replicas(replicas, seed).each(lambda x: np.einsum("rgp,rpm->rgm", one_each, x))
         drawn = _cross_fit(experiment, resampled, min_n_eff)
-        best = [_with_interval(one, fit.z, level) for one, fit in zip(best, drawn, strict=True)]
+        best = [_with_interval(significance, fit.z, level) for significance, fit in zip(best, drawn, strict=True)]
     biased = yields.bias is not None
     return SignificanceScan(
-        cut=found,
+        cut=cut_values,
         signal=yields.signal,
         background=yields.background,
         background_mc_error=yields.mc_error,
@@ -150,25 +150,25 @@ def binned_significance(experiment: Counting, edges: ArrayLike, *, min_n_eff: fl
     b, b2 = histogram(background.score, background.weight, limits)
     other = b
     if experiment.other_score is not None:
-        theirs = sample(experiment.other_score, experiment.other_weight, _OTHER)
+        other_events = sample(experiment.other_score, experiment.other_weight, _OTHER)
         mask = np.asarray(experiment.label) == 0
         if experiment.matched is not None:
             mask = mask & np.asarray(experiment.matched, bool)
-        own, weight = (np.asarray(x, np.float64)[mask] for x in (experiment.score, experiment.weight))
-        like = histogram(own, weight, limits)[0]
-        other = b - like + histogram(theirs.score, theirs.weight * (weight.sum() / theirs.sumw), limits)[0]
+        source_score, weight = (np.asarray(x, np.float64)[mask] for x in (experiment.score, experiment.weight))
+        source_content, scale = histogram(source_score, weight, limits)[0], weight.sum() / other_events.sumw
+        other = b - source_content + histogram(other_events.score, other_events.weight * scale, limits)[0]
     content = np.stack([s, b, b2, other])
-    kept = merge_bins(content, lambda x: bool(x[0] >= 0 and x[1] > 0 and x[1] ** 2 >= min_n_eff * x[2]))
-    if kept is None:
+    remaining = merge_bins(content, lambda x: bool(x[0] >= 0 and x[1] > 0 and x[1] ** 2 >= min_n_eff * x[2]))
+    if remaining is None:
         empty = np.full(1, np.nan)
-        why = "all bins together have a negative signal, or a background below the floor of n_eff"
+        why = "all bins together have a negative signal, or a background below the smallest n_eff"
         total = content.sum(axis=1, keepdims=True)
         return BinnedSignificance(None, limits[[0, -1]], total[0], total[1], empty, empty, len(limits) - 2, why)
-    s, b, b2, other = np.add.reduceat(content, kept[:-1], axis=1)
+    s, b, b2, other = np.add.reduceat(content, remaining[:-1], axis=1)
     sigma = _uncertainty(experiment, b, b2, b - other)
     z = asimov(s, b, sigma)
-    merged = len(limits) - len(kept)
-    return BinnedSignificance(float(np.sqrt(np.dot(z, z))), limits[kept], s, b, sigma, z, merged)
+    merged = len(limits) - len(remaining)
+    return BinnedSignificance(float(np.sqrt(np.dot(z, z))), limits[remaining], s, b, sigma, z, merged)
 
 
 def _uncertainty(
@@ -186,23 +186,23 @@ def _uncertainty(
 class _Counterpart:
     """Background above each cut [..., m] in both domains, and the totals.
 
-    `own` is the background of the source that has a counterpart in the other domain.
+    `source` is the background of the source that has a counterpart in the other domain.
     """
 
-    own: FloatArray
+    source: FloatArray
     other: FloatArray
-    own_total: FloatArray  # [..., 1]
+    source_total: FloatArray  # [..., 1]
     other_total: FloatArray
 
     @property
     def difference(self) -> FloatArray:
         """Difference at equal normalisation: a difference in rate belongs to the cross section, not to the score."""
-        known = self.other_total > 0
-        scale = np.where(known, self.own_total / np.where(known, self.other_total, 1.0), np.nan)
-        return self.own - scale * self.other
+        has_events = self.other_total > 0
+        scale = np.where(has_events, self.source_total / np.where(has_events, self.other_total, 1.0), np.nan)
+        return self.source - scale * self.other
 
     def each(self, function: Callable[[FloatArray], FloatArray]) -> _Counterpart:
-        return _Counterpart(*map(function, (self.own, self.other, self.own_total, self.other_total)))
+        return _Counterpart(*map(function, (self.source, self.other, self.source_total, self.other_total)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -229,8 +229,8 @@ class _Yields:
 
     @property
     def n_eff(self) -> FloatArray:
-        known = self.background2 > 0
-        return np.where(known, self.background**2 / np.where(known, self.background2, 1.0), 0.0)
+        has_events = self.background2 > 0
+        return np.where(has_events, self.background**2 / np.where(has_events, self.background2, 1.0), 0.0)
 
     def curves(self, experiment: Counting) -> list[tuple[FloatArray, FloatArray]]:
         """Return pairs of significance (NaN without background) and uncertainty: none, without bias, with bias."""
@@ -286,15 +286,17 @@ class _Above:
             counterpart = counterpart & np.asarray(experiment.matched, dtype=bool)
         self.signal, self.background, self.matched = (np.flatnonzero(m) for m in (signal, ~signal, counterpart))
         self.other: FloatArray | None = None
-        own = np.zeros(len(self.weight), np.intp) if groups is None else np.asarray(groups, dtype=np.intp)
-        self.parts = int(own.max()) + 1
-        self._place = self._places(np.asarray(experiment.score, dtype=np.float64), own)
+        group = np.zeros(len(self.weight), np.intp) if groups is None else np.asarray(groups, dtype=np.intp)
+        self.parts = int(group.max()) + 1
+        self._place = self._places(np.asarray(experiment.score, dtype=np.float64), group)
         if experiment.other_score is not None:
             other = sample(experiment.other_score, experiment.other_weight, _OTHER)
             self.other = other.weight
-            theirs = np.zeros(len(other.weight), np.intp) if other_groups is None else np.asarray(other_groups, np.intp)
-            self.parts = max(self.parts, int(theirs.max()) + 1)
-            self._other_place = self._places(other.score, theirs)
+            other_group = (
+                np.zeros(len(other.weight), np.intp) if other_groups is None else np.asarray(other_groups, np.intp)
+            )
+            self.parts = max(self.parts, int(other_group.max()) + 1)
+            self._other_place = self._places(other.score, other_group)
 
     def _places(self, score: FloatArray, group: NDArray[np.intp]) -> NDArray[np.intp]:
         """Return one number that encodes the group of an event and the number of cuts that it passes."""
@@ -310,8 +312,8 @@ class _Above:
         )
         counterpart = None
         if self.other is not None:
-            theirs = self.other if other_count is None else self.other * other_count
-            sides = ((self._place[self.matched], weight[self.matched]), (self._other_place, theirs))
+            other_weight = self.other if other_count is None else self.other * other_count
+            sides = ((self._place[self.matched], weight[self.matched]), (self._other_place, other_weight))
             sums = [self._sums(*side) for side in sides]
             totals = [self._totals(*side) for side in sides]
             counterpart = _Counterpart(sums[0], sums[1], totals[0], totals[1])
@@ -319,18 +321,18 @@ class _Above:
 
     def replicas(self, number: int, seed: int) -> _Yields:
         """Return the yields [number, parts, m] of events with Poisson multiplicities."""
-        theirs: Iterator[FloatArray | None] = repeat(None, number)
+        other_counts: Iterator[FloatArray | None] = repeat(None, number)
         if self.other is not None:
-            theirs = poisson_counts(len(self.other), number, seed + 1)
-        own = poisson_counts(len(self.weight), number, seed)
-        drawn = [self.yields(*counts) for counts in zip(own, theirs, strict=True)]
+            other_counts = poisson_counts(len(self.other), number, seed + 1)
+        source_counts = poisson_counts(len(self.weight), number, seed)
+        drawn = [self.yields(*counts) for counts in zip(source_counts, other_counts, strict=True)]
         signal, background, background2 = (
             np.stack([getattr(y, name) for y in drawn]) for name in ("signal", "background", "background2")
         )
         pairs = [y.counterpart for y in drawn if y.counterpart is not None]
         counterpart = None
         if pairs:
-            names = ("own", "other", "own_total", "other_total")
+            names = ("source", "other", "source_total", "other_total")
             counterpart = _Counterpart(*(np.stack([getattr(pair, name) for pair in pairs]) for name in names))
         return _Yields(self.cuts, signal, background, background2, counterpart)
 
@@ -365,13 +367,13 @@ def _cross_fit(experiment: Counting, parts: _Yields, min_n_eff: float) -> list[_
     A single part uses its own best cut.
     """
     count = parts.signal.shape[-2]
-    others = np.ones((count, count)) - np.eye(count) if count > 1 else np.ones((1, 1))
-    rest = parts.each(lambda x: np.einsum("gh,...hm->...gm", others, x))
-    enough = (rest.n_eff >= min_n_eff) & (rest.background > 0)
+    other_parts = np.ones((count, count)) - np.eye(count) if count > 1 else np.ones((1, 1))
+    choosing = parts.each(lambda x: np.einsum("gh,...hm->...gm", other_parts, x))
+    enough = (choosing.n_eff >= min_n_eff) & (choosing.background > 0)
     # Scaled as if they were all events: a part's share of the yield is about its share of the parts.
     factor = count / max(count - 1, 1)
-    found = []
-    for what, (z, _) in enumerate(rest.each(lambda x: factor * x).curves(experiment)):
+    fits = []
+    for what, (z, _) in enumerate(choosing.each(lambda x: factor * x).curves(experiment)):
         usable = enough & np.isfinite(z)
         at = np.argmax(np.where(usable, z, -np.inf), axis=-1)[..., None]
         # The two domains are normalised alike within each part: by chance, parts have different shares of both.
@@ -380,12 +382,12 @@ def _cross_fit(experiment: Counting, parts: _Yields, min_n_eff: float) -> list[_
         value, sigma = _curves(experiment, s, b, b2, bias)[what]  # type: ignore[arg-type]
         ok = usable.any(axis=-1).all(axis=-1)
         cut = np.median(parts.cut[at[..., 0]], axis=-1)
-        found.append(_Fit(np.where(ok, value, np.nan), s, b, sigma, cut, np.asarray(ok)))  # type: ignore[arg-type]
-    return found
+        fits.append(_Fit(np.where(ok, value, np.nan), s, b, sigma, cut, np.asarray(ok)))  # type: ignore[arg-type]
+    return fits
 
 
 def _divisions(parts: int, seed: int) -> FloatArray:
-    """Return which parts [divisions, groups, parts] form a group: each its own, or five groups in ten random ways."""
+    """Return which parts [divisions, groups, parts] form a group: one each, or five groups in ten random ways."""
     if parts <= _GROUPS:
         return np.eye(parts)[None]
     generator = np.random.default_rng(seed)
@@ -401,29 +403,29 @@ def _averaged(fit: _Fit, min_n_eff: float) -> Significance:
     s, b, sigma = (float(np.mean(x)) for x in (fit.signal, fit.background, fit.sigma))
     cut = float(np.median(fit.cut))
     if s >= 0 and b > 0 and not np.isfinite(fit.z).all():
-        known = np.isfinite(sigma)
+        has_sigma = np.isfinite(sigma)
         why = "a fifth of the events " + (
-            "leaves no positive background above the cut that the others choose"
-            if known
-            else "has no positive sum of weights of the other domain: too few to say what the bias is"
+            "has no positive background above the cut chosen on the others"
+            if has_sigma
+            else "has no positive sum of weights of the other domain: too few to determine the bias"
         )
-        return Significance(None, s, b, sigma if known else 0.0, cut, why)
+        return Significance(None, s, b, sigma if has_sigma else 0.0, cut, why)
     return _significance(float(np.mean(fit.z)), s, b, sigma, cut)
 
 
-def _with_interval(found: Significance, replicas: FloatArray, level: float) -> Significance:
+def _with_interval(significance: Significance, replicas: FloatArray, level: float) -> Significance:
     """Add the interval that covers `level` of the replicas and includes the value; add none for too few replicas."""
     good = replicas[np.isfinite(replicas)]
-    if found.value is None or len(good) < 2 or len(good) < 0.95 * len(replicas):
-        return found
+    if significance.value is None or len(good) < 2 or len(good) < 0.95 * len(replicas):
+        return significance
     low, high = np.quantile(good, [0.5 * (1 - level), 0.5 * (1 + level)])
-    return replace(found, low=min(float(low), found.value), high=max(float(high), found.value))
+    return replace(significance, low=min(float(low), significance.value), high=max(float(high), significance.value))
 
 
 def _significance(z: float, signal: float, background: float, sigma: float, cut: float) -> Significance:
-    found = (signal, background, sigma, cut)
+    yields = (signal, background, sigma, cut)
     if background <= 0:
-        return Significance(None, *found, f"background {background:.3g} above the cut is not positive")
+        return Significance(None, *yields, f"background {background:.3g} above the cut is not positive")
     if signal < 0:
-        return Significance(None, *found, f"signal {signal:.3g} above the cut is negative")
-    return Significance(z, *found)
+        return Significance(None, *yields, f"signal {signal:.3g} above the cut is negative")
+    return Significance(z, *yields)

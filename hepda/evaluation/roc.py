@@ -53,14 +53,18 @@ def roc_curve(
     """
     value, signal, background = _group_sums(score, label, weight)
     threshold = np.concatenate([[np.inf], value[::-1]])
-    kept_s = np.concatenate([[0.0], np.cumsum(signal[::-1])]) / signal.sum()
-    kept_b = np.concatenate([[0.0], np.cumsum(background[::-1])]) / background.sum()
+    passed_signal = np.concatenate([[0.0], np.cumsum(signal[::-1])]) / signal.sum()
+    passed_background = np.concatenate([[0.0], np.cumsum(background[::-1])]) / background.sum()
     if len(threshold) > points:
-        path = np.cumsum(np.abs(np.diff(kept_s, prepend=0)) + np.abs(np.diff(kept_b, prepend=0)))
+        path = np.cumsum(np.abs(np.diff(passed_signal, prepend=0)) + np.abs(np.diff(passed_background, prepend=0)))
         chosen = np.searchsorted(path, np.linspace(0, path[-1], points))
         chosen = np.unique(np.concatenate([[0], np.minimum(chosen, len(path) - 1), [len(path) - 1]]))
-        threshold, kept_s, kept_b = threshold[chosen], kept_s[chosen], kept_b[chosen]
-    return threshold, kept_s, kept_b
+        threshold, passed_signal, passed_background = (
+            threshold[chosen],
+            passed_signal[chosen],
+            passed_background[chosen],
+        )
+    return threshold, passed_signal, passed_background
 
 
 def rocs(
@@ -90,16 +94,16 @@ def rocs(
         grid: signal efficiencies of the band.
 
     """
-    wanted = np.asarray(grid, dtype=np.float64)
-    found = _Areas.draw(scores, label, weight, replicas, seed, level, wanted)
+    efficiencies = np.asarray(grid, dtype=np.float64)
+    areas = _Areas.draw(scores, label, weight, replicas, seed, level, efficiencies)
     result = {}
     for model, score in scores.items():
-        background, signal = found.sums[model]
-        band = _background_at(wanted, signal, background)
-        low, high = np.nanquantile(found.curves[model], [0.5 * (1 - level), 0.5 * (1 + level)], axis=0)
-        difference = None if reference in (None, model) else found.difference(model, str(reference))
-        curve = Roc(*roc_curve(score, label, weight), found.interval(model), difference)
-        result[model] = curve, RocBand(wanted, band, low, high, level)
+        background, signal = areas.sums[model]
+        band = _background_at(efficiencies, signal, background)
+        low, high = np.nanquantile(areas.curves[model], [0.5 * (1 - level), 0.5 * (1 + level)], axis=0)
+        difference = None if reference in (None, model) else areas.difference(model, str(reference))
+        curve = Roc(*roc_curve(score, label, weight), areas.interval(model), difference)
+        result[model] = curve, RocBand(efficiencies, band, low, high, level)
     return result
 
 
@@ -190,9 +194,9 @@ def area(signal: FloatArray, background: FloatArray) -> float:
     return float(np.dot(signal, below) / (signal.sum() * background.sum()))
 
 
-def _background_at(wanted: FloatArray, signal: FloatArray, background: FloatArray) -> FloatArray:
+def _background_at(efficiencies: FloatArray, signal: FloatArray, background: FloatArray) -> FloatArray:
     """Return the background efficiency where the signal efficiency first reaches `wanted` [g], linear within a bin."""
-    kept_s = np.concatenate([[0.0], np.cumsum(signal[::-1])]) / signal.sum()
-    kept_b = np.concatenate([[0.0], np.cumsum(background[::-1])]) / background.sum()
-    reached = np.maximum.accumulate(kept_s)
-    return np.asarray(np.interp(wanted, reached, kept_b), dtype=np.float64)
+    passed_signal = np.concatenate([[0.0], np.cumsum(signal[::-1])]) / signal.sum()
+    passed_background = np.concatenate([[0.0], np.cumsum(background[::-1])]) / background.sum()
+    reached = np.maximum.accumulate(passed_signal)
+    return np.asarray(np.interp(efficiencies, reached, passed_background), dtype=np.float64)

@@ -1,1 +1,1 @@
-"""The wing of collider events: ROOT files -> columns -> FeatureTable."""
+"""Collider events: ROOT files -> columns -> FeatureTable."""

@@ -41,7 +41,7 @@ from hepda.runtime.resources import Resources
 Progress = Callable[[str, int, int], None]
 
 SAME = 0.999
-"""Correlation from which a warning says that two features are nearly equal."""
+"""Correlation from which two features get a warning that they are nearly equal."""
 BINS = 20
 """Number of bins for chi2, each with the same share of the simulation."""
 ALL = "all entries"
@@ -176,16 +176,16 @@ def _merged(spec: DatasetSpec, messages: Mapping[str, str]) -> list[str]:
 
     Messages that differ only in files and in the name of the sample become one, which lists the samples.
     """
-    alike: dict[str, list[str]] = {}
+    groups: dict[str, list[str]] = {}
     for name, message in messages.items():
-        bare = message.replace(f"samples.{name}", "samples")
+        pattern = message.replace(f"samples.{name}", "samples")
         for path in sorted(spec.samples[name].files, key=len, reverse=True):
-            bare = bare.replace(path, "FILE")
-        alike.setdefault(bare, []).append(name)
+            pattern = pattern.replace(path, "FILE")
+        groups.setdefault(pattern, []).append(name)
     return [
         f"samples.{first}: {messages[first]}"
-        + (f"\n    The same is true of {', '.join(f'samples.{name}' for name in others)}." if others else "")
-        for first, *others in alike.values()
+        + (f"\n    The same is true of {', '.join(f'samples.{name}' for name in same)}." if same else "")
+        for first, *same in groups.values()
     ]
 
 
@@ -215,16 +215,16 @@ def _cut_flow(
     """Return events and weights after each cut, or the reason why the weights are not known."""
     cuts = plan.cuts_of(name)
     covers = plan.stitched_to(name)
-    factor_alone = samples[name].normalisation
+    own_factor = samples[name].normalisation
     factor = (
-        Stitching(name, {other: samples[other].normalisation for other in covers}, covers) if covers else factor_alone
+        Stitching(name, {other: samples[other].normalisation for other in covers}, covers) if covers else own_factor
     )
     sums, faults = np.zeros((len(cuts) + 1, 3)), Faults()
     for file in files:
         # Columns are floats, which cannot hold flag bits above 2^53 exactly, so the result of each cut is stored.
-        holds = {f"cut {i}": parse(f"({cut.text}) != 0", cut.what) for i, cut in enumerate(cuts)}
-        lean = _lean(file, holds, plan, name)
-        reader = ChunkReader(name, file.plan.variables, lean, factor, 0.0, spec.split.key, faults, {})
+        conditions = {f"cut {i}": parse(f"({cut.text}) != 0", cut.what) for i, cut in enumerate(cuts)}
+        cut_plan = _lean(file, conditions, plan, name)
+        reader = ChunkReader(name, file.plan.variables, cut_plan, factor, 0.0, spec.split.key, faults, {})
         try:
             with sample_tree(spec, name, file.path) as tree:
                 for start, stop in stretches(file.entries, file.ends):
@@ -232,7 +232,7 @@ def _cut_flow(
                         sums += _after_cuts(rows, len(cuts))
         except DataError as error:
             return str(error)
-    if faults.found:
+    if faults.by_description:
         return "a weight is not a finite number in events that fail the selection"
     texts = [ALL, *(cut.text for cut in cuts)]
     return tuple(Step(text, int(n), float(w), float(w2)) for text, (n, w, w2) in zip(texts, sums, strict=True))
@@ -269,8 +269,8 @@ def _weights(spec: DatasetSpec, name: str, summary: SampleSummary, result: Check
         )
     if summary.duplicates:
         result.warnings.append(
-            f"{name}: {summary.duplicates} selected events have the {_and(spec.split.key)} of another one; they "
-            "count twice, or `split.key` needs a further branch (the luminosity block?)"
+            f"{name}: {summary.duplicates} selected events have the {' and '.join(spec.split.key)} of another one; "
+            "they count twice, or `split.key` needs a further branch (the luminosity block?)"
         )
 
 
@@ -284,10 +284,6 @@ def _evaluation(spec: EvaluationSpec, table: FeatureTable, result: Checkup, *, c
             result.problems.append(text)
         else:
             result.warnings.append(f"{text} These are the events of one file of each sample; --all looks at every file")
-
-
-def _and(names: tuple[str, ...]) -> str:
-    return " and ".join(names)
 
 
 # --- keys ---------------------------------------------------------------------------------------------------------
@@ -338,7 +334,7 @@ def _features(spec: DatasetSpec, loaded: LoadedEvents, result: Checkup) -> None:
             if share > 0 and flag != spec.missing and flag in (low, high):
                 result.warnings.append(
                     f"the feature {name} is {flag:g} in {share:.1%} of the selected events: if this means a missing "
-                    "number, say so, for example where(x > -900, x, ...)"
+                    "number, mark it, for example where(x > -900, x, ...)"
                 )
     correlation = np.atleast_2d(np.corrcoef(rows[:, varying], rowvar=False)) if len(varying) > 1 else np.eye(1)
     for i, j in combinations(range(len(varying)), 2):
@@ -386,9 +382,9 @@ def _agreement(spec: EvaluationSpec, table: FeatureTable, result: Checkup) -> No
     expected = expected[spread(len(expected))]
     for domain in data:
         rows = np.flatnonzero(table.of_domain(domain))
-        seen = float(table.weight[rows].sum())
-        ratio = f", {seen / total:.3f} of it" if total > 0 else ""
-        result.notes.append(f"{domain}: {seen:.6g} events, where the simulation expects {total:.6g}{ratio}")
+        observed = float(table.weight[rows].sum())
+        ratio = f", {observed / total:.3f} of it" if total > 0 else ""
+        result.notes.append(f"{domain}: {observed:.6g} events, where the simulation expects {total:.6g}{ratio}")
         rows = rows[spread(len(rows))]
         for i, name in enumerate(table.names):
             try:

@@ -45,7 +45,7 @@ def lines(name: str, luminosity: float, result: Checkup) -> Iterator[str]:
 
 def _verdict(name: str, result: Checkup) -> str:
     if result.problems:
-        return f"{name}: training may not start: {_count(len(result.problems), 'problem')}"
+        return f"{name}: {_count(len(result.problems), 'problem')}; fix before training"
     return f"{name}: training may start; {_count(len(result.warnings), 'warning')}"
 
 
@@ -123,13 +123,13 @@ def _table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> It
     Columns of words are aligned to the left, columns of numbers to the right.
     """
     widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
-    left = [
+    is_left = [
         i == 0 or not any(character.isdigit() for row in rows for character in row[i][:1]) for i in range(len(head))
     ]
     yield ""
     yield title
     for row in (head, *rows):
         cells = (
-            text.ljust(w) if to_left else text.rjust(w) for text, w, to_left in zip(row, widths, left, strict=True)
+            text.ljust(w) if to_left else text.rjust(w) for text, w, to_left in zip(row, widths, is_left, strict=True)
         )
         yield f"  {'  '.join(cells)}".rstrip()

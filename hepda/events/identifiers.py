@@ -1,7 +1,7 @@
 """The role of a branch by its name: the number of an event, of a run, of a sample, a label, a weight.
 
-Such a branch must not be a feature: a model that reads it learns which event, sample or class it sees, and nothing
-about physics. `hepda init` proposes none of them; `hepda check` and `hepda train` warn if one is a feature.
+Such a branch must not be a feature: a model that reads it learns the event, sample or class, and nothing about
+physics. `hepda init` proposes none of them; `hepda check` and `hepda train` warn if one is a feature.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ ROLES: dict[str, str] = {
     "lumi": "the number of a luminosity block",
     "entry": "the number of a row or another identifier",
     "time": "the time or the bunch crossing of an event",
-    "sample": "what says of which sample an event is",
+    "sample": "an identifier of the sample of an event",
     "label": "a label of the class",
     "weight": "an event weight",
 }
@@ -70,12 +70,12 @@ def role_of(name: str) -> str | None:
     The role is a key of ROLES.
     """
     last = re.split(r"[./]", name.rstrip("./"))[-1]
-    plain = re.sub(r"[\W_]", "", last).lower()
+    reduced = re.sub(r"[\W_]", "", last).lower()
     for role, names in _NAMES.items():
-        if plain in names:
+        if reduced in names:
             return role
     for end, role in _ENDS.items():
-        if plain.endswith(end):
+        if reduced.endswith(end):
             return role
     words = _words(last)
     if not _OF_PARTICLES.search(last) and (_WEIGHT_WORD.search(last) or _WEIGHT_PARTS & {*words}):

@@ -1,4 +1,4 @@
-"""`hepda init`: a first analysis file from the branches of a file, to be corrected by a user who knows them.
+"""`hepda init`: a first analysis file from the branches of a file, to be corrected by the user.
 
 The content is guessed from names and from the first events, and the text marks this line by line: which branches
 identify an event, which are weights, which lists belong together (`Jet_pt`, `Jet_eta`, ...), which can be features.
@@ -28,7 +28,7 @@ from hepda.events.sum_of_weights import Books, books_of
 
 LOOKED_AT = 1000  # entries that are read: enough to distinguish a constant from a variable
 MOST = 30  # features of each kind that are proposed; the others are listed in a comment
-MANY = 50  # number of entries from which whole numbers that never repeat are taken for identifiers
+MANY = 50  # number of entries from which integers that never repeat are regarded as identifiers
 RUNS = ("run", "runnumber", "runno", "runnum", "runid", "runnr")  # preferred names, if there are several branches
 EVENTS = ("event", "eventnumber", "evt", "evtnum", "evtnumber", "eventid")
 WEIGHTS = re.compile(r"^(gen(erator)?_?weight|mc_?event_?weights?|event_?weight|weight(_?mc)?|mc_?weight)$", re.I)
@@ -42,7 +42,7 @@ KINEMATIC = ("pt", "eta", "phi", "mass", "m", "px", "py")  # parts of a collecti
 
 
 @dataclass(slots=True)
-class Found:
+class BranchRoles:
     """The branches of a tree by their probable role, each by a name that is valid in an expression."""
 
     run: str | None = None
@@ -56,7 +56,7 @@ class Found:
     constant: list[str] = field(default_factory=list)
     truth: list[str] = field(default_factory=list)
     ids: list[str] = field(default_factory=list)  # identifiers of an event or a sample, and labels
-    left: list[str] = field(default_factory=list)  # bookkeeping, and branches without numbers
+    unused: list[str] = field(default_factory=list)  # bookkeeping, and branches without numbers
     aliases: dict[str, str] = field(default_factory=dict)  # valid names for branches whose own name is not valid
 
 
@@ -80,12 +80,12 @@ def starting_yaml(path: str, tree: str | None = None, folder: Path | None = None
         source = tree_of(file, path, tree or _likely_tree(path, entries))
         if not source.entries:
             raise SourceError(f"{path}: the tree {source.tree!r} has no entries to look at; name another file or tree.")
-        entries_found, books = classify(source), books_of(source.file, source.tree)
-    others = ", ".join(listed for name, listed in _listed(entries).items() if name != source.tree)
+        roles, normalisation = classify(source), books_of(source.file, source.tree)
+    other_trees = ", ".join(listed for name, listed in _listed(entries).items() if name != source.tree)
     note = "--tree chooses others: " if tree else "the likely one; --tree chooses: "
-    note = note + others if others else ""
+    note = note + other_trees if other_trees else ""
     where = f"{path}: the tree {source.tree!r}"
-    lines = _lines(_seen_from(path, folder), source.tree, note, entries_found, books, where)
+    lines = _lines(_seen_from(path, folder), source.tree, note, roles, normalisation, where)
     return "\n".join(lines) + "\n"
 
 
@@ -145,43 +145,43 @@ def _likely_tree(path: str, entries: Mapping[str, int | None]) -> str | None:
         ) from error
 
 
-def classify(source: Tree) -> Found:
+def classify(source: Tree) -> BranchRoles:
     """Classify all branches by their names and by their first entries."""
-    found = Found()
+    roles = BranchRoles()
     names = list(source.own_names)
     kinds = source.file.do("the kinds of branches", lambda f: list(map(f.reader(source.tree).is_list, names)))
-    words = _words(names, found.aliases)
+    words = _words(names, roles.aliases)
     flat = [name for name, is_list in zip(names, kinds, strict=True) if not is_list]
     parts_of = {name: _split(name.rpartition("/")[2]) for name in names if name not in flat}
     columns = _read(source, flat) | _read(source, [name for name, (_, part) in parts_of.items() if part in KINEMATIC])
     for name, (collection, part) in parts_of.items():
         if part in KINEMATIC and name not in columns:
-            found.left.append(name)
+            roles.unused.append(name)
         else:
-            found.lists.setdefault(collection, {})[part] = words[name]
-    branches = (branch for parts in found.lists.values() for branch in parts.values())
-    counted = {f"n{name}".lower().replace("_", "") for name in (*found.lists, *branches)}
+            roles.lists.setdefault(collection, {})[part] = words[name]
+    branches = (branch for parts in roles.lists.values() for branch in parts.values())
+    counted = {f"n{name}".lower().replace("_", "") for name in (*roles.lists, *branches)}
     runs: dict[str, Column] = {}
     events: dict[str, Column] = {}
     for name in flat:
         if name.lower().replace("_", "") in counted:
-            found.counts.append(words[name])
+            roles.counts.append(words[name])
             continue
         column = columns.get(name)
         if column is None:
-            found.left.append(name)
+            roles.unused.append(name)
         elif role_of(name) in (RUN, EVENT) and column.offsets is None and column.values.dtype.kind in "iu":
             (runs if role_of(name) == RUN else events)[name] = column
         else:
-            _place(found, name, words[name], column)
-    for candidates, known in ((runs, RUNS), (events, EVENTS)):
-        ranked = sorted(candidates, key=lambda name: _rank(name, candidates[name], known))
-        if ranked and known is RUNS:
-            found.run = words[ranked[0]]
+            _place(roles, name, words[name], column)
+    for candidates, usual in ((runs, RUNS), (events, EVENTS)):
+        ranked = sorted(candidates, key=lambda name: _rank(name, candidates[name], usual))
+        if ranked and usual is RUNS:
+            roles.run = words[ranked[0]]
         elif ranked:
-            found.event = words[ranked[0]]
-        found.ids += [words[name] for name in ranked[1:]]
-    return found
+            roles.event = words[ranked[0]]
+        roles.ids += [words[name] for name in ranked[1:]]
+    return roles
 
 
 def _words(names: Sequence[str], aliases: dict[str, str]) -> dict[str, str]:
@@ -189,23 +189,23 @@ def _words(names: Sequence[str], aliases: dict[str, str]) -> dict[str, str]:
 
     It is the name of the branch, or a new one, which is added to `aliases`.
     """
-    taken, words = {name for name in names if _may_stand(name)}, {}
+    used, words = {name for name in names if _is_valid(name)}, {}
     for name in names:
-        if _may_stand(name):
+        if _is_valid(name):
             words[name] = name
             continue
         leaf = re.sub(r"\W+", "_", name.rpartition("/")[2]).strip("_")
         cleaned = re.sub(r"\W+", "_", name).strip("_")
         bases = [base if base and not base[0].isdigit() else f"b_{base}" for base in (leaf, cleaned)]
         choices = chain(bases, (f"{bases[-1]}_{n}" for n in count(2)))
-        word = next(word for word in choices if word not in taken and _may_stand(word))
-        taken.add(word)
+        word = next(word for word in choices if word not in used and _is_valid(word))
+        used.add(word)
         words[name] = word
         aliases[word] = name
     return words
 
 
-def _may_stand(name: str) -> bool:
+def _is_valid(name: str) -> bool:
     return bool(NAME.fullmatch(name)) and not any(map(iskeyword, name.split("."))) and name not in CONSTANTS
 
 
@@ -220,49 +220,49 @@ def _read(source: Tree, names: Sequence[str]) -> dict[str, Column]:
         return {} if len(names) < 2 else {k: v for name in names for k, v in _read(source, [name]).items()}
 
 
-def _rank(name: str, column: Column, known: Sequence[str]) -> tuple[bool, int]:
+def _rank(name: str, column: Column, usual: Sequence[str]) -> tuple[bool, int]:
     """Return a sort key, smallest for the branch that is most likely the number of the run or of the event.
 
     A usual name and, for events, values that are not constant make a branch more likely.
     """
-    plain = re.sub(r"[\W_]", "", re.split(r"[./]", name)[-1]).lower()
-    return known is EVENTS and _constant(column), known.index(plain) if plain in known else len(known)
+    reduced = re.sub(r"[\W_]", "", re.split(r"[./]", name)[-1]).lower()
+    return usual is EVENTS and _constant(column), usual.index(reduced) if reduced in usual else len(usual)
 
 
 def _constant(column: Column) -> bool:
     return len(column.values) < 2 or bool(np.all(column.values == column.values[0]))
 
 
-def _place(found: Found, name: str, word: str, column: Column) -> None:
+def _place(roles: BranchRoles, name: str, word: str, column: Column) -> None:
     """Add a branch that is not a list to a group, by its name and its first numbers.
 
     word: the name of the branch in expressions.
     """
-    low, role = name.rpartition("/")[2].rpartition(".")[2], role_of(name)
-    if WEIGHTS.search(low) and found.weight is None:
-        found.weight = word
+    leaf, role = name.rpartition("/")[2].rpartition(".")[2], role_of(name)
+    if WEIGHTS.search(leaf) and roles.weight is None:
+        roles.weight = word
     elif role == "weight":
-        found.weights.append(word)
+        roles.weights.append(word)
     elif role is not None:
-        found.ids.append(word)
+        roles.ids.append(word)
     elif TRUTH.search(name):
-        found.truth.append(word)
+        roles.truth.append(word)
     elif VARIED.search(name):
-        found.varied.append(word)
+        roles.varied.append(word)
     elif BOOKKEEPING.search(name) or is_identifier(name) or column.offsets is not None:
-        found.left.append(word)
+        roles.unused.append(word)
     elif _constant(column):
-        found.constant.append(word)
+        roles.constant.append(word)
     elif not np.all(np.isfinite(column.values)):
-        found.left.append(word)
+        roles.unused.append(word)
     elif _counts_entries(column):
-        found.ids.append(word)
+        roles.ids.append(word)
     else:
-        found.flat.append(word)
+        roles.flat.append(word)
 
 
 def _counts_entries(column: Column) -> bool:
-    """Return whether the values are many whole numbers, all of them different."""
+    """Return whether the values are many different integers."""
     values = column.values
     return values.dtype.kind in "iu" and len(values) >= MANY and len(np.unique(values)) == len(values)
 
@@ -291,16 +291,16 @@ def _normalisation(books: Books | None) -> tuple[str, str]:
     return line, "" if books.cross_section else ", cross_section: 1.0"
 
 
-def _lines(path: str, tree: str, note: str, found: Found, books: Books | None, where: str) -> list[str]:
-    variables, features = _variables(found)
+def _lines(path: str, tree: str, note: str, roles: BranchRoles, books: Books | None, where: str) -> list[str]:
+    variables, features = _variables(roles)
     if not features:
-        variables, features = _last_resort(found, where)
-    keys = [name for name in (found.run, found.event) if name]
+        variables, features = _last_resort(roles, where)
+    keys = [name for name in (roles.run, roles.event) if name]
     normalisation, section = _normalisation(books)
-    mentioned = {*re.findall(r"[\w.]+", "\n".join(variables)), *features, *keys, found.weight}
-    aliases = {word: name for word, name in found.aliases.items() if word in mentioned}
+    mentioned = {*re.findall(r"[\w.]+", "\n".join(variables)), *features, *keys, roles.weight}
+    aliases = {word: name for word, name in roles.aliases.items() if word in mentioned}
     named = ", ".join(f"{word}: {_text(name)}" for word, name in aliases.items())
-    first, other = (f", aliases: &names {{{named}}}", ", aliases: *names") if aliases else ("", "")
+    first, repeated = (f", aliases: &names {{{named}}}", ", aliases: *names") if aliases else ("", "")
     stem = re.sub(r"[^A-Za-z0-9_]+", "_", PurePath(path).stem).strip("_")[:80]
     lines = [
         f"# First version, made from the branches of {PurePath(path).name} by `hepda init`. Edit the lines with TODO.",
@@ -312,7 +312,7 @@ def _lines(path: str, tree: str, note: str, found: Found, books: Books | None, w
         "",
         "samples:                              # TODO one a process; cross_section in pb, k_factor, ...",
         f"  signal: {{files: {_text(path)}, class: signal, domain: simulation{section}{first}}}",
-        f"  background: {{files: {_text(path)}, class: background, domain: simulation{section}{other}}}"
+        f"  background: {{files: {_text(path)}, class: background, domain: simulation{section}{repeated}}}"
         "   # TODO others",
         "  # background_alt: {files: ..., class: background, domain: alternative}   # another generator",
         "  # background_third: {files: ..., class: background, domain: third, use: evaluate}   # held out",
@@ -321,46 +321,47 @@ def _lines(path: str, tree: str, note: str, found: Found, books: Books | None, w
     ]
     lines += ["variables:", *variables, ""] if variables else []
     lines += ["selection: null                       # TODO such as (n_jet >= 5)"]
-    lines += [f"weight: {_text(found.weight) if found.weight else 1}" + _also("other weights", found.weights)]
+    others = f"                     # other weights: {', '.join(roles.weights[:MOST])}" if roles.weights else ""
+    lines += [f"weight: {_text(roles.weight) if roles.weight else 1}{others}"]
     lines += ["", "features:                             # TODO remove what data do not have or what you do not trust"]
     lines += [f"  - {_text(name)}" for name in features]
     for what, names in (
-        (f"more than the first {MOST}", found.flat[MOST:]),
-        ("constant in the first events", found.constant),
-        ("identifiers of events or samples, and labels, by names or numbers: not used as features", found.ids),
-        ("truth of the simulation, by their names: not used as features", found.truth),
-        ("systematic variations, by their names: see `systematics` in `hepda schema`", found.varied),
-        ("lengths of lists", found.counts),
+        (f"more than the first {MOST}", roles.flat[MOST:]),
+        ("constant in the first events", roles.constant),
+        ("identifiers of events or samples, and labels, by names or numbers: not used as features", roles.ids),
+        ("truth of the simulation, by their names: not used as features", roles.truth),
+        ("systematic variations, by their names: see `systematics` in `hepda schema`", roles.varied),
+        ("lengths of lists", roles.counts),
     ):
         lines += _comment(what, [name for name in names if name not in features])
     split = f"split: {{key: [{', '.join(map(_text, keys or ['TODO']))}], folds: 2, validation: 0.2}}"
     return [*lines, "", split + ("" if keys else "   # TODO no branch looks like a run or event number"), *_REST]
 
 
-def _last_resort(found: Found, where: str) -> tuple[list[str], list[str]]:
+def _last_resort(roles: BranchRoles, where: str) -> tuple[list[str], list[str]]:
     """Return variables and features if no branch looks like one, so that the text can be loaded.
 
     Any numbers are used.
 
     Args:
-        found: the branches by role.
+        roles: the branches by role.
         where: the beginning of the message.
 
     Raises:
         SourceError: there are no numbers.
 
     """
-    lists = [branch for parts in found.lists.values() for branch in parts.values()][: MOST // 2]
+    lists = [branch for parts in roles.lists.values() for branch in parts.values()][: MOST // 2]
     names = {branch: _word(branch) for branch in lists}
     lines = [f"  n_{word}: count({branch})" for branch, word in names.items()]
     features = [f"n_{word}" for word in names.values()]
-    for others in (found.counts, found.varied, found.truth, found.constant):
-        features = features or others[:MOST]
+    for candidates in (roles.counts, roles.varied, roles.truth, roles.constant):
+        features = features or candidates[:MOST]
     if not features:
-        there = [*found.ids, *found.weights, *filter(None, (found.run, found.event, found.weight)), *found.left]
+        available = [*roles.ids, *roles.weights, *filter(None, (roles.run, roles.event, roles.weight)), *roles.unused]
         raise SourceError(
-            f"{where} has no branch of numbers that a model could read; it has {', '.join(there[:MOST]) or 'none'}. "
-            "Name another tree by --tree, or another file."
+            f"{where} has no branch of numbers that a model could read; it has "
+            f"{', '.join(available[:MOST]) or 'none'}. Name another tree by --tree, or another file."
         )
     return list(dict.fromkeys(lines)), list(dict.fromkeys(features))
 
@@ -377,27 +378,27 @@ _REST = (
 )
 
 
-def _variables(found: Found) -> tuple[list[str], list[str]]:
+def _variables(roles: BranchRoles) -> tuple[list[str], list[str]]:
     """Return the lines of `variables:` and the names of all features."""
     lines, features = [], []
-    taken = {name.replace(".", "_").lower() for name in (*found.flat, *found.counts)}
+    used = {name.replace(".", "_").lower() for name in (*roles.flat, *roles.counts)}
 
     def add(name: str, expression: str) -> None:
         name = _word(name)
-        if name not in taken:
-            taken.add(name)
+        if name not in used:
+            used.add(name)
             lines.append(f"  {name}: {expression}")
             features.append(name)
 
-    for collection, parts in found.lists.items():
+    for collection, parts in roles.lists.items():
         pt = parts.get("pt")
         if TRUTH.search(collection) or (pt is None and not {"px", "py"} <= parts.keys()):
             continue
         if pt is None:
             pt = _word(collection) + "_pt"
-            if pt in taken:
+            if pt in used:
                 continue
-            taken.add(pt)
+            used.add(pt)
             lines.append(f"  {pt}: sqrt({parts['px']}**2 + {parts['py']}**2)")
         add(f"n_{collection}", f"count({pt})")
         add(f"sum_pt_{collection}", f"sum({pt})")
@@ -405,7 +406,7 @@ def _variables(found: Found) -> tuple[list[str], list[str]]:
         if all(part in parts for part in ("eta", "phi")) and (mass := parts.get("mass") or parts.get("m")):
             vectors = ", ".join((pt, parts["eta"], parts["phi"], mass))
             add(f"mass_{collection}", f"mass(sum(p4({vectors})))")
-    return lines, [*features, *found.flat[:MOST]]
+    return lines, [*features, *roles.flat[:MOST]]
 
 
 def _word(name: str) -> str:
@@ -421,11 +422,7 @@ def _comment(what: str, names: Iterable[str]) -> list[str]:
     return [f"  # {what}: {', '.join(shown[:MOST])}{more}"]
 
 
-def _also(what: str, names: list[str]) -> str:
-    return f"                     # {what}: {', '.join(names[:MOST])}" if names else ""
-
-
 def _text(value: str) -> str:
     """Return a scalar of YAML, in quotes if it needs them."""
-    plain = re.fullmatch(r"[\w./][\w./-]*", value) and parse(value, "a name")[0] == value
-    return value if plain else json.dumps(value, ensure_ascii=False)
+    is_plain = re.fullmatch(r"[\w./][\w./-]*", value) and parse(value, "a name")[0] == value
+    return value if is_plain else json.dumps(value, ensure_ascii=False)

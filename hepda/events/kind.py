@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 _BLOCK = 4_000_000
-"""Events that are looked at together where all are."""
+"""Number of events that are processed together."""
 
 
 class EventsKind(KindOf[EventMetrics]):
@@ -65,7 +65,7 @@ class EventsKind(KindOf[EventMetrics]):
 
     @property
     def loaded(self) -> LoadedEvents:
-        """Events and what is known of their files, after `load`."""
+        """The events and their files, after `load`."""
         if self._loaded is None:
             raise RuntimeError("the events have not been loaded")
         return self._loaded
@@ -82,13 +82,13 @@ class EventsKind(KindOf[EventMetrics]):
             check_extras(self.config.models)
         except HepdaError as error:
             missing.append(str(error))
-        return steps.check(self.config, progress, every_file=every_file, known=missing)
+        return steps.check(self.config, progress, every_file=every_file, further=missing)
 
     def load(self, progress: Send, resources: Resources | None = None) -> list[str]:
         """Read the files, or take their table from the cache.
 
-        Tells where the events are, files that were left out and what the policy for negative weights touches. Raises
-        DataError for events whose scores could not be judged after the training.
+        Return lines about the source of the events, files that were left out and the policy for negative weights.
+        Raises DataError for events whose scores could not be evaluated after the training.
         """
         from hepda.events import steps
         from hepda.events.dataset.checks import evaluation_problems
@@ -100,8 +100,8 @@ class EventsKind(KindOf[EventMetrics]):
         spec = evaluation_spec(self.config)
         self._loaded = steps.load(self.config, progress, resources)
         self._table = self._loaded.table
-        if hopeless := list(evaluation_problems(spec, self._table)):
-            raise DataError("\n".join(hopeless))
+        if problems := list(evaluation_problems(spec, self._table)):
+            raise DataError("\n".join(problems))
         note = [self._loaded.note] if self._loaded.note else []
         keys = " and ".join(self.config.split.key)
         twice = [
@@ -112,15 +112,15 @@ class EventsKind(KindOf[EventMetrics]):
         ]
         return [spec.describe(), *note, *(file.line() for file in self._loaded.skipped), *twice, *self.warnings()]
 
-    def side_by_side(self, processes: int) -> int:
-        """As many as the budget holds with what they take of these events; one that is too large is a ConfigError."""
+    def parallel_trainings(self, processes: int) -> int:
+        """Return how many trainings on these events fit into the memory; raise ConfigError if none does."""
         from hepda.events.resolve import model_specs
         from hepda.events.training.jobs import check_memory
 
         return check_memory(model_specs(self.config), self.table, self._resources or Resources(), processes)
 
     def contents(self) -> Iterable[tuple[str, Array]]:
-        """Every column of the table, sample by sample."""
+        """Return every column of the table, sample by sample."""
         from hepda.events.dataset.contents import contents_of
 
         return contents_of(self.config.columns, self.table)
@@ -130,7 +130,7 @@ class EventsKind(KindOf[EventMetrics]):
         return self.loaded.name
 
     def jobs(self, run: Path, work: Path, device: str) -> list[EventJob]:
-        """Every model, fold and member of an ensemble."""
+        """Return the trainings of every model, fold and member of an ensemble."""
         from hepda.events.resolve import model_specs
         from hepda.events.table.store import write_table
         from hepda.events.training.jobs import jobs_of
@@ -141,25 +141,25 @@ class EventsKind(KindOf[EventMetrics]):
         return jobs_of(model_specs(self.config), folder, run, work, device)
 
     def combine(self, results: Sequence[TrainingResult]) -> dict[str, Array]:
-        """Score [n] of each model for every event."""
+        """Return the score [n] of each model for every event."""
         return combine(self.config, self.table, results)
 
     def saved_scores(self, run: Path) -> dict[str, Array]:
-        """Score [n] of each model, as they were saved."""
+        """Return the saved score [n] of each model."""
         return saved_scores(self.config, self.table, run)
 
     def score_columns(self, scores: Mapping[str, Array]) -> dict[str, Any]:
-        """Return a row an event in the order of the table."""
+        """Return the columns, a row for each event in the order of the table."""
         from hepda.events import steps
 
         return steps.scores_columns(self.table, scores)
 
     def files(self) -> Any:
-        """Every file read: entries, sums of weights, what was lost and why."""
+        """Return every file that was read: entries, sums of weights, what was lost and why."""
         return self.loaded.manifest()
 
     def measure(self, scores: Mapping[str, Array], context: RunContext) -> EventMetrics:
-        """Numbers of samples, models and of the run as a whole."""
+        """Return the numbers of samples, of models and of the run."""
         from hepda.events import steps
         from hepda.events.resolve import evaluation_spec
         from hepda.events.results.evaluate import EvaluationInput
@@ -197,7 +197,7 @@ class EventsKind(KindOf[EventMetrics]):
         return thinning.thinned(self.table, scores, self._shares, Path(self._folder.name) / "table")
 
     def draw(self, scores: Mapping[str, Array], context: RunContext, folder: Path) -> list[ReportFigure | NotDrawn]:
-        """Every figure of the numbers that `measure` found."""
+        """Draw every figure of the numbers that `measure` returned."""
         from hepda.events import steps
         from hepda.events.resolve import appearance
         from hepda.events.results.figure_data import FigureData
@@ -222,7 +222,7 @@ class EventsKind(KindOf[EventMetrics]):
         return drawn
 
     def conclusions(self, metrics: EventMetrics) -> list[str]:
-        """Return what the metrics say of adaptation."""
+        """Return the conclusions about adaptation."""
         from hepda.events.results.tables import conclude
 
         return conclude(metrics)
@@ -252,15 +252,15 @@ class EventsKind(KindOf[EventMetrics]):
         return file_differences(first, run)
 
     def warnings(self) -> list[str]:
-        """Return what the policy for negative weights touches, which processes have no counterpart in another domain,
-        which trainings see data of the signal region, and features that give class, domain or event away.
+        """Return the effect of the policy for negative weights, which processes have no counterpart in another domain,
+        which trainings see data of the signal region, and features that reveal class, domain or event.
         """
         from hepda.events.domains.blinding import uncontrolled
         from hepda.events.domains.counterparts import composition_lines
         from hepda.events.leaks import leaks
         from hepda.events.resolve import dataset_spec, domains_of
 
-        if self._leaks is None:  # asked for by the log and by the report
+        if self._leaks is None:  # used by the log and by the report
             self._leaks = leaks(dataset_spec(self.config), self.table)
         config, domains = self.config, domains_of(self.config)
         return [
@@ -279,7 +279,7 @@ class EventsKind(KindOf[EventMetrics]):
 
 
 def combine(config: AnalysisConfig, table: FeatureTable, results: Sequence[TrainingResult]) -> dict[str, Array]:
-    """Score [n] of each model for every event: its fold's, averaged over the members of an ensemble."""
+    """Return the score [n] of each model for every event: that of its fold, averaged over members of an ensemble."""
     scores: dict[str, Array] = {}
     for model in config.models:
         of_model = [result for result in results if result.model == model]
@@ -302,18 +302,18 @@ def saved_scores(config: AnalysisConfig, table: FeatureTable, run: Path) -> dict
 
     path = run / "scores.parquet"
     saved, scores = read_scored(dataset_spec(config), run)
-    others = [
+    changed = [
         name
         for name in ("key", "label", "domain", "sample", "fold")
         if not np.array_equal(getattr(saved, name), getattr(table, name))
     ]
     # another processor may round a weight in another way
-    if not others and not np.allclose(saved.weight, table.weight, rtol=1e-6, atol=0.0):
-        others = ["weight"]
-    if others:
+    if not changed and not np.allclose(saved.weight, table.weight, rtol=1e-6, atol=0.0):
+        changed = ["weight"]
+    if changed:
         raise ConfigError(
-            f"the events that {run / 'config.yaml'} reads are not those of {path} (another {', '.join(others)}): files "
-            "or the analysis file have changed. Train again."
+            f"the events that {run / 'config.yaml'} reads are not those of {path} (another {', '.join(changed)}): "
+            "files or the analysis file have changed. Train again."
         )
     return scores
 

@@ -22,11 +22,11 @@ from hepda.events.table.feature_table import FeatureTable
 MOST_ROWS = 200_000
 """Largest number of events, evenly distributed over all, on which features are evaluated."""
 TELLING = 0.99
-"""AUC of a single feature from which a warning says that it reveals class or domain."""
+"""AUC of a single feature from which it gets a warning that it reveals class or domain."""
 FEWEST = 20
 """Smallest number of events of each side for a meaningful AUC."""
 MANY = 100
-"""Number of events from which whole numbers that never repeat are not accidental."""
+"""Number of events from which integers that never repeat are not accidental."""
 
 
 def spread(n: int) -> NDArray[np.int64]:
@@ -37,12 +37,12 @@ def spread(n: int) -> NDArray[np.int64]:
 def leaks(spec: DatasetSpec, table: FeatureTable) -> list[str]:
     """Return a line for each feature that looks like a leak, with every reason: its name, its AUC, its values."""
     rows = spread(len(table))
-    seen = _ComparedRows(spec, table, rows)
+    compared = _ComparedRows(spec, table, rows)
     names = _by_name(spec, make_plan(spec))
     lines = []
     for i, feature in enumerate(table.names):
         values = np.asarray(table.features[rows, i], dtype=np.float64)
-        reasons = [*names.get(feature, ()), *seen.reasons(values)]
+        reasons = [*names.get(feature, ()), *compared.reasons(values)]
         if reasons:
             lines.append(
                 f"the feature {feature} {'; it '.join(reasons)}. A model with this input may learn it instead of "
@@ -64,14 +64,14 @@ def _by_name(spec: DatasetSpec, plan: ReadingPlan) -> dict[str, list[str]]:
         variables = plan.variables_of(name)
         factors = _factors(plan.weights[name], variables) if name in plan.weights else set()
         for feature in plan.features:
-            plain = _plain(feature, variables)
+            sole_branch = _plain(feature, variables)
             for branch in sorted(needed_names([feature], variables)):
                 original = sample.aliases.get(branch, branch)
                 what = _what(spec.split.key, branch, original)
-                if what is None and plain == branch and branch in factors:
+                if what is None and sole_branch == branch and branch in factors:
                     what = "a factor of `weight`"
                 if what is not None:
-                    verb = "is" if plain == branch else "is computed from"
+                    verb = "is" if sole_branch == branch else "is computed from"
                     reasons_of.setdefault(feature.text, {})[f"{verb} the branch {original}, {what}"] = None
     return {feature: list(reasons) for feature, reasons in reasons_of.items()}
 
@@ -137,16 +137,16 @@ class _ComparedRows:
             for value, of in ((1, "signal"), (0, "background")):
                 self._add(f"{what} ({of})", other & (label == value), first & (label == value))
 
-    def _add(self, what: str, one: NDArray[np.bool_], two: NDArray[np.bool_]) -> None:
-        if min(int(one.sum()), int(two.sum())) >= FEWEST:
-            self.pairs.append((what, one, two))
+    def _add(self, what: str, first: NDArray[np.bool_], second: NDArray[np.bool_]) -> None:
+        if min(int(first.sum()), int(second.sum())) >= FEWEST:
+            self.pairs.append((what, first, second))
 
     def reasons(self, values: NDArray[np.float64]) -> Iterator[str]:
         """Yield the reasons why a feature with these values [rows] is suspicious."""
         if values.min() == values.max():
             return  # a constant contains no information
-        for what, one, two in self.pairs:
-            area = _separation(values[one], values[two])
+        for what, first, second in self.pairs:
+            area = _separation(values[first], values[second])
             if area > TELLING:
                 yield f"separates {what} by itself (AUC {area:.4f})"
         parts = [values[self.sample == number] for number in np.unique(self.sample)]
@@ -156,13 +156,13 @@ class _ComparedRows:
             yield "is an integer that never repeats within a sample, like an event number"
 
 
-def _separation(one: NDArray[np.float64], two: NDArray[np.float64]) -> float:
+def _separation(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
     """Return the AUC, at least 0.5, of the best classifier by one feature.
 
     If the feature has few different values, these may be ordered in any way.
     """
-    values = np.concatenate([one, two])
-    label = np.concatenate([np.ones(len(one)), np.zeros(len(two))])
+    values = np.concatenate([first, second])
+    label = np.concatenate([np.ones(len(first)), np.zeros(len(second))])
     different, which = np.unique(values, return_inverse=True)
     if len(different) <= max(2, len(values) // 20):
         values = (np.bincount(which, label) / np.bincount(which))[which]
@@ -171,7 +171,7 @@ def _separation(one: NDArray[np.float64], two: NDArray[np.float64]) -> float:
 
 
 def _never_repeats(values: NDArray[np.float64]) -> bool:
-    """Return whether these are different whole numbers.
+    """Return whether these are different integers.
 
     Features are float32, which rounds different numbers above 2**24 to the same value; this is taken into account.
     """

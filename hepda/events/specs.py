@@ -1,4 +1,4 @@
-"""What the analysis file says of a model, of the table of events and of figures, resolved for those that need it.
+"""The parts of the analysis file about a model, the table of events and figures, resolved for those that need them.
 
 `hepda.events.resolve` makes these of an analysis file; they can be made by hand as well, for a library without one.
 """

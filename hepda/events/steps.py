@@ -43,9 +43,9 @@ def check(
     progress: Callable[[str, int, int], None],
     *,
     every_file: bool = False,
-    known: Sequence[str] = (),
+    further: Sequence[str] = (),
 ) -> tuple[list[str], list[str]]:
-    """Look at the events of one file of each sample, or of every file. known: problems that were found before.
+    """Look at the events of one file of each sample, or of every file. further: problems found elsewhere.
 
     Returns the lines of what was found, and the problems for which a training may not start.
 
@@ -54,7 +54,7 @@ def check(
 
     """
     result = check_events(config, progress, every_file=every_file)
-    result.problems.extend(known)
+    result.problems.extend(further)
     try:
         check_truth(dataset_spec(config), domains_of(config))
     except HepdaError as error:

@@ -74,5 +74,5 @@ def _candidates(file: EventFile, events: str) -> Iterator[NormalisationConfig]:
     histograms = file.do("the list of histograms", lambda f: f.histograms())
     for pattern, number in HISTOGRAMS:
         if any(fnmatchcase(name, pattern) for name in histograms):
-            held = {} if number is None else {"bin": number}
-            yield NormalisationConfig.model_validate({"histogram": pattern, **held})
+            bin_key = {} if number is None else {"bin": number}
+            yield NormalisationConfig.model_validate({"histogram": pattern, **bin_key})

@@ -35,7 +35,7 @@ class ExportedRun:
         ordered = sorted((s for s in sections if s != "fit"), key=list(SECTIONS).index)
         tables: dict[str, Table] = {}
         for table in [*(t for s in ordered for t in sections[s]), *sections.get("fit", []), *fitted]:
-            if table.tells:
+            if table.has_values:
                 stem = re.sub(r"\W+", "_", table.title).strip("_").lower() or "table"
                 name, number = stem, 2
                 while name in tables:

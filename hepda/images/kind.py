@@ -136,10 +136,12 @@ class ImagesKind(KindOf[ImageMetrics]):
         from hepda.images import figures
         from hepda.report.page import save_drawings
 
-        found = self.loaded
-        first = {side: images.take(np.arange(min(len(images), figures.SHOWN))) for side, images in found.trains.items()}
+        loaded = self.loaded
+        first = {
+            side: images.take(np.arange(min(len(images), figures.SHOWN))) for side, images in loaded.trains.items()
+        }
         figure_data = figures.ImageFigureData(
-            self.config, context.run, first, found.tests, self._numbers, context.histories, context.best_epochs
+            self.config, context.run, first, loaded.tests, self._numbers, context.histories, context.best_epochs
         )
         return save_drawings(figures.drawings, figure_data, folder, context.processes, context.progress)
 

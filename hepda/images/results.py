@@ -38,10 +38,10 @@ class Accuracy:
 
     def as_metrics(self) -> dict[str, Any]:
         """Return the accuracy in the form of metrics.json."""
-        found: dict[str, Any] = {"value": self.value, "low": self.low, "high": self.high, "spread": self.spread}
+        entry: dict[str, Any] = {"value": self.value, "low": self.low, "high": self.high, "spread": self.spread}
         if self.spread is None:
-            found["spread_why"] = "one training has no spread; ask for more with `seeds`"
-        return found | {"seeds": list(self.seeds)}
+            entry["spread_why"] = "one training has no spread; ask for more with `seeds`"
+        return entry | {"seeds": list(self.seeds)}
 
 
 def accuracy_of(predicted: NDArray[Any], label: NDArray[np.int64]) -> Accuracy:

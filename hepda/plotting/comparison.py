@@ -19,7 +19,7 @@ COLUMNS = 3
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """A value with the ends of its interval, None where it has none; null: the 95 % limit without a difference."""
+    """A value with the ends of its interval, None where it has none; null: the 95 % quantile without a difference."""
 
     value: float
     low: float | None = None
@@ -46,8 +46,8 @@ def comparison_figure(
 ) -> Figure:
     """Draw rows of panels, three in a row at most; models are listed downwards, with one marker per run.
 
-    A grey bar before a marker is the null of that run: a value within it shows no difference. A model that is missing
-    in a run has no marker there.
+    A grey bar before a marker is the null distribution of that run, up to 95 %: a value within it shows no difference.
+    A model that is missing in a run has no marker there.
 
     Args:
         panels: rows of panels.
@@ -120,8 +120,8 @@ def _grid(
     high = max(0.55, (0.10 + 0.11 * len(runs)) * len(models))
     inner = (width - left - right - (columns - 1) * gap) / columns
     total = top + len(lines) * (high + bottom) + below
-    made = Figure(figsize=(width, total))
-    FigureCanvasAgg(made)
+    drawn = Figure(figsize=(width, total))
+    FigureCanvasAgg(drawn)
     grid = []
     for row, line in enumerate(lines):
         low = total - top - high - row * (high + bottom)
@@ -129,8 +129,8 @@ def _grid(
             ((left + column * (inner + gap)) / width, low / total, inner / width, high / total)
             for column in range(len(line))
         ]
-        grid.append([made.add_axes(box) for box in boxes])
-    return made, grid
+        grid.append([drawn.add_axes(box) for box in boxes])
+    return drawn, grid
 
 
 def _legend_columns(runs: Sequence[str]) -> int:

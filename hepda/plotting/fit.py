@@ -60,7 +60,7 @@ def postfit_figure(
         labels: labels of the samples.
         colours: colours of the samples.
         data: label of the data.
-        blind: range of the score where data are hidden, in whole bins.
+        blind: range of the score where data are hidden, in complete bins.
         label: label over the axes.
 
     Raises:
@@ -76,18 +76,18 @@ def postfit_figure(
     prefit = Histogram(edges, result.prefit, np.zeros_like(result.prefit))
     draw_line(main, prefit, colour="black", dashes=(0, (3, 1.5)), label="Before the fit")
     hidden = hidden_bins(result.edges, blind)
-    whole = bool(np.all(result.observed == np.round(result.observed)))  # Poisson intervals are for counts
-    seen = Histogram(edges, result.observed, result.observed * (1.0 if whole else 1 + 1e-9))
-    down, up = seen.interval()
-    draw_points(main, seen, hidden=hidden, label=data)
+    are_counts = bool(np.all(result.observed == np.round(result.observed)))  # Poisson intervals are for counts
+    observed = Histogram(edges, result.observed, result.observed * (1.0 if are_counts else 1 + 1e-9))
+    down, up = observed.interval()
+    draw_points(main, observed, hidden=hidden, label=data)
     draw_band(below, total, relative=True)
-    compared = ratio(Histogram(edges, np.where(hidden, np.nan, seen.sumw), seen.sumw2), total)
+    compared = ratio(Histogram(edges, np.where(hidden, np.nan, observed.sumw), observed.sumw2), total)
     draw_points(below, compared, hidden=hidden, bars=(down / total.sumw, up / total.sumw))
     xlabel = f"Score of {model}, bins of the fit"
     finish_ratio(below, [compared], colours=["black"], label=f"{data} / fit", xlabel=xlabel)
     _edge_labels(below, result.edges)
     main.set_xlim(edges[0], edges[-1])
-    heights = (np.where(hidden, 0.0, seen.sumw + up), total.sumw + total.error, prefit.sumw)
+    heights = (np.where(hidden, 0.0, observed.sumw + up), total.sumw + total.error, prefit.sumw)
     log_axis(main, max(0.3 * float(np.min(result.fitted)), 1e-3), 1.5 * float(np.max(heights)))
     main.set_ylabel("Events / bin")
     axes_label(main, label)
@@ -123,16 +123,16 @@ def pulls_figure(
         DataError: there is no parameter to draw.
 
     """
-    known = [p for p in parameters if p.pull is not None and p.constraint is not None]
-    if not known:
+    constrained = [p for p in parameters if p.pull is not None and p.constraint is not None]
+    if not constrained:
         raise DataError("the fit has no nuisance parameter; there is no pull to draw")
-    ranked = sorted(known, key=lambda p: -max(abs(p.pull or 0.0), abs(1 - (p.constraint or 1.0))))
-    shown = [p for p in known if p in ranked[:most]]
+    ranked = sorted(constrained, key=lambda p: -max(abs(p.pull or 0.0), abs(1 - (p.constraint or 1.0))))
+    shown = [p for p in constrained if p in ranked[:most]]
     names = [_nice(p.name, p.kind, labels) for p in shown]
     drawn, [axes], left = _named_rows(names, label, [1.0], COLUMN, bottom=0.38)
     _draw_pulls(axes, [p.pull or 0.0 for p in shown], [p.constraint or 0.0 for p in shown])
     axes.set_xlabel(r"Pull, $(\hat{\theta} - \theta_0) / \Delta\theta$")
-    _say_left_out(drawn, len(known) - len(shown), left)
+    _say_left_out(drawn, len(constrained) - len(shown), left)
     return drawn
 
 
@@ -284,21 +284,21 @@ def _named_rows(
     drawn = Figure(figsize=(width, height))
     FigureCanvasAgg(drawn)
     inner = width - left - right - gap * (len(shares) - 1)
-    made: list[Axes] = []
+    all_axes: list[Axes] = []
     start = left
     for share in shares:
         wide = inner * share / sum(shares)
         box = (start / width, bottom / height, wide / width, 1 - (bottom + top) / height)
-        made.append(drawn.add_axes(box, sharey=made[0] if made else None))
-        made[-1].tick_params(axis="y", which="both", length=0, labelleft=len(made) == 1, labelsize=7)
+        all_axes.append(drawn.add_axes(box, sharey=all_axes[0] if all_axes else None))
+        all_axes[-1].tick_params(axis="y", which="both", length=0, labelleft=len(all_axes) == 1, labelsize=7)
         start += wide + gap
-    made[0].set_yticks(range(len(names)), names)
-    made[0].yaxis.set_minor_locator(NullLocator())
-    made[0].set_ylim(len(names) - 0.4, -0.6)
+    all_axes[0].set_yticks(range(len(names)), names)
+    all_axes[0].yaxis.set_minor_locator(NullLocator())
+    all_axes[0].set_ylim(len(names) - 0.4, -0.6)
     if label is not None:
         drawn.text(0.05 / width, 1 - 0.05 / height, label.status, weight="bold", va="top", gid="label")
         drawn.text(1 - right / width, 1 - 0.05 / height, label.right, ha="right", va="top", gid="label")
-    return drawn, made, left
+    return drawn, all_axes, left
 
 
 def _draw_pulls(axes: Axes, pulls: Sequence[float], constraints: Sequence[float]) -> None:

@@ -33,8 +33,8 @@ def grid_figure(domains: Mapping[str, Pixels], *, rows: int = 6, columns: int = 
     for number, name in enumerate(names):
         box = (number * (side + gap) / width, 0.0, side / width, (height - top) / height)
         axes = drawn.add_axes(box)
-        whole = mosaic(domains[name], rows, columns)
-        axes.imshow(whole, cmap="gray", vmin=0, vmax=255, interpolation="nearest", aspect="auto")
+        joined = mosaic(domains[name], rows, columns)
+        axes.imshow(joined, cmap="gray", vmin=0, vmax=255, interpolation="nearest", aspect="auto")
         axes.set_axis_off()
         axes.set_title(name, loc="left", weight="bold", pad=3.0)
     return drawn
@@ -43,12 +43,12 @@ def grid_figure(domains: Mapping[str, Pixels], *, rows: int = 6, columns: int = 
 def mosaic(pixels: Pixels, rows: int, columns: int) -> Pixels:
     """Join the first rows x columns images [n, c, h, w], separated by a white line: [.., .., 3] or grey."""
     _, channels, height, width = pixels.shape
-    whole = np.full((rows * (height + 1) - 1, columns * (width + 1) - 1, channels), 255, np.uint8)
+    joined = np.full((rows * (height + 1) - 1, columns * (width + 1) - 1, channels), 255, np.uint8)
     for number, image in enumerate(pixels[: rows * columns]):
         down, right = divmod(number, columns)
         top, left = down * (height + 1), right * (width + 1)
-        whole[top : top + height, left : left + width] = image.transpose(1, 2, 0)
-    return whole[:, :, 0] if channels == 1 else whole
+        joined[top : top + height, left : left + width] = image.transpose(1, 2, 0)
+    return joined[:, :, 0] if channels == 1 else joined
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +81,10 @@ def embedding_figure(
     FigureCanvasAgg(drawn)
     hues = domain_colours(domains)
     palette = [PALETTE[i % len(PALETTE)] for i in range(len(classes))]
-    for column, (name, found) in enumerate(models.items()):
-        for row, (codes, colours) in enumerate(((found.domain, [hues[d] for d in domains]), (found.label, palette))):
+    for column, (name, embedded) in enumerate(models.items()):
+        for row, (codes, colours) in enumerate(
+            ((embedded.domain, [hues[d] for d in domains]), (embedded.label, palette))
+        ):
             box = (
                 (0.03 + column * side + 0.02) / width,
                 (height - 0.22 - (row + 1) * (side * 0.8 + 0.12) + 0.1) / height,
@@ -92,7 +94,7 @@ def embedding_figure(
             axes = drawn.add_axes(box)
             order = np.random.default_rng(0).permutation(len(codes))  # so that neither domain is drawn over the other
             axes.scatter(
-                found.plane[order, 0], found.plane[order, 1], s=2.2, linewidths=0,
+                embedded.plane[order, 0], embedded.plane[order, 1], s=2.2, linewidths=0,
                 c=[colours[code] for code in codes[order]], rasterized=True,
             )  # fmt: skip
             axes.set_xticks([])
@@ -163,25 +165,27 @@ def accuracy_figure(curves: Mapping[str, Sequence[Sequence[float | None]]], *, i
     styles = model_styles(curves)
     longest, bottom = 1, 1.0
     for name, seeds in curves.items():
-        whole = [np.array([np.nan if v is None else v for v in one]) for one in seeds if len(one)]
-        if not whole:
+        measured = [
+            np.array([np.nan if v is None else v for v in accuracies]) for accuracies in seeds if len(accuracies)
+        ]
+        if not measured:
             continue
-        length = max(len(one) for one in whole)
-        table = np.full((len(whole), length), np.nan)
-        for row, one in zip(table, whole, strict=True):
-            row[: len(one)] = one
+        length = max(len(accuracies) for accuracies in measured)
+        table = np.full((len(measured), length), np.nan)
+        for row, accuracies in zip(table, measured, strict=True):
+            row[: len(accuracies)] = accuracies
         epochs = np.arange(1, length + 1)
-        known = np.isfinite(table).any(axis=0)
-        if not known.any():
+        has_value = np.isfinite(table).any(axis=0)
+        if not has_value.any():
             continue
         style = styles[name]
-        mean = np.nanmean(table[:, known], axis=0)
+        mean = np.nanmean(table[:, has_value], axis=0)
         axes.plot(
-            epochs[known], mean, color=style.colour, linestyle=style.dashes, label=name,
-            marker=style.marker if known.sum() < 3 else None,
+            epochs[has_value], mean, color=style.colour, linestyle=style.dashes, label=name,
+            marker=style.marker if has_value.sum() < 3 else None,
         )  # fmt: skip
-        low, high = np.nanmin(table[:, known], axis=0), np.nanmax(table[:, known], axis=0)
-        axes.fill_between(epochs[known], low, high, color=style.colour, alpha=0.15, linewidth=0)
+        low, high = np.nanmin(table[:, has_value], axis=0), np.nanmax(table[:, has_value], axis=0)
+        axes.fill_between(epochs[has_value], low, high, color=style.colour, alpha=0.15, linewidth=0)
         longest, bottom = max(longest, length), min(bottom, float(low.min()))
     axes.set_xlim(0.5, longest + 0.5)
     axes.set_ylim(max(0.0, bottom - 0.05), 1.0)

@@ -57,7 +57,8 @@ class ScanPoint:
 class Panel:
     """One axes: the names of its numbers, their labels and factors, and the shaded range.
 
-    band: limits of the same-generator null on x (trade-off) or of the values that may be chosen on y (criterion).
+    band: limits of the null distribution of one generator on x (trade-off), or of the values that may be chosen on y
+    (criterion).
     """
 
     y: str
@@ -161,9 +162,9 @@ def scan_criterion_figure(
         if panel.band is not None:
             axes.axhspan(*panel.band, gid="allowed", **NULL)
         for name, points in curves.items():
-            able = [point for point in points if _known(point, panel.y)]
-            where = [Spread(place(point.at)) for point in able]
-            _curve(axes, styles[name], able, where, panel, texts=False, connected=connected)
+            measured = [point for point in points if _known(point, panel.y)]
+            where = [Spread(place(point.at)) for point in measured]
+            _curve(axes, styles[name], measured, where, panel, texts=False, connected=connected)
         # Where every seed failed there is no number: the cross is at the lower end of the axes.
         for point in [point for point in shown if point.failed and not _known(point, panel.y)]:
             axes.plot(place(point.at), 0.06, transform=axes.get_xaxis_transform(), **CROSS)
@@ -252,8 +253,8 @@ def _grid(
     below = 0.08 + 0.16 * -(-entries // _legend_columns(width))
     gap = 0.09 if shared else bottom + 0.16
     total = top + rows * height + (rows - 1) * gap + bottom + below
-    made = Figure(figsize=(width, total))
-    FigureCanvasAgg(made)
+    drawn = Figure(figsize=(width, total))
+    FigureCanvasAgg(drawn)
     inner = (width - columns * (left + right)) / columns
     grid: list[list[Axes]] = []
     for row in range(rows):
@@ -261,13 +262,13 @@ def _grid(
         line = []
         for column in range(columns):
             box = ((left + column * (inner + left + right)) / width, low / total, inner / width, height / total)
-            line.append(made.add_axes(box, sharex=grid[0][column] if shared and row else None))
+            line.append(drawn.add_axes(box, sharex=grid[0][column] if shared and row else None))
         grid.append(line)
     if shared:
         for line in grid[:-1]:
             for axes in line:
                 axes.tick_params(axis="x", which="both", labelbottom=False)
-    return made, grid
+    return drawn, grid
 
 
 def _legend(drawn: Figure, styles: Mapping[str, LineStyle], curves: Curves, band: str, *, connected: bool) -> None:

@@ -90,12 +90,12 @@ def probe_figure(
     axes = drawn.subplots(1, len(probe), squeeze=False)[0]
     styles = model_styles(["fresh probe", "trained head"])
     for panel, (what, curve) in zip(axes, probe.items(), strict=True):
-        for name, found in (("fresh probe", curve), ("trained head", head.get(what))):
-            if found is None:
+        for name, accuracy in (("fresh probe", curve), ("trained head", head.get(what))):
+            if accuracy is None:
                 continue
-            error = 100.0 * np.stack([found.value - found.low, found.high - found.value]).clip(0.0)
+            error = 100.0 * np.stack([accuracy.value - accuracy.low, accuracy.high - accuracy.value]).clip(0.0)
             panel.errorbar(
-                found.x, 100.0 * found.value, yerr=error, marker=styles[name].marker, color=styles[name].colour,
+                accuracy.x, 100.0 * accuracy.value, yerr=error, marker=styles[name].marker, color=styles[name].colour,
                 linestyle=styles[name].dashes, elinewidth=0.6, label=name,
             )  # fmt: skip
         panel.axhline(100.0 * chance[what], color="black", linestyle="dotted", linewidth=0.7)
@@ -125,8 +125,8 @@ def confusion_figure(panels: Mapping[str, Array], words: Sequence[str]) -> Figur
         panel.tick_params(length=0, which="both")
         panel.minorticks_off()
         panel.set_title(title)
-        panel.set_xlabel("Found")
-    axes[0].set_ylabel("Said")
+        panel.set_xlabel("Recognised")
+    axes[0].set_ylabel("Spoken")
     if image is not None:
         drawn.colorbar(image, ax=list(axes), label="Fraction of the spoken word [%]", shrink=0.8)
     return drawn
@@ -183,8 +183,8 @@ def alignment_figure(
             extent=(0.0, len(values) * hop, 0.5, values.shape[1] + 0.5),
         )
         over = panel.twinx()
-        said = state[state != silence]
-        first = int(said.min()) if len(said) else 0
+        spoken = state[state != silence]
+        first = int(spoken.min()) if len(spoken) else 0
         steps = np.where(state == silence, 0, state - first + 1)
         edges = np.arange(len(steps) + 1) * hop
         over.stairs(steps, edges, color="#bd1f01", linewidth=1.2, baseline=None)

@@ -1,4 +1,4 @@
-"""Figures of a training: losses, the adversary compared with its blind limits, gradients."""
+"""Figures of a training: losses, the adversary compared with its limits without information, gradients."""
 
 from __future__ import annotations
 
@@ -60,9 +60,9 @@ def training_figure(
     filled: dict[str, dict[str, list[FloatArray]]] = {}
     for name, series in panels.items():
         for key, folds in series.items():
-            known = [values for values in map(_array, folds) if np.isfinite(values).any()]
-            if known:
-                filled.setdefault(name, {})[key] = known
+            measured = [values for values in map(_array, folds) if np.isfinite(values).any()]
+            if measured:
+                filled.setdefault(name, {})[key] = measured
     if not filled:
         raise DataError(f"the history of {model} holds no finite value; there is nothing to draw")
     drawn, axes = _grid(len(filled))
@@ -108,8 +108,8 @@ def history_panels(*histories: Mapping[str, Epochs]) -> tuple[Panels, Levels]:
 
 
 def _head_levels(title: str, chance: Epochs) -> Levels:
-    known = _array(chance)[np.isfinite(_array(chance))]
-    blind = float(np.median(known)) if known.size else LN2
+    measured = _array(chance)[np.isfinite(_array(chance))]
+    blind = float(np.median(measured)) if measured.size else LN2
     text = "ln 2" if abs(blind - LN2) < 1e-3 else f"blind head ({blind / LN2:.2f} ln 2)"
     return {f"{title} loss": (blind, text), f"{title} accuracy": (0.5, "0.5")}
 

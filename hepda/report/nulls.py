@@ -1,7 +1,7 @@
 """Every number of a file of results that does not exist, with the reason.
 
-The reason of a null is its `why`: that of the entry that it stands in, `<key>_why` beside it, or the `why` of an entry
-further out.
+The reason of a missing number is its `why`: that of its entry, `<key>_why` next to it, or the `why` of an enclosing
+entry.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ def nulls(content: Mapping[str, Any]) -> list[Null]:
 
 def _walk(node: object, path: str, why: str) -> Iterator[Null]:
     if isinstance(node, Mapping):
-        given = node.get("why")
-        reasons = given if isinstance(given, Mapping) else {}
-        inherited = str(given) if isinstance(given, str) and given else why
+        own_reason = node.get("why")
+        reasons = own_reason if isinstance(own_reason, Mapping) else {}
+        inherited = str(own_reason) if isinstance(own_reason, str) and own_reason else why
         children = {k: v for k, v in node.items() if k not in NOT_NUMBERS and k != "why" and not k.endswith("_why")}
         if len(children) > 1 and not reasons and all(_is_null(child) for child in children.values()):
-            yield Null(path, inherited or NO_REASON)  # one line for the whole entry
+            yield Null(path, inherited or NO_REASON)  # one line for the entry
             return
         for key, child in children.items():
             reason = str(reasons.get(key) or node.get(f"{key}_why") or inherited)

@@ -1,7 +1,7 @@
-"""The page that a run leaves behind: metrics and figures in the order in which a reader asks.
+"""The report of a run: metrics and figures in the order of a reader's questions.
 
-`report.html` stands alone: its figures are inside it, it loads nothing from anywhere (a content security
-policy forbids it), and every text that comes from the analysis file is escaped. Its tables can be sorted; it
+`report.html` is self-contained: its figures are inside it, it loads nothing (a content security policy forbids it), and
+every text that comes from the analysis file is escaped. Its tables can be sorted; it
 reads on a phone and prints.
 """
 
@@ -27,8 +27,8 @@ from hepda.runtime.pool import Send, open_pool
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Scene = TypeVar("Scene")
-"""What a kind of data draws its figures of."""
+Data = TypeVar("Data")
+"""The type of the data of the figures of a kind."""
 
 # The sections of the page, in order: key (figures name it), word in the navigation, heading.
 SECTIONS = {
@@ -47,7 +47,7 @@ SECTIONS = {
 }
 WIDE = 900  # pixels: a figure wider than that has the width of the page
 MANY = 6  # small figures of one section beyond which they are folded away
-FIRST = 3  # but these, where no wide figure gives an overview of them
+FIRST = 3  # except these, if no wide figure gives an overview of them
 
 
 class ReportFigure(NamedTuple):
@@ -68,9 +68,9 @@ class NotDrawn(NamedTuple):
 
 
 def attempt(section: str, title: str, make: Callable[[], ReportFigure]) -> ReportFigure | NotDrawn:
-    """make(), or what is said where it fails: no run is lost for a figure.
+    """Return make(), or the reason why it failed: no run is lost because of a figure.
 
-    What is wrong with the disk, or with a process, is no matter of the figure and is raised.
+    Errors of the disk or of a process do not concern the figure and are raised.
     """
     try:
         return make()
@@ -81,17 +81,17 @@ def attempt(section: str, title: str, make: Callable[[], ReportFigure]) -> Repor
         return NotDrawn(section, title, (kind + " ".join(str(error).split())).strip().removesuffix("."))
 
 
-def sorted_out(
-    found: Iterable[ReportFigure | NotDrawn],
+def drawn_and_failed(
+    results: Iterable[ReportFigure | NotDrawn],
 ) -> tuple[list[ReportFigure], list[NotDrawn]]:
     """Return the figures that were drawn, and those that were not."""
-    both = list(found)
+    both = list(results)
     return [f for f in both if isinstance(f, ReportFigure)], [f for f in both if isinstance(f, NotDrawn)]
 
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """One figure to be: where it stands in the report, its file name, title, caption, and how it is drawn."""
+    """A figure that is not drawn yet: its section of the report, file name, title, caption, and how it is drawn."""
 
     section: str
     name: str
@@ -100,31 +100,31 @@ class Drawing:
     draw: Callable[[], Figure]
 
     def save(self, folder: Path) -> ReportFigure:
-        """Draw it into `folder`, PNG and PDF."""
+        """Draw the figure into `folder`, PNG and PDF."""
         from hepda.plotting.base.style import save
 
         png, _ = save(self.draw(), folder, self.name)
         return ReportFigure(self.section, self.title, self.caption, png)
 
     def attempt(self, folder: Path) -> ReportFigure | NotDrawn:
-        """As `save`; a failure is told, not raised."""
+        """Do the same as `save`, but return the reason of a failure instead of raising it."""
         return attempt(self.section, self.title, lambda: self.save(folder))
 
 
-def collected(parts: Iterable[Callable[[Scene], Iterable[Drawing]]], scene: Scene) -> list[Drawing]:
-    """Return the drawings of all parts. What a part fails to prepare is a drawing that fails, and costs no other
-    part.
+def collected(parts: Iterable[Callable[[Data], Iterable[Drawing]]], data: Data) -> list[Drawing]:
+    """Return the drawings of all parts. An error of a part becomes a drawing that fails, without effect on the
+    other parts.
     """
-    found: list[Drawing] = []
+    drawings: list[Drawing] = []
     for part in parts:
         try:
-            found.extend(part(scene))
+            drawings.extend(part(data))
         except (OSError, StorageError):
             raise
         except Exception as error:  # noqa: BLE001 - as in `attempt`, where it is raised again
             name = part.__name__.strip("_").replace("_", " ")
-            found.append(Drawing("missing", part.__name__, f"the rest of the {name}", "", partial(_again, error)))
-    return found
+            drawings.append(Drawing("missing", part.__name__, f"the rest of the {name}", "", partial(_again, error)))
+    return drawings
 
 
 def _again(error: Exception) -> Figure:
@@ -132,21 +132,21 @@ def _again(error: Exception) -> Figure:
 
 
 def save_drawings(
-    make: Callable[[Scene], Iterable[Drawing]], scene: Scene, folder: Path, processes: int, progress: Send
+    make: Callable[[Data], Iterable[Drawing]], data: Data, folder: Path, processes: int, progress: Send
 ) -> list[ReportFigure | NotDrawn]:
-    """Draw make(scene) into `folder`, PNG and PDF, `processes` figures at a time; a figure that fails is told.
+    """Draw make(data) into `folder`, PNG and PDF, `processes` figures in parallel; a figure that fails has a reason.
 
-    A drawing does not travel between processes: each makes the list once, by the function `make` of a module, and
-    draws the next one that is left.
+    A drawing is not sent between processes: each makes the list once, by the function `make` of a module, and draws
+    the next figure.
     """
-    count, done = len(list(make(scene))), 0
+    count, done = len(list(make(data))), 0
 
-    def told(*_: object) -> None:
+    def count_one(*_: object) -> None:
         nonlocal done
         done += 1
         progress("figures", done, count)
 
-    with open_pool(min(processes, count), shared=_Work(make, scene, folder), progress=told) as pool:
+    with open_pool(min(processes, count), shared=_Work(make, data, folder), progress=count_one) as pool:
         return pool.map(_draw, range(count))
 
 
@@ -155,29 +155,29 @@ class _Work:
     """What is drawn and where; `todo` is filled in the process that draws."""
 
     make: Callable[[Any], Iterable[Drawing]]
-    scene: Any
+    data: Any
     folder: Path
     todo: list[Drawing] = field(default_factory=list)
 
 
-def with_own_names(drawings: Iterable[Drawing]) -> list[Drawing]:
-    """Return the drawings, each with a file name of its own: a number follows where two would be one file on some disk.
+def with_unique_names(drawings: Iterable[Drawing]) -> list[Drawing]:
+    """Return the drawings, each with a unique file name: a number follows where two would be one file on some disk.
 
     The stack of the model `x` and the score of a model `stack_x` have one name, for example.
     """
-    taken: set[str] = set()
-    found = []
+    used: set[str] = set()
+    renamed = []
     for drawing in drawings:
         name, number = drawing.name, 2
-        while name.casefold() in taken:
+        while name.casefold() in used:
             name, number = f"{drawing.name}-{number}", number + 1
-        taken.add(name.casefold())
-        found.append(drawing if name == drawing.name else replace(drawing, name=name))
-    return found
+        used.add(name.casefold())
+        renamed.append(drawing if name == drawing.name else replace(drawing, name=name))
+    return renamed
 
 
 def _draw(work: _Work, number: int, send: Send) -> ReportFigure | NotDrawn:
-    work.todo = work.todo or with_own_names(work.make(work.scene))
+    work.todo = work.todo or with_unique_names(work.make(work.data))
     drawing = work.todo[number]
     figure = drawing.attempt(work.folder)
     send(drawing.name, 1, 1)
@@ -205,13 +205,13 @@ class ReportPage:
         numbers: what metrics.json has; its nulls are listed, and all of it is shown folded.
         figures: (section, title, caption, PNG path or bytes), sections as in SECTIONS, shown in the order given.
         tables: the tables of each section; those without any value are not shown.
-        conclusions: what the numbers mean, a sentence each.
+        conclusions: conclusions from the numbers, a sentence each.
         warnings: at the top of the page (warnings of the training, the policy for negative weights and its share).
         diagnostics: warnings that follow from the numbers, in their own section.
         notes: what is hidden on purpose, such as blinded data.
         sections: words and questions that replace those of SECTIONS.
         config_text: the resolved analysis file, shown folded, as the manifest is.
-        manifest: what manifest.json says of the run.
+        manifest: the content of manifest.json.
 
     """
 
@@ -249,7 +249,7 @@ def write_report(path: str | Path, content: ReportPage) -> Path:
         facts=_facts(content.numbers, content.manifest),
         sections=SECTIONS | dict(content.sections),
         pictures=pictures,
-        tables={key: [table.filled for table in tables if table.tells] for key, tables in content.tables.items()},
+        tables={key: [table.filled for table in tables if table.has_values] for key, tables in content.tables.items()},
         many=MANY,
         first=FIRST,
         conclusions=content.conclusions,

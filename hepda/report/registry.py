@@ -9,7 +9,7 @@ from typing import TypeVar
 from hepda.report.page import Drawing, collected
 
 Data = TypeVar("Data")
-"""What a kind of data draws its figures of."""
+"""The type of the data of the figures of a kind."""
 
 
 def drawings_of(registry: Mapping[str, str], data: Data) -> list[Drawing]:

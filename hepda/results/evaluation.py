@@ -110,13 +110,13 @@ class ShiftRatio:
     """|shift| of an adapted model over |shift| of the baseline, at the same cut efficiency and for the same events.
 
     `ratio` has a bootstrap interval over events that both models score (so it is paired). A value below 1 means that
-    the shift fell. `resolved` is True if the shift of the baseline is more than two errors from zero: if not, the ratio
-    has no meaning. Shifts are None, with a reason in `why`, where they could not be computed.
+    the shift decreased. `resolved` is True if the shift of the baseline is more than two errors from zero: if not, the
+    ratio has no meaning. Shifts are None, with a reason in `why`, where they could not be computed.
     """
 
     other: str  # name of the domain
     signal_efficiency: float
-    plain: Interval | None
+    baseline: Interval | None
     adapted: Interval | None
     ratio: Interval | None
     resolved: bool
@@ -132,7 +132,7 @@ class TwoSampleTest:
     p_value: float | None
     permutations: int
     why: str | None = None
-    null: float | None = None  # value that parts of one generator reach, at the null's level
+    null: float | None = None  # value that parts of one generator reach, at the level of the null distribution
     p_is_limit: bool = False  # no permutation reaches the value: the p-value is an upper limit
 
 
@@ -179,7 +179,7 @@ class BiasResult:
 
     @property
     def inside_null(self) -> bool | None:
-        """Whether the KS is inside the null's quantile; None without a null."""
+        """Whether the KS is inside the quantile of the null distribution; None without one."""
         return None if self.null is None else self.ks <= self.null.quantile
 
     @property
@@ -225,7 +225,7 @@ class SignificanceScan:
     background_mc_error: FloatArray  # [m], sqrt(sumw2)
     background_n_eff: FloatArray  # [m]
     bias: FloatArray | None  # [m], |background - background of the other domain|, at equal normalisation
-    asimov: FloatArray  # [m], Poisson fluctuations alone
+    asimov: FloatArray  # [m], Poisson fluctuations only
     asimov_with_uncertainty: FloatArray  # [m], with relative and MC-statistical uncertainty
     asimov_with_bias: FloatArray | None  # [m], with `bias` in addition
     best: Significance  # of asimov, among cuts with enough background; see `scan_cuts` for its events

@@ -105,7 +105,7 @@ class VerdictPoint(Record):
 
 
 class Verdict(Record):
-    """models.<model>.verdict: whether the bias fell."""
+    """models.<model>.verdict: whether the bias decreased."""
 
     domain: str | None = None
     third: str | None = None

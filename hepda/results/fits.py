@@ -62,9 +62,9 @@ class FitResult:
 
     def parameter(self, name: str) -> Parameter:
         """Return the parameter of that name; raise KeyError if it was not fitted."""
-        for found in self.parameters:
-            if found.name == name:
-                return found
+        for parameter in self.parameters:
+            if parameter.name == name:
+                return parameter
         raise KeyError(name)
 
 

@@ -40,7 +40,7 @@ class AccuracyEntry(Measured):
 
 
 class GapClosed(Measured):
-    """models.<model>.gap_closed: the closed part of the gap, and the two models that it lies between."""
+    """models.<model>.gap_closed: the closed part of the gap, and the two models that define the gap."""
 
     plain: str | None = None
     ceiling: str | None = None

@@ -52,11 +52,11 @@ class Record(BaseModel):
             raise ValueError(f"{place}: {first['msg']}" if place else str(first["msg"])) from error
 
     def to_json(self) -> dict[str, Any]:
-        """Return the content as it stands in the file."""
+        """Return the content as it is in the file."""
         return self.model_dump(by_alias=True)
 
     def quantity(self, name: str) -> Quantity:
-        """Return a number of the entry for a table, with the error that stands beside it (`<name>_error`).
+        """Return a number of the entry for a table, with the error next to it (`<name>_error`).
 
         Raises:
             AttributeError: no entry of this kind has such a number.
@@ -65,16 +65,16 @@ class Record(BaseModel):
         value: Value = getattr(self, name)
         if name not in self.model_fields_set:
             return Quantity(None, present=False)
-        found, error = quantity_of(value), number(getattr(self, f"{name}_error", None))
-        return found if isinstance(value, Record) or error is None else found.with_error(error)
+        quantity, error = quantity_of(value), number(getattr(self, f"{name}_error", None))
+        return quantity if isinstance(value, Record) or error is None else quantity.with_error(error)
 
     @model_validator(mode="wrap")
     @classmethod
     def _keep_order(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
-        made = handler(data)
+        record = handler(data)
         if isinstance(data, Mapping):
-            made._keys = tuple(cls._key(str(name)) for name in data)
-        return made
+            record._keys = tuple(cls._key(str(name)) for name in data)
+        return record
 
     @classmethod
     def _key(cls, name: str) -> str:
@@ -105,9 +105,9 @@ def quantity_of(value: Value) -> Quantity:
     """Return a number with its interval, for a table."""
     if not isinstance(value, Measured):
         return Quantity(number(value))
-    found = Quantity(number(value.value), number(value.low), number(value.high))
+    quantity = Quantity(number(value.value), number(value.low), number(value.high))
     error = number(value.error)
-    return found if found.low is not None or error is None else found.with_error(error)
+    return quantity if quantity.low is not None or error is None else quantity.with_error(error)
 
 
 def quantity_in(values: Mapping[str, Value] | None, key: str) -> Quantity:

@@ -25,7 +25,7 @@ class TranscriptRound(Record):
 
 
 class SpeechModel(ModelMetrics):
-    """models.<model> of speech; mappings are by condition unless said otherwise."""
+    """models.<model> of speech; mappings are by condition unless stated otherwise."""
 
     word_error_rate: Mapping[str, Measured]
     frame_accuracy: Mapping[str, Measured]
@@ -37,10 +37,10 @@ class SpeechModel(ModelMetrics):
     noises: int
     """Types of noise in the training."""
     probe: Mapping[str, Recognition] = Field(default_factory=dict)
-    """By what is asked: noise, pair or room."""
+    """By the classified quantity: noise, pair or room."""
     transcripts: list[TranscriptRound] = Field(default_factory=list)
     head: Mapping[str, Recognition] = Field(default_factory=dict)
-    """By what is asked."""
+    """By the classified quantity."""
 
 
 class PairedDifference(Record):

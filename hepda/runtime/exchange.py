@@ -22,12 +22,12 @@ from hepda.runtime.locks import LOCK, locked
 WORK = ".work"
 """The folder of a run directory where a training works; it is removed when the run is complete."""
 SECTIONS = "models.json"
-"""The file beside unfinished trainings that contains the sections of their models."""
+"""The file next to unfinished trainings that contains the sections of their models."""
 DATA = "data"
 """The folder in WORK with the data that no cache keeps."""
 
 _MARK = "hepda.json"
-"""The file in WORK that names the command that made it, so that a folder of another program is not taken for one."""
+"""The file in WORK that names the command that made it, so that a folder of another program is not mistaken for it."""
 _JOURNAL, _OLD = "exchange.json", "replaced"
 _LAST = "manifest.json"
 """The first file to be removed and the last to be added: a directory with this file holds a complete run."""
@@ -77,13 +77,13 @@ def check_ours(run: Path, option: str) -> None:
         return
     if not run.is_dir():
         return
-    others = [path.name for path in run.iterdir() if path.name not in (LOCK, WORK)]
-    clash = [name for name in others if name in run_directory.FILES]
-    empty = not others and not (run / WORK).exists()
+    present = [path.name for path in run.iterdir() if path.name not in (LOCK, WORK)]
+    clash = [name for name in present if name in run_directory.FILES]
+    empty = not present and not (run / WORK).exists()
     if not empty and (clash or not is_begun(run)):
         raise ConfigError(
-            f"{option} {run}: this folder holds files that are not of a run ({', '.join((clash or others)[:3]) or WORK}"
-            "), which might be overwritten; name an empty or a new one."
+            f"{option} {run}: this folder holds files that are not of a run "
+            f"({', '.join((clash or present)[:3]) or WORK}), which might be overwritten; name an empty or a new one."
         )
 
 
@@ -109,7 +109,7 @@ def put_in_place(new: Path, run: Path) -> None:
     The files of an earlier run and of its fit are removed; other files stay.
     """
     coming = [path.relative_to(new).as_posix() for path in sorted(new.rglob("*")) if path.is_file()]
-    going = sorted({*run_directory.own_files(run), *(name for name in coming if (run / name).exists())})
+    going = sorted({*run_directory.hepda_files(run), *(name for name in coming if (run / name).exists())})
     journal = {"new": new.relative_to(run / WORK).as_posix(), "going": going, "coming": coming}
     run_directory.write_json(run / WORK / _JOURNAL, journal)
     _finish(run)
@@ -134,7 +134,7 @@ def finish(run: Path) -> None:
 
 
 def _finish(run: Path) -> None:
-    """Do what the journal says, or the rest of it: each step may have been done already."""
+    """Do the steps of the journal; each of them may have been done already."""
     work = run / WORK
     journal = run_directory.read_json(work / _JOURNAL)
     new, old = work / _inside(journal["new"]), work / _OLD
@@ -151,7 +151,7 @@ def _finish(run: Path) -> None:
             (run / folder).rmdir()
     for sections in work.glob(f"*/{SECTIONS}"):
         sections.unlink()
-    (work / _JOURNAL).unlink()  # before the replaced files are removed, or a restart would look for them
+    (work / _JOURNAL).unlink()  # before the replaced files are removed, or a restart would expect them
     shutil.rmtree(work)
 
 

@@ -22,7 +22,7 @@ Parts = Mapping[str, Mapping[str, Any]]
 OPTIONAL = "column "
 """Prefix of the names of parts that may be added to an analysis, or removed from it, after the training."""
 ROUNDING = 1e-7
-"""Difference of two sums, relative to the sum of absolute values, that rounding alone can cause."""
+"""Difference of two sums, relative to the sum of absolute values, that rounding can cause."""
 _BLOCK = 2**14
 _GOLDEN = 0.6180339887498949
 
@@ -37,10 +37,10 @@ def fingerprint(values: NDArray[Any]) -> dict[str, Any]:
     data = np.ascontiguousarray(values)
     value = zlib.crc32(f"{data.dtype.str} {data.shape}".encode())
     value = zlib.crc32(data.reshape(-1).view(np.uint8).data, value) if data.size else value
-    found: dict[str, Any] = {"checksum": f"{value:08x}"}
+    result: dict[str, Any] = {"checksum": f"{value:08x}"}
     if data.dtype.kind == "f" and data.ndim in (1, 2):
-        found["sums"] = _sums(data.reshape(len(data), -1)).tolist()
-    return found
+        result["sums"] = _sums(data.reshape(len(data), -1)).tolist()
+    return result
 
 
 def _sums(data: NDArray[Any]) -> NDArray[np.float64]:
@@ -62,11 +62,11 @@ def _sums(data: NDArray[Any]) -> NDArray[np.float64]:
     return sums
 
 
-def equal(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+def equal(recorded: Mapping[str, Any], present: Mapping[str, Any]) -> bool:
     """Return whether two fingerprints are of the same content, except for rounding."""
-    if one.get("checksum") == other.get("checksum"):
+    if recorded.get("checksum") == present.get("checksum"):
         return True
-    first, second = (np.asarray(found.get("sums") or [], dtype=np.float64) for found in (one, other))
+    first, second = (np.asarray(part.get("sums") or [], dtype=np.float64) for part in (recorded, present))
     if not first.size or first.shape != second.shape:
         return False
     return bool(np.all(np.abs(first - second) <= ROUNDING * first[:, :1]))
@@ -82,7 +82,7 @@ def differences(before: Parts, now: Parts) -> list[str]:
     ]
 
 
-def in_words(names: Iterable[str], most: int = 4) -> str:
+def names_text(names: Iterable[str], most: int = 4) -> str:
     """Return the names of parts for a message, only the first of them if there are many."""
     listed = list(names)
     return ", ".join(listed[:most]) + (f" and {len(listed) - most} more" if len(listed) > most else "")
@@ -106,9 +106,9 @@ def recorded(run: Path, manifest: Mapping[str, Any]) -> dict[str, Any] | None:
 
 def complain(run: Path, names: Iterable[str]) -> None:
     """Raise ConfigError if there are parts whose content is not the one that the run was trained on."""
-    others = list(names)
-    if others:
+    changed = list(names)
+    if changed:
         raise ConfigError(
             f"the data that {run / 'config.yaml'} reads now are not those of the training of {run}: "
-            f"{in_words(others)} differ. Files or the analysis file have changed since. Train again."
+            f"{names_text(changed)} differ. Files or the analysis file have changed since. Train again."
         )

@@ -24,7 +24,7 @@ from hepda.runtime.pool import Send, open_pool
 
 TrainingOutput = tuple[NDArray[np.float32], dict[str, Any], dict[str, list[float | None]]]
 """The result of a training: scores, facts about it (seconds, rows_per_second, epochs, ...), its history by column."""
-ERRORS_OF_ONE = (ConfigError, DataError, TrainingError)
+ERRORS_OF_ONE_TRAINING = (ConfigError, DataError, TrainingError)
 """Errors of one training that do not stop the others; a full disk or a lost process stops all."""
 
 
@@ -147,10 +147,10 @@ def read_job(job: TrainingJob) -> TrainingResult:
 
 
 def attempt(_: None, job: TrainingJob, send: Send) -> TrainingResult | FailedTraining:
-    """Do the same as `run_job`, but return an error of this training alone instead of raising it."""
+    """Do the same as `run_job`, but return an error that concerns only this training instead of raising it."""
     try:
         return run_job(None, job, send)
-    except ERRORS_OF_ONE as error:
+    except ERRORS_OF_ONE_TRAINING as error:
         return FailedTraining(job.name, str(error))
 
 
@@ -187,7 +187,7 @@ def all_trained(results: Sequence[TrainingResult | FailedTraining]) -> list[Trai
         keys = ", ".join(f"models.{model}" for model in models)
         raise TrainingError(
             f"{len(failed)} of {len(results)} trainings failed, the others are done and kept:\n{reasons}\n"
-            f"Change {keys} and say --resume: only what is changed or missing is trained. To go on without, take it "
-            f"out: {' '.join(f'--set models.{model}=null' for model in models)} --resume"
+            f"Change {keys} and use --resume: only what is changed or missing is trained. To continue without, leave "
+            f"it out: {' '.join(f'--set models.{model}=null' for model in models)} --resume"
         )
     return [result for result in results if isinstance(result, TrainingResult)]

@@ -1,4 +1,4 @@
-"""One writer at a time: the lock of a folder that a command writes into, and its owner.
+"""Only one writer: the lock of a folder that a command writes into, and its owner.
 
 The lock is a file of the folder that names its owner. If the system has advisory locks, the writer holds one on that
 file, and the system releases it when the process is killed. If the system has none (some network file systems), the
@@ -73,12 +73,12 @@ def locked(folder: Path, verb: str, option: str = "") -> Iterator[None]:
 
     """
     place = f"{option} {folder}" if option else str(folder)
-    made = _make(folder, place)
+    created = _make(folder, place)
     path = folder / LOCK
     try:
         handle = _take(path, place)
     except BaseException:
-        _remove_empty(made)
+        _remove_empty(created)
         raise
     try:
         owner = Owner(
@@ -91,7 +91,7 @@ def locked(folder: Path, verb: str, option: str = "") -> Iterator[None]:
     finally:
         path.unlink(missing_ok=True)  # while it is held: a process that has opened it notices the removal
         os.close(handle)
-        _remove_empty(made)
+        _remove_empty(created)
 
 
 def _take(path: Path, place: str) -> int:

@@ -1,6 +1,6 @@
-"""What a command says, by `logging` under the name `hepda`; the terminal and log.txt are handlers of it.
+"""The messages of a command, by `logging` under the name `hepda`; the terminal and log.txt are its handlers.
 
-Without a configuration of `logging`, a library user hears nothing of it but what log.txt of the run directory keeps.
+A library user who does not configure `logging` finds them only in log.txt of the run directory.
 """
 
 from __future__ import annotations
@@ -16,31 +16,31 @@ LOG = "log.txt"
 """The log of a run directory."""
 LOGGER = logging.getLogger("hepda")
 """The parent of all loggers of hepda."""
-LOGGER.addHandler(logging.NullHandler())  # without it, Python would print warnings where nobody has asked for them
+LOGGER.addHandler(logging.NullHandler())  # without it, Python would print warnings of a library that is not configured
 STAGES = logging.getLogger("hepda.stages")
 """When a command and its stages begin and end: for the log, a terminal shows bars instead."""
 
 
 @contextmanager
 def handled_by(handler: logging.Handler) -> Iterator[None]:
-    """Let a handler hear hepda from its level on within the block; other handlers hear what they did before."""
-    before, heard = LOGGER.level, LOGGER.getEffectiveLevel()
+    """Add a handler to the logger of hepda within the block; other handlers get the same records as before."""
+    before, threshold = LOGGER.level, LOGGER.getEffectiveLevel()
 
-    def as_before(record: logging.LogRecord) -> bool:
-        return record.levelno >= heard or record.name.partition(".")[0] != LOGGER.name
+    def unless_added(record: logging.LogRecord) -> bool:
+        return record.levelno >= threshold or record.name.partition(".")[0] != LOGGER.name
 
-    others = list(_handlers())
-    for other in others:
-        other.addFilter(as_before)
+    earlier_handlers = list(_handlers())
+    for earlier in earlier_handlers:
+        earlier.addFilter(unless_added)
     LOGGER.addHandler(handler)
-    LOGGER.setLevel(min(heard, handler.level))
+    LOGGER.setLevel(min(threshold, handler.level))
     try:
         yield
     finally:
         LOGGER.setLevel(before)
         LOGGER.removeHandler(handler)
-        for other in others:
-            other.removeFilter(as_before)
+        for earlier in earlier_handlers:
+            earlier.removeFilter(unless_added)
 
 
 def _handlers() -> Iterator[logging.Handler]:
@@ -52,37 +52,37 @@ def _handlers() -> Iterator[logging.Handler]:
 
 
 class LogFile(logging.Handler):
-    """Appends records to a file, with their time; holds them back until it is told which file.
+    """Appends records to a file, with their time; keeps them in memory until `write_to` names the file.
 
-    A command that is refused leaves no file, and a training writes where the new run is until it is complete.
+    A command that fails its checks leaves no file, and a training writes where the new run is until it is complete.
     """
 
     def __init__(self) -> None:
         super().__init__(logging.INFO)
         self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         self._path: Path | None = None
-        self._held = ""
+        self._pending = ""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a record. Raises OSError if that is not possible, as for any other file of a run."""
-        self._held += self.format(record) + "\n"
+        self._pending += self.format(record) + "\n"
         self._write()
 
     def write_to(self, path: Path) -> None:
-        """Write what was held back, and what follows, to `path`."""
+        """Write the records so far, and those that follow, to `path`."""
         self._path = path
         self._write()
 
     def _write(self) -> None:
-        if self._path is not None and self._held:
+        if self._path is not None and self._pending:
             with self._path.open("a", encoding="utf-8") as file:
-                file.write(self._held)
-            self._held = ""
+                file.write(self._pending)
+            self._pending = ""
 
 
 @contextmanager
 def logged(verb: str) -> Iterator[LogFile]:
-    """Keep a log of a command of hepda within the block, which tells the log file where it is."""
+    """Keep a log of a command of hepda within the block, which sets the path of the log file."""
     file = LogFile()
     with handled_by(file):
         STAGES.info("hepda %s, version %s", verb, __version__)

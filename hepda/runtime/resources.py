@@ -10,7 +10,7 @@ from pathlib import Path
 from hepda.errors import ConfigError
 
 CACHE = ".hepda-cache"
-"""The folder of tables beside the run directories, unless `--cache` or HEPDA_CACHE names another."""
+"""The folder of tables next to the run directories, unless `--cache` or HEPDA_CACHE names another."""
 LEAST_MEMORY = 400_000_000
 """In bytes. With less memory, Python and its libraries leave no room for events."""
 PROCESS = 250_000_000
@@ -47,10 +47,10 @@ class Resources:
         free = self.budget - (processes + 1) * PROCESS
         return max(free, self.budget // 8) // processes
 
-    def side_by_side(self, wanted: int, each: int) -> int:
-        """Return how many of `wanted` processes that hold `each` bytes of events fit into the memory; at least one."""
-        fitting = (self.budget - PROCESS) // (each + PROCESS)
-        return int(max(1, min(wanted, fitting)))
+    def fitting_processes(self, requested: int, each: int) -> int:
+        """Return how many of `requested` processes with `each` bytes of events fit into the memory; at least one."""
+        possible = (self.budget - PROCESS) // (each + PROCESS)
+        return int(max(1, min(requested, possible)))
 
 
 def memory_of(text: str) -> int:
@@ -62,30 +62,30 @@ def memory_of(text: str) -> int:
     """
     match = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([KMGT]?I?)B?\s*", text.upper())
     if match is None or match.group(2) not in _UNITS:
-        raise ConfigError(f"--memory {text}: is not an amount of memory; say it as 2GB, 1.5GiB or 800MB.")
+        raise ConfigError(f"--memory {text}: is not an amount of memory; write 2GB, 1.5GiB or 800MB.")
     size = int(float(match.group(1)) * _UNITS[match.group(2)])
     if size < LEAST_MEMORY:
-        raise ConfigError(f"--memory {text}: is too little; hepda needs {in_words(LEAST_MEMORY)} or more.")
+        raise ConfigError(f"--memory {text}: is too little; hepda needs {size_text(LEAST_MEMORY)} or more.")
     return size
 
 
 def machine_memory() -> int:
     """Return the bytes of memory available to this process: those of the machine, or of its batch job or container."""
     sizes = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
-    for place in _LIMITS:
+    for path in _LIMITS:
         try:
-            sizes.append(int(Path(place).read_text()))
+            sizes.append(int(Path(path).read_text()))
         except (OSError, ValueError):  # no such limit here, or `max`
             continue
     return min(sizes)
 
 
-def cache_folder(runs: Path, given: Path | None = None, none: bool = False) -> Path | None:
-    """Return the folder of kept tables: `given`, or HEPDA_CACHE, or a folder beside the run directories in `runs`.
+def cache_folder(runs: Path, from_option: Path | None = None, none: bool = False) -> Path | None:
+    """Return the folder of kept tables: that of the option, or of HEPDA_CACHE, or one next to the run directories.
 
     Args:
         runs: the folder of the run directories.
-        given: the value of `--cache`.
+        from_option: the value of `--cache`.
         none: whether `--no-cache` was given; the result is None in this case.
 
     Raises:
@@ -93,14 +93,14 @@ def cache_folder(runs: Path, given: Path | None = None, none: bool = False) -> P
 
     """
     if none:
-        if given is not None:
-            raise ConfigError("--cache and --no-cache: say one of them.")
+        if from_option is not None:
+            raise ConfigError("--cache and --no-cache: give only one of them.")
         return None
-    named = os.environ.get("HEPDA_CACHE")
-    return given or (Path(named).expanduser() if named else runs / CACHE)
+    from_environment = os.environ.get("HEPDA_CACHE")
+    return from_option or (Path(from_environment).expanduser() if from_environment else runs / CACHE)
 
 
-def in_words(size: float) -> str:
+def size_text(size: float) -> str:
     """Format a number of bytes with a unit: `3.1 GB`."""
     for unit in ("bytes", "kB", "MB", "GB"):
         if size < 1000:

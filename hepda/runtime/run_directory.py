@@ -1,4 +1,4 @@
-"""The run directory: the files of a run, each written whole or not at all."""
+"""The run directory: the files of a run, each written completely or not at all."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ MODELS, PLOTS = "models", "plots"
 
 def check_writable(folder: Path, option: str) -> None:
     """Raise ConfigError, naming the option that gave it, for a folder that cannot be created or written to."""
-    there = folder.absolute()
-    while not there.exists():
-        there = there.parent
-    if not there.is_dir():
-        raise ConfigError(f"{option} {folder}: {there} is a file, not a folder; name another place.")
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise ConfigError(f"{option} {folder}: {there} cannot be written to; name another place.")
+    existing = folder.absolute()
+    while not existing.exists():
+        existing = existing.parent
+    if not existing.is_dir():
+        raise ConfigError(f"{option} {folder}: {existing} is a file, not a folder; name another place.")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise ConfigError(f"{option} {folder}: {existing} cannot be written to; name another place.")
 
 
 def write_text(path: Path, text: str) -> None:
@@ -232,11 +232,11 @@ def git_commit() -> str | None:
         return None
 
 
-def own_files(run: Path) -> list[str]:
+def hepda_files(run: Path) -> list[str]:
     """Return the names of the files in `run` that hepda wrote, relative to it: of run, models, figures and fit."""
     patterns = (*FILES, f"{MODELS}/*/fold*-member*")
     paths = [*(path for pattern in patterns for path in run.glob(pattern)), *fitted_files(run)]
-    with suppress(ConfigError):  # an unreadable list does not show of any file that hepda wrote it
+    with suppress(ConfigError):  # an unreadable list names no file
         paths += _drawn(run, _figure_entries(run))
     return [path.relative_to(run).as_posix() for path in paths if path.is_file()]
 
@@ -265,13 +265,13 @@ def write_figures(
 
     """
     old = _figure_entries(run)
-    kept = [entry for entry in old if entry["by"] != by]
+    of_other_commands = [entry for entry in old if entry["by"] != by]
     drawn = [
         {"by": by, "section": section, "title": title, "caption": caption, "file": _place(Path(path), run)}
         for section, title, caption, path in figures
     ]
     drawn += [{"by": by, "section": section, "title": title, "why": why} for section, title, why in failed]
-    entries = [*drawn, *kept] if by == "evaluate" else [*kept, *drawn]
+    entries = [*drawn, *of_other_commands] if by == "evaluate" else [*of_other_commands, *drawn]
     write_json(run / "figures.json", entries)
     for path in set(_drawn(run, old)) - set(_drawn(run, entries)):
         path.unlink(missing_ok=True)

@@ -64,7 +64,7 @@ class _Column:
 
     texts: Sequence[str]
     least: int
-    whole: int
+    full: int
 
     @classmethod
     def of(cls, texts: Sequence[str], names: bool) -> _Column:
@@ -75,9 +75,9 @@ class _Column:
 
 def _parts(columns: Sequence[_Column], width: int) -> list[list[_Column]]:
     """Return the columns of each part: the first, and as many others as fit into `width` with it, but at least one."""
-    first, *others = columns
+    first, *further = columns
     parts: list[list[_Column]] = [[first]]
-    for column in others:
+    for column in further:
         part = [*parts[-1], column]
         if len(part) > 2 and sum(c.least for c in part) + _GAP * (len(part) - 1) > width:
             parts.append([first, column])
@@ -90,7 +90,7 @@ def _widths(part: Sequence[_Column], width: int) -> list[int]:
     """Return the width of each column; the rest of `width` goes to the columns that need most to be on one line."""
     widths = [column.least for column in part]
     for _ in range(width - sum(widths) - _GAP * (len(part) - 1)):
-        missing = [column.whole - width_of_column for column, width_of_column in zip(part, widths, strict=True)]
+        missing = [column.full - width_of_column for column, width_of_column in zip(part, widths, strict=True)]
         if max(missing) <= 0:
             break
         widths[missing.index(max(missing))] += 1
@@ -105,7 +105,7 @@ def number_table(name: str | None, table: ReportTable) -> NumberTable:
 
 # --- terminals and logs without UTF-8 -----------------------------------------------------------------------------
 
-_WORDS = {
+_REPLACEMENTS = {
     "\N{PLUS-MINUS SIGN}": "+-", "\N{MINUS SIGN}": "-", "\N{EN DASH}": "-", "\N{EM DASH}": "-", "\u2010": "-",
     "\N{GREEK SMALL LETTER SIGMA}": "sigma", "\N{GREEK SMALL LETTER MU}": "mu", "\N{MICRO SIGN}": "mu",
     "\N{GREEK SMALL LETTER ALPHA}": "alpha", "\N{GREEK SMALL LETTER ETA}": "eta", "\N{GREEK SMALL LETTER PHI}": "phi",
@@ -125,12 +125,12 @@ def legible(text: str, encoding: str) -> str:
     try:
         text.encode(encoding)
     except (UnicodeEncodeError, LookupError):
-        return "".join(_in_words(character, encoding) for character in text)
+        return "".join(_writable(character, encoding) for character in text)
     return text
 
 
-def _in_words(character: str, encoding: str) -> str:
-    for candidate in (character, _WORDS.get(character, ""), unicodedata.normalize("NFKD", character)):
+def _writable(character: str, encoding: str) -> str:
+    for candidate in (character, _REPLACEMENTS.get(character, ""), unicodedata.normalize("NFKD", character)):
         kept = "".join(c for c in candidate if not unicodedata.combining(c))
         try:
             kept.encode(encoding)
@@ -146,7 +146,7 @@ def _replace(error: UnicodeError) -> tuple[str, int]:
     if not isinstance(error, UnicodeEncodeError):
         raise error
     lost = error.object[error.start : error.end]
-    return "".join(_in_words(character, error.encoding) for character in lost), error.end
+    return "".join(_writable(character, error.encoding) for character in lost), error.end
 
 
 def write_anything() -> None:

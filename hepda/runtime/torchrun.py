@@ -1,4 +1,4 @@
-"""Several processes of torchrun as one run: that of rank 0 does the whole run, the others compute its trainings too.
+"""Several processes of torchrun as one run: rank 0 does the run, the others share its trainings.
 
     torchrun --nproc-per-node 2 -m hepda train --config tth.yaml
 

@@ -14,7 +14,7 @@ from hepda.config.tabular import TableNetworkConfig, TabularConfig
 from hepda.evaluation import roc
 from hepda.evaluation.bootstrap import interval, poisson_counts
 from hepda.evaluation.calibration import calibration_curve
-from hepda.evaluation.differences.bias import compare
+from hepda.evaluation.differences.bias import BiasSettings, compare
 from hepda.evaluation.differences.probes import ProbeSettings, probe
 from hepda.results.evaluation import BiasResult, CalibrationCurve, Interval, ProbeResult, RocBand
 from hepda.results.metrics import ModelTraining
@@ -222,7 +222,7 @@ def _difference(config: TabularConfig, table: DataTable, score: Floats, number: 
     replicas = config.evaluation.permutations
     return compare(
         score[source], table.weight[source], score[other], table.weight[other],
-        class_name=name, permutations=replicas, null_replicas=replicas, seed=config.seed,
+        settings=BiasSettings(class_name=name, permutations=replicas, null_replicas=replicas, seed=config.seed),
     )  # fmt: skip
 
 

@@ -60,7 +60,7 @@ class ScoringTask:
 
 
 @dataclass(frozen=True, slots=True)
-class Applying:
+class ApplyInput:
     """What all files share. stamp: checksum of the analysis file and of all models; kind: the format."""
 
     config: AnalysisConfig
@@ -70,7 +70,7 @@ class Applying:
 
 
 @dataclass(frozen=True, slots=True)
-class Applied:
+class ApplyOutcome:
     """The result: records of all files in their order, how many of them were finished before, and further lines."""
 
     records: list[dict[str, Any]]
@@ -87,7 +87,7 @@ def apply(
     kind: str = "ttree",
     sample: str | None = None,
     processes: int | None = None,
-) -> Applied:
+) -> ApplyOutcome:
     """Score `files` by the models of `run`; write one file of friends for each into `output`.
 
     Every file that is not finished is opened and checked before the first is scored.
@@ -98,7 +98,7 @@ def apply(
         output: the folder of the friends.
         progress: receives stages and steps.
         kind: the format of the friends, a key of `SUFFIX`.
-        sample: the sample whose aliases and variables apply to the files; None lets `sample_for` find it for each file.
+        sample: the sample whose aliases and variables apply to the files; None: `sample_for` finds it for each file.
         processes: number of processes; None for those of the analysis.
 
     Raises:
@@ -129,10 +129,10 @@ def apply(
                 pool.map(_apply_file, list(zip(pending, inspected, strict=True)))
         records = [run_directory.read_json(task.record) for task in tasks]
         _write_summary(output, shared, run, records)
-    return Applied(records, len(tasks) - len(pending), _absences(records))
+    return ApplyOutcome(records, len(tasks) - len(pending), _absences(records))
 
 
-def _shared(run: Path, kind: str) -> Applying:
+def _shared(run: Path, kind: str) -> ApplyInput:
     exchange.settle(run, "apply")
     manifest = run_directory.read_json(run / "manifest.json")
     if not isinstance(manifest, dict) or "training" not in manifest:
@@ -142,7 +142,7 @@ def _shared(run: Path, kind: str) -> Applying:
     for path in sorted((run / "models").rglob("*")):
         if path.is_file():
             value = zlib.crc32(path.read_bytes(), zlib.crc32(str(path.relative_to(run)).encode(), value))
-    return Applying(load_config(run / "config.yaml"), run / "models", kind, f"{value:08x}")
+    return ApplyInput(load_config(run / "config.yaml"), run / "models", kind, f"{value:08x}")
 
 
 def _tasks(
@@ -158,17 +158,19 @@ def _tasks(
     twice = [name for name, n in Counter(task.output for task in tasks).items() if n > 1]
     if twice:
         same = ", ".join(task.path for task in tasks if task.output == twice[0])
-        raise ConfigError(f"{same} would all be scored into {twice[0]}; apply to them one by one, with other --output.")
+        raise ConfigError(
+            f"{same} would all be scored into {twice[0]}; score them one by one, each into its own --output."
+        )
     return tasks
 
 
 @contextmanager
-def _owned(output: Path, shared: Applying, run: Path) -> Iterator[None]:
+def _owned(output: Path, shared: ApplyInput, run: Path) -> Iterator[None]:
     """Create or check the folder, and lock it for the block."""
     run_directory.check_writable(output, "--output")
     summary = output / SUMMARY
-    others = [path for path in output.iterdir() if path.name != LOCK] if output.is_dir() else []
-    if others and not summary.is_file():
+    present = [path for path in output.iterdir() if path.name != LOCK] if output.is_dir() else []
+    if present and not summary.is_file():
         raise ConfigError(f"--output {output}: holds files that are not of `hepda apply`; name an empty or a new one.")
     with locked(output, "apply", "--output"):
         (output / RECORDS).mkdir(exist_ok=True)
@@ -181,7 +183,7 @@ def _owned(output: Path, shared: Applying, run: Path) -> Iterator[None]:
         yield
 
 
-def _write_summary(output: Path, shared: Applying, run: Path, records: list[dict[str, Any]]) -> None:
+def _write_summary(output: Path, shared: ApplyInput, run: Path, records: list[dict[str, Any]]) -> None:
     about = {"schema": LAYOUT, "stamp": shared.stamp, "run": str(run.resolve()), "format": shared.kind, "tree": TREE}
     run_directory.write_json(output / SUMMARY, {**about, "files": records})
 
@@ -194,7 +196,7 @@ def _state(path: str) -> dict[str, Any]:
     return {"path": str(Path(path).resolve()), "bytes": stat.st_size, "modified": stat.st_mtime_ns}
 
 
-def _kept(shared: Applying, task: ScoringTask) -> dict[str, Any] | None:
+def _kept(shared: ApplyInput, task: ScoringTask) -> dict[str, Any] | None:
     """Return the record of a finished file if it fits the run, the input and the output, otherwise None."""
     if not task.record.is_file() or not task.output.is_file():
         return None
@@ -202,23 +204,23 @@ def _kept(shared: Applying, task: ScoringTask) -> dict[str, Any] | None:
         record = run_directory.read_json(task.record)
     except HepdaError:
         return None
-    wanted = _state(task.path) | {
+    expected = _state(task.path) | {
         "stamp": shared.stamp,
         "sample": task.sample,
         "output": task.output.name,
         "output_bytes": task.output.stat().st_size,
     }
-    fits = isinstance(record, dict) and all(key in record and record[key] == value for key, value in wanted.items())
+    fits = isinstance(record, dict) and all(key in record and record[key] == value for key, value in expected.items())
     return record if fits else None
 
 
-def _inspect(shared: Applying, task: ScoringTask, send: Send) -> FriendFile:
+def _inspect(shared: ApplyInput, task: ScoringTask, send: Send) -> FriendFile:
     friend = inspect_file(dataset_spec(shared.config), task.path, task.sample)
     send(task.path, 1, 1)
     return friend
 
 
-def _apply_file(shared: Applying, item: tuple[ScoringTask, FriendFile], send: Send) -> None:
+def _apply_file(shared: ApplyInput, item: tuple[ScoringTask, FriendFile], send: Send) -> None:
     """Write the friends of one file, then its record."""
     task, file = item
     before, selected = _state(task.path), 0
@@ -251,7 +253,7 @@ def _branches(config: AnalysisConfig, keys: Sequence[str], variations: Sequence[
     return [*keys, "fold", *scores]
 
 
-def _columns(shared: Applying, span: EventSpan, variations: Sequence[str]) -> dict[str, Array]:
+def _columns(shared: ApplyInput, span: EventSpan, variations: Sequence[str]) -> dict[str, Array]:
     """Return all branches of a span, [n] each."""
     config, n = shared.config, len(span.key)
     models = model_specs(config)
@@ -271,18 +273,19 @@ def _columns(shared: Applying, span: EventSpan, variations: Sequence[str]) -> di
 
 
 def _absences(records: Sequence[dict[str, Any]]) -> list[str]:
-    """Return lines that say which variations are missing in which files."""
+    """Return which variations are missing in which files, a line each."""
     absent: dict[tuple[str, str], list[str]] = {}
     for record in records:
         for variation, branch in record["absent"].items():
             absent.setdefault((variation, branch), []).append(record["output"])
     return [
-        f"without {variation}, for want of the branch {branch!r}: {_some(names)}"
+        f"without {variation}, because the branch {branch!r} is missing: {_some(names)}"
         for (variation, branch), names in absent.items()
     ]
 
 
 def _some(names: Sequence[str]) -> str:
+    """Return the first names, and how many more there are."""
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return ", ".join(names[:3]) + more
 

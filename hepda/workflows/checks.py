@@ -11,8 +11,8 @@ from hepda.errors import ConfigError
 from hepda.runtime import exchange, run_directory
 
 
-def check_places(run: Path, plots: Path | None) -> None:
-    """Raise ConfigError if `run` or `plots` cannot be written to, or if `run` holds something else than a run."""
+def check_output_folders(run: Path, plots: Path | None) -> None:
+    """Raise ConfigError if `run` or `plots` cannot be written to, or if `run` contains files that are not of a run."""
     run_directory.check_writable(run, "--output")
     if plots is not None:
         run_directory.check_writable(plots, "--plots")
@@ -20,7 +20,7 @@ def check_places(run: Path, plots: Path | None) -> None:
 
 
 def check_device(device: str) -> None:
-    """Raise ConfigError for a device that torch does not know or that this machine does not have."""
+    """Raise ConfigError for a device that does not exist in torch or on this machine."""
     if device in ("auto", "cpu"):
         return
     import torch
@@ -30,7 +30,7 @@ def check_device(device: str) -> None:
         raise ConfigError(f"--device {device}: must be auto, cpu or cuda (or cuda:1, the second one).")
     if int(number or 0) >= torch.cuda.device_count():
         raise ConfigError(
-            f"--device {device}: torch finds {torch.cuda.device_count()} CUDA devices here; say cpu or auto."
+            f"--device {device}: torch finds {torch.cuda.device_count()} CUDA devices here; use cpu or auto."
         )
 
 
@@ -49,7 +49,7 @@ def text_problems(config: AnyConfig) -> list[str]:
     texts = list(_texts(config.model_dump(mode="json", by_alias=True)))
     colours = [(key, text) for key, text in texts if key.endswith(".color")]
     formulas = [(key, text) for key, text in texts if not key.endswith(".color") and text.count("$") > 1]
-    if not formulas and not colours:  # no need of matplotlib
+    if not formulas and not colours:  # matplotlib is not needed
         return []
     from hepda.plotting.base.style import formula_error, is_colour
 

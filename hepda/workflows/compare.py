@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,15 +13,15 @@ from hepda.config.differences import ABSENT, differences
 from hepda.errors import ConfigError
 from hepda.kinds import FinishedRun, RunComparison, kind_of
 from hepda.number_format import Cell, Table
-from hepda.report.page import ReportFigure, ReportPage, attempt, sorted_out, write_report
+from hepda.report.page import ReportFigure, ReportPage, attempt, drawn_and_failed, write_report
 from hepda.results.metrics import RunMetrics
 from hepda.runtime import exchange, run_directory
 from hepda.runtime.terminal import NumberTable
 
 BETWEEN = " · "
-"""Stands between a model and its run."""
+"""Separator between the names of a model and of its run."""
 FEW = 20
-"""Keys that differ, up to which they stand with the samples and not among the details."""
+"""Up to this number of keys that differ, their table is in the section of the samples, else in the details."""
 Runs = Sequence[FinishedRun[Any]]
 
 
@@ -48,7 +48,7 @@ def compare(folders: Sequence[Path], output: Path) -> ComparisonOutcome:
     metrics = merged(runs)
     compared = kind.comparison(runs, metrics)
     warnings = difference_sentences(runs)
-    figures, failed = sorted_out([attempt("summary", compared.title, lambda: _figure(runs, compared))])
+    figures, failed = drawn_and_failed([attempt("summary", compared.title, lambda: _figure(runs, compared))])
     warnings += [f"no figure: {figure.why}" for figure in failed]
     keys = config_table(runs)
     section = "samples" if len(keys.rows) <= FEW else "details"
@@ -68,16 +68,16 @@ def compare(folders: Sequence[Path], output: Path) -> ComparisonOutcome:
 
 
 def read_runs(folders: Sequence[Path]) -> list[FinishedRun[Any]]:
-    """Return the runs of these folders, by the shortest names that tell them apart. Raises ConfigError as `compare`."""
-    places = [folder.resolve() for folder in folders]
-    if len(places) < 2:
+    """Return the runs of these folders, by the shortest names that differ. Raises ConfigError as `compare`."""
+    paths = [folder.resolve() for folder in folders]
+    if len(paths) < 2:
         raise ConfigError("a comparison needs two runs or more; name their folders.")
-    for place in places:
-        if places.count(place) > 1:
-            raise ConfigError(f"{place} is given twice; a run cannot be compared with itself.")
+    for path in paths:
+        if paths.count(path) > 1:
+            raise ConfigError(f"{path} is given twice; a run cannot be compared with itself.")
     kinds: dict[str, Path] = {}
     runs = []
-    for name, folder in zip(_names(places), folders, strict=True):
+    for name, folder in zip(_names(paths), folders, strict=True):
         runs.append(_read(name, folder, kinds))
     for run in runs:
         _check_shape(run)
@@ -88,8 +88,8 @@ def _read(name: str, folder: Path, kinds: dict[str, Path]) -> FinishedRun[Any]:
     """Read a run; `kinds` has the kinds of data of the runs before, each with its first folder."""
     exchange.settle(folder, "compare")
     content, manifest = (run_directory.read_json(folder / f"{file}.json") for file in ("metrics", "manifest"))
-    for file, found, key in (("metrics", content, "models"), ("manifest", manifest, "files")):
-        if not isinstance(found, dict) or key not in found:
+    for file, document, key in (("metrics", content, "models"), ("manifest", manifest, "files")):
+        if not isinstance(document, dict) or key not in document:
             raise ConfigError(f"{folder / file}.json was not written by `hepda train`; name a run directory.")
     config = load_any(folder / "config.yaml")
     kind = kind_of(config)
@@ -114,26 +114,27 @@ def _check_shape(run: FinishedRun[Any]) -> None:
         run.kind.comparison([run], merged([run]))
 
 
-def _names(places: Sequence[Path]) -> list[str]:
-    """Return the last parts of the paths, as few as tell them apart."""
-    deepest = max(len(place.parts) for place in places)
+def _names(paths: Sequence[Path]) -> list[str]:
+    """Return the last parts of the paths, as few as make them differ."""
+    deepest = max(len(path.parts) for path in paths)
     for count in range(1, deepest + 1):
-        names = ["/".join(place.parts[-count:]) for place in places]
+        names = ["/".join(path.parts[-count:]) for path in paths]
         if len(set(names)) == len(names):
             return names
-    return [str(place) for place in places]
+    return [str(path) for path in paths]
 
 
 def merged(runs: Runs) -> RunMetrics:
     """Return all models of all runs as the numbers of one run, the same model of different runs one after the other."""
     contents = {run.name: run.metrics.to_json() for run in runs}
     names = list(dict.fromkeys(model for content in contents.values() for model in content["models"]))
-    models = {
-        f"{model}{BETWEEN}{run}": _titled(content["models"][model], run)
-        for model in names
-        for run, content in contents.items()
-        if model in content["models"]
-    }
+    models: dict[str, Any] = {}
+    for model in names:
+        for run, content in contents.items():
+            if model in content["models"]:
+                entry = content["models"][model]
+                title = {"title": f"{entry['title']}{BETWEEN}{run}"} if "title" in entry else {}
+                models[f"{model}{BETWEEN}{run}"] = {**entry, **title}
     samples: dict[str, Any] = {}
     for run, content in contents.items():
         for name, entry in content.get("samples", {}).items():
@@ -141,23 +142,18 @@ def merged(runs: Runs) -> RunMetrics:
                 samples[name] = entry
             elif samples[name] != entry:
                 samples[f"{name}{BETWEEN}{run}"] = entry
-    whole: dict[str, Any] = {"name": " against ".join(contents)}
+    combined: dict[str, Any] = {"name": " against ".join(contents)}
     if samples:
-        whole["samples"] = samples
-    whole["models"] = models
+        combined["samples"] = samples
+    combined["models"] = models
     if all("quoted" in content for content in contents.values()):  # conditions of speech
-        whole["quoted"] = list(dict.fromkeys(key for content in contents.values() for key in content["quoted"]))
+        combined["quoted"] = list(dict.fromkeys(key for content in contents.values() for key in content["quoted"]))
     for key in ("seed", "luminosity"):
         values = [content.get(key) for content in contents.values()]
         if values[0] is not None and all(value == values[0] for value in values):
-            whole[key] = values[0]
-    metrics: RunMetrics = runs[0].kind.metrics_type.from_json(whole)
+            combined[key] = values[0]
+    metrics: RunMetrics = runs[0].kind.metrics_type.from_json(combined)
     return metrics
-
-
-def _titled(entry: Mapping[str, Any], run: str) -> Mapping[str, Any]:
-    """Return a model's entry; the name that it shows, if it has one of its own, with the run."""
-    return {**entry, "title": f"{entry['title']}{BETWEEN}{run}"} if "title" in entry else entry
 
 
 # --- what differs -------------------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """`hepda fit`: from a run directory to signal strength, impacts and closure, for every model.
 
 Varied events are read and scored with the saved models, out of fold; templates and pseudo-data come from the saved
-scores; every fit is one of HistFactory's likelihood. Data that are blinded are not looked at.
+scores; every fit is one of HistFactory's likelihood. Blinded data are not used.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from hepda.events.results.saved_scores import read_scored
 from hepda.events.specs import ModelSpec
 from hepda.events.table.feature_table import FeatureTable
 from hepda.events.training.scoring import score_table
-from hepda.report.page import NotDrawn, ReportFigure, sorted_out
-from hepda.results.fit_file import ClosedEntry, FitFile, FittedModel
+from hepda.report.page import NotDrawn, ReportFigure, drawn_and_failed
+from hepda.results.fit_file import FitFile, FittedModel
 from hepda.runtime import exchange, fingerprint, run_directory
 from hepda.runtime.hashes import check_hashes
 from hepda.runtime.locks import locked
@@ -48,7 +48,7 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True, slots=True)
 class FitOptions:
-    """What the command line says: toys a pseudo-data set, models (empty: all), where results and figures go."""
+    """Options of the command line: toys for each pseudo-data set, models (empty: all), folders for the results."""
 
     toys: int = 500
     models: tuple[str, ...] = ()
@@ -69,7 +69,7 @@ class FitOutcome:
 
 @dataclass(frozen=True, slots=True)
 class _Shared:
-    """What every task sees."""
+    """The input of every task."""
 
     config: AnalysisConfig
     run: Path
@@ -85,7 +85,7 @@ class _Shared:
 
 @dataclass(frozen=True, slots=True)
 class _Varied:
-    """What a reading gave: weight [n] and score [n] of each model, or keys [n] and factors [n].
+    """The result of a reading: weight [n] and score [n] of each model, or keys [n] and factors [n].
 
     read_at: scores by model and value of its parameter, where that is not 0.
     """
@@ -102,12 +102,12 @@ class _Varied:
 class _Part:
     """A part of the fits of a model: the main fit, the closure of a variant, or the profile of its parameter.
 
-    others: what is fitted where the network is read at other values of its parameter.
+    at_values: what is fitted where the network is read at other values of its parameter.
     """
 
     region: Region
     what: str
-    others: Mapping[float, Region] = field(default_factory=dict)
+    at_values: Mapping[float, Region] = field(default_factory=dict)
 
 
 log = logging.getLogger(__name__)
@@ -115,10 +115,10 @@ MAIN, PROFILE = "main", "profile"
 
 
 def fit(run: Path, options: FitOptions, progress: Progress) -> FitOutcome:
-    """Everything: fit.json, workspace-<model>.json, figures, and the report with them.
+    """Fit every model of a run; write fit.json, workspace-<model>.json, figures, and the report with them.
 
     Raises:
-        ConfigError: `run` is no run directory or has no scores, its files are no longer those that were trained on,
+        ConfigError: `run` is no run directory or has no scores, its files have changed since the training,
             or another process writes to where the results go.
         DataError: the scores cannot be binned so that a fit is possible.
 
@@ -153,10 +153,10 @@ def fit(run: Path, options: FitOptions, progress: Progress) -> FitOutcome:
 def _check_output(output: Path, models: Sequence[str]) -> None:
     """Raise ConfigError if results would replace files in `output` that `hepda fit` did not write."""
     names = ("fit.json", "figures.json", "report.html", *(f"workspace-{model}.json" for model in models))
-    there = [name for name in names if (output / name).exists()]
-    if there and not run_directory.fitted_files(output):
+    existing = [name for name in names if (output / name).exists()]
+    if existing and not run_directory.fitted_files(output):
         raise ConfigError(
-            f"--output {output}: {', '.join(there)} there would be replaced and are not of `hepda fit`; name another "
+            f"--output {output}: {', '.join(existing)} would be replaced and are not of `hepda fit`; name another "
             "folder."
         )
 
@@ -170,7 +170,7 @@ def _fit_all(
     progress: Progress,
     file: LogFile,
 ) -> FitOutcome:
-    """As `fit`, for whoever holds the lock of `output`."""
+    """Do the same as `fit` for a caller that holds the lock of `output`."""
     stamp = run_directory.stamp(run) if (run / "scores.parquet").is_file() else ""
     table, scores = read_scored(dataset_spec(config), run)
     clock = Clock(progress)
@@ -184,17 +184,19 @@ def _fit_all(
         with clock("vary"):
             varied = pool.map(_vary, readings(dataset_spec(config)))
             regions = [_region(config, table, model, scores[model], truth, varied) for model in models]
-            others = _read_at(shared, table, truth, varied, progress)
+            at_values = _read_at(shared, table, truth, varied, progress)
         with clock("fit"):
             variants = (ALL, UNAWARE) if regions[0].two_points else (UNAWARE,)
             parts = [_Part(region, what) for what in (MAIN, *variants) for region in regions]
-            parts += [_Part(region, PROFILE, others[region.model]) for region in regions if region.model in others]
-            found = pool.map(_fit, parts)
+            parts += [
+                _Part(region, PROFILE, at_values[region.model]) for region in regions if region.model in at_values
+            ]
+            results = pool.map(_fit, parts)
     mains: dict[str, MainFit] = {}
     closures: dict[str, dict[str, dict[str, tuple[Closed, ...]]]] = {variant: {} for variant in variants}
     profiles: dict[str, dict[str, list[Profiled]]] = {}
     figures: list[ReportFigure | NotDrawn] = []
-    for part, (result, drawn) in zip(parts, found, strict=True):
+    for part, (result, drawn) in zip(parts, results, strict=True):
         figures += drawn
         if part.what == MAIN:
             mains[part.region.model] = result
@@ -222,7 +224,7 @@ def _fit_all(
         _write(output, fits, regions, mains)
         if output != run and not (output / "figures.json").is_file():
             _take_figures(run, output)
-        run_directory.write_figures(output, "fit", *sorted_out([*headline, *figures]))
+        run_directory.write_figures(output, "fit", *drawn_and_failed([*headline, *figures]))
         report = train.write_page(config, events.EventsKind(config, table), run, output)
     return FitOutcome(output / "fit.json", report, fits, clock.seconds)
 
@@ -231,7 +233,7 @@ def _check_contents(config: AnalysisConfig, run: Path, table: FeatureTable, prog
     """Raise ConfigError if scores.parquet or the events that are about to be read are not those of the training."""
     recorded = fingerprint.recorded(run, run_directory.read_json(run / "manifest.json"))
     if recorded is None:
-        log.warning(f"{run} was made by an earlier hepda, which kept no record of its data: keys alone are compared.")
+        log.warning(f"{run} was made by an earlier hepda, which kept no record of its data: only keys are compared.")
         return
     check_scored(run, recorded["parts"], table)
     entries: dict[str, int] = {}
@@ -281,7 +283,7 @@ def _vary(shared: _Shared, reading: Reading, send: Send) -> _Varied:
 
 
 def _scores_at(shared: _Shared, table: FeatureTable) -> dict[tuple[str, float], Array]:
-    """Scores of the networks with a parameter at its other values."""
+    """Return the scores of the networks with a parameter at its other values."""
     folder = shared.run / "models"
     return {
         (model, value): score_table([shared.specs[model]], folder, table, value)[model]
@@ -300,35 +302,35 @@ def _read_at(
     if not any(_values_of(config, model) for model in shared.models):
         return {}
     events = steps.load(config, progress.step).table
-    others = fingerprint.differences(
+    changed = fingerprint.differences(
         fingerprint.fingerprints(contents_of(config.columns, table, SCORED)),
         fingerprint.fingerprints(contents_of(config.columns, events, SCORED)),
     )
-    fingerprint.complain(shared.run, others)
-    found: dict[str, dict[float, Region]] = {}
+    fingerprint.complain(shared.run, changed)
+    regions: dict[str, dict[float, Region]] = {}
     for (model, value), score in _scores_at(shared, events).items():
-        own = [replace(v, scores={model: v.read_at[model, value]}) if v.read_at else v for v in varied]
-        found.setdefault(model, {})[value] = _region(config, table, model, score, truth, own)
-    return found
+        varied_at_value = [replace(v, scores={model: v.read_at[model, value]}) if v.read_at else v for v in varied]
+        regions.setdefault(model, {})[value] = _region(config, table, model, score, truth, varied_at_value)
+    return regions
 
 
 def _region(
     config: AnalysisConfig, table: FeatureTable, model: str, score: Array, truth: Array, varied: Sequence[_Varied]
 ) -> Region:
-    """Templates and pseudo-data of one model."""
+    """Return templates and pseudo-data of one model."""
     shapes: dict[tuple[str, str, str], Events] = {}
     factors: dict[tuple[str, str], Array] = {}
-    for one in varied:
-        sample = one.reading.sample
-        if one.factors is not None:
-            if one.key is None or not np.array_equal(one.key, table.key[table.of_samples([sample])]):
+    for entry in varied:
+        sample = entry.reading.sample
+        if entry.factors is not None:
+            if entry.key is None or not np.array_equal(entry.key, table.key[table.of_samples([sample])]):
                 raise ConfigError(
                     f"the events of {sample} that the analysis file reads now are not those of scores.parquet: files "
                     "have changed. Train again."
                 )
-            factors |= {(sample, name): values for name, values in one.factors.items()}
-        elif one.scores is not None and one.weight is not None:
-            shapes[sample, str(one.reading.systematic), one.reading.side] = (one.scores[model], one.weight)
+            factors |= {(sample, name): values for name, values in entry.factors.items()}
+        elif entry.scores is not None and entry.weight is not None:
+            shapes[sample, str(entry.reading.systematic), entry.reading.side] = (entry.scores[model], entry.weight)
     return ScoredEvents(
         domains_of(config), systematics_spec(config), table, model, score, shapes, factors, truth
     ).region()
@@ -342,7 +344,7 @@ def _take_figures(run: Path, output: Path) -> None:
 
 
 def _fit(shared: _Shared, part: _Part, send: Send) -> tuple[Any, list[ReportFigure | NotDrawn]]:
-    """One part of the fits of a model, with its figures."""
+    """Do one part of the fits of a model, and draw its figures."""
     region, seed = part.region, shared.config.seed
     name = f"{region.model}, {part.what.replace('_', ' ')}"
     send(name, 0, 1)
@@ -353,7 +355,7 @@ def _fit(shared: _Shared, part: _Part, send: Send) -> tuple[Any, list[ReportFigu
         drawings = model_drawings(appearance(shared.config), region.model, result)
         figures = [drawing.attempt(shared.figures) for drawing in drawings]
     elif part.what == PROFILE:
-        result = profile({0.0: region, **part.others}, _values_of(shared.config, region.model))
+        result = profile({0.0: region, **part.at_values}, _values_of(shared.config, region.model))
     else:
         result = closure_of(region, part.what, shared.toys, seed)
     send(name, 1, 1)
@@ -383,7 +385,7 @@ def _write(
     regions: Sequence[Region],
     mains: Mapping[str, MainFit],
 ) -> None:
-    """fit.json and the workspaces; those of an earlier fit go."""
+    """Write fit.json and the workspaces; remove those of an earlier fit."""
     from hepda.evaluation.fits.fitting import workspace
 
     earlier, written = run_directory.fitted_files(output), [output / "fit.json"]
@@ -392,17 +394,17 @@ def _write(
         written.append(output / f"workspace-{region.model}.json")
         run_directory.write_json(written[-1], workspace(region.templates, observed, name=region.model))
     run_directory.write_json(output / "fit.json", fits.to_json())
-    for left in set(earlier) - set(written):
-        left.unlink(missing_ok=True)
+    for obsolete in set(earlier) - set(written):
+        obsolete.unlink(missing_ok=True)
 
 
 def console_table(fits: FitFile) -> NumberTable:
-    """For the terminal: expected error and significance, and the bias at mu = 1 with data from each domain."""
+    """Return the table for the terminal: expected error and significance, and the bias at mu = 1 by domain."""
     closure = {model: fitted.closure.of(UNAWARE) for model, fitted in fits.models.items()}
     domains = list(dict.fromkeys(domain for by_domain in closure.values() for domain in by_domain))
     rows = []
     for name, fitted in fits.models.items():
-        at_one = [_at_one(closure[name].get(domain, ())) for domain in domains]
+        at_one = [next((e for e in closure[name].get(domain, ()) if e.truth == 1), None) for domain in domains]
         cells: list[tuple[float | None, float | None]] = [
             (fitted.expected.error, None),
             (fitted.expected.significance, None),
@@ -412,10 +414,6 @@ def console_table(fits: FitFile) -> NumberTable:
         rows.append([name, *(_cell(value, error) for value, error in cells)])
     head = ["model", "error", "Z", "observed", *(f"bias, {domain}" for domain in domains)]
     return NumberTable(head, rows, "signal strength", "bias of mu = 1: templates without the two-point systematics")
-
-
-def _at_one(entries: Sequence[ClosedEntry]) -> ClosedEntry | None:
-    return next((entry for entry in entries if entry.truth == 1), None)
 
 
 def _cell(value: float | None, error: float | None) -> str:

@@ -73,7 +73,7 @@ def load_page(path: Path) -> ModuleType:
         if error.name in ("pythia8mc", "fastjet"):
             raise MissingExtraError(error.name, "generate") from error
         raise
-    missing = [wanted for wanted in ("SAMPLES", "generate_chunk", "assemble") if not hasattr(module, wanted)]
+    missing = [required for required in ("SAMPLES", "generate_chunk", "assemble") if not hasattr(module, required)]
     if missing:
         raise ConfigError(f"the generator page {path} does not define {', '.join(missing)}")
     return module
@@ -101,16 +101,16 @@ def chosen_samples(module: ModuleType, names: list[str] | None, scale: float) ->
         ConfigError: the page has no sample of one of the names.
 
     """
-    known: dict[str, SampleSpec] = module.SAMPLES
+    available: dict[str, SampleSpec] = module.SAMPLES
     for name in names or []:
-        if name not in known:
-            raise ConfigError(f"the generator page has no sample {name!r}.{nearest(name, known)}")
-    wanted = names or list(known)
-    return {name: replace(known[name], events=max(1, round(scale * known[name].events))) for name in wanted}
+        if name not in available:
+            raise ConfigError(f"the generator page has no sample {name!r}.{nearest(name, available)}")
+    selected = names or list(available)
+    return {name: replace(available[name], events=max(1, round(scale * available[name].events))) for name in selected}
 
 
 def _generate_chunk(task: tuple[str, str, int, str]) -> str:
-    """Generate one chunk and write it, whole or not at all; return the name of the sample."""
+    """Generate one chunk and write it completely or not at all; return the name of the sample."""
     page, sample, seed, target = task
     module = load_page(Path(page))
     chunk: Chunk = module.generate_chunk(module.SAMPLES[sample], seed)
@@ -176,8 +176,8 @@ def rounded(values: np.ndarray, bits: int) -> np.ndarray:
     """Round to float32 with `bits` of mantissa, to nearest: digits beyond the detector's resolution are not stored."""
     raw = np.ascontiguousarray(values, dtype=np.float32).view(np.uint32)
     drop = 23 - bits
-    kept = (raw + np.uint32(1 << (drop - 1))) & np.uint32(0xFFFFFFFF ^ ((1 << drop) - 1))
-    result: np.ndarray = kept.view(np.float32)
+    truncated = (raw + np.uint32(1 << (drop - 1))) & np.uint32(0xFFFFFFFF ^ ((1 << drop) - 1))
+    result: np.ndarray = truncated.view(np.float32)
     return result
 
 
@@ -204,7 +204,7 @@ def compact(name: str, values: Any) -> Any:
 
 
 def write_ntuple(path: Path, columns: dict[str, Any], about: dict[str, float], run: int) -> int:
-    """Write the TTrees `events` and `metadata` (one entry), whole or not at all.
+    """Write the TTrees `events` and `metadata` (one entry), completely or not at all.
 
     Args:
         path: the ROOT file.

@@ -18,14 +18,14 @@ from hepda.runtime.jobs import model_of
 
 log = logging.getLogger(__name__)
 NEW = "run"
-"""The folder of the run in the making, beside its trainings."""
+"""The folder of the run that is being made, next to its trainings."""
 
 
 def check_replaceable(config: AnyConfig, run: Path, resume: bool) -> None:
-    """Raise ConfigError if a finished run may neither be trained again nor is what `resume` asks for."""
+    """Raise ConfigError if a finished run may neither be trained again nor be resumed."""
     if not resume:
         raise ConfigError(
-            f"{run} holds a finished run, which `hepda train` does not replace by itself. Say --overwrite to train it "
+            f"{run} holds a finished run, which `hepda train` does not replace by itself. Use --overwrite to train it "
             "again (it is replaced when the new one is complete, with what `hepda fit` made of it), or name another "
             f"directory with --output. `hepda evaluate {run}` makes its numbers, figures and report again."
         )
@@ -39,13 +39,13 @@ def check_same_config(config: AnyConfig, run: Path) -> None:
     if keys:
         shown = ", ".join(keys[:6]) + (f" and {len(keys) - 6} more" if len(keys) > 6 else "")
         raise ConfigError(
-            f"--resume: {run} holds a finished run, and its analysis file differs from this one in {shown}. Say "
+            f"--resume: {run} holds a finished run, and its analysis file differs from this one in {shown}. Use "
             "--overwrite to train it again, or name another directory with --output."
         )
 
 
 def config_differences(first: AnyConfig, second: AnyConfig) -> list[str]:
-    """Return the dotted keys in which two analysis files differ, but for those that change no number."""
+    """Return the dotted keys in which two analysis files differ, without those that change no number."""
     before, after = (config.model_dump(mode="json", by_alias=True) for config in (first, second))
     return [d.key for d in differences(before, after) if not d.key.endswith("training.processes")]
 
@@ -53,9 +53,9 @@ def config_differences(first: AnyConfig, second: AnyConfig) -> list[str]:
 def inputs_of(config: AnyConfig, contents: fingerprint.Parts) -> str:
     """Return a checksum of what a training depends on besides its model: fingerprints of the data, and the config."""
     training = config.training.model_copy(update={"processes": "auto"})  # how many there are changes no number
-    rest = config.model_copy(update={"models": {}, "training": training})
+    without_models = config.model_copy(update={"models": {}, "training": training})
     checksums = {name: part["checksum"] for name, part in contents.items()}
-    value = zlib.crc32(resolved_yaml(rest).encode())
+    value = zlib.crc32(resolved_yaml(without_models).encode())
     return f"{zlib.crc32(json.dumps(checksums).encode(), value):08x}"
 
 
@@ -63,7 +63,7 @@ def work_folder(config: AnyConfig, inputs: str, run: Path, resume: bool) -> Path
     """Return the folder that keeps finished and unfinished trainings with these inputs until the run is complete.
 
     Models may be added, changed or removed without a loss for the others. What was interrupted with other inputs is
-    removed. The run in the making is the folder NEW in it: a run directory never holds files of two runs.
+    removed. The run that is being made is the folder NEW in it: a run directory never holds files of two runs.
     """
     work = run / exchange.WORK
     folder = work / inputs
@@ -76,9 +76,9 @@ def work_folder(config: AnyConfig, inputs: str, run: Path, resume: bool) -> Path
         return folder
     if resume:
         log.info(f"{run} has nothing to resume of this config and these data; everything is trained.")
-    for left in work.iterdir():
-        if left.is_dir() and left.name != exchange.DATA:
-            shutil.rmtree(left)
+    for entry in work.iterdir():
+        if entry.is_dir() and entry.name != exchange.DATA:
+            shutil.rmtree(entry)
     (folder / NEW).mkdir(parents=True)
     run_directory.write_json(folder / exchange.SECTIONS, sections)
     return folder

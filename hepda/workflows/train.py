@@ -19,7 +19,7 @@ from hepda.runtime.pool import cores, preload
 from hepda.runtime.progress import Clock, Progress
 from hepda.runtime.resources import Resources
 from hepda.runtime.torchrun import run_jobs
-from hepda.workflows.checks import check_device, check_places, check_texts, text_problems
+from hepda.workflows.checks import check_device, check_output_folders, check_texts, text_problems
 from hepda.workflows.resuming import NEW, check_replaceable, check_same_config, inputs_of, work_folder
 from hepda.workflows.training_record import saved_histories, training_metrics, training_warnings
 
@@ -80,7 +80,7 @@ def train(
 
     """
     plots = plots or standard_plots(run, config.name)
-    check_places(run, plots)
+    check_output_folders(run, plots)
     check_device(device)
     check_texts(config)
     with locked(run, "train", "--output"):
@@ -107,7 +107,7 @@ class _Request:
 
 
 def _train(request: _Request, progress: Progress, file: LogFile) -> TrainOutcome:
-    """Do the same as `train` for a caller that holds the lock of the run directory and tells `file` where it is."""
+    """Do the same as `train` for a caller that holds the lock of the run directory and sets the path of `file`."""
     config, run = request.config, request.run
     clock, kind, processes = Clock(progress), kind_of(config), processes_of(config)
     if processes > 1:
@@ -124,7 +124,7 @@ def _train(request: _Request, progress: Progress, file: LogFile) -> TrainOutcome
         work = work_folder(config, inputs, run, request.resume)
         new = work / NEW
         file.write_to(new / LOG)
-        results = run_jobs(kind.jobs(new, work, request.device), kind.side_by_side(processes), progress.step)
+        results = run_jobs(kind.jobs(new, work, request.device), kind.parallel_trainings(processes), progress.step)
         scores = kind.combine(results)
         for line in training_warnings({result.name: result.about for result in results}):
             log.warning(line)
@@ -157,15 +157,15 @@ def _write_trainings(
 
 
 def _as_it_is(config: AnyConfig, kind: Kind, run: Path, inputs: str, clock: Clock) -> TrainOutcome:
-    """Return the finished run, of which there is nothing to resume. Raises ConfigError if it is of other data."""
+    """Return the outcome of a finished run without changes. Raises ConfigError if it is of other data."""
     check_same_config(config, run)
-    known = run_directory.read_json(run / "manifest.json").get("inputs")
-    if known is None:  # trained before hepda wrote it: the scores name the events
+    recorded = run_directory.read_json(run / "manifest.json").get("inputs")
+    if recorded is None:  # trained before hepda wrote it: the scores name the events
         kind.saved_scores(run)
-    elif known != inputs:
+    elif recorded != inputs:
         raise ConfigError(
             f"--resume: {run} holds a finished run of other data: the files that the analysis file reads have changed "
-            "since. Say --overwrite to train it again, or name another directory with --output."
+            "since. Use --overwrite to train it again, or name another directory with --output."
         )
     log.info(f"{run} is finished, with this analysis file and these data: there is nothing to do.")
     metrics = read_metrics(kind, run)
@@ -182,7 +182,7 @@ def evaluate(run: Path, plots: Path | None, progress: Progress, resources: Resou
         resources: memory, cluster and the cache of tables.
 
     Raises:
-        ConfigError: `run` is no run directory, its files are no longer those that it was trained on, or another
+        ConfigError: `run` is no run directory, its files have changed since the training, or another
             process writes there.
 
     """
@@ -252,7 +252,7 @@ def check(config: AnyConfig, progress: Progress, *, every_file: bool = False) ->
 
 def _evaluate(config: AnyConfig, kind: Kind, scores: Scores, run: Path, clock: Clock) -> TrainOutcome:
     """Write numbers, figures and the report of scores into `run`."""
-    from hepda.report.page import sorted_out
+    from hepda.report.page import drawn_and_failed
 
     record = run_directory.read_json(run / "manifest.json")["training"]
     histories, best_epochs = saved_histories(config, run, record)
@@ -261,7 +261,7 @@ def _evaluate(config: AnyConfig, kind: Kind, scores: Scores, run: Path, clock: C
     with clock("evaluate"):
         metrics = kind.measure(scores, context)
     with clock("draw"):
-        drawn, failed = sorted_out(kind.draw(scores, context, run / run_directory.PLOTS))
+        drawn, failed = drawn_and_failed(kind.draw(scores, context, run / run_directory.PLOTS))
         run_directory.write_json(run / "metrics.json", metrics.to_json())
         run_directory.write_figures(run, "evaluate", drawn, failed)
     with clock("report"):
@@ -332,6 +332,6 @@ def write_page(config: AnyConfig, kind: Kind, run: Path, output: Path | None = N
 
 
 def processes_of(config: AnyConfig) -> int:
-    """Return the number of processes in parallel: as many as the config says, or one a core for `auto`."""
+    """Return the number of processes in parallel: that of the config, or one for each core for `auto`."""
     processes = config.training.processes
     return cores() if processes == "auto" else processes

@@ -74,12 +74,12 @@ def training_warnings(record: Record) -> list[str]:
 
     Warnings that differ only by numbers among the trainings of a model are one line.
     """
-    alike: dict[tuple[str, str], list[str]] = {}
+    groups: dict[tuple[str, str], list[str]] = {}
     for name, entry in record.items():
         for text in entry.get("alarms", ()):
             kind = (model_of(name) or name, re.sub(r"[0-9.]+", "#", text))
-            alike.setdefault(kind, []).append(f"{name}: {text}")
+            groups.setdefault(kind, []).append(f"{name}: {text}")
     return [
         texts[0] + (f" (and in {len(texts) - 1} more trainings of {model})" if len(texts) > 1 else "")
-        for (model, _), texts in alike.items()
+        for (model, _), texts in groups.items()
     ]

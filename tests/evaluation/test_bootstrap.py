@@ -36,10 +36,10 @@ def test_binned_replicas_err_by_less_than_the_intervals_rounding():
     score = 1 / (1 + np.exp(-generator.normal(label, 1)))
     weight = np.where(generator.random(n) < 0.15, -1.0, 1.0)
     assert len(np.unique(score)) == n  # so that they are binned
-    found = rocs({"m": score}, label, weight, replicas=40, seed=3)["m"][0].auc
+    result = rocs({"m": score}, label, weight, replicas=40, seed=3)["m"][0].auc
     value = auc(score, label, weight)
     exact = [auc(score, label, weight * c) for c in poisson_counts(n, 40, seed=3)]
     low, high = np.quantile(exact, [0.5 * (1 - 0.6827), 0.5 * (1 + 0.6827)])
-    assert found.value == value
-    assert abs(found.low - low) < 0.01 * found.error
-    assert abs(found.high - high) < 0.01 * found.error
+    assert result.value == value
+    assert abs(result.low - low) < 0.01 * result.error
+    assert abs(result.high - high) < 0.01 * result.error

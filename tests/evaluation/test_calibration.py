@@ -10,11 +10,11 @@ def test_equals_sklearn_without_weights():
     generator = np.random.default_rng(0)
     score = generator.random(2000)
     label = (generator.random(2000) < score**1.2).astype(int)
-    found = calibration_curve(score, label)
+    result = calibration_curve(score, label)
     fraction, mean = sklearn_curve(label, score, n_bins=10)
-    np.testing.assert_allclose(found.fraction, fraction)
-    np.testing.assert_allclose(found.mean_score, mean)
-    assert found.n_eff.sum() == pytest.approx(2000)
+    np.testing.assert_allclose(result.fraction, fraction)
+    np.testing.assert_allclose(result.mean_score, mean)
+    assert result.n_eff.sum() == pytest.approx(2000)
 
 
 def test_a_calibrated_score_is_on_the_diagonal_with_signed_weights():
@@ -22,8 +22,8 @@ def test_a_calibrated_score_is_on_the_diagonal_with_signed_weights():
     score = generator.random(40_000)
     label = (generator.random(40_000) < score).astype(int)
     weight = np.where(generator.random(40_000) < 0.15, -1.0, 1.0)
-    found = calibration_curve(score, label, weight)
-    assert found.expected_error < 0.02 and found.why is None
+    result = calibration_curve(score, label, weight)
+    assert result.expected_error < 0.02 and result.why is None
     shifted = calibration_curve(np.sqrt(score), label, weight)
     assert shifted.expected_error > 0.1
 
@@ -34,21 +34,21 @@ def test_errors_are_the_spread_over_repeated_experiments():
     pulls = []
     for _ in range(100):
         score, flat, sign = generator.random((3, 4000))
-        found = calibration_curve(score, (flat < score).astype(int), np.where(sign < 0.15, -1.0, 1.0))
-        pulls.append((found.fraction - found.mean_score) / found.error)
+        result = calibration_curve(score, (flat < score).astype(int), np.where(sign < 0.15, -1.0, 1.0))
+        pulls.append((result.fraction - result.mean_score) / result.error)
     assert np.mean(pulls) == pytest.approx(0, abs=0.1)
     assert np.std(pulls) == pytest.approx(1, abs=0.08) and np.abs(pulls).max() < 5
 
 
 def test_balance_gives_both_classes_the_same_sum():
     score, label = [0.25, 0.25, 0.75, 0.75], [1, 0, 1, 0]
-    found = calibration_curve(score, label, [3.0, 10.0, 9.0, 10.0], edges=[0, 0.5, 1], balance=True)
-    np.testing.assert_allclose(found.fraction, [0.25 / 0.75, 0.75 / 1.25])
+    result = calibration_curve(score, label, [3.0, 10.0, 9.0, 10.0], edges=[0, 0.5, 1], balance=True)
+    np.testing.assert_allclose(result.fraction, [0.25 / 0.75, 0.75 / 1.25])
 
 
 def test_negative_bins_are_nan_and_told():
-    found = calibration_curve([0.1, 0.1, 0.9, 0.9], [1, 0, 1, 0], [1, 1, 1, -2.0 + 1.5], edges=[0, 0.5, 0.8, 1])
-    assert np.isnan(found.fraction[1]) and found.why is None  # empty, not negative
+    result = calibration_curve([0.1, 0.1, 0.9, 0.9], [1, 0, 1, 0], [1, 1, 1, -2.0 + 1.5], edges=[0, 0.5, 0.8, 1])
+    assert np.isnan(result.fraction[1]) and result.why is None  # empty, not negative
     negative = calibration_curve([0.1, 0.1, 0.9], [1, 0, 0], [1, 2, -1.0], edges=[0, 0.5, 1])
     assert np.isnan(negative.fraction[1]) and "1 bins" in negative.why
     with pytest.raises(DataError, match="no probabilities"):

@@ -42,7 +42,7 @@ def test_cut_at_all_of_a_tiny_sample():
     assert cut_at_efficiency([0.1, 0.2, 0.3, 0.4], None, 0.5) == 0.3
     assert cut_at_efficiency([0.1, 0.2, 0.3, 0.4], None, 1.0) == 0.1
     assert cut_at_efficiency([0.1, 0.2, 0.3, 0.4], [1, 1, -0.5, 2], 0.5) == 0.4
-    with pytest.raises(ValueError, match="efficiency lies in"):
+    with pytest.raises(ValueError, match="efficiency must be in"):
         cut_at_efficiency([0.1], None, 0.0)
 
 

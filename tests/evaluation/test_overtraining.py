@@ -21,7 +21,7 @@ def test_remembered_events_are_found_and_fresh_ones_are_not():
 def test_ks_is_scipys_and_errors_are_poisson():
     generator = np.random.default_rng(1)
     train, test = generator.random(500), generator.random(400)
-    found = overtraining_test(train, None, test, None, class_name="background", edges=[0, 0.5, 1], permutations=10)
-    assert found.ks == pytest.approx(stats.ks_2samp(train, test).statistic)
+    result = overtraining_test(train, None, test, None, class_name="background", edges=[0, 0.5, 1], permutations=10)
+    assert result.ks == pytest.approx(stats.ks_2samp(train, test).statistic)
     counts = np.histogram(train, [0, 0.5, 1])[0]
-    np.testing.assert_allclose(found.train_error, np.sqrt(counts) / 500 / 0.5)
+    np.testing.assert_allclose(result.train_error, np.sqrt(counts) / 500 / 0.5)

@@ -50,21 +50,21 @@ def test_bits_that_flip_are_told_or_change_numbers_alone(folder: Path) -> None:
     """
     path = folder / "third.root"
     content = path.read_bytes()
-    whole = loaded(folder)
+    complete = loaded(folder)
     generator = np.random.default_rng(3)
-    told = 0
+    n_errors = 0
     for place in generator.integers(0, len(content), 24):
         broken = bytearray(content)
         broken[place] ^= 1 << int(generator.integers(8))
         path.write_bytes(bytes(broken))
         try:
-            found = load_table(dataset_spec(load_config(folder / "small.yaml", ["samples.third.use=evaluate"])))
+            result = load_table(dataset_spec(load_config(folder / "small.yaml", ["samples.third.use=evaluate"])))
         except HepdaError as error:
-            told += 1
+            n_errors += 1
             assert "third" in str(error), error
         else:
-            assert found.samples["third"].entries == whole.samples["third"].entries
-    assert told >= 2
+            assert result.samples["third"].entries == complete.samples["third"].entries
+    assert n_errors >= 2
 
 
 @pytest.mark.parametrize("kind", [np.float64, np.float16, np.int32])
@@ -77,15 +77,15 @@ def test_a_number_may_have_another_type_in_another_file(folder: Path, kind: Any)
 
 
 @pytest.mark.parametrize(
-    ("spoil", "said"),
+    ("spoil", "message"),
     [
         ({"jet_pt": np.ones(N, np.float32)}, "variables.ht.*needs a list|is one number per event|sum"),
         ({"met": ak.Array([[1.0, 2.0]] * N)}, "met.*is a list per event"),
         ({"met": None}, r"'met'.*more\.root"),
     ],
 )
-def test_a_branch_that_changes_its_shape_between_files_is_told(folder: Path, spoil: Any, said: str) -> None:
-    with pytest.raises((ExpressionError, SourceError), match=f"(?s){said}"):
+def test_a_branch_that_changes_its_shape_between_files_is_told(folder: Path, spoil: Any, message: str) -> None:
+    with pytest.raises((ExpressionError, SourceError), match=f"(?s){message}"):
         loaded(folder, two(folder, **spoil))
 
 
@@ -123,10 +123,10 @@ def test_lists_whose_lengths_disagree_are_told_with_the_entry_of_the_file(
 
 def test_a_file_without_entries_among_others_does_no_harm(folder: Path) -> None:
     write_sample(folder / "none.root", 0, 9, signal=False, cross_section=20.0, generated=4 * N)
-    plain, more = loaded(folder), loaded(folder, f"samples.third.files=[{folder}/none.root, {folder}/third.root]")
+    baseline, more = loaded(folder), loaded(folder, f"samples.third.files=[{folder}/none.root, {folder}/third.root]")
     assert more.samples["third"].entries == N
     # It has been generated: its events, none of which passed, are in the sum of weights.
-    ratio = more.samples["third"].sums.sumw / plain.samples["third"].sums.sumw
+    ratio = more.samples["third"].sums.sumw / baseline.samples["third"].sums.sumw
     assert 0 < ratio < 1
     assert next((f.entries, f.sums.entries) for f in more.files if f.sample == "third") == (0, 0)
 
@@ -181,10 +181,10 @@ def test_unicode_in_names_of_files_branches_and_features(tmp_path: Path) -> None
         extra = {"µ_pt": np.arange(N).astype(np.float32), "größe.β": np.ones(N, np.float32)}
         write_sample(place / f"{name}.root", N, seed, signal="signal" in name, cross_section=1.0, spoil=extra)
     write_sample(place / "data.root", N, 6, signal=False, data=True, spoil=extra)
-    found = load_table(dataset_spec(load_config(place / "small.yaml", ["features=[ht, μ_pt, größe_β]"])))
-    assert found.table.names == ("ht", "μ_pt", "größe_β")
-    assert (found.table.features[:, 2] == 1).all() and found.table.features[:, 1].max() > 10
-    assert "é – data" in found.files[0].path
+    result = load_table(dataset_spec(load_config(place / "small.yaml", ["features=[ht, μ_pt, größe_β]"])))
+    assert result.table.names == ("ht", "μ_pt", "größe_β")
+    assert (result.table.features[:, 2] == 1).all() and result.table.features[:, 1].max() > 10
+    assert "é – data" in result.files[0].path
 
 
 def test_dots_in_names_and_what_no_expression_can_say(tmp_path: Path) -> None:
@@ -204,5 +204,5 @@ def test_anchors_are_taken_and_merged(folder: Path) -> None:
     anchored = anchored.replace("class: background\n    domain: third", "<<: *bkg\n    domain: third")
     assert anchored.count("bkg") == 2
     (folder / "other.yaml").write_text(anchored)
-    one, other = load_config(folder / "small.yaml"), load_config(folder / "other.yaml")
-    assert one == other
+    first, other = load_config(folder / "small.yaml"), load_config(folder / "other.yaml")
+    assert first == other

@@ -53,8 +53,8 @@ def test_several_trees_are_listed_with_their_entries_and_the_likely_one_is_named
         for name, number in (("Runs", 9), ("jes_up", 2), ("nominal", 4)):
             file.mktree(name, {"x": "f4", "event": "i8"})
             file[name].extend({"x": np.arange(number), "event": np.arange(number)})
-    told = r"several\.root: .*Runs \(9 entries\), jes_up \(2 entries\), nominal \(4 entries\)\. Choose by --tree; "
-    with pytest.raises(SourceError, match=told + "nominal is the likely one"):
+    pattern = r"several\.root: .*Runs \(9 entries\), jes_up \(2 entries\), nominal \(4 entries\)\. Choose by --tree; "
+    with pytest.raises(SourceError, match=pattern + "nominal is the likely one"):
         starting_yaml(str(tmp_path / "several.root"))
     text = starting_yaml(str(tmp_path / "several.root"), "jes_up")
     assert "tree: jes_up   # the likely one" not in text
@@ -101,8 +101,8 @@ NANO = {"run": np.ones(400, "u4"), "event": np.arange(400, dtype="u8"), "genWeig
 
 def book_of_xaod(counts, sums):
     """As MetaData of an xAOD: one entry, a list of bookkeepers."""
-    found = {"nAcceptedEvents": counts, "sumOfEventWeights": sums}
-    return {f"CutBookkeepersAux.{name}": ak.Array([values]) for name, values in found.items()}
+    result = {"nAcceptedEvents": counts, "sumOfEventWeights": sums}
+    return {f"CutBookkeepersAux.{name}": ak.Array([values]) for name, values in result.items()}
 
 
 @pytest.mark.parametrize(
@@ -132,10 +132,10 @@ def test_the_sum_of_weights_is_found_and_passes_the_check(tmp_path, trees, histo
     assert config.normalisation is not None
     assert config.normalisation.model_dump(exclude_unset=True) == keys
     assert f"found in the file: {total:.6g}" in path.read_text()
-    found = check_events(config, lambda *_: None)
-    assert found.problems == []
-    assert found.samples["signal"].summary.sum_of_weights == total
-    assert found.samples["signal"].summary.sums.sumw == pytest.approx(140e3 * 1000.0 / total)
+    result = check_events(config, lambda *_: None)
+    assert result.problems == []
+    assert result.samples["signal"].summary.sum_of_weights == total
+    assert result.samples["signal"].summary.sums.sumw == pytest.approx(140e3 * 1000.0 / total)
 
 
 def written(path, **branches):

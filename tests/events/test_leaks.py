@@ -47,17 +47,17 @@ def told(folder: Path, features: list[str], **changes: Any) -> dict[str, str]:
 def test_each_leak_is_named_with_its_reason(tmp_path: Path) -> None:
     variables = analysis()["variables"] | {"parity": "evtNum % 2", "copy": "counter_x"}
     features = ["evtNum", "copy", "parity", "station", "kind", "answer", "tune", "quality", "mt_w", "n_jets"]
-    found = told(tmp_path, features, variables=variables)
-    assert set(found) == {"evtNum", "copy", "parity", "station", "kind", "answer", "tune"}
-    assert "is the branch evtNum, by its name the number of an event" in found["evtNum"]
-    assert "never repeats within a sample" in found["evtNum"]
-    assert "never repeats within a sample" in found["copy"]  # above 2**24, where float32 rounds
-    assert "is computed from the branch evtNum" in found["parity"]
-    assert "has one value in each sample" in found["station"]
-    assert "separates signal from background by itself (AUC 1.0000)" in found["kind"]  # in no order of its values
-    assert "separates signal from background by itself (AUC " in found["answer"]
-    assert "separates the domain alternative from simulation (signal) by itself (AUC 1.0000)" in found["tune"]
-    assert all("remove it from `features`" in line for line in found.values())
+    result = told(tmp_path, features, variables=variables)
+    assert set(result) == {"evtNum", "copy", "parity", "station", "kind", "answer", "tune"}
+    assert "is the branch evtNum, by its name the number of an event" in result["evtNum"]
+    assert "never repeats within a sample" in result["evtNum"]
+    assert "never repeats within a sample" in result["copy"]  # above 2**24, where float32 rounds
+    assert "is computed from the branch evtNum" in result["parity"]
+    assert "has one value in each sample" in result["station"]
+    assert "separates signal from background by itself (AUC 1.0000)" in result["kind"]  # in no order of its values
+    assert "separates signal from background by itself (AUC " in result["answer"]
+    assert "separates the domain alternative from simulation (signal) by itself (AUC 1.0000)" in result["tune"]
+    assert all("remove it from `features`" in line for line in result.values())
 
 
 def test_weights_keys_and_aliases_are_seen_through(tmp_path: Path) -> None:
@@ -65,21 +65,21 @@ def test_weights_keys_and_aliases_are_seen_through(tmp_path: Path) -> None:
     del samples["data"]
     changes = {"samples": samples, "weight": "b_weight * mt_w", "split": {"key": ["run", "quality"]},
                "evaluation": {}}  # fmt: skip
-    found = told(tmp_path, ["tidy", "b_weight", "mt_w", "quality", "met"], **changes)
-    assert "is the branch evtNum, by its name the number of an event" in found["tidy"]
-    assert "is the branch b_weight, by its name an event weight" in found["b_weight"]
-    assert "is the branch mt_w, a factor of `weight`" in found["mt_w"]
-    assert "is the branch quality, a branch of `split.key`" in found["quality"]
-    assert set(found) == {"tidy", "b_weight", "mt_w", "quality"}
+    result = told(tmp_path, ["tidy", "b_weight", "mt_w", "quality", "met"], **changes)
+    assert "is the branch evtNum, by its name the number of an event" in result["tidy"]
+    assert "is the branch b_weight, by its name an event weight" in result["b_weight"]
+    assert "is the branch mt_w, a factor of `weight`" in result["mt_w"]
+    assert "is the branch quality, a branch of `split.key`" in result["quality"]
+    assert set(result) == {"tidy", "b_weight", "mt_w", "quality"}
 
 
 def test_check_and_train_warn_alike(tmp_path: Path) -> None:
-    found = told(tmp_path, ["answer"])
+    result = told(tmp_path, ["answer"])
     config = load_config(tmp_path / "leaks.yaml")
-    assert found["answer"] in check_events(config, lambda *_: None).warnings
+    assert result["answer"] in check_events(config, lambda *_: None).warnings
     kind = kind_of(config)
-    assert found["answer"] in kind.load(lambda *_: None)
-    assert found["answer"] in kind.warnings()  # those of the report
+    assert result["answer"] in kind.load(lambda *_: None)
+    assert result["answer"] in kind.warnings()  # those of the report
 
 
 @pytest.mark.parametrize(

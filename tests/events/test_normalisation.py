@@ -68,9 +68,9 @@ def test_the_runs_tree_of_nanoaod(tmp_path: Path) -> None:
         write_sample(tmp_path / "signal.root", N, 1, signal=True)
         bookkeeping(tmp_path / "signal.root", Runs={name: np.array([700.0, 300.0])})
         runs = {"tree": "Runs", "sum_of_weights": "genEventSumw"}
-        found = loaded(tmp_path, signal={"normalisation": runs, "cross_section": 2.0}).samples["signal"]
-        assert found.sum_of_weights == 1000.0
-        assert found.normalisation == pytest.approx(10 * 1000 * 2.0 / 1000)
+        result = loaded(tmp_path, signal={"normalisation": runs, "cross_section": 2.0}).samples["signal"]
+        assert result.sum_of_weights == 1000.0
+        assert result.normalisation == pytest.approx(10 * 1000 * 2.0 / 1000)
 
 
 def test_a_histogram_by_bin_by_all_bins_and_by_pattern(tmp_path: Path) -> None:
@@ -82,8 +82,8 @@ def test_a_histogram_by_bin_by_all_bins_and_by_pattern(tmp_path: Path) -> None:
         ({"histogram": "CutBookkeeper_1_NOSYS"}, 416),
         ({"histogram": "CutBookkeeper_*_NOSYS", "bin": 2}, 1000),
     ):
-        found = loaded(tmp_path, signal={"normalisation": section, "cross_section": 2.0}).samples["signal"]
-        assert found.sum_of_weights == total
+        result = loaded(tmp_path, signal={"normalisation": section, "cross_section": 2.0}).samples["signal"]
+        assert result.sum_of_weights == total
     for section, message in (
         (
             {"histogram": "CutBookkeeper_3_NOSYS"},
@@ -105,9 +105,9 @@ def test_all_events_of_all_files(folder: Path, tmp_path: Path) -> None:
         float(uproot.open(tmp_path / f"p{p}.root")["events/gen_weight"].array().to_numpy().sum()) for p in range(2)
     )
     section = {"files": f"{tmp_path}/p*.root", "normalisation": {"events": "gen_weight"}, "cross_section": 3.0}
-    found = loaded(folder, {"selection": "met > 30"}, signal=section).samples["signal"]
-    assert found.sum_of_weights == pytest.approx(total)
-    assert found.sums.entries < 200  # the sum is of what the selection takes away, too
+    result = loaded(folder, {"selection": "met > 30"}, signal=section).samples["signal"]
+    assert result.sum_of_weights == pytest.approx(total)
+    assert result.sums.entries < 200  # the sum is of what the selection takes away, too
     with pytest.raises(
         HepdaError, match=r"normalisation\.events \(log\(gen_weight\)\) is not a finite number in entry \d+"
     ):
@@ -124,27 +124,29 @@ def test_the_sum_of_a_job_that_selected_nothing_counts(folder: Path, tmp_path: P
         file.mktree("metadata", dict.fromkeys(("cross_section", "sum_of_weights"), np.float64))
         file["metadata"].extend({"cross_section": np.array([1.0]), "sum_of_weights": np.array([900.0])})
     with uproot.open(tmp_path / "p1.root") as file:
-        own = float(file["metadata/sum_of_weights"].array()[0])
+        sum_of_job = float(file["metadata/sum_of_weights"].array()[0])
     alone = loaded(folder, {"tree": tree}, signal={"files": f"{tmp_path}/p1.root"}).samples["signal"]
     both = {"files": f"{tmp_path}/p*.root"}
     refused = r"p0\.root: has no tree .*selected nothing, `reading: {on_error: skip}` counts"
     with pytest.raises(HepdaError, match=refused):
         loaded(folder, {"tree": tree}, signal=both)
-    found = loaded(folder, {"tree": tree, "reading": {"on_error": "skip"}}, signal=both)
-    assert alone.sum_of_weights == own
-    assert found.samples["signal"].sum_of_weights == own + 900
-    assert found.samples["signal"].sums.sumw == pytest.approx(alone.sums.sumw * own / (own + 900))
-    (skipped,) = found.skipped
+    result = loaded(folder, {"tree": tree, "reading": {"on_error": "skip"}}, signal=both)
+    assert alone.sum_of_weights == sum_of_job
+    assert result.samples["signal"].sum_of_weights == sum_of_job + 900
+    assert result.samples["signal"].sums.sumw == pytest.approx(alone.sums.sumw * sum_of_job / (sum_of_job + 900))
+    (skipped,) = result.skipped
     assert (skipped.path, skipped.entries) == (str(tmp_path / "p0.root"), 0)
     assert skipped.line().endswith("Its sum of weights counts.")
-    assert [file.path for file in found.files if file.sample == "signal"] == [str(tmp_path / "p1.root")]
+    assert [file.path for file in result.files if file.sample == "signal"] == [str(tmp_path / "p1.root")]
     with pytest.raises(HepdaError, match=r"p0\.root: has no tree"):
         loaded(folder, {"tree": tree, "reading": {"on_error": "skip"}}, signal={"files": f"{tmp_path}/p0.root"})
 
 
 def test_each_era_has_its_luminosity(folder: Path) -> None:
-    plain = loaded(folder).samples["background"].sums.sumw
-    assert loaded(folder, background={"luminosity": 36.0}).samples["background"].sums.sumw == pytest.approx(3.6 * plain)
+    baseline = loaded(folder).samples["background"].sums.sumw
+    assert loaded(folder, background={"luminosity": 36.0}).samples["background"].sums.sumw == pytest.approx(
+        3.6 * baseline
+    )
 
 
 def test_a_sample_may_have_a_weight_of_its_own(folder: Path) -> None:
@@ -170,13 +172,13 @@ def test_data_never_get_simulations_weights(tmp_path: Path) -> None:
         samples = {"third_one": more} if "stitched" in change else {}
         domain = {"source": ["background"], "target": ["data"], "rows": "all", "weight": "physical * 3"}
         models = {"dann": {"kind": "network", "encoder": [16], "domain": domain}}
-        found = loaded(tmp_path, {"models": models, **change}, **samples)
-        data = found.table.of_domain("data")
+        result = loaded(tmp_path, {"models": models, **change}, **samples)
+        data = result.table.of_domain("data")
         assert data.sum() > 50
-        assert (found.table.weight[data] == 1).all()
-        assert (found.table.columns["domain:dann:weight"][data] == 1).all()
-        assert found.samples["data"].normalisation == 1.0
-        assert found.samples["data"].sum_of_weights is None
+        assert (result.table.weight[data] == 1).all()
+        assert (result.table.columns["domain:dann:weight"][data] == 1).all()
+        assert result.samples["data"].normalisation == 1.0
+        assert result.samples["data"].sum_of_weights is None
 
 
 @pytest.mark.parametrize(
@@ -204,10 +206,10 @@ def test_faults_in_the_analysis_file(folder: Path, change: dict[str, Any], messa
     text = analysis()
     for key, value in change.items():
         *path, last = key.split(".")
-        here = text
+        section = text
         for part in path:
-            here = here[part]
-        here[last] = value
+            section = section[part]
+        section[last] = value
     (folder / "faulty.yaml").write_text(yaml.safe_dump(text))
     with pytest.raises(ConfigError) as caught:
         load_config(folder / "faulty.yaml")
@@ -222,28 +224,28 @@ def stitchable(folder: Path) -> dict[str, Any]:
                  spoil={"n_extra_b": inclusive})  # fmt: skip
     write_sample(folder / "one.root", 2000, 77, signal=False, cross_section=10.0, generated=2000, negative=0.2,
                  spoil={"n_extra_b": np.ones(2000, np.int8)})  # fmt: skip
-    one = {"files": "one.root", "class": "background", "domain": "simulation"}
+    sample = {"files": "one.root", "class": "background", "domain": "simulation"}
     group = {"tt": {"background": "True", "one": "n_extra_b == 1"}}
     change = {"stitched": group, "selection": None, "weight": "gen_weight", "columns": {"extra": "n_extra_b"}}
-    return {"change": change, "one": one}
+    return {"change": change, "one": sample}
 
 
 def test_stitched_samples_count_once(tmp_path: Path) -> None:
     write_analysis(tmp_path, N)
     parts = stitchable(tmp_path)
-    found = loaded(tmp_path, parts["change"], one=parts["one"])
-    table = found.table
-    inclusive, one = table.of_samples(["background"]), table.of_samples(["one"])
+    result = loaded(tmp_path, parts["change"], one=parts["one"])
+    table = result.table
+    inclusive, exclusive = table.of_samples(["background"]), table.of_samples(["one"])
     extra = table.columns["extra"]
-    worth = {name: 10.0 / found.samples[name].normalisation for name in ("background", "one")}  # 1/fb
+    worth = {name: 10.0 / result.samples[name].normalisation for name in ("background", "one")}  # 1/fb
     with uproot.open(tmp_path / "background.root") as file:
         sign = file["events/gen_weight"].array().to_numpy()
     # In the region of both, an event counts with both luminosities; elsewhere with that of the inclusive sample.
     expected = np.where(extra[inclusive] == 1, 10 / (worth["background"] + worth["one"]), 10 / worth["background"])
     np.testing.assert_allclose(table.weight[inclusive], sign * expected)
-    np.testing.assert_allclose(np.abs(table.weight[one]), 10 / (worth["background"] + worth["one"]))
+    np.testing.assert_allclose(np.abs(table.weight[exclusive]), 10 / (worth["background"] + worth["one"]))
     # The yield is that of the process, not that of the process and its part; the part's is better known than before.
-    yields = {r: float(table.weight[(inclusive | one) & (extra == r)].sum()) for r in (0, 1, 2)}
+    yields = {r: float(table.weight[(inclusive | exclusive) & (extra == r)].sum()) for r in (0, 1, 2)}
     assert sum(yields.values()) == pytest.approx(10 * 1000 * 30, rel=0.05)
     assert yields[1] == pytest.approx(10 * 1000 * 10, rel=0.1)
     alone = loaded(tmp_path, parts["change"] | {"stitched": {}}, one=parts["one"])

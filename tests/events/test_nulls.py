@@ -43,9 +43,9 @@ def written(folder: Path, **spoil: Any) -> Path:
         place = table.column_names.index(name) if name in table.column_names else None
         table = table.append_column(name, column) if place is None else table.set_column(place, name, column)
     pq.write_table(table, folder / "signal.parquet")
-    told = yaml.safe_load(config.read_text())
-    told["samples"]["signal"] |= {"files": "signal.parquet", "cross_section": 0.5, "sum_of_weights": 200.0}
-    config.write_text(yaml.safe_dump(told, sort_keys=False))
+    content = yaml.safe_load(config.read_text())
+    content["samples"]["signal"] |= {"files": "signal.parquet", "cross_section": 0.5, "sum_of_weights": 200.0}
+    config.write_text(yaml.safe_dump(content, sort_keys=False))
     return config
 
 
@@ -59,16 +59,16 @@ def of_signal(found: LoadedEvents, feature: str) -> np.ndarray:
 
 
 def test_a_null_feature_is_missing_and_counted(tmp_path: Path) -> None:
-    found = loaded(written(tmp_path, met=[3, 50]), "missing=-7.0", "selection=n_jets > 0")
-    assert found.samples["signal"].missing["met"] == 2
-    assert np.flatnonzero(of_signal(found, "met") == -7.0).tolist() == [3, 50]
+    result = loaded(written(tmp_path, met=[3, 50]), "missing=-7.0", "selection=n_jets > 0")
+    assert result.samples["signal"].missing["met"] == 2
+    assert np.flatnonzero(of_signal(result, "met") == -7.0).tolist() == [3, 50]
 
 
 def test_arithmetic_with_null_is_null(tmp_path: Path) -> None:
     config = written(tmp_path, met=[3], lepton_charge=[4])
     overrides = ("selection=n_jets > 0", "variables.ht=sqrt(2 * met + abs(lepton_charge)) + minimum(met, 5)")
-    found = loaded(config, *overrides)
-    assert np.flatnonzero(of_signal(found, "ht") == -1.0).tolist() == [3, 4]
+    result = loaded(config, *overrides)
+    assert np.flatnonzero(of_signal(result, "ht") == -1.0).tolist() == [3, 4]
 
 
 @pytest.mark.parametrize("weight", ["own", "gen_weight * own", "where(own > 0.5, 2, 1)", "where(own == 1, own, 1)"])
@@ -86,42 +86,44 @@ def test_a_null_key_is_an_error_with_its_entry(tmp_path: Path) -> None:
 
 def test_a_null_key_of_an_event_that_is_cut_away_harms_nobody(tmp_path: Path) -> None:
     config = written(tmp_path, event=[11])
-    found = loaded(config, "samples.signal.selection=not is_missing(event)")
-    assert found.samples["signal"].cut_flow[0] == ("not is_missing(event)", N - 1)
+    result = loaded(config, "samples.signal.selection=not is_missing(event)")
+    assert result.samples["signal"].cut_flow[0] == ("not is_missing(event)", N - 1)
     cut = ["samples.signal.selection=not is_missing(event)"]
     checked = check_events(load_config(config, cut), lambda *_: None)
-    whole = check_events(load_config(written(tmp_path / "whole")), lambda *_: None)
-    assert len(whole.problems) == 1 and "n_eff" in whole.problems[0]  # these few events are not enough for a training
+    complete = check_events(load_config(written(tmp_path / "whole")), lambda *_: None)
+    assert (
+        len(complete.problems) == 1 and "n_eff" in complete.problems[0]
+    )  # these few events are not enough for a training
     assert len(checked.problems) == 1 and "n_eff" in checked.problems[0]
     assert any("no weighted cut flow" in line for line in checked.warnings)
 
 
 @pytest.mark.parametrize("cut", ["own == 1", "not own != 1", "~(own > 3)", "own", "(own > 0) | (own < -1)"])
 def test_a_null_in_a_cut_is_false_and_counted(tmp_path: Path, cut: str) -> None:
-    found = loaded(written(tmp_path, own=[0, 30]), f"samples.signal.selection={cut}").samples["signal"]
-    assert found.cut_flow[0][1] == N - 2
-    assert found.missing[f"samples.signal.selection ({cut})"] == 2
+    result = loaded(written(tmp_path, own=[0, 30]), f"samples.signal.selection={cut}").samples["signal"]
+    assert result.cut_flow[0][1] == N - 2
+    assert result.missing[f"samples.signal.selection ({cut})"] == 2
 
 
 def test_only_events_that_passed_the_cuts_before_are_counted(tmp_path: Path) -> None:
-    found = loaded(written(tmp_path, own=[0, 30]), "samples.signal.selection=(event % 10 > 4) & (own > 0)")
-    assert "samples.signal.selection (own > 0)" not in found.samples["signal"].missing
+    result = loaded(written(tmp_path, own=[0, 30]), "samples.signal.selection=(event % 10 > 4) & (own > 0)")
+    assert "samples.signal.selection (own > 0)" not in result.samples["signal"].missing
 
 
 def test_a_null_of_the_domain_s_selection_is_counted(tmp_path: Path) -> None:
     config = written(tmp_path, met=[2])
     selection = "models.dann.domain.selection=met > -1"
     rows = ("source=[signal]", "target=[signal_alt]", "rows=all")
-    found = loaded(config, "selection=n_jets > 0", selection, *(f"models.dann.domain.{row}" for row in rows))
-    mask = found.table.columns["domain:dann:mask"][found.table.of_samples(["signal"])]
+    result = loaded(config, "selection=n_jets > 0", selection, *(f"models.dann.domain.{row}" for row in rows))
+    mask = result.table.columns["domain:dann:mask"][result.table.of_samples(["signal"])]
     assert np.flatnonzero(~mask).tolist() == [2]
-    assert found.samples["signal"].missing["models.dann.domain.selection (met > -1)"] == 1
+    assert result.samples["signal"].missing["models.dann.domain.selection (met > -1)"] == 1
 
 
 def test_check_tells_of_conditions_that_are_missing(tmp_path: Path) -> None:
     config = load_config(written(tmp_path, own=[0, 30]), ["samples.signal.selection=own > 0"])
-    told = "signal: samples.signal.selection (own > 0) is missing (null) in 2 events, which are left out"
-    assert told in check_events(config, lambda *_: None).warnings
+    message = "signal: samples.signal.selection (own > 0) is missing (null) in 2 events, which are left out"
+    assert message in check_events(config, lambda *_: None).warnings
 
 
 def test_an_rntuple_with_optionals(tmp_path: Path) -> None:

@@ -18,14 +18,14 @@ def marked(axes: Axes, gid: str) -> list:
 
 def points(axes: Axes) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """x, y and the lengths of the error bars (down, up) of each series of points."""
-    found = []
+    result = []
     for container in axes.containers:
         if isinstance(container, ErrorbarContainer) and container.lines[0] is not None:
             line, _, (bars, *_) = container.lines
             ends = np.array([[s[0][1], s[1][1]] for s in bars.get_segments()]).reshape(-1, 2)
             y = np.asarray(line.get_ydata(), dtype=float)
-            found.append((np.asarray(line.get_xdata(), dtype=float), y, np.stack([y - ends[:, 0], ends[:, 1] - y])))
-    return found
+            result.append((np.asarray(line.get_xdata(), dtype=float), y, np.stack([y - ends[:, 0], ends[:, 1] - y])))
+    return result
 
 
 def assert_legend_is_clear(figure: Figure) -> None:
@@ -64,13 +64,13 @@ def assert_nothing_is_cut(figure: Figure) -> None:
 
 def numbers(axes: Axes) -> list[Text]:
     """The numbers at the ticks of x and y that are in view."""
-    found = []
+    result = []
     for axis, at in ((axes.xaxis, 0), (axes.yaxis, 1)):
         low, high = sorted(axis.get_view_interval())
         hair = 1e-9 * (high - low)
-        found += [
+        result += [
             label
             for label in axis.get_ticklabels()
             if label.get_visible() and label.get_text() and low - hair <= label.get_position()[at] <= high + hair
         ]
-    return found
+    return result

@@ -176,13 +176,13 @@ def test_calibration_leaves_out_empty_bins() -> None:
 
 
 def test_overtraining_compares_both_classes_and_states_the_ks() -> None:
-    edges, one = np.linspace(0, 1, 5), np.ones(4)
-    test = results.OvertrainingTest("signal", edges, one, 0.1 * one, 1.1 * one, 0.2 * one, 0.0123, 0.43)
+    edges, ones = np.linspace(0, 1, 5), np.ones(4)
+    test = results.OvertrainingTest("signal", edges, ones, 0.1 * ones, 1.1 * ones, 0.2 * ones, 0.0123, 0.43)
     figure = overtraining_figure({"signal": test, "background": test}, model="dann", label=LABEL)
     main, below = figure.axes
     assert "signal, test (KS 0.012, p = 0.43)" in main.get_legend_handles_labels()[1]
-    assert points(main)[0][2][1] == pytest.approx(0.2 * one)
-    assert points(below)[0][1] == pytest.approx(1.1 * one)
+    assert points(main)[0][2][1] == pytest.approx(0.2 * ones)
+    assert points(below)[0][1] == pytest.approx(1.1 * ones)
     referee(figure)
     with pytest.raises(DataError, match="dann has no comparison"):
         overtraining_figure({}, model="dann")
@@ -215,8 +215,8 @@ def test_closure_shows_mu_with_its_errors_against_the_truth() -> None:
 
 
 def shift_ratio(efficiency: float, value: float | None, half: float = 0.1, resolved: bool = True) -> SimpleNamespace:
-    found = None if value is None else results.Interval(value, value - half, value + half)
-    return SimpleNamespace(signal_efficiency=efficiency, ratio=found, resolved=resolved)
+    result = None if value is None else results.Interval(value, value - half, value + half)
+    return SimpleNamespace(signal_efficiency=efficiency, ratio=result, resolved=resolved)
 
 
 def test_ratios_have_a_panel_a_domain_and_open_points_where_nothing_is_resolved() -> None:
@@ -224,7 +224,7 @@ def test_ratios_have_a_panel_a_domain_and_open_points_where_nothing_is_resolved(
         "alternative": {"dann": [shift_ratio(0.3, 0.3), shift_ratio(0.1, 0.4, resolved=False)]},
         "third": {"dann": [shift_ratio(0.3, 0.8), shift_ratio(0.1, 4.0)], "bdt": [shift_ratio(0.3, None)]},
     }
-    figure = ratio_figure(ratios, plain="network", source="simulation", unseen=["third"], label=LABEL)
+    figure = ratio_figure(ratios, baseline="network", source="simulation", held_out=["third"], label=LABEL)
     first, second = figure.axes
     drawn = [line for line in first.get_lines() if line.get_linestyle() == "None" and len(line.get_xdata())]
     assert [float(line.get_ydata()[0]) for line in drawn] == [0.3, 0.4]
@@ -237,7 +237,7 @@ def test_ratios_have_a_panel_a_domain_and_open_points_where_nothing_is_resolved(
     assert [t.get_text() for t in second.get_xticklabels()] == ["30 %", "10 %"]
     assert_nothing_is_cut(figure)
     with pytest.raises(DataError, match="no shift of network has a ratio"):
-        ratio_figure({"third": {"bdt": [shift_ratio(0.3, None)]}}, plain="network", source="simulation")
+        ratio_figure({"third": {"bdt": [shift_ratio(0.3, None)]}}, baseline="network", source="simulation")
 
 
 def test_efficiencies_stand_in_their_bins_and_gaps_are_left_out() -> None:

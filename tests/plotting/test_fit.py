@@ -43,15 +43,15 @@ def referee(figure: object) -> None:
 
 @pytest.mark.parametrize("bins", [1, 6, 25])
 def test_templates_after_the_fit_with_their_band_and_ratio(bins: int) -> None:
-    found = result(bins)
-    figure = postfit_figure(found, model="dann", label=LABEL, labels={"ttjets": "tt + jets"})
+    computed = result(bins)
+    figure = postfit_figure(computed, model="dann", label=LABEL, labels={"ttjets": "tt + jets"})
     main, below = figure.axes
     [(x, y, bars)] = points(main)
     assert x == pytest.approx(np.arange(bins) + 0.5)
-    assert y == pytest.approx(found.observed)
+    assert y == pytest.approx(computed.observed)
     assert np.all(bars[1] > bars[0])  # Poisson's interval is longer upwards
     [(_, ratio, _)] = points(below)
-    assert ratio == pytest.approx(found.observed / found.fitted)
+    assert ratio == pytest.approx(computed.observed / computed.fitted)
     assert {"tt + jets", "ttZ", "ttH", "Data", "Fit unc.", "Before the fit"} == set(main.get_legend_handles_labels()[1])
     [note] = [main.get_legend().get_title().get_text()]
     assert "1.20 ± 0.30" in note and "p = 0.70" in note
@@ -74,15 +74,15 @@ def test_hidden_bins_show_no_data_and_say_so() -> None:
 def test_a_fit_without_minimum_has_no_figure_and_a_negative_sample_no_fill() -> None:
     with pytest.raises(DataError, match="fit of dann has no minimum"):
         postfit_figure(result(mu=None), model="dann")
-    found = result()
-    found.samples["ttH"][:] *= -1
-    main = postfit_figure(found, model="dann").axes[0]
+    computed = result()
+    computed.samples["ttH"][:] *= -1
+    main = postfit_figure(computed, model="dann").axes[0]
     assert "ttH" not in main.get_legend_handles_labels()[1]
 
 
 def test_pulls_are_drawn_with_their_errors_and_the_rest_is_counted() -> None:
-    found = result()
-    figure = pulls_figure(found.parameters, label=LABEL)
+    computed = result()
+    figure = pulls_figure(computed.parameters, label=LABEL)
     [axes] = figure.axes
     [container] = axes.containers
     assert container.lines[0].get_xdata() == pytest.approx([0.0, 0.3, 0.6, 0.9] + 6 * [0.5])
@@ -91,11 +91,11 @@ def test_pulls_are_drawn_with_their_errors_and_the_rest_is_counted() -> None:
     names = [t.get_text() for t in axes.get_yticklabels()]
     assert names[1] == "source 1" and names[-1] == "MC stat., bin 6"
     assert not figure.texts[2:]
-    few = pulls_figure(found.parameters, most=3)
+    few = pulls_figure(computed.parameters, most=3)
     assert [t.get_text() for t in few.axes[0].get_yticklabels()] == ["source 2", "source 3", "MC stat., bin 1"]
     assert "7 smaller not shown" in [t.get_text() for t in few.texts]
     with pytest.raises(DataError, match="no nuisance parameter"):
-        pulls_figure(found.parameters[:1])
+        pulls_figure(computed.parameters[:1])
     assert_nothing_is_cut(figure)
 
 
@@ -130,8 +130,8 @@ def test_names_stay_on_the_page() -> None:
 
 
 def test_correlations_are_those_given_with_mu_first() -> None:
-    found = result(bins=12, nuisances=5)
-    figure = correlation_figure(found, most=9, label=LABEL)
+    computed = result(bins=12, nuisances=5)
+    figure = correlation_figure(computed, most=9, label=LABEL)
     [axes] = figure.axes
     shown = axes.images[0].get_array()
     assert shown.shape == (9, 9)
@@ -163,15 +163,15 @@ def test_the_bias_of_every_model_and_domain_stands_in_the_panel_of_its_truth() -
     }
     coverage = {"alternative": {"network": [toys(0.0, 0.5), toys(1.0, 0.3)], "dann": [toys(1.0, 0.66)]}}
     figure = closure_bias_figure(fits, source="simulation", coverage=coverage, label=LABEL)
-    zero, one, covered = figure.axes
-    assert sorted(float(x[0]) for x, _, _ in points(zero)) == pytest.approx([-0.1, 0.1, 0.2])
-    assert sorted(float(x[0]) for x, _, _ in points(one)) == pytest.approx([0.05, 0.4])
+    at_zero, at_one, covered = figure.axes
+    assert sorted(float(x[0]) for x, _, _ in points(at_zero)) == pytest.approx([-0.1, 0.1, 0.2])
+    assert sorted(float(x[0]) for x, _, _ in points(at_one)) == pytest.approx([0.05, 0.4])
     assert sorted(float(x[0]) for x, _, _ in points(covered)) == pytest.approx([30.0, 66.0])
-    assert [line.get_xdata()[0] for line in marked(one, "truth")] == [0.0]
+    assert [line.get_xdata()[0] for line in marked(at_one, "truth")] == [0.0]
     [nominal] = marked(covered, "nominal")
     assert nominal.get_xdata()[0] == pytest.approx(68.27, abs=0.01)
-    assert zero.get_xlim() == one.get_xlim()
-    y = {float(x[0]): float(y[0]) for x, y, _ in points(zero)}
+    assert at_zero.get_xlim() == at_one.get_xlim()
+    y = {float(x[0]): float(y[0]) for x, y, _ in points(at_zero)}
     assert y[0.2] < y[-0.1] < y[0.1]  # network above dann; alternative above third
     texts = [t.get_text() for t in figure.legends[0].get_texts()]
     assert texts[:3] == ["data from alternative", "data from third", "no bias (templates: simulation)"]

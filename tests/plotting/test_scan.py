@@ -14,7 +14,7 @@ STRENGTHS = (0, 0.3, 3, 30, 300)
 
 
 def curve(shift: float, chosen: int | None = None, std: float | None = 0.002) -> list[ScanPoint]:
-    found = []
+    result = []
     for i, strength in enumerate(STRENGTHS):
         numbers = {
             "auc_simulation": Spread(0.84 - 0.01 * i - shift, std),
@@ -22,8 +22,8 @@ def curve(shift: float, chosen: int | None = None, std: float | None = 0.002) ->
             "shift_alternative_0.2": Spread(-0.3 + 0.08 * i, std),
             "choice_loss": Spread(0.48 + 0.01 * i, std),
         }
-        found.append(ScanPoint(strength, f"{strength:g}", numbers, i == chosen))
-    return found
+        result.append(ScanPoint(strength, f"{strength:g}", numbers, i == chosen))
+    return result
 
 
 PANELS = [

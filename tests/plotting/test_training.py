@@ -25,19 +25,19 @@ def columns(chance: float = LN2) -> dict[str, list[float]]:
 def test_the_history_of_an_adversarial_training_has_its_panels_and_lines() -> None:
     panels, levels = history_panels(columns())
     figure = training_figure(panels, model="dann", levels=levels, best_epochs=[4], label=Label(energy=None))
-    found = {axes.get_ylabel(): axes for axes in figure.axes}
-    assert list(found) == [
+    result = {axes.get_ylabel(): axes for axes in figure.axes}
+    assert list(result) == [
         "Class loss", "Domain loss", "Domain accuracy", "Strength λ", "Gradient norm in encoder",
         "Cosine of gradients",
     ]  # fmt: skip
-    [line] = marked(found["Domain loss"], "level")
+    [line] = marked(result["Domain loss"], "level")
     assert line.get_ydata()[0] == pytest.approx(np.log(2))
     assert line.get_label() == "ln 2"
-    [line] = marked(found["Domain accuracy"], "level")
+    [line] = marked(result["Domain accuracy"], "level")
     assert line.get_ydata()[0] == 0.5
-    assert not marked(found["Class loss"], "level")
-    assert found["Class loss"].get_legend_handles_labels()[1] == ["training", "validation", "epoch kept"]
-    assert marked(found["Class loss"], "best")[0].get_xdata() == [4]
+    assert not marked(result["Class loss"], "level")
+    assert result["Class loss"].get_legend_handles_labels()[1] == ["training", "validation", "epoch kept"]
+    assert marked(result["Class loss"], "best")[0].get_xdata() == [4]
     assert all(axes.get_xlabel() == "Epoch" for axes in figure.axes)
     assert_legend_is_clear(figure)
     assert_nothing_is_cut(figure)
@@ -51,8 +51,8 @@ def test_negative_weights_lower_the_line_of_a_blind_head() -> None:
 
 
 def test_a_plain_training_has_one_panel_and_folds_share_a_colour() -> None:
-    plain = {k: v for k, v in columns().items() if "class" in k}
-    panels, levels = history_panels(plain, plain)
+    baseline = {k: v for k, v in columns().items() if "class" in k}
+    panels, levels = history_panels(baseline, baseline)
     figure = training_figure(panels, model="network", levels=levels)
     [axes] = figure.axes
     first, second = axes.get_lines()[:2]

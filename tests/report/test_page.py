@@ -195,9 +195,9 @@ def test_every_number_stands_in_a_table(metrics: dict[str, Any], tmp_path: Path)
 def _is_half_width(number: float, texts: list[str]) -> bool:
     """An error is kept as the ends of its interval, "value [low, high]"."""
     for text in texts:
-        found = re.fullmatch(r"\S+ \[(\S+), (\S+)\]", text)
-        if found:
-            half = 0.5 * (float(found[2]) - float(found[1]))
+        result = re.fullmatch(r"\S+ \[(\S+), (\S+)\]", text)
+        if result:
+            half = 0.5 * (float(result[2]) - float(result[1]))
             if min(abs(half - number), abs(half - 100 * number)) < 1e-9:
                 return True
     return False
@@ -235,9 +235,9 @@ def test_names_from_the_analysis_file_are_text_and_never_markup(metrics: dict[st
 def test_sections_stand_in_the_order_of_the_questions(metrics: dict[str, Any], tmp_path: Path) -> None:
     figures = [(key, f"figure of {key}", "", png()) for key in reversed(SECTIONS)]
     page, _ = read(write_report(tmp_path / "report.html", metrics, figures))
-    found = re.findall(r'<section id="(\w+)">', page)
-    assert found == list(SECTIONS)
-    for key, following in zip(found, [*found[1:], None], strict=True):
+    result = re.findall(r'<section id="(\w+)">', page)
+    assert result == list(SECTIONS)
+    for key, following in zip(result, [*result[1:], None], strict=True):
         start = page.index(f'<section id="{key}"')
         end = page.index(f'<section id="{following}"') if following else len(page)
         assert f"figure of {key}" in page[start:end]
@@ -312,7 +312,7 @@ def test_the_same_numbers_give_the_same_page(metrics: dict[str, Any], tmp_path: 
 def judged(metrics: dict[str, Any], **judgements: str) -> str:
     """What is said of dann if its shifts are judged so (at 30, 20 and 10 %)."""
     entry = metrics["models"]["dann"]
-    points = {f"0.{key[2:]}": {"judgement": found} for key, found in judgements.items()}
+    points = {f"0.{key[2:]}": {"judgement": result} for key, result in judgements.items()}
     entry["verdict"]["points"] = points
     return conclude(EventMetrics.from_json(metrics))[0]
 
@@ -334,19 +334,19 @@ def judged(metrics: dict[str, Any], **judgements: str) -> str:
         ({"at3": "fell", "at1": "apparent only"}, "did not (at 10 %)"),
         ({"at3": "not fallen", "at1": "unresolved"}, "did not decrease significantly (at 30 %)"),
         ({"at3": "cannot tell"}, "third has too few events to test whether the bias did"),
-        ({"at3": "untested"}, "no held-out domain says whether a bias did, so it must not be quoted"),
+        ({"at3": "untested"}, "there is no held-out domain to test whether the bias did, so it must not be quoted"),
         ({"at3": "unresolved"}, "too few events for a conclusion"),
     ],
 )
 def test_the_shift_ratios_decide_the_wording(metrics: dict[str, Any], judgements: dict[str, str], words: str) -> None:
-    said = judged(metrics, **judgements)
-    assert words in said.splitlines()[0]
-    assert ("the bias decreased" in said) == (words == ", at 30 and 20 %: the bias decreased.")
+    message = judged(metrics, **judgements)
+    assert words in message.splitlines()[0]
+    assert ("the bias decreased" in message) == (words == ", at 30 and 20 %: the bias decreased.")
 
 
 def test_the_evidence_stands_below_the_verdict(metrics: dict[str, Any]) -> None:
     first, trained, third, ks = judged(metrics, at3="fell less").splitlines()
-    assert first.endswith("At 10 % the shift to third is 0.953 ± 0.051 of the baseline's.")
+    assert first.endswith("At 10 % the shift to third is 0.953 ± 0.051 of that of the baseline.")
     assert trained == (
         "Shift from simulation to alternative at 30 and 10 % signal efficiency: −7.3 ± 4.7 and −10.3 ± 4.7 %, against "
         "−23.4 ± 4.6 and −23.4 ± 4.6 % for network (ratio 0.31 and 0.44)."
@@ -356,22 +356,22 @@ def test_the_evidence_stands_below_the_verdict(metrics: dict[str, Any]) -> None:
 
 
 def test_a_shift_that_fell_to_the_unseen_domain_alone_is_told(metrics: dict[str, Any]) -> None:
-    said = judged(metrics, at3="not fallen", at1="unresolved").splitlines()[0]
-    assert "The difference to the held-out domain third decreased nevertheless (at 30 %)." in said
+    message = judged(metrics, at3="not fallen", at1="unresolved").splitlines()[0]
+    assert "The difference to the held-out domain third decreased nevertheless (at 30 %)." in message
     metrics["models"]["dann"]["shift_ratio"]["simulation:third"]["0.3"] |= {"value": 0.95}
     assert "nevertheless" not in judged(metrics, at3="not fallen")
 
 
 def test_a_model_that_was_trained_elsewhere_is_no_adaptation(metrics: dict[str, Any]) -> None:
     del metrics["models"]["dann"]["verdict"]
-    assert not any("dann" in said for said in conclude(EventMetrics.from_json(metrics)))
+    assert not any("dann" in message for message in conclude(EventMetrics.from_json(metrics)))
 
 
 def test_a_model_that_was_not_adapted_is_not_judged(metrics: dict[str, Any]) -> None:
     metrics["models"]["dann"]["verdict"] = {"domain": "alternative", "third": "third", "adapted": False}
-    *others, last = conclude(EventMetrics.from_json(metrics))
-    assert last == "Not adapted, so there is no verdict on them; the tables have their shifts: dann."
-    assert others and not any("dann" in said for said in others)
+    *paragraphs, last = conclude(EventMetrics.from_json(metrics))
+    assert last == "No verdict without adaptation (the tables have the shifts): dann."
+    assert paragraphs and not any("dann" in message for message in paragraphs)
 
 
 def test_a_ks_that_falls_says_nothing_of_the_bias(metrics: dict[str, Any]) -> None:
@@ -381,8 +381,8 @@ def test_a_ks_that_falls_says_nothing_of_the_bias(metrics: dict[str, Any]) -> No
     assert judged(metrics, at3="apparent only").startswith("dann: WARNING")
     for key in ("shift_ratio", "verdict"):
         del metrics["models"]["dann"][key]
-    said = conclude(EventMetrics.from_json(metrics))[0]
-    assert "Shifts in the tail were not compared" in said and "bias decreased" not in said
+    message = conclude(EventMetrics.from_json(metrics))[0]
+    assert "Shifts in the tail were not compared" in message and "bias decreased" not in message
 
 
 def test_without_a_third_generator_the_difference_stays_apparent(metrics: dict[str, Any]) -> None:
@@ -390,9 +390,9 @@ def test_without_a_third_generator_the_difference_stays_apparent(metrics: dict[s
     for entry in metrics["models"].values():
         del entry["bias"]["simulation:third"], entry["shift_ratio"]["simulation:third"]
         entry["verdict"] |= {"third": None, "points": {"0.3": {"judgement": "untested"}}}
-    *said, last = conclude(EventMetrics.from_json(metrics))
+    *sentences, last = conclude(EventMetrics.from_json(metrics))
     assert last.startswith("No held-out domain was evaluated")
-    assert all("systematic uncertainty" in words for words in said)
+    assert all("systematic uncertainty" in words for words in sentences)
 
 
 def test_samples_too_small_to_say_anything_are_called_so(metrics: dict[str, Any]) -> None:
@@ -423,20 +423,20 @@ def test_the_console_table_fits_and_never_cuts_a_number(metrics: dict[str, Any])
     console = Console(width=100, record=True, file=open("/dev/null", "w"))  # noqa: PTH123, SIM115
     console.print(terminal_table(EventMetrics.from_json(metrics)))
     text = console.export_text()
-    for wanted in ("0.8423(21)", "0.8401(34)", "−10.2(3.5)", "0.605", "0.206", "[bold]x"):
-        assert wanted in text
+    for expected in ("0.8423(21)", "0.8401(34)", "−10.2(3.5)", "0.605", "0.206", "[bold]x"):
+        assert expected in text
     assert "…" not in text
 
 
 def test_the_console_shows_the_table_of_the_kind_of_data_with_its_intervals() -> None:
-    own = Table(
+    table = Table(
         "Word errors [%]", ["Model", "Clean"], [[Cell("plain"), Cell("1.9 (0.8 to 3.1)", 0.019, brief="1.9")]], "x"
     )
     console = Console(width=60, record=True, file=open("/dev/null", "w"))  # noqa: PTH123, SIM115
-    console.print(number_table("digits", own))
+    console.print(number_table("digits", table))
     text = console.export_text()
-    for wanted in ("digits", "Clean", "1.9 (0.8 to 3.1)", "Word errors [%]. x"):
-        assert wanted in text
+    for expected in ("digits", "Clean", "1.9 (0.8 to 3.1)", "Word errors [%]. x"):
+        assert expected in text
     assert "AUC" not in text
 
 

@@ -40,8 +40,8 @@ def bad_drawings(run: figures.TableFigureData) -> Iterator[Drawing]:
 )
 def test_every_entry_is_a_function(registry: dict[str, str]) -> None:
     assert registry and len(set(registry.values())) == len(registry)
-    found = drawings_of(registry, None)  # without data, each can only say that it fails
-    assert len(found) >= len(registry) and all(isinstance(drawing, Drawing) for drawing in found)
+    result = drawings_of(registry, None)  # without data, each can only say that it fails
+    assert len(result) >= len(registry) and all(isinstance(drawing, Drawing) for drawing in result)
 
 
 def test_a_toy_figure_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

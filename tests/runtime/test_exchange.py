@@ -44,15 +44,15 @@ def run(tmp_path: Path) -> Path:
 
 
 def files(run: Path) -> dict[str, str]:
-    found = {p.relative_to(run).as_posix(): p for p in run.rglob("*") if p.is_file()}
-    return {name: path.read_text() for name, path in found.items()}
+    result = {p.relative_to(run).as_posix(): p for p in run.rglob("*") if p.is_file()}
+    return {name: path.read_text() for name, path in result.items()}
 
 
 def assert_new(run: Path) -> None:
-    found = files(run)
-    assert set(found) == {*NEW, *MINE, "figures.json"}
-    assert all(found[name] == "mine" for name in MINE)
-    assert all("new" in found[name] for name in NEW) and not (run / WORK).exists()
+    result = files(run)
+    assert set(result) == {*NEW, *MINE, "figures.json"}
+    assert all(result[name] == "mine" for name in MINE)
+    assert all("new" in result[name] for name in NEW) and not (run / WORK).exists()
 
 
 def test_a_new_run_takes_the_place_of_the_old_one_and_leaves_files_of_others(run: Path) -> None:
@@ -82,8 +82,8 @@ def test_an_exchange_that_is_cut_off_anywhere_is_finished_by_the_next_verb(
         patch.setattr(shutil, "rmtree", counted(shutil.rmtree))
         with suppress(KeyboardInterrupt):
             exchange.put_in_place(run / WORK / "0123abcd" / "run", run)
-    whole = json.loads((run / "manifest.json").read_text())["text"] if (run / "manifest.json").exists() else None
-    if whole is None:  # in between: no verb takes it for a run before it is finished
+    complete = json.loads((run / "manifest.json").read_text())["text"] if (run / "manifest.json").exists() else None
+    if complete is None:  # in between: no verb takes it for a run before it is finished
         assert not exchange.is_finished(run)
     exchange.check_ours(run, "--output")
     exchange.settle(run, "evaluate")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hepda.runtime.fingerprint import differences, equal, fingerprint, fingerprints, in_words
+from hepda.runtime.fingerprint import differences, equal, fingerprint, fingerprints, names_text
 
 RNG = np.random.default_rng(3)
 FEATURES = RNG.normal(50.0, 20.0, (4000, 3)).astype(np.float32)
@@ -35,8 +35,8 @@ def test_another_content_is_seen(other: np.ndarray) -> None:
 
 def test_rounding_is_no_other_content() -> None:
     rounded = np.nextafter(FEATURES, np.where(RNG.random(FEATURES.shape) < 0.5, np.inf, -np.inf).astype(np.float32))
-    one, other = fingerprint(FEATURES), fingerprint(rounded)
-    assert one["checksum"] != other["checksum"] and equal(one, other)
+    exact, of_rounded = fingerprint(FEATURES), fingerprint(rounded)
+    assert exact["checksum"] != of_rounded["checksum"] and equal(exact, of_rounded)
 
 
 @pytest.mark.parametrize("kind", [np.int8, np.uint64, np.bool_])
@@ -53,4 +53,4 @@ def test_parts_that_may_come_and_go_and_those_that_may_not() -> None:
     assert differences(recorded, fingerprints([("column ht", np.ones(5)), ("label", np.ones(5))])) == [
         "weight", "column ht", "label",
     ]  # fmt: skip
-    assert in_words("abcdef") == "a, b, c, d and 2 more"
+    assert names_text("abcdef") == "a, b, c, d and 2 more"

@@ -43,10 +43,10 @@ def test_two_processes_do_not_write_into_one_folder(tmp_path: Path) -> None:
     try:
         owner = owner_of(run)
         assert owner is not None and (owner.pid, owner.verb) == (other.pid, "train") and not owner.ended
-        with pytest.raises(ConfigError) as told, locked(run, "evaluate", "--output"):
+        with pytest.raises(ConfigError) as raised, locked(run, "evaluate", "--output"):
             pass
         who = f"another `hepda train` (process {other.pid} on {socket.gethostname()},"
-        assert f"--output {run}: {who}" in str(told.value)
+        assert f"--output {run}: {who}" in str(raised.value)
         assert (run / LOCK).exists()
     finally:
         other.communicate("")

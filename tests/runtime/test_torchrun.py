@@ -35,9 +35,9 @@ TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "
 @pytest.mark.slow
 def test_two_processes_of_torchrun_leave_the_run_of_one(tmp_path: Path) -> None:
     config = write_analysis(tmp_path, n=300)
-    two, one = train(config, "two", *TORCHRUN), train(config, "one")
-    assert (one.returncode, two.returncode) == (0, 0), one.stderr + two.stderr
-    assert two.stdout.count("report: ") == 1
+    in_two, in_one = train(config, "two", *TORCHRUN), train(config, "one")
+    assert (in_one.returncode, in_two.returncode) == (0, 0), in_one.stderr + in_two.stderr
+    assert in_two.stdout.count("report: ") == 1
     names = {path.relative_to(tmp_path / "one") for path in (tmp_path / "one").rglob("*")}
     assert names == {path.relative_to(tmp_path / "two") for path in (tmp_path / "two").rglob("*")}
     scores = [pq.read_table(tmp_path / name / "scores.parquet") for name in ("one", "two")]

@@ -98,15 +98,18 @@ def saved(run, sample):
 def test_training_files_get_the_scores_of_the_run_in_the_order_of_the_file(trained, tmp_path, sample):
     folder, run = trained
     done = apply.apply(run, [str(folder / f"{sample}.root")], tmp_path / "out", Silent(), processes=1)
-    got, own = friend(tmp_path / "out" / f"{sample}.root"), events(folder / f"{sample}.root", "run", "event", "jet_pt")
+    got, from_run = (
+        friend(tmp_path / "out" / f"{sample}.root"),
+        events(folder / f"{sample}.root", "run", "event", "jet_pt"),
+    )
     want = saved(run, sample)
     for name in ("run", "event"):
         assert got[name].dtype.kind in "iu"
-        assert np.array_equal(got[name], own[name])
+        assert np.array_equal(got[name], from_run[name])
     key = event_key(got["run"], got["event"])
     assert np.array_equal(got["fold"], fold_of(key, 3))
     assert 0 < got["selected"].sum() < N
-    assert not got["selected"][[len(pt) < 6 for pt in own["jet_pt"]]].any()
+    assert not got["selected"][[len(pt) < 6 for pt in from_run["jet_pt"]]].any()
     assert np.array_equal(key[got["selected"]], want["key"])
     for model in MODELS:
         score = got[f"score_{model}"]
@@ -141,7 +144,7 @@ def test_data_have_no_variations_and_that_is_said(trained, tmp_path):
     done = apply.apply(run, [str(folder / "data.root")], tmp_path / "out", Silent(), processes=1)
     assert not [name for name in friend(tmp_path / "out" / "data.root") if "jes" in name]
     assert done.lines == [
-        f"without jes_{side}, for want of the branch 'jet_pt_jes_{side}': data.root" for side in ("up", "down")
+        f"without jes_{side}, because the branch 'jet_pt_jes_{side}' is missing: data.root" for side in ("up", "down")
     ]
 
 
@@ -168,11 +171,11 @@ def test_spans_do_not_change_what_is_scored(trained, monkeypatch):
     folder, run = trained
     config = load_config(run / "config.yaml")
     file = friends.inspect_file(dataset_spec(config), str(folder / "signal.root"), "signal")
-    (whole,) = friends.spans(dataset_spec(config), file)
+    (complete,) = friends.spans(dataset_spec(config), file)
     parts = list(friends.spans(dataset_spec(config), file, usual=70, most=70))
     assert [len(span.key) for span in parts] == [70, 70, 70, 70, 20]
-    assert np.array_equal(np.concatenate([span.key for span in parts]), whole.key)
-    for variation, part in whole.parts.items():
+    assert np.array_equal(np.concatenate([span.key for span in parts]), complete.key)
+    for variation, part in complete.parts.items():
         index = [span.parts[variation].index + 70 * i for i, span in enumerate(parts)]
         assert np.array_equal(np.concatenate(index), part.index)
         features = np.concatenate([span.parts[variation].table.features for span in parts])
@@ -185,8 +188,8 @@ def test_a_file_in_several_spans_is_written_whole(trained, tmp_path, monkeypatch
     apply.apply(run, [path], tmp_path / "whole", Silent(), processes=1)
     monkeypatch.setattr(apply, "spans", lambda spec, file: friends.spans(spec, file, usual=70, most=70))
     apply.apply(run, [path], tmp_path / "parts", Silent(), processes=1)
-    whole, parts = (friend(tmp_path / name / "signal.root") for name in ("whole", "parts"))
-    for name, values in whole.items():
+    complete, parts = (friend(tmp_path / name / "signal.root") for name in ("whole", "parts"))
+    for name, values in complete.items():
         if values.dtype.kind == "f":
             np.testing.assert_allclose(parts[name], values, rtol=1e-6)
         else:
@@ -216,8 +219,8 @@ def test_a_file_of_no_sample_without_weights_and_one_without_events(trained, tmp
 
 def renamed(config, **samples):
     """The config, with other sections of samples."""
-    own = {name: s.model_copy(update=samples.get(name, {})) for name, s in config.samples.items()}
-    return config.model_copy(update={"samples": own})
+    changed = {name: s.model_copy(update=samples.get(name, {})) for name, s in config.samples.items()}
+    return config.model_copy(update={"samples": changed})
 
 
 def test_a_file_is_read_as_the_sample_that_lists_it(trained):
@@ -236,8 +239,8 @@ def test_a_file_is_read_as_the_sample_that_lists_it(trained):
         == "signal"
     )
     with pytest.raises(ConfigError, match=r"signal, third.*--sample"):
-        own = renamed(config, signal=both, third=both | {"variables": {"ht": "met"}})
-        friends.sample_for(dataset_spec(own), str(folder / "a.root"), None)
+        changed = renamed(config, signal=both, third=both | {"variables": {"ht": "met"}})
+        friends.sample_for(dataset_spec(changed), str(folder / "a.root"), None)
 
 
 def test_aliases_of_a_sample_hold_for_its_files(trained, tmp_path):
@@ -304,14 +307,14 @@ def test_a_changed_input_or_output_is_scored_again(trained, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("spoil", "told"),
+    ("spoil", "message"),
     [
         ({"jet_b": None}, "'jet_b' is neither a variable nor a branch"),
         ({"event": None}, "has no branch 'event'"),
         ({"met": np.full(50, np.nan, np.float32)}, "the feature 'met' is not a finite number in 1 selected events"),
     ],
 )
-def test_a_file_whose_features_cannot_be_formed_is_refused(trained, tmp_path, spoil, told):
+def test_a_file_whose_features_cannot_be_formed_is_refused(trained, tmp_path, spoil, message):
     _, run = trained
     good = write_sample(tmp_path / "a-good.root", 50, 30, signal=True)
     bad = write_sample(tmp_path / "bad.root", 50, 31, signal=True, spoil=spoil)
@@ -323,7 +326,7 @@ def test_a_file_whose_features_cannot_be_formed_is_refused(trained, tmp_path, sp
     out = tmp_path / "out"
     status, _, err = run_cli("apply", run, good, bad, "--output", out, "--processes", 1)
     assert status == 2
-    assert told in err
+    assert message in err
     assert "bad.root" in err
     assert "Traceback" not in err
     # Branches are looked at before anything is scored, numbers while the file is.
@@ -386,8 +389,8 @@ def test_processes_do_not_change_the_scores(trained, tmp_path):
     files = [str(folder / f"{name}.root") for name in ("signal", "background", "third")]
     for processes in (1, 2):
         apply.apply(run, files, tmp_path / str(processes), Silent(), processes=processes)
-    one, two = (friend(tmp_path / str(n) / "third.root") for n in (1, 2))
-    assert all(np.array_equal(one[n], two[n], equal_nan=one[n].dtype.kind == "f") for n in one)
+    first, second = (friend(tmp_path / str(n) / "third.root") for n in (1, 2))
+    assert all(np.array_equal(first[n], second[n], equal_nan=first[n].dtype.kind == "f") for n in first)
     bad = write_sample(tmp_path / "bad.root", 50, 31, signal=True, spoil={"met": np.full(50, np.nan, np.float32)})
     with pytest.raises(DataError, match="'met'"):
         apply.apply(run, [*files, str(bad)], tmp_path / "3", Silent(), processes=2)

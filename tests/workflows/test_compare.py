@@ -82,8 +82,8 @@ def test_the_page_and_the_console_hold_the_models_of_all_runs(runs, tmp_path):
 
 
 def test_what_differs_is_said(runs):
-    said = compare.difference_sentences(compare.read_runs(runs))
-    assert said == [
+    sentences = compare.difference_sentences(compare.read_runs(runs))
+    assert sentences == [
         "second against first: another luminosity, 20.0 fb⁻¹ instead of 10.0 fb⁻¹.",
         "second against first: another seed, 2 instead of 1.",
         "second against first: the configs differ in models.dann.domain.strength.",
@@ -91,7 +91,7 @@ def test_what_differs_is_said(runs):
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (lambda files: files[0].update(path="/signal_v2.root"), "other files, signal_v2.root instead of signal.root"),
         (lambda files: files[0].update(bytes=11), "signal: files of the same name with other content"),
@@ -101,11 +101,11 @@ def test_what_differs_is_said(runs):
         (lambda files: files[0].update(path="/elsewhere/signal.root"), None),
     ],
 )  # fmt: skip
-def test_other_files_are_flagged(runs, change, said):
+def test_other_files_are_flagged(runs, change, message):
     edit(runs[1], "manifest.json", lambda manifest: change(manifest["files"]))
-    found = [text for text in compare.difference_sentences(compare.read_runs(runs)) if "config" not in text]
-    new = [text for text in found if "luminosity" not in text and "seed" not in text]
-    assert (said is None and new == []) or (len(new) == 1 and said in new[0])
+    result = [text for text in compare.difference_sentences(compare.read_runs(runs)) if "config" not in text]
+    new = [text for text in result if "luminosity" not in text and "seed" not in text]
+    assert (message is None and new == []) or (len(new) == 1 and message in new[0])
 
 
 def test_other_weights_are_flagged_at_the_same_luminosity(runs):

@@ -72,7 +72,7 @@ def test_fit_json_is_as_its_schema_says_and_typed_without_a_loss(fitted: Path) -
     jsonschema.Draft202012Validator(fit_schema()).validate(json.loads(text))
     fits = FitFile.from_json(json.loads(text))
     assert json.dumps(fits.to_json(), indent=1, ensure_ascii=False) + "\n" == text
-    assert [table.title for table in fit_tables(fits) if not table.tells] == []
+    assert [table.title for table in fit_tables(fits) if not table.has_values] == []
 
 
 def refit(run: Path, model: str) -> tuple[float, float]:
@@ -91,10 +91,10 @@ def refit(run: Path, model: str) -> tuple[float, float]:
 
 @pytest.mark.slow
 def test_the_observed_fit_is_what_pyhf_finds_in_the_workspace(fitted: Path) -> None:
-    found = page_of(fitted)
+    result = page_of(fitted)
     for model in ("bdt", "small"):
         mu, significance = refit(fitted, model)
-        observed = found["models"][model]["observed"]
+        observed = result["models"][model]["observed"]
         assert observed["mu"] == pytest.approx(mu, abs=0.02 * observed["error"])
         assert observed["significance"] == pytest.approx(significance, abs=0.02)
         assert observed["low"] < mu < observed["high"]
@@ -103,14 +103,14 @@ def test_the_observed_fit_is_what_pyhf_finds_in_the_workspace(fitted: Path) -> N
 @pytest.mark.slow
 def test_counts_and_yields_are_those_of_the_run(fitted: Path) -> None:
     """Templates sum to the yields of metrics.json, data to their events; scores are binned as they were saved."""
-    found, metrics = page_of(fitted), json.loads((fitted / "metrics.json").read_text())
+    result, metrics = page_of(fitted), json.loads((fitted / "metrics.json").read_text())
     table = pq.read_table(fitted / "scores.parquet").to_pandas()
-    for model, entry in found["models"].items():
+    for model, entry in result["models"].items():
         for sample, template in entry["templates"].items():
             assert sum(template["sumw"]) == pytest.approx(metrics["samples"][sample]["yield"], rel=1e-9)
-            own = table[table["sample"] == sample]
+            of_sample = table[table["sample"] == sample]
             inner = [-np.inf, *entry["edges"][1:-1], np.inf]
-            by_hand = np.histogram(own[model].to_numpy(float), inner, weights=own["weight"])[0]
+            by_hand = np.histogram(of_sample[model].to_numpy(float), inner, weights=of_sample["weight"])[0]
             assert template["sumw"] == pytest.approx(by_hand.tolist(), rel=1e-9)
         workspace = json.loads((fitted / f"workspace-{model}.json").read_text())
         assert sum(workspace["observations"][0]["data"]) == metrics["samples"]["data"]["selected"]
@@ -118,9 +118,9 @@ def test_counts_and_yields_are_those_of_the_run(fitted: Path) -> None:
 
 @pytest.mark.slow
 def test_closure_impacts_and_what_has_no_effect(fitted: Path) -> None:
-    found = page_of(fitted)
-    assert (found["toys"], found["source"], list(found["models"])) == (30, "simulation", ["bdt", "small"])
-    for entry in found["models"].values():
+    result = page_of(fitted)
+    assert (result["toys"], result["source"], list(result["models"])) == (30, "simulation", ["bdt", "small"])
+    for entry in result["models"].values():
         assert entry["expected"]["mu"] == pytest.approx(1.0, abs=1e-3) and entry["expected"]["error"] > 0
         own = entry["closure"]["without_two_point"]["simulation"]
         assert [e["truth"] for e in own] == [0, 1, 2]
@@ -130,8 +130,8 @@ def test_closure_impacts_and_what_has_no_effect(fitted: Path) -> None:
         assert entry["expected"]["not_fitted"]["null"] == "it changes no template"
         assert "null" not in [impact["name"] for impact in entry["impacts"]]
         assert {"jes", "b_tag", "rate", "generator"} <= {impact["name"] for impact in entry["impacts"]}
-    assert "profiled" not in found["models"]["bdt"]
-    profiled = found["models"]["small"]["profiled"]
+    assert "profiled" not in result["models"]["bdt"]
+    profiled = result["models"]["small"]["profiled"]
     for own in profiled["simulation"]:  # read at 0, where the templates are those of the data
         assert own["value"] == 0 and own["bias"] == pytest.approx(0, abs=0.02) and own["holds_truth"]
     assert {own["value"] for own in profiled["alternative"]} <= {0, 1} and len(profiled["data"]) == 1

@@ -196,13 +196,13 @@ def test_pages_that_are_none(tmp_path):
 def test_rounding_is_to_nearest_within_half_a_step(bits):
     generator = np.random.default_rng(1)
     values = (generator.choice([-1, 1], 20_000) * 10 ** generator.uniform(-30, 30, 20_000)).astype(np.float32)
-    found = rounded(values, bits)
-    assert found.dtype == np.float32
-    relative = np.abs(found.astype(float) / values - 1)
+    result = rounded(values, bits)
+    assert result.dtype == np.float32
+    relative = np.abs(result.astype(float) / values - 1)
     assert 2.0 ** -(bits + 2) < relative.max() <= 2.0 ** -(bits + 1)
-    assert abs(np.mean(found.astype(float) / values - 1)) < 2.0 ** -(bits + 1) / 50  # no bias
-    assert np.array_equal(rounded(found, bits), found)
-    assert not (found.view(np.uint32) & np.uint32((1 << (23 - bits)) - 1)).any()
+    assert abs(np.mean(result.astype(float) / values - 1)) < 2.0 ** -(bits + 1) / 50  # no bias
+    assert np.array_equal(rounded(result, bits), result)
+    assert not (result.view(np.uint32) & np.uint32((1 << (23 - bits)) - 1)).any()
     exact = np.array([0.0, -0.0, 1.0, -1.5, 125.0, np.inf], np.float32)
     if bits >= 7:
         assert rounded(exact, bits).tolist() == exact.tolist()
@@ -247,12 +247,12 @@ def test_chunks_are_collected_in_order_and_summed(tmp_path):
         generation._generate_chunk(
             (str(page), "signal", seed, str(generation.chunk_path(tmp_path, "signal", spec, seed)))
         )
-    found = generation.collect(tmp_path, "signal", spec, 5)
-    assert isinstance(found, Chunk) and found.generated == 30
+    result = generation.collect(tmp_path, "signal", spec, 5)
+    assert isinstance(result, Chunk) and result.generated == 30
     order = [seed % 1000 for seed in seeds_of("signal", spec, 5)]
-    assert list(dict.fromkeys(found.columns["seed_of_chunk"].to_list())) == order
+    assert list(dict.fromkeys(result.columns["seed_of_chunk"].to_list())) == order
     about = [json.loads(path.read_text()) for path in tmp_path.glob("*.json")]
-    assert found.sum_of_weights == sum(entry["sum_of_weights"] for entry in about)
+    assert result.sum_of_weights == sum(entry["sum_of_weights"] for entry in about)
 
 
 # --- analyses/tth/generate.py: its pure functions, against enumeration ---
@@ -284,10 +284,10 @@ def outcomes(probability):
 @needs_pythia
 def test_tag_bins_share_what_the_working_points_pass(tth):
     efficiency = efficiencies(6)
-    found = tth.tag_probabilities(efficiency)
-    assert found.shape == (6, 5) and (found >= 0).all() and found.sum(axis=1) == pytest.approx(1)
+    result = tth.tag_probabilities(efficiency)
+    assert result.shape == (6, 5) and (result >= 0).all() and result.sum(axis=1) == pytest.approx(1)
     for point in range(4):
-        assert found[:, point + 1 :].sum(axis=1) == pytest.approx(efficiency[:, point])
+        assert result[:, point + 1 :].sum(axis=1) == pytest.approx(efficiency[:, point])
     real = tth.SIMULATION.tag_efficiency(np.array([25.0, 60.0, 400.0] * 3), np.repeat([5, 4, 0], 3))
     assert (tth.tag_probabilities(real) > 0).all()
 
@@ -296,8 +296,8 @@ def test_tag_bins_share_what_the_working_points_pass(tth):
 @pytest.mark.parametrize("tags", [1, 2, 3, 4, 5])
 def test_at_least_so_many_tags_against_enumeration(tth, tags):
     passing = np.random.default_rng(2).uniform(0, 1, (5, 4))
-    found = tth.at_least(passing, tags)
-    for event, value in zip(passing, found, strict=True):
+    result = tth.at_least(passing, tags)
+    for event, value in zip(passing, result, strict=True):
         expected = sum(
             np.prod(np.where(pattern, event, 1 - event))
             for pattern in itertools.product((True, False), repeat=4)
@@ -392,10 +392,10 @@ def stitched_samples(generator, n_inclusive, n_filtered, share):
 @pytest.mark.parametrize("filtered", [5_000, 60_000])
 def test_stitching_keeps_every_expectation(tth, filtered):
     inclusive, extra = stitched_samples(np.random.default_rng(8), 20_000, filtered, share=0.05)
-    whole = tth.stitch(inclusive, extra)
-    weight, met = ak.to_numpy(whole.columns["stitch_weight"]), ak.to_numpy(whole.columns["met"])
-    assert set(whole.columns) == {"met", "stitch_weight"}
-    assert whole.sum_of_weights == inclusive.sum_of_weights == whole.generated
+    complete = tth.stitch(inclusive, extra)
+    weight, met = ak.to_numpy(complete.columns["stitch_weight"]), ak.to_numpy(complete.columns["met"])
+    assert set(complete.columns) == {"met", "stitch_weight"}
+    assert complete.sum_of_weights == inclusive.sum_of_weights == complete.generated
     # Closed form: N1 events in all, 5 % of them with an extra b, of mean 80 against 40.
     assert weight.sum() == pytest.approx(20_000, abs=4 * np.sqrt(1000))
     high = met > 60
@@ -411,9 +411,9 @@ def test_stitching_keeps_every_expectation(tth, filtered):
 @needs_pythia
 def test_a_sample_without_a_filtered_one_is_as_it_was(tth):
     inclusive, _ = stitched_samples(np.random.default_rng(8), 1000, 10, share=0.05)
-    whole = tth.stitch(inclusive, None)
-    assert (ak.to_numpy(whole.columns["stitch_weight"]) == 1).all()
-    assert sorted(whole.columns["met"].tolist()) == sorted(inclusive.columns["met"].tolist())
+    complete = tth.stitch(inclusive, None)
+    assert (ak.to_numpy(complete.columns["stitch_weight"]) == 1).all()
+    assert sorted(complete.columns["met"].tolist()) == sorted(inclusive.columns["met"].tolist())
 
 
 @needs_pythia

@@ -34,7 +34,7 @@ TINY = {
 @pytest.fixture(autouse=True)
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
     """All that is drawn are the two figures of one feature: figures cost more than all else."""
-    monkeypatch.setattr(figures, "drawings", lambda scene: list(inputs.input_drawings(scene))[:2])
+    monkeypatch.setattr(figures, "drawings", lambda data: list(inputs.input_drawings(data))[:2])
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def original(page: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run."""
     folder = tmp_path_factory.mktemp("original")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(figures, "drawings", lambda scene: list(inputs.input_drawings(scene))[:2])
+        patch.setattr(figures, "drawings", lambda data: list(inputs.input_drawings(data))[:2])
         analysis.train(load_config(page), folder / "run", None, Silent())
     return folder / "run"
 
@@ -102,8 +102,8 @@ def test_a_training_that_fails_leaves_the_finished_run_as_it_was(
     assert {name: left[name] for name in before} == before
     assert all(name.startswith(".work/") for name in set(left) - set(before)) and exchange.resumable(run)
     # What was begun with --overwrite goes on without, and takes the place of the old run and its fit.
-    outcome, told = train(page, run, "models.bdt.iterations=4", resume=True)
-    assert not any("nothing to resume" in line for line in told)
+    outcome, messages = train(page, run, "models.bdt.iterations=4", resume=True)
+    assert not any("nothing to resume" in line for line in messages)
     assert yaml.safe_load((run / "config.yaml").read_text())["models"]["bdt"]["iterations"] == 4
     assert outcome.folder == run and outcome.report == run / "report.html" and outcome.report.is_file()
     assert sorted(path.name for path in run.iterdir()) == sorted([*analysis.FILES, "models", "plots"])
@@ -112,8 +112,8 @@ def test_a_training_that_fails_leaves_the_finished_run_as_it_was(
 def test_resume_of_a_finished_run_does_nothing(page: Path, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = content(run)
     monkeypatch.setattr(analysis, "run_jobs", None)  # nothing is trained
-    outcome, told = train(page, run, "training.processes=2", resume=True)
-    assert told[-1] == f"{run} is finished, with this analysis file and these data: there is nothing to do."
+    outcome, messages = train(page, run, "training.processes=2", resume=True)
+    assert messages[-1] == f"{run} is finished, with this analysis file and these data: there is nothing to do."
     assert content(run) == before and outcome.metrics.to_json() == json.loads((run / "metrics.json").read_text())
     with pytest.raises(ConfigError, match=r"differs from this one in models\.bdt\.iterations.*--overwrite"):
         train(page, run, "models.bdt.iterations=4", resume=True)
@@ -212,18 +212,18 @@ def failing() -> Any:
 def test_a_figure_that_fails_costs_neither_the_run_nor_the_other_figures(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def drawings(scene: Any) -> list[Drawing]:
-        return [Drawing("inputs", "bad", "A bad one", "", failing), next(inputs.input_drawings(scene))]
+    def drawings(data: Any) -> list[Drawing]:
+        return [Drawing("inputs", "bad", "A bad one", "", failing), next(inputs.input_drawings(data))]
 
     monkeypatch.setattr(figures, "drawings", drawings)
-    _, told = train(page, tmp_path / "run")
-    said = "The figure “A bad one” could not be drawn: IndexError: index 0 is out of bounds"
-    assert said in told
+    _, messages = train(page, tmp_path / "run")
+    message = "The figure “A bad one” could not be drawn: IndexError: index 0 is out of bounds"
+    assert message in messages
     text = (tmp_path / "run" / "report.html").read_text()
-    assert said in text and text.count("data:image/png") == 1
+    assert message in text and text.count("data:image/png") == 1
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == sorted([*analysis.FILES, "models", "plots"])
     fit.fit(tmp_path / "run", fit.FitOptions(toys=0, processes=1), Silent())
-    assert said in (tmp_path / "run" / "report.html").read_text()
+    assert message in (tmp_path / "run" / "report.html").read_text()
 
 
 def test_a_full_disk_is_not_taken_for_a_bad_figure(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -237,7 +237,7 @@ def test_a_full_disk_is_not_taken_for_a_bad_figure(page: Path, tmp_path: Path, m
 
 
 @pytest.mark.parametrize(
-    ("override", "said"),
+    ("override", "message"),
     [
         (r"plots={ht: {label: '$\frac{a$'}}", r"plots\.ht\.label: .*cannot be drawn: Expected"),
         (r"plots={ht: {label: H, unit: '$\foo$'}}", r"plots\.ht\.unit: .*Unknown symbol: .foo"),
@@ -252,9 +252,9 @@ def test_a_full_disk_is_not_taken_for_a_bad_figure(page: Path, tmp_path: Path, m
     ],
 )
 def test_labels_and_ranges_are_tried_before_anything_is_trained(
-    page: Path, tmp_path: Path, override: str, said: str
+    page: Path, tmp_path: Path, override: str, message: str
 ) -> None:
-    with pytest.raises(ConfigError, match=said):
+    with pytest.raises(ConfigError, match=message):
         train(page, tmp_path / "run", override)
     assert list(tmp_path.iterdir()) == []
 
@@ -305,7 +305,7 @@ def test_two_trainings_at_once_do_not_mix(page: Path, tmp_path: Path) -> None:
         subprocess.Popen([sys.executable, "-m", "hepda", *map(str, words)], stderr=subprocess.PIPE, text=True)
         for _ in range(2)
     ]
-    said = [process.communicate()[1] for process in both]
-    assert sorted(process.returncode for process in both) == [0, 2], said
-    assert any("another `hepda train`" in text or "finished run" in text for text in said)
+    outputs = [process.communicate()[1] for process in both]
+    assert sorted(process.returncode for process in both) == [0, 2], outputs
+    assert any("another `hepda train`" in text or "finished run" in text for text in outputs)
     assert exchange.is_finished(tmp_path / "run") and not (tmp_path / "run" / ".work").exists()

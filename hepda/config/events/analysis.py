@@ -43,11 +43,11 @@ class SampleConfig(Section):
     files: Strings
     """Paths, globs or URLs, relative to the analysis file."""
     class_: Literal["signal", "background"] | None = Field(default=None, alias="class")
-    """What the event is; null for data, whose weight is 1."""
+    """The class of the events; null for data, whose weight is 1."""
     domain: Name
-    """Who made it: simulation, alternative, third, data, ..."""
+    """The generator or the data: simulation, alternative, third, data, ..."""
     process: Name | None = None
-    """What the events are, whoever made them: domains are compared by processes that both have. null: from the names
+    """The physics process, in any domain: domains are compared by processes that both have. null: from the names
     (`ttjets_alt` is the counterpart of `ttjets`)."""
     cross_section: Positive | None = None
     """In pb, branching fractions included; null: from the files (see `normalisation`)."""
@@ -56,7 +56,7 @@ class SampleConfig(Section):
     filter_efficiency: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
     """Of the generator's filter."""
     scale: Positive = 1.0
-    """A stated enhancement of the yield; 1 is what the theory says."""
+    """A stated enhancement of the yield; 1 is the prediction of the theory."""
     sum_of_weights: Positive | Literal["file"] = "file"
     """Of all generated events before any selection; `file`: summed over the sample's files."""
     use: Literal["train", "evaluate"] = "train"
@@ -70,7 +70,7 @@ class SampleConfig(Section):
     tree: str | None = None
     """Replaces the analysis's tree for this sample."""
     aliases: dict[Identifier, str] = Field(default_factory=dict)
-    """Further names of branches: `jet_pt: Jet_pt_nom` lets expressions say jet_pt in this sample."""
+    """Further names of branches: `jet_pt: Jet_pt_nom` makes jet_pt a name in the expressions of this sample."""
     variables: dict[Identifier, Expression] = Field(default_factory=dict)
     """Replace or add to the analysis's variables for this sample."""
     selection: Expression | None = None
@@ -78,9 +78,9 @@ class SampleConfig(Section):
     truth: TruthConfig | None = None
     """Of pseudo-data: what contains their classes, so that the closure can scale their signal."""
     label: str | None = None
-    """How figures call it."""
+    """Its name in figures."""
     color: str | None = None
-    """How figures draw it: any matplotlib colour."""
+    """Its colour in figures: any matplotlib colour."""
 
     @property
     def is_data(self) -> bool:
@@ -92,7 +92,7 @@ class PlotConfig(Section):
     """How one feature is drawn."""
 
     label: str | None = None
-    """What the axis says; null: the name of the feature. Text between dollar signs is mathematics."""
+    """The label of the axis; null: the name of the feature. Text between dollar signs is mathematics."""
     unit: str | None = None
     """In brackets behind the label, and of the width of a bin; null: none."""
     bins: Bins = 40
@@ -106,7 +106,7 @@ class PlotConfig(Section):
     def _can_be_drawn(self) -> PlotConfig:
         if self.range is not None and (self.range[1] - self.range[0]) / self.bins < 1e-12 * max(map(abs, self.range)):
             raise ValueError(f"range: {self.bins} bins from {self.range[0]!r} to {self.range[1]!r} are narrower than "
-                             "numbers can tell apart; give a wider range or fewer bins")  # fmt: skip
+                             "the precision of numbers; give a wider range or fewer bins")  # fmt: skip
         return self
 
 
@@ -114,7 +114,7 @@ class SplitConfig(Section):
     """Which events train, validate and test: by hash of the event key, never by row order."""
 
     key: Strings = ("run", "event")
-    """Branches that identify an event: run and event, event alone, or more where these repeat (a luminosity block, a
+    """Branches that identify an event: run and event, only event, or more where these repeat (a luminosity block, a
     number of the sample)."""
     folds: Annotated[int, Field(ge=2, le=100)] = 2
     """Each event is scored by the networks that were trained on the other folds."""
@@ -151,8 +151,8 @@ class EvaluationConfig(Section):
     blind: Expression | None = "score > 0.5"
     """Data are blinded where this expression over `score` holds, and no number is taken from them; null unblinds."""
     events: Annotated[int, Field(ge=1000, le=10**12)] = 1_000_000
-    """Simulated events of a class in a domain that are evaluated, at most; of more, so many are chosen by hash of their
-    key, and weigh as much more. Data are all kept. The report and metrics.json contain what is thinned."""
+    """Simulated events of a class in a domain that are evaluated, at most; of more, that number is chosen by hash of
+    their key, with larger weights. Data are all kept. The report and metrics.json contain what is thinned."""
     bootstrap: Annotated[int, Field(ge=0, le=100_000)] = 200
     """Replicas of the confidence intervals."""
     working_points: Annotated[tuple[Fraction, ...], Field(strict=False, min_length=1)] = (0.3, 0.5, 0.7)
@@ -167,10 +167,10 @@ class EvaluationConfig(Section):
 
 
 class AnalysisConfig(BaseConfig):
-    """The whole analysis. Load it by `hepda.config.load_config`."""
+    """A complete analysis. Load it by `hepda.config.load_config`."""
 
     name: Name
-    """Of the analysis: run directory, figures and report are called by it."""
+    """Of the analysis: run directory, figures and report are named after it."""
     kind: Literal["events"] = "events"
     """Of the data: events of collisions."""
     luminosity: Positive
@@ -205,7 +205,7 @@ class AnalysisConfig(BaseConfig):
     """Further numbers an event carries along; NaN where data lack their branches. `physical` is the physical
     weight: `b_up: physical * b_weight_up / b_weight` is a variation of it."""
     systematics: dict[Name, SystematicConfig] = Field(default_factory=dict)
-    """What is uncertain in the templates of `hepda fit`; no training knows of it."""
+    """What is uncertain in the templates of `hepda fit`; trainings do not use it."""
     plots: dict[str, PlotConfig] = Field(default_factory=dict)
     """How features are drawn, by name."""
     split: SplitConfig = SplitConfig()
@@ -215,7 +215,7 @@ class AnalysisConfig(BaseConfig):
     baseline: Name | None = None
     """The model with which the others are compared; null: `network`, or the first model if none has this name."""
     training: TrainingConfig = TrainingConfig()
-    """How networks are trained, where a model's own `training:` does not say otherwise."""
+    """How networks are trained, where a model's own `training:` has no other value."""
     negative_weights: Literal["keep", "absolute", "drop", "reject"] = "keep"
     """Policy of the training; evaluation keeps every sign."""
     evaluation: EvaluationConfig = EvaluationConfig()
@@ -230,10 +230,10 @@ class AnalysisConfig(BaseConfig):
         training = data.get("training") if isinstance(data, dict) else None
         if not isinstance(training, dict) or training.get("seed") is None:
             return data
-        rest = {key: value for key, value in training.items() if key != "seed"}
+        without_seed = {key: value for key, value in training.items() if key != "seed"}
         if data.get("seed", training["seed"]) != training["seed"]:
             raise ValueError("seed: differs from training.seed; give one of them.")
-        return {**data, "training": rest, "seed": training["seed"]}
+        return {**data, "training": without_seed, "seed": training["seed"]}
 
     def problems(self) -> list[str]:
         """Return the problems that involve several sections."""

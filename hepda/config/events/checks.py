@@ -1,4 +1,4 @@
-"""Checks that cross the sections of the analysis file; each problem names the key that holds it."""
+"""Checks that cross the sections of the analysis file; each problem names its key."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ def _features(config: AnalysisConfig) -> Iterator[str]:
 
 
 def _classes(config: AnalysisConfig) -> Iterator[str]:
-    for wanted in ("signal", "background"):
-        if not any(s.class_ == wanted and s.use == "train" for s in config.samples.values()):
-            yield f"samples: none has `class: {wanted}` and `use: train`; a classifier needs both classes."
+    for class_name in ("signal", "background"):
+        if not any(s.class_ == class_name and s.use == "train" for s in config.samples.values()):
+            yield f"samples: none has `class: {class_name}` and `use: train`; a classifier needs both classes."
 
 
 def _references(config: AnalysisConfig) -> Iterator[str]:
@@ -70,10 +70,10 @@ def _training_lists(config: AnalysisConfig) -> Iterator[str]:
                 yield f"{path}: {name!r} has no class (it is data); the class loss never sees data."
             elif config.samples[name].use == "evaluate":
                 yield f"{path}: {name!r} is marked `use: evaluate`; no model may train on it."
-        for wanted in ("signal", "background"):
-            if not any(n in config.samples and config.samples[n].class_ == wanted for n in names):
+        for class_name in ("signal", "background"):
+            if not any(n in config.samples and config.samples[n].class_ == class_name for n in names):
                 origin = "the list" if named is not None else f"the nominal domain, {config.nominal_domain!r},"
-                yield f"{path}: {origin} has no {wanted} sample; name samples of both classes."
+                yield f"{path}: {origin} has no {class_name} sample; name samples of both classes."
 
 
 def _domain_heads(config: AnalysisConfig) -> Iterator[str]:
@@ -104,7 +104,7 @@ def _domain_side(config: AnalysisConfig, path: str, names: tuple[str, ...], rows
         elif rows != "all" and sample.is_data:
             yield (
                 f"{path}: the class of {name!r} is unknown (it is data), so `rows: {rows}` picks none of "
-                "its events; say `rows: all`, or take simulation."
+                "its events; use `rows: all`, or simulation."
             )
         usable = usable or (sample is not None and (rows in ("all", sample.class_) or sample.is_data))
     if names and not usable:
@@ -130,10 +130,10 @@ def _bias(config: AnalysisConfig) -> Iterator[str]:
 
 
 def _columns(config: AnalysisConfig) -> Iterator[str]:
-    known = [*config.features, *config.columns]
+    names_of_columns = [*config.features, *config.columns]
     for key in ("protected", "efficiency_against"):
         names = getattr(config.evaluation, key)
         yield from duplicates(f"evaluation.{key}", names)
         for name in names:
-            if name not in known:
-                yield no_feature(f"evaluation.{key}", name, known, config.variables, "feature or a column")
+            if name not in names_of_columns:
+                yield no_feature(f"evaluation.{key}", name, names_of_columns, config.variables, "feature or a column")

@@ -1,4 +1,4 @@
-"""Checks of the settings of models besides their samples: the method of the domain loss, reweighting, the parameter."""
+"""Checks of the settings of models without their samples: method of the domain loss, reweighting, the parameter."""
 
 from __future__ import annotations
 
@@ -56,10 +56,10 @@ def check_method(path: str, domain: AdversaryConfig, kind: str) -> Generator[str
     """
     names = methods_of(domain)
     yield from duplicates(f"{path}.method", names)
-    known = [method for method in METHODS if method != "conditional"]
+    allowed = [method for method in METHODS if method != "conditional"]
     for name in names:
-        if name not in known:
-            yield unknown(f"{path}.method", name, f"method for {kind}", known)
+        if name not in allowed:
+            yield unknown(f"{path}.method", name, f"method for {kind}", allowed)
             return False
     for key in without_effect(domain):
         yield f"{path}.{key}: has no effect with `method: {domain.method_name}`; remove it."
@@ -84,7 +84,7 @@ def _sizes(config: AnalysisConfig) -> Iterator[str]:
 
 def too_large(path: str, widths: Sequence[int]) -> Iterator[str]:
     """Yield a problem for layers of these widths, inputs first, that have more weights than MOST_WEIGHTS."""
-    weights = sum(one * two for one, two in pairwise(widths))
+    weights = sum(inputs * outputs for inputs, outputs in pairwise(widths))
     if weights > MOST_WEIGHTS:
         yield f"{path}: has {weights:.3g} weights, and at most {MOST_WEIGHTS:.3g} are trained; take narrower layers."
 
@@ -98,10 +98,10 @@ def _domain_methods(config: AnalysisConfig) -> Iterator[str]:
 def _method(config: AnalysisConfig, path: str, domain: DomainConfig) -> Iterator[str]:
     names = methods_of(domain)
     yield from duplicates(f"{path}.method", names)
-    strange = [name for name in names if name not in METHODS]
-    for name in strange:
+    unknown_names = [name for name in names if name not in METHODS]
+    for name in unknown_names:
         yield unknown(f"{path}.method", name, "method", METHODS)
-    if strange:
+    if unknown_names:
         return
     if "none" in names and len(names) > 1:
         yield f"{path}.method: 'none' cannot be combined with other methods; remove it, or the others."
@@ -121,7 +121,7 @@ def _needs(config: AnalysisConfig, path: str, domain: DomainConfig, names: tuple
     if "mdd" in names and len(names) == 1 and given(domain, "head") and len(domain.head) != 1:
         yield f"{path}.head: method 'mdd' has one hidden layer; give one width."
     if "wasserstein" in names and 1 < domain.steps < 5:
-        yield f"{path}.steps: a critic needs 5 steps or more for one of the encoder; leave it out, or say 5."
+        yield f"{path}.steps: a critic needs 5 steps or more for one of the encoder; leave it out, or set 5."
     if "conditional" not in names:
         return
     if domain.rows != "all":
@@ -178,17 +178,14 @@ def _parameters(config: AnalysisConfig) -> Iterator[str]:
         for domain, sample in domains.items():
             if domain not in values:
                 yield f"{path}: gives no value for the domain {domain!r} of {sample!r}, which the model trains on."
-        if len({values[config.samples[n].domain] for n in trained if _has_value(config, values, n)}) < 2:
+        trained_domains = {config.samples[n].domain for n in trained if n in config.samples}
+        if len({values[domain] for domain in trained_domains if domain in values}) < 2:
             yield (
                 f"{path}: `train_on` ({', '.join(trained)}) has samples of one value only, so the network cannot "
                 "learn what the parameter does; add samples of another domain."
             )
         if 0.0 not in values.values():
             yield f"{path}: no domain has the value 0, at which events are scored; give it to the nominal one."
-
-
-def _has_value(config: AnalysisConfig, values: dict[str, float], sample: str) -> bool:
-    return sample in config.samples and config.samples[sample].domain in values
 
 
 CHECKS: tuple[Callable[[AnalysisConfig], Iterator[str]], ...] = (_sizes, _domain_methods, _ratios, _parameters)

@@ -28,16 +28,16 @@ def model_names(config: AnalysisConfig) -> Iterator[str]:
                 f"models.{model}: scores.parquet has a column of this name already, as of {', '.join(EVENT_COLUMNS)}; "
                 "choose another name."
             )
-    taken = {branch_of(key): f"split.key {key}" for key in config.split.key}
+    owners = {branch_of(key): f"split.key {key}" for key in config.split.key}
     for model, variation in ((m, v) for v in ("", *_variations(config)) for m in config.models):
         name = branch_of(f"score_{model}{variation}")
         what = f"models.{model}" + (f" with {variation[1:]}" if variation else "")
-        if name in taken:
+        if name in owners:
             yield (
-                f"models.{model}: {what} and {taken[name]} would be one branch, {name!r}, of `hepda apply`; rename one "
-                "of them."
+                f"models.{model}: {what} and {owners[name]} would be one branch, {name!r}, of `hepda apply`; rename "
+                "one of them."
             )
-        taken.setdefault(name, what)
+        owners.setdefault(name, what)
 
 
 def _variations(config: AnalysisConfig) -> list[str]:

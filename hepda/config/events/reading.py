@@ -33,6 +33,6 @@ class ReadingConfig(Section):
     """What happens when a file does not open or breaks."""
 
     on_error: Literal["fail", "skip"] = "fail"
-    """`skip`: go on without the file; the manifest lists what was lost."""
+    """`skip`: continue without the file; the manifest lists what was lost."""
     retries: Annotated[int, Field(ge=0, le=20)] = 3
-    """How often a server that does not answer is asked again, after 1, 2, 4, ... seconds."""
+    """How often a server that does not answer is tried again, after 1, 2, 4, ... seconds."""

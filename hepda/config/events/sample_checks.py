@@ -1,4 +1,4 @@
-"""Checks of the normalisation of samples, of each alone and of several together."""
+"""Checks of the normalisation of samples, of single samples and of several together."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def normalisations(config: AnalysisConfig) -> Iterator[str]:
 
 def stitched(config: AnalysisConfig) -> Iterator[str]:
     """Yield a problem if stitched samples are not simulation of one kind, each in one group."""
-    home: dict[str, str] = {}
+    group_of: dict[str, str] = {}
     for group, members in config.stitched.items():
         path = f"stitched.{group}"
         if len(members) < 2:
@@ -64,13 +64,13 @@ def stitched(config: AnalysisConfig) -> Iterator[str]:
                 yield unknown(f"{path}.{name}", name, "sample", list(config.samples))
             elif sample.is_data:
                 yield f"{path}.{name}: is data; only simulated samples are normalised, so only they are stitched."
-            elif name in home:
-                yield f"{path}.{name}: is in stitched.{home[name]} already; a sample has one group."
+            elif name in group_of:
+                yield f"{path}.{name}: is in stitched.{group_of[name]} already; a sample has one group."
             else:
-                home[name] = group
+                group_of[name] = group
                 kinds.add((sample.class_, sample.domain, sample.luminosity))
                 if config.normalisation is None and sample.normalisation is None:
-                    yield f"{path}.{name}: has no luminosity of its own with `normalisation: null`."
+                    yield f"{path}.{name}: has no own luminosity with `normalisation: null`."
         if len(kinds) > 1:
             yield f"{path}: its samples differ in class, domain or luminosity; they cannot be one process."
 

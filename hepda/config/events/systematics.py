@@ -97,14 +97,14 @@ def problems_of_systematics(config: AnalysisConfig) -> Iterator[str]:
 
 
 def _named(config: AnalysisConfig, path: str, names: tuple[str, ...]) -> Iterator[str]:
-    known, source = template_samples(config), config.nominal_domain
+    template_names, source = template_samples(config), config.nominal_domain
     yield from duplicates(path, names)
     if not names:
         yield f"{path}: is empty; name at least one sample, or leave it out for all."
     for name in names:
         if name not in config.samples:
-            yield unknown(path, name, "sample", known)
-        elif name not in known:
+            yield unknown(path, name, "sample", template_names)
+        elif name not in template_names:
             yield f"{path}: {name!r} makes no template: those are the simulated samples of the domain {source!r}."
 
 
@@ -118,9 +118,9 @@ def _two_point(config: AnalysisConfig, name: str, section: TwoPointSystematic) -
         yield f"{path}: {source!r} makes the templates; name the domain of another generator."
         return
     classes = {config.samples[n].class_ for n in varied_samples(config, name) if n in config.samples}
-    for wanted in ("signal", "background"):
-        if wanted in classes and not any(s.class_ == wanted for s in samples):
+    for class_name in ("signal", "background"):
+        if class_name in classes and not any(s.class_ == class_name for s in samples):
             yield (
-                f"{path}: {section.domain!r} has no {wanted} sample to compare with; take the {wanted} out of "
+                f"{path}: {section.domain!r} has no {class_name} sample to compare with; take the {class_name} out of "
                 "`samples`, or name another domain."
             )

@@ -1,13 +1,14 @@
-"""Differences between two domains: distances of the score with p-values and null, shifts of efficiencies.
+"""Differences between two domains: distances of the score with p-values and null distributions, shifts of efficiencies.
 
 Each domain is normalised to unit sum of weights: a difference of yields is not a bias of the score.
-The conventions for signed weights are in `distances`; "source" and "other" are defined in `results`.
+The conventions for signed weights are in `distances`; "source" and "other" are defined in
+`hepda.results.evaluation`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -28,6 +29,28 @@ from hepda.results.evaluation import BiasResult, EfficiencyShift, FloatArray, Nu
 EFFICIENCIES = (0.1, 0.2, 0.3, 0.5, 0.7)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class BiasSettings:
+    """How two domains are compared.
+
+    efficiencies: signal efficiencies at which the shifts are computed; class_name: name of the class that is compared;
+    edges: analysis bins of chi2 and Jensen-Shannon, by default ten bins with equal shares of the source; permutations:
+    number of permutations for the p-values, 0 omits them; null_replicas: number of replicas for the null distribution,
+    0 omits it; level: level of the quantile of the null distribution; seed: of permutations and replicas.
+    """
+
+    efficiencies: Sequence[float] = EFFICIENCIES
+    class_name: str = "background"
+    edges: ArrayLike | None = None
+    permutations: int = 200
+    null_replicas: int = 200
+    level: float = 0.95
+    seed: int = 0
+
+
+DEFAULT = BiasSettings()
+
+
 def compare(
     source_score: ArrayLike,
     source_weight: ArrayLike | None,
@@ -36,13 +59,7 @@ def compare(
     *,
     signal_score: ArrayLike | None = None,
     signal_weight: ArrayLike | None = None,
-    efficiencies: Sequence[float] = EFFICIENCIES,
-    class_name: str = "background",
-    edges: ArrayLike | None = None,
-    permutations: int = 200,
-    null_replicas: int = 200,
-    level: float = 0.95,
-    seed: int = 0,
+    settings: BiasSettings = DEFAULT,
 ) -> BiasResult:
     """Compare the score of one class between the source [n] and another domain [m].
 
@@ -54,35 +71,29 @@ def compare(
         signal_score: scores of the source's signal [s], whose efficiency fixes the cuts of the efficiency shifts;
             without them no shifts are computed.
         signal_weight: signed weights of the source's signal [s].
-        efficiencies: signal efficiencies at which the shifts are computed.
-        class_name: name of the class that is compared.
-        edges: analysis bins of chi2 and Jensen-Shannon; by default ten bins with equal shares of the source.
-        permutations: number of permutations for the p-values; 0 omits them.
-        null_replicas: number of replicas for the null; 0 omits it.
-        level: level of the null's quantile.
-        seed: seed of permutations and replicas.
+        settings: how the domains are compared.
 
     Raises:
         DataError: a sample is empty, has values that are not finite or has no positive sum of weights.
 
     """
-    source = sample(source_score, source_weight, f"{class_name} of the source")
-    other = sample(other_score, other_weight, f"{class_name} of the other domain")
-    limits = _equal_shares(source, 10) if edges is None else bin_edges(edges)
-    found = _distances(source, other, limits, class_name)
-    permuted = permute(source, other, limits, permutations, seed) if permutations else None
-    nulls, why = _nulls(source, other, limits, null_replicas, level, seed + 1, permuted)
+    source = sample(source_score, source_weight, f"{settings.class_name} of the source")
+    other = sample(other_score, other_weight, f"{settings.class_name} of the other domain")
+    limits = _equal_shares(source, 10) if settings.edges is None else bin_edges(settings.edges)
+    result = _distances(source, other, limits, settings.class_name)
+    permuted = permute(source, other, limits, settings.permutations, settings.seed) if settings.permutations else None
+    nulls, why = _nulls(source, other, limits, settings, permuted)
     tests = {}
     if permuted is not None:
-        exact = {name: getattr(found, name) for name in STATISTICS}
+        exact = {name: getattr(result, name) for name in STATISTICS}
         drawn = permutation_tests(source, other, limits, exact, permuted=permuted)
         tests = {n: replace(t, null=nulls[n].quantile if n in nulls else None) for n, t in drawn.items()}
     shifts: tuple[EfficiencyShift, ...] = ()
     if signal_score is not None:
         signal = sample(signal_score, signal_weight, "signal of the source")
-        shifts = tuple(shift(signal, source, other, e) for e in efficiencies)
+        shifts = tuple(shift(signal, source, other, e) for e in settings.efficiencies)
     return replace(
-        found,
+        result,
         p_value=tests["ks"].p_value if tests else None,
         null=nulls.get("ks"),
         efficiency_shift=shifts,
@@ -111,22 +122,17 @@ def _distances(source: WeightedScores, other: WeightedScores, edges: FloatArray,
 
 
 def _nulls(
-    source: WeightedScores,
-    other: WeightedScores,
-    edges: FloatArray,
-    replicas: int,
-    level: float,
-    seed: int,
-    permuted: Permuted | None,
+    source: WeightedScores, other: WeightedScores, edges: FloatArray, settings: BiasSettings, permuted: Permuted | None
 ) -> tuple[dict[str, NullDistribution], str | None]:
-    """Return the same-generator null of every statistic, or the reason why there is none."""
-    if not replicas:
-        return {}, "no replicas of the null were requested"
+    """Return the null distribution of every statistic for one generator, or the reason why there is none."""
+    if not settings.null_replicas:
+        return {}, "no replicas of the null distribution were requested"
+    replicas, level, seed = settings.null_replicas, settings.level, settings.seed + 1
     try:
-        found = same_generator_nulls(source, other, edges, replicas=replicas, level=level, seed=seed, permuted=permuted)
+        nulls = same_generator_nulls(source, other, edges, replicas=replicas, level=level, seed=seed, permuted=permuted)
     except DataError as reason:
-        return {}, f"no null: {reason}"
-    return found, None
+        return {}, f"no null distribution: {reason}"
+    return nulls, None
 
 
 def efficiency_shift(
@@ -154,27 +160,27 @@ def efficiency_shift(
 def shift(signal: WeightedScores, source: WeightedScores, other: WeightedScores, efficiency: float) -> EfficiencyShift:
     """Compute one point of `efficiency_shift` from samples that are already checked."""
     cut = cut_at_efficiency(signal.score, signal.weight, efficiency)
-    kept, kept_error = weighted_efficiency(source.score >= cut, source.weight)
-    other_kept, other_error = weighted_efficiency(other.score >= cut, other.weight)
-    found = (efficiency, cut, kept, other_kept)
-    if kept <= 0:
-        return EfficiencyShift(*found, None, None, f"source efficiency {kept:.3g} at the cut: no ratio")
+    source_efficiency, source_error = weighted_efficiency(source.score >= cut, source.weight)
+    other_efficiency, other_error = weighted_efficiency(other.score >= cut, other.weight)
+    point = (efficiency, cut, source_efficiency, other_efficiency)
+    if source_efficiency <= 0:
+        return EfficiencyShift(*point, None, None, f"source efficiency {source_efficiency:.3g} at the cut: no ratio")
     if not np.any(other.score >= cut):
-        upper = limit_of_none(other.weight) / kept - 1
+        upper = limit_of_none(other.weight) / source_efficiency - 1
         why = (
             f"no event of the other domain passes the cut of {efficiency:.0%} signal efficiency: the shift is below "
             f"{upper:+.0%} at 95 % confidence"
         )
-        return EfficiencyShift(*found, None, None, why, upper)
-    error = np.hypot(other_error / kept, kept_error * other_kept / kept**2)
-    return EfficiencyShift(*found, other_kept / kept - 1, float(error))
+        return EfficiencyShift(*point, None, None, why, upper)
+    error = np.hypot(other_error / source_efficiency, source_error * other_efficiency / source_efficiency**2)
+    return EfficiencyShift(*point, other_efficiency / source_efficiency - 1, float(error))
 
 
 def _equal_shares(events: WeightedScores, bins: int) -> FloatArray:
     """Return open-ended edges of bins with equal shares of the |weights|; there are fewer bins where scores tie."""
     order = np.argsort(events.score)
     share = np.cumsum(np.abs(events.weight[order]))
-    at = np.searchsorted(share, share[-1] * np.arange(1, bins) / bins)
-    inner = np.unique(events.score[order][at])
+    last = np.searchsorted(share, share[-1] * np.arange(1, bins) / bins)
+    inner = np.unique(events.score[order][last])
     inner = inner[inner > events.score.min()]
     return np.concatenate([[-np.inf], inner, [np.inf]])

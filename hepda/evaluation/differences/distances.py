@@ -95,10 +95,10 @@ def jensen_shannon_of(source: FloatArray, other: FloatArray) -> float | None:
     """Compute `jensen_shannon` from sumw in bins [b] of the two samples."""
     content = np.stack([source / source.sum(), other / other.sum()])
     if np.any(content < 0):
-        kept = merge_bins(content, lambda bin_content: bool(np.all(bin_content >= 0)))
-        if kept is None or len(kept) < 3:
+        remaining = merge_bins(content, lambda bin_content: bool(np.all(bin_content >= 0)))
+        if remaining is None or len(remaining) < 3:
             return None
-        content = np.add.reduceat(content, kept[:-1], axis=1)
+        content = np.add.reduceat(content, remaining[:-1], axis=1)
     mean = content.mean(axis=0)
     ratio = np.divide(content, mean, out=np.ones_like(content), where=content > 0)
     return max(float(0.5 * np.sum(content * np.log2(ratio))), 0.0)
@@ -120,19 +120,19 @@ def merge_bins(
 
     """
     bins = content.shape[1]
-    kept, running = [bins], np.zeros(content.shape[0])
+    indices, running = [bins], np.zeros(content.shape[0])
     for b in range(bins - 1, -1, -1):
         running = running + content[:, b]
         if accept(running):
-            kept.append(b)
+            indices.append(b)
             running = np.zeros_like(running)
-    if kept[-1] != 0:  # the remainder was not accepted: merge it with its neighbours until it is
-        while len(kept) > 1:
-            kept.pop()
-            start = kept[-1]
+    if indices[-1] != 0:  # the remainder was not accepted: merge it with its neighbours until it is
+        while len(indices) > 1:
+            indices.pop()
+            start = indices[-1]
             if accept(content[:, :start].sum(axis=1)):
-                kept.append(0)
+                indices.append(0)
                 break
         else:
             return None
-    return np.asarray(kept[::-1], dtype=np.intp)
+    return np.asarray(indices[::-1], dtype=np.intp)

@@ -1,6 +1,6 @@
 """P-values by permutation of the domain labels, and the null distribution of two samples of one generator.
 
-Under the null both samples have the same joint distribution of score and weight (in units of the mean
+Under the null hypothesis both samples have the same joint distribution of score and weight (in units of the mean
 weight), so the labels can be exchanged. Each statistic is multiplied by the power of n_eff that makes its
 null distribution independent of the sizes of the samples, with the n_eff of the permuted samples: the p-values
 then remain correct when the two samples have different weights (Janssen 1997; Chung and Romano,
@@ -23,7 +23,7 @@ from hepda.evaluation.differences.distances import chi2_of, jensen_shannon_of
 from hepda.results.evaluation import FloatArray, NullDistribution, TwoSampleTest
 
 STATISTICS = ("ks", "wasserstein", "energy", "chi2", "jensen_shannon")
-# statistic ~ n_eff^(-power) under the null, with 1 / n_eff = 1 / n_eff(source) + 1 / n_eff(other)
+# statistic ~ n_eff^(-power) under the null hypothesis, with 1 / n_eff = 1 / n_eff(source) + 1 / n_eff(other)
 _POWER = {"ks": 0.5, "wasserstein": 0.5, "energy": 0.5, "chi2": 0.0, "jensen_shannon": 1.0}
 
 
@@ -72,11 +72,11 @@ class _Pool:
             seed: seed of the resampling.
 
         """
-        own = first.astype(np.float64)
-        centre = self._difference(own, 1 - own)
+        in_first = first.astype(np.float64)
+        centre = self._difference(in_first, 1 - in_first)
         drawn = {name: np.full(replicas, np.nan) for name in ("ks", "wasserstein", "energy")}
         for r, count in enumerate(poisson_counts(len(self.order), replicas, seed)):
-            moved = self._difference(own * count, (1 - own) * count)
+            moved = self._difference(in_first * count, (1 - in_first) * count)
             if moved is None or centre is None:
                 continue
             step = moved - centre
@@ -147,9 +147,9 @@ def permute(
     generator = np.random.default_rng(seed)
     drawn = {name: np.empty(permutations) for name in STATISTICS}
     for r in range(permutations):
-        found = _scaled(*pool.statistics(_subset(len(pool.order), len(source.score), generator)))
+        scaled = _scaled(*pool.statistics(_subset(len(pool.order), len(source.score), generator)))
         for name in STATISTICS:
-            drawn[name][r] = found[name]
+            drawn[name][r] = scaled[name]
     return Permuted(pool, first, _scaled(values, pair), pair, drawn)
 
 
@@ -177,18 +177,18 @@ def permutation_tests(
         permuted: result of `permute` for these samples, if it is available already.
 
     """
-    done = permuted or permute(source, other, edges, permutations, seed)
-    found = {}
+    labels_exchanged = permuted or permute(source, other, edges, permutations, seed)
+    tests = {}
     for name in STATISTICS:
-        drawn, observed = done.drawn[name], done.observed[name]
+        drawn, observed = labels_exchanged.drawn[name], labels_exchanged.observed[name]
         reached = int(np.count_nonzero(drawn >= observed * (1 - 1e-12)))
         value, valid = exact.get(name), int(np.isfinite(drawn).sum())
         if value is None or not np.isfinite(observed) or valid == 0:
             why = f"{name} is undefined: fewer than two bins with a positive sum of weights in both samples"
-            found[name] = TwoSampleTest(name, value, None, valid, why)
+            tests[name] = TwoSampleTest(name, value, None, valid, why)
         else:
-            found[name] = TwoSampleTest(name, value, (1 + reached) / (1 + valid), valid, p_is_limit=reached == 0)
-    return found
+            tests[name] = TwoSampleTest(name, value, (1 + reached) / (1 + valid), valid, p_is_limit=reached == 0)
+    return tests
 
 
 def _subset(events: int, size: int, generator: np.random.Generator) -> BoolArray:
@@ -220,7 +220,9 @@ def same_generator_nulls(
     seed: int = 0,
     permuted: Permuted | None = None,
 ) -> dict[str, NullDistribution]:
-    """Return the null of each statistic: for two samples of ONE generator with the sizes and weights of these two.
+    """Return the null distribution of each statistic, for two samples of one generator like these two.
+
+    They have the sizes and weights of these two.
 
     It is computed in two ways: by permutation of the labels, which is exact if score and weight have one joint
     distribution in both samples, however broad the weights are or however much they depend on the score; and for KS,
@@ -242,26 +244,26 @@ def same_generator_nulls(
 
     """
     if replicas < 2 or not 0 < level < 1:
-        raise ValueError("a null needs two replicas or more and a level in (0, 1)")
-    done = permuted or permute(source, other, edges, replicas, seed)
-    values = {name: [drawn / done.pair ** _POWER[name]] for name, drawn in done.drawn.items()}
-    resampled = done.pool.bootstrap(done.first, replicas, seed + 1)
+        raise ValueError("a null distribution needs two replicas or more and a level in (0, 1)")
+    labels_exchanged = permuted or permute(source, other, edges, replicas, seed)
+    values = {name: [drawn / labels_exchanged.pair ** _POWER[name]] for name, drawn in labels_exchanged.drawn.items()}
+    resampled = labels_exchanged.pool.bootstrap(labels_exchanged.first, replicas, seed + 1)
     for name, drawn in resampled.items():
         values[name].append(drawn)
-    found = {}
+    nulls = {}
     for name, both in values.items():
-        good = [np.sort(drawn[np.isfinite(drawn)]) for drawn in both]
-        if any(len(kept) < 0.95 * len(drawn) for kept, drawn in zip(good, both, strict=True)):
+        finite_sets = [np.sort(drawn[np.isfinite(drawn)]) for drawn in both]
+        if any(len(finite) < 0.95 * len(drawn) for finite, drawn in zip(finite_sets, both, strict=True)):
             if name == "ks":
                 raise DataError(
-                    f"only {min(map(len, good))} of {len(both[0])} random divisions have a positive sum of weights in "
-                    "both parts; the samples are too small for a null"
+                    f"only {min(map(len, finite_sets))} of {len(both[0])} random divisions have a positive sum of "
+                    "weights in both parts; the samples are too small for a null distribution"
                 )
             continue
-        quantiles = [_order_statistic(kept, level) for kept in good]
+        quantiles = [_order_statistic(finite, level) for finite in finite_sets]
         wider = int(np.argmax(quantiles))
-        found[name] = NullDistribution(name, good[wider], level, quantiles[wider], source.n_eff, other.n_eff)
-    return found
+        nulls[name] = NullDistribution(name, finite_sets[wider], level, quantiles[wider], source.n_eff, other.n_eff)
+    return nulls
 
 
 def _order_statistic(ordered: FloatArray, level: float) -> float:

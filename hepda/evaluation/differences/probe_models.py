@@ -100,7 +100,7 @@ def fit_mlp(features: Matrix, label: Labels, weight: FloatArray, seed: int) -> S
 
 
 def _network(columns: int, generator: torch.Generator) -> torch.nn.Sequential:
-    """Return a small network whose initial weights come from `generator` alone."""
+    """Return a small network whose initial weights depend only on `generator`."""
     sizes = [columns, _HIDDEN, _HIDDEN, 1]
     layers: list[torch.nn.Module] = []
     for inputs, outputs in pairwise(sizes):

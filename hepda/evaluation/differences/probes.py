@@ -105,8 +105,8 @@ def probe(
     events = _stack((source, source_weight), (other, other_weight), settings, np.random.default_rng(settings.seed))
     scores = np.zeros(len(events.label))
     for fold, scorer in _fits(events, settings):
-        held = events.fold == fold
-        scores[held] = scorer(events.features[held])
+        in_fold = events.fold == fold
+        scores[in_fold] = scorer(events.features[in_fold])
     value, centre, drawn = _mean_auc(events, scores, settings)
     drawn = centre + np.sqrt(2.0) * (drawn - centre)
     return ProbeResult(
@@ -149,20 +149,20 @@ def permutation_importance(
     columns = events.features.shape[1]
     if len(names) != columns:
         raise ValueError(f"{len(names)} names for {columns} columns")
-    base, drops = 0.0, np.zeros((repeats, columns))
+    mean_auc, drops = 0.0, np.zeros((repeats, columns))
     for fold, scorer in _fits(events, settings):
-        held = events.fold == fold
-        features, label, weight = events.features[held], events.label[held], events.weight[held]
-        whole = auc(scorer(features), label, weight)
-        base += whole / settings.folds
+        in_fold = events.fold == fold
+        features, label, weight = events.features[in_fold], events.label[in_fold], events.weight[in_fold]
+        full_auc = auc(scorer(features), label, weight)
+        mean_auc += full_auc / settings.folds
         for r in range(repeats):
             for c in range(columns):
                 shuffled = features.copy()
                 shuffled[:, c] = generator.permutation(shuffled[:, c])
-                drops[r, c] += (whole - auc(scorer(shuffled), label, weight)) / settings.folds
+                drops[r, c] += (full_auc - auc(scorer(shuffled), label, weight)) / settings.folds
     order = np.argsort(drops.mean(axis=0))[::-1]
     error = drops.std(axis=0, ddof=1) if repeats > 1 else np.zeros(columns)
-    return FeatureImportance(tuple(names[i] for i in order), drops.mean(axis=0)[order], error[order], base)
+    return FeatureImportance(tuple(names[i] for i in order), drops.mean(axis=0)[order], error[order], mean_auc)
 
 
 Pair = tuple[ArrayLike, ArrayLike, ArrayLike | None, ArrayLike | None]
@@ -193,14 +193,16 @@ def removal(
         settings: how the probes are fitted.
 
     """
-    known = [count for count in sorted({0, *counts}) if count < len(names)]
-    found: dict[str, list[Interval]] = {"domains": [], "classes": []}
-    for count in known:
-        kept = [column for column, name in enumerate(names) if name not in order[:count]]
-        for what, (one, two, one_weight, two_weight) in (("domains", domains), ("classes", classes)):
-            sides = (np.asarray(one)[:, kept], np.asarray(two)[:, kept], one_weight, two_weight)
-            found[what].append(probe(*sides, settings=settings).auc)
-    return InputRemoval(tuple(order[: known[-1]]), tuple(known), tuple(found["domains"]), tuple(found["classes"]))
+    used_counts = [count for count in sorted({0, *counts}) if count < len(names)]
+    aucs: dict[str, list[Interval]] = {"domains": [], "classes": []}
+    for count in used_counts:
+        columns = [column for column, name in enumerate(names) if name not in order[:count]]
+        for what, (first, second, first_weight, second_weight) in (("domains", domains), ("classes", classes)):
+            sides = (np.asarray(first)[:, columns], np.asarray(second)[:, columns], first_weight, second_weight)
+            aucs[what].append(probe(*sides, settings=settings).auc)
+    return InputRemoval(
+        tuple(order[: used_counts[-1]]), tuple(used_counts), tuple(aucs["domains"]), tuple(aucs["classes"])
+    )
 
 
 def _stack(
@@ -256,14 +258,14 @@ def _fits(events: _Events, settings: ProbeSettings) -> list[tuple[int, Scorer]]:
     from hepda.evaluation.differences.probe_models import fit_bdt, fit_mlp
 
     fitter = fit_bdt if settings.kind == "bdt" else fit_mlp
-    found = []
+    fits = []
     for fold in range(settings.folds):
         used = events.fold != fold
         label, weight = events.label[used], np.abs(events.weight[used])
         for domain in (0, 1):
             weight[label == domain] *= 0.5 * len(weight) / weight[label == domain].sum()
-        found.append((fold, fitter(events.features[used], label, weight, settings.seed + fold)))
-    return found
+        fits.append((fold, fitter(events.features[used], label, weight, settings.seed + fold)))
+    return fits
 
 
 def _mean_auc(events: _Events, scores: FloatArray, settings: ProbeSettings) -> tuple[float, float, FloatArray]:
@@ -271,15 +273,15 @@ def _mean_auc(events: _Events, scores: FloatArray, settings: ProbeSettings) -> t
     binned = []
     value = 0.0
     for f in range(settings.folds):
-        held = np.flatnonzero(events.fold == f)
-        category = events.label[held].astype(np.intp)
-        binned.append((held, ScoreBins(scores[held], category, 2, bins=1024)))
-        value += auc(scores[held], events.label[held], events.weight[held]) / settings.folds
+        rows = np.flatnonzero(events.fold == f)
+        category = events.label[rows].astype(np.intp)
+        binned.append((rows, ScoreBins(scores[rows], category, 2, bins=1024)))
+        value += auc(scores[rows], events.label[rows], events.weight[rows]) / settings.folds
 
     def mean(weight: FloatArray) -> float:
         areas = []
-        for held, bins in binned:
-            source, other = bins.sums(weight[held])
+        for rows, bins in binned:
+            source, other = bins.sums(weight[rows])
             areas.append(area(other, source) if source.sum() > 0 and other.sum() > 0 else np.nan)
         return float(np.mean(areas))
 

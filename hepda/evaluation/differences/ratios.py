@@ -8,7 +8,7 @@ that no training used, at cuts of the same signal efficiency, where the signific
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -23,6 +23,38 @@ from hepda.results.evaluation import EfficiencyShift, FloatArray, Interval, Shif
 TAIL = (0.3, 0.2, 0.1)
 UNCHANGED = 0.9  # a ratio above it is not called a decrease, however precisely it is measured
 _BACKGROUND, _SIGNAL = 0, 1  # labels
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DomainComparison:
+    """Which domains and which events of them are compared.
+
+    source: the domain of the source; others: the domains that are compared with it; compared: the class that is
+    compared with that of the source; left_out: by other domain, a mask [n] of the events of the class `compared` (of
+    the source and of that domain) that its comparison excludes, such as processes without a counterpart.
+    """
+
+    source: str | int
+    others: Sequence[str | int]
+    compared: Literal["background", "signal"] = "background"
+    left_out: Mapping[str, ArrayLike] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RatioSettings:
+    """How ratios of shifts are computed.
+
+    efficiencies: signal efficiencies of the cuts; replicas: number of bootstrap replicas; seed: of the replicas; level:
+    coverage of the intervals.
+    """
+
+    efficiencies: Sequence[float] = TAIL
+    replicas: int = 200
+    seed: int = 0
+    level: float = 0.6827
+
+
+DEFAULT = RatioSettings()
 
 Judgement = Literal["unresolved", "not fallen", "untested", "cannot tell", "apparent only", "fell less", "fell"]
 
@@ -41,7 +73,7 @@ class _Events:
     first: int  # category of the first other domain
     others: tuple[str, ...]
 
-    def own(self, other: str) -> int:
+    def category_of(self, other: str) -> int:
         """Return the category of another domain."""
         return self.first + self.others.index(other)
 
@@ -53,19 +85,13 @@ class _Events:
 
 def shift_ratios(
     scores: Mapping[str, ArrayLike],
-    plain: str,
+    baseline: str,
     label: ArrayLike,
     domain: ArrayLike,
     weight: ArrayLike | None = None,
     *,
-    source: str | int,
-    others: Sequence[str | int],
-    efficiencies: Sequence[float] = TAIL,
-    compared: Literal["background", "signal"] = "background",
-    replicas: int = 200,
-    seed: int = 0,
-    level: float = 0.6827,
-    left_out: Mapping[str, ArrayLike] | None = None,
+    comparison: DomainComparison,
+    settings: RatioSettings = DEFAULT,
 ) -> dict[str, dict[str, tuple[ShiftRatio, ...]]]:
     """Return R = |shift of a model| / |shift of the baseline| by model, other domain and signal efficiency.
 
@@ -76,91 +102,87 @@ def shift_ratios(
 
     Args:
         scores: one array [n] per model, over the same events.
-        plain: name of the baseline.
+        baseline: name of the baseline.
         label: labels [n] (1 signal, 0 background, -1 unknown).
         domain: names or numbers of the domains [n].
         weight: signed weights [n]; None means ones.
-        source: the domain of the source.
-        others: the domains that are compared with it.
-        efficiencies: signal efficiencies of the cuts.
-        compared: the class that is compared with that of the source.
-        replicas: number of bootstrap replicas.
-        seed: seed of the replicas.
-        level: coverage of the intervals.
-        left_out: by other domain, a mask [n] of the events of the class `compared` (of the source and of that domain)
-            that its comparison excludes, such as processes without a counterpart.
+        comparison: the domains and the class that are compared.
+        settings: efficiencies, replicas and intervals.
 
     Raises:
         DataError: a class of the source or a domain has no positive sum of weights.
 
     """
+    replicas, level, efficiencies = settings.replicas, settings.level, settings.efficiencies
     check_bootstrap(replicas, level)
-    if plain not in scores:
-        raise ValueError(f"{plain!r} is none of the models {sorted(scores)}")
-    used, events = _select(label, domain, weight, source, others, compared, left_out or {})
+    if baseline not in scores:
+        raise ValueError(f"{baseline!r} is none of the models {sorted(scores)}")
+    used, events = _select(label, domain, weight, comparison)
     models = {m: vector(s, f"score of {m}", len(used))[used] for m, s in scores.items()}
     binned = {m: ScoreBins(s, events.category, events.categories) for m, s in models.items()}
-    drawn = {m: np.empty((replicas, len(others), len(efficiencies))) for m in models}
-    for r, count in enumerate(poisson_counts(len(events.weight), replicas, seed)):
+    drawn = {m: np.empty((replicas, len(events.others), len(efficiencies))) for m in models}
+    for r, count in enumerate(poisson_counts(len(events.weight), replicas, settings.seed)):
         counted = events.weight * count
         for m, bins in binned.items():
             drawn[m][r] = _binned_shifts(bins.sums(counted), events, efficiencies)
     centre = {m: _binned_shifts(b.sums(events.weight), events, efficiencies) for m, b in binned.items()}
-    found: dict[str, dict[str, tuple[ShiftRatio, ...]]] = {m: {} for m in models if m != plain}
+    ratios: dict[str, dict[str, tuple[ShiftRatio, ...]]] = {m: {} for m in models if m != baseline}
     for o, other in enumerate(events.others):
         exact = {m: [_exact(s, events, other, e) for e in efficiencies] for m, s in models.items()}
-        for m, by_domain in found.items():
+        for m, by_domain in ratios.items():
             by_domain[other] = tuple(
                 _ratio(
                     other,
-                    (exact[plain][e], exact[m][e]),
-                    (centre[plain][o, e], centre[m][o, e]),
-                    (drawn[plain][:, o, e], drawn[m][:, o, e]),
+                    (exact[baseline][e], exact[m][e]),
+                    (centre[baseline][o, e], centre[m][o, e]),
+                    (drawn[baseline][:, o, e], drawn[m][:, o, e]),
                     level,
                 )
                 for e in range(len(efficiencies))
             )
-    return found
+    return ratios
 
 
 def _select(
-    label: ArrayLike,
-    domain: ArrayLike,
-    weight: ArrayLike | None,
-    source: str | int,
-    others: Sequence[str | int],
-    compared: str,
-    left_out: Mapping[str, ArrayLike],
+    label: ArrayLike, domain: ArrayLike, weight: ArrayLike | None, comparison: DomainComparison
 ) -> tuple[NDArray[np.bool_], _Events]:
     """Return which events are used [n], and those events."""
+    source, others, left_out = comparison.source, comparison.others, comparison.left_out
     labels, domains = np.asarray(label), np.asarray(domain)
     if labels.shape != domains.shape:
         raise ValueError(f"label has shape {labels.shape} where {domains.shape} is needed")
     weights = np.ones(len(domains)) if weight is None else vector(weight, "weight", len(domains))
-    wanted = _SIGNAL if compared == "signal" else _BACKGROUND
+    compared_class = _SIGNAL if comparison.compared == "signal" else _BACKGROUND
     category = np.full(len(domains), -1, dtype=np.intp)
-    known = [bool(np.any(labels[domains == other] >= 0)) for other in others]
-    out = [np.asarray(left_out.get(str(other), np.zeros(len(domains))), dtype=bool) for other in others]
+    labelled = [bool(np.any(labels[domains == other] >= 0)) for other in others]
+    excluded = [np.asarray(left_out.get(str(other), np.zeros(len(domains))), dtype=bool) for other in others]
     # One bit for each other domain that excludes an event of the source: events with equal bits form one category.
-    bits = sum((mask.astype(np.int64) << i for i, mask in enumerate(out) if known[i]), np.zeros(len(domains), np.int64))
-    own: dict[int, list[tuple[int, int]]] = {_BACKGROUND: [], _SIGNAL: []}  # by label: category and its bits
+    bits = sum(
+        (mask.astype(np.int64) << i for i, mask in enumerate(excluded) if labelled[i]),
+        np.zeros(len(domains), np.int64),
+    )
+    by_label: dict[int, list[tuple[int, int]]] = {_BACKGROUND: [], _SIGNAL: []}  # by label: category and its bits
     first = 0
-    for name, of_label in own.items():
+    for name, of_label in by_label.items():
         mask = (domains == source) & (labels == name)
-        for value in np.unique(bits[mask]).tolist() if name == wanted and mask.any() else [0]:
-            category[mask & (bits == value) if name == wanted else mask] = first
+        for value in np.unique(bits[mask]).tolist() if name == compared_class and mask.any() else [0]:
+            category[mask & (bits == value) if name == compared_class else mask] = first
             of_label.append((first, value))
             first += 1
     rows: dict[str, tuple[int, ...]] = {}
     for index, other in enumerate(others):
         inside = domains == other
-        category[inside & (labels == wanted) & ~out[index] if known[index] else inside] = first + index
-        taken = [(c, 0 if name != wanted else value) for name, found in own.items() for c, value in found
-                 if not known[index] or name == wanted]  # fmt: skip
-        rows[str(other)] = tuple(c for c, value in taken if not (known[index] and value >> index & 1))
-    signal = tuple(c for c, _ in own[_SIGNAL])
+        category[inside & (labels == compared_class) & ~excluded[index] if labelled[index] else inside] = first + index
+        matching = [
+            (c, 0 if name != compared_class else value)
+            for name, of_label in by_label.items()
+            for c, value in of_label
+            if not labelled[index] or name == compared_class
+        ]
+        rows[str(other)] = tuple(c for c, value in matching if not (labelled[index] and value >> index & 1))
+    signal = tuple(c for c, _ in by_label[_SIGNAL])
     checked = {f"signal of {source}": signal} | {f"the source against {other}": row for other, row in rows.items()}
-    checked |= {f"{compared} of {other}": (first + index,) for index, other in enumerate(others)}
+    checked |= {f"{comparison.compared} of {other}": (first + index,) for index, other in enumerate(others)}
     for text, row in checked.items():
         mask = np.isin(category, row)
         sample(np.zeros(int(np.sum(mask))), weights[mask], text)  # called for its checks
@@ -173,24 +195,28 @@ def _exact(score: FloatArray, events: _Events, other: str, efficiency: float) ->
         mask = np.isin(events.category, categories)
         return WeightedScores(score[mask], events.weight[mask])
 
-    return shift(part(events.signal), part(events.rows[other]), part([events.own(other)]), efficiency)
+    return shift(part(events.signal), part(events.rows[other]), part([events.category_of(other)]), efficiency)
 
 
 def _binned_shifts(sums: FloatArray, events: _Events, efficiencies: Sequence[float]) -> FloatArray:
     """Return shifts [others, efficiencies] from sums [categories, bins]; NaN where they are undefined."""
-    kept = np.cumsum(sums[:, ::-1], axis=1)
-    found = np.full((len(events.others), len(efficiencies)), np.nan)
-    signal = kept[list(events.signal)].sum(axis=0)
+    passing = np.cumsum(sums[:, ::-1], axis=1)
+    shifts = np.full((len(events.others), len(efficiencies)), np.nan)
+    signal = passing[list(events.signal)].sum(axis=0)
     if signal[-1] <= 0:
-        return found
+        return shifts
     reached = np.maximum.accumulate(signal) / signal[-1]
     for o, other in enumerate(events.others):
-        source, theirs = kept[list(events.rows[other])].sum(axis=0), kept[events.own(other)]
-        if source[-1] > 0 and theirs[-1] > 0:
-            below = np.interp(efficiencies, reached, source / source[-1])
-            above = np.interp(efficiencies, reached, theirs / theirs[-1])
-            found[o] = np.where(below > 0, above / np.where(below > 0, below, 1.0) - 1, np.nan)
-    return found
+        source, target = passing[list(events.rows[other])].sum(axis=0), passing[events.category_of(other)]
+        if source[-1] > 0 and target[-1] > 0:
+            source_efficiency = np.interp(efficiencies, reached, source / source[-1])
+            target_efficiency = np.interp(efficiencies, reached, target / target[-1])
+            shifts[o] = np.where(
+                source_efficiency > 0,
+                target_efficiency / np.where(source_efficiency > 0, source_efficiency, 1.0) - 1,
+                np.nan,
+            )
+    return shifts
 
 
 def _ratio(
@@ -222,57 +248,56 @@ def _ratio(
     return ShiftRatio(other, at, before, after, ratio, resolved, why)
 
 
-def judge(trained: ShiftRatio, third: ShiftRatio | None) -> Judgement:
+def judge(trained: ShiftRatio, held_out: ShiftRatio | None) -> Judgement:
     """Classify the change from the ratio for the training domain and the ratio for a held-out domain.
 
-    A shift has fallen if the interval of its ratio is below 1 and its ratio is not above UNCHANGED. "fell": the
-    shift of the held-out domain fell by at least half as much; "fell less": by less than that; "apparent only": it
-    did not fall.
+    A shift has decreased if the interval of its ratio is below 1 and its ratio is not above UNCHANGED. "fell": the
+    shift of the held-out domain decreased by at least half as much; "fell less": by less than that; "apparent only": it
+    did not decrease.
     """
     if not trained.resolved or trained.ratio is None:
         return "unresolved"
     if not has_fallen(trained.ratio.value, trained.ratio.high):
         return "not fallen"
-    if third is None:
+    if held_out is None:
         return "untested"
-    if not third.resolved or third.ratio is None:
+    if not held_out.resolved or held_out.ratio is None:
         return "cannot tell"
-    if not has_fallen(third.ratio.value, third.ratio.high):
+    if not has_fallen(held_out.ratio.value, held_out.ratio.high):
         return "apparent only"
-    return "fell less" if 1 - third.ratio.value < 0.5 * (1 - trained.ratio.value) else "fell"
+    return "fell less" if 1 - held_out.ratio.value < 0.5 * (1 - trained.ratio.value) else "fell"
 
 
 def has_fallen(value: float, high: float) -> bool:
-    """Return whether a shift fell: the upper end of its ratio is below 1, and its ratio is not above UNCHANGED."""
+    """Return whether a shift decreased: the upper end of its ratio is below 1, and its ratio is not above UNCHANGED."""
     return high < 1 and value <= UNCHANGED
 
 
-def verdict(trained: ShiftRatio, third: ShiftRatio | None) -> str:
+def verdict(trained: ShiftRatio, held_out: ShiftRatio | None) -> str:
     """Return the result of `judge` as text.
 
-    Without a held-out domain, or if its shift did not fall, only the apparent difference has fallen.
+    Without a held-out domain, or if its shift did not decrease, only the apparent difference has decreased.
     """
     pair = f"apparent difference to {trained.other} at {trained.signal_efficiency:.0%} signal efficiency"
-    judgement = judge(trained, third)
+    judgement = judge(trained, held_out)
     if judgement == "unresolved" or trained.ratio is None:
         return f"The {pair} is not resolved even without adaptation: {trained.why}."
     if judgement == "not fallen":
         return f"The {pair} did not decrease significantly (ratio {_text(trained.ratio)})."
-    fell = f"The {pair} decreased to {_text(trained.ratio)} of that of the baseline"
-    if third is None:
-        return (
-            f"{fell}; there is no held-out generator to test it, so it must not be quoted as a systematic uncertainty."
-        )
-    if third.ratio is None or judgement == "cannot tell":
-        return f"{fell}; the held-out generator ({third.other}) gives no answer: {third.why}."
-    unseen = f"that to the held-out domain {third.other} to {_text(third.ratio)}"
+    smaller = f"The {pair} decreased to {_text(trained.ratio)} of that of the baseline"
+    if held_out is None:
+        untested = "there is no held-out generator to test it, so it must not be quoted as a systematic uncertainty"
+        return f"{smaller}; {untested}."
+    if held_out.ratio is None or judgement == "cannot tell":
+        return f"{smaller}; the held-out generator ({held_out.other}) gives no answer: {held_out.why}."
+    unseen = f"that to the held-out domain {held_out.other} to {_text(held_out.ratio)}"
     if judgement == "fell":
-        return f"{fell}, and {unseen}: the bias decreased."
+        return f"{smaller}, and {unseen}: the bias decreased."
     if judgement == "fell less":
-        return f"{fell}, but {unseen} only: the decrease is mostly in the apparent difference."
+        return f"{smaller}, but {unseen} only: the decrease is mostly in the apparent difference."
     return (
-        f"WARNING: {fell}, but that to the held-out domain {third.other} did not "
-        f"(ratio {_text(third.ratio)}): the smaller difference must not be taken as a smaller uncertainty."
+        f"WARNING: {smaller}, but that to the held-out domain {held_out.other} did not "
+        f"(ratio {_text(held_out.ratio)}): the smaller difference must not be taken as a smaller uncertainty."
     )
 
 

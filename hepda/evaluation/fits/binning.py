@@ -57,14 +57,14 @@ def automatic_edges(
         s, b, b2 = sums
         return bool(s > 0 and b > 0 and b * b >= min_n_eff * b2 and 0.5 * (s + b) >= 1 / max_bins)
 
-    kept = merge_bins(content, closed)
-    if kept is None:
+    indices = merge_bins(content, closed)
+    if indices is None:
         raise DataError(
             f"no bin of the score reaches a background n_eff of {min_n_eff:g} (all events: "
             f"{background.n_eff:.3g}); lower the floor or use more events"
         )
-    merged = np.add.reduceat(content, kept[:-1], axis=1)
-    return fine[_monotone(kept, merged[0], merged[1])]
+    merged = np.add.reduceat(content, indices[:-1], axis=1)
+    return fine[_monotone(indices, merged[0], merged[1])]
 
 
 def _fine_edges(signal: WeightedScores, background: WeightedScores, bins: int) -> FloatArray:
@@ -77,16 +77,18 @@ def _fine_edges(signal: WeightedScores, background: WeightedScores, bins: int) -
     return np.append(edges[:-1], np.nextafter(edges[-1], np.inf))
 
 
-def _monotone(kept: np.ndarray[tuple[int], np.dtype[np.intp]], signal: FloatArray, background: FloatArray) -> list[int]:
+def _monotone(
+    indices: np.ndarray[tuple[int], np.dtype[np.intp]], signal: FloatArray, background: FloatArray
+) -> list[int]:
     """Return the indices of the edges after merging neighbours until S/B rises with the bin."""
     pools: list[list[float]] = []  # first edge, signal, background
-    for start, s, b in zip(kept[:-1].tolist(), signal.tolist(), background.tolist(), strict=True):
+    for start, s, b in zip(indices[:-1].tolist(), signal.tolist(), background.tolist(), strict=True):
         pools.append([start, s, b])
         while len(pools) > 1 and pools[-2][1] * pools[-1][2] >= pools[-1][1] * pools[-2][2]:
             _, s_top, b_top = pools.pop()
             pools[-1][1] += s_top
             pools[-1][2] += b_top
-    return [int(pool[0]) for pool in pools] + [int(kept[-1])]
+    return [int(pool[0]) for pool in pools] + [int(indices[-1])]
 
 
 def bin_contents(score: ArrayLike, weight: ArrayLike | None, edges: ArrayLike, *, class_name: str) -> BinContents:

@@ -8,7 +8,7 @@ causes; it is resolved if it is much larger than `sample_error`.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -23,7 +23,25 @@ from hepda.results.evaluation import ClosureFit, FloatArray
 
 _SCALE = "background"
 _FREE = 1e4  # relative uncertainty of a free scale: its constraint then moves mu by less than 1e-8 of its error
-_NO_INTERVAL = "-2 ln L falls again beside this minimum: no interval; the error is of the curvature"
+_NO_INTERVAL = "-2 ln L decreases again next to this minimum: no interval; the error is that of the curvature"
+
+
+@dataclass(frozen=True, slots=True)
+class ClosureSettings:
+    """How mu is fitted in a closure test.
+
+    truth: the injected mu; background_uncertainty: relative uncertainty of the scale of the background, 0 fixes it,
+    None leaves it free; simulated: whether the data are simulated, False for real data; min_n_eff: smallest effective
+    number of background events in a bin.
+    """
+
+    truth: float = 1.0
+    background_uncertainty: float | None = 0.0
+    simulated: bool = True
+    min_n_eff: float = 10.0
+
+
+DEFAULT = ClosureSettings()
 
 
 def fit_mu(
@@ -64,8 +82,8 @@ def fit_mu(
     if background_uncertainty is not None and background_uncertainty < 0:
         raise ValueError(f"a relative uncertainty is never negative: {background_uncertainty}")
     variance = np.zeros(len(s))
-    for given, name in ((signal_sumw2, "signal_sumw2"), (background_sumw2, "background_sumw2")):
-        variance += 0.0 if given is None else vector(given, name, len(s))
+    for sumw2, name in ((signal_sumw2, "signal_sumw2"), (background_sumw2, "background_sumw2")):
+        variance += 0.0 if sumw2 is None else vector(sumw2, name, len(s))
     _check_contents(s, b, n)
     width = _FREE if background_uncertainty is None else background_uncertainty
     model = _two_templates(s, b, np.sqrt(variance) / (s + b), width)
@@ -87,15 +105,12 @@ def closure(
     data_weight: ArrayLike | None,
     edges: ArrayLike,
     *,
-    truth: float = 1.0,
-    background_uncertainty: float | None = 0.0,
-    simulated: bool = True,
-    min_n_eff: float = 10.0,
+    settings: ClosureSettings = DEFAULT,
 ) -> ClosureFit:
     """Fit mu in bins of the score, with templates from the source's events and data from data_score [m].
 
-    Bins whose background is not positive or has n_eff below min_n_eff, or whose signal or data are negative, are merged
-    with their neighbours first and counted in `merged`.
+    Bins whose background is not positive or has n_eff below the minimum, or whose signal or data are negative, are
+    merged with their neighbours first and counted in `merged`.
 
     Args:
         score: scores of the source [n].
@@ -103,31 +118,28 @@ def closure(
         weight: weights of the source [n], in expected events.
         data_score: scores of the data [m].
         data_weight: weights of the data [m], also in expected events, if they are simulated (their signal was then
-            scaled by `truth`); None for real data.
+            scaled by the injected mu); None for real data.
         edges: edges of the bins of the score.
-        truth: the injected mu.
-        background_uncertainty: relative uncertainty of the background's scale; 0 fixes it, None leaves it free.
-        simulated: whether the data are simulated; False for real data.
-        min_n_eff: smallest effective number of background events in a bin.
+        settings: injected mu, uncertainty of the background and smallest number of events in a bin.
 
     """
-    templates, kept = _templates(score, label, weight, data_score, data_weight, edges, min_n_eff)
+    templates, remaining = _templates(score, label, weight, data_score, data_weight, edges, settings.min_n_eff)
     limits = bin_edges(edges)
-    if kept is None:
-        why = "all bins together have a negative content, no signal, or a background below the floor of n_eff"
-        return _unfitted(truth, limits, templates[4], why)
-    s, s2, b, b2, n, n2 = np.add.reduceat(templates, kept[:-1], axis=1)
-    found = fit_mu(
+    if remaining is None:
+        why = "all bins together have a negative content, no signal, or a background below the smallest n_eff"
+        return _unfitted(settings.truth, limits, templates[4], why)
+    s, s2, b, b2, n, n2 = np.add.reduceat(templates, remaining[:-1], axis=1)
+    result = fit_mu(
         s,
         b,
         n,
         signal_sumw2=s2,
         background_sumw2=b2,
-        observed_sumw2=n2 if simulated else None,
-        background_uncertainty=background_uncertainty,
-        truth=truth,
+        observed_sumw2=n2 if settings.simulated else None,
+        background_uncertainty=settings.background_uncertainty,
+        truth=settings.truth,
     )
-    return replace(found, edges=limits[kept], merged=len(limits) - len(kept))
+    return replace(result, edges=limits[remaining], merged=len(limits) - len(remaining))
 
 
 def _templates(
@@ -217,7 +229,7 @@ def _two_templates(signal: FloatArray, background: FloatArray, error: FloatArray
 
 def _check_contents(signal: FloatArray, background: FloatArray, observed: FloatArray) -> None:
     if signal.sum() <= 0 or np.any(signal < 0):
-        raise DataError("the signal template must be positive in total and nowhere negative; merge bins")
+        raise DataError("the signal template must have a positive sum and no negative bin; merge bins")
     if np.any(background <= 0):
         raise DataError(f"{np.sum(background <= 0)} bins have no positive background; merge them first")
     if np.any(observed < 0):

@@ -116,24 +116,24 @@ def impacts(templates: Templates, observed: ArrayLike, result: FitResult | None 
         return ()
     rows = 2 * len(nuisances)
     start, free = np.repeat(best.point, rows, axis=0), np.ones((rows, best.point.shape[1]), dtype=np.bool_)
-    held = np.full((rows, model.bins), np.nan)
+    fixed_gamma = np.full((rows, model.bins), np.nan)
     for i, p in enumerate(nuisances):
         values = p.value + p.error, p.value - p.error
         if p.kind == "systematic":
             column = 1 + model.names.index(p.name)
             start[2 * i : 2 * i + 2, column], free[2 * i : 2 * i + 2, column] = values, False
         else:
-            held[2 * i : 2 * i + 2, _bin(p.name)] = values
+            fixed_gamma[2 * i : 2 * i + 2, _bin(p.name)] = values
     data = model.nominally(np.repeat(counts[None], rows, axis=0))
-    found = newton_fit(model, Observations(data.observed, data.alpha, data.gamma, held), start, free)
+    fits = newton_fit(model, Observations(data.observed, data.alpha, data.gamma, fixed_gamma), start, free)
     shifts = [
-        float(mu - best.point[0, 0]) if ok else None for mu, ok in zip(found.point[:, 0], found.converged, strict=True)
+        float(mu - best.point[0, 0]) if ok else None for mu, ok in zip(fits.point[:, 0], fits.converged, strict=True)
     ]
-    made = [
+    entries = [
         Impact(p.name, p.kind, p.pull or 0.0, p.constraint or 0.0, shifts[2 * i], shifts[2 * i + 1])
         for i, p in enumerate(nuisances)
     ]
-    return tuple(sorted(made, key=lambda impact: -impact.size))
+    return tuple(sorted(entries, key=lambda impact: -impact.size))
 
 
 def error_budget(templates: Templates, observed: ArrayLike) -> ErrorBudget:
@@ -147,14 +147,14 @@ def error_budget(templates: Templates, observed: ArrayLike) -> ErrorBudget:
     best = fit_strengths(model, data, intervals=False)
     if not best.converged[0]:
         return ErrorBudget(None, None, None, None, "the fit runs to where a bin expects no events")
-    held = Observations(data.observed, data.alpha, data.gamma, model.gamma(model.expected(best.theta), data))
-    total, alone = best.error[0], curvature_error(best.hessian[:, :1, :1])[0]
-    fixed = curvature_error(model.derivatives(best.theta, held).hessian[:, :1, :1])[0]
+    fixed_data = Observations(data.observed, data.alpha, data.gamma, model.gamma(model.expected(best.theta), data))
+    total, without_systematics = best.error[0], curvature_error(best.hessian[:, :1, :1])[0]
+    fixed = curvature_error(model.derivatives(best.theta, fixed_data).hessian[:, :1, :1])[0]
     return ErrorBudget(
         float(total),
         float(fixed),
-        float(np.sqrt(max(total**2 - alone**2, 0.0))),
-        float(np.sqrt(max(alone**2 - fixed**2, 0.0))),
+        float(np.sqrt(max(total**2 - without_systematics**2, 0.0))),
+        float(np.sqrt(max(without_systematics**2 - fixed**2, 0.0))),
     )
 
 
@@ -184,11 +184,11 @@ def significance(
         values = model.config.suggested_init()
         values[model.config.poi_index] = mu
         expected, why = _discovery(pyhf, model, model.expected_data(values))
-        found = None
+        observed_significance = None
         if observed is not None:
-            found, why = _discovery(pyhf, model, data)
+            observed_significance, why = _discovery(pyhf, model, data)
     by_toys = discovery_toys(templates, counts, toys=toys, seed=seed) if toys else None
-    return SignificanceResult(expected, found, mu, by_toys, why)
+    return SignificanceResult(expected, observed_significance, mu, by_toys, why)
 
 
 def _rough_error(templates: Templates, observed: FloatArray) -> float:
@@ -199,17 +199,17 @@ def _rough_error(templates: Templates, observed: FloatArray) -> float:
 
 def _modifiers(sample: SampleTemplate, templates: Templates, region: str) -> list[dict[str, Any]]:
     """Return the modifiers of one sample, without systematics that do not change it."""
-    found: list[dict[str, Any]] = [{"name": POI, "type": "normfactor", "data": None}] if sample.signal else []
+    modifiers: list[dict[str, Any]] = [{"name": POI, "type": "normfactor", "data": None}] if sample.signal else []
     for name in templates.active:
         if not sample.changed_by(name):
             continue
         (up, down), (high, low) = sample.split(name)
-        found.append({"name": name, "type": "normsys", "data": {"hi": up, "lo": down}})
+        modifiers.append({"name": name, "type": "normsys", "data": {"hi": up, "lo": down}})
         if name in sample.shapes:
             contents = {"hi_data": high.tolist(), "lo_data": low.tolist()}
-            found.append({"name": name, "type": "histosys", "data": contents})
+            modifiers.append({"name": name, "type": "histosys", "data": contents})
     error = np.sqrt(sample.sumw2).tolist()
-    return [*found, {"name": f"{STATISTICS}_{region}", "type": "staterror", "data": error}]
+    return [*modifiers, {"name": f"{STATISTICS}_{region}", "type": "staterror", "data": error}]
 
 
 @contextmanager
@@ -231,9 +231,9 @@ def _pyhf() -> Iterator[Any]:
 
 
 def _model(pyhf: Any, spec: dict[str, Any]) -> tuple[Any, Any]:
-    found = pyhf.Workspace(spec)
-    model = found.model(clip_bin_data=_FLOOR)
-    return model, found.data(model)
+    pyhf_workspace = pyhf.Workspace(spec)
+    model = pyhf_workspace.model(clip_bin_data=_FLOOR)
+    return model, pyhf_workspace.data(model)
 
 
 def _minimise(pyhf: Any, model: Any, data: Any) -> Any:
@@ -296,8 +296,8 @@ def _result(templates: Templates, counts: FloatArray, model: Any, minuit: Any, g
     from scipy import stats
 
     names, fixed = list(minuit.parameters), np.asarray(minuit.fixed)
-    wanted = [POI, *templates.active, *(n for n in names if n.startswith(STATISTICS))]
-    order = [names.index(n) for n in wanted if not fixed[names.index(n)]]
+    parameter_names = [POI, *templates.active, *(n for n in names if n.startswith(STATISTICS))]
+    order = [names.index(n) for n in parameter_names if not fixed[names.index(n)]]
     covariance = np.asarray(minuit.covariance, dtype=np.float64)[np.ix_(order, order)]
     values, errors = np.asarray(minuit.values, dtype=np.float64), np.asarray(minuit.errors, dtype=np.float64)
     expected = _by_sample(model, values)
@@ -361,10 +361,10 @@ def _minos(minuit: Any) -> tuple[float | None, float | None]:
         minuit.minos(POI)
     except RuntimeError:  # raised for a minimum that MINUIT considers invalid
         return None, None
-    found, mu = minuit.merrors[POI], minuit.values[POI]
+    ends, mu = minuit.merrors[POI], minuit.values[POI]
     return (
-        float(mu + found.lower) if found.lower_valid else None,
-        float(mu + found.upper) if found.upper_valid else None,
+        float(mu + ends.lower) if ends.lower_valid else None,
+        float(mu + ends.upper) if ends.upper_valid else None,
     )
 
 

@@ -33,11 +33,11 @@ class Observations:
     observed: FloatArray  # [t, b], >= 0, may be non-integer
     alpha: FloatArray  # [t, p], centres of the systematics' constraints
     gamma: FloatArray  # [t, b], centres of the constraints of the factors g
-    held: FloatArray | None = None  # [t, b], factors g that are fixed at a value; NaN where they are profiled
+    fixed_gamma: FloatArray | None = None  # [t, b], factors g that are fixed at a value; NaN where they are profiled
 
     def __getitem__(self, rows: Rows) -> Observations:
-        held = None if self.held is None else self.held[rows]
-        return Observations(self.observed[rows], self.alpha[rows], self.gamma[rows], held)
+        fixed_gamma = None if self.fixed_gamma is None else self.fixed_gamma[rows]
+        return Observations(self.observed[rows], self.alpha[rows], self.gamma[rows], fixed_gamma)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -122,7 +122,9 @@ class Model:
         root = np.sqrt(half**2 + data.observed * d2)
         far = np.where(half < 0, root - half, 1.0)  # for half < 0 the sum below would cancel
         profiled = np.where(half < 0, data.observed * d2 / far, half + root)
-        return profiled if data.held is None else np.where(np.isnan(data.held), profiled, data.held)
+        return (
+            profiled if data.fixed_gamma is None else np.where(np.isnan(data.fixed_gamma), profiled, data.fixed_gamma)
+        )
 
     def derivatives(self, theta: FloatArray, data: Observations) -> Derivatives:
         """Return -ln L and its derivatives by mu and the alphas, theta [t, 1 + p]; it is 0 for a perfect description.
@@ -133,7 +135,7 @@ class Model:
         allowed = at.nu.min(axis=1) > 0
         nu = np.where(at.nu > 0, at.nu, 1.0)
         gamma, d2 = self.gamma(nu, data), self.error**2
-        free = np.ones_like(nu) if data.held is None else np.isnan(data.held)
+        free = np.ones_like(nu) if data.fixed_gamma is None else np.isnan(data.fixed_gamma)
         n = data.observed
         by_nu = gamma - n / nu
         root = 2 * gamma + nu * d2 - data.gamma  # positive unless n = 0 and g approaches 0, where it does not change

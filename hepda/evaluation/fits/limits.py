@@ -56,20 +56,20 @@ def upper_limit(templates: Templates, observed: ArrayLike | None = None, *, leve
     crossings: list[float | None] = []
     for shift in _BAND:
         # CLs = (1 - Phi(r - shift)) / Phi(shift) with r = sqrt(q~ of Asimov)
-        wanted = float(stats.norm.isf(level * stats.norm.cdf(shift)) + shift)
-        crossings.append(_rising(lambda mu, r=wanted: root_of_asimov(mu) - r, scale))  # type: ignore[misc]
-    found: float | None = None
+        threshold = float(stats.norm.isf(level * stats.norm.cdf(shift)) + shift)
+        crossings.append(_rising(lambda mu, r=threshold: root_of_asimov(mu) - r, scale))  # type: ignore[misc]
+    observed_limit: float | None = None
     if observed is not None:
         mu, least = float(best.mu[0]), float(best.value[0])
         if mu < 0:
             mu, least = 0.0, float(without.at.value[0])
         root = _root_q(model, data, best.theta, mu, least)
-        found = _rising(lambda at: level - _cls(root(at), root_of_asimov(at)), scale)
+        observed_limit = _rising(lambda at: level - _cls(root(at), root_of_asimov(at)), scale)
     expected = [crossing for crossing in crossings if crossing is not None]
-    if len(expected) < len(crossings) or (observed is not None and found is None):
+    if len(expected) < len(crossings) or (observed is not None and observed_limit is None):
         return UpperLimit(None, None, None, level, _UNBOUNDED)
     two_down, down, median, up, two_up = expected
-    return UpperLimit(found, median, (two_down, down, up, two_up), level)
+    return UpperLimit(observed_limit, median, (two_down, down, up, two_up), level)
 
 
 def _root_q(model: Model, data: Observations, start: FloatArray, mu: float, least: float) -> Callable[[float], float]:

@@ -63,7 +63,7 @@ def minimise(
         function: function(points [k, q], rows [k]) returns the derivatives of the problems `rows`.
         start: start values [t, q].
         free: parameters that are varied [t, q]; by default all.
-        largest: the longest step of each parameter [q]; a step that exceeds it is scaled down as a whole.
+        largest: the longest step of each parameter [q]; a step that exceeds it is scaled down in all parameters.
 
     """
     point = start.copy()
@@ -80,15 +80,15 @@ def minimise(
             shorter = 1 / np.maximum(1.0, np.max(np.abs(step) / largest, axis=1))
             step, slope = step * shorter[:, None], slope * shorter
         trial = point[rows] + length[rows, None] * step
-        there = function(trial, rows)
+        at_trial = function(trial, rows)
         enough = _SUFFICIENT * length[rows] * slope
-        good = there.value <= at.value[rows] + enough + 1e-12 * (1 + np.abs(at.value[rows]))
-        taken = rows[good]
-        at.put(taken, there[good])
-        point[taken] = trial[good]
+        good = at_trial.value <= at.value[rows] + enough + 1e-12 * (1 + np.abs(at.value[rows]))
+        accepted = rows[good]
+        at.put(accepted, at_trial[good])
+        point[accepted] = trial[good]
         near = -0.5 * slope < _PRECISION
         converged[rows[near & good]] = True
-        length[taken] = 1.0
+        length[accepted] = 1.0
         length[rows[~good]] *= 0.5
         rows = rows[~(near & good)]
     return Minimum(point, at, converged)
@@ -99,7 +99,7 @@ def direction(at: Derivatives, free: NDArray[np.bool_] | None) -> tuple[FloatArr
     gradient = at.gradient if free is None else np.where(free, at.gradient, 0.0)
     step = _step(at.hessian, gradient, free)
     slope = np.einsum("tq,tq->t", step, gradient)
-    uphill = ~(slope < 0) & np.any(gradient != 0, axis=1)  # also NaN, and where a singular Hessian gives no step
+    uphill = ~(slope < 0) & np.any(gradient != 0, axis=1)  # also NaN, and where a singular Hessian has no step
     if uphill.any():
         fixed = None if free is None else free[uphill]
         step[uphill] = _step(at.positive[uphill], gradient[uphill], fixed)

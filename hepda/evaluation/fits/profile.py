@@ -52,16 +52,16 @@ def fit_strengths(model: Model, data: Observations, *, intervals: bool = True, l
             deviations without it (enough for toys) and within some 1e-9 with it.
 
     """
-    found = fit(model, data)
-    nothing = np.full(len(found.point), np.nan)
+    minimum = fit(model, data)
+    nothing = np.full(len(minimum.point), np.nan)
     error = nothing.copy()
-    error[found.converged] = curvature_error(found.at.hessian[found.converged])
-    ok = found.converged & np.isfinite(error)
-    theta = found.point
+    error[minimum.converged] = curvature_error(minimum.at.hessian[minimum.converged])
+    ok = minimum.converged & np.isfinite(error)
+    theta = minimum.point
     if last_step:
-        theta[ok] -= solve(found.at.hessian[ok], found.at.gradient[ok])
+        theta[ok] -= solve(minimum.at.hessian[ok], minimum.at.gradient[ok])
     mu = np.where(ok, theta[:, 0], np.nan)
-    result = Strengths(mu, error, nothing.copy(), nothing, found.at.value, theta, found.at.hessian, ok)
+    result = Strengths(mu, error, nothing.copy(), nothing, minimum.at.value, theta, minimum.at.hessian, ok)
     if intervals and ok.any():
         rows = np.flatnonzero(ok)
         ends = _ends(model, data[rows], result[ok], last_step)
@@ -122,11 +122,11 @@ def _ends(model: Model, data: Observations, best: Strengths, last_step: bool) ->
         bounded = np.isfinite(far[rows])
         other = np.where(bounded, 0.5 * (near[rows] + np.where(bounded, far[rows], 0.0)), near[rows] + error[rows])
         usable = good & (newton > near[rows]) & (newton < far[rows])
-        found = good & (np.abs(z - 1) < _PRECISION)
-        distance[rows] = np.where(found & ~(last_step & usable), x, np.where(usable, newton, other))
-        ended = ~found & (far[rows] - near[rows] < _PRECISION * error[rows])
+        at_end = good & (np.abs(z - 1) < _PRECISION)
+        distance[rows] = np.where(at_end & ~(last_step & usable), x, np.where(usable, newton, other))
+        ended = ~at_end & (far[rows] - near[rows] < _PRECISION * error[rows])
         distance[rows[ended]] = near[rows[ended]]
-        rows = rows[~(found | ended)]
+        rows = rows[~(at_end | ended)]
         if not len(rows):
             break
     ends = best.mu[both] + side * distance

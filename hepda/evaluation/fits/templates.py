@@ -170,17 +170,17 @@ class Templates:
         return _sum([(mu if s.signal else 1.0) * _varied(s, values or {}) for s in self.samples])
 
     def varied(self, name: str, *, background: bool = False) -> Variation:
-        """Return the total [b] at mu = 1 (or of the background alone), with one systematic up and down."""
+        """Return the total [b] at mu = 1 (or of the background only), with one systematic up and down."""
         samples = [s for s in self.samples if not (background and s.signal)]
         return _sum([_varied(s, {name: 1.0}) for s in samples]), _sum([_varied(s, {name: -1.0}) for s in samples])
 
     def counts(self, contents: ArrayLike, name: str = "the observed counts") -> FloatArray:
         """Return contents [b] for a fit; raise DataError for a wrong length and for negative or non-finite values."""
-        found = _contents(contents, len(self.edges) - 1, name)
-        bad = np.flatnonzero(found < 0)
+        values = _contents(contents, len(self.edges) - 1, name)
+        bad = np.flatnonzero(values < 0)
         if len(bad):
             raise DataError(f"bins {bad.tolist()} of {name} are negative; merge them first")
-        return found
+        return values
 
     def uncertainty(self) -> FloatArray:
         """Return the error [b] of the total at mu = 1 before a fit: statistics, larger side of each systematic."""

@@ -49,8 +49,8 @@ def toy_fits(templates: Templates, truth: ArrayLike, mu: float, *, toys: int = 1
     parts = []
     for first in range(0, toys, _CHUNK):
         data = model.fluctuated(expected, min(_CHUNK, toys - first), generator)
-        found = fit_strengths(model, data)
-        parts.append(found[found.converged])
+        fits = fit_strengths(model, data)
+        parts.append(fits[fits.converged])
     failed = toys - sum(len(part.mu) for part in parts)
     if failed > _ALLOWED_FAILURES * toys:
         raise DataError(f"{failed} of {toys} toys have no best fit; use fewer or wider bins")
@@ -103,13 +103,13 @@ def interval_score(toys: Sequence[ToyClosure]) -> IntervalScore:
         ValueError: there are no toys, or their widths are not known.
 
     """
-    counts = np.array([len(own.mu) for own in toys])
-    widths = [own.width for own in toys if own.width is not None]
+    counts = np.array([len(toy.mu) for toy in toys])
+    widths = [toy.width for toy in toys if toy.width is not None]
     total = int(counts.sum())
     if total == 0 or len(widths) != len(toys):
         raise ValueError("an interval score needs toys with the width of their intervals")
     width = float(counts @ widths / total)
-    coverage = float(counts @ [own.coverage for own in toys] / total)
+    coverage = float(counts @ [toy.coverage for toy in toys] / total)
     one_sigma = 0.6827
     error = np.sqrt(one_sigma * (1 - one_sigma) / total)
     below, above = one_sigma - 2 * error - coverage, coverage - one_sigma - 2 * error

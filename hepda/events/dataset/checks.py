@@ -41,7 +41,7 @@ def check_sample(summary: SampleSummary) -> None:
     if summary.entries == 0:
         raise DataError(f"samples.{name}: its files have no entries; take the sample out or fill it.")
     steps = [f"{'all entries':<40} {summary.entries:>10}"]
-    steps += [f"{cut[:40]:<40} {left:>10}" for cut, left in summary.cut_flow]
+    steps += [f"{cut[:40]:<40} {remaining:>10}" for cut, remaining in summary.cut_flow]
     flow = "\n  ".join(steps)
     raise DataError(
         f"samples.{name}: no event passes the selection. Events left, cut by cut:\n  {flow}\n"
@@ -122,8 +122,8 @@ def _check_sums(
     for start in range(0, len(table), _BLOCK):
         block = slice(start, start + _BLOCK)
         rows = np.flatnonzero(chosen[block]) + start
-        kept = negative_weights(weight[rows], model.negative_weights).weight
-        np.add.at(sums, (table.fold[rows], table.validation[rows].astype(int)), kept)
+        adjusted = negative_weights(weight[rows], model.negative_weights).weight
+        np.add.at(sums, (table.fold[rows], table.validation[rows].astype(int)), adjusted)
     for fold, part in np.ndindex(*sums.shape):
         total = float(np.delete(sums[:, part], fold).sum())
         if not total > 0:
@@ -181,12 +181,14 @@ def _check_ratios(model: ModelSpec, table: FeatureTable) -> None:
     for where, chosen, weight in sides:
         rows = np.flatnonzero(chosen)
         sums = np.zeros((model.folds, PARTS))
-        kept = negative_weights(weight[rows], model.negative_weights).weight
-        np.add.at(sums, (table.fold[rows], part_of(table.key[rows], PARTS)), kept)
+        adjusted = negative_weights(weight[rows], model.negative_weights).weight
+        np.add.at(sums, (table.fold[rows], part_of(table.key[rows], PARTS)), adjusted)
         for fold in range(model.folds):
-            held = np.delete(sums, fold, axis=0).sum(axis=0)  # each part calibrates once; all but two are learnt from
-            learnt = held.sum() - held - np.roll(held, -1)
-            if not (np.all(held > 0) and np.all(learnt > 0)):
+            sums_of_parts = np.delete(sums, fold, axis=0).sum(
+                axis=0
+            )  # each part calibrates once; all but two are learnt from
+            learnt = sums_of_parts.sum() - sums_of_parts - np.roll(sums_of_parts, -1)
+            if not (np.all(sums_of_parts > 0) and np.all(learnt > 0)):
                 raise DataError(
                     f"{where}: in the training of fold {fold} one of the {PARTS} parts that the ratio is learnt from "
                     f"has no events or weights that do not add up to more than 0 ({len(rows)} events in all); use "
@@ -219,7 +221,7 @@ def evaluation_problems(spec: EvaluationSpec, table: FeatureTable) -> Iterator[s
             total = float(np.sum(table.weight, where=rows))
             if rows.any() and not total > 0:
                 yield (
-                    f"the {name} events of the domain {domain} have weights that add up to {total:.6g}; to judge "
+                    f"the {name} events of the domain {domain} have weights that add up to {total:.6g}; to evaluate "
                     "scores they must add up to more than 0. Look at `weight`, or use more events."
                 )
     source = table.of_domain(spec.domains.nominal)
@@ -257,5 +259,5 @@ def _resampled(spec: EvaluationSpec, table: FeatureTable, domain: str) -> Iterat
             yield (
                 f"the {int(np.count_nonzero(label == of))} {name} events of the domain {domain} are worth "
                 f"{effective(of_class):.3g} (n_eff): in {failed} of {replicas} bootstrap replicas their weights do not "
-                f"add up to more than 0, so no interval can be told; {_WAYS_OUT}"
+                f"add up to more than 0, so there is no interval; {_WAYS_OUT}"
             )

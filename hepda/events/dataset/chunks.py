@@ -47,11 +47,11 @@ class SelectedRows:
 class Faults:
     """Numbers that are not finite, or missing where none may be.
 
-    found: by description, how many there are, and the file and entry of the first. The descriptions are sentences that
+    by_description: how many there are, and the file and entry of the first. The descriptions are sentences that
     continue with the number and the place: `samples.tt: weight (w) is missing`.
     """
 
-    found: dict[str, tuple[int, str, int]] = field(default_factory=dict)
+    by_description: dict[str, tuple[int, str, int]] = field(default_factory=dict)
 
     def look(
         self,
@@ -82,15 +82,15 @@ class Faults:
     def _count(self, what: str, bad: Bools, path: str, entries: NDArray[np.int64]) -> None:
         places = np.flatnonzero(bad)
         if len(places):
-            count, where, entry = self.found.get(what, (0, path, int(entries[places[0]])))
-            self.found[what] = (count + len(places), where, entry)
+            count, where, entry = self.by_description.get(what, (0, path, int(entries[places[0]])))
+            self.by_description[what] = (count + len(places), where, entry)
 
     def complain(self) -> None:
         """Raise DataError if anything was found."""
-        if self.found:
+        if self.by_description:
             lines = [
                 f"{what} in {count} selected events, first in entry {entry} of {path}."
-                for what, (count, path, entry) in self.found.items()
+                for what, (count, path, entry) in self.by_description.items()
             ]
             lines.append(
                 "Correct the expression (a division by zero, the log of 0? default(x, 1) gives what is missing a "
@@ -131,8 +131,8 @@ def take_events(column: Column, index: NDArray[np.int64]) -> Column:
     lengths = counts(column.offsets)[index]
     offsets = offsets_of(lengths)
     first = np.repeat(column.offsets[:-1][index] - offsets[:-1], lengths)
-    taken = column.take(first + np.arange(int(offsets[-1])), offsets)
-    return taken if column.absent is None else replace(taken, absent=column.absent[index])
+    selected = column.take(first + np.arange(int(offsets[-1])), offsets)
+    return selected if column.absent is None else replace(selected, absent=column.absent[index])
 
 
 def stretches(
@@ -165,7 +165,7 @@ class ChunkReader:
     """Makes rows of chunks of one sample.
 
     variables: parsed variables by name; plan: the sample's expressions; factor: its normalisation, or its stitching
-    with other samples; missing: the number that stands for a missing feature; key: the branches that identify an event;
+    with other samples; missing: the number for a missing feature; key: the branches that identify an event;
     faults: numbers that are not finite are added to it; gaps: counts of events without a feature, by its name, and of
     events that a condition rejects because it is missing, by `condition_name`, are added to it.
     """
@@ -204,9 +204,9 @@ class ChunkReader:
         passed = np.ones(len(entries), dtype=bool)
         cut_counts = []
         for cut in self.plan.cuts:
-            holds, gone = evaluator.truth(cut)
+            passes, gone = evaluator.truth(cut)
             self._undecided(cut, gone, passed)
-            passed &= holds
+            passed &= passes
             cut_counts.append(int(passed.sum()))
         if not passed.all():
             index = np.flatnonzero(passed)

@@ -49,19 +49,19 @@ def contents_of(
 def _rows(samples: NDArray[np.int16], number: int) -> slice | NDArray[np.intp]:
     """Return the rows of a sample: a slice, because tables have them sample by sample, or else their numbers."""
     rows = np.flatnonzero(samples == number)
-    together = not len(rows) or rows[-1] - rows[0] + 1 == len(rows)
-    return slice(rows[0], rows[-1] + 1) if together and len(rows) else rows
+    contiguous = not len(rows) or rows[-1] - rows[0] + 1 == len(rows)
+    return slice(rows[0], rows[-1] + 1) if contiguous and len(rows) else rows
 
 
 def check_scored(run: Path, recorded: fingerprint.Parts, table: FeatureTable) -> None:
     """Raise ConfigError if scores.parquet, read as `table`, does not have the events that the run was trained on."""
     now = fingerprint.fingerprints(contents_of({}, table, SCORED))
     shared = {name: part for name, part in recorded.items() if name.partition(" of ")[0] in SCORED}
-    others = fingerprint.differences(shared, now)
-    if others:
+    changed = fingerprint.differences(shared, now)
+    if changed:
         raise ConfigError(
             f"{run / 'scores.parquet'} is not of the events that {run / 'manifest.json'} records: "
-            f"{fingerprint.in_words(others)} differ. It was changed, or copied from another run; train again."
+            f"{fingerprint.names_text(changed)} differ. It was changed, or copied from another run; train again."
         )
 
 
@@ -92,7 +92,7 @@ def check_samples(
     name = _name_now(spec)
     if name is not None and name == recorded.get("made_of"):
         return
-    others = []
+    changed = []
     for sample in dict.fromkeys(samples):
         # The table of one sample has parts of all samples, which are empty for the other samples.
         now = {
@@ -101,8 +101,8 @@ def check_samples(
             if _of(name, sample)
         }
         before = {name: part for name, part in recorded["parts"].items() if _of(name, sample)}
-        others += fingerprint.differences(before, now)
-    fingerprint.complain(run, others)
+        changed += fingerprint.differences(before, now)
+    fingerprint.complain(run, changed)
 
 
 def _of(part: str, sample: str) -> bool:

@@ -121,9 +121,9 @@ def _open_input(spec: DatasetSpec, plan: ReadingPlan, name: str, path: str) -> I
 def sample_tree(spec: DatasetSpec, name: str, path: str) -> Iterator[Tree]:
     """Open the tree of one file of a sample, with the sample's aliases."""
     sample = spec.samples[name]
-    wanted, where = sample.tree or spec.tree, normalisation_config(spec, name)
-    with open_tree(path, wanted, sample.aliases, spec.reading.retries) as tree:
-        if wanted is None and where is not None and tree.tree in SIDE and tree.tree == where.tree:
+    tree_name, where = sample.tree or spec.tree, normalisation_config(spec, name)
+    with open_tree(path, tree_name, sample.aliases, spec.reading.retries) as tree:
+        if tree_name is None and where is not None and tree.tree in SIDE and tree.tree == where.tree:
             raise MissingTreeError(f"{path}: has no tree of events, only {tree.tree!r} of what normalises them.")
         yield tree
 

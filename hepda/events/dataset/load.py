@@ -149,7 +149,7 @@ def _check_unchanged(inputs: Mapping[str, list[InputFile]], states: Mapping[str,
         for file in files:
             if not is_remote(file.path) and states[file.path] is not None and state_of(file.path) != states[file.path]:
                 raise SourceError(
-                    f"{file.path}: has changed while it was read; start again when whoever writes it is done."
+                    f"{file.path}: has changed while it was read; start again when it is no longer written to."
                 )
 
 
@@ -206,7 +206,7 @@ def _read_sample(
     """Collect the rows of one sample, whose spans come next in `results`."""
     faults, gaps = Faults(), dict[str, int]()
     cuts = plan.cuts_of(sample.name)
-    left = np.zeros(len(cuts), dtype=np.int64)
+    remaining = np.zeros(len(cuts), dtype=np.int64)
     records = []
     rows = before = collector.rows
     for number, (file, _) in enumerate(sample.files):
@@ -214,7 +214,7 @@ def _read_sample(
             continue
         for part in rows_of_file(sample, number, results, faults, gaps, report):
             collector.append(table_of(spec, sample.name, [part]))
-            left += part.cut_counts
+            remaining += part.cut_counts
         sums = WeightSums.of(collector.since("weight", rows))
         rows = collector.rows
         records.append(FileRecord(sample.name, file.path, size_of(file.path), file.entries, sums))
@@ -229,7 +229,7 @@ def _read_sample(
         normalisation=sample.normalisation.factor,
         sum_of_weights=sample.normalisation.sum_of_weights,
         cross_section=sample.normalisation.cross_section,
-        cut_flow=tuple((cut.text, int(n)) for cut, n in zip(cuts, left, strict=True)),
+        cut_flow=tuple((cut.text, int(n)) for cut, n in zip(cuts, remaining, strict=True)),
         duplicates=duplicates(collector.since("key", before)),
         missing=gaps,
     )
@@ -281,21 +281,21 @@ def _from_cache(spec: DatasetSpec, entry: cache.Entry, folder: Path) -> LoadedEv
     check_plots(spec, {branch for files in inputs.values() for file in files for branch in file.branches})
     check_systematics(spec, plan, inputs)
     samples = {}
-    for name, told in about["samples"].items():
-        cut_flow = tuple((text, left) for text, left in told["cut_flow"])
-        samples[name] = SampleSummary(**(told | {"sums": WeightSums(**told["sums"]), "cut_flow": cut_flow}))
+    for name, saved in about["samples"].items():
+        cut_flow = tuple((text, remaining) for text, remaining in saved["cut_flow"])
+        samples[name] = SampleSummary(**(saved | {"sums": WeightSums(**saved["sums"]), "cut_flow": cut_flow}))
         check_sample(samples[name])
     check_table(spec, entry.table)
-    files = tuple(FileRecord(**(told | {"sums": WeightSums(**told["sums"])})) for told in about["files"])
+    files = tuple(FileRecord(**(saved | {"sums": WeightSums(**saved["sums"])})) for saved in about["files"])
     return LoadedEvents(entry.table, samples, files, (), entry.folder, cache.cache_message(entry, folder, fresh=False))
 
 
-def _moved(loaded: LoadedEvents, made: Path, folder: Path | None) -> LoadedEvents:
+def _moved(loaded: LoadedEvents, written: Path, folder: Path | None) -> LoadedEvents:
     """Move a table that the cache does not keep into `folder`, or into memory."""
     if folder is None:
         return replace(loaded, table=loaded.table.select(np.arange(len(loaded.table))), folder=None)
     shutil.rmtree(folder, ignore_errors=True)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with full_disk(folder):
-        shutil.move(made, folder)
+        shutil.move(written, folder)
     return replace(loaded, table=open_table(folder), folder=folder)

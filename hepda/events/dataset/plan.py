@@ -106,9 +106,9 @@ class ReadingPlan:
         check_names(of_domains, variables, {*branches, PHYSICAL}, path, refused)
         columns = {}
         for column, expression in self.columns.items():
-            known = {*branches, PHYSICAL}
-            if needed_names([expression], variables) <= known or not sample.is_data:
-                check_names([expression], variables, known, path, refused)
+            available = {*branches, PHYSICAL}
+            if needed_names([expression], variables) <= available or not sample.is_data:
+                check_names([expression], variables, available, path, refused)
                 columns[column] = expression
         names = needed_names([*needed, *of_domains, *columns.values()], variables)
         if PHYSICAL in names and PHYSICAL in branches and PHYSICAL not in sample.aliases.values():
@@ -207,10 +207,10 @@ def _refuse_constants(spec: DatasetSpec) -> None:
 
 def check_plots(spec: DatasetSpec, branches: Collection[str]) -> None:
     """Raise ConfigError for a name in `plots` that is neither a variable nor a branch of any sample."""
-    known = list(dict.fromkeys([*spec.features, *spec.variables, *branches]))
+    names = list(dict.fromkeys([*spec.features, *spec.variables, *branches]))
     for name in spec.plots:
-        if name not in known:
-            raise ConfigError(f"plots.{name}: there is no such feature or variable.{nearest(name, known)}")
+        if name not in names:
+            raise ConfigError(f"plots.{name}: there is no such feature or variable.{nearest(name, names)}")
 
 
 def cuts_of(selection: str | None, what: str = "selection") -> tuple[Expression, ...]:

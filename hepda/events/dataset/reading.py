@@ -126,7 +126,7 @@ def sample_spans(
 def rows_of_file(
     sample: SampleSpans, number: int, results: Iterator[SpanRows], faults: Faults, gaps: dict[str, int], report: Report
 ) -> Iterator[SelectedRows]:
-    """Yield the rows of a file of a sample, whose spans come next in `results`; they are read one at a time.
+    """Yield the rows of a file of a sample, whose spans come next in `results`; they are read one after the other.
 
     Args:
         sample: the sample.

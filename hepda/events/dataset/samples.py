@@ -26,7 +26,7 @@ _BLOCK = 1_000_000
 def effective_number(sumw: float, sumw2: float) -> float:
     """Return the effective number of events, sumw^2 / sumw2; 0 without weights or for an infinite sum.
 
-    The sum is divided before it is squared, because sumw^2 alone may overflow.
+    The sum is divided before it is squared, because sumw^2 may overflow.
     """
     return (sumw / math.sqrt(sumw2)) ** 2 if sumw2 > 0 and math.isfinite(sumw) else 0.0
 
@@ -145,22 +145,24 @@ def metadata_of(
         ExpressionError: a name in an expression is not there.
 
     """
-    sample, where = spec.samples[name], normalisation_config(spec, name)
+    sample, section_of_file = spec.samples[name], normalisation_config(spec, name)
     wants_sum = not sample.is_data and sample.sum_of_weights == "file"
     wants_section = not sample.is_data and sample.cross_section is None
-    if where is None or not (wants_sum or wants_section):
+    if section_of_file is None or not (wants_sum or wants_section):
         return Metadata(None, None)
     total = None
-    if wants_sum and where.events is not None:
-        events = parse(where.events, "normalisation.events")
+    if wants_sum and section_of_file.events is not None:
+        events = parse(section_of_file.events, "normalisation.events")
         total = 0.0 if tree is None else sum_over_events(tree, events, variables)
-    elif wants_sum and where.histogram is not None:
-        total = from_histogram(file, where.histogram, where.bin)
-    names = [where.sum_of_weights] * (wants_sum and total is None) + [where.cross_section] * wants_section
-    columns = from_tree(file, where, names)
+    elif wants_sum and section_of_file.histogram is not None:
+        total = from_histogram(file, section_of_file.histogram, section_of_file.bin)
+    names = [section_of_file.sum_of_weights] * (wants_sum and total is None) + [
+        section_of_file.cross_section
+    ] * wants_section
+    columns = from_tree(file, section_of_file, names)
     if wants_sum and total is None:
-        total = float(columns[where.sum_of_weights].sum())
-    section = _agreed(columns[where.cross_section], file.path) if wants_section else None
+        total = float(columns[section_of_file.sum_of_weights].sum())
+    section = _agreed(columns[section_of_file.cross_section], file.path) if wants_section else None
     return Metadata(total, section)
 
 
@@ -190,7 +192,7 @@ def from_tree(file: EventFile, where: NormalisationConfig, texts: Sequence[str])
             f"{error} It is needed for the normalisation; see `normalisation`, or give the sample's "
             f"{' and '.join(keys[text] for text in texts)} in the analysis file."
         ) from error
-    found = {}
+    values_of = {}
     for text in texts:
         if text in parsed:
             check_names([parsed[text]], {}, tree.names, tree.path)
@@ -203,8 +205,8 @@ def from_tree(file: EventFile, where: NormalisationConfig, texts: Sequence[str])
         listed = text not in parsed and columns[text].offsets is not None
         if listed or len(values) == 0:
             raise SourceError(f"{file.path}: {where.tree}: {text} must be one number an entry, and at least one.")
-        found[text] = values
-    return found
+        values_of[text] = values
+    return values_of
 
 
 def from_histogram(file: EventFile, name: str, number: int | None) -> float:

@@ -87,7 +87,7 @@ class Skips:
             raise SourceError(f"{error}\nIt cannot be skipped: {fixed}") from error
         luminosity, why = self._luminosity(sample, entries, metadata)
         if entries is None:
-            why = "the file does not open, so it does not tell what it holds"
+            why = "the file does not open, so its content is not known"
         self.files.append(SkippedFile(sample, path, size_of(path), _reason(error, path), entries, luminosity, why))
 
     def take_empty(self, sample: str, path: str, error: MissingTreeError) -> None:
@@ -105,7 +105,7 @@ class Skips:
         if self.spec.reading.on_error == "fail":
             raise MissingTreeError(
                 f"{error} It has what the sample is normalised by: if the job that wrote it selected nothing, "
-                "`reading: {on_error: skip}` counts its sum of weights and goes on without its events."
+                "`reading: {on_error: skip}` counts its sum of weights and continues without its events."
             ) from error
         why = "the job that wrote it selected nothing; its sum of weights counts"
         reason = f"{_reason(error, path)} Its sum of weights counts."
@@ -119,7 +119,7 @@ class Skips:
         if normalisation_config(self.spec, name) is None:
             return "the weights are physical already (`normalisation: null`), so the yield would lack its events."
         if sample.sum_of_weights != "file":
-            return "`sum_of_weights` is given for all files of the sample together; say `file`, or take the file out."
+            return "`sum_of_weights` is given for all files of the sample together; use `file`, or take the file out."
         return None
 
     def _luminosity(self, name: str, entries: int | None, metadata: Metadata | None) -> tuple[float | None, str | None]:
@@ -128,7 +128,7 @@ class Skips:
         For simulation it follows from the sum of weights of the file; files of data do not contain it.
         """
         if self.spec.samples[name].is_data:
-            return None, "a file of data does not tell its luminosity"
+            return None, "a file of data does not contain its luminosity"
         if metadata is None or entries is None:
             return None, None
         luminosity = self.spec.samples[name].luminosity or self.spec.luminosity

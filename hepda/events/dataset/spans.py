@@ -16,7 +16,7 @@ from hepda.events.dataset.plan import SamplePlan
 from hepda.events.dataset.stitching import Stitching
 from hepda.events.expressions.columns import Column
 from hepda.events.files.opening import Tree, open_tree
-from hepda.runtime.resources import in_words
+from hepda.runtime.resources import size_text
 
 LEAST_ENTRIES = 2_000
 """Number of events of the shortest span."""
@@ -82,7 +82,7 @@ def spans_of(file: SpanFile, ends: Sequence[int], usual: int, most: int, version
 
     Args:
         file: the file.
-        ends: entries where a part of the file ends that is unpacked as a whole, ascending.
+        ends: entries where a part of the file ends that is unpacked at once, ascending.
         usual: the usual number of entries of a span.
         most: the largest number of entries of a span.
         version: as of `Span`.
@@ -190,13 +190,13 @@ def entries_that_fit(file: SpanFile, memory: int, most: int) -> int:
         close_files()
         raise
     each = _COPIES * sum(_bytes(column) for column in columns.values()) / probed + row
-    fitting = int(memory / each)
-    if fitting < LEAST_ENTRIES:
+    possible = int(memory / each)
+    if possible < LEAST_ENTRIES:
         raise DataError(
-            f"{file.path}: {LEAST_ENTRIES} events of it need {in_words(LEAST_ENTRIES * each)} while they are "
-            f"read, and there are {in_words(memory)} for them; give more by --memory, or read fewer branches."
+            f"{file.path}: {LEAST_ENTRIES} events of it need {size_text(LEAST_ENTRIES * each)} while they are "
+            f"read, and there are {size_text(memory)} for them; give more by --memory, or read fewer branches."
         )
-    return min(fitting, most)
+    return min(possible, most)
 
 
 def _bytes(column: Column) -> int:
@@ -209,9 +209,9 @@ def merge(
 ) -> Iterator[SelectedRows]:
     """Yield the rows of spans in their order; their faults and missing features are added to `faults` and `gaps`."""
     for part in spans:
-        for what, (count, path, entry) in part.faults.found.items():
-            before, where, first = faults.found.get(what, (0, path, entry))
-            faults.found[what] = (before + count, where, first)
+        for what, (count, path, entry) in part.faults.by_description.items():
+            before, where, first = faults.by_description.get(what, (0, path, entry))
+            faults.by_description[what] = (before + count, where, first)
         for name, count in part.gaps.items():
             gaps[name] = gaps.get(name, 0) + count
         yield part.rows

@@ -17,9 +17,9 @@ from hepda.events.expressions.parser import Expression
 class Stitching:
     """The factors of a group's samples, and the generated events that each of them covers.
 
-    A sample s alone would have the factor f_s = L / L_s, where L_s is the luminosity that corresponds to its sum of
+    A single sample s would have the factor f_s = L / L_s, where L_s is the luminosity that corresponds to its sum of
     weights. Where several samples cover an event, the sum of their luminosities counts: f = 1 / sum_s 1 / f_s, the same
-    for the events of each of them. With f_s alone, events that two samples cover would count twice.
+    for the events of each of them. With f_s, events that two samples cover would count twice.
     """
 
     sample: str
@@ -52,7 +52,7 @@ class Stitching:
                 entry = int(entries[np.flatnonzero(~covered)[0]])
                 raise DataError(
                     f"{condition.what} ({condition.text}): does not hold in {int((~covered).sum())} events of this "
-                    f"very sample, first in entry {entry} of {path}. It must hold wherever {name} has events."
+                    f"very sample, first in entry {entry} of {path}. It must hold in all events of {name}."
                 )
             inverse += np.where(covered, 1.0 / self.factors[name], 0.0)
         return 1.0 / inverse

@@ -39,17 +39,17 @@ def check_systematics(spec: DatasetSpec, plan: ReadingPlan, inputs: Mapping[str,
 
 
 def _check_branches(where: str, replaced: Mapping[str, str], variables: Collection[str], file: InputFile) -> None:
-    known, path = set(file.branches), file.path
+    branches, path = set(file.branches), file.path
     for old, new in replaced.items():
         for name in (old, new):
             if name in file.refused:
                 raise ConfigError(f"{where}.{old}: {name!r} of {path} {file.refused[name]}.")
-        if old not in known:
-            hint = nearest(old, known)
+        if old not in branches:
+            hint = nearest(old, branches)
             what = "is a variable; replace the branches that it is made of" if old in variables else "is no branch"
             raise ConfigError(f"{where}.{old}: {what} (of {path}).{hint}")
-        if new not in known:
-            raise ConfigError(f"{where}.{old}: there is no branch {new!r} in {path}.{nearest(new, known)}")
+        if new not in branches:
+            raise ConfigError(f"{where}.{old}: there is no branch {new!r} in {path}.{nearest(new, branches)}")
 
 
 def factors_of(spec: DatasetSpec, sample: str) -> dict[str, Expression]:

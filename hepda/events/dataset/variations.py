@@ -69,7 +69,7 @@ def read_varied(spec: DatasetSpec, reading: Reading, report: Callable[[str, int]
     if not len(table):
         raise DataError(
             f"systematics.{reading.systematic}.{reading.side}: no event of {reading.sample} passes the selection; "
-            "look at the branches that stand in."
+            "look at the branches that replace others."
         )
     return table
 
@@ -85,14 +85,16 @@ def read_factors(
     """
     plan, files = _open(spec, sample)
     factors = factors_of(spec, sample)
-    lean = []
+    factor_files = []
     for file in files:
         original = file.plan
         weights = [] if original.weight is None else [original.weight]
         expressions = [*original.cuts, *weights, *plan.stitched_to(sample).values(), *factors.values()]
         branches = tuple(sorted(needed_names(expressions, original.variables) - {PHYSICAL}))
-        lean.append(replace(file, plan=replace(original, features=(), columns=factors, domains={}, branches=branches)))
-    read = read_rows(spec, plan, sample, lean, report)
+        factor_files.append(
+            replace(file, plan=replace(original, features=(), columns=factors, domains={}, branches=branches))
+        )
+    read = read_rows(spec, plan, sample, factor_files, report)
     values_of = {name: np.concatenate([np.zeros(0), *(rows.columns[name] for rows in read.rows)]) for name in factors}
     for name, values in values_of.items():
         bad = int(np.sum(~np.isfinite(values)))

@@ -94,24 +94,28 @@ def counterparts(layout: SampleLayout, other: str, class_name: ClassName) -> Cou
 
     """
     source = layout.domains[0]
-    ours, theirs = (list(_processes(layout, domain, class_name)) for domain in (source, other))
-    if not ours or not theirs:
-        return Counterparts(class_name, other, {}, _samples(ours), _samples(theirs))
-    partners = {process.name: _partners(layout.domains, process, ours) for process in theirs}
-    if not any(partners.values()) and len(ours) == 1 and not (ours[0].declared and any(p.declared for p in theirs)):
-        partners = {process.name: ours for process in theirs}  # only one process: the others must be the same
+    of_source, of_other = (list(_processes(layout, domain, class_name)) for domain in (source, other))
+    if not of_source or not of_other:
+        return Counterparts(class_name, other, {}, _samples(of_source), _samples(of_other))
+    partners = {process.name: _partners(layout.domains, process, of_source) for process in of_other}
+    if (
+        not any(partners.values())
+        and len(of_source) == 1
+        and not (of_source[0].declared and any(p.declared for p in of_other))
+    ):
+        partners = {process.name: of_source for process in of_other}  # only one process: the others must be the same
     if not any(partners.values()):
-        sides = _samples(ours), _samples(theirs)
+        sides = _samples(of_source), _samples(of_other)
         return Counterparts(class_name, other, {}, *sides, _unknown(source, other, class_name, *sides))
     pairs: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {}
-    for process in theirs:
+    for process in of_other:
         nominal = partners[process.name]
         if nominal:
             name = nominal[0].name if len(nominal) == 1 else process.name
             before = pairs.get(name, ((), ()))
             pairs[name] = (tuple(dict.fromkeys((*before[0], *_samples(nominal)))), (*before[1], *process.samples))
     matched = {sample for sides in pairs.values() for side in sides for sample in side}
-    excluded = [tuple(s for s in _samples(side) if s not in matched) for side in (ours, theirs)]
+    excluded = [tuple(s for s in _samples(side) if s not in matched) for side in (of_source, of_other)]
     return Counterparts(class_name, other, pairs, excluded[0], excluded[1])
 
 
@@ -135,7 +139,9 @@ def composition_lines(nominal: str, composition: Mapping[str, Mapping[str, Count
 
 def _left_out(nominal: str, entry: Counterparts) -> str:
     sides = ((entry.source_excluded, nominal, entry.other), (entry.other_excluded, entry.other, nominal))
-    excluded = [f"{', '.join(s)} of {here} {_has(s)} no counterpart in {there}" for s, here, there in sides if s]
+    excluded = [
+        f"{', '.join(s)} of {domain} {_has(s)} no counterpart in {partner}" for s, domain, partner in sides if s
+    ]
     compared = "; ".join(f"{', '.join(s)} with {', '.join(o)}" for s, o in entry.processes.values())
     return (
         f"{' and '.join(excluded)} and {_has(entry.excluded, 'is', 'are')} left out of their comparison; compared: "
@@ -143,14 +149,14 @@ def _left_out(nominal: str, entry: Counterparts) -> str:
     )
 
 
-def _has(names: Sequence[str], one: str = "has", more: str = "have") -> str:
-    return one if len(names) == 1 else more
+def _has(names: Sequence[str], singular: str = "has", plural: str = "have") -> str:
+    return singular if len(names) == 1 else plural
 
 
-def _unknown(source: str, other: str, class_name: str, ours: Sequence[str], theirs: Sequence[str]) -> str:
+def _unknown(source: str, other: str, class_name: str, of_source: Sequence[str], of_other: Sequence[str]) -> str:
     return (
-        f"which {class_name} of {source} ({', '.join(ours)}) corresponds to {', '.join(theirs)} of {other} is not "
-        "known, so nothing is compared; give the samples of one process the same `process`"
+        f"which {class_name} of {source} ({', '.join(of_source)}) corresponds to {', '.join(of_other)} of {other} is "
+        "not known, so nothing is compared; give the samples of one process the same `process`"
     )
 
 
@@ -187,8 +193,8 @@ def _partners(domains: Sequence[str], process: _Process, candidates: Sequence[_P
 def _words(domains: Sequence[str], name: str) -> list[str]:
     """Return the words of a name, without names of domains."""
     words = [word for word in re.split(r"[^a-z0-9]+", name.casefold()) if word]
-    known = {domain.casefold() for domain in domains}
-    return [word for word in words if word not in known] or words
+    domain_names = {domain.casefold() for domain in domains}
+    return [word for word in words if word not in domain_names] or words
 
 
 def _agreement(domains: Sequence[str], first: str, second: str) -> tuple[int, int]:
@@ -196,12 +202,12 @@ def _agreement(domains: Sequence[str], first: str, second: str) -> tuple[int, in
 
     Generic words count only where one of the names has no others.
     """
-    one, two = _words(domains, first), _words(domains, second)
-    specific = [[word for word in words if word not in _GENERIC] for words in (one, two)]
+    first_words, second_words = _words(domains, first), _words(domains, second)
+    specific = [[word for word in words if word not in _GENERIC] for words in (first_words, second_words)]
     if all(specific):
-        one, two = specific
-    begin = _common(one, two)
-    return (begin, 0) if begin else (0, _common(one[::-1], two[::-1]))
+        first_words, second_words = specific
+    begin = _common(first_words, second_words)
+    return (begin, 0) if begin else (0, _common(first_words[::-1], second_words[::-1]))
 
 
 def _common(first: Sequence[str], second: Sequence[str]) -> int:

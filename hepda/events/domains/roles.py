@@ -41,8 +41,8 @@ def _labels(table: FeatureTable, domain: str) -> set[int]:
 
 def missing_class(table: FeatureTable, domain: str) -> ClassName | None:
     """Return the missing class of a domain; None if it has both, or if its classes are unknown."""
-    known: dict[frozenset[int], ClassName] = {frozenset({0}): "signal", frozenset({1}): "background"}
-    return known.get(frozenset(_labels(table, domain) - {-1}))
+    missing_of: dict[frozenset[int], ClassName] = {frozenset({0}): "signal", frozenset({1}): "background"}
+    return missing_of.get(frozenset(_labels(table, domain) - {-1}))
 
 
 def blinded_domains(domains: Domains, table: FeatureTable) -> tuple[str, ...]:
@@ -57,14 +57,14 @@ def excluded_domains(spec: EvaluationSpec, table: FeatureTable) -> dict[str, str
 
     They are blinded, lack the class, have no known counterparts, or are not named in `evaluation.bias.between`.
     """
-    wanted, domains = spec.compared_class, spec.domains
+    class_name, domains = spec.compared_class, spec.domains
     reasons = {}
     for name in table.domain_names:
-        unknown = domains.counterparts_of(name, wanted).why
+        unknown = domains.counterparts_of(name, class_name).why
         if unknown:
             reasons[name] = unknown
-        elif missing_class(table, name) == wanted:
-            reasons[name] = f"it has no {wanted} events to compare"
+        elif missing_class(table, name) == class_name:
+            reasons[name] = f"it has no {class_name} events to compare"
         elif spec.between is not None and name not in spec.between:
             reasons[name] = "`evaluation.bias.between` does not name it"
     reasons |= dict.fromkeys(blinded_domains(domains, table), BLINDED)
@@ -82,7 +82,7 @@ def compared_domains(spec: EvaluationSpec, table: FeatureTable) -> list[str]:
 
 
 def compared(
-    spec: EvaluationSpec, table: FeatureTable, other: str, wanted: ClassName | None = None
+    spec: EvaluationSpec, table: FeatureTable, other: str, class_name: ClassName | None = None
 ) -> tuple[Selection, Selection]:
     """Return the events of the nominal domain and of another one that are compared.
 
@@ -93,10 +93,10 @@ def compared(
         spec: the settings of the evaluation.
         table: the events.
         other: the other domain.
-        wanted: the class; None: the compared one.
+        class_name: the class; None: the compared one.
 
     """
-    name = wanted or spec.compared_class
+    name = class_name or spec.compared_class
     in_source, in_other = table.of_domain(spec.domains.nominal), table.of_domain(other)
     of_class = table.label == LABELS[name]
     if np.any(in_other & of_class):

@@ -62,9 +62,8 @@ class Domains:
         if set(self.names) - {self.nominal, *self.data}:
             return None
         return (
-            f"Only one domain, {self.nominal}, is simulated: models are trained and judged on it, and no difference "
-            "between generators is measured. A sample of a second generator, with a `domain` of its own, would show "
-            "one."
+            f"Only one domain, {self.nominal}, is simulated: models are trained and evaluated on it, and no difference "
+            "between generators is measured. A sample of a second generator, with another `domain`, would show one."
         )
 
 

@@ -94,8 +94,8 @@ def pull_drawings(fit: ModelFitData) -> Iterator[Drawing]:
     if any(p.pull is not None and p.constraint is not None for p in parameters):
         yield Drawing(
             "fit", f"fit_pulls_{fit.model}", f"Pulls: {fit.model}",
-            f"Where the fit to {fit.fitted_to} puts each nuisance parameter, in units of what was known before, with "
-            "its error; bands: one and two standard deviations.",
+            f"Value of each nuisance parameter in the fit to {fit.fitted_to}, in units of its uncertainty before the "
+            "fit, with its error; bands: one and two standard deviations.",
             lambda: plots.pulls_figure(parameters, label=fit.label()),
         )  # fmt: skip
 
@@ -106,7 +106,7 @@ def impact_drawings(fit: ModelFitData) -> Iterator[Drawing]:
     if impacts and mu is not None and error is not None:
         yield Drawing(
             "fit", f"fit_impacts_{fit.model}", f"Impacts: {fit.model}",
-            f"How far µ moves in the fit to {fit.fitted_to} if a nuisance parameter is fixed one post-fit error up or "
+            f"Change of µ in the fit to {fit.fitted_to} if a nuisance parameter is fixed one post-fit error up or "
             "down; left: its pull.",
             lambda: plots.impacts_figure(impacts, mu=mu, error=error, label=fit.label()),
         )  # fmt: skip
@@ -129,9 +129,9 @@ def bias_drawings(data: ClosureData) -> Iterator[Drawing]:
     texts = {
         UNAWARE: (
             "Bias of the signal strength without the other generators as systematics",
-            f"Templates from {data.source}, data from another domain, all systematics except the other generator: the "
-            "bias that remains, model by model. Thin bars: error of the fit; thick bars: the finite simulation that "
-            "plays data; last panel: the share of toys whose 68.27 % interval holds the truth.",
+            f"Templates from {data.source}, data from another domain, all systematics except the other generator: bias "
+            "of each model. Thin bars: error of the fit; thick bars: error from the finite simulation used as data; "
+            "last panel: fraction of toys with the truth in their 68.27 % interval.",
         ),
         ALL: (
             "Bias of the signal strength with the other generator as a systematic",
@@ -151,8 +151,8 @@ def _bias(appearance: Appearance, source: str, closures: Closures) -> Callable[[
     for model, domains in closures.items():
         for domain, entries in domains.items():
             fits.setdefault(domain, {})[model] = [entry.fit for entry in entries]
-            thrown = [entry.toys for entry in entries if not isinstance(entry.toys, str)]
-            if thrown:
-                toys.setdefault(domain, {})[model] = thrown
+            with_toys = [entry.toys for entry in entries if not isinstance(entry.toys, str)]
+            if with_toys:
+                toys.setdefault(domain, {})[model] = with_toys
     label = label_of(appearance, "Simulation")
     return lambda: plots.closure_bias_figure(fits, source=source, coverage=toys or None, label=label)

@@ -48,7 +48,7 @@ class Closed:
 
 
 def main_fit(region: Region, toys: int, seed: int) -> MainFit:
-    """Fit the Asimov data at mu = 1 and the first domain of data.
+    """Fit the Asimov data at mu = 1 and the data, or the first domain of several.
 
     Args:
         region: templates and pseudo-data of the model.
@@ -61,22 +61,22 @@ def main_fit(region: Region, toys: int, seed: int) -> MainFit:
     """
     templates = region.templates
     asimov = templates.total()
-    seen = {name: data.observed for name, data in region.domains.items() if data.observed is not None}
-    first = next(iter(seen), None)
-    counts = None if first is None else seen[first]
+    observed_counts = {name: data.observed for name, data in region.domains.items() if data.observed is not None}
+    first = next(iter(observed_counts), None)
+    counts = None if first is None else observed_counts[first]
     expected = fitting.fit(templates, asimov, name=region.model)
     observed: FitResult | str
     if counts is None:
         observed = BLINDED if BLINDED in region.excluded.values() else "there are no data"
     else:
         observed = fitting.fit(templates, counts, name=region.model)
-    shown, to = (expected, asimov) if isinstance(observed, str) or counts is None else (observed, counts)
+    shown, fitted_counts = (expected, asimov) if isinstance(observed, str) or counts is None else (observed, counts)
     return MainFit(
         expected,
         observed,
         fitting.significance(templates, counts, toys=toys, seed=seed),
         upper_limit(templates, counts),
-        fitting.impacts(templates, to, shown),
+        fitting.impacts(templates, fitted_counts, shown),
         fitting.error_budget(templates, asimov),
         "Asimov data" if first is None else first,
     )
@@ -100,15 +100,11 @@ def closure_of(region: Region, variant: str, toys: int, seed: int) -> dict[str, 
     """
     templates = region.templates if variant == ALL else region.unaware
     return {
-        domain: _closed_data(templates, data.observed)
+        domain: (Closed(expected_fits(templates, data.observed[None], [1.0])[0], NO_TOYS),)
         if data.observed is not None and data.background is None
         else _closed(templates, data, toys, seed + 1000 * index)
         for index, (domain, data) in enumerate(region.domains.items())
     }
-
-
-def _closed_data(templates: Templates, counts: np.ndarray) -> tuple[Closed, ...]:
-    return (Closed(expected_fits(templates, counts[None], [1.0])[0], NO_TOYS),)
 
 
 def _closed(templates: Templates, data: PseudoData, toys: int, seed: int) -> tuple[Closed, ...]:

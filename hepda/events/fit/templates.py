@@ -60,8 +60,8 @@ class PseudoData:
         def wider(contents: Contents | None) -> Contents | None:
             return None if contents is None else (rebin(contents[0], kept), rebin(contents[1], kept))
 
-        seen = None if self.observed is None else rebin(self.observed, kept)
-        return PseudoData(wider(self.signal), wider(self.background), seen)
+        observed = None if self.observed is None else rebin(self.observed, kept)
+        return PseudoData(wider(self.signal), wider(self.background), observed)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -121,25 +121,28 @@ class ScoredEvents:
         samples = {name: self._sample(name, edges) for name in self.systematics.templates}
         hidden = dict.fromkeys(blinded_domains(self.domains, table), BLINDED) | self.domains.unknown_composition
         domains = {d: self._pseudo_data(d, edges) for d in table.domain_names if d not in hidden}
-        others = [contents[0] for data in domains.values() for mu in TRUTHS if (contents := data.at(mu)) is not None]
+        pseudo_data = [
+            contents[0] for data in domains.values() for mu in TRUTHS if (contents := data.at(mu)) is not None
+        ]
         if "signal" not in self.systematics.templates.values():
             raise DataError(f"the domain {nominal!r} has no signal sample; there is no strength to fit")
-        plain = Templates(edges, tuple(sample for sample, _ in samples.values()))
-        kept = usable_bins(plain, others=others)
-        others = [rebin(other, kept) for other in others]
+        two_sided = Templates(edges, tuple(sample for sample, _ in samples.values()))
+        remaining = usable_bins(two_sided, others=pseudo_data)
+        pseudo_data = [rebin(other, remaining) for other in pseudo_data]
         wide = {
-            name: (s.merged(kept), {w: rebin(up, kept) for w, up in ups.items()}) for name, (s, ups) in samples.items()
+            name: (s.merged(remaining), {w: rebin(up, remaining) for w, up in ups.items()})
+            for name, (s, ups) in samples.items()
         }
-        domains = {name: data.merged(kept) for name, data in domains.items()}
-        full = Templates(edges[kept], tuple(self._complete(wide, name, edges[kept]) for name in wide))
-        kept = usable_bins(full, others=others)
+        domains = {name: data.merged(remaining) for name, data in domains.items()}
+        full = Templates(edges[remaining], tuple(self._complete(wide, name, edges[remaining]) for name in wide))
+        remaining = usable_bins(full, others=pseudo_data)
         return Region(
             self.model,
-            full.merged(kept),
+            full.merged(remaining),
             tuple(n for n, s in self.systematics.sections.items() if isinstance(s, TwoPointSystematic)),
-            {name: data.merged(kept) for name, data in domains.items()},
+            {name: data.merged(remaining) for name, data in domains.items()},
             hidden,
-            len(edges) - len(kept),
+            len(edges) - len(remaining),
         )
 
     def _binned(self, mask: NDArray[np.bool_], edges: Array, factor: Array | None = None) -> Contents:
@@ -203,9 +206,9 @@ class ScoredEvents:
         The varied samples of a class change together as their counterparts do; each of the samples by the same share in
         a bin.
         """
-        varied, others = self._with_counterpart(what, section, name)
+        varied, counterparts = self._with_counterpart(what, section, name)
         nominal = np.sum([samples[s][0].sumw for s in varied], axis=0)
-        other = self._binned(self.table.of_samples(others), edges)[0]
+        other = self._binned(self.table.of_samples(counterparts), edges)[0]
         sample = samples[name][0].sumw
         up, down = two_point(nominal, other, rate=section.rate)
         share = np.divide(sample, nominal, out=np.zeros_like(nominal), where=nominal != 0)
@@ -224,11 +227,11 @@ class ScoredEvents:
 
         """
         classes = self.systematics.templates
-        wanted: ClassName = "signal" if classes[name] == "signal" else "background"
-        varied = [sample for sample in self.systematics.varied_samples(what) if classes[sample] == wanted]
+        class_name: ClassName = "signal" if classes[name] == "signal" else "background"
+        varied = [sample for sample in self.systematics.varied_samples(what) if classes[sample] == class_name]
         if not varied:
             return (), ()
-        counterparts = self.domains.counterparts_of(section.domain, wanted)
+        counterparts = self.domains.counterparts_of(section.domain, class_name)
         pairs = [sides for sides in counterparts.processes.values() if set(sides[0]) & set(varied)]
         if not pairs:
             why = (
@@ -236,8 +239,10 @@ class ScoredEvents:
                 or f"{', '.join(varied)} has no counterpart in {section.domain}; take it out of `samples`"
             )
             raise DataError(f"systematics.{what}: {why}.")
-        matched = {sample for ours, _ in pairs for sample in ours}
-        return [sample for sample in varied if sample in matched], [sample for _, theirs in pairs for sample in theirs]
+        matched = {sample for nominal_samples, _ in pairs for sample in nominal_samples}
+        return [sample for sample in varied if sample in matched], [
+            sample for _, other_samples in pairs for sample in other_samples
+        ]
 
     def _pseudo_data(self, domain: str, edges: Array) -> PseudoData:
         """Return the contents of a domain.
@@ -250,11 +255,12 @@ class ScoredEvents:
         if domain != self.domains.nominal:
             mask = with_counterpart(self.domains, table, domain) | borrowed(self.domains, table, domain)
         observed = self._binned(mask, edges)[0] if np.all(table.label[mask] < 0) else None
-        known = table.label if self.truth is None else self.truth
-        if np.any(known[mask] < 0):
+        label_of_event = table.label if self.truth is None else self.truth
+        if np.any(label_of_event[mask] < 0):
             return PseudoData(observed=observed)
         signal, background = (
-            self._binned(of_class, edges) if (of_class := mask & (known == label)).any() else None for label in (1, 0)
+            self._binned(of_class, edges) if (of_class := mask & (label_of_event == label)).any() else None
+            for label in (1, 0)
         )
         return PseudoData(signal, background, observed)
 

@@ -31,7 +31,7 @@ CHOICES = {
     "2 nominal - other; a variation with one side is mirrored in the same way. Templates are not smoothed",
     "simulation_statistics": "one factor a bin on all samples (Barlow-Beeston lite)",
     "data": "the truth of data is taken to be mu = 1, the strength that the templates predict; pseudo-data whose "
-    "`truth` is given are scaled as simulation is: once more their own fluctuation is `sample_error`",
+    "`truth` is given are scaled as simulation is: the error from their own fluctuation is `sample_error`",
     "toys": "counts and auxiliary measurements fluctuate; data from simulation fluctuate about its expectation",
     "parameter": "a network with `parameter` is read at 0, as it is scored; `profiled` has the fit choose the value",
 }
@@ -52,7 +52,7 @@ def fitted_model(
         profiled: by domain, the fits that choose the value of the network's parameter; None for other models.
 
     """
-    seen = main.observed
+    observed_fit = main.observed
     significance = main.significance
     expected = fit_entry(main.expected) | {
         "significance": significance.expected,
@@ -61,10 +61,10 @@ def fitted_model(
     }
     expected["why"] = "; ".join(w for w in (main.expected.why, significance.why, main.limit.why) if w)
     nothing = dict.fromkeys(("mu", "error", "low", "high", "nll", "goodness", "ndf", "p_value", "parameters"))
-    observed = nothing | {"why": seen} if isinstance(seen, str) else fit_entry(seen)
+    observed = nothing | {"why": observed_fit} if isinstance(observed_fit, str) else fit_entry(observed_fit)
     observed |= {
-        "significance": None if isinstance(seen, str) else significance.observed,
-        "limit": None if isinstance(seen, str) else main.limit.observed,
+        "significance": None if isinstance(observed_fit, str) else significance.observed,
+        "limit": None if isinstance(observed_fit, str) else main.limit.observed,
     }
     observed["why"] = "; ".join(dict.fromkeys(w for w in (observed.get("why"), main.limit.why) if w))
     no_toys = {"value": None, "why": "no toys were requested"}
@@ -126,7 +126,7 @@ def parameter_entry(parameter: Parameter) -> dict[str, Any]:
 def impact_entry(impact: Impact) -> dict[str, Any]:
     """Return an impact: the shifts of mu with the parameter fixed one post-fit error up and down."""
     failed = None in (impact.mu_up, impact.mu_down)
-    why = "the fit with it held has no minimum" if failed else ""
+    why = "the fit with it fixed has no minimum" if failed else ""
     return with_why(asdict(impact) | {"size": impact.size, "why": why})
 
 
@@ -167,11 +167,14 @@ def profiled_entries(by_domain: Mapping[str, Sequence[Profiled]]) -> dict[str, A
 
 def score_entry(entries: Sequence[Closed]) -> dict[str, Any]:
     """Return one number for the intervals of all injected strengths of a domain."""
-    thrown = [entry.toys for entry in entries if isinstance(entry.toys, ToyClosure)]
-    lost = [entry.toys for entry in entries if isinstance(entry.toys, str)]
-    if lost or any(toys.width is None for toys in thrown):
-        return dict.fromkeys(("value", "width", "coverage")) | {"intervals": 0, "why": "; ".join(dict.fromkeys(lost))}
-    return asdict(interval_score(thrown))
+    with_toys = [entry.toys for entry in entries if isinstance(entry.toys, ToyClosure)]
+    reasons = [entry.toys for entry in entries if isinstance(entry.toys, str)]
+    if reasons or any(toys.width is None for toys in with_toys):
+        return dict.fromkeys(("value", "width", "coverage")) | {
+            "intervals": 0,
+            "why": "; ".join(dict.fromkeys(reasons)),
+        }
+    return asdict(interval_score(with_toys))
 
 
 def toys_entry(toys: ToyClosure | str) -> dict[str, Any]:
@@ -218,5 +221,5 @@ def _how(section: ShapeSystematic | WeightSystematic | TwoPointSystematic | Norm
 
 def with_why(entry: dict[str, Any]) -> dict[str, Any]:
     """Return the entry without an empty `why`, and with None for numbers that are not finite."""
-    kept = {key: value for key, value in entry.items() if key != "why" or value}
-    return {k: None if isinstance(v, float) and not np.isfinite(v) else v for k, v in kept.items()}
+    stated = {key: value for key, value in entry.items() if key != "why" or value}
+    return {k: None if isinstance(v, float) and not np.isfinite(v) else v for k, v in stated.items()}

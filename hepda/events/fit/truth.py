@@ -39,18 +39,18 @@ def read_truth(spec: DatasetSpec, domains: Domains, table: FeatureTable) -> NDAr
     for name, sample in spec.samples.items():
         if sample.truth is None or sample.domain in hidden:
             continue
-        known, signal = _labels(spec, name, sample.truth)
+        truth_keys, signal = _labels(spec, name, sample.truth)
         mask = table.of_samples([name])
-        order = np.argsort(known)
-        wanted = table.key[mask]
-        at = np.minimum(np.searchsorted(known[order], wanted), max(len(known) - 1, 0))
-        missing = len(wanted) if not len(known) else int(np.sum(known[order][at] != wanted))
+        order = np.argsort(truth_keys)
+        keys = table.key[mask]
+        positions = np.minimum(np.searchsorted(truth_keys[order], keys), max(len(truth_keys) - 1, 0))
+        missing = len(keys) if not len(truth_keys) else int(np.sum(truth_keys[order][positions] != keys))
         if missing:
             raise DataError(
-                f"samples.{name}.truth: {missing} of {len(wanted)} selected events are in none of its files; name the "
+                f"samples.{name}.truth: {missing} of {len(keys)} selected events are in none of its files; name the "
                 "files that belong to the sample."
             )
-        label[mask] = signal[order][at]
+        label[mask] = signal[order][positions]
     return label
 
 
@@ -99,5 +99,5 @@ def _labels(spec: DatasetSpec, name: str, section: TruthConfig) -> tuple[NDArray
             labels.append(np.asarray(is_signal, dtype=np.int8))
     key = np.concatenate(keys)
     if twice := duplicates(key):
-        raise DataError(f"{where}: tells of {twice} events more than once; see `split.key`.")
+        raise DataError(f"{where}: contains {twice} events more than once; see `split.key`.")
     return key, np.concatenate(labels)

@@ -21,7 +21,7 @@ Place = tuple[str, str]
 
 
 class ComparedFile(NamedTuple):
-    """A file that a run read: its name, and what tells other content from it."""
+    """A file that a run read: its name, and numbers that differ for other content."""
 
     name: str
     bytes: Any
@@ -45,7 +45,8 @@ def panels(runs: Sequence[FinishedRun[EventMetrics]]) -> list[list[ComparisonPan
     models = {(name, run.name): model for run in runs for name, model in run.metrics.models.items()}
     pairs = keys_of(model.bias for model in models.values())
     bias = {pair: {place: m.bias[pair] for place, m in models.items() if pair in m.bias} for pair in pairs}
-    point = _shift_point([entry for by_place in bias.values() for entry in by_place.values()])
+    entries_of = [entry for by_place in bias.values() for entry in by_place.values()]
+    point = next((p for p in SHIFT_AT if entries_of and all(p in entry.efficiency_shift for entry in entries_of)), "")
     return [
         [_auc_panel(domain, models) for domain in keys_of(model.auc for model in models.values())],
         [_ks_panel(pair, entries) for pair, entries in bias.items()],
@@ -83,11 +84,6 @@ def _panel(
     return ComparisonPanel(name, measurements, **options)
 
 
-def _shift_point(entries: Sequence[BiasEntry]) -> str:
-    """Return the signal efficiency at which every entry has a shift; "" if there is none."""
-    return next((p for p in SHIFT_AT if entries and all(p in entry.efficiency_shift for entry in entries)), "")
-
-
 def files_table(runs: Sequence[FinishedRun[EventMetrics]]) -> Table:
     """Return the events that each run read and selected: a row a sample, a column a run."""
     samples = list(dict.fromkeys(str(file["sample"]) for run in runs for file in run.manifest["files"]))
@@ -116,15 +112,15 @@ def _files(run: FinishedRun[EventMetrics]) -> dict[str, list[ComparedFile]]:
 
 def file_differences(first: FinishedRun[EventMetrics], run: FinishedRun[EventMetrics]) -> list[str]:
     """Return by sample in which files a run differs from the first one, a sentence each."""
-    files, others = _files(first), _files(run)
+    before_files, now_files = _files(first), _files(run)
     sentences = []
-    for name, read, not_read in ((first.name, files, others), (run.name, others, files)):
-        alone = [sample for sample in read if sample not in not_read]
-        if alone:
-            sentences.append(f"read only by {name}: {', '.join(alone)}.")
+    for name, read, not_read in ((first.name, before_files, now_files), (run.name, now_files, before_files)):
+        only_here = [sample for sample in read if sample not in not_read]
+        if only_here:
+            sentences.append(f"read only by {name}: {', '.join(only_here)}.")
     same_luminosity = first.config.get("luminosity") == run.config.get("luminosity")
-    for sample in [sample for sample in files if sample in others]:
-        before, now = files[sample], others[sample]
+    for sample in [sample for sample in before_files if sample in now_files]:
+        before, now = before_files[sample], now_files[sample]
         names = [[file.name for file in side] for side in (before, now)]
         if names[0] != names[1]:
             sentences.append(f"{sample} is read from other files, {_listed(names[1])} instead of {_listed(names[0])}.")

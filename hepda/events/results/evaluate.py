@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hepda.errors import DataError
-from hepda.evaluation.differences.ratios import TAIL, shift_ratios
+from hepda.evaluation.differences.ratios import DomainComparison, RatioSettings, shift_ratios
 from hepda.evaluation.efficiency import weighted_efficiency
 from hepda.evaluation.roc import rocs
 from hepda.events.domains.roles import (
@@ -95,8 +95,8 @@ class EvaluationInput:
         """
         domains, table = self.spec.domains, self.table
         hidden = (domains.nominal, *blinded_domains(domains, table), *domains.unknown_composition)
-        wanted = self.spec.compared_class
-        return [name for name in table.domain_names if name not in hidden and missing_class(table, name) != wanted]
+        class_name = self.spec.compared_class
+        return [name for name in table.domain_names if name not in hidden and missing_class(table, name) != class_name]
 
 
 def evaluate(evaluated: EvaluationInput, processes: int, progress: Send) -> Numbers:
@@ -159,8 +159,8 @@ def _parts(evaluated: EvaluationInput, labelled: tuple[str, ...]) -> list[Part]:
     if evaluated.others and len(evaluated.scores) > 1:
         parts.append(("ratio", "", ""))
     if evaluated.spec.settings.probes:
-        rest = ["", *(model for model in evaluated.scores if model not in evaluated.networks)]
-        parts += [("probe", model, other) for other in evaluated.others for model in rest]
+        without_network = ["", *(model for model in evaluated.scores if model not in evaluated.networks)]
+        parts += [("probe", model, other) for other in evaluated.others for model in without_network]
     return parts + [("roc", "", domain) for domain in labelled]
 
 
@@ -213,13 +213,15 @@ def _ratios(evaluated: EvaluationInput) -> dict[str, dict[str, tuple[ShiftRatio,
     They are given by other domain, at the signal efficiencies of the tail.
     """
     table, spec = evaluated.table, evaluated.spec
-    wanted = spec.compared_class
+    class_name = spec.compared_class
     names = np.asarray(table.domain_names)[table.domain]
     return shift_ratios(
-        evaluated.scores, _reference(evaluated), table.label, names, table.weight, source=spec.domains.nominal,
-        others=evaluated.others, efficiencies=TAIL, compared=wanted,
-        left_out={other: without_counterpart(spec.domains, table, other, wanted) for other in evaluated.others},
-        replicas=spec.replicas, seed=spec.seed,
+        evaluated.scores, _reference(evaluated), table.label, names, table.weight,
+        comparison=DomainComparison(
+            spec.domains.nominal, evaluated.others, class_name,
+            {other: without_counterpart(spec.domains, table, other, class_name) for other in evaluated.others},
+        ),
+        settings=RatioSettings(replicas=spec.replicas, seed=spec.seed),
     )  # fmt: skip
 
 

@@ -76,7 +76,7 @@ class FigureData:
     def label(self, note: str = "", *, data: bool = False) -> style.Label:
         """Return the line above the axes.
 
-        It states the scale of signals that have one, wherever they are drawn.
+        It states the scale of signals that have one, in every figure.
 
         Args:
             note: further text of the line.
@@ -112,7 +112,7 @@ class FigureData:
     def others(self, values: Array) -> list[features.FeatureSample]:
         """Return the other simulated domains, each as one total scaled to the yield of the source.
 
-        Events of a class or process that a domain does not have are taken from the source, because the whole
+        Events of a class or process that a domain does not have are taken from the source, because the total
         expectation is compared.
 
         Args:
@@ -120,7 +120,7 @@ class FigureData:
 
         """
         table, weight = self.table, self.table.weight
-        known = table.of_domain(self.source) & (table.label >= 0)
+        of_source = table.of_domain(self.source) & (table.label >= 0)
         parts = []
         missing, domains = self.numbers.missing_class, self.other_domains
         colours = style.domain_colours([self.source, *domains])
@@ -131,17 +131,17 @@ class FigureData:
                 name = f"{domain} + {self.source} without counterpart"
             if domain in missing:
                 nominal, name = (
-                    nominal | known & (table.label == LABELS[missing[domain]]),
+                    nominal | of_source & (table.label == LABELS[missing[domain]]),
                     f"{name} + {missing[domain]}",
                 )
-            scale = weight[known & ~nominal].sum() / weight[simulated].sum()
+            scale = weight[of_source & ~nominal].sum() / weight[simulated].sum()
             both = simulated | nominal
             scaled = np.where(simulated[both], scale, 1.0) * weight[both]
             parts.append(features.FeatureSample(f"{name} (scaled)", values[both], scaled, colour=colours[domain]))
         return parts
 
     def data(self, values: Array) -> features.FeatureSample | None:
-        """Return the events of the first domain without labels as points, None if there is no such domain."""
+        """Return the data as points, those of the first domain without labels; None if there is no such domain."""
         for domain in self.numbers.unlabelled:
             mask = self.table.of_domain(domain)
             return features.FeatureSample(self.appearance.label_of(domain), values[mask])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from hepda.evaluation.differences.flatness import flatness
 from hepda.evaluation.efficiency import cut_at_efficiency, efficiency_curve, quantile_edges, working_point
 from hepda.evaluation.expected import Counting, binned_significance, scan_cuts, significance_at
 from hepda.evaluation.fits.binning import automatic_edges, bin_contents
-from hepda.evaluation.fits.closure import closure
+from hepda.evaluation.fits.closure import ClosureSettings, closure
 from hepda.evaluation.overtraining import overtraining_test
 from hepda.events.dataset.splits import part_of
 from hepda.events.domains.roles import (
@@ -120,21 +120,23 @@ def _compare(
 ) -> None:
     """Fill in the two-sample tests of each class, and the shifts of the compared class."""
     signal = table.of_domain(spec.domains.nominal) & (table.label == 1)
-    common: dict[str, Any] = {"edges": edges if len(edges) > 2 else None, "seed": spec.seed}
-    one, two = compared(spec, table, other)
-    pair = (score[one.mask], table.weight[one.mask], score[two.mask], table.weight[two.mask])
+    source, target = compared(spec, table, other)
+    settings = bias_tests.BiasSettings(
+        spec.shift_points, source.class_name, edges if len(edges) > 2 else None, seed=spec.seed
+    )
+    pair = (score[source.mask], table.weight[source.mask], score[target.mask], table.weight[target.mask])
     numbers.bias[other] = bias_tests.compare(
-        *pair, signal_score=score[signal], signal_weight=table.weight[signal], efficiencies=spec.shift_points,
-        class_name=one.class_name, **common,
-    )  # fmt: skip
+        *pair, signal_score=score[signal], signal_weight=table.weight[signal], settings=settings
+    )
     numbers.shift_curve[other] = bias_tests.efficiency_shift(score[signal], table.weight[signal], *pair, CURVE)
-    numbers.tests[other] = {one.class_name: numbers.bias[other]}
-    for wanted in common_classes(spec.domains, table, other):
-        if wanted != one.class_name:
-            first, second = (side.mask for side in compared(spec, table, other, wanted))
-            numbers.tests[other][wanted] = bias_tests.compare(
-                score[first], table.weight[first], score[second], table.weight[second], class_name=wanted, **common
-            )
+    numbers.tests[other] = {source.class_name: numbers.bias[other]}
+    for class_name in common_classes(spec.domains, table, other):
+        if class_name != source.class_name:
+            first, second = (side.mask for side in compared(spec, table, other, class_name))
+            numbers.tests[other][class_name] = bias_tests.compare(
+                score[first], table.weight[first], score[second], table.weight[second],
+                settings=replace(settings, class_name=class_name),
+            )  # fmt: skip
 
 
 def _closure(
@@ -150,8 +152,8 @@ def _closure(
     simulated = bool(np.any(table.label[mask] >= 0))
     return closure(
         score[inner], table.label[inner], table.weight[inner], score[mask],
-        table.weight[mask] if simulated else None, edges, truth=truth, simulated=simulated,
-        background_uncertainty=spec.settings.significance.background_uncertainty,
+        table.weight[mask] if simulated else None, edges,
+        settings=ClosureSettings(truth, spec.settings.significance.background_uncertainty, simulated),
     )  # fmt: skip
 
 
@@ -166,14 +168,22 @@ def _significance(
     The bias is the difference of the background to a domain that no training saw, or to the first compared domain if
     there is no such domain.
     """
-    others = [d for d in compared_domains(spec, table) if compared(spec, table, d, "background")[0].class_name != "all"]
-    numbers.bias_from = next((d for d in others if d in spec.domains.held_out), others[0] if others else None)
+    candidates = [
+        d for d in compared_domains(spec, table) if compared(spec, table, d, "background")[0].class_name != "all"
+    ]
+    numbers.bias_from = next(
+        (d for d in candidates if d in spec.domains.held_out), candidates[0] if candidates else None
+    )
     bias: dict[str, Any] = {}
     groups: dict[str, Any] = {"groups": part_of(table.key[inner], CUT_PARTS)}
     if numbers.bias_from is not None:
-        one, two = compared(spec, table, numbers.bias_from, "background")
-        bias = {"other_score": score[two.mask], "other_weight": table.weight[two.mask], "matched": one.mask[inner]}
-        groups["other_groups"] = part_of(table.key[two.mask], CUT_PARTS)
+        source, target = compared(spec, table, numbers.bias_from, "background")
+        bias = {
+            "other_score": score[target.mask],
+            "other_weight": table.weight[target.mask],
+            "matched": source.mask[inner],
+        }
+        groups["other_groups"] = part_of(table.key[target.mask], CUT_PARTS)
     relative = spec.settings.significance.background_uncertainty
     events = (score[inner], table.label[inner], table.weight[inner])
     numbers.scan = scan_cuts(Counting(*events, relative, **bias), **groups, replicas=spec.replicas, seed=spec.seed)

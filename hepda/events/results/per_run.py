@@ -1,4 +1,4 @@
-"""Parts of metrics.json about the run as a whole: diagnostics, and training bias separated from evaluation shift."""
+"""Parts of metrics.json about the run: diagnostics, and training bias separated from evaluation shift."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hepda.number_format import p_text
 from hepda.results.evaluation import FeatureImportance, InputRemoval
 
 STRONG_SHIFT = 1.5  # ratio of the odds of signal from which a domain loss on both classes learns the mixture
-ALIGNED = -0.5  # cosine of the gradients of class loss and adversary below which a warning says that they oppose
+ALIGNED = -0.5  # cosine of the gradients of class loss and adversary below which there is a warning that they oppose
 ALIGNED_SHARE = 0.5  # largest loss of separation of classes without a warning, relative to the loss of the domains
 SEEN = 0.3  # signal efficiency of the background efficiencies of a training bias
 Columns = Mapping[str, Sequence[float | None]]
@@ -105,15 +105,15 @@ def _prior_warnings(spec: EvaluationSpec, numbers: Numbers, priors: Mapping[str,
             for name, model in spec.models.items()
             if model.domain_loss is not None and model.domain_loss.rows == "all" and model.adapted_to == domain
         ]
-        who = (
+        subject = (
             f"{', '.join(mixed)} uses both classes and removes"
             if mixed
             else "No model here uses both classes; such a model would remove"
         )
         lines.append(
             f"Label shift: signal is {100 * prior['value']:.3g} % of the yield in {domain} and "
-            f"{100 * priors[numbers.source]['value']:.3g} % in {numbers.source}. {who} the difference in composition "
-            "instead of that of the generators."
+            f"{100 * priors[numbers.source]['value']:.3g} % in {numbers.source}. {subject} the difference in "
+            "composition instead of that of the generators."
         )
     return lines
 
@@ -131,11 +131,11 @@ def gradient_summary(trainings: Sequence[Columns]) -> dict[str, float] | None:
     """
     thirds: dict[str, list[float]] = {"first": [], "last": []}
     for columns in trainings:
-        known = [x for x in columns.get("gradient_cosine", ()) if x is not None and math.isfinite(x)]
-        if known:
-            share = max(1, len(known) // 3)
-            thirds["first"].append(sum(known[:share]) / share)
-            thirds["last"].append(sum(known[-share:]) / share)
+        cosines = [x for x in columns.get("gradient_cosine", ()) if x is not None and math.isfinite(x)]
+        if cosines:
+            share = max(1, len(cosines) // 3)
+            thirds["first"].append(sum(cosines[:share]) / share)
+            thirds["last"].append(sum(cosines[-share:]) / share)
     return {name: sum(values) / len(values) for name, values in thirds.items()} if thirds["first"] else None
 
 

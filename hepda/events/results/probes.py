@@ -85,10 +85,10 @@ def _probe_all(
     weights = [evaluated.table.weight[side.mask] for side in sides]
     replicas = min(spec.replicas, MAX_REPLICAS)
     for name, of in values.items():
-        seen = [of(side.mask) for side in sides]
+        inputs = [of(side.mask) for side in sides]
         for kind in KINDS:
             settings = ProbeSettings(kind, max_events=MAX_PROBE_EVENTS, replicas=replicas, seed=spec.seed)
-            yield probe(*seen, *weights, representation=name, class_name=sides[0].class_name, settings=settings)
+            yield probe(*inputs, *weights, representation=name, class_name=sides[0].class_name, settings=settings)
 
 
 def importance(evaluated: EvaluationInput, other: str) -> FeatureImportance | str:
@@ -97,10 +97,10 @@ def importance(evaluated: EvaluationInput, other: str) -> FeatureImportance | st
     If this cannot be computed, return the reason instead.
     """
     table, spec = evaluated.table, evaluated.spec
-    one, two = (_few(table, side.mask) for side in compared(spec, table, other))
+    source, target = (_few(table, side.mask) for side in compared(spec, table, other))
     try:
         return permutation_importance(
-            table.features[one], table.features[two], table.names, table.weight[one], table.weight[two],
+            table.features[source], table.features[target], table.names, table.weight[source], table.weight[target],
             settings=ProbeSettings("mlp", max_events=MAX_PROBE_EVENTS, seed=spec.seed),
         )  # fmt: skip
     except DataError as reason:
@@ -125,11 +125,13 @@ def input_removal(evaluated: EvaluationInput, other: str, order: Sequence[str]) 
     source = table.of_domain(spec.domains.nominal)
     classes = [_few(table, source & (table.label == label)) for label in (0, 1)]
     domains = [_few(table, side.mask) for side in compared(spec, table, other)]
-    one, two = ((table.features[a], table.features[b], table.weight[a], table.weight[b]) for a, b in (domains, classes))
+    domain_pair, class_pair = (
+        (table.features[a], table.features[b], table.weight[a], table.weight[b]) for a, b in (domains, classes)
+    )
     replicas = min(spec.replicas, MAX_REPLICAS)
     settings = ProbeSettings(max_events=MAX_PROBE_EVENTS, replicas=replicas, seed=spec.seed)
     try:
-        return removal(one, two, table.names, order, settings=settings)
+        return removal(domain_pair, class_pair, table.names, order, settings=settings)
     except DataError as reason:
         return str(reason)
 
@@ -144,7 +146,7 @@ def load_network(path: Path, names: tuple[str, ...]) -> Network:
     from hepda.adversarial import Network
 
     network = Network.load(path)
-    known = tuple(network.metadata.get("features", ()))
-    if known != names:
-        raise ConfigError(f"{path} was trained on the features {', '.join(known)}, not on those of the config")
+    features = tuple(network.metadata.get("features", ()))
+    if features != names:
+        raise ConfigError(f"{path} was trained on the features {', '.join(features)}, not on those of the config")
     return network

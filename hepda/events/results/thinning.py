@@ -38,8 +38,8 @@ def shares_of(most: int, table: FeatureTable) -> dict[tuple[str, str], float]:
         for number, domain in enumerate(table.domain_names):
             inside = table.domain[block] == number
             for name, label in LABELS.items():
-                here = int(np.count_nonzero(inside & (table.label[block] == label)))
-                counts[domain, name] = counts.get((domain, name), 0) + here
+                in_block = int(np.count_nonzero(inside & (table.label[block] == label)))
+                counts[domain, name] = counts.get((domain, name), 0) + in_block
     return {key: most / count for key, count in counts.items() if count > most}
 
 
@@ -64,14 +64,14 @@ def thinned(
         StorageError: the disk is full.
 
     """
-    kept = np.concatenate([_kept(table, shares, block) for block in _blocks(table)])
-    heavier = _counts(table, np.ones_like(kept)) / np.maximum(_counts(table, kept), 1)
+    chosen = np.concatenate([_kept(table, shares, block) for block in _blocks(table)])
+    heavier = _counts(table, np.ones_like(chosen)) / np.maximum(_counts(table, chosen), 1)
     writer = TableWriter(folder, dict.fromkeys(table.columns, np.nan))
-    evaluated = {model: np.empty(int(kept.sum()), np.float32) for model in scores}
+    evaluated = {model: np.empty(int(chosen.sum()), np.float32) for model in scores}
     done = 0
     try:
         for block in _blocks(table):
-            rows = np.flatnonzero(kept[block]) + block.start
+            rows = np.flatnonzero(chosen[block]) + block.start
             part = table.select(rows)
             part.weight[:] *= heavier[part.sample]
             writer.append(part)
@@ -102,8 +102,8 @@ def _kept(table: FeatureTable, shares: Mapping[tuple[str, str], float], block: s
     share = np.ones((len(table.domain_names), 3))  # the last column belongs to label -1: data
     for (domain, name), value in shares.items():
         share[table.domain_names.index(domain), LABELS[name]] = value
-    wanted = share[table.domain[block], table.label[block]]
-    return is_chosen(table.key[block], wanted)
+    share_of_event = share[table.domain[block], table.label[block]]
+    return is_chosen(table.key[block], share_of_event)
 
 
 def _counts(table: FeatureTable, mask: NDArray[np.bool_]) -> NDArray[np.float64]:

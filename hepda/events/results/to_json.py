@@ -41,11 +41,11 @@ def with_why(entry: dict[str, Any], reasons: Iterable[str | None]) -> dict[str, 
 
 def auc_of(numbers: Numbers, model: str) -> dict[str, Any]:
     """Return models.<model>.auc: a value with its interval for each domain."""
-    known = {domain: interval(numbers.auc(model, domain)) for domain in numbers.rocs}
+    intervals = {domain: interval(numbers.auc(model, domain)) for domain in numbers.rocs}
     reasons = dict.fromkeys(numbers.unlabelled, UNLABELLED)
     reasons |= {domain: f"it has no {missing} events" for domain, missing in numbers.missing_class.items()}
     nothing = {"value": None, "low": None, "high": None}
-    return known | {domain: nothing | {"why": why} for domain, why in reasons.items()}
+    return intervals | {domain: nothing | {"why": why} for domain, why in reasons.items()}
 
 
 def auc_difference_of(numbers: Numbers, model: str) -> dict[str, Any]:
@@ -101,7 +101,7 @@ def ratio_of(shift_ratio: ShiftRatio) -> dict[str, Any]:
     nothing = {"value": None, "low": None, "high": None}
     parts = {
         name: nothing if part is None else interval(part)
-        for name, part in (("plain", shift_ratio.plain), ("adapted", shift_ratio.adapted))
+        for name, part in (("plain", shift_ratio.baseline), ("adapted", shift_ratio.adapted))
     }
     ratio = nothing if shift_ratio.ratio is None else interval(shift_ratio.ratio)
     return with_why(ratio | parts | {"resolved": shift_ratio.resolved}, [shift_ratio.why])
@@ -125,10 +125,10 @@ def verdict_of(spec: EvaluationSpec, numbers: Numbers, model: str) -> dict[str, 
     """
     ratios = numbers.models[model].ratios
     unseen = [name for name in spec.domains.held_out if name in ratios]
-    seen = [name for name in ratios if name not in unseen and name not in numbers.unlabelled]
+    of_training = [name for name in ratios if name not in unseen and name not in numbers.unlabelled]
     about = spec.models.get(model)
     target = None if about is None else about.adapted_to
-    trained = target if target in ratios else next(iter(seen), None)
+    trained = target if target in ratios else next(iter(of_training), None)
     if trained is None or (about is not None and about.trained_on[:1] != (numbers.source,)):
         return None
     held_out = unseen[0] if unseen else None
@@ -225,10 +225,10 @@ def domain_auc_of(spec: EvaluationSpec, numbers: Numbers, model: str, other: str
         return nothing | {"why": "`evaluation.probes` is off"}
     if other in numbers.excluded:
         return nothing | {"why": numbers.excluded[other]}
-    wanted = numbers.models[model].bias[other].class_name
+    class_name = numbers.models[model].bias[other].class_name
     entry: dict[str, Any] = {}
     reasons = []
-    for probes in (numbers.models[model].probes[other][wanted], numbers.inputs[other][wanted]):
+    for probes in (numbers.models[model].probes[other][class_name], numbers.inputs[other][class_name]):
         if isinstance(probes, str):
             reasons.append(probes)
             continue

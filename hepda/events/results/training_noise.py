@@ -72,9 +72,11 @@ def training_noise(evaluated: EvaluationInput, model: str, score: Array) -> Trai
     members = 1 if about is None else about.members
     everything = np.ones(len(evaluated.table), dtype=bool)
     if members > 1 and evaluated.rescore is not None:
-        again = evaluated.rescore
+        rescore = evaluated.rescore
         used = _used(evaluated)
-        parts = ((_member_score(evaluated.table, used, model, member, again), everything) for member in range(members))
+        parts = (
+            (_member_score(evaluated.table, used, model, member, rescore), everything) for member in range(members)
+        )
         return _noise(evaluated, "members", members, parts)
     folds = evaluated.spec.folds
     return _noise(evaluated, "folds", folds, ((score, evaluated.table.fold == fold) for fold in range(folds)))
@@ -90,7 +92,7 @@ def _used(evaluated: EvaluationInput) -> NDArray[np.bool_]:
 
 
 def _member_score(
-    table: FeatureTable, used: NDArray[np.bool_], model: str, member: int, again: Callable[..., Array]
+    table: FeatureTable, used: NDArray[np.bool_], model: str, member: int, rescore: Callable[..., Array]
 ) -> Array:
     """Return the score [n] by one member of every fold; NaN for events that are not used."""
     score = np.full(len(table), np.nan)
@@ -98,7 +100,7 @@ def _member_score(
         places = np.flatnonzero(used & (table.fold == fold))
         for start in range(0, len(places), _BLOCK):
             rows = places[start : start + _BLOCK]
-            score[rows] = again(table.select(rows), model, fold, member)
+            score[rows] = rescore(table.select(rows), model, fold, member)
     return score
 
 
@@ -128,14 +130,14 @@ def _noise(
         try:
             areas.append(auc(score[inner], table.label[inner], table.weight[inner]))
         except DataError:
-            continue  # too few events of a class in this fold, so it gives no number
+            continue  # too few events of a class in this fold, so it has no number
         signal = inner & (table.label == 1)
         for other, sides in pairs.items():
-            one, two = (mask & side for side in sides)
+            source_mask, target_mask = (mask & side for side in sides)
             try:
                 shifts_of_part = efficiency_shift(
-                    score[signal], table.weight[signal], score[one], table.weight[one], score[two], table.weight[two],
-                    points,
+                    score[signal], table.weight[signal], score[source_mask], table.weight[source_mask],
+                    score[target_mask], table.weight[target_mask], points,
                 )  # fmt: skip
             except DataError:
                 continue

@@ -21,7 +21,7 @@ from uuid import uuid4
 from hepda.errors import StorageError
 from hepda.events.table.feature_table import FeatureTable
 from hepda.events.table.store import full_disk, open_table, sealed, unsealed, verify
-from hepda.runtime.resources import in_words
+from hepda.runtime.resources import size_text
 from hepda.runtime.run_directory import check_writable
 
 _ABOUT = "about.json"
@@ -130,8 +130,8 @@ def cache_message(entry: Entry, cache: Path, fresh: bool, damaged: bool = False)
     if damaged:
         what = f"the table in the cache was damaged and is made again, {what}"
     return (
-        f"events: {len(entry.table)} selected, {what} {entry.folder} ({in_words(_size(entry.folder))}; the cache holds "
-        f"{in_words(total)} in {len(tables)} table{'s' * (len(tables) != 1)}, any of which may be removed)"
+        f"events: {len(entry.table)} selected, {what} {entry.folder} ({size_text(_size(entry.folder))}; the cache "
+        f"holds {size_text(total)} in {len(tables)} table{'s' * (len(tables) != 1)}, any of which may be removed)"
     )
 
 

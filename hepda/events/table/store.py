@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from hepda.errors import StorageError
 from hepda.events.table.feature_table import FeatureTable
-from hepda.runtime.resources import in_words
+from hepda.runtime.resources import size_text
 
 ROWS: dict[str, np.dtype[Any]] = {
     "features": np.dtype(np.float32),
@@ -248,7 +248,7 @@ def full_disk(folder: Path) -> Iterator[None]:
             existing = existing.parent
         free = ""
         with contextlib.suppress(OSError):
-            free = f" ({in_words(shutil.disk_usage(existing).free)} are free there)"
+            free = f" ({size_text(shutil.disk_usage(existing).free)} are free there)"
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         todo = "make room, or name another place by --cache" if full else "name another place by --cache"
         what = f"{folder}: the table of events cannot be written: {error.strerror}{free}"

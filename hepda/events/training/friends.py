@@ -123,8 +123,7 @@ def sample_for(spec: DatasetSpec, path: str, named: str | None) -> str | None:
     ways = {repr((s.tree, s.aliases, s.variables)) for s in (spec.samples[name] for name in names)}
     if len(ways) > 1:
         raise ConfigError(
-            f"{path} is of several samples with variables or aliases of their own ({', '.join(names)}); "
-            "say which is meant by --sample."
+            f"{path} is of several samples with own variables or aliases ({', '.join(names)}); name one by --sample."
         )
     return names[0] if names else None
 
@@ -136,8 +135,8 @@ def _lists(pattern: str, path: str) -> bool:
     """
     if is_remote(pattern) or is_remote(path):
         return fnmatchcase(path, pattern)
-    there, wanted = Path(path).resolve(), Path(pattern).resolve()
-    return there == wanted or wanted in there.parents or fnmatchcase(str(there), str(wanted))
+    file, listed = Path(path).resolve(), Path(pattern).resolve()
+    return file == listed or listed in file.parents or fnmatchcase(str(file), str(listed))
 
 
 def inspect_file(spec: DatasetSpec, path: str, sample: str | None) -> FriendFile:
@@ -162,8 +161,8 @@ def inspect_file(spec: DatasetSpec, path: str, sample: str | None) -> FriendFile
                 absent[name] = lost[0]
             else:
                 tree.replaced(branches)
-        given = tuple(name for name in shapes(spec.systematics) if name not in absent)
-        return FriendFile(path, sample, tree.entries, given, absent)
+        available = tuple(name for name in shapes(spec.systematics) if name not in absent)
+        return FriendFile(path, sample, tree.entries, available, absent)
 
 
 def spans(
@@ -227,11 +226,11 @@ def _complain(faults: Faults, variation: str) -> None:
 
     The message has their names, the first entry and the variation.
     """
-    if faults.found:
+    if faults.by_description:
         with_variation = f" with {variation}" if variation else ""
         lines = [
             f"{path}: {fault.partition(': ')[2]} in {count} selected events{with_variation}, first in entry {entry}."
-            for fault, (count, path, entry) in faults.found.items()
+            for fault, (count, path, entry) in faults.by_description.items()
         ]
         raise DataError("\n".join([*lines, "The models cannot score such events; correct the file, or leave it out."]))
 
@@ -253,8 +252,8 @@ def _plan_of(spec: DatasetSpec, tree: Tree, sample: str | None) -> SamplePlan:
         if sample is not None or not special:
             raise
         raise type(error)(
-            f"{error}\nNo sample of the run lists {tree.path}; if it is to be read as one of them, say which by "
-            f"--sample ({', '.join(special)} have aliases or variables of their own)."
+            f"{error}\nNo sample of the run lists {tree.path}; if it is to be read as one of them, name it by "
+            f"--sample ({', '.join(special)} have own aliases or variables)."
         ) from error
     branches = tuple(sorted(needed_names(needed, variables)))
     columns = {_ENTRY: parse(_ENTRY, "entry")}
@@ -266,7 +265,7 @@ def _instead(tree: Tree, branches: Mapping[str, str], plan: SamplePlan) -> dict[
 
     The length of a collection is not replaced.
     """
-    new = {tree.names[old].name: given for old, given in branches.items()}
+    new = {tree.names[old].name: replacement for old, replacement in branches.items()}
     fields = {name: tree.names[name] for name in plan.branches if name != _ENTRY}
     return {name: new[field.name] for name, field in fields.items() if not field.counted and field.name in new}
 

@@ -18,7 +18,7 @@ from hepda.errors import ConfigError, MissingExtraError
 from hepda.events.specs import ModelSpec
 from hepda.runtime import jobs
 from hepda.runtime.jobs import TrainingOutput
-from hepda.runtime.resources import LEAST_MEMORY, PROCESS, Resources, in_words
+from hepda.runtime.resources import LEAST_MEMORY, PROCESS, Resources, size_text
 
 if TYPE_CHECKING:
     from hepda.adversarial import History, Network
@@ -83,7 +83,7 @@ def _check_installed(package: str, extra: str, where: str) -> None:
 
 
 _PER_EVENT = 24
-"""Bytes that the training of a network holds for each event of a table with features on the disk; measured."""
+"""Bytes that the training of a network needs for each event of a table with features on the disk; measured."""
 _PER_NUMBER = 13
 """Bytes that trees hold for each feature of a training event: the value itself, as float64, and its bin."""
 
@@ -137,12 +137,12 @@ def check_memory(models: Mapping[str, ModelSpec], table: FeatureTable, resources
     for model, need in needs.items():
         if need + 2 * PROCESS > max(resources.budget, LEAST_MEMORY + PROCESS):
             raise ConfigError(
-                f"models.{model}: its training holds about {in_words(need)} of these {len(table)} events, and "
-                f"--memory leaves {in_words(resources.budget - 2 * PROCESS)}; give more by --memory"
+                f"models.{model}: its training holds about {size_text(need)} of these {len(table)} events, and "
+                f"--memory leaves {size_text(resources.budget - 2 * PROCESS)}; give more by --memory"
                 f"{_way_out(models[model].section, model, table, resources)}, read fewer events, or leave the model "
                 "out."
             )
-    return resources.side_by_side(processes, max(needs.values()))
+    return resources.fitting_processes(processes, max(needs.values()))
 
 
 def _way_out(section: NetworkConfig | BdtConfig, model: str, table: FeatureTable, resources: Resources) -> str:
@@ -150,11 +150,11 @@ def _way_out(section: NetworkConfig | BdtConfig, model: str, table: FeatureTable
     if _ratios_of(section):
         return ", take its reweighting out"
     free = resources.budget - 2 * PROCESS - len(table) * _PER_EVENT
-    fitting = free // (table.features.shape[1] * _PER_NUMBER)
-    if not isinstance(section, BdtConfig) or fitting < 100:
+    possible = free // (table.features.shape[1] * _PER_NUMBER)
+    if not isinstance(section, BdtConfig) or possible < 100:
         return ""
-    digits = 10 ** (len(str(fitting)) - 2)  # two are enough
-    return f", train it on a part of them (models.{model}.events: {fitting // digits * digits})"
+    digits = 10 ** (len(str(possible)) - 2)  # two are enough
+    return f", train it on a part of them (models.{model}.events: {possible // digits * digits})"
 
 
 def _kernels(device: str) -> str:
@@ -278,9 +278,9 @@ def train_bdt(job: EventJob) -> TrainingOutput:
     factors = factors_of(job, table)
     parts = bdt_part(job.spec, table, job.fold, factors)
     train, validation = (bdt.TrainingEvents(*part) for part in parts)
-    seen = len(train.label) + len(validation.label)
-    there = int((table.of_samples(job.spec.samples) & (table.fold != job.fold)).sum())
-    part = [f"trained on {seen} of {there} events, chosen by hash (`events`)"] if seen < there else []
+    used = len(train.label) + len(validation.label)
+    available = int((table.of_samples(job.spec.samples) & (table.fold != job.fold)).sum())
+    part = [f"trained on {used} of {available} events, chosen by hash (`events`)"] if used < available else []
     start = time.perf_counter()
     trees = bdt.fit(section, train, validation, seed=job.seed % 2**31)
     seconds = time.perf_counter() - start
@@ -290,7 +290,7 @@ def train_bdt(job: EventJob) -> TrainingOutput:
         "seconds": seconds,
         "rows_per_second": len(train.label) * trees.trees / seconds,
         "epochs": trees.trees,
-        "events": seen,
+        "events": used,
         "alarms": [*([trees.note] if trees.note else []), *part, *factors.warnings],
         **factors.about,
     }

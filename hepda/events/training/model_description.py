@@ -1,4 +1,4 @@
-"""A description of each model as text, for readers who need to know what was trained on what."""
+"""A description of each model as text, for readers of the report."""
 
 from __future__ import annotations
 

@@ -91,11 +91,14 @@ def source_factors(
         if missing:
             raise DataError(f"{where}: the {int(mask.sum())} {side} events are too few for {PARTS} parts")
     source, target = sides
-    one, two = sample(source), sample(target)
-    ratio = density_ratio(one, two, method=settings.method, clip=settings.clip, seed=seed)
+    source_events, target_events = sample(source), sample(target)
+    ratio = density_ratio(source_events, target_events, method=settings.method, clip=settings.clip, seed=seed)
     factors = np.ones(len(table))
     factors[source] = ratio.factor
-    separation = {"before": _domain_auc(one, two, seed), "after": _domain_auc(one, two, seed, ratio.factor)}
+    separation = {
+        "before": _domain_auc(source_events, target_events, seed),
+        "after": _domain_auc(source_events, target_events, seed, ratio.factor),
+    }
     return factors, {"method": settings.method, **ratio.as_manifest(), "domain_auc": separation}
 
 

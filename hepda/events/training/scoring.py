@@ -126,9 +126,9 @@ def fold_score(
 
 
 def _check_features(path: Path, about: dict[str, Any], table: FeatureTable) -> None:
-    known = about.get("features", list(table.names))
-    if known != list(table.names):
-        named = ", ".join(map(str, known)) if isinstance(known, list) else known
+    features = about.get("features", list(table.names))
+    if features != list(table.names):
+        named = ", ".join(map(str, features)) if isinstance(features, list) else features
         raise ConfigError(
             f"{path} reads the features {named}; the analysis file gives {', '.join(table.names)}. Train again."
         )

@@ -106,8 +106,8 @@ def _training_features(
     if values is None:
         return _features(table, rows, None)
     # NaN for a domain without a value: the checks of the config exclude this in trainings, and the core rejects it
-    known = np.array([values.get(name, np.nan) for name in table.domain_names])
-    return _features(table, rows, known[table.domain[rows]])
+    value_of_domain = np.array([values.get(name, np.nan) for name in table.domain_names])
+    return _features(table, rows, value_of_domain[table.domain[rows]])
 
 
 def training_factors(model: ModelSpec, table: FeatureTable, fold: int) -> TrainingFactors:
@@ -137,8 +137,8 @@ def training_factors(model: ModelSpec, table: FeatureTable, fold: int) -> Traini
         where = f"models.{model.name}.reweight"
         task, about["reweight"] = source_factors(reweight, table, (source, target), weight, seed, where)
     if domain is not None and domain.reweight is not None:
-        side, weight, seen = _domain_columns(model, table)
-        source, target = (seen & (side == number) & trainable for number in (0, 1))
+        side, weight, in_domain_loss = _domain_columns(model, table)
+        source, target = (in_domain_loss & (side == number) & trainable for number in (0, 1))
         where = f"models.{model.name}.domain.reweight"
         other, about["domain_reweight"] = source_factors(domain.reweight, table, (source, target), weight, seed, where)
     return TrainingFactors(task, other, about)
@@ -173,11 +173,13 @@ def network_part(
         weights = {"class": class_weights(label, weight).astype(number, copy=False)}
         masks = {}
         if domain is not None:
-            side, other, seen = _domain_columns(model, table, index)
+            side, other, in_domain_loss = _domain_columns(model, table, index)
             other = other if factors.domain is None else other * factors.domain[index]
-            here = seen & (side == 0)
+            of_source = in_domain_loss & (side == 0)
             weights[ADVERSARY] = other.astype(number, copy=False)
-            masks = {ADVERSARY: here} | {name: here & (table.label[index] == n) for name, n in by_class.items()}
+            masks = {ADVERSARY: of_source} | {
+                name: of_source & (table.label[index] == n) for name, n in by_class.items()
+            }
         target = np.maximum(label, 0).astype(np.float32)
         features = _training_features(model, table, index)
         return DomainRows(features, targets={"class": target}, weights=weights, masks=masks)
@@ -205,15 +207,17 @@ def _roles(model: ModelSpec, table: FeatureTable, fold: int) -> tuple[Index, Ind
     roles: tuple[list[Index], ...] = ([], [], [], [])
     for start in range(0, len(table), _BLOCK):
         block = slice(start, start + _BLOCK)
-        side, _, seen = _domain_columns(model, table, block)
+        side, _, in_domain_loss = _domain_columns(model, table, block)
         source = table.of_samples(model.samples, block) | (side == 0)
-        target = (side == 1) & seen
+        target = (side == 1) & in_domain_loss
         trainable, validation = table.fold[block] != fold, table.validation[block]
         masks = (source & ~validation, source & validation, target & ~validation, target & validation)
         for role, mask in zip(roles, masks, strict=True):
             role.append((np.flatnonzero(mask & trainable) + start).astype(np.int32))
-    one, two, three, four = (np.concatenate([np.zeros(0, np.int32), *role]) for role in roles)
-    return one, two, three, four
+    source_train, source_validation, target_train, target_validation = (
+        np.concatenate([np.zeros(0, np.int32), *role]) for role in roles
+    )
+    return source_train, source_validation, target_train, target_validation
 
 
 def _domain_columns(
@@ -248,9 +252,9 @@ def bdt_part(
     factors = training_factors(model, table, fold) if factors is None else factors
     in_class = table.of_samples(model.samples) & ~held_out(table, fold)
     section = model.section
-    most, there = section.events if isinstance(section, BdtConfig) else None, int(in_class.sum())
-    if most is not None and there > most:
-        in_class &= is_chosen(table.key, most / there)
+    most, available = section.events if isinstance(section, BdtConfig) else None, int(in_class.sum())
+    if most is not None and available > most:
+        in_class &= is_chosen(table.key, most / available)
     weight = negative_weights(table.weight, model.negative_weights).weight
     weight = weight if factors.task is None else weight * factors.task
     parts = []

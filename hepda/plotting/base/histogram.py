@@ -37,7 +37,7 @@ class Histogram:
 
     @property
     def counts(self) -> bool:
-        """Whether these are plain counts (every weight was 1), so that Poisson intervals apply."""
+        """Whether these are unweighted counts (every weight was 1), so that Poisson intervals apply."""
         return bool(np.array_equal(self.sumw, self.sumw2))
 
     def __add__(self, other: Histogram) -> Histogram:
@@ -57,7 +57,7 @@ class Histogram:
     def interval(self) -> tuple[Floats, Floats]:
         """Return the lengths of the error bars downwards and upwards, [b] each.
 
-        Plain counts get the central 68.27 % interval of Garwood (Biometrika 28 (1936) 437), which is also
+        Unweighted counts get the central 68.27 % interval of Garwood (Biometrika 28 (1936) 437), which is also
         defined for an empty bin; weighted bins get sqrt(sumw2) on both sides.
         """
         if not self.counts:
@@ -98,7 +98,7 @@ def histogram(values: ArrayLike, weights: ArrayLike | None, edges: ArrayLike, *,
 
 
 def ratio(numerator: Histogram, denominator: Histogram) -> Histogram:
-    """Return the ratio bin by bin with the numerator's error alone; NaN where the denominator is not positive.
+    """Return the ratio bin by bin with the error of the numerator only; NaN where the denominator is not positive.
 
     By convention the denominator's error is drawn as a band around 1 and not added to the points.
     """

@@ -154,9 +154,9 @@ def finish_ratio(axes: Axes, values: Sequence[Histogram], *, colours: Sequence[s
     The range is the narrowest of the usual ones that contains every ratio known to better than half its value, or the
     widest where none does; points beyond it get an arrow at the edge, so that a distant point is always indicated.
     """
-    told = any(_known(v).any() for v in values)
-    fitting = (bounds for bounds in RATIO_RANGES if told and all(_inside(v, bounds) for v in values))
-    low, high = next(fitting, (0.0, 2.0))
+    any_measured = any(_known(v).any() for v in values)
+    ranges = (bounds for bounds in RATIO_RANGES if any_measured and all(_inside(v, bounds) for v in values))
+    low, high = next(ranges, (0.0, 2.0))
     axes.set_ylim(low, high)
     axes.set_yticks(RATIO_RANGES[low, high])
     axes.axhline(1.0, color="black", linewidth=0.6, zorder=1)
@@ -196,12 +196,12 @@ def column_of_panels(
     total = sum(heights) + gap * (count - 1) + bottom + top
     drawn = Figure(figsize=(width, total))
     FigureCanvasAgg(drawn)
-    made: list[Axes] = []
+    panels: list[Axes] = []
     upper = total - top
     for index, height in enumerate(heights):
         box = (left / width, (upper - height) / total, 1 - (left + right) / width, height / total)
-        made.append(drawn.add_axes(box, sharex=made[0] if made else None))
+        panels.append(drawn.add_axes(box, sharex=panels[0] if panels else None))
         if index < count - 1:
-            made[-1].tick_params(axis="x", labelbottom=False)
+            panels[-1].tick_params(axis="x", labelbottom=False)
         upper -= height + gap
-    return drawn, made
+    return drawn, panels

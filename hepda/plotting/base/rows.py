@@ -73,12 +73,12 @@ def model_rows(
     drawn, first = figure(width, high, left=left, bottom=bottom)
     gap, right = 0.1, 0.16
     inner = (width - left - right - gap * (panels - 1)) / panels
-    made = [first]
+    all_axes = [first]
     box = first.get_position()
     for index in range(panels):
         if index:
-            made.append(drawn.add_axes((0.0, 0.0, 0.5, 0.5), sharey=first))
-        axes = made[index]
+            all_axes.append(drawn.add_axes((0.0, 0.0, 0.5, 0.5), sharey=first))
+        axes = all_axes[index]
         axes.set_position(((left + index * (inner + gap)) / width, box.y0, inner / width, box.height))
         axes.tick_params(axis="y", which="both", length=0, labelleft=index == 0)
     first.set_yticks(range(len(models)), models)
@@ -88,4 +88,4 @@ def model_rows(
     if panels > 1 and label is not None:
         drawn.text(0.05 / width, 1 - 0.06 / high, label.status, weight="bold", va="top", gid="label")
         drawn.text(1 - right / width, 1 - 0.06 / high, label.right, ha="right", va="top", gid="label")
-    return RowsFigure(drawn, made, models, domains, domain_colours(domains), 0.8 / len(domains))
+    return RowsFigure(drawn, all_axes, models, domains, domain_colours(domains), 0.8 / len(domains))

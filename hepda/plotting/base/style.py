@@ -80,7 +80,7 @@ STYLE: Any = {
     "axes.labelpad": 2.0,
     "axes.unicode_minus": True,
     "axes.prop_cycle": cycler(color=list(PALETTE)),
-    "axes.formatter.use_mathtext": False,  # plain digits: parsing formulas took a third of the time
+    "axes.formatter.use_mathtext": False,  # digits without formulas: parsing them took a third of the time
     "axes.formatter.useoffset": False,
     "xaxis.labellocation": "right",
     "yaxis.labellocation": "top",
@@ -176,29 +176,29 @@ def model_styles(names: Iterable[str]) -> dict[str, LineStyle]:
 
     `network`, `dann`, `dann_data` and `bdt` have reserved styles, so that a colour never changes its meaning
     from run to run; the other models take the free styles, in the order given. A run without any of those names has
-    the whole palette. Beyond ten models colours are repeated with other dashes and markers.
+    the full palette. Beyond ten models colours are repeated with other dashes and markers.
     """
     names = list(dict.fromkeys(names))
-    taken = {name: RESERVED_MODELS[name] for name in names if name in RESERVED_MODELS}
-    reserved = set(RESERVED_MODELS.values()) if taken else set()
+    slots = {name: RESERVED_MODELS[name] for name in names if name in RESERVED_MODELS}
+    reserved = set(RESERVED_MODELS.values()) if slots else set()
     free = (slot for slot in range(len(names) + len(reserved) + 1) if slot not in reserved)
     for name in names:
-        if name not in taken:
-            taken[name] = next(free)
+        if name not in slots:
+            slots[name] = next(free)
     n = len(PALETTE)
     return {
         name: LineStyle(PALETTE[i % n], DASHES[(i + i // n) % len(DASHES)], MARKERS[(i + i // n) % len(MARKERS)])
-        for name, i in ((name, taken[name]) for name in names)
+        for name, i in ((name, slots[name]) for name in names)
     }
 
 
 def domain_colours(names: Iterable[str]) -> dict[str, str]:
     """Return one colour per domain; the usual ones (simulation, alternative, third, data) are fixed."""
     names = list(dict.fromkeys(names))
-    known = {name: DOMAIN_COLOURS[name] for name in names if name in DOMAIN_COLOURS}
+    fixed = {name: DOMAIN_COLOURS[name] for name in names if name in DOMAIN_COLOURS}
     free = [colour for colour in PALETTE if colour not in DOMAIN_COLOURS.values()]
-    others = [name for name in names if name not in known]
-    return known | {name: free[i % len(free)] for i, name in enumerate(others)}
+    free_names = [name for name in names if name not in fixed]
+    return fixed | {name: free[i % len(free)] for i, name in enumerate(free_names)}
 
 
 def sample_colours(names: Iterable[str], signal: Iterable[str] = ()) -> dict[str, str]:
@@ -231,20 +231,20 @@ def figure(
     width: float = COLUMN, height: float = COLUMN * 0.8, *, left: float = 0.54, bottom: float = 0.38
 ) -> tuple[Figure, Axes]:
     """Make a figure of one axes at the stated size (inches), with margins (inches) that hold its labels."""
-    made = Figure(figsize=(width, height))
-    FigureCanvasAgg(made)
+    drawn = Figure(figsize=(width, height))
+    FigureCanvasAgg(drawn)
     right, top = 0.16, 0.22
     box = (left / width, bottom / height, 1 - (left + right) / width, 1 - (bottom + top) / height)
-    return made, made.add_axes(box)
+    return drawn, drawn.add_axes(box)
 
 
 def ratio_figure(width: float = COLUMN, height: float = COLUMN * 0.95) -> tuple[Figure, Axes, Axes]:
     """Make a figure with a main panel and, below it on the same x axis, a ratio panel of 28 % of the height."""
-    made = Figure(figsize=(width, height))
-    FigureCanvasAgg(made)
+    drawn = Figure(figsize=(width, height))
+    FigureCanvasAgg(drawn)
     left, right, bottom, top, gap = 0.54, 0.16, 0.38, 0.22, 0.10
     inner = height - bottom - top - gap
-    main = made.add_axes(
+    main = drawn.add_axes(
         (
             left / width,
             (bottom + gap + 0.28 * inner) / height,
@@ -252,11 +252,11 @@ def ratio_figure(width: float = COLUMN, height: float = COLUMN * 0.95) -> tuple[
             0.72 * inner / height,
         )
     )
-    ratio = made.add_axes(
+    ratio = drawn.add_axes(
         (left / width, bottom / height, 1 - (left + right) / width, 0.28 * inner / height), sharex=main
     )
     main.tick_params(axis="x", labelbottom=False)
-    return made, main, ratio
+    return drawn, main, ratio
 
 
 def legend_above(axes: Axes, *, columns: int | None = None, note: str = "", **options: Any) -> Legend:
@@ -309,7 +309,7 @@ def raise_limit(axes: Axes, fraction: float) -> None:
 
 
 def log_axis(axes: Axes, low: float, high: float) -> None:
-    """Make y logarithmic from `low` to `high`, two decades at least, with numbers at powers of ten alone."""
+    """Make y logarithmic from `low` to `high`, two decades at least, with numbers only at powers of ten."""
     axes.set_yscale("log")
     axes.yaxis.set_minor_formatter(NullFormatter())
     axes.set_ylim(min(low, high / 100), high)
@@ -329,7 +329,7 @@ def scale_counts(axes: Axes, label: str) -> None:
 
 
 def is_colour(text: str) -> bool:
-    """Return whether matplotlib knows the colour."""
+    """Return whether a colour exists in matplotlib."""
     return bool(mpl.colors.is_color_like(text))
 
 

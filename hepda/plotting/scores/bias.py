@@ -1,4 +1,4 @@
-"""Figures of the bias: efficiency shifts at each working point, and KS with its null."""
+"""Figures of the bias: efficiency shifts at each working point, and KS with its null distribution."""
 
 from __future__ import annotations
 
@@ -59,21 +59,21 @@ def shift_figure(
     drawn, axes = figure(height=height_for(len(shifts), COLUMN * 0.85))
     count, reach = 0, [0.0]
     for index, (model, points) in enumerate(shifts.items()):
-        known = [(p.signal_efficiency, p.shift, p.error or 0.0) for p in points if p.shift is not None]
+        measured = [(p.signal_efficiency, p.shift, p.error or 0.0) for p in points if p.shift is not None]
         limits = [(p.signal_efficiency, 100 * p.upper) for p in points if p.shift is None and p.upper is not None]
         for x, limit in limits:
             axes.errorbar(
                 x, limit, yerr=_ARROW, uplims=True, color=styles[model].colour, linewidth=0.9, capsize=2.0,
-                label=None if known else model, gid="limit",
+                label=None if measured else model, gid="limit",
             )  # fmt: skip
             reach += [limit, limit - 1.5 * _ARROW]
         count += len(limits)
-        if not known:
+        if not measured:
             continue
-        count += len(known)
-        x, shift, error = np.array(sorted(known)).T * np.array([[1.0], [100.0], [100.0]])
+        count += len(measured)
+        x, shift, error = np.array(sorted(measured)).T * np.array([[1.0], [100.0], [100.0]])
         style = styles[model]
-        if len(known) >= MANY_POINTS:
+        if len(measured) >= MANY_POINTS:
             axes.fill_between(x, shift - error, shift + error, color=style.colour, alpha=0.22, linewidth=0)
             axes.plot(x, shift, color=style.colour, linestyle=style.dashes, label=model)
         else:
@@ -104,8 +104,8 @@ def ks_figure(
 ) -> Figure:
     """Draw the KS distance of the score between `source` and each other domain, one bar per model, with the null.
 
-    The black mark on a bar is the value that two halves of the same generator reach (the null's quantile): a bar that
-    ends left of it shows no difference.
+    The black mark on a bar is the value that two halves of the same generator reach (the quantile of the null
+    distribution): a bar that ends left of it shows no difference.
 
     Args:
         bias: other domain -> model -> result.

@@ -49,22 +49,22 @@ def calibration_figure(
     highest, count = 1.0, 0
     axes.plot([0, 1], [0, 1], color="black", linewidth=0.7, linestyle=(0, (2, 1.5)), label="calibrated")
     for name, curve in curves.items():
-        known = np.isfinite(curve.fraction) & np.isfinite(curve.mean_score)
-        count += int(known.sum())
-        if not known.any():
+        defined = np.isfinite(curve.fraction) & np.isfinite(curve.mean_score)
+        count += int(defined.sum())
+        if not defined.any():
             continue
         style = styles[name]
         axes.errorbar(
-            curve.mean_score[known],
-            curve.fraction[known],
-            yerr=curve.error[known],
+            curve.mean_score[defined],
+            curve.fraction[defined],
+            yerr=curve.error[defined],
             fmt=style.marker,
             color=style.colour,
             linestyle=style.dashes,
             linewidth=0.9,
             label=name,
         )
-        highest = max(highest, float(np.nanmax(curve.fraction[known] + curve.error[known])))
+        highest = max(highest, float(np.nanmax(curve.fraction[defined] + curve.error[defined])))
     if not count:
         raise DataError("no model has a signal fraction in any bin of its score; there is nothing to draw")
     axes.set_xlim(0.0, 1.0)
@@ -95,9 +95,9 @@ def overtraining_figure(tests: Mapping[str, OvertrainingTest], *, model: str, la
         raise DataError(f"{model} has no comparison of training with test events; there is nothing to draw")
     drawn, main, below = ratio_figure()
     compared, colours, top = [], [], 0.0
-    known = {"signal": PALETTE[1], "background": DOMAIN_COLOURS["simulation"]}
+    fixed_colours = {"signal": PALETTE[1], "background": DOMAIN_COLOURS["simulation"]}
     for index, (name, test) in enumerate(tests.items()):
-        colour = known.get(name, PALETTE[(4 + index) % len(PALETTE)])
+        colour = fixed_colours.get(name, PALETTE[(4 + index) % len(PALETTE)])
         trained = Histogram(test.edges, test.train, test.train_error**2)
         tested = Histogram(test.edges, test.test, test.test_error**2)
         main.stairs(trained.sumw, trained.edges, fill=True, color=colour, alpha=0.3, label=f"{name}, training")

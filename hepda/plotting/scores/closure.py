@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.artist import Artist
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
@@ -35,18 +34,18 @@ def closure_figure(fits: Mapping[str, Mapping[str, ClosureFit]], *, source: str,
         DataError: no fit has a mu.
 
     """
-    known = {
+    fitted = {
         domain: {model: fit for model, fit in results.items() if fit.mu is not None} for domain, results in fits.items()
     }
-    known = {domain: results for domain, results in known.items() if results}
+    fitted = {domain: results for domain, results in fitted.items() if results}
     models = list(dict.fromkeys(model for results in fits.values() for model in results))
-    if not known:
+    if not fitted:
         raise DataError("no fit to pseudo-data has a signal strength; there is nothing to draw")
-    rows = model_rows(models, list(known), label)
-    truths = sorted({fit.truth for results in known.values() for fit in results.values()})
+    rows = model_rows(models, list(fitted), label)
+    truths = sorted({fit.truth for results in fitted.values() for fit in results.values()})
     for truth in truths:
         rows.axes.axvline(truth, color="black", linewidth=0.8, linestyle=(0, (3, 1.5)), zorder=1, gid="truth")
-    for index, (domain, results) in enumerate(known.items()):
+    for index, (domain, results) in enumerate(fitted.items()):
         for model, fit in results.items():
             y, colour, mu = (
                 rows.position(model, domain),
@@ -58,10 +57,10 @@ def closure_figure(fits: Mapping[str, Mapping[str, ClosureFit]], *, source: str,
                 rows.axes.errorbar(mu, [y], xerr=[fit.sample_error], fmt="none", color=colour, linewidth=2.4)
     rows.axes.set_xlabel(rf"Signal strength $\mu$, templates from {source}")
     handles: list[Artist] = [
-        Line2D([], [], color=rows.colours[domain], marker=MARKERS[index]) for index, domain in enumerate(known)
+        Line2D([], [], color=rows.colours[domain], marker=MARKERS[index]) for index, domain in enumerate(fitted)
     ]
     handles.append(Line2D([], [], color="black", linewidth=0.8, linestyle=(0, (3, 1.5))))
-    rows.legend(handles, [*map(_played_by, known), "truth"])
+    rows.legend(handles, [*map(_data_label, fitted), "truth"])
     return rows.figure
 
 
@@ -89,20 +88,22 @@ def closure_bias_figure(
         DataError: no fit has a mu.
 
     """
-    known = _with_mu(fits)
+    fitted = _with_mu(fits)
     models = list(dict.fromkeys(model for results in fits.values() for model in results))
-    truths = sorted({fit.truth for results in known.values() for found in results.values() for fit in found})
+    truths = sorted(
+        {fit.truth for results in fitted.values() for fits_of_model in results.values() for fit in fits_of_model}
+    )
     wide = len(truths) + bool(coverage) > 1
     rows = model_rows(
         models,
-        list(known),
+        list(fitted),
         label,
         panels=len(truths) + bool(coverage),
         width=PAGE if wide else COLUMN,
         columns=4 if wide else 2,
         entries=3,
     )
-    low, high = _draw_biases(rows, known, truths)
+    low, high = _draw_biases(rows, fitted, truths)
     for axes, truth in zip(rows.panels, truths, strict=False):
         axes.set_xlim(low, high)
         axes.axvline(0.0, color="black", linewidth=0.8, linestyle=(0, (3, 1.5)), zorder=1, gid="truth")
@@ -114,18 +115,18 @@ def closure_bias_figure(
         for row in range(1, len(models), 2):
             axes.axhspan(row - 0.5, row + 0.5, facecolor="#f3f3f3", edgecolor="none", zorder=0)
     handles: list[Artist] = [
-        Line2D([], [], color=rows.colours[domain], marker=MARKERS[index]) for index, domain in enumerate(known)
+        Line2D([], [], color=rows.colours[domain], marker=MARKERS[index]) for index, domain in enumerate(fitted)
     ]
     dashed = {"linewidth": 0.8, "linestyle": (0, (3, 1.5))}
     handles += [
         Line2D([], [], color="black", **options) for options in (dashed, {"linewidth": 0.9}, {"linewidth": 2.4})
     ]
     notes = [f"no bias (templates: {source})", "error of the fit", "of the finite pseudo-data"]
-    rows.legend(handles, [*map(_played_by, known), *notes], columns=4 if wide else 2)
+    rows.legend(handles, [*map(_data_label, fitted), *notes], columns=4 if wide else 2)
     return rows.figure
 
 
-def _played_by(domain: str) -> str:
+def _data_label(domain: str) -> str:
     return "data" if domain == "data" else f"data from {domain}"
 
 
@@ -134,46 +135,45 @@ Fits = Mapping[str, Mapping[str, Sequence[ClosureFit]]]
 
 def _with_mu(fits: Fits) -> dict[str, dict[str, list[ClosureFit]]]:
     """Return the fits that have a signal strength, of the domains that have one; raise DataError if none has."""
-    known = {
-        domain: {model: [fit for fit in found if fit.mu is not None] for model, found in results.items()}
+    fitted = {
+        domain: {
+            model: [fit for fit in fits_of_model if fit.mu is not None] for model, fits_of_model in results.items()
+        }
         for domain, results in fits.items()
     }
-    known = {domain: results for domain, results in known.items() if any(results.values())}
-    if not known:
+    fitted = {domain: results for domain, results in fitted.items() if any(results.values())}
+    if not fitted:
         raise DataError("no fit to pseudo-data has a signal strength; there is no bias to draw")
-    return known
+    return fitted
 
 
-def _draw_biases(rows: RowsFigure, known: Fits, truths: Sequence[float]) -> tuple[float, float]:
+def _draw_biases(rows: RowsFigure, fitted: Fits, truths: Sequence[float]) -> tuple[float, float]:
     """Draw one panel per truth; return the limits that enclose all points with their errors, and zero bias."""
     reach = [0.0]
-    for index, (domain, results) in enumerate(known.items()):
-        for model, found in results.items():
-            for fit in found:
+    for index, (domain, results) in enumerate(fitted.items()):
+        for model, fits_of_model in results.items():
+            for fit in fits_of_model:
                 axes, bias, error = rows.panels[truths.index(fit.truth)], (fit.mu or 0.0) - fit.truth, fit.error or 0.0
-                _draw_bias(axes, bias, rows.position(model, domain), fit, MARKERS[index], rows.colours[domain])
+                y, colour = rows.position(model, domain), rows.colours[domain]
+                axes.errorbar([bias], [y], xerr=[error], fmt=MARKERS[index], color=colour, linewidth=0.9)
+                if fit.sample_error:
+                    axes.errorbar([bias], [y], xerr=[fit.sample_error], fmt="none", color=colour, linewidth=2.4)
                 reach += [bias - error, bias + error]
     pad = 0.05 * (max(reach) - min(reach))
     return min(reach) - pad, max(reach) + pad
-
-
-def _draw_bias(axes: Axes, bias: float, y: float, fit: ClosureFit, marker: str, colour: str) -> None:
-    axes.errorbar([bias], [y], xerr=[fit.error or 0.0], fmt=marker, color=colour, linewidth=0.9)
-    if fit.sample_error:
-        axes.errorbar([bias], [y], xerr=[fit.sample_error], fmt="none", color=colour, linewidth=2.4)
 
 
 def _draw_coverage(
     rows: RowsFigure, coverage: Mapping[str, Mapping[str, Sequence[ToyClosure]]], truths: Sequence[float]
 ) -> None:
     """Draw the last panel, with toys of the truth that is nearest to 1 among those with a panel."""
-    axes, wanted = rows.panels[-1], min(truths, key=lambda truth: abs(truth - 1))
+    axes, nearest = rows.panels[-1], min(truths, key=lambda truth: abs(truth - 1))
     for domain, results in coverage.items():
         if domain not in rows.domains:
             continue
-        for model, found in results.items():
-            for toys in found:
-                if toys.truth == wanted and model in rows.models:
+        for model, toys_of_model in results.items():
+            for toys in toys_of_model:
+                if toys.truth == nearest and model in rows.models:
                     axes.errorbar(
                         [100 * toys.coverage],
                         [rows.position(model, domain)],
@@ -185,4 +185,4 @@ def _draw_coverage(
     axes.axvline(100 * ONE_SIGMA, color="black", linewidth=0.8, linestyle=(0, (3, 1.5)), zorder=1, gid="nominal")
     axes.set_xlim(-3, 103)
     axes.set_xticks([0, 25, 50, 75, 100])
-    axes.set_xlabel(rf"Coverage for $\mu$ = {wanted:g} [%]")
+    axes.set_xlabel(rf"Coverage for $\mu$ = {nearest:g} [%]")

@@ -52,12 +52,12 @@ def efficiency_figure(
         for index, (model, curve) in enumerate(of.items()):
             width = np.diff(curve.edges)
             x = curve.edges[:-1] + width * (0.2 + 0.6 * (index + 0.5) / len(of))
-            known, style = np.isfinite(curve.efficiency), styles[model]
+            defined, style = np.isfinite(curve.efficiency), styles[model]
             panel.errorbar(
-                x[known], curve.efficiency[known], yerr=curve.error[known], fmt=style.marker, color=style.colour,
+                x[defined], curve.efficiency[defined], yerr=curve.error[defined], fmt=style.marker, color=style.colour,
                 linewidth=0.9, label=model,
             )  # fmt: skip
-            top = max(top, float(np.max((curve.efficiency + curve.error)[known], initial=0.0)))
+            top = max(top, float(np.max((curve.efficiency + curve.error)[defined], initial=0.0)))
         for edge in curve.edges[1:-1]:
             panel.axvline(edge, color="#dddddd", linewidth=0.5, zorder=0)
         panel.set_xlim(curve.edges[0], curve.edges[-1])

@@ -136,7 +136,7 @@ def feature_figure(feature: Feature, *, label: Label | None = None, log: bool = 
     """Draw stack, statistical band, scaled signal, alternatives and data, with a panel of ratios to the stack's total.
 
     Bins of data that touch `feature.blind` are drawn neither in the main panel nor in the ratio; the region is hatched
-    grey. Without data and alternatives the ratio panel shows the statistical band alone.
+    grey. Without data and alternatives the ratio panel shows only the statistical band.
 
     Args:
         feature: the quantity and its samples.
@@ -151,7 +151,8 @@ def feature_figure(feature: Feature, *, label: Label | None = None, log: bool = 
     drawn, main, below = ratio_figure()
     _draw_main(main, feature, filled, log=log)
     compared, colours = _draw_ratio(below, filled)
-    finish_ratio(below, compared, colours=colours, label=_ratio_label(feature), xlabel=feature.label)
+    ratio_label = "Data / sim." if feature.data is not None and not feature.others else "Ratio to sim."
+    finish_ratio(below, compared, colours=colours, label=ratio_label, xlabel=feature.label)
     scale_counts(main, _count_label(filled.total.edges, feature.label))
     axes_label(main, label)
     first = (label.note if label else "", "end bins with overflow" if filled.overflow else "")
@@ -177,7 +178,7 @@ def overview_figure(features: Sequence[Feature], *, label: Label | None = None, 
 
     """
     if not features:
-        raise DataError("an overview of the features was asked for without any; name some")
+        raise DataError("an overview needs at least one feature; name some")
     columns = min(columns, len(features))
     rows = -(-len(features) // columns)
     width, cell, head = PAGE * columns / 5 if columns < 5 else PAGE, 1.42, 0.44
@@ -244,15 +245,15 @@ def _present(sample: FeatureSample, missing: float | None) -> tuple[Floats, Floa
     weights = None if sample.weights is None else np.asarray(sample.weights, dtype=np.float64)
     if missing is None:
         return values, weights
-    there = ~np.isnan(values) if np.isnan(missing) else values != missing
-    return values[there], None if weights is None else weights[there]
+    is_present = ~np.isnan(values) if np.isnan(missing) else values != missing
+    return values[is_present], None if weights is None else weights[is_present]
 
 
 def _fill(feature: Feature) -> _Filled:
     if not feature.stack:
         raise DataError(f"the figure of {feature.name!r} has no simulated sample to stack")
     stack = sorted(feature.stack, key=lambda sample: sample.signal)  # signal on top
-    # Edges come from simulation alone: the range of the data may be blinded, and must not determine the bins.
+    # Edges come only from simulation: the range of the data may be blinded, and must not determine the bins.
     edges = choose_edges([_present(sample, feature.missing)[0] for sample in (*stack, *feature.others)])
     if feature.edges is not None:
         edges = np.asarray(feature.edges, dtype=np.float64)
@@ -260,9 +261,9 @@ def _fill(feature: Feature) -> _Filled:
     def fill(sample: FeatureSample) -> Histogram:
         return histogram(*_present(sample, feature.missing), edges)
 
-    told = [*stack, *feature.others]  # samples for the overflow note; it must not reveal hidden data
+    for_overflow = [*stack, *feature.others]  # samples for the overflow note; it must not reveal hidden data
     if feature.data is not None and feature.blind is None:
-        told.append(feature.data)
+        for_overflow.append(feature.data)
     colours = sample_colours([s.name for s in stack], [s.name for s in stack if s.signal])
     lines = domain_colours([s.name for s in feature.others])
     return _Filled(
@@ -273,7 +274,7 @@ def _fill(feature: Feature) -> _Filled:
         other_colours=[sample.colour or lines[sample.name] for sample in feature.others],
         data=None if feature.data is None else fill(feature.data),
         hidden=hidden_bins(edges, feature.blind),
-        overflow=any(_reaches_beyond(_present(sample, feature.missing)[0], edges) for sample in told),
+        overflow=any(_reaches_beyond(_present(sample, feature.missing)[0], edges) for sample in for_overflow),
     )
 
 
@@ -338,12 +339,8 @@ def _signal_factor(signal: Histogram, total: Histogram) -> float:
     peak = float(signal.sumw.max())
     if peak <= 0:
         return 1.0
-    wanted = 0.5 * float(total.sumw.max()) / peak
-    return max((m * 10.0**k for k in range(7) for m in (1, 2, 5) if m * 10.0**k <= wanted), default=1.0)
-
-
-def _ratio_label(feature: Feature) -> str:
-    return "Data / sim." if feature.data is not None and not feature.others else "Ratio to sim."
+    largest = 0.5 * float(total.sumw.max()) / peak
+    return max((m * 10.0**k for k in range(7) for m in (1, 2, 5) if m * 10.0**k <= largest), default=1.0)
 
 
 def _count_label(edges: Floats, label: str) -> str:
@@ -362,12 +359,12 @@ def _missing_note(feature: Feature) -> str:
 
     def share(samples: Sequence[FeatureSample]) -> float:
         """Return the share of the sum of weights that has no value."""
-        kept = everything = 0.0
+        present = total = 0.0
         for sample in samples:
             values, weights = _present(sample, feature.missing)
-            kept += float(values.size if weights is None else weights.sum())
-            everything += float(np.size(sample.values) if sample.weights is None else np.sum(sample.weights))
-        return 1 - kept / everything if everything else 0.0
+            present += float(values.size if weights is None else weights.sum())
+            total += float(np.size(sample.values) if sample.weights is None else np.sum(sample.weights))
+        return 1 - present / total if total else 0.0
 
     lost = {"simulation": share(feature.stack)}
     # With a blinded range the share among data would be information about the signal region.

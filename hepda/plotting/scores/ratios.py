@@ -1,4 +1,4 @@
-"""Figures of ratios of shifts, one panel per domain: whether the bias fell, or only the apparent difference."""
+"""Figures of ratios of shifts, one panel per domain: whether the bias decreased, or only the apparent difference."""
 
 from __future__ import annotations
 
@@ -33,22 +33,22 @@ MANY = 10  # number of models above which the figure is as wide as the page
 def ratio_figure(
     ratios: Mapping[str, Mapping[str, Sequence[ShiftRatio]]],
     *,
-    plain: str,
+    baseline: str,
     source: str,
-    unseen: Iterable[str] = (),
+    held_out: Iterable[str] = (),
     label: Label | None = None,
     models: Iterable[str] | None = None,
 ) -> Figure:
     """Draw |shift| of each adapted model over that of the baseline at each signal efficiency; one panel per domain.
 
-    A point below the line at one means that the difference to this domain fell. Open points are not resolved: the shift
-    of the baseline is within two errors of zero.
+    A point below the line at one means that the difference to this domain decreased. Open points are not resolved: the
+    shift of the baseline is within two errors of zero.
 
     Args:
         ratios: other domain -> model -> its points.
-        plain: name of the baseline.
+        baseline: name of the baseline.
         source: name of the source.
-        unseen: domains that no training used.
+        held_out: domains that no training used.
         label: label over the axes.
         models: all models of the run, so that colours agree between figures.
 
@@ -56,23 +56,23 @@ def ratio_figure(
         DataError: no point has a ratio.
 
     """
-    known = {
+    measured = {
         other: {m: [p for p in points if p.ratio is not None] for m, points in of.items()}
         for other, of in ratios.items()
     }
-    known = {other: of for other, of in known.items() if any(of.values())}
-    if not known:
-        raise DataError(f"no shift of {plain} has a ratio to another model's; there is nothing to draw")
-    names = list(dict.fromkeys(m for of in known.values() for m in of))
+    measured = {other: of for other, of in measured.items() if any(of.values())}
+    if not measured:
+        raise DataError(f"no shift of {baseline} has a ratio to another model's; there is nothing to draw")
+    names = list(dict.fromkeys(m for of in measured.values() for m in of))
     styles = model_styles(models or names)
     efficiencies = sorted(
-        {p.signal_efficiency for of in known.values() for ps in of.values() for p in ps}, reverse=True
+        {p.signal_efficiency for of in measured.values() for ps in of.values() for p in ps}, reverse=True
     )
     columns, width = (5, PAGE) if len(names) > MANY else (2, COLUMN)
     first = height_for(len(names), 1.75, columns=columns)
-    drawn, axes = column_of_panels(len(known), first=first, others=1.35, width=width)
-    unseen = set(unseen)
-    for panel, (other, of) in zip(axes, known.items(), strict=True):
+    drawn, axes = column_of_panels(len(measured), first=first, others=1.35, width=width)
+    held_out = set(held_out)
+    for panel, (other, of) in zip(axes, measured.items(), strict=True):
         top = 1.25
         for index, (model, points) in enumerate(of.items()):
             step = 0.7 * ((index + 0.5) / len(of) - 0.5)
@@ -86,18 +86,22 @@ def ratio_figure(
         panel.set_ylabel("Shift ratio", fontsize=8)
         if panel is not axes[0]:
             panel.text(
-                0.98, 0.95, _about(source, other, unseen), transform=panel.transAxes, ha="right", va="top", fontsize=7
+                0.98, 0.95, _about(source, other, held_out), transform=panel.transAxes, ha="right", va="top", fontsize=7
             )
             raise_limit(panel, 0.84)
     axes[-1].set_xlabel(f"Signal efficiency of the cut in {source}")
     axes_label(axes[0], label)
-    notes = [label.note if label else "", f"|shift| / |shift of {plain}|", _about(source, next(iter(known)), unseen)]
+    notes = [
+        label.note if label else "",
+        f"|shift| / |shift of {baseline}|",
+        _about(source, next(iter(measured)), held_out),
+    ]
     legend_above(axes[0], note="\n".join(note for note in notes if note), columns=5 if len(names) > MANY else None)
     return drawn
 
 
-def _about(source: str, other: str, unseen: set[str]) -> str:
-    return f"{source} to {other}" + (", held out from training" if other in unseen else "")
+def _about(source: str, other: str, held_out: set[str]) -> str:
+    return f"{source} to {other}" + (", held out from training" if other in held_out else "")
 
 
 def _draw(axes: Axes, x: np.ndarray, points: Sequence[ShiftRatio], style: LineStyle, name: str) -> float:

@@ -66,8 +66,8 @@ def shape_figure(
     bins = np.asarray(edges, dtype=np.float64)
     colours = domain_colours(scores)
     shapes = {name: histogram(s, w, bins).unit_area() for name, (s, w) in scores.items()}
-    aside = {name: histogram(s, w, bins).unit_area() for name, (s, w) in (context or {}).items()}
-    for name, shape in aside.items():
+    context_shapes = {name: histogram(s, w, bins).unit_area() for name, (s, w) in (context or {}).items()}
+    for name, shape in context_shapes.items():
         main.stairs(shape.sumw, bins, color="#94a4a2", linewidth=0.9, linestyle=(0, (2, 1)), label=name)
     compared, lines = [], []
     for index, (name, shape) in enumerate(shapes.items()):
@@ -78,8 +78,9 @@ def shape_figure(
             lines.append(colours[name])
             draw_line(below, compared[-1], colour=colours[name], dashes=dashes, errors=True)
     draw_band(below, shapes[reference], relative=True)
-    finish_ratio(below, compared, colours=lines, label=f"Ratio to {_short(reference)}", xlabel=f"Score of {model}")
-    _shape_limits(main, [*shapes.values(), *aside.values()], log=log)
+    short = {"simulation": "sim.", "alternative": "alt."}.get(reference, reference)
+    finish_ratio(below, compared, colours=lines, label=f"Ratio to {short}", xlabel=f"Score of {model}")
+    _shape_limits(main, [*shapes.values(), *context_shapes.values()], log=log)
     main.set_ylabel(f"Fraction of events / {bins[1] - bins[0]:.3g}")
     axes_label(main, label)
     legend_above(main, note=label.note if label else "")
@@ -133,7 +134,3 @@ def _shape_limits(main: Axes, shapes: Sequence[Histogram], *, log: bool) -> None
         log_axis(main, max(0.3 * smallest, 1e-7), 1.5 * top)
     else:
         main.set_ylim(0.0, 1.06 * top)
-
-
-def _short(name: str) -> str:
-    return {"simulation": "sim.", "alternative": "alt."}.get(name, name)

@@ -20,7 +20,7 @@ def open_pool(
     """Provide a pool of workers, which end with the block, however it ends.
 
     Args:
-        processes: number of processes of this machine; 1 or less for this process alone. Ignored if a cluster is given.
+        processes: number of processes of this machine; 1 or less: no other process. Ignored if a cluster is given.
         cluster: None for this machine. A number: so many workers of Dask on this machine. `tcp://host:port`: a Dask
             scheduler that is running. `slurm`, `htcondor`, `slurm:20`: jobs of a batch system (10, or the given
             number), as the configuration of dask-jobqueue describes them.

@@ -58,7 +58,7 @@ def on_cluster(cluster: str, shared: Any, progress: Send) -> Iterator[Pool]:
             client = stack.enter_context(dask.Client(scheduler, timeout=_WAIT, set_as_default=False))
         except (OSError, TimeoutError, ValueError) as error:
             raise ConfigError(f"--cluster {cluster}: the scheduler does not answer: {error}") from error
-        # A batch system may let its jobs wait for hours; any other scheduler without a worker will not get one.
+        # The jobs of a batch system may wait for hours; any other scheduler without a worker will not get one.
         patience = None if cluster.partition(":")[0] in BATCH_SYSTEMS else _WAIT
         yield Dask(client, patience, shared, progress)
 
@@ -99,8 +99,8 @@ class Dask(Pool):
         source, pending = iter(items), deque[Any]()
         try:
             while True:
-                wanted = AHEAD * max(self._threads(), 1) if ahead is None else ahead
-                pending.extend(submit(item) for item in islice(source, max(0, wanted - len(pending))))
+                limit = AHEAD * max(self._threads(), 1) if ahead is None else ahead
+                pending.extend(submit(item) for item in islice(source, max(0, limit - len(pending))))
                 if not pending:
                     return
                 try:
@@ -192,12 +192,12 @@ def _batch(text: str) -> Any:
             "~/.config/dask/jobqueue.yaml, describes a job (cores, memory, queue, wall time)."
         ) from error
 
-    async def hand_in() -> None:
+    async def submit() -> None:
         cluster.scale(jobs=int(number or JOBS))
         await cluster._correct_state()  # not awaited anywhere else: an error of the batch system would only be logged
 
     try:
-        cluster.sync(hand_in)
+        cluster.sync(submit)
     except (RuntimeError, OSError) as error:
         with suppress(AssertionError):  # distributed asserts that every job was accepted once
             cluster.close()

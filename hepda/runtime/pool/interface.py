@@ -1,7 +1,7 @@
-"""What a pool of workers does, and the pool that is this process alone.
+"""What a pool of workers does, and the pool of only this process.
 
 Results do not depend on the pool: a task uses only the shared value and its own item. What a task logs under the name
-`hepda` is heard in this process; records of a Dask worker stay in the log that Dask keeps of it.
+`hepda` reaches the handlers of this process; records of a Dask worker stay in the log that Dask keeps of it.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Pool(ABC):
 
 
 class InProcess(Pool):
-    """This process alone."""
+    """Only this process."""
 
     def __init__(self, shared: Any = None, progress: Send = ignore_progress) -> None:
         self._shared, self._progress = shared, progress

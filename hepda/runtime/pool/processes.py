@@ -26,7 +26,7 @@ from hepda.runtime.log import LOGGER
 from hepda.runtime.pool.interface import Item, Pool, Result, Send, one_thread
 
 RETRIES = 2
-"""How often in sequence a task of a stream may lose its worker and is done again: one that always does is at fault."""
+"""How often in sequence a task of a stream that loses its worker is done again: one that always does is the cause."""
 AHEAD = 2
 """Tasks of a stream that are submitted at once, for each worker."""
 _LOST = (
@@ -83,7 +83,7 @@ def cores() -> int:
 class LocalProcesses(Pool):
     """Processes of this machine, which start with the first task.
 
-    Ctrl-C reaches the whole group of processes: the workers ignore it, and are ended here when it is raised in the
+    Ctrl-C reaches all processes of the group: the workers ignore it, and are ended here when it is raised in the
     block of the pool, as for any other error.
     """
 
@@ -148,7 +148,7 @@ class LocalProcesses(Pool):
                 self._receive(0.0)
                 yield result
         finally:
-            for future in futures:  # whoever asked wants no more results
+            for future in futures:  # the caller needs no more results
                 future.cancel()
 
     def _submit(self, task: Callable[..., Result], calls: Sequence[tuple[Any, ...]]) -> list[Future[Result]]:

@@ -49,8 +49,8 @@ class TrialTable:
 
     def where(self, condition: str, snr: float | None = None) -> Array:
         """Return the rows of a condition (at a ratio if `snr` is given), bool [n]."""
-        found: Array = self.condition == condition
-        return found if snr is None else found & (self.snr == snr)
+        selected: Array = self.condition == condition
+        return selected if snr is None else selected & (self.snr == snr)
 
 
 def table_of(config: SpeechConfig, material: Material) -> TrialTable:
@@ -253,7 +253,7 @@ def comparison(config: SpeechConfig, seeds: Mapping[str, Mapping[str, Sequence[f
     return differences
 
 
-def confusion(table: TrialTable, score: Array, said: Array, classes: int, rows: Array) -> Array:
+def confusion(table: TrialTable, score: Array, spoken: Array, classes: int, rows: Array) -> Array:
     """Return the shares [classes, classes] of recognised words (columns) for each reference word (rows).
 
     Only utterances with a single recognised word count. A row without any is 0.
@@ -261,17 +261,17 @@ def confusion(table: TrialTable, score: Array, said: Array, classes: int, rows: 
     Args:
         table: the rows of the scores.
         score: scores [members, n, 3].
-        said: the reference word of the utterance of each row [n].
+        spoken: the reference word of the utterance of each row [n].
         classes: number of words.
         rows: the rows to use, bool [n].
 
     """
-    found = np.zeros((classes, classes))
+    counts = np.zeros((classes, classes))
     for member in score:
         words = member[rows, WORD].astype(int)
         single = words >= 0
-        np.add.at(found, (said[rows][single], words[single]), 1.0)
-    shares: Array = found / np.maximum(found.sum(axis=1, keepdims=True), 1.0)
+        np.add.at(counts, (spoken[rows][single], words[single]), 1.0)
+    shares: Array = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1.0)
     return shares
 
 

@@ -1,11 +1,11 @@
 """`hepda scan`: train the same analysis with other values of its keys and other seeds, evaluate it, and choose a point.
 
-points.py    from the options of the command to points (values of the varied keys) and units (a point with a seed)
-trainings.py the trainings of every unit as jobs in parallel; a finished training is kept and never done again
-measuring.py the numbers of one unit: some test events choose, the others report
+points.py    from the options of the command to points (values of the varied keys) and trials (a point with one seed)
+trainings.py the trainings of every trial as jobs in parallel; a finished training is kept and never done again
+measuring.py the numbers of one trial: some test events choose, the others report
 choice.py    means and standard deviations over seeds, and the choice without labels of the target
 guided.py    a search by optuna instead of a grid
-run.py       the whole scan, from its config to its files
+run.py       the scan, from its config to its files
 findings.py  the results, which tables.py, figures.py and pages.py turn into scan.html, scan.json and scan.csv
 tail.py      the change of the shift in the tail of the score, compared with the model without adaptation
 """

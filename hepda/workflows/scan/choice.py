@@ -51,9 +51,9 @@ def check_criterion(criterion: Criterion, networks_only: bool) -> None:
     """
     from hepda.adversarial.training.selection import SCORERS
 
-    known = [PHYSICS, LOSS, *SCORERS]
-    if criterion.name not in known:
-        hint = nearest(criterion.name, known) or f" There are: {', '.join(known)}."
+    criteria = [PHYSICS, LOSS, *SCORERS]
+    if criterion.name not in criteria:
+        hint = nearest(criterion.name, criteria) or f" There are: {', '.join(criteria)}."
         raise ConfigError(f"--criterion {criterion.name}: there is no such criterion.{hint}")
     if criterion.name not in (PHYSICS, LOSS) and not networks_only:
         raise ConfigError(
@@ -112,15 +112,19 @@ def choose(results: Sequence[Result], criterion: Criterion, best_loss: float | N
     """
     column = f"choice_{criterion.name}"
     if criterion.name == LOSS:
-        able = [r for r in results if not r.failed and r.mean.get(column) is not None]
-        return min(able, key=lambda r: _value(r, column), default=None)
+        candidates = [r for r in results if not r.failed and r.mean.get(column) is not None]
+        return min(candidates, key=lambda r: _value(r, column), default=None)
     if criterion.name != PHYSICS:
-        able = [r for r in results if not r.failed and r.mean.get(column) is not None]
-        return max(able, key=lambda r: _value(r, column), default=None)
-    able = eligible(results)
-    best = smallest_loss(able) if best_loss is None else best_loss
-    near = [r for r in able if best is not None and _value(r, "choice_loss") <= best * (1.0 + criterion.tolerance)]
-    return min(near, key=lambda r: (max(_value(r, "choice_probe"), 0.5), _value(r, "choice_loss")), default=None)
+        candidates = [r for r in results if not r.failed and r.mean.get(column) is not None]
+        return max(candidates, key=lambda r: _value(r, column), default=None)
+    candidates = eligible(results)
+    best = smallest_loss(candidates) if best_loss is None else best_loss
+    within_tolerance = [
+        r for r in candidates if best is not None and _value(r, "choice_loss") <= best * (1.0 + criterion.tolerance)
+    ]
+    return min(
+        within_tolerance, key=lambda r: (max(_value(r, "choice_probe"), 0.5), _value(r, "choice_loss")), default=None
+    )
 
 
 def eligible(results: Sequence[Result]) -> list[Result]:

@@ -27,7 +27,7 @@ MARK = "events.json"
 class EventTables:
     """The input of the trainings of a scan: the events of each config, read once and on disk, and the kernels.
 
-    paths: of the tables, by the name that `table_identity` gives; checksums: of the whole tables; by_model: of what
+    paths: of the tables, by the name from `table_identity`; checksums: of the complete tables; by_model: of what
     each model trains on; policy: lines about the events, for the terminal and the report; samples, files: of the first
     table, as in metrics.json and manifest.json.
     """
@@ -59,8 +59,8 @@ class EventTables:
             self.checksums[name] = checksum(loaded.table)
             if earlier_mark(self.folder).get("tables", {}).get(name, self.checksums[name]) != self.checksums[name]:
                 raise ConfigError(
-                    f"--output {self.folder}: the events of the scan there were others (files have changed since); "
-                    "name another folder."
+                    f"--output {self.folder}: the scan in this folder was made with other events (files have changed "
+                    "since); name another folder."
                 )
             self.by_model[name] = {model: checksum(loaded.table, model) for model in config.models}
             self.paths[name] = loaded.folder or self.folder / exchange.WORK / name

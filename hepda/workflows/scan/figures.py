@@ -43,7 +43,7 @@ def tradeoffs(findings: Findings) -> Iterator[Drawing]:
 
     Models that are scanned along keys of the same name share the figure.
     """
-    if not findings.others:
+    if not findings.compared:
         return
     by_model = _curves_by_model(findings)
     one_key = len({short(curve.key or "") for curve in findings.curves}) == 1
@@ -80,10 +80,6 @@ def _numbers(result: Result) -> dict[str, Spread]:
     return {name: Spread(value, result.std[name]) for name, value in result.mean.items() if value is not None}
 
 
-def _seeds(findings: Findings) -> str:
-    return f"{findings.seeds} seed{'s' * (findings.seeds > 1)}"
-
-
 def _label(findings: Findings) -> Label:
     # Scans evaluate simulation: an AUC needs labels, which data do not have.
     config = findings.config
@@ -91,9 +87,9 @@ def _label(findings: Findings) -> Label:
 
 
 def _tradeoff(findings: Findings, name: str, curves: Sequence[ScanCurve]) -> Drawing:
-    source, others = findings.config.nominal_domain, findings.others[:2]
+    source, compared = findings.config.nominal_domain, findings.compared[:2]
     models = {curve.model for curve in curves}
-    lines = [(source, others[0]), *((other if other in findings.domains else source, other) for other in others)]
+    lines = [(source, compared[0]), *((other if other in findings.domains else source, other) for other in compared)]
     lines = list(dict.fromkeys(lines))
     panels = []
     for domain, other in lines:
@@ -109,9 +105,9 @@ def _tradeoff(findings: Findings, name: str, curves: Sequence[ScanCurve]) -> Dra
     along = next((short(curve.key) for curve in curves if curve.key), "value")
     caption = (
         f"Area under the ROC curve against the bias of the background score, {along} at the points; means "
-        f"and standard deviations over {_seeds(findings)}, on events not used for the selection. Grey: 95 % quantile "
-        "for two samples of one generator. Circle: point selected without labels of the target. The best corner is "
-        "the upper left, or the middle for a shift."
+        f"and standard deviations over {findings.seeds} seed{'s' * (findings.seeds > 1)}, on events not used for the "
+        "selection. Grey: 95 % quantile for two samples of one generator. Circle: point selected without labels of "
+        "the target. The best corner is the upper left, or the middle for a shift."
         f"{_crosses(findings, curves)}"
     )
     return Drawing(
@@ -126,8 +122,8 @@ def _tradeoff(findings: Findings, name: str, curves: Sequence[ScanCurve]) -> Dra
 
 def _shift_null(curves: Sequence[ScanCurve], name: str) -> float | None:
     """Return the error of a shift that is zero: the smallest of those of the points, None if no point has one."""
-    known = [value for c in curves for r in c.results for value in [r.mean.get(name)] if value is not None]
-    return min(known, default=None)
+    errors = [value for c in curves for r in c.results for value in [r.mean.get(name)] if value is not None]
+    return min(errors, default=None)
 
 
 def _criterion(findings: Findings, model: str, curves: Sequence[ScanCurve]) -> Drawing:
@@ -139,15 +135,15 @@ def _criterion(findings: Findings, model: str, curves: Sequence[ScanCurve]) -> D
         panels.append(Panel("choice_probe", "AUC of a fresh probe"))
     if findings.criterion.name not in (PHYSICS, LOSS):
         panels.insert(0, Panel(f"choice_{findings.criterion.name}", f"Criterion: {findings.criterion.name}"))
-    source, other = findings.config.nominal_domain, findings.others[:1]
+    source, compared = findings.config.nominal_domain, findings.compared[:1]
     panels.append(Panel(f"auc_{source}", f"AUC ({source})"))
-    panels += [Panel(f"ks_{name}", f"KS to {name}") for name in other]
+    panels += [Panel(f"ks_{name}", f"KS to {name}") for name in compared]
     key = curves[0].key
-    seen = {PHYSICS: "source loss and probe", LOSS: "source loss"}.get(
+    criteria = {PHYSICS: "source loss and probe", LOSS: "source loss"}.get(
         findings.criterion.name, "criterion, source loss and probe"
     )
     caption = (
-        f"Criteria of the selection ({seen}); lower panels: results on other events. {events_text(findings)}"
+        f"Criteria of the selection ({criteria}); lower panels: results on other events. {events_text(findings)}"
         f"{_crosses(findings, curves)}"
     )
     return Drawing(

@@ -9,7 +9,7 @@ from typing import Any
 from hepda.config import AnalysisConfig
 from hepda.config.scan import method_key
 from hepda.workflows.scan.choice import Criterion, Result, choose, smallest_loss
-from hepda.workflows.scan.points import along, plain, short
+from hepda.workflows.scan.points import curve_key, short, value_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +29,10 @@ class ScanCurve:
     def text(self, result: Result) -> str:
         """Return the name of a point within its curve."""
         if self.key is not None:
-            return plain(result.point.values[self.key])
-        return ", ".join(plain(v) for k, v in result.point.values.items() if k != method_key(self.model)) or self.name
+            return value_text(result.point.values[self.key])
+        return (
+            ", ".join(value_text(v) for k, v in result.point.values.items() if k != method_key(self.model)) or self.name
+        )
 
 
 @dataclass(slots=True)
@@ -65,7 +67,7 @@ class Findings:
         ]
 
     @property
-    def others(self) -> list[str]:
+    def compared(self) -> list[str]:
         """Comparison domains: those that are compared with the source, from the names of the numbers."""
         return _suffixes(self.results, "ks_")
 
@@ -81,28 +83,28 @@ def _suffixes(results: Sequence[Result], prefix: str) -> list[str]:
 
 
 def curves_of(
-    results: Sequence[Result], criterion: Criterion, methods: Sequence[str], apart: Collection[str]
+    results: Sequence[Result], criterion: Criterion, methods: Sequence[str], separate: Collection[str]
 ) -> list[ScanCurve]:
     """Return the results of each model as curves along the strength (or the first key with numbers).
 
-    Each method has a curve of its own, and so has each value of the other keys that are listed in `apart`.
+    Each method has its own curve, and so has each value of the other keys that are listed in `separate`.
 
     Args:
         results: the points of all models.
         criterion: the rule by which each curve's point is chosen.
         methods: the methods that the scan compares, empty if it compares none.
-        apart: keys whose values get a curve each.
+        separate: keys whose values get a curve each.
 
     """
     curves = []
     models = list(dict.fromkeys(result.point.model for result in results))
     for model in models:
         of_model = [result for result in results if result.point.model == model]
-        key = along([result.point for result in of_model])
+        key = curve_key([result.point for result in of_model])
         loss = smallest_loss(of_model)
         groups: dict[str, list[Result]] = {}
         for result in of_model:
-            groups.setdefault(_curve_name(result, key, models, methods, apart), []).append(result)
+            groups.setdefault(_curve_name(result, key, models, methods, separate), []).append(result)
         for name, group in groups.items():
             if key is not None:
                 group.sort(key=lambda result: float(result.point.values[key]))
@@ -111,19 +113,19 @@ def curves_of(
 
 
 def _curve_name(
-    result: Result, key: str | None, models: Sequence[str], methods: Sequence[str], apart: Collection[str]
+    result: Result, key: str | None, models: Sequence[str], methods: Sequence[str], separate: Collection[str]
 ) -> str:
     point = result.point
     words = [point.model] if len(models) > 1 or not methods else []
     words += [point.method] if methods else []
     if key is not None:
-        left = [k for k in point.values if k in apart and k not in (key, method_key(point.model))]
-        words += [f"{short(k)} {plain(point.values[k])}" for k in left]
+        keys = [k for k in point.values if k in separate and k not in (key, method_key(point.model))]
+        words += [f"{short(k)} {value_text(point.values[k])}" for k in keys]
     return ", ".join(words)
 
 
 def events_text(findings: Findings) -> str:
-    """Return the sentence that says which events choose and which report."""
+    """Return the sentence about which events choose and which report."""
     part = findings.config.split.validation
     return (
         f"Of the events that a network was not trained on, the {100 * part:g} % in the validation set by "

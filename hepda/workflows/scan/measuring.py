@@ -1,4 +1,4 @@
-"""The numbers of one unit: those that the choice may use, and those that are reported, on different events.
+"""The numbers of a trial (a point with one seed): those for the choice and those of the report, on different events.
 
 Every event is scored by networks that were not trained on it (its fold was held out). Of these test events, the
 part that the hash calls validation (`split.validation`) chooses, and all others report: no event does both. The
@@ -76,8 +76,8 @@ def reporting_numbers(config: AnalysisConfig, table: FeatureTable, score: Array)
     spec = evaluation_spec(config)
     signal = reporting & table.of_domain(spec.domains.nominal) & (table.label == 1)
     for other in compared_domains(spec, table):
-        one, two = (side.mask & reporting for side in compared(spec, table, other))
-        pair = (score[one], table.weight[one], score[two], table.weight[two])
+        nominal_mask, target_mask = (side.mask & reporting for side in compared(spec, table, other))
+        pair = (score[nominal_mask], table.weight[nominal_mask], score[target_mask], table.weight[target_mask])
         with _explained(f"ks_{other}", numbers, why):
             signed, _ = distances.kolmogorov_smirnov(sample(*pair[:2], "the source"), sample(*pair[2:], other))
             numbers[f"ks_{other}"] = abs(signed)
@@ -87,15 +87,15 @@ def reporting_numbers(config: AnalysisConfig, table: FeatureTable, score: Array)
                 numbers[name], numbers[f"{name}_error"] = shift.shift, shift.error
                 why += [f"{name}: {shift.why}"] if shift.why else []
         with _explained(f"probe_{other}", numbers, why):
-            numbers[f"probe_{other}"] = _probe(score, one, two, np.asarray(table.weight), config.seed)
+            numbers[f"probe_{other}"] = _probe(score, nominal_mask, target_mask, np.asarray(table.weight), config.seed)
     return numbers, why
 
 
 class _explained:  # noqa: N801 - a context manager reads like a word
     """Turn a DataError within the block into None under the names, and its message into a line of `why`."""
 
-    def __init__(self, name: str, found: Numbers, why: list[str], names: Sequence[str] = ()) -> None:
-        self.name, self.found, self.why, self.names = name, found, why, names or (name,)
+    def __init__(self, name: str, numbers: Numbers, why: list[str], names: Sequence[str] = ()) -> None:
+        self.name, self.numbers, self.why, self.names = name, numbers, why, names or (name,)
 
     def __enter__(self) -> None:
         pass
@@ -103,7 +103,7 @@ class _explained:  # noqa: N801 - a context manager reads like a word
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
         if not isinstance(error, DataError):
             return False
-        self.found |= dict.fromkeys(self.names)
+        self.numbers |= dict.fromkeys(self.names)
         self.why.append(f"{self.name}: {error}")
         return True
 
@@ -177,27 +177,27 @@ def choosing_sides(config: AnalysisConfig, table: FeatureTable, model: str) -> S
     choosing = np.asarray(table.validation)
     name = f"domain:{model}:"
     if name + "side" in table.columns:
-        side, seen = table.columns[name + "side"], np.asarray(table.columns[name + "mask"], dtype=np.bool_)
-        _check_open(config, table, seen)
+        side, used = table.columns[name + "side"], np.asarray(table.columns[name + "mask"], dtype=np.bool_)
+        _check_open(config, table, used)
         weight = np.abs(np.asarray(table.columns[name + "weight"], dtype=np.float64))
-        return Sides(choosing & seen & (side == 0), choosing & seen & (side == 1), weight)
+        return Sides(choosing & used & (side == 0), choosing & used & (side == 1), weight)
     spec = evaluation_spec(config)
-    others = compared_domains(spec, table)
-    if not others:
+    compared_names = compared_domains(spec, table)
+    if not compared_names:
         raise DataError("there is no second domain to compare with")
-    one, two = compared(spec, table, others[0])
-    return Sides(choosing & one.mask, choosing & two.mask, np.abs(np.asarray(table.weight)))
+    source, target = compared(spec, table, compared_names[0])
+    return Sides(choosing & source.mask, choosing & target.mask, np.abs(np.asarray(table.weight)))
 
 
-def _check_open(config: AnalysisConfig, table: FeatureTable, seen: Mask) -> None:
+def _check_open(config: AnalysisConfig, table: FeatureTable, mask: Mask) -> None:
     """Raise DataError if any event of `seen` [n] is of data that are blinded."""
-    if any(np.any(seen & table.of_domain(hidden)) for hidden in blinded_domains(domains_of(config), table)):
+    if any(np.any(mask & table.of_domain(hidden)) for hidden in blinded_domains(domains_of(config), table)):
         raise DataError(BLINDED)
 
 
-def _probe(score: Array, one: Mask, two: Mask, weight: Array, seed: int) -> float:
+def _probe(score: Array, source: Mask, target: Mask, weight: Array, seed: int) -> float:
     settings = ProbeSettings(max_events=MAX_PROBE_EVENTS, replicas=2, seed=seed)
-    return probe(score[one], score[two], weight[one], weight[two], settings=settings).auc.value
+    return probe(score[source], score[target], weight[source], weight[target], settings=settings).auc.value
 
 
 def _scorer(config: AnalysisConfig, table: FeatureTable, model: str, criterion: str, networks: Networks) -> float:
@@ -222,23 +222,26 @@ def null_numbers(config: AnalysisConfig, table: FeatureTable, score: Array) -> d
     Args:
         config: the analysis.
         table: the events.
-        score: of one unit, such as that of the baseline: the null hardly depends on the model.
+        score: of one trial, such as that of the baseline: the null distribution hardly depends on the model.
 
     Returns:
-        For each domain `ks`, or `why` with the reason for which there is none.
+        For each domain `ks`, or `why` with the reason for its absence.
 
     """
     reporting = ~np.asarray(table.validation)
     nulls_of: dict[str, dict[str, float | str]] = {}
     spec = evaluation_spec(config)
     for other in compared_domains(spec, table):
-        one, two = (side.mask & reporting for side in compared(spec, table, other))
+        source, target = (side.mask & reporting for side in compared(spec, table, other))
         try:
-            sides = (sample(score[one], table.weight[one], "the source"), sample(score[two], table.weight[two], other))
+            sides = (
+                sample(score[source], table.weight[source], "the source"),
+                sample(score[target], table.weight[target], other),
+            )
             nulls = same_generator_nulls(*sides, replicas=200, seed=config.seed)
             nulls_of[other] = {"ks": nulls["ks"].quantile}
         except (DataError, ValueError, KeyError) as reason:
-            nulls_of[other] = {"why": f"no null: {reason}"}
+            nulls_of[other] = {"why": f"no null distribution: {reason}"}
     return nulls_of
 
 

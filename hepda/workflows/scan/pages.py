@@ -17,7 +17,7 @@ from hepda.runtime import run_directory
 from hepda.workflows.scan.choice import Result
 from hepda.workflows.scan.findings import Findings, ScanCurve, events_text
 from hepda.workflows.scan.measuring import TAIL
-from hepda.workflows.scan.points import is_plain
+from hepda.workflows.scan.points import is_baseline
 from hepda.workflows.scan.tables import choice_table, chosen_table, points_table, spread, varied_text
 from hepda.workflows.scan.tail import ratios_and_verdict
 
@@ -50,7 +50,7 @@ def plain_cell(value: Any) -> str:
 
 
 def scan_json(findings: Findings) -> dict[str, Any]:
-    """scan.json: the rule, the events, the null, every point with its means, and what was chosen."""
+    """Return the content of scan.json: the rule, the events, the null distributions, all points and the chosen ones."""
     return {
         "schema": 1,
         "name": findings.config.name,
@@ -99,20 +99,22 @@ def as_metrics(findings: Findings, model: str) -> EventMetrics:
     """Return the baseline and the chosen points of a model in the form of metrics.json, for the conclusions."""
     models: dict[str, Any] = {}
     for curve in [curve for curve in findings.curves if curve.model == model]:
-        plain = next((r for r in curve.results if is_plain(r.point.config, curve.model)), None)
+        baseline = next((r for r in curve.results if is_baseline(r.point.config, curve.model)), None)
         for result in curve.results:
-            bare = is_plain(result.point.config, curve.model)
-            if bare or result is curve.chosen:
-                name = "plain" if bare else f"{curve.name} {varied_text(curve, result)}".strip()
+            is_reference = is_baseline(result.point.config, curve.model)
+            if is_reference or result is curve.chosen:
+                name = "baseline" if is_reference else f"{curve.name} {varied_text(curve, result)}".strip()
                 entry = _model_entry(findings, curve.model, result)
-                models.setdefault(name, entry | ({} if bare else ratios_and_verdict(plain, result, findings.others)))
+                models.setdefault(
+                    name, entry | ({} if is_reference else ratios_and_verdict(baseline, result, findings.compared))
+                )
     return EventMetrics.from_json(run_directory.plain({"samples": findings.samples, "models": models}))
 
 
 def _model_entry(findings: Findings, model: str, result: Result) -> dict[str, Any]:
     source = findings.config.nominal_domain
     bias, domain_auc = {}, {}
-    for other in findings.others:
+    for other in findings.compared:
         null = findings.nulls.get(model, {}).get(other, {})
         points = {f"{point:g}": result.mean.get(f"shift_{other}_{point:g}") for point in TAIL}
         errors = {f"{point:g}": result.std.get(f"shift_{other}_{point:g}") for point in TAIL}
@@ -126,29 +128,29 @@ def _model_entry(findings: Findings, model: str, result: Result) -> dict[str, An
 
 
 def conclusions(findings: Findings) -> list[str]:
-    """Return what was chosen, and what the choice came to on the events that did not choose."""
+    """Return what was chosen, and the results of the choice on the events that did not choose."""
     sentences = []
     for model, result in findings.best.items():
         if result is None:
             sentences.append(f"{model}: nothing was selected; no point has all inputs of the criterion.")
         else:
             values = result.point.name.partition(": ")[2] or "its only point"
-            labels = " No label of the target was used." if findings.others else ""
+            labels = " No label of the target was used." if findings.compared else ""
             sentences.append(f"{model}: chosen is {values}; the rule: {findings.criterion.rule}.{labels}")
     sentences.append(events_text(findings))
     sentences.append(
         f"Every ± in the tables is a standard deviation over {findings.seeds} seeds on the same events"
         + ("; the additional error of a shift from the finite test samples is in scan.csv (shift_..._error), and is "
-            "included in the errors and verdicts below." if findings.others else ".")
+            "included in the errors and verdicts below." if findings.compared else ".")
         if findings.seeds > 1 else "With one seed, the spread is unknown; use five or more (--seeds)."
     )  # fmt: skip
     comparisons: list[str] = []
-    for model in findings.best if findings.others else ():
+    for model in findings.best if findings.compared else ():
         metrics = as_metrics(findings, model)
         comparisons += (
-            conclude(metrics, baseline="plain")
-            if "plain" in metrics.models
-            else [f"No point of {model} is without adaptation (strength 0): its cost and benefit are unknown."]
+            conclude(metrics, baseline="baseline")
+            if "baseline" in metrics.models
+            else [f"No point of {model} is without adaptation (strength 0), so cost and gain are unknown."]
         )
     sentences += dict.fromkeys(comparisons)  # what holds for all of them once
     return sentences

@@ -1,7 +1,7 @@
 """From values of the varied keys to configs: a point is one model with one set of values.
 
-A unit is a point with one seed. Its trainings are named by what can change their result (`identity`), so two points
-with the same trainings share them, and a scan that continues with more values or seeds trains only the new ones.
+A trial is a point with one seed. Its trainings are named by what can change their result (`trial_fingerprint`), so two
+points with the same trainings share them, and a scan that continues with more values or seeds trains only the new ones.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Point:
     @property
     def name(self) -> str:
         """The name of the point in messages and tables."""
-        values = ", ".join(f"{short(key)} {plain(value)}" for key, value in self.values.items())
+        values = ", ".join(f"{short(key)} {value_text(value)}" for key, value in self.values.items())
         return f"{self.model}: {values}" if values else self.model
 
     def at_seed(self, number: int) -> AnalysisConfig:
@@ -77,8 +77,8 @@ def short(key: str) -> str:
     return key.rpartition(".")[2]
 
 
-def plain(value: Any) -> str:
-    """Return a value as figures and tables write it."""
+def value_text(value: Any) -> str:
+    """Return a value as text for figures and tables."""
     return f"{value:g}" if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
 
 
@@ -89,7 +89,7 @@ def method_of(config: AnalysisConfig, model: str) -> str:
     return "" if domain is None else domain.method_name
 
 
-def is_plain(config: AnalysisConfig, model: str) -> bool:
+def is_baseline(config: AnalysisConfig, model: str) -> bool:
     """Return whether the model is a baseline, without adaptation by a domain loss.
 
     That is a model without a domain section, with the method `none`, or with strength 0.
@@ -157,12 +157,12 @@ def checksum(table: FeatureTable, model: str | None = None) -> int:
     """
     value = zlib.crc32(json.dumps([table.names, table.sample_names, table.domain_names]).encode())
     rows = (table.key, table.features, table.weight, table.label, table.domain, table.sample, table.fold)
-    own = [
+    columns = [
         values
         for name, values in table.columns.items()
         if model is None or not name.startswith("domain:") or name.startswith(f"domain:{model}:")
     ]
-    for column in (*rows, table.validation, *own):
+    for column in (*rows, table.validation, *columns):
         value = zlib.crc32(np.ascontiguousarray(column).data.cast("B"), value)
     return value
 
@@ -172,7 +172,8 @@ def training_part(config: AnalysisConfig) -> dict[str, Any]:
 
     It gives trainings their names, and shows whether two scans differ.
     """
-    content = _without(config.model_dump(mode="json", by_alias=True), _TRAINING_FREE)
+    sections = config.model_dump(mode="json", by_alias=True)
+    content = {key: value for key, value in sections.items() if key not in _TRAINING_FREE}
     for sample in content["samples"].values():
         for key in ("files", "label", "color", "truth"):
             sample.pop(key, None)
@@ -183,11 +184,11 @@ def training_part(config: AnalysisConfig) -> dict[str, Any]:
     return content
 
 
-def identity(config: AnalysisConfig, model: str, events: int) -> str:
-    """Return a name of everything that a unit trains.
+def trial_fingerprint(config: AnalysisConfig, model: str, events: int) -> str:
+    """Return a name of everything that a trial trains.
 
     Args:
-        config: the config at the seed of the unit.
+        config: the config at the seed of the trial.
         model: the name of the model.
         events: the `checksum` of the table for the model.
 
@@ -197,36 +198,36 @@ def identity(config: AnalysisConfig, model: str, events: int) -> str:
     section = content["models"][model]
     content["models"] = {model: section}
     (section.get("training") or {}).pop("seed", None)
-    if section.get("domain") and is_plain(config, model):
+    if section.get("domain") and is_baseline(config, model):
         # At strength 0 every method equals the baseline network except for rounding: it is trained once.
         section["domain"] = None
     return name_of([content, model, events, __version__])
 
 
-def make_unit(
+def make_trial(
     point: Point, number: int, table: Path, events: int, trainings: Path, device: str, kernels: str = "auto"
 ) -> ScanTrial:
-    """Return the unit of a point at its `number`-th seed.
+    """Return the trial of a point at its `number`-th seed.
 
     Args:
         point: the model and its values.
         number: of the seed, from 0.
         table: the folder of the table of events.
         events: the `checksum` of the table for the model of the point.
-        trainings: the folder that holds a folder for each unit.
+        trainings: the folder that holds a folder for each trial.
         device: where networks are trained.
         kernels: which kernels the trainer uses; "auto" keeps those of the jobs that `jobs_of` makes.
 
     """
     config = point.at_seed(number)
-    folder = trainings / identity(config, point.model, events)
+    folder = trainings / trial_fingerprint(config, point.model, events)
     jobs = [job for job in jobs_of(model_specs(config), table, folder, folder, device) if job.model == point.model]
     if kernels != "auto":
         jobs = [replace(job, kernels=kernels) for job in jobs]
     return ScanTrial(point.model, config, table, folder, device, tuple(jobs))
 
 
-def along(points: Sequence[Point]) -> str | None:
+def curve_key(points: Sequence[Point]) -> str | None:
     """Return the key along which the curves of a model's points are drawn, None if no key has numbers.
 
     It is the strength of the model if that is varied, otherwise the first key with numbers.
@@ -239,7 +240,3 @@ def along(points: Sequence[Point]) -> str | None:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _without(mapping: dict[str, Any], keys: Sequence[str]) -> dict[str, Any]:
-    return {key: value for key, value in mapping.items() if key not in keys}

@@ -1,4 +1,4 @@
-"""The whole scan: check the options, load the events once, train what is missing, choose, report."""
+"""The scan: check the options, load the events once, train what is missing, choose, report."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ from hepda.workflows.scan.event_tables import EventTables, earlier_mark
 from hepda.workflows.scan.findings import Findings, curves_of
 from hepda.workflows.scan.measuring import LOSS, PHYSICS
 from hepda.workflows.scan.pages import write_pages
-from hepda.workflows.scan.points import Point, ScanSource, ScanTrial, is_plain, make_unit, training_part
-from hepda.workflows.scan.trainings import ScanProgress, read_record, run_tasks, tasks_of, unit_score
+from hepda.workflows.scan.points import Point, ScanSource, ScanTrial, is_baseline, make_trial, training_part
+from hepda.workflows.scan.trainings import ScanProgress, read_record, run_tasks, tasks_of, trial_score
 from hepda.workflows.train import processes_of
 
 log = logging.getLogger(__name__)
@@ -147,8 +147,8 @@ def make_plan(options: ScanOptions) -> ScanPlan:
     check_vary(base, varied, guided=options.guided is not None)
     for name in options.methods:
         if name not in METHODS:
-            known = nearest(name, METHODS) or f" There are: {', '.join(METHODS)}."
-            raise ConfigError(f"--methods: there is no method {name!r}.{known}")
+            hint = nearest(name, METHODS) or f" There are: {', '.join(METHODS)}."
+            raise ConfigError(f"--methods: there is no method {name!r}.{hint}")
     if not varied and not options.methods:
         raise ConfigError("there is nothing to vary: give --vary key=values, or --methods.")
     models = scanned_models(base, varied, options.models or None, options.methods)
@@ -157,7 +157,7 @@ def make_plan(options: ScanOptions) -> ScanPlan:
         if any(vary.key == method_key(model) for vary in varied):
             raise ConfigError(f"--methods: {method_key(model)} is varied already; give one of them.")
     if options.criterion.name == PHYSICS and not domains_of(base).has_second:
-        # The rule's probe compares domains; without a second one the loss is all that a choice can see.
+        # The rule's probe compares domains; without a second one the choice can use only the loss.
         options = replace(options, criterion=Criterion(LOSS, options.criterion.tolerance))
     check_criterion(options.criterion, not any(isinstance(base.models[model], BdtConfig) for model in models))
     check_device(options.device)
@@ -189,8 +189,8 @@ def check_folder(plan: ScanPlan) -> None:
     """Raise ConfigError if the folder cannot be written to, or holds other files, or a scan of another config."""
     folder = plan.folder
     run_directory.check_writable(folder, "--output")
-    others = [path.name for path in folder.iterdir() if path.name != LOCK] if folder.is_dir() else []
-    if not others or (others == [exchange.WORK] and exchange.is_marked(folder, "scan")):
+    present = [path.name for path in folder.iterdir() if path.name != LOCK] if folder.is_dir() else []
+    if not present or (present == [exchange.WORK] and exchange.is_marked(folder, "scan")):
         return
     if not {"kernels", "tables"} <= set(earlier_mark(folder)):
         raise ConfigError(
@@ -200,11 +200,11 @@ def check_folder(plan: ScanPlan) -> None:
     varied = {vary.key for vary in plan.varied} | {method_key(model) for model in plan.source.models}
     # Only models that both scans train can be compared.
     shared = [model for model in plan.source.models if model in earlier.models]
-    then, now = (
+    before, now = (
         training_part(config.model_copy(update={"models": {model: config.models[model] for model in shared}}))
         for config in (earlier, plan.base)
     )
-    changes = [d for d in differences(then, now) if d.key not in varied]
+    changes = [d for d in differences(before, now) if d.key not in varied]
     if changes:
         first = "; ".join(f"{d.key} was {json.dumps(d.first)}, is {json.dumps(d.second)}" for d in changes[:3])
         more = f"; and {len(changes) - 3} more" if len(changes) > 3 else ""
@@ -216,8 +216,10 @@ def _open_folder(plan: ScanPlan, tables: EventTables) -> None:
     from hepda.adversarial.networks.kernels import agrees
 
     jobs = jobs_of(model_specs(plan.source.config()), plan.folder, plan.folder, plan.folder, plan.options.device)
-    began = earlier_mark(plan.folder).get("kernels")
-    tables.kernels = began if began == "plain" or (began == "onednn" and agrees()) else jobs[0].kernels
+    earlier_kernels = earlier_mark(plan.folder).get("kernels")
+    tables.kernels = (
+        earlier_kernels if earlier_kernels == "plain" or (earlier_kernels == "onednn" and agrees()) else jobs[0].kernels
+    )
     run_directory.write_text(plan.folder / "config.yaml", resolved_yaml(plan.base))
     tables.write_mark()
 
@@ -225,28 +227,28 @@ def _open_folder(plan: ScanPlan, tables: EventTables) -> None:
 # --- events and trainings -----------------------------------------------------------------------------------------
 
 
-def _units(plan: ScanPlan, tables: EventTables, point: Point) -> list[ScanTrial]:
+def _trials(plan: ScanPlan, tables: EventTables, point: Point) -> list[ScanTrial]:
     table, checksums = tables.table(point.config)
     folder, device, events = plan.folder / "trainings", plan.options.device, checksums[point.model]
-    return [make_unit(point, n, table, events, folder, device, tables.kernels) for n in range(plan.options.seeds)]
+    return [make_trial(point, n, table, events, folder, device, tables.kernels) for n in range(plan.options.seeds)]
 
 
-def _result(plan: ScanPlan, point: Point, units: Sequence[ScanTrial]) -> Result:
-    rows = [read_record(unit, plan.options.criterion.name) for unit in units]
-    return Result(point, [unit.seed for unit in units], rows)
+def _result(plan: ScanPlan, point: Point, trials: Sequence[ScanTrial]) -> Result:
+    rows = [read_record(trial, plan.options.criterion.name) for trial in trials]
+    return Result(point, [trial.seed for trial in trials], rows)
 
 
 def _grid(plan: ScanPlan, tables: EventTables, progress: Progress) -> list[Result]:
     """Train and evaluate every point of the grid; the first seed of all points comes before the second of any."""
-    units = [_units(plan, tables, point) for point in plan.points]
-    in_order = [of_point[n] for n in range(plan.options.seeds) for of_point in units]
+    trials = [_trials(plan, tables, point) for point in plan.points]
+    in_order = [of_point[n] for n in range(plan.options.seeds) for of_point in trials]
     tasks = tasks_of(in_order, plan.options.criterion.name)
     if tasks:
         bars = ScanProgress(progress.step)
         bars.begin(tasks)
         with open_pool(min(plan.processes, len(tasks)), progress=bars) as pool:
             run_tasks(tasks, pool)
-    return [_result(plan, point, of_point) for point, of_point in zip(plan.points, units, strict=True)]
+    return [_result(plan, point, of_point) for point, of_point in zip(plan.points, trials, strict=True)]
 
 
 def _guided(plan: ScanPlan, tables: EventTables, progress: Progress) -> list[Result]:
@@ -257,27 +259,27 @@ def _guided(plan: ScanPlan, tables: EventTables, progress: Progress) -> list[Res
     from hepda.workflows.scan.guided import GuidedSearch, search
 
     options, model = plan.options, plan.source.models[0]
-    trials = options.guided or 0
+    n_trials = options.guided or 0
     bars = ScanProgress(progress.step)
-    done = 0
+    n_done = 0
     with ExitStack() as stack:
         pool = stack.enter_context(open_pool(plan.processes, progress=bars))
 
         def measure(values: Mapping[str, Any]) -> Result:
-            nonlocal done
+            nonlocal n_done
             point = plan.source.point(model, values)
-            units = _units(plan, tables, point)
-            tasks = tasks_of(units, options.criterion.name)
+            trials = _trials(plan, tables, point)
+            tasks = tasks_of(trials, options.criterion.name)
             bars.begin(tasks)
             run_tasks(tasks, pool)
-            progress.step("trials", min(done, trials), trials)
-            done += 1
-            return _result(plan, point, units)
+            progress.step("trials", min(n_done, n_trials), n_trials)
+            n_done += 1
+            return _result(plan, point, trials)
 
-        plain = _without_adaptation(plan, model)
-        reference = [] if plain is None else [measure(plain)]
+        baseline_values = _without_adaptation(plan, model)
+        reference = [] if baseline_values is None else [measure(baseline_values)]
         guided = GuidedSearch(
-            model, plan.varied, options.methods, trials, options.criterion, options.seeds, plan.base.seed
+            model, plan.varied, options.methods, n_trials, options.criterion, options.seeds, plan.base.seed
         )
         return reference + search(plan.folder, guided, measure, reference)
 
@@ -308,13 +310,13 @@ def _findings(plan: ScanPlan, tables: EventTables, results: Sequence[Result], cl
     for model, of_model in by_model.items():
         succeeded = [r for r in of_model if not r.failed]
         if succeeded:
-            reference = next((r for r in succeeded if is_plain(r.point.config, model)), succeeded[0])
-            unit = _units(plan, tables, reference.point)[0]
-            nulls[model] = null_numbers(unit.config, open_table(unit.table), unit_score(unit))
-    seconds = {unit.folder: row["seconds"] or 0.0 for r in results
-               for unit, row in zip(_units(plan, tables, r.point), r.rows, strict=True)}  # fmt: skip
+            reference = next((r for r in succeeded if is_baseline(r.point.config, model)), succeeded[0])
+            trial = _trials(plan, tables, reference.point)[0]
+            nulls[model] = null_numbers(trial.config, open_table(trial.table), trial_score(trial))
+    seconds = {trial.folder: row["seconds"] or 0.0 for r in results
+               for trial, row in zip(_trials(plan, tables, r.point), r.rows, strict=True)}  # fmt: skip
     first = open_table(next(iter(tables.paths.values())))
-    alarms = [f"{r.point.name}, seed {seed}: {text}" for r in results
+    training_warnings = [f"{r.point.name}, seed {seed}: {text}" for r in results
               for seed, row in zip(r.seeds, r.rows, strict=True) for text in row.get("alarms", ())]  # fmt: skip
     return Findings(
         config=plan.base,
@@ -328,12 +330,12 @@ def _findings(plan: ScanPlan, tables: EventTables, results: Sequence[Result], cl
         samples=tables.samples,
         files=tables.files,
         cost={"training_seconds": sum(seconds.values()), "processes": plan.processes},
-        warnings=[*tables.policy, *_folded(alarms)],
+        warnings=[*tables.policy, *_folded(training_warnings)],
     )
 
 
 def _folded(lines: Sequence[str], most: int = 8) -> list[str]:
-    """Return the first lines, and one that says how many more there are."""
+    """Return the first lines, and a line with the number of the others."""
     return [
         *lines[:most],
         *([f"{len(lines) - most} more warnings of trainings: see their folders"] if len(lines) > most else []),

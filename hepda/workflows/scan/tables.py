@@ -7,19 +7,19 @@ from hepda.runtime.terminal import NumberTable
 from hepda.workflows.scan.choice import Result
 from hepda.workflows.scan.findings import Findings, ScanCurve, events_text
 from hepda.workflows.scan.measuring import LOSS, TAIL
-from hepda.workflows.scan.points import is_plain, plain, short
+from hepda.workflows.scan.points import is_baseline, short, value_text
 
 
 def chosen_table(findings: Findings) -> Table:
     """Return the table of the baseline and the chosen point of every curve, on reporting events."""
-    head = ["Point", *(f"AUC {domain}" for domain in findings.domains), *(f"KS {other}" for other in findings.others)]
-    head += [f"Shift at {100 * point:g} %, {other}" for other in findings.others for point in TAIL]
+    head = ["Point", *(f"AUC {domain}" for domain in findings.domains), *(f"KS {other}" for other in findings.compared)]
+    head += [f"Shift at {100 * point:g} %, {other}" for other in findings.compared for point in TAIL]
     rows: dict[str, list[Cell]] = {}
     for curve in findings.curves:
         for result in curve.results:
-            bare = is_plain(result.point.config, curve.model)
-            if bare or result is curve.chosen:
-                name = f"{curve.model}, plain" if bare else f"{curve.name} {varied_text(curve, result)}"
+            is_reference = is_baseline(result.point.config, curve.model)
+            if is_reference or result is curve.chosen:
+                name = f"{curve.model}, baseline" if is_reference else f"{curve.name} {varied_text(curve, result)}"
                 rows.setdefault(name, [Cell(name, name), *_cells(findings, curve.model, result)])
     note = "Without adaptation, and at the selected point, on events not used for the selection; ± over seeds."
     return Table("Baseline and selected point", head, list(rows.values()) if len(rows) > 1 else [], note)
@@ -28,9 +28,9 @@ def chosen_table(findings: Findings) -> Table:
 def _cells(findings: Findings, model: str, result: Result) -> list[Cell]:
     """Return the AUC of each domain, the KS to each comparison domain, and the shifts in the tail."""
     cells = [_cell(result, f"auc_{domain}") for domain in findings.domains]
-    cells += [_cell(result, f"ks_{other}", good=_inside(findings, model, result, other)) for other in findings.others]
+    cells += [_cell(result, f"ks_{other}", good=_inside(findings, model, result, other)) for other in findings.compared]
     return cells + [
-        _cell(result, f"shift_{other}_{point:g}", 100.0, " %") for other in findings.others for point in TAIL
+        _cell(result, f"shift_{other}_{point:g}", 100.0, " %") for other in findings.compared for point in TAIL
     ]
 
 
@@ -38,9 +38,9 @@ def points_table(findings: Findings) -> Table:
     """Return the table of every point: means and standard deviations on reporting events, chosen points with a mark."""
     keys = list(dict.fromkeys(short(key) for key in _shown_keys(findings)))  # the strengths of all models in one column
     head = ["Curve", *keys, *(f"AUC {domain}" for domain in findings.domains)]
-    head += [f"KS {other}" for other in findings.others]
-    head += [f"Shift at {100 * point:g} %, {other}" for other in findings.others for point in TAIL]
-    head += [f"Probe {other}" for other in findings.others]
+    head += [f"KS {other}" for other in findings.compared]
+    head += [f"Shift at {100 * point:g} %, {other}" for other in findings.compared for point in TAIL]
+    head += [f"Probe {other}" for other in findings.compared]
     head += ["Failed"] if findings.failures else []
     rows = []
     for curve in findings.curves:
@@ -48,8 +48,10 @@ def points_table(findings: Findings) -> Table:
             row = [Cell(curve.name, curve.name)]
             row += [_value_cell(result, key, result is curve.chosen) for key in keys]
             row += _cells(findings, curve.model, result)
-            row += [_cell(result, f"probe_{other}") for other in findings.others]
-            row += [_failed_cell(result)] if findings.failures else []
+            row += [_cell(result, f"probe_{other}") for other in findings.compared]
+            if findings.failures:
+                text = f"{result.failed} of {len(result.rows)}" if result.failed else ""
+                row.append(Cell(text, result.failed, "; ".join(result.why) if result.failed else ""))
             rows.append(row)
     note = (
         f"On reporting events; means and standard deviations over {findings.seeds} seed"
@@ -58,7 +60,7 @@ def points_table(findings: Findings) -> Table:
     note += (
         "; at a KS distance: compatible with two samples of one generator. Probe: AUC of a fresh domain classifier "
         "on the score (0.5: no separation)."
-        if findings.others
+        if findings.compared
         else "."
     )
     if findings.failures:
@@ -111,12 +113,7 @@ def _value_cell(result: Result, name: str, chosen: bool) -> Cell:
     if key is None:
         return Cell("", None)
     value = result.point.values[key]
-    return Cell(plain(value), float(value), key, chosen)
-
-
-def _failed_cell(result: Result) -> Cell:
-    text = f"{result.failed} of {len(result.rows)}" if result.failed else ""
-    return Cell(text, result.failed, "; ".join(result.why) if result.failed else "")
+    return Cell(value_text(value), float(value), key, chosen)
 
 
 def _cell(result: Result, name: str, factor: float = 1.0, unit: str = "", *, good: bool = False) -> Cell:

@@ -1,7 +1,7 @@
 """Whether the bias decreased in the tail of the score: a point's shifts over those of its model without adaptation.
 
 The sentences of the report follow from these ratios (`hepda.evaluation.differences.ratios`): a decrease towards the
-domain of the training is an apparent difference unless the shift to a held-out domain decreased as well.
+domain of the training is only apparent unless the shift to a held-out domain decreased as well.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ def shift_ratio(before: Result, after: Result, other: str, point: float) -> Shif
 
     """
     name = f"shift_{other}_{point:g}"
-    old, new = (_shift(result, name) for result in (before, after))
-    if old is None or new is None:
+    shift_before, shift_after = (_shift(result, name) for result in (before, after))
+    if shift_before is None or shift_after is None:
         reasons = "; ".join(dict.fromkeys(text for r in (before, after) for text in r.why if text.startswith(name)))
         return ShiftRatio(other, point, None, None, None, False, reasons or "a shift is missing, or from a single seed")
-    if old.value == 0.0:
-        return ShiftRatio(other, point, old, new, None, False, "without adaptation there is no shift")
-    value = abs(new.value / old.value)
-    error = math.hypot(new.error, value * old.error) / abs(old.value)
-    resolved = abs(old.value) > 2.0 * old.error
+    if shift_before.value == 0.0:
+        return ShiftRatio(other, point, shift_before, shift_after, None, False, "without adaptation there is no shift")
+    value = abs(shift_after.value / shift_before.value)
+    error = math.hypot(shift_after.error, value * shift_before.error) / abs(shift_before.value)
+    resolved = abs(shift_before.value) > 2.0 * shift_before.error
     why = None if resolved else "the shift without adaptation is within two errors of zero: the ratio is undefined"
     ratio = Interval(value, max(0.0, value - error), value + error)
-    return ShiftRatio(other, point, old, new, ratio, resolved, why)
+    return ShiftRatio(other, point, shift_before, shift_after, ratio, resolved, why)
 
 
 def _shift(result: Result, name: str) -> Interval | None:
@@ -55,29 +55,33 @@ def _shift(result: Result, name: str) -> Interval | None:
     return Interval(value, value - half, value + half)
 
 
-def ratios_and_verdict(plain: Result | None, result: Result, others: Sequence[str]) -> dict[str, Any]:
+def ratios_and_verdict(baseline: Result | None, result: Result, compared: Sequence[str]) -> dict[str, Any]:
     """Return the keys `shift_ratio` and `verdict` of a model of metrics.json; empty if there is nothing to compare.
 
     Args:
-        plain: the point of the model without adaptation, None if there is none.
+        baseline: the point of the model without adaptation, None if there is none.
         result: the point to compare with it.
-        others: the comparison domains.
+        compared: the comparison domains.
 
     """
     config, model = result.point.config, result.point.model
-    if plain is None or plain is result:
+    if baseline is None or baseline is result:
         return {}
     source = config.nominal_domain
-    found = {other: [shift_ratio(plain, result, other, point) for point in TAIL] for other in others}
+    ratios_of = {other: [shift_ratio(baseline, result, other, point) for point in TAIL] for other in compared}
     ratios = {
-        f"{source}:{other}": {f"{r.signal_efficiency:g}": ratio_of(r) for r in row} for other, row in found.items()
+        f"{source}:{other}": {f"{r.signal_efficiency:g}": ratio_of(r) for r in row} for other, row in ratios_of.items()
     }
-    unseen = next((other for other in domains_of(config).held_out if other in found), None)
+    held_out = next((other for other in domains_of(config).held_out if other in ratios_of), None)
     trained = model_spec(config, model).adapted_to
-    if trained not in found or all(r.ratio is None for r in found[trained]):
-        return {"shift_ratio": ratios} if any(r.ratio for row in found.values() for r in row) else {}
-    pairs = zip(found[trained], found[unseen] if unseen else [None] * len(TAIL), strict=True)
+    if trained not in ratios_of or all(r.ratio is None for r in ratios_of[trained]):
+        return {"shift_ratio": ratios} if any(r.ratio for row in ratios_of.values() for r in row) else {}
+    pairs = zip(ratios_of[trained], ratios_of[held_out] if held_out else [None] * len(TAIL), strict=True)
     points = {
-        f"{one.signal_efficiency:g}": {"judgement": judge(one, two), "text": verdict(one, two)} for one, two in pairs
+        f"{trained_ratio.signal_efficiency:g}": {
+            "judgement": judge(trained_ratio, held_out_ratio),
+            "text": verdict(trained_ratio, held_out_ratio),
+        }
+        for trained_ratio, held_out_ratio in pairs
     }
-    return {"shift_ratio": ratios, "verdict": {"domain": trained, "third": unseen, "adapted": True, "points": points}}
+    return {"shift_ratio": ratios, "verdict": {"domain": trained, "third": held_out, "adapted": True, "points": points}}

@@ -29,11 +29,11 @@ def test_equal_to_the_slow_reference(decimals, signed):
 @pytest.mark.parametrize("decimals", [None, 1])
 def test_equal_to_scipy_without_and_with_positive_weights(decimals):
     a, b = pair(decimals=decimals, signed=False)
-    found = stats.ks_2samp(a.score, b.score)
+    result = stats.ks_2samp(a.score, b.score)
     signed, location = distances.kolmogorov_smirnov(sample(a.score), sample(b.score))
-    assert abs(signed) == pytest.approx(found.statistic, abs=1e-13)
-    assert location == found.statistic_location
-    assert np.sign(signed) == -found.statistic_sign  # scipy takes first minus second
+    assert abs(signed) == pytest.approx(result.statistic, abs=1e-13)
+    assert location == result.statistic_location
+    assert np.sign(signed) == -result.statistic_sign  # scipy takes first minus second
     weights = (a.score, b.score, a.weight, b.weight)
     assert distances.wasserstein(a, b) == pytest.approx(stats.wasserstein_distance(*weights), abs=1e-12)
     assert distances.energy_distance(a, b) == pytest.approx(stats.energy_distance(*weights), abs=1e-12)
@@ -102,5 +102,5 @@ def test_jensen_shannon_limits():
     ],
 )
 def test_bins_merge_from_above(content, expected):
-    found = distances.merge_bins(np.array([content], dtype=float), lambda s: bool(s[0] > 0))
-    assert (None if found is None else found.tolist()) == expected
+    result = distances.merge_bins(np.array([content], dtype=float), lambda s: bool(s[0] > 0))
+    assert (None if result is None else result.tolist()) == expected

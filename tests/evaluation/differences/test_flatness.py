@@ -19,8 +19,8 @@ def toy(seed, n=4000, slope=0.0):
 @pytest.mark.parametrize("slope", [0.0, 0.1, 0.5])
 def test_is_the_distance_of_the_challenge(slope):
     variable, score, _ = toy(1, slope=slope)
-    found = flatness(variable, score, permutations=9, **NAMES)
-    assert found.cvm == pytest.approx(reference.cvm(score, variable), rel=0.03)
+    result = flatness(variable, score, permutations=9, **NAMES)
+    assert result.cvm == pytest.approx(reference.cvm(score, variable), rel=0.03)
 
 
 def test_a_score_that_knows_nothing_has_what_is_expected_of_it_and_one_that_knows_has_more():
@@ -36,13 +36,13 @@ def test_a_score_that_knows_nothing_has_what_is_expected_of_it_and_one_that_know
 
 
 def test_signed_weights_leave_the_meaning_of_the_limit():
-    found = []
+    result = []
     for seed in range(30):
         variable, score, generator = toy(seed, n=6000)
         weight = np.where(generator.random(6000) < 0.15, -3.0, 3.0)
-        found.append(flatness(variable, score, weight, permutations=1, **NAMES))
-    assert found[0].n_eff == pytest.approx(6000 * 0.49, rel=0.1)
-    assert np.mean([f.cvm for f in found]) == pytest.approx(1 / 1200, rel=0.1)
+        result.append(flatness(variable, score, weight, permutations=1, **NAMES))
+    assert result[0].n_eff == pytest.approx(6000 * 0.49, rel=0.1)
+    assert np.mean([f.cvm for f in result]) == pytest.approx(1 / 1200, rel=0.1)
 
 
 def test_p_values_are_flat_where_there_is_nothing_and_ties_are_in_random_order():
@@ -52,16 +52,16 @@ def test_p_values_are_flat_where_there_is_nothing_and_ties_are_in_random_order()
         # counts, of events that are sorted by score: an order that kept ties as they come would see it
         variable, score = np.floor(variable), np.sort(score)
         variable = generator.permutation(variable)
-        found = flatness(variable, score, permutations=19, seed=seed, **NAMES).p_value
-        values.append(found - np.random.default_rng(seed).random() / 20)
+        result = flatness(variable, score, permutations=19, seed=seed, **NAMES).p_value
+        values.append(result - np.random.default_rng(seed).random() / 20)
     assert stats.kstest(values, "uniform").pvalue > 0.01
 
 
 def test_the_largest_ks_by_hand():
     """The upper tenth of the variable has score 1, the others 0: F differs by 1 - 1/10 at 0."""
     variable = np.arange(1000.0)
-    found = flatness(variable, variable >= 900, permutations=1, **NAMES)
-    assert found.ks == pytest.approx(0.9)
+    result = flatness(variable, variable >= 900, permutations=1, **NAMES)
+    assert result.ks == pytest.approx(0.9)
 
 
 def test_too_few_events_are_an_error():

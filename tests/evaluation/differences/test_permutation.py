@@ -27,14 +27,14 @@ def values(a, b):
 
 def p_values(negative, scale, sizes, experiments=150, permutations=40):
     generator = np.random.default_rng(11)
-    found = {name: [] for name in STATISTICS}
+    result = {name: [] for name in STATISTICS}
     for seed in range(experiments):
         a = draw(generator, sizes[0], negative=negative[0])
         b = draw(generator, sizes[1], negative=negative[1], scale=scale)
         tests = permutation_tests(a, b, EDGES, values(a, b), permutations=permutations, seed=seed)
         for name, test in tests.items():
-            found[name].append(test.p_value)
-    return found
+            result[name].append(test.p_value)
+    return result
 
 
 @pytest.mark.parametrize(
@@ -44,9 +44,9 @@ def p_values(negative, scale, sizes, experiments=150, permutations=40):
 )
 def test_p_values_are_flat_under_the_null(negative, scale, sizes):
     """The last case has different n_eff per event: it fails without the scaling by n_eff."""
-    for name, found in p_values(negative, scale, sizes).items():
+    for name, result in p_values(negative, scale, sizes).items():
         # p takes the values 1/41 .. 41/41: spread each over its step to compare with a continuous law
-        spread = np.asarray(found) - np.random.default_rng(0).random(len(found)) / 41
+        spread = np.asarray(result) - np.random.default_rng(0).random(len(result)) / 41
         assert stats.kstest(spread, "uniform").pvalue > 0.01, name
 
 
@@ -62,9 +62,9 @@ def test_a_real_shift_is_found_and_the_seed_repeats():
 def test_agrees_with_scipys_permutation_of_ks():
     generator = np.random.default_rng(2)
     a, b = draw(generator, 60), draw(generator, 40, shift=0.35)
-    found = permutation_tests(a, b, EDGES, values(a, b), permutations=2000, seed=0)["ks"].p_value
+    result = permutation_tests(a, b, EDGES, values(a, b), permutations=2000, seed=0)["ks"].p_value
     exact = stats.ks_2samp(a.score, b.score, method="exact").pvalue
-    assert found == pytest.approx(exact, abs=4 * np.sqrt(exact * (1 - exact) / 2000))
+    assert result == pytest.approx(exact, abs=4 * np.sqrt(exact * (1 - exact) / 2000))
 
 
 def test_undefined_statistics_say_why():

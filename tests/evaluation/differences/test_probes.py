@@ -22,12 +22,12 @@ def pair(seed, n=4000, shift=0.5, columns=1):
 @pytest.mark.parametrize("kind", ["bdt", "mlp"])
 def test_finds_what_there_is_to_find(kind):
     a, b, wa, wb = pair(0)
-    found = probe(a[:, 0], b[:, 0], wa, wb, settings=ProbeSettings(kind, seed=1))
+    result = probe(a[:, 0], b[:, 0], wa, wb, settings=ProbeSettings(kind, seed=1))
     optimal = auc(np.concatenate([a, b])[:, 0], np.repeat([0, 1], 4000), np.concatenate([wa / wa.sum(), wb / wb.sum()]))
-    assert found.auc.value == pytest.approx(optimal, abs=0.02)
-    assert found.auc.low < found.auc.value < found.auc.high
-    assert (found.events_source, found.events_other, found.folds) == (4000, 4000, 2)
-    assert found == probe(a[:, 0], b[:, 0], wa, wb, settings=ProbeSettings(kind, seed=1))
+    assert result.auc.value == pytest.approx(optimal, abs=0.02)
+    assert result.auc.low < result.auc.value < result.auc.high
+    assert (result.events_source, result.events_other, result.folds) == (4000, 4000, 2)
+    assert result == probe(a[:, 0], b[:, 0], wa, wb, settings=ProbeSettings(kind, seed=1))
 
 
 def null_pulls(kind, n, experiments):
@@ -65,24 +65,24 @@ def test_folds_are_held_out():
     """A feature that names the event cannot help if no event is in fit and test; a leak would give AUC 1."""
     generator = np.random.default_rng(3)
     identity = generator.permutation(2000).astype(float)
-    found = probe(identity[:1000], identity[1000:], settings=ProbeSettings(max_events=None))
-    assert found.auc.value == pytest.approx(0.5, abs=0.06)
+    result = probe(identity[:1000], identity[1000:], settings=ProbeSettings(max_events=None))
+    assert result.auc.value == pytest.approx(0.5, abs=0.06)
 
 
 def test_thinning_and_global_torch_state_is_left_alone():
     a, b, wa, wb = pair(4)
     state = torch.random.get_rng_state()
-    found = probe(a, b, wa, wb, settings=ProbeSettings("mlp", folds=3, max_events=1000, replicas=20))
-    assert (found.events_source, found.folds) == (1000, 3)
+    result = probe(a, b, wa, wb, settings=ProbeSettings("mlp", folds=3, max_events=1000, replicas=20))
+    assert (result.events_source, result.folds) == (1000, 3)
     assert torch.equal(state, torch.random.get_rng_state())
 
 
 def test_importance_names_the_shifted_input():
     a, b, wa, wb = pair(5, columns=3)
-    found = permutation_importance(a, b, ["x", "y", "z"], wa, wb)
-    assert found.names[0] == "x" and found.drop[0] > 0.08
-    assert np.all(np.abs(found.drop[1:]) < 0.03)
-    assert found.auc == pytest.approx(0.64, abs=0.03)
+    result = permutation_importance(a, b, ["x", "y", "z"], wa, wb)
+    assert result.names[0] == "x" and result.drop[0] > 0.08
+    assert np.all(np.abs(result.drop[1:]) < 0.03)
+    assert result.auc == pytest.approx(0.64, abs=0.03)
     with pytest.raises(ValueError, match="2 names for 3"):
         permutation_importance(a, b, ["x", "y"])
 
@@ -94,10 +94,10 @@ def test_without_the_inputs_that_tell_most_a_fresh_probe_finds_what_is_left():
     source, other = generator.normal(size=size), generator.normal([1.0, 0.0, 0.0], size=size)
     signal = generator.normal([0.0, 1.0, 0.0], size=size)
     pairs = (source, other, None, None), (source, signal, None, None)
-    found = removal(*pairs, ["x", "y", "z"], ["x", "z", "y"], counts=(1, 2, 3), settings=near)
-    assert (found.names, found.counts) == (("x", "z"), (0, 1, 2))  # one input has to stay
+    result = removal(*pairs, ["x", "y", "z"], ["x", "z", "y"], counts=(1, 2, 3), settings=near)
+    assert (result.names, result.counts) == (("x", "z"), (0, 1, 2))  # one input has to stay
     apart = norm.cdf(1 / np.sqrt(2))  # AUC of two unit Gaussians at a distance of 1
-    values = [[auc.value for auc in of] for of in (found.domains, found.classes)]
+    values = [[auc.value for auc in of] for of in (result.domains, result.classes)]
     assert values[0] == pytest.approx([apart, 0.5, 0.5], abs=0.03)
     assert values[1] == pytest.approx([apart] * 3, abs=0.03)
     # The other way round, the classes are lost with the domains.

@@ -22,9 +22,9 @@ def region(scale=1.0, bins=8, statistics=0.02, systematics=True):
 
     def sample(name):
         h = contents[name]
-        mine = {n: (h * up, h * down) for n, (up, down) in shapes.items() if name in affected[n] and systematics}
+        varied = {n: (h * up, h * down) for n, (up, down) in shapes.items() if name in affected[n] and systematics}
         rates = {n: factors for n, (factors, samples) in norms.items() if name in samples and systematics}
-        return SampleTemplate(name, name == "ttH", h, statistics * h * scale, mine, rates)
+        return SampleTemplate(name, name == "ttH", h, statistics * h * scale, varied, rates)
 
     return Templates(np.linspace(0, 1, bins + 1), tuple(sample(name) for name in contents))
 

@@ -45,8 +45,8 @@ def test_ties_and_hopeless_samples():
 
 def test_empty_and_negative_bins_are_counted():
     score, weight = [0.1, 0.1, 0.3, 0.3, 0.9, 1.5], [1.0, 1.0, -1.0, 0.5, 2.0, 1.0]
-    found = bin_contents(score, weight, [0.0, 0.2, 0.4, 0.6, 1.0], class_name="background")
-    assert (found.class_name, found.bins, found.empty, found.negative) == ("background", 4, 1, 1)
-    assert found.lowest_n_eff == 0  # of the empty one
+    result = bin_contents(score, weight, [0.0, 0.2, 0.4, 0.6, 1.0], class_name="background")
+    assert (result.class_name, result.bins, result.empty, result.negative) == ("background", 4, 1, 1)
+    assert result.lowest_n_eff == 0  # of the empty one
     full = bin_contents(score, weight, [0.0, 0.5, 1.0], class_name="signal")
     assert (full.empty, full.negative) == (0, 0) and full.lowest_n_eff == pytest.approx(1.5**2 / 3.25)

@@ -3,7 +3,7 @@ import pytest
 
 from hepda.errors import DataError
 from hepda.evaluation.fits import fitting
-from hepda.evaluation.fits.closure import closure, fit_mu
+from hepda.evaluation.fits.closure import ClosureSettings, closure, fit_mu
 from hepda.evaluation.fits.templates import SampleTemplate, Templates
 from tests.reference import evaluation as reference
 
@@ -11,17 +11,17 @@ S, B = np.array([5.0, 10.0, 20.0]), np.array([100.0, 60.0, 30.0])
 
 
 def test_one_bin_in_closed_form():
-    found = fit_mu([10.0], [100.0], [120.0])
-    assert found.mu == pytest.approx(2.0, abs=1e-10)
-    assert found.background_scale == 1
+    result = fit_mu([10.0], [100.0], [120.0])
+    assert result.mu == pytest.approx(2.0, abs=1e-10)
+    assert result.background_scale == 1
     # the ends solve 2 [nu - n + n ln(n / nu)] = 1
-    for end in (found.low, found.high):
+    for end in (result.low, result.high):
         nu = 100 + 10 * end
         assert 2 * (nu - 120 + 120 * np.log(120 / nu)) == pytest.approx(1, abs=1e-8)
-    assert found.error == pytest.approx(np.sqrt(120) / 10, rel=0.01)
-    assert found.pull == pytest.approx(1.0 / found.error)
+    assert result.error == pytest.approx(np.sqrt(120) / 10, rel=0.01)
+    assert result.pull == pytest.approx(1.0 / result.error)
     assert fit_mu([10.0], [100.0], [70.0]).mu == pytest.approx(-3.0, abs=1e-10)
-    np.testing.assert_allclose(found.fitted, [120.0])
+    np.testing.assert_allclose(result.fitted, [120.0])
 
 
 def test_one_bin_with_uncertainties_adds_them_in_quadrature():
@@ -34,15 +34,15 @@ def test_one_bin_with_uncertainties_adds_them_in_quadrature():
             np.sqrt(2) * 1e4,
         ),
     ):
-        found = fit_mu(s, b, n, **change)
-        assert found.mu == pytest.approx(2.0, abs=1e-8)
-        assert found.error == pytest.approx(np.hypot(extra, np.sqrt(1.02e6)) / 1e4, rel=0.02)
+        result = fit_mu(s, b, n, **change)
+        assert result.mu == pytest.approx(2.0, abs=1e-8)
+        assert result.error == pytest.approx(np.hypot(extra, np.sqrt(1.02e6)) / 1e4, rel=0.02)
 
 
 @pytest.mark.parametrize("truth", [0.0, 1.0, 2.0])
 @pytest.mark.parametrize("uncertainty", [0.0, 0.1, None])
 def test_asimov_data_give_back_the_truth(truth, uncertainty):
-    found = fit_mu(
+    result = fit_mu(
         S,
         B,
         truth * S + B,
@@ -51,10 +51,10 @@ def test_asimov_data_give_back_the_truth(truth, uncertainty):
         background_uncertainty=uncertainty,
         truth=truth,
     )
-    assert found.mu == pytest.approx(truth, abs=1e-8)
-    assert found.pull == pytest.approx(0, abs=1e-7)
-    assert found.background_scale == pytest.approx(1)
-    assert found.low < truth < found.high
+    assert result.mu == pytest.approx(truth, abs=1e-8)
+    assert result.pull == pytest.approx(0, abs=1e-7)
+    assert result.background_scale == pytest.approx(1)
+    assert result.low < truth < result.high
 
 
 @pytest.mark.parametrize("uncertainty", [0.0, 0.1, None])
@@ -62,36 +62,36 @@ def test_asimov_data_give_back_the_truth(truth, uncertainty):
 def test_equals_a_general_minimiser(uncertainty, error):
     observed = np.array([112.0, 61.0, 57.0])
     scale = 1e3 if uncertainty is None else uncertainty
-    found = fit_mu(S, B, observed, background_sumw2=(error * (S + B)) ** 2, background_uncertainty=uncertainty)
+    result = fit_mu(S, B, observed, background_sumw2=(error * (S + B)) ** 2, background_uncertainty=uncertainty)
     relative = np.full(3, error)
     mu, least = reference.fit_mu(S, B, observed, relative, scale)
 
     def profiled(mu):
         return reference.profiled(mu, S, B, observed, relative, scale)
 
-    assert profiled(found.mu) <= least + 1e-6
-    assert found.mu == pytest.approx(mu, abs=2e-3)
-    for end in (found.low, found.high):
-        assert profiled(end) - profiled(found.mu) == pytest.approx(1, abs=1e-7)
+    assert profiled(result.mu) <= least + 1e-6
+    assert result.mu == pytest.approx(mu, abs=2e-3)
+    for end in (result.low, result.high):
+        assert profiled(end) - profiled(result.mu) == pytest.approx(1, abs=1e-7)
 
 
 def test_equals_the_full_fit():
     observed = np.array([112.0, 61.0, 57.0])
     templates = Templates(np.arange(4.0), (SampleTemplate("signal", True, S, S / 9), SampleTemplate("b", False, B, B)))
     full = fitting.fit(templates, observed)
-    found = fit_mu(S, B, observed, signal_sumw2=S / 9, background_sumw2=B)
-    assert found.mu == pytest.approx(full.mu, abs=2e-3 * full.error)
-    assert (found.low, found.high) == pytest.approx((full.low, full.high), abs=2e-3 * full.error)
-    np.testing.assert_allclose(found.fitted, full.fitted, rtol=1e-3)
+    result = fit_mu(S, B, observed, signal_sumw2=S / 9, background_sumw2=B)
+    assert result.mu == pytest.approx(full.mu, abs=2e-3 * full.error)
+    assert (result.low, result.high) == pytest.approx((full.low, full.high), abs=2e-3 * full.error)
+    np.testing.assert_allclose(result.fitted, full.fitted, rtol=1e-3)
 
 
 def test_an_interval_ends_before_a_bin_expects_no_events():
     """A first step of the size of the error from the yields would be beyond the lowest possible mu, -1.025."""
     s, b, n = np.array([1.0, 20.0]), np.array([1000.0, 20.5]), np.array([1000.0, 8.0])
-    found = fit_mu(s, b, n)
+    result = fit_mu(s, b, n)
     exact = np.zeros(2)
-    for end in (found.low, found.high):
-        rise = [reference.profiled(mu, s, b, n, exact, 0.0) for mu in (end, found.mu)]
+    for end in (result.low, result.high):
+        rise = [reference.profiled(mu, s, b, n, exact, 0.0) for mu in (end, result.mu)]
         assert rise[0] - rise[1] == pytest.approx(1, abs=1e-7)
 
 
@@ -100,14 +100,14 @@ def test_sample_error_is_the_spread_of_mu_over_samples(uncertainty):
     generator = np.random.default_rng(0)
     variance = np.array([9.0, 16.0, 4.0])
     options = {"background_sumw2": 0.5 * B, "background_uncertainty": uncertainty}
-    found = fit_mu(S, B, S + B, observed_sumw2=variance, **options)
+    result = fit_mu(S, B, S + B, observed_sumw2=variance, **options)
     mus = [fit_mu(S, B, generator.normal(S + B, np.sqrt(variance)), **options).mu for _ in range(80)]
-    assert found.sample_error == pytest.approx(np.std(mus), rel=0.17)
+    assert result.sample_error == pytest.approx(np.std(mus), rel=0.17)
 
 
 def test_no_minimum_says_why():
-    found = fit_mu(S, B, np.zeros(3))
-    assert found.mu is None and found.pull is None and "no events" in found.why
+    result = fit_mu(S, B, np.zeros(3))
+    assert result.mu is None and result.pull is None and "no events" in result.why
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_no_minimum_says_why():
     [
         ({"observed": [1.0]}, ValueError, "observed has 1"),
         ({"background": [1.0, 0.0, 1.0]}, DataError, "1 bins have no positive background"),
-        ({"signal": [1.0, -1.0, 1.0]}, DataError, "nowhere negative"),
+        ({"signal": [1.0, -1.0, 1.0]}, DataError, "no negative bin"),
         ({"observed": [1.0, -1.0, 1.0]}, DataError, "negative data"),
         ({"background_uncertainty": -0.1}, ValueError, "never negative"),
     ],
@@ -140,21 +140,29 @@ EDGES = [-np.inf, 0, 0.7, 1.4, 2.1, np.inf]
 
 def test_closure_on_the_same_generator_and_bias_on_another():
     source, same = events(0, 40_000), events(1, 40_000)
-    found = closure(*source, same[0], same[2], EDGES)
-    assert abs(found.mu - 1) < 4 * found.sample_error < 4 * found.error
+    result = closure(*source, same[0], same[2], EDGES)
+    assert abs(result.mu - 1) < 4 * result.sample_error < 4 * result.error
     other = events(2, 40_000, shift=0.1)
     biased = closure(*source, other[0], other[2], EDGES)
     assert biased.mu - 1 > 8 * biased.sample_error
     assert biased.pull == pytest.approx((biased.mu - 1) / biased.error)
-    data = closure(*source, np.random.default_rng(3).normal(0, 1, 3000), None, EDGES, simulated=False, truth=0.0)
+    data = closure(
+        *source,
+        np.random.default_rng(3).normal(0, 1, 3000),
+        None,
+        EDGES,
+        settings=ClosureSettings(0.0, simulated=False),
+    )
     assert data.sample_error is None and abs(data.pull) < 3
     np.testing.assert_allclose(data.observed.sum(), 3000)
 
 
 def test_thin_bins_are_merged():
     source = events(0, 2000)
-    found = closure(*source, source[0], source[2], [-np.inf, 0, 1, 2, 5, 5.5, np.inf], min_n_eff=20)
-    assert found.merged == 2 and len(found.observed) == 4
-    assert found.mu == pytest.approx(1, abs=1e-6)
-    none = closure(*source, source[0], source[2], EDGES, min_n_eff=1e6)
-    assert none.mu is None and "floor" in none.why
+    result = closure(
+        *source, source[0], source[2], [-np.inf, 0, 1, 2, 5, 5.5, np.inf], settings=ClosureSettings(min_n_eff=20)
+    )
+    assert result.merged == 2 and len(result.observed) == 4
+    assert result.mu == pytest.approx(1, abs=1e-6)
+    none = closure(*source, source[0], source[2], EDGES, settings=ClosureSettings(min_n_eff=1e6))
+    assert none.mu is None and "smallest n_eff" in none.why

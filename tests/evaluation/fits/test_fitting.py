@@ -62,27 +62,27 @@ def test_samples_carry_what_changes_them_alone(templates, counts):
 def test_mu_and_its_errors_are_those_of_minuit_on_the_likelihood_written_by_hand():
     templates = region(scale=0.3, bins=4)
     counts = np.random.default_rng(6).poisson(templates.total(0.7)).astype(float)
-    found, minuit = fit(templates, counts), reference.minimise(templates, counts)
-    assert found.mu == pytest.approx(minuit.values["mu"], abs=2e-3 * minuit.errors["mu"])
-    assert found.error == pytest.approx(minuit.errors["mu"], rel=5e-3)
-    assert found.low - found.mu == pytest.approx(minuit.merrors["mu"].lower, rel=5e-3)
-    assert found.high - found.mu == pytest.approx(minuit.merrors["mu"].upper, rel=5e-3)
+    result, minuit = fit(templates, counts), reference.minimise(templates, counts)
+    assert result.mu == pytest.approx(minuit.values["mu"], abs=2e-3 * minuit.errors["mu"])
+    assert result.error == pytest.approx(minuit.errors["mu"], rel=5e-3)
+    assert result.low - result.mu == pytest.approx(minuit.merrors["mu"].lower, rel=5e-3)
+    assert result.high - result.mu == pytest.approx(minuit.merrors["mu"].upper, rel=5e-3)
     for name in templates.systematics:
-        assert found.parameter(name).value == pytest.approx(minuit.values[name], abs=5e-3)
-        assert found.parameter(name).error == pytest.approx(minuit.errors[name], rel=5e-3)
+        assert result.parameter(name).value == pytest.approx(minuit.values[name], abs=5e-3)
+        assert result.parameter(name).error == pytest.approx(minuit.errors[name], rel=5e-3)
     by_hand = np.asarray(minuit.covariance.correlation())
-    names = [p.name for p in found.parameters]
+    names = [p.name for p in result.parameters]
     assert names[:5] == ["mu", *templates.systematics]
-    np.testing.assert_allclose(found.correlation, by_hand, atol=5e-3)
+    np.testing.assert_allclose(result.correlation, by_hand, atol=5e-3)
 
 
 def test_one_bin_in_closed_form():
     s, b, n = 1e4, 1e6, 1.01e6
     for options, extra in (({}, 0.0), ({"background_error": 1e3}, 1e3), ({"rate": 2e-3}, 2e3)):
-        found = fit(one_bin(s, b, **options), [n])
-        assert found.mu == pytest.approx(1.0, abs=1e-4)
-        assert found.error == pytest.approx(np.sqrt(n + extra**2) / s, rel=1e-2)  # HESSE's precision
-        assert found.high - found.low == pytest.approx(2 * np.sqrt(n + extra**2) / s, rel=2e-3)
+        result = fit(one_bin(s, b, **options), [n])
+        assert result.mu == pytest.approx(1.0, abs=1e-4)
+        assert result.error == pytest.approx(np.sqrt(n + extra**2) / s, rel=1e-2)  # HESSE's precision
+        assert result.high - result.low == pytest.approx(2 * np.sqrt(n + extra**2) / s, rel=2e-3)
     budget = error_budget(one_bin(s, b, background_error=1e3, rate=2e-3), [n])
     assert budget.data == pytest.approx(np.sqrt(n) / s, rel=2e-3)
     assert budget.simulation == pytest.approx(1e3 / s, rel=1e-2)
@@ -91,15 +91,15 @@ def test_one_bin_in_closed_form():
 
 
 def test_asimov_data_give_back_the_truth_with_the_correlations_of_a_matrix(templates):
-    found = fit(templates, templates.total())
-    assert found.mu == pytest.approx(1.0, abs=2e-3 * found.error)
-    assert found.low < found.mu < found.high
-    assert found.goodness == pytest.approx(0.0, abs=1e-4) and found.p_value == pytest.approx(1.0)
-    assert all(abs(p.pull) < 5e-3 for p in found.parameters[1:])
-    np.testing.assert_allclose(found.fitted, templates.total(), rtol=1e-3)
-    np.testing.assert_allclose(found.correlation, found.correlation.T)
-    np.testing.assert_allclose(found.correlation.diagonal(), 1.0)
-    assert np.linalg.eigvalsh(found.correlation).min() > 0
+    result = fit(templates, templates.total())
+    assert result.mu == pytest.approx(1.0, abs=2e-3 * result.error)
+    assert result.low < result.mu < result.high
+    assert result.goodness == pytest.approx(0.0, abs=1e-4) and result.p_value == pytest.approx(1.0)
+    assert all(abs(p.pull) < 5e-3 for p in result.parameters[1:])
+    np.testing.assert_allclose(result.fitted, templates.total(), rtol=1e-3)
+    np.testing.assert_allclose(result.correlation, result.correlation.T)
+    np.testing.assert_allclose(result.correlation.diagonal(), 1.0)
+    assert np.linalg.eigvalsh(result.correlation).min() > 0
 
 
 def test_the_result_says_what_was_expected_and_fitted(templates, counts, result):
@@ -138,19 +138,19 @@ def test_parameters_that_cannot_be_pulled_are_told():
             SampleTemplate("b", False, b, np.array([0.0, 1.0]), {"still": (b, b)}, {"rate": (1.1, 0.9)}),
         ),
     )
-    found = fit(templates, s + b)
-    assert [p.name for p in found.parameters] == ["mu", "rate", "staterror_score[1]"]
-    assert "changes no template" in found.not_fitted["still"]
-    assert "no statistical error" in found.not_fitted["staterror_score[0]"]
-    assert found.correlation.shape == (3, 3)
-    assert {i.name for i in impacts(templates, s + b, found)} == {"rate", "staterror_score[1]"}
+    result = fit(templates, s + b)
+    assert [p.name for p in result.parameters] == ["mu", "rate", "staterror_score[1]"]
+    assert "changes no template" in result.not_fitted["still"]
+    assert "no statistical error" in result.not_fitted["staterror_score[0]"]
+    assert result.correlation.shape == (3, 3)
+    assert {i.name for i in impacts(templates, s + b, result)} == {"rate", "staterror_score[1]"}
 
 
 def test_impacts_are_what_pyhf_finds_with_the_parameter_fixed(templates, counts, result):
-    found = impacts(templates, counts, result)
-    assert len(found) == 4 + 8
-    assert [i.size for i in found] == sorted((i.size for i in found), reverse=True)
-    named = {i.name: i for i in found}
+    computed = impacts(templates, counts, result)
+    assert len(computed) == 4 + 8
+    assert [i.size for i in computed] == sorted((i.size for i in computed), reverse=True)
+    named = {i.name: i for i in computed}
     with fitting._pyhf() as with_backend:
         model, data = fitting._model(with_backend, workspace(templates, counts))
         for name in ("tt_rate", "jes", "staterror_score[6]"):
@@ -167,18 +167,18 @@ def test_impacts_are_what_pyhf_finds_with_the_parameter_fixed(templates, counts,
     for name in ("tt_rate", "lumi"):
         linear = result.correlation[0, names.index(name)] * result.error
         assert 0.5 * (named[name].mu_up - named[name].mu_down) == pytest.approx(linear, rel=0.1)
-    assert impacts(templates, counts) == found
+    assert impacts(templates, counts) == computed
 
 
 @pytest.mark.parametrize(("s", "b", "relative"), [(10.0, 1e3, 0.0), (30.0, 1e3, 0.02), (300.0, 1e5, 0.001)])
 def test_asimov_formula_is_pyhfs_discovery_significance(s, b, relative):
     """The formula of the evaluation against pyhf's: gamma constraint (shapesys) and Gaussian (staterror)."""
     templates = one_bin(s, b, background_error=relative * b)
-    found = significance(templates)
-    assert found.observed is None
-    assert found.expected == pytest.approx(float(asimov(s, b, relative * b)), rel=0.01)
+    result = significance(templates)
+    assert result.observed is None
+    assert result.expected == pytest.approx(float(asimov(s, b, relative * b)), rel=0.01)
     if relative:
-        assert found.expected == pytest.approx(gaussian_asimov(s, b, relative * b), rel=0.01)
+        assert result.expected == pytest.approx(gaussian_asimov(s, b, relative * b), rel=0.01)
         rate = significance(one_bin(s, b, rate=relative))
         assert rate.expected == pytest.approx(float(asimov(s, b, relative * b)), rel=0.01)
         with fitting._pyhf() as backend:
@@ -190,19 +190,19 @@ def test_asimov_formula_is_pyhfs_discovery_significance(s, b, relative):
 def test_significance_of_data_is_that_of_the_likelihood_ratio():
     templates = region(scale=0.3, bins=4)
     counts = np.random.default_rng(4).poisson(templates.total(0.7)).astype(float)
-    found = significance(templates, counts)
+    result = significance(templates, counts)
     least = reference.minimise(templates, counts).fval
     without = reference.minimise(templates, counts, mu=0.0).fval
-    assert found.observed == pytest.approx(np.sqrt(without - least), rel=2e-3)
-    assert significance(templates, templates.total(0.5)).observed < found.expected
+    assert result.observed == pytest.approx(np.sqrt(without - least), rel=2e-3)
+    assert significance(templates, templates.total(0.5)).observed < result.expected
     assert significance(templates, templates.total(-0.5)).observed == 0.0
 
 
 def test_significance_by_toys_is_near_the_asymptotic_one():
     templates = region(scale=0.05)
-    found = significance(templates, templates.total(), toys=10_000, seed=1)
-    assert found.observed == pytest.approx(found.expected, rel=1e-3)
-    assert found.toys.value == pytest.approx(found.observed, abs=0.15)
+    result = significance(templates, templates.total(), toys=10_000, seed=1)
+    assert result.observed == pytest.approx(result.expected, rel=1e-3)
+    assert result.toys.value == pytest.approx(result.observed, abs=0.15)
 
 
 @pytest.mark.parametrize(
@@ -211,10 +211,10 @@ def test_significance_by_toys_is_near_the_asymptotic_one():
 )
 def test_a_fit_without_minimum_says_why_and_prints_nothing(templates, why, capfd):
     nothing = np.zeros(len(templates.edges) - 1)
-    found = fit(templates, nothing)
-    assert found.mu is None and why in found.why and found.parameters == ()
-    assert np.isnan(found.fitted).all() and found.samples.keys() == {s.name for s in templates.samples}
-    assert impacts(templates, nothing, found) == ()
+    result = fit(templates, nothing)
+    assert result.mu is None and why in result.why and result.parameters == ()
+    assert np.isnan(result.fitted).all() and result.samples.keys() == {s.name for s in templates.samples}
+    assert impacts(templates, nothing, result) == ()
     expected = significance(templates, nothing)
     assert expected.expected > 0 and (expected.observed == 0 or "minimum" in expected.why)
     assert error_budget(templates, nothing).total is None

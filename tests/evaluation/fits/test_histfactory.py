@@ -28,13 +28,13 @@ def points(model, count=20, seed=1):
 def test_expected_events_are_those_of_the_templates_and_of_pyhf(model):
     templates = region()
     theta = points(model)
-    found = model.expected(theta)
-    for row, values in zip(found, theta, strict=True):
+    result = model.expected(theta)
+    for row, values in zip(result, theta, strict=True):
         expected = templates.expected(values[0], dict(zip(model.names, values[1:], strict=True)))
         np.testing.assert_allclose(row, expected, rtol=1e-12)
     with fitting._pyhf() as pyhf:
         given, _ = fitting._model(pyhf, fitting.workspace(templates, templates.total()))
-        for row, values in zip(found, theta, strict=True):
+        for row, values in zip(result, theta, strict=True):
             named = dict(zip(("mu", *model.names), values, strict=True))
             parameters = [named.get(name, 1.0) for name in given.config.par_names]
             np.testing.assert_allclose(given.expected_actualdata(parameters), row, rtol=1e-12)
@@ -74,8 +74,8 @@ def test_profiled_factors_are_the_best_ones(model, toys):
     best = model.derivatives(theta, toys).value
     gamma = model.gamma(model.expected(theta), toys)
     for change in (-1e-3, 1e-3):
-        held = Observations(toys.observed, toys.alpha, toys.gamma, gamma + change)
-        assert np.all(model.derivatives(theta, held).value > best)
+        fixed = Observations(toys.observed, toys.alpha, toys.gamma, gamma + change)
+        assert np.all(model.derivatives(theta, fixed).value > best)
     huge = Observations(np.zeros((1, 8)), np.zeros((1, 4)), np.ones((1, 8)))
     assert np.all(model.gamma(np.full((1, 8), 1e12), huge) == 0)  # no events where many are expected
 
@@ -92,7 +92,7 @@ def test_mu_error_and_interval_are_those_of_minuit_on_the_likelihood_written_by_
     generator = np.random.default_rng(5)
     model = Model.of(templates)
     data = model.fluctuated(templates.total(1.5), 3, generator)
-    found = fit_strengths(model, data)
+    result = fit_strengths(model, data)
     for t in range(3):
         centres = {
             "alpha_centres": dict(zip(model.names, data.alpha[t], strict=True)),
@@ -100,26 +100,26 @@ def test_mu_error_and_interval_are_those_of_minuit_on_the_likelihood_written_by_
         }
         minuit = reference.minimise(templates, data.observed[t], **centres)
         error = minuit.errors["mu"]
-        assert found.mu[t] == pytest.approx(minuit.values["mu"], abs=2e-3 * error)
-        assert found.error[t] == pytest.approx(error, rel=5e-3)
-        assert found.low[t] - found.mu[t] == pytest.approx(minuit.merrors["mu"].lower, rel=5e-3)
-        assert found.high[t] - found.mu[t] == pytest.approx(minuit.merrors["mu"].upper, rel=5e-3)
-        np.testing.assert_allclose(found.theta[t, 1:], minuit.values[1 : 1 + len(model.names)], atol=5e-3)
+        assert result.mu[t] == pytest.approx(minuit.values["mu"], abs=2e-3 * error)
+        assert result.error[t] == pytest.approx(error, rel=5e-3)
+        assert result.low[t] - result.mu[t] == pytest.approx(minuit.merrors["mu"].lower, rel=5e-3)
+        assert result.high[t] - result.mu[t] == pytest.approx(minuit.merrors["mu"].upper, rel=5e-3)
+        np.testing.assert_allclose(result.theta[t, 1:], minuit.values[1 : 1 + len(model.names)], atol=5e-3)
 
 
 def test_toys_are_fitted_as_pyhf_fits_them():
     templates = region(scale=0.3)
     model = Model.of(templates)
     data = model.fluctuated(templates.total(), 4, np.random.default_rng(7))
-    found = fit_strengths(model, data, intervals=False)
+    result = fit_strengths(model, data, intervals=False)
     with fitting._pyhf() as pyhf:
         given, _ = fitting._model(pyhf, fitting.workspace(templates, templates.total()))
         for t in range(4):
             named = dict(zip(model.names, data.alpha[t : t + 1].T, strict=True)) | {"staterror_score": data.gamma[t]}
             auxiliary = np.concatenate([named[name] for name in given.config.auxdata_order])
             minuit = fitting._minimise(pyhf, given, [*data.observed[t], *auxiliary])
-            assert found.mu[t] == pytest.approx(minuit.values["mu"], abs=1e-3 * minuit.errors["mu"])
-            assert found.error[t] == pytest.approx(minuit.errors["mu"], rel=2e-3)
+            assert result.mu[t] == pytest.approx(minuit.values["mu"], abs=1e-3 * minuit.errors["mu"])
+            assert result.error[t] == pytest.approx(minuit.errors["mu"], rel=2e-3)
 
 
 def test_one_bin_in_closed_form():
@@ -127,13 +127,13 @@ def test_one_bin_in_closed_form():
     s, b, n = 1e4, 1e6, 1.01e6
     for options, extra in (({}, 0.0), ({"background_error": 1e3}, 1e3), ({"rate": 2e-3}, 2e3)):
         model = Model.of(one_bin(s, b, **options))
-        found = fit_strengths(model, model.nominally(np.array([[n]])))
-        assert found.mu[0] == pytest.approx(1.0, abs=1e-8)
-        assert found.error[0] == pytest.approx(np.sqrt(n + extra**2) / s, rel=2e-3)
+        result = fit_strengths(model, model.nominally(np.array([[n]])))
+        assert result.mu[0] == pytest.approx(1.0, abs=1e-8)
+        assert result.error[0] == pytest.approx(np.sqrt(n + extra**2) / s, rel=2e-3)
     model = Model.of(one_bin(10.0, 100.0))
-    found = fit_strengths(model, model.nominally(np.array([[120.0]])))
-    assert found.mu[0] == pytest.approx(2.0, abs=1e-8)
-    for end in (found.low[0], found.high[0]):
+    result = fit_strengths(model, model.nominally(np.array([[120.0]])))
+    assert result.mu[0] == pytest.approx(2.0, abs=1e-8)
+    for end in (result.low[0], result.high[0]):
         nu = 100 + 10 * end
         assert 2 * (nu - 120 + 120 * np.log(120 / nu)) == pytest.approx(1, abs=1e-4)
 
@@ -154,10 +154,10 @@ def test_a_profile_holds_mu_and_a_fit_without_minimum_does_not_converge():
     templates = region()
     model = Model.of(templates)
     data = model.nominally(templates.total()[None])
-    found = profile(model, data, np.array([0.3]), np.zeros((1, 5)))
-    assert found.converged[0] and found.point[0, 0] == 0.3
+    result = profile(model, data, np.array([0.3]), np.zeros((1, 5)))
+    assert result.converged[0] and result.point[0, 0] == 0.3
     free = fit(model, data)
-    assert free.point[0, 0] == pytest.approx(1.0, abs=1e-6) and free.at.value[0] < found.at.value[0]
+    assert free.point[0, 0] == pytest.approx(1.0, abs=1e-6) and free.at.value[0] < result.at.value[0]
     nothing = one_bin(1.0, 5.0)
     empty = fit_strengths(Model.of(nothing), Model.of(nothing).nominally(np.zeros((1, 1))))
     assert not empty.converged[0] and np.isnan([empty.mu[0], empty.low[0]]).all()
@@ -167,5 +167,5 @@ def test_a_profile_holds_mu_and_a_fit_without_minimum_does_not_converge():
 def test_a_far_minimum_is_reached_without_overflow():
     model = Model.of(one_bin(10.0, 100.0, rate=0.3))
     data = model.nominally(np.array([[1e6]]))
-    found = profile(model, data, np.zeros(1), np.zeros((1, 2)))
-    assert found.converged[0] and model.expected(found.point)[0, 0] == pytest.approx(1e6, rel=1e-3)
+    result = profile(model, data, np.zeros(1), np.zeros((1, 2)))
+    assert result.converged[0] and model.expected(result.point)[0, 0] == pytest.approx(1e6, rel=1e-3)

@@ -12,20 +12,20 @@ def test_shapes_are_those_of_the_definition_and_of_pyhf():
 
     up, nominal, down = 1.3, 1.0, 0.8
     weights = additive(ALPHA)[0]
-    found = weights[0] * (up - nominal) + weights[1] * (nominal - down)
-    np.testing.assert_allclose(found, [interpolated_shape(nominal, up, down, a) for a in ALPHA], atol=1e-14)
+    result = weights[0] * (up - nominal) + weights[1] * (nominal - down)
+    np.testing.assert_allclose(result, [interpolated_shape(nominal, up, down, a) for a in ALPHA], atol=1e-14)
     pyhf = _slow_code4p([], subscribe=False)
-    np.testing.assert_allclose(found, [pyhf.summand(down, nominal, up, a) for a in ALPHA], atol=1e-14)
+    np.testing.assert_allclose(result, [pyhf.summand(down, nominal, up, a) for a in ALPHA], atol=1e-14)
 
 
 @pytest.mark.parametrize(("up", "down"), [(1.3, 0.8), (1.2, 1.1), (0.9, 1.0), (1.0, 1.0)])
 def test_rates_are_those_of_the_definition_and_of_pyhf(up, down):
     from pyhf.interpolators.code4 import _slow_code4
 
-    found = np.exp(RateFactors.of(np.array([[up]]), np.array([[down]])).at(ALPHA[:, None])[0][:, 0, 0])
-    np.testing.assert_allclose(found, [interpolated_rate(up, down, a) for a in ALPHA], rtol=1e-12)
+    result = np.exp(RateFactors.of(np.array([[up]]), np.array([[down]])).at(ALPHA[:, None])[0][:, 0, 0])
+    np.testing.assert_allclose(result, [interpolated_rate(up, down, a) for a in ALPHA], rtol=1e-12)
     pyhf = _slow_code4([], subscribe=False)
-    np.testing.assert_allclose(found, [pyhf.product(down, 1.0, up, a) for a in ALPHA], rtol=1e-12)
+    np.testing.assert_allclose(result, [pyhf.product(down, 1.0, up, a) for a in ALPHA], rtol=1e-12)
 
 
 def test_derivatives_are_differences():

@@ -12,7 +12,7 @@ def test_cls_at_the_limits_is_what_pyhf_says(seed):
     templates = region(scale=0.05, bins=4)
     truth = templates.total(0.8 if seed == 1 else 0.0) * (1.0 if seed == 1 else np.array([1.0, 1.0, 0.9, 0.8]))
     counts = np.round(truth)
-    found = upper_limit(templates, counts)
+    result = upper_limit(templates, counts)
     with fitting._pyhf() as pyhf:
         model, data = fitting._model(pyhf, fitting.workspace(templates, counts))
         bounds, poi = model.config.suggested_bounds(), model.config.poi_index
@@ -22,18 +22,18 @@ def test_cls_at_the_limits_is_what_pyhf_says(seed):
             observed, expected = pyhf.infer.hypotest(mu, data, model, par_bounds=bounds, return_expected_set=True)
             return float(observed), [float(x) for x in expected]
 
-        assert cls(found.observed)[0] == pytest.approx(0.05, rel=0.01)
-        assert cls(found.expected)[1][2] == pytest.approx(0.05, rel=0.01)
-        assert cls(found.band[0])[1][0] == pytest.approx(0.05, rel=0.01)
-        assert cls(found.band[3])[1][4] == pytest.approx(0.05, rel=0.01)
-    assert sorted([*found.band, found.expected]) == [*found.band[:2], found.expected, *found.band[2:]]
+        assert cls(result.observed)[0] == pytest.approx(0.05, rel=0.01)
+        assert cls(result.expected)[1][2] == pytest.approx(0.05, rel=0.01)
+        assert cls(result.band[0])[1][0] == pytest.approx(0.05, rel=0.01)
+        assert cls(result.band[3])[1][4] == pytest.approx(0.05, rel=0.01)
+    assert sorted([*result.band, result.expected]) == [*result.band[:2], result.expected, *result.band[2:]]
 
 
 def test_without_background_uncertainty_the_median_is_a_formula():
     # large counts: q~ is a parabola, CLs = 2 (1 - Phi(mu / sigma)) for the median
-    found = upper_limit(one_bin(100.0, 1e6))
-    assert found.observed is None
-    assert found.expected == pytest.approx(1.95996 * 1e3 / 100, rel=2e-3)
+    result = upper_limit(one_bin(100.0, 1e6))
+    assert result.observed is None
+    assert result.expected == pytest.approx(1.95996 * 1e3 / 100, rel=2e-3)
     assert upper_limit(one_bin(100.0, 1e6), level=0.1).expected == pytest.approx(1.64485 * 10, rel=2e-3)
 
 

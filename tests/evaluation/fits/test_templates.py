@@ -20,25 +20,25 @@ def templates(signal=S, background=B, sumw2=None, **background_options):
 
 
 def test_totals_and_statistical_errors():
-    found = templates()
-    np.testing.assert_allclose(found.total(2.0), [32, 24, 16])
-    np.testing.assert_allclose(found.signal, S)
-    np.testing.assert_allclose(found.statistical_error, np.sqrt(B + 0.1 * S) / (B + S))
-    np.testing.assert_allclose(found.uncertainty(), np.sqrt(B + 0.1 * S))
-    found.check()
+    result = templates()
+    np.testing.assert_allclose(result.total(2.0), [32, 24, 16])
+    np.testing.assert_allclose(result.signal, S)
+    np.testing.assert_allclose(result.statistical_error, np.sqrt(B + 0.1 * S) / (B + S))
+    np.testing.assert_allclose(result.uncertainty(), np.sqrt(B + 0.1 * S))
+    result.check()
 
 
 def test_systematics_move_what_they_name():
     up, down = B * [1.1, 1.0, 0.9], B * [0.8, 1.0, 1.1]
-    found = templates(shapes={"jes": (up, down)}, norms={"rate": (1.2, 0.9)})
-    assert found.systematics == ("jes", "rate") == found.active
-    np.testing.assert_allclose(found.expected(0.0, {"jes": 1.0}), up)
-    np.testing.assert_allclose(found.expected(0.0, {"jes": -1.0}), down)
-    np.testing.assert_allclose(found.expected(1.0, {"rate": 1.0}), S + 1.2 * B)
-    np.testing.assert_allclose(found.expected(1.0, {"rate": -2.0}), S + 0.9**2 * B)
-    np.testing.assert_allclose(found.varied("jes")[0], S + up)
+    result = templates(shapes={"jes": (up, down)}, norms={"rate": (1.2, 0.9)})
+    assert result.systematics == ("jes", "rate") == result.active
+    np.testing.assert_allclose(result.expected(0.0, {"jes": 1.0}), up)
+    np.testing.assert_allclose(result.expected(0.0, {"jes": -1.0}), down)
+    np.testing.assert_allclose(result.expected(1.0, {"rate": 1.0}), S + 1.2 * B)
+    np.testing.assert_allclose(result.expected(1.0, {"rate": -2.0}), S + 0.9**2 * B)
+    np.testing.assert_allclose(result.varied("jes")[0], S + up)
     shift = np.maximum(np.abs(up - B), np.abs(down - B))
-    np.testing.assert_allclose(found.uncertainty() ** 2, B + 0.1 * S + shift**2 + (0.2 * B) ** 2)
+    np.testing.assert_allclose(result.uncertainty() ** 2, B + 0.1 * S + shift**2 + (0.2 * B) ** 2)
 
 
 def test_a_shape_is_split_into_rate_and_shape_of_the_nominal_sum():
@@ -52,9 +52,9 @@ def test_a_shape_is_split_into_rate_and_shape_of_the_nominal_sum():
 
 
 def test_what_changes_nothing_is_not_active():
-    found = templates(shapes={"still": (B, B), "jes": (1.1 * B, 0.9 * B)}, norms={"one": (1.0, 1.0)})
-    assert found.systematics == ("still", "jes", "one")
-    assert found.active == ("jes",)
+    result = templates(shapes={"still": (B, B), "jes": (1.1 * B, 0.9 * B)}, norms={"one": (1.0, 1.0)})
+    assert result.systematics == ("still", "jes", "one")
+    assert result.active == ("jes",)
 
 
 @pytest.mark.parametrize(
@@ -90,12 +90,12 @@ def test_impossible_regions_are_refused():
 
 
 def test_bins_that_cannot_be_fitted_are_named_and_merged():
-    found = templates(background=np.array([30.0, 20.0, -1.0]), sumw2=np.array([30.0, 20.0, 1.0]))
+    result = templates(background=np.array([30.0, 20.0, -1.0]), sumw2=np.array([30.0, 20.0, 1.0]))
     with pytest.raises(DataError, match=r"bins \[2\] .* no positive background; merge"):
-        found.check()
-    kept = usable_bins(found)
+        result.check()
+    kept = usable_bins(result)
     assert kept.tolist() == [0, 1, 3]
-    merged = found.merged(kept)
+    merged = result.merged(kept)
     merged.check()
     np.testing.assert_allclose(merged.background, [30, 19])
     np.testing.assert_allclose(merged.sumw2, [30.1, 21.5])

@@ -16,24 +16,24 @@ from tests.evaluation.fits.regions import one_bin, region
 @pytest.mark.parametrize("mu", [0.0, 1.0, 2.0])
 def test_on_their_own_templates_intervals_cover_and_pulls_have_unit_width(mu):
     templates = region()
-    found = toy_fits(templates, templates.total(mu), mu, toys=4000, seed=1)
-    assert found.failed == 0 and found.truth == mu
-    assert found.coverage == pytest.approx(0.6827, abs=3 * found.coverage_error)
-    assert found.pull_width == pytest.approx(1.0, abs=0.04)
-    assert found.bias == pytest.approx(found.mu.mean() - mu)
-    assert abs(found.bias) < 0.12 * found.error.mean()  # of higher order: mu times uncertain rates
-    assert found.width == pytest.approx(2 * found.error.mean(), rel=0.02)
-    assert found.bias_error == pytest.approx(found.mu.std() / np.sqrt(4000), rel=1e-3)
+    result = toy_fits(templates, templates.total(mu), mu, toys=4000, seed=1)
+    assert result.failed == 0 and result.truth == mu
+    assert result.coverage == pytest.approx(0.6827, abs=3 * result.coverage_error)
+    assert result.pull_width == pytest.approx(1.0, abs=0.04)
+    assert result.bias == pytest.approx(result.mu.mean() - mu)
+    assert abs(result.bias) < 0.12 * result.error.mean()  # of higher order: mu times uncertain rates
+    assert result.width == pytest.approx(2 * result.error.mean(), rel=0.02)
+    assert result.bias_error == pytest.approx(result.mu.std() / np.sqrt(4000), rel=1e-3)
 
 
 def test_another_truth_is_a_bias_and_is_not_covered():
     templates = region()
     truth = templates.total() * (1 + 0.25 * np.linspace(-1, 1, 8))
-    found = toy_fits(templates, truth, 1.0, toys=400)
-    assert found.bias > 10 * found.bias_error
-    assert found.coverage < 0.4
+    result = toy_fits(templates, truth, 1.0, toys=400)
+    assert result.bias > 10 * result.bias_error
+    assert result.coverage < 0.4
     [expected] = expected_fits(templates, truth, 1.0)
-    assert expected.mu - 1 == pytest.approx(found.bias, abs=0.12 * expected.error)
+    assert expected.mu - 1 == pytest.approx(result.bias, abs=0.12 * expected.error)
     assert expected.pull == pytest.approx((expected.mu - 1) / expected.error)
 
 
@@ -52,23 +52,23 @@ def test_the_interval_score_is_that_of_the_fair_universe_challenge():
     def toys(share, width, n=400):
         inside = np.arange(n) < share * n
         mu = np.full(n, 1.0)
-        found = ToyClosure(1.0, mu, mu, 0.0, 0.0, 0.0, 1.0, inside.mean(), 0.0, width=width)
-        return found, inside, np.full(n, width)
+        result = ToyClosure(1.0, mu, mu, 0.0, 0.0, 0.0, 1.0, inside.mean(), 0.0, width=width)
+        return result, inside, np.full(n, width)
 
     for parts in ([toys(0.68, 0.3)], [toys(0.2, 0.3)], [toys(0.99, 0.3), toys(0.8, 0.5, n=300)]):
-        found = interval_score([part[0] for part in parts])
+        result = interval_score([part[0] for part in parts])
         inside, width = (np.concatenate([part[i] for part in parts]) for i in (1, 2))
-        assert found.value == pytest.approx(challenge(inside, width)) and found.intervals == len(inside)
-        assert (found.coverage, found.width) == pytest.approx((inside.mean(), width.mean()))
+        assert result.value == pytest.approx(challenge(inside, width)) and result.intervals == len(inside)
+        assert (result.coverage, result.width) == pytest.approx((inside.mean(), width.mean()))
     with pytest.raises(ValueError, match="needs toys"):
         interval_score([])
 
 
 def test_few_events_are_covered_too():
     templates = region(scale=0.05, bins=12)  # down to 5 events a bin
-    found = toy_fits(templates, templates.total(0.0), 0.0, toys=3000, seed=5)
-    assert found.failed < 10
-    assert found.coverage == pytest.approx(0.6827, abs=0.03)
+    result = toy_fits(templates, templates.total(0.0), 0.0, toys=3000, seed=5)
+    assert result.failed < 10
+    assert result.coverage == pytest.approx(0.6827, abs=0.03)
 
 
 def test_the_same_seed_gives_the_same_toys():
@@ -81,17 +81,17 @@ def test_the_same_seed_gives_the_same_toys():
 def test_auxiliary_measurements_fluctuate():
     """With statistics of the simulation far larger than the data's, mu still scatters as its error says."""
     templates = one_bin(1000.0, 10_000.0, background_error=500.0)
-    found = toy_fits(templates, templates.total(), 1.0, toys=2000)
-    assert found.mu.std() == pytest.approx(np.sqrt(11_000 + 500**2) / 1000, rel=0.05)
-    assert found.pull_width == pytest.approx(1, abs=0.05)
+    result = toy_fits(templates, templates.total(), 1.0, toys=2000)
+    assert result.mu.std() == pytest.approx(np.sqrt(11_000 + 500**2) / 1000, rel=0.05)
+    assert result.pull_width == pytest.approx(1, abs=0.05)
 
 
 def test_expected_fits_give_back_the_truth_with_its_error_and_noise():
     templates = region()
     truths = [templates.total(mu) for mu in (0.0, 1.0, 2.0)]
     variance = np.full(8, 9.0)
-    found = expected_fits(templates, truths, [0, 1, 2], variances=variance)
-    for mu, fit in zip((0, 1, 2), found, strict=True):
+    result = expected_fits(templates, truths, [0, 1, 2], variances=variance)
+    for mu, fit in zip((0, 1, 2), result, strict=True):
         assert fit.mu == pytest.approx(mu, abs=1e-6) and fit.truth == mu
         assert fit.low < mu < fit.high and fit.error == pytest.approx(0.5 * (fit.high - fit.low))
         assert fit.background_scale == pytest.approx(1.0)
@@ -100,7 +100,7 @@ def test_expected_fits_give_back_the_truth_with_its_error_and_noise():
     generator = np.random.default_rng(2)
     replicas = generator.normal(truths[1], 3.0, (400, 8))
     spread = np.std([fit.mu for fit in expected_fits(templates, replicas, 1.0)])
-    assert found[1].sample_error == pytest.approx(spread, rel=0.12)
+    assert result[1].sample_error == pytest.approx(spread, rel=0.12)
 
 
 def test_q0_follows_its_asymptotic_distribution():
@@ -116,10 +116,10 @@ def test_q0_follows_its_asymptotic_distribution():
 def test_significance_by_toys_of_a_counting_experiment_is_poisson():
     from scipy import stats
 
-    found = discovery_toys(one_bin(10.0, 20.0), [30.0], toys=40_000)
+    result = discovery_toys(one_bin(10.0, 20.0), [30.0], toys=40_000)
     p = stats.poisson.sf(29, 20)
-    assert found.p_value == pytest.approx(p, abs=4 * found.p_error)
-    assert found.value == pytest.approx(stats.norm.isf(p), abs=0.05)
+    assert result.p_value == pytest.approx(p, abs=4 * result.p_error)
+    assert result.value == pytest.approx(stats.norm.isf(p), abs=0.05)
     none = discovery_toys(one_bin(10.0, 20.0), [90.0], toys=100)
     assert none.value is None and "none of 100 toys" in none.why
     assert discovery_toys(one_bin(10.0, 20.0), [15.0], toys=100).value < 0.5
@@ -152,8 +152,8 @@ def test_a_minimum_without_an_interval_has_the_error_of_the_curvature_and_says_s
         best = fit_strengths(model, data, **options)
         return replace(best, low=best.mu, high=best.mu)
 
-    (whole,) = expected_fits(region(), [region().total(1.0)], [1.0])
+    (complete,) = expected_fits(region(), [region().total(1.0)], [1.0])
     monkeypatch.setattr(toys_module, "fit_strengths", without)
     (fit,) = expected_fits(region(), [region().total(1.0)], [1.0])
     assert (fit.low, fit.high) == (None, None) and "no interval" in fit.why
-    assert fit.error == pytest.approx(whole.error, rel=0.1) and fit.pull == pytest.approx(0.0, abs=1e-5)
+    assert fit.error == pytest.approx(complete.error, rel=0.1) and fit.pull == pytest.approx(0.0, abs=1e-5)

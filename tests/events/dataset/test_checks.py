@@ -39,45 +39,47 @@ def rows(table: FeatureTable, sample: str, **where: Any) -> np.ndarray:
 
 def heavy(table: FeatureTable, sample: str, weight: float, **where: Any) -> FeatureTable:
     """The same table with another weight for one event of the sample."""
-    found = table.select(np.arange(len(table)))
+    result = table.select(np.arange(len(table)))
     place = rows(table, sample, **where)[0]
-    found.weight[place] = weight
+    result.weight[place] = weight
     for model in ("dann",):
-        column = found.columns[f"domain:{model}:weight"]
-        column[place] = weight if found.columns[f"domain:{model}:mask"][place] else 0.0
-    return found
+        column = result.columns[f"domain:{model}:weight"]
+        column[place] = weight if result.columns[f"domain:{model}:mask"][place] else 0.0
+    return result
 
 
 def test_a_negative_sum_in_one_fold_is_found_although_the_whole_is_positive(good):
     _, config, table = good
     check_table(dataset_spec(config), table)
     total = float(table.weight[rows(table, "background")].sum())
-    one = heavy(heavy(table, "background", -2 * total, fold=0, validation=False), "background", 9 * total, fold=1)
-    assert one.weight[one.of_samples(["background"])].sum() > 0
+    changed = heavy(heavy(table, "background", -2 * total, fold=0, validation=False), "background", 9 * total, fold=1)
+    assert changed.weight[changed.of_samples(["background"])].sum() > 0
     with pytest.raises(DataError, match=r"models\.network: the weights of its background events add up to -.* fold 1"):
-        check_table(dataset_spec(config), one)
+        check_table(dataset_spec(config), changed)
     for part in (network_part, bdt_part):  # what the training itself would have said
         with pytest.raises(DataError, match="add up to"):
-            part(model_spec(config, "bdt" if part is bdt_part else "network"), one, 1)
+            part(model_spec(config, "bdt" if part is bdt_part else "network"), changed, 1)
     kinder = config.model_copy(update={"negative_weights": "absolute"})
-    check_table(dataset_spec(kinder), one)
-    network_part(model_spec(kinder, "network"), one, 1)
+    check_table(dataset_spec(kinder), changed)
+    network_part(model_spec(kinder, "network"), changed, 1)
 
 
 def test_the_validation_and_the_sides_of_a_domain_loss_are_looked_at_too(good):
     _, config, table = good
     total = float(table.weight[rows(table, "signal")].sum())
-    one = heavy(heavy(table, "signal", -total, fold=1, validation=True), "signal", 9 * total, fold=0, validation=True)
+    changed = heavy(
+        heavy(table, "signal", -total, fold=1, validation=True), "signal", 9 * total, fold=0, validation=True
+    )
     with pytest.raises(DataError, match=r"its signal events add up to -\S+ in the validation of fold 0"):
-        check_table(dataset_spec(config), one)
+        check_table(dataset_spec(config), changed)
     total = float(table.weight[rows(table, "background_alt")].sum())
-    one = heavy(table, "background_alt", -2 * total, fold=0, validation=False)
+    changed = heavy(table, "background_alt", -2 * total, fold=0, validation=False)
     with pytest.raises(DataError, match=r"models\.dann\.domain\.target: .* in the training of fold 1"):
-        check_table(dataset_spec(config), one)
+        check_table(dataset_spec(config), changed)
     free = config.models["dann"].model_copy(
         update={"domain": config.models["dann"].domain.model_copy(update={"balance": False})}
     )
-    check_table(dataset_spec(config.model_copy(update={"models": {"dann": free}})), one)
+    check_table(dataset_spec(config.model_copy(update={"models": {"dann": free}})), changed)
 
 
 def test_a_part_of_a_reweighting_without_a_positive_sum(good):
@@ -85,25 +87,25 @@ def test_a_part_of_a_reweighting_without_a_positive_sum(good):
     config = load_config(path, ["models.bdt.reweight={source: background, target: background_alt}"])
     check_table(dataset_spec(config), table)
     total = float(table.weight[rows(table, "background_alt")].sum())
-    one = heavy(table, "background_alt", -total, fold=0, validation=True)
+    changed = heavy(table, "background_alt", -total, fold=0, validation=True)
     only = config.model_copy(update={"models": {"bdt": config.models["bdt"]}})
     with pytest.raises(DataError, match=r"models\.bdt\.reweight\.target: in the training of fold 1"):
-        check_table(dataset_spec(only), one)
+        check_table(dataset_spec(only), changed)
 
 
 def test_scores_that_could_not_be_judged(good):
     _, config, table = good
     assert list(evaluation_problems(evaluation_spec(config), table)) == []
-    (said,) = evaluation_problems(evaluation_spec(config), heavy(table, "background", 1e9, validation=True))
-    assert "validation events of the background of simulation are worth 1 (n_eff)" in said
+    (message,) = evaluation_problems(evaluation_spec(config), heavy(table, "background", 1e9, validation=True))
+    assert "validation events of the background of simulation are worth 1 (n_eff)" in message
     total = float(table.weight[rows(table, "third")].sum())
-    (said,) = evaluation_problems(evaluation_spec(config), heavy(table, "third", -2 * total))
-    assert "the background events of the domain third have weights that add up to -" in said
+    (message,) = evaluation_problems(evaluation_spec(config), heavy(table, "third", -2 * total))
+    assert "the background events of the domain third have weights that add up to -" in message
     total = float(table.weight[rows(table, "signal_alt")].sum())
     cancelled = heavy(heavy(table, "signal_alt", -50 * total, fold=0), "signal_alt", 60 * total, fold=1)
-    (said,) = evaluation_problems(evaluation_spec(config), cancelled)
-    assert "signal events of the domain alternative are worth" in said
-    assert "bootstrap replicas" in said
+    (message,) = evaluation_problems(evaluation_spec(config), cancelled)
+    assert "signal events of the domain alternative are worth" in message
+    assert "bootstrap replicas" in message
 
 
 def test_check_and_train_refuse_a_heavy_event_alike(tmp_path):
@@ -112,21 +114,21 @@ def test_check_and_train_refuse_a_heavy_event_alike(tmp_path):
     weight[5] = 1e6
     write_sample(tmp_path / "background.root", 200, 2, False, cross_section=20.0, spoil={"gen_weight": weight})
     config = load_config(path)
-    found = check_events(config, lambda *_: None)
-    assert len(found.problems) == 1
-    assert "(n_eff)" in found.problems[0]
+    result = check_events(config, lambda *_: None)
+    assert len(result.problems) == 1
+    assert "(n_eff)" in result.problems[0]
     with pytest.raises(DataError) as refused:
         kind_of(config).load(lambda *_: None)
-    assert str(refused.value) == found.problems[0]
+    assert str(refused.value) == result.problems[0]
     text = path.read_text().replace("background.root", "background*.root")
     path.write_text(text)  # a second file may help: `check` has not looked at it
-    found = check_events(load_config(path), lambda *_: None)
-    assert found.problems == []
-    assert any("--all looks at every file" in warning for warning in found.warnings)
+    result = check_events(load_config(path), lambda *_: None)
+    assert result.problems == []
+    assert any("--all looks at every file" in warning for warning in result.warnings)
 
 
 @pytest.mark.parametrize(
-    ("override", "said"),
+    ("override", "message"),
     [
         ("luminosity=1e308", r"samples\.signal: 1e\+308/fb x 0\.5 pb x .* is inf, by which no event can be weighted"),
         ("samples.third.k_factor=1e305", r"samples\.third: .* is inf, by which"),
@@ -137,10 +139,10 @@ def test_check_and_train_refuse_a_heavy_event_alike(tmp_path):
         ("samples.third.weight=where(met > 20, 1, 1e200)", r"samples\.third: the weights of its events are too large"),
     ],
 )
-def test_numbers_beyond_all_numbers_are_refused_with_the_sample(good, override, said):
+def test_numbers_beyond_all_numbers_are_refused_with_the_sample(good, override, message):
     config = load_config(good[0], [override])
     (problem,) = check_events(config, lambda *_: None).problems
-    with pytest.raises(HepdaError, match=said) as refused:
+    with pytest.raises(HepdaError, match=message) as refused:
         load_table(dataset_spec(config))
     assert str(refused.value) == problem
 
@@ -148,9 +150,9 @@ def test_numbers_beyond_all_numbers_are_refused_with_the_sample(good, override, 
 def test_a_cut_flow_of_huge_weights_that_are_cut_away(good):
     cut = ["samples.third.weight=where(met > 20, 1, 1e200)", "samples.third.selection=met > 20"]
     config = load_config(good[0], cut)
-    found = check_events(config, lambda *_: None)
-    assert found.problems == []
-    assert any("yield" in line for line in check_text.lines(config.name, config.luminosity, found))
+    result = check_events(config, lambda *_: None)
+    assert result.problems == []
+    assert any("yield" in line for line in check_text.lines(config.name, config.luminosity, result))
 
 
 def test_a_package_that_is_missing_is_a_problem_for_check(good, monkeypatch):

@@ -127,7 +127,7 @@ def test_layout_of_the_table(folder: Path) -> None:
 
 
 def test_normalisation_factors_multiply(folder: Path) -> None:
-    plain = loaded(folder).samples["signal"]
+    baseline = loaded(folder).samples["signal"]
     changed = loaded(
         folder,
         "samples.signal.k_factor=1.2",
@@ -136,8 +136,8 @@ def test_normalisation_factors_multiply(folder: Path) -> None:
         "samples.signal.cross_section=1.0",
         "luminosity=20",
     ).samples["signal"]
-    assert plain.cross_section == 0.5
-    assert changed.sums.sumw == pytest.approx(plain.sums.sumw * 1.2 * 0.5 * 10 * 2 * 2)
+    assert baseline.cross_section == 0.5
+    assert changed.sums.sumw == pytest.approx(baseline.sums.sumw * 1.2 * 0.5 * 10 * 2 * 2)
     given = loaded(folder, "samples.signal.sum_of_weights=1000").samples["signal"]
     assert given.normalisation == pytest.approx(10 * 1000 * 0.5 / 1000)
     bare = loaded(folder, "normalisation=null").samples["signal"]
@@ -151,10 +151,10 @@ def test_sums_of_weights_add_up_over_files(folder: Path, tmp_path: Path) -> None
     summary = result.samples["signal"]
     sums = [uproot.open(tmp_path / f"p{p}.root")["metadata"]["sum_of_weights"].array()[0] for p in range(3)]
     assert summary.sum_of_weights == pytest.approx(sum(sums))
-    own = [file for file in result.files if file.sample == "signal"]
-    assert [file.entries for file in own] == [100, 100, 100]
-    assert sum(file.sums.sumw for file in own) == pytest.approx(summary.sums.sumw)
-    assert own[0].as_manifest()["lost"] == {"selection": 100 - own[0].sums.entries}
+    of_signal = [file for file in result.files if file.sample == "signal"]
+    assert [file.entries for file in of_signal] == [100, 100, 100]
+    assert sum(file.sums.sumw for file in of_signal) == pytest.approx(summary.sums.sumw)
+    assert of_signal[0].as_manifest()["lost"] == {"selection": 100 - of_signal[0].sums.entries}
     write_sample(tmp_path / "p3.root", 10, 30, signal=True, cross_section=0.7)
     assert "cross section" in complaint(folder, DataError, f"samples.signal.files={tmp_path}/p*.root")
 
@@ -185,13 +185,13 @@ def test_domain_selection_and_weight(folder: Path) -> None:
 
 
 def test_chunks_make_no_difference(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = loaded(folder).table
+    complete = loaded(folder).table
     monkeypatch.setattr(reading, "MOST_ENTRIES", 111)
     monkeypatch.setattr(chunks, "CHUNK_ENTRIES", 37)
     parts = loaded(folder).table
-    np.testing.assert_array_equal(whole.features, parts.features)
-    np.testing.assert_array_equal(whole.weight, parts.weight)
-    np.testing.assert_array_equal(whole.key, parts.key)
+    np.testing.assert_array_equal(complete.features, parts.features)
+    np.testing.assert_array_equal(complete.weight, parts.weight)
+    np.testing.assert_array_equal(complete.key, parts.key)
 
 
 def test_only_needed_branches_and_each_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -273,11 +273,11 @@ def test_a_branch_of_a_reserved_name_is_meant_or_refused(tmp_path: Path, name: s
     aliased = (f"samples.signal.aliases={{own_{name}: {name}}}", f"samples.signal.variables={{met: own_{name} + 1}}")
     if name == "pi":
         aliased = (*aliased, "columns.twice=2 * 3.141592653589793")
-    found = load_table(dataset_spec(load_config(path, aliased))).table
-    signal = found.of_samples(["signal"])
-    assert np.all(found.features[signal, found.names.index("met")] == 8.0)
-    expected = 2 * (found.weight if name == "physical" else np.full(len(found), np.pi))
-    np.testing.assert_array_equal(found.columns["twice"][signal], expected[signal])
+    result = load_table(dataset_spec(load_config(path, aliased))).table
+    signal = result.of_samples(["signal"])
+    assert np.all(result.features[signal, result.names.index("met")] == 8.0)
+    expected = 2 * (result.weight if name == "physical" else np.full(len(result), np.pi))
+    np.testing.assert_array_equal(result.columns["twice"][signal], expected[signal])
 
 
 def test_a_selection_is_divided_where_and_joins_conditions_alone() -> None:

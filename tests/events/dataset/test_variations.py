@@ -40,14 +40,14 @@ def test_a_shape_is_what_a_file_with_shifted_branches_gives(path: Path, tmp_path
     cut = "selection=(n_jets >= 5) & (n_b >= 2) & (ht > 500)"
     config = load_config(path, [JES, cut])
     nominal = load_table(dataset_spec(config)).table
-    wanted = load_table(
+    expected = load_table(
         dataset_spec(load_config(path, [cut, f"samples.background.files={tmp_path / 'shifted.root'}"]))
     ).table
-    wanted = wanted.select(wanted.of_samples(["background"]))
-    found = read_varied(dataset_spec(config), Reading("background", "jes", "up"), silent)
-    assert np.array_equal(found.features, wanted.features) and np.array_equal(found.weight, wanted.weight)
-    assert np.array_equal(found.key, wanted.key) and np.array_equal(found.fold, wanted.fold)
-    assert len(found) > int(nominal.of_samples(["background"]).sum())
+    expected = expected.select(expected.of_samples(["background"]))
+    result = read_varied(dataset_spec(config), Reading("background", "jes", "up"), silent)
+    assert np.array_equal(result.features, expected.features) and np.array_equal(result.weight, expected.weight)
+    assert np.array_equal(result.key, expected.key) and np.array_equal(result.fold, expected.fold)
+    assert len(result) > int(nominal.of_samples(["background"]).sum())
 
 
 def test_factors_are_those_of_the_branches(path: Path) -> None:

@@ -30,8 +30,8 @@ def config_of(source, other, stitched=None, domain="alternative"):
 
     def section(domain, entry):
         name, process = entry if isinstance(entry, tuple) else (entry, None)
-        told = {"files": "x.root", "class": "background", "domain": domain}
-        return name, told | ({"process": process} if process else {})
+        content = {"files": "x.root", "class": "background", "domain": domain}
+        return name, content | ({"process": process} if process else {})
 
     samples = {"ttH": {"files": "x.root", "class": "signal", "domain": "simulation"}}
     samples |= dict(section("simulation", entry) for entry in source)
@@ -65,18 +65,18 @@ def lines_of(config):
     ],
 )
 def test_processes_are_declared_or_follow_from_the_names(source, other, compared, excluded):
-    found = domains_of(config_of(source, other)).counterparts_of("alternative", "background")
-    pairs = [(a, b) for ours, theirs in found.processes.values() for a in ours for b in theirs]
-    assert sorted(pairs) == sorted(compared) and found.why is None
-    assert (list(found.source_excluded), list(found.other_excluded)) == excluded
+    result = domains_of(config_of(source, other)).counterparts_of("alternative", "background")
+    pairs = [(a, b) for ours, theirs in result.processes.values() for a in ours for b in theirs]
+    assert sorted(pairs) == sorted(compared) and result.why is None
+    assert (list(result.source_excluded), list(result.other_excluded)) == excluded
 
 
 def test_stitched_samples_are_one_process():
     stitched = {"wjets": {"w0": "True", "w1": "LHE == 1"}}
-    found = domains_of(config_of(["w0", "w1", "tt"], ["wjets_alt"], stitched)).counterparts_of(
+    result = domains_of(config_of(["w0", "w1", "tt"], ["wjets_alt"], stitched)).counterparts_of(
         "alternative", "background"
     )
-    assert found.processes == {"wjets": (("w0", "w1"), ("wjets_alt",))} and found.source_excluded == ("tt",)
+    assert result.processes == {"wjets": (("w0", "w1"), ("wjets_alt",))} and result.source_excluded == ("tt",)
 
 
 @pytest.mark.parametrize("other", [["herwig"], [("herwig", "z")]])
@@ -132,29 +132,29 @@ def same(tmp_path_factory):
 def test_two_generators_that_are_the_same_events_show_no_shift(same):
     asked, numbers = same
     for model in ("one", "two"):
-        found = plain(to_json.model_metrics(asked.spec, numbers, model, {"seconds": 1.0}))
-        bias = found["bias"]["simulation:alternative"]
+        result = plain(to_json.model_metrics(asked.spec, numbers, model, {"seconds": 1.0}))
+        bias = result["bias"]["simulation:alternative"]
         assert bias["ks"] == pytest.approx(0, abs=1e-12) and bias["p_value"] == 1.0
         assert bias["n_eff"]["source"] == pytest.approx(bias["n_eff"]["other"])
         assert all(shift == pytest.approx(0, abs=1e-12) for shift in bias["efficiency_shift"].values())
-        assert found["significance"]["asimov_with_bias"] == pytest.approx(
-            found["significance"]["asimov_with_uncertainty"], abs=1e-9
+        assert result["significance"]["asimov_with_bias"] == pytest.approx(
+            result["significance"]["asimov_with_uncertainty"], abs=1e-9
         )
-        assert found["closure"]["alternative"]["mu"] == pytest.approx(0, abs=1e-4)  # it has no signal
+        assert result["closure"]["alternative"]["mu"] == pytest.approx(0, abs=1e-4)  # it has no signal
         assert numbers.models[model].scan.bias == pytest.approx(0, abs=1e-9)
     (ratio, *_) = numbers.models["two"].ratios["alternative"]
     assert ratio.adapted.value == pytest.approx(0, abs=1e-12)
-    assert ratio.plain.value == pytest.approx(0, abs=1e-12)
+    assert ratio.baseline.value == pytest.approx(0, abs=1e-12)
 
 
 def test_with_all_backgrounds_compared_as_one_there_would_be_a_shift(same):
     """The guard of the test above: the difference of composition is large."""
     asked, _ = same
-    told = asked.config.model_copy(update={"samples": {
+    one_process = asked.config.model_copy(update={"samples": {
         name: s.model_copy(update={"process": "all" if s.class_ == "background" else None})
         for name, s in asked.config.samples.items()
     }})  # fmt: skip
-    numbers = evaluate(replace(asked, spec=evaluation_spec(told)), 1, silent)
+    numbers = evaluate(replace(asked, spec=evaluation_spec(one_process)), 1, silent)
     bias = numbers.models["one"].bias["alternative"]
     assert bias.p_value < 0.01 and bias.efficiency_shift[0].shift > 0.1
 
@@ -163,8 +163,8 @@ def test_what_has_no_counterpart_is_told(same):
     asked, _ = same
     (line,) = lines_of(asked.config)
     assert "w of simulation has no counterpart in alternative" in line and "tt with tt_alt" in line
-    found = steps.processes_metrics(asked.spec.domains)["processes"]["simulation:alternative"]["background"]
-    assert found == {
+    result = steps.processes_metrics(asked.spec.domains)["processes"]["simulation:alternative"]["background"]
+    assert result == {
         "compared": {"tt": {"source": ["tt"], "other": ["tt_alt"]}},
         "without_counterpart": {"source": ["w"], "other": []},
     }
@@ -176,11 +176,11 @@ def test_what_has_no_counterpart_is_told(same):
 
 def test_figures_and_fits_take_the_same_processes(same):
     asked, numbers = same
-    scene = FigureData(asked.spec, appearance(asked.config), asked.table, asked.scores, numbers, {}, {})
-    shown = {drawing.name: drawing for drawing in scores.score_drawings(scene)}
+    data = FigureData(asked.spec, appearance(asked.config), asked.table, asked.scores, numbers, {}, {})
+    shown = {drawing.name: drawing for drawing in scores.score_drawings(data)}
     assert shown["score_one"].caption.startswith("Without w.")
-    (other,) = scene.others(asked.scores["one"])
-    total = sum(sample.weights.sum() for sample in scene.stack(asked.scores["one"]))
+    (other,) = data.others(asked.scores["one"])
+    total = sum(sample.weights.sum() for sample in data.stack(asked.scores["one"]))
     assert other.weights.sum() == pytest.approx(total) and "without counterpart" in other.name
     region = ScoredEvents(
         asked.spec.domains, systematics_spec(asked.config), asked.table, "one", asked.scores["one"], {}, {}
@@ -200,16 +200,16 @@ def test_a_second_generator_varies_the_process_that_it_has(tmp_path):
     region = ScoredEvents(
         asked.spec.domains, systematics_spec(config), asked.table, "one", asked.scores["one"], {}, {}
     ).region()
-    found = {sample.name: sample for sample in region.templates.samples}
-    assert "generator" in found["tt"].shapes and "generator" not in found["w"].shapes
-    up, _ = found["tt"].shapes["generator"]
-    assert up == pytest.approx(found["tt"].sumw)  # it is the same generator
+    result = {sample.name: sample for sample in region.templates.samples}
+    assert "generator" in result["tt"].shapes and "generator" not in result["w"].shapes
+    up, _ = result["tt"].shapes["generator"]
+    assert up == pytest.approx(result["tt"].sumw)  # it is the same generator
 
 
 def test_with_a_counterpart_for_everything_no_event_is_left_out(tmp_path):
     more = {"w_alt": {"files": "third.root", "class": "background", "domain": "alternative"}}
     asked = judged(tmp_path, **more)
-    whole = evaluate(asked, 1, silent)
+    complete = evaluate(asked, 1, silent)
     assert lines_of(asked.config) == []
     declared = asked.config.model_copy(update={"samples": {
         name: s.model_copy(update={"process": s.class_}) for name, s in asked.config.samples.items()
@@ -217,6 +217,6 @@ def test_with_a_counterpart_for_everything_no_event_is_left_out(tmp_path):
     total = evaluate(replace(asked, spec=evaluation_spec(declared)), 1, silent)
     for model in ("one", "two"):
         first, second = (
-            plain(to_json.model_metrics(asked.spec, numbers, model, {"seconds": 1.0})) for numbers in (whole, total)
+            plain(to_json.model_metrics(asked.spec, numbers, model, {"seconds": 1.0})) for numbers in (complete, total)
         )
         assert first == second

@@ -39,20 +39,20 @@ def test_templates_move_to_the_other_generator_with_all_their_variations():
 
 
 def test_each_generator_is_fitted_at_its_own_value_without_bias():
-    here = region()
-    found = profile({0.0: here, 1.0: here}, {1.0: ("generator",)})
+    nominal = region()
+    result = profile({0.0: nominal, 1.0: nominal}, {1.0: ("generator",)})
     for domain, value in (("simulation", 0.0), ("alternative", 1.0)):
-        assert [own.truth for own in found[domain]] == [0.0, 1.0, 2.0]
-        for own in found[domain]:
-            assert (own.value, own.mu) == pytest.approx((value, own.truth), abs=1e-3)
-    assert found["simulation"][1].offset[1.0] > 1.0
-    assert [own.why for own in found["third"]] == [None, "the domain lacks a class", "the domain lacks a class"]
-    assert [own.truth for own in found["data"]] == [1.0]
+        assert [fitted.truth for fitted in result[domain]] == [0.0, 1.0, 2.0]
+        for fitted in result[domain]:
+            assert (fitted.value, fitted.mu) == pytest.approx((value, fitted.truth), abs=1e-3)
+    assert result["simulation"][1].offset[1.0] > 1.0
+    assert [fitted.why for fitted in result["third"]] == [None, "the domain lacks a class", "the domain lacks a class"]
+    assert [fitted.truth for fitted in result["data"]] == [1.0]
 
 
 def test_the_envelope_holds_both_minima_where_they_cannot_be_told_apart():
-    one = fit(region().unaware, NOMINAL + SIGNAL)
-    flat = replace(one, goodness=2.0, ndf=2, mu=1.0, low=0.6, high=1.4)
+    single = fit(region().unaware, NOMINAL + SIGNAL)
+    flat = replace(single, goodness=2.0, ndf=2, mu=1.0, low=0.6, high=1.4)
     far = replace(flat, mu=2.0, low=1.5, high=2.5)
     near = envelope({0.0: flat, 1.0: replace(far, goodness=1.75)}, 1.0)  # 0.75 above, with the penalty
     assert (near.mu, near.value, near.low) == (1.0, 0.0, pytest.approx(0.6))

@@ -56,13 +56,13 @@ def events() -> tuple[FeatureTable, np.ndarray, dict[str, Any], dict[str, Any]]:
     labels = {"signal": 1, "background": 0, None: -1}
     score, weight, label, domain, sample = [], [], [], [], []
     domains = tuple(dict.fromkeys(d for _, d, _, _ in SAMPLES.values()))
-    for number, (class_, own, n, total) in enumerate(SAMPLES.values()):
+    for number, (class_, score_weight, n, total) in enumerate(SAMPLES.values()):
         a, b = SHAPES[class_]
-        score.append(rng.beta(a, b + 0.3 * (own == "alternative"), n).astype(np.float32))
+        score.append(rng.beta(a, b + 0.3 * (score_weight == "alternative"), n).astype(np.float32))
         sign = np.where(rng.random(n) < 0.1, -1.0, 1.0)
         weight.append(np.ones(n) if class_ is None else sign * total / sign.sum())
         label.append(np.full(n, labels[class_], np.int8))
-        domain.append(np.full(n, domains.index(own), np.int16))
+        domain.append(np.full(n, domains.index(score_weight), np.int16))
         sample.append(np.full(n, number, np.int16))
     n = sum(len(s) for s in score)
     table = FeatureTable(
@@ -79,9 +79,9 @@ def events() -> tuple[FeatureTable, np.ndarray, dict[str, Any], dict[str, Any]]:
     }
     factors = {}
     for name in ("signal", "tt", "wjets"):
-        own = values[table.of_samples([name])].astype(float)
-        factors |= {(name, "tag:up"): 1 + 0.2 * own, (name, "tag:down"): 1 - 0.1 * own}
-        factors |= {(name, f"null:{side}"): np.ones(len(own)) for side in ("up", "down")}
+        score_weight = values[table.of_samples([name])].astype(float)
+        factors |= {(name, "tag:up"): 1 + 0.2 * score_weight, (name, "tag:down"): 1 - 0.1 * score_weight}
+        factors |= {(name, f"null:{side}"): np.ones(len(score_weight)) for side in ("up", "down")}
     factors["tt", "one_sided:up"] = 1 + 0.1 * values[tt].astype(float)
     return table, values, varied, factors
 
@@ -89,8 +89,12 @@ def events() -> tuple[FeatureTable, np.ndarray, dict[str, Any], dict[str, Any]]:
 def unexplained(value: Any, path: str = "", excused: bool = False) -> list[str]:
     """Nulls that neither they nor what encloses them explain, in lists as well."""
     if isinstance(value, dict):
-        here = excused or bool(value.get("why"))
-        return [p for k, v in value.items() for p in unexplained(v, f"{path}/{k}", here or bool(value.get(f"{k}_why")))]
+        has_reason = excused or bool(value.get("why"))
+        return [
+            p
+            for k, v in value.items()
+            for p in unexplained(v, f"{path}/{k}", has_reason or bool(value.get(f"{k}_why")))
+        ]
     if isinstance(value, list):
         return [p for i, v in enumerate(value) for p in unexplained(v, f"{path}/{i}", excused)]
     return [path] if value is None and not excused else []
@@ -131,17 +135,17 @@ def test_contents_are_histograms_of_signed_weights(events: Any, region: Region) 
 def test_a_weight_variation_is_the_scaled_histogram(events: Any, region: Region) -> None:
     edges = region.templates.edges
     for name in ("signal", "tt", "wjets"):
-        own = events[1][events[0].of_samples([name])].astype(float)
+        factors = events[1][events[0].of_samples([name])].astype(float)
         up, down = sample_of(region, name).shapes["tag"]
-        assert up == pytest.approx(content(events, edges, [name], 1 + 0.2 * own), rel=1e-9)
-        assert down == pytest.approx(content(events, edges, [name], 1 - 0.1 * own), rel=1e-9)
+        assert up == pytest.approx(content(events, edges, [name], 1 + 0.2 * factors), rel=1e-9)
+        assert down == pytest.approx(content(events, edges, [name], 1 - 0.1 * factors), rel=1e-9)
 
 
 def test_one_side_is_mirrored_and_rates_are_factors(events: Any, region: Region) -> None:
     tt = sample_of(region, "tt")
-    own = events[1][events[0].of_samples(["tt"])].astype(float)
+    scores = events[1][events[0].of_samples(["tt"])].astype(float)
     up, down = tt.shapes["one_sided"]
-    assert up == pytest.approx(content(events, region.templates.edges, ["tt"], 1 + 0.1 * own), rel=1e-9)
+    assert up == pytest.approx(content(events, region.templates.edges, ["tt"], 1 + 0.1 * scores), rel=1e-9)
     assert down == pytest.approx(2 * tt.sumw - up, rel=1e-9)
     assert sample_of(region, "wjets").norms == {"rate": (1.5, pytest.approx(1 / 1.5))} and not tt.norms
     assert list(tt.shapes) == ["tag", "null", "one_sided", "jes", "generator"]
@@ -151,8 +155,8 @@ def test_a_shape_is_the_histogram_of_the_varied_events(events: Any, region: Regi
     score, weight = events[2]["tt", "jes", "up"]
     edges = region.templates.edges
     inner = np.concatenate([[-np.inf], edges[1:-1], [np.inf]])
-    wanted = np.histogram(score.astype(float), inner, weights=weight)[0]
-    assert sample_of(region, "tt").shapes["jes"][0] == pytest.approx(wanted, rel=1e-9)
+    expected = np.histogram(score.astype(float), inner, weights=weight)[0]
+    assert sample_of(region, "tt").shapes["jes"][0] == pytest.approx(expected, rel=1e-9)
     assert "jes" not in sample_of(region, "wjets").shapes
 
 
@@ -169,9 +173,9 @@ def test_another_generator_changes_the_class_as_a_whole(events: Any, region: Reg
 
 
 def test_pseudo_data_scale_the_signal_alone(events: Any, region: Region) -> None:
-    edges, found = region.templates.edges, region.domains["alternative"]
+    edges, result = region.templates.edges, region.domains["alternative"]
     s, b = content(events, edges, ["signal_alt"]), content(events, edges, ["tt_alt"])
-    contents, variance = found.at(2.0) or (None, None)
+    contents, variance = result.at(2.0) or (None, None)
     assert contents == pytest.approx(2 * s + b, rel=1e-9)
     assert variance.sum() == pytest.approx(
         4 * np.sum(events[0].weight[events[0].of_samples(["signal_alt"])] ** 2)
@@ -202,16 +206,16 @@ def test_what_changes_nothing_has_no_impact(region: Region) -> None:
 
 
 def test_closure_finds_what_was_put_in_and_says_what_it_cannot(region: Region) -> None:
-    found = fits.closure_of(region, fits.UNAWARE, toys=40, seed=1)
-    for entry in found["simulation"]:
+    result = fits.closure_of(region, fits.UNAWARE, toys=40, seed=1)
+    for entry in result["simulation"]:
         assert entry.fit.mu == pytest.approx(entry.fit.truth, abs=1e-4)
         assert abs(entry.toys.bias) < 5 * entry.toys.bias_error
-    assert [entry.fit.mu is None for entry in found["third"]] == [False, True, True]
-    assert found["third"][1].fit.why == "the domain has no signal events"
-    assert [entry.fit.truth for entry in found["data"]] == [1.0] and isinstance(found["data"][0].toys, str)
+    assert [entry.fit.mu is None for entry in result["third"]] == [False, True, True]
+    assert result["third"][1].fit.why == "the domain has no signal events"
+    assert [entry.fit.truth for entry in result["data"]] == [1.0] and isinstance(result["data"][0].toys, str)
     aware = fits.closure_of(region, fits.ALL, toys=0, seed=1)
     # The generator's own shape, with its rate alone left: knowing of it takes most of the bias away.
-    assert abs(aware["alternative"][1].fit.mu - 1) != pytest.approx(abs(found["alternative"][1].fit.mu - 1), abs=1e-3)
+    assert abs(aware["alternative"][1].fit.mu - 1) != pytest.approx(abs(result["alternative"][1].fit.mu - 1), abs=1e-3)
     assert aware["alternative"][1].toys == "no toys were requested"
 
 

@@ -69,10 +69,10 @@ def test_labels_are_matched_by_event_and_scale_the_signal_of_pseudo_data(events)
     path, table, right = events
     asked = config(path)
     specs = domains_of(asked), systematics_spec(asked)
-    found = truth_of(asked, table)
-    np.testing.assert_array_equal(found, right)
+    result = truth_of(asked, table)
+    np.testing.assert_array_equal(result, right)
     score = np.random.default_rng(2).beta(np.where(right == 1, 3, 1), np.where(right == 1, 1, 3)).astype(np.float32)
-    data: PseudoData = ScoredEvents(*specs, table, "bdt", score, {}, {}, found).region().domains["data"]
+    data: PseudoData = ScoredEvents(*specs, table, "bdt", score, {}, {}, result).region().domains["data"]
     np.testing.assert_array_equal(data.at(1.0)[0], data.observed)
     np.testing.assert_array_equal(data.at(2.0)[0] - data.at(1.0)[0], data.signal[0])
     assert data.signal[0].sum() == (right[2 * N :] == 1).sum() and data.at(0.0)[0].sum() == (right[2 * N :] == 0).sum()

@@ -85,40 +85,40 @@ def test_which_class_a_domain_lacks(loaded):
 
 def test_without_blinding_data_are_compared_and_fitted(shown):
     asked, numbers = shown
-    found = model_metrics(asked, numbers)
-    assert found["closure"]["data"]["mu"] is not None and found["closure"]["data"]["truth"] == 1
-    assert found["bias"]["simulation:data"]["class"] == "all" and found["bias"]["simulation:data"]["ks"] > 0
+    result = model_metrics(asked, numbers)
+    assert result["closure"]["data"]["mu"] is not None and result["closure"]["data"]["truth"] == 1
+    assert result["bias"]["simulation:data"]["class"] == "all" and result["bias"]["simulation:data"]["ks"] > 0
     assert numbers.excluded == {} and numbers.unlabelled == ("data",)
 
 
 def test_of_blinded_data_nothing_is_measured_and_the_reason_is_given(blind, shown):
     asked, numbers = blind
-    found, other = model_metrics(asked, numbers), model_metrics(*shown)
+    result, other = model_metrics(asked, numbers), model_metrics(*shown)
     for entry, same in (
-        (found["bias"]["simulation:data"], other["bias"]["simulation:data"]),
-        (found["closure"]["data"], other["closure"]["data"]),
+        (result["bias"]["simulation:data"], other["bias"]["simulation:data"]),
+        (result["closure"]["data"], other["closure"]["data"]),
     ):
         values = [v for k, v in entry.items() if k != "why" and not isinstance(v, dict)]
         assert entry["why"] == BLINDED and set(values) == {None}
         assert set(same) - {"why", "class", "n_eff", "sample_error_why", "p_value_is_upper_limit"} <= set(entry)
-    shifts = found["bias"]["simulation:data"]["efficiency_shift"]
+    shifts = result["bias"]["simulation:data"]["efficiency_shift"]
     assert set(shifts) == set(other["bias"]["simulation:data"]["efficiency_shift"]) and set(shifts.values()) == {None}
-    assert found["domain_auc"]["simulation:data"]["score"] is None
-    assert found["auc"]["data"]["value"] is None
+    assert result["domain_auc"]["simulation:data"]["score"] is None
+    assert result["auc"]["data"]["value"] is None
     # What is not of data is as it was.
     for name in ("alternative", "third"):
-        assert found["bias"][f"simulation:{name}"] == other["bias"][f"simulation:{name}"]
-        assert found["closure"][name] == other["closure"][name]
+        assert result["bias"][f"simulation:{name}"] == other["bias"][f"simulation:{name}"]
+        assert result["closure"][name] == other["closure"][name]
     assert any("evaluation.blind" in note and "no number" in note for note in steps.notes(asked.config))
 
 
 def test_data_are_hidden_until_the_config_says_otherwise(loaded):
     """Nothing is said of `blind`: data are hidden; null unblinds; and without data there is nothing to hide."""
     path = loaded[0]
-    told = yaml.safe_load(path.read_text())
-    del told["evaluation"]["blind"]
+    content = yaml.safe_load(path.read_text())
+    del content["evaluation"]["blind"]
     silent_config = path.with_name("silent.yaml")
-    silent_config.write_text(yaml.safe_dump(told))
+    silent_config.write_text(yaml.safe_dump(content))
     config = load_config(silent_config)
     assert domains_of(config).hidden == (np.nextafter(0.5, 1), np.inf) and any(
         "Data are blinded" in note for note in steps.notes(config)
@@ -135,8 +135,8 @@ def warned(config):
 def test_a_domain_loss_that_sees_data_of_every_region_is_told(loaded):
     """PAPERS 1.9, C15: data of a control region against simulation, never of the signal region."""
     path, to_data = loaded[0], "models.dann.domain={source: [signal, background], target: [data], rows: all}"
-    (said,) = warned(load_config(path, [to_data]))
-    assert said.startswith("dann: ") and "signal region" in said and "`models.dann.domain.selection`" in said
+    (message,) = warned(load_config(path, [to_data]))
+    assert message.startswith("dann: ") and "signal region" in message and "`models.dann.domain.selection`" in message
     assert warned(load_config(path, [to_data, "models.dann.domain.selection=n_jets == 5"])) == []
     assert warned(load_config(path)) == []
 
@@ -190,9 +190,9 @@ def test_no_figure_depends_on_data_that_are_blinded(blind, loaded):
     asked, numbers = blind
     of_data = asked.table.of_domain("data")
     shifted = {name: np.where(of_data & (s > 0.7), 0.99, s) for name, s in asked.scores.items()}
-    one = figures.drawings(scene(asked, numbers))
+    before = figures.drawings(scene(asked, numbers))
     two = figures.drawings(scene(replace(asked, scores=shifted), numbers))
-    for a, b in zip(one, two, strict=True):
+    for a, b in zip(before, two, strict=True):
         if a.name.startswith("score"):
             first, second = a.draw(), b.draw()
             for left, right in zip(first.axes, second.axes, strict=True):
@@ -203,25 +203,25 @@ def test_no_figure_depends_on_data_that_are_blinded(blind, loaded):
 
 def test_a_domain_with_background_alone_has_no_auc_but_a_bias_and_figures(shown):
     asked, numbers = shown
-    found = model_metrics(asked, numbers)
-    assert found["auc"]["third"] == {"value": None, "low": None, "high": None, "why": "it has no signal events"}
-    assert found["bias"]["simulation:third"]["class"] == "background"
-    assert found["closure"]["third"]["truth"] == 0
-    own = scene(asked, numbers)
-    assert own.compared_domains == ["alternative", "third"]
+    result = model_metrics(asked, numbers)
+    assert result["auc"]["third"] == {"value": None, "low": None, "high": None, "why": "it has no signal events"}
+    assert result["bias"]["simulation:third"]["class"] == "background"
+    assert result["closure"]["third"]["truth"] == 0
+    figure_data = scene(asked, numbers)
+    assert figure_data.compared_domains == ["alternative", "third"]
     # Data are the domain without classes, whatever other domains lack.
-    assert len(own.data(asked.scores["one"]).values) == asked.table.of_domain("data").sum()
-    names = [d.name for d in figures.drawings(own)]
+    assert len(figure_data.data(asked.scores["one"]).values) == asked.table.of_domain("data").sum()
+    names = [d.name for d in figures.drawings(figure_data)]
     assert "efficiency_shift_third" in names and "roc_third" not in names
 
 
 def test_a_domain_without_the_compared_class_is_not_compared(loaded):
     asked = judged(loaded, "evaluation.bias={class: signal, between: [simulation, alternative]}")
     numbers = evaluate(asked, 1, silent)
-    found = model_metrics(asked, numbers)
-    assert found["bias"]["simulation:third"]["ks"] is None
-    assert found["bias"]["simulation:third"]["why"] == "it has no signal events to compare"
-    assert found["bias"]["simulation:alternative"]["class"] == "signal"
+    result = model_metrics(asked, numbers)
+    assert result["bias"]["simulation:third"]["ks"] is None
+    assert result["bias"]["simulation:third"]["why"] == "it has no signal events to compare"
+    assert result["bias"]["simulation:alternative"]["class"] == "signal"
     assert figures.drawings(scene(asked, numbers))
 
 
@@ -245,31 +245,31 @@ def test_between_decides_what_is_compared(loaded):
     asked = judged(loaded, "evaluation.bias.between=[simulation, third]", "evaluation.blind=null")
     assert asked.others == ["third"]
     numbers = evaluate(asked, 1, silent)
-    found = model_metrics(asked, numbers, "two")
-    assert found["bias"]["simulation:third"]["ks"] > 0
+    result = model_metrics(asked, numbers, "two")
+    assert result["bias"]["simulation:third"]["ks"] > 0
     for name in ("alternative", "data"):
-        entry = found["bias"][f"simulation:{name}"]
+        entry = result["bias"][f"simulation:{name}"]
         assert entry["ks"] is None and entry["why"] == "`evaluation.bias.between` does not name it"
         assert name not in numbers.models["two"].tests and name not in numbers.models["two"].ratios
-        assert found["closure"][name]["mu"] is not None  # a fit is not a comparison
-    assert found["auc"]["alternative"]["value"] is not None
+        assert result["closure"][name]["mu"] is not None  # a fit is not a comparison
+    assert result["auc"]["alternative"]["value"] is not None
     named = [d.name for d in figures.drawings(scene(asked, numbers))]
     assert "efficiency_shift_third" in named and "efficiency_shift_alternative" not in named
     assert judged(loaded, "evaluation.bias=null", "evaluation.blind=null").others == ["alternative", "third", "data"]
 
 
 def test_each_class_is_tested_and_each_statistic_has_p_value_and_null(shown):
-    found = model_metrics(*shown)["tests"]
-    assert {pair: set(by_class) for pair, by_class in found.items()} == {
+    result = model_metrics(*shown)["tests"]
+    assert {pair: set(by_class) for pair, by_class in result.items()} == {
         "simulation:alternative": {"background", "signal"},
         "simulation:third": {"background"},
         "simulation:data": {"all"},
     }
     for name in ("ks", "wasserstein", "energy", "chi2", "jensen_shannon"):
-        entry = found["simulation:alternative"]["signal"][name]
+        entry = result["simulation:alternative"]["signal"][name]
         assert 0 < entry["p_value"] <= 1 and entry["null"] > 0 and entry["value"] >= 0
     assert (
-        found["simulation:third"]["background"]["ks"]["value"]
+        result["simulation:third"]["background"]["ks"]["value"]
         == model_metrics(*shown)["bias"]["simulation:third"]["ks"]
     )
 
@@ -286,19 +286,19 @@ def test_no_event_chooses_the_cut_that_it_is_counted_at(shown):
     again = scan_cuts(experiment, groups=part[inner], seed=asked.spec.seed).best
     assert (best.value, best.signal, best.cut) == pytest.approx((again.value, again.signal, again.cut))
     assert best.value < scan_cuts(experiment).best.value  # where every event chooses
-    found = model_metrics(asked, numbers, "two")["significance"]
+    result = model_metrics(asked, numbers, "two")["significance"]
     for name in ("asimov", "asimov_with_uncertainty", "asimov_with_bias"):
-        low, high = (found[f"{name}_interval"][end] for end in ("low", "high"))
-        assert low <= found[name] <= high and found[f"{name}_error"] == pytest.approx(0.5 * (high - low))
+        low, high = (result[f"{name}_interval"][end] for end in ("low", "high"))
+        assert low <= result[name] <= high and result[f"{name}_error"] == pytest.approx(0.5 * (high - low))
 
 
 def test_working_points_calibration_and_bins_are_told_by_domain(shown):
     asked, numbers = shown
     table, score = asked.table, asked.scores["two"]
-    found = model_metrics(asked, numbers, "two")
-    assert set(found["calibration"]) == set(found["bins"]) == {"simulation", "alternative"}
-    assert found["bins"]["simulation"]["background"]["negative"] == 0
-    points = found["working_points"]["0.3"]
+    result = model_metrics(asked, numbers, "two")
+    assert set(result["calibration"]) == set(result["bins"]) == {"simulation", "alternative"}
+    assert result["bins"]["simulation"]["background"]["negative"] == 0
+    points = result["working_points"]["0.3"]
     assert points["simulation"]["signal_efficiency"] == pytest.approx(0.3, abs=0.02)
     signal = table.of_domain("simulation") & (table.label == 1)
     order = np.argsort(-score[signal])
@@ -314,8 +314,8 @@ def test_protected_variables_and_efficiencies_are_told(loaded):
     numbers = evaluate(asked, 1, silent)
     entry = model_metrics(asked, numbers)["flatness"]["ht"]
     assert set(entry) == {"signal", "background"}
-    for found in entry.values():
-        assert found["cvm"] is None and "fewer than two windows" in found["why"]  # 400 events are too few, and say so
+    for result in entry.values():
+        assert result["cvm"] is None and "fewer than two windows" in result["why"]  # 400 events are too few, and say so
     assert "efficiency_met" in [d.name for d in figures.drawings(scene(asked, numbers))]
     curve = numbers.models["one"].efficiency["met"]["signal"]
     assert np.nanmean(curve.efficiency) == pytest.approx(0.3, abs=0.1)
@@ -336,11 +336,11 @@ def test_training_events_are_scored_again_and_told_apart_from_those_that_were_no
     scores = {m: 1 / (1 + np.exp(-(0.8 * table.label + rng.normal(0, 1, len(table))))) for m in ("network", "bdt")}
     asked = Evaluated(evaluation_spec(config), table, scores, {}, partial(remembering, shift), config)
     numbers = evaluate(asked, 1, silent)
-    found = model_metrics(asked, numbers, "network")["overtraining"]
-    assert found["background"]["p_value"] > 0.02
-    assert (found["signal"]["p_value"] < 0.02) == (shift > 0)
-    said = run_metrics(evaluation_spec(config), numbers, {})["guards"]["warnings"]
-    assert any("network: the score of signal differs in shape" in line for line in said) == (shift > 0)
+    result = model_metrics(asked, numbers, "network")["overtraining"]
+    assert result["background"]["p_value"] > 0.02
+    assert (result["signal"]["p_value"] < 0.02) == (shift > 0)
+    warnings_of_run = run_metrics(evaluation_spec(config), numbers, {})["guards"]["warnings"]
+    assert any("network: the score of signal differs in shape" in line for line in warnings_of_run) == (shift > 0)
     assert "overtraining_network" in [d.name for d in figures.drawings(scene(asked, numbers))]
 
 
@@ -358,13 +358,13 @@ def test_what_each_model_is_stands_in_words(loaded):
         "trees": {"kind": "bdt", "reweight": DOMAIN},
     }  # fmt: skip
     asked = validate(analysis(models=models))
-    found = {model: setup_of(model_spec(asked, model)) for model in models}
-    assert found["network"] == {
+    result = {model: setup_of(model_spec(asked, model)) for model in models}
+    assert result["network"] == {
         "kind": "network 8-4", "members": 3, "class_loss": ["signal", "background"], "adaptation": "",
     }  # fmt: skip
-    assert found["score"]["adaptation"] == (
+    assert result["score"]["adaptation"] == (
         "dann on score above the cut of 30 % signal efficiency: background against background_alt, background"
     )
-    assert found["score"]["strength"] == 5.0 and "strength" not in found["trees"]
-    assert found["informed"]["adaptation"] == "reads its domain (simulation 0, alternative 1), scored at 0"
-    assert found["trees"]["adaptation"] == "background weighted as background_alt"
+    assert result["score"]["strength"] == 5.0 and "strength" not in result["trees"]
+    assert result["informed"]["adaptation"] == "reads its domain (simulation 0, alternative 1), scored at 0"
+    assert result["trees"]["adaptation"] == "background weighted as background_alt"

@@ -257,12 +257,12 @@ def test_a_p_value_that_no_permutation_reaches_is_a_limit():
     metrics = {
         "models": {
             name: {
-                "bias": {"a:b": bias | p_value | said},
+                "bias": {"a:b": bias | p_value | text},
                 "tests": {"a:b": {"background": {"ks": {"value": 0.4, "null": 0.1} | p_value | limit}}},
                 "overtraining": {"signal": {"ks": 0.1} | p_value | limit},
                 "flatness": {"ht": {"signal": {"cvm": 0.1, "ks": 0.1} | p_value | limit}},
             }
-            for name, said, limit in (
+            for name, text, limit in (
                 ("limit", {"p_value_is_upper_limit": True}, {"p_value_is_upper_limit": True}),
                 ("value", {"p_value_is_upper_limit": False}, {}),
             )

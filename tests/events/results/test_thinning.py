@@ -30,11 +30,11 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def sums(table: FeatureTable) -> dict[str, tuple[int, float]]:
-    found = {}
+    result = {}
     for name in table.sample_names:
         mask = table.of_samples([name])
-        found[name] = int(mask.sum()), float(table.weight[mask].sum())
-    return found
+        result[name] = int(mask.sum()), float(table.weight[mask].sum())
+    return result
 
 
 def test_as_many_events_as_are_asked_for_with_the_weight_of_all(
@@ -46,7 +46,7 @@ def test_as_many_events_as_are_asked_for_with_the_weight_of_all(
     scores = {"one": np.random.default_rng(1).random(len(table), np.float32)}
     shares = thinning.shares_of(config.evaluation.events, table)
     assert ("simulation", "background") in shares and not any(domain == "data" for domain, _ in shares)
-    small, own = thinning.thinned(table, scores, shares, tmp_path / "part")
+    small, small_scores = thinning.thinned(table, scores, shares, tmp_path / "part")
     before, after = sums(table), sums(small)
     for name, (count, total) in before.items():
         sample = config.samples[name]
@@ -59,7 +59,7 @@ def test_as_many_events_as_are_asked_for_with_the_weight_of_all(
     places = {key: i for i, key in enumerate(table.key.tolist())}
     rows = np.array([places[key] for key in small.key.tolist()])
     assert (np.diff(rows) > 0).all()
-    np.testing.assert_array_equal(own["one"], scores["one"][rows])
+    np.testing.assert_array_equal(small_scores["one"], scores["one"][rows])
     np.testing.assert_array_equal(small.features, table.features[rows])
     again, _ = thinning.thinned(table, scores, shares, tmp_path / "again")
     np.testing.assert_array_equal(again.key, small.key)
@@ -84,8 +84,8 @@ def test_a_run_says_so_and_its_numbers_are_those_of_all_events_within_their_erro
     assert "selected by hash of the event key" in thin.report.read_text()
     assert not (thin.folder / ".work").exists()
     table, scores = read_scored(dataset_spec(load_config(path, few)), thin.folder)
-    whole = table.of_domain("simulation") & (table.label >= 0)
+    complete = table.of_domain("simulation") & (table.label >= 0)
     for model, score in scores.items():
         part = thin.metrics.models[model].auc["simulation"].value
-        all_ = auc(score[whole], table.label[whole], table.weight[whole])
+        all_ = auc(score[complete], table.label[complete], table.weight[complete])
         assert part != all_ and part == pytest.approx(all_, abs=0.03)

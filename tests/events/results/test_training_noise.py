@@ -42,30 +42,30 @@ def asked(tmp_path_factory):
 
 
 def test_members_are_judged_on_the_same_events(asked):
-    judged, members = asked
-    table = judged.table
-    found = training_noise(judged, "network", judged.scores["network"])
+    evaluated, members = asked
+    table = evaluated.table
+    result = training_noise(evaluated, "network", evaluated.scores["network"])
     inner = table.of_domain("simulation") & (table.label >= 0)
     areas = [auc(score[inner], table.label[inner], table.weight[inner]) for score in members]
-    assert (found.over, found.trainings) == ("members", MEMBERS)
-    assert found.auc.spread == pytest.approx(np.std(areas, ddof=1))
-    assert found.auc.error == pytest.approx(np.std(areas, ddof=1) / 2)
-    assert set(found.shifts) == {"alternative", "third"} and set(found.shifts["third"]) == {0.3, 0.5, 0.7}
+    assert (result.over, result.trainings) == ("members", MEMBERS)
+    assert result.auc.spread == pytest.approx(np.std(areas, ddof=1))
+    assert result.auc.error == pytest.approx(np.std(areas, ddof=1) / 2)
+    assert set(result.shifts) == {"alternative", "third"} and set(result.shifts["third"]) == {0.3, 0.5, 0.7}
 
 
 def test_without_an_ensemble_the_folds_tell(asked):
-    judged, members = asked
-    table = judged.table
-    found = training_noise(judged, "bdt", members[0])
+    evaluated, members = asked
+    table = evaluated.table
+    result = training_noise(evaluated, "bdt", members[0])
     inner = table.of_domain("simulation") & (table.label >= 0)
     areas = [auc(*(x[inner & (table.fold == f)] for x in (members[0], table.label, table.weight))) for f in (0, 1)]
-    assert (found.over, found.trainings) == ("folds", 2)
-    assert found.auc.spread == pytest.approx(np.std(areas, ddof=1))
+    assert (result.over, result.trainings) == ("folds", 2)
+    assert result.auc.spread == pytest.approx(np.std(areas, ddof=1))
 
 
 def test_the_table_says_over_what(asked):
-    judged, _ = asked
-    noises = {name: training_noise(judged, name, judged.scores[name]) for name in ("network", "bdt")}
+    evaluated, _ = asked
+    noises = {name: training_noise(evaluated, name, evaluated.scores[name]) for name in ("network", "bdt")}
     entries = {name: {"training_noise": noise_of(noise, "simulation")} for name, noise in noises.items()}
     table = training_noise_table(EventMetrics.from_json({"models": entries}))
     assert [row[1].text for row in table.rows] == ["4 members", "2 folds"]

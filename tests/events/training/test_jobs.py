@@ -98,18 +98,18 @@ def test_the_momentum_of_the_config_is_that_of_the_optimizer(prepared, tmp_path)
 
 def test_a_network_is_what_the_config_says(prepared):
     config, table, _ = prepared
-    plain = build_network(8, config.models["network"], 5, {"features": list(table.names)})
+    baseline = build_network(8, config.models["network"], 5, {"features": list(table.names)})
     domain = config.models["dann"].domain.model_copy(
         update={"strength": 2.5, "warmup": 3, "steps": 2, "learning_rate_factor": 0.5, "schedule": "linear"}
     )
     section = config.models["dann"].model_copy(update={"domain": domain})
     dann = build_network(8, section, 5, {})
-    assert list(plain.heads) == ["class"] and list(dann.heads) == ["class", "domain"]
-    assert plain.metadata["features"] == list(table.names)
+    assert list(baseline.heads) == ["class"] and list(dann.heads) == ["class", "domain"]
+    assert baseline.metadata["features"] == list(table.names)
     head = dann.heads["domain"]
     assert (head.rows, head.weight, head.balance, head.steps, head.rate) == ("adversary", "adversary", True, 2, 0.5)
     assert (head.reversal.strength, head.reversal.warmup, head.reversal.schedule) == (2.5, 3, "linear")
-    ours, theirs = dict(plain.named_parameters()), dict(dann.named_parameters())
+    ours, theirs = dict(baseline.named_parameters()), dict(dann.named_parameters())
     assert set(ours) < set(theirs)
     for name, values in ours.items():
         assert torch.equal(values, theirs[name]), name
@@ -122,16 +122,16 @@ def test_the_registry_builds_the_domain_head_that_was_built_by_hand(prepared):
     """Method dann is a head of these settings, its weights drawn after those of the others: digits stay."""
     config, _, _ = prepared
     domain = config.models["dann"].domain
-    for said, (inputs, read) in {"features": (16, "features"), "score": (1, "class")}.items():
-        update = {"input": said, "strength": 165.0, "warmup": 1, "head": (32, 32), "balance": False}
+    for kind, (inputs, read) in {"features": (16, "features"), "score": (1, "class")}.items():
+        update = {"input": kind, "strength": 165.0, "warmup": 1, "head": (32, 32), "balance": False}
         section = config.models["dann"].model_copy(update={"domain": domain.model_copy(update=update)})
         built = build_network(8, section, 5, {})
         with seeded(5):
             encoder = mlp(8, section.encoder)
             heads = [Head("class", mlp(16, [], 1), weight="class")]
-            reversal, own = Reversal(165.0, schedule="ganin", warmup=1), {"rows": "adversary", "weight": "adversary"}
+            reversal, rows = Reversal(165.0, schedule="ganin", warmup=1), {"rows": "adversary", "weight": "adversary"}
             module = mlp(inputs, (32, 32), 1)
-            heads.append(Head("domain", module, input=read, target="domain", balance=False, reversal=reversal, **own))
+            heads.append(Head("domain", module, input=read, target="domain", balance=False, reversal=reversal, **rows))
         by_hand = Network(encoder, heads)
         assert [head.spec() for head in built.heads.values()] == [head.spec() for head in by_hand.heads.values()]
         ours, theirs = built.state_dict(), by_hand.state_dict()
@@ -203,15 +203,15 @@ def test_members_of_an_ensemble_share_one_reweighting(prepared, tmp_path, monkey
     changed = validate_like(config, {"network": weighted})
     jobs = only(jobs_in((changed, *prepared[1:]), tmp_path), "network-fold0-member0", "network-fold0-member1")
     first = run_job(None, jobs[0], silent)
-    said = first.about["reweight"]
-    assert said["method"] == "classifier" and said["n_eff"]["before"] > 20 and 0.0 <= said["clipped"] < 0.5
-    assert any("reweight" in line for line in first.about["alarms"]) == (said["clipped"] > 0.0)
+    entry = first.about["reweight"]
+    assert entry["method"] == "classifier" and entry["n_eff"]["before"] > 20 and 0.0 <= entry["clipped"] < 0.5
+    assert any("reweight" in line for line in first.about["alarms"]) == (entry["clipped"] > 0.0)
     monkeypatch.setattr("hepda.events.training.tensors.training_factors", None)  # it is not asked again
     second = run_job(None, jobs[1], silent)
-    assert second.about["reweight"] == said
-    (plain,) = only(jobs_in(prepared, tmp_path / "plain"), "network-fold0-member0")
+    assert second.about["reweight"] == entry
+    (baseline,) = only(jobs_in(prepared, tmp_path / "plain"), "network-fold0-member0")
     monkeypatch.undo()
-    assert not np.array_equal(run_job(None, plain, silent).score, first.score)
+    assert not np.array_equal(run_job(None, baseline, silent).score, first.score)
 
 
 def test_a_parameter_is_in_the_metadata_and_the_score_is_that_at_0(prepared, tmp_path):
@@ -277,35 +277,35 @@ def test_a_job_leaves_scores_of_its_fold_a_model_and_a_history(prepared, tmp_pat
 def test_trees_may_be_trained_on_a_part_of_the_events_and_score_all(prepared, tmp_path, monkeypatch):
     config, table, folder = prepared
     monkeypatch.setattr(training, "_SCORED", 70)
-    found = {}
+    result = {}
     for most in (None, 150, 10**6):
         bdt_config = config.models["bdt"].model_copy(update={"events": most})
         some = config.model_copy(update={"models": {"bdt": bdt_config}})
         (tmp_path / str(most)).mkdir()
         (job, _) = jobs_of(model_specs(some), folder, tmp_path / f"run{most}", tmp_path / str(most), "cpu")
-        found[most] = run_job(None, job, silent)
-    whole, part, all_ = found[None], found[150], found[10**6]
-    there = int((table.of_samples(config.training_samples("bdt")) & (table.fold != 0)).sum())
-    assert whole.about["events"] == there and 150 * 0.7 < part.about["events"] < 150 * 1.3
-    assert f"trained on {part.about['events']} of {there} events, chosen by hash (`events`)" in part.about["alarms"]
-    assert len(part.score) == len(whole.score) and (part.score != whole.score).any()
-    assert numbers(all_) == numbers(whole)
+        result[most] = run_job(None, job, silent)
+    complete, part, all_ = result[None], result[150], result[10**6]
+    available = int((table.of_samples(config.training_samples("bdt")) & (table.fold != 0)).sum())
+    assert complete.about["events"] == available and 150 * 0.7 < part.about["events"] < 150 * 1.3
+    assert f"trained on {part.about['events']} of {available} events, chosen by hash (`events`)" in part.about["alarms"]
+    assert len(part.score) == len(complete.score) and (part.score != complete.score).any()
+    assert numbers(all_) == numbers(complete)
 
 
 def test_what_does_not_fit_the_memory_is_refused_with_what_would(prepared, monkeypatch):
     config, table, _ = prepared
     monkeypatch.setattr(training, "_PER_NUMBER", 10**6)
-    means = Resources(memory=2 * 10**9)
+    resources = Resources(memory=2 * 10**9)
     with pytest.raises(ConfigError, match=r"models\.bdt: its training holds .*train it on a part of them .*") as caught:
-        training.check_memory(model_specs(config), table, means, 2)
+        training.check_memory(model_specs(config), table, resources, 2)
     (events,) = re.findall(r"models\.bdt\.events: (\d+)\)", str(caught.value))
     section = config.models["bdt"]
     part = config.model_copy(update={"models": {"bdt": section.model_copy(update={"events": int(events)})}})
-    assert training.check_memory(model_specs(part), table, means, 2) == 1
+    assert training.check_memory(model_specs(part), table, resources, 2) == 1
     ratio = ReweightConfig(**{name: SIDES[name] for name in ("source", "target")})
     weighted = config.model_copy(update={"models": {"bdt": section.model_copy(update={"reweight": ratio})}})
     with pytest.raises(ConfigError, match="take its reweighting out"):
-        training.check_memory(model_specs(weighted), table, means, 2)
+        training.check_memory(model_specs(weighted), table, resources, 2)
 
 
 def test_finished_jobs_are_not_done_again_and_missing_ones_give_the_same_numbers(prepared, tmp_path):
@@ -324,7 +324,7 @@ def test_finished_jobs_are_not_done_again_and_missing_ones_give_the_same_numbers
 
 def test_an_interrupted_training_goes_on_as_if_it_had_not_been(prepared, tmp_path):
     (job,) = only(jobs_in(prepared, tmp_path / "whole"), "dann-fold0-member0")
-    (whole,) = run_jobs([job], 1, silent)
+    (complete,) = run_jobs([job], 1, silent)
     (job,) = only(jobs_in(prepared, tmp_path / "parts"), "dann-fold0-member0")
 
     def interrupt(name, done, total):
@@ -336,25 +336,25 @@ def test_an_interrupted_training_goes_on_as_if_it_had_not_been(prepared, tmp_pat
     epochs = []
     (resumed,) = run_jobs([job], 1, lambda name, done, total: epochs.append(done))
     assert epochs[0] == 2  # the first epoch is not done again
-    assert numbers(resumed) == numbers(whole)
+    assert numbers(resumed) == numbers(complete)
 
 
 def test_the_seed_decides_the_numbers(prepared, tmp_path):
     (job,) = only(jobs_in(prepared, tmp_path / "a"), "network-fold0-member0")
     other = dataclasses.replace(job, base_seed=9, work=tmp_path / "b", run=tmp_path / "b")
     other.work.mkdir()
-    one, two = run_jobs([job], 1, silent)[0], run_jobs([other], 1, silent)[0]
-    assert not np.array_equal(one.score, two.score)
+    first, second = run_jobs([job], 1, silent)[0], run_jobs([other], 1, silent)[0]
+    assert not np.array_equal(first.score, second.score)
 
 
 @pytest.mark.slow
 def test_processes_change_no_digit(prepared, tmp_path):
     names = ("dann-fold0-member0", "network-fold0-member1", "bdt-fold0-member0", "bdt-fold1-member0")
-    one = run_jobs(only(jobs_in(prepared, tmp_path / "one"), *names), 1, silent)
+    in_one_process = run_jobs(only(jobs_in(prepared, tmp_path / "one"), *names), 1, silent)
     calls = []
     two = run_jobs(only(jobs_in(prepared, tmp_path / "two"), *names), 2, lambda *call: calls.append(call))
-    assert [result.name for result in two] == [result.name for result in one]
-    assert [numbers(result) for result in two] == [numbers(result) for result in one]
+    assert [result.name for result in two] == [result.name for result in in_one_process]
+    assert [numbers(result) for result in two] == [numbers(result) for result in in_one_process]
     # Every message of the processes arrives, the last one too.
     assert {call[0] for call in calls if call[1:] == (1, 1)} == set(names)
 
@@ -393,9 +393,9 @@ def test_a_library_that_is_missing_is_told_before_anything_is_read(
     config = load_config(write_analysis(tmp_path, n=20), [override])
     check_extras(config.models)
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(MissingExtraError) as told:
+    with pytest.raises(MissingExtraError) as raised:
         kind_of(config).load(silent)
-    assert str(told.value) == f"{where}: {package} is not installed; install it with: pip install 'hepda[{extra}]'"
+    assert str(raised.value) == f"{where}: {package} is not installed; install it with: pip install 'hepda[{extra}]'"
 
 
 def test_which_kernels_are_the_faster_is_asked_once_for_all_jobs(prepared, tmp_path, monkeypatch):
@@ -410,9 +410,9 @@ def test_which_kernels_are_the_faster_is_asked_once_for_all_jobs(prepared, tmp_p
 
 
 def test_alarms_that_differ_by_numbers_alone_are_told_once_a_model() -> None:
-    told = {f"bdt-fold{fold}-member0": {"alarms": [f"weights: 1{fold}.2 % were negative"]} for fold in (0, 1)}
-    told |= {"dann-fold0-member0": {"alarms": ["collapse: the loss rose", "weights: 15.1 % were negative"]}}
-    assert training_warnings(told) == [
+    record = {f"bdt-fold{fold}-member0": {"alarms": [f"weights: 1{fold}.2 % were negative"]} for fold in (0, 1)}
+    record |= {"dann-fold0-member0": {"alarms": ["collapse: the loss rose", "weights: 15.1 % were negative"]}}
+    assert training_warnings(record) == [
         "bdt-fold0-member0: weights: 10.2 % were negative (alike in 1 more trainings of bdt)",
         "dann-fold0-member0: collapse: the loss rose",
         "dann-fold0-member0: weights: 15.1 % were negative",

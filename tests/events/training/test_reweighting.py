@@ -74,10 +74,10 @@ def test_parts_are_independent_of_folds_and_validation() -> None:
     part, fold, validation = part_of(key, 5), fold_of(key, 2), is_validation(key, 0.2)
     assert set(part) == {0, 1, 2, 3, 4}
     for number in range(5):
-        here = part == number
-        assert here.mean() == pytest.approx(0.2, abs=0.005)
-        assert fold[here].mean() == pytest.approx(0.5, abs=0.01)
-        assert validation[here].mean() == pytest.approx(0.2, abs=0.01)
+        in_part = part == number
+        assert in_part.mean() == pytest.approx(0.2, abs=0.005)
+        assert fold[in_part].mean() == pytest.approx(0.5, abs=0.01)
+        assert validation[in_part].mean() == pytest.approx(0.2, abs=0.01)
 
 
 def test_factors_move_the_training_source_alone(table: FeatureTable) -> None:
@@ -91,40 +91,40 @@ def test_factors_move_the_training_source_alone(table: FeatureTable) -> None:
     weight = table.weight * factors.task
     assert weight[source].sum() == pytest.approx(table.weight[source].sum())
     moved = np.average(table.features[source], axis=0, weights=weight[source])
-    wanted = np.average(table.features[target], axis=0, weights=table.weight[target])
-    plain = np.average(table.features[source], axis=0, weights=table.weight[source])
-    assert moved[:2] == pytest.approx(wanted[:2], abs=0.2) and (wanted[:2] - plain[:2] > 0.6).all()
-    assert moved[2] == pytest.approx(plain[2], abs=0.1)
+    expected = np.average(table.features[target], axis=0, weights=table.weight[target])
+    baseline = np.average(table.features[source], axis=0, weights=table.weight[source])
+    assert moved[:2] == pytest.approx(expected[:2], abs=0.2) and (expected[:2] - baseline[:2] > 0.6).all()
+    assert moved[2] == pytest.approx(baseline[2], abs=0.1)
     # not a digit of what is evaluated has changed
     assert np.array_equal(table.weight, before)
-    said = factors.about["reweight"]
-    assert said["method"] == "classifier" and 0.0 <= said["clipped"] < 0.05
-    assert said["n_eff"]["before"] > said["n_eff"]["after"] > 100
+    entry = factors.about["reweight"]
+    assert entry["method"] == "classifier" and 0.0 <= entry["clipped"] < 0.05
+    assert entry["n_eff"]["before"] > entry["n_eff"]["after"] > 100
     # what a fresh classifier finds before and after: no difference is left within its interval
-    auc = said["domain_auc"]
+    auc = entry["domain_auc"]
     assert auc["before"]["low"] > 0.65 and auc["after"]["low"] < 0.53
-    told = reweighting_of([said, {**said, "clipped": said["clipped"] + 0.2}])
-    assert told["domain_auc"]["after"] == pytest.approx(auc["after"])
-    assert told["clipped"] == pytest.approx(said["clipped"] + 0.1)
+    means_of_trainings = reweighting_of([entry, {**entry, "clipped": entry["clipped"] + 0.2}])
+    assert means_of_trainings["domain_auc"]["after"] == pytest.approx(auc["after"])
+    assert means_of_trainings["clipped"] == pytest.approx(entry["clipped"] + 0.1)
 
 
 def test_the_class_loss_sees_the_factors_and_the_events_of_the_fold_do_not_matter(table: FeatureTable) -> None:
     config = config_of(weighted=network(reweight=REWEIGHT), weighted_trees={"kind": "bdt", "reweight": REWEIGHT})
     factors = training_factors(model_spec(config, "weighted"), table, 0)
     assert factors.task is not None
-    part, plain = (
+    part, baseline = (
         network_part(model_spec(config, "weighted"), table, 0, factors),
         network_part(model_spec(config, "plain"), table, 0),
     )
     for rows, same, chosen in (
-        (part.source, plain.source, ~table.validation),
-        (part.source_validation, plain.source_validation, table.validation),
+        (part.source, baseline.source, ~table.validation),
+        (part.source_validation, baseline.source_validation, table.validation),
     ):
         mask = np.isin(table.sample, [0, 1]) & ~held_out(table, 0) & chosen
         label, weight = table.label[mask], (table.weight * factors.task)[mask]
         for value in (0, 1):
-            found = rows.weights["class"][label == value] / weight[label == value]
-            assert found == pytest.approx(np.full(len(found), found[0])) and found[0] > 0
+            result = rows.weights["class"][label == value] / weight[label == value]
+            assert result == pytest.approx(np.full(len(result), result[0])) and result[0] > 0
         assert np.array_equal(rows.weights["class"][label == 1], same.weights["class"][label == 1])
         assert np.array_equal(rows.features, same.features)
     trees = bdt_part(model_spec(config, "weighted_trees"), table, 0)
@@ -143,13 +143,13 @@ def test_the_domain_loss_may_see_a_source_that_is_reweighted_in_one_feature(tabl
     part = network_part(model_spec(config, "adapted"), table, 1)
     rows, target = part.source, part.target
     assert target is not None
-    here = np.asarray(rows.masks[ADVERSARY])
-    weight = rows.weights[ADVERSARY][here]
-    moved = np.average(rows.features[here], axis=0, weights=weight)
-    wanted = np.average(target.features, axis=0, weights=target.weights[ADVERSARY])
-    plain = table.features[(table.sample == 1) & ~held_out(table, 1)].mean(axis=0)
-    assert wanted[1] - plain[1] > 0.8 and abs(wanted[1] - moved[1]) < 0.35
-    assert wanted[0] - moved[0] > 0.5  # x is left to the adversary
+    in_domain_loss = np.asarray(rows.masks[ADVERSARY])
+    weight = rows.weights[ADVERSARY][in_domain_loss]
+    moved = np.average(rows.features[in_domain_loss], axis=0, weights=weight)
+    expected = np.average(target.features, axis=0, weights=target.weights[ADVERSARY])
+    baseline = table.features[(table.sample == 1) & ~held_out(table, 1)].mean(axis=0)
+    assert expected[1] - baseline[1] > 0.8 and abs(expected[1] - moved[1]) < 0.35
+    assert expected[0] - moved[0] > 0.5  # x is left to the adversary
     # a function of that feature alone (within a part: each has a model of its own)
     source = (table.sample == 1) & ~held_out(table, 1)
     part_of_event = part_of(table.key, 5)
@@ -167,8 +167,8 @@ def test_factors_travel_through_a_file(table: FeatureTable, tmp_path: Any) -> No
     write_factors(tmp_path / "a.npz", factors)
     again = read_factors(tmp_path / "a.npz")
     assert np.array_equal(again.task, factors.task) and again.domain is None and again.about == factors.about
-    (said,) = again.warnings
-    assert said.startswith("reweight: 2.00 % of the source's weights had a ratio that was not within 0.1 and 10 of")
+    (message,) = again.warnings
+    assert message.startswith("reweight: 2.00 % of the source's weights had a ratio that was not within 0.1 and 10 of")
     assert TrainingFactors().warnings == []
     assert [path.name for path in tmp_path.iterdir()] == ["a.npz"]
 
@@ -229,9 +229,9 @@ def test_a_domain_head_a_class_gets_its_masks(table: FeatureTable) -> None:
 
 def test_method_none_is_no_domain_loss(table: FeatureTable) -> None:
     config = config_of(adapted=network(domain=DOMAIN | {"method": "none", "reweight": {}}))
-    part, plain = (
+    part, baseline = (
         network_part(model_spec(config, "adapted"), table, 0),
         network_part(model_spec(config, "plain"), table, 0),
     )
     assert part.target is None and list(part.source.weights) == ["class"]
-    assert np.array_equal(part.source.features, plain.source.features)
+    assert np.array_equal(part.source.features, baseline.source.features)

@@ -38,8 +38,8 @@ def trained(
     for model in config.models:
         score = np.zeros(len(table))
         for fold in range(2):
-            own = [r.score for r in results if r.model == model and r.fold == fold]
-            score[table.fold == fold] = np.mean(own, axis=0)
+            of_fold = [r.score for r in results if r.model == model and r.fold == fold]
+            score[table.fold == fold] = np.mean(of_fold, axis=0)
         scores[model] = score.astype(np.float32)
     return config, folder / "models", table, scores
 
@@ -47,10 +47,10 @@ def trained(
 def test_the_scores_of_the_training_come_again(trained: tuple) -> None:
     config, models, table, scores = trained
     with one_thread():
-        found = scoring.score_table(model_specs(config).values(), models, table)
-    assert list(found) == list(config.models)
+        result = scoring.score_table(model_specs(config).values(), models, table)
+    assert list(result) == list(config.models)
     for model, score in scores.items():
-        assert np.array_equal(found[model], score), model
+        assert np.array_equal(result[model], score), model
 
 
 def test_a_varied_event_is_scored_by_the_trainings_of_its_fold(trained: tuple) -> None:
@@ -59,9 +59,9 @@ def test_a_varied_event_is_scored_by_the_trainings_of_its_fold(trained: tuple) -
         name: getattr(table, name) for name in FeatureTable.__dataclass_fields__ if name != "features"
     }, features=table.features + np.float32(1.0))  # fmt: skip
     with one_thread():
-        found = scoring.score_table([model_spec(config, "bdt")], models, shifted)["bdt"]
+        result = scoring.score_table([model_spec(config, "bdt")], models, shifted)["bdt"]
         by_fold = [scoring.rescore(model_specs(config), models, shifted, "bdt", fold) for fold in range(2)]
-    assert np.array_equal(found, np.where(table.fold == 0, by_fold[0], by_fold[1]))
+    assert np.array_equal(result, np.where(table.fold == 0, by_fold[0], by_fold[1]))
     assert not np.array_equal(by_fold[0], by_fold[1])
 
 

@@ -105,10 +105,10 @@ def test_training_excludes_the_fold_and_the_validation_events(domain, fold):
         assert (table.fold[index] != fold).all() and (table.validation[index] == validating).all()
         used[index] += 1
     assert used.max() == 1
-    wanted = np.isin(table.sample, [0, 1]) | (
+    expected = np.isin(table.sample, [0, 1]) | (
         (table.columns["domain:dann:side"] == 1) & table.columns["domain:dann:mask"]
     )
-    assert np.array_equal(used == 1, wanted & (table.fold != fold))
+    assert np.array_equal(used == 1, expected & (table.fold != fold))
     assert not used[held_out(table, fold)].any()
 
 
@@ -159,9 +159,9 @@ def test_the_labels_of_data_never_reach_the_class_loss(tmp_path):
     data = table.of_domain("data")
     assert (table.label[data] == -1).all() and data.sum() > 50
     score, history = trained(config, table)
-    told = table.label.copy()
-    told[data] = np.random.default_rng(1).integers(0, 2, data.sum())
-    again, other = trained(config, dataclasses.replace(table, label=told))
+    labels = table.label.copy()
+    labels[data] = np.random.default_rng(1).integers(0, 2, data.sum())
+    again, other = trained(config, dataclasses.replace(table, label=labels))
     assert np.array_equal(score, again)
     assert history["class_loss"] == other["class_loss"] and history["domain_loss"] == other["domain_loss"]
     # And the features of data do reach the domain loss: the test above can fail.
@@ -226,8 +226,8 @@ def test_a_network_without_adversary_has_no_target():
     part = network_part(model_spec(config_of(), "network"), table, 0)
     assert part.target is None and part.target_validation is None
     assert part.source.masks == {} and list(part.source.weights) == ["class"]
-    wanted = np.isin(table.sample, [0, 1]) & (table.fold == 1) & ~table.validation
-    assert np.array_equal(rows_of(part.source), np.flatnonzero(wanted))
+    expected = np.isin(table.sample, [0, 1]) & (table.fold == 1) & ~table.validation
+    assert np.array_equal(rows_of(part.source), np.flatnonzero(expected))
 
 
 @pytest.mark.parametrize("policy", ["keep", "absolute", "drop"])
@@ -292,12 +292,12 @@ def test_rows_of_a_large_table_stay_on_the_disk_and_are_the_same(tmp_path, monke
     unseen = held_out(mapped, 0)
     for name in ("source", "target", "source_validation", "target_validation"):
         same_rows(getattr(small, name), getattr(inside, name))
-        one, other = getattr(outside, name), getattr(inside, name)
-        assert isinstance(one.features, RowSubset)
-        assert np.array_equal(np.asarray(one.features), other.features)
-        assert all(np.array_equal(one.masks[key], values) for key, values in other.masks.items())
-        for key, values in other.weights.items():
-            np.testing.assert_allclose(one.weights[key], values, rtol=1e-6)
+        stored, in_memory = getattr(outside, name), getattr(inside, name)
+        assert isinstance(stored.features, RowSubset)
+        assert np.array_equal(np.asarray(stored.features), in_memory.features)
+        assert all(np.array_equal(stored.masks[key], values) for key, values in in_memory.masks.items())
+        for key, values in in_memory.weights.items():
+            np.testing.assert_allclose(stored.weights[key], values, rtol=1e-6)
     assert np.array_equal(
         model_features(model_spec(config, "dann"), mapped, rows=unseen),
         model_features(model_spec(config, "dann"), table, rows=unseen),

@@ -55,10 +55,10 @@ def test_ratio_is_nan_where_there_is_nothing_to_divide_by() -> None:
     edges = np.arange(4.0)
     above = Histogram(edges, np.array([2.0, 2.0, 2.0]), np.array([4.0, 4.0, 4.0]))
     below = Histogram(edges, np.array([4.0, 0.0, -1.0]), np.ones(3))
-    found = ratio(above, below)
-    assert found.sumw[0] == 0.5
-    assert found.error[0] == 0.5
-    assert np.isnan(found.sumw[1:]).all()
+    result = ratio(above, below)
+    assert result.sumw[0] == 0.5
+    assert result.error[0] == 0.5
+    assert np.isnan(result.sumw[1:]).all()
 
 
 def test_edges_of_whole_numbers_are_centred_on_them() -> None:

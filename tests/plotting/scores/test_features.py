@@ -169,7 +169,7 @@ def test_the_overview_has_two_panels_a_feature_and_no_empty_one(feature: Callabl
 
 
 def test_an_overview_of_nothing_is_refused() -> None:
-    with pytest.raises(DataError, match="without any"):
+    with pytest.raises(DataError, match="at least one feature"):
         overview_figure([])
 
 

@@ -42,8 +42,8 @@ def cluster() -> Any:
     """
     with distributed.LocalCluster(
         n_workers=2, threads_per_worker=1, memory_limit=0, dashboard_address=None, silence_logs=50
-    ) as found:
-        yield found
+    ) as result:
+        yield result
 
 
 def whole(cluster: Any) -> Any:
@@ -92,10 +92,10 @@ def test_who_is_killed_costs_what_it_had_in_hand(where: tuple[int, str | None], 
     with open_pool(*where) as pool:
         items = [(tmp_path, n, "once" if n == 5 else "") for n in range(16)]
         assert list(pool.stream(noted, items)) == [n * n for n in range(16)]
-    found = times(tmp_path)
-    assert found[5] >= 2 and set(found) == set(range(16))
+    result = times(tmp_path)
+    assert result[5] >= 2 and set(result) == set(range(16))
     # At most what was asked for when it happened is done again: two a worker.
-    assert sum(found.values()) <= 16 + 4 and max(found.values()) == 2
+    assert sum(result.values()) <= 16 + 4 and max(result.values()) == 2
 
 
 @pytest.mark.slow
@@ -150,7 +150,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_worker_that_is_killed_in_the_middle_of_an_analysis(
     path: Path, cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain = load_table(dataset_spec(load_config(path)))
+    baseline = load_table(dataset_spec(load_config(path)))
     monkeypatch.setattr(reading, "MOST_ENTRIES", 50)
     scheduler = whole(cluster).scheduler
     killed: list[str] = []
@@ -162,11 +162,11 @@ def test_a_worker_that_is_killed_in_the_middle_of_an_analysis(
             os.kill(cluster.workers[worker.name].pid, signal.SIGKILL)
 
     started = len(scheduler.transition_log)
-    means = Resources(cluster=scheduler.address, folder=tmp_path / "table")
-    found = load_table(dataset_spec(load_config(path)), kill, means)
+    resources = Resources(cluster=scheduler.address, folder=tmp_path / "table")
+    result = load_table(dataset_spec(load_config(path)), kill, resources)
     for name in ("features", "weight", "key", "fold", "label"):
-        np.testing.assert_array_equal(getattr(found.table, name), getattr(plain.table, name))
-    assert found.samples == plain.samples and found.files == plain.files
+        np.testing.assert_array_equal(getattr(result.table, name), getattr(baseline.table, name))
+    assert result.samples == baseline.samples and result.files == baseline.files
     assert killed
     log = list(scheduler.transition_log)[started:]
     tries = Counter(key for key, *_ in [(t[0], t[1], t[2]) for t in log if t[2] == "processing"])

@@ -37,8 +37,8 @@ def run(task, items, processes, *, shared, progress):
 
 def test_in_this_process_results_come_in_order_and_errors_as_they_are():
     calls = []
-    found = run(square, [3, 1, 2], 1, shared={}, progress=lambda *call: calls.append(call))
-    assert found == [(value, os.getpid()) for value in (9, 1, 4)]
+    result = run(square, [3, 1, 2], 1, shared={}, progress=lambda *call: calls.append(call))
+    assert result == [(value, os.getpid()) for value in (9, 1, 4)]
     assert calls == [("item 3", 1, 1), ("item 1", 1, 1), ("item 2", 1, 1)]
     assert run(square, [5], 8, shared={}, progress=silent) == [(25, os.getpid())]
     assert run(square, [], 8, shared={}, progress=silent) == []
@@ -49,22 +49,22 @@ def test_in_this_process_results_come_in_order_and_errors_as_they_are():
 @pytest.mark.slow
 def test_in_processes_results_come_in_order_with_all_that_was_said():
     calls = []
-    found = run(square, [3, 1, 2, 0], 2, shared={}, progress=lambda *call: calls.append(call))
-    assert [value for value, _ in found] == [9, 1, 4, 0]
-    assert os.getpid() not in {process for _, process in found}
+    result = run(square, [3, 1, 2, 0], 2, shared={}, progress=lambda *call: calls.append(call))
+    assert [value for value, _ in result] == [9, 1, 4, 0]
+    assert os.getpid() not in {process for _, process in result}
     assert sorted(calls) == [(f"item {item}", 1, 1) for item in range(4)]
     assert not multiprocessing.active_children()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("shared", "error", "said"),
+    ("shared", "error", "message"),
     [({"wrong": 2}, ConfigError, "item 2 is wrong"), ({"killed": 2}, ProcessError, "ended from outside.*memory")],
 )
-def test_what_goes_wrong_in_a_process_ends_the_others(tmp_path, shared, error, said):
+def test_what_goes_wrong_in_a_process_ends_the_others(tmp_path, shared, error, message):
     shared = shared | {"waits": 1, "note": str(tmp_path / "note")}
     start = time.monotonic()
-    with pytest.raises(error, match=said):
+    with pytest.raises(error, match=message):
         run(square, [1, 2], 2, shared=shared, progress=silent)
     while multiprocessing.active_children() and time.monotonic() - start < 30:
         time.sleep(0.05)  # the pool's own thread reaps them: joining them here would race with it

@@ -17,18 +17,18 @@ def point(loss, probe, **more):
 
 
 def test_means_and_deviations_leave_out_what_is_not_there():
-    found = result({"a": 1.0, "b": 2.0}, {"a": 4.0, "b": None}, {"a": 4.0})
-    assert found.mean == {"a": 3.0, "b": 2.0} and found.count == {"a": 3, "b": 1}
-    assert found.std["a"] == pytest.approx(np.std([1, 4, 4], ddof=1)) and found.std["b"] is None
+    computed = result({"a": 1.0, "b": 2.0}, {"a": 4.0, "b": None}, {"a": 4.0})
+    assert computed.mean == {"a": 3.0, "b": 2.0} and computed.count == {"a": 3, "b": 1}
+    assert computed.std["a"] == pytest.approx(np.std([1, 4, 4], ddof=1)) and computed.std["b"] is None
     assert deviation([]) is None and result({"a": None}).mean == {"a": None}
 
 
 def test_physics_takes_the_lowest_probe_among_points_near_the_smallest_loss():
-    plain, near, far = point(0.500, 0.60), point(0.520, 0.55), point(0.530, 0.51)
+    baseline, near, far = point(0.500, 0.60), point(0.520, 0.55), point(0.530, 0.51)
     rule = Criterion("physics", 0.05)
-    assert choose([plain, near, far], rule) is near
-    assert choose([plain, near, far], Criterion("physics", 0.07)) is far
-    assert choose([plain, near, far], Criterion("physics", 0.0)) is plain
+    assert choose([baseline, near, far], rule) is near
+    assert choose([baseline, near, far], Criterion("physics", 0.07)) is far
+    assert choose([baseline, near, far], Criterion("physics", 0.0)) is baseline
     assert choose([near, far], rule) is far and choose([far], rule, best_loss=0.5) is None
 
 

@@ -23,8 +23,8 @@ from hepda.workflows.scan.measuring import (
     reporting_numbers,
     source_loss,
 )
-from hepda.workflows.scan.points import ScanSource, checksum, identity, make_unit
-from hepda.workflows.scan.trainings import unit_score
+from hepda.workflows.scan.points import ScanSource, checksum, make_trial, trial_fingerprint
+from hepda.workflows.scan.trainings import trial_score
 from tests.factory import write_analysis
 
 OVER = ("features=[ht, m_bb]", "plots={}", "evaluation.blind=null", "negative_weights=absolute", "training.epochs=1")
@@ -54,8 +54,8 @@ def test_no_event_both_chooses_and_reports(events):
     assert other_choosing[0] == reported and all(other_choosing[1][name] != chosen[name] for name in chosen)
     other_reporting = numbers(config, table, np.where(table.validation, score, noise))
     assert other_reporting[1] == chosen and all(other_reporting[0][name] != reported[name] for name in reported)
-    told = counts(table)
-    assert told["choosing"] == table.validation.sum() and told["choosing"] + told["reporting"] == len(table)
+    n_events = counts(table)
+    assert n_events["choosing"] == table.validation.sum() and n_events["choosing"] + n_events["reporting"] == len(table)
 
 
 def test_the_choice_looks_at_no_label_of_the_target(events):
@@ -83,12 +83,12 @@ def test_the_probe_compares_what_the_adversary_compares_and_finds_what_is_there(
     sides = choosing_sides(config, table, "dann")
     for mask, domain in ((sides.source, "simulation"), (sides.target, "alternative")):
         assert np.array_equal(mask, table.of_domain(domain) & (table.label == 0) & table.validation)
-    plain = choosing_sides(config, table, "bdt")  # without an adversary: the first domain of the bias
-    assert np.array_equal(plain.target, sides.target)
+    baseline = choosing_sides(config, table, "bdt")  # without an adversary: the first domain of the bias
+    assert np.array_equal(baseline.target, sides.target)
     shifted = np.where(table.of_domain("alternative"), 1 - 0.3 * (1 - score), score).astype(np.float32)
-    blind, found = (choosing_numbers(config, table, "dann", s, "physics", [])[0]["choice_probe"]
+    blind, result = (choosing_numbers(config, table, "dann", s, "physics", [])[0]["choice_probe"]
                     for s in (np.random.default_rng(3).random(len(table)), shifted))  # fmt: skip
-    assert abs(blind - 0.5) < 0.08 and found > 0.65
+    assert abs(blind - 0.5) < 0.08 and result > 0.65
 
 
 def test_blinded_data_choose_nothing_and_are_not_reported(events):
@@ -134,14 +134,14 @@ def test_names_of_trainings_change_with_all_that_changes_them_and_nothing_else(e
     def name(*overrides, model="dann", number=0):
         over = (*OVER, *overrides)
         source = ScanSource(str(path), over, ("dann", "network"), load_config(path, over))
-        return identity(source.point(model, {}).at_seed(number), model, 7)
+        return trial_fingerprint(source.point(model, {}).at_seed(number), model, 7)
 
     same = ("evaluation.bootstrap=7", "plots={ht: {bins: 7}}", "training.processes=3", "samples.data.label=Data")
     assert {name(override) for override in same} == {name()}
     other = ("models.dann.domain.strength=2", "training.epochs=2", "seed=2", "models.dann.dropout=0.5", "split.folds=3",
              "models.dann.domain.method=cdan", "negative_weights=keep", "missing=-2")  # fmt: skip
-    found = [name(override) for override in other]
-    assert len({name(), *found}) == 1 + len(other)
+    result = [name(override) for override in other]
+    assert len({name(), *result}) == 1 + len(other)
     assert name(number=1) == name("seed=2") != name()
     assert name(model="network") == name("models.dann.domain.strength=2", model="network") != name()
     weights = replace(table, weight=1.5 * table.weight)
@@ -153,8 +153,8 @@ def test_what_events_are_to_another_model_of_the_scan_changes_no_training(events
     seen = table.columns["domain:dann:mask"]
     other = replace(table, columns={**table.columns, "domain:disco:mask": ~seen})
     assert checksum(other, "dann") == checksum(table, "dann") and checksum(other) != checksum(table)
-    own = replace(table, columns={**table.columns, "domain:dann:mask": ~seen})
-    assert checksum(own, "dann") != checksum(table, "dann")
+    changed = replace(table, columns={**table.columns, "domain:dann:mask": ~seen})
+    assert checksum(changed, "dann") != checksum(table, "dann")
 
 
 def test_events_are_read_again_only_for_what_changes_them(events):
@@ -183,13 +183,13 @@ def test_at_strength_zero_all_methods_are_the_plain_network_to_the_last_bit(even
     source = ScanSource(str(path), OVER, ("dann", "network"), config)
     zero = {parse_vary("models.dann.domain.strength=0").key: 0}
     points = [source.point("dann", zero | {"models.dann.domain.method": method}) for method in ("dann", "disco", "mmd")]
-    units = [make_unit(point, 0, tmp_path / "table", 0, tmp_path / "trainings", "auto") for point in points]
-    assert len({unit.folder for unit in units}) == 1
-    units = [make_unit(point, 0, tmp_path / "table", 0, tmp_path / str(i), "auto") for i, point in enumerate(points)]
-    units.append(make_unit(source.point("network", {}), 0, tmp_path / "table", 0, tmp_path / "plain", "auto"))
-    for unit in units:
-        for job in unit.jobs:
+    trials = [make_trial(point, 0, tmp_path / "table", 0, tmp_path / "trainings", "auto") for point in points]
+    assert len({trial.folder for trial in trials}) == 1
+    trials = [make_trial(point, 0, tmp_path / "table", 0, tmp_path / str(i), "auto") for i, point in enumerate(points)]
+    trials.append(make_trial(source.point("network", {}), 0, tmp_path / "table", 0, tmp_path / "plain", "auto"))
+    for trial in trials:
+        for job in trial.jobs:
             job.work.mkdir(parents=True, exist_ok=True)
             run_job(None, job, lambda *_: None)
-    scores = [unit_score(unit).tobytes() for unit in units]
+    scores = [trial_score(trial).tobytes() for trial in trials]
     assert len(set(scores)) == 1

@@ -117,38 +117,38 @@ def test_the_first_seed_is_what_train_gives_and_its_numbers_are_those_of_the_rep
     for domain in ("simulation", "alternative"):
         expected = auc_by_pairs(*columns_of(of(domain, 0, 1), "dann", "label", "weight"))
         assert float(row[f"auc_{domain}"]) == pytest.approx(expected, abs=1e-12)
-    one = columns_of(of("simulation", 0), "dann", "weight")
+    of_simulation = columns_of(of("simulation", 0), "dann", "weight")
     for other in ("alternative", "third"):
         two = columns_of(of(other, 0), "dann", "weight")
-        assert float(row[f"ks_{other}"]) == pytest.approx(ks_by_definition(*one, *two), abs=1e-12)
+        assert float(row[f"ks_{other}"]) == pytest.approx(ks_by_definition(*of_simulation, *two), abs=1e-12)
         score, weight = columns_of(of("simulation", 1), "dann", "weight")
         order = np.argsort(-score)
         cut = score[order][np.argmax(np.cumsum(weight[order]) >= 0.2 * weight.sum())]
-        kept = [w[s >= cut].sum() / w.sum() for s, w in (one, two)]
+        kept = [w[s >= cut].sum() / w.sum() for s, w in (of_simulation, two)]
         assert float(row[f"shift_{other}_0.2"]) == pytest.approx(kept[1] / kept[0] - 1, abs=0.05)
 
 
 def test_means_spreads_and_the_choice_follow_from_the_rows(done):
     folder, _ = done
-    rows, told = rows_of(folder), json.loads((folder / "scan.json").read_text())
-    assert [point["values"][STRENGTH] for point in told["points"]] == [0, 5]
-    assert [point["seeds"] for point in told["points"]] == [[1, 2], [1, 2]]
-    for point in told["points"]:
-        own = [row for row in rows if float(row[STRENGTH]) == point["values"][STRENGTH]]
+    rows, content = rows_of(folder), json.loads((folder / "scan.json").read_text())
+    assert [point["values"][STRENGTH] for point in content["points"]] == [0, 5]
+    assert [point["seeds"] for point in content["points"]] == [[1, 2], [1, 2]]
+    for point in content["points"]:
+        of_point = [row for row in rows if float(row[STRENGTH]) == point["values"][STRENGTH]]
         for name in ("auc_simulation", "ks_third", "shift_alternative_0.1", "probe_alternative", "choice_loss"):
-            values = [float(row[name]) for row in own]
+            values = [float(row[name]) for row in of_point]
             assert point["mean"][name] == pytest.approx(np.mean(values))
             assert point["std"][name] == pytest.approx(np.std(values, ddof=1))
-    loss = [point["mean"]["choice_loss"] for point in told["points"]]
-    probe = [point["mean"]["choice_probe"] for point in told["points"]]
+    loss = [point["mean"]["choice_loss"] for point in content["points"]]
+    probe = [point["mean"]["choice_probe"] for point in content["points"]]
     able = [i for i in (0, 1) if loss[i] <= 1.05 * min(loss)]
     chosen = min(able, key=lambda i: (max(probe[i], 0.5), loss[i]))
-    assert [point["chosen"] for point in told["points"]] == [chosen == 0, chosen == 1]
-    assert told["chosen"]["dann"]["values"] == told["points"][chosen]["values"]
-    assert told["events"]["choosing"] + told["events"]["reporting"] == sum(
-        s["selected"] for s in told["samples"].values()
+    assert [point["chosen"] for point in content["points"]] == [chosen == 0, chosen == 1]
+    assert content["chosen"]["dann"]["values"] == content["points"][chosen]["values"]
+    assert content["events"]["choosing"] + content["events"]["reporting"] == sum(
+        s["selected"] for s in content["samples"].values()
     )
-    assert 0.1 < told["events"]["choosing"] / told["events"]["reporting"] < 0.4
+    assert 0.1 < content["events"]["choosing"] / content["events"]["reporting"] < 0.4
 
 
 def test_another_criterion_is_judged_without_training_again(done, ntuples, tmp_path, jobs):
@@ -170,13 +170,13 @@ def test_trees_and_keys_of_the_whole_analysis_can_be_scanned(ntuples, tmp_path, 
     vary = ("--vary", "models.bdt.iterations=2,5", "--vary", 'selection="n_jets >= 5","n_jets >= 6"')
     status, _, err = scan(ntuples, tmp_path / "scan", *vary, "--seeds", 1)
     assert (status, err) == (0, "") and loads == ["n_jets >= 5", "n_jets >= 6"]
-    told = json.loads((tmp_path / "scan" / "scan.json").read_text())
-    assert [point["curve"] for point in told["points"]] == ["bdt, selection n_jets >= 5"] * 2 + [
+    content = json.loads((tmp_path / "scan" / "scan.json").read_text())
+    assert [point["curve"] for point in content["points"]] == ["bdt, selection n_jets >= 5"] * 2 + [
         "bdt, selection n_jets >= 6"
     ] * 2
-    assert [point["values"]["models.bdt.iterations"] for point in told["points"]] == [2, 5, 2, 5]
-    assert told["points"][0]["mean"]["auc_simulation"] != told["points"][2]["mean"]["auc_simulation"]
-    std = told["points"][0]["std"]
+    assert [point["values"]["models.bdt.iterations"] for point in content["points"]] == [2, 5, 2, 5]
+    assert content["points"][0]["mean"]["auc_simulation"] != content["points"][2]["mean"]["auc_simulation"]
+    std = content["points"][0]["std"]
     assert std.pop("why") and set(std.values()) == {None}
 
 
@@ -292,9 +292,9 @@ def test_a_guided_search_goes_on_as_if_it_had_not_been_interrupted(ntuples, tmp_
     arguments = ("--vary", f"{STRENGTH}=0.1:100:log", "--guided", 4, "--seeds", 1)
     status, _, err = scan(ntuples, tmp_path / "whole", *arguments)
     assert (status, err) == (0, "")
-    whole = rows_of(tmp_path / "whole")
-    strengths = [float(row[STRENGTH]) for row in whole]
-    assert len(whole) == 5 and strengths[0] == 0 and all(0.1 <= s <= 100 for s in strengths[1:])
+    complete = rows_of(tmp_path / "whole")
+    strengths = [float(row[STRENGTH]) for row in complete]
+    assert len(complete) == 5 and strengths[0] == 0 and all(0.1 <= s <= 100 for s in strengths[1:])
     started, original = [], trainings.run_job
 
     def interrupted(shared, job, send):
@@ -306,7 +306,7 @@ def test_a_guided_search_goes_on_as_if_it_had_not_been_interrupted(ntuples, tmp_
     monkeypatch.setattr(trainings, "run_job", interrupted)
     assert scan(ntuples, tmp_path / "parts", *arguments)[0] == 130
     assert scan(ntuples, tmp_path / "parts", *arguments)[0] == 0
-    assert timeless(rows_of(tmp_path / "parts")) == timeless(whole)
+    assert timeless(rows_of(tmp_path / "parts")) == timeless(complete)
     assert len(started) == 2 * 5 + 1
     assert scan(ntuples, tmp_path / "parts", *arguments)[0] == 0 and len(started) == 11
 
@@ -321,7 +321,7 @@ def test_a_guided_search_says_which_extra_it_needs(ntuples, tmp_path, monkeypatc
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["--vary", "models.dann.domain.strenght=0,1"], ("--vary models.dann.domain.strenght", "'strength'")),
         (["--vary", "models.dan.domain.strength=0,1"], ("models has no 'dan'", "'dann'")),
@@ -352,10 +352,10 @@ def test_a_guided_search_says_which_extra_it_needs(ntuples, tmp_path, monkeypatc
         (["--vary", "selection=n_jets >= 5,n_jtes >= 5"], ("n_jtes", "'n_jets'")),
     ],
 )  # fmt: skip
-def test_a_mistake_is_found_before_anything_is_trained(ntuples, tmp_path, jobs, arguments, said):
+def test_a_mistake_is_found_before_anything_is_trained(ntuples, tmp_path, jobs, arguments, message):
     if "--guided" in arguments:
         pytest.importorskip("optuna", reason="comes with the extra hepda[scan]")
-    assert_refused(scan(ntuples, tmp_path / "scan", *arguments), *said)
+    assert_refused(scan(ntuples, tmp_path / "scan", *arguments), *message)
     assert jobs == [] and not list(tmp_path.glob("scan/trainings"))
 
 

@@ -27,20 +27,20 @@ def result(shifts, error=0.02, why=()):
 
 
 def test_the_ratio_is_of_the_means_and_its_error_has_both_parts():
-    plain, adapted = result({"b": [-0.4, -0.5, -0.6]}), result({"b": [0.05, 0.15, 0.1]})
-    found = shift_ratio(plain, adapted, "b", 0.2)
+    baseline, adapted = result({"b": [-0.4, -0.5, -0.6]}), result({"b": [0.05, 0.15, 0.1]})
+    computed = shift_ratio(baseline, adapted, "b", 0.2)
     old, new = (np.hypot(np.std(v, ddof=1), 0.02) for v in ([-0.4, -0.5, -0.6], [0.05, 0.15, 0.1]))
-    assert found.ratio.value == pytest.approx(0.2) and found.plain.value == pytest.approx(-0.5)
-    assert found.plain.error == pytest.approx(old) and found.adapted.error == pytest.approx(new)
-    assert found.ratio.error == pytest.approx(np.hypot(new / 0.5, 0.2 * old / 0.5)) and found.resolved
+    assert computed.ratio.value == pytest.approx(0.2) and computed.baseline.value == pytest.approx(-0.5)
+    assert computed.baseline.error == pytest.approx(old) and computed.adapted.error == pytest.approx(new)
+    assert computed.ratio.error == pytest.approx(np.hypot(new / 0.5, 0.2 * old / 0.5)) and computed.resolved
 
 
 def test_one_seed_or_no_shift_is_no_ratio_and_an_unresolved_one_says_nothing():
-    plain = result({"b": [-0.4, -0.5]})
-    assert shift_ratio(plain, result({"b": [-0.1]}), "b", 0.1).ratio is None
-    lost = shift_ratio(plain, result({"b": [None, -0.1]}, why=["shift_b_0.1: no source"]), "b", 0.1)
+    baseline = result({"b": [-0.4, -0.5]})
+    assert shift_ratio(baseline, result({"b": [-0.1]}), "b", 0.1).ratio is None
+    lost = shift_ratio(baseline, result({"b": [None, -0.1]}, why=["shift_b_0.1: no source"]), "b", 0.1)
     assert lost.ratio is None and "no source" in lost.why
-    assert not shift_ratio(result({"b": [-0.05, 0.06]}), plain, "b", 0.1).resolved
+    assert not shift_ratio(result({"b": [-0.05, 0.06]}), baseline, "b", 0.1).resolved
 
 
 @pytest.fixture(scope="module")
@@ -54,15 +54,19 @@ def config(tmp_path_factory):
 )
 def test_the_words_follow_from_the_domain_that_no_training_saw(config, third, judgement, words):
     point = Point("dann", {}, config)
-    plain = replace(result({"alternative": [-0.40, -0.42], "third": [-0.40, -0.39]}), point=point)
+    baseline = replace(result({"alternative": [-0.40, -0.42], "third": [-0.40, -0.39]}), point=point)
     adapted = replace(result({"alternative": [-0.02, 0.01], "third": third}), point=point)
-    entry = ratios_and_verdict(plain, adapted, ["alternative", "third"])
+    entry = ratios_and_verdict(baseline, adapted, ["alternative", "third"])
     assert entry["verdict"]["third"] == "third" and entry["verdict"]["domain"] == "alternative"
     assert {p["judgement"] for p in entry["verdict"]["points"].values()} == {judgement}
     samples = {name: {"domain": s["domain"], "use": s.get("use", "train")} for name, s in analysis()["samples"].items()}
     bias = {"bias": {"simulation:alternative": {"ks": 0.1}, "simulation:third": {"ks": 0.1}}}
-    said = conclude(
+    sentences = conclude(
         EventMetrics.from_json({"samples": samples, "models": {"plain": bias, "dann": bias | entry}}), baseline="plain"
     )
-    assert words in said[0] and said[0].startswith("dann")
-    assert ratios_and_verdict(plain, plain, ["alternative"]) == {} == ratios_and_verdict(None, adapted, ["alternative"])
+    assert words in sentences[0] and sentences[0].startswith("dann")
+    assert (
+        ratios_and_verdict(baseline, baseline, ["alternative"])
+        == {}
+        == ratios_and_verdict(None, adapted, ["alternative"])
+    )

@@ -60,10 +60,10 @@ def _ratios(run: FigureData) -> Iterator[Drawing]:
     if any(point.ratio is not None for by_model in curves.values() for points in by_model.values() for point in points):
         yield Drawing(
             "adaptation", "shift_ratio", "Shifts relative to the baseline",
-            f"Efficiency shift of each model over that of {run.numbers.baseline}, at the same signal efficiency; 68 % "
-            "of paired bootstrap replicas. Open points: the baseline's shift is within two errors of zero.",
+            f"Efficiency shift of each model divided by that of {run.numbers.baseline}, at the same signal efficiency; "
+            "68 % of paired bootstrap replicas. Open points: the shift of the baseline is within two errors of zero.",
             lambda: ratios.ratio_figure(
-                curves, plain=run.numbers.baseline, source=run.source, unseen=run.spec.domains.held_out,
+                curves, baseline=run.numbers.baseline, source=run.source, held_out=run.spec.domains.held_out,
                 label=run.label(), models=run.models,
             ),
         )  # fmt: skip

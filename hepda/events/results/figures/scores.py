@@ -58,7 +58,7 @@ def _with_same_processes(run: FigureData) -> list[tuple[list[str], str]]:
 def _shapes(run: FigureData, score: Array, others: Sequence[str]) -> dict[str, tuple[Array, Array]]:
     """Return scores and weights of the compared class by domain, the source first."""
     pairs = {other: compared(run.spec, run.table, other) for other in others}
-    chosen = {run.source: pairs[others[0]][0], **{other: two for other, (_, two) in pairs.items()}}
+    chosen = {run.source: pairs[others[0]][0], **{other: target for other, (_, target) in pairs.items()}}
     return {name: (score[of.mask], run.table.weight[of.mask]) for name, of in chosen.items()}
 
 

@@ -44,14 +44,14 @@ def conclude(metrics: EventMetrics, *, baseline: str | None = None) -> list[str]
     not_adapted = [name for name, model in metrics.models.items() if model.verdict and not model.verdict.adapted]
     adapted = [name for name in metrics.models if name not in (baseline, *not_adapted)]
     paragraphs = [_paragraph(metrics, model, baseline, compared[0]) for model in adapted]
-    others = [model for model in not_adapted if model != baseline]
-    if others:
-        names = ", ".join(others)
-        paragraphs.append(f"Not adapted, so there is no verdict on them; the tables have their shifts: {names}.")
+    without_verdict = [model for model in not_adapted if model != baseline]
+    if without_verdict:
+        names = ", ".join(without_verdict)
+        paragraphs.append(f"No verdict without adaptation (the tables have the shifts): {names}.")
     if not any(pair.partition(":")[2] in unseen for pair in metrics.pairs):
         source, _, other = compared[0].partition(":")
         paragraphs.append(
-            "No held-out domain was evaluated: whether a bias fell or only the apparent "
+            "No held-out domain was evaluated. It is unknown whether the bias decreased, or only the apparent "
             f"{source}–{other} difference; do not quote it as a systematic uncertainty."
         )
     return [paragraph for paragraph in paragraphs if paragraph]
@@ -75,7 +75,7 @@ def _paragraph(metrics: EventMetrics, model: str, baseline: str, main: str) -> s
     of_held_out = ratios[held_out] if held_out else {}
     words = [
         _verdict(source, other, held_out, points),
-        _fell_all_the_same(held_out, points, of_held_out),
+        _fell_nevertheless(held_out, points, of_held_out),
         _tightest(held_out, points, of_held_out),
     ]
     conclusion = f"{model}: {' '.join(word for word in words if word)}"
@@ -89,7 +89,7 @@ def _verdict(source: str, other: str, held_out: str | None, points: Points) -> s
     for point in _falling(points):
         by.setdefault(points[point].judgement, []).append(point)
     apparent = f"the apparent {source}–{other} difference"
-    unseen = f"that to {held_out}, which no training saw,"
+    unseen = f"the difference to the held-out domain {held_out}"
     sentences = []
     if "apparent only" in by:
         sentences.append(
@@ -102,46 +102,50 @@ def _verdict(source: str, other: str, held_out: str | None, points: Points) -> s
             "the bias."
         )
     if "fell" in by:
-        alone = "" if set(by) <= {"fell", "unresolved"} else " only"
-        end = ": the bias decreased." if not alone else "; not at the other working points."
-        sentences.append(f"{_upper(apparent)} decreased, and so did {unseen}, {_at(by['fell'])}{alone}{end}")
+        only = "" if set(by) <= {"fell", "unresolved"} else " only"
+        end = ": the bias decreased." if not only else "; not at the other working points."
+        sentences.append(f"{_upper(apparent)} decreased, and so did {unseen}, {_at(by['fell'])}{only}{end}")
     if "untested" in by:
         sentences.append(
-            f"{_upper(apparent)} fell ({_at(by['untested'])}); no held-out domain says whether a bias did, so it must "
-            "not be quoted as a systematic uncertainty."
+            f"{_upper(apparent)} decreased ({_at(by['untested'])}); there is no held-out domain to test whether "
+            "the bias did, so it must not be quoted as a systematic uncertainty."
         )
     if "cannot tell" in by:
         sentences.append(
-            f"{_upper(apparent)} fell ({_at(by['cannot tell'])}); {held_out} is too small to say whether a bias did."
+            f"{_upper(apparent)} decreased ({_at(by['cannot tell'])}); {held_out} has too few events to test "
+            "whether the bias did."
         )
     if "not fallen" in by and not {"apparent only", "fell less", "fell"} & set(by):
         sentences.append(f"{_upper(apparent)} did not decrease significantly ({_at(by['not fallen'])}).")
-    return " ".join(sentences) or "The baseline's shifts are within two errors of zero: too few events to tell."
+    return (
+        " ".join(sentences)
+        or "The shifts of the baseline are within two errors of zero: there are too few events for a conclusion."
+    )
 
 
 def _fell(ratio: ShiftRatioEntry | None) -> bool:
-    """Return whether a shift fell: its ratio is resolved and below 1, by its interval and its size."""
+    """Return whether a shift decreased: its ratio is resolved and below 1, by its interval and its size."""
     if ratio is None or not ratio.resolved or ratio.value is None or ratio.high is None:
         return False
     return has_fallen(ratio.value, ratio.high)
 
 
-def _fell_all_the_same(held_out: str | None, points: Points, ratios: Ratios) -> str:
-    """Return a sentence if the shift to the held-out domain fell where that to the training's domain did not.
+def _fell_nevertheless(held_out: str | None, points: Points, ratios: Ratios) -> str:
+    """Return a sentence if the shift to the held-out domain decreased where that to the training's did not.
 
     The working points are those whose judgement is "not fallen" or "unresolved". The sentence is empty if there are
     none.
     """
     not_fallen = [p for p in _falling(points) if points[p].judgement in ("not fallen", "unresolved")]
     fallen = [point for point in not_fallen if _fell(ratios.get(point))]
-    return f"That to {held_out}, which no training saw, fell all the same ({_at(fallen)})." if fallen else ""
+    return f"The difference to the held-out domain {held_out} decreased nevertheless ({_at(fallen)})." if fallen else ""
 
 
 def _tightest(held_out: str | None, points: Points, ratios: Ratios) -> str:
     """Return a sentence about the held-out domain at the tightest cut.
 
-    It is empty if the verdict already says that the shift did not fall there, if the ratio is not resolved, or if the
-    shift fell.
+    It is empty if the verdict already states that the shift did not decrease there, if the ratio is not resolved, or if
+    the shift decreased.
     """
     if not ratios:
         return ""
@@ -151,7 +155,7 @@ def _tightest(held_out: str | None, points: Points, ratios: Ratios) -> str:
     if already_said or not ratio.resolved or ratio.value is None or _fell(ratio):
         return ""
     size = quantity_of(ratio).cell(digits=2).text
-    return f"At {100 * float(point):g} % the shift to {held_out} is {size} of the baseline's."
+    return f"At {100 * float(point):g} % the shift to {held_out} is {size} of that of the baseline."
 
 
 def _shifts(baseline: str, source: str, other: str, ratios: Ratios) -> str:
@@ -178,7 +182,10 @@ def _ks(metrics: EventMetrics, model: str, baseline: str, pair: str) -> str:
     inside = ", compatible with two samples of one generator" if null is not None and now <= null else ""
     text = f"KS distance to {pair.partition(':')[2]}: {now:.3f}{inside}, against {before:.3f}."
     if null_of_baseline is not None and before <= null_of_baseline:
-        text += f" That of {baseline} lies inside the null: the KS of these samples cannot show any difference."
+        text += (
+            f" That of {baseline} is compatible with two samples of one generator: these samples are too small to show "
+            "a difference in KS."
+        )
     return text
 
 

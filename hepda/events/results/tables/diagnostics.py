@@ -32,11 +32,11 @@ def priors_table(metrics: EventMetrics) -> Table:
         "Fraction of signal in the yield. A domain loss on both classes removes a difference in this fraction (label "
         "shift); a domain loss on one class does not."
     )
-    return Table("Label shift", ["Domain", "Signal [%]", "Odds ratio to the first"], rows, note)
+    return Table("Label shift", ["Domain", "Signal [%]", "Odds ratio to the nominal domain"], rows, note)
 
 
 def importance_table(metrics: EventMetrics) -> Table:
-    """Return the inputs that separate the domains best: the fall of a probe's AUC, one column for each pair."""
+    """Return the inputs that separate the domains best: the decrease of a probe's AUC, one column for each pair."""
     by_pair = {pair: entry for pair, entry in metrics.guards.importance.items() if not isinstance(entry, NotComputed)}
     names = keys_of(by_pair.values())
     names.sort(key=lambda name: -max(quantity_in(entry, name).value or 0.0 for entry in by_pair.values()))
@@ -69,7 +69,7 @@ def removal_table(metrics: EventMetrics) -> Table:
             )
     note = (
         "AUC of fresh trees without the inputs that differ most between the domains: for the domains, and for signal "
-        "against background in the first. If both decrease together, the same inputs carry both kinds of "
+        "against background in the nominal domain. If both decrease together, the same inputs carry both kinds of "
         "information, and no domain loss can remove one without the other (arXiv:2212.10493)."
     )
     head = ["Domains", "Removed", "Domain AUC", "Class AUC", "Inputs"]

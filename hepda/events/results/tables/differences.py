@@ -28,7 +28,7 @@ CLASSIFIERS = {"bdt": "trees", "mlp": "network"}
 
 
 def bias_tables(metrics: EventMetrics) -> list[Table]:
-    """Return one table for each pair of domains: KS with its null, shifts of the efficiency, other distances."""
+    """Return one table for each pair of domains: KS with its null distribution, shifts of the efficiency, distances."""
     tables = []
     for pair in metrics.pairs:
         entries = {name: model.bias[pair] for name, model in metrics.models.items() if pair in model.bias}
@@ -65,13 +65,13 @@ def processes_table(metrics: EventMetrics) -> Table:
     for pair, by_class in metrics.processes.items():
         source, _, other = pair.partition(":")
         for which, processes in by_class.items():
-            alone = processes.without_counterpart
-            if not (alone.source or alone.other):
+            excluded = processes.without_counterpart
+            if not (excluded.source or excluded.other):
                 continue
-            like = "; ".join(
+            matched = "; ".join(
                 f"{', '.join(sides.source)} with {', '.join(sides.other)}" for sides in processes.compared.values()
             )
-            words = [which, like or "none: unknown", ", ".join(alone.source), ", ".join(alone.other)]
+            words = [which, matched or "none: unknown", ", ".join(excluded.source), ", ".join(excluded.other)]
             name = f"{source} against {other}"
             rows.append([Cell(name, name), *(Cell(word, word or None) for word in words)])
     head = ["Domains", "Class", "Compared", "Only in the first", "Only in the other"]
@@ -151,8 +151,8 @@ def _trees_alone(metrics: EventMetrics) -> list[Table]:
     note = "AUC of classifiers of the domains that are trained afterwards; 0.5: no separation."
     for pair in keys_of(model.domain_auc for model in metrics.models.values()):
         entries = {name: model.domain_auc[pair] for name, model in metrics.models.items() if pair in model.domain_auc}
-        given = {name for entry in entries.values() for name in entry.model_fields_set}
-        columns = {name: title for name, title in REPRESENTATIONS.items() if name in given}
+        names = {name for entry in entries.values() for name in entry.model_fields_set}
+        columns = {name: title for name, title in REPRESENTATIONS.items() if name in names}
         rows = [[Cell(name, name), *(entry.quantity(c).cell() for c in columns)] for name, entry in entries.items()]
         head = ["Model", *columns.values()]
         tables.append(Table(f"Probes, {pair.replace(':', ' against ')}", head, rows, note))
@@ -186,7 +186,7 @@ def adaptation_table(metrics: EventMetrics) -> Table:
             new, old = (quantity(m.bias.get(pair), "ks").value for m in (model, baseline))
             cells.append(_computed(new, old, lambda new, old: new / old if old > 0 else None))
         rows.append([Cell(name, name), *cells])
-    note = f"Against {name_of_baseline}: below 1, the apparent difference to that domain fell."
+    note = f"Relative to {name_of_baseline}; below 1, the apparent difference to that domain decreased."
     return Table("Cost and gain", head, rows if pairs else [], note)
 
 
@@ -215,9 +215,9 @@ def ratio_table(metrics: EventMetrics) -> Table:
         for name, by_pair in by_model.items()
     ]
     note = (
-        f"|shift of the efficiency| over that of {metrics.baseline_model}, to each domain, at cuts of the same signal "
-        "efficiency; 68 % interval of paired bootstrap replicas. Below 1 it fell. In brackets: the baseline's shift "
-        "is within two errors of zero, so the ratio says nothing."
+        f"|shift of the efficiency| divided by that of {metrics.baseline_model}, for each domain, at cuts of the same "
+        "signal efficiency; 68 % interval of paired bootstrap replicas. Below 1, the shift decreased. In parentheses: "
+        "not significant, because the shift of the baseline is within two errors of zero; the ratio is undefined."
     )
     return Table("Shifts relative to the baseline", head, rows, note)
 

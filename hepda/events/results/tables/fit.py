@@ -107,11 +107,11 @@ def _profiled(fits: FitFile) -> Table:
 
 def _scores(fits: FitFile) -> Table:
     """Return the interval score by model and domain, without and with the other generator as a systematic."""
-    short = {"without_two_point": "without generator systematic", "all": "as a systematic"}
+    endings = {"without_two_point": "without generator systematic", "all": "as a systematic"}
     scores = {
         name: {
             (variant, domain): score
-            for variant in short
+            for variant in endings
             for domain, score in model.interval_score.get(variant, {}).items()
         }
         for name, model in fits.models.items()
@@ -130,7 +130,7 @@ def _scores(fits: FitFile) -> Table:
         "−ln of the mean width of the 68.27 % intervals times a penalty for wrong coverage (FAIR Universe, "
         "arXiv:2410.02867), for all injected signal strengths together; larger is better."
     )
-    head = ["Model", *(f"{domain}, {short[variant]}" for variant, domain in columns)]
+    head = ["Model", *(f"{domain}, {endings[variant]}" for variant, domain in columns)]
     return Table("Score of the intervals", head, rows if columns else [], note)
 
 

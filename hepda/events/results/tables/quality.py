@@ -109,9 +109,10 @@ def training_noise_table(metrics: EventMetrics) -> Table:
             ]
         )
     note = (
-        "Standard deviation between single trainings. Members of an ensemble score the same events: theirs is the "
-        "noise of training, which all other errors leave out; divided by the root of their number it adds to them in "
-        "quadrature. Folds score different events, whose statistics is in it as well."
+        "Standard deviation between single trainings. Members of an ensemble score the same events: their spread is "
+        "the noise of the training, which is not included in other errors; divided by the square root of their number, "
+        "it adds to them in quadrature. Folds score different events, so their spread includes the statistics of the "
+        "events."
     )
     return Table("Spread between trainings", head, rows, note)
 
@@ -142,9 +143,9 @@ def training_bias_table(metrics: EventMetrics) -> Table:
     point = None if bias is None else bias.signal_efficiency
     efficiency = f"{100 * point:g} % " if point is not None else ""
     note = (
-        "Along a row the events change and the training does not: evaluation shift. Down a column the training changes "
-        f"and the events do not: training bias (ΔAUC, paired, to the first). Background: its efficiency at {efficiency}"
-        "signal efficiency in the domain of the test."
+        "Along a row, the training is the same and the events differ: shift in the evaluation. Along a column, the "
+        "events are the same and the training differs: bias of the training (ΔAUC, paired, to the first). Background: "
+        f"efficiency in the domain of the test at {efficiency}signal efficiency."
     )
     return Table("Trained on one generator, tested on another", head, rows, note)
 

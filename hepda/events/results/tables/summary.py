@@ -66,8 +66,8 @@ def _compared_shifts(metrics: EventMetrics, points: Sequence[str]) -> list[tuple
     for pair in metrics.pairs:
         entries = [model.bias[pair] for model in metrics.models.values() if pair in model.bias]
         class_name = next((entry.class_name for entry in entries if entry.class_name), "all")
-        known = keys_of(entry.efficiency_shift for entry in entries)
-        shifts += [(pair, point) for point in points if point in known and class_name != "all"]
+        available = keys_of(entry.efficiency_shift for entry in entries)
+        shifts += [(pair, point) for point in points if point in available and class_name != "all"]
     return shifts
 
 
@@ -83,7 +83,7 @@ def _note(models: Iterable[EventModel], has_shifts: bool, has_unseen: bool) -> s
         sentences.append("Unseen: held out from all trainings.")
     bias_from = next((entry.bias_from for entry in significances if entry.bias_from), None)
     if bias_from:
-        sentences.append(f"Z with bias: the difference to {bias_from} is an uncertainty.")
+        sentences.append(f"Z with bias: the difference to {bias_from} is included as an uncertainty.")
     if any(entry.asimov is not None for entry in significances):
         sentences.append(
             "Cuts are optimised on four fifths of the events and applied to the rest, averaged over ten divisions; "
