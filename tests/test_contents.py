@@ -23,6 +23,8 @@ from hepda.errors import DataError
 from hepda.events import steps
 from hepda.events.dataset import contents
 from hepda.events.kind import EventsKind
+from hepda.events.resolve import dataset_spec
+from hepda.results.events import EventMetrics
 from hepda.runtime import run_directory
 from hepda.runtime.resources import Resources
 from hepda.workflows import fit, train
@@ -137,7 +139,7 @@ def test_a_fit_reads_the_events_again_only_where_something_has_changed(
 
     monkeypatch.setattr(contents, "_read", counted)
     manifest = json.loads((trained / "run" / "manifest.json").read_text())
-    assert manifest["data"]["made_of"] == contents._name_now(load_config(trained / "run" / "config.yaml"))
+    assert manifest["data"]["made_of"] == contents._name_now(dataset_spec(load_config(trained / "run" / "config.yaml")))
     assert run_verb("fit", folder, trained / "run") == 0
     assert read == []
     assert run_verb("fit", folder) == 0
@@ -260,7 +262,7 @@ def test_a_damaged_or_foreign_file_of_a_run_is_named(
     folder: Path, name: str, spoil: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever reads it says which file it is: status 2, and never a traceback."""
-    monkeypatch.setattr(EventsKind, "measure", lambda *_: {"models": {}})
+    monkeypatch.setattr(EventsKind, "measure", lambda *_: EventMetrics.from_json({"models": {}}))
     monkeypatch.setattr(EventsKind, "draw", lambda *_: [])
     hashless(folder)
     run_directory.write_json(folder / "run" / "figures.json", [])

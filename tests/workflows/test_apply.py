@@ -270,7 +270,7 @@ def test_interrupted_and_resumed_without_a_gap_or_a_double(trained, tmp_path):
     out = tmp_path / "out"
     with pytest.raises(KeyboardInterrupt):
         apply.apply(run, files, out, Silent(stop=2 * N), processes=1)  # in the last span of the second file
-    assert [path.name for path in sorted(out.glob("*"))] == [".apply", "apply.json", "signal.root"]
+    assert [path.name for path in sorted(out.glob("*"))] == [".apply", "apply.json", "log.txt", "signal.root"]
     assert not list(out.glob(".*.tmp"))
     first = contents(out)
     (out / ".background.root.99999.tmp").write_bytes(b"left by a process that was killed")

@@ -413,7 +413,7 @@ def test_alarms_that_differ_by_numbers_alone_are_told_once_a_model() -> None:
     record = {f"bdt-fold{fold}-member0": {"alarms": [f"weights: 1{fold}.2 % were negative"]} for fold in (0, 1)}
     record |= {"dann-fold0-member0": {"alarms": ["collapse: the loss rose", "weights: 15.1 % were negative"]}}
     assert training_warnings(record) == [
-        "bdt-fold0-member0: weights: 10.2 % were negative (alike in 1 more trainings of bdt)",
+        "bdt-fold0-member0: weights: 10.2 % were negative (and in 1 more trainings of bdt)",
         "dann-fold0-member0: collapse: the loss rose",
         "dann-fold0-member0: weights: 15.1 % were negative",
     ]
