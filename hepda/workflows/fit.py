@@ -156,8 +156,8 @@ def _check_output(output: Path, models: Sequence[str]) -> None:
     existing = [name for name in names if (output / name).exists()]
     if existing and not run_directory.fitted_files(output):
         raise ConfigError(
-            f"--output {output}: {', '.join(existing)} would be replaced and are not of `hepda fit`; name another "
-            "folder."
+            f"--output {output}: {', '.join(existing)} would be replaced, which `hepda fit` did not write; name "
+            "another folder."
         )
 
 

@@ -288,7 +288,7 @@ def test_a_scan_and_a_fit_take_no_folder_of_others(page: Path, run: Path, capsys
     scan = ["scan", "--config", str(page), "--vary", "models.bdt.iterations=2,3", "--output", str(other)]
     assert cli.main(scan) == 2 and "not of a scan" in capsys.readouterr().err
     assert cli.main(["fit", str(run), "--toys", "0", "--output", str(other)]) == 2
-    assert "report.html there would be replaced" in capsys.readouterr().err
+    assert "report.html would be replaced" in capsys.readouterr().err
     assert content(other) == before
     (other / ".work").mkdir()
     for name in before:

@@ -25,6 +25,8 @@ from hepda.runtime.resources import size_text
 from hepda.runtime.run_directory import check_writable
 
 _ABOUT = "about.json"
+_ATTEMPTS = 3
+"""Times that a table is given its name, of which another run or a damaged disk may spoil one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,15 +93,20 @@ def publish(part: Path, cache: Path, name: str, about: Mapping[str, Any]) -> Ent
         stream.flush()
         os.fsync(stream.fileno())
     target = cache / name
-    if find(cache, name) is None:
-        if target.exists():  # damaged or incomplete: the disk has lost a part of it
-            shutil.rmtree(target, ignore_errors=True)
-        with suppress(OSError):  # not empty: another run was faster
+    for _ in range(_ATTEMPTS):
+        named = False
+        with suppress(OSError):  # there is one: another run was faster, or the disk has lost a part of an older one
             part.rename(target)
-    entry = find(cache, name, verified=True)
-    if entry is None:
-        raise StorageError(f"{target}: the table that was written there cannot be read back; look at the disk.")
-    return entry
+            named = True
+        entry = find(cache, name, verified=named)
+        if entry is not None:
+            return entry
+        # Moved, not removed in place: between the look and the removal another run may give its table this name.
+        damaged = cache / f".{uuid4().hex[:12]}.{os.getpid()}.part"
+        with suppress(OSError):
+            target.rename(damaged)
+        shutil.rmtree(damaged, ignore_errors=True)
+    raise StorageError(f"{target}: the table that was written there cannot be read back; look at the disk.")
 
 
 def _sweep(cache: Path) -> None:

@@ -22,7 +22,7 @@ from hepda.events.dataset import load, spans
 from hepda.events.dataset.load import LoadedEvents, load_table
 from hepda.events.files.opening import EventFile
 from hepda.events.resolve import dataset_spec
-from hepda.events.table import fingerprint
+from hepda.events.table import cache, fingerprint
 from hepda.events.table.store import ROWS, TableWriter, open_table
 from hepda.runtime.resources import Resources
 from tests.factory import analysis, write_analysis, write_sample
@@ -445,3 +445,24 @@ def test_a_table_with_other_names_or_types_is_made_again(folder: Path, spoil: st
     again = loaded(folder)
     assert "damaged and is made again" in again.note
     same_table(again.table, expected)
+
+
+def test_a_table_that_another_run_names_meanwhile_stays(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two runs read the same events; whichever is complete first names the table, and the other one uses that."""
+    target = loaded(folder).folder
+    assert target is not None
+    store, original, named = target.parent, cache.find, []
+    for run in ("slow", "fast"):
+        shutil.copytree(target, store / f".{run}.1.part")
+    shutil.rmtree(target)
+
+    def find(*arguments: Any, **options: Any) -> Any:
+        entry = original(*arguments, **options)
+        if entry is None:  # after the slow run has looked, the fast one is complete
+            (store / ".fast.1.part").rename(target)
+        named.append(target.stat().st_ino)
+        return entry
+
+    monkeypatch.setattr(cache, "find", find)
+    assert cache.publish(store / ".slow.1.part", store, target.name, {}).folder == target
+    assert target.stat().st_ino == named[0]
