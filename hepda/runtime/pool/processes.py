@@ -102,7 +102,7 @@ class LocalProcesses(Pool):
             self._end()
         elif self._executor is not None:
             self._executor.shutdown()
-            self._receive(0.05)  # workers that have ended have sent all that they had to say
+            self._receive(0.0)  # workers that have ended have sent all that they had to say
 
     def map(self, task: Callable[[Any, Item, Send], Result], items: Sequence[Item]) -> list[Result]:
         """Do the tasks in the processes; the first error that any of them raises is raised here at once."""
@@ -133,8 +133,6 @@ class LocalProcesses(Pool):
                 try:
                     futures.extend(self._submit(task, [(item,) for item in (fresh if futures else pending)]))
                     if not pending:
-                        if self._executor is not None:
-                            self._receive(0.05)
                         return
                     result = futures.popleft().result()
                 except BrokenProcessPool as error:
