@@ -49,9 +49,16 @@ class TrainingConfig(Section):
     processes: Literal["auto"] | Annotated[int, Field(ge=1, le=4096)] = "auto"
     """Trainings, parts of the evaluation and figures that run in parallel; auto: one per core."""
 
-    def settings(self) -> dict[str, Any]:
-        """Return the keys that apply to all kinds of data, as arguments of `hepda.adversarial.Trainer`."""
+    def settings(self, domain: AdversaryConfig | None) -> dict[str, Any]:
+        """Return the keys that apply to all kinds of data, as arguments of `hepda.adversarial.Trainer`.
+
+        Args:
+            domain: the domain loss of the training; None without one.
+
+        """
         return {
+            "target_size": None if domain is None else domain.target_size(self.batch_size),
+            "projection": domain is not None and domain.self_correction,
             "epochs": self.epochs,
             "batch_size": self.batch_size,
             "learning_rate": self.learning_rate,
@@ -61,6 +68,15 @@ class TrainingConfig(Section):
             "momentum": self.momentum,
             "precision": self.precision,
             "average": self.average,
+        }
+
+    def stopping(self) -> dict[str, Any]:
+        """Return when a training stops and by what its epoch is chosen, as arguments of `hepda.adversarial.Trainer`."""
+        from hepda.adversarial.training.selection import find_scorer
+
+        return {
+            "patience": self.patience,
+            "scorer": None if self.scorer is None else find_scorer(self.scorer),
         }
 
     def overridden_by(self, section: TrainingConfig) -> Self:

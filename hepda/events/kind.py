@@ -280,14 +280,9 @@ class EventsKind(KindOf[EventMetrics]):
 
 def combine(config: AnalysisConfig, table: FeatureTable, results: Sequence[TrainingResult]) -> dict[str, Array]:
     """Return the score [n] of each model for every event: that of its fold, averaged over members of an ensemble."""
-    scores: dict[str, Array] = {}
-    for model in config.models:
-        of_model = [result for result in results if result.model == model]
-        score = np.full(len(table), np.nan, dtype=np.float32)
-        for fold in range(config.split.folds):
-            score[table.fold == fold] = np.mean([r.score for r in of_model if r.fold == fold], axis=0)
-        scores[model] = score
-    return scores
+    from hepda.runtime.jobs import out_of_fold
+
+    return {model: out_of_fold(results, model, table.fold) for model in config.models}
 
 
 def saved_scores(config: AnalysisConfig, table: FeatureTable, run: Path) -> dict[str, Array]:

@@ -239,12 +239,10 @@ def channel_means(pixels: NDArray[np.uint8]) -> torch.Tensor:
 
 def trainer_of(section: ImageModelConfig, job: ImageJob) -> Trainer:
     """Return a trainer of the core with the settings of a model."""
-    settings, domain = section.training, section.domain
+    settings = section.training
     chooses = settings.scorer is not None
     return Trainer(
-        **settings.settings(),
-        target_size=None if domain is None else domain.target_size(settings.batch_size),
-        projection=domain is not None and domain.self_correction,
+        **settings.settings(section.domain),
         patience=(settings.patience or settings.epochs) if chooses else None,
         scorer=SCORERS[settings.scorer] if settings.scorer is not None else None,
         seed=job.seed,

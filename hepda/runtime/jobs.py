@@ -11,10 +11,10 @@ import json
 import zipfile
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,10 +22,23 @@ from numpy.typing import NDArray
 from hepda.errors import ConfigError, DataError, StorageError, TrainingError, replacing
 from hepda.runtime.pool import Send, open_pool
 
+if TYPE_CHECKING:
+    from hepda.adversarial import DomainRows, History, Network
+
 TrainingOutput = tuple[NDArray[np.float32], dict[str, Any], dict[str, list[float | None]]]
 """The result of a training: scores, facts about it (seconds, rows_per_second, epochs, ...), its history by column."""
 ERRORS_OF_ONE_TRAINING = (ConfigError, DataError, TrainingError)
 """Errors of one training that do not stop the others; a full disk or a lost process stops all."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingPart:
+    """The data of one training of a network: rows of source and target, for training and for validation."""
+
+    source: DomainRows
+    target: DomainRows | None
+    source_validation: DomainRows
+    target_validation: DomainRows | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +89,34 @@ class TrainingJob(ABC):
         """Whether all processes of torchrun compute it (hepda.adversarial.distributed), as for a `Trainer`."""
         return True
 
+    def fit_network(
+        self, network: Network, settings: Mapping[str, Any], part: TrainingPart, on_epoch: Callable[[History], None]
+    ) -> History:
+        """Fit a network, from its checkpoint if there is one, and save it in `folder`.
+
+        Args:
+            network: the network.
+            settings: arguments of `hepda.adversarial.Trainer` besides seed, device and kernels.
+            part: the rows of both domains for training and validation.
+            on_epoch: called with the history after each epoch.
+
+        """
+        from hepda.adversarial import Trainer
+
+        trainer = Trainer(**settings, seed=self.seed, device=self.device, kernels=self.kernels)
+        history = trainer.fit(
+            network,
+            part.source,
+            part.target,
+            validation=(part.source_validation, part.target_validation),
+            checkpoint=self.work / f"{self.name}.checkpoint",
+            resume=True,
+            on_epoch=on_epoch,
+        )
+        self.folder.mkdir(parents=True, exist_ok=True)
+        network.save(self.folder / f"{self.stem}.safetensors")
+        return history
+
     @abstractmethod
     def train(self, progress: Callable[[int, int], None]) -> TrainingOutput:
         """Train, and save the model in `folder`; progress(done, total) is called with the epochs."""
@@ -104,6 +145,25 @@ class FailedTraining:
 
     name: str
     why: str
+
+
+def out_of_fold(results: Sequence[TrainingResult], model: str, fold: NDArray[Any]) -> NDArray[np.float32]:
+    """Return the scores of a model for all rows: those of the fold of a row, averaged over the members of an ensemble.
+
+    Args:
+        results: of all trainings.
+        model: the model.
+        fold: the fold of each row [n].
+
+    Returns:
+        The scores [n, ...]; NaN for the rows of a fold without a training.
+
+    """
+    of_model = [result for result in results if result.model == model]
+    scores = np.full((len(fold), *of_model[0].score.shape[1:]), np.nan, dtype=np.float32)
+    for number in sorted({result.fold for result in of_model}):
+        scores[fold == number] = np.mean([result.score for result in of_model if result.fold == number], axis=0)
+    return scores
 
 
 def model_of(name: str) -> str:

@@ -90,13 +90,9 @@ class TabularKind(KindOf[TabularMetrics]):
 
     def combine(self, results: Sequence[TrainingResult]) -> dict[str, Array]:
         """Return the mean probabilities of the members of each model, in the order of the rows."""
-        table = self.table
-        scores = {m: np.zeros((len(table), len(table.classes)), np.float32) for m in self.config.models}
-        for model, score in scores.items():
-            for fold in range(self.config.split.folds):
-                members = [result.score for result in results if (result.model, result.fold) == (model, fold)]
-                score[table.fold == fold] = np.mean(members, axis=0)
-        return scores
+        from hepda.runtime.jobs import out_of_fold
+
+        return {model: out_of_fold(results, model, self.table.fold) for model in self.config.models}
 
     def _columns(self, model: str) -> list[str]:
         """Return the columns of a model in scores.parquet."""

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from hepda.adversarial.data.weights import class_weights, negative_weights
 from hepda.config.tabular import TableNetworkConfig, TableTreesConfig, TabularConfig
-from hepda.runtime.jobs import TrainingJob, TrainingOutput
+from hepda.runtime.jobs import TrainingJob, TrainingOutput, TrainingPart
 from hepda.tabular.table import DataTable
 
 if TYPE_CHECKING:
@@ -110,10 +110,6 @@ def build_network(section: TableNetworkConfig, table: DataTable, seed: int, meta
 def _train_network(
     job: TableJob, section: TableNetworkConfig, table: DataTable, progress: Callable[[int, int], None]
 ) -> TrainingOutput:
-    from hepda.adversarial import Trainer
-    from hepda.adversarial.training.selection import find_scorer
-
-    settings, domain = section.training, section.domain
     seen = table.fold != job.fold
     source, target = (seen & side for side in (table.in_source, table.in_target))
     adapts = job.config.adapts(job.model)
@@ -122,27 +118,17 @@ def _train_network(
         return rows_of(job.config, table, rows)
 
     network = build_network(section, table, job.seed, _metadata(job, table))
-    trainer = Trainer(
-        **settings.settings(),
-        target_size=None if domain is None else domain.target_size(settings.batch_size),
-        projection=domain is not None and domain.self_correction,
-        patience=settings.patience,
-        scorer=None if settings.scorer is None else find_scorer(settings.scorer),
-        seed=job.seed,
-        device=job.device,
-        kernels=job.kernels,
-    )
-    history = trainer.fit(
+    history = job.fit_network(
         network,
-        part(source & ~table.validation),
-        part(target & ~table.validation) if adapts else None,
-        validation=(part(source & table.validation), part(target & table.validation) if adapts else None),
-        checkpoint=job.work / f"{job.name}.checkpoint",
-        resume=True,
-        on_epoch=lambda history: progress(history.epochs, settings.epochs),
+        section.training.settings(section.domain) | section.training.stopping(),
+        TrainingPart(
+            part(source & ~table.validation),
+            part(target & ~table.validation) if adapts else None,
+            part(source & table.validation),
+            part(target & table.validation) if adapts else None,
+        ),
+        on_epoch=lambda history: progress(history.epochs, section.training.epochs),
     )
-    job.folder.mkdir(parents=True, exist_ok=True)
-    network.save(job.folder / f"{job.stem}.safetensors")
     score = network.predict(table.features[table.fold == job.fold], head="class")
     return score, history.about(), history.to_dict()["columns"]
 

@@ -210,8 +210,6 @@ def train_network(job: EventJob, on_epoch: Callable[[History], None]) -> Trainin
         TypeError: the model is not a network.
 
     """
-    from hepda.adversarial import Trainer
-    from hepda.adversarial.training.selection import find_scorer
     from hepda.events.table.store import open_table
     from hepda.events.training.tensors import held_out, model_features, network_part
 
@@ -222,28 +220,8 @@ def train_network(job: EventJob, on_epoch: Callable[[History], None]) -> Trainin
     factors = factors_of(job, table)
     part = network_part(job.spec, table, job.fold, factors)
     network = build_network(part.source.features.shape[1], section, job.seed, _metadata(job, table.names))
-    settings, domain = section.training, section.domain
-    trainer = Trainer(
-        **settings.settings(),
-        target_size=None if domain is None else domain.target_size(settings.batch_size),
-        projection=domain is not None and domain.self_correction,
-        patience=settings.patience,
-        scorer=None if settings.scorer is None else find_scorer(settings.scorer),
-        seed=job.seed,
-        device=job.device,
-        kernels=job.kernels,
-    )
-    history = trainer.fit(
-        network,
-        part.source,
-        part.target,
-        validation=(part.source_validation, part.target_validation),
-        checkpoint=job.work / f"{job.name}.checkpoint",
-        resume=True,
-        on_epoch=on_epoch,
-    )
-    job.folder.mkdir(parents=True, exist_ok=True)
-    network.save(job.folder / f"{job.stem}.safetensors")
+    settings = section.training.settings(section.domain) | section.training.stopping()
+    history = job.fit_network(network, settings, part, on_epoch)
     unseen = held_out(table, job.fold)
     score = network.predict(model_features(job.spec, table, rows=unseen), head="class")
     about = {

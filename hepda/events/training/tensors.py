@@ -7,7 +7,6 @@ the target carry no class label (except for masks, if there is a domain head for
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -25,6 +24,7 @@ from hepda.events.specs import ModelSpec
 from hepda.events.table.feature_table import FeatureTable
 from hepda.events.table.store import release
 from hepda.events.training.reweighting import TrainingFactors, source_factors
+from hepda.runtime.jobs import TrainingPart
 
 Mask = NDArray[np.bool_]
 Array = NDArray[np.float64]
@@ -39,16 +39,6 @@ depends on `--memory`."""
 _BLOCK = 4_000_000
 """Number of rows whose roles are determined at once."""
 CLASSES = {"background": 0, "signal": 1}  # masks of the domain head of each class (method conditional), and labels
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingPart:
-    """The events of one training: rows of source and target, for training and for validation."""
-
-    source: DomainRows
-    target: DomainRows | None
-    source_validation: DomainRows
-    target_validation: DomainRows | None
 
 
 def held_out(table: FeatureTable, fold: int) -> Mask:

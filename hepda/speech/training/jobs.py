@@ -176,9 +176,7 @@ class TrainingSetup:
         chooses = not number and (settings.scorer is not None or settings.patience is not None)
         source, target, validation = self._held_out() if chooses else (self.source, self.target, None)
         trainer = Trainer(
-            **(settings.settings() | {"epochs": epochs}),
-            target_size=domain.target_size(settings.batch_size) if domain is not None and adapts else None,
-            projection=domain is not None and adapts and domain.self_correction,
+            **(settings.settings(domain if adapts else None) | {"epochs": epochs}),
             patience=(settings.patience or epochs) if chooses else None,
             scorer=find_scorer(settings.scorer) if chooses and settings.scorer is not None else None,
             seed=job.seed + number,
