@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from hepda.errors import DataError
 from hepda.evaluation.arrays import vector
 from hepda.evaluation.differences.distances import merge_bins
-from hepda.evaluation.fits.likelihood.interpolation import RateFactors, additive
+from hepda.evaluation.fits.numerics.interpolation import RateFactors, additive
 from hepda.results.evaluation import FloatArray
 
 POI = "mu"

@@ -17,9 +17,9 @@ from hepda.errors import DataError
 from hepda.evaluation.arrays import bin_edges, by_class, histogram, sample, vector
 from hepda.evaluation.differences.distances import merge_bins
 from hepda.evaluation.fits.channels import POI
-from hepda.evaluation.fits.likelihood.histfactory import Model, Observations, Row
-from hepda.evaluation.fits.likelihood.interpolation import RateFactors
-from hepda.evaluation.fits.likelihood.profile import Strengths, fit_strengths
+from hepda.evaluation.fits.histfactory import Model, Observations, Row
+from hepda.evaluation.fits.numerics.interpolation import RateFactors
+from hepda.evaluation.fits.profile import Strengths, fit_strengths
 from hepda.results.evaluation import ClosureFit, FloatArray
 
 _SCALE = "background"

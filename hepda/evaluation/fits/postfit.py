@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from hepda.evaluation.fits.channels import Channel
-from hepda.evaluation.fits.likelihood.histfactory import Model
+from hepda.evaluation.fits.histfactory import Model
 from hepda.evaluation.fits.templates import Templates
 from hepda.results.evaluation import FloatArray
 from hepda.results.fits import FitResult, RegionContents, Yield

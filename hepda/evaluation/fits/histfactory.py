@@ -20,8 +20,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from hepda.errors import DataError
-from hepda.evaluation.fits.likelihood.interpolation import RateFactors, additive
-from hepda.evaluation.fits.likelihood.newton import Derivatives, Minimum, Rows, minimise, solve
+from hepda.evaluation.fits.numerics.interpolation import RateFactors, additive
+from hepda.evaluation.fits.numerics.newton import Derivatives, Minimum, Rows, minimise, solve
 from hepda.evaluation.fits.templates import Templates
 from hepda.results.evaluation import FloatArray
 
