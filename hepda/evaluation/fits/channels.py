@@ -303,7 +303,9 @@ def two_point(nominal: ArrayLike, other: ArrayLike, *, rate: bool = False) -> Va
 def _varied(sample: SampleTemplate, values: Mapping[str, float]) -> FloatArray:
     contents, factor = sample.sumw, 1.0
     for name in sample.systematics:
-        alpha = np.array([[float(values.get(name, 0.0))]])
+        if not values.get(name):
+            continue
+        alpha = np.array([[float(values[name])]])
         (up, down), shape = sample.split(name)
         weights = additive(alpha)[0, :, 0, 0]
         contents = contents + weights[0] * (shape[0] - sample.sumw) + weights[1] * (sample.sumw - shape[1])
