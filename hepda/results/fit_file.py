@@ -93,6 +93,8 @@ class ErrorBudgetEntry(Record):
     data: Number | None
     systematics: Number | None
     simulation: Number | None
+    rates: Number | None = None
+    """Of free rates and further strengths."""
     why: str | None = None
 
 
@@ -105,6 +107,11 @@ class ImpactEntry(Record):
     constraint: Number | None
     mu_up: Number | None
     mu_down: Number | None
+    prefit_up: Number | None = None
+    """With the parameter one pre-fit error above its best value; null without a prior."""
+    prefit_down: Number | None = None
+    value: Number | None = None
+    error: Number | None = None
     size: Number | None
     why: str | None = None
 
