@@ -170,8 +170,8 @@ class AdversaryConfig(Section):
 
     method: str | method_union(METHODS) = "dann"  # type: ignore[valid-type]
     """A method of the core, or several joined by commas: none, dann, cdan, cdan+e, conditional, pivot, mmd, joint-mmd,
-    coral, disco, wasserstein, mdd, mcc, pseudo, vat, vada (`hepda schema` describes each); or one with its settings,
-    `{name: mmd, width: 2}`."""
+    coral, disco, cramer, wasserstein, mdd, mcc, pseudo, vat, vada (`hepda schema` describes each); or one with its
+    settings, `{name: mmd, width: 2}`."""
     input: Literal["features", "score", "features*score"] = "features"
     """Input of the domain head of `dann`: the encoder's output (DANN), the class head's output (pivot,
     arXiv:1611.01046), or their product (CDAN, arXiv:1705.10667)."""
@@ -240,8 +240,8 @@ class DomainConfig(AdversaryConfig):
     rows: Literal["background", "signal", "all"] = "background"
     """Classes of the domain loss; `all` for data, whose class is unknown."""
     tail: Fraction | None = None
-    """Emphasise the tail: rows of the domain head with a score above the cut of this signal efficiency count fully,
-    those below little (hepda.adversarial.networks.tail)."""
+    """Emphasise the tail: scores above the cut of this signal efficiency count fully, those below little, in the domain
+    head or in the integral of `cramer` (hepda.adversarial.networks.tail)."""
     reweight: RatioConfig | None = None
     """For the domain loss, the source's weights are multiplied so that it has the target's distribution of `features`:
     a known difference of composition or kinematics, which the encoder shall not remove."""

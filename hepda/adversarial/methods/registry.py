@@ -27,6 +27,7 @@ METHODS: dict[str, type[Method]] = {
         alignment.JointMeanDiscrepancy,
         alignment.DeepCoral,
         alignment.DistanceCorrelation,
+        alignment.CramerDistance,
         alignment.WassersteinCritic,
         alignment.SecondClassifier,
         predictions.MinimumConfusion,
