@@ -66,12 +66,13 @@ def cramer(
     if emphasis:
         middle = 0.5 * (below_source + below_target)
         integrand = integrand * (4.0 * middle * (1.0 - middle)).clamp_min(1.0 / len(values)).pow(-emphasis)
-    return (integrand @ values.diff()).to(source.dtype)
+    distance: Tensor = integrand @ values.diff()
+    return distance.to(source.dtype)
 
 
 def _excess(share: Tensor) -> Tensor:
     """Return S / (1 - S), S the sum of the squared shares: pairs of a row with itself over all others."""
-    squares = share.square().sum().clamp_max(0.5)
+    squares: Tensor = share.square().sum().clamp_max(0.5)
     return squares / (1.0 - squares)
 
 
@@ -189,5 +190,4 @@ class Cramer(Term):
             signal = view.label_weights * (view.labels[:, 0] > 0.5)
             factors = self.tail.factors(torch.cat([source, target])[:, 0], source[:, 0], signal).double()
         values = source[:, 0], target[:, 0]
-        more = {"emphasis": self.emphasis, "unbiased": self.unbiased}
-        return cramer(*values, *view.weights, factors=factors, **more)
+        return cramer(*values, *view.weights, factors=factors, emphasis=self.emphasis, unbiased=self.unbiased)
