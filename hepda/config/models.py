@@ -10,7 +10,7 @@ from functools import reduce
 from operator import or_
 from typing import Annotated, Any, Literal, Self, get_type_hints
 
-from pydantic import Field, create_model
+from pydantic import Discriminator, Field, Tag, create_model
 
 from hepda.adversarial.methods import METHODS, Method, methods_of
 from hepda.config.section import Count, Epochs, Expression, Fraction, Name, Names, Positive, Section, Strings, Widths
@@ -173,8 +173,8 @@ class AdversaryConfig(Section):
 
     method: str | method_union(METHODS) = "dann"  # type: ignore[valid-type]
     """A method of the core, or several joined by commas: none, dann, cdan, cdan+e, conditional, pivot, mmd, joint-mmd,
-    coral, disco, wasserstein, mdd, mcc, pseudo, vat, vada (`hepda schema` describes each); or one with its settings,
-    `{name: mmd, width: 2}`."""
+    coral, disco, cramer, wasserstein, mdd, mcc, pseudo, vat, vada (`hepda schema` describes each); or one with its
+    settings, `{name: mmd, width: 2}`."""
     input: Literal["features", "score", "features*score"] = "features"
     """Input of the domain head of `dann`: the encoder's output (DANN), the class head's output (pivot,
     arXiv:1611.01046), or their product (CDAN, arXiv:1705.10667)."""
@@ -229,6 +229,17 @@ class AdversaryConfig(Section):
         return round(batch_size * self.batch_share / (1.0 - self.batch_share))
 
 
+def _kind_of_target(value: Any) -> str:
+    return "domains" if isinstance(value, dict) else "samples"
+
+
+Targets = Annotated[
+    Annotated[Names, Tag("samples")] | Annotated[dict[Name, Names], Tag("domains")],
+    Discriminator(_kind_of_target),
+]
+"""Samples of one domain, or of several by name."""
+
+
 class DomainConfig(AdversaryConfig):
     """The domain loss: its method, its rows, their weights, and its strength.
 
@@ -238,14 +249,18 @@ class DomainConfig(AdversaryConfig):
 
     source: Names
     """Samples of the domain that the classifier is trained on."""
-    target: Names
-    """Samples of the domain that the encoder must not distinguish from the source."""
+    target: Targets
+    """Samples of the domain that the encoder must not distinguish from the source; several domains as
+    `{B: [samples], C: [samples]}`; or `{variation: [jes_up, b_tag]}`, the events of the source as systematics of kind
+    weight or shape vary them, each variation a domain."""
+    by: Literal["class"] | None = None
+    """`class`: compare each class with the same class of the other domain, by a domain head or a term of its own."""
     rows: Name = "background"
     """Rows of the domain loss: background (every class that is not signal), signal, the name of one class, or `all`,
     for data, whose class is unknown."""
     tail: Fraction | None = None
-    """Emphasise the tail: rows of the domain head with a score above the cut of this signal efficiency count fully,
-    those below little (hepda.adversarial.networks.tail)."""
+    """Emphasise the tail: scores above the cut of this signal efficiency count fully, those below little, in the domain
+    head or in the integral of `cramer` (hepda.adversarial.networks.tail)."""
     reweight: RatioConfig | None = None
     """For the domain loss, the source's weights are multiplied so that it has the target's distribution of `features`:
     a known difference of composition or kinematics, which the encoder shall not remove."""
@@ -253,6 +268,27 @@ class DomainConfig(AdversaryConfig):
     """A region for the domain loss, in addition to the analysis's selection, e.g. a control region."""
     weight: Expression = "physical"
     """Event weight in the domain loss: `physical`, or an expression that may contain it; data: 1."""
+
+    @property
+    def variation_names(self) -> tuple[str, ...] | None:
+        """The names of variations that are the target; None for a target of samples."""
+        return self.target.get("variation") if isinstance(self.target, dict) else None
+
+    @property
+    def targets(self) -> dict[str, tuple[str, ...]]:
+        """The samples of each target domain by its name; empty if variations of the source are the target."""
+        if not isinstance(self.target, dict):
+            return {"target": self.target}
+        return {} if self.variation_names is not None else self.target
+
+    def key_of(self, target: str) -> str:
+        """Return the key of a target domain within the section."""
+        return f"target.{target}" if isinstance(self.target, dict) else "target"
+
+    @property
+    def target_samples(self) -> tuple[str, ...]:
+        """The samples of all target domains."""
+        return tuple(name for names in self.targets.values() for name in names)
 
 
 class LayersConfig(Section):

@@ -132,7 +132,9 @@ class EventsKind(KindOf[EventMetrics]):
         """Return every column of the table, sample by sample."""
         from hepda.events.dataset.contents import contents_of
 
-        return contents_of(self.config.columns, self.table)
+        yield from contents_of(self.config.columns, self.table)
+        for name, varied in self.loaded.varied.items():
+            yield from ((f"{title}, {name}", values) for title, values in contents_of(self.config.columns, varied))
 
     def made_of(self) -> str | None:
         """Return the name of the table in a cache, if no file was left out."""
@@ -141,12 +143,14 @@ class EventsKind(KindOf[EventMetrics]):
     def jobs(self, run: Path, work: Path, device: str) -> list[EventJob]:
         """Return the trainings of every model, fold and member of an ensemble."""
         from hepda.events.resolve import model_specs
-        from hepda.events.table.store import write_table
+        from hepda.events.table.store import VARIATIONS, write_table
         from hepda.events.training.jobs import jobs_of
 
         folder = self.loaded.folder or work / "table"
         if self.loaded.folder is None:
             write_table(self.table, folder)
+            for name, varied in self.loaded.varied.items():
+                write_table(varied, folder / VARIATIONS / name)
         return jobs_of(model_specs(self.config), folder, run, work, device)
 
     def combine(self, results: Sequence[TrainingResult]) -> dict[str, Array]:

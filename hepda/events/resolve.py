@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from hepda.config import AnalysisConfig, ModelConfig, NetworkConfig
+from hepda.config.events.domain_checks import domain_classes
 from hepda.config.events.systematics import template_samples
+from hepda.config.events.variations import variations_of
 from hepda.events.domains.blinding import hidden_range
 from hepda.events.domains.counterparts import SampleLayout, all_counterparts
 from hepda.events.domains.spec import Domains, EvaluationSpec
@@ -97,12 +99,15 @@ def model_specs(config: AnalysisConfig) -> dict[str, ModelSpec]:
 def model_spec(config: AnalysisConfig, model: str) -> ModelSpec:
     """Return one model of an analysis with what is resolved of its training."""
     section, samples = config.models[model], config.training_samples(model)
+    domain = section.domain if isinstance(section, NetworkConfig) else None
     return ModelSpec(
         model,
         section,
         samples,
         trained_on=tuple(d for d in config.domains if any(config.samples[name].domain == d for name in samples)),
         adapted_to=_adapted_to(config, section),
+        variations=() if domain is None else variations_of(config.systematics, domain.variation_names or ()),
+        domain_classes=() if domain is None else domain_classes(config, domain),
         seed=config.seed_for(model),
         folds=config.split.folds,
         negative_weights=config.negative_weights,
@@ -112,13 +117,17 @@ def model_spec(config: AnalysisConfig, model: str) -> ModelSpec:
     )
 
 
-def _adapted_to(config: AnalysisConfig, section: ModelConfig) -> str | None:
-    """Return the domain that a model is adapted to, by its domain loss or its reweighting; None without either."""
+def _adapted_to(config: AnalysisConfig, section: ModelConfig) -> tuple[str, ...]:
+    """Return the domains that a model is adapted to, by its domain loss or its reweighting.
+
+    Variations of the source are no domains of the analysis.
+    """
     domain = section.domain if isinstance(section, NetworkConfig) else None
-    target = domain.target if domain is not None and domain.method_name != "none" else None
-    if target is None and section.reweight is not None:
-        target = section.reweight.target
-    return None if target is None else config.samples[target[0]].domain
+    adapts = domain is not None and domain.method_name != "none"
+    samples = domain.target_samples if domain is not None and adapts else ()
+    if not adapts and section.reweight is not None:
+        samples = section.reweight.target
+    return tuple(dict.fromkeys(config.samples[name].domain for name in samples))
 
 
 def appearance(config: AnalysisConfig) -> Appearance:

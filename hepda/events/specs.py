@@ -24,6 +24,7 @@ from hepda.config import (
     SplitConfig,
 )
 from hepda.config.events.systematics import SystematicConfig
+from hepda.config.events.variations import Variation
 
 if TYPE_CHECKING:
     from hepda.events.table.feature_table import FeatureTable
@@ -83,22 +84,37 @@ class ModelSpec:
     """A model and what is resolved of its training.
 
     section: its section of the analysis file; samples: those of its class loss; trained_on: the domains of these
-    samples; adapted_to: the domain of the target of its domain loss or of its reweighting; seed: of its trainings;
+    samples; adapted_to: the domains of the target of its domain loss or of its reweighting; seed: of its trainings;
     folds: number of folds; negative_weights: the policy; missing: the number for a missing value in a feature;
-    grouping: the classes of the analysis; discriminants: expressions over p_<class> by name.
+    grouping: the classes of the analysis; discriminants: expressions over p_<class> by name; variations: of the events
+    of the source, if these are the target domains; domain_classes: those that the domain loss compares one by one.
     """
 
     name: str
     section: ModelConfig
     samples: tuple[str, ...] = ()
     trained_on: tuple[str, ...] = ()
-    adapted_to: str | None = None
+    adapted_to: tuple[str, ...] = ()
     seed: int = 1
     folds: int = 2
     negative_weights: Policy = "keep"
     missing: float = -1.0
     grouping: Classes = field(default_factory=Classes)
     discriminants: Mapping[str, str] = field(default_factory=dict)
+    variations: tuple[Variation, ...] = ()
+    domain_classes: tuple[str, ...] = ()
+
+    @property
+    def is_adapted(self) -> bool:
+        """Return whether it has a domain loss or a reweighting."""
+        return self.domain_loss is not None or self.section.reweight is not None
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Return the names of the target domains of its domain loss; domain i + 1 is the i-th."""
+        if self.domain_loss is None:
+            return ()
+        return tuple(v.name for v in self.variations) or tuple(self.domain_loss.targets)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -200,6 +216,22 @@ class DatasetSpec:
     normalisation: NormalisationConfig | None = None
     reading: ReadingConfig = field(default_factory=ReadingConfig)
     plots: tuple[str, ...] = ()
+
+    @property
+    def variations(self) -> tuple[Variation, ...]:
+        """Return the variations of events that domain losses have as targets."""
+        return tuple(dict.fromkeys(variation for model in self.models.values() for variation in model.variations))
+
+    def varied_sources(self, variation: Variation) -> tuple[str, ...]:
+        """Return the samples of which domain losses need the varied events: sources that the systematic acts on."""
+        sections = self.domain_sections
+        sources = [n for name, m in self.models.items() if variation in m.variations for n in sections[name].source]
+        acts_on = self.systematics.varied_samples(variation.systematic)
+        return tuple(dict.fromkeys(name for name in sources if name in acts_on))
+
+    def section_of(self, variation: Variation) -> SystematicConfig:
+        """Return the section of the systematic of a variation."""
+        return self.systematics.sections[variation.systematic]
 
     @property
     def domain_sections(self) -> dict[str, DomainConfig]:

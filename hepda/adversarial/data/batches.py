@@ -58,6 +58,9 @@ class DomainRows:
         transform: change of the rows of a batch in training, as floats on the training's device; validation, scorers
             and predictions use unchanged rows. Its random numbers depend only on the seed and the number of the step
             (and the worker), so a resumed training draws the same.
+        partners: of target rows that are variations of the n source rows: k rows for each, row i + j n (j < k) for
+            source row i, which are in a batch with it; so they do not fluctuate against each other. 0: rows of their
+            own, in an order of their own.
 
     """
 
@@ -66,6 +69,7 @@ class DomainRows:
     weights: Mapping[str, Column] = field(default_factory=dict)
     masks: Mapping[str, Column] = field(default_factory=dict)
     transform: Transform | None = None
+    partners: int = 0
 
     def __post_init__(self) -> None:
         n = len(self.features)
@@ -80,7 +84,7 @@ class DomainRows:
         return len(self.features)
 
     def select(self, index: Column) -> DomainRows:
-        """Return the rows of an index or a boolean mask [n]."""
+        """Return the rows of an index or a boolean mask [n], which are no partners of source rows."""
         chosen = np.asarray(index)
 
         def take(values: Column) -> Column:
@@ -99,11 +103,15 @@ class DomainRows:
 
 @dataclass(frozen=True, slots=True)
 class DomainTable:
-    """A domain in the form of the training loop: features [n, ...], targets and weights [n, c], and the transform."""
+    """A domain in the form of the training loop: features [n, ...], targets and weights [n, c], and the transform.
+
+    partners: as of `DomainRows`.
+    """
 
     features: Tensor | RowSource
     columns: Tensor
     transform: Transform | None = None
+    partners: int = 0
 
     def __len__(self) -> int:
         return len(self.features)
@@ -171,8 +179,22 @@ def _stream(table: DomainTable, seed: int) -> Stream | NearStream:
     return kind(len(table), seed)
 
 
-def batch_sizes(batch_size: int, target_size: int | None, source_rows: int, target_rows: int) -> tuple[int, int]:
-    """Return source and target rows of a step: the requested numbers, or all rows if there are fewer."""
+def batch_sizes(
+    batch_size: int, target_size: int | None, source_rows: int, target_rows: int, partners: int = 0
+) -> tuple[int, int]:
+    """Return source and target rows of a step: the requested numbers, or all rows if there are fewer.
+
+    Target rows that are partners of source rows (`DomainRows`) are as many as these have.
+
+    Raises:
+        DataError: not every source row has all its partners.
+
+    """
+    if partners:
+        if target_rows != partners * source_rows:
+            raise DataError(f"{source_rows} source rows with {partners} partners each, but {target_rows} target rows")
+        n_source = min(batch_size, source_rows)
+        return n_source, partners * n_source
     return min(batch_size, source_rows), min(target_size or batch_size, target_rows)
 
 
@@ -219,8 +241,8 @@ class PairedBatches:
         device, rank, ranks = placement.device, placement.rank, placement.ranks
         self.source, self.target, self.device = source, target, device
         self.rank, self.seed = rank, seed
-        target_rows = 0 if target is None else len(target)
-        self.n_source, self.n_target = batch_sizes(batch_size, target_size, len(source), target_rows)
+        target_rows, self.partners = (0, 0) if target is None else (len(target), target.partners)
+        self.n_source, self.n_target = batch_sizes(batch_size, target_size, len(source), target_rows, self.partners)
         self.steps = max(1, round(len(source) / self.n_source))
         self._source = _stream(source, 2 * seed)
         self._target = None if target is None else _stream(target, 2 * seed + 1)
@@ -246,11 +268,14 @@ class PairedBatches:
     def __call__(self, step: int) -> Batch:
         """Return the batch of a step. It, and its random numbers, are valid until the next call."""
         n = self.local_source
-        index = self._source.take(step * self.n_source, self.n_source)[self._parts[0]]
-        self._gather(self.source, index, slice(0, n))
+        source_index = self._source.take(step * self.n_source, self.n_source)
+        self._gather(self.source, source_index[self._parts[0]], slice(0, n))
         if self._target is not None and self.target is not None:
-            index = self._target.take(step * self.n_target, self.n_target)[self._parts[1]]
-            self._gather(self.target, index, slice(n, None))
+            if self.partners:
+                index = torch.cat([source_index + number * len(self.source) for number in range(self.partners)])
+            else:
+                index = self._target.take(step * self.n_target, self.n_target)
+            self._gather(self.target, index[self._parts[1]], slice(n, None))
         for generator, who in ((self._generator, self.rank), (self._common, 1008)):
             generator.manual_seed(((self.seed * 1_000_003 + step) * 1009 + who) % (2**63))
         dtype = self._columns.dtype

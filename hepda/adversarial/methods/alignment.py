@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hepda.adversarial.methods.method import Comparison, Method, Parts
+from hepda.errors import ConfigError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +102,38 @@ class DistanceCorrelation(Method):
         from hepda.adversarial.terms.alignment import DisCo
 
         return [], [DisCo(on=self.on, **self.term_settings(comparison))]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CramerDistance(Method):
+    """Cramer distance of the logits; for more than two classes, half the energy distance.
+
+    Attributes:
+        tail: signal efficiency of a score cut: the distributions are compared above it, and little below (tail.py);
+            None: everywhere.
+        emphasis: exponent of a factor for both tails; 1 is the weight of Anderson & Darling, 0 none.
+        unbiased: subtract what is expected of two finite samples of one distribution.
+
+    """
+
+    name = "cramer"
+    summary = "Cramer distance of the logits: integral of (F_A - F_B)^2"
+    reference = "Szekely & Rizzo 2013, Bellemare et al. 2017"
+
+    tail: float | None = None
+    emphasis: float = 0.0
+    unbiased: bool = False
+
+    def build(self, comparison: Comparison) -> Parts:
+        """Return the term; raise a `ConfigError` for tails of more than two classes, which have no order."""
+        from hepda.adversarial.networks.tail import Tail
+        from hepda.adversarial.terms.energy import Cramer
+
+        if comparison.classes > 2 and (self.tail is not None or self.emphasis):
+            raise ConfigError("method 'cramer' with tails needs one logit: a head of two classes")
+        tail = None if self.tail is None else Tail(self.tail)
+        settings: dict[str, Any] = {"tail": tail, "emphasis": self.emphasis, "unbiased": self.unbiased}
+        return [], [Cramer(**settings, **self.term_settings(comparison))]
 
 
 @dataclass(frozen=True, kw_only=True)

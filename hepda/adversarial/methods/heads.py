@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from hepda.adversarial.methods.method import Comparison, Method, Parts
+from hepda.adversarial.methods.method import Comparison, Method, Parts, Several
 from hepda.errors import ConfigError, nearest
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ class DomainHeadMethod(Method):
             rows count.
 
     """
+
+    several: ClassVar[Several] = "together"
 
     hidden: Sequence[int] = (64, 64)
     activation: str = "relu"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 if TYPE_CHECKING:
     from hepda.adversarial.data.batches import Transform
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from hepda.adversarial.networks.term import Term
 
 Parts = tuple[list["Head"], list["Term"]]
+Several = Literal["together", "pairs", "never"]
+"""How a method compares several target domains."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,8 @@ class Comparison:
         rows: rows that are compared: `both`, or a mask.
         weight: key of the weights of the comparison.
         domains: number of domains; from three on, `DomainRows.targets["domain"]` has the numbers.
+        pairs: names of the target domains, for methods that compare two domains: each is compared with the source.
+        groups: names of classes, each of which is compared by parts of its own.
         masks: for methods with a domain head for each of several masks.
         transform: for methods with a second view of a target row (selftraining.py).
 
@@ -37,16 +41,23 @@ class Comparison:
     rows: str = "both"
     weight: str | None = None
     domains: int = 2
+    pairs: Sequence[str] = ()
+    groups: Sequence[str] = ()
     masks: Sequence[str] = ()
     transform: Transform | None = None
+
+    def mask(self, *parts: str) -> str:
+        """Return the name of the mask of the rows that are of a pair and of a group; those of all without any."""
+        return "/".join(part for part in (self.rows, *parts) if part)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Method:
     """A method of adaptation; derive from it, define `build`, and add the class to `registry.METHODS`.
 
-    Class attributes: `name` in configurations, `summary`, `reference`, and `classes`, the fewest classes that the main
-    head must have (1: a regression is sufficient).
+    Class attributes: `name` in configurations, `summary`, `reference`, `classes`, the fewest classes that the main
+    head must have (1: a regression is sufficient), and `several`: whether several target domains are compared
+    `together`, in one head, in `pairs` with the source, which add up, or not at all (`never`).
 
     Attributes:
         strength, schedule, warmup: of the reversal or the term (reversal.py).
@@ -57,6 +68,7 @@ class Method:
     summary: ClassVar[str]
     reference: ClassVar[str] = ""
     classes: ClassVar[int] = 1
+    several: ClassVar[Several] = "pairs"
 
     strength: float = 1.0
     schedule: str = "ganin"

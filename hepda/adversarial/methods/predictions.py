@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from hepda.adversarial.methods.heads import Dann
-from hepda.adversarial.methods.method import Comparison, Method, Parts
+from hepda.adversarial.methods.method import Comparison, Method, Parts, Several
 
 if TYPE_CHECKING:
     from hepda.adversarial.networks.term import Term
@@ -25,6 +25,8 @@ class MinimumConfusion(Method):
     summary = "minimum class confusion"
     reference = "Jin et al. 2020"
     classes = 2
+
+    several: ClassVar[Several] = "never"
 
     temperature: float = 2.5
 
@@ -49,6 +51,8 @@ class SelfTraining(Method):
     summary = "certain predictions on the target as labels"
     reference = "Berthelot et al. 2022"
     classes = 2
+
+    several: ClassVar[Several] = "never"
 
     threshold: float = 0.9
     align: bool = True
@@ -109,6 +113,8 @@ class Smoothness(Method):
     reference = "Miyato et al. 2018"
     classes = 2
 
+    several: ClassVar[Several] = "never"
+
     radius: float = 0.5
     source: float = 1.0
     target: float = 0.1
@@ -133,6 +139,7 @@ class DannAndSmoothness(Smoothness, Dann):
 
     name = "vada"
     summary = "DANN and vat: a boundary through the target's gaps"
+    several: ClassVar[Several] = "never"
     reference = "Shu et al. 2018"
     classes = 2
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import fields, replace
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from hepda.adversarial.methods import alignment, heads, predictions
@@ -27,6 +28,7 @@ METHODS: dict[str, type[Method]] = {
         alignment.JointMeanDiscrepancy,
         alignment.DeepCoral,
         alignment.DistanceCorrelation,
+        alignment.CramerDistance,
         alignment.WassersteinCritic,
         alignment.SecondClassifier,
         predictions.MinimumConfusion,
@@ -80,7 +82,10 @@ def build(methods: str | Method | Sequence[Method], comparison: Comparison) -> P
         if comparison.classes < method.classes:
             needed = {2: "a head that predicts a class", 3: "three classes or more; for two, take 'pseudo'"}
             raise ConfigError(f"method {method.name!r} needs {needed[method.classes]}")
-        more_heads, more_terms = method.build(comparison)
+        if method.several == "never" and (comparison.domains > 2 or comparison.groups):
+            what = "one target domain" if comparison.domains > 2 else "the rows of all classes"
+            raise ConfigError(f"method {method.name!r} learns from its predictions on the target, so it needs {what}")
+        more_heads, more_terms = _parts(method, comparison)
         for head in more_heads:
             repeated = any(head.name == other.name for other in all_heads)
             name = f"{head.name}_{method.name.replace('+', '_')}" if repeated else head.name
@@ -91,3 +96,22 @@ def build(methods: str | Method | Sequence[Method], comparison: Comparison) -> P
             raise ConfigError(f"method {names!r} has {', '.join(twice)} twice; leave one of the two out")
         all_terms += more_terms
     return all_heads, all_terms
+
+
+def _parts(method: Method, comparison: Comparison) -> Parts:
+    """Return the parts of a method, those of each target domain that is a pair with the source and of each group.
+
+    Their names end with those of the pair and of the group.
+    """
+    pairs = comparison.pairs if method.several == "pairs" else ()
+    heads: list[Head] = []
+    terms: list[Term] = []
+    for pair, group in product(pairs or ("",), comparison.groups or ("",)):
+        more_heads, more_terms = method.build(replace(comparison, rows=comparison.mask(pair, group)))
+        heads += [
+            replace(head, name="_".join(filter(None, (head.name, pair, group))), target=head.key) for head in more_heads
+        ]
+        for term in more_terms:
+            term.name = "_".join(filter(None, (term.name, pair, group)))
+            terms.append(term)
+    return heads, terms

@@ -46,8 +46,7 @@ class Head:
         reversal: its gradient is reversed on the way into what it reads.
         input: `features`; the name of another head, to read its prediction (learning to pivot); or
             `features*<head>`, the outer product of features and prediction (CDAN, Long et al. 2018).
-        balance: for the domain of two: give source and target the same sum of weights, so that chance is ln
-            2.
+        balance: for the domain: give each of k domains the same sum of weights, so that chance is ln k.
         entropy: weigh rows by 1 + exp(-H) of the prediction of the head named in `input` (CDAN+E).
         rate: factor on the learning rate.
         steps: of a reversed head: its updates for one of the encoder.

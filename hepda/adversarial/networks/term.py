@@ -24,6 +24,7 @@ class View:
         outputs: raw outputs [n_s, k] and [n_t, k] of the main head.
         weights: signed event weights [n_s] and [n_t].
         labels: targets of the main head of the source rows [n_s, t].
+        label_weights: signed weights of the main head of the source rows [n_s].
         loss: name of the main head's loss.
         inputs: [n_s, ...] and [n_t, ...], before the normalization; always this worker's.
         encode: from other inputs to features, as `Network.encode`.
@@ -40,6 +41,7 @@ class View:
     outputs: tuple[Tensor, Tensor]
     weights: tuple[Tensor, Tensor]
     labels: Tensor
+    label_weights: Tensor
     loss: str
     inputs: tuple[Tensor, Tensor]
     encode: Callable[..., Tensor]
@@ -58,8 +60,10 @@ class View:
             (gather(pair[0], self.rows[0]), gather(pair[1], self.rows[1]))
             for pair in (self.features, self.outputs, self.weights)
         )
-        labels = gather(self.labels, self.rows[0])
-        return replace(self, features=features, outputs=outputs, weights=weights, labels=labels)
+        labels, label_weights = (gather(values, self.rows[0]) for values in (self.labels, self.label_weights))
+        return replace(
+            self, features=features, outputs=outputs, weights=weights, labels=labels, label_weights=label_weights
+        )
 
     def forward(self, x: Tensor, n_source: int = 0, *, normalized: bool = False) -> tuple[Tensor, Tensor]:
         """Return features and raw outputs of the main head for other rows, in the precision of the training.

@@ -6,8 +6,6 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-LN2 = math.log(2.0)
-
 
 @dataclass(slots=True)
 class History:
@@ -16,7 +14,7 @@ class History:
     Columns, for a head `h`: `h_loss`, `h_accuracy` (weighted; heads that predict a class), `validation_h_loss`,
     `validation_h_accuracy`; for a reversed head or a term also `h_strength`, `h_gradient` (norm of what it
     sends into the encoder, strength included, on the first batch of the epoch), `h_chance` (loss of a random
-    domain head: ln 2, times sum w / sum |w|); `task_gradient`; `gradient_cosine` (between the task's and the
+    head of k domains: ln k, times sum w / sum |w|); `task_gradient`; `gradient_cosine` (between the task's and the
     adversaries' gradients); `learning_rate`; `seconds` (only of the training); `score` (of the scorer, the larger
     the better). A value that was not measured is NaN.
 

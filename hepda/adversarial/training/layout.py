@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -98,6 +99,35 @@ def _balanced(weights: dict[str, Tensor], head: Head, sizes: dict[str, int]) -> 
     return {domain: w * (sizes["source"] / sizes[domain]) for domain, w in mean.items()}
 
 
+def _balanced_domains(
+    weights: dict[str, Tensor], targets: dict[str, Tensor], head: Head, sizes: dict[str, int]
+) -> dict[str, Tensor]:
+    """Do the same for domains by number, in the targets of source and target rows."""
+    numbers = {side: target[:, 0].long() for side, target in targets.items()}
+    domains = 1 + max(int(number.max()) for number in numbers.values())
+    in_batch = torch.zeros(domains, dtype=torch.float64)
+    for side, number in numbers.items():
+        in_batch.index_add_(0, number, weights[side] * (sizes[side] / len(number)))
+    empty = [number for number in range(domains) if not in_batch[number] > 0.0]
+    if empty:
+        raise DataError(
+            f"head {head.name!r}: the weights of the rows of domain {empty[0]} (0 is the source) add up to "
+            f"{float(in_batch[empty[0]]):g} in a batch; a domain needs a positive sum. Check its mask and weights, or "
+            "set balance=False"
+        )
+    return {side: weights[side] * (sizes["source"] / in_batch)[number] for side, number in numbers.items()}
+
+
+def chance(head: Head, source: DomainRows, target: DomainRows | None) -> float | None:
+    """Return the loss of a head of the domain that guesses among domains of equal weight; None for another head."""
+    if is_domain_head(head, source, target):
+        return math.log(2.0)
+    if head.key != "domain" or head.loss != "multiclass":
+        return None
+    sides = [rows.targets["domain"] for rows in (source, target) if rows is not None and "domain" in rows.targets]
+    return math.log(1 + max(int(as_tensor(values).max()) for values in sides)) if sides else None
+
+
 @dataclass(frozen=True, slots=True)
 class BatchLayout:
     """A table for each domain, and a layout for each head and term that is trained."""
@@ -145,6 +175,8 @@ def batch_layout(
         if compares and head.balance and len(weights) == 2:
             weights = _balanced(weights, head, batch)
         targets = _target_columns(head, source, target, used, dtype)
+        if head.key == "domain" and head.loss == "multiclass" and head.balance and len(weights) == 2:
+            weights = _balanced_domains(weights, targets, head, batch)
         size = next(iter(targets.values())).shape[1]
         for domain, rows in domains.items():
             columns[domain].append(targets.get(domain, torch.zeros(len(rows), size, dtype=dtype)))
@@ -162,7 +194,7 @@ def batch_layout(
     stored = {domain: _features(rows, domain, dtype) for domain, rows in domains.items()}
     _check_same_shape(stored)
     tables = {
-        domain: DomainTable(stored[domain], torch.cat(columns[domain], dim=1), rows.transform)
+        domain: DomainTable(stored[domain], torch.cat(columns[domain], dim=1), rows.transform, rows.partners)
         for domain, rows in domains.items()
     }
     read = any(layout.target for layout in layouts.values()) or terms

@@ -215,6 +215,7 @@ class Objective:
             (output[:n], output[n:]),
             (weight[:n], weight[n:]),
             batch.columns[:n, self.layouts[main.name].columns],
+            batch.columns[:n, self.layouts[main.name].weight],
             main.loss,
             (batch.features[:n], batch.features[n:]),
             self.network.encode,

@@ -15,8 +15,8 @@ from hepda.adversarial import distributed
 from hepda.adversarial.data.batches import Batch, DomainRows, DomainTable, PairedBatches, Placement, batch_sizes
 from hepda.adversarial.networks.network import Head, Network, rows_per_pass
 from hepda.adversarial.networks.schedules import RATE_SCHEDULES
-from hepda.adversarial.training.history import LN2, diagnose
-from hepda.adversarial.training.layout import BatchLayout, batch_layout, is_domain_head
+from hepda.adversarial.training.history import diagnose
+from hepda.adversarial.training.layout import BatchLayout, batch_layout, chance
 from hepda.adversarial.training.objective import Losses, Objective
 from hepda.adversarial.training.optimizers import Optimizers
 from hepda.adversarial.training.problem import Player, Problem, below
@@ -43,7 +43,9 @@ class TrainingState(Problem):
         device = placement.device
         self.settings, self.network, self.device, self.validation = settings, network, device, validation
         self.rows = len(source), 0 if target is None else len(target)
-        sizes = batch_sizes(settings.batch_size, settings.target_size, *self.rows)
+        sizes = batch_sizes(
+            settings.batch_size, settings.target_size, *self.rows, partners=0 if target is None else target.partners
+        )
         plan = batch_layout(network, source, target, sizes)
         if network.normalization is not None and not bool(network.normalization.fitted):
             layout = plan.layouts[network.main.name]
@@ -57,7 +59,8 @@ class TrainingState(Problem):
         self.adversary_batches = batches(settings.seed + 104729, placement)
         self.most_steps = max([part.steps for part in self.objective.parts])
         self.optimizers = Optimizers(network, settings.for_optimizer())
-        self.domain_heads = {h.name for h in self.objective.heads if is_domain_head(h, source, target)}
+        chances = {head.name: chance(head, source, target) for head in self.objective.heads}
+        self.chances = {name: loss for name, loss in chances.items() if loss is not None}
         self.validation_objective: tuple[Objective, BatchLayout] | None = None
         if validation is not None:
             validation_layout = batch_layout(network, *validation)
@@ -234,8 +237,8 @@ class TrainingState(Problem):
             head = self.network.heads.get(name)
             if head is not None and head.loss in ("binary", "multiclass") and signed > 0.0:
                 line[f"{prefix}{name}_accuracy"] = correct / signed
-            if name in self.domain_heads:
-                line[f"{prefix}{name}_chance"] = LN2 * signed / below
+            if name in self.chances:
+                line[f"{prefix}{name}_chance"] = self.chances[name] * signed / below
         return line
 
     def _check_finite(self, line: dict[str, float], epoch: int) -> None:

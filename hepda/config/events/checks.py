@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from hepda.config.events import class_checks, model_checks, sample_checks
 from hepda.config.events.class_checks import trained_anywhere, trained_classes
+from hepda.config.events.domain_checks import domain_heads
 from hepda.config.events.names import model_names
 from hepda.config.events.systematics import problems_of_systematics
-from hepda.config.models import NetworkConfig
 from hepda.config.problems import duplicates, no_feature, unknown
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def problems_of(config: AnalysisConfig) -> list[str]:
     """Return every problem as `path: what is wrong`; empty if the sections agree."""
-    general = (_samples, _features, _references, _training_lists, _domain_heads, _bias, _columns, model_names)
+    general = (_samples, _features, _references, _training_lists, domain_heads, _bias, _columns, model_names)
     checks = (*class_checks.CHECKS, *general, *sample_checks.CHECKS, *model_checks.CHECKS, problems_of_systematics)
     return [problem for check in checks for problem in check(config)]
 
@@ -72,48 +72,6 @@ def _training_lists(config: AnalysisConfig) -> Iterator[str]:
                 origin = "the list" if named is not None else f"the nominal domain, {config.nominal_domain!r},"
                 which = "both classes" if len(config.class_names) == 2 else "every class"
                 yield f"{path}: {origin} has no {class_name} sample; name samples of {which}."
-
-
-def _domain_heads(config: AnalysisConfig) -> Iterator[str]:
-    for model, section in config.models.items():
-        if not isinstance(section, NetworkConfig) or section.domain is None:
-            continue
-        domain = section.domain
-        path = f"models.{model}.domain"
-        if domain.rows not in (known := ("background", "signal", "all", *config.class_names)):
-            yield unknown(f"{path}.rows", domain.rows, "class", dict.fromkeys(known))
-            continue
-        for side, names in (("source", domain.source), ("target", domain.target)):
-            yield from _domain_side(config, f"{path}.{side}", names, domain.rows)
-        for name in domain.source:
-            if name in domain.target:
-                yield f"{path}.target: {name!r} is in source as well; a sample has one domain."
-
-
-def _domain_side(config: AnalysisConfig, path: str, names: tuple[str, ...], rows: str) -> Iterator[str]:
-    yield from duplicates(path, names)
-    if not names:
-        yield f"{path}: is empty; name at least one sample."
-    usable = False
-
-    def of_rows(name: str) -> tuple[str | None, ...]:
-        return config.samples[name].class_, config.side_of(name)
-
-    for name in names:
-        sample = config.samples.get(name)
-        if sample is None:
-            yield unknown(path, name, "sample", list(config.samples))
-            usable = True  # one message is enough
-        elif sample.use == "evaluate":
-            yield f"{path}: {name!r} is marked `use: evaluate`; no model may train on it."
-        elif rows != "all" and sample.is_data:
-            yield (
-                f"{path}: the class of {name!r} is unknown (it is data), so `rows: {rows}` picks none of "
-                "its events; use `rows: all`, or simulation."
-            )
-        usable = usable or (sample is not None and (rows in ("all", *of_rows(name)) or sample.is_data))
-    if names and not usable:
-        yield f"{path}: no sample of the list has `class: {rows}`, the rows that the domain head sees."
 
 
 def _bias(config: AnalysisConfig) -> Iterator[str]:

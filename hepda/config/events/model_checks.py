@@ -135,7 +135,8 @@ def _conditional(config: AnalysisConfig, path: str, domain: DomainConfig, classe
     """Yield the problems of a domain head for each class: both sides must have all classes, and no data."""
     if domain.rows != "all":
         yield f"{path}.rows: method 'conditional' has a domain head a class, so it needs `rows: all`."
-    for side, samples in (("source", domain.source), ("target", domain.target)):
+    targets = ((domain.key_of(target), samples) for target, samples in domain.targets.items())
+    for side, samples in (("source", domain.source), *targets):
         present = [name for name in samples if name in config.samples]
         found = {config.samples[name].class_ if len(classes) > 2 else config.side_of(name) for name in present}
         if found != set(classes):
@@ -184,7 +185,7 @@ def _parameters(config: AnalysisConfig) -> Iterator[str]:
             if domain not in config.domains:
                 yield unknown(path, domain, "domain", config.domains)
         trained = config.training_samples(model)
-        compared = (*section.domain.source, *section.domain.target) if section.domain is not None else ()
+        compared = (*section.domain.source, *section.domain.target_samples) if section.domain is not None else ()
         domains = {config.samples[n].domain: n for n in (*compared, *trained) if n in config.samples}
         for domain, sample in domains.items():
             if domain not in values:

@@ -7,7 +7,7 @@ must be enough effective events for every number that a run needs.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -136,30 +136,68 @@ def _check_sums(
 
 
 def _check_domain(model: ModelSpec, table: FeatureTable) -> None:
-    """Raise DataError unless both sides of a domain head have events in every fold.
+    """Raise DataError unless every domain of a domain loss has events in every fold.
 
-    They must also have weights by which they can be balanced in every fold's training.
+    They must also have weights by which they can be balanced in every fold's training; with `by: class` each class of
+    each domain must.
     """
     section = model.domain_section
     if section is None:
         return
     mask, side = table.columns[f"domain:{model.name}:mask"], table.columns[f"domain:{model.name}:side"]
-    for index, name in enumerate(("source", "target")):
+    classes = model.grouping.index(table) if model.domain_classes else None
+    for index, key in enumerate(("source", *map(section.key_of, section.targets))):
+        where, chosen = f"models.{model.name}.domain.{key}", np.asarray(mask & (side == index))
         for fold in range(model.folds):
-            if not np.any(mask & (side == index) & (table.fold == fold)):
+            if not np.any(chosen & (table.fold == fold)):
                 raise DataError(
-                    f"models.{model.name}.domain.{name}: no event is left in fold {fold} after `rows: "
+                    f"{where}: no event is left in fold {fold} after `rows: "
                     f"{section.rows}` and `selection: {section.selection}`; loosen them."
                 )
-        chosen, weight = np.asarray(mask & (side == index)), table.columns[f"domain:{model.name}:weight"]
-        for part, validation in zip(TRAINED, (False, True), strict=True):
-            if not np.any(chosen & (table.validation == validation)):
-                raise DataError(
-                    f"models.{model.name}.domain.{name}: has no {part} events; loosen its selection or use more events."
-                )
-        idle = section.method_name == "none" or not section.balance
-        if not idle and (index == 0 or np.any(weight, where=chosen)):  # a target whose weights are all 0 is not used
-            _check_sums(model, table, f"models.{model.name}.domain.{name}", section.rows, chosen, weight)
+        _check_part(model, table, where, section.rows, chosen)
+        for name in model.domain_classes:
+            of_class = chosen & (classes == model.grouping.names.index(name))
+            _check_part(model, table, where, name, np.asarray(of_class))
+
+
+def _check_part(model: ModelSpec, table: FeatureTable, where: str, name: str, chosen: NDArray[np.bool_]) -> None:
+    """Raise DataError unless the `chosen` [n] of a domain loss can be trained on in every fold."""
+    section, weight = model.domain_section, table.columns[f"domain:{model.name}:weight"]
+    for part, validation in zip(TRAINED, (False, True), strict=True):
+        if not np.any(chosen & (table.validation == validation)):
+            raise DataError(f"{where}: has no {part} events of {name}; loosen its selection or use more events.")
+    idle = section is None or section.method_name == "none" or not section.balance
+    source = where.endswith(".source")
+    if not idle and (source or np.any(weight, where=chosen)):  # a target whose weights are all 0 is not used
+        _check_sums(model, table, where, name, chosen, weight)
+
+
+def check_variations(spec: DatasetSpec, table: FeatureTable, varied: Mapping[str, FeatureTable]) -> None:
+    """Raise DataError if events of a domain loss cannot be varied.
+
+    The factor of a weight variation must be finite, and events must be left by the selection of a shape variation.
+
+    Args:
+        spec: what determines the tables.
+        table: the nominal events.
+        varied: the events of shape variations, by name.
+
+    """
+    for model in spec.models.values():
+        prefix, where = f"domain:{model.name}:", f"models.{model.name}.domain.target.variation"
+        for variation in model.variations:
+            other = varied.get(variation.name)
+            events = table if other is None else other
+            chosen = np.asarray(events.columns[prefix + "mask"] & (events.columns[prefix + "side"] == 0))
+            if other is not None and not chosen.any():
+                raise DataError(f"{where}: {variation.name} leaves no event of the source; look at its branches.")
+            if other is None:
+                bad = int(np.sum(~np.isfinite(table.columns[f"variation:{variation.name}"][chosen])))
+                if bad:
+                    raise DataError(
+                        f"{where}: the factor systematics.{variation.systematic}.{variation.side} is not a finite "
+                        f"number in {bad} selected events of the source; fix the expression (a division by zero?)."
+                    )
 
 
 def _check_ratios(model: ModelSpec, table: FeatureTable) -> None:

@@ -260,7 +260,10 @@ class ChunkReader:
     def _domains(
         self, evaluator: Evaluator, physical: NDArray[np.float64], path: str, entries: NDArray[np.int64]
     ) -> dict[str, NDArray[Any]]:
-        """Return `domain:<model>:mask`, `:weight` (0 outside the mask) and `:side` (0 source, 1 target, -1 none)."""
+        """Return `domain:<model>:mask`, `:weight` (0 outside the mask) and `:side`.
+
+        The side is 0 for the source, the number of the target domain from 1 on, -1 for none.
+        """
         n = len(entries)
         columns: dict[str, NDArray[Any]] = {}
         for model, domain in self.plan.domains.items():

@@ -9,14 +9,15 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from hepda.config.events.systematics import ShapeSystematic, WeightSystematic
 from hepda.errors import DataError, SourceError
-from hepda.events.dataset.checks import check_sample, check_table
+from hepda.events.dataset.checks import check_sample, check_table, check_variations
 from hepda.events.dataset.chunks import Faults
 from hepda.events.dataset.inputs import InputFile, inspect
 from hepda.events.dataset.plan import ReadingPlan, check_plots, make_plan
@@ -25,13 +26,22 @@ from hepda.events.dataset.samples import Metadata, SampleSummary, WeightSums, du
 from hepda.events.dataset.skipped_files import BrokenFileError, SkippedFile, Skips
 from hepda.events.dataset.spans import SpanRows, close_files, read_span
 from hepda.events.dataset.systematics import check_systematics
+from hepda.events.dataset.variations import Reading, read_varied
 from hepda.events.files.locations import is_remote
 from hepda.events.files.opening import expand, size_of
 from hepda.events.specs import DatasetSpec
 from hepda.events.table import cache
 from hepda.events.table.feature_table import FeatureTable
 from hepda.events.table.fingerprint import State, data_version, state_of, states_of, table_name
-from hepda.events.table.store import Collector, MemoryCollector, TableWriter, full_disk, open_table
+from hepda.events.table.store import (
+    VARIATIONS,
+    Collector,
+    MemoryCollector,
+    TableWriter,
+    full_disk,
+    open_table,
+    open_variations,
+)
 from hepda.runtime.pool import open_pool
 from hepda.runtime.resources import Resources
 
@@ -47,7 +57,8 @@ class LoadedEvents:
     """The table, a summary of each sample, the files that were read, and those that were left out.
 
     folder: where the table is stored, None for one in memory; note: its origin, for the terminal; name: the name of
-    what it was made of (`table_name`), None where that is not known or a file was left out.
+    what it was made of (`table_name`), None where that is not known or a file was left out; varied: the events of the
+    shape variations that domain losses have as targets, stored in the folder `variations` of `folder`.
     """
 
     table: FeatureTable
@@ -57,6 +68,7 @@ class LoadedEvents:
     folder: Path | None = None
     note: str = ""
     name: str | None = None
+    varied: Mapping[str, FeatureTable] = field(default_factory=dict)
 
     def manifest(self) -> list[dict[str, Any]]:
         """Return the files' part of manifest.json."""
@@ -100,7 +112,8 @@ def load_table(
             return _moved(loaded, folder, available.folder)
         entry = cache.publish(folder, available.cache, name, _about(loaded, inputs))
     note = cache.cache_message(entry, available.cache, fresh=True, damaged=damaged)
-    return replace(loaded, table=entry.table, folder=entry.folder, note=note, name=name)
+    varied = open_variations(entry.folder)
+    return replace(loaded, table=entry.table, folder=entry.folder, note=note, name=name, varied=varied)
 
 
 def _read(
@@ -126,8 +139,10 @@ def _read(
             if len(files) == 1:
                 raise
             files.remove(broken)
+    varied = _read_variations(spec, folder)
     _check_unchanged(inputs, states)
-    return replace(loaded, folder=folder), inputs
+    check_variations(spec, loaded.table, varied)
+    return replace(loaded, folder=folder, varied=varied), inputs
 
 
 @contextmanager
@@ -243,7 +258,25 @@ def _column_defaults(spec: DatasetSpec) -> dict[str, Any]:
         defaults[f"domain:{model}:mask"] = np.bool_(False)
         defaults[f"domain:{model}:weight"] = np.float64(0.0)
         defaults[f"domain:{model}:side"] = np.int8(-1)
+    for variation in spec.variations:  # 1 where the systematic does not act
+        if isinstance(spec.section_of(variation), WeightSystematic):
+            defaults[f"variation:{variation.name}"] = np.float64(1.0)
     return defaults | {name: np.float64(np.nan) for name in spec.columns}
+
+
+def _read_variations(spec: DatasetSpec, folder: Path | None) -> dict[str, FeatureTable]:
+    """Read the events of shape variations that domain losses have as targets, into `folder` or into memory."""
+    tables = {}
+    for variation in spec.variations:
+        if not isinstance(spec.section_of(variation), ShapeSystematic):
+            continue
+        place = None if folder is None else folder / VARIATIONS / variation.name
+        with _collector(spec, place) as collector:
+            for sample in spec.varied_sources(variation):
+                reading = Reading(sample, variation.systematic, variation.side)
+                collector.append(read_varied(spec, reading, lambda *_: None))
+            tables[variation.name] = collector.finish()
+    return tables
 
 
 # --- what the cache stores with a table ---------------------------------------------------------------------------
@@ -287,15 +320,18 @@ def _from_cache(spec: DatasetSpec, entry: cache.Entry, folder: Path) -> LoadedEv
         check_sample(samples[name])
     check_table(spec, entry.table)
     files = tuple(FileRecord(**(saved | {"sums": WeightSums(**saved["sums"])})) for saved in about["files"])
-    return LoadedEvents(entry.table, samples, files, (), entry.folder, cache.cache_message(entry, folder, fresh=False))
+    note, varied = cache.cache_message(entry, folder, fresh=False), open_variations(entry.folder)
+    check_variations(spec, entry.table, varied)
+    return LoadedEvents(entry.table, samples, files, (), entry.folder, note, varied=varied)
 
 
 def _moved(loaded: LoadedEvents, written: Path, folder: Path | None) -> LoadedEvents:
     """Move a table that the cache does not keep into `folder`, or into memory."""
     if folder is None:
-        return replace(loaded, table=loaded.table.select(np.arange(len(loaded.table))), folder=None)
+        varied = {name: table.select(np.arange(len(table))) for name, table in loaded.varied.items()}
+        return replace(loaded, table=loaded.table.select(np.arange(len(loaded.table))), folder=None, varied=varied)
     shutil.rmtree(folder, ignore_errors=True)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with full_disk(folder):
         shutil.move(written, folder)
-    return replace(loaded, table=open_table(folder), folder=folder)
+    return replace(loaded, table=open_table(folder), folder=folder, varied=open_variations(folder))

@@ -6,6 +6,7 @@ import ast
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
+from hepda.config.events.systematics import WeightSystematic
 from hepda.errors import ConfigError, ExpressionError, nearest
 from hepda.events.expressions.branch_names import is_name
 from hepda.events.expressions.parser import (
@@ -27,8 +28,8 @@ PHYSICAL = "physical"
 class DomainPlan:
     """One model's domain head on one sample.
 
-    side: 0 source, 1 target; picks_rows: whether the head uses events of this sample's class; weight: None is the
-    physical weight, which data always have.
+    side: 0 source, from 1 on the number of the target domain; picks_rows: whether the head uses events of this sample's
+    class; weight: None is the physical weight, which data always have.
     """
 
     side: int
@@ -104,7 +105,8 @@ class ReadingPlan:
         of_domains = [e for plan in domains.values() for e in (plan.selection, plan.weight) if e is not None]
         check_names(needed, variables, branches, path, refused)
         check_names(of_domains, variables, {*branches, PHYSICAL}, path, refused)
-        columns = {}
+        columns = self._varied_weights(name)
+        check_names(columns.values(), variables, {*branches, PHYSICAL}, path, refused)
         for column, expression in self.columns.items():
             available = {*branches, PHYSICAL}
             if needed_names([expression], variables) <= available or not sample.is_data:
@@ -120,13 +122,25 @@ class ReadingPlan:
         names -= {PHYSICAL}
         return SamplePlan(self.features, cuts, weight, columns, domains, tuple(sorted(names)), variables)
 
+    def _varied_weights(self, name: str) -> dict[str, Expression]:
+        """Return the factors on the weights of a sample that weight variations give, by `variation:<name>`."""
+        factors = {}
+        for variation in self.spec.variations:
+            section, side = self.spec.section_of(variation), variation.side
+            if isinstance(section, WeightSystematic) and name in self.spec.varied_sources(variation):
+                text, where = getattr(section, side), f"systematics.{variation.systematic}.{side}"
+                factors[f"variation:{variation.name}"] = parse(text, where)
+        return factors
+
     def _domains_of(self, name: str) -> dict[str, DomainPlan]:
         """Return what the sample contributes to the domain heads of the models."""
         sample = self.spec.samples[name]
         plans = {}
         for model, (selection, weight) in self.domains.items():
             section = self.spec.domain_sections[model]
-            side = 0 if name in section.source else 1 if name in section.target else -1
+            side = 0 if name in section.source else -1
+            for number, names in enumerate(section.targets.values(), 1):
+                side = number if name in names else side
             if side >= 0:
                 rows = section.rows in ("all", sample.class_, self.spec.classes.side_of(name))
                 plans[model] = DomainPlan(side, rows, selection, None if sample.is_data else weight)

@@ -37,7 +37,7 @@ def uncontrolled(models: Mapping[str, ModelConfig], samples: Mapping[str, Sample
         domain = section.domain if isinstance(section, NetworkConfig) else None
         if domain is None or domain.selection is not None or domain.method_name == "none":
             continue
-        data = [name for name in (*domain.source, *domain.target) if samples[name].is_data]
+        data = [name for name in (*domain.source, *domain.target_samples) if samples[name].is_data]
         if data:
             lines.append(
                 f"{model}: its domain loss sees all selected events of {', '.join(data)}, those of the signal region "

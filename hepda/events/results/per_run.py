@@ -103,7 +103,7 @@ def _prior_warnings(spec: EvaluationSpec, numbers: Numbers, priors: Mapping[str,
         mixed = [
             name
             for name, model in spec.models.items()
-            if model.domain_loss is not None and model.domain_loss.rows == "all" and model.adapted_to == domain
+            if model.domain_loss is not None and model.domain_loss.rows == "all" and domain in model.adapted_to
         ]
         subject = (
             f"{', '.join(mixed)} uses both classes and removes"
@@ -257,4 +257,4 @@ def training_bias(spec: EvaluationSpec, numbers: Numbers) -> dict[str, Any] | No
 
 def _is_like_baseline(model: ModelSpec, kind: str) -> bool:
     """Return whether a model is of the kind of the baseline and has no adaptation and no parameter."""
-    return model.section.kind == kind and model.adapted_to is None and model.parameter is None
+    return model.section.kind == kind and not model.is_adapted and model.parameter is None

@@ -127,7 +127,7 @@ def verdict_of(spec: EvaluationSpec, numbers: Numbers, model: str) -> dict[str, 
     unseen = [name for name in spec.domains.held_out if name in ratios]
     of_training = [name for name in ratios if name not in unseen and name not in numbers.unlabelled]
     about = spec.models.get(model)
-    target = None if about is None else about.adapted_to
+    target = None if about is None else next(iter(about.adapted_to), None)
     trained = target if target in ratios else next(iter(of_training), None)
     if trained is None or (about is not None and about.trained_on[:1] != (numbers.source,)):
         return None

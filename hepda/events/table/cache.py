@@ -20,7 +20,7 @@ from uuid import uuid4
 
 from hepda.errors import StorageError
 from hepda.events.table.feature_table import FeatureTable
-from hepda.events.table.store import full_disk, open_table, sealed, unsealed, verify
+from hepda.events.table.store import VARIATIONS, full_disk, open_table, sealed, unsealed, verify
 from hepda.runtime.resources import size_text
 from hepda.runtime.run_directory import check_writable
 
@@ -53,7 +53,8 @@ def find(cache: Path, name: str, *, verified: bool = False) -> Entry | None:
         about = unsealed((folder / _ABOUT).read_text(encoding="utf-8"))
         table = open_table(folder)
         if not verified:
-            verify(folder)
+            for part in (folder, *(folder / VARIATIONS).glob("*")):
+                verify(part)
     except (OSError, ValueError, StorageError):
         return None
     with suppress(OSError):
@@ -144,5 +145,5 @@ def cache_message(entry: Entry, cache: Path, fresh: bool, damaged: bool = False)
 
 def _size(folder: Path) -> int:
     with suppress(OSError):
-        return sum(file.stat().st_size for file in folder.iterdir() if file.is_file())
+        return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     return 0

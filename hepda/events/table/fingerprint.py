@@ -34,7 +34,7 @@ _SECTION_FREE = (
 )  # fmt: skip
 _DOMAIN_FREE = (
     "method", "input", "tail", "balance", "strength", "schedule", "warmup", "head", "steps", "learning_rate_factor",
-    "batch_share", "smoothing", "spectral_norm", "gradient_penalty", "self_correction", "reweight",
+    "by", "batch_share", "smoothing", "spectral_norm", "gradient_penalty", "self_correction", "reweight",
 )  # fmt: skip
 
 
@@ -47,6 +47,8 @@ def table_identity(spec: DatasetSpec) -> str:
     identity = {key: _plain(getattr(spec, key)) for key in keys}
     identity["signal"] = list(spec.classes.signal)
     identity["samples"] = {name: _plain(sample, _SAMPLE_FREE) for name, sample in spec.samples.items()}
+    if spec.variations:  # systematics that domain losses use
+        identity["variations"] = {v.name: _plain(spec.section_of(v)) for v in spec.variations}
     identity["models"] = {name: _model_identity(model.section) for name, model in spec.models.items()}
     return name_of(identity)
 

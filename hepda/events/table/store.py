@@ -36,6 +36,8 @@ ROWS: dict[str, np.dtype[Any]] = {
     "key": np.dtype(np.uint64),
 }
 _NAMES = "names.json"
+VARIATIONS = "variations"
+"""The folder of the tables of varied events within that of a table."""
 _HEADER = 128
 """Bytes before the numbers of a file: room for any number of rows, which is known only at the end."""
 
@@ -292,6 +294,16 @@ def open_table(folder: Path) -> FeatureTable:
         columns={name: mapped[stem] for name, stem in columns.items()},
         **{name: mapped[name] for name in ROWS},
     )
+
+
+def open_variations(folder: Path) -> dict[str, FeatureTable]:
+    """Return the tables of varied events that were written with the table in `folder`, by name of the variation.
+
+    Raises:
+        StorageError: a table is not complete.
+
+    """
+    return {part.name: open_table(part) for part in sorted((folder / VARIATIONS).glob("*"))}
 
 
 def verify(folder: Path) -> None:

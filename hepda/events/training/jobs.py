@@ -169,36 +169,41 @@ def _cost(section: NetworkConfig | BdtConfig) -> int:
     return section.training.epochs * (2 if section.domain is not None else 1)
 
 
-def build_network(
-    inputs: int, section: NetworkConfig, seed: int, metadata: dict[str, Any], classes: Sequence[str] = ()
-) -> Network:
+def build_network(inputs: int, model: ModelSpec, seed: int, metadata: dict[str, Any]) -> Network:
     """Return a network with encoder, class head and, if the config has a domain loss, its heads and terms.
 
     The class head has one logit, or one for each of several classes (softmax).
 
     Args:
         inputs: number of inputs.
-        section: the config of the network.
+        model: the network.
         seed: seed of the initial parameters.
         metadata: what is saved with the network.
-        classes: the classes of the softmax; none: signal against background.
+
+    Raises:
+        TypeError: the model is not a network.
 
     """
     from hepda.adversarial import Head, Network, mlp, seeded
     from hepda.adversarial.methods import Comparison, build
-    from hepda.events.training.tensors import ADVERSARY, CLASSES
+    from hepda.events.training.domain_loss import ADVERSARY, comparison_of
+    from hepda.events.training.tensors import CLASSES
 
+    section = model.section
+    if not isinstance(section, NetworkConfig):
+        raise TypeError(f"{model.name} is not a network")
     width = section.encoder[-1]
     layers = partial(mlp, activation=section.activation, dropout=section.dropout)
     with seeded(seed):
         encoder = layers(inputs, section.encoder)
+        classes = model.classes
         logits, loss = (len(classes), "multiclass") if classes else (1, "binary")
         heads = [Head("class", layers(width, section.class_head, logits), loss=loss, weight="class")]
         terms: list[Term] = []
         if section.domain is not None:
             masks = tuple(classes or CLASSES)
             comparison = Comparison(width, len(masks), rows=ADVERSARY, weight=ADVERSARY, masks=masks)
-            more, terms = build(section.domain.methods(), comparison)
+            more, terms = build(section.domain.methods(), comparison_of(model, comparison))
             heads += more
     return Network(encoder, heads, terms=terms, metadata=metadata)
 
@@ -217,7 +222,7 @@ def train_network(job: EventJob, on_epoch: Callable[[History], None]) -> Trainin
         TypeError: the model is not a network.
 
     """
-    from hepda.events.table.store import open_table
+    from hepda.events.table.store import open_table, open_variations
     from hepda.events.training.tensors import held_out, model_features, network_part
 
     section = job.spec.section
@@ -225,10 +230,8 @@ def train_network(job: EventJob, on_epoch: Callable[[History], None]) -> Trainin
         raise TypeError(f"{job.model} is not a network")
     table = open_table(job.table)
     factors = factors_of(job, table)
-    part = network_part(job.spec, table, job.fold, factors)
-    network = build_network(
-        part.source.features.shape[1], section, job.seed, _metadata(job, table.names), job.spec.classes
-    )
+    part = network_part(job.spec, table, job.fold, factors, open_variations(job.table))
+    network = build_network(part.source.features.shape[1], job.spec, job.seed, _metadata(job, table.names))
     settings = section.training.settings(section.domain) | section.training.stopping()
     history = job.fit_network(network, settings, part, on_epoch)
     unseen = held_out(table, job.fold)

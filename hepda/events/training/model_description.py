@@ -27,7 +27,7 @@ def setup_of(model: ModelSpec) -> dict[str, Any]:
         setup["members"] = section.ensemble
         if section.domain is not None:
             setup |= {"strength": section.domain.strength}
-            adaptation.append(_domain(section.domain))
+            adaptation.append(_domain(model, section.domain))
         if section.parameter is not None:
             values = ", ".join(f"{domain} {value:g}" for domain, value in section.parameter.items())
             adaptation.append(f"reads its domain ({values}), scored at 0")
@@ -36,9 +36,13 @@ def setup_of(model: ModelSpec) -> dict[str, Any]:
     return setup | {"adaptation": "; ".join(adaptation)}
 
 
-def _domain(domain: DomainConfig) -> str:
+def _domain(model: ModelSpec, domain: DomainConfig) -> str:
     rows = "all events" if domain.rows == "all" else domain.rows
-    what = f"{' + '.join(domain.source)} against {' + '.join(domain.target)}, {rows}"
+    targets = ", ".join(" + ".join(samples) for samples in domain.targets.values())
+    if model.variations:
+        targets = f"its variations {', '.join(variation.name for variation in model.variations)}"
+    by_class = ", class by class" if model.domain_classes else ""
+    what = f"{' + '.join(domain.source)} against {targets}, {rows}{by_class}"
     words = [domain.method_name]
     if domain.method_name in ("dann", "vada"):
         words.append(f"on {READS[domain.input]}")

@@ -7,6 +7,7 @@ the target carry no class label (except for masks, if there is a domain head for
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -23,6 +24,15 @@ from hepda.events.dataset.splits import is_chosen
 from hepda.events.specs import ModelSpec
 from hepda.events.table.feature_table import FeatureTable
 from hepda.events.table.store import release
+from hepda.events.training.domain_loss import (
+    ADVERSARY,
+    VariedEvents,
+    VariedRows,
+    domain_targets,
+    masks_of,
+    varied_rows,
+    with_extra,
+)
 from hepda.events.training.reweighting import TrainingFactors, source_factors
 from hepda.runtime.jobs import TrainingPart
 
@@ -30,7 +40,6 @@ Mask = NDArray[np.bool_]
 Array = NDArray[np.float64]
 Index = NDArray[np.int32]
 _ALL = slice(None)
-ADVERSARY = "adversary"  # the mask of source rows that the domain loss sees, and the name of its weights
 LARGE = 2**28
 """Size in bytes from which the features of a mapped table stay on the disk and a training reads them in batches.
 
@@ -88,7 +97,7 @@ def _features(
     return features if column is None else np.concatenate([features, column[:, None].astype(np.float32)], axis=1)
 
 
-def _training_features(
+def training_features(
     model: ModelSpec, table: FeatureTable, rows: NDArray[np.int32]
 ) -> NDArray[np.float32] | RowSubset:
     """Return what a model reads in training, where a parameter has the value of the event's domain."""
@@ -135,22 +144,29 @@ def training_factors(model: ModelSpec, table: FeatureTable, fold: int) -> Traini
 
 
 def network_part(
-    model: ModelSpec, table: FeatureTable, fold: int, factors: TrainingFactors | None = None
+    model: ModelSpec,
+    table: FeatureTable,
+    fold: int,
+    factors: TrainingFactors | None = None,
+    varied: Mapping[str, FeatureTable] | None = None,
 ) -> TrainingPart:
     """Return the source and target rows of the network `model` for fold `fold`.
 
     Source rows are all events that the class loss or the source side of the domain loss needs; a row that only one of
-    them needs has weight 0 in the other. Target rows are the target side of the domain loss, without labels.
+    them needs has weight 0 in the other. Target rows are the target side of the domain loss, without labels: other
+    events, or variations of the source rows, which stay together with them.
 
     Args:
         model: the network.
         table: the events.
         fold: the fold whose events are left out.
         factors: the result of `training_factors`; None means that they are computed here.
+        varied: the events of shape variations that are a target, by name.
 
     """
     factors = training_factors(model, table, fold) if factors is None else factors
     domain = model.domain_loss
+    class_of = model.grouping.index
     by_class = model.labels if domain is not None and "conditional" in methods_of(domain) else {}
     mapped = isinstance(table.features, np.memmap) and table.features.nbytes > LARGE
     number = np.float32 if mapped else np.float64  # type of the weights; float32 halves the memory of a large table
@@ -169,20 +185,39 @@ def network_part(
             of_source = in_domain_loss & (side == 0)
             weights[ADVERSARY] = other.astype(number, copy=False)
             masks = {ADVERSARY: of_source} | {name: of_source & (label_of_event == n) for name, n in by_class.items()}
-        target = np.maximum(label, 0).astype(np.float32)
-        features = _training_features(model, table, index)
-        return DomainRows(features, targets={"class": target}, weights=weights, masks=masks)
+            masks |= {name: of_source & mask for name, mask in masks_of(model, class_of(table, index)).items()}
+        targets = {"class": np.maximum(label, 0).astype(np.float32)} | domain_targets(model, len(index))
+        features = training_features(model, table, index)
+        return DomainRows(features, targets=targets, weights=weights, masks=masks)
 
     def target_rows(index: Index) -> DomainRows | None:
         if domain is None:
             return None
         masks = {name: model.label_of(table, index) == n for name, n in by_class.items()}
-        weight = _domain_columns(model, table, index)[1]
+        side, weight, _ = _domain_columns(model, table, index)
         weight = weight if factors.domain is None else weight * factors.domain[index]
-        features = _training_features(model, table, index)
-        return DomainRows(features, weights={ADVERSARY: weight.astype(number, copy=False)}, masks=masks)
+        features = training_features(model, table, index)
+        masks |= masks_of(model, class_of(table, index), side)
+        targets = domain_targets(model, len(index), side)
+        return DomainRows(features, targets, {ADVERSARY: weight.astype(number, copy=False)}, masks)
+
+    def varied_target(rows: VariedRows) -> DomainRows:
+        side = np.repeat(np.arange(1, len(model.targets) + 1, dtype=np.int8), len(rows.class_index))
+        class_index = np.tile(rows.class_index, len(model.targets))
+        names = model.grouping.names
+        is_signal = np.array([names[i] in model.grouping.signal if i >= 0 else -1 for i in class_index], dtype=np.int8)
+        label = class_index if model.classes else is_signal
+        masks = {name: label == n for name, n in by_class.items()} | masks_of(model, class_index, side)
+        targets, weights = domain_targets(model, len(side), side), {ADVERSARY: rows.weight.astype(number, copy=False)}
+        return DomainRows(rows.target, targets, weights, masks, partners=len(model.targets))
 
     source, source_validation, target, target_validation = _roles(model, table, fold)
+    if model.variations:
+        pairs = []
+        for index, validation in ((source, False), (source_validation, True)):
+            rows = varied_rows(model, VariedEvents(table, varied or {}, index, fold, validation))
+            pairs.append((with_extra(source_rows(index), rows), varied_target(rows)))
+        return TrainingPart(*pairs[0], *pairs[1])
     return TrainingPart(
         source_rows(source), target_rows(target), source_rows(source_validation), target_rows(target_validation)
     )
@@ -198,7 +233,7 @@ def _roles(model: ModelSpec, table: FeatureTable, fold: int) -> tuple[Index, Ind
         block = slice(start, start + _BLOCK)
         side, _, in_domain_loss = _domain_columns(model, table, block)
         source = table.of_samples(model.samples, block) | (side == 0)
-        target = (side == 1) & in_domain_loss
+        target = (side >= 1) & in_domain_loss
         trainable, validation = table.fold[block] != fold, table.validation[block]
         masks = (source & ~validation, source & validation, target & ~validation, target & validation)
         for role, mask in zip(roles, masks, strict=True):
@@ -214,7 +249,7 @@ def _domain_columns(
 ) -> tuple[NDArray[np.int8], Array, Mask]:
     """Return side, training weight and membership [n] of a model's domain loss.
 
-    The side is 0 for source, 1 for target, -1 for neither.
+    The side is 0 for source, the number of the target domain (from 1) for target, -1 for neither.
     """
     name = f"domain:{model.name}:"
     if model.domain_loss is None or name + "side" not in table.columns:

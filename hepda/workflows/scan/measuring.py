@@ -8,7 +8,7 @@ and a scorer of hepda.adversarial.training.selection if requested; none uses a l
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from hepda.evaluation.differences.bias import efficiency_shift
 from hepda.evaluation.differences.permutation import same_generator_nulls
 from hepda.evaluation.differences.probes import ProbeSettings, probe
 from hepda.evaluation.roc import auc
+from hepda.events.dataset.splits import part_of
 from hepda.events.domains.blinding import BLINDED
 from hepda.events.domains.roles import blinded_domains, compared, compared_domains, labelled_domains
 from hepda.events.resolve import domains_of, evaluation_spec, model_spec
@@ -45,12 +46,15 @@ Networks = Sequence[tuple[int, Path]]
 
 
 @dataclass(frozen=True, slots=True)
-class Sides:
-    """The two sides of a comparison of domains: masks [n] and non-negative weights [n] of the choosing events."""
+class Scored:
+    """Events and their P(signal) [n]."""
 
-    source: Mask
-    target: Mask
-    weight: Array
+    table: FeatureTable
+    score: Array
+
+
+Side = tuple[Array, Array]
+"""Scores [n] and weights [n] of one side of a comparison of domains."""
 
 
 def reporting_numbers(config: AnalysisConfig, table: FeatureTable, score: Array) -> tuple[Numbers, list[str]]:
@@ -87,7 +91,7 @@ def reporting_numbers(config: AnalysisConfig, table: FeatureTable, score: Array)
                 numbers[name], numbers[f"{name}_error"] = shift.shift, shift.error
                 why += [f"{name}: {shift.why}"] if shift.why else []
         with _explained(f"probe_{other}", numbers, why):
-            numbers[f"probe_{other}"] = _probe(score, nominal_mask, target_mask, np.asarray(table.weight), config.seed)
+            numbers[f"probe_{other}"] = _probe(pair[:2], pair[2:], config.seed)
     return numbers, why
 
 
@@ -109,7 +113,13 @@ class _explained:  # noqa: N801 - a context manager reads like a word
 
 
 def choosing_numbers(
-    config: AnalysisConfig, table: FeatureTable, model: str, score: Array, criterion: str, networks: Networks
+    config: AnalysisConfig,
+    table: FeatureTable,
+    model: str,
+    score: Array,
+    criterion: str,
+    networks: Networks,
+    varied: Mapping[str, Scored] | None = None,
 ) -> tuple[Numbers, list[str]]:
     """Return the numbers that the choice uses, and the reasons for missing ones.
 
@@ -122,6 +132,7 @@ def choosing_numbers(
         score: P(signal) [n] of test events.
         criterion: the name of the criterion.
         networks: fold and file of every trained network of the model.
+        varied: the events of shape variations that the model compares, and their scores, by name.
 
     Returns:
         The numbers by name, and a line for each missing number. Names: choice_loss (log loss of the source with
@@ -135,13 +146,13 @@ def choosing_numbers(
     if criterion == LOSS:
         return numbers, why
     with _explained("choice_probe", numbers, why):
-        sides = choosing_sides(config, table, model)
-        numbers["choice_probe"] = _probe(score, sides.source, sides.target, sides.weight, config.seed)
+        pairs = choosing_pairs(config, Scored(table, score), model, varied or {})
+        numbers["choice_probe"] = _largest(_probe(*pair, config.seed) for pair in pairs)
     if criterion != PHYSICS:
         name = f"choice_{criterion}"
         with _explained(name, numbers, why):
             _check_open(config, table, np.asarray(table.columns.get(f"domain:{model}:mask", False)))
-            numbers[name] = _scorer(config, table, model, criterion, networks)
+            numbers[name] = _scorer(config, table, model, criterion, networks, varied or {})
     return numbers, why
 
 
@@ -165,28 +176,69 @@ def source_loss(config: AnalysisConfig, table: FeatureTable, model: str, score: 
     return float(weight @ -np.log(np.where(label == 1, score_of_event, 1.0 - score_of_event)) / total)
 
 
-def choosing_sides(config: AnalysisConfig, table: FeatureTable, model: str) -> Sides:
-    """Return the choosing events that the adversary of the model compares, with its weights.
+def choosing_pairs(
+    config: AnalysisConfig, events: Scored, model: str, varied: Mapping[str, Scored]
+) -> list[tuple[Side, Side]]:
+    """Return the choosing events of the source and of each target domain that the model compares.
 
-    For a model without an adversary they are those of the comparison of the bias.
+    Weights are absolute. For a model without an adversary they are those of the comparison of the bias. Variations are
+    compared on different events, half of the source with variations of the other half: a probe may not be fitted to an
+    event as one of the source and tested on it as one of the target.
+
+    Args:
+        config: the analysis.
+        events: the events and their scores.
+        model: the name of the model.
+        varied: those of its shape variations, by name.
 
     Raises:
         DataError: there is nothing to compare with, or one side is data that are blinded.
 
     """
-    choosing = np.asarray(table.validation)
-    name = f"domain:{model}:"
-    if name + "side" in table.columns:
-        side, used = table.columns[name + "side"], np.asarray(table.columns[name + "mask"], dtype=np.bool_)
-        _check_open(config, table, used)
-        weight = np.abs(np.asarray(table.columns[name + "weight"], dtype=np.float64))
-        return Sides(choosing & used & (side == 0), choosing & used & (side == 1), weight)
-    spec = evaluation_spec(config)
-    compared_names = compared_domains(spec, table)
-    if not compared_names:
-        raise DataError("there is no second domain to compare with")
-    source, target = compared(spec, table, compared_names[0])
-    return Sides(choosing & source.mask, choosing & target.mask, np.abs(np.asarray(table.weight)))
+    table, name = events.table, f"domain:{model}:"
+    if name + "side" not in table.columns:
+        spec = evaluation_spec(config)
+        compared_names = compared_domains(spec, table)
+        if not compared_names:
+            raise DataError("there is no second domain to compare with")
+        source, target = compared(spec, table, compared_names[0])
+        choosing, weight = np.asarray(table.validation), np.asarray(table.weight)
+        return [(_side(events, choosing & source.mask, weight), _side(events, choosing & target.mask, weight))]
+    _check_open(config, table, np.asarray(table.columns[name + "mask"], dtype=np.bool_))
+    about = model_spec(config, model)
+    weight = np.asarray(table.columns[name + "weight"], dtype=np.float64)
+    if not about.variations:
+        numbers = range(1, len(about.targets) + 1)
+        source_side = _side(events, _choosing(events, name, 0), weight)
+        return [(source_side, _side(events, _choosing(events, name, number), weight)) for number in numbers]
+    return [
+        (_side(events, _choosing(events, name, 0, half=0), weight), _varied_side(events, name, variation.name, varied))
+        for variation in about.variations
+    ]
+
+
+def _choosing(events: Scored, prefix: str, number: int, half: int | None = None) -> Mask:
+    """Return the choosing events [n] of a domain, 0 for the source; half: 0 or 1 for those of one half, by hash."""
+    columns, table = events.table.columns, events.table
+    chosen = table.validation & columns[prefix + "mask"] & (columns[prefix + "side"] == number)
+    return np.asarray(chosen if half is None else chosen & (part_of(table.key, 2) == half))
+
+
+def _side(events: Scored, chosen: Mask, weight: Array) -> Side:
+    return events.score[chosen], np.abs(weight[chosen])
+
+
+def _varied_side(nominal: Scored, prefix: str, variation: str, varied: Mapping[str, Scored]) -> Side:
+    """Return the second half of the source's choosing events, varied."""
+    chosen, weight = _choosing(nominal, prefix, 0, half=1), nominal.table.columns[prefix + "weight"]
+    if variation not in varied:
+        return _side(nominal, chosen, weight * nominal.table.columns[f"variation:{variation}"])
+    other = varied[variation]
+    sides = [_side(other, _choosing(other, prefix, 0, half=1), other.table.columns[prefix + "weight"])]
+    # samples on which the systematic does not act are as they were
+    unchanged = ~np.isin(nominal.table.sample, np.unique(other.table.sample))
+    sides.append(_side(nominal, chosen & unchanged, weight))
+    return np.concatenate([side[0] for side in sides]), np.concatenate([side[1] for side in sides])
 
 
 def _check_open(config: AnalysisConfig, table: FeatureTable, mask: Mask) -> None:
@@ -195,12 +247,24 @@ def _check_open(config: AnalysisConfig, table: FeatureTable, mask: Mask) -> None
         raise DataError(BLINDED)
 
 
-def _probe(score: Array, source: Mask, target: Mask, weight: Array, seed: int) -> float:
+def _probe(source: Side, target: Side, seed: int) -> float:
     settings = ProbeSettings(max_events=MAX_PROBE_EVENTS, replicas=2, seed=seed)
-    return probe(score[source], score[target], weight[source], weight[target], settings=settings).auc.value
+    return probe(source[0], target[0], source[1], target[1], settings=settings).auc.value
 
 
-def _scorer(config: AnalysisConfig, table: FeatureTable, model: str, criterion: str, networks: Networks) -> float:
+def _largest(areas: Iterable[float]) -> float:
+    """Return the AUC of the target domain that differs most."""
+    return max(areas, key=lambda area: abs(area - 0.5))
+
+
+def _scorer(
+    config: AnalysisConfig,
+    table: FeatureTable,
+    model: str,
+    criterion: str,
+    networks: Networks,
+    varied: Mapping[str, Scored],
+) -> float:
     """Return the mean of a scorer over the networks of a model, each on the choosing events of its held-out fold."""
     from hepda.adversarial import Network
     from hepda.adversarial.training.selection import find_scorer
@@ -211,7 +275,9 @@ def _scorer(config: AnalysisConfig, table: FeatureTable, model: str, criterion: 
     for fold, path in networks:
         unseen = table.select(np.asarray(table.fold == fold))
         # fold -1: no fold is excluded from these held-out events; the choice uses the weights without reweighting.
-        part = network_part(model_spec(config, model), unseen, fold=-1, factors=TrainingFactors(None, None, {}))
+        parts = {name: events.table.select(np.asarray(events.table.fold == fold)) for name, events in varied.items()}
+        factors = TrainingFactors(None, None, {})
+        part = network_part(model_spec(config, model), unseen, fold=-1, factors=factors, varied=parts)
         values.append(scorer(Network.load(path), part.source_validation, part.target_validation))
     return float(np.mean(values))
 

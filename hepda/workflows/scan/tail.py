@@ -73,7 +73,7 @@ def ratios_and_verdict(baseline: Result | None, result: Result, compared: Sequen
         f"{source}:{other}": {f"{r.signal_efficiency:g}": ratio_of(r) for r in row} for other, row in ratios_of.items()
     }
     held_out = next((other for other in domains_of(config).held_out if other in ratios_of), None)
-    trained = model_spec(config, model).adapted_to
+    trained = next(iter(model_spec(config, model).adapted_to), None)
     if trained not in ratios_of or all(r.ratio is None for r in ratios_of[trained]):
         return {"shift_ratio": ratios} if any(r.ratio for row in ratios_of.values() for r in row) else {}
     pairs = zip(ratios_of[trained], ratios_of[held_out] if held_out else [None] * len(TAIL), strict=True)

@@ -10,7 +10,7 @@ import json
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hepda.config import NetworkConfig
 from hepda.events.kind import combine
@@ -19,6 +19,9 @@ from hepda.runtime import run_directory
 from hepda.runtime.jobs import ERRORS_OF_ONE_TRAINING, read_job, run_job
 from hepda.runtime.pool import Pool, Send
 from hepda.workflows.scan.points import ScanTrial
+
+if TYPE_CHECKING:
+    from hepda.workflows.scan.measuring import Scored
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +108,9 @@ def evaluate(trial: ScanTrial, criterion: str) -> dict[str, Any]:
     score = combine(single_model, table, results)[trial.model]
     networks = [(job.fold, job.folder / f"{job.stem}.safetensors") for job in trial.jobs]
     reported, why = reporting_numbers(trial.config, table, score)
-    chosen, chosen_why = choosing_numbers(trial.config, table, trial.model, score, criterion, networks)
+    chosen, chosen_why = choosing_numbers(
+        trial.config, table, trial.model, score, criterion, networks, varied_scores(trial)
+    )
     return {
         "numbers": reported | chosen,
         "why": why + chosen_why,
@@ -114,6 +119,20 @@ def evaluate(trial: ScanTrial, criterion: str) -> dict[str, Any]:
         "epochs": sum(result.about["epochs"] for result in results) / len(results),
         "alarms": [f"{result.name}: {text}" for result in results for text in result.about.get("alarms", ())],
     }
+
+
+def varied_scores(trial: ScanTrial) -> dict[str, Scored]:
+    """Return the events of shape variations that the model of a finished trial compares, with their scores."""
+    from hepda.events.resolve import model_spec
+    from hepda.events.table.store import open_variations
+    from hepda.events.training.scoring import score_table
+    from hepda.workflows.scan.measuring import Scored
+
+    model = model_spec(trial.config, trial.model)
+    names = {variation.name for variation in model.variations}
+    tables = {name: table for name, table in open_variations(trial.table).items() if name in names}
+    models = trial.jobs[0].folder.parent
+    return {name: Scored(table, score_table([model], models, table)[trial.model]) for name, table in tables.items()}
 
 
 def trial_score(trial: ScanTrial) -> Any:

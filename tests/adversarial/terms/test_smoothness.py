@@ -87,7 +87,11 @@ def test_the_three_parts_and_their_weights(part: str) -> None:
             random,
             False,
         )
-        return float(term(View(features, outputs, (p, q), torch.zeros(30, 1), *other_fields), torch.ones(())).detach())
+        return float(
+            term(
+                View(features, outputs, (p, q), torch.zeros(30, 1), torch.ones(30), *other_fields), torch.ones(())
+            ).detach()
+        )
 
     p, q = torch.ones(30, dtype=torch.float64), torch.ones(20, dtype=torch.float64)
     half = torch.cat([torch.ones(10, dtype=torch.float64), torch.zeros(10, dtype=torch.float64)])

@@ -113,7 +113,7 @@ def test_what_a_model_is_trained_on_and_adapted_to(path):
     models = spec.models
     assert models["network"].trained_on == ("simulation",) and models["other"].trained_on == ("alternative",)
     assert {name: model.adapted_to for name, model in models.items()} == {
-        "network": None, "dann": "alternative", "bdt": None, "other": None, "data": "data", "off": None,
+        "network": (), "dann": ("alternative",), "bdt": (), "other": (), "data": ("data",), "off": (),
     }  # fmt: skip
     assert spec.domains.held_out == ("third",)
     assert spec.baseline == "network"

@@ -142,7 +142,7 @@ def test_the_target_carries_no_class_label(domain):
 
 
 def trained(config, table, model="dann"):
-    network = build_network(len(table.names), config.models[model], 3, {})
+    network = build_network(len(table.names), model_spec(config, model), 3, {})
     part = network_part(model_spec(config, model), table, 0)
     trainer = Trainer(epochs=2, batch_size=128, patience=None, seed=3)
     history = trainer.fit(

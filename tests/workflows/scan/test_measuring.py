@@ -16,8 +16,9 @@ from hepda.events.table.fingerprint import table_identity
 from hepda.events.table.store import write_table
 from hepda.runtime.jobs import run_job
 from hepda.workflows.scan.measuring import (
+    Scored,
     choosing_numbers,
-    choosing_sides,
+    choosing_pairs,
     counts,
     null_numbers,
     reporting_numbers,
@@ -80,11 +81,14 @@ def test_the_source_loss_is_scikit_learns_with_balanced_classes(events):
 
 def test_the_probe_compares_what_the_adversary_compares_and_finds_what_is_there(events):
     _, config, table, score = events
-    sides = choosing_sides(config, table, "dann")
-    for mask, domain in ((sides.source, "simulation"), (sides.target, "alternative")):
-        assert np.array_equal(mask, table.of_domain(domain) & (table.label == 0) & table.validation)
-    baseline = choosing_sides(config, table, "bdt")  # without an adversary: the first domain of the bias
-    assert np.array_equal(baseline.target, sides.target)
+    rows = Scored(table, np.arange(len(table)))
+    ((source, target),) = choosing_pairs(config, rows, "dann", {})
+    for side, domain in ((source, "simulation"), (target, "alternative")):
+        mask = table.of_domain(domain) & (table.label == 0) & table.validation
+        assert np.array_equal(side[0], np.flatnonzero(mask))
+        assert np.array_equal(side[1], np.abs(table.weight[mask]))
+    ((_, baseline),) = choosing_pairs(config, rows, "bdt", {})  # without an adversary: the first domain of the bias
+    assert np.array_equal(baseline[0], target[0])
     shifted = np.where(table.of_domain("alternative"), 1 - 0.3 * (1 - score), score).astype(np.float32)
     blind, result = (choosing_numbers(config, table, "dann", s, "physics", [])[0]["choice_probe"]
                     for s in (np.random.default_rng(3).random(len(table)), shifted))  # fmt: skip
@@ -104,7 +108,7 @@ def test_blinded_data_choose_nothing_and_are_not_reported(events):
         assert any(BLINDED in text for text in why) == hidden
         if hidden:
             with pytest.raises(DataError, match="blinded"):
-                choosing_sides(config, table, "dann")
+                choosing_pairs(config, Scored(table, score), "dann", {})
 
 
 def test_the_null_holds_the_ks_of_two_halves_of_one_domain(events):

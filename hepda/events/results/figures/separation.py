@@ -11,7 +11,7 @@ from hepda.report.page import Drawing
 
 def separation_drawings(run: FigureData) -> Iterator[Drawing]:
     """Yield the ROC curves of all models in every labelled domain, and the calibration."""
-    adapted = {name for name, model in run.spec.models.items() if model.adapted_to is not None}
+    adapted = {name for name, model in run.spec.models.items() if model.is_adapted}
     reference = next((m for m in run.models if m not in run.histories and m not in adapted), run.models[0])
     for domain, pairs in run.numbers.rocs.items():
         bands = {model: pair[1] for model, pair in pairs.items()}
