@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ from hepda.config import (
     SplitConfig,
 )
 from hepda.config.events.systematics import SystematicConfig
+from hepda.config.sets import CollectionConfig
 
 if TYPE_CHECKING:
     from hepda.events.table.feature_table import FeatureTable
@@ -85,7 +86,8 @@ class ModelSpec:
     section: its section of the analysis file; samples: those of its class loss; trained_on: the domains of these
     samples; adapted_to: the domain of the target of its domain loss or of its reweighting; seed: of its trainings;
     folds: number of folds; negative_weights: the policy; missing: the number for a missing value in a feature;
-    grouping: the classes of the analysis; discriminants: expressions over p_<class> by name.
+    grouping: the classes of the analysis; discriminants: expressions over p_<class> by name; collections: what a set
+    encoder reads, empty for a model of flat features.
     """
 
     name: str
@@ -99,6 +101,19 @@ class ModelSpec:
     missing: float = -1.0
     grouping: Classes = field(default_factory=Classes)
     discriminants: Mapping[str, str] = field(default_factory=dict)
+    collections: Mapping[str, CollectionConfig] = field(default_factory=dict)
+
+    @property
+    def features(self) -> tuple[str, ...] | None:
+        """Return the flat features that the model reads; None for all of the table."""
+        encoder = self.section.set_encoder if isinstance(self.section, NetworkConfig) else None
+        return None if encoder is None else encoder.features
+
+    @property
+    def reads(self) -> dict[str, Any]:
+        """Return what a saved model says of the collections that it reads; empty for a model of flat features."""
+        parts = {name: {"max": c.size, "features": list(c.features)} for name, c in self.collections.items()}
+        return {"collections": parts} if parts else {}
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -193,6 +208,7 @@ class DatasetSpec:
     selection: str | None = None
     weight: str = "1"
     missing: float = -1.0
+    collections: Mapping[str, CollectionConfig] = field(default_factory=dict)
     columns: Mapping[str, str] = field(default_factory=dict)
     stitched: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     split: SplitConfig = field(default_factory=SplitConfig)

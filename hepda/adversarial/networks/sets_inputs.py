@@ -209,7 +209,7 @@ class SetInputs(FittedInputs):
         return len(collection.features) + (collection.component("phi") is not None)
 
     def prepared(self, collection: Collection, values: Tensor) -> Tensor:
-        """Return the features [..., k] of objects with logarithms of energies, and phi as cosine and sine, [..., k']."""
+        """Return the features [..., k] of objects with logarithms of energies, phi as cosine and sine: [..., j]."""
         energies = [collection.component(name) for name in ("pt", "mass")] if self.log_energies else []
         parts: list[Tensor] = []
         for number in range(len(collection.features)):

@@ -21,6 +21,8 @@ from hepda.runtime.jobs import TrainingOutput
 from hepda.runtime.resources import LEAST_MEMORY, PROCESS, Resources, size_text
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from hepda.adversarial import History, Network
     from hepda.adversarial.networks.term import Term
     from hepda.baselines.bdt import Bdt
@@ -170,14 +172,18 @@ def _cost(section: NetworkConfig | BdtConfig) -> int:
 
 
 def build_network(
-    inputs: int, section: NetworkConfig, seed: int, metadata: dict[str, Any], classes: Sequence[str] = ()
+    inputs: int | Callable[[], nn.Module],
+    section: NetworkConfig,
+    seed: int,
+    metadata: dict[str, Any],
+    classes: Sequence[str] = (),
 ) -> Network:
     """Return a network with encoder, class head and, if the config has a domain loss, its heads and terms.
 
     The class head has one logit, or one for each of several classes (softmax).
 
     Args:
-        inputs: number of inputs.
+        inputs: number of flat inputs, or a function that makes the encoder.
         section: the config of the network.
         seed: seed of the initial parameters.
         metadata: what is saved with the network.
@@ -188,10 +194,10 @@ def build_network(
     from hepda.adversarial.methods import Comparison, build
     from hepda.events.training.tensors import ADVERSARY, CLASSES
 
-    width = section.encoder[-1]
+    width = section.embedding
     layers = partial(mlp, activation=section.activation, dropout=section.dropout)
     with seeded(seed):
-        encoder = layers(inputs, section.encoder)
+        encoder = inputs() if callable(inputs) else layers(inputs, section.encoder)
         logits, loss = (len(classes), "multiclass") if classes else (1, "binary")
         heads = [Head("class", layers(width, section.class_head, logits), loss=loss, weight="class")]
         terms: list[Term] = []
@@ -218,6 +224,7 @@ def train_network(job: EventJob, on_epoch: Callable[[History], None]) -> Trainin
 
     """
     from hepda.events.table.store import open_table
+    from hepda.events.training.objects import set_encoder
     from hepda.events.training.tensors import held_out, model_features, network_part
 
     section = job.spec.section
@@ -226,8 +233,9 @@ def train_network(job: EventJob, on_epoch: Callable[[History], None]) -> Trainin
     table = open_table(job.table)
     factors = factors_of(job, table)
     part = network_part(job.spec, table, job.fold, factors)
+    of_sets = partial(set_encoder, job.spec, section) if job.spec.collections else None
     network = build_network(
-        part.source.features.shape[1], section, job.seed, _metadata(job, table.names), job.spec.classes
+        of_sets or part.source.features.shape[1], section, job.seed, _metadata(job, table.names), job.spec.classes
     )
     settings = section.training.settings(section.domain) | section.training.stopping()
     history = job.fit_network(network, settings, part, on_epoch)
@@ -316,6 +324,7 @@ def _metadata(job: EventJob, names: tuple[str, ...]) -> dict[str, Any]:
     """Return what is saved with a trained model: enough to score events with it.
 
     A network with a parameter reads one more column after its features; `value` is that at which events are scored.
+    A network of sets reads `collections`, then the flat features that it names.
     """
     values = job.spec.parameter
     parameter = {} if values is None else {"parameter": {"domains": dict(values), "value": 0.0}}
@@ -323,8 +332,9 @@ def _metadata(job: EventJob, names: tuple[str, ...]) -> dict[str, Any]:
     return (
         parameter
         | classes
+        | job.spec.reads
         | {
-            "features": list(names),
+            "features": list(names if job.spec.features is None else job.spec.features),
             "model": job.model,
             "fold": job.fold,
             "member": job.member,
