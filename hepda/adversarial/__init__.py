@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from hepda.adversarial.networks.layers import MLP, Standardize, mlp, seeded
     from hepda.adversarial.networks.network import Head, Network
     from hepda.adversarial.networks.reversal import GradientReversal, Reversal, gradient_reversal
+    from hepda.adversarial.networks.sets import DeepSets, DeepSetsSettings, SetTransformer, TransformerSettings
+    from hepda.adversarial.networks.sets_inputs import Collection, SetLayout
     from hepda.adversarial.training.history import History
     from hepda.adversarial.training.settings import TrainSettings
     from hepda.adversarial.training.trainer import Trainer
@@ -27,6 +29,8 @@ _MODULES = {
     "networks.layers": ("MLP", "Standardize", "mlp", "seeded"),
     "networks.network": ("Head", "Network"),
     "networks.reversal": ("GradientReversal", "Reversal", "gradient_reversal"),
+    "networks.sets": ("DeepSets", "DeepSetsSettings", "SetTransformer", "TransformerSettings"),
+    "networks.sets_inputs": ("Collection", "SetLayout"),
     "training.history": ("History",),
     "training.settings": ("TrainSettings",),
     "training.trainer": ("Trainer",),
@@ -34,8 +38,11 @@ _MODULES = {
 
 __all__ = [
     "MLP",
+    "Collection",
     "DANNClassifier",
     "DANNRegressor",
+    "DeepSets",
+    "DeepSetsSettings",
     "DomainBatchNorm",
     "DomainLayer",
     "DomainRows",
@@ -45,10 +52,13 @@ __all__ = [
     "NegativeWeights",
     "Network",
     "Reversal",
+    "SetLayout",
+    "SetTransformer",
     "Standardize",
     "TrainSettings",
     "Trainer",
     "Transform",
+    "TransformerSettings",
     "class_weights",
     "gradient_reversal",
     "mlp",

@@ -325,10 +325,12 @@ def _message(item: dict[str, Any]) -> str:
     if item["type"] in ("literal_error", "union_tag_invalid"):
         expected = str(item["ctx"].get("expected") or item["ctx"].get("expected_tags"))
         options = [option.strip(" '") for option in expected.replace(" or ", ",").split(",")]
+        options = [option for option in options if option != "widths"]  # the tag of a list has no name in the file
         value = item["ctx"].get("tag", item["input"])
         return f"must be one of {', '.join(options)}, not {value!r}.{nearest(str(value), options)}"
     if item["type"] == "union_tag_not_found":
-        return "`kind` is required: network or bdt."
+        of_encoder = "encoder" in item["loc"]
+        return f"`kind` is required: {'deepsets or transformer' if of_encoder else 'network or bdt'}."
     if item["type"] in ("tuple_type", "list_type"):
         return "is empty; give a list." if item["input"] is None else f"must be a list, not {shown}."
     if item["type"] in ("model_type", "dict_type"):

@@ -14,6 +14,7 @@ from pydantic import Discriminator, Field, Tag, create_model
 
 from hepda.adversarial.methods import METHODS, Method, methods_of
 from hepda.config.section import Count, Epochs, Expression, Fraction, Name, Names, Positive, Section, Strings, Widths
+from hepda.config.sets import EncoderConfig, SetEncoder
 
 Scorer = Literal["source-loss", "probe-auc", "entropy", "information", "nuclear-norm", "density", "dev", "reverse"]
 """Names of `hepda.adversarial.training.selection.SCORERS`."""
@@ -311,6 +312,9 @@ class LayersConfig(Section):
 class NetworkConfig(LayersConfig):
     """A network: an encoder, a class head and, with `domain:`, a domain loss."""
 
+    encoder: EncoderConfig = (128, 128, 64)  # type: ignore[assignment]  # sets of objects are for events only
+    """Widths of the layers from the features to the embedding, which is the last of them; or an encoder of sets of
+    objects, `{kind: deepsets, ...}` or `{kind: transformer, ...}`, which reads `collections` of the analysis."""
     train_on: Names | None = None
     """Samples of the class loss; null: every sample with a class and `use: train` of the nominal domain."""
     domain: DomainConfig | None = None
@@ -328,6 +332,16 @@ class NetworkConfig(LayersConfig):
     over the signal classes."""
     training: TrainingConfig = TrainingConfig()
     """Overrides of the analysis's `training:`; after loading, the complete section."""
+
+    @property
+    def set_encoder(self) -> SetEncoder | None:
+        """Return the section of the encoder of sets of objects; None for an encoder of flat features."""
+        return None if isinstance(self.encoder, tuple) else self.encoder
+
+    @property
+    def embedding(self) -> int:
+        """Return the width of the encoder's output."""
+        return self.encoder[-1] if isinstance(self.encoder, tuple) else self.encoder.width
 
 
 class TreesConfig(Section):

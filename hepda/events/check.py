@@ -20,6 +20,7 @@ from hepda.config import AnalysisConfig
 from hepda.errors import DataError, HepdaError, SourceError
 from hepda.evaluation.arrays import sample as weighted
 from hepda.evaluation.differences.distances import chi2, kolmogorov_smirnov
+from hepda.events.check_collections import ObjectCount, object_counts
 from hepda.events.dataset.checks import evaluation_problems
 from hepda.events.dataset.chunks import ChunkReader, Faults, SelectedRows, stretches
 from hepda.events.dataset.inputs import InputFile, inspect, open_inputs, sample_tree
@@ -91,6 +92,7 @@ class Checkup:
 
     samples: dict[str, SampleCheck] = field(default_factory=dict)
     agreement: list[Agreement] = field(default_factory=list)
+    objects: list[ObjectCount] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
@@ -256,7 +258,7 @@ def _lean(file: InputFile, columns: Mapping[str, Expression], plan: ReadingPlan,
     weights = [] if original.weight is None else [original.weight]
     needed = needed_names([*columns.values(), *weights, *plan.stitched_to(name).values()], original.variables)
     branches = tuple(sorted(needed - {PHYSICAL}))
-    return replace(original, features=(), cuts=(), columns=dict(columns), domains={}, branches=branches)
+    return replace(original, features=(), cuts=(), columns=dict(columns), domains={}, branches=branches, collections={})
 
 
 def _weights(spec: DatasetSpec, name: str, summary: SampleSummary, result: Checkup) -> None:
@@ -344,13 +346,17 @@ def _features(spec: DatasetSpec, loaded: LoadedEvents, result: Checkup) -> None:
                 f"the features {first} and {second} are nearly equal (correlation {correlation[i, j]:.4f})"
             )
     result.warnings.extend(leaks(spec, table))
-    _missing(loaded, result)
+    result.objects.extend(object_counts(spec.collections, table))
+    _missing(spec, loaded, result)
 
 
-def _missing(loaded: LoadedEvents, result: Checkup) -> None:
+def _missing(spec: DatasetSpec, loaded: LoadedEvents, result: Checkup) -> None:
     """Record features that some events do not have, and conditions that are missing in some events, by sample."""
+    of_objects = [f"{name}.{feature}" for name, section in spec.collections.items() for feature in section.features]
     for sample, summary in loaded.samples.items():
-        for condition in (name for name in summary.missing if name not in loaded.table.names):
+        for name in (name for name in of_objects if summary.missing.get(name)):
+            result.notes.append(f"{sample}: {name} is missing in {summary.missing[name]} objects")
+        for condition in (name for name in summary.missing if name not in (*loaded.table.names, *of_objects)):
             result.warnings.append(
                 f"{sample}: {condition} is missing (null) in {summary.missing[condition]} events, which are left out"
             )

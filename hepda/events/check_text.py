@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from hepda.events.check import Agreement, Checkup, SampleCheck
+from hepda.events.check_collections import ObjectCount
 from hepda.events.dataset.samples import effective_number
 
 WIDEST = 60
@@ -34,6 +35,8 @@ def lines(name: str, luminosity: float, result: Checkup) -> Iterator[str]:
             yield f"  {_normalisation(check)}"
     if result.agreement:
         yield from _table("Data against simulation, shapes", _AGREEMENT, [_agreement(a) for a in result.agreement])
+    if result.objects:
+        yield from _table("Objects of collections", _OBJECTS, [_objects(count) for count in result.objects])
     for title, texts in (("Notes", result.notes), ("Warnings", result.warnings)):
         if texts:
             yield ""
@@ -105,6 +108,14 @@ def _agreement(entry: Agreement) -> list[str]:
     mark = "differs" if entry.p_value is not None and entry.p_value < UNLIKELY else ""
     means = [f"{mean:.4g}" for mean in entry.means]
     return [entry.feature, entry.data, *means, f"{entry.ks:.3f}", ratio, p, mark]
+
+
+_OBJECTS = ("collection", "sample", "mean", "most", "kept", "cut off", "events cut")
+
+
+def _objects(count: ObjectCount) -> list[str]:
+    shares = [f"{count.cut_off:.2%}", f"{count.events:.2%}"]
+    return [count.collection, count.sample, f"{count.mean:.2f}", str(count.most), str(count.size), *shares]
 
 
 def _yield(sumw: float, sumw2: float) -> str:

@@ -273,8 +273,10 @@ class EventsKind(KindOf[EventMetrics]):
 
     def warnings(self) -> list[str]:
         """Return the effect of the policy for negative weights, which processes have no counterpart in another domain,
-        which trainings see data of the signal region, and features that reveal class, domain or event.
+        which trainings see data of the signal region, objects that are cut off, and features that reveal class, domain
+        or event.
         """
+        from hepda.events.check_collections import cut_off_lines, object_counts
         from hepda.events.domains.blinding import uncontrolled
         from hepda.events.domains.counterparts import composition_lines
         from hepda.events.leaks import leaks
@@ -287,6 +289,7 @@ class EventsKind(KindOf[EventMetrics]):
             *policy_lines(config, self.table),
             *composition_lines(domains.nominal, domains.composition),
             *uncontrolled(config.models, config.samples),
+            *cut_off_lines(object_counts(config.collections, self.table)),
             *self._leaks,
         ]
 

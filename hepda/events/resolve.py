@@ -73,6 +73,7 @@ def dataset_spec(config: AnalysisConfig) -> DatasetSpec:
         selection=config.selection,
         weight=config.weight,
         missing=config.missing,
+        collections=config.collections,
         columns=config.columns,
         stitched=config.stitched,
         split=config.split,
@@ -100,6 +101,7 @@ def model_spec(config: AnalysisConfig, model: str) -> ModelSpec:
     """Return one model of an analysis with what is resolved of its training."""
     section, samples = config.models[model], config.training_samples(model)
     domain = section.domain if isinstance(section, NetworkConfig) else None
+    encoder = section.set_encoder if isinstance(section, NetworkConfig) else None
     return ModelSpec(
         model,
         section,
@@ -114,6 +116,7 @@ def model_spec(config: AnalysisConfig, model: str) -> ModelSpec:
         missing=config.missing,
         grouping=classes_of(config),
         discriminants=config.discriminants,
+        collections={name: config.collections[name] for name in encoder.collections} if encoder is not None else {},
     )
 
 

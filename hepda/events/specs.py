@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,7 @@ from hepda.config import (
 )
 from hepda.config.events.systematics import SystematicConfig
 from hepda.config.events.variations import Variation
+from hepda.config.sets import CollectionConfig
 
 if TYPE_CHECKING:
     from hepda.events.table.feature_table import FeatureTable
@@ -87,7 +88,8 @@ class ModelSpec:
     samples; adapted_to: the domains of the target of its domain loss or of its reweighting; seed: of its trainings;
     folds: number of folds; negative_weights: the policy; missing: the number for a missing value in a feature;
     grouping: the classes of the analysis; discriminants: expressions over p_<class> by name; variations: of the events
-    of the source, if these are the target domains; domain_classes: those that the domain loss compares one by one.
+    of the source, if these are the target domains; domain_classes: those that the domain loss compares one by one;
+    collections: what a set encoder reads, empty for a model of flat features.
     """
 
     name: str
@@ -103,6 +105,7 @@ class ModelSpec:
     discriminants: Mapping[str, str] = field(default_factory=dict)
     variations: tuple[Variation, ...] = ()
     domain_classes: tuple[str, ...] = ()
+    collections: Mapping[str, CollectionConfig] = field(default_factory=dict)
 
     @property
     def is_adapted(self) -> bool:
@@ -115,6 +118,18 @@ class ModelSpec:
         if self.domain_loss is None:
             return ()
         return tuple(v.name for v in self.variations) or tuple(self.domain_loss.targets)
+
+    @property
+    def features(self) -> tuple[str, ...] | None:
+        """Return the flat features that the model reads; None for all of the table."""
+        encoder = self.section.set_encoder if isinstance(self.section, NetworkConfig) else None
+        return None if encoder is None else encoder.features
+
+    @property
+    def reads(self) -> dict[str, Any]:
+        """Return what a saved model says of the collections that it reads; empty for a model of flat features."""
+        parts = {name: {"max": c.size, "features": list(c.features)} for name, c in self.collections.items()}
+        return {"collections": parts} if parts else {}
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -209,6 +224,7 @@ class DatasetSpec:
     selection: str | None = None
     weight: str = "1"
     missing: float = -1.0
+    collections: Mapping[str, CollectionConfig] = field(default_factory=dict)
     columns: Mapping[str, str] = field(default_factory=dict)
     stitched: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     split: SplitConfig = field(default_factory=SplitConfig)

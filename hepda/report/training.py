@@ -8,7 +8,13 @@ from hepda.number_format import Cell, Quantity, Table
 from hepda.results.metrics import RunMetrics
 from hepda.results.record import Record
 
-TRAINING = {"seconds": "Time [s]", "rows_per_second": "Rows / s", "epochs": "Epochs", "trainings": "trainings"}
+TRAINING = {
+    "seconds": "Time [s]",
+    "cpu_seconds": "CPU time [s]",
+    "rows_per_second": "Rows / s",
+    "epochs": "Epochs",
+    "trainings": "trainings",
+}
 """Headings of the numbers of a training."""
 
 

@@ -17,6 +17,8 @@ class ModelTraining(Record):
     """models.<model>.training: all trainings of a model together."""
 
     seconds: Number | None = None
+    cpu_seconds: Number | None = None
+    """Of the processor, all threads; other work on the machine changes it little."""
     rows_per_second: Number | None = None
     epochs: Number | None = None
     """Mean over the trainings."""

@@ -8,6 +8,7 @@ numbers do not depend on the number of processes, and an interrupted run continu
 from __future__ import annotations
 
 import json
+import time
 import zipfile
 import zlib
 from abc import ABC, abstractmethod
@@ -180,7 +181,9 @@ def run_job(_: None, job: TrainingJob, send: Send) -> TrainingResult:
     """Train, and leave scores and history in `job.work`; a job that is done already is not repeated."""
     path = done(job)
     if not path.exists():
+        begin = time.process_time()
         score, about, history = job.train(lambda epochs, total: send(job.name, epochs, total))
+        about |= {"cpu_seconds": time.process_time() - begin}
         text = json.dumps({"about": about, "history": history})
         with replacing(path, ".npz") as temporary:
             np.savez(temporary, score=score, text=np.frombuffer(text.encode(), np.uint8))

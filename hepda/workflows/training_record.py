@@ -35,9 +35,12 @@ def training_metrics(config: AnyConfig, record: Record) -> dict[str, dict[str, A
 def _of_model(trainings: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     seconds = sum(entry["seconds"] for entry in trainings)
     rows = sum(entry["seconds"] * entry["rows_per_second"] for entry in trainings)
+    # runs of earlier versions, and resumed trainings that one of these began, do not have it
+    processor = [entry["cpu_seconds"] for entry in trainings if "cpu_seconds" in entry]
     reweightings = [key for key in ("reweight", "domain_reweight") if key in trainings[0]]
     return {
         "seconds": seconds,
+        **({"cpu_seconds": sum(processor)} if len(processor) == len(trainings) else {}),
         "rows_per_second": rows / seconds if seconds else None,
         "epochs": sum(entry["epochs"] for entry in trainings) / len(trainings),
         "trainings": len(trainings),

@@ -7,7 +7,7 @@ block.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,7 @@ class RowSubset(RowSource):
         index: the numbers of the rows, ascending, [n].
         column: one more column [n] after the others, or None.
         release: called from time to time, when the pages in memory are no longer needed.
+        columns: which columns of the matrix are taken; None: all.
 
     """
 
@@ -46,10 +47,12 @@ class RowSubset(RowSource):
         index: NDArray[np.integer[Any]],
         column: NDArray[np.float32] | None = None,
         release: Callable[[], None] = _nothing,
+        columns: Sequence[int] | None = None,
     ) -> None:
         self.matrix, self._numbers, self._release = matrix, torch.from_numpy(index), release
         self._column = None if column is None else torch.from_numpy(column)[:, None]
-        self.shape = (len(index), matrix.shape[1] + (column is not None))
+        self._columns = None if columns is None else torch.tensor(columns, dtype=torch.int64)
+        self.shape = (len(index), (matrix.shape[1] if columns is None else len(columns)) + (column is not None))
         self.dtype, self.device = matrix.dtype, matrix.device
         self._held = 0
 
@@ -61,12 +64,33 @@ class RowSubset(RowSource):
             self._release()
             self._held = len(numbers)
         values = torch.index_select(self.matrix, 0, numbers)
+        values = values if self._columns is None else values[:, self._columns]
         return values if self._column is None else torch.cat([values, self._column[index]], dim=1)
 
     def select(self, chosen: NDArray[Any]) -> RowSubset:
         """Return the rows of a mask [n] or at numbers, without reading them."""
         column = None if self._column is None else self._column[:, 0].numpy()[chosen]
-        return RowSubset(self.matrix, self._numbers.numpy()[chosen], column, self._release)
+        columns = None if self._columns is None else self._columns.tolist()
+        return RowSubset(self.matrix, self._numbers.numpy()[chosen], column, self._release, columns)
+
+
+class JoinedRows(RowSource):
+    """Rows [n, k1 + k2 + ...] of several sources of n rows, side by side."""
+
+    near = True
+
+    def __init__(self, sources: Sequence[RowSource]) -> None:
+        self.sources = list(sources)
+        self.shape = (len(sources[0]), sum(source.shape[1] for source in sources))
+        self.dtype, self.device = sources[0].dtype, sources[0].device
+
+    def take(self, index: Tensor) -> Tensor:
+        """Return the rows at numbers [j], in memory: [j, k1 + k2 + ...]."""
+        return torch.cat([source.take(index) for source in self.sources], dim=1)
+
+    def select(self, chosen: NDArray[Any]) -> JoinedRows:
+        """Return the rows of a mask [n] or at numbers, without reading them."""
+        return JoinedRows([source.select(chosen) for source in self.sources])
 
 
 class NearStream:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -116,7 +117,24 @@ def mlp(
     )
 
 
-class Standardize(nn.Module):
+class FittedInputs(nn.Module, ABC):
+    """A part of a network that is fitted to the training rows before the first step, and saved with it.
+
+    The buffer `fitted` says whether it was.
+    """
+
+    fitted: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("fitted", torch.tensor(False))
+
+    @abstractmethod
+    def fit(self, features: Tensor | RowSource, weight: Tensor | None = None) -> FittedInputs:
+        """Fit it to inputs [n, ...] of the network, each with its weight [n] (1 if None)."""
+
+
+class Standardize(FittedInputs):
     """Shift and scale each column to weighted mean 0 and width 1; part of the network, saved with it.
 
     Rows are [n, k], or [n, k, ...] with k channels: then the mean and width of a channel are those of all its values.
@@ -125,13 +143,11 @@ class Standardize(nn.Module):
 
     mean: Tensor
     scale: Tensor
-    fitted: Tensor
 
     def __init__(self, columns: int) -> None:
         super().__init__()
         self.register_buffer("mean", torch.zeros(columns))
         self.register_buffer("scale", torch.ones(columns))
-        self.register_buffer("fitted", torch.tensor(False))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (x - mean) * scale."""

@@ -19,6 +19,7 @@ from hepda.adversarial.networks.domains import set_domains
 from hepda.adversarial.networks.layers import MLP, Standardize
 from hepda.adversarial.networks.losses import class_probabilities, find_loss, probabilities
 from hepda.adversarial.networks.reversal import Reversal
+from hepda.adversarial.networks.sets import SetEncoder, set_encoder
 from hepda.adversarial.networks.tail import Tail
 from hepda.adversarial.networks.term import Term
 from hepda.adversarial.tensor_files import read_description, read_tensors, reading_saved, write_tensors
@@ -109,7 +110,8 @@ class Network(nn.Module):
         heads: at least one not reversed; the first of these is the main head (early stopping, scorers).
         terms: alignment terms (alignment.py).
         normalization: `Standardize` (fitted by the trainer if it is not yet; of columns, or of the channels of
-            images), None, or `auto`: a `Standardize` for an MLP, nothing for another encoder.
+            images), None, or `auto`: a `Standardize` for an MLP, nothing for another encoder (set encoders standardise
+            the features of objects themselves).
         metadata: anything that JSON can represent, saved with the weights (feature names, for example).
 
     """
@@ -292,7 +294,7 @@ class Network(nn.Module):
 
         Args:
             path: the file.
-            encoder: needed if the encoder was not made by `mlp`; its weights are filled in.
+            encoder: needed if the encoder is neither made by `mlp` nor a `SetEncoder`; its weights are filled in.
             heads: the same for the modules of heads.
 
         Raises:
@@ -380,12 +382,14 @@ def _fits(empty: nn.Module, tensors: Mapping[str, Tensor]) -> None:
 
 
 def _module_spec(module: nn.Module) -> dict[str, Any] | None:
-    return dict(module.spec) if isinstance(module, MLP) else None
+    return dict(module.spec) if isinstance(module, MLP | SetEncoder) else None
 
 
 def _module_from(spec: dict[str, Any] | None, tensors: int, what: str, path: str | Path) -> nn.Module:
     if spec is None:
         raise SourceError(f"{path}: the {what} is not an mlp; build it and give it to Network.load")
+    if "kind" in spec:
+        return set_encoder(spec, tensors)
     if len(spec["widths"]) > tensors:
         raise ValueError(f"the {what} has {len(spec['widths'])} layers, the file {tensors} tensors")
     return MLP(spec)

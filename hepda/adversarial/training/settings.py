@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
 
 import torch
 
@@ -14,6 +15,7 @@ from hepda.adversarial.data.batches import DomainRows
 from hepda.adversarial.networks.kernels import worthwhile
 from hepda.adversarial.networks.network import Network
 from hepda.adversarial.networks.schedules import RATE_SCHEDULES, find_schedule
+from hepda.adversarial.networks.sets import SetEncoder
 from hepda.adversarial.training.optimizers import OPTIMIZERS, OptimizerSettings
 from hepda.errors import ConfigError, nearest
 
@@ -134,5 +136,8 @@ class TrainSettings:
         settings = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in left_out}
         heads = [head.spec() for head in network.heads.values()]
         shapes = {name: list(p.shape) for name, p in network.state_dict().items()}
-        text = json.dumps([settings, heads, shapes, [asdict(t.reversal) for t in network.terms]], sort_keys=True)
+        parts: list[Any] = [settings, heads, shapes, [asdict(t.reversal) for t in network.terms]]
+        if isinstance(network.encoder, SetEncoder):  # its shapes do not tell the number of heads or the layout of rows
+            parts.append(network.encoder.spec)
+        text = json.dumps(parts, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]

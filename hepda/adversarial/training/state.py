@@ -13,6 +13,7 @@ from torch import Tensor
 
 from hepda.adversarial import distributed
 from hepda.adversarial.data.batches import Batch, DomainRows, DomainTable, PairedBatches, Placement, batch_sizes
+from hepda.adversarial.networks.layers import FittedInputs
 from hepda.adversarial.networks.network import Head, Network, rows_per_pass
 from hepda.adversarial.networks.schedules import RATE_SCHEDULES
 from hepda.adversarial.training.history import diagnose
@@ -47,11 +48,10 @@ class TrainingState(Problem):
             settings.batch_size, settings.target_size, *self.rows, partners=0 if target is None else target.partners
         )
         plan = batch_layout(network, source, target, sizes)
-        if network.normalization is not None and not bool(network.normalization.fitted):
-            layout = plan.layouts[network.main.name]
-            network.normalization.fit(
-                plan.source.features, plan.source.columns[:, layout.weight] if layout.source else None
-            )
+        layout = plan.layouts[network.main.name]
+        for part in network.modules():
+            if isinstance(part, FittedInputs) and not bool(part.fitted):
+                part.fit(plan.source.features, plan.source.columns[:, layout.weight] if layout.source else None)
         self.objective = Objective(network, plan, device)
         batches = partial(PairedBatches, plan.source, plan.target, settings.batch_size, settings.target_size)
         self.batches = batches(settings.seed, placement)

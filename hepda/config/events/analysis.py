@@ -24,6 +24,7 @@ from hepda.config.section import (
     Section,
     Strings,
 )
+from hepda.config.sets import CollectionConfig
 
 
 class TruthConfig(Section):
@@ -203,6 +204,8 @@ class AnalysisConfig(BaseConfig):
     """Event weight of simulation, before the normalisation; never applied to data."""
     features: Strings
     """Names of variables or of flat branches, in the order that the models see."""
+    collections: dict[Identifier, CollectionConfig] = Field(default_factory=dict)
+    """Sets of objects by name, for models with a set encoder; flat models, probes and figures use `features` only."""
     missing: Annotated[float, Field(ge=-1e38, le=1e38)] = -1.0
     """The number that represents a missing value (no second b jet) in every feature, for every model."""
     columns: dict[Identifier, Expression] = Field(default_factory=dict)

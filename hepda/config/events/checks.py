@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from hepda.config.events import class_checks, model_checks, sample_checks
+from hepda.config.events import class_checks, model_checks, sample_checks, set_checks
 from hepda.config.events.class_checks import trained_anywhere, trained_classes
 from hepda.config.events.domain_checks import domain_heads
 from hepda.config.events.names import model_names
@@ -19,7 +19,14 @@ if TYPE_CHECKING:
 def problems_of(config: AnalysisConfig) -> list[str]:
     """Return every problem as `path: what is wrong`; empty if the sections agree."""
     general = (_samples, _features, _references, _training_lists, domain_heads, _bias, _columns, model_names)
-    checks = (*class_checks.CHECKS, *general, *sample_checks.CHECKS, *model_checks.CHECKS, problems_of_systematics)
+    checks = (
+        *class_checks.CHECKS,
+        *general,
+        *sample_checks.CHECKS,
+        *model_checks.CHECKS,
+        *set_checks.CHECKS,
+        problems_of_systematics,
+    )
     return [problem for check in checks for problem in check(config)]
 
 

@@ -77,11 +77,12 @@ def _sizes(config: AnalysisConfig) -> Iterator[str]:
         if not isinstance(section, NetworkConfig):
             continue
         inputs = len(config.features) + (section.parameter is not None)
-        yield from too_large(f"models.{model}.encoder", (inputs, *section.encoder))
+        if isinstance(section.encoder, tuple):
+            yield from too_large(f"models.{model}.encoder", (inputs, *section.encoder))
         outputs = len(predicted_classes(config, section)) or 1
-        yield from too_large(f"models.{model}.class_head", (section.encoder[-1], *section.class_head, outputs))
+        yield from too_large(f"models.{model}.class_head", (section.embedding, *section.class_head, outputs))
         if section.domain is not None:
-            yield from too_large(f"models.{model}.domain.head", (section.encoder[-1], *section.domain.head))
+            yield from too_large(f"models.{model}.domain.head", (section.embedding, *section.domain.head))
 
 
 def too_large(path: str, widths: Sequence[int]) -> Iterator[str]:

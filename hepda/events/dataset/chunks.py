@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hepda.errors import DataError
+from hepda.events.dataset.collections import ObjectReader
 from hepda.events.dataset.plan import PHYSICAL, SamplePlan
 from hepda.events.dataset.splits import event_key
 from hepda.events.dataset.stitching import Stitching
@@ -33,7 +34,7 @@ CHUNK_ENTRIES = 16_000
 class SelectedRows:
     """Selected events: as in FeatureTable, and per model `domain:<model>:...` columns among `columns`.
 
-    cut_counts: events left after each cut.
+    cut_counts: events left after each cut; collections: [n, c] each, as in FeatureTable.
     """
 
     features: NDArray[np.float32]
@@ -41,6 +42,7 @@ class SelectedRows:
     key: NDArray[np.uint64]
     columns: dict[str, NDArray[Any]]
     cut_counts: NDArray[np.int64]
+    collections: dict[str, NDArray[np.float32]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -221,7 +223,9 @@ class ChunkReader:
         for name, expression in self.plan.columns.items():
             values, gone = evaluator.exact_number(expression)
             extra[name] = values if gone is None else np.where(gone, np.nan, values)
-        return SelectedRows(features, weight, key, extra, np.asarray(cut_counts, dtype=np.int64))
+        objects = ObjectReader(evaluator, self.missing, path, entries, self.sample, self.faults, self.gaps)
+        collections = {name: objects.matrix(name, plan) for name, plan in self.plan.collections.items()}
+        return SelectedRows(features, weight, key, extra, np.asarray(cut_counts, dtype=np.int64), collections)
 
     def _undecided(self, condition: Expression, gone: Bools | None, events: Bools) -> None:
         """Count those of the `events` that a condition rejects because it is missing (`gone`) in them."""

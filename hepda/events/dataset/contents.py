@@ -19,6 +19,8 @@ from hepda.runtime import fingerprint
 Array = NDArray[Any]
 SCORED = ("key", "weight", "label", "domain", "fold")
 """Columns of a table that scores.parquet has as well."""
+_OBJECTS = "objects "
+"""What begins the name of a collection of the table."""
 COLUMNS = (*SCORED, "validation", "features")
 
 
@@ -27,7 +29,7 @@ def contents_of(
 ) -> Iterator[tuple[str, Array]]:
     """Yield the columns `names` of each sample, with their names.
 
-    Where features are among them, the further columns of the table are included.
+    Where features are among them, collections and the further columns of the table are included.
 
     Args:
         columns: the expressions of the further columns.
@@ -40,6 +42,8 @@ def contents_of(
         rows = _rows(table.sample, number)
         for name in names:
             yield f"{name} of {sample}", getattr(table, name)[rows]
+        for name, values in table.collections.items() if "features" in names else ():
+            yield f"{_OBJECTS}{name} of {sample}", values[rows]
         for name, values in table.columns.items() if "features" in names else ():
             # The same name with another expression is another column.
             title = name if name not in columns else f"{name} = {columns[name]}"
@@ -106,8 +110,9 @@ def check_samples(
 
 
 def _of(part: str, sample: str) -> bool:
-    """Return whether a part is a column of a sample that all tables have."""
-    return part in {f"{name} of {sample}" for name in COLUMNS}
+    """Return whether a part is a column of a sample that all tables have, or a collection."""
+    is_collection = part.startswith(_OBJECTS) and part.endswith(f" of {sample}")
+    return is_collection or part in {f"{name} of {sample}" for name in COLUMNS}
 
 
 def _name_now(spec: DatasetSpec) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from hepda.config.events.systematics import WeightSystematic
 from hepda.errors import ConfigError, ExpressionError, nearest
@@ -39,11 +39,27 @@ class DomainPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class CollectionPlan:
+    """Expressions of the objects of a collection.
+
+    most: the largest number of objects that is kept; None: its features are one number per event; features: by name.
+    """
+
+    most: int | None
+    features: dict[str, Expression]
+
+    @property
+    def columns(self) -> int:
+        """Number of columns of an event: the number of its objects, and the features of each."""
+        return 1 + (self.most or 1) * len(self.features)
+
+
+@dataclass(frozen=True, slots=True)
 class SamplePlan:
     """Expressions of one sample.
 
     weight: None is 1 (data); columns: those whose branches the sample has; variables: the analysis's, with the sample's
-    own.
+    own; collections: sets of objects by name.
     """
 
     features: tuple[Expression, ...]
@@ -53,6 +69,7 @@ class SamplePlan:
     domains: dict[str, DomainPlan]
     branches: tuple[str, ...]
     variables: dict[str, Expression]
+    collections: Mapping[str, CollectionPlan] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +86,13 @@ class ReadingPlan:
     stitched: dict[str, dict[str, Expression]]
     columns: dict[str, Expression]
     domains: dict[str, tuple[Expression | None, Expression | None]]
+    collections: dict[str, CollectionPlan] = field(default_factory=dict)
+
+    @property
+    def inputs(self) -> list[Expression]:
+        """Return what models read: the features, and those of the objects of collections."""
+        objects = (feature for collection in self.collections.values() for feature in collection.features.values())
+        return [*self.features, *objects]
 
     def variables_of(self, name: str) -> dict[str, Expression]:
         """Return the variables of a sample: the analysis's, replaced by its own where it has them."""
@@ -101,7 +125,7 @@ class ReadingPlan:
         weight = self.weights.get(name)
         domains = self._domains_of(name)
         variables, cuts = self.variables_of(name), self.cuts_of(name)
-        needed = [*self.features, *cuts, *([weight] if weight else []), *self.stitched_to(name).values()]
+        needed = [*self.inputs, *cuts, *([weight] if weight else []), *self.stitched_to(name).values()]
         of_domains = [e for plan in domains.values() for e in (plan.selection, plan.weight) if e is not None]
         check_names(needed, variables, branches, path, refused)
         check_names(of_domains, variables, {*branches, PHYSICAL}, path, refused)
@@ -120,7 +144,9 @@ class ReadingPlan:
                 f"{PHYSICAL!r} is the weight then."
             )
         names -= {PHYSICAL}
-        return SamplePlan(self.features, cuts, weight, columns, domains, tuple(sorted(names)), variables)
+        return SamplePlan(
+            self.features, cuts, weight, columns, domains, tuple(sorted(names)), variables, self.collections
+        )
 
     def _varied_weights(self, name: str) -> dict[str, Expression]:
         """Return the factors on the weights of a sample that weight variations give, by `variation:<name>`."""
@@ -197,6 +223,16 @@ def make_plan(spec: DatasetSpec) -> ReadingPlan:
         },
         columns={name: parse(text, f"columns.{name}") for name, text in spec.columns.items()},
         domains=domains,
+        collections={
+            name: CollectionPlan(
+                section.max,
+                {
+                    feature: parse(text, f"collections.{name}.features.{feature}")
+                    for feature, text in section.features.items()
+                },
+            )
+            for name, section in spec.collections.items()
+        },
     )
     for name in spec.samples:  # circular definitions are refused even where nothing uses them
         every = plan.variables_of(name)

@@ -195,4 +195,5 @@ def table_of(spec: DatasetSpec, name: str, rows: list[SelectedRows]) -> FeatureT
         validation=is_validation(key, spec.split.validation),
         key=key,
         columns={name: np.concatenate([r.columns[name] for r in rows]) for name in rows[0].columns},
+        collections={name: np.concatenate([r.collections[name] for r in rows]) for name in rows[0].collections},
     )

@@ -163,6 +163,7 @@ def joined(rows: Sequence[SelectedRows]) -> SelectedRows:
         np.concatenate([r.key for r in rows]),
         {name: np.concatenate([r.columns[name] for r in rows]) for name in rows[0].columns},
         np.sum([r.cut_counts for r in rows], axis=0),
+        {name: np.concatenate([r.collections[name] for r in rows]) for name in rows[0].collections},
     )
 
 
@@ -179,7 +180,8 @@ def entries_that_fit(file: SpanFile, memory: int, most: int) -> int:
         DataError: not even the shortest span would fit.
 
     """
-    row = _RESULTS * (4 * len(file.plan.features) + 8 * len(file.plan.columns) + 17 * len(file.plan.domains) + 32)
+    inputs = len(file.plan.features) + sum(collection.columns for collection in file.plan.collections.values())
+    row = _RESULTS * (4 * inputs + 8 * len(file.plan.columns) + 17 * len(file.plan.domains) + 32)
     usual = _COPIES * _USUAL * len(file.branches) + row
     if file.entries <= LEAST_ENTRIES or min(most, file.entries) * usual <= memory:
         return most

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hepda.errors import ConfigError, DataError
+from hepda.errors import DataError
 from hepda.evaluation.differences.probes import KINDS, ProbeSettings, permutation_importance, probe, removal
 from hepda.events.dataset.splits import is_chosen
 from hepda.events.domains.roles import Selection, common_classes, compared
@@ -19,6 +19,7 @@ from hepda.results.evaluation import FeatureImportance, InputRemoval, ProbeResul
 if TYPE_CHECKING:
     from hepda.adversarial import Network
     from hepda.events.results.evaluate import EvaluationInput
+    from hepda.events.specs import ModelSpec
 
 Array = NDArray[Any]
 Mask = NDArray[np.bool_]
@@ -48,8 +49,8 @@ def probes(evaluated: EvaluationInput, model: str, other: str) -> dict[str, tupl
         if model in evaluated.networks:
             from hepda.events.training.tensors import model_features
 
-            network = load_network(evaluated.networks[model], table.names)
             spec = evaluated.spec.models[model]
+            network = load_network(evaluated.networks[model], table.names, spec)
             values["embedding"] = lambda mask: network.embed(model_features(spec, table, rows=mask))
     by_class: dict[str, tuple[ProbeResult, ...] | str] = {}
     for sides in _sides(evaluated, other):
@@ -136,17 +137,16 @@ def input_removal(evaluated: EvaluationInput, other: str, order: Sequence[str]) 
         return str(reason)
 
 
-def load_network(path: Path, names: tuple[str, ...]) -> Network:
+def load_network(path: Path, names: tuple[str, ...], model: ModelSpec) -> Network:
     """Load a trained network.
 
     Raises:
-        ConfigError: its features are not `names`, in their order.
+        ConfigError: it does not read the features `names` in their order, or the collections of the model.
 
     """
     from hepda.adversarial import Network
+    from hepda.events.training.scoring import check_inputs
 
     network = Network.load(path)
-    features = tuple(network.metadata.get("features", ()))
-    if features != names:
-        raise ConfigError(f"{path} was trained on the features {', '.join(features)}, not on those of the config")
+    check_inputs(path, network.metadata, names, model)
     return network

@@ -20,7 +20,8 @@ class FeatureTable:
     physical: expected events at the stated luminosity, sign kept; 1 for data; label: int8 [n], 1 signal, 0 background,
     -1 unknown; domain, sample: int16 [n], indices of their names; fold: int8 [n]; validation: bool [n], the part of the
     training events that decides when to stop; key: uint64 [n], hash of run and event; columns: further numbers [n] by
-    name.
+    name; collections: float32 [n, c] by name, row-major: the number of objects, then the features of the first object,
+    of the second, ...; where there is no object, they are those of a missing value.
     """
 
     features: NDArray[np.float32]
@@ -35,6 +36,7 @@ class FeatureTable:
     validation: NDArray[np.bool_]
     key: NDArray[np.uint64]
     columns: dict[str, NDArray[Any]] = field(default_factory=dict)
+    collections: dict[str, NDArray[np.float32]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         n = len(self.features)
@@ -42,7 +44,7 @@ class FeatureTable:
             raise DataError(
                 f"FeatureTable: features of shape {self.features.shape} do not fit {len(self.names)} names."
             )
-        for name, values in (*self._rows().items(), *self.columns.items()):
+        for name, values in (*self._rows().items(), *self.columns.items(), *self.collections.items()):
             if len(values) != n:
                 raise DataError(f"FeatureTable: {name} has {len(values)} rows, the features have {n}.")
 
@@ -61,6 +63,7 @@ class FeatureTable:
             domain_names=self.domain_names,
             sample_names=self.sample_names,
             columns={name: values[mask] for name, values in self.columns.items()},
+            collections={name: np.ascontiguousarray(values[mask]) for name, values in self.collections.items()},
             **{name: values[mask] for name, values in self._rows().items()},
         )
 

@@ -93,7 +93,14 @@ class MemoryCollector:
         }
         rows = {name: np.concatenate([getattr(part, name) for part in self._parts]) for name in ROWS}
         return FeatureTable(
-            names=first.names, domain_names=first.domain_names, sample_names=first.sample_names, columns=columns, **rows
+            names=first.names,
+            domain_names=first.domain_names,
+            sample_names=first.sample_names,
+            columns=columns,
+            collections={
+                name: np.concatenate([part.collections[name] for part in self._parts]) for name in first.collections
+            },
+            **rows,
         )
 
 
@@ -120,7 +127,8 @@ class TableWriter:
 
         """
         columns = {f"column{i}": _column(part, name, value) for i, (name, value) in enumerate(self._defaults.items())}
-        rows = {name: getattr(part, name) for name in ROWS} | columns
+        objects = {f"collection{i}": values for i, values in enumerate(part.collections.values())}
+        rows = {name: getattr(part, name) for name in ROWS} | columns | objects
         with full_disk(self._folder):
             if self._first is None:
                 self._first = part.select(np.zeros(0, np.int64))
@@ -151,6 +159,7 @@ class TableWriter:
                 "domain_names": first.domain_names,
                 "sample_names": first.sample_names,
                 "columns": list(self._defaults),
+                "collections": list(first.collections),
                 "rows": self.rows,
                 "files": {name: file.about() for name, file in self._files.items()},
             }
@@ -285,13 +294,15 @@ def open_table(folder: Path) -> FeatureTable:
     """
     about = _about(folder)
     columns = {name: f"column{i}" for i, name in enumerate(about["columns"])}
-    mapped = {name: _mapped(folder, name, about) for name in (*ROWS, *columns.values())}
+    collections = {name: f"collection{i}" for i, name in enumerate(about["collections"])}
+    mapped = {name: _mapped(folder, name, about) for name in (*ROWS, *columns.values(), *collections.values())}
     _keep_small(list(mapped.values()))
     return FeatureTable(
         names=tuple(about["names"]),
         domain_names=tuple(about["domain_names"]),
         sample_names=tuple(about["sample_names"]),
         columns={name: mapped[stem] for name, stem in columns.items()},
+        collections={name: mapped[stem] for name, stem in collections.items()},
         **{name: mapped[name] for name in ROWS},
     )
 

@@ -243,7 +243,7 @@ def _plan_of(spec: DatasetSpec, tree: Tree, sample: str | None) -> SamplePlan:
     """
     plan = make_plan(spec)
     variables = plan.variables if sample is None else plan.variables_of(sample)
-    needed = [*plan.features, *plan.cuts]
+    needed = [*plan.inputs, *plan.cuts]
     try:
         check_names(needed, variables, tree.branches, tree.path)
         tree.require(spec.split.key)
@@ -257,7 +257,7 @@ def _plan_of(spec: DatasetSpec, tree: Tree, sample: str | None) -> SamplePlan:
         ) from error
     branches = tuple(sorted(needed_names(needed, variables)))
     columns = {_ENTRY: parse(_ENTRY, "entry")}
-    return SamplePlan(plan.features, plan.cuts, None, columns, {}, (*branches, _ENTRY), variables)
+    return SamplePlan(plan.features, plan.cuts, None, columns, {}, (*branches, _ENTRY), variables, plan.collections)
 
 
 def _instead(tree: Tree, branches: Mapping[str, str], plan: SamplePlan) -> dict[str, str]:

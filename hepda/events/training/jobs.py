@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.util import find_spec
@@ -21,6 +21,8 @@ from hepda.runtime.jobs import TrainingOutput
 from hepda.runtime.resources import LEAST_MEMORY, PROCESS, Resources, size_text
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from hepda.adversarial import History, Network
     from hepda.adversarial.networks.term import Term
     from hepda.baselines.bdt import Bdt
@@ -169,13 +171,15 @@ def _cost(section: NetworkConfig | BdtConfig) -> int:
     return section.training.epochs * (2 if section.domain is not None else 1)
 
 
-def build_network(inputs: int, model: ModelSpec, seed: int, metadata: dict[str, Any]) -> Network:
+def build_network(
+    inputs: int | Callable[[], nn.Module], model: ModelSpec, seed: int, metadata: dict[str, Any]
+) -> Network:
     """Return a network with encoder, class head and, if the config has a domain loss, its heads and terms.
 
     The class head has one logit, or one for each of several classes (softmax).
 
     Args:
-        inputs: number of inputs.
+        inputs: number of flat inputs, or a function that makes the encoder.
         model: the network.
         seed: seed of the initial parameters.
         metadata: what is saved with the network.
@@ -192,10 +196,10 @@ def build_network(inputs: int, model: ModelSpec, seed: int, metadata: dict[str, 
     section = model.section
     if not isinstance(section, NetworkConfig):
         raise TypeError(f"{model.name} is not a network")
-    width = section.encoder[-1]
+    width = section.embedding
     layers = partial(mlp, activation=section.activation, dropout=section.dropout)
     with seeded(seed):
-        encoder = layers(inputs, section.encoder)
+        encoder = inputs() if callable(inputs) else layers(inputs, section.encoder)
         classes = model.classes
         logits, loss = (len(classes), "multiclass") if classes else (1, "binary")
         heads = [Head("class", layers(width, section.class_head, logits), loss=loss, weight="class")]
@@ -223,6 +227,7 @@ def train_network(job: EventJob, on_epoch: Callable[[History], None]) -> Trainin
 
     """
     from hepda.events.table.store import open_table, open_variations
+    from hepda.events.training.objects import set_encoder
     from hepda.events.training.tensors import held_out, model_features, network_part
 
     section = job.spec.section
@@ -231,7 +236,8 @@ def train_network(job: EventJob, on_epoch: Callable[[History], None]) -> Trainin
     table = open_table(job.table)
     factors = factors_of(job, table)
     part = network_part(job.spec, table, job.fold, factors, open_variations(job.table))
-    network = build_network(part.source.features.shape[1], job.spec, job.seed, _metadata(job, table.names))
+    inputs = partial(set_encoder, job.spec, section) if job.spec.collections else part.source.features.shape[1]
+    network = build_network(inputs, job.spec, job.seed, _metadata(job, table.names))
     settings = section.training.settings(section.domain) | section.training.stopping()
     history = job.fit_network(network, settings, part, on_epoch)
     unseen = held_out(table, job.fold)
@@ -319,6 +325,7 @@ def _metadata(job: EventJob, names: tuple[str, ...]) -> dict[str, Any]:
     """Return what is saved with a trained model: enough to score events with it.
 
     A network with a parameter reads one more column after its features; `value` is that at which events are scored.
+    A network of sets reads `collections`, then the flat features that it names.
     """
     values = job.spec.parameter
     parameter = {} if values is None else {"parameter": {"domains": dict(values), "value": 0.0}}
@@ -326,8 +333,9 @@ def _metadata(job: EventJob, names: tuple[str, ...]) -> dict[str, Any]:
     return (
         parameter
         | classes
+        | job.spec.reads
         | {
-            "features": list(names),
+            "features": list(names if job.spec.features is None else job.spec.features),
             "model": job.model,
             "fold": job.fold,
             "member": job.member,

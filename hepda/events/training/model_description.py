@@ -17,9 +17,7 @@ def setup_of(model: ModelSpec) -> dict[str, Any]:
     """
     section = model.section
     setup: dict[str, Any] = {
-        "kind": f"network {'-'.join(map(str, section.encoder))}"
-        if isinstance(section, NetworkConfig)
-        else f"trees, {section.library}",
+        "kind": _network(section) if isinstance(section, NetworkConfig) else f"trees, {section.library}",
         "class_loss": list(model.samples),
     }
     adaptation = []
@@ -34,6 +32,16 @@ def setup_of(model: ModelSpec) -> dict[str, Any]:
     if section.reweight is not None:
         adaptation.append(f"{' + '.join(section.reweight.source)} weighted as {' + '.join(section.reweight.target)}")
     return setup | {"adaptation": "; ".join(adaptation)}
+
+
+def _network(section: NetworkConfig) -> str:
+    """Return the kind of a network: its widths, or its set encoder and what that reads."""
+    if isinstance(section.encoder, tuple):
+        return f"network {'-'.join(map(str, section.encoder))}"
+    encoder = section.encoder
+    flat = f" and {len(encoder.features)} features" if encoder.features else ""
+    name = "deep sets" if encoder.kind == "deepsets" else "transformer"
+    return f"{name} {encoder.layers} x {encoder.width} of {', '.join(encoder.collections)}{flat}"
 
 
 def _domain(model: ModelSpec, domain: DomainConfig) -> str:

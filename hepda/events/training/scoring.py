@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -130,13 +130,37 @@ def fold_score(
     return np.asarray(np.mean(parts, axis=0))
 
 
-def _check_metadata(path: Path, about: dict[str, Any], table: FeatureTable, model: ModelSpec) -> None:
-    features = about.get("features", list(table.names))
-    if features != list(table.names):
+def check_inputs(path: Path, about: Mapping[str, Any], names: Sequence[str], model: ModelSpec) -> None:
+    """Raise ConfigError if a saved model does not read what the analysis file says.
+
+    Args:
+        path: of the model, for messages.
+        about: its metadata.
+        names: the features of the table.
+        model: the model.
+
+    """
+    wanted = list(names) if model.features is None else list(model.features)
+    features, collections = about.get("features", wanted), about.get("collections", {})
+    if features != wanted:
         named = ", ".join(map(str, features)) if isinstance(features, list) else features
         raise ConfigError(
-            f"{path} reads the features {named}; the analysis file gives {', '.join(table.names)}. Train again."
+            f"{path} reads the features {named}; the analysis file gives {', '.join(wanted)}. Train again."
         )
+    if collections != model.reads.get("collections", {}):
+        raise ConfigError(
+            f"{path} reads the collections {_described(collections)}; the analysis file gives "
+            f"{_described(model.reads.get('collections', {}))}. Train again."
+        )
+
+
+def _described(collections: Mapping[str, Any]) -> str:
+    parts = [f"{name} ({part['max']} x {', '.join(part['features'])})" for name, part in collections.items()]
+    return "; ".join(parts) or "none"
+
+
+def _check_metadata(path: Path, about: dict[str, Any], table: FeatureTable, model: ModelSpec) -> None:
+    check_inputs(path, about, table.names, model)
     classes = about.get("classes", [])
     if classes != list(model.classes):
         first, second = (

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hepda.adversarial.data.batches import DomainRows, as_tensor
+from hepda.adversarial.data.sources import RowSource
 from hepda.adversarial.data.stored import RowSubset
 from hepda.adversarial.data.weights import class_weights, negative_weights
 from hepda.config import BdtConfig
@@ -33,6 +34,7 @@ from hepda.events.training.domain_loss import (
     varied_rows,
     with_extra,
 )
+from hepda.events.training.objects import set_array, set_rows, stays_on_disk
 from hepda.events.training.reweighting import TrainingFactors, source_factors
 from hepda.runtime.jobs import TrainingPart
 
@@ -57,8 +59,10 @@ def held_out(table: FeatureTable, fold: int) -> Mask:
 
 def model_features(
     model: ModelSpec, table: FeatureTable, value: float | None = None, rows: Mask | None = None
-) -> NDArray[np.float32] | RowSubset:
+) -> NDArray[np.float32] | RowSource:
     """Return what a model reads of the events of a table: float32 [n, k], with a parameter [n, k + 1].
+
+    These are all flat features, or the collections and flat features of a set encoder (`SetLayout`).
 
     Args:
         model: the model, which may have a parameter.
@@ -75,38 +79,42 @@ def model_features(
     """
     if model.parameter is not None:
         n = len(table) if rows is None else int(rows.sum())
-        return _features(table, rows, np.full(n, 0.0 if value is None else value))
+        return _features(model, table, rows, np.full(n, 0.0 if value is None else value))
     if value is not None:
         raise ConfigError(f"models.{model.name}: has no `parameter`, so it cannot be scored at {value:g}")
-    return _features(table, rows, None)
+    return _features(model, table, rows, None)
 
 
 def _features(
-    table: FeatureTable, rows: Mask | NDArray[np.int32] | None, column: Array | None
-) -> NDArray[np.float32] | RowSubset:
-    """Return the features of rows, followed by a column if there is one.
+    model: ModelSpec, table: FeatureTable, rows: Mask | NDArray[np.int32] | None, column: Array | None
+) -> NDArray[np.float32] | RowSource:
+    """Return what a model reads of rows, followed by a column if there is one.
 
     rows: a mask, ascending row numbers, or None for all rows.
     """
-    if isinstance(table.features, np.memmap) and table.features.nbytes > LARGE:
+    more = None if column is None else column.astype(np.float32)
+    if stays_on_disk(model, table, LARGE):
         numbers = np.arange(len(table)) if rows is None else np.flatnonzero(rows) if rows.dtype == np.bool_ else rows
         index = numbers.astype(np.int32, copy=False)
-        more = None if column is None else column.astype(np.float32)
+        if model.features is not None:
+            return set_rows(model, table, index, more)
         return RowSubset(as_tensor(table.features), index, more, partial(release, table.features))
+    if model.features is not None:
+        return set_array(model, table, rows, more)
     features = table.features if rows is None else table.features[rows]
-    return features if column is None else np.concatenate([features, column[:, None].astype(np.float32)], axis=1)
+    return features if more is None else np.concatenate([features, more[:, None]], axis=1)
 
 
 def training_features(
     model: ModelSpec, table: FeatureTable, rows: NDArray[np.int32]
-) -> NDArray[np.float32] | RowSubset:
+) -> NDArray[np.float32] | RowSource:
     """Return what a model reads in training, where a parameter has the value of the event's domain."""
     values = model.parameter
     if values is None:
-        return _features(table, rows, None)
+        return _features(model, table, rows, None)
     # NaN for a domain without a value: the checks of the config exclude this in trainings, and the core rejects it
     value_of_domain = np.array([values.get(name, np.nan) for name in table.domain_names])
-    return _features(table, rows, value_of_domain[table.domain[rows]])
+    return _features(model, table, rows, value_of_domain[table.domain[rows]])
 
 
 def training_factors(model: ModelSpec, table: FeatureTable, fold: int) -> TrainingFactors:
@@ -168,7 +176,7 @@ def network_part(
     domain = model.domain_loss
     class_of = model.grouping.index
     by_class = model.labels if domain is not None and "conditional" in methods_of(domain) else {}
-    mapped = isinstance(table.features, np.memmap) and table.features.nbytes > LARGE
+    mapped = stays_on_disk(model, table, LARGE)
     number = np.float32 if mapped else np.float64  # type of the weights; float32 halves the memory of a large table
 
     def source_rows(index: Index) -> DomainRows:

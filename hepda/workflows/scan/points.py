@@ -162,7 +162,7 @@ def checksum(table: FeatureTable, model: str | None = None) -> int:
         for name, values in table.columns.items()
         if model is None or not name.startswith("domain:") or name.startswith(f"domain:{model}:")
     ]
-    for column in (*rows, table.validation, *columns):
+    for column in (*rows, table.validation, *columns, *table.collections.values()):
         value = zlib.crc32(np.ascontiguousarray(column).data.cast("B"), value)
     return value
 
