@@ -56,7 +56,6 @@ def run(page: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setattr(figures, "drawings", lambda data: [])
         # Finite at the mixtures that are looked at beforehand, but not where the calm class is less probable than 0.1.
         bad = "discriminants.d=p_ttH / (p_ttH + 0.7 * p_busy + 0.3 * p_calm) + where(p_calm < 0.1, 0 / (p_calm * 0), 0)"
-        patch.setattr("hepda.events.kind.check_discriminants", lambda models: [], raising=False)
         patch.setattr("hepda.events.training.probabilities.check_discriminants", lambda models: [])
         with pytest.raises(
             DataError, match=r"discriminants.d: is not a finite number for \d+ of \d+ events scored by net"
