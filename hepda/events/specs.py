@@ -111,10 +111,10 @@ class ModelSpec:
 
     @property
     def targets(self) -> tuple[str, ...]:
-        """Return the names of the target domains of its domain loss; domain i + 1 is the i-th."""
-        if self.domain_loss is None:
+        """Return the names of the target domains of its section `domain`; domain i + 1 is the i-th."""
+        if self.domain_section is None:
             return ()
-        return tuple(v.name for v in self.variations) or tuple(self.domain_loss.targets)
+        return tuple(variation.name for variation in self.variations) or tuple(self.domain_section.targets)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -132,6 +132,23 @@ class ModelSpec:
             return (self.name,)
         further = [*(f"p_{name}" for name in self.classes), *self.discriminants]
         return (self.name, *(f"{self.name}.{name}" for name in further))
+
+    @property
+    def labels(self) -> dict[str, int]:
+        """Return the label of each class that the model tells apart: of each side, or the position in `classes`."""
+        return {name: number for number, name in enumerate(self.classes)} or {"background": 0, "signal": 1}
+
+    def label_of(self, table: FeatureTable, rows: NDArray[np.int32] | slice | None = None) -> NDArray[np.int8]:
+        """Return the label [n] of each event, as in `labels`; -1 for data.
+
+        Args:
+            table: the events.
+            rows: row numbers or a slice; None means all events.
+
+        """
+        if self.classes:
+            return self.grouping.index(table, rows)
+        return table.label if rows is None else table.label[rows]
 
     @property
     def domain_section(self) -> DomainConfig | None:

@@ -172,6 +172,8 @@ def _cost(section: NetworkConfig | BdtConfig) -> int:
 def build_network(inputs: int, model: ModelSpec, seed: int, metadata: dict[str, Any]) -> Network:
     """Return a network with encoder, class head and, if the config has a domain loss, its heads and terms.
 
+    The class head has one logit, or one for each of several classes (softmax).
+
     Args:
         inputs: number of inputs.
         model: the network.
@@ -190,14 +192,16 @@ def build_network(inputs: int, model: ModelSpec, seed: int, metadata: dict[str, 
     section = model.section
     if not isinstance(section, NetworkConfig):
         raise TypeError(f"{model.name} is not a network")
-    width = section.encoder[-1]
+    width, classes = section.encoder[-1], model.classes
     layers = partial(mlp, activation=section.activation, dropout=section.dropout)
     with seeded(seed):
         encoder = layers(inputs, section.encoder)
-        heads = [Head("class", layers(width, section.class_head, 1), weight="class")]
+        logits, loss = (len(classes), "multiclass") if classes else (1, "binary")
+        heads = [Head("class", layers(width, section.class_head, logits), loss=loss, weight="class")]
         terms: list[Term] = []
         if section.domain is not None:
-            comparison = Comparison(width, rows=ADVERSARY, weight=ADVERSARY, masks=tuple(CLASSES))
+            masks = tuple(classes or CLASSES)
+            comparison = Comparison(width, len(masks), rows=ADVERSARY, weight=ADVERSARY, masks=masks)
             more, terms = build(section.domain.methods(), comparison_of(model, comparison))
             heads += more
     return Network(encoder, heads, terms=terms, metadata=metadata)
@@ -287,7 +291,7 @@ _SCORED = 500_000
 
 
 def _predicted(trees: Bdt, table: FeatureTable, fold: int) -> NDArray[np.float32]:
-    """Return the scores of the events of a fold; their features are never all in memory."""
+    """Return the scores [n] or [n, classes] of the events of a fold; their features are never all in memory."""
     blocks = (slice(start, start + _SCORED) for start in range(0, len(table), _SCORED))
     parts = (np.ascontiguousarray(table.features[block][table.fold[block] == fold]) for block in blocks)
     return np.concatenate([trees.predict(part) for part in parts if len(part)])
@@ -317,10 +321,15 @@ def _metadata(job: EventJob, names: tuple[str, ...]) -> dict[str, Any]:
     """
     values = job.spec.parameter
     parameter = {} if values is None else {"parameter": {"domains": dict(values), "value": 0.0}}
-    return parameter | {
-        "features": list(names),
-        "model": job.model,
-        "fold": job.fold,
-        "member": job.member,
-        "missing": job.spec.missing,
-    }
+    classes = {"classes": list(job.spec.classes)} if job.spec.classes else {}
+    return (
+        parameter
+        | classes
+        | {
+            "features": list(names),
+            "model": job.model,
+            "fold": job.fold,
+            "member": job.member,
+            "missing": job.spec.missing,
+        }
+    )
