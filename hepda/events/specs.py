@@ -114,10 +114,10 @@ class ModelSpec:
 
     @property
     def targets(self) -> tuple[str, ...]:
-        """Return the names of the target domains of its domain loss; domain i + 1 is the i-th."""
-        if self.domain_loss is None:
+        """Return the names of the target domains of its section `domain`; domain i + 1 is the i-th."""
+        if self.domain_section is None:
             return ()
-        return tuple(v.name for v in self.variations) or tuple(self.domain_loss.targets)
+        return tuple(variation.name for variation in self.variations) or tuple(self.domain_section.targets)
 
     @property
     def features(self) -> tuple[str, ...] | None:

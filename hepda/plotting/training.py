@@ -25,6 +25,8 @@ from hepda.plotting.base.style import (
 from hepda.results.evaluation import FloatArray
 
 LN2 = float(np.log(2.0))
+MOST_DOMAINS = 20
+"""A blind head of fewer domains is known by its loss, ln k for k of them."""
 
 
 Epochs = Sequence[float | None]  # one value per epoch; None or NaN where nothing was measured
@@ -78,8 +80,8 @@ def history_panels(*histories: Mapping[str, Epochs]) -> tuple[Panels, Levels]:
     """Return panels and levels of `training_figure` from the columns of a training's history, one history per fold.
 
     For each head there is its loss in training and validation. For each reversed head (one with a strength) there is
-    the loss of a blind head (`<head>_chance`: ln 2 for two domains, times sum w / sum |w| where weights are negative)
-    and its accuracy with the line at 0.5. Then follow the strengths, the gradients in the encoder, and the cosine
+    the loss of a blind head (`<head>_chance`: ln k for k domains, times sum w / sum |w| where weights are negative)
+    and its accuracy with the line at 1 / k. Then follow the strengths, the gradients in the encoder, and the cosine
     between them.
     """
     panels: dict[str, dict[str, list[Epochs]]] = {}
@@ -110,8 +112,10 @@ def history_panels(*histories: Mapping[str, Epochs]) -> tuple[Panels, Levels]:
 def _head_levels(title: str, chance: Epochs) -> Levels:
     measured = _array(chance)[np.isfinite(_array(chance))]
     blind = float(np.median(measured)) if measured.size else LN2
-    text = "ln 2" if abs(blind - LN2) < 1e-3 else f"blind head ({blind / LN2:.2f} ln 2)"
-    return {f"{title} loss": (blind, text), f"{title} accuracy": (0.5, "0.5")}
+    domains = next((k for k in range(2, MOST_DOMAINS) if abs(blind - np.log(k)) < 1e-3), None)
+    text = f"ln {domains}" if domains else f"blind head ({blind / LN2:.2f} ln 2)"
+    guess = 1.0 / (domains or 2)
+    return {f"{title} loss": (blind, text), f"{title} accuracy": (guess, f"{guess:.2g}")}
 
 
 def _panel(

@@ -60,6 +60,43 @@ def by_method(name: str, trainer: dict[str, Any] | None = None, **settings: Any)
     return trained(net, *rows(classes), **(trainer or {}))
 
 
+def by_domains(name: str) -> Found:
+    """A training with two target domains, class by class."""
+    source, target = rows(2)
+    classes = {"low": np.asarray(source.targets["class"]) == 0, "high": np.asarray(source.targets["class"]) == 1}
+    number, group = np.arange(257) % 2 + 1, np.arange(257) % 3 == 0
+    source_masks, target_masks = {}, {}
+    for index, pair in enumerate(("", "/B", "/C")):
+        for class_name, mask in classes.items():
+            source_masks[f"both{pair}/{class_name}"] = mask
+            of_class = group if class_name == "low" else ~group
+            target_masks[f"both{pair}/{class_name}"] = of_class & ((number == index) | (index == 0))
+    source = DomainRows(
+        source.features, {"class": source.targets["class"], "domain": np.zeros(301)}, source.weights, source_masks
+    )
+    target = DomainRows(target.features, {"domain": number}, target.weights, target_masks)
+    settings = {"schedule": "constant", "hidden": (8,), "tail": 0.4} if name == "cramer" else {"hidden": (8,)}
+    with seeded(0):
+        comparison = Comparison(8, weight="domain", domains=3, pairs=("B", "C"), groups=("low", "high"))
+        heads, terms = build(methods_of(name, **settings), comparison)
+        net = Network(mlp(6, [16, 8], activation="tanh"), [Head("class", mlp(8, [], 1)), *heads], terms=terms)
+    return trained(net, source, target)
+
+
+def by_partners() -> Found:
+    """A training with two variations of the source rows as target."""
+    source, _ = rows(2)
+    weight = np.asarray(source.weights["domain"])
+    weights = {"domain": np.concatenate([weight * 1.2, weight * np.linspace(0.5, 2.0, 301)])}
+    target = DomainRows(np.tile(source.features, (2, 1)), {"domain": np.repeat([1, 2], 301)}, weights, partners=2)
+    source = DomainRows(source.features, dict(source.targets) | {"domain": np.zeros(301)}, source.weights)
+    with seeded(0):
+        methods = methods_of("dann,cramer", schedule="constant", hidden=(8,))
+        heads, terms = build(methods, Comparison(8, weight="domain", domains=3))
+        net = Network(mlp(6, [16, 8], activation="tanh"), [Head("class", mlp(8, [], 1)), *heads], terms=terms)
+    return trained(net, source, target)
+
+
 def by_layer(layer: Callable[[int], nn.Module]) -> Found:
     """A training with a batch norm in the encoder."""
     with seeded(0):
@@ -83,6 +120,15 @@ def resumed(folder: str) -> Found:
     return net.predict(rows(2)[0].features, raw=True)
 
 
+def by_classes() -> Found:
+    """A training with an energy distance of three logits."""
+    with seeded(0):
+        _, terms = build(methods_of("cramer", schedule="constant", unbiased=True), Comparison(8, 3, weight="domain"))
+        main = Head("class", mlp(8, [], 3), loss="multiclass")
+        net = Network(mlp(6, [16, 8], activation="tanh"), [main], terms=terms)
+    return trained(net, *rows(3))
+
+
 def noise(features: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     """A second view that needs no random numbers: those of a worker are its own."""
     return features * 1.1
@@ -98,6 +144,10 @@ CASES |= {
     "several steps": partial(by_method, "wasserstein", steps=3),
     "spectral norm": partial(by_method, "dann", spectral_norm=True),
     "tail": by_tail,
+    "domains and classes, heads": partial(by_domains, "dann"),
+    "domains and classes, terms": partial(by_domains, "cramer"),
+    "partners": by_partners,
+    "cramer of three classes": by_classes,
     "batch norm": partial(by_layer, nn.BatchNorm1d),
     "domain batch norm": partial(by_layer, DomainBatchNorm),
 }

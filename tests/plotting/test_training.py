@@ -50,6 +50,12 @@ def test_negative_weights_lower_the_line_of_a_blind_head() -> None:
     assert lowest < 0.74 * LN2 < highest
 
 
+def test_a_blind_head_of_three_domains_loses_ln_3_and_is_right_in_a_third_of_the_cases():
+    _, levels = history_panels(columns(chance=float(np.log(3.0))))
+    assert levels["Domain loss"] == (pytest.approx(np.log(3.0)), "ln 3")
+    assert levels["Domain accuracy"] == (pytest.approx(1 / 3), "0.33")
+
+
 def test_a_plain_training_has_one_panel_and_folds_share_a_colour() -> None:
     baseline = {k: v for k, v in columns().items() if "class" in k}
     panels, levels = history_panels(baseline, baseline)

@@ -7,7 +7,7 @@ the target domain of a pair and by the class of a group.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -99,7 +99,8 @@ class VariedEvents:
     """Nominal and varied events, and which of them are those of a training.
 
     nominal: the table; varied: the events of the source with the branches of a shape variation, by its name; index: the
-    rows of the source in the nominal table; fold, validation: of the training.
+    rows of the source in the nominal table; fold, validation: of the training; features: from a table and rows to what
+    the model reads.
     """
 
     nominal: FeatureTable
@@ -107,6 +108,7 @@ class VariedEvents:
     index: Index
     fold: int
     validation: bool
+    features: Callable[[FeatureTable, Index], Features]
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,22 +131,20 @@ def varied_rows(model: ModelSpec, events: VariedEvents) -> VariedRows:
         events: nominal and varied events.
 
     """
-    from hepda.events.training.tensors import training_features
-
     table, index = events.nominal, events.index
     shapes = {v.name: _chosen(model, events, v.name) for v in model.variations if v.name in events.varied}
     if not shapes:
         weight = np.concatenate([_weight(model, events, variation.name) for variation in model.variations])
-        features = training_features(model, table, np.tile(index, len(model.variations)))
+        features = events.features(table, np.tile(index, len(model.variations)))
         classes = model.grouping.index(table, index)
-        return VariedRows(training_features(model, table, index), 0, features, _policy(model, weight), classes)
+        return VariedRows(events.features(table, index), 0, features, _policy(model, weight), classes)
     nominal = _identity(table, index)
     everything = nominal
     for shape in shapes.values():
         everything = everything.append(shape.identity[everything.get_indexer(shape.identity) < 0])
     extra = everything[len(nominal) :]
-    features, classes = _extra_events(model, shapes, extra)
-    source = np.concatenate([np.asarray(training_features(model, table, index)), features])
+    features, classes = _extra_events(model, events, shapes, extra)
+    source = np.concatenate([np.asarray(events.features(table, index)), features])
     targets, weights = [], []
     for variation in model.variations:
         part, weight = source, np.append(_weight(model, events, variation.name), np.zeros(len(extra)))
@@ -153,7 +153,7 @@ def varied_rows(model: ModelSpec, events: VariedEvents) -> VariedRows:
             position = shape.identity.get_indexer(everything)
             selected = position >= 0
             part, rows = source.copy(), shape.rows[position[selected]]
-            part[selected] = np.asarray(training_features(model, shape.table, rows))
+            part[selected] = np.asarray(events.features(shape.table, rows))
             weight[selected] = shape.table.columns[f"domain:{model.name}:weight"][rows]
         targets.append(part)
         weights.append(weight)
@@ -188,18 +188,16 @@ def _chosen(model: ModelSpec, events: VariedEvents, variation: str) -> _Chosen:
 
 
 def _extra_events(
-    model: ModelSpec, shapes: Mapping[str, _Chosen], extra: pd.MultiIndex
+    model: ModelSpec, events: VariedEvents, shapes: Mapping[str, _Chosen], extra: pd.MultiIndex
 ) -> tuple[NDArray[np.float32], NDArray[np.int8]]:
     """Return features and class of events that only variations select: those of the first variation that has them."""
-    from hepda.events.training.tensors import training_features
-
     class_index = np.full(len(extra), -1, dtype=np.int8)
     parts = []
     for shape in shapes.values():
         position = shape.identity.get_indexer(extra)
         new = (class_index < 0) & (position >= 0)
         rows = shape.rows[position[new]]
-        parts.append((new, np.asarray(training_features(model, shape.table, rows))))
+        parts.append((new, np.asarray(events.features(shape.table, rows))))
         class_index[new] = model.grouping.index(shape.table, rows)
     features = np.zeros((len(extra), parts[0][1].shape[1]), dtype=np.float32)
     for new, part in parts:

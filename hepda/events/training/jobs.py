@@ -196,11 +196,10 @@ def build_network(
     section = model.section
     if not isinstance(section, NetworkConfig):
         raise TypeError(f"{model.name} is not a network")
-    width = section.embedding
+    width, classes = section.embedding, model.classes
     layers = partial(mlp, activation=section.activation, dropout=section.dropout)
     with seeded(seed):
         encoder = inputs() if callable(inputs) else layers(inputs, section.encoder)
-        classes = model.classes
         logits, loss = (len(classes), "multiclass") if classes else (1, "binary")
         heads = [Head("class", layers(width, section.class_head, logits), loss=loss, weight="class")]
         terms: list[Term] = []

@@ -212,18 +212,17 @@ def network_part(
     def varied_target(rows: VariedRows) -> DomainRows:
         side = np.repeat(np.arange(1, len(model.targets) + 1, dtype=np.int8), len(rows.class_index))
         class_index = np.tile(rows.class_index, len(model.targets))
-        names = model.grouping.names
-        is_signal = np.array([names[i] in model.grouping.signal if i >= 0 else -1 for i in class_index], dtype=np.int8)
-        label = class_index if model.classes else is_signal
+        is_signal = np.array([name in model.grouping.signal for name in model.grouping.names], dtype=np.int8)
+        label = class_index if model.classes else np.where(class_index >= 0, is_signal[class_index], -1)
         masks = {name: label == n for name, n in by_class.items()} | masks_of(model, class_index, side)
         targets, weights = domain_targets(model, len(side), side), {ADVERSARY: rows.weight.astype(number, copy=False)}
         return DomainRows(rows.target, targets, weights, masks, partners=len(model.targets))
 
     source, source_validation, target, target_validation = _roles(model, table, fold)
-    if model.variations:
-        pairs = []
+    if domain is not None and model.variations:
+        pairs, features_of = [], partial(training_features, model)
         for index, validation in ((source, False), (source_validation, True)):
-            rows = varied_rows(model, VariedEvents(table, varied or {}, index, fold, validation))
+            rows = varied_rows(model, VariedEvents(table, varied or {}, index, fold, validation, features_of))
             pairs.append((with_extra(source_rows(index), rows), varied_target(rows)))
         return TrainingPart(*pairs[0], *pairs[1])
     return TrainingPart(

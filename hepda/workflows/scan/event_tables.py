@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hepda.config import AnalysisConfig
 from hepda.errors import ConfigError
@@ -18,6 +20,9 @@ from hepda.runtime import exchange, run_directory
 from hepda.runtime.progress import Progress
 from hepda.runtime.resources import Resources
 from hepda.workflows.scan.points import checksum
+
+if TYPE_CHECKING:
+    from hepda.events.dataset.load import LoadedEvents
 
 MARK = "events.json"
 """The file by which a scan's folder is known: the kernels, and the checksum of every table that it trained on."""
@@ -56,13 +61,13 @@ class EventTables:
         if name not in self.paths:
             resources = replace(self.resources, folder=self.folder / exchange.WORK / name)
             loaded = steps.load(config, self.progress.step, resources)
-            self.checksums[name] = checksum(loaded.table)
+            self.checksums[name] = _checksum(loaded)
             if earlier_mark(self.folder).get("tables", {}).get(name, self.checksums[name]) != self.checksums[name]:
                 raise ConfigError(
                     f"--output {self.folder}: the scan in this folder was made with other events (files have changed "
                     "since); name another folder."
                 )
-            self.by_model[name] = {model: checksum(loaded.table, model) for model in config.models}
+            self.by_model[name] = {model: _checksum(loaded, model) for model in config.models}
             self.paths[name] = loaded.folder or self.folder / exchange.WORK / name
             domains = domains_of(config)
             lines = [
@@ -83,6 +88,12 @@ class EventTables:
         """Mark the folder as that of a scan of these tables."""
         tables = earlier_mark(self.folder).get("tables", {}) | self.checksums
         run_directory.write_json(self.folder / MARK, {"kernels": self.kernels, "tables": tables})
+
+
+def _checksum(loaded: LoadedEvents, model: str | None = None) -> int:
+    """Return the checksum of the events, and of the varied ones if there are any."""
+    values = [checksum(table, model) for table in (loaded.table, *loaded.varied.values())]
+    return values[0] if len(values) == 1 else zlib.crc32(json.dumps(values).encode())
 
 
 def earlier_mark(folder: Path) -> dict[str, Any]:

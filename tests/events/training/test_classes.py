@@ -138,9 +138,9 @@ def test_the_domain_head_reads_all_probabilities_and_its_own_rows(trained: Train
     assert network.heads["class"].loss == "multiclass" and network.metadata["classes"] == ["ttH", "busy", "calm"]
     domain = config.models["dann"].domain.model_copy(update={"input": "score", "rows": "busy"})
     section = config.models["dann"].model_copy(update={"domain": domain})
-    built = build_network(8, section, 3, {}, ("ttH", "busy", "calm"))
-    assert next(built.heads["domain"].module.parameters()).shape == (16, 3)  # the head reads the softmax
     reread = config.model_copy(update={"models": {"dann": section}})
+    built = build_network(8, model_spec(reread, "dann"), 3, {})
+    assert next(built.heads["domain"].module.parameters()).shape == (16, 3)  # the head reads the softmax
     narrow = load_table(dataset_spec(reread)).table
     part = network_part(model_spec(reread, "dann"), narrow, 0)
     of_class = classes_of(reread).index(narrow)

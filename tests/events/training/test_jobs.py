@@ -14,6 +14,7 @@ from hepda.config import DomainConfig, ReweightConfig, load_config
 from hepda.errors import ConfigError, MissingExtraError, StorageError, TrainingError
 from hepda.events.dataset.load import load_table
 from hepda.events.resolve import dataset_spec, model_spec, model_specs
+from hepda.events.specs import ModelSpec
 from hepda.events.table.store import write_table
 from hepda.events.training import jobs as training
 from hepda.events.training.jobs import build_network, check_extras, jobs_of, train_network
@@ -98,12 +99,12 @@ def test_the_momentum_of_the_config_is_that_of_the_optimizer(prepared, tmp_path)
 
 def test_a_network_is_what_the_config_says(prepared):
     config, table, _ = prepared
-    baseline = build_network(8, config.models["network"], 5, {"features": list(table.names)})
+    baseline = build_network(8, ModelSpec("network", config.models["network"]), 5, {"features": list(table.names)})
     domain = config.models["dann"].domain.model_copy(
         update={"strength": 2.5, "warmup": 3, "steps": 2, "learning_rate_factor": 0.5, "schedule": "linear"}
     )
     section = config.models["dann"].model_copy(update={"domain": domain})
-    dann = build_network(8, section, 5, {})
+    dann = build_network(8, ModelSpec("dann", section), 5, {})
     assert list(baseline.heads) == ["class"] and list(dann.heads) == ["class", "domain"]
     assert baseline.metadata["features"] == list(table.names)
     head = dann.heads["domain"]
@@ -113,9 +114,11 @@ def test_a_network_is_what_the_config_says(prepared):
     assert set(ours) < set(theirs)
     for name, values in ours.items():
         assert torch.equal(values, theirs[name]), name
-    again = dict(build_network(8, section, 5, {}).named_parameters())
+    again = dict(build_network(8, ModelSpec("dann", section), 5, {}).named_parameters())
     assert all(torch.equal(values, theirs[name]) for name, values in again.items())
-    assert not torch.equal(next(build_network(8, section, 6, {}).parameters()), next(dann.parameters()))
+    assert not torch.equal(
+        next(build_network(8, ModelSpec("dann", section), 6, {}).parameters()), next(dann.parameters())
+    )
 
 
 def test_the_registry_builds_the_domain_head_that_was_built_by_hand(prepared):
@@ -125,7 +128,7 @@ def test_the_registry_builds_the_domain_head_that_was_built_by_hand(prepared):
     for kind, (inputs, read) in {"features": (16, "features"), "score": (1, "class")}.items():
         update = {"input": kind, "strength": 165.0, "warmup": 1, "head": (32, 32), "balance": False}
         section = config.models["dann"].model_copy(update={"domain": domain.model_copy(update=update)})
-        built = build_network(8, section, 5, {})
+        built = build_network(8, ModelSpec("dann", section), 5, {})
         with seeded(5):
             encoder = mlp(8, section.encoder)
             heads = [Head("class", mlp(16, [], 1), weight="class")]
@@ -157,7 +160,7 @@ def test_every_method_trains_by_the_config(prepared, tmp_path, method, heads, te
     section = config.models["dann"]
     section = section.model_copy(update={"domain": DomainConfig(**SIDES, method=method, schedule="constant")})
     config = validate_like(config, {"dann": section})
-    network = build_network(8, section, 5, {})
+    network = build_network(8, ModelSpec("dann", section), 5, {})
     assert list(network.heads)[1:] == heads and [term.name for term in network.terms] == terms
     (job,) = only(jobs_in((config, *prepared[1:]), tmp_path), "dann-fold0-member0")
     result = run_job(None, job, silent)
@@ -177,7 +180,7 @@ def test_settings_of_the_domain_loss_reach_the_core(prepared, tmp_path, monkeypa
         tail=0.3, self_correction=True, batch_share=0.25, head=(8,),
     )  # fmt: skip
     section = config.models["dann"].model_copy(update={"domain": domain})
-    head = build_network(8, section, 5, {}).heads["domain"]
+    head = build_network(8, ModelSpec("dann", section), 5, {}).heads["domain"]
     assert (head.smoothing, head.gradient_penalty, head.tail) == (0.1, 2.0, Tail(0.3))
     assert any("parametrizations" in name for name in head.module.state_dict())
     (job,) = only(

@@ -95,6 +95,42 @@ def test_the_probe_compares_what_the_adversary_compares_and_finds_what_is_there(
     assert abs(blind - 0.5) < 0.08 and result > 0.65
 
 
+def test_the_probe_is_of_the_target_that_differs_most(events):
+    path, _, _, _ = events
+    target = (
+        "models.dann.domain={source: [signal, background], target: {B: [background_alt], C: [signal_alt]}, rows: all}"
+    )
+    config = load_config(path, [*OVER, target])
+    table = steps.load(config, lambda *_: None).table
+    random = np.random.default_rng(6).random(len(table)).astype(np.float32)
+    for domain, sample_name in (("B", "background_alt"), ("C", "signal_alt")):
+        moved = np.where(table.of_samples([sample_name]), 1 - 0.2 * (1 - random), random).astype(np.float32)
+        found = choosing_numbers(config, table, "dann", moved, "physics", [])[0]["choice_probe"]
+        assert found > 0.65, domain
+
+
+def test_variations_are_compared_on_other_events_than_the_nominal_ones(events):
+    path, _, _, _ = events
+    systematics = (
+        "systematics={jes: {kind: shape, up: {jet_pt: jet_pt_jes_up}}, b: {kind: weight, up: 1 + met / 100, "
+        "samples: background}}"
+    )
+    section = "models.dann.domain={source: [signal, background], target: {variation: [jes, b]}, rows: all}"
+    config = load_config(path, [*OVER, systematics, section])
+    loaded = steps.load(config, lambda *_: None)
+    table, varied = loaded.table, loaded.varied["jes_up"]
+    rows = Scored(table, table.key.astype(np.float64))
+    pairs = choosing_pairs(config, rows, "dann", {"jes_up": Scored(varied, varied.key.astype(np.float64))})
+    assert len(pairs) == 2
+    for nominal, other in pairs:
+        assert len(nominal[0]) > 50 < len(other[0]) and not set(nominal[0]) & set(other[0])
+    chosen = table.validation & table.of_domain("simulation")
+    assert len(pairs[1][0][0]) + len(pairs[1][1][0]) == chosen.sum()
+    factor = np.where(table.label == 0, 1 + table.features[:, table.names.index("met")] / 100, 1.0)
+    of_key = dict(zip(rows.score, np.abs(table.weight) * factor, strict=True))
+    assert np.allclose(pairs[1][1][1], [of_key[key] for key in pairs[1][1][0]], rtol=1e-5)
+
+
 def test_blinded_data_choose_nothing_and_are_not_reported(events):
     path, _, _, _ = events
     to_data = "models.dann.domain={source: [signal, background], target: [data], rows: all, head: [16]}"
