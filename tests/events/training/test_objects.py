@@ -132,7 +132,7 @@ def test_the_files_say_what_the_models_read(trained):
     ).shape == (len(table), 8)
     jets = config.collections["jets"].model_copy(update={"max": 4})
     other = replace(specs["transformer"], collections={**specs["transformer"].collections, "jets": jets})
-    with pytest.raises(ConfigError, match="reads the collections jets .5 x pt, eta, phi, mass, tag.* gives jets .4 x"):
+    with pytest.raises(ConfigError, match=r"reads the collections jets .5 x pt, eta, phi, mass, tag.* gives jets .4 x"):
         load_network(path, table.names, other)
     section = config.models["deep"]
     fewer = section.model_copy(update={"encoder": section.encoder.model_copy(update={"features": ("met",)})})
