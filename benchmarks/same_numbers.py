@@ -24,7 +24,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-TIMES = ("seconds", "rows_per_second")
+TIMES = ("seconds", "cpu_seconds", "rows_per_second")
 """Keys of metrics.json that differ from run to run."""
 SHOWN = 20
 

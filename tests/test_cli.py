@@ -56,7 +56,7 @@ def train(folder, config, *overrides, name="run"):
 
 def without_clock(value):
     if isinstance(value, dict):
-        return {k: without_clock(v) for k, v in value.items() if k not in ("seconds", "rows_per_second")}
+        return {k: without_clock(v) for k, v in value.items() if k not in ("seconds", "cpu_seconds", "rows_per_second")}
     return value
 
 

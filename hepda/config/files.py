@@ -13,7 +13,7 @@ from hepda.config.yaml_text import Lines, parse
 from hepda.errors import ConfigError, nearest, nearest_file
 
 _VARIABLE = re.compile(r"\$(?:\{([A-Za-z_]\w*)\}|([A-Za-z_]\w*))")
-NAMED = ("samples", "variables", "columns", "plots", "models", "systematics")
+NAMED = ("samples", "variables", "columns", "collections", "plots", "models", "systematics")
 """Sections whose keys are names that the user gives: a null as the value removes the name."""
 SOUND = {"speech": ("folder", ""), "noise": ("recordings", "ambient"), "rooms": ("recordings", "measured")}
 """Sections of speech that name a folder: the key of the folder, and its value for a published data set."""

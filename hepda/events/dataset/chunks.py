@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hepda.errors import DataError
-from hepda.events.dataset.collections import ObjectReader
 from hepda.events.dataset.plan import PHYSICAL, SamplePlan
 from hepda.events.dataset.splits import event_key
 from hepda.events.dataset.stitching import Stitching
+from hepda.events.expressions.collections import ObjectReader
 from hepda.events.expressions.columns import Bools, Column, counts, offsets_of
 from hepda.events.expressions.evaluator import Evaluator
 from hepda.events.expressions.parser import Expression
@@ -223,7 +223,11 @@ class ChunkReader:
         for name, expression in self.plan.columns.items():
             values, gone = evaluator.exact_number(expression)
             extra[name] = values if gone is None else np.where(gone, np.nan, values)
-        objects = ObjectReader(evaluator, self.missing, path, entries, self.sample, self.faults, self.gaps)
+
+        def look(what: str, values: NDArray[np.float32], events: NDArray[np.int64]) -> None:
+            self.faults.look(what, values, path, entries[events], self.sample)
+
+        objects = ObjectReader(evaluator, len(entries), self.missing, look, self.gaps)
         collections = {name: objects.matrix(name, plan) for name, plan in self.plan.collections.items()}
         return SelectedRows(features, weight, key, extra, np.asarray(cut_counts, dtype=np.int64), collections)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from hepda.config.events.systematics import WeightSystematic
 from hepda.errors import ConfigError, ExpressionError, nearest
 from hepda.events.expressions.branch_names import is_name
+from hepda.events.expressions.collections import CollectionPlan
 from hepda.events.expressions.parser import (
     CONSTANTS,
     Expression,
@@ -36,22 +37,6 @@ class DomainPlan:
     picks_rows: bool
     selection: Expression | None
     weight: Expression | None
-
-
-@dataclass(frozen=True, slots=True)
-class CollectionPlan:
-    """Expressions of the objects of a collection.
-
-    most: the largest number of objects that is kept; None: its features are one number per event; features: by name.
-    """
-
-    most: int | None
-    features: dict[str, Expression]
-
-    @property
-    def columns(self) -> int:
-        """Number of columns of an event: the number of its objects, and the features of each."""
-        return 1 + (self.most or 1) * len(self.features)
 
 
 @dataclass(frozen=True, slots=True)

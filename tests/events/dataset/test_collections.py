@@ -157,5 +157,5 @@ def test_expressions_that_do_not_fit_are_one_message(path, section, message):
 
 def test_objects_that_are_not_finite_are_refused_with_their_place(path):
     config = load_config(path, ["collections.jets.features.pt=log(jet_pt - jet_pt)[jet_pt > 30]"])
-    with pytest.raises(DataError, match="the feature 'pt' of jets is not a finite number in .* entry"):
+    with pytest.raises(DataError, match=r"the feature 'pt' of jets is not a finite number in .* entry"):
         load_table(dataset_spec(config))

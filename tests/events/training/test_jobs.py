@@ -54,7 +54,7 @@ def only(jobs, *names):
 def numbers(result):
     """All of a training that must not depend on the clock."""
     history = {name: values for name, values in result.history.items() if name != "seconds"}
-    about = {k: v for k, v in result.about.items() if k not in ("seconds", "rows_per_second")}
+    about = {k: v for k, v in result.about.items() if k not in ("seconds", "cpu_seconds", "rows_per_second")}
     return result.score.tobytes(), history, about
 
 

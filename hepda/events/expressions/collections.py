@@ -2,36 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hepda.events.dataset.plan import CollectionPlan
 from hepda.events.expressions.columns import Bools, Column, Offsets, UnevenLists, Vectors, counts
 from hepda.events.expressions.evaluator import Evaluator
 from hepda.events.expressions.parser import Expression
 
-if TYPE_CHECKING:
-    from hepda.events.dataset.chunks import Faults
+
+@dataclass(frozen=True, slots=True)
+class CollectionPlan:
+    """Expressions of the objects of a collection.
+
+    most: the largest number of objects that is kept; None: its features are one number per event; features: by name.
+    """
+
+    most: int | None
+    features: dict[str, Expression]
+
+    @property
+    def columns(self) -> int:
+        """Number of columns of an event: the number of its objects, and the features of each."""
+        return 1 + (self.most or 1) * len(self.features)
 
 
 @dataclass(frozen=True, slots=True)
 class ObjectReader:
     """Makes the rows of the collections of one chunk.
 
-    evaluator: of the selected events; missing: the number for a missing feature, and for places without an object;
-    path, entries: the file, and the events in it, for messages; sample: their sample; faults, gaps: as of
-    `ChunkReader`.
+    evaluator: of the events; events: number of them; missing: the number for a missing feature, and for places without
+    an object; look: called with the name of a feature, its values [m] and the events that have them [m], to find those
+    that are not finite; gaps: counts of objects without a feature, by its name, are added to it.
     """
 
     evaluator: Evaluator
+    events: int
     missing: float
-    path: str
-    entries: NDArray[np.int64]
-    sample: str
-    faults: Faults
+    look: Callable[[str, NDArray[np.float32], NDArray[np.int64]], None]
     gaps: dict[str, int]
 
     def matrix(self, name: str, plan: CollectionPlan) -> NDArray[np.float32]:
@@ -46,7 +56,7 @@ class ObjectReader:
 
         """
         columns = [self._column(name, plan, expression) for expression in plan.features.values()]
-        n, width, size = len(self.entries), len(columns), plan.most or 1
+        n, width, size = self.events, len(columns), plan.most or 1
         lengths = self._lengths(plan, columns)
         result = np.full((n, plan.columns), self.missing, dtype=np.float32)
         result[:, 0] = lengths
@@ -63,8 +73,7 @@ class ObjectReader:
             with np.errstate(over="ignore"):
                 kept_values = values[kept].astype(np.float32)
             places[owner[kept], place[kept], number] = kept_values
-            what = f"the feature {feature!r} of {name}"
-            self.faults.look(what, kept_values, self.path, self.entries[owner[kept]], self.sample)
+            self.look(f"the feature {feature!r} of {name}", kept_values, owner[kept])
         result[:, 1:] = places.reshape(n, -1)
         return result
 
@@ -76,7 +85,7 @@ class ObjectReader:
         value = self.evaluator.value(expression)
         if isinstance(value, Vectors):
             raise expression.error(expression.tree, "is a four-vector; take its pt(), eta(), phi() or mass().")
-        column = value if isinstance(value, Column) else Column(np.full(len(self.entries), value))
+        column = value if isinstance(value, Column) else Column(np.full(self.events, value))
         if column.jagged and plan.most is None:
             raise expression.error(
                 expression.tree, f"is a list per event: say how many objects are kept, collections.{name}.max."
@@ -92,7 +101,7 @@ class ObjectReader:
     def _lengths(self, plan: CollectionPlan, columns: list[Column]) -> Offsets:
         """Return how many objects each event has in the file, [n]."""
         if plan.most is None:
-            missing = [np.zeros(len(self.entries), bool) if c.missing is None else c.missing for c in columns]
+            missing = [np.zeros(self.events, bool) if c.missing is None else c.missing for c in columns]
             return (~np.logical_and.reduce(missing)).astype(np.int64)
         first, *others = [counts(column.offsets) for column in columns if column.offsets is not None]
         for expression, lengths in zip(list(plan.features.values())[1:], others, strict=True):
