@@ -55,6 +55,7 @@ class ContentsEntry(Record):
     """models.<model>.regions.<region>.prefit and .postfit: expected contents [bins]."""
 
     samples: Mapping[str, list[Number]]
+    sample_errors: Mapping[str, list[Number]]
     total: list[Number]
     error: list[Number]
     """Of the total, with the correlations between parameters."""
@@ -99,6 +100,8 @@ class PrunedEntry(Record):
     part: Literal["rate", "shape"]
     size: Number
     """Largest relative change: of the sum, or of a bin once the sum is kept."""
+    threshold: Number
+    why: str | None = None
 
 
 class SmoothedEntry(Record):
@@ -118,6 +121,10 @@ class ScanEntry(Record):
     values: list[Number]
     twice_delta_nll: list[Number | None]
     """Null where the fit has no minimum."""
+    fixed: list[Number | None]
+    """The same with all other parameters fixed at their best values."""
+    best: Number
+    error: Number
 
 
 class CorrelationEntry(Record):
@@ -174,11 +181,27 @@ class SignificanceByToys(Record):
     why: str | None = None
 
 
+class GoodnessEntry(Record):
+    """models.<model>.goodness: of the fit that `fitted_to` names, against the saturated model."""
+
+    value: Number | None
+    ndf: int
+    p_value: Number | None
+    """Asymptotic."""
+    toys_p_value: Number | None = None
+    toys_p_error: Number | None = None
+    toys: int = 0
+    failed: int = 0
+    why: str | None = None
+
+
 class ErrorBudgetEntry(Record):
     """models.<model>.error_budget: parts that add up to the total in quadrature."""
 
     total: Number | None
     data: Number | None
+    rates: Number | None = None
+    """Of the free rates."""
     systematics: Number | None
     simulation: Number | None
     why: str | None = None
@@ -193,6 +216,11 @@ class ImpactEntry(Record):
     constraint: Number | None
     mu_up: Number | None
     mu_down: Number | None
+    prefit_up: Number | None = None
+    """The same with the error before the fit; null without a prior."""
+    prefit_down: Number | None = None
+    value: Number | None = None
+    error: Number | None = None
     size: Number | None
     why: str | None = None
 
@@ -281,6 +309,8 @@ class FittedModel(Record):
     """What `impacts`, `scan` and `postfit` are of: a domain of data, or `Asimov data`."""
     impacts: list[ImpactEntry]
     scan: ScanEntry | None = None
+    goodness: GoodnessEntry | None = None
+    """Of the fit to data; null where data are blinded or absent."""
     pruned: list[PrunedEntry] = Field(default_factory=list)
     smoothed: list[SmoothedEntry] = Field(default_factory=list)
     closure: ClosureVariants
