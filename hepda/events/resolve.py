@@ -8,7 +8,7 @@ from hepda.config.events.systematics import process_of, template_samples
 from hepda.events.domains.blinding import hidden_range
 from hepda.events.domains.counterparts import SampleLayout, all_counterparts
 from hepda.events.domains.spec import Domains, EvaluationSpec
-from hepda.events.specs import Appearance, DatasetSpec, ModelSpec, RegionSpec, SystematicsSpec
+from hepda.events.specs import Appearance, Classes, DatasetSpec, FitSpec, ModelSpec, RegionSpec, SystematicsSpec
 
 
 def evaluation_spec(config: AnalysisConfig) -> EvaluationSpec:
@@ -25,7 +25,15 @@ def evaluation_spec(config: AnalysisConfig) -> EvaluationSpec:
         config.evaluation,
         config.seed,
         config.split.folds,
+        classes_of(config),
     )
+
+
+def classes_of(config: AnalysisConfig) -> Classes:
+    """Return the classes of an analysis."""
+    of_sample = {name: sample.class_ for name, sample in config.samples.items()}
+    names = config.class_names
+    return Classes(names, tuple(name for name in names if name in config.signal), of_sample)
 
 
 def domains_of(config: AnalysisConfig) -> Domains:
@@ -43,7 +51,9 @@ def domains_of(config: AnalysisConfig) -> Domains:
         config.domains,
         data=tuple(name for name, of in uses.items() if of == {"data"}),
         held_out=tuple(name for name, of in uses.items() if of == {"evaluate"}),
-        counterparts=all_counterparts(SampleLayout(config.samples, config.domains, config.stitched)),
+        counterparts=all_counterparts(
+            SampleLayout(config.samples, config.domains, classes_of(config), config.stitched)
+        ),
         hidden=hidden_range(config.evaluation.blind, config.samples),
     )
 
@@ -57,6 +67,7 @@ def dataset_spec(config: AnalysisConfig) -> DatasetSpec:
         luminosity=config.luminosity,
         models=model_specs(config),
         systematics=systematics_spec(config),
+        classes=classes_of(config),
         variables=config.variables,
         selection=config.selection,
         weight=config.weight,
@@ -93,8 +104,11 @@ def region_specs(config: AnalysisConfig) -> dict[str, RegionSpec]:
 
 def systematics_spec(config: AnalysisConfig) -> SystematicsSpec:
     """Return what is uncertain in the templates of an analysis."""
-    templates = {name: str(config.samples[name].class_) for name in template_samples(config)}
-    return SystematicsSpec(templates, config.systematics, {name: process_of(config, name) for name in templates})
+    classes = classes_of(config)
+    sides = {name: classes.side_of(name) for name in template_samples(config)}
+    templates = {name: side for name, side in sides.items() if side is not None}
+    processes = {name: process_of(config, name) for name in templates}
+    return SystematicsSpec(templates, config.systematics, classes, processes)
 
 
 def model_specs(config: AnalysisConfig) -> dict[str, ModelSpec]:
@@ -115,6 +129,8 @@ def model_spec(config: AnalysisConfig, model: str) -> ModelSpec:
         folds=config.split.folds,
         negative_weights=config.negative_weights,
         missing=config.missing,
+        grouping=classes_of(config),
+        discriminants=config.discriminants,
     )
 
 
@@ -129,4 +145,5 @@ def _adapted_to(config: AnalysisConfig, section: ModelConfig) -> str | None:
 
 def appearance(config: AnalysisConfig) -> Appearance:
     """Return how the samples and features of an analysis are drawn."""
-    return Appearance(config.samples, config.luminosity_label or config.luminosity, config.plots, config.missing)
+    luminosity = config.luminosity_label or config.luminosity
+    return Appearance(config.samples, luminosity, classes_of(config), config.plots, config.missing)
