@@ -165,7 +165,7 @@ def impacts_figure(
     shown = impacts[:most]
     names = [_nice(i.name, i.kind, labels) for i in shown]
     drawn, [left_axes, right_axes], left = _named_rows(names, label, [1.0, 1.0], COLUMN, bottom=0.58)
-    _draw_pulls(left_axes, [i.pull for i in shown], [i.constraint for i in shown])
+    _draw_pulls(left_axes, [i.pull or 0.0 for i in shown], [i.constraint or 0.0 for i in shown])
     left_axes.set_xlabel(r"$(\hat{\theta} - \theta_0) / \Delta\theta$")
     for row, impact in enumerate(shown):
         for shift, colour, filled in ((impact.mu_up, UP, True), (impact.mu_down, DOWN, False)):
@@ -268,7 +268,7 @@ def _nice(name: str, kind: str, labels: Mapping[str, str] | None) -> str:
     """Return a readable name; the simulation's statistics are identified by their bin, counted from 1."""
     if labels and name in labels:
         return labels[name]
-    if kind == "strength":
+    if kind == "poi":
         return r"$\mu$"
     if kind == "statistics" and name.endswith("]"):
         return f"MC stat., bin {int(name[name.rindex('[') + 1 : -1]) + 1}"

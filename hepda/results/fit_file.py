@@ -200,10 +200,10 @@ class ErrorBudgetEntry(Record):
 
     total: Number | None
     data: Number | None
-    rates: Number | None = None
-    """Of the free rates."""
     systematics: Number | None
     simulation: Number | None
+    rates: Number | None = None
+    """Of free rates and further strengths."""
     why: str | None = None
 
 
@@ -217,7 +217,7 @@ class ImpactEntry(Record):
     mu_up: Number | None
     mu_down: Number | None
     prefit_up: Number | None = None
-    """The same with the error before the fit; null without a prior."""
+    """With the parameter one pre-fit error above its best value; null without a prior."""
     prefit_down: Number | None = None
     value: Number | None = None
     error: Number | None = None

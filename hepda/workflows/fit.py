@@ -392,7 +392,7 @@ def _write(
     for region in regions:
         observed = mains[region.model].shown.observed
         written.append(output / f"workspace-{region.model}.json")
-        run_directory.write_json(written[-1], workspace(region.templates, observed, name=region.model))
+        run_directory.write_json(written[-1], workspace(region.templates, observed))
     run_directory.write_json(output / "fit.json", fits.to_json())
     for obsolete in set(earlier) - set(written):
         obsolete.unlink(missing_ok=True)

@@ -24,7 +24,7 @@ def result(bins: int = 6, nuisances: int = 4, mu: float | None = 1.2) -> FitResu
     x = np.linspace(0, 1, bins)
     samples = {"ttjets": 500 * np.exp(-3 * x) + 5, "ttZ": 20 * np.exp(-x), "ttH": 1.2 * (5 + 20 * x)}
     total = np.sum(list(samples.values()), axis=0)
-    parameters = [Parameter("mu", "strength", 1.2, 0.3)]
+    parameters = [Parameter("mu", "poi", 1.2, 0.3)]
     parameters += [Parameter(f"source_{i}", "systematic", 0.3 * i, 0.9, 0.0, 1.0) for i in range(nuisances)]
     parameters += [Parameter(f"staterror_dann[{b}]", "statistics", 1.01, 0.02, 1.0, 0.02) for b in range(bins)]
     size = len(parameters)

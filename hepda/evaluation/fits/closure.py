@@ -16,9 +16,10 @@ from numpy.typing import ArrayLike
 from hepda.errors import DataError
 from hepda.evaluation.arrays import bin_edges, by_class, histogram, sample, vector
 from hepda.evaluation.differences.distances import merge_bins
-from hepda.evaluation.fits.histfactory import Model, Observations
-from hepda.evaluation.fits.interpolation import RateFactors
-from hepda.evaluation.fits.profile import Strengths, fit_strengths
+from hepda.evaluation.fits.channels import POI
+from hepda.evaluation.fits.likelihood.histfactory import Model, Observations, Row
+from hepda.evaluation.fits.likelihood.interpolation import RateFactors
+from hepda.evaluation.fits.likelihood.profile import Strengths, fit_strengths
 from hepda.results.evaluation import ClosureFit, FloatArray
 
 _SCALE = "background"
@@ -223,8 +224,9 @@ def _two_templates(signal: FloatArray, background: FloatArray, error: FloatArray
     change = np.zeros((2, len(names), len(signal)))
     change[1] = width * background
     rates = np.ones((len(names), 2))
-    nominal = np.stack([signal, background])
-    return Model(names, (True, False), nominal, change, change, RateFactors.of(rates, rates), error)
+    bins = slice(0, len(signal))
+    rows = (Row(bins, 0, signal, change[0], change[0]), Row(bins, None, background, change[1], change[1]))
+    return Model((POI,), names, rows, RateFactors.of(rates, rates), error)
 
 
 def _check_contents(signal: FloatArray, background: FloatArray, observed: FloatArray) -> None:

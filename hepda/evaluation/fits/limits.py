@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hepda.evaluation.fits.histfactory import Model, Observations
-from hepda.evaluation.fits.profile import fit_strengths, profile
+from hepda.evaluation.fits.likelihood.histfactory import Model, Observations
+from hepda.evaluation.fits.likelihood.profile import fit_strengths, profile
 from hepda.evaluation.fits.templates import Templates
 from hepda.results.evaluation import FloatArray
 from hepda.results.fits import UpperLimit
@@ -42,13 +42,13 @@ def upper_limit(templates: Templates, observed: ArrayLike | None = None, *, leve
     counts = templates.total(0.0) if observed is None else templates.counts(observed)
     data = model.nominally(counts[None])
     best = fit_strengths(model, data, intervals=False)
-    start = np.where(best.converged[:, None], best.theta, np.zeros_like(best.theta))
+    start = np.where(best.converged[:, None], best.theta, model.start)
     without = profile(model, data, np.zeros(1), start)
     if not (best.converged[0] and without.converged[0]):
         return UpperLimit(None, None, None, level, "the fit runs to where a bin expects no events")
     nu = model.expected(without.point)
     gamma = model.gamma(nu, data)
-    asimov = Observations(gamma * nu, without.point[:, 1:], gamma)
+    asimov = Observations(gamma * nu, without.point[:, len(model.rates) :], gamma)
     scale = float(best.error[0])
     root_of_asimov = _root_q(model, asimov, without.point, 0.0, 0.0)
     if not np.isfinite(scale) or scale <= 0:

@@ -14,8 +14,8 @@ from numpy.typing import ArrayLike
 
 from hepda.errors import DataError
 from hepda.evaluation.fits.closure import closure_fit, sample_errors
-from hepda.evaluation.fits.histfactory import Model, Observations
-from hepda.evaluation.fits.profile import Strengths, fit_strengths, profile, q0
+from hepda.evaluation.fits.likelihood.histfactory import Model, Observations
+from hepda.evaluation.fits.likelihood.profile import Strengths, fit_strengths, profile, q0
 from hepda.evaluation.fits.templates import Templates
 from hepda.results.evaluation import ClosureFit, ToyClosure
 from hepda.results.fits import IntervalScore, ToySignificance
@@ -146,7 +146,7 @@ def discovery_toys(templates: Templates, observed: ArrayLike, *, toys: int = 10_
     above = failed = 0
     for first in range(0, toys, _CHUNK):
         count = min(_CHUNK, toys - first)
-        toy = model.fluctuated(gamma * nu[0], count, generator, without.point[0, 1:], gamma)
+        toy = model.fluctuated(gamma * nu[0], count, generator, without.point[0, len(model.rates) :], gamma)
         statistic = q0(model, toy, fit_strengths(model, toy, intervals=False))
         failed += int(np.isnan(statistic).sum())
         above += int(np.sum(statistic >= reached))

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from hepda.errors import DataError
-from hepda.evaluation.fits import fitting
+from hepda.evaluation.fits import fitting, ranking
+from hepda.evaluation.fits.discovery import significance
 from hepda.evaluation.fits.limits import upper_limit
 from hepda.evaluation.fits.templates import Templates
 from hepda.evaluation.fits.toys import expected_fits, toy_fits
@@ -64,20 +65,20 @@ def main_fit(region: Region, toys: int, seed: int) -> MainFit:
     observed_counts = {name: data.observed for name, data in region.domains.items() if data.observed is not None}
     first = next(iter(observed_counts), None)
     counts = None if first is None else observed_counts[first]
-    expected = fitting.fit(templates, asimov, name=region.model)
+    expected = fitting.fit(templates, asimov)
     observed: FitResult | str
     if counts is None:
         observed = BLINDED if BLINDED in region.excluded.values() else "there are no data"
     else:
-        observed = fitting.fit(templates, counts, name=region.model)
+        observed = fitting.fit(templates, counts)
     shown, fitted_counts = (expected, asimov) if isinstance(observed, str) or counts is None else (observed, counts)
     return MainFit(
         expected,
         observed,
-        fitting.significance(templates, counts, toys=toys, seed=seed),
+        significance(templates, counts, toys=toys, seed=seed),
         upper_limit(templates, counts),
-        fitting.impacts(templates, fitted_counts, shown),
-        fitting.error_budget(templates, asimov),
+        ranking.impacts(templates, fitted_counts, shown),
+        ranking.error_budget(templates, asimov),
         "Asimov data" if first is None else first,
     )
 

@@ -19,7 +19,8 @@ import numpy as np
 from hepda.config.events.systematics import TwoPointSystematic
 from hepda.errors import DataError
 from hepda.evaluation.fits import fitting
-from hepda.evaluation.fits.templates import SampleTemplate, Templates
+from hepda.evaluation.fits.channels import SampleTemplate
+from hepda.evaluation.fits.templates import Templates
 from hepda.events.fit.templates import TRUTHS, PseudoData, Region
 from hepda.events.specs import ModelSpec, SystematicsSpec
 from hepda.results.fits import FitResult
@@ -105,7 +106,7 @@ def moved(templates: Templates, names: tuple[str, ...]) -> Templates:
         names: the two-point systematics.
 
     """
-    return Templates(templates.edges, tuple(_moved(sample, names) for sample in templates.samples))
+    return templates.mapped(lambda sample: _moved(sample, names))
 
 
 def _moved(sample: SampleTemplate, names: tuple[str, ...]) -> SampleTemplate:

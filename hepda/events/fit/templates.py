@@ -18,7 +18,8 @@ from hepda.config.events.systematics import (
 from hepda.errors import DataError
 from hepda.evaluation.arrays import histogram
 from hepda.evaluation.fits.binning import automatic_edges
-from hepda.evaluation.fits.templates import SampleTemplate, Templates, rebin, two_point, usable_bins
+from hepda.evaluation.fits.channels import Channel, SampleTemplate, rebin, two_point, usable_bins
+from hepda.evaluation.fits.templates import Templates
 from hepda.events.domains.blinding import BLINDED
 from hepda.events.domains.roles import blinded_domains, borrowed, with_counterpart
 from hepda.events.domains.spec import Domains
@@ -78,12 +79,7 @@ class Region:
     def unaware(self) -> Templates:
         """Return the templates without the systematics that are another generator."""
         names = set(self.two_points)
-        return Templates(
-            self.templates.edges,
-            tuple(
-                replace(s, shapes={n: v for n, v in s.shapes.items() if n not in names}) for s in self.templates.samples
-            ),
-        )
+        return self.templates.mapped(lambda s: replace(s, shapes={n: v for n, v in s.shapes.items() if n not in names}))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -125,7 +121,7 @@ class ScoredEvents:
         ]
         if "signal" not in self.systematics.templates.values():
             raise DataError(f"the domain {nominal!r} has no signal sample; there is no strength to fit")
-        two_sided = Templates(edges, tuple(sample for sample, _ in samples.values()))
+        two_sided = Channel(self.model, edges, tuple(sample for sample, _ in samples.values()))
         remaining = usable_bins(two_sided, others=pseudo_data)
         pseudo_data = [rebin(other, remaining) for other in pseudo_data]
         wide = {
@@ -133,11 +129,13 @@ class ScoredEvents:
             for name, (s, ups) in samples.items()
         }
         domains = {name: data.merged(remaining) for name, data in domains.items()}
-        full = Templates(edges[remaining], tuple(self._complete(wide, name, edges[remaining]) for name in wide))
+        full = Channel(
+            self.model, edges[remaining], tuple(self._complete(wide, name, edges[remaining]) for name in wide)
+        )
         remaining = usable_bins(full, others=pseudo_data)
         return Region(
             self.model,
-            full.merged(remaining),
+            Templates((full.merged(remaining),)),
             tuple(n for n, s in self.systematics.sections.items() if isinstance(s, TwoPointSystematic)),
             {name: data.merged(remaining) for name, data in domains.items()},
             hidden,

@@ -195,7 +195,8 @@ def templates_entry(templates: Templates) -> dict[str, Any]:
             "shapes": {name: {"up": up, "down": down} for name, (up, down) in s.shapes.items()},
             "norms": {name: {"up": up, "down": down} for name, (up, down) in s.norms.items()},
         }
-        for s in templates.samples
+        for channel in templates.channels
+        for s in channel.samples
     }
 
 

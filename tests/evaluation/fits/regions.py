@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from hepda.evaluation.fits.templates import SampleTemplate, Templates
+from hepda.evaluation.fits.channels import SampleTemplate
+from hepda.evaluation.fits.templates import Templates
 
 
 def region(scale=1.0, bins=8, statistics=0.02, systematics=True):
@@ -26,13 +27,14 @@ def region(scale=1.0, bins=8, statistics=0.02, systematics=True):
         rates = {n: factors for n, (factors, samples) in norms.items() if name in samples and systematics}
         return SampleTemplate(name, name == "ttH", h, statistics * h * scale, varied, rates)
 
-    return Templates(np.linspace(0, 1, bins + 1), tuple(sample(name) for name in contents))
+    return Templates.of_one("score", np.linspace(0, 1, bins + 1), tuple(sample(name) for name in contents))
 
 
 def one_bin(signal, background, *, background_error=0.0, rate=None):
     """A counting experiment; background_error: absolute, of the simulation; rate: relative, a systematic."""
     norms = {} if rate is None else {"rate": (1 + rate, 1 - rate)}
-    return Templates(
+    return Templates.of_one(
+        "score",
         np.array([0.0, 1.0]),
         (
             SampleTemplate("signal", True, np.array([signal]), np.zeros(1)),

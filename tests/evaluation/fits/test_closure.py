@@ -3,8 +3,9 @@ import pytest
 
 from hepda.errors import DataError
 from hepda.evaluation.fits import fitting
+from hepda.evaluation.fits.channels import SampleTemplate
 from hepda.evaluation.fits.closure import ClosureSettings, closure, fit_mu
-from hepda.evaluation.fits.templates import SampleTemplate, Templates
+from hepda.evaluation.fits.templates import Templates
 from tests.reference import evaluation as reference
 
 S, B = np.array([5.0, 10.0, 20.0]), np.array([100.0, 60.0, 30.0])
@@ -77,7 +78,9 @@ def test_equals_a_general_minimiser(uncertainty, error):
 
 def test_equals_the_full_fit():
     observed = np.array([112.0, 61.0, 57.0])
-    templates = Templates(np.arange(4.0), (SampleTemplate("signal", True, S, S / 9), SampleTemplate("b", False, B, B)))
+    templates = Templates.of_one(
+        "score", np.arange(4.0), (SampleTemplate("signal", True, S, S / 9), SampleTemplate("b", False, B, B))
+    )
     full = fitting.fit(templates, observed)
     result = fit_mu(S, B, observed, signal_sumw2=S / 9, background_sumw2=B)
     assert result.mu == pytest.approx(full.mu, abs=2e-3 * full.error)

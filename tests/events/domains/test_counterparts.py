@@ -185,7 +185,7 @@ def test_figures_and_fits_take_the_same_processes(same):
     region = ScoredEvents(
         asked.spec.domains, systematics_spec(asked.config), asked.table, "one", asked.scores["one"], {}, {}
     ).region()
-    templates = sum(sample.sumw for sample in region.templates.samples if not sample.signal)
+    templates = sum(sample.sumw for sample in region.templates.channels[0].samples if not sample.signal)
     assert region.domains["alternative"].background[0] == pytest.approx(templates)
 
 
@@ -200,7 +200,7 @@ def test_a_second_generator_varies_the_process_that_it_has(tmp_path):
     region = ScoredEvents(
         asked.spec.domains, systematics_spec(config), asked.table, "one", asked.scores["one"], {}, {}
     ).region()
-    result = {sample.name: sample for sample in region.templates.samples}
+    result = {sample.name: sample for sample in region.templates.channels[0].samples}
     assert "generator" in result["tt"].shapes and "generator" not in result["w"].shapes
     up, _ = result["tt"].shapes["generator"]
     assert up == pytest.approx(result["tt"].sumw)  # it is the same generator

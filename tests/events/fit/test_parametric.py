@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from hepda.config import validate
+from hepda.evaluation.fits.channels import SampleTemplate
 from hepda.evaluation.fits.fitting import fit
-from hepda.evaluation.fits.templates import SampleTemplate, Templates
+from hepda.evaluation.fits.templates import Templates
 from hepda.events.fit.parametric import envelope, moved, profile, values_of
 from hepda.events.fit.templates import PseudoData, Region
 from hepda.events.resolve import model_spec, systematics_spec
@@ -22,7 +23,7 @@ def region():
     """The generator changes the background as OTHER has it, the tag by a tenth."""
     shapes = {"generator": (OTHER, 2 * NOMINAL - OTHER), "tag": (1.1 * NOMINAL, 0.9 * NOMINAL)}
     background = SampleTemplate("tt", False, NOMINAL, 0.01 * NOMINAL, shapes)
-    templates = Templates(EDGES, (SampleTemplate("ttH", True, SIGNAL, 0.01 * SIGNAL), background))
+    templates = Templates.of_one("m", EDGES, (SampleTemplate("ttH", True, SIGNAL, 0.01 * SIGNAL), background))
     domains = {
         name: PseudoData((SIGNAL, SIGNAL), (tt, tt)) for name, tt in (("simulation", NOMINAL), ("alternative", OTHER))
     }
@@ -31,7 +32,7 @@ def region():
 
 
 def test_templates_move_to_the_other_generator_with_all_their_variations():
-    tt = moved(region().templates, ("generator",)).samples[1]
+    tt = moved(region().templates, ("generator",)).channels[0].samples[1]
     np.testing.assert_allclose(tt.sumw, OTHER)
     np.testing.assert_allclose(tt.sumw2, 0.01 * NOMINAL * (OTHER / NOMINAL) ** 2)
     assert list(tt.shapes) == ["tag"]

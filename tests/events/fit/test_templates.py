@@ -119,7 +119,7 @@ def content(events: Any, edges: np.ndarray, names: list[str], factor: Any = 1.0)
 
 
 def sample_of(region: Region, name: str) -> Any:
-    return next(s for s in region.templates.samples if s.name == name)
+    return next(s for s in region.templates.channels[0].samples if s.name == name)
 
 
 def test_contents_are_histograms_of_signed_weights(events: Any, region: Region) -> None:

@@ -70,6 +70,11 @@ class RateFactors:
         ends = np.stack([up - 1, down - 1, log_up * up, -log_down * down, log_up**2 * up, log_down**2 * down])
         return cls(log_up, log_down, np.tensordot(_CODE4, ends, axes=1))
 
+    def of_row(self, row: int) -> RateFactors:
+        """Return the factors [p, 1] of one of the samples."""
+        part = slice(row, row + 1)
+        return RateFactors(self.log_up[:, part], self.log_down[:, part], self.coefficients[:, :, part])
+
     def at(self, alpha: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Return logarithms of the factors, their first and second derivatives by alpha; alpha [t, p] -> [t, p, s]."""
         if not (self.log_up.any() or self.log_down.any()):  # no rate changes: a third of the time of a small fit
