@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from hepda.errors import DataError
 from hepda.evaluation.arrays import vector
 from hepda.evaluation.differences.distances import merge_bins
-from hepda.evaluation.fits.likelihood.interpolation import RateFactors, additive
+from hepda.evaluation.fits.numerics.interpolation import RateFactors, additive
 from hepda.results.evaluation import FloatArray
 
 POI = "mu"
@@ -303,7 +303,9 @@ def two_point(nominal: ArrayLike, other: ArrayLike, *, rate: bool = False) -> Va
 def _varied(sample: SampleTemplate, values: Mapping[str, float]) -> FloatArray:
     contents, factor = sample.sumw, 1.0
     for name in sample.systematics:
-        alpha = np.array([[float(values.get(name, 0.0))]])
+        if not values.get(name):
+            continue
+        alpha = np.array([[float(values[name])]])
         (up, down), shape = sample.split(name)
         weights = additive(alpha)[0, :, 0, 0]
         contents = contents + weights[0] * (shape[0] - sample.sumw) + weights[1] * (sample.sumw - shape[1])

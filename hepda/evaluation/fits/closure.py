@@ -17,9 +17,10 @@ from hepda.errors import DataError
 from hepda.evaluation.arrays import bin_edges, by_class, histogram, sample, vector
 from hepda.evaluation.differences.distances import merge_bins
 from hepda.evaluation.fits.channels import POI
-from hepda.evaluation.fits.likelihood.histfactory import Model, Observations, Row
-from hepda.evaluation.fits.likelihood.interpolation import RateFactors
-from hepda.evaluation.fits.likelihood.profile import Strengths, fit_strengths
+from hepda.evaluation.fits.histfactory import Model, Observations
+from hepda.evaluation.fits.numerics.expectation import Row, RowByRow
+from hepda.evaluation.fits.numerics.interpolation import RateFactors
+from hepda.evaluation.fits.profile import Strengths, fit_strengths
 from hepda.results.evaluation import ClosureFit, FloatArray
 
 _SCALE = "background"
@@ -226,7 +227,7 @@ def _two_templates(signal: FloatArray, background: FloatArray, error: FloatArray
     rates = np.ones((len(names), 2))
     bins = slice(0, len(signal))
     rows = (Row(bins, 0, signal, change[0], change[0]), Row(bins, None, background, change[1], change[1]))
-    return Model((POI,), names, rows, RateFactors.of(rates, rates), error)
+    return Model((POI,), names, RowByRow(rows, RateFactors.of(rates, rates), 1, len(signal)), error)
 
 
 def _check_contents(signal: FloatArray, background: FloatArray, observed: FloatArray) -> None:

@@ -1,7 +1,7 @@
 """The fit of templates with pyhf: workspace and best parameters.
 
 pyhf builds the likelihood from the workspace, MINUIT finds its maximum (`minuit`). What needs many fits uses the same
-likelihood in numpy (`likelihood.histfactory`); tests compare the two implementations.
+likelihood in numpy (`histfactory`); tests compare the two implementations.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hepda.evaluation.fits.channels import POI, STATISTICS, Channel, SampleTemplate
-from hepda.evaluation.fits.likelihood.histfactory import Model
+from hepda.evaluation.fits.histfactory import Model
 from hepda.evaluation.fits.minuit import FLOOR, NoMinimumError, minimise, model_and_data, pyhf_with_minuit
 from hepda.evaluation.fits.postfit import postfit
 from hepda.evaluation.fits.templates import Templates

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hepda.evaluation.fits.likelihood.histfactory import Model, Observations
-from hepda.evaluation.fits.likelihood.profile import fit_strengths, profile
+from hepda.evaluation.fits.histfactory import Model, Observations
+from hepda.evaluation.fits.profile import fit_strengths, profile
 from hepda.evaluation.fits.templates import Templates
 from hepda.results.evaluation import FloatArray
 from hepda.results.fits import UpperLimit

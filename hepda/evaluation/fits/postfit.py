@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from hepda.evaluation.fits.channels import Channel
-from hepda.evaluation.fits.likelihood.histfactory import Model
+from hepda.evaluation.fits.histfactory import Model
 from hepda.evaluation.fits.templates import Templates
 from hepda.results.evaluation import FloatArray
 from hepda.results.fits import FitResult, RegionContents, Yield
@@ -100,7 +100,7 @@ def _parameters(templates: Templates, model: Model, result: FitResult) -> tuple[
 def _row_slopes(model: Model, theta: FloatArray, gamma: FloatArray) -> list[tuple[FloatArray, FloatArray]]:
     """Return contents [b of the row] of each sample in each channel, and their slopes [q + b, b of the row]."""
     found = []
-    for row, (nu, slopes) in zip(model.rows, model.by_row(theta), strict=True):
+    for row, (nu, slopes) in zip(model.expectation.rows, model.by_row(theta), strict=True):
         by_gamma = np.zeros((model.bins, len(nu)))
         by_gamma[np.arange(model.bins)[row.bins], np.arange(len(nu))] = nu
         found.append((gamma[row.bins] * nu, np.concatenate([gamma[row.bins] * slopes, by_gamma])))

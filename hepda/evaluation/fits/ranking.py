@@ -1,6 +1,6 @@
 """What mu depends on: impacts of the other parameters, and the origins of its error.
 
-Both need many fits; they use the likelihood in numpy (`likelihood.histfactory`).
+Both need many fits; they use the likelihood in numpy (`histfactory`).
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from numpy.typing import ArrayLike
 
 from hepda.evaluation.fits.channels import POI
 from hepda.evaluation.fits.fitting import fit
-from hepda.evaluation.fits.likelihood.histfactory import Model, Observations
-from hepda.evaluation.fits.likelihood.histfactory import fit as newton_fit
-from hepda.evaluation.fits.likelihood.profile import curvature_error, fit_strengths
+from hepda.evaluation.fits.histfactory import Model, Observations
+from hepda.evaluation.fits.histfactory import fit as newton_fit
+from hepda.evaluation.fits.profile import curvature_error, fit_strengths
 from hepda.evaluation.fits.templates import Templates
 from hepda.results.fits import ErrorBudget, FitResult, Impact
 

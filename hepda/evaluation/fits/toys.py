@@ -14,8 +14,8 @@ from numpy.typing import ArrayLike
 
 from hepda.errors import DataError
 from hepda.evaluation.fits.closure import closure_fit, sample_errors
-from hepda.evaluation.fits.likelihood.histfactory import Model, Observations
-from hepda.evaluation.fits.likelihood.profile import Strengths, fit_strengths, profile, q0
+from hepda.evaluation.fits.histfactory import Model, Observations
+from hepda.evaluation.fits.profile import Strengths, fit_strengths, profile, q0
 from hepda.evaluation.fits.templates import Templates
 from hepda.results.evaluation import ClosureFit, ToyClosure
 from hepda.results.fits import IntervalScore, ToySignificance

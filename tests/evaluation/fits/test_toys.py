@@ -6,8 +6,8 @@ import pytest
 
 from hepda.errors import DataError
 from hepda.evaluation.fits import toys as toys_module
-from hepda.evaluation.fits.likelihood.histfactory import Model
-from hepda.evaluation.fits.likelihood.profile import fit_strengths, q0
+from hepda.evaluation.fits.histfactory import Model
+from hepda.evaluation.fits.profile import fit_strengths, q0
 from hepda.evaluation.fits.toys import discovery_toys, expected_fits, interval_score, toy_fits
 from hepda.results.evaluation import ToyClosure
 from tests.evaluation.fits.regions import one_bin, region

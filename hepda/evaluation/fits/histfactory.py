@@ -15,13 +15,14 @@ so that a fit has q = k + p parameters: mu, the other free factors, and the alph
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from hepda.errors import DataError
-from hepda.evaluation.fits.likelihood.interpolation import RateFactors, additive
-from hepda.evaluation.fits.likelihood.newton import Derivatives, Minimum, Rows, minimise, solve
+from hepda.evaluation.fits.numerics.expectation import Blocks, Row, RowByRow
+from hepda.evaluation.fits.numerics.interpolation import RateFactors
+from hepda.evaluation.fits.numerics.newton import Derivatives, Minimum, Rows, minimise, solve
 from hepda.evaluation.fits.templates import Templates
 from hepda.results.evaluation import FloatArray
 
@@ -45,30 +46,6 @@ class Observations:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Expected:
-    """nu and the quantities from which its derivatives are computed; lists have one entry per row."""
-
-    nu: FloatArray  # [t, b]
-    slopes: FloatArray  # [t, q, b]
-    contents: list[FloatArray]  # [t, bins of the row], before rates and free factors
-    rates: FloatArray  # [t, r], without free factors
-    weights: FloatArray  # [3, 2, t, p], of `additive`
-    by_alpha: FloatArray  # [t, p, r], of the logarithm of the rate
-    bend: FloatArray  # [t, p, r], its second derivative
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Row:
-    """One sample in one channel."""
-
-    bins: slice  # of the channel, in the bins of all
-    rate: int | None  # column of the free factor that scales it
-    nominal: FloatArray  # [b]
-    up: FloatArray  # [p, b], shape up - nominal
-    down: FloatArray  # [p, b], nominal - shape down
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class Model:
     """Templates as arrays: r rows, b bins of all channels, k free factors, and the p systematics that have an effect.
 
@@ -77,8 +54,7 @@ class Model:
 
     rates: tuple[str, ...]  # of the free factors [k]
     names: tuple[str, ...]  # of the systematics [p]
-    rows: tuple[Row, ...]  # [r], channel by channel
-    factors: RateFactors  # [p, r]
+    expectation: RowByRow | Blocks  # the rows: samples, channel by channel
     error: FloatArray  # [b], the relative error d of the templates' statistics
 
     @classmethod
@@ -108,7 +84,9 @@ class Model:
                 factors[:, p, r], (high, low) = sample.split(name)
                 up[p], down[p] = high - sample.sumw, sample.sumw - low
             rows.append(Row(bins, None if sample.rate is None else rates.index(sample.rate), sample.sumw, up, down))
-        return cls(rates, names, tuple(rows), RateFactors.of(*factors), templates.statistical_error)
+        of = RowByRow if len(templates.channels) == 1 else Blocks
+        expectation = of(tuple(rows), RateFactors.of(*factors), len(rates), templates.bins)
+        return cls(rates, names, expectation, templates.statistical_error)
 
     @property
     def parameters(self) -> tuple[str, ...]:
@@ -170,13 +148,14 @@ class Model:
 
     def expected(self, theta: FloatArray) -> FloatArray:
         """Return the expected events nu [t, b] at theta [t, q], without the factors g."""
-        return self._expected(theta).nu
+        return self.expectation.at(theta).nu
 
     def by_row(self, theta: FloatArray) -> list[tuple[FloatArray, FloatArray]]:
         """Return expected events [b] of each row at one point theta [q], and their derivatives [q, b], in its bins."""
         found = []
-        for r, row in enumerate(self.rows):
-            at = replace(self, rows=(row,), factors=self.factors.of_row(r))._expected(theta[None])
+        for r, row in enumerate(self.expectation.rows):
+            factors = self.expectation.factors.of_row(r)
+            at = RowByRow((row,), factors, len(self.rates), self.bins).at(theta[None])
             found.append((at.nu[0, row.bins], at.slopes[0, :, row.bins]))
         return found
 
@@ -196,7 +175,7 @@ class Model:
 
         It is infinite where a bin expects no events. `positive` replaces each bin's curvature by its expectation.
         """
-        at = self._expected(theta)
+        at = self.expectation.at(theta)
         allowed = at.nu.min(axis=1) > 0
         nu = np.where(at.nu > 0, at.nu, 1.0)
         gamma, d2 = self.gamma(nu, data), self.error**2
@@ -214,14 +193,14 @@ class Model:
         constraint = np.diag(np.arange(theta.shape[1]) >= free_factors).astype(np.float64)
         turned = at.slopes.transpose(0, 2, 1)
         hessian = (at.slopes * curvature[:, None]) @ turned + constraint
-        self._bend(at, theta, by_nu, hessian)
+        self.expectation.add_bend(at, theta, by_nu, hessian)
         positive = (at.slopes * (information + 1e-12)[:, None]) @ turned + constraint
         value = self._value(nu, gamma, data) + 0.5 * np.einsum("tp,tp->t", pull, pull)
         return Derivatives(np.where(allowed, value, np.inf), gradient, hessian, positive)
 
     def response(self, theta: FloatArray, data: Observations, hessian: FloatArray) -> FloatArray:
         """Return d(mu) / d(n) at the best fit [t, b]: -H^-1 d(gradient) / dn, by the implicit function theorem."""
-        at = self._expected(theta)
+        at = self.expectation.at(theta)
         gamma, d2 = self.gamma(at.nu, data), self.error**2
         root = 2 * gamma + at.nu * d2 - data.gamma
         by_n = d2 / np.where(root > 0, root, 1.0) - 1 / at.nu
@@ -238,51 +217,6 @@ class Model:
         varies = self.error > 0
         pull = np.divide(gamma - data.gamma, self.error, out=np.zeros_like(gamma), where=varies)
         return np.asarray(np.sum(terms + 0.5 * pull**2, axis=1))
-
-    def _expected(self, theta: FloatArray) -> _Expected:
-        k = len(self.rates)
-        free, alpha = theta[:, :k], theta[:, k:]
-        weights = additive(alpha)
-        logarithm, by_alpha, bend = self.factors.at(alpha)
-        rates = np.exp(logarithm.sum(axis=1))  # [t, r]
-        nu = np.zeros((len(theta), self.bins))
-        slopes = np.zeros((*theta.shape, self.bins))
-        contents = []
-        for r, row in enumerate(self.rows):
-            shape = row.nominal + weights[0, 0] @ row.up + weights[0, 1] @ row.down
-            unscaled = rates[:, r, None] * shape
-            rate = rates[:, r] if row.rate is None else rates[:, r] * free[:, row.rate]
-            slopes[:, k:, row.bins] += rate[:, None, None] * (
-                weights[1, 0][..., None] * row.up
-                + weights[1, 1][..., None] * row.down
-                + by_alpha[:, :, r, None] * shape[:, None]
-            )
-            if row.rate is not None:
-                slopes[:, row.rate, row.bins] += unscaled
-            nu[:, row.bins] += unscaled if row.rate is None else free[:, row.rate, None] * unscaled
-            contents.append(shape)
-        return _Expected(nu, slopes, contents, rates, weights, by_alpha, bend)
-
-    def _bend(self, at: _Expected, theta: FloatArray, by_nu: FloatArray, hessian: FloatArray) -> None:
-        """Add sum_b d(-ln L)/d(nu_b) times the second derivatives of nu_b to the Hessian."""
-        k = len(self.rates)
-        diagonal = np.arange(k, theta.shape[1])
-        for r, row in enumerate(self.rows):
-            by_bin = by_nu[:, row.bins]
-            total = np.einsum("tb,tb->t", by_bin, at.contents[r])[:, None]
-            up, down = by_bin @ row.up.T, by_bin @ row.down.T  # [t, p]
-            shape = at.weights[1, 0] * up + at.weights[1, 1] * down
-            rate, log_slope = at.rates[:, r, None], at.by_alpha[:, :, r]
-            scale = rate if row.rate is None else rate * theta[:, row.rate, None]
-            part = log_slope[:, :, None] * (total * log_slope + shape)[:, None, :]
-            part += shape[:, :, None] * log_slope[:, None, :]
-            hessian[:, k:, k:] += scale[..., None] * part
-            second = at.weights[2, 0] * up + at.weights[2, 1] * down + at.bend[:, :, r] * total
-            hessian[:, diagonal, diagonal] += scale * second
-            if row.rate is not None:
-                cross = rate * (shape + log_slope * total)
-                hessian[:, row.rate, k:] += cross
-                hessian[:, k:, row.rate] += cross
 
 
 def fit(model: Model, data: Observations, start: FloatArray | None = None, free: np.ndarray | None = None) -> Minimum:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hepda.evaluation.fits.likelihood.histfactory import Model, Observations, fit
-from hepda.evaluation.fits.likelihood.newton import Minimum, Rows, solve
+from hepda.evaluation.fits.histfactory import Model, Observations, fit
+from hepda.evaluation.fits.numerics.newton import Minimum, Rows, solve
 from hepda.results.evaluation import FloatArray
 
 _STEPS = 40

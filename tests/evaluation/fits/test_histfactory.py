@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from hepda.evaluation.fits.fitting import workspace
-from hepda.evaluation.fits.likelihood.histfactory import Model, Observations, fit
-from hepda.evaluation.fits.likelihood.profile import fit_strengths, profile
+from hepda.evaluation.fits.histfactory import Model, Observations, fit
 from hepda.evaluation.fits.minuit import minimise, model_and_data, pyhf_with_minuit
+from hepda.evaluation.fits.profile import fit_strengths, profile
 from tests.evaluation.fits.regions import one_bin, region
 from tests.reference import histfactory as reference
 

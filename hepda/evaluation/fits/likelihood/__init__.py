@@ -1,1 +1,0 @@
-"""The likelihood of a fit in numpy, for many data sets in parallel, and its minimum."""
