@@ -43,7 +43,7 @@ from hepda.runtime.pool import Send, open_pool
 
 Array = NDArray[Any]
 Rescore = Callable[..., Array]
-"""Function that returns P(signal) [n] of the events of a table.
+"""Function that returns the score [n] of the events of a table.
 
 The arguments are the table, the name of a model and the fold whose trainings are used, independently of the folds of
 the events; a fourth argument selects one member of an ensemble."""
@@ -73,13 +73,16 @@ class Numbers:
 
 @dataclass(frozen=True, slots=True)
 class EvaluationInput:
-    """The input of the evaluation: P(signal) [n] of each model, and the files of networks with an embedding."""
+    """The input of the evaluation: the score [n] of each model, and the files of networks with an embedding."""
 
     spec: EvaluationSpec
     table: FeatureTable
     scores: Mapping[str, Array]
     networks: Mapping[str, Path] = field(default_factory=dict)  # by model: its network of fold 0
     rescore: Rescore | None = None  # a function of a module, because it is sent to other processes
+    outputs: Mapping[str, Array] = field(
+        default_factory=dict
+    )  # by model of several classes: probabilities [n, classes]
 
     @property
     def others(self) -> list[str]:
