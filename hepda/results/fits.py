@@ -175,3 +175,72 @@ class UpperLimit:
     band: tuple[float, float, float, float] | None  # -2, -1, +1, +2 standard deviations about the median
     level: float = 0.05
     why: str | None = field(default=None)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scan:
+    """The likelihood at values of one parameter."""
+
+    parameter: str
+    values: FloatArray  # [k]
+    rise: FloatArray  # [k], -2 ln of L over its maximum, all other parameters fitted; NaN where there is no minimum
+    fixed_rise: FloatArray  # [k], the same with all other parameters at their best values; NaN where L is zero
+    best: float | None
+    error: float | None  # from the curvature
+    why: str | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PlaneScan:
+    """The likelihood at values of two parameters, all others fitted."""
+
+    parameters: tuple[str, str]
+    x: FloatArray  # [k], of the first parameter
+    y: FloatArray  # [m], of the second
+    rise: FloatArray  # [m, k], -2 ln of L over its maximum; NaN where there is no minimum
+    best: tuple[float, float] | None
+    why: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Goodness:
+    """Goodness of fit: -2 ln of L over that of the saturated model."""
+
+    value: float | None
+    ndf: int
+    p_value: float | None  # asymptotically a chi2 of ndf degrees of freedom
+    toys_p_value: float | None = None  # share of the toys whose value is at least as large
+    toys_p_error: float | None = None  # binomial
+    toys: int = 0
+    failed: int = 0
+    why: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """An effect of a systematic that is left out of a fit."""
+
+    systematic: str
+    channel: str
+    sample: str
+    part: str  # "rate" or "shape"
+    size: float  # largest change of the two sides: of the rate, or of a bin relative to its nominal content
+    threshold: float
+
+    @property
+    def why(self) -> str:
+        """The reason in words."""
+        below = f"{self.size:.2g}, which is below {self.threshold:g}"
+        if self.part == "rate":
+            return f"it changes the rate by {below}"
+        return f"with the sum kept, it changes no bin by more than {below}"
+
+
+@dataclass(frozen=True, slots=True)
+class Smoothed:
+    """A variation whose ratio to the nominal contents was smoothed."""
+
+    systematic: str
+    channel: str
+    sample: str
+    change: float  # largest change of a bin by the smoothing, relative to its nominal content
