@@ -242,6 +242,10 @@ class EventsKind(KindOf[EventMetrics]):
                 Path(self._folder.name).parent.rmdir()
         return drawn
 
+    def next_step(self, run: Path) -> str:
+        """Return the command that gives the bias of the signal strength."""
+        return f"bias of mu and its error: hepda fit {run}"
+
     def conclusions(self, metrics: EventMetrics) -> list[str]:
         """Return the conclusions about adaptation."""
         from hepda.events.results.tables import conclude

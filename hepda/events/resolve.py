@@ -79,15 +79,15 @@ def dataset_spec(config: AnalysisConfig) -> DatasetSpec:
         normalisation=config.normalisation,
         reading=config.reading,
         plots=tuple(config.plots),
-        regions=region_specs(config),
+        regions=fit_spec(config).regions,
     )
 
 
-def region_specs(config: AnalysisConfig) -> dict[str, RegionSpec]:
-    """Return the regions of the fit by name; without the section `fit`, there is one, of the score of every event."""
-    sections = (config.fit or FitConfig()).regions
+def fit_spec(config: AnalysisConfig) -> FitSpec:
+    """Return what is fitted; without the section `fit`, there is one region, of the score of every event."""
+    section_of_fit = config.fit or FitConfig()
     outputs = output_names(config)
-    return {
+    regions = {
         name: RegionSpec(
             name,
             section.selection,
@@ -98,8 +98,9 @@ def region_specs(config: AnalysisConfig) -> dict[str, RegionSpec]:
             section.min_n_eff,
             section.role,
         )
-        for name, section in sections.items()
+        for name, section in section_of_fit.regions.items()
     }
+    return FitSpec(regions, section_of_fit.pruning, section_of_fit.smoothing)
 
 
 def systematics_spec(config: AnalysisConfig) -> SystematicsSpec:

@@ -86,6 +86,8 @@ class RegionEntry(Record):
     """With the parameters of the fit that `fitted_to` names; null if that fit has no minimum."""
     observed: list[Number] | None = None
     """Counts of the data [bins]; null: see `observed_why`."""
+    data: str | None = None
+    """The domain of `observed`."""
     observed_why: str | None = None
     blinded: Mapping[str, str] = Field(default_factory=dict)
     """Domains of data that are not used in this region, and why."""
@@ -123,8 +125,9 @@ class ScanEntry(Record):
     """Null where the fit has no minimum."""
     fixed: list[Number | None]
     """The same with all other parameters fixed at their best values."""
-    best: Number
-    error: Number
+    best: Number | None
+    error: Number | None
+    why: str | None = None
 
 
 class CorrelationEntry(Record):
@@ -212,8 +215,8 @@ class ImpactEntry(Record):
 
     name: str
     kind: str
-    pull: Number | None
-    constraint: Number | None
+    pull: Number | None = None
+    constraint: Number | None = None
     mu_up: Number | None
     mu_down: Number | None
     prefit_up: Number | None = None

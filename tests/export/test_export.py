@@ -88,7 +88,7 @@ def fit_of(run: Path) -> dict[str, object]:
     """A fit.json of one model without any number."""
     keys = ("mu", "error", "low", "high", "nll", "goodness", "ndf", "p_value", "parameters", "significance", "limit")
     model = {
-        "edges": [0.0, 1.0], "merged_bins": 0, "templates": {}, "expected": dict.fromkeys(keys),
+        "regions": {}, "expected": dict.fromkeys(keys),
         "observed": dict.fromkeys(keys), "significance_by_toys": {"value": None}, "fitted_to": "simulation",
         "error_budget": dict.fromkeys(("total", "data", "systematics", "simulation")), "impacts": [], "closure": {},
     }  # fmt: skip

@@ -88,9 +88,8 @@ SCORE = "score"
 
 
 def output_names(config: AnalysisConfig) -> list[str]:
-    """Return the variables of regions that models provide: the score and a probability a class."""
-    classes = dict.fromkeys(sample.class_ for sample in config.samples.values() if sample.class_ is not None)
-    return [SCORE, *(f"p_{name}" for name in classes)]
+    """Return the variables of regions that models provide: the score, a probability a class, the discriminants."""
+    return [SCORE, *(f"p_{name}" for name in config.class_names), *config.discriminants]
 
 
 def problems_of_fit(config: AnalysisConfig) -> Iterator[str]:
@@ -119,9 +118,8 @@ def problems_of_fit(config: AnalysisConfig) -> Iterator[str]:
 
 def _outputs(config: AnalysisConfig, path: str, region: RegionConfig, outputs: list[str]) -> Iterator[str]:
     """Yield a problem for an output that a model does not have."""
-    classes = [name.removeprefix("p_") for name in outputs if name.startswith("p_")]
-    if region.largest is not None and region.largest not in classes:
-        yield unknown(f"{path}.largest", region.largest, "class", classes)
+    if region.largest is not None and region.largest not in config.class_names:
+        yield unknown(f"{path}.largest", region.largest, "class", config.class_names)
     variable = region.variable.strip()
     if variable.startswith("p_") and variable not in outputs and variable not in config.variables:
         yield unknown(f"{path}.variable", variable, "output of a model or a variable", [*outputs, *config.variables])

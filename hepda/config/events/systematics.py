@@ -142,7 +142,7 @@ def problems_of_systematics(config: AnalysisConfig) -> Iterator[str]:
     """Yield every problem as `path: what is wrong`."""
     for name, section in config.systematics.items():
         path = f"systematics.{name}"
-        if name == RESERVED[0] or name.startswith(RESERVED[1]):
+        if name in (RESERVED[0], *(f"mu_{of}" for of in config.signal)) or name.startswith(RESERVED[1]):
             yield f"{path}: the fit uses that name itself; choose another."
         if section.samples is not None:
             yield from _named(config, f"{path}.samples", section.samples)
@@ -160,7 +160,7 @@ def _free_rates(config: AnalysisConfig) -> Iterator[str]:
             continue
         path = f"systematics.{name}.samples"
         for sample in section.samples:
-            if sample in config.samples and config.samples[sample].class_ == "signal":
+            if sample in config.samples and config.side_of(sample) == "signal":
                 yield f"{path}: {sample!r} is signal, which mu scales already; take it out."
             elif owner.setdefault(sample, name) != name:
                 yield f"{path}: the free rate {owner[sample]!r} scales {sample!r} already; name it once."
