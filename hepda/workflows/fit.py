@@ -15,6 +15,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from hepda.config import AnalysisConfig, load_config
+from hepda.config.events.refitting import with_fit_of
 from hepda.errors import ConfigError, DataError, nearest
 from hepda.events import kind as events
 from hepda.events import steps
@@ -25,7 +26,6 @@ from hepda.events.fit.figures import closure_drawings, model_drawings
 from hepda.events.fit.fits import ALL, UNAWARE, Closed, MainFit, closure_of, main_fit
 from hepda.events.fit.inputs import FitInput
 from hepda.events.fit.parametric import Profiled, profile, values_of
-from hepda.events.fit.refitting import with_fit_of
 from hepda.events.fit.regions import Outputs
 from hepda.events.fit.summary import summary_lines
 from hepda.events.fit.templates import ScoredEvents

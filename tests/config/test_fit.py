@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -40,14 +41,20 @@ def test_a_region_has_a_column_for_what_is_no_output_of_a_model() -> None:
 @pytest.mark.parametrize(
     ("regions", "message"),
     [
-        ({"sr": REGION | {"bins": [0, 1, 0.5]}}, "fit.regions.sr.bins: edges of bins .* that rise; 0.5 follows 1"),
-        ({"sr": REGION | {"bins": [0]}}, "fit.regions.sr.bins: edges of bins are at least two"),
+        (
+            {"sr": REGION | {"bins": [0, 1, 0.5]}},
+            "fit.regions.sr.bins: .*two finite numbers that rise, not .0, 1, 0.5",
+        ),
+        ({"sr": REGION | {"bins": [0]}}, "fit.regions.sr.bins: .*at least two finite numbers"),
         ({"sr": REGION | {"bins": 0}}, "fit.regions.sr.bins"),
         (
             {"sr": REGION | {"largest": "signl"}},
             "fit.regions.sr.largest: 'signl' is not a class. Did you mean 'signal'",
         ),
-        ({"sr": REGION | {"variable": "p_sgnal"}}, "fit.regions.sr.variable: 'p_sgnal' is not an output"),
+        (
+            {"sr": REGION | {"variable": "p_sgnal"}},
+            "'p_sgnal' is not a variable of a region. Did you mean 'p_signal'",
+        ),
         ({"cr": CONTROL}, "fit.regions: none has `role: signal`"),
         ({"sr": REGION, "SR": CONTROL}, "fit.regions.SR: differs from fit.regions.sr only by capital letters"),
         ({"sr": REGION | {"rôle": "signal"}}, "fit.regions.sr.rôle"),
@@ -55,8 +62,6 @@ def test_a_region_has_a_column_for_what_is_no_output_of_a_model() -> None:
     ],
 )
 def test_a_wrong_region_is_one_message(regions: dict[str, Any], message: str) -> None:
-    import re
-
     text = problem(fit={"regions": regions})
     assert re.search(message, text), text
     assert "problems" not in text

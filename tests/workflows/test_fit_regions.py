@@ -13,9 +13,9 @@ import yaml
 
 from hepda import cli
 from hepda.config import load_config
+from hepda.config.events.refitting import with_fit_of
 from hepda.errors import ConfigError
 from hepda.events import steps
-from hepda.events.fit.refitting import with_fit_of
 from hepda.results.fit_file import FitFile
 from hepda.workflows import train
 from tests.factory import VARIABLES, Silent, analysis, write_sample

@@ -20,10 +20,9 @@ Role = Literal["signal", "control", "validation"]
 
 
 def _rising(edges: tuple[float, ...]) -> tuple[float, ...]:
-    falls = [(low, high) for low, high in pairwise(edges) if not low < high]
-    if len(edges) < 2 or falls or not all(map(math.isfinite, edges)):
-        where = f"; {falls[0][1]:g} follows {falls[0][0]:g}" if falls else ""
-        raise ValueError(f"edges of bins are at least two finite numbers that rise{where}")
+    rising = all(low < high for low, high in pairwise(edges))
+    if len(edges) < 2 or not rising or not all(map(math.isfinite, edges)):
+        raise ValueError("edges of bins must be at least two finite numbers that rise")
     return edges
 
 
@@ -122,4 +121,4 @@ def _outputs(config: AnalysisConfig, path: str, region: RegionConfig, outputs: l
         yield unknown(f"{path}.largest", region.largest, "class", config.class_names)
     variable = region.variable.strip()
     if variable.startswith("p_") and variable not in outputs and variable not in config.variables:
-        yield unknown(f"{path}.variable", variable, "output of a model or a variable", [*outputs, *config.variables])
+        yield unknown(f"{path}.variable", variable, "variable of a region", [*outputs, *config.variables])

@@ -193,7 +193,8 @@ class ScoredEvents:
         if region.spec.role == "signal" or self.domains.hidden is None:
             return dict.fromkeys(hidden, BLINDED)
         low, high = self.domains.hidden
-        concealed = region.inside & (self.outputs.score >= low) & (self.outputs.score < high)
+        score = np.asarray(self.outputs.score, np.float64)  # the ends are not rounded to the precision of scores
+        concealed = region.inside & (score >= low) & (score < high)
         return {name: BLINDED for name in hidden if np.any(concealed & self.table.of_domain(name))}
 
     def _binned(self, region: _Region, mask: Mask, factor: Array | None = None) -> Contents:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from hepda.config import AnalysisConfig
+from hepda.config.events.analysis import AnalysisConfig
 from hepda.errors import ConfigError
 
 OF_FIT = ("fit", "systematics")
