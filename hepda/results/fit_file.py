@@ -198,6 +198,16 @@ class GoodnessEntry(Record):
     why: str | None = None
 
 
+class ControlFitEntry(Record):
+    """models.<model>.control: the fit to the data of the regions that are not blinded, at mu = 1, where others are."""
+
+    domain: str
+    regions: list[str]
+    parameters: list[ParameterEntry]
+    """Free rates and systematics; none without a result."""
+    why: str | None = None
+
+
 class ErrorBudgetEntry(Record):
     """models.<model>.error_budget: parts that add up to the total in quadrature."""
 
@@ -314,6 +324,8 @@ class FittedModel(Record):
     scan: ScanEntry | None = None
     goodness: GoodnessEntry | None = None
     """Of the fit to data; null where data are blinded or absent."""
+    control: ControlFitEntry | None = None
+    """Absent where no region is blinded, or all are."""
     pruned: list[PrunedEntry] = Field(default_factory=list)
     smoothed: list[SmoothedEntry] = Field(default_factory=list)
     closure: ClosureVariants

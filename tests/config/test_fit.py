@@ -102,3 +102,17 @@ def test_a_parameter_is_named_after_what_it_is_alone_for() -> None:
     section = config.systematics["gen"]
     assert parameter_name("gen", section, "tt", "sr", "rate") == "gen_tt_sr_rate"
     assert systematics_spec(config).processes == {"signal": "signal", "background": "background"}
+
+
+def test_a_model_of_one_score_has_no_output_of_a_class() -> None:
+    samples = analysis()["samples"] | {"w": {"files": "w.root", "class": "w", "domain": "simulation"}}
+    models = {"all": {"kind": "bdt"}, "two": {"kind": "bdt", "classes": "binary"}}
+    one = {"samples": samples, "models": models, "discriminants": {"d": "p_signal / (p_signal + p_w)"}}
+    for region, key, name in (
+        ({"largest": "signal"}, "largest", "signal"),
+        ({"variable": "d"}, "variable", "d"),
+        ({"variable": "p_w"}, "variable", "p_w"),
+    ):
+        text = problem(**one, fit={"regions": {"sr": region}})
+        assert f"fit.regions.sr.{key}: the model 'two' has one score, so no {name!r}" in text and "problems" not in text
+    validate(analysis(**one, fit={"regions": {"sr": {"variable": "ht"}}}))

@@ -174,3 +174,36 @@ def test_regions_that_share_events_stop_before_a_training(tmp_path: Path, capsys
     page = write(tmp_path, fit={"regions": unknown})
     assert cli.main(["check", "--config", str(page)]) == 2
     assert "fit.regions.low.selection" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_regions_by_the_class_of_the_largest_output(tmp_path: Path) -> None:
+    """Three classes: a region a class, with a discriminant; varied events move between the regions."""
+    samples = {n: s | {"class": str(s["process"])} for n, s in SAMPLES.items()}
+    regions = {
+        "signal_like": {"largest": "signal", "variable": "d", "bins": 3},
+        "heavy_like": {"largest": "heavy", "variable": "p_heavy", "role": "control", "bins": 2},
+        "light_like": {"largest": "light", "role": "control", "bins": 1},
+    }
+    page = write(
+        tmp_path, samples=samples | {"data": {"files": "data.root", "domain": "data"}}, fit={"regions": regions},
+        discriminants={"d": "p_signal / (p_signal + 0.7 * p_heavy + 0.3 * p_light)"},
+        models={"bdt": {"kind": "bdt", "iterations": 10}},
+    )  # fmt: skip
+    run = tmp_path / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(steps, "draw", lambda *_: [])
+        train.train(load_config(page), run, tmp_path / "plots", Silent())
+    model = fitted(run).models["bdt"]
+    scores = pq.read_table(run / "scores.parquet").to_pandas()
+    probabilities = scores[[f"bdt.p_{name}" for name in ("signal", "heavy", "light")]].to_numpy()
+    for number, (name, region) in enumerate(model.regions.items()):
+        inside = np.argmax(probabilities, axis=1) == number
+        for sample, template in region.templates.items():
+            chosen = inside & (scores["sample"] == sample).to_numpy()
+            assert sum(template.sumw) == pytest.approx(scores["weight"][chosen].sum(), rel=1e-9), (name, sample)
+    light = [region.templates["light"] for region in model.regions.values()]
+    up = sum(sum(template.shapes["jes"].up) for template in light)
+    assert up != sum(sum(template.sumw) for template in light)  # more jets pass the selection
+    shares = [sum(template.shapes["jes"].up) / up for template in light]
+    assert len(shares) == 3 and min(shares) > 0

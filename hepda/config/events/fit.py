@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, Discriminator, Field, Strict, Tag
 
+from hepda.config.events.class_checks import predicted_classes
 from hepda.config.events.systematics import FreeSystematic
 from hepda.config.problems import unknown
 from hepda.config.section import Bins, Expression, Name, Positive, Section
@@ -120,5 +121,14 @@ def _outputs(config: AnalysisConfig, path: str, region: RegionConfig, outputs: l
     if region.largest is not None and region.largest not in config.class_names:
         yield unknown(f"{path}.largest", region.largest, "class", config.class_names)
     variable = region.variable.strip()
+    several = len(config.class_names) > 2
+    for model, section in config.models.items():
+        if several and not predicted_classes(config, section):
+            for key, value in (("largest", region.largest), ("variable", variable)):
+                if value in (config.class_names if key == "largest" else outputs[1:]):
+                    yield (
+                        f"{path}.{key}: the model {model!r} has one score, so no {value!r}; give it `classes: all`, or "
+                        "take it out of `models`."
+                    )
     if variable.startswith("p_") and variable not in outputs and variable not in config.variables:
         yield unknown(f"{path}.variable", variable, "variable of a region", [*outputs, *config.variables])

@@ -86,7 +86,7 @@ class FreeSystematic(Systematic):
 
     kind: Literal["free"]
     """A free rate."""
-    samples: Names  # type: ignore[assignment]
+    samples: Names
     """Simulated samples of the nominal domain that it scales; no signal, which mu scales."""
 
 

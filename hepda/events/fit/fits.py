@@ -17,6 +17,7 @@ from hepda.evaluation.fits.scan import scan
 from hepda.evaluation.fits.templates import Templates
 from hepda.evaluation.fits.toys import expected_fits, toy_fits
 from hepda.events.domains.blinding import BLINDED
+from hepda.events.fit.control import ControlFit, control_fit
 from hepda.events.fit.inputs import TRUTHS, FitInput, PseudoData
 from hepda.results.evaluation import ClosureFit, ToyClosure
 from hepda.results.fits import (
@@ -50,6 +51,7 @@ class MainFit:
     postfit: tuple[RegionContents, ...]  # none if the fit has no minimum
     scan: Scan | None
     goodness: Goodness | None  # of the fit to data
+    control: ControlFit | None = None  # of the regions whose data are not blinded, where others are
 
     @property
     def shown(self) -> FitResult:
@@ -102,6 +104,7 @@ def main_fit(fit_input: FitInput, toys: int, seed: int) -> MainFit:
         postfit(templates, shown, validation=fit_input.validation),
         scan(templates, fitted_counts) if has_minimum else None,
         None if counts is None else goodness(templates, counts, toys=toys, seed=seed),
+        control_fit(fit_input),
     )
 
 

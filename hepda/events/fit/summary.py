@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from hepda.events.fit.fits import ALL, UNAWARE
-from hepda.results.fit_file import FitEntry, FitFile, FittedModel
+from hepda.results.fit_file import FitFile, FittedModel, ParameterEntry
 from hepda.results.record import Number
 from hepda.runtime.terminal import NumberTable
 
@@ -55,9 +55,10 @@ def _of_model(fitted: FittedModel) -> Iterator[str]:
     if shown.mu is None:
         yield f"{what} has no minimum: {shown.why}"
     else:
-        yield f"{what}: {', '.join([f'mu {_cell(shown.mu, shown.error)}', *_rates(shown)])}"
+        yield f"{what}: {', '.join([f'mu {_cell(shown.mu, shown.error)}', *_rates(shown.parameters or ())])}"
     if on_data:
-        yield _pulls(shown)
+        yield _pulls(shown.parameters or ())
+    yield from _control(fitted)
     if fitted.goodness is not None and fitted.goodness.value is not None:
         goodness = fitted.goodness
         asymptotic = "-" if goodness.p_value is None else f"{goodness.p_value:.2g}"
@@ -80,12 +81,24 @@ def _of_model(fitted: FittedModel) -> Iterator[str]:
             yield f"{name} is blinded: its data are used nowhere"
 
 
-def _rates(entry: FitEntry) -> list[str]:
-    return [f"{p.name} {_cell(p.value, p.error)}" for p in entry.parameters or () if p.kind == "free"]
+def _control(fitted: FittedModel) -> Iterator[str]:
+    """Yield the fit of control regions alone."""
+    control = fitted.control
+    if control is None:
+        return
+    what = f"fit to {control.domain} in {', '.join(control.regions)} at mu = 1"
+    if control.why is not None:
+        yield f"{what}: {control.why}"
+        return
+    yield f"{what}: {'; '.join([*_rates(control.parameters), _pulls(control.parameters)])}"
 
 
-def _pulls(entry: FitEntry) -> str:
-    large = [(p.name, p.pull) for p in entry.parameters or () if p.pull is not None and abs(p.pull) > PULL]
+def _rates(parameters: Sequence[ParameterEntry]) -> list[str]:
+    return [f"{p.name} {_cell(p.value, p.error)}" for p in parameters if p.kind == "free"]
+
+
+def _pulls(parameters: Sequence[ParameterEntry]) -> str:
+    large = [(p.name, p.pull) for p in parameters if p.pull is not None and abs(p.pull) > PULL]
     if not large:
         return f"no pull is beyond {PULL:g}"
     large.sort(key=lambda pair: -abs(pair[1]))

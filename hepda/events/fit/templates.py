@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -33,6 +35,7 @@ from hepda.events.specs import FitSpec, RegionSpec, SystematicsSpec
 from hepda.events.table.feature_table import FeatureTable
 from hepda.results.fits import Pruned, Smoothed
 
+log = logging.getLogger(__name__)
 Array = NDArray[Any]
 Mask = NDArray[np.bool_]
 NO_EVENTS = "it has no events here"
@@ -107,13 +110,12 @@ class ScoredEvents:
         if "signal" not in self.systematics.templates.values():
             raise DataError(f"the domain {self.domains.nominal!r} has no signal sample; there is no strength to fit")
         specs = self.fit.regions.values()
-        regions = [self._of_region(spec, lambda spec=spec: self._region(spec).merged()) for spec in specs]
+        regions = [self._of_region(spec, partial(self._made, spec)) for spec in specs]
         two_points = self._two_points(regions)
         complete = [replace(r, samples={n: self._complete(r, n, two_points) for n in r.samples}) for r in regions]
         smoothings: tuple[Smoothed, ...] = ()
         if self.fit.smoothing is not None:
-            names = {name for region in complete for name in self._smoothed_parameters(region)}
-            templates, smoothings = smoothed(Templates(tuple(region.channel for region in complete)), names)
+            templates, smoothings = smoothed(Templates(tuple(region.channel for region in complete)))
             complete = [
                 replace(region, samples={sample.name: sample for sample in channel.samples})
                 for region, channel in zip(complete, templates.channels, strict=True)
@@ -156,6 +158,9 @@ class ScoredEvents:
             if len(self.fit.regions) == 1:
                 raise
             raise DataError(f"fit.regions.{spec.name}: {reason}") from reason
+
+    def _made(self, spec: RegionSpec) -> _Region:
+        return self._region(spec).merged()
 
     def _region(self, spec: RegionSpec) -> _Region:
         """Return a region with its templates and their two-sided variations."""
@@ -230,6 +235,7 @@ class ScoredEvents:
                 one_sided[name, parameter] = varied[0]
             else:
                 shapes[parameter] = (varied[0], varied[1])
+        shapes = self._kept(region, name, shapes)
         return SampleTemplate(name, is_signal, *contents, shapes, norms, rate), one_sided
 
     def _parameter(self, what: str, sample: str, region: _Region) -> str:
@@ -297,17 +303,22 @@ class ScoredEvents:
                 shapes[of_contents] = variation
                 if of_rate is not None:
                     norms[of_rate] = rates
-        return replace(sample, shapes=shapes, norms=norms)
+        return replace(sample, shapes=self._kept(region, name, shapes), norms=norms)
 
-    def _smoothed_parameters(self, region: _Region) -> list[str]:
-        """Return the parameters of a region whose variations are made of events."""
-        of_norms = {
-            self._parameter(what, name, region)
-            for what, section in self.systematics.sections.items()
-            if isinstance(section, NormSystematic | FreeSystematic)
-            for name in region.samples
-        }
-        return [name for name in region.channel.systematics if name not in of_norms]
+    def _kept(self, region: _Region, name: str, variations: Mapping[str, Variation]) -> dict[str, Variation]:
+        """Return the variations of a sample that a template can have.
+
+        In a part of the events too few may be left for one: it is then left out there, and a line of the log says so.
+        """
+        if not region.spec.is_part:
+            return dict(variations)
+        kept = {p: sides for p, sides in variations.items() if all(side.sum() > 0 for side in sides)}
+        for parameter in variations.keys() - kept.keys():
+            log.warning(
+                f"{self.outputs.model}: {parameter} does not vary {name} in {region.spec.name}: its weights there do "
+                "not add up to more than 0"
+            )
+        return kept
 
     def _pseudo_data(self, region: _Region, domain: str) -> PseudoData:
         """Return the contents of a domain.

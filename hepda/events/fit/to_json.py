@@ -17,6 +17,7 @@ from hepda.config.events.systematics import (
 )
 from hepda.evaluation.fits.channels import SampleTemplate
 from hepda.evaluation.fits.toys import interval_score
+from hepda.events.fit.control import ControlFit
 from hepda.events.fit.fits import ALL, Closed, MainFit
 from hepda.events.fit.inputs import FitInput, FittedRegion
 from hepda.events.fit.parametric import Profiled
@@ -86,6 +87,7 @@ def fitted_model(
         "impacts": [impact_entry(impact) for impact in main.impacts],
         **({} if main.scan is None else {"scan": scan_entry(main.scan)}),
         **({} if main.goodness is None else {"goodness": goodness_entry(main.goodness)}),
+        **({} if main.control is None else {"control": control_entry(main.control)}),
         "pruned": [pruned_entry(entry) for entry in fit_input.pruned],
         "smoothed": [smoothed_entry(entry) for entry in fit_input.smoothed],
         "closure": variants,
@@ -279,6 +281,13 @@ def goodness_entry(goodness: Goodness) -> dict[str, Any]:
     if not goodness.toys:
         entry = {key: value for key, value in entry.items() if not key.startswith("toys")}
     return with_why(entry)
+
+
+def control_entry(control: ControlFit) -> dict[str, Any]:
+    """Return the fit of control regions alone."""
+    parameters = [parameter_entry(p) for p in control.parameters]
+    head = {"domain": control.domain, "regions": list(control.regions)}
+    return with_why(head | {"parameters": parameters, "why": control.why})
 
 
 def pruned_entry(pruned: Pruned) -> dict[str, Any]:

@@ -16,11 +16,13 @@ from hepda.evaluation.fits.fitting import workspace
 from hepda.events.dataset.regions import overlaps, unusable
 from hepda.events.domains.blinding import BLINDED
 from hepda.events.fit import fits, to_json
+from hepda.events.fit.control import control_fit
 from hepda.events.fit.inputs import FitInput
 from hepda.events.fit.regions import Outputs, shared_edges
 from hepda.events.fit.templates import NO_EVENTS, ScoredEvents
 from hepda.events.resolve import dataset_spec, domains_of, fit_spec, systematics_spec
 from hepda.events.table.feature_table import FeatureTable
+from tests.factory import heard
 
 # sample: class, domain, process, events, yield; the alternative has twice as much of the heavy process
 SAMPLES: dict[str, tuple[str | None, str, str | None, int, float]] = {
@@ -187,8 +189,17 @@ def test_signal_regions_are_blinded_and_control_regions_only_where_a_score_is_hi
     assert page.observed.why == BLINDED and page.fitted_to == "Asimov data"
     assert page.regions["few"].observed is not None and page.regions["many"].observed is None
     assert page.regions["many"].observed_why == BLINDED
+    # Fitted alone at mu = 1, the control region asks for the heavy process as the data have it, 1.4 times.
+    assert page.control is not None and (page.control.domain, page.control.regions) == ("data", ["few"])
+    rate, norm = page.control.parameters
+    assert (rate.name, rate.kind, norm.name, norm.kind) == ("heavy_rate", "free", "light_norm", "systematic")
+    expected = sum(s.sumw.sum() for s in few.channel.samples if s.name == "signal")
+    expected += rate.value * sum(s.sumw.sum() for s in few.channel.samples if s.name == "heavy")
+    expected += 1.1**norm.value * sum(s.sumw.sum() for s in few.channel.samples if s.name == "light")
+    assert expected == pytest.approx(low.sum(), rel=0.01)
     hidden = input_of(analysis(evaluation={"blind": "score > 0.5"}), events)  # some of `few` are above
     assert all(region.blinded == {"data": BLINDED} for region in hidden.regions)
+    assert control_fit(hidden) is None and control_fit(input_of(analysis(), events)) is None
 
 
 def test_regions_by_the_largest_output_share_no_event(events: tuple[FeatureTable, np.ndarray]) -> None:
@@ -284,6 +295,25 @@ def test_a_sample_without_events_in_a_region_has_no_template_there(events: tuple
     assert [s.name for s in fit_input.regions[0].channel.samples] == ["heavy", "light"]
     (closed,) = [e for e in fits.closure_of(fit_input, fits.UNAWARE, toys=0, seed=1)["simulation"] if e.fit.truth == 2]
     assert closed.fit.mu == pytest.approx(2.0, abs=1e-4)
+
+
+def test_a_variation_without_events_in_a_region_is_left_out_there(events: tuple[FeatureTable, np.ndarray]) -> None:
+    table, score = events
+    config = analysis(systematics={"jes": {"kind": "shape", "up": {"a": "b"}, "samples": "heavy"}})
+    heavy = table.of_samples(["heavy"])
+    weight = {r: table.weight[heavy & (table.columns[f"region:{r}"] != 0)] for r in REGIONS}
+    value = {r: score[heavy & (table.columns[f"region:{r}"] != 0)] for r in REGIONS}
+    value["few"] = table.columns["variable:few"][heavy & (table.columns["region:few"] != 0)]
+    of_region = {r: (value[r], 1.1 * weight[r] * (r != "some")) for r in REGIONS}
+    scored = ScoredEvents(
+        domains_of(config), systematics_spec(config), table, Outputs("bdt", score, {}), {("heavy", "jes", "up"): of_region},
+        {}, None, fit_spec(config),
+    )  # fmt: skip
+    with heard() as lines:
+        channels = scored.input().templates.channels
+    varied = {c.name: tuple(s.shapes) for c in channels for s in c.samples if s.name == "heavy"}
+    assert varied == {"few": ("jes",), "some": (), "many": ("jes",)}
+    assert [line for line in lines if "jes does not vary heavy in some" in line]
 
 
 def test_bins_of_equal_shares_keep_a_floor_and_a_constant_has_one_bin() -> None:
