@@ -305,10 +305,8 @@ def test_a_variation_without_events_in_a_region_is_left_out_there(events: tuple[
     value = {r: score[heavy & (table.columns[f"region:{r}"] != 0)] for r in REGIONS}
     value["few"] = table.columns["variable:few"][heavy & (table.columns["region:few"] != 0)]
     of_region = {r: (value[r], 1.1 * weight[r] * (r != "some")) for r in REGIONS}
-    scored = ScoredEvents(
-        domains_of(config), systematics_spec(config), table, Outputs("bdt", score, {}), {("heavy", "jes", "up"): of_region},
-        {}, None, fit_spec(config),
-    )  # fmt: skip
+    specs, shapes = (domains_of(config), systematics_spec(config)), {("heavy", "jes", "up"): of_region}
+    scored = ScoredEvents(*specs, table, Outputs("bdt", score, {}), shapes, {}, None, fit_spec(config))
     with heard() as lines:
         channels = scored.input().templates.channels
     varied = {c.name: tuple(s.shapes) for c in channels for s in c.samples if s.name == "heavy"}
