@@ -92,7 +92,8 @@ class EventsKind(KindOf[EventMetrics]):
         """
         from hepda.events import steps
         from hepda.events.dataset.checks import evaluation_problems
-        from hepda.events.resolve import evaluation_spec
+        from hepda.events.dataset.regions import overlaps, unusable
+        from hepda.events.resolve import dataset_spec, evaluation_spec
         from hepda.events.training.jobs import check_extras
         from hepda.events.training.probabilities import check_discriminants
 
@@ -102,7 +103,9 @@ class EventsKind(KindOf[EventMetrics]):
         notes = check_discriminants(spec.models.values())
         self._loaded = steps.load(self.config, progress, resources)
         self._table = self._loaded.table
-        if problems := list(evaluation_problems(spec, self._table)):
+        dataset = dataset_spec(self.config)
+        of_regions = [*overlaps(dataset, self._table), *unusable(dataset, self._table)]
+        if problems := [*evaluation_problems(spec, self._table), *of_regions]:
             raise DataError("\n".join(problems))
         note = [self._loaded.note] if self._loaded.note else []
         keys = " and ".join(self.config.split.key)
@@ -131,10 +134,12 @@ class EventsKind(KindOf[EventMetrics]):
     def contents(self) -> Iterable[tuple[str, Array]]:
         """Return every column of the table, sample by sample."""
         from hepda.events.dataset.contents import contents_of
+        from hepda.events.resolve import dataset_spec
 
-        yield from contents_of(self.config.columns, self.table)
+        texts = dataset_spec(self.config).column_texts
+        yield from contents_of(texts, self.table)
         for name, varied in self.loaded.varied.items():
-            yield from ((f"{title}, {name}", values) for title, values in contents_of(self.config.columns, varied))
+            yield from ((f"{title}, {name}", values) for title, values in contents_of(texts, varied))
 
     def made_of(self) -> str | None:
         """Return the name of the table in a cache, if no file was left out."""
@@ -164,8 +169,9 @@ class EventsKind(KindOf[EventMetrics]):
     def score_columns(self, scores: Mapping[str, Array]) -> dict[str, Any]:
         """Return the columns, a row for each event in the order of the table."""
         from hepda.events import steps
+        from hepda.events.resolve import dataset_spec
 
-        return steps.scores_columns(self.table, scores)
+        return steps.scores_columns(self.table, scores, dataset_spec(self.config).region_columns)
 
     def files(self) -> Any:
         """Return every file that was read: entries, sums of weights, what was lost and why."""
@@ -240,6 +246,10 @@ class EventsKind(KindOf[EventMetrics]):
             with suppress(OSError):  # a run that is not complete keeps its trainings there
                 Path(self._folder.name).parent.rmdir()
         return drawn
+
+    def next_step(self, run: Path) -> str:
+        """Return the command that gives the bias of the signal strength."""
+        return f"bias of mu and its error: hepda fit {run}"
 
     def conclusions(self, metrics: EventMetrics) -> list[str]:
         """Return the conclusions about adaptation."""

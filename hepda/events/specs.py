@@ -23,6 +23,7 @@ from hepda.config import (
     SampleConfig,
     SplitConfig,
 )
+from hepda.config.events.fit import PruningConfig, Role
 from hepda.config.events.systematics import SystematicConfig
 from hepda.config.events.variations import Variation
 from hepda.config.sets import CollectionConfig
@@ -188,16 +189,80 @@ class ModelSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class RegionSpec:
+    """A region of the fit: which events it takes, what is histogrammed, and in which bins.
+
+    selection: the condition, None: every event; largest: the class whose output is the largest, None: any; variable: an
+    expression, or the name of an output of the model if `is_output`; bins: the largest number of bins that are chosen,
+    or their edges; min_n_eff: floor on the effective background events of a chosen bin; role: signal, control or
+    validation (not fitted).
+    """
+
+    name: str
+    selection: str | None = None
+    largest: str | None = None
+    variable: str = "score"
+    is_output: bool = True
+    bins: int | tuple[float, ...] = 10
+    min_n_eff: float = 25.0
+    role: Role = "signal"
+
+    @property
+    def fitted(self) -> bool:
+        """Return whether the fit uses it."""
+        return self.role != "validation"
+
+    @property
+    def is_part(self) -> bool:
+        """Return whether it may have no events of a sample that the analysis selects."""
+        return self.selection is not None or self.largest is not None
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """Return the expressions that are evaluated while events are read, by the name of their column."""
+        columns = {} if self.selection is None else {self.mask_column: self.selection}
+        return columns if self.is_output else columns | {self.variable_column: self.variable}
+
+    @property
+    def mask_column(self) -> str:
+        """Return the column of the selection: 1 for an event of the region, else 0."""
+        return f"region:{self.name}"
+
+    @property
+    def variable_column(self) -> str:
+        """Return the column of a variable that is no output of a model."""
+        return f"variable:{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class FitSpec:
+    """What is fitted: the regions by name, thresholds of pruning (None: nothing is pruned), the method of smoothing."""
+
+    regions: Mapping[str, RegionSpec] = field(default_factory=lambda: {"all": RegionSpec("all")})
+    pruning: PruningConfig | None = None
+    smoothing: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class SystematicsSpec:
     """What is uncertain in the templates of a fit.
 
     templates: for each sample that templates are made of, those of simulation in the nominal domain, whether it is
-    signal or background; sections: the systematics by name; classes: of all samples.
+    signal or background; sections: the systematics by name; classes: of all samples; processes: that of each sample of
+    the templates.
     """
 
     templates: Mapping[str, ClassName]
     sections: Mapping[str, SystematicConfig] = field(default_factory=dict)
     classes: Classes = field(default_factory=Classes)
+    processes: Mapping[str, str] = field(default_factory=dict)
+
+    def strength_of(self, sample: str) -> str | None:
+        """Return the strength that scales a sample: mu for the first signal class, `mu_<class>` for further ones."""
+        if self.templates[sample] != "signal":
+            return None
+        name = self.classes.of_sample.get(sample)
+        return f"mu_{name}" if name in self.classes.signal[1:] else "mu"
 
     def varied_samples(self, name: str) -> tuple[str, ...]:
         """Return the samples that a systematic acts on."""
@@ -209,8 +274,8 @@ class SystematicsSpec:
 class DatasetSpec:
     """What determines the table of events: the samples, the expressions, and the models, which see parts of it.
 
-    domains: their names, the nominal domain first; plots: names of features that are drawn. The other fields are the
-    sections of the analysis file of the same name.
+    domains: their names, the nominal domain first; plots: names of features that are drawn; regions: those of the fit.
+    The other fields are the sections of the analysis file of the same name.
     """
 
     samples: Mapping[str, SampleConfig]
@@ -232,6 +297,17 @@ class DatasetSpec:
     normalisation: NormalisationConfig | None = None
     reading: ReadingConfig = field(default_factory=ReadingConfig)
     plots: tuple[str, ...] = ()
+    regions: Mapping[str, RegionSpec] = field(default_factory=dict)
+
+    @property
+    def region_columns(self) -> dict[str, str]:
+        """Return the expressions of the columns of all regions, by the name of the column."""
+        return {name: text for region in self.regions.values() for name, text in region.columns.items()}
+
+    @property
+    def column_texts(self) -> dict[str, str]:
+        """Return the expressions of all further columns of the table, by the name of the column."""
+        return {**self.columns, **self.region_columns}
 
     @property
     def variations(self) -> tuple[Variation, ...]:

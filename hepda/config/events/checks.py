@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from hepda.config.events import class_checks, model_checks, sample_checks, set_checks
 from hepda.config.events.class_checks import trained_anywhere, trained_classes
 from hepda.config.events.domain_checks import domain_heads
+from hepda.config.events.fit import problems_of_fit
 from hepda.config.events.names import model_names
 from hepda.config.events.systematics import problems_of_systematics
 from hepda.config.problems import duplicates, no_feature, unknown
@@ -26,6 +27,7 @@ def problems_of(config: AnalysisConfig) -> list[str]:
         *model_checks.CHECKS,
         *set_checks.CHECKS,
         problems_of_systematics,
+        problems_of_fit,
     )
     return [problem for check in checks for problem in check(config)]
 

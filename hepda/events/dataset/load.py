@@ -261,6 +261,9 @@ def _column_defaults(spec: DatasetSpec) -> dict[str, Any]:
     for variation in spec.variations:  # 1 where the systematic does not act
         if isinstance(spec.section_of(variation), WeightSystematic):
             defaults[f"variation:{variation.name}"] = np.float64(1.0)
+    for region in spec.regions.values():
+        for name in region.columns:
+            defaults[name] = np.int8(0) if name == region.mask_column else np.float64(np.nan)
     return defaults | {name: np.float64(np.nan) for name in spec.columns}
 
 

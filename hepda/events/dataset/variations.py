@@ -94,7 +94,9 @@ def read_factors(
         factor_files.append(
             replace(
                 file,
-                plan=replace(original, features=(), columns=factors, domains={}, branches=branches, collections={}),
+                plan=replace(
+                    original, features=(), columns=factors, domains={}, branches=branches, collections={}, regions=()
+                ),
             )
         )
     read = read_rows(spec, plan, sample, factor_files, report)
