@@ -7,7 +7,7 @@ from hepda.config.events.systematics import template_samples
 from hepda.events.domains.blinding import hidden_range
 from hepda.events.domains.counterparts import SampleLayout, all_counterparts
 from hepda.events.domains.spec import Domains, EvaluationSpec
-from hepda.events.specs import Appearance, DatasetSpec, ModelSpec, SystematicsSpec
+from hepda.events.specs import Appearance, Classes, DatasetSpec, ModelSpec, SystematicsSpec
 
 
 def evaluation_spec(config: AnalysisConfig) -> EvaluationSpec:
@@ -24,7 +24,15 @@ def evaluation_spec(config: AnalysisConfig) -> EvaluationSpec:
         config.evaluation,
         config.seed,
         config.split.folds,
+        classes_of(config),
     )
+
+
+def classes_of(config: AnalysisConfig) -> Classes:
+    """Return the classes of an analysis."""
+    of_sample = {name: sample.class_ for name, sample in config.samples.items()}
+    names = config.class_names
+    return Classes(names, tuple(name for name in names if name in config.signal), of_sample)
 
 
 def domains_of(config: AnalysisConfig) -> Domains:
@@ -42,7 +50,9 @@ def domains_of(config: AnalysisConfig) -> Domains:
         config.domains,
         data=tuple(name for name, of in uses.items() if of == {"data"}),
         held_out=tuple(name for name, of in uses.items() if of == {"evaluate"}),
-        counterparts=all_counterparts(SampleLayout(config.samples, config.domains, config.stitched)),
+        counterparts=all_counterparts(
+            SampleLayout(config.samples, config.domains, classes_of(config), config.stitched)
+        ),
         hidden=hidden_range(config.evaluation.blind, config.samples),
     )
 
@@ -56,6 +66,7 @@ def dataset_spec(config: AnalysisConfig) -> DatasetSpec:
         luminosity=config.luminosity,
         models=model_specs(config),
         systematics=systematics_spec(config),
+        classes=classes_of(config),
         variables=config.variables,
         selection=config.selection,
         weight=config.weight,
@@ -72,8 +83,10 @@ def dataset_spec(config: AnalysisConfig) -> DatasetSpec:
 
 def systematics_spec(config: AnalysisConfig) -> SystematicsSpec:
     """Return what is uncertain in the templates of an analysis."""
-    templates = {name: str(config.samples[name].class_) for name in template_samples(config)}
-    return SystematicsSpec(templates, config.systematics)
+    classes = classes_of(config)
+    sides = {name: classes.side_of(name) for name in template_samples(config)}
+    templates = {name: side for name, side in sides.items() if side is not None}
+    return SystematicsSpec(templates, config.systematics, classes)
 
 
 def model_specs(config: AnalysisConfig) -> dict[str, ModelSpec]:
@@ -94,6 +107,8 @@ def model_spec(config: AnalysisConfig, model: str) -> ModelSpec:
         folds=config.split.folds,
         negative_weights=config.negative_weights,
         missing=config.missing,
+        grouping=classes_of(config),
+        discriminants=config.discriminants,
     )
 
 
@@ -108,4 +123,5 @@ def _adapted_to(config: AnalysisConfig, section: ModelConfig) -> str | None:
 
 def appearance(config: AnalysisConfig) -> Appearance:
     """Return how the samples and features of an analysis are drawn."""
-    return Appearance(config.samples, config.luminosity_label or config.luminosity, config.plots, config.missing)
+    luminosity = config.luminosity_label or config.luminosity
+    return Appearance(config.samples, luminosity, classes_of(config), config.plots, config.missing)

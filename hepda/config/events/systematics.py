@@ -110,16 +110,16 @@ def _named(config: AnalysisConfig, path: str, names: tuple[str, ...]) -> Iterato
 
 def _two_point(config: AnalysisConfig, name: str, section: TwoPointSystematic) -> Iterator[str]:
     path, source = f"systematics.{name}.domain", config.nominal_domain
-    samples = [s for s in config.samples.values() if s.domain == section.domain]
+    samples = [n for n, s in config.samples.items() if s.domain == section.domain]
     if not samples:
         yield unknown(path, section.domain, "domain", [d for d in config.domains if d != source])
         return
     if section.domain == source:
         yield f"{path}: {source!r} makes the templates; name the domain of another generator."
         return
-    classes = {config.samples[n].class_ for n in varied_samples(config, name) if n in config.samples}
+    classes = {config.side_of(n) for n in varied_samples(config, name) if n in config.samples}
     for class_name in ("signal", "background"):
-        if class_name in classes and not any(s.class_ == class_name for s in samples):
+        if class_name in classes and not any(config.side_of(n) == class_name for n in samples):
             yield (
                 f"{path}: {section.domain!r} has no {class_name} sample to compare with; take the {class_name} out of "
                 "`samples`, or name another domain."

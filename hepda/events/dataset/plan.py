@@ -128,7 +128,7 @@ class ReadingPlan:
             section = self.spec.domain_sections[model]
             side = 0 if name in section.source else 1 if name in section.target else -1
             if side >= 0:
-                rows = section.rows in ("all", sample.class_)
+                rows = section.rows in ("all", sample.class_, self.spec.classes.side_of(name))
                 plans[model] = DomainPlan(side, rows, selection, None if sample.is_data else weight)
         return plans
 

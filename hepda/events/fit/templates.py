@@ -20,7 +20,6 @@ from hepda.evaluation.arrays import histogram
 from hepda.evaluation.fits.binning import automatic_edges
 from hepda.evaluation.fits.templates import SampleTemplate, Templates, rebin, two_point, usable_bins
 from hepda.events.domains.blinding import BLINDED
-from hepda.events.domains.counterparts import ClassName
 from hepda.events.domains.roles import blinded_domains, borrowed, with_counterpart
 from hepda.events.domains.spec import Domains
 from hepda.events.specs import SystematicsSpec
@@ -227,7 +226,7 @@ class ScoredEvents:
 
         """
         classes = self.systematics.templates
-        class_name: ClassName = "signal" if classes[name] == "signal" else "background"
+        class_name = classes[name]
         varied = [sample for sample in self.systematics.varied_samples(what) if classes[sample] == class_name]
         if not varied:
             return (), ()
