@@ -105,8 +105,8 @@ class PartsEntry(Record):
 class BinnedPartsEntry(Record):
     """The same in bins of the score, relative to the nominal domain; null where a bin has no positive content."""
 
-    edges: list[Number | None]
-    """The ends are null where they are open."""
+    edges: list[Number]
+    """Events beyond the ends are in the first and in the last bin."""
     whole: list[Number | None]
     whole_error: list[Number | None]
     rates: list[Number | None]

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
+from hepda.results.decomposition import DecompositionEntry
 from hepda.results.metrics import ModelMetrics, RunMetrics
 from hepda.results.record import Measured, Number, Record, Value
 
@@ -279,6 +280,8 @@ class EventModel(ModelMetrics):
     verdict: Verdict | None = None
     bias: Mapping[str, BiasEntry] = Field(default_factory=dict)
     tests: Mapping[str, Mapping[str, Mapping[str, StatisticEntry]]] = Field(default_factory=dict)
+    decomposition: Mapping[str, DecompositionEntry] = Field(default_factory=dict)
+    """By pair of domains whose compared class has several processes that are known in both."""
     domain_auc: Mapping[str, DomainAuc] = Field(default_factory=dict)
     probes: Mapping[str, Mapping[str, ProbeEntry]] = Field(default_factory=dict)
     significance: SignificanceEntry | None = None

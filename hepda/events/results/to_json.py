@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from hepda.evaluation.differences.ratios import judge, verdict
 from hepda.events.domains.roles import UNLABELLED
 from hepda.events.domains.spec import EvaluationSpec
+from hepda.events.results.decomposition import decomposition_of
 from hepda.events.results.evaluate import Numbers
 from hepda.events.results.per_model import ModelNumbers
 from hepda.events.results.training_noise import TrainingNoise, TrainingSpread
@@ -262,6 +263,7 @@ def model_metrics(spec: EvaluationSpec, numbers: Numbers, model: str, training: 
             pairs[other]: {name: tests_of(t) for name, t in by_class.items()}
             for other, by_class in model_numbers.tests.items()
         },
+        **_decompositions(model_numbers, pairs),
         "domain_auc": {pair: domain_auc_of(spec, numbers, model, other) for other, pair in pairs.items()},
     }
     if model_numbers.probes:
@@ -282,6 +284,12 @@ def model_metrics(spec: EvaluationSpec, numbers: Numbers, model: str, training: 
         "training": {key: value for key, value in training.items() if key not in REWEIGHTINGS},
     }
     return EventModel.from_json(plain(entry))
+
+
+def _decompositions(model: ModelNumbers, pairs: Mapping[str, str]) -> dict[str, Any]:
+    """Return the key `decomposition`, if the compared class has several processes in any pair of domains."""
+    entries = {pairs[other]: decomposition_of(result) for other, result in model.decomposition.items()}
+    return {"decomposition": entries} if entries else {}
 
 
 def noise_of(noise: TrainingNoise, source: str) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The metrics of a run as tables; the report's page and the console show the same rows."""
 
 from hepda.events.results.tables.conclusions import conclude
+from hepda.events.results.tables.decomposition import decomposition_tables
 from hepda.events.results.tables.diagnostics import (
     bins_table,
     calibration_table,
@@ -40,6 +41,7 @@ __all__ = [
     "calibration_table",
     "closure_table",
     "conclude",
+    "decomposition_tables",
     "flatness_table",
     "gradients_table",
     "importance_table",

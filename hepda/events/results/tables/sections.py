@@ -39,6 +39,7 @@ def section_tables(metrics: EventMetrics) -> dict[str, list[Table]]:
         "domains": [
             tables.processes_table(metrics),
             *tables.bias_tables(metrics),
+            *tables.decomposition_tables(metrics),
             tables.training_bias_table(metrics),
             *tables.two_sample_tables(metrics),
             *tables.probe_tables(metrics),
