@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
+from hepda.results.classes import ClassesEntry
 from hepda.results.decomposition import DecompositionEntry
 from hepda.results.metrics import ModelMetrics, RunMetrics
 from hepda.results.record import Measured, Number, Record, Value
@@ -286,6 +287,8 @@ class EventModel(ModelMetrics):
     probes: Mapping[str, Mapping[str, ProbeEntry]] = Field(default_factory=dict)
     significance: SignificanceEntry | None = None
     working_points: Mapping[str, Mapping[str, WorkingPointEntry]] = Field(default_factory=dict)
+    classes: ClassesEntry | None = None
+    """Only with more than two classes."""
     calibration: Mapping[str, CalibrationEntry] = Field(default_factory=dict)
     bins: Mapping[str, Mapping[str, BinsEntry]] = Field(default_factory=dict)
     overtraining: Overtraining | None = None

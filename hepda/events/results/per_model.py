@@ -30,6 +30,7 @@ from hepda.events.domains.roles import (
     with_counterpart,
 )
 from hepda.events.domains.spec import EvaluationSpec
+from hepda.events.results.class_numbers import ModelClasses
 from hepda.events.results.decomposition import decomposition
 from hepda.events.results.training_noise import TrainingNoise, training_noise
 from hepda.events.table.feature_table import FeatureTable
@@ -84,6 +85,7 @@ class ModelNumbers:
     flatness: dict[str, dict[str, Flatness | str]] = field(default_factory=dict)  # by variable and class
     overtraining: dict[str, OvertrainingTest] | str = "the trained models were not available"  # by class
     noise: TrainingNoise | None = None
+    classes: ModelClasses | None = None  # None for two classes
 
 
 def model_numbers(evaluated: EvaluationInput, model: str) -> ModelNumbers:

@@ -8,6 +8,7 @@ from typing import Any
 from hepda.evaluation.differences.ratios import judge, verdict
 from hepda.events.domains.roles import UNLABELLED
 from hepda.events.domains.spec import EvaluationSpec
+from hepda.events.results.class_numbers import classes_of
 from hepda.events.results.decomposition import decomposition_of
 from hepda.events.results.evaluate import Numbers
 from hepda.events.results.per_model import ModelNumbers
@@ -277,6 +278,7 @@ def model_metrics(spec: EvaluationSpec, numbers: Numbers, model: str, training: 
             f"{efficiency:g}": {domain: working_of(*point) for domain, point in by_domain.items()}
             for efficiency, by_domain in model_numbers.working.items()
         },
+        **({} if model_numbers.classes is None else {"classes": classes_of(model_numbers.classes)}),
         **_guards(model_numbers),
         **({} if model_numbers.noise is None else {"training_noise": noise_of(model_numbers.noise, numbers.source)}),
         "closure": closure | {other: excluded_closure(why) for other, why in excluded.items()},

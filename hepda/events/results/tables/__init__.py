@@ -1,5 +1,6 @@
 """The metrics of a run as tables; the report's page and the console show the same rows."""
 
+from hepda.events.results.tables.classes import class_calibration_tables, class_tables
 from hepda.events.results.tables.conclusions import conclude
 from hepda.events.results.tables.decomposition import decomposition_tables
 from hepda.events.results.tables.diagnostics import (
@@ -39,6 +40,8 @@ __all__ = [
     "bins_table",
     "by_domain_table",
     "calibration_table",
+    "class_calibration_tables",
+    "class_tables",
     "closure_table",
     "conclude",
     "decomposition_tables",
