@@ -118,6 +118,23 @@ class ModelSpec:
         return (self.name, *(f"{self.name}.{name}" for name in further))
 
     @property
+    def labels(self) -> dict[str, int]:
+        """Return the label of each class that the model tells apart: of each side, or the position in `classes`."""
+        return {name: number for number, name in enumerate(self.classes)} or {"background": 0, "signal": 1}
+
+    def label_of(self, table: FeatureTable, rows: NDArray[np.int32] | slice | None = None) -> NDArray[np.int8]:
+        """Return the label [n] of each event, as in `labels`; -1 for data.
+
+        Args:
+            table: the events.
+            rows: row numbers or a slice; None means all events.
+
+        """
+        if self.classes:
+            return self.grouping.index(table, rows)
+        return table.label if rows is None else table.label[rows]
+
+    @property
     def domain_section(self) -> DomainConfig | None:
         """Return the section `domain`, also with `method: none`; None without one."""
         return self.section.domain if isinstance(self.section, NetworkConfig) else None

@@ -12,8 +12,8 @@ from hepda.errors import nearest
 if TYPE_CHECKING:
     from hepda.config.events.analysis import AnalysisConfig
 
-_RESERVED = ("all", "data")
-"""Names that mean rows of every class, and events without one."""
+_RESERVED = ("all", "data", "source", "target", "both", "adversary")
+"""Names that mean rows of every class, events without one, and rows of a domain loss."""
 
 
 def predicted_classes(config: AnalysisConfig, section: ModelConfig) -> tuple[str, ...]:

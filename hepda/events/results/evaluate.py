@@ -44,7 +44,7 @@ from hepda.runtime.pool import Send, open_pool
 
 Array = NDArray[Any]
 Rescore = Callable[..., Array]
-"""Function that returns P(signal) [n] of the events of a table.
+"""Function that returns the score [n] of the events of a table.
 
 The arguments are the table, the name of a model and the fold whose trainings are used, independently of the folds of
 the events; a fourth argument selects one member of an ensemble."""
@@ -74,7 +74,7 @@ class Numbers:
 
 @dataclass(frozen=True, slots=True)
 class EvaluationInput:
-    """The input of the evaluation: P(signal) [n] of each model, and the files of networks with an embedding."""
+    """The input of the evaluation: the score [n] of each model, and the files of networks with an embedding."""
 
     spec: EvaluationSpec
     table: FeatureTable
