@@ -92,7 +92,8 @@ class EventsKind(KindOf[EventMetrics]):
         """
         from hepda.events import steps
         from hepda.events.dataset.checks import evaluation_problems
-        from hepda.events.resolve import evaluation_spec
+        from hepda.events.dataset.regions import overlaps, unusable
+        from hepda.events.resolve import dataset_spec, evaluation_spec
         from hepda.events.training.jobs import check_extras
         from hepda.events.training.probabilities import check_discriminants
 
@@ -102,7 +103,9 @@ class EventsKind(KindOf[EventMetrics]):
         notes = check_discriminants(spec.models.values())
         self._loaded = steps.load(self.config, progress, resources)
         self._table = self._loaded.table
-        if problems := list(evaluation_problems(spec, self._table)):
+        dataset = dataset_spec(self.config)
+        of_regions = [*overlaps(dataset, self._table), *unusable(dataset, self._table)]
+        if problems := [*evaluation_problems(spec, self._table), *of_regions]:
             raise DataError("\n".join(problems))
         note = [self._loaded.note] if self._loaded.note else []
         keys = " and ".join(self.config.split.key)
@@ -131,8 +134,9 @@ class EventsKind(KindOf[EventMetrics]):
     def contents(self) -> Iterable[tuple[str, Array]]:
         """Return every column of the table, sample by sample."""
         from hepda.events.dataset.contents import contents_of
+        from hepda.events.resolve import dataset_spec
 
-        return contents_of(self.config.columns, self.table)
+        return contents_of(dataset_spec(self.config).column_texts, self.table)
 
     def made_of(self) -> str | None:
         """Return the name of the table in a cache, if no file was left out."""
@@ -160,8 +164,9 @@ class EventsKind(KindOf[EventMetrics]):
     def score_columns(self, scores: Mapping[str, Array]) -> dict[str, Any]:
         """Return the columns, a row for each event in the order of the table."""
         from hepda.events import steps
+        from hepda.events.resolve import dataset_spec
 
-        return steps.scores_columns(self.table, scores)
+        return steps.scores_columns(self.table, scores, dataset_spec(self.config).region_columns)
 
     def files(self) -> Any:
         """Return every file that was read: entries, sums of weights, what was lost and why."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from hepda.config import AnalysisConfig, ModelConfig, NetworkConfig
-from hepda.config.events.systematics import template_samples
+from hepda.config.events.fit import FitConfig, output_names
+from hepda.config.events.systematics import process_of, template_samples
 from hepda.events.domains.blinding import hidden_range
 from hepda.events.domains.counterparts import SampleLayout, all_counterparts
 from hepda.events.domains.spec import Domains, EvaluationSpec
-from hepda.events.specs import Appearance, Classes, DatasetSpec, ModelSpec, SystematicsSpec
+from hepda.events.specs import Appearance, Classes, DatasetSpec, FitSpec, ModelSpec, RegionSpec, SystematicsSpec
 
 
 def evaluation_spec(config: AnalysisConfig) -> EvaluationSpec:
@@ -78,7 +79,27 @@ def dataset_spec(config: AnalysisConfig) -> DatasetSpec:
         normalisation=config.normalisation,
         reading=config.reading,
         plots=tuple(config.plots),
+        regions=region_specs(config),
     )
+
+
+def region_specs(config: AnalysisConfig) -> dict[str, RegionSpec]:
+    """Return the regions of the fit by name; without the section `fit`, there is one, of the score of every event."""
+    sections = (config.fit or FitConfig()).regions
+    outputs = output_names(config)
+    return {
+        name: RegionSpec(
+            name,
+            section.selection,
+            section.largest,
+            section.variable.strip(),
+            section.variable.strip() in outputs,
+            section.bins,
+            section.min_n_eff,
+            section.role,
+        )
+        for name, section in sections.items()
+    }
 
 
 def systematics_spec(config: AnalysisConfig) -> SystematicsSpec:
@@ -86,7 +107,8 @@ def systematics_spec(config: AnalysisConfig) -> SystematicsSpec:
     classes = classes_of(config)
     sides = {name: classes.side_of(name) for name in template_samples(config)}
     templates = {name: side for name, side in sides.items() if side is not None}
-    return SystematicsSpec(templates, config.systematics, classes)
+    processes = {name: process_of(config, name) for name in templates}
+    return SystematicsSpec(templates, config.systematics, classes, processes)
 
 
 def model_specs(config: AnalysisConfig) -> dict[str, ModelSpec]:

@@ -23,6 +23,7 @@ from hepda.config import (
     SampleConfig,
     SplitConfig,
 )
+from hepda.config.events.fit import Role
 from hepda.config.events.systematics import SystematicConfig
 
 if TYPE_CHECKING:
@@ -157,16 +158,59 @@ class ModelSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class RegionSpec:
+    """A region of the fit: which events it takes, what is histogrammed, and in which bins.
+
+    selection: the condition, None: every event; largest: the class whose output is the largest, None: any; variable: an
+    expression, or the name of an output of the model if `is_output`; bins: the largest number of bins that are chosen,
+    or their edges; min_n_eff: floor on the effective background events of a chosen bin; role: signal, control or
+    validation (not fitted).
+    """
+
+    name: str
+    selection: str | None = None
+    largest: str | None = None
+    variable: str = "score"
+    is_output: bool = True
+    bins: int | tuple[float, ...] = 10
+    min_n_eff: float = 25.0
+    role: Role = "signal"
+
+    @property
+    def fitted(self) -> bool:
+        """Return whether the fit uses it."""
+        return self.role != "validation"
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """Return the expressions that are evaluated while events are read, by the name of their column."""
+        columns = {} if self.selection is None else {self.mask_column: self.selection}
+        return columns if self.is_output else columns | {self.variable_column: self.variable}
+
+    @property
+    def mask_column(self) -> str:
+        """Return the column of the selection: 1 for an event of the region, else 0."""
+        return f"region:{self.name}"
+
+    @property
+    def variable_column(self) -> str:
+        """Return the column of a variable that is no output of a model."""
+        return f"variable:{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
 class SystematicsSpec:
     """What is uncertain in the templates of a fit.
 
     templates: for each sample that templates are made of, those of simulation in the nominal domain, whether it is
-    signal or background; sections: the systematics by name; classes: of all samples.
+    signal or background; sections: the systematics by name; classes: of all samples; processes: that of each sample of
+    the templates.
     """
 
     templates: Mapping[str, ClassName]
     sections: Mapping[str, SystematicConfig] = field(default_factory=dict)
     classes: Classes = field(default_factory=Classes)
+    processes: Mapping[str, str] = field(default_factory=dict)
 
     def varied_samples(self, name: str) -> tuple[str, ...]:
         """Return the samples that a systematic acts on."""
@@ -178,8 +222,8 @@ class SystematicsSpec:
 class DatasetSpec:
     """What determines the table of events: the samples, the expressions, and the models, which see parts of it.
 
-    domains: their names, the nominal domain first; plots: names of features that are drawn. The other fields are the
-    sections of the analysis file of the same name.
+    domains: their names, the nominal domain first; plots: names of features that are drawn; regions: those of the fit.
+    The other fields are the sections of the analysis file of the same name.
     """
 
     samples: Mapping[str, SampleConfig]
@@ -200,6 +244,17 @@ class DatasetSpec:
     normalisation: NormalisationConfig | None = None
     reading: ReadingConfig = field(default_factory=ReadingConfig)
     plots: tuple[str, ...] = ()
+    regions: Mapping[str, RegionSpec] = field(default_factory=dict)
+
+    @property
+    def region_columns(self) -> dict[str, str]:
+        """Return the expressions of the columns of all regions, by the name of the column."""
+        return {name: text for region in self.regions.values() for name, text in region.columns.items()}
+
+    @property
+    def column_texts(self) -> dict[str, str]:
+        """Return the expressions of all further columns of the table, by the name of the column."""
+        return {**self.columns, **self.region_columns}
 
     @property
     def domain_sections(self) -> dict[str, DomainConfig]:

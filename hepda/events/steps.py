@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -133,8 +133,15 @@ def notes(config: AnalysisConfig) -> list[str]:
     return lines
 
 
-def scores_columns(table: FeatureTable, scores: Mapping[str, Array]) -> dict[str, Any]:
-    """Return the columns of scores.parquet, a row an event in the order of the table."""
+def scores_columns(table: FeatureTable, scores: Mapping[str, Array], regions: Collection[str] = ()) -> dict[str, Any]:
+    """Return the columns of scores.parquet, a row an event in the order of the table.
+
+    Args:
+        table: the events.
+        scores: the score [n] of each model.
+        regions: the names of the columns of the fit's regions.
+
+    """
     import pyarrow as pa
 
     def named(codes: Array, names: Sequence[str]) -> Any:
@@ -148,4 +155,5 @@ def scores_columns(table: FeatureTable, scores: Mapping[str, Array]) -> dict[str
         "weight": table.weight,
         "label": table.label,
     }
+    columns |= {name: table.columns[name] for name in regions}
     return columns | {name: np.asarray(score, np.float32) for name, score in scores.items()}

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from hepda.config.base import BaseConfig
 from hepda.config.events.checks import problems_of
+from hepda.config.events.fit import FitConfig
 from hepda.config.events.reading import NormalisationConfig, ReadingConfig
 from hepda.config.events.systematics import SystematicConfig
 from hepda.config.models import ModelConfig, TrainingConfig
@@ -210,6 +211,8 @@ class AnalysisConfig(BaseConfig):
     weight: `b_up: physical * b_weight_up / b_weight` is a variation of it."""
     systematics: dict[Name, SystematicConfig] = Field(default_factory=dict)
     """What is uncertain in the templates of `hepda fit`; trainings do not use it."""
+    fit: FitConfig | None = None
+    """What `hepda fit` fits; null: one region, of the score in automatic bins."""
     plots: dict[str, PlotConfig] = Field(default_factory=dict)
     """How features are drawn, by name."""
     split: SplitConfig = SplitConfig()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from hepda.config.events import class_checks, model_checks, sample_checks
 from hepda.config.events.class_checks import trained_anywhere, trained_classes
+from hepda.config.events.fit import problems_of_fit
 from hepda.config.events.names import model_names
 from hepda.config.events.systematics import problems_of_systematics
 from hepda.config.models import NetworkConfig
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 def problems_of(config: AnalysisConfig) -> list[str]:
     """Return every problem as `path: what is wrong`; empty if the sections agree."""
     general = (_samples, _features, _references, _training_lists, _domain_heads, _bias, _columns, model_names)
-    checks = (*class_checks.CHECKS, *general, *sample_checks.CHECKS, *model_checks.CHECKS, problems_of_systematics)
+    sections = (*class_checks.CHECKS, *general, *sample_checks.CHECKS, *model_checks.CHECKS)
+    checks = (*sections, problems_of_systematics, problems_of_fit)
     return [problem for check in checks for problem in check(config)]
 
 

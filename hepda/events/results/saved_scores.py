@@ -37,6 +37,8 @@ def kinds_of(scores: Iterable[str]) -> dict[str, str]:
 def read_scored(spec: DatasetSpec, run: Path) -> tuple[FeatureTable, dict[str, NDArray[np.float32]]]:
     """Read the events (features [n, 0]) and the score columns [n] of all models from a run.
 
+    The events have the columns of the regions that the run has saved.
+
     Args:
         spec: the samples, domains, models and the split of the run's analysis file.
         run: the run directory.
@@ -68,6 +70,7 @@ def read_scored(spec: DatasetSpec, run: Path) -> tuple[FeatureTable, dict[str, N
         fold=saved["fold"].to_numpy(),
         validation=is_validation(key, spec.split.validation),
         key=key,
+        columns={name: saved[name].to_numpy() for name in spec.region_columns if name in saved.column_names},
     )
     return table, {name: saved[name].to_numpy() for name in names}
 

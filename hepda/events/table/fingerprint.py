@@ -43,11 +43,13 @@ def table_identity(spec: DatasetSpec) -> str:
 
     Specifications with the same name make the same rows of the same files.
     """
-    keys = [field.name for field in fields(spec) if field.name not in (*_TABLE_FREE, "models", "samples", "classes")]
+    elsewhere = (*_TABLE_FREE, "models", "samples", "classes", "regions")
+    keys = [field.name for field in fields(spec) if field.name not in elsewhere]
     identity = {key: _plain(getattr(spec, key)) for key in keys}
     identity["signal"] = list(spec.classes.signal)
     identity["samples"] = {name: _plain(sample, _SAMPLE_FREE) for name, sample in spec.samples.items()}
     identity["models"] = {name: _model_identity(model.section) for name, model in spec.models.items()}
+    identity["regions"] = spec.region_columns
     return name_of(identity)
 
 
