@@ -52,6 +52,9 @@ class ModelSetup(Record):
 
     kind: str | None = None
     class_loss: list[str] = Field(default_factory=list)
+    """Samples that it learns the classes from."""
+    classes: list[str] = Field(default_factory=list)
+    """The classes that it predicts; empty for signal against the rest."""
     members: int | None = None
     strength: Number | None = None
     adaptation: str | None = None

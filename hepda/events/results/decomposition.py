@@ -43,7 +43,7 @@ def decomposition(
 
     """
     source, target = compared(spec, table, other)
-    processes = spec.domains.counterparts_of(other, spec.compared_class).processes
+    processes = _known_in_both(spec, other)
     if source.class_name != spec.compared_class or len(processes) < 2:
         return None
     signal = table.of_domain(spec.domains.nominal) & (table.label == 1)
@@ -63,6 +63,18 @@ def decomposition(
         edges=edges,
         class_name=source.class_name,
     )
+
+
+def _known_in_both(spec: EvaluationSpec, other: str) -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
+    """Return the samples of the nominal and of the other domain by process, or by class if that tells more apart."""
+    processes = spec.domains.counterparts_of(other, spec.compared_class).processes
+    classes = {}
+    for name in spec.classes.names:
+        samples = set(spec.classes.samples_of(name))
+        sides = [tuple(s for pair in processes.values() for s in pair[side] if s in samples) for side in (0, 1)]
+        if all(sides):
+            classes[name] = (sides[0], sides[1])
+    return processes if len(processes) >= len(classes) else classes
 
 
 def _processes(table: FeatureTable, samples: Sequence[Sequence[str]]) -> NDArray[np.intp]:

@@ -22,6 +22,8 @@ def setup_of(model: ModelSpec) -> dict[str, Any]:
         else f"trees, {section.library}",
         "class_loss": list(model.samples),
     }
+    if model.classes:
+        setup["classes"] = list(model.classes)
     adaptation = []
     if isinstance(section, NetworkConfig):
         setup["members"] = section.ensemble

@@ -12,6 +12,7 @@ from hepda.events.dataset.load import load_table
 from hepda.events.resolve import appearance, dataset_spec, evaluation_spec
 from hepda.events.results import figures, to_json
 from hepda.events.results.comparison import panels
+from hepda.events.results.decomposition import decomposition
 from hepda.events.results.evaluate import EvaluationInput, evaluate
 from hepda.events.results.figure_data import FigureData
 from hepda.events.results.tables import class_calibration_tables, class_tables
@@ -161,3 +162,25 @@ def test_runs_are_compared_by_the_auc_of_each_class(evaluated) -> None:
 
     names = [panel.name for row in panels([Run()]) for panel in row]
     assert [f"AUC {name} (simulation)" for name in CLASSES] == [n for n in names if n.startswith("AUC tt")]
+
+
+def test_the_models_table_says_what_each_model_predicts(evaluated) -> None:
+    table = section_tables(evaluated[3])["samples"][0]
+    at = list(table.head).index("Predicts")
+    assert [row[at].text for row in table.rows] == ["ttH, ttb, ttlight", "signal, rest"]
+    assert "Predicts" in table.filled.head
+
+
+def test_the_shift_is_decomposed_by_class_where_all_classes_are_one_process(evaluated) -> None:
+    config, asked, _, metrics = evaluated
+    by_process = metrics.models["many"].decomposition["simulation:third"]
+    assert list(by_process.shares) == ["ttb", "ttlight"]
+    samples = {
+        name: sample.model_copy(update={"process": "tt"}) if sample.process else sample
+        for name, sample in config.samples.items()
+    }
+    one = evaluation_spec(config.model_copy(update={"samples": samples}))
+    assert list(one.domains.counterparts_of("third", "background").processes) == ["tt"]
+    result = decomposition(one, asked.table, asked.scores["many"], "third", np.linspace(0, 1, 3))
+    assert list(result.shares) == ["ttb", "ttlight"]
+    assert result.ks.rates.value == pytest.approx(by_process.ks.rates.value)
