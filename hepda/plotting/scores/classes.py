@@ -23,9 +23,8 @@ from hepda.plotting.base.style import (
     Label,
     axes_label,
     figure,
-    height_for,
-    legend_above,
     log_axis,
+    raise_limit,
     sample_colours,
     styled,
 )
@@ -33,7 +32,7 @@ from hepda.results.classes import ConfusionMatrix
 from hepda.results.evaluation import FloatArray, Interval, RocBand
 
 SHARES = {"efficiency": "of the true class [%]", "purity": "of the predicted class [%]"}
-OUTPUT_EDGES = np.linspace(0.0, 1.0, 26)
+OUTPUT_BINS = 25
 MOST_WITH_ERRORS = 6
 """Largest number of classes for which the cells of a confusion matrix have errors."""
 LOWEST_EFFICIENCY = 0.05
@@ -120,9 +119,10 @@ def _matrix(axes: Axes, share: FloatArray, error: FloatArray) -> None:
     for (row, column), value in np.ndenumerate(share):
         if not np.isfinite(value):
             continue
-        text = f"{100 * value:.1f}"
+        places = 1 if 100 * error[row, column] >= 0.05 or not with_errors else 2
+        text = f"{100 * value:.{places}f}"
         if with_errors:
-            text += f" ± {100 * error[row, column]:.1f}"
+            text += f" ± {100 * error[row, column]:.{places}f}"
         dark = 0.0 if value < 0.55 else 1.0
         axes.text(column, row, text, ha="center", va="center", fontsize=7, color=str(dark))
     for border in range(1, len(share)):
@@ -158,9 +158,9 @@ def outputs_figure(
     classes = list(dict.fromkeys(c for by_class in outputs.values() for c in by_class))
     columns = 2 if len(outputs) > 1 else 1
     rows = -(-len(outputs) // columns)
-    handles, texts = _keys(classes, domains, looks)
+    several = len(domains) > 1
     left, right, bottom, gap, high = 0.54, 0.16, 0.4, 0.56, 1.75
-    top = 0.3 + 0.15 * -(-len(texts) // 6)
+    top = 0.5 if several else 0.36
     width = PAGE if columns == 2 else COLUMN
     height = top + rows * high + (rows - 1) * 0.5 + bottom
     inner = (width - left - right - gap * (columns - 1)) / columns
@@ -176,39 +176,32 @@ def outputs_figure(
         drawn.text(left / width, 1 - 0.05 / height, label.status, weight="bold", va="top", gid="label")
         words = ", ".join(word for word in (label.right, label.note) if word)
         drawn.text(1 - right / width, 1 - 0.05 / height, words, ha="right", va="top", gid="label")
-    drawn.legend(
-        handles, texts, loc="upper left", bbox_to_anchor=(left / width, 1 - 0.2 / height),
-        ncols=6 if columns == 2 else 3, borderaxespad=0.0,
-    )  # fmt: skip
+    lines: list[Artist] = [Patch(color=looks[name].colour) for name in classes]
+    keys = [(lines, [looks[name].text for name in classes])]
+    if several:
+        dashed = [Line2D([], [], color="black", linestyle=DASHES[i % len(DASHES)]) for i in range(len(domains))]
+        keys.append((list(dashed), domains))
+    for row, (handles, texts) in enumerate(keys):
+        place = (left / width, 1 - (0.2 + 0.14 * row) / height)
+        drawn.legend(handles, texts, loc="upper left", bbox_to_anchor=place, ncols=len(texts), borderaxespad=0.0)
     return drawn
-
-
-def _keys(
-    classes: Sequence[str], domains: Sequence[str], looks: Mapping[str, ClassLook]
-) -> tuple[list[Artist], list[str]]:
-    """Return the legend: colours of the classes, then dashes of the domains if there are several."""
-    handles: list[Artist] = [Patch(color=looks[name].colour) for name in classes]
-    texts = [looks[name].text for name in classes]
-    if len(domains) > 1:
-        handles += [Line2D([], [], color="black", linestyle=DASHES[i % len(DASHES)]) for i in range(len(domains))]
-        texts += domains
-    return handles, texts
 
 
 def _output(
     axes: Axes, by_class: Mapping[str, Mapping[str, Scores]], domains: Sequence[str], looks: Mapping[str, ClassLook]
 ) -> None:
     arrays = [np.asarray(score) for of in by_class.values() for score, _ in of.values()]
-    inside = all(float(a.min()) >= 0 and float(a.max()) <= 1 for a in arrays)
-    edges = OUTPUT_EDGES if inside else choose_edges(arrays)
+    low, high = min(float(a.min()) for a in arrays), max(float(a.max()) for a in arrays)
+    inside = low >= 0 and high <= 1
+    edges = np.linspace(0.0, max(np.ceil(10 * high), 1.0) / 10, OUTPUT_BINS + 1) if inside else choose_edges(arrays)
     top = 0.0
     for name, of in by_class.items():
         for domain, (score, weight) in of.items():
             shape: Histogram = histogram(score, weight, edges).unit_area()
             dashes, first = DASHES[domains.index(domain) % len(DASHES)], domain == domains[0]
             axes.stairs(
-                shape.sumw, edges, color=looks[name].colour, linestyle=dashes, linewidth=1.2 if first else 0.9,
-                baseline=None,
+                shape.sumw, edges, color=looks[name].colour, linestyle=dashes, linewidth=1.2 if first else 0.8,
+                alpha=1.0 if first else 0.75, baseline=None,
             )  # fmt: skip
             if first:
                 axes.errorbar(
@@ -246,8 +239,7 @@ def against_rest_figure(
     if not any(curves.values()):
         raise DataError(f"no class has a ROC curve by {model}; there is nothing to draw")
     domains = list(dict.fromkeys(domain for of in curves.values() for domain in of))
-    entries = len(curves) + (len(domains) if len(domains) > 1 else 0)
-    drawn, axes = figure(height=height_for(entries, COLUMN * 0.95, columns=1))
+    drawn, axes = figure(height=COLUMN * 0.95)
     top = bottom = np.nan
     for name, of in curves.items():
         look = looks[name]
@@ -274,5 +266,19 @@ def against_rest_figure(
     axes.set_ylabel("Rejection of all other classes")
     axes_label(axes, label)
     notes = [label.note if label else "", f"one class against the rest, {model}"]
-    legend_above(axes, columns=1, note="\n".join(note for note in notes if note))
+    _legend_beside(axes, "\n".join(note for note in notes if note))
     return drawn
+
+
+def _legend_beside(axes: Axes, note: str) -> None:
+    """Put the legend at the upper right, where curves that fall have room, and raise the limit if they have not."""
+    legend = axes.legend(loc="upper right", title=note, alignment="left", title_fontsize=7.0)
+    box = legend.get_window_extent().transformed(axes.transAxes.inverted())
+    heights = [0.0]
+    for line in axes.get_lines():
+        points = axes.transLimits.transform(axes.transScale.transform(np.column_stack(line.get_data())))
+        inside = points[(points[:, 0] >= box.x0 - 0.02) & np.isfinite(points[:, 1])]
+        heights += inside[:, 1].tolist()
+    room = (box.y0 - 0.03) / max(max(heights), 1e-9)
+    if room < 1:
+        raise_limit(axes, room)

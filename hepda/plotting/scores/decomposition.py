@@ -84,7 +84,7 @@ def decomposition_figure(
             raise_limit(panel, 0.84)
     axes[-1].set_xlabel(f"Signal efficiency of the cut in {source}")
     axes_label(axes[0], label)
-    notes = [label.note if label else "", f"whole shift of the {class_name} efficiency, {other} / {source} − 1"]
+    notes = [label.note if label else "", f"whole shift, {class_name}, {other} / {source} − 1"]
     legend_above(axes[0], note="\n".join(note for note in notes if note))
     return drawn
 
@@ -137,7 +137,7 @@ def process_figure(
         axes = drawn.add_axes(box, sharey=panels[0] if panels else None)
         panels.append(axes)
         _process_panel(axes, known, rows, part, styles)
-        axes.set_title(PARTS[part], loc="left" if column else "right", fontsize=7.5, pad=3.0)
+        axes.set_title(PARTS[part], loc="left", fontsize=7.5, pad=3.0)
         axes.tick_params(axis="y", which="both", length=0, labelleft=column == 0)
         axes.xaxis.set_major_locator(MaxNLocator(6))
     low, high = (extreme(limit for axes in panels for limit in axes.get_xlim()) for extreme in (min, max))
@@ -215,7 +215,7 @@ def bins_figure(
         panel.set_ylabel("Shift [%]", fontsize=8)
         if panel is not axes[0]:
             panel.text(
-                0.02, 0.95, f"{other} / {source} − 1", transform=panel.transAxes, ha="left", va="top", fontsize=7
+                0.04, 0.95, f"{other} / {source} − 1", transform=panel.transAxes, ha="left", va="top", fontsize=7
             )
             raise_limit(panel, 0.84)
     axes[-1].set_xlabel(f"Score of {model}")

@@ -11,7 +11,7 @@ from hepda.events.resolve import appearance, dataset_spec, evaluation_spec
 from hepda.events.results import figures, to_json
 from hepda.events.results.evaluate import EvaluationInput, evaluate
 from hepda.events.results.figure_data import FigureData
-from hepda.events.results.tables import decomposition_tables
+from hepda.events.results.tables import conclude, decomposition_tables
 from hepda.results.events import EventMetrics
 from tests.factory import analysis, write_analysis
 
@@ -92,6 +92,18 @@ def test_every_table_names_the_processes_and_has_numbers(evaluated) -> None:
     ]  # fmt: skip
     assert next(row[0].text for row in shifts.rows) == "one, 70 %"
     assert len({len(row) for row in shifts.rows} | {len(shifts.head)}) == 1
+
+
+def test_the_conclusions_say_how_much_are_rates_and_how_much_shapes(evaluated) -> None:
+    metrics = evaluated[3]
+    (about,) = [text for text in conclude(metrics) if "to third at 30 %" in text.splitlines()[0]]
+    parts = metrics.models["two"].decomposition["simulation:third"].efficiency_shift["0.3"]
+    line = about.splitlines()[2].replace("−", "-")
+    assert line.startswith("two: ")
+    numbers = [float(word) for word in line.split() if word.lstrip("-").replace(".", "").isdigit()][::2]
+    expected = [100 * part.value for part in (parts.whole, parts.rates, parts.shapes)]
+    errors = [100 * part.error for part in (parts.whole, parts.rates, parts.shapes)]
+    assert np.abs(np.subtract(numbers, expected)) == pytest.approx(np.zeros(3), abs=0.06 * max(errors))
 
 
 def test_a_background_of_one_process_has_no_decomposition(evaluated) -> None:

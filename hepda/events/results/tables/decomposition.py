@@ -123,3 +123,36 @@ def _cells(parts: PartsEntry | None, processes: list[str], scale: float) -> list
         of_process = None if parts is None else parts.processes.get(process)
         cells += [quantity(of_process, name).scaled(scale).cell() for name in ("rates", "shapes")]
     return cells
+
+
+def decomposition_sentences(metrics: EventMetrics, point: str = "0.3") -> list[str]:
+    """Return a paragraph for each pair of domains: how much of the shift of each model are rates and how much shapes.
+
+    Args:
+        metrics: the numbers of the run.
+        point: the signal efficiency of the shifts; the nearest one that was computed is taken.
+
+    """
+    paragraphs = []
+    for pair in keys_of(model.decomposition for model in metrics.models.values()):
+        entries = {
+            name: model.decomposition[pair] for name, model in metrics.models.items() if pair in model.decomposition
+        }
+        points = keys_of(entry.efficiency_shift for entry in entries.values())
+        nearest = min(points, key=lambda key: abs(float(key) - float(point)))
+        lines = []
+        for name, entry in entries.items():
+            parts = entry.efficiency_shift.get(nearest)
+            if parts is None or parts.whole is None:
+                continue
+            whole, rates, shapes = (quantity(parts, key).scaled(100.0).cell().text for key in PARTS)
+            lines.append(f"{name}: {whole} %, of which {rates} % rates and {shapes} % shapes.")
+        if lines:
+            source, _, other = pair.partition(":")
+            first = (
+                f"Shift of the {_class_of(entries)} efficiency from {source} to {other} at {100 * float(nearest):g} % "
+                "signal efficiency, by rates of the processes, which a fit with free rates absorbs, and shapes within "
+                "them, which it does not:"
+            )
+            paragraphs.append("\n".join([first, *lines]))
+    return paragraphs
