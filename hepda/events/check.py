@@ -21,6 +21,7 @@ from hepda.errors import DataError, HepdaError, SourceError
 from hepda.evaluation.arrays import sample as weighted
 from hepda.evaluation.differences.distances import chi2, kolmogorov_smirnov
 from hepda.events.check_collections import ObjectCount, object_counts
+from hepda.events.check_yields import RegionYields, region_yields
 from hepda.events.dataset.checks import evaluation_problems
 from hepda.events.dataset.chunks import ChunkReader, Faults, SelectedRows, stretches
 from hepda.events.dataset.inputs import InputFile, inspect, open_inputs, sample_tree
@@ -92,6 +93,7 @@ class Checkup:
     """All results. problems: reasons for which a training would refuse to start; warnings: what needs attention."""
 
     samples: dict[str, SampleCheck] = field(default_factory=dict)
+    yields: list[RegionYields] = field(default_factory=list)
     agreement: list[Agreement] = field(default_factory=list)
     objects: list[ObjectCount] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -131,6 +133,7 @@ def check_events(config: AnalysisConfig, progress: Progress, *, every_file: bool
             _samples(opened, plan, inputs, loaded, listed, result)
             complete = opened.samples == _restricted(spec, listed).samples
             _evaluation(evaluation, loaded.table, result, complete=complete)
+            result.yields = region_yields(opened, evaluation.domains, loaded.table)
             result.problems.extend(overlaps(opened, loaded.table))
             _incomplete(unusable(opened, loaded.table), result, complete=complete)
             _keys(opened, loaded.table, result)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from hepda.events.check import Agreement, Checkup, SampleCheck
 from hepda.events.check_collections import ObjectCount
+from hepda.events.check_yields import ProcessYield, RegionYields
 from hepda.events.dataset.samples import effective_number
 
 WIDEST = 60
@@ -33,6 +34,7 @@ def lines(name: str, luminosity: float, result: Checkup) -> Iterator[str]:
             rows = [_step(step.cut, step.entries, step.sumw, step.sumw2, entries) for step in check.flow]
             yield from _table(f"Cut flow of {sample}", _FLOW, rows)
             yield f"  {_normalisation(check)}"
+    yield from _yields(result.yields)
     if result.agreement:
         yield from _table("Data against simulation, shapes", _AGREEMENT, [_agreement(a) for a in result.agreement])
     if result.objects:
@@ -97,6 +99,54 @@ def _normalisation(check: SampleCheck) -> str:
         f"cross section {about.cross_section:g} pb, sum of weights {about.sum_of_weights:g}: an event of weight 1 "
         f"counts {about.normalisation:.4g}"
     )
+
+
+_YIELDS = ("region", "process", "class", "events", "yield", "n_eff", "of region")
+
+
+def _yields(regions: Sequence[RegionYields]) -> Iterator[str]:
+    """Yield the expected events by region and process of the nominal domain, and the sums of each region."""
+    if not regions:
+        return
+    others = list(dict.fromkeys(domain for region in regions for p in region.processes for domain in p.others))
+    rows = [_process(region, process, others) for region in regions for process in region.processes]
+    yield from _table("Yields by process and region", (*_YIELDS, *others), rows)
+    if others:
+        yield "  further columns: yield of the same process in the other domains, before any scaling"
+    data = list(dict.fromkeys(domain for region in regions for domain in region.data))
+    yield from _table("Regions", (*_REGIONS, *data), [_region(region, data) for region in regions])
+    largest = [f"{region.region} ({region.largest})" for region in regions if region.largest is not None]
+    if largest:
+        yield f"  before the condition on the largest output, which no model gives yet: {', '.join(largest)}"
+
+
+def _process(region: RegionYields, process: ProcessYield, others: Sequence[str]) -> list[str]:
+    nominal = process.nominal
+    total = sum(part.nominal.sumw for part in region.processes)
+    share = f"{nominal.sumw / total:.1%}" if total > 0 else ""
+    numbers = [str(nominal.events), _yield(nominal.sumw, nominal.sumw2), f"{nominal.n_eff:.0f}", share]
+    of_others = (process.others.get(other) for other in others)
+    elsewhere = ["" if part is None else _yield(part.sumw, part.sumw2) for part in of_others]
+    return [region.region, process.process, process.class_name, *numbers, *elsewhere]
+
+
+_REGIONS = ("region", "role", "signal", "background", "n_eff of background", "S/B", "S/sqrt(B)")
+
+
+def _region(region: RegionYields, data: Sequence[str]) -> list[str]:
+    signal, background = region.total(signal=True), region.total(signal=False)
+    ratios = ["", ""]
+    if background.sumw > 0:
+        ratios = [f"{signal.sumw / background.sumw:.3g}", f"{signal.sumw / math.sqrt(background.sumw):.3g}"]
+    return [
+        region.region,
+        region.role,
+        _yield(signal.sumw, signal.sumw2),
+        _yield(background.sumw, background.sumw2),
+        f"{background.n_eff:.0f}",
+        *ratios,
+        *(str(region.data[domain]) if domain in region.data else "" for domain in data),
+    ]
 
 
 _AGREEMENT = ("feature", "in", "mean", "simulation", "KS", "chi2/ndf", "p", "")

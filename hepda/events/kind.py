@@ -238,6 +238,7 @@ class EventsKind(KindOf[EventMetrics]):
             self._numbers,
             context.histories,
             context.best_epochs,
+            self._evaluated.outputs,
         )
         drawn = steps.draw(data, folder, context.processes, context.progress)
         self._evaluated = None

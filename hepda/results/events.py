@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
+from hepda.results.classes import ClassesEntry
+from hepda.results.decomposition import DecompositionEntry
 from hepda.results.metrics import ModelMetrics, RunMetrics
 from hepda.results.record import Measured, Number, Record, Value
 
@@ -50,6 +52,9 @@ class ModelSetup(Record):
 
     kind: str | None = None
     class_loss: list[str] = Field(default_factory=list)
+    """Samples that it learns the classes from."""
+    classes: list[str] = Field(default_factory=list)
+    """The classes that it predicts; empty for signal against the rest."""
     members: int | None = None
     strength: Number | None = None
     adaptation: str | None = None
@@ -270,10 +275,14 @@ class EventModel(ModelMetrics):
     verdict: Verdict | None = None
     bias: Mapping[str, BiasEntry] = Field(default_factory=dict)
     tests: Mapping[str, Mapping[str, Mapping[str, StatisticEntry]]] = Field(default_factory=dict)
+    decomposition: Mapping[str, DecompositionEntry] = Field(default_factory=dict)
+    """By pair of domains whose compared class has several processes that are known in both."""
     domain_auc: Mapping[str, DomainAuc] = Field(default_factory=dict)
     probes: Mapping[str, Mapping[str, ProbeEntry]] = Field(default_factory=dict)
     significance: SignificanceEntry | None = None
     working_points: Mapping[str, Mapping[str, WorkingPointEntry]] = Field(default_factory=dict)
+    classes: ClassesEntry | None = None
+    """Only with more than two classes."""
     calibration: Mapping[str, CalibrationEntry] = Field(default_factory=dict)
     bins: Mapping[str, Mapping[str, BinsEntry]] = Field(default_factory=dict)
     overtraining: Overtraining | None = None

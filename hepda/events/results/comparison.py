@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from hepda.events.results.tables.cells import keys_of
+from hepda.events.results.tables.cells import keys_of, quantity
 from hepda.events.results.tables.sections import section_tables
 from hepda.kinds import FinishedRun, RunComparison
 from hepda.number_format import Cell, Quantity, Table, number
@@ -41,7 +41,7 @@ def comparison(runs: Sequence[FinishedRun[EventMetrics]], merged: EventMetrics) 
 
 
 def panels(runs: Sequence[FinishedRun[EventMetrics]]) -> list[list[ComparisonPanel]]:
-    """Return rows of panels: separation by domain, KS and shift by pair of domains."""
+    """Return rows of panels: separation by domain and by class, KS and shift and its parts by pair of domains."""
     models = {(name, run.name): model for run in runs for name, model in run.metrics.models.items()}
     pairs = keys_of(model.bias for model in models.values())
     bias = {pair: {place: m.bias[pair] for place, m in models.items() if pair in m.bias} for pair in pairs}
@@ -49,13 +49,42 @@ def panels(runs: Sequence[FinishedRun[EventMetrics]]) -> list[list[ComparisonPan
     point = next((p for p in SHIFT_AT if entries_of and all(p in entry.efficiency_shift for entry in entries_of)), "")
     return [
         [_auc_panel(domain, models) for domain in keys_of(model.auc for model in models.values())],
+        _class_panels(models),
         [_ks_panel(pair, entries) for pair, entries in bias.items()],
         [_shift_panel(pair, entries, point) for pair, entries in bias.items() if point],
+        *(_part_panels(models, pair, point) for pair in bias if point),
     ]
 
 
 def _auc_panel(domain: str, models: Mapping[Place, EventModel]) -> ComparisonPanel:
     return _panel(f"AUC ({domain})", {place: quantity_in(model.auc, domain) for place, model in models.items()}, {})
+
+
+def _class_panels(models: Mapping[Place, EventModel]) -> list[ComparisonPanel]:
+    """Return a panel for each class: its AUC against the rest in the nominal domain, the first one."""
+    entries = {place: model.classes for place, model in models.items() if model.classes and model.classes.domains}
+    domain = next(iter(keys_of(entry.domains for entry in entries.values())), "")
+    of_domain = {place: entry.domains[domain].auc for place, entry in entries.items() if domain in entry.domains}
+    return [
+        _panel(f"AUC {name} ({domain})", {place: quantity_in(auc, name) for place, auc in of_domain.items()}, {})
+        for name in keys_of(of_domain.values())
+    ]
+
+
+def _part_panels(models: Mapping[Place, EventModel], pair: str, point: str) -> list[ComparisonPanel]:
+    """Return the parts of the shift that come from rates and from shapes; none where no process is known."""
+    entries = {place: m.decomposition[pair].efficiency_shift for place, m in models.items() if pair in m.decomposition}
+    parts = {place: by_point[point] for place, by_point in entries.items() if point in by_point}
+    return [
+        _panel(
+            f"{title} at {100 * float(point):g} %, {pair.partition(':')[2]} [%]",
+            {place: quantity(entry, name).scaled(100.0) for place, entry in parts.items()},
+            {},
+            line=0.0,
+        )
+        for name, title in (("rates", "Rates"), ("shapes", "Shapes"))
+        if parts
+    ]
 
 
 def _ks_panel(pair: str, entries: Mapping[Place, BiasEntry]) -> ComparisonPanel:

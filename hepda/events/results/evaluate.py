@@ -27,6 +27,7 @@ from hepda.events.domains.roles import (
     without_counterpart,
 )
 from hepda.events.domains.spec import EvaluationSpec
+from hepda.events.results.class_numbers import model_classes
 from hepda.events.results.per_model import ModelNumbers, model_numbers
 from hepda.events.results.probes import importance, input_removal, probes
 from hepda.events.table.feature_table import FeatureTable
@@ -130,6 +131,8 @@ def evaluate(evaluated: EvaluationInput, processes: int, progress: Send) -> Numb
             numbers.models[model].probes[domain] = result
         elif kind == "probe":
             numbers.inputs[domain] = result
+        elif kind == "classes":
+            numbers.models[model].classes = result
         elif kind == "ratio":
             for name, by_domain in result.items():
                 numbers.models[name].ratios = by_domain
@@ -147,6 +150,8 @@ def _parts(evaluated: EvaluationInput, labelled: tuple[str, ...]) -> list[Part]:
         parts += [("probe", model, other) for other in evaluated.others for model in evaluated.networks]
         parts += [("importance", "", other) for other in evaluated.others]
     parts += [("model", model, "") for model in evaluated.scores]
+    if not evaluated.spec.classes.is_binary:
+        parts += [("classes", model, "") for model in evaluated.scores]
     if evaluated.others and len(evaluated.scores) > 1:
         parts.append(("ratio", "", ""))
     if evaluated.spec.settings.probes:
@@ -162,6 +167,8 @@ def _compute(evaluated: EvaluationInput, part: Part, send: Send) -> Any:
         result = _rocs(evaluated, domain)
     elif kind == "model":
         result = model_numbers(evaluated, model)
+    elif kind == "classes":
+        result = model_classes(evaluated, model)
     elif kind == "ratio":
         result = _ratios(evaluated)
     elif kind == "importance":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,7 @@ class FigureData:
     numbers: Numbers
     histories: Mapping[str, Sequence[Mapping[str, Sequence[float | None]]]]  # by model: columns of each training
     best_epochs: Mapping[str, Sequence[int]]
+    outputs: Mapping[str, Array] = field(default_factory=dict)  # by model of several classes: [n, classes]
 
     @property
     def models(self) -> list[str]:

@@ -26,8 +26,11 @@ from hepda.events.domains.roles import (
     labelled_domains,
 )
 from hepda.events.domains.spec import EvaluationSpec
+from hepda.events.results.class_numbers import ModelClasses
+from hepda.events.results.decomposition import decomposition
 from hepda.events.results.training_noise import TrainingNoise, training_noise
 from hepda.events.table.feature_table import FeatureTable
+from hepda.results.decomposition import DomainDecomposition
 from hepda.results.evaluation import (
     BiasResult,
     BinContents,
@@ -63,6 +66,7 @@ class ModelNumbers:
     bias: dict[str, BiasResult] = field(default_factory=dict)  # of the compared class
     tests: dict[str, dict[str, BiasResult]] = field(default_factory=dict)  # and by class
     shift_curve: dict[str, tuple[EfficiencyShift, ...]] = field(default_factory=dict)
+    decomposition: dict[str, DomainDecomposition] = field(default_factory=dict)  # of the compared class
     ratios: dict[str, tuple[ShiftRatio, ...]] = field(default_factory=dict)  # of the shifts to the baseline's
     probes: dict[str, dict[str, tuple[ProbeResult, ...] | str]] = field(default_factory=dict)  # and by class
     scan: SignificanceScan | None = None
@@ -75,6 +79,7 @@ class ModelNumbers:
     flatness: dict[str, dict[str, Flatness | str]] = field(default_factory=dict)  # by variable and class
     overtraining: dict[str, OvertrainingTest] | str = "the trained models were not available"  # by class
     noise: TrainingNoise | None = None
+    classes: ModelClasses | None = None  # None for two classes
 
 
 def model_numbers(evaluated: EvaluationInput, model: str) -> ModelNumbers:
@@ -121,6 +126,9 @@ def _compare(
         *pair, signal_score=score[signal], signal_weight=table.weight[signal], settings=settings
     )
     numbers.shift_curve[other] = bias_tests.efficiency_shift(score[signal], table.weight[signal], *pair, CURVE)
+    by_process = decomposition(spec, table, score, other, edges)
+    if by_process is not None:
+        numbers.decomposition[other] = by_process
     numbers.tests[other] = {source.class_name: numbers.bias[other]}
     for class_name in common_classes(spec.domains, table, other):
         if class_name != source.class_name:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from hepda.evaluation.differences.ratios import judge, verdict
 from hepda.events.domains.roles import UNLABELLED
 from hepda.events.domains.spec import EvaluationSpec
+from hepda.events.results.class_numbers import classes_of
+from hepda.events.results.decomposition import decomposition_of
 from hepda.events.results.evaluate import Numbers
 from hepda.events.results.per_model import ModelNumbers
 from hepda.events.results.training_noise import TrainingNoise, TrainingSpread
@@ -244,6 +246,7 @@ def model_metrics(spec: EvaluationSpec, numbers: Numbers, model: str, training: 
             pairs[other]: {name: tests_of(t) for name, t in by_class.items()}
             for other, by_class in model_numbers.tests.items()
         },
+        **_decompositions(model_numbers, pairs),
         "domain_auc": {pair: domain_auc_of(spec, numbers, model, other) for other, pair in pairs.items()},
     }
     if model_numbers.probes:
@@ -257,12 +260,19 @@ def model_metrics(spec: EvaluationSpec, numbers: Numbers, model: str, training: 
             f"{efficiency:g}": {domain: working_of(*point) for domain, point in by_domain.items()}
             for efficiency, by_domain in model_numbers.working.items()
         },
+        **({} if model_numbers.classes is None else {"classes": classes_of(model_numbers.classes)}),
         **_guards(model_numbers),
         **({} if model_numbers.noise is None else {"training_noise": noise_of(model_numbers.noise, numbers.source)}),
         **{key: reweighting_of(training[key]) for key in REWEIGHTINGS if key in training},
         "training": {key: value for key, value in training.items() if key not in REWEIGHTINGS},
     }
     return EventModel.from_json(plain(entry))
+
+
+def _decompositions(model: ModelNumbers, pairs: Mapping[str, str]) -> dict[str, Any]:
+    """Return the key `decomposition`, if the compared class has several processes in any pair of domains."""
+    entries = {pairs[other]: decomposition_of(result) for other, result in model.decomposition.items()}
+    return {"decomposition": entries} if entries else {}
 
 
 def noise_of(noise: TrainingNoise, source: str) -> dict[str, Any]:

@@ -20,6 +20,8 @@ def setup_of(model: ModelSpec) -> dict[str, Any]:
         "kind": _kind(model),
         "class_loss": list(model.samples),
     }
+    if model.classes:
+        setup["classes"] = list(model.classes)
     adaptation = []
     if isinstance(section, NetworkConfig):
         setup["members"] = section.ensemble

@@ -9,7 +9,9 @@ from hepda.report.registry import drawings_of
 FIGURES = {
     "inputs": "hepda.events.results.figures.inputs:input_drawings",
     "separation": "hepda.events.results.figures.separation:separation_drawings",
+    "classes": "hepda.events.results.figures.classes:class_drawings",
     "bias": "hepda.events.results.figures.bias:bias_drawings",
+    "decomposition": "hepda.events.results.figures.decomposition:decomposition_drawings",
     "scores": "hepda.events.results.figures.scores:score_drawings",
     "significance": "hepda.events.results.figures.significance:significance_drawings",
     "overtraining": "hepda.events.results.figures.training:overtraining_drawings",

@@ -1,6 +1,8 @@
 """The metrics of a run as tables; the report's page and the console show the same rows."""
 
+from hepda.events.results.tables.classes import class_calibration_tables, class_tables
 from hepda.events.results.tables.conclusions import conclude
+from hepda.events.results.tables.decomposition import decomposition_tables
 from hepda.events.results.tables.diagnostics import (
     bins_table,
     calibration_table,
@@ -37,7 +39,10 @@ __all__ = [
     "bins_table",
     "by_domain_table",
     "calibration_table",
+    "class_calibration_tables",
+    "class_tables",
     "conclude",
+    "decomposition_tables",
     "flatness_table",
     "gradients_table",
     "importance_table",

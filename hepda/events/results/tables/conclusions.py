@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from hepda.evaluation.differences.ratios import has_fallen
 from hepda.events.results.tables.cells import quantity
+from hepda.events.results.tables.decomposition import decomposition_sentences
 from hepda.number_format import Quantity
 from hepda.results.events import EventMetrics, ShiftRatioEntry, VerdictPoint
 from hepda.results.record import quantity_of
@@ -32,8 +33,9 @@ def conclude(metrics: EventMetrics, *, baseline: str | None = None) -> list[str]
         baseline: name of the baseline model; None means that of the metrics.
 
     Returns:
-        The paragraphs, and sentences about models without adaptation and about a missing held-out domain. The list is
-        empty if there are no models or if no simulated domain of the training is compared.
+        The paragraphs, and sentences about models without adaptation, about rates and shapes of the processes, and
+        about a missing held-out domain. The list is empty if there are no models or if no simulated domain of the
+        training is compared.
 
     """
     unseen = metrics.held_out
@@ -48,6 +50,7 @@ def conclude(metrics: EventMetrics, *, baseline: str | None = None) -> list[str]
     if without_verdict:
         names = ", ".join(without_verdict)
         paragraphs.append(f"No verdict without adaptation (the tables have the shifts): {names}.")
+    paragraphs += decomposition_sentences(metrics)
     if not any(pair.partition(":")[2] in unseen for pair in metrics.pairs):
         source, _, other = compared[0].partition(":")
         paragraphs.append(

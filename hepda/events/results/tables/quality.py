@@ -155,12 +155,14 @@ def models_table(metrics: EventMetrics) -> Table:
     rows = []
     for name, model in metrics.models.items():
         setup = model.setup
-        words = ["", "", "none"]
+        words, classes = ["", "", "none"], ""
         if setup is not None:
             words = [setup.kind or "", " + ".join(setup.class_loss), setup.adaptation or "none"]
+            classes = ", ".join(setup.classes)
         numbers = [quantity(setup, key).cell() for key in ("strength", "members")]
-        rows.append([Cell(name, name), *(Cell(word, word) for word in words), *numbers])
-    head = ["Model", "Kind", "Class loss on", "Adaptation", "Strength", "Networks per fold"]
+        predicted = Cell(classes or "signal, rest", classes or None)
+        rows.append([Cell(name, name), *(Cell(word, word) for word in words), predicted, *numbers])
+    head = ["Model", "Kind", "Class loss on", "Adaptation", "Predicts", "Strength", "Networks per fold"]
     described = any(model.setup for model in metrics.models.values())
     return Table(
         "Models", head, rows if described else [], "Every event is scored by models that were not trained on it."

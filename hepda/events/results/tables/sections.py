@@ -35,10 +35,16 @@ def section_tables(metrics: EventMetrics) -> dict[str, list[Table]]:
     return {
         "summary": [tables.summary_table(metrics)],
         "samples": [tables.models_table(metrics), tables.samples_table(metrics)],
-        "separation": [auc, *tables.other_tables(metrics), *tables.working_point_tables(metrics)],
+        "separation": [
+            auc,
+            *tables.other_tables(metrics),
+            *tables.class_tables(metrics),
+            *tables.working_point_tables(metrics),
+        ],
         "domains": [
             tables.processes_table(metrics),
             *tables.bias_tables(metrics),
+            *tables.decomposition_tables(metrics),
             tables.training_bias_table(metrics),
             *tables.two_sample_tables(metrics),
             *tables.probe_tables(metrics),
@@ -53,6 +59,7 @@ def section_tables(metrics: EventMetrics) -> dict[str, list[Table]]:
             tables.gradients_table(metrics),
             tables.overtraining_table(metrics),
             tables.calibration_table(metrics),
+            *tables.class_calibration_tables(metrics),
             tables.bins_table(metrics),
             tables.flatness_table(metrics),
         ],
