@@ -194,8 +194,8 @@ def sherpa_missing() -> str:
 SAMPLES: dict[str, SampleSpec] = {
     "ttjets_alt": _spec("tt", ALTERNATIVE, 570_000),
     "ttjets": _spec("tt", NOMINAL, 440_000),
-    "ttH": _spec("ttH", NOMINAL, 130_000),
-    "ttH_alt": _spec("ttH", ALTERNATIVE, 140_000),
+    "ttH": _spec("ttH", NOMINAL, 65_000),
+    "ttH_alt": _spec("ttH", ALTERNATIVE, 70_000),
     "nature_ttjets": _spec("tt", NATURE, 150_000, detector=REALITY),
     "nature_ttH": _spec("ttH", NATURE, 5_000, detector=REALITY),
     "ttjets_b": _spec("tt", NOMINAL, 400_000, b_filter=True),
@@ -495,11 +495,13 @@ def measure(level: dict[str, ak.Array], spec: SampleSpec, rng: np.random.Generat
         "jet_pt": jets.pt, "jet_eta": jets.eta, "jet_phi": jets.phi, "jet_mass": jets.mass,
         "jet_b": ak.unflatten(bins[valid], count),
     }  # fmt: skip
+    columns |= {
+        f"n_extra_{quark}": ak.sum(jets.extra & (jets.flavour == code), axis=1) for quark, code in (("b", 5), ("c", 4))
+    }
     if not simulated:
         return {name: values[tag_weight > 0] for name, values in columns.items()}
     columns |= {
-        "jet_flavour": jets.flavour, "n_extra_b": ak.sum(jets.extra & (jets.flavour == 5), axis=1),
-        "n_extra_c": ak.sum(jets.extra & (jets.flavour == 4), axis=1), "tag_weight": tag_weight,
+        "jet_flavour": jets.flavour, "tag_weight": tag_weight,
         "gen_weight": level["gen_weight"][chosen], "extra_b": level["extra_b"][chosen],
     }  # fmt: skip
     return columns | variations(jets, bins[valid], efficiency, flavour, pileup, met, shift)
@@ -740,7 +742,8 @@ def mix(background: Chunk, signal: Chunk, seed: int) -> tuple[dict[str, Any], di
     label = np.concatenate([np.zeros(len(kept[0]["met"])), np.ones(len(kept[1]["met"]))]).astype(np.int8)
     order = rng.permutation(len(label))
     columns = {name: ak.concatenate([part[name] for part in kept])[order] for name in kept[0]}
-    return columns, {"is_signal": label[order]}
+    # The origin of the jets is for the files of truths only.
+    return columns, {"is_signal": label[order], **{name: columns.pop(name) for name in ("n_extra_b", "n_extra_c")}}
 
 
 def assemble(samples: dict[str, Chunk]) -> dict[str, tuple[dict[str, Any], dict[str, Any]]]:

@@ -21,6 +21,7 @@ from hepda.events import kind as events
 from hepda.events import steps
 from hepda.events.dataset.contents import SCORED, check_samples, check_scored, contents_of
 from hepda.events.dataset.variations import Reading, read_factors, read_varied, readings
+from hepda.events.domains.held_out import held_out
 from hepda.events.fit.figures import closure_drawings, model_drawings
 from hepda.events.fit.fits import ALL, UNAWARE, Closed, MainFit, closure_of, main_fit
 from hepda.events.fit.parametric import Profiled, profile, values_of
@@ -34,7 +35,7 @@ from hepda.events.table.feature_table import FeatureTable
 from hepda.events.training.scoring import score_table
 from hepda.report.page import NotDrawn, ReportFigure, drawn_and_failed
 from hepda.results.fit_file import FitFile, FittedModel
-from hepda.runtime import exchange, fingerprint, run_directory
+from hepda.runtime import exchange, fingerprint, looks, run_directory
 from hepda.runtime.hashes import check_hashes
 from hepda.runtime.locks import locked
 from hepda.runtime.log import LOG, LogFile, logged
@@ -177,6 +178,7 @@ def _fit_all(
     with clock("compare"):
         _check_contents(config, run, table, progress)
     file.write_to(output / LOG)
+    looks.record(run, "fit", held_out(config.samples, with_truth=True))
     truth = read_truth(dataset_spec(config), domains_of(config), table)
     processes = options.processes or train.processes_of(config)
     shared = _Shared(config, run, output / run_directory.PLOTS, models, options.toys)
