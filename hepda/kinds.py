@@ -153,6 +153,10 @@ class KindOf(ABC, Generic[Metrics]):
         could not be drawn.
         """
 
+    def held_out(self) -> tuple[str, ...]:
+        """Return the domains that nothing is trained on; every evaluation of them is counted as a look."""
+        return ()
+
     def parallel_trainings(self, processes: int) -> int:
         """Return how many trainings fit into the memory at once, at most `processes`."""
         return processes

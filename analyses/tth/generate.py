@@ -1,19 +1,31 @@
 """The ntuples of the ttH(bb) example: all of the physics in one file.
 
 pp at 13 TeV, lepton (e, mu) + jets: ttH with H -> bb, and tt + jets. Pythia 8 makes the hard process, shower and
-hadrons; anti-kt R = 0.4 jets by fastjet; a parametrised detector measures them. `hepda generate` calls
-`generate_chunk` on several processes; the same seed gives the same events.
+hadrons (for the fourth generator: Sherpa 3, a program beside this one); anti-kt R = 0.4 jets by fastjet; a parametrised
+detector measures them. `hepda generate` calls `generate_chunk` on several processes; the same seed gives the same
+events.
 
     hepda generate --config analyses/tth/generate.py            the ntuples of the example
-    hepda generate --config analyses/tth/generate.py --samples ttjets --scale 4     four times the events
+    hepda generate --config analyses/tth/generate.py --samples ttjets,ttjets_b --scale 4     four times the events
+    sh analyses/tth/sherpa/get.sh FOLDER                        gets Sherpa; with SHERPA=FOLDER in the environment,
+    hepda generate ...                                          makes ttjets_fourth and ttH_fourth too
 
 The README of this folder explains the choice of the settings and the sensitivity.
 """
 
 from __future__ import annotations
 
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import awkward as ak
@@ -75,6 +87,8 @@ UNDERLYING = {  # activity of the soft collisions, and its model of colour recon
     NATURE: SOFT + "Tune:pp = 21",
 }
 
+CARDS = Path(__file__).parent / "sherpa"  # the fourth generator: its cards, and the source of what writes its events
+
 # --- The detector ----------------------------------------------------------------------------------------------------
 TAG_BINS = 5  # pseudo-continuous: 0 untagged, 1..4 pass the 85, 77, 70, 60 % working points
 B_EFFICIENCY = np.array([0.85, 0.77, 0.70, 0.60])
@@ -118,35 +132,80 @@ SCALE_FACTORS = {5: (0.97, 0.02), 4: (0.97, 0.06), 0: (1.15, 0.10)}
 
 
 def _spec(
-    process: str, model: str, events: int, *, detector: Detector = SIMULATION, b_filter: bool = False
+    process: str,
+    model: str,
+    events: int,
+    *,
+    detector: Detector = SIMULATION,
+    b_filter: bool = False,
+    negative: float = NEGATIVE_SHARE,
 ) -> SampleSpec:
+    """A sample by Pythia."""
     hard = TT if process == "tt" else TTH
     return SampleSpec(
         events=events,
         chunk=5000,
         cross_section=XS_TT if process == "tt" else XS_TTH,
         physics={
+            "program": "pythia",
             "settings": f"{COMMON}{hard}\n{model}",
             "soft": UNDERLYING[model],
             "detector": detector,
             "simulated": detector is SIMULATION,
             "b_filter": b_filter,
+            "negative": negative,
         },
     )
 
 
-# Generated events of each sample; the README has the numbers of selected events.
+def _sherpa_spec(process: str, events: int, *, b_filter: bool = False) -> SampleSpec:
+    """A sample by Sherpa: scaled to the cross section of the others, as only shapes and composition are to differ."""
+    card = CARDS / ("ttbar.yaml" if process == "tt" else "tth.yaml")
+    return SampleSpec(
+        events=events,
+        chunk=10_000,
+        cross_section=XS_TT if process == "tt" else XS_TTH,
+        physics={
+            "program": "sherpa",
+            "settings": card.read_text(encoding="utf-8"),
+            "driver": zlib.crc32((CARDS / "particles.cpp").read_bytes()),
+            "soft": UNDERLYING[NOMINAL],
+            "detector": SIMULATION,
+            "simulated": True,
+            "b_filter": b_filter,
+        },
+        unavailable=sherpa_missing(),
+    )
+
+
+def sherpa_missing() -> str:
+    """Why samples of Sherpa cannot be made here; empty if they can."""
+    folder = os.environ.get("SHERPA", "")
+    get = f"`sh {CARDS / 'get.sh'} FOLDER` gets Sherpa and builds what runs it"
+    if not folder:
+        return f"it needs Sherpa: set SHERPA=FOLDER in the environment; {get}"
+    if not (Path(folder) / "particles").is_file():
+        return f"SHERPA={folder} has no program `particles`; {get}"
+    return ""
+
+
+# Generated events of each sample; the README has the numbers of selected events. The third and the fourth generator are
+# pseudo-data only, so their events have no negative weights, which would cost 42 % of their statistical power.
 SAMPLES: dict[str, SampleSpec] = {
-    "ttjets_alt": _spec("tt", ALTERNATIVE, 285_000),
-    "ttjets": _spec("tt", NOMINAL, 220_000),
+    "ttjets_alt": _spec("tt", ALTERNATIVE, 570_000),
+    "ttjets": _spec("tt", NOMINAL, 440_000),
     "ttH": _spec("ttH", NOMINAL, 65_000),
     "ttH_alt": _spec("ttH", ALTERNATIVE, 70_000),
     "nature_ttjets": _spec("tt", NATURE, 150_000, detector=REALITY),
     "nature_ttH": _spec("ttH", NATURE, 5_000, detector=REALITY),
-    "ttjets_b": _spec("tt", NOMINAL, 100_000, b_filter=True),
-    "ttjets_alt_b": _spec("tt", ALTERNATIVE, 100_000, b_filter=True),
-    "ttjets_third": _spec("tt", THIRD, 145_000),
-    "ttH_third": _spec("ttH", THIRD, 5_000),
+    "ttjets_b": _spec("tt", NOMINAL, 400_000, b_filter=True),
+    "ttjets_alt_b": _spec("tt", ALTERNATIVE, 400_000, b_filter=True),
+    "ttjets_third": _spec("tt", THIRD, 340_000, negative=0.0),
+    "ttjets_third_b": _spec("tt", THIRD, 150_000, b_filter=True, negative=0.0),
+    "ttH_third": _spec("ttH", THIRD, 10_000, negative=0.0),
+    "ttjets_fourth": _sherpa_spec("tt", 420_000),
+    "ttjets_fourth_b": _sherpa_spec("tt", 120_000, b_filter=True),
+    "ttH_fourth": _sherpa_spec("ttH", 10_000),
 }
 # Files of simulation: the samples that are stitched into each. The pseudo-data are mixed by `mix`.
 FILES = {
@@ -154,8 +213,10 @@ FILES = {
     "ttH": ("ttH",),
     "ttjets_alt": ("ttjets_alt", "ttjets_alt_b"),
     "ttH_alt": ("ttH_alt",),
-    "ttjets_third": ("ttjets_third",),
+    "ttjets_third": ("ttjets_third", "ttjets_third_b"),
     "ttH_third": ("ttH_third",),
+    "ttjets_fourth": ("ttjets_fourth", "ttjets_fourth_b"),
+    "ttH_fourth": ("ttH_fourth",),
 }
 LUMINOSITY = 0.6  # of the pseudo-data, 1/fb
 SIGNAL_SCALE = 30.0  # ttH in the pseudo-data in units of the Standard Model: stated in every figure and table
@@ -176,12 +237,66 @@ def pythia(settings: str, seed: int, hook: Any = None) -> Any:
     return generator
 
 
+def after_shower(particles: ak.Array, first: ak.Array) -> ak.Array:
+    """Positions of the last copies, after the shower, of Pythia's particles at the positions `first`."""
+    count = ak.to_numpy(ak.num(particles))
+    offset = np.repeat(np.cumsum(count) - count, count)
+    code = ak.to_numpy(ak.flatten(particles.id))
+    daughters = [ak.to_numpy(ak.flatten(d)) + offset for d in (particles.daughter1, particles.daughter2)]
+    start = np.repeat(np.cumsum(count) - count, ak.to_numpy(ak.num(first)))
+    now = ak.to_numpy(ak.flatten(first)) + start
+    while True:
+        one, other = (daughter[now] for daughter in daughters)
+        same, other_same = code[one] == code[now], code[other] == code[now]
+        # As Pythia's iBotCopyId: no unique continuation if both daughters are of this kind.
+        following = np.where(same & (~other_same | (one == other)), one, np.where(other_same & ~same, other, now))
+        if np.array_equal(following, now):
+            return ak.unflatten(now - start, ak.num(first))
+        now = following
+
+
 def kinematics(particles: ak.Array) -> ak.Array:
-    """Pythia's particles with pt, eta and phi."""
+    """Particles (id and momentum p) with pt, eta and phi."""
     p = particles.p
     pt = np.maximum(np.hypot(p.px, p.py), 1e-6)
     angles = {"pt": pt, "eta": np.arcsinh(p.pz / pt), "phi": np.arctan2(p.py, p.px)}
     return ak.zip({"id": particles.id, "px": p.px, "py": p.py, "pz": p.pz, "E": p.e, **angles})
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a generator says of its events. All but `extra_b` with pt, eta and phi."""
+
+    lepton: ak.Array  # the one of the W, [n]
+    final: ak.Array  # stable particles, [n, any]
+    hadrons: ak.Array  # hadrons with a b or c quark, stable or not, [n, any]
+    quarks: ak.Array  # those of the decays of top quarks, W and Higgs bosons, after the shower, [n, 4 or 6]
+    extra_b: np.ndarray  # is there a b quark above FILTER_PT that is none of these? [n]
+
+
+def record_of(particles: ak.Array, quarks: ak.Array) -> Record:
+    """The record of particles with id, mother (PDG number, >= 0), stable (or not) and momentum p."""
+    code = abs(particles.id)
+    lepton = kinematics(particles[((code == 11) | (code == 13)) & (particles.mother == 24)])[:, 0]
+    extra_quark = (code == 5) & (particles.mother != 5) & (particles.mother != 6) & (particles.mother != 25)
+    hard = np.hypot(particles.p.px, particles.p.py) > FILTER_PT
+    return Record(
+        lepton=lepton,
+        final=kinematics(particles[particles.stable]),
+        hadrons=kinematics(particles[contains(particles.id, 5) | contains(particles.id, 4)]),
+        quarks=kinematics(quarks),
+        extra_b=ak.to_numpy(ak.any(extra_quark & hard, axis=1)),
+    )
+
+
+def pythia_record(events: ak.Array) -> Record:
+    """The record of a batch of Pythia."""
+    particles = events.prt
+    particles["mother"] = abs(particles.id[particles.mother1])
+    particles["stable"] = particles.status > 0
+    decayed = (particles.mother == 6) | (particles.mother == 24) | (particles.mother == 25)
+    first = ak.local_index(particles.id)[(abs(particles.id) <= 5) & decayed]
+    return record_of(particles, particles[after_shower(particles, first)])
 
 
 def distance(one: Any, other: Any) -> Any:
@@ -202,13 +317,9 @@ def contains(pdg: ak.Array, quark: int) -> ak.Array:
     return (code > 100) & (code < 100_000) & ((code // 100 % 10 == quark) | (code // 1000 % 10 == quark))
 
 
-def particle_level(events: ak.Array, underlying: ak.Array) -> dict[str, ak.Array]:
+def particle_level(record: Record, underlying: ak.Array) -> dict[str, ak.Array]:
     """Anti-kt jets with flavour and origin, the dressed lepton of the W, and the sum of the neutrinos."""
-    particles = events.prt
-    mother = abs(particles.id[particles.mother1])
-    code = abs(particles.id)
-    born = kinematics(particles[((code == 11) | (code == 13)) & (mother == 24)])[:, 0]
-    final = kinematics(particles[particles.status > 0])
+    born, final = record.lepton, record.final
     neutrino = (abs(final.id) == 12) | (abs(final.id) == 14) | (abs(final.id) == 16)
     # The lepton of the W after photon radiation: the hardest final-state one of its kind near the original direction.
     candidate = ak.where((final.id == born.id) & (distance(final, born) < 0.3), final.pt, -1.0)
@@ -226,18 +337,15 @@ def particle_level(events: ak.Array, underlying: ak.Array) -> dict[str, ak.Array
     phi = np.arctan2(found.py, found.px)
     jets = ak.zip({"pt": pt, "eta": np.arcsinh(found.pz / pt), "phi": phi, "mass": mass})
     jets = jets[abs(jets.eta) < JET_ETA]
-    hadrons = kinematics(particles[contains(particles.id, 5) | contains(particles.id, 4)])
-    hadrons = hadrons[hadrons.pt > 5.0]
+    hadrons = record.hadrons[record.hadrons.pt > 5.0]
     has_b = near(jets, hadrons[contains(hadrons.id, 5)])
     has_c = near(jets, hadrons[contains(hadrons.id, 4)])
     jets["flavour"] = ak.where(has_b, 5, ak.where(has_c, 4, 0))
-    # Quarks from a top, a W or the Higgs are expected; other heavy flavour is "extra".
-    quarks = kinematics(particles[(code <= 5) & ((mother == 6) | (mother == 24) | (mother == 25))])
-    jets["extra"] = ~near(jets, quarks) & (jets.pt > 20.0)
-    extra_quark = (code == 5) & (mother != 5) & (mother != 6) & (mother != 25)
-    extra_b = ak.any(extra_quark & (np.hypot(particles.p.px, particles.p.py) > FILTER_PT), axis=1)
+    # Jets at a quark from a top, a W or the Higgs are expected; other heavy flavour is "extra". The quarks are those
+    # after the shower: a tenth of the b quarks from top radiate a gluon that turns them by more than the jets' radius.
+    jets["extra"] = ~near(jets, record.quarks) & (jets.pt > 20.0)
     return {
-        "extra_b": ak.to_numpy(extra_b),
+        "extra_b": record.extra_b,
         "jets": jets,
         "lepton": bare,
         "lepton_photons": final[dressing],
@@ -387,11 +495,13 @@ def measure(level: dict[str, ak.Array], spec: SampleSpec, rng: np.random.Generat
         "jet_pt": jets.pt, "jet_eta": jets.eta, "jet_phi": jets.phi, "jet_mass": jets.mass,
         "jet_b": ak.unflatten(bins[valid], count),
     }  # fmt: skip
+    columns |= {
+        f"n_extra_{quark}": ak.sum(jets.extra & (jets.flavour == code), axis=1) for quark, code in (("b", 5), ("c", 4))
+    }
     if not simulated:
         return {name: values[tag_weight > 0] for name, values in columns.items()}
     columns |= {
-        "jet_flavour": jets.flavour, "n_extra_b": ak.sum(jets.extra & (jets.flavour == 5), axis=1),
-        "n_extra_c": ak.sum(jets.extra & (jets.flavour == 4), axis=1), "tag_weight": tag_weight,
+        "jet_flavour": jets.flavour, "tag_weight": tag_weight,
         "gen_weight": level["gen_weight"][chosen], "extra_b": level["extra_b"][chosen],
     }  # fmt: skip
     return columns | variations(jets, bins[valid], efficiency, flavour, pileup, met, shift)
@@ -476,29 +586,126 @@ def generate_chunk(spec: SampleSpec, seed: int) -> Chunk:
     """The `spec.chunk` collisions of this seed: half with a W+ to leptons, half with a W-."""
     rng = np.random.default_rng(seed)
     parts, sum_of_weights, generated = [], 0.0, 0
-    passing = 0.03 if spec.physics["b_filter"] else 0.8
-    for half, (leptonic, hadronic) in enumerate((("Pos", "Neg"), ("Neg", "Pos"))):
-        decays = f"24:on{leptonic}IfAny = 11 13\n24:on{hadronic}IfAny = 1 2 3 4 5\n"
-        generator = pythia(
-            spec.physics["settings"] + "\n" + decays,
-            2 * seed + half,
-            hook := Filter(spec.physics["b_filter"]),
-        )
-        while hook.tried < spec.chunk // 2:
-            before = hook.tried
-            # Pythia counts events that pass the filter, so request as many as are expected of the rest.
-            batch = generator.nextBatch(max(10, min(500, int(passing * (spec.chunk // 2 - before)))))
-            tried = hook.tried - before
-            # Signs as in an NLO generator, but independent of the kinematics, so that every mean is unchanged.
-            sign = np.where(rng.random(tried) < NEGATIVE_SHARE, -1.0, 1.0) / (1 - 2 * NEGATIVE_SHARE)
-            sum_of_weights += float(sign.sum())
-            generated += tried
-            level = particle_level(batch, overlay(spec.physics["soft"], len(batch), rng))
-            parts.append(measure(level | {"gen_weight": sign[: len(batch)]}, spec, rng))
+    events = sherpa_events if spec.physics["program"] == "sherpa" else pythia_events
+    for half in range(2):
+        for batch in events(spec, half, 2 * seed + half, rng):
+            sum_of_weights += batch.sum_of_weights
+            generated += batch.generated
+            if batch.record is None:
+                continue
+            level = particle_level(batch.record, overlay(spec.physics["soft"], len(batch.weight), rng))
+            parts.append(measure(level | {"gen_weight": batch.weight}, spec, rng))
             if spec.physics["b_filter"]:
                 parts[-1] = {name: values[parts[-1]["extra_b"]] for name, values in parts[-1].items()}
     columns = {name: ak.concatenate([part[name] for part in parts]) for name in parts[0]}
     return Chunk(columns=columns, generated=generated, sum_of_weights=sum_of_weights)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Events that can pass, and the number and sum of the weights of all that were generated for them."""
+
+    record: Record | None
+    weight: np.ndarray
+    generated: int
+    sum_of_weights: float
+
+
+def pythia_events(spec: SampleSpec, half: int, seed: int, rng: np.random.Generator) -> Iterator[Batch]:
+    """Half of a chunk by Pythia."""
+    leptonic, hadronic = ("Pos", "Neg") if half == 0 else ("Neg", "Pos")
+    decays = f"24:on{leptonic}IfAny = 11 13\n24:on{hadronic}IfAny = 1 2 3 4 5\n"
+    hook = Filter(spec.physics["b_filter"])
+    generator = pythia(f"{spec.physics['settings']}\n{decays}", seed, hook)
+    passing, negative = 0.03 if spec.physics["b_filter"] else 0.8, spec.physics["negative"]
+    while hook.tried < spec.chunk // 2:
+        before = hook.tried
+        # Pythia counts events that pass the filter, so request as many as are expected of the rest.
+        events = generator.nextBatch(max(10, min(500, int(passing * (spec.chunk // 2 - before)))))
+        tried = hook.tried - before
+        # Signs as in an NLO generator, but independent of the kinematics, so that every mean is unchanged.
+        sign = np.where(rng.random(tried) < negative, -1.0, 1.0) / (1 - 2 * negative)
+        yield Batch(pythia_record(events), sign[: len(events)], tried, float(sign.sum()))
+
+
+# --- The fourth generator: Sherpa, a program beside this one ---------------------------------------------------------
+def card_of(settings: str, half: int) -> str:
+    """The card for one half of the events: as written (a W+ to leptons), or with the signs of the W decays turned."""
+
+    def turned(channel: re.Match[str]) -> str:
+        return channel[1] + ",".join(str(-int(number)) for number in channel[2].split(","))
+
+    return re.sub(r"(?m)^( +)(-?24(?:,-?\d+)+)(?=:)", turned, settings) if half else settings
+
+
+def sherpa(card: str, events: int, seed: int, choice: str, folder: Path) -> Path:
+    """Run Sherpa in `folder`; where its events are. Its integration is kept beside the program and used again."""
+    program = Path(os.environ["SHERPA"]).resolve()
+    share = program / "share" / "SHERPA-MC"
+    environment = os.environ | {
+        "SHERPA_SHARE_PATH": str(share), "SHERPA_LIBRARY_PATH": str(program / "lib64" / "SHERPA-MC"),
+        "LHAPDF_DATA_PATH": str(share / "LHAPDF"),
+    }  # fmt: skip
+    (folder / "card.yaml").write_text(card, encoding="utf-8")
+    command = [program / "particles", "events.txt", str(events), choice, "-f", "card.yaml", "-R", str(seed)]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)  # noqa: S603
+    if done.returncode:
+        raise RuntimeError(f"Sherpa ended with code {done.returncode}:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+    return folder / "events.txt"
+
+
+def integrated(card: str) -> Path:
+    """The result of the integration for this card: made once, with a fixed seed."""
+    kept = Path(os.environ["SHERPA"]).resolve() / "integrated" / f"{zlib.crc32(card.encode()):08x}.zip"
+    if not kept.is_file():
+        kept.parent.mkdir(exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=kept.parent) as work:
+            sherpa(card, 1, 1, "all", Path(work))
+            (Path(work) / "Results.zip").replace(kept)
+    return kept
+
+
+def sherpa_events(spec: SampleSpec, half: int, seed: int, rng: np.random.Generator) -> Iterator[Batch]:
+    """Half of a chunk by Sherpa: weights are relative to the unweighted ones, and nearly all 1."""
+    del rng  # the program has its own
+    card = card_of(spec.physics["settings"], half)
+    with tempfile.TemporaryDirectory() as work:
+        shutil.copy(integrated(card), Path(work) / "Results.zip")
+        path = sherpa(card, spec.chunk // 2, seed, "extra_b" if spec.physics["b_filter"] else "all", Path(work))
+        with path.open(encoding="ascii") as file:
+            yield from read_particles(file)
+
+
+def read_particles(lines: Iterator[str], size: int = 500) -> Iterator[Batch]:
+    """Batches of at most `size` events from the text that sherpa/particles.cpp describes."""
+    weights: list[float] = []
+    counts: list[int] = []
+    texts: list[str] = []
+
+    def batch(generated: int = 0, total: float = 0.0) -> Batch:
+        if not weights:
+            return Batch(None, np.zeros(0), generated, total)
+        values = np.fromstring("".join(texts), sep=" ").reshape(-1, 7)
+        numbers = ak.unflatten(ak.zip({
+            "id": values[:, 0].astype(int), "mother": values[:, 1].astype(int), "stable": values[:, 2] == 1,
+            "p": ak.zip(dict(zip(("px", "py", "pz", "e"), values[:, 3:].T, strict=True))),
+        }, depth_limit=1), counts)  # fmt: skip
+        decayed = (numbers.mother == 6) | (numbers.mother == 24) | (numbers.mother == 25)
+        quarks = numbers[(abs(numbers.id) <= 5) & decayed]
+        return Batch(record_of(numbers, quarks), np.array(weights), generated, total)
+
+    for line in lines:
+        kind, *entries = line.split()
+        if kind == "S":
+            yield batch(int(entries[0]), float(entries[1]))
+            return
+        weights.append(float(entries[1]))
+        counts.append(int(entries[2]))
+        texts.append("".join(islice(lines, counts[-1])))
+        if len(weights) == size:
+            yield batch()
+            weights, counts, texts = [], [], []
+    raise ValueError("the events of Sherpa end without their sum of weights")
 
 
 # --- From samples to files -------------------------------------------------------------------------------------------
@@ -535,7 +742,8 @@ def mix(background: Chunk, signal: Chunk, seed: int) -> tuple[dict[str, Any], di
     label = np.concatenate([np.zeros(len(kept[0]["met"])), np.ones(len(kept[1]["met"]))]).astype(np.int8)
     order = rng.permutation(len(label))
     columns = {name: ak.concatenate([part[name] for part in kept])[order] for name in kept[0]}
-    return columns, {"is_signal": label[order]}
+    # The origin of the jets is for the files of truths only.
+    return columns, {"is_signal": label[order], **{name: columns.pop(name) for name in ("n_extra_b", "n_extra_c")}}
 
 
 def assemble(samples: dict[str, Chunk]) -> dict[str, tuple[dict[str, Any], dict[str, Any]]]:

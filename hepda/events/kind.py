@@ -131,6 +131,12 @@ class EventsKind(KindOf[EventMetrics]):
 
         return check_memory(model_specs(self.config), self.table, self._resources or Resources(), processes)
 
+    def held_out(self) -> tuple[str, ...]:
+        """Return the domains whose samples all have `use: evaluate`."""
+        from hepda.events.domains.held_out import held_out
+
+        return held_out(self.config.samples)
+
     def contents(self) -> Iterable[tuple[str, Array]]:
         """Return every column of the table, sample by sample."""
         from hepda.events.dataset.contents import contents_of

@@ -10,7 +10,7 @@ from hepda.config.events.variations import variations_of
 from hepda.events.domains.blinding import hidden_range
 from hepda.events.domains.counterparts import SampleLayout, all_counterparts
 from hepda.events.domains.spec import Domains, EvaluationSpec
-from hepda.events.specs import Appearance, Classes, DatasetSpec, ModelSpec, RegionSpec, SystematicsSpec
+from hepda.events.specs import Appearance, Classes, DatasetSpec, FitSpec, ModelSpec, RegionSpec, SystematicsSpec
 
 
 def evaluation_spec(config: AnalysisConfig) -> EvaluationSpec:

@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from hepda.errors import ConfigError
-from hepda.runtime import run_directory
+from hepda.runtime import looks, run_directory
 from hepda.runtime.locks import LOCK, locked
 
 WORK = ".work"
@@ -77,7 +77,7 @@ def check_ours(run: Path, option: str) -> None:
         return
     if not run.is_dir():
         return
-    present = [path.name for path in run.iterdir() if path.name not in (LOCK, WORK)]
+    present = [path.name for path in run.iterdir() if path.name not in (LOCK, WORK, looks.FILE)]
     clash = [name for name in present if name in run_directory.FILES]
     empty = not present and not (run / WORK).exists()
     if not empty and (clash or not is_begun(run)):

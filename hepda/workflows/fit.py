@@ -22,6 +22,7 @@ from hepda.events import steps
 from hepda.events.dataset.contents import SCORED, check_samples, check_scored, contents_of
 from hepda.events.dataset.regions import overlaps, read_region_columns, unusable
 from hepda.events.dataset.variations import Reading, readings
+from hepda.events.domains.held_out import held_out
 from hepda.events.fit.figures import closure_drawings, model_drawings
 from hepda.events.fit.fits import ALL, UNAWARE, Closed, MainFit, closure_of, main_fit
 from hepda.events.fit.inputs import FitInput
@@ -39,7 +40,7 @@ from hepda.events.specs import ModelSpec
 from hepda.events.table.feature_table import FeatureTable
 from hepda.report.page import NotDrawn, ReportFigure, drawn_and_failed
 from hepda.results.fit_file import FitFile, FittedModel
-from hepda.runtime import exchange, fingerprint, run_directory
+from hepda.runtime import exchange, fingerprint, looks, run_directory
 from hepda.runtime.hashes import check_hashes
 from hepda.runtime.locks import locked
 from hepda.runtime.log import LOG, LogFile, logged
@@ -181,6 +182,7 @@ def _fit_all(
         _check_contents(trained, _samples_read(config), run, table, progress)
         table = _with_regions(trained, config, table, progress)
     file.write_to(output / LOG)
+    looks.record(run, "fit", held_out(config.samples, with_truth=True))
     truth = read_truth(dataset_spec(config), domains_of(config), table)
     processes = options.processes or train.processes_of(config)
     shared = _Shared(config, run, output / run_directory.PLOTS, models, options.toys)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import logging
 import os
 import sys
 import zlib
@@ -30,15 +31,21 @@ from hepda.runtime.pool import cores, open_pool
 MANTISSA_BITS = {"mass": 7}
 DEFAULT_BITS = 9
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class SampleSpec:
-    """A sample to generate: `events` collisions in chunks of `chunk`; the page defines the content of `physics`."""
+    """A sample to generate: `events` collisions in chunks of `chunk`; the page defines the content of `physics`.
+
+    unavailable: why it cannot be generated here, such as a program that is missing; empty if it can.
+    """
 
     events: int
     chunk: int
     cross_section: float  # pb, branching ratios included
     physics: dict[str, Any]
+    unavailable: str = ""
 
 
 @dataclass(frozen=True)
@@ -94,18 +101,25 @@ def chosen_samples(module: ModuleType, names: list[str] | None, scale: float) ->
 
     Args:
         module: the generator page.
-        names: the samples to take; None for all.
+        names: the samples to take; None for all that can be generated here.
         scale: factor on the number of events of each sample; at least one event is generated.
 
     Raises:
-        ConfigError: the page has no sample of one of the names.
+        ConfigError: the page has no sample of one of the names, or it cannot be generated here.
 
     """
     available: dict[str, SampleSpec] = module.SAMPLES
     for name in names or []:
         if name not in available:
             raise ConfigError(f"the generator page has no sample {name!r}.{nearest(name, available)}")
-    selected = names or list(available)
+        if available[name].unavailable:
+            raise ConfigError(f"sample {name!r} cannot be generated: {available[name].unavailable}.")
+    selected = names or [name for name, spec in available.items() if not spec.unavailable]
+    reasons: dict[str, list[str]] = {}
+    for name in sorted(set(available) - set(selected)) if not names else []:
+        reasons.setdefault(available[name].unavailable, []).append(name)
+    for reason, left_out in reasons.items():
+        log.warning(f"{', '.join(left_out)}: left out, {reason}.")
     return {name: replace(available[name], events=max(1, round(scale * available[name].events))) for name in selected}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from hepda.config import AnyConfig, load_any, resolved_yaml
 from hepda.errors import ConfigError
 from hepda.kinds import Kind, RunContext, kind_of
-from hepda.runtime import exchange, fingerprint, run_directory
+from hepda.runtime import exchange, fingerprint, looks, run_directory
 from hepda.runtime.hashes import check_hashes, hashes_of
 from hepda.runtime.locks import locked
 from hepda.runtime.log import LOG, LogFile, logged
@@ -139,6 +140,9 @@ def _train(request: _Request, progress: Progress, file: LogFile) -> TrainOutcome
         "data": {"made_of": kind.made_of(), "parts": contents},
     }
     run_directory.write_json(new / "manifest.json", manifest)
+    looks.record(run, "train", kind.held_out())
+    if (run / looks.FILE).is_file():
+        shutil.copyfile(run / looks.FILE, new / looks.FILE)  # the page of the new run states them
     outcome = _evaluate(config, kind, scores, new, clock)
     exchange.put_in_place(new, run)
     file.write_to(run / LOG)
@@ -208,6 +212,7 @@ def evaluate(run: Path, plots: Path | None, progress: Progress, resources: Resou
             check_contents(run, manifest, kind)
             scores = kind.saved_scores(run)
         file.write_to(run / LOG)
+        looks.record(run, "evaluate", kind.held_out())
         outcome = _evaluate(config, kind, scores, run, clock)
         if plots is not None:
             run_directory.copy_figures(run, plots, "evaluate")
@@ -325,7 +330,7 @@ def write_page(config: AnyConfig, kind: Kind, run: Path, output: Path | None = N
             conclusions=kind.conclusions(metrics),
             warnings=[*kind.warnings(), *training_warnings(manifest["training"]), *stale],
             diagnostics=metrics.diagnostics,
-            notes=[*kind.notes(), *lost],
+            notes=[*kind.notes(), *looks.sentences(looks.read(run)), *lost],
             sections=kind.sections,
             config_text=resolved_yaml(config),
             manifest=manifest,

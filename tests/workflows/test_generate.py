@@ -9,10 +9,12 @@ import awkward as ak
 import numpy as np
 import pytest
 import uproot
+import yaml
 
 from hepda.errors import ConfigError, MissingExtraError
 from hepda.workflows import generate as generation
 from hepda.workflows.generate import Chunk, chosen_samples, compact, generate, load_page, rounded, seeds_of
+from tests.factory import heard
 
 PAGE = """
 import awkward as ak
@@ -174,6 +176,18 @@ def test_other_settings_are_other_chunks(made, tmp_path):
 def test_an_unknown_sample_is_named_with_the_nearest(made):
     with pytest.raises(ConfigError, match=r"no sample 'signl'\. Did you mean 'signal'"):
         generate(made[0], made[1], samples=["signl"], processes=1)
+
+
+def test_samples_that_cannot_be_made_here_are_refused_or_left_out(tmp_path):
+    text = PAGE.replace('40, 10, 20.0, {"scale": 1.0})', '40, 10, 20.0, {"scale": 1.0}, "it needs a program")')
+    page = write_page(tmp_path, text)
+    with pytest.raises(ConfigError, match=r"sample 'background' cannot be generated: it needs a program\."):
+        generate(page, tmp_path / "out", samples=["background"], processes=1)
+    assert not (tmp_path / "out").exists()
+    with heard() as lines:
+        files = generate(page, tmp_path / "out", processes=1)
+    assert [path.name for path in files] == ["signal.root"]
+    assert lines == ["background: left out, it needs a program."]
 
 
 def test_pages_that_are_none(tmp_path):
@@ -426,12 +440,16 @@ def test_run_numbers_name_the_files(tth):
 @needs_pythia
 def test_pseudo_data_are_kept_with_the_chance_of_the_luminosity(tth):
     def nature(n, value):
-        return Chunk({"met": np.full(n, value), "njets": np.arange(n)}, 10 * n, float(n))
+        origin = {"n_extra_b": np.arange(n) % 3, "n_extra_c": np.arange(n) % 2}
+        return Chunk({"met": np.full(n, value), "njets": np.arange(n), **origin}, 10 * n, float(n))
 
     background, signal = nature(60_000, 0.0), nature(3_000, 1.0)
     columns, truth = tth.mix(background, signal, seed=1)
     label = np.asarray(truth["is_signal"])
     assert np.array_equal(np.asarray(columns["met"]), label)  # the truth is in the order of the data
+    assert set(columns) == {"met", "njets"} and set(truth) == {"is_signal", "n_extra_b", "n_extra_c"}
+    for name, period in (("n_extra_b", 3), ("n_extra_c", 2)):
+        assert np.array_equal(truth[name], np.asarray(columns["njets"]) % period)
     for name, chunk, expected in (("b", background, tth.XS_TT), ("s", signal, tth.XS_TTH * tth.SIGNAL_SCALE)):
         chance = 1000 * tth.LUMINOSITY * expected / chunk.generated
         n = len(chunk.columns["met"])
@@ -444,6 +462,81 @@ def test_pseudo_data_are_kept_with_the_chance_of_the_luminosity(tth):
 def test_a_setting_that_pythia_does_not_know_is_an_error(tth):
     with pytest.raises(ValueError, match="SpaceShower:pTmaxMatsch"):
         tth.pythia("SpaceShower:pTmaxMatsch = 1", 1)
+
+
+def decay_chain():
+    """An event as Pythia writes it: id, mother, daughters.
+
+    The b of a top is copied, radiates a gluon, is copied again; the gluon splits into b and anti-b.
+    """
+    rows = [(90, 0, 0, 0), (6, 0, 2, 3), (24, 1, 0, 0), (5, 1, 4, 4), (5, 3, 5, 6), (5, 4, 7, 7), (21, 4, 8, 9),
+            (5, 5, 0, 0), (5, 6, 0, 0), (-5, 6, 0, 0)]  # fmt: skip
+    names = ("id", "mother1", "daughter1", "daughter2")
+    return {name: [row[i] for row in rows] for i, name in enumerate(names)}
+
+
+@needs_pythia
+def test_quarks_of_decays_are_followed_to_the_end_of_the_shower(tth):
+    event = decay_chain()
+    two = ak.zip({name: ak.Array([values, values]) for name, values in event.items()})
+    assert tth.after_shower(two, ak.Array([[3], [3, 9]])).to_list() == [[7], [7, 9]]
+    assert tth.after_shower(two, ak.Array([[4, 6], []])).to_list() == [[7, 6], []]  # the gluon ends where it splits
+
+
+SHERPA_EVENTS = """E 1 1 5
+5 6 0 30 0 10 40
+-5 21 0 0 20 0 21
+521 0 0 25 0 9 30
+-11 24 1 0 -40 5 41
+211 0 1 1 1 0.5 1.6
+E 3 1.25 3
+-5 24 0 -15 1 2 16
+4 24 0 5 0 0 6
+13 24 1 12 -31 4 35
+S 4 4.25 490.1 0.3
+"""
+
+
+@needs_pythia
+def test_the_text_of_sherpas_events_is_read(tth):
+    batches = list(tth.read_particles(iter(SHERPA_EVENTS.splitlines(keepends=True)), size=1))
+    assert [batch.generated for batch in batches] == [0, 0, 4]
+    assert [batch.sum_of_weights for batch in batches] == [0, 0, 4.25] and batches[2].record is None
+    (together,) = tth.read_particles(iter(SHERPA_EVENTS.splitlines(keepends=True)))
+    assert together.weight.tolist() == [1, 1.25] and together.generated == 4 and together.sum_of_weights == 4.25
+    record = together.record
+    assert record.lepton.id.to_list() == [-11, 13] and record.lepton.pt.to_list() == pytest.approx(
+        [40, 33.24], abs=0.01
+    )
+    assert record.final.id.to_list() == [[-11, 211], [13]] and record.hadrons.id.to_list() == [[521], []]
+    assert record.quarks.id.to_list() == [[5], [-5, 4]]
+    assert record.extra_b.tolist() == [True, True]  # a b of a W is one too, as for Pythia
+    assert [batch.record.extra_b.tolist() for batch in batches[:2]] == [[True], [True]]
+    with pytest.raises(ValueError, match="end without"):
+        list(tth.read_particles(iter(SHERPA_EVENTS.splitlines(keepends=True)[:-1])))
+
+
+@needs_pythia
+def test_the_other_half_of_sherpas_events_has_the_other_w_decay_to_a_lepton(tth):
+    for name in ("ttbar.yaml", "tth.yaml"):
+        card = (tth.CARDS / name).read_text()
+        turned = tth.card_of(card, 1)
+        assert tth.card_of(card, 0) == card and tth.card_of(turned, 1) == card
+        channels = [set(yaml.safe_load(text)["HARD_DECAYS"]["Channels"]) for text in (card, turned)]
+        higgs = {"25,5,-5"} if name == "tth.yaml" else set()
+        assert channels[0] == {"24,12,-11", "24,14,-13", "-24,-2,1", "-24,-4,3"} | higgs
+        assert channels[1] == {"-24,-12,11", "-24,-14,13", "24,2,-1", "24,4,-3"} | higgs
+        assert turned.replace("-", "").replace(" ", "") == card.replace("-", "").replace(" ", "")  # nothing else
+
+
+@needs_pythia
+def test_samples_of_sherpa_say_what_they_need(tth, monkeypatch, tmp_path):
+    monkeypatch.delenv("SHERPA", raising=False)
+    assert tth.sherpa_missing().startswith("it needs Sherpa: set SHERPA=FOLDER") and "get.sh" in tth.sherpa_missing()
+    monkeypatch.setenv("SHERPA", str(tmp_path))
+    assert "has no program `particles`" in tth.sherpa_missing()
+    (tmp_path / "particles").touch()
+    assert tth.sherpa_missing() == ""
 
 
 @needs_pythia

@@ -14,9 +14,10 @@ from hepda.config import AnalysisConfig, BdtConfig, load_config, resolved_yaml
 from hepda.config.differences import differences, value_at
 from hepda.config.scan import Vary, check_vary, left_out, method_key, parse_vary, scanned_models, strength_key
 from hepda.errors import ConfigError, nearest
+from hepda.events.domains.held_out import held_out
 from hepda.events.resolve import domains_of, model_specs
 from hepda.events.training.jobs import check_extras, jobs_of
-from hepda.runtime import exchange, run_directory
+from hepda.runtime import exchange, looks, run_directory
 from hepda.runtime.locks import LOCK, locked
 from hepda.runtime.log import LOG, LogFile, logged
 from hepda.runtime.pool import one_thread, open_pool
@@ -120,6 +121,7 @@ def _scan(plan: ScanPlan, progress: Progress, file: LogFile) -> ScanOutcome:
     with clock("train"):
         results = _guided(plan, tables, progress) if plan.options.guided else _grid(plan, tables, progress)
     with clock("report"):
+        looks.record(plan.folder, "scan", held_out(plan.base.samples))
         findings = _findings(plan, tables, results, clock)
         before = len(findings.warnings)
         report = _write(plan, findings)
@@ -330,7 +332,7 @@ def _findings(plan: ScanPlan, tables: EventTables, results: Sequence[Result], cl
         samples=tables.samples,
         files=tables.files,
         cost={"training_seconds": sum(seconds.values()), "processes": plan.processes},
-        warnings=[*tables.policy, *_folded(training_warnings)],
+        warnings=[*tables.policy, *looks.sentences(looks.read(plan.folder)), *_folded(training_warnings)],
     )
 
 

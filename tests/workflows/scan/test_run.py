@@ -78,7 +78,8 @@ def test_a_scan_leaves_a_row_a_point_and_seed_a_page_and_figures(done):
     rows = rows_of(folder)
     assert [(row[STRENGTH], row["seed"]) for row in rows] == [("0", "1"), ("0", "2"), ("5", "1"), ("5", "2")]
     assert {path.name for path in folder.iterdir()} == {
-        "config.yaml", "events.json", "figures", "log.txt", "scan.csv", "scan.html", "scan.json", "trainings",
+        "config.yaml", "events.json", "figures", "log.txt", "looks.json", "scan.csv", "scan.html", "scan.json",
+        "trainings",
     }  # fmt: skip
     assert {path.name for path in (folder / "figures").iterdir()} == {
         f"scan_{what}_dann.{kind}" for what in ("tradeoff", "criterion") for kind in ("png", "pdf")
@@ -87,6 +88,7 @@ def test_a_scan_leaves_a_row_a_point_and_seed_a_page_and_figures(done):
     assert page.count("data:image/png") == 2 and "Scan of small" in page
     assert "http://" not in page.replace("http://www.w3.org", "")
     assert str(folder / "scan.html") in out and "chosen" in out
+    assert "Held-out domain third: looked at once in this directory (scan 1; " in page
     assert not list(folder.glob("trainings/*/*.checkpoint"))
 
 
