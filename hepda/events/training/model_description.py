@@ -37,8 +37,10 @@ def setup_of(model: ModelSpec) -> dict[str, Any]:
 def _kind(model: ModelSpec) -> str:
     """Return the layers or the library, and the classes and the score of a model of several classes."""
     section = model.section
-    layers = isinstance(section, NetworkConfig)
-    words = [f"network {'-'.join(map(str, section.encoder))}" if layers else f"trees, {section.library}"]
+    if isinstance(section, NetworkConfig):
+        words = [f"network {'-'.join(map(str, section.encoder))}"]
+    else:
+        words = [f"trees, {section.library}"]
     words += [f"{len(model.classes)} classes"] if model.classes else []
     words += [f"score {section.score}"] if section.score is not None else []
     return ", ".join(words)
