@@ -219,6 +219,45 @@ def write_analysis(folder: Path, n: int = 2000, **overrides: Any) -> Path:
     return path
 
 
+def several_classes(**overrides: Any) -> dict[str, Any]:
+    """Overrides of `write_analysis` for three classes: ttH, and the background split by the number of jets.
+
+    `busy` has seven jets or more, `calm` fewer; the files are those of two classes.
+    """
+
+    def background(file: str, domain: str, **more: Any) -> dict[str, Any]:
+        ending = file.removeprefix("background").replace("third", "_third")
+        return {
+            f"{name}{ending}": {"files": f"{file}.root", "class": name, "domain": domain, "selection": cut, **more}
+            for name, cut in (("busy", "n_jets >= 7"), ("calm", "n_jets < 7"))
+        }
+
+    base: dict[str, Any] = {
+        "signal": "ttH",
+        "samples": {
+            "ttH": {"files": "signal.root", "class": "ttH", "domain": "simulation"},
+            **background("background", "simulation"),
+            "ttH_alt": {"files": "signal_alt.root", "class": "ttH", "domain": "alternative"},
+            **background("background_alt", "alternative"),
+            **background("third", "third", use="evaluate"),
+            "data": {"files": "data.root", "domain": "data"},
+        },
+        "discriminants": {"d": "p_ttH / (p_ttH + 0.7 * p_busy + 0.3 * p_calm)"},
+        "models": {
+            "network": {"kind": "network", "encoder": [16, 16]},
+            "dann": {
+                "kind": "network",
+                "encoder": [16, 16],
+                "score": "d",
+                "domain": {"source": ["busy", "calm"], "target": ["busy_alt", "calm_alt"], "head": [16]},
+            },
+            "bdt": {"kind": "bdt", "iterations": 20},
+            "pair": {"kind": "bdt", "iterations": 20, "classes": "binary"},
+        },
+    }
+    return base | overrides
+
+
 @contextmanager
 def heard(level: int = logging.INFO) -> Iterator[list[str]]:
     """What hepda logs in the block but for its stages, a line each."""

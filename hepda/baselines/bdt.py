@@ -39,8 +39,11 @@ TRUSTED = (
     "sklearn.ensemble._hist_gradient_boosting.binning._BinMapper",
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
     "sklearn._loss.loss.HalfBinomialLoss",
+    "sklearn._loss.loss.HalfMultinomialLoss",
     "sklearn._loss._loss.CyHalfBinomialLoss",
+    "sklearn._loss._loss.CyHalfMultinomialLoss",
     "sklearn._loss.link.LogitLink",
+    "sklearn._loss.link.MultinomialLogit",
     "sklearn._loss.link.Interval",
     "sklearn.preprocessing._label.LabelEncoder",
 )
@@ -85,11 +88,19 @@ class BdtSettings(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class TrainingEvents:
-    """Features [n, k], labels [n] (1 signal, 0 background) and training weights [n]."""
+    """Features [n, k], labels [n] and training weights [n].
+
+    Labels are 1 for signal and 0 for background, or the numbers 0, 1, 2, ... of three classes or more.
+    """
 
     features: Features
     label: Labels
     weight: Weights
+
+    @property
+    def classes(self) -> int:
+        """Return the number of classes, at least two."""
+        return max(2, int(self.label.max(initial=0)) + 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +110,7 @@ class Bdt:
     library: str
     model: Any
     trees: int
+    """Of each class, where there are three classes or more."""
     negative: float = 0.0
     """Share of the training events whose negative weight was taken as its absolute value."""
 
@@ -113,14 +125,15 @@ class Bdt:
         )
 
     def predict(self, features: Features) -> NDArray[np.float32]:
-        """Return P(signal) [n] of features [n, k]."""
+        """Return P(signal) [n] of features [n, k]; of three classes or more, their probabilities [n, classes]."""
         if self.library == "sklearn":
-            score = self.model.predict_proba(features)[:, 1]
+            score = self.model.predict_proba(features)
         elif self.library == "xgboost":
-            score = self.model.predict_proba(features, iteration_range=(0, self.trees))[:, 1]
+            score = self.model.predict_proba(features, iteration_range=(0, self.trees))
         else:
             score = self.model.predict(features, num_iteration=self.trees)
-        return np.asarray(score, dtype=np.float32)
+        two_columns = np.ndim(score) == 2 and np.shape(score)[1] == 2  # LightGBM has one column for two classes
+        return np.asarray(score[:, 1] if two_columns else score, dtype=np.float32)
 
     def save(self, folder: Path, stem: str, metadata: dict[str, Any]) -> None:
         """Write the trees and their metadata, as skops or in the library's own text format; never as a pickle."""
@@ -258,8 +271,9 @@ def fit_lightgbm(settings: BdtSettings, train: TrainingEvents, validation: Train
             lightgbm.Dataset(validation.features, validation.label, weight=validation.weight, reference=data)
         ]
         callbacks = [lightgbm.early_stopping(settings.patience or 10, verbose=False)]
+    several = {"objective": "multiclass", "num_class": train.classes}
     parameters = {
-        "objective": "binary",
+        **({"objective": "binary"} if train.classes == 2 else several),
         "learning_rate": settings.learning_rate,
         "num_leaves": settings.max_leaves or most_leaves(settings, len(train.label)),
         "max_depth": settings.max_depth or -1,

@@ -68,31 +68,39 @@ def check_sklearn(model: Any) -> int:
         model: the object that skops returned.
 
     Raises:
-        StructureError: it is not a classifier of two classes on numbers, as `fit` makes it.
+        StructureError: it is not a classifier on numbers, as `fit` makes it.
         AttributeError, TypeError: parts of it are missing or have another type.
 
     """
-    from sklearn._loss.loss import HalfBinomialLoss
+    from sklearn._loss.loss import HalfBinomialLoss, HalfMultinomialLoss
     from sklearn.ensemble._hist_gradient_boosting.common import PREDICTOR_RECORD_DTYPE
 
     features = model._n_features
     _require(isinstance(features, int) and features == model.n_features_in_, "it has two different numbers of features")
-    _require(isinstance(model._loss, HalfBinomialLoss) and len(model.classes_) == 2, "it is not of two classes")
-    _require(model.n_trees_per_iteration_ == 1 and model._preprocessor is None, "it is not of two classes on numbers")
-    start = model._baseline_prediction
-    _require(isinstance(start, np.ndarray) and start.shape == (1, 1) and start.dtype == np.float64, "no first value")
+    classes = model.classes_
+    _require(isinstance(classes, np.ndarray) and classes.dtype.kind in "iu" and classes.ndim == 1, "it has no classes")
+    _require(np.array_equal(classes, np.arange(len(classes))) and len(classes) > 1, "its classes have no numbers")
+    loss = HalfBinomialLoss if len(classes) == 2 else HalfMultinomialLoss
+    per_iteration = 1 if len(classes) == 2 else len(classes)
+    _require(isinstance(model._loss, loss), f"it is not of {len(classes)} classes")
+    _require(len(classes) == 2 or model._loss.n_classes == len(classes), f"it is not of {len(classes)} classes")
+    _require(model.n_trees_per_iteration_ == per_iteration and model._preprocessor is None, "it is not on numbers")
+    start, shape = model._baseline_prediction, (1, per_iteration)
+    _require(isinstance(start, np.ndarray) and start.shape == shape and start.dtype == np.float64, "no first value")
     is_categorical = model._bin_mapper.is_categorical_
     _require(
         isinstance(is_categorical, np.ndarray) and is_categorical.shape == (features,) and not is_categorical.any(),
         "it has categories",
     )
     _require(isinstance(model._predictors, list) and len(model._predictors) > 0, "it has no trees")
-    for (tree,) in model._predictors:
-        nodes = tree.nodes
-        _require(isinstance(nodes, np.ndarray) and nodes.dtype == PREDICTOR_RECORD_DTYPE and nodes.ndim == 1,
-                 "its nodes are of another type")  # fmt: skip
-        _require(not nodes["is_categorical"].any(), "it has categories")
-        check_tree(nodes["left"], nodes["right"], nodes["is_leaf"] == 0, nodes["feature_idx"], features)
+    for trees in model._predictors:
+        _require(isinstance(trees, list) and len(trees) == per_iteration, "an iteration has another number of trees")
+        for tree in trees:
+            nodes = tree.nodes
+            _require(isinstance(nodes, np.ndarray) and nodes.dtype == PREDICTOR_RECORD_DTYPE and nodes.ndim == 1,
+                     "its nodes are of another type")  # fmt: skip
+            _require(not nodes["is_categorical"].any(), "it has categories")
+            check_tree(nodes["left"], nodes["right"], nodes["is_leaf"] == 0, nodes["feature_idx"], features)
     return int(features)
 
 
@@ -110,10 +118,11 @@ def checked_xgboost(text: str) -> tuple[bytearray, int, int]:
         text: the model as JSON.
 
     Returns:
-        The model as newly written JSON, its number of features, and its number of trees.
+        The model as newly written JSON, its number of features, and its number of trees (of each class, if there are
+        three classes or more).
 
     Raises:
-        StructureError: it is not a classifier of two classes on numbers, as `fit` makes it.
+        StructureError: it is not a classifier on numbers, as `fit` makes it.
         ValueError, KeyError, TypeError: it is not JSON, or parts of it are missing or have another type.
 
     """
@@ -121,20 +130,27 @@ def checked_xgboost(text: str) -> tuple[bytearray, int, int]:
     learner = model["learner"]
     booster, about = learner["gradient_booster"], learner["learner_model_param"]
     features, trees = int(about["num_feature"]), booster["model"]["trees"]
-    _require(booster["name"] == "gbtree" and learner["objective"]["name"] == "binary:logistic", "it is of another kind")
-    _require(int(about["num_class"]) == 0 and int(about.get("num_target", 1)) == 1, "it is not of two classes")
+    classes, objective = int(about["num_class"]), learner["objective"]["name"]
+    of_two = objective == "binary:logistic" and classes == 0
+    _require(
+        booster["name"] == "gbtree" and objective in ("binary:logistic", "multi:softprob"), "it is of another kind"
+    )
+    _require(of_two or (objective == "multi:softprob" and 2 < classes <= 128), "it is not of these classes")
+    _require(int(about.get("num_target", 1)) == 1, "it has several targets")
     _require(not learner["feature_names"] and not learner["feature_types"], "it names features, which hepda does not")
     _require(isinstance(trees, list) and len(trees) > 0, "it has no trees")
-    count, forest = len(trees), booster["model"]
+    count, forest, per_iteration = len(trees), booster["model"], 1 if of_two else classes
     _require(int(forest["gbtree_model_param"]["num_trees"]) == count, "its number of trees is wrong")
     _require(int(forest["gbtree_model_param"]["num_parallel_tree"]) == 1, "it has several trees per iteration")
-    _require(forest["tree_info"] == [0] * count, "its trees are of several classes")
-    order = list(range(count + 1))
+    _require(count % per_iteration == 0, "an iteration has another number of trees")
+    iterations = count // per_iteration
+    _require(forest["tree_info"] == list(range(per_iteration)) * iterations, "its trees are of other classes")
+    order = list(range(0, count + 1, per_iteration))
     _require(forest.get("iteration_indptr", order) == order, "its trees are not in their order")
     _require(not any((forest.get("cats") or {}).values()), "it has categories")
     for tree in trees:
         _check_xgboost(tree, features)
-    return bytearray(json.dumps(model).encode()), features, count
+    return bytearray(json.dumps(model).encode()), features, iterations
 
 
 def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
@@ -191,10 +207,11 @@ def checked_lightgbm(text: str) -> tuple[str, int, int]:
         text: the model in LightGBM's text format.
 
     Returns:
-        The header and the trees as text, the number of features, and the number of trees.
+        The header and the trees as text, the number of features, and the number of trees (of each class, if there are
+        three classes or more).
 
     Raises:
-        StructureError: it is not a classifier of two classes on numbers, as `fit` makes it.
+        StructureError: it is not a classifier on numbers, as `fit` makes it.
         ValueError, KeyError: it is not such a text, or parts of it are missing or have another type.
 
     """
@@ -205,8 +222,11 @@ def checked_lightgbm(text: str) -> tuple[str, int, int]:
     _require(bool(end) and bool(first) and lines[:1] == ["tree"], "it has no trees, or no end")
     about = _entries(lines[1:], _HEADER)
     features = int(about["max_feature_idx"]) + 1
-    _require(about["num_class"] == about["num_tree_per_iteration"] == "1", "it is not of two classes")
-    _require(about["objective"].split() == ["binary", "sigmoid:1"], "it has another objective")
+    classes, objective = int(about["num_class"]), about["objective"].split()
+    _require(about["num_tree_per_iteration"] == about["num_class"], "an iteration has another number of trees")
+    of_two = classes == 1 and objective == ["binary", "sigmoid:1"]
+    several = 2 < classes <= 128 and objective == ["multiclass", f"num_class:{classes}"]
+    _require(of_two or several, "it has another objective")
     for name in ("feature_names", "feature_infos"):
         _require(len(about[name].split()) == features, f"{name} are not {features}")
     count = _check_sizes("Tree=0\n" + other_trees, [int(size) for size in about["tree_sizes"].split()])
@@ -216,7 +236,8 @@ def checked_lightgbm(text: str) -> tuple[str, int, int]:
         name, _, entries = tree.partition("\n")
         _require(name == f"Tree={number}", "its trees are not in their order")
         _check_lightgbm(_entries(entries.splitlines(), (*_ONE, *_INNER, *_LEAF)), features)
-    return body + end, features, count
+    _require(count % classes == 0, "an iteration has another number of trees")
+    return body + end, features, count // classes
 
 
 def _entries(lines: Sequence[str], known: Sequence[str]) -> dict[str, str]:

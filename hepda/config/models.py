@@ -237,8 +237,9 @@ class DomainConfig(AdversaryConfig):
     """Samples of the domain that the classifier is trained on."""
     target: Names
     """Samples of the domain that the encoder must not distinguish from the source."""
-    rows: Literal["background", "signal", "all"] = "background"
-    """Classes of the domain loss; `all` for data, whose class is unknown."""
+    rows: Name = "background"
+    """Rows of the domain loss: background (every class that is not signal), signal, the name of one class, or `all`,
+    for data, whose class is unknown."""
     tail: Fraction | None = None
     """Emphasise the tail: rows of the domain head with a score above the cut of this signal efficiency count fully,
     those below little (hepda.adversarial.networks.tail)."""
@@ -280,6 +281,12 @@ class NetworkConfig(LayersConfig):
     parameter: dict[Name, float] | None = None
     """One more input with a number for each domain, e.g. `{simulation: 0, alternative: 1}`: the network is trained on
     the domains of `train_on` together and learns how they differ. Its scores are those at 0."""
+    classes: Literal["all", "binary"] = "all"
+    """What the model predicts: the probability of each class, or (`binary`) that of signal against the rest. With two
+    classes both are the same."""
+    score: Name | None = None
+    """The discriminant that is the model's score, with values from 0 to 1; null: the probability of signal, summed
+    over the signal classes."""
     training: TrainingConfig = TrainingConfig()
     """Overrides of the analysis's `training:`; after loading, the complete section."""
 
@@ -318,6 +325,10 @@ class BdtConfig(TreesConfig):
     train_on: Names | None = None
     """As for a network."""
     reweight: ReweightConfig | None = None
+    """As for a network."""
+    classes: Literal["all", "binary"] = "all"
+    """As for a network."""
+    score: Name | None = None
     """As for a network."""
 
 

@@ -6,7 +6,7 @@ with which `hepda train` would refuse to start, `warnings` about what is unusual
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 from pathlib import Path
@@ -25,6 +25,7 @@ from hepda.events.dataset.chunks import ChunkReader, Faults, SelectedRows, stret
 from hepda.events.dataset.inputs import InputFile, inspect, open_inputs, sample_tree
 from hepda.events.dataset.load import LoadedEvents, load_table
 from hepda.events.dataset.plan import PHYSICAL, ReadingPlan, SamplePlan, make_plan
+from hepda.events.dataset.regions import overlaps, unusable
 from hepda.events.dataset.samples import SampleSummary, rows_by_key
 from hepda.events.dataset.skipped_files import Skips
 from hepda.events.dataset.stitching import Stitching
@@ -126,7 +127,10 @@ def check_events(config: AnalysisConfig, progress: Progress, *, every_file: bool
         with TemporaryDirectory(prefix="hepda-check-") as folder:  # the events of all files may exceed the memory
             loaded = load_table(opened, progress, Resources(folder=Path(folder) / "table"))
             _samples(opened, plan, inputs, loaded, listed, result)
-            _evaluation(evaluation, loaded.table, result, complete=opened.samples == _restricted(spec, listed).samples)
+            complete = opened.samples == _restricted(spec, listed).samples
+            _evaluation(evaluation, loaded.table, result, complete=complete)
+            result.problems.extend(overlaps(opened, loaded.table))
+            _incomplete(unusable(opened, loaded.table), result, complete=complete)
             _keys(opened, loaded.table, result)
             result.notes.extend(filter(None, [evaluation.domains.only_one_simulated]))
             result.warnings.extend(composition_lines(evaluation.domains.nominal, evaluation.domains.composition))
@@ -256,7 +260,7 @@ def _lean(file: InputFile, columns: Mapping[str, Expression], plan: ReadingPlan,
     weights = [] if original.weight is None else [original.weight]
     needed = needed_names([*columns.values(), *weights, *plan.stitched_to(name).values()], original.variables)
     branches = tuple(sorted(needed - {PHYSICAL}))
-    return replace(original, features=(), cuts=(), columns=dict(columns), domains={}, branches=branches)
+    return replace(original, features=(), cuts=(), columns=dict(columns), domains={}, regions=(), branches=branches)
 
 
 def _weights(spec: DatasetSpec, name: str, summary: SampleSummary, result: Checkup) -> None:
@@ -279,7 +283,12 @@ def _evaluation(spec: EvaluationSpec, table: FeatureTable, result: Checkup, *, c
 
     complete: whether every file was read, so that no other file can provide the missing events.
     """
-    for text in evaluation_problems(spec, table):
+    _incomplete(evaluation_problems(spec, table), result, complete=complete)
+
+
+def _incomplete(problems: Iterable[str], result: Checkup, *, complete: bool) -> None:
+    """Record problems that further events may solve: as warnings, unless every file was read."""
+    for text in problems:
         if complete:
             result.problems.append(text)
         else:

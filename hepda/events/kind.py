@@ -92,15 +92,20 @@ class EventsKind(KindOf[EventMetrics]):
         """
         from hepda.events import steps
         from hepda.events.dataset.checks import evaluation_problems
-        from hepda.events.resolve import evaluation_spec
+        from hepda.events.dataset.regions import overlaps, unusable
+        from hepda.events.resolve import dataset_spec, evaluation_spec
         from hepda.events.training.jobs import check_extras
+        from hepda.events.training.probabilities import check_discriminants
 
         check_extras(self.config.models)
         self._resources = resources
         spec = evaluation_spec(self.config)
+        notes = check_discriminants(spec.models.values())
         self._loaded = steps.load(self.config, progress, resources)
         self._table = self._loaded.table
-        if problems := list(evaluation_problems(spec, self._table)):
+        dataset = dataset_spec(self.config)
+        of_regions = [*overlaps(dataset, self._table), *unusable(dataset, self._table)]
+        if problems := [*evaluation_problems(spec, self._table), *of_regions]:
             raise DataError("\n".join(problems))
         note = [self._loaded.note] if self._loaded.note else []
         keys = " and ".join(self.config.split.key)
@@ -110,7 +115,14 @@ class EventsKind(KindOf[EventMetrics]):
             for name, summary in self._loaded.samples.items()
             if summary.duplicates
         ]
-        return [spec.describe(), *note, *(file.line() for file in self._loaded.skipped), *twice, *self.warnings()]
+        return [
+            spec.describe(),
+            *notes,
+            *note,
+            *(file.line() for file in self._loaded.skipped),
+            *twice,
+            *self.warnings(),
+        ]
 
     def parallel_trainings(self, processes: int) -> int:
         """Return how many trainings on these events fit into the memory; raise ConfigError if none does."""
@@ -122,8 +134,9 @@ class EventsKind(KindOf[EventMetrics]):
     def contents(self) -> Iterable[tuple[str, Array]]:
         """Return every column of the table, sample by sample."""
         from hepda.events.dataset.contents import contents_of
+        from hepda.events.resolve import dataset_spec
 
-        return contents_of(self.config.columns, self.table)
+        return contents_of(dataset_spec(self.config).column_texts, self.table)
 
     def made_of(self) -> str | None:
         """Return the name of the table in a cache, if no file was left out."""
@@ -141,18 +154,19 @@ class EventsKind(KindOf[EventMetrics]):
         return jobs_of(model_specs(self.config), folder, run, work, device)
 
     def combine(self, results: Sequence[TrainingResult]) -> dict[str, Array]:
-        """Return the score [n] of each model for every event."""
+        """Return the score columns [n] of every model for every event."""
         return combine(self.config, self.table, results)
 
     def saved_scores(self, run: Path) -> dict[str, Array]:
-        """Return the saved score [n] of each model."""
+        """Return the saved score columns [n] of every model."""
         return saved_scores(self.config, self.table, run)
 
     def score_columns(self, scores: Mapping[str, Array]) -> dict[str, Any]:
         """Return the columns, a row for each event in the order of the table."""
         from hepda.events import steps
+        from hepda.events.resolve import dataset_spec
 
-        return steps.scores_columns(self.table, scores)
+        return steps.scores_columns(self.table, scores, dataset_spec(self.config).region_columns)
 
     def files(self) -> Any:
         """Return every file that was read: entries, sums of weights, what was lost and why."""
@@ -164,11 +178,18 @@ class EventsKind(KindOf[EventMetrics]):
         from hepda.events.resolve import evaluation_spec
         from hepda.events.results.evaluate import EvaluationInput
         from hepda.events.results.per_run import run_metrics
+        from hepda.events.training.probabilities import probabilities_of
         from hepda.events.training.scoring import rescore
 
         spec, models = evaluation_spec(self.config), context.run / "models"
         table, evaluated_scores = self._thinned(scores, context.run)
-        evaluated = EvaluationInput(spec, table, evaluated_scores, rescore=partial(rescore, spec.models, models))
+        evaluated = EvaluationInput(
+            spec,
+            table,
+            {model: evaluated_scores[model] for model in spec.models},
+            rescore=partial(rescore, spec.models, models),
+            outputs=probabilities_of(spec.models, evaluated_scores),
+        )
         numbers = steps.numbers_of(evaluated, models, context.processes, context.progress)
         self._evaluated, self._numbers = evaluated, numbers
         shares = {f"{domain}:{name}": share for (domain, name), share in self._shares.items()}
@@ -220,6 +241,10 @@ class EventsKind(KindOf[EventMetrics]):
             with suppress(OSError):  # a run that is not complete keeps its trainings there
                 Path(self._folder.name).parent.rmdir()
         return drawn
+
+    def next_step(self, run: Path) -> str:
+        """Return the command that gives the bias of the signal strength."""
+        return f"bias of mu and its error: hepda fit {run}"
 
     def conclusions(self, metrics: EventMetrics) -> list[str]:
         """Return the conclusions about adaptation."""
@@ -279,14 +304,24 @@ class EventsKind(KindOf[EventMetrics]):
 
 
 def combine(config: AnalysisConfig, table: FeatureTable, results: Sequence[TrainingResult]) -> dict[str, Array]:
-    """Return the score [n] of each model for every event: that of its fold, averaged over members of an ensemble."""
+    """Return the score columns [n] of every model for every event: of its fold, averaged over members of an ensemble.
+
+    Raises:
+        DataError: a discriminant is not a finite number for some events.
+
+    """
+    from hepda.events.resolve import model_specs
+    from hepda.events.training.probabilities import score_columns
     from hepda.runtime.jobs import out_of_fold
 
-    return {model: out_of_fold(results, model, table.fold) for model in config.models}
+    columns: dict[str, Array] = {}
+    for name, model in model_specs(config).items():
+        columns |= score_columns(model, out_of_fold(results, name, table.fold))
+    return columns
 
 
 def saved_scores(config: AnalysisConfig, table: FeatureTable, run: Path) -> dict[str, Array]:
-    """Return the scores of scores.parquet.
+    """Return the score columns of scores.parquet.
 
     Raises:
         ConfigError: they are not those of the events that the config reads now.

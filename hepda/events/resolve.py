@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from hepda.config import AnalysisConfig, ModelConfig, NetworkConfig
-from hepda.config.events.systematics import template_samples
+from hepda.config.events.fit import FitConfig, output_names
+from hepda.config.events.systematics import process_of, template_samples
 from hepda.events.domains.blinding import hidden_range
 from hepda.events.domains.counterparts import SampleLayout, all_counterparts
 from hepda.events.domains.spec import Domains, EvaluationSpec
-from hepda.events.specs import Appearance, DatasetSpec, ModelSpec, SystematicsSpec
+from hepda.events.specs import Appearance, Classes, DatasetSpec, FitSpec, ModelSpec, RegionSpec, SystematicsSpec
 
 
 def evaluation_spec(config: AnalysisConfig) -> EvaluationSpec:
@@ -24,7 +25,15 @@ def evaluation_spec(config: AnalysisConfig) -> EvaluationSpec:
         config.evaluation,
         config.seed,
         config.split.folds,
+        classes_of(config),
     )
+
+
+def classes_of(config: AnalysisConfig) -> Classes:
+    """Return the classes of an analysis."""
+    of_sample = {name: sample.class_ for name, sample in config.samples.items()}
+    names = config.class_names
+    return Classes(names, tuple(name for name in names if name in config.signal), of_sample)
 
 
 def domains_of(config: AnalysisConfig) -> Domains:
@@ -42,7 +51,9 @@ def domains_of(config: AnalysisConfig) -> Domains:
         config.domains,
         data=tuple(name for name, of in uses.items() if of == {"data"}),
         held_out=tuple(name for name, of in uses.items() if of == {"evaluate"}),
-        counterparts=all_counterparts(SampleLayout(config.samples, config.domains, config.stitched)),
+        counterparts=all_counterparts(
+            SampleLayout(config.samples, config.domains, classes_of(config), config.stitched)
+        ),
         hidden=hidden_range(config.evaluation.blind, config.samples),
     )
 
@@ -56,6 +67,7 @@ def dataset_spec(config: AnalysisConfig) -> DatasetSpec:
         luminosity=config.luminosity,
         models=model_specs(config),
         systematics=systematics_spec(config),
+        classes=classes_of(config),
         variables=config.variables,
         selection=config.selection,
         weight=config.weight,
@@ -67,13 +79,37 @@ def dataset_spec(config: AnalysisConfig) -> DatasetSpec:
         normalisation=config.normalisation,
         reading=config.reading,
         plots=tuple(config.plots),
+        regions=fit_spec(config).regions,
     )
+
+
+def fit_spec(config: AnalysisConfig) -> FitSpec:
+    """Return what is fitted; without the section `fit`, there is one region, of the score of every event."""
+    section_of_fit = config.fit or FitConfig()
+    outputs = output_names(config)
+    regions = {
+        name: RegionSpec(
+            name,
+            section.selection,
+            section.largest,
+            section.variable.strip(),
+            section.variable.strip() in outputs,
+            section.bins,
+            section.min_n_eff,
+            section.role,
+        )
+        for name, section in section_of_fit.regions.items()
+    }
+    return FitSpec(regions, section_of_fit.pruning, section_of_fit.smoothing)
 
 
 def systematics_spec(config: AnalysisConfig) -> SystematicsSpec:
     """Return what is uncertain in the templates of an analysis."""
-    templates = {name: str(config.samples[name].class_) for name in template_samples(config)}
-    return SystematicsSpec(templates, config.systematics)
+    classes = classes_of(config)
+    sides = {name: classes.side_of(name) for name in template_samples(config)}
+    templates = {name: side for name, side in sides.items() if side is not None}
+    processes = {name: process_of(config, name) for name in templates}
+    return SystematicsSpec(templates, config.systematics, classes, processes)
 
 
 def model_specs(config: AnalysisConfig) -> dict[str, ModelSpec]:
@@ -94,6 +130,8 @@ def model_spec(config: AnalysisConfig, model: str) -> ModelSpec:
         folds=config.split.folds,
         negative_weights=config.negative_weights,
         missing=config.missing,
+        grouping=classes_of(config),
+        discriminants=config.discriminants,
     )
 
 
@@ -108,4 +146,5 @@ def _adapted_to(config: AnalysisConfig, section: ModelConfig) -> str | None:
 
 def appearance(config: AnalysisConfig) -> Appearance:
     """Return how the samples and features of an analysis are drawn."""
-    return Appearance(config.samples, config.luminosity_label or config.luminosity, config.plots, config.missing)
+    luminosity = config.luminosity_label or config.luminosity
+    return Appearance(config.samples, luminosity, classes_of(config), config.plots, config.missing)

@@ -7,6 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from hepda.config import (
     BdtConfig,
@@ -19,10 +23,60 @@ from hepda.config import (
     SampleConfig,
     SplitConfig,
 )
+from hepda.config.events.fit import PruningConfig, Role
 from hepda.config.events.systematics import SystematicConfig
+
+if TYPE_CHECKING:
+    from hepda.events.table.feature_table import FeatureTable
 
 Policy = str
 """What a training does with negative weights: keep, absolute, drop, reject."""
+ClassName = Literal["background", "signal"]
+"""A side of the classification: the signal classes together, or all other classes together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Classes:
+    """The classes of events, which follow from their samples.
+
+    names: the signal classes, then the others in the order of the samples; signal: the signal classes; of_sample: the
+    class of each sample, None for data.
+    """
+
+    names: tuple[str, ...] = ("signal", "background")
+    signal: tuple[str, ...] = ("signal",)
+    of_sample: Mapping[str, str | None] = field(default_factory=dict)
+
+    @property
+    def background(self) -> tuple[str, ...]:
+        """Return the classes that are not signal."""
+        return tuple(name for name in self.names if name not in self.signal)
+
+    @property
+    def is_binary(self) -> bool:
+        """Return whether there are only two classes: a model then has one score."""
+        return len(self.names) <= 2
+
+    def side_of(self, sample: str) -> ClassName | None:
+        """Return whether a sample is signal or background; None for data."""
+        name = self.of_sample.get(sample)
+        return None if name is None else "signal" if name in self.signal else "background"
+
+    def samples_of(self, name: str) -> tuple[str, ...]:
+        """Return the samples of a class, in any domain."""
+        return tuple(sample for sample, of in self.of_sample.items() if of == name)
+
+    def index(self, table: FeatureTable, rows: NDArray[np.int32] | slice | None = None) -> NDArray[np.int8]:
+        """Return the position in `names` of the class of each event [n]; -1 for data.
+
+        Args:
+            table: the events.
+            rows: row numbers or a slice; None means all events.
+
+        """
+        of_samples = [self.of_sample.get(sample) for sample in table.sample_names]
+        positions = np.array([-1 if name is None else self.names.index(name) for name in of_samples], dtype=np.int8)
+        return positions[table.sample if rows is None else table.sample[rows]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +85,8 @@ class ModelSpec:
 
     section: its section of the analysis file; samples: those of its class loss; trained_on: the domains of these
     samples; adapted_to: the domain of the target of its domain loss or of its reweighting; seed: of its trainings;
-    folds: number of folds; negative_weights: the policy; missing: the number for a missing value in a feature.
+    folds: number of folds; negative_weights: the policy; missing: the number for a missing value in a feature;
+    grouping: the classes of the analysis; discriminants: expressions over p_<class> by name.
     """
 
     name: str
@@ -43,6 +98,42 @@ class ModelSpec:
     folds: int = 2
     negative_weights: Policy = "keep"
     missing: float = -1.0
+    grouping: Classes = field(default_factory=Classes)
+    discriminants: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Return the classes whose probabilities the model gives, signals first; empty for one score."""
+        return () if self.grouping.is_binary or self.section.classes == "binary" else self.grouping.names
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Return its score columns.
+
+        The first is its score in [0, 1], named like the model; a model of several classes has a further column for
+        each class and each discriminant, `m.p_<class>` and `m.<discriminant>`.
+        """
+        if not self.classes:
+            return (self.name,)
+        further = [*(f"p_{name}" for name in self.classes), *self.discriminants]
+        return (self.name, *(f"{self.name}.{name}" for name in further))
+
+    @property
+    def labels(self) -> dict[str, int]:
+        """Return the label of each class that the model tells apart: of each side, or the position in `classes`."""
+        return {name: number for number, name in enumerate(self.classes)} or {"background": 0, "signal": 1}
+
+    def label_of(self, table: FeatureTable, rows: NDArray[np.int32] | slice | None = None) -> NDArray[np.int8]:
+        """Return the label [n] of each event, as in `labels`; -1 for data.
+
+        Args:
+            table: the events.
+            rows: row numbers or a slice; None means all events.
+
+        """
+        if self.classes:
+            return self.grouping.index(table, rows)
+        return table.label if rows is None else table.label[rows]
 
     @property
     def domain_section(self) -> DomainConfig | None:
@@ -67,15 +158,80 @@ class ModelSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class RegionSpec:
+    """A region of the fit: which events it takes, what is histogrammed, and in which bins.
+
+    selection: the condition, None: every event; largest: the class whose output is the largest, None: any; variable: an
+    expression, or the name of an output of the model if `is_output`; bins: the largest number of bins that are chosen,
+    or their edges; min_n_eff: floor on the effective background events of a chosen bin; role: signal, control or
+    validation (not fitted).
+    """
+
+    name: str
+    selection: str | None = None
+    largest: str | None = None
+    variable: str = "score"
+    is_output: bool = True
+    bins: int | tuple[float, ...] = 10
+    min_n_eff: float = 25.0
+    role: Role = "signal"
+
+    @property
+    def fitted(self) -> bool:
+        """Return whether the fit uses it."""
+        return self.role != "validation"
+
+    @property
+    def is_part(self) -> bool:
+        """Return whether it may have no events of a sample that the analysis selects."""
+        return self.selection is not None or self.largest is not None
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """Return the expressions that are evaluated while events are read, by the name of their column."""
+        columns = {} if self.selection is None else {self.mask_column: self.selection}
+        return columns if self.is_output else columns | {self.variable_column: self.variable}
+
+    @property
+    def mask_column(self) -> str:
+        """Return the column of the selection: 1 for an event of the region, else 0."""
+        return f"region:{self.name}"
+
+    @property
+    def variable_column(self) -> str:
+        """Return the column of a variable that is no output of a model."""
+        return f"variable:{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class FitSpec:
+    """What is fitted: the regions by name, thresholds of pruning (None: nothing is pruned), the method of smoothing."""
+
+    regions: Mapping[str, RegionSpec] = field(default_factory=lambda: {"all": RegionSpec("all")})
+    pruning: PruningConfig | None = None
+    smoothing: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class SystematicsSpec:
     """What is uncertain in the templates of a fit.
 
-    templates: the class of each sample that templates are made of, those of simulation in the nominal domain; sections:
-    the systematics by name.
+    templates: for each sample that templates are made of, those of simulation in the nominal domain, whether it is
+    signal or background; sections: the systematics by name; classes: of all samples; processes: that of each sample of
+    the templates.
     """
 
-    templates: Mapping[str, str]
+    templates: Mapping[str, ClassName]
     sections: Mapping[str, SystematicConfig] = field(default_factory=dict)
+    classes: Classes = field(default_factory=Classes)
+    processes: Mapping[str, str] = field(default_factory=dict)
+
+    def strength_of(self, sample: str) -> str | None:
+        """Return the strength that scales a sample: mu for the first signal class, `mu_<class>` for further ones."""
+        if self.templates[sample] != "signal":
+            return None
+        name = self.classes.of_sample.get(sample)
+        return f"mu_{name}" if name in self.classes.signal[1:] else "mu"
 
     def varied_samples(self, name: str) -> tuple[str, ...]:
         """Return the samples that a systematic acts on."""
@@ -87,8 +243,8 @@ class SystematicsSpec:
 class DatasetSpec:
     """What determines the table of events: the samples, the expressions, and the models, which see parts of it.
 
-    domains: their names, the nominal domain first; plots: names of features that are drawn. The other fields are the
-    sections of the analysis file of the same name.
+    domains: their names, the nominal domain first; plots: names of features that are drawn; regions: those of the fit.
+    The other fields are the sections of the analysis file of the same name.
     """
 
     samples: Mapping[str, SampleConfig]
@@ -97,6 +253,7 @@ class DatasetSpec:
     luminosity: float
     models: Mapping[str, ModelSpec]
     systematics: SystematicsSpec
+    classes: Classes
     variables: Mapping[str, str] = field(default_factory=dict)
     selection: str | None = None
     weight: str = "1"
@@ -108,6 +265,17 @@ class DatasetSpec:
     normalisation: NormalisationConfig | None = None
     reading: ReadingConfig = field(default_factory=ReadingConfig)
     plots: tuple[str, ...] = ()
+    regions: Mapping[str, RegionSpec] = field(default_factory=dict)
+
+    @property
+    def region_columns(self) -> dict[str, str]:
+        """Return the expressions of the columns of all regions, by the name of the column."""
+        return {name: text for region in self.regions.values() for name, text in region.columns.items()}
+
+    @property
+    def column_texts(self) -> dict[str, str]:
+        """Return the expressions of all further columns of the table, by the name of the column."""
+        return {**self.columns, **self.region_columns}
 
     @property
     def domain_sections(self) -> dict[str, DomainConfig]:
@@ -120,18 +288,21 @@ class DatasetSpec:
 class Appearance:
     """How samples and features are drawn.
 
-    luminosity: in 1/fb, or the text that figures write; plots: by feature; missing: as in `ModelSpec`.
+    luminosity: in 1/fb, or the text that figures write; classes: of the samples; plots: by feature; missing: as in
+    `ModelSpec`.
     """
 
     samples: Mapping[str, SampleConfig]
     luminosity: float | str
+    classes: Classes
     plots: Mapping[str, PlotConfig] = field(default_factory=dict)
     missing: float = -1.0
 
     @property
     def signal_scale(self) -> str:
         """Return the factors on the yields of signals that have one, as text; empty without any."""
-        scales = {sample.scale for sample in self.samples.values() if sample.class_ == "signal" and sample.scale != 1}
+        signals = (sample for name, sample in self.samples.items() if self.classes.side_of(name) == "signal")
+        scales = {sample.scale for sample in signals if sample.scale != 1}
         return "signal × " + ", ".join(f"{scale:g}" for scale in sorted(scales)) if scales else ""
 
     def label_of(self, domain: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,12 @@ from hepda.events.check import check_events
 from hepda.events.dataset.load import LoadedEvents, load_table
 from hepda.events.domains.spec import Domains, EvaluationSpec
 from hepda.events.fit.truth import check_truth
-from hepda.events.resolve import dataset_spec, domains_of, evaluation_spec
+from hepda.events.resolve import dataset_spec, domains_of, evaluation_spec, model_specs
 from hepda.events.results import figures, to_json
 from hepda.events.results.evaluate import EvaluationInput, Numbers, evaluate
 from hepda.events.results.figure_data import FigureData
 from hepda.events.table.feature_table import FeatureTable
+from hepda.events.training.probabilities import check_discriminants
 from hepda.report.page import NotDrawn, ReportFigure, save_drawings
 from hepda.runtime.pool import Send
 from hepda.runtime.resources import Resources
@@ -53,6 +54,7 @@ def check(
         HepdaError: the analysis file itself is wrong.
 
     """
+    notes = check_discriminants(model_specs(config).values())
     result = check_events(config, progress, every_file=every_file)
     result.problems.extend(further)
     try:
@@ -61,6 +63,7 @@ def check(
         result.problems.append(str(error))
     return [
         evaluation_spec(config).describe(),
+        *notes,
         *check_text.lines(config.name, config.luminosity, result),
     ], result.problems
 
@@ -130,8 +133,15 @@ def notes(config: AnalysisConfig) -> list[str]:
     return lines
 
 
-def scores_columns(table: FeatureTable, scores: Mapping[str, Array]) -> dict[str, Any]:
-    """Return the columns of scores.parquet, a row an event in the order of the table."""
+def scores_columns(table: FeatureTable, scores: Mapping[str, Array], regions: Collection[str] = ()) -> dict[str, Any]:
+    """Return the columns of scores.parquet, a row an event in the order of the table.
+
+    Args:
+        table: the events.
+        scores: the score [n] of each model.
+        regions: the names of the columns of the fit's regions.
+
+    """
     import pyarrow as pa
 
     def named(codes: Array, names: Sequence[str]) -> Any:
@@ -145,4 +155,5 @@ def scores_columns(table: FeatureTable, scores: Mapping[str, Array]) -> dict[str
         "weight": table.weight,
         "label": table.label,
     }
-    return columns | {model: np.asarray(score, np.float32) for model, score in scores.items()}
+    columns |= {name: table.columns[name] for name in regions}
+    return columns | {name: np.asarray(score, np.float32) for name, score in scores.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 from pydantic import Field
 
@@ -32,13 +33,108 @@ class FactorsUpDown(Record):
 
 
 class TemplateEntry(Record):
-    """models.<model>.templates.<sample>: contents [bins], nominal and varied."""
+    """models.<model>.regions.<region>.templates.<sample>: contents [bins], nominal and varied."""
 
     signal: bool
+    rate: str | None = None
+    """The free factor on it: `mu`, or the name of a free rate; null: none."""
     sumw: list[Number]
     sumw2: list[Number]
     shapes: Mapping[str, ContentsUpDown]
     norms: Mapping[str, FactorsUpDown]
+
+
+class YieldEntry(Record):
+    """Expected events with the error of all parameters and their correlations."""
+
+    value: Number
+    error: Number | None
+
+
+class ContentsEntry(Record):
+    """models.<model>.regions.<region>.prefit and .postfit: expected contents [bins]."""
+
+    samples: Mapping[str, list[Number]]
+    sample_errors: Mapping[str, list[Number]]
+    total: list[Number]
+    error: list[Number]
+    """Of the total, with the correlations between parameters."""
+    yields: Mapping[str, YieldEntry]
+    """By sample, all bins of the region together."""
+    total_yield: YieldEntry
+
+
+class RegionEntry(Record):
+    """models.<model>.regions.<region>: its definition, its bins, its templates, and data against expectation."""
+
+    role: Literal["signal", "control", "validation"]
+    """`validation`: not fitted, but drawn with the parameters of the fit."""
+    selection: str | None = None
+    largest: str | None = None
+    """The class whose output is the largest of all."""
+    variable: str
+    automatic: bool
+    """Whether the bins were chosen by hepda."""
+    edges: list[Number]
+    merged_bins: int
+    """Bins that were joined to a neighbour, because no fit can use them."""
+    omitted: Mapping[str, str] = Field(default_factory=dict)
+    """Samples without a template here, and why."""
+    templates: Mapping[str, TemplateEntry]
+    prefit: ContentsEntry
+    postfit: ContentsEntry | None = None
+    """With the parameters of the fit that `fitted_to` names; null if that fit has no minimum."""
+    observed: list[Number] | None = None
+    """Counts of the data [bins]; null: see `observed_why`."""
+    data: str | None = None
+    """The domain of `observed`."""
+    observed_why: str | None = None
+    blinded: Mapping[str, str] = Field(default_factory=dict)
+    """Domains of data that are not used in this region, and why."""
+
+
+class PrunedEntry(Record):
+    """models.<model>.pruned: an effect of a systematic that the fit leaves out, because it is below a threshold."""
+
+    parameter: str
+    region: str
+    sample: str
+    part: Literal["rate", "shape"]
+    size: Number
+    """Largest relative change: of the sum, or of a bin once the sum is kept."""
+    threshold: Number
+    why: str | None = None
+
+
+class SmoothedEntry(Record):
+    """models.<model>.smoothed: a variation whose ratio to the nominal contents was smoothed."""
+
+    parameter: str
+    region: str
+    sample: str
+    change: Number
+    """Largest change of a bin by the smoothing, relative to its nominal content."""
+
+
+class ScanEntry(Record):
+    """models.<model>.scan: -2 ln of the profiled likelihood over its maximum."""
+
+    parameter: str
+    values: list[Number]
+    twice_delta_nll: list[Number | None]
+    """Null where the fit has no minimum."""
+    fixed: list[Number | None]
+    """The same with all other parameters fixed at their best values."""
+    best: Number | None
+    error: Number | None
+    why: str | None = None
+
+
+class CorrelationEntry(Record):
+    """Correlations [parameters, parameters] of strengths, free rates and systematics."""
+
+    names: list[str]
+    matrix: list[list[Number]]
 
 
 class ParameterEntry(Record):
@@ -46,6 +142,7 @@ class ParameterEntry(Record):
 
     name: str
     kind: str
+    """`poi`, `free`, `systematic` or `statistics`."""
     value: Number
     error: Number | None = None
     prior_value: Number | None = None
@@ -68,6 +165,7 @@ class FitEntry(Record):
     ndf: int | None
     p_value: Number | None
     parameters: list[ParameterEntry] | None
+    correlation: CorrelationEntry | None = None
     not_fitted: Mapping[str, str] = Field(default_factory=dict)
     significance: Number | None
     limit: Number | None
@@ -83,6 +181,30 @@ class SignificanceByToys(Record):
     p_error: Number | None = None
     toys: int | None = None
     failed: int | None = None
+    why: str | None = None
+
+
+class GoodnessEntry(Record):
+    """models.<model>.goodness: of the fit that `fitted_to` names, against the saturated model."""
+
+    value: Number | None
+    ndf: int
+    p_value: Number | None
+    """Asymptotic."""
+    toys_p_value: Number | None = None
+    toys_p_error: Number | None = None
+    toys: int = 0
+    failed: int = 0
+    why: str | None = None
+
+
+class ControlFitEntry(Record):
+    """models.<model>.control: the fit to the data of the regions that are not blinded, at mu = 1, where others are."""
+
+    domain: str
+    regions: list[str]
+    parameters: list[ParameterEntry]
+    """Free rates and systematics; none without a result."""
     why: str | None = None
 
 
@@ -103,8 +225,8 @@ class ImpactEntry(Record):
 
     name: str
     kind: str
-    pull: Number | None
-    constraint: Number | None
+    pull: Number | None = None
+    constraint: Number | None = None
     mu_up: Number | None
     mu_down: Number | None
     prefit_up: Number | None = None
@@ -143,6 +265,8 @@ class ClosedEntry(Record):
     sample_error: Number | None
     sample_error_why: str | None = None
     bias: Number | None
+    rates: Mapping[str, YieldEntry] = Field(default_factory=dict)
+    """Fitted free rates by name; 1 is what the templates predict."""
     toys: ToysEntry
     why: str | None = None
 
@@ -188,19 +312,33 @@ class ProfiledEntry(Record):
 class FittedModel(Record):
     """models.<model> of fit.json."""
 
-    edges: list[Number]
-    merged_bins: int
-    templates: Mapping[str, TemplateEntry]
+    regions: Mapping[str, RegionEntry]
+    """In the order of the analysis file; a run without `fit:` has one, `all`."""
     expected: FitEntry
     observed: FitEntry
     significance_by_toys: SignificanceByToys
     error_budget: ErrorBudgetEntry
     fitted_to: str
+    """What `impacts`, `scan` and `postfit` are of: a domain of data, or `Asimov data`."""
     impacts: list[ImpactEntry]
+    scan: ScanEntry | None = None
+    goodness: GoodnessEntry | None = None
+    """Of the fit to data; null where data are blinded or absent."""
+    control: ControlFitEntry | None = None
+    """Absent where no region is blinded, or all are."""
+    pruned: list[PrunedEntry] = Field(default_factory=list)
+    smoothed: list[SmoothedEntry] = Field(default_factory=list)
     closure: ClosureVariants
     interval_score: Mapping[str, Mapping[str, IntervalScoreEntry]] = Field(default_factory=dict)
     not_played: Mapping[str, str] = Field(default_factory=dict)
     profiled: Mapping[str, list[ProfiledEntry]] = Field(default_factory=dict)
+
+
+class PruningEntry(Record):
+    """Thresholds below which effects of systematics are left out of the fit."""
+
+    rate: Number
+    shape: Number
 
 
 class FitFile(Record):
@@ -215,5 +353,9 @@ class FitFile(Record):
     source: str
     toys: int
     choices: Mapping[str, str]
+    pruning: PruningEntry | None = None
+    """Null: nothing is pruned."""
+    smoothing: str | None = None
+    """The method; null: variations are not smoothed."""
     systematics: Mapping[str, SystematicEntry]
     models: Mapping[str, FittedModel]

@@ -1,8 +1,9 @@
 """`hepda apply`: the scores of a run's models for every event of any files, as friends of their trees.
 
 A friend has all the events of its file, in the same order: the branches that identify an event, `fold`, `selected`,
-and `score_<model>` (NaN where the selection fails), then `selected_<systematic>_<side>` and
-`score_<model>_<systematic>_<side>` for the shape systematics of the analysis. An event is scored by the trainings of
+and `score_<model>` (NaN where the selection fails), for a model of several classes `score_<model>_p_<class>` and
+`score_<model>_<discriminant>` too, then all of these with `_<systematic>_<side>` behind them for the shape systematics
+of the analysis. An event is scored by the trainings of
 its own fold, so an event that was trained on gets the score of a model that did not see it.
 
 Each finished file leaves a record in `.apply`. The same command continues an interrupted one: files whose record
@@ -249,7 +250,8 @@ def _apply_file(shared: ApplyInput, item: tuple[ScoringTask, FriendFile], send: 
 def _branches(config: AnalysisConfig, keys: Sequence[str], variations: Sequence[str]) -> list[str]:
     """Return the branches in their order, named by their content."""
     endings = ["", *(f"_{variation}" for variation in variations)]
-    scores = [text + e for e in endings for text in ("selected", *(f"score_{model}" for model in config.models))]
+    columns = [f"score_{name}" for model in model_specs(config).values() for name in model.columns]
+    scores = [text + e for e in endings for text in ("selected", *columns)]
     return [*keys, "fold", *scores]
 
 
@@ -262,13 +264,14 @@ def _columns(shared: ApplyInput, span: EventSpan, variations: Sequence[str]) -> 
         ending = f"_{variation}" if variation else ""
         part = span.parts.get(variation)
         selected = np.zeros(n, dtype=np.bool_)
-        scores = {model: np.full(n, np.nan, dtype=np.float32) for model in config.models}
+        names = [name for model in models.values() for name in model.columns]
+        scores = {name: np.full(n, np.nan, dtype=np.float32) for name in names}
         if part is not None and len(part.index):
             selected[part.index] = True
-            for model, score in score_table(models.values(), shared.models, part.table).items():
-                scores[model][part.index] = score
+            for name, score in score_table(models.values(), shared.models, part.table).items():
+                scores[name][part.index] = score
         columns["selected" + ending] = selected
-        columns |= {f"score_{model}{ending}": score for model, score in scores.items()}
+        columns |= {f"score_{name}{ending}": score for name, score in scores.items()}
     return columns
 
 

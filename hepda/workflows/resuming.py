@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hepda.config import AnyConfig, load_any, resolved_yaml
+from hepda.config import AnalysisConfig, AnyConfig, load_any, resolved_yaml
 from hepda.config.differences import differences
 from hepda.errors import ConfigError
 from hepda.runtime import exchange, fingerprint, run_directory
@@ -53,7 +53,9 @@ def config_differences(first: AnyConfig, second: AnyConfig) -> list[str]:
 def inputs_of(config: AnyConfig, contents: fingerprint.Parts) -> str:
     """Return a checksum of what a training depends on besides its model: fingerprints of the data, and the config."""
     training = config.training.model_copy(update={"processes": "auto"})  # how many there are changes no number
-    without_models = config.model_copy(update={"models": {}, "training": training})
+    # discriminants are made of what is trained
+    later: dict[str, Any] = {"discriminants": {}} if isinstance(config, AnalysisConfig) else {}
+    without_models = config.model_copy(update={"models": {}, "training": training, **later})
     checksums = {name: part["checksum"] for name, part in contents.items()}
     value = zlib.crc32(resolved_yaml(without_models).encode())
     return f"{zlib.crc32(json.dumps(checksums).encode(), value):08x}"
@@ -68,7 +70,7 @@ def work_folder(config: AnyConfig, inputs: str, run: Path, resume: bool) -> Path
     work = run / exchange.WORK
     folder = work / inputs
     sections = {
-        model: section.model_dump(mode="json", exclude={"training": {"processes"}})
+        model: section.model_dump(mode="json", exclude={"training": {"processes"}, "score": True})
         for model, section in config.models.items()
     }
     if resume and (folder / exchange.SECTIONS).exists() and (folder / NEW).is_dir():

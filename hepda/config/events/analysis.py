@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from hepda.config.base import BaseConfig
 from hepda.config.events.checks import problems_of
+from hepda.config.events.fit import FitConfig
 from hepda.config.events.reading import NormalisationConfig, ReadingConfig
 from hepda.config.events.systematics import SystematicConfig
 from hepda.config.models import ModelConfig, TrainingConfig
@@ -27,12 +28,15 @@ from hepda.config.section import (
 
 
 class TruthConfig(Section):
-    """Which events of pseudo-data are signal. Only the closure of `hepda fit` opens these files."""
+    """Of which class the events of pseudo-data are. Trainings never open these files."""
 
     files: Strings
     """Paths, globs or URLs, relative to the analysis file, with the branches of `split.key`."""
-    signal: Expression
-    """A condition over their branches; the other events are background."""
+    signal: Expression | None = None
+    """A condition over their branches; the other events are background. null: from `classes`."""
+    classes: dict[Identifier, Expression] = Field(default_factory=dict)
+    """A condition for each class of the analysis, of which exactly one holds for an event:
+    `{ttH: is_signal == 1, ttb: (is_signal == 0) & (n_extra_b > 0), ...}`."""
     tree: str | None = None
     """Replaces the analysis's tree for these files."""
 
@@ -42,8 +46,9 @@ class SampleConfig(Section):
 
     files: Strings
     """Paths, globs or URLs, relative to the analysis file."""
-    class_: Literal["signal", "background"] | None = Field(default=None, alias="class")
-    """The class of the events; null for data, whose weight is 1."""
+    class_: Identifier | None = Field(default=None, alias="class")
+    """The class of the events: any name, signal and background or several (ttH, ttb, ttc, ttlight); null for data,
+    whose weight is 1. Which classes are signal: `signal` of the analysis."""
     domain: Name
     """The generator or the data: simulation, alternative, third, data, ..."""
     process: Name | None = None
@@ -76,7 +81,8 @@ class SampleConfig(Section):
     selection: Expression | None = None
     """Taken besides the analysis's selection: the part of the files that is this sample."""
     truth: TruthConfig | None = None
-    """Of pseudo-data: what contains their classes, so that the closure can scale their signal."""
+    """Of pseudo-data: what contains their classes, so that the closure can scale their signal and their processes can
+    be compared with those of the simulation."""
     label: str | None = None
     """Its name in figures."""
     color: str | None = None
@@ -188,6 +194,9 @@ class AnalysisConfig(BaseConfig):
     nominal: Name | None = None
     """The domain that models are trained on and that makes the templates of a fit, and with which every other domain is
     compared; null: that of the first sample."""
+    signal: Annotated[Names, Field(min_length=1)] = ("signal",)
+    """The classes that are signal, one or several: their yields are what a fit measures. All other classes are
+    background."""
     stitched: dict[Name, dict[Name, Expression]] = Field(default_factory=dict)
     """Samples that overlap: for each group, the generated events that each of its samples covers, as a condition
     (`wjets: {w: "True", w1: LHE_Njets == 1}`). An event counts with the luminosities of all that cover it."""
@@ -206,10 +215,16 @@ class AnalysisConfig(BaseConfig):
     weight: `b_up: physical * b_weight_up / b_weight` is a variation of it."""
     systematics: dict[Name, SystematicConfig] = Field(default_factory=dict)
     """What is uncertain in the templates of `hepda fit`; trainings do not use it."""
+    fit: FitConfig | None = None
+    """What `hepda fit` fits; null: one region, of the score in automatic bins."""
     plots: dict[str, PlotConfig] = Field(default_factory=dict)
     """How features are drawn, by name."""
     split: SplitConfig = SplitConfig()
     """Which events train, validate and test."""
+    discriminants: dict[Identifier, Expression] = Field(default_factory=dict)
+    """Named numbers of every model of several classes, made of the probabilities p_<class> of its classes:
+    `d: p_ttH / (p_ttH + 0.7 * p_ttb + 0.3 * p_ttc)`. Each is a column of scores.parquet and a branch of `hepda apply`,
+    and may be the score of a model (`score` of the model)."""
     models: Annotated[dict[Name, ModelConfig], Field(min_length=1)]
     """What is trained, by name: networks and boosted trees."""
     baseline: Name | None = None
@@ -250,6 +265,18 @@ class AnalysisConfig(BaseConfig):
     def nominal_domain(self) -> str:
         """Return the domain that is trained on: `nominal`, or that of the first sample."""
         return self.domains[0]
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Class names: those of `signal`, then the others in the order of the samples."""
+        names = dict.fromkeys(sample.class_ for sample in self.samples.values() if sample.class_ is not None)
+        signals = tuple(name for name in dict.fromkeys(self.signal) if name in names)
+        return (*signals, *(name for name in names if name not in signals))
+
+    def side_of(self, sample: str) -> Literal["background", "signal"] | None:
+        """Return whether a sample is signal or background; None for data."""
+        name = self.samples[sample].class_
+        return None if name is None else "signal" if name in self.signal else "background"
 
     @property
     def baseline_model(self) -> str:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from hepda.config.events import model_checks, sample_checks
+from hepda.config.events import class_checks, model_checks, sample_checks
+from hepda.config.events.class_checks import trained_anywhere, trained_classes
+from hepda.config.events.fit import problems_of_fit
 from hepda.config.events.names import model_names
 from hepda.config.events.systematics import problems_of_systematics
 from hepda.config.models import NetworkConfig
@@ -17,8 +19,9 @@ if TYPE_CHECKING:
 
 def problems_of(config: AnalysisConfig) -> list[str]:
     """Return every problem as `path: what is wrong`; empty if the sections agree."""
-    general = (_samples, _features, _classes, _references, _training_lists, _domain_heads, _bias, _columns, model_names)
-    checks = (*general, *sample_checks.CHECKS, *model_checks.CHECKS, problems_of_systematics)
+    general = (_samples, _features, _references, _training_lists, _domain_heads, _bias, _columns, model_names)
+    sections = (*class_checks.CHECKS, *general, *sample_checks.CHECKS, *model_checks.CHECKS)
+    checks = (*sections, problems_of_systematics, problems_of_fit)
     return [problem for check in checks for problem in check(config)]
 
 
@@ -35,12 +38,6 @@ def _features(config: AnalysisConfig) -> Iterator[str]:
     for name in config.columns:
         if name in config.variables:
             yield f"columns.{name}: a variable has this name already; choose another."
-
-
-def _classes(config: AnalysisConfig) -> Iterator[str]:
-    for class_name in ("signal", "background"):
-        if not any(s.class_ == class_name and s.use == "train" for s in config.samples.values()):
-            yield f"samples: none has `class: {class_name}` and `use: train`; a classifier needs both classes."
 
 
 def _references(config: AnalysisConfig) -> Iterator[str]:
@@ -70,10 +67,13 @@ def _training_lists(config: AnalysisConfig) -> Iterator[str]:
                 yield f"{path}: {name!r} has no class (it is data); the class loss never sees data."
             elif config.samples[name].use == "evaluate":
                 yield f"{path}: {name!r} is marked `use: evaluate`; no model may train on it."
-        for class_name in ("signal", "background"):
-            if not any(n in config.samples and config.samples[n].class_ == class_name for n in names):
+        for class_name, of_class in trained_classes(config, config.models[model]):
+            if named is None and not trained_anywhere(config, of_class):
+                continue  # `samples` has the message
+            if not any(n in config.samples and config.samples[n].class_ in of_class for n in names):
                 origin = "the list" if named is not None else f"the nominal domain, {config.nominal_domain!r},"
-                yield f"{path}: {origin} has no {class_name} sample; name samples of both classes."
+                which = "both classes" if len(config.class_names) == 2 else "every class"
+                yield f"{path}: {origin} has no {class_name} sample; name samples of {which}."
 
 
 def _domain_heads(config: AnalysisConfig) -> Iterator[str]:
@@ -82,6 +82,9 @@ def _domain_heads(config: AnalysisConfig) -> Iterator[str]:
             continue
         domain = section.domain
         path = f"models.{model}.domain"
+        if domain.rows not in (known := ("background", "signal", "all", *config.class_names)):
+            yield unknown(f"{path}.rows", domain.rows, "class", dict.fromkeys(known))
+            continue
         for side, names in (("source", domain.source), ("target", domain.target)):
             yield from _domain_side(config, f"{path}.{side}", names, domain.rows)
         for name in domain.source:
@@ -94,6 +97,10 @@ def _domain_side(config: AnalysisConfig, path: str, names: tuple[str, ...], rows
     if not names:
         yield f"{path}: is empty; name at least one sample."
     usable = False
+
+    def of_rows(name: str) -> tuple[str | None, ...]:
+        return config.samples[name].class_, config.side_of(name)
+
     for name in names:
         sample = config.samples.get(name)
         if sample is None:
@@ -106,7 +113,7 @@ def _domain_side(config: AnalysisConfig, path: str, names: tuple[str, ...], rows
                 f"{path}: the class of {name!r} is unknown (it is data), so `rows: {rows}` picks none of "
                 "its events; use `rows: all`, or simulation."
             )
-        usable = usable or (sample is not None and (rows in ("all", sample.class_) or sample.is_data))
+        usable = usable or (sample is not None and (rows in ("all", *of_rows(name)) or sample.is_data))
     if names and not usable:
         yield f"{path}: no sample of the list has `class: {rows}`, the rows that the domain head sees."
 
@@ -125,7 +132,7 @@ def _bias(config: AnalysisConfig) -> Iterator[str]:
         samples = [s for s in config.samples.values() if s.domain == name]
         if not samples:
             yield unknown("evaluation.bias.between", name, "domain", list(config.domains))
-        elif not any(s.class_ == bias.class_ or s.is_data for s in samples):
+        elif not any(config.side_of(n) in (bias.class_, None) for n, s in config.samples.items() if s.domain == name):
             yield f"evaluation.bias.between: the domain {name!r} has no {bias.class_} sample to compare."
 
 

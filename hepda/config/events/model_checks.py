@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from hepda.adversarial.methods import METHODS
 from hepda.adversarial.methods.registry import field_names
+from hepda.config.events.class_checks import predicted_classes, trained_classes
 from hepda.config.models import FIELDS, AdversaryConfig, DomainConfig, NetworkConfig, RatioConfig
 from hepda.config.problems import duplicates, given, no_feature, unknown
 
@@ -77,7 +78,8 @@ def _sizes(config: AnalysisConfig) -> Iterator[str]:
             continue
         inputs = len(config.features) + (section.parameter is not None)
         yield from too_large(f"models.{model}.encoder", (inputs, *section.encoder))
-        yield from too_large(f"models.{model}.class_head", (section.encoder[-1], *section.class_head))
+        outputs = len(predicted_classes(config, section)) or 1
+        yield from too_large(f"models.{model}.class_head", (section.encoder[-1], *section.class_head, outputs))
         if section.domain is not None:
             yield from too_large(f"models.{model}.domain.head", (section.encoder[-1], *section.domain.head))
 
@@ -92,10 +94,11 @@ def too_large(path: str, widths: Sequence[int]) -> Iterator[str]:
 def _domain_methods(config: AnalysisConfig) -> Iterator[str]:
     for model, section in config.models.items():
         if isinstance(section, NetworkConfig) and section.domain is not None:
-            yield from _method(config, f"models.{model}.domain", section.domain)
+            classes = [name for name, _ in trained_classes(config, section)]
+            yield from _method(config, f"models.{model}.domain", section.domain, classes)
 
 
-def _method(config: AnalysisConfig, path: str, domain: DomainConfig) -> Iterator[str]:
+def _method(config: AnalysisConfig, path: str, domain: DomainConfig, classes: Sequence[str]) -> Iterator[str]:
     names = methods_of(domain)
     yield from duplicates(f"{path}.method", names)
     unknown_names = [name for name in names if name not in METHODS]
@@ -108,13 +111,17 @@ def _method(config: AnalysisConfig, path: str, domain: DomainConfig) -> Iterator
     for key in without_effect(domain):
         takers = ", ".join(name for name in METHODS if key in keys_of(name) and name != "none")
         yield f"{path}.{key}: has no effect with `method: {domain.method_name}` (it has with {takers}); remove it."
-    yield from _needs(config, path, domain, names)
+    yield from _needs(path, domain, names, classes)
+    if "conditional" in names:
+        yield from _conditional(config, path, domain, classes)
 
 
-def _needs(config: AnalysisConfig, path: str, domain: DomainConfig, names: tuple[str, ...]) -> Iterator[str]:
+def _needs(path: str, domain: DomainConfig, names: tuple[str, ...], classes: Sequence[str]) -> Iterator[str]:
     """Yield the problems of single methods with the rest of the section."""
-    if "contrast" in names:
+    if "contrast" in names and len(classes) == 2:
         yield f"{path}.method: 'contrast' needs three classes or more, events have two; take 'pseudo'."
+    if domain.tail is not None and len(classes) > 2:
+        yield f"{path}.tail: needs a model of one score, and this one has {len(classes)}; set `classes: binary`."
     for name in ("mcc", "pseudo"):
         if name in names and domain.rows != "all":
             yield f"{path}.rows: method {name!r} sorts the target into classes, so it needs `rows: all`."
@@ -122,14 +129,18 @@ def _needs(config: AnalysisConfig, path: str, domain: DomainConfig, names: tuple
         yield f"{path}.head: method 'mdd' has one hidden layer; give one width."
     if "wasserstein" in names and 1 < domain.steps < 5:
         yield f"{path}.steps: a critic needs 5 steps or more for one of the encoder; leave it out, or set 5."
-    if "conditional" not in names:
-        return
+
+
+def _conditional(config: AnalysisConfig, path: str, domain: DomainConfig, classes: Sequence[str]) -> Iterator[str]:
+    """Yield the problems of a domain head for each class: both sides must have all classes, and no data."""
     if domain.rows != "all":
         yield f"{path}.rows: method 'conditional' has a domain head a class, so it needs `rows: all`."
     for side, samples in (("source", domain.source), ("target", domain.target)):
-        classes = {config.samples[name].class_ for name in samples if name in config.samples}
-        if classes != {"signal", "background"}:
-            yield f"{path}.{side}: method 'conditional' needs samples of both classes here, and no data."
+        present = [name for name in samples if name in config.samples]
+        found = {config.samples[name].class_ if len(classes) > 2 else config.side_of(name) for name in present}
+        if found != set(classes):
+            which = "both classes" if len(classes) == 2 else f"every class ({', '.join(classes)})"
+            yield f"{path}.{side}: method 'conditional' needs samples of {which} here, and no data."
 
 
 def _ratios(config: AnalysisConfig) -> Iterator[str]:

@@ -6,13 +6,14 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from hepda.config.events.class_checks import predicted_classes
 from hepda.config.events.systematics import ShapeSystematic
 
 if TYPE_CHECKING:
     from hepda.config.events.analysis import AnalysisConfig
 
 EVENT_COLUMNS = ("key", "sample", "domain", "fold", "weight", "label")
-"""Columns of scores.parquet besides one for each model."""
+"""Columns of scores.parquet besides the scores of models."""
 
 
 def branch_of(text: str) -> str:
@@ -29,15 +30,26 @@ def model_names(config: AnalysisConfig) -> Iterator[str]:
                 "choose another name."
             )
     owners = {branch_of(key): f"split.key {key}" for key in config.split.key}
-    for model, variation in ((m, v) for v in ("", *_variations(config)) for m in config.models):
-        name = branch_of(f"score_{model}{variation}")
-        what = f"models.{model}" + (f" with {variation[1:]}" if variation else "")
+    columns = [(model, column) for model in config.models for column in _columns(config, model)]
+    for (model, column), variation in ((c, v) for v in ("", *_variations(config)) for c in columns):
+        name = branch_of(f"score_{column}{variation}")
+        further = column.removeprefix(model).lstrip(".")
+        what = (
+            f"models.{model}" + (f" ({further})" if further else "") + (f" with {variation[1:]}" if variation else "")
+        )
         if name in owners:
             yield (
                 f"models.{model}: {what} and {owners[name]} would be one branch, {name!r}, of `hepda apply`; rename "
                 "one of them."
             )
         owners.setdefault(name, what)
+
+
+def _columns(config: AnalysisConfig, model: str) -> list[str]:
+    """Return the score columns of a model."""
+    classes = predicted_classes(config, config.models[model])
+    further = dict.fromkeys([*(f"p_{name}" for name in classes), *(config.discriminants if classes else ())])
+    return [model, *(f"{model}.{name}" for name in further)]
 
 
 def _variations(config: AnalysisConfig) -> list[str]:

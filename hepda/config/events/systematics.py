@@ -19,11 +19,22 @@ RESERVED = ("mu", "staterror")
 """Names of the fit's own parameters: no systematic may have the first name or begin with the second."""
 
 
+class CorrelatedConfig(Section):
+    """Whether one nuisance parameter acts everywhere."""
+
+    processes: bool = True
+    """false: a parameter a process, `<name>_<process>`."""
+    regions: bool = True
+    """false: a parameter a region, `<name>_<region>`."""
+
+
 class Systematic(Section):
-    """One nuisance parameter: the same for all samples that it acts on."""
+    """One nuisance parameter, or one for each process or region that it acts on (`correlated`)."""
 
     samples: Names | None = None
     """Simulated samples of the nominal domain that it acts on; null: all of them."""
+    correlated: CorrelatedConfig = CorrelatedConfig()
+    """Whether processes and regions share the parameter."""
 
 
 class ShapeSystematic(Systematic):
@@ -54,9 +65,11 @@ class TwoPointSystematic(Systematic):
     kind: Literal["two_point"]
     """Another generator."""
     domain: Name
-    """Domain of the other generator; all its samples of a class represent that class."""
-    rate: bool = False
-    """Whether its yield counts as well as its shape."""
+    """Domain of the other generator; all its samples of a class represent that class, or each process its own where
+    processes are not correlated."""
+    rate: bool | Literal["apart"] = False
+    """Whether its yield counts as well as its shape. `apart`: both, as two parameters, `<name>_shape` and
+    `<name>_rate`. The yield is that of all fitted regions together, or of each where regions are not correlated."""
 
 
 class NormSystematic(Systematic):
@@ -68,9 +81,50 @@ class NormSystematic(Systematic):
     """One standard deviation, relative."""
 
 
+class FreeSystematic(Systematic):
+    """The rate is not known at all: a factor that the fit determines, without a prior (a normfactor)."""
+
+    kind: Literal["free"]
+    """A free rate."""
+    samples: Names
+    """Simulated samples of the nominal domain that it scales; no signal, which mu scales."""
+
+
 SystematicConfig = Annotated[
-    ShapeSystematic | WeightSystematic | TwoPointSystematic | NormSystematic, Field(discriminator="kind")
+    ShapeSystematic | WeightSystematic | TwoPointSystematic | NormSystematic | FreeSystematic,
+    Field(discriminator="kind"),
 ]
+
+SHAPE, RATE = "shape", "rate"
+"""Endings of the two parameters of a two-point systematic with `rate: apart`."""
+
+
+def parameter_name(name: str, section: Systematic, process: str, region: str, part: str = "") -> str:
+    """Return the name of the parameter by which a systematic acts on a process in a region.
+
+    Args:
+        name: the systematic.
+        section: its section of the analysis file.
+        process: the process of the sample.
+        region: the region.
+        part: SHAPE or RATE where the two are apart.
+
+    """
+    correlated = section.correlated
+    parts = ("" if correlated.processes else process, "" if correlated.regions else region, part)
+    return "_".join([name, *filter(None, parts)])
+
+
+def parts_of(section: Systematic) -> tuple[str, ...]:
+    """Return the endings of the parameters of a systematic: shape and rate where they are apart, else nothing."""
+    return (SHAPE, RATE) if isinstance(section, TwoPointSystematic) and section.rate == "apart" else ("",)
+
+
+def process_of(config: AnalysisConfig, sample: str) -> str:
+    """Return the process of a sample: declared, or its group of stitched samples, or the sample itself."""
+    section = config.samples[sample]
+    group = next((group for group, members in config.stitched.items() if sample in members), sample)
+    return section.process or group
 
 
 def template_samples(config: AnalysisConfig) -> tuple[str, ...]:
@@ -88,12 +142,49 @@ def problems_of_systematics(config: AnalysisConfig) -> Iterator[str]:
     """Yield every problem as `path: what is wrong`."""
     for name, section in config.systematics.items():
         path = f"systematics.{name}"
-        if name == RESERVED[0] or name.startswith(RESERVED[1]):
+        if name in (RESERVED[0], *(f"mu_{of}" for of in config.signal)) or name.startswith(RESERVED[1]):
             yield f"{path}: the fit uses that name itself; choose another."
         if section.samples is not None:
             yield from _named(config, f"{path}.samples", section.samples)
         if isinstance(section, TwoPointSystematic):
             yield from _two_point(config, name, section)
+    yield from _free_rates(config)
+    yield from _parameters(config)
+
+
+def _free_rates(config: AnalysisConfig) -> Iterator[str]:
+    """Yield a problem for each sample that two factors would scale."""
+    owner: dict[str, str] = {}
+    for name, section in config.systematics.items():
+        if not isinstance(section, FreeSystematic):
+            continue
+        path = f"systematics.{name}.samples"
+        for sample in section.samples:
+            if sample in config.samples and config.side_of(sample) == "signal":
+                yield f"{path}: {sample!r} is signal, which mu scales already; take it out."
+            elif owner.setdefault(sample, name) != name:
+                yield f"{path}: the free rate {owner[sample]!r} scales {sample!r} already; name it once."
+
+
+def _parameters(config: AnalysisConfig) -> Iterator[str]:
+    """Yield a problem for each two systematics of which a parameter would have the same name."""
+    regions = ["all"] if config.fit is None else list(config.fit.regions)
+    owner: dict[str, str] = {}
+    for name, section in config.systematics.items():
+        samples = [sample for sample in varied_samples(config, name) if sample in config.samples]
+        processes = dict.fromkeys(process_of(config, sample) for sample in samples)
+        names = {
+            parameter_name(name, section, process, region, part)
+            for process in processes
+            for region in regions
+            for part in parts_of(section)
+        }
+        for parameter in sorted(names):
+            if owner.setdefault(parameter, name) != name:
+                yield (
+                    f"systematics.{name}: its parameter {parameter!r} has the name of one of "
+                    f"systematics.{owner[parameter]}; choose another name."
+                )
 
 
 def _named(config: AnalysisConfig, path: str, names: tuple[str, ...]) -> Iterator[str]:
@@ -110,16 +201,16 @@ def _named(config: AnalysisConfig, path: str, names: tuple[str, ...]) -> Iterato
 
 def _two_point(config: AnalysisConfig, name: str, section: TwoPointSystematic) -> Iterator[str]:
     path, source = f"systematics.{name}.domain", config.nominal_domain
-    samples = [s for s in config.samples.values() if s.domain == section.domain]
+    samples = [n for n, s in config.samples.items() if s.domain == section.domain]
     if not samples:
         yield unknown(path, section.domain, "domain", [d for d in config.domains if d != source])
         return
     if section.domain == source:
         yield f"{path}: {source!r} makes the templates; name the domain of another generator."
         return
-    classes = {config.samples[n].class_ for n in varied_samples(config, name) if n in config.samples}
+    classes = {config.side_of(n) for n in varied_samples(config, name) if n in config.samples}
     for class_name in ("signal", "background"):
-        if class_name in classes and not any(s.class_ == class_name for s in samples):
+        if class_name in classes and not any(config.side_of(n) == class_name for n in samples):
             yield (
                 f"{path}: {section.domain!r} has no {class_name} sample to compare with; take the {class_name} out of "
                 "`samples`, or name another domain."

@@ -79,13 +79,14 @@ def check_table(spec: DatasetSpec, table: FeatureTable) -> None:
 
 
 def _check_classes(model: ModelSpec, table: FeatureTable) -> None:
-    """Raise DataError unless both classes can be used in every fold's training and validation events.
+    """Raise DataError unless every class can be used in every fold's training and validation events.
 
     Each must have events there, and positive sums of weights.
     """
     used = table.of_samples(model.samples)
-    for label, name in ((1, "signal"), (0, "background")):
-        of_class = used & (table.label == label)
+    label_of_event = model.label_of(table)
+    for name, label in reversed(model.labels.items()):
+        of_class = used & (label_of_event == label)
         for fold in range(model.folds):
             for validation, part in ((False, "training"), (True, "validation")):
                 rows = of_class & (table.fold == fold) & (table.validation == validation)

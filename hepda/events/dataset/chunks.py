@@ -217,11 +217,31 @@ class ChunkReader:
         weight = self._weight(evaluator, path, entries)
         key = event_key(*(integers(columns[n], f"{path}: the branch {n!r}", entries) for n in self.key))
         evaluator.define(PHYSICAL, Column(weight))
-        extra = self._domains(evaluator, weight, path, entries)
+        extra = self._domains(evaluator, weight, path, entries) | self._regions(evaluator, path, entries)
         for name, expression in self.plan.columns.items():
             values, gone = evaluator.exact_number(expression)
             extra[name] = values if gone is None else np.where(gone, np.nan, values)
         return SelectedRows(features, weight, key, extra, np.asarray(cut_counts, dtype=np.int64))
+
+    def _regions(self, evaluator: Evaluator, path: str, entries: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+        """Return `region:<name>` (1 in the region, else 0) and `variable:<name>` (NaN outside the selection)."""
+        columns: dict[str, NDArray[Any]] = {}
+        for region in self.plan.regions:
+            inside = np.ones(len(entries), dtype=bool)
+            if region.selection is not None:
+                inside, gone = evaluator.truth(region.selection)
+                self._undecided(region.selection, gone, np.ones(len(entries), dtype=bool))
+                columns[region.spec.mask_column] = inside.astype(np.int8)
+            if region.variable is not None:
+                expression = region.variable
+                values, gone = evaluator.number(expression)
+                values = np.where(inside if gone is None else inside & ~gone, values, np.nan)
+                what = f"{expression.what} ({expression.text})"
+                self.faults.look(
+                    what, values[inside], path, entries[inside], self.sample, None if gone is None else gone[inside]
+                )
+                columns[region.spec.variable_column] = np.broadcast_to(values, (len(entries),)).astype(np.float64)
+        return columns
 
     def _undecided(self, condition: Expression, gone: Bools | None, events: Bools) -> None:
         """Count those of the `events` that a condition rejects because it is missing (`gone`) in them."""

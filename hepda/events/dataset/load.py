@@ -243,6 +243,9 @@ def _column_defaults(spec: DatasetSpec) -> dict[str, Any]:
         defaults[f"domain:{model}:mask"] = np.bool_(False)
         defaults[f"domain:{model}:weight"] = np.float64(0.0)
         defaults[f"domain:{model}:side"] = np.int8(-1)
+    for region in spec.regions.values():
+        for name in region.columns:
+            defaults[name] = np.int8(0) if name == region.mask_column else np.float64(np.nan)
     return defaults | {name: np.float64(np.nan) for name in spec.columns}
 
 

@@ -17,7 +17,7 @@ from hepda.events.expressions.parser import (
     parse,
     refuse_constant,
 )
-from hepda.events.specs import DatasetSpec
+from hepda.events.specs import DatasetSpec, RegionSpec
 
 PHYSICAL = "physical"
 """The name of the physical weight in a domain's weight and in `columns`."""
@@ -38,11 +38,25 @@ class DomainPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class RegionPlan:
+    """Columns of one region: its selection (None: every event) and its variable (None: an output of a model)."""
+
+    spec: RegionSpec
+    selection: Expression | None
+    variable: Expression | None
+
+    @property
+    def expressions(self) -> list[Expression]:
+        """Return what is evaluated."""
+        return [expression for expression in (self.selection, self.variable) if expression is not None]
+
+
+@dataclass(frozen=True, slots=True)
 class SamplePlan:
     """Expressions of one sample.
 
     weight: None is 1 (data); columns: those whose branches the sample has; variables: the analysis's, with the sample's
-    own.
+    own; regions: those of the fit, which every sample has.
     """
 
     features: tuple[Expression, ...]
@@ -52,6 +66,7 @@ class SamplePlan:
     domains: dict[str, DomainPlan]
     branches: tuple[str, ...]
     variables: dict[str, Expression]
+    regions: tuple[RegionPlan, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +83,7 @@ class ReadingPlan:
     stitched: dict[str, dict[str, Expression]]
     columns: dict[str, Expression]
     domains: dict[str, tuple[Expression | None, Expression | None]]
+    regions: tuple[RegionPlan, ...] = ()
 
     def variables_of(self, name: str) -> dict[str, Expression]:
         """Return the variables of a sample: the analysis's, replaced by its own where it has them."""
@@ -103,14 +119,15 @@ class ReadingPlan:
         needed = [*self.features, *cuts, *([weight] if weight else []), *self.stitched_to(name).values()]
         of_domains = [e for plan in domains.values() for e in (plan.selection, plan.weight) if e is not None]
         check_names(needed, variables, branches, path, refused)
-        check_names(of_domains, variables, {*branches, PHYSICAL}, path, refused)
+        of_regions = [expression for region in self.regions for expression in region.expressions]
+        check_names([*of_domains, *of_regions], variables, {*branches, PHYSICAL}, path, refused)
         columns = {}
         for column, expression in self.columns.items():
             available = {*branches, PHYSICAL}
             if needed_names([expression], variables) <= available or not sample.is_data:
                 check_names([expression], variables, available, path, refused)
                 columns[column] = expression
-        names = needed_names([*needed, *of_domains, *columns.values()], variables)
+        names = needed_names([*needed, *of_domains, *of_regions, *columns.values()], variables)
         if PHYSICAL in names and PHYSICAL in branches and PHYSICAL not in sample.aliases.values():
             raise ExpressionError(
                 f"{path} has a branch {PHYSICAL!r}, and in expressions that is the physical weight. Give the branch "
@@ -118,7 +135,8 @@ class ReadingPlan:
                 f"{PHYSICAL!r} is the weight then."
             )
         names -= {PHYSICAL}
-        return SamplePlan(self.features, cuts, weight, columns, domains, tuple(sorted(names)), variables)
+        branches_read = tuple(sorted(names))
+        return SamplePlan(self.features, cuts, weight, columns, domains, branches_read, variables, self.regions)
 
     def _domains_of(self, name: str) -> dict[str, DomainPlan]:
         """Return what the sample contributes to the domain heads of the models."""
@@ -128,7 +146,7 @@ class ReadingPlan:
             section = self.spec.domain_sections[model]
             side = 0 if name in section.source else 1 if name in section.target else -1
             if side >= 0:
-                rows = section.rows in ("all", sample.class_)
+                rows = section.rows in ("all", sample.class_, self.spec.classes.side_of(name))
                 plans[model] = DomainPlan(side, rows, selection, None if sample.is_data else weight)
         return plans
 
@@ -183,11 +201,18 @@ def make_plan(spec: DatasetSpec) -> ReadingPlan:
         },
         columns={name: parse(text, f"columns.{name}") for name, text in spec.columns.items()},
         domains=domains,
+        regions=tuple(_region_plan(region) for region in spec.regions.values()),
     )
     for name in spec.samples:  # circular definitions are refused even where nothing uses them
         every = plan.variables_of(name)
         needed_names(every.values(), every)
     return plan
+
+
+def _region_plan(region: RegionSpec) -> RegionPlan:
+    where = f"fit.regions.{region.name}"
+    selection = None if region.selection is None else parse(region.selection, f"{where}.selection")
+    return RegionPlan(region, selection, None if region.is_output else parse(region.variable, f"{where}.variable"))
 
 
 def _refuse_constants(spec: DatasetSpec) -> None:

@@ -186,7 +186,7 @@ def table_of(spec: DatasetSpec, name: str, rows: list[SelectedRows]) -> FeatureT
         features=np.concatenate([r.features for r in rows]),
         names=spec.features,
         weight=np.concatenate([r.weight for r in rows]),
-        label=np.full(n, _LABELS[sample.class_], dtype=np.int8),
+        label=np.full(n, _LABELS[spec.classes.side_of(name)], dtype=np.int8),
         domain=np.full(n, spec.domains.index(sample.domain), dtype=np.int16),
         domain_names=spec.domains,
         sample=np.full(n, list(spec.samples).index(name), dtype=np.int16),

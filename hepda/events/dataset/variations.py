@@ -92,7 +92,10 @@ def read_factors(
         expressions = [*original.cuts, *weights, *plan.stitched_to(sample).values(), *factors.values()]
         branches = tuple(sorted(needed_names(expressions, original.variables) - {PHYSICAL}))
         factor_files.append(
-            replace(file, plan=replace(original, features=(), columns=factors, domains={}, branches=branches))
+            replace(
+                file,
+                plan=replace(original, features=(), columns=factors, domains={}, regions=(), branches=branches),
+            )
         )
     read = read_rows(spec, plan, sample, factor_files, report)
     values_of = {name: np.concatenate([np.zeros(0), *(rows.columns[name] for rows in read.rows)]) for name in factors}

@@ -12,11 +12,12 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
-from typing import Any, Literal
+from typing import Any
 
 from hepda.config import SampleConfig
+from hepda.events.specs import Classes
+from hepda.events.specs import ClassName as ClassName
 
-ClassName = Literal["background", "signal"]
 CLASS_NAMES: tuple[ClassName, ...] = ("background", "signal")
 
 _GENERIC = frozenset({"background", "bkg", "mc", "nominal", "sample", "sig", "signal", "sim"})
@@ -59,15 +60,17 @@ class SampleLayout:
 
     samples: Mapping[str, SampleConfig]
     domains: tuple[str, ...]
+    classes: Classes
     stitched: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class _Process:
-    """Samples of one domain that are one process: declared, stitched, or a single sample."""
+    """Samples of one domain and class that are one process: declared, stitched, or a single sample."""
 
     name: str
     declared: bool
+    of_class: str
     samples: tuple[str, ...]
 
 
@@ -97,19 +100,16 @@ def counterparts(layout: SampleLayout, other: str, class_name: ClassName) -> Cou
     of_source, of_other = (list(_processes(layout, domain, class_name)) for domain in (source, other))
     if not of_source or not of_other:
         return Counterparts(class_name, other, {}, _samples(of_source), _samples(of_other))
-    partners = {process.name: _partners(layout.domains, process, of_source) for process in of_other}
-    if (
-        not any(partners.values())
-        and len(of_source) == 1
-        and not (of_source[0].declared and any(p.declared for p in of_other))
-    ):
-        partners = {process.name: of_source for process in of_other}  # only one process: the others must be the same
+    partners: dict[_Process, list[_Process]] = {}
+    for name in dict.fromkeys(process.of_class for process in of_other):
+        same_class = [[p for p in side if p.of_class == name] for side in (of_source, of_other)]
+        partners |= _partners_in_class(layout.domains, *same_class)
     if not any(partners.values()):
         sides = _samples(of_source), _samples(of_other)
         return Counterparts(class_name, other, {}, *sides, _unknown(source, other, class_name, *sides))
     pairs: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {}
     for process in of_other:
-        nominal = partners[process.name]
+        nominal = partners[process]
         if nominal:
             name = nominal[0].name if len(nominal) == 1 else process.name
             before = pairs.get(name, ((), ()))
@@ -163,17 +163,31 @@ def _unknown(source: str, other: str, class_name: str, of_source: Sequence[str],
 def _processes(layout: SampleLayout, domain: str, class_name: ClassName) -> Iterator[_Process]:
     """Yield the processes of a class in a domain, in the order of the samples."""
     stitched = {sample: group for group, members in layout.stitched.items() for sample in members}
-    groups: dict[tuple[str, bool], list[str]] = {}
+    groups: dict[tuple[str, bool, str], list[str]] = {}
     for name, sample in layout.samples.items():
-        if sample.domain == domain and sample.class_ == class_name:
+        if sample.domain == domain and layout.classes.side_of(name) == class_name:
             process = sample.process or stitched.get(name, name)
-            groups.setdefault((process, sample.process is not None), []).append(name)
-    for (process, declared), samples in groups.items():
-        yield _Process(process, declared, tuple(samples))
+            groups.setdefault((process, sample.process is not None, str(sample.class_)), []).append(name)
+    for group, samples in groups.items():
+        yield _Process(*group, tuple(samples))
 
 
 def _samples(processes: Sequence[_Process]) -> tuple[str, ...]:
     return tuple(sample for process in processes for sample in process.samples)
+
+
+def _partners_in_class(
+    domains: Sequence[str], of_source: Sequence[_Process], of_other: Sequence[_Process]
+) -> dict[_Process, list[_Process]]:
+    """Return for each process of the other domain its partners in the source, all of one class."""
+    partners = {process: _partners(domains, process, of_source) for process in of_other}
+    if (
+        not any(partners.values())
+        and len(of_source) == 1
+        and not (of_source[0].declared and any(p.declared for p in of_other))
+    ):
+        return {process: list(of_source) for process in of_other}  # only one process: the others must be the same
+    return partners
 
 
 def _partners(domains: Sequence[str], process: _Process, candidates: Sequence[_Process]) -> list[_Process]:

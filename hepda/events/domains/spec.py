@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from hepda.config import EvaluationConfig
 from hepda.evaluation.differences.ratios import TAIL
 from hepda.events.domains.counterparts import ClassName, Counterparts
-from hepda.events.specs import ModelSpec
+from hepda.events.specs import Classes, ModelSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class EvaluationSpec:
     """What determines the numbers of an evaluation, besides the events and their scores.
 
     models: by name; baseline: the model with which the others are compared; settings: the section `evaluation`; seed:
-    of every random number; folds: number of folds of the trainings.
+    of every random number; folds: number of folds of the trainings; classes: of the events.
     """
 
     domains: Domains
@@ -81,6 +81,7 @@ class EvaluationSpec:
     settings: EvaluationConfig = field(default_factory=EvaluationConfig)
     seed: int = 1
     folds: int = 2
+    classes: Classes = field(default_factory=Classes)
 
     @property
     def compared_class(self) -> ClassName:

@@ -1,4 +1,4 @@
-"""The figures of `hepda fit`: for each model its templates after the fit, pulls and impacts; for all the bias in mu.
+"""The figures of `hepda fit`, made of fit.json: for each model pulls and impacts; for all the bias in mu.
 
 A new figure is a function, in any module, and a line of a registry.
 """
@@ -8,21 +8,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
+import numpy as np
 from matplotlib.figure import Figure
 
-from hepda.events.fit.fits import ALL, UNAWARE, Closed, MainFit
+from hepda.events.fit.fits import ALL, UNAWARE
 from hepda.events.specs import Appearance
 from hepda.plotting import fit as plots
 from hepda.plotting.base.style import Label
 from hepda.report.page import Drawing
 from hepda.report.registry import drawings_of
-from hepda.results.evaluation import ClosureFit, ToyClosure
-
-Closures = Mapping[str, Mapping[str, tuple[Closed, ...]]]
-"""By model and domain, with one entry for each injected strength."""
+from hepda.results.evaluation import ClosureFit
+from hepda.results.fit_file import ClosedEntry, FitEntry, FittedModel
+from hepda.results.fits import Impact, Parameter
 
 MODEL_FIGURES = {
-    "postfit": "hepda.events.fit.figures:postfit_drawings",
     "pulls": "hepda.events.fit.figures:pull_drawings",
     "impacts": "hepda.events.fit.figures:impact_drawings",
 }
@@ -37,17 +36,22 @@ class ModelFitData:
 
     appearance: Appearance
     model: str
-    main: MainFit
+    fitted: FittedModel
 
     @property
     def observed(self) -> bool:
         """Return whether the fit shown is one to data."""
-        return not isinstance(self.main.observed, str)
+        return self.fitted.observed.parameters is not None
+
+    @property
+    def shown(self) -> FitEntry:
+        """Return the fit that is drawn."""
+        return self.fitted.observed if self.observed else self.fitted.expected
 
     @property
     def fitted_to(self) -> str:
         """Return the name of what was fitted."""
-        return self.appearance.label_of(self.main.fitted_to) if self.observed else "Asimov data"
+        return self.appearance.label_of(self.fitted.fitted_to) if self.observed else "Asimov data"
 
     def label(self) -> Label:
         """Return the line above the axes."""
@@ -56,11 +60,11 @@ class ModelFitData:
 
 @dataclass(frozen=True, slots=True)
 class ClosureData:
-    """The fits to pseudo-data, by variant of the closure, model and domain."""
+    """The fits to pseudo-data, by model."""
 
     appearance: Appearance
     source: str
-    closures: Mapping[str, Closures]
+    models: Mapping[str, FittedModel]
 
 
 def label_of(appearance: Appearance, status: str) -> Label:
@@ -68,29 +72,18 @@ def label_of(appearance: Appearance, status: str) -> Label:
     return Label(status, luminosity=appearance.luminosity, note=appearance.signal_scale)
 
 
-def model_drawings(appearance: Appearance, model: str, main: MainFit) -> list[Drawing]:
+def model_drawings(appearance: Appearance, model: str, fitted: FittedModel) -> list[Drawing]:
     """Return the figures of one model; there are none if its fit failed."""
-    return drawings_of(MODEL_FIGURES, ModelFitData(appearance, model, main)) if main.shown.mu is not None else []
-
-
-def postfit_drawings(fit: ModelFitData) -> Iterator[Drawing]:
-    """Yield the templates after the fit."""
-    samples = {n: s for n, s in fit.appearance.samples.items() if n in fit.main.shown.samples}
-    names = {n: s.label for n, s in samples.items() if s.label}
-    colours = {n: s.color for n, s in samples.items() if s.color}
-    yield Drawing(
-        "fit", f"fit_postfit_{fit.model}", f"Templates after the fit: {fit.model}",
-        f"Score of {fit.model} in the bins of the fit, {fit.fitted_to} over the fitted templates with the band of all "
-        "fitted errors; dashed: expectation before the fit at µ = 1.",
-        lambda: plots.postfit_figure(
-            fit.main.shown, model=fit.model, labels=names, colours=colours, data=fit.fitted_to, label=fit.label()
-        ),
-    )  # fmt: skip
+    data = ModelFitData(appearance, model, fitted)
+    return drawings_of(MODEL_FIGURES, data) if data.shown.mu is not None else []
 
 
 def pull_drawings(fit: ModelFitData) -> Iterator[Drawing]:
     """Yield the pulls of the nuisance parameters, if any is constrained."""
-    parameters = fit.main.shown.parameters
+    parameters = [
+        Parameter(p.name, p.kind, p.value, p.error or 0.0, p.prior_value, p.prior_error)
+        for p in fit.shown.parameters or ()
+    ]
     if any(p.pull is not None and p.constraint is not None for p in parameters):
         yield Drawing(
             "fit", f"fit_pulls_{fit.model}", f"Pulls: {fit.model}",
@@ -102,7 +95,8 @@ def pull_drawings(fit: ModelFitData) -> Iterator[Drawing]:
 
 def impact_drawings(fit: ModelFitData) -> Iterator[Drawing]:
     """Yield the impacts of the nuisance parameters on µ, if they were calculated."""
-    mu, error, impacts = fit.main.shown.mu, fit.main.shown.error, fit.main.impacts
+    mu, error = fit.shown.mu, fit.shown.error_of_curvature
+    impacts = [Impact(i.name, i.kind, i.pull, i.constraint, i.mu_up, i.mu_down) for i in fit.fitted.impacts]
     if impacts and mu is not None and error is not None:
         yield Drawing(
             "fit", f"fit_impacts_{fit.model}", f"Impacts: {fit.model}",
@@ -112,16 +106,16 @@ def impact_drawings(fit: ModelFitData) -> Iterator[Drawing]:
         )  # fmt: skip
 
 
-def closure_drawings(appearance: Appearance, source: str, closures: Mapping[str, Closures]) -> list[Drawing]:
+def closure_drawings(appearance: Appearance, source: str, models: Mapping[str, FittedModel]) -> list[Drawing]:
     """Return the figures of all models together.
 
     Args:
         appearance: how samples are drawn.
         source: the nominal domain.
-        closures: the fits to pseudo-data, by variant of the closure, model and domain.
+        models: the fits by model.
 
     """
-    return drawings_of(CLOSURE_FIGURES, ClosureData(appearance, source, closures))
+    return drawings_of(CLOSURE_FIGURES, ClosureData(appearance, source, models))
 
 
 def bias_drawings(data: ClosureData) -> Iterator[Drawing]:
@@ -130,8 +124,7 @@ def bias_drawings(data: ClosureData) -> Iterator[Drawing]:
         UNAWARE: (
             "Bias of the signal strength without the other generators as systematics",
             f"Templates from {data.source}, data from another domain, all systematics except the other generator: bias "
-            "of each model. Thin bars: error of the fit; thick bars: error from the finite simulation used as data; "
-            "last panel: fraction of toys with the truth in their 68.27 % interval.",
+            "of each model. Thin bars: error of the fit; thick bars: error from the finite simulation used as data.",
         ),
         ALL: (
             "Bias of the signal strength with the other generator as a systematic",
@@ -139,20 +132,24 @@ def bias_drawings(data: ClosureData) -> Iterator[Drawing]:
         ),
     }
     for variant, (title, caption) in texts.items():
-        by_model = data.closures.get(variant, {})
-        fits = [entry.fit for domains in by_model.values() for entries in domains.values() for entry in entries]
-        if any(fit.mu is not None for fit in fits):
-            yield Drawing("fit", f"fit_bias_{variant}", title, caption, _bias(data.appearance, data.source, by_model))
+        fits: dict[str, dict[str, list[ClosureFit]]] = {}
+        for model, fitted in data.models.items():
+            for domain, entries in fitted.closure.of(variant).items():
+                fits.setdefault(domain, {})[model] = [_fit(entry) for entry in entries]
+        if any(fit.mu is not None for by_model in fits.values() for of_model in by_model.values() for fit in of_model):
+            yield Drawing("fit", f"fit_bias_{variant}", title, caption, _bias(data.appearance, data.source, fits))
 
 
-def _bias(appearance: Appearance, source: str, closures: Closures) -> Callable[[], Figure]:
-    fits: dict[str, dict[str, list[ClosureFit]]] = {}
-    toys: dict[str, dict[str, list[ToyClosure]]] = {}
-    for model, domains in closures.items():
-        for domain, entries in domains.items():
-            fits.setdefault(domain, {})[model] = [entry.fit for entry in entries]
-            with_toys = [entry.toys for entry in entries if not isinstance(entry.toys, str)]
-            if with_toys:
-                toys.setdefault(domain, {})[model] = with_toys
+def _fit(entry: ClosedEntry) -> ClosureFit:
+    nothing = np.zeros(0)
+    return ClosureFit(
+        *(entry.mu, entry.error, entry.low, entry.high, entry.truth, entry.pull, entry.sample_error, None),
+        *(nothing, nothing, nothing),
+    )
+
+
+def _bias(
+    appearance: Appearance, source: str, fits: Mapping[str, Mapping[str, list[ClosureFit]]]
+) -> Callable[[], Figure]:
     label = label_of(appearance, "Simulation")
-    return lambda: plots.closure_bias_figure(fits, source=source, coverage=toys or None, label=label)
+    return lambda: plots.closure_bias_figure(fits, source=source, label=label)

@@ -43,7 +43,7 @@ from hepda.runtime.pool import Send, open_pool
 
 Array = NDArray[Any]
 Rescore = Callable[..., Array]
-"""Function that returns P(signal) [n] of the events of a table.
+"""Function that returns the score [n] of the events of a table.
 
 The arguments are the table, the name of a model and the fold whose trainings are used, independently of the folds of
 the events; a fourth argument selects one member of an ensemble."""
@@ -73,30 +73,21 @@ class Numbers:
 
 @dataclass(frozen=True, slots=True)
 class EvaluationInput:
-    """The input of the evaluation: P(signal) [n] of each model, and the files of networks with an embedding."""
+    """The input of the evaluation: the score [n] of each model, and the files of networks with an embedding."""
 
     spec: EvaluationSpec
     table: FeatureTable
     scores: Mapping[str, Array]
     networks: Mapping[str, Path] = field(default_factory=dict)  # by model: its network of fold 0
     rescore: Rescore | None = None  # a function of a module, because it is sent to other processes
+    outputs: Mapping[str, Array] = field(
+        default_factory=dict
+    )  # by model of several classes: probabilities [n, classes]
 
     @property
     def others(self) -> list[str]:
         """Return the domains that are compared with the source."""
         return compared_domains(self.spec, self.table)
-
-    @property
-    def fitted(self) -> list[str]:
-        """Return the domains that are used as data in the closure.
-
-        These are all domains except the source, those that are blinded, those of unknown composition, and those whose
-        compared class is missing.
-        """
-        domains, table = self.spec.domains, self.table
-        hidden = (domains.nominal, *blinded_domains(domains, table), *domains.unknown_composition)
-        class_name = self.spec.compared_class
-        return [name for name in table.domain_names if name not in hidden and missing_class(table, name) != class_name]
 
 
 def evaluate(evaluated: EvaluationInput, processes: int, progress: Send) -> Numbers:

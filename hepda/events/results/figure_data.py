@@ -94,7 +94,8 @@ class FigureData:
             for name, sample in self.appearance.samples.items()
             if sample.domain == self.source and sample.class_ is not None
         ]
-        chosen.sort(key=lambda pair: pair[1].class_ == "signal")
+        is_signal = {name: self.appearance.classes.side_of(name) == "signal" for name, _ in chosen}
+        chosen.sort(key=lambda pair: is_signal[pair[0]])
         parts = []
         for name, sample in chosen:
             mask = self.table.of_samples([name])
@@ -103,7 +104,7 @@ class FigureData:
                     sample.label or name,
                     values[mask],
                     self.table.weight[mask],
-                    signal=sample.class_ == "signal",
+                    signal=is_signal[name],
                     colour=sample.color,
                 )
             )

@@ -16,8 +16,13 @@ from hepda.events.table.feature_table import FeatureTable
 from hepda.runtime import run_directory
 
 
-def kinds_of(models: Iterable[str]) -> dict[str, str]:
-    """Return the columns of scores.parquet and the kinds of values that `read_scores` requires."""
+def kinds_of(scores: Iterable[str]) -> dict[str, str]:
+    """Return the columns of scores.parquet and the kinds of values that `read_scores` requires.
+
+    Args:
+        scores: the score columns of all models.
+
+    """
     columns = {
         "key": "u",
         "weight": "f",
@@ -26,11 +31,13 @@ def kinds_of(models: Iterable[str]) -> dict[str, str]:
         "sample": run_directory.NAMES,
         "domain": run_directory.NAMES,
     }
-    return columns | dict.fromkeys(models, "f")
+    return columns | dict.fromkeys(scores, "f")
 
 
 def read_scored(spec: DatasetSpec, run: Path) -> tuple[FeatureTable, dict[str, NDArray[np.float32]]]:
-    """Read the events (features [n, 0]) and the score [n] of each model from a run.
+    """Read the events (features [n, 0]) and the score columns [n] of all models from a run.
+
+    The events have the columns of the regions that the run has saved.
 
     Args:
         spec: the samples, domains, models and the split of the run's analysis file.
@@ -40,8 +47,9 @@ def read_scored(spec: DatasetSpec, run: Path) -> tuple[FeatureTable, dict[str, N
         ConfigError: the run has no scores, or they are not those of its analysis file.
 
     """
+    names = [name for model in spec.models.values() for name in model.columns]
     saved, path, page = (
-        run_directory.read_scores(run, kinds_of(spec.models)),
+        run_directory.read_scores(run, kinds_of(names)),
         run / "scores.parquet",
         run / "config.yaml",
     )
@@ -62,8 +70,9 @@ def read_scored(spec: DatasetSpec, run: Path) -> tuple[FeatureTable, dict[str, N
         fold=saved["fold"].to_numpy(),
         validation=is_validation(key, spec.split.validation),
         key=key,
+        columns={name: saved[name].to_numpy() for name in spec.region_columns if name in saved.column_names},
     )
-    return table, {model: saved[model].to_numpy() for model in spec.models}
+    return table, {name: saved[name].to_numpy() for name in names}
 
 
 def _codes(column: Any) -> tuple[NDArray[np.int16], tuple[str, ...]]:

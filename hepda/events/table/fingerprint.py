@@ -26,10 +26,11 @@ last."""
 
 # Keys on which no row of the table depends. A new key that is not listed here only causes another reading.
 _TABLE_FREE = ("systematics", "plots")
+
 _SAMPLE_FREE = ("label", "color")
 _SECTION_FREE = (
     "encoder", "class_head", "dropout", "activation", "ensemble", "training", "library", "iterations", "learning_rate",
-    "max_leaves", "max_depth", "min_samples", "l2", "patience", "reweight",
+    "max_leaves", "max_depth", "min_samples", "l2", "patience", "reweight", "classes", "score",
 )  # fmt: skip
 _DOMAIN_FREE = (
     "method", "input", "tail", "balance", "strength", "schedule", "warmup", "head", "steps", "learning_rate_factor",
@@ -42,10 +43,13 @@ def table_identity(spec: DatasetSpec) -> str:
 
     Specifications with the same name make the same rows of the same files.
     """
-    keys = [field.name for field in fields(spec) if field.name not in (*_TABLE_FREE, "models", "samples")]
+    elsewhere = (*_TABLE_FREE, "models", "samples", "classes", "regions")
+    keys = [field.name for field in fields(spec) if field.name not in elsewhere]
     identity = {key: _plain(getattr(spec, key)) for key in keys}
+    identity["signal"] = list(spec.classes.signal)
     identity["samples"] = {name: _plain(sample, _SAMPLE_FREE) for name, sample in spec.samples.items()}
     identity["models"] = {name: _model_identity(model.section) for name, model in spec.models.items()}
+    identity["regions"] = spec.region_columns
     return name_of(identity)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.util import find_spec
@@ -169,14 +169,19 @@ def _cost(section: NetworkConfig | BdtConfig) -> int:
     return section.training.epochs * (2 if section.domain is not None else 1)
 
 
-def build_network(inputs: int, section: NetworkConfig, seed: int, metadata: dict[str, Any]) -> Network:
+def build_network(
+    inputs: int, section: NetworkConfig, seed: int, metadata: dict[str, Any], classes: Sequence[str] = ()
+) -> Network:
     """Return a network with encoder, class head and, if the config has a domain loss, its heads and terms.
+
+    The class head has one logit, or one for each of several classes (softmax).
 
     Args:
         inputs: number of inputs.
         section: the config of the network.
         seed: seed of the initial parameters.
         metadata: what is saved with the network.
+        classes: the classes of the softmax; none: signal against background.
 
     """
     from hepda.adversarial import Head, Network, mlp, seeded
@@ -187,10 +192,12 @@ def build_network(inputs: int, section: NetworkConfig, seed: int, metadata: dict
     layers = partial(mlp, activation=section.activation, dropout=section.dropout)
     with seeded(seed):
         encoder = layers(inputs, section.encoder)
-        heads = [Head("class", layers(width, section.class_head, 1), weight="class")]
+        logits, loss = (len(classes), "multiclass") if classes else (1, "binary")
+        heads = [Head("class", layers(width, section.class_head, logits), loss=loss, weight="class")]
         terms: list[Term] = []
         if section.domain is not None:
-            comparison = Comparison(width, rows=ADVERSARY, weight=ADVERSARY, masks=tuple(CLASSES))
+            masks = tuple(classes or CLASSES)
+            comparison = Comparison(width, len(masks), rows=ADVERSARY, weight=ADVERSARY, masks=masks)
             more, terms = build(section.domain.methods(), comparison)
             heads += more
     return Network(encoder, heads, terms=terms, metadata=metadata)
@@ -219,7 +226,9 @@ def train_network(job: EventJob, on_epoch: Callable[[History], None]) -> Trainin
     table = open_table(job.table)
     factors = factors_of(job, table)
     part = network_part(job.spec, table, job.fold, factors)
-    network = build_network(part.source.features.shape[1], section, job.seed, _metadata(job, table.names))
+    network = build_network(
+        part.source.features.shape[1], section, job.seed, _metadata(job, table.names), job.spec.classes
+    )
     settings = section.training.settings(section.domain) | section.training.stopping()
     history = job.fit_network(network, settings, part, on_epoch)
     unseen = held_out(table, job.fold)
@@ -280,7 +289,7 @@ _SCORED = 500_000
 
 
 def _predicted(trees: Bdt, table: FeatureTable, fold: int) -> NDArray[np.float32]:
-    """Return the scores of the events of a fold; their features are never all in memory."""
+    """Return the scores [n] or [n, classes] of the events of a fold; their features are never all in memory."""
     blocks = (slice(start, start + _SCORED) for start in range(0, len(table), _SCORED))
     parts = (np.ascontiguousarray(table.features[block][table.fold[block] == fold]) for block in blocks)
     return np.concatenate([trees.predict(part) for part in parts if len(part)])
@@ -310,10 +319,15 @@ def _metadata(job: EventJob, names: tuple[str, ...]) -> dict[str, Any]:
     """
     values = job.spec.parameter
     parameter = {} if values is None else {"parameter": {"domains": dict(values), "value": 0.0}}
-    return parameter | {
-        "features": list(names),
-        "model": job.model,
-        "fold": job.fold,
-        "member": job.member,
-        "missing": job.spec.missing,
-    }
+    classes = {"classes": list(job.spec.classes)} if job.spec.classes else {}
+    return (
+        parameter
+        | classes
+        | {
+            "features": list(names),
+            "model": job.model,
+            "fold": job.fold,
+            "member": job.member,
+            "missing": job.spec.missing,
+        }
+    )

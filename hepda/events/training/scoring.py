@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from hepda.config import BdtConfig
 from hepda.errors import ConfigError, SourceError
+from hepda.events.training.probabilities import score_columns
 
 if TYPE_CHECKING:
     from hepda.events.specs import ModelSpec
@@ -22,7 +23,7 @@ Scores = NDArray[np.float32]
 def score_table(
     models: Iterable[ModelSpec], folder: Path, table: FeatureTable, value: float | None = None
 ) -> dict[str, Scores]:
-    """Return P(signal) [n] of the events of a table by each model, out of fold as in training.
+    """Return the score columns [n] of each model for the events of a table, out of fold as in training.
 
     An event belongs to a fold by its key, so a varied event is scored by the trainings that did not see the nominal
     one.
@@ -36,16 +37,17 @@ def score_table(
     Raises:
         SourceError: a model's file is missing or broken.
         ConfigError: a model reads other features than the table has.
+        DataError: a discriminant is not a finite number for some events.
 
     """
-    scores = {}
+    scores: dict[str, Scores] = {}
     for model in models:
-        score = np.zeros(len(table), dtype=np.float64)
+        score = np.zeros((len(table), len(model.classes)) if model.classes else len(table), dtype=np.float64)
         for fold in range(model.folds):
             rows = np.asarray(table.fold == fold)
             if rows.any():
                 score[rows] = fold_score(model, folder, table, fold, rows=rows, value=value)
-        scores[model.name] = score.astype(np.float32)
+        scores |= score_columns(model, score.astype(np.float32))
     return scores
 
 
@@ -57,7 +59,7 @@ def rescore(
     fold: int,
     member: int | None = None,
 ) -> Scores:
-    """Return P(signal) [n] of all events of a table by the trainings of one fold.
+    """Return the score [n] in [0, 1] of all events of a table by the trainings of one fold.
 
     The folds of the events do not matter.
 
@@ -70,7 +72,8 @@ def rescore(
         member: a member of the ensemble; None means the mean over all members.
 
     """
-    return np.asarray(fold_score(models[model], folder, table, fold, member=member), dtype=np.float32)
+    score = np.asarray(fold_score(models[model], folder, table, fold, member=member), dtype=np.float32)
+    return score_columns(models[model], score)[model]
 
 
 def fold_score(
@@ -83,7 +86,9 @@ def fold_score(
     value: float | None = None,
     member: int | None = None,
 ) -> NDArray[Any]:
-    """Return the mean score over the members of an ensemble, or the score of one member.
+    """Return the mean prediction over the members of an ensemble, or that of one member.
+
+    It is P(signal) [n], or the probabilities of the classes [n, classes] of a model of several classes.
 
     Args:
         model: the model.
@@ -109,7 +114,7 @@ def fold_score(
             from hepda.baselines import bdt
 
             trees, about = bdt.load(folder / model.name, stem)
-            _check_features(folder / model.name / stem, about, table)
+            _check_metadata(folder / model.name / stem, about, table, model)
             parts.append(trees.predict(np.ascontiguousarray(features)))
         else:
             from hepda.adversarial import Network
@@ -118,17 +123,23 @@ def fold_score(
             if not path.is_file():
                 raise SourceError(f"there is no {path}; train again, or name a run directory with all its models.")
             network = Network.load(path)
-            _check_features(path, network.metadata, table)
+            _check_metadata(path, network.metadata, table, model)
             if getattr(network.encoder, "inputs", None) != features.shape[1]:
                 raise SourceError(f"{path} does not read the {features.shape[1]} features of the events; train again.")
             parts.append(network.predict(features, head="class"))
     return np.asarray(np.mean(parts, axis=0))
 
 
-def _check_features(path: Path, about: dict[str, Any], table: FeatureTable) -> None:
+def _check_metadata(path: Path, about: dict[str, Any], table: FeatureTable, model: ModelSpec) -> None:
     features = about.get("features", list(table.names))
     if features != list(table.names):
         named = ", ".join(map(str, features)) if isinstance(features, list) else features
         raise ConfigError(
             f"{path} reads the features {named}; the analysis file gives {', '.join(table.names)}. Train again."
         )
+    classes = about.get("classes", [])
+    if classes != list(model.classes):
+        first, second = (
+            ", ".join(map(str, names)) or "signal against background" for names in (classes, model.classes)
+        )
+        raise ConfigError(f"{path} predicts the classes {first}; the analysis file gives {second}. Train again.")

@@ -38,7 +38,7 @@ The order of its rows is then a different one (`adversarial.data.stored`), indep
 depends on `--memory`."""
 _BLOCK = 4_000_000
 """Number of rows whose roles are determined at once."""
-CLASSES = {"background": 0, "signal": 1}  # masks of the domain head of each class (method conditional), and labels
+CLASSES = {"background": 0, "signal": 1}  # classes of a model with one score, and their labels
 
 
 def held_out(table: FeatureTable, fold: int) -> Mask:
@@ -151,13 +151,14 @@ def network_part(
     """
     factors = training_factors(model, table, fold) if factors is None else factors
     domain = model.domain_loss
-    by_class = CLASSES if domain is not None and "conditional" in methods_of(domain) else {}
+    by_class = model.labels if domain is not None and "conditional" in methods_of(domain) else {}
     mapped = isinstance(table.features, np.memmap) and table.features.nbytes > LARGE
     number = np.float32 if mapped else np.float64  # type of the weights; float32 halves the memory of a large table
 
     def source_rows(index: Index) -> DomainRows:
         in_class = table.of_samples(model.samples, index)
-        label = np.where(in_class, table.label[index], -1)
+        label_of_event = model.label_of(table, index)
+        label = np.where(in_class, label_of_event, -1)
         weight = negative_weights(table.weight[index], model.negative_weights).weight
         weight = weight if factors.task is None else weight * factors.task[index]
         weights = {"class": class_weights(label, weight).astype(number, copy=False)}
@@ -167,9 +168,7 @@ def network_part(
             other = other if factors.domain is None else other * factors.domain[index]
             of_source = in_domain_loss & (side == 0)
             weights[ADVERSARY] = other.astype(number, copy=False)
-            masks = {ADVERSARY: of_source} | {
-                name: of_source & (table.label[index] == n) for name, n in by_class.items()
-            }
+            masks = {ADVERSARY: of_source} | {name: of_source & (label_of_event == n) for name, n in by_class.items()}
         target = np.maximum(label, 0).astype(np.float32)
         features = _training_features(model, table, index)
         return DomainRows(features, targets={"class": target}, weights=weights, masks=masks)
@@ -177,7 +176,7 @@ def network_part(
     def target_rows(index: Index) -> DomainRows | None:
         if domain is None:
             return None
-        masks = {name: table.label[index] == n for name, n in by_class.items()}
+        masks = {name: model.label_of(table, index) == n for name, n in by_class.items()}
         weight = _domain_columns(model, table, index)[1]
         weight = weight if factors.domain is None else weight * factors.domain[index]
         features = _training_features(model, table, index)
@@ -247,8 +246,8 @@ def bdt_part(
         in_class &= is_chosen(table.key, most / available)
     weight = negative_weights(table.weight, model.negative_weights).weight
     weight = weight if factors.task is None else weight * factors.task
-    parts = []
+    parts, label_of_event = [], model.label_of(table)
     for mask in (in_class & ~table.validation, in_class & table.validation):
-        label = table.label[mask]
+        label = label_of_event[mask]
         parts.append((table.features[mask], label, class_weights(label, weight[mask])))
     return tuple(parts)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -15,53 +14,6 @@ from hepda.plotting.base.histogram import ONE_SIGMA
 from hepda.plotting.base.rows import RowsFigure, model_rows
 from hepda.plotting.base.style import COLUMN, MARKERS, PAGE, Label, styled
 from hepda.results.evaluation import ClosureFit, ToyClosure
-
-
-@styled
-def closure_figure(fits: Mapping[str, Mapping[str, ClosureFit]], *, source: str, label: Label | None = None) -> Figure:
-    """Draw the fitted signal strength of every model, with templates from `source`.
-
-    The colours are those of the domains used as data. Thin bars are the error of the fit; thick bars are the
-    contribution of the finite simulation used as data (where known). The dashed lines are the truths. A fit without mu
-    (None) is excluded; the report contains its reason.
-
-    Args:
-        fits: domain -> model -> fit.
-        source: name of the source.
-        label: label over the axes.
-
-    Raises:
-        DataError: no fit has a mu.
-
-    """
-    fitted = {
-        domain: {model: fit for model, fit in results.items() if fit.mu is not None} for domain, results in fits.items()
-    }
-    fitted = {domain: results for domain, results in fitted.items() if results}
-    models = list(dict.fromkeys(model for results in fits.values() for model in results))
-    if not fitted:
-        raise DataError("no fit to pseudo-data has a signal strength; there is nothing to draw")
-    rows = model_rows(models, list(fitted), label)
-    truths = sorted({fit.truth for results in fitted.values() for fit in results.values()})
-    for truth in truths:
-        rows.axes.axvline(truth, color="black", linewidth=0.8, linestyle=(0, (3, 1.5)), zorder=1, gid="truth")
-    for index, (domain, results) in enumerate(fitted.items()):
-        for model, fit in results.items():
-            y, colour, mu = (
-                rows.position(model, domain),
-                rows.colours[domain],
-                np.array([fit.mu], dtype=float),
-            )
-            rows.axes.errorbar(mu, [y], xerr=[fit.error or 0.0], fmt=MARKERS[index], color=colour, linewidth=0.9)
-            if fit.sample_error:
-                rows.axes.errorbar(mu, [y], xerr=[fit.sample_error], fmt="none", color=colour, linewidth=2.4)
-    rows.axes.set_xlabel(rf"Signal strength $\mu$, templates from {source}")
-    handles: list[Artist] = [
-        Line2D([], [], color=rows.colours[domain], marker=MARKERS[index]) for index, domain in enumerate(fitted)
-    ]
-    handles.append(Line2D([], [], color="black", linewidth=0.8, linestyle=(0, (3, 1.5))))
-    rows.legend(handles, [*map(_data_label, fitted), "truth"])
-    return rows.figure
 
 
 @styled

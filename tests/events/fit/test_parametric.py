@@ -9,9 +9,10 @@ from hepda.config import validate
 from hepda.evaluation.fits.channels import SampleTemplate
 from hepda.evaluation.fits.fitting import fit
 from hepda.evaluation.fits.templates import Templates
+from hepda.events.fit.inputs import FitInput, FittedRegion, PseudoData
 from hepda.events.fit.parametric import envelope, moved, profile, values_of
-from hepda.events.fit.templates import PseudoData, Region
 from hepda.events.resolve import model_spec, systematics_spec
+from hepda.events.specs import RegionSpec
 from tests.factory import analysis
 
 SIGNAL = 100 * np.array([5.0, 15.0, 30.0, 60.0])
@@ -28,7 +29,8 @@ def region():
         name: PseudoData((SIGNAL, SIGNAL), (tt, tt)) for name, tt in (("simulation", NOMINAL), ("alternative", OTHER))
     }
     domains |= {"third": PseudoData(None, (NOMINAL, NOMINAL)), "data": PseudoData(observed=NOMINAL + SIGNAL)}
-    return Region("informed", templates, ("generator",), domains, {}, 0)
+    regions = (FittedRegion(RegionSpec("m"), templates.channels[0], 0, domains),)
+    return FitInput("informed", regions, {"generator": ("generator",)}, domains, {})
 
 
 def test_templates_move_to_the_other_generator_with_all_their_variations():

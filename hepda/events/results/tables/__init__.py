@@ -22,7 +22,6 @@ from hepda.events.results.tables.differences import (
 )
 from hepda.events.results.tables.quality import (
     by_domain_table,
-    closure_table,
     models_table,
     other_tables,
     samples_table,
@@ -38,7 +37,6 @@ __all__ = [
     "bins_table",
     "by_domain_table",
     "calibration_table",
-    "closure_table",
     "conclude",
     "flatness_table",
     "gradients_table",

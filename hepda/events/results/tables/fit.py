@@ -36,7 +36,7 @@ def _summary(fits: FitFile) -> Table:
     for name, model in fits.models.items():
         budget, observed = model.error_budget, model.observed
         numbers = [
-            Quantity(len(model.edges) - 1.0),
+            Quantity(sum(len(r.edges) - 1.0 for r in model.regions.values() if r.role != "validation")),
             Quantity(model.expected.error),
             *(Quantity(part) for part in (budget.data, budget.systematics, budget.simulation)),
             Quantity(model.expected.significance),
