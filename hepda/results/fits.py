@@ -49,14 +49,7 @@ class FitResult:
     parameters: tuple[Parameter, ...]  # mu, other free factors, systematics, the templates' statistics
     correlation: FloatArray  # [parameters, parameters]
     not_fitted: Mapping[str, str]  # parameters on which the data have no effect, and why
-    edges: FloatArray  # [b + 1]
     observed: FloatArray  # [b]
-    prefit: FloatArray  # [b], expected at mu = 1 before the fit
-    prefit_error: FloatArray  # [b]
-    fitted: FloatArray  # [b], expected at the best parameters
-    fitted_error: FloatArray  # [b], of all parameters with their correlations
-    samples: Mapping[str, FloatArray]  # [b] each, expected at the best parameters
-    signal: tuple[str, ...]  # names of the samples that mu scales
     goodness: float | None = None  # -2 ln of L over that of the saturated model
     ndf: int = 0
     p_value: float | None = None  # of `goodness`, asymptotically a chi2 of ndf degrees of freedom
