@@ -183,18 +183,6 @@ class Scan:
     why: str | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class PlaneScan:
-    """The likelihood at values of two parameters, all others fitted."""
-
-    parameters: tuple[str, str]
-    x: FloatArray  # [k], of the first parameter
-    y: FloatArray  # [m], of the second
-    rise: FloatArray  # [m, k], -2 ln of L over its maximum; NaN where there is no minimum
-    best: tuple[float, float] | None
-    why: str | None = None
-
-
 @dataclass(frozen=True, slots=True)
 class Goodness:
     """Goodness of fit: -2 ln of L over that of the saturated model."""

@@ -5,7 +5,7 @@ from hepda.errors import DataError
 from hepda.evaluation.fits.fitting import fit, workspace
 from hepda.evaluation.fits.goodness import goodness
 from hepda.evaluation.fits.minuit import model_and_data, pyhf_with_minuit
-from hepda.evaluation.fits.scan import scan, scan_plane
+from hepda.evaluation.fits.scan import scan
 from tests.evaluation.fits.regions import one_bin, region, three_regions
 
 pytestmark = pytest.mark.filterwarnings("ignore:jsonschema.RefResolver:DeprecationWarning")
@@ -51,20 +51,6 @@ def test_scans_of_other_parameters_have_their_errors(templates, counts, result):
         assert found.error == pytest.approx(parameter.error, rel=2e-3)
     with pytest.raises(DataError, match=r"no parameter 'tb' to scan\. Did you mean 'ttb'"):
         scan(templates, counts, parameter="tb")
-
-
-def test_a_plane_has_the_scans_as_its_profiles(templates, counts):
-    alone = scan(templates, counts, points=np.linspace(0.0, 3.0, 7))
-    plane = scan_plane(
-        templates, counts, parameters=("mu", "ttb"), points=(np.linspace(0.0, 3.0, 7), np.linspace(0.6, 2.2, 161))
-    )
-    assert plane.rise.shape == (161, 7)
-    np.testing.assert_allclose(plane.rise.min(axis=0), alone.rise, atol=0.01)
-    assert plane.best[0] == pytest.approx(alone.best)
-    automatic = scan_plane(templates, counts, parameters=("ttb", "jes"))
-    assert automatic.rise.shape == (25, 25) and automatic.rise[12, 12] == pytest.approx(0.0, abs=1e-6)
-    with pytest.raises(DataError, match="two parameters"):
-        scan_plane(templates, counts, parameters=("mu", "mu"))
 
 
 def test_without_other_parameters_a_scan_is_a_formula():
