@@ -262,6 +262,8 @@ def test_a_second_signal_has_a_strength_of_its_own():
     assert result.mu == pytest.approx(1.5, abs=5e-3)
     assert result.parameter("mu_tHq").value == pytest.approx(0.5, abs=5e-3)
     assert result.parameter("mu_tHq").kind == "free"
+    rare = replace(samples[1], sumw=1e-3 * samples[1].sumw, sumw2=np.zeros(6))  # known to some hundred times itself
+    assert Model.of(Templates.of_one("score", np.arange(7.0), (samples[0], rare, samples[2]))).rates == templates.rates
 
 
 def test_what_is_no_fit_of_several_regions_is_an_error(templates):
