@@ -17,7 +17,7 @@ def setup_of(model: ModelSpec) -> dict[str, Any]:
     """
     section = model.section
     setup: dict[str, Any] = {
-        "kind": _network(section) if isinstance(section, NetworkConfig) else f"trees, {section.library}",
+        "kind": _kind(model),
         "class_loss": list(model.samples),
     }
     adaptation = []
@@ -42,6 +42,15 @@ def _network(section: NetworkConfig) -> str:
     flat = f" and {len(encoder.features)} features" if encoder.features else ""
     name = "deep sets" if encoder.kind == "deepsets" else "transformer"
     return f"{name} {encoder.layers} x {encoder.width} of {', '.join(encoder.collections)}{flat}"
+
+
+def _kind(model: ModelSpec) -> str:
+    """Return the layers or the library, and the classes and the score of a model of several classes."""
+    section = model.section
+    words = [_network(section)] if isinstance(section, NetworkConfig) else [f"trees, {section.library}"]
+    words += [f"{len(model.classes)} classes"] if model.classes else []
+    words += [f"score {section.score}"] if section.score is not None else []
+    return ", ".join(words)
 
 
 def _domain(domain: DomainConfig) -> str:
