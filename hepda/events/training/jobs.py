@@ -199,7 +199,12 @@ def build_network(
     width, classes = section.embedding, model.classes
     layers = partial(mlp, activation=section.activation, dropout=section.dropout)
     with seeded(seed):
-        encoder = inputs() if callable(inputs) else layers(inputs, section.encoder)
+        if callable(inputs):
+            encoder = inputs()
+        elif isinstance(section.encoder, tuple):
+            encoder = layers(inputs, section.encoder)
+        else:
+            raise TypeError("a set encoder is made by objects.set_encoder")
         logits, loss = (len(classes), "multiclass") if classes else (1, "binary")
         heads = [Head("class", layers(width, section.class_head, logits), loss=loss, weight="class")]
         terms: list[Term] = []

@@ -9,7 +9,9 @@ import uproot
 
 from hepda.config import load_config
 from hepda.errors import DataError, ExpressionError
+from hepda.events.check import check_events
 from hepda.events.check_collections import cut_off_lines, object_counts
+from hepda.events.check_text import lines
 from hepda.events.dataset.contents import contents_of
 from hepda.events.dataset.load import load_table
 from hepda.events.dataset.variations import Reading, read_factors, read_varied
@@ -159,3 +161,18 @@ def test_objects_that_are_not_finite_are_refused_with_their_place(path):
     config = load_config(path, ["collections.jets.features.pt=log(jet_pt - jet_pt)[jet_pt > 30]"])
     with pytest.raises(DataError, match=r"the feature 'pt' of jets is not a finite number in .* entry"):
         load_table(dataset_spec(config))
+
+
+def test_check_prints_the_objects_and_missing_features_of_objects(path):
+    pt = "where(jet_b > 3, jet_pt, pt(jets[20]))[jet_pt > 30]"
+    config = load_config(path, [f"collections.jets.features.pt={pt}"])
+    result = check_events(config, lambda *_: None)
+    assert result.problems == []
+    text = "\n".join(lines("small", 10.0, result))
+    assert "Objects of collections" in text
+    (row,) = [line.split() for line in text.splitlines() if line.split()[:2] == ["jets", "background"]]
+    count = next(c for c in result.objects if (c.collection, c.sample) == ("jets", "background"))
+    assert row[2:5] == [f"{count.mean:.2f}", str(count.most), "6"]
+    assert row[5] == f"{count.cut_off:.2%}"
+    assert any(note.startswith("background: jets.pt is missing in ") for note in result.notes)
+    assert not any("jets.pt" in warning for warning in result.warnings)
