@@ -300,7 +300,7 @@ def compare(
 @app.command()
 def export(
     run: Annotated[Path, typer.Argument(help="A run directory.")],
-    format_: Annotated[str, typer.Option("--format", help="latex, csv or workspace.")],
+    format_: Annotated[str, typer.Option("--format", help="latex, csv, text or workspace.")],
     output: Annotated[Path | None, typer.Option("--output", help="A new folder [RUN-FORMAT, next to the run].")] = None,
 ) -> None:
     """Write the tables of a run as LaTeX or CSV, or its fits as pyhf workspaces."""

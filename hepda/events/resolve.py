@@ -147,4 +147,6 @@ def _adapted_to(config: AnalysisConfig, section: ModelConfig) -> str | None:
 def appearance(config: AnalysisConfig) -> Appearance:
     """Return how the samples and features of an analysis are drawn."""
     luminosity = config.luminosity_label or config.luminosity
-    return Appearance(config.samples, luminosity, classes_of(config), config.plots, config.missing)
+    regions = {} if config.fit is None else config.fit.regions
+    labels = {name: section.label for name, section in {**config.systematics, **regions}.items() if section.label}
+    return Appearance(config.samples, luminosity, classes_of(config), config.plots, config.missing, labels)

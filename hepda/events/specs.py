@@ -289,7 +289,7 @@ class Appearance:
     """How samples and features are drawn.
 
     luminosity: in 1/fb, or the text that figures write; classes: of the samples; plots: by feature; missing: as in
-    `ModelSpec`.
+    `ModelSpec`; fit: labels of systematics and of regions of the fit, by name.
     """
 
     samples: Mapping[str, SampleConfig]
@@ -297,6 +297,7 @@ class Appearance:
     classes: Classes
     plots: Mapping[str, PlotConfig] = field(default_factory=dict)
     missing: float = -1.0
+    fit: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def signal_scale(self) -> str:

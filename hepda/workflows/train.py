@@ -315,7 +315,7 @@ def write_page(config: AnyConfig, kind: Kind, run: Path, output: Path | None = N
     else:
         with run_directory.readable(folder / "fit.json"):
             fits = FitFile.from_json(content)
-        tables["fit"] = [*tables.get("fit", []), *fit_tables(fits)]
+        tables["fit"] = [*tables.get("fit", []), *fit_tables(fits, kind.labels())]
     return write_report(
         folder / "report.html",
         ReportPage(

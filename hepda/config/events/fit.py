@@ -54,6 +54,9 @@ class RegionConfig(Section):
     blinded as a whole where `evaluation.blind` hides scores, those of a control region only if a score of them is
     hidden. `validation` is not fitted, but drawn with the parameters of the fit."""
 
+    label: str | None = None
+    """Its name in figures; null: the name with spaces. Text between dollar signs is mathematics."""
+
     @property
     def automatic(self) -> bool:
         """Return whether the bins are chosen."""

@@ -35,6 +35,8 @@ class Systematic(Section):
     """Simulated samples of the nominal domain that it acts on; null: all of them."""
     correlated: CorrelatedConfig = CorrelatedConfig()
     """Whether processes and regions share the parameter."""
+    label: str | None = None
+    """Its name in figures; null: the name with spaces. Text between dollar signs is mathematics."""
 
 
 class ShapeSystematic(Systematic):

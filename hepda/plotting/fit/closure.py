@@ -13,27 +13,23 @@ from hepda.errors import DataError
 from hepda.plotting.base.histogram import ONE_SIGMA
 from hepda.plotting.base.rows import RowsFigure, model_rows
 from hepda.plotting.base.style import COLUMN, MARKERS, PAGE, Label, styled
-from hepda.results.evaluation import ClosureFit, ToyClosure
+from hepda.results.fit_file import ClosedEntry
+
+Fits = Mapping[str, Mapping[str, Sequence[ClosedEntry]]]
+"""Fits of different injected strengths, by domain used as data and model."""
 
 
 @styled
-def closure_bias_figure(
-    fits: Mapping[str, Mapping[str, Sequence[ClosureFit]]],
-    *,
-    source: str,
-    coverage: Mapping[str, Mapping[str, Sequence[ToyClosure]]] | None = None,
-    label: Label | None = None,
-) -> Figure:
-    """Draw the bias of the fitted signal strength and its expected error for all models.
+def closure_bias_figure(fits: Fits, *, source: str, label: Label | None = None) -> Figure:
+    """Draw the bias of the fitted signal strength and its expected error for all models, a panel for each truth.
 
     Points are mu minus truth; thin bars are the error of the fit; thick bars are the contribution of the finite
-    simulation of the domain. Fits without mu are excluded.
+    simulation of the domain. Fits without mu are excluded. With toys a last panel has the share of toys whose 68.27 %
+    interval contains the truth (of the truth nearest to 1), in per cent with its binomial error.
 
     Args:
-        fits: domain used as data -> model -> fits of different truths (injected mu), one panel each.
+        fits: the fits.
         source: name of the source.
-        coverage: in the same form; adds one panel with the share of toys whose 68.27 % interval contains the truth
-            (of the truth nearest to 1), in per cent with its binomial error.
         label: label over the axes.
 
     Raises:
@@ -45,12 +41,16 @@ def closure_bias_figure(
     truths = sorted(
         {fit.truth for results in fitted.values() for fits_of_model in results.values() for fit in fits_of_model}
     )
-    wide = len(truths) + bool(coverage) > 1
+    nearest = min(truths, key=lambda truth: abs(truth - 1))
+    covered = any(
+        _covered(f, nearest) for by_model in fitted.values() for of_model in by_model.values() for f in of_model
+    )
+    wide = len(truths) + covered > 1
     rows = model_rows(
         models,
         list(fitted),
         label,
-        panels=len(truths) + bool(coverage),
+        panels=len(truths) + covered,
         width=PAGE if wide else COLUMN,
         columns=4 if wide else 2,
         entries=3,
@@ -61,8 +61,8 @@ def closure_bias_figure(
         axes.axvline(0.0, color="black", linewidth=0.8, linestyle=(0, (3, 1.5)), zorder=1, gid="truth")
         axes.xaxis.set_major_locator(MaxNLocator(5 if wide else 7))
         axes.set_xlabel(rf"$\hat{{\mu}} - \mu$ for $\mu$ = {truth:g}")
-    if coverage:
-        _draw_coverage(rows, coverage, truths)
+    if covered:
+        _draw_coverage(rows, fitted, nearest)
     for axes in rows.panels:
         for row in range(1, len(models), 2):
             axes.axhspan(row - 0.5, row + 0.5, facecolor="#f3f3f3", edgecolor="none", zorder=0)
@@ -82,10 +82,7 @@ def _data_label(domain: str) -> str:
     return "data" if domain == "data" else f"data from {domain}"
 
 
-Fits = Mapping[str, Mapping[str, Sequence[ClosureFit]]]
-
-
-def _with_mu(fits: Fits) -> dict[str, dict[str, list[ClosureFit]]]:
+def _with_mu(fits: Fits) -> dict[str, dict[str, list[ClosedEntry]]]:
     """Return the fits that have a signal strength, of the domains that have one; raise DataError if none has."""
     fitted = {
         domain: {
@@ -115,26 +112,20 @@ def _draw_biases(rows: RowsFigure, fitted: Fits, truths: Sequence[float]) -> tup
     return min(reach) - pad, max(reach) + pad
 
 
-def _draw_coverage(
-    rows: RowsFigure, coverage: Mapping[str, Mapping[str, Sequence[ToyClosure]]], truths: Sequence[float]
-) -> None:
-    """Draw the last panel, with toys of the truth that is nearest to 1 among those with a panel."""
-    axes, nearest = rows.panels[-1], min(truths, key=lambda truth: abs(truth - 1))
-    for domain, results in coverage.items():
-        if domain not in rows.domains:
-            continue
-        for model, toys_of_model in results.items():
-            for toys in toys_of_model:
-                if toys.truth == nearest and model in rows.models:
-                    axes.errorbar(
-                        [100 * toys.coverage],
-                        [rows.position(model, domain)],
-                        xerr=[100 * toys.coverage_error],
-                        fmt=MARKERS[rows.domains.index(domain)],
-                        color=rows.colours[domain],
-                        linewidth=0.9,
-                    )
+def _covered(fit: ClosedEntry, truth: float) -> bool:
+    return fit.truth == truth and fit.toys.coverage is not None
+
+
+def _draw_coverage(rows: RowsFigure, fitted: Fits, truth: float) -> None:
+    """Draw the last panel, of the toys of one truth."""
+    axes = rows.panels[-1]
+    for index, (domain, results) in enumerate(fitted.items()):
+        for model, fits_of_model in results.items():
+            for fit in (fit for fit in fits_of_model if _covered(fit, truth)):
+                share, error = 100 * (fit.toys.coverage or 0.0), 100 * (fit.toys.coverage_error or 0.0)
+                y, colour = rows.position(model, domain), rows.colours[domain]
+                axes.errorbar([share], [y], xerr=[error], fmt=MARKERS[index], color=colour, linewidth=0.9)
     axes.axvline(100 * ONE_SIGMA, color="black", linewidth=0.8, linestyle=(0, (3, 1.5)), zorder=1, gid="nominal")
     axes.set_xlim(-3, 103)
     axes.set_xticks([0, 25, 50, 75, 100])
-    axes.set_xlabel(rf"Coverage for $\mu$ = {nearest:g} [%]")
+    axes.set_xlabel(rf"Coverage for $\mu$ = {truth:g} [%]")
