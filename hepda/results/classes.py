@@ -74,12 +74,12 @@ class ConfusionEntry(Record):
 
     sumw: list[list[Number]]
     """Expected events."""
-    efficiency: list[list[Number | None]]
-    """Share of the events of the true class; a row adds up to one."""
-    efficiency_error: list[list[Number | None]]
-    purity: list[list[Number | None]]
+    efficiency: list[list[Number | None] | None]
+    """Share of the events of the true class; a row adds up to one. Null for a class without events."""
+    efficiency_error: list[list[Number | None] | None]
+    purity: list[list[Number | None] | None]
     """Share of the events with this prediction, at the mixture of the domain; a column adds up to one."""
-    purity_error: list[list[Number | None]]
+    purity_error: list[list[Number | None] | None]
     accuracy: Measured
     balanced_accuracy: Measured | None = None
     """Mean efficiency of the classes."""

@@ -113,6 +113,7 @@ class BinnedPartsEntry(Record):
     rates_error: list[Number | None]
     shapes: list[Number | None]
     shapes_error: list[Number | None]
+    why: str | None = None
 
 
 class ProcessShareEntry(Record):

@@ -42,11 +42,13 @@ def model_classes(evaluated: EvaluationInput, model: str) -> ModelClasses:
     with_classes = {name: mask for name, mask in in_domain.items() if len(np.unique(index[mask])) > 1}
     for domain, mask in with_classes.items():
         signal = np.asarray(table.label[mask] == 1)
-        result.score[domain] = {
+        against = {
             name: score_against_class(score[mask], signal, of_class, weight[mask], resampling)
             for number, name in enumerate(spec.classes.names)
             if name not in spec.classes.signal and (of_class := index[mask] == number).any() and signal.any()
         }
+        if against:
+            result.score[domain] = against
     if not result.outputs:
         return result
     outputs = evaluated.outputs[model]
@@ -103,14 +105,16 @@ def _measured(value: Contribution | None) -> dict[str, Any] | None:
     return None if value is None else {"value": value.value, "error": value.error}
 
 
-def _rows(matrix: FloatArray) -> list[list[float | None]]:
-    return [[x if np.isfinite(x) else None for x in row] for row in matrix.tolist()]
+def _rows(matrix: FloatArray) -> list[list[float | None] | None]:
+    """Return the rows of a matrix; a row without any number is None."""
+    rows = [[x if np.isfinite(x) else None for x in row] for row in matrix.tolist()]
+    return [None if all(x is None for x in row) else row for row in rows]
 
 
 def _confusion(matrix: ConfusionMatrix) -> dict[str, Any]:
     names = ("efficiency", "efficiency_error", "purity", "purity_error")
     shares = {name: _rows(getattr(matrix, name)) for name in names}
-    complete = all(x is not None for rows in shares.values() for row in rows for x in row)
+    complete = all(row is not None and None not in row for rows in shares.values() for row in rows)
     why = {} if complete else {"why": "the weights of a true or predicted class do not sum to a positive number"}
     return {
         "sumw": matrix.sumw.tolist(),

@@ -120,4 +120,5 @@ def _by_process(processes: Mapping[str, ProcessContribution]) -> dict[str, Any]:
 
 def _bins(bins: BinnedDecomposition) -> dict[str, Any]:
     columns = {name: getattr(bins, name).tolist() for name in type(bins).__dataclass_fields__}
-    return {name: [x if np.isfinite(x) else None for x in values] for name, values in columns.items()}
+    why = {} if np.isfinite(bins.whole).all() else {"why": "the nominal domain or a process has no positive content"}
+    return {name: [x if np.isfinite(x) else None for x in values] for name, values in columns.items()} | why

@@ -272,7 +272,7 @@ def against_rest_figure(
 
 def _legend_beside(axes: Axes, note: str) -> None:
     """Put the legend at the upper right, where curves that fall have room, and raise the limit if they have not."""
-    legend = axes.legend(loc="upper right", title=note, alignment="left", title_fontsize=7.0)
+    legend = axes.legend(loc="upper right", title=note, alignment="left", title_fontsize=7.0, borderaxespad=0.8)
     box = legend.get_window_extent().transformed(axes.transAxes.inverted())
     heights = [0.0]
     for line in axes.get_lines():

@@ -17,6 +17,7 @@ from hepda.events.results.evaluate import EvaluationInput, evaluate
 from hepda.events.results.figure_data import FigureData
 from hepda.events.results.tables import class_calibration_tables, class_tables
 from hepda.events.results.tables.sections import section_tables
+from hepda.report.nulls import nulls
 from hepda.results.events import EventMetrics
 from tests.factory import analysis, write_analysis
 
@@ -97,9 +98,13 @@ def test_a_domain_without_a_class_has_reasons(evaluated) -> None:
     third = evaluated[3].models["many"].classes.domains["third"]
     assert third.auc["ttH"].value is None and "ttH" in third.auc["ttH"].why
     assert third.auc_pairs["ttb:ttlight"].value is not None
-    assert third.confusion.efficiency[0] == [None] * 3 and third.confusion.why
+    assert third.confusion.efficiency[0] is None and third.confusion.why
+    assert {null.why for null in nulls(third.to_json())} <= {
+        third.auc["ttH"].why, third.confusion.why, third.calibration["ttH"].why,
+    }  # fmt: skip
     assert set(third.working_points["ttH"]["0.5"].efficiency) == {"ttb", "ttlight"}
-    assert evaluated[3].models["many"].classes.score_auc.get("third", {}) == {}
+    assert "third" not in evaluated[3].models["many"].classes.score_auc
+    assert all(table.has_values for table in class_tables(evaluated[3]))
 
 
 def test_the_numbers_are_the_same_after_json(evaluated) -> None:

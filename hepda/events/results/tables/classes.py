@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from hepda.events.results.tables.cells import EVENTS_ALONE, keys_of, quantity
 from hepda.number_format import Cell, Quantity, Table
@@ -60,16 +61,10 @@ def _entries(metrics: EventMetrics) -> dict[str, ClassesEntry]:
 
 
 def _folded(tables: Iterable[Table], entries: Mapping[str, ClassesEntry]) -> list[Table]:
-    """Return the tables; those of further domains are folded together, and so are confusions of further models."""
+    """Return the tables, with those of further domains folded together."""
     domains = keys_of(entry.score_auc for entry in entries.values())
     first = domains[0] if domains else ""
-    result = []
-    for table in tables:
-        if not table.title.endswith(f", {first}"):
-            result.append(Table(table.title, table.head, table.rows, table.note, FOLD))
-        else:
-            result.append(table)
-    return sorted(result, key=lambda table: table.fold == FOLD)
+    return [table if table.title.endswith(f", {first}") else replace(table, fold=FOLD) for table in tables]
 
 
 def _measured_rows(by_model: Mapping[str, Mapping[str, Measured]], columns: Iterable[str]) -> list[list[Cell]]:
@@ -137,9 +132,13 @@ def _confusion(entry: ConfusionEntry, model: str, domain: str, names: list[str])
     ]
     rows = []
     for number, name in enumerate(names):
-        efficiencies = zip(entry.efficiency[number], entry.efficiency_error[number], strict=True)
-        purities = zip(entry.purity[number], entry.purity_error[number], strict=True)
-        cells = [_share(value, error) for pairs in (efficiencies, purities) for value, error in pairs]
+        none: list[float | None] = [None] * len(names)
+        matrices = (entry.efficiency, entry.efficiency_error), (entry.purity, entry.purity_error)
+        cells = [
+            _share(value, error)
+            for shares, errors in matrices
+            for value, error in zip(shares[number] or none, errors[number] or none, strict=True)
+        ]
         rows.append([Cell(name, name), *cells, Quantity(float(sum(entry.sumw[number]))).cell(digits=4)])
     note = (
         "The predicted class has the largest output. First columns: share of the true class with each prediction "

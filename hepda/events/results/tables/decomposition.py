@@ -31,7 +31,7 @@ def decomposition_tables(metrics: EventMetrics) -> list[Table]:
             name: model.decomposition[pair] for name, model in metrics.models.items() if pair in model.decomposition
         }
         tables += [
-            _shares(pair, entries, bool(tables)),
+            _shares(pair, entries),
             _shifts(pair, entries),
             _efficiencies(pair, entries),
             _ks(pair, entries),
@@ -47,7 +47,7 @@ def _title(pair: str) -> str:
     return " to ".join(pair.split(":"))
 
 
-def _shares(pair: str, entries: Entries, is_further: bool) -> Table:
+def _shares(pair: str, entries: Entries) -> Table:
     source, _, other = pair.partition(":")
     class_name = _class_of(entries)
     first = next(iter(entries.values()))  # the shares do not depend on the score
@@ -57,8 +57,7 @@ def _shares(pair: str, entries: Entries, is_further: bool) -> Table:
         rows.append([Cell(process, process), *cells])
     head = ["Process", f"Share in {source} [%]", f"Share in {other} [%]"]
     note = f"Shares of the yield of the {class_name} after the selection, for the processes that both domains have."
-    fold = "Processes in other domains" if is_further else ""
-    return Table(f"Processes of the {class_name}, {_title(pair)}", head, rows, note, fold)
+    return Table(f"Processes of the {class_name}, {_title(pair)}", head, rows, note)
 
 
 def _shifts(pair: str, entries: Entries) -> Table:
