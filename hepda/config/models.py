@@ -19,9 +19,6 @@ Scorer = Literal["source-loss", "probe-auc", "entropy", "information", "nuclear-
 """Names of `hepda.adversarial.training.selection.SCORERS`."""
 
 
-Classes = Literal["all", "binary"]
-
-
 class TrainingConfig(Section):
     """How a network is trained; a model's own `training:` overrides single keys of the analysis's."""
 
@@ -284,7 +281,7 @@ class NetworkConfig(LayersConfig):
     parameter: dict[Name, float] | None = None
     """One more input with a number for each domain, e.g. `{simulation: 0, alternative: 1}`: the network is trained on
     the domains of `train_on` together and learns how they differ. Its scores are those at 0."""
-    classes: Classes = "all"
+    classes: Literal["all", "binary"] = "all"
     """What the model predicts: the probability of each class, or (`binary`) that of signal against the rest. With two
     classes both are the same."""
     score: Name | None = None
@@ -329,7 +326,7 @@ class BdtConfig(TreesConfig):
     """As for a network."""
     reweight: ReweightConfig | None = None
     """As for a network."""
-    classes: Classes = "all"
+    classes: Literal["all", "binary"] = "all"
     """As for a network."""
     score: Name | None = None
     """As for a network."""

@@ -126,6 +126,9 @@ class _ComparedRows:
         trained = table.of_samples(list(names))[rows]
         nominal = spec.domains[0]
         self._add("signal from background", trained & (label == 1), trained & (label == 0))
+        index = spec.classes.index(table)[rows]
+        for number, name in enumerate(() if spec.classes.is_binary else spec.classes.names):
+            self._add(f"{name} from the other classes", trained & (index == number), trained & (index != number))
         first = domain == table.domain_names.index(nominal)
         for number, name in enumerate(table.domain_names):
             other = domain == number

@@ -386,7 +386,7 @@ def _fit_file(config: AnalysisConfig, run: Path, options: FitOptions, models: Ma
     pruning = spec.pruning
     return FitFile.from_json(
         {
-            "schema": 2,
+            "schema": run_directory.FIT_SCHEMA,
             "name": config.name,
             "stamp": run_directory.stamp(run),
             "seed": config.seed,

@@ -5,6 +5,7 @@ import zipfile
 import numpy as np
 import pytest
 import skops.io
+from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.tree import DecisionTreeClassifier
 
@@ -250,3 +251,89 @@ def test_a_library_that_is_not_installed_names_its_extra(library, monkeypatch):
     monkeypatch.setattr(bdt.importlib, "import_module", absent)
     with pytest.raises(MissingExtraError, match=rf"hepda\[{library}\]"):
         train(library, events(100))
+
+
+# --- three classes and more ---------------------------------------------------------------------------------------
+
+
+def three_classes(n=2400, seed=0, negative=0.0):
+    """Three Gaussians in a plane, and two features without information."""
+    generator = np.random.default_rng(seed)
+    label = generator.integers(0, 3, n).astype(np.int8)
+    features = generator.normal(0, 1, (n, 4))
+    features[:, :2] += np.array([[0.0, 0.9], [0.8, -0.5], [-0.8, -0.5]])[label]
+    weight = np.where(generator.random(n) < negative, -1.0, 1.0) * generator.uniform(0.5, 1.5, n)
+    return bdt.TrainingEvents(features.astype(np.float32), label, weight)
+
+
+def test_probabilities_of_three_classes_add_up_to_one_and_separate_each(library):
+    trees = train(library, three_classes(), three_classes(seed=3), iterations=60, patience=8)
+    test = three_classes(seed=9)
+    score = trees.predict(test.features)
+    assert score.dtype == np.float32 and score.shape == (2400, 3)
+    assert score.sum(axis=1) == pytest.approx(np.ones(2400), abs=1e-5)
+    for number in range(3):
+        assert auc(score[:500, number], test.label[:500] == number, np.ones(500)) > 0.75
+    assert 1 <= trees.trees < 60
+
+
+def test_three_classes_are_those_of_scikit_learn_itself():
+    train_events, test = three_classes(negative=0.1), three_classes(seed=9).features
+    keys = {"iterations": 25, "max_leaves": 8, "learning_rate": 0.2, "min_samples": 10, "l2": 0.5}
+    usable = bdt.usable(train_events)[0]
+    direct = HistGradientBoostingClassifier(
+        max_iter=25, max_leaf_nodes=8, learning_rate=0.2, min_samples_leaf=10, l2_regularization=0.5,
+        early_stopping=False, random_state=1,
+    ).fit(usable.features, usable.label, usable.weight)  # fmt: skip
+    expected = direct.predict_proba(test).astype(np.float32)
+    assert np.array_equal(train("sklearn", train_events, **keys).predict(test), expected)
+
+
+def test_the_libraries_agree_on_three_classes(library):
+    test = three_classes(seed=9)
+    keys = {"iterations": 40, "max_leaves": 6, "learning_rate": 0.1}
+    ours = train(library, three_classes(), **keys).predict(test.features)
+    theirs = train("sklearn", three_classes(), **keys).predict(test.features)
+    assert np.mean(ours.argmax(axis=1) == theirs.argmax(axis=1)) > 0.93
+    assert np.abs(ours - theirs).mean() < 0.05
+
+
+def test_trees_of_three_classes_are_saved_and_loaded(library, tmp_path):
+    trees = train(library, three_classes(), three_classes(seed=3), patience=3, iterations=40)
+    trees.save(tmp_path, "a", {"features": list("abcd"), "classes": ["x", "y", "z"]})
+    loaded, about = bdt.load(tmp_path, "a")
+    test = three_classes(seed=9).features
+    assert np.array_equal(loaded.predict(test), trees.predict(test))
+    assert loaded.trees == trees.trees == about["trees"] and about["classes"] == ["x", "y", "z"]
+    if library == "sklearn":
+        assert set(skops.io.get_untrusted_types(file=tmp_path / "a.skops")) <= set(bdt.TRUSTED)
+
+
+@pytest.mark.parametrize(
+    ("library", "old", "new"),
+    [
+        ("xgboost", '"num_class":"3"', '"num_class":"2"'),
+        ("xgboost", '"tree_info":[0,1,2', '"tree_info":[0,2,1'),
+        ("xgboost", '"tree_info":[0,1,2', '"tree_info":[0,1,7'),
+        ("lightgbm", "num_tree_per_iteration=3", "num_tree_per_iteration=2"),
+        ("lightgbm", "num_class=3", "num_class=5"),
+        ("lightgbm", "num_class:3", "num_class:4"),
+    ],
+)
+def test_trees_of_other_classes_than_they_say_are_refused(library, old, new, tmp_path):
+    needs(library)
+    train(library, three_classes(), iterations=4).save(tmp_path, "a", {})
+    path = tmp_path / f"a{bdt.SUFFIX[library]}"
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+    with pytest.raises(SourceError, match="cannot be read"):
+        bdt.load(tmp_path, "a")
+
+
+def test_scikit_learns_trees_of_a_class_that_is_missing_are_refused(tmp_path):
+    trees = train("sklearn", three_classes(), iterations=4)
+    trees.model._predictors = [part[:2] for part in trees.model._predictors]
+    trees.save(tmp_path, "a", {})
+    with pytest.raises(SourceError, match="another number of trees"):
+        bdt.load(tmp_path, "a")

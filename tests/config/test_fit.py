@@ -105,7 +105,10 @@ def test_a_parameter_is_named_after_what_it_is_alone_for() -> None:
 
 
 def test_a_model_of_one_score_has_no_output_of_a_class() -> None:
-    samples = analysis()["samples"] | {"w": {"files": "w.root", "class": "w", "domain": "simulation"}}
+    samples = {
+        n: s | ({"class": "tt"} if s.get("class") == "background" else {}) for n, s in analysis()["samples"].items()
+    }
+    samples["w"] = {"files": "w.root", "class": "w", "domain": "simulation"}
     models = {"all": {"kind": "bdt"}, "two": {"kind": "bdt", "classes": "binary"}}
     one = {"samples": samples, "models": models, "discriminants": {"d": "p_signal / (p_signal + p_w)"}}
     for region, key, name in (

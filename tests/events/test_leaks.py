@@ -16,7 +16,7 @@ from hepda.events.identifiers import role_of
 from hepda.events.leaks import leaks
 from hepda.events.resolve import dataset_spec
 from hepda.kinds import kind_of
-from tests.factory import analysis, write_sample
+from tests.factory import analysis, several_classes, write_analysis, write_sample
 
 N = 400
 SAMPLES = (("signal", True), ("background", False), ("signal_alt", True), ("background_alt", False), ("third", False))
@@ -98,3 +98,20 @@ def test_check_and_train_warn_alike(tmp_path: Path) -> None:
 )
 def test_roles_by_name(names: str, role: str | None) -> None:
     assert {name: role_of(name) for name in names.split()} == dict.fromkeys(names.split(), role)
+
+
+def test_a_feature_that_gives_one_of_several_classes_away_is_named(tmp_path: Path) -> None:
+    """Of signal and background it tells nothing: it has the same two values in both."""
+    content = several_classes(features=["ht", "n_extra_b"], models={"bdt": {"kind": "bdt"}}, plots={}, evaluation={})
+    samples = {
+        "ttH": {"files": "signal.root", "class": "ttH", "selection": "n_extra_b < 2"},
+        "busy": {"files": "background.root", "class": "busy", "selection": "n_extra_b == 2"},
+        "calm": {"files": "background.root", "class": "calm", "selection": "n_extra_b < 2"},
+    }
+    content["samples"] = {name: sample | {"domain": "simulation"} for name, sample in samples.items()}
+    del content["discriminants"]
+    config = load_config(write_analysis(tmp_path, n=N, **content))
+    spec = dataset_spec(config)
+    (line,) = leaks(spec, load_table(spec).table)
+    assert "the feature n_extra_b separates busy from the other classes by itself (AUC 1.0000)" in line
+    assert "signal from background" not in line and "ttH from" not in line

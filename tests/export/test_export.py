@@ -107,6 +107,8 @@ def test_a_workspace_is_what_the_fit_wrote(run: Path, tmp_path: Path, capsys: py
         assert json.loads((folder / "trees_1.json").read_text()) == workspace
         write_json(run / "fit.json", {**fit_of(run), "stamp": "another"})
         assert main(command) == 2 and "`hepda fit` makes it again" in capsys.readouterr().err
+        write_json(run / "fit.json", {"schema": 1, **fit_of(run)})
+        assert main(command) == 2 and "written by another version of hepda" in capsys.readouterr().err
     finally:
         (run / "fit.json").unlink()
         (run / "workspace-trees_1.json").unlink()

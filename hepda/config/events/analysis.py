@@ -28,12 +28,15 @@ from hepda.config.section import (
 
 
 class TruthConfig(Section):
-    """Which events of pseudo-data are signal. Only the closure of `hepda fit` opens these files."""
+    """Of which class the events of pseudo-data are. Trainings never open these files."""
 
     files: Strings
     """Paths, globs or URLs, relative to the analysis file, with the branches of `split.key`."""
-    signal: Expression
-    """A condition over their branches; the other events are background."""
+    signal: Expression | None = None
+    """A condition over their branches; the other events are background. null: from `classes`."""
+    classes: dict[Identifier, Expression] = Field(default_factory=dict)
+    """A condition for each class of the analysis, of which exactly one holds for an event:
+    `{ttH: is_signal == 1, ttb: (is_signal == 0) & (n_extra_b > 0), ...}`."""
     tree: str | None = None
     """Replaces the analysis's tree for these files."""
 
@@ -78,7 +81,8 @@ class SampleConfig(Section):
     selection: Expression | None = None
     """Taken besides the analysis's selection: the part of the files that is this sample."""
     truth: TruthConfig | None = None
-    """Of pseudo-data: what contains their classes, so that the closure can scale their signal."""
+    """Of pseudo-data: what contains their classes, so that the closure can scale their signal and their processes can
+    be compared with those of the simulation."""
     label: str | None = None
     """Its name in figures."""
     color: str | None = None

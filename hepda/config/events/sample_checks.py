@@ -16,6 +16,22 @@ NORMALISING = (
 )  # fmt: skip
 
 
+def truths(config: AnalysisConfig) -> Iterator[str]:
+    """Yield a problem for a truth of pseudo-data that does not say which events are signal, or of which class."""
+    for name, sample in config.samples.items():
+        truth, path = sample.truth, f"samples.{name}.truth"
+        if truth is None:
+            continue
+        if truth.signal is None and not truth.classes:
+            yield f"{path}.signal: is missing: a condition for signal, or `classes` with one for each class."
+        for class_name in truth.classes:
+            if class_name not in config.class_names:
+                yield unknown(f"{path}.classes", class_name, "class of the samples", config.class_names)
+        absent = [class_name for class_name in config.class_names if class_name not in truth.classes]
+        if truth.classes and absent:
+            yield f"{path}.classes: has no condition for {', '.join(absent)}; give one for each class."
+
+
 def data(config: AnalysisConfig) -> Iterator[str]:
     """Yield a problem for each key of a sample that has no effect: data are counted, not normalised."""
     for name, sample in config.samples.items():
@@ -75,4 +91,4 @@ def stitched(config: AnalysisConfig) -> Iterator[str]:
             yield f"{path}: its samples differ in class, domain or luminosity; they cannot be one process."
 
 
-CHECKS = (data, normalisations, stitched)
+CHECKS = (data, truths, normalisations, stitched)

@@ -124,4 +124,5 @@ def _listed(names: list[str]) -> str:
 def _cell(value: Number | None, error: Number | None) -> str:
     if value is None:
         return "-"
-    return f"{value:.2f}" if error is None else f"{value:.2f} ± {error:.2f}"
+    text = f"{round(value, 2) + 0.0:.2f}"  # no -0.00
+    return text if error is None else f"{text} ± {error:.2f}"

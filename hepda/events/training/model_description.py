@@ -17,9 +17,7 @@ def setup_of(model: ModelSpec) -> dict[str, Any]:
     """
     section = model.section
     setup: dict[str, Any] = {
-        "kind": f"network {'-'.join(map(str, section.encoder))}"
-        if isinstance(section, NetworkConfig)
-        else f"trees, {section.library}",
+        "kind": _kind(model),
         "class_loss": list(model.samples),
     }
     adaptation = []
@@ -34,6 +32,16 @@ def setup_of(model: ModelSpec) -> dict[str, Any]:
     if section.reweight is not None:
         adaptation.append(f"{' + '.join(section.reweight.source)} weighted as {' + '.join(section.reweight.target)}")
     return setup | {"adaptation": "; ".join(adaptation)}
+
+
+def _kind(model: ModelSpec) -> str:
+    """Return the layers or the library, and the classes and the score of a model of several classes."""
+    section = model.section
+    layers = isinstance(section, NetworkConfig)
+    words = [f"network {'-'.join(map(str, section.encoder))}" if layers else f"trees, {section.library}"]
+    words += [f"{len(model.classes)} classes"] if model.classes else []
+    words += [f"score {section.score}"] if section.score is not None else []
+    return ", ".join(words)
 
 
 def _domain(domain: DomainConfig) -> str:

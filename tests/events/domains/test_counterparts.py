@@ -220,3 +220,32 @@ def test_with_a_counterpart_for_everything_no_event_is_left_out(tmp_path):
             plain(to_json.model_metrics(asked.spec, numbers, model, {"seconds": 1.0})) for numbers in (complete, total)
         )
         assert first == second
+
+
+def in_classes(other, source=(("ttb", "ttb"), ("ttc", "ttc"), ("rest", "ttlight"))):
+    """Backgrounds of several classes in two domains: pairs of a sample and its class."""
+
+    def section(domain, name, of):
+        return name, {"files": "x.root", "class": of, "domain": domain}
+
+    samples = {"ttH": {"files": "x.root", "class": "ttH", "domain": "simulation"}}
+    samples |= dict(section("simulation", *pair) for pair in source)
+    samples |= dict(section("alternative", *pair) for pair in other)
+    models = {"network": {"kind": "network"}}
+    bias = {"bias": {"between": ["simulation", "alternative"]}}
+    config = validate(analysis(samples=samples, signal="ttH", models=models, plots={}, evaluation=bias), "test")
+    return domains_of(config).counterparts_of("alternative", "background")
+
+
+def test_processes_are_matched_within_their_class():
+    """Names alone would make `rest_of_ttb` the partner of `rest`; its class is another one."""
+    found = in_classes([("rest_of_ttb", "ttb"), ("powheg_c", "ttc"), ("other", "ttlight")])
+    assert found.processes == {
+        "ttb": (("ttb",), ("rest_of_ttb",)), "ttc": (("ttc",), ("powheg_c",)), "rest": (("rest",), ("other",)),
+    }  # fmt: skip
+    assert found.excluded == () and found.why is None
+
+
+def test_a_class_that_the_other_domain_lacks_is_left_out():
+    found = in_classes([("ttb_alt", "ttb"), ("ttc_alt", "ttc")])
+    assert set(found.processes) == {"ttb", "ttc"} and found.source_excluded == ("rest",)

@@ -12,7 +12,7 @@ from hepda.events.dataset.splits import event_key
 from hepda.events.fit.inputs import PseudoData
 from hepda.events.fit.regions import Outputs
 from hepda.events.fit.templates import ScoredEvents
-from hepda.events.fit.truth import check_truth, read_truth
+from hepda.events.fit.truth import check_truth, read_true_classes, read_truth
 from hepda.events.resolve import dataset_spec, domains_of, systematics_spec
 from hepda.events.table.feature_table import FeatureTable
 from tests.factory import write_analysis
@@ -120,3 +120,65 @@ def test_the_files_of_the_truth_are_relative_to_the_analysis_file(tmp_path):
     page = write_analysis(tmp_path, n=10)
     page.write_text(page.read_text().replace("  data:\n", "  data:\n    truth: {files: truth.root, signal: s == 1}\n"))
     assert load_config(page).samples["data"].truth.files == (str(tmp_path / "truth.root"),)
+
+
+def with_classes(path, **classes: str):
+    """Three classes, of which the truth of the pseudo-data is given; `kind` is 0 for calm, 1 for busy, 2 for ttH."""
+    conditions = {"calm": "kind == 0", "ttH": "kind == 2", "busy": "kind == 1"} | classes
+    samples = {
+        "signal": {"files": "s.root", "domain": "simulation", "class": "ttH"},
+        "background": {"files": "b.root", "domain": "simulation", "class": "busy"},
+        "further": {"files": "b.root", "domain": "simulation", "class": "calm"},
+        "data": {
+            "files": "d.root",
+            "domain": "data",
+            "truth": {"files": str(path), "classes": conditions, "tree": "truth"},
+        },
+    }
+    return config(path, samples=samples, signal="ttH")
+
+
+def test_classes_of_pseudo_data_are_matched_by_event(events):
+    path, table, right = events
+    asked = with_classes(path)
+    np.testing.assert_array_equal(truth_of(asked, table), right)
+    with uproot.open(path) as file:
+        kind = file["truth"].arrays(["event", "kind"], library="np")
+    of_event = dict(zip(kind["event"].tolist(), kind["kind"].tolist(), strict=True))
+    expected = [{2: 0, 1: 1, 0: 2}[of_event[number]] for number in range(N)]  # ttH, busy, calm
+    index = read_true_classes(dataset_spec(asked), domains_of(asked), table)
+    np.testing.assert_array_equal(index, [0] * N + [1] * N + expected)
+    blinded = with_classes(path).model_copy(
+        update={"evaluation": asked.evaluation.model_copy(update={"blind": "score > 0.5"})}
+    )
+    hidden = read_true_classes(dataset_spec(blinded), domains_of(blinded), table)
+    np.testing.assert_array_equal(hidden[2 * N :], -1)
+
+
+def test_an_event_of_two_classes_or_none_is_refused(events):
+    path, table, _ = events
+    asked = with_classes(path, busy="kind >= 1")
+    with pytest.raises(
+        DataError, match=r"truth.classes: \d+ events are of no class or of several.* 2 of the 3 conditions"
+    ):
+        truth_of(asked, table)
+    look_at_truth(asked)
+    with pytest.raises(ExpressionError, match="'kinds' is neither"):
+        look_at_truth(with_classes(path, busy="kinds == 1"))
+
+
+def test_a_truth_says_the_class_of_every_event(events):
+    path, _, _ = events
+    with pytest.raises(ConfigError, match="has no condition for busy"):
+        config_of_truth(path, {"ttH": "kind == 2", "calm": "kind < 2"})
+    with pytest.raises(ConfigError, match="'tth' is not a class of the samples"):
+        config_of_truth(path, {"ttH": "kind == 2", "tth": "kind == 2", "busy": "kind == 1", "calm": "kind == 0"})
+    with pytest.raises(ConfigError, match=r"truth.signal: is missing"):
+        config_of_truth(path, {})
+
+
+def config_of_truth(path, classes):
+    samples = {name: {"files": "s.root", "domain": "simulation", "class": name} for name in ("ttH", "busy", "calm")} | {
+        "data": {"files": "d.root", "domain": "data", "truth": {"files": str(path), "classes": classes}}
+    }
+    return config(path, samples=samples, signal="ttH")
