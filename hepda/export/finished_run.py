@@ -36,7 +36,8 @@ class ExportedRun:
         tables: dict[str, Table] = {}
         for table in [*(t for s in ordered for t in sections[s]), *sections.get("fit", []), *fitted]:
             if table.has_values:
-                stem = re.sub(r"\W+", "_", table.title).strip("_").lower() or "table"
+                title = table.title.replace("µ", "mu")  # file names that LaTeX reads everywhere
+                stem = re.sub(r"\W+", "_", title, flags=re.ASCII).strip("_").lower() or "table"
                 name, number = stem, 2
                 while name in tables:
                     name, number = f"{stem}-{number}", number + 1

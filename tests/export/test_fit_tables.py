@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,6 +20,7 @@ from hepda.events.results.tables.fit_parameters import (
 )
 from hepda.events.results.tables.fit_yields import yields_tables
 from hepda.export.comma_separated import rows_of
+from hepda.export.finished_run import ExportedRun
 from hepda.export.latex import label_text, latex_table
 from hepda.export.text import text_table
 from hepda.number_format import Table
@@ -162,6 +165,15 @@ def test_labels_keep_their_formulas() -> None:
     assert label_text(r"$H_T$ & x_1") == r"$H_T$ \& x\_1"
     assert label_text("5 $ a") == r"5 \$ a"
     assert label_text(r"\$5 and $x$") == r"\$5 and $x$"
+
+
+def test_files_have_names_that_latex_reads(tmp_path: Path) -> None:
+    (tmp_path / "metrics.json").write_text("{}")
+    kind: Any = SimpleNamespace(tables=lambda metrics: {}, labels=lambda: LABELS)
+    metrics: Any = None
+    names = list(ExportedRun(tmp_path, kind, metrics, full()).tables())
+    assert "bias_of_mu_without_the_other_generators_as_systematics" in names
+    assert "yields_after_the_fit_net_1" in names and all(name.isascii() for name in names)
 
 
 def test_csv_and_text_have_the_same_numbers() -> None:

@@ -69,7 +69,9 @@ class ModelFitData:
     @property
     def data(self) -> str:
         """Return what figures call the data."""
-        return _capital(self.appearance.label_of(self.fitted.fitted_to)) if self.observed else "Data"
+        control = self.fitted.control
+        domain = self.fitted.fitted_to if self.observed else "" if control is None else control.domain
+        return _capital(self.appearance.label_of(domain)) if domain else "Data"
 
     @property
     def look(self) -> SampleLook:
@@ -116,7 +118,7 @@ class ModelFitData:
         p_value = self.shown.p_value
         if self.observed and p_value is not None and self.shown.goodness is not None:
             p_text = f"= {p_value:.2f}" if p_value >= 0.005 else f"= {p_value:.0e}"
-            lines[0] += f", goodness of fit {self.shown.goodness:.1f} / {self.shown.ndf}, p {p_text}"
+            lines[0] += f", goodness of fit (saturated) {self.shown.goodness:.1f} / {self.shown.ndf}, p {p_text}"
         return lines
 
 

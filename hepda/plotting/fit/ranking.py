@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from hepda.errors import DataError
 from hepda.plotting.base.style import Label, styled
-from hepda.plotting.fit.rows import draw_pulls, nice, row_panels, say_left_out
+from hepda.plotting.fit.rows import BANDS, draw_pulls, nice, row_panels, say_left_out
 from hepda.results.fit_file import ImpactEntry
 
 UP, DOWN = ("#3f90da", "#1d5c96"), ("#9edfe0", "#3b9396")
@@ -60,7 +60,8 @@ def ranking_figure(
     for row, impact in enumerate(shown):
         if impact.pull is None and impact.value is not None and impact.error is not None:
             text = f"{impact.value:.2f} ± {impact.error:.2f}".replace("-", "−")
-            left.text(0.0, row, text, ha="center", va="center", fontsize=7)
+            box = {"facecolor": BANDS[-1][1], "edgecolor": "none", "pad": 0.8}  # over the line at 0
+            left.text(0.0, row, text, ha="center", va="center", fontsize=7, bbox=box)
     left.set_xlabel(r"$(\hat{\theta} - \theta_0) / \Delta\theta$")
     _draw_impacts(right, shown)
     _legend(drawn, mu, error)

@@ -217,17 +217,19 @@ def _draw(
     totals = [Histogram(bins.axis.edges, c.total, c.error**2) for c in bins.stages]
     shown = Histogram(bins.axis.edges, np.where(bins.hidden, np.nan, data.sumw), data.sumw2)
     ratios = [ratio(shown, total) for total in totals]
-    bounds = ratio_bounds([*ratios, *(_relative(total) for total in totals)])
     for below, total, compared in zip(drawn.ratios, totals, ratios, strict=True):
+        bounds = ratio_bounds([compared, _relative(total)])
         draw_band(below, total, relative=True)
         draw_points(below, compared, bars=(bars[0] / total.sumw, bars[1] / total.sumw))
         finish_ratio(below, [compared], colours=["black"], label=f"{texts.data} / exp.", xlabel=xlabel, bounds=bounds)
         bins.axis.draw(below)
     text_top = lowest_text(drawn.mains) - 0.03
     for axes in (*drawn.mains, *drawn.ratios):
-        _hide(axes, bins, text_top if axes in drawn.mains else None)
+        is_main = axes in drawn.mains
+        _hide(axes, bins, text_top if is_main else None)
         if fitted is not None:
-            axes.axvline(bins.axis.edges[fitted], color="black", linewidth=0.8, linestyle=_DASHES, gid="not fitted")
+            line = {"color": "black", "linewidth": 0.8, "linestyle": _DASHES}
+            axes.axvline(bins.axis.edges[fitted], ymax=text_top if is_main else 1.0, gid="not fitted", **line)
     return drawn.finished(label)
 
 

@@ -14,7 +14,7 @@ from matplotlib.patches import StepPatch
 
 from hepda.plotting.base.style import COLUMN, PAGE, Label
 
-_LEFT, _RIGHT, _TOP, _BETWEEN, _GAP = 0.54, 0.16, 0.24, 0.3, 0.1  # inches
+_LEFT, _RIGHT, _TOP, _BETWEEN, _GAP = 0.54, 0.16, 0.24, 0.36, 0.1  # inches
 _MAIN, _RATIO = 1.9, 0.72
 _LINE = 0.135  # between lines of text in a corner
 
@@ -62,17 +62,19 @@ class StageFigure:
 
 
 def stage_figure(count: int) -> StageFigure:
-    """Make the panels of `count` stages: one has the width of a column, several that of a page. y is shared."""
+    """Make the panels of `count` stages: one has the width of a column, several that of a page.
+
+    The main panels share y.
+    """
     drawn = Figure(figsize=(PAGE if count > 1 else COLUMN, 3.5))
     FigureCanvasAgg(drawn)
     mains: list[Axes] = []
     ratios: list[Axes] = []
     for index in range(count):
         mains.append(drawn.add_axes((0.0, 0.5, 0.1, 0.1), sharey=mains[0] if mains else None))
-        ratios.append(drawn.add_axes((0.0, 0.1, 0.1, 0.1), sharex=mains[-1], sharey=ratios[0] if ratios else None))
+        ratios.append(drawn.add_axes((0.0, 0.1, 0.1, 0.1), sharex=mains[-1]))
         mains[-1].tick_params(axis="x", which="both", labelbottom=False)
-        for axes in (mains[-1], ratios[-1]):
-            axes.tick_params(axis="y", labelleft=index == 0)
+        mains[-1].tick_params(axis="y", labelleft=index == 0)
     made = StageFigure(drawn, mains, ratios)
     _place(made, 0.5, 0.4)
     return made

@@ -67,7 +67,7 @@ def test_texts_and_looks_are_those_of_the_analysis_file(looks: Appearance) -> No
     region_of_score = fit.fitted.regions["four_b"]
     texts = fit.texts("four_b", region_of_score)
     assert (texts.title, texts.variable, texts.data) == (r"$\geq$4 b", "Score of net", "Pseudo-data")
-    assert texts.after == ("Post-fit", r"$\hat{\mu}$ = 1.20 ± 0.30, goodness of fit 3.0 / 5, p = 0.70")
+    assert texts.after == ("Post-fit", r"$\hat{\mu}$ = 1.20 ± 0.30, goodness of fit (saturated) 3.0 / 5, p = 0.70")
     of_ht = fit.texts("two_b", fit.fitted.regions["two_b"])
     assert (of_ht.title, of_ht.variable, of_ht.unit) == ("two b", "$H_T$", "GeV")
     assert fit.look.labels == {"ttH": r"$t\bar{t}H$"} and fit.look.colours == {"ttb": "#717581"}

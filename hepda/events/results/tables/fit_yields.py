@@ -30,8 +30,8 @@ def yields_tables(fits: FitFile, labels: Mapping[str, str] | None = None) -> lis
     for names in same.values():
         model = fits.models[names[0]]
         note = (
-            "Expected events at µ = 1 with the errors of all uncertainties, for processes of different samples and for "
-            "the sum with their correlations. Regions with (not fitted) validate the fit."
+            "Expected events at µ = 1; errors: all uncertainties with their correlations. Regions that are not fitted "
+            "validate the fit."
         )
         title = "Yields before the fit" + ("" if len(same) == 1 else f": {', '.join(names)}")
         tables.append(Table(title, *_rows(model.regions, _before(model), labels or {}), note, FOLD))
