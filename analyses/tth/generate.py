@@ -617,11 +617,14 @@ def pythia_events(spec: SampleSpec, half: int, seed: int, rng: np.random.Generat
     decays = f"24:on{leptonic}IfAny = 11 13\n24:on{hadronic}IfAny = 1 2 3 4 5\n"
     hook = Filter(spec.physics["b_filter"])
     generator = pythia(f"{spec.physics['settings']}\n{decays}", seed, hook)
-    passing, negative = 0.03 if spec.physics["b_filter"] else 0.8, spec.physics["negative"]
-    while hook.tried < spec.chunk // 2:
+    half_chunk, negative, passed = spec.chunk // 2, spec.physics["negative"], 0
+    while hook.tried < half_chunk:
         before = hook.tried
-        # Pythia counts events that pass the filter, so request as many as are expected of the rest.
-        events = generator.nextBatch(max(10, min(500, int(passing * (spec.chunk // 2 - before)))))
+        # Pythia counts events that pass the filter, so request as many as are expected of the rest. The share with an
+        # extra b quark differs between generators, and is learned on the way.
+        passing = (passed + 1) / (before + 250) if spec.physics["b_filter"] else 0.8
+        events = generator.nextBatch(max(10, min(500, int(passing * (half_chunk - before)))))
+        passed += len(events)
         tried = hook.tried - before
         # Signs as in an NLO generator, but independent of the kinematics, so that every mean is unchanged.
         sign = np.where(rng.random(tried) < negative, -1.0, 1.0) / (1 - 2 * negative)
