@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hepda.adversarial.data.batches import DomainRows
-from hepda.adversarial.data.stored import RowSubset
+from hepda.adversarial.data.sources import RowSource
 from hepda.adversarial.data.weights import negative_weights
 from hepda.adversarial.methods import Comparison
 from hepda.events.specs import ModelSpec
@@ -25,7 +25,7 @@ from hepda.events.table.feature_table import FeatureTable
 Mask = NDArray[np.bool_]
 Array = NDArray[np.float64]
 Index = NDArray[np.int32]
-Features = NDArray[np.float32] | RowSubset
+Features = NDArray[np.float32] | RowSource
 ADVERSARY = "adversary"
 """The mask of the source rows that the domain loss sees, and the name of its weights."""
 
